@@ -1,0 +1,116 @@
+// Package simd holds the primitives that everything numerical is made of: the tiles of a matrix product and operations on
+// rows of float32. Each exists in plain Go, which is the reference and serves every machine, and as generated assembly
+// for AVX-512 and AVX2 (amd64).
+//
+// A level's primitives are one table, Kernels; Best picks the table of this machine, once. The results of a level depend
+// on the values and lengths of its arguments alone: never on alignment, on how rows are grouped into calls, or on who
+// calls.
+//
+// Legend: m, n, k sizes of a product C[m,n] = A[m,k]·B[k,n]; MR, NR rows and columns of a tile; ld… distance between the
+// beginnings of two rows, in elements.
+package simd
+
+// Kernels is the table of primitives of one level. Slices named together have the same length unless said otherwise;
+// a destination may be the same slice as a source, but may not overlap it otherwise.
+type Kernels struct {
+	// Level says which instructions the table uses.
+	Level Level
+
+	// MR and NR are the rows and columns of the largest tile. Packed operands are laid out by them:
+	//
+	//	a panel of B:  [k][NR]  columns j…j+NR of B, zero where B has fewer
+	//	a panel of A:  [k][MR]  rows i…i+MR of A, transposed, zero where A has fewer
+	MR, NR int
+
+	// PackB writes the panel of B from src, k rows of n ≤ NR columns: dst[p*NR+j] = src[p*ld+j]. dst has k*NR elements.
+	PackB func(dst, src []float32, ld, n, k int)
+	// PackBT writes the panel of B from its transpose, n ≤ NR rows of k columns: dst[p*NR+j] = src[j*ld+p].
+	PackBT func(dst, src []float32, ld, n, k int)
+	// PackA writes the panel of A from its transpose, k rows of m ≤ MR columns: dst[p*MR+i] = src[p*ld+i].
+	PackA func(dst, src []float32, ld, m, k int)
+
+	// Gemm computes the m×n block c[i*ldc+j] (n ≤ NR, any m) from a in place, a[i*lda+p], and one panel of B. With add
+	// it adds to c, else it overwrites. Each element is one chain of fused multiply-adds in the order of p, whatever m,
+	// n and the tile, so that a row's result does not depend on its neighbours. (The plain Go level may round the product
+	// first; it keeps the order.)
+	Gemm func(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool)
+	// GemmPacked is Gemm with a as ⌈m/MR⌉ consecutive panels of A.
+	GemmPacked func(m, n, k int, a []float32, b []float32, c []float32, ldc int, add bool)
+
+	Add   func(dst, x []float32)                      // dst += x
+	Axpy  func(dst []float32, s float32, x []float32) // dst += s·x
+	Scale func(dst []float32, s float32)              // dst *= s
+	Dot   func(x, y []float32) float32                // Σ x·y
+	// SumSquares is Σ x², accumulated in float64.
+	SumSquares func(x []float32) float64
+
+	// Activate writes dst = f(x), of a row, and ActivateBackward dx = dy·f'(x), where x is the input of the activation.
+	Activate         func(f Activation, dst, x []float32)
+	ActivateBackward func(f Activation, dx, dy, x []float32)
+
+	// LayerNorm writes y = (x−mean)·rstd·gamma + beta with the biased variance, rstd = 1/√(var+eps), and returns both
+	// statistics. The variance is of the differences from the mean, never E[x²]−E[x]².
+	LayerNorm func(y, x, gamma, beta []float32, eps float32) (mean, rstd float32)
+	// LayerNormBackward writes dx and adds to dgamma and dbeta. x is the input of the normalisation, mean and rstd what
+	// LayerNorm returned. dx may be dy.
+	LayerNormBackward func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32)
+
+	// Softmax replaces x by exp(s·x)/Σ exp(s·x) and returns log Σ exp(s·x), found with the maximum taken out.
+	Softmax func(x []float32, s float32) (lse float32)
+	// SoftmaxAgain replaces x by exp(s·x−lse): the probabilities of Softmax, recomputed from its result.
+	SoftmaxAgain func(x []float32, s, lse float32)
+	// LogSumExp is log Σ exp(x); x stays.
+	LogSumExp func(x []float32) float32
+	// SoftmaxBackward writes ds = s·p·(dp−d), where d = Σ p·dp. ds may be dp or p.
+	SoftmaxBackward func(ds, p, dp []float32, s, d float32)
+
+	// Dropout writes dst = x·scale where element i is kept, else 0; DropoutAdd adds to dst instead of overwriting it.
+	// Which are kept is a function of the drop's key, the row and i alone; it is the same at every level. dst may be x.
+	Dropout    func(dst, x []float32, d Drop, row uint64)
+	DropoutAdd func(dst, x []float32, d Drop, row uint64)
+
+	// Adam updates a run of parameters in one pass over memory:
+	//
+	//	g' = g·GradScale
+	//	m  = Beta1·m + (1−Beta1)·g'
+	//	v  = Beta2·v + (1−Beta2)·g'²
+	//	p  = p·Keep − StepSize·m/(√v·RootScale + Eps)
+	//
+	// The caller's choice of the constants makes it Google's AdamWeightDecayOptimizer (no bias correction) or AdamW.
+	Adam func(p, g, m, v []float32, c *AdamStep)
+}
+
+// AdamStep holds the constants of one step for one run of parameters.
+type AdamStep struct {
+	GradScale    float32 // the factor of gradient clipping
+	Beta1, Beta2 float32
+	Keep         float32 // 1 − rate·decay
+	StepSize     float32 // rate, over 1−Beta1^t with bias correction
+	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction
+	Eps          float32
+}
+
+// Activation names an activation function.
+type Activation uint8
+
+const (
+	Identity Activation = iota
+	GELU                // x·Φ(x), by erf
+	GELUTanh            // the tanh form: 0.5·x·(1+tanh(√(2/π)·(x+0.044715·x³)))
+	ReLU
+	Tanh
+	SiLU // x·sigmoid(x)
+)
+
+// Drop says which elements dropout drops. The zero value keeps all.
+//
+// Randomness is Philox4x32-10 (Salmon et al., 2011) as a pure function of a counter, so that a mask is computed again in
+// the backward pass rather than stored, and no result depends on who computes which row. One block of the generator
+// has four 32-bit words, two 16-bit draws each. The draw of element i of a row: with g = i/128, q = (i%128)/16 and
+// l = i%16, the block of counter (g·16+l, 0, row low, row high) under Key; of its word q/2 the low half if q is even,
+// the high half if odd. The element is dropped if its draw is < Threshold.
+type Drop struct {
+	Key       [2]uint32
+	Threshold uint32  // of 65,536; 0 drops none
+	Scale     float32 // 65536/(65536−Threshold)
+}
