@@ -1,0 +1,286 @@
+// Package compute states what a device does for the model: some twenty fused operations, forward and backward. Above this
+// package nobody looks into a Buffer, so that another device can stand behind the same contract; package cpu is the one
+// there is. Package computetest is the suite that every device passes.
+//
+// Legend: B sequences of a batch, T tokens of all of them end to end, n tokens of one sequence, H hidden size, A heads,
+// D = H/A head size, R rows, W width of a row, C classes.
+//
+// Gradients say whether they are written (=) or added to (+=). An operation's sums are taken in an order that depends on
+// its dimensions alone: any number of workers gives the same bits. A row of the result of a forward operation depends on
+// its own sequence alone, to the bit, whatever else is in the batch.
+//
+// Sizes that do not fit are mistakes of the caller and panic; what comes from a user has been checked before.
+package compute
+
+// Memory is an allocation on a device, opaque to everyone but the device.
+type Memory interface {
+	// Len is the number of float32 in the allocation.
+	Len() int
+}
+
+// Buffer is a run of float32 in a device's memory. The zero Buffer stands for "none" where an operation allows it.
+type Buffer struct {
+	Memory Memory
+	Offset int
+	Len    int
+}
+
+// None reports whether b is the zero Buffer.
+func (b Buffer) None() bool { return b.Memory == nil }
+
+// Slice is the part [from, to) of b.
+func (b Buffer) Slice(from, to int) Buffer {
+	if from < 0 || to < from || to > b.Len {
+		panic("compute: slice out of range")
+	}
+	return Buffer{b.Memory, b.Offset + from, to - from}
+}
+
+// Matrix is a weight [Out, In] as products use it, stored as in the model files: a row for each output.
+type Matrix struct {
+	Weight  Buffer // [Out, In]
+	Out, In int
+	// Packed is what Device.Pack made of Weight, or nil: then each product packs for itself, as in training, where the
+	// weights change with every step.
+	Packed Packed
+}
+
+// Packed is a weight in the layout of a device's kernels, opaque to everyone but the device.
+type Packed interface{}
+
+// Activation names the function between two products.
+type Activation uint8
+
+const (
+	Identity Activation = iota
+	GELU                // x·Φ(x), by erf
+	GELUTanh            // 0.5·x·(1+tanh(√(2/π)·(x+0.044715·x³)))
+	ReLU
+	Tanh
+	SiLU // x·sigmoid(x)
+)
+
+// Drop is one application of dropout. Which elements it drops is a pure function of Key, the row and the column, so that
+// the backward pass finds the same mask again. The zero value drops nothing.
+type Drop struct {
+	Rate float32 // share of elements dropped, in [0, 1); the others are divided by 1−Rate
+	Key  uint64  // differs for each step and place of use
+}
+
+// Linear is y = f(x·Wᵀ + bias).
+type Linear struct {
+	Rows int
+	X    Buffer // [Rows, In]
+	W    Matrix
+	Bias Buffer // [Out], or none
+	F    Activation
+	Pre  Buffer // [Rows, Out]: where to leave the input of F for the backward pass, or none
+	Y    Buffer // [Rows, Out]
+}
+
+// LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
+// before it.
+type LinearInputGrad struct {
+	Rows int
+	DY   Buffer // [Rows, Out]
+	W    Matrix
+	F    Activation
+	Pre  Buffer // [Rows, In]: the input of F; none with Identity
+	DX   Buffer // [Rows, In]
+	Add  bool   // += instead of =; only with Identity
+}
+
+// LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
+type LinearWeightGrad struct {
+	Rows, Out, In int
+	DY            Buffer // [Rows, Out]
+	X             Buffer // [Rows, In]
+	DW            Buffer // [Out, In], +=
+	DBias         Buffer // [Out], +=, or none
+}
+
+// Norm is the step that ends every block: s = residual + dropout(x), y = LayerNorm(s).
+type Norm struct {
+	Rows, Width int
+	Eps         float32
+	X           Buffer // [Rows, Width]
+	Residual    Buffer // [Rows, Width], or none
+	Drop        Drop   // of X
+	Gamma, Beta Buffer // [Width]
+	S           Buffer // [Rows, Width]; may be X
+	Mean, Rstd  Buffer // [Rows]
+	Y           Buffer // [Rows, Width]; may be X or S if no backward pass follows
+}
+
+// NormGrad goes back through Norm.
+type NormGrad struct {
+	Rows, Width   int
+	DY            Buffer // [Rows, Width]
+	S             Buffer // [Rows, Width]
+	Mean, Rstd    Buffer // [Rows]
+	Gamma         Buffer // [Width]
+	Drop          Drop
+	DS            Buffer // [Rows, Width], =: the gradient of the residual; may be DY
+	DX            Buffer // [Rows, Width], =: dropout of DS; none where there was nothing to drop out
+	DGamma, DBeta Buffer // [Width], +=
+}
+
+// Embedding is the input of the encoder: s = word + position + type, y = dropout(LayerNorm(s)). Ids are in range.
+type Embedding struct {
+	Width                     int
+	IDs, PositionIDs, TypeIDs []int32 // [T]
+	Word, Position, Type      Buffer  // [V, Width], [P, Width], [types, Width]
+	Gamma, Beta               Buffer  // [Width]
+	Eps                       float32
+	Drop                      Drop
+	S                         Buffer // [T, Width]
+	Mean, Rstd                Buffer // [T]
+	Y                         Buffer // [T, Width]
+}
+
+// EmbeddingGrad goes back through Embedding.
+type EmbeddingGrad struct {
+	Width                     int
+	IDs, PositionIDs, TypeIDs []int32
+	DY                        Buffer // [T, Width]; overwritten with the gradient at S
+	S                         Buffer // [T, Width]
+	Mean, Rstd                Buffer // [T]
+	Gamma                     Buffer // [Width]
+	Drop                      Drop
+	DWord, DPosition, DType   Buffer // +=
+	DGamma, DBeta             Buffer // [Width], +=
+}
+
+// Attention is multi-head self-attention inside each sequence (Devlin et al. 2018, §3; Vaswani et al. 2017, §3.2.1):
+// P = dropout(softmax(Q·Kᵀ/√D)), context = P·V. There is no mask: a batch has no padding.
+type Attention struct {
+	Heads, HeadSize int
+	Starts          []int  // [B+1]: sequence b is the tokens Starts[b]…Starts[b+1]
+	QKV             Buffer // [T, 3H]: a row is the query, the key and the value of a token
+	Drop            Drop   // of the probabilities
+	Context         Buffer // [T, H]
+	LSE             Buffer // [T, A]: log-sum-exp of each row of scores, for the backward pass; or none
+	Probs           Buffer // for each sequence [A, n, n], end to end, before dropout; or none
+}
+
+// AttentionGrad goes back through Attention; the probabilities are computed again from LSE, a tile at a time.
+type AttentionGrad struct {
+	Heads, HeadSize int
+	Starts          []int
+	QKV             Buffer // [T, 3H]
+	Context         Buffer // [T, H]
+	LSE             Buffer // [T, A]
+	Drop            Drop
+	DContext        Buffer // [T, H]
+	DQKV            Buffer // [T, 3H], =
+}
+
+// CrossEntropy is the loss of a softmax over C classes in each of R rows: Scale·Σ Weight[r]·(−log p[r, Labels[r]]).
+type CrossEntropy struct {
+	Rows, Classes int
+	Logits        Buffer    // [R, C]
+	Labels        []int32   // [R]; a row with a negative label takes no part
+	Weights       []float32 // [R], or nil for ones
+	Scale         float32
+	DLogits       Buffer    // [R, C], =; may be Logits; or none
+	RowLoss       []float32 // [R], =: each row's −log p, 0 where it takes no part; or nil
+}
+
+// SpanLoss is the loss of question answering: the mean of two softmaxes over the tokens of each sequence, one of the
+// first and one of the last token of the answer: (mean CE of the starts + mean CE of the ends)/2. A position outside its
+// sequence takes no part.
+type SpanLoss struct {
+	Starts   []int   // [B+1]
+	Logits   Buffer  // [T, 2]
+	From, To []int32 // [B]: the labels, tokens counted within the sequence
+	Scale    float32 // of the whole loss
+	DLogits  Buffer  // [T, 2], =; may be Logits; or none
+}
+
+// BinaryCrossEntropy is the mean over R·C of the loss of independent sigmoids, times Scale.
+type BinaryCrossEntropy struct {
+	Rows, Classes int
+	Logits        Buffer    // [R, C]
+	Targets       []float32 // [R, C]
+	Scale         float32
+	DLogits       Buffer // [R, C], =; may be Logits; or none
+}
+
+// SquaredError is the mean over R of (logit − target)², times Scale.
+type SquaredError struct {
+	Rows    int
+	Logits  Buffer    // [R]
+	Targets []float32 // [R]
+	Scale   float32
+	DLogits Buffer // [R], =; may be Logits; or none
+}
+
+// Adam updates parameters in one pass: with g' = g·GradScale,
+//
+//	m = Beta1·m + (1−Beta1)·g',  v = Beta2·v + (1−Beta2)·g'²,  p = p·Keep − StepSize·m/(√v·RootScale + Eps).
+//
+// The constants make it Google's AdamWeightDecayOptimizer or AdamW.
+type Adam struct {
+	P, G, M, V   Buffer
+	GradScale    float32
+	Beta1, Beta2 float32
+	Keep         float32 // 1 − rate·decay
+	StepSize     float32 // rate, over 1−Beta1^t with bias correction
+	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction
+	Eps          float32
+}
+
+// Device performs the operations. Each is complete when it returns. Several goroutines may use a device; its operations
+// then take turns.
+type Device interface {
+	// Name says what the device is, for people: "avx512, 2 threads".
+	Name() string
+	// Threads is the number of workers.
+	Threads() int
+	// Close ends the workers. The device is not used after it.
+	Close()
+
+	// Alloc is n zeros.
+	Alloc(n int) Buffer
+	// Wrap lets operations read host memory that stays as it is while the buffer is used, without copying it where the
+	// device can do so: weights in a mapped file. It is never written.
+	Wrap(data []float32) Buffer
+	Write(dst Buffer, src []float32)
+	Read(dst []float32, src Buffer)
+	Zero(b Buffer)
+	Copy(dst, src Buffer)
+
+	// Pack lays out a weight for many products. Rows of several weights can stand in one: weights lists them in order.
+	Pack(out, in int, weights ...Buffer) Packed
+
+	Linear(op *Linear)
+	LinearInputGrad(op *LinearInputGrad)
+	LinearWeightGrad(op *LinearWeightGrad)
+
+	Embedding(op *Embedding)
+	EmbeddingGrad(op *EmbeddingGrad)
+	Norm(op *Norm)
+	NormGrad(op *NormGrad)
+	Attention(op *Attention)
+	AttentionGrad(op *AttentionGrad)
+
+	// Activate is dst = f(x), ActivateGrad dx = dy∘f'(x) with x the input of f. dx may be dy.
+	Activate(f Activation, dst, x Buffer)
+	ActivateGrad(f Activation, dx, dy, x Buffer)
+	// Dropout is dst = dropout(x) for x [rows, width]; dst may be x. Its own gradient is itself.
+	Dropout(dst, x Buffer, rows, width int, d Drop)
+	// Gather is dst[i] = src[rows[i]], ScatterAdd dst[rows[i]] += src[i], of rows of the given width.
+	Gather(dst, src Buffer, rows []int32, width int)
+	ScatterAdd(dst, src Buffer, rows []int32, width int)
+	// Add is dst += x.
+	Add(dst, x Buffer)
+
+	CrossEntropy(op *CrossEntropy) float64
+	SpanLoss(op *SpanLoss) float64
+	BinaryCrossEntropy(op *BinaryCrossEntropy) float64
+	SquaredError(op *SquaredError) float64
+
+	// SumSquares is Σ x² in float64.
+	SumSquares(x Buffer) float64
+	Adam(op *Adam)
+}
