@@ -1,5 +1,11 @@
 package simd
 
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
 // Level is a set of instructions that a table of kernels is written in.
 type Level uint8
 
@@ -8,3 +14,62 @@ const (
 	AVX2                 // AVX2 and FMA
 	AVX512               // AVX-512 F, BW, DQ, VL
 )
+
+// levelNames are what String returns and BERT_SIMD takes.
+var levelNames = [...]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512"}
+
+func (l Level) String() string {
+	if int(l) < len(levelNames) {
+		return levelNames[l]
+	}
+	return fmt.Sprintf("Level(%d)", uint8(l))
+}
+
+// levelVariable is the environment variable that lowers the level that Best picks.
+const levelVariable = "BERT_SIMD"
+
+// Best returns the table of the highest level that this processor and this build have. The environment variable
+// BERT_SIMD (avx512, avx2 or purego) asks for a lower one. It is an error to ask for a level that is unknown or absent.
+func Best() (*Kernels, error) {
+	name := os.Getenv(levelVariable)
+	if name == "" {
+		return tables()[0], nil
+	}
+	for l, known := range levelNames {
+		if name != known {
+			continue
+		}
+		if k, ok := For(Level(l)); ok {
+			return k, nil
+		}
+		return nil, fmt.Errorf("%s=%s: this processor or build lacks that level; it has %s", levelVariable, name, join(Available()))
+	}
+	return nil, fmt.Errorf("%s=%q: unknown level; want one of %s", levelVariable, name, join(Available()))
+}
+
+// For returns the table of a level, and false if this processor or build lacks it.
+func For(l Level) (*Kernels, bool) {
+	for _, k := range tables() {
+		if k.Level == l {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// Available lists the levels of this processor and build, the highest first.
+func Available() []Level {
+	var levels []Level
+	for _, k := range tables() {
+		levels = append(levels, k.Level)
+	}
+	return levels
+}
+
+func join(levels []Level) string {
+	names := make([]string, len(levels))
+	for i, l := range levels {
+		names[i] = l.String()
+	}
+	return strings.Join(names, ", ")
+}

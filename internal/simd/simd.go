@@ -30,9 +30,11 @@ type Kernels struct {
 	PackA func(dst, src []float32, ld, m, k int)
 
 	// Gemm computes the m×n block c[i*ldc+j] (n ≤ NR, any m) from a in place, a[i*lda+p], and one panel of B. With add
-	// it adds to c, else it overwrites. Each element is one chain of fused multiply-adds in the order of p, whatever m,
-	// n and the tile, so that a row's result does not depend on its neighbours. (The plain Go level may round the product
-	// first; it keeps the order.)
+	// it adds to c, else it overwrites; k = 0 without add writes zeros. Each element is one chain of fused multiply-adds
+	// in the order of p, which starts from c with add and from zero without, whatever m, n and the tile. So a row's
+	// result does not depend on its neighbours, and a product cut along k into several calls has the same bits as one
+	// call. (The plain Go level rounds the product first; it keeps the order.) Nothing outside the m rows of k elements
+	// of a and the m rows of n elements of c is touched.
 	Gemm func(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool)
 	// GemmPacked is Gemm with a as ⌈m/MR⌉ consecutive panels of A.
 	GemmPacked func(m, n, k int, a []float32, b []float32, c []float32, ldc int, add bool)
@@ -45,6 +47,7 @@ type Kernels struct {
 	SumSquares func(x []float32) float64
 
 	// Activate writes dst = f(x), of a row, and ActivateBackward dx = dy·f'(x), where x is the input of the activation.
+	// Infinities give the limits, and a NaN in x a NaN, but for the slope of ReLU, which is 0 where x ≤ 0, else 1.
 	Activate         func(f Activation, dst, x []float32)
 	ActivateBackward func(f Activation, dx, dy, x []float32)
 
@@ -55,11 +58,12 @@ type Kernels struct {
 	// LayerNorm returned. dx may be dy.
 	LayerNormBackward func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32)
 
-	// Softmax replaces x by exp(s·x)/Σ exp(s·x) and returns log Σ exp(s·x), found with the maximum taken out.
+	// Softmax replaces x by exp(s·x)/Σ exp(s·x) and returns log Σ exp(s·x), found with the maximum taken out. A row that
+	// holds a NaN or whose maximum is infinite becomes NaN; the sum over an empty row is zero, its logarithm −Inf.
 	Softmax func(x []float32, s float32) (lse float32)
 	// SoftmaxAgain replaces x by exp(s·x−lse): the probabilities of Softmax, recomputed from its result.
 	SoftmaxAgain func(x []float32, s, lse float32)
-	// LogSumExp is log Σ exp(x); x stays.
+	// LogSumExp is what Softmax with s = 1 returns; x stays.
 	LogSumExp func(x []float32) float32
 	// SoftmaxBackward writes ds = s·p·(dp−d), where d = Σ p·dp. ds may be dp or p.
 	SoftmaxBackward func(ds, p, dp []float32, s, d float32)
@@ -111,6 +115,6 @@ const (
 // the high half if odd. The element is dropped if its draw is < Threshold.
 type Drop struct {
 	Key       [2]uint32
-	Threshold uint32  // of 65,536; 0 drops none
+	Threshold uint32  // of 65,536; 0 drops none and leaves Scale aside
 	Scale     float32 // 65536/(65536−Threshold)
 }

@@ -1,0 +1,6 @@
+//go:build amd64 && !purego
+
+package simd
+
+// tables lists the tables that this machine can run, the best first.
+func tables() []*Kernels { return []*Kernels{&genericKernels} }

@@ -1,0 +1,130 @@
+package simd
+
+import "math"
+
+func addGeneric(dst, x []float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] += x[i]
+	}
+}
+
+func axpyGeneric(dst []float32, s float32, x []float32) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] += float32(s * x[i])
+	}
+}
+
+func scaleGeneric(dst []float32, s float32) {
+	for i := range dst {
+		dst[i] *= s
+	}
+}
+
+func dotGeneric(x, y []float32) float32 {
+	y = y[:len(x)]
+	var sum float64
+	for i := range x {
+		sum += float64(x[i]) * float64(y[i]) // the product is exact, so fusing changes nothing
+	}
+	return float32(sum)
+}
+
+func sumSquaresGeneric(x []float32) float64 {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return sum
+}
+
+func layerNormGeneric(y, x, gamma, beta []float32, eps float32) (mean, rstd float32) {
+	n := len(x)
+	y, gamma, beta = y[:n], gamma[:n], beta[:n]
+	if n == 0 {
+		return 0, float32(1 / math.Sqrt(float64(eps)))
+	}
+	var sum, squares float64
+	for _, v := range x {
+		sum += float64(v)
+	}
+	mean = float32(sum / float64(n))
+	for _, v := range x {
+		d := float64(v - mean)
+		squares += d * d
+	}
+	rstd = float32(1 / math.Sqrt(squares/float64(n)+float64(eps)))
+	for i, v := range x {
+		y[i] = float32((v-mean)*rstd*gamma[i]) + beta[i]
+	}
+	return mean, rstd
+}
+
+func layerNormBackwardGeneric(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
+	n := len(x)
+	dx, dy, gamma, dgamma, dbeta = dx[:n], dy[:n], gamma[:n], dgamma[:n], dbeta[:n]
+	var sum, dot float64
+	for i, d := range dy {
+		xhat := (x[i] - mean) * rstd
+		g := float32(d * gamma[i])
+		sum += float64(g)
+		dot += float64(g) * float64(xhat)
+		dgamma[i] += float32(d * xhat)
+		dbeta[i] += d
+	}
+	meanG, meanGX := float32(sum/float64(n)), float32(dot/float64(n))
+	for i, d := range dy {
+		xhat := (x[i] - mean) * rstd
+		dx[i] = rstd * (float32(d*gamma[i]) - meanG - float32(xhat*meanGX))
+	}
+}
+
+func softmaxGeneric(x []float32, s float32) (lse float32) {
+	top, sum := sumExp(x, s)
+	for i, v := range x {
+		x[i] = float32(math.Exp(float64(s)*float64(v)-top) / sum)
+	}
+	return float32(top + math.Log(sum))
+}
+
+func softmaxAgainGeneric(x []float32, s, lse float32) {
+	for i, v := range x {
+		x[i] = float32(math.Exp(float64(s)*float64(v) - float64(lse)))
+	}
+}
+
+func logSumExpGeneric(x []float32) float32 {
+	top, sum := sumExp(x, 1)
+	return float32(top + math.Log(sum))
+}
+
+// sumExp returns the maximum of s·x, −Inf for an empty row, and the sum of exp(s·x − maximum).
+func sumExp(x []float32, s float32) (top, sum float64) {
+	top = math.Inf(-1)
+	for _, v := range x {
+		top = max(top, float64(s)*float64(v))
+	}
+	for _, v := range x {
+		sum += math.Exp(float64(s)*float64(v) - top)
+	}
+	return top, sum
+}
+
+func softmaxBackwardGeneric(ds, p, dp []float32, s, d float32) {
+	p, dp = p[:len(ds)], dp[:len(ds)]
+	for i := range ds {
+		ds[i] = s * p[i] * (dp[i] - d)
+	}
+}
+
+func adamGeneric(p, g, m, v []float32, c *AdamStep) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	for i := range p {
+		gi := g[i] * c.GradScale
+		m[i] = float32(c.Beta1*m[i]) + float32((1-c.Beta1)*gi)
+		v[i] = float32(c.Beta2*v[i]) + float32((1-c.Beta2)*float32(gi*gi))
+		root := float32(math.Sqrt(float64(v[i])))
+		p[i] = float32(p[i]*c.Keep) - float32(c.StepSize*m[i])/(float32(root*c.RootScale)+c.Eps)
+	}
+}
