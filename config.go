@@ -1,0 +1,478 @@
+package bert
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// Config describes a BERT: its sizes, its constants and what its head is for. The names are those of config.json
+// (Hugging Face) and bert_config.json (google-research/bert modeling.py, BertConfig).
+type Config struct {
+	VocabSize             int // V, tokens in the vocabulary
+	HiddenSize            int // H, width of a hidden state
+	NumHiddenLayers       int // L
+	NumAttentionHeads     int // A; H is a multiple of it
+	IntermediateSize      int // width between the two products of a feed-forward block, 4H in the paper
+	MaxPositionEmbeddings int // the longest sequence, in tokens
+	TypeVocabSize         int // number of segments
+
+	// HiddenAct is the activation of the feed-forward blocks and of the masked-LM head: gelu (by erf), gelu_new,
+	// gelu_pytorch_tanh, gelu_fast (all three the tanh form), relu, silu, swish or tanh.
+	HiddenAct string
+
+	HiddenDropoutProb         float64
+	AttentionProbsDropoutProb float64
+	// ClassifierDropout is the dropout before a classifier; nil: HiddenDropoutProb.
+	ClassifierDropout *float64
+
+	LayerNormEps     float64
+	InitializerRange float64 // standard deviation of new weights
+	PadTokenID       int
+
+	// Labels are the names of a classifier's classes in the order of its logits (id2label). Their number is the
+	// classifier's width.
+	Labels []string
+	// ProblemType is single_label_classification, multi_label_classification or regression; empty: regression for one
+	// label, else one of several.
+	ProblemType string
+	// Architectures names the model's head as Hugging Face does: BertForSequenceClassification and so on.
+	Architectures []string
+
+	// Extra holds the keys of the file that say nothing about the computation, or nothing this package knows. They are
+	// written back by Save.
+	Extra map[string]json.RawMessage
+	// Unknown lists, in order, those keys of Extra that no BERT configuration has: a misspelt key stands here.
+	Unknown []string
+}
+
+// Problem types of a sequence classification head, as config.json has them.
+const (
+	SingleLabelClassification = "single_label_classification"
+	MultiLabelClassification  = "multi_label_classification"
+	RegressionProblem         = "regression"
+)
+
+// DefaultConfig is BERT-base uncased (Devlin et al. 2018, §3) with two labels.
+func DefaultConfig() Config {
+	return Config{
+		VocabSize: 30522, HiddenSize: 768, NumHiddenLayers: 12, NumAttentionHeads: 12, IntermediateSize: 3072,
+		MaxPositionEmbeddings: 512, TypeVocabSize: 2, HiddenAct: "gelu",
+		HiddenDropoutProb: 0.1, AttentionProbsDropoutProb: 0.1,
+		LayerNormEps: 1e-12, InitializerRange: 0.02, Labels: defaultLabels(2),
+	}
+}
+
+func defaultLabels(n int) []string {
+	labels := make([]string, n)
+	for i := range labels {
+		labels[i] = "LABEL_" + strconv.Itoa(i)
+	}
+	return labels
+}
+
+// NumLabels is the width of a classifier.
+func (c *Config) NumLabels() int { return len(c.Labels) }
+
+// activations are the values of hidden_act.
+var activations = map[string]compute.Activation{
+	"gelu":              compute.GELU,
+	"gelu_python":       compute.GELU,
+	"gelu_new":          compute.GELUTanh,
+	"gelu_pytorch_tanh": compute.GELUTanh,
+	"gelu_fast":         compute.GELUTanh,
+	"relu":              compute.ReLU,
+	"silu":              compute.SiLU,
+	"swish":             compute.SiLU,
+	"tanh":              compute.Tanh,
+	"linear":            compute.Identity,
+}
+
+// Validate reports the first thing wrong with c.
+func (c *Config) Validate() error {
+	for _, s := range []struct {
+		key   string
+		value int
+	}{
+		{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"num_hidden_layers", c.NumHiddenLayers},
+		{"num_attention_heads", c.NumAttentionHeads}, {"intermediate_size", c.IntermediateSize},
+		{"max_position_embeddings", c.MaxPositionEmbeddings}, {"type_vocab_size", c.TypeVocabSize},
+	} {
+		if s.value < 1 {
+			return fmt.Errorf("%s is %d, want at least 1", s.key, s.value)
+		}
+		if s.value > maxSize {
+			return fmt.Errorf("%s is %d, want at most %d", s.key, s.value, maxSize)
+		}
+	}
+	if c.HiddenSize%c.NumAttentionHeads != 0 {
+		return fmt.Errorf("hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	}
+	if _, ok := activations[c.HiddenAct]; !ok {
+		return fmt.Errorf("hidden_act is %q, want one of %s", c.HiddenAct, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
+	}
+	for _, p := range []struct {
+		key   string
+		value float64
+	}{
+		{"hidden_dropout_prob", c.HiddenDropoutProb}, {"attention_probs_dropout_prob", c.AttentionProbsDropoutProb},
+		{"classifier_dropout", c.classifierDropout()},
+	} {
+		if !(p.value >= 0 && p.value < 1) {
+			return fmt.Errorf("%s is %v, want a share in [0, 1)", p.key, p.value)
+		}
+	}
+	if !(c.LayerNormEps > 0 && c.LayerNormEps < 1) {
+		return fmt.Errorf("layer_norm_eps is %v, want a small positive number", c.LayerNormEps)
+	}
+	if !(c.InitializerRange > 0 && c.InitializerRange < 10) {
+		return fmt.Errorf("initializer_range is %v, want a small positive number", c.InitializerRange)
+	}
+	if len(c.Labels) == 0 {
+		return errors.New("id2label is empty, want at least one label")
+	}
+	seen := make(map[string]bool, len(c.Labels))
+	for _, l := range c.Labels {
+		if seen[l] {
+			return fmt.Errorf("id2label names %q twice", l)
+		}
+		seen[l] = true
+	}
+	switch c.ProblemType {
+	case "", SingleLabelClassification, MultiLabelClassification:
+	case RegressionProblem:
+		if len(c.Labels) != 1 {
+			return fmt.Errorf("problem_type is regression with %d labels, want 1", len(c.Labels))
+		}
+	default:
+		return fmt.Errorf("problem_type is %q, want %s, %s or %s", c.ProblemType,
+			SingleLabelClassification, MultiLabelClassification, RegressionProblem)
+	}
+	return nil
+}
+
+// maxSize bounds every size of a configuration, so that their products stay far from overflow.
+const maxSize = 1 << 24
+
+func (c *Config) classifierDropout() float64 {
+	if c.ClassifierDropout != nil {
+		return *c.ClassifierDropout
+	}
+	return c.HiddenDropoutProb
+}
+
+// problemType is ProblemType with its default: one output is a regression.
+func (c *Config) problemType() string {
+	switch {
+	case c.ProblemType != "":
+		return c.ProblemType
+	case len(c.Labels) == 1:
+		return RegressionProblem
+	default:
+		return SingleLabelClassification
+	}
+}
+
+// configKey is a row of the table that ParseConfig and MarshalJSON share: a key and the field it fills.
+type configKey struct {
+	name     string
+	field    func(*Config) any // pointer to the field
+	required bool
+	optional bool // left out when the field is its zero value
+}
+
+var configKeys = []configKey{
+	{name: "architectures", field: func(c *Config) any { return &c.Architectures }, optional: true},
+	{name: "vocab_size", field: func(c *Config) any { return &c.VocabSize }, required: true},
+	{name: "hidden_size", field: func(c *Config) any { return &c.HiddenSize }, required: true},
+	{name: "num_hidden_layers", field: func(c *Config) any { return &c.NumHiddenLayers }, required: true},
+	{name: "num_attention_heads", field: func(c *Config) any { return &c.NumAttentionHeads }, required: true},
+	{name: "intermediate_size", field: func(c *Config) any { return &c.IntermediateSize }, required: true},
+	{name: "hidden_act", field: func(c *Config) any { return &c.HiddenAct }},
+	{name: "hidden_dropout_prob", field: func(c *Config) any { return &c.HiddenDropoutProb }},
+	{name: "attention_probs_dropout_prob", field: func(c *Config) any { return &c.AttentionProbsDropoutProb }},
+	{name: "classifier_dropout", field: func(c *Config) any { return &c.ClassifierDropout }, optional: true},
+	{name: "max_position_embeddings", field: func(c *Config) any { return &c.MaxPositionEmbeddings }},
+	{name: "type_vocab_size", field: func(c *Config) any { return &c.TypeVocabSize }},
+	{name: "initializer_range", field: func(c *Config) any { return &c.InitializerRange }},
+	{name: "layer_norm_eps", field: func(c *Config) any { return &c.LayerNormEps }},
+	{name: "pad_token_id", field: func(c *Config) any { return &c.PadTokenID }},
+	{name: "problem_type", field: func(c *Config) any { return &c.ProblemType }, optional: true},
+}
+
+// fixedKeys change the computation in ways this package does not know; any value but the one here is refused.
+var fixedKeys = map[string]any{
+	"model_type":              "bert",
+	"position_embedding_type": "absolute",
+	"is_decoder":              false,
+	"add_cross_attention":     false,
+	"is_encoder_decoder":      false,
+	"tie_word_embeddings":     true,
+	"pruned_heads":            map[string]any{},
+}
+
+// carriedKeys occur in published BERT configurations and change nothing here: they are kept and written back.
+var carriedKeys = strings.Fields(`
+	_name_or_path _num_labels attn_implementation _attn_implementation_autoset bad_words_ids begin_suppress_tokens
+	bos_token_id chunk_size_feed_forward cross_attention_hidden_size decoder_start_token_id directionality
+	diversity_penalty do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id
+	exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing
+	language length_penalty max_length min_length name no_repeat_ngram_size num_beam_groups num_beams
+	num_return_sequences output_attentions output_hidden_states output_past output_scores pooler_fc_size
+	pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix
+	remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens
+	task_specific_params temperature tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript
+	transformers_version typical_p use_bfloat16 use_cache`)
+
+// LoadConfig reads config.json or bert_config.json: a file, or the one in a folder.
+func LoadConfig(path string) (Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Config{}, pathError(err)
+	}
+	if info.IsDir() {
+		dir := path
+		path = filepath.Join(dir, "config.json")
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			google := filepath.Join(dir, "bert_config.json")
+			if _, err := os.Stat(google); err != nil {
+				return Config{}, fmt.Errorf("%s: no config.json or bert_config.json in it: this is no model directory", dir)
+			}
+			path = google
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, pathError(err)
+	}
+	c, err := ParseConfig(data)
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// pathError turns the os package's "open x: reason" into "x: reason".
+func pathError(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	return err
+}
+
+// ParseConfig reads the JSON of config.json or bert_config.json and validates it. A key with a value of the wrong type,
+// or one that asks for a computation that is not BERT's, is an error; keys no BERT configuration has are listed in
+// Unknown.
+func ParseConfig(data []byte) (Config, error) {
+	keys, err := jsonObject(data)
+	if err != nil {
+		return Config{}, err
+	}
+	c := DefaultConfig()
+	for _, k := range configKeys {
+		raw, ok := keys[k.name]
+		delete(keys, k.name)
+		if !ok || string(raw) == "null" {
+			if k.required {
+				return Config{}, fmt.Errorf("no key %q", k.name)
+			}
+			continue
+		}
+		if err := json.Unmarshal(raw, k.field(&c)); err != nil {
+			return Config{}, fmt.Errorf("%s is %s, want %s", k.name, abbreviate(raw), jsonKind(k.field(&c)))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fixedKeys)) {
+		raw, ok := keys[name]
+		if !ok {
+			continue
+		}
+		want, err := json.Marshal(fixedKeys[name])
+		if err != nil {
+			return Config{}, err
+		}
+		if string(raw) != string(want) && string(raw) != "null" {
+			return Config{}, fmt.Errorf("%s is %s, only %s is supported", name, abbreviate(raw), want)
+		}
+		delete(keys, name)
+	}
+	if err := c.parseLabels(keys); err != nil {
+		return Config{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		if c.Extra == nil {
+			c.Extra = make(map[string]json.RawMessage)
+		}
+		c.Extra[name] = keys[name]
+		if !slices.Contains(carriedKeys, name) {
+			c.Unknown = append(c.Unknown, name)
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// jsonObject splits an object into its keys; a key given twice is an error.
+func jsonObject(data []byte) (map[string]json.RawMessage, error) {
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	t, err := dec.Token()
+	if err != nil {
+		return nil, fmt.Errorf("not JSON: %w", err)
+	}
+	if t != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	keys := make(map[string]json.RawMessage)
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return nil, fmt.Errorf("not JSON: %w", err)
+		}
+		name, _ := t.(string)
+		if _, twice := keys[name]; twice {
+			return nil, fmt.Errorf("key %q twice", name)
+		}
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return nil, fmt.Errorf("key %q: not JSON: %w", name, err)
+		}
+		keys[name] = raw
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, fmt.Errorf("not JSON: %w", err)
+	}
+	if dec.More() {
+		return nil, errors.New("something follows the JSON object")
+	}
+	return keys, nil
+}
+
+// parseLabels reads id2label, label2id and num_labels, which have to agree, and takes them out of keys.
+func (c *Config) parseLabels(keys map[string]json.RawMessage) error {
+	var (
+		id2label  map[string]string
+		label2id  map[string]int
+		numLabels *int
+	)
+	for name, field := range map[string]any{"id2label": &id2label, "label2id": &label2id, "num_labels": &numLabels} {
+		if raw, ok := keys[name]; ok {
+			if err := json.Unmarshal(raw, field); err != nil {
+				return fmt.Errorf("%s is %s, want %s", name, abbreviate(raw), jsonKind(field))
+			}
+			delete(keys, name)
+		}
+	}
+	switch {
+	case len(id2label) > 0:
+		c.Labels = make([]string, len(id2label))
+		filled := make([]bool, len(id2label))
+		for key, label := range id2label {
+			i, err := strconv.Atoi(key)
+			if err != nil || i < 0 || i >= len(c.Labels) || filled[i] {
+				return fmt.Errorf("id2label has the key %q, want the ids 0 to %d", key, len(c.Labels)-1)
+			}
+			c.Labels[i], filled[i] = label, true
+		}
+		for label, id := range label2id {
+			if id < 0 || id >= len(c.Labels) || c.Labels[id] != label {
+				return fmt.Errorf("label2id maps %q to %d, which id2label does not", label, id)
+			}
+		}
+	case numLabels != nil:
+		if *numLabels < 1 || *numLabels > maxSize {
+			return fmt.Errorf("num_labels is %d, want at least 1", *numLabels)
+		}
+		c.Labels = defaultLabels(*numLabels)
+	}
+	if numLabels != nil && *numLabels != len(c.Labels) {
+		return fmt.Errorf("num_labels is %d, but id2label has %d labels", *numLabels, len(c.Labels))
+	}
+	return nil
+}
+
+// MarshalJSON writes config.json as Hugging Face's tools do.
+func (c Config) MarshalJSON() ([]byte, error) {
+	keys := maps.Clone(c.Extra)
+	if keys == nil {
+		keys = make(map[string]json.RawMessage)
+	}
+	put := func(name string, v any) error {
+		raw, err := json.Marshal(v)
+		keys[name] = raw
+		return err
+	}
+	for _, k := range configKeys {
+		if v := reflect.ValueOf(k.field(&c)).Elem(); k.optional && v.IsZero() {
+			continue
+		}
+		if err := put(k.name, k.field(&c)); err != nil {
+			return nil, err
+		}
+	}
+	id2label := make(map[string]string, len(c.Labels))
+	label2id := make(map[string]int, len(c.Labels))
+	for i, l := range c.Labels {
+		id2label[strconv.Itoa(i)], label2id[l] = l, i
+	}
+	for name, v := range map[string]any{
+		"id2label": id2label, "label2id": label2id, "model_type": "bert", "position_embedding_type": "absolute",
+	} {
+		if err := put(name, v); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(keys)
+}
+
+// UnmarshalJSON is ParseConfig.
+func (c *Config) UnmarshalJSON(data []byte) error {
+	parsed, err := ParseConfig(data)
+	if err != nil {
+		return err
+	}
+	*c = parsed
+	return nil
+}
+
+// jsonKind says in words what JSON a field takes.
+func jsonKind(field any) string {
+	t := reflect.TypeOf(field).Elem()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list of strings"
+	default:
+		return "an object"
+	}
+}
+
+// abbreviate shortens a piece of a user's JSON for an error message.
+func abbreviate(raw []byte) string {
+	const most = 40
+	s := strings.ToValidUTF8(string(raw), "�")
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}
