@@ -1,0 +1,263 @@
+package checkpoint
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxHeader is the limit of the reference implementation, safetensors/src/tensor.rs, MAX_HEADER_SIZE.
+const maxHeader = 100_000_000
+
+// metadataKey is the one member of a header that is not a tensor.
+const metadataKey = "__metadata__"
+
+// parseSafetensors reads a whole safetensors file. The Data of the tensors lie in file.
+func parseSafetensors(file []byte) ([]Tensor, map[string]string, error) {
+	if len(file) < 8 {
+		return nil, nil, fmt.Errorf("%d bytes are too short for any weights: truncated?", len(file))
+	}
+	n := binary.LittleEndian.Uint64(file)
+	// Before anything else is made of it: n may be any number.
+	if fits := n <= uint64(len(file)-8); !fits || n < 2 || file[8] != '{' {
+		switch {
+		case len(file) > 8 && file[8] != '{':
+			return nil, nil, errors.New("not a file of weights: it begins like no known format (safetensors has a { as byte 9)")
+		case !fits:
+			return nil, nil, fmt.Errorf("the header claims %d bytes, the file has %d: truncated?", n, len(file))
+		default:
+			return nil, nil, fmt.Errorf("the header claims %d bytes, too few for a JSON object", n)
+		}
+	}
+	if n > maxHeader {
+		return nil, nil, fmt.Errorf("the header claims %d bytes, the format allows %d", n, maxHeader)
+	}
+	tensors, metadata, err := parseHeader(file[8:8+n], file[8+n:])
+	if err != nil {
+		return nil, nil, err
+	}
+	return tensors, metadata, nil
+}
+
+// parseHeader reads the header of a safetensors file whose data is data, and checks that the tensors fill data.
+func parseHeader(header, data []byte) ([]Tensor, map[string]string, error) {
+	if !utf8.Valid(header) {
+		return nil, nil, errors.New("the header is not UTF-8")
+	}
+	// The reader of JSON numbers and strings below sees only what is there, so nothing is larger than a multiple of header.
+	dec := json.NewDecoder(bytes.NewReader(header))
+	dec.UseNumber()
+	var entries []entry
+	metadata := map[string]string{}
+	err := object(dec, func(key string) error {
+		if key == metadataKey {
+			return inside(metadataKey, object(dec, func(key string) error {
+				value, err := token[string](dec, "a string")
+				metadata[key] = value
+				return inside(strconv.Quote(key), err)
+			}))
+		}
+		e := entry{name: key}
+		if err := e.parse(dec); err != nil {
+			return fmt.Errorf("tensor %q: %w", key, err)
+		}
+		entries = append(entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("header: %w", err)
+	}
+	if t, err := dec.Token(); err != io.EOF {
+		return nil, nil, fmt.Errorf("header: after the end of the object stands %v", cmp.Or[any](err, t))
+	}
+	tensors, err := place(entries, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tensors, metadata, nil
+}
+
+// An entry is what the header says of one tensor.
+type entry struct {
+	name       string
+	dtype      DType
+	shape      []int
+	begin, end int // in the data
+}
+
+func (e *entry) parse(dec *json.Decoder) error {
+	var hasShape, hasOffsets bool
+	err := object(dec, func(key string) error {
+		switch key {
+		case "dtype":
+			name, err := token[string](dec, "a string")
+			if err != nil {
+				return inside("dtype", err)
+			}
+			var ok bool
+			if e.dtype, ok = parseDType(name); !ok {
+				return fmt.Errorf("dtype %q is not one of those this version reads (%s)", name, dtypeNames())
+			}
+			return nil
+		case "shape":
+			hasShape = true
+			var err error
+			e.shape, err = ints(dec)
+			return inside("shape", err)
+		case "data_offsets":
+			hasOffsets = true
+			offsets, err := ints(dec)
+			if err == nil && len(offsets) != 2 {
+				err = fmt.Errorf("%d numbers, not 2", len(offsets))
+			}
+			if err != nil {
+				return inside("data_offsets", err)
+			}
+			e.begin, e.end = offsets[0], offsets[1]
+			return nil
+		default:
+			return fmt.Errorf("unknown key %q", key)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case e.dtype == 0:
+		return errors.New("no dtype")
+	case !hasShape:
+		return errors.New("no shape")
+	case !hasOffsets:
+		return errors.New("no data_offsets")
+	case strings.ContainsRune(e.name, 0):
+		return errors.New("NUL in the name")
+	}
+	size, err := byteSize(e.dtype, e.shape)
+	switch {
+	case err != nil:
+		return err
+	case e.begin < 0 || e.end < e.begin:
+		return fmt.Errorf("data_offsets [%d, %d] are not a range", e.begin, e.end)
+	case e.end-e.begin != size:
+		return fmt.Errorf("data_offsets [%d, %d] hold %d bytes, %v with shape %v has %d", e.begin, e.end, e.end-e.begin, e.dtype, e.shape, size)
+	}
+	return nil
+}
+
+// place gives the tensors their data, which they must fill one after the other.
+func place(entries []entry, data []byte) ([]Tensor, error) {
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), strings.Compare(a.name, b.name))
+	})
+	tensors := make([]Tensor, len(entries))
+	at, before := 0, ""
+	for i, e := range entries {
+		switch {
+		case e.end > len(data):
+			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] go beyond the %d bytes of data in the file: truncated?", e.name, e.begin, e.end, len(data))
+		case e.begin < at:
+			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] overlap tensor %q, which ends at %d", e.name, e.begin, e.end, before, at)
+		case e.begin > at:
+			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] leave a hole after byte %d of the data", e.name, e.begin, e.end, at)
+		}
+		tensors[i] = Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, Data: data[e.begin:e.end:e.end]}
+		at, before = e.end, e.name
+	}
+	if at != len(data) {
+		return nil, fmt.Errorf("%d bytes of data after the end of the last tensor", len(data)-at)
+	}
+	return tensors, nil
+}
+
+func dtypeNames() string {
+	var names []string
+	for d := Bool; d.valid(); d++ {
+		names = append(names, d.String())
+	}
+	return strings.Join(names, " ")
+}
+
+// object reads an object, calling member after each key to read its value. A key that comes twice is an error: which one
+// counts depends on the reader.
+func object(dec *json.Decoder, member func(key string) error) error {
+	if err := delim(dec, '{'); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		key, err := token[string](dec, "a key")
+		if err != nil {
+			return err
+		}
+		if seen[key] {
+			return fmt.Errorf("the key %q comes twice", key)
+		}
+		seen[key] = true
+		if err := member(key); err != nil {
+			return err
+		}
+	}
+	return delim(dec, '}')
+}
+
+// ints reads an array of whole numbers from 0.
+func ints(dec *json.Decoder) ([]int, error) {
+	if err := delim(dec, '['); err != nil {
+		return nil, err
+	}
+	list := []int{}
+	for dec.More() {
+		number, err := token[json.Number](dec, "a number")
+		if err != nil {
+			return nil, err
+		}
+		n, err := strconv.Atoi(number.String())
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("%s is not a whole number from 0 to %d", number, math.MaxInt)
+		}
+		list = append(list, n)
+	}
+	return list, delim(dec, ']')
+}
+
+// delim reads one of the delimiters of JSON.
+func delim(dec *json.Decoder, want json.Delim) error {
+	got, err := token[json.Delim](dec, want.String())
+	if err == nil && got != want {
+		return fmt.Errorf("%v where %v should be", got, want)
+	}
+	return err
+}
+
+// token reads one token of type T, called what in errors.
+func token[T any](dec *json.Decoder, what string) (T, error) {
+	t, err := dec.Token()
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		var none T
+		return none, fmt.Errorf("not JSON at byte %d: %w", dec.InputOffset(), err)
+	}
+	v, ok := t.(T)
+	if !ok {
+		return v, fmt.Errorf("%v where %s should be", cmp.Or[any](t, "null"), what)
+	}
+	return v, nil
+}
+
+// inside puts where an error was found before it.
+func inside(where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", where, err)
+}

@@ -1,0 +1,224 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// isIndex reports whether file is the index of a sharded checkpoint: JSON, where safetensors has a header length.
+func isIndex(file []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(file[:min(len(file), sampleHead)], " \t\r\n"), []byte("{")) && !safetensorsStart(file)
+}
+
+// addShards takes in the files that the index at path names. Index and shards must agree tensor by tensor: where they do
+// not, files of different checkpoints lie in one folder.
+func (f *File) addShards(path string, index []byte, load loader) error {
+	shardOf, err := parseIndex(index)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	for _, shard := range slices.Compact(slices.Sorted(maps.Values(shardOf))) {
+		shardPath := filepath.Join(filepath.Dir(path), shard)
+		data, err := f.load(shardPath, load)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: shard %q is not there", path, shard)
+		}
+		if err != nil {
+			return err
+		}
+		before := len(f.tensors)
+		if err := f.add(shardPath, data); err != nil {
+			return err
+		}
+		for _, t := range f.tensors[before:] {
+			if shardOf[t.Name] != shard {
+				return fmt.Errorf("%s: tensor %q is not in this shard by the index %s", shardPath, t.Name, filepath.Base(path))
+			}
+			delete(shardOf, t.Name)
+		}
+		for _, name := range slices.Sorted(maps.Keys(shardOf)) {
+			if shardOf[name] == shard {
+				return fmt.Errorf("%s: tensor %q is missing, the index %s says it is here", shardPath, name, filepath.Base(path))
+			}
+		}
+	}
+	f.sort()
+	return nil
+}
+
+// parseIndex reads the index of a sharded checkpoint: the shard of each tensor. Its metadata.total_size is not checked
+// against the shards: indexes in circulation count tied weights twice.
+func parseIndex(index []byte) (map[string]string, error) {
+	dec := json.NewDecoder(bytes.NewReader(index))
+	dec.UseNumber()
+	var shardOf map[string]string
+	err := object(dec, func(key string) error {
+		if key != "weight_map" {
+			var other json.RawMessage
+			return inside(key, dec.Decode(&other))
+		}
+		shardOf = map[string]string{}
+		return inside(key, object(dec, func(name string) error {
+			shard, err := token[string](dec, "a file name")
+			if err == nil && (!filepath.IsLocal(shard) || strings.ContainsAny(shard, "/\\\x00")) {
+				err = fmt.Errorf("shard %q is not the name of a file in the index's folder", shard)
+			}
+			shardOf[name] = shard
+			return inside(fmt.Sprintf("tensor %q", name), err)
+		}))
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("index: %w", err)
+	case shardOf == nil:
+		return nil, errors.New("JSON without a weight_map: not the index of a sharded checkpoint")
+	}
+	return shardOf, nil
+}
+
+// WriteSharded writes tensors into the folder dir as Hugging Face's libraries do: base-00001-of-00003.safetensors and so on,
+// none with more than maxShardBytes bytes of data unless a single tensor has more, and base.safetensors.index.json, which
+// says where each tensor is. Shards are filled in the order of tensors; each has the metadata. What fits in one shard
+// becomes base.safetensors without an index.
+//
+// What stood under those names before is replaced, and left-over shards of base are removed, so that dir holds one
+// checkpoint. All shards are on disk under temporary names before that begins: a full disk leaves the old files. A crash
+// between leaves the old checkpoint, the new one, or no index, never one that mixes them.
+func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string, maxShardBytes int64) error {
+	if !filepath.IsLocal(base) || strings.ContainsAny(base, "/\\\x00") {
+		return fmt.Errorf("%q is not a file name", base)
+	}
+	if maxShardBytes <= 0 {
+		return fmt.Errorf("a shard of at most %d bytes cannot be written", maxShardBytes)
+	}
+	single := filepath.Join(dir, base+".safetensors")
+	index := single + ".index.json"
+	shards := split(tensors, maxShardBytes)
+	if len(shards) == 1 {
+		if err := WriteSafetensors(single, tensors, metadata); err != nil {
+			return err
+		}
+		return removeShards(dir, base, nil, index)
+	}
+
+	// The header of the whole is made only for its checks: across shards no name may come twice.
+	if _, _, err := encodeHeader(tensors, metadata); err != nil {
+		return fmt.Errorf("%s: %w", single, err)
+	}
+	staging := atomicfile.TempName(single)
+	if err := os.Mkdir(staging, 0o777); err != nil {
+		return err
+	}
+	defer os.RemoveAll(staging)
+	var total int64
+	var names []string
+	shardOf := map[string]string{}
+	for i, shard := range shards {
+		name := fmt.Sprintf("%s-%05d-of-%05d.safetensors", base, i+1, len(shards))
+		if err := WriteSafetensors(filepath.Join(staging, name), shard, metadata); err != nil {
+			var pathErr *fs.PathError
+			if errors.As(err, &pathErr) {
+				pathErr.Path = filepath.Join(dir, name)
+			}
+			return err
+		}
+		for _, t := range shard {
+			total += int64(len(t.Data))
+			shardOf[t.Name] = name
+		}
+		names = append(names, name)
+	}
+	// A new shard must never stand beside an old index.
+	if err := remove(index); err != nil {
+		return err
+	}
+	if err := atomicfile.SyncDir(dir); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.Rename(filepath.Join(staging, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	if err := atomicfile.SyncDir(dir); err != nil {
+		return err
+	}
+	err := atomicfile.WriteFile(index, 0o666, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": shardOf})
+	})
+	if err != nil {
+		return err
+	}
+	return removeShards(dir, base, names, single)
+}
+
+// split fills shards of at most limit bytes of data in the order of tensors. A larger tensor is a shard of its own. There is
+// at least one shard.
+func split(tensors []Tensor, limit int64) [][]Tensor {
+	var shards [][]Tensor
+	var shard []Tensor
+	var size int64
+	for _, t := range tensors {
+		n := int64(len(t.Data))
+		if n > limit {
+			shards = append(shards, []Tensor{t})
+			continue
+		}
+		if n > limit-size {
+			shards = append(shards, shard)
+			shard, size = nil, 0
+		}
+		shard = append(shard, t)
+		size += n
+	}
+	if len(shard) > 0 || len(shards) == 0 {
+		shards = append(shards, shard)
+	}
+	return shards
+}
+
+// shardNumbers is what stands between the base name and the suffix of a shard.
+var shardNumbers = regexp.MustCompile(`^-\d{5,}-of-\d{5,}\.safetensors$`)
+
+// removeShards removes the file other and the shards of base in dir, but for those in keep.
+func removeShards(dir, base string, keep []string, other string) error {
+	if err := remove(other); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		numbers, ok := strings.CutPrefix(e.Name(), base)
+		if ok && shardNumbers.MatchString(numbers) && !slices.Contains(keep, e.Name()) {
+			if err := remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return atomicfile.SyncDir(dir)
+}
+
+// remove removes a file that may not be there.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

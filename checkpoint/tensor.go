@@ -1,0 +1,94 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// A Tensor is a named array of numbers, the last dimension running fastest.
+type Tensor struct {
+	Name  string
+	DType DType
+	Shape []int  // no dimension for a scalar; a dimension may be 0
+	Data  []byte // the elements, little-endian, without gaps. Of a File: read only, and valid until its Close
+}
+
+// Len is the number of elements: the product of the dimensions, 1 for a scalar.
+func (t *Tensor) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// byteSize is the length that Data must have. It is an error for a dimension to be negative, and for the product of the
+// dimensions that are not 0 to be beyond an int: then no caller's arithmetic on a shape can overflow, in whatever order it
+// multiplies.
+func byteSize(d DType, shape []int) (int, error) {
+	n, zero := d.Size(), false
+	for _, dim := range shape {
+		switch {
+		case dim < 0:
+			return 0, fmt.Errorf("shape %v has a negative dimension", shape)
+		case dim == 0:
+			zero = true
+		case n > math.MaxInt/dim:
+			return 0, fmt.Errorf("shape %v of %v is larger than any memory", shape, d)
+		default:
+			n *= dim
+		}
+	}
+	if zero {
+		return 0, nil
+	}
+	return n, nil
+}
+
+// littleEndianHost is true where a []float32 has the bytes of Data in memory.
+var littleEndianHost = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// Float32View returns the elements without copying them, when they are F32, lie at an address that is a multiple of 4 and
+// the machine is little-endian; otherwise false. The slice shares Data's memory: it is read only and valid as long.
+func (t *Tensor) Float32View() ([]float32, bool) {
+	if t.DType != F32 || !littleEndianHost || len(t.Data) != 4*t.Len() {
+		return nil, false
+	}
+	if len(t.Data) == 0 {
+		return []float32{}, true
+	}
+	p := unsafe.Pointer(unsafe.SliceData(t.Data))
+	if uintptr(p)%4 != 0 {
+		return nil, false
+	}
+	return unsafe.Slice((*float32)(p), len(t.Data)/4), true
+}
+
+// Float32 converts the elements, which must be F64, F32, F16 or BF16, into dst, which must have their number. F16 and BF16
+// convert exactly, subnormals, infinities and the sign of zero included; F64 is rounded to nearest, ties to even, and a
+// finite value beyond float32 is an error. A NaN stays a NaN.
+func (t *Tensor) Float32(dst []float32) error {
+	if n := t.Len(); len(dst) != n {
+		return fmt.Errorf("tensor %q: shape %v has %d elements, the destination %d", t.Name, t.Shape, n, len(dst))
+	}
+	if len(t.Data) != len(dst)*t.DType.Size() {
+		return fmt.Errorf("tensor %q: %v with shape %v has %d bytes of data, not %d", t.Name, t.DType, t.Shape, len(t.Data), len(dst)*t.DType.Size())
+	}
+	switch t.DType {
+	case F64:
+		if i := fromF64(dst, t.Data); i >= 0 {
+			return fmt.Errorf("tensor %q: element %d, %g, is beyond float32", t.Name, i, math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:])))
+		}
+	case F32:
+		fromF32(dst, t.Data)
+	case F16:
+		fromF16(dst, t.Data)
+	case BF16:
+		fromBF16(dst, t.Data)
+	default:
+		return fmt.Errorf("tensor %q: %v elements cannot be read as float32", t.Name, t.DType)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package checkpoint
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// WriteSafetensors writes tensors and metadata as one safetensors file. The file replaces the one at path in one step, when
+// it is on disk: after an error the old file is as it was.
+//
+// The same tensors and metadata give the same bytes, whatever their order: as in the reference implementation, tensors
+// stand by type, the largest elements first, then by name. So, with the header padded to a multiple of 8 bytes, the
+// elements of every tensor are aligned.
+func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string) error {
+	sorted, header, err := encodeHeader(tensors, metadata)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		if _, err := w.Write(header); err != nil {
+			return err
+		}
+		for _, t := range sorted {
+			if _, err := w.Write(t.Data); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// encodeHeader returns the tensors in the order of the file, and what stands before their data.
+func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byte, error) {
+	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int {
+		return cmp.Or(cmp.Compare(b.DType, a.DType), strings.Compare(a.Name, b.Name))
+	})
+	names := map[string]bool{}
+	h := bytes.NewBuffer(make([]byte, 8)) // the length, which comes last
+	h.WriteByte('{')
+	if len(metadata) > 0 {
+		for _, k := range slices.Sorted(maps.Keys(metadata)) {
+			if !utf8.ValidString(k) || !utf8.ValidString(metadata[k]) {
+				return nil, nil, fmt.Errorf("metadata %q: not UTF-8", k)
+			}
+		}
+		fmt.Fprintf(h, "%s:%s", quote(metadataKey), quote(metadata))
+	}
+	end := 0
+	for i := range sorted {
+		t := &sorted[i]
+		if err := t.check(); err != nil {
+			return nil, nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if names[t.Name] {
+			return nil, nil, fmt.Errorf("tensor %q comes twice", t.Name)
+		}
+		names[t.Name] = true
+		if h.Len() > len("12345678{") {
+			h.WriteByte(',')
+		}
+		shape := strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ",")
+		fmt.Fprintf(h, `%s:{"dtype":"%v","shape":%s,"data_offsets":[%d,%d]}`, quote(t.Name), t.DType, shape, end, end+len(t.Data))
+		end += len(t.Data)
+	}
+	h.WriteByte('}')
+	for h.Len()%8 != 0 {
+		h.WriteByte(' ')
+	}
+	n := h.Len() - 8
+	if n > maxHeader {
+		return nil, nil, fmt.Errorf("the header of %d bytes is beyond the %d that the format allows", n, maxHeader)
+	}
+	binary.LittleEndian.PutUint64(h.Bytes(), uint64(n))
+	return sorted, h.Bytes(), nil
+}
+
+// check reports what would make a tensor unreadable once written.
+func (t *Tensor) check() error {
+	switch {
+	case !t.DType.valid():
+		return fmt.Errorf("%v is not an element type", t.DType)
+	case t.Name == metadataKey:
+		return errors.New("the name is reserved")
+	case !utf8.ValidString(t.Name):
+		return errors.New("the name is not UTF-8")
+	case strings.ContainsRune(t.Name, 0):
+		return errors.New("NUL in the name")
+	}
+	size, err := byteSize(t.DType, t.Shape)
+	if err == nil && size != len(t.Data) {
+		err = fmt.Errorf("%v with shape %v has %d bytes of data, not %d", t.DType, t.Shape, len(t.Data), size)
+	}
+	return err
+}
+
+// quote is the JSON of a string, or of a map of strings with its keys sorted.
+func quote[T string | map[string]string](v T) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err) // strings always encode
+	}
+	return bytes.TrimSpace(b.Bytes())
+}

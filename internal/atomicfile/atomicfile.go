@@ -1,0 +1,109 @@
+// Package atomicfile writes files that are either whole or not there: the bytes go to a temporary name in the same folder,
+// are synced, and only then take the file's name. A crash, a full disk or a failing writer leaves the old file as it was.
+package atomicfile
+
+import (
+	"bufio"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// A temporary name is "." + the file's name + tempMark + random text.
+const (
+	tempMark = ".tmp-"
+	randLen  = 26 // of rand.Text
+)
+
+// TempName returns a name in the folder of path that nothing bears, to build the new path under.
+func TempName(path string) string {
+	dir, base := filepath.Split(path)
+	return dir + "." + base + tempMark + rand.Text()
+}
+
+// IsTemp reports whether name, without its folder, is one of TempName's. A process that is killed while it writes leaves
+// its temporary files behind; whoever owns the folder may remove them when no other process writes there.
+func IsTemp(name string) bool {
+	at := len(name) - randLen - len(tempMark)
+	return at > 1 && name[0] == '.' && strings.HasPrefix(name[at:], tempMark)
+}
+
+// WriteFile makes path hold what write writes, or leaves it as it was when write or the system fails. The writer is
+// buffered. perm, before the umask, is the mode of the new file; a symbolic link at path is replaced, not followed. The file
+// and its folder are on disk when WriteFile returns nil. Errors name path, never the temporary file, which is removed.
+// Several processes may write the same path at once: one of the files stands at the end, whole.
+func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
+	temp := TempName(path)
+	defer func() { err = rename(err, temp, path) }()
+
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	// Deferred, so that a panic in write cleans up too. After the rename nothing bears this name.
+	renamed := false
+	defer func() {
+		if !renamed {
+			f.Close()
+			os.Remove(temp)
+		}
+	}()
+
+	w := bufio.NewWriterSize(f, 1<<16)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	// Some network file systems report a failed write only here.
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	renamed = true
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names in a folder (created, renamed or removed files) durable. It does
+// nothing where folders cannot be synced.
+func SyncDir(dir string) error {
+	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync the folder: %w", err)
+	}
+	defer d.Close()
+	// EINVAL and its like: a file system without this operation, on which there is nothing better to do.
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("sync the folder: %w", err)
+	}
+	return nil
+}
+
+// rename puts path in the place of temp in err.
+func rename(err error, temp, path string) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) && pathErr.Path == temp {
+		pathErr.Path = path
+	}
+	var linkErr *os.LinkError
+	if errors.As(err, &linkErr) && linkErr.Old == temp {
+		return &fs.PathError{Op: linkErr.Op, Path: path, Err: linkErr.Err}
+	}
+	return err
+}
