@@ -230,6 +230,12 @@ type Adam struct {
 	Eps          float32
 }
 
+// Viewer is a device whose buffers lie in host memory.
+type Viewer interface {
+	// View is a buffer's memory, in place.
+	View(b Buffer) []float32
+}
+
 // Device performs the operations. Each is complete when it returns. Several goroutines may use a device; its operations
 // then take turns.
 type Device interface {
