@@ -73,11 +73,11 @@ func parseHeader(header, data []byte) ([]Tensor, map[string]string, error) {
 		entries = append(entries, e)
 		return nil
 	})
+	if err == nil {
+		err = end(dec, header)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("header: %w", err)
-	}
-	if t, err := dec.Token(); err != io.EOF {
-		return nil, nil, fmt.Errorf("header: after the end of the object stands %v", cmp.Or[any](err, t))
 	}
 	tensors, err := place(entries, data)
 	if err != nil {
@@ -226,6 +226,14 @@ func ints(dec *json.Decoder) ([]int, error) {
 		list = append(list, n)
 	}
 	return list, delim(dec, ']')
+}
+
+// end checks that only white space follows in text, from which dec reads.
+func end(dec *json.Decoder, text []byte) error {
+	if rest := bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return fmt.Errorf("%q after the end of the object", rest[:1])
+	}
+	return nil
 }
 
 // delim reads one of the delimiters of JSON.

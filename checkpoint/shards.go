@@ -79,6 +79,9 @@ func parseIndex(index []byte) (map[string]string, error) {
 			return inside(fmt.Sprintf("tensor %q", name), err)
 		}))
 	})
+	if err == nil {
+		err = end(dec, index)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("index: %w", err)

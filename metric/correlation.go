@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Pearson is the correlation coefficient of two lists of N finite values:
@@ -63,33 +64,44 @@ func pearson(x, y []float64) (float64, error) {
 
 // direction is x − x̄ scaled to the length 1, by way of values in [−1, 1] so that no square overflows or vanishes.
 func direction(x []float64) ([]float64, error) {
-	constant, largest := true, 0.0
-	for _, v := range x {
-		constant = constant && v == x[0]
-		largest = max(largest, math.Abs(v))
-	}
-	if constant {
+	if v := slices.IndexFunc(x, func(v float64) bool { return v != x[0] }); v < 0 {
 		return nil, fmt.Errorf("a correlation needs values that differ, all %d are %g: %w", len(x), x[0], ErrUndefined)
 	}
-	d := make([]float64, len(x))
-	mean := 0.0
-	for i, v := range x {
-		d[i] = v / largest
-		mean += d[i]
+	d := slices.Clone(x)
+	scale(d, largest(d))
+	// Twice, because the first mean is rounded: of values that hardly differ the rest can be as large as they.
+	centre(d)
+	centre(d)
+	scale(d, largest(d))
+	squares := 0.0
+	for _, v := range d {
+		squares += v * v
 	}
-	mean /= float64(len(x))
-	spread := 0.0
+	scale(d, math.Sqrt(squares))
+	return d, nil
+}
+
+func largest(d []float64) float64 {
+	m := 0.0
+	for _, v := range d {
+		m = max(m, math.Abs(v))
+	}
+	return m
+}
+
+func centre(d []float64) {
+	mean := 0.0
+	for _, v := range d {
+		mean += v
+	}
+	mean /= float64(len(d))
 	for i := range d {
 		d[i] -= mean
-		spread = max(spread, math.Abs(d[i]))
 	}
-	sum := 0.0
+}
+
+func scale(d []float64, unit float64) {
 	for i := range d {
-		d[i] /= spread
-		sum += d[i] * d[i]
+		d[i] /= unit
 	}
-	for i := range d {
-		d[i] /= math.Sqrt(sum)
-	}
-	return d, nil
 }
