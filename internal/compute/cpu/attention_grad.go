@@ -1,0 +1,111 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// scoreScale is 1/√D.
+func scoreScale(size int) float32 { return float32(1 / math.Sqrt(float64(size))) }
+
+// attentionGradTask is the backward pass. A job is one head of one sequence. With P the probabilities, found again from
+// the scores and LSE, M the mask and factor of dropout, s = 1/√D, and d[i] = Σ_j P[i,j]·dP[i,j]:
+//
+//	dV = (P∘M)ᵀ·dO
+//	dP = (dO·Vᵀ)∘M
+//	dS = s·P∘(dP − d)
+//	dQ = dS·K
+//	dK = dSᵀ·Q
+//
+// d[i] is also dO[i]·O[i], O being the context (Dao et al. 2022, FlashAttention, appendix B.2), so that one tile of
+// queries needs nothing of the others.
+type attentionGradTask struct {
+	heads, size                       int
+	qkv, context, lse, dcontext, dqkv []float32
+	scale                             float32
+	drop                              simd.Drop
+	jobs                              []attentionJob
+}
+
+func (t *attentionGradTask) do(w *worker, index int) {
+	job := &t.jobs[index]
+	k, nr := w.k, w.k.NR
+	n, size, hidden := job.n, t.size, t.heads*t.size
+	tile, ld := tileOf(n, k.MR), scoreStride(n, nr)
+	wide := (size + nr - 1) / nr * nr
+
+	query := t.qkv[job.first*3*hidden+job.head*size:]
+	dquery := t.dqkv[job.first*3*hidden+job.head*size:]
+	context, dcontext := t.context[job.first*hidden+job.head*size:], t.dcontext[job.first*hidden+job.head*size:]
+
+	keysT := packedRows(w, query[hidden:], 3*hidden, n, size)
+	keys := packedColumns(w, query[hidden:], 3*hidden, n, size)
+	valuesT := packedRows(w, query[2*hidden:], 3*hidden, n, size)
+	rows, columns := w.floats(tile*size), w.floats(tile*wide)
+	scores, dscores := w.floats(tile*ld), w.floats(tile*ld)
+	turned := w.floats((n + k.MR - 1) / k.MR * k.MR * tile)
+
+	for from := 0; from < n; from += tile {
+		m := min(tile, n-from)
+		q, do := query[from*3*hidden:], dcontext[from*hidden:]
+		copyRows(rows, size, q, 3*hidden, m, size)
+		times(k, m, n, size, rows, size, keysT, scores, ld)
+		copyRows(rows, size, do, hidden, m, size)
+		times(k, m, n, size, rows, size, valuesT, dscores, ld)
+		for i := range m {
+			p, dp := scores[i*ld:][:n], dscores[i*ld:][:n]
+			at := (job.first+from+i)*t.heads + job.head
+			k.SoftmaxAgain(p, t.scale, t.lse[at])
+			d := k.Dot(rows[i*size:][:size], context[(from+i)*hidden:][:size])
+			if t.drop.Threshold != 0 {
+				k.Dropout(dp, dp, t.drop, uint64(at))
+			}
+			k.SoftmaxBackward(dp, p, dp, t.scale, d)
+			if t.drop.Threshold != 0 {
+				k.Dropout(p, p, t.drop, uint64(at))
+			}
+		}
+		times(k, m, size, n, dscores, ld, keys, dquery[from*3*hidden:], 3*hidden)
+
+		packColumns(k, columns, do, hidden, m, size)
+		turnedTimes(k, turned, n, size, m, scores, ld, columns, dquery[2*hidden:], 3*hidden, from > 0)
+		packColumns(k, columns, q, 3*hidden, m, size)
+		turnedTimes(k, turned, n, size, m, dscores, ld, columns, dquery[hidden:], 3*hidden, from > 0)
+	}
+}
+
+// turnedTimes is C[m, n] = Aᵀ·B or C += Aᵀ·B, of A[size, m] and the panels of B; turned takes the panels of A.
+func turnedTimes(k *simd.Kernels, turned []float32, m, n, size int, a []float32, lda int, panels, c []float32, ldc int, add bool) {
+	for i := 0; i < m; i += k.MR {
+		k.PackA(turned[i*size:][:k.MR*size], a[i:], lda, min(k.MR, m-i), size)
+	}
+	for j := 0; j < n; j += k.NR {
+		k.GemmPacked(m, min(k.NR, n-j), size, turned, panels[j*size:][:k.NR*size], c[j:], ldc, add)
+	}
+}
+
+// AttentionGrad goes back through Attention.
+func (d *Device) AttentionGrad(op *compute.AttentionGrad) {
+	tokens := checkStarts(op.Starts)
+	hidden := op.Heads * op.HeadSize
+	cost, _ := attentionCost(op.Starts, op.Heads, op.HeadSize)
+	t := attentionGradTask{
+		heads: op.Heads, size: op.HeadSize,
+		qkv:      source(op.QKV, tokens*3*hidden, "AttentionGrad.QKV"),
+		context:  source(op.Context, tokens*hidden, "AttentionGrad.Context"),
+		lse:      source(op.LSE, tokens*op.Heads, "AttentionGrad.LSE"),
+		dcontext: source(op.DContext, tokens*hidden, "AttentionGrad.DContext"),
+		dqkv:     target(op.DQKV, tokens*3*hidden, "AttentionGrad.DQKV"),
+		scale:    scoreScale(op.HeadSize),
+		drop:     dropOf(op.Drop),
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, 1, 1)
+	t.jobs = d.jobs
+	d.attentionGrad = t
+	d.run(&d.attentionGrad, len(t.jobs), 5*cost)
+	d.attentionGrad = attentionGradTask{}
+}

@@ -1,0 +1,218 @@
+// Package cpu is the device that every machine has: its processor, through the primitives of package simd.
+//
+// A matrix product is cut into blocks of rows and stripes of columns, whose operands are packed to fit the caches
+// (product.go, pack.go); attention into tiles of query rows (attention.go); everything else into runs of rows. A pool of
+// workers takes these pieces one by one (pool.go). No sum is ever cut by the number of workers: where one is cut at all,
+// the pieces have a fixed size and are added in order.
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// Device is the processor as a compute.Device.
+type Device struct {
+	mu   sync.Mutex // held by each operation: they take turns
+	k    *simd.Kernels
+	pool *pool
+
+	// The state of the operations, here so that none of them allocates.
+	product       product
+	pack          packTask
+	norm          normTask
+	normGrad      normGradTask
+	embedding     embeddingTask
+	attention     attentionTask
+	attentionGrad attentionGradTask
+	crossEntropy  crossEntropyTask
+	scatterRows   scatterTask
+	rows          rowsTask
+	flat          flatTask
+
+	packed   []float32 // of the operand of the product at hand
+	partials []float32 // sums over chunks of rows
+	sums     []float64 // sums over chunks of elements, or losses of rows
+	jobs     []attentionJob
+}
+
+var _ compute.Device = (*Device)(nil)
+
+// New opens the device with so many workers, the caller of an operation among them; 0 stands for GOMAXPROCS. It fails
+// where BERT_SIMD asks for a level that the machine lacks.
+func New(threads int) (*Device, error) {
+	if threads < 0 {
+		return nil, fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)
+	}
+	k, err := simd.Best()
+	if err != nil {
+		return nil, err
+	}
+	return NewAt(k, threads), nil
+}
+
+// NewAt is New with a given table of primitives.
+func NewAt(k *simd.Kernels, threads int) *Device {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	d := &Device{k: k, pool: newPool(k, threads)}
+	// The workers know the pool alone, so a Device that was forgotten can be collected, and its workers end.
+	runtime.AddCleanup(d, (*pool).close, d.pool)
+	return d
+}
+
+// Name is the level of the primitives and the number of workers.
+func (d *Device) Name() string {
+	if n := d.Threads(); n != 1 {
+		return fmt.Sprintf("%v, %d threads", d.k.Level, n)
+	}
+	return fmt.Sprintf("%v, 1 thread", d.k.Level)
+}
+
+// Threads is the number of workers, the caller of an operation among them.
+func (d *Device) Threads() int { return len(d.pool.workers) }
+
+// Close ends the workers and returns when they have ended.
+func (d *Device) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pool.close()
+	d.pool.ended.Wait()
+}
+
+// memory is plain Go memory.
+type memory struct {
+	data     []float32
+	readOnly bool
+}
+
+func (m *memory) Len() int { return len(m.data) }
+
+// Alloc is n zeros, aligned to a cache line.
+func (d *Device) Alloc(n int) compute.Buffer {
+	return compute.Buffer{Memory: &memory{data: aligned(n)}, Len: n}
+}
+
+// Wrap makes a Buffer of data itself. An operation that would write to it panics.
+func (d *Device) Wrap(data []float32) compute.Buffer {
+	return compute.Buffer{Memory: &memory{data: data, readOnly: true}, Len: len(data)}
+}
+
+// lineFloats is how many elements a cache line holds.
+const lineFloats = 16
+
+// aligned is n zeros that begin at a cache line.
+func aligned(n int) []float32 {
+	s := make([]float32, n+lineFloats-1)
+	at := int(-uintptr(unsafe.Pointer(&s[0])) / 4 % lineFloats)
+	return s[at : at+n : at+n]
+}
+
+// grow returns s with at least n elements, whose values are of no use.
+func grow(s []float32, n int) []float32 {
+	if n <= len(s) {
+		return s
+	}
+	return aligned(n + n/4)
+}
+
+// source is the n elements of a buffer that an operation reads; what names it in a panic.
+func source(b compute.Buffer, n int, what string) []float32 {
+	if b.Len != n {
+		misfit(what, b.Len, n)
+	}
+	if b.None() {
+		return nil
+	}
+	return b.Memory.(*memory).data[b.Offset : b.Offset+n : b.Offset+n]
+}
+
+// optional is source, or nil for no buffer.
+func optional(b compute.Buffer, n int, what string) []float32 {
+	if b.None() {
+		return nil
+	}
+	return source(b, n, what)
+}
+
+// target is the n elements of a buffer that an operation writes.
+func target(b compute.Buffer, n int, what string) []float32 {
+	if !b.None() && b.Memory.(*memory).readOnly {
+		panic("cpu: " + what + " is read-only memory")
+	}
+	return source(b, n, what)
+}
+
+// optionalTarget is target, or nil for no buffer.
+func optionalTarget(b compute.Buffer, n int, what string) []float32 {
+	if b.None() {
+		return nil
+	}
+	return target(b, n, what)
+}
+
+func misfit(what string, got, want int) {
+	panic(fmt.Sprintf("cpu: %s has %d elements, want %d", what, got, want))
+}
+
+// checkIndices panics unless all ids lie in [0, n).
+func checkIndices(ids []int32, n int, what string) {
+	for i, id := range ids {
+		if uint(id) >= uint(n) {
+			panic(fmt.Sprintf("cpu: %s[%d] is %d, want 0…%d", what, i, id, n-1))
+		}
+	}
+}
+
+// checkStarts panics unless starts are the bounds of sequences, and returns the number of their tokens.
+func checkStarts(starts []int) int {
+	if len(starts) == 0 || starts[0] != 0 {
+		panic("cpu: the starts of the sequences do not begin with 0")
+	}
+	for i := 1; i < len(starts); i++ {
+		if starts[i] < starts[i-1] {
+			panic(fmt.Sprintf("cpu: sequence %d ends at %d, before its start %d", i-1, starts[i], starts[i-1]))
+		}
+	}
+	return starts[len(starts)-1]
+}
+
+// activation is the name that package simd has for f.
+func activation(f compute.Activation) simd.Activation {
+	switch f {
+	case compute.Identity:
+		return simd.Identity
+	case compute.GELU:
+		return simd.GELU
+	case compute.GELUTanh:
+		return simd.GELUTanh
+	case compute.ReLU:
+		return simd.ReLU
+	case compute.Tanh:
+		return simd.Tanh
+	case compute.SiLU:
+		return simd.SiLU
+	}
+	panic(fmt.Sprintf("cpu: unknown activation %d", f))
+}
+
+// dropOf is dropout as package simd has it: the rate in steps of 1/65,536.
+func dropOf(d compute.Drop) simd.Drop {
+	if !(d.Rate >= 0 && d.Rate < 1) {
+		panic(fmt.Sprintf("cpu: dropout of rate %v, want 0 ≤ rate < 1", d.Rate))
+	}
+	const one = 1 << 16
+	threshold := min(uint32(math.Round(float64(d.Rate)*one)), one-1)
+	return simd.Drop{
+		Key:       [2]uint32{uint32(d.Key), uint32(d.Key >> 32)},
+		Threshold: threshold,
+		Scale:     one / float32(one-threshold),
+	}
+}

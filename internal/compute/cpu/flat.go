@@ -1,0 +1,168 @@
+package cpu
+
+import (
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// flatTask is an operation on elements one by one; its jobs are runs of flatRun of them.
+type flatTask struct {
+	kind flatKind
+	f    simd.Activation
+	step simd.AdamStep
+	sums []float64
+
+	dst, x, y, z []float32
+}
+
+type flatKind uint8
+
+const (
+	flatZero flatKind = iota
+	flatCopy
+	flatAdd
+	flatActivate
+	flatActivateGrad
+	flatSumSquares
+	flatAdam
+)
+
+// flatRun is also how many squares SumSquares adds up before it adds their sum to the others.
+const flatRun = 1 << 14
+
+func (t *flatTask) do(w *worker, job int) {
+	from := job * flatRun
+	to := min(from+flatRun, len(t.dst))
+	dst := t.dst[from:to]
+	switch t.kind {
+	case flatZero:
+		clear(dst)
+	case flatCopy:
+		copy(dst, t.x[from:to])
+	case flatAdd:
+		w.k.Add(dst, t.x[from:to])
+	case flatActivate:
+		w.k.Activate(t.f, dst, t.x[from:to])
+	case flatActivateGrad:
+		w.k.ActivateBackward(t.f, dst, t.x[from:to], t.y[from:to])
+	case flatSumSquares:
+		t.sums[job] = w.k.SumSquares(dst)
+	case flatAdam:
+		w.k.Adam(dst, t.x[from:to], t.y[from:to], t.z[from:to], &t.step)
+	}
+}
+
+// runFlat runs d.flat, whose jobs do so many elements a nanosecond, and clears it. The caller holds the lock.
+func (d *Device) runFlat(rate int) {
+	n := len(d.flat.dst)
+	d.run(&d.flat, (n+flatRun-1)/flatRun, n/rate)
+	d.flat = flatTask{}
+}
+
+// Write copies src into dst.
+func (d *Device) Write(dst compute.Buffer, src []float32) {
+	to := target(dst, len(src), "Write.dst")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatCopy, dst: to, x: src}
+	d.runFlat(rowRate)
+}
+
+// Read copies src into dst.
+func (d *Device) Read(dst []float32, src compute.Buffer) {
+	from := source(src, len(dst), "Read.src")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatCopy, dst: dst, x: from}
+	d.runFlat(rowRate)
+}
+
+// Copy copies src into dst, of the same length.
+func (d *Device) Copy(dst, src compute.Buffer) {
+	to, from := target(dst, dst.Len, "Copy.dst"), source(src, dst.Len, "Copy.src")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatCopy, dst: to, x: from}
+	d.runFlat(rowRate)
+}
+
+// Zero sets b to zeros.
+func (d *Device) Zero(b compute.Buffer) {
+	to := target(b, b.Len, "Zero.b")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatZero, dst: to}
+	d.runFlat(rowRate)
+}
+
+// Add is dst += x.
+func (d *Device) Add(dst, x compute.Buffer) {
+	to, from := target(dst, dst.Len, "Add.dst"), source(x, dst.Len, "Add.x")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatAdd, dst: to, x: from}
+	d.runFlat(rowRate)
+}
+
+// Activate is dst = f(x); dst may be x.
+func (d *Device) Activate(f compute.Activation, dst, x compute.Buffer) {
+	to, from := target(dst, dst.Len, "Activate.dst"), source(x, dst.Len, "Activate.x")
+	g := activation(f)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatActivate, f: g, dst: to, x: from}
+	d.runFlat(expRate)
+}
+
+// ActivateGrad is dx = dy∘f'(x); dx may be dy.
+func (d *Device) ActivateGrad(f compute.Activation, dx, dy, x compute.Buffer) {
+	to := target(dx, dx.Len, "ActivateGrad.dx")
+	grad, from := source(dy, dx.Len, "ActivateGrad.dy"), source(x, dx.Len, "ActivateGrad.x")
+	g := activation(f)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatActivateGrad, f: g, dst: to, x: grad, y: from}
+	d.runFlat(expRate)
+}
+
+// SumSquares is Σ x² in float64.
+func (d *Device) SumSquares(x compute.Buffer) float64 {
+	from := source(x, x.Len, "SumSquares.x")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.growSums((len(from) + flatRun - 1) / flatRun)
+	d.flat = flatTask{kind: flatSumSquares, dst: from, sums: d.sums}
+	d.runFlat(rowRate)
+	total := 0.0
+	for _, s := range d.sums {
+		total += s
+	}
+	return total
+}
+
+// growSums makes d.sums n long; its values are of no use.
+func (d *Device) growSums(n int) {
+	if n > cap(d.sums) {
+		d.sums = make([]float64, n+n/4)
+	}
+	d.sums = d.sums[:n]
+}
+
+// Adam updates parameters in one pass.
+func (d *Device) Adam(op *compute.Adam) {
+	n := op.P.Len
+	p, g := target(op.P, n, "Adam.P"), source(op.G, n, "Adam.G")
+	m, v := target(op.M, n, "Adam.M"), target(op.V, n, "Adam.V")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatAdam, dst: p, x: g, y: m, z: v, step: simd.AdamStep{
+		GradScale: op.GradScale,
+		Beta1:     op.Beta1,
+		Beta2:     op.Beta2,
+		Keep:      op.Keep,
+		StepSize:  op.StepSize,
+		RootScale: op.RootScale,
+		Eps:       op.Eps,
+	}}
+	d.runFlat(expRate)
+}

@@ -1,0 +1,204 @@
+package cpu
+
+import (
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// normTask is s = residual + dropout(x), y = LayerNorm(s); its jobs are runs of rows.
+type normTask struct {
+	count, width, run                          int
+	x, residual, gamma, beta, s, mean, rstd, y []float32
+	eps                                        float32
+	drop                                       simd.Drop
+}
+
+func (t *normTask) do(w *worker, job int) {
+	k := w.k
+	for r := job * t.run; r < min((job+1)*t.run, t.count); r++ {
+		from, to := r*t.width, (r+1)*t.width
+		s := t.s[from:to]
+		k.Dropout(s, t.x[from:to], t.drop, uint64(r))
+		if t.residual != nil {
+			k.Add(s, t.residual[from:to])
+		}
+		t.mean[r], t.rstd[r] = k.LayerNorm(t.y[from:to], s, t.gamma, t.beta, t.eps)
+	}
+}
+
+// Norm is s = residual + dropout(x), y = LayerNorm(s).
+func (d *Device) Norm(op *compute.Norm) {
+	n := op.Rows * op.Width
+	t := normTask{
+		count: op.Rows, width: op.Width, run: rowRun(op.Width),
+		x: source(op.X, n, "Norm.X"), residual: optional(op.Residual, n, "Norm.Residual"),
+		gamma: source(op.Gamma, op.Width, "Norm.Gamma"), beta: source(op.Beta, op.Width, "Norm.Beta"),
+		s: target(op.S, n, "Norm.S"), y: target(op.Y, n, "Norm.Y"),
+		mean: target(op.Mean, op.Rows, "Norm.Mean"), rstd: target(op.Rstd, op.Rows, "Norm.Rstd"),
+		eps: op.Eps, drop: dropOf(op.Drop),
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.norm = t
+	d.run(&d.norm, jobsOf(t.count, t.run), n/rowRate)
+	d.norm = normTask{}
+}
+
+// normGradTask is dy' = before(dy), ds = the gradient of LayerNorm at s, dx = after(ds), where before and after are
+// dropouts. Its jobs are runs of rows; each leaves its own sums for gamma and beta.
+type normGradTask struct {
+	count, width, run                int
+	dy, s, mean, rstd, gamma, ds, dx []float32
+	before, after                    simd.Drop
+	partials                         []float32 // a row [2, width] for each job
+}
+
+// A job of normGradTask has at least gradRun rows, and more if there would be more than gradJobs jobs. Both are the same
+// for any number of workers, since they say how the sums of gamma and beta are cut.
+const (
+	gradRun  = 32
+	gradJobs = 256
+)
+
+func (t *normGradTask) do(w *worker, job int) {
+	k := w.k
+	part := t.partials[job*2*t.width:][:2*t.width]
+	clear(part)
+	dgamma, dbeta := part[:t.width], part[t.width:]
+	for r := job * t.run; r < min((job+1)*t.run, t.count); r++ {
+		from, to := r*t.width, (r+1)*t.width
+		dy, ds := t.dy[from:to], t.ds[from:to]
+		if t.before.Threshold != 0 {
+			k.Dropout(ds, dy, t.before, uint64(r))
+			dy = ds
+		}
+		k.LayerNormBackward(ds, dy, t.s[from:to], t.gamma, t.mean[r], t.rstd[r], dgamma, dbeta)
+		if t.dx != nil {
+			k.Dropout(t.dx[from:to], ds, t.after, uint64(r))
+		}
+	}
+}
+
+// runNormGrad runs d.normGrad, adds the sums to dgamma and dbeta, and clears it.
+func (d *Device) runNormGrad(dgamma, dbeta []float32) {
+	t := &d.normGrad
+	t.run = max(gradRun, jobsOf(t.count, gradJobs))
+	jobs := jobsOf(t.count, t.run)
+	d.partials = grow(d.partials, jobs*2*t.width)
+	t.partials = d.partials
+	d.run(t, jobs, t.count*t.width/rowRate)
+	for j := range jobs {
+		part := t.partials[j*2*t.width:][:2*t.width]
+		d.k.Add(dgamma, part[:t.width])
+		d.k.Add(dbeta, part[t.width:])
+	}
+	*t = normGradTask{}
+}
+
+// NormGrad goes back through Norm.
+func (d *Device) NormGrad(op *compute.NormGrad) {
+	n := op.Rows * op.Width
+	t := normGradTask{
+		count: op.Rows, width: op.Width,
+		dy: source(op.DY, n, "NormGrad.DY"), s: source(op.S, n, "NormGrad.S"),
+		mean: source(op.Mean, op.Rows, "NormGrad.Mean"), rstd: source(op.Rstd, op.Rows, "NormGrad.Rstd"),
+		gamma: source(op.Gamma, op.Width, "NormGrad.Gamma"),
+		ds:    target(op.DS, n, "NormGrad.DS"), dx: optionalTarget(op.DX, n, "NormGrad.DX"),
+		after: dropOf(op.Drop),
+	}
+	dgamma, dbeta := target(op.DGamma, op.Width, "NormGrad.DGamma"), target(op.DBeta, op.Width, "NormGrad.DBeta")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.normGrad = t
+	d.runNormGrad(dgamma, dbeta)
+}
+
+// embeddingTask is s = word + position + type, y = dropout(LayerNorm(s)); its jobs are runs of tokens.
+type embeddingTask struct {
+	width, run                    int
+	ids, positions, types         []int32
+	word, position, kind          []float32
+	gamma, beta, s, mean, rstd, y []float32
+	eps                           float32
+	drop                          simd.Drop
+}
+
+func (t *embeddingTask) do(w *worker, job int) {
+	k := w.k
+	for r := job * t.run; r < min((job+1)*t.run, len(t.ids)); r++ {
+		from, to := r*t.width, (r+1)*t.width
+		s, y := t.s[from:to], t.y[from:to]
+		copy(s, t.word[int(t.ids[r])*t.width:])
+		k.Add(s, t.position[int(t.positions[r])*t.width:][:t.width])
+		k.Add(s, t.kind[int(t.types[r])*t.width:][:t.width])
+		t.mean[r], t.rstd[r] = k.LayerNorm(y, s, t.gamma, t.beta, t.eps)
+		if t.drop.Threshold != 0 {
+			k.Dropout(y, y, t.drop, uint64(r))
+		}
+	}
+}
+
+// Embedding is s = word + position + type, y = dropout(LayerNorm(s)).
+func (d *Device) Embedding(op *compute.Embedding) {
+	tokens := len(op.IDs)
+	n := tokens * op.Width
+	checkTokens(tokens, op.PositionIDs, op.TypeIDs)
+	checkIndices(op.IDs, tableRows(op.Word, op.Width, "Embedding.Word"), "Embedding.IDs")
+	checkIndices(op.PositionIDs, tableRows(op.Position, op.Width, "Embedding.Position"), "Embedding.PositionIDs")
+	checkIndices(op.TypeIDs, tableRows(op.Type, op.Width, "Embedding.Type"), "Embedding.TypeIDs")
+	t := embeddingTask{
+		width: op.Width, run: rowRun(op.Width),
+		ids: op.IDs, positions: op.PositionIDs, types: op.TypeIDs,
+		word:     source(op.Word, op.Word.Len, "Embedding.Word"),
+		position: source(op.Position, op.Position.Len, "Embedding.Position"),
+		kind:     source(op.Type, op.Type.Len, "Embedding.Type"),
+		gamma:    source(op.Gamma, op.Width, "Embedding.Gamma"), beta: source(op.Beta, op.Width, "Embedding.Beta"),
+		s: target(op.S, n, "Embedding.S"), y: target(op.Y, n, "Embedding.Y"),
+		mean: target(op.Mean, tokens, "Embedding.Mean"), rstd: target(op.Rstd, tokens, "Embedding.Rstd"),
+		eps: op.Eps, drop: dropOf(op.Drop),
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.embedding = t
+	d.run(&d.embedding, jobsOf(tokens, t.run), n/rowRate)
+	d.embedding = embeddingTask{}
+}
+
+// EmbeddingGrad goes back through Embedding.
+func (d *Device) EmbeddingGrad(op *compute.EmbeddingGrad) {
+	tokens := len(op.IDs)
+	n := tokens * op.Width
+	checkTokens(tokens, op.PositionIDs, op.TypeIDs)
+	checkIndices(op.IDs, tableRows(op.DWord, op.Width, "EmbeddingGrad.DWord"), "EmbeddingGrad.IDs")
+	checkIndices(op.PositionIDs, tableRows(op.DPosition, op.Width, "EmbeddingGrad.DPosition"), "EmbeddingGrad.PositionIDs")
+	checkIndices(op.TypeIDs, tableRows(op.DType, op.Width, "EmbeddingGrad.DType"), "EmbeddingGrad.TypeIDs")
+	dy := target(op.DY, n, "EmbeddingGrad.DY")
+	t := normGradTask{
+		count: tokens, width: op.Width,
+		dy: dy, ds: dy, s: source(op.S, n, "EmbeddingGrad.S"),
+		mean: source(op.Mean, tokens, "EmbeddingGrad.Mean"), rstd: source(op.Rstd, tokens, "EmbeddingGrad.Rstd"),
+		gamma:  source(op.Gamma, op.Width, "EmbeddingGrad.Gamma"),
+		before: dropOf(op.Drop),
+	}
+	dgamma, dbeta := target(op.DGamma, op.Width, "EmbeddingGrad.DGamma"), target(op.DBeta, op.Width, "EmbeddingGrad.DBeta")
+	scatter := scatterTask{src: dy, width: op.Width, tables: [3]scatterTable{
+		{target(op.DWord, op.DWord.Len, "EmbeddingGrad.DWord"), op.IDs},
+		{target(op.DPosition, op.DPosition.Len, "EmbeddingGrad.DPosition"), op.PositionIDs},
+		{target(op.DType, op.DType.Len, "EmbeddingGrad.DType"), op.TypeIDs},
+	}}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.normGrad = t
+	d.runNormGrad(dgamma, dbeta)
+	d.scatterRows = scatter
+	d.scatter(3 * tokens)
+}
+
+func checkTokens(tokens int, positions, types []int32) {
+	if len(positions) != tokens {
+		misfit("the list of position ids", len(positions), tokens)
+	}
+	if len(types) != tokens {
+		misfit("the list of type ids", len(types), tokens)
+	}
+}

@@ -1,0 +1,241 @@
+package cpu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// A task is an operation cut into jobs that may be done in any order, by anyone.
+type task interface {
+	do(w *worker, job int)
+}
+
+// A worker is one of those who do jobs; the caller of an operation is the first.
+type worker struct {
+	k      *simd.Kernels
+	parked atomic.Bool
+	wake   chan struct{}
+
+	scratch     []float32
+	used, asked int // of scratch; in all, by the job at hand
+}
+
+// floats is n elements of the worker's own, until the end of the job; their values are of no use.
+func (w *worker) floats(n int) []float32 {
+	rounded := (n + lineFloats - 1) / lineFloats * lineFloats
+	w.asked += rounded
+	if w.used+rounded > len(w.scratch) {
+		w.scratch = aligned(w.asked + w.asked/4) // slices given out stay valid: they hold the former one
+		w.used = 0
+	}
+	s := w.scratch[w.used : w.used+n : w.used+n]
+	w.used += rounded
+	return s
+}
+
+// do does a job.
+func (w *worker) do(t task, job int) {
+	w.used, w.asked = 0, 0
+	t.do(w, job)
+}
+
+// A pool is goroutines that wait for tasks: for spinTime awake, since the operations of a model follow one another
+// closely and waking takes longer than many of them, and then parked, so that an idle service costs nothing.
+//
+// Nobody waits for a worker that has not come: a worker joins a task while it is open, and the caller, who does jobs like
+// the others, closes it when none is left and waits for those who had joined. So a worker that has no processor for a
+// while delays nothing.
+type pool struct {
+	workers []*worker // the first is the caller
+	spin    time.Duration
+	ended   sync.WaitGroup
+	idle    chan struct{} // told by the last to leave a task if the caller is parked
+
+	// What is being done. Written while the task is closed and nobody is in it.
+	task task
+	jobs int64
+
+	_     [64]byte      // the words below are fought for: each has a cache line of its own
+	state atomic.Uint64 // see the constants
+	_     [64]byte
+	next  atomic.Int64 // the next job
+	_     [64]byte
+}
+
+// The state of a pool: the number of workers who have joined the task, the flags, and above them the number of the task.
+const (
+	joined  uint64 = 1<<20 - 1
+	open    uint64 = 1 << 20 // workers may join
+	waiting uint64 = 1 << 21 // the caller is parked
+	closing uint64 = 1 << 22 // the workers are to end
+	serial  uint64 = 1 << 23
+)
+
+const (
+	// spinTime is how long a worker without work, or a caller without other workers' results, stays awake.
+	spinTime = 40 * time.Microsecond
+	// spinChecks is how often it looks before it looks at the clock.
+	spinChecks = 128
+)
+
+// What an operation costs is estimated in nanoseconds of one worker, by elements a nanosecond.
+const (
+	// grain is the cost below which waking others is not worth it.
+	grain = 8000
+
+	productRate = 56 // multiplications
+	packRate    = 4
+	rowRate     = 2 // operations on rows that stay in the cache
+	expRate     = 1 // exponentials, random numbers
+)
+
+// run does the jobs 0…jobs of t, alone if all of them cost little.
+func (d *Device) run(t task, jobs, cost int) {
+	if cost < grain {
+		d.pool.alone(t, jobs)
+	} else {
+		d.pool.run(t, jobs)
+	}
+}
+
+func newPool(k *simd.Kernels, threads int) *pool {
+	p := &pool{workers: make([]*worker, threads), idle: make(chan struct{}, 1)}
+	if runtime.GOMAXPROCS(0) >= threads {
+		p.spin = spinTime
+	}
+	for i := range p.workers {
+		p.workers[i] = &worker{k: k, wake: make(chan struct{}, 1)}
+	}
+	p.ended.Add(threads - 1)
+	for _, w := range p.workers[1:] {
+		go p.work(w)
+	}
+	return p
+}
+
+// run does the jobs 0…jobs of t and returns when they are done.
+func (p *pool) run(t task, jobs int) {
+	if len(p.workers) == 1 || jobs <= 1 {
+		p.alone(t, jobs)
+		return
+	}
+	p.task, p.jobs = t, int64(jobs)
+	p.next.Store(0)
+	state := p.state.Load() // nobody has joined, and only the caller opens
+	p.state.Store(state&^(serial-1) + serial | state&closing | open)
+
+	wanted := min(jobs, len(p.workers)) - 1
+	for _, w := range p.workers[1:] {
+		if wanted == 0 {
+			break
+		}
+		if w.parked.Load() && w.parked.CompareAndSwap(true, false) {
+			w.wake <- struct{}{}
+		}
+		wanted--
+	}
+	p.take(p.workers[0])
+	p.state.And(^open)
+	p.wait()
+	p.task = nil // the workers hold the pool, which must not hold the device
+}
+
+// alone does the jobs 0…jobs of t in the caller's goroutine.
+func (p *pool) alone(t task, jobs int) {
+	for j := range jobs {
+		p.workers[0].do(t, j)
+	}
+}
+
+// take does jobs until there are none.
+func (p *pool) take(w *worker) {
+	for {
+		j := p.next.Add(1) - 1
+		if j >= p.jobs {
+			return
+		}
+		w.do(p.task, int(j))
+	}
+}
+
+// wait returns when nobody is left in the closed task.
+func (p *pool) wait() {
+	if p.state.Load()&joined == 0 {
+		return
+	}
+	for start := time.Now(); time.Since(start) < p.spin; {
+		for range spinChecks {
+			if p.state.Load()&joined == 0 {
+				return
+			}
+		}
+	}
+	if p.state.Or(waiting)&joined != 0 {
+		<-p.idle
+	}
+}
+
+// work is the life of a worker.
+func (p *pool) work(w *worker) {
+	defer p.ended.Done()
+	seen := uint64(0) // the last task it joined
+	for {
+		s, ok := p.await(w, seen)
+		if !ok {
+			return
+		}
+		if !p.state.CompareAndSwap(s, s+1) {
+			continue
+		}
+		seen = s / serial
+		p.take(w)
+		if p.state.Add(^uint64(0))&(joined|waiting) == waiting {
+			p.idle <- struct{}{}
+		}
+	}
+}
+
+// await returns the state when there is a task to join that w has not seen, or false when the pool closes.
+func (p *pool) await(w *worker, seen uint64) (state uint64, ok bool) {
+	for {
+		start := time.Now()
+		for {
+			for range spinChecks {
+				s := p.state.Load()
+				if s&closing != 0 {
+					return 0, false
+				}
+				if s&open != 0 && s/serial != seen {
+					return s, true
+				}
+			}
+			if time.Since(start) >= p.spin {
+				break
+			}
+		}
+		// Whoever turns parked back decides: the caller, who then sends, or the worker, who looks once more after saying
+		// that it parks, as the caller looks at parked after opening a task.
+		w.parked.Store(true)
+		s := p.state.Load()
+		if (s&closing != 0 || s&open != 0 && s/serial != seen) && w.parked.CompareAndSwap(true, false) {
+			continue
+		}
+		<-w.wake
+	}
+}
+
+// close tells the workers to end.
+func (p *pool) close() {
+	if p.state.Or(closing)&closing != 0 {
+		return
+	}
+	for _, w := range p.workers[1:] {
+		if w.parked.CompareAndSwap(true, false) {
+			w.wake <- struct{}{}
+		}
+	}
+}

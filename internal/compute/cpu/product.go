@@ -1,0 +1,311 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// product is C[m, n] = A[m, k]·B[k, n] with what comes after it.
+//
+// B is packed into panels of NR columns, slice by slice where all of it would be too large. The jobs are blocks of rows
+// of C × stripes of its columns. A job goes along k in steps of depth; a step's part of A, which stays in the second
+// cache, meets one panel of B after the other. How C is cut changes no bit: an element is one chain of additions along k.
+type product struct {
+	m, n, k int
+
+	a       []float32 // [m, k], rows lda apart; or [k, m]
+	lda     int
+	aTurned bool // a is [k, m]
+
+	b       []float32 // [k, n], rows ldb apart; or [n, k]; not used if panels are there
+	ldb     int
+	bTurned bool // b is [n, k]
+	panels  []float32
+
+	c   []float32 // [m, n]
+	add bool      // C += instead of =
+
+	// After the last step: C += bias, then y = f(C), or C = C∘f'(pre).
+	bias   []float32 // [n]
+	f      simd.Activation
+	y, pre []float32 // [m, n]
+
+	sums []float32 // [m]: += the sums of A along k, if a is [k, m]
+
+	n0, n1, k0, k1  int // the slice at hand
+	rows, cols      int // of a block and a stripe
+	blocks, stripes int
+}
+
+const (
+	// depth is the step along k: a panel of B of so many rows, and so many columns of a block of A.
+	depth = 768
+	// blockRows is the most rows of a block: with depth, 590 KB of A in the second cache.
+	blockRows = 192
+	// finishCols is how many columns are computed before what comes after the product is applied to them, in the cache.
+	// It is a multiple of every NR.
+	finishCols = 256
+	// sliceSize is the most elements of B that are packed at a time, 16 MiB.
+	sliceSize = 4 << 20
+	// pad is what is added to a row of a copy so that rows do not fall into the same sets of the caches.
+	pad = 16
+	// sumRows is how many rows are added up before the sum is added to the total.
+	sumRows = 128
+)
+
+// crowded reports whether rows ld apart fall into the same sets of the first cache: their distance is a multiple of 4,096
+// bytes.
+func crowded(ld int) bool { return ld%1024 == 0 }
+
+// multiply computes d.product and clears it.
+func (d *Device) multiply() {
+	p := &d.product
+	nr := d.k.NR
+	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
+		sliceK, sliceN := p.k, p.n
+		if wide := (p.n + nr - 1) / nr * nr; p.panels == nil && wide*p.k > sliceSize {
+			if sliceK = sliceSize / wide / depth * depth; sliceK == 0 {
+				sliceK = min(p.k, 4*depth)
+				sliceN = sliceSize / sliceK / nr * nr
+			}
+		}
+		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
+			p.n1 = min(p.n0+sliceN, p.n)
+			for p.k0 = 0; ; p.k0 = p.k1 {
+				p.k1 = min(p.k0+sliceK, p.k)
+				d.multiplySlice(p)
+				if p.k1 == p.k {
+					break
+				}
+			}
+		}
+	}
+	*p = product{}
+}
+
+func (d *Device) multiplySlice(p *product) {
+	nr := d.k.NR
+	n, k := p.n1-p.n0, p.k1-p.k0
+	wide := (n + nr - 1) / nr * nr
+	given := p.panels != nil
+	if !given {
+		d.packed = grow(d.packed, wide*k)
+		p.panels = d.packed
+		at := p.k0*p.ldb + p.n0
+		if p.bTurned {
+			at = p.n0*p.ldb + p.k0
+		}
+		d.pack = packTask{dst: d.packed, src: p.b[at:], ld: p.ldb, transposed: p.bTurned, n: n, k: k}
+		d.run(&d.pack, d.pack.jobs(nr), n*k/packRate)
+		d.pack = packTask{}
+	}
+	threads := d.Threads()
+	cost := p.m * wide * k / productRate
+	if cost < grain {
+		threads = 1
+	}
+	p.cut(d.k, threads)
+	jobs := p.blocks * p.stripes
+	if p.sums != nil && p.n0 == 0 && p.k0 == 0 {
+		jobs += (p.m + finishCols - 1) / finishCols
+	}
+	d.run(p, jobs, cost)
+	if !given {
+		p.panels = nil
+	}
+}
+
+// cut chooses the blocks and stripes of a slice: those with which all workers end soonest, taking the time of a job as
+// proportional to its elements of C, and that of copying a row of A as copyCols columns.
+func (p *product) cut(k *simd.Kernels, threads int) {
+	const copyCols = 16
+	panels := (p.n1 - p.n0 + k.NR - 1) / k.NR
+	copying := 0
+	if p.aTurned || p.crowdedRows() {
+		copying = copyCols
+	}
+	least := (p.m + blockRows - 1) / blockRows
+	best := math.MaxInt
+	for blocks := least; blocks <= least+2*(threads-1) && blocks <= p.m; blocks++ {
+		rows := ((p.m+blocks-1)/blocks + k.MR - 1) / k.MR * k.MR
+		rows = min(rows, p.m)
+		taken := (p.m + rows - 1) / rows
+		for stripes := 1; stripes <= panels && stripes <= 4*threads; stripes++ {
+			width := (panels + stripes - 1) / stripes
+			jobs := taken * ((panels + width - 1) / width)
+			rounds := (jobs + threads - 1) / threads
+			if cost := rounds * (rows*(width*k.NR+copying) + 64); cost < best {
+				best = cost
+				p.rows, p.cols = rows, width*k.NR
+			}
+		}
+	}
+	p.blocks = (p.m + p.rows - 1) / p.rows
+	p.stripes = (p.n1 - p.n0 + p.cols - 1) / p.cols
+}
+
+// crowdedRows reports whether a is to be copied because of its stride.
+func (p *product) crowdedRows() bool { return !p.aTurned && p.m > 1 && crowded(p.lda) }
+
+func (p *product) do(w *worker, job int) {
+	if job >= p.blocks*p.stripes {
+		p.sumColumns(w, (job-p.blocks*p.stripes)*finishCols)
+		return
+	}
+	k, nr := w.k, w.k.NR
+	i := job / p.stripes * p.rows
+	m := min(p.rows, p.m-i)
+	from := p.n0 + job%p.stripes*p.cols
+	to := min(from+p.cols, p.n1)
+	var scratch []float32
+	if p.aTurned || p.crowdedRows() {
+		scratch = w.floats((m + k.MR - 1) / k.MR * k.MR * (min(depth, p.k) + pad))
+	}
+	for at := p.k0; ; at += depth {
+		size := min(depth, p.k1-at)
+		a, lda := p.left(k, scratch, i, m, at, size)
+		for j := from; j < to; {
+			finish := min(j+finishCols, to)
+			first := j
+			for ; j < finish; j += nr {
+				n := min(nr, finish-j)
+				b := p.panels[(j-p.n0)*(p.k1-p.k0)+(at-p.k0)*nr:][:size*nr]
+				c := p.c[i*p.n+j:]
+				add := p.add || at > 0
+				if p.aTurned {
+					k.GemmPacked(m, n, size, a, b, c, p.n, add)
+				} else {
+					k.Gemm(m, n, size, a, lda, b, c, p.n, add)
+				}
+			}
+			j = finish
+			if at+size == p.k {
+				p.finish(k, i, m, first, finish)
+			}
+		}
+		if at+size == p.k1 {
+			break
+		}
+	}
+}
+
+// left is the block of m rows from i and size columns from at of A: in place, or a copy with a stride that suits the
+// caches, or panels.
+func (p *product) left(k *simd.Kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
+	if p.aTurned {
+		mr := k.MR
+		for q := 0; q < size; q += packRows {
+			rows := min(packRows, size-q)
+			for r := 0; r < m; r += mr {
+				k.PackA(scratch[r*size+q*mr:][:rows*mr], p.a[(at+q)*p.lda+i+r:], p.lda, min(mr, m-r), rows)
+			}
+		}
+		return scratch, 0
+	}
+	if !p.crowdedRows() {
+		return p.a[i*p.lda+at:], p.lda
+	}
+	lda = min(depth, p.k) + pad
+	copyRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
+	return scratch, lda
+}
+
+// finish does what comes after the product to columns from…to of m rows from i.
+func (p *product) finish(k *simd.Kernels, i, m, from, to int) {
+	if p.bias == nil && p.y == nil && p.pre == nil {
+		return
+	}
+	for r := i; r < i+m; r++ {
+		begin, end := r*p.n+from, r*p.n+to
+		c := p.c[begin:end]
+		if p.bias != nil {
+			k.Add(c, p.bias[from:to])
+		}
+		if p.y != nil {
+			k.Activate(p.f, p.y[begin:end], c)
+		}
+		if p.pre != nil {
+			k.ActivateBackward(p.f, c, c, p.pre[begin:end])
+		}
+	}
+}
+
+// sumColumns adds the sums of finishCols columns of a [k, m] from j to p.sums.
+func (p *product) sumColumns(w *worker, j int) {
+	n := min(finishCols, p.m-j)
+	total, part := w.floats(n), w.floats(n)
+	clear(total)
+	for r := 0; r < p.k; r += sumRows {
+		clear(part)
+		for q := r; q < min(r+sumRows, p.k); q++ {
+			w.k.Add(part, p.a[q*p.lda+j:][:n])
+		}
+		w.k.Add(total, part)
+	}
+	w.k.Add(p.sums[j:j+n], total)
+}
+
+// Linear is y = f(x·Wᵀ + bias).
+func (d *Device) Linear(op *compute.Linear) {
+	w := op.W
+	p := product{
+		m: op.Rows, n: w.Out, k: w.In,
+		a: source(op.X, op.Rows*w.In, "Linear.X"), lda: w.In,
+		ldb: w.In, bTurned: true,
+		panels: d.weightPanels(w),
+		bias:   optional(op.Bias, w.Out, "Linear.Bias"),
+		f:      activation(op.F),
+		c:      target(op.Y, op.Rows*w.Out, "Linear.Y"),
+	}
+	if p.panels == nil {
+		p.b = source(w.Weight, w.Out*w.In, "Linear.W")
+	}
+	if pre := optionalTarget(op.Pre, op.Rows*w.Out, "Linear.Pre"); pre != nil {
+		p.c, p.y = pre, p.c
+	} else if op.F != compute.Identity {
+		p.y = p.c
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.product = p
+	d.multiply()
+}
+
+// LinearInputGrad is dx = (dy·W)∘f'(pre), or dx += dy·W.
+func (d *Device) LinearInputGrad(op *compute.LinearInputGrad) {
+	w := op.W
+	p := product{
+		m: op.Rows, n: w.In, k: w.Out,
+		a: source(op.DY, op.Rows*w.Out, "LinearInputGrad.DY"), lda: w.Out,
+		b: source(w.Weight, w.Out*w.In, "LinearInputGrad.W"), ldb: w.In,
+		c: target(op.DX, op.Rows*w.In, "LinearInputGrad.DX"), add: op.Add,
+		f: activation(op.F),
+	}
+	if op.F != compute.Identity {
+		if op.Add {
+			panic("cpu: LinearInputGrad adds to DX only without an activation")
+		}
+		p.pre = source(op.Pre, op.Rows*w.In, "LinearInputGrad.Pre")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.product = p
+	d.multiply()
+}
+
+// LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
+func (d *Device) LinearWeightGrad(op *compute.LinearWeightGrad) {
+	p := product{
+		m: op.Out, n: op.In, k: op.Rows,
+		a: source(op.DY, op.Rows*op.Out, "LinearWeightGrad.DY"), lda: op.Out, aTurned: true,
+		b: source(op.X, op.Rows*op.In, "LinearWeightGrad.X"), ldb: op.In,
+		c: target(op.DW, op.Out*op.In, "LinearWeightGrad.DW"), add: true,
+		sums: optionalTarget(op.DBias, op.Out, "LinearWeightGrad.DBias"),
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.product = p
+	d.multiply()
+}
