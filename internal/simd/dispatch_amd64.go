@@ -2,5 +2,15 @@
 
 package simd
 
+import "golang.org/x/sys/cpu"
+
 // tables lists the tables that this machine can run, the best first.
-func tables() []*Kernels { return []*Kernels{&genericKernels} }
+func tables() []*Kernels {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return []*Kernels{&genericKernels}
+	}
+	if !cpu.X86.HasAVX512F || !cpu.X86.HasAVX512BW || !cpu.X86.HasAVX512DQ || !cpu.X86.HasAVX512VL {
+		return []*Kernels{&kernelsAVX2, &genericKernels}
+	}
+	return []*Kernels{&kernelsAVX512, &kernelsAVX2, &genericKernels}
+}

@@ -45,6 +45,11 @@ const (
 )
 
 func packBGeneric(dst, src []float32, ld, n, k int) {
+	dst = dst[:k*genericNR]
+	if n == 0 || k == 0 {
+		clear(dst)
+		return
+	}
 	for p := range k {
 		row := dst[p*genericNR:][:genericNR]
 		clear(row[copy(row, src[p*ld:][:n]):])
@@ -53,6 +58,10 @@ func packBGeneric(dst, src []float32, ld, n, k int) {
 
 func packBTGeneric(dst, src []float32, ld, n, k int) {
 	dst = dst[:k*genericNR]
+	if n == 0 || k == 0 {
+		clear(dst)
+		return
+	}
 	for j := range genericNR {
 		if j >= n {
 			for p := range k {
@@ -67,6 +76,11 @@ func packBTGeneric(dst, src []float32, ld, n, k int) {
 }
 
 func packAGeneric(dst, src []float32, ld, m, k int) {
+	dst = dst[:k*genericMR]
+	if m == 0 || k == 0 {
+		clear(dst)
+		return
+	}
 	for p := range k {
 		row := dst[p*genericMR:][:genericMR]
 		clear(row[copy(row, src[p*ld:][:m]):])

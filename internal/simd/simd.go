@@ -10,6 +10,8 @@
 // beginnings of two rows, in elements.
 package simd
 
+//go:generate go run -C _asm . -dir ..
+
 // Kernels is the table of primitives of one level. Slices named together have the same length unless said otherwise;
 // a destination may be the same slice as a source, but may not overlap it otherwise.
 type Kernels struct {

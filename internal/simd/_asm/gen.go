@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+	"github.com/mmcloughlin/avo/x86"
+)
+
+// isa is one level's vector registers. Most instructions have one name for both levels, so that most generators are
+// written once; what differs is in the methods of gen.
+type isa struct {
+	name  string
+	bytes int // of a vector
+	lanes int // float32 elements of a vector
+	vec   []reg.VecPhysical
+}
+
+var (
+	avx2 = &isa{"avx2", 32, 8, []reg.VecPhysical{
+		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
+		reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
+	}}
+	avx512 = &isa{"avx512", 64, 16, []reg.VecPhysical{
+		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
+		reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
+		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
+	}}
+)
+
+// gen is an avo context for one file of one level.
+type gen struct {
+	*build.Context
+	*isa
+	constants map[uint32]operand.Mem
+	labels    int
+	tailTable operand.Mem // AVX2: as many −1 as a vector has lanes, then as many 0
+}
+
+func newGen(v *isa) *gen {
+	g := &gen{Context: build.NewContext(), isa: v, constants: map[uint32]operand.Mem{}}
+	g.ConstraintExpr("amd64,!purego")
+	return g
+}
+
+// function begins a function of this level; its name gets the level as suffix. The signature is without "func".
+func (g *gen) function(name, signature, doc string) {
+	name, g.labels = g.suffixed(name), 0
+	g.Function(name)
+	g.Attributes(attr.NOSPLIT)
+	g.Pragma("noescape")
+	g.SignatureExpr("func" + signature)
+	g.Doc(name + " " + doc)
+}
+
+func (g *gen) suffixed(name string) string {
+	if g.isa == avx2 {
+		return name + "AVX2"
+	}
+	return name + "AVX512"
+}
+
+func (g *gen) ret() {
+	g.VZEROUPPER()
+	g.RET()
+}
+
+// param loads an integer or pointer parameter into a new register.
+func (g *gen) param(name string) reg.GPVirtual {
+	r := g.GP64()
+	g.Load(g.Param(name), r)
+	return r
+}
+
+// paramAddr is where a parameter stands on the stack.
+func (g *gen) paramAddr(name string) operand.Mem {
+	b, err := g.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+// label returns a label that no other in this function is equal to.
+func (g *gen) label(what string) string {
+	g.labels++
+	return fmt.Sprintf("%s%d", what, g.labels)
+}
+
+func (g *gen) jmp(l string) operand.LabelRef { return operand.LabelRef(l) }
+
+// reg returns a new vector register.
+func (g *gen) reg() reg.VecVirtual {
+	if g.isa == avx2 {
+		return g.YMM()
+	}
+	return g.ZMM()
+}
+
+// at is the vector that stands off bytes behind a pointer.
+func at(base reg.Register, off int) operand.Mem { return operand.Mem{Base: base, Disp: off} }
+
+// rows returns a function that gives the address of row i < n, stride bytes apart: the base plus an odd multiple of the
+// stride, held in a register, times 1, 2, 4 or 8.
+func (g *gen) rows(base, stride reg.GPVirtual, n int) func(i int) operand.Mem {
+	odd := map[int]reg.GPVirtual{1: stride}
+	for i := 3; i < n; i += 2 {
+		odd[i] = g.GP64()
+		g.LEAQ(operand.Mem{Base: odd[i-2], Index: stride, Scale: 2}, odd[i])
+	}
+	return func(i int) operand.Mem {
+		if i == 0 {
+			return at(base, 0)
+		}
+		scale := uint8(1)
+		for i%2 == 0 {
+			i /= 2
+			scale *= 2
+		}
+		return operand.Mem{Base: base, Index: odd[i], Scale: scale}
+	}
+}
+
+// zero clears a register.
+func (g *gen) zero(r reg.Register) {
+	if g.isa == avx2 {
+		g.VXORPS(r, r, r)
+		return
+	}
+	i, err := x86.VPXORD(r, r, r)
+	if err != nil {
+		panic(err)
+	}
+	i.CancellingInputs = true // avo knows it of the VEX forms only, and would keep r alive from the beginning
+	g.Instruction(i)
+}
+
+// A tail is what stands for the mask of the last, partly filled vector of a row: in AVX-512 a mask register, in AVX2 a
+// vector register.
+type tail struct{ r reg.Register }
+
+// tailMask makes the mask of the first count elements, 0 ≤ count ≤ lanes, in r, a mask register for AVX-512 and a vector
+// register for AVX2. It leaves count as it is.
+func (g *gen) tailMask(count reg.GPVirtual, r reg.Register) tail {
+	if g.isa == avx2 {
+		if g.tailTable.Symbol.Name == "" {
+			g.tailTable = g.StaticGlobal("tailTable")
+			g.DataAttributes(attr.RODATA | attr.NOPTR)
+			for i := range 2 * g.lanes {
+				g.AppendDatum(operand.U32(-btou(i < g.lanes)))
+			}
+		}
+		table := g.GP64()
+		g.LEAQ(g.tailTable.Offset(g.bytes), table)
+		back := g.GP64()
+		g.MOVQ(count, back)
+		g.NEGQ(back)
+		g.VMOVUPS(operand.Mem{Base: table, Index: back, Scale: 4}, r)
+		return tail{r}
+	}
+	bits := g.GP32()
+	g.MOVQ(count, reg.RCX)
+	g.MOVL(operand.U32(1), bits)
+	g.SHLL(reg.CL, bits)
+	g.DECL(bits)
+	g.KMOVW(bits, r)
+	return tail{r}
+}
+
+func btou(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// loadTail loads the elements of a partly filled vector and sets the others to zero.
+func (g *gen) loadTail(m operand.Mem, t tail, dst reg.Register) {
+	if g.isa == avx2 {
+		g.VMASKMOVPS(m, t.r, dst)
+	} else {
+		g.VMOVUPS_Z(m, t.r, dst)
+	}
+}
+
+// storeTail stores the elements of a partly filled vector.
+func (g *gen) storeTail(src reg.Register, t tail, m operand.Mem) {
+	if g.isa == avx2 {
+		g.VMASKMOVPS(src, t.r, m)
+	} else {
+		g.VMOVUPS(src, t.r, m)
+	}
+}

@@ -1,0 +1,85 @@
+// Command asm writes the assembly of package simd: one .s file and one file of stubs for each family of primitives and
+// level.
+//
+//	go run . -dir ..
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+// families are the functions that write one pair of files each.
+var families = []struct {
+	name string
+	emit func(*gen)
+}{
+	{"gemm", emitGemm},
+	{"pack", emitPack},
+	{"peak", emitPeak},
+}
+
+func main() {
+	dir := flag.String("dir", "..", "folder to write to")
+	flag.Parse()
+	if err := write(*dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string) error {
+	for _, v := range []*isa{avx2, avx512} {
+		for _, f := range families {
+			g := newGen(v)
+			f.emit(g)
+			text, stubs, err := g.compile()
+			if err != nil {
+				return fmt.Errorf("%s for %s: %w", f.name, v.name, err)
+			}
+			base := filepath.Join(dir, f.name+"_"+v.name)
+			if err := os.WriteFile(base+"_amd64.s", text, 0o644); err != nil {
+				return err
+			}
+			if err := os.WriteFile(base+"_amd64.go", stubs, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// evexRegister finds the registers that only AVX-512 can name. The allocator may hand them out for any level.
+var evexRegister = regexp.MustCompile(`\b([XY](1[6-9]|2[0-9]|3[01])|Z[0-9]+|K[1-7])\b`)
+
+func (g *gen) compile() (text, stubs []byte, err error) {
+	f, err := g.Result()
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg := printer.Config{Name: "go run . -dir .. in _asm", Pkg: "simd"}
+	var s, t bytes.Buffer
+	err = pass.Concat(
+		pass.Compile,
+		&pass.Output{Writer: nopCloser{&t}, Printer: printer.NewGoAsm(cfg)},
+		&pass.Output{Writer: nopCloser{&s}, Printer: printer.NewStubs(cfg)},
+	).Execute(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if bad := evexRegister.Find(t.Bytes()); bad != nil && g.isa == avx2 {
+		return nil, nil, fmt.Errorf("uses register %s", bad)
+	}
+	return t.Bytes(), s.Bytes(), nil
+}
+
+type nopCloser struct{ *bytes.Buffer }
+
+func (nopCloser) Close() error { return nil }

@@ -1,0 +1,83 @@
+//go:build amd64 && !purego
+
+package simd
+
+import "unsafe"
+
+const floatSize = int(unsafe.Sizeof(float32(0)))
+
+// gemmTile computes tiles that lie below one another; see _asm/gemm.go.
+type gemmTile func(tiles int, a *float32, as, rs, ps int, b *float32, k int, c *float32, ldc, last int, add bool)
+
+// A gemmLevel is one level's tiles by width in vectors and height in rows, both less one.
+type gemmLevel struct {
+	mr, lanes int
+	tiles     [2][]gemmTile
+}
+
+var gemmAVX2 = gemmLevel{mr: 6, lanes: 8, tiles: [2][]gemmTile{
+	{gemm1x1AVX2, gemm2x1AVX2, gemm3x1AVX2, gemm4x1AVX2, gemm5x1AVX2, gemm6x1AVX2},
+	{gemm1x2AVX2, gemm2x2AVX2, gemm3x2AVX2, gemm4x2AVX2, gemm5x2AVX2, gemm6x2AVX2},
+}}
+
+var gemmAVX512 = gemmLevel{mr: 14, lanes: 16, tiles: [2][]gemmTile{
+	{
+		gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512,
+		gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512,
+	},
+	{
+		gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512,
+		gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512,
+	},
+}}
+
+// inPlace is Kernels.Gemm. It cuts m into the fewest tiles, of heights that differ by at most one.
+func (g *gemmLevel) inPlace(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	if k > 0 {
+		_ = a[(m-1)*lda+k-1]
+	}
+	g.check(m, n, k, b, c, ldc)
+	tiles := (m + g.mr - 1) / g.mr
+	low := m / tiles
+	high := m % tiles // tiles of one row more
+	g.run(high, low+1, n, k, a, low*lda+lda, lda, 1, b, c, ldc, add)
+	done := high * (low + 1)
+	g.run(tiles-high, low, n, k, a[min(done*lda, len(a)):], low*lda, lda, 1, b, c[done*ldc:], ldc, add)
+}
+
+// packed is Kernels.GemmPacked.
+func (g *gemmLevel) packed(m, n, k int, a, b, c []float32, ldc int, add bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	g.check(m, n, k, b, c, ldc)
+	whole, rest := m/g.mr, m%g.mr
+	panel := g.mr * k
+	a = a[:(m+g.mr-1)/g.mr*panel]
+	g.run(whole, g.mr, n, k, a, panel, 1, g.mr, b, c, ldc, add)
+	if rest > 0 {
+		g.run(1, rest, n, k, a[whole*panel:], panel, 1, g.mr, b, c[whole*g.mr*ldc:], ldc, add)
+	}
+}
+
+// check panics where the assembly would leave its slices.
+func (g *gemmLevel) check(m, n, k int, b, c []float32, ldc int) {
+	nr := 2 * g.lanes
+	checkWidth(n, nr)
+	_ = b[:k*nr]
+	_ = c[(m-1)*ldc+n-1]
+}
+
+// run computes tiles of equal height. The element (i, p) of tile t of A stands at a[t*as+i*rs+p*ps].
+func (g *gemmLevel) run(tiles, rows, n, k int, a []float32, as, rs, ps int, b, c []float32, ldc int, add bool) {
+	if tiles == 0 {
+		return
+	}
+	vectors := (n + g.lanes - 1) / g.lanes
+	g.tiles[vectors-1][rows-1](tiles,
+		unsafe.SliceData(a), as*floatSize, rs*floatSize, ps*floatSize, unsafe.SliceData(b), k,
+		unsafe.SliceData(c), ldc*floatSize, n-(vectors-1)*g.lanes, add)
+}
