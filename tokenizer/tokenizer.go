@@ -1,44 +1,316 @@
 package tokenizer
 
-import "errors"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
 
-// Config says how text becomes tokens.
-type Config struct {
-	LowerCase          bool
-	StripAccents       *bool
-	CleanText          bool
-	HandleChineseChars bool
-	Google             bool
-	MaxWordChars       int
+	"github.com/go-bert/bert/tokenizer/internal/unidata"
+)
 
-	UnknownToken, ClassifierToken, SeparatorToken, PadToken, MaskToken string
+// Tokenizer turns text into ids and back. It does not change once it is made and is safe for concurrent use.
+type Tokenizer struct {
+	config  Config
+	tokens  []string // by id
+	ids     map[string]int32
+	outside map[int32]bool // the ids below len(tokens) that no piece of the vocabulary has: added tokens, and gaps
+	special []bool         // by id: what Decode skips
 
-	ModelMaxLength int
+	unknown, classifier, separator, pad, mask int32
+
+	table        unidata.Table
+	classes      [256]uint8
+	asciiPieces  [128]int32 // the token for each punctuation mark
+	strip        bool
+	maxWordChars int
+	vocab        *vocabulary
+
+	added           *addedTokens // looked for in the text; nil: none
+	addedNormalized *addedTokens // looked for in the normalized text; nil: none
+
+	single, pair template
+	decoder      decoder
+	defaults     Options         // the section "truncation" of tokenizer.json
+	padding      json.RawMessage // its section "padding"
+
+	scanners sync.Pool
 }
 
-// DefaultConfig is HF's uncased default.
-func DefaultConfig() Config { return Config{} }
+// parts are what a tokenizer is made of beside its Config. Zero values ask for BERT's own.
+type parts struct {
+	tokens       []string
+	outside      map[int32]bool
+	single, pair template
+	decoder      *decoder
+	defaults     Options
+	padding      json.RawMessage
+}
 
-// Tokenizer turns text into ids. It is immutable and safe for concurrent use.
-type Tokenizer struct{ config Config }
+// New makes a tokenizer of a vocabulary: vocab[id] is the token with that id. Where a token stands twice, text gets the
+// id of the last, as in Google's and HF's tokenizers; Duplicates tells. An empty string is an id without a token.
+func New(vocab []string, c Config) (*Tokenizer, error) {
+	t, err := build(c, parts{tokens: slices.Clone(vocab)})
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return t, nil
+}
 
-var errNotYet = errors.New("tokenizer: not written yet")
+func build(c Config, p parts) (*Tokenizer, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if len(p.tokens) == 0 {
+		return nil, errors.New("the vocabulary is empty")
+	}
+	t := &Tokenizer{config: c, tokens: p.tokens, outside: p.outside, table: unidata.HF, strip: c.stripAccents(),
+		maxWordChars: c.MaxWordChars, single: p.single, pair: p.pair, decoder: decoder{c.Prefix, true, true},
+		defaults: p.defaults, padding: p.padding}
+	if c.Google {
+		t.table = unidata.Google
+	}
+	if p.decoder != nil {
+		t.decoder = *p.decoder
+	}
+	if t.outside == nil {
+		t.outside = map[int32]bool{}
+	}
+	t.ids = make(map[string]int32, len(t.tokens))
+	for id, s := range t.tokens {
+		if err := checkToken(s); err != nil {
+			return nil, fmt.Errorf("id %d: %w", id, err)
+		}
+		if s == "" {
+			t.outside[int32(id)] = true
+			continue
+		}
+		t.ids[s] = int32(id)
+	}
+	if err := t.addTokens(); err != nil {
+		return nil, err
+	}
+	if err := t.findSpecialTokens(); err != nil {
+		return nil, err
+	}
+	var err error
+	t.vocab, err = newVocabulary(t.tokens, func(id int32) bool { return !t.outside[id] }, c.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	t.classify()
+	if err := t.indexAddedTokens(); err != nil {
+		return nil, err
+	}
+	t.scanners.New = func() any { return &scanner{t: t} }
+	return t, nil
+}
 
-func New(vocab []string, c Config) (*Tokenizer, error)                          { return nil, errNotYet }
-func Load(dir string) (*Tokenizer, error)                                       { return nil, errNotYet }
-func LoadVocab(path string, c Config) (*Tokenizer, error)                       { return nil, errNotYet }
-func (t *Tokenizer) Save(dir string) error                                      { return errNotYet }
-func (t *Tokenizer) Config() Config                                             { return t.config }
-func (t *Tokenizer) VocabSize() int                                             { return 0 }
-func (t *Tokenizer) ID(token string) (int32, bool)                              { return 0, false }
-func (t *Tokenizer) Token(id int32) (string, bool)                              { return "", false }
-func (t *Tokenizer) Tokens(ids []int32) []string                                { return nil }
-func (t *Tokenizer) ClassifierID() int32                                        { return 0 }
-func (t *Tokenizer) SeparatorID() int32                                         { return 0 }
-func (t *Tokenizer) PadID() int32                                               { return 0 }
-func (t *Tokenizer) MaskID() int32                                              { return 0 }
-func (t *Tokenizer) UnknownID() int32                                           { return 0 }
-func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string                { return "" }
-func (t *Tokenizer) Encode(dst *Encoding, text string, o Options) error         { return errNotYet }
-func (t *Tokenizer) EncodePair(dst *Encoding, a, b string, o Options) error     { return errNotYet }
-func (t *Tokenizer) EncodeWords(dst *Encoding, words []string, o Options) error { return errNotYet }
+// addTokens gives the added tokens that the vocabulary lacks the ids after it.
+func (t *Tokenizer) addTokens() error {
+	c := &t.config
+	if c.Google {
+		return nil
+	}
+	if c.AddedTokens == nil {
+		for _, s := range c.specialTokens() {
+			if _, ok := t.ids[s]; ok {
+				c.AddedTokens = append(c.AddedTokens, AddedToken{Content: s, Special: true})
+			}
+		}
+		return nil
+	}
+	c.AddedTokens = slices.Clone(c.AddedTokens)
+	seen := map[string]bool{}
+	for _, a := range c.AddedTokens {
+		if err := checkToken(a.Content); err != nil {
+			return fmt.Errorf("added %w", err)
+		}
+		if a.Content == "" || seen[a.Content] {
+			return fmt.Errorf("added token %q: want each once, and none empty", a.Content)
+		}
+		seen[a.Content] = true
+		if _, ok := t.ids[a.Content]; !ok {
+			id := int32(len(t.tokens))
+			t.ids[a.Content], t.outside[id] = id, true
+			t.tokens = append(t.tokens, a.Content)
+		}
+	}
+	return nil
+}
+
+// findSpecialTokens sets the ids of the special tokens, BERT's templates where the file had none, and what Decode skips.
+func (t *Tokenizer) findSpecialTokens() error {
+	c := &t.config
+	bert := t.single == nil && t.pair == nil
+	for _, s := range []struct {
+		name   string
+		id     *int32
+		what   string
+		needed bool
+	}{
+		{c.UnknownToken, &t.unknown, "unknown", true},
+		{c.ClassifierToken, &t.classifier, "classifier", bert},
+		{c.SeparatorToken, &t.separator, "separator", bert},
+		{c.PadToken, &t.pad, "padding", false},
+		{c.MaskToken, &t.mask, "mask", false},
+	} {
+		id, ok := t.ids[s.name]
+		if !ok {
+			if s.needed {
+				return fmt.Errorf("the vocabulary of %d tokens lacks the %s token %s", len(t.tokens), s.what, s.name)
+			}
+			id = -1
+		}
+		*s.id = id
+	}
+	if bert {
+		cls, sep := []int32{t.classifier}, []int32{t.separator}
+		t.single, t.pair = bertTemplates(cls, sep)
+	}
+	t.special = make([]bool, len(t.tokens))
+	if c.Google {
+		for _, s := range c.specialTokens() {
+			if id, ok := t.ids[s]; ok {
+				t.special[id] = true
+			}
+		}
+	}
+	for _, a := range c.AddedTokens {
+		if a.Special {
+			t.special[t.ids[a.Content]] = true
+		}
+	}
+	return nil
+}
+
+// classify fills the tables of bytes.
+func (t *Tokenizer) classify() {
+	for b := range t.classes {
+		t.classes[b] = classOther
+		if b >= 0x80 {
+			continue
+		}
+		switch p := t.table.Properties(rune(b)); {
+		case t.config.CleanText && p&unidata.Drop != 0:
+		case p&unidata.Space != 0:
+			t.classes[b] = classSpace
+		case p&unidata.Punct != 0:
+			t.classes[b] = classPunct
+			id, n := t.vocab.trie.longestString(rootInitial, string(rune(b)))
+			if n == 0 {
+				id = t.unknown
+			}
+			t.asciiPieces[b] = id
+		default:
+			t.classes[b] = classWord
+		}
+	}
+}
+
+func (t *Tokenizer) indexAddedTokens() error {
+	type list struct {
+		tokens  []AddedToken
+		content []string
+		ids     []int32
+	}
+	var raw, normal list
+	for _, a := range t.config.AddedTokens {
+		to, content := &raw, a.Content
+		if a.Normalized {
+			s := scanner{t: t, whole: true}
+			s.normalize(content, 0)
+			to, content = &normal, string(s.norm.text)
+		}
+		to.tokens = append(to.tokens, a)
+		to.content = append(to.content, content)
+		to.ids = append(to.ids, t.ids[a.Content])
+	}
+	var err error
+	if t.added, err = newAddedTokens(raw.tokens, raw.content, raw.ids); err != nil {
+		return err
+	}
+	t.addedNormalized, err = newAddedTokens(normal.tokens, normal.content, normal.ids)
+	return err
+}
+
+// Config returns the configuration with all defaults filled in.
+func (t *Tokenizer) Config() Config {
+	c := t.config
+	c.AddedTokens = slices.Clone(c.AddedTokens)
+	return c
+}
+
+// DefaultOptions returns the section "truncation" of the tokenizer.json that the tokenizer came from, zero Options if
+// it had none. Encode applies only the options that it is given.
+func (t *Tokenizer) DefaultOptions() Options { return t.defaults }
+
+// VocabSize returns the number of ids, 0 to VocabSize-1, those of added tokens included.
+func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
+
+// ID returns the id of a token.
+func (t *Tokenizer) ID(token string) (int32, bool) {
+	id, ok := t.ids[token]
+	return id, ok
+}
+
+// Token returns the token with an id: false if the id is out of range or has none.
+func (t *Tokenizer) Token(id int32) (string, bool) {
+	if id < 0 || int(id) >= len(t.tokens) || t.tokens[id] == "" {
+		return "", false
+	}
+	return t.tokens[id], true
+}
+
+// Tokens returns the token for each id, the unknown token where there is none.
+func (t *Tokenizer) Tokens(ids []int32) []string {
+	tokens := make([]string, len(ids))
+	for i, id := range ids {
+		s, ok := t.Token(id)
+		if !ok {
+			s = t.config.UnknownToken
+		}
+		tokens[i] = s
+	}
+	return tokens
+}
+
+// IsSpecial reports whether Decode skips the token on request: [CLS], [MASK] and the like, [UNK] too.
+func (t *Tokenizer) IsSpecial(id int32) bool {
+	return id >= 0 && int(id) < len(t.special) && t.special[id]
+}
+
+// Continues reports whether the token with this id continues a word: whether it begins with ##.
+func (t *Tokenizer) Continues(id int32) bool {
+	s, ok := t.Token(id)
+	return ok && !t.outside[id] && len(s) > len(t.config.Prefix) && s[:len(t.config.Prefix)] == t.config.Prefix
+}
+
+// Duplicates returns the tokens that have more than one id, in the order of the vocabulary. Text gets the last of them.
+func (t *Tokenizer) Duplicates() []string {
+	var twice []string
+	for id, s := range t.tokens {
+		if s != "" && t.ids[s] != int32(id) && !slices.Contains(twice, s) {
+			twice = append(twice, s)
+		}
+	}
+	return twice
+}
+
+// ClassifierID returns the id of [CLS]; SeparatorID, PadID, MaskID and UnknownID those of [SEP], [PAD], [MASK] and
+// [UNK]. A token that the vocabulary lacks has -1.
+func (t *Tokenizer) ClassifierID() int32 { return t.classifier }
+
+// SeparatorID returns the id of [SEP].
+func (t *Tokenizer) SeparatorID() int32 { return t.separator }
+
+// PadID returns the id of [PAD].
+func (t *Tokenizer) PadID() int32 { return t.pad }
+
+// MaskID returns the id of [MASK].
+func (t *Tokenizer) MaskID() int32 { return t.mask }
+
+// UnknownID returns the id of [UNK].
+func (t *Tokenizer) UnknownID() int32 { return t.unknown }

@@ -1,0 +1,135 @@
+package tokenizer
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-bert/bert/tokenizer/internal/unidata"
+)
+
+// AddedToken is a token that is looked for in the text before anything else, so that it stays whole: [MASK], or a name
+// of one's own. Its fields are those of "added_tokens" in tokenizer.json.
+type AddedToken struct {
+	Content string
+	// SingleWord wants no letter, mark, digit or underscore next to it.
+	SingleWord bool
+	// LStrip and RStrip take the white space to its left and right in.
+	LStrip, RStrip bool
+	// Normalized looks for it in the normalized text, so that case, say, does not count.
+	Normalized bool
+	// Special tokens are skipped by Decode on request.
+	Special bool
+}
+
+// addedTokens finds added tokens in a text: the leftmost and, of those that begin there, the longest.
+type addedTokens struct {
+	trie   trie
+	tokens []AddedToken // by the number that trie has
+	ids    []int32
+	begins [256]bool // the bytes that a token can begin with
+	first  int       // the only such byte, or -1
+}
+
+// newAddedTokens returns nil for no tokens. content[i] is what to look for in place of tokens[i].Content.
+func newAddedTokens(tokens []AddedToken, content []string, ids []int32) (*addedTokens, error) {
+	if len(tokens) == 0 {
+		return nil, nil
+	}
+	total := 0
+	for _, c := range content {
+		total += len(c)
+	}
+	a := &addedTokens{trie: newTrie(total), tokens: tokens, ids: ids, first: -1}
+	for i, c := range content {
+		if c == "" {
+			continue // normalization left nothing of it: no text has it
+		}
+		if err := a.trie.put(rootInitial, c, int32(i)); err != nil {
+			return nil, err
+		}
+		a.begins[c[0]] = true
+	}
+	n := 0
+	for b, ok := range a.begins {
+		if ok {
+			a.first = b
+			n++
+		}
+	}
+	if n != 1 {
+		a.first = -1
+	}
+	return a, nil
+}
+
+// match is an added token at [start, end) of a text.
+type match struct {
+	id         int32
+	start, end int
+}
+
+// next returns the first match at or after from.
+func (a *addedTokens) next(text string, from int) (match, bool) {
+	for i := from; i < len(text); {
+		if a.first >= 0 {
+			skip := strings.IndexByte(text[i:], byte(a.first))
+			if skip < 0 {
+				break
+			}
+			i += skip
+		} else if !a.begins[text[i]] {
+			i++
+			continue
+		}
+		k, n := a.trie.longestString(rootInitial, text[i:])
+		if n == 0 {
+			i++
+			continue
+		}
+		start, end, token := i, i+n, &a.tokens[k]
+		if token.SingleWord && (wordBefore(text[:start]) || wordAfter(text[end:])) {
+			i = end
+			continue
+		}
+		if token.LStrip {
+			start = len(trimRightSpace(text[from:start])) + from
+		}
+		if token.RStrip {
+			end = len(text) - len(trimLeftSpace(text[end:]))
+		}
+		return match{a.ids[k], start, end}, true
+	}
+	return match{}, false
+}
+
+func wordBefore(s string) bool {
+	r, size := utf8.DecodeLastRuneInString(s)
+	return size > 0 && unidata.IsWord(r)
+}
+
+func wordAfter(s string) bool {
+	r, size := utf8.DecodeRuneInString(s)
+	return size > 0 && unidata.IsWord(r)
+}
+
+func isSpace(r rune) bool { return unidata.HF.Properties(r)&unidata.Space != 0 }
+
+func trimLeftSpace(s string) string {
+	for i, r := range s {
+		if !isSpace(r) {
+			return s[i:]
+		}
+	}
+	return ""
+}
+
+func trimRightSpace(s string) string {
+	for len(s) > 0 {
+		r, size := utf8.DecodeLastRuneInString(s)
+		if !isSpace(r) {
+			break
+		}
+		s = s[:len(s)-size]
+	}
+	return s
+}

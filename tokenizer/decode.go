@@ -1,0 +1,83 @@
+package tokenizer
+
+import "strings"
+
+// decoder is HF's WordPiece decoder, or none: then tokens are joined with blanks.
+type decoder struct {
+	prefix    string
+	cleanup   bool
+	wordPiece bool
+}
+
+// untidy are the blanks that cleanup removes, one after the other.
+var untidy = [...]struct{ old, new string }{
+	{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
+	{" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+}
+
+// Decode joins tokens to a text, as HF's WordPiece decoder: pieces that continue a word are attached, other tokens are
+// set off by a blank, and the blank before . ? ! , and before n't 'm 's 've 're is dropped. What normalization took away
+// does not come back. skipSpecial leaves out the special tokens, [UNK] among them; ids without a token are always left
+// out.
+func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
+	var b strings.Builder
+	first := true
+	for _, id := range ids {
+		s, ok := t.Token(id)
+		if !ok || skipSpecial && t.special[id] {
+			continue
+		}
+		t.decoder.write(&b, s, first)
+		first = false
+	}
+	return b.String()
+}
+
+func (d *decoder) write(b *strings.Builder, token string, first bool) {
+	if !d.wordPiece {
+		if !first {
+			b.WriteByte(' ')
+		}
+		b.WriteString(token)
+		return
+	}
+	blank := false
+	if !first {
+		if tail, ok := strings.CutPrefix(token, d.prefix); ok {
+			token = tail
+		} else {
+			blank = true
+		}
+	}
+	switch {
+	case d.cleanup && strings.Contains(token, " "):
+		// Only an added token has a blank inside. HF cleans each token by itself.
+		if blank {
+			token = " " + token
+		}
+		for _, u := range untidy {
+			token = strings.ReplaceAll(token, u.old, u.new)
+		}
+	case blank && !(d.cleanup && dropsBlank(token)):
+		b.WriteByte(' ')
+	}
+	b.WriteString(token)
+}
+
+// dropsBlank reports whether cleanup drops the blank before a token that has none inside.
+func dropsBlank(token string) bool {
+	if token == "" {
+		return false
+	}
+	switch token[0] {
+	case '.', '?', '!', ',', '\'', 'n':
+	default:
+		return false
+	}
+	for _, u := range untidy {
+		if u.old[1:] == u.new && strings.HasPrefix(token, u.new) {
+			return true
+		}
+	}
+	return false
+}

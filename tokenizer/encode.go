@@ -1,0 +1,97 @@
+package tokenizer
+
+import (
+	"fmt"
+	"math"
+)
+
+// template says how texts and special tokens make up an input.
+type template []templateItem
+
+// templateItem is a text, or the ids of a special token.
+type templateItem struct {
+	sequence int8 // 0 or 1; -1 for special tokens
+	typeID   int32
+	token    string // the name of the special token
+	ids      []int32
+}
+
+// bertTemplates are [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
+func bertTemplates(cls, sep []int32) (single, pair template) {
+	pair = template{
+		{sequence: -1, ids: cls}, {sequence: 0}, {sequence: -1, ids: sep},
+		{sequence: 1, typeID: 1}, {sequence: -1, typeID: 1, ids: sep},
+	}
+	return pair[:3:3], pair
+}
+
+// added counts the special tokens.
+func (t template) added() int {
+	n := 0
+	for _, item := range t {
+		n += len(item.ids)
+	}
+	return n
+}
+
+// Encode makes text an input of the model, [CLS] text [SEP], in dst, which it overwrites. The text may be anything; only
+// Options can be wrong.
+func (t *Tokenizer) Encode(dst *Encoding, text string, o Options) error {
+	return t.encode(dst, false, o, text, "", nil)
+}
+
+// EncodePair makes two texts an input of the model, [CLS] a [SEP] b [SEP]. See Encode. Truncating one text alone fails
+// where the other leaves it no room.
+func (t *Tokenizer) EncodePair(dst *Encoding, a, b string, o Options) error {
+	return t.encode(dst, true, o, a, b, nil)
+}
+
+// EncodeWords encodes a text that is split already, as for tagging words: WordIDs are the indices of words, and Offsets
+// count from the beginning of the word. A word may become several tokens, or none if nothing of it is left after
+// cleaning.
+func (t *Tokenizer) EncodeWords(dst *Encoding, words []string, o Options) error {
+	if words == nil {
+		words = []string{}
+	}
+	return t.encode(dst, false, o, "", "", words)
+}
+
+func (t *Tokenizer) encode(dst *Encoding, pair bool, o Options, a, b string, words []string) error {
+	form := t.single
+	if pair {
+		form = t.pair
+	}
+	room, err := o.room(form, pair)
+	if err != nil {
+		return err
+	}
+	longest := max(len(a), len(b))
+	for _, w := range words {
+		longest = max(longest, len(w))
+	}
+	if longest > math.MaxInt32 {
+		return fmt.Errorf("tokenizer: a text of %d bytes: offsets end at %d", longest, math.MaxInt32)
+	}
+	s := t.scanners.Get().(*scanner)
+	defer t.release(s)
+	s.out, s.word, s.given = s.out[:0], 0, words != nil
+	for i, w := range words {
+		s.word = int32(i)
+		s.sequence(w)
+	}
+	s.sequence(a)
+	split := len(s.out)
+	s.word = 0
+	s.sequence(b)
+	return form.assemble(dst, o, layout{pair: pair, google: t.config.Google, room: room}, s.out[:split], s.out[split:])
+}
+
+// keepAtMost bounds the memory, in tokens, that the pool of scanners holds on to for each of them.
+const keepAtMost = 1 << 18
+
+func (t *Tokenizer) release(s *scanner) {
+	if cap(s.out) <= keepAtMost && cap(s.run) <= keepAtMost && cap(s.ascii) <= keepAtMost &&
+		cap(s.norm.text) <= keepAtMost && cap(s.segmentText.text) <= keepAtMost {
+		t.scanners.Put(s)
+	}
+}

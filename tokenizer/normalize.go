@@ -1,0 +1,237 @@
+package tokenizer
+
+import (
+	"unicode/utf8"
+
+	"github.com/go-bert/bert/tokenizer/internal/unidata"
+)
+
+// Normalization, one code point after the other:
+//
+//	HF      clean · space out ideographs · decompose (NFD) and drop marks · lower-case
+//	Google  clean · space out ideographs · lower-case · decompose and drop marks
+//
+// NFD puts the marks that follow a letter in the order of their combining classes. A run of marks is therefore kept
+// until the next letter. Offsets follow HF there: after sorting, the marks of a run take the places of the run in the
+// order in which these stand in the text, and a code point that a decomposition made takes that of the one before it.
+
+// combining is a mark of a run that is not sorted yet.
+type combining struct {
+	r     rune
+	class uint8
+	made  bool // a decomposition made it: it has no place of its own
+}
+
+// normalize goes on at text[i] until it stands between words at an ASCII character, where segment can go on, and
+// returns that place.
+func (s *scanner) normalize(text string, i int) int {
+	t := s.t
+	clean, ideographs := t.config.CleanText, t.config.HandleChineseChars
+	for i < len(text) {
+		r, size := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			// A byte that is not UTF-8 comes out as U+FFFD.
+			r, size = utf8.DecodeRuneInString(text[i:])
+		} else if class := t.classes[r]; !s.whole && (class == classSpace || class == classPunct) {
+			break
+		}
+		p := t.table.Properties(r)
+		from := Offset{int32(i), int32(i + size)}
+		i += size
+		switch {
+		case clean && p&unidata.Drop != 0:
+		case p&unidata.Space != 0:
+			if clean {
+				r = ' '
+			}
+			s.flushRun()
+			s.push(r, from)
+		case ideographs && p&unidata.CJK != 0:
+			s.flushRun()
+			s.push(' ', from)
+			s.transform(r, p, from, text, i)
+			s.flushRun()
+			s.push(' ', from)
+		default:
+			s.transform(r, p, from, text, i)
+		}
+	}
+	s.flushRun()
+	if !s.whole {
+		s.normalizedWord()
+	}
+	return i
+}
+
+// transform strips accents from r and lower-cases it, in the order of the tokenizer. text[:next] ends with r.
+func (s *scanner) transform(r rune, p unidata.Properties, from Offset, text string, next int) {
+	t := s.t
+	if !t.config.Google {
+		if t.strip {
+			s.decompose(r, p, from, true)
+		} else {
+			s.lower(r, p, from)
+		}
+		return
+	}
+	dot := false
+	if t.config.LowerCase && p&unidata.Lowers != 0 {
+		if r == 'Σ' && t.finalSigma(text, int(from.Start), next) {
+			r = 'ς'
+		} else {
+			r, dot = unidata.Lower(r)
+		}
+		p = t.table.Properties(r)
+	}
+	if !t.strip {
+		s.push(r, from)
+		if dot {
+			s.push(combiningDot, from)
+		}
+		return
+	}
+	s.decompose(r, p, from, true)
+	if dot {
+		s.decompose(combiningDot, t.table.Properties(combiningDot), from, false)
+	}
+}
+
+// combiningDot follows the i that U+0130 becomes in lower case.
+const combiningDot = 0x307
+
+// decompose adds the decomposition of r to the run of marks, or ends the run and hands it on. first says that r has a
+// place of its own.
+func (s *scanner) decompose(r rune, p unidata.Properties, from Offset, first bool) {
+	if p&unidata.Decomposes == 0 {
+		s.order(r, p, from, first)
+		return
+	}
+	d, n := unidata.Decompose(r)
+	for k, r := range d[:n] {
+		s.order(r, s.t.table.Properties(r), from, first && k == 0)
+	}
+}
+
+// order is the canonical ordering of NFD: a mark waits in the run, anything else ends it.
+func (s *scanner) order(r rune, p unidata.Properties, from Offset, first bool) {
+	if p&unidata.Combines != 0 {
+		s.run = append(s.run, combining{r, unidata.CombiningClass(r), !first})
+		if first {
+			s.places = append(s.places, from)
+		}
+		return
+	}
+	s.flushRun()
+	if first {
+		s.place = from
+	}
+	s.stripped(r, p, s.place)
+}
+
+// flushRun sorts the run of marks and hands on what is not dropped.
+func (s *scanner) flushRun() {
+	if len(s.run) == 0 {
+		return
+	}
+	s.sortRun()
+	used := 0
+	for _, c := range s.run {
+		if !c.made {
+			s.place = s.places[used]
+			used++
+		}
+		s.stripped(c.r, s.t.table.Properties(c.r), s.place)
+	}
+	s.run, s.places = s.run[:0], s.places[:0]
+}
+
+// sortRun sorts by combining class and keeps the order of equals. Long runs are counted, so that a text of nothing but
+// marks costs no more than its length.
+func (s *scanner) sortRun() {
+	run := s.run
+	if len(run) <= 16 {
+		for i := 1; i < len(run); i++ {
+			for j := i; j > 0 && run[j].class < run[j-1].class; j-- {
+				run[j], run[j-1] = run[j-1], run[j]
+			}
+		}
+		return
+	}
+	var next [257]int
+	for _, c := range run {
+		next[int(c.class)+1]++
+	}
+	for i := 1; i < len(next); i++ {
+		next[i] += next[i-1]
+	}
+	s.sorted = grow(s.sorted, len(run))
+	for _, c := range run {
+		s.sorted[next[c.class]] = c
+		next[c.class]++
+	}
+	s.run, s.sorted = s.sorted, run
+}
+
+// stripped drops r if it is a nonspacing mark and hands it on if not.
+func (s *scanner) stripped(r rune, p unidata.Properties, from Offset) {
+	switch {
+	case p&unidata.Mark != 0:
+	case s.t.config.Google:
+		s.push(r, from)
+	default:
+		s.lower(r, p, from)
+	}
+}
+
+// lower is HF's lower-casing, which sees one code point at a time.
+func (s *scanner) lower(r rune, p unidata.Properties, from Offset) {
+	if s.t.config.LowerCase && p&unidata.Lowers != 0 {
+		lower, dot := unidata.Lower(r)
+		s.push(lower, from)
+		if dot {
+			s.push(combiningDot, from)
+		}
+		return
+	}
+	s.push(r, from)
+}
+
+// finalSigma reports whether the capital sigma at text[at:next] ends a word, as Python's str.lower sees it: a cased
+// letter stands before it and none after it, case-ignorable code points not counting. Python is given one white-space
+// word at a time. The search stops at the next sigma, so that all searches of a text together go through it twice.
+func (t *Tokenizer) finalSigma(text string, at, next int) bool {
+	before := false
+	for i := at; i > 0; {
+		r, size := utf8.DecodeLastRuneInString(text[:i])
+		i -= size
+		if seen, cased := t.caseContext(r); seen {
+			before = cased
+			break
+		}
+	}
+	if !before {
+		return false
+	}
+	for i := next; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		i += size
+		if seen, cased := t.caseContext(r); seen {
+			return !cased
+		}
+	}
+	return true
+}
+
+// caseContext reports whether r ends the search of finalSigma and, if so, whether it is a cased letter.
+func (t *Tokenizer) caseContext(r rune) (seen, cased bool) {
+	p := t.table.Properties(r)
+	switch {
+	case t.config.CleanText && p&unidata.Drop != 0:
+		return false, false
+	case p&unidata.Space != 0, t.config.HandleChineseChars && p&unidata.CJK != 0:
+		return true, false
+	case unidata.IsCaseIgnorable(r):
+		return false, false
+	}
+	return true, unidata.IsCased(r)
+}

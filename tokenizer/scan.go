@@ -1,0 +1,249 @@
+package tokenizer
+
+import (
+	"unicode/utf8"
+
+	"github.com/go-bert/bert/tokenizer/internal/unidata"
+)
+
+// A piece is a token of a text before the template is applied.
+type piece struct{ id, start, end, word int32 }
+
+// The classes of bytes.
+const (
+	classWord  = iota // part of a word
+	classSpace        // white space
+	classPunct        // a word of its own
+	classOther        // a control character that is dropped, or part of a longer code point
+)
+
+// scanner holds the working memory of one call. It goes through the text once, word by word. Words of ASCII alone are
+// found where they stand; whatever else is normalized code point by code point into word, with the place in the text
+// that each byte came from.
+type scanner struct {
+	t           *Tokenizer
+	out         []piece
+	word        int32 // the number of the next word
+	given       bool  // words have the numbers that the caller gave (EncodeWords)
+	spans       []span
+	ascii       []byte     // the word at hand, lower-cased
+	norm        normalized // the word at hand
+	segmentText normalized // the segment at hand, where added tokens are looked for in it
+	runes       int        // code points of the word in norm
+	whole       bool       // collect the whole normalized segment, white space included, instead of its words
+	run         []combining
+	sorted      []combining
+	places      []Offset // the places in the text that the code points of run came from
+	place       Offset   // the last one used
+}
+
+// normalized is text after normalization; byte i stands for text[start[i]:end[i]].
+type normalized struct {
+	text       []byte
+	start, end []int32
+}
+
+func (n *normalized) reset() { n.text, n.start, n.end = n.text[:0], n.start[:0], n.end[:0] }
+
+func (n *normalized) append(r rune, from Offset) {
+	before := len(n.text)
+	n.text = utf8.AppendRune(n.text, r)
+	for range len(n.text) - before {
+		n.start = append(n.start, from.Start)
+		n.end = append(n.end, from.End)
+	}
+}
+
+// sequence appends the pieces of one text to s.out.
+func (s *scanner) sequence(text string) {
+	if s.t.added == nil {
+		s.segment(text, 0, len(text))
+		return
+	}
+	at := 0
+	for at < len(text) {
+		m, ok := s.t.added.next(text, at)
+		if !ok {
+			break
+		}
+		s.segment(text, at, m.start)
+		s.emit(m.id, int32(m.start), int32(m.end))
+		at = m.end
+	}
+	s.segment(text, at, len(text))
+}
+
+// emit adds a token that is a word of its own.
+func (s *scanner) emit(id, start, end int32) {
+	s.out = append(s.out, piece{id, start, end, s.word})
+	s.nextWord()
+}
+
+func (s *scanner) nextWord() {
+	if !s.given {
+		s.word++
+	}
+}
+
+// segment appends the pieces of text[i:end], which holds no token added to the vocabulary.
+func (s *scanner) segment(text string, i, end int) {
+	if i >= end {
+		return
+	}
+	if s.t.addedNormalized != nil {
+		s.normalizedSegment(text, i, end)
+		return
+	}
+	t, text := s.t, text[:end]
+	classes := &t.classes
+	for i < len(text) {
+		c := text[i]
+		switch classes[c] {
+		case classSpace:
+			i++
+		case classPunct:
+			s.emit(t.asciiPieces[c], int32(i), int32(i+1))
+			i++
+		case classWord:
+			j := i + 1
+			for j < len(text) && classes[text[j]] == classWord {
+				j++
+			}
+			if j < len(text) && classes[text[j]] == classOther {
+				i = s.normalize(text, i)
+				continue
+			}
+			if n := j - i; n <= maxPacked && n <= t.maxWordChars {
+				k := packText(text, i, n)
+				if t.config.LowerCase {
+					k = k.lower()
+				}
+				if id := t.vocab.whole(k); id >= 0 {
+					s.out = append(s.out, piece{id, int32(i), int32(j), s.word})
+					s.nextWord()
+					i = j
+					continue
+				}
+			}
+			s.asciiWord(text, i, j)
+			i = j
+		default:
+			i = s.normalize(text, i)
+		}
+	}
+}
+
+// asciiWord splits text[i:j], a word of ASCII that is no piece.
+func (s *scanner) asciiWord(text string, i, j int) {
+	t := s.t
+	if j-i > t.maxWordChars {
+		s.emit(t.unknown, int32(i), int32(j))
+		return
+	}
+	s.ascii = append(s.ascii[:0], text[i:j]...)
+	if t.config.LowerCase {
+		for k, c := range s.ascii {
+			if 'A' <= c && c <= 'Z' {
+				s.ascii[k] = c + ('a' - 'A')
+			}
+		}
+	}
+	spans, ok := t.vocab.split(s.spans[:0], s.ascii)
+	s.spans = spans
+	if !ok {
+		s.emit(t.unknown, int32(i), int32(j))
+		return
+	}
+	for _, p := range spans {
+		s.out = append(s.out, piece{p.id, int32(i) + p.start, int32(i) + p.end, s.word})
+	}
+	s.nextWord()
+}
+
+// normalizedWord ends the word in norm, if there is one, and splits it.
+func (s *scanner) normalizedWord() {
+	n := len(s.norm.text)
+	if n == 0 {
+		return
+	}
+	t, start, end := s.t, s.norm.start[0], s.norm.end[n-1]
+	id := int32(-1)
+	switch {
+	case s.runes > t.maxWordChars:
+		id = t.unknown
+	case n <= maxPacked:
+		id = t.vocab.whole(packBytes(s.norm.text))
+	}
+	if id < 0 {
+		spans, ok := t.vocab.split(s.spans[:0], s.norm.text)
+		s.spans = spans
+		if ok {
+			for _, p := range spans {
+				s.out = append(s.out, piece{p.id, s.norm.start[p.start], s.norm.end[p.end-1], s.word})
+			}
+		} else {
+			id = t.unknown
+		}
+	}
+	if id >= 0 {
+		s.out = append(s.out, piece{id, start, end, s.word})
+	}
+	s.nextWord()
+	s.norm.reset()
+	s.runes = 0
+}
+
+// push hands a normalized code point to the pre-tokenizer.
+func (s *scanner) push(r rune, from Offset) {
+	if s.whole {
+		s.norm.append(r, from)
+		return
+	}
+	switch p := s.t.table.Properties(r); {
+	case p&unidata.Space != 0:
+		s.normalizedWord()
+	case p&unidata.Punct != 0:
+		s.normalizedWord()
+		s.norm.append(r, from)
+		s.runes = 1
+		s.normalizedWord()
+	case s.runes > s.t.maxWordChars:
+		// Unknown whatever follows: only where it ends matters.
+		s.norm.end[len(s.norm.end)-1] = from.End
+	default:
+		s.norm.append(r, from)
+		s.runes++
+	}
+}
+
+// normalizedSegment is segment where added tokens are looked for in the normalized text.
+func (s *scanner) normalizedSegment(text string, i, end int) {
+	s.whole = true
+	s.norm.reset()
+	s.normalize(text[:end], i)
+	s.whole = false
+	s.norm, s.segmentText = s.segmentText, s.norm // the words of the segment are built in norm
+	s.norm.reset()
+	s.runes = 0
+	all := &s.segmentText
+	content := string(all.text)
+	words := func(from, to int) {
+		for at := from; at < to; {
+			r, size := utf8.DecodeRuneInString(content[at:to])
+			s.push(r, Offset{all.start[at], all.end[at]})
+			at += size
+		}
+		s.normalizedWord()
+	}
+	at := 0
+	for at < len(content) {
+		m, ok := s.t.addedNormalized.next(content, at)
+		if !ok {
+			break
+		}
+		words(at, m.start)
+		s.emit(m.id, all.start[m.start], all.end[m.end-1])
+		at = m.end
+	}
+	words(at, len(content))
+}
