@@ -1,0 +1,465 @@
+package bert
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/golden"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// The goldens under model/ hold what small random models give, computed in float64. The bounds are those that their README
+// states: relative to the largest value of the reference, a little over what float32 itself costs.
+const (
+	forwardBound    = 5e-6
+	lossBound       = 2e-6
+	gradBound       = 5e-5 // of a tensor, relative to its own largest
+	modelGradBound  = 1e-5 // relative to the largest gradient of the whole model
+	hiddenGradBound = 2e-5
+	normBound       = 5e-6
+	nullGradBound   = 1e-6 // absolute, over the global norm: gradients that are zero but for rounding
+)
+
+// knownDifferent lists the goldens that are not to be met, and why.
+var knownDifferent = map[string]string{
+	"question-answering-padded": "padding takes part in the softmax there, so the loss depends on how far a batch is padded; a ragged batch has no padding",
+}
+
+type goldenSequence struct {
+	InputIDs        []int32 `json:"input_ids"`
+	TokenTypeIDs    []int32 `json:"token_type_ids"`
+	MLMPositions    []int32 `json:"mlm_positions"`
+	MLMLabels       []int32 `json:"mlm_labels"`
+	NSPLabel        int32   `json:"nsp_label"`
+	ClassLabel      int32   `json:"class_label"`
+	RegressionLabel float32 `json:"regression_label"`
+	TokenLabels     []int32 `json:"token_labels"`
+	QAStart         int32   `json:"qa_start"`
+	QAEnd           int32   `json:"qa_end"`
+}
+
+type goldenInputs struct {
+	Batch struct {
+		Sequences []goldenSequence `json:"sequences"`
+	} `json:"batch"`
+	MultipleChoice struct {
+		Examples []struct {
+			Choices []goldenSequence `json:"choices"`
+			Label   int32            `json:"label"`
+		} `json:"examples"`
+	} `json:"multiple_choice"`
+}
+
+func goldenBatch(sequences []goldenSequence) *Batch {
+	b := &Batch{}
+	for _, s := range sequences {
+		from := int32(len(b.IDs))
+		b.Add(s.InputIDs, s.TokenTypeIDs)
+		for _, p := range s.MLMPositions {
+			b.MaskedPositions = append(b.MaskedPositions, from+p)
+		}
+		b.MaskedIDs = append(b.MaskedIDs, s.MLMLabels...)
+		b.NextSentence = append(b.NextSentence, s.NSPLabel)
+		b.Classes = append(b.Classes, s.ClassLabel)
+		b.Values = append(b.Values, s.RegressionLabel)
+		b.TokenClasses = append(b.TokenClasses, s.TokenLabels...)
+		b.From = append(b.From, s.QAStart)
+		b.To = append(b.To, s.QAEnd)
+	}
+	return b
+}
+
+type goldenTask struct {
+	Model          string      `json:"model"`
+	Inputs         string      `json:"inputs"`
+	Loss           float64     `json:"loss"`
+	MLMLoss        float64     `json:"mlm_loss"`
+	NSPLoss        float64     `json:"nsp_loss"`
+	FirstAlone     *float64    `json:"mlm_loss_first_alone"`
+	GradGlobalNorm *float64    `json:"grad_global_norm"`
+	NullGradients  []string    `json:"null_gradients"`
+	Logits         [][]float64 `json:"-"`
+	raw            map[string]json.RawMessage
+}
+
+func readJSON(t *testing.T, path string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+func readTensors(t *testing.T, path string) map[string][]float32 {
+	t.Helper()
+	f, err := checkpoint.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tensors := make(map[string][]float32)
+	for _, x := range f.Tensors() {
+		v := make([]float32, x.Len())
+		if err := x.Float32(v); err != nil {
+			t.Fatal(err)
+		}
+		tensors[x.Name] = v
+	}
+	return tensors
+}
+
+// atEachLevel runs f at every level of instructions that this machine has.
+func atEachLevel(t *testing.T, f func(t *testing.T)) {
+	for _, level := range simd.Available() {
+		name := level.String()
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("BERT_SIMD", name)
+			f(t)
+		})
+	}
+}
+
+// near reports an error if got is further from want than bound, relative to the largest value of want or to scale, if
+// that is larger.
+func near(t *testing.T, what string, got, want []float32, bound, scale float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s: %d values, want %d", what, len(got), len(want))
+		return
+	}
+	worst, at := 0.0, 0
+	for i := range want {
+		scale = max(scale, math.Abs(float64(want[i])))
+		if d := math.Abs(float64(got[i]) - float64(want[i])); !(d <= worst) {
+			worst, at = d, i
+		}
+	}
+	if !(worst <= bound*scale) {
+		t.Errorf("%s: element %d is %g, want %g: off by %.2g of the largest, bound %.2g", what, at, got[at], want[at], worst/scale, bound)
+	}
+}
+
+func nearFloat(t *testing.T, what string, got, want, bound float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= bound*math.Abs(want)) {
+		t.Errorf("%s is %.9g, want %.9g: off by %.2g, bound %.2g", what, got, want, math.Abs(got-want)/math.Abs(want), bound)
+	}
+}
+
+// goldenConfigs lists the configurations in the goldens' folder.
+func goldenConfigs(t *testing.T) []string {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(golden.Path(t, "model"), "*", "inputs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(dirs) == 0 {
+		t.Skip("no model goldens: no */inputs.json under model")
+	}
+	for i, d := range dirs {
+		dirs[i] = filepath.Dir(d)
+	}
+	return dirs
+}
+
+func load(t *testing.T, dir string, o Options) *Model {
+	t.Helper()
+	m, err := Load(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// TestGoldenForward compares every layer's hidden states, the attention of the first layer and the pooled vectors.
+func TestGoldenForward(t *testing.T) {
+	for _, dir := range goldenConfigs(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			var in goldenInputs
+			readJSON(t, filepath.Join(dir, "inputs.json"), &in)
+			want := readTensors(t, filepath.Join(dir, "forward.safetensors"))
+			atEachLevel(t, func(t *testing.T) {
+				b := goldenBatch(in.Batch.Sequences)
+				m := load(t, filepath.Join(dir, "pretraining"), Options{Threads: 2})
+				out, err := m.NewSession().Forward(b, Outputs{Hidden: true, Attentions: true, Pooled: true, LastHidden: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				near(t, "embedding_output", out.Hidden[0], want["embedding_output"], forwardBound, 0)
+				for i, h := range out.Hidden[1:] {
+					name := fmt.Sprintf("layer.%d.output", i)
+					near(t, name, h, want[name], forwardBound, 0)
+				}
+				near(t, "last hidden", out.LastHidden, out.Hidden[len(out.Hidden)-1], 0, 0)
+				near(t, "pooled", out.Pooled, want["pooled"], forwardBound, 0)
+				at := 0
+				for i := range b.Len() {
+					name := fmt.Sprintf("layer.0.attention_probs.%d", i)
+					near(t, name, out.Attentions[0][at:at+len(want[name])], want[name], forwardBound, 0)
+					at += len(want[name])
+				}
+				if at != len(out.Attentions[0]) {
+					t.Errorf("%d attention probabilities, want %d", len(out.Attentions[0]), at)
+				}
+			})
+		})
+	}
+}
+
+// TestGoldenTasks compares logits, losses, every gradient and the gradients of the hidden states of every head.
+func TestGoldenTasks(t *testing.T) {
+	for _, dir := range goldenConfigs(t) {
+		tasks, err := filepath.Glob(filepath.Join(dir, "task", "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range tasks {
+			name := strings.TrimSuffix(filepath.Base(path), ".json")
+			t.Run(filepath.Base(dir)+"/"+name, func(t *testing.T) {
+				if reason, ok := knownDifferent[name]; ok {
+					t.Skip("known to be different: " + reason)
+				}
+				atEachLevel(t, func(t *testing.T) { goldenTaskTest(t, dir, name) })
+			})
+		}
+	}
+}
+
+// goldenHeads are the heads of the tasks; where the model directory is another head's, its tensors are left over.
+var goldenHeads = map[string]Head{
+	"pretraining": PreTraining, "masked-lm": MaskedLM, "next-sentence": NextSentence,
+	"sequence-classification": SequenceClassification, "regression": SequenceClassification,
+	"token-classification": TokenClassification, "question-answering": QuestionAnswering,
+	"multiple-choice": MultipleChoice,
+}
+
+func goldenTaskTest(t *testing.T, dir, name string) {
+	var (
+		in   goldenInputs
+		task goldenTask
+	)
+	readJSON(t, filepath.Join(dir, "inputs.json"), &in)
+	readJSON(t, filepath.Join(dir, "task", name+".json"), &task)
+	readJSON(t, filepath.Join(dir, "task", name+".json"), &task.raw)
+	base := strings.TrimSuffix(strings.TrimSuffix(name, "-fp16"), "-bf16")
+	head, ok := goldenHeads[base]
+	if !ok {
+		t.Skipf("no head for the task %s", name)
+	}
+	model := filepath.Join(dir, task.Model)
+	if _, err := os.Stat(model); err != nil {
+		t.Skipf("no model at %s", model)
+	}
+	b := goldenBatch(in.Batch.Sequences)
+	if task.Inputs == "multiple_choice" {
+		b = &Batch{}
+		for _, e := range in.MultipleChoice.Examples {
+			for _, s := range e.Choices {
+				b.Add(s.InputIDs, s.TokenTypeIDs)
+			}
+			b.Choices = len(e.Choices)
+			b.Classes = append(b.Classes, e.Label)
+		}
+	}
+	m := load(t, model, Options{Threads: 2, Head: &head})
+
+	out, err := m.NewSession().Forward(b, Outputs{Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goldenLogits(t, m, b, out, task.raw)
+	nearFloat(t, "loss", out.Loss.Total, task.Loss, lossBound)
+	if head == PreTraining {
+		nearFloat(t, "mlm_loss", out.Loss.MaskedLM, task.MLMLoss, lossBound)
+		nearFloat(t, "nsp_loss", out.Loss.NextSentence, task.NSPLoss, lossBound)
+	}
+	if task.FirstAlone != nil {
+		first := *b
+		first.MaskedPositions, first.MaskedIDs = b.MaskedPositions[:1], b.MaskedIDs[:1]
+		out, err := m.NewSession().Forward(&first, Outputs{Loss: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nearFloat(t, "mlm_loss_first_alone", out.Loss.MaskedLM, *task.FirstAlone, lossBound)
+	}
+
+	path := filepath.Join(dir, "task", name+".grad.safetensors")
+	if _, err := os.Stat(path); err != nil {
+		return // only losses and logits are given
+	}
+	want := readTensors(t, path)
+	tr, err := m.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, err := tr.Backward([]*Batch{b}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearFloat(t, "training loss", loss.Total, task.Loss, lossBound)
+	if task.GradGlobalNorm != nil {
+		nearFloat(t, "global norm", tr.GradNorm(), *task.GradGlobalNorm, normBound)
+	}
+	largest := 0.0
+	for _, g := range want {
+		for _, x := range g {
+			largest = max(largest, math.Abs(float64(x)))
+		}
+	}
+	for i := range m.params {
+		p := &m.params[i]
+		g, ok := want[p.Name]
+		if !ok {
+			t.Errorf("no golden gradient of %s", p.Name)
+			continue
+		}
+		delete(want, p.Name)
+		got := m.host(p.grad)
+		if slices.Contains(task.NullGradients, p.Name) {
+			for _, x := range got {
+				if !(math.Abs(float64(x)) <= nullGradBound**task.GradGlobalNorm) {
+					t.Errorf("%s has the gradient %g, want 0 but for rounding", p.Name, x)
+					break
+				}
+			}
+			continue
+		}
+		near(t, "gradient of "+p.Name, got, g, gradBound, 0)
+		near(t, "gradient of "+p.Name, got, g, modelGradBound, largest)
+	}
+	for name, g := range want {
+		if slices.ContainsFunc(g, func(x float32) bool { return x != 0 }) {
+			t.Errorf("the golden gradient of %s belongs to no parameter", name)
+		}
+	}
+	goldenHiddenGrads(t, m, b, filepath.Join(dir, "task", name+".hidden-grad.safetensors"))
+}
+
+// goldenHiddenGrads takes the backward pass a block at a time.
+func goldenHiddenGrads(t *testing.T, m *Model, b *Batch, path string) {
+	if _, err := os.Stat(path); err != nil {
+		return
+	}
+	want := readTensors(t, path)
+	w := m.trainer.space
+	w.begin(b)
+	w.headForward(w.encode(nil))
+	w.headLoss(m.lossTerms([]*Batch{b}), true)
+	w.headBackward()
+	check := func(name string) {
+		near(t, "gradient at "+name, m.host(rows(w.dHidden, b.Tokens(), m.config.HiddenSize)), want[name], hiddenGradBound, 0)
+	}
+	for i := len(w.layers) - 1; i >= 0; i-- {
+		check(fmt.Sprintf("layer.%d.output", i))
+		w.blockBackward(i)
+	}
+	check("embedding_output")
+}
+
+func goldenLogits(t *testing.T, m *Model, b *Batch, out *Output, raw map[string]json.RawMessage) {
+	flat := func(key string) ([]float32, bool) {
+		data, ok := raw[key]
+		if !ok {
+			return nil, false
+		}
+		var v any
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatal(err)
+		}
+		return flatten(nil, v), true
+	}
+	column := func(i int) []float32 {
+		var c []float32
+		for j := i; j < len(out.Logits); j += 2 {
+			c = append(c, out.Logits[j])
+		}
+		return c
+	}
+	compared := 0
+	for key, got := range map[string]func() []float32{
+		"mlm_logits":   func() []float32 { return out.Logits },
+		"nsp_logits":   func() []float32 { return out.NextSentenceLogits },
+		"logits":       func() []float32 { return out.Logits },
+		"start_logits": func() []float32 { return column(0) },
+		"end_logits":   func() []float32 { return column(1) },
+	} {
+		if want, ok := flat(key); ok {
+			compared++
+			near(t, key, got(), want, forwardBound, 0)
+		}
+	}
+	if compared == 0 {
+		t.Error("no logits compared")
+	}
+}
+
+func flatten(dst []float32, v any) []float32 {
+	switch v := v.(type) {
+	case float64:
+		return append(dst, float32(v))
+	case []any:
+		for _, x := range v {
+			dst = flatten(dst, x)
+		}
+	}
+	return dst
+}
+
+// TestGoldenFineTuned runs the encoder of a real fine-tuned model from given embeddings.
+func TestGoldenFineTuned(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(golden.Path(t, "bert-tiny-sst2-encoder"), "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := golden.Shared(t, "models", "bert-tiny-sst2-encoder")
+	for _, path := range files {
+		var g struct {
+			EmbeddingOutput any            `json:"embedding_output"`
+			Exact           map[string]any `json:"exact"`
+		}
+		readJSON(t, path, &g)
+		atEachLevel(t, func(t *testing.T) {
+			m := load(t, dir, Options{Threads: 1, AllowMissing: true})
+			embedded := flatten(nil, g.EmbeddingOutput)
+			H := m.config.HiddenSize
+			b := &Batch{}
+			b.Add(make([]int32, len(embedded)/H), nil)
+			if err := m.prepare(); err != nil {
+				t.Fatal(err)
+			}
+			w := newWorkspace(m, false)
+			w.begin(b)
+			w.probs = m.device.Alloc(m.config.NumAttentionHeads * b.Tokens() * b.Tokens())
+			x := rows(w.embeddingOut, b.Tokens(), H)
+			m.device.Write(x, embedded)
+			check := func(name string, got compute.Buffer) {
+				near(t, name, m.host(got), flatten(nil, g.Exact[name]), forwardBound, 0)
+			}
+			for i := range w.layers {
+				x = w.block(i, x)
+				check(fmt.Sprintf("layer%d.attention_probs", i), w.probs)
+				check(fmt.Sprintf("layer%d.attention_output", i), rows(w.layers[i].out1, b.Tokens(), H))
+				check(fmt.Sprintf("layer%d.output", i), x)
+			}
+			w.headForward(x)
+			check("pooled", rows(w.pooled, 1, H))
+			check("logits", rows(w.logits, 1, len(m.config.Labels)))
+		})
+	}
+}

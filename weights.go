@@ -1,0 +1,163 @@
+package bert
+
+import (
+	"fmt"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// weights are the parameters as the encoder uses them.
+//
+// Legend: V vocabulary, H hidden, I intermediate.
+type weights struct {
+	word, position, tokenType *parameter
+	embeddingNorm             norm
+	layers                    []layer
+	pooler                    dense // [H, H]
+
+	transform     dense // of the masked LM, [H, H]
+	transformNorm norm
+	decoder       dense // the word embedding again, [V, H], with a bias of its own
+	nextSentence  dense // [2, H]
+	output        dense // of the other heads, [C, H]
+}
+
+// layer is one block of the encoder.
+type layer struct {
+	qkv             dense // query, key and value as one product, [3H, H]
+	attentionOutput dense // [H, H]
+	attentionNorm   norm
+	intermediate    dense // [I, H]
+	output          dense // [H, I]
+	outputNorm      norm
+}
+
+// dense is a layer y = x·Wᵀ + b and, while there is a Trainer, its gradients.
+type dense struct {
+	matrix               compute.Matrix
+	bias                 compute.Buffer
+	weightGrad, biasGrad compute.Buffer
+}
+
+// norm is a LayerNorm.
+type norm struct{ gamma, beta *parameter }
+
+// link builds weights from the table. With pack, each matrix is laid out for the device's kernels.
+func (m *Model) link(pack bool) {
+	byName := make(map[string]*parameter, len(m.params))
+	for i := range m.params {
+		byName[m.params[i].Name] = &m.params[i]
+	}
+	find := func(name string) *parameter {
+		p, ok := byName[name]
+		if !ok {
+			panic("bert: no parameter " + name)
+		}
+		return p
+	}
+	var (
+		c       = &m.config
+		info    = heads[m.head]
+		encoder = func(name string) *parameter { return find(info.prefix + name) }
+		normOf  = func(name string) norm { return norm{find(name + ".weight"), find(name + ".bias")} }
+	)
+	// denseOf joins the parameters of the named layers, which follow one another in the table, to one layer.
+	denseOf := func(out, in int, names ...string) dense {
+		d := dense{matrix: compute.Matrix{Out: out, In: in}}
+		var weight, bias []*parameter
+		for _, name := range names {
+			weight = append(weight, find(name+".weight"))
+			bias = append(bias, find(name+".bias"))
+		}
+		d.bias = m.join(bias)
+		if pack {
+			values := make([]compute.Buffer, len(weight))
+			for i, p := range weight {
+				values[i] = p.value
+			}
+			d.matrix.Packed = m.device.Pack(out, in, values...)
+			return d
+		}
+		d.matrix.Weight = m.join(weight)
+		if m.trainer != nil {
+			d.weightGrad = consecutive(weight, func(p *parameter) compute.Buffer { return p.grad })
+			d.biasGrad = consecutive(bias, func(p *parameter) compute.Buffer { return p.grad })
+		}
+		return d
+	}
+
+	h := c.HiddenSize
+	w := weights{
+		word:          encoder("embeddings.word_embeddings.weight"),
+		position:      encoder("embeddings.position_embeddings.weight"),
+		tokenType:     encoder("embeddings.token_type_embeddings.weight"),
+		embeddingNorm: normOf(info.prefix + "embeddings.LayerNorm"),
+	}
+	for i := range c.NumHiddenLayers {
+		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
+		w.layers = append(w.layers, layer{
+			qkv:             denseOf(3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			attentionOutput: denseOf(h, h, l+"attention.output.dense"),
+			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
+			intermediate:    denseOf(c.IntermediateSize, h, l+"intermediate.dense"),
+			output:          denseOf(h, c.IntermediateSize, l+"output.dense"),
+			outputNorm:      normOf(l + "output.LayerNorm"),
+		})
+	}
+	if info.pooler {
+		w.pooler = denseOf(h, h, info.prefix+"pooler.dense")
+	}
+	if info.maskedLM {
+		w.transform = denseOf(h, h, "cls.predictions.transform.dense")
+		w.transformNorm = normOf("cls.predictions.transform.LayerNorm")
+		bias := find("cls.predictions.bias")
+		w.decoder = dense{
+			matrix: compute.Matrix{Weight: w.word.value, Out: c.VocabSize, In: h},
+			bias:   bias.value, weightGrad: w.word.grad, biasGrad: bias.grad,
+		}
+		if pack {
+			w.decoder.matrix.Packed = m.device.Pack(c.VocabSize, h, w.word.value)
+		}
+	}
+	if info.nextSentence {
+		w.nextSentence = denseOf(2, h, "cls.seq_relationship")
+	}
+	if info.output != "" {
+		w.output = denseOf(m.head.outputs(c), h, info.output)
+	}
+	m.weights = w
+}
+
+// join is the values of several parameters as one buffer: in place where they follow one another in memory, else a copy.
+func (m *Model) join(params []*parameter) compute.Buffer {
+	if len(params) == 1 {
+		return params[0].value
+	}
+	if !m.values.None() {
+		return consecutive(params, func(p *parameter) compute.Buffer { return p.value })
+	}
+	n := 0
+	for _, p := range params {
+		n += p.Len()
+	}
+	joined := m.device.Alloc(n)
+	at := 0
+	for _, p := range params {
+		m.device.Copy(joined.Slice(at, at+p.Len()), p.value)
+		at += p.Len()
+	}
+	return joined
+}
+
+// consecutive is the one buffer that buffers of several parameters make up, which follow one another in memory.
+func consecutive(params []*parameter, of func(*parameter) compute.Buffer) compute.Buffer {
+	b := of(params[0])
+	for _, p := range params[1:] {
+		next := of(p)
+		if next.Memory != b.Memory || next.Offset != b.Offset+b.Len {
+			panic("bert: parameter " + p.Name + " does not follow the one before it")
+		}
+		b.Len += next.Len
+	}
+	return b
+}

@@ -1,0 +1,254 @@
+package bert
+
+import (
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// workspace is the memory of a pass over a batch: what the encoder computes, and with train what the backward pass needs
+// of it and computes itself. It is laid out in one allocation, which grows to the largest batch seen and is used again, so
+// that a steady step allocates nothing.
+//
+// Legend: B sequences, T tokens, M masked tokens, H hidden, I intermediate, A heads, C labels, V vocabulary.
+type workspace struct {
+	m      *Model
+	train  bool
+	key    uint64 // decides the dropout of a training pass
+	device compute.Device
+	w      *weights
+	act    compute.Activation
+
+	b         *Batch
+	positions []int32 // [T]: the place of each token in its sequence
+	firsts    []int32 // [B]: the first token of each sequence
+
+	capacity struct{ sequences, tokens, masked int }
+
+	embeddingSum, embeddingOut   compute.Buffer // [T,H]
+	embeddingMean, embeddingRstd compute.Buffer // [T]
+	layers                       []layerSpace
+	inner                        compute.Buffer // [T,I]
+
+	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
+	headInput                compute.Buffer // [B,H] or [T,H]: what goes into the output layer, after dropout
+	logits                   compute.Buffer // [B,C] or [T,C]
+	nextLogits               compute.Buffer // [B,2]
+
+	masked                         compute.Buffer // [M,H]: the masked tokens' hidden states
+	transformPre, transformSum     compute.Buffer // [M,H]
+	transformMean, transformRstd   compute.Buffer // [M]
+	transformed                    compute.Buffer // [M,H]
+	maskedLogits                   compute.Buffer // [M,V]
+	dTransformed                   compute.Buffer // [M,H]
+	dHidden, dSum, dBranch, dInner compute.Buffer // [T,H], [T,H], [T,H], [T,I]
+	dContext, dQKV                 compute.Buffer // [T,H], [T,3H]
+	dPooled                        compute.Buffer // [B,H]
+	probs                          compute.Buffer // Σ [A,n,n], where attention is asked for
+
+	op ops
+}
+
+// layerSpace is what a block of the encoder computes. Without a backward pass all blocks share one.
+type layerSpace struct {
+	qkv          compute.Buffer // [T,3H]
+	context      compute.Buffer // [T,H]
+	lse          compute.Buffer // [T,A]
+	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm behind attention
+	pre          compute.Buffer // [T,I]: before the activation
+	sum2, out2   compute.Buffer // [T,H]: before and after the last LayerNorm
+	mean1, rstd1 compute.Buffer // [T]
+	mean2, rstd2 compute.Buffer // [T]
+}
+
+// ops holds an operation of each kind: handed to the device by pointer, they would be allocated for each call otherwise.
+type ops struct {
+	embedding        compute.Embedding
+	embeddingGrad    compute.EmbeddingGrad
+	linear           compute.Linear
+	linearInputGrad  compute.LinearInputGrad
+	linearWeightGrad compute.LinearWeightGrad
+	norm             compute.Norm
+	normGrad         compute.NormGrad
+	attention        compute.Attention
+	attentionGrad    compute.AttentionGrad
+	crossEntropy     compute.CrossEntropy
+	spanLoss         compute.SpanLoss
+	binary           compute.BinaryCrossEntropy
+	squared          compute.SquaredError
+	adam             compute.Adam
+}
+
+func newWorkspace(m *Model, train bool) *workspace {
+	return &workspace{m: m, train: train, device: m.device, w: &m.weights, act: activations[m.config.HiddenAct]}
+}
+
+// begin takes a batch, which has been checked, and makes room for it.
+func (w *workspace) begin(b *Batch) {
+	w.b = b
+	w.positions, w.firsts = w.positions[:0], w.firsts[:0]
+	for i := range b.Len() {
+		from, to := b.Sequence(i)
+		w.firsts = append(w.firsts, int32(from))
+		for j := range to - from {
+			w.positions = append(w.positions, int32(j))
+		}
+	}
+	masked := 0
+	if heads[w.m.head].maskedLM {
+		masked = len(b.MaskedPositions)
+	}
+	if c := &w.capacity; b.Len() > c.sequences || b.Tokens() > c.tokens || masked > c.masked {
+		// An eighth more than asked for: batches of about the same size don't each need a little more.
+		grow := func(has, need int) int {
+			if need <= has {
+				return has
+			}
+			return need + need/8
+		}
+		c.sequences, c.tokens, c.masked = grow(c.sequences, b.Len()), grow(c.tokens, b.Tokens()), grow(c.masked, masked)
+		counter := carver{}
+		w.layOut(&counter)
+		w.layOut(&carver{arena: w.device.Alloc(counter.at)})
+	}
+}
+
+// carver cuts an arena into buffers; without an arena it counts what is asked of it.
+type carver struct {
+	arena compute.Buffer
+	at    int
+}
+
+func (c *carver) take(n int) compute.Buffer {
+	const align = 16 // a cache line
+	from := c.at
+	c.at += (n + align - 1) / align * align
+	if c.arena.None() {
+		return compute.Buffer{}
+	}
+	return c.arena.Slice(from, from+n)
+}
+
+// layOut cuts the arena.
+func (w *workspace) layOut(c *carver) {
+	var (
+		cfg     = &w.m.config
+		head    = w.m.head
+		info    = heads[head]
+		B, T, M = w.capacity.sequences, w.capacity.tokens, w.capacity.masked
+		H, I, A = cfg.HiddenSize, cfg.IntermediateSize, cfg.NumAttentionHeads
+		none    compute.Buffer
+	)
+	w.embeddingSum, w.embeddingOut = c.take(T*H), c.take(T*H)
+	w.embeddingMean, w.embeddingRstd = c.take(T), c.take(T)
+	w.inner = c.take(T * I)
+	w.layers = w.layers[:0]
+	for i := range cfg.NumHiddenLayers {
+		if i > 0 && !w.train {
+			w.layers = append(w.layers, w.layers[0])
+			continue
+		}
+		l := layerSpace{
+			qkv: c.take(T * 3 * H), context: c.take(T * H),
+			sum1: c.take(T * H), out1: c.take(T * H), sum2: c.take(T * H), out2: w.embeddingOut,
+			mean1: c.take(T), rstd1: c.take(T), mean2: c.take(T), rstd2: c.take(T),
+			lse: none, pre: none,
+		}
+		if w.train {
+			l.lse, l.pre, l.out2 = c.take(T*A), c.take(T*I), c.take(T*H)
+		}
+		w.layers = append(w.layers, l)
+	}
+	if info.pooler {
+		w.first, w.pooledPre, w.pooled = c.take(B*H), c.take(B*H), c.take(B*H)
+	}
+	if info.output != "" {
+		rows := w.headRows(B, T)
+		w.headInput, w.logits = c.take(rows*H), c.take(rows*head.outputs(cfg))
+	}
+	if info.nextSentence {
+		w.nextLogits = c.take(B * 2)
+	}
+	if info.maskedLM {
+		w.masked, w.transformPre, w.transformSum, w.transformed = c.take(M*H), c.take(M*H), c.take(M*H), c.take(M*H)
+		w.transformMean, w.transformRstd = c.take(M), c.take(M)
+		w.maskedLogits = c.take(M * cfg.VocabSize)
+	}
+	if w.train {
+		w.dHidden, w.dSum, w.dBranch = c.take(T*H), c.take(T*H), c.take(T*H)
+		w.dInner, w.dContext, w.dQKV = c.take(T*I), c.take(T*H), c.take(T*3*H)
+		w.dPooled = c.take(max(B, w.headRows(B, T)) * H)
+		w.dTransformed = c.take(M * H)
+	}
+}
+
+// headRows is the number of rows that go into the output layer: the tokens or the sequences.
+func (w *workspace) headRows(sequences, tokens int) int {
+	if w.m.head == TokenClassification || w.m.head == QuestionAnswering {
+		return tokens
+	}
+	return sequences
+}
+
+// rows is the first n rows of a buffer.
+func rows(b compute.Buffer, n, width int) compute.Buffer { return b.Slice(0, n*width) }
+
+// The places where dropout is applied, as numbers that differ: three in each block, one before and one behind them.
+func (w *workspace) embeddingDrop() compute.Drop { return w.drop(w.m.config.HiddenDropoutProb, 0) }
+func (w *workspace) probsDrop(layer int) compute.Drop {
+	return w.drop(w.m.config.AttentionProbsDropoutProb, 3*layer+1)
+}
+func (w *workspace) attentionDrop(layer int) compute.Drop {
+	return w.drop(w.m.config.HiddenDropoutProb, 3*layer+2)
+}
+func (w *workspace) outputDrop(layer int) compute.Drop {
+	return w.drop(w.m.config.HiddenDropoutProb, 3*layer+3)
+}
+func (w *workspace) headDrop() compute.Drop {
+	if w.m.head == QuestionAnswering { // run_squad.py has none
+		return compute.Drop{}
+	}
+	return w.drop(w.m.config.classifierDropout(), 3*w.m.config.NumHiddenLayers+1)
+}
+
+func (w *workspace) drop(rate float64, place int) compute.Drop {
+	if !w.train || rate == 0 {
+		return compute.Drop{}
+	}
+	return compute.Drop{Rate: float32(rate), Key: mix(w.key, uint64(place))}
+}
+
+// mix joins two numbers to a third that looks random: the finalizer of splitmix64 (Steele et al., 2014) over their sum.
+func mix(key, n uint64) uint64 {
+	z := key + (n+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+func (w *workspace) linear(n int, x compute.Buffer, d *dense, f compute.Activation, pre, y compute.Buffer) {
+	in, out := d.matrix.In, d.matrix.Out
+	if !pre.None() {
+		pre = rows(pre, n, out)
+	}
+	w.op.linear = compute.Linear{
+		Rows: n, X: rows(x, n, in), W: d.matrix, Bias: d.bias, F: f, Pre: pre, Y: rows(y, n, out),
+	}
+	w.device.Linear(&w.op.linear)
+}
+
+// weightGrad adds the gradients of a dense layer's weight and bias, from the gradient at its output and its input.
+func (w *workspace) weightGrad(n int, dy compute.Buffer, d *dense, x compute.Buffer) {
+	in, out := d.matrix.In, d.matrix.Out
+	w.op.linearWeightGrad = compute.LinearWeightGrad{
+		Rows: n, Out: out, In: in, DY: rows(dy, n, out), X: rows(x, n, in), DW: d.weightGrad, DBias: d.biasGrad,
+	}
+	w.device.LinearWeightGrad(&w.op.linearWeightGrad)
+}
+
+// inputGrad writes the gradient at the input of a dense layer, or with add adds it.
+func (w *workspace) inputGrad(n int, dy compute.Buffer, d *dense, dx compute.Buffer, add bool) {
+	in, out := d.matrix.In, d.matrix.Out
+	w.op.linearInputGrad = compute.LinearInputGrad{
+		Rows: n, DY: rows(dy, n, out), W: d.matrix, DX: rows(dx, n, in), Add: add,
+	}
+	w.device.LinearInputGrad(&w.op.linearInputGrad)
+}
