@@ -62,31 +62,39 @@ func pearson(x, y []float64) (float64, error) {
 	return clamp(dot), nil
 }
 
-// direction is x − x̄ scaled to the length 1, by way of values in [−1, 1] so that no square overflows or vanishes.
+// direction is x − x̄ scaled to the length 1. On the way values are brought to about 1, so that no square overflows or
+// vanishes, by powers of 2, which loses no digit of values far from zero.
 func direction(x []float64) ([]float64, error) {
-	if v := slices.IndexFunc(x, func(v float64) bool { return v != x[0] }); v < 0 {
+	if differs := slices.ContainsFunc(x, func(v float64) bool { return v != x[0] }); !differs {
 		return nil, fmt.Errorf("a correlation needs values that differ, all %d are %g: %w", len(x), x[0], ErrUndefined)
 	}
 	d := slices.Clone(x)
-	scale(d, largest(d))
+	normalise(d)
 	// Twice, because the first mean is rounded: of values that hardly differ the rest can be as large as they.
 	centre(d)
 	centre(d)
-	scale(d, largest(d))
+	normalise(d)
 	squares := 0.0
 	for _, v := range d {
 		squares += v * v
 	}
-	scale(d, math.Sqrt(squares))
+	length := math.Sqrt(squares)
+	for i := range d {
+		d[i] /= length
+	}
 	return d, nil
 }
 
-func largest(d []float64) float64 {
-	m := 0.0
+// normalise scales d by a power of 2, so that its largest magnitude is in [1/2, 1).
+func normalise(d []float64) {
+	largest := 0.0
 	for _, v := range d {
-		m = max(m, math.Abs(v))
+		largest = max(largest, math.Abs(v))
 	}
-	return m
+	_, exponent := math.Frexp(largest)
+	for i, v := range d {
+		d[i] = math.Ldexp(v, -exponent)
+	}
 }
 
 func centre(d []float64) {
@@ -97,11 +105,5 @@ func centre(d []float64) {
 	mean /= float64(len(d))
 	for i := range d {
 		d[i] -= mean
-	}
-}
-
-func scale(d []float64, unit float64) {
-	for i := range d {
-		d[i] /= unit
 	}
 }
