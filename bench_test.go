@@ -1,0 +1,112 @@
+package bert
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// sizes are published models, by layers and width (google-research/bert README).
+var sizes = []struct {
+	name          string
+	layers, width int
+}{
+	{"tiny", 2, 128},
+	{"mini", 4, 256},
+	{"base", 12, 768},
+}
+
+func sizedModel(tb testing.TB, layers, width, threads int) *Model {
+	tb.Helper()
+	c := DefaultConfig()
+	c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = layers, width, width/64, 4*width
+	m, err := New(c, SequenceClassification, Options{Threads: threads})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { m.Close() })
+	return m
+}
+
+// randomBatch has sequences of n random tokens with a random class each.
+func randomBatch(c Config, sequences, n int) *Batch {
+	r := rand.New(rand.NewPCG(1, uint64(sequences*n)))
+	b := &Batch{}
+	ids := make([]int32, n)
+	for range sequences {
+		for i := range ids {
+			ids[i] = int32(r.IntN(c.VocabSize))
+		}
+		b.Add(ids, nil)
+		b.Classes = append(b.Classes, int32(r.IntN(len(c.Labels))))
+	}
+	return b
+}
+
+// flops counts the multiplications and additions of a forward pass over b: the products of the layers and of attention.
+func flops(c Config, b *Batch) float64 {
+	var (
+		h, i  = float64(c.HiddenSize), float64(c.IntermediateSize)
+		total float64
+	)
+	for s := range b.Len() {
+		from, to := b.Sequence(s)
+		n := float64(to - from)
+		total += 2 * n * (4*h*h + 2*h*i + 2*n*h)
+	}
+	return total * float64(c.NumHiddenLayers)
+}
+
+func BenchmarkForward(b *testing.B) {
+	for _, size := range sizes {
+		m := sizedModel(b, size.layers, size.width, 0)
+		for _, sequences := range []int{1, 8, 32} {
+			b.Run(fmt.Sprintf("%s/batch=%d/length=128", size.name, sequences), func(b *testing.B) {
+				batch := randomBatch(m.config, sequences, 128)
+				s := m.NewSession()
+				if _, err := s.Forward(batch, Outputs{}); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := s.Forward(batch, Outputs{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				seconds := b.Elapsed().Seconds() / float64(b.N)
+				b.ReportMetric(float64(sequences)/seconds, "sequences/s")
+				b.ReportMetric(flops(m.config, batch)/seconds/1e9, "GFLOP/s")
+			})
+		}
+	}
+}
+
+// BenchmarkTrainingStep is a whole step of fine-tuning: forward, backward with dropout, the norm, and Adam.
+func BenchmarkTrainingStep(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("%s/batch=32/length=128", size.name), func(b *testing.B) {
+			m := sizedModel(b, size.layers, size.width, 0)
+			t, err := m.NewTrainer()
+			if err != nil {
+				b.Fatal(err)
+			}
+			batches := []*Batch{randomBatch(m.config, 32, 128)}
+			key := uint64(0)
+			step := func() {
+				key++
+				if _, err := t.Backward(batches, key); err != nil {
+					b.Fatal(err)
+				}
+				t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
+			}
+			step()
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			b.ReportMetric(seconds, "s/step")
+			b.ReportMetric(3*flops(m.config, batches[0])/seconds/1e9, "GFLOP/s")
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package bert
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const minimalConfig = `{"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16`
+
+func TestParseConfig(t *testing.T) {
+	c, err := ParseConfig([]byte(`{
+		"architectures": ["BertForSequenceClassification"], "model_type": "bert", "vocab_size": 31, "hidden_size": 12,
+		"num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48, "hidden_act": "gelu_new",
+		"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.4,
+		"max_position_embeddings": 64, "type_vocab_size": 5, "initializer_range": 0.03, "layer_norm_eps": 1e-05,
+		"pad_token_id": 7, "problem_type": "multi_label_classification", "id2label": {"1": "b", "0": "a"},
+		"label2id": {"a": 0, "b": 1}, "torch_dtype": "float32", "use_cache": true, "layer_norm_esp": 1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropout := 0.4
+	want := Config{
+		Architectures: []string{"BertForSequenceClassification"}, VocabSize: 31, HiddenSize: 12, NumHiddenLayers: 3,
+		NumAttentionHeads: 4, IntermediateSize: 48, HiddenAct: "gelu_new", HiddenDropoutProb: 0.2,
+		AttentionProbsDropoutProb: 0.3, ClassifierDropout: &dropout, MaxPositionEmbeddings: 64, TypeVocabSize: 5,
+		InitializerRange: 0.03, LayerNormEps: 1e-5, PadTokenID: 7, ProblemType: MultiLabelClassification,
+		Labels: []string{"a", "b"},
+		Extra: map[string]json.RawMessage{
+			"torch_dtype": json.RawMessage(`"float32"`), "use_cache": json.RawMessage("true"), "layer_norm_esp": json.RawMessage("1"),
+		},
+		Unknown: []string{"layer_norm_esp"},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v\nwant %+v", c, want)
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := ParseConfig(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, want) {
+		t.Errorf("written and read back: %+v\nwant %+v", back, want)
+	}
+}
+
+func TestParseConfigDefaults(t *testing.T) {
+	c, err := ParseConfig([]byte(minimalConfig + `, "classifier_dropout": null, "num_labels": 3}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.LayerNormEps != 1e-12 || c.HiddenAct != "gelu" || c.ClassifierDropout != nil || c.classifierDropout() != 0.1 || len(c.Labels) != 3 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestParseConfigErrors(t *testing.T) {
+	for _, test := range []struct{ name, json, want string }{
+		{"no JSON", `vocab_size = 3`, "not JSON"},
+		{"cut short", minimalConfig, "not JSON"},
+		{"a list", `[]`, "not a JSON object"},
+		{"more behind", minimalConfig + `} {}`, "something follows"},
+		{"twice", minimalConfig + `, "hidden_size": 8}`, `key "hidden_size" twice`},
+		{"missing", `{"vocab_size": 30}`, `no key "hidden_size"`},
+		{"null", `{"vocab_size": null}`, `no key "vocab_size"`},
+		{"type", minimalConfig + `, "layer_norm_eps": "small"}`, `layer_norm_eps is "small", want a number`},
+		{"fraction", `{"vocab_size": 1.5}`, "vocab_size is 1.5, want a whole number"},
+		{"heads", strings.Replace(minimalConfig, `"num_attention_heads": 2`, `"num_attention_heads": 3`, 1) + `}`, "hidden_size 8 is no multiple of num_attention_heads 3"},
+		{"zero", strings.Replace(minimalConfig, "30", "0", 1) + `}`, "vocab_size is 0, want at least 1"},
+		{"huge", strings.Replace(minimalConfig, "30", "1000000000000", 1) + `}`, "want at most"},
+		{"activation", minimalConfig + `, "hidden_act": "quick"}`, `hidden_act is "quick", want one of gelu,`},
+		{"dropout", minimalConfig + `, "hidden_dropout_prob": 1}`, "hidden_dropout_prob is 1, want a share"},
+		{"eps", minimalConfig + `, "layer_norm_eps": 0}`, "layer_norm_eps is 0"},
+		{"positions", minimalConfig + `, "position_embedding_type": "relative_key"}`, `position_embedding_type is "relative_key", only "absolute"`},
+		{"decoder", minimalConfig + `, "is_decoder": true}`, "is_decoder is true, only false"},
+		{"another model", minimalConfig + `, "model_type": "roberta"}`, `model_type is "roberta", only "bert"`},
+		{"problem", minimalConfig + `, "problem_type": "ranking"}`, `problem_type is "ranking"`},
+		{"regression", minimalConfig + `, "problem_type": "regression", "num_labels": 2}`, "regression with 2 labels"},
+		{"label ids", minimalConfig + `, "id2label": {"0": "a", "2": "b"}}`, `id2label has the key "2", want the ids 0 to 1`},
+		{"label names", minimalConfig + `, "id2label": {"0": "a", "1": "a"}}`, `names "a" twice`},
+		{"labels differ", minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}`, `label2id maps`},
+		{"labels count", minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "num_labels": 3}`, "num_labels is 3, but id2label has 2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ParseConfig([]byte(test.json))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLoadConfigNamesTheFile(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := LoadConfig(dir); err == nil || !strings.Contains(err.Error(), dir+": no config.json") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := LoadConfig(filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("error is %v", err)
+	}
+	path := filepath.Join(dir, "bert_config.json")
+	if err := os.WriteFile(path, []byte(`{}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadConfig(dir); err == nil || !strings.Contains(err.Error(), path+": no key") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// FuzzParseConfig looks for input that panics, is accepted though invalid, or is not written back as it was read.
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(minimalConfig + `}`))
+	f.Add([]byte(minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "use_cache": [1, {"a": null}], "classifier_dropout": 0.5}`))
+	f.Add([]byte(`{"vocab_size": 1e3}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		c, err := ParseConfig(data)
+		if err != nil {
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Fatalf("accepted, but %v", err)
+		}
+		written, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ParseConfig(written)
+		if err != nil {
+			t.Fatalf("%s: %v", written, err)
+		}
+		again, err := json.Marshal(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(again) != string(written) {
+			t.Fatalf("written as\n%s\nthen as\n%s", written, again)
+		}
+	})
+}

@@ -1,0 +1,598 @@
+package bert
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert/checkpoint"
+)
+
+// smallConfig has sizes that are no multiple of any vector's width.
+func smallConfig() Config {
+	c := DefaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = 53, 20, 2, 5
+	c.IntermediateSize, c.MaxPositionEmbeddings, c.TypeVocabSize = 37, 24, 3
+	c.Labels = defaultLabels(3)
+	return c
+}
+
+func newTestModel(t testing.TB, c Config, head Head, threads int) *Model {
+	t.Helper()
+	m, err := New(c, head, Options{Threads: threads, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	// Weights of the size that initializer_range gives hardly tell one token from another; these do.
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range m.params {
+		p := &m.params[i]
+		values := slices.Clone(m.host(p.value))
+		for j := range values {
+			values[j] += float32(r.NormFloat64() * 0.2)
+		}
+		m.device.Write(p.value, values)
+	}
+	return m
+}
+
+// headBatch is testBatch with the classes that a head wants: for multiple choice the sequences are the choices of one
+// example.
+func headBatch(c Config, h Head, lengths ...int) *Batch {
+	b := testBatch(c, lengths...)
+	if h == MultipleChoice {
+		b.Classes = b.Classes[:1]
+	}
+	return b
+}
+
+// testBatch has sequences of the given lengths with labels for every head but multiple choice.
+func testBatch(c Config, lengths ...int) *Batch {
+	r := rand.New(rand.NewPCG(5, uint64(len(lengths))))
+	b := &Batch{Choices: len(lengths)}
+	for i, n := range lengths {
+		ids, types := make([]int32, n), make([]int32, n)
+		for j := range ids {
+			ids[j], types[j] = int32(r.IntN(c.VocabSize)), int32(r.IntN(c.TypeVocabSize))
+			b.TokenClasses = append(b.TokenClasses, int32(r.IntN(len(c.Labels)+1)-1))
+		}
+		b.MaskedPositions = append(b.MaskedPositions, int32(len(b.IDs)+n/2))
+		b.MaskedIDs = append(b.MaskedIDs, int32(r.IntN(c.VocabSize)))
+		b.Add(ids, types)
+		b.From, b.To = append(b.From, int32(r.IntN(n))), append(b.To, int32(r.IntN(n)))
+		b.NextSentence = append(b.NextSentence, int32(i%2))
+		b.Classes = append(b.Classes, int32(r.IntN(len(c.Labels))))
+		b.Values = append(b.Values, float32(r.NormFloat64()))
+	}
+	return b
+}
+
+func TestBatchedEqualsSingle(t *testing.T) {
+	c := smallConfig()
+	lengths := []int{9, 1, 24, 13, 2}
+	atEachLevel(t, func(t *testing.T) {
+		m := newTestModel(t, c, SequenceClassification, 2)
+		b := testBatch(c, lengths...)
+		want := Outputs{LastHidden: true, Pooled: true}
+		all, err := m.NewSession().Forward(b, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := m.NewSession()
+		for i := range b.Len() {
+			from, to := b.Sequence(i)
+			one := &Batch{}
+			one.Add(b.IDs[from:to], b.TypeIDs[from:to])
+			out, err := s.Forward(one, want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			H, C := c.HiddenSize, len(c.Labels)
+			if !slices.Equal(out.LastHidden, all.LastHidden[from*H:to*H]) {
+				t.Errorf("sequence %d: hidden states differ from those in a batch", i)
+			}
+			if !slices.Equal(out.Pooled, all.Pooled[i*H:(i+1)*H]) {
+				t.Errorf("sequence %d: pooled vector differs from the one in a batch", i)
+			}
+			if !slices.Equal(out.Logits, all.Logits[i*C:(i+1)*C]) {
+				t.Errorf("sequence %d: logits differ from those in a batch", i)
+			}
+		}
+	})
+}
+
+// trained makes two steps and returns all parameters.
+func trained(t *testing.T, head Head, threads int) []float32 {
+	t.Helper()
+	c := smallConfig()
+	m := newTestModel(t, c, head, threads)
+	tr, err := m.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := []*Batch{headBatch(c, head, 9, 1, 24), headBatch(c, head, 13, 2, 5)}
+	for key := range uint64(2) {
+		if _, err := tr.Backward(batches, key); err != nil {
+			t.Fatal(err)
+		}
+		tr.Update(Update{GradScale: 1 / tr.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1, Decay: 1e-5})
+	}
+	return slices.Clone(m.host(m.values))
+}
+
+func TestThreadsGiveTheSameBits(t *testing.T) {
+	atEachLevel(t, func(t *testing.T) {
+		for h := PreTraining; int(h) < len(heads); h++ {
+			want := trained(t, h, 1)
+			for _, threads := range []int{2, 7} {
+				if got := trained(t, h, threads); !slices.Equal(got, want) {
+					t.Errorf("%v: %d threads train other bits than one", h, threads)
+				}
+			}
+		}
+	})
+}
+
+// TestDropoutGradient compares the gradient along a random direction with the change of the loss, dropout included: the
+// backward pass has to find the masks of the forward pass again. Bound: what float32 leaves of a difference quotient.
+func TestDropoutGradient(t *testing.T) {
+	const (
+		step  = 2e-3
+		bound = 2e-2
+	)
+	c := smallConfig()
+	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = 0.3, 0.2
+	for h := PreTraining; int(h) < len(heads); h++ {
+		t.Run(h.String(), func(t *testing.T) {
+			m := newTestModel(t, c, h, 2)
+			tr, err := m.NewTrainer()
+			if err != nil {
+				t.Fatal(err)
+			}
+			batches := []*Batch{headBatch(c, h, 9, 3, 24)}
+			lossAt := func() float64 {
+				tr.ZeroGrad()
+				loss, err := tr.Backward(batches, 42)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return loss.Total
+			}
+			lossAt()
+			grads, start := slices.Clone(m.host(tr.grads)), slices.Clone(m.host(m.values))
+			// The direction is the gradient's own with noise, so that the change stands out from rounding.
+			r := rand.New(rand.NewPCG(1, 2))
+			direction, slope, norm := make([]float64, len(grads)), 0.0, tr.GradNorm()
+			for i, g := range grads {
+				direction[i] = float64(g)/norm + r.NormFloat64()/math.Sqrt(float64(len(grads)))
+				slope += direction[i] * float64(g)
+			}
+			moved := func(by float64) float64 {
+				v := slices.Clone(start)
+				for i := range v {
+					v[i] += float32(by * direction[i])
+				}
+				m.device.Write(m.values, v)
+				return lossAt()
+			}
+			got := (moved(step) - moved(-step)) / (2 * step)
+			if !(math.Abs(got-slope) <= bound*math.Abs(slope)) {
+				t.Errorf("the loss changes by %g along the direction, the gradient says %g", got, slope)
+			}
+		})
+	}
+}
+
+// TestAccumulation splits a batch: the gradients are those of the whole but for the order of sums. Bound relative to the
+// largest gradient.
+func TestAccumulation(t *testing.T) {
+	const bound = 2e-6
+	c := smallConfig()
+	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = 0, 0
+	parts := []*Batch{testBatch(c, 9, 1, 24), testBatch(c, 13, 2)}
+	parts[0].Weights, parts[1].Weights = []float32{1, 2, 0.5}, []float32{3, 1}
+	whole := &Batch{}
+	for _, p := range parts {
+		at := int32(whole.Tokens())
+		for i := range p.Len() {
+			from, to := p.Sequence(i)
+			whole.Add(p.IDs[from:to], p.TypeIDs[from:to])
+		}
+		for _, pos := range p.MaskedPositions {
+			whole.MaskedPositions = append(whole.MaskedPositions, at+pos)
+		}
+		whole.MaskedIDs = append(whole.MaskedIDs, p.MaskedIDs...)
+		whole.NextSentence = append(whole.NextSentence, p.NextSentence...)
+		whole.Classes = append(whole.Classes, p.Classes...)
+		whole.Weights = append(whole.Weights, p.Weights...)
+		whole.TokenClasses = append(whole.TokenClasses, p.TokenClasses...)
+		whole.From, whole.To = append(whole.From, p.From...), append(whole.To, p.To...)
+	}
+	for _, h := range []Head{PreTraining, MaskedLM, NextSentence, SequenceClassification, TokenClassification, QuestionAnswering} {
+		t.Run(h.String(), func(t *testing.T) {
+			run := func(batches []*Batch) (float64, []float32) {
+				m := newTestModel(t, c, h, 2)
+				tr, err := m.NewTrainer()
+				if err != nil {
+					t.Fatal(err)
+				}
+				loss, err := tr.Backward(batches, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return loss.Total, m.host(tr.grads)
+			}
+			wantLoss, want := run([]*Batch{whole})
+			gotLoss, got := run(parts)
+			nearFloat(t, "loss", gotLoss, wantLoss, bound)
+			near(t, "gradients", got, want, bound, 0)
+		})
+	}
+}
+
+func TestSteadyStepAllocatesNothing(t *testing.T) {
+	c := smallConfig()
+	for h := PreTraining; int(h) < len(heads); h++ {
+		m := newTestModel(t, c, h, 2)
+		tr, err := m.NewTrainer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		batches := []*Batch{headBatch(c, h, 9, 3, 24)}
+		step := func() {
+			if _, err := tr.Backward(batches, 1); err != nil {
+				t.Fatal(err)
+			}
+			tr.Update(Update{GradScale: 1 / tr.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1})
+		}
+		step()
+		if n := testing.AllocsPerRun(5, step); n != 0 {
+			t.Errorf("%v: a training step allocates %v times", h, n)
+		}
+		tr.Close()
+		s := m.NewSession()
+		pass := func() {
+			if _, err := s.Forward(batches[0], Outputs{LastHidden: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pass()
+		if n := testing.AllocsPerRun(5, pass); n != 0 {
+			t.Errorf("%v: a forward pass allocates %v times", h, n)
+		}
+	}
+}
+
+// TestSaveAndLoad writes a model of each head, trained a little, and reads it back.
+func TestSaveAndLoad(t *testing.T) {
+	c := smallConfig()
+	b := testBatch(c, 9, 1, 24)
+	for h := NoHead; int(h) < len(heads); h++ {
+		t.Run(h.String(), func(t *testing.T) {
+			m := newTestModel(t, c, h, 1)
+			want := Outputs{LastHidden: true}
+			for _, d := range []struct {
+				dtype checkpoint.DType
+				bound float64 // relative to the largest hidden state
+			}{{checkpoint.F32, 0}, {checkpoint.F16, 5e-3}, {checkpoint.BF16, 5e-2}} {
+				dir := filepath.Join(t.TempDir(), "model")
+				if err := m.Save(dir, SaveOptions{DType: d.dtype}); err != nil {
+					t.Fatal(err)
+				}
+				back := load(t, dir, Options{Threads: 1})
+				if back.Head() != h {
+					t.Errorf("the head is %v, want %v", back.Head(), h)
+				}
+				if r := back.Report(); len(r.NewHead)+len(r.Missing)+len(r.LeftOver) > 0 {
+					t.Errorf("report is %+v, want nothing", r)
+				}
+				x, err := m.NewSession().Forward(b, want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				y, err := back.NewSession().Forward(b, want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				near(t, d.dtype.String(), y.LastHidden, x.LastHidden, d.bound, 0)
+			}
+		})
+	}
+}
+
+// saveTensors writes a model directory with the tensors of m as change makes them.
+func saveTensors(t *testing.T, m *Model, change func(map[string]checkpoint.Tensor)) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := m.Save(dir, SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "model.safetensors")
+	f, err := checkpoint.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := make(map[string]checkpoint.Tensor)
+	for _, x := range f.Tensors() {
+		x.Data = slices.Clone(x.Data)
+		tensors[x.Name] = x
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	change(tensors)
+	var list []checkpoint.Tensor
+	for name, x := range tensors {
+		x.Name = name
+		list = append(list, x)
+	}
+	if err := checkpoint.WriteSafetensors(path, list, nil); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestLoadNamesWhatIsWrong(t *testing.T) {
+	c := smallConfig()
+	const (
+		word   = "bert.embeddings.word_embeddings.weight"
+		pooler = "bert.pooler.dense.weight"
+	)
+	m := newTestModel(t, c, SequenceClassification, 1)
+	scalar := checkpoint.Tensor{DType: checkpoint.F32, Shape: []int{1}, Data: make([]byte, 4)}
+	for _, test := range []struct {
+		name    string
+		change  func(map[string]checkpoint.Tensor)
+		options Options
+		want    string // in the error; "" for none
+		report  LoadReport
+	}{
+		{name: "missing", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler) },
+			want: "tensor " + pooler + " is missing for a BertForSequenceClassification; with --allow-missing"},
+		{name: "missing allowed", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler) },
+			options: Options{AllowMissing: true}, report: LoadReport{Missing: []string{pooler}}},
+		{name: "left over", change: func(x map[string]checkpoint.Tensor) { x["bert.encoder.layer.2.odd"] = scalar },
+			want: "tensor bert.encoder.layer.2.odd is no part of a BertForSequenceClassification"},
+		{name: "left over allowed", change: func(x map[string]checkpoint.Tensor) { x["odd"] = scalar },
+			options: Options{AllowMissing: true}, report: LoadReport{LeftOver: []string{"odd"}}},
+		{name: "misshapen", change: func(x map[string]checkpoint.Tensor) { x[word] = scalar },
+			want: "tensor " + word + " has shape [1], want [53 20]"},
+		{name: "not numbers", change: func(x map[string]checkpoint.Tensor) {
+			x["classifier.bias"] = checkpoint.Tensor{DType: checkpoint.I32, Shape: []int{3}, Data: make([]byte, 12)}
+		}, want: "I32"},
+		{name: "twice", change: func(x map[string]checkpoint.Tensor) { x["embeddings.word_embeddings.weight"] = x[word] },
+			want: "are the same parameter"},
+		{name: "another head", change: func(x map[string]checkpoint.Tensor) {},
+			options: Options{Head: headPointer(QuestionAnswering)},
+			report: LoadReport{NewHead: []string{"qa_outputs.weight", "qa_outputs.bias"},
+				LeftOver: []string{"bert.pooler.dense.bias", pooler, "classifier.bias", "classifier.weight"}}},
+		{name: "other labels", change: func(x map[string]checkpoint.Tensor) {},
+			options: Options{Labels: []string{"a", "b", "c", "d"}},
+			report:  LoadReport{NewHead: []string{"classifier.weight", "classifier.bias"}}},
+		{name: "half a head", change: func(x map[string]checkpoint.Tensor) { delete(x, "classifier.bias") },
+			want: "tensor classifier.bias is missing"},
+		{name: "old names", change: func(x map[string]checkpoint.Tensor) {
+			for name, tensor := range x {
+				if n, ok := strings.CutSuffix(name, "LayerNorm.weight"); ok {
+					delete(x, name)
+					x[n+"LayerNorm.gamma"] = tensor
+				} else if n, ok := strings.CutSuffix(name, "LayerNorm.bias"); ok {
+					delete(x, name)
+					x[n+"LayerNorm.beta"] = tensor
+				}
+			}
+		}},
+		{name: "no prefix", change: func(x map[string]checkpoint.Tensor) {
+			for name, tensor := range x {
+				if n, ok := strings.CutPrefix(name, "bert."); ok {
+					delete(x, name)
+					x[n] = tensor
+				}
+			}
+		}},
+		{name: "position ids", change: func(x map[string]checkpoint.Tensor) {
+			x["bert.embeddings.position_ids"] = checkpoint.Tensor{DType: checkpoint.I64, Shape: []int{1, 1}, Data: make([]byte, 8)}
+		}},
+		{name: "tied decoder", change: func(x map[string]checkpoint.Tensor) { x["cls.predictions.decoder.weight"] = x[word] }},
+		{name: "decoder of its own", change: func(x map[string]checkpoint.Tensor) {
+			other := x[word]
+			other.Data = slices.Clone(other.Data)
+			other.Data[0]++
+			x["cls.predictions.decoder.weight"] = other
+		}, want: "a decoder of its own is not supported"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := saveTensors(t, m, test.change)
+			test.options.Threads = 1
+			got, err := Load(dir, test.options)
+			if err == nil {
+				defer got.Close()
+			}
+			if test.want != "" {
+				if err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Fatalf("error is %v, want one with %q", err, test.want)
+				}
+				if !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %q is no single line that names %s", err, dir)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := got.Report(); fmt.Sprint(r) != fmt.Sprint(test.report) {
+				t.Errorf("report is %+v, want %+v", r, test.report)
+			}
+			if _, err := got.NewSession().Forward(testBatch(c, 3), Outputs{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func headPointer(h Head) *Head { return &h }
+
+func TestForwardChecksTheBatch(t *testing.T) {
+	c := smallConfig()
+	m := newTestModel(t, c, SequenceClassification, 1)
+	ids := func(n ...int32) []int32 { return n }
+	for _, test := range []struct {
+		name  string
+		batch func() *Batch
+		want  Outputs
+		err   string
+	}{
+		{"empty", func() *Batch { return &Batch{} }, Outputs{}, "batch is empty"},
+		{"empty sequence", func() *Batch { b := &Batch{}; b.Add(nil, nil); return b }, Outputs{}, "0 tokens"},
+		{"id", func() *Batch { b := &Batch{}; b.Add(ids(1, 53), nil); return b }, Outputs{}, "token 1: id 53 is outside the model's vocabulary of 53"},
+		{"negative id", func() *Batch { b := &Batch{}; b.Add(ids(-1), nil); return b }, Outputs{}, "id -1"},
+		{"type id", func() *Batch { b := &Batch{}; b.Add(ids(1), ids(3)); return b }, Outputs{}, "type id 3 is outside the model's 3 types"},
+		{"too long", func() *Batch { b := &Batch{}; b.Add(make([]int32, 25), nil); return b }, Outputs{}, "25 tokens, the model has 24 positions"},
+		{"no class", func() *Batch { b := &Batch{}; b.Add(ids(1), nil); return b }, Outputs{Loss: true}, "0 classes, want 1"},
+		{"class", func() *Batch { b := &Batch{Classes: ids(3)}; b.Add(ids(1), nil); return b }, Outputs{Loss: true}, "class 0 of the batch is 3, the model has 3 classes"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := m.NewSession().Forward(test.batch(), test.want)
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("error is %v, want one with %q", err, test.err)
+			}
+		})
+	}
+}
+
+// TestTrainerState writes a trainer's state in the middle of a run: another model that reads it goes on with the same
+// bits.
+func TestTrainerState(t *testing.T) {
+	c := smallConfig()
+	path := filepath.Join(t.TempDir(), "state.safetensors")
+	steps := func(t *testing.T, tr *Trainer, from, to uint64) {
+		for key := from; key < to; key++ {
+			if _, err := tr.Backward([]*Batch{testBatch(c, 9, 1, 24)}, key); err != nil {
+				t.Fatal(err)
+			}
+			tr.Update(Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1, Decay: 1e-5})
+		}
+	}
+	m := newTestModel(t, c, PreTraining, 1)
+	tr, err := m.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps(t, tr, 0, 2)
+	if err := tr.WriteState(path, map[string]string{"step": "2"}); err != nil {
+		t.Fatal(err)
+	}
+	steps(t, tr, 2, 4)
+
+	again, err := New(c, PreTraining, Options{Threads: 1, Seed: 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	resumed, err := again.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata, err := resumed.ReadState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if metadata["step"] != "2" {
+		t.Errorf("metadata is %v", metadata)
+	}
+	steps(t, resumed, 2, 4)
+	if !slices.Equal(again.host(again.values), m.host(m.values)) {
+		t.Error("the resumed run has other bits than the one that went on")
+	}
+
+	other := newTestModel(t, c, NextSentence, 1)
+	wrong, err := other.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wrong.ReadState(path); err == nil || !strings.Contains(err.Error(), "another model's state") {
+		t.Errorf("error is %v, want one that says it is another model's state", err)
+	}
+}
+
+func TestTrainerTakesOverAMappedModel(t *testing.T) {
+	c := smallConfig()
+	m := newTestModel(t, c, SequenceClassification, 1)
+	dir := t.TempDir()
+	if err := m.Save(dir, SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapped := load(t, dir, Options{Threads: 1})
+	s := mapped.NewSession()
+	b := testBatch(c, 9, 4)
+	first, err := s.Forward(b, Outputs{Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss := first.Loss.Total
+	tr, err := mapped.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mapped.NewTrainer(); err == nil {
+		t.Error("a second trainer was made")
+	}
+	for key := range uint64(20) {
+		if _, err := tr.Backward([]*Batch{b}, key); err != nil {
+			t.Fatal(err)
+		}
+		tr.Update(Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-2, RootScale: 1})
+	}
+	during, err := s.Forward(b, Outputs{Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !(during.Loss.Total < loss) {
+		t.Errorf("the loss is %g after training, %g before", during.Loss.Total, loss)
+	}
+	logits := slices.Clone(during.Logits)
+	tr.Close()
+	after, err := s.Forward(b, Outputs{Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(after.Logits, logits) {
+		t.Error("packed weights give other bits than unpacked ones")
+	}
+	now, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(now, before) {
+		t.Error("training changed the file that the model was read from")
+	}
+}
+
+func TestParamsTable(t *testing.T) {
+	c := DefaultConfig()
+	n, seen, google := 0, map[string]bool{}, map[string]bool{}
+	for _, p := range Params(&c, PreTraining) {
+		n += p.Len()
+		if seen[p.Name] || google[p.Google] {
+			t.Errorf("%s (%s) stands twice in the table", p.Name, p.Google)
+		}
+		seen[p.Name], google[p.Google] = true, true
+		if undecayed := strings.Contains(p.Name, "LayerNorm") || strings.HasSuffix(p.Name, "bias"); p.Decay == undecayed {
+			t.Errorf("%s: decay is %v", p.Name, p.Decay)
+		}
+	}
+	// The paper says 110 million for the base model; this is the exact number with both pre-training heads.
+	if want := 110106428; n != want {
+		t.Errorf("BERT-base has %d parameters, want %d", n, want)
+	}
+}
