@@ -1,0 +1,262 @@
+// Package computetest is the suite that every device passes: each operation at odd sizes against a reference in float64,
+// with a bound relative to the largest value of the reference; the same bits from any number of threads; a row's bits
+// independent of its batch; no allocation once an operation has run.
+package computetest
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// The bounds of the error, relative to the largest value of the reference.
+const (
+	exact     = 0
+	forward   = 5e-6 // a forward operation
+	gradient  = 5e-5 // a gradient, whose sums run over the whole batch
+	aggregate = 1e-6 // a loss or a sum that is taken in float64 of terms in float32
+)
+
+// threads are the numbers of workers whose bits are compared; the results of the first are compared with the reference.
+var threads = []int{2, 1, 3, 7}
+
+// A check is one operation at one size.
+type check struct {
+	name string
+	// prepare makes the inputs and the reference; probe is any device, to ask for masks of dropout. What it returns puts
+	// the inputs on a device.
+	prepare func(in *inputs, probe compute.Device) func(d compute.Device) operation
+}
+
+// An operation is ready to be run on a device.
+type operation struct {
+	do      func()
+	results []result
+}
+
+// A result is something that an operation has written, and what it should be.
+type result struct {
+	name  string
+	read  func() []float64
+	want  []float64
+	bound float64
+}
+
+// Run runs the suite on devices that open opens; t closes them.
+func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device) {
+	devices := make([]compute.Device, len(threads))
+	for i, n := range threads {
+		devices[i] = open(t, n)
+		if got := devices[i].Threads(); got != n {
+			t.Fatalf("opened with %d threads, has %d", n, got)
+		}
+	}
+	for _, group := range []struct {
+		name   string
+		checks []check
+	}{
+		{"Memory", memoryChecks()},
+		{"Linear", linearChecks()},
+		{"LinearInputGrad", linearInputGradChecks()},
+		{"LinearWeightGrad", linearWeightGradChecks()},
+		{"Norm", normChecks()},
+		{"NormGrad", normGradChecks()},
+		{"Embedding", embeddingChecks()},
+		{"EmbeddingGrad", embeddingGradChecks()},
+		{"Attention", attentionChecks()},
+		{"AttentionGrad", attentionGradChecks()},
+		{"Activate", activateChecks()},
+		{"Rows", rowsChecks()},
+		{"CrossEntropy", crossEntropyChecks()},
+		{"SpanLoss", spanLossChecks()},
+		{"BinaryCrossEntropy", binaryCrossEntropyChecks()},
+		{"SquaredError", squaredErrorChecks()},
+		{"SumSquares", sumSquaresChecks()},
+		{"Adam", adamChecks()},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			seen := map[string]bool{}
+			for _, c := range group.checks {
+				if seen[c.name] {
+					t.Fatalf("two checks are named %q", c.name)
+				}
+				seen[c.name] = true
+				t.Run(c.name, func(t *testing.T) { runCheck(t, c, devices) })
+			}
+		})
+	}
+	t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
+	t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
+	t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
+	t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })
+	t.Run("Misfits", func(t *testing.T) { testMisfits(t, devices[0]) })
+	t.Run("Allocations", func(t *testing.T) { testAllocations(t, devices) })
+}
+
+func runCheck(t *testing.T, c check, devices []compute.Device) {
+	prepare := c.prepare(newInputs(c.name), devices[0])
+	var first operation
+	for i, d := range devices {
+		op := prepare(d)
+		op.do()
+		if i == 0 {
+			first = op
+			for _, r := range op.results {
+				r.check(t)
+			}
+			continue
+		}
+		for j, r := range op.results {
+			if at := differ(r.read(), first.results[j].read()); at >= 0 {
+				t.Errorf("%s: %d threads give other bits than %d, first at %d", r.name, d.Threads(), devices[0].Threads(), at)
+			}
+		}
+	}
+}
+
+// check compares a result with the reference.
+func (r result) check(t *testing.T) {
+	t.Helper()
+	got := r.read()
+	if len(got) != len(r.want) {
+		t.Fatalf("%s has %d values, want %d", r.name, len(got), len(r.want))
+	}
+	largest, worst, at := 0.0, 0.0, 0
+	for i, want := range r.want {
+		largest = max(largest, math.Abs(want))
+		if e := math.Abs(got[i] - want); !(e <= worst) {
+			worst, at = e, i
+		}
+	}
+	if !(worst <= r.bound*largest) {
+		t.Errorf("%s[%d] is %.9g, want %.9g: off by %.2g of the largest, %.2g, more than %.2g",
+			r.name, at, got[at], r.want[at], worst/largest, largest, r.bound)
+	}
+}
+
+// differ returns the first place where the bits of a and b differ, or −1.
+func differ(a, b []float64) int {
+	for i := range a {
+		if math.Float64bits(a[i]) != math.Float64bits(b[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// inputs are random numbers, the same for the same name.
+type inputs struct{ *rand.Rand }
+
+func newInputs(name string) *inputs {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return &inputs{rand.New(rand.NewPCG(h.Sum64(), 0))}
+}
+
+// normal is n normal numbers times scale.
+func (in *inputs) normal(n int, scale float64) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(in.NormFloat64() * scale)
+	}
+	return x
+}
+
+// indices is n numbers below limit.
+func (in *inputs) indices(n, limit int) []int32 {
+	x := make([]int32, n)
+	for i := range x {
+		x[i] = in.Int32N(int32(limit))
+	}
+	return x
+}
+
+// wide is x in float64.
+func wide(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+// times is x∘y.
+func times(x, y []float64) []float64 {
+	z := make([]float64, len(x))
+	for i := range x {
+		z[i] = x[i] * y[i]
+	}
+	return z
+}
+
+// plus is x + y.
+func plus(x, y []float64) []float64 {
+	z := make([]float64, len(x))
+	for i := range x {
+		z[i] = x[i] + y[i]
+	}
+	return z
+}
+
+// upload makes a buffer of data.
+func upload(d compute.Device, data []float32) compute.Buffer {
+	b := d.Alloc(len(data))
+	d.Write(b, data)
+	return b
+}
+
+// filled is a buffer of NaNs, for results that are written and not added to.
+func filled(d compute.Device, n int) compute.Buffer {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(math.NaN())
+	}
+	return upload(d, x)
+}
+
+func download(d compute.Device, b compute.Buffer) []float32 {
+	x := make([]float32, b.Len)
+	d.Read(x, b)
+	return x
+}
+
+// inBuffer is the result in b.
+func inBuffer(d compute.Device, name string, b compute.Buffer, want []float64, bound float64) result {
+	return result{name, func() []float64 { return wide(download(d, b)) }, want, bound}
+}
+
+// inVariable is the result in *v.
+func inVariable(name string, v *float64, want, bound float64) result {
+	return result{name, func() []float64 { return []float64{*v} }, []float64{want}, bound}
+}
+
+// mask is the factors that dropout multiplies rows with.
+func mask(d compute.Device, rows, width int, drop compute.Drop) []float64 {
+	x := make([]float32, rows*width)
+	for i := range x {
+		x[i] = 1
+	}
+	b := upload(d, x)
+	d.Dropout(b, b, rows, width, drop)
+	return wide(download(d, b))
+}
+
+// The sizes of the checks.
+var (
+	widths    = []int{1, 5, 20, 36, 48, 96, 100, 768}
+	rowCounts = []int{0, 1, 2, 13, 129}
+	drops     = []compute.Drop{{}, {Rate: 0.1, Key: 0x123456789abcdef}}
+)
+
+// shaped calls add for each width and number of rows, and dropout at each rate.
+func shaped(add func(name string, rows, width int, drop compute.Drop)) {
+	for i, width := range widths {
+		for j, rows := range rowCounts {
+			add(fmt.Sprintf("%dx%d", rows, width), rows, width, drops[(i+j)%2])
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package computetest
+
+import (
+	"fmt"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// productShapes calls add for each shape of a weight and number of rows, numbering them.
+func productShapes(add func(i, rows, in, out int)) {
+	i := 0
+	for j, in := range widths {
+		for _, out := range []int{widths[(j+1)%len(widths)], widths[(j+4)%len(widths)], in} {
+			for _, rows := range rowCounts {
+				if rows*in*out > 20e6 {
+					rows = 40 // enough of a product that large
+				}
+				add(i, rows, in, out)
+				i++
+			}
+		}
+	}
+	// Rows at a stride of 4,096 bytes; several steps along the inner dimension; operands so large that a device may take
+	// them in parts.
+	for _, s := range [][3]int{{30, 1024, 70}, {1, 1024, 5}, {17, 1700, 33}, {2, 800, 6001}, {3, 2100, 2100}, {1500, 3001, 2}} {
+		add(i, s[0], s[1], s[2])
+		i++
+	}
+}
+
+func linearChecks() (checks []check) {
+	productShapes(func(i, rows, in, out int) {
+		f := compute.Activation(i % int(compute.SiLU+1))
+		hasBias, hasPre, packed := i%5 != 4, i%2 == 0, i%3 == 0
+		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
+			x, w := data.normal(rows*in, 1), data.normal(out*in, 1/float64(1+in/4))
+			var bias []float32
+			var wideBias []float64
+			if hasBias {
+				bias = data.normal(out, 1)
+				wideBias = wide(bias)
+			}
+			pre := linear(wide(x), wide(w), wideBias, rows, in, out)
+			y := make([]float64, len(pre))
+			for i, v := range pre {
+				y[i] = activate(f, v)
+			}
+			return func(d compute.Device) operation {
+				op := compute.Linear{Rows: rows, X: upload(d, x), W: compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}, F: f, Y: filled(d, rows*out)}
+				results := []result{inBuffer(d, "y", op.Y, y, forward)}
+				if hasBias {
+					op.Bias = upload(d, bias)
+				}
+				if hasPre {
+					op.Pre = filled(d, rows*out)
+					results = append(results, inBuffer(d, "pre", op.Pre, pre, forward))
+				}
+				if packed {
+					// Of two parts, as the query's, key's and value's weights stand in one.
+					cut := out / 3 * in
+					op.W.Packed = d.Pack(out, in, op.W.Weight.Slice(0, cut), op.W.Weight.Slice(cut, out*in))
+				}
+				return operation{func() { d.Linear(&op) }, results}
+			}
+		}})
+	})
+	return checks
+}
+
+func linearInputGradChecks() (checks []check) {
+	productShapes(func(i, rows, in, out int) {
+		f := compute.Activation(i % int(compute.SiLU+1))
+		add := f == compute.Identity && i%4 != 0
+		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
+			dy, w := data.normal(rows*out, 1), data.normal(out*in, 1/float64(1+out/4))
+			pre, dx := data.normal(rows*in, 1), data.normal(rows*in, 1)
+			want := linearInputGrad(wide(dy), wide(w), rows, in, out)
+			for i, v := range pre {
+				want[i] *= slope(f, float64(v))
+			}
+			if add {
+				want = plus(want, wide(dx))
+			}
+			return func(d compute.Device) operation {
+				op := compute.LinearInputGrad{Rows: rows, DY: upload(d, dy), W: compute.Matrix{Weight: upload(d, w), Out: out, In: in}, F: f, Add: add}
+				if add {
+					op.DX = upload(d, dx)
+				} else {
+					op.DX = filled(d, rows*in)
+				}
+				if f != compute.Identity {
+					op.Pre = upload(d, pre)
+				}
+				return operation{func() { d.LinearInputGrad(&op) }, []result{inBuffer(d, "dx", op.DX, want, gradient)}}
+			}
+		}})
+	})
+	return checks
+}
+
+func linearWeightGradChecks() (checks []check) {
+	productShapes(func(i, rows, in, out int) {
+		hasBias := i%3 != 2
+		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
+			dy, x := data.normal(rows*out, 1), data.normal(rows*in, 1)
+			dw, dbias := data.normal(out*in, 1), data.normal(out, 1)
+			wantW, wantBias := linearWeightGrad(wide(dy), wide(x), rows, in, out)
+			return func(d compute.Device) operation {
+				op := compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: upload(d, dy), X: upload(d, x), DW: upload(d, dw)}
+				results := []result{inBuffer(d, "dw", op.DW, plus(wantW, wide(dw)), gradient)}
+				if hasBias {
+					op.DBias = upload(d, dbias)
+					results = append(results, inBuffer(d, "dbias", op.DBias, plus(wantBias, wide(dbias)), gradient))
+				}
+				return operation{func() { d.LinearWeightGrad(&op) }, results}
+			}
+		}})
+	})
+	return checks
+}
