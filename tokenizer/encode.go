@@ -17,11 +17,12 @@ type templateItem struct {
 }
 
 // bertTemplates are [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
-func bertTemplates(cls, sep []int32) (single, pair template) {
-	pair = template{
-		{sequence: -1, ids: cls}, {sequence: 0}, {sequence: -1, ids: sep},
-		{sequence: 1, typeID: 1}, {sequence: -1, typeID: 1, ids: sep},
-	}
+func bertTemplates(clsName, sepName string, cls, sep int32) (single, pair template) {
+	first := templateItem{sequence: -1, token: clsName, ids: []int32{cls}}
+	last := templateItem{sequence: -1, token: sepName, ids: []int32{sep}}
+	lastOfB := last
+	lastOfB.typeID = 1
+	pair = template{first, {sequence: 0}, last, {sequence: 1, typeID: 1}, lastOfB}
 	return pair[:3:3], pair
 }
 

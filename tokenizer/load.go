@@ -1,7 +1,366 @@
 package tokenizer
 
-import "errors"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
-func Load(dir string) (*Tokenizer, error)                 { return nil, errors.New("not yet") }
-func (t *Tokenizer) Save(dir string) error                { return errors.New("not yet") }
-func LoadVocab(path string, c Config) (*Tokenizer, error) { return nil, errors.New("not yet") }
+	"github.com/go-bert/bert/tokenizer/internal/unidata"
+)
+
+// The files of a model directory that concern the tokenizer.
+const (
+	vocabFile      = "vocab.txt"
+	jsonFile       = "tokenizer.json"
+	configFile     = "tokenizer_config.json"
+	googleBertFile = "bert_config.json"
+)
+
+// Load reads the tokenizer of a model directory.
+//
+// tokenizer.json is read where there is one; what tokenizer_config.json says of case, accents, Chinese characters and
+// special tokens goes before it, as in HF's transformers. Otherwise vocab.txt is read with tokenizer_config.json. Where
+// that is missing too, a directory with bert_config.json is a Google checkpoint and gets Google's tokenization, any
+// other HF's; text is then lower-cased unless the vocabulary has the pieces A to Z, which would be out of reach.
+func Load(dir string) (*Tokenizer, error) {
+	settings, err := readSettings(filepath.Join(dir, configFile))
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, jsonFile)
+	data, err := os.ReadFile(path)
+	if err == nil {
+		t, err := parseJSON(data, settings)
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+		}
+		return t, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	path = filepath.Join(dir, vocabFile)
+	data, err = os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, fmt.Errorf("tokenizer: %w", err)
+		}
+		return nil, fmt.Errorf("tokenizer: %s has neither %s nor %s", dir, jsonFile, vocabFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	c := DefaultConfig()
+	if settings == nil {
+		_, err := os.Stat(filepath.Join(dir, googleBertFile))
+		google := err == nil
+		lines, err := parseVocab(data, google)
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+		}
+		if google {
+			c = GoogleConfig(true)
+		}
+		c.LowerCase = !cased(lines)
+		return loadVocab(path, data, c)
+	}
+	c.MaxWordChars = 0 // as the mode has it
+	if c, err = settings.apply(c); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, configFile), err)
+	}
+	lines, err := parseVocab(data, c.Google)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	if c.AddedTokens, err = settings.addedTokens(c, lines); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, configFile), err)
+	}
+	t, err := build(c, parts{tokens: lines, defaults: settings.defaults()})
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// LoadVocab reads a vocabulary of one token a line, the first having id 0. Google's mode strips white space from both
+// ends of a line; HF's takes the line as it is.
+func LoadVocab(path string, c Config) (*Tokenizer, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return loadVocab(path, data, c)
+}
+
+func loadVocab(path string, data []byte, c Config) (*Tokenizer, error) {
+	tokens, err := parseVocab(data, c.Google)
+	if err == nil {
+		var t *Tokenizer
+		if t, err = build(c, parts{tokens: tokens}); err == nil {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+}
+
+// parseVocab splits a vocabulary into lines.
+func parseVocab(data []byte, google bool) ([]string, error) {
+	if len(data) == 0 {
+		return nil, errors.New("the vocabulary is empty")
+	}
+	lines := strings.Split(string(data), "\n")
+	if lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	for i, line := range lines {
+		if !utf8.ValidString(line) {
+			return nil, fmt.Errorf("line %d: %q is not valid UTF-8", i+1, clip(line))
+		}
+		line = strings.TrimSuffix(line, "\r")
+		if google {
+			line = strings.TrimFunc(line, func(r rune) bool { return unidata.Google.Properties(r)&unidata.Space != 0 })
+		}
+		lines[i] = line
+	}
+	if strings.HasPrefix(lines[0], "\uFEFF") {
+		return nil, fmt.Errorf("line 1: the file begins with a byte order mark: remove it")
+	}
+	return lines, nil
+}
+
+// clip shortens what an error message quotes.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// cased reports whether a vocabulary has all of the pieces A to Z.
+func cased(tokens []string) bool {
+	var seen uint32
+	for _, s := range tokens {
+		if len(s) == 1 && 'A' <= s[0] && s[0] <= 'Z' {
+			seen |= 1 << (s[0] - 'A')
+		}
+	}
+	return seen == 1<<26-1
+}
+
+// settings are the keys of tokenizer_config.json that say how text becomes tokens. Its other keys are none of the
+// tokenizer's business (chat templates, names of classes). A key that is missing leaves things as they are.
+type settings struct {
+	LowerCase          *bool                  `json:"do_lower_case"`
+	StripAccents       *bool                  `json:"strip_accents"`
+	HandleChineseChars *bool                  `json:"tokenize_chinese_chars"`
+	CleanText          *bool                  `json:"clean_text"`
+	BasicTokenize      *bool                  `json:"do_basic_tokenize"`
+	NeverSplit         []string               `json:"never_split"`
+	Unknown            tokenName              `json:"unk_token"`
+	Classifier         tokenName              `json:"cls_token"`
+	Separator          tokenName              `json:"sep_token"`
+	Pad                tokenName              `json:"pad_token"`
+	Mask               tokenName              `json:"mask_token"`
+	Additional         []tokenName            `json:"additional_special_tokens"`
+	Added              map[string]*addedEntry `json:"added_tokens_decoder"`
+	ModelMaxLength     json.Number            `json:"model_max_length"`
+	TruncationSide     string                 `json:"truncation_side"`
+	Tokenization       string                 `json:"bert_tokenization"`
+}
+
+// tokenName is the name of a token: a string, or an AddedToken object.
+type tokenName string
+
+func (n *tokenName) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err == nil {
+		*n = tokenName(s)
+		return nil
+	}
+	var o struct {
+		Content *string `json:"content"`
+	}
+	if err := json.Unmarshal(data, &o); err != nil || o.Content == nil {
+		return fmt.Errorf("a special token is %s: want a string or an object with content", clip(string(data)))
+	}
+	*n = tokenName(*o.Content)
+	return nil
+}
+
+// addedEntry is an added token as HF's files write it, in added_tokens of tokenizer.json and added_tokens_decoder of
+// tokenizer_config.json.
+type addedEntry struct {
+	ID         *int32 `json:"id,omitempty"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
+}
+
+func (e addedEntry) token() AddedToken {
+	return AddedToken{e.Content, e.SingleWord, e.LStrip, e.RStrip, e.Normalized, e.Special}
+}
+
+func entry(a AddedToken, id int32) addedEntry {
+	return addedEntry{&id, a.Content, a.SingleWord, a.LStrip, a.RStrip, a.Normalized, a.Special}
+}
+
+// readSettings returns nil where there is no such file.
+func readSettings(path string) (*settings, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	s := &settings{}
+	if err := decodeJSON(data, s, false); err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// decodeJSON decodes one value. A syntax error names its line.
+func decodeJSON(data []byte, v any, strict bool) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	err := d.Decode(v)
+	if err == nil {
+		if _, more := d.Token(); more == nil {
+			return errors.New("something follows the JSON value")
+		}
+		return nil
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("line %d: %w", 1+bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n")), err)
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// apply changes c to what the settings say.
+func (s *settings) apply(c Config) (Config, error) {
+	if s == nil {
+		return c, nil
+	}
+	switch s.Tokenization {
+	case "", "huggingface":
+	case "google":
+		c.Google = true
+	default:
+		return c, fmt.Errorf("bert_tokenization %q: want huggingface or google", clip(s.Tokenization))
+	}
+	if s.BasicTokenize != nil && !*s.BasicTokenize {
+		return c, errors.New("do_basic_tokenize false: text that is not split into words is not supported")
+	}
+	for _, f := range []struct {
+		from *bool
+		to   *bool
+	}{{s.LowerCase, &c.LowerCase}, {s.HandleChineseChars, &c.HandleChineseChars}, {s.CleanText, &c.CleanText}} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+	if s.StripAccents != nil {
+		c.StripAccents = s.StripAccents
+	}
+	for _, f := range []struct {
+		from tokenName
+		to   *string
+	}{{s.Unknown, &c.UnknownToken}, {s.Classifier, &c.ClassifierToken}, {s.Separator, &c.SeparatorToken}, {s.Pad, &c.PadToken}, {s.Mask, &c.MaskToken}} {
+		if f.from != "" {
+			*f.to = string(f.from)
+		}
+	}
+	if s.ModelMaxLength != "" {
+		// HF writes 1e30 for "no limit".
+		if n, err := s.ModelMaxLength.Int64(); err == nil && n < 1<<31 {
+			if n < 1 {
+				return c, fmt.Errorf("model_max_length %d: want at least 1", n)
+			}
+			c.ModelMaxLength = int(n)
+		} else if f, err := s.ModelMaxLength.Float64(); err != nil || f < 1 {
+			return c, fmt.Errorf("model_max_length %s: want a length", clip(s.ModelMaxLength.String()))
+		}
+	}
+	return c, nil
+}
+
+// defaults are the options that the settings name.
+func (s *settings) defaults() Options {
+	return Options{TruncateLeft: s != nil && s.TruncationSide == "left"}
+}
+
+// addedTokens returns the added tokens that a vocabulary file and the settings together have: the five special tokens,
+// those of added_tokens_decoder, the additional special tokens, and the words that are never split.
+func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
+	if c.Google {
+		return nil, nil
+	}
+	known := make(map[string]int, len(vocab))
+	for id, token := range vocab {
+		known[token] = id
+	}
+	var list []AddedToken
+	listed := map[string]bool{}
+	add := func(a AddedToken) {
+		if !listed[a.Content] {
+			listed[a.Content] = true
+			list = append(list, a)
+		}
+	}
+	ids := make([]int, 0, len(s.Added))
+	for key, e := range s.Added {
+		id, err := strconv.Atoi(key)
+		if err != nil || e == nil {
+			return nil, fmt.Errorf("added_tokens_decoder: %q: want an id and an object", clip(key))
+		}
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	next := len(vocab)
+	for _, id := range ids {
+		e := s.Added[strconv.Itoa(id)]
+		if e == nil {
+			return nil, fmt.Errorf("added_tokens_decoder: id %d is not written in plain digits", id)
+		}
+		at, ok := known[e.Content]
+		if !ok {
+			at = next
+			next++
+		}
+		if at != id {
+			return nil, fmt.Errorf("added_tokens_decoder: %q has id %d, want %d, by the vocabulary", clip(e.Content), id, at)
+		}
+		add(e.token())
+	}
+	for _, name := range c.specialTokens() {
+		if _, ok := known[name]; ok {
+			add(AddedToken{Content: name, Special: true})
+		}
+	}
+	for _, name := range s.Additional {
+		add(AddedToken{Content: string(name), Special: true})
+	}
+	for _, word := range s.NeverSplit {
+		if _, ok := known[word]; !ok {
+			return nil, fmt.Errorf("never_split: %q is not in the vocabulary", clip(word))
+		}
+		add(AddedToken{Content: word, SingleWord: true})
+	}
+	return list, nil
+}

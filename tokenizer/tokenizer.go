@@ -167,8 +167,7 @@ func (t *Tokenizer) findSpecialTokens() error {
 		*s.id = id
 	}
 	if bert {
-		cls, sep := []int32{t.classifier}, []int32{t.separator}
-		t.single, t.pair = bertTemplates(cls, sep)
+		t.single, t.pair = bertTemplates(c.ClassifierToken, c.SeparatorToken, t.classifier, t.separator)
 	}
 	t.special = make([]bool, len(t.tokens))
 	if c.Google {

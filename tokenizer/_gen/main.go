@@ -65,11 +65,11 @@ var google = source{
 	cjk:      append(ideographs[:len(ideographs):len(ideographs)], [2]rune{0x2B820, 0x2CEAF}),
 }
 
-// HF's tokenizers: categories from the crate unicode_categories (8.0), NFD from unicode_normalization_alignments (12),
+// HF's tokenizers: categories from the crate unicode_categories (8.0), NFD from unicode_normalization_alignments (9.0),
 // lower-casing from Rust's standard library (17.0). Its range of Extension E begins at 2B920, a slip for 2B820.
 var hf = source{
 	category: rangetable.Assigned("8.0.0"),
-	normal:   rangetable.Assigned("12.0.0"),
+	normal:   rangetable.Assigned("9.0.0"),
 	lower:    laterCasePairs(),
 	recast: map[rune]string{
 		0x166D:  "Po", // CANADIAN SYLLABICS CHI SIGN: So since 12.0

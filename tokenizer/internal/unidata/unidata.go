@@ -28,7 +28,7 @@ const (
 type Table struct{ index string }
 
 var (
-	// HF is what huggingface/tokenizers 0.23.2 does: categories of Unicode 8.0, decompositions of 12, lower case of 17.
+	// HF is what huggingface/tokenizers 0.23.2 does: categories of Unicode 8.0, decompositions of 9.0, lower case of 17.0.
 	HF = Table{hfIndex}
 	// Google is what google-research/bert does under a Python of Unicode 15.0.
 	Google = Table{googleIndex}

@@ -1,0 +1,407 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// tokenizer.json is the file of HF's tokenizers library: a pipeline of components, each an object with its type. What
+// BERT has is read; any other component is an error that names it.
+
+type jsonTokenizer struct {
+	Version       string          `json:"version"`
+	Truncation    *jsonTruncation `json:"truncation"`
+	Padding       json.RawMessage `json:"padding"`
+	AddedTokens   []addedEntry    `json:"added_tokens"`
+	Normalizer    json.RawMessage `json:"normalizer"`
+	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
+	Model         json.RawMessage `json:"model"`
+}
+
+type jsonTruncation struct {
+	Direction string `json:"direction"`
+	MaxLength int    `json:"max_length"`
+	Strategy  string `json:"strategy"`
+	Stride    int    `json:"stride"`
+}
+
+type jsonNormalizer struct {
+	Type               string `json:"type"`
+	CleanText          *bool  `json:"clean_text"`
+	HandleChineseChars *bool  `json:"handle_chinese_chars"`
+	StripAccents       *bool  `json:"strip_accents"`
+	Lowercase          *bool  `json:"lowercase"`
+}
+
+type jsonModel struct {
+	Type         string           `json:"type"`
+	UnknownToken string           `json:"unk_token"`
+	Prefix       string           `json:"continuing_subword_prefix"`
+	MaxWordChars int              `json:"max_input_chars_per_word"`
+	Vocab        map[string]int32 `json:"vocab"`
+}
+
+type jsonDecoder struct {
+	Type    string `json:"type"`
+	Prefix  string `json:"prefix"`
+	Cleanup bool   `json:"cleanup"`
+}
+
+type jsonTemplates struct {
+	Type          string                       `json:"type"`
+	Single        []jsonItem                   `json:"single"`
+	Pair          []jsonItem                   `json:"pair"`
+	SpecialTokens map[string]*jsonSpecialToken `json:"special_tokens"`
+}
+
+type jsonItem struct {
+	SpecialToken *jsonPart `json:"SpecialToken,omitempty"`
+	Sequence     *jsonPart `json:"Sequence,omitempty"`
+}
+
+type jsonPart struct {
+	ID     string `json:"id"`
+	TypeID int32  `json:"type_id"`
+}
+
+type jsonSpecialToken struct {
+	ID     string   `json:"id"`
+	IDs    []int32  `json:"ids"`
+	Tokens []string `json:"tokens"`
+}
+
+type jsonBert struct {
+	Type string    `json:"type"`
+	Sep  jsonNamed `json:"sep"`
+	Cls  jsonNamed `json:"cls"`
+}
+
+// jsonNamed is ["[SEP]", 102].
+type jsonNamed struct {
+	token string
+	id    int32
+}
+
+func (n *jsonNamed) UnmarshalJSON(data []byte) error {
+	var list []json.RawMessage
+	err := json.Unmarshal(data, &list)
+	if err == nil && len(list) != 2 {
+		err = fmt.Errorf("want a token and its id, got %d values", len(list))
+	}
+	if err == nil {
+		err = json.Unmarshal(list[0], &n.token)
+	}
+	if err == nil {
+		err = json.Unmarshal(list[1], &n.id)
+	}
+	return err
+}
+
+// The strategies of truncation by their names in tokenizer.json.
+var strategies = [...]struct {
+	name       string
+	truncation Truncation
+}{{"LongestFirst", LongestFirst}, {"OnlyFirst", OnlyFirst}, {"OnlySecond", OnlySecond}}
+
+// parseJSON makes a tokenizer of tokenizer.json; s is what tokenizer_config.json says, or nil.
+func parseJSON(data []byte, s *settings) (*Tokenizer, error) {
+	var file jsonTokenizer
+	if err := decodeJSON(data, &file, true); err != nil {
+		return nil, err
+	}
+	if file.Version != "" && file.Version != "1.0" {
+		return nil, fmt.Errorf("version %q: only 1.0", clip(file.Version))
+	}
+	c := Config{}
+	if err := file.normalizer(&c); err != nil {
+		return nil, err
+	}
+	var pre struct {
+		Type string `json:"type"`
+	}
+	if err := component("pre_tokenizer", file.PreTokenizer, "BertPreTokenizer", &pre); err != nil {
+		return nil, err
+	}
+	p := parts{defaults: s.defaults()}
+	if err := file.model(&c, &p); err != nil {
+		return nil, err
+	}
+	c, err := s.apply(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", configFile, err)
+	}
+	if c.Google {
+		c.AddedTokens = nil
+	}
+	if err := file.postProcessor(&c, &p); err != nil {
+		return nil, fmt.Errorf("post_processor: %w", err)
+	}
+	if err := file.decoder(&p); err != nil {
+		return nil, err
+	}
+	if err := file.options(&p); err != nil {
+		return nil, err
+	}
+	return build(c, p)
+}
+
+func null(data json.RawMessage) bool { return len(data) == 0 || bytes.Equal(data, []byte("null")) }
+
+// typeOf returns the type of a component, "" if it has none.
+func typeOf(name string, data json.RawMessage) (string, error) {
+	var head struct {
+		Type string `json:"type"`
+	}
+	if null(data) {
+		return "", nil
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return "", fmt.Errorf("%s: want an object with a type", name)
+	}
+	return head.Type, nil
+}
+
+// component decodes a component of the one type that there is for it.
+func component(name string, data json.RawMessage, only string, v any) error {
+	if null(data) {
+		return fmt.Errorf("%s null: only %s", name, only)
+	}
+	kind, err := typeOf(name, data)
+	if err != nil {
+		return err
+	}
+	if kind != only {
+		return fmt.Errorf("%s.type %q: only %s", name, clip(kind), only)
+	}
+	if err := decodeJSON(data, v, true); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func (f *jsonTokenizer) normalizer(c *Config) error {
+	if null(f.Normalizer) {
+		return nil // text is taken as it is
+	}
+	var n jsonNormalizer
+	if err := component("normalizer", f.Normalizer, "BertNormalizer", &n); err != nil {
+		return err
+	}
+	for _, b := range []struct {
+		name string
+		from *bool
+		to   *bool
+	}{{"clean_text", n.CleanText, &c.CleanText}, {"handle_chinese_chars", n.HandleChineseChars, &c.HandleChineseChars}, {"lowercase", n.Lowercase, &c.LowerCase}} {
+		if b.from == nil {
+			return fmt.Errorf("normalizer lacks %s", b.name)
+		}
+		*b.to = *b.from
+	}
+	c.StripAccents = n.StripAccents
+	return nil
+}
+
+// model reads the vocabulary and the added tokens.
+func (f *jsonTokenizer) model(c *Config, p *parts) error {
+	m := jsonModel{UnknownToken: "[UNK]", Prefix: "##", MaxWordChars: 100}
+	if null(f.Model) {
+		return errors.New("model is missing")
+	}
+	// Files of old versions have no type; no other model has these keys and no more.
+	kind, err := typeOf("model", f.Model)
+	if err != nil {
+		return err
+	}
+	if kind != "" && kind != "WordPiece" {
+		return fmt.Errorf("model.type %q: only WordPiece", clip(kind))
+	}
+	if err := decodeJSON(f.Model, &m, true); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	switch {
+	case len(m.Vocab) == 0:
+		return errors.New("model: the vocabulary is empty")
+	case m.Prefix == "":
+		return errors.New(`model.continuing_subword_prefix "": want a prefix, such as ##`)
+	case m.MaxWordChars < 1:
+		return fmt.Errorf("model.max_input_chars_per_word %d: want at least 1", m.MaxWordChars)
+	case m.UnknownToken == "":
+		return errors.New(`model.unk_token "": want a token, such as [UNK]`)
+	}
+	c.UnknownToken, c.Prefix, c.MaxWordChars = m.UnknownToken, m.Prefix, m.MaxWordChars
+
+	// An id far beyond the number of tokens would only be a way to ask for memory.
+	limit := int32(min(2*(len(m.Vocab)+len(f.AddedTokens))+1024, 1<<30))
+	largest := int32(0)
+	for token, id := range m.Vocab {
+		if id < 0 || id >= limit {
+			return fmt.Errorf("model.vocab: %q has id %d, but there are %d tokens", clip(token), id, len(m.Vocab))
+		}
+		largest = max(largest, id)
+	}
+	for i, a := range f.AddedTokens {
+		if a.ID == nil || *a.ID < 0 || *a.ID >= limit {
+			return fmt.Errorf("added_tokens[%d]: %q has no id, or one far beyond the %d tokens", i, clip(a.Content), len(m.Vocab))
+		}
+		largest = max(largest, *a.ID)
+	}
+	p.tokens, p.outside = make([]string, largest+1), map[int32]bool{}
+	for token, id := range m.Vocab {
+		if other := p.tokens[id]; other != "" {
+			return fmt.Errorf("model.vocab: %q and %q both have id %d", clip(min(token, other)), clip(max(token, other)), id)
+		}
+		p.tokens[id] = token
+	}
+	c.AddedTokens = []AddedToken{}
+	for _, a := range f.AddedTokens {
+		if id, ok := m.Vocab[a.Content]; ok {
+			if id != *a.ID {
+				return fmt.Errorf("added_tokens: %q has id %d, in the vocabulary %d", clip(a.Content), *a.ID, id)
+			}
+		} else {
+			if other := p.tokens[*a.ID]; other != "" {
+				return fmt.Errorf("added_tokens: %q has id %d, which is that of %q", clip(a.Content), *a.ID, clip(other))
+			}
+			p.tokens[*a.ID] = a.Content
+			p.outside[*a.ID] = true
+		}
+		c.AddedTokens = append(c.AddedTokens, a.token())
+	}
+	return nil
+}
+
+func (f *jsonTokenizer) postProcessor(c *Config, p *parts) error {
+	kind, err := typeOf("post_processor", f.PostProcessor)
+	if err != nil {
+		return err
+	}
+	switch {
+	case null(f.PostProcessor):
+		p.pair = template{{sequence: 0}, {sequence: 1, typeID: 1}}
+		p.single = p.pair[:1:1]
+		return nil
+	case kind == "BertProcessing":
+		var b jsonBert
+		if err := decodeJSON(f.PostProcessor, &b, true); err != nil {
+			return err
+		}
+		for _, n := range []jsonNamed{b.Cls, b.Sep} {
+			if err := p.checkSpecial(n.token, n.id); err != nil {
+				return err
+			}
+		}
+		c.ClassifierToken, c.SeparatorToken = b.Cls.token, b.Sep.token
+		p.single, p.pair = bertTemplates(b.Cls.token, b.Sep.token, b.Cls.id, b.Sep.id)
+		return nil
+	case kind == "TemplateProcessing":
+		var t jsonTemplates
+		if err := decodeJSON(f.PostProcessor, &t, true); err != nil {
+			return err
+		}
+		if p.single, err = p.template(t.Single, t.SpecialTokens, 1); err != nil {
+			return fmt.Errorf("single: %w", err)
+		}
+		if p.pair, err = p.template(t.Pair, t.SpecialTokens, 2); err != nil {
+			return fmt.Errorf("pair: %w", err)
+		}
+		return nil
+	}
+	return fmt.Errorf("type %q: only TemplateProcessing and BertProcessing", clip(kind))
+}
+
+func (p *parts) checkSpecial(token string, id int32) error {
+	if id < 0 || int(id) >= len(p.tokens) || p.tokens[id] != token {
+		return fmt.Errorf("%q with id %d is not in the vocabulary", clip(token), id)
+	}
+	return nil
+}
+
+// template reads a template for n texts, which must have each of them once.
+func (p *parts) template(items []jsonItem, special map[string]*jsonSpecialToken, n int) (template, error) {
+	form := template{}
+	var seen [2]int
+	for i, item := range items {
+		switch {
+		case item.Sequence != nil && item.SpecialToken == nil:
+			k := map[string]int8{"A": 0, "B": 1}
+			s, ok := k[item.Sequence.ID]
+			if !ok || int(s) >= n {
+				return nil, fmt.Errorf("item %d: sequence %q", i, clip(item.Sequence.ID))
+			}
+			seen[s]++
+			form = append(form, templateItem{sequence: s, typeID: item.Sequence.TypeID})
+		case item.SpecialToken != nil && item.Sequence == nil:
+			token := special[item.SpecialToken.ID]
+			if token == nil || len(token.IDs) != len(token.Tokens) {
+				return nil, fmt.Errorf("item %d: special_tokens lacks %q, or its ids and tokens differ in number", i, clip(item.SpecialToken.ID))
+			}
+			for j, id := range token.IDs {
+				if err := p.checkSpecial(token.Tokens[j], id); err != nil {
+					return nil, fmt.Errorf("special_tokens: %w", err)
+				}
+			}
+			form = append(form, templateItem{sequence: -1, typeID: item.SpecialToken.TypeID, token: item.SpecialToken.ID, ids: token.IDs})
+		default:
+			return nil, fmt.Errorf("item %d: want one of Sequence and SpecialToken", i)
+		}
+		if form[len(form)-1].typeID < 0 {
+			return nil, fmt.Errorf("item %d: type_id %d", i, form[len(form)-1].typeID)
+		}
+	}
+	for k := range n {
+		if seen[k] != 1 {
+			return nil, fmt.Errorf("sequence %c stands in it %d times, want once", 'A'+k, seen[k])
+		}
+	}
+	return form, nil
+}
+
+func (f *jsonTokenizer) decoder(p *parts) error {
+	p.decoder = &decoder{}
+	if null(f.Decoder) {
+		return nil
+	}
+	var d jsonDecoder
+	if err := component("decoder", f.Decoder, "WordPiece", &d); err != nil {
+		return err
+	}
+	*p.decoder = decoder{d.Prefix, d.Cleanup, true}
+	return nil
+}
+
+// options reads truncation and padding. Padding is kept to be written back: an Encoding has none.
+func (f *jsonTokenizer) options(p *parts) error {
+	if !null(f.Padding) {
+		if f.Padding[0] != '{' {
+			return errors.New("padding: want an object or null")
+		}
+		p.padding = f.Padding
+	}
+	if f.Truncation == nil {
+		return nil
+	}
+	o := p.defaults
+	o.MaxLength, o.Stride = f.Truncation.MaxLength, f.Truncation.Stride
+	if o.MaxLength < 1 || o.Stride < 0 {
+		return fmt.Errorf("truncation: max_length %d, stride %d", o.MaxLength, o.Stride)
+	}
+	switch f.Truncation.Direction {
+	case "", "Right":
+	case "Left":
+		o.TruncateLeft = true
+	default:
+		return fmt.Errorf("truncation.direction %q: want Left or Right", clip(f.Truncation.Direction))
+	}
+	for _, s := range strategies {
+		if s.name == f.Truncation.Strategy {
+			o.Truncation = s.truncation
+			p.defaults = o
+			return nil
+		}
+	}
+	return fmt.Errorf("truncation.strategy %q: want LongestFirst, OnlyFirst or OnlySecond", clip(f.Truncation.Strategy))
+}

@@ -1,0 +1,250 @@
+package tokenizer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Save writes vocab.txt, tokenizer_config.json and tokenizer.json to a directory that exists, as HF's tools read them;
+// Load gives the same tokenizer back. Each file is written whole or not at all. HF's tools do not know Google's mode:
+// they read such a directory as the nearest pipeline they have.
+func (t *Tokenizer) Save(dir string) error {
+	vocab, err := t.vocabText()
+	if err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, vocabFile), err)
+	}
+	settings, err := t.settingsJSON()
+	if err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, configFile), err)
+	}
+	pipeline, err := t.pipelineJSON()
+	if err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, jsonFile), err)
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{vocabFile, vocab}, {configFile, settings}, {jsonFile, pipeline}} {
+		if err := writeFile(filepath.Join(dir, f.name), f.data); err != nil {
+			return fmt.Errorf("tokenizer: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeFile replaces a file at once: a reader finds the old one or the new one.
+func writeFile(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	w := bufio.NewWriter(f)
+	if _, err = w.Write(data); err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
+}
+
+// pieces returns the number of ids up to the last piece of the vocabulary: added tokens after it are not in vocab.txt.
+func (t *Tokenizer) pieces() int {
+	n := len(t.tokens)
+	for n > 0 && t.outside[int32(n-1)] && t.tokens[n-1] != "" {
+		n--
+	}
+	return n
+}
+
+// vocabText is one token a line. An id without a token is an empty line, so that those after it keep theirs.
+func (t *Tokenizer) vocabText() ([]byte, error) {
+	var b bytes.Buffer
+	for id, s := range t.tokens[:t.pieces()] {
+		if strings.ContainsAny(s, "\n\r") {
+			return nil, fmt.Errorf("token %d, %q, does not fit on a line", id, s)
+		}
+		b.WriteString(s)
+		b.WriteByte('\n')
+	}
+	return b.Bytes(), nil
+}
+
+// noMaxLength is what HF writes for a model without a longest input: int(1e30).
+const noMaxLength = "1000000000000000019884624838656"
+
+func (t *Tokenizer) settingsJSON() ([]byte, error) {
+	c := t.config
+	name := func(s string) *string {
+		if _, ok := t.ids[s]; !ok {
+			return nil // HF would add a token that is named here and missing
+		}
+		return &s
+	}
+	added := map[string]addedEntry{}
+	for _, a := range c.AddedTokens {
+		id := t.ids[a.Content]
+		e := entry(a, id)
+		e.ID = nil
+		added[strconv.Itoa(int(id))] = e
+	}
+	out := map[string]any{
+		"tokenizer_class":              "BertTokenizer",
+		"do_lower_case":                c.LowerCase,
+		"strip_accents":                c.StripAccents,
+		"tokenize_chinese_chars":       c.HandleChineseChars,
+		"unk_token":                    name(c.UnknownToken),
+		"cls_token":                    name(c.ClassifierToken),
+		"sep_token":                    name(c.SeparatorToken),
+		"pad_token":                    name(c.PadToken),
+		"mask_token":                   name(c.MaskToken),
+		"added_tokens_decoder":         added,
+		"model_max_length":             json.Number(noMaxLength),
+		"clean_up_tokenization_spaces": t.decoder.cleanup,
+	}
+	if c.ModelMaxLength > 0 {
+		out["model_max_length"] = c.ModelMaxLength
+	}
+	if !c.CleanText {
+		out["clean_text"] = false
+	}
+	if t.defaults.TruncateLeft {
+		out["truncation_side"] = "left"
+	}
+	if c.Google {
+		out["bert_tokenization"] = "google"
+	}
+	return indented(out)
+}
+
+func indented(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// orderedVocab writes the vocabulary in the order of the ids.
+type orderedVocab struct{ t *Tokenizer }
+
+func (v orderedVocab) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	b.WriteByte('{')
+	first := true
+	for id, s := range v.t.tokens {
+		if s == "" || v.t.outside[int32(id)] || v.t.ids[s] != int32(id) {
+			continue
+		}
+		if !first {
+			b.WriteByte(',')
+		}
+		first = false
+		if err := e.Encode(s); err != nil {
+			return nil, err
+		}
+		b.Truncate(b.Len() - 1) // the newline that Encode adds
+		b.WriteByte(':')
+		b.WriteString(strconv.Itoa(id))
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+func (t *Tokenizer) pipelineJSON() ([]byte, error) {
+	c := t.config
+	added := []addedEntry{}
+	for _, a := range c.AddedTokens {
+		added = append(added, entry(a, t.ids[a.Content]))
+	}
+	if c.Google {
+		// Google's mode has none, but the ids of tokens outside the vocabulary must not be lost.
+		for id, s := range t.tokens {
+			if s != "" && t.outside[int32(id)] {
+				added = append(added, entry(AddedToken{Content: s, Special: t.special[id]}, int32(id)))
+			}
+		}
+	}
+	var truncation any
+	if o := t.defaults; o.MaxLength > 0 {
+		direction, strategy := "Right", ""
+		if o.TruncateLeft {
+			direction = "Left"
+		}
+		for _, s := range strategies {
+			if s.truncation == o.Truncation {
+				strategy = s.name
+			}
+		}
+		truncation = jsonTruncation{direction, o.MaxLength, strategy, o.Stride}
+	}
+	var decode any
+	if t.decoder.wordPiece {
+		decode = jsonDecoder{"WordPiece", t.decoder.prefix, t.decoder.cleanup}
+	}
+	special := map[string]*jsonSpecialToken{}
+	return indented(struct {
+		Version       string          `json:"version"`
+		Truncation    any             `json:"truncation"`
+		Padding       json.RawMessage `json:"padding"`
+		AddedTokens   []addedEntry    `json:"added_tokens"`
+		Normalizer    jsonNormalizer  `json:"normalizer"`
+		PreTokenizer  any             `json:"pre_tokenizer"`
+		PostProcessor jsonTemplates   `json:"post_processor"`
+		Decoder       any             `json:"decoder"`
+		Model         any             `json:"model"`
+	}{
+		"1.0", truncation, t.padding, added,
+		jsonNormalizer{"BertNormalizer", &c.CleanText, &c.HandleChineseChars, c.StripAccents, &c.LowerCase},
+		map[string]string{"type": "BertPreTokenizer"},
+		jsonTemplates{"TemplateProcessing", t.items(t.single, special), t.items(t.pair, special), special},
+		decode,
+		struct {
+			Type         string       `json:"type"`
+			UnknownToken string       `json:"unk_token"`
+			Prefix       string       `json:"continuing_subword_prefix"`
+			MaxWordChars int          `json:"max_input_chars_per_word"`
+			Vocab        orderedVocab `json:"vocab"`
+		}{"WordPiece", c.UnknownToken, c.Prefix, c.MaxWordChars, orderedVocab{t}},
+	})
+}
+
+// items writes a template, and the special tokens that it names to special.
+func (t *Tokenizer) items(form template, special map[string]*jsonSpecialToken) []jsonItem {
+	items := []jsonItem{}
+	for _, item := range form {
+		if item.sequence >= 0 {
+			items = append(items, jsonItem{Sequence: &jsonPart{string('A' + rune(item.sequence)), item.typeID}})
+			continue
+		}
+		items = append(items, jsonItem{SpecialToken: &jsonPart{item.token, item.typeID}})
+		special[item.token] = &jsonSpecialToken{item.token, item.ids, t.Tokens(item.ids)}
+	}
+	return items
+}
