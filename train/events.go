@@ -1,0 +1,230 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Event is something that happened in a run: Started, Stepped, Evaluated, Saved, Note or Ended.
+type Event interface{ isEvent() }
+
+// Started is the first event.
+type Started struct {
+	Step     int // done already, by the run that this one resumes
+	Steps    int // of the whole run
+	Examples int // in the data
+	// Checkpoint is the folder of the checkpoint that the run goes on from, or "".
+	Checkpoint string
+	// Options are those that decide the result, by name, with Options.Fingerprint among them.
+	Options map[string]string
+}
+
+// Stepped follows every step.
+type Stepped struct {
+	Step, Steps  int
+	Epoch        float64 // how far into the data
+	Loss         float64 // of this step
+	MeanLoss     float64 // of the steps since the last that was logged
+	LearningRate float64
+	GradNorm     float64 // before clipping
+	Examples     int64   // trained on so far
+	Tokens       int64
+	Logged       bool // every Options.LogSteps, and the last
+
+	// Smoothed over the last steps; time spent on evaluations and checkpoints is left out.
+	ExamplesPerSecond, TokensPerSecond float64
+	Left                               time.Duration
+}
+
+// Evaluated follows every evaluation.
+type Evaluated struct {
+	Step, Steps int
+	Epoch       float64
+	Evaluation  Evaluation
+	Best        bool // the best so far, by Options.BestMetric
+	Elapsed     time.Duration
+}
+
+// Saved follows every checkpoint.
+type Saved struct {
+	Step, Steps int
+	Checkpoint  string // its folder
+	Elapsed     time.Duration
+}
+
+// Note is something that the user should know.
+type Note struct{ Text string }
+
+// Ended is the last event of a run that came to its end.
+type Ended struct {
+	Result  Result
+	Elapsed time.Duration // since the run was begun or resumed
+}
+
+func (Started) isEvent()   {}
+func (Stepped) isEvent()   {}
+func (Evaluated) isEvent() {}
+func (Saved) isEvent()     {}
+func (Note) isEvent()      {}
+func (Ended) isEvent()     {}
+
+// number is a float64 that JSON can't always hold: not finite is null.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
+
+func (n *number) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		*n = number(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(data, (*float64)(n))
+}
+
+// MarshalJSON writes an object in the order of m.
+func (m Metrics) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, metric := range m {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := json.Marshal(metric.Name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := number(metric.Value).MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// UnmarshalJSON reads an object and keeps its order.
+func (m *Metrics) UnmarshalJSON(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	switch t, err := dec.Token(); {
+	case err != nil:
+		return err
+	case t != json.Delim('{'):
+		return fmt.Errorf("metrics are %v, want an object", t)
+	}
+	*m = nil
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var value number
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		*m = append(*m, Metric{name.(string), float64(value)}) // a key is a string
+	}
+	return nil
+}
+
+// evaluationJSON is an Evaluation as JSON has it.
+type evaluationJSON struct {
+	Loss    number  `json:"loss"`
+	Metrics Metrics `json:"metrics"`
+}
+
+// MarshalJSON writes {"loss": …, "metrics": {…}}.
+func (e Evaluation) MarshalJSON() ([]byte, error) {
+	return json.Marshal(evaluationJSON{number(e.Loss), e.Metrics})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (e *Evaluation) UnmarshalJSON(data []byte) error {
+	var j evaluationJSON
+	if err := json.Unmarshal(data, &j); err != nil {
+		return err
+	}
+	*e = Evaluation{Metrics: j.Metrics, Loss: float64(j.Loss)}
+	return nil
+}
+
+// eventsName is the file of the events in the folder of a run.
+const eventsName = "events.jsonl"
+
+// The names of the lines of eventsName.
+const (
+	startLine      = "start"
+	stepLine       = "step"
+	evaluationLine = "evaluation"
+	endLine        = "end"
+)
+
+// appendLine appends the line of eventsName that records e, if one does. But for the fields time, seconds,
+// examples_per_second and tokens_per_second, a line depends on the model, the data and the options alone. What has to do
+// with interruptions (Saved, Note) has no line, so a resumed run leaves the same file as one that was not interrupted.
+func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
+	var line any
+	at := now.UTC().Format(time.RFC3339Nano)
+	switch e := e.(type) {
+	case Started:
+		line = struct {
+			Event    string            `json:"event"`
+			Time     string            `json:"time"`
+			Steps    int               `json:"steps"`
+			Examples int               `json:"examples"`
+			Options  map[string]string `json:"options"`
+		}{startLine, at, e.Steps, e.Examples, e.Options}
+	case Stepped:
+		if !e.Logged {
+			return b, nil
+		}
+		line = struct {
+			Event             string  `json:"event"`
+			Time              string  `json:"time"`
+			Step              int     `json:"step"`
+			Epoch             float64 `json:"epoch"`
+			Loss              float64 `json:"loss"`
+			LearningRate      float64 `json:"learning_rate"`
+			GradNorm          float64 `json:"grad_norm"`
+			Examples          int64   `json:"examples"`
+			Tokens            int64   `json:"tokens"`
+			ExamplesPerSecond float64 `json:"examples_per_second"`
+			TokensPerSecond   float64 `json:"tokens_per_second"`
+		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond}
+	case Evaluated:
+		line = struct {
+			Event   string  `json:"event"`
+			Time    string  `json:"time"`
+			Step    int     `json:"step"`
+			Epoch   float64 `json:"epoch"`
+			Loss    number  `json:"loss"`
+			Metrics Metrics `json:"metrics"`
+			Best    bool    `json:"best"`
+			Seconds float64 `json:"seconds"`
+		}{evaluationLine, at, e.Step, e.Epoch, number(e.Evaluation.Loss), e.Evaluation.Metrics, e.Best, e.Elapsed.Seconds()}
+	case Ended:
+		line = struct {
+			Event string `json:"event"`
+			Time  string `json:"time"`
+			Result
+			Seconds float64 `json:"seconds"`
+		}{endLine, at, e.Result, e.Elapsed.Seconds()}
+	default:
+		return b, nil
+	}
+	text, err := json.Marshal(line)
+	if err != nil {
+		return b, err
+	}
+	return append(append(b, text...), '\n'), nil
+}

@@ -1,0 +1,74 @@
+package train
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Lines is a Report that writes what happens as plain lines: of the steps, those that are logged.
+func Lines(w io.Writer) func(Event) {
+	return func(e Event) {
+		if line := Line(e); line != "" {
+			fmt.Fprintln(w, line)
+		}
+	}
+}
+
+// Line says what happened, in a line without a line break. It is empty for a step that is not logged.
+func Line(e Event) string {
+	switch e := e.(type) {
+	case Started:
+		if e.Checkpoint != "" {
+			return fmt.Sprintf("going on from %s: step %d of %d, %d examples", e.Checkpoint, e.Step, e.Steps, e.Examples)
+		}
+		return fmt.Sprintf("training for %d steps on %d examples", e.Steps, e.Examples)
+	case Stepped:
+		if !e.Logged {
+			return ""
+		}
+		return fmt.Sprintf("step %d/%d  epoch %.2f  loss %.4f  rate %.3g  %.1f examples/s  %.0f tokens/s  %v left",
+			e.Step, e.Steps, e.Epoch, e.MeanLoss, e.LearningRate, e.ExamplesPerSecond, e.TokensPerSecond, seconds(e.Left))
+	case Evaluated:
+		best := ""
+		if e.Best {
+			best = "  (best so far)"
+		}
+		return fmt.Sprintf("evaluation at step %d/%d: %s%s", e.Step, e.Steps, e.Evaluation, best)
+	case Saved:
+		return fmt.Sprintf("checkpoint %s", filepath.ToSlash(e.Checkpoint))
+	case Note:
+		return e.Text
+	case Ended:
+		r := e.Result
+		text := fmt.Sprintf("trained for %d steps (%.2f epochs) in %v", r.Steps, r.Epochs, seconds(e.Elapsed))
+		if r.StoppedEarly {
+			text += ", stopped early"
+		}
+		if r.ModelStep != r.Steps {
+			text += fmt.Sprintf(": the model is that of step %d", r.ModelStep)
+		}
+		return text
+	}
+	return ""
+}
+
+// String is the loss and the metrics in a line.
+func (e Evaluation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "loss %.4f", e.Loss)
+	for _, m := range e.Metrics {
+		fmt.Fprintf(&b, "  %s %.4f", m.Name, m.Value)
+	}
+	return b.String()
+}
+
+// seconds rounds a time as people read it.
+func seconds(d time.Duration) time.Duration {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}

@@ -1,0 +1,482 @@
+package train
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// trainer is what the loop needs of bert.Trainer.
+type trainer interface {
+	Backward(batches []*bert.Batch, key uint64) (bert.Loss, error)
+	GradNorm() float64
+	Update(u bert.Update)
+	WriteState(path string, metadata map[string]string) error
+	ReadState(path string) (map[string]string, error)
+	Close()
+}
+
+// run is a run that is under way.
+type run struct {
+	o        Options
+	data     Data
+	evaluate func(context.Context) (Evaluation, error) // nil without an Evaluator
+	batches  batches
+	steps    int
+	options  map[string]string // fingerprint
+
+	t           trainer
+	micro       []*bert.Batch
+	checkpoints checkpoints
+	events      *eventLog
+	board       *board
+
+	state state
+	saved int // the step of the newest checkpoint, -1: none
+	meter meter
+	begun time.Time
+}
+
+// start prepares the folder, goes through the run and cleans up.
+func start(ctx context.Context, newTrainer func() (trainer, error), data Data, evaluate func(context.Context) (Evaluation, error), o Options) (_ Result, err error) {
+	if err := o.Validate(); err != nil {
+		return Result{}, err
+	}
+	if evaluate == nil && (o.EvalSteps > 0 || o.EvalEpochs || o.BestMetric != "") {
+		return Result{}, errors.New("the options ask for evaluations, but there is no evaluator")
+	}
+	r := &run{o: o, data: data, evaluate: evaluate, saved: -1, begun: time.Now(),
+		checkpoints: checkpoints(filepath.Join(o.Output, "checkpoints"))}
+	if err := r.plan(); err != nil {
+		return Result{}, err
+	}
+	if err := os.MkdirAll(o.Output, 0o777); err != nil {
+		return Result{}, pathError(err)
+	}
+	release, err := lock(o.Output)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
+
+	found, err := r.find()
+	if err != nil {
+		return Result{}, err
+	}
+	if r.t, err = newTrainer(); err != nil {
+		return Result{}, err
+	}
+	defer r.t.Close()
+	if err := r.open(found); err != nil {
+		return Result{}, err
+	}
+	defer func() { err = cmp.Or(err, r.close()) }()
+	if err := r.loop(ctx); err != nil {
+		return Result{}, err
+	}
+	return r.finish()
+}
+
+// plan decides what each step trains on, and the number of steps.
+func (r *run) plan() (err error) {
+	if r.batches, err = newBatches(r.data, &r.o); err != nil {
+		return err
+	}
+	r.steps = r.o.MaxSteps
+	if r.steps == 0 {
+		r.steps = r.batches.steps(r.o.Epochs)
+	}
+	if r.steps < 1 {
+		return fmt.Errorf("%d examples for %v epochs are less than one batch: want smaller batches or more epochs", r.data.Len(), r.o.Epochs)
+	}
+	r.options, err = r.o.fingerprint(r.data.Len(), r.steps)
+	return err
+}
+
+// find looks for a run in the folder and gives the state to go on from: nil to begin.
+func (r *run) find() (*state, error) {
+	rec, err := readRecord(r.o.Output)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := r.checkpoints.list()
+	if err != nil {
+		return nil, err
+	}
+	if !r.o.Resume {
+		if rec != nil || len(steps) > 0 {
+			return nil, fmt.Errorf("%s: there is a run in this folder: resume it, or choose another", r.o.Output)
+		}
+		return nil, nil
+	}
+	if rec != nil && rec.options != nil {
+		if err := r.compare(rec.options); err != nil {
+			return nil, err
+		}
+		if rec.result != nil {
+			return nil, &FinishedError{r.o.Output, *rec.result}
+		}
+	}
+	if err := r.clean(); err != nil {
+		return nil, err
+	}
+	s, err := r.checkpoints.newest()
+	if s == nil || err != nil {
+		return nil, err
+	}
+	if err := r.compare(s.Options); err != nil {
+		return nil, err
+	}
+	if s.Best != nil && s.Best.Step != s.Step && !slices.Contains(steps, s.Best.Step) {
+		return nil, fmt.Errorf("%s: the best model so far was that of step %d, but its checkpoint %s is missing", r.o.Output, s.Best.Step, r.checkpoints.path(s.Best.Step))
+	}
+	return s, nil
+}
+
+// compare reports the options that differ from those that the run was begun with.
+func (r *run) compare(begun map[string]string) error {
+	if maps.Equal(begun, r.options) {
+		return nil
+	}
+	names := slices.Concat(slices.Collect(maps.Keys(begun)), slices.Collect(maps.Keys(r.options)))
+	slices.Sort(names)
+	var differ []string
+	for _, name := range slices.Compact(names) {
+		if was, is := begun[name], r.options[name]; was != is {
+			differ = append(differ, fmt.Sprintf("%s was %q and is now %q", name, was, is))
+		}
+	}
+	return fmt.Errorf("%s: the run in this folder can't be resumed with other options: %s", r.o.Output, strings.Join(differ, ", "))
+}
+
+// clean removes what a killed process left half-written. The folder is locked: nobody is writing.
+func (r *run) clean() error {
+	for _, dir := range []string{r.o.Output, string(r.checkpoints)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return pathError(err)
+		}
+		for _, e := range entries {
+			if !atomicfile.IsTemp(e.Name()) {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return pathError(err)
+			}
+		}
+	}
+	return nil
+}
+
+// open takes over the state of a checkpoint, or begins, and opens the logs.
+func (r *run) open(found *state) (err error) {
+	checkpoint := ""
+	if found != nil {
+		r.state, r.saved = *found, found.Step
+		checkpoint = r.checkpoints.path(found.Step)
+		if _, err := r.t.ReadState(r.checkpoints.tensors(found.Step)); err != nil {
+			return fmt.Errorf("checkpoint %s: %w", checkpoint, err)
+		}
+	}
+	r.state.Options = r.options
+	events, short, err := openEventLog(r.o.Output, r.state.EventsBytes)
+	if err != nil {
+		return err
+	}
+	r.events = events
+	if r.board, err = openBoard(r.o.Output, time.Now(), r.o.Resume, r.state.Step+1); err != nil {
+		return cmp.Or(err, r.events.close())
+	}
+	started := Started{Step: r.state.Step, Steps: r.steps, Examples: r.data.Len(), Checkpoint: checkpoint, Options: r.options}
+	if found == nil {
+		err = r.emit(started)
+	} else {
+		r.report(started) // the log has it
+	}
+	if short && err == nil {
+		err = r.emit(Note{fmt.Sprintf("%s has lost lines of steps before %d", r.events.file.Name(), r.state.Step)})
+	}
+	if err != nil {
+		r.close()
+	}
+	return err
+}
+
+func (r *run) close() error { return cmp.Or(r.events.close(), r.board.close()) }
+
+// emit tells everybody what happened.
+func (r *run) emit(e Event) error {
+	r.report(e)
+	now := time.Now()
+	return cmp.Or(r.events.write(e, now), r.board.write(e, now))
+}
+
+func (r *run) report(e Event) {
+	if r.o.Report != nil {
+		r.o.Report(e)
+	}
+}
+
+// loop goes on until the run has ended. Everything it decides, it decides from the state, so that it goes on from a
+// checkpoint as if nothing had been.
+func (r *run) loop(ctx context.Context) error {
+	for {
+		// The checkpoint comes before the evaluation, which may take long; it is then made again if it is interrupted.
+		if r.saveDue() {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+		if r.evaluationDue() {
+			if err := r.evaluation(ctx); err != nil {
+				if ctx.Err() != nil {
+					return r.interrupted(ctx)
+				}
+				return fmt.Errorf("evaluation after step %d: %w", r.state.Step, err)
+			}
+		}
+		if r.state.Step == r.steps || r.stoppedEarly() {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return r.interrupted(ctx)
+		}
+		if err := r.step(); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *run) saveDue() bool {
+	s := r.state.Step
+	return r.o.SaveSteps > 0 && s > 0 && s != r.saved && (s%r.o.SaveSteps == 0 || s == r.steps)
+}
+
+func (r *run) evaluationDue() bool {
+	s := r.state.Step
+	if r.evaluate == nil || s == 0 || r.state.Last != nil && r.state.Last.Step == s {
+		return false
+	}
+	return s == r.steps || r.o.EvalSteps > 0 && s%r.o.EvalSteps == 0 ||
+		r.o.EvalEpochs && math.Floor(r.batches.epochs(s)) > math.Floor(r.batches.epochs(s-1))
+}
+
+func (r *run) stoppedEarly() bool {
+	return r.o.EarlyStop > 0 && r.state.NotBetter >= r.o.EarlyStop
+}
+
+// step trains on one batch.
+func (r *run) step() error {
+	begun := time.Now()
+	s := &r.state
+	examples := r.batches.batch(s.Step)
+	batches, tokens, err := r.fill(examples)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", s.Step+1, err)
+	}
+	loss, err := r.t.Backward(batches, dropoutKey(r.o.Seed, s.Step))
+	if err != nil {
+		return fmt.Errorf("step %d, examples %v: %w", s.Step+1, examples, err)
+	}
+	norm := r.t.GradNorm()
+	if !finite(loss.Total) || !finite(norm) {
+		return r.nonFinite(loss.Total, norm, examples)
+	}
+	rate := r.o.rate(s.Step, r.steps)
+	r.t.Update(r.o.update(s.Step, rate, norm))
+
+	s.Step++
+	s.Epoch = r.batches.epochs(s.Step)
+	s.Examples += int64(len(examples))
+	s.Tokens += int64(tokens)
+	s.LossSum += loss.Total
+	s.UnloggedSteps++
+	s.UnloggedLossSum += loss.Total
+	r.meter.add(time.Since(begun), len(examples), tokens)
+	e := Stepped{
+		Step: s.Step, Steps: r.steps, Epoch: s.Epoch,
+		Loss: loss.Total, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: norm,
+		Examples: s.Examples, Tokens: s.Tokens,
+		Logged: s.Step%r.o.LogSteps == 0 || s.Step == r.steps,
+		Left:   r.meter.left(r.steps - s.Step),
+	}
+	e.ExamplesPerSecond, e.TokensPerSecond = r.meter.rates()
+	if e.Logged {
+		s.UnloggedSteps, s.UnloggedLossSum = 0, 0
+	}
+	return r.emit(e)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func (r *run) nonFinite(loss, norm float64, examples []int32) error {
+	e := &NonFiniteError{Step: r.state.Step + 1, Loss: loss, GradNorm: norm}
+	for _, i := range examples {
+		e.Examples = append(e.Examples, int(i))
+	}
+	if r.saved >= 0 {
+		e.Checkpoint = r.checkpoints.path(r.saved)
+	}
+	return e
+}
+
+// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch ask for. They are
+// used again for the next step.
+func (r *run) fill(examples []int32) (batches []*bert.Batch, tokens int, err error) {
+	n := 0            // batches in use
+	inLast := 0       // examples in the last of them
+	var b *bert.Batch // the last
+	for _, e := range examples {
+		i := int(e)
+		length := r.data.Length(i)
+		if b == nil || inLast == r.o.MicroBatchSize && inLast > 0 ||
+			r.o.MicroBatchTokens > 0 && b.Tokens()+length > r.o.MicroBatchTokens {
+			if n == len(r.micro) {
+				r.micro = append(r.micro, new(bert.Batch))
+			}
+			b = r.micro[n]
+			b.Reset()
+			n++
+			inLast = 0
+		}
+		before := b.Tokens()
+		if err := r.data.Append(b, i); err != nil {
+			return nil, 0, fmt.Errorf("example %d: %w", i, err)
+		}
+		if got := b.Tokens() - before; got != length {
+			return nil, 0, fmt.Errorf("example %d has %d tokens, but its length was given as %d", i, got, length)
+		}
+		inLast++
+		tokens += length
+	}
+	return r.micro[:n], tokens, nil
+}
+
+// evaluation evaluates the model and decides whether it is the best so far.
+func (r *run) evaluation(ctx context.Context) error {
+	begun := time.Now()
+	s := &r.state
+	got, err := r.evaluate(ctx)
+	if err != nil {
+		return err
+	}
+	now := &evaluated{s.Step, got}
+	s.Last = now
+	better := false
+	if r.o.BestMetric != "" {
+		if better, err = r.better(got); err != nil {
+			return err
+		}
+		s.NotBetter++
+		if better {
+			s.Best, s.NotBetter = now, 0
+		}
+	}
+	if err := r.emit(Evaluated{Step: s.Step, Steps: r.steps, Epoch: s.Epoch, Evaluation: got, Best: better, Elapsed: time.Since(begun)}); err != nil {
+		return err
+	}
+	if better && r.saved != s.Step {
+		return r.save()
+	}
+	return nil
+}
+
+// better reports whether an evaluation is better than the best so far. One that is not a number is never better.
+func (r *run) better(e Evaluation) (bool, error) {
+	v, err := r.o.measure(e)
+	if err != nil || math.IsNaN(v) {
+		return false, err
+	}
+	if r.state.Best == nil {
+		return true, nil
+	}
+	best, err := r.o.measure(r.state.Best.Evaluation)
+	if r.o.minimize() {
+		return v < best, err
+	}
+	return v > best, err
+}
+
+// save writes a checkpoint and removes those that are too many.
+func (r *run) save() error {
+	begun := time.Now()
+	if err := r.events.sync(); err != nil {
+		return err
+	}
+	r.state.EventsBytes = r.events.size
+	if err := r.checkpoints.save(r.t, &r.state); err != nil {
+		if r.saved >= 0 {
+			return fmt.Errorf("%w; the last checkpoint is %s", err, r.checkpoints.path(r.saved))
+		}
+		return err
+	}
+	r.saved = r.state.Step
+	best := -1
+	if r.state.Best != nil {
+		best = r.state.Best.Step
+	}
+	if err := r.checkpoints.prune(r.o.KeepCheckpoints, best); err != nil {
+		return err
+	}
+	return r.emit(Saved{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), time.Since(begun)})
+}
+
+// interrupted saves the run to be resumed.
+func (r *run) interrupted(ctx context.Context) error {
+	if r.saved != r.state.Step {
+		if err := r.save(); err != nil {
+			return fmt.Errorf("interrupted after step %d: %w", r.state.Step, err)
+		}
+	}
+	return &InterruptedError{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), context.Cause(ctx)}
+}
+
+// finish brings back the best model, if that was asked for, and writes the model.
+func (r *run) finish() (Result, error) {
+	s := &r.state
+	if r.o.SaveSteps > 0 && r.saved != s.Step {
+		if err := r.save(); err != nil {
+			return Result{}, err
+		}
+	}
+	result := Result{
+		Steps: s.Step, Epochs: s.Epoch, Examples: s.Examples, Tokens: s.Tokens, Loss: s.LossSum / float64(s.Step),
+		StoppedEarly: r.stoppedEarly(), ModelStep: s.Step,
+	}
+	model := s.Last
+	if s.Best != nil {
+		model = s.Best
+		if best := s.Best.Step; best != s.Step {
+			if _, err := r.checkpoints.read(best); err != nil {
+				return Result{}, fmt.Errorf("checkpoint %s of the best model is damaged: %w", r.checkpoints.path(best), err)
+			}
+			if _, err := r.t.ReadState(r.checkpoints.tensors(best)); err != nil {
+				return Result{}, err
+			}
+			result.ModelStep = best
+		}
+	}
+	if model != nil {
+		result.Evaluation = &model.Evaluation
+	}
+	if r.o.SaveModel != nil {
+		if err := r.o.SaveModel(r.o.Output); err != nil {
+			return Result{}, fmt.Errorf("the model could not be saved: %w", err)
+		}
+	}
+	if err := r.emit(Ended{result, time.Since(r.begun)}); err != nil {
+		return Result{}, err
+	}
+	return result, r.events.sync()
+}

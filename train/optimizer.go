@@ -1,0 +1,82 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/go-bert/bert"
+)
+
+// Optimizer is the form of Adam that makes a step. Both decay the weights apart from the gradient, at the parameters that
+// bert.Param.Decay names, and both clip the global norm of the gradient before the moments take it in.
+type Optimizer uint8
+
+const (
+	// GoogleAdam is AdamWeightDecayOptimizer of google-research/bert optimization.py: Adam without bias correction.
+	GoogleAdam Optimizer = iota
+	// AdamW is Loshchilov and Hutter's with bias correction, as PyTorch and Hugging Face have it.
+	AdamW
+)
+
+// optimizerInfo is a row of the table of optimisers.
+type optimizerInfo struct {
+	name           string
+	epsilon        float64 // the default
+	biasCorrection bool
+	clipEpsilon    float64 // added to the norm that clipping divides by
+	schedule       Schedule
+}
+
+var optimizers = [...]optimizerInfo{
+	GoogleAdam: {name: "google", epsilon: 1e-6, schedule: GoogleLinear},
+	AdamW:      {name: "adamw", epsilon: 1e-8, biasCorrection: true, clipEpsilon: 1e-6, schedule: Linear},
+}
+
+// String is the name that ParseOptimizer takes: google or adamw.
+func (o Optimizer) String() string {
+	if int(o) >= len(optimizers) {
+		return fmt.Sprintf("Optimizer(%d)", uint8(o))
+	}
+	return optimizers[o].name
+}
+
+// ParseOptimizer is the optimiser of a name.
+func ParseOptimizer(name string) (Optimizer, error) {
+	names := make([]string, len(optimizers))
+	for i, info := range optimizers {
+		if info.name == name {
+			return Optimizer(i), nil
+		}
+		names[i] = info.name
+	}
+	return 0, fmt.Errorf("optimizer is %q, want %s", name, strings.Join(names, " or "))
+}
+
+// update is the step that follows the given number of steps, at a learning rate and the global norm of the gradient.
+func (o *Options) update(step int, rate, gradNorm float64) bert.Update {
+	info := &optimizers[o.Optimizer]
+	u := bert.Update{
+		GradScale: 1,
+		Beta1:     o.Beta1, Beta2: o.Beta2, Eps: o.epsilon(),
+		StepSize: rate, RootScale: 1,
+		Decay: rate * o.WeightDecay,
+	}
+	// tf.clip_by_global_norm divides by the norm itself, torch.nn.utils.clip_grad_norm_ by a little more.
+	if norm := gradNorm + info.clipEpsilon; o.ClipNorm > 0 && norm > o.ClipNorm {
+		u.GradScale = o.ClipNorm / norm
+	}
+	if info.biasCorrection {
+		t := float64(step + 1)
+		u.StepSize = rate / (1 - math.Pow(o.Beta1, t))
+		u.RootScale = 1 / math.Sqrt(1-math.Pow(o.Beta2, t))
+	}
+	return u
+}
+
+func (o *Options) epsilon() float64 {
+	if o.Epsilon == 0 {
+		return optimizers[o.Optimizer].epsilon
+	}
+	return o.Epsilon
+}
