@@ -1,0 +1,57 @@
+package task
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/go-bert/bert"
+)
+
+// defaultTokens is the token budget of a batch. From about this size on, more tokens make a product no faster.
+const defaultTokens = 4096
+
+// features is what can be put into batches: a Dataset, or a few inputs.
+type features interface {
+	Len() int
+	Length(i int) int
+	Append(b *bert.Batch, i int) error
+}
+
+// forward runs all features through the model in batches of at most tokens tokens (a longer example has one to itself),
+// and calls each with the indices of a batch's examples and the model's output, which is good until it returns. Examples
+// of like length go together, the longest first, so that the session's memory reaches its size at once and a batch that
+// is too big for the machine fails before any work is done.
+func forward(ctx context.Context, s *bert.Session, f features, tokens int, want bert.Outputs,
+	each func(indices []int, b *bert.Batch, out *bert.Output) error,
+) error {
+	order := make([]int, f.Len())
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(f.Length(b), f.Length(a)) })
+	var b bert.Batch
+	for len(order) > 0 {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		b.Reset()
+		n, room := 0, tokens
+		for n < len(order) && (n == 0 || f.Length(order[n]) <= room) {
+			room -= f.Length(order[n])
+			if err := f.Append(&b, order[n]); err != nil {
+				return err
+			}
+			n++
+		}
+		out, err := s.Forward(&b, want)
+		if err != nil {
+			return err
+		}
+		if err := each(order[:n], &b, out); err != nil {
+			return err
+		}
+		order = order[n:]
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Pooling makes one vector of a sequence.
+type Pooling uint8
+
+const (
+	// NoPooling gives no such vector, only layers.
+	NoPooling Pooling = iota
+	// CLSPooling takes the hidden state of the first token, [CLS].
+	CLSPooling
+	// MeanPooling takes the mean of the hidden states of all tokens, [CLS] and [SEP] included.
+	MeanPooling
+	// PoolerPooling takes what the model's pooler makes of [CLS] for next-sentence prediction and classifiers (tanh of a
+	// dense layer).
+	PoolerPooling
+)
+
+var poolingNames = [...]string{NoPooling: "none", CLSPooling: "cls", MeanPooling: "mean", PoolerPooling: "pooler"}
+
+func (p Pooling) String() string {
+	if int(p) >= len(poolingNames) {
+		return fmt.Sprintf("Pooling(%d)", p)
+	}
+	return poolingNames[p]
+}
+
+// ParsePooling reads none, cls, mean or pooler.
+func ParsePooling(name string) (Pooling, error) {
+	if i := slices.Index(poolingNames[:], name); i >= 0 {
+		return Pooling(i), nil
+	}
+	return 0, fmt.Errorf("pooling %q: want %s", name, strings.Join(poolingNames[:], ", "))
+}
+
+// ParseLayers reads the numbers of layers between commas, as in "-1,-2", or "all" for those of a model of so many layers
+// from the embeddings on.
+func ParseLayers(list string, layers int) ([]int, error) {
+	if list == "all" {
+		all := make([]int, layers+1)
+		for i := range all {
+			all[i] = i
+		}
+		return all, nil
+	}
+	var out []int
+	for field := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil {
+			return nil, fmt.Errorf("layers %q: want all, or numbers as in -1,-2", list)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// EncodeOptions say what an Encoder gives.
+type EncodeOptions struct {
+	// Layers are the layers whose hidden states are given: 0 the embeddings, 1 the first layer; -1 the last layer, -2 the
+	// one before. nil: the last one, but none at all where there is a Pooling.
+	Layers []int
+	// Pooling makes Encoded.Pooled: of CLSPooling and MeanPooling from the last of Layers.
+	Pooling Pooling
+	// Attention asks for the attention probabilities of all layers.
+	Attention bool
+	// MaxLength truncates texts to so many tokens; 0: a text longer than the model's positions is an error.
+	MaxLength int
+}
+
+// Encoded is what a model makes of an input.
+//
+// Legend: n tokens, H hidden, L layers, A heads.
+type Encoded struct {
+	Tokens    []string        `json:"tokens"`              // [n]
+	Layers    []LayerStates   `json:"layers,omitempty"`    // in the order asked for
+	Pooled    []float32       `json:"pooled,omitempty"`    // [H]
+	Attention [][][][]float32 `json:"attention,omitempty"` // [L,A,n,n]: layer, head, from, to
+	// Truncated says that the input was longer than MaxLength; DroppedTokens were cut.
+	Truncated     bool `json:"truncated,omitempty"`
+	DroppedTokens int  `json:"dropped_tokens,omitempty"`
+}
+
+// LayerStates are the hidden states of a layer.
+type LayerStates struct {
+	Index  int         `json:"index"`  // as it was asked for
+	Values [][]float32 `json:"values"` // [n,H]
+}
+
+// Encoder gives hidden states, vectors of texts and attention. It is safe for concurrent use.
+type Encoder struct {
+	*engine
+	options EncodeOptions
+	layers  []int // Options.Layers as indices into bert.Output.Hidden
+	pooled  int   // the layer that is pooled, likewise
+}
+
+// OpenEncoder makes an Encoder of a model directory. Close it when it is no longer needed.
+func OpenEncoder(dir string, eo EncodeOptions, o Options) (*Encoder, error) {
+	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*Encoder, error) {
+		e, err := NewEncoder(m, t, eo, o)
+		if err == nil {
+			e.owned = true
+		}
+		return e, err
+	})
+}
+
+// NewEncoder makes an Encoder of a model, with whatever head, that somebody else closes.
+func NewEncoder(m *bert.Model, t *tokenizer.Tokenizer, eo EncodeOptions, o Options) (*Encoder, error) {
+	c := m.Config()
+	switch n := eo.MaxLength; {
+	case n != 0 && n < minSeqLength:
+		return nil, fmt.Errorf("the longest sequence is %d, want at least %d", n, minSeqLength)
+	case n > c.MaxPositionEmbeddings:
+		return nil, fmt.Errorf("the longest sequence is %d, the model has %d positions", n, c.MaxPositionEmbeddings)
+	case int(eo.Pooling) >= len(poolingNames):
+		return nil, fmt.Errorf("there is no %v", eo.Pooling)
+	}
+	asked := slices.Clone(eo.Layers)
+	if eo.Layers == nil && eo.Pooling == NoPooling && !eo.Attention {
+		asked = []int{-1}
+	}
+	e := &Encoder{options: eo, pooled: c.NumHiddenLayers}
+	e.options.Layers = asked
+	for _, l := range asked {
+		i := l
+		if l < 0 {
+			i += c.NumHiddenLayers + 1
+		}
+		if i < 0 || i > c.NumHiddenLayers {
+			return nil, fmt.Errorf("layer %d: the model has 0 (its embeddings) to %d", l, c.NumHiddenLayers)
+		}
+		e.layers = append(e.layers, i)
+		e.pooled = i
+	}
+	limit := tokenizer.Options{MaxLength: eo.MaxLength}
+	if eo.MaxLength == 0 {
+		limit = tokenizer.Options{MaxLength: c.MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
+	}
+	var err error
+	e.engine, err = newEngine(m, t, limit, o)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Encode runs inputs through the model. See Predictor.Predict.
+func (e *Encoder) Encode(ctx context.Context, inputs []Input) ([]Encoded, error) {
+	s, err := e.prepareAll(inputs)
+	if err != nil {
+		return nil, err
+	}
+	return e.encodeAll(ctx, s)
+}
+
+// Stream encodes what in reads. See Predictor.Stream.
+func (e *Encoder) Stream(ctx context.Context, in *InputReader, emit func(Source, Encoded) error) error {
+	return stream(ctx, e.engine, in, e.encodeAll, emit)
+}
+
+func (e *Encoder) encodeAll(ctx context.Context, s sequences) ([]Encoded, error) {
+	answers := make([]Encoded, len(s))
+	if len(s) == 0 {
+		return answers, nil
+	}
+	want := bert.Outputs{
+		Hidden:     len(e.layers) > 0 || e.options.Pooling == CLSPooling || e.options.Pooling == MeanPooling,
+		Pooled:     e.options.Pooling == PoolerPooling,
+		Attentions: e.options.Attention,
+	}
+	err := e.withSession(ctx, func(session *bert.Session) error {
+		return forward(ctx, session, s, e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
+			probabilities := 0 // before this sequence, in each layer
+			for i, at := range indices {
+				answers[at] = e.encoded(s[at], b, i, out, probabilities)
+				n := len(s[at].ids)
+				probabilities += e.model.Config().NumAttentionHeads * n * n
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answers, nil
+}
+
+// encoded copies what is asked for of sequence i of a batch out of the session's memory. probabilities is where the
+// sequence's attention begins.
+func (e *Encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, probabilities int) Encoded {
+	var (
+		c        = e.model.Config()
+		h        = c.HiddenSize
+		from, to = b.Sequence(i)
+		n        = to - from
+		answer   = Encoded{Tokens: e.tokenizer.Tokens(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
+	)
+	for j, l := range e.layers {
+		answer.Layers = append(answer.Layers, LayerStates{e.options.Layers[j], rows(out.Hidden[l][from*h:to*h], n, h)})
+	}
+	switch e.options.Pooling {
+	case CLSPooling:
+		answer.Pooled = slices.Clone(out.Hidden[e.pooled][from*h : (from+1)*h])
+	case MeanPooling:
+		answer.Pooled = mean(out.Hidden[e.pooled][from*h:to*h], h)
+	case PoolerPooling:
+		answer.Pooled = slices.Clone(out.Pooled[i*h : (i+1)*h])
+	}
+	if e.options.Attention {
+		for _, layer := range out.Attentions {
+			heads := make([][][]float32, c.NumAttentionHeads)
+			for a := range heads {
+				at := probabilities + a*n*n
+				heads[a] = rows(layer[at:at+n*n], n, n)
+			}
+			answer.Attention = append(answer.Attention, heads)
+		}
+	}
+	return answer
+}
+
+// rows copies values [n,width] and cuts them into rows.
+func rows(values []float32, n, width int) [][]float32 {
+	own := slices.Clone(values)
+	out := make([][]float32, n)
+	for i := range out {
+		out[i] = own[i*width : (i+1)*width : (i+1)*width]
+	}
+	return out
+}
+
+// mean is the mean of the rows of values [n,width].
+func mean(values []float32, width int) []float32 {
+	sum := make([]float64, width)
+	for i, x := range values {
+		sum[i%width] += float64(x)
+	}
+	out := make([]float32, width)
+	for i, x := range sum {
+		out[i] = float32(x / float64(len(values)/width))
+	}
+	return out
+}

@@ -1,0 +1,288 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Options say how a model directory is opened. The zero value is good.
+type Options struct {
+	Model bert.Options
+	// Tokens is the most tokens of a batch; 0: 4,096.
+	Tokens int
+	// Sessions is the number of batches that may be computed at once, each with memory of its own; 0: 2. One batch keeps
+	// all the model's threads busy but while it is put together.
+	Sessions int
+}
+
+// engine is what a Predictor, a MaskFiller and an Encoder share: a model with its tokenizer, and sessions.
+type engine struct {
+	featurizer
+	model    *bert.Model
+	owned    bool // Close closes the model
+	tokens   int
+	check    func(sequence) error // what more an input needs, or nil
+	sessions chan *bert.Session   // nil for one that isn't made yet
+	closed   chan struct{}
+	closing  sync.Once
+	closeErr error
+}
+
+// newEngine joins a model and a tokenizer. limit is how long sequences may be.
+func newEngine(m *bert.Model, t *tokenizer.Tokenizer, limit tokenizer.Options, o Options) (*engine, error) {
+	if err := m.CheckVocabulary(t.VocabSize()); err != nil {
+		return nil, err
+	}
+	c := m.Config()
+	e := &engine{
+		featurizer: featurizer{
+			tokenizer: t, options: limit, longest: c.MaxPositionEmbeddings, vocab: c.VocabSize, types: c.TypeVocabSize,
+		},
+		model: m, tokens: o.Tokens, closed: make(chan struct{}),
+	}
+	if e.tokens <= 0 {
+		e.tokens = defaultTokens
+	}
+	n := o.Sessions
+	if n <= 0 {
+		n = 2
+	}
+	e.sessions = make(chan *bert.Session, n)
+	for range n {
+		e.sessions <- nil
+	}
+	return e, nil
+}
+
+// open loads the model and the tokenizer of a directory and hands them to use, which makes of them what owns the model.
+func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokenizer) (T, error)) (T, error) {
+	var none T
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return none, err
+	}
+	m, err := bert.Load(dir, o.Model)
+	if err != nil {
+		return none, err
+	}
+	v, err := use(m, t)
+	if err != nil {
+		m.Close()
+		return none, fmt.Errorf("%s: %w", dir, err)
+	}
+	return v, nil
+}
+
+// loadDescription reads task.json, or says what holds without one.
+func loadDescription(dir string, m *bert.Model, t *tokenizer.Tokenizer) (Description, error) {
+	d, err := LoadDescription(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return describe(m.Config(), t), nil
+	}
+	return d, err
+}
+
+var errClosed = errors.New("the model is closed")
+
+// Close waits for the batches that are being computed and lets go of the model, if this opened it. Whoever asks
+// afterwards gets an error.
+func (e *engine) Close() error {
+	e.closing.Do(func() {
+		close(e.closed)
+		for range cap(e.sessions) {
+			<-e.sessions
+		}
+		if e.owned {
+			e.closeErr = e.model.Close()
+		}
+	})
+	return e.closeErr
+}
+
+// Model is the model that answers.
+func (e *engine) Model() *bert.Model { return e.model }
+
+// Tokenizer is the model's.
+func (e *engine) Tokenizer() *tokenizer.Tokenizer { return e.tokenizer }
+
+// withSession runs use with a session that nobody else has, when one is free.
+func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error) error {
+	select {
+	case <-e.closed:
+		return errClosed
+	default:
+	}
+	select {
+	case <-e.closed:
+		return errClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case s := <-e.sessions:
+		if s == nil {
+			s = e.model.NewSession()
+		}
+		defer func() { e.sessions <- s }()
+		return use(s)
+	}
+}
+
+// sequence is the features of an input.
+type sequence struct {
+	ids, typeIDs []int32
+	dropped      int // tokens that were truncated
+}
+
+// prepare turns an input into features, by way of scratch.
+func (e *engine) prepare(scratch *tokenizer.Encoding, in *Input) (sequence, error) {
+	if err := e.encode(scratch, in); err != nil {
+		return sequence{}, err
+	}
+	s := sequence{dropped: scratch.Truncated}
+	if in.IDs != nil {
+		s.dropped = 0
+	}
+	both := make([]int32, 2*scratch.Len())
+	s.ids, s.typeIDs = both[:scratch.Len()], both[scratch.Len():]
+	copy(s.ids, scratch.IDs)
+	copy(s.typeIDs, scratch.TypeIDs)
+	for _, id := range s.typeIDs {
+		if int(id) >= e.types {
+			return sequence{}, fmt.Errorf("a pair of texts, but the model has only %d segment: join the texts", e.types)
+		}
+	}
+	if e.check != nil {
+		return s, e.check(s)
+	}
+	return s, nil
+}
+
+// prepareAll turns inputs into features.
+func (e *engine) prepareAll(inputs []Input) (sequences, error) {
+	var (
+		all     = make(sequences, len(inputs))
+		scratch tokenizer.Encoding
+		err     error
+	)
+	for i := range inputs {
+		if all[i], err = e.prepare(&scratch, &inputs[i]); err != nil {
+			return nil, fmt.Errorf("input %d: %w", i, err)
+		}
+	}
+	return all, nil
+}
+
+// sequences are features without labels.
+type sequences []sequence
+
+func (s sequences) Len() int         { return len(s) }
+func (s sequences) Length(i int) int { return len(s[i].ids) }
+func (s sequences) Append(b *bert.Batch, i int) error {
+	b.Add(s[i].ids, s[i].typeIDs)
+	return nil
+}
+
+// Stream takes what has come in when a batch is put together, but no more than this.
+const (
+	streamBatches = 8   // in token budgets: enough to put texts of like length together
+	streamInputs  = 512 // inputs
+	streamAhead   = 16  // inputs read ahead
+	// streamWait is how long a batch that could be larger waits for the next line. A reader of a file is quicker; at a
+	// terminal nobody notices.
+	streamWait = 2 * time.Millisecond
+)
+
+// stream reads inputs, answers them and emits the answers in the inputs' order. Answers come as soon as no further input
+// waits; under load, inputs are put together. Memory is bounded by the constants above.
+func stream[T any](ctx context.Context, e *engine, in *InputReader,
+	answer func(context.Context, sequences) ([]T, error), emit func(Source, T) error,
+) error {
+	type line struct {
+		input  Input
+		source Source
+		err    error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A read can't be interrupted: where ctx ends first, this goroutine ends with its read.
+	lines := make(chan line, streamAhead)
+	go func() {
+		for {
+			var l line
+			l.input, l.source, l.err = in.Read()
+			select {
+			case lines <- l:
+			case <-ctx.Done():
+				return
+			}
+			if l.err != nil {
+				return
+			}
+		}
+	}()
+
+	var (
+		scratch tokenizer.Encoding
+		batch   sequences
+		sources []Source
+		tokens  int
+		failed  error
+	)
+	// take adds a line to the batch, and says whether there may be another.
+	take := func(l line) bool {
+		if failed = l.err; failed != nil {
+			return false
+		}
+		s, err := e.prepare(&scratch, &l.input)
+		if err != nil {
+			failed = in.skip(&SourceError{l.source, err})
+			return failed == nil
+		}
+		batch, sources = append(batch, s), append(sources, l.source)
+		tokens += len(s.ids)
+		return tokens < streamBatches*e.tokens && len(batch) < streamInputs
+	}
+	for failed == nil {
+		batch, sources, tokens = batch[:0], sources[:0], 0
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case l := <-lines:
+			wait := time.NewTimer(streamWait)
+			for more := take(l); more; {
+				select {
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				case l := <-lines:
+					more = take(l)
+				case <-wait.C:
+					more = false
+				}
+			}
+			wait.Stop()
+		}
+		// What came before a bad line is answered before the line is reported.
+		if len(batch) > 0 {
+			answers, err := answer(ctx, batch)
+			if err != nil {
+				return err
+			}
+			for i, a := range answers {
+				if err := emit(sources[i], a); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if failed == io.EOF {
+		return nil
+	}
+	return failed
+}

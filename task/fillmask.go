@@ -1,0 +1,185 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Candidate is a token that may stand in a masked place.
+type Candidate struct {
+	Token       string  `json:"token"`
+	Probability float64 `json:"probability"`
+}
+
+// Mask is a masked place with what may stand there.
+type Mask struct {
+	Position   int         `json:"position"` // index of the token in its sequence; [CLS] has 0
+	Candidates []Candidate `json:"candidates"`
+}
+
+// MaskFiller says what may stand in place of [MASK]. It is safe for concurrent use.
+type MaskFiller struct {
+	*engine
+	topK int
+}
+
+// OpenMaskFiller makes a MaskFiller of a model directory. Close it when it is no longer needed. See NewMaskFiller.
+func OpenMaskFiller(dir string, topK int, o Options) (*MaskFiller, error) {
+	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*MaskFiller, error) {
+		f, err := NewMaskFiller(m, t, topK, o)
+		if err == nil {
+			f.owned = true
+		}
+		return f, err
+	})
+}
+
+// NewMaskFiller makes a MaskFiller of a model with a masked-LM head that somebody else closes. It gives the topK most
+// probable candidates for each place. Inputs are never truncated.
+func NewMaskFiller(m *bert.Model, t *tokenizer.Tokenizer, topK int, o Options) (*MaskFiller, error) {
+	if h := m.Head(); h != bert.MaskedLM && h != bert.PreTraining {
+		return nil, fmt.Errorf("a %v has no masked-LM head", h)
+	}
+	if topK < 1 {
+		return nil, fmt.Errorf("the number of candidates is %d, want at least 1", topK)
+	}
+	if t.MaskID() < 0 {
+		return nil, errors.New("the vocabulary has no mask token")
+	}
+	limit := tokenizer.Options{MaxLength: m.Config().MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
+	e, err := newEngine(m, t, limit, o)
+	if err != nil {
+		return nil, err
+	}
+	e.check = func(s sequence) error {
+		if !slices.Contains(s.ids, t.MaskID()) {
+			return fmt.Errorf("no %s in it", t.Config().MaskToken)
+		}
+		return nil
+	}
+	return &MaskFiller{engine: e, topK: min(topK, t.VocabSize())}, nil
+}
+
+// Fill gives the candidates of each [MASK] of each input, in order. An input without one is an error. See
+// Predictor.Predict.
+func (f *MaskFiller) Fill(ctx context.Context, inputs []Input) ([][]Mask, error) {
+	s, err := f.prepareAll(inputs)
+	if err != nil {
+		return nil, err
+	}
+	return f.fill(ctx, s)
+}
+
+// Stream fills the masks of what in reads. See Predictor.Stream.
+func (f *MaskFiller) Stream(ctx context.Context, in *InputReader, emit func(Source, []Mask) error) error {
+	return stream(ctx, f.engine, in, f.fill, emit)
+}
+
+// masked is sequences whose masked positions are asked for.
+type masked struct {
+	sequences
+	mask int32
+}
+
+// maskCost is the memory of a masked place in tokens: its logits over the vocabulary are larger than all that a token
+// needs.
+const maskCost = 4
+
+func (m masked) Length(i int) int {
+	n := len(m.sequences[i].ids)
+	for _, id := range m.sequences[i].ids {
+		if id == m.mask {
+			n += maskCost
+		}
+	}
+	return n
+}
+
+func (m masked) Append(b *bert.Batch, i int) error {
+	at := b.Tokens()
+	for j, id := range m.sequences[i].ids {
+		if id == m.mask {
+			b.MaskedPositions = append(b.MaskedPositions, int32(at+j))
+		}
+	}
+	return m.sequences.Append(b, i)
+}
+
+func (f *MaskFiller) fill(ctx context.Context, s sequences) ([][]Mask, error) {
+	answers := make([][]Mask, len(s))
+	if len(s) == 0 {
+		return answers, nil
+	}
+	v := f.vocab
+	err := f.withSession(ctx, func(session *bert.Session) error {
+		return forward(ctx, session, masked{s, f.tokenizer.MaskID()}, f.tokens, bert.Outputs{},
+			func(indices []int, b *bert.Batch, out *bert.Output) error {
+				row := 0
+				for i, at := range indices {
+					from, to := b.Sequence(i)
+					for ; row < len(b.MaskedPositions) && int(b.MaskedPositions[row]) < to; row++ {
+						candidates, err := f.candidates(out.Logits[row*v : (row+1)*v])
+						if err != nil {
+							return err
+						}
+						answers[at] = append(answers[at], Mask{int(b.MaskedPositions[row]) - from, candidates})
+					}
+				}
+				return nil
+			})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answers, nil
+}
+
+// candidates are the topK tokens of the largest logits [V], those of lower ids first among equal ones.
+func (f *MaskFiller) candidates(logits []float32) ([]Candidate, error) {
+	type scored struct {
+		token string
+		logit float32
+	}
+	var (
+		top  = make([]scored, 0, f.topK+1)
+		most = math.Inf(-1)
+		sum  float64
+	)
+	for _, x := range logits {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return nil, errors.New("the model's logits are not finite: its weights are broken")
+		}
+		most = max(most, float64(x))
+	}
+	for id, x := range logits {
+		sum += math.Exp(float64(x) - most)
+		if len(top) == f.topK && x <= top[f.topK-1].logit {
+			continue
+		}
+		// The embedding can have more rows than the vocabulary has tokens.
+		token, ok := f.tokenizer.Token(int32(id))
+		if !ok {
+			continue
+		}
+		// Behind the equal ones.
+		at, _ := slices.BinarySearchFunc(top, x, func(s scored, x float32) int {
+			if s.logit >= x {
+				return -1
+			}
+			return 1
+		})
+		top = slices.Insert(top, at, scored{token, x})
+		top = top[:min(len(top), f.topK)]
+	}
+	candidates := make([]Candidate, len(top))
+	for i, s := range top {
+		candidates[i] = Candidate{s.token, math.Exp(float64(s.logit)-most) / sum}
+	}
+	return candidates, nil
+}

@@ -1,0 +1,142 @@
+package task
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+)
+
+// InputReader reads inputs for a model, one a line, in bounded memory. A line is a text; or, where it begins with a
+// brace, a JSON object with the keys text and text_pair, or ids and type_ids, and no others. An empty line is an empty
+// text, so that there is an answer for each line. Compression by gzip and a UTF-8 byte order mark are taken off.
+type InputReader struct {
+	r     io.Reader
+	name  string
+	lines *lineReader
+
+	mu  sync.Mutex // Stream skips inputs that its reading goroutine didn't find bad
+	bad badRecords
+}
+
+// NewInputReader reads from r, which errors call name. With skipBad, bad lines are left out and counted; without it, the
+// first one is an error. Nothing is read before the first Read.
+func NewInputReader(r io.Reader, name string, skipBad bool) *InputReader {
+	return &InputReader{r: r, name: name, bad: badRecords{skip: skipBad}}
+}
+
+// Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out.
+func (r *InputReader) Read() (Input, Source, error) {
+	if r.lines == nil {
+		b, err := openText(r.r, r.name)
+		if err != nil {
+			return Input{}, Source{}, err
+		}
+		r.lines = &lineReader{b: b}
+	}
+	for {
+		line, err := r.lines.next()
+		if err == io.EOF {
+			return Input{}, Source{}, io.EOF
+		}
+		source := Source{File: r.name, Line: r.lines.line}
+		if err != nil && !errors.Is(err, errTooLong) {
+			source.Line++
+			return Input{}, source, &SourceError{source, err}
+		}
+		var in Input
+		if err == nil {
+			in, err = ParseInput(line)
+		}
+		if err == nil {
+			return in, source, nil
+		}
+		if err := r.skip(&SourceError{source, err}); err != nil {
+			return Input{}, source, err
+		}
+	}
+}
+
+// skip counts a bad input, or returns what is wrong with it.
+func (r *InputReader) skip(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad.add(err)
+}
+
+// Skipped is the number of bad lines left out so far, and what was wrong with the first.
+func (r *InputReader) Skipped() (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad.count, r.bad.first
+}
+
+// ParseInput reads a line as InputReader does.
+func ParseInput(line []byte) (Input, error) {
+	if !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) {
+		return Input{Text: string(line)}, nil
+	}
+	var (
+		in            Input
+		text, haveIDs bool
+	)
+	err := parseObject(line, func(key string, value json.RawMessage) (err error) {
+		switch key {
+		case "text":
+			text = true
+			in.Text, err = jsonField(key, value, false)
+		case "text_pair":
+			if string(value) != "null" {
+				in.TextPair, err = jsonField(key, value, false)
+			}
+		case "ids":
+			haveIDs = true
+			in.IDs, err = jsonIDs(key, value)
+		case "type_ids":
+			if string(value) != "null" {
+				in.TypeIDs, err = jsonIDs(key, value)
+			}
+		default:
+			err = fmt.Errorf("key %s: want text and text_pair, or ids and type_ids", quote(key))
+		}
+		return err
+	})
+	if err != nil {
+		return Input{}, err
+	}
+	switch {
+	case text && haveIDs:
+		return Input{}, errors.New("both text and ids")
+	case !text && !haveIDs:
+		return Input{}, errors.New("neither text nor ids")
+	case haveIDs && in.TextPair != "":
+		return Input{}, errors.New("text_pair beside ids, want it beside text")
+	case in.TypeIDs != nil && !haveIDs:
+		return Input{}, errors.New("type_ids without ids")
+	case haveIDs && len(in.IDs) == 0:
+		return Input{}, errors.New("ids is empty")
+	case in.TypeIDs != nil && len(in.TypeIDs) != len(in.IDs):
+		return Input{}, fmt.Errorf("%d type_ids for %d ids", len(in.TypeIDs), len(in.IDs))
+	}
+	return in, nil
+}
+
+func jsonIDs(key string, value json.RawMessage) ([]int32, error) {
+	bad := fmt.Errorf("%s is %s, want a list of whole numbers from 0 to %d", key, quote(string(value)), math.MaxInt32)
+	// Pointers, because a null in a list of numbers would be read as 0.
+	var numbers []*int32
+	if err := json.Unmarshal(value, &numbers); err != nil || numbers == nil {
+		return nil, bad
+	}
+	ids := make([]int32, len(numbers))
+	for i, n := range numbers {
+		if n == nil || *n < 0 {
+			return nil, bad
+		}
+		ids[i] = *n
+	}
+	return ids, nil
+}

@@ -1,0 +1,170 @@
+// Package task takes BERT to its uses, both ways: from examples to the features that a model reads, and from a model's
+// logits to the answer. It reads data sets, builds Datasets from them, evaluates, predicts, fills masks and encodes.
+//
+// For a service, Open gives a Predictor from a model directory:
+//
+//	p, err := task.Open("model", task.Options{})
+//	…
+//	predictions, err := p.Predict(ctx, task.Texts("A joy from start to finish."))
+//
+// For training, a Task reads examples, NewDataset turns them into features, and Evaluate measures a model on them.
+package task
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Split names a part of a data set.
+type Split string
+
+// The parts that data sets have. Not each has all.
+const (
+	Train        Split = "train"
+	Dev          Split = "dev"
+	Test         Split = "test"
+	Unsupervised Split = "unsup" // IMDB's 50,000 reviews without a label
+)
+
+// Task is a row of the table of tasks: all that sets one kind of sentence classification apart from the others. A new
+// one is one new row.
+type Task struct {
+	Name  string
+	About string // one line, for a list of the tasks
+
+	// Labels are the names of the classes in the order of their ids; nil: whatever the training data has.
+	Labels []string
+	// Positive is the label that precision, recall and AUC of a two-class task are about; "": the second.
+	Positive string
+	// EvalSplit is the part that an evaluation reads when none is asked for.
+	EvalSplit Split
+
+	// Files are the tables that a folder of the data set holds, and Table says how to read them. A task that has
+	// neither Files nor read takes the path of a single table.
+	Files map[Split]string
+	Table TableOptions
+
+	// read reads what is no table.
+	read func(path string, split Split) ([]Example, error)
+}
+
+var tasks = []Task{
+	{
+		Name:   "imdb",
+		About:  "film reviews, positive or negative (Maas et al. 2011): the folder aclImdb or its .tar.gz",
+		Labels: []string{"neg", "pos"}, EvalSplit: Test,
+		read: ReadIMDB,
+	},
+	{
+		Name:  "text",
+		About: "texts or pairs of texts with labels: a CSV, TSV or JSONL file",
+	},
+}
+
+// Lookup finds the task of a name.
+func Lookup(name string) (*Task, error) {
+	i := slices.IndexFunc(tasks, func(t Task) bool { return t.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("task %q is not known: want %s", name, strings.Join(Names(), ", "))
+	}
+	t := tasks[i]
+	return &t, nil
+}
+
+// Names lists the tasks that Lookup knows.
+func Names() []string {
+	names := make([]string, len(tasks))
+	for i, t := range tasks {
+		names[i] = t.Name
+	}
+	return names
+}
+
+// ReadOptions say which part of a data set Task.Read reads, and how.
+type ReadOptions struct {
+	Split Split // "": Train
+	// Format, Columns, Unlabelled and SkipBad are for tables; zero values leave what the task's own row says.
+	TableOptions
+}
+
+// Data is what Task.Read found.
+type Data struct {
+	Examples []Example
+	// Skipped counts the bad records that TableOptions.SkipBad left out; FirstSkipped says what was wrong with the first.
+	Skipped      int
+	FirstSkipped error
+}
+
+// Read reads a part of the task's data set from path: a folder or an archive as the task has it, or a table. An error
+// names the file and the line. Data without an example is an error, and so is a label that is not one of the task's.
+func (t *Task) Read(path string, o ReadOptions) (*Data, error) {
+	if o.Split == "" {
+		o.Split = Train
+	}
+	if t.read != nil {
+		examples, err := t.read(path, o.Split)
+		if err != nil {
+			return nil, err
+		}
+		return &Data{Examples: examples}, nil
+	}
+	table := t.Table
+	if o.Format != ByExtension {
+		table.Format = o.Format
+	}
+	if o.Columns != (Columns{}) {
+		table.Columns = o.Columns
+	}
+	table.Unlabelled = table.Unlabelled || o.Unlabelled
+	table.SkipBad = o.SkipBad
+
+	path, err := t.file(path, o.Split)
+	if err != nil {
+		return nil, err
+	}
+	data, err := ReadTable(path, table)
+	if err != nil {
+		return nil, err
+	}
+	if t.Labels != nil && !table.Unlabelled {
+		if err := CheckLabels(data.Examples, t.Labels); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// file is the table that holds a split: one of the folder path, or path itself.
+func (t *Task) file(path string, split Split) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", pathError(err)
+	}
+	if !info.IsDir() {
+		return path, nil
+	}
+	if t.Files == nil {
+		return "", fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
+	}
+	name, ok := t.Files[split]
+	if !ok {
+		return "", fmt.Errorf("%s: task %s has no split %q", path, t.Name, split)
+	}
+	return filepath.Join(path, name), nil
+}
+
+// Describe is the description of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
+// the training data, for a task that has none of its own.
+func (t *Task) Describe(labels []string, maxSeqLength int) Description {
+	d := Description{Task: t.Name, Labels: t.Labels, Positive: t.Positive, MaxSeqLength: maxSeqLength}
+	if d.Labels == nil {
+		d.Labels = labels
+	}
+	if d.Positive == "" && len(d.Labels) == 2 {
+		d.Positive = d.Labels[1]
+	}
+	return d
+}
