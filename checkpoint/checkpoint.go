@@ -86,7 +86,7 @@ func readFile(f *os.File, size int) ([]byte, func() error, error) {
 
 func open(path string, load loader) (_ *File, err error) {
 	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist) && exists(path+".index"):
+	case errors.Is(err, fs.ErrNotExist) && foreignFormat(path+".index") == tensorFlowBundle.name:
 		return nil, fmt.Errorf("%s: %s", path, tensorFlowBundle.refusal)
 	case err != nil:
 		return nil, err

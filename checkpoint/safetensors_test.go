@@ -205,7 +205,8 @@ var badFiles = []struct {
 	{[]byte(`{"weight_map": {"x": 1}}`), `index: weight_map: tensor "x": 1 where a file name should be`},
 	{[]byte(`{"weight_map": {"x": "a", "x": "a"}}`), `index: weight_map: the key "x" comes twice`},
 	{[]byte(`{"weight_map": {}} x`), `index: "x" after the end of the object`},
-	{[]byte(`{"metadata": {`), "index: metadata: "},
+	{[]byte(`{"metadata": {`), "index: \"metadata\": "},
+	{[]byte(`{"a\nb": {`), `index: "a\nb": `},
 	{[]byte(`{"weight_map": {"x": "../a"}}`), `tensor "x": shard "../a" is not the name of a file in the index's folder`},
 	{[]byte(`{"weight_map": {"x": ".."}}`), `shard ".." is not the name`},
 	{[]byte(`{"weight_map": {"x": "/etc/passwd"}}`), `shard "/etc/passwd" is not the name`},
@@ -439,6 +440,9 @@ func FuzzOpen(f *testing.F) {
 				if err == nil && filepath.Base(shard) != shard {
 					t.Errorf("tensor %q has shard %q", name, shard)
 				}
+			}
+			if err != nil && strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
 			}
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
@@ -48,11 +49,10 @@ func (f *File) addShards(path string, index []byte, load loader) error {
 			}
 			delete(shardOf, t.Name)
 		}
-		for _, name := range slices.Sorted(maps.Keys(shardOf)) {
-			if shardOf[name] == shard {
-				return fmt.Errorf("%s: tensor %q is missing, the index %s says it is here", shardPath, name, filepath.Base(path))
-			}
-		}
+	}
+	if len(shardOf) > 0 {
+		name := slices.Min(slices.Collect(maps.Keys(shardOf)))
+		return fmt.Errorf("%s: tensor %q is missing, the index %s says it is here", filepath.Join(filepath.Dir(path), shardOf[name]), name, filepath.Base(path))
 	}
 	f.sort()
 	return nil
@@ -67,7 +67,7 @@ func parseIndex(index []byte) (map[string]string, error) {
 	err := object(dec, func(key string) error {
 		if key != "weight_map" {
 			var other json.RawMessage
-			return inside(key, dec.Decode(&other))
+			return inside(strconv.Quote(key), dec.Decode(&other))
 		}
 		shardOf = map[string]string{}
 		return inside(key, object(dec, func(name string) error {
@@ -97,8 +97,8 @@ func parseIndex(index []byte) (map[string]string, error) {
 // becomes base.safetensors without an index.
 //
 // What stood under those names before is replaced, and left-over shards of base are removed, so that dir holds one
-// checkpoint. All shards are on disk under temporary names before that begins: a full disk leaves the old files. A crash
-// between leaves the old checkpoint, the new one, or no index, never one that mixes them.
+// checkpoint. All files are on disk under temporary names before that begins: a full disk leaves the old checkpoint. A crash
+// while they are renamed leaves the old checkpoint, the new one, or no index, never one that mixes them.
 func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string, maxShardBytes int64) error {
 	if !filepath.IsLocal(base) || strings.ContainsAny(base, "/\\\x00") {
 		return fmt.Errorf("%q is not a file name", base)
@@ -106,6 +106,7 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	if maxShardBytes <= 0 {
 		return fmt.Errorf("a shard of at most %d bytes cannot be written", maxShardBytes)
 	}
+	dir = filepath.Clean(dir)
 	single := filepath.Join(dir, base+".safetensors")
 	index := single + ".index.json"
 	shards := split(tensors, maxShardBytes)
@@ -122,7 +123,7 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	}
 	staging := atomicfile.TempName(single)
 	if err := os.Mkdir(staging, 0o777); err != nil {
-		return err
+		return withPath(err, dir)
 	}
 	defer os.RemoveAll(staging)
 	var total int64
@@ -131,11 +132,7 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	for i, shard := range shards {
 		name := fmt.Sprintf("%s-%05d-of-%05d.safetensors", base, i+1, len(shards))
 		if err := WriteSafetensors(filepath.Join(staging, name), shard, metadata); err != nil {
-			var pathErr *fs.PathError
-			if errors.As(err, &pathErr) {
-				pathErr.Path = filepath.Join(dir, name)
-			}
-			return err
+			return withPath(err, filepath.Join(dir, name))
 		}
 		for _, t := range shard {
 			total += int64(len(t.Data))
@@ -143,7 +140,13 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 		}
 		names = append(names, name)
 	}
-	// A new shard must never stand beside an old index.
+	stagedIndex := filepath.Join(staging, filepath.Base(index))
+	if err := writeIndex(stagedIndex, total, shardOf); err != nil {
+		return withPath(err, index)
+	}
+
+	// Each state of the folder is on disk before the next: a new shard must never stand beside an old index, nor the new
+	// index beside an old shard. A single file, which Open prefers, stays in force until the end.
 	if err := remove(index); err != nil {
 		return err
 	}
@@ -158,16 +161,31 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	if err := atomicfile.SyncDir(dir); err != nil {
 		return err
 	}
-	err := atomicfile.WriteFile(index, 0o666, func(w io.Writer) error {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": shardOf})
-	})
-	if err != nil {
+	if err := os.Rename(stagedIndex, index); err != nil {
+		return err
+	}
+	if err := atomicfile.SyncDir(dir); err != nil {
 		return err
 	}
 	return removeShards(dir, base, names, single)
+}
+
+func writeIndex(path string, totalSize int64, shardOf map[string]string) error {
+	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(map[string]any{"metadata": map[string]int64{"total_size": totalSize}, "weight_map": shardOf})
+	})
+}
+
+// withPath makes the error of a file under a temporary name one of the name it was meant for.
+func withPath(err error, path string) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		pathErr.Path = path
+	}
+	return err
 }
 
 // split fills shards of at most limit bytes of data in the order of tensors. A larger tensor is a shard of its own. There is

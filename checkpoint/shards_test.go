@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,6 +122,24 @@ func TestWriteShardedNothing(t *testing.T) {
 	defer f.Close()
 	if n := len(f.Tensors()); n != 0 {
 		t.Errorf("%d tensors, want none", n)
+	}
+}
+
+func TestWriteShardedFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, limit := range []int64{6, 18} {
+		if err := WriteSharded("", "model", five(), nil, limit); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		err = WriteSharded("missing", "model", five(), nil, limit)
+		if !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "tmp") || !strings.Contains(err.Error(), "missing") {
+			t.Errorf("in a folder that is not there: %v", err)
+		}
 	}
 }
 

@@ -41,7 +41,8 @@ var tensorFlowBundle = foreignFile{
 	refusal: unsupported("TensorFlow checkpoint"),
 }
 
-// foreignFiles is asked in order. The reader of another format takes the place of its row here, and of the call in [parse].
+// foreignFiles is asked in order. A format that gets its reader leaves this table: parse calls the reader, or open does if
+// the format has several files, as it does for an index of shards.
 var foreignFiles = []foreignFile{
 	{
 		name: "Git LFS pointer",

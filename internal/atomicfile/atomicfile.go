@@ -22,14 +22,14 @@ const (
 	randLen  = 26 // of rand.Text
 )
 
-// TempName returns a name in the folder of path that nothing bears, to build the new path under.
+// TempName returns a name in the folder of path that nothing bears, to build the new path under, be it a file or a folder.
 func TempName(path string) string {
 	dir, base := filepath.Split(path)
 	return dir + "." + base + tempMark + rand.Text()
 }
 
 // IsTemp reports whether name, without its folder, is one of TempName's. A process that is killed while it writes leaves
-// its temporary files behind; whoever owns the folder may remove them when no other process writes there.
+// what bears one behind; whoever owns the folder may remove it when no other process writes there.
 func IsTemp(name string) bool {
 	at := len(name) - randLen - len(tempMark)
 	return at > 1 && name[0] == '.' && strings.HasPrefix(name[at:], tempMark)
