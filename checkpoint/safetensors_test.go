@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -131,6 +133,9 @@ func TestOpenHeaders(t *testing.T) {
 	}
 }
 
+// The largest number of bytes, and half as many, rounded up, which times 2 wraps to less than nothing.
+var maxInt, halfInt = strconv.Itoa(math.MaxInt), strconv.Itoa(math.MaxInt/2 + 1)
+
 // badFiles are files that Open refuses, with what the error must say.
 var badFiles = []struct {
 	content []byte
@@ -174,16 +179,16 @@ var badFiles = []struct {
 	{build(`{"x":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 1.0 is not a whole number`},
 	{build(`{"x":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 1e0 is not a whole number`},
 	{build(`{"x":{"dtype":"U8","shape":[18446744073709551617],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 18446744073709551617 is not a whole number`},
-	{build(`{"x":{"dtype":"F32","shape":[2147483648,2147483648],"data_offsets":[0,4]}}`, "abcd"), `tensor "x": shape [2147483648 2147483648] of F32 is larger than any memory`},
-	{build(`{"x":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, ""), `tensor "x": shape [4294967296 4294967296] of F32 is larger than any memory`},
-	{build(`{"x":{"dtype":"F32","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}}`, ""), `is larger than any memory`},
+	{build(`{"x":{"dtype":"F32","shape":[`+maxInt+`],"data_offsets":[0,4]}}`, "abcd"), `tensor "x": shape [` + maxInt + `] of F32 is larger than any memory`},
+	{build(`{"x":{"dtype":"U8","shape":[2,`+halfInt+`],"data_offsets":[0,0]}}`, ""), `tensor "x": shape [2 ` + halfInt + `] of U8 is larger than any memory`},
+	{build(`{"x":{"dtype":"F32","shape":[0,`+maxInt+`,2],"data_offsets":[0,0]}}`, ""), `is larger than any memory`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0]}}`, "a"), `tensor "x": data_offsets: 1 numbers, not 2`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, "a"), `tensor "x": data_offsets: 3 numbers, not 2`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}}`, "a"), `tensor "x": data_offsets [1, 0] are not a range`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[-1,0]}}`, "a"), `tensor "x": data_offsets: -1 is not a whole number`},
 	{build(`{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,20]}}`, strings.Repeat("a", 20)), `tensor "x": data_offsets [0, 20] hold 20 bytes, F32 with shape [2 3] has 24`},
 	{build(`{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`, "abc"), `tensor "x": data_offsets [0, 4] go beyond the 3 bytes of data in the file: truncated?`},
-	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[9223372036854775805,9223372036854775807]}}`, "ab"), `go beyond the 2 bytes of data`},
+	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[`+strconv.Itoa(math.MaxInt-2)+`,`+maxInt+`]}}`, "ab"), `go beyond the 2 bytes of data`},
 	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"y":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, "abc"), `tensor "y": data_offsets [1, 3] overlap tensor "x", which ends at 2`},
 	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"y":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, "ab"), `tensor "y": data_offsets [0, 2] overlap tensor "x"`},
 	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, "abc"), `tensor "x": data_offsets [1, 3] leave a hole after byte 0 of the data`},

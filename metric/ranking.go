@@ -17,7 +17,7 @@ func AUC(labels []int, scores []float64, positive int) (float64, error) {
 		return 0, err
 	}
 	// won counts twice the pairs in which the positive example has the higher score, and once those in which they tie.
-	positives, negatives, won := 0, 0, 0
+	positives, negatives, won := 0, 0, int64(0)
 	ties(scores, func(tied []int) {
 		p := 0
 		for _, i := range tied {
@@ -26,7 +26,7 @@ func AUC(labels []int, scores []float64, positive int) (float64, error) {
 			}
 		}
 		n := len(tied) - p
-		won += p * (2*negatives + n)
+		won += int64(p) * int64(2*negatives+n)
 		positives += p
 		negatives += n
 	})
