@@ -15,22 +15,6 @@ type gemmLevel struct {
 	tiles     [2][]gemmTile
 }
 
-var gemmAVX2 = gemmLevel{mr: 6, lanes: 8, tiles: [2][]gemmTile{
-	{gemm1x1AVX2, gemm2x1AVX2, gemm3x1AVX2, gemm4x1AVX2, gemm5x1AVX2, gemm6x1AVX2},
-	{gemm1x2AVX2, gemm2x2AVX2, gemm3x2AVX2, gemm4x2AVX2, gemm5x2AVX2, gemm6x2AVX2},
-}}
-
-var gemmAVX512 = gemmLevel{mr: 14, lanes: 16, tiles: [2][]gemmTile{
-	{
-		gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512,
-		gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512,
-	},
-	{
-		gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512,
-		gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512,
-	},
-}}
-
 // inPlace is Kernels.Gemm. It cuts m into the fewest tiles, of heights that differ by at most one.
 func (g *gemmLevel) inPlace(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
 	if m <= 0 || n <= 0 {

@@ -70,22 +70,22 @@ next6:
 	VZEROUPPER
 	RET
 
-DATA tailTable<>+0(SB)/4, $0xffffffff
-DATA tailTable<>+4(SB)/4, $0xffffffff
-DATA tailTable<>+8(SB)/4, $0xffffffff
-DATA tailTable<>+12(SB)/4, $0xffffffff
-DATA tailTable<>+16(SB)/4, $0xffffffff
-DATA tailTable<>+20(SB)/4, $0xffffffff
-DATA tailTable<>+24(SB)/4, $0xffffffff
-DATA tailTable<>+28(SB)/4, $0xffffffff
-DATA tailTable<>+32(SB)/4, $0x00000000
-DATA tailTable<>+36(SB)/4, $0x00000000
-DATA tailTable<>+40(SB)/4, $0x00000000
-DATA tailTable<>+44(SB)/4, $0x00000000
-DATA tailTable<>+48(SB)/4, $0x00000000
-DATA tailTable<>+52(SB)/4, $0x00000000
-DATA tailTable<>+56(SB)/4, $0x00000000
-DATA tailTable<>+60(SB)/4, $0x00000000
+DATA tailTable<>+0(SB)/4, $-1
+DATA tailTable<>+4(SB)/4, $-1
+DATA tailTable<>+8(SB)/4, $-1
+DATA tailTable<>+12(SB)/4, $-1
+DATA tailTable<>+16(SB)/4, $-1
+DATA tailTable<>+20(SB)/4, $-1
+DATA tailTable<>+24(SB)/4, $-1
+DATA tailTable<>+28(SB)/4, $-1
+DATA tailTable<>+32(SB)/4, $+0
+DATA tailTable<>+36(SB)/4, $+0
+DATA tailTable<>+40(SB)/4, $+0
+DATA tailTable<>+44(SB)/4, $+0
+DATA tailTable<>+48(SB)/4, $+0
+DATA tailTable<>+52(SB)/4, $+0
+DATA tailTable<>+56(SB)/4, $+0
+DATA tailTable<>+60(SB)/4, $+0
 GLOBL tailTable<>(SB), RODATA|NOPTR, $64
 
 // func gemm2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)

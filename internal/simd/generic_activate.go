@@ -3,7 +3,7 @@ package simd
 import "math"
 
 func activateGeneric(f Activation, dst, x []float32) {
-	dst = dst[:len(x)]
+	dst = dst[:length(len(x), len(dst))]
 	switch f {
 	case Identity:
 		copy(dst, x)
@@ -33,7 +33,8 @@ func activateGeneric(f Activation, dst, x []float32) {
 }
 
 func activateBackwardGeneric(f Activation, dx, dy, x []float32) {
-	dx, dy = dx[:len(x)], dy[:len(x)]
+	n := length(len(x), len(dx), len(dy))
+	dx, dy = dx[:n], dy[:n]
 	switch f {
 	case Identity:
 		copy(dx, dy)

@@ -26,12 +26,13 @@ func philox(c [4]uint32, key [2]uint32) [4]uint32 {
 const (
 	dropGroup = 128
 	dropLanes = 16
+	drawRange = 1 << 16 // draws are less
 )
 
 func dropoutGeneric(dst, x []float32, d Drop, row uint64) {
-	dst = dst[:len(x)]
-	if d.Threshold == 0 {
-		copy(dst, x)
+	dst = dst[:length(len(x), len(dst))]
+	if d.Threshold == 0 || d.Threshold >= drawRange {
+		dropAllOrNone(dst, x, d)
 		return
 	}
 	eachDraw(len(x), d.Key, row, func(i int, draw uint32) {
@@ -44,7 +45,7 @@ func dropoutGeneric(dst, x []float32, d Drop, row uint64) {
 }
 
 func dropoutAddGeneric(dst, x []float32, d Drop, row uint64) {
-	dst = dst[:len(x)]
+	dst = dst[:length(len(x), len(dst))]
 	if d.Threshold == 0 {
 		addGeneric(dst, x)
 		return
@@ -54,6 +55,15 @@ func dropoutAddGeneric(dst, x []float32, d Drop, row uint64) {
 			dst[i] += float32(x[i] * d.Scale)
 		}
 	})
+}
+
+// dropAllOrNone is dropout where no draw needs to be made: for thresholds of zero and of more than the largest draw.
+func dropAllOrNone(dst, x []float32, d Drop) {
+	if d.Threshold == 0 {
+		copy(dst, x)
+	} else {
+		clear(dst)
+	}
 }
 
 // eachDraw calls f with the draw of each element of a row of n.

@@ -2,15 +2,26 @@ package simd
 
 import "math"
 
+// length is the common length of the operands of a row. That they differ is an error of the caller's program, which the
+// assembly would answer by leaving its operands.
+func length(n int, others ...int) int {
+	for _, m := range others {
+		if m != n {
+			panic("simd: operands of unequal length")
+		}
+	}
+	return n
+}
+
 func addGeneric(dst, x []float32) {
-	x = x[:len(dst)]
+	x = x[:length(len(dst), len(x))]
 	for i := range dst {
 		dst[i] += x[i]
 	}
 }
 
 func axpyGeneric(dst []float32, s float32, x []float32) {
-	x = x[:len(dst)]
+	x = x[:length(len(dst), len(x))]
 	for i := range dst {
 		dst[i] += float32(s * x[i])
 	}
@@ -23,7 +34,7 @@ func scaleGeneric(dst []float32, s float32) {
 }
 
 func dotGeneric(x, y []float32) float32 {
-	y = y[:len(x)]
+	y = y[:length(len(x), len(y))]
 	var sum float64
 	for i := range x {
 		sum += float64(x[i]) * float64(y[i]) // the product is exact, so fusing changes nothing
@@ -40,7 +51,7 @@ func sumSquaresGeneric(x []float32) float64 {
 }
 
 func layerNormGeneric(y, x, gamma, beta []float32, eps float32) (mean, rstd float32) {
-	n := len(x)
+	n := length(len(x), len(y), len(gamma), len(beta))
 	y, gamma, beta = y[:n], gamma[:n], beta[:n]
 	if n == 0 {
 		return 0, float32(1 / math.Sqrt(float64(eps)))
@@ -62,7 +73,7 @@ func layerNormGeneric(y, x, gamma, beta []float32, eps float32) (mean, rstd floa
 }
 
 func layerNormBackwardGeneric(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
-	n := len(x)
+	n := length(len(x), len(dx), len(dy), len(gamma), len(dgamma), len(dbeta))
 	dx, dy, gamma, dgamma, dbeta = dx[:n], dy[:n], gamma[:n], dgamma[:n], dbeta[:n]
 	var sum, dot float64
 	for i, d := range dy {
@@ -112,14 +123,16 @@ func sumExp(x []float32, s float32) (top, sum float64) {
 }
 
 func softmaxBackwardGeneric(ds, p, dp []float32, s, d float32) {
-	p, dp = p[:len(ds)], dp[:len(ds)]
+	n := length(len(ds), len(p), len(dp))
+	p, dp = p[:n], dp[:n]
 	for i := range ds {
 		ds[i] = s * p[i] * (dp[i] - d)
 	}
 }
 
 func adamGeneric(p, g, m, v []float32, c *AdamStep) {
-	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	n := length(len(p), len(g), len(m), len(v))
+	g, m, v = g[:n], m[:n], v[:n]
 	for i := range p {
 		gi := g[i] * c.GradScale
 		m[i] = float32(c.Beta1*m[i]) + float32((1-c.Beta1)*gi)

@@ -4,26 +4,15 @@ package simd
 
 import "unsafe"
 
-// A packLevel is one level's functions that copy operands; see _asm/pack.go.
+// packFunc copies k rows or columns, ld bytes apart, of n or fewer elements; see _asm/pack.go.
+type packFunc func(dst, src *float32, ld, n, k int)
+
+// A packLevel is one level's functions that copy operands.
 type packLevel struct {
 	mr, lanes int
-	rows      [2]func(dst, src *float32, ld, last, k int) // by the vectors that hold columns, less one
-	transpose func(dst, src *float32, ld, n, k int)
-	columns   func(dst, src *float32, ld, m, k int)
-}
-
-var packAVX2 = packLevel{
-	mr: 6, lanes: 8,
-	rows:      [2]func(dst, src *float32, ld, last, k int){packB1AVX2, packB2AVX2},
-	transpose: packBTAVX2,
-	columns:   packAAVX2,
-}
-
-var packAVX512 = packLevel{
-	mr: 14, lanes: 16,
-	rows:      [2]func(dst, src *float32, ld, last, k int){packB1AVX512, packB2AVX512},
-	transpose: packBTAVX512,
-	columns:   packAAVX512,
+	rows      [2]packFunc // by the vectors that hold columns, less one
+	transpose packFunc
+	columns   packFunc
 }
 
 // b is Kernels.PackB.

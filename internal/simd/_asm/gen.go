@@ -13,18 +13,19 @@ import (
 // isa is one level's vector registers. Most instructions have one name for both levels, so that most generators are
 // written once; what differs is in the methods of gen.
 type isa struct {
-	name  string
-	bytes int // of a vector
-	lanes int // float32 elements of a vector
-	vec   []reg.VecPhysical
+	name   string // in names of files
+	suffix string // of names in Go
+	bytes  int    // of a vector
+	lanes  int    // float32 elements of a vector
+	vec    []reg.VecPhysical
 }
 
 var (
-	avx2 = &isa{"avx2", 32, 8, []reg.VecPhysical{
+	avx2 = &isa{"avx2", "AVX2", 32, 8, []reg.VecPhysical{
 		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
 		reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
 	}}
-	avx512 = &isa{"avx512", 64, 16, []reg.VecPhysical{
+	avx512 = &isa{"avx512", "AVX512", 64, 16, []reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
 		reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
 		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
@@ -36,32 +37,24 @@ var (
 type gen struct {
 	*build.Context
 	*isa
-	constants map[uint32]operand.Mem
-	labels    int
-	tailTable operand.Mem // AVX2: as many −1 as a vector has lanes, then as many 0
+	named  map[string]operand.Mem // data that is there already
+	labels int
 }
 
 func newGen(v *isa) *gen {
-	g := &gen{Context: build.NewContext(), isa: v, constants: map[uint32]operand.Mem{}}
+	g := &gen{Context: build.NewContext(), isa: v, named: map[string]operand.Mem{}}
 	g.ConstraintExpr("amd64,!purego")
 	return g
 }
 
 // function begins a function of this level; its name gets the level as suffix. The signature is without "func".
 func (g *gen) function(name, signature, doc string) {
-	name, g.labels = g.suffixed(name), 0
+	name, g.labels = name+g.suffix, 0
 	g.Function(name)
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
 	g.SignatureExpr("func" + signature)
 	g.Doc(name + " " + doc)
-}
-
-func (g *gen) suffixed(name string) string {
-	if g.isa == avx2 {
-		return name + "AVX2"
-	}
-	return name + "AVX512"
 }
 
 func (g *gen) ret() {
@@ -147,15 +140,8 @@ type tail struct{ r reg.Register }
 // register for AVX2. It leaves count as it is.
 func (g *gen) tailMask(count reg.GPVirtual, r reg.Register) tail {
 	if g.isa == avx2 {
-		if g.tailTable.Symbol.Name == "" {
-			g.tailTable = g.StaticGlobal("tailTable")
-			g.DataAttributes(attr.RODATA | attr.NOPTR)
-			for i := range 2 * g.lanes {
-				g.AppendDatum(operand.U32(-btou(i < g.lanes)))
-			}
-		}
 		table := g.GP64()
-		g.LEAQ(g.tailTable.Offset(g.bytes), table)
+		g.LEAQ(g.tailTable().Offset(g.bytes), table)
 		back := g.GP64()
 		g.MOVQ(count, back)
 		g.NEGQ(back)
@@ -171,11 +157,23 @@ func (g *gen) tailMask(count reg.GPVirtual, r reg.Register) tail {
 	return tail{r}
 }
 
-func btou(b bool) uint32 {
-	if b {
-		return 1
+// tailTable has as many −1 as a vector has lanes, then as many 0.
+func (g *gen) tailTable() operand.Mem {
+	const name = "tailTable"
+	m, ok := g.named[name]
+	if ok {
+		return m
 	}
-	return 0
+	m = g.StaticGlobal(name)
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for range g.lanes {
+		g.AppendDatum(operand.I32(-1))
+	}
+	for range g.lanes {
+		g.AppendDatum(operand.I32(0))
+	}
+	g.named[name] = m
+	return m
 }
 
 // loadTail loads the elements of a partly filled vector and sets the others to zero.

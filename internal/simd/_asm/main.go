@@ -6,11 +6,13 @@ package main
 
 import (
 	"bytes"
+	_ "embed"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"text/template"
 
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
@@ -23,6 +25,11 @@ var families = []struct {
 }{
 	{"gemm", emitGemm},
 	{"pack", emitPack},
+	{"rows", emitRows},
+	{"activate", emitActivate},
+	{"softmax", emitSoftmax},
+	{"norm", emitNorm},
+	{"dropout", emitDropout},
 	{"peak", emitPeak},
 }
 
@@ -52,8 +59,39 @@ func write(dir string) error {
 				return err
 			}
 		}
+		var table bytes.Buffer
+		if err := tableTemplate.Execute(&table, v.table()); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "kernels_"+v.name+"_amd64.go"), table.Bytes(), 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// tableText is the table of one level. It is written for each so that an entry calls its assembly without a detour.
+//
+//go:embed kernels.go.tmpl
+var tableText string
+
+var tableTemplate = template.Must(template.New("kernels").Parse(tableText))
+
+type tableFields struct {
+	Level        string
+	Lanes        int
+	Rows, Widths []int // the heights, and the widths in vectors, of tiles
+}
+
+func (v *isa) table() tableFields {
+	t := tableFields{Level: v.suffix, Lanes: v.lanes}
+	for i := range v.tileRows() {
+		t.Rows = append(t.Rows, i+1)
+	}
+	for i := range tileVectors {
+		t.Widths = append(t.Widths, i+1)
+	}
+	return t
 }
 
 // evexRegister finds the registers that only AVX-512 can name. The allocator may hand them out for any level.

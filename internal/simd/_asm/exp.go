@@ -1,0 +1,155 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Coefficients from fit: (exp(r) − 1 − r)/r² for |r| ≤ ½·ln 2, of which exp(r) gets a relative error of 3.1e-9.
+var expCoefficients = []float64{0.499999934, 0.166665205, 0.0416683899, 0.00836873556, 0.00138145599}
+
+const (
+	log2e  = 1.4426950408889634
+	ln2    = 0.6931471805599453
+	ln2Hi  = 0.693147182464599609375 // ln 2 as float32; n·ln2Hi − x is exact in a fused multiply-add
+	ln2Lo  = ln2 - ln2Hi
+	expMin = -104 // exp is zero below
+	expMax = 89   // and infinite above
+)
+
+// expParts splits exp(x+low) = 2^n·(1+p) with an integer n and |p| < 0.42; low, which may be nil, is a small correction.
+// x must be finite or NaN.
+func (g *gen) expParts(x, low reg.Register) (n, p reg.VecVirtual) {
+	n = g.round(g.mulC(x, log2e))
+	r := g.reg()
+	g.VMOVAPS(x, r)
+	g.with(g.VFNMADD231PS, g.VFNMADD231PS_BCST, f32(ln2Hi), n, r)
+	g.with(g.VFNMADD231PS, g.VFNMADD231PS_BCST, f32(ln2Lo), n, r)
+	if low != nil {
+		g.VADDPS(low, r, r)
+	}
+	q := g.horner(r, expCoefficients...)
+	p = r
+	g.VFMADD231PS(g.mul(r, r), q, p)
+	return n, p
+}
+
+// exp returns exp(x+low) for x that is NaN or not far outside of [expMin, expMax]; there it is zero or infinite. The
+// error is less than one unit in the last place.
+func (g *gen) exp(x, low reg.Register) reg.VecVirtual {
+	n, p := g.expParts(x, low)
+	if g.isa == avx512 {
+		y := g.addC(p, 1)
+		g.VSCALEFPS(n, y, y)
+		return y
+	}
+	// 2^n may be subnormal or infinite, so it is multiplied in two steps.
+	g.VCVTPS2DQ(n, n)
+	half := g.reg()
+	g.VPSRAD(operand.Imm(1), n, half)
+	g.VPSUBD(half, n, n)
+	first, second := g.powerOf2(half), g.powerOf2(n)
+	g.VFMADD213PS(first, first, p)
+	g.VMULPS(second, p, p)
+	return p
+}
+
+// powerOf2 returns 2^n for integers −127 < n < 128.
+func (g *gen) powerOf2(n reg.Register) reg.VecVirtual {
+	r := g.reg()
+	g.with(g.VPADDD, g.VPADDD_BCST, 127, n, r)
+	g.VPSLLD(operand.Imm(23), r, r)
+	return r
+}
+
+// bounds are the registers that keep the argument of exp in its domain.
+type bounds struct{ low, high reg.VecVirtual }
+
+func (g *gen) expBounds() bounds { return bounds{g.hold(f32(expMin)), g.hold(f32(expMax))} }
+
+func (g *gen) clamp(x reg.Register, b bounds) reg.VecVirtual {
+	return g.atMost(g.atLeast(x, b.low), b.high)
+}
+
+func emitSoftmax(g *gen) {
+	g.softmax("softmax", true)
+	g.softmax("logSumExp", false)
+	g.softmaxAgain()
+	g.softmaxBackward()
+}
+
+// softmax writes the function that finds the maximum and the sum of exponentials, and, if store, replaces the row by the
+// quotients. The argument of exp is s·(x − max), which is exactly zero for the maximum.
+func (g *gen) softmax(name string, store bool) {
+	g.function(name, "(x *float32, s float32, n int) (top, sum float32)",
+		"returns the maximum of x and the sum of exp(s·(x − maximum)), s ≥ 0.")
+	x := g.param("x")
+	r := g.row(g.param("n"))
+
+	lowest := g.hold(0xff800000)
+	tops := make([]reg.VecVirtual, unrolled)
+	for i := range tops {
+		tops[i] = g.reg()
+		g.VMOVAPS(lowest, tops[i])
+	}
+	r.sweep(unrolled, func(c chunk) {
+		v := c.load(x)
+		switch {
+		case c.mask == nil:
+			g.VMAXPS(v, tops[c.turn], tops[c.turn])
+		case g.isa == avx2:
+			g.VBLENDVPS(c.mask.r, v, lowest, v)
+			g.VMAXPS(v, tops[0], tops[0])
+		default:
+			g.VMAXPS(v, tops[0], c.mask.r, tops[0])
+		}
+	})
+	top := g.reduce(g.VMAXPS, tops)
+	g.result(top, "top")
+
+	s := g.spread("s")
+	least := g.hold(f32(expMin))
+	sums := g.sums(2)
+	r.sweep(2, func(c chunk) {
+		v := g.mul(g.sub(c.load(x), top), s)
+		e := g.exp(g.atLeast(v, least), nil)
+		if store {
+			c.store(e, x)
+		}
+		c.clearTail(e)
+		g.VADDPS(e, sums[c.turn], sums[c.turn])
+	})
+	sum := g.reduce(g.VADDPS, sums)
+	g.result(sum, "sum")
+	if store {
+		inverse := g.div(g.hold(f32(1)), sum)
+		r.sweep(unrolled, func(c chunk) {
+			c.store(g.mul(c.load(x), inverse), x)
+		})
+	}
+	g.ret()
+}
+
+func (g *gen) softmaxAgain() {
+	g.function("softmaxAgain", "(x *float32, s, lse float32, n int)", "is Kernels.SoftmaxAgain.")
+	x := g.param("x")
+	s, lse := g.spread("s"), g.spread("lse")
+	b := g.expBounds()
+	g.row(g.param("n")).sweep(2, func(c chunk) {
+		v := c.load(x)
+		g.VFMSUB213PS(lse, s, v)
+		c.store(g.exp(g.clamp(v, b), nil), x)
+	})
+	g.ret()
+}
+
+func (g *gen) softmaxBackward() {
+	g.function("softmaxBackward", "(ds, p, dp *float32, s, d float32, n int)", "is Kernels.SoftmaxBackward.")
+	ds, p, dp := g.param("ds"), g.param("p"), g.param("dp")
+	s, d := g.spread("s"), g.spread("d")
+	g.row(g.param("n")).sweep(unrolled, func(c chunk) {
+		v := g.mul(c.load(p), s)
+		c.store(g.mul(v, g.sub(c.load(dp), d)), ds)
+	})
+	g.ret()
+}
