@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/task"
+)
+
+// dataFlags say what labelled data is read and how.
+type dataFlags struct {
+	task    string
+	path    string
+	columns task.Columns
+	format  *choice
+	skipBad bool
+}
+
+func (d *dataFlags) add(cmd *cobra.Command, dataUsage string) {
+	f := cmd.Flags()
+	f.StringVar(&d.task, "task", "", "`TASK`: "+strings.Join(task.Names(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("task", cobra.FixedCompletions(task.Names(), cobra.ShellCompDirectiveNoFileComp))
+	f.StringVar(&d.path, "data", "", dataUsage)
+}
+
+// addDetails defines the flags that are seldom needed.
+func (d *dataFlags) addDetails(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&d.columns.Text, "text-column", "", "the `COLUMN` (or JSON key) of the text (default text)")
+	f.StringVar(&d.columns.TextPair, "text-pair-column", "", "the `COLUMN` of the second text (default text_pair, where there is one)")
+	f.StringVar(&d.columns.Label, "label-column", "", "the `COLUMN` of the label (default label)")
+	f.BoolVar(&d.columns.NoHeader, "no-header", false, "the first line is data; columns are given by number, from 1")
+	d.format = newChoice("auto", "auto", "csv", "tsv", "jsonl")
+	addChoice(cmd, d.format, "data-format", "how the data is written; auto: as the file's name ends")
+	f.BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
+}
+
+func (d *dataFlags) lookup() (*task.Task, error) {
+	if d.task == "" {
+		return nil, usagef("--task is missing: want %s", strings.Join(task.Names(), " or "))
+	}
+	if d.path == "" {
+		return nil, usagef("--data PATH is missing: want the data of task %s", d.task)
+	}
+	t, err := task.Lookup(d.task)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return t, nil
+}
+
+// read reads one part of the data, and draws most examples of it (0: all).
+func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, most int, seed uint64) ([]task.Example, error) {
+	o := task.ReadOptions{Split: split, TableOptions: task.TableOptions{Columns: d.columns, SkipBad: d.skipBad}}
+	if d.format.value != "auto" {
+		format, err := task.ParseFormat(d.format.value)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		o.Format = format
+	}
+	data, err := t.Read(path, o)
+	if err != nil {
+		return nil, err
+	}
+	if data.Skipped > 0 {
+		a.log.Warn(fmt.Sprintf("%s: %s left out; the first: %v", path, count(data.Skipped, "bad record"), data.FirstSkipped))
+	}
+	if most > 0 {
+		return task.Draw(data.Examples, most, seed), nil
+	}
+	return data.Examples, nil
+}
+
+// describeData says on stderr what became of a part of the data.
+func (a *app) describeData(what string, d *task.Dataset) {
+	s := d.Stats()
+	line := fmt.Sprintf("%s: %s", what, s)
+	if s.Truncated > 0 {
+		line += fmt.Sprintf(" (%.1f %% of the texts)", 100*float64(s.Truncated)/float64(s.Examples))
+	}
+	a.log.Info(line)
+	var labels []string
+	for i, n := range s.PerLabel {
+		labels = append(labels, d.Description().Labels[i]+" "+thousands(n))
+	}
+	if len(labels) > maxBars {
+		labels = append(labels[:maxBars], fmt.Sprintf("and %d more", len(labels)-maxBars))
+	}
+	a.log.Info(what + " by label: " + strings.Join(labels, ", "))
+}
+
+// describeModel says on stderr what a model is.
+func (a *app) describeModel(m *bert.Model, from string) {
+	c := m.Config()
+	parameters := 0
+	for _, p := range m.Params() {
+		parameters += p.Len()
+	}
+	a.log.Info(fmt.Sprintf("model: %s of %s parameters, %d layers of width %d with %d heads, %s",
+		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, from))
+	a.log.Info("device: " + m.Device())
+	report := m.Report()
+	if len(report.NewHead) > 0 {
+		a.log.Info("new, with random values: " + strings.Join(report.NewHead, ", "))
+	}
+	if len(report.Missing) > 0 {
+		a.log.Warn("missing, so with random values: " + strings.Join(report.Missing, ", "))
+	}
+	if len(report.LeftOver) > 0 {
+		a.log.Info("not used: " + strings.Join(report.LeftOver, ", "))
+	}
+}
+
+// sequenceLength is the longest sequence for a model: what was asked for, or where nothing was, no more than the model's
+// positions.
+func (a *app) sequenceLength(cmd *cobra.Command, asked int, c bert.Config) (int, error) {
+	switch {
+	case asked < 3:
+		return 0, usagef("--max-seq-length is %d, want at least 3: [CLS], a token and [SEP]", asked)
+	case asked <= c.MaxPositionEmbeddings:
+		return asked, nil
+	case cmd.Flags().Changed("max-seq-length"):
+		return 0, usagef("--max-seq-length is %d, the model has %d positions: want at most that", asked, c.MaxPositionEmbeddings)
+	}
+	a.log.Info(fmt.Sprintf("texts are cut to %d tokens, the model's positions", c.MaxPositionEmbeddings))
+	return c.MaxPositionEmbeddings, nil
+}

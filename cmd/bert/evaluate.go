@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// evaluateFlags are those of bert evaluate.
+type evaluateFlags struct {
+	data         dataFlags
+	model        modelFlags
+	output       string
+	split        string
+	labels       []string
+	maxSeqLength int
+	maxExamples  int
+	showExamples int
+	seed         uint64
+	out          outputFlags
+}
+
+func (a *app) evaluateCommand() *cobra.Command {
+	var f evaluateFlags
+	cmd := &cobra.Command{
+		Use:   "evaluate --task imdb|text --data PATH --model DIR [--output DIR] [flags]",
+		Short: "Measure a classifier on labelled texts",
+		Long: `evaluate runs a classifier over labelled texts and prints accuracy, loss, a report by class and the confusion matrix. It
+writes the same as eval_results.json into --output, by default the model's folder.
+
+Texts are treated as task.json in the model's folder says: labels, longest sequence, columns. A model without one takes texts up to
+its number of positions; if its labels have no names (LABEL_0, LABEL_1), --labels names them.`,
+		Example: `  bert evaluate --task imdb --data aclImdb_v1.tar.gz --model imdb-model
+  bert evaluate --task text --data test.tsv --model my-model --output results
+  bert evaluate --task text --data test.tsv --model my-model --json | jq .eval_accuracy`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.evaluate(cmd, &f) },
+	}
+	f.data.add(cmd, "the labelled texts: a `PATH` of a file, or the folder or archive of the task")
+	f.model.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.output, "output", "", "write eval_results.json to `DIR` (default: the model's folder)")
+	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
+	flags.StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test (default: the task's own)")
+	flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "cut texts to `N` tokens (default: as in task.json)")
+	flags.IntVar(&f.maxExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
+	flags.Uint64Var(&f.seed, "seed", 42, "`SEED` of the draw")
+	flags.StringSliceVar(&f.labels, "labels", nil, "name the model's labels `A,B`, in the order of their ids")
+	flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
+	f.data.addDetails(cmd)
+	f.out.add(cmd)
+	return cmd
+}
+
+func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
+	t, err := f.data.lookup()
+	if err != nil {
+		return err
+	}
+	if err := f.model.check(cmd); err != nil {
+		return err
+	}
+	if f.maxExamples < 0 || f.showExamples < 0 {
+		return usagef("--max-eval-examples and --show-examples can't be negative")
+	}
+	config, err := bert.LoadConfig(f.model.dir)
+	if err != nil {
+		return err
+	}
+	a.warnConfig(config, f.model.dir)
+	tok, err := tokenizer.Load(f.model.dir)
+	if err != nil {
+		return err
+	}
+	description, err := f.describe(a, cmd, t, config, tok)
+	if err != nil {
+		return err
+	}
+	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.CheckVocabulary(tok.VocabSize()); err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
+	split := task.Split(cmpOr(f.split, string(t.EvalSplit)))
+	examples, err := f.data.read(a, t, f.data.path, split, f.maxExamples, f.seed)
+	if err != nil {
+		return err
+	}
+	data, err := task.NewDataset(tok, description, examples)
+	if err != nil {
+		return err
+	}
+	a.describeModel(m, "weights from "+f.model.dir)
+	a.describeData("evaluation data", data)
+	if err := data.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
+		return err
+	}
+	progress := a.newProgress()
+	defer progress.close()
+	result, err := task.Evaluate(cmd.Context(), m, data, task.EvaluateOptions{Progress: progress.evaluated})
+	progress.close()
+	if err != nil {
+		return err
+	}
+	if err := f.out.printResult(a, result); err != nil {
+		return err
+	}
+	return f.save(a, result)
+}
+
+// describe says how texts are treated: as in the model's task.json, but for what the flags say.
+func (f *evaluateFlags) describe(a *app, cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
+	d, err := task.LoadDescription(f.model.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		length := c.MaxPositionEmbeddings
+		if n := tok.Config().ModelMaxLength; n > 0 {
+			length = min(length, n)
+		}
+		d = t.Describe(c.Labels, length)
+		if f.labels == nil && t.Labels != nil {
+			// The task's names can only be the model's if the model says so.
+			d.Labels = c.Labels
+		}
+	case err != nil:
+		return d, err
+	}
+	if f.data.columns == (task.Columns{}) {
+		f.data.columns = d.Columns
+	}
+	if f.maxSeqLength != 0 {
+		if d.MaxSeqLength, err = a.sequenceLength(cmd, f.maxSeqLength, c); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there.
+func (f *evaluateFlags) save(a *app, r *task.Result) error {
+	dir := cmpOr(f.output, f.model.dir)
+	if f.output != "" {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return pathError(err)
+		}
+	}
+	err := r.Save(dir)
+	if f.output == "" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		a.log.Warn(fmt.Sprintf("%s is not written: %v (--output DIR names another folder)", task.ResultsFile, err))
+		return nil
+	}
+	if err == nil {
+		a.log.Info(fmt.Sprintf("saved %s in %s", task.ResultsFile, dir))
+	}
+	return err
+}
+
+// printResult prints an evaluation.
+func (o *outputFlags) printResult(a *app, r *task.Result) error {
+	if !o.table(a) {
+		return jsonLine(a.stdout, r)
+	}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		return err
+	}
+	return writeOut(a.stdout, []byte(b.String()))
+}

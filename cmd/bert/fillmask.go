@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/task"
+)
+
+func (a *app) fillMaskCommand() *cobra.Command {
+	var (
+		model modelFlags
+		in    inputFlags
+		out   outputFlags
+		topK  int
+	)
+	cmd := &cobra.Command{
+		Use:   "fill-mask --model DIR [--top-k N] [flags] [TEXT ...]",
+		Short: "Guess the words behind [MASK]",
+		Long: `fill-mask prints the most probable tokens for each [MASK] of a text, and the position of the [MASK] among the text's
+tokens ([CLS] has 0). The model needs its masked-LM head. Nothing is cut: a text that is longer than the model's
+positions is an error.
+
+Each [MASK] gives one line of JSON; where a text has several, "line" is the number of the text.` + inputHelp,
+		Example: `  bert fill-mask --model bert-base-uncased "Paris is the [MASK] of France."
+  bert fill-mask --model bert-base-uncased --top-k 1 --input cloze.txt --json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := model.check(cmd); err != nil {
+				return err
+			}
+			if topK < 1 {
+				return usagef("--top-k is %d, want at least 1", topK)
+			}
+			stream, err := in.open(a, args)
+			if err != nil {
+				return err
+			}
+			defer stream.close()
+			f, err := task.OpenMaskFiller(model.dir, topK, task.Options{Model: bert.Options{Threads: model.threads}})
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			a.warnConfig(f.Model().Config(), model.dir)
+			return a.fillMask(cmd.Context(), f, stream, out.table(a))
+		},
+	}
+	model.add(cmd)
+	cmd.Flags().IntVar(&topK, "top-k", 5, "print the `N` most probable tokens")
+	in.add(cmd)
+	out.add(cmd)
+	return cmd
+}
+
+// maskJSON is a result of fill-mask.
+type maskJSON struct {
+	Line       int             `json:"line,omitempty"`
+	Position   int             `json:"position"`
+	Candidates []candidateJSON `json:"candidates"`
+}
+
+type candidateJSON struct {
+	Token       string  `json:"token"`
+	Probability float32 `json:"probability"`
+}
+
+func (a *app) fillMask(ctx context.Context, f *task.MaskFiller, in *source, table bool) error {
+	var (
+		screen  = screenOf(a.stdout)
+		results = 0
+	)
+	err := f.Stream(ctx, in, func(item task.Item, masks []task.Mask) error {
+		for _, m := range masks {
+			if table {
+				results++
+				if err := writeOut(a.stdout, []byte(maskTable(screen, &item, m, results > 1))); err != nil {
+					return err
+				}
+				continue
+			}
+			line := maskJSON{Position: m.Position, Candidates: make([]candidateJSON, len(m.Candidates))}
+			if len(masks) > 1 {
+				line.Line = item.Source.Line
+			}
+			for i, c := range m.Candidates {
+				line.Candidates[i] = candidateJSON{c.Token, float32(c.Probability)}
+			}
+			if err := jsonLine(a.stdout, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	in.reportSkipped(a)
+	return nil
+}
+
+func maskTable(s screen, in *task.Item, m task.Mask, below bool) string {
+	var b strings.Builder
+	if below {
+		b.WriteByte('\n')
+	}
+	b.WriteString(inputLine(s, &in.Input) + "\n  " + s.style(dim, fmt.Sprintf("token %d", m.Position)) + "\n")
+	bars := make([]barRow, len(m.Candidates))
+	for i, c := range m.Candidates {
+		bars[i] = barRow{c.Token, c.Probability, i == 0}
+	}
+	b.WriteString(s.bars(bars))
+	return b.String()
+}

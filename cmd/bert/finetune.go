@@ -1,0 +1,445 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/train"
+)
+
+// finetuneFlags are those of bert finetune.
+type finetuneFlags struct {
+	data            dataFlags
+	evalData        string
+	validationShare float64
+	vocabulary      vocabularyFlags // its model is the model to begin with
+	config          string
+	allowMissing    bool
+
+	maxSeqLength     int
+	truncation       *choice
+	labels           []string
+	classWeights     string
+	maxTrainExamples int
+	maxEvalExamples  int
+	showExamples     int
+	threads          int
+
+	options      train.Options
+	accumulation int
+	optimizer    *choice
+	schedule     *choice
+
+	out outputFlags
+}
+
+func (a *app) finetuneCommand() *cobra.Command {
+	f := finetuneFlags{options: train.DefaultOptions()}
+	cmd := &cobra.Command{
+		Use:   "finetune --task imdb|text --data PATH (--model DIR | --config FILE --vocab FILE) --output DIR [flags]",
+		Short: "Fine-tune a model on labelled texts",
+		Long: `finetune trains a classifier of texts: a model with a new head on top (--model), or one that begins with random weights
+(--config and --vocab).
+
+--task imdb reads the film reviews of Maas et al. from the folder aclImdb or its .tar.gz: it trains on their training
+part and evaluates on their test part. --task text reads a CSV, TSV or JSONL file with columns for the text and the label, and
+for a second text if there is one; --eval-data names the file to evaluate on, or --validation-share takes a share of
+the training data for it.
+
+The output folder becomes a model directory: config.json, model.safetensors, vocab.txt, tokenizer.json,
+tokenizer_config.json, task.json and eval_results.json; events.jsonl and TensorBoard's event files tell how the run
+went. Checkpoints are written every --save-steps. Ctrl-C ends the run after the step it is at and saves it; --resume goes on
+from the newest checkpoint, with the same options, and ends with the same bits.`,
+		Example: `  bert finetune --task imdb --data aclImdb_v1.tar.gz --model bert-base-uncased --output imdb-model
+  bert finetune --task text --data train.tsv --eval-data dev.tsv --model bert-base-uncased --output my-model
+  bert finetune --task text --data reviews.csv --text-column body --label-column stars --validation-share 0.1 \
+      --config small.json --vocab vocab.txt --learning-rate 1e-4 --num-train-epochs 10 --output my-model`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.finetune(cmd, &f) },
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (f *finetuneFlags) add(cmd *cobra.Command) {
+	o, flags := &f.options, cmd.Flags()
+
+	f.data.add(cmd, "the training data: a `PATH` of a file, or the folder or archive of the task")
+	flags.StringVar(&f.evalData, "eval-data", "", "evaluate on the data at `PATH`")
+	flags.StringVar(&f.vocabulary.model, "model", "", "begin with the model in `DIR`")
+	flags.StringVar(&f.config, "config", "", "begin with random weights, for the configuration in `FILE` (config.json)")
+	flags.StringVar(&f.vocabulary.vocab, "vocab", "", "with --config: the vocabulary `FILE`, one token a line")
+	flags.StringVar(&o.Output, "output", "", "write the model, events and checkpoints to `DIR`")
+	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
+	_ = cmd.MarkFlagDirname("output")
+	_ = cmd.MarkFlagFilename("config", "json")
+	_ = cmd.MarkFlagFilename("vocab", "txt")
+	f.vocabulary.addModes(cmd)
+	flags.BoolVar(&f.allowMissing, "allow-missing", false, "with --model: let tensors that are missing begin with random values, and leave out those that are left over")
+
+	flags.IntVar(&f.maxSeqLength, "max-seq-length", 128, "cut texts to `N` tokens, [CLS] and [SEP] included")
+	flags.IntVar(&o.BatchSize, "train-batch-size", o.BatchSize, "`N` examples a step")
+	flags.Float64Var(&o.LearningRate, "learning-rate", o.LearningRate, "the highest learning `RATE`")
+	flags.Float64Var(&o.Epochs, "num-train-epochs", o.Epochs, "go through the data `N` times")
+	flags.Float64Var(&o.WarmupProportion, "warmup-proportion", o.WarmupProportion, "the `SHARE` of the steps in which the rate rises")
+	flags.IntVar(&f.maxTrainExamples, "max-train-examples", 0, "train on `N` examples drawn at random; 0: all")
+	flags.IntVar(&f.maxEvalExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
+	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
+	addThreads(cmd, &f.threads)
+	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
+	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
+
+	flags.Float64Var(&f.validationShare, "validation-share", 0, "evaluate on a `SHARE` of the training data, taken out at random")
+	f.data.addDetails(cmd)
+	flags.StringSliceVar(&f.labels, "labels", nil, "the labels as `A,B`, in the order of their ids (default: those in the data, sorted)")
+	flags.StringVar(&f.classWeights, "class-weights", "none", "weigh the loss by label: none, balanced, or `W1,W2` in the order of the labels")
+	f.truncation = newChoice(tokenizer.LongestFirst.String(), truncationNames()...)
+	addChoice(cmd, f.truncation, "truncation", "which text of a pair gives up tokens")
+
+	flags.IntVar(&o.MaxSteps, "max-steps", 0, "train for `N` steps, whatever --num-train-epochs says")
+	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
+	flags.IntVar(&o.TokenBudget, "token-budget", 0, "batches of at most `N` tokens, instead of --train-batch-size")
+	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put texts of like length into the same batch")
+	f.optimizer = newChoice(train.GoogleAdam.String(), train.GoogleAdam.String(), train.AdamW.String())
+	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch")
+	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
+	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
+	flags.Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
+	flags.Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
+
+	flags.IntVar(&o.EvalSteps, "eval-steps", 0, "evaluate every `N` steps too, beside the end of each epoch")
+	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in eval_accuracy, f1_score, loss; empty: the last")
+	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
+	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
+	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
+	flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
+	f.out.add(cmd)
+
+	cmd.MarkFlagsMutuallyExclusive("model", "config")
+	cmd.MarkFlagsMutuallyExclusive("model", "vocab")
+	cmd.MarkFlagsMutuallyExclusive("model", "cased")
+	cmd.MarkFlagsMutuallyExclusive("model", "google")
+	cmd.MarkFlagsMutuallyExclusive("eval-data", "validation-share")
+	cmd.MarkFlagsMutuallyExclusive("train-batch-size", "token-budget")
+}
+
+// check reports mistakes in the flags that can be seen before anything is read, and fills in the options.
+func (f *finetuneFlags) check() error {
+	o := &f.options
+	switch {
+	case f.vocabulary.model == "" && f.config == "":
+		return usagef("neither --model DIR nor --config FILE is given: want a model to begin with")
+	case f.config != "" && f.vocabulary.vocab == "":
+		return usagef("--vocab FILE is missing: --config needs it")
+	case o.Output == "":
+		return usagef("--output DIR is missing: want the folder to write the model to")
+	case f.maxTrainExamples < 0 || f.maxEvalExamples < 0:
+		return usagef("--max-train-examples and --max-eval-examples can't be negative")
+	case !(f.validationShare >= 0 && f.validationShare < 1):
+		return usagef("--validation-share is %v, want a share in [0, 1)", f.validationShare)
+	case f.accumulation < 1:
+		return usagef("--gradient-accumulation-steps is %d, want at least 1", f.accumulation)
+	case f.showExamples < 0:
+		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
+	case o.BatchSize < 1:
+		return usagef("--train-batch-size is %d, want at least 1", o.BatchSize)
+	}
+	if err := checkThreads(f.threads); err != nil {
+		return err
+	}
+	var err error
+	if o.Optimizer, err = train.ParseOptimizer(f.optimizer.value); err != nil {
+		return usageError{err}
+	}
+	if o.Schedule, err = train.ParseSchedule(f.schedule.value); err != nil {
+		return usageError{err}
+	}
+	if o.TokenBudget > 0 {
+		o.BatchSize = 0
+	}
+	if f.accumulation > 1 {
+		o.MicroBatchSize, o.MicroBatchTokens = o.BatchSize, o.TokenBudget
+		o.BatchSize *= f.accumulation
+		o.TokenBudget *= f.accumulation
+	}
+	if err := o.Validate(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// checkOutput reports an output folder that holds a model already, which a new run would overwrite.
+func (f *finetuneFlags) checkOutput() error {
+	if f.options.Resume {
+		return nil
+	}
+	if model, err := os.Stat(f.vocabulary.model); err == nil {
+		if output, err := os.Stat(f.options.Output); err == nil && os.SameFile(model, output) {
+			return usagef("--output is the folder of --model: want another one")
+		}
+	}
+	if _, err := os.Stat(filepath.Join(f.options.Output, "model.safetensors")); err == nil {
+		return fmt.Errorf("%s: there is a model in this folder: choose another, or --resume its run", f.options.Output)
+	}
+	return nil
+}
+
+func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
+	t, err := f.data.lookup()
+	if err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if err := f.checkOutput(); err != nil {
+		return err
+	}
+	// The configuration and the tokenizer come first: they are quickly read, and mistakes in them quickly seen.
+	config, tok, err := f.load(a)
+	if err != nil {
+		return err
+	}
+	length, err := a.sequenceLength(cmd, f.maxSeqLength, config)
+	if err != nil {
+		return err
+	}
+	training, held, err := f.read(a, t)
+	if err != nil {
+		return err
+	}
+	labels, err := f.labelsOf(t, training, &config)
+	if err != nil {
+		return err
+	}
+	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
+	j.description.Columns = f.data.columns
+	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
+		return usageError{err}
+	}
+	if err := j.build(f, training, held); err != nil {
+		return err
+	}
+	if err := f.checkMetric(j); err != nil {
+		return err
+	}
+	if j.model, err = f.model(config, j.description.Labels); err != nil {
+		return err
+	}
+	defer j.model.Close()
+	if err := j.model.CheckVocabulary(tok.VocabSize()); err != nil {
+		return fmt.Errorf("%s: %w", cmpOr(f.vocabulary.vocab, f.vocabulary.model), err)
+	}
+	if j.options.Fingerprint, err = j.fingerprint(); err != nil {
+		return err
+	}
+	a.describeModel(j.model, "weights from "+cmpOr(f.vocabulary.model, "a random start"))
+	a.describeData("training data", j.train)
+	if j.eval != nil {
+		a.describeData("evaluation data", j.eval)
+	} else {
+		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
+	}
+	if err := j.train.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
+		return err
+	}
+	result, err := a.train(cmd.Context(), j)
+	if err != nil {
+		return a.explain(err, j)
+	}
+	if result != nil {
+		if err := f.out.printResult(a, result); err != nil {
+			return err
+		}
+	}
+	a.log.Info("saved in " + j.options.Output)
+	a.log.Info(fmt.Sprintf("next: bert predict --model %s %q", quoteArgument(j.options.Output), "a text"))
+	return nil
+}
+
+// explain makes of the ways in which a run may end what the user can do then.
+func (a *app) explain(err error, j *job) error {
+	var (
+		interrupted *train.InterruptedError
+		finished    *train.FinishedError
+	)
+	switch {
+	case errors.As(err, &interrupted):
+		return fmt.Errorf("interrupted after step %d of %d and saved in %s; to go on: %s",
+			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand())
+	case errors.As(err, &finished):
+		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", j.options.Output, finished.Result.Steps))
+		return nil
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", j.options.Output)
+	}
+	return err
+}
+
+// resumeCommand is the command line that goes on with this run.
+func (a *app) resumeCommand() string {
+	words := []string{"bert"}
+	for _, arg := range a.args {
+		words = append(words, quoteArgument(arg))
+	}
+	if !slices.Contains(a.args, "--resume") {
+		words = append(words, "--resume")
+	}
+	return strings.Join(words, " ")
+}
+
+// quoteArgument writes an argument as a POSIX shell takes it.
+func quoteArgument(arg string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=+./,:@%", r)
+	}
+	if arg != "" && strings.IndexFunc(arg, func(r rune) bool { return !plain(r) }) < 0 {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}
+
+// cmpOr is the first of two strings that is not empty.
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// load reads the configuration and the tokenizer.
+func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) {
+	path := cmpOr(f.config, f.vocabulary.model)
+	config, err := bert.LoadConfig(path)
+	if err != nil {
+		return config, nil, err
+	}
+	if f.config != "" && len(config.Unknown) > 0 {
+		// Of a new model, unlike of somebody else's, a misspelt key would be found out only much later.
+		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
+	}
+	a.warnConfig(config, path)
+	tok, err := f.vocabulary.load()
+	return config, tok, err
+}
+
+// model makes the model to begin with.
+func (f *finetuneFlags) model(config bert.Config, labels []string) (*bert.Model, error) {
+	head := bert.SequenceClassification
+	o := bert.Options{
+		Threads: f.threads, Head: &head, Labels: labels, ProblemType: bert.SingleLabelClassification,
+		AllowMissing: f.allowMissing, Seed: f.options.Seed,
+	}
+	if f.config != "" {
+		m, err := bert.New(config, head, o)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.config, err)
+		}
+		return m, nil
+	}
+	return bert.Load(f.vocabulary.model, o)
+}
+
+// read reads the examples to train on and those to evaluate on.
+func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Example, err error) {
+	seed := f.options.Seed
+	if training, err = f.data.read(a, t, f.data.path, task.Train, 0, seed); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case f.validationShare > 0:
+		n := int(f.validationShare * float64(len(training)))
+		if n < 1 {
+			return nil, nil, usagef("--validation-share %v of %s is less than one", f.validationShare, count(len(training), "example"))
+		}
+		training, held = task.SplitValidation(training, n, seed)
+		if f.maxEvalExamples > 0 {
+			held = task.Draw(held, f.maxEvalExamples, seed)
+		}
+	case f.evalData != "":
+		held, err = f.data.read(a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
+	case t.EvalSplit != "":
+		held, err = f.data.read(a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
+	}
+	if f.maxTrainExamples > 0 {
+		training = task.Draw(training, f.maxTrainExamples, seed)
+	}
+	return training, held, err
+}
+
+// labelsOf gives the labels in the order of their ids: the task's, those of the flag, or those in the data; these in the
+// order of the model, if it was made for the same ones.
+func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
+	switch {
+	case t.Labels != nil && f.labels != nil:
+		return nil, usagef("--labels is for data without labels of its own; those of task %s are %s", t.Name, strings.Join(t.Labels, ", "))
+	case t.Labels != nil:
+		return t.Labels, nil
+	case f.labels != nil:
+		return f.labels, task.CheckLabels(training, f.labels)
+	}
+	labels, err := task.LabelsOf(training)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.data.path, err)
+	}
+	mine, models := slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(c.Labels))
+	if slices.Equal(mine, models) {
+		return c.Labels, nil
+	}
+	return labels, nil
+}
+
+// build makes the features.
+func (j *job) build(f *finetuneFlags, training, held []task.Example) (err error) {
+	if j.train, err = task.NewDataset(j.tokenizer, j.description, training); err != nil {
+		return err
+	}
+	weights, err := j.train.ClassWeights(f.classWeights)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := j.train.SetClassWeights(weights); err != nil {
+		return err
+	}
+	if held == nil {
+		return nil
+	}
+	j.options.EvalEpochs = true
+	j.eval, err = task.NewDataset(j.tokenizer, j.description, held)
+	return err
+}
+
+// checkMetric reports a metric to choose the model by that no evaluation will have.
+func (f *finetuneFlags) checkMetric(j *job) error {
+	metric := f.options.BestMetric
+	if j.eval == nil {
+		if metric != "" || f.options.EvalSteps > 0 {
+			return usagef("--metric-for-best-model and --eval-steps need data to evaluate on: --eval-data or --validation-share")
+		}
+		return nil
+	}
+	var sample task.Result
+	if len(j.description.Labels) == 2 {
+		sample.Binary = new(task.BinaryResult)
+	}
+	var names []string
+	for _, m := range sample.Metrics() {
+		if m.Name != "global_step" {
+			names = append(names, m.Name)
+		}
+	}
+	if metric != "" && !slices.Contains(names, metric) {
+		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
+	}
+	return nil
+}

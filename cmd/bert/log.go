@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// newLogger logs to stderr as people read it: "bert VERB: message key=value". --quiet leaves warnings, --verbose adds
+// details.
+func newLogger(a *app) *slog.Logger { return slog.New(&logHandler{app: a, mu: new(sync.Mutex)}) }
+
+type logHandler struct {
+	app        *app
+	mu         *sync.Mutex
+	attributes string // given by With
+}
+
+func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
+	switch {
+	case h.app.quiet:
+		return level >= slog.LevelWarn
+	case h.app.verbose:
+		return true
+	}
+	return level >= slog.LevelInfo
+}
+
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(h.app.name() + ": ")
+	if r.Level >= slog.LevelWarn {
+		b.WriteString("warning: ")
+	}
+	b.WriteString(oneLine(r.Message) + h.attributes)
+	r.Attrs(func(a slog.Attr) bool {
+		b.WriteString(attribute(a))
+		return true
+	})
+	b.WriteByte('\n')
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := io.WriteString(h.app.stderr, b.String())
+	return err
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	next := *h
+	for _, a := range attrs {
+		next.attributes += attribute(a)
+	}
+	return &next
+}
+
+// WithGroup does nothing: no key of this program stands in a group.
+func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+func attribute(a slog.Attr) string {
+	value := a.Value.Resolve().String()
+	if value == "" || strings.ContainsAny(value, " \t\n\"") {
+		value = strconv.Quote(value)
+	}
+	return " " + a.Key + "=" + oneLine(value)
+}

@@ -1,0 +1,113 @@
+// Command bert tokenizes, encodes, predicts, fine-tunes and evaluates with BERT models, from one static binary.
+//
+//	bert demo                                        fine-tune a small model and try it
+//	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
+//	bert evaluate --task text --data eval.tsv …      measure a model
+//	bert predict --model DIR "A joy to watch."       classify texts
+//	bert fill-mask --model DIR "Paris is in [MASK]." guess words
+//	bert encode --model DIR "some text"              hidden states and vectors
+//	bert tokenize --model DIR "some text"            ids, offsets, windows
+//
+// This package is the only one that knows flags, the terminal and progress bars. Exit status: 0 done, 1 failed, 2 wrong
+// usage. A failure is one line on stderr.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// Exit statuses.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a mistake in the command line: exit status 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// run runs the command line and returns its exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
+	a := &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
+	defer func() {
+		if p := recover(); p != nil {
+			if a.verbose {
+				fmt.Fprintf(stderr, "%s\n", debug.Stack())
+			}
+			a.fail(fmt.Errorf("a bug in bert: %v; please report it at https://github.com/go-bert/bert/issues with the command (--verbose shows where)", p))
+			status = exitFailed
+		}
+	}()
+	a.log = newLogger(a)
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return exitDone
+	}
+	if a.verb == "" { // it failed before the command began: something is wrong with the flags
+		a.verb = strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
+		err = usageError{err}
+	}
+	a.fail(err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// fail prints the one line that a failure is.
+func (a *app) fail(err error) {
+	verb := "bert"
+	if a.verb != "" {
+		verb += " " + a.verb
+	}
+	fmt.Fprintf(a.stderr, "%s: %s\n", verb, oneLine(err.Error()))
+}
+
+// oneLine keeps a message to one line and control characters, which may come from a user's file, off the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return ' '
+		case isControl(r):
+			return '�'
+		}
+		return r
+	}, strings.TrimSpace(s))
+}
+
+// untilInterrupted gives a context that the first SIGINT or SIGTERM cancels, after which the caller ends in an orderly
+// way; the second signal ends the process at once.
+func untilInterrupted(ctx context.Context, note func(os.Signal)) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			note(s)
+			cancel()
+		case <-ctx.Done():
+		}
+		// From here on a signal does what it does by default: it ends the process.
+		signal.Stop(signals)
+	}()
+	return ctx, cancel
+}

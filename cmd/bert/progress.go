@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/go-bert/bert/train"
+)
+
+// progress shows how far a run is: bars on a terminal, plain lines elsewhere, nothing with --quiet.
+type progress struct {
+	app        *app
+	stderr     io.Writer     // the app's, while the bars have its place
+	bars       *mpb.Progress // nil: plain lines
+	steps      *mpb.Bar
+	evaluation *mpb.Bar
+	status     atomic.Pointer[string] // beside steps
+	lastLine   time.Time              // of an evaluation's progress
+}
+
+func (a *app) newProgress() *progress {
+	p := &progress{app: a, stderr: a.stderr}
+	if !a.quiet && isTerminal(a.stderr) {
+		p.bars = mpb.New(mpb.WithOutput(a.stderr), mpb.WithAutoRefresh())
+		a.stderr = p.bars // so that log lines go above the bars
+	}
+	return p
+}
+
+// close takes the bars off the terminal.
+func (p *progress) close() {
+	if p.bars == nil {
+		return
+	}
+	for _, bar := range []*mpb.Bar{p.evaluation, p.steps} {
+		if bar != nil {
+			bar.Abort(true)
+		}
+	}
+	p.bars.Wait()
+	p.app.stderr = p.stderr
+	p.bars = nil
+}
+
+// event is told what happens in a run.
+func (p *progress) event(e train.Event) {
+	stepped, isStep := e.(train.Stepped)
+	if line := train.Line(e); line != "" && (!isStep || p.bars == nil) {
+		p.app.log.Info(line)
+	}
+	if p.bars == nil {
+		return
+	}
+	if started, ok := e.(train.Started); ok {
+		p.steps = p.newBar("training", started.Steps, func() string {
+			if s := p.status.Load(); s != nil {
+				return *s
+			}
+			return ""
+		})
+		p.steps.SetCurrent(int64(started.Step))
+	}
+	if isStep {
+		status := fmt.Sprintf("loss %.4f  rate %.2g  %.1f examples/s  %s tokens/s  %s left",
+			stepped.MeanLoss, stepped.LearningRate, stepped.ExamplesPerSecond, thousands(int(stepped.TokensPerSecond)), shortTime(stepped.Left))
+		p.status.Store(&status)
+		// The last step does not complete the bar: it stays while the model is evaluated.
+		p.steps.SetCurrent(int64(stepped.Step))
+	}
+}
+
+// evaluated is told how far an evaluation is.
+func (p *progress) evaluated(done, all int) {
+	if p.bars == nil {
+		now := time.Now()
+		if done == all {
+			p.lastLine = time.Time{}
+			return
+		}
+		if p.lastLine.IsZero() {
+			p.lastLine = now
+		}
+		// A short evaluation needs no line, a long one a sign of life.
+		if now.Sub(p.lastLine) > 30*time.Second {
+			p.lastLine = now
+			p.app.log.Info(fmt.Sprintf("evaluating: %s of %s examples", thousands(done), thousands(all)))
+		}
+		return
+	}
+	if p.evaluation == nil {
+		p.evaluation = p.newBar("evaluating", all, func() string { return "" })
+	}
+	p.evaluation.SetCurrent(int64(done))
+	if done == all {
+		p.evaluation.Abort(true)
+		p.evaluation = nil
+	}
+}
+
+func (p *progress) newBar(name string, total int, status func() string) *mpb.Bar {
+	return p.bars.New(int64(total+1), // so that it never completes by itself
+		mpb.BarStyle().Lbound("").Filler("█").Tip("█").Padding("░").Rbound(""),
+		mpb.BarWidth(24),
+		mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string {
+			return fmt.Sprintf("%s %s/%s ", name, thousands(int(s.Current)), thousands(total))
+		})),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + status() })),
+	)
+}
+
+// shortTime is 2m10s, 1h05m, 45s.
+func shortTime(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+func (a *app) tokenizeCommand() *cobra.Command {
+	var (
+		v          vocabularyFlags
+		in         inputFlags
+		out        outputFlags
+		options    tokenizer.Options
+		truncation = newChoice(tokenizer.LongestFirst.String(), truncationNames()...)
+	)
+	cmd := &cobra.Command{
+		Use:   "tokenize (--model DIR | --vocab FILE) [flags] [TEXT ...]",
+		Short: "Turn texts into tokens, ids and offsets",
+		Long: `tokenize prints, for each text, the tokens and ids that a model reads, where each token stands in the text (in bytes),
+and which tokens were added around it.
+
+Nothing is cut unless --max-seq-length is given; what is cut then comes as further windows in "overflowing", each of
+which repeats --stride tokens of the one before.` + inputHelp,
+		Example: `  bert tokenize --model bert-base-uncased "Nous sommes au café."
+  bert tokenize --vocab vocab.txt --max-seq-length 128 --stride 32 --input long.txt
+  echo '{"text": "Who?", "text_pair": "She did."}' | bert tokenize --model bert-base-uncased`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if options.Truncation, err = tokenizer.ParseTruncation(truncation.value); err != nil {
+				return usageError{err}
+			}
+			switch {
+			case options.MaxLength < 0:
+				return usagef("--max-seq-length is %d, want at least 1", options.MaxLength)
+			case options.Stride < 0:
+				return usagef("--stride is %d, want 0 or more", options.Stride)
+			case options.MaxLength == 0 && (cmd.Flags().Changed("stride") || cmd.Flags().Changed("truncation")):
+				return usagef("--truncation and --stride need --max-seq-length")
+			}
+			options.Overflow = options.MaxLength > 0
+			t, err := v.load()
+			if err != nil {
+				return err
+			}
+			stream, err := in.open(a, args)
+			if err != nil {
+				return err
+			}
+			defer stream.close()
+			return a.tokenize(t, stream, options, out.table(a))
+		},
+	}
+	v.add(cmd)
+	cmd.Flags().IntVar(&options.MaxLength, "max-seq-length", 0, "cut texts to `N` tokens, [CLS] and [SEP] included; 0: never")
+	addChoice(cmd, truncation, "truncation", "which text of a pair gives up tokens")
+	cmd.Flags().IntVar(&options.Stride, "stride", 0, "repeat `N` tokens of each window in the next")
+	in.add(cmd)
+	out.add(cmd)
+	return cmd
+}
+
+func truncationNames() []string {
+	return []string{tokenizer.LongestFirst.String(), tokenizer.OnlyFirst.String(), tokenizer.OnlySecond.String()}
+}
+
+// vocabularyFlags name a tokenizer.
+type vocabularyFlags struct {
+	model, vocab  string
+	cased, google bool
+}
+
+func (v *vocabularyFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&v.model, "model", "", "the model `DIR`, with tokenizer.json or vocab.txt")
+	cmd.Flags().StringVar(&v.vocab, "vocab", "", "a vocabulary `FILE`, one token a line")
+	v.addModes(cmd)
+	cmd.MarkFlagsMutuallyExclusive("model", "vocab")
+	cmd.MarkFlagsMutuallyExclusive("model", "cased")
+	cmd.MarkFlagsMutuallyExclusive("model", "google")
+	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
+	_ = cmd.MarkFlagFilename("vocab", "txt")
+}
+
+func (v *vocabularyFlags) addModes(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&v.cased, "cased", false, "with --vocab: keep upper case and accents")
+	cmd.Flags().BoolVar(&v.google, "google", false, "with --vocab: tokenize as google-research/bert does, where Hugging Face's library differs")
+}
+
+func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
+	switch {
+	case v.model != "":
+		return tokenizer.Load(v.model)
+	case v.vocab != "":
+		c := tokenizer.DefaultConfig()
+		c.LowerCase = !v.cased
+		if v.google {
+			c = tokenizer.GoogleConfig(!v.cased)
+		}
+		return tokenizer.LoadVocab(v.vocab, c)
+	}
+	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
+}
+
+// tokenizedJSON is a result of tokenize.
+type tokenizedJSON struct {
+	Tokens      []string        `json:"tokens"`
+	IDs         []int32         `json:"ids"`
+	TypeIDs     []int32         `json:"type_ids"`
+	Offsets     [][2]int32      `json:"offsets"`             // null for ids made elsewhere
+	Mask        []int           `json:"special_tokens_mask"` // encoding/json would write []uint8 in base64
+	Overflowing []tokenizedJSON `json:"overflowing"`
+}
+
+func (a *app) tokenize(t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {
+	var (
+		encoding tokenizer.Encoding
+		screen   = screenOf(a.stdout)
+		first    = true
+	)
+	for {
+		input, at, err := in.Read()
+		if err == io.EOF {
+			in.reportSkipped(a)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := tokenizeInput(t, &encoding, &input, options); err != nil {
+			if err := in.Skip(&task.SourceError{Source: at, Err: err}); err != nil {
+				return err
+			}
+			continue
+		}
+		if table {
+			text := tokenTable(screen, t, &input, &encoding)
+			if !first {
+				text = "\n" + text
+			}
+			first = false
+			err = writeOut(a.stdout, []byte(text))
+		} else {
+			err = jsonLine(a.stdout, tokenized(t, &encoding))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tokenizeInput encodes a text or a pair; ids made elsewhere are taken as they are.
+func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *task.Input, o tokenizer.Options) error {
+	switch {
+	case in.IDs == nil && in.TextPair == "":
+		return t.Encode(dst, in.Text, o)
+	case in.IDs == nil:
+		return t.EncodePair(dst, in.Text, in.TextPair, o)
+	case o.MaxLength > 0 && len(in.IDs) > o.MaxLength:
+		return fmt.Errorf("%d ids, want at most %d: ids are never cut", len(in.IDs), o.MaxLength)
+	}
+	dst.Reset()
+	for i, id := range in.IDs {
+		if _, ok := t.Token(id); !ok {
+			return fmt.Errorf("ids: number %d is %d, which is not in the vocabulary of %d tokens", i+1, id, t.VocabSize())
+		}
+		var special uint8
+		if id == t.ClassifierID() || id == t.SeparatorID() {
+			special = 1
+		}
+		dst.SpecialTokensMask = append(dst.SpecialTokensMask, special)
+	}
+	dst.IDs = append(dst.IDs, in.IDs...)
+	if dst.TypeIDs = append(dst.TypeIDs, in.TypeIDs...); in.TypeIDs == nil {
+		dst.TypeIDs = append(dst.TypeIDs, make([]int32, len(in.IDs))...)
+	}
+	return nil
+}
+
+func tokenized(t *tokenizer.Tokenizer, e *tokenizer.Encoding) tokenizedJSON {
+	out := tokenizedJSON{
+		Tokens: t.Tokens(e.IDs), IDs: e.IDs, TypeIDs: e.TypeIDs,
+		Mask: make([]int, len(e.SpecialTokensMask)), Overflowing: make([]tokenizedJSON, len(e.Overflowing)),
+	}
+	for i, m := range e.SpecialTokensMask {
+		out.Mask[i] = int(m)
+	}
+	for _, o := range e.Offsets {
+		out.Offsets = append(out.Offsets, [2]int32{o.Start, o.End})
+	}
+	for i := range e.Overflowing {
+		out.Overflowing[i] = tokenized(t, &e.Overflowing[i])
+	}
+	return out
+}
+
+func tokenTable(s screen, t *tokenizer.Tokenizer, in *task.Input, e *tokenizer.Encoding) string {
+	windows := append([]tokenizer.Encoding{*e}, e.Overflowing...)
+	columns := []column{{head: "#", right: true}, {head: "token"}, {head: "id", right: true}, {head: "type", right: true}, {head: "bytes", right: true}, {head: "text"}}
+	var out string
+	for w := range windows {
+		e := &windows[w]
+		if len(windows) > 1 {
+			out += s.style(bold, fmt.Sprintf("window %d of %d", w+1, len(windows))) + "\n"
+		}
+		var rows [][]string
+		for i, id := range e.IDs {
+			token, _ := t.Token(id)
+			row := []string{strconv.Itoa(i), visible(token), strconv.Itoa(int(id)), strconv.Itoa(int(e.TypeIDs[i])), "", ""}
+			if len(e.Offsets) > 0 && e.SpecialTokensMask[i] == 0 {
+				o, text := e.Offsets[i], in.Text
+				if e.SequenceIDs[i] == 1 {
+					text = in.TextPair
+				}
+				row[4], row[5] = fmt.Sprintf("%d–%d", o.Start, o.End), visible(text[o.Start:o.End])
+			}
+			rows = append(rows, row)
+		}
+		out += s.table(columns, rows)
+	}
+	return out
+}

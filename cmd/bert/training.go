@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/train"
+)
+
+// job is a training run with all that belongs to it.
+type job struct {
+	model       *bert.Model
+	tokenizer   *tokenizer.Tokenizer
+	description task.Description
+	train       *task.Dataset
+	eval        *task.Dataset // nil: none
+	options     train.Options
+}
+
+// train trains the model, writes the model directory into the options' Output and returns the evaluation of the model,
+// nil without data for it.
+func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
+	progress := a.newProgress()
+	defer progress.close()
+	e := &evaluator{data: j.eval, progress: progress}
+	j.options.Report = func(event train.Event) {
+		e.event(event)
+		progress.event(event)
+	}
+	j.options.SaveModel = j.save
+	var eval train.Evaluator
+	if j.eval != nil {
+		eval = e
+	}
+	ctx, cancel := untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
+	})
+	defer cancel()
+	result, err := train.Run(ctx, j.model, j.train, eval, j.options)
+	if err != nil {
+		return nil, j.sources(err)
+	}
+	if j.eval == nil {
+		return nil, nil
+	}
+	// The evaluation was made before the run was resumed, if nobody here has seen it.
+	measured := e.of(result.ModelStep)
+	if measured == nil {
+		if measured, err = task.Evaluate(ctx, j.model, j.eval, task.EvaluateOptions{Progress: progress.evaluated}); err != nil {
+			return nil, err
+		}
+		measured.GlobalStep = result.ModelStep
+	}
+	if err := measured.Save(j.options.Output); err != nil {
+		return nil, err
+	}
+	j.description.Metrics = measured.Metrics()
+	return measured, j.description.Save(j.options.Output)
+}
+
+// save writes the model directory.
+func (j *job) save(dir string) error {
+	if err := j.model.Save(dir, bert.SaveOptions{}); err != nil {
+		return err
+	}
+	if err := j.tokenizer.Save(dir); err != nil {
+		return err
+	}
+	return j.description.Save(dir)
+}
+
+// sources says where the examples of a batch are that has no finite loss.
+func (j *job) sources(err error) error {
+	var e *train.NonFiniteError
+	if !errors.As(err, &e) {
+		return err
+	}
+	const most = 5
+	var places []string
+	for _, i := range e.Examples[:min(len(e.Examples), most)] {
+		places = append(places, j.train.Source(i).String())
+	}
+	more := ""
+	if n := len(e.Examples) - most; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("%w (%s%s)", err, strings.Join(places, ", "), more)
+}
+
+// evaluator measures the model for train.Run and keeps what that does not need.
+type evaluator struct {
+	data       *task.Dataset
+	progress   *progress
+	step       int // of the model
+	last, best *task.Result
+}
+
+func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluation, error) {
+	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: e.step, Progress: e.progress.evaluated})
+	if err != nil {
+		return train.Evaluation{}, err
+	}
+	e.last = r
+	out := train.Evaluation{Loss: r.Loss}
+	for _, metric := range r.Metrics() {
+		if metric.Name != train.LossMetric && metric.Name != "global_step" { // the run has both anyway
+			out.Metrics = append(out.Metrics, train.Metric(metric))
+		}
+	}
+	return out, nil
+}
+
+func (e *evaluator) event(event train.Event) {
+	switch event := event.(type) {
+	case train.Started:
+		e.step = event.Step
+	case train.Stepped:
+		e.step = event.Step
+	case train.Evaluated:
+		if event.Best {
+			e.best = e.last
+		}
+	}
+}
+
+// of is the evaluation after a step, nil if it was not made here.
+func (e *evaluator) of(step int) *task.Result {
+	for _, r := range []*task.Result{e.last, e.best} {
+		if r != nil && r.GlobalStep == step {
+			return r
+		}
+	}
+	return nil
+}
+
+// fingerprint is what has to be the same when the run is resumed, beside the options: the model's configuration and the
+// features of the data.
+func (j *job) fingerprint() (map[string]string, error) {
+	c := j.model.Config()
+	config, err := json.Marshal(&c)
+	if err != nil {
+		return nil, err
+	}
+	f := map[string]string{
+		"task":           j.description.Task,
+		"labels":         strings.Join(j.description.Labels, ","),
+		"max_seq_length": fmt.Sprint(j.description.MaxSeqLength),
+		"config":         digest(config),
+	}
+	if f["train_data"], err = digestOf(j.train); err != nil {
+		return nil, err
+	}
+	if j.eval != nil {
+		if f["eval_data"], err = digestOf(j.eval); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// digestOf hashes the features, labels and weights of a data set.
+func digestOf(d *task.Dataset) (string, error) {
+	var (
+		h = sha256.New()
+		b bert.Batch
+	)
+	for i := range d.Len() {
+		b.Reset()
+		if err := d.Append(&b, i); err != nil {
+			return "", err
+		}
+		for _, part := range []any{int64(len(b.IDs)), b.IDs, b.TypeIDs, b.Classes, b.Weights} {
+			if err := binary.Write(h, binary.LittleEndian, part); err != nil {
+				return "", err
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
+}
