@@ -159,7 +159,12 @@ func (v orderedVocab) MarshalJSON() ([]byte, error) {
 	b.WriteByte('{')
 	first := true
 	for id, s := range v.t.tokens {
-		if s == "" || v.t.outside[int32(id)] || v.t.ids[s] != int32(id) {
+		if s == "" {
+			if id < len(v.t.tokens)-1 {
+				continue
+			}
+			// An empty line at the end of vocab.txt: without it the vocabulary would be shorter.
+		} else if v.t.outside[int32(id)] || v.t.ids[s] != int32(id) {
 			continue
 		}
 		if !first {

@@ -1,0 +1,136 @@
+package tokenizer
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzEncode compares both modes with the reference, on any bytes.
+func FuzzEncode(f *testing.F) {
+	for _, s := range fragments {
+		f.Add(s, "a"+s+"b "+s)
+	}
+	f.Add(strings.Join(fragments, ""), strings.Join(fragments, " "))
+	toks := modes(f)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if len(a)+len(b) > 4096 {
+			return
+		}
+		var e Encoding
+		for name, tok := range toks {
+			if err := tok.Encode(&e, a+b, Options{OmitSpecialTokens: true}); err != nil {
+				t.Fatal(err)
+			}
+			if err := compareReference(tok, &e, a+b); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			tok.Decode(e.IDs, false)
+			if err := tok.EncodePair(&e, a, b, Options{MaxLength: 12, Overflow: true, Truncation: OnlyFirst}); err == nil {
+				if err := checkEncoding(tok, &e, a, b); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			if err := tok.EncodeWords(&e, []string{a, b}, Options{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// FuzzJSON reads any tokenizer.json; one that is accepted must encode, and come back from Save.
+func FuzzJSON(f *testing.F) {
+	f.Add(smallJSON(f, nil))
+	f.Add(smallJSON(f, func(r object) {
+		r["post_processor"], r["normalizer"], r["decoder"] = nil, nil, nil
+		r["truncation"] = object{"direction": "Left", "max_length": 9, "strategy": "OnlySecond", "stride": 2}
+		r["added_tokens"] = []any{object{"id": 6, "content": " Aé", "normalized": true, "lstrip": true, "rstrip": true, "single_word": true}}
+	}))
+	dir := f.TempDir()
+	if err := smallVocab(f, DefaultConfig()).Save(dir); err != nil {
+		f.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, jsonFile))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		tok, err := parseJSON(data, nil)
+		if err != nil {
+			return
+		}
+		texts := []string{"aé \u0301[CLS]Ab 电 A\u0308", strings.Join(tok.tokens, " ") + strings.Join(tok.tokens, "")}
+		for _, text := range texts {
+			var e Encoding
+			if err := tok.EncodePair(&e, text, text, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			tok.Decode(e.IDs, true)
+		}
+		again, err := tok.pipelineJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := parseJSON(again, nil)
+		if err != nil {
+			t.Fatalf("%v, in\n%s", err, again)
+		}
+		for _, text := range texts {
+			var x, y Encoding
+			if tok.EncodePair(&x, text, text, Options{}) != nil || back.EncodePair(&y, text, text, Options{}) != nil {
+				t.Fatal("a text failed")
+			}
+			if err := sameEncoding(&x, &y); err != nil {
+				t.Fatalf("%v, in\n%s", err, again)
+			}
+		}
+	})
+}
+
+// FuzzVocab reads any vocab.txt and tokenizer_config.json.
+func FuzzVocab(f *testing.F) {
+	f.Add([]byte("[UNK]\n[CLS]\n[SEP]\na\n##b\n"), []byte("{}"), false)
+	f.Add([]byte("[UNK]\r\n[CLS]\r\n[SEP]\r\n\u2028\n\n\na"), []byte(`{"do_lower_case": false, "never_split": ["a"], "model_max_length": 1e30}`), true)
+	f.Add([]byte("u\nc\ns\n"), []byte(`{"unk_token": "u", "cls_token": {"content": "c"}, "sep_token": "s", "bert_tokenization": "google"}`), false)
+	f.Add([]byte("[UNK]\n[CLS]\n[SEP]\n"), []byte(`{"added_tokens_decoder": {"3": {"content": "Ab", "normalized": true}}}`), false)
+	f.Fuzz(func(t *testing.T, vocab, config []byte, google bool) {
+		if len(vocab)+len(config) > 1<<16 {
+			return
+		}
+		files := map[string]string{vocabFile: string(vocab), configFile: string(config)}
+		if google {
+			files = map[string]string{vocabFile: string(vocab), googleBertFile: "{}"}
+		}
+		tok, err := Load(directory(t, files))
+		if err != nil {
+			return
+		}
+		text := strings.Join(tok.tokens, " ") + strings.Join(tok.tokens, "") + "aé"
+		var e, again Encoding
+		if err := tok.Encode(&e, text, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkEncoding(tok, &e, text); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := tok.Save(dir); err != nil {
+			return // a token of two lines
+		}
+		back, err := Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := back.Encode(&again, text, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := sameEncoding(&e, &again); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

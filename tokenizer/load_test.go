@@ -1,0 +1,387 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// directory writes files to a new directory; "vocab" as content stands for the small vocabulary.
+func directory(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if content == "vocab" {
+			content = smallVocabText(t)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func smallVocabText(t testing.TB) string {
+	data, err := os.ReadFile(filepath.Join("testdata", "vocab.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestLoad(t *testing.T) {
+	capitals := ""
+	for c := 'A'; c <= 'Z'; c++ {
+		capitals += string(c) + "\n"
+	}
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		check func(t *testing.T, tok *Tokenizer)
+	}{
+		{"vocabulary alone", map[string]string{vocabFile: "vocab"}, func(t *testing.T, tok *Tokenizer) {
+			if c := tok.Config(); !c.LowerCase || c.Google || c.MaxWordChars != 100 || len(c.AddedTokens) != 5 {
+				t.Errorf("%+v", c)
+			}
+		}},
+		{"cased vocabulary alone", map[string]string{vocabFile: "[UNK]\n[CLS]\n[SEP]\n" + capitals}, func(t *testing.T, tok *Tokenizer) {
+			if tok.Config().LowerCase {
+				t.Error("lower-cased")
+			}
+		}},
+		{"Google checkpoint", map[string]string{vocabFile: "vocab", googleBertFile: "{}"}, func(t *testing.T, tok *Tokenizer) {
+			if c := tok.Config(); !c.LowerCase || !c.Google || c.MaxWordChars != 200 || len(c.AddedTokens) != 0 {
+				t.Errorf("%+v", c)
+			}
+		}},
+		{"HF's files beside a Google checkpoint", map[string]string{vocabFile: "vocab", googleBertFile: "{}", configFile: `{"do_lower_case": false}`}, func(t *testing.T, tok *Tokenizer) {
+			if c := tok.Config(); c.LowerCase || c.Google {
+				t.Errorf("%+v", c)
+			}
+		}},
+		{"settings", map[string]string{vocabFile: smallVocabText(t) + "<unk>\n", configFile: `{"do_lower_case": false, "strip_accents": true,
+			"tokenize_chinese_chars": false, "clean_text": false, "unk_token": {"content": "<unk>", "lstrip": false}, "pad_token": "[MASK]", "mask_token": null,
+			"model_max_length": 512, "truncation_side": "left", "never_split": ["movie"], "additional_special_tokens": ["[X]", {"content": "[Y]"}],
+			"tokenizer_class": "BertTokenizer", "chat_template": "what else there is"}`}, func(t *testing.T, tok *Tokenizer) {
+			c := tok.Config()
+			if c.LowerCase || c.StripAccents == nil || !*c.StripAccents || c.HandleChineseChars || c.CleanText || c.ModelMaxLength != 512 {
+				t.Errorf("%+v", c)
+			}
+			if unk, _ := tok.ID("<unk>"); tok.UnknownID() != unk || tok.PadID() != tok.MaskID() {
+				t.Error("special tokens")
+			}
+			if !tok.DefaultOptions().TruncateLeft {
+				t.Error("truncation_side")
+			}
+			x, _ := tok.ID("[X]")
+			if y, _ := tok.ID("[Y]"); y != x+1 || int(y) != tok.VocabSize()-1 || !tok.IsSpecial(x) {
+				t.Error("additional special tokens")
+			}
+			e := encode(t, tok, "movie,[X]", Options{OmitSpecialTokens: true})
+			if got := strings.Join(tok.Tokens(e.IDs), " "); got != "movie , [X]" {
+				t.Error(got)
+			}
+		}},
+		{"added tokens", map[string]string{vocabFile: "[UNK]\n[CLS]\n[SEP]\na\n", configFile: `{"model_max_length": 1000000000000000019884624838656,
+			"added_tokens_decoder": {"1": {"content": "[CLS]", "special": true}, "4": {"content": "b", "special": false, "single_word": true}, "5": {"content": "c", "normalized": true}}}`},
+			func(t *testing.T, tok *Tokenizer) {
+				want := []AddedToken{{Content: "[CLS]", Special: true}, {Content: "b", SingleWord: true}, {Content: "c", Normalized: true},
+					{Content: "[UNK]", Special: true}, {Content: "[SEP]", Special: true}}
+				if got := tok.Config().AddedTokens; !slices.Equal(got, want) || tok.VocabSize() != 6 || tok.Config().ModelMaxLength != 0 {
+					t.Errorf("%+v", got)
+				}
+			}},
+		{"Windows lines", map[string]string{vocabFile: "[UNK]\r\n[CLS]\r\n[SEP]\r\na"}, func(t *testing.T, tok *Tokenizer) {
+			if id, _ := tok.ID("a"); id != 3 || tok.VocabSize() != 4 {
+				t.Error("a")
+			}
+		}},
+		{"white space in HF's lines", map[string]string{vocabFile: "[UNK]\n[CLS]\n[SEP]\n\u2028\n"}, func(t *testing.T, tok *Tokenizer) {
+			if id, ok := tok.ID("\u2028"); !ok || id != 3 {
+				t.Error("U+2028")
+			}
+		}},
+		{"white space in Google's lines", map[string]string{vocabFile: " [UNK]\t\n[CLS]\n[SEP]\n\u2028\na\n", googleBertFile: "{}"}, func(t *testing.T, tok *Tokenizer) {
+			if id, _ := tok.ID("a"); id != 4 || tok.UnknownID() != 0 {
+				t.Error("lines are stripped, and keep their number")
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tok, err := Load(directory(t, c.files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.check(t, tok)
+		})
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{nil, "has neither tokenizer.json nor vocab.txt"},
+		{map[string]string{vocabFile: ""}, "vocab.txt: the vocabulary is empty"},
+		{map[string]string{vocabFile: "[UNK]\n[CLS]\n"}, "vocab.txt: the vocabulary of 2 tokens lacks the separator token [SEP]"},
+		{map[string]string{vocabFile: "[UNK]\n\xff\n"}, `vocab.txt: line 2: "\xff" is not valid UTF-8`},
+		{map[string]string{vocabFile: "\ufeff[UNK]\n"}, "byte order mark"},
+		{map[string]string{vocabFile: "vocab", configFile: "{\n\"do_lower_case\": yes}"}, "tokenizer_config.json: line 2"},
+		{map[string]string{vocabFile: "vocab", configFile: `{"do_lower_case": "yes"}`}, "do_lower_case"},
+		{map[string]string{vocabFile: "vocab", configFile: `{} {}`}, "something follows"},
+		{map[string]string{vocabFile: "vocab", configFile: `{"do_basic_tokenize": false}`}, "do_basic_tokenize"},
+		{map[string]string{vocabFile: "vocab", configFile: `{"model_max_length": -3}`}, "model_max_length -3"},
+		{map[string]string{vocabFile: "vocab", configFile: `{"mask_token": 7}`}, "a special token is 7"},
+		{map[string]string{vocabFile: "vocab", configFile: `{"unk_token": "<unk>"}`}, "lacks the unknown token <unk>"},
+		{map[string]string{vocabFile: "vocab", configFile: `{"never_split": ["Zaragoza"]}`}, `never_split: "Zaragoza"`},
+		{map[string]string{vocabFile: "vocab", configFile: `{"bert_tokenization": "bing"}`}, `bert_tokenization "bing"`},
+		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"x": {}}}`}, `"x": want an id`},
+		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"7": {"content": "[MASK]"}}}`}, `"[MASK]" has id 7, want 4`},
+	} {
+		_, err := Load(directory(t, c.files))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: got %v, want %s", c.files[configFile], err, c.want)
+		}
+	}
+	if _, err := Load(filepath.Join(t.TempDir(), "none")); err == nil || !os.IsNotExist(unwrapped(err)) {
+		t.Errorf("no directory: %v", err)
+	}
+	if _, err := LoadVocab(filepath.Join(t.TempDir(), "none"), DefaultConfig()); err == nil {
+		t.Error("no file")
+	}
+}
+
+func unwrapped(err error) error {
+	for {
+		u, ok := err.(interface{ Unwrap() error })
+		if !ok || os.IsNotExist(err) {
+			return err
+		}
+		err = u.Unwrap()
+	}
+}
+
+// smallJSON is a tokenizer.json; edit changes its tree.
+func smallJSON(t testing.TB, edit func(root map[string]any)) []byte {
+	t.Helper()
+	var root map[string]any
+	text := `{"version": "1.0", "truncation": null, "padding": null,
+		"added_tokens": [{"id": 1, "content": "[CLS]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+		"normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
+		"pre_tokenizer": {"type": "BertPreTokenizer"},
+		"post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+		"decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+		"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+			"vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "##b": 4}}}`
+	if err := json.Unmarshal([]byte(text), &root); err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(root)
+	}
+	data, err := json.Marshal(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+type object = map[string]any
+
+func TestJSON(t *testing.T) {
+	part := func(root object, name string) object { return root[name].(object) }
+	item := func(kind, id string, typeID int) object { return object{kind: object{"id": id, "type_id": typeID}} }
+	for _, c := range []struct {
+		name  string
+		edit  func(root object)
+		check func(tok *Tokenizer) bool
+	}{
+		{"BertProcessing", nil, func(tok *Tokenizer) bool {
+			return slices.Equal(encode(t, tok, "Ab[CLS]", Options{}).IDs, []int32{1, 3, 4, 1, 2})
+		}},
+		{"no special tokens", func(r object) { r["post_processor"] = nil }, func(tok *Tokenizer) bool {
+			var e Encoding
+			return tok.EncodePair(&e, "a", "ab", Options{}) == nil && slices.Equal(e.IDs, []int32{3, 3, 4}) && slices.Equal(e.TypeIDs, []int32{0, 1, 1})
+		}},
+		{"template", func(r object) {
+			r["post_processor"] = object{"type": "TemplateProcessing", "single": []any{item("Sequence", "A", 5), item("SpecialToken", "end", 7)},
+				"pair":           []any{item("Sequence", "B", 1), item("SpecialToken", "end", 0), item("Sequence", "A", 0)},
+				"special_tokens": object{"end": object{"id": "end", "ids": []int{2, 0}, "tokens": []string{"[SEP]", "[UNK]"}}}}
+		}, func(tok *Tokenizer) bool {
+			var e Encoding
+			return slices.Equal(encode(t, tok, "a", Options{}).IDs, []int32{3, 2, 0}) && slices.Equal(encode(t, tok, "a", Options{}).TypeIDs, []int32{5, 7, 7}) &&
+				tok.EncodePair(&e, "a", "ab", Options{}) == nil && slices.Equal(e.IDs, []int32{3, 4, 2, 0, 3}) && slices.Equal(e.SequenceIDs, []int8{1, 1, -1, -1, 0})
+		}},
+		{"no normalizer", func(r object) { r["normalizer"] = nil }, func(tok *Tokenizer) bool {
+			return slices.Equal(encode(t, tok, "A a", Options{}).IDs, []int32{1, 0, 3, 2})
+		}},
+		{"no type of model", func(r object) { delete(part(r, "model"), "type") }, func(tok *Tokenizer) bool { return tok.VocabSize() == 5 }},
+		{"no decoder", func(r object) { r["decoder"] = nil }, func(tok *Tokenizer) bool { return tok.Decode([]int32{3, 4}, false) == "a ##b" }},
+		{"truncation", func(r object) {
+			r["truncation"] = object{"direction": "Left", "max_length": 9, "strategy": "OnlySecond", "stride": 2}
+		}, func(tok *Tokenizer) bool {
+			return tok.DefaultOptions() == Options{MaxLength: 9, Truncation: OnlySecond, Stride: 2, TruncateLeft: true}
+		}},
+		{"an added token outside the vocabulary", func(r object) {
+			r["added_tokens"] = append(r["added_tokens"].([]any), object{"id": 6, "content": "new", "special": false, "normalized": true})
+		}, func(tok *Tokenizer) bool {
+			_, gap := tok.Token(5)
+			return tok.VocabSize() == 7 && !gap && slices.Equal(encode(t, tok, "aNEWa", Options{}).IDs, []int32{1, 3, 6, 3, 2})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tok, err := parseJSON(smallJSON(t, c.edit), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.check(tok) {
+				t.Errorf("config %+v", tok.Config())
+			}
+			checkRoundTrip(t, tok)
+		})
+	}
+}
+
+func TestJSONErrors(t *testing.T) {
+	part := func(root object, name string) object { return root[name].(object) }
+	for want, edit := range map[string]func(r object){
+		`normalizer.type "NFC": only BertNormalizer`:                 func(r object) { part(r, "normalizer")["type"] = "NFC" },
+		`normalizer lacks lowercase`:                                 func(r object) { delete(part(r, "normalizer"), "lowercase") },
+		`normalizer: unknown field "lower"`:                          func(r object) { part(r, "normalizer")["lower"] = true },
+		`pre_tokenizer null: only BertPreTokenizer`:                  func(r object) { r["pre_tokenizer"] = nil },
+		`pre_tokenizer.type "Whitespace": only BertPreTokenizer`:     func(r object) { part(r, "pre_tokenizer")["type"] = "Whitespace" },
+		`post_processor: type "RobertaProcessing": only`:             func(r object) { part(r, "post_processor")["type"] = "RobertaProcessing" },
+		`post_processor: "[SEP]" with id 9 is not in the vocabulary`: func(r object) { part(r, "post_processor")["sep"] = []any{"[SEP]", 9} },
+		`post_processor: want a token and its id`:                    func(r object) { part(r, "post_processor")["sep"] = []any{"[SEP]"} },
+		`decoder.type "BPEDecoder": only WordPiece`:                  func(r object) { part(r, "decoder")["type"] = "BPEDecoder" },
+		`model.type "BPE": only WordPiece`:                           func(r object) { part(r, "model")["type"] = "BPE" },
+		`model is missing`:                                           func(r object) { delete(r, "model") },
+		`model: unknown field "merges"`:                              func(r object) { part(r, "model")["merges"] = []any{} },
+		`model: the vocabulary is empty`:                             func(r object) { part(r, "model")["vocab"] = object{} },
+		`"a" and "z" both have id 3`:                                 func(r object) { part(part(r, "model"), "vocab")["z"] = 3 },
+		`"z" has id -1`:                                              func(r object) { part(part(r, "model"), "vocab")["z"] = -1 },
+		`"z" has id 2000000000, but there are 6 tokens`:              func(r object) { part(part(r, "model"), "vocab")["z"] = 2000000000 },
+		`cannot unmarshal number 1000000000000000`:                   func(r object) { part(part(r, "model"), "vocab")["z"] = 1e15 },
+		`model.continuing_subword_prefix ""`:                         func(r object) { part(r, "model")["continuing_subword_prefix"] = "" },
+		`model.max_input_chars_per_word -1: want at least 1`:         func(r object) { part(r, "model")["max_input_chars_per_word"] = -1 },
+		`model.unk_token "": want a token`:                           func(r object) { part(r, "model")["unk_token"] = "" },
+		`lacks the unknown token <unk>`:                              func(r object) { part(r, "model")["unk_token"] = "<unk>" },
+		`added_tokens[0]: "x" has no id`:                             func(r object) { r["added_tokens"] = []any{object{"content": "x"}} },
+		`added_tokens: "a" has id 2, in the vocabulary 3`:            func(r object) { r["added_tokens"] = []any{object{"content": "a", "id": 2}} },
+		`added_tokens: "x" has id 2, which is that of "[SEP]"`:       func(r object) { r["added_tokens"] = []any{object{"content": "x", "id": 2}} },
+		`version "2.0": only 1.0`:                                    func(r object) { r["version"] = "2.0" },
+		`unknown field "normaliser"`:                                 func(r object) { r["normaliser"] = nil },
+		`padding: want an object or null`:                            func(r object) { r["padding"] = 3 },
+		`truncation.strategy "Longest"`:                              func(r object) { r["truncation"] = object{"max_length": 3, "strategy": "Longest"} },
+		`truncation.direction "Up"`:                                  func(r object) { r["truncation"] = object{"max_length": 3, "direction": "Up"} },
+		`truncation: max_length 0`:                                   func(r object) { r["truncation"] = object{} },
+		`single: sequence A stands in it 0 times`:                    func(r object) { r["post_processor"] = object{"type": "TemplateProcessing"} },
+		`special_tokens lacks "[X]"`: func(r object) {
+			r["post_processor"] = object{"type": "TemplateProcessing", "single": []any{object{"SpecialToken": object{"id": "[X]", "type_id": 0}}}}
+		},
+	} {
+		_, err := parseJSON(smallJSON(t, edit), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	dir := directory(t, map[string]string{jsonFile: "{\n\n\"version\"}"})
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json: line 3") {
+		t.Errorf("no JSON: %v", err)
+	}
+}
+
+// checkRoundTrip saves tok and checks that what is loaded again is no different, with tokenizer.json and, for what that
+// file alone can say, without it.
+func checkRoundTrip(t *testing.T, tok *Tokenizer) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := tok.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTokenizer(t, tok, again)
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 3 {
+		t.Errorf("Save left %v, %v", files, err)
+	}
+}
+
+func sameTokenizer(t *testing.T, a, b *Tokenizer) {
+	t.Helper()
+	if a.VocabSize() != b.VocabSize() || a.UnknownID() != b.UnknownID() || a.ClassifierID() != b.ClassifierID() || a.MaskID() != b.MaskID() ||
+		a.DefaultOptions() != b.DefaultOptions() || !slices.Equal(a.special, b.special) {
+		t.Errorf("%+v\n%+v", a.Config(), b.Config())
+	}
+	for _, text := range append(slices.Clone(fragments), strings.Join(fragments, ""), strings.Join(fragments, " ")) {
+		var x, y Encoding
+		if err := a.EncodePair(&x, text, text, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.EncodePair(&y, text, text, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := sameEncoding(&x, &y); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if p, q := a.Decode(x.IDs, true), b.Decode(y.IDs, true); p != q {
+			t.Errorf("decoded %q and %q", p, q)
+		}
+	}
+}
+
+func TestSave(t *testing.T) {
+	for name, tok := range modes(t) {
+		t.Run(name, func(t *testing.T) { checkRoundTrip(t, tok) })
+	}
+	c := DefaultConfig()
+	c.ModelMaxLength = 77
+	c.AddedTokens = []AddedToken{{Content: "[MASK]", Special: true, LStrip: true}, {Content: "Foo Bar", Normalized: true}, {Content: "x<y>", RStrip: true, SingleWord: true}}
+	tok := smallVocab(t, c)
+	checkRoundTrip(t, tok)
+
+	// Without tokenizer.json the settings and the vocabulary say the same.
+	dir := t.TempDir()
+	if err := tok.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, jsonFile)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Config().ModelMaxLength != 77 || again.VocabSize() != tok.VocabSize() {
+		t.Errorf("%+v", again.Config())
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, vocabFile)); err != nil || string(data) != smallVocabText(t) {
+		t.Errorf("vocab.txt is not what it was: %v", err)
+	}
+
+	odd, err := New([]string{"[UNK]", "[CLS]", "[SEP]", "a\nb"}, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := odd.Save(dir); err == nil || !strings.Contains(err.Error(), "does not fit on a line") {
+		t.Errorf("a token of two lines: %v", err)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 0 {
+		t.Errorf("a failed Save left %v", files)
+	}
+	if err := tok.Save(filepath.Join(dir, "none")); err == nil {
+		t.Error("saved to no directory")
+	}
+	twice, err := New([]string{"[UNK]", "a", "[CLS]", "[SEP]", "a", ""}, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRoundTrip(t, twice)
+}
