@@ -114,7 +114,7 @@ func (d Description) MarshalJSON() ([]byte, error) {
 	if d.TruncateLeft {
 		side = "left"
 	}
-	return json.Marshal(descriptionJSON{
+	return encodeJSON(descriptionJSON{
 		d.Task, d.Labels, d.Positive, d.MaxSeqLength, d.Truncation.String(), side, d.Columns, d.Metrics,
 	})
 }
@@ -135,10 +135,7 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 		if key == "columns" {
 			return parseColumns(value, &j.Columns)
 		}
-		if err := json.Unmarshal(value, field); err != nil {
-			return fmt.Errorf("%s is %s: %w", key, quote(string(value)), err)
-		}
-		return nil
+		return parseField(key, value, field)
 	})
 	if err != nil {
 		return err
@@ -167,12 +164,34 @@ func parseColumns(data []byte, c *Columns) error {
 		if !ok {
 			return fmt.Errorf("key %s is not known", quote(key))
 		}
-		return json.Unmarshal(value, field)
+		return parseField(key, value, field)
 	})
 	if err != nil {
 		return fmt.Errorf("columns: %w", err)
 	}
 	return nil
+}
+
+// parseField reads a value into field, a pointer.
+func parseField(key string, value json.RawMessage, field any) error {
+	err := json.Unmarshal(value, field)
+	if err == nil {
+		return nil
+	}
+	want := ""
+	switch field.(type) {
+	case *string:
+		want = "a string"
+	case *int:
+		want = "a whole number"
+	case *bool:
+		want = "true or false"
+	case *[]string:
+		want = "a list of strings"
+	default:
+		return fmt.Errorf("%s: %w", key, err) // a type with an UnmarshalJSON, which says it
+	}
+	return fmt.Errorf("%s is %s, want %s", key, quote(string(value)), want)
 }
 
 // Save writes task.json into a model directory; the file is whole or not there.
@@ -199,7 +218,7 @@ func LoadDescription(dir string) (Description, error) {
 
 // writeJSON writes v, indented, to a file that is whole or not there.
 func writeJSON(name string, v any) error {
-	data, err := json.Marshal(v)
+	data, err := encodeJSON(v)
 	if err != nil {
 		return err
 	}
@@ -213,6 +232,15 @@ func writeJSON(name string, v any) error {
 		return err
 	})
 	return pathError(err)
+}
+
+// encodeJSON is json.Marshal without \u003c for <: whoever marshals what holds the value decides about that.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // Metric is a named number.
@@ -276,15 +304,17 @@ func orderedObject(n int, at func(i int) (key string, value any)) ([]byte, error
 			b.WriteByte(',')
 		}
 		key, value := at(i)
-		for _, v := range []any{key, value} {
-			data, err := json.Marshal(v)
-			if err != nil {
-				return nil, err
-			}
-			b.Write(data)
-			b.WriteByte(':')
+		k, err := encodeJSON(key)
+		if err != nil {
+			return nil, err
 		}
-		b.Truncate(b.Len() - 1)
+		v, err := encodeJSON(value)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(k)
+		b.WriteByte(':')
+		b.Write(v)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil

@@ -67,7 +67,7 @@ func ParseLayers(list string, layers int) ([]int, error) {
 // EncodeOptions say what an Encoder gives.
 type EncodeOptions struct {
 	// Layers are the layers whose hidden states are given: 0 the embeddings, 1 the first layer; -1 the last layer, -2 the
-	// one before. nil: the last one, but none at all where there is a Pooling.
+	// one before. nil: the last one, but none at all where there is a Pooling or Attention.
 	Layers []int
 	// Pooling makes Encoded.Pooled: of CLSPooling and MeanPooling from the last of Layers.
 	Pooling Pooling
@@ -165,7 +165,7 @@ func (e *Encoder) Encode(ctx context.Context, inputs []Input) ([]Encoded, error)
 }
 
 // Stream encodes what in reads. See Predictor.Stream.
-func (e *Encoder) Stream(ctx context.Context, in *InputReader, emit func(Source, Encoded) error) error {
+func (e *Encoder) Stream(ctx context.Context, in Inputs, emit func(Item, Encoded) error) error {
 	return stream(ctx, e.engine, in, e.encodeAll, emit)
 }
 

@@ -191,23 +191,29 @@ func (s sequences) Append(b *bert.Batch, i int) error {
 
 // Stream takes what has come in when a batch is put together, but no more than this.
 const (
-	streamBatches = 8   // in token budgets: enough to put texts of like length together
-	streamInputs  = 512 // inputs
-	streamAhead   = 16  // inputs read ahead
+	streamBatches = 8 // in token budgets: enough to put texts of like length together
+	streamInputs  = 512
+	streamBytes   = MaxRecord // of text, which may be far longer than what is left of it when it is truncated
+	streamAhead   = 16        // inputs read ahead
 	// streamWait is how long a batch that could be larger waits for the next line. A reader of a file is quicker; at a
 	// terminal nobody notices.
 	streamWait = 2 * time.Millisecond
 )
 
+// Item is an input of a stream and its place.
+type Item struct {
+	Input
+	Source Source
+}
+
 // stream reads inputs, answers them and emits the answers in the inputs' order. Answers come as soon as no further input
 // waits; under load, inputs are put together. Memory is bounded by the constants above.
-func stream[T any](ctx context.Context, e *engine, in *InputReader,
-	answer func(context.Context, sequences) ([]T, error), emit func(Source, T) error,
+func stream[T any](ctx context.Context, e *engine, in Inputs,
+	answer func(context.Context, sequences) ([]T, error), emit func(Item, T) error,
 ) error {
 	type line struct {
-		input  Input
-		source Source
-		err    error
+		Item
+		err error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -216,7 +222,7 @@ func stream[T any](ctx context.Context, e *engine, in *InputReader,
 	go func() {
 		for {
 			var l line
-			l.input, l.source, l.err = in.Read()
+			l.Input, l.Source, l.err = in.Read()
 			select {
 			case lines <- l:
 			case <-ctx.Done():
@@ -231,8 +237,9 @@ func stream[T any](ctx context.Context, e *engine, in *InputReader,
 	var (
 		scratch tokenizer.Encoding
 		batch   sequences
-		sources []Source
+		items   []Item
 		tokens  int
+		size    int // bytes of text
 		failed  error
 	)
 	// take adds a line to the batch, and says whether there may be another.
@@ -240,17 +247,18 @@ func stream[T any](ctx context.Context, e *engine, in *InputReader,
 		if failed = l.err; failed != nil {
 			return false
 		}
-		s, err := e.prepare(&scratch, &l.input)
+		s, err := e.prepare(&scratch, &l.Input)
 		if err != nil {
-			failed = in.skip(&SourceError{l.source, err})
+			failed = in.Skip(&SourceError{l.Source, err})
 			return failed == nil
 		}
-		batch, sources = append(batch, s), append(sources, l.source)
+		batch, items = append(batch, s), append(items, l.Item)
 		tokens += len(s.ids)
-		return tokens < streamBatches*e.tokens && len(batch) < streamInputs
+		size += len(l.Text) + len(l.TextPair)
+		return tokens < streamBatches*e.tokens && len(batch) < streamInputs && size < streamBytes
 	}
 	for failed == nil {
-		batch, sources, tokens = batch[:0], sources[:0], 0
+		batch, items, tokens, size = batch[:0], items[:0], 0, 0
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -275,7 +283,7 @@ func stream[T any](ctx context.Context, e *engine, in *InputReader,
 				return err
 			}
 			for i, a := range answers {
-				if err := emit(sources[i], a); err != nil {
+				if err := emit(items[i], a); err != nil {
 					return err
 				}
 			}

@@ -77,7 +77,7 @@ func (f *MaskFiller) Fill(ctx context.Context, inputs []Input) ([][]Mask, error)
 }
 
 // Stream fills the masks of what in reads. See Predictor.Stream.
-func (f *MaskFiller) Stream(ctx context.Context, in *InputReader, emit func(Source, []Mask) error) error {
+func (f *MaskFiller) Stream(ctx context.Context, in Inputs, emit func(Item, []Mask) error) error {
 	return stream(ctx, f.engine, in, f.fill, emit)
 }
 

@@ -10,6 +10,14 @@ import (
 	"sync"
 )
 
+// Inputs is a stream of inputs for a model. Stream calls Read from a goroutine of its own.
+type Inputs interface {
+	// Read returns the next input and its place, io.EOF after the last.
+	Read() (Input, Source, error)
+	// Skip is told what is wrong with an input that the model can't take; the error it returns, if any, ends the stream.
+	Skip(err error) error
+}
+
 // InputReader reads inputs for a model, one a line, in bounded memory. A line is a text; or, where it begins with a
 // brace, a JSON object with the keys text and text_pair, or ids and type_ids, and no others. An empty line is an empty
 // text, so that there is an answer for each line. Compression by gzip and a UTF-8 byte order mark are taken off.
@@ -54,14 +62,15 @@ func (r *InputReader) Read() (Input, Source, error) {
 		if err == nil {
 			return in, source, nil
 		}
-		if err := r.skip(&SourceError{source, err}); err != nil {
+		if err := r.Skip(&SourceError{source, err}); err != nil {
 			return Input{}, source, err
 		}
 	}
 }
 
-// skip counts a bad input, or returns what is wrong with it.
-func (r *InputReader) skip(err error) error {
+// Skip counts a bad input and returns nil, or returns what is wrong with it, as the reader was made. Stream calls it for
+// an input that Read gave and the model can't take.
+func (r *InputReader) Skip(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bad.add(err)

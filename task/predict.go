@@ -35,10 +35,10 @@ func (s Scores) MarshalJSON() ([]byte, error) {
 
 // Prediction is a classifier's answer to an input.
 type Prediction struct {
-	Label            string `json:"label"` // the most probable one
-	Probabilities    Scores `json:"probabilities"`
-	LogProbabilities Scores `json:"log_probabilities"` // natural logarithms
-	Logits           Scores `json:"logits"`
+	Label            string    `json:"label"` // the most probable one
+	Probabilities    Scores    `json:"probabilities"`
+	LogProbabilities Scores    `json:"log_probabilities"` // natural logarithms
+	Logits           []float32 `json:"logits"`            // by class id
 	// Truncated says that the input was longer than the model takes: the answer is about what was left of it after
 	// DroppedTokens were cut.
 	Truncated     bool `json:"truncated,omitempty"`
@@ -101,10 +101,10 @@ func (p *Predictor) Predict(ctx context.Context, inputs []Input) ([]Prediction, 
 	return p.predict(ctx, s)
 }
 
-// Stream classifies what in reads and hands the predictions to emit in the order of the lines, with where they are from.
-// An error of emit ends it. Lines are answered as they come, and put together where many wait. Where a line is bad, those
-// before it are answered, and then it is the error; or it is left out, as in was made.
-func (p *Predictor) Stream(ctx context.Context, in *InputReader, emit func(Source, Prediction) error) error {
+// Stream classifies what in reads and hands inputs and predictions to emit in their order. An error of emit ends it.
+// Inputs are answered as they come, and put together where many wait. Where one is bad, those before it are answered, and
+// then it is the error; or it is left out, as in decides.
+func (p *Predictor) Stream(ctx context.Context, in Inputs, emit func(Item, Prediction) error) error {
 	return stream(ctx, p.engine, in, p.predict, emit)
 }
 
@@ -125,7 +125,7 @@ func (p *Predictor) predict(ctx context.Context, s sequences) ([]Prediction, err
 	}
 	predictions := make([]Prediction, len(s))
 	for i := range s {
-		predictions[i] = p.prediction(logits[i*classes : (i+1)*classes])
+		predictions[i] = p.prediction(logits[i*classes : (i+1)*classes : (i+1)*classes])
 		predictions[i].Truncated = s[i].dropped > 0
 		predictions[i].DroppedTokens = s[i].dropped
 	}
@@ -145,7 +145,7 @@ func (p *Predictor) prediction(logits []float32) Prediction {
 		Label:            p.labels[best],
 		Probabilities:    scores(func(i int) float64 { return math.Exp(log[i]) }),
 		LogProbabilities: scores(func(i int) float64 { return log[i] }),
-		Logits:           scores(func(i int) float64 { return float64(logits[i]) }),
+		Logits:           logits,
 	}
 }
 

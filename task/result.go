@@ -1,7 +1,6 @@
 package task
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -116,8 +115,6 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	return orderedObject(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
 }
 
-var _ json.Marshaler = (*Result)(nil)
-
 // Save writes eval_results.json into dir; the file is whole or not there.
 func (r *Result) Save(dir string) error { return writeJSON(filepath.Join(dir, ResultsFile), r) }
 
@@ -160,6 +157,14 @@ func (r *Result) String() string {
 	row("macro average", r.Report.Macro)
 	row("weighted average", r.Report.Weighted)
 	t.Flush()
+	for i, s := range r.Report.Classes {
+		switch {
+		case s.Support == 0:
+			fmt.Fprintf(w, "%q has no examples: its recall counts as 0.\n", cell(r.Labels[i]))
+		case s.Predicted == 0:
+			fmt.Fprintf(w, "%q is never predicted: its precision counts as 0.\n", cell(r.Labels[i]))
+		}
+	}
 	if len(r.Labels) > maxMatrix {
 		fmt.Fprintf(w, "\nThe confusion matrix of %d labels is in %s.\n", len(r.Labels), ResultsFile)
 		return w.String()

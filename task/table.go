@@ -382,7 +382,7 @@ func (f *csvFormat) next() ([]string, int, error) {
 		// Nearly always a stray quote that took the rest of the file for its field: not one bad record, but all to come.
 		return nil, line, errors.New("a quoted field begins in this record and has no end, or a wrong one")
 	case errors.Is(err, csv.ErrQuote):
-		err = fmt.Errorf(`column %d: a quote inside a quoted field, want ""`, parse.Column)
+		err = fmt.Errorf(`column %d: a quoted field without an end, or with a quote in it that isn't ""`, parse.Column)
 	case errors.Is(err, csv.ErrBareQuote):
 		err = fmt.Errorf(`column %d: a quote inside a field without quotes, want the field in quotes and ""`, parse.Column)
 	default:

@@ -42,13 +42,18 @@ type Task struct {
 	// EvalSplit is the part that an evaluation reads when none is asked for.
 	EvalSplit Split
 
-	// Files are the tables that a folder of the data set holds, and Table says how to read them. A task that has
-	// neither Files nor read takes the path of a single table.
-	Files map[Split]string
-	Table TableOptions
+	// Tables are the tables that a folder of the data set holds. A task that has neither Tables nor read takes the path
+	// of a single table.
+	Tables map[Split]Table
 
 	// read reads what is no table.
 	read func(path string, split Split) ([]Example, error)
+}
+
+// Table is a table of a data set and how it is read.
+type Table struct {
+	File string
+	TableOptions
 }
 
 var tasks = []Task{
@@ -111,21 +116,11 @@ func (t *Task) Read(path string, o ReadOptions) (*Data, error) {
 		}
 		return &Data{Examples: examples}, nil
 	}
-	table := t.Table
-	if o.Format != ByExtension {
-		table.Format = o.Format
-	}
-	if o.Columns != (Columns{}) {
-		table.Columns = o.Columns
-	}
-	table.Unlabelled = table.Unlabelled || o.Unlabelled
-	table.SkipBad = o.SkipBad
-
-	path, err := t.file(path, o.Split)
+	table, err := t.table(path, o)
 	if err != nil {
 		return nil, err
 	}
-	data, err := ReadTable(path, table)
+	data, err := ReadTable(table.File, table.TableOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -137,23 +132,32 @@ func (t *Task) Read(path string, o ReadOptions) (*Data, error) {
 	return data, nil
 }
 
-// file is the table that holds a split: one of the folder path, or path itself.
-func (t *Task) file(path string, split Split) (string, error) {
+// table is the table that holds a split, one of the folder path or path itself, and how to read it.
+func (t *Task) table(path string, o ReadOptions) (Table, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", pathError(err)
+		return Table{}, pathError(err)
 	}
-	if !info.IsDir() {
-		return path, nil
+	table, ok := t.Tables[o.Split]
+	switch {
+	case t.Tables == nil && info.IsDir():
+		return Table{}, fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
+	case t.Tables != nil && !ok:
+		return Table{}, fmt.Errorf("%s: task %s has no split %q", path, t.Name, o.Split)
+	case info.IsDir():
+		table.File = filepath.Join(path, table.File)
+	default:
+		table.File = path
 	}
-	if t.Files == nil {
-		return "", fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
+	if o.Format != ByExtension {
+		table.Format = o.Format
 	}
-	name, ok := t.Files[split]
-	if !ok {
-		return "", fmt.Errorf("%s: task %s has no split %q", path, t.Name, split)
+	if o.Columns != (Columns{}) {
+		table.Columns = o.Columns
 	}
-	return filepath.Join(path, name), nil
+	table.Unlabelled = table.Unlabelled || o.Unlabelled
+	table.SkipBad = table.SkipBad || o.SkipBad
+	return table, nil
 }
 
 // Describe is the description of a model for this task, for texts of at most maxSeqLength tokens. labels are those of

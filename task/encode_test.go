@@ -1,0 +1,166 @@
+package task
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert"
+)
+
+func TestEncode(t *testing.T) {
+	tok := tinyTokenizer(t)
+	m := tinyModel(t, bert.SequenceClassification, "a", "b")
+	c := m.Config()
+	inputs := someTexts(12)
+	for _, pooling := range []Pooling{NoPooling, CLSPooling, MeanPooling, PoolerPooling} {
+		for _, layers := range [][]int{nil, {-1}, {0, -2, 3}, {2}} {
+			e, err := NewEncoder(m, tok, EncodeOptions{Layers: layers, Pooling: pooling, Attention: len(layers) == 1}, Options{Tokens: 40})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers, err := e.Encode(t.Context(), inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if layers == nil && pooling == NoPooling {
+				layers = []int{-1}
+			}
+			s := m.NewSession()
+			for i, got := range answers {
+				features, err := e.prepareAll(inputs[i : i+1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				var b bert.Batch
+				if err := features.Append(&b, 0); err != nil {
+					t.Fatal(err)
+				}
+				out, err := s.Forward(&b, bert.Outputs{Hidden: true, Pooled: true, Attentions: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := b.Tokens()
+				if !slices.Equal(got.Tokens, tok.Tokens(b.IDs)) {
+					t.Fatalf("tokens %v", got.Tokens)
+				}
+				at := func(l int) []float32 { return out.Hidden[(l+c.NumHiddenLayers+1)%(c.NumHiddenLayers+1)] }
+				if len(got.Layers) != len(layers) {
+					t.Fatalf("%d layers, want %v", len(got.Layers), layers)
+				}
+				last := out.Hidden[c.NumHiddenLayers]
+				for j, l := range layers {
+					if got.Layers[j].Index != l || len(got.Layers[j].Values) != n || !slices.Equal(slices.Concat(got.Layers[j].Values...), at(l)) {
+						t.Fatalf("layer %d, %v: other values than the model's", l, pooling)
+					}
+					last = at(l)
+				}
+				var want []float32
+				switch pooling {
+				case CLSPooling:
+					want = last[:c.HiddenSize]
+				case PoolerPooling:
+					want = out.Pooled
+				case MeanPooling:
+					want = make([]float32, c.HiddenSize)
+					for h := range want {
+						sum := 0.0
+						for row := range n {
+							sum += float64(last[row*c.HiddenSize+h])
+						}
+						want[h] = float32(sum / float64(n))
+					}
+				}
+				if !slices.EqualFunc(got.Pooled, want, func(a, b float32) bool { return math.Abs(float64(a-b)) <= 1e-6*math.Abs(float64(b)) }) {
+					t.Errorf("%v: %v, want %v", pooling, got.Pooled, want)
+				}
+				if (got.Attention != nil) != (len(e.options.Layers) == 1 && e.options.Attention) {
+					t.Fatalf("attention: %v", got.Attention != nil)
+				}
+				for l, heads := range got.Attention {
+					var flat []float32
+					for _, head := range heads {
+						flat = append(flat, slices.Concat(head...)...)
+					}
+					if !slices.Equal(flat, out.Attentions[l]) {
+						t.Fatalf("layer %d: other attention than the model's", l)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEncodeStream(t *testing.T) {
+	e, err := OpenEncoder(tinyDir(t, bert.NoHead), EncodeOptions{Pooling: MeanPooling, MaxLength: 5}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	inputs := Texts("good", "very very bad film", "")
+	want, err := e.Encode(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []Encoded
+	err = e.Stream(t.Context(), NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", false), func(_ Item, x Encoded) error {
+		got = append(got, x)
+		return nil
+	})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("streamed %v (%v), want %v", got, err, want)
+	}
+	if !got[1].Truncated || got[1].DroppedTokens != 1 || got[0].Truncated {
+		t.Errorf("%+v", got)
+	}
+	line, err := json.Marshal(got[2])
+	if err != nil || !strings.HasPrefix(string(line), `{"tokens":["[CLS]","[SEP]"],"pooled":[`) {
+		t.Errorf("wrote %s, %v", line, err)
+	}
+}
+
+func TestEncodeErrors(t *testing.T) {
+	tok := tinyTokenizer(t)
+	m := tinyModel(t, bert.MaskedLM)
+	for want, o := range map[string]EncodeOptions{
+		"layer 4: the model has 0 (its embeddings) to 3": {Layers: []int{1, 4}},
+		"layer -5": {Layers: []int{-5}},
+		"the longest sequence is 2, want at least 3":   {MaxLength: 2},
+		"the longest sequence is 49, the model has 48": {MaxLength: 49},
+		"there is no Pooling(9)":                       {Pooling: 9},
+	} {
+		_, err := NewEncoder(m, tok, o, Options{})
+		wantError(t, err, want)
+	}
+	e, err := NewEncoder(m, tok, EncodeOptions{Pooling: PoolerPooling}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Encode(t.Context(), Texts("good"))
+	wantError(t, err, "BertForMaskedLM has no pooler")
+	_, err = e.Encode(t.Context(), Texts(strings.Repeat("good ", 50)))
+	wantError(t, err, "input 0: 52 tokens, want at most 48")
+}
+
+func TestParseLayers(t *testing.T) {
+	for list, want := range map[string][]int{"all": {0, 1, 2, 3}, "-1": {-1}, "-1, -2,0": {-1, -2, 0}} {
+		got, err := ParseLayers(list, 3)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v; want %v", list, got, err, want)
+		}
+	}
+	for _, list := range []string{"", "last", "1,,2", "1.5"} {
+		_, err := ParseLayers(list, 3)
+		wantError(t, err, "want all, or numbers as in -1,-2")
+	}
+	for _, p := range []Pooling{NoPooling, CLSPooling, MeanPooling, PoolerPooling} {
+		if got, err := ParsePooling(p.String()); err != nil || got != p {
+			t.Errorf("%v: %v, %v", p, got, err)
+		}
+	}
+	_, err := ParsePooling("max")
+	wantError(t, err, `pooling "max": want none, cls, mean, pooler`)
+}

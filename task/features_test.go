@@ -1,0 +1,276 @@
+package task
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+func tinyDescription() Description {
+	return Description{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 16}
+}
+
+// someExamples are someTexts with labels.
+func someExamples(n int) []Example {
+	var examples []Example
+	for i, in := range someTexts(n) {
+		examples = append(examples, Example{in, []string{"neg", "pos", "pos"}[i%3], Source{File: "a.csv", Line: i + 2}})
+	}
+	return examples
+}
+
+// A Dataset holds what the tokenizer makes of each text alone, however many processors made it.
+func TestDataset(t *testing.T) {
+	tok := tinyTokenizer(t)
+	for _, n := range []int{1, 255, 256, 257, 1000} {
+		for _, pairs := range []bool{false, true} {
+			examples := someExamples(n)
+			if !pairs {
+				for i := range examples {
+					examples[i].TextPair = ""
+				}
+			}
+			d := tinyDescription()
+			data, err := NewDataset(tok, d, examples)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if data.Len() != n || !data.Labelled() {
+				t.Fatalf("%d examples, want %d", data.Len(), n)
+			}
+			want := Stats{Examples: n, PerLabel: make([]int, 2)}
+			var (
+				e     tokenizer.Encoding
+				b     bert.Batch
+				check bert.Batch
+			)
+			for i, x := range examples {
+				if x.TextPair != "" {
+					err = tok.EncodePair(&e, x.Text, x.TextPair, d.options())
+				} else {
+					err = tok.Encode(&e, x.Text, d.options())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if data.Length(i) != e.Len() || data.Source(i) != x.Source {
+					t.Fatalf("example %d: %d tokens from %v, want %d from %v", i, data.Length(i), data.Source(i), e.Len(), x.Source)
+				}
+				check.Add(e.IDs, e.TypeIDs)
+				check.Classes = append(check.Classes, int32(slices.Index(d.Labels, x.Label)))
+				if err := data.Append(&b, i); err != nil {
+					t.Fatal(err)
+				}
+				want.Tokens += e.Len()
+				want.Longest = max(want.Longest, e.Len())
+				want.Dropped += e.Truncated
+				if e.Truncated > 0 {
+					want.Truncated++
+				}
+				if x.Text == "" && x.TextPair == "" {
+					want.Empty++
+				}
+				want.PerLabel[slices.Index(d.Labels, x.Label)]++
+			}
+			if !slices.Equal(b.IDs, check.IDs) || !slices.Equal(b.TypeIDs, check.TypeIDs) || !slices.Equal(b.Starts, check.Starts) || !slices.Equal(b.Classes, check.Classes) {
+				t.Errorf("%d examples: another batch than the tokenizer's", n)
+			}
+			if len(b.Weights) != 0 {
+				t.Errorf("%d weights, none were asked for", len(b.Weights))
+			}
+			if got := data.Stats(); fmt.Sprint(got) != fmt.Sprint(want) || !slices.Equal(got.PerLabel, want.PerLabel) {
+				t.Errorf("%d examples: stats\n\t%+v\nwant\n\t%+v", n, got, want)
+			}
+			if !pairs && data.typeIDs != nil {
+				t.Error("type ids are kept though all are 0")
+			}
+		}
+	}
+}
+
+func TestDatasetTruncates(t *testing.T) {
+	tok := tinyTokenizer(t)
+	text := strings.Repeat("good ", 20)
+	for _, c := range []struct {
+		truncation tokenizer.Truncation
+		left       bool
+		want       string
+	}{
+		{tokenizer.LongestFirst, false, "[CLS] bad good good [SEP]"},
+		{tokenizer.LongestFirst, true, "[CLS] good good good [SEP]"},
+		{tokenizer.OnlyFirst, false, "[CLS] bad good good [SEP]"},
+	} {
+		d := tinyDescription()
+		d.MaxSeqLength, d.Truncation, d.TruncateLeft = 5, c.truncation, c.left
+		data, err := NewDataset(tok, d, []Example{{Input: Input{Text: "bad " + text}, Label: "pos"}, {Label: "neg"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(tok.Tokens(data.ids[:5]), " "); got != c.want {
+			t.Errorf("%v: %s, want %s", c.truncation, got, c.want)
+		}
+		want := "2 examples, 7 tokens (mean 3.5, longest 5); 1 texts truncated, 18 tokens dropped; 1 empty texts"
+		if got := data.Stats().String(); got != want {
+			t.Errorf("%v: %s, want %s", c.truncation, got, want)
+		}
+	}
+}
+
+func TestDatasetErrors(t *testing.T) {
+	tok := tinyTokenizer(t)
+	d := tinyDescription()
+	at := func(line int, in Input, label string) Example {
+		return Example{in, label, Source{File: "a.csv", Line: line}}
+	}
+	good := at(2, Input{Text: "good"}, "pos")
+	long := Input{Text: strings.Repeat("good ", 20)}
+	refuse := d
+	refuse.Truncation = tokenizer.DoNotTruncate
+	one := d
+	one.Labels, one.Positive = []string{"pos"}, ""
+	short := d
+	short.MaxSeqLength = 1
+	for _, c := range []struct {
+		name        string
+		description Description
+		examples    []Example
+		want        string
+	}{
+		{"none", d, nil, "no examples"},
+		{"unknown label", d, []Example{good, at(3, Input{}, "ps")}, `a.csv:3: label "ps" is not one of "neg", "pos"`},
+		{"no label", d, []Example{good, at(3, Input{}, "")}, `a.csv:3: no label`},
+		{"too long", refuse, []Example{good, at(3, long, "neg"), at(4, long, "neg")}, "a.csv:3: 22 tokens, want at most 16"},
+		{"one label", one, []Example{good}, `a classifier needs two labels, the task has only "pos"`},
+		{"ids", d, []Example{good, at(3, Input{IDs: []int32{2, 999, 3}}, "neg")}, "a.csv:3: id 999, the number 2, is not in the vocabulary of"},
+		{"type ids", d, []Example{good, at(3, Input{IDs: []int32{2, 3}, TypeIDs: []int32{0, 256}}, "neg")}, "a.csv:3: type id 256"},
+		{"long ids", d, []Example{good, at(3, Input{IDs: make([]int32, 17)}, "neg")}, "a.csv:3: 17 ids, want at most 16"},
+		{"description", short, []Example{good}, "max_seq_length is 1"},
+	} {
+		_, err := NewDataset(tok, c.description, c.examples)
+		if err == nil {
+			t.Errorf("%s: no error", c.name)
+			continue
+		}
+		wantError(t, err, c.want)
+	}
+	// Of several bad examples in several parts, the first is named.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	examples := slices.Repeat([]Example{good}, 5000)
+	for i := 1700; i < len(examples); i += 100 {
+		examples[i] = at(i, long, "neg")
+	}
+	for range 20 {
+		_, err := NewDataset(tok, refuse, examples)
+		wantError(t, err, "a.csv:1700: ")
+	}
+}
+
+func TestUnlabelledDataset(t *testing.T) {
+	data, err := NewDataset(tinyTokenizer(t), tinyDescription(), []Example{{Input: Input{Text: "good"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bert.Batch
+	if err := data.Append(&b, 0); err != nil || data.Labelled() || len(b.Classes) != 0 || b.Tokens() != 3 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	_, err = data.ClassWeights("balanced")
+	wantError(t, err, "balanced class weights need labelled examples")
+}
+
+func TestClassWeights(t *testing.T) {
+	var examples []Example
+	for i := range 10 {
+		examples = append(examples, Example{Input: Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
+	}
+	data, err := NewDataset(tinyTokenizer(t), tinyDescription(), examples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for choice, want := range map[string][]float32{
+		"": nil, "none": nil, "balanced": {10.0 / (2 * 8), 10.0 / (2 * 2)}, "1, 2.5": {1, 2.5},
+	} {
+		got, err := data.ClassWeights(choice)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v; want %v", choice, got, err, want)
+		}
+		if err := data.SetClassWeights(got); err != nil {
+			t.Fatal(err)
+		}
+		var b bert.Batch
+		for _, i := range []int{9, 0} {
+			if err := data.Append(&b, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want != nil {
+			want = []float32{want[1], want[0]}
+		}
+		if !slices.Equal(b.Weights, want) {
+			t.Errorf("%q: the batch's weights are %v, want %v", choice, b.Weights, want)
+		}
+	}
+	for choice, want := range map[string]string{
+		"some": `class weights "some": want none, balanced or 2 numbers, for "neg", "pos"`, "1": "2 numbers", "1,2,3": "2 numbers",
+		"1,x": `"x" is no positive number`, "1,-2": "no positive number", "0,1": "no positive number", "NaN,1": "no positive number",
+		"Inf,1": "no positive number", "1e99,1": "no positive number",
+	} {
+		_, err := data.ClassWeights(choice)
+		wantError(t, err, want)
+	}
+	wantError(t, data.SetClassWeights([]float32{1}), `1 class weights for the labels "neg", "pos"`)
+
+	data, err = NewDataset(tinyTokenizer(t), tinyDescription(), examples[:3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = data.ClassWeights("balanced")
+	wantError(t, err, `there is none of "pos"`)
+}
+
+func TestShowExamples(t *testing.T) {
+	tok := tinyTokenizer(t)
+	data, err := NewDataset(tok, tinyDescription(), []Example{
+		{Input{Text: "Good film!", TextPair: "Very."}, "pos", Source{File: "a.csv", Line: 2}},
+		{Input{Text: "bad"}, "neg", Source{File: "a.csv", Line: 3}},
+		{Input{Text: "dull"}, "neg", Source{File: "a.csv", Line: 4}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := data.ShowExamples(&out, tok, 2); err != nil {
+		t.Fatal(err)
+	}
+	id := func(token string) string {
+		i, ok := tok.ID(token)
+		if !ok {
+			t.Fatalf("no token %s", token)
+		}
+		return fmt.Sprint(i)
+	}
+	want := `*** Example ***
+guid: a.csv:2
+tokens: [CLS] good film ! [SEP] very . [SEP]
+input_ids: 2 ` + id("good") + " " + id("film") + " " + id("!") + " 3 " + id("very") + " " + id(".") + ` 3
+segment_ids: 0 0 0 0 0 1 1 1
+label: pos (id = 1)
+*** Example ***
+guid: a.csv:3
+tokens: [CLS] bad [SEP]
+input_ids: 2 ` + id("bad") + ` 3
+segment_ids: 0 0 0
+label: neg (id = 0)
+`
+	if out.String() != want {
+		t.Errorf("wrote\n%s\nwant\n%s", out.String(), want)
+	}
+	if err := data.ShowExamples(&out, tok, 99); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,368 @@
+package task
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+func tinyPredictor(t testing.TB, d Description, o Options) *Predictor {
+	t.Helper()
+	p, err := NewPredictor(tinyModel(t, bert.SequenceClassification, d.Labels...), tinyTokenizer(t), d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPredict(t *testing.T) {
+	d := tinyDescription()
+	p := tinyPredictor(t, d, Options{})
+	inputs := someTexts(40)
+	inputs = append(inputs, Input{IDs: []int32{2, 7, 8, 3}}, Input{IDs: []int32{2, 7, 3, 8, 3}, TypeIDs: []int32{0, 0, 0, 1, 1}})
+	all, err := p.Predict(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := make(map[string]int)
+	truncated := 0
+	var e tokenizer.Encoding
+	for i, got := range all {
+		classes[got.Label]++
+		sum := 0.0
+		for j, s := range got.Probabilities {
+			sum += s.Value
+			if s.Label != d.Labels[j] || math.Abs(math.Log(s.Value)-got.LogProbabilities.Of(s.Label)) > 1e-9 || s.Value > got.Probabilities.Of(got.Label) {
+				t.Errorf("input %d: %+v", i, got)
+			}
+		}
+		if margin := got.LogProbabilities.Of("pos") - got.LogProbabilities.Of("neg"); math.Abs(sum-1) > 1e-12 || math.Abs(margin-float64(got.Logits[1])+float64(got.Logits[0])) > 1e-6 {
+			t.Errorf("input %d: %+v", i, got)
+		}
+		if inputs[i].IDs == nil {
+			if inputs[i].TextPair == "" {
+				err = p.Tokenizer().Encode(&e, inputs[i].Text, d.options())
+			} else {
+				err = p.Tokenizer().EncodePair(&e, inputs[i].Text, inputs[i].TextPair, d.options())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.DroppedTokens != e.Truncated || got.Truncated != (e.Truncated > 0) {
+				t.Errorf("input %d: %v, %d tokens dropped, want %d", i, got.Truncated, got.DroppedTokens, e.Truncated)
+			}
+			if got.Truncated {
+				truncated++
+			}
+		} else if got.Truncated || got.DroppedTokens != 0 {
+			t.Errorf("ids were truncated: %+v", got)
+		}
+		alone, err := p.Predict(t.Context(), inputs[i:i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(alone[0], got) {
+			t.Errorf("input %d alone: %+v, among others %+v", i, alone[0], got)
+		}
+	}
+	if len(classes) != 2 || truncated == 0 {
+		t.Fatalf("the test needs both classes and truncated texts: %v, %d", classes, truncated)
+	}
+	if none, err := p.Predict(t.Context(), nil); err != nil || len(none) != 0 {
+		t.Errorf("no inputs: %v, %v", none, err)
+	}
+	if !math.IsNaN(all[0].Probabilities.Of("other")) {
+		t.Error("a label that isn't there has a probability")
+	}
+}
+
+func TestPredictionJSON(t *testing.T) {
+	p := Prediction{
+		Label: "pos", Probabilities: Scores{{"z<", 0.25}, {"pos", 0.75}}, LogProbabilities: Scores{{"z<", -1.5}, {"pos", -0.25}},
+		Logits: []float32{-0.1, 1}, Truncated: true, DroppedTokens: 3,
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(p); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"label":"pos","probabilities":{"z<":0.25,"pos":0.75},"log_probabilities":{"z<":-1.5,"pos":-0.25},"logits":[-0.1,1],"truncated":true,"dropped_tokens":3}` + "\n"
+	if b.String() != want {
+		t.Errorf("wrote %s, want %s", b.String(), want)
+	}
+}
+
+func TestPredictErrors(t *testing.T) {
+	d := tinyDescription()
+	d.Truncation = tokenizer.DoNotTruncate
+	p := tinyPredictor(t, d, Options{})
+	for _, c := range []struct {
+		in   Input
+		want string
+	}{
+		{Input{Text: strings.Repeat("good ", 15)}, "input 1: 17 tokens, want at most 16"},
+		{Input{IDs: []int32{}}, "input 1: no ids"},
+		{Input{IDs: []int32{5000}}, "input 1: id 5000, the number 1, is not in the vocabulary of"},
+		{Input{IDs: []int32{-1}}, "input 1: id -1"},
+		{Input{IDs: make([]int32, 49)}, "input 1: 49 ids, want at most 48"},
+		{Input{IDs: []int32{1}, TypeIDs: []int32{2}}, "input 1: type id 2, the number 1, is not one of 2"},
+		{Input{IDs: []int32{1}, TypeIDs: []int32{}}, "input 1: 0 type ids for 1 ids"},
+		{Input{IDs: []int32{1}, Text: "x"}, "input 1: both text and ids"},
+		{Input{TypeIDs: []int32{1}}, "input 1: type ids without ids"},
+	} {
+		_, err := p.Predict(t.Context(), []Input{{Text: "good"}, c.in})
+		wantError(t, err, c.want)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Predict(ctx, Texts("good")); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+
+	tok := tinyTokenizer(t)
+	_, err := NewPredictor(tinyModel(t, bert.PreTraining), tok, d, Options{})
+	wantError(t, err, "BertForPreTraining is no classifier")
+	m := tinyModel(t, bert.SequenceClassification, "x", "y")
+	_, err = NewPredictor(m, tok, d, Options{})
+	wantError(t, err, `the task's labels are "neg", "pos", the model's "x", "y"`)
+	d.Labels, d.Positive, d.MaxSeqLength = []string{"x", "y"}, "", 49
+	_, err = NewPredictor(m, tok, d, Options{})
+	wantError(t, err, "max_seq_length is 49, the model has 48 positions")
+	d.MaxSeqLength = 8
+	big, err := tokenizer.New(append(tinyVocab(), "more"), tokenizer.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = NewPredictor(m, big, d, Options{})
+	wantError(t, err, "the vocabulary has")
+}
+
+func TestOpen(t *testing.T) {
+	dir := tinyDir(t, bert.SequenceClassification, "neg", "pos")
+	p, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := p.Description(); d.MaxSeqLength != 48 || d.Positive != "pos" || d.Truncation != tokenizer.LongestFirst {
+		t.Errorf("without task.json: %+v", d)
+	}
+	inputs := someTexts(10)
+	got, err := p.Predict(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := tinyDescription()
+	d.MaxSeqLength = 48
+	want, err := tinyPredictor(t, d, Options{}).Predict(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Error("the saved model answers otherwise")
+	}
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err = p.Predict(t.Context(), inputs)
+	wantError(t, err, "the model is closed")
+
+	d.MaxSeqLength = 6
+	if err := d.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	p, err = Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Description().MaxSeqLength; got != 6 {
+		t.Errorf("max_seq_length is %d, want task.json's 6", got)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+
+	write(t, filepath.Join(dir, DescriptionFile), `{"task": "t", "labels": ["pos", "neg"], "max_seq_length": 8}`)
+	_, err = Open(dir, Options{})
+	wantError(t, err, dir, `the task's labels are "pos", "neg", the model's "neg", "pos"`)
+	write(t, filepath.Join(dir, DescriptionFile), `{`)
+	_, err = Open(dir, Options{})
+	wantError(t, err, filepath.Join(dir, DescriptionFile)+": not JSON")
+	if err := os.Remove(filepath.Join(dir, "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(dir, Options{})
+	wantError(t, err, dir)
+	_, err = Open(filepath.Join(dir, "none"), Options{})
+	wantError(t, err, "none")
+}
+
+func TestPredictConcurrently(t *testing.T) {
+	p := tinyPredictor(t, tinyDescription(), Options{Sessions: 3, Tokens: 30})
+	inputs := someTexts(30)
+	want, err := p.Predict(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for g := range 8 {
+		wait.Go(func() {
+			for i := range 6 {
+				from := (g + 3*i) % 20
+				got, err := p.Predict(t.Context(), inputs[from:from+10])
+				if err != nil || !reflect.DeepEqual(got, want[from:from+10]) {
+					t.Errorf("%v, %v", got, err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	// Close lets those end that have begun; whoever comes later is told.
+	for range 4 {
+		wait.Go(func() {
+			if got, err := p.Predict(t.Context(), inputs); err == nil && !reflect.DeepEqual(got, want) || err != nil && !errors.Is(err, errClosed) {
+				t.Error(err)
+			}
+		})
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	wait.Wait()
+}
+
+// streamed is what a Predictor's stream emits, each with its place and text.
+func streamed(t testing.TB, p *Predictor, in Inputs) ([]string, error) {
+	t.Helper()
+	var out []string
+	err := p.Stream(t.Context(), in, func(item Item, answer Prediction) error {
+		out = append(out, fmt.Sprint(item.Source, "|", item.Text, "|", item.TextPair, "|", answer))
+		return nil
+	})
+	return out, err
+}
+
+func TestStream(t *testing.T) {
+	inputs := someTexts(1500)
+	for _, tokens := range []int{1, 0} {
+		p := tinyPredictor(t, tinyDescription(), Options{Tokens: tokens})
+		if tokens == 1 {
+			inputs = inputs[:100]
+		}
+		answers, err := p.Predict(t.Context(), inputs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var (
+			lines bytes.Buffer
+			want  []string
+		)
+		for i, in := range inputs {
+			if in.TextPair == "" {
+				fmt.Fprintln(&lines, in.Text)
+			} else {
+				line, err := json.Marshal(map[string]string{"text": in.Text, "text_pair": in.TextPair})
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(&lines, "%s\n", line)
+			}
+			want = append(want, fmt.Sprintf("f:%d|%s|%s|%v", i+1, in.Text, in.TextPair, answers[i]))
+		}
+		got, err := streamed(t, p, NewInputReader(&lines, "f", false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%d answers other than Predict's %d, or in another order", len(got), len(want))
+		}
+	}
+}
+
+func TestStreamOfBadLines(t *testing.T) {
+	d := tinyDescription()
+	d.Truncation = tokenizer.DoNotTruncate
+	p := tinyPredictor(t, d, Options{})
+	const content = "good\nbad\n{\"ids\": [9999]}\nfilm\n{\"txt\": 1}\nthe film is very very very very very very very very very very very very very bad\nlast\n"
+	got, err := streamed(t, p, NewInputReader(strings.NewReader(content), "f", false))
+	wantError(t, err, "f:3: id 9999")
+	if len(got) != 2 {
+		t.Errorf("%d answers, want those of the 2 lines before the bad one", len(got))
+	}
+	in := NewInputReader(strings.NewReader(content), "f", true)
+	got, err = streamed(t, p, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := in.Skipped(); n != 3 || len(got) != 4 || !strings.HasPrefix(got[3], "f:7|last|") {
+		t.Errorf("skipped %d, answers %q", n, got)
+	}
+	if got, err := streamed(t, p, NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
+		t.Errorf("an empty stream: %v, %v", got, err)
+	}
+	broken := errors.New("broken disk")
+	got, err = streamed(t, p, NewInputReader(failing{strings.NewReader("good\nbad"), broken}, "f", true))
+	if !errors.Is(err, broken) || len(got) != 1 {
+		t.Errorf("a failing reader: %q, %v", got, err)
+	}
+	full := errors.New("full disk")
+	n := 0
+	err = p.Stream(t.Context(), NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
+		n++
+		return full
+	})
+	if !errors.Is(err, full) || n != 1 {
+		t.Errorf("a failing writer: %v after %d", err, n)
+	}
+}
+
+// Who types a line gets its answer before the next one.
+func TestStreamAnswersAtOnce(t *testing.T) {
+	p := tinyPredictor(t, tinyDescription(), Options{})
+	r, w := io.Pipe()
+	answers := make(chan string)
+	ended := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		ended <- p.Stream(ctx, NewInputReader(r, "pipe", false), func(item Item, _ Prediction) error {
+			answers <- item.Text
+			return nil
+		})
+	}()
+	for _, text := range []string{"good", "", "bad"} {
+		if _, err := io.WriteString(w, text+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-answers:
+			if got != text {
+				t.Errorf("answer to %q, want to %q", got, text)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("no answer")
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end of its context: %v", err)
+	}
+	w.Close() // ends the reading goroutine
+}
