@@ -422,14 +422,20 @@ func (r *run) save() error {
 		return err
 	}
 	r.saved = r.state.Step
+	if err := r.prune(); err != nil {
+		return err
+	}
+	return r.emit(Saved{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), time.Since(begun)})
+}
+
+// prune removes the checkpoints that are too many. It has to follow a save: the best model that the newest checkpoint
+// knows of is needed if the run is resumed from there.
+func (r *run) prune() error {
 	best := -1
 	if r.state.Best != nil {
 		best = r.state.Best.Step
 	}
-	if err := r.checkpoints.prune(r.o.KeepCheckpoints, best); err != nil {
-		return err
-	}
-	return r.emit(Saved{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), time.Since(begun)})
+	return r.checkpoints.prune(r.o.KeepCheckpoints, best)
 }
 
 // interrupted saves the run to be resumed.
@@ -478,5 +484,9 @@ func (r *run) finish() (Result, error) {
 	if err := r.emit(Ended{result, time.Since(r.begun)}); err != nil {
 		return Result{}, err
 	}
-	return result, r.events.sync()
+	if err := r.events.sync(); err != nil {
+		return Result{}, err
+	}
+	// Once more, now that the run can't be resumed: the last evaluation may have found another best.
+	return result, r.prune()
 }

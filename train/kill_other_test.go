@@ -1,0 +1,8 @@
+//go:build !unix
+
+package train
+
+const childVariable = "BERT_TRAIN_TEST_CHILD"
+
+// child is only run where processes can be killed as on Unix: see kill_test.go.
+func child() {}

@@ -1,0 +1,302 @@
+//go:build unix
+
+package train
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-bert/bert"
+	"golang.org/x/sys/unix"
+)
+
+// childVariable makes this test program a run of its own, to be killed: its value is a childRun as JSON.
+const childVariable = "BERT_TRAIN_TEST_CHILD"
+
+// childRun is a run of the tiny model in a process of its own.
+type childRun struct {
+	Output string
+	Best   bool
+	// Kill is the place at which the process ends itself with SIGKILL, as childPoint names it.
+	Kill string
+	// Slow makes each step take some milliseconds, so that a parent has time to kill.
+	Slow bool
+	// FileSize is the size in bytes beyond which the system refuses to write from the first checkpoint on: a full disk.
+	FileSize uint64
+	// Signal makes the process end as on SIGINT.
+	Signal bool
+}
+
+// child is the process.
+func child() {
+	var c childRun
+	err := json.Unmarshal([]byte(os.Getenv(childVariable)), &c)
+	if err == nil {
+		err = c.run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// point kills the process if it is to die here.
+func (c *childRun) point(format string, args ...any) {
+	if c.Kill != "" && fmt.Sprintf(format, args...) == c.Kill {
+		unix.Kill(os.Getpid(), unix.SIGKILL)
+		select {}
+	}
+}
+
+func (c *childRun) run() error {
+	m, err := tinyModel(0, 0.1)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	ctx := context.Background()
+	if c.Signal {
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
+	}
+	o := tinyOptions(c.Output, m)
+	o.Resume = true
+	if c.Best {
+		o.BestMetric = LossMetric
+	}
+	o.Report = func(e Event) {
+		switch e := e.(type) {
+		case Stepped:
+			fmt.Println("step", e.Step)
+			c.point("step %d", e.Step)
+			if c.Slow {
+				time.Sleep(3 * time.Millisecond)
+			}
+		case Saved:
+			c.point("saved %d", e.Step)
+			if c.FileSize > 0 {
+				// The system's signal, unlike its error, would end the process.
+				signal.Ignore(unix.SIGXFSZ)
+				if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: c.FileSize, Max: c.FileSize}); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
+			}
+		case Ended:
+			c.point("ended")
+		}
+	}
+	o.SaveModel = func(dir string) error {
+		err := m.Save(dir, bert.SaveOptions{})
+		c.point("model")
+		return err
+	}
+	evaluate := func(ctx context.Context) (Evaluation, error) {
+		c.point("evaluation")
+		return tinyEvaluator{}.Evaluate(ctx, m)
+	}
+	newTrainer := func() (trainer, error) {
+		t, err := m.NewTrainer()
+		return &childTrainer{t, c}, err
+	}
+	_, err = start(ctx, newTrainer, tinyData{}, evaluate, o)
+	return err
+}
+
+// childTrainer is a bert.Trainer in whose checkpoints the process can die.
+type childTrainer struct {
+	*bert.Trainer
+	c *childRun
+}
+
+func (t *childTrainer) WriteState(path string, metadata map[string]string) error {
+	if t.c.Kill == "half a checkpoint of step "+metadata["step"] {
+		// As it is while the file is written, under its temporary name.
+		if err := os.WriteFile(path, []byte("half"), 0o666); err != nil {
+			return err
+		}
+		t.c.point("half a checkpoint of step %s", metadata["step"])
+	}
+	err := t.Trainer.WriteState(path, metadata)
+	t.c.point("unnamed checkpoint of step %s", metadata["step"])
+	return err
+}
+
+// command is the process, not started yet.
+func (c childRun) command(t *testing.T) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childVariable+"="+string(mustJSON(t, c)))
+	return cmd
+}
+
+// mustRun lets the process come to its end.
+func (c childRun) mustRun(t *testing.T) {
+	t.Helper()
+	if out, err := c.command(t).CombinedOutput(); err != nil {
+		t.Fatalf("%+v: %v\n%s", c, err, out)
+	}
+}
+
+// wholeRun is the folder of a run that nobody killed.
+func wholeRun(t *testing.T, best bool) string {
+	t.Helper()
+	c := childRun{Output: t.TempDir(), Best: best}
+	c.mustRun(t)
+	return c.Output
+}
+
+// sameRun compares what two runs left.
+func sameRun(t *testing.T, got, want string) {
+	t.Helper()
+	sameFile(t, filepath.Join("checkpoints", "step-30", tensorsName), got, want)
+	sameFile(t, "model.safetensors", got, want)
+	if got, want := logged(t, got), logged(t, want); !slices.Equal(got, want) {
+		t.Errorf("events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	wantNames(t, checkpointsIn(t, got), checkpointsIn(t, want)...)
+	for _, name := range names(t, got) {
+		if strings.HasPrefix(name, ".") && name != lockName {
+			t.Errorf("%s is left in the folder", name)
+		}
+	}
+}
+
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(interface{ Signaled() bool })
+	return ok && status.Signaled()
+}
+
+func TestKillAtPoints(t *testing.T) {
+	for _, best := range []bool{false, true} {
+		want := wholeRun(t, best)
+		for _, point := range []string{
+			"step 1", "step 4", "step 6", "step 30", "saved 4", "saved 8", "saved 30", "evaluation", "model", "ended",
+			"half a checkpoint of step 4", "half a checkpoint of step 16", "unnamed checkpoint of step 12",
+			"unnamed checkpoint of step 30",
+		} {
+			t.Run(fmt.Sprintf("%s, best %v", point, best), func(t *testing.T) {
+				c := childRun{Output: t.TempDir(), Best: best, Kill: point}
+				if out, err := c.command(t).CombinedOutput(); !killed(err) {
+					t.Fatalf("the process ended with %v\n%s", err, out)
+				}
+				c.Kill = ""
+				c.mustRun(t)
+				sameRun(t, c.Output, want)
+			})
+		}
+	}
+}
+
+// The process is killed from outside, again and again, wherever it happens to be.
+func TestKillAnywhere(t *testing.T) {
+	want := wholeRun(t, true)
+	c := childRun{Output: t.TempDir(), Best: true, Slow: true}
+	kills := 0
+	for kills < 12 {
+		cmd := c.command(t)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// After up to 7 steps, a little more than lie between two checkpoints.
+		lines := bufio.NewScanner(out)
+		for range 1 + rand.IntN(7) {
+			lines.Scan()
+		}
+		time.Sleep(time.Duration(rand.IntN(5000)) * time.Microsecond)
+		cmd.Process.Kill()
+		if err := cmd.Wait(); !killed(err) {
+			break // it had ended
+		}
+		kills++
+	}
+	t.Logf("killed %d times", kills)
+	if kills == 0 {
+		t.Fatal("the process was never killed")
+	}
+	c.Slow = false
+	if out, err := c.command(t).CombinedOutput(); err != nil && !strings.Contains(string(out), "there is nothing to resume") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	sameRun(t, c.Output, want)
+}
+
+func TestInterruptSignal(t *testing.T) {
+	want := wholeRun(t, false)
+	c := childRun{Output: t.TempDir(), Signal: true, Slow: true}
+	cmd := c.command(t)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "step 6" {
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	if err := cmd.Wait(); err == nil || killed(err) {
+		t.Fatalf("the process ended with %v", err)
+	}
+	if last == "step 30" {
+		t.Fatal("the process was not interrupted")
+	}
+	if !strings.Contains(stderr.String(), "saved in "+filepath.Join(c.Output, "checkpoints", "step-")) {
+		t.Errorf("error is %s", stderr.String())
+	}
+	c.Signal, c.Slow = false, false
+	c.mustRun(t)
+	sameRun(t, c.Output, want)
+}
+
+// The disk is full in the middle of the second checkpoint.
+func TestFullDisk(t *testing.T) {
+	want := wholeRun(t, false)
+	c := childRun{Output: t.TempDir(), FileSize: 20000}
+	out, err := c.command(t).CombinedOutput()
+	if err == nil || killed(err) {
+		t.Fatalf("the process ended with %v\n%s", err, out)
+	}
+	text := strings.TrimSpace(string(out[strings.LastIndex(string(out), "step 8\n")+len("step 8\n"):]))
+	checkpoints := filepath.Join(c.Output, "checkpoints")
+	wantError(t, errors.New(text), "checkpoint "+filepath.Join(checkpoints, "step-8")+" could not be written", "file too large",
+		"the last checkpoint is "+filepath.Join(checkpoints, "step-4"))
+	wantNames(t, checkpointsIn(t, c.Output), "step-4")
+	c.FileSize = 0
+	c.mustRun(t)
+	sameRun(t, c.Output, want)
+}
