@@ -78,7 +78,8 @@ func TestSumSquares(t *testing.T) {
 			}
 			got := k.SumSquares(o[0])
 			near(t, "sum", n, got, want, want*float64(n)*0x1p-53)
-			return []float32{float32(got)}
+			upper := float32(got)
+			return []float32{upper, float32(got - float64(upper))}
 		})
 		if got := k.SumSquares([]float32{3e30, 4e30}); math.Abs(got-25e60) > 1e54 {
 			t.Errorf("the squares of large numbers sum to %v", got)
@@ -95,6 +96,11 @@ func TestLayerNorm(t *testing.T) {
 				x[i] += offset
 			}
 			mean, rstd := k.LayerNorm(y, x, gamma, beta, eps)
+			inPlace := append([]float32(nil), x...)
+			k.LayerNorm(inPlace, inPlace, gamma, beta, eps)
+			if !same(inPlace, y) {
+				t.Fatalf("n=%d: in place the result differs", n)
+			}
 			wantMean, wantRstd := moments(x, eps)
 			near(t, "mean", n, float64(mean), wantMean, 2*offset*sumBound(n))
 			if n > 1 {
@@ -148,18 +154,21 @@ func TestLayerNormAccuracy(t *testing.T) {
 func TestLayerNormBackward(t *testing.T) {
 	const mean, rstd = 0.125, 1.5
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		for _, inPlace := range []bool{false, true} {
+		for _, destination := range []string{"dx", "dy", "x"} {
 			eachRow(t, 6, 0, func(n int, o [][]float32) []float32 {
 				dx, dy, x, gamma, dgamma, dbeta := o[0], o[1], o[2], o[3], o[4], o[5]
 				want := layerNormGradient64(dy, x, gamma, mean, rstd)
 				before := append(append([]float32(nil), dgamma...), dbeta...)
-				dyBefore := append([]float32(nil), dy...)
-				if inPlace {
+				dyBefore, xBefore := append([]float32(nil), dy...), append([]float32(nil), x...)
+				switch destination {
+				case "dy":
 					dx = dy
+				case "x":
+					dx = x
 				}
 				k.LayerNormBackward(dx, dy, x, gamma, mean, rstd, dgamma, dbeta)
 				for i := range dx {
-					xhat := (float64(x[i]) - mean) * rstd
+					xhat := (float64(xBefore[i]) - mean) * rstd
 					d := float64(dyBefore[i])
 					near(t, "dx", n, float64(dx[i]), want[i], 1e-5)
 					near(t, "dgamma", n, float64(dgamma[i]), float64(before[i])+d*xhat, 0x1p-22*(math.Abs(d*xhat)+math.Abs(float64(before[i]))))

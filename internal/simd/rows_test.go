@@ -72,7 +72,7 @@ func rowOps() []rowOp {
 			},
 		},
 		{
-			name: "DropoutAdd", operands: 2,
+			name: "DropoutAdd", operands: 2, aliases: [][2]int{{0, 1}},
 			run: func(k *Kernels, o [][]float32) { k.DropoutAdd(o[0], o[1], dropExample, 1<<40) },
 			want: func(i int, o []float64) ([]float64, float64) {
 				if drawOf(dropExample.Key, 1<<40, i) < dropExample.Threshold {

@@ -1,0 +1,41 @@
+package simd
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestBest(t *testing.T) {
+	available := Available()
+	if !slices.Contains(available, Generic) || !slices.IsSortedFunc(available, func(a, b Level) int { return int(b) - int(a) }) {
+		t.Fatalf("Available() = %v, want the highest first, and purego", available)
+	}
+	t.Setenv(levelVariable, "")
+	if k, err := Best(); err != nil || k.Level != available[0] {
+		t.Errorf("Best() = %v, %v, want %v", k, err, available[0])
+	}
+	for _, l := range []Level{Generic, AVX2, AVX512} {
+		t.Setenv(levelVariable, l.String())
+		k, err := Best()
+		if slices.Contains(available, l) {
+			if err != nil || k.Level != l {
+				t.Errorf("%s=%v: Best() = %v, %v", levelVariable, l, k, err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), "lacks that level") {
+			t.Errorf("%s=%v: error %v, want that the level is absent", levelVariable, l, err)
+		}
+	}
+	t.Setenv(levelVariable, "sse9")
+	if _, err := Best(); err == nil || !strings.Contains(err.Error(), `BERT_SIMD="sse9"`) || !strings.Contains(err.Error(), "purego") {
+		t.Errorf("error %v, want one that names the variable, its value and the choices", err)
+	}
+}
+
+func TestLevelString(t *testing.T) {
+	for l, want := range map[Level]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512", 9: "Level(9)"} {
+		if got := l.String(); got != want {
+			t.Errorf("Level %d is %q, want %q", uint8(l), got, want)
+		}
+	}
+}
