@@ -298,12 +298,12 @@ func (s *selected) next() ([]string, int, error) {
 	}
 	if s.table.width == 0 {
 		if most := slices.Max(s.columns[:]); most >= len(fields) {
-			return nil, line, fmt.Errorf("%d columns, want at least %d", len(fields), most+1)
+			return nil, line, fmt.Errorf("%s, want at least %d", columns(len(fields)), most+1)
 		}
 		s.table.width = len(fields)
 	}
 	if len(fields) != s.table.width {
-		return nil, line, &badRecord{fmt.Errorf("%d columns, want %d as on the first line", len(fields), s.table.width)}
+		return nil, line, &badRecord{fmt.Errorf("%s, want %d as on the first line", columns(len(fields)), s.table.width)}
 	}
 	out := make([]string, 3)
 	for i, c := range s.columns {
@@ -313,6 +313,13 @@ func (s *selected) next() ([]string, int, error) {
 		}
 	}
 	return out, line, nil
+}
+
+func columns(n int) string {
+	if n == 1 {
+		return "1 column"
+	}
+	return thousands(n) + " columns"
 }
 
 type tsvFormat struct {

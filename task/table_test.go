@@ -95,7 +95,7 @@ func TestReadTableErrors(t *testing.T) {
 		{"empty", "a.csv", "", TableOptions{}, []string{"a.csv: empty file"}},
 		{"empty jsonl", "a.jsonl", "\n\n", TableOptions{}, []string{"a.jsonl: empty file"}},
 		{"header only", "a.tsv", "text\tlabel\n", TableOptions{}, []string{"a.tsv: a header and no examples"}},
-		{"nothing good", "a.tsv", "text\tlabel\nx\ny\n", TableOptions{SkipBad: true}, []string{"a.tsv: no good record among 2", "a.tsv:2: 1 columns, want 2"}},
+		{"nothing good", "a.tsv", "text\tlabel\nx\ny\n", TableOptions{SkipBad: true}, []string{"a.tsv: no good record among 2", "a.tsv:2: 1 column, want 2"}},
 		{"extension", "a.txt", "x", TableOptions{}, []string{"a.txt: its name ends in none of .csv, .tsv, .jsonl"}},
 		{"no column", "a.csv", "review,label\nx,y\n", TableOptions{}, []string{`a.csv:1: no column "text" for the text; the columns are "review", "label"`}},
 		{"no label column", "a.csv", "text,stars\nx,y\n", TableOptions{}, []string{`a.csv:1: no column "label" for the label`}},
