@@ -1,14 +1,12 @@
 package bert
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
-	"unsafe"
 
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/atomicfile"
@@ -58,23 +56,15 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 	return checkpoint.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, map[string]string{"format": "pt"})
 }
 
-// tensor is a buffer as a tensor to be written. Its data is the buffer's own memory where that can be read in place.
+// tensor is a buffer as a tensor to be written. As float32, its data is the buffer's own memory where that can be read in
+// place.
 func (m *Model) tensor(name string, shape []int, b compute.Buffer, dtype checkpoint.DType) (checkpoint.Tensor, error) {
-	values := m.host(b)
-	t := checkpoint.Tensor{Name: name, DType: dtype, Shape: shape}
-	if dtype == checkpoint.F32 && littleEndian && len(values) > 0 {
-		t.Data = unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), 4*len(values))
-		return t, nil
-	}
-	data, err := checkpoint.FromFloat32(dtype, values)
+	data, err := checkpoint.FromFloat32(dtype, m.host(b))
 	if err != nil {
-		return t, fmt.Errorf("tensor %s: %w", name, err)
+		return checkpoint.Tensor{}, fmt.Errorf("tensor %s: %w", name, err)
 	}
-	t.Data = data
-	return t, nil
+	return checkpoint.Tensor{Name: name, DType: dtype, Shape: shape, Data: data}, nil
 }
-
-var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // host is the values of a buffer: its own memory if the device has it where the host can read it, else a copy.
 func (m *Model) host(b compute.Buffer) []float32 {
