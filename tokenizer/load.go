@@ -58,36 +58,33 @@ func Load(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	c := DefaultConfig()
-	if settings == nil {
-		_, err := os.Stat(filepath.Join(dir, googleBertFile))
-		google := err == nil
-		lines, err := parseVocab(data, google)
-		if err != nil {
-			return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
-		}
-		if google {
-			c = GoogleConfig(true)
-		}
-		c.LowerCase = !cased(lines)
-		return loadVocab(path, data, c)
-	}
-	c.MaxWordChars = 0 // as the mode has it
-	if c, err = settings.apply(c); err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, configFile), err)
-	}
-	lines, err := parseVocab(data, c.Google)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
-	}
-	if c.AddedTokens, err = settings.addedTokens(c, lines); err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, configFile), err)
-	}
-	t, err := build(c, parts{tokens: lines, defaults: settings.defaults()})
+	_, err = os.Stat(filepath.Join(dir, googleBertFile))
+	t, err := fromVocab(data, settings, err == nil)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
 	}
 	return t, nil
+}
+
+// fromVocab makes a tokenizer of vocab.txt and what tokenizer_config.json says; s is nil where there is none, and then
+// google says whether the vocabulary belongs to a Google checkpoint.
+func fromVocab(vocab []byte, s *settings, google bool) (*Tokenizer, error) {
+	c := Config{LowerCase: true, CleanText: true, HandleChineseChars: true, Google: google && s == nil}
+	c, err := s.apply(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", configFile, err)
+	}
+	c = c.withDefaults()
+	tokens, err := parseVocab(vocab, c.Google)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		c.LowerCase = !cased(tokens)
+	} else if c.AddedTokens, err = s.addedTokens(c, tokens); err != nil {
+		return nil, fmt.Errorf("%s: %w", configFile, err)
+	}
+	return build(c, parts{tokens: tokens, defaults: s.defaults()})
 }
 
 // LoadVocab reads a vocabulary of one token a line, the first having id 0. Google's mode strips white space from both
@@ -97,18 +94,15 @@ func LoadVocab(path string, c Config) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	return loadVocab(path, data, c)
-}
-
-func loadVocab(path string, data []byte, c Config) (*Tokenizer, error) {
 	tokens, err := parseVocab(data, c.Google)
-	if err == nil {
-		var t *Tokenizer
-		if t, err = build(c, parts{tokens: tokens}); err == nil {
-			return t, nil
-		}
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
 	}
-	return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	t, err := build(c, parts{tokens: tokens})
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return t, nil
 }
 
 // parseVocab splits a vocabulary into lines.
@@ -224,9 +218,17 @@ func readSettings(path string) (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
+	s, err := parseSettings(data)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func parseSettings(data []byte) (*settings, error) {
 	s := &settings{}
 	if err := decodeJSON(data, s, false); err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+		return nil, err
 	}
 	return s, nil
 }

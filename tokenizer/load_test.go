@@ -337,8 +337,8 @@ func sameTokenizer(t *testing.T, a, b *Tokenizer) {
 }
 
 func TestSave(t *testing.T) {
-	for name, tok := range modes(t) {
-		t.Run(name, func(t *testing.T) { checkRoundTrip(t, tok) })
+	for _, m := range modes(t) {
+		t.Run(m.name, func(t *testing.T) { checkRoundTrip(t, m.tok) })
 	}
 	c := DefaultConfig()
 	c.ModelMaxLength = 77

@@ -11,23 +11,31 @@ import (
 	"pgregory.net/rapid"
 )
 
-// modes are the tokenizers that properties are checked with.
-func modes(t testing.TB) map[string]*Tokenizer {
+// mode is a tokenizer that properties are checked with.
+type mode struct {
+	name string
+	tok  *Tokenizer
+}
+
+func modes(t testing.TB) []mode {
 	yes, no := true, false
-	list := map[string]*Tokenizer{}
-	for name, c := range map[string]Config{
-		"uncased":       DefaultConfig(),
-		"cased":         {CleanText: true, HandleChineseChars: true},
-		"lower-accents": {LowerCase: true, StripAccents: &no, CleanText: true, HandleChineseChars: true},
-		"cased-strip":   {StripAccents: &yes, CleanText: true, HandleChineseChars: true},
-		"raw":           {},
-		"raw-lower":     {LowerCase: true},
-		"short-words":   {LowerCase: true, CleanText: true, MaxWordChars: 3},
-		"google":        GoogleConfig(true),
-		"google-cased":  GoogleConfig(false),
-		"google-raw":    {Google: true, LowerCase: true},
+	var list []mode
+	for _, m := range []struct {
+		name string
+		c    Config
+	}{
+		{"uncased", DefaultConfig()},
+		{"cased", Config{CleanText: true, HandleChineseChars: true}},
+		{"lower-accents", Config{LowerCase: true, StripAccents: &no, CleanText: true, HandleChineseChars: true}},
+		{"cased-strip", Config{StripAccents: &yes, CleanText: true, HandleChineseChars: true}},
+		{"raw", Config{}},
+		{"raw-lower", Config{LowerCase: true}},
+		{"short-words", Config{LowerCase: true, CleanText: true, MaxWordChars: 3}},
+		{"google", GoogleConfig(true)},
+		{"google-cased", GoogleConfig(false)},
+		{"google-raw", Config{Google: true, LowerCase: true}},
 	} {
-		list[name] = smallVocab(t, c)
+		list = append(list, mode{m.name, smallVocab(t, m.c)})
 	}
 	return list
 }
@@ -98,8 +106,9 @@ func compareReference(tok *Tokenizer, e *Encoding, text string) error {
 }
 
 func TestReference(t *testing.T) {
-	for name, tok := range modes(t) {
-		t.Run(name, func(t *testing.T) {
+	for _, m := range modes(t) {
+		tok := m.tok
+		t.Run(m.name, func(t *testing.T) {
 			var e Encoding
 			rapid.Check(t, func(t *rapid.T) {
 				text := textGen().Draw(t, "text")
@@ -248,7 +257,8 @@ func TestPieces(t *testing.T) {
 }
 
 func TestConcurrent(t *testing.T) {
-	for name, tok := range modes(t) {
+	for _, m := range modes(t) {
+		name, tok := m.name, m.tok
 		want := make([]Encoding, len(fragments))
 		for i, s := range fragments {
 			if err := tok.Encode(&want[i], s+fragments[(i*7)%len(fragments)], Options{}); err != nil {

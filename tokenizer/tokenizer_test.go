@@ -332,7 +332,8 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool forget")
 	}
-	for name, tok := range modes(t) {
+	for _, m := range modes(t) {
+		name, tok := m.name, m.tok
 		var e Encoding
 		text := strings.Join(fragments, " ") + strings.Join(fragments, "")
 		n := testing.AllocsPerRun(50, func() {
