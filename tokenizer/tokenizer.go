@@ -290,8 +290,10 @@ func (t *Tokenizer) Continues(id int32) bool {
 // Duplicates returns the tokens that have more than one id, in the order of the vocabulary. Text gets the last of them.
 func (t *Tokenizer) Duplicates() []string {
 	var twice []string
+	seen := map[string]bool{}
 	for id, s := range t.tokens {
-		if s != "" && t.ids[s] != int32(id) && !slices.Contains(twice, s) {
+		if s != "" && t.ids[s] != int32(id) && !seen[s] {
+			seen[s] = true
 			twice = append(twice, s)
 		}
 	}
