@@ -105,9 +105,9 @@ func softmaxAgainGeneric(x []float32, s, lse float32) {
 	}
 }
 
-func logSumExpGeneric(x []float32) float32 {
+func logSumExpGeneric(x []float32) float64 {
 	top, sum := sumExp(x, 1)
-	return float32(top + math.Log(sum))
+	return top + math.Log(sum)
 }
 
 // sumExp returns the maximum of s·x, −Inf for an empty row, and the sum of exp(s·x − maximum).

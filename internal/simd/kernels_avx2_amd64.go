@@ -118,9 +118,9 @@ var kernelsAVX2 = Kernels{
 	SoftmaxAgain: func(x []float32, s, lse float32) {
 		softmaxAgainAVX2(unsafe.SliceData(x), s, lse, len(x))
 	},
-	LogSumExp: func(x []float32) float32 {
+	LogSumExp: func(x []float32) float64 {
 		top, sum := logSumExpAVX2(unsafe.SliceData(x), 1, len(x))
-		return float32(float64(top) + math.Log(float64(sum)))
+		return float64(top) + math.Log(float64(sum))
 	},
 	SoftmaxBackward: func(ds, p, dp []float32, s, d float32) {
 		n := length(len(ds), len(p), len(dp))

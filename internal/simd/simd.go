@@ -2,6 +2,9 @@
 // rows of float32. Each exists in plain Go, which is the reference and serves every machine, and as generated assembly
 // for AVX-512 and AVX2 (amd64).
 //
+// The assembly is written by the generators in _asm, a module of its own; go generate runs them, and BERT_CHECK_ASM=1
+// lets a test verify that what is committed is what they write. The tag purego leaves the assembly out.
+//
 // A level's primitives are one table, Kernels; Best picks the table of this machine, once. The results of a level depend
 // on the values and lengths of its arguments alone: never on alignment, on how rows are grouped into calls, or on who
 // calls.
@@ -65,8 +68,9 @@ type Kernels struct {
 	Softmax func(x []float32, s float32) (lse float32)
 	// SoftmaxAgain replaces x by exp(s·x−lse): the probabilities of Softmax, recomputed from its result.
 	SoftmaxAgain func(x []float32, s, lse float32)
-	// LogSumExp is what Softmax with s = 1 returns; x stays.
-	LogSumExp func(x []float32) float32
+	// LogSumExp is what Softmax with s = 1 returns, before it is rounded to float32: a loss is its difference from one of
+	// the elements, which may be far smaller than both. x stays.
+	LogSumExp func(x []float32) float64
 	// SoftmaxBackward writes ds = s·p·(dp−d), where d = Σ p·dp. ds may be dp or p.
 	SoftmaxBackward func(ds, p, dp []float32, s, d float32)
 
