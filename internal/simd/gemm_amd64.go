@@ -4,7 +4,10 @@ package simd
 
 import "unsafe"
 
-const floatSize = int(unsafe.Sizeof(float32(0)))
+const (
+	floatSize   = int(unsafe.Sizeof(float32(0)))
+	tileVectors = 2 // vectors in a row of the largest tile
+)
 
 // gemmTile computes tiles that lie below one another; see _asm/gemm.go.
 type gemmTile func(tiles int, a *float32, as, rs, ps int, b *float32, k int, c *float32, ldc, last int, add bool)
@@ -12,7 +15,7 @@ type gemmTile func(tiles int, a *float32, as, rs, ps int, b *float32, k int, c *
 // A gemmLevel is one level's tiles by width in vectors and height in rows, both less one.
 type gemmLevel struct {
 	mr, lanes int
-	tiles     [2][]gemmTile
+	tiles     [tileVectors][]gemmTile
 }
 
 // inPlace is Kernels.Gemm. It cuts m into the fewest tiles, of heights that differ by at most one.
@@ -20,10 +23,10 @@ func (g *gemmLevel) inPlace(m, n, k int, a []float32, lda int, b, c []float32, l
 	if m <= 0 || n <= 0 {
 		return
 	}
+	g.check(m, n, k, b, c, ldc)
 	if k > 0 {
 		_ = a[(m-1)*lda+k-1]
 	}
-	g.check(m, n, k, b, c, ldc)
 	tiles := (m + g.mr - 1) / g.mr
 	low := m / tiles
 	high := m % tiles // tiles of one row more
@@ -40,7 +43,9 @@ func (g *gemmLevel) packed(m, n, k int, a, b, c []float32, ldc int, add bool) {
 	g.check(m, n, k, b, c, ldc)
 	whole, rest := m/g.mr, m%g.mr
 	panel := g.mr * k
-	a = a[:(m+g.mr-1)/g.mr*panel]
+	if k > 0 {
+		_ = a[(m+g.mr-1)/g.mr*panel-1]
+	}
 	g.run(whole, g.mr, n, k, a, panel, 1, g.mr, b, c, ldc, add)
 	if rest > 0 {
 		g.run(1, rest, n, k, a[whole*panel:], panel, 1, g.mr, b, c[whole*g.mr*ldc:], ldc, add)
@@ -49,9 +54,11 @@ func (g *gemmLevel) packed(m, n, k int, a, b, c []float32, ldc int, add bool) {
 
 // check panics where the assembly would leave its slices.
 func (g *gemmLevel) check(m, n, k int, b, c []float32, ldc int) {
-	nr := 2 * g.lanes
+	nr := tileVectors * g.lanes
 	checkWidth(n, nr)
-	_ = b[:k*nr]
+	if k > 0 {
+		_ = b[k*nr-1]
+	}
 	_ = c[(m-1)*ldc+n-1]
 }
 

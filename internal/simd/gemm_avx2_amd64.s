@@ -48,8 +48,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R8
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DX)
 	ADDQ    R8, DX
@@ -141,8 +141,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	ADDQ    R9, BX
@@ -228,8 +228,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	ADDQ    R9, BX
@@ -328,8 +328,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
 	ADDQ    R10, SI
@@ -440,8 +440,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
 	ADDQ    R10, SI
@@ -565,8 +565,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DI)
 	ADDQ    R11, DI
@@ -655,8 +655,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R8
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
@@ -739,8 +739,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
@@ -840,8 +840,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
@@ -959,8 +959,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
@@ -1095,8 +1095,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
@@ -1249,8 +1249,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x08
 	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DI)
 	VMOVUPS Y1, 32(DI)

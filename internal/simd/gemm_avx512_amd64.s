@@ -49,8 +49,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R8
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DX)
 	ADDQ    R8, DX
@@ -122,8 +122,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
 	ADDQ    R9, BX
@@ -207,8 +207,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
 	ADDQ    R9, BX
@@ -305,8 +305,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
 	ADDQ    R10, SI
@@ -415,8 +415,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
 	ADDQ    R10, SI
@@ -538,8 +538,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
 	ADDQ    R11, DI
@@ -673,8 +673,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
 	ADDQ    R11, DI
@@ -821,8 +821,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R12
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
 	ADDQ    R12, R8
@@ -981,8 +981,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R12
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
 	ADDQ    R12, R8
@@ -1154,8 +1154,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R13
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
 	ADDQ    R13, R9
@@ -1339,8 +1339,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R13
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
 	ADDQ    R13, R9
@@ -1537,8 +1537,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R14
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
 	ADDQ    R14, R10
@@ -1747,8 +1747,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R14
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
 	ADDQ    R14, R10
@@ -1970,8 +1970,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R15
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R11)
 	ADDQ    R15, R11
@@ -2092,8 +2092,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R8
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
@@ -2177,8 +2177,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
@@ -2280,8 +2280,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
@@ -2402,8 +2402,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
@@ -2542,8 +2542,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
@@ -2701,8 +2701,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
@@ -2878,8 +2878,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
@@ -3074,8 +3074,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R12
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
@@ -3288,8 +3288,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R12
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
@@ -3521,8 +3521,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R13
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
@@ -3772,8 +3772,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R13
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
@@ -4042,8 +4042,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R14
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
 	VMOVUPS Z1, 64(R10)
@@ -4330,8 +4330,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R14
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
 	VMOVUPS Z1, 64(R10)
@@ -4637,8 +4637,8 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	CMPQ    CX, $0x10
 	MOVQ    ldc+64(FP), R15
+	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R11)
 	VMOVUPS Z1, 64(R11)

@@ -29,7 +29,7 @@ var packAVX2 = packLevel{
 var kernelsAVX2 = Kernels{
 	Level: AVX2,
 	MR:    6,
-	NR:    2 * 8,
+	NR:    tileVectors * 8,
 
 	PackB:      packAVX2.b,
 	PackBT:     packAVX2.bt,

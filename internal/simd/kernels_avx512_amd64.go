@@ -29,7 +29,7 @@ var packAVX512 = packLevel{
 var kernelsAVX512 = Kernels{
 	Level: AVX512,
 	MR:    14,
-	NR:    2 * 16,
+	NR:    tileVectors * 16,
 
 	PackB:      packAVX512.b,
 	PackBT:     packAVX512.bt,

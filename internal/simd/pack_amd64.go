@@ -10,15 +10,15 @@ type packFunc func(dst, src *float32, ld, n, k int)
 // A packLevel is one level's functions that copy operands.
 type packLevel struct {
 	mr, lanes int
-	rows      [2]packFunc // by the vectors that hold columns, less one
+	rows      [tileVectors]packFunc // by the vectors that hold columns, less one
 	transpose packFunc
 	columns   packFunc
 }
 
 // b is Kernels.PackB.
 func (l *packLevel) b(dst, src []float32, ld, n, k int) {
-	nr := 2 * l.lanes
-	dst = dst[:k*nr]
+	nr := tileVectors * l.lanes
+	dst = dst[: k*nr : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
 		return
@@ -31,8 +31,8 @@ func (l *packLevel) b(dst, src []float32, ld, n, k int) {
 
 // bt is Kernels.PackBT.
 func (l *packLevel) bt(dst, src []float32, ld, n, k int) {
-	nr := 2 * l.lanes
-	dst = dst[:k*nr]
+	nr := tileVectors * l.lanes
+	dst = dst[: k*nr : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
 		return
@@ -49,7 +49,7 @@ func (l *packLevel) bt(dst, src []float32, ld, n, k int) {
 
 // a is Kernels.PackA.
 func (l *packLevel) a(dst, src []float32, ld, m, k int) {
-	dst = dst[:k*l.mr]
+	dst = dst[: k*l.mr : len(dst)]
 	if m <= 0 || k <= 0 {
 		clear(dst)
 		return

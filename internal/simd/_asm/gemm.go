@@ -126,8 +126,8 @@ func (g *gen) gemmTile(rows, vectors int) {
 
 	g.Label(store)
 	last := g.param("last")
-	g.CMPQ(last, operand.Imm(uint64(g.lanes)))
 	g.Load(g.Param("ldc"), ldc)
+	g.CMPQ(last, operand.Imm(uint64(g.lanes)))
 	g.JNE(g.jmp(partial))
 	for i := range rows {
 		for j := range vectors {
