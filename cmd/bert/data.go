@@ -80,7 +80,7 @@ func (a *app) describeData(what string, d *task.Dataset) {
 	s := d.Stats()
 	line := fmt.Sprintf("%s: %s", what, s)
 	if s.Truncated > 0 {
-		line += fmt.Sprintf(" (%.1f %% of the texts)", 100*float64(s.Truncated)/float64(s.Examples))
+		line += fmt.Sprintf(" (%.1f %% of the texts are longer than %d)", 100*float64(s.Truncated)/float64(s.Examples), d.Description().MaxSeqLength)
 	}
 	a.log.Info(line)
 	var labels []string
@@ -117,7 +117,7 @@ func (a *app) describeModel(m *bert.Model, from string) {
 
 // sequenceLength is the longest sequence for a model: what was asked for, or where nothing was, no more than the model's
 // positions.
-func (a *app) sequenceLength(cmd *cobra.Command, asked int, c bert.Config) (int, error) {
+func sequenceLength(cmd *cobra.Command, asked int, c bert.Config) (int, error) {
 	switch {
 	case asked < 3:
 		return 0, usagef("--max-seq-length is %d, want at least 3: [CLS], a token and [SEP]", asked)
@@ -126,6 +126,5 @@ func (a *app) sequenceLength(cmd *cobra.Command, asked int, c bert.Config) (int,
 	case cmd.Flags().Changed("max-seq-length"):
 		return 0, usagef("--max-seq-length is %d, the model has %d positions: want at most that", asked, c.MaxPositionEmbeddings)
 	}
-	a.log.Info(fmt.Sprintf("texts are cut to %d tokens, the model's positions", c.MaxPositionEmbeddings))
 	return c.MaxPositionEmbeddings, nil
 }

@@ -31,7 +31,7 @@ var sentences = []string{
 
 // The recipe was chosen by cross-validation on the training reviews alone.
 const (
-	demoMaxSeqLength = 64
+	demoMaxSeqLength = 128
 	demoMinCount     = 2 // of a word of the vocabulary
 )
 

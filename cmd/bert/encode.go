@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/task"
 )
 
@@ -36,22 +35,18 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
   bert encode --model bert-base-uncased --layers -1,-2,-3,-4 "some text"
   bert encode --model bert-base-uncased --attention "some text" | jq .attention`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := model.check(cmd); err != nil {
-				return err
-			}
 			if options.MaxLength < 0 {
 				return usagef("--max-seq-length is %d, want at least 3", options.MaxLength)
 			}
-			var err error
+			config, err := model.check(a)
+			if err != nil {
+				return err
+			}
 			if options.Pooling, err = task.ParsePooling(pooling.value); err != nil {
 				return usageError{err}
 			}
 			if layers != "" {
-				c, err := bert.LoadConfig(model.dir)
-				if err != nil {
-					return err
-				}
-				if options.Layers, err = task.ParseLayers(layers, c.NumHiddenLayers); err != nil {
+				if options.Layers, err = task.ParseLayers(layers, config.NumHiddenLayers); err != nil {
 					return usageError{err}
 				}
 			}
@@ -60,12 +55,11 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 				return err
 			}
 			defer stream.close()
-			e, err := task.OpenEncoder(model.dir, options, task.Options{Model: bert.Options{Threads: model.threads}})
+			e, err := task.OpenEncoder(model.dir, options, model.options())
 			if err != nil {
 				return err
 			}
 			defer e.Close()
-			a.warnConfig(e.Model().Config(), model.dir)
 			return a.encode(cmd.Context(), e, stream, options.MaxLength, out.table(a))
 		},
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -66,26 +67,22 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := f.model.check(cmd); err != nil {
-		return err
-	}
 	if f.maxExamples < 0 || f.showExamples < 0 {
 		return usagef("--max-eval-examples and --show-examples can't be negative")
 	}
-	config, err := bert.LoadConfig(f.model.dir)
+	config, err := f.model.check(a)
 	if err != nil {
 		return err
 	}
-	a.warnConfig(config, f.model.dir)
 	tok, err := tokenizer.Load(f.model.dir)
 	if err != nil {
 		return err
 	}
-	description, err := f.describe(a, cmd, t, config, tok)
+	description, err := f.describe(cmd, t, config, tok)
 	if err != nil {
 		return err
 	}
-	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads})
+	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Labels: f.labels})
 	if err != nil {
 		return err
 	}
@@ -121,27 +118,41 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 }
 
 // describe says how texts are treated: as in the model's task.json, but for what the flags say.
-func (f *evaluateFlags) describe(a *app, cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
+func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
 	d, err := task.LoadDescription(f.model.dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		length := c.MaxPositionEmbeddings
 		if n := tok.Config().ModelMaxLength; n > 0 {
 			length = min(length, n)
 		}
-		d = t.Describe(c.Labels, length)
-		if f.labels == nil && t.Labels != nil {
-			// The task's names can only be the model's if the model says so.
-			d.Labels = c.Labels
-		}
-	case err != nil:
+		d, err = t.Describe(c.Labels, length), nil
+		d.Labels = c.Labels // not the task's: the model says what its classes are
+	}
+	if err != nil {
 		return d, err
+	}
+	if f.labels != nil {
+		if len(f.labels) != len(c.Labels) {
+			return d, usagef("--labels names %s, the model has %d", count(len(f.labels), "label"), len(c.Labels))
+		}
+		d.Labels = f.labels
+	}
+	if !slices.Contains(d.Labels, d.Positive) {
+		if d.Positive = ""; len(d.Labels) == 2 {
+			d.Positive = d.Labels[1]
+		}
+	}
+	for _, label := range t.Labels {
+		if !slices.Contains(d.Labels, label) {
+			return d, fmt.Errorf("%s: the model's labels are %s, those of task %s %s: --labels names the model's, if they mean the same",
+				f.model.dir, strings.Join(d.Labels, ", "), t.Name, strings.Join(t.Labels, ", "))
+		}
 	}
 	if f.data.columns == (task.Columns{}) {
 		f.data.columns = d.Columns
 	}
 	if f.maxSeqLength != 0 {
-		if d.MaxSeqLength, err = a.sequenceLength(cmd, f.maxSeqLength, c); err != nil {
+		if d.MaxSeqLength, err = sequenceLength(cmd, f.maxSeqLength, c); err != nil {
 			return d, err
 		}
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/task"
 )
 
@@ -29,7 +28,7 @@ Each [MASK] gives one line of JSON; where a text has several, "line" is the numb
 		Example: `  bert fill-mask --model bert-base-uncased "Paris is the [MASK] of France."
   bert fill-mask --model bert-base-uncased --top-k 1 --input cloze.txt --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := model.check(cmd); err != nil {
+			if _, err := model.check(a); err != nil {
 				return err
 			}
 			if topK < 1 {
@@ -40,12 +39,11 @@ Each [MASK] gives one line of JSON; where a text has several, "line" is the numb
 				return err
 			}
 			defer stream.close()
-			f, err := task.OpenMaskFiller(model.dir, topK, task.Options{Model: bert.Options{Threads: model.threads}})
+			f, err := task.OpenMaskFiller(model.dir, topK, model.options())
 			if err != nil {
 				return err
 			}
 			defer f.Close()
-			a.warnConfig(f.Model().Config(), model.dir)
 			return a.fillMask(cmd.Context(), f, stream, out.table(a))
 		},
 	}

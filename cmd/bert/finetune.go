@@ -210,7 +210,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if err != nil {
 		return err
 	}
-	length, err := a.sequenceLength(cmd, f.maxSeqLength, config)
+	length, err := sequenceLength(cmd, f.maxSeqLength, config)
 	if err != nil {
 		return err
 	}

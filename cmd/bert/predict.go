@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,12 +29,25 @@ func addThreads(cmd *cobra.Command, threads *int) {
 	cmd.Flags().IntVar(threads, "threads", 0, "compute on `N` threads; 0: as many as the machine has")
 }
 
-// check reports a model that is not named, and numbers that can't be.
-func (m *modelFlags) check(cmd *cobra.Command) error {
+// check reports a model that is not named or not there, and numbers that can't be, and reads the model's configuration.
+func (m *modelFlags) check(a *app) (bert.Config, error) {
 	if m.dir == "" {
-		return usagef("--model DIR is missing: want the folder of a model")
+		return bert.Config{}, usagef("--model DIR is missing: want the folder of a model")
 	}
-	return checkThreads(m.threads)
+	if err := checkThreads(m.threads); err != nil {
+		return bert.Config{}, err
+	}
+	c, err := bert.LoadConfig(m.dir)
+	if err != nil {
+		return c, err
+	}
+	a.warnConfig(c, m.dir)
+	return c, nil
+}
+
+// options are those to open the model with.
+func (m *modelFlags) options() task.Options {
+	return task.Options{Model: bert.Options{Threads: m.threads}}
 }
 
 func checkThreads(threads int) error {
@@ -68,7 +82,7 @@ cut; the result then has "truncated": true, and stderr says how many were.` + in
   bert predict --model my-model --input reviews.txt > labels.jsonl
   echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := model.check(cmd); err != nil {
+			if _, err := model.check(a); err != nil {
 				return err
 			}
 			stream, err := in.open(a, args)
@@ -76,12 +90,11 @@ cut; the result then has "truncated": true, and stderr says how many were.` + in
 				return err
 			}
 			defer stream.close()
-			p, err := task.Open(model.dir, task.Options{Model: bert.Options{Threads: model.threads}})
+			p, err := task.Open(model.dir, model.options())
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			a.warnConfig(p.Model().Config(), model.dir)
 			return a.predict(cmd.Context(), p, stream, out.table(a))
 		},
 	}
@@ -100,7 +113,7 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table 
 	err := p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
 		cut.add(answer.DroppedTokens)
 		if !table {
-			return jsonLine(a.stdout, answer)
+			return jsonLine(a.stdout, newPredictionJSON(&answer))
 		}
 		results++
 		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
@@ -111,6 +124,42 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table 
 	cut.report(a, p.Description().MaxSeqLength)
 	in.reportSkipped(a)
 	return nil
+}
+
+// predictionJSON is a result of predict.
+type predictionJSON struct {
+	Label            string    `json:"label"`
+	Probabilities    scores    `json:"probabilities"`
+	LogProbabilities scores    `json:"log_probabilities"`
+	Logits           []float32 `json:"logits"`
+	Truncated        bool      `json:"truncated,omitempty"`
+	DroppedTokens    int       `json:"dropped_tokens,omitempty"`
+}
+
+func newPredictionJSON(p *task.Prediction) predictionJSON {
+	return predictionJSON{p.Label, scores(p.Probabilities), scores(p.LogProbabilities), p.Logits, p.Truncated, p.DroppedTokens}
+}
+
+// scores are an object that keeps the order of the labels, with as many digits as float32 has: the rest is noise.
+type scores task.Scores
+
+func (s scores) MarshalJSON() ([]byte, error) {
+	out := []byte("{")
+	for i, score := range s {
+		label, err := json.Marshal(score.Label)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(float32(score.Value))
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, label...), ':'), value...)
+	}
+	return append(out, '}'), nil
 }
 
 // truncations counts the texts that were cut.

@@ -51,6 +51,11 @@ func (p *progress) close() {
 // event is told what happens in a run.
 func (p *progress) event(e train.Event) {
 	stepped, isStep := e.(train.Stepped)
+	if evaluated, ok := e.(train.Evaluated); ok {
+		// The first metrics say enough here; all are in events.jsonl, and the last ones printed at the end.
+		evaluated.Evaluation.Metrics = evaluated.Evaluation.Metrics[:min(3, len(evaluated.Evaluation.Metrics))]
+		e = evaluated
+	}
 	if line := train.Line(e); line != "" && (!isStep || p.bars == nil) {
 		p.app.log.Info(line)
 	}
