@@ -1,0 +1,178 @@
+package bert_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/go-bert/bert"
+
+// room is a row of the table of packages: what one may import beside the standard library. Who adds a package adds a row,
+// and thereby says where it stands.
+type room struct {
+	dir string
+	// ours are the packages of this module, as directories; "." is the root, package bert.
+	ours []string
+	// others are modules of others. They are few, so that embedding the library brings little along.
+	others []string
+	// unsafe says that the package may use package unsafe, because it maps files or hands memory to assembly.
+	unsafe bool
+}
+
+// rooms is the architecture, from the top down. A package sees only what is below it: commands put training and tasks
+// together, which don't know one another; the model knows neither text nor training; the kernels know no model. The leaves
+// (tokenizer, metric, checkpoint, simd) know nobody but atomicfile, so that each can be read, tested and used alone.
+var rooms = []room{
+	{
+		dir: "cmd/bert", ours: []string{"train", "task", ".", "tokenizer"},
+		others: []string{
+			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
+			"golang.org/x/term",
+		},
+	},
+	{dir: "train", ours: []string{".", "internal/atomicfile"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
+	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
+	{dir: ".", ours: []string{"checkpoint", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
+	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
+	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
+	{dir: "internal/compute"},
+	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
+	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
+	{dir: "tokenizer/internal/unidata"},
+	{dir: "metric"},
+	{dir: "checkpoint", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}, unsafe: true},
+	{dir: "internal/atomicfile"},
+	{dir: "internal/golden"},
+}
+
+// TestArchitecture checks the imports of every file that is no test, whatever its build constraints, against rooms; that
+// there is no cgo, in tests neither; and that each row of rooms is a package.
+func TestArchitecture(t *testing.T) {
+	found := make(map[string]bool)
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path == "." {
+				return nil
+			}
+			// The go command leaves these out too; a folder with a go.mod is another module.
+			_, err := os.Stat(filepath.Join(path, "go.mod"))
+			if name := d.Name(); err == nil || name == "testdata" || name[0] == '_' || name[0] == '.' {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(path) != ".go" {
+			return nil
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		i := slices.IndexFunc(rooms, func(r room) bool { return r.dir == dir })
+		if i < 0 {
+			t.Errorf("%s: package %s is not in the table of arch_test.go: add a row that says what it may import", path, dir)
+			return nil
+		}
+		isTest := strings.HasSuffix(path, "_test.go")
+		if !isTest {
+			found[dir] = true
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range f.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if reason := rooms[i].objection(name, isTest); reason != "" {
+				t.Errorf("%s imports %s: %s", path, name, reason)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rooms {
+		if !found[r.dir] {
+			t.Errorf("the table of arch_test.go has a row for %s, which is no package", r.dir)
+		}
+	}
+}
+
+// objection says why a file of the room may not import a package, "" if it may. A test may import what it likes but for C.
+func (r *room) objection(name string, isTest bool) string {
+	ours, isOurs := strings.CutPrefix(name+"/", modulePath+"/")
+	if ours = strings.TrimSuffix(ours, "/"); ours == "" {
+		ours = "."
+	}
+	first, _, _ := strings.Cut(name, "/")
+	switch {
+	case name == "C":
+		return "there is no cgo in this module: one static binary from a plain go build"
+	case isTest:
+		return ""
+	case name == "unsafe":
+		if !r.unsafe {
+			return "package unsafe is for the packages that map files or call assembly"
+		}
+	case isOurs:
+		if !slices.Contains(r.ours, ours) {
+			return "a package may import only what is below it; " + r.dir + " may import " + names(r.ours) + " of this module"
+		}
+	case strings.Contains(first, "."): // a host name: not the standard library
+		if !slices.ContainsFunc(r.others, func(module string) bool { return name == module || strings.HasPrefix(name, module+"/") }) {
+			return r.dir + " may import " + names(r.others) + " of other modules"
+		}
+	}
+	return ""
+}
+
+func names(list []string) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	return strings.Join(list, ", ")
+}
+
+// TestObjection checks the rule itself, so that TestArchitecture can't pass by never objecting.
+func TestObjection(t *testing.T) {
+	r := room{dir: "x", ours: []string{".", "metric"}, others: []string{"golang.org/x/sys"}}
+	for _, c := range []struct {
+		name    string
+		test    bool
+		allowed bool
+	}{
+		{"fmt", false, true},
+		{modulePath, false, true},
+		{modulePath + "/metric", false, true},
+		{modulePath + "/metric/sub", false, false},
+		{modulePath + "/train", false, false},
+		{modulePath + "/train", true, true},
+		{modulePath + "x/train", false, false},
+		{"golang.org/x/sys/unix", false, true},
+		{"golang.org/x/system", false, false},
+		{"golang.org/x/term", false, false},
+		{"unsafe", false, false},
+		{"unsafe", true, true},
+		{"C", false, false},
+		{"C", true, false},
+	} {
+		if got := r.objection(c.name, c.test) == ""; got != c.allowed {
+			t.Errorf("%s in a test %v: allowed %v, want %v", c.name, c.test, got, c.allowed)
+		}
+	}
+	r.unsafe = true
+	if reason := r.objection("unsafe", false); reason != "" {
+		t.Errorf("unsafe where it may be used: %s", reason)
+	}
+}
