@@ -62,11 +62,9 @@ type record struct {
 	result  *Result // nil if the run has not ended
 }
 
-// readRecord reads the events of a folder. It is nil where there are none. The last line may be incomplete: then the
-// run was killed while it was written.
+// readRecord reads the events of a folder. It is nil where there are none.
 func readRecord(dir string) (*record, error) {
-	path := filepath.Join(dir, eventsName)
-	f, err := os.Open(path)
+	f, err := os.Open(filepath.Join(dir, eventsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -74,34 +72,40 @@ func readRecord(dir string) (*record, error) {
 		return nil, pathError(err)
 	}
 	defer f.Close()
-	var first struct {
-		Event   string            `json:"event"`
-		Options map[string]string `json:"options"`
-	}
-	r := bufio.NewReader(f)
-	line, err := r.ReadBytes('\n')
-	if err != nil && err != io.EOF {
-		return nil, pathError(err)
-	}
-	if err == io.EOF || json.Unmarshal(line, &first) != nil || first.Event != startLine {
-		return &record{}, nil // killed before the first line was whole
-	}
-	last := line
-	for {
-		line, err := r.ReadBytes('\n')
+	rec, err := parseRecord(f)
+	return rec, pathError(err)
+}
+
+// parseRecord takes the first and the last line. A run that was killed leaves a line that is not whole: it doesn't count.
+// The error is the reader's.
+func parseRecord(r io.Reader) (*record, error) {
+	var first, last []byte
+	for b := bufio.NewReader(r); ; {
+		line, err := b.ReadBytes('\n')
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return nil, pathError(err)
+			return nil, err
+		}
+		if first == nil {
+			first = line
 		}
 		last = line
 	}
+	rec := &record{}
+	var start struct {
+		Event   string            `json:"event"`
+		Options map[string]string `json:"options"`
+	}
+	if json.Unmarshal(first, &start) != nil || start.Event != startLine {
+		return rec, nil
+	}
+	rec.options = start.Options
 	var end struct {
 		Event string `json:"event"`
 		Result
 	}
-	rec := &record{options: first.Options}
 	if json.Unmarshal(last, &end) == nil && end.Event == endLine {
 		rec.result = &end.Result
 	}

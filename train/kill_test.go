@@ -147,12 +147,17 @@ func (c childRun) command(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// mustRun lets the process come to its end.
-func (c childRun) mustRun(t *testing.T) {
+// mustRun lets the process come to its end, and returns the first step it made, 0 for none.
+func (c childRun) mustRun(t *testing.T) (first int) {
 	t.Helper()
-	if out, err := c.command(t).CombinedOutput(); err != nil {
+	out, err := c.command(t).CombinedOutput()
+	if err != nil {
 		t.Fatalf("%+v: %v\n%s", c, err, out)
 	}
+	if _, err := fmt.Sscanf(string(out), "step %d", &first); err != nil && len(out) > 0 {
+		t.Fatalf("output is %s", out)
+	}
+	return first
 }
 
 // wholeRun is the folder of a run that nobody killed.
@@ -189,23 +194,38 @@ func killed(err error) bool {
 }
 
 func TestKillAtPoints(t *testing.T) {
-	for _, best := range []bool{false, true} {
-		want := wholeRun(t, best)
-		for _, point := range []string{
-			"step 1", "step 4", "step 6", "step 30", "saved 4", "saved 8", "saved 30", "evaluation", "model", "ended",
-			"half a checkpoint of step 4", "half a checkpoint of step 16", "unnamed checkpoint of step 12",
-			"unnamed checkpoint of step 30",
-		} {
-			t.Run(fmt.Sprintf("%s, best %v", point, best), func(t *testing.T) {
-				c := childRun{Output: t.TempDir(), Best: best, Kill: point}
-				if out, err := c.command(t).CombinedOutput(); !killed(err) {
-					t.Fatalf("the process ended with %v\n%s", err, out)
-				}
-				c.Kill = ""
-				c.mustRun(t)
-				sameRun(t, c.Output, want)
-			})
-		}
+	whole := map[bool]string{false: wholeRun(t, false), true: wholeRun(t, true)}
+	for _, test := range []struct {
+		point string
+		best  bool
+		first int // step that the resumed run makes
+	}{
+		{"step 1", false, 1},
+		{"step 6", false, 5},
+		{"step 30", false, 29},
+		{"saved 4", false, 5},
+		{"saved 30", true, 0},
+		{"evaluation", false, 9}, // after step 10
+		{"evaluation", true, 9},
+		{"half a checkpoint of step 4", false, 1},
+		{"half a checkpoint of step 16", true, 13},
+		{"unnamed checkpoint of step 12", false, 9},
+		{"unnamed checkpoint of step 30", true, 29},
+		{"model", false, 0},
+		{"model", true, 0},
+		{"ended", false, 0}, // just before the line that says so
+	} {
+		t.Run(fmt.Sprintf("%s, best %v", test.point, test.best), func(t *testing.T) {
+			c := childRun{Output: t.TempDir(), Best: test.best, Kill: test.point}
+			if out, err := c.command(t).CombinedOutput(); !killed(err) {
+				t.Fatalf("the process ended with %v\n%s", err, out)
+			}
+			c.Kill = ""
+			if first := c.mustRun(t); first != test.first {
+				t.Errorf("the resumed run began with step %d, want %d", first, test.first)
+			}
+			sameRun(t, c.Output, whole[test.best])
+		})
 	}
 }
 

@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -38,7 +37,7 @@ func Line(e Event) string {
 		}
 		return fmt.Sprintf("evaluation at step %d/%d: %s%s", e.Step, e.Steps, e.Evaluation, best)
 	case Saved:
-		return fmt.Sprintf("checkpoint %s", filepath.ToSlash(e.Checkpoint))
+		return "checkpoint " + e.Checkpoint
 	case Note:
 		return e.Text
 	case Ended:

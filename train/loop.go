@@ -331,25 +331,24 @@ func (r *run) nonFinite(loss, norm float64, examples []int32) error {
 	return e
 }
 
-// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch ask for. They are
-// used again for the next step.
+// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch ask for. Their
+// memory is used again for the next step.
 func (r *run) fill(examples []int32) (batches []*bert.Batch, tokens int, err error) {
-	n := 0            // batches in use
-	inLast := 0       // examples in the last of them
-	var b *bert.Batch // the last
+	n, inLast := 0, 0 // batches, and examples in the last of them
 	for _, e := range examples {
 		i := int(e)
 		length := r.data.Length(i)
-		if b == nil || inLast == r.o.MicroBatchSize && inLast > 0 ||
-			r.o.MicroBatchTokens > 0 && b.Tokens()+length > r.o.MicroBatchTokens {
+		full := n == 0 ||
+			r.o.MicroBatchSize > 0 && inLast == r.o.MicroBatchSize ||
+			r.o.MicroBatchTokens > 0 && r.micro[n-1].Tokens()+length > r.o.MicroBatchTokens
+		if full {
 			if n == len(r.micro) {
 				r.micro = append(r.micro, new(bert.Batch))
 			}
-			b = r.micro[n]
-			b.Reset()
-			n++
-			inLast = 0
+			r.micro[n].Reset()
+			n, inLast = n+1, 0
 		}
+		b := r.micro[n-1]
 		before := b.Tokens()
 		if err := r.data.Append(b, i); err != nil {
 			return nil, 0, fmt.Errorf("example %d: %w", i, err)
