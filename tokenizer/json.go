@@ -130,10 +130,12 @@ func parseJSON(data []byte, s *settings) (*Tokenizer, error) {
 	if err := file.model(&c, &p); err != nil {
 		return nil, err
 	}
+	unknown := c.UnknownToken
 	c, err := s.apply(c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
+	c.UnknownToken = unknown // the model knows no other name for it
 	if c.Google {
 		c.AddedTokens = nil
 	}

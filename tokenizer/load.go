@@ -22,6 +22,10 @@ const (
 	jsonFile       = "tokenizer.json"
 	configFile     = "tokenizer_config.json"
 	googleBertFile = "bert_config.json"
+
+	// Written by old versions of HF's transformers.
+	specialFile = "special_tokens_map.json"
+	addedFile   = "added_tokens.json"
 )
 
 // Load reads the tokenizer of a model directory.
@@ -31,7 +35,7 @@ const (
 // that is missing too, a directory with bert_config.json is a Google checkpoint and gets Google's tokenization, any
 // other HF's; text is then lower-cased unless the vocabulary has the pieces A to Z, which would be out of reach.
 func Load(dir string) (*Tokenizer, error) {
-	settings, err := readSettings(filepath.Join(dir, configFile))
+	settings, err := readSettings(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -209,20 +213,79 @@ func entry(a AddedToken, id int32) addedEntry {
 	return addedEntry{&id, a.Content, a.SingleWord, a.LStrip, a.RStrip, a.Normalized, a.Special}
 }
 
-// readSettings returns nil where there is no such file.
-func readSettings(path string) (*settings, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// readSettings reads tokenizer_config.json and, for what it does not say, special_tokens_map.json and
+// added_tokens.json. It returns nil where none of them is there.
+func readSettings(dir string) (*settings, error) {
+	var s *settings
+	read := func(name string, apply func(data []byte) error) error {
+		path := filepath.Join(dir, name)
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("tokenizer: %w", err)
+		}
+		if s == nil {
+			s = &settings{}
+		}
+		if err := apply(data); err != nil {
+			return fmt.Errorf("tokenizer: %s: %w", path, err)
+		}
+		return nil
 	}
+	err := read(configFile, func(data []byte) (err error) {
+		s, err = parseSettings(data)
+		return err
+	})
+	if err == nil {
+		err = read(specialFile, func(data []byte) error { return s.addNames(data) })
+	}
+	if err == nil {
+		err = read(addedFile, func(data []byte) error { return s.addAdded(data) })
+	}
+	return s, err
+}
+
+// addNames takes the special tokens that s does not name from special_tokens_map.json.
+func (s *settings) addNames(data []byte) error {
+	names, err := parseSettings(data)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+		return err
 	}
-	s, err := parseSettings(data)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	for _, f := range []struct{ to, from *tokenName }{{&s.Unknown, &names.Unknown}, {&s.Classifier, &names.Classifier},
+		{&s.Separator, &names.Separator}, {&s.Pad, &names.Pad}, {&s.Mask, &names.Mask}} {
+		if *f.to == "" {
+			*f.to = *f.from
+		}
 	}
-	return s, nil
+	if s.Additional == nil {
+		s.Additional = names.Additional
+	}
+	return nil
+}
+
+// addAdded takes added tokens from added_tokens.json, which has their ids and no more: those that are no special tokens
+// are looked for in the normalized text.
+func (s *settings) addAdded(data []byte) error {
+	var ids map[string]int
+	if err := decodeJSON(data, &ids, false); err != nil {
+		return err
+	}
+	if s.Added != nil {
+		return nil // added_tokens_decoder has them all, and their flags
+	}
+	s.Added = map[string]*addedEntry{}
+	for content, id := range ids {
+		special := slices.Contains(s.Additional, tokenName(content)) ||
+			slices.Contains([]tokenName{s.Unknown, s.Classifier, s.Separator, s.Pad, s.Mask}, tokenName(content))
+		key := strconv.Itoa(id)
+		if other := s.Added[key]; other != nil {
+			return fmt.Errorf("%q and %q both have id %d", clip(min(content, other.Content)), clip(max(content, other.Content)), id)
+		}
+		s.Added[key] = &addedEntry{Content: content, Special: special, Normalized: !special}
+	}
+	return nil
 }
 
 func parseSettings(data []byte) (*settings, error) {

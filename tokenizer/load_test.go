@@ -94,6 +94,19 @@ func TestLoad(t *testing.T) {
 					t.Errorf("%+v", got)
 				}
 			}},
+		{"files of old versions", map[string]string{vocabFile: "<unk>\n[CLS]\n[SEP]\na\n", specialFile: `{"unk_token": "<unk>", "additional_special_tokens": ["[E]"]}`,
+			addedFile: `{"[E]": 5, "Word": 4}`}, func(t *testing.T, tok *Tokenizer) {
+			e, _ := tok.ID("[E]")
+			if ids := encode(t, tok, "WORD[E]", Options{}).IDs; e != 5 || !tok.IsSpecial(5) || tok.IsSpecial(4) || !slices.Equal(ids, []int32{1, 4, 5, 2}) {
+				t.Errorf("[E] is %d, ids %v", e, ids)
+			}
+		}},
+		{"settings before tokenizer.json", map[string]string{jsonFile: string(smallJSON(t, nil)), configFile: `{"do_lower_case": false, "unk_token": "a", "model_max_length": 64}`},
+			func(t *testing.T, tok *Tokenizer) {
+				if c := tok.Config(); c.LowerCase || c.ModelMaxLength != 64 || tok.UnknownID() != 0 || len(c.AddedTokens) != 1 {
+					t.Errorf("%+v", c)
+				}
+			}},
 		{"Windows lines", map[string]string{vocabFile: "[UNK]\r\n[CLS]\r\n[SEP]\r\na"}, func(t *testing.T, tok *Tokenizer) {
 			if id, _ := tok.ID("a"); id != 3 || tok.VocabSize() != 4 {
 				t.Error("a")
@@ -139,6 +152,9 @@ func TestLoadErrors(t *testing.T) {
 		{map[string]string{vocabFile: "vocab", configFile: `{"unk_token": "<unk>"}`}, "lacks the unknown token <unk>"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"never_split": ["Zaragoza"]}`}, `never_split: "Zaragoza"`},
 		{map[string]string{vocabFile: "vocab", configFile: `{"bert_tokenization": "bing"}`}, `bert_tokenization "bing"`},
+		{map[string]string{vocabFile: "vocab", addedFile: `{"x": 1000, "y": 1000}`}, `"x" and "y" both have id 1000`},
+		{map[string]string{vocabFile: "vocab", addedFile: `{"xyz": 1000}`}, `"xyz" has id 1000, want 193`},
+		{map[string]string{vocabFile: "vocab", specialFile: `[]`}, "special_tokens_map.json"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"x": {}}}`}, `"x": want an id`},
 		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"7": {"content": "[MASK]"}}}`}, `"[MASK]" has id 7, want 4`},
 	} {

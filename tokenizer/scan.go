@@ -95,14 +95,15 @@ func (s *scanner) segment(text string, i, end int) {
 		return
 	}
 	t, text := s.t, text[:end]
-	classes := &t.classes
+	classes, lower := &t.classes, t.config.LowerCase
+	longest := min(maxPacked, t.maxWordChars)
 	for i < len(text) {
 		c := text[i]
 		switch classes[c] {
 		case classSpace:
 			i++
 		case classPunct:
-			s.emit(t.asciiPieces[c], int32(i), int32(i+1))
+			s.emit(t.asciiPieces[c&0x7F], int32(i), int32(i+1))
 			i++
 		case classWord:
 			j := i + 1
@@ -113,19 +114,19 @@ func (s *scanner) segment(text string, i, end int) {
 				i = s.normalize(text, i)
 				continue
 			}
-			if n := j - i; n <= maxPacked && n <= t.maxWordChars {
-				k := packText(text, i, n)
-				if t.config.LowerCase {
+			id := int32(-1)
+			if j-i <= longest {
+				k := packText(text, i, j-i)
+				if lower {
 					k = k.lower()
 				}
-				if id := t.vocab.whole(k); id >= 0 {
-					s.out = append(s.out, piece{id, int32(i), int32(j), s.word})
-					s.nextWord()
-					i = j
-					continue
-				}
+				id = t.vocab.whole(k)
 			}
-			s.asciiWord(text, i, j)
+			if id >= 0 {
+				s.emit(id, int32(i), int32(j))
+			} else {
+				s.asciiWord(text, i, j)
+			}
 			i = j
 		default:
 			i = s.normalize(text, i)
