@@ -14,15 +14,24 @@ const defaultTokens = 4096
 // features is what can be put into batches: a Dataset, or a few inputs.
 type features interface {
 	Len() int
-	Length(i int) int
+	Length(i int) int // in tokens
 	Append(b *bert.Batch, i int) error
+}
+
+// withSession lends a session for the time of a call.
+type withSession func(ctx context.Context, use func(*bert.Session) error) error
+
+// only lends s.
+func only(s *bert.Session) withSession {
+	return func(_ context.Context, use func(*bert.Session) error) error { return use(s) }
 }
 
 // forward runs all features through the model in batches of at most tokens tokens (a longer example has one to itself),
 // and calls each with the indices of a batch's examples and the model's output, which is good until it returns. Examples
 // of like length go together, the longest first, so that the session's memory reaches its size at once and a batch that
-// is too big for the machine fails before any work is done.
-func forward(ctx context.Context, s *bert.Session, f features, tokens int, want bert.Outputs,
+// is too big for the machine fails before any work is done. The session is given back after each batch, so that somebody
+// with few inputs doesn't wait for somebody with many.
+func forward(ctx context.Context, with withSession, f features, tokens int, want bert.Outputs,
 	each func(indices []int, b *bert.Batch, out *bert.Output) error,
 ) error {
 	order := make([]int, f.Len())
@@ -44,11 +53,14 @@ func forward(ctx context.Context, s *bert.Session, f features, tokens int, want 
 			}
 			n++
 		}
-		out, err := s.Forward(&b, want)
+		err := with(ctx, func(s *bert.Session) error {
+			out, err := s.Forward(&b, want)
+			if err != nil {
+				return err
+			}
+			return each(order[:n], &b, out)
+		})
 		if err != nil {
-			return err
-		}
-		if err := each(order[:n], &b, out); err != nil {
 			return err
 		}
 		order = order[n:]

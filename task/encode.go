@@ -108,10 +108,11 @@ type Encoder struct {
 func OpenEncoder(dir string, eo EncodeOptions, o Options) (*Encoder, error) {
 	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*Encoder, error) {
 		e, err := NewEncoder(m, t, eo, o)
-		if err == nil {
-			e.owned = true
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
-		return e, err
+		e.owned = true
+		return e, nil
 	})
 }
 
@@ -152,6 +153,19 @@ func NewEncoder(m *bert.Model, t *tokenizer.Tokenizer, eo EncodeOptions, o Optio
 	if err != nil {
 		return nil, err
 	}
+	// Answers can be larger than all that a pass needs: the attention of 512 tokens in BERT-base has 150 MB. So they count
+	// in tokens too, of which each needs about four times the width of a feed-forward block; and a stream doesn't hold
+	// more of them than a batch has.
+	e.finish = func(s *sequence) error {
+		n := len(s.ids)
+		floats := n * c.HiddenSize * len(e.layers)
+		if eo.Attention {
+			floats += c.NumHiddenLayers * c.NumAttentionHeads * n * n
+		}
+		s.cost += floats / (4 * c.IntermediateSize)
+		return nil
+	}
+	e.window = e.tokens
 	return e, nil
 }
 
@@ -171,24 +185,22 @@ func (e *Encoder) Stream(ctx context.Context, in Inputs, emit func(Item, Encoded
 
 func (e *Encoder) encodeAll(ctx context.Context, s sequences) ([]Encoded, error) {
 	answers := make([]Encoded, len(s))
-	if len(s) == 0 {
-		return answers, nil
+	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention}
+	states := e.layers
+	if e.options.Pooling == CLSPooling || e.options.Pooling == MeanPooling {
+		states = append(slices.Clip(states), e.pooled)
 	}
-	want := bert.Outputs{
-		Hidden:     len(e.layers) > 0 || e.options.Pooling == CLSPooling || e.options.Pooling == MeanPooling,
-		Pooled:     e.options.Pooling == PoolerPooling,
-		Attentions: e.options.Attention,
-	}
-	err := e.withSession(ctx, func(session *bert.Session) error {
-		return forward(ctx, session, s, e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
-			probabilities := 0 // before this sequence, in each layer
-			for i, at := range indices {
-				answers[at] = e.encoded(s[at], b, i, out, probabilities)
-				n := len(s[at].ids)
-				probabilities += e.model.Config().NumAttentionHeads * n * n
-			}
-			return nil
-		})
+	last := e.model.Config().NumHiddenLayers
+	want.LastHidden = slices.Contains(states, last)
+	want.Hidden = slices.ContainsFunc(states, func(l int) bool { return l != last })
+	err := forward(ctx, e.withSession, s, e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
+		probabilities := 0 // before this sequence, in each layer
+		for i, at := range indices {
+			answers[at] = e.encoded(s[at], b, i, out, probabilities)
+			n := len(s[at].ids)
+			probabilities += e.model.Config().NumAttentionHeads * n * n
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -204,16 +216,22 @@ func (e *Encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 		h        = c.HiddenSize
 		from, to = b.Sequence(i)
 		n        = to - from
-		answer   = Encoded{Tokens: e.tokenizer.Tokens(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
+		states   = func(l int) []float32 {
+			if l == c.NumHiddenLayers {
+				return out.LastHidden[from*h : to*h]
+			}
+			return out.Hidden[l][from*h : to*h]
+		}
+		answer = Encoded{Tokens: e.tokenizer.Tokens(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
 	)
 	for j, l := range e.layers {
-		answer.Layers = append(answer.Layers, LayerStates{e.options.Layers[j], rows(out.Hidden[l][from*h:to*h], n, h)})
+		answer.Layers = append(answer.Layers, LayerStates{e.options.Layers[j], rows(states(l), n, h)})
 	}
 	switch e.options.Pooling {
 	case CLSPooling:
-		answer.Pooled = slices.Clone(out.Hidden[e.pooled][from*h : (from+1)*h])
+		answer.Pooled = slices.Clone(states(e.pooled)[:h])
 	case MeanPooling:
-		answer.Pooled = mean(out.Hidden[e.pooled][from*h:to*h], h)
+		answer.Pooled = mean(states(e.pooled), h)
 	case PoolerPooling:
 		answer.Pooled = slices.Clone(out.Pooled[i*h : (i+1)*h])
 	}

@@ -27,10 +27,11 @@ type Options struct {
 type engine struct {
 	featurizer
 	model    *bert.Model
-	owned    bool // Close closes the model
-	tokens   int
-	check    func(sequence) error // what more an input needs, or nil
-	sessions chan *bert.Session   // nil for one that isn't made yet
+	owned    bool                  // Close closes the model
+	tokens   int                   // of a batch
+	window   int                   // tokens that stream takes at once
+	finish   func(*sequence) error // checks and weighs an input further, or nil
+	sessions chan *bert.Session    // nil for one that isn't made yet
 	closed   chan struct{}
 	closing  sync.Once
 	closeErr error
@@ -51,6 +52,7 @@ func newEngine(m *bert.Model, t *tokenizer.Tokenizer, limit tokenizer.Options, o
 	if e.tokens <= 0 {
 		e.tokens = defaultTokens
 	}
+	e.window = streamBatches * e.tokens
 	n := o.Sessions
 	if n <= 0 {
 		n = 2
@@ -63,6 +65,7 @@ func newEngine(m *bert.Model, t *tokenizer.Tokenizer, limit tokenizer.Options, o
 }
 
 // open loads the model and the tokenizer of a directory and hands them to use, which makes of them what owns the model.
+// An error of use is to name the directory or a file.
 func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokenizer) (T, error)) (T, error) {
 	var none T
 	t, err := tokenizer.Load(dir)
@@ -76,7 +79,7 @@ func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokeniz
 	v, err := use(m, t)
 	if err != nil {
 		m.Close()
-		return none, fmt.Errorf("%s: %w", dir, err)
+		return none, err
 	}
 	return v, nil
 }
@@ -138,6 +141,7 @@ func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error)
 type sequence struct {
 	ids, typeIDs []int32
 	dropped      int // tokens that were truncated
+	cost         int // share of a batch's budget: its tokens, and what needs memory beside
 }
 
 // prepare turns an input into features, by way of scratch.
@@ -158,8 +162,9 @@ func (e *engine) prepare(scratch *tokenizer.Encoding, in *Input) (sequence, erro
 			return sequence{}, fmt.Errorf("a pair of texts, but the model has only %d segment: join the texts", e.types)
 		}
 	}
-	if e.check != nil {
-		return s, e.check(s)
+	s.cost = len(s.ids)
+	if e.finish != nil {
+		return s, e.finish(&s)
 	}
 	return s, nil
 }
@@ -183,13 +188,13 @@ func (e *engine) prepareAll(inputs []Input) (sequences, error) {
 type sequences []sequence
 
 func (s sequences) Len() int         { return len(s) }
-func (s sequences) Length(i int) int { return len(s[i].ids) }
+func (s sequences) Length(i int) int { return s[i].cost }
 func (s sequences) Append(b *bert.Batch, i int) error {
 	b.Add(s[i].ids, s[i].typeIDs)
 	return nil
 }
 
-// Stream takes what has come in when a batch is put together, but no more than this.
+// stream takes what has come in when a batch is put together, but no more than this.
 const (
 	streamBatches = 8 // in token budgets: enough to put texts of like length together
 	streamInputs  = 512
@@ -253,9 +258,9 @@ func stream[T any](ctx context.Context, e *engine, in Inputs,
 			return failed == nil
 		}
 		batch, items = append(batch, s), append(items, l.Item)
-		tokens += len(s.ids)
+		tokens += s.cost
 		size += len(l.Text) + len(l.TextPair)
-		return tokens < streamBatches*e.tokens && len(batch) < streamInputs && size < streamBytes
+		return tokens < e.window && len(batch) < streamInputs && size < streamBytes
 	}
 	for failed == nil {
 		batch, items, tokens, size = batch[:0], items[:0], 0, 0

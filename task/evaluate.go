@@ -32,7 +32,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	if err := d.description.checkModel(&c); err != nil {
 		return nil, err
 	}
-	logits, err := classLogits(ctx, m.NewSession(), d, len(c.Labels), o.Tokens, o.Progress)
+	logits, err := classLogits(ctx, only(m.NewSession()), d, len(c.Labels), o.Tokens, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -62,18 +62,18 @@ func checkClassifier(head bert.Head, c *bert.Config) error {
 }
 
 // classLogits returns the logits [N,C] of all features.
-func classLogits(ctx context.Context, s *bert.Session, f features, classes, tokens int, progress func(done, all int)) ([]float32, error) {
+func classLogits(ctx context.Context, with withSession, f features, classes, tokens int, progress func(done, all int)) ([]float32, error) {
 	if tokens <= 0 {
 		tokens = defaultTokens
 	}
 	logits := make([]float32, f.Len()*classes)
 	done := 0
-	err := forward(ctx, s, f, tokens, bert.Outputs{}, func(indices []int, _ *bert.Batch, out *bert.Output) error {
+	err := forward(ctx, with, f, tokens, bert.Outputs{}, func(indices []int, _ *bert.Batch, out *bert.Output) error {
 		for i, at := range indices {
 			row := out.Logits[i*classes : (i+1)*classes]
 			for _, x := range row {
 				if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-					return fmt.Errorf("the model's logits %v are not finite: its weights are broken", row)
+					return fmt.Errorf("the model's logits of number %d are %v: its weights are broken", at, row)
 				}
 			}
 			copy(logits[at*classes:], row)

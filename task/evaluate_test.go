@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/go-bert/bert"
 )
 
@@ -257,4 +259,45 @@ func TestLogSoftmax(t *testing.T) {
 			}
 		}
 	}
+}
+
+// fixedFeatures have lengths and nothing else to them.
+type fixedFeatures struct{ lengths []int }
+
+func (f fixedFeatures) Len() int         { return len(f.lengths) }
+func (f fixedFeatures) Length(i int) int { return f.lengths[i] }
+func (f fixedFeatures) Append(b *bert.Batch, i int) error {
+	b.Add(make([]int32, f.lengths[i]), nil)
+	return nil
+}
+
+// Every example is in one batch, no batch is over the budget but of a single one, and the longest come first.
+func TestBatchesKeepTheBudget(t *testing.T) {
+	m := tinyModel(t, bert.SequenceClassification, "a", "b")
+	rapid.Check(t, func(t *rapid.T) {
+		f := fixedFeatures{rapid.SliceOfN(rapid.IntRange(1, 20), 0, 30).Draw(t, "lengths")}
+		tokens := rapid.IntRange(1, 60).Draw(t, "tokens")
+		seen := make([]int, f.Len())
+		before := math.MaxInt
+		err := forward(context.Background(), only(m.NewSession()), f, tokens, bert.Outputs{}, func(indices []int, b *bert.Batch, out *bert.Output) error {
+			if b.Tokens() > tokens && b.Len() > 1 || b.Len() != len(indices) || len(out.Logits) != 2*len(indices) {
+				t.Fatalf("%d tokens of %d, %d sequences for %d examples", b.Tokens(), tokens, b.Len(), len(indices))
+			}
+			for i, at := range indices {
+				seen[at]++
+				from, to := b.Sequence(i)
+				if to-from != f.Length(at) || to-from > before {
+					t.Fatalf("%d tokens behind %d, want %d", to-from, before, f.Length(at))
+				}
+				before = to - from
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(seen, func(n int) bool { return n != 1 }) {
+			t.Fatalf("examples were seen %v times", seen)
+		}
+	})
 }

@@ -33,10 +33,11 @@ type MaskFiller struct {
 func OpenMaskFiller(dir string, topK int, o Options) (*MaskFiller, error) {
 	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*MaskFiller, error) {
 		f, err := NewMaskFiller(m, t, topK, o)
-		if err == nil {
-			f.owned = true
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
-		return f, err
+		f.owned = true
+		return f, nil
 	})
 }
 
@@ -57,10 +58,17 @@ func NewMaskFiller(m *bert.Model, t *tokenizer.Tokenizer, topK int, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	e.check = func(s sequence) error {
-		if !slices.Contains(s.ids, t.MaskID()) {
+	e.finish = func(s *sequence) error {
+		masks := 0
+		for _, id := range s.ids {
+			if id == t.MaskID() {
+				masks++
+			}
+		}
+		if masks == 0 {
 			return fmt.Errorf("no %s in it", t.Config().MaskToken)
 		}
+		s.cost += maskCost * masks
 		return nil
 	}
 	return &MaskFiller{engine: e, topK: min(topK, t.VocabSize())}, nil
@@ -81,24 +89,14 @@ func (f *MaskFiller) Stream(ctx context.Context, in Inputs, emit func(Item, []Ma
 	return stream(ctx, f.engine, in, f.fill, emit)
 }
 
-// masked is sequences whose masked positions are asked for.
-type masked struct {
-	sequences
-	mask int32
-}
-
 // maskCost is the memory of a masked place in tokens: its logits over the vocabulary are larger than all that a token
 // needs.
 const maskCost = 4
 
-func (m masked) Length(i int) int {
-	n := len(m.sequences[i].ids)
-	for _, id := range m.sequences[i].ids {
-		if id == m.mask {
-			n += maskCost
-		}
-	}
-	return n
+// masked is sequences whose masked positions are asked for.
+type masked struct {
+	sequences
+	mask int32
 }
 
 func (m masked) Append(b *bert.Batch, i int) error {
@@ -113,27 +111,22 @@ func (m masked) Append(b *bert.Batch, i int) error {
 
 func (f *MaskFiller) fill(ctx context.Context, s sequences) ([][]Mask, error) {
 	answers := make([][]Mask, len(s))
-	if len(s) == 0 {
-		return answers, nil
-	}
 	v := f.vocab
-	err := f.withSession(ctx, func(session *bert.Session) error {
-		return forward(ctx, session, masked{s, f.tokenizer.MaskID()}, f.tokens, bert.Outputs{},
-			func(indices []int, b *bert.Batch, out *bert.Output) error {
-				row := 0
-				for i, at := range indices {
-					from, to := b.Sequence(i)
-					for ; row < len(b.MaskedPositions) && int(b.MaskedPositions[row]) < to; row++ {
-						candidates, err := f.candidates(out.Logits[row*v : (row+1)*v])
-						if err != nil {
-							return err
-						}
-						answers[at] = append(answers[at], Mask{int(b.MaskedPositions[row]) - from, candidates})
+	err := forward(ctx, f.withSession, masked{s, f.tokenizer.MaskID()}, f.tokens, bert.Outputs{},
+		func(indices []int, b *bert.Batch, out *bert.Output) error {
+			row := 0
+			for i, at := range indices {
+				from, to := b.Sequence(i)
+				for ; row < len(b.MaskedPositions) && int(b.MaskedPositions[row]) < to; row++ {
+					candidates, err := f.candidates(out.Logits[row*v : (row+1)*v])
+					if err != nil {
+						return err
 					}
+					answers[at] = append(answers[at], Mask{int(b.MaskedPositions[row]) - from, candidates})
 				}
-				return nil
-			})
-	})
+			}
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -16,15 +16,19 @@ import (
 // without.
 func TestGoldenIMDB(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads 84 MB thrice")
+		t.Skip("inflates 215 MB thrice")
 	}
 	archive := golden.Shared(t, "data", "imdb", "aclImdb_v1.tar.gz")
+	var train []Example
 	for split, want := range map[Split]map[string]int{
 		Train: {"neg": 12500, "pos": 12500}, Test: {"neg": 12500, "pos": 12500}, Unsupervised: {"": 50000},
 	} {
 		examples, err := ReadIMDB(archive, split)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if split == Train {
+			train = examples
 		}
 		got := make(map[string]int)
 		for i, e := range examples {
@@ -48,14 +52,11 @@ func TestGoldenIMDB(t *testing.T) {
 			}
 		}
 	}
+	t.Run("features", func(t *testing.T) { goldenFeatures(t, train) })
 }
 
-// The drawn and truncated features of real reviews.
-func TestGoldenIMDBFeatures(t *testing.T) {
-	if testing.Short() {
-		t.Skip("reads 84 MB")
-	}
-	archive := golden.Shared(t, "data", "imdb", "aclImdb_v1.tar.gz")
+// goldenFeatures checks what is left and what is dropped of real reviews.
+func goldenFeatures(t *testing.T, train []Example) {
 	vocab := golden.Shared(t, "vocab", "bert-base-uncased", "vocab.txt")
 	tok, err := tokenizer.LoadVocab(vocab, tokenizer.DefaultConfig())
 	if err != nil {
@@ -65,11 +66,7 @@ func TestGoldenIMDBFeatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := imdb.Read(archive, ReadOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	drawn := Draw(data.Examples, 1000, 1)
+	drawn := Draw(train, 1000, 1)
 	features, err := NewDataset(tok, imdb.Describe(nil, 128), drawn)
 	if err != nil {
 		t.Fatal(err)

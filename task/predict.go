@@ -62,10 +62,11 @@ func Open(dir string, o Options) (*Predictor, error) {
 			return nil, err
 		}
 		p, err := NewPredictor(m, t, d, o)
-		if err == nil {
-			p.owned = true
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
-		return p, err
+		p.owned = true
+		return p, nil
 	})
 }
 
@@ -109,17 +110,8 @@ func (p *Predictor) Stream(ctx context.Context, in Inputs, emit func(Item, Predi
 }
 
 func (p *Predictor) predict(ctx context.Context, s sequences) ([]Prediction, error) {
-	if len(s) == 0 {
-		return nil, nil
-	}
-	var (
-		classes = len(p.labels)
-		logits  []float32
-	)
-	err := p.withSession(ctx, func(session *bert.Session) (err error) {
-		logits, err = classLogits(ctx, session, s, classes, p.tokens, nil)
-		return err
-	})
+	classes := len(p.labels)
+	logits, err := classLogits(ctx, p.withSession, s, classes, p.tokens, nil)
 	if err != nil {
 		return nil, err
 	}

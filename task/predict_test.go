@@ -3,6 +3,7 @@ package task
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -212,6 +213,42 @@ func TestOpen(t *testing.T) {
 	wantError(t, err, dir)
 	_, err = Open(filepath.Join(dir, "none"), Options{})
 	wantError(t, err, "none")
+}
+
+// A model whose weights aren't numbers says so, and not that a text is good.
+func TestPredictOfBrokenWeights(t *testing.T) {
+	dir := tinyDir(t, bert.SequenceClassification, "neg", "pos")
+	path := filepath.Join(dir, "model.safetensors")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(binary.LittleEndian.Uint64(data))
+	var header map[string]struct {
+		Offsets [2]int `json:"data_offsets"`
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data[8:8+n], &all); err != nil {
+		t.Fatal(err)
+	}
+	delete(all, "__metadata__")
+	tensors, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(tensors, &header); err != nil {
+		t.Fatal(err)
+	}
+	at := 8 + n + header["classifier.bias"].Offsets[0]
+	binary.LittleEndian.PutUint32(data[at:], math.Float32bits(float32(math.NaN())))
+	write(t, path, string(data))
+	p, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, err = p.Predict(t.Context(), Texts("good"))
+	wantError(t, err, "NaN", "its weights are broken")
 }
 
 func TestPredictConcurrently(t *testing.T) {

@@ -115,8 +115,8 @@ func ReadTable(path string, o TableOptions) (*Data, error) {
 }
 
 // TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Compression by gzip
-// and a UTF-8 byte order mark are taken off; lines end in LF or CRLF; blank lines hold no record; bytes that are not
-// UTF-8 are kept.
+// and a UTF-8 byte order mark are taken off; lines end in LF or CRLF; blank lines hold no record; NUL
+// and bytes that are not UTF-8 are kept, for the tokenizer to clean.
 //
 // Every record of a CSV or TSV table has as many fields as the first line, and the text and label columns have to be
 // there and the label not be empty. Other columns, and keys of a JSON object, are not looked at.

@@ -75,7 +75,8 @@ func Lookup(name string) (*Task, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("task %q is not known: want %s", name, strings.Join(Names(), ", "))
 	}
-	t := tasks[i]
+	t := tasks[i] // a copy: the table is not the caller's to change
+	t.Labels = slices.Clone(t.Labels)
 	return &t, nil
 }
 
@@ -110,6 +111,9 @@ func (t *Task) Read(path string, o ReadOptions) (*Data, error) {
 		o.Split = Train
 	}
 	if t.read != nil {
+		if o.Columns != (Columns{}) || o.Format != ByExtension {
+			return nil, fmt.Errorf("task %s is no table: it has neither columns nor a format to choose", t.Name)
+		}
 		examples, err := t.read(path, o.Split)
 		if err != nil {
 			return nil, err

@@ -74,6 +74,9 @@ func TestTasks(t *testing.T) {
 		t.Errorf("imdb: %+v", d)
 	}
 
+	_, err = imdb.Read("testdata/aclImdb", ReadOptions{TableOptions: TableOptions{Columns: Columns{Text: "x"}}})
+	wantError(t, err, "task imdb is no table")
+
 	text, err := Lookup("text")
 	if err != nil {
 		t.Fatal(err)
