@@ -150,9 +150,6 @@ func (e *engine) prepare(scratch *tokenizer.Encoding, in *Input) (sequence, erro
 		return sequence{}, err
 	}
 	s := sequence{dropped: scratch.Truncated}
-	if in.IDs != nil {
-		s.dropped = 0
-	}
 	both := make([]int32, 2*scratch.Len())
 	s.ids, s.typeIDs = both[:scratch.Len()], both[scratch.Len():]
 	copy(s.ids, scratch.IDs)
@@ -200,8 +197,8 @@ const (
 	streamInputs  = 512
 	streamBytes   = MaxRecord // of text, which may be far longer than what is left of it when it is truncated
 	streamAhead   = 16        // inputs read ahead
-	// streamWait is how long a batch that could be larger waits for the next line. A reader of a file is quicker; at a
-	// terminal nobody notices.
+	// streamWait is how long a batch that could be larger waits for lines once there is none. A reader of a file is
+	// quicker; at a terminal nobody notices.
 	streamWait = 2 * time.Millisecond
 )
 
@@ -268,18 +265,26 @@ func stream[T any](ctx context.Context, e *engine, in Inputs,
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case l := <-lines:
-			wait := time.NewTimer(streamWait)
+			var waited <-chan time.Time // from the first time that no line was there
 			for more := take(l); more; {
+				select {
+				case l := <-lines:
+					more = take(l)
+					continue
+				default:
+				}
+				if waited == nil {
+					waited = time.After(streamWait)
+				}
 				select {
 				case <-ctx.Done():
 					return context.Cause(ctx)
 				case l := <-lines:
 					more = take(l)
-				case <-wait.C:
+				case <-waited:
 					more = false
 				}
 			}
-			wait.Stop()
 		}
 		// What came before a bad line is answered before the line is reported.
 		if len(batch) > 0 {

@@ -115,10 +115,10 @@ func (s Stats) String() string {
 	}
 	out := fmt.Sprintf("%s examples, %s tokens (mean %.1f, longest %s)", thousands(s.Examples), thousands(s.Tokens), mean, thousands(s.Longest))
 	if s.Truncated > 0 {
-		out += fmt.Sprintf("; %s texts truncated, %s tokens dropped", thousands(s.Truncated), thousands(s.Dropped))
+		out += fmt.Sprintf("; truncated: %s, of which %s tokens were dropped", thousands(s.Truncated), thousands(s.Dropped))
 	}
 	if s.Empty > 0 {
-		out += fmt.Sprintf("; %s empty texts", thousands(s.Empty))
+		out += fmt.Sprintf("; empty: %s", thousands(s.Empty))
 	}
 	return out
 }

@@ -114,7 +114,7 @@ func TestDatasetTruncates(t *testing.T) {
 		if got := strings.Join(tok.Tokens(data.ids[:5]), " "); got != c.want {
 			t.Errorf("%v: %s, want %s", c.truncation, got, c.want)
 		}
-		want := "2 examples, 7 tokens (mean 3.5, longest 5); 1 texts truncated, 18 tokens dropped; 1 empty texts"
+		want := "2 examples, 7 tokens (mean 3.5, longest 5); truncated: 1, of which 18 tokens were dropped; empty: 1"
 		if got := data.Stats().String(); got != want {
 			t.Errorf("%v: %s, want %s", c.truncation, got, want)
 		}

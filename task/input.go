@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Inputs is a stream of inputs for a model. Stream calls Read from a goroutine of its own.
+// Inputs is a stream of inputs for a model. Stream calls Read from one goroutine and Skip from another.
 type Inputs interface {
 	// Read returns the next input and its place, io.EOF after the last.
 	Read() (Input, Source, error)

@@ -348,9 +348,11 @@ func TestStreamOfBadLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := in.Skipped(); n != 3 || len(got) != 4 || !strings.HasPrefix(got[3], "f:7|last|") {
+	n, first := in.Skipped()
+	if n != 3 || len(got) != 4 || !strings.HasPrefix(got[3], "f:7|last|") {
 		t.Errorf("skipped %d, answers %q", n, got)
 	}
+	wantError(t, first, "f:3: id 9999")
 	if got, err := streamed(t, p, NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
 		t.Errorf("an empty stream: %v, %v", got, err)
 	}
@@ -360,7 +362,7 @@ func TestStreamOfBadLines(t *testing.T) {
 		t.Errorf("a failing reader: %q, %v", got, err)
 	}
 	full := errors.New("full disk")
-	n := 0
+	n = 0
 	err = p.Stream(t.Context(), NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
 		n++
 		return full

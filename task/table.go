@@ -153,7 +153,9 @@ func (b *badRecords) add(err error) error {
 		return err
 	}
 	b.count++
-	if b.first == nil {
+	// A stream's reader is ahead of what finds an input bad otherwise, so the first to come needn't be the first.
+	var e, first *SourceError
+	if b.first == nil || errors.As(err, &e) && errors.As(b.first, &first) && e.Source.Line < first.Source.Line {
 		b.first = err
 	}
 	return nil
