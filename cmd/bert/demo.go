@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,7 +32,7 @@ var sentences = []string{
 
 // The recipe was chosen by cross-validation on the training reviews alone.
 const (
-	demoMaxSeqLength = 128
+	demoMaxSeqLength = 192
 	demoMinCount     = 2 // of a word of the vocabulary
 )
 
@@ -106,6 +107,10 @@ func (a *app) demo(ctx context.Context, output string, seed uint64, threads int)
 	a.describeModel(j.model, "random weights")
 	a.describeData("training data", j.train)
 	result, err := a.train(ctx, j)
+	var interrupted *train.InterruptedError
+	if errors.As(err, &interrupted) {
+		return fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
+	}
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.evalData, "eval-data", "", "evaluate on the data at `PATH`")
 	flags.StringVar(&f.vocabulary.model, "model", "", "begin with the model in `DIR`")
 	flags.StringVar(&f.config, "config", "", "begin with random weights, for the configuration in `FILE` (config.json)")
-	flags.StringVar(&f.vocabulary.vocab, "vocab", "", "with --config: the vocabulary `FILE`, one token a line")
+	flags.StringVar(&f.vocabulary.vocab, "vocab", "", "the vocabulary `FILE`, one token a line; with --model: instead of the model's tokenizer")
 	flags.StringVar(&o.Output, "output", "", "write the model, events and checkpoints to `DIR`")
 	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagDirname("output")
@@ -126,9 +126,6 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	f.out.add(cmd)
 
 	cmd.MarkFlagsMutuallyExclusive("model", "config")
-	cmd.MarkFlagsMutuallyExclusive("model", "vocab")
-	cmd.MarkFlagsMutuallyExclusive("model", "cased")
-	cmd.MarkFlagsMutuallyExclusive("model", "google")
 	cmd.MarkFlagsMutuallyExclusive("eval-data", "validation-share")
 	cmd.MarkFlagsMutuallyExclusive("train-batch-size", "token-budget")
 }
@@ -141,6 +138,8 @@ func (f *finetuneFlags) check() error {
 		return usagef("neither --model DIR nor --config FILE is given: want a model to begin with")
 	case f.config != "" && f.vocabulary.vocab == "":
 		return usagef("--vocab FILE is missing: --config needs it")
+	case f.vocabulary.vocab == "" && (f.vocabulary.cased || f.vocabulary.google):
+		return usagef("--cased and --google are for --vocab: the model in --model says itself how it tokenizes")
 	case o.Output == "":
 		return usagef("--output DIR is missing: want the folder to write the model to")
 	case f.maxTrainExamples < 0 || f.maxEvalExamples < 0:
@@ -279,6 +278,9 @@ func (a *app) explain(err error, j *job) error {
 			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand())
 	case errors.As(err, &finished):
 		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", j.options.Output, finished.Result.Steps))
+		if _, err := os.Stat(filepath.Join(j.options.Output, task.ResultsFile)); err != nil && j.eval != nil {
+			a.log.Warn("it was ended before its model could be evaluated: bert evaluate does that")
+		}
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", j.options.Output)

@@ -93,8 +93,6 @@ func (v *vocabularyFlags) addModes(cmd *cobra.Command) {
 
 func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 	switch {
-	case v.model != "":
-		return tokenizer.Load(v.model)
 	case v.vocab != "":
 		c := tokenizer.DefaultConfig()
 		c.LowerCase = !v.cased
@@ -102,6 +100,8 @@ func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 			c = tokenizer.GoogleConfig(!v.cased)
 		}
 		return tokenizer.LoadVocab(v.vocab, c)
+	case v.model != "":
+		return tokenizer.Load(v.model)
 	}
 	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
 }
