@@ -17,7 +17,7 @@ var untidy = [...]struct{ old, new string }{
 
 // Decode joins tokens to a text, as HF's WordPiece decoder: pieces that continue a word are attached, other tokens are
 // set off by a blank, and the blank before . ? ! , and before n't 'm 's 've 're is dropped. What normalization took away
-// does not come back. skipSpecial leaves out the special tokens, [UNK] among them; ids without a token are always left
+// does not come back: an added token with Normalized is written as the text was when it matched. skipSpecial leaves out the special tokens, [UNK] among them; ids without a token are always left
 // out.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	var b strings.Builder
@@ -26,6 +26,9 @@ func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 		s, ok := t.Token(id)
 		if !ok || skipSpecial && t.special[id] {
 			continue
+		}
+		if w, ok := t.written[id]; ok {
+			s = w
 		}
 		t.decoder.write(&b, s, first)
 		first = false

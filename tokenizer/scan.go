@@ -18,7 +18,7 @@ const (
 )
 
 // scanner holds the working memory of one call. It goes through the text once, word by word. Words of ASCII alone are
-// found where they stand; whatever else is normalized code point by code point into word, with the place in the text
+// found where they stand; whatever else is normalized code point by code point into norm, with the place in the text
 // that each byte came from.
 type scanner struct {
 	t           *Tokenizer

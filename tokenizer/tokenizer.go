@@ -32,8 +32,9 @@ type Tokenizer struct {
 
 	single, pair template
 	decoder      decoder
-	defaults     Options         // the section "truncation" of tokenizer.json
-	padding      json.RawMessage // its section "padding"
+	written      map[int32]string // what Decode writes for an added token that is looked for in the normalized text
+	defaults     Options          // the section "truncation" of tokenizer.json
+	padding      json.RawMessage  // its section "padding"
 
 	scanners sync.Pool
 }
@@ -222,6 +223,12 @@ func (t *Tokenizer) indexAddedTokens() error {
 			s := scanner{t: t, whole: true}
 			s.normalize(content, 0)
 			to, content = &normal, string(s.norm.text)
+			if content != a.Content && content != "" {
+				if t.written == nil {
+					t.written = map[int32]string{}
+				}
+				t.written[t.ids[a.Content]] = content
+			}
 		}
 		to.tokens = append(to.tokens, a)
 		to.content = append(to.content, content)

@@ -148,6 +148,9 @@ func TestAddedTokens(t *testing.T) {
 			t.Errorf("%q: got %s %v, want %s %v", c.text, got, e.Offsets, c.tokens, c.offsets)
 		}
 	}
+	if e := encode(t, tok, "New york", Options{OmitSpecialTokens: true}); tok.Decode(e.IDs, true) != "new york" {
+		t.Errorf("decoded %q: HF writes the normalized text", tok.Decode(e.IDs, true))
+	}
 	if id, _ := tok.ID("[NAME]"); tok.IsSpecial(id) || !tok.IsSpecial(tok.MaskID()) || tok.IsSpecial(-1) {
 		t.Error("only [MASK] is special")
 	}

@@ -98,6 +98,20 @@ func laterCasePairs() map[rune]rune {
 	return pairs
 }
 
+// laterWords are the word characters that Unicode 15.1 and 16.0 added.
+var laterWords = &unicode.RangeTable{
+	R16: []unicode.Range16{{0x897, 0x897, 1}, {0x1C89, 0x1C8A, 1}, {0xA7CB, 0xA7CD, 1}, {0xA7DA, 0xA7DC, 1}},
+	R32: []unicode.Range32{
+		{0x105C0, 0x105F3, 1}, {0x10D40, 0x10D65, 1}, {0x10D69, 0x10D6D, 1}, {0x10D6F, 0x10D85, 1},
+		{0x10EC2, 0x10EC4, 1}, {0x10EFC, 0x10EFC, 1}, {0x11380, 0x11389, 1}, {0x1138B, 0x1138B, 1},
+		{0x1138E, 0x1138E, 1}, {0x11390, 0x113B5, 1}, {0x113B7, 0x113C0, 1}, {0x113C2, 0x113C2, 1},
+		{0x113C5, 0x113C5, 1}, {0x113C7, 0x113CA, 1}, {0x113CC, 0x113D3, 1}, {0x113E1, 0x113E2, 1},
+		{0x116D0, 0x116E3, 1}, {0x11BC0, 0x11BE0, 1}, {0x11BF0, 0x11BF9, 1}, {0x11F5A, 0x11F5A, 1},
+		{0x13460, 0x143FA, 1}, {0x16100, 0x16139, 1}, {0x16D40, 0x16D6C, 1}, {0x16D70, 0x16D79, 1},
+		{0x18CFF, 0x18CFF, 1}, {0x1CCF0, 0x1CCF9, 1}, {0x1E5D0, 0x1E5FA, 1}, {0x2EBF0, 0x2EE5D, 1},
+	},
+}
+
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("_gen: ")
@@ -163,7 +177,7 @@ func generate() ([]byte, error) {
 	writeNumbers(&b, "nfdBlocks", "uint16", "where parts has the decomposition of each code point, times 4, plus its length less 1; 0: nowhere", nfd.data)
 	writeNumbers(&b, "parts", "rune", "canonical decompositions", parts)
 
-	writeRanges(&b, "wordRanges", `what \w means to Rust's regex: Alphabetic, M, Nd, Pc, Join_Control`,
+	writeRanges(&b, "wordRanges", `what \w means to Rust's regex (Unicode 16.0): Alphabetic, M, Nd, Pc, Join_Control`, laterWords,
 		unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
 	writeRanges(&b, "casedRanges", "the derived property Cased",
 		unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Lowercase, unicode.Other_Uppercase)

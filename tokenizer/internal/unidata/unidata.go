@@ -78,7 +78,7 @@ func Decompose(r rune) (d [4]rune, n int) {
 	return d, n
 }
 
-// IsWord reports whether r is a word character as Rust's regex has \w.
+// IsWord reports whether r is a word character as Rust's regex has \w, of Unicode 16.0.
 func IsWord(r rune) bool { return in(wordRanges[:], r) }
 
 // IsCased and IsCaseIgnorable are the derived properties that the rule of the final sigma asks for: The Unicode

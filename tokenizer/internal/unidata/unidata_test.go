@@ -180,7 +180,7 @@ func TestCase(t *testing.T) {
 			t.Errorf("U+%04X: cased %v, ignorable %v", c.r, IsCased(c.r), IsCaseIgnorable(c.r))
 		}
 	}
-	for r, want := range map[rune]bool{'a': true, '_': true, '9': true, 'é': true, 0x301: true, 0x200D: true, '-': false, ' ': false, '中': true} {
+	for r, want := range map[rune]bool{'a': true, '_': true, '9': true, 'é': true, 0x301: true, 0x200D: true, '-': false, ' ': false, '中': true, 0x897: true, 0x13460: true, 0x378: false} {
 		if IsWord(r) != want {
 			t.Errorf("IsWord(U+%04X) = %v", r, !want)
 		}
