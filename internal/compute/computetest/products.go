@@ -12,8 +12,8 @@ func productShapes(add func(i, rows, in, out int)) {
 	for j, in := range widths {
 		for _, out := range []int{widths[(j+1)%len(widths)], widths[(j+4)%len(widths)], in} {
 			for _, rows := range rowCounts {
-				if rows*in*out > 20e6 {
-					rows = 40 // enough of a product that large
+				if rows*in*out > 12e6 {
+					rows = 15 // enough of a product that large
 				}
 				add(i, rows, in, out)
 				i++

@@ -40,15 +40,14 @@ func (t *crossEntropyTask) do(w *worker, job int) {
 
 // crossEntropy returns −log p of the label and, unless d is nil, writes the gradient times weight to it. d may be logits.
 func crossEntropy(w *worker, logits, d []float32, label int, weight float32) float64 {
-	x := float64(logits[label])
-	if d == nil {
-		return float64(w.k.LogSumExp(logits)) - x
+	loss := w.k.LogSumExp(logits) - float64(logits[label])
+	if d != nil {
+		copy(d, logits)
+		w.k.Softmax(d, 1)
+		d[label]--
+		w.k.Scale(d, weight)
 	}
-	copy(d, logits)
-	lse := w.k.Softmax(d, 1)
-	d[label]--
-	w.k.Scale(d, weight)
-	return float64(lse) - x
+	return loss
 }
 
 // CrossEntropy is Scale·Σ Weight[r]·(−log p[r, Labels[r]]).
