@@ -33,7 +33,7 @@ func crossEntropyChecks() (checks []check) {
 				return func(d compute.Device) operation {
 					op := compute.CrossEntropy{Rows: rows, Classes: classes, Labels: labels, Weights: weights, Scale: scale, Logits: upload(d, logits)}
 					got := new(float64)
-					results := []result{inVariable("loss", got, loss*scale, aggregate)}
+					results := []result{inVariable("loss", got, loss*scale, forward)}
 					switch gradients {
 					case 0:
 						op.DLogits = op.Logits
@@ -76,7 +76,7 @@ func spanLossChecks() (checks []check) {
 			return func(d compute.Device) operation {
 				op := compute.SpanLoss{Starts: starts, Logits: upload(d, logits), From: labels[0], To: labels[1], Scale: scale}
 				got := new(float64)
-				results := []result{inVariable("loss", got, loss*scale, aggregate)}
+				results := []result{inVariable("loss", got, loss*scale, forward)}
 				switch i % 3 {
 				case 0:
 					op.DLogits = filled(d, 2*tokens)
