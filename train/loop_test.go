@@ -29,6 +29,7 @@ type fakeTrainer struct {
 	loss, norm float64 // what the step gives instead, if badStep
 	badStep    int     // counted from 1
 	step       int
+	updates    []bert.Update
 	write      func(path string) error // instead of WriteState
 }
 
@@ -55,6 +56,7 @@ func (f *fakeTrainer) GradNorm() float64 {
 }
 
 func (f *fakeTrainer) Update(u bert.Update) {
+	f.updates = append(f.updates, u)
 	f.Moment = u.Beta1*f.Moment + f.grad*u.GradScale
 	f.Value -= u.StepSize * f.Moment
 }
@@ -207,7 +209,7 @@ func wantError(t *testing.T, err error, want ...string) {
 
 func TestRun(t *testing.T) {
 	f := newFakeRun(t.TempDir())
-	f.EvalEpochs, f.EvalSteps = true, 9
+	f.Optimizer, f.EvalEpochs, f.EvalSteps = AdamW, true, 9
 	f.evaluateAs(1, 2, 3, 4)
 	r := f.mustRun(t)
 	if r.Steps != 25 || r.Epochs != 2 || r.Examples != 100 || r.ModelStep != 25 || r.StoppedEarly {
@@ -244,6 +246,9 @@ func TestRun(t *testing.T) {
 			}
 			if want := f.rate(e.Step-1, 25); e.LearningRate != want {
 				t.Errorf("step %d: rate is %v, want %v", e.Step, e.LearningRate, want)
+			}
+			if got, want := f.trainer.updates[e.Step-1], f.update(e.Step-1, e.LearningRate, e.GradNorm); got != want {
+				t.Errorf("step %d: update is %+v, want %+v", e.Step, got, want)
 			}
 			tokens = int(e.Tokens)
 		case Evaluated:
@@ -571,6 +576,26 @@ func TestResumeNothing(t *testing.T) {
 	}
 	if n := len(logged(t, f.Output)); n != 9 {
 		t.Errorf("%d lines, want 9", n)
+	}
+}
+
+// What a run wrote after its last checkpoint is gone when it is resumed, even if the resumed run gets less far.
+func TestEventsAreCut(t *testing.T) {
+	f := newFakeRun(t.TempDir())
+	f.LogSteps, f.trainer.loss = 1, math.NaN()
+	f.trainer.badStep = 20
+	if _, err := f.run(); err == nil {
+		t.Fatal("no error")
+	}
+	if n := len(logged(t, f.Output)); n != 1+19 {
+		t.Fatalf("%d lines, want 20", n)
+	}
+	f.Resume, f.trainer.badStep = true, 3 // step 13
+	if _, err := f.run(); err == nil {
+		t.Fatal("no error")
+	}
+	if lines := logged(t, f.Output); len(lines) != 1+12 {
+		t.Errorf("%d lines, want 13:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
 
