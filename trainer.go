@@ -97,7 +97,7 @@ func (t *Trainer) GradNorm() float64 { return math.Sqrt(t.m.device.SumSquares(t.
 
 // Update holds the constants of one step of Adam. With g' = g·GradScale,
 //
-//	m = Beta1·m + (1−Beta1)·g',  v = Beta2·v + (1−Beta2)·g'²,  p = p·(1−Decay) − StepSize·m/(√v·RootScale + Eps).
+//	m = Beta1·m + (1−Beta1)·g',  v = Beta2·v + (1−Beta2)·g'²,  p = p − (Decay·p + StepSize·m/(√v·RootScale + Eps)).
 //
 // Decay holds for the parameters of which the table says so and is 0 for the others. Package train has the two optimisers
 // that are made of it.
@@ -120,13 +120,13 @@ func (t *Trainer) Update(u Update) {
 	for i := range m.params {
 		p := &m.params[i]
 		to := at + p.Len()
-		keep := float32(1)
+		decay := float32(0)
 		if p.Decay {
-			keep = float32(1 - u.Decay)
+			decay = float32(u.Decay)
 		}
 		*op = compute.Adam{
 			P: p.value, G: p.grad, M: t.m1.Slice(at, to), V: t.m2.Slice(at, to),
-			GradScale: float32(u.GradScale), Beta1: float32(u.Beta1), Beta2: float32(u.Beta2), Keep: keep,
+			GradScale: float32(u.GradScale), Beta1: float32(u.Beta1), Beta2: float32(u.Beta2), Decay: decay,
 			StepSize: float32(u.StepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
 		}
 		m.device.Adam(op)

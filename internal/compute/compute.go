@@ -217,14 +217,14 @@ type SquaredError struct {
 
 // Adam updates parameters in one pass: with g' = g·GradScale,
 //
-//	m = Beta1·m + (1−Beta1)·g',  v = Beta2·v + (1−Beta2)·g'²,  p = p·Keep − StepSize·m/(√v·RootScale + Eps).
+//	m = Beta1·m + (1−Beta1)·g',  v = Beta2·v + (1−Beta2)·g'²,  p = p − (Decay·p + StepSize·m/(√v·RootScale + Eps)).
 //
 // The constants make it Google's AdamWeightDecayOptimizer or AdamW.
 type Adam struct {
 	P, G, M, V   Buffer
 	GradScale    float32
 	Beta1, Beta2 float32
-	Keep         float32 // 1 − rate·decay
+	Decay        float32 // rate·decay
 	StepSize     float32 // rate, over 1−Beta1^t with bias correction
 	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction
 	Eps          float32

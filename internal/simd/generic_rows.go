@@ -138,6 +138,6 @@ func adamGeneric(p, g, m, v []float32, c *AdamStep) {
 		m[i] = float32(c.Beta1*m[i]) + float32((1-c.Beta1)*gi)
 		v[i] = float32(c.Beta2*v[i]) + float32((1-c.Beta2)*float32(gi*gi))
 		root := float32(math.Sqrt(float64(v[i])))
-		p[i] = float32(p[i]*c.Keep) - float32(c.StepSize*m[i])/(float32(root*c.RootScale)+c.Eps)
+		p[i] -= float32(c.Decay*p[i]) + float32(c.StepSize*m[i])/(float32(root*c.RootScale)+c.Eps)
 	}
 }

@@ -374,7 +374,8 @@ one3:
 	VMULPS      Z4, Z10, Z10
 	VDIVPS      Z9, Z10, Z10
 	VMOVUPS     (AX)(CX*1), Z9
-	VFMSUB213PS Z10, Z3, Z9
+	VFMADD231PS Z9, Z3, Z10
+	VSUBPS      Z10, Z9, Z9
 	VMOVUPS     Z9, (AX)(CX*1)
 	ADDQ        $0x40, CX
 	JMP         one3
@@ -398,7 +399,8 @@ afterOne4:
 	VMULPS      Z4, Z1, Z1
 	VDIVPS      Z0, Z1, Z1
 	VMOVUPS.Z   (AX)(CX*1), K1, Z0
-	VFMSUB213PS Z1, Z3, Z0
+	VFMADD231PS Z0, Z3, Z1
+	VSUBPS      Z1, Z0, Z0
 	VMOVUPS     Z0, K1, (AX)(CX*1)
 
 done5:

@@ -19,7 +19,7 @@ type rowOp struct {
 
 var dropExample = Drop{Key: [2]uint32{1, 2}, Threshold: 6554, Scale: 65536. / (65536 - 6554)}
 
-var adamExample = AdamStep{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Keep: 0.9999, StepSize: 1e-3, RootScale: 1.5, Eps: 1e-6}
+var adamExample = AdamStep{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 1e-4, StepSize: 1e-3, RootScale: 1.5, Eps: 1e-6}
 
 func rowOps() []rowOp {
 	const eps = 0x1p-23
@@ -96,7 +96,7 @@ func rowOps() []rowOp {
 				g := o[1] * float64(c.GradScale)
 				m := b1*o[2] + (1-b1)*g
 				v := b2*math.Abs(o[3]) + (1-b2)*g*g
-				p := o[0]*float64(c.Keep) - float64(c.StepSize)*m/(math.Sqrt(v)*float64(c.RootScale)+float64(c.Eps))
+				p := o[0] - (float64(c.Decay)*o[0] + float64(c.StepSize)*m/(math.Sqrt(v)*float64(c.RootScale)+float64(c.Eps)))
 				size := math.Abs(o[0]) + math.Abs(o[1]) + math.Abs(o[2]) + math.Abs(o[3]) + math.Abs(p)
 				return []float64{p, o[1], m, v}, 4 * eps * size
 			},

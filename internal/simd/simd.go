@@ -89,7 +89,7 @@ type Kernels struct {
 	//	g' = g·GradScale
 	//	m  = Beta1·m + (1−Beta1)·g'
 	//	v  = Beta2·v + (1−Beta2)·g'²
-	//	p  = p·Keep − StepSize·m/(√v·RootScale + Eps)
+	//	p  = p − (Decay·p + StepSize·m/(√v·RootScale + Eps))
 	//
 	// The caller's choice of the constants makes it Google's AdamWeightDecayOptimizer (no bias correction) or AdamW.
 	Adam func(p, g, m, v []float32, c *AdamStep)
@@ -99,7 +99,7 @@ type Kernels struct {
 type AdamStep struct {
 	GradScale    float32 // the factor of gradient clipping
 	Beta1, Beta2 float32
-	Keep         float32 // 1 − rate·decay
+	Decay        float32 // rate·decay; as 1 − rate·decay it would lose its digits
 	StepSize     float32 // rate, over 1−Beta1^t with bias correction
 	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction
 	Eps          float32

@@ -113,7 +113,7 @@ func adamChecks() (checks []check) {
 			for i := range v {
 				v[i] *= v[i]
 			}
-			op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Keep: 1 - 2e-7, StepSize: 2e-5, RootScale: 1, Eps: 1e-6}
+			op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 2e-7, StepSize: 2e-5, RootScale: 1, Eps: 1e-6}
 			if i%2 == 1 {
 				op.StepSize, op.RootScale = 2e-4, 31.6 // bias correction in the first steps
 			}
@@ -123,7 +123,7 @@ func adamChecks() (checks []check) {
 				wantM[i] = float64(op.Beta1)*wantM[i] + (1-float64(op.Beta1))*g
 				wantV[i] = float64(op.Beta2)*wantV[i] + (1-float64(op.Beta2))*g*g
 				step := wantM[i] / (math.Sqrt(wantV[i])*float64(op.RootScale) + float64(op.Eps))
-				wantP[i] = wantP[i]*float64(op.Keep) - float64(op.StepSize)*step
+				wantP[i] -= wantP[i]*float64(op.Decay) + float64(op.StepSize)*step
 			}
 			return func(d compute.Device) operation {
 				op := op

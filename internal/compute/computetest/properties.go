@@ -236,7 +236,7 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 		span := compute.SpanLoss{Starts: starts, Logits: logits.Slice(0, 2*rows), From: labels[:2], To: labels[:2], Scale: 1, DLogits: dlogits.Slice(0, 2*rows)}
 		binary := compute.BinaryCrossEntropy{Rows: rows, Classes: classes, Logits: logits, Targets: targets, Scale: 1, DLogits: dlogits}
 		squared := compute.SquaredError{Rows: rows, Logits: logits.Slice(0, rows), Targets: targets[:rows], Scale: 1, DLogits: dlogits.Slice(0, rows)}
-		adam := compute.Adam{P: y, G: x, M: dqkv.Slice(0, n), V: dqkv.Slice(n, 2*n), Beta1: 0.9, Beta2: 0.999, Keep: 1, RootScale: 1, Eps: 1e-6}
+		adam := compute.Adam{P: y, G: x, M: dqkv.Slice(0, n), V: dqkv.Slice(n, 2*n), Beta1: 0.9, Beta2: 0.999, RootScale: 1, Eps: 1e-6}
 
 		for name, do := range map[string]func(){
 			"Write": func() { d.Write(y, host) }, "Read": func() { d.Read(host, y) }, "Zero": func() { d.Zero(y) },

@@ -197,7 +197,7 @@ const parameters = 110e6
 
 func BenchmarkAdam(b *testing.B) {
 	withThreads(b, "110M", "GB/s", func(d *Device) (func(), float64) {
-		op := compute.Adam{P: d.Alloc(parameters), G: d.Alloc(parameters), M: d.Alloc(parameters), V: d.Alloc(parameters), GradScale: 1, Beta1: 0.9, Beta2: 0.999, Keep: 1, StepSize: 1e-5, RootScale: 1, Eps: 1e-6}
+		op := compute.Adam{P: d.Alloc(parameters), G: d.Alloc(parameters), M: d.Alloc(parameters), V: d.Alloc(parameters), GradScale: 1, Beta1: 0.9, Beta2: 0.999, StepSize: 1e-5, RootScale: 1, Eps: 1e-6}
 		return func() { d.Adam(&op) }, 4 * 7 * parameters
 	})
 }

@@ -130,7 +130,7 @@ func (d *Device) SumSquares(x compute.Buffer) float64 {
 	from := source(x, x.Len, "SumSquares.x")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.growSums((len(from) + flatRun - 1) / flatRun)
+	d.growSums(ceil(len(from), flatRun))
 	d.flat = flatTask{kind: flatSumSquares, dst: from, sums: d.sums}
 	d.runFlat(rowRate)
 	total := 0.0
@@ -159,7 +159,7 @@ func (d *Device) Adam(op *compute.Adam) {
 		GradScale: op.GradScale,
 		Beta1:     op.Beta1,
 		Beta2:     op.Beta2,
-		Keep:      op.Keep,
+		Decay:     op.Decay,
 		StepSize:  op.StepSize,
 		RootScale: op.RootScale,
 		Eps:       op.Eps,

@@ -115,7 +115,7 @@ func (g *gen) adam() {
 		constants[i] = g.reg()
 		g.VBROADCASTSS(at(step, 4*i), constants[i])
 	}
-	gradScale, beta1, beta2, keep, stepSize, rootScale, eps :=
+	gradScale, beta1, beta2, decay, stepSize, rootScale, eps :=
 		constants[0], constants[1], constants[2], constants[3], constants[4], constants[5], constants[6]
 	one := g.hold(f32(1))
 	rest1, rest2 := g.sub(one, beta1), g.sub(one, beta2)
@@ -134,7 +134,8 @@ func (g *gen) adam() {
 		g.VMULPS(stepSize, mi, mi)
 		g.VDIVPS(root, mi, mi)
 		pi := c.load(p)
-		g.VFMSUB213PS(mi, keep, pi)
+		g.VFMADD231PS(pi, decay, mi)
+		g.VSUBPS(mi, pi, pi)
 		c.store(pi, p)
 	})
 	g.ret()
