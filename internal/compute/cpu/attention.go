@@ -23,13 +23,12 @@ const tileRows = 84
 // tileOf is how many queries of a sequence of n make a tile: tileRows, or less so that all tiles are alike. It does not
 // depend on who does what, since the gradients of keys and values are added up tile by tile.
 func tileOf(n, mr int) int {
-	tiles := max(1, (n+tileRows-1)/tileRows)
-	return ((n+tiles-1)/tiles + mr - 1) / mr * mr
+	return roundUp(ceil(n, max(1, ceil(n, tileRows))), mr)
 }
 
 // scoreStride is the distance of two rows of scores of n tokens.
 func scoreStride(n, nr int) int {
-	ld := (n + nr - 1) / nr * nr
+	ld := roundUp(n, nr)
 	if crowded(ld) {
 		ld += pad
 	}
@@ -37,12 +36,12 @@ func scoreStride(n, nr int) int {
 }
 
 // attentionJobs appends the jobs of a batch to jobs, those of the longest sequences first, so that no long one is begun
-// last. The queries of a head are divided into so many parts.
-func attentionJobs(jobs []attentionJob, starts []int, heads, parts, mr int) []attentionJob {
+// last. The queries of a head are divided into so many parts, of a multiple of tile.
+func attentionJobs(jobs []attentionJob, starts []int, heads, parts, tile int) []attentionJob {
 	probs := 0
 	for b := range len(starts) - 1 {
 		first, n := starts[b], starts[b+1]-starts[b]
-		run := max(1, (jobsOf(n, parts)+mr-1)/mr*mr)
+		run := max(1, roundUp(ceil(n, parts), tile))
 		for h := range heads {
 			for from := 0; from < n; from += run {
 				jobs = append(jobs, attentionJob{first, n, h, from, min(from+run, n), probs})
@@ -109,7 +108,7 @@ func (t *attentionTask) do(w *worker, index int) {
 // packedRows is the n rows of src, of size elements, as the B of a product with their transpose.
 func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
 	nr := w.k.NR
-	dst := w.floats((n + nr - 1) / nr * nr * size)
+	dst := w.floats(roundUp(n, nr) * size)
 	for j := 0; j < n; j += nr {
 		w.k.PackBT(dst[j*size:][:nr*size], src[j*ld:], ld, min(nr, n-j), size)
 	}
@@ -118,7 +117,7 @@ func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
 
 // packedColumns is the n rows of src, of size elements, as the B of a product.
 func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
-	dst := w.floats((size + w.k.NR - 1) / w.k.NR * w.k.NR * n)
+	dst := w.floats(roundUp(size, w.k.NR) * n)
 	packColumns(w.k, dst, src, ld, n, size)
 	return dst
 }
@@ -162,7 +161,7 @@ func (d *Device) Attention(op *compute.Attention) {
 	parts := 1
 	if threads := d.Threads(); threads > 1 {
 		const jobsEach = 4 // for a worker: enough for all to end at about the same time
-		parts = jobsOf(jobsEach*threads, op.Heads*max(1, len(op.Starts)-1))
+		parts = ceil(jobsEach*threads, op.Heads*max(1, len(op.Starts)-1))
 	}
 	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2)
 	t.jobs = d.jobs

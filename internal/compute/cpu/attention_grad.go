@@ -34,7 +34,7 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	k, nr := w.k, w.k.NR
 	n, size, hidden := job.n, t.size, t.heads*t.size
 	tile, ld := tileOf(n, k.MR), scoreStride(n, nr)
-	wide := (size + nr - 1) / nr * nr
+	wide := roundUp(size, nr)
 
 	query := t.qkv[job.first*3*hidden+job.head*size:]
 	dquery := t.dqkv[job.first*3*hidden+job.head*size:]
@@ -45,7 +45,7 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	valuesT := packedRows(w, query[2*hidden:], 3*hidden, n, size)
 	rows, columns := w.floats(tile*size), w.floats(tile*wide)
 	scores, dscores := w.floats(tile*ld), w.floats(tile*ld)
-	turned := w.floats((n + k.MR - 1) / k.MR * k.MR * tile)
+	turned := w.floats(roundUp(n, k.MR) * tile)
 
 	for from := 0; from < n; from += tile {
 		m := min(tile, n-from)

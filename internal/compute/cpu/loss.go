@@ -77,7 +77,7 @@ func (d *Device) CrossEntropy(op *compute.CrossEntropy) float64 {
 	d.growSums(op.Rows)
 	t.losses = d.sums
 	d.crossEntropy = t
-	d.run(&d.crossEntropy, jobsOf(t.count, t.run), n/expRate)
+	d.run(&d.crossEntropy, ceil(t.count, t.run), n/expRate)
 	d.crossEntropy = crossEntropyTask{}
 	total := 0.0
 	for r, loss := range d.sums {

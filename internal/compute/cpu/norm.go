@@ -40,7 +40,7 @@ func (d *Device) Norm(op *compute.Norm) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.norm = t
-	d.run(&d.norm, jobsOf(t.count, t.run), n/rowRate)
+	d.run(&d.norm, ceil(t.count, t.run), n/rowRate)
 	d.norm = normTask{}
 }
 
@@ -82,8 +82,8 @@ func (t *normGradTask) do(w *worker, job int) {
 // runNormGrad runs d.normGrad, adds the sums to dgamma and dbeta, and clears it.
 func (d *Device) runNormGrad(dgamma, dbeta []float32) {
 	t := &d.normGrad
-	t.run = max(gradRun, jobsOf(t.count, gradJobs))
-	jobs := jobsOf(t.count, t.run)
+	t.run = max(gradRun, ceil(t.count, gradJobs))
+	jobs := ceil(t.count, t.run)
 	d.partials = grow(d.partials, jobs*2*t.width)
 	t.partials = d.partials
 	d.run(t, jobs, t.count*t.width/rowRate)
@@ -160,7 +160,7 @@ func (d *Device) Embedding(op *compute.Embedding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.embedding = t
-	d.run(&d.embedding, jobsOf(tokens, t.run), n/rowRate)
+	d.run(&d.embedding, ceil(tokens, t.run), n/rowRate)
 	d.embedding = embeddingTask{}
 }
 

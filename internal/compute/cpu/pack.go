@@ -39,7 +39,7 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) compute.Packed {
 		}
 		weights = []compute.Buffer{{Memory: &memory{data: joint}, Len: len(joint)}}
 	}
-	p := &packed{d.k.Level, out, in, aligned((out + nr - 1) / nr * nr * in)}
+	p := &packed{d.k.Level, out, in, aligned(roundUp(out, nr) * in)}
 	rows = 0
 	for _, w := range weights {
 		d.pack = packTask{dst: p.panels[rows*in:], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
@@ -70,28 +70,21 @@ type packTask struct {
 	n, k       int
 }
 
-// packRows is how many rows of B are packed at a time: enough to make a job, few enough that all their pages have a place
-// in the translation buffer while the panels are gone through.
-const packRows = 32
+// packRun is how many rows of a panel make a job.
+const packRun = 768
 
-// jobs is the number of jobs: a panel each of a transposed source, else packRows rows of all panels.
-func (t *packTask) jobs(nr int) int {
-	if t.transposed {
-		return (t.n + nr - 1) / nr
-	}
-	return (t.k + packRows - 1) / packRows
-}
+// jobs is the number of jobs: runs of packRun rows of each panel.
+func (t *packTask) jobs(nr int) int { return ceil(t.n, nr) * ceil(t.k, packRun) }
 
 func (t *packTask) do(w *worker, job int) {
 	nr := w.k.NR
+	runs := ceil(t.k, packRun)
+	j, p := job/runs*nr, job%runs*packRun
+	n, k := min(nr, t.n-j), min(packRun, t.k-p)
+	dst := t.dst[j*t.k+p*nr:][:k*nr]
 	if t.transposed {
-		j := job * nr
-		w.k.PackBT(t.dst[j*t.k:][:t.k*nr], t.src[j*t.ld:], t.ld, min(nr, t.n-j), t.k)
-		return
-	}
-	p := job * packRows
-	rows := min(packRows, t.k-p)
-	for j := 0; j < t.n; j += nr {
-		w.k.PackB(t.dst[j*t.k+p*nr:][:rows*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), rows)
+		w.k.PackBT(dst, t.src[j*t.ld+p:], t.ld, n, k)
+	} else {
+		w.k.PackB(dst, t.src[p*t.ld+j:], t.ld, n, k)
 	}
 }

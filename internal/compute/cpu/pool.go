@@ -26,7 +26,7 @@ type worker struct {
 
 // floats is n elements of the worker's own, until the end of the job; their values are of no use.
 func (w *worker) floats(n int) []float32 {
-	rounded := (n + lineFloats - 1) / lineFloats * lineFloats
+	rounded := roundUp(n, lineFloats)
 	w.asked += rounded
 	if w.used+rounded > len(w.scratch) {
 		w.scratch = aligned(w.asked + w.asked/4) // slices given out stay valid: they hold the former one
@@ -101,6 +101,12 @@ func (d *Device) run(t task, jobs, cost int) {
 		d.pool.run(t, jobs)
 	}
 }
+
+// ceil is a/b, rounded up.
+func ceil(a, b int) int { return (a + b - 1) / b }
+
+// roundUp is the next multiple of b.
+func roundUp(a, b int) int { return ceil(a, b) * b }
 
 func newPool(k *simd.Kernels, threads int) *pool {
 	p := &pool{workers: make([]*worker, threads), idle: make(chan struct{}, 1)}

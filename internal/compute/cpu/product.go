@@ -51,6 +51,8 @@ const (
 	sliceSize = 4 << 20
 	// pad is what is added to a row of a copy so that rows do not fall into the same sets of the caches.
 	pad = 16
+	// turnRows is how many rows of a [k, m] are packed into all panels before the next: the panels share their lines.
+	turnRows = 16
 	// sumRows is how many rows are added up before the sum is added to the total.
 	sumRows = 128
 )
@@ -65,7 +67,7 @@ func (d *Device) multiply() {
 	nr := d.k.NR
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
 		sliceK, sliceN := p.k, p.n
-		if wide := (p.n + nr - 1) / nr * nr; p.panels == nil && wide*p.k > sliceSize {
+		if wide := roundUp(p.n, nr); p.panels == nil && wide*p.k > sliceSize {
 			if sliceK = sliceSize / wide / depth * depth; sliceK == 0 {
 				sliceK = min(p.k, 4*depth)
 				sliceN = sliceSize / sliceK / nr * nr
@@ -88,7 +90,7 @@ func (d *Device) multiply() {
 func (d *Device) multiplySlice(p *product) {
 	nr := d.k.NR
 	n, k := p.n1-p.n0, p.k1-p.k0
-	wide := (n + nr - 1) / nr * nr
+	wide := roundUp(n, nr)
 	given := p.panels != nil
 	if !given {
 		d.packed = grow(d.packed, wide*k)
@@ -109,7 +111,7 @@ func (d *Device) multiplySlice(p *product) {
 	p.cut(d.k, threads)
 	jobs := p.blocks * p.stripes
 	if p.sums != nil && p.n0 == 0 && p.k0 == 0 {
-		jobs += (p.m + finishCols - 1) / finishCols
+		jobs += ceil(p.m, finishCols)
 	}
 	d.run(p, jobs, cost)
 	if !given {
@@ -117,33 +119,36 @@ func (d *Device) multiplySlice(p *product) {
 	}
 }
 
-// cut chooses the blocks and stripes of a slice: those with which all workers end soonest, taking the time of a job as
-// proportional to its elements of C, and that of copying a row of A as copyCols columns.
+// cut chooses the blocks and stripes of a slice: those with which all workers are expected to end soonest. It counts in
+// elements of C. A job costs its own, copyCols columns for a row of A that is to be copied, and jobCost; when all others
+// have ended, a job may still have a part of it to go.
 func (p *product) cut(k *simd.Kernels, threads int) {
-	const copyCols = 16
-	panels := (p.n1 - p.n0 + k.NR - 1) / k.NR
+	const copyCols, jobCost, tail = 16, 256, 4
+	panels := ceil(p.n1-p.n0, k.NR)
 	copying := 0
 	if p.aTurned || p.crowdedRows() {
 		copying = copyCols
 	}
-	least := (p.m + blockRows - 1) / blockRows
+	maxStripes := min(panels, 8*threads)
+	if threads == 1 {
+		maxStripes = 1
+	}
+	least := ceil(p.m, blockRows)
 	best := math.MaxInt
-	for blocks := least; blocks <= least+2*(threads-1) && blocks <= p.m; blocks++ {
-		rows := ((p.m+blocks-1)/blocks + k.MR - 1) / k.MR * k.MR
-		rows = min(rows, p.m)
-		taken := (p.m + rows - 1) / rows
-		for stripes := 1; stripes <= panels && stripes <= 4*threads; stripes++ {
-			width := (panels + stripes - 1) / stripes
-			jobs := taken * ((panels + width - 1) / width)
-			rounds := (jobs + threads - 1) / threads
-			if cost := rounds * (rows*(width*k.NR+copying) + 64); cost < best {
+	for blocks := least; blocks <= min(p.m, least+2*(threads-1)); blocks++ {
+		rows := min(p.m, roundUp(ceil(p.m, blocks), k.MR))
+		for stripes := 1; stripes <= maxStripes; stripes++ {
+			cols := ceil(panels, stripes) * k.NR
+			jobs := ceil(p.m, rows) * ceil(panels*k.NR, cols)
+			cost := rows*(cols+copying) + jobCost
+			if cost = cost*ceil(jobs, threads) + cost/tail; cost < best {
 				best = cost
-				p.rows, p.cols = rows, width*k.NR
+				p.rows, p.cols = rows, cols
 			}
 		}
 	}
-	p.blocks = (p.m + p.rows - 1) / p.rows
-	p.stripes = (p.n1 - p.n0 + p.cols - 1) / p.cols
+	p.blocks = ceil(p.m, p.rows)
+	p.stripes = ceil(p.n1-p.n0, p.cols)
 }
 
 // crowdedRows reports whether a is to be copied because of its stride.
@@ -161,7 +166,7 @@ func (p *product) do(w *worker, job int) {
 	to := min(from+p.cols, p.n1)
 	var scratch []float32
 	if p.aTurned || p.crowdedRows() {
-		scratch = w.floats((m + k.MR - 1) / k.MR * k.MR * (min(depth, p.k) + pad))
+		scratch = w.floats(roundUp(m, k.MR) * (min(depth, p.k) + pad))
 	}
 	for at := p.k0; ; at += depth {
 		size := min(depth, p.k1-at)
@@ -196,8 +201,8 @@ func (p *product) do(w *worker, job int) {
 func (p *product) left(k *simd.Kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
 	if p.aTurned {
 		mr := k.MR
-		for q := 0; q < size; q += packRows {
-			rows := min(packRows, size-q)
+		for q := 0; q < size; q += turnRows {
+			rows := min(turnRows, size-q)
 			for r := 0; r < m; r += mr {
 				k.PackA(scratch[r*size+q*mr:][:rows*mr], p.a[(at+q)*p.lda+i+r:], p.lda, min(mr, m-r), rows)
 			}

@@ -29,9 +29,6 @@ func (t *rowsTask) do(w *worker, job int) {
 // rowRun is how many rows of a width make a job.
 func rowRun(width int) int { return max(1, flatRun/max(width, 1)) }
 
-// jobsOf is the number of jobs of count rows, run rows each.
-func jobsOf(count, run int) int { return (count + run - 1) / run }
-
 // Dropout is dst = dropout(x) of x [rows, width]; dst may be x.
 func (d *Device) Dropout(dst, x compute.Buffer, rows, width int, drop compute.Drop) {
 	t := rowsTask{
@@ -41,7 +38,7 @@ func (d *Device) Dropout(dst, x compute.Buffer, rows, width int, drop compute.Dr
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rows = t
-	d.run(&d.rows, jobsOf(rows, t.run), rows*width/expRate)
+	d.run(&d.rows, ceil(rows, t.run), rows*width/expRate)
 	d.rows = rowsTask{}
 }
 
@@ -55,7 +52,7 @@ func (d *Device) Gather(dst, src compute.Buffer, rows []int32, width int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rows = t
-	d.run(&d.rows, jobsOf(len(rows), t.run), len(rows)*width/rowRate)
+	d.run(&d.rows, ceil(len(rows), t.run), len(rows)*width/rowRate)
 	d.rows = rowsTask{}
 }
 
@@ -97,7 +94,7 @@ func (d *Device) scatter(adds int) {
 	t := &d.scatterRows
 	const narrowest = 64 // columns worth a job: four cache lines
 	t.cols = max(narrowest, (t.width/(2*d.Threads())+15)/16*16)
-	d.run(t, jobsOf(t.width, t.cols), adds*t.width/rowRate)
+	d.run(t, ceil(t.width, t.cols), adds*t.width/rowRate)
 	*t = scatterTask{}
 }
 
