@@ -78,9 +78,14 @@ func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, mo
 // describeData says on stderr what became of a part of the data.
 func (a *app) describeData(what string, d *task.Dataset) {
 	s := d.Stats()
-	line := fmt.Sprintf("%s: %s", what, s)
+	line := fmt.Sprintf("%s: %s, %s (mean %.1f, longest %d)", what,
+		count(s.Examples, "example"), count(s.Tokens, "token"), float64(s.Tokens)/float64(s.Examples), s.Longest)
 	if s.Truncated > 0 {
-		line += fmt.Sprintf(" (%.1f %% of the texts are longer than %d)", 100*float64(s.Truncated)/float64(s.Examples), d.Description().MaxSeqLength)
+		line += fmt.Sprintf("; %s (%.1f %%) cut to %d tokens, %s dropped", count(s.Truncated, "text"),
+			100*float64(s.Truncated)/float64(s.Examples), d.Description().MaxSeqLength, count(s.Dropped, "token"))
+	}
+	if s.Empty > 0 {
+		line += "; " + count(s.Empty, "empty text")
 	}
 	a.log.Info(line)
 	var labels []string

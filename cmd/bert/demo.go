@@ -48,6 +48,8 @@ func demoConfig(vocabulary int) bert.Config {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = vocabulary, 128, 2, 2, 512
 	c.MaxPositionEmbeddings = demoMaxSeqLength
+	// More than BERT's 0.1: so few examples are quickly learned by heart.
+	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = 0.3, 0.3
 	return c
 }
 
