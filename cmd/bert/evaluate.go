@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,7 +91,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err := m.CheckVocabulary(tok.VocabSize()); err != nil {
 		return fmt.Errorf("%s: %w", f.model.dir, err)
 	}
-	split := task.Split(cmpOr(f.split, string(t.EvalSplit)))
+	split := task.Split(cmp.Or(f.split, string(t.EvalSplit)))
 	examples, err := f.data.read(a, t, f.data.path, split, f.maxExamples, f.seed)
 	if err != nil {
 		return err
@@ -165,7 +166,7 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there.
 func (f *evaluateFlags) save(a *app, r *task.Result) error {
-	dir := cmpOr(f.output, f.model.dir)
+	dir := cmp.Or(f.output, f.model.dir)
 	if f.output != "" {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return pathError(err)

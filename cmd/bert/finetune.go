@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,52 +205,23 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if err := f.checkOutput(); err != nil {
 		return err
 	}
-	// The configuration and the tokenizer come first: they are quickly read, and mistakes in them quickly seen.
-	config, tok, err := f.load(a)
+	j, err := f.prepare(a, cmd, t)
 	if err != nil {
-		return err
-	}
-	length, err := sequenceLength(cmd, f.maxSeqLength, config)
-	if err != nil {
-		return err
-	}
-	training, held, err := f.read(a, t)
-	if err != nil {
-		return err
-	}
-	labels, err := f.labelsOf(t, training, &config)
-	if err != nil {
-		return err
-	}
-	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
-	j.description.Columns = f.data.columns
-	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
-		return usageError{err}
-	}
-	if err := j.build(f, training, held); err != nil {
-		return err
-	}
-	if err := f.checkMetric(j); err != nil {
-		return err
-	}
-	if j.model, err = f.model(config, j.description.Labels); err != nil {
 		return err
 	}
 	defer j.model.Close()
-	if err := j.model.CheckVocabulary(tok.VocabSize()); err != nil {
-		return fmt.Errorf("%s: %w", cmpOr(f.vocabulary.vocab, f.vocabulary.model), err)
+	from := "random weights"
+	if f.config == "" {
+		from = "weights from " + f.vocabulary.model
 	}
-	if j.options.Fingerprint, err = j.fingerprint(); err != nil {
-		return err
-	}
-	a.describeModel(j.model, "weights from "+cmpOr(f.vocabulary.model, "a random start"))
+	a.describeModel(j.model, from)
 	a.describeData("training data", j.train)
 	if j.eval != nil {
 		a.describeData("evaluation data", j.eval)
 	} else {
 		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
 	}
-	if err := j.train.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
+	if err := j.train.ShowExamples(a.stderr, j.tokenizer, f.showExamples); err != nil {
 		return err
 	}
 	result, err := a.train(cmd.Context(), j)
@@ -264,6 +236,50 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	a.log.Info("saved in " + j.options.Output)
 	a.log.Info(fmt.Sprintf("next: bert predict --model %s %q", quoteArgument(j.options.Output), "a text"))
 	return nil
+}
+
+// prepare reads everything and makes the job, whose model the caller closes. The small files come first, so that mistakes
+// in them are seen at once.
+func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job, error) {
+	config, tok, err := f.load(a)
+	if err != nil {
+		return nil, err
+	}
+	length, err := sequenceLength(cmd, f.maxSeqLength, config)
+	if err != nil {
+		return nil, err
+	}
+	training, held, err := f.read(a, t)
+	if err != nil {
+		return nil, err
+	}
+	labels, err := f.labelsOf(t, training, &config)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
+	j.description.Columns = f.data.columns
+	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
+		return nil, usageError{err}
+	}
+	if err := j.build(f, training, held); err != nil {
+		return nil, err
+	}
+	if err := f.checkMetric(j); err != nil {
+		return nil, err
+	}
+	if j.model, err = f.model(config, j.description.Labels); err != nil {
+		return nil, err
+	}
+	if err = j.model.CheckVocabulary(tok.VocabSize()); err != nil {
+		err = fmt.Errorf("%s: %w", cmp.Or(f.vocabulary.vocab, f.vocabulary.model), err)
+	} else {
+		j.options.Fingerprint, err = j.fingerprint()
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.model.Close())
+	}
+	return j, nil
 }
 
 // explain makes of the ways in which a run may end what the user can do then.
@@ -311,17 +327,9 @@ func quoteArgument(arg string) string {
 	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 }
 
-// cmpOr is the first of two strings that is not empty.
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // load reads the configuration and the tokenizer.
 func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) {
-	path := cmpOr(f.config, f.vocabulary.model)
+	path := cmp.Or(f.config, f.vocabulary.model)
 	config, err := bert.LoadConfig(path)
 	if err != nil {
 		return config, nil, err

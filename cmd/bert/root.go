@@ -143,17 +143,6 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// required reports the first of the flags that is not set.
-func required(cmd *cobra.Command, names ...string) error {
-	for _, name := range names {
-		if f := cmd.Flags().Lookup(name); !f.Changed || f.Value.String() == "" {
-			what, _ := pflag.UnquoteUsage(f)
-			return usagef("--%s %s is missing: %s", name, what, f.Usage[:max(0, len(f.Usage))])
-		}
-	}
-	return nil
-}
-
 // choice is a flag whose value is one of a few words.
 type choice struct {
 	value   string
