@@ -63,7 +63,7 @@ const (
 // Drop is one application of dropout. Which elements it drops is a pure function of Key, the row and the column, so that
 // the backward pass finds the same mask again. The zero value drops nothing.
 type Drop struct {
-	Rate float32 // share of elements dropped, in [0, 1); the others are divided by 1−Rate
+	Rate float32 // share of elements dropped, in [0, 1), perhaps in steps of 1/65,536; the others are divided by 1−Rate
 	Key  uint64  // differs for each step and place of use
 }
 
