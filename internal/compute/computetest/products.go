@@ -100,7 +100,7 @@ func linearInputGradChecks() (checks []check) {
 
 func linearWeightGradChecks() (checks []check) {
 	productShapes(func(i, rows, in, out int) {
-		hasBias := i%3 != 2
+		hasBias := i%3 != 2 || rows > 1000 // always where the sums may be taken in parts
 		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			dy, x := data.normal(rows*out, 1), data.normal(rows*in, 1)
 			dw, dbias := data.normal(out*in, 1), data.normal(out, 1)
