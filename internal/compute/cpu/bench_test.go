@@ -11,19 +11,19 @@ import (
 
 // withThreads runs f on devices of 1 thread and of all processors. f prepares an operation and returns it with the
 // number of floating-point operations, which become GFLOP/s, or of bytes, which become GB/s.
-func withThreads(b *testing.B, name string, unit string, f func(d *Device) (do func(), work float64)) {
+func withThreads(b *testing.B, name, unit string, f func(d *Device) (do func(), work float64)) {
 	counts := []int{1}
 	if n := runtime.GOMAXPROCS(0); n > 1 {
 		counts = append(counts, n)
 	}
 	for _, threads := range counts {
 		b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
-			k, err := New(threads)
+			d, err := New(threads)
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer k.Close()
-			do, work := f(k)
+			defer d.Close()
+			do, work := f(d)
 			do()
 			for b.Loop() {
 				do()
