@@ -77,9 +77,10 @@ const (
 
 const (
 	// spinTime is how long a worker without work, or a caller without other workers' results, stays awake: longer than any
-	// operation that is done alone, which it may have to wait for, and short where others need the processor.
+	// operation that is done alone, which it may have to wait for. It yields its processor meanwhile: where there are fewer
+	// processors free than workers, it would keep another worker of the same task from going on.
 	spinTime = 20 * time.Microsecond
-	// spinChecks is how often it looks before it looks at the clock.
+	// spinChecks is how often it looks before it looks at the clock and yields.
 	spinChecks = 128
 )
 
@@ -181,6 +182,7 @@ func (p *pool) wait() {
 				return
 			}
 		}
+		yield()
 	}
 	if p.state.Or(waiting)&joined != 0 {
 		<-p.idle
@@ -224,6 +226,7 @@ func (p *pool) await(w *worker, seen uint64) (state uint64, ok bool) {
 			if time.Since(start) >= p.spin {
 				break
 			}
+			yield()
 		}
 		// Whoever turns parked back decides: the caller, who then sends, or the worker, who looks once more after saying
 		// that it parks, as the caller looks at parked after opening a task.
