@@ -15,6 +15,13 @@ var genericKernels = Kernels{
 	Gemm:       gemmGeneric,
 	GemmPacked: gemmPackedGeneric,
 
+	RoundRow:     roundRowGeneric,
+	PackB16:      packB16Generic,
+	PackBT16:     packBT16Generic,
+	PackA16:      packA16Generic,
+	Gemm16:       gemm16Generic,
+	GemmPacked16: gemmPacked16Generic,
+
 	Add:        addGeneric,
 	Axpy:       axpyGeneric,
 	Scale:      scaleGeneric,

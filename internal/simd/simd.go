@@ -44,6 +44,22 @@ type Kernels struct {
 	// GemmPacked is Gemm with a as ⌈m/MR⌉ consecutive panels of A.
 	GemmPacked func(m, n, k int, a []float32, b []float32, c []float32, ldc int, add bool)
 
+	// The same products of operands rounded to bfloat16: to nearest, ties to even; a NaN stays one; subnormal operands,
+	// products and sums may count as zero. A rounded operand holds elements of k in pairs: word p of a row is the
+	// elements 2p (lower half) and 2p+1 (upper half), zero beyond k. Its panels are [⌈k/2⌉][NR] and [⌈k/2⌉][MR] words.
+	//
+	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
+	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR or ⌈k/2⌉*MR words. Gemm16 and GemmPacked16 are
+	// Gemm and GemmPacked with k and lda counted in words, and as exact: products of rounded elements need no rounding, and
+	// a chain adds them up in float32 in the order of the words, of each the upper half's first. A product may be cut
+	// between words.
+	RoundRow     func(dst []uint32, src []float32)
+	PackB16      func(dst []uint32, src []float32, ld, n, k int)
+	PackBT16     func(dst []uint32, src []float32, ld, n, k int)
+	PackA16      func(dst []uint32, src []float32, ld, m, k int)
+	Gemm16       func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool)
+	GemmPacked16 func(m, n, k int, a []uint32, b []uint32, c []float32, ldc int, add bool)
+
 	Add   func(dst, x []float32)                      // dst += x
 	Axpy  func(dst []float32, s float32, x []float32) // dst += s·x
 	Scale func(dst []float32, s float32)              // dst *= s
