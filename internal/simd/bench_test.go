@@ -17,6 +17,13 @@ func benchmarkLevels(b *testing.B, f func(b *testing.B, k *Kernels)) {
 	}
 }
 
+// benchmarkTables runs f for every table of this machine, of which a level may have several for bfloat16.
+func benchmarkTables(b *testing.B, f func(b *testing.B, k *Kernels)) {
+	for _, k := range tables() {
+		b.Run(tableName(k), func(b *testing.B) { f(b, k) })
+	}
+}
+
 func reportRate(b *testing.B, perRun float64, unit string) {
 	b.ReportMetric(perRun*float64(b.N)/float64(b.Elapsed().Nanoseconds()), unit)
 }
@@ -72,6 +79,88 @@ func BenchmarkGemmPacked(b *testing.B) {
 		}
 		reportRate(b, 2*float64(m*k.NR*depth), "GFLOP/s")
 	})
+}
+
+// BenchmarkGemm16 is BenchmarkGemm of operands rounded to bfloat16.
+func BenchmarkGemm16(b *testing.B) {
+	const blockM, blockK = 252, 768 // words
+	for _, s := range []struct{ m, n, k int }{{4096, 768, 768}, {4096, 3072, 768}, {4096, 768, 3072}, {128, 768, 768}, {1, 768, 768}} {
+		b.Run(fmt.Sprintf("m%dn%dk%d", s.m, s.n, s.k), func(b *testing.B) {
+			benchmarkTables(b, func(b *testing.B, k *Kernels) {
+				depth := s.k / 2
+				lda, ldc := depth+16, s.n+16
+				a, c := make([]uint32, s.m*lda), make([]float32, s.m*ldc)
+				panels := make([]uint32, s.n*depth)
+				fillForBenchmark(asFloats(a), asFloats(panels))
+				for b.Loop() {
+					for p := 0; p < depth; p += blockK {
+						for i := 0; i < s.m; i += blockM {
+							for j := 0; j < s.n; j += k.NR {
+								step := min(blockK, depth-p)
+								k.Gemm16(min(blockM, s.m-i), k.NR, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR:], c[i*ldc+j:], ldc, p > 0)
+							}
+						}
+					}
+				}
+				reportRate(b, 2*float64(s.m*s.n*s.k), "GFLOP/s")
+			})
+		})
+	}
+}
+
+// BenchmarkGemmTile16 is BenchmarkGemmTile of operands rounded to bfloat16.
+func BenchmarkGemmTile16(b *testing.B) {
+	for _, s := range []struct{ m, k int }{{128, 64}, {40, 64}, {128, 128}, {14, 768}, {12, 768}, {4, 768}, {1, 768}} {
+		b.Run(fmt.Sprintf("m%dk%d", s.m, s.k), func(b *testing.B) {
+			benchmarkTables(b, func(b *testing.B, k *Kernels) {
+				depth := s.k / 2
+				a, c, panel := make([]uint32, s.m*depth), make([]float32, s.m*k.NR), make([]uint32, depth*k.NR)
+				fillForBenchmark(asFloats(a), asFloats(panel))
+				for b.Loop() {
+					k.Gemm16(s.m, k.NR, depth, a, depth, panel, c, k.NR, false)
+				}
+				reportRate(b, 2*float64(s.m*k.NR*s.k), "GFLOP/s")
+			})
+		})
+	}
+}
+
+func BenchmarkGemmPacked16(b *testing.B) {
+	const m, depth = 252, 768 // words
+	benchmarkTables(b, func(b *testing.B, k *Kernels) {
+		a, c, panel := make([]uint32, m*depth), make([]float32, m*k.NR), make([]uint32, depth*k.NR)
+		fillForBenchmark(asFloats(a), asFloats(panel))
+		for b.Loop() {
+			k.GemmPacked16(m, k.NR, depth, a, panel, c, k.NR, false)
+		}
+		reportRate(b, 4*float64(m*k.NR*depth), "GFLOP/s")
+	})
+}
+
+// BenchmarkPack16 measures what rounds operands to bfloat16.
+func BenchmarkPack16(b *testing.B) {
+	for _, c := range []struct {
+		name     string
+		elements func(k *Kernels) int
+		run      func(k *Kernels, dst []uint32, src []float32)
+	}{
+		{"Row768", func(k *Kernels) int { return 768 }, func(k *Kernels, dst []uint32, src []float32) { k.RoundRow(dst[:384], src[:768]) }},
+		{"B/ld768k768", func(k *Kernels) int { return 768 * k.NR }, func(k *Kernels, dst []uint32, src []float32) { k.PackB16(dst, src, 768, k.NR, 768) }},
+		{"BT/ld768k768", func(k *Kernels) int { return 768 * k.NR }, func(k *Kernels, dst []uint32, src []float32) { k.PackBT16(dst, src, 768, k.NR, 768) }},
+		{"BT/ld768k64", func(k *Kernels) int { return 64 * k.NR }, func(k *Kernels, dst []uint32, src []float32) { k.PackBT16(dst, src, 768, k.NR, 64) }},
+		{"A/ld768k768", func(k *Kernels) int { return 768 * k.MR }, func(k *Kernels, dst []uint32, src []float32) { k.PackA16(dst, src, 768, k.MR, 768) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			benchmarkTables(b, func(b *testing.B, k *Kernels) {
+				dst, src := make([]uint32, 384*k.NR), make([]float32, 768*768)
+				fillForBenchmark(src)
+				for b.Loop() {
+					c.run(k, dst, src)
+				}
+				reportRate(b, float64(c.elements(k)), "elements/ns")
+			})
+		})
+	}
 }
 
 func BenchmarkPack(b *testing.B) {

@@ -69,15 +69,17 @@ func (b *buffer) watched(f func(side []float32) bool) bool {
 
 // eachLevel runs a test for every table of this machine.
 func eachLevel(t *testing.T, f func(t *testing.T, k *Kernels)) {
-	for _, l := range Available() {
-		t.Run(l.String(), func(t *testing.T) {
-			k, ok := For(l)
-			if !ok || k.Level != l {
-				t.Fatalf("For(%v) returns another level or none", l)
-			}
-			f(t, k)
-		})
+	for _, k := range tables() {
+		t.Run(tableName(k), func(t *testing.T) { f(t, k) })
 	}
+}
+
+// tableName tells tables of one level apart.
+func tableName(k *Kernels) string {
+	if k.Native16 {
+		return k.Level.String() + "+bf16"
+	}
+	return k.Level.String()
 }
 
 func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }

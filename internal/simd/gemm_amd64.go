@@ -4,22 +4,25 @@ package simd
 
 import "unsafe"
 
+// An element is what operands of products consist of: a number, or a word of two of bfloat16.
+type element interface{ float32 | uint32 }
+
 const (
-	floatSize   = int(unsafe.Sizeof(float32(0)))
+	elementSize = 4
 	tileVectors = 2 // vectors in a row of the largest tile
 )
 
 // gemmTile computes tiles that lie below one another; see _asm/gemm.go.
-type gemmTile func(tiles int, a *float32, as, rs, ps int, b *float32, k int, c *float32, ldc, last int, add bool)
+type gemmTile[E element] func(tiles int, a *E, as, rs, ps int, b *E, k int, c *float32, ldc, last int, add bool)
 
 // A gemmLevel is one level's tiles by width in vectors and height in rows, both less one.
-type gemmLevel struct {
+type gemmLevel[E element] struct {
 	mr, lanes int
-	tiles     [tileVectors][]gemmTile
+	tiles     [tileVectors][]gemmTile[E]
 }
 
-// inPlace is Kernels.Gemm. It cuts m into the fewest tiles, of heights that differ by at most one.
-func (g *gemmLevel) inPlace(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
+// inPlace is Kernels.Gemm or Gemm16. It cuts m into the fewest tiles, of heights that differ by at most one.
+func (g *gemmLevel[E]) inPlace(m, n, k int, a []E, lda int, b []E, c []float32, ldc int, add bool) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -35,8 +38,8 @@ func (g *gemmLevel) inPlace(m, n, k int, a []float32, lda int, b, c []float32, l
 	g.run(tiles-high, low, n, k, a[min(done*lda, len(a)):], low*lda, lda, 1, b, c[done*ldc:], ldc, add)
 }
 
-// packed is Kernels.GemmPacked.
-func (g *gemmLevel) packed(m, n, k int, a, b, c []float32, ldc int, add bool) {
+// packed is Kernels.GemmPacked or GemmPacked16.
+func (g *gemmLevel[E]) packed(m, n, k int, a, b []E, c []float32, ldc int, add bool) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -53,7 +56,7 @@ func (g *gemmLevel) packed(m, n, k int, a, b, c []float32, ldc int, add bool) {
 }
 
 // check panics where the assembly would leave its slices.
-func (g *gemmLevel) check(m, n, k int, b, c []float32, ldc int) {
+func (g *gemmLevel[E]) check(m, n, k int, b []E, c []float32, ldc int) {
 	nr := tileVectors * g.lanes
 	checkWidth(n, nr)
 	if k > 0 {
@@ -63,12 +66,12 @@ func (g *gemmLevel) check(m, n, k int, b, c []float32, ldc int) {
 }
 
 // run computes tiles of equal height. The element (i, p) of tile t of A stands at a[t*as+i*rs+p*ps].
-func (g *gemmLevel) run(tiles, rows, n, k int, a []float32, as, rs, ps int, b, c []float32, ldc int, add bool) {
+func (g *gemmLevel[E]) run(tiles, rows, n, k int, a []E, as, rs, ps int, b []E, c []float32, ldc int, add bool) {
 	if tiles == 0 {
 		return
 	}
 	vectors := (n + g.lanes - 1) / g.lanes
 	g.tiles[vectors-1][rows-1](tiles,
-		unsafe.SliceData(a), as*floatSize, rs*floatSize, ps*floatSize, unsafe.SliceData(b), k,
-		unsafe.SliceData(c), ldc*floatSize, n-(vectors-1)*g.lanes, add)
+		unsafe.SliceData(a), as*elementSize, rs*elementSize, ps*elementSize, unsafe.SliceData(b), k,
+		unsafe.SliceData(c), ldc*elementSize, n-(vectors-1)*g.lanes, add)
 }

@@ -9,21 +9,41 @@ import (
 	"unsafe"
 )
 
-var gemmAVX2 = gemmLevel{
+var gemmAVX2 = gemmLevel[float32]{
 	mr:    6,
 	lanes: 8,
-	tiles: [...][]gemmTile{
+	tiles: [...][]gemmTile[float32]{
 		{gemm1x1AVX2, gemm2x1AVX2, gemm3x1AVX2, gemm4x1AVX2, gemm5x1AVX2, gemm6x1AVX2},
 		{gemm1x2AVX2, gemm2x2AVX2, gemm3x2AVX2, gemm4x2AVX2, gemm5x2AVX2, gemm6x2AVX2},
 	},
 }
 
-var packAVX2 = packLevel{
+var packAVX2 = packLevel[float32]{
 	mr:        6,
 	lanes:     8,
-	rows:      [...]packFunc{packB1AVX2, packB2AVX2},
+	depth:     1,
+	rows:      [...]packFunc[float32]{packB1AVX2, packB2AVX2},
 	transpose: packBTAVX2,
 	columns:   packAAVX2,
+}
+
+var gemm16AVX2 = gemmLevel[uint32]{
+	mr:    6,
+	lanes: 8,
+	tiles: [...][]gemmTile[uint32]{
+		{gemm16x1x1AVX2, gemm16x2x1AVX2, gemm16x3x1AVX2, gemm16x4x1AVX2, gemm16x5x1AVX2, gemm16x6x1AVX2},
+		{gemm16x1x2AVX2, gemm16x2x2AVX2, gemm16x3x2AVX2, gemm16x4x2AVX2, gemm16x5x2AVX2, gemm16x6x2AVX2},
+	},
+}
+
+var pack16AVX2 = packLevel[uint32]{
+	mr:        6,
+	lanes:     8,
+	depth:     2,
+	rows:      [...]packFunc[uint32]{packB16x1AVX2, packB16x2AVX2},
+	transpose: packBT16AVX2,
+	columns:   packA16AVX2,
+	row:       roundRowAVX2,
 }
 
 var kernelsAVX2 = Kernels{
@@ -36,6 +56,13 @@ var kernelsAVX2 = Kernels{
 	PackA:      packAVX2.a,
 	Gemm:       gemmAVX2.inPlace,
 	GemmPacked: gemmAVX2.packed,
+
+	RoundRow:     pack16AVX2.round,
+	PackB16:      pack16AVX2.b,
+	PackBT16:     pack16AVX2.bt,
+	PackA16:      pack16AVX2.a,
+	Gemm16:       gemm16AVX2.inPlace,
+	GemmPacked16: gemm16AVX2.packed,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))

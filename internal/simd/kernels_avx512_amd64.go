@@ -9,21 +9,41 @@ import (
 	"unsafe"
 )
 
-var gemmAVX512 = gemmLevel{
+var gemmAVX512 = gemmLevel[float32]{
 	mr:    14,
 	lanes: 16,
-	tiles: [...][]gemmTile{
+	tiles: [...][]gemmTile[float32]{
 		{gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512, gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512},
 		{gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512, gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512},
 	},
 }
 
-var packAVX512 = packLevel{
+var packAVX512 = packLevel[float32]{
 	mr:        14,
 	lanes:     16,
-	rows:      [...]packFunc{packB1AVX512, packB2AVX512},
+	depth:     1,
+	rows:      [...]packFunc[float32]{packB1AVX512, packB2AVX512},
 	transpose: packBTAVX512,
 	columns:   packAAVX512,
+}
+
+var gemm16AVX512 = gemmLevel[uint32]{
+	mr:    14,
+	lanes: 16,
+	tiles: [...][]gemmTile[uint32]{
+		{gemm16x1x1AVX512, gemm16x2x1AVX512, gemm16x3x1AVX512, gemm16x4x1AVX512, gemm16x5x1AVX512, gemm16x6x1AVX512, gemm16x7x1AVX512, gemm16x8x1AVX512, gemm16x9x1AVX512, gemm16x10x1AVX512, gemm16x11x1AVX512, gemm16x12x1AVX512, gemm16x13x1AVX512, gemm16x14x1AVX512},
+		{gemm16x1x2AVX512, gemm16x2x2AVX512, gemm16x3x2AVX512, gemm16x4x2AVX512, gemm16x5x2AVX512, gemm16x6x2AVX512, gemm16x7x2AVX512, gemm16x8x2AVX512, gemm16x9x2AVX512, gemm16x10x2AVX512, gemm16x11x2AVX512, gemm16x12x2AVX512, gemm16x13x2AVX512, gemm16x14x2AVX512},
+	},
+}
+
+var pack16AVX512 = packLevel[uint32]{
+	mr:        14,
+	lanes:     16,
+	depth:     2,
+	rows:      [...]packFunc[uint32]{packB16x1AVX512, packB16x2AVX512},
+	transpose: packBT16AVX512,
+	columns:   packA16AVX512,
+	row:       roundRowAVX512,
 }
 
 var kernelsAVX512 = Kernels{
@@ -36,6 +56,13 @@ var kernelsAVX512 = Kernels{
 	PackA:      packAVX512.a,
 	Gemm:       gemmAVX512.inPlace,
 	GemmPacked: gemmAVX512.packed,
+
+	RoundRow:     pack16AVX512.round,
+	PackB16:      pack16AVX512.b,
+	PackBT16:     pack16AVX512.bt,
+	PackA16:      pack16AVX512.a,
+	Gemm16:       gemm16AVX512.inPlace,
+	GemmPacked16: gemm16AVX512.packed,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))

@@ -3,6 +3,7 @@ package simd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -63,7 +64,7 @@ func Available() []Level {
 	for _, k := range tables() {
 		levels = append(levels, k.Level)
 	}
-	return levels
+	return slices.Compact(levels)
 }
 
 func join(levels []Level) string {

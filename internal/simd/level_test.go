@@ -11,6 +11,11 @@ func TestBest(t *testing.T) {
 	if !slices.Contains(available, Generic) || !slices.IsSortedFunc(available, func(a, b Level) int { return int(b) - int(a) }) {
 		t.Fatalf("Available() = %v, want the highest first, and purego", available)
 	}
+	for _, l := range available {
+		if k, ok := For(l); !ok || k.Level != l {
+			t.Errorf("For(%v) returns another level or none", l)
+		}
+	}
 	t.Setenv(levelVariable, "")
 	if k, err := Best(); err != nil || k.Level != available[0] {
 		t.Errorf("Best() = %v, %v, want %v", k, err, available[0])

@@ -5,20 +5,31 @@ package simd
 import "unsafe"
 
 // packFunc copies k rows or columns, ld bytes apart, of n or fewer elements; see _asm/pack.go.
-type packFunc func(dst, src *float32, ld, n, k int)
+type packFunc[E element] func(dst *E, src *float32, ld, n, k int)
 
 // A packLevel is one level's functions that copy operands.
-type packLevel struct {
+type packLevel[E element] struct {
 	mr, lanes int
-	rows      [tileVectors]packFunc // by the vectors that hold columns, less one
-	transpose packFunc
-	columns   packFunc
+	depth     int                      // elements of k in an element of a panel
+	rows      [tileVectors]packFunc[E] // by the vectors that hold columns, less one
+	transpose packFunc[E]
+	columns   packFunc[E]
+	row       func(dst *E, src *float32, n int) // of words only
 }
 
-// b is Kernels.PackB.
-func (l *packLevel) b(dst, src []float32, ld, n, k int) {
+// elements is how many elements of a panel hold k of an operand.
+func (l *packLevel[E]) elements(k int) int { return (k + l.depth - 1) / l.depth }
+
+// round is Kernels.RoundRow.
+func (l *packLevel[E]) round(dst []E, src []float32) {
+	length(l.elements(len(src)), len(dst))
+	l.row(unsafe.SliceData(dst), unsafe.SliceData(src), len(src))
+}
+
+// b is Kernels.PackB or PackB16.
+func (l *packLevel[E]) b(dst []E, src []float32, ld, n, k int) {
 	nr := tileVectors * l.lanes
-	dst = dst[: k*nr : len(dst)]
+	dst = dst[: l.elements(k)*nr : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
 		return
@@ -26,37 +37,37 @@ func (l *packLevel) b(dst, src []float32, ld, n, k int) {
 	checkWidth(n, nr)
 	_ = src[(k-1)*ld+n-1]
 	vectors := (n + l.lanes - 1) / l.lanes
-	l.rows[vectors-1](unsafe.SliceData(dst), unsafe.SliceData(src), ld*floatSize, n-(vectors-1)*l.lanes, k)
+	l.rows[vectors-1](unsafe.SliceData(dst), unsafe.SliceData(src), ld*elementSize, n-(vectors-1)*l.lanes, k)
 }
 
-// bt is Kernels.PackBT.
-func (l *packLevel) bt(dst, src []float32, ld, n, k int) {
+// bt is Kernels.PackBT or PackBT16.
+func (l *packLevel[E]) bt(dst []E, src []float32, ld, n, k int) {
 	nr := tileVectors * l.lanes
-	dst = dst[: k*nr : len(dst)]
+	dst = dst[: l.elements(k)*nr : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
 		return
 	}
 	checkWidth(n, nr)
 	_ = src[(n-1)*ld+k-1]
-	l.transpose(&dst[0], &src[0], ld*floatSize, min(n, l.lanes), k)
+	l.transpose(&dst[0], &src[0], ld*elementSize, min(n, l.lanes), k)
 	rest := max(n-l.lanes, 0)
 	if rest > 0 {
 		src = src[l.lanes*ld:]
 	}
-	l.transpose(&dst[l.lanes], &src[0], ld*floatSize, rest, k)
+	l.transpose(&dst[l.lanes], &src[0], ld*elementSize, rest, k)
 }
 
-// a is Kernels.PackA.
-func (l *packLevel) a(dst, src []float32, ld, m, k int) {
-	dst = dst[: k*l.mr : len(dst)]
+// a is Kernels.PackA or PackA16.
+func (l *packLevel[E]) a(dst []E, src []float32, ld, m, k int) {
+	dst = dst[: l.elements(k)*l.mr : len(dst)]
 	if m <= 0 || k <= 0 {
 		clear(dst)
 		return
 	}
 	checkWidth(m, l.mr)
 	_ = src[(k-1)*ld+m-1]
-	l.columns(unsafe.SliceData(dst), unsafe.SliceData(src), ld*floatSize, m, k)
+	l.columns(unsafe.SliceData(dst), unsafe.SliceData(src), ld*elementSize, m, k)
 }
 
 // checkWidth panics where an operand is wider than its panel.

@@ -230,6 +230,14 @@ func TestRowsUnequal(t *testing.T) {
 		}()
 		k.Add(make([]float32, 3), make([]float32, 2))
 	})
+	eachLevel(t, func(t *testing.T, k *Kernels) {
+		defer func() {
+			if recover() == nil {
+				t.Error("a row of 3 elements was rounded to one word")
+			}
+		}()
+		k.RoundRow(make([]uint32, 1), make([]float32, 3))
+	})
 }
 
 // TestNoAllocation calls every entry of the tables.
@@ -238,6 +246,7 @@ func TestNoAllocation(t *testing.T) {
 		const n = 100
 		x, y, z, w := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
 		panel := make([]float32, k.NR*n)
+		words, wordPanel := make([]uint32, n/2), make([]uint32, k.NR*n)
 		step := adamExample
 		allocations := testing.AllocsPerRun(10, func() {
 			k.PackB(panel, x, 1, 1, n)
@@ -245,6 +254,12 @@ func TestNoAllocation(t *testing.T) {
 			k.PackA(panel, x, 1, 1, n)
 			k.Gemm(1, 1, n, x, n, panel, y, 1, true)
 			k.GemmPacked(1, 1, n, panel, panel, y, 1, true)
+			k.RoundRow(words, x)
+			k.PackB16(wordPanel, x, 1, 1, n)
+			k.PackBT16(wordPanel, x, n, 1, n)
+			k.PackA16(wordPanel, x, 1, 1, n)
+			k.Gemm16(1, 1, n/2, words, n/2, wordPanel, y, 1, true)
+			k.GemmPacked16(1, 1, n/2, wordPanel, wordPanel, y, 1, true)
 			k.Add(x, y)
 			k.Axpy(x, 2, y)
 			k.Scale(x, 2)

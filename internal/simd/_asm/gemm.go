@@ -25,19 +25,87 @@ const prefetchAhead = 4096
 // emitGemm writes a function for each height and each width of a tile. The driver in Go cuts m into tiles of nearly equal
 // height, so there is no remainder of few rows, which would be too short of independent sums to hide the latency of the
 // multiply-adds.
-func emitGemm(g *gen) {
+func emitGemm(g *gen) { g.gemmTiles("gemm", "float32", (*gen).stepFloats) }
+
+// emitGemm16 writes those of products of bfloat16.
+func emitGemm16(g *gen) {
+	if g.isa == avx512bf16 {
+		g.gemmTiles("gemm16x", "uint32", (*gen).stepWords)
+	} else {
+		g.gemmTiles("gemm16x", "uint32", (*gen).stepHalves)
+	}
+}
+
+func (g *gen) gemmTiles(name, element string, step func(*gen, tileStep)) {
 	for vectors := 1; vectors <= tileVectors; vectors++ {
 		for rows := 1; rows <= g.tileRows(); rows++ {
-			g.gemmTile(rows, vectors)
+			g.gemmTile(name, element, rows, vectors, step)
 		}
+	}
+}
+
+// A tileStep is what one step along k works on.
+type tileStep struct {
+	rows     int
+	b        reg.GPVirtual
+	rowA     func(i int) operand.Mem        // the element of A in row i
+	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
+	rowB     []reg.VecPhysical
+	elementA []reg.VecPhysical
+}
+
+// stepFloats adds the products of float32.
+func (g *gen) stepFloats(t tileStep) { g.stepWhole(t, g.VFMADD231PS) }
+
+// stepWords adds the products of both halves of words.
+func (g *gen) stepWords(t tileStep) { g.stepWhole(t, g.VDPBF16PS) }
+
+func (g *gen) stepWhole(t tileStep, multiplyAdd instruction) {
+	for j, r := range t.rowB {
+		g.VMOVUPS(at(t.b, j*g.bytes), r)
+	}
+	g.prefetchB(t)
+	for i := range t.rows {
+		x := t.elementA[i%2]
+		g.VBROADCASTSS(t.rowA(i), x)
+		for j, r := range t.rowB {
+			multiplyAdd(x, r, t.acc(i, j))
+		}
+	}
+}
+
+// stepHalves does it without an instruction for words: a bfloat16 is the upper half of a float32.
+func (g *gen) stepHalves(t tileStep) {
+	upper := func(r reg.Register) { g.with(g.VANDPS, g.VANDPS_BCST, upperHalf, r, r) }
+	lower := func(r reg.Register) { g.VPSLLD(operand.Imm(halfBits), r, r) }
+	for _, half := range []func(reg.Register){upper, lower} {
+		for j, r := range t.rowB {
+			g.VMOVUPS(at(t.b, j*g.bytes), r)
+			half(r)
+		}
+		for i := range t.rows {
+			x := t.elementA[i%2]
+			g.VBROADCASTSS(t.rowA(i), x)
+			half(x)
+			for j, r := range t.rowB {
+				g.VFMADD231PS(x, r, t.acc(i, j))
+			}
+		}
+	}
+	g.prefetchB(t)
+}
+
+func (g *gen) prefetchB(t tileStep) {
+	for off := 0; off < len(t.rowB)*g.bytes; off += 64 {
+		g.PREFETCHT0(at(t.b, prefetchAhead+off))
 	}
 }
 
 // gemmTile writes the function that computes tiles of the given height that lie below one another. The element (i, p) of
 // A stands rs·i+ps·p bytes behind a, so that it serves A in place and packed A.
-func (g *gen) gemmTile(rows, vectors int) {
-	g.function(fmt.Sprintf("gemm%dx%d", rows, vectors),
-		"(tiles int, a *float32, as, rs, ps int, b *float32, k int, c *float32, ldc, last int, add bool)",
+func (g *gen) gemmTile(name, element string, rows, vectors int, step func(*gen, tileStep)) {
+	g.function(fmt.Sprintf("%s%dx%d", name, rows, vectors),
+		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool)", element),
 		fmt.Sprintf("computes tiles of %d×%d vectors, the last of which has last columns. Strides are in bytes.", rows, vectors))
 
 	acc := func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] }
@@ -56,7 +124,7 @@ func (g *gen) gemmTile(rows, vectors int) {
 	c := g.param("c")
 	tile, fresh, loop, store, partial, next := g.label("tile"), g.label("fresh"), g.label("loop"), g.label("store"), g.label("partial"), g.label("next")
 	var mask tail
-	if g.isa == avx512 {
+	if g.isa != avx2 {
 		mask = g.tailMask(g.param("last"), reg.K1)
 	}
 
@@ -106,19 +174,7 @@ func (g *gen) gemmTile(rows, vectors int) {
 	}
 
 	g.Label(loop)
-	for j, r := range rowB {
-		g.VMOVUPS(at(b, j*g.bytes), r)
-	}
-	for off := 0; off < vectors*g.bytes; off += 64 {
-		g.PREFETCHT0(at(b, prefetchAhead+off))
-	}
-	for i := range rows {
-		x := elementA[i%2]
-		g.VBROADCASTSS(rowA(i), x)
-		for j, r := range rowB {
-			g.VFMADD231PS(x, r, acc(i, j))
-		}
-	}
+	step(g, tileStep{rows, b, rowA, acc, rowB, elementA})
 	g.ADDQ(ps, a)
 	g.ADDQ(operand.I32(tileVectors*g.bytes), b)
 	g.DECQ(k)

@@ -9,28 +9,38 @@ import (
 	_ "embed"
 	"flag"
 	"fmt"
+	"go/format"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"text/template"
 
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
 
-// families are the functions that write one pair of files each.
+var (
+	ordinary = []*isa{avx2, avx512}
+	every    = []*isa{avx2, avx512, avx512bf16}
+)
+
+// families are the functions that write one pair of files each, for some levels.
 var families = []struct {
 	name string
 	emit func(*gen)
+	isas []*isa
 }{
-	{"gemm", emitGemm},
-	{"pack", emitPack},
-	{"rows", emitRows},
-	{"activate", emitActivate},
-	{"softmax", emitSoftmax},
-	{"norm", emitNorm},
-	{"dropout", emitDropout},
-	{"peak", emitPeak},
+	{"gemm", emitGemm, ordinary},
+	{"gemm16", emitGemm16, every},
+	{"pack", emitPack, ordinary},
+	{"pack16", emitPack16, every},
+	{"rows", emitRows, ordinary},
+	{"activate", emitActivate, ordinary},
+	{"softmax", emitSoftmax, ordinary},
+	{"norm", emitNorm, ordinary},
+	{"dropout", emitDropout, ordinary},
+	{"peak", emitPeak, every},
 }
 
 func main() {
@@ -43,8 +53,11 @@ func main() {
 }
 
 func write(dir string) error {
-	for _, v := range []*isa{avx2, avx512} {
+	for _, v := range every {
 		for _, f := range families {
+			if !slices.Contains(f.isas, v) {
+				continue
+			}
 			g := newGen(v)
 			f.emit(g)
 			text, stubs, err := g.compile()
@@ -63,7 +76,11 @@ func write(dir string) error {
 		if err := tableTemplate.Execute(&table, v.table()); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "kernels_"+v.name+"_amd64.go"), table.Bytes(), 0o644); err != nil {
+		text, err := format.Source(table.Bytes())
+		if err != nil {
+			return fmt.Errorf("table of %s: %w", v.name, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "kernels_"+v.name+"_amd64.go"), text, 0o644); err != nil {
 			return err
 		}
 	}
@@ -79,12 +96,16 @@ var tableTemplate = template.Must(template.New("kernels").Parse(tableText))
 
 type tableFields struct {
 	Level        string
+	Base         string // the level whose table this one has, but for products of bfloat16
 	Lanes        int
 	Rows, Widths []int // the heights, and the widths in vectors, of tiles
 }
 
 func (v *isa) table() tableFields {
 	t := tableFields{Level: v.suffix, Lanes: v.lanes}
+	if v == avx512bf16 {
+		t.Base = avx512.suffix
+	}
 	for i := range v.tileRows() {
 		t.Rows = append(t.Rows, i+1)
 	}
@@ -106,6 +127,7 @@ func (g *gen) compile() (text, stubs []byte, err error) {
 	var s, t bytes.Buffer
 	err = pass.Concat(
 		pass.Compile,
+		encodeMissing,
 		&pass.Output{Writer: nopCloser{&t}, Printer: printer.NewGoAsm(cfg)},
 		&pass.Output{Writer: nopCloser{&s}, Printer: printer.NewStubs(cfg)},
 	).Execute(f)

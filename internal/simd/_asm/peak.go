@@ -21,7 +21,11 @@ func emitPeak(g *gen) {
 	g.zero(x)
 	g.Label("loop")
 	for _, r := range acc {
-		g.VFMADD231PS(x, x, r)
+		if g.isa == avx512bf16 {
+			g.VDPBF16PS(x, x, r)
+		} else {
+			g.VFMADD231PS(x, x, r)
+		}
 	}
 	g.DECQ(n)
 	g.JNZ(operand.LabelRef("loop"))

@@ -86,7 +86,7 @@ func (g *gen) sumSquares() {
 	g.VADDPD(s[3], s[1], s[1])
 	g.VADDPD(s[1], s[0], s[0])
 	y, t := s[0].AsY(), g.XMM()
-	if g.isa == avx512 {
+	if g.isa != avx2 {
 		upper := g.YMM()
 		g.VEXTRACTF64X4(operand.Imm(1), s[0], upper)
 		g.VADDPD(upper, y, y)

@@ -251,13 +251,13 @@ func (g *gen) reduce(f instruction, s []reg.VecVirtual) reg.VecVirtual {
 		s = s[:half]
 	}
 	y := s[0].AsY()
-	if g.isa == avx512 {
+	if g.isa != avx2 {
 		upper := g.YMM()
 		g.VEXTRACTF64X4(operand.Imm(1), s[0], upper)
 		f(upper, y, y)
 	}
 	x, t := g.XMM(), g.XMM()
-	if g.isa == avx512 {
+	if g.isa != avx2 {
 		g.VEXTRACTF32X4(operand.Imm(1), y, t)
 	} else {
 		g.VEXTRACTF128(operand.Imm(1), y, t)
