@@ -77,10 +77,10 @@ const (
 
 const (
 	// spinTime is how long a worker without work, or a caller without other workers' results, stays awake: longer than any
-	// operation that is done alone, which it may have to wait for. It yields its processor meanwhile: where there are fewer
-	// processors free than workers, it would keep another worker of the same task from going on.
+	// operation that is done alone, which a worker may have to wait for. A worker yields meanwhile: where fewer processors
+	// are free than there are workers, it would keep the caller from going on.
 	spinTime = 20 * time.Microsecond
-	// spinChecks is how often it looks before it looks at the clock and yields.
+	// spinChecks is how often it looks before it looks at the clock.
 	spinChecks = 128
 )
 
@@ -182,7 +182,6 @@ func (p *pool) wait() {
 				return
 			}
 		}
-		yield()
 	}
 	if p.state.Or(waiting)&joined != 0 {
 		<-p.idle
