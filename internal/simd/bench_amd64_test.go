@@ -6,7 +6,7 @@ import "testing"
 
 // BenchmarkPeak measures what multiply-adds alone reach, and those of words.
 func BenchmarkPeak(b *testing.B) {
-	const steps, chains = 10000, 12
+	const steps, chains = 10000, 14
 	benchmarkTables(b, func(b *testing.B, k *Kernels) {
 		peak, lanes, products := peakAVX2, gemmAVX2.lanes, 1
 		switch {

@@ -44,16 +44,18 @@ type Kernels struct {
 	// GemmPacked is Gemm with a as ⌈m/MR⌉ consecutive panels of A.
 	GemmPacked func(m, n, k int, a []float32, b []float32, c []float32, ldc int, add bool)
 
-	// The same products of operands rounded to bfloat16: to nearest, ties to even; a NaN stays one; subnormal operands,
-	// products and sums may count as zero. A rounded operand holds elements of k in pairs: word p of a row is the
-	// elements 2p (lower half) and 2p+1 (upper half), zero beyond k. Its panels are [⌈k/2⌉][NR] and [⌈k/2⌉][MR] words.
+	// The same products of operands rounded to bfloat16, to nearest, ties to even; a NaN stays one. A rounded operand holds
+	// elements of k in pairs: word p of a row is the elements 2p (lower half) and 2p+1 (upper half), zero beyond k. Its
+	// panels are [⌈k/2⌉][NR] and [⌈k/2⌉][MR] words.
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
 	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR or ⌈k/2⌉*MR words. Gemm16 and GemmPacked16 are
-	// Gemm and GemmPacked with k and lda counted in words, and as exact: products of rounded elements need no rounding, and
-	// a chain adds them up in float32 in the order of the words, of each the upper half's first. A product may be cut
-	// between words. Native16 says that the processor has instructions for them: Gemm16 is up to twice as fast as Gemm
-	// then, and else no faster.
+	// Gemm and GemmPacked with k and lda counted in words. The product of two rounded elements is exact; a chain adds them
+	// up in float32 in the order of the words, of each the upper half's first. All that Gemm promises holds, of a product
+	// cut along k if it is cut between words.
+	//
+	// Native16 tells that the processor has instructions for it. Then Gemm16 is about twice as fast as Gemm, and takes
+	// subnormal operands, products and sums for zero; else it is no faster, and they count.
 	Native16     bool
 	RoundRow     func(dst []uint32, src []float32)
 	PackB16      func(dst []uint32, src []float32, ld, n, k int)
