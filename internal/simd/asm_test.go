@@ -8,15 +8,19 @@ import (
 	"testing"
 )
 
-// TestAssemblyIsGenerated fails if the committed assembly and its stubs are not what _asm writes. It needs the module of
-// the assembler, so it runs only where BERT_CHECK_ASM is 1.
+//go:generate go run -C _asm_arm64 . -dir ..
+
+// TestAssemblyIsGenerated fails if the committed assembly and its stubs are not what _asm and _asm_arm64 write. It needs
+// the module of the assembler, so it runs only where BERT_CHECK_ASM is 1.
 func TestAssemblyIsGenerated(t *testing.T) {
 	if os.Getenv("BERT_CHECK_ASM") != "1" {
 		t.Skip("BERT_CHECK_ASM is not 1")
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "run", "-C", "_asm", ".", "-dir", dir).CombinedOutput(); err != nil {
-		t.Fatalf("go run: %v\n%s", err, out)
+	for _, generator := range []string{"_asm", "_asm_arm64"} {
+		if out, err := exec.Command("go", "run", "-C", generator, ".", "-dir", dir).CombinedOutput(); err != nil {
+			t.Fatalf("go run of %s: %v\n%s", generator, err, out)
+		}
 	}
 	written, err := os.ReadDir(dir)
 	if err != nil {
@@ -30,7 +34,7 @@ func TestAssemblyIsGenerated(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(e.Name()); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s differs from what _asm writes (%v); run go generate ./internal/simd", e.Name(), err)
+			t.Errorf("%s differs from what its generator writes (%v); run go generate ./internal/simd", e.Name(), err)
 		}
 	}
 	committed, err := filepath.Glob("*.s")
@@ -39,7 +43,7 @@ func TestAssemblyIsGenerated(t *testing.T) {
 	}
 	for _, name := range committed {
 		if !fresh[name] {
-			t.Errorf("%s is not written by _asm", name)
+			t.Errorf("%s is written by no generator", name)
 		}
 	}
 }

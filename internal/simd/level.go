@@ -14,10 +14,11 @@ const (
 	Generic Level = iota // plain Go
 	AVX2                 // AVX2 and FMA
 	AVX512               // AVX-512 F, BW, DQ, VL
+	NEON                 // the vectors that every arm64 processor has
 )
 
 // levelNames are what String returns and BERT_SIMD takes.
-var levelNames = [...]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512"}
+var levelNames = [...]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512", NEON: "neon"}
 
 func (l Level) String() string {
 	if int(l) < len(levelNames) {
@@ -30,7 +31,8 @@ func (l Level) String() string {
 const levelVariable = "BERT_SIMD"
 
 // Best returns the table of the highest level that this processor and this build have. The environment variable
-// BERT_SIMD (avx512, avx2 or purego) asks for a lower one. It is an error to ask for a level that is unknown or absent.
+// BERT_SIMD (avx512, avx2, neon or purego) asks for a lower one. It is an error to ask for a level that is unknown or
+// absent.
 func Best() (*Kernels, error) {
 	name := os.Getenv(levelVariable)
 	if name == "" {

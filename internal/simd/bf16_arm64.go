@@ -1,0 +1,88 @@
+//go:build !purego
+
+package simd
+
+// Products of bfloat16 are products of float32 of a few words at a time, made wider in the first level of cache: the
+// processors that this level is for have no instructions for them. Rounding and packing are plain Go.
+
+const (
+	wideWords = 32 // along k
+	wideDepth = 2 * wideWords
+)
+
+func packB16NEON(dst []uint32, src []float32, ld, n, k int) {
+	packRows16(dst, tileCols, src, ld, n, k)
+}
+
+func packA16NEON(dst []uint32, src []float32, ld, m, k int) {
+	packRows16(dst, tileRows, src, ld, m, k)
+}
+
+func packBT16NEON(dst []uint32, src []float32, ld, n, k int) {
+	dst = dst[:words(k)*tileCols]
+	clear(dst)
+	if k == 0 {
+		return
+	}
+	for j := range n {
+		for p, x := range src[j*ld:][:k] {
+			dst[p/2*tileCols+j] |= bfloat16(x) << (p % 2 * halfBits)
+		}
+	}
+}
+
+// gemm16NEON is Kernels.Gemm16.
+func gemm16NEON(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	if k > 0 {
+		_ = a[(m-1)*lda+k-1]
+	}
+	gemmWide(m, n, k, a, lda, false, b, c, ldc, add)
+}
+
+// gemmPacked16NEON is Kernels.GemmPacked16.
+func gemmPacked16NEON(m, n, k int, a, b []uint32, c []float32, ldc int, add bool) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	if k > 0 {
+		_ = a[(m+tileRows-1)/tileRows*tileRows*k-1]
+	}
+	gemmWide(m, n, k, a, 0, true, b, c, ldc, add)
+}
+
+// gemmWide computes a product of words; if a is packed, lda has no meaning.
+func gemmWide(m, n, k int, a []uint32, lda int, packed bool, b []uint32, c []float32, ldc int, add bool) {
+	checkWidth(n, tileCols)
+	b = b[:k*tileCols]
+	var panel [wideDepth * tileCols]float32
+	var rows [tileRows * wideDepth]float32
+	for from := 0; ; from += wideWords {
+		step := min(wideWords, k-from)
+		if step > 0 {
+			widenBNEON(&panel[0], &b[from*tileCols], step)
+		}
+		for i := 0; i < m; i += tileRows {
+			height := min(tileRows, m-i)
+			block := c[i*ldc:]
+			if packed {
+				if step > 0 {
+					widenANEON(&rows[0], &a[i*k+from*tileRows], step)
+				}
+				gemmPackedNEON(height, n, 2*step, rows[:], panel[:], block, ldc, add)
+				continue
+			}
+			if step > 0 {
+				for r := range height {
+					widenRowNEON(&rows[r*wideDepth], &a[(i+r)*lda+from], step)
+				}
+			}
+			gemmNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add)
+		}
+		if add = true; from+step == k {
+			return
+		}
+	}
+}
