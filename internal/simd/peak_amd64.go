@@ -1,0 +1,30 @@
+//go:build amd64 && !purego
+
+package simd
+
+// peakChains is how many vectors a step of the generated loops multiplies and adds.
+const peakChains = 14
+
+// peak runs the loop of k's level and returns the operations of a step; 0 if there is none.
+func (k *Kernels) peak(steps int) int {
+	switch {
+	case steps <= 0:
+		return 0
+	case k.Level == AVX512:
+		peakAVX512(steps)
+		return 2 * peakChains * gemmAVX512.lanes
+	case k.Level == AVX2:
+		peakAVX2(steps)
+		return 2 * peakChains * gemmAVX2.lanes
+	}
+	return 0
+}
+
+// peak16 is peak of the instruction that multiplies and adds pairs of bfloat16.
+func (k *Kernels) peak16(steps int) int {
+	if steps <= 0 || !k.Native16 {
+		return 0
+	}
+	peakAVX512BF16(steps)
+	return 2 * peakChains * 2 * gemmAVX512.lanes
+}

@@ -1,0 +1,6 @@
+//go:build (!amd64 && !arm64) || purego
+
+package simd
+
+func (k *Kernels) peak(int) int   { return 0 }
+func (k *Kernels) peak16(int) int { return 0 }

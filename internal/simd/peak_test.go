@@ -1,0 +1,40 @@
+package simd
+
+import "testing"
+
+// BenchmarkPeak measures what multiply-adds alone reach, and those of pairs of bfloat16.
+func BenchmarkPeak(b *testing.B) {
+	const steps = 10000
+	benchmarkTables(b, func(b *testing.B, k *Kernels) {
+		operations := 0
+		for b.Loop() {
+			if k.Native16 {
+				operations = k.MultiplyAdds16(steps)
+			} else {
+				operations = k.MultiplyAdds(steps)
+			}
+		}
+		reportRate(b, float64(operations), "GFLOP/s")
+	})
+}
+
+// TestMultiplyAdds checks the count: in proportion to the steps, and with vectors a multiple of their width.
+func TestMultiplyAdds(t *testing.T) {
+	lanes := map[Level]int{Generic: 1, AVX2: 8, AVX512: 16, NEON: 4}
+	for _, k := range tables() {
+		one, ten := k.MultiplyAdds(1), k.MultiplyAdds(10)
+		if one == 0 || one%(2*lanes[k.Level]) != 0 || ten != 10*one {
+			t.Errorf("%s: %d operations in a step, %d in ten", tableName(k), one, ten)
+		}
+		want := one
+		if k.Native16 {
+			want = 2 * one
+		}
+		if got := k.MultiplyAdds16(1); got != want {
+			t.Errorf("%s: %d operations of bfloat16 in a step, want %d", tableName(k), got, want)
+		}
+		if k.MultiplyAdds(0) != 0 || k.MultiplyAdds16(0) != 0 {
+			t.Errorf("%s: operations in no step", tableName(k))
+		}
+	}
+}
