@@ -245,3 +245,34 @@ func fillForBenchmark(operands ...[]float32) {
 		}
 	}
 }
+
+// BenchmarkSoftmaxRows compares the call for many rows with one call for each, on the scores of a tile of queries.
+func BenchmarkSoftmaxRows(b *testing.B) {
+	const rows = 14
+	for _, n := range []int{32, 64, 128, 512} {
+		ld := n + 16
+		for _, c := range []struct {
+			name string
+			run  func(k *Kernels, x, lse []float32)
+		}{
+			{"rows", func(k *Kernels, x, lse []float32) { k.SoftmaxRows(x, ld, rows, n, 0.125, nil) }},
+			{"rowsLSE", func(k *Kernels, x, lse []float32) { k.SoftmaxRows(x, ld, rows, n, 0.125, lse) }},
+			{"each", func(k *Kernels, x, lse []float32) {
+				for i := range rows {
+					lse[i] = k.Softmax(x[i*ld:][:n], 0.125)
+				}
+			}},
+		} {
+			b.Run(fmt.Sprintf("n%d/%s", n, c.name), func(b *testing.B) {
+				benchmarkLevels(b, func(b *testing.B, k *Kernels) {
+					x, lse := make([]float32, rows*ld), make([]float32, rows)
+					fillForBenchmark(x)
+					for b.Loop() {
+						c.run(k, x, lse)
+					}
+					reportRate(b, float64(rows*n), "elements/ns")
+				})
+			})
+		}
+	}
+}

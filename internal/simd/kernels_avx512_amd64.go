@@ -178,4 +178,24 @@ var kernelsAVX512 = Kernels{
 		n := length(len(p), len(g), len(m), len(v))
 		adamAVX512(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v), n, &c.GradScale)
 	},
+
+	softmaxRows: func(x []float32, ld, rows, n int, s float32, lse []float32) {
+		if s < 0 {
+			for i := range rows {
+				scaleAVX512(unsafe.SliceData(x[i*ld:]), -1, n)
+			}
+			s = -s
+		}
+		var stats [16][2]float32 // maximum and sum
+		for from := 0; from < rows; from += len(stats) {
+			count := min(len(stats), rows-from)
+			softmaxRowsAVX512(unsafe.SliceData(x[from*ld:]), ld*elementSize, count, s, n, &stats[0][0])
+			if lse == nil {
+				continue
+			}
+			for i := range lse[from:][:count] {
+				lse[from+i] = float32(float64(s)*float64(stats[i][0]) + math.Log(float64(stats[i][1])))
+			}
+		}
+	},
 }

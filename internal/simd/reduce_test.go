@@ -227,6 +227,70 @@ func TestSoftmax(t *testing.T) {
 	})
 }
 
+// TestSoftmaxRows checks rows that stand between canaries, some of which are not finite, bit by bit against Softmax.
+func TestSoftmaxRows(t *testing.T) {
+	const most = 35
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	eachLevel(t, func(t *testing.T, k *Kernels) {
+		lengths := []int{0, 1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 47, 48, 63, 64, 65, 100, 127, 128, 129, 200}
+		bufX, bufLSE := newBuffer(t, most*210), newBuffer(t, most)
+		for _, n := range lengths {
+			x := normals(newRand(), most*n)
+			for i, v := range map[int]float32{2: nan, 5: inf, 8: -inf, 11: -inf, 30: nan} {
+				if n > 0 {
+					x[i*n+n/2] = v
+				}
+			}
+			for rows := range most + 1 {
+				if rows > 9 && (rows+n)%5 != 0 {
+					continue
+				}
+				ld := n + rows%3*5
+				where, s := place(rows%int(places)), []float32{0.125, -0.5, 1}[rows%3]
+				got := bufX.put(spread(x, rows, n, n, ld), where)
+				want := append([]float32(nil), got...)
+				var lse, wantLSE []float32
+				if rows%4 != 3 {
+					lse = bufLSE.put(make([]float32, rows), where)
+				}
+				for i := range rows {
+					wantLSE = append(wantLSE, k.Softmax(want[min(i*ld, len(want)):][:n], s))
+				}
+				k.SoftmaxRows(got, ld, rows, n, s, lse)
+				if !same(got, want) {
+					t.Fatalf("n=%d ld=%d rows=%d: differs from Softmax of each row", n, ld, rows)
+				}
+				for i, v := range got {
+					if i%ld >= n && math.Float32bits(v) != math.Float32bits(canary) {
+						t.Fatalf("n=%d ld=%d rows=%d: wrote between the rows", n, ld, rows)
+					}
+				}
+				if lse != nil && !same(lse, wantLSE) {
+					t.Fatalf("n=%d rows=%d: lse = %v, want %v as from Softmax", n, rows, lse, wantLSE)
+				}
+				if !bufX.intact() || lse != nil && !bufLSE.intact() {
+					t.Fatalf("n=%d rows=%d: wrote outside its operands", n, rows)
+				}
+			}
+		}
+	})
+}
+
+func TestSoftmaxRowsShort(t *testing.T) {
+	eachLevel(t, func(t *testing.T, k *Kernels) {
+		for _, c := range []struct{ elements, rows, lse int }{{29, 3, 3}, {30, 3, 2}, {0, 1, 1}} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%d rows of 10 elements in %d, and %d results, were accepted", c.rows, c.elements, c.lse)
+					}
+				}()
+				k.SoftmaxRows(make([]float32, c.elements), 10, c.rows, 10, 1, make([]float32, c.lse))
+			}()
+		}
+	})
+}
+
 func TestSoftmaxLimits(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	eachLevel(t, func(t *testing.T, k *Kernels) {

@@ -113,6 +113,33 @@ type Kernels struct {
 	//
 	// The caller's choice of the constants makes it Google's AdamWeightDecayOptimizer (no bias correction) or AdamW.
 	Adam func(p, g, m, v []float32, c *AdamStep)
+
+	// softmaxRows is SoftmaxRows of operands that are known to be long enough. It may be nil.
+	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)
+}
+
+// SoftmaxRows does to the elements from i*ld to i*ld+n of x, for all i < rows, what Softmax does to a row, with the same
+// bits. What Softmax returns for row i is written to lse[i], unless lse is nil, which saves a logarithm a row. Assembly
+// works on one row while it waits for the maximum or the sum of another.
+func (k *Kernels) SoftmaxRows(x []float32, ld, rows, n int, s float32, lse []float32) {
+	if lse != nil {
+		length(rows, len(lse))
+	}
+	if n == 0 {
+		ld = 0 // x may be empty
+	} else if rows > 0 {
+		_ = x[(rows-1)*ld+n-1]
+	}
+	if k.softmaxRows != nil {
+		k.softmaxRows(x, ld, rows, n, s, lse)
+		return
+	}
+	for i := range rows {
+		sum := k.Softmax(x[i*ld:][:n], s)
+		if lse != nil {
+			lse[i] = sum
+		}
+	}
 }
 
 // AdamStep holds the constants of one step for one run of parameters.

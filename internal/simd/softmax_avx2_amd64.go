@@ -14,6 +14,11 @@ func softmaxAVX2(x *float32, s float32, n int) (top float32, sum float32)
 //go:noescape
 func logSumExpAVX2(x *float32, s float32, n int) (top float32, sum float32)
 
+// softmaxRowsAVX2 is softmax of rows, ld bytes apart; it writes the maximum and the sum of each to stats.
+//
+//go:noescape
+func softmaxRowsAVX2(x *float32, ld int, rows int, s float32, n int, stats *float32)
+
 // softmaxAgainAVX2 is Kernels.SoftmaxAgain.
 //
 //go:noescape

@@ -14,6 +14,11 @@ func softmaxAVX512(x *float32, s float32, n int) (top float32, sum float32)
 //go:noescape
 func logSumExpAVX512(x *float32, s float32, n int) (top float32, sum float32)
 
+// softmaxRowsAVX512 is softmax of rows, ld bytes apart; it writes the maximum and the sum of each to stats.
+//
+//go:noescape
+func softmaxRowsAVX512(x *float32, ld int, rows int, s float32, n int, stats *float32)
+
 // softmaxAgainAVX512 is Kernels.SoftmaxAgain.
 //
 //go:noescape

@@ -74,60 +74,131 @@ func (g *gen) clamp(x reg.Register, b bounds) reg.VecVirtual {
 func emitSoftmax(g *gen) {
 	g.softmax("softmax", true)
 	g.softmax("logSumExp", false)
+	g.softmaxRows()
 	g.softmaxAgain()
 	g.softmaxBackward()
 }
 
 // softmax writes the function that finds the maximum and the sum of exponentials, and, if store, replaces the row by the
-// quotients. The argument of exp is s·(x − max), which is exactly zero for the maximum.
+// quotients.
 func (g *gen) softmax(name string, store bool) {
 	g.function(name, "(x *float32, s float32, n int) (top, sum float32)",
 		"returns the maximum of x and the sum of exp(s·(x − maximum)), s ≥ 0.")
 	x := g.param("x")
 	r := g.row(g.param("n"))
+	top, sum := g.softmaxOf([]reg.Register{x}, r, store)
+	g.result(top[0], "top")
+	g.result(sum[0], "sum")
+	g.ret()
+}
 
-	lowest := g.hold(0xff800000)
-	tops := make([]reg.VecVirtual, unrolled)
-	for i := range tops {
-		tops[i] = g.reg()
-		g.VMOVAPS(lowest, tops[i])
+// softmaxRows writes the function that replaces rows by the quotients. It treats some at a time, so that the processor has
+// work on one while it waits for the maximum or the sum of another.
+func (g *gen) softmaxRows() {
+	g.function("softmaxRows", "(x *float32, ld, rows int, s float32, n int, stats *float32)",
+		"is softmax of rows, ld bytes apart; it writes the maximum and the sum of each to stats.")
+	x, ld, rows, stats := g.param("x"), g.param("ld"), g.param("rows"), g.param("stats")
+	r := g.row(g.param("n"))
+	for _, count := range []int{g.softmaxGroup(), 1} {
+		loop, done := g.label("rows"), g.label("end")
+		g.Label(loop)
+		g.SUBQ(operand.Imm(uint64(count)), rows)
+		g.JL(g.jmp(done))
+		group := []reg.Register{x}
+		for i := 1; i < count; i++ {
+			next := g.GP64()
+			g.LEAQ(operand.Mem{Base: group[i-1], Index: ld, Scale: 1}, next)
+			group = append(group, next)
+		}
+		top, sum := g.softmaxOf(group, r, true)
+		for i := range group {
+			g.VMOVSS(top[i].AsX(), at(stats, 8*i))
+			g.VMOVSS(sum[i].AsX(), at(stats, 8*i+4))
+		}
+		g.ADDQ(operand.I32(8*count), stats)
+		g.LEAQ(operand.Mem{Base: group[count-1], Index: ld, Scale: 1}, x)
+		g.JMP(g.jmp(loop))
+		g.Label(done)
+		if count > 1 {
+			g.ADDQ(operand.Imm(uint64(count)), rows)
+		}
 	}
-	r.sweep(unrolled, func(c chunk) {
-		v := c.load(x)
-		switch {
-		case c.mask == nil:
-			g.VMAXPS(v, tops[c.turn], tops[c.turn])
-		case g.isa == avx2:
-			g.VBLENDVPS(c.mask.r, v, lowest, v)
-			g.VMAXPS(v, tops[0], tops[0])
-		default:
-			g.VMAXPS(v, tops[0], c.mask.r, tops[0])
+	g.ret()
+}
+
+// softmaxGroup is how many rows softmaxRows treats at a time: as many as have registers for their sums.
+func (v *isa) softmaxGroup() int {
+	if v == avx2 {
+		return 2
+	}
+	return 4
+}
+
+// softmaxOf returns the maximum and the sum of exponentials of each of some rows of equal length, in every lane. The
+// argument of exp is s·(x − maximum), which is exactly zero for the maximum. What is added to which sum when depends on
+// the length alone.
+func (g *gen) softmaxOf(x []reg.Register, r row, store bool) (top, sum []reg.VecVirtual) {
+	lowest := g.hold(0xff800000)
+	unroll := unrolled / len(x)
+	tops := make([][]reg.VecVirtual, len(x))
+	for i := range tops {
+		for range unroll {
+			t := g.reg()
+			g.VMOVAPS(lowest, t)
+			tops[i] = append(tops[i], t)
+		}
+	}
+	r.sweep(unroll, func(c chunk) {
+		for i, t := range tops {
+			v := c.load(x[i])
+			switch {
+			case c.mask == nil:
+				g.VMAXPS(v, t[c.turn], t[c.turn])
+			case g.isa == avx2:
+				g.VBLENDVPS(c.mask.r, v, lowest, v)
+				g.VMAXPS(v, t[0], t[0])
+			default:
+				g.VMAXPS(v, t[0], c.mask.r, t[0])
+			}
 		}
 	})
-	top := g.reduce(g.VMAXPS, tops)
-	g.result(top, "top")
+	for _, t := range tops {
+		top = append(top, g.reduce(g.VMAXPS, t))
+	}
 
 	s := g.spread("s")
 	least := g.hold(f32(expMin))
-	sums := g.sums(2)
+	sums := make([][]reg.VecVirtual, len(x))
+	for i := range sums {
+		sums[i] = g.sums(2)
+	}
 	r.sweep(2, func(c chunk) {
-		v := g.mul(g.sub(c.load(x), top), s)
-		e := g.exp(g.atLeast(v, least), nil)
-		if store {
-			c.store(e, x)
+		for i, t := range sums {
+			v := g.mul(g.sub(c.load(x[i]), top[i]), s)
+			e := g.exp(g.atLeast(v, least), nil)
+			if store {
+				c.store(e, x[i])
+			}
+			c.clearTail(e)
+			g.VADDPS(e, t[c.turn], t[c.turn])
 		}
-		c.clearTail(e)
-		g.VADDPS(e, sums[c.turn], sums[c.turn])
 	})
-	sum := g.reduce(g.VADDPS, sums)
-	g.result(sum, "sum")
+	for _, t := range sums {
+		sum = append(sum, g.reduce(g.VADDPS, t))
+	}
 	if store {
-		inverse := g.div(g.hold(f32(1)), sum)
-		r.sweep(unrolled, func(c chunk) {
-			c.store(g.mul(c.load(x), inverse), x)
+		one := g.hold(f32(1))
+		inverse := make([]reg.VecVirtual, len(x))
+		for i := range inverse {
+			inverse[i] = g.div(one, sum[i])
+		}
+		r.sweep(unroll, func(c chunk) {
+			for i := range x {
+				c.store(g.mul(c.load(x[i]), inverse[i]), x[i])
+			}
 		})
 	}
-	g.ret()
+	return top, sum
 }
 
 func (g *gen) softmaxAgain() {

@@ -139,7 +139,7 @@ var moves = map[int]string{4: "FMOVS", 8: "FMOVD", 16: "FMOVQ"}
 
 // loadPart loads the first count elements, 1 ≤ count ≤ 4, off bytes behind p, and sets the others to zero.
 func (g *gen) loadPart(r vector, p general, off int, count general) {
-	g.few(p, off, count, func(size int) { g.load(r, size, p, off) }, func(at general) {
+	g.piecewise(p, off, count, func(size int) { g.load(r, size, p, off) }, func(at general) {
 		g.to(r, fmt.Sprintf("VLD1 (%s), V%%d.S[2]", at))
 		last := &g.f.code[len(g.f.code)-1]
 		last.reads = last.writes
@@ -148,13 +148,13 @@ func (g *gen) loadPart(r vector, p general, off int, count general) {
 
 // storePart stores the first count elements, 1 ≤ count ≤ 4, off bytes behind p.
 func (g *gen) storePart(r vector, p general, off int, count general) {
-	g.few(p, off, count, func(size int) { g.store(r, size, p, off) }, func(at general) {
+	g.piecewise(p, off, count, func(size int) { g.store(r, size, p, off) }, func(at general) {
 		g.from(r, fmt.Sprintf("VST1 V%%d.S[2], (%s)", at))
 	})
 }
 
-// few emits move of as many bytes as count elements have; three elements are two and, at an address of its own, a third.
-func (g *gen) few(p general, off int, count general, move func(size int), third func(at general)) {
+// piecewise emits move of as many bytes as count elements have; three elements are two and, at an address of its own, a third.
+func (g *gen) piecewise(p general, off int, count general, move func(size int), third func(at general)) {
 	if g.f.address == "" {
 		g.f.address = g.general()
 	}
