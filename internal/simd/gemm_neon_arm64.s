@@ -7,142 +7,142 @@
 TEXT ·gemmTilesNEON(SB), NOSPLIT, $0-90
 	MOVD rows+0(FP), R0
 	MOVD vectors+8(FP), R1
-	CMP $1, R1
-	BNE other1
-	CMP $1, R0
-	BNE other2
-	B gemm1x1<>(SB)
-
-other2:
-	CMP $2, R0
-	BNE other3
-	B gemm2x1<>(SB)
-
-other3:
-	CMP $3, R0
-	BNE other4
-	B gemm3x1<>(SB)
-
-other4:
-	CMP $4, R0
-	BNE other5
-	B gemm4x1<>(SB)
-
-other5:
-	CMP $5, R0
-	BNE other6
-	B gemm5x1<>(SB)
-
-other6:
-	CMP $6, R0
-	BNE other7
-	B gemm6x1<>(SB)
-
-other7:
-
-other1:
-	CMP $2, R1
-	BNE other8
-	CMP $1, R0
-	BNE other9
-	B gemm1x2<>(SB)
-
-other9:
-	CMP $2, R0
-	BNE other10
-	B gemm2x2<>(SB)
-
-other10:
-	CMP $3, R0
-	BNE other11
-	B gemm3x2<>(SB)
-
-other11:
-	CMP $4, R0
-	BNE other12
-	B gemm4x2<>(SB)
-
-other12:
-	CMP $5, R0
-	BNE other13
-	B gemm5x2<>(SB)
-
-other13:
-	CMP $6, R0
-	BNE other14
-	B gemm6x2<>(SB)
-
-other14:
-
-other8:
-	CMP $3, R1
-	BNE other15
-	CMP $1, R0
-	BNE other16
-	B gemm1x3<>(SB)
-
-other16:
-	CMP $2, R0
-	BNE other17
-	B gemm2x3<>(SB)
-
-other17:
-	CMP $3, R0
-	BNE other18
-	B gemm3x3<>(SB)
-
-other18:
-	CMP $4, R0
-	BNE other19
-	B gemm4x3<>(SB)
-
-other19:
-	CMP $5, R0
-	BNE other20
-	B gemm5x3<>(SB)
-
-other20:
-	CMP $6, R0
-	BNE other21
-	B gemm6x3<>(SB)
-
-other21:
-
-other15:
 	CMP $4, R1
-	BNE other22
-	CMP $1, R0
-	BNE other23
-	B gemm1x4<>(SB)
-
-other23:
-	CMP $2, R0
-	BNE other24
-	B gemm2x4<>(SB)
-
-other24:
-	CMP $3, R0
-	BNE other25
-	B gemm3x4<>(SB)
-
-other25:
-	CMP $4, R0
-	BNE other26
-	B gemm4x4<>(SB)
-
-other26:
-	CMP $5, R0
-	BNE other27
-	B gemm5x4<>(SB)
-
-other27:
+	BNE narrower1
 	CMP $6, R0
-	BNE other28
+	BNE lower2
 	B gemm6x4<>(SB)
 
-other28:
+lower2:
+	CMP $5, R0
+	BNE lower3
+	B gemm5x4<>(SB)
 
-other22:
+lower3:
+	CMP $4, R0
+	BNE lower4
+	B gemm4x4<>(SB)
+
+lower4:
+	CMP $3, R0
+	BNE lower5
+	B gemm3x4<>(SB)
+
+lower5:
+	CMP $2, R0
+	BNE lower6
+	B gemm2x4<>(SB)
+
+lower6:
+	CMP $1, R0
+	BNE lower7
+	B gemm1x4<>(SB)
+
+lower7:
+
+narrower1:
+	CMP $3, R1
+	BNE narrower8
+	CMP $6, R0
+	BNE lower9
+	B gemm6x3<>(SB)
+
+lower9:
+	CMP $5, R0
+	BNE lower10
+	B gemm5x3<>(SB)
+
+lower10:
+	CMP $4, R0
+	BNE lower11
+	B gemm4x3<>(SB)
+
+lower11:
+	CMP $3, R0
+	BNE lower12
+	B gemm3x3<>(SB)
+
+lower12:
+	CMP $2, R0
+	BNE lower13
+	B gemm2x3<>(SB)
+
+lower13:
+	CMP $1, R0
+	BNE lower14
+	B gemm1x3<>(SB)
+
+lower14:
+
+narrower8:
+	CMP $2, R1
+	BNE narrower15
+	CMP $6, R0
+	BNE lower16
+	B gemm6x2<>(SB)
+
+lower16:
+	CMP $5, R0
+	BNE lower17
+	B gemm5x2<>(SB)
+
+lower17:
+	CMP $4, R0
+	BNE lower18
+	B gemm4x2<>(SB)
+
+lower18:
+	CMP $3, R0
+	BNE lower19
+	B gemm3x2<>(SB)
+
+lower19:
+	CMP $2, R0
+	BNE lower20
+	B gemm2x2<>(SB)
+
+lower20:
+	CMP $1, R0
+	BNE lower21
+	B gemm1x2<>(SB)
+
+lower21:
+
+narrower15:
+	CMP $1, R1
+	BNE narrower22
+	CMP $6, R0
+	BNE lower23
+	B gemm6x1<>(SB)
+
+lower23:
+	CMP $5, R0
+	BNE lower24
+	B gemm5x1<>(SB)
+
+lower24:
+	CMP $4, R0
+	BNE lower25
+	B gemm4x1<>(SB)
+
+lower25:
+	CMP $3, R0
+	BNE lower26
+	B gemm3x1<>(SB)
+
+lower26:
+	CMP $2, R0
+	BNE lower27
+	B gemm2x1<>(SB)
+
+lower27:
+	CMP $1, R0
+	BNE lower28
+	B gemm1x1<>(SB)
+
+lower28:
+
+narrower22:
 	RET
 
 TEXT gemm1x1<>(SB), NOSPLIT, $0-90
@@ -210,32 +210,23 @@ loop10:
 	BNE loop10
 
 store7:
-	CMP $4, R8
-	BNE partial11
+	TBZ $2, R8, notAll11
 	FMOVQ F0, 0(R6)
-	ADD R7, R6
-	B next12
+	B done13
 
-partial11:
-	TBZ $2, R8, notAll13
-	FMOVQ F0, 0(R6)
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
+notAll11:
+	TBZ $1, R8, one12
 	FMOVD F0, 0(R6)
-	TBZ $0, R8, done15
+	TBZ $0, R8, done13
 	ADD $8, R6, R12
 	VST1 V0.S[2], (R12)
-	B done15
+	B done13
 
-one14:
+one12:
 	FMOVS F0, 0(R6)
 
-done15:
+done13:
 	ADD R7, R6
-
-next12:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -329,51 +320,40 @@ loop13:
 	BNE loop13
 
 store10:
-	CMP $4, R8
-	BNE partial14
+	TBZ $2, R8, notAll14
 	FMOVQ F0, 0(R6)
-	ADD R7, R6
-	FMOVQ F1, 0(R6)
-	ADD R7, R6
-	B next15
+	B done16
 
-partial14:
-	TBZ $2, R8, notAll16
-	FMOVQ F0, 0(R6)
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
+notAll14:
+	TBZ $1, R8, one15
 	FMOVD F0, 0(R6)
-	TBZ $0, R8, done18
+	TBZ $0, R8, done16
 	ADD $8, R6, R12
 	VST1 V0.S[2], (R12)
-	B done18
+	B done16
 
-one17:
+one15:
 	FMOVS F0, 0(R6)
 
-done18:
+done16:
 	ADD R7, R6
-	TBZ $2, R8, notAll19
+	TBZ $2, R8, notAll17
 	FMOVQ F1, 0(R6)
-	B done21
+	B done19
 
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F1, 0(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $8, R6, R12
 	VST1 V1.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F1, 0(R6)
 
-done21:
+done19:
 	ADD R7, R6
-
-next15:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -490,70 +470,57 @@ loop16:
 	BNE loop16
 
 store13:
-	CMP $4, R8
-	BNE partial17
+	TBZ $2, R8, notAll17
 	FMOVQ F0, 0(R6)
-	ADD R7, R6
-	FMOVQ F1, 0(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	ADD R7, R6
-	B next18
+	B done19
 
-partial17:
-	TBZ $2, R8, notAll19
-	FMOVQ F0, 0(R6)
-	B done21
-
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F0, 0(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $8, R6, R12
 	VST1 V0.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F0, 0(R6)
 
-done21:
+done19:
 	ADD R7, R6
-	TBZ $2, R8, notAll22
+	TBZ $2, R8, notAll20
 	FMOVQ F1, 0(R6)
-	B done24
+	B done22
 
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F1, 0(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $8, R6, R12
 	VST1 V1.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F1, 0(R6)
 
-done24:
+done22:
 	ADD R7, R6
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F2, 0(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F2, 0(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $8, R6, R12
 	VST1 V2.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F2, 0(R6)
 
-done27:
+done25:
 	ADD R7, R6
-
-next18:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -693,89 +660,74 @@ loop19:
 	BNE loop19
 
 store16:
-	CMP $4, R8
-	BNE partial20
+	TBZ $2, R8, notAll20
 	FMOVQ F0, 0(R6)
-	ADD R7, R6
-	FMOVQ F1, 0(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	ADD R7, R6
-	B next21
+	B done22
 
-partial20:
-	TBZ $2, R8, notAll22
-	FMOVQ F0, 0(R6)
-	B done24
-
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F0, 0(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $8, R6, R12
 	VST1 V0.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F0, 0(R6)
 
-done24:
+done22:
 	ADD R7, R6
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F1, 0(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F1, 0(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $8, R6, R12
 	VST1 V1.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F1, 0(R6)
 
-done27:
+done25:
 	ADD R7, R6
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F2, 0(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F2, 0(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $8, R6, R12
 	VST1 V2.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F2, 0(R6)
 
-done30:
+done28:
 	ADD R7, R6
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F3, 0(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F3, 0(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $8, R6, R12
 	VST1 V3.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F3, 0(R6)
 
-done33:
+done31:
 	ADD R7, R6
-
-next21:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -939,108 +891,91 @@ loop22:
 	BNE loop22
 
 store19:
-	CMP $4, R8
-	BNE partial23
+	TBZ $2, R8, notAll23
 	FMOVQ F0, 0(R6)
-	ADD R7, R6
-	FMOVQ F1, 0(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	ADD R7, R6
-	B next24
+	B done25
 
-partial23:
-	TBZ $2, R8, notAll25
-	FMOVQ F0, 0(R6)
-	B done27
-
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F0, 0(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $8, R6, R12
 	VST1 V0.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F0, 0(R6)
 
-done27:
+done25:
 	ADD R7, R6
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F1, 0(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F1, 0(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $8, R6, R12
 	VST1 V1.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F1, 0(R6)
 
-done30:
+done28:
 	ADD R7, R6
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F2, 0(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F2, 0(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $8, R6, R12
 	VST1 V2.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F2, 0(R6)
 
-done33:
+done31:
 	ADD R7, R6
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F3, 0(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F3, 0(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $8, R6, R12
 	VST1 V3.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F3, 0(R6)
 
-done36:
+done34:
 	ADD R7, R6
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F4, 0(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F4, 0(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $8, R6, R12
 	VST1 V4.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F4, 0(R6)
 
-done39:
+done37:
 	ADD R7, R6
-
-next24:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -1227,127 +1162,108 @@ loop25:
 	BNE loop25
 
 store22:
-	CMP $4, R8
-	BNE partial26
+	TBZ $2, R8, notAll26
 	FMOVQ F0, 0(R6)
-	ADD R7, R6
-	FMOVQ F1, 0(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	ADD R7, R6
-	FMOVQ F5, 0(R6)
-	ADD R7, R6
-	B next27
+	B done28
 
-partial26:
-	TBZ $2, R8, notAll28
-	FMOVQ F0, 0(R6)
-	B done30
-
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F0, 0(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $8, R6, R12
 	VST1 V0.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F0, 0(R6)
 
-done30:
+done28:
 	ADD R7, R6
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F1, 0(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F1, 0(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $8, R6, R12
 	VST1 V1.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F1, 0(R6)
 
-done33:
+done31:
 	ADD R7, R6
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F2, 0(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F2, 0(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $8, R6, R12
 	VST1 V2.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F2, 0(R6)
 
-done36:
+done34:
 	ADD R7, R6
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F3, 0(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F3, 0(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $8, R6, R12
 	VST1 V3.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F3, 0(R6)
 
-done39:
+done37:
 	ADD R7, R6
-	TBZ $2, R8, notAll40
+	TBZ $2, R8, notAll38
 	FMOVQ F4, 0(R6)
-	B done42
+	B done40
 
-notAll40:
-	TBZ $1, R8, one41
+notAll38:
+	TBZ $1, R8, one39
 	FMOVD F4, 0(R6)
-	TBZ $0, R8, done42
+	TBZ $0, R8, done40
 	ADD $8, R6, R12
 	VST1 V4.S[2], (R12)
-	B done42
+	B done40
 
-one41:
+one39:
 	FMOVS F4, 0(R6)
 
-done42:
+done40:
 	ADD R7, R6
-	TBZ $2, R8, notAll43
+	TBZ $2, R8, notAll41
 	FMOVQ F5, 0(R6)
-	B done45
+	B done43
 
-notAll43:
-	TBZ $1, R8, one44
+notAll41:
+	TBZ $1, R8, one42
 	FMOVD F5, 0(R6)
-	TBZ $0, R8, done45
+	TBZ $0, R8, done43
 	ADD $8, R6, R12
 	VST1 V5.S[2], (R12)
-	B done45
+	B done43
 
-one44:
+one42:
 	FMOVS F5, 0(R6)
 
-done45:
+done43:
 	ADD R7, R6
-
-next27:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -1422,34 +1338,24 @@ loop10:
 	BNE loop10
 
 store7:
-	CMP $4, R8
-	BNE partial11
 	FMOVQ F0, 0(R6)
+	TBZ $2, R8, notAll11
 	FMOVQ F1, 16(R6)
-	ADD R7, R6
-	B next12
+	B done13
 
-partial11:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll13
-	FMOVQ F1, 16(R6)
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
+notAll11:
+	TBZ $1, R8, one12
 	FMOVD F1, 16(R6)
-	TBZ $0, R8, done15
+	TBZ $0, R8, done13
 	ADD $24, R6, R12
 	VST1 V1.S[2], (R12)
-	B done15
+	B done13
 
-one14:
+one12:
 	FMOVS F1, 16(R6)
 
-done15:
+done13:
 	ADD R7, R6
-
-next12:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -1551,55 +1457,42 @@ loop13:
 	BNE loop13
 
 store10:
-	CMP $4, R8
-	BNE partial14
 	FMOVQ F0, 0(R6)
+	TBZ $2, R8, notAll14
 	FMOVQ F1, 16(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	FMOVQ F3, 16(R6)
-	ADD R7, R6
-	B next15
+	B done16
 
-partial14:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll16
-	FMOVQ F1, 16(R6)
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
+notAll14:
+	TBZ $1, R8, one15
 	FMOVD F1, 16(R6)
-	TBZ $0, R8, done18
+	TBZ $0, R8, done16
 	ADD $24, R6, R12
 	VST1 V1.S[2], (R12)
-	B done18
+	B done16
 
-one17:
+one15:
 	FMOVS F1, 16(R6)
 
-done18:
+done16:
 	ADD R7, R6
 	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll19
+	TBZ $2, R8, notAll17
 	FMOVQ F3, 16(R6)
-	B done21
+	B done19
 
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F3, 16(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $24, R6, R12
 	VST1 V3.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F3, 16(R6)
 
-done21:
+done19:
 	ADD R7, R6
-
-next15:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -1728,76 +1621,60 @@ loop16:
 	BNE loop16
 
 store13:
-	CMP $4, R8
-	BNE partial17
 	FMOVQ F0, 0(R6)
+	TBZ $2, R8, notAll17
 	FMOVQ F1, 16(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	FMOVQ F3, 16(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	ADD R7, R6
-	B next18
+	B done19
 
-partial17:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll19
-	FMOVQ F1, 16(R6)
-	B done21
-
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F1, 16(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $24, R6, R12
 	VST1 V1.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F1, 16(R6)
 
-done21:
+done19:
 	ADD R7, R6
 	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll22
+	TBZ $2, R8, notAll20
 	FMOVQ F3, 16(R6)
-	B done24
+	B done22
 
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F3, 16(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $24, R6, R12
 	VST1 V3.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F3, 16(R6)
 
-done24:
+done22:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F5, 16(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F5, 16(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $24, R6, R12
 	VST1 V5.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F5, 16(R6)
 
-done27:
+done25:
 	ADD R7, R6
-
-next18:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -1953,97 +1830,78 @@ loop19:
 	BNE loop19
 
 store16:
-	CMP $4, R8
-	BNE partial20
 	FMOVQ F0, 0(R6)
+	TBZ $2, R8, notAll20
 	FMOVQ F1, 16(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	FMOVQ F3, 16(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	ADD R7, R6
-	B next21
+	B done22
 
-partial20:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll22
-	FMOVQ F1, 16(R6)
-	B done24
-
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F1, 16(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $24, R6, R12
 	VST1 V1.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F1, 16(R6)
 
-done24:
+done22:
 	ADD R7, R6
 	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F3, 16(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F3, 16(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $24, R6, R12
 	VST1 V3.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F3, 16(R6)
 
-done27:
+done25:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F5, 16(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F5, 16(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $24, R6, R12
 	VST1 V5.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F5, 16(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F7, 16(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F7, 16(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $24, R6, R12
 	VST1 V7.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F7, 16(R6)
 
-done33:
+done31:
 	ADD R7, R6
-
-next21:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -2227,118 +2085,96 @@ loop22:
 	BNE loop22
 
 store19:
-	CMP $4, R8
-	BNE partial23
 	FMOVQ F0, 0(R6)
+	TBZ $2, R8, notAll23
 	FMOVQ F1, 16(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	FMOVQ F3, 16(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	ADD R7, R6
-	B next24
+	B done25
 
-partial23:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll25
-	FMOVQ F1, 16(R6)
-	B done27
-
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F1, 16(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $24, R6, R12
 	VST1 V1.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F1, 16(R6)
 
-done27:
+done25:
 	ADD R7, R6
 	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F3, 16(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F3, 16(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $24, R6, R12
 	VST1 V3.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F3, 16(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F5, 16(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F5, 16(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $24, R6, R12
 	VST1 V5.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F5, 16(R6)
 
-done33:
+done31:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F7, 16(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F7, 16(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $24, R6, R12
 	VST1 V7.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F7, 16(R6)
 
-done36:
+done34:
 	ADD R7, R6
 	FMOVQ F8, 0(R6)
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F9, 16(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F9, 16(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $24, R6, R12
 	VST1 V9.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F9, 16(R6)
 
-done39:
+done37:
 	ADD R7, R6
-
-next24:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -2549,139 +2385,114 @@ loop25:
 	BNE loop25
 
 store22:
-	CMP $4, R8
-	BNE partial26
 	FMOVQ F0, 0(R6)
+	TBZ $2, R8, notAll26
 	FMOVQ F1, 16(R6)
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	FMOVQ F3, 16(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	ADD R7, R6
-	FMOVQ F10, 0(R6)
-	FMOVQ F11, 16(R6)
-	ADD R7, R6
-	B next27
+	B done28
 
-partial26:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll28
-	FMOVQ F1, 16(R6)
-	B done30
-
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F1, 16(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $24, R6, R12
 	VST1 V1.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F1, 16(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F3, 16(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F3, 16(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $24, R6, R12
 	VST1 V3.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F3, 16(R6)
 
-done33:
+done31:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F5, 16(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F5, 16(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $24, R6, R12
 	VST1 V5.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F5, 16(R6)
 
-done36:
+done34:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F7, 16(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F7, 16(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $24, R6, R12
 	VST1 V7.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F7, 16(R6)
 
-done39:
+done37:
 	ADD R7, R6
 	FMOVQ F8, 0(R6)
-	TBZ $2, R8, notAll40
+	TBZ $2, R8, notAll38
 	FMOVQ F9, 16(R6)
-	B done42
+	B done40
 
-notAll40:
-	TBZ $1, R8, one41
+notAll38:
+	TBZ $1, R8, one39
 	FMOVD F9, 16(R6)
-	TBZ $0, R8, done42
+	TBZ $0, R8, done40
 	ADD $24, R6, R12
 	VST1 V9.S[2], (R12)
-	B done42
+	B done40
 
-one41:
+one39:
 	FMOVS F9, 16(R6)
 
-done42:
+done40:
 	ADD R7, R6
 	FMOVQ F10, 0(R6)
-	TBZ $2, R8, notAll43
+	TBZ $2, R8, notAll41
 	FMOVQ F11, 16(R6)
-	B done45
+	B done43
 
-notAll43:
-	TBZ $1, R8, one44
+notAll41:
+	TBZ $1, R8, one42
 	FMOVD F11, 16(R6)
-	TBZ $0, R8, done45
+	TBZ $0, R8, done43
 	ADD $24, R6, R12
 	VST1 V11.S[2], (R12)
-	B done45
+	B done43
 
-one44:
+one42:
 	FMOVS F11, 16(R6)
 
-done45:
+done43:
 	ADD R7, R6
-
-next27:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -2762,36 +2573,25 @@ loop10:
 	BNE loop10
 
 store7:
-	CMP $4, R8
-	BNE partial11
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
+	TBZ $2, R8, notAll11
 	FMOVQ F2, 32(R6)
-	ADD R7, R6
-	B next12
+	B done13
 
-partial11:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll13
-	FMOVQ F2, 32(R6)
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
+notAll11:
+	TBZ $1, R8, one12
 	FMOVD F2, 32(R6)
-	TBZ $0, R8, done15
+	TBZ $0, R8, done13
 	ADD $40, R6, R12
 	VST1 V2.S[2], (R12)
-	B done15
+	B done13
 
-one14:
+one12:
 	FMOVS F2, 32(R6)
 
-done15:
+done13:
 	ADD R7, R6
-
-next12:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -2903,59 +2703,44 @@ loop13:
 	BNE loop13
 
 store10:
-	CMP $4, R8
-	BNE partial14
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
+	TBZ $2, R8, notAll14
 	FMOVQ F2, 32(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	FMOVQ F5, 32(R6)
-	ADD R7, R6
-	B next15
+	B done16
 
-partial14:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll16
-	FMOVQ F2, 32(R6)
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
+notAll14:
+	TBZ $1, R8, one15
 	FMOVD F2, 32(R6)
-	TBZ $0, R8, done18
+	TBZ $0, R8, done16
 	ADD $40, R6, R12
 	VST1 V2.S[2], (R12)
-	B done18
+	B done16
 
-one17:
+one15:
 	FMOVS F2, 32(R6)
 
-done18:
+done16:
 	ADD R7, R6
 	FMOVQ F3, 0(R6)
 	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll19
+	TBZ $2, R8, notAll17
 	FMOVQ F5, 32(R6)
-	B done21
+	B done19
 
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F5, 32(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $40, R6, R12
 	VST1 V5.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F5, 32(R6)
 
-done21:
+done19:
 	ADD R7, R6
-
-next15:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -3098,82 +2883,63 @@ loop16:
 	BNE loop16
 
 store13:
-	CMP $4, R8
-	BNE partial17
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
+	TBZ $2, R8, notAll17
 	FMOVQ F2, 32(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	FMOVQ F5, 32(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	FMOVQ F8, 32(R6)
-	ADD R7, R6
-	B next18
+	B done19
 
-partial17:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll19
-	FMOVQ F2, 32(R6)
-	B done21
-
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F2, 32(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $40, R6, R12
 	VST1 V2.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F2, 32(R6)
 
-done21:
+done19:
 	ADD R7, R6
 	FMOVQ F3, 0(R6)
 	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll22
+	TBZ $2, R8, notAll20
 	FMOVQ F5, 32(R6)
-	B done24
+	B done22
 
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F5, 32(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $40, R6, R12
 	VST1 V5.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F5, 32(R6)
 
-done24:
+done22:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
 	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F8, 32(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F8, 32(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $40, R6, R12
 	VST1 V8.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F8, 32(R6)
 
-done27:
+done25:
 	ADD R7, R6
-
-next18:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -3347,105 +3113,82 @@ loop19:
 	BNE loop19
 
 store16:
-	CMP $4, R8
-	BNE partial20
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
+	TBZ $2, R8, notAll20
 	FMOVQ F2, 32(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	FMOVQ F5, 32(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	FMOVQ F8, 32(R6)
-	ADD R7, R6
-	FMOVQ F9, 0(R6)
-	FMOVQ F10, 16(R6)
-	FMOVQ F11, 32(R6)
-	ADD R7, R6
-	B next21
+	B done22
 
-partial20:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll22
-	FMOVQ F2, 32(R6)
-	B done24
-
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F2, 32(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $40, R6, R12
 	VST1 V2.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F2, 32(R6)
 
-done24:
+done22:
 	ADD R7, R6
 	FMOVQ F3, 0(R6)
 	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F5, 32(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F5, 32(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $40, R6, R12
 	VST1 V5.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F5, 32(R6)
 
-done27:
+done25:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
 	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F8, 32(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F8, 32(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $40, R6, R12
 	VST1 V8.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F8, 32(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F9, 0(R6)
 	FMOVQ F10, 16(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F11, 32(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F11, 32(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $40, R6, R12
 	VST1 V11.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F11, 32(R6)
 
-done33:
+done31:
 	ADD R7, R6
-
-next21:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -3651,128 +3394,101 @@ loop22:
 	BNE loop22
 
 store19:
-	CMP $4, R8
-	BNE partial23
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
+	TBZ $2, R8, notAll23
 	FMOVQ F2, 32(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	FMOVQ F5, 32(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	FMOVQ F8, 32(R6)
-	ADD R7, R6
-	FMOVQ F9, 0(R6)
-	FMOVQ F10, 16(R6)
-	FMOVQ F11, 32(R6)
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	ADD R7, R6
-	B next24
+	B done25
 
-partial23:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll25
-	FMOVQ F2, 32(R6)
-	B done27
-
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F2, 32(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $40, R6, R12
 	VST1 V2.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F2, 32(R6)
 
-done27:
+done25:
 	ADD R7, R6
 	FMOVQ F3, 0(R6)
 	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F5, 32(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F5, 32(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $40, R6, R12
 	VST1 V5.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F5, 32(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
 	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F8, 32(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F8, 32(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $40, R6, R12
 	VST1 V8.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F8, 32(R6)
 
-done33:
+done31:
 	ADD R7, R6
 	FMOVQ F9, 0(R6)
 	FMOVQ F10, 16(R6)
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F11, 32(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F11, 32(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $40, R6, R12
 	VST1 V11.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F11, 32(R6)
 
-done36:
+done34:
 	ADD R7, R6
 	FMOVQ F12, 0(R6)
 	FMOVQ F13, 16(R6)
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F14, 32(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F14, 32(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $40, R6, R12
 	VST1 V14.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F14, 32(R6)
 
-done39:
+done37:
 	ADD R7, R6
-
-next24:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -4009,151 +3725,120 @@ loop25:
 	BNE loop25
 
 store22:
-	CMP $4, R8
-	BNE partial26
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
+	TBZ $2, R8, notAll26
 	FMOVQ F2, 32(R6)
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	FMOVQ F5, 32(R6)
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	FMOVQ F8, 32(R6)
-	ADD R7, R6
-	FMOVQ F9, 0(R6)
-	FMOVQ F10, 16(R6)
-	FMOVQ F11, 32(R6)
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	ADD R7, R6
-	FMOVQ F15, 0(R6)
-	FMOVQ F16, 16(R6)
-	FMOVQ F17, 32(R6)
-	ADD R7, R6
-	B next27
+	B done28
 
-partial26:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll28
-	FMOVQ F2, 32(R6)
-	B done30
-
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F2, 32(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $40, R6, R12
 	VST1 V2.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F2, 32(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F3, 0(R6)
 	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F5, 32(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F5, 32(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $40, R6, R12
 	VST1 V5.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F5, 32(R6)
 
-done33:
+done31:
 	ADD R7, R6
 	FMOVQ F6, 0(R6)
 	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F8, 32(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F8, 32(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $40, R6, R12
 	VST1 V8.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F8, 32(R6)
 
-done36:
+done34:
 	ADD R7, R6
 	FMOVQ F9, 0(R6)
 	FMOVQ F10, 16(R6)
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F11, 32(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F11, 32(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $40, R6, R12
 	VST1 V11.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F11, 32(R6)
 
-done39:
+done37:
 	ADD R7, R6
 	FMOVQ F12, 0(R6)
 	FMOVQ F13, 16(R6)
-	TBZ $2, R8, notAll40
+	TBZ $2, R8, notAll38
 	FMOVQ F14, 32(R6)
-	B done42
+	B done40
 
-notAll40:
-	TBZ $1, R8, one41
+notAll38:
+	TBZ $1, R8, one39
 	FMOVD F14, 32(R6)
-	TBZ $0, R8, done42
+	TBZ $0, R8, done40
 	ADD $40, R6, R12
 	VST1 V14.S[2], (R12)
-	B done42
+	B done40
 
-one41:
+one39:
 	FMOVS F14, 32(R6)
 
-done42:
+done40:
 	ADD R7, R6
 	FMOVQ F15, 0(R6)
 	FMOVQ F16, 16(R6)
-	TBZ $2, R8, notAll43
+	TBZ $2, R8, notAll41
 	FMOVQ F17, 32(R6)
-	B done45
+	B done43
 
-notAll43:
-	TBZ $1, R8, one44
+notAll41:
+	TBZ $1, R8, one42
 	FMOVD F17, 32(R6)
-	TBZ $0, R8, done45
+	TBZ $0, R8, done43
 	ADD $40, R6, R12
 	VST1 V17.S[2], (R12)
-	B done45
+	B done43
 
-one44:
+one42:
 	FMOVS F17, 32(R6)
 
-done45:
+done43:
 	ADD R7, R6
-
-next27:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -4238,38 +3923,26 @@ loop10:
 	BNE loop10
 
 store7:
-	CMP $4, R8
-	BNE partial11
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
+	TBZ $2, R8, notAll11
 	FMOVQ F3, 48(R6)
-	ADD R7, R6
-	B next12
+	B done13
 
-partial11:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll13
-	FMOVQ F3, 48(R6)
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
+notAll11:
+	TBZ $1, R8, one12
 	FMOVD F3, 48(R6)
-	TBZ $0, R8, done15
+	TBZ $0, R8, done13
 	ADD $56, R6, R12
 	VST1 V3.S[2], (R12)
-	B done15
+	B done13
 
-one14:
+one12:
 	FMOVS F3, 48(R6)
 
-done15:
+done13:
 	ADD R7, R6
-
-next12:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -4389,63 +4062,46 @@ loop13:
 	BNE loop13
 
 store10:
-	CMP $4, R8
-	BNE partial14
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
+	TBZ $2, R8, notAll14
 	FMOVQ F3, 48(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	FMOVQ F7, 48(R6)
-	ADD R7, R6
-	B next15
+	B done16
 
-partial14:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll16
-	FMOVQ F3, 48(R6)
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
+notAll14:
+	TBZ $1, R8, one15
 	FMOVD F3, 48(R6)
-	TBZ $0, R8, done18
+	TBZ $0, R8, done16
 	ADD $56, R6, R12
 	VST1 V3.S[2], (R12)
-	B done18
+	B done16
 
-one17:
+one15:
 	FMOVS F3, 48(R6)
 
-done18:
+done16:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
 	FMOVQ F5, 16(R6)
 	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll19
+	TBZ $2, R8, notAll17
 	FMOVQ F7, 48(R6)
-	B done21
+	B done19
 
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F7, 48(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $56, R6, R12
 	VST1 V7.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F7, 48(R6)
 
-done21:
+done19:
 	ADD R7, R6
-
-next15:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -4600,88 +4256,66 @@ loop16:
 	BNE loop16
 
 store13:
-	CMP $4, R8
-	BNE partial17
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
+	TBZ $2, R8, notAll17
 	FMOVQ F3, 48(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	FMOVQ F7, 48(R6)
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	FMOVQ F11, 48(R6)
-	ADD R7, R6
-	B next18
+	B done19
 
-partial17:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll19
-	FMOVQ F3, 48(R6)
-	B done21
-
-notAll19:
-	TBZ $1, R8, one20
+notAll17:
+	TBZ $1, R8, one18
 	FMOVD F3, 48(R6)
-	TBZ $0, R8, done21
+	TBZ $0, R8, done19
 	ADD $56, R6, R12
 	VST1 V3.S[2], (R12)
-	B done21
+	B done19
 
-one20:
+one18:
 	FMOVS F3, 48(R6)
 
-done21:
+done19:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
 	FMOVQ F5, 16(R6)
 	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll22
+	TBZ $2, R8, notAll20
 	FMOVQ F7, 48(R6)
-	B done24
+	B done22
 
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F7, 48(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $56, R6, R12
 	VST1 V7.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F7, 48(R6)
 
-done24:
+done22:
 	ADD R7, R6
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 16(R6)
 	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F11, 48(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F11, 48(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $56, R6, R12
 	VST1 V11.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F11, 48(R6)
 
-done27:
+done25:
 	ADD R7, R6
-
-next18:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -4871,113 +4505,86 @@ loop19:
 	BNE loop19
 
 store16:
-	CMP $4, R8
-	BNE partial20
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
+	TBZ $2, R8, notAll20
 	FMOVQ F3, 48(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	FMOVQ F7, 48(R6)
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	FMOVQ F11, 48(R6)
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	FMOVQ F15, 48(R6)
-	ADD R7, R6
-	B next21
+	B done22
 
-partial20:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll22
-	FMOVQ F3, 48(R6)
-	B done24
-
-notAll22:
-	TBZ $1, R8, one23
+notAll20:
+	TBZ $1, R8, one21
 	FMOVD F3, 48(R6)
-	TBZ $0, R8, done24
+	TBZ $0, R8, done22
 	ADD $56, R6, R12
 	VST1 V3.S[2], (R12)
-	B done24
+	B done22
 
-one23:
+one21:
 	FMOVS F3, 48(R6)
 
-done24:
+done22:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
 	FMOVQ F5, 16(R6)
 	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll25
+	TBZ $2, R8, notAll23
 	FMOVQ F7, 48(R6)
-	B done27
+	B done25
 
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F7, 48(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $56, R6, R12
 	VST1 V7.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F7, 48(R6)
 
-done27:
+done25:
 	ADD R7, R6
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 16(R6)
 	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F11, 48(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F11, 48(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $56, R6, R12
 	VST1 V11.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F11, 48(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F12, 0(R6)
 	FMOVQ F13, 16(R6)
 	FMOVQ F14, 32(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F15, 48(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F15, 48(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $56, R6, R12
 	VST1 V15.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F15, 48(R6)
 
-done33:
+done31:
 	ADD R7, R6
-
-next21:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -5203,138 +4810,106 @@ loop22:
 	BNE loop22
 
 store19:
-	CMP $4, R8
-	BNE partial23
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
+	TBZ $2, R8, notAll23
 	FMOVQ F3, 48(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	FMOVQ F7, 48(R6)
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	FMOVQ F11, 48(R6)
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	FMOVQ F15, 48(R6)
-	ADD R7, R6
-	FMOVQ F16, 0(R6)
-	FMOVQ F17, 16(R6)
-	FMOVQ F18, 32(R6)
-	FMOVQ F19, 48(R6)
-	ADD R7, R6
-	B next24
+	B done25
 
-partial23:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll25
-	FMOVQ F3, 48(R6)
-	B done27
-
-notAll25:
-	TBZ $1, R8, one26
+notAll23:
+	TBZ $1, R8, one24
 	FMOVD F3, 48(R6)
-	TBZ $0, R8, done27
+	TBZ $0, R8, done25
 	ADD $56, R6, R12
 	VST1 V3.S[2], (R12)
-	B done27
+	B done25
 
-one26:
+one24:
 	FMOVS F3, 48(R6)
 
-done27:
+done25:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
 	FMOVQ F5, 16(R6)
 	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll28
+	TBZ $2, R8, notAll26
 	FMOVQ F7, 48(R6)
-	B done30
+	B done28
 
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F7, 48(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $56, R6, R12
 	VST1 V7.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F7, 48(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 16(R6)
 	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F11, 48(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F11, 48(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $56, R6, R12
 	VST1 V11.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F11, 48(R6)
 
-done33:
+done31:
 	ADD R7, R6
 	FMOVQ F12, 0(R6)
 	FMOVQ F13, 16(R6)
 	FMOVQ F14, 32(R6)
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F15, 48(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F15, 48(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $56, R6, R12
 	VST1 V15.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F15, 48(R6)
 
-done36:
+done34:
 	ADD R7, R6
 	FMOVQ F16, 0(R6)
 	FMOVQ F17, 16(R6)
 	FMOVQ F18, 32(R6)
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F19, 48(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F19, 48(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $56, R6, R12
 	VST1 V19.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F19, 48(R6)
 
-done39:
+done37:
 	ADD R7, R6
-
-next24:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1
@@ -5595,163 +5170,126 @@ loop25:
 	BNE loop25
 
 store22:
-	CMP $4, R8
-	BNE partial26
 	FMOVQ F0, 0(R6)
 	FMOVQ F1, 16(R6)
 	FMOVQ F2, 32(R6)
+	TBZ $2, R8, notAll26
 	FMOVQ F3, 48(R6)
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	FMOVQ F7, 48(R6)
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	FMOVQ F11, 48(R6)
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	FMOVQ F15, 48(R6)
-	ADD R7, R6
-	FMOVQ F16, 0(R6)
-	FMOVQ F17, 16(R6)
-	FMOVQ F18, 32(R6)
-	FMOVQ F19, 48(R6)
-	ADD R7, R6
-	FMOVQ F20, 0(R6)
-	FMOVQ F21, 16(R6)
-	FMOVQ F22, 32(R6)
-	FMOVQ F23, 48(R6)
-	ADD R7, R6
-	B next27
+	B done28
 
-partial26:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll28
-	FMOVQ F3, 48(R6)
-	B done30
-
-notAll28:
-	TBZ $1, R8, one29
+notAll26:
+	TBZ $1, R8, one27
 	FMOVD F3, 48(R6)
-	TBZ $0, R8, done30
+	TBZ $0, R8, done28
 	ADD $56, R6, R12
 	VST1 V3.S[2], (R12)
-	B done30
+	B done28
 
-one29:
+one27:
 	FMOVS F3, 48(R6)
 
-done30:
+done28:
 	ADD R7, R6
 	FMOVQ F4, 0(R6)
 	FMOVQ F5, 16(R6)
 	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll31
+	TBZ $2, R8, notAll29
 	FMOVQ F7, 48(R6)
-	B done33
+	B done31
 
-notAll31:
-	TBZ $1, R8, one32
+notAll29:
+	TBZ $1, R8, one30
 	FMOVD F7, 48(R6)
-	TBZ $0, R8, done33
+	TBZ $0, R8, done31
 	ADD $56, R6, R12
 	VST1 V7.S[2], (R12)
-	B done33
+	B done31
 
-one32:
+one30:
 	FMOVS F7, 48(R6)
 
-done33:
+done31:
 	ADD R7, R6
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 16(R6)
 	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll34
+	TBZ $2, R8, notAll32
 	FMOVQ F11, 48(R6)
-	B done36
+	B done34
 
-notAll34:
-	TBZ $1, R8, one35
+notAll32:
+	TBZ $1, R8, one33
 	FMOVD F11, 48(R6)
-	TBZ $0, R8, done36
+	TBZ $0, R8, done34
 	ADD $56, R6, R12
 	VST1 V11.S[2], (R12)
-	B done36
+	B done34
 
-one35:
+one33:
 	FMOVS F11, 48(R6)
 
-done36:
+done34:
 	ADD R7, R6
 	FMOVQ F12, 0(R6)
 	FMOVQ F13, 16(R6)
 	FMOVQ F14, 32(R6)
-	TBZ $2, R8, notAll37
+	TBZ $2, R8, notAll35
 	FMOVQ F15, 48(R6)
-	B done39
+	B done37
 
-notAll37:
-	TBZ $1, R8, one38
+notAll35:
+	TBZ $1, R8, one36
 	FMOVD F15, 48(R6)
-	TBZ $0, R8, done39
+	TBZ $0, R8, done37
 	ADD $56, R6, R12
 	VST1 V15.S[2], (R12)
-	B done39
+	B done37
 
-one38:
+one36:
 	FMOVS F15, 48(R6)
 
-done39:
+done37:
 	ADD R7, R6
 	FMOVQ F16, 0(R6)
 	FMOVQ F17, 16(R6)
 	FMOVQ F18, 32(R6)
-	TBZ $2, R8, notAll40
+	TBZ $2, R8, notAll38
 	FMOVQ F19, 48(R6)
-	B done42
+	B done40
 
-notAll40:
-	TBZ $1, R8, one41
+notAll38:
+	TBZ $1, R8, one39
 	FMOVD F19, 48(R6)
-	TBZ $0, R8, done42
+	TBZ $0, R8, done40
 	ADD $56, R6, R12
 	VST1 V19.S[2], (R12)
-	B done42
+	B done40
 
-one41:
+one39:
 	FMOVS F19, 48(R6)
 
-done42:
+done40:
 	ADD R7, R6
 	FMOVQ F20, 0(R6)
 	FMOVQ F21, 16(R6)
 	FMOVQ F22, 32(R6)
-	TBZ $2, R8, notAll43
+	TBZ $2, R8, notAll41
 	FMOVQ F23, 48(R6)
-	B done45
+	B done43
 
-notAll43:
-	TBZ $1, R8, one44
+notAll41:
+	TBZ $1, R8, one42
 	FMOVD F23, 48(R6)
-	TBZ $0, R8, done45
+	TBZ $0, R8, done43
 	ADD $56, R6, R12
 	VST1 V23.S[2], (R12)
-	B done45
+	B done43
 
-one44:
+one42:
 	FMOVS F23, 48(R6)
 
-done45:
+done43:
 	ADD R7, R6
-
-next27:
 	ADD R2, R1
 	SUBS $1, R0
 	BNE tile1

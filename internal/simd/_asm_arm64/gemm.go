@@ -16,16 +16,15 @@ const elementsAhead = 3
 // emitGemm writes a part for each height and each width of a tile. The driver in Go cuts m into tiles of nearly equal
 // height, so there is no remainder of few rows.
 //
-// A step of k of the largest tile is 24 multiply-adds of whole vectors and a few others: with A in place two
-// loads of pairs of B, six of elements of A, a count and a jump, 10; with A packed two, two, an addition, a count and a
-// jump, 7. None of them needs the units that compute, so their number bounds the speed, 24 multiply-adds in 24/units cycles, if
-// a processor
+// A step of k of the largest tile is 24 multiply-adds of whole vectors and, with A in place, 10 other instructions: two
+// loads of pairs of B, six of elements of A, a count and a jump; with A packed it is 7 others. These need none of the units
+// that compute, so a processor can keep all of its units busy if
 //
-//	              starts a cycle       loads a cycle     has sums enough for a latency of
-//	of 2 units    34/12 = 2.8          10/12 = 0.8       12 cycles
-//	of 4 units    34/6  = 5.7          10/6  = 1.7        6 cycles
+//	             it starts a cycle    and loads, a pair as two,    and adds within
+//	of 2 units   34/12 = 2.8          10/12 = 0.8                  12 cycles
+//	of 4 units   34/6  = 5.7          10/6  = 1.7                   6 cycles
 //
-// counting a load of a pair as two. That is arithmetic; it has not been measured.
+// That is arithmetic; it has not been measured.
 func emitGemm(g *gen) {
 	g.gemm()
 	for vectors := 1; vectors <= tileVectors; vectors++ {
@@ -45,16 +44,16 @@ func (g *gen) gemm() {
 		"computes tiles of rows×vectors, the last vector of which has last columns, that lie below one another. Strides are\n"+
 			"// in bytes: as of the tiles of A, rs of its rows; if A is packed, a tile's rows are a panel and rs has no meaning.")
 	rows, vectors := g.param("rows"), g.param("vectors")
-	for v := 1; v <= tileVectors; v++ {
-		narrower := g.label("other")
+	for v := tileVectors; v > 0; v-- {
+		narrower := g.label("narrower")
 		g.line("CMP $%d, %s", v, vectors)
 		g.jump("BNE", narrower)
-		for r := 1; r <= tileRows; r++ {
-			other := g.label("other")
+		for r := tileRows; r > 0; r-- {
+			lower := g.label("lower")
 			g.line("CMP $%d, %s", r, rows)
-			g.jump("BNE", other)
+			g.jump("BNE", lower)
 			g.goOn(tileName(r, v))
-			g.place(other)
+			g.place(lower)
 		}
 		g.place(narrower)
 	}
@@ -114,17 +113,6 @@ func (g *gen) gemmTile(rows, vectors int) {
 	g.stepsPacked(acc, row, b, k)
 
 	g.place(store)
-	partial, next := g.label("partial"), g.label("next")
-	g.line("CMP $%d, %s", lanes, last)
-	g.jump("BNE", partial)
-	for i := range acc {
-		for j, r := range acc[i] {
-			g.store(r, vectorSize, c, j*vectorSize)
-		}
-		g.line("ADD %s, %s", ldc, c)
-	}
-	g.jump("B", next)
-	g.place(partial)
 	for i := range acc {
 		for j, r := range acc[i] {
 			if j == vectors-1 {
@@ -135,7 +123,6 @@ func (g *gen) gemmTile(rows, vectors int) {
 		}
 		g.line("ADD %s, %s", ldc, c)
 	}
-	g.place(next)
 	g.line("ADD %s, %s", as, a)
 	g.line("SUBS $1, %s", tiles)
 	g.jump("BNE", tile)

@@ -33,10 +33,8 @@ func (c chunk) filled(r, other vector) vector {
 	if c.count == "" {
 		return r
 	}
-	// The lanes whose number is less than the count.
-	last, mask := c.spreadFrom(c.count), c.vector()
-	c.three(cmhs, mask, c.vectorOf([4]uint32{0, 1, 2, 3}), last)
-	return c.blend(mask, other, r)
+	behind := c.op3(cmhs, c.vectorOf([4]uint32{0, 1, 2, 3}), c.spreadFrom(c.count)) // lanes of no lesser number
+	return c.blend(behind, other, r)
 }
 
 // clearTail returns r with zeros behind the row's end.
