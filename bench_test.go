@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/go-bert/bert/internal/bench"
 )
 
 // sizes are published models, by layers and width (google-research/bert README).
@@ -43,18 +45,13 @@ func randomBatch(c Config, sequences, n int) *Batch {
 	return b
 }
 
-// flops counts the multiplications and additions of a forward pass over b: the products of the layers and of attention.
-func flops(c Config, b *Batch) float64 {
-	var (
-		h, i  = float64(c.HiddenSize), float64(c.IntermediateSize)
-		total float64
-	)
+// flops counts the operations of a forward pass over b.
+func flops(c Config, b *Batch) (total float64) {
 	for s := range b.Len() {
 		from, to := b.Sequence(s)
-		n := float64(to - from)
-		total += 2 * n * (4*h*h + 2*h*i + 2*n*h)
+		total += bench.ForwardOperations(c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, to-from)
 	}
-	return total * float64(c.NumHiddenLayers)
+	return total
 }
 
 func BenchmarkForward(b *testing.B) {

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/bench"
+)
+
+func (a *app) benchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench infer|train|tokenize|kernels [flags]",
+		Short: "Measure how fast this machine is at it",
+		Long: `bench measures inference, training, tokenization and the operations that a model is made of, and compares them with what
+the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
+		Example: `  bert bench infer
+  bert bench infer --size mini --batch-sizes 1,8,32 --seq-lengths 128,512 --threads 1
+  bert bench train --batch-sizes 32 --json
+  bert bench tokenize --model bert-base-uncased --input reviews.txt
+  BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			const works = "want infer, train, tokenize or kernels"
+			if len(args) == 0 {
+				return usagef("what to measure is missing: %s", works)
+			}
+			return usagef("unexpected argument %q: %s", args[0], works)
+		},
+		Args: cobra.ArbitraryArgs,
+	}
+	cmd.AddCommand(a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand())
+	for _, work := range cmd.Commands() {
+		work.Flags().SortFlags = false
+		work.InheritedFlags().SortFlags = false
+		work.DisableFlagsInUseLine = true
+		f := work.RunE
+		work.RunE = func(cmd *cobra.Command, args []string) error {
+			a.verb = "bench " + cmd.Name() // what fails from here on is no mistake in the flags
+			return f(cmd, args)
+		}
+	}
+	return cmd
+}
+
+// benchFlags are those of all that is measured.
+type benchFlags struct {
+	threads int
+	seconds float64
+	out     outputFlags
+}
+
+func (f *benchFlags) add(cmd *cobra.Command, seconds float64) {
+	addThreads(cmd, &f.threads)
+	cmd.Flags().Float64Var(&f.seconds, "seconds", seconds, "measure each line for about `SECONDS`, and at least three runs")
+	f.out.add(cmd)
+}
+
+// longestBench is a day; it keeps a duration from overflowing.
+const longestBench = 24 * 60 * 60
+
+func (f *benchFlags) check() error {
+	if err := checkThreads(f.threads); err != nil {
+		return err
+	}
+	if !(f.seconds >= 0 && f.seconds <= longestBench) {
+		return usagef("--seconds is %v, want 0…%d", f.seconds, longestBench)
+	}
+	return nil
+}
+
+func (f *benchFlags) limit() time.Duration { return time.Duration(f.seconds * float64(time.Second)) }
+
+// machine opens what is measured and says what it is.
+func (f *benchFlags) machine(a *app) (*bench.Machine, error) {
+	m, err := bench.Open(f.threads)
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info(fmt.Sprintf("%s, %s", m.Level(), count(m.Threads(), "thread")))
+	return m, nil
+}
+
+// longestPeak is how long a peak is measured at most; more does not find a higher one.
+const longestPeak = 500 * time.Millisecond
+
+// peak measures the operations a second that no product can exceed.
+func (f *benchFlags) peak(a *app, m *bench.Machine, p bench.Precision) float64 {
+	peak := m.PeakOperations(p, min(f.limit(), longestPeak))
+	a.log.Info(fmt.Sprintf("multiply-adds alone reach %.1f GFLOP/s", peak/1e9))
+	return peak
+}
+
+// sizeFlags name a model by its files or by a published size, and the batches it gets.
+type sizeFlags struct {
+	model, config string
+	size          *choice
+	batches       []int
+	lengths       []int
+	precision     *choice
+}
+
+// modelSizes are the published sizes (google-research/bert README, "smaller BERT models"); heads are 64 wide and the
+// intermediate size is four times the hidden size.
+var modelSizes = []struct {
+	name           string
+	layers, hidden int
+}{
+	{"tiny", 2, 128}, {"mini", 4, 256}, {"small", 4, 512}, {"medium", 8, 512}, {"base", 12, 768}, {"large", 24, 1024},
+}
+
+func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
+	names := make([]string, len(modelSizes))
+	for i, s := range modelSizes {
+		names[i] = s.name
+	}
+	f.size = newChoice("base", names...)
+	f.precision = newChoice("float32", "float32", "bf16")
+	cmd.Flags().StringVar(&f.model, "model", "", "measure the model of `DIR`")
+	cmd.Flags().StringVar(&f.config, "config", "", "measure a model with random weights of the sizes in `FILE`, a config.json")
+	addChoice(cmd, f.size, "size", "measure a model with random weights of a published size")
+	cmd.MarkFlagsMutuallyExclusive("model", "config", "size")
+	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
+	_ = cmd.MarkFlagFilename("config", "json")
+	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
+	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
+	addChoice(cmd, f.precision, "precision", "the type of the operands of products")
+}
+
+// load reads the configuration, says what it is called, and checks the batches against it.
+func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
+	switch {
+	case f.model != "" || f.config != "":
+		if name = f.config; name == "" {
+			name = f.model
+		}
+		if c, err = bert.LoadConfig(name); err != nil {
+			return c, "", err
+		}
+		a.warnConfig(c, name)
+	default:
+		c, name = bert.DefaultConfig(), f.size.value
+		for _, s := range modelSizes {
+			if s.name == name {
+				c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = s.layers, s.hidden, s.hidden/64, 4*s.hidden
+			}
+		}
+	}
+	if len(f.batches) == 0 || slices.Min(f.batches) < 1 {
+		return c, "", usagef("--batch-sizes is %s, want positive numbers", numbers(f.batches))
+	}
+	if len(f.lengths) == 0 || slices.Min(f.lengths) < 1 || slices.Max(f.lengths) > c.MaxPositionEmbeddings {
+		return c, "", usagef("--seq-lengths is %s, want numbers from 1 to the %d positions of the model", numbers(f.lengths), c.MaxPositionEmbeddings)
+	}
+	return c, name, nil
+}
+
+func numbers(list []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(list), "[]"), " ", ",")
+}
+
+// engine is what --precision asks for.
+func (f *sizeFlags) engine() (bench.Precision, error) {
+	if f.precision.value == "bf16" {
+		return 0, fmt.Errorf("--precision bf16: models do not compute in bfloat16 yet; want float32")
+	}
+	return bench.Float32, nil
+}
+
+// each runs f for each length and batch.
+func (f *sizeFlags) each(do func(batch, length int) error) error {
+	for _, length := range f.lengths {
+		for _, batch := range f.batches {
+			if err := do(batch, length); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measurement is a line of JSON. A rate is that of the median run; what does not apply is null.
+type measurement struct {
+	Work  string `json:"work"`
+	Model string `json:"model,omitempty"`
+	// Kernel and Shape name the operation of bench kernels.
+	Kernel string `json:"kernel,omitempty"`
+	Shape  string `json:"shape,omitempty"`
+
+	Batch     int    `json:"batch"`
+	SeqLength *int   `json:"seq_length"`
+	Threads   int    `json:"threads"`
+	Precision string `json:"precision,omitempty"`
+	Level     string `json:"level,omitempty"`
+
+	SequencesPerSecond *float64 `json:"sequences_per_second"`
+	TokensPerSecond    *float64 `json:"tokens_per_second"`
+	MegabytesPerSecond *float64 `json:"megabytes_per_second,omitempty"` // of text
+	P50                float64  `json:"p50_ms"`
+	P99                float64  `json:"p99_ms"`
+	GFLOPS             *float64 `json:"gflops"`
+	GBPerSecond        *float64 `json:"gb_per_second,omitempty"` // of memory
+	ShareOfPeak        *float64 `json:"share_of_peak"`
+	PeakRSS            *int64   `json:"peak_rss_bytes"`
+	Runs               int      `json:"runs"`
+}
+
+// take puts the times of the runs in, and the memory.
+func (m *measurement) take(s bench.Samples) {
+	m.P50, m.P99, m.Runs = 1e3*s.Median(), 1e3*s.Quantile(0.99), len(s)
+	if peak := bench.PeakMemory(); peak > 0 {
+		m.PeakRSS = &peak
+	}
+}
+
+// rate is how much of something is done a second, if a run does so much.
+func (m *measurement) rate(amount float64) *float64 {
+	r := amount / (m.P50 / 1e3)
+	return &r
+}
+
+// compute puts in what a run's operations are of the peak.
+func (m *measurement) compute(operations, peak float64) {
+	m.GFLOPS = m.rate(operations / 1e9)
+	share := *m.GFLOPS * 1e9 / peak
+	m.ShareOfPeak = &share
+}
+
+// measurements prints lines of JSON as they come, or a table of all in the end.
+type measurements struct {
+	app     *app
+	columns []benchColumn
+	rows    [][]string // of a table; nil without
+	table   bool
+}
+
+// benchColumn is a column of a table of measurements.
+type benchColumn struct {
+	column
+	text func(m *measurement) string
+}
+
+func number(head string, text func(m *measurement) string) benchColumn {
+	return benchColumn{column{head, true}, text}
+}
+
+// decimals is a number that may not apply.
+func decimals(v *float64, digits int, unit string) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.*f%s", digits, *v, unit)
+}
+
+func milliseconds(ms float64) string { return fmt.Sprintf("%.2f ms", ms) }
+
+var (
+	columnP50   = number("p50", func(m *measurement) string { return milliseconds(m.P50) })
+	columnP99   = number("p99", func(m *measurement) string { return milliseconds(m.P99) })
+	columnFLOPS = number("GFLOP/s", func(m *measurement) string { return decimals(m.GFLOPS, 1, "") })
+	columnShare = number("of peak", func(m *measurement) string {
+		if m.ShareOfPeak == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.1f %%", 100**m.ShareOfPeak)
+	})
+	columnMemory = number("memory", func(m *measurement) string {
+		if m.PeakRSS == nil {
+			return ""
+		}
+		return fmt.Sprintf("%.0f MB", float64(*m.PeakRSS)/1e6)
+	})
+)
+
+func (t *measurements) add(m *measurement) error {
+	if !t.table {
+		return jsonLine(t.app.stdout, m)
+	}
+	row := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		row[i] = c.text(m)
+	}
+	t.rows = append(t.rows, row)
+	return nil
+}
+
+// close prints the table.
+func (t *measurements) close() error {
+	if !t.table {
+		return nil
+	}
+	columns := make([]column, len(t.columns))
+	for i, c := range t.columns {
+		columns[i] = c.column
+	}
+	return writeOut(t.app.stdout, []byte(screenOf(t.app.stdout).table(columns, t.rows)))
+}

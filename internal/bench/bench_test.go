@@ -1,0 +1,155 @@
+package bench
+
+import (
+	"errors"
+	"math"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		s    Samples
+		q    float64
+		want float64
+	}{
+		{Samples{7}, 0.5, 7},
+		{Samples{7}, 0.99, 7},
+		{Samples{1, 2}, 0.5, 1.5},
+		{Samples{1, 2, 4}, 0.5, 2},
+		{Samples{1, 2, 4, 8}, 0.5, 3},
+		{Samples{1, 2, 4, 8}, 0, 1},
+		{Samples{1, 2, 4, 8}, 1, 8},
+		{Samples{0, 10, 20, 30, 40}, 0.99, 39.6},
+		{Samples{0, 10, 20, 30, 40}, 0.25, 10},
+	} {
+		if got := c.s.Quantile(c.q); math.Abs(got-c.want) > 1e-12*c.want {
+			t.Errorf("quantile %v of %v is %v, want %v", c.q, c.s, got, c.want)
+		}
+	}
+	if got := Samples(nil).Median(); !math.IsNaN(got) {
+		t.Errorf("the median of nothing is %v, want NaN", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := Samples(rapid.SliceOfN(rapid.Float64Range(0, 100), 1, 50).Draw(t, "s"))
+		slices.Sort(s)
+		a, b := rapid.Float64Range(0, 1).Draw(t, "a"), rapid.Float64Range(0, 1).Draw(t, "b")
+		low, high := s.Quantile(min(a, b)), s.Quantile(max(a, b))
+		if low < s[0] || high > s[len(s)-1] || low > high+1e-9 {
+			t.Fatalf("quantiles %v and %v of %v are %v and %v", min(a, b), max(a, b), s, low, high)
+		}
+	})
+}
+
+func TestTime(t *testing.T) {
+	runs := 0
+	s, err := Time(0, func() error { runs++; return nil })
+	if err != nil || len(s) != leastRuns || runs != leastRuns+1 || !slices.IsSorted(s) {
+		t.Errorf("%d runs, samples %v, error %v; want %d sorted samples after a run that doesn't count", runs, s, err, leastRuns)
+	}
+	boom := errors.New("boom")
+	for _, at := range []int{1, 3} {
+		runs = 0
+		_, err := Time(0, func() error {
+			if runs++; runs == at {
+				return boom
+			}
+			return nil
+		})
+		if err != boom || runs != at {
+			t.Errorf("error %v after %d runs, want %v after %d", err, runs, boom, at)
+		}
+	}
+}
+
+// TestForwardOperations: BERT-base at 128 tokens is 22.35 billion operations, and Tiny as counted by hand.
+func TestForwardOperations(t *testing.T) {
+	if got := ForwardOperations(12, 768, 3072, 128); got != 22347251712 {
+		t.Errorf("BERT-base: %.0f operations, want 22347251712", got)
+	}
+	// Each of two layers: 4 products of 128×128 and 2 of 128×512 for each token, and 2 of 3×128 for attention.
+	if got, want := ForwardOperations(2, 128, 512, 3), 2*2*3*float64(4*128*128+2*128*512+2*3*128); got != want {
+		t.Errorf("Tiny: %.0f operations, want %.0f", got, want)
+	}
+}
+
+func TestMachine(t *testing.T) {
+	for _, threads := range []int{1, 3} {
+		m, err := Open(threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Threads() != threads || m.Level() == "" {
+			t.Errorf("%d threads at level %q, want %d", m.Threads(), m.Level(), threads)
+		}
+		for _, p := range []Precision{Float32, BFloat16} {
+			if peak := m.PeakOperations(p, time.Millisecond); !(peak > 0) || math.IsInf(peak, 0) {
+				t.Errorf("%d threads, precision %d: the peak is %v", threads, p, peak)
+			}
+		}
+		ran := make([]bool, threads)
+		m.parallel(func(thread int) { ran[thread] = true })
+		if slices.Contains(ran, false) {
+			t.Errorf("parallel ran threads %v", ran)
+		}
+	}
+	if _, err := Open(-1); err == nil {
+		t.Error("no error for -1 threads")
+	}
+	t.Setenv("BERT_SIMD", "mmx")
+	if _, err := Open(1); err == nil {
+		t.Error("no error for an unknown level")
+	}
+}
+
+// TestKernels runs every kernel, whose operations panic if a size doesn't fit, and checks that it counts one thing.
+func TestKernels(t *testing.T) {
+	m, err := Open(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Sizes{Sequences: 3, Length: 5, Hidden: 24, Intermediate: 40, Heads: 2, Parameters: 100}
+	for _, k := range append(Kernels(s), Adam(s)) {
+		run, done := k.Prepare(m)
+		run()
+		run()
+		done()
+		if (k.Operations > 0) == (k.Bytes > 0) || k.Shape == "" {
+			t.Errorf("%s %s: %v operations, %v bytes, want one of them", k.Name, k.Shape, k.Operations, k.Bytes)
+		}
+		if k.Streams() {
+			t.Errorf("%s %s: said to stream", k.Name, k.Shape)
+		}
+	}
+	base := Sizes{Hidden: 768, Intermediate: 3072, Heads: 12, Parameters: 110e6}
+	if k := Adam(base); !k.Streams() {
+		t.Errorf("adam %s: not said to stream", k.Shape)
+	}
+}
+
+// TestPeakMemory: where it is known, it sees what is allocated, and forgets it.
+func TestPeakMemory(t *testing.T) {
+	ResetPeakMemory()
+	before := PeakMemory()
+	if before == 0 {
+		t.Skip("the peak of memory is not known on this system")
+	}
+	const size = 64 << 20
+	block := make([]byte, size)
+	for i := 0; i < size; i += 4096 {
+		block[i] = 1
+	}
+	with := PeakMemory()
+	if with < before+size*9/10 {
+		t.Errorf("%d bytes, then %d with %d more", before, with, size)
+	}
+	runtime.KeepAlive(block)
+	ResetPeakMemory()
+	if after := PeakMemory(); runtime.GOOS == "linux" && after > with-size*9/10 {
+		t.Errorf("%d bytes with %d more than needed, %d without", with, size, after)
+	}
+}

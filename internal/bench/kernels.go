@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/compute/cpu"
+)
+
+// Sizes are those of a model and of a batch.
+//
+// Legend: T = Sequences·Length tokens, H hidden, I intermediate, A heads, D = H/A head size, n tokens of a sequence.
+type Sizes struct {
+	Sequences, Length           int
+	Hidden, Intermediate, Heads int
+	// Parameters is how many a step of Adam updates.
+	Parameters int
+}
+
+// Kernel is an operation at the sizes that a model gives it.
+type Kernel struct {
+	Name  string
+	Shape string
+	// Operations are the floating-point operations of a run, and Bytes what it reads and writes of its operands. One of
+	// them is 0: products are measured by operations, what goes over memory by bytes.
+	Operations, Bytes float64
+
+	prepare func(m *Machine, d *cpu.Device) (run func())
+}
+
+// Streams says whether the operands are too large for a cache, so that memory's bandwidth is the limit.
+func (k *Kernel) Streams() bool {
+	const largestCache = 64 << 20
+	return k.Bytes > largestCache
+}
+
+// Prepare makes the operands. run does the operation once; done gives all back.
+func (k *Kernel) Prepare(m *Machine) (run, done func()) {
+	d := cpu.NewAt(m.kernels, m.threads)
+	return k.prepare(m, d), d.Close
+}
+
+const dropRate = 0.1 // as BERT is trained
+
+// Kernels lists the operations of a batch through a layer, forward and backward.
+func Kernels(s Sizes) []Kernel {
+	var (
+		rows   = s.Sequences * s.Length
+		h      = s.Hidden
+		tokens = fmt.Sprintf("%d×%d×%d×%d", s.Sequences, s.Length, s.Heads, s.Hidden/s.Heads)
+		pairs  = float64(rows) * float64(s.Length) * float64(h) // multiply-adds of the scores
+		wide   = float64(rows) * float64(h)
+	)
+	return []Kernel{
+		linear("linear", rows, h, 3*h, compute.Identity),
+		linear("linear", rows, h, h, compute.Identity),
+		linear("linear+gelu", rows, h, s.Intermediate, compute.GELU),
+		linear("linear", rows, s.Intermediate, h, compute.Identity),
+		linearInputGrad(rows, s.Intermediate, h),
+		linearWeightGrad(rows, h, s.Intermediate),
+		{"attention", tokens, 2 * 2 * pairs, 0, func(_ *Machine, d *cpu.Device) func() {
+			op := attention(d, &s)
+			return func() { d.Attention(op) }
+		}},
+		// Five products: the scores once more, and two for each of the two of the forward pass.
+		{"attention-grad", tokens, 5 * 2 * pairs, 0, func(_ *Machine, d *cpu.Device) func() { return attentionGrad(d, &s) }},
+		{"norm", shape(rows, h), 0, 4 * 4 * wide, func(_ *Machine, d *cpu.Device) func() { return norm(d, rows, h) }},
+		{"norm-grad", shape(rows, h), 0, 4 * 4 * wide, func(_ *Machine, d *cpu.Device) func() { return normGrad(d, rows, h) }},
+		{"softmax", shape(rows*s.Heads, s.Length), 0, 2 * 4 * float64(rows) * float64(s.Heads*s.Length), func(m *Machine, _ *cpu.Device) func() {
+			return softmax(m, rows*s.Heads, s.Length)
+		}},
+		{"gelu", shape(rows, s.Intermediate), 0, 2 * 4 * float64(rows) * float64(s.Intermediate), func(_ *Machine, d *cpu.Device) func() {
+			x, y := random(d, rows*s.Intermediate), d.Alloc(rows*s.Intermediate)
+			return func() { d.Activate(compute.GELU, y, x) }
+		}},
+	}
+}
+
+// Adam is the update of the parameters, or of the 32 million that are enough for no cache to hold them.
+func Adam(s Sizes) Kernel {
+	n := min(s.Parameters, 32<<20)
+	return Kernel{"adam", shape(n), 0, 7 * 4 * float64(n), func(_ *Machine, d *cpu.Device) func() {
+		op := compute.Adam{
+			P: written(d, n), G: random(d, n), M: written(d, n), V: d.Alloc(n),
+			GradScale: 1, Beta1: 0.9, Beta2: 0.999, StepSize: 1e-5, RootScale: 1, Eps: 1e-6,
+		}
+		return func() { d.Adam(&op) }
+	}}
+}
+
+func shape(dims ...int) string {
+	s := fmt.Sprint(dims[0])
+	for _, d := range dims[1:] {
+		s += fmt.Sprintf("×%d", d)
+	}
+	return s
+}
+
+// randomNumbers is n numbers in ±½.
+func randomNumbers(n int) []float32 {
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = r.Float32() - 0.5
+	}
+	return x
+}
+
+// random is randomNumbers for operations to read.
+func random(d *cpu.Device, n int) compute.Buffer { return d.Wrap(randomNumbers(n)) }
+
+// written is randomNumbers for operations to write.
+func written(d *cpu.Device, n int) compute.Buffer {
+	b := d.Alloc(n)
+	d.Copy(b, random(d, n))
+	return b
+}
+
+func linear(name string, rows, in, out int, f compute.Activation) Kernel {
+	return Kernel{name, shape(rows, in, out), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
+		w := random(d, in*out)
+		op := compute.Linear{
+			Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: w, Out: out, In: in, Packed: d.Pack(out, in, w)},
+			Bias: random(d, out), F: f, Y: d.Alloc(rows * out),
+		}
+		return func() { d.Linear(&op) }
+	}}
+}
+
+// linearInputGrad goes back from out to in columns through the activation before the product.
+func linearInputGrad(rows, in, out int) Kernel {
+	return Kernel{"linear-input-grad", shape(rows, out, in), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
+		op := compute.LinearInputGrad{
+			Rows: rows, DY: random(d, rows*out), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in},
+			F: compute.GELU, Pre: random(d, rows*in), DX: d.Alloc(rows * in),
+		}
+		return func() { d.LinearInputGrad(&op) }
+	}}
+}
+
+func linearWeightGrad(rows, in, out int) Kernel {
+	return Kernel{"linear-weight-grad", shape(out, rows, in), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
+		op := compute.LinearWeightGrad{
+			Rows: rows, Out: out, In: in, DY: random(d, rows*out), X: random(d, rows*in), DW: d.Alloc(in * out), DBias: d.Alloc(out),
+		}
+		return func() { d.LinearWeightGrad(&op) }
+	}}
+}
+
+func attention(d *cpu.Device, s *Sizes) *compute.Attention {
+	rows := s.Sequences * s.Length
+	op := &compute.Attention{
+		Heads: s.Heads, HeadSize: s.Hidden / s.Heads, QKV: random(d, rows*3*s.Hidden), Context: d.Alloc(rows * s.Hidden),
+	}
+	for b := range s.Sequences + 1 {
+		op.Starts = append(op.Starts, b*s.Length)
+	}
+	return op
+}
+
+func attentionGrad(d *cpu.Device, s *Sizes) func() {
+	rows := s.Sequences * s.Length
+	forward := attention(d, s)
+	forward.Drop, forward.LSE = compute.Drop{Rate: dropRate, Key: 1}, d.Alloc(rows*s.Heads)
+	d.Attention(forward)
+	op := compute.AttentionGrad{
+		Heads: forward.Heads, HeadSize: forward.HeadSize, Starts: forward.Starts, QKV: forward.QKV, Context: forward.Context,
+		LSE: forward.LSE, Drop: forward.Drop, DContext: random(d, rows*s.Hidden), DQKV: d.Alloc(rows * 3 * s.Hidden),
+	}
+	return func() { d.AttentionGrad(&op) }
+}
+
+func norm(d *cpu.Device, rows, width int) func() {
+	n := rows * width
+	op := compute.Norm{
+		Rows: rows, Width: width, Eps: 1e-12, X: random(d, n), Residual: random(d, n), Gamma: random(d, width), Beta: random(d, width),
+		S: d.Alloc(n), Mean: d.Alloc(rows), Rstd: d.Alloc(rows), Y: d.Alloc(n),
+	}
+	return func() { d.Norm(&op) }
+}
+
+func normGrad(d *cpu.Device, rows, width int) func() {
+	n := rows * width
+	op := compute.NormGrad{
+		Rows: rows, Width: width, DY: random(d, n), S: random(d, n), Mean: d.Alloc(rows), Rstd: random(d, rows), Gamma: random(d, width),
+		Drop: compute.Drop{Rate: dropRate, Key: 1}, DS: d.Alloc(n), DX: d.Alloc(n), DGamma: d.Alloc(width), DBeta: d.Alloc(width),
+	}
+	return func() { d.NormGrad(&op) }
+}
+
+// softmax is what attention does to its scores, here of all heads at once and without the products around it.
+func softmax(m *Machine, rows, n int) func() {
+	x := randomNumbers(rows * n)
+	return func() {
+		m.parallel(func(thread int) {
+			from, to := rows*thread/m.threads, rows*(thread+1)/m.threads
+			for i := from; i < to; i++ {
+				m.kernels.Softmax(x[i*n:][:n], 1)
+			}
+		})
+	}
+}

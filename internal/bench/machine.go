@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/go-bert/bert/internal/compute/cpu"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// Machine is a number of threads at the level of instructions in use.
+type Machine struct {
+	kernels *simd.Kernels
+	threads int
+}
+
+// Open describes the machine with so many threads; 0 stands for all. It fails where BERT_SIMD asks for a level that the
+// machine lacks.
+func Open(threads int) (*Machine, error) {
+	if threads < 0 {
+		return nil, fmt.Errorf("%d threads, want 0 (all) or more", threads)
+	}
+	k, err := simd.Best()
+	if err != nil {
+		return nil, err
+	}
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	return &Machine{k, threads}, nil
+}
+
+// Threads is the number of threads.
+func (m *Machine) Threads() int { return m.threads }
+
+// Level names the instructions: avx512, avx2, neon or purego.
+func (m *Machine) Level() string { return m.kernels.Level.String() }
+
+// Precision is the type of the operands of products.
+type Precision uint8
+
+const (
+	Float32 Precision = iota
+	BFloat16
+)
+
+// Both peaks are the best of so many tries, since another process can only make a try slower.
+const peakTries = 15
+
+// PeakOperations is how many floating-point operations a second the threads reach together when they do nothing but
+// multiply-adds of registers. It measures for about the given time.
+func (m *Machine) PeakOperations(p Precision, limit time.Duration) float64 {
+	do := m.kernels.MultiplyAdds
+	if p == BFloat16 {
+		do = m.kernels.MultiplyAdds16
+	}
+	// As many steps as fill a try.
+	steps, try := 1000, limit/peakTries
+	for {
+		begun := time.Now()
+		do(steps)
+		if d := time.Since(begun); d >= try/2 || steps > 1<<40 {
+			break
+		}
+		steps *= 2
+	}
+	best := 0.0
+	for range peakTries {
+		done := make([]int, m.threads)
+		d := m.parallel(func(thread int) { done[thread] = do(steps) })
+		sum := 0
+		for _, n := range done {
+			sum += n
+		}
+		best = max(best, float64(sum)/d.Seconds())
+	}
+	return best
+}
+
+// streamed is how many elements the arrays have that MemoryBandwidth goes through: 128 MiB each.
+const streamed = 32 << 20
+
+// MemoryBandwidth is how many bytes a second the threads move together between memory and registers, with two reads to a
+// write, as in x += y.
+func (m *Machine) MemoryBandwidth(limit time.Duration) float64 {
+	d := cpu.NewAt(m.kernels, m.threads)
+	defer d.Close()
+	x, y := d.Alloc(streamed), d.Alloc(streamed)
+	// Pages that were never written are all the same page of zeros.
+	one := make([]float32, 1<<16)
+	for i := range one {
+		one[i] = 1
+	}
+	for at := 0; at < streamed; at += len(one) {
+		d.Write(x.Slice(at, at+len(one)), one)
+		d.Write(y.Slice(at, at+len(one)), one)
+	}
+	best := 0.0
+	for i, begun := 0, time.Now(); i < leastRuns || time.Since(begun) < limit; i++ {
+		from := time.Now()
+		d.Add(x, y)
+		best = max(best, 3*4*streamed/time.Since(from).Seconds())
+	}
+	return best
+}
+
+// parallel runs f on each thread at once and returns the time from the first one's start to the last one's end.
+func (m *Machine) parallel(f func(thread int)) time.Duration {
+	var (
+		ready, ended sync.WaitGroup
+		start        = make(chan struct{})
+	)
+	ready.Add(m.threads)
+	for thread := range m.threads {
+		ended.Go(func() {
+			ready.Done()
+			<-start
+			f(thread)
+		})
+	}
+	ready.Wait()
+	begun := time.Now()
+	close(start)
+	ended.Wait()
+	return time.Since(begun)
+}
