@@ -7,13 +7,14 @@ import (
 // This file is the forward pass of paper §3, as google-research/bert modeling.py writes it (BertModel,
 // transformer_model, attention_layer). encoder_backward.go goes the same way in reverse.
 //
-// Legend: B sequences, T tokens of all of them end to end, n tokens of one sequence, H hidden, I intermediate, A heads.
+// Legend: B sequences, T tokens of all of them end to end, n tokens of one sequence, R rows of a layer's output (T, or B),
+// H hidden, I intermediate, A heads.
 
 // capture is called with each hidden state [T,H], 0 for the embeddings, then one for each layer; and, if w.probs is
 // there, with the attention probabilities of each layer.
 type capture func(layer int, hidden compute.Buffer)
 
-// encode runs embeddings and layers and returns the last hidden states [T,H].
+// encode runs embeddings and layers and returns the last hidden states, [T,H] or with firstOnly [B,H].
 func (w *workspace) encode(see capture) compute.Buffer {
 	x := w.embed()
 	if see != nil {
@@ -48,54 +49,74 @@ func (w *workspace) embed() compute.Buffer {
 }
 
 // block is one layer of the encoder, [T,H] → [T,H]: self-attention and a feed-forward network, each added to its input
-// and normalized after (post-LayerNorm).
+// and normalized after (post-LayerNorm). Of the last one only the first tokens' rows may be asked for: [T,H] → [B,H].
 func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 	var (
-		cfg  = &w.m.config
-		p    = &w.w.layers[i]
-		s    = &w.layers[i]
-		H, A = cfg.HiddenSize, cfg.NumAttentionHeads
-		T    = w.b.Tokens()
-		none compute.Buffer
+		cfg      = &w.m.config
+		p        = &w.w.layers[i]
+		s        = &w.layers[i]
+		H, A     = cfg.HiddenSize, cfg.NumAttentionHeads
+		T        = w.b.Tokens()
+		R, first = w.blockRows(i)
+		none     compute.Buffer
 	)
 	// Query, key and value are one product: [T,H] → [T,3H].
 	w.linear(T, x, &p.qkv, compute.Identity, none, s.qkv)
 
 	w.op.attention = compute.Attention{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Drop: w.probsDrop(i),
-		Context: rows(s.context, T, H), Probs: w.probs,
+		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Drop: w.probsDrop(i), FirstOnly: first,
+		Context: rows(s.context, R, H), Probs: w.probs,
 	}
 	if w.train {
-		w.op.attention.LSE = rows(s.lse, T, A)
+		w.op.attention.LSE = rows(s.lse, R, A)
 	}
 	w.device.Attention(&w.op.attention)
 
-	w.linear(T, s.context, &p.attentionOutput, compute.Identity, none, s.sum1)
-	w.addNorm(s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1)
+	if first {
+		residual := rows(w.residual, R, H)
+		w.device.Gather(residual, x, w.firsts, H)
+		x = residual
+	}
+	w.linear(R, s.context, &p.attentionOutput, compute.Identity, none, s.sum1)
+	w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1)
 
 	// The activation is fused with the first product of the feed-forward network; its input is kept for the way back.
-	w.linear(T, s.out1, &p.intermediate, w.act, s.pre, w.inner)
-	w.linear(T, w.inner, &p.output, compute.Identity, none, s.sum2)
-	w.addNorm(s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2)
-	return rows(s.out2, T, H)
+	w.linear(R, s.out1, &p.intermediate, w.act, s.pre, w.inner)
+	w.linear(R, w.inner, &p.output, compute.Identity, none, s.sum2)
+	w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2)
+	return rows(s.out2, R, H)
 }
 
-// addNorm ends a sub-layer: s = residual + dropout(s), y = LayerNorm(s), all [T,H].
-func (w *workspace) addNorm(s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y compute.Buffer) {
-	H, T := w.m.config.HiddenSize, w.b.Tokens()
-	s = rows(s, T, H)
+// blockRows is the number of rows that layer i gives: a row a token, or with firstOnly, of the last layer, a row a
+// sequence.
+func (w *workspace) blockRows(i int) (rows int, firstOnly bool) {
+	if w.firstOnly && i == len(w.layers)-1 {
+		return w.b.Len(), true
+	}
+	return w.b.Tokens(), false
+}
+
+// addNorm ends a sub-layer: s = residual + dropout(s), y = LayerNorm(s), all [R,H].
+func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y compute.Buffer) {
+	H := w.m.config.HiddenSize
+	s = rows(s, R, H)
 	w.op.norm = compute.Norm{
-		Rows: T, Width: H, Eps: float32(w.m.config.LayerNormEps), X: s, Residual: rows(residual, T, H), Drop: drop,
-		Gamma: p.gamma.value, Beta: p.beta.value, S: s, Mean: rows(mean, T, 1), Rstd: rows(rstd, T, 1), Y: rows(y, T, H),
+		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), X: s, Residual: rows(residual, R, H), Drop: drop,
+		Gamma: p.gamma.value, Beta: p.beta.value, S: s, Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1), Y: rows(y, R, H),
 	}
 	w.device.Norm(&w.op.norm)
 }
 
-// pool is the vector of each sequence, [B,H]: tanh of a dense layer over its first token.
+// pool is the vector of each sequence, [B,H]: tanh of a dense layer over its first token. hidden is [T,H], or with
+// firstOnly [B,H].
 func (w *workspace) pool(hidden compute.Buffer) compute.Buffer {
 	H, B := w.m.config.HiddenSize, w.b.Len()
 	first := rows(w.first, B, H)
-	w.device.Gather(first, hidden, w.firsts, H)
+	if w.firstOnly {
+		w.device.Copy(first, hidden)
+	} else {
+		w.device.Gather(first, hidden, w.firsts, H)
+	}
 	w.linear(B, first, &w.w.pooler, compute.Tanh, w.pooledPre, w.pooled)
 	return rows(w.pooled, B, H)
 }

@@ -7,7 +7,7 @@ import (
 // This file is encoder.go in reverse. Each step takes the gradient of the loss at its output, adds the gradients of its
 // parameters, and leaves the gradient at its input. w.dHidden holds the gradient at the hidden states on the way down.
 //
-// Legend: B sequences, T tokens, H hidden, I intermediate, A heads.
+// Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, A heads.
 
 // encodeBackward goes from the gradient at the last hidden states, in w.dHidden, to the embeddings.
 func (w *workspace) encodeBackward() {
@@ -28,49 +28,57 @@ func (w *workspace) input(i int) compute.Buffer {
 // blockBackward replaces the gradient at the output of layer i by the gradient at its input.
 func (w *workspace) blockBackward(i int) {
 	var (
-		cfg     = &w.m.config
-		p       = &w.w.layers[i]
-		s       = &w.layers[i]
-		H, I, A = cfg.HiddenSize, cfg.IntermediateSize, cfg.NumAttentionHeads
-		T       = w.b.Tokens()
+		cfg      = &w.m.config
+		p        = &w.w.layers[i]
+		s        = &w.layers[i]
+		H, I, A  = cfg.HiddenSize, cfg.IntermediateSize, cfg.NumAttentionHeads
+		T        = w.b.Tokens()
+		R, first = w.blockRows(i)
+		dx       = w.dHidden // where the gradient at x goes that comes by the residual
 	)
 	// out2 = LayerNorm(out1 + dropout(inner·W + b)); dSum is the gradient at out1 so far, branch the one at the product.
-	branch := w.addNormBackward(w.dHidden, s.sum2, s.mean2, s.rstd2, w.outputDrop(i), p.outputNorm, w.dSum)
-	w.device.Activate(w.act, rows(w.inner, T, I), rows(s.pre, T, I)) // computed again: [T,I] a layer need not be kept twice
-	w.weightGrad(T, branch, &p.output, w.inner)
+	branch := w.addNormBackward(R, w.dHidden, s.sum2, s.mean2, s.rstd2, w.outputDrop(i), p.outputNorm, w.dSum)
+	w.device.Activate(w.act, rows(w.inner, R, I), rows(s.pre, R, I)) // computed again: [R,I] a layer need not be kept twice
+	w.weightGrad(R, branch, &p.output, w.inner)
 	w.op.linearInputGrad = compute.LinearInputGrad{
-		Rows: T, DY: branch, W: p.output.matrix, F: w.act, Pre: rows(s.pre, T, I), DX: rows(w.dInner, T, I),
+		Rows: R, DY: branch, W: p.output.matrix, F: w.act, Pre: rows(s.pre, R, I), DX: rows(w.dInner, R, I),
 	}
 	w.device.LinearInputGrad(&w.op.linearInputGrad)
-	w.weightGrad(T, w.dInner, &p.intermediate, s.out1)
-	w.inputGrad(T, w.dInner, &p.intermediate, w.dSum, true)
+	w.weightGrad(R, w.dInner, &p.intermediate, s.out1)
+	w.inputGrad(R, w.dInner, &p.intermediate, w.dSum, true)
 
-	// out1 = LayerNorm(x + dropout(context·W + b)); dHidden is now the gradient at x.
-	branch = w.addNormBackward(w.dSum, s.sum1, s.mean1, s.rstd1, w.attentionDrop(i), p.attentionNorm, w.dHidden)
-	w.weightGrad(T, branch, &p.attentionOutput, s.context)
-	w.inputGrad(T, branch, &p.attentionOutput, w.dContext, false)
+	// out1 = LayerNorm(x + dropout(context·W + b)).
+	if first {
+		dx = w.residual // its values are used up
+	}
+	branch = w.addNormBackward(R, w.dSum, s.sum1, s.mean1, s.rstd1, w.attentionDrop(i), p.attentionNorm, dx)
+	w.weightGrad(R, branch, &p.attentionOutput, s.context)
+	w.inputGrad(R, branch, &p.attentionOutput, w.dContext, false)
 
 	w.op.attentionGrad = compute.AttentionGrad{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Context: rows(s.context, T, H),
-		LSE: rows(s.lse, T, A), Drop: w.probsDrop(i), DContext: rows(w.dContext, T, H), DQKV: rows(w.dQKV, T, 3*H),
+		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Context: rows(s.context, R, H),
+		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, H), DQKV: rows(w.dQKV, T, 3*H),
 	}
 	w.device.AttentionGrad(&w.op.attentionGrad)
 	w.weightGrad(T, w.dQKV, &p.qkv, w.input(i))
-	w.inputGrad(T, w.dQKV, &p.qkv, w.dHidden, true)
+	w.inputGrad(T, w.dQKV, &p.qkv, w.dHidden, !first)
+	if first {
+		w.device.ScatterAdd(rows(w.dHidden, T, H), rows(dx, R, H), w.firsts, H)
+	}
 }
 
-// addNormBackward writes the gradient at the residual to ds and returns the gradient at what was added to it.
-func (w *workspace) addNormBackward(dy, s, mean, rstd compute.Buffer, drop compute.Drop, p norm, ds compute.Buffer) compute.Buffer {
-	H, T := w.m.config.HiddenSize, w.b.Tokens()
-	ds = rows(ds, T, H)
+// addNormBackward writes the gradient at the residual to ds and returns the gradient at what was added to it, [R,H].
+func (w *workspace) addNormBackward(R int, dy, s, mean, rstd compute.Buffer, drop compute.Drop, p norm, ds compute.Buffer) compute.Buffer {
+	H := w.m.config.HiddenSize
+	ds = rows(ds, R, H)
 	branch := ds
 	var dx compute.Buffer
 	if drop.Rate > 0 {
-		dx = rows(w.dBranch, T, H)
+		dx = rows(w.dBranch, R, H)
 		branch = dx
 	}
 	w.op.normGrad = compute.NormGrad{
-		Rows: T, Width: H, DY: rows(dy, T, H), S: rows(s, T, H), Mean: rows(mean, T, 1), Rstd: rows(rstd, T, 1),
+		Rows: R, Width: H, DY: rows(dy, R, H), S: rows(s, R, H), Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1),
 		Gamma: p.gamma.value, Drop: drop, DS: ds, DX: dx, DGamma: p.gamma.grad, DBeta: p.beta.grad,
 	}
 	w.device.NormGrad(&w.op.normGrad)
@@ -101,6 +109,10 @@ func (w *workspace) poolBackward() {
 	d := rows(w.dPooled, B, H)
 	w.device.ActivateGrad(compute.Tanh, d, d, rows(w.pooledPre, B, H))
 	w.weightGrad(B, d, &w.w.pooler, w.first)
+	if w.firstOnly { // dHidden is [B,H]
+		w.inputGrad(B, d, &w.w.pooler, w.dHidden, false)
+		return
+	}
 	first := rows(w.first, B, H) // its values are used up
 	w.inputGrad(B, d, &w.w.pooler, first, false)
 	w.device.ScatterAdd(rows(w.dHidden, T, H), first, w.firsts, H)

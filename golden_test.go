@@ -360,6 +360,7 @@ func goldenHiddenGrads(t *testing.T, m *Model, b *Batch, path string) {
 	}
 	want := readTensors(t, path)
 	w := m.trainer.space
+	w.firstOnly = false
 	w.begin(b)
 	w.headForward(w.encode(nil))
 	w.headLoss(m.lossTerms([]*Batch{b}), true)

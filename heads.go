@@ -10,7 +10,10 @@ import (
 //
 // Legend: B sequences, T tokens, M masked tokens, H hidden, C labels, V vocabulary.
 
-// headForward computes the head's logits from the last hidden states [T,H].
+// pooledOnly reports whether the head takes the pooled vectors alone, and so the first tokens' hidden states.
+func (h Head) pooledOnly() bool { return heads[h].pooler && !heads[h].maskedLM }
+
+// headForward computes the head's logits from the last hidden states, [T,H] or with firstOnly [B,H].
 func (w *workspace) headForward(hidden compute.Buffer) {
 	var (
 		info    = heads[w.m.head]
@@ -176,7 +179,9 @@ func (w *workspace) headBackward() {
 		B, T, M = w.b.Len(), w.b.Tokens(), len(w.b.MaskedPositions)
 		dHidden = rows(w.dHidden, T, H)
 	)
-	w.device.Zero(dHidden)
+	if !w.firstOnly {
+		w.device.Zero(dHidden)
+	}
 	if info.output != "" {
 		n := w.headRows(B, T)
 		w.weightGrad(n, w.logits, &w.w.output, w.headInput)

@@ -107,6 +107,28 @@ func TestBatchedEqualsSingle(t *testing.T) {
 	})
 }
 
+// TestFirstTokensAlone compares the last block on the first tokens alone with the whole of it.
+func TestFirstTokensAlone(t *testing.T) {
+	c := smallConfig()
+	b := testBatch(c, 9, 1, 24, 13)
+	atEachLevel(t, func(t *testing.T) {
+		for _, h := range []Head{NoHead, NextSentence, SequenceClassification} {
+			s := newTestModel(t, c, h, 2).NewSession()
+			results := func(want Outputs) []float32 {
+				want.Pooled = true
+				out, err := s.Forward(b, want)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return slices.Concat(out.Pooled, out.Logits)
+			}
+			if !slices.Equal(results(Outputs{}), results(Outputs{LastHidden: true})) {
+				t.Errorf("%v: the first tokens alone give other bits", h)
+			}
+		}
+	})
+}
+
 // trained makes two steps and returns all parameters.
 func trained(t *testing.T, head Head, threads int) []float32 {
 	t.Helper()

@@ -77,6 +77,7 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	if err := m.prepare(); err != nil {
 		return nil, err
 	}
+	w.firstOnly = m.head.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions
 	w.begin(b)
 	s.out = Output{}
 

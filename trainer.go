@@ -44,6 +44,7 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	m.link(false)
 	m.prepared = true
 	t.space = newWorkspace(m, true)
+	t.space.firstOnly = m.head.pooledOnly()
 	return t, nil
 }
 

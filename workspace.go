@@ -17,6 +17,10 @@ type workspace struct {
 	w      *weights
 	act    compute.Activation
 
+	// firstOnly says that of the last hidden states only each sequence's first is asked for: the last block then takes
+	// those B rows alone beyond its keys and values.
+	firstOnly bool
+
 	b         *Batch
 	positions []int32 // [T]: the place of each token in its sequence
 	firsts    []int32 // [B]: the first token of each sequence
@@ -29,6 +33,7 @@ type workspace struct {
 	inner                        compute.Buffer // [T,I]
 
 	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
+	residual                 compute.Buffer // [B,H]: with firstOnly, the first tokens' rows of what goes into the last block
 	headInput                compute.Buffer // [B,H] or [T,H]: what goes into the output layer, after dropout
 	logits                   compute.Buffer // [B,C] or [T,C]
 	nextLogits               compute.Buffer // [B,2]
@@ -158,7 +163,7 @@ func (w *workspace) layOut(c *carver) {
 		w.layers = append(w.layers, l)
 	}
 	if info.pooler {
-		w.first, w.pooledPre, w.pooled = c.take(B*H), c.take(B*H), c.take(B*H)
+		w.first, w.pooledPre, w.pooled, w.residual = c.take(B*H), c.take(B*H), c.take(B*H), c.take(B*H)
 	}
 	if info.output != "" {
 		rows := w.headRows(B, T)

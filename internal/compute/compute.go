@@ -158,9 +158,12 @@ type Attention struct {
 	Starts          []int  // [B+1]: sequence b is the tokens Starts[b]…Starts[b+1]
 	QKV             Buffer // [T, 3H]: a row is the query, the key and the value of a token
 	Drop            Drop   // of the probabilities
-	Context         Buffer // [T, H]
-	LSE             Buffer // [T, A]: log-sum-exp of each row of scores, for the backward pass; or none
-	Probs           Buffer // for each sequence [A, n, n], end to end, before dropout; or none
+	// FirstOnly takes the query of each sequence's first token alone, as where only its hidden state is asked for: then
+	// Context is [B, H], LSE [B, A], and there is no Probs.
+	FirstOnly bool
+	Context   Buffer // [T, H]
+	LSE       Buffer // [T, A]: log-sum-exp of each row of scores, for the backward pass; or none
+	Probs     Buffer // for each sequence [A, n, n], end to end, before dropout; or none
 }
 
 // AttentionGrad goes back through Attention; the probabilities are computed again from LSE, a tile at a time.
@@ -171,6 +174,7 @@ type AttentionGrad struct {
 	Context         Buffer // [T, H]
 	LSE             Buffer // [T, A]
 	Drop            Drop
+	FirstOnly       bool   // Context and DContext are [B, H], LSE is [B, A]
 	DContext        Buffer // [T, H]
 	DQKV            Buffer // [T, 3H], =
 }

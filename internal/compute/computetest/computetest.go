@@ -90,6 +90,7 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device) {
 		})
 	}
 	t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
+	t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, devices) })
 	t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
 	t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
 	t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })

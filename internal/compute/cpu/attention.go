@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/go-bert/bert/internal/compute"
@@ -13,6 +14,7 @@ import (
 type attentionJob struct {
 	first, n int // the tokens of the sequence
 	head     int
+	row      int // of the result, that of the first query
 	from, to int // the queries, counted within the sequence
 	probs    int // where the probabilities of the head begin
 }
@@ -36,15 +38,19 @@ func scoreStride(n, nr int) int {
 }
 
 // attentionJobs appends the jobs of a batch to jobs, those of the longest sequences first, so that no long one is begun
-// last. The queries of a head are divided into so many parts, of a multiple of tile.
-func attentionJobs(jobs []attentionJob, starts []int, heads, parts, tile int) []attentionJob {
+// last. The queries of a head are divided into so many parts, of a multiple of tile; with firstOnly there is one.
+func attentionJobs(jobs []attentionJob, starts []int, heads, parts, tile int, firstOnly bool) []attentionJob {
 	probs := 0
 	for b := range len(starts) - 1 {
 		first, n := starts[b], starts[b+1]-starts[b]
-		run := max(1, roundUp(ceil(n, parts), tile))
+		queries, row := n, first
+		if firstOnly {
+			queries, row = 1, b
+		}
+		run := max(1, roundUp(ceil(queries, parts), tile))
 		for h := range heads {
-			for from := 0; from < n; from += run {
-				jobs = append(jobs, attentionJob{first, n, h, from, min(from+run, n), probs})
+			for from := 0; from < queries; from += run {
+				jobs = append(jobs, attentionJob{first, n, h, row, from, min(from+run, queries), probs})
 			}
 			probs += n * n
 		}
@@ -54,12 +60,30 @@ func attentionJobs(jobs []attentionJob, starts []int, heads, parts, tile int) []
 }
 
 // attentionCost estimates one product of each head's scores, and how many probabilities there are.
-func attentionCost(starts []int, heads, size int) (cost, probs int) {
+func attentionCost(starts []int, heads, size int, firstOnly bool) (cost, probs int) {
 	for b := range len(starts) - 1 {
 		n := starts[b+1] - starts[b]
-		probs += heads * n * n
+		queries := n
+		if firstOnly {
+			queries = 1
+		}
+		probs += heads * queries * n
 	}
 	return probs*size/productRate + probs/expRate, probs
+}
+
+// attentionRows is the number of queries: the tokens, or the sequences, which then have a token each at least.
+func attentionRows(starts []int, firstOnly bool) int {
+	sequences := len(starts) - 1
+	if !firstOnly {
+		return starts[sequences]
+	}
+	for b := range sequences {
+		if starts[b] == starts[b+1] {
+			panic(fmt.Sprintf("cpu: sequence %d has no first token", b))
+		}
+	}
+	return sequences
 }
 
 // attentionTask is the forward pass. A job packs the keys and the values of its head; then, a tile of queries at a time,
@@ -76,23 +100,27 @@ func (t *attentionTask) do(w *worker, index int) {
 	job := &t.jobs[index]
 	k, nr := w.k, w.k.NR
 	n, size, hidden := job.n, t.size, t.heads*t.size
-	tile, ld := tileOf(n, k.MR), scoreStride(n, nr)
+	tile, ld := min(tileOf(n, k.MR), job.to-job.from), scoreStride(n, nr)
 
 	query := t.qkv[job.first*3*hidden+job.head*size:]
 	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
 	values := packedColumns(w, query[2*hidden:], 3*hidden, n, size)
 	queries, scores := w.floats(tile*size), w.floats(tile*ld)
+	var lse []float32
+	if t.lse != nil {
+		lse = w.floats(tile)
+	}
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
 		copyRows(queries, size, query[from*3*hidden:], 3*hidden, m, size)
 		times(k, m, n, size, queries, size, keys, scores, ld)
+		k.SoftmaxRows(scores, ld, m, n, t.scale, lse)
 		for i := range m {
 			row := scores[i*ld:][:n]
-			lse := k.Softmax(row, t.scale)
-			at := (job.first+from+i)*t.heads + job.head
+			at := (job.row+from+i)*t.heads + job.head
 			if t.lse != nil {
-				t.lse[at] = lse
+				t.lse[at] = lse[i]
 			}
 			if t.probs != nil {
 				copy(t.probs[job.probs+(from+i)*n:][:n], row)
@@ -101,7 +129,7 @@ func (t *attentionTask) do(w *worker, index int) {
 				k.Dropout(row, row, t.drop, uint64(at))
 			}
 		}
-		times(k, m, size, n, scores, ld, values, t.context[(job.first+from)*hidden+job.head*size:], hidden)
+		times(k, m, size, n, scores, ld, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
 	}
 }
 
@@ -146,12 +174,16 @@ func copyRows(dst []float32, ldd int, src []float32, lds, m, n int) {
 func (d *Device) Attention(op *compute.Attention) {
 	tokens := checkStarts(op.Starts)
 	hidden := op.Heads * op.HeadSize
-	cost, probs := attentionCost(op.Starts, op.Heads, op.HeadSize)
+	cost, probs := attentionCost(op.Starts, op.Heads, op.HeadSize, op.FirstOnly)
+	rows := attentionRows(op.Starts, op.FirstOnly)
+	if op.FirstOnly && !op.Probs.None() {
+		panic("cpu: Attention.Probs with FirstOnly")
+	}
 	t := attentionTask{
 		heads: op.Heads, size: op.HeadSize,
 		qkv:     source(op.QKV, tokens*3*hidden, "Attention.QKV"),
-		context: target(op.Context, tokens*hidden, "Attention.Context"),
-		lse:     optionalTarget(op.LSE, tokens*op.Heads, "Attention.LSE"),
+		context: target(op.Context, rows*hidden, "Attention.Context"),
+		lse:     optionalTarget(op.LSE, rows*op.Heads, "Attention.LSE"),
 		probs:   optionalTarget(op.Probs, probs, "Attention.Probs"),
 		scale:   scoreScale(op.HeadSize),
 		drop:    dropOf(op.Drop),
@@ -163,7 +195,7 @@ func (d *Device) Attention(op *compute.Attention) {
 		const jobsEach = 4 // for a worker: enough for all to end at about the same time
 		parts = ceil(jobsEach*threads, op.Heads*max(1, len(op.Starts)-1))
 	}
-	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2)
+	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2, op.FirstOnly)
 	t.jobs = d.jobs
 	d.attention = t
 	d.run(&d.attention, len(t.jobs), 2*cost)

@@ -33,12 +33,12 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	job := &t.jobs[index]
 	k, nr := w.k, w.k.NR
 	n, size, hidden := job.n, t.size, t.heads*t.size
-	tile, ld := tileOf(n, k.MR), scoreStride(n, nr)
+	tile, ld := min(tileOf(n, k.MR), job.to), scoreStride(n, nr)
 	wide := roundUp(size, nr)
 
 	query := t.qkv[job.first*3*hidden+job.head*size:]
 	dquery := t.dqkv[job.first*3*hidden+job.head*size:]
-	context, dcontext := t.context[job.first*hidden+job.head*size:], t.dcontext[job.first*hidden+job.head*size:]
+	context, dcontext := t.context[job.row*hidden+job.head*size:], t.dcontext[job.row*hidden+job.head*size:]
 
 	keysT := packedRows(w, query[hidden:], 3*hidden, n, size)
 	keys := packedColumns(w, query[hidden:], 3*hidden, n, size)
@@ -47,8 +47,8 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	scores, dscores := w.floats(tile*ld), w.floats(tile*ld)
 	turned := w.floats(roundUp(n, k.MR) * tile)
 
-	for from := 0; from < n; from += tile {
-		m := min(tile, n-from)
+	for from := 0; from < job.to; from += tile {
+		m := min(tile, job.to-from)
 		q, do := query[from*3*hidden:], dcontext[from*hidden:]
 		copyRows(rows, size, q, 3*hidden, m, size)
 		times(k, m, n, size, rows, size, keysT, scores, ld)
@@ -56,7 +56,7 @@ func (t *attentionGradTask) do(w *worker, index int) {
 		times(k, m, n, size, rows, size, valuesT, dscores, ld)
 		for i := range m {
 			p, dp := scores[i*ld:][:n], dscores[i*ld:][:n]
-			at := (job.first+from+i)*t.heads + job.head
+			at := (job.row+from+i)*t.heads + job.head
 			k.SoftmaxAgain(p, t.scale, t.lse[at])
 			d := k.Dot(rows[i*size:][:size], context[(from+i)*hidden:][:size])
 			if t.drop.Threshold != 0 {
@@ -74,6 +74,9 @@ func (t *attentionGradTask) do(w *worker, index int) {
 		packColumns(k, columns, q, 3*hidden, m, size)
 		turnedTimes(k, turned, n, size, m, dscores, ld, columns, dquery[hidden:], 3*hidden, from > 0)
 	}
+	for i := job.to; i < n; i++ { // nobody asked
+		clear(dquery[i*3*hidden:][:size])
+	}
 }
 
 // turnedTimes is C[m, n] = Aᵀ·B or C += Aᵀ·B, of A[size, m] and the panels of B; turned takes the panels of A.
@@ -90,20 +93,21 @@ func turnedTimes(k *simd.Kernels, turned []float32, m, n, size int, a []float32,
 func (d *Device) AttentionGrad(op *compute.AttentionGrad) {
 	tokens := checkStarts(op.Starts)
 	hidden := op.Heads * op.HeadSize
-	cost, _ := attentionCost(op.Starts, op.Heads, op.HeadSize)
+	cost, _ := attentionCost(op.Starts, op.Heads, op.HeadSize, op.FirstOnly)
+	rows := attentionRows(op.Starts, op.FirstOnly)
 	t := attentionGradTask{
 		heads: op.Heads, size: op.HeadSize,
 		qkv:      source(op.QKV, tokens*3*hidden, "AttentionGrad.QKV"),
-		context:  source(op.Context, tokens*hidden, "AttentionGrad.Context"),
-		lse:      source(op.LSE, tokens*op.Heads, "AttentionGrad.LSE"),
-		dcontext: source(op.DContext, tokens*hidden, "AttentionGrad.DContext"),
+		context:  source(op.Context, rows*hidden, "AttentionGrad.Context"),
+		lse:      source(op.LSE, rows*op.Heads, "AttentionGrad.LSE"),
+		dcontext: source(op.DContext, rows*hidden, "AttentionGrad.DContext"),
 		dqkv:     target(op.DQKV, tokens*3*hidden, "AttentionGrad.DQKV"),
 		scale:    scoreScale(op.HeadSize),
 		drop:     dropOf(op.Drop),
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, 1, 1)
+	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, 1, 1, op.FirstOnly)
 	t.jobs = d.jobs
 	d.attentionGrad = t
 	d.run(&d.attentionGrad, len(t.jobs), 5*cost)
