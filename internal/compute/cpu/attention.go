@@ -106,16 +106,17 @@ func (t *attentionTask) do(w *worker, index int) {
 	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
 	values := packedColumns(w, query[2*hidden:], 3*hidden, n, size)
 	queries, scores := w.floats(tile*size), w.floats(tile*ld)
-	var lse []float32
-	if t.lse != nil {
-		lse = w.floats(tile)
-	}
+	lse := w.floats(tile)
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
 		copyRows(queries, size, query[from*3*hidden:], 3*hidden, m, size)
 		times(k, m, n, size, queries, size, keys, scores, ld)
-		k.SoftmaxRows(scores, ld, m, n, t.scale, lse)
+		if t.lse != nil {
+			k.SoftmaxRows(scores, ld, m, n, t.scale, lse[:m])
+		} else {
+			k.SoftmaxRows(scores, ld, m, n, t.scale, nil) // saves the logarithms
+		}
 		for i := range m {
 			row := scores[i*ld:][:n]
 			at := (job.row+from+i)*t.heads + job.head
