@@ -37,6 +37,8 @@ var rooms = []room{
 			"golang.org/x/term",
 		},
 	},
+	// It starts bert as a process of its own, as it does the others.
+	{dir: "bench/compare", ours: []string{"internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
 	{dir: "train", ours: []string{".", "internal/atomicfile"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},

@@ -53,10 +53,13 @@ func (s Samples) Quantile(q float64) float64 {
 	return s[i] + (at-float64(i))*(s[j]-s[i])
 }
 
-// ForwardOperations counts the floating-point operations of the encoder for one sequence of n tokens: two for each
-// multiply-add in the products of the layers and of attention. Activations, norms, embeddings, the pooler and the head are
-// left out, being less than a hundredth. A backward pass has twice as many, two products for each of the forward pass.
+// ForwardOperations counts the floating-point operations that the encoder needs for one sequence of n tokens that a head
+// classifies: two for each multiply-add in the products of the layers and of attention. Of the last layer the head takes the
+// first token's row alone, so that beside the keys and values of all tokens only that row counts. Activations, norms,
+// embeddings, the pooler and the head are left out, being less than a hundredth. A backward pass has twice as many, two
+// products for each of the forward pass.
 func ForwardOperations(layers, hidden, intermediate, n int) float64 {
 	l, h, i, t := float64(layers), float64(hidden), float64(intermediate), float64(n)
-	return l * 2 * t * (4*h*h + 2*h*i + 2*t*h)
+	row := 4*h*h + 2*h*i + 2*t*h // multiply-adds: query, key, value and output; the block's two products; scores and context
+	return 2 * ((l-1)*t*row + (t-1)*2*h*h + row)
 }

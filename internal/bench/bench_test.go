@@ -66,14 +66,15 @@ func TestTime(t *testing.T) {
 	}
 }
 
-// TestForwardOperations: BERT-base at 128 tokens is 22.35 billion operations, and Tiny as counted by hand.
 func TestForwardOperations(t *testing.T) {
-	if got := ForwardOperations(12, 768, 3072, 128); got != 22347251712 {
-		t.Errorf("BERT-base: %.0f operations, want 22347251712", got)
+	// BERT-base at 128 tokens: a layer of all rows is 1.86 billion operations; eleven of them, then keys and values of 128
+	// rows and the rest of one.
+	if got, want := ForwardOperations(12, 768, 3072, 128), 11*1862270976.0+127*2*2*768*768+14548992; got != want {
+		t.Errorf("BERT-base: %.0f operations, want %.0f", got, want)
 	}
-	// Each of two layers: 4 products of 128×128 and 2 of 128×512 for each token, and 2 of 3×128 for attention.
-	if got, want := ForwardOperations(2, 128, 512, 3), 2*2*3*float64(4*128*128+2*128*512+2*3*128); got != want {
-		t.Errorf("Tiny: %.0f operations, want %.0f", got, want)
+	// One token is all rows: in each of two layers 4 products of 128×128, 2 of 128×512 and 2 of 128 for attention.
+	if got, want := ForwardOperations(2, 128, 512, 1), 2*2*float64(4*128*128+2*128*512+2*128); got != want {
+		t.Errorf("Tiny, one token: %.0f operations, want %.0f", got, want)
 	}
 }
 
