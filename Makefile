@@ -3,8 +3,11 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 5m
 BENCH      ?= .
+COUNT      ?= 10
+BENCHMARK   = go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+BENCHSTAT   = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test race lint fuzz bench generate ci clean help
+.PHONY: build test test-arm64 race lint fuzz bench bench-save bench-diff bench-compare generate ci clean help
 
 build: ## bin/bert: one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/bert ./cmd/bert
@@ -12,6 +15,14 @@ build: ## bin/bert: one static binary
 test: ## the tests, with the assembly of this machine and with plain Go
 	go test ./...
 	go test -tags purego ./...
+
+test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-user)
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	for package in internal/simd internal/compute/computetest internal/compute/cpu .; do \
+		echo "$$package"; \
+		CGO_ENABLED=0 GOARCH=arm64 go test -c -o "$$dir/test" "./$$package"; \
+		(cd "$$package" && qemu-aarch64 "$$dir/test" -test.short); \
+	done
 
 race: ## the race detector on what is concurrent; it needs a C compiler
 	CGO_ENABLED=1 go test -race . ./internal/compute/cpu ./tokenizer ./task ./train ./cmd/bert
@@ -32,6 +43,17 @@ fuzz: ## each fuzz target for FUZZTIME
 bench: ## the benchmarks whose names match BENCH
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+bench-save: ## run them COUNT times and keep the results, to compare a change with
+	$(BENCHMARK) >bench/saved.out || { cat bench/saved.out; rm bench/saved.out; exit 1; }
+
+bench-diff: ## run them COUNT times again and print what has changed since bench-save
+	@test -f bench/saved.out || { echo "bench/saved.out is missing: run make bench-save before the change"; exit 1; }
+	$(BENCHMARK) >bench/current.out || { cat bench/current.out; exit 1; }
+	go run $(BENCHSTAT) bench/saved.out bench/current.out
+
+bench-compare: ## measure beside PyTorch, ONNX Runtime and tokenizers; ARGS are its flags
+	go run ./bench/compare $(ARGS)
+
 generate: ## the assembly and the Unicode tables
 	go generate ./...
 	cd tokenizer/_gen && go run .
@@ -43,4 +65,4 @@ clean:
 	rm -rf bin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST)

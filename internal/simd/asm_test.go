@@ -8,8 +8,6 @@ import (
 	"testing"
 )
 
-//go:generate go run -C _asm_arm64 . -dir ..
-
 // TestAssemblyIsGenerated fails if the committed assembly and its stubs are not what _asm and _asm_arm64 write. It needs
 // the module of the assembler, so it runs only where BERT_CHECK_ASM is 1.
 func TestAssemblyIsGenerated(t *testing.T) {

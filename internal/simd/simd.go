@@ -1,9 +1,9 @@
 // Package simd holds the primitives that everything numerical is made of: the tiles of a matrix product and operations on
 // rows of float32. Each exists in plain Go, which is the reference and serves every machine, and as generated assembly
-// for AVX-512 and AVX2 (amd64).
+// for AVX-512 and AVX2 (amd64) and NEON (arm64).
 //
-// The assembly is written by the generators in _asm, a module of its own; go generate runs them, and BERT_CHECK_ASM=1
-// lets a test verify that what is committed is what they write. The tag purego leaves the assembly out.
+// The assembly is written by the generators in _asm and _asm_arm64, modules of their own; go generate runs them, and
+// BERT_CHECK_ASM=1 lets a test verify that what is committed is what they write. The tag purego leaves the assembly out.
 //
 // A level's primitives are one table, Kernels; Best picks the table of this machine, once. The results of a level depend
 // on the values and lengths of its arguments alone: never on alignment, on how rows are grouped into calls, or on who
@@ -14,6 +14,7 @@
 package simd
 
 //go:generate go run -C _asm . -dir ..
+//go:generate go run -C _asm_arm64 . -dir ..
 
 // Kernels is the table of primitives of one level. Slices named together have the same length unless said otherwise;
 // a destination may be the same slice as a source, but may not overlap it otherwise.

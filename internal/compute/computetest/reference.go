@@ -141,7 +141,7 @@ func layerNormGrad(dy, x, gamma []float64, eps float64) (dx, dgamma, dbeta []flo
 		}
 		for i := range width {
 			at := r*width + i
-			dx[at] = rstd[r] * (dy[at]*gamma[i] - g - xhat[at]*gx)
+			dx[at] = rstd[r] * (float64(dy[at]*gamma[i]) - g - xhat[at]*gx) // not fused: of one element it is 0
 		}
 	}
 	return dx, dgamma, dbeta
