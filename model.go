@@ -91,7 +91,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	device, err := cpu.New(o.Threads)
+	device, err := cpu.New(o.Threads, compute.Float32)
 	if err != nil {
 		return nil, err
 	}

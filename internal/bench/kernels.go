@@ -37,7 +37,7 @@ func (k *Kernel) Streams() bool {
 
 // Prepare makes the operands. run does the operation once; done gives all back.
 func (k *Kernel) Prepare(m *Machine) (run, done func()) {
-	d := cpu.NewAt(m.kernels, m.threads)
+	d := cpu.NewAt(m.kernels, m.threads, compute.Float32)
 	return k.prepare(m, d), d.Close
 }
 

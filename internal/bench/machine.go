@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/compute/cpu"
 	"github.com/go-bert/bert/internal/simd"
 )
@@ -85,7 +86,7 @@ const streamed = 32 << 20
 // MemoryBandwidth is how many bytes a second the threads move together between memory and registers, with two reads to a
 // write, as in x += y.
 func (m *Machine) MemoryBandwidth(limit time.Duration) float64 {
-	d := cpu.NewAt(m.kernels, m.threads)
+	d := cpu.NewAt(m.kernels, m.threads, compute.Float32)
 	defer d.Close()
 	x, y := d.Alloc(streamed), d.Alloc(streamed)
 	// Pages that were never written are all the same page of zeros.

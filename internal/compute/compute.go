@@ -12,6 +12,8 @@
 // Sizes that do not fit are mistakes of the caller and panic; what comes from a user has been checked before.
 package compute
 
+import "fmt"
+
 // Memory is an allocation on a device, opaque to everyone but the device.
 type Memory interface {
 	// Len is the number of float32 in the allocation.
@@ -47,6 +49,25 @@ type Matrix struct {
 
 // Packed is a weight in the layout of a device's kernels, opaque to everyone but the device.
 type Packed interface{}
+
+// Precision is how a device takes the operands of matrix products, attention's among them. All else, and what buffers
+// hold, is float32.
+type Precision uint8
+
+const (
+	Float32  Precision = iota
+	BFloat16           // rounded to nearest, ties to even; products are added up in float32
+)
+
+// precisionNames are what String returns.
+var precisionNames = [...]string{Float32: "float32", BFloat16: "bf16"}
+
+func (p Precision) String() string {
+	if int(p) < len(precisionNames) {
+		return precisionNames[p]
+	}
+	return fmt.Sprintf("Precision(%d)", uint8(p))
+}
 
 // Activation names the function between two products.
 type Activation uint8
@@ -243,7 +264,7 @@ type Viewer interface {
 // Device performs the operations. Each is complete when it returns. Several goroutines may use a device; its operations
 // then take turns.
 type Device interface {
-	// Name says what the device is, for people: "avx512, 2 threads".
+	// Name says what the device is, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
 	Name() string
 	// Threads is the number of workers.
 	Threads() int

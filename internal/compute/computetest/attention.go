@@ -52,7 +52,7 @@ func attentionMask(d compute.Device, s heads, drop compute.Drop) []float64 {
 	return factors
 }
 
-func attentionChecks() (checks []check) {
+func attentionChecks(p compute.Precision) (checks []check) {
 	i := 0
 	attentionShapes(func(name string, s heads, drop compute.Drop) {
 		hasLSE, hasProbs := i%3 != 0, i%3 != 1
@@ -60,10 +60,10 @@ func attentionChecks() (checks []check) {
 		checks = append(checks, check{name, func(data *inputs, probe compute.Device) func(compute.Device) operation {
 			n := s.tokens() * s.heads * s.size
 			qkv := data.normal(3*n, 1.5)
-			context, lse, probs := attention(s, wide(qkv), attentionMask(probe, s, drop))
+			context, lse, probs := attention(s, operand(p, qkv), attentionMask(probe, s, drop))
 			return func(d compute.Device) operation {
 				op := compute.Attention{Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: d.Wrap(qkv), Drop: drop, Context: filled(d, n)}
-				results := []result{inBuffer(d, "context", op.Context, context, forward)}
+				results := []result{inBuffer(d, "context", op.Context, context, boundsAt(p).context)}
 				if hasLSE {
 					op.LSE = filled(d, len(lse))
 					results = append(results, inBuffer(d, "lse", op.LSE, lse, forward))
@@ -79,20 +79,20 @@ func attentionChecks() (checks []check) {
 	return checks
 }
 
-func attentionGradChecks() (checks []check) {
+func attentionGradChecks(p compute.Precision) (checks []check) {
 	attentionShapes(func(name string, s heads, drop compute.Drop) {
 		checks = append(checks, check{name, func(data *inputs, probe compute.Device) func(compute.Device) operation {
 			n := s.tokens() * s.heads * s.size
 			qkv, dcontext := data.normal(3*n, 1), data.normal(n, 1)
 			factors := attentionMask(probe, s, drop)
-			context, lse, _ := attention(s, wide(qkv), factors)
-			want := attentionGrad(s, wide(qkv), factors, wide(dcontext))
+			context, lse, _ := attention(s, operand(p, qkv), factors)
+			want := attentionGrad(s, operand(p, qkv), factors, operand(p, dcontext))
 			return func(d compute.Device) operation {
 				op := compute.AttentionGrad{
 					Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: d.Wrap(qkv), Drop: drop,
 					Context: upload(d, narrow(context)), LSE: upload(d, narrow(lse)), DContext: d.Wrap(dcontext), DQKV: filled(d, 3*n),
 				}
-				return operation{func() { d.AttentionGrad(&op) }, []result{inBuffer(d, "dqkv", op.DQKV, want, gradient)}}
+				return operation{func() { d.AttentionGrad(&op) }, []result{inBuffer(d, "dqkv", op.DQKV, want, boundsAt(p).dqkv)}}
 			}
 		}})
 	})

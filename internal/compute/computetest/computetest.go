@@ -21,6 +21,34 @@ const (
 	aggregate = 1e-6 // a loss or a sum that is taken in float64 of terms in float32
 )
 
+// bounds are those of what a precision blurs. At BFloat16 the references of products round their operands as well, and
+// so the bounds above hold of them. But attention rounds what it has computed, and a neighbour of the reference's
+// probability may round the other way: to within 2^-8 of it. The masks of dropout are found through such a product.
+type bounds struct {
+	context float64 // of attention
+	dqkv    float64 // its gradient, whose chain has two such roundings, and of dO that O·dO does without
+}
+
+func boundsAt(p compute.Precision) bounds {
+	if p == compute.BFloat16 {
+		return bounds{context: 1. / 128, dqkv: 1. / 64}
+	}
+	return bounds{context: forward, dqkv: gradient}
+}
+
+// operand is x as a product takes it at a precision.
+func operand(p compute.Precision, x []float32) []float64 {
+	y := wide(x)
+	if p == compute.BFloat16 {
+		const digits = 8
+		for i, v := range y {
+			fraction, exponent := math.Frexp(v)
+			y[i] = math.Ldexp(math.RoundToEven(math.Ldexp(fraction, digits)), exponent-digits)
+		}
+	}
+	return y
+}
+
 // threads are the numbers of workers whose bits are compared; the results of the first are compared with the reference.
 var threads = []int{2, 1, 3, 7}
 
@@ -46,8 +74,8 @@ type result struct {
 	bound float64
 }
 
-// Run runs the suite on devices that open opens; t closes them.
-func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device) {
+// Run runs the suite on devices that open opens and whose products have the precision p; t closes them.
+func Run(t *testing.T, p compute.Precision, open func(t testing.TB, threads int) compute.Device) {
 	devices := make([]compute.Device, len(threads))
 	for i, n := range threads {
 		devices[i] = open(t, n)
@@ -60,15 +88,15 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device) {
 		checks []check
 	}{
 		{"Memory", memoryChecks()},
-		{"Linear", linearChecks()},
-		{"LinearInputGrad", linearInputGradChecks()},
-		{"LinearWeightGrad", linearWeightGradChecks()},
+		{"Linear", linearChecks(p)},
+		{"LinearInputGrad", linearInputGradChecks(p)},
+		{"LinearWeightGrad", linearWeightGradChecks(p)},
 		{"Norm", normChecks()},
 		{"NormGrad", normGradChecks()},
 		{"Embedding", embeddingChecks()},
 		{"EmbeddingGrad", embeddingGradChecks()},
-		{"Attention", attentionChecks()},
-		{"AttentionGrad", attentionGradChecks()},
+		{"Attention", attentionChecks(p)},
+		{"AttentionGrad", attentionGradChecks(p)},
 		{"Activate", activateChecks()},
 		{"Rows", rowsChecks()},
 		{"CrossEntropy", crossEntropyChecks()},
@@ -90,7 +118,7 @@ func Run(t *testing.T, open func(t testing.TB, threads int) compute.Device) {
 		})
 	}
 	t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
-	t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, devices) })
+	t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, p, devices) })
 	t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
 	t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
 	t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })

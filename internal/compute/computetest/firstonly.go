@@ -11,7 +11,7 @@ import (
 // gradient is that of a gradient at the other rows of zero. Dropout falls otherwise, since the rows are numbered otherwise:
 // its forward and backward passes are compared with one another by the change of Σ context·dcontext along the values,
 // which is linear.
-func testFirstOnly(t *testing.T, devices []compute.Device) {
+func testFirstOnly(t *testing.T, p compute.Precision, devices []compute.Device) {
 	const A, D = 3, 16
 	const H = A * D
 	starts := []int{0, 2, 42, 43, 173}
@@ -55,7 +55,7 @@ func testFirstOnly(t *testing.T, devices []compute.Device) {
 				back += float64(qkv[i*3*H+j]) * float64(dqkv[i*3*H+j])
 			}
 		}
-		if !(math.Abs(out-back) <= gradient*size) {
+		if !(math.Abs(out-back) <= boundsAt(p).dqkv*size) {
 			t.Errorf("with dropout on %d threads: Σ context·dcontext is %g, Σ values·dvalues %g", d.Threads(), out, back)
 		}
 	}

@@ -22,13 +22,13 @@ func productShapes(add func(i, rows, in, out int)) {
 	}
 	// Rows at a stride of 4,096 bytes; several steps along the inner dimension; operands so large that a device may take
 	// them in parts.
-	for _, s := range [][3]int{{30, 1024, 70}, {1, 1024, 5}, {17, 1700, 33}, {2, 800, 6001}, {3, 2100, 2100}, {1500, 3001, 2}} {
+	for _, s := range [][3]int{{30, 1024, 70}, {1, 1024, 5}, {17, 1700, 33}, {2, 1600, 6001}, {2, 3000, 3000}, {3000, 3001, 2}} {
 		add(i, s[0], s[1], s[2])
 		i++
 	}
 }
 
-func linearChecks() (checks []check) {
+func linearChecks(p compute.Precision) (checks []check) {
 	productShapes(func(i, rows, in, out int) {
 		f := compute.Activation(i % int(compute.SiLU+1))
 		hasBias, hasPre, packed := i%5 != 4, i%2 == 0, i%3 == 0
@@ -40,7 +40,7 @@ func linearChecks() (checks []check) {
 				bias = data.normal(out, 1)
 				wideBias = wide(bias)
 			}
-			pre := linear(wide(x), wide(w), wideBias, rows, in, out)
+			pre := linear(operand(p, x), operand(p, w), wideBias, rows, in, out)
 			y := make([]float64, len(pre))
 			for i, v := range pre {
 				y[i] = activate(f, v)
@@ -67,14 +67,14 @@ func linearChecks() (checks []check) {
 	return checks
 }
 
-func linearInputGradChecks() (checks []check) {
+func linearInputGradChecks(p compute.Precision) (checks []check) {
 	productShapes(func(i, rows, in, out int) {
 		f := compute.Activation(i % int(compute.SiLU+1))
 		add := f == compute.Identity && i%4 != 0
 		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			dy, w := data.normal(rows*out, 1), data.normal(out*in, 1/float64(1+out/4))
 			pre, dx := data.normal(rows*in, 1), data.normal(rows*in, 1)
-			want := linearInputGrad(wide(dy), wide(w), rows, in, out)
+			want := linearInputGrad(operand(p, dy), operand(p, w), rows, in, out)
 			for i, v := range pre {
 				want[i] *= slope(f, float64(v))
 			}
@@ -98,13 +98,14 @@ func linearInputGradChecks() (checks []check) {
 	return checks
 }
 
-func linearWeightGradChecks() (checks []check) {
+func linearWeightGradChecks(p compute.Precision) (checks []check) {
 	productShapes(func(i, rows, in, out int) {
 		hasBias := i%3 != 2 || rows > 1000 // always where the sums may be taken in parts
 		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			dy, x := data.normal(rows*out, 1), data.normal(rows*in, 1)
 			dw, dbias := data.normal(out*in, 1), data.normal(out, 1)
-			wantW, wantBias := linearWeightGrad(wide(dy), wide(x), rows, in, out)
+			wantW := linearWeightGrad(operand(p, dy), operand(p, x), rows, in, out)
+			wantBias := columnSums(wide(dy), rows, out)
 			return func(d compute.Device) operation {
 				op := compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: upload(d, dy), X: upload(d, x), DW: upload(d, dw)}
 				results := []result{inBuffer(d, "dw", op.DW, plus(wantW, wide(dw)), gradient)}

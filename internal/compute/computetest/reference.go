@@ -41,19 +41,29 @@ func linearInputGrad(dy, w []float64, rows, in, out int) []float64 {
 	return dx
 }
 
-// linearWeightGrad is dyᵀ·x and the column sums of dy.
-func linearWeightGrad(dy, x []float64, rows, in, out int) (dw, dbias []float64) {
-	dw, dbias = make([]float64, out*in), make([]float64, out)
+// linearWeightGrad is dyᵀ·x.
+func linearWeightGrad(dy, x []float64, rows, in, out int) []float64 {
+	dw := make([]float64, out*in)
 	for r := range rows {
 		for o := range out {
 			g := dy[r*out+o]
-			dbias[o] += g
 			for i, v := range x[r*in:][:in] {
 				dw[o*in+i] += g * v
 			}
 		}
 	}
-	return dw, dbias
+	return dw
+}
+
+// columnSums is the sums of the columns of x [rows, width].
+func columnSums(x []float64, rows, width int) []float64 {
+	sums := make([]float64, width)
+	for r := range rows {
+		for i, v := range x[r*width:][:width] {
+			sums[i] += v
+		}
+	}
+	return sums
 }
 
 // geluTanhFactor and geluTanhCube are the constants of the tanh form of GELU (Hendrycks & Gimpel 2016, §2).

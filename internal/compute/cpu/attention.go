@@ -105,13 +105,14 @@ func (t *attentionTask) do(w *worker, index int) {
 	query := t.qkv[job.first*3*hidden+job.head*size:]
 	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
 	values := packedColumns(w, query[2*hidden:], 3*hidden, n, size)
-	queries, scores := w.floats(tile*size), w.floats(tile*ld)
+	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
+	rounded := roundedRows(w, tile, n)
 	lse := w.floats(tile)
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
-		copyRows(queries, size, query[from*3*hidden:], 3*hidden, m, size)
-		times(k, m, n, size, queries, size, keys, scores, ld)
+		k.packRows(queries, k.words(size), query[from*3*hidden:], 3*hidden, m, size)
+		times(k, m, n, size, queries, k.words(size), keys, scores, ld)
 		if t.lse != nil {
 			k.SoftmaxRows(scores, ld, m, n, t.scale, lse[:m])
 		} else {
@@ -130,45 +131,65 @@ func (t *attentionTask) do(w *worker, index int) {
 				k.Dropout(row, row, t.drop, uint64(at))
 			}
 		}
-		times(k, m, size, n, scores, ld, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
+		a, lda := rounded.of(k, scores, ld, m, n)
+		times(k, m, size, n, a, lda, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
 	}
 }
 
 // packedRows is the n rows of src, of size elements, as the B of a product with their transpose.
 func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
-	nr := w.k.NR
-	dst := w.floats(roundUp(n, nr) * size)
+	nr, words := w.k.NR, w.k.words(size)
+	dst := w.floats(roundUp(n, nr) * words)
 	for j := 0; j < n; j += nr {
-		w.k.PackBT(dst[j*size:][:nr*size], src[j*ld:], ld, min(nr, n-j), size)
+		w.k.PackBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
 	}
 	return dst
 }
 
 // packedColumns is the n rows of src, of size elements, as the B of a product.
 func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
-	dst := w.floats(roundUp(size, w.k.NR) * n)
+	dst := w.floats(roundUp(size, w.k.NR) * w.k.words(n))
 	packColumns(w.k, dst, src, ld, n, size)
 	return dst
 }
 
-func packColumns(k *simd.Kernels, dst, src []float32, ld, n, size int) {
-	nr := k.NR
+func packColumns(k *kernels, dst, src []float32, ld, n, size int) {
+	nr, words := k.NR, k.words(n)
 	for j := 0; j < size; j += nr {
-		k.PackB(dst[j*n:][:n*nr], src[j:], ld, min(nr, size-j), n)
+		k.PackB(dst[j*words:][:words*nr], src[j:], ld, min(nr, size-j), n)
 	}
 }
 
-// times is C[m, n] = A[m, size]·B, of the panels of B.
-func times(k *simd.Kernels, m, n, size int, a []float32, lda int, panels, c []float32, ldc int) {
+// times is C[m, n] = A[m, size]·B, of the rows of A, in words lda apart, and the panels of B.
+func times(k *kernels, m, n, size int, a []float32, lda int, panels, c []float32, ldc int) {
+	words := k.words(size)
 	for j := 0; j < n; j += k.NR {
-		k.Gemm(m, min(k.NR, n-j), size, a, lda, panels[j*size:][:k.NR*size], c[j:], ldc, false)
+		k.Gemm(m, min(k.NR, n-j), words, a, lda, panels[j*words:][:k.NR*words], c[j:], ldc, false)
 	}
 }
 
-func copyRows(dst []float32, ldd int, src []float32, lds, m, n int) {
-	for i := range m {
-		copy(dst[i*ldd:][:n], src[i*lds:])
+// scratchRows is memory for rows of A that are not used in place.
+type scratchRows struct {
+	words []float32
+	ld    int
+}
+
+// roundedRows is memory for m rows of scores of n tokens where they are to be rounded, else none.
+func roundedRows(w *worker, m, n int) scratchRows {
+	if !w.k.rounds() {
+		return scratchRows{}
 	}
+	ld := scoreStride(w.k.words(n), w.k.NR)
+	return scratchRows{w.floats(m * ld), ld}
+}
+
+// of is m rows of n scores as the A of a product: rounded into r, or in place.
+func (r scratchRows) of(k *kernels, scores []float32, ld, m, n int) (a []float32, lda int) {
+	if !k.rounds() {
+		return scores, ld
+	}
+	k.packRows(r.words, r.ld, scores, ld, m, n)
+	return r.words, r.ld
 }
 
 // Attention is multi-head self-attention inside each sequence.

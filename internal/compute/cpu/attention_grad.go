@@ -43,22 +43,23 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	keysT := packedRows(w, query[hidden:], 3*hidden, n, size)
 	keys := packedColumns(w, query[hidden:], 3*hidden, n, size)
 	valuesT := packedRows(w, query[2*hidden:], 3*hidden, n, size)
-	rows, columns := w.floats(tile*size), w.floats(tile*wide)
+	rows, columns := w.floats(tile*k.words(size)), w.floats(k.words(tile)*wide)
 	scores, dscores := w.floats(tile*ld), w.floats(tile*ld)
-	turned := w.floats(roundUp(n, k.MR) * tile)
+	turned := w.floats(roundUp(n, k.MR) * k.words(tile))
+	rounded := roundedRows(w, tile, n)
 
 	for from := 0; from < job.to; from += tile {
 		m := min(tile, job.to-from)
 		q, do := query[from*3*hidden:], dcontext[from*hidden:]
-		copyRows(rows, size, q, 3*hidden, m, size)
-		times(k, m, n, size, rows, size, keysT, scores, ld)
-		copyRows(rows, size, do, hidden, m, size)
-		times(k, m, n, size, rows, size, valuesT, dscores, ld)
+		k.packRows(rows, k.words(size), q, 3*hidden, m, size)
+		times(k, m, n, size, rows, k.words(size), keysT, scores, ld)
+		k.packRows(rows, k.words(size), do, hidden, m, size)
+		times(k, m, n, size, rows, k.words(size), valuesT, dscores, ld)
 		for i := range m {
 			p, dp := scores[i*ld:][:n], dscores[i*ld:][:n]
 			at := (job.row+from+i)*t.heads + job.head
 			k.SoftmaxAgain(p, t.scale, t.lse[at])
-			d := k.Dot(rows[i*size:][:size], context[(from+i)*hidden:][:size])
+			d := k.Dot(do[i*hidden:][:size], context[(from+i)*hidden:][:size])
 			if t.drop.Threshold != 0 {
 				k.Dropout(dp, dp, t.drop, uint64(at))
 			}
@@ -67,7 +68,8 @@ func (t *attentionGradTask) do(w *worker, index int) {
 				k.Dropout(p, p, t.drop, uint64(at))
 			}
 		}
-		times(k, m, size, n, dscores, ld, keys, dquery[from*3*hidden:], 3*hidden)
+		a, lda := rounded.of(k, dscores, ld, m, n)
+		times(k, m, size, n, a, lda, keys, dquery[from*3*hidden:], 3*hidden)
 
 		packColumns(k, columns, do, hidden, m, size)
 		turnedTimes(k, turned, n, size, m, scores, ld, columns, dquery[2*hidden:], 3*hidden, from > 0)
@@ -80,12 +82,13 @@ func (t *attentionGradTask) do(w *worker, index int) {
 }
 
 // turnedTimes is C[m, n] = Aᵀ·B or C += Aᵀ·B, of A[size, m] and the panels of B; turned takes the panels of A.
-func turnedTimes(k *simd.Kernels, turned []float32, m, n, size int, a []float32, lda int, panels, c []float32, ldc int, add bool) {
+func turnedTimes(k *kernels, turned []float32, m, n, size int, a []float32, lda int, panels, c []float32, ldc int, add bool) {
+	words := k.words(size)
 	for i := 0; i < m; i += k.MR {
-		k.PackA(turned[i*size:][:k.MR*size], a[i:], lda, min(k.MR, m-i), size)
+		k.PackA(turned[i*words:][:k.MR*words], a[i:], lda, min(k.MR, m-i), size)
 	}
 	for j := 0; j < n; j += k.NR {
-		k.GemmPacked(m, min(k.NR, n-j), size, turned, panels[j*size:][:k.NR*size], c[j:], ldc, add)
+		k.GemmPacked(m, min(k.NR, n-j), words, turned, panels[j*words:][:k.NR*words], c[j:], ldc, add)
 	}
 }
 

@@ -12,13 +12,24 @@ import (
 // withThreads runs f on devices of 1 thread and of all processors. f prepares an operation and returns it with the
 // number of floating-point operations, which become GFLOP/s, or of bytes, which become GB/s.
 func withThreads(b *testing.B, name, unit string, f func(d *Device) (do func(), work float64)) {
+	withThreadsAt(b, compute.Float32, name, unit, f)
+}
+
+// withPrecisions is withThreads at each precision, of GFLOP/s.
+func withPrecisions(b *testing.B, name string, f func(d *Device) (do func(), work float64)) {
+	for _, p := range precisions {
+		withThreadsAt(b, p, fmt.Sprintf("%s/%v", name, p), "GFLOP/s", f)
+	}
+}
+
+func withThreadsAt(b *testing.B, p compute.Precision, name, unit string, f func(d *Device) (do func(), work float64)) {
 	counts := []int{1}
 	if n := runtime.GOMAXPROCS(0); n > 1 {
 		counts = append(counts, n)
 	}
 	for _, threads := range counts {
 		b.Run(fmt.Sprintf("%s/threads=%d", name, threads), func(b *testing.B) {
-			d, err := New(threads)
+			d, err := New(threads, p)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -60,7 +71,7 @@ func BenchmarkLinear(b *testing.B) {
 			if f == compute.GELU {
 				name += "-gelu"
 			}
-			withThreads(b, name, "GFLOP/s", func(d *Device) (func(), float64) {
+			withPrecisions(b, name, func(d *Device) (func(), float64) {
 				w := random(d, in*out)
 				op := compute.Linear{
 					Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: w, Out: out, In: in, Packed: d.Pack(out, in, w)},
@@ -76,7 +87,7 @@ func BenchmarkLinear(b *testing.B) {
 func BenchmarkLinearTraining(b *testing.B) {
 	for _, s := range productSizes {
 		rows, in, out := s[0], s[1], s[2]
-		withThreads(b, fmt.Sprintf("%dx%dx%d", rows, in, out), "GFLOP/s", func(d *Device) (func(), float64) {
+		withPrecisions(b, fmt.Sprintf("%dx%dx%d", rows, in, out), func(d *Device) (func(), float64) {
 			op := compute.Linear{Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in}, Bias: random(d, out), Y: d.Alloc(rows * out)}
 			if out == 4*in {
 				op.F, op.Pre = compute.GELU, d.Alloc(rows*out)
@@ -89,7 +100,7 @@ func BenchmarkLinearTraining(b *testing.B) {
 func BenchmarkLinearInputGrad(b *testing.B) {
 	for _, s := range productSizes {
 		rows, in, out := s[0], s[1], s[2]
-		withThreads(b, fmt.Sprintf("%dx%dx%d", rows, in, out), "GFLOP/s", func(d *Device) (func(), float64) {
+		withPrecisions(b, fmt.Sprintf("%dx%dx%d", rows, in, out), func(d *Device) (func(), float64) {
 			op := compute.LinearInputGrad{Rows: rows, DY: random(d, rows*out), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in}, DX: d.Alloc(rows * in)}
 			if in == 4*out {
 				op.F, op.Pre = compute.GELU, random(d, rows*in)
@@ -102,7 +113,7 @@ func BenchmarkLinearInputGrad(b *testing.B) {
 func BenchmarkLinearWeightGrad(b *testing.B) {
 	for _, s := range productSizes {
 		rows, in, out := s[0], s[1], s[2]
-		withThreads(b, fmt.Sprintf("%dx%dx%d", rows, in, out), "GFLOP/s", func(d *Device) (func(), float64) {
+		withPrecisions(b, fmt.Sprintf("%dx%dx%d", rows, in, out), func(d *Device) (func(), float64) {
 			op := compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: random(d, rows*out), X: random(d, rows*in), DW: d.Alloc(in * out), DBias: d.Alloc(out)}
 			return func() { d.LinearWeightGrad(&op) }, 2 * float64(rows) * float64(in) * float64(out)
 		})
@@ -122,7 +133,7 @@ func attentionStarts(count, n int) (starts []int) {
 func BenchmarkAttention(b *testing.B) {
 	for _, s := range attentionSizes {
 		for _, rate := range []float32{0, 0.1} {
-			withThreads(b, fmt.Sprintf("%dx%dx%dx%d-rate%v", s[0], s[1], s[2], s[3], rate), "GFLOP/s", func(d *Device) (func(), float64) {
+			withPrecisions(b, fmt.Sprintf("%dx%dx%dx%d-rate%v", s[0], s[1], s[2], s[3], rate), func(d *Device) (func(), float64) {
 				tokens, hidden := s[0]*s[1], s[2]*s[3]
 				op := compute.Attention{Heads: s[2], HeadSize: s[3], Starts: attentionStarts(s[0], s[1]), QKV: random(d, tokens*3*hidden), Drop: compute.Drop{Rate: rate, Key: 1}, Context: d.Alloc(tokens * hidden)}
 				return func() { d.Attention(&op) }, 4 * float64(tokens) * float64(s[1]*hidden)
@@ -134,7 +145,7 @@ func BenchmarkAttention(b *testing.B) {
 func BenchmarkAttentionGrad(b *testing.B) {
 	for _, s := range attentionSizes {
 		for _, rate := range []float32{0, 0.1} {
-			withThreads(b, fmt.Sprintf("%dx%dx%dx%d-rate%v", s[0], s[1], s[2], s[3], rate), "GFLOP/s", func(d *Device) (func(), float64) {
+			withPrecisions(b, fmt.Sprintf("%dx%dx%dx%d-rate%v", s[0], s[1], s[2], s[3], rate), func(d *Device) (func(), float64) {
 				tokens, hidden := s[0]*s[1], s[2]*s[3]
 				drop := compute.Drop{Rate: rate, Key: 1}
 				qkv, context, lse := random(d, tokens*3*hidden), d.Alloc(tokens*hidden), d.Alloc(tokens*s[2])

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/go-bert/bert/internal/compute"
@@ -9,21 +11,110 @@ import (
 )
 
 // at opens the device at a level for the length of a test.
-func at(t testing.TB, level simd.Level, threads int) *Device {
+func at(t testing.TB, level simd.Level, threads int, p compute.Precision) *Device {
 	t.Helper()
 	k, ok := simd.For(level)
 	if !ok {
 		t.Skipf("no level %v here", level)
 	}
-	d := NewAt(k, threads)
+	d := NewAt(k, threads, p)
 	t.Cleanup(d.Close)
 	return d
 }
 
 func TestDevice(t *testing.T) {
 	for _, level := range simd.Available() {
+		for _, p := range precisions {
+			t.Run(fmt.Sprintf("%v/%v", level, p), func(t *testing.T) {
+				computetest.Run(t, p, func(t testing.TB, threads int) compute.Device { return at(t, level, threads, p) })
+			})
+		}
+	}
+}
+
+var precisions = []compute.Precision{compute.Float32, compute.BFloat16}
+
+// TestExactOperands asserts that no precision shows where nothing is to be rounded: all operands are small integers, the
+// sums of their products are integers below 2²⁴, and attention's queries are zero, so that each probability is 2⁻⁷.
+func TestExactOperands(t *testing.T) {
+	const rows, heads, size = 128, 2, 100
+	const in, out = heads * size, 3001 // several steps along out
+	integers := func(n, period int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(i*i%period%17 - 8)
+		}
+		return x
+	}
+	x, w, dy := integers(rows*in, 1009), integers(out*in, 1013), integers(rows*out, 1019)
+	qkv := integers(rows*3*in, 1021)
+	for i := range rows {
+		clear(qkv[i*3*in:][:in])
+	}
+	for _, level := range simd.Available() {
 		t.Run(level.String(), func(t *testing.T) {
-			computetest.Run(t, func(t testing.TB, threads int) compute.Device { return at(t, level, threads) })
+			var want [][]float32
+			for _, p := range precisions {
+				d := at(t, level, 2, p)
+				weight := compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}
+				y, packedY, dx, dw, context := d.Alloc(rows*out), d.Alloc(rows*out), d.Alloc(rows*in), d.Alloc(out*in), d.Alloc(rows*in)
+				linear := compute.Linear{Rows: rows, X: d.Wrap(x), W: weight, Y: y}
+				d.Linear(&linear)
+				linear.W.Packed, linear.Y = d.Pack(out, in, weight.Weight), packedY
+				d.Linear(&linear)
+				d.LinearInputGrad(&compute.LinearInputGrad{Rows: rows, DY: d.Wrap(dy), W: weight, DX: dx})
+				d.LinearWeightGrad(&compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: d.Wrap(dy), X: d.Wrap(x), DW: dw})
+				d.Attention(&compute.Attention{Heads: heads, HeadSize: size, Starts: []int{0, rows}, QKV: d.Wrap(qkv), Context: context})
+				var got [][]float32
+				for _, b := range []compute.Buffer{y, packedY, dx, dw, context} {
+					values := make([]float32, b.Len)
+					d.Read(values, b)
+					got = append(got, values)
+				}
+				if want == nil {
+					want = got
+				}
+				for i, name := range []string{"Linear", "Linear, packed", "LinearInputGrad", "LinearWeightGrad", "Attention"} {
+					if !slices.Equal(got[i], want[i]) {
+						t.Errorf("%s: %v gives other bits than %v", name, p, precisions[0])
+					}
+				}
+			}
 		})
+	}
+}
+
+func TestName(t *testing.T) {
+	for _, c := range []struct {
+		threads int
+		p       compute.Precision
+		want    string
+	}{
+		{1, compute.Float32, "purego, 1 thread"},
+		{2, compute.Float32, "purego, 2 threads"},
+		{2, compute.BFloat16, "purego bf16, 2 threads"},
+	} {
+		if got := at(t, simd.Generic, c.threads, c.p).Name(); got != c.want {
+			t.Errorf("the name is %q, want %q", got, c.want)
+		}
+	}
+}
+
+// TestPackedAtOtherPrecision asserts that a device refuses panels of words that are not its own.
+func TestPackedAtOtherPrecision(t *testing.T) {
+	d, other := at(t, simd.Generic, 1, compute.Float32), at(t, simd.Generic, 1, compute.BFloat16)
+	w := d.Alloc(4)
+	op := compute.Linear{Rows: 1, X: d.Alloc(2), W: compute.Matrix{Weight: w, Out: 2, In: 2, Packed: other.Pack(2, 2, w)}, Y: d.Alloc(2)}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	d.Linear(&op)
+}
+
+func TestNewRefusesUnknownPrecision(t *testing.T) {
+	if _, err := New(1, compute.BFloat16+1); err == nil {
+		t.Error("no error")
 	}
 }

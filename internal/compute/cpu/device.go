@@ -1,7 +1,7 @@
 // Package cpu is the device that every machine has: its processor, through the primitives of package simd.
 //
 // A matrix product is cut into blocks of rows and stripes of columns, whose operands are packed to fit the caches
-// (product.go, pack.go); attention into tiles of query rows (attention.go); everything else into runs of rows. A pool of
+// (product.go, pack.go), in float32 or rounded to bfloat16 (operands.go); attention into tiles of query rows (attention.go); everything else into runs of rows. A pool of
 // workers takes these pieces one by one (pool.go). No sum is ever cut by the number of workers: where one is cut at all,
 // the pieces have a fixed size and are added in order.
 package cpu
@@ -20,7 +20,7 @@ import (
 // Device is the processor as a compute.Device.
 type Device struct {
 	mu   sync.Mutex // held by each operation: they take turns
-	k    *simd.Kernels
+	k    *kernels
 	pool *pool
 
 	// The state of the operations, here so that none of them allocates.
@@ -44,36 +44,44 @@ type Device struct {
 
 var _ compute.Device = (*Device)(nil)
 
-// New opens the device with so many workers, the caller of an operation among them; 0 stands for GOMAXPROCS. It fails
-// where BERT_SIMD asks for a level that the machine lacks.
-func New(threads int) (*Device, error) {
+// New opens the device with so many workers, the caller of an operation among them; 0 stands for GOMAXPROCS. Its
+// products have the precision p. It fails where BERT_SIMD asks for a level that the machine lacks.
+func New(threads int, p compute.Precision) (*Device, error) {
 	if threads < 0 {
 		return nil, fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)
+	}
+	if p > compute.BFloat16 {
+		return nil, fmt.Errorf("cpu: unknown precision %v: want %v or %v", p, compute.Float32, compute.BFloat16)
 	}
 	k, err := simd.Best()
 	if err != nil {
 		return nil, err
 	}
-	return NewAt(k, threads), nil
+	return NewAt(k, threads, p), nil
 }
 
 // NewAt is New with a given table of primitives.
-func NewAt(k *simd.Kernels, threads int) *Device {
+func NewAt(table *simd.Kernels, threads int, p compute.Precision) *Device {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
+	k := newKernels(table, p)
 	d := &Device{k: k, pool: newPool(k, threads)}
 	// The workers know the pool alone, so a Device that was forgotten can be collected, and its workers end.
 	runtime.AddCleanup(d, (*pool).close, d.pool)
 	return d
 }
 
-// Name is the level of the primitives and the number of workers.
+// Name is the level of the primitives, the precision unless it is float32, and the number of workers.
 func (d *Device) Name() string {
-	if n := d.Threads(); n != 1 {
-		return fmt.Sprintf("%v, %d threads", d.k.Level, n)
+	name := d.k.Level.String()
+	if d.k.rounds() {
+		name += " " + d.k.precision.String()
 	}
-	return fmt.Sprintf("%v, 1 thread", d.k.Level)
+	if n := d.Threads(); n != 1 {
+		return fmt.Sprintf("%s, %d threads", name, n)
+	}
+	return name + ", 1 thread"
 }
 
 // Threads is the number of workers, the caller of an operation among them.

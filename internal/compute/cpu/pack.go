@@ -7,11 +7,12 @@ import (
 	"github.com/go-bert/bert/internal/simd"
 )
 
-// packed is a weight [out, in] as the right operand Wᵀ of products: panels of NR of its rows, each [in][NR].
+// packed is a weight [out, in] as the right operand Wᵀ of products: panels of NR of its rows, each [in][NR], in words.
 type packed struct {
-	level   simd.Level
-	out, in int
-	panels  []float32
+	level     simd.Level
+	precision compute.Precision
+	out, in   int
+	panels    []float32
 }
 
 // Pack lays out a weight for many products.
@@ -39,10 +40,10 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) compute.Packed {
 		}
 		weights = []compute.Buffer{{Memory: &memory{data: joint}, Len: len(joint)}}
 	}
-	p := &packed{d.k.Level, out, in, aligned(roundUp(out, nr) * in)}
+	p := &packed{d.k.Level, d.k.precision, out, in, aligned(roundUp(out, nr) * d.k.words(in))}
 	rows = 0
 	for _, w := range weights {
-		d.pack = packTask{dst: p.panels[rows*in:], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
+		d.pack = packTask{dst: p.panels[rows*d.k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
 		d.run(&d.pack, d.pack.jobs(nr), w.Len/packRate)
 		rows += d.pack.n
 	}
@@ -56,13 +57,14 @@ func (d *Device) weightPanels(w compute.Matrix) []float32 {
 		return nil
 	}
 	p := w.Packed.(*packed)
-	if p.level != d.k.Level || p.out != w.Out || p.in != w.In {
-		panic(fmt.Sprintf("cpu: weight packed as [%d, %d] for %v, want [%d, %d] for %v", p.out, p.in, p.level, w.Out, w.In, d.k.Level))
+	if p.level != d.k.Level || p.precision != d.k.precision || p.out != w.Out || p.in != w.In {
+		panic(fmt.Sprintf("cpu: weight packed as [%d, %d] for %v %v, want [%d, %d] for %v %v",
+			p.out, p.in, p.level, p.precision, w.Out, w.In, d.k.Level, d.k.precision))
 	}
 	return p.panels
 }
 
-// packTask packs B[k, n] into ⌈n/NR⌉ panels, each [k][NR]. src is B, or its transpose [n, k], with rows ld apart.
+// packTask packs B[k, n] into ⌈n/NR⌉ panels, each [k][NR], in words. src is B, or its transpose [n, k], with rows ld apart.
 type packTask struct {
 	dst, src   []float32
 	ld         int
@@ -70,7 +72,7 @@ type packTask struct {
 	n, k       int
 }
 
-// packRun is how many rows of a panel make a job.
+// packRun is how many rows of a panel make a job: whole words.
 const packRun = 768
 
 // jobs is the number of jobs: runs of packRun rows of each panel.
@@ -81,7 +83,7 @@ func (t *packTask) do(w *worker, job int) {
 	runs := ceil(t.k, packRun)
 	j, p := job/runs*nr, job%runs*packRun
 	n, k := min(nr, t.n-j), min(packRun, t.k-p)
-	dst := t.dst[j*t.k+p*nr:][:k*nr]
+	dst := t.dst[j*w.k.words(t.k)+w.k.words(p)*nr:][:w.k.words(k)*nr]
 	if t.transposed {
 		w.k.PackBT(dst, t.src[j*t.ld+p:], t.ld, n, k)
 	} else {

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/go-bert/bert/internal/simd"
 )
 
 // A task is an operation cut into jobs that may be done in any order, by anyone.
@@ -16,7 +14,7 @@ type task interface {
 
 // A worker is one of those who do jobs; the caller of an operation is the first.
 type worker struct {
-	k      *simd.Kernels
+	k      *kernels
 	parked atomic.Bool
 	wake   chan struct{}
 
@@ -111,7 +109,7 @@ func ceil(a, b int) int { return (a + b - 1) / b }
 // roundUp is the next multiple of b.
 func roundUp(a, b int) int { return ceil(a, b) * b }
 
-func newPool(k *simd.Kernels, threads int) *pool {
+func newPool(k *kernels, threads int) *pool {
 	p := &pool{workers: make([]*worker, threads), idle: make(chan struct{}, 1)}
 	if runtime.GOMAXPROCS(0) >= threads {
 		p.spin = spinTime

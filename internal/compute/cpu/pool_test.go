@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/simd"
 )
 
@@ -35,7 +36,7 @@ func TestPoolDoesEachJobOnce(t *testing.T) {
 		for _, threads := range []int{1, 2, 3, 8} {
 			func() {
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-				p := newPool(generic(t), threads)
+				p := newPool(newKernels(generic(t), compute.Float32), threads)
 				defer func() {
 					p.close()
 					p.ended.Wait()
@@ -67,7 +68,7 @@ func (t *meetTask) do(*worker, int) {
 
 // TestPoolWorksInParallel asserts that a second worker comes, awake or parked.
 func TestPoolWorksInParallel(t *testing.T) {
-	p := newPool(generic(t), 2)
+	p := newPool(newKernels(generic(t), compute.Float32), 2)
 	defer func() {
 		p.close()
 		p.ended.Wait()
@@ -83,7 +84,7 @@ func TestPoolWorksInParallel(t *testing.T) {
 }
 
 func TestCloseTwice(t *testing.T) {
-	d := NewAt(generic(t), 3)
+	d := NewAt(generic(t), 3, compute.Float32)
 	d.Close()
 	d.Close()
 }
@@ -92,7 +93,7 @@ func TestCloseTwice(t *testing.T) {
 func TestForgottenDeviceEnds(t *testing.T) {
 	ended := make(chan struct{})
 	func() {
-		d := NewAt(generic(t), 3)
+		d := NewAt(generic(t), 3, compute.Float32)
 		b := d.Alloc(1 << 20)
 		d.Zero(b)
 		p := d.pool
@@ -113,7 +114,7 @@ func TestForgottenDeviceEnds(t *testing.T) {
 
 // TestCallersTakeTurns runs operations of several goroutines on one device.
 func TestCallersTakeTurns(t *testing.T) {
-	d := NewAt(generic(t), 2)
+	d := NewAt(generic(t), 2, compute.Float32)
 	defer d.Close()
 	var callers sync.WaitGroup
 	for range 4 {
@@ -138,13 +139,13 @@ func TestCallersTakeTurns(t *testing.T) {
 }
 
 func TestNewRefusesNegativeThreads(t *testing.T) {
-	if _, err := New(-1); err == nil {
+	if _, err := New(-1, compute.Float32); err == nil {
 		t.Error("New(-1) gives no error")
 	}
 }
 
 func TestNewTakesAllProcessors(t *testing.T) {
-	d, err := New(0)
+	d, err := New(0, compute.Float32)
 	if err != nil {
 		t.Fatal(err)
 	}

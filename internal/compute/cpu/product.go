@@ -12,6 +12,7 @@ import (
 // B is packed into panels of NR columns, slice by slice where all of it would be too large. The jobs are blocks of rows
 // of C × stripes of its columns. A job goes along k in steps of depth; a step's part of A, which stays in the second
 // cache, meets one panel of B after the other. How C is cut changes no bit: an element is one chain of additions along k.
+// A, B and C are float32; the panels of B and the copies of A are of words (operands.go). k counts elements.
 type product struct {
 	m, n, k int
 
@@ -40,22 +41,26 @@ type product struct {
 }
 
 const (
-	// depth is the step along k: a panel of B of so many rows, and so many columns of a block of A.
-	depth = 768
-	// blockRows is the most rows of a block: with depth, 590 KB of A in the second cache.
+	// depthWords is the step along k: a panel of B of so many rows of words, and so many columns of a block of A.
+	depthWords = 768
+	// blockRows is the most rows of a block: with depthWords, 590 KB of A in the second cache.
 	blockRows = 192
 	// finishCols is how many columns are computed before what comes after the product is applied to them, in the cache.
 	// It is a multiple of every NR.
 	finishCols = 256
-	// sliceSize is the most elements of B that are packed at a time, 16 MiB.
+	// sliceSize is the most words of B that are packed at a time, 16 MiB.
 	sliceSize = 4 << 20
 	// pad is what is added to a row of a copy so that rows do not fall into the same sets of the caches.
 	pad = 16
-	// turnRows is how many rows of a [k, m] are packed into all panels before the next: the panels share their lines.
+	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
+	// their lines.
 	turnRows = 16
 	// sumRows is how many rows are added up before the sum is added to the total.
 	sumRows = 128
 )
+
+// depth is depthWords in elements.
+func (k *kernels) depth() int { return depthWords * k.perWord }
 
 // crowded reports whether rows ld apart fall into the same sets of the first cache: their distance is a multiple of 4,096
 // bytes.
@@ -67,10 +72,10 @@ func (d *Device) multiply() {
 	nr := d.k.NR
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
 		sliceK, sliceN := p.k, p.n
-		if wide := roundUp(p.n, nr); p.panels == nil && wide*p.k > sliceSize {
-			if sliceK = sliceSize / wide / depth * depth; sliceK == 0 {
-				sliceK = min(p.k, 4*depth)
-				sliceN = sliceSize / sliceK / nr * nr
+		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > sliceSize {
+			if sliceK = sliceSize / wide / depthWords * d.k.depth(); sliceK == 0 {
+				sliceK = min(p.k, 4*d.k.depth())
+				sliceN = sliceSize / d.k.words(sliceK) / nr * nr
 			}
 		}
 		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
@@ -93,7 +98,7 @@ func (d *Device) multiplySlice(p *product) {
 	wide := roundUp(n, nr)
 	given := p.panels != nil
 	if !given {
-		d.packed = grow(d.packed, wide*k)
+		d.packed = grow(d.packed, wide*d.k.words(k))
 		p.panels = d.packed
 		at := p.k0*p.ldb + p.n0
 		if p.bTurned {
@@ -122,11 +127,11 @@ func (d *Device) multiplySlice(p *product) {
 // cut chooses the blocks and stripes of a slice: those with which all workers are expected to end soonest. It counts in
 // elements of C. A job costs its own, copyCols columns for a row of A that is to be copied, and jobCost; when all others
 // have ended, a job may still have a part of it to go.
-func (p *product) cut(k *simd.Kernels, threads int) {
+func (p *product) cut(k *kernels, threads int) {
 	const copyCols, jobCost, tail = 16, 256, 4
 	panels := ceil(p.n1-p.n0, k.NR)
 	copying := 0
-	if p.aTurned || p.crowdedRows() {
+	if p.copied(k) {
 		copying = copyCols
 	}
 	maxStripes := min(panels, 8*threads)
@@ -151,8 +156,10 @@ func (p *product) cut(k *simd.Kernels, threads int) {
 	p.stripes = ceil(p.n1-p.n0, p.cols)
 }
 
-// crowdedRows reports whether a is to be copied because of its stride.
-func (p *product) crowdedRows() bool { return !p.aTurned && p.m > 1 && crowded(p.lda) }
+// copied reports whether a is to be copied: to be turned, rounded, or for its stride.
+func (p *product) copied(k *kernels) bool {
+	return p.aTurned || k.rounds() || p.m > 1 && crowded(p.lda)
+}
 
 func (p *product) do(w *worker, job int) {
 	if job >= p.blocks*p.stripes {
@@ -165,24 +172,26 @@ func (p *product) do(w *worker, job int) {
 	from := p.n0 + job%p.stripes*p.cols
 	to := min(from+p.cols, p.n1)
 	var scratch []float32
-	if p.aTurned || p.crowdedRows() {
-		scratch = w.floats(roundUp(m, k.MR) * (min(depth, p.k) + pad))
+	if p.copied(k) {
+		scratch = w.floats(roundUp(m, k.MR) * (min(depthWords, k.words(p.k)) + pad))
 	}
-	for at := p.k0; ; at += depth {
-		size := min(depth, p.k1-at)
+	stride := k.words(p.k1 - p.k0) // of a panel, over NR
+	for at := p.k0; ; at += k.depth() {
+		size := min(k.depth(), p.k1-at)
+		words := k.words(size)
 		a, lda := p.left(k, scratch, i, m, at, size)
 		for j := from; j < to; {
 			finish := min(j+finishCols, to)
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
-				b := p.panels[(j-p.n0)*(p.k1-p.k0)+(at-p.k0)*nr:][:size*nr]
+				b := p.panels[(j-p.n0)*stride+k.words(at-p.k0)*nr:][:words*nr]
 				c := p.c[i*p.n+j:]
 				add := p.add || at > 0
 				if p.aTurned {
-					k.GemmPacked(m, n, size, a, b, c, p.n, add)
+					k.GemmPacked(m, n, words, a, b, c, p.n, add)
 				} else {
-					k.Gemm(m, n, size, a, lda, b, c, p.n, add)
+					k.Gemm(m, n, words, a, lda, b, c, p.n, add)
 				}
 			}
 			j = finish
@@ -196,29 +205,29 @@ func (p *product) do(w *worker, job int) {
 	}
 }
 
-// left is the block of m rows from i and size columns from at of A: in place, or a copy with a stride that suits the
-// caches, or panels.
-func (p *product) left(k *simd.Kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
+// left is the block of m rows from i and size columns from at of A: in place, or in words with a stride that suits the
+// caches, or in panels.
+func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
 	if p.aTurned {
 		mr := k.MR
 		for q := 0; q < size; q += turnRows {
 			rows := min(turnRows, size-q)
 			for r := 0; r < m; r += mr {
-				k.PackA(scratch[r*size+q*mr:][:rows*mr], p.a[(at+q)*p.lda+i+r:], p.lda, min(mr, m-r), rows)
+				k.PackA(scratch[r*k.words(size)+k.words(q)*mr:][:k.words(rows)*mr], p.a[(at+q)*p.lda+i+r:], p.lda, min(mr, m-r), rows)
 			}
 		}
 		return scratch, 0
 	}
-	if !p.crowdedRows() {
+	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
-	lda = min(depth, p.k) + pad
-	copyRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
+	lda = min(depthWords, k.words(p.k)) + pad
+	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
 }
 
 // finish does what comes after the product to columns from…to of m rows from i.
-func (p *product) finish(k *simd.Kernels, i, m, from, to int) {
+func (p *product) finish(k *kernels, i, m, from, to int) {
 	if p.bias == nil && p.y == nil && p.pre == nil {
 		return
 	}
