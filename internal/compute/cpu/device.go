@@ -42,7 +42,10 @@ type Device struct {
 	jobs     []attentionJob
 }
 
-var _ compute.Device = (*Device)(nil)
+var (
+	_ compute.Device = (*Device)(nil)
+	_ compute.Viewer = (*Device)(nil)
+)
 
 // New opens the device with so many workers, the caller of an operation among them; 0 stands for GOMAXPROCS. Its
 // products have the precision p. It fails where BERT_SIMD asks for a level that the machine lacks.
@@ -112,6 +115,9 @@ func (d *Device) Alloc(n int) compute.Buffer {
 func (d *Device) Wrap(data []float32) compute.Buffer {
 	return compute.Buffer{Memory: &memory{data: data, readOnly: true}, Len: len(data)}
 }
+
+// View is the memory of a buffer.
+func (d *Device) View(b compute.Buffer) []float32 { return source(b, b.Len, "View.b") }
 
 // lineFloats is how many elements a cache line holds.
 const lineFloats = 16
