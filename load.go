@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -43,11 +44,12 @@ func Load(dir string, o Options) (*Model, error) {
 
 // read connects the parameters with the tensors of m.file.
 func (m *Model) read(o Options) error {
-	tensors, err := canonicalTensors(m.file.Tensors())
+	all, err := canonicalTensors(m.file.Tensors())
 	if err != nil {
 		return err
 	}
 	var (
+		tensors   = maps.Clone(all) // those that no parameter has taken
 		missing   []string
 		newWidth  = o.Labels != nil // a classifier for other labels may have another width
 		headFound = slices.ContainsFunc(m.params, func(p parameter) bool {
@@ -79,7 +81,7 @@ func (m *Model) read(o Options) error {
 			begin = append(begin, p)
 		}
 	}
-	leftOver, odd, err := m.leftOver(tensors)
+	leftOver, odd, err := leftOver(tensors, all)
 	if err != nil {
 		return err
 	}
@@ -140,16 +142,12 @@ func canonicalTensors(tensors []checkpoint.Tensor) (map[string]*checkpoint.Tenso
 	return byName, nil
 }
 
-// leftOver sorts the tensors that no parameter took: those of other heads, and those that are no part of a BERT.
+// leftOver sorts the tensors of all that no parameter took: those of other heads, and those that are no part of a BERT.
 // Copies of what is there already, as some tools store them, are neither.
-func (m *Model) leftOver(tensors map[string]*checkpoint.Tensor) (otherHead, odd []string, err error) {
+func leftOver(tensors, all map[string]*checkpoint.Tensor) (otherHead, odd []string, err error) {
 	copies := map[string]string{
 		"cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
 		"cls.predictions.decoder.bias":   "cls.predictions.bias",
-	}
-	all, err := canonicalTensors(m.file.Tensors())
-	if err != nil {
-		return nil, nil, err
 	}
 	for name, t := range tensors {
 		if name == "embeddings.position_ids" { // 0, 1, 2, …: a buffer that older tools stored

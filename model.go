@@ -37,11 +37,10 @@ type LoadReport struct {
 // Model is a BERT: a configuration, a head, and parameters on a device. Any number of sessions read it at once; a
 // Trainer, of which there is one at a time, changes it.
 type Model struct {
-	config  Config
-	head    Head
-	device  compute.Device
-	threads int
-	report  LoadReport
+	config Config
+	head   Head
+	device compute.Device
+	report LoadReport
 
 	params []parameter
 	values compute.Buffer   // all parameters end to end; none while they are read in place from file
@@ -95,7 +94,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{config: c, head: head, device: device, threads: device.Threads()}
+	m := &Model{config: c, head: head, device: device}
 	for _, p := range Params(&c, head) {
 		m.params = append(m.params, parameter{Param: p})
 	}
