@@ -31,7 +31,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, simd) know nobody but atomicfile, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", ".", "tokenizer", "internal/bench"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "internal/bench"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -42,6 +42,7 @@ var rooms = []room{
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
 	{dir: "train", ours: []string{".", "internal/atomicfile"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
+	{dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile"}},
 	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
 	{dir: ".", ours: []string{"checkpoint", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
