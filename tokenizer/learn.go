@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // LearnOptions say what vocabulary Learn makes. Begin with DefaultLearnOptions.
@@ -53,12 +52,13 @@ type LearnProgress struct {
 
 // LearnStats tell what Learn found.
 type LearnStats struct {
-	Texts         int64 `json:"texts"`
 	Bytes         int64 `json:"bytes"` // of the texts
 	Words         int64 `json:"words"`
 	DistinctWords int64 `json:"distinct_words"`
 	// LongWords have more characters than Config.MaxWordChars. They are unknown to the tokenizer and count for nothing.
 	LongWords int64 `json:"long_words"`
+	// InvalidBytes are no UTF-8. They count as U+FFFD, which cleaning drops.
+	InvalidBytes int64 `json:"invalid_bytes"`
 	// Characters is how many different ones the words have; those that LimitAlphabet leaves out occur DroppedOccurrences
 	// times, and UnknownWords words (occurrences) have any of them.
 	Characters         int   `json:"characters"`
@@ -210,28 +210,33 @@ func (o *LearnOptions) fixedTokens(c Config) ([]string, error) {
 	return tokens, nil
 }
 
-// alphabet is the characters that words consist of.
-type alphabet struct {
-	frequency [unicode.MaxRune + 1]int64
-	// continues says which characters stand in a word after its first.
-	continues [unicode.MaxRune + 1]bool
+// alphabet is the characters that words consist of, by code point up to the largest.
+type alphabet []character
+
+type character struct {
+	frequency           int64
+	continues           bool  // it stands in a word after its first character
+	initial, continuing int32 // the ids of the character alone at the beginning of a word and within one
 }
 
+// add counts the characters of a word.
 func (a *alphabet) add(word []byte, frequency int64) {
 	for i, r := range string(word) {
-		a.frequency[r] += frequency
-		if i > 0 {
-			a.continues[r] = true
+		if int(r) >= len(*a) {
+			*a = append(*a, make([]character, int(r)+1-len(*a))...)
 		}
+		c := &(*a)[r]
+		c.frequency += frequency
+		c.continues = c.continues || i > 0
 	}
 }
 
 // limit takes the rarest characters out of the alphabet until no more than most are left (0: all are), and returns the
 // others in the order of code points.
-func (a *alphabet) limit(most int, stats *LearnStats) []rune {
+func (a alphabet) limit(most int, stats *LearnStats) []rune {
 	var kept []rune
-	for r, n := range a.frequency {
-		if n > 0 {
+	for r, c := range a {
+		if c.frequency > 0 {
 			kept = append(kept, rune(r))
 		}
 	}
@@ -239,13 +244,11 @@ func (a *alphabet) limit(most int, stats *LearnStats) []rune {
 	if most == 0 || len(kept) <= most {
 		return kept
 	}
-	slices.SortStableFunc(kept, func(r, s rune) int {
-		return cmp.Compare(a.frequency[s], a.frequency[r])
-	})
+	slices.SortStableFunc(kept, func(r, s rune) int { return cmp.Compare(a[s].frequency, a[r].frequency) })
 	for _, r := range kept[most:] {
 		stats.DroppedCharacters++
-		stats.DroppedOccurrences += a.frequency[r]
-		a.frequency[r] = 0
+		stats.DroppedOccurrences += a[r].frequency
+		a[r] = character{}
 	}
 	kept = kept[:most]
 	slices.Sort(kept)

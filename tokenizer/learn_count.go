@@ -8,8 +8,10 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // wordCounts is a hash table of words and how often each occurs. It holds no pointers but four, so that the garbage
@@ -49,15 +51,13 @@ func (c *wordCounts) slot(word []byte, hash uint64) *uint64 {
 	}
 }
 
-// maxWords is how many words a table can number.
-const maxWords = math.MaxUint32 - 1
-
-func (c *wordCounts) add(word []byte, n int64) {
+// add counts a word n times more and says whether it is new.
+func (c *wordCounts) add(word []byte, n int64) (isNew bool) {
 	hash := maphash.Bytes(c.seed, word)
 	s := c.slot(word, hash)
 	if *s != 0 {
 		c.words[uint32(*s)-1].count += n
-		return
+		return false
 	}
 	c.text = append(c.text, word...)
 	c.words = append(c.words, wordCount{len(c.text), n})
@@ -65,6 +65,7 @@ func (c *wordCounts) add(word []byte, n int64) {
 	if 2*len(c.words) > len(c.slots) {
 		c.enlarge()
 	}
+	return true
 }
 
 func (c *wordCounts) enlarge() {
@@ -139,6 +140,12 @@ func (w *countedWords) close() {
 	w.runs.close()
 }
 
+// Bounds of the tables of words.
+const (
+	leastTable = 1 << 16 // of one, in bytes: so that runs are not many and small
+	mostMemory = 1 << 36 // of all: more could hold more words than a slot can number
+)
+
 // batchBytes is how much text a worker gets at a time: enough that handing it over costs nothing.
 const batchBytes = 1 << 18
 
@@ -146,8 +153,11 @@ const batchBytes = 1 << 18
 type wordCounter struct {
 	scanner scanner
 	table   *wordCounts
-	long    int64 // words that are too long
-	words   int64
+	limit   int64 // of the table, in bytes
+	runs    *runs // take the table when it is over the limit
+	err     error // of runs
+
+	words, long, invalid int64 // as in LearnStats
 }
 
 // countWords counts the words of all texts.
@@ -159,7 +169,7 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 		ended    sync.WaitGroup
 		seed     = maphash.MakeSeed()
 		// A table doubles when it grows, for a moment beside its old self.
-		limit = o.Memory / 2 / int64(o.Threads) / 2
+		limit = max(leastTable, min(o.Memory, mostMemory)/2/int64(o.Threads)/2)
 	)
 	defer func() {
 		if err != nil {
@@ -169,19 +179,17 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for i := range counters {
-		c := &wordCounter{scanner: scanner{t: t}, table: newWordCounts(seed)}
+		c := &wordCounter{scanner: scanner{t: t}, table: newWordCounts(seed), limit: limit, runs: &counted.runs}
 		c.scanner.visit = c.count
 		counters[i] = c
 		ended.Go(func() {
 			for batch := range batches {
 				for _, text := range batch {
-					c.scanner.words(text)
+					c.text(text)
 				}
-				if c.table.memory() > limit || len(c.table.words) > maxWords/2 {
-					if err := counted.runs.add(c.table); err != nil {
-						cancel(err)
-						return
-					}
+				if c.err != nil {
+					cancel(c.err)
+					return
 				}
 			}
 		})
@@ -199,10 +207,11 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 	for _, c := range counters {
 		stats.Words += c.words
 		stats.LongWords += c.long
+		stats.InvalidBytes += c.invalid
 	}
 	if len(counted.runs.files) == 0 {
 		for _, c := range counters[1:] {
-			c.table.each(counted.table.add)
+			c.table.each(func(word []byte, n int64) { counted.table.add(word, n) })
 		}
 		return counted, nil
 	}
@@ -220,6 +229,7 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 // sendBatches reads the texts and hands them out.
 func sendBatches(ctx context.Context, texts iter.Seq2[string, error], batches chan<- []string, o *LearnOptions, stats *LearnStats) error {
 	var (
+		number   int64 // of the text
 		batch    []string
 		size     int
 		reported = time.Now()
@@ -242,9 +252,9 @@ func sendBatches(ctx context.Context, texts iter.Seq2[string, error], batches ch
 		if err != nil {
 			return textError{err}
 		}
-		stats.Texts++
+		number++
 		if len(text) > math.MaxInt32 {
-			return fmt.Errorf("text %d has %d bytes: want at most %d", stats.Texts, len(text), math.MaxInt32)
+			return fmt.Errorf("text %d has %d bytes: want at most %d", number, len(text), math.MaxInt32)
 		}
 		batch, size = append(batch, text), size+len(text)
 		if size >= batchBytes {
@@ -256,11 +266,28 @@ func sendBatches(ctx context.Context, texts iter.Seq2[string, error], batches ch
 	return send()
 }
 
+func (c *wordCounter) text(text string) {
+	if !utf8.ValidString(text) {
+		for i, r := range text {
+			if r == utf8.RuneError && !strings.HasPrefix(text[i:], replacement) {
+				c.invalid++
+			}
+		}
+	}
+	c.scanner.words(text)
+}
+
+// replacement is what a text has that says itself that something was lost.
+const replacement = string(utf8.RuneError)
+
 func (c *wordCounter) count(word []byte) {
 	c.words++
 	if word == nil {
 		c.long++
 		return
 	}
-	c.table.add(word, 1)
+	// Looking at the memory at some words is enough.
+	if isNew := c.table.add(word, 1); isNew && len(c.table.words)%256 == 0 && c.err == nil && c.table.memory() > c.limit {
+		c.err = c.runs.add(c.table)
+	}
 }

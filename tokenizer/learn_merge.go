@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -49,7 +48,7 @@ type merge struct {
 // newMerger takes the words apart into characters. words are closed once they are read.
 func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptions, stats *LearnStats) (*merger, error) {
 	var (
-		chars = new(alphabet)
+		chars alphabet
 		costs = map[int64]int64{} // by the words' frequency
 		total int64
 	)
@@ -68,11 +67,11 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 	if total > o.Memory {
 		stats.RareFrequency = leaveOut(costs, total-o.Memory)
 	}
-	m := &merger{tokens: fixed, prefix: prefix, ids: make(map[string]int32, o.Size), pairs: map[pair]int64{}, changes: make([]changes, o.Threads)}
+	m := &merger{tokens: fixed, prefix: prefix, ids: map[string]int32{}, pairs: map[pair]int64{}, changes: make([]changes, o.Threads)}
 	for id, s := range fixed {
 		m.ids[s] = int32(id)
 	}
-	initial, continuing := m.addAlphabet(chars, o.LimitAlphabet, stats)
+	m.addAlphabet(chars, chars.limit(o.LimitAlphabet, stats))
 	if len(m.tokens) > o.Size {
 		return nil, &LearnSizeError{Size: o.Size, Least: len(m.tokens)}
 	}
@@ -82,15 +81,18 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 			return
 		}
 		start := len(m.symbols)
-		ids := initial
-		for _, r := range string(word) {
-			if chars.frequency[r] == 0 {
+		for i, r := range string(word) {
+			c := &chars[r]
+			if c.frequency == 0 {
 				m.symbols = m.symbols[:start]
 				stats.UnknownWords += n
 				return
 			}
-			m.symbols = append(m.symbols, ids[r])
-			ids = continuing
+			id := c.continuing
+			if i == 0 {
+				id = c.initial
+			}
+			m.symbols = append(m.symbols, id)
 		}
 		if len(m.symbols) == start+1 {
 			m.symbols = m.symbols[:start]
@@ -122,20 +124,17 @@ func leaveOut(costs map[int64]int64, excess int64) int64 {
 	return 0
 }
 
-// addAlphabet adds the tokens of single characters to the vocabulary and returns their ids by code point, at the
-// beginning of a word and within one.
-func (m *merger) addAlphabet(chars *alphabet, most int, stats *LearnStats) (initial, continuing []int32) {
-	initial, continuing = make([]int32, unicode.MaxRune+1), make([]int32, unicode.MaxRune+1)
-	kept := chars.limit(most, stats)
+// addAlphabet adds the tokens of single characters to the vocabulary: each at the beginning of a word, and within one if it
+// stands there.
+func (m *merger) addAlphabet(chars alphabet, kept []rune) {
 	for _, r := range kept {
-		initial[r] = m.add(string(r))
+		chars[r].initial = m.add(string(r))
 	}
 	for _, r := range kept {
-		if chars.continues[r] {
-			continuing[r] = m.add(m.prefix + string(r))
+		if chars[r].continues {
+			chars[r].continuing = m.add(m.prefix + string(r))
 		}
 	}
-	return initial, continuing
 }
 
 // add returns the id of a token, which is new or not.

@@ -25,7 +25,7 @@ const maxRuns = 64
 
 // add writes the words of a table to a new run and empties it.
 func (r *runs) add(table *wordCounts) error {
-	f, err := r.create(table.eachSorted)
+	f, size, err := createRun(r.dir, table.eachSorted)
 	if err != nil {
 		return err
 	}
@@ -33,28 +33,33 @@ func (r *runs) add(table *wordCounts) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.files = append(r.files, f)
+	r.written += size
 	if len(r.files) < maxRuns {
 		return nil
 	}
-	f, err = r.create(func(visit func([]byte, int64) error) error { return mergeRuns(r.files, visit) })
+	f, size, err = createRun(r.dir, func(visit func([]byte, int64) error) error { return mergeRuns(r.files, visit) })
 	if err != nil {
 		return err
 	}
+	r.written += size
 	closeAll(r.files)
 	r.files = append(r.files[:0], f)
 	return nil
 }
 
-// create writes a run of the words that each visits.
-func (r *runs) create(each func(visit func(word []byte, n int64) error) error) (_ *os.File, err error) {
-	f, err := os.CreateTemp(r.dir, "bert-words-*")
-	if err != nil {
-		return nil, err
+// createRun writes a run of the words that each visits, which come sorted, and returns its size in bytes.
+func createRun(dir string, each func(visit func(word []byte, n int64) error) error) (f *os.File, size int64, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("a temporary file for words: %w", err)
+		}
+	}()
+	if f, err = os.CreateTemp(dir, "bert-words-*"); err != nil {
+		return nil, 0, err
 	}
 	defer func() {
 		if err != nil {
 			closeAll([]*os.File{f})
-			err = fmt.Errorf("a temporary file for words: %w", err)
 		}
 	}()
 	// Where a file can lose its name while it is open, nothing is left behind whatever happens; closeAll does the rest.
@@ -71,11 +76,10 @@ func (r *runs) create(each func(visit func(word []byte, n int64) error) error) (
 		err = w.Flush()
 	}
 	if err != nil {
-		return nil, err
+		return f, 0, err
 	}
-	size, err := f.Seek(0, io.SeekCurrent)
-	r.written += size
-	return f, err
+	size, err = f.Seek(0, io.SeekCurrent)
+	return f, size, err
 }
 
 func closeAll(files []*os.File) {

@@ -169,6 +169,9 @@ func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
 	if s.LongWords > 0 {
 		a.log.Warn(fmt.Sprintf("%s of more than 100 characters left out, which the tokenizer does not know", count(int(s.LongWords), "word")))
 	}
+	if s.InvalidBytes > 0 {
+		a.log.Warn(fmt.Sprintf("%s that are not UTF-8: if these are letters, convert the text first", count(int(s.InvalidBytes), "byte")))
+	}
 	if s.SpilledBytes > 0 {
 		a.log.Info(fmt.Sprintf("%s of counts went through temporary files", megabytes(s.SpilledBytes)))
 	}
