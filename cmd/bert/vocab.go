@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -115,18 +115,28 @@ func (f *vocabFlags) config() tokenizer.Config {
 	return c
 }
 
-func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
+// vocabularyFiles are what a tokenizer is saved as.
+var vocabularyFiles = []string{"vocab.txt", "tokenizer_config.json", "tokenizer.json"}
+
+func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 	begun := time.Now()
-	for _, name := range []string{"vocab.txt", "tokenizer.json"} {
-		if _, err := os.Stat(filepath.Join(f.output, name)); !errors.Is(err, fs.ErrNotExist) {
-			if err != nil {
-				return pathError(err)
-			}
+	for _, name := range vocabularyFiles {
+		if _, err := os.Stat(filepath.Join(f.output, name)); err == nil {
 			return fmt.Errorf("%s: there is a vocabulary in this folder: choose another", f.output)
 		}
 	}
+	// What can't be written is better known before than after.
+	_, missing := os.Stat(f.output)
 	if err := os.MkdirAll(f.output, 0o777); err != nil {
 		return pathError(err)
+	}
+	defer func() {
+		if err != nil && missing != nil {
+			os.Remove(f.output) // if it is empty
+		}
+	}()
+	if slices.Contains(f.input, "-") && isTerminal(a.stdin) {
+		a.log.Info("reading text from the terminal; Ctrl-D ends it")
 	}
 	texts := &corpus{paths: f.input, stdin: a.stdin}
 	progress := newVocabProgress(a, texts)
@@ -146,8 +156,11 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
 	case err != nil:
 		return err
 	}
-	a.describeLearning(f, &stats)
+	a.describeLearning(f, t, &stats)
 	if err := t.Save(f.output); err != nil {
+		for _, name := range vocabularyFiles {
+			os.Remove(filepath.Join(f.output, name)) // some without the others are of no use
+		}
 		return err
 	}
 	a.log.Info(fmt.Sprintf("saved in %s after %s", f.output, shortTime(time.Since(begun))))
@@ -158,7 +171,7 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
 }
 
 // describeLearning sums up what was found.
-func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
+func (a *app) describeLearning(f *vocabFlags, t *tokenizer.Tokenizer, s *tokenizer.LearnStats) {
 	a.log.Info(fmt.Sprintf("%s (%s distinct) in %s of text", count(int(s.Words), "word"), thousands(int(s.DistinctWords)), megabytes(s.Bytes)))
 	a.log.Info(fmt.Sprintf("%s, %s; the last pair occurs %s; %s in all", count(s.Characters-s.DroppedCharacters, "character"),
 		count(s.Merges, "merge"), count(int(s.LastFrequency), "time"), count(s.Size, "token")))
@@ -167,10 +180,10 @@ func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
 			count(s.DroppedCharacters, "character"), 100*float64(s.UnknownWords)/float64(s.Words)))
 	}
 	if s.LongWords > 0 {
-		a.log.Warn(fmt.Sprintf("%s of more than 100 characters left out, which the tokenizer does not know", count(int(s.LongWords), "word")))
+		a.log.Warn(fmt.Sprintf("%s of more than %d characters left out, which the tokenizer does not know", count(int(s.LongWords), "word"), t.Config().MaxWordChars))
 	}
 	if s.InvalidBytes > 0 {
-		a.log.Warn(fmt.Sprintf("%s that are not UTF-8: if these are letters, convert the text first", count(int(s.InvalidBytes), "byte")))
+		a.log.Warn(fmt.Sprintf("%s outside UTF-8 dropped: if the text is in another encoding, convert it first", count(int(s.InvalidBytes), "byte")))
 	}
 	if s.SpilledBytes > 0 {
 		a.log.Info(fmt.Sprintf("%s of counts went through temporary files", megabytes(s.SpilledBytes)))
@@ -181,8 +194,13 @@ func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
 	}
 }
 
-// megabytes is 12.3 MB.
-func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB" }
+// megabytes is 12.3 MB, or 812 bytes.
+func megabytes(n int64) string {
+	if n < 1e6 {
+		return count(int(n), "byte")
+	}
+	return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB"
+}
 
 // blocks puts lines together, so that handing them on costs nothing.
 func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
