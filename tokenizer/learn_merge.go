@@ -76,10 +76,6 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 		return nil, &LearnSizeError{Size: o.Size, Least: len(m.tokens)}
 	}
 	err := words.each(func(word []byte, n int64) {
-		if n <= stats.RareFrequency {
-			stats.RareWords++
-			return
-		}
 		start := len(m.symbols)
 		for i, r := range string(word) {
 			c := &chars[r]
@@ -93,6 +89,11 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 				id = c.initial
 			}
 			m.symbols = append(m.symbols, id)
+		}
+		if n <= stats.RareFrequency {
+			stats.RareWords++
+			m.symbols = m.symbols[:start]
+			return
 		}
 		if len(m.symbols) == start+1 {
 			m.symbols = m.symbols[:start]
