@@ -1,0 +1,112 @@
+package pretrain
+
+import (
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Sentences splits a paragraph into sentences, white space around them dropped, by a rule that needs no training and gives
+// the same everywhere:
+//
+// A sentence ends behind one or more of . ! ? … ؟ ۔ । ॥ and the closing quotes and brackets that follow, if white space
+// comes next and then, perhaps behind opening quotes and brackets, anything but a lower-case letter. A single full stop
+// ends none behind an abbreviation (Mr., e.g., a single letter as in J. R. R. Tolkien or U.S.). The ideographic 。！？｡ end
+// a sentence without white space.
+//
+// Where a rule errs, two sentences stay one, or one becomes two; next-sentence prediction takes no harm, as segments are
+// mostly several sentences.
+func Sentences(paragraph string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start := 0
+		for i := 0; i < len(paragraph); {
+			r, n := utf8.DecodeRuneInString(paragraph[i:])
+			if !endsSentence(r) {
+				i += n
+				continue
+			}
+			mark := i
+			wide := false
+			marks := 0
+			for i < len(paragraph) && endsSentence(r) {
+				wide = wide || isIdeographicStop(r)
+				marks++
+				i += n
+				r, n = utf8.DecodeRuneInString(paragraph[i:])
+			}
+			for i < len(paragraph) && isClosing(r) {
+				i += n
+				r, n = utf8.DecodeRuneInString(paragraph[i:])
+			}
+			fullStop := marks == 1 && paragraph[mark] == '.'
+			if !wide && (!beginsSentence(paragraph[i:]) || fullStop && isAbbreviation(paragraph[start:mark])) {
+				continue
+			}
+			if s := strings.TrimSpace(paragraph[start:i]); s != "" && !yield(s) {
+				return
+			}
+			start = i
+		}
+		if s := strings.TrimSpace(paragraph[start:]); s != "" {
+			yield(s)
+		}
+	}
+}
+
+func endsSentence(r rune) bool {
+	switch r {
+	case '.', '!', '?', '…', '؟', '۔', '।', '॥':
+		return true
+	}
+	return isIdeographicStop(r)
+}
+
+func isIdeographicStop(r rune) bool { return r == '。' || r == '！' || r == '？' || r == '｡' }
+
+// isClosing takes in ' and ", which close as well as open: here they stand right behind the end of a sentence.
+func isClosing(r rune) bool {
+	return r == '\'' || r == '"' || unicode.In(r, unicode.Pe, unicode.Pf)
+}
+
+// beginsSentence says whether what follows a full stop is white space and the beginning of a sentence.
+func beginsSentence(rest string) bool {
+	after := strings.TrimLeftFunc(rest, unicode.IsSpace)
+	if len(after) == len(rest) {
+		return false
+	}
+	after = strings.TrimLeftFunc(after, func(r rune) bool {
+		return r == '\'' || r == '"' || r == '-' || r == '*' || unicode.In(r, unicode.Ps, unicode.Pi, unicode.Pd)
+	})
+	r, _ := utf8.DecodeRuneInString(after)
+	return after != "" && !unicode.IsLower(r)
+}
+
+// abbreviations are English ones that are mostly followed by a name or number, so that a capital behind them begins no
+// sentence.
+var abbreviations = map[string]bool{
+	"mr": true, "mrs": true, "ms": true, "dr": true, "prof": true, "rev": true, "hon": true, "st": true, "mt": true, "ft": true,
+	"sr": true, "jr": true, "messrs": true, "mme": true, "mlle": true, "gen": true, "col": true, "maj": true, "capt": true,
+	"lt": true, "sgt": true, "cmdr": true, "adm": true, "gov": true, "sen": true, "rep": true, "pres": true,
+	"vs": true, "cf": true, "viz": true, "eg": true, "e.g": true, "i.e": true, "al": true, "approx": true, "ca": true,
+	"no": true, "nos": true, "vol": true, "vols": true, "fig": true, "figs": true, "eq": true, "ch": true, "sec": true,
+	"pp": true, "op": true, "ed": true, "eds": true, "trans": true,
+	"jan": true, "feb": true, "mar": true, "apr": true, "jun": true, "jul": true, "aug": true, "sep": true, "sept": true,
+	"oct": true, "nov": true, "dec": true,
+}
+
+// isAbbreviation says whether the text before a full stop ends in an abbreviation. "No" and its like at the end of a
+// sentence are taken for one.
+func isAbbreviation(before string) bool {
+	word := before[strings.LastIndexFunc(before, func(r rune) bool {
+		return r != '.' && !unicode.IsLetter(r)
+	})+1:]
+	if i := strings.IndexFunc(word, unicode.IsLetter); i > 0 {
+		word = word[i:]
+	}
+	last := word[strings.LastIndexByte(word, '.')+1:]
+	if r, n := utf8.DecodeRuneInString(last); n > 0 && n == len(last) {
+		return unicode.IsUpper(r) && r != 'I' || word != last // an initial; U.S; but not "… and I."
+	}
+	return abbreviations[strings.ToLower(word)]
+}
