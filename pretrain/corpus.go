@@ -30,9 +30,9 @@ type Corpus struct {
 	// Paths are the files in order; "-" is Stdin.
 	Paths []string
 	Stdin io.Reader
-	// IMDBParts are the parts of the Large Movie Review Dataset that are read: "train", "unsup". nil: both. Its test
+	// IMDBSplits are the splits of the Large Movie Review Dataset that are read: "train", "unsup". nil: both. Its test
 	// reviews are never read: a model must not have seen them.
-	IMDBParts []string
+	IMDBSplits []string
 
 	read atomic.Int64 // bytes of the files
 }
@@ -302,8 +302,8 @@ func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 	}
 }
 
-// imdbParts are the folders of each part of the Large Movie Review Dataset that may be read.
-var imdbParts = []struct {
+// imdbSplits are the folders of each split of the Large Movie Review Dataset that may be read.
+var imdbSplits = []struct {
 	name    string
 	folders []string
 }{
@@ -311,30 +311,30 @@ var imdbParts = []struct {
 	{"unsup", []string{"train/unsup"}},
 }
 
-// imdbFolders returns the folders of the parts that are asked for.
+// imdbFolders returns the folders of the splits that are asked for.
 func (c *Corpus) imdbFolders() (folders []string, err error) {
-	for _, asked := range c.IMDBParts {
-		if !slices.ContainsFunc(imdbParts, func(p struct {
+	for _, asked := range c.IMDBSplits {
+		if !slices.ContainsFunc(imdbSplits, func(p struct {
 			name    string
 			folders []string
 		}) bool {
 			return p.name == asked
 		}) {
-			return nil, fmt.Errorf("IMDB part %q: want train, unsup or both; test reviews are not for training", asked)
+			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews are not for training", asked)
 		}
 	}
-	for _, p := range imdbParts {
-		if c.IMDBParts == nil || slices.Contains(c.IMDBParts, p.name) {
+	for _, p := range imdbSplits {
+		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, p.name) {
 			folders = append(folders, p.folders...)
 		}
 	}
 	return folders, nil
 }
 
-// parts are the names of the parts that are read, in their order.
-func (c *Corpus) parts() (names []string) {
-	for _, p := range imdbParts {
-		if c.IMDBParts == nil || slices.Contains(c.IMDBParts, p.name) {
+// splits are the names of the splits that are read, in their order.
+func (c *Corpus) splits() (names []string) {
+	for _, p := range imdbSplits {
+		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, p.name) {
 			names = append(names, p.name)
 		}
 	}

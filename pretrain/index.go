@@ -27,7 +27,7 @@ type index struct {
 	Version    int        `json:"version"`
 	Complete   bool       `json:"complete"`
 	Options    Options    `json:"options"`
-	IMDBParts  []string   `json:"imdb_parts"`
+	IMDBSplits []string   `json:"imdb_splits"`
 	Vocabulary Vocabulary `json:"vocabulary"`
 	Files      []record   `json:"files"` // by group; empty before the set is complete
 }
@@ -128,8 +128,8 @@ func (x *index) differs(there *index) string {
 			return fmt.Sprintf("%s is %v, there %v", here.Type().Field(i).Tag.Get("json"), a, b)
 		}
 	}
-	if a, b := fmt.Sprint(x.IMDBParts), fmt.Sprint(there.IMDBParts); a != b {
-		return fmt.Sprintf("imdb_parts is %s, there %s", a, b)
+	if a, b := fmt.Sprint(x.IMDBSplits), fmt.Sprint(there.IMDBSplits); a != b {
+		return fmt.Sprintf("imdb_splits is %s, there %s", a, b)
 	}
 	return ""
 }

@@ -75,7 +75,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	x := &index{
-		Version: indexVersion, Options: j.Options, IMDBParts: j.Corpus.parts(), Vocabulary: VocabularyOf(j.Tokenizer), Files: []record{},
+		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: VocabularyOf(j.Tokenizer), Files: []record{},
 	}
 	before, err := j.begin(x, shards)
 	if err != nil {

@@ -40,7 +40,7 @@ func Sentences(paragraph string) iter.Seq[string] {
 				r, n = utf8.DecodeRuneInString(paragraph[i:])
 			}
 			fullStop := marks == 1 && paragraph[mark] == '.'
-			if !wide && (!beginsSentence(paragraph[i:]) || fullStop && isAbbreviation(paragraph[start:mark])) {
+			if !wide && (!beginsSentence(paragraph[i:]) || fullStop && isAbbreviation(paragraph[start:mark], paragraph[i:])) {
 				continue
 			}
 			if s := strings.TrimSpace(paragraph[start:i]); s != "" && !yield(s) {
@@ -82,22 +82,23 @@ func beginsSentence(rest string) bool {
 	return after != "" && !unicode.IsLower(r)
 }
 
-// abbreviations are English ones that are mostly followed by a name or number, so that a capital behind them begins no
-// sentence.
-var abbreviations = map[string]bool{
-	"mr": true, "mrs": true, "ms": true, "dr": true, "prof": true, "rev": true, "hon": true, "st": true, "mt": true, "ft": true,
-	"sr": true, "jr": true, "messrs": true, "mme": true, "mlle": true, "gen": true, "col": true, "maj": true, "capt": true,
-	"lt": true, "sgt": true, "cmdr": true, "adm": true, "gov": true, "sen": true, "rep": true, "pres": true,
-	"vs": true, "cf": true, "viz": true, "eg": true, "e.g": true, "i.e": true, "al": true, "approx": true, "ca": true,
-	"no": true, "nos": true, "vol": true, "vols": true, "fig": true, "figs": true, "eq": true, "ch": true, "sec": true,
-	"pp": true, "op": true, "ed": true, "eds": true, "trans": true,
-	"jan": true, "feb": true, "mar": true, "apr": true, "jun": true, "jul": true, "aug": true, "sep": true, "sept": true,
-	"oct": true, "nov": true, "dec": true,
+// titles are English abbreviations that a name follows, or that stand within a sentence.
+var titles = words("mr mrs ms dr prof rev hon st mt ft sr jr messrs mme mlle gen col maj capt lt sgt cmdr adm gov sen rep pres " +
+	"vs cf viz eg e.g i.e al approx ca")
+
+// counted are English abbreviations that a number follows: in "He said no." there is none.
+var counted = words("no nos vol vols fig figs eq ch sec pp op ed jan feb mar apr jun jul aug sep sept oct nov dec")
+
+func words(list string) map[string]bool {
+	set := make(map[string]bool)
+	for word := range strings.FieldsSeq(list) {
+		set[word] = true
+	}
+	return set
 }
 
-// isAbbreviation says whether the text before a full stop ends in an abbreviation. "No" and its like at the end of a
-// sentence are taken for one.
-func isAbbreviation(before string) bool {
+// isAbbreviation says whether the text before a full stop ends in an abbreviation, given what comes after.
+func isAbbreviation(before, after string) bool {
 	word := before[strings.LastIndexFunc(before, func(r rune) bool {
 		return r != '.' && !unicode.IsLetter(r)
 	})+1:]
@@ -105,8 +106,10 @@ func isAbbreviation(before string) bool {
 		word = word[i:]
 	}
 	last := word[strings.LastIndexByte(word, '.')+1:]
-	if r, n := utf8.DecodeRuneInString(last); n > 0 && n == len(last) {
-		return unicode.IsUpper(r) && r != 'I' || word != last // an initial; U.S; but not "… and I."
+	if r, n := utf8.DecodeRuneInString(last); n > 0 && n == len(last) && last != word || n == len(word) && unicode.IsUpper(r) && r != 'I' {
+		return true // U.S., J. R. R. Tolkien; but not "you and I."
 	}
-	return abbreviations[strings.ToLower(word)]
+	word = strings.ToLower(word)
+	next, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(after, unicode.IsSpace))
+	return titles[word] || counted[word] && unicode.IsDigit(next)
 }

@@ -3,160 +3,72 @@ package pretrain
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"sort"
 	"sync"
 
-	"github.com/go-bert/bert/internal/mmap"
 	"github.com/go-bert/bert/internal/random"
 	"github.com/go-bert/bert/tokenizer"
 )
 
 // Info is what training needs to know of a set.
 type Info struct {
-	// Options are those that the set was made with. Of Google's files only MaxSeqLength, MaxPredictions, NextSentence and
-	// Format are known.
-	Options    Options
+	// Options are those that the set was made with. Of files that others made, only MaxSeqLength, MaxPredictions,
+	// NextSentence and Format are known.
+	Options Options
+	// Vocabulary is zero where a folder of files that others made has no tokenizer.
 	Vocabulary Vocabulary
 	Instances  int
 	Tokens     int64 // of all instances, special ones included
 	// MaskedTokens are those of an epoch; in a dynamic set at most so many.
 	MaskedTokens int64
-	Files        int
+	Longest      int // instance, in tokens
+	// SHA256 identifies the set: the instances, their order and how they are masked.
+	SHA256 string
 }
 
 // Set is a set of instances: a Source whose files are mapped, not read, where the system can. They must not be written
 // into while it is open; Job replaces files by renaming, which is safe.
 type Set struct {
 	info      Info
-	tokenizer *tokenizer.Tokenizer
+	tokenizer *tokenizer.Tokenizer // nil: not known
 	files     []file
-	starts    []int     // the number of the first instance of each file
-	maskers   sync.Pool // of *masker, in a dynamic set
+	starts    []int          // the number of the first instance of each file
+	release   []func() error // one for each file
+	maskers   sync.Pool      // of *masker, in a dynamic set
 }
 
 var _ Source = (*Set)(nil)
 
 // file is a file of instances that has been checked.
 type file interface {
-	len() int
+	describe() fileInfo
 	length(i int) int
 	instance(i int, to *Instance) error
-	close() error
 }
 
-// Open opens the set in a folder, and checks every file: checksums, sizes, that all belong together, every id.
-func Open(dir string) (_ *Set, err error) {
-	x, err := readIndex(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if isDir(dir) {
-			return nil, fmt.Errorf("%s: no instances in it: want a folder that bert instances made", dir)
-		}
-		return nil, err
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !x.Complete {
-		return nil, fmt.Errorf("%s: the instances are not complete: run the bert instances command that makes them with --resume", dir)
-	}
-	t, err := tokenizer.Load(dir)
-	if err != nil {
-		return nil, err
-	}
-	if v := VocabularyOf(t); v != x.Vocabulary {
-		return nil, fmt.Errorf("%s: its vocabulary has %d tokens, SHA-256 %.8s…; its instances were made with one of %d, %.8s…",
-			dir, v.Size, v.SHA256, x.Vocabulary.Size, x.Vocabulary.SHA256)
-	}
-	s := &Set{tokenizer: t, files: make([]file, len(x.Files)), info: Info{Options: x.Options, Vocabulary: x.Vocabulary, Files: len(x.Files)}}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	failures := make([]error, len(x.Files))
-	var (
-		group sync.WaitGroup
-		slots = make(chan struct{}, runtime.GOMAXPROCS(0))
-	)
-	for i := range x.Files {
-		group.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			s.files[i], failures[i] = openFile(dir, x, i)
-		})
-	}
-	group.Wait()
-	for _, err := range failures {
-		if err != nil {
-			return nil, err
-		}
-	}
-	for i, f := range s.files {
-		s.starts = append(s.starts, s.info.Instances)
-		s.info.Instances += f.len()
-		s.info.Tokens += x.Files[i].Stats.Tokens
-		s.info.MaskedTokens += x.Files[i].Stats.MaskedTokens
-	}
-	if s.info.Instances == 0 {
-		return nil, fmt.Errorf("%s: no instances", dir)
-	}
-	s.maskers.New = func() any { m := newMasker(&s.info.Options, t); return &m }
-	return s, nil
-}
-
-// openFile opens file number i of a set.
-func openFile(dir string, x *index, i int) (file, error) {
-	r := x.Files[i]
-	path := filepath.Join(dir, r.File)
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: file %d of %d of the set", pathError(err), i+1, len(x.Files))
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, pathError(err)
-	}
-	if info.Size() != r.Bytes {
-		return nil, fmt.Errorf("%s: %d bytes, want %d: damaged or not copied whole", path, info.Size(), r.Bytes)
-	}
-	data, release, err := mmap.Map(f, int(info.Size()))
-	if err != nil {
-		return nil, err
-	}
-	s, err := parseShard(data)
-	if err == nil {
-		if err = s.agrees(&x.Options, x.Vocabulary, i); err == nil && int64(s.instances) != r.Stats.Instances {
-			err = fmt.Errorf("%d instances, the index says %d", s.instances, r.Stats.Instances)
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), release())
-	}
-	s.release = release
-	return s, nil
+// fileInfo is what a file says of itself.
+type fileInfo struct {
+	instances                    int
+	tokens, masked               int64
+	maxSeqLength, maxPredictions int
+	paired                       bool // instances are pairs
+	highestID                    int32
 }
 
 // Close lets go of the files. What Instance filled in stays good.
 func (s *Set) Close() error {
 	var err error
-	for _, f := range s.files {
-		if f != nil {
-			err = errors.Join(err, f.close())
-		}
+	for _, release := range s.release {
+		err = errors.Join(err, release())
 	}
-	s.files = nil
+	s.files, s.release = nil, nil
 	return err
 }
 
 // Info says what the set is.
 func (s *Set) Info() Info { return s.info }
 
-// Tokenizer is the one that the set was made with.
+// Tokenizer is the one that the set was made with, nil where Info has no Vocabulary.
 func (s *Set) Tokenizer() *tokenizer.Tokenizer { return s.tokenizer }
 
 // Len is the number of instances.

@@ -233,7 +233,6 @@ func (c *checkedWriter) align() { c.write(make([]byte, align(c.n)-c.n)) }
 type shard struct {
 	shardHeader
 	ends, maskEnds, firsts, nexts, ids, positions, masked []byte
-	release                                               func() error
 }
 
 var errTruncated = errors.New("the file is cut off")
@@ -344,15 +343,18 @@ func (s *shard) agrees(o *Options, v Vocabulary, group int) error {
 		return fmt.Errorf("made with another vocabulary (%d tokens, SHA-256 %x…; the set's has %d, %.8s…)", s.vocabSize, s.vocabulary[:4], v.Size, v.SHA256)
 	case int(s.group) != group:
 		return fmt.Errorf("file number %d of its set, want %d", s.group, group)
-	case int(s.maxSeqLength) != o.MaxSeqLength || int(s.maxPredictions) != o.MaxPredictions:
-		return fmt.Errorf("made for %d tokens and %d predictions, the set for %d and %d", s.maxSeqLength, s.maxPredictions, o.MaxSeqLength, o.MaxPredictions)
 	case (s.flags&flagStatic == 0) != o.Dynamic || (s.flags&flagPaired != 0) != o.NextSentence || (s.flags&flagWide != 0) != v.wide():
 		return errors.New("made with other options than its set")
 	}
 	return nil
 }
 
-func (s *shard) len() int { return int(s.instances) }
+func (s *shard) describe() fileInfo {
+	return fileInfo{
+		instances: int(s.instances), tokens: int64(s.tokens), masked: int64(s.masks), maxSeqLength: int(s.maxSeqLength),
+		maxPredictions: int(s.maxPredictions), paired: s.flags&flagPaired != 0, highestID: int32(s.vocabSize) - 1,
+	}
+}
 
 func span64(ends []byte, i int) (start, end uint64) {
 	if i > 0 {
@@ -372,12 +374,8 @@ func (s *shard) instance(i int, to *Instance) error {
 	first := uint64(binary.LittleEndian.Uint16(s.firsts[2*i:]))
 	to.IDs, to.TypeIDs = to.IDs[:0], to.TypeIDs[:0]
 	for k := start; k < end; k++ {
-		typeID := int32(0)
-		if k-start >= first {
-			typeID = 1
-		}
 		to.IDs = append(to.IDs, readID(s.ids, k, wide))
-		to.TypeIDs = append(to.TypeIDs, typeID)
+		to.TypeIDs = append(to.TypeIDs, typeID(k-start, first))
 	}
 	to.Positions, to.MaskedIDs = to.Positions[:0], to.MaskedIDs[:0]
 	if s.flags&flagStatic != 0 {
@@ -391,4 +389,10 @@ func (s *shard) instance(i int, to *Instance) error {
 	return nil
 }
 
-func (s *shard) close() error { return s.release() }
+// typeID is that of the token at a position, the first segment being so long.
+func typeID(position, first uint64) int32 {
+	if position < first {
+		return 0
+	}
+	return 1
+}

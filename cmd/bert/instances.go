@@ -15,18 +15,18 @@ import (
 )
 
 type instancesFlags struct {
-	inputs    []string
-	vocab     string
-	modes     vocabularyFlags
-	output    string
-	options   pretrain.Options
-	noNSP     bool
-	format    *choice
-	imdbParts []string
-	groupMiB  int
-	shard     string
-	workers   int
-	resume    bool
+	inputs     []string
+	vocab      string
+	modes      vocabularyFlags
+	output     string
+	options    pretrain.Options
+	noNSP      bool
+	format     *choice
+	imdbSplits []string
+	groupMiB   int
+	shard      string
+	workers    int
+	resume     bool
 }
 
 func (a *app) instancesCommand() *cobra.Command {
@@ -39,7 +39,7 @@ or is from another document, with masked tokens. It is the procedure of google-r
 
 The text is files, plain or compressed by gzip or zstd, of documents with blank lines in between and a sentence a line.
 --sentences splits lines that hold paragraphs. The film reviews of Maas et al., as the folder aclImdb or its .tar.gz,
-are text too: their training and unlabelled parts (--imdb-parts), never the test part.
+are text too: their training and unlabelled parts (--imdb-splits), never the test part.
 
 The output folder gets instances-*.bin, the tokenizer, index.json with checksums, and summary.json. --dynamic stores no
 masks; training then draws new ones each epoch, and the text is stored once (--dupe-factor 1). --format tfrecord writes what
@@ -75,7 +75,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.noNSP, "no-nsp", false, "no next-sentence prediction: instances of one segment, as many whole sentences of a document as fit")
 	flags.BoolVar(&o.Dynamic, "dynamic", false, "store no masks, draw them afresh each epoch")
 	flags.BoolVar(&o.SplitSentences, "sentences", false, "lines hold paragraphs: split them into sentences")
-	flags.StringSliceVar(&f.imdbParts, "imdb-parts", []string{"train", "unsup"}, "the `PARTS` of aclImdb that are read")
+	flags.StringSliceVar(&f.imdbSplits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of aclImdb that are read")
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random")
 	f.format = newChoice(string(pretrain.Own), string(pretrain.Own), string(pretrain.TFRecord))
 	addChoice(cmd, f.format, "format", "own: mapped, about 2 bytes a token; tfrecord: Google's")
@@ -139,7 +139,7 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	if job.Tokenizer, err = f.modes.load(); err != nil {
 		return err
 	}
-	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBParts: f.imdbParts}
+	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBSplits: f.imdbSplits}
 
 	ctx, stop := untilInterrupted(context.Background(), func(s os.Signal) {
 		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
