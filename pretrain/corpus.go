@@ -10,8 +10,8 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
@@ -19,6 +19,12 @@ import (
 
 // MaxLine bounds a line of a corpus in bytes, so that a file of another kind doesn't fill the memory.
 const MaxLine = 16 << 20
+
+// The path that means the standard input, and how messages call it.
+const (
+	stdinPath = "-"
+	stdinName = "stdin"
+)
 
 // maxWindow bounds the memory that a zstd file may ask for: what zstd --ultra -22 asks for.
 const maxWindow = 128 << 20
@@ -46,12 +52,23 @@ func (c *Corpus) Size() int64 {
 	total := int64(0)
 	for _, path := range c.Paths {
 		info, err := os.Stat(path)
-		if path == "-" || err != nil || !info.Mode().IsRegular() {
+		if path == stdinPath || err != nil || !info.Mode().IsRegular() {
 			return 0
 		}
 		total += info.Size()
 	}
 	return total
+}
+
+// names are the files for a message.
+func (c *Corpus) names() string {
+	names := slices.Clone(c.Paths)
+	for i, name := range names {
+		if name == stdinPath {
+			names[i] = stdinName
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // Lines are the lines of all files, white space around them dropped, good until the next. An empty line ends a document,
@@ -98,9 +115,9 @@ func isPythonSpace(r rune) bool {
 // file gives the lines of a file to line, until it returns false.
 func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error) {
 	name, in := path, c.Stdin
-	if path == "-" {
-		if name = "stdin"; in == nil {
-			return false, errors.New("stdin: there is none")
+	if path == stdinPath {
+		if name = stdinName; in == nil {
+			return false, errors.New(stdinName + ": there is none")
 		}
 	} else {
 		info, err := os.Stat(path)
@@ -300,58 +317,4 @@ func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 			yield(waiting, nil)
 		}
 	}
-}
-
-// imdbSplits are the folders of each split of the Large Movie Review Dataset that may be read.
-var imdbSplits = []struct {
-	name    string
-	folders []string
-}{
-	{"train", []string{"train/neg", "train/pos"}},
-	{"unsup", []string{"train/unsup"}},
-}
-
-// imdbFolders returns the folders of the splits that are asked for.
-func (c *Corpus) imdbFolders() (folders []string, err error) {
-	for _, asked := range c.IMDBSplits {
-		if !slices.ContainsFunc(imdbSplits, func(p struct {
-			name    string
-			folders []string
-		}) bool {
-			return p.name == asked
-		}) {
-			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews are not for training", asked)
-		}
-	}
-	for _, p := range imdbSplits {
-		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, p.name) {
-			folders = append(folders, p.folders...)
-		}
-	}
-	return folders, nil
-}
-
-// splits are the names of the splits that are read, in their order.
-func (c *Corpus) splits() (names []string) {
-	for _, p := range imdbSplits {
-		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, p.name) {
-			names = append(names, p.name)
-		}
-	}
-	return names
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// rootOfIMDB is the folder aclImdb where dir is it or holds it.
-func rootOfIMDB(dir string) (string, error) {
-	for _, root := range []string{dir, filepath.Join(dir, "aclImdb")} {
-		if isDir(filepath.Join(root, "train", "neg")) || isDir(filepath.Join(root, "train", "unsup")) {
-			return root, nil
-		}
-	}
-	return "", fmt.Errorf("%s: a folder, and not that of the Large Movie Review Dataset, aclImdb: want files", dir)
 }

@@ -13,6 +13,57 @@ import (
 	"strings"
 )
 
+// imdbSplits are the folders of each split of the Large Movie Review Dataset that may be read.
+var imdbSplits = []imdbSplit{
+	{"train", []string{"train/neg", "train/pos"}},
+	{"unsup", []string{"train/unsup"}},
+}
+
+type imdbSplit struct {
+	name    string
+	folders []string
+}
+
+// imdbFolders returns the folders of the splits that are asked for.
+func (c *Corpus) imdbFolders() (folders []string, err error) {
+	for _, asked := range c.IMDBSplits {
+		if !slices.ContainsFunc(imdbSplits, func(s imdbSplit) bool { return s.name == asked }) {
+			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews are not for training", asked)
+		}
+	}
+	for _, s := range imdbSplits {
+		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, s.name) {
+			folders = append(folders, s.folders...)
+		}
+	}
+	return folders, nil
+}
+
+// splits are the names of the splits that are read, in their order.
+func (c *Corpus) splits() (names []string) {
+	for _, s := range imdbSplits {
+		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, s.name) {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// rootOfIMDB is the folder aclImdb where dir is it or holds it.
+func rootOfIMDB(dir string) (string, error) {
+	for _, root := range []string{dir, filepath.Join(dir, "aclImdb")} {
+		if isDir(filepath.Join(root, "train", "neg")) || isDir(filepath.Join(root, "train", "unsup")) {
+			return root, nil
+		}
+	}
+	return "", fmt.Errorf("%s: a folder, and not that of the Large Movie Review Dataset, aclImdb: want files", dir)
+}
+
 // review gives a review as a document, its <br /> tags taken for the ends of lines.
 func review(text []byte, line func([]byte) bool) (more bool) {
 	for part := range bytes.SplitSeq(text, []byte("<br />")) {

@@ -150,7 +150,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if total == 0 {
-		return nil, fmt.Errorf("%s: no text in the corpus", strings.Join(j.Corpus.Paths, ", "))
+		return nil, fmt.Errorf("%s: no text in the corpus", j.Corpus.names())
 	}
 	return result, j.finish(x, total, result)
 }
@@ -267,18 +267,17 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 		return nil
 	}
 	if all.Instances == 0 {
-		return fmt.Errorf("%s: no text in the corpus of which anything is left as tokens", strings.Join(j.Corpus.Paths, ", "))
+		return fmt.Errorf("%s: no text in the corpus of which anything is left as tokens", j.Corpus.names())
 	}
 	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
-	if there.Complete {
-		return nil
-	}
-	x.Complete = true
-	if err := writeJSON(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
-		return err
-	}
-	if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
-		return err
+	if !there.Complete {
+		x.Complete = true
+		if err := writeJSON(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
+			return err
+		}
+		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+			return err
+		}
 	}
 	for g := range total {
 		if err := os.Remove(filepath.Join(j.Dir, recordName(g))); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -365,6 +364,9 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 		return r, false, pathError(err)
 	}
 	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if ok && r != known {
+		return r, false, fmt.Errorf("%s: was lost or damaged, and made again it differs: another release of bert made it; choose another folder", path)
+	}
 	return r, false, writeJSON(filepath.Join(w.job.Dir, recordName(g.number)), &r)
 }
 

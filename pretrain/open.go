@@ -127,10 +127,16 @@ func openForeign(path string, files []string) (*Set, error) {
 	if !isDir(path) {
 		dir = filepath.Dir(path)
 	}
-	if t, err := tokenizer.Load(dir); err == nil {
+	for _, name := range []string{"tokenizer.json", "vocab.txt"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			continue
+		}
+		t, err := tokenizer.Load(dir)
+		if err != nil {
+			return nil, err
+		}
 		s.tokenizer, s.info.Vocabulary = t, VocabularyOf(t)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		break
 	}
 	sums := make([][sha256.Size]byte, len(files))
 	err := s.open(files, func(i int, f file, _ int64) error {

@@ -121,6 +121,10 @@ func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 			return nil, fmt.Errorf("the vocabulary of %d tokens lacks %s: pre-training needs it", t.VocabSize(), special.name)
 		}
 	}
+	// tokenizer.json has a place for a token once only, so the set could not name all ids.
+	if twice := t.Duplicates(); len(twice) > 0 {
+		return nil, fmt.Errorf("the vocabulary has %q twice: give each token one id", twice[0])
+	}
 	c := t.Config()
 	added := []tokenizer.AddedToken{} // not nil, which would mean the special tokens
 	for _, a := range c.AddedTokens {

@@ -11,7 +11,7 @@ import (
 // the same everywhere:
 //
 // A sentence ends behind one or more of . ! ? … ؟ ۔ । ॥ and the closing quotes and brackets that follow, if white space
-// comes next and then, perhaps behind opening quotes and brackets, anything but a lower-case letter. A single full stop
+// comes next and then, perhaps behind opening quotes and brackets, anything but a lower-case letter or another such mark. A single full stop
 // ends none behind an abbreviation (Mr., e.g., a single letter as in J. R. R. Tolkien or U.S.). The ideographic 。！？｡ end
 // a sentence without white space.
 //
@@ -79,7 +79,7 @@ func beginsSentence(rest string) bool {
 		return r == '\'' || r == '"' || r == '-' || r == '*' || unicode.In(r, unicode.Ps, unicode.Pi, unicode.Pd)
 	})
 	r, _ := utf8.DecodeRuneInString(after)
-	return after != "" && !unicode.IsLower(r)
+	return after != "" && !unicode.IsLower(r) && !endsSentence(r)
 }
 
 // titles are English abbreviations that a name follows, or that stand within a sentence.
