@@ -161,13 +161,14 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 	for number := 1; ; number++ {
 		text, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			for long = long[:0]; errors.Is(err, bufio.ErrBufferFull); text, err = r.ReadSlice('\n') {
-				if long = append(long, text...); len(long) > MaxLine {
-					return false, fmt.Errorf("%s:%d: a line of more than %d MiB: want text with a sentence or paragraph a line", name, number, MaxLine>>20)
-				}
+			for long = long[:0]; errors.Is(err, bufio.ErrBufferFull) && len(long) <= MaxLine; text, err = r.ReadSlice('\n') {
+				long = append(long, text...)
 			}
 			long = append(long, text...)
 			text = long
+			if len(text) > MaxLine {
+				return false, fmt.Errorf("%s:%d: a line of more than %d MiB: want text with a sentence or paragraph a line", name, number, MaxLine>>20)
+			}
 		}
 		if err != nil && err != io.EOF {
 			return false, fmt.Errorf("%s:%d: %w", name, number, cutOff(err))
