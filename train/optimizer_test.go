@@ -123,7 +123,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%v is parsed as %v, %v", Schedule(i), s, err)
 		}
 	}
-	if _, err := ParseOptimizer("lamb"); err == nil || !strings.Contains(err.Error(), `"lamb", want google or adamw`) {
+	if _, err := ParseOptimizer("adam"); err == nil || !strings.Contains(err.Error(), `"adam", want one of google, adamw, lamb`) {
 		t.Errorf("error is %v", err)
 	}
 	if _, err := ParseSchedule("cosine"); err == nil || !strings.Contains(err.Error(), `"cosine", want one of own, google, linear, constant`) {
