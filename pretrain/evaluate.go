@@ -15,17 +15,17 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// ResultsFile is the name of an evaluation's Result in an output directory.
+// ResultsFile is the name of an Evaluation in an output directory.
 const ResultsFile = "eval_results.json"
 
-// Result is what google-research/bert run_pretraining.py reports of an evaluation (model_fn, metric_fn): means over all
+// Evaluation is what google-research/bert run_pretraining.py reports (model_fn, metric_fn): means over all
 // masked tokens and over all instances. Its loss is the mean over batches of their total loss, this one the sum of the two
 // means, which doesn't depend on the batches.
-type Result struct {
+type Evaluation struct {
 	MaskedLMAccuracy float64 `json:"masked_lm_accuracy"`
 	MaskedLMLoss     float64 `json:"masked_lm_loss"` // in nats
 	// NextSentence is nil for a MaskedLM.
-	*NextSentenceResult
+	*NextSentence
 	Loss       float64 `json:"loss"`
 	GlobalStep int     `json:"global_step"`
 
@@ -33,32 +33,32 @@ type Result struct {
 	MaskedTokens int `json:"masked_tokens"`
 }
 
-// NextSentenceResult is what there is to report of next-sentence prediction.
-type NextSentenceResult struct {
+// NextSentence is what there is to report of next-sentence prediction.
+type NextSentence struct {
 	NextSentenceAccuracy float64 `json:"next_sentence_accuracy"`
 	NextSentenceLoss     float64 `json:"next_sentence_loss"`
 }
 
 // Metrics are the metrics by Google's names, without the loss and the step.
-func (r *Result) Metrics() iter.Seq2[string, float64] {
+func (r *Evaluation) Metrics() iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
-		n := r.NextSentenceResult
+		n := r.NextSentence
 		_ = yield("masked_lm_accuracy", r.MaskedLMAccuracy) && yield("masked_lm_loss", r.MaskedLMLoss) && n != nil &&
 			yield("next_sentence_accuracy", n.NextSentenceAccuracy) && yield("next_sentence_loss", n.NextSentenceLoss)
 	}
 }
 
 // String is the result in a line.
-func (r *Result) String() string {
+func (r *Evaluation) String() string {
 	text := fmt.Sprintf("%d instances at step %d: masked LM accuracy %.4f, loss %.4f", r.Instances, r.GlobalStep, r.MaskedLMAccuracy, r.MaskedLMLoss)
-	if n := r.NextSentenceResult; n != nil {
+	if n := r.NextSentence; n != nil {
 		text += fmt.Sprintf("; next sentence accuracy %.4f, loss %.4f", n.NextSentenceAccuracy, n.NextSentenceLoss)
 	}
 	return text
 }
 
 // Save writes eval_results.json into dir; the file is whole or not there.
-func (r *Result) Save(dir string) error {
+func (r *Evaluation) Save(dir string) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ type EvaluateOptions struct {
 // Evaluate measures a model's masked language model, and its next-sentence classifier if it has one. The instances of a
 // dynamic set are masked as in epoch 0, so that one evaluation can be compared with another. When ctx ends, Evaluate ends
 // after the batch it is at with the cause.
-func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (*Result, error) {
+func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (*Evaluation, error) {
 	if s.Len() == 0 {
 		return nil, errors.New("there are no instances to evaluate on")
 	}
@@ -91,7 +91,7 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 	if o.Tokens <= 0 {
 		o.Tokens = 4096
 	}
-	e := evaluation{session: m.NewSession(), nextSentence: m.Head() == bert.PreTraining}
+	e := measuring{session: m.NewSession(), nextSentence: m.Head() == bert.PreTraining}
 	var b bert.Batch
 	for i := 0; i < s.Len(); {
 		if ctx.Err() != nil {
@@ -114,8 +114,8 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 	return e.result(o.GlobalStep)
 }
 
-// evaluation adds up what a Result is made of.
-type evaluation struct {
+// measuring adds up what an Evaluation is made of.
+type measuring struct {
 	session      *bert.Session
 	nextSentence bool
 
@@ -126,7 +126,7 @@ type evaluation struct {
 	nextLoss            float64
 }
 
-func (e *evaluation) add(b *bert.Batch) error {
+func (e *measuring) add(b *bert.Batch) error {
 	out, err := e.session.Forward(b, bert.Outputs{Loss: true})
 	if err != nil {
 		return err
@@ -171,11 +171,11 @@ func right(logits []float32, labels []int32) int {
 	return n
 }
 
-func (e *evaluation) result(step int) (*Result, error) {
+func (e *measuring) result(step int) (*Evaluation, error) {
 	if e.masked == 0 {
 		return nil, errors.New("the instances have no masked tokens: there is nothing to predict")
 	}
-	r := &Result{
+	r := &Evaluation{
 		MaskedLMAccuracy: float64(e.maskedRight) / float64(e.masked),
 		MaskedLMLoss:     e.maskedLoss / float64(e.masked),
 		GlobalStep:       step,
@@ -184,7 +184,7 @@ func (e *evaluation) result(step int) (*Result, error) {
 	}
 	r.Loss = r.MaskedLMLoss
 	if e.nextSentence {
-		r.NextSentenceResult = &NextSentenceResult{
+		r.NextSentence = &NextSentence{
 			NextSentenceAccuracy: float64(e.nextRight) / float64(e.instances),
 			NextSentenceLoss:     e.nextLoss / float64(e.instances),
 		}

@@ -460,10 +460,10 @@ func (p *pretraining) measurePeak(a *app, threads int) error {
 
 // trainOnInstances trains the model, writes the model directory into the options' Output and returns the evaluation of the
 // model, nil without instances for it.
-func (a *app) trainOnInstances(ctx context.Context, p *pretraining) (*pretrain.Result, error) {
+func (a *app) trainOnInstances(ctx context.Context, p *pretraining) (*pretrain.Evaluation, error) {
 	progress := a.newProgress()
 	defer progress.close()
-	e := &instanceEvaluator{source: p.eval, progress: progress, results: make(map[int]*pretrain.Result)}
+	e := &instanceEvaluator{source: p.eval, progress: progress, results: make(map[int]*pretrain.Evaluation)}
 	p.options.Report = func(event train.Event) {
 		switch event := event.(type) {
 		case train.Started:
@@ -501,10 +501,10 @@ type instanceEvaluator struct {
 	source   pretrain.Source
 	progress *progress
 	step     int                      // of the model
-	results  map[int]*pretrain.Result // by step
+	results  map[int]*pretrain.Evaluation // by step
 }
 
-func (e *instanceEvaluator) measure(ctx context.Context, m *bert.Model, step int) (*pretrain.Result, error) {
+func (e *instanceEvaluator) measure(ctx context.Context, m *bert.Model, step int) (*pretrain.Evaluation, error) {
 	return pretrain.Evaluate(ctx, m, e.source, pretrain.EvaluateOptions{GlobalStep: step, Progress: e.progress.evaluated})
 }
 
@@ -522,7 +522,7 @@ func (e *instanceEvaluator) Evaluate(ctx context.Context, m *bert.Model) (train.
 }
 
 // printPretraining prints an evaluation of masked language modelling.
-func (o *outputFlags) printPretraining(a *app, r *pretrain.Result) error {
+func (o *outputFlags) printPretraining(a *app, r *pretrain.Evaluation) error {
 	if !o.table(a) {
 		return jsonLine(a.stdout, r)
 	}
