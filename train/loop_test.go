@@ -295,6 +295,11 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		"best model":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.KeepCheckpoints = 3, "score", 1 },
 		"early stop":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.EarlyStop = 3, "score", 4 },
 		"micro batch": func(f *fakeRun) { f.MicroBatchSize, f.MicroBatchTokens = 3, 12 },
+		"changing":    func(f *fakeRun) { f.data = changing{f.data.(lengths)} },
+		"phases": func(f *fakeRun) {
+			short, long := f.data.(lengths), lengths{9, 8, 7, 9, 8}
+			f.data = Phases{{Data: changing{short}, Steps: 14}, {Data: changing{long}, Steps: 11, TokenBudget: 20}, {Data: short, Steps: 3}}
+		},
 	}
 	for name, configure := range configure {
 		t.Run(name, func(t *testing.T) {
