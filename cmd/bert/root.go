@@ -62,6 +62,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		a.demoCommand(),
 		a.vocabCommand(),
 		a.instancesCommand(),
+		a.pretrainCommand(),
 		a.finetuneCommand(),
 		a.evaluateCommand(),
 		a.predictCommand(),
