@@ -500,7 +500,7 @@ func (a *app) trainOnInstances(ctx context.Context, p *pretraining) (*pretrain.E
 type instanceEvaluator struct {
 	source   pretrain.Source
 	progress *progress
-	step     int                      // of the model
+	step     int                          // of the model
 	results  map[int]*pretrain.Evaluation // by step
 }
 
