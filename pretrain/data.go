@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/random"
 )
 
 // Data gives the instances of a Source to package train. It serves one goroutine at a time.
@@ -64,16 +65,6 @@ func (d *Data) AppendEpoch(b *bert.Batch, i, epoch int) error {
 	return nil
 }
 
-// Lengths are the number of tokens of all instances of a source and of the longest.
-func Lengths(s Source) (tokens int64, longest int) {
-	for i := range s.Len() {
-		n := s.Length(i)
-		tokens += int64(n)
-		longest = max(longest, n)
-	}
-	return tokens, longest
-}
-
 // part is some of a source's instances.
 type part struct {
 	Source
@@ -98,7 +89,7 @@ func Split(s Source, share float64, seed uint64) (rest, held Source, err error) 
 	}
 	var in, out []int32
 	for i := range s.Len() {
-		if uniform(seed, uint64(i)) < share {
+		if draw := random.New(seed, forHolding, uint64(i)); draw.Float64() < share {
 			out = append(out, int32(i))
 		} else {
 			in = append(in, int32(i))
@@ -108,17 +99,6 @@ func Split(s Source, share float64, seed uint64) (rest, held Source, err error) 
 		return nil, nil, fmt.Errorf("a share of %v of %d instances leaves one side with none", share, s.Len())
 	}
 	return part{s, in}, part{s, out}, nil
-}
-
-// uniform is a number in [0, 1) that depends on a seed and an index: SplitMix64 (Steele, Lea, Flood 2014) over both.
-func uniform(seed, index uint64) float64 {
-	mix := func(z uint64) uint64 {
-		z += 0x9e3779b97f4a7c15
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		return z ^ z>>31
-	}
-	return float64(mix(mix(seed)+index)>>11) / (1 << 53)
 }
 
 // Spread is n instances of a source at equal distances, or all of them if there are no more.

@@ -33,7 +33,7 @@ func (m memory) Instance(i, epoch int, to *Instance) error {
 	return nil
 }
 
-const testVocabulary = 40
+const madeVocabulary = 40
 
 // madeInstances are n instances of 7 to 20 tokens, two of them masked.
 func madeInstances(n int) memory {
@@ -42,7 +42,7 @@ func madeInstances(n int) memory {
 		length := 7 + i*5%14
 		in := Instance{IDs: make([]int32, length), TypeIDs: make([]int32, length), Next: Next(i * i % 3 % 2)}
 		for j := range in.IDs {
-			in.IDs[j] = int32(5 + (i*7+j*j*3)%(testVocabulary-5))
+			in.IDs[j] = int32(5 + (i*7+j*j*3)%(madeVocabulary-5))
 			if j > length/2 {
 				in.TypeIDs[j] = 1
 			}
@@ -61,7 +61,7 @@ func madeInstances(n int) memory {
 func testModel(t *testing.T, head bert.Head) *bert.Model {
 	t.Helper()
 	c := bert.DefaultConfig()
-	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = testVocabulary, 18, 2, 3, 30, 32
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = madeVocabulary, 18, 2, 3, 30, 32
 	c.InitializerRange = 0.5 // so that predictions differ
 	m, err := bert.New(c, head, bert.Options{Threads: 2, Seed: 5})
 	if err != nil {
@@ -101,7 +101,7 @@ func TestEvaluate(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i, id := range in.MaskedIDs {
-					logits := out.Logits[i*testVocabulary:][:testVocabulary]
+					logits := out.Logits[i*madeVocabulary:][:madeVocabulary]
 					if n%3 == i { // random weights guess too little
 						id = int32(slices.Index(logits, slices.Max(logits)))
 						in.MaskedIDs[i] = id

@@ -14,6 +14,7 @@ const (
 	forInstances                   // by group and duplicate: pairs, lengths and, in a static set, masks
 	forOrder                       // by group: the order of its instances
 	forMasks                       // by epoch and instance: the masks of a dynamic set
+	forHolding                     // by instance: whether it is held out
 )
 
 // text is a group of documents as tokens.

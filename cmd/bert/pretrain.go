@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -230,11 +231,11 @@ func (a *app) pretrain(cmd *cobra.Command, f *pretrainFlags) error {
 	if err := f.checkOutput(); err != nil {
 		return err
 	}
-	sets, err := f.open(a)
+	sets, err := openInstances(f.instances, f.evalInstances, f.init)
 	if err != nil {
 		return err
 	}
-	defer sets.close()
+	defer sets.close() // read only: nothing is lost
 	p, err := f.prepare(a, sets)
 	if err != nil {
 		return err
@@ -259,16 +260,18 @@ func (a *app) pretrain(cmd *cobra.Command, f *pretrainFlags) error {
 
 // prepare makes the run, whose model the caller closes.
 func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error) {
-	config, err := f.loadConfig(a, sets)
+	config, err := f.loadConfig(a)
 	if err != nil {
 		return nil, err
 	}
-	for _, set := range sets.all() {
-		if err := set.check(&config, f.config); err != nil {
-			return nil, err
-		}
-		a.describeInstances(set)
+	newModel := f.config
+	if f.init != "" {
+		newModel = ""
 	}
+	if err := sets.check(&config, newModel); err != nil {
+		return nil, err
+	}
+	sets.describe(a)
 	p := &pretraining{tokenizer: sets.tokenizer, options: f.options}
 	head := sets.head()
 	if p.data, p.eval, err = f.data(a, sets, head); err != nil {
@@ -283,6 +286,9 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if p.model, err = f.model(config, head); err != nil {
 		return nil, err
 	}
+	if err := p.model.CheckVocabulary(sets.tokenizer.VocabSize()); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", sets.from, err), p.model.Close())
+	}
 	from := "random weights"
 	if f.init != "" {
 		from = "weights from " + f.init
@@ -292,7 +298,7 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 }
 
 // loadConfig reads the configuration of --config or --init, which have to agree if both are given.
-func (f *pretrainFlags) loadConfig(a *app, sets *instanceSets) (bert.Config, error) {
+func (f *pretrainFlags) loadConfig(a *app) (bert.Config, error) {
 	if f.init == "" {
 		return a.loadConfig(f.config, "")
 	}
@@ -310,7 +316,7 @@ func (f *pretrainFlags) loadConfig(a *app, sets *instanceSets) (bert.Config, err
 				f.config, key, want, got, f.init))
 		}
 	}
-	return config, sets.checkTokenizer(f.init)
+	return config, nil
 }
 
 // differentKey is the first key, by name, that says something else about the computation in one configuration than in another.
@@ -359,10 +365,10 @@ func (f *pretrainFlags) data(a *app, sets *instanceSets, head bert.Head) (train.
 		err     error
 	)
 	for _, set := range sets.training {
-		sources = append(sources, set.source)
+		sources = append(sources, set.Set)
 	}
-	if sets.eval != nil {
-		held = sets.eval.source
+	if len(sets.held) > 0 {
+		held = sets.held[0].Set
 	}
 	if f.evalShare > 0 {
 		last := len(sources) - 1
@@ -420,11 +426,11 @@ func (f *pretrainFlags) fingerprint(c *bert.Config, sets *instanceSets) (map[str
 	print := map[string]string{"config": digest(config), "head": sets.head().String()}
 	var digests []string
 	for _, set := range sets.training {
-		digests = append(digests, set.digest)
+		digests = append(digests, set.Info().SHA256)
 	}
 	print["instances"] = strings.Join(digests, ",")
-	if sets.eval != nil {
-		print["eval_instances"] = sets.eval.digest
+	if len(sets.held) > 0 {
+		print["eval_instances"] = sets.held[0].Info().SHA256
 	}
 	if f.evalShare > 0 {
 		print["eval_share"] = fmt.Sprint(f.evalShare)
@@ -500,7 +506,7 @@ func (a *app) trainOnInstances(ctx context.Context, p *pretraining) (*pretrain.E
 type instanceEvaluator struct {
 	source   pretrain.Source
 	progress *progress
-	step     int                      // of the model
+	step     int                          // of the model
 	results  map[int]*pretrain.Evaluation // by step
 }
 
