@@ -42,9 +42,7 @@ func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	if j.eval != nil {
 		eval = e
 	}
-	ctx, cancel := untilInterrupted(ctx, func(s os.Signal) {
-		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
-	})
+	ctx, cancel := a.untilInterruptedStep(ctx)
 	defer cancel()
 	result, err := train.Run(ctx, j.model, j.train, eval, j.options)
 	if err != nil {
@@ -66,6 +64,13 @@ func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	}
 	j.description.Metrics = measured.Metrics()
 	return measured, j.description.Save(j.options.Output)
+}
+
+// untilInterruptedStep gives the context of a run: the first signal ends the run after the step it is at.
+func (a *app) untilInterruptedStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	return untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
+	})
 }
 
 // save writes the model directory.
