@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 
+	"github.com/go-bert/bert/pretrain"
 	"github.com/go-bert/bert/tokenizer"
 )
 
 // vocabFlags say what vocabulary is learnt from what.
 type vocabFlags struct {
 	input   []string
+	splits  []string // of aclImdb
 	output  string
 	cased   bool
 	accents *choice
@@ -33,14 +35,14 @@ func (a *app) vocabCommand() *cobra.Command {
 	f := vocabFlags{options: tokenizer.DefaultLearnOptions(), accents: newChoice("auto", "auto", "keep", "strip")}
 	o := &f.options
 	cmd := &cobra.Command{
-		Use:   "vocab --input FILE [FILE ...] --size N --output DIR [flags]",
+		Use:   "vocab --input FILE --size N --output DIR [flags] [FILE ...]",
 		Short: "Learn a WordPiece vocabulary from text",
 		Long: `vocab counts the words of texts, as the tokenizer will split them, and merges their characters into pieces, the most
 frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
 The same texts give the same vocabulary on any number of threads.
 
-FILES are plain text, gzip or zstd, or the Large Movie Review Dataset (aclImdb, its folder or archive, of which the test
-reviews are left out); - is stdin. Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the
+The text is files, plain or compressed by gzip or zstd, or the film reviews of Maas et al., as the folder aclImdb or its .tar.gz:
+their training and unlabelled parts (--imdb-splits), never the test part. Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the
 characters within words (##a), and the merges in their order.
 
 Any language will do. Where words are not set apart by spaces, what stands between punctuation marks is a word, up to 100
@@ -61,7 +63,7 @@ than all of it, the rarest are left out, and the summary says so.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.input, "input", nil, "learn from `FILES`, separated by commas or as further arguments; -: stdin")
+	flags.StringArrayVar(&f.input, "input", nil, "read text from `FILE`, or aclImdb; may be repeated; -: stdin")
 	flags.IntVar(&o.Size, "size", o.Size, "the vocabulary has `N` tokens in all")
 	flags.StringVar(&f.output, "output", "", "write the vocabulary to `DIR`")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
@@ -71,6 +73,7 @@ than all of it, the rarest are left out, and the summary says so.`,
 	flags.IntVar(&o.LimitAlphabet, "limit-alphabet", o.LimitAlphabet, "keep the `N` most frequent characters; 0: all")
 	flags.StringSliceVar(&o.SpecialTokens, "special-tokens", nil, "further tokens `A,B` that stay whole in texts")
 	flags.IntVar(&o.Reserved, "reserved", 0, "keep `N` tokens free, [unused0] and so on")
+	flags.StringSliceVar(&f.splits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of aclImdb that are read")
 	addThreads(cmd, &o.Threads)
 	flags.Int64Var(&f.memory, "memory", o.Memory>>20, "hold about `MIB` mebibytes of words")
 	flags.StringVar(&o.TempDir, "temp-dir", "", "put temporary files into `DIR` (default: the system's folder for them)")
@@ -87,7 +90,7 @@ func (f *vocabFlags) check() error {
 	o := &f.options
 	switch {
 	case len(f.input) == 0:
-		return usagef("--input FILES is missing: want texts to learn from; -: stdin")
+		return usagef("--input FILE is missing: want text to learn from; -: stdin")
 	case f.output == "":
 		return usagef("--output DIR is missing: want the folder to write the vocabulary to")
 	case o.Size < 1:
@@ -138,10 +141,10 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 	if slices.Contains(f.input, "-") && isTerminal(a.stdin) {
 		a.log.Info("reading text from the terminal; Ctrl-D ends it")
 	}
-	texts := &corpus{paths: f.input, stdin: a.stdin}
+	texts := &pretrain.Corpus{Paths: f.input, Stdin: a.stdin, IMDBSplits: f.splits}
 	progress := newVocabProgress(a, texts)
 	f.options.Report = progress.report
-	t, stats, err := tokenizer.Learn(ctx, blocks(texts.lines()), f.config(), f.options)
+	t, stats, err := tokenizer.Learn(ctx, blocks(texts.Lines()), f.config(), f.options)
 	progress.close()
 	var size *tokenizer.LearnSizeError
 	switch {
@@ -212,7 +215,9 @@ func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
 				yield("", err)
 				return
 			}
-			block = append(append(block, line...), '\n')
+			if len(line) > 0 {
+				block = append(append(block, line...), '\n')
+			}
 			if len(block) >= size {
 				if !yield(string(block), nil) {
 					return
@@ -229,19 +234,19 @@ func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
 // vocabProgress shows how far learning is: a bar on a terminal, now and then a line elsewhere.
 type vocabProgress struct {
 	*progress
-	texts *corpus
+	texts *pretrain.Corpus
 	size  int64 // of the files; 0: not known
 	bar   *mpb.Bar
 	stage string
 	line  time.Time // of the last line
 }
 
-func newVocabProgress(a *app, texts *corpus) *vocabProgress {
-	return &vocabProgress{progress: a.newProgress(), texts: texts, size: texts.size(), line: time.Now()}
+func newVocabProgress(a *app, texts *pretrain.Corpus) *vocabProgress {
+	return &vocabProgress{progress: a.newProgress(), texts: texts, size: texts.Size(), line: time.Now()}
 }
 
 func (p *vocabProgress) report(now tokenizer.LearnProgress) {
-	stage, done, all := "reading", p.texts.read.Load()>>20, p.size>>20
+	stage, done, all := "reading", p.texts.Read()>>20, p.size>>20
 	if now.Merged {
 		stage, done, all = "merging", int64(now.Tokens), int64(now.Size)
 	}
