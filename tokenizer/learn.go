@@ -20,14 +20,15 @@ type LearnOptions struct {
 	// LimitAlphabet is how many different characters are kept, the most frequent ones, of equally frequent ones the
 	// smaller code point. A word with any other character is unknown, so no piece is learnt from it. 0: all.
 	LimitAlphabet int
-	// SpecialTokens stand in the vocabulary after the five that every BERT has. They stay whole where a text has them,
-	// and nothing is learnt from them.
+	// SpecialTokens stand in the vocabulary after the five that every BERT has. Unless Config.AddedTokens says otherwise
+	// they stay whole where a text has them, and nothing is learnt from them.
 	SpecialTokens []string
 	// Reserved is the number of tokens [unused0], [unused1] and so on, which no text gets: room for tokens to come.
 	Reserved int
 	// Threads is how many threads count and merge; 0: as many as the process may use. The result does not depend on it.
 	Threads int
-	// Memory bounds, roughly, the bytes that words and pairs take. See Learn.
+	// Memory bounds, roughly, the bytes that words and pairs take: at least 1 MiB, and no more than 64 GiB are used. See
+	// Learn.
 	Memory int64
 	// TempDir is where counts go that Memory does not hold. "": the system's folder for temporary files.
 	TempDir string
@@ -36,8 +37,8 @@ type LearnOptions struct {
 	Report func(LearnProgress)
 }
 
-// DefaultLearnOptions returns the options that HF's trainer and BERT's makers use where they are known: 30,522 tokens
-// less the reserved ones, pairs that occur twice, 1,000 characters.
+// DefaultLearnOptions returns options for a vocabulary of the size of bert-base-uncased, 30,522, of pairs that occur at least
+// twice and 1,000 characters, in 2 GiB.
 func DefaultLearnOptions() LearnOptions {
 	return LearnOptions{Size: 30522, MinFrequency: 2, LimitAlphabet: 1000, Memory: 2 << 30}
 }
@@ -101,8 +102,8 @@ var ErrNoWords = errors.New("there is no word in the texts")
 // Learn learns a vocabulary from texts and returns its tokenizer. It counts the words that a tokenizer with this
 // configuration finds, begins with their characters, and then merges, again and again, the two neighbouring pieces that
 // occur most often (byte-pair encoding: Sennrich, Haddow and Birch 2016), as the WordPiece trainer of
-// huggingface/tokenizers does: on the same words it makes the same merges, but where that breaks ties between pairs by
-// the order of a hash table. The ids are
+// huggingface/tokenizers does: on the same words the merges are the same, but where that trainer breaks ties between pairs
+// by the order of a hash table. The ids are
 //
 //	[PAD] [UNK] [CLS] [SEP] [MASK] · SpecialTokens · [unused0] … · characters · ##characters · merges
 //
@@ -141,6 +142,7 @@ func learn(ctx context.Context, texts iter.Seq2[string, error], c Config, o Lear
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
+	o.Memory = min(o.Memory, mostMemory)
 	c = c.withDefaults()
 	vocab, err := o.fixedTokens(c)
 	if err != nil {
@@ -191,8 +193,11 @@ func (o *LearnOptions) validate() error {
 	return nil
 }
 
-// leastMemory is enough for any one word, and for merging to make sense.
-const leastMemory = 1 << 20
+// Bounds of LearnOptions.Memory: enough for runs that are worth a file, and no more words than their numbers have room for.
+const (
+	leastMemory = 1 << 20
+	mostMemory  = 1 << 36
+)
 
 // fixedTokens are the tokens that do not come from the texts.
 func (o *LearnOptions) fixedTokens(c Config) ([]string, error) {

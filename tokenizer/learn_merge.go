@@ -90,12 +90,11 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 			}
 			m.symbols = append(m.symbols, id)
 		}
-		if n <= stats.RareFrequency {
+		rare := n <= stats.RareFrequency
+		if rare {
 			stats.RareWords++
-			m.symbols = m.symbols[:start]
-			return
 		}
-		if len(m.symbols) == start+1 {
+		if rare || len(m.symbols) == start+1 {
 			m.symbols = m.symbols[:start]
 			return
 		}
@@ -191,7 +190,7 @@ func (m *merger) run(ctx context.Context, o *LearnOptions, stats *LearnStats) er
 }
 
 // candidate is a pair that may be merged next: how often it occurred when it was put into the queue, and the words that
-// it may stand in. A pair has a candidate for each time that it grew, each with words of its own.
+// it may stand in, each once. A pair has a candidate for each time that it grew, each with words of its own.
 type candidate struct {
 	count int64
 	pair  pair
@@ -330,6 +329,11 @@ func (m *merger) merge(c candidate) {
 			func(x int32) pair { return newPair(x, c.pair.left()) }, func(x int32) pair { return newPair(x, token) })
 		apply(&m.changes[i].right,
 			func(y int32) pair { return newPair(c.pair.right(), y) }, func(y int32) pair { return newPair(token, y) })
+	}
+	// The one pair that both sides can see grow in the same word; no word may be in a list twice, as threads share lists out.
+	if twice := newPair(token, token); grown[twice] != nil {
+		slices.Sort(grown[twice])
+		grown[twice] = slices.Compact(grown[twice])
 	}
 	for p, words := range grown {
 		if n := m.pairs[p]; n > 0 {

@@ -250,15 +250,15 @@ func manyWords(n int) iter.Seq2[string, error] {
 // TestLearnDeterminism: the vocabulary and the merges do not depend on the threads, or on how the text is cut.
 func TestLearnDeterminism(t *testing.T) {
 	o := allOf()
-	o.Size = 3000
+	o.Size = 1500
 	var whole strings.Builder
-	for s := range manyWords(100_000) {
+	for s := range manyWords(30_000) {
 		whole.WriteString(s)
 	}
 	var want *merger
 	var wantStats LearnStats
 	for _, threads := range []int{1, 2, 7} {
-		for name, texts := range map[string]iter.Seq2[string, error]{"lines": manyWords(100_000), "whole": textsOf(whole.String())} {
+		for name, texts := range map[string]iter.Seq2[string, error]{"lines": manyWords(30_000), "whole": textsOf(whole.String())} {
 			o.Threads = threads
 			m, stats := merges(t, texts, DefaultConfig(), o)
 			if want == nil {
@@ -273,9 +273,12 @@ func TestLearnDeterminism(t *testing.T) {
 	if len(want.tokens) != o.Size {
 		t.Errorf("%d tokens, want %d", len(want.tokens), o.Size)
 	}
+	if len(want.symbols) < 4*fewWords {
+		t.Error("too few words for threads to share them out")
+	}
 	// A smaller vocabulary is the beginning of a larger one.
 	o.Size = 1000
-	if m, _ := merges(t, manyWords(100_000), DefaultConfig(), o); !slices.Equal(m.tokens, want.tokens[:1000]) {
+	if m, _ := merges(t, manyWords(30_000), DefaultConfig(), o); !slices.Equal(m.tokens, want.tokens[:1000]) {
 		t.Error("the smaller vocabulary is another one")
 	}
 }
@@ -286,7 +289,7 @@ func TestLearnSpill(t *testing.T) {
 	counts := func(memory int64, threads int, dir string) (map[string]int64, LearnStats) {
 		o := allOf()
 		o.Memory, o.Threads, o.TempDir = memory, threads, dir
-		words, _, stats := count(t, manyWords(150_000), DefaultConfig(), &o)
+		words, _, stats := count(t, manyWords(120_000), DefaultConfig(), &o)
 		defer words.close()
 		if files := len(words.runs.files); files >= maxRuns {
 			t.Errorf("%d files, want less than %d", files, maxRuns)
@@ -319,7 +322,7 @@ func TestLearnSpill(t *testing.T) {
 	for _, c := range []struct {
 		memory  int64
 		threads int
-	}{{1 << 20, 1}, {1 << 20, 4}, {1 << 23, 3}} {
+	}{{1 << 21, 1}, {1 << 20, 4}} {
 		dir := t.TempDir()
 		got, stats := counts(c.memory, c.threads, dir)
 		if stats.SpilledBytes == 0 {
@@ -337,11 +340,11 @@ func TestLearnSpill(t *testing.T) {
 // TestLearnRareWords: words that do not fit into memory are the rarest, and the same ones whatever the threads.
 func TestLearnRareWords(t *testing.T) {
 	o := allOf()
-	o.Size, o.Memory = 1500, 1<<21
+	o.Size, o.Memory = 500, 1<<20
 	var want *merger
 	for _, threads := range []int{1, 5} {
 		o.Threads = threads
-		m, stats := merges(t, manyWords(300_000), DefaultConfig(), o)
+		m, stats := merges(t, manyWords(60_000), DefaultConfig(), o)
 		if stats.RareWords == 0 || stats.RareFrequency == 0 || stats.RareWords >= stats.DistinctWords {
 			t.Fatalf("%+v", stats)
 		}
