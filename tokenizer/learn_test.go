@@ -455,6 +455,144 @@ func TestLearnedEncodes(t *testing.T) {
 	}
 }
 
+// referenceMerges is the algorithm of HF's trainer without anything that makes it fast: the pair that occurs most often is
+// found by looking at all. words are of letters.
+func referenceMerges(words map[string]int64, size int) (tokens []string, merges [][3]string) {
+	type entry struct {
+		count       int64
+		left, right int
+		words       map[int]bool
+		dead        bool
+	}
+	type two struct{ left, right int }
+	var (
+		ids    = map[string]int{}
+		counts = map[two]int64{}
+		queue  []*entry
+		pieces [][]int
+		times  []int64
+	)
+	add := func(token string) int {
+		if _, ok := ids[token]; !ok {
+			ids[token] = len(tokens)
+			tokens = append(tokens, token)
+		}
+		return ids[token]
+	}
+	push := func(p two, words map[int]bool) {
+		queue = append(queue, &entry{count: counts[p], left: p.left, right: p.right, words: words})
+	}
+	all := strings.Join(slices.Sorted(maps.Keys(words)), "")
+	for _, s := range DefaultConfig().specialTokens() {
+		add(s)
+	}
+	letters := slices.Compact(slices.Sorted(slices.Values(strings.Split(all, ""))))
+	for _, c := range letters {
+		add(c)
+	}
+	for _, c := range letters {
+		for word := range words {
+			if strings.Contains(word[1:], c) {
+				add("##" + c)
+			}
+		}
+	}
+	at := map[two]map[int]bool{}
+	for word, n := range words {
+		var list []int
+		for i, c := range strings.Split(word, "") {
+			if i > 0 {
+				c = "##" + c
+			}
+			list = append(list, ids[c])
+		}
+		for i := range len(list) - 1 {
+			p := two{list[i], list[i+1]}
+			counts[p] += n
+			if at[p] == nil {
+				at[p] = map[int]bool{}
+			}
+			at[p][len(pieces)] = true
+		}
+		pieces, times = append(pieces, list), append(times, n)
+	}
+	for p, words := range at {
+		push(p, words)
+	}
+	for len(tokens) < size {
+		var best *entry
+		for _, e := range queue {
+			if !e.dead {
+				e.count = counts[two{e.left, e.right}]
+			}
+			if !e.dead && (best == nil || e.count > best.count ||
+				e.count == best.count && (e.left < best.left || e.left == best.left && e.right < best.right)) {
+				best = e
+			}
+		}
+		if best == nil || best.count < 1 {
+			break
+		}
+		best.dead = true
+		left, right := tokens[best.left], tokens[best.right]
+		token := add(left + strings.TrimPrefix(right, "##"))
+		merges = append(merges, [3]string{tokens[token], left, right})
+		grown := map[two]map[int]bool{}
+		for k := range best.words {
+			for i := 0; i+1 < len(pieces[k]); i++ {
+				list := pieces[k]
+				if list[i] != best.left || list[i+1] != best.right {
+					continue
+				}
+				change := func(lost, won two) {
+					counts[lost] -= times[k]
+					counts[won] += times[k]
+					if grown[won] == nil {
+						grown[won] = map[int]bool{}
+					}
+					grown[won][k] = true
+				}
+				if i > 0 {
+					change(two{list[i-1], list[i]}, two{list[i-1], token})
+				}
+				if i+2 < len(list) {
+					change(two{list[i+1], list[i+2]}, two{token, list[i+2]})
+				}
+				pieces[k] = slices.Replace(list, i, i+2, token)
+			}
+		}
+		for p, words := range grown {
+			if counts[p] > 0 {
+				push(p, words)
+			}
+		}
+	}
+	return tokens, merges
+}
+
+// TestLearnReference compares with the plain algorithm, on few letters, where pairs come again and again.
+func TestLearnReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.MapOfN(rapid.StringMatching("[abc]{1,12}"), rapid.Int64Range(1, 5), 1, 40).Draw(t, "words")
+		var text strings.Builder
+		for word, n := range words {
+			text.WriteString(strings.Repeat(word+" ", int(n)))
+		}
+		o := allOf()
+		o.Threads = rapid.IntRange(1, 3).Draw(t, "threads")
+		o.Size = rapid.IntRange(11, 200).Draw(t, "size")
+		m, _ := merges(t, textsOf(text.String()), DefaultConfig(), o)
+		tokens, want := referenceMerges(words, o.Size)
+		var got [][3]string
+		for _, g := range m.merges {
+			got = append(got, [3]string{m.tokens[g.token], m.tokens[g.pair.left()], m.tokens[g.pair.right()]})
+		}
+		if !slices.Equal(m.tokens, tokens) || !slices.Equal(got, want) {
+			t.Fatalf("%v: got %q, %q, want %q, %q", words, m.tokens, got, tokens, want)
+		}
+	})
+}
+
 // BenchmarkLearn learns 12,000 tokens from text that is made up, and from reviews where there are any.
 func BenchmarkLearn(b *testing.B) {
 	for name, texts := range map[string]func(b *testing.B) []string{
