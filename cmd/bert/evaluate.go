@@ -126,15 +126,32 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
 	d, err := task.LoadDescription(f.model.dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		head, err := bert.HeadOf(&c)
+		if err != nil {
+			return d, fmt.Errorf("%s: %w", f.model.dir, err)
+		}
+		if d.Kind, err = task.KindOf(head, &c); err != nil {
+			return d, fmt.Errorf("%s: %w", f.model.dir, err)
+		}
+		if err := t.SetKind(d.Kind); err != nil {
+			return d, fmt.Errorf("%s: the model is for %v: %w", f.model.dir, d.Kind, err)
+		}
 		length := c.MaxPositionEmbeddings
 		if n := tok.Config().ModelMaxLength; n > 0 {
 			length = min(length, n)
 		}
-		d, err = t.Describe(c.Labels, length), nil
-		d.Labels = c.Labels // not the task's: the model says what its classes are
-	}
-	if err != nil {
+		d = t.Describe(c.Labels, length)
+		if d.Labels != nil {
+			d.Labels = c.Labels // not the task's: the model says what its classes are
+		}
+	} else if err != nil {
 		return d, err
+	}
+	if err := t.SetKind(d.Kind); err != nil {
+		return d, fmt.Errorf("%s: the model is for %v: %w", f.model.dir, d.Kind, err)
+	}
+	if d.Task != t.Name {
+		d.Official = t.Metrics
 	}
 	if f.labels != nil {
 		if len(f.labels) != len(c.Labels) {
@@ -143,9 +160,7 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 		d.Labels = f.labels
 	}
 	if !slices.Contains(d.Labels, d.Positive) {
-		if d.Positive = ""; len(d.Labels) == 2 {
-			d.Positive = d.Labels[1]
-		}
+		d.SetPositive("")
 	}
 	for _, label := range t.Labels {
 		if !slices.Contains(d.Labels, label) {

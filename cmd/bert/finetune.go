@@ -29,6 +29,9 @@ type finetuneFlags struct {
 
 	maxSeqLength     int
 	truncation       *choice
+	long             *choice
+	docStride        int
+	problemType      *choice
 	labels           []string
 	classWeights     string
 	maxTrainExamples int
@@ -104,6 +107,11 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	f.data.addDetails(cmd)
 	flags.StringSliceVar(&f.labels, "labels", nil, "the labels as `A,B`, in the order of their ids (default: those in the data, sorted)")
 	flags.StringVar(&f.classWeights, "class-weights", "none", "weigh the loss by label: none, balanced, or `W1,W2` in the order of the labels")
+	f.problemType = newChoice(task.SingleLabel.String(), task.SingleLabel.String(), task.MultiLabel.String(), task.Regression.String())
+	addChoice(cmd, f.problemType, "problem-type", "of --task text: one label a text, several at once (between commas; a list in JSON), or a number")
+	f.long = newChoice(task.TruncateLong.String(), task.LongTexts()...)
+	addChoice(cmd, f.long, "long", "of a longer text read the beginning (truncate), the beginning and the end (head-tail), or all in windows")
+	flags.IntVar(&f.docStride, "doc-stride", 0, "with --long windows: begin one every `N` tokens; 0: every half window")
 	f.truncation = newChoice(tokenizer.LongestFirst.String(), truncationNames()...)
 	addChoice(cmd, f.truncation, "truncation", "which text of a pair gives up tokens")
 
@@ -119,7 +127,7 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	flags.Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
 
 	flags.IntVar(&o.EvalSteps, "eval-steps", 0, "evaluate every `N` steps too, beside the end of each epoch")
-	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in eval_accuracy, f1_score, loss; empty: the last")
+	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in eval_accuracy, f1_score, loss; main: the task's own; empty: the last")
 	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
 	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
 	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
@@ -151,6 +159,8 @@ func (f *finetuneFlags) check() error {
 		return usagef("--gradient-accumulation-steps is %d, want at least 1", f.accumulation)
 	case f.showExamples < 0:
 		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
+	case f.docStride < 0:
+		return usagef("--doc-stride is %d, want at least 1, or 0 for half of a window", f.docStride)
 	case o.BatchSize < 1:
 		return usagef("--train-batch-size is %d, want at least 1", o.BatchSize)
 	}
@@ -202,6 +212,9 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if err := f.setKind(cmd, t); err != nil {
+		return err
+	}
 	if err := f.checkOutput(); err != nil {
 		return err
 	}
@@ -238,6 +251,21 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	return nil
 }
 
+// setKind makes the task of the kind that --problem-type asks for.
+func (f *finetuneFlags) setKind(cmd *cobra.Command, t *task.Task) error {
+	if !cmd.Flags().Changed("problem-type") {
+		return nil
+	}
+	kind, err := task.ParseKind(f.problemType.value)
+	if err == nil {
+		err = t.SetKind(kind)
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("--problem-type: %w", err)}
+	}
+	return nil
+}
+
 // prepare reads everything and makes the job, whose model the caller closes. The small files come first, so that mistakes
 // in them are seen at once.
 func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job, error) {
@@ -258,7 +286,10 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 		return nil, err
 	}
 	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
-	j.description.Columns = f.data.columns
+	j.description.Columns, j.description.DocStride = f.data.columns, f.docStride
+	if j.description.Long, err = task.ParseLongText(f.long.value); err != nil {
+		return nil, usageError{err}
+	}
 	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
 		return nil, usageError{err}
 	}
@@ -268,7 +299,7 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	if err := f.checkMetric(j); err != nil {
 		return nil, err
 	}
-	if j.model, err = f.model(config, j.description.Labels); err != nil {
+	if j.model, err = f.model(config, &j.description); err != nil {
 		return nil, err
 	}
 	if err = j.model.CheckVocabulary(tok.VocabSize()); err != nil {
@@ -344,10 +375,10 @@ func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) 
 }
 
 // model makes the model to begin with.
-func (f *finetuneFlags) model(config bert.Config, labels []string) (*bert.Model, error) {
-	head := bert.SequenceClassification
+func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
+	head := d.Kind.Head()
 	o := bert.Options{
-		Threads: f.threads, Head: &head, Labels: labels, ProblemType: bert.SingleLabelClassification,
+		Threads: f.threads, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		AllowMissing: f.allowMissing, Seed: f.options.Seed,
 	}
 	if f.config != "" {
@@ -391,6 +422,10 @@ func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Exampl
 // order of the model, if it was made for the same ones.
 func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
 	switch {
+	case !t.HasLabels() && f.labels != nil && t.Labels == nil:
+		return nil, usagef("--labels is for tasks that have labels; the answers of a %v are none", t.Kind)
+	case !t.HasLabels() && t.Labels == nil:
+		return nil, nil
 	case t.Labels != nil && f.labels != nil:
 		return nil, usagef("--labels is for data without labels of its own; those of task %s are %s", t.Name, strings.Join(t.Labels, ", "))
 	case t.Labels != nil:
@@ -429,24 +464,22 @@ func (j *job) build(f *finetuneFlags, training, held []task.Example) (err error)
 	return err
 }
 
+// mainMetric stands for the task's main official metric.
+const mainMetric = "main"
+
 // checkMetric reports a metric to choose the model by that no evaluation will have.
 func (f *finetuneFlags) checkMetric(j *job) error {
 	metric := f.options.BestMetric
+	names, official := j.description.MetricNames()
+	if metric == mainMetric {
+		metric = official[0]
+	}
+	j.options.BestMetric, j.options.Minimize = metric, task.LessIsBetter(metric)
 	if j.eval == nil {
 		if metric != "" || f.options.EvalSteps > 0 {
 			return usagef("--metric-for-best-model and --eval-steps need data to evaluate on: --eval-data or --validation-share")
 		}
 		return nil
-	}
-	var sample task.Result
-	if len(j.description.Labels) == 2 {
-		sample.Binary = new(task.BinaryResult)
-	}
-	var names []string
-	for _, m := range sample.Metrics() {
-		if m.Name != "global_step" {
-			names = append(names, m.Name)
-		}
 	}
 	if metric != "" && !slices.Contains(names, metric) {
 		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))

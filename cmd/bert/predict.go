@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,9 +71,9 @@ func (a *app) predictCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "predict --model DIR [flags] [TEXT ...]",
-		Short: "Classify texts with a fine-tuned model",
+		Short: "Answer texts with a fine-tuned model",
 		Long: `predict prints, for each text, the label that the model gives it, and the probability, the logarithm of the probability and
-the logit of every label.
+the logit of every label; of a model that gives several labels, all with a probability above a half; of a regression the value.
 
 A text that is longer than what the model was fine-tuned for (max_seq_length in its task.json, else its positions) is
 cut; the result then has "truncated": true, and stderr says how many were.` + inputHelp,
@@ -113,7 +112,7 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table 
 	err := p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
 		cut.add(answer.DroppedTokens)
 		if !table {
-			return jsonLine(a.stdout, newPredictionJSON(&answer))
+			return jsonLine(a.stdout, answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
@@ -124,42 +123,6 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table 
 	cut.report(a, p.Description().MaxSeqLength)
 	in.reportSkipped(a)
 	return nil
-}
-
-// predictionJSON is a result of predict.
-type predictionJSON struct {
-	Label            string    `json:"label"`
-	Probabilities    scores    `json:"probabilities"`
-	LogProbabilities scores    `json:"log_probabilities"`
-	Logits           []float32 `json:"logits"`
-	Truncated        bool      `json:"truncated,omitempty"`
-	DroppedTokens    int       `json:"dropped_tokens,omitempty"`
-}
-
-func newPredictionJSON(p *task.Prediction) predictionJSON {
-	return predictionJSON{p.Label, scores(p.Probabilities), scores(p.LogProbabilities), p.Logits, p.Truncated, p.DroppedTokens}
-}
-
-// scores are an object that keeps the order of the labels, with as many digits as float32 has: the rest is noise.
-type scores task.Scores
-
-func (s scores) MarshalJSON() ([]byte, error) {
-	out := []byte("{")
-	for i, score := range s {
-		label, err := json.Marshal(score.Label)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(float32(score.Value))
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, label...), ':'), value...)
-	}
-	return append(out, '}'), nil
 }
 
 // truncations counts the texts that were cut.
@@ -201,7 +164,19 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	if below {
 		b.WriteByte('\n')
 	}
-	b.WriteString(inputLine(s, &in.Input) + "\n  " + s.style(bold, visible(p.Label)))
+	answer := p.Label
+	switch {
+	case p.Value != nil:
+		answer = fmt.Sprintf("%.4f", *p.Value)
+	case p.Labels != nil && len(p.Labels) == 0:
+		answer = "(none)"
+	case p.Labels != nil:
+		answer = strings.Join(p.Labels, ", ")
+	}
+	b.WriteString(inputLine(s, &in.Input) + "\n  " + s.style(bold, visible(answer)))
+	if p.Windows > 0 {
+		b.WriteString(s.style(dim, fmt.Sprintf("  (%s)", count(p.Windows, "window"))))
+	}
 	if p.Truncated {
 		b.WriteString(s.style(dim, fmt.Sprintf("  (cut: %s dropped)", count(p.DroppedTokens, "token"))))
 	}
@@ -221,7 +196,7 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	}
 	bars := make([]barRow, len(scores))
 	for i, score := range scores {
-		bars[i] = barRow{score.Label, score.Value, score.Label == p.Label}
+		bars[i] = barRow{score.Label, score.Value, score.Label == p.Label || slices.Contains(p.Labels, score.Label)}
 	}
 	b.WriteString(s.bars(bars))
 	return b.String()

@@ -154,6 +154,7 @@ func (j *job) fingerprint() (map[string]string, error) {
 	f := map[string]string{
 		"task":           j.description.Task,
 		"labels":         strings.Join(j.description.Labels, ","),
+		"kind":           j.description.Kind.String(),
 		"max_seq_length": fmt.Sprint(j.description.MaxSeqLength),
 		"config":         digest(config),
 	}
@@ -184,7 +185,9 @@ func digestOf(d *task.Dataset) (string, error) {
 		if err := d.Append(&b, i); err != nil {
 			return "", err
 		}
-		for _, part := range []any{int64(len(b.IDs)), b.IDs, b.TypeIDs, b.Classes, b.Weights} {
+		for _, part := range []any{
+			int64(len(b.IDs)), b.IDs, b.TypeIDs, b.Classes, b.Weights, b.Values, b.TokenClasses, b.From, b.To,
+		} {
 			if err := binary.Write(h, binary.LittleEndian, part); err != nil {
 				return "", err
 			}
