@@ -43,24 +43,6 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	return r, nil
 }
 
-// Predict answers all examples of a data set, labelled or not, in their order. See Evaluate.
-func Predict(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions) ([]Prediction, error) {
-	c := m.Config()
-	if err := d.description.checkModel(m.Head(), &c); err != nil {
-		return nil, err
-	}
-	logits, err := allLogits(ctx, only(m.NewSession()), d, m.Head(), o.Tokens, o.Progress)
-	if err != nil {
-		return nil, err
-	}
-	predictions := make([]Prediction, d.Examples())
-	for i := range predictions {
-		x, s := d.example(i)
-		predictions[i] = d.kind().codec.answer(&d.description, &x, s, d.logits(logits, i))
-	}
-	return predictions, nil
-}
-
 // items is features of which each is one sequence or several that belong together, like the choices of an example.
 type items interface {
 	features

@@ -12,6 +12,7 @@ package task
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,7 +170,7 @@ func (t *Task) table(path string, o ReadOptions) (Table, error) {
 	case t.Tables == nil && info.IsDir():
 		return Table{}, fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
 	case t.Tables != nil && !ok:
-		return Table{}, fmt.Errorf("%s: task %s has no split %q, want %s", path, t.Name, o.Split, quoteAll(t.splits()))
+		return Table{}, fmt.Errorf("%s: task %s has no split %q, want one of %s", path, t.Name, o.Split, joined(t.Splits()))
 	case info.IsDir():
 		table = table.in(path)
 	default:
@@ -187,14 +188,17 @@ func (t *Task) table(path string, o ReadOptions) (Table, error) {
 	return table, nil
 }
 
-// splits are the names of the parts that the task has tables of.
-func (t *Task) splits() []string {
+// Splits lists the parts that the task has tables of.
+func (t *Task) Splits() []Split { return sortedSplits(t.Tables) }
+
+func sortedSplits[T any](parts map[Split]T) []Split { return slices.Sorted(maps.Keys(parts)) }
+
+func joined(splits []Split) string {
 	var names []string
-	for split := range t.Tables {
+	for _, split := range splits {
 		names = append(names, string(split))
 	}
-	slices.Sort(names)
-	return names
+	return strings.Join(names, ", ")
 }
 
 // in is the table in a folder: the first of its layouts that is there, or else the table itself.

@@ -17,6 +17,8 @@ type dataFlags struct {
 	columns task.Columns
 	format  *choice
 	skipBad bool
+	// unlabelled leaves labels out that nobody needs.
+	unlabelled bool
 }
 
 func (d *dataFlags) add(cmd *cobra.Command, dataUsage string) {
@@ -35,7 +37,10 @@ func (d *dataFlags) addDetails(cmd *cobra.Command) {
 	f.BoolVar(&d.columns.NoHeader, "no-header", false, "the first line is data; columns are given by number, from 1")
 	d.format = newChoice("auto", "auto", "csv", "tsv", "jsonl")
 	addChoice(cmd, d.format, "data-format", "how the data is written; auto: as the file's name ends")
-	f.BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
+}
+
+func (d *dataFlags) addSkipBad(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
 }
 
 func (d *dataFlags) lookup() (*task.Task, error) {
@@ -54,7 +59,7 @@ func (d *dataFlags) lookup() (*task.Task, error) {
 
 // read reads one part of the data, and draws most examples of it (0: all).
 func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, most int, seed uint64) ([]task.Example, error) {
-	o := task.ReadOptions{Split: split, TableOptions: task.TableOptions{Columns: d.columns, SkipBad: d.skipBad}}
+	o := task.ReadOptions{Split: split, TableOptions: task.TableOptions{Columns: d.columns, SkipBad: d.skipBad, Unlabelled: d.unlabelled}}
 	if d.format.value != "auto" {
 		format, err := task.ParseFormat(d.format.value)
 		if err != nil {

@@ -105,6 +105,7 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 
 	flags.Float64Var(&f.validationShare, "validation-share", 0, "evaluate on a `SHARE` of the training data, taken out at random")
 	f.data.addDetails(cmd)
+	f.data.addSkipBad(cmd)
 	flags.StringSliceVar(&f.labels, "labels", nil, "the labels as `A,B`, in the order of their ids (default: those in the data, sorted)")
 	flags.StringVar(&f.classWeights, "class-weights", "none", "weigh the loss by label: none, balanced, or `W1,W2` in the order of the labels")
 	f.problemType = newChoice(task.SingleLabel.String(), task.SingleLabel.String(), task.MultiLabel.String(), task.Regression.String())
