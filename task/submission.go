@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -52,4 +54,38 @@ func (t *Task) WriteSubmission(w io.Writer, predictions []Prediction) error {
 		fmt.Fprintf(b, "%d\t%s\n", i, answer)
 	}
 	return b.Flush()
+}
+
+// Folder is where the task stands in a folder of GLUE's tasks, each in its own; "" where it isn't there.
+func (t *Task) Folder(dir string) string {
+	if t.glue == nil {
+		return ""
+	}
+	for _, name := range t.glue.folders {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path
+		}
+	}
+	return ""
+}
+
+// Has says whether there is a file of a part in the task's folder.
+func (t *Task) Has(folder string, split Split) bool {
+	table, ok := t.Tables[split]
+	if !ok {
+		return false
+	}
+	_, err := os.Stat(table.in(folder).File)
+	return err == nil
+}
+
+// GLUETasks are the names of the tasks of GLUE in the benchmark's order; the last is ax, which has no training data and is
+// answered by a model of mnli.
+func GLUETasks() []string {
+	var names []string
+	for _, t := range glueTasks {
+		names = append(names, t.Name)
+	}
+	return names
 }

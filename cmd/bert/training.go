@@ -31,6 +31,7 @@ type job struct {
 // nil without data for it.
 func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	progress := a.newProgress()
+	_, progress.official = j.description.MetricNames()
 	defer progress.close()
 	e := &evaluator{data: j.eval, progress: progress}
 	j.options.Report = func(event train.Event) {
