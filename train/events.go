@@ -145,11 +145,12 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 type evaluationJSON struct {
 	Loss    number  `json:"loss"`
 	Metrics Metrics `json:"metrics"`
+	Stop    bool    `json:"stop,omitempty"`
 }
 
 // MarshalJSON writes {"loss": …, "metrics": {…}}.
 func (e Evaluation) MarshalJSON() ([]byte, error) {
-	return json.Marshal(evaluationJSON{number(e.Loss), e.Metrics})
+	return json.Marshal(evaluationJSON{number(e.Loss), e.Metrics, e.Stop})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -158,7 +159,7 @@ func (e *Evaluation) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*e = Evaluation{Metrics: j.Metrics, Loss: float64(j.Loss)}
+	*e = Evaluation{Metrics: j.Metrics, Loss: float64(j.Loss), Stop: j.Stop}
 	return nil
 }
 

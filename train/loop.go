@@ -278,7 +278,7 @@ func (r *run) evaluationDue() bool {
 }
 
 func (r *run) stoppedEarly() bool {
-	return r.o.EarlyStop > 0 && r.state.NotBetter >= r.o.EarlyStop
+	return r.o.EarlyStop > 0 && r.state.NotBetter >= r.o.EarlyStop || r.state.Last != nil && r.state.Last.Evaluation.Stop
 }
 
 // step trains on one batch.

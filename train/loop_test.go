@@ -470,6 +470,24 @@ func TestEarlyStop(t *testing.T) {
 	wantNames(t, checkpointsIn(t, f.Output), "step-12", "step-18")
 }
 
+// An evaluator can end the run, and a run that was resumed knows that it did.
+func TestEvaluatorStops(t *testing.T) {
+	f := newFakeRun(t.TempDir())
+	f.EvalSteps = 3
+	n := 0
+	f.evaluate = func(context.Context) (Evaluation, error) {
+		n++
+		return Evaluation{Loss: 1, Stop: n == 2}, nil
+	}
+	r := f.mustRun(t)
+	if !r.StoppedEarly || r.Steps != 6 || r.ModelStep != 6 || n != 2 {
+		t.Errorf("result is %+v after %d evaluations, want a stop after step 6", r, n)
+	}
+	f.Resume = true
+	_, err := f.run()
+	wantError(t, err, "ended at step 6")
+}
+
 func TestKeepCheckpoints(t *testing.T) {
 	for keep, want := range map[int][]string{
 		0: {"step-3", "step-6", "step-9", "step-12", "step-15", "step-18", "step-21", "step-24", "step-25"},
