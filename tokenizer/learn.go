@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // LearnOptions say what vocabulary Learn makes. Begin with DefaultLearnOptions.
@@ -215,8 +216,10 @@ func (o *LearnOptions) fixedTokens(c Config) ([]string, error) {
 	return tokens, nil
 }
 
-// alphabet is the characters that words consist of, by code point up to the largest.
-type alphabet []character
+// alphabet is the characters that words consist of, in pages of neighbouring code points, of which a text has few.
+type alphabet [unicode.MaxRune>>pageBits + 1]*[1 << pageBits]character
+
+const pageBits = 8
 
 type character struct {
 	frequency           int64
@@ -224,13 +227,18 @@ type character struct {
 	initial, continuing int32 // the ids of the character alone at the beginning of a word and within one
 }
 
+func (a *alphabet) at(r rune) *character {
+	page := &a[r>>pageBits]
+	if *page == nil {
+		*page = new([1 << pageBits]character)
+	}
+	return &(*page)[r&(1<<pageBits-1)]
+}
+
 // add counts the characters of a word.
 func (a *alphabet) add(word []byte, frequency int64) {
 	for i, r := range string(word) {
-		if int(r) >= len(*a) {
-			*a = append(*a, make([]character, int(r)+1-len(*a))...)
-		}
-		c := &(*a)[r]
+		c := a.at(r)
 		c.frequency += frequency
 		c.continues = c.continues || i > 0
 	}
@@ -238,22 +246,27 @@ func (a *alphabet) add(word []byte, frequency int64) {
 
 // limit takes the rarest characters out of the alphabet until no more than most are left (0: all are), and returns the
 // others in the order of code points.
-func (a alphabet) limit(most int, stats *LearnStats) []rune {
+func (a *alphabet) limit(most int, stats *LearnStats) []rune {
 	var kept []rune
-	for r, c := range a {
-		if c.frequency > 0 {
-			kept = append(kept, rune(r))
+	for number, page := range a {
+		if page == nil {
+			continue
+		}
+		for i, c := range page {
+			if c.frequency > 0 {
+				kept = append(kept, rune(number<<pageBits|i))
+			}
 		}
 	}
 	stats.Characters = len(kept)
 	if most == 0 || len(kept) <= most {
 		return kept
 	}
-	slices.SortStableFunc(kept, func(r, s rune) int { return cmp.Compare(a[s].frequency, a[r].frequency) })
+	slices.SortStableFunc(kept, func(r, s rune) int { return cmp.Compare(a.at(s).frequency, a.at(r).frequency) })
 	for _, r := range kept[most:] {
 		stats.DroppedCharacters++
-		stats.DroppedOccurrences += a[r].frequency
-		a[r] = character{}
+		stats.DroppedOccurrences += a.at(r).frequency
+		*a.at(r) = character{}
 	}
 	kept = kept[:most]
 	slices.Sort(kept)

@@ -48,7 +48,7 @@ type merge struct {
 // newMerger takes the words apart into characters. words are closed once they are read.
 func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptions, stats *LearnStats) (*merger, error) {
 	var (
-		chars alphabet
+		chars = new(alphabet)
 		costs = map[int64]int64{} // by the words' frequency
 		total int64
 	)
@@ -78,7 +78,7 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 	err := words.each(func(word []byte, n int64) {
 		start := len(m.symbols)
 		for i, r := range string(word) {
-			c := &chars[r]
+			c := chars.at(r)
 			if c.frequency == 0 {
 				m.symbols = m.symbols[:start]
 				stats.UnknownWords += n
@@ -126,13 +126,13 @@ func leaveOut(costs map[int64]int64, excess int64) int64 {
 
 // addAlphabet adds the tokens of single characters to the vocabulary: each at the beginning of a word, and within one if it
 // stands there.
-func (m *merger) addAlphabet(chars alphabet, kept []rune) {
+func (m *merger) addAlphabet(chars *alphabet, kept []rune) {
 	for _, r := range kept {
-		chars[r].initial = m.add(string(r))
+		chars.at(r).initial = m.add(string(r))
 	}
 	for _, r := range kept {
-		if chars[r].continues {
-			chars[r].continuing = m.add(m.prefix + string(r))
+		if chars.at(r).continues {
+			chars.at(r).continuing = m.add(m.prefix + string(r))
 		}
 	}
 }
