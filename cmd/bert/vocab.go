@@ -41,9 +41,11 @@ func (a *app) vocabCommand() *cobra.Command {
 frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
 The same texts give the same vocabulary on any number of threads.
 
-The text is files, plain or compressed by gzip or zstd, or the film reviews of Maas et al., as the folder aclImdb or its .tar.gz:
-their training and unlabelled parts (--imdb-splits), never the test part. Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the
-characters within words (##a), and the merges in their order.
+The text is files, plain or compressed by gzip or zstd. The film reviews of Maas et al., as the folder aclImdb or its .tar.gz,
+are text too: their training and unlabelled parts (--imdb-splits), never the test part.
+
+Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the characters within words (##a),
+and the merges in their order.
 
 Any language will do. Where words are not set apart by spaces, what stands between punctuation marks is a word, up to 100
 characters; Chinese and Japanese ideographs are words of their own. Many scripts lose vowels with their accents (Thai, Hindi):
