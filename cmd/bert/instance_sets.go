@@ -129,11 +129,11 @@ func (s *instanceSets) describe(a *app) {
 			what = "evaluating on"
 		}
 		info := set.Info()
-		masks := "stored masks"
-		if info.Options.Dynamic {
-			masks = "masks drawn afresh each epoch"
+		line := fmt.Sprintf("%s %s: %s, %s (mean %.1f, longest %d)", what, set.dir, count(info.Instances, "instance"),
+			count(int(info.Tokens), "token"), float64(info.Tokens)/float64(info.Instances), info.Longest)
+		if info.Options.Dynamic && i < len(s.training) {
+			line += ", masked afresh each epoch"
 		}
-		a.log.Info(fmt.Sprintf("%s %s: %s, %s (mean %.1f, longest %d), %s", what, set.dir, count(info.Instances, "instance"),
-			count(int(info.Tokens), "token"), float64(info.Tokens)/float64(info.Instances), info.Longest, masks))
+		a.log.Info(line)
 	}
 }

@@ -527,6 +527,61 @@ func (e *instanceEvaluator) Evaluate(ctx context.Context, m *bert.Model) (train.
 	return out, nil
 }
 
+// evaluateInstances measures a pre-trained model.
+func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
+	if f.maxExamples < 0 {
+		return usagef("--max-eval-examples is %d, want 0 or more", f.maxExamples)
+	}
+	config, err := f.model.check(a)
+	if err != nil {
+		return err
+	}
+	sets, err := openInstances(nil, f.instances, f.model.dir)
+	if err != nil {
+		return err
+	}
+	defer sets.close() // read only: nothing is lost
+	if err := sets.check(&config, ""); err != nil {
+		return err
+	}
+	sets.describe(a)
+	head, err := bert.HeadOf(&config)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
+	if head == bert.PreTraining {
+		head = sets.head() // without pairs there is the masked LM alone
+	}
+	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Head: &head})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.CheckVocabulary(sets.tokenizer.VocabSize()); err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
+	a.describeModel(m, "weights from "+f.model.dir)
+	var source pretrain.Source = sets.held[0].Set
+	if f.maxExamples > 0 {
+		source = pretrain.Spread(source, f.maxExamples)
+	}
+	step, err := pretrain.GlobalStep(f.model.dir)
+	if err != nil {
+		return err
+	}
+	progress := a.newProgress()
+	defer progress.close()
+	e, err := pretrain.Evaluate(ctx, m, source, pretrain.EvaluateOptions{GlobalStep: step, Progress: progress.evaluated})
+	progress.close()
+	if err != nil {
+		return err
+	}
+	if err := f.out.printPretraining(a, e); err != nil {
+		return err
+	}
+	return f.save(a, e)
+}
+
 // printPretraining prints an evaluation of masked language modelling.
 func (o *outputFlags) printPretraining(a *app, r *pretrain.Evaluation) error {
 	if !o.table(a) {
