@@ -107,16 +107,13 @@ func (s *instanceSets) take(t *tokenizer.Tokenizer, dir string) error {
 	return nil
 }
 
-// check reports instances that a model can't take. file is that of the configuration of a new model, or "".
-func (s *instanceSets) check(c *bert.Config, file string) error {
+// check reports instances that are too long for a model.
+func (s *instanceSets) check(c *bert.Config) error {
 	for _, set := range s.all() {
 		if n := set.Info().Longest; n > c.MaxPositionEmbeddings {
 			return fmt.Errorf("%s: the longest instance has %d tokens, the model %d positions: want shorter instances (bert instances --max-seq-length), or a model with more positions",
 				set.dir, n, c.MaxPositionEmbeddings)
 		}
-	}
-	if n := s.tokenizer.VocabSize(); file != "" && c.VocabSize < n {
-		return fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want at least that", file, c.VocabSize, s.from, n)
 	}
 	return nil
 }

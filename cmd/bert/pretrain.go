@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +34,7 @@ type pretrainFlags struct {
 	batchSizes, tokenBudgets []int // one for all phases, or one for each
 	accumulation             int
 	options                  train.Options
-	optimizer                *choice
-	schedule                 *choice
+	optimizer                optimizerFlags
 
 	out outputFlags
 }
@@ -107,13 +104,8 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
 	flags.IntVar(&o.MicroBatchTokens, "micro-batch-tokens", 0, "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
 	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put instances of like length into the same batch")
-	f.optimizer = newChoice(train.GoogleAdam.String(), train.GoogleAdam.String(), train.AdamW.String(), train.LAMB.String())
-	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches")
-	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
-	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
-	flags.Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
+	f.optimizer.add(cmd, o)
 	flags.Float64Var(&o.Beta2, "adam-beta2", o.Beta2, "how slowly the mean of squared gradients changes, as `β2`")
-	flags.Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
 
 	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in masked_lm_accuracy, loss; empty: the last")
 	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
@@ -174,12 +166,8 @@ func (f *pretrainFlags) check() error {
 			return usagef("--%s is %s, want positive numbers", list.flag, numbers(list.values))
 		}
 	}
-	var err error
-	if o.Optimizer, err = train.ParseOptimizer(f.optimizer.value); err != nil {
-		return usageError{err}
-	}
-	if o.Schedule, err = train.ParseSchedule(f.schedule.value); err != nil {
-		return usageError{err}
+	if err := f.optimizer.fill(o); err != nil {
+		return err
 	}
 	switch {
 	case len(f.phaseSteps) > 0:
@@ -204,17 +192,6 @@ func (f *pretrainFlags) check() error {
 	return nil
 }
 
-// checkOutput reports an output folder that holds a model already, which a new run would overwrite.
-func (f *pretrainFlags) checkOutput() error {
-	if f.options.Resume {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join(f.options.Output, "model.safetensors")); err == nil {
-		return fmt.Errorf("%s: there is a model in this folder: choose another, or --resume its run", f.options.Output)
-	}
-	return nil
-}
-
 // pretraining is a run with all that belongs to it.
 type pretraining struct {
 	model     *bert.Model
@@ -228,7 +205,7 @@ func (a *app) pretrain(cmd *cobra.Command, f *pretrainFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	if err := f.checkOutput(); err != nil {
+	if err := checkNewModel(&f.options, "--init", f.init); err != nil {
 		return err
 	}
 	sets, err := openInstances(f.instances, f.evalInstances, f.init)
@@ -264,11 +241,7 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if err != nil {
 		return nil, err
 	}
-	newModel := f.config
-	if f.init != "" {
-		newModel = ""
-	}
-	if err := sets.check(&config, newModel); err != nil {
+	if err := sets.check(&config); err != nil {
 		return nil, err
 	}
 	sets.describe(a)
@@ -286,8 +259,12 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if p.model, err = f.model(config, head); err != nil {
 		return nil, err
 	}
-	if err := p.model.CheckVocabulary(sets.tokenizer.VocabSize()); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", sets.from, err), p.model.Close())
+	if n := sets.tokenizer.VocabSize(); p.model.CheckVocabulary(n) != nil {
+		err := fmt.Errorf("%s: %w", f.init, p.model.CheckVocabulary(n))
+		if f.init == "" {
+			err = fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want that", f.config, config.VocabSize, sets.from, n)
+		}
+		return nil, errors.Join(err, p.model.Close())
 	}
 	from := "random weights"
 	if f.init != "" {
@@ -541,7 +518,7 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
 		return err
 	}
 	defer sets.close() // read only: nothing is lost
-	if err := sets.check(&config, ""); err != nil {
+	if err := sets.check(&config); err != nil {
 		return err
 	}
 	sets.describe(a)
