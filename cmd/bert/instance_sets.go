@@ -78,10 +78,15 @@ func (s *instanceSets) close() error {
 	return err
 }
 
+// paired says whether the instances are pairs, with a label for next-sentence prediction.
+func (s *instanceSet) paired() bool { return s.Info().Options.NextSentence }
+
 // head is what the instances can train: next-sentence prediction too, if all of them are pairs.
 func (s *instanceSets) head() bert.Head {
-	if slices.ContainsFunc(s.all(), func(set instanceSet) bool { return !set.Info().Options.NextSentence }) {
-		return bert.MaskedLM
+	for _, set := range s.training {
+		if !set.paired() {
+			return bert.MaskedLM
+		}
 	}
 	return bert.PreTraining
 }
@@ -107,8 +112,13 @@ func (s *instanceSets) take(t *tokenizer.Tokenizer, dir string) error {
 	return nil
 }
 
-// check reports instances that are too long for a model.
+// check reports instances that are too long for a model, or can't be evaluated on as the others are trained on.
 func (s *instanceSets) check(c *bert.Config) error {
+	for _, set := range s.held {
+		if len(s.training) > 0 && s.head() == bert.PreTraining && !set.paired() {
+			return fmt.Errorf("%s: these instances are no pairs, as those in %s are: want both with or both without next-sentence prediction", set.dir, s.training[0].dir)
+		}
+	}
 	for _, set := range s.all() {
 		if n := set.Info().Longest; n > c.MaxPositionEmbeddings {
 			return fmt.Errorf("%s: the longest instance has %d tokens, the model %d positions: want shorter instances (bert instances --max-seq-length), or a model with more positions",
@@ -130,6 +140,9 @@ func (s *instanceSets) describe(a *app) {
 			count(int(info.Tokens), "token"), float64(info.Tokens)/float64(info.Instances), info.Longest)
 		if info.Options.Dynamic && i < len(s.training) {
 			line += ", masked afresh each epoch"
+		}
+		if !set.paired() {
+			line += ", no pairs: no next-sentence prediction"
 		}
 		a.log.Info(line)
 	}

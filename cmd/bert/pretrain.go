@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -107,7 +108,7 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 	f.optimizer.add(cmd, o)
 	flags.Float64Var(&o.Beta2, "adam-beta2", o.Beta2, "how slowly the mean of squared gradients changes, as `β2`")
 
-	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in masked_lm_accuracy, loss; empty: the last")
+	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
 	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
 	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
 	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
@@ -123,7 +124,7 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 const defaultTrainSteps = 100000
 
 // check reports mistakes in the flags that can be seen before anything is read, and fills in the options.
-func (f *pretrainFlags) check() error {
+func (f *pretrainFlags) check(cmd *cobra.Command) error {
 	o, phases := &f.options, len(f.instances)
 	switch {
 	case phases == 0:
@@ -177,6 +178,9 @@ func (f *pretrainFlags) check() error {
 	case o.MaxSteps == 0 && o.Epochs == 0:
 		o.MaxSteps = defaultTrainSteps
 	}
+	if cmd.Flags().Changed("warmup-steps") {
+		o.WarmupProportion = 0 // so that 0 steps are none
+	}
 	o.BatchSize = f.batchSizes[0]
 	if len(f.tokenBudgets) > 0 {
 		o.BatchSize, o.TokenBudget = 0, f.tokenBudgets[0]
@@ -202,7 +206,7 @@ type pretraining struct {
 }
 
 func (a *app) pretrain(cmd *cobra.Command, f *pretrainFlags) error {
-	if err := f.check(); err != nil {
+	if err := f.check(cmd); err != nil {
 		return err
 	}
 	if err := checkNewModel(&f.options, "--init", f.init); err != nil {
@@ -250,6 +254,10 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if p.data, p.eval, err = f.data(a, sets, head); err != nil {
 		return nil, err
 	}
+	if err := checkPretrainingMetric(f.options.BestMetric, head); err != nil {
+		return nil, err
+	}
+	p.options.Minimize = strings.HasSuffix(f.options.BestMetric, "_loss")
 	if p.eval == nil {
 		a.log.Warn("no instances to evaluate on: nothing will say how good the model is (--eval-instances or --eval-share)")
 	}
@@ -315,23 +323,14 @@ func differentKey(a, b *bert.Config) (key, inA, inB string, err error) {
 	if err != nil {
 		return "", "", "", err
 	}
-	for _, k := range sortedKeys(of, other) {
+	all := maps.Clone(of)
+	maps.Copy(all, other)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
 		if string(of[k]) != string(other[k]) {
 			return k, cmp.Or(string(of[k]), "not set"), cmp.Or(string(other[k]), "not set"), nil
 		}
 	}
 	return "", "", "", nil
-}
-
-func sortedKeys(maps ...map[string]json.RawMessage) []string {
-	var keys []string
-	for _, m := range maps {
-		for k := range m {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
 
 // data makes what is trained and evaluated on.
@@ -381,6 +380,22 @@ func (f *pretrainFlags) data(a *app, sets *instanceSets, head bert.Head) (train.
 	return phases, held, nil
 }
 
+// checkPretrainingMetric reports a metric to choose the model by that no evaluation will have.
+func checkPretrainingMetric(metric string, head bert.Head) error {
+	sample := new(pretrain.Evaluation)
+	if head == bert.PreTraining {
+		sample.NextSentence = new(pretrain.NextSentence)
+	}
+	names := []string{train.LossMetric}
+	for name := range sample.Metrics() {
+		names = append(names, name)
+	}
+	if metric != "" && !slices.Contains(names, metric) {
+		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
+	}
+	return nil
+}
+
 // model makes the model to begin with.
 func (f *pretrainFlags) model(config bert.Config, head bert.Head) (*bert.Model, error) {
 	o := bert.Options{Threads: f.threads, Head: &head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
@@ -400,22 +415,22 @@ func (f *pretrainFlags) fingerprint(c *bert.Config, sets *instanceSets) (map[str
 	if err != nil {
 		return nil, err
 	}
-	print := map[string]string{"config": digest(config), "head": sets.head().String()}
+	fields := map[string]string{"config": digest(config), "head": sets.head().String()}
 	var digests []string
 	for _, set := range sets.training {
 		digests = append(digests, set.Info().SHA256)
 	}
-	print["instances"] = strings.Join(digests, ",")
+	fields["instances"] = strings.Join(digests, ",")
 	if len(sets.held) > 0 {
-		print["eval_instances"] = sets.held[0].Info().SHA256
+		fields["eval_instances"] = sets.held[0].Info().SHA256
 	}
 	if f.evalShare > 0 {
-		print["eval_share"] = fmt.Sprint(f.evalShare)
+		fields["eval_share"] = fmt.Sprint(f.evalShare)
 	}
 	if f.maxEvalInstances > 0 {
-		print["max_eval_instances"] = fmt.Sprint(f.maxEvalInstances)
+		fields["max_eval_instances"] = fmt.Sprint(f.maxEvalInstances)
 	}
-	return print, nil
+	return fields, nil
 }
 
 // measurePeak lets the run tell what share it reaches of the operations that the machine can do.
@@ -526,8 +541,8 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.model.dir, err)
 	}
-	if head == bert.PreTraining {
-		head = sets.head() // without pairs there is the masked LM alone
+	if head == bert.PreTraining && !sets.held[0].paired() {
+		head = bert.MaskedLM
 	}
 	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Head: &head})
 	if err != nil {
