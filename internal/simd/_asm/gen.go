@@ -99,14 +99,24 @@ func (g *gen) reg() reg.VecVirtual {
 // at is the vector that stands off bytes behind a pointer.
 func at(base reg.Register, off int) operand.Mem { return operand.Mem{Base: base, Disp: off} }
 
-// rows returns a function that gives the address of row i < n, stride bytes apart: the base plus an odd multiple of the
-// stride, held in a register, times 1, 2, 4 or 8.
+// rows returns a function that gives the address of row i < n, stride bytes apart.
 func (g *gen) rows(base, stride reg.GPVirtual, n int) func(i int) operand.Mem {
+	return g.rowsBy(base, g.oddMultiples(stride, n))
+}
+
+// oddMultiples holds the odd multiples of stride below n in registers.
+func (g *gen) oddMultiples(stride reg.GPVirtual, n int) map[int]reg.GPVirtual {
 	odd := map[int]reg.GPVirtual{1: stride}
 	for i := 3; i < n; i += 2 {
 		odd[i] = g.GP64()
 		g.LEAQ(operand.Mem{Base: odd[i-2], Index: stride, Scale: 2}, odd[i])
 	}
+	return odd
+}
+
+// rowsBy returns a function that gives the address of row i: the base plus an odd multiple of the stride times 1, 2, 4
+// or 8.
+func (g *gen) rowsBy(base reg.GPVirtual, odd map[int]reg.GPVirtual) func(i int) operand.Mem {
 	return func(i int) operand.Mem {
 		if i == 0 {
 			return at(base, 0)
