@@ -5,6 +5,7 @@ import (
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 	"github.com/mmcloughlin/avo/x86"
@@ -39,12 +40,14 @@ var (
 type gen struct {
 	*build.Context
 	*isa
+	file   *build.Context         // where data goes, also while code goes elsewhere
 	named  map[string]operand.Mem // data that is there already
 	labels int
 }
 
 func newGen(v *isa) *gen {
-	g := &gen{Context: build.NewContext(), isa: v, named: map[string]operand.Mem{}}
+	c := build.NewContext()
+	g := &gen{Context: c, file: c, isa: v, named: map[string]operand.Mem{}}
 	g.ConstraintExpr("amd64,!purego")
 	return g
 }
@@ -62,6 +65,30 @@ func (g *gen) function(name, signature, doc string) {
 func (g *gen) ret() {
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// together emits bodies without branches in turns, an instruction of each at a time. Where a body is one long chain, the
+// scheduler holds little more than it, and would begin the next one late.
+func (g *gen) together(bodies ...func()) {
+	parts := make([][]*ir.Instruction, len(bodies))
+	for i, body := range bodies {
+		part := build.NewContext()
+		part.Collection = g.file.Collection // registers differ from one another
+		part.Function("part")
+		g.Context = part
+		body()
+		g.Context = g.file
+		f, err := part.Result()
+		if err != nil {
+			panic(err)
+		}
+		parts[i] = f.Functions()[0].Instructions()
+	}
+	for at := range parts[0] {
+		for _, part := range parts {
+			g.Instruction(part[at])
+		}
+	}
 }
 
 // param loads an integer or pointer parameter into a new register.
