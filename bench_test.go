@@ -83,62 +83,68 @@ func BenchmarkTrainingStep(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(fmt.Sprintf("%s/batch=32/length=128", size.name), func(b *testing.B) {
 			m := sizedModel(b, size.layers, size.width, 0)
-			batch := randomBatch(m.config, 32, 128)
-			benchmarkSteps(b, m, batch, flops(m.config, batch))
+			t, err := m.NewTrainer()
+			if err != nil {
+				b.Fatal(err)
+			}
+			batches := []*Batch{randomBatch(m.config, 32, 128)}
+			key := uint64(0)
+			step := func() {
+				key++
+				if _, err := t.Backward(batches, key); err != nil {
+					b.Fatal(err)
+				}
+				t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
+			}
+			step()
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			b.ReportMetric(seconds, "s/step")
+			b.ReportMetric(3*flops(m.config, batches[0])/seconds/1e9, "GFLOP/s")
 		})
 	}
 }
 
-// benchmarkSteps runs steps of training over a batch whose forward pass takes so many operations.
-func benchmarkSteps(b *testing.B, m *Model, batch *Batch, forward float64) {
-	t, err := m.NewTrainer()
-	if err != nil {
-		b.Fatal(err)
-	}
-	batches := []*Batch{batch}
-	key := uint64(0)
-	step := func() {
-		key++
-		if _, err := t.Backward(batches, key); err != nil {
-			b.Fatal(err)
-		}
-		t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
-	}
-	step()
-	b.ReportAllocs()
-	for b.Loop() {
-		step()
-	}
-	seconds := b.Elapsed().Seconds() / float64(b.N)
-	b.ReportMetric(seconds, "s/step")
-	b.ReportMetric(3*forward/seconds/1e9, "GFLOP/s")
-}
-
-// BenchmarkPretrainingStep is a whole step of pre-training a small model with a vocabulary of its own: 19 of 128 tokens
-// are masked.
-func BenchmarkPretrainingStep(b *testing.B) {
-	const layers, width, vocabulary, sequences, n, masked = 4, 256, 12000, 64, 128, 19
-	b.Run(fmt.Sprintf("%dx%d/vocabulary=%d/batch=%d/length=%d", layers, width, vocabulary, sequences, n), func(b *testing.B) {
-		c := DefaultConfig()
-		c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = layers, width, width/64, 4*width
-		c.VocabSize = vocabulary
-		m, err := New(c, PreTraining, Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer m.Close()
-		batch := randomBatch(c, sequences, n)
-		batch.Classes = nil
-		for s := range sequences {
-			batch.NextSentence = append(batch.NextSentence, int32(s%2))
-			for i := range masked {
-				at := int32(s*n + i*n/masked)
-				batch.MaskedPositions = append(batch.MaskedPositions, at)
-				batch.MaskedIDs = append(batch.MaskedIDs, batch.IDs[at])
+// BenchmarkPreTrainingStep is a whole step of pre-training on sequences of 128 tokens of which 19 are masked, with a
+// vocabulary of 12,000.
+func BenchmarkPreTrainingStep(b *testing.B) {
+	for _, sequences := range []int{64, 256} {
+		b.Run(fmt.Sprintf("4x256/batch=%d/length=128", sequences), func(b *testing.B) {
+			c := DefaultConfig()
+			c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 12000, 4, 256, 4, 1024
+			m, err := New(c, PreTraining, Options{Seed: 1})
+			if err != nil {
+				b.Fatal(err)
 			}
-		}
-		products := 12.0*layers*width*width + 2*layers*n*width // multiply-adds of a token
-		head := float64(masked * width * (width + vocabulary))
-		benchmarkSteps(b, m, batch, 2*sequences*(n*products+head))
-	})
+			defer m.Close()
+			t, err := m.NewTrainer()
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch := randomBatch(c, sequences, 128)
+			for s := range sequences {
+				batch.NextSentence = append(batch.NextSentence, int32(s%2))
+				for i := range 19 {
+					at := int32(128*s + 6*i + 5)
+					batch.MaskedPositions = append(batch.MaskedPositions, at)
+					batch.MaskedIDs = append(batch.MaskedIDs, batch.IDs[at])
+				}
+			}
+			key := uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				key++
+				if _, err := t.Backward([]*Batch{batch}, key); err != nil {
+					b.Fatal(err)
+				}
+				t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			b.ReportMetric(seconds, "s/step")
+			b.ReportMetric(float64(batch.Tokens())/seconds, "tokens/s")
+		})
+	}
 }
