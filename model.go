@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Threads is the number of workers; 0: all of the machine's.
 	Threads int
+	// Precision is how the operands of matrix products are taken; the zero value is Float32.
+	Precision Precision
 	// Head overrides the head that the configuration's architectures name.
 	Head *Head
 	// Labels and ProblemType override the configuration's, for a new classifier.
@@ -90,7 +92,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	device, err := cpu.New(o.Threads, compute.Float32)
+	device, err := cpu.New(o.Threads, o.Precision)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +135,12 @@ func (m *Model) Head() Head { return m.head }
 // Report is what Load found missing and left over.
 func (m *Model) Report() LoadReport { return m.report }
 
-// Device says what the model computes on, for people: "avx512, 2 threads".
+// Device says what the model computes on, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
 func (m *Model) Device() string { return m.device.Name() }
+
+// Precision is that of the model's products. native says that the processor has instructions for it; without them it is
+// emulated, as exactly but slower than Float32.
+func (m *Model) Precision() (p Precision, native bool) { return m.device.Precision() }
 
 // Params is the table of the model's parameters.
 func (m *Model) Params() []Param {

@@ -24,7 +24,12 @@ func smallConfig() Config {
 
 func newTestModel(t testing.TB, c Config, head Head, threads int) *Model {
 	t.Helper()
-	m, err := New(c, head, Options{Threads: threads, Seed: 7})
+	return newTestModelAt(t, Float32, c, head, threads)
+}
+
+func newTestModelAt(t testing.TB, p Precision, c Config, head Head, threads int) *Model {
+	t.Helper()
+	m, err := New(c, head, Options{Threads: threads, Precision: p, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +81,8 @@ func testBatch(c Config, lengths ...int) *Batch {
 func TestBatchedEqualsSingle(t *testing.T) {
 	c := smallConfig()
 	lengths := []int{9, 1, 24, 13, 2}
-	atEachLevel(t, func(t *testing.T) {
-		m := newTestModel(t, c, SequenceClassification, 2)
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
+		m := newTestModelAt(t, precision, c, SequenceClassification, 2)
 		b := testBatch(c, lengths...)
 		want := Outputs{LastHidden: true, Pooled: true}
 		all, err := m.NewSession().Forward(b, want)
@@ -111,9 +116,9 @@ func TestBatchedEqualsSingle(t *testing.T) {
 func TestFirstTokensAlone(t *testing.T) {
 	c := smallConfig()
 	b := testBatch(c, 9, 1, 24, 13)
-	atEachLevel(t, func(t *testing.T) {
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
 		for _, h := range []Head{NoHead, NextSentence, SequenceClassification} {
-			s := newTestModel(t, c, h, 2).NewSession()
+			s := newTestModelAt(t, precision, c, h, 2).NewSession()
 			results := func(want Outputs) []float32 {
 				want.Pooled = true
 				out, err := s.Forward(b, want)
@@ -130,10 +135,10 @@ func TestFirstTokensAlone(t *testing.T) {
 }
 
 // trained makes two steps and returns all parameters.
-func trained(t *testing.T, head Head, threads int) []float32 {
+func trained(t *testing.T, p Precision, head Head, threads int) []float32 {
 	t.Helper()
 	c := smallConfig()
-	m := newTestModel(t, c, head, threads)
+	m := newTestModelAt(t, p, c, head, threads)
 	tr, err := m.NewTrainer()
 	if err != nil {
 		t.Fatal(err)
@@ -149,11 +154,11 @@ func trained(t *testing.T, head Head, threads int) []float32 {
 }
 
 func TestThreadsGiveTheSameBits(t *testing.T) {
-	atEachLevel(t, func(t *testing.T) {
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
 		for h := PreTraining; int(h) < len(heads); h++ {
-			want := trained(t, h, 1)
+			want := trained(t, precision, h, 1)
 			for _, threads := range []int{2, 7} {
-				if got := trained(t, h, threads); !slices.Equal(got, want) {
+				if got := trained(t, precision, h, threads); !slices.Equal(got, want) {
 					t.Errorf("%v: %d threads train other bits than one", h, threads)
 				}
 			}

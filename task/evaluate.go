@@ -41,6 +41,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 		return nil, err
 	}
 	r.GlobalStep = o.GlobalStep
+	r.Precision, _ = m.Precision()
 	r.Truncated = d.stats.Truncated
 	return r, nil
 }

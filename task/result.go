@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/metric"
 )
 
@@ -23,6 +24,7 @@ type Result struct {
 	Truncated  int      // examples that were longer than the model's longest sequence
 	Loss       float64  // mean cross-entropy, in nats
 	GlobalStep int
+	Precision  bert.Precision // of the model's products
 
 	Report    metric.Report
 	Confusion metric.ConfusionMatrix // [label][prediction], [C,C]
@@ -101,7 +103,8 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	for _, m := range r.Metrics() {
 		entries = append(entries, entry{m.Name, finite(m.Value)})
 	}
-	entries = append(entries, entry{"examples", r.Examples}, entry{"truncated", r.Truncated})
+	entries = append(entries, entry{"examples", r.Examples}, entry{"truncated", r.Truncated},
+		entry{"compute_precision", r.Precision.String()}) // "precision" is the metric
 	if r.Binary != nil {
 		entries = append(entries, entry{"positive_label", r.Binary.Positive})
 	}
@@ -137,6 +140,9 @@ func (r *Result) String() string {
 	}
 	if r.GlobalStep > 0 {
 		fmt.Fprintf(w, " at step %s", thousands(r.GlobalStep))
+	}
+	if r.Precision != bert.Float32 {
+		fmt.Fprintf(w, " in %v", r.Precision)
 	}
 	fmt.Fprintf(w, ": accuracy %.4f, loss %.4f", r.Report.Accuracy, r.Loss)
 	if b := r.Binary; b != nil {

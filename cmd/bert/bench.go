@@ -88,7 +88,10 @@ func (f *benchFlags) machine(a *app) (*bench.Machine, error) {
 const longestPeak = 500 * time.Millisecond
 
 // peak measures the operations a second that no product can exceed.
-func (f *benchFlags) peak(a *app, m *bench.Machine, p bench.Precision) float64 {
+func (f *benchFlags) peak(a *app, m *bench.Machine, p bert.Precision) float64 {
+	if !m.Native(p) {
+		a.warnEmulated(p)
+	}
 	peak := m.PeakOperations(p, min(f.limit(), longestPeak))
 	a.log.Info(fmt.Sprintf("multiply-adds alone reach %.1f GFLOP/s", peak/1e9))
 	return peak
@@ -100,7 +103,7 @@ type sizeFlags struct {
 	size          *choice
 	batches       []int
 	lengths       []int
-	precision     *choice
+	precision     bert.Precision
 }
 
 // modelSizes are the published sizes (google-research/bert README, "smaller BERT models"); heads are 64 wide and the
@@ -118,7 +121,6 @@ func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
 		names[i] = s.name
 	}
 	f.size = newChoice("base", names...)
-	f.precision = newChoice("float32", "float32", "bf16")
 	cmd.Flags().StringVar(&f.model, "model", "", "measure the model of `DIR`")
 	cmd.Flags().StringVar(&f.config, "config", "", "measure a model with random weights of the sizes in `FILE`, a config.json")
 	addChoice(cmd, f.size, "size", "measure a model with random weights of a published size")
@@ -127,7 +129,7 @@ func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
 	_ = cmd.MarkFlagFilename("config", "json")
 	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
 	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
-	addChoice(cmd, f.precision, "precision", "the type of the operands of products")
+	addPrecision(cmd, &f.precision)
 }
 
 // load reads the configuration, says what it is called, and checks the batches against it.
@@ -160,14 +162,6 @@ func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
 
 func numbers(list []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(list), "[]"), " ", ",")
-}
-
-// engine is what --precision asks for.
-func (f *sizeFlags) engine() (bench.Precision, error) {
-	if f.precision.value == "bf16" {
-		return 0, fmt.Errorf("--precision bf16: models do not compute in bfloat16 yet; want float32")
-	}
-	return bench.Float32, nil
 }
 
 // each runs f for each length and batch.

@@ -83,7 +83,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Labels: f.labels})
+	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Precision: f.model.precision, Labels: f.labels})
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type finetuneFlags struct {
 	maxEvalExamples  int
 	showExamples     int
 	threads          int
+	precision        bert.Precision
 
 	options      train.Options
 	accumulation int
@@ -97,6 +98,7 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.maxEvalExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
 	addThreads(cmd, &f.threads)
+	addPrecision(cmd, &f.precision)
 	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
 
@@ -347,7 +349,7 @@ func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) 
 func (f *finetuneFlags) model(config bert.Config, labels []string) (*bert.Model, error) {
 	head := bert.SequenceClassification
 	o := bert.Options{
-		Threads: f.threads, Head: &head, Labels: labels, ProblemType: bert.SingleLabelClassification,
+		Threads: f.threads, Precision: f.precision, Head: &head, Labels: labels, ProblemType: bert.SingleLabelClassification,
 		AllowMissing: f.allowMissing, Seed: f.options.Seed,
 	}
 	if f.config != "" {

@@ -15,14 +15,16 @@ import (
 
 // modelFlags name a model to run.
 type modelFlags struct {
-	dir     string
-	threads int
+	dir       string
+	threads   int
+	precision bert.Precision
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json")
 	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
 	addThreads(cmd, &m.threads)
+	addPrecision(cmd, &m.precision)
 }
 
 func addThreads(cmd *cobra.Command, threads *int) {
@@ -47,7 +49,7 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 
 // options are those to open the model with.
 func (m *modelFlags) options() task.Options {
-	return task.Options{Model: bert.Options{Threads: m.threads}}
+	return task.Options{Model: bert.Options{Threads: m.threads, Precision: m.precision}}
 }
 
 func checkThreads(threads int) error {
@@ -95,6 +97,7 @@ cut; the result then has "truncated": true, and stderr says how many were.` + in
 				return err
 			}
 			defer p.Close()
+			a.warnPrecision(p.Model())
 			return a.predict(cmd.Context(), p, stream, out.table(a))
 		},
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/go-bert/bert/internal/compute"
 )
 
 func TestQuantile(t *testing.T) {
@@ -87,9 +89,9 @@ func TestMachine(t *testing.T) {
 		if m.Threads() != threads || m.Level() == "" {
 			t.Errorf("%d threads at level %q, want %d", m.Threads(), m.Level(), threads)
 		}
-		for _, p := range []Precision{Float32, BFloat16} {
+		for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
 			if peak := m.PeakOperations(p, time.Millisecond); !(peak > 0) || math.IsInf(peak, 0) {
-				t.Errorf("%d threads, precision %d: the peak is %v", threads, p, peak)
+				t.Errorf("%d threads, precision %v: the peak is %v", threads, p, peak)
 			}
 		}
 		ran := make([]bool, threads)
@@ -115,7 +117,7 @@ func TestKernels(t *testing.T) {
 	}
 	s := Sizes{Sequences: 3, Length: 5, Hidden: 24, Intermediate: 40, Heads: 2, Parameters: 100}
 	for _, k := range append(Kernels(s), Adam(s)) {
-		run, done := k.Prepare(m)
+		run, done := k.Prepare(m, compute.BFloat16)
 		run()
 		run()
 		done()

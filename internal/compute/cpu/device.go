@@ -87,6 +87,11 @@ func (d *Device) Name() string {
 	return name + ", 1 thread"
 }
 
+// Precision is that of the products. Float32 is native to every level.
+func (d *Device) Precision() (p compute.Precision, native bool) {
+	return d.k.precision, !d.k.rounds() || d.k.Native16
+}
+
 // Threads is the number of workers, the caller of an operation among them.
 func (d *Device) Threads() int { return len(d.pool.workers) }
 
