@@ -462,10 +462,11 @@ func TestGoldenFineTuned(t *testing.T) {
 			H := m.config.HiddenSize
 			b := &Batch{}
 			b.Add(make([]int32, len(embedded)/H), nil)
-			if err := m.prepare(); err != nil {
+			var err error
+			w := newWorkspace(m, false)
+			if w.w, err = m.prepare(b.Tokens()); err != nil {
 				t.Fatal(err)
 			}
-			w := newWorkspace(m, false)
 			w.begin(b)
 			w.probs = m.device.Alloc(m.config.NumAttentionHeads * b.Tokens() * b.Tokens())
 			x := rows(w.embeddingOut, b.Tokens(), H)

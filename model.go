@@ -48,11 +48,12 @@ type Model struct {
 	values compute.Buffer   // all parameters end to end; none while they are read in place from file
 	file   *checkpoint.File // the mapped file that parameters are read from, or nil
 
-	mu       sync.Mutex // guards what follows
-	weights  weights
-	prepared bool
-	trainer  *Trainer
-	closed   bool
+	mu      sync.Mutex // guards what follows
+	weights *weights   // nil until they are asked for; what it points to does not change
+	packed  packing    // of weights
+	passed  bool       // they were asked for by a pass
+	trainer *Trainer
+	closed  bool
 }
 
 // parameter is a row of the table with its values on the device.
@@ -179,16 +180,34 @@ func (m *Model) Close() error {
 	return nil
 }
 
-// prepare packs the weights for inference, once. While a Trainer changes them they are packed anew for each product.
-func (m *Model) prepare() error {
+// Prepare does what a first short pass would begin with, so that it can be done while something else is waited for.
+func (m *Model) Prepare() error {
+	_, err := m.prepare(0)
+	return err
+}
+
+// shortPass is the number of tokens below which packing all weights takes longer than a pass.
+const shortPass = 256
+
+// prepare gives the weights for a pass over so many tokens. For inference they are packed once; but a short first pass,
+// which may be the only one, takes them where they are, and leaves the packing to the next. While a Trainer changes them
+// they are packed anew for each product. All ways give the same bits.
+func (m *Model) prepare(tokens int) (*weights, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return errors.New("the model is closed")
+	switch {
+	case m.closed:
+		return nil, errors.New("the model is closed")
+	case m.trainer != nil || m.packed == packAll:
+	case m.weights == nil && tokens < shortPass:
+		m.packed = packJoined
+		m.weights = m.link(m.packed)
+	case m.weights == nil:
+		m.packed = packAll
+		m.weights = m.link(m.packed)
+	case m.passed || tokens >= shortPass:
+		m.weights, m.packed = m.weights.packed(m.device), packAll
 	}
-	if !m.prepared {
-		m.link(m.trainer == nil)
-		m.prepared = true
-	}
-	return nil
+	m.passed = m.passed || tokens > 0
+	return m.weights, nil
 }

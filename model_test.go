@@ -112,6 +112,45 @@ func TestBatchedEqualsSingle(t *testing.T) {
 	})
 }
 
+// TestFirstPass compares passes that take the weights where they are, packed in part and packed, of a mapped file.
+func TestFirstPass(t *testing.T) {
+	c := smallConfig()
+	short := testBatch(c, 9, 1, 24)
+	long := testBatch(c, slices.Repeat([]int{24}, shortPass/24+1)...)
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
+		for _, h := range []Head{SequenceClassification, PreTraining} {
+			dir := filepath.Join(t.TempDir(), "model")
+			if err := newTestModel(t, c, h, 1).Save(dir, SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			var want []float32
+			for name, before := range map[string]*Batch{"short": short, "long": long} {
+				m := load(t, dir, Options{Threads: 2, Precision: precision})
+				if err := m.Prepare(); err != nil {
+					t.Fatal(err)
+				}
+				s := m.NewSession()
+				for i, b := range []*Batch{before, short, short} {
+					out, err := s.Forward(b, Outputs{LastHidden: true})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if b != short {
+						continue
+					}
+					got := slices.Concat(out.LastHidden, out.Logits, out.NextSentenceLogits)
+					if want == nil {
+						want = got
+					}
+					if !slices.Equal(got, want) {
+						t.Errorf("%v: pass %d after a %s one gives other bits", h, i, name)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestFirstTokensAlone compares the last block on the first tokens alone with the whole of it.
 func TestFirstTokensAlone(t *testing.T) {
 	c := smallConfig()
