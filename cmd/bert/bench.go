@@ -14,17 +14,17 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench infer|train|tokenize|kernels [flags]",
+		Use:   "bench infer|train|tokenize|kernels|startup [flags]",
 		Short: "Measure how fast this machine is at it",
-		Long: `bench measures inference, training, tokenization and the operations that a model is made of, and compares them with what
-the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
+		Long: `bench measures inference, training, tokenization, the operations that a model is made of and the start of a process, and
+compares products with what the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
 		Example: `  bert bench infer
   bert bench infer --size mini --batch-sizes 1,8,32 --seq-lengths 128,512 --threads 1
   bert bench train --batch-sizes 32 --json
   bert bench tokenize --model bert-base-uncased --input reviews.txt
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const works = "want infer, train, tokenize or kernels"
+			const works = "want infer, train, tokenize, kernels or startup"
 			if len(args) == 0 {
 				return usagef("what to measure is missing: %s", works)
 			}
@@ -32,7 +32,7 @@ the processor can do at most, which it measures too. Weights and ids are random:
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	cmd.AddCommand(a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand())
+	cmd.AddCommand(a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(), a.benchStartupCommand())
 	for _, work := range cmd.Commands() {
 		work.Flags().SortFlags = false
 		work.InheritedFlags().SortFlags = false
@@ -97,13 +97,18 @@ func (f *benchFlags) peak(a *app, m *bench.Machine, p bert.Precision) float64 {
 	return peak
 }
 
-// sizeFlags name a model by its files or by a published size, and the batches it gets.
-type sizeFlags struct {
+// modelSizeFlags name a model by its files or by a published size.
+type modelSizeFlags struct {
 	model, config string
 	size          *choice
-	batches       []int
-	lengths       []int
 	precision     bert.Precision
+}
+
+// sizeFlags name a model and the batches it gets.
+type sizeFlags struct {
+	modelSizeFlags
+	batches []int
+	lengths []int
 }
 
 // modelSizes are the published sizes (google-research/bert README, "smaller BERT models"); heads are 64 wide and the
@@ -115,7 +120,7 @@ var modelSizes = []struct {
 	{"tiny", 2, 128}, {"mini", 4, 256}, {"small", 4, 512}, {"medium", 8, 512}, {"base", 12, 768}, {"large", 24, 1024},
 }
 
-func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
+func (f *modelSizeFlags) add(cmd *cobra.Command) {
 	names := make([]string, len(modelSizes))
 	for i, s := range modelSizes {
 		names[i] = s.name
@@ -127,13 +132,17 @@ func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
 	cmd.MarkFlagsMutuallyExclusive("model", "config", "size")
 	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagFilename("config", "json")
-	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
-	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
 	addPrecision(cmd, &f.precision)
 }
 
-// load reads the configuration, says what it is called, and checks the batches against it.
-func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
+func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
+	f.modelSizeFlags.add(cmd)
+	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
+	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
+}
+
+// load reads the configuration and says what it is called.
+func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 	switch {
 	case f.model != "" || f.config != "":
 		if name = f.config; name == "" {
@@ -150,6 +159,14 @@ func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
 				c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = s.layers, s.hidden, s.hidden/64, 4*s.hidden
 			}
 		}
+	}
+	return c, name, nil
+}
+
+// load reads the configuration, says what it is called, and checks the batches against it.
+func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
+	if c, name, err = f.modelSizeFlags.load(a); err != nil {
+		return c, "", err
 	}
 	if len(f.batches) == 0 || slices.Min(f.batches) < 1 {
 		return c, "", usagef("--batch-sizes is %s, want positive numbers", numbers(f.batches))
@@ -199,7 +216,12 @@ type measurement struct {
 	GBPerSecond        *float64 `json:"gb_per_second,omitempty"` // of memory
 	ShareOfPeak        *float64 `json:"share_of_peak"`
 	PeakRSS            *int64   `json:"peak_rss_bytes"`
-	Runs               int      `json:"runs"`
+	// Of bench startup: the pass alone, what the start took beyond it, and the memory of a process beside another one.
+	Pass       *float64 `json:"pass_ms,omitempty"`
+	BeyondPass *float64 `json:"beyond_pass_ms,omitempty"`
+	RSS        *int64   `json:"rss_bytes,omitempty"`
+	PSS        *int64   `json:"pss_bytes,omitempty"`
+	Runs       int      `json:"runs"`
 }
 
 // take puts the times of the runs in, and the memory.
@@ -249,6 +271,14 @@ func decimals(v *float64, digits int, unit string) string {
 	return fmt.Sprintf("%.*f%s", digits, *v, unit)
 }
 
+// megabytes is a size that may not be known.
+func megabytes(bytes *int64) string {
+	if bytes == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.0f MB", float64(*bytes)/1e6)
+}
+
 func milliseconds(ms float64) string { return fmt.Sprintf("%.2f ms", ms) }
 
 var (
@@ -261,12 +291,7 @@ var (
 		}
 		return fmt.Sprintf("%.1f %%", 100**m.ShareOfPeak)
 	})
-	columnMemory = number("memory", func(m *measurement) string {
-		if m.PeakRSS == nil {
-			return ""
-		}
-		return fmt.Sprintf("%.0f MB", float64(*m.PeakRSS)/1e6)
-	})
+	columnMemory = number("memory", func(m *measurement) string { return megabytes(m.PeakRSS) })
 )
 
 func (t *measurements) add(m *measurement) error {
