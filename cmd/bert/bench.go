@@ -14,9 +14,9 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench infer|train|tokenize|kernels|startup [flags]",
+		Use:   "bench infer|train|texts|tokenize|kernels|startup [flags]",
 		Short: "Measure how fast this machine is at it",
-		Long: `bench measures inference, training, tokenization, the operations that a model is made of and the start of a process, and
+		Long: `bench measures inference, training, texts to labels, tokenization, the operations that a model is made of and the start of a process, and
 compares products with what the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
 		Example: `  bert bench infer
   bert bench infer --size mini --batch-sizes 1,8,32 --seq-lengths 128,512 --threads 1
@@ -24,7 +24,7 @@ compares products with what the processor can do at most, which it measures too.
   bert bench tokenize --model bert-base-uncased --input reviews.txt
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const works = "want infer, train, tokenize, kernels or startup"
+			const works = "want infer, train, texts, tokenize, kernels or startup"
 			if len(args) == 0 {
 				return usagef("what to measure is missing: %s", works)
 			}
@@ -32,7 +32,10 @@ compares products with what the processor can do at most, which it measures too.
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	cmd.AddCommand(a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(), a.benchStartupCommand())
+	cmd.AddCommand(
+		a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(),
+		a.benchTextsCommand(), a.benchStartupCommand(),
+	)
 	for _, work := range cmd.Commands() {
 		work.Flags().SortFlags = false
 		work.InheritedFlags().SortFlags = false
@@ -111,19 +114,10 @@ type sizeFlags struct {
 	lengths []int
 }
 
-// modelSizes are the published sizes (google-research/bert README, "smaller BERT models"); heads are 64 wide and the
-// intermediate size is four times the hidden size.
-var modelSizes = []struct {
-	name           string
-	layers, hidden int
-}{
-	{"tiny", 2, 128}, {"mini", 4, 256}, {"small", 4, 512}, {"medium", 8, 512}, {"base", 12, 768}, {"large", 24, 1024},
-}
-
 func (f *modelSizeFlags) add(cmd *cobra.Command) {
-	names := make([]string, len(modelSizes))
-	for i, s := range modelSizes {
-		names[i] = s.name
+	names := make([]string, len(bench.ModelSizes))
+	for i, s := range bench.ModelSizes {
+		names[i] = s.Name
 	}
 	f.size = newChoice("base", names...)
 	cmd.Flags().StringVar(&f.model, "model", "", "measure the model of `DIR`")
@@ -154,9 +148,9 @@ func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 		a.warnConfig(c, name)
 	default:
 		c, name = bert.DefaultConfig(), f.size.value
-		for _, s := range modelSizes {
-			if s.name == name {
-				c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = s.layers, s.hidden, s.hidden/64, 4*s.hidden
+		for _, s := range bench.ModelSizes {
+			if s.Name == name {
+				c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = s.Layers, s.Hidden, s.Heads(), s.Intermediate()
 			}
 		}
 	}
@@ -216,6 +210,8 @@ type measurement struct {
 	GBPerSecond        *float64 `json:"gb_per_second,omitempty"` // of memory
 	ShareOfPeak        *float64 `json:"share_of_peak"`
 	PeakRSS            *int64   `json:"peak_rss_bytes"`
+	// Labels counts, of bench texts, how often each label was given.
+	Labels map[string]int `json:"labels,omitempty"`
 	// Of bench startup: the pass alone, what the start took beyond it, and the memory of a process beside another one.
 	Pass       *float64 `json:"pass_ms,omitempty"`
 	BeyondPass *float64 `json:"beyond_pass_ms,omitempty"`
