@@ -14,7 +14,7 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench infer|train|texts|tokenize|kernels|startup [flags]",
+		Use:   "bench infer|train|texts|tokenize|kernels|startup|calibrate [flags]",
 		Short: "Measure how fast this machine is at it",
 		Long: `bench measures inference, training, texts to labels, tokenization, the operations that a model is made of and the start of a process, and
 compares products with what the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
@@ -24,7 +24,7 @@ compares products with what the processor can do at most, which it measures too.
   bert bench tokenize --model bert-base-uncased --input reviews.txt
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const works = "want infer, train, texts, tokenize, kernels or startup"
+			const works = "want infer, train, texts, tokenize, kernels, startup or calibrate"
 			if len(args) == 0 {
 				return usagef("what to measure is missing: %s", works)
 			}
@@ -34,7 +34,7 @@ compares products with what the processor can do at most, which it measures too.
 	}
 	cmd.AddCommand(
 		a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(),
-		a.benchTextsCommand(), a.benchStartupCommand(),
+		a.benchTextsCommand(), a.benchStartupCommand(), a.benchCalibrateCommand(),
 	)
 	for _, work := range cmd.Commands() {
 		work.Flags().SortFlags = false

@@ -134,6 +134,27 @@ func TestKernels(t *testing.T) {
 	}
 }
 
+// TestThresholds runs the work of every threshold, among whose values is the one compiled in.
+func TestThresholds(t *testing.T) {
+	m, err := Open(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Sizes{Sequences: 3, Length: 5, Hidden: 24, Intermediate: 40, Heads: 2}
+	for _, threshold := range Thresholds() {
+		if !slices.Contains(threshold.Candidates, threshold.Compiled) {
+			t.Errorf("%s: %d is not among %v", threshold.Name, threshold.Compiled, threshold.Candidates)
+		}
+		for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
+			for _, trial := range threshold.Try(m, p, s, 0) {
+				if len(trial.Times) < leastRuns || !slices.IsSorted(trial.Times) || trial.Times[0] <= 0 {
+					t.Errorf("%s %d: the times are %v", threshold.Name, trial.Value, trial.Times)
+				}
+			}
+		}
+	}
+}
+
 // TestPeakMemory: where it is known, it sees what is allocated, and forgets it.
 func TestPeakMemory(t *testing.T) {
 	ResetPeakMemory()

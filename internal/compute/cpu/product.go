@@ -41,15 +41,6 @@ type product struct {
 }
 
 const (
-	// depthWords is the step along k: a panel of B of so many rows of words, and so many columns of a block of A.
-	depthWords = 768
-	// blockRows is the most rows of a block: with depthWords, 590 KB of A in the second cache.
-	blockRows = 192
-	// finishCols is how many columns are computed before what comes after the product is applied to them, in the cache.
-	// It is a multiple of every NR.
-	finishCols = 256
-	// sliceSize is the most words of B that are packed at a time, 16 MiB.
-	sliceSize = 4 << 20
 	// pad is what is added to a row of a copy so that rows do not fall into the same sets of the caches.
 	pad = 16
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
@@ -59,8 +50,8 @@ const (
 	sumRows = 128
 )
 
-// depth is depthWords in elements.
-func (k *kernels) depth() int { return depthWords * k.perWord }
+// depth is the step along k in elements.
+func (k *kernels) depth() int { return k.at.Depth * k.perWord }
 
 // crowded reports whether rows ld apart fall into the same sets of the first cache: their distance is a multiple of 4,096
 // bytes.
@@ -72,10 +63,10 @@ func (d *Device) multiply() {
 	nr := d.k.NR
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
 		sliceK, sliceN := p.k, p.n
-		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > sliceSize {
-			if sliceK = sliceSize / wide / depthWords * d.k.depth(); sliceK == 0 {
+		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > d.k.at.SliceWords {
+			if sliceK = d.k.at.SliceWords / wide / d.k.at.Depth * d.k.depth(); sliceK == 0 {
 				sliceK = min(p.k, 4*d.k.depth())
-				sliceN = sliceSize / d.k.words(sliceK) / nr * nr
+				sliceN = d.k.at.SliceWords / d.k.words(sliceK) / nr * nr
 			}
 		}
 		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
@@ -110,13 +101,13 @@ func (d *Device) multiplySlice(p *product) {
 	}
 	threads := d.Threads()
 	cost := p.m * wide * k / productRate
-	if cost < grain {
+	if cost < d.k.at.Grain {
 		threads = 1
 	}
 	p.cut(d.k, threads)
 	jobs := p.blocks * p.stripes
 	if p.sums != nil && p.n0 == 0 && p.k0 == 0 {
-		jobs += ceil(p.m, finishCols)
+		jobs += ceil(p.m, d.k.at.FinishCols)
 	}
 	d.run(p, jobs, cost)
 	if !given {
@@ -138,7 +129,7 @@ func (p *product) cut(k *kernels, threads int) {
 	if threads == 1 {
 		maxStripes = 1
 	}
-	least := ceil(p.m, blockRows)
+	least := ceil(p.m, k.at.BlockRows)
 	best := math.MaxInt
 	for blocks := least; blocks <= min(p.m, least+2*(threads-1)); blocks++ {
 		rows := min(p.m, roundUp(ceil(p.m, blocks), k.MR))
@@ -163,7 +154,7 @@ func (p *product) copied(k *kernels) bool {
 
 func (p *product) do(w *worker, job int) {
 	if job >= p.blocks*p.stripes {
-		p.sumColumns(w, (job-p.blocks*p.stripes)*finishCols)
+		p.sumColumns(w, (job-p.blocks*p.stripes)*w.k.at.FinishCols)
 		return
 	}
 	k, nr := w.k, w.k.NR
@@ -173,7 +164,7 @@ func (p *product) do(w *worker, job int) {
 	to := min(from+p.cols, p.n1)
 	var scratch []float32
 	if p.copied(k) {
-		scratch = w.floats(roundUp(m, k.MR) * (min(depthWords, k.words(p.k)) + pad))
+		scratch = w.floats(roundUp(m, k.MR) * (min(k.at.Depth, k.words(p.k)) + pad))
 	}
 	stride := k.words(p.k1 - p.k0) // of a panel, over NR
 	for at := p.k0; ; at += k.depth() {
@@ -181,7 +172,7 @@ func (p *product) do(w *worker, job int) {
 		words := k.words(size)
 		a, lda := p.left(k, scratch, i, m, at, size)
 		for j := from; j < to; {
-			finish := min(j+finishCols, to)
+			finish := min(j+k.at.FinishCols, to)
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
@@ -221,7 +212,7 @@ func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []f
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
-	lda = min(depthWords, k.words(p.k)) + pad
+	lda = min(k.at.Depth, k.words(p.k)) + pad
 	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
 }
@@ -246,9 +237,9 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 	}
 }
 
-// sumColumns adds the sums of finishCols columns of a [k, m] from j to p.sums.
+// sumColumns adds the sums of FinishCols columns of a [k, m] from j to p.sums.
 func (p *product) sumColumns(w *worker, j int) {
-	n := min(finishCols, p.m-j)
+	n := min(w.k.at.FinishCols, p.m-j)
 	total, part := w.floats(n), w.floats(n)
 	clear(total)
 	for r := 0; r < p.k; r += sumRows {
