@@ -267,8 +267,8 @@ func decimals(v *float64, digits int, unit string) string {
 	return fmt.Sprintf("%.*f%s", digits, *v, unit)
 }
 
-// megabytes is a size that may not be known.
-func megabytes(bytes *int64) string {
+// memory is a size that may not be known.
+func memory(bytes *int64) string {
 	if bytes == nil {
 		return ""
 	}
@@ -287,7 +287,7 @@ var (
 		}
 		return fmt.Sprintf("%.1f %%", 100**m.ShareOfPeak)
 	})
-	columnMemory = number("memory", func(m *measurement) string { return megabytes(m.PeakRSS) })
+	columnMemory = number("memory", func(m *measurement) string { return memory(m.PeakRSS) })
 )
 
 func (t *measurements) add(m *measurement) error {

@@ -130,8 +130,8 @@ var startupColumns = []benchColumn{
 	columnP50, columnP99,
 	number("pass", func(m *measurement) string { return milliseconds(*m.Pass) }),
 	number("beyond", func(m *measurement) string { return milliseconds(*m.BeyondPass) }),
-	number("resident", func(m *measurement) string { return megabytes(m.RSS) }),
-	number("proportional", func(m *measurement) string { return megabytes(m.PSS) }),
+	number("resident", func(m *measurement) string { return memory(m.RSS) }),
+	number("proportional", func(m *measurement) string { return memory(m.PSS) }),
 }
 
 // write makes a model directory with random weights and a vocabulary of the configuration's size.
