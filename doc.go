@@ -6,6 +6,7 @@
 //	config.go            the sizes and constants of a model                    §3, appendix A
 //	params.go            the table of its parameters, which drives all else
 //	batch.go             the ragged batch: sequences end to end, no padding
+//	precision.go         what float32 and bfloat16 change
 //	encoder.go           embeddings, attention, feed-forward, pooler           §3
 //	heads.go             logits and losses of pre-training and of the tasks    §3.1, §4
 //	encoder_backward.go  the same way back
@@ -33,5 +34,5 @@
 // # What the bits depend on
 //
 // A sequence's results are the same to the bit whatever else is in its batch. The same seed gives the same bits on any
-// number of threads. Different instruction sets (AVX-512, AVX2, plain Go) differ by float32 rounding.
+// number of threads. Different instruction sets (AVX-512, AVX2, plain Go) differ by float32 rounding, and so does a [Precision], by its own.
 package bert

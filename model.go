@@ -15,6 +15,8 @@ import (
 type Options struct {
 	// Threads is the number of workers; 0: all of the machine's.
 	Threads int
+	// Precision is how the operands of matrix products are taken; the zero value is Float32.
+	Precision Precision
 	// Head overrides the head that the configuration's architectures name.
 	Head *Head
 	// Labels and ProblemType override the configuration's, for a new classifier.
@@ -46,11 +48,12 @@ type Model struct {
 	values compute.Buffer   // all parameters end to end; none while they are read in place from file
 	file   *checkpoint.File // the mapped file that parameters are read from, or nil
 
-	mu       sync.Mutex // guards what follows
-	weights  weights
-	prepared bool
-	trainer  *Trainer
-	closed   bool
+	mu      sync.Mutex // guards what follows
+	weights *weights   // nil until they are asked for; what it points to does not change
+	packed  packing    // of weights
+	passed  bool       // they were asked for by a pass
+	trainer *Trainer
+	closed  bool
 }
 
 // parameter is a row of the table with its values on the device.
@@ -90,7 +93,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	device, err := cpu.New(o.Threads, compute.Float32)
+	device, err := cpu.New(o.Threads, o.Precision)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +136,12 @@ func (m *Model) Head() Head { return m.head }
 // Report is what Load found missing and left over.
 func (m *Model) Report() LoadReport { return m.report }
 
-// Device says what the model computes on, for people: "avx512, 2 threads".
+// Device says what the model computes on, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
 func (m *Model) Device() string { return m.device.Name() }
+
+// Precision is that of the model's products. native says that the processor has instructions for it; without them it is
+// emulated, as exactly but slower than Float32.
+func (m *Model) Precision() (p Precision, native bool) { return m.device.Precision() }
 
 // Params is the table of the model's parameters.
 func (m *Model) Params() []Param {
@@ -173,16 +180,34 @@ func (m *Model) Close() error {
 	return nil
 }
 
-// prepare packs the weights for inference, once. While a Trainer changes them they are packed anew for each product.
-func (m *Model) prepare() error {
+// Prepare does what a first short pass would begin with, so that it can be done while something else is waited for.
+func (m *Model) Prepare() error {
+	_, err := m.prepare(0)
+	return err
+}
+
+// shortPass is the number of tokens below which packing all weights takes longer than a pass.
+const shortPass = 256
+
+// prepare gives the weights for a pass over so many tokens. For inference they are packed once; but a short first pass,
+// which may be the only one, takes them where they are, and leaves the packing to the next. While a Trainer changes them
+// they are packed anew for each product. All ways give the same bits.
+func (m *Model) prepare(tokens int) (*weights, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return errors.New("the model is closed")
+	switch {
+	case m.closed:
+		return nil, errors.New("the model is closed")
+	case m.trainer != nil || m.packed == packAll:
+	case m.weights == nil && tokens < shortPass:
+		m.packed = packJoined
+		m.weights = m.link(m.packed)
+	case m.weights == nil:
+		m.packed = packAll
+		m.weights = m.link(m.packed)
+	case m.passed || tokens >= shortPass:
+		m.weights, m.packed = m.weights.packed(m.device), packAll
 	}
-	if !m.prepared {
-		m.link(m.trainer == nil)
-		m.prepared = true
-	}
-	return nil
+	m.passed = m.passed || tokens > 0
+	return m.weights, nil
 }

@@ -25,7 +25,12 @@ func smallConfig() Config {
 
 func newTestModel(t testing.TB, c Config, head Head, threads int) *Model {
 	t.Helper()
-	m, err := New(c, head, Options{Threads: threads, Seed: 7})
+	return newTestModelAt(t, Float32, c, head, threads)
+}
+
+func newTestModelAt(t testing.TB, p Precision, c Config, head Head, threads int) *Model {
+	t.Helper()
+	m, err := New(c, head, Options{Threads: threads, Precision: p, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +82,8 @@ func testBatch(c Config, lengths ...int) *Batch {
 func TestBatchedEqualsSingle(t *testing.T) {
 	c := smallConfig()
 	lengths := []int{9, 1, 24, 13, 2}
-	atEachLevel(t, func(t *testing.T) {
-		m := newTestModel(t, c, SequenceClassification, 2)
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
+		m := newTestModelAt(t, precision, c, SequenceClassification, 2)
 		b := testBatch(c, lengths...)
 		want := Outputs{LastHidden: true, Pooled: true}
 		all, err := m.NewSession().Forward(b, want)
@@ -108,13 +113,52 @@ func TestBatchedEqualsSingle(t *testing.T) {
 	})
 }
 
+// TestFirstPass compares passes that take the weights where they are, packed in part and packed, of a mapped file.
+func TestFirstPass(t *testing.T) {
+	c := smallConfig()
+	short := testBatch(c, 9, 1, 24)
+	long := testBatch(c, slices.Repeat([]int{24}, shortPass/24+1)...)
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
+		for _, h := range []Head{SequenceClassification, PreTraining} {
+			dir := filepath.Join(t.TempDir(), "model")
+			if err := newTestModel(t, c, h, 1).Save(dir, SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			var want []float32
+			for name, before := range map[string]*Batch{"short": short, "long": long} {
+				m := load(t, dir, Options{Threads: 2, Precision: precision})
+				if err := m.Prepare(); err != nil {
+					t.Fatal(err)
+				}
+				s := m.NewSession()
+				for i, b := range []*Batch{before, short, short} {
+					out, err := s.Forward(b, Outputs{LastHidden: true})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if b != short {
+						continue
+					}
+					got := slices.Concat(out.LastHidden, out.Logits, out.NextSentenceLogits)
+					if want == nil {
+						want = got
+					}
+					if !slices.Equal(got, want) {
+						t.Errorf("%v: pass %d after a %s one gives other bits", h, i, name)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestFirstTokensAlone compares the last block on the first tokens alone with the whole of it.
 func TestFirstTokensAlone(t *testing.T) {
 	c := smallConfig()
 	b := testBatch(c, 9, 1, 24, 13)
-	atEachLevel(t, func(t *testing.T) {
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
 		for _, h := range []Head{NoHead, NextSentence, SequenceClassification} {
-			s := newTestModel(t, c, h, 2).NewSession()
+			s := newTestModelAt(t, precision, c, h, 2).NewSession()
 			results := func(want Outputs) []float32 {
 				want.Pooled = true
 				out, err := s.Forward(b, want)
@@ -131,10 +175,10 @@ func TestFirstTokensAlone(t *testing.T) {
 }
 
 // trained makes two steps and returns all parameters.
-func trained(t *testing.T, head Head, threads int) []float32 {
+func trained(t *testing.T, p Precision, head Head, threads int) []float32 {
 	t.Helper()
 	c := smallConfig()
-	m := newTestModel(t, c, head, threads)
+	m := newTestModelAt(t, p, c, head, threads)
 	tr, err := m.NewTrainer()
 	if err != nil {
 		t.Fatal(err)
@@ -150,11 +194,11 @@ func trained(t *testing.T, head Head, threads int) []float32 {
 }
 
 func TestThreadsGiveTheSameBits(t *testing.T) {
-	atEachLevel(t, func(t *testing.T) {
+	atEachPrecision(t, func(t *testing.T, precision Precision) {
 		for h := PreTraining; int(h) < len(heads); h++ {
-			want := trained(t, h, 1)
+			want := trained(t, precision, h, 1)
 			for _, threads := range []int{2, 7} {
-				if got := trained(t, h, threads); !slices.Equal(got, want) {
+				if got := trained(t, precision, h, threads); !slices.Equal(got, want) {
 					t.Errorf("%v: %d threads train other bits than one", h, threads)
 				}
 			}

@@ -74,9 +74,11 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 			return nil, err
 		}
 	}
-	if err := m.prepare(); err != nil {
+	weights, err := m.prepare(b.Tokens())
+	if err != nil {
 		return nil, err
 	}
+	w.w = weights
 	w.firstOnly = m.head.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions
 	w.begin(b)
 	s.out = Output{}

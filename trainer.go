@@ -41,8 +41,8 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 		at += p.Len()
 	}
 	m.trainer = t
-	m.link(false)
-	m.prepared = true
+	m.packed = packNone
+	m.weights = m.link(m.packed)
 	t.space = newWorkspace(m, true)
 	t.space.firstOnly = m.head.pooledOnly()
 	return t, nil
@@ -59,7 +59,7 @@ func (t *Trainer) Close() {
 	for i := range m.params {
 		m.params[i].grad = compute.Buffer{}
 	}
-	m.trainer, m.prepared, m.weights = nil, false, weights{}
+	m.trainer, m.weights, m.packed, m.passed = nil, nil, packNone, false
 	*t = Trainer{m: m}
 }
 

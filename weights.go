@@ -2,6 +2,7 @@ package bert
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-bert/bert/internal/compute"
 )
@@ -42,8 +43,17 @@ type dense struct {
 // norm is a LayerNorm.
 type norm struct{ gamma, beta *parameter }
 
-// link builds weights from the table. With pack, each matrix is laid out for the device's kernels.
-func (m *Model) link(pack bool) {
+// packing says which matrices are laid out for the device's kernels, once for many products.
+type packing uint8
+
+const (
+	packNone   packing = iota // as in training, where weights change with each step
+	packJoined                // those that consist of several parameters, which would have to be copied together otherwise
+	packAll
+)
+
+// link builds weights from the table.
+func (m *Model) link(pack packing) *weights {
 	byName := make(map[string]*parameter, len(m.params))
 	for i := range m.params {
 		byName[m.params[i].Name] = &m.params[i]
@@ -70,7 +80,7 @@ func (m *Model) link(pack bool) {
 			bias = append(bias, find(name+".bias"))
 		}
 		d.bias = m.join(bias)
-		if pack {
+		if pack == packAll || pack == packJoined && len(weight) > 1 {
 			values := make([]compute.Buffer, len(weight))
 			for i, p := range weight {
 				values[i] = p.value
@@ -115,7 +125,7 @@ func (m *Model) link(pack bool) {
 			matrix: compute.Matrix{Weight: w.word.value, Out: c.VocabSize, In: h},
 			bias:   bias.value, weightGrad: w.word.grad, biasGrad: bias.grad,
 		}
-		if pack {
+		if pack == packAll {
 			w.decoder.matrix.Packed = m.device.Pack(c.VocabSize, h, w.word.value)
 		}
 	}
@@ -125,7 +135,28 @@ func (m *Model) link(pack bool) {
 	if info.output != "" {
 		w.output = denseOf(m.head.outputs(c), h, info.output)
 	}
-	m.weights = w
+	return &w
+}
+
+// packed is w with those matrices laid out that were not.
+func (w *weights) packed(device compute.Device) *weights {
+	p := *w
+	p.layers = slices.Clone(w.layers)
+	pack := func(d *dense) {
+		if m := &d.matrix; m.Packed == nil && m.Out > 0 {
+			m.Packed = device.Pack(m.Out, m.In, m.Weight)
+		}
+	}
+	for i := range p.layers {
+		l := &p.layers[i]
+		for _, d := range []*dense{&l.qkv, &l.attentionOutput, &l.intermediate, &l.output} {
+			pack(d)
+		}
+	}
+	for _, d := range []*dense{&p.pooler, &p.transform, &p.decoder, &p.nextSentence, &p.output} {
+		pack(d)
+	}
+	return &p
 }
 
 // join is the values of several parameters as one buffer: in place where they follow one another in memory, else a copy.

@@ -84,7 +84,7 @@ type ops struct {
 }
 
 func newWorkspace(m *Model, train bool) *workspace {
-	return &workspace{m: m, train: train, device: m.device, w: &m.weights, act: activations[m.config.HiddenAct]}
+	return &workspace{m: m, train: train, device: m.device, w: m.weights, act: activations[m.config.HiddenAct]}
 }
 
 // begin takes a batch, which has been checked, and makes room for it.

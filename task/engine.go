@@ -68,12 +68,26 @@ func newEngine(m *bert.Model, t *tokenizer.Tokenizer, limit tokenizer.Options, o
 // An error of use is to name the directory or a file.
 func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokenizer) (T, error)) (T, error) {
 	var none T
-	t, err := tokenizer.Load(dir)
-	if err != nil {
-		return none, err
-	}
+	// Both at once: to read a vocabulary takes as long as a short pass.
+	var (
+		t       *tokenizer.Tokenizer
+		failed  error
+		waiting sync.WaitGroup
+	)
+	waiting.Go(func() { t, failed = tokenizer.Load(dir) })
 	m, err := bert.Load(dir, o.Model)
-	if err != nil {
+	if err == nil {
+		if err = m.Prepare(); err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}
+	waiting.Wait()
+	switch {
+	case failed != nil && err == nil:
+		return none, errors.Join(failed, m.Close())
+	case failed != nil:
+		return none, failed
+	case err != nil:
 		return none, err
 	}
 	v, err := use(m, t)

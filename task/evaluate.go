@@ -36,6 +36,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 		Kind: d.description.Kind, Official: d.description.official(),
 		Examples: d.Examples(), Windows: d.stats.Windows, Truncated: d.stats.Truncated, GlobalStep: o.GlobalStep,
 	}
+	r.Precision, _ = m.Precision()
 	r.Report, r.Loss, err = d.kind().codec.measure(d, logits)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/go-bert/bert"
 )
 
 // ResultsFile is the name of an evaluation's Result in an output directory.
@@ -21,6 +23,7 @@ type Result struct {
 	Truncated  int     // examples that were longer than what the model was given of them
 	Loss       float64 // the mean, as in training: cross-entropies are in nats
 	GlobalStep int
+	Precision  bert.Precision // of the model's products
 
 	Report Report // a *ClassReport, *MultiLabelReport, *RegressionReport or *ChoiceReport, by Kind
 }
@@ -68,7 +71,7 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	if r.Windows > 0 {
 		entries = append(entries, entry{"windows", r.Windows})
 	}
-	entries = append(entries, entry{"truncated", r.Truncated})
+	entries = append(entries, entry{"truncated", r.Truncated}, entry{"compute_precision", r.Precision.String()}) // "precision" is a metric
 	entries = append(entries, r.Report.details()...)
 	return orderedObject(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
 }
@@ -94,6 +97,9 @@ func (r *Result) String() string {
 	}
 	if r.GlobalStep > 0 {
 		fmt.Fprintf(w, " at step %s", thousands(r.GlobalStep))
+	}
+	if r.Precision != bert.Float32 {
+		fmt.Fprintf(w, " in %v", r.Precision)
 	}
 	m := r.Metrics()
 	for i, name := range r.Official {

@@ -213,16 +213,20 @@ func (f *jsonTokenizer) model(c *Config, p *parts) error {
 	if null(f.Model) {
 		return errors.New("model is missing")
 	}
-	// Files of old versions have no type; no other model has these keys and no more.
-	kind, err := typeOf("model", f.Model)
-	if err != nil {
-		return err
+	decoded := decodeJSON(f.Model, &m, true)
+	kind := m.Type
+	if decoded != nil { // perhaps since it is another model: that is what to say then
+		var err error
+		if kind, err = typeOf("model", f.Model); err != nil {
+			return err
+		}
 	}
+	// Files of old versions have no type; no other model has these keys and no more.
 	if kind != "" && kind != "WordPiece" {
 		return fmt.Errorf("model.type %q: only WordPiece", clip(kind))
 	}
-	if err := decodeJSON(f.Model, &m, true); err != nil {
-		return fmt.Errorf("model: %w", err)
+	if decoded != nil {
+		return fmt.Errorf("model: %w", decoded)
 	}
 	switch {
 	case len(m.Vocab) == 0:

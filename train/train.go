@@ -209,11 +209,18 @@ func (o *Options) fingerprint(examples, steps int) (map[string]string, error) {
 	}
 	for name, value := range o.Fingerprint {
 		if _, taken := f[name]; taken {
-			return nil, fmt.Errorf("the caller's fingerprint has the name %q, which is that of an option", name)
+			return nil, takenName(name)
 		}
 		f[name] = value
 	}
 	return f, nil
+}
+
+// precisionKey is the name of the model's precision in the fingerprint.
+const precisionKey = "precision"
+
+func takenName(name string) error {
+	return fmt.Errorf("the caller's fingerprint has the name %q, which is that of an option", name)
 }
 
 func formatFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
@@ -259,6 +266,17 @@ type Result struct {
 //
 // A folder is locked while a run writes into it. eval may be nil.
 func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Options) (Result, error) {
+	// The precision decides the bits as much as any option does.
+	precision, _ := m.Precision()
+	fingerprint := map[string]string{precisionKey: precision.String()}
+	for name, value := range o.Fingerprint {
+		if name == precisionKey {
+			return Result{}, takenName(name)
+		}
+		fingerprint[name] = value
+	}
+	o.Fingerprint = fingerprint
+
 	var evaluate func(context.Context) (Evaluation, error)
 	if eval != nil {
 		evaluate = func(ctx context.Context) (Evaluation, error) { return eval.Evaluate(ctx, m) }

@@ -5,9 +5,11 @@
 //	go run ./bench/compare --peers ../peers --work infer --sizes tiny,mini --threads 1
 //	go run ./bench/compare --peers ../peers --work tokenize --vocab bert-base-uncased --text reviews.txt
 //	go run ./bench/compare --peers ../peers --work vocab --text reviews.txt
+//	go run ./bench/compare --peers ../peers --work texts,startup --sizes tiny,base --vocab bert-base-uncased --text sentences.txt
 //
 // The peers are scripts in a folder of their own: torch/bench_torch.py, torch/export_onnx.py, node/ort_bench.mjs and
-// node/tok_bench.mjs, the latter two beside a node_modules. A peer that is not installed is left out and named.
+// node/tok_bench.mjs, the latter two beside a node_modules. What turns texts into labels with these modules is classify.js,
+// here. A peer that is not installed is left out and named.
 //
 // A round measures each case with each program, one after the other, so that what else the machine does at the time meets
 // all of them alike. Every measurement is a process of its own with a warm-up.
@@ -53,6 +55,7 @@ type options struct {
 	sizes   []string
 	infer   []int // batch sizes
 	train   []int
+	labels  []int // batch sizes of texts
 	length  int
 	threads int
 	rounds  int
@@ -78,17 +81,18 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.python, "python", "/usr/bin/python3", "the `program` that has PyTorch")
 	f.StringVar(&o.blas, "blas", debianBLAS(), "the `folder` with the OpenBLAS for PyTorch, which has to use OpenMP; none: PyTorch's own")
 	f.StringVar(&o.onnx, "onnx", "", "keep the models exported for ONNX Runtime in this `folder` (default: a temporary one)")
-	works := f.String("work", "infer,train,tokenize", "what to measure, a `list`: these, and vocab")
+	works := f.String("work", "infer,train,tokenize,texts,startup", "what to measure, a `list`: these, and vocab")
 	sizes := f.String("sizes", "base", "a `list` of tiny, mini, small, medium, base")
 	infer := f.String("batch-sizes", "1,8,32", "a `list` for inference")
 	train := f.String("train-batch-sizes", "32", "a `list` for training")
+	labels := f.String("text-batch-sizes", "8,32", "a `list` for texts to labels")
 	f.IntVar(&o.length, "seq-length", 128, "`tokens` of a sequence")
 	f.IntVar(&o.threads, "threads", runtime.NumCPU(), "threads of each program")
 	f.IntVar(&o.rounds, "rounds", 5, "measure everything so many times")
 	f.Float64Var(&o.seconds, "seconds", 5, "measure each case of a round for so long; a training step: at least three times")
 	f.StringVar(&o.precision, "precision", "float32", "float32 or bf16")
-	f.StringVar(&o.vocab, "vocab", "", "the `folder` of a tokenizer.json, for tokenize")
-	texts := f.String("text", "", "a `list` of files with a text a line, for tokenize and vocab")
+	f.StringVar(&o.vocab, "vocab", "", "the `folder` of a tokenizer.json and a vocab.txt, for tokenize, texts and startup")
+	texts := f.String("text", "", "a `list` of files with a text a line, for all works but infer and train")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -103,9 +107,12 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if o.train, err = counts("train-batch-sizes", *train); err != nil {
 		return nil, err
 	}
+	if o.labels, err = counts("text-batch-sizes", *labels); err != nil {
+		return nil, err
+	}
 	for _, w := range o.works {
-		if all := []string{inferring, training, tokenizing, learning}; !slices.Contains(all, w) {
-			return nil, fmt.Errorf("--work: %q is not known: want one of %s", w, strings.Join(all, ", "))
+		if !slices.Contains(known, w) {
+			return nil, fmt.Errorf("--work: %q is not known: want some of %s", w, strings.Join(known, ", "))
 		}
 	}
 	switch {
@@ -144,28 +151,44 @@ func debianBLAS() string {
 
 // The works that are compared.
 const (
-	inferring  = "infer"
-	training   = "train"
-	tokenizing = "tokenize"
-	learning   = "vocab" // a vocabulary from a text
+	inferring   = "infer"
+	training    = "train"
+	tokenizing  = "tokenize"
+	classifying = "texts"
+	starting    = "startup"
+	learning    = "vocab" // a vocabulary from a text
 )
+
+var known = []string{inferring, training, tokenizing, classifying, starting, learning}
+
+// ofTexts are the works that need --vocab and --text.
+var ofTexts = []string{tokenizing, classifying, starting}
 
 // benchCase is a line of a table.
 type benchCase struct {
 	work  string
 	size  string // of the model
 	batch int
-	text  string // a file, of tokenize and vocab
+	text  string // a file, of those that are no pass of the model alone
 }
 
-// ofText says that a case is about a text and no model.
-func (c *benchCase) ofText() bool { return c.work == tokenizing || c.work == learning }
-
 func (c *benchCase) String() string {
-	if c.ofText() {
-		return c.work + " " + filepath.Base(c.text)
+	if c.batch == 0 {
+		return c.name()
 	}
-	return fmt.Sprintf("%s %s, batch %d", c.work, c.size, c.batch)
+	return fmt.Sprintf("%s, batch %d", c.name(), c.batch)
+}
+
+// name is the case but for the batch.
+func (c *benchCase) name() string {
+	words := []string{c.work}
+	if c.size != "" {
+		words = append(words, c.size)
+	}
+	if c.text != "" {
+		words = append(words, filepath.Base(c.text))
+	}
+	return strings.Join(words, " ")
 }
 
 func (o *options) cases() (cases []benchCase) {
@@ -176,6 +199,20 @@ func (o *options) cases() (cases []benchCase) {
 				cases = append(cases, benchCase{work: work, text: text})
 			}
 			continue
+		case classifying:
+			for _, size := range o.sizes {
+				for _, text := range o.texts {
+					for _, n := range o.labels {
+						cases = append(cases, benchCase{work: work, size: size, text: text, batch: n})
+					}
+				}
+			}
+		case starting:
+			for _, size := range o.sizes {
+				if len(o.texts) > 0 {
+					cases = append(cases, benchCase{work: work, size: size, text: o.texts[0]})
+				}
+			}
 		case inferring:
 			for _, size := range o.sizes {
 				for _, n := range o.infer {
@@ -217,10 +254,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	t := &table{options: o, cases: o.cases()}
 	if len(t.cases) == 0 {
-		return errors.New("nothing to measure; tokenize needs --vocab and --text, vocab --text")
+		return fmt.Errorf("nothing to measure; %s need --vocab and --text, vocab --text", strings.Join(ofTexts, ", "))
 	}
-	if slices.Contains(o.works, tokenizing) && (o.vocab == "" || len(o.texts) == 0) {
-		t.absent = append(t.absent, "tokenize: --vocab or --text is not given")
+	for _, work := range ofTexts {
+		if slices.Contains(o.works, work) && (o.vocab == "" || len(o.texts) == 0) {
+			t.absent = append(t.absent, work+": --vocab or --text is not given")
+		}
 	}
 	for _, p := range o.programs() {
 		version, err := p.version(ctx)

@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-bert/bert/internal/bench"
 )
 
 // result is what a program says of a case.
@@ -20,6 +24,7 @@ type result struct {
 	rate   float64 // sequences, or megabytes of text, a second
 	memory float64 // the most bytes it had; 0: not known
 	share  float64 // of the processor's peak; 0: not known
+	labels []int   // how often each label was given, the rarest first; nil: not of texts
 }
 
 // program is one of those that are compared.
@@ -45,11 +50,15 @@ func (o *options) programs() []*program {
 func output(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
+	return outputOf(cmd)
+}
+
+func outputOf(cmd *exec.Cmd) ([]byte, error) {
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		lines := strings.Split(strings.TrimSpace(string(exit.Stderr)), "\n")
-		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, lines[len(lines)-1])
+		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lines[len(lines)-1])
 	}
 	return out, err
 }
@@ -64,12 +73,22 @@ func (o *options) runBert(ctx context.Context, c *benchCase) (result, error) {
 		return o.runBertVocab(ctx, c.text)
 	}
 	args := []string{"bench", c.work, "--threads", strconv.Itoa(o.threads), "--seconds", fmt.Sprint(o.seconds), "--json", "--quiet"}
-	if c.work == tokenizing {
-		if o.vocab == "" {
-			return result{}, errors.ErrUnsupported
-		}
+	if slices.Contains(ofTexts, c.work) && o.vocab == "" {
+		return result{}, errors.ErrUnsupported
+	}
+	switch c.work {
+	case tokenizing:
 		args = append(args, "--model", o.vocab, "--input", c.text)
-	} else {
+	case classifying, starting:
+		dir := o.modelFolder(c.size)
+		if _, err := os.Stat(dir); err != nil {
+			return result{}, fmt.Errorf("there is no model to read texts with: PyTorch makes it: %w", err)
+		}
+		args = append(args, "--model", dir, "--precision", o.precision)
+		if c.work == classifying {
+			args = append(args, "--input", c.text, "--batch-sizes", strconv.Itoa(c.batch))
+		}
+	default:
 		args = append(args, "--size", c.size, "--batch-sizes", strconv.Itoa(c.batch), "--seq-lengths", strconv.Itoa(o.length), "--precision", o.precision)
 	}
 	out, err := output(ctx, nil, o.bert, args...)
@@ -105,15 +124,22 @@ var trainWordPiece string
 // parseBert reads the line of JSON of bert bench.
 func parseBert(out []byte) (result, error) {
 	var line struct {
-		Sequences float64 `json:"sequences_per_second"`
-		Megabytes float64 `json:"megabytes_per_second"`
-		Memory    float64 `json:"peak_rss_bytes"`
-		Share     float64 `json:"share_of_peak"`
+		Sequences float64        `json:"sequences_per_second"`
+		Megabytes float64        `json:"megabytes_per_second"`
+		Memory    float64        `json:"peak_rss_bytes"`
+		Share     float64        `json:"share_of_peak"`
+		Beyond    float64        `json:"beyond_pass_ms"` // of startup
+		Start     float64        `json:"p50_ms"`
+		RSS       float64        `json:"rss_bytes"`
+		Labels    map[string]int `json:"labels"`
 	}
 	if err := json.Unmarshal(out, &line); err != nil {
 		return result{}, fmt.Errorf("bert bench wrote %q: %w", out, err)
 	}
-	r := result{line.Sequences, line.Memory, line.Share}
+	r := result{rate: line.Sequences, memory: line.Memory, share: line.Share, labels: slices.Sorted(maps.Values(line.Labels))}
+	if line.Beyond != 0 {
+		r.rate, r.memory = 1e3/line.Start, line.RSS
+	}
 	if line.Megabytes > 0 {
 		r.rate = line.Megabytes
 	}
@@ -161,7 +187,7 @@ except OSError: print()`
 func (o *options) torchScript(name string) string { return filepath.Join(o.peers, "torch", name) }
 
 func (o *options) runTorch(ctx context.Context, c *benchCase) (result, error) {
-	if c.ofText() {
+	if c.work != inferring && c.work != training {
 		return result{}, errors.ErrUnsupported
 	}
 	mode := c.work
@@ -276,7 +302,7 @@ func (o *options) onnxVersion(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, work := range o.works {
-		if work != inferring {
+		if work != inferring && (work != classifying && work != starting || o.vocab == "") {
 			continue
 		}
 		for _, size := range o.sizes {
@@ -290,9 +316,16 @@ func (o *options) onnxVersion(ctx context.Context) (string, error) {
 
 func (o *options) onnxModel(size string) string { return filepath.Join(o.onnx, size+".onnx") }
 
-// export makes the model for ONNX Runtime, unless it is there.
+// modelFolder is the same model for bert.
+func (o *options) modelFolder(size string) string { return filepath.Join(o.onnx, size) }
+
+// export makes the model for ONNX Runtime and, with --vocab, for bert, unless they are there.
 func (o *options) export(ctx context.Context, size string) error {
-	if _, err := os.Stat(o.onnxModel(size)); err == nil {
+	_, err := os.Stat(o.onnxModel(size))
+	if err == nil && o.vocab != "" {
+		_, err = os.Stat(o.modelFolder(size))
+	}
+	if err == nil {
 		return nil
 	}
 	if err := os.MkdirAll(o.onnx, 0o777); err != nil {
@@ -306,11 +339,61 @@ func (o *options) export(ctx context.Context, size string) error {
 	if _, err := output(ctx, o.torchEnv(waitPassive), o.python, o.torchScript("export_onnx.py"), size, dir); err != nil {
 		return err
 	}
+	if o.vocab != "" {
+		if err := o.makeFolder(dir, size); err != nil {
+			return err
+		}
+	}
 	return os.Rename(filepath.Join(dir, size+".onnx"), o.onnxModel(size))
 }
 
+// makeFolder makes a model directory of the weights that were exported.
+func (o *options) makeFolder(exported, size string) error {
+	at := slices.IndexFunc(bench.ModelSizes, func(s bench.ModelSize) bool { return s.Name == size })
+	if at < 0 {
+		return fmt.Errorf("%q is no size of a model", size)
+	}
+	s := bench.ModelSizes[at]
+	config, err := json.Marshal(map[string]any{
+		"architectures": []string{"BertForSequenceClassification"}, "num_labels": 2,
+		"vocab_size":        30522, // what export_onnx.py makes
+		"num_hidden_layers": s.Layers, "hidden_size": s.Hidden, "num_attention_heads": s.Heads(), "intermediate_size": s.Intermediate(),
+	})
+	if err != nil {
+		return err
+	}
+	made := filepath.Join(exported, "folder")
+	if err := os.Mkdir(made, 0o777); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(made, "config.json"), config, 0o666); err != nil {
+		return err
+	}
+	for _, name := range []string{"tokenizer.json", "vocab.txt"} {
+		data, err := os.ReadFile(filepath.Join(o.vocab, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(made, name), data, 0o666)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(filepath.Join(exported, size+".safetensors"), filepath.Join(made, "model.safetensors")); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(o.modelFolder(size)); err != nil {
+		return err
+	}
+	return os.Rename(made, o.modelFolder(size))
+}
+
 func (o *options) runONNX(ctx context.Context, c *benchCase) (result, error) {
-	if c.work != inferring || o.precision != "float32" {
+	switch {
+	case o.precision != "float32":
+		return result{}, errors.ErrUnsupported
+	case c.work == classifying || c.work == starting:
+		return o.classifyONNX(ctx, c)
+	case c.work != inferring:
 		return result{}, errors.ErrUnsupported
 	}
 	out, err := output(ctx, nil, "node", o.nodeScript("ort_bench.mjs"), o.onnxModel(c.size), strconv.Itoa(c.batch), strconv.Itoa(o.threads), fmt.Sprint(o.seconds), strconv.Itoa(o.length))
@@ -320,8 +403,70 @@ func (o *options) runONNX(ctx context.Context, c *benchCase) (result, error) {
 	return parsePeer(out, c.batch)
 }
 
+// classifyScript reads texts with ONNX Runtime and tokenizers.
+//
+//go:embed classify.js
+var classifyScript string
+
+// classifyONNX measures texts to labels, or the time to the first label.
+func (o *options) classifyONNX(ctx context.Context, c *benchCase) (result, error) {
+	if o.vocab == "" {
+		return result{}, errors.ErrUnsupported
+	}
+	seconds := o.seconds
+	if c.work == starting {
+		seconds = 0
+	}
+	cmd := exec.CommandContext(ctx, "node", "-", o.nodeScript(""), o.onnxModel(c.size), filepath.Join(o.vocab, "tokenizer.json"), c.text,
+		strconv.Itoa(c.batch), strconv.Itoa(o.threads), fmt.Sprint(seconds))
+	cmd.Env = append(os.Environ(), o.rayon()...)
+	cmd.Stdin = strings.NewReader(classifyScript)
+	out, err := outputOf(cmd)
+	if err != nil {
+		return result{}, err
+	}
+	if c.work == starting {
+		ms, err := field(out, first)
+		return result{rate: 1e3 / ms}, err
+	}
+	return parseTexts(out)
+}
+
+// first, textCount and labelCounts are in what classify.js prints.
+var (
+	first       = regexp.MustCompile(`(?m)^first ([0-9.]+) ms$`)
+	textCount   = regexp.MustCompile(`(?m)^texts ([0-9]+) `)
+	labelCounts = regexp.MustCompile(`\blabels ([0-9 ]+);`)
+)
+
+// parseTexts reads the second line of classify.js.
+func parseTexts(out []byte) (result, error) {
+	n, err := field(out, textCount)
+	if err != nil {
+		return result{}, err
+	}
+	r, err := parsePeer(out, int(n))
+	if err != nil {
+		return result{}, err
+	}
+	if found := labelCounts.FindSubmatch(out); found != nil {
+		for _, word := range strings.Fields(string(found[1])) {
+			if n, _ := strconv.Atoi(word); n > 0 { // digits alone
+				r.labels = append(r.labels, n)
+			}
+		}
+		slices.Sort(r.labels)
+	}
+	return r, nil
+}
+
 func (o *options) tokenizersVersion(ctx context.Context) (string, error) {
 	return o.nodeModule(ctx, "tokenizers", "tok_bench.mjs")
+}
+
+// rayon gives tokenizers as many threads.
+func (o *options) rayon() []string {
+	return []string{"RAYON_NUM_THREADS=" + strconv.Itoa(o.threads), "TOKENIZERS_PARALLELISM=true"}
 }
 
 func (o *options) runTokenizers(ctx context.Context, c *benchCase) (result, error) {
@@ -334,8 +479,7 @@ func (o *options) runTokenizers(ctx context.Context, c *benchCase) (result, erro
 	default:
 		return result{}, errors.ErrUnsupported
 	}
-	env := []string{"RAYON_NUM_THREADS=" + strconv.Itoa(o.threads), "TOKENIZERS_PARALLELISM=true"}
-	out, err := output(ctx, env, "node", args...)
+	out, err := output(ctx, o.rayon(), "node", args...)
 	if err != nil {
 		return result{}, err
 	}

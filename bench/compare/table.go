@@ -60,8 +60,13 @@ func (t *table) measure(ctx context.Context, stderr io.Writer) {
 }
 
 func unit(c *benchCase) string {
-	if c.ofText() {
+	switch c.work {
+	case tokenizing, learning:
 		return "MB/s"
+	case classifying:
+		return "texts/s"
+	case starting:
+		return "starts/s"
 	}
 	return "sequences/s"
 }
@@ -156,6 +161,7 @@ func (t *table) write(w io.Writer) error {
 		}
 		line(b, cells)
 	}
+	t.compareLabels(b)
 	if len(t.absent) > 0 {
 		fmt.Fprintf(b, "\nLeft out:\n\n")
 		for _, a := range t.absent {
@@ -165,13 +171,37 @@ func (t *table) write(w io.Writer) error {
 	return b.Flush()
 }
 
+// compareLabels says where programs gave other labels: they would not have done the same work.
+func (t *table) compareLabels(w io.Writer) {
+	for row := range t.cases {
+		var (
+			given  []string
+			labels []int
+			differ bool
+		)
+		for i, p := range t.programs {
+			results := t.results[cell{row, i}]
+			if len(results) == 0 || results[0].labels == nil {
+				continue
+			}
+			given = append(given, fmt.Sprintf("%s %v", p.name, results[0].labels))
+			differ = differ || labels != nil && !slices.Equal(labels, results[0].labels)
+			labels = results[0].labels
+		}
+		if differ {
+			fmt.Fprintf(w, "\n%s: the numbers of texts by label differ: %s.\n", &t.cases[row], strings.Join(given, ", "))
+		}
+	}
+}
+
 // label is the first cells of a line.
 func (t *table) label(row int, unit string) []string {
 	c := &t.cases[row]
-	if c.ofText() {
-		return []string{c.String(), "–", unit}
+	batch := "–"
+	if c.batch > 0 {
+		batch = fmt.Sprint(c.batch)
 	}
-	return []string{c.work + " " + c.size, fmt.Sprint(c.batch), unit}
+	return []string{c.name(), batch, unit}
 }
 
 // begin writes the head of a table.

@@ -14,17 +14,17 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench infer|train|tokenize|kernels [flags]",
+		Use:   "bench infer|train|texts|tokenize|kernels|startup|calibrate [flags]",
 		Short: "Measure how fast this machine is at it",
-		Long: `bench measures inference, training, tokenization and the operations that a model is made of, and compares them with what
-the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
+		Long: `bench measures inference, training, texts to labels, tokenization, the operations that a model is made of and the start of a process, and
+compares products with what the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
 		Example: `  bert bench infer
   bert bench infer --size mini --batch-sizes 1,8,32 --seq-lengths 128,512 --threads 1
   bert bench train --batch-sizes 32 --json
   bert bench tokenize --model bert-base-uncased --input reviews.txt
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const works = "want infer, train, tokenize or kernels"
+			const works = "want infer, train, texts, tokenize, kernels, startup or calibrate"
 			if len(args) == 0 {
 				return usagef("what to measure is missing: %s", works)
 			}
@@ -32,7 +32,10 @@ the processor can do at most, which it measures too. Weights and ids are random:
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	cmd.AddCommand(a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand())
+	cmd.AddCommand(
+		a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(),
+		a.benchTextsCommand(), a.benchStartupCommand(), a.benchCalibrateCommand(),
+	)
 	for _, work := range cmd.Commands() {
 		work.Flags().SortFlags = false
 		work.InheritedFlags().SortFlags = false
@@ -88,50 +91,52 @@ func (f *benchFlags) machine(a *app) (*bench.Machine, error) {
 const longestPeak = 500 * time.Millisecond
 
 // peak measures the operations a second that no product can exceed.
-func (f *benchFlags) peak(a *app, m *bench.Machine, p bench.Precision) float64 {
+func (f *benchFlags) peak(a *app, m *bench.Machine, p bert.Precision) float64 {
+	if !m.Native(p) {
+		a.warnEmulated(p)
+	}
 	peak := m.PeakOperations(p, min(f.limit(), longestPeak))
 	a.log.Info(fmt.Sprintf("multiply-adds alone reach %.1f GFLOP/s", peak/1e9))
 	return peak
 }
 
-// sizeFlags name a model by its files or by a published size, and the batches it gets.
-type sizeFlags struct {
+// modelSizeFlags name a model by its files or by a published size.
+type modelSizeFlags struct {
 	model, config string
 	size          *choice
-	batches       []int
-	lengths       []int
-	precision     *choice
+	precision     bert.Precision
 }
 
-// modelSizes are the published sizes (google-research/bert README, "smaller BERT models"); heads are 64 wide and the
-// intermediate size is four times the hidden size.
-var modelSizes = []struct {
-	name           string
-	layers, hidden int
-}{
-	{"tiny", 2, 128}, {"mini", 4, 256}, {"small", 4, 512}, {"medium", 8, 512}, {"base", 12, 768}, {"large", 24, 1024},
+// sizeFlags name a model and the batches it gets.
+type sizeFlags struct {
+	modelSizeFlags
+	batches []int
+	lengths []int
 }
 
-func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
-	names := make([]string, len(modelSizes))
-	for i, s := range modelSizes {
-		names[i] = s.name
+func (f *modelSizeFlags) add(cmd *cobra.Command) {
+	names := make([]string, len(bench.ModelSizes))
+	for i, s := range bench.ModelSizes {
+		names[i] = s.Name
 	}
 	f.size = newChoice("base", names...)
-	f.precision = newChoice("float32", "float32", "bf16")
 	cmd.Flags().StringVar(&f.model, "model", "", "measure the model of `DIR`")
 	cmd.Flags().StringVar(&f.config, "config", "", "measure a model with random weights of the sizes in `FILE`, a config.json")
 	addChoice(cmd, f.size, "size", "measure a model with random weights of a published size")
 	cmd.MarkFlagsMutuallyExclusive("model", "config", "size")
 	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagFilename("config", "json")
-	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
-	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
-	addChoice(cmd, f.precision, "precision", "the type of the operands of products")
+	addPrecision(cmd, &f.precision)
 }
 
-// load reads the configuration, says what it is called, and checks the batches against it.
-func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
+func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
+	f.modelSizeFlags.add(cmd)
+	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
+	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
+}
+
+// load reads the configuration and says what it is called.
+func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 	switch {
 	case f.model != "" || f.config != "":
 		if name = f.config; name == "" {
@@ -143,11 +148,19 @@ func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
 		a.warnConfig(c, name)
 	default:
 		c, name = bert.DefaultConfig(), f.size.value
-		for _, s := range modelSizes {
-			if s.name == name {
-				c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = s.layers, s.hidden, s.hidden/64, 4*s.hidden
+		for _, s := range bench.ModelSizes {
+			if s.Name == name {
+				c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = s.Layers, s.Hidden, s.Heads(), s.Intermediate()
 			}
 		}
+	}
+	return c, name, nil
+}
+
+// load reads the configuration, says what it is called, and checks the batches against it.
+func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
+	if c, name, err = f.modelSizeFlags.load(a); err != nil {
+		return c, "", err
 	}
 	if len(f.batches) == 0 || slices.Min(f.batches) < 1 {
 		return c, "", usagef("--batch-sizes is %s, want positive numbers", numbers(f.batches))
@@ -160,14 +173,6 @@ func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
 
 func numbers(list []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(list), "[]"), " ", ",")
-}
-
-// engine is what --precision asks for.
-func (f *sizeFlags) engine() (bench.Precision, error) {
-	if f.precision.value == "bf16" {
-		return 0, fmt.Errorf("--precision bf16: models do not compute in bfloat16 yet; want float32")
-	}
-	return bench.Float32, nil
 }
 
 // each runs f for each length and batch.
@@ -205,7 +210,14 @@ type measurement struct {
 	GBPerSecond        *float64 `json:"gb_per_second,omitempty"` // of memory
 	ShareOfPeak        *float64 `json:"share_of_peak"`
 	PeakRSS            *int64   `json:"peak_rss_bytes"`
-	Runs               int      `json:"runs"`
+	// Labels counts, of bench texts, how often each label was given.
+	Labels map[string]int `json:"labels,omitempty"`
+	// Of bench startup: the pass alone, what the start took beyond it, and the memory of a process beside another one.
+	Pass       *float64 `json:"pass_ms,omitempty"`
+	BeyondPass *float64 `json:"beyond_pass_ms,omitempty"`
+	RSS        *int64   `json:"rss_bytes,omitempty"`
+	PSS        *int64   `json:"pss_bytes,omitempty"`
+	Runs       int      `json:"runs"`
 }
 
 // take puts the times of the runs in, and the memory.
@@ -255,6 +267,14 @@ func decimals(v *float64, digits int, unit string) string {
 	return fmt.Sprintf("%.*f%s", digits, *v, unit)
 }
 
+// memory is a size that may not be known.
+func memory(bytes *int64) string {
+	if bytes == nil {
+		return ""
+	}
+	return fmt.Sprintf("%.0f MB", float64(*bytes)/1e6)
+}
+
 func milliseconds(ms float64) string { return fmt.Sprintf("%.2f ms", ms) }
 
 var (
@@ -267,12 +287,7 @@ var (
 		}
 		return fmt.Sprintf("%.1f %%", 100**m.ShareOfPeak)
 	})
-	columnMemory = number("memory", func(m *measurement) string {
-		if m.PeakRSS == nil {
-			return ""
-		}
-		return fmt.Sprintf("%.0f MB", float64(*m.PeakRSS)/1e6)
-	})
+	columnMemory = number("memory", func(m *measurement) string { return memory(m.PeakRSS) })
 )
 
 func (t *measurements) add(m *measurement) error {

@@ -42,22 +42,18 @@ func (a *app) benchKernels(f *benchFlags, s *sizeFlags) error {
 	if err != nil {
 		return err
 	}
-	precision, err := s.engine()
-	if err != nil {
-		return err
-	}
 	machine, err := f.machine(a)
 	if err != nil {
 		return err
 	}
-	peak := f.peak(a, machine, precision)
+	peak := f.peak(a, machine, s.precision)
 	bandwidth := machine.MemoryBandwidth(min(f.limit(), longestPeak))
 	a.log.Info(fmt.Sprintf("memory gives %.1f GB/s", bandwidth/1e9))
 
 	out := &measurements{app: a, table: f.out.table(a), columns: kernelColumns}
 	measure := func(k *bench.Kernel, batch int, length *int) error {
 		bench.ResetPeakMemory()
-		run, done := k.Prepare(machine)
+		run, done := k.Prepare(machine, s.precision)
 		defer done()
 		samples, err := bench.Time(f.limit(), func() error { run(); return nil })
 		if err != nil {
@@ -65,7 +61,7 @@ func (a *app) benchKernels(f *benchFlags, s *sizeFlags) error {
 		}
 		line := &measurement{
 			Work: "kernels", Model: name, Kernel: k.Name, Shape: k.Shape, Batch: batch, SeqLength: length,
-			Threads: machine.Threads(), Precision: s.precision.value, Level: machine.Level(),
+			Threads: machine.Threads(), Precision: s.precision.String(), Level: machine.Level(),
 		}
 		line.take(samples)
 		switch {

@@ -65,10 +65,6 @@ func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(
 	if err != nil {
 		return err
 	}
-	precision, err := s.engine()
-	if err != nil {
-		return err
-	}
 	machine, err := f.machine(a)
 	if err != nil {
 		return err
@@ -79,7 +75,7 @@ func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(
 	}
 	defer m.Close()
 	c = m.Config()
-	peak := f.peak(a, machine, precision)
+	peak := f.peak(a, machine, s.precision)
 	out := &measurements{app: a, table: f.out.table(a), columns: modelColumns}
 	err = s.each(func(batch, length int) error {
 		a.log.Info(fmt.Sprintf("%s, %d × %s", name, batch, count(length, "token")))
@@ -95,7 +91,7 @@ func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(
 		}
 		line := &measurement{
 			Work: work, Model: name, Batch: batch, SeqLength: &length,
-			Threads: machine.Threads(), Precision: s.precision.value, Level: machine.Level(),
+			Threads: machine.Threads(), Precision: s.precision.String(), Level: machine.Level(),
 		}
 		line.take(samples)
 		line.SequencesPerSecond, line.TokensPerSecond = line.rate(float64(batch)), line.rate(float64(batch*length))
@@ -121,9 +117,9 @@ var modelColumns = []benchColumn{
 func (f *sizeFlags) open(c bert.Config, threads int) (*bert.Model, error) {
 	head := bert.SequenceClassification
 	if f.model != "" {
-		return bert.Load(f.model, bert.Options{Threads: threads, Head: &head, AllowMissing: true, Seed: benchSeed})
+		return bert.Load(f.model, bert.Options{Threads: threads, Precision: f.precision, Head: &head, AllowMissing: true, Seed: benchSeed})
 	}
-	return bert.New(c, head, bert.Options{Threads: threads, Seed: benchSeed})
+	return bert.New(c, head, bert.Options{Threads: threads, Precision: f.precision, Seed: benchSeed})
 }
 
 // benchSeed is the seed of weights, ids and dropout.

@@ -37,7 +37,7 @@ before.`,
 			if err != nil {
 				return err
 			}
-			inputs, err := benchTexts(a, &in)
+			inputs, err := benchInputs(a, &in)
 			if err != nil {
 				return err
 			}
@@ -50,8 +50,8 @@ before.`,
 	return cmd
 }
 
-// benchTexts reads the input, or takes the demonstration's.
-func benchTexts(a *app, in *inputFlags) ([]task.Input, error) {
+// benchInputs reads the input, or takes the demonstration's.
+func benchInputs(a *app, in *inputFlags) ([]task.Input, error) {
 	if in.file == "" {
 		training, held, err := demoReviews()
 		if err != nil {

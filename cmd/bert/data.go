@@ -124,6 +124,7 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	a.log.Info(fmt.Sprintf("model: %s of %s parameters, %d layers of width %d with %d heads, %s",
 		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, from))
 	a.log.Info("device: " + m.Device())
+	a.warnPrecision(m)
 	report := m.Report()
 	if len(report.NewHead) > 0 {
 		a.log.Info("new, with random values: " + strings.Join(report.NewHead, ", "))

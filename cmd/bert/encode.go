@@ -60,6 +60,7 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 				return err
 			}
 			defer e.Close()
+			a.warnPrecision(e.Model())
 			return a.encode(cmd.Context(), e, stream, options.MaxLength, out.table(a))
 		},
 	}

@@ -44,6 +44,7 @@ Each [MASK] gives one line of JSON; where a text has several, "line" is the numb
 				return err
 			}
 			defer f.Close()
+			a.warnPrecision(f.Model())
 			return a.fillMask(cmd.Context(), f, stream, out.table(a))
 		},
 	}

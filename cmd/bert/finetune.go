@@ -244,7 +244,7 @@ func (a *app) loadConfig(file, model string) (bert.Config, error) {
 func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
 	head := d.Kind.Head()
 	o := bert.Options{
-		Threads: f.threads, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
+		Threads: f.threads, Precision: f.precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		AllowMissing: f.allowMissing, Seed: f.options.Seed,
 	}
 	if f.config != "" {

@@ -19,14 +19,16 @@ import (
 
 // modelFlags name a model to run.
 type modelFlags struct {
-	dir     string
-	threads int
+	dir       string
+	threads   int
+	precision bert.Precision
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json")
 	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
 	addThreads(cmd, &m.threads)
+	addPrecision(cmd, &m.precision)
 }
 
 func addThreads(cmd *cobra.Command, threads *int) {
@@ -51,7 +53,7 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 
 // options are those to open the model with.
 func (m *modelFlags) options() task.Options {
-	return task.Options{Model: bert.Options{Threads: m.threads}}
+	return task.Options{Model: bert.Options{Threads: m.threads, Precision: m.precision}}
 }
 
 func checkThreads(threads int) error {
@@ -115,6 +117,7 @@ the predictions of a task of GLUE in the form that the benchmark's server takes,
 				return err
 			}
 			defer p.Close()
+			a.warnPrecision(p.Model())
 			if err := a.predict(cmd.Context(), p, stream, f.out.table(a), nil); err != nil {
 				return err
 			}

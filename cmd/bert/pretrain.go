@@ -31,6 +31,7 @@ type pretrainFlags struct {
 	config, init string
 	allowMissing bool
 	threads      int
+	precision    bert.Precision
 
 	batchSizes, tokenBudgets []int // one for all phases, or one for each
 	accumulation             int
@@ -95,6 +96,7 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&o.WarmupSteps, "warmup-steps", 0, "the number `N` of steps in which the rate rises")
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
 	addThreads(cmd, &f.threads)
+	addPrecision(cmd, &f.precision)
 	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
 
@@ -398,7 +400,7 @@ func checkPretrainingMetric(metric string, head bert.Head) error {
 
 // model makes the model to begin with.
 func (f *pretrainFlags) model(config bert.Config, head bert.Head) (*bert.Model, error) {
-	o := bert.Options{Threads: f.threads, Head: &head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
+	o := bert.Options{Threads: f.threads, Precision: f.precision, Head: &head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
 	if f.init != "" {
 		return bert.Load(f.init, o)
 	}
@@ -439,7 +441,8 @@ func (p *pretraining) measurePeak(a *app, threads int) error {
 	if err != nil {
 		return err
 	}
-	p.options.Peak = machine.PeakOperations(bench.Float32, 300*time.Millisecond)
+	precision, _ := p.model.Precision()
+	p.options.Peak = machine.PeakOperations(precision, 300*time.Millisecond)
 	a.log.Info(fmt.Sprintf("multiply-adds alone reach %.1f GFLOP/s", p.options.Peak/1e9))
 	c := p.model.Config()
 	p.options.Operations = func(batches []*bert.Batch) float64 {

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -29,6 +30,7 @@ type finetuneFlags struct {
 	maxEvalExamples  int
 	showExamples     int
 	threads          int
+	precision        bert.Precision
 
 	options      train.Options
 	accumulation int
@@ -69,6 +71,7 @@ func (f *finetuneFlags) addRecipe(cmd *cobra.Command) {
 	flags.IntVar(&f.maxTrainExamples, "max-train-examples", 0, "train on `N` examples drawn at random; 0: all")
 	flags.IntVar(&f.maxEvalExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
 	addThreads(cmd, &f.threads)
+	addPrecision(cmd, &f.precision)
 	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 }
 

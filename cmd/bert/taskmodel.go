@@ -14,7 +14,7 @@ import (
 
 // load opens the model. labels, if not nil, are names for its own.
 func (m *modelFlags) load(tok *tokenizer.Tokenizer, labels []string) (*bert.Model, error) {
-	model, err := bert.Load(m.dir, bert.Options{Threads: m.threads, Labels: labels})
+	model, err := bert.Load(m.dir, bert.Options{Threads: m.threads, Precision: m.precision, Labels: labels})
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,23 @@ func (s Samples) Quantile(q float64) float64 {
 	return s[i] + (at-float64(i))*(s[j]-s[i])
 }
 
+// ModelSize is a published size of the model.
+type ModelSize struct {
+	Name           string
+	Layers, Hidden int
+}
+
+// ModelSizes are those of google-research/bert README ("smaller BERT models") and of the paper.
+var ModelSizes = []ModelSize{
+	{"tiny", 2, 128}, {"mini", 4, 256}, {"small", 4, 512}, {"medium", 8, 512}, {"base", 12, 768}, {"large", 24, 1024},
+}
+
+// Heads is the number of attention heads, each 64 wide.
+func (s ModelSize) Heads() int { return s.Hidden / 64 }
+
+// Intermediate is the width between the two products of a block.
+func (s ModelSize) Intermediate() int { return 4 * s.Hidden }
+
 // ForwardOperations counts the floating-point operations that the encoder needs for one sequence of n tokens that a head
 // classifies: two for each multiply-add in the products of the layers and of attention. Of the last layer the head takes the
 // first token's row alone, so that beside the keys and values of all tokens only that row counts. Activations, norms,

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/go-bert/bert/internal/compute"
 )
 
 func TestQuantile(t *testing.T) {
@@ -87,9 +89,9 @@ func TestMachine(t *testing.T) {
 		if m.Threads() != threads || m.Level() == "" {
 			t.Errorf("%d threads at level %q, want %d", m.Threads(), m.Level(), threads)
 		}
-		for _, p := range []Precision{Float32, BFloat16} {
+		for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
 			if peak := m.PeakOperations(p, time.Millisecond); !(peak > 0) || math.IsInf(peak, 0) {
-				t.Errorf("%d threads, precision %d: the peak is %v", threads, p, peak)
+				t.Errorf("%d threads, precision %v: the peak is %v", threads, p, peak)
 			}
 		}
 		ran := make([]bool, threads)
@@ -115,7 +117,7 @@ func TestKernels(t *testing.T) {
 	}
 	s := Sizes{Sequences: 3, Length: 5, Hidden: 24, Intermediate: 40, Heads: 2, Parameters: 100}
 	for _, k := range append(Kernels(s), Adam(s)) {
-		run, done := k.Prepare(m)
+		run, done := k.Prepare(m, compute.BFloat16)
 		run()
 		run()
 		done()
@@ -129,6 +131,27 @@ func TestKernels(t *testing.T) {
 	base := Sizes{Hidden: 768, Intermediate: 3072, Heads: 12, Parameters: 110e6}
 	if k := Adam(base); !k.Streams() {
 		t.Errorf("adam %s: not said to stream", k.Shape)
+	}
+}
+
+// TestThresholds runs the work of every threshold, among whose values is the one compiled in.
+func TestThresholds(t *testing.T) {
+	m, err := Open(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Sizes{Sequences: 3, Length: 5, Hidden: 24, Intermediate: 40, Heads: 2}
+	for _, threshold := range Thresholds() {
+		if !slices.Contains(threshold.Candidates, threshold.Compiled) {
+			t.Errorf("%s: %d is not among %v", threshold.Name, threshold.Compiled, threshold.Candidates)
+		}
+		for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
+			for _, trial := range threshold.Try(m, p, s, 0) {
+				if len(trial.Times) < leastRuns || !slices.IsSorted(trial.Times) || trial.Times[0] <= 0 {
+					t.Errorf("%s %d: the times are %v", threshold.Name, trial.Value, trial.Times)
+				}
+			}
+		}
 	}
 }
 

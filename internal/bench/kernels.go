@@ -35,9 +35,9 @@ func (k *Kernel) Streams() bool {
 	return k.Bytes > largestCache
 }
 
-// Prepare makes the operands. run does the operation once; done gives all back.
-func (k *Kernel) Prepare(m *Machine) (run, done func()) {
-	d := cpu.NewAt(m.kernels, m.threads, compute.Float32)
+// Prepare makes the operands, for products of a precision. run does the operation once; done gives all back.
+func (k *Kernel) Prepare(m *Machine, p compute.Precision) (run, done func()) {
+	d := cpu.NewAt(m.kernels, m.threads, p)
 	return k.prepare(m, d), d.Close
 }
 

@@ -39,22 +39,17 @@ func (m *Machine) Threads() int { return m.threads }
 // Level names the instructions: avx512, avx2, neon or purego.
 func (m *Machine) Level() string { return m.kernels.Level.String() }
 
-// Precision is the type of the operands of products.
-type Precision uint8
-
-const (
-	Float32 Precision = iota
-	BFloat16
-)
+// Native says whether there are instructions for products of a precision.
+func (m *Machine) Native(p compute.Precision) bool { return p == compute.Float32 || m.kernels.Native16 }
 
 // Both peaks are the best of so many tries, since another process can only make a try slower.
 const peakTries = 15
 
 // PeakOperations is how many floating-point operations a second the threads reach together when they do nothing but
 // multiply-adds of registers. It measures for about the given time.
-func (m *Machine) PeakOperations(p Precision, limit time.Duration) float64 {
+func (m *Machine) PeakOperations(p compute.Precision, limit time.Duration) float64 {
 	do := m.kernels.MultiplyAdds
-	if p == BFloat16 {
+	if p == compute.BFloat16 {
 		do = m.kernels.MultiplyAdds16
 	}
 	// As many steps as fill a try.

@@ -12,7 +12,11 @@
 // Sizes that do not fit are mistakes of the caller and panic; what comes from a user has been checked before.
 package compute
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Memory is an allocation on a device, opaque to everyone but the device.
 type Memory interface {
@@ -67,6 +71,14 @@ func (p Precision) String() string {
 		return precisionNames[p]
 	}
 	return fmt.Sprintf("Precision(%d)", uint8(p))
+}
+
+// ParsePrecision is the precision of a name that String returns.
+func ParsePrecision(name string) (Precision, error) {
+	if p := slices.Index(precisionNames[:], name); p >= 0 {
+		return Precision(p), nil
+	}
+	return 0, fmt.Errorf("unknown precision %q: want one of %s", name, strings.Join(precisionNames[:], ", "))
 }
 
 // Activation names the function between two products.
@@ -279,6 +291,9 @@ type Device interface {
 	Name() string
 	// Threads is the number of workers.
 	Threads() int
+	// Precision is that of its products. native says that the device has instructions for it: without them it is emulated,
+	// as exactly but slower than Float32.
+	Precision() (p Precision, native bool)
 	// Close ends the workers. The device is not used after it.
 	Close()
 

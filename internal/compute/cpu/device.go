@@ -65,10 +65,15 @@ func New(threads int, p compute.Precision) (*Device, error) {
 
 // NewAt is New with a given table of primitives.
 func NewAt(table *simd.Kernels, threads int, p compute.Precision) *Device {
+	return NewWith(table, threads, p, DefaultThresholds())
+}
+
+// NewWith is NewAt with other thresholds, to measure them.
+func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Thresholds) *Device {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	k := newKernels(table, p)
+	k := newKernels(table, p, at)
 	d := &Device{k: k, pool: newPool(k, threads)}
 	// The workers know the pool alone, so a Device that was forgotten can be collected, and its workers end.
 	runtime.AddCleanup(d, (*pool).close, d.pool)
@@ -85,6 +90,11 @@ func (d *Device) Name() string {
 		return fmt.Sprintf("%s, %d threads", name, n)
 	}
 	return name + ", 1 thread"
+}
+
+// Precision is that of the products. Float32 is native to every level.
+func (d *Device) Precision() (p compute.Precision, native bool) {
+	return d.k.precision, !d.k.rounds() || d.k.Native16
 }
 
 // Threads is the number of workers, the caller of an operation among them.

@@ -16,6 +16,7 @@ import (
 type kernels struct {
 	*simd.Kernels
 	precision compute.Precision
+	at        Thresholds
 	perWord   int
 
 	// The packing primitives count k in elements, the others in words.
@@ -26,10 +27,10 @@ type kernels struct {
 	packRow func(dst, src []float32)
 }
 
-func newKernels(k *simd.Kernels, p compute.Precision) *kernels {
+func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 	if p == compute.BFloat16 {
 		return &kernels{
-			Kernels: k, precision: p, perWord: 2,
+			Kernels: k, precision: p, at: at, perWord: 2,
 			PackB:  func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
 			PackBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
 			PackA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
@@ -43,7 +44,7 @@ func newKernels(k *simd.Kernels, p compute.Precision) *kernels {
 		}
 	}
 	return &kernels{
-		Kernels: k, precision: p, perWord: 1,
+		Kernels: k, precision: p, at: at, perWord: 1,
 		PackB: k.PackB, PackBT: k.PackBT, PackA: k.PackA, Gemm: k.Gemm, GemmPacked: k.GemmPacked,
 		packRow: func(dst, src []float32) { copy(dst, src) },
 	}

@@ -41,7 +41,7 @@ func (w *worker) do(t task, job int) {
 	t.do(w, job)
 }
 
-// A pool is goroutines that wait for tasks: for spinTime awake, since the operations of a model follow one another
+// A pool is goroutines that wait for tasks: for a time awake, since the operations of a model follow one another
 // closely and waking takes longer than many of them, and then parked, so that an idle service costs nothing.
 //
 // Nobody waits for a worker that has not come: a worker joins a task while it is open, and the caller, who does jobs like
@@ -49,9 +49,11 @@ func (w *worker) do(t task, job int) {
 // while delays nothing.
 type pool struct {
 	workers []*worker // the first is the caller
-	spin    time.Duration
-	ended   sync.WaitGroup
-	idle    chan struct{} // told by the last to leave a task if the caller is parked
+	// spin is how long a worker without work, or a caller without other workers' results, stays awake. A worker yields
+	// meanwhile: where fewer processors are free than there are workers, it would keep the caller from going on.
+	spin  time.Duration
+	ended sync.WaitGroup
+	idle  chan struct{} // told by the last to leave a task if the caller is parked
 
 	// What is being done. Written while the task is closed and nobody is in it.
 	task task
@@ -73,21 +75,11 @@ const (
 	serial  uint64 = 1 << 23
 )
 
-const (
-	// spinTime is how long a worker without work, or a caller without other workers' results, stays awake: longer than any
-	// operation that is done alone, which a worker may have to wait for. A worker yields meanwhile: where fewer processors
-	// are free than there are workers, it would keep the caller from going on.
-	spinTime = 20 * time.Microsecond
-	// spinChecks is how often it looks before it looks at the clock.
-	spinChecks = 128
-)
+// spinChecks is how often who spins looks before looking at the clock.
+const spinChecks = 128
 
 // What an operation costs is estimated in nanoseconds of one worker with AVX2, by elements a nanosecond.
 const (
-	// grain is the cost below which an operation is done alone. A worker that is awake comes within a microsecond, and a
-	// parked one within ten, of which waking it takes two or three from the caller.
-	grain = 8000
-
 	productRate = 60 // multiplications
 	packRate    = 5
 	rowRate     = 3 // operations on rows
@@ -96,7 +88,7 @@ const (
 
 // run does the jobs 0…jobs of t, alone if all of them cost little.
 func (d *Device) run(t task, jobs, cost int) {
-	if cost < grain {
+	if cost < d.k.at.Grain {
 		d.pool.alone(t, jobs)
 	} else {
 		d.pool.run(t, jobs)
@@ -112,7 +104,7 @@ func roundUp(a, b int) int { return ceil(a, b) * b }
 func newPool(k *kernels, threads int) *pool {
 	p := &pool{workers: make([]*worker, threads), idle: make(chan struct{}, 1)}
 	if runtime.GOMAXPROCS(0) >= threads {
-		p.spin = spinTime
+		p.spin = k.at.Spin
 	}
 	for i := range p.workers {
 		p.workers[i] = &worker{k: k, wake: make(chan struct{}, 1)}

@@ -36,7 +36,7 @@ func TestPoolDoesEachJobOnce(t *testing.T) {
 		for _, threads := range []int{1, 2, 3, 8} {
 			func() {
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-				p := newPool(newKernels(generic(t), compute.Float32), threads)
+				p := newPool(newKernels(generic(t), compute.Float32, DefaultThresholds()), threads)
 				defer func() {
 					p.close()
 					p.ended.Wait()
@@ -50,7 +50,7 @@ func TestPoolDoesEachJobOnce(t *testing.T) {
 						}
 					}
 					if round%50 == 0 {
-						time.Sleep(2 * spinTime)
+						time.Sleep(2 * DefaultThresholds().Spin)
 					}
 				}
 			}()
@@ -68,7 +68,7 @@ func (t *meetTask) do(*worker, int) {
 
 // TestPoolWorksInParallel asserts that a second worker comes, awake or parked.
 func TestPoolWorksInParallel(t *testing.T) {
-	p := newPool(newKernels(generic(t), compute.Float32), 2)
+	p := newPool(newKernels(generic(t), compute.Float32, DefaultThresholds()), 2)
 	defer func() {
 		p.close()
 		p.ended.Wait()
@@ -78,7 +78,7 @@ func TestPoolWorksInParallel(t *testing.T) {
 		meet.begun.Add(2)
 		p.run(&meet, 2)
 		if round%10 == 0 {
-			time.Sleep(2 * spinTime)
+			time.Sleep(2 * DefaultThresholds().Spin)
 		}
 	}
 }

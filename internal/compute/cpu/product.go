@@ -42,15 +42,6 @@ type product struct {
 }
 
 const (
-	// depthWords is the step along k: a panel of B of so many rows of words, and so many columns of a block of A.
-	depthWords = 768
-	// blockRows is the most rows of a block: with depthWords, 590 KB of A in the second cache.
-	blockRows = 192
-	// finishCols is how many columns are computed before what comes after the product is applied to them, in the cache.
-	// It is a multiple of every NR.
-	finishCols = 256
-	// sliceSize is the most words of B that are packed at a time, 16 MiB.
-	sliceSize = 4 << 20
 	// pad is what is added to a row of a copy so that rows do not fall into the same sets of the caches.
 	pad = 16
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
@@ -60,8 +51,8 @@ const (
 	sumRows = 128
 )
 
-// depth is depthWords in elements.
-func (k *kernels) depth() int { return depthWords * k.perWord }
+// depth is the step along k in elements.
+func (k *kernels) depth() int { return k.at.Depth * k.perWord }
 
 // crowded reports whether rows ld apart fall into the same sets of the first cache: their distance is a multiple of 4,096
 // bytes.
@@ -81,10 +72,10 @@ func (d *Device) multiply() {
 	}
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
 		sliceK, sliceN := p.k, p.n
-		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > sliceSize {
-			if sliceK = sliceSize / wide / depthWords * d.k.depth(); sliceK == 0 {
+		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > d.k.at.SliceWords {
+			if sliceK = d.k.at.SliceWords / wide / d.k.at.Depth * d.k.depth(); sliceK == 0 {
 				sliceK = min(p.k, 4*d.k.depth())
-				sliceN = sliceSize / d.k.words(sliceK) / nr * nr
+				sliceN = d.k.at.SliceWords / d.k.words(sliceK) / nr * nr
 			}
 		}
 		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
@@ -119,7 +110,7 @@ func (d *Device) multiplySlice(p *product) {
 	}
 	threads := d.Threads()
 	cost := p.m * wide * k / productRate
-	if cost < grain {
+	if cost < d.k.at.Grain {
 		threads = 1
 	}
 	p.cut(d.k, threads)
@@ -143,7 +134,7 @@ func (p *product) cut(k *kernels, threads int) {
 	if threads == 1 {
 		maxStripes = 1
 	}
-	least := ceil(p.m, blockRows)
+	least := ceil(p.m, k.at.BlockRows)
 	best := math.MaxInt
 	for blocks := least; blocks <= min(p.m, least+2*(threads-1)); blocks++ {
 		rows := min(p.m, roundUp(ceil(p.m, blocks), k.MR))
@@ -174,7 +165,7 @@ func (p *product) do(w *worker, job int) {
 	to := min(from+p.cols, p.n1)
 	var scratch, rows, part []float32
 	if p.copied(k) {
-		scratch = w.floats(roundUp(m, k.MR) * (min(depthWords, k.words(p.k)) + pad))
+		scratch = w.floats(roundUp(m, k.MR) * (min(k.at.Depth, k.words(p.k)) + pad))
 	}
 	if p.aTurned {
 		rows = w.floats(turnRows * (m + pad))
@@ -193,7 +184,7 @@ func (p *product) do(w *worker, job int) {
 			a, lda = p.left(k, scratch, i, m, at, size)
 		}
 		for j := from; j < to; {
-			finish := min(j+finishCols, to)
+			finish := min(j+k.at.FinishCols, to)
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
@@ -223,7 +214,7 @@ func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []f
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
-	lda = min(depthWords, k.words(p.k)) + pad
+	lda = min(k.at.Depth, k.words(p.k)) + pad
 	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
 }

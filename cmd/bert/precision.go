@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+)
+
+// precisions are those that --precision takes.
+var precisions = []string{bert.Float32.String(), bert.BFloat16.String()}
+
+// precisionValue is --precision as a flag.
+type precisionValue bert.Precision
+
+func (p *precisionValue) String() string { return bert.Precision(*p).String() }
+func (p *precisionValue) Type() string   { return strings.Join(precisions, "|") }
+
+func (p *precisionValue) Set(name string) error {
+	parsed, err := bert.ParsePrecision(name)
+	if err != nil {
+		return fmt.Errorf("want one of %s", strings.Join(precisions, ", "))
+	}
+	*p = precisionValue(parsed)
+	return nil
+}
+
+// addPrecision defines --precision, whose default is what p holds.
+func addPrecision(cmd *cobra.Command, p *bert.Precision) {
+	const name = "precision"
+	cmd.Flags().Var((*precisionValue)(p), name, "take the operands of matrix products so; all else is float32")
+	// The only error is a flag that does not exist or has a completion already.
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(precisions, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// warnPrecision warns of a precision that makes a model slower, where somebody may think that it makes it faster.
+func (a *app) warnPrecision(m *bert.Model) {
+	if p, native := m.Precision(); !native {
+		a.warnEmulated(p)
+	}
+}
+
+func (a *app) warnEmulated(p bert.Precision) {
+	a.log.Warn(fmt.Sprintf("%v is emulated here, because this processor or level has no instructions for it: it is slower than %v", p, bert.Float32))
+}

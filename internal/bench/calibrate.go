@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"slices"
+	"time"
+
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/compute/cpu"
+)
+
+// Threshold is one of cpu.Thresholds with the values that are tried for it and the work that shows which is best. The others
+// stay as they are compiled in.
+type Threshold struct {
+	Name       string
+	Unit       string
+	Compiled   int
+	Candidates []int
+
+	set  func(at *cpu.Thresholds, value int)
+	work func(d *cpu.Device, s *Sizes) (run func())
+}
+
+// Trial is how long the work took with a value, the shortest run first.
+type Trial struct {
+	Value int
+	Times Samples
+}
+
+// Thresholds lists what can be calibrated.
+func Thresholds() []Threshold {
+	at := cpu.DefaultThresholds()
+	return []Threshold{
+		{
+			"depth", "words", at.Depth, []int{256, 384, 512, 768, 1024, 1536},
+			func(at *cpu.Thresholds, v int) { at.Depth = v }, products,
+		},
+		{
+			"block_rows", "rows", at.BlockRows, []int{48, 96, 144, 192, 288, 384},
+			func(at *cpu.Thresholds, v int) { at.BlockRows = v }, products,
+		},
+		{
+			"finish_cols", "columns", at.FinishCols, []int{64, 128, 256, 512, 1024},
+			func(at *cpu.Thresholds, v int) { at.FinishCols = v }, products,
+		},
+		{
+			"slice_words", "words", at.SliceWords, []int{1 << 18, 1 << 20, 2 << 20, 4 << 20, 8 << 20},
+			func(at *cpu.Thresholds, v int) { at.SliceWords = v }, packedProducts,
+		},
+		{
+			"grain", "ns", at.Grain, []int{1000, 2000, 4000, 8000, 16000, 32000, 64000},
+			func(at *cpu.Thresholds, v int) { at.Grain = v }, smallRounds,
+		},
+		{
+			"spin", "ns", int(at.Spin), []int{0, 5000, 10000, 20000, 50000, 200000},
+			func(at *cpu.Thresholds, v int) { at.Spin = time.Duration(v) }, smallRounds,
+		},
+	}
+}
+
+// Try measures the work with each candidate, one after the other and again and again for about so long, at least three
+// times, so that what else the machine does at the time meets all of them alike.
+func (t *Threshold) Try(m *Machine, p compute.Precision, s Sizes, limit time.Duration) []Trial {
+	trials := make([]Trial, len(t.Candidates))
+	runs := make([]func(), len(t.Candidates))
+	for i, v := range t.Candidates {
+		at := cpu.DefaultThresholds()
+		t.set(&at, v)
+		d := cpu.NewWith(m.kernels, m.threads, p, at)
+		defer d.Close()
+		trials[i].Value, runs[i] = v, t.work(d, &s)
+		runs[i]() // it makes memory
+	}
+	for begun := time.Now(); len(trials[0].Times) < leastRuns || time.Since(begun) < limit; {
+		for i, run := range runs {
+			from := time.Now()
+			run()
+			trials[i].Times = append(trials[i].Times, time.Since(from).Seconds())
+		}
+	}
+	for i := range trials {
+		slices.Sort(trials[i].Times)
+	}
+	return trials
+}
+
+// products are the two of a block, with weights that are packed once, as in inference.
+func products(d *cpu.Device, s *Sizes) (run func()) {
+	rows := s.Sequences * s.Length
+	up := linear("", rows, s.Hidden, s.Intermediate, compute.GELU).prepare(nil, d)
+	down := linear("", rows, s.Intermediate, s.Hidden, compute.Identity).prepare(nil, d)
+	return func() { up(); down() }
+}
+
+// packedProducts are two of a training step, which pack their operands as they go.
+func packedProducts(d *cpu.Device, s *Sizes) (run func()) {
+	rows := s.Sequences * s.Length
+	input := linearInputGrad(rows, s.Intermediate, s.Hidden).prepare(nil, d)
+	weight := linearWeightGrad(rows, s.Hidden, s.Intermediate).prepare(nil, d)
+	return func() { input(); weight() }
+}
+
+// smallRounds are additions of vectors that take from half a microsecond to sixty, a few of each length: what a batch of few
+// tokens is made of.
+func smallRounds(d *cpu.Device, _ *Sizes) (run func()) {
+	const shortest, lengths, each = 1 << 11, 8, 64
+	x, y := d.Alloc(shortest<<(lengths-1)), d.Alloc(shortest<<(lengths-1))
+	return func() {
+		for i := range lengths {
+			n := shortest << i
+			for range each {
+				d.Add(x.Slice(0, n), y.Slice(0, n))
+			}
+		}
+	}
+}

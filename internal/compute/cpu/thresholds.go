@@ -1,0 +1,35 @@
+package cpu
+
+import "time"
+
+// Thresholds are the sizes at which a device cuts work. They change how fast it is and no bit of what it computes. Those
+// that are compiled in were chosen by measuring (bert bench calibrate).
+type Thresholds struct {
+	// Depth is the step along k: a panel of B of so many rows of words, and so many columns of a block of A.
+	Depth int
+	// BlockRows is the most rows of a block; with Depth they say how much of A is to stay in the second cache.
+	BlockRows int
+	// FinishCols is how many columns are computed before what comes after the product is applied to them, in the cache. It is
+	// a multiple of every NR.
+	FinishCols int
+	// SliceWords is the most words of B that are packed at a time; at least those of a panel of four depths.
+	SliceWords int
+	// Grain is the cost in nanoseconds below which an operation is done alone.
+	Grain int
+	// Spin is how long a worker without work stays awake.
+	Spin time.Duration
+}
+
+// DefaultThresholds are those of New and NewAt.
+func DefaultThresholds() Thresholds {
+	return Thresholds{
+		Depth: 768, BlockRows: 192, // 590 KB of A
+		FinishCols: 256,
+		SliceWords: 4 << 20, // 16 MiB
+		// A worker that is awake comes within a microsecond, and a parked one within ten, of which waking it takes two or
+		// three from the caller.
+		Grain: 8000,
+		// Longer than any operation that is done alone, which a worker may have to wait for.
+		Spin: 20 * time.Microsecond,
+	}
+}

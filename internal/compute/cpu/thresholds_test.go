@@ -1,0 +1,49 @@
+package cpu
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// TestThresholdsChangeNoBit multiplies with other thresholds, in every direction.
+func TestThresholdsChangeNoBit(t *testing.T) {
+	const rows, in, out = 67, 83, 129
+	values := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(i*i%1013)/512 - 1
+		}
+		return x
+	}
+	x, w, dy := values(rows*in), values(out*in), values(rows*out)
+	for _, level := range simd.Available() {
+		k, _ := simd.For(level)
+		for _, p := range precisions {
+			var want []float32
+			for _, at := range []Thresholds{
+				DefaultThresholds(),
+				{Depth: 16, BlockRows: 14, FinishCols: 64, SliceWords: 4096, Grain: 0, Spin: 0},
+				{Depth: 32, BlockRows: 384, FinishCols: 1024, SliceWords: 4096, Grain: 1 << 40, Spin: time.Millisecond},
+			} {
+				d := NewWith(k, 3, p, at)
+				matrix := compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}
+				y, dx, dw := d.Alloc(rows*out), d.Alloc(rows*in), d.Alloc(out*in)
+				d.Linear(&compute.Linear{Rows: rows, X: d.Wrap(x), W: matrix, Y: y})
+				d.LinearInputGrad(&compute.LinearInputGrad{Rows: rows, DY: d.Wrap(dy), W: matrix, DX: dx})
+				d.LinearWeightGrad(&compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: d.Wrap(dy), X: d.Wrap(x), DW: dw})
+				got := slices.Concat(d.View(y), d.View(dx), d.View(dw))
+				d.Close()
+				if want == nil {
+					want = got
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%v %v: other bits with %+v", level, p, at)
+				}
+			}
+		}
+	}
+}

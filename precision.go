@@ -1,0 +1,24 @@
+package bert
+
+import "github.com/go-bert/bert/internal/compute"
+
+// Precision is how a model takes the operands of its matrix products, attention's among them, forward and backward.
+//
+// At BFloat16 each operand is rounded to bfloat16 (8 bits of significand, to nearest, ties to even) when it is packed, and
+// products are added up in float32. All else stays float32 at any precision: the parameters and Adam's moments, what is
+// kept between products, softmax, LayerNorm, activations, losses, gradients and their sums. So a model trained at BFloat16
+// has float32 parameters, and no scaling of the loss is needed, since bfloat16 has the range of float32.
+//
+// Results depend on the precision, but at a precision all promises hold: a sequence gives the same bits alone or in a
+// batch, and a seed the same bits on any number of threads. At BFloat16 processors with instructions for it (AVX512-BF16)
+// are twice as fast in the products, and others slower than at Float32: see Model.Precision. The former also take subnormal
+// numbers for zero, so that their bits differ from those of others.
+type Precision = compute.Precision
+
+const (
+	Float32  = compute.Float32  // "float32"
+	BFloat16 = compute.BFloat16 // "bf16"
+)
+
+// ParsePrecision is the precision of a name, float32 or bf16, as Precision.String gives it.
+func ParsePrecision(name string) (Precision, error) { return compute.ParsePrecision(name) }
