@@ -52,7 +52,10 @@ var rooms = []room{
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
-	{dir: "checkpoint", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}, unsafe: true},
+	{
+		dir: "checkpoint", ours: []string{"internal/atomicfile"},
+		others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}, unsafe: true,
+	},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/golden"},
 }

@@ -54,7 +54,6 @@ func (f *File) addShards(path string, index []byte, load loader) error {
 		name := slices.Min(slices.Collect(maps.Keys(shardOf)))
 		return fmt.Errorf("%s: tensor %q is missing, the index %s says it is here", filepath.Join(filepath.Dir(path), shardOf[name]), name, filepath.Base(path))
 	}
-	f.sort()
 	return nil
 }
 
@@ -145,8 +144,16 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 		return withPath(err, index)
 	}
 
-	// Each state of the folder is on disk before the next: a new shard must never stand beside an old index, nor the new
-	// index beside an old shard. A single file, which Open prefers, stays in force until the end.
+	// A single file, which Open prefers, stays in force until the end.
+	if err := publish(staging, dir, names, index); err != nil {
+		return err
+	}
+	return removeShards(dir, base, names, single)
+}
+
+// publish moves files that stand whole in staging into dir, the index last. Each state of dir is on disk before the next: a
+// new file must never stand beside an old index, nor the new index beside an old file.
+func publish(staging, dir string, names []string, index string) error {
 	if err := remove(index); err != nil {
 		return err
 	}
@@ -161,13 +168,10 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	if err := atomicfile.SyncDir(dir); err != nil {
 		return err
 	}
-	if err := os.Rename(stagedIndex, index); err != nil {
+	if err := os.Rename(filepath.Join(staging, filepath.Base(index)), index); err != nil {
 		return err
 	}
-	if err := atomicfile.SyncDir(dir); err != nil {
-		return err
-	}
-	return removeShards(dir, base, names, single)
+	return atomicfile.SyncDir(dir)
 }
 
 func writeIndex(path string, totalSize int64, shardOf map[string]string) error {
