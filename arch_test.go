@@ -31,7 +31,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, simd) know nobody but atomicfile, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "internal/bench"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",

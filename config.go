@@ -247,14 +247,8 @@ func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 		return Config{}, nil, pathError(err)
 	}
 	if info.IsDir() {
-		dir := path
-		path = filepath.Join(dir, configName)
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			google := filepath.Join(dir, googleConfigName)
-			if _, err := os.Stat(google); err != nil {
-				return Config{}, nil, fmt.Errorf("%s: no config.json or bert_config.json in it: this is no model directory", dir)
-			}
-			path = google
+		if path, err = FindConfig(path); err != nil {
+			return Config{}, nil, err
 		}
 	}
 	data, err := os.ReadFile(path)
@@ -275,6 +269,27 @@ func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 	}
 	return c, keys, nil
 }
+
+// FindConfig is the path of the configuration in a folder: config.json, or bert_config.json without it. The error is
+// fs.ErrNotExist if there is neither.
+func FindConfig(dir string) (string, error) {
+	for _, name := range []string{configName, googleConfigName} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", noConfigError(dir)
+}
+
+// noConfigError is for a folder without a configuration.
+type noConfigError string
+
+func (dir noConfigError) Error() string {
+	return string(dir) + ": no config.json or bert_config.json in it: this is no model directory"
+}
+
+func (noConfigError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // The names of a configuration in a folder: Hugging Face's and google-research/bert's.
 const (

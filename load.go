@@ -20,7 +20,7 @@ import (
 // there. If the file has nothing of the head, it begins as in a new model, and Report says so. Any other tensor that is missing,
 // left over or of the wrong shape is an error that names it, unless o.AllowMissing.
 func Load(path string, o Options) (*Model, error) {
-	dir, err := modelDir(path)
+	dir, err := ModelDir(path)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,8 @@ func Load(path string, o Options) (*Model, error) {
 	return m, nil
 }
 
-// modelDir is the folder in which the configuration of a model stands, and its tokenizer.
-func modelDir(path string) (string, error) {
+// ModelDir is the folder in which a model's configuration and tokenizer stand, for any path that Load takes.
+func ModelDir(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():

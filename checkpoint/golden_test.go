@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -273,6 +274,51 @@ func TestGoldenTensorFlowIndex(t *testing.T) {
 	}
 	if _, err := Open(dir); err == nil || err.Error() != absent.Error() {
 		t.Errorf("Open: %v, want %v", err, absent)
+	}
+}
+
+// TestGoldenTensorFlowBytes writes what is in TensorFlow's own files: the bytes must be the same, which is better than that
+// another reader reads them.
+func TestGoldenTensorFlowBytes(t *testing.T) {
+	for _, path := range files(t, golden.Shared(t, "models"), ".index") {
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := readTable(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if err := writeTable(&got, entries); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want) {
+			t.Errorf("%s: written again, the table has other bytes", path)
+		}
+	}
+	path := golden.Shared(t, "models", "bert4rec-tf", "model.ckpt-200000")
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	copied := filepath.Join(t.TempDir(), "model.ckpt")
+	if err := WriteTensorFlow(copied, f.Tensors()); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{".index", ".data-00000-of-00001"} {
+		want, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(copied + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s%s: written again, the file has other bytes", path, suffix)
+		}
 	}
 }
 

@@ -192,20 +192,22 @@ func readBlock(block []byte, last string) ([]keyValue, error) {
 	return entries, nil
 }
 
-// writeTable writes entries, whose keys must be in order.
+// writeTable writes entries, whose keys must be in order, byte for byte as TensorFlow does (core/lib/io/table_builder.cc).
 func writeTable(w io.Writer, entries []keyValue) error {
 	t := tableWriter{w: w}
-	var index blockBuilder
-	index.interval = 1 // so that a search may begin at any key
+	index := blockBuilder{interval: 1} // so that a search may begin at any key
 	for len(entries) > 0 {
 		data := blockBuilder{interval: restartInterval}
 		n := 0
-		for n < len(entries) && len(data.buf) < blockSize {
+		for n < len(entries) && data.size() < blockSize {
 			data.add(entries[n])
 			n++
 		}
-		// The last key itself stands for the block: TensorFlow shortens it, which readers don't need.
-		index.add(keyValue{entries[n-1].key, t.block(data.finish()).append(nil)})
+		key := successor(entries[n-1].key)
+		if n < len(entries) {
+			key = separator(entries[n-1].key, entries[n].key)
+		}
+		index.add(keyValue{key, t.block(data.finish()).append(nil)})
 		entries = entries[n:]
 	}
 	meta := blockBuilder{interval: restartInterval}
@@ -214,6 +216,28 @@ func writeTable(w io.Writer, entries []keyValue) error {
 	footer = append(footer, make([]byte, tableFooter-8-len(footer))...)
 	t.write(binary.LittleEndian.AppendUint64(footer, tableMagic))
 	return t.err
+}
+
+// separator is a short key that is not below a and is below b, for which a < b (FindShortestSeparator).
+func separator(a, b string) string {
+	i := 0
+	for i < min(len(a), len(b)) && a[i] == b[i] {
+		i++
+	}
+	if i < min(len(a), len(b)) && a[i] < 0xff && a[i]+1 < b[i] {
+		return a[:i] + string([]byte{a[i] + 1})
+	}
+	return a
+}
+
+// successor is a short key that is not below a (FindShortSuccessor).
+func successor(a string) string {
+	for i := range len(a) {
+		if a[i] != 0xff {
+			return a[:i] + string([]byte{a[i] + 1})
+		}
+	}
+	return a
 }
 
 // A tableWriter writes blocks; the first error stays.
@@ -262,6 +286,9 @@ func (b *blockBuilder) add(e keyValue) {
 	b.buf = append(append(b.buf, e.key[shared:]...), e.value...)
 	b.count, b.last = b.count+1, e.key
 }
+
+// size is how large the block is so far.
+func (b *blockBuilder) size() int { return len(b.buf) + 4*len(b.restarts) + 4 }
 
 // finish returns the block. An empty one has a restart too.
 func (b *blockBuilder) finish() []byte {

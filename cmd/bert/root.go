@@ -60,7 +60,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 	root.MarkFlagsMutuallyExclusive("quiet", "verbose")
 	root.AddCommand(
 		a.demoCommand(), a.finetuneCommand(), a.evaluateCommand(), a.predictCommand(), a.fillMaskCommand(),
-		a.encodeCommand(), a.tokenizeCommand(), a.benchCommand(), a.versionCommand(),
+		a.encodeCommand(), a.tokenizeCommand(), a.convertCommand(), a.inspectCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Flags().SortFlags = false
