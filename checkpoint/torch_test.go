@@ -349,6 +349,7 @@ func TestWriteTorchShares(t *testing.T) {
 
 // TestTorchReadsWhatIsWritten has PyTorch read a file, where there is one.
 func TestTorchReadsWhatIsWritten(t *testing.T) {
+	t.Parallel() // it waits for Python
 	const script = `
 import sys
 try:
