@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func TestConversionsAreExact(t *testing.T) {
 					if err := m.Save(dir, SaveOptions{DType: dtype, Format: format}); err != nil {
 						t.Fatal(err)
 					}
-					back := load(t, dir, Options{Threads: 1})
+					back := load(t, dir, Options{Threads: 1, HeadOfTensors: true})
 					if r := back.Report(); len(r.NewHead)+len(r.Missing)+len(r.LeftOver)+len(r.Training)+len(r.Assumed) > 0 || r.DType != dtype {
 						t.Errorf("%v: report is %+v, want %v and nothing else", format, r, dtype)
 					}
@@ -242,6 +243,180 @@ func TestHeadOfTensors(t *testing.T) {
 	m = load(t, dir, Options{Threads: 1, HeadOfTensors: true})
 	if r := m.Report(); m.Head() != PreTraining || len(r.LeftOver) != 0 {
 		t.Errorf("as the tensors say: a %v, %+v", m.Head(), r)
+	}
+}
+
+// layout are the tensors of Hugging Face's classes (transformers, modeling_bert.py) with their shapes, of a model of one layer, and
+// beside them google-research/bert's variables (modeling.py, run_pretraining.py, run_classifier.py, run_squad.py) with theirs.
+//
+// Legend: V vocabulary, P positions, S segments, H hidden, I intermediate, C labels.
+const layout = `
+encoder  embeddings.word_embeddings.weight                V,H  bert/embeddings/word_embeddings                              V,H
+encoder  embeddings.position_embeddings.weight            P,H  bert/embeddings/position_embeddings                          P,H
+encoder  embeddings.token_type_embeddings.weight          S,H  bert/embeddings/token_type_embeddings                        S,H
+encoder  embeddings.LayerNorm.weight                      H    bert/embeddings/LayerNorm/gamma                              H
+encoder  embeddings.LayerNorm.bias                        H    bert/embeddings/LayerNorm/beta                               H
+encoder  encoder.layer.0.attention.self.query.weight      H,H  bert/encoder/layer_0/attention/self/query/kernel             H,H
+encoder  encoder.layer.0.attention.self.query.bias        H    bert/encoder/layer_0/attention/self/query/bias               H
+encoder  encoder.layer.0.attention.self.key.weight        H,H  bert/encoder/layer_0/attention/self/key/kernel               H,H
+encoder  encoder.layer.0.attention.self.key.bias          H    bert/encoder/layer_0/attention/self/key/bias                 H
+encoder  encoder.layer.0.attention.self.value.weight      H,H  bert/encoder/layer_0/attention/self/value/kernel             H,H
+encoder  encoder.layer.0.attention.self.value.bias        H    bert/encoder/layer_0/attention/self/value/bias               H
+encoder  encoder.layer.0.attention.output.dense.weight    H,H  bert/encoder/layer_0/attention/output/dense/kernel           H,H
+encoder  encoder.layer.0.attention.output.dense.bias      H    bert/encoder/layer_0/attention/output/dense/bias             H
+encoder  encoder.layer.0.attention.output.LayerNorm.weight H   bert/encoder/layer_0/attention/output/LayerNorm/gamma        H
+encoder  encoder.layer.0.attention.output.LayerNorm.bias  H    bert/encoder/layer_0/attention/output/LayerNorm/beta         H
+encoder  encoder.layer.0.intermediate.dense.weight        I,H  bert/encoder/layer_0/intermediate/dense/kernel               H,I
+encoder  encoder.layer.0.intermediate.dense.bias          I    bert/encoder/layer_0/intermediate/dense/bias                 I
+encoder  encoder.layer.0.output.dense.weight              H,I  bert/encoder/layer_0/output/dense/kernel                     I,H
+encoder  encoder.layer.0.output.dense.bias                H    bert/encoder/layer_0/output/dense/bias                       H
+encoder  encoder.layer.0.output.LayerNorm.weight          H    bert/encoder/layer_0/output/LayerNorm/gamma                  H
+encoder  encoder.layer.0.output.LayerNorm.bias            H    bert/encoder/layer_0/output/LayerNorm/beta                   H
+pooler   pooler.dense.weight                              H,H  bert/pooler/dense/kernel                                     H,H
+pooler   pooler.dense.bias                                H    bert/pooler/dense/bias                                       H
+masked   cls.predictions.transform.dense.weight           H,H  cls/predictions/transform/dense/kernel                       H,H
+masked   cls.predictions.transform.dense.bias             H    cls/predictions/transform/dense/bias                         H
+masked   cls.predictions.transform.LayerNorm.weight       H    cls/predictions/transform/LayerNorm/gamma                    H
+masked   cls.predictions.transform.LayerNorm.bias         H    cls/predictions/transform/LayerNorm/beta                     H
+masked   cls.predictions.bias                             V    cls/predictions/output_bias                                  V
+next     cls.seq_relationship.weight                      2,H  cls/seq_relationship/output_weights                          2,H
+next     cls.seq_relationship.bias                        2    cls/seq_relationship/output_bias                             2
+classes  classifier.weight                                C,H  output_weights                                               C,H
+classes  classifier.bias                                  C    output_bias                                                  C
+choice   classifier.weight                                1,H  output_weights                                               1,H
+choice   classifier.bias                                  1    output_bias                                                  1
+span     qa_outputs.weight                                2,H  cls/squad/output_weights                                     2,H
+span     qa_outputs.bias                                  2    cls/squad/output_bias                                        2
+tied     cls.predictions.decoder.weight                   V,H  -                                                            -
+tied     cls.predictions.decoder.bias                     V    -                                                            -
+`
+
+// parts are the parts of the layout that each class has. The tied ones stand in PyTorch's files, not in safetensors.
+var parts = map[string]string{
+	"BertModel":                     "encoder pooler",
+	"BertForPreTraining":            "encoder pooler masked next tied",
+	"BertForMaskedLM":               "encoder masked tied",
+	"BertForNextSentencePrediction": "encoder pooler next",
+	"BertForSequenceClassification": "encoder pooler classes",
+	"BertForTokenClassification":    "encoder classes",
+	"BertForQuestionAnswering":      "encoder span",
+	"BertForMultipleChoice":         "encoder pooler choice",
+}
+
+// TestPublishedLayout compares what is written with the layouts that other programs read, name by name, shape by shape, and the
+// configuration key by key.
+func TestPublishedLayout(t *testing.T) {
+	c := smallConfig()
+	c.NumHiddenLayers = 1
+	sizes := map[string]int{
+		"V": c.VocabSize, "P": c.MaxPositionEmbeddings, "S": c.TypeVocabSize, "H": c.HiddenSize, "I": c.IntermediateSize,
+		"C": len(c.Labels), "1": 1, "2": 2,
+	}
+	shape := func(text string) string {
+		var dims []int
+		for _, d := range strings.Split(text, ",") {
+			dims = append(dims, sizes[d])
+		}
+		return fmt.Sprint(dims)
+	}
+	for h := range heads {
+		head := Head(h)
+		m := newTestModel(t, c, head, 1)
+		for _, format := range []checkpoint.Format{checkpoint.Safetensors, checkpoint.Torch, checkpoint.TensorFlow} {
+			want := make(map[string]string)
+			for line := range strings.Lines(layout) {
+				row := strings.Fields(line)
+				if len(row) == 0 || !slices.Contains(strings.Fields(parts[head.String()]), row[0]) || row[0] == "tied" && format != checkpoint.Torch {
+					continue
+				}
+				name, dims := row[1], row[2]
+				switch {
+				case format == checkpoint.TensorFlow:
+					name, dims = row[3], row[4]
+				case head != NoHead && (row[0] == "encoder" || row[0] == "pooler"):
+					name = "bert." + name
+				}
+				want[name] = shape(dims)
+			}
+			dir := t.TempDir()
+			if err := m.Save(dir, SaveOptions{Format: format}); err != nil {
+				t.Fatal(err)
+			}
+			f, err := checkpoint.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			for _, x := range f.Tensors() {
+				if got := fmt.Sprint(x.Shape); got != want[x.Name] {
+					t.Errorf("%v as %v: tensor %s has shape %s, want %q", head, format, x.Name, got, want[x.Name])
+				}
+				delete(want, x.Name)
+			}
+			if len(want) > 0 {
+				t.Errorf("%v as %v: without %v", head, format, want)
+			}
+			if format == checkpoint.Safetensors && f.Metadata()["format"] != "pt" { // transformers refuses a file without it
+				t.Errorf("metadata %v, want the format pt", f.Metadata())
+			}
+		}
+	}
+	dir := t.TempDir()
+	if err := newTestModel(t, c, SequenceClassification, 1).Save(dir, SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	readJSON(t, filepath.Join(dir, "config.json"), &got)
+	// BertConfig's keys (transformers, configuration_bert.py) and those that every configuration has.
+	want := map[string]any{
+		"model_type": "bert", "architectures": []any{"BertForSequenceClassification"}, "torch_dtype": "float32",
+		"vocab_size": 53.0, "hidden_size": 20.0, "num_hidden_layers": 1.0, "num_attention_heads": 5.0, "intermediate_size": 37.0,
+		"hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "max_position_embeddings": 24.0,
+		"type_vocab_size": 3.0, "initializer_range": 0.02, "layer_norm_eps": 1e-12, "pad_token_id": 0.0,
+		"position_embedding_type": "absolute",
+		"id2label":                map[string]any{"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"},
+		"label2id":                map[string]any{"LABEL_0": 0.0, "LABEL_1": 1.0, "LABEL_2": 2.0},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("config.json is %v, want %v", got, want)
+	}
+}
+
+// TestGoldenLayout loads model directories as Hugging Face writes them, and saves them: the same tensors come out.
+func TestGoldenLayout(t *testing.T) {
+	for _, dir := range goldenConfigs(t) {
+		found, err := filepath.Glob(filepath.Join(dir, "*", "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range found {
+			m := load(t, filepath.Dir(path), Options{Threads: 1})
+			to := t.TempDir()
+			if err := m.Save(to, SaveOptions{DType: m.Report().DType}); err != nil {
+				t.Fatal(err)
+			}
+			want, err := checkpoint.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer want.Close()
+			got, err := checkpoint.Open(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer got.Close()
+			if !reflect.DeepEqual(got.Tensors(), want.Tensors()) {
+				t.Errorf("%s: other tensors when saved again", path)
+			}
+			var gotConfig, wantConfig map[string]any
+			readJSON(t, filepath.Join(to, "config.json"), &gotConfig)
+			readJSON(t, filepath.Join(filepath.Dir(path), "config.json"), &wantConfig)
+			for key, value := range wantConfig {
+				if key != "num_labels" && !reflect.DeepEqual(gotConfig[key], value) { // HF says it by id2label
+					t.Errorf("%s: %s is %v when saved again, was %v", path, key, gotConfig[key], value)
+				}
+			}
+		}
 	}
 }
 

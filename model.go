@@ -17,8 +17,8 @@ type Options struct {
 	Threads int
 	// Head overrides the head that the configuration's architectures name.
 	Head *Head
-	// HeadOfTensors takes the head whose tensors the file has, whatever the architectures name: so that nothing is left
-	// over of a checkpoint of pre-training whose configuration says that it is a masked LM, as published ones do.
+	// HeadOfTensors takes the head of pre-training whose tensors the file has, whichever of them the architectures name: so
+	// that nothing is left over of a checkpoint of both whose configuration says that it is a masked LM, as published ones do.
 	HeadOfTensors bool
 	// Labels and ProblemType override the configuration's, for a new classifier.
 	Labels      []string

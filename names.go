@@ -157,7 +157,8 @@ func commonType(sources map[string]source) checkpoint.DType {
 	return common
 }
 
-// head is the head whose tensors are there: the one with most, as the checkpoints of pre-training have both of its heads.
+// head is the head whose tensors are there: of several the one with most, as checkpoints of pre-training have both of its heads.
+// A classifier with a pooler is taken as one of texts, without as one of tokens.
 func (k *catalogue) head() Head {
 	has := func(name string) bool {
 		_, ok := k.sources[name]
@@ -298,15 +299,20 @@ func (k *catalogue) report(m *matching) LoadReport {
 // chooseHead is the head that o asks for, or the configuration's architectures name, or whose tensors are there. In the last
 // case, labels that the configuration left to chance are as many as the classifier has.
 func (k *catalogue) chooseHead(c *Config, o Options) (Head, error) {
-	switch {
-	case o.Head != nil:
+	if o.Head != nil {
 		return *o.Head, nil
-	case len(c.Architectures) > 0 && !o.HeadOfTensors:
-		return HeadOf(c)
 	}
-	head := k.head()
-	if n := k.labels(); head.outputs(c) > 0 && n > 0 && n != len(c.Labels) && slices.Equal(c.Labels, DefaultConfig().Labels) {
+	found := k.head()
+	if len(c.Architectures) > 0 {
+		named, err := HeadOf(c)
+		// Classifiers are not told apart by their tensors.
+		if err != nil || !o.HeadOfTensors || heads[named].output != "" || heads[found].output != "" {
+			return named, err
+		}
+		return found, nil
+	}
+	if n := k.labels(); found.outputs(c) > 0 && n > 0 && n != len(c.Labels) && slices.Equal(c.Labels, DefaultConfig().Labels) {
 		c.Labels = defaultLabels(n)
 	}
-	return head, nil
+	return found, nil
 }
