@@ -172,9 +172,7 @@ func (a *app) describeConversion(m *bert.Model, in string) {
 	}
 	report := m.Report()
 	a.log.Info(fmt.Sprintf("read: %s, a %v of %s parameters", in, m.Head(), thousands(parameters)))
-	for _, note := range report.Assumed {
-		a.log.Warn(note)
-	}
+	a.warnAssumed(report)
 	for _, part := range []struct {
 		what  string
 		names []string
