@@ -17,12 +17,13 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/go-bert/bert/internal/mmap"
 )
 
 // A File is an open checkpoint: one file, or several shards as one. It may be used by many goroutines at once, but for Close.
@@ -51,12 +52,12 @@ type File struct {
 // The structure of the files is checked whole: every tensor lies inside its file and has the size of its type and shape; those
 // of safetensors do not overlap, those of TensorFlow have the CRC that the index says. Values are not looked at. An error is
 // one line with the file, the tensor and what is wrong.
-func Open(path string) (*File, error) { return open(path, mapFile) }
+func Open(path string) (*File, error) { return open(path, mmap.Map) }
 
 // List is Open for who asks what is in a checkpoint: if data files of a TensorFlow checkpoint aren't there, their tensors have
 // no Data, and absent says so.
 func List(path string) (f *File, absent, err error) {
-	f, err = openAny(path, mapFile)
+	f, err = openAny(path, mmap.Map)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,16 +95,8 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// A loader gives the bytes of a file of a known size, and what releases them.
+// A loader gives the bytes of a file of a known size, and what releases them: mmap.Map or mmap.Read.
 type loader func(f *os.File, size int) (data []byte, release func() error, err error)
-
-func readFile(f *os.File, size int) ([]byte, func() error, error) {
-	data := make([]byte, size)
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", f.Name(), err)
-	}
-	return data, func() error { return nil }, nil
-}
 
 func open(path string, load loader) (*File, error) {
 	f, err := openAny(path, load)

@@ -9,6 +9,7 @@
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
 //	bert convert IN OUT --to torch                   write a model in another format
 //	bert inspect DIR                                 list the tensors of a model
+//	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert bench infer                                 how fast this machine is
 //
 // This package is the only one that knows flags, the terminal and progress bars. Exit status: 0 done, 1 failed, 2 wrong
