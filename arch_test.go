@@ -31,7 +31,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, simd) know nobody but atomicfile, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -55,7 +55,10 @@ var rooms = []room{
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
-	{dir: "checkpoint", ours: []string{"internal/atomicfile", "internal/mmap"}, unsafe: true},
+	{
+		dir: "checkpoint", ours: []string{"internal/atomicfile", "internal/mmap"},
+		others: []string{"google.golang.org/protobuf"}, unsafe: true,
+	},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
 	{dir: "internal/random"},

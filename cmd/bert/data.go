@@ -126,6 +126,7 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	a.log.Info("device: " + m.Device())
 	a.warnPrecision(m)
 	report := m.Report()
+	a.warnAssumed(report)
 	if len(report.NewHead) > 0 {
 		a.log.Info("new, with random values: " + strings.Join(report.NewHead, ", "))
 	}
@@ -134,6 +135,9 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	}
 	if len(report.LeftOver) > 0 {
 		a.log.Info("not used: " + strings.Join(report.LeftOver, ", "))
+	}
+	if n := len(report.Training); n > 0 {
+		a.log.Info(fmt.Sprintf("not used: %s of an earlier training, such as %s", count(n, "tensor"), report.Training[0]))
 	}
 }
 

@@ -7,6 +7,8 @@
 //	bert fill-mask --model DIR "Paris is in [MASK]." guess words
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
+//	bert convert IN OUT --to torch                   write a model in another format
+//	bert inspect DIR                                 list the tensors of a model
 //	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert instances --input text.gz --vocab DIR …     make instances of text
 //	bert pretrain --instances DIR --config FILE …    pre-train a model on them

@@ -22,6 +22,7 @@ type modelFlags struct {
 	dir       string
 	threads   int
 	precision bert.Precision
+	loaded    func(bert.LoadReport) // set by check
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
@@ -48,12 +49,20 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 		return c, err
 	}
 	a.warnConfig(c, m.dir)
+	m.loaded = a.warnAssumed
 	return c, nil
+}
+
+// warnAssumed warns of what a model's configuration leaves open and Load decided.
+func (a *app) warnAssumed(report bert.LoadReport) {
+	for _, note := range report.Assumed {
+		a.log.Warn(note)
+	}
 }
 
 // options are those to open the model with.
 func (m *modelFlags) options() task.Options {
-	return task.Options{Model: bert.Options{Threads: m.threads, Precision: m.precision}}
+	return task.Options{Model: bert.Options{Threads: m.threads, Precision: m.precision}, Loaded: m.loaded}
 }
 
 func checkThreads(threads int) error {
