@@ -44,7 +44,7 @@ var rooms = []room{
 	{dir: "train", ours: []string{".", "internal/atomicfile"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile"}},
 	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
-	{dir: ".", ours: []string{"checkpoint", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
+	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
@@ -52,7 +52,8 @@ var rooms = []room{
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
-	{dir: "checkpoint", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}, unsafe: true},
+	{dir: "checkpoint", ours: []string{"internal/onnx", "internal/atomicfile"}, others: []string{"golang.org/x/sys"}, unsafe: true},
+	{dir: "internal/onnx", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/golden"},
 }
