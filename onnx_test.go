@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-bert/bert/internal/golden"
@@ -166,5 +168,46 @@ func TestGoldenONNXRuntime(t *testing.T) {
 			}
 			near(t, what+": "+name, got, want, onnxBound, 0)
 		}
+	}
+}
+
+// TestONNXRoundTrip exports every head and reads the file: the same bits come back, under the same names, and a model loads
+// from them.
+func TestONNXRoundTrip(t *testing.T) {
+	c := smallConfig()
+	for head := range heads {
+		m := newTestModel(t, c, Head(head), 1)
+		dir := t.TempDir()
+		if err := m.Save(dir, SaveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		// A format is recognised by its content, so the ONNX file may stand in the place of the weights.
+		if err := m.ExportONNX(filepath.Join(dir, "model.safetensors")); err != nil {
+			t.Fatal(err)
+		}
+		again := load(t, dir, Options{Threads: 1})
+		if report := again.Report(); len(report.NewHead)+len(report.Missing)+len(report.LeftOver) > 0 {
+			t.Errorf("%v: the file and the parameters differ: %+v", Head(head), report)
+		}
+		for i := range m.params {
+			if want, got := m.host(m.params[i].value), again.host(again.params[i].value); !slices.Equal(got, want) {
+				t.Errorf("%v: %s has other values", Head(head), m.params[i].Name)
+			}
+		}
+	}
+}
+
+// TestONNXTooLarge asks for a file that a protobuf message can't be; nothing may be left of it.
+func TestONNXTooLarge(t *testing.T) {
+	c := smallConfig()
+	m := newTestModel(t, c, NoHead, 1)
+	m.params[0].Shape = []int{1 << 25, c.HiddenSize}
+	dir := t.TempDir()
+	err := m.ExportONNX(filepath.Join(dir, "model.onnx"))
+	if want := "an ONNX file holds at most 2147483647"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder: %v, %v", left, err)
 	}
 }

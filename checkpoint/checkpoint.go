@@ -105,9 +105,13 @@ func open(path string, load loader) (_ *File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if isIndex(data) {
+	switch {
+	case isIndex(data):
 		err = f.addShards(path, data, load)
-	} else {
+	case isONNX(sampleOf(data)):
+		err = f.addONNX(path, data, load)
+		f.sort()
+	default:
 		err = f.add(path, data)
 		f.sort()
 	}

@@ -203,7 +203,7 @@ var badFiles = []struct {
 	{[]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00"), "Python pickle: not supported yet by this version"},
 	{[]byte("\x00\x00\x06\x08\x01\x1a\x02\x08\x01\x57\xfb\x80\x8b\x24\x75\x47\xdb"), "TensorFlow checkpoint: not supported yet by this version"},
 	{[]byte("\x89HDF\r\n\x1a\n\x00\x00"), "HDF5 file: not supported yet by this version"},
-	{[]byte("\x08\x07\x12\x07pytorch\x1a"), "ONNX model: not supported yet by this version"},
+	{[]byte("\x08\x07\x12\x07pytorch\x1a"), "ONNX model: field 3: unexpected EOF"},
 
 	{[]byte(`{"hidden_size": 128}`), "JSON without a weight_map: not the index of a sharded checkpoint"},
 	{[]byte(`{"weight_map": []}`), "index: weight_map: [ where { should be"},

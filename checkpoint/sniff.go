@@ -87,12 +87,8 @@ var foreignFiles = []foreignFile{
 		refusal: unsupported("HDF5 file"),
 	},
 	{
-		name: "ONNX model",
-		// A ModelProto has no magic number. Its writers begin with field 1, ir_version, a small varint, and go on with a
-		// string or a message: fields 2 to 8 (onnx/onnx.proto).
-		matches: func(s sample) bool {
-			return len(s.head) > 3 && s.head[0] == 1<<3 && s.head[1] > 0 && s.head[1] < 32 && s.head[2]&7 == 2 && s.head[2]>>3 >= 2 && s.head[2]>>3 <= 8
-		},
+		name:    "ONNX model",
+		matches: isONNX,
 		refusal: unsupported("ONNX model"),
 	},
 }
