@@ -148,6 +148,7 @@ func leftOver(tensors, all map[string]*checkpoint.Tensor) (otherHead, odd []stri
 	copies := map[string]string{
 		"cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
 		"cls.predictions.decoder.bias":   "cls.predictions.bias",
+		"cls.predictions.weight":         "embeddings.word_embeddings.weight", // of an ONNX graph: named after its bias
 	}
 	for name, t := range tensors {
 		if name == "embeddings.position_ids" { // 0, 1, 2, …: a buffer that older tools stored

@@ -300,25 +300,9 @@ func (b *graphBuilder) transposed(name string) string {
 	p := b.byName[name]
 	out, in := p.Shape[0], p.Shape[1]
 	return b.initializer(onnx.Tensor{Name: name + "_transposed", Type: onnx.Float, Shape: []int64{int64(in), int64(out)}, Write: func() ([]byte, error) {
-		values := make([]float32, p.Len())
-		transpose(values, b.m.host(p.value), out, in)
-		return checkpoint.FromFloat32(checkpoint.F32, values)
+		data, err := checkpoint.FromFloat32(checkpoint.F32, b.m.host(p.value))
+		return onnx.Transpose(data, out, in, checkpoint.F32.Size()), err
 	}})
-}
-
-// transpose writes the matrix src, [rows, columns], to dst as [columns, rows], a block at a time so that both stay in the
-// cache.
-func transpose(dst, src []float32, rows, columns int) {
-	const block = 32
-	for r := 0; r < rows; r += block {
-		for c := 0; c < columns; c += block {
-			for i := r; i < min(r+block, rows); i++ {
-				for j := c; j < min(c+block, columns); j++ {
-					dst[j*rows+i] = src[i*columns+j]
-				}
-			}
-		}
-	}
 }
 
 // initializer adds a tensor, unless one of the name is there.

@@ -209,7 +209,7 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 		if w.turned {
 			source := values[w.value]
 			if turned[source] == nil {
-				turned[source] = transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
+				turned[source] = onnx.Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
 			}
 			t.Shape[0], t.Shape[1], t.Data = t.Shape[1], t.Shape[0], turned[source]
 		}
@@ -253,21 +253,4 @@ func tensorOf(name string, t *onnx.Tensor) (Tensor, error) {
 		return Tensor{}, fmt.Errorf("tensor %q: %w", name, err)
 	}
 	return out, nil
-}
-
-// transpose is the matrix [rows, columns] of elements of some bytes as [columns, rows], made a block at a time so that both
-// stay in the cache.
-func transpose(src []byte, rows, columns, width int) []byte {
-	const block = 32
-	dst := make([]byte, len(src))
-	for r := 0; r < rows; r += block {
-		for c := 0; c < columns; c += block {
-			for i := r; i < min(r+block, rows); i++ {
-				for j := c; j < min(c+block, columns); j++ {
-					copy(dst[(j*rows+i)*width:][:width], src[(i*columns+j)*width:][:width])
-				}
-			}
-		}
-	}
-	return dst
 }
