@@ -28,10 +28,10 @@ type room struct {
 
 // rooms is the architecture, from the top down. A package sees only what is below it: commands put training and tasks
 // together, which don't know one another; the model knows neither text nor training; the kernels know no model. The leaves
-// (tokenizer, metric, checkpoint, simd) know nobody but atomicfile, so that each can be read, tested and used alone.
+// (tokenizer, metric, checkpoint, hub, simd) know nobody but atomicfile and onnx, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "internal/bench"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "hub", "internal/bench"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -52,6 +52,7 @@ var rooms = []room{
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
+	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{dir: "checkpoint", ours: []string{"internal/onnx", "internal/atomicfile"}, others: []string{"golang.org/x/sys"}, unsafe: true},
 	{dir: "internal/onnx", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},

@@ -40,6 +40,9 @@ the processor can do at most, which it measures too. Weights and ids are random:
 		f := work.RunE
 		work.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = "bench " + cmd.Name() // what fails from here on is no mistake in the flags
+			if err := findModelFlag(cmd); err != nil {
+				return err
+			}
 			return f(cmd, args)
 		}
 	}

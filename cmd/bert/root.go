@@ -60,7 +60,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 	root.MarkFlagsMutuallyExclusive("quiet", "verbose")
 	root.AddCommand(
 		a.demoCommand(), a.finetuneCommand(), a.evaluateCommand(), a.predictCommand(), a.fillMaskCommand(),
-		a.encodeCommand(), a.tokenizeCommand(), a.benchCommand(), a.versionCommand(),
+		a.encodeCommand(), a.tokenizeCommand(), a.pullCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Flags().SortFlags = false
@@ -69,6 +69,9 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		f := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = cmd.Name() // what fails from here on is no mistake in the flags
+			if err := findModelFlag(cmd); err != nil {
+				return err
+			}
 			return f(cmd, args)
 		}
 	}

@@ -49,6 +49,7 @@ func TestScript(t *testing.T) {
 			"await":    cmdAwait,
 			"same":     cmdSame,
 			"tmpfs":    cmdTmpfs,
+			"hub":      cmdHub,
 		},
 	})
 }
