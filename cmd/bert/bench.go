@@ -37,12 +37,9 @@ the processor can do at most, which it measures too. Weights and ids are random:
 		work.Flags().SortFlags = false
 		work.InheritedFlags().SortFlags = false
 		work.DisableFlagsInUseLine = true
-		f := work.RunE
+		f := withModel(work.RunE)
 		work.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = "bench " + cmd.Name() // what fails from here on is no mistake in the flags
-			if err := findModelFlag(cmd); err != nil {
-				return err
-			}
 			return f(cmd, args)
 		}
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,36 +136,47 @@ func (p *pullProgress) drop() {
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
-// findModel is the folder that --model names: a folder, or by its name in the cache a model that has been pulled. Nothing is
-// fetched here: hundreds of megabytes come only to who asks for them.
+// withModel makes the --model of a command a folder, or the name of a model that has been pulled, which is one in the cache.
+// Nothing is fetched here: hundreds of megabytes come only to who asks for them.
+func withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		flag := cmd.Flags().Lookup("model")
+		if flag == nil {
+			return run(cmd, args)
+		}
+		name := flag.Value.String()
+		dir, err := findModel(name)
+		notPulled := errors.Is(err, hub.ErrNotCached)
+		if err != nil && !notPulled {
+			return pathError(err)
+		}
+		if dir != name && !notPulled {
+			if err := flag.Value.Set(dir); err != nil {
+				return err
+			}
+		}
+		err = run(cmd, args)
+		// It is for the command to see that there is no such model, after what it looks at first: mistakes in other flags.
+		if notPulled && errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", name, name)
+		}
+		return err
+	}
+}
+
+// findModel is the folder of a model: name itself, if it is there or can only be a path, else the folder in the cache of the
+// model of this name.
 func findModel(name string) (string, error) {
-	if _, err := os.Stat(name); err == nil || !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return name, nil // whoever opens it says what is wrong
 	}
 	ref, err := hub.ParseRef(name)
 	if err != nil {
-		return name, nil // it can only be a path
+		return name, nil
 	}
 	h, err := hub.FromEnvironment(os.Getenv)
 	if err != nil {
 		return "", err
 	}
-	dir, err := h.Lookup(ref)
-	if errors.Is(err, hub.ErrNotCached) {
-		return "", fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", name, name)
-	}
-	return dir, err
-}
-
-// findModelFlag puts the folder in the place of a model's name in --model, for every command that has the flag.
-func findModelFlag(cmd *cobra.Command) error {
-	flag := cmd.Flags().Lookup("model")
-	if flag == nil || strings.TrimSpace(flag.Value.String()) == "" {
-		return nil
-	}
-	dir, err := findModel(flag.Value.String())
-	if err != nil {
-		return pathError(err)
-	}
-	return flag.Value.Set(dir)
+	return h.Lookup(ref)
 }

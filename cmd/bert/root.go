@@ -66,12 +66,9 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		cmd.Flags().SortFlags = false
 		cmd.InheritedFlags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
-		f := cmd.RunE
+		f := withModel(cmd.RunE)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = cmd.Name() // what fails from here on is no mistake in the flags
-			if err := findModelFlag(cmd); err != nil {
-				return err
-			}
 			return f(cmd, args)
 		}
 	}
