@@ -54,6 +54,18 @@ type goldens struct {
 			Value float64
 		}
 	}
+	MultiLabel []struct {
+		Name                string
+		Classes             int
+		Labels, Predictions []bool
+		PerClass            struct {
+			Precision, Recall, F1 []float64
+			Support               []int
+		} `json:"per_class"`
+		Micro, Macro, Weighted struct{ Precision, Recall, F1 float64 }
+		SubsetAccuracy         float64 `json:"subset_accuracy"`
+		HammingLoss            float64 `json:"hamming_loss"`
+	}
 }
 
 func readGoldens(t *testing.T) goldens {
@@ -203,5 +215,50 @@ func TestProbabilityAgainstScikitLearn(t *testing.T) {
 				near(t, "ECE", ece, e.Value)
 			}
 		})
+	}
+}
+
+func TestMultiLabelAgainstScikitLearn(t *testing.T) {
+	cases := readGoldens(t).MultiLabel
+	if len(cases) == 0 {
+		t.Fatal("no cases")
+	}
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			r, err := MultiLabel(c.Labels, c.Predictions, c.Classes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, "subset accuracy", r.SubsetAccuracy, c.SubsetAccuracy)
+			near(t, "Hamming loss", r.HammingLoss, c.HammingLoss)
+			if len(r.Classes) != c.Classes {
+				t.Fatalf("%d classes, want %d", len(r.Classes), c.Classes)
+			}
+			for k, s := range r.Classes {
+				near(t, "precision", s.Precision, c.PerClass.Precision[k])
+				near(t, "recall", s.Recall, c.PerClass.Recall[k])
+				near(t, "F1", s.F1, c.PerClass.F1[k])
+				if s.Support != c.PerClass.Support[k] {
+					t.Errorf("support of %d is %d, want %d", k, s.Support, c.PerClass.Support[k])
+				}
+			}
+			for _, average := range []struct {
+				name string
+				got  Score
+				want struct{ Precision, Recall, F1 float64 }
+			}{{"micro", r.Micro, c.Micro}, {"macro", r.Macro, c.Macro}, {"weighted", r.Weighted, c.Weighted}} {
+				near(t, average.name+" precision", average.got.Precision, average.want.Precision)
+				near(t, average.name+" recall", average.got.Recall, average.want.Recall)
+				near(t, average.name+" F1", average.got.F1, average.want.F1)
+			}
+		})
+	}
+}
+
+func TestMultiLabelRefuses(t *testing.T) {
+	for _, c := range []struct{ labels, predictions, classes int }{{0, 0, 2}, {4, 4, 0}, {5, 5, 2}, {4, 2, 2}, {0, 0, -1}} {
+		if r, err := MultiLabel(make([]bool, c.labels), make([]bool, c.predictions), c.classes); err == nil {
+			t.Errorf("%+v: %+v, want an error", c, r)
+		}
 	}
 }

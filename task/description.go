@@ -23,7 +23,8 @@ const DescriptionFile = "task.json"
 // treated alike in training, evaluation and prediction.
 type Description struct {
 	Task   string   // the name of a Task
-	Labels []string // by class id
+	Kind   Kind     // of the task
+	Labels []string // by class id; of a regression one, the name of the number; none where the answers are no labels
 	// Positive is the label that precision, recall and AUC are about; "" where there is no such one.
 	Positive string
 
@@ -33,9 +34,16 @@ type Description struct {
 	Truncation tokenizer.Truncation
 	// TruncateLeft cuts the beginning of a text instead of its end.
 	TruncateLeft bool
+	// Long says what becomes of a text that is longer, of a kind of task that has a choice.
+	Long LongText
+	// DocStride is the number of tokens from one window to the next, as in google-research/bert run_squad.py; 0: half of a
+	// window.
+	DocStride int
 
 	Columns Columns // of the table that it was trained on
 
+	// Official are the names of the metrics to judge the task by, the main one first; nil: those of its Kind.
+	Official []string
 	// Metrics are those of the evaluation that the model was saved after.
 	Metrics Metrics
 }
@@ -44,15 +52,48 @@ type Description struct {
 const minSeqLength = 3
 
 // describe is the description of a model directory that has no task.json.
-func describe(c bert.Config, t *tokenizer.Tokenizer) Description {
-	d := Description{Task: "text", Labels: c.Labels, MaxSeqLength: c.MaxPositionEmbeddings}
+func describe(head bert.Head, c bert.Config, t *tokenizer.Tokenizer) (Description, error) {
+	kind, err := KindOf(head, &c)
+	if err != nil {
+		return Description{}, err
+	}
+	d := Description{Task: "text", Kind: kind, MaxSeqLength: c.MaxPositionEmbeddings}
+	if kinds[kind].labels > 0 {
+		d.Labels = c.Labels
+	}
 	if n := t.Config().ModelMaxLength; n >= minSeqLength && n < d.MaxSeqLength {
 		d.MaxSeqLength = n
 	}
-	if len(d.Labels) == 2 {
-		d.Positive = d.Labels[1]
+	d.SetPositive("")
+	return d, nil
+}
+
+// SetPositive makes a label the one that precision, recall and AUC are about; "" is the second of two, if that is what
+// there is.
+func (d *Description) SetPositive(label string) {
+	if label == "" && d.Kind == SingleLabel && len(d.Labels) == 2 {
+		label = d.Labels[1]
 	}
-	return d
+	d.Positive = label
+}
+
+// official are the metrics to judge the task by.
+func (d *Description) official() []string {
+	if d.Official != nil {
+		return d.Official
+	}
+	return kinds[d.Kind].metrics
+}
+
+// MetricNames are the metrics that an evaluation will have, and the official ones, the main one first.
+func (d *Description) MetricNames() (all, official []string) {
+	r := Result{Report: kinds[d.Kind].codec.empty(d)}
+	for _, m := range r.Metrics() {
+		if m.Name != "global_step" {
+			all = append(all, m.Name)
+		}
+	}
+	return all, d.official()
 }
 
 // Validate reports the first thing wrong with d.
@@ -60,8 +101,22 @@ func (d *Description) Validate() error {
 	if d.Task == "" {
 		return errors.New("task is empty")
 	}
-	if len(d.Labels) == 0 {
+	if int(d.Kind) >= len(kinds) || kinds[d.Kind].codec == nil {
+		return fmt.Errorf("there is no %v", d.Kind)
+	}
+	switch k := &kinds[d.Kind]; {
+	case k.labels > 0 && len(d.Labels) == 0:
 		return errors.New("labels is empty")
+	case k.labels == 0 && len(d.Labels) > 0:
+		return fmt.Errorf("labels is %s, a model of %v has none", quoteAll(d.Labels), d.Kind)
+	case d.Kind == Regression && len(d.Labels) != 1:
+		return fmt.Errorf("labels is %s, a %v has one", quoteAll(d.Labels), d.Kind)
+	case d.Long != TruncateLong && !k.long:
+		return fmt.Errorf("long_text %v is not for %v", d.Long, d.Kind)
+	case int(d.Long) >= len(longNames):
+		return fmt.Errorf("there is no %v", d.Long)
+	case d.DocStride < 0:
+		return fmt.Errorf("doc_stride is %d, want at least 1, or 0 for half of a window", d.DocStride)
 	}
 	for i, l := range d.Labels {
 		if l == "" {
@@ -81,11 +136,17 @@ func (d *Description) Validate() error {
 }
 
 // checkModel reports whether d is this model's description.
-func (d *Description) checkModel(c *bert.Config) error {
+func (d *Description) checkModel(head bert.Head, c *bert.Config) error {
+	switch kind, err := KindOf(head, c); {
+	case err != nil:
+		return err
+	case kind != d.Kind:
+		return fmt.Errorf("the model is for %v, the task is a %v", kind, d.Kind)
+	}
 	if d.MaxSeqLength > c.MaxPositionEmbeddings {
 		return fmt.Errorf("max_seq_length is %d, the model has %d positions", d.MaxSeqLength, c.MaxPositionEmbeddings)
 	}
-	if !slices.Equal(d.Labels, c.Labels) {
+	if kinds[d.Kind].labels > 0 && !slices.Equal(d.Labels, c.Labels) {
 		return fmt.Errorf("the task's labels are %s, the model's %s", quoteAll(d.Labels), quoteAll(c.Labels))
 	}
 	return nil
@@ -99,12 +160,16 @@ func (d *Description) options() tokenizer.Options {
 // descriptionJSON is task.json.
 type descriptionJSON struct {
 	Task           string   `json:"task"`
-	Labels         []string `json:"labels"`
+	Kind           string   `json:"kind"`
+	Labels         []string `json:"labels,omitempty"`
 	Positive       string   `json:"positive_label,omitempty"`
 	MaxSeqLength   int      `json:"max_seq_length"`
 	Truncation     string   `json:"truncation"`
 	TruncationSide string   `json:"truncation_side"`
+	Long           string   `json:"long_text,omitempty"`
+	DocStride      int      `json:"doc_stride,omitempty"`
 	Columns        Columns  `json:"columns,omitzero"`
+	Official       []string `json:"official_metrics,omitempty"`
 	Metrics        Metrics  `json:"metrics,omitempty"`
 }
 
@@ -114,18 +179,27 @@ func (d Description) MarshalJSON() ([]byte, error) {
 	if d.TruncateLeft {
 		side = "left"
 	}
+	long := ""
+	if d.Long != TruncateLong {
+		long = d.Long.String()
+	}
 	return encodeJSON(descriptionJSON{
-		d.Task, d.Labels, d.Positive, d.MaxSeqLength, d.Truncation.String(), side, d.Columns, d.Metrics,
+		Task: d.Task, Kind: d.Kind.String(), Labels: d.Labels, Positive: d.Positive, MaxSeqLength: d.MaxSeqLength,
+		Truncation: d.Truncation.String(), TruncationSide: side, Long: long, DocStride: d.DocStride,
+		Columns: d.Columns, Official: d.Official, Metrics: d.Metrics,
 	})
 }
 
 // UnmarshalJSON reads the content of task.json. A key it doesn't know, one that stands there twice and a value that
 // Validate refuses are errors.
 func (d *Description) UnmarshalJSON(data []byte) error {
-	j := descriptionJSON{Truncation: tokenizer.LongestFirst.String(), TruncationSide: "right"}
+	j := descriptionJSON{
+		Kind: SingleLabel.String(), Truncation: tokenizer.LongestFirst.String(), TruncationSide: "right", Long: TruncateLong.String(),
+	}
 	fields := map[string]any{
-		"task": &j.Task, "labels": &j.Labels, "positive_label": &j.Positive, "max_seq_length": &j.MaxSeqLength,
-		"truncation": &j.Truncation, "truncation_side": &j.TruncationSide, "columns": &j.Columns, "metrics": &j.Metrics,
+		"task": &j.Task, "kind": &j.Kind, "labels": &j.Labels, "positive_label": &j.Positive, "max_seq_length": &j.MaxSeqLength,
+		"truncation": &j.Truncation, "truncation_side": &j.TruncationSide, "long_text": &j.Long, "doc_stride": &j.DocStride,
+		"columns": &j.Columns, "official_metrics": &j.Official, "metrics": &j.Metrics,
 	}
 	err := parseObject(data, func(key string, value json.RawMessage) error {
 		field, ok := fields[key]
@@ -142,7 +216,14 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 	}
 	out := Description{
 		Task: j.Task, Labels: j.Labels, Positive: j.Positive, MaxSeqLength: j.MaxSeqLength,
-		TruncateLeft: j.TruncationSide == "left", Columns: j.Columns, Metrics: j.Metrics,
+		TruncateLeft: j.TruncationSide == "left", DocStride: j.DocStride,
+		Columns: j.Columns, Official: j.Official, Metrics: j.Metrics,
+	}
+	if out.Kind, err = ParseKind(j.Kind); err != nil {
+		return err
+	}
+	if out.Long, err = ParseLongText(j.Long); err != nil {
+		return err
 	}
 	if out.Truncation, err = tokenizer.ParseTruncation(j.Truncation); err != nil {
 		return err
@@ -285,6 +366,14 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 		*m = out
 	}
 	return err
+}
+
+// finite32 is finite with as many digits as float32 has.
+func finite32(v float64) any {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return float32(v)
 }
 
 // finite is v for JSON, which has no NaN and no infinity.

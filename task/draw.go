@@ -22,7 +22,7 @@ func Draw(examples []Example, n int, seed uint64) []Example {
 		times = make(map[digest]uint64, len(examples))
 	)
 	for i, e := range examples {
-		content := hash("example", e.Text, e.TextPair, e.Label)
+		content := hash("example", e.parts()...)
 		keys[i] = content.keyed("draw", seed, times[content])
 		times[content]++
 	}
@@ -41,7 +41,7 @@ func Draw(examples []Example, n int, seed uint64) []Example {
 func SplitValidation(examples []Example, n int, seed uint64) (train, validation []Example) {
 	keys := make([]digest, len(examples))
 	for i, e := range examples {
-		keys[i] = hash("text", e.Text, e.TextPair).keyed("validation", seed, 0)
+		keys[i] = hash("text", e.texts()...).keyed("validation", seed, 0)
 	}
 	taken := make([]bool, len(examples))
 	var last digest
@@ -59,6 +59,16 @@ func SplitValidation(examples []Example, n int, seed uint64) (train, validation 
 		}
 	}
 	return train, validation
+}
+
+// texts are what an example says, without its label.
+func (x *Example) texts() []string {
+	return slices.Concat([]string{x.Text, x.TextPair}, x.Words, x.Choices)
+}
+
+// parts are what an example says, with its label.
+func (x *Example) parts() []string {
+	return slices.Concat([]string{x.Text, x.TextPair, x.Label}, x.Words, x.Choices, x.Labels)
 }
 
 // digest is a SHA-256: the same on each machine and in each release of Go, unlike hash/maphash.

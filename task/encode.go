@@ -180,10 +180,10 @@ func (e *Encoder) Encode(ctx context.Context, inputs []Input) ([]Encoded, error)
 
 // Stream encodes what in reads. See Predictor.Stream.
 func (e *Encoder) Stream(ctx context.Context, in Inputs, emit func(Item, Encoded) error) error {
-	return stream(ctx, e.engine, in, e.encodeAll, emit)
+	return stream(ctx, e.engine, in, e.prepare, e.encodeAll, emit)
 }
 
-func (e *Encoder) encodeAll(ctx context.Context, s sequences) ([]Encoded, error) {
+func (e *Encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error) {
 	answers := make([]Encoded, len(s))
 	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention}
 	states := e.layers
@@ -193,7 +193,7 @@ func (e *Encoder) encodeAll(ctx context.Context, s sequences) ([]Encoded, error)
 	last := e.model.Config().NumHiddenLayers
 	want.LastHidden = slices.Contains(states, last)
 	want.Hidden = slices.ContainsFunc(states, func(l int) bool { return l != last })
-	err := forward(ctx, e.withSession, s, e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
+	err := forward(ctx, e.withSession, sequences(s), e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
 		probabilities := 0 // before this sequence, in each layer
 		for i, at := range indices {
 			answers[at] = e.encoded(s[at], b, i, out, probabilities)

@@ -88,7 +88,9 @@ func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokeniz
 func loadDescription(dir string, m *bert.Model, t *tokenizer.Tokenizer) (Description, error) {
 	d, err := LoadDescription(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return describe(m.Config(), t), nil
+		if d, err = describe(m.Head(), m.Config(), t); err != nil {
+			err = fmt.Errorf("%s: %w", dir, err)
+		}
 	}
 	return d, err
 }
@@ -137,33 +139,29 @@ func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error)
 	}
 }
 
-// sequence is the features of an input.
-type sequence struct {
-	ids, typeIDs []int32
-	dropped      int // tokens that were truncated
-	cost         int // share of a batch's budget: its tokens, and what needs memory beside
-}
-
 // prepare turns an input into features, by way of scratch.
 func (e *engine) prepare(scratch *tokenizer.Encoding, in *Input) (sequence, error) {
 	if err := e.encode(scratch, in); err != nil {
 		return sequence{}, err
 	}
-	s := sequence{dropped: scratch.Truncated}
-	both := make([]int32, 2*scratch.Len())
-	s.ids, s.typeIDs = both[:scratch.Len()], both[scratch.Len():]
-	copy(s.ids, scratch.IDs)
-	copy(s.typeIDs, scratch.TypeIDs)
-	for _, id := range s.typeIDs {
-		if int(id) >= e.types {
-			return sequence{}, fmt.Errorf("a pair of texts, but the model has only %d segment: join the texts", e.types)
-		}
+	s := newSequence(scratch, false)
+	if err := e.checkTypes(&s); err != nil {
+		return sequence{}, err
 	}
-	s.cost = len(s.ids)
 	if e.finish != nil {
 		return s, e.finish(&s)
 	}
 	return s, nil
+}
+
+// checkTypes reports a pair of texts for a model that has a single segment.
+func (e *engine) checkTypes(s *sequence) error {
+	for _, id := range s.typeIDs {
+		if int(id) >= e.types {
+			return fmt.Errorf("a pair of texts, but the model has only %d segment: join the texts", e.types)
+		}
+	}
+	return nil
 }
 
 // prepareAll turns inputs into features.
@@ -180,6 +178,9 @@ func (e *engine) prepareAll(inputs []Input) (sequences, error) {
 	}
 	return all, nil
 }
+
+// weight is the sequence's share of a batch's budget.
+func (s sequence) weight() int { return s.cost }
 
 // sequences are features without labels.
 type sequences []sequence
@@ -210,8 +211,8 @@ type Item struct {
 
 // stream reads inputs, answers them and emits the answers in the inputs' order. Answers come as soon as no further input
 // waits; under load, inputs are put together. Memory is bounded by the constants above.
-func stream[T any](ctx context.Context, e *engine, in Inputs,
-	answer func(context.Context, sequences) ([]T, error), emit func(Item, T) error,
+func stream[P interface{ weight() int }, T any](ctx context.Context, e *engine, in Inputs,
+	prepare func(*tokenizer.Encoding, *Input) (P, error), answer func(context.Context, []P) ([]T, error), emit func(Item, T) error,
 ) error {
 	type line struct {
 		Item
@@ -238,7 +239,7 @@ func stream[T any](ctx context.Context, e *engine, in Inputs,
 
 	var (
 		scratch tokenizer.Encoding
-		batch   sequences
+		batch   []P
 		items   []Item
 		tokens  int
 		size    int // bytes of text
@@ -249,13 +250,13 @@ func stream[T any](ctx context.Context, e *engine, in Inputs,
 		if failed = l.err; failed != nil {
 			return false
 		}
-		s, err := e.prepare(&scratch, &l.Input)
+		p, err := prepare(&scratch, &l.Input)
 		if err != nil {
 			failed = in.Skip(&SourceError{l.Source, err})
 			return failed == nil
 		}
-		batch, items = append(batch, s), append(items, l.Item)
-		tokens += s.cost
+		batch, items = append(batch, p), append(items, l.Item)
+		tokens += p.weight()
 		size += len(l.Text) + len(l.TextPair)
 		return tokens < e.window && len(batch) < streamInputs && size < streamBytes
 	}

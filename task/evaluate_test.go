@@ -20,8 +20,8 @@ import (
 func resultOf(t testing.TB, labels []string, positive string, counts [][]int) *Result {
 	t.Helper()
 	var (
-		truth  []int32
-		logits []float32
+		truth []int32
+		log   [][]float64
 	)
 	for label, row := range counts {
 		for prediction, n := range row {
@@ -29,15 +29,21 @@ func resultOf(t testing.TB, labels []string, positive string, counts [][]int) *R
 				truth = append(truth, int32(label))
 				x := make([]float32, len(labels))
 				x[prediction] = float32(math.Log(3))
-				logits = append(logits, x...)
+				l, _ := logSoftmax(x)
+				log = append(log, l)
 			}
 		}
 	}
-	r, err := newResult(truth, logits, labels, positive)
+	return classResult(t, truth, log, labels, positive)
+}
+
+func classResult(t testing.TB, truth []int32, log [][]float64, labels []string, positive string) *Result {
+	t.Helper()
+	report, loss, err := newClassReport(truth, log, labels, positive)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return &Result{Official: kinds[SingleLabel].metrics, Examples: len(truth), Loss: loss, Report: report}
 }
 
 // The counts of the reference run of the sentiment job give its figures.
@@ -47,7 +53,7 @@ func TestReferenceRun(t *testing.T) {
 	want := Metrics{
 		{"eval_accuracy", 0.8574}, {"f1_score", 0.8545}, {"auc", 0.8577}, {"precision", 0.8817}, {"recall", 0.8290},
 		{"true_positives", 2094}, {"true_negatives", 2193}, {"false_positives", 281}, {"false_negatives", 432},
-		{"loss", 0.4444}, {"global_step", 312}, {"auc_hard", 0.8577},
+		{"loss", 0.4444}, {"global_step", 312}, {"auc_hard", 0.8577}, {"matthews", 0.7163},
 	}
 	got := r.Metrics()
 	if len(got) != len(want) {
@@ -138,8 +144,8 @@ func TestEvaluate(t *testing.T) {
 	}
 	s := m.NewSession()
 	var (
-		logits []float32
-		truth  []int32
+		log   [][]float64
+		truth []int32
 	)
 	for i := range examples {
 		var b bert.Batch
@@ -150,15 +156,14 @@ func TestEvaluate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logits = append(logits, out.Logits...)
+		l, _ := logSoftmax(out.Logits)
+		log = append(log, l)
 		truth = append(truth, b.Classes...)
 	}
-	want, err := newResult(truth, logits, []string{"neg", "pos"}, "pos")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if slices.Index(want.Predictions, 0) < 0 || slices.Index(want.Predictions, 1) < 0 {
-		t.Fatalf("the model predicts one class only: %v", want.Predictions)
+	want := classResult(t, truth, log, []string{"neg", "pos"}, "pos")
+	predictions := func(r *Result) []int { return r.Report.(*ClassReport).Predictions }
+	if slices.Index(predictions(want), 0) < 0 || slices.Index(predictions(want), 1) < 0 {
+		t.Fatalf("the model predicts one class only: %v", predictions(want))
 	}
 	want.GlobalStep, want.Truncated = 5, data.Stats().Truncated
 	wantJSON, err := json.Marshal(want)
@@ -180,7 +185,7 @@ func TestEvaluate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(gotJSON) != string(wantJSON) || !slices.Equal(got.Predictions, want.Predictions) {
+		if string(gotJSON) != string(wantJSON) || !slices.Equal(predictions(got), predictions(want)) {
 			t.Errorf("%d tokens: %s\nwant %s", tokens, gotJSON, wantJSON)
 		}
 		if !slices.IsSorted(done) || done[len(done)-1] != len(examples) {
@@ -202,11 +207,11 @@ func TestEvaluateErrors(t *testing.T) {
 	m := tinyModel(t, bert.SequenceClassification, "neg", "pos")
 
 	_, err = Evaluate(t.Context(), tinyModel(t, bert.MaskedLM), data, EvaluateOptions{})
-	wantError(t, err, "BertForMaskedLM is no classifier")
+	wantError(t, err, "a BertForMaskedLM has no answers to texts: fine-tune it first")
 	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x", "y"), data, EvaluateOptions{})
 	wantError(t, err, `the task's labels are "neg", "pos", the model's "x", "y"`)
 	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x"), data, EvaluateOptions{})
-	wantError(t, err, "problem_type is regression")
+	wantError(t, err, "the model is for regression, the task is a single_label_classification")
 
 	unlabelled, err := NewDataset(tok, tinyDescription(), []Example{{}})
 	if err != nil {

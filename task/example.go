@@ -9,12 +9,18 @@ import (
 	"strings"
 )
 
-// Input is what a model reads: a text, a pair of texts, or token ids that were made elsewhere.
+// Input is what a model reads: a text, a pair of texts, a text in words, a text with choices, or token ids that were made
+// elsewhere.
 type Input struct {
-	Text string
+	Text string // of a question with its context, the question
 	// TextPair is the second text of a pair. Empty means there is none, as in google-research/bert run_classifier.py:
 	// an empty second text adds no [SEP].
 	TextPair string
+
+	// Words are a text that is split already, in place of Text, for a model that labels words.
+	Words []string
+	// Choices are the ways in which Text (and TextPair) may go on, for a model of multiple choice.
+	Choices []string
 
 	// IDs are the ids of a whole sequence, [CLS] and [SEP] included, in place of a text. They are never truncated.
 	IDs []int32
@@ -34,9 +40,14 @@ func Texts(texts ...string) []Input {
 // Example is an input of a data set with its label.
 type Example struct {
 	Input
-	Label  string // "" in unlabelled data
+	Label string // a label, a number, or the number of the right choice from 0, by the task's Kind; "" in unlabelled data
+	// Labels are those of an example that can have several, or one for each of Words; nil in unlabelled data.
+	Labels []string
+	ID     string // what the data set calls the example; "" where it has no name for it
 	Source Source
 }
+
+func (x *Example) labelled() bool { return x.Label != "" || x.Labels != nil }
 
 // Source is the place that an example or an input came from.
 type Source struct {
@@ -75,28 +86,40 @@ func pathError(err error) error {
 	return err
 }
 
-// LabelsOf lists the labels that examples have: as numbers if all are whole numbers, else by their bytes. A classifier
-// needs two, so fewer are an error.
+// LabelsOf lists the labels that examples have: as numbers if all are whole numbers, else by their bytes. A classifier that
+// gives each example one needs two, so fewer are an error.
 func LabelsOf(examples []Example) ([]string, error) {
 	seen := make(map[string]bool)
-	numbers := true
+	numbers, several := true, false
 	var labels []string
-	for _, e := range examples {
-		if e.Label == "" {
-			return nil, &SourceError{e.Source, errNoLabel}
-		}
-		if !seen[e.Label] {
-			seen[e.Label] = true
-			labels = append(labels, e.Label)
-			if _, err := strconv.Atoi(e.Label); err != nil {
+	add := func(label string) {
+		if !seen[label] {
+			seen[label] = true
+			labels = append(labels, label)
+			if _, err := strconv.Atoi(label); err != nil {
 				numbers = false
 			}
 		}
 	}
-	switch len(labels) {
-	case 0:
+	for _, e := range examples {
+		switch {
+		case e.Labels != nil:
+			several = true
+			for _, label := range e.Labels {
+				add(label)
+			}
+		case e.Label == "":
+			return nil, &SourceError{e.Source, errNoLabel}
+		default:
+			add(e.Label)
+		}
+	}
+	switch {
+	case len(examples) == 0:
 		return nil, errors.New("no examples")
-	case 1:
+	case len(labels) == 0:
+		return nil, fmt.Errorf("none of %s examples has a label", thousands(len(examples)))
+	case len(labels) == 1 && !several:
 		return nil, fmt.Errorf("all %s examples have the label %q: a classifier needs two", thousands(len(examples)), labels[0])
 	}
 	slices.SortFunc(labels, func(a, b string) int {
@@ -114,23 +137,20 @@ func LabelsOf(examples []Example) ([]string, error) {
 
 var errNoLabel = errors.New("no label")
 
-// CheckLabels reports the first example whose label is not one of labels.
+// CheckLabels reports the first example with a label that is not one of labels.
 func CheckLabels(examples []Example, labels []string) error {
-	ids := labelIDs(labels)
 	for _, e := range examples {
-		if _, ok := ids[e.Label]; !ok {
-			return &SourceError{e.Source, unknownLabel(e.Label, labels)}
+		of := e.Labels
+		if of == nil {
+			of = []string{e.Label}
+		}
+		for _, label := range of {
+			if !slices.Contains(labels, label) {
+				return &SourceError{e.Source, unknownLabel(label, labels)}
+			}
 		}
 	}
 	return nil
-}
-
-func labelIDs(labels []string) map[string]int32 {
-	ids := make(map[string]int32, len(labels))
-	for i, l := range labels {
-		ids[l] = int32(i)
-	}
-	return ids
 }
 
 func unknownLabel(label string, labels []string) error {

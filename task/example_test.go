@@ -93,7 +93,7 @@ func ExamplePredictor_Stream() {
 	// Output:
 	// reviews.txt:1 A joy. 2
 	// reviews.txt:2 A mess. 2
-	// 1 skipped: reviews.txt:3: key "txt": want text and text_pair, or ids and type_ids
+	// 1 skipped: reviews.txt:3: key "txt": want text and text_pair, question and context, text and choices, words, or ids and type_ids
 }
 
 func ExampleTableReader() {

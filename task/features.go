@@ -18,11 +18,12 @@ import (
 
 // featurizer turns inputs into token ids.
 type featurizer struct {
-	tokenizer *tokenizer.Tokenizer
-	options   tokenizer.Options
-	longest   int // tokens of a sequence of ready-made ids
-	vocab     int // ids
-	types     int // type ids
+	tokenizer   *tokenizer.Tokenizer
+	options     tokenizer.Options
+	description *Description // for a kind's codec; nil where there is no task
+	longest     int          // tokens of a sequence of ready-made ids
+	vocab       int          // ids
+	types       int          // type ids
 }
 
 // encode puts the ids and type ids of an input into e. The other fields of e are only good for a text.
@@ -30,8 +31,13 @@ func (f *featurizer) encode(e *tokenizer.Encoding, in *Input) error {
 	if in.IDs != nil {
 		return f.take(e, in)
 	}
-	if in.TypeIDs != nil {
+	switch {
+	case in.TypeIDs != nil:
 		return errors.New("type ids without ids")
+	case in.Words != nil:
+		return errors.New("words, but the model reads texts")
+	case in.Choices != nil:
+		return errors.New("choices, but the model reads texts")
 	}
 	var err error
 	if in.TextPair != "" {
@@ -80,30 +86,42 @@ func (f *featurizer) take(e *tokenizer.Encoding, in *Input) error {
 	return nil
 }
 
-// Dataset is the features of the examples of a data set, held compactly: what training and evaluation feed a model. It
-// does not change but by SetClassWeights, and may be read from many goroutines.
+// Dataset is the features of the examples of a data set, held compactly: what training and evaluation feed a model. Its
+// items are what goes into a batch together: an example, or a window of a long one. It does not change but by
+// SetClassWeights, and may be read from many goroutines.
 type Dataset struct {
 	description Description
-	labels      []int32  // class ids; nil in unlabelled data
-	sources     []Source // of each example
-	ids         []int32  // of all examples end to end
-	typeIDs     []uint8  // likewise; nil where all are 0
-	starts      []int    // where each example begins in ids, and the end
+	labelled    bool
+	targets     targets
+	sources     []Source  // of each example
+	examples    []Example // only of a kind with places or choices, whose answers need the texts
+	ids         []int32   // of all sequences end to end
+	typeIDs     []uint8   // likewise; nil where all are 0
+	starts      []int     // where each sequence begins in ids, and the end
+	firsts      []int     // the first sequence of each example, and the end; nil: each example is one
+	choices     int       // sequences of an item, of a kind with choices; else 0
 	weights     []float32
-	stats       Stats
+
+	// Only of a kind with places, of each token: see sequence.
+	offsets []tokenizer.Offset
+	words   []int32
+
+	stats Stats
 }
 
 // Stats says what became of the texts of a data set.
 type Stats struct {
 	Examples int
 	Tokens   int // [CLS] and [SEP] included
-	Longest  int // tokens of the longest example
+	Longest  int // tokens of the longest sequence
 	Empty    int // examples of no token but [CLS] and [SEP]
+	Windows  int // sequences, where an example may have several windows and some have; else 0
 
 	// Truncated examples lost tokens, Dropped of them all together, because they were longer than MaxSeqLength.
 	Truncated, Dropped int
 
-	// PerLabel counts the examples of each class; nil in unlabelled data.
+	// PerLabel counts the examples of each label, or the tokens that have it; nil in unlabelled data and where there are no
+	// labels.
 	PerLabel []int
 }
 
@@ -111,9 +129,13 @@ type Stats struct {
 func (s Stats) String() string {
 	mean := 0.0
 	if s.Examples > 0 {
-		mean = float64(s.Tokens) / float64(s.Examples)
+		mean = float64(s.Tokens) / float64(max(s.Examples, s.Windows))
 	}
-	out := fmt.Sprintf("%s examples, %s tokens (mean %.1f, longest %s)", thousands(s.Examples), thousands(s.Tokens), mean, thousands(s.Longest))
+	out := fmt.Sprintf("%s examples, ", thousands(s.Examples))
+	if s.Windows > 0 {
+		out += fmt.Sprintf("%s windows, ", thousands(s.Windows))
+	}
+	out += fmt.Sprintf("%s tokens (mean %.1f, longest %s)", thousands(s.Tokens), mean, thousands(s.Longest))
 	if s.Truncated > 0 {
 		out += fmt.Sprintf("; truncated: %s, of which %s tokens were dropped", thousands(s.Truncated), thousands(s.Dropped))
 	}
@@ -124,8 +146,8 @@ func (s Stats) String() string {
 }
 
 // NewDataset turns examples into features as d says, on all processors. Data in which no example has a label makes an
-// unlabelled Dataset, for prediction; otherwise every label has to be one of d's. An error names the first bad example's
-// source.
+// unlabelled Dataset, for prediction; otherwise every example has to have one of d's kind. An error names the first bad
+// example's source.
 func NewDataset(t *tokenizer.Tokenizer, d Description, examples []Example) (*Dataset, error) {
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("task %s: %w", d.Task, err)
@@ -134,56 +156,50 @@ func NewDataset(t *tokenizer.Tokenizer, d Description, examples []Example) (*Dat
 		return nil, errors.New("no examples")
 	}
 	data := &Dataset{description: d, sources: make([]Source, len(examples)), starts: make([]int, 1, len(examples)+1)}
-	if slices.ContainsFunc(examples, func(e Example) bool { return e.Label != "" }) {
-		if err := data.setLabels(examples); err != nil {
-			return nil, err
-		}
+	data.labelled = slices.ContainsFunc(examples, func(x Example) bool { return x.labelled() })
+	if data.labelled && len(d.Labels) < data.kind().labels {
+		return nil, fmt.Errorf("a classifier needs two labels, the task has only %s", quoteAll(d.Labels))
 	}
 	for i := range examples {
 		data.sources[i] = examples[i].Source
 	}
-	parts, err := encodeParts(&featurizer{
-		tokenizer: t, options: d.options(), longest: d.MaxSeqLength, vocab: t.VocabSize(), types: math.MaxUint8 + 1,
+	if k := data.kind(); k.places || k.choices {
+		data.examples = slices.Clone(examples)
+	}
+	parts, err := data.encode(&featurizer{
+		tokenizer: t, options: d.options(), description: &data.description,
+		longest: d.MaxSeqLength, vocab: t.VocabSize(), types: math.MaxUint8 + 1,
 	}, examples)
 	if err != nil {
 		return nil, err
 	}
-	data.join(parts)
+	if err := data.join(parts); err != nil {
+		return nil, err
+	}
+	data.count()
 	return data, nil
 }
 
-func (d *Dataset) setLabels(examples []Example) error {
-	if len(d.description.Labels) < 2 {
-		return fmt.Errorf("a classifier needs two labels, the task has only %s", quoteAll(d.description.Labels))
-	}
-	d.labels = make([]int32, len(examples))
-	d.stats.PerLabel = make([]int, len(d.description.Labels))
-	ids := labelIDs(d.description.Labels)
-	for i, e := range examples {
-		id, ok := ids[e.Label]
-		if !ok {
-			return &SourceError{e.Source, unknownLabel(e.Label, d.description.Labels)}
-		}
-		d.labels[i] = id
-		d.stats.PerLabel[id]++
-	}
-	return nil
-}
+func (d *Dataset) kind() *kindInfo { return &kinds[d.description.Kind] }
 
 // part is the features of consecutive examples.
 type part struct {
 	ids     []int32
 	typeIDs []uint8
-	lengths []int
+	offsets []tokenizer.Offset
+	words   []int32
+	lengths []int // of each sequence
+	counts  []int // sequences of each example
+	targets targets
 	paired  bool // some type id isn't 0
 	stats   Stats
 	failed  int // index of the example that err is about
 	err     error
 }
 
-// encodeParts tokenizes the examples in parts, each by one goroutine. Where a part fails, those that are not begun yet
-// aren't; but those before it were, so that the error is always that of the first bad example.
-func encodeParts(f *featurizer, examples []Example) ([]part, error) {
+// encode tokenizes the examples in parts, each by one goroutine. Where a part fails, those that are not begun yet aren't;
+// but those before it were, so that the error is always that of the first bad example.
+func (d *Dataset) encode(f *featurizer, examples []Example) ([]part, error) {
 	const size = 256
 	var (
 		parts = make([]part, (len(examples)+size-1)/size)
@@ -193,7 +209,10 @@ func encodeParts(f *featurizer, examples []Example) ([]part, error) {
 	)
 	for range min(runtime.GOMAXPROCS(0), len(parts)) {
 		wait.Go(func() {
-			var e tokenizer.Encoding
+			var (
+				e     tokenizer.Encoding
+				views []sequence
+			)
 			for !stop.Load() {
 				i := int(next.Add(1)) - 1
 				if i >= len(parts) {
@@ -202,12 +221,11 @@ func encodeParts(f *featurizer, examples []Example) ([]part, error) {
 				p := &parts[i]
 				from := i * size
 				for j := from; j < min(from+size, len(examples)); j++ {
-					if p.err = f.encode(&e, &examples[j].Input); p.err != nil {
+					if views, p.err = d.encodeOne(f, p, &e, &examples[j], views[:0]); p.err != nil {
 						p.failed = j
 						stop.Store(true)
 						break
 					}
-					p.add(&e)
 				}
 			}
 		})
@@ -221,24 +239,71 @@ func encodeParts(f *featurizer, examples []Example) ([]part, error) {
 	return parts, nil
 }
 
-func (p *part) add(e *tokenizer.Encoding) {
+// encodeOne adds the features of an example to p. e and views are scratch memory.
+func (d *Dataset) encodeOne(f *featurizer, p *part, e *tokenizer.Encoding, x *Example, views []sequence) ([]sequence, error) {
+	var (
+		places   = d.kind().places
+		dropped  = p.stats.Dropped
+		sequence = len(p.lengths)
+		token    = len(p.ids)
+		empty    = true
+	)
+	err := d.kind().codec.encode(f, &x.Input, e, func(e *tokenizer.Encoding) {
+		p.add(e, places)
+		empty = empty && len(e.SpecialTokensMask) > 0 && !slices.Contains(e.SpecialTokensMask, 0)
+	})
+	if err != nil {
+		return views, err
+	}
+	p.counts = append(p.counts, len(p.lengths)-sequence)
+	if p.stats.Dropped > dropped {
+		p.stats.Truncated++
+	}
+	if empty {
+		p.stats.Empty++
+	}
+	if !d.labelled {
+		return views, nil
+	}
+	for _, n := range p.lengths[sequence:] {
+		views = append(views, newView(p.ids, p.typeIDs, p.offsets, p.words, token, token+n))
+		token += n
+	}
+	return views, d.kind().codec.target(&d.description, x, views, &p.targets)
+}
+
+func (p *part) add(e *tokenizer.Encoding, places bool) {
 	p.ids = append(p.ids, e.IDs...)
 	for _, t := range e.TypeIDs {
 		p.typeIDs = append(p.typeIDs, uint8(t))
 		p.paired = p.paired || t != 0
 	}
+	if places {
+		p.offsets = append(p.offsets, e.Offsets...)
+		p.words = append(p.words, e.WordIDs...)
+	}
 	p.lengths = append(p.lengths, e.Len())
 	p.stats.Longest = max(p.stats.Longest, e.Len())
-	if e.Truncated > 0 {
-		p.stats.Truncated++
-		p.stats.Dropped += e.Truncated
-	}
-	if len(e.SpecialTokensMask) > 0 && !slices.Contains(e.SpecialTokensMask, 0) {
-		p.stats.Empty++
-	}
+	p.stats.Dropped += e.Truncated
 }
 
-func (d *Dataset) join(parts []part) {
+// newView is a sequence of features that are held end to end. Of a kind without places it has the ids alone.
+func newView(ids []int32, typeIDs []uint8, offsets []tokenizer.Offset, words []int32, from, to int) sequence {
+	s := sequence{ids: ids[from:to]}
+	if offsets == nil {
+		return s
+	}
+	s.offsets, s.words = offsets[from:to], words[from:to]
+	s.typeIDs = make([]int32, to-from)
+	if typeIDs != nil {
+		for i, t := range typeIDs[from:to] {
+			s.typeIDs[i] = int32(t)
+		}
+	}
+	return s
+}
+
+func (d *Dataset) join(parts []part) error {
 	tokens, paired := 0, false
 	for _, p := range parts {
 		tokens += len(p.ids)
@@ -248,49 +313,157 @@ func (d *Dataset) join(parts []part) {
 	if paired {
 		d.typeIDs = make([]uint8, 0, tokens)
 	}
-	for _, p := range parts {
+	d.firsts = make([]int, 1, len(d.sources)+1)
+	for i := range parts {
+		p := &parts[i]
 		d.ids = append(d.ids, p.ids...)
 		if paired {
 			d.typeIDs = append(d.typeIDs, p.typeIDs...)
 		}
+		d.offsets = append(d.offsets, p.offsets...)
+		d.words = append(d.words, p.words...)
 		for _, n := range p.lengths {
 			d.starts = append(d.starts, d.starts[len(d.starts)-1]+n)
 		}
+		for _, n := range p.counts {
+			d.firsts = append(d.firsts, d.firsts[len(d.firsts)-1]+n)
+		}
+		d.targets.add(&p.targets)
 		d.stats.Longest = max(d.stats.Longest, p.stats.Longest)
 		d.stats.Truncated += p.stats.Truncated
 		d.stats.Dropped += p.stats.Dropped
 		d.stats.Empty += p.stats.Empty
+		*p = part{} // its memory is needed no more
 	}
-	d.stats.Examples, d.stats.Tokens = d.Len(), tokens
+	d.stats.Examples, d.stats.Tokens = d.Examples(), tokens
+	if d.kind().choices {
+		d.choices = d.firsts[1]
+		for i := range d.sources {
+			if n := d.firsts[i+1] - d.firsts[i]; n != d.choices {
+				return &SourceError{d.sources[i], fmt.Errorf("%d choices, want %d as those before", n, d.choices)}
+			}
+		}
+		d.firsts = nil
+		return nil
+	}
+	if len(d.starts) == len(d.firsts) {
+		d.firsts = nil
+		return nil
+	}
+	d.stats.Windows = len(d.starts) - 1
+	return nil
 }
 
-// Len is the number of examples.
-func (d *Dataset) Len() int { return len(d.starts) - 1 }
-
-// Length is the number of tokens of example i.
-func (d *Dataset) Length(i int) int { return d.starts[i+1] - d.starts[i] }
-
-// Append adds example i to a batch: its tokens, its class and, where there are class weights, its weight.
-func (d *Dataset) Append(b *bert.Batch, i int) error {
-	from, to := d.starts[i], d.starts[i+1]
-	at := b.Tokens()
-	b.Add(d.ids[from:to], nil)
-	if d.typeIDs != nil {
-		for j, t := range d.typeIDs[from:to] {
-			b.TypeIDs[at+j] = int32(t)
+// count fills in Stats.PerLabel.
+func (d *Dataset) count() {
+	if !d.labelled || d.kind().labels == 0 || d.description.Kind == Regression {
+		return
+	}
+	n := make([]int, len(d.description.Labels))
+	for _, c := range d.targets.classes {
+		n[c]++
+	}
+	for _, c := range d.targets.tokens {
+		if c >= 0 {
+			n[c]++
 		}
 	}
-	if d.labels != nil {
-		b.Classes = append(b.Classes, d.labels[i])
-		if d.weights != nil {
-			b.Weights = append(b.Weights, d.weights[d.labels[i]])
+	for i, v := range d.targets.values {
+		if v != 0 {
+			n[i%len(n)]++
 		}
+	}
+	d.stats.PerLabel = n
+}
+
+// Len is the number of items: of examples, or where long ones have several windows of those.
+func (d *Dataset) Len() int { return (len(d.starts) - 1) / d.Sequences(0) }
+
+// Examples is the number of examples.
+func (d *Dataset) Examples() int { return len(d.sources) }
+
+// Sequences is the number of sequences of item i.
+func (d *Dataset) Sequences(int) int { return max(1, d.choices) }
+
+// exampleOf is the example that item i is of.
+func (d *Dataset) exampleOf(i int) int {
+	if d.firsts == nil {
+		return i
+	}
+	// The last one that begins at i or before.
+	at, _ := slices.BinarySearch(d.firsts, i+1)
+	return at - 1
+}
+
+// itemsOf is the range of the items of example i.
+func (d *Dataset) itemsOf(i int) (from, to int) {
+	if d.firsts == nil {
+		return i, i + 1
+	}
+	return d.firsts[i], d.firsts[i+1]
+}
+
+// logits are those of example i among those of all items.
+func (d *Dataset) logits(all [][]float32, i int) [][]float32 {
+	from, to := d.itemsOf(i)
+	return all[from:to]
+}
+
+// example is the input and the sequences of example i. Of a kind without places it doesn't know the texts.
+func (d *Dataset) example(i int) (in Input, s []sequence) {
+	if d.examples != nil {
+		in = d.examples[i].Input
+	}
+	from, to := d.itemsOf(i)
+	for j := from * d.Sequences(0); j < to*d.Sequences(0); j++ {
+		s = append(s, newView(d.ids, d.typeIDs, d.offsets, d.words, d.starts[j], d.starts[j+1]))
+	}
+	return in, s
+}
+
+// Length is the number of tokens of item i.
+func (d *Dataset) Length(i int) int {
+	n := d.Sequences(i)
+	return d.starts[(i+1)*n] - d.starts[i*n]
+}
+
+// Append adds item i to a batch: its tokens, its label and, where there are class weights, its weight.
+func (d *Dataset) Append(b *bert.Batch, i int) error {
+	n := d.Sequences(i)
+	for s := i * n; s < (i+1)*n; s++ {
+		from, to := d.starts[s], d.starts[s+1]
+		at := b.Tokens()
+		b.Add(d.ids[from:to], nil)
+		if d.typeIDs != nil {
+			for j, t := range d.typeIDs[from:to] {
+				b.TypeIDs[at+j] = int32(t)
+			}
+		}
+		if d.targets.tokens != nil {
+			b.TokenClasses = append(b.TokenClasses, d.targets.tokens[from:to]...)
+		}
+		if d.targets.from != nil {
+			b.From, b.To = append(b.From, d.targets.from[s]), append(b.To, d.targets.to[s])
+		}
+	}
+	b.Choices = d.choices
+	x := d.exampleOf(i)
+	if d.targets.classes != nil {
+		class := d.targets.classes[x]
+		b.Classes = append(b.Classes, class)
+		if d.weights != nil {
+			b.Weights = append(b.Weights, d.weights[class])
+		}
+	}
+	if d.targets.values != nil {
+		width := len(d.targets.values) / d.Examples()
+		b.Values = append(b.Values, d.targets.values[x*width:(x+1)*width]...)
 	}
 	return nil
 }
 
 // Labelled says whether the examples have labels.
-func (d *Dataset) Labelled() bool { return d.labels != nil }
+func (d *Dataset) Labelled() bool { return d.labelled }
 
 // Description is what the features were made by.
 func (d *Dataset) Description() Description { return d.description }
@@ -298,8 +471,8 @@ func (d *Dataset) Description() Description { return d.description }
 // Stats says what became of the texts.
 func (d *Dataset) Stats() Stats { return d.stats }
 
-// Source is where example i came from.
-func (d *Dataset) Source(i int) Source { return d.sources[i] }
+// Source is where the example of item i came from.
+func (d *Dataset) Source(i int) Source { return d.sources[d.exampleOf(i)] }
 
 // SetClassWeights weighs the loss of each example by its label; nil: all alike. It is not for use while others read d.
 func (d *Dataset) SetClassWeights(weights []float32) error {
@@ -317,8 +490,13 @@ func (d *Dataset) ClassWeights(choice string) ([]float32, error) {
 	switch choice {
 	case "", "none":
 		return nil, nil
+	}
+	if d.description.Kind != SingleLabel {
+		return nil, fmt.Errorf("class weights are for %v, this is a %v", SingleLabel, d.description.Kind)
+	}
+	switch choice {
 	case "balanced":
-		if d.labels == nil {
+		if d.stats.PerLabel == nil {
 			return nil, errors.New("balanced class weights need labelled examples")
 		}
 		weights := make([]float32, len(labels))
@@ -326,7 +504,7 @@ func (d *Dataset) ClassWeights(choice string) ([]float32, error) {
 			if count == 0 {
 				return nil, fmt.Errorf("balanced class weights need examples of each label, there is none of %s", quote(labels[i]))
 			}
-			weights[i] = float32(float64(d.Len()) / (float64(len(labels)) * float64(count)))
+			weights[i] = float32(float64(d.Examples()) / (float64(len(labels)) * float64(count)))
 		}
 		return weights, nil
 	}
@@ -345,24 +523,42 @@ func (d *Dataset) ClassWeights(choice string) ([]float32, error) {
 	return weights, nil
 }
 
-// ShowExamples writes the first n examples as google-research/bert run_classifier.py logs them. There is no input_mask,
-// because there is no padding.
+// ShowExamples writes the first n sequences as google-research/bert run_classifier.py and run_squad.py log them. There is no
+// input_mask, because there is no padding.
 func (d *Dataset) ShowExamples(w io.Writer, t *tokenizer.Tokenizer, n int) error {
-	var b strings.Builder
-	for i := range min(n, d.Len()) {
-		from, to := d.starts[i], d.starts[i+1]
-		ids := d.ids[from:to]
-		types := make([]uint8, len(ids))
-		if d.typeIDs != nil {
-			copy(types, d.typeIDs[from:to])
+	var (
+		out   strings.Builder
+		batch bert.Batch
+	)
+	for i := 0; i < min((n+d.Sequences(0)-1)/d.Sequences(0), d.Len()); i++ {
+		batch.Reset()
+		if err := d.Append(&batch, i); err != nil {
+			return err
 		}
-		fmt.Fprintf(&b, "*** Example ***\nguid: %s\ntokens: %s\ninput_ids: %s\nsegment_ids: %s\n",
-			d.sources[i], strings.Join(t.Tokens(ids), " "), list(ids), list(types))
-		if d.labels != nil {
-			fmt.Fprintf(&b, "label: %s (id = %d)\n", d.description.Labels[d.labels[i]], d.labels[i])
+		for s := range batch.Len() {
+			from, to := batch.Sequence(s)
+			ids := batch.IDs[from:to]
+			fmt.Fprintf(&out, "*** Example ***\nguid: %s\ntokens: %s\ninput_ids: %s\nsegment_ids: %s\n",
+				d.Source(i), strings.Join(t.Tokens(ids), " "), list(ids), list(batch.TypeIDs[from:to]))
+			if len(batch.From) > 0 {
+				fmt.Fprintf(&out, "start_position: %d\nend_position: %d\n", batch.From[s], batch.To[s])
+			}
+		}
+		for _, c := range batch.Classes {
+			if d.choices > 0 {
+				fmt.Fprintf(&out, "label: %d\n", c)
+			} else {
+				fmt.Fprintf(&out, "label: %s (id = %d)\n", d.description.Labels[c], c)
+			}
+		}
+		if len(batch.Values) > 0 {
+			fmt.Fprintf(&out, "label: %s\n", list(batch.Values))
+		}
+		if len(batch.TokenClasses) > 0 {
+			fmt.Fprintf(&out, "label_ids: %s\n", list(batch.TokenClasses))
 		}
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, out.String())
 	return err
 }
 

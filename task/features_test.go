@@ -19,7 +19,7 @@ func tinyDescription() Description {
 func someExamples(n int) []Example {
 	var examples []Example
 	for i, in := range someTexts(n) {
-		examples = append(examples, Example{in, []string{"neg", "pos", "pos"}[i%3], Source{File: "a.csv", Line: i + 2}})
+		examples = append(examples, Example{Input: in, Label: []string{"neg", "pos", "pos"}[i%3], Source: Source{File: "a.csv", Line: i + 2}})
 	}
 	return examples
 }
@@ -125,7 +125,7 @@ func TestDatasetErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := tinyDescription()
 	at := func(line int, in Input, label string) Example {
-		return Example{in, label, Source{File: "a.csv", Line: line}}
+		return Example{Input: in, Label: label, Source: Source{File: "a.csv", Line: line}}
 	}
 	good := at(2, Input{Text: "good"}, "pos")
 	long := Input{Text: strings.Repeat("good ", 20)}
@@ -236,9 +236,9 @@ func TestClassWeights(t *testing.T) {
 func TestShowExamples(t *testing.T) {
 	tok := tinyTokenizer(t)
 	data, err := NewDataset(tok, tinyDescription(), []Example{
-		{Input{Text: "Good film!", TextPair: "Very."}, "pos", Source{File: "a.csv", Line: 2}},
-		{Input{Text: "bad"}, "neg", Source{File: "a.csv", Line: 3}},
-		{Input{Text: "dull"}, "neg", Source{File: "a.csv", Line: 4}},
+		{Input: Input{Text: "Good film!", TextPair: "Very."}, Label: "pos", Source: Source{File: "a.csv", Line: 2}},
+		{Input: Input{Text: "bad"}, Label: "neg", Source: Source{File: "a.csv", Line: 3}},
+		{Input: Input{Text: "dull"}, Label: "neg", Source: Source{File: "a.csv", Line: 4}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ func (f *MaskFiller) Fill(ctx context.Context, inputs []Input) ([][]Mask, error)
 
 // Stream fills the masks of what in reads. See Predictor.Stream.
 func (f *MaskFiller) Stream(ctx context.Context, in Inputs, emit func(Item, []Mask) error) error {
-	return stream(ctx, f.engine, in, f.fill, emit)
+	return stream(ctx, f.engine, in, f.prepare, f.fill, emit)
 }
 
 // maskCost is the memory of a masked place in tokens: its logits over the vocabulary are larger than all that a token
@@ -109,7 +109,7 @@ func (m masked) Append(b *bert.Batch, i int) error {
 	return m.sequences.Append(b, i)
 }
 
-func (f *MaskFiller) fill(ctx context.Context, s sequences) ([][]Mask, error) {
+func (f *MaskFiller) fill(ctx context.Context, s []sequence) ([][]Mask, error) {
 	answers := make([][]Mask, len(s))
 	v := f.vocab
 	err := forward(ctx, f.withSession, masked{s, f.tokenizer.MaskID()}, f.tokens, bert.Outputs{},

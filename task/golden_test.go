@@ -3,7 +3,6 @@ package task
 import (
 	"bufio"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -93,61 +92,6 @@ func goldenFeatures(t *testing.T, train []Example) {
 	}
 	if got.Truncated != truncated {
 		t.Errorf("%d truncated, want %d", got.Truncated, truncated)
-	}
-}
-
-// The tables of GLUE, read by the columns that each file has.
-func TestGoldenGLUE(t *testing.T) {
-	dir := golden.Shared(t, "data", "glue")
-	sentences := Columns{Text: "sentence1", TextPair: "sentence2"}
-	cola := Columns{Text: "4", Label: "2", NoHeader: true}
-	for _, c := range []struct {
-		file    string
-		columns Columns
-		labels  string
-		n       int // records, counted independently; a header isn't one
-	}{
-		{"SST-2/train.tsv", Columns{Text: "sentence"}, "0 1", 67349},
-		{"SST-2/dev.tsv", Columns{Text: "sentence"}, "0 1", 872},
-		{"CoLA/train.tsv", cola, "0 1", 8551},
-		{"CoLA/dev.tsv", cola, "0 1", 1043},
-		{"WNLI/train.tsv", sentences, "0 1", 635},
-		{"WNLI/dev.tsv", sentences, "0 1", 71},
-		{"WNLI/test.tsv", sentences, "", 146},
-		{"QNLI/dev.tsv", Columns{Text: "question", TextPair: "sentence"}, "entailment not_entailment", 5463},
-		{"STS-B/dev.tsv", Columns{Text: "sentence1", TextPair: "sentence2", Label: "score"}, "-", 1500},
-	} {
-		t.Run(c.file, func(t *testing.T) {
-			path := filepath.Join(dir, filepath.FromSlash(c.file))
-			if _, err := os.Stat(path); err != nil {
-				t.Skipf("no %s", path)
-			}
-			data, err := ReadTable(path, TableOptions{Columns: c.columns, Unlabelled: c.labels == ""})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(data.Examples) != c.n {
-				t.Errorf("%d examples, want %d", len(data.Examples), c.n)
-			}
-			for i, line := range records(t, path, !c.columns.NoHeader) {
-				e := data.Examples[i]
-				for _, text := range []string{e.Text, e.TextPair, e.Label} {
-					if !strings.Contains(line, text) {
-						t.Fatalf("%v: %q is not in the line %q", e.Source, text, line)
-					}
-				}
-				if e.Text == "" || (c.columns.TextPair != "") != (e.TextPair != "") {
-					t.Fatalf("%v: %+v", e.Source, e)
-				}
-			}
-			if c.labels == "" || c.labels == "-" {
-				return
-			}
-			labels, err := LabelsOf(data.Examples)
-			if err != nil || strings.Join(labels, " ") != c.labels {
-				t.Errorf("labels %q, %v; want %s", labels, err, c.labels)
-			}
-		})
 	}
 }
 

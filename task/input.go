@@ -19,7 +19,8 @@ type Inputs interface {
 }
 
 // InputReader reads inputs for a model, one a line, in bounded memory. A line is a text; or, where it begins with a
-// brace, a JSON object with the keys text and text_pair, or ids and type_ids, and no others. An empty line is an empty
+// brace, a JSON object with the keys text and text_pair, question and context (the same by other names), text and choices,
+// words, or ids and type_ids, and no others. An empty line is an empty
 // text, so that there is an answer for each line. Compression by gzip and a UTF-8 byte order mark are taken off.
 type InputReader struct {
 	r     io.Reader
@@ -89,18 +90,29 @@ func ParseInput(line []byte) (Input, error) {
 		return Input{Text: string(line)}, nil
 	}
 	var (
-		in            Input
-		text, haveIDs bool
+		in                   Input
+		text, words, haveIDs bool
 	)
 	err := parseObject(line, func(key string, value json.RawMessage) (err error) {
 		switch key {
-		case "text":
+		case "text", "question":
+			if text {
+				return errors.New("both text and question")
+			}
 			text = true
 			in.Text, err = jsonField(key, value, false)
-		case "text_pair":
+		case "text_pair", "context":
+			if in.TextPair != "" {
+				return errors.New("both text_pair and context")
+			}
 			if string(value) != "null" {
 				in.TextPair, err = jsonField(key, value, false)
 			}
+		case "words":
+			words = true
+			in.Words, err = jsonTexts(key, value)
+		case "choices":
+			in.Choices, err = jsonTexts(key, value)
 		case "ids":
 			haveIDs = true
 			in.IDs, err = jsonIDs(key, value)
@@ -109,7 +121,7 @@ func ParseInput(line []byte) (Input, error) {
 				in.TypeIDs, err = jsonIDs(key, value)
 			}
 		default:
-			err = fmt.Errorf("key %s: want text and text_pair, or ids and type_ids", quote(key))
+			err = fmt.Errorf("key %s: want text and text_pair, question and context, text and choices, words, or ids and type_ids", quote(key))
 		}
 		return err
 	})
@@ -119,7 +131,9 @@ func ParseInput(line []byte) (Input, error) {
 	switch {
 	case text && haveIDs:
 		return Input{}, errors.New("both text and ids")
-	case !text && !haveIDs:
+	case words && (text || haveIDs):
+		return Input{}, errors.New("words beside text or ids, want them alone")
+	case !text && !words && !haveIDs:
 		return Input{}, errors.New("neither text nor ids")
 	case haveIDs && in.TextPair != "":
 		return Input{}, errors.New("text_pair beside ids, want it beside text")
@@ -131,6 +145,24 @@ func ParseInput(line []byte) (Input, error) {
 		return Input{}, fmt.Errorf("%d type_ids for %d ids", len(in.TypeIDs), len(in.IDs))
 	}
 	return in, nil
+}
+
+// jsonTexts reads a list of strings.
+func jsonTexts(key string, value json.RawMessage) ([]string, error) {
+	bad := fmt.Errorf("%s is %s, want a list of strings", key, quote(string(value)))
+	// Pointers, because a null in a list of strings would be read as an empty one.
+	var texts []*string
+	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
+		return nil, bad
+	}
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		if text == nil {
+			return nil, bad
+		}
+		out[i] = *text
+	}
+	return out, nil
 }
 
 func jsonIDs(key string, value json.RawMessage) ([]int32, error) {

@@ -34,7 +34,7 @@ func TestParseInput(t *testing.T) {
 		`{"text": "a"`:                               "not JSON: it ends too early",
 		`{"text": 1}`:                                `text is "1", want a string`,
 		`{"text": null}`:                             `want a string`,
-		`{"txt": "a"}`:                               `key "txt": want text and text_pair, or ids and type_ids`,
+		`{"txt": "a"}`:                               `key "txt": want text and text_pair, question and context, text and choices, words, or ids and type_ids`,
 		`{"text": "a", "label": "b"}`:                `key "label"`,
 		`{}`:                                         "neither text nor ids",
 		`{"text_pair": "b"}`:                         "neither text nor ids",

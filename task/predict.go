@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/tokenizer"
@@ -28,28 +29,47 @@ func (s Scores) Of(label string) float64 {
 	return math.NaN()
 }
 
-// MarshalJSON writes an object with a key for each label.
+// MarshalJSON writes an object with a key for each label, and as many digits as float32 has: the rest is noise.
 func (s Scores) MarshalJSON() ([]byte, error) {
-	return orderedObject(len(s), func(i int) (string, any) { return s[i].Label, s[i].Value })
+	return orderedObject(len(s), func(i int) (string, any) { return s[i].Label, finite32(s[i].Value) })
 }
 
-// Prediction is a classifier's answer to an input.
+// newScores is a score for each label.
+func newScores(labels []string, value func(i int) float64) Scores {
+	s := make(Scores, len(labels))
+	for i, label := range labels {
+		s[i] = Score{label, value(i)}
+	}
+	return s
+}
+
+// Prediction is a model's answer to an input. Which fields it has depends on the model's Kind.
 type Prediction struct {
-	Label            string    `json:"label"` // the most probable one
-	Probabilities    Scores    `json:"probabilities"`
-	LogProbabilities Scores    `json:"log_probabilities"` // natural logarithms
-	Logits           []float32 `json:"logits"`            // by class id
+	// Label is the most probable one, of several labels or of the input's choices.
+	Label string `json:"label,omitempty"`
+	// Labels are those with a probability above a half, of a multi-label classifier; not nil, but perhaps empty.
+	Labels []string `json:"labels,omitzero"`
+	// Value is the number of a regression.
+	Value *float64 `json:"value,omitempty"`
+	// Choice is the number of the most probable of the input's choices, from 0.
+	Choice *int `json:"choice,omitempty"`
+
+	Probabilities    Scores    `json:"probabilities,omitempty"`
+	LogProbabilities Scores    `json:"log_probabilities,omitempty"` // natural logarithms
+	Logits           []float32 `json:"logits,omitempty"`            // by label or choice; of several windows the mean
+
 	// Truncated says that the input was longer than the model takes: the answer is about what was left of it after
 	// DroppedTokens were cut.
 	Truncated     bool `json:"truncated,omitempty"`
 	DroppedTokens int  `json:"dropped_tokens,omitempty"`
+	// Windows is the number of windows that a long input was read in; 0: in one piece.
+	Windows int `json:"windows,omitempty"`
 }
 
-// Predictor classifies texts. It is safe for concurrent use.
+// Predictor answers texts with a fine-tuned model. It is safe for concurrent use.
 type Predictor struct {
 	*engine
 	description Description
-	labels      []string
 }
 
 // Open makes a Predictor of a model directory: config.json, the weights, the tokenizer's files and, where it was
@@ -73,75 +93,145 @@ func Open(dir string, o Options) (*Predictor, error) {
 // NewPredictor makes a Predictor of a model that somebody else closes. o.Model isn't used.
 func NewPredictor(m *bert.Model, t *tokenizer.Tokenizer, d Description, o Options) (*Predictor, error) {
 	c := m.Config()
-	if err := checkClassifier(m.Head(), &c); err != nil {
-		return nil, err
-	}
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	if err := d.checkModel(&c); err != nil {
+	if err := d.checkModel(m.Head(), &c); err != nil {
 		return nil, err
 	}
 	e, err := newEngine(m, t, d.options(), o)
 	if err != nil {
 		return nil, err
 	}
-	return &Predictor{engine: e, description: d, labels: c.Labels}, nil
+	p := &Predictor{engine: e, description: d}
+	e.description = &p.description
+	return p, nil
 }
 
 // Description says what the model was made for.
 func (p *Predictor) Description() Description { return p.description }
 
-// Predict classifies inputs; an answer is the same whatever inputs are beside it. A bad input fails all, with its index
+func (p *Predictor) kind() *kindInfo { return &kinds[p.description.Kind] }
+
+// Predict answers inputs; an answer is the same whatever inputs are beside it. A bad input fails all, with its index
 // in the error. When ctx ends, Predict ends after the batch it is at, with the cause.
 func (p *Predictor) Predict(ctx context.Context, inputs []Input) ([]Prediction, error) {
-	s, err := p.prepareAll(inputs)
-	if err != nil {
-		return nil, err
+	var (
+		all     = make([]prepared, len(inputs))
+		scratch tokenizer.Encoding
+		err     error
+	)
+	for i := range inputs {
+		if all[i], err = p.prepare(&scratch, &inputs[i]); err != nil {
+			return nil, fmt.Errorf("input %d: %w", i, err)
+		}
 	}
-	return p.predict(ctx, s)
+	return p.predict(ctx, all)
 }
 
-// Stream classifies what in reads and hands inputs and predictions to emit in their order. An error of emit ends it.
+// Stream answers what in reads and hands inputs and predictions to emit in their order. An error of emit ends it.
 // Inputs are answered as they come, and put together where many wait. Where one is bad, those before it are answered, and
 // then it is the error; or it is left out, as in decides.
 func (p *Predictor) Stream(ctx context.Context, in Inputs, emit func(Item, Prediction) error) error {
-	return stream(ctx, p.engine, in, p.predict, emit)
+	return stream(ctx, p.engine, in, p.prepare, p.predict, emit)
 }
 
-func (p *Predictor) predict(ctx context.Context, s sequences) ([]Prediction, error) {
-	classes := len(p.labels)
-	logits, err := classLogits(ctx, p.withSession, s, classes, p.tokens, nil)
+// prepared is an input with its sequences.
+type prepared struct {
+	input     Input
+	sequences []sequence
+}
+
+func (p prepared) weight() int {
+	n := 0
+	for _, s := range p.sequences {
+		n += s.cost
+	}
+	return n
+}
+
+// prepare turns an input into features, by way of scratch.
+func (p *Predictor) prepare(scratch *tokenizer.Encoding, in *Input) (prepared, error) {
+	out := prepared{input: *in}
+	err := p.kind().codec.encode(&p.featurizer, in, scratch, func(e *tokenizer.Encoding) {
+		out.sequences = append(out.sequences, newSequence(e, p.kind().places))
+	})
+	for i := range out.sequences {
+		if err == nil {
+			err = p.checkTypes(&out.sequences[i])
+		}
+	}
+	return out, err
+}
+
+// itemised is sequences in items: each one of its own, or the choices of an input together.
+type itemised struct {
+	sequences
+	starts []int // of each item in the sequences, and the end
+}
+
+func (t *itemised) Len() int            { return len(t.starts) - 1 }
+func (t *itemised) Sequences(i int) int { return t.starts[i+1] - t.starts[i] }
+func (t *itemised) Length(i int) int {
+	return prepared{sequences: t.sequences[t.starts[i]:t.starts[i+1]]}.weight()
+}
+
+func (t *itemised) Append(b *bert.Batch, i int) error {
+	for s := t.starts[i]; s < t.starts[i+1]; s++ {
+		if err := t.sequences.Append(b, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Predictor) predict(ctx context.Context, inputs []prepared) ([]Prediction, error) {
+	t := itemised{starts: []int{0}}
+	for i := range inputs {
+		before := len(t.sequences)
+		t.sequences = append(t.sequences, inputs[i].sequences...)
+		if p.kind().choices {
+			before = len(t.sequences) - 1
+		}
+		for s := before; s < len(t.sequences); s++ {
+			t.starts = append(t.starts, s+1)
+		}
+	}
+	logits, err := allLogits(ctx, p.withSession, &t, p.model.Head(), p.tokens, nil)
 	if err != nil {
 		return nil, err
 	}
-	predictions := make([]Prediction, len(s))
-	for i := range s {
-		predictions[i] = p.prediction(logits[i*classes : (i+1)*classes : (i+1)*classes])
-		predictions[i].Truncated = s[i].dropped > 0
-		predictions[i].DroppedTokens = s[i].dropped
+	predictions := make([]Prediction, len(inputs))
+	for i := range inputs {
+		in, n := &inputs[i], 1
+		if !p.kind().choices {
+			n = len(in.sequences)
+		}
+		answer := p.kind().codec.answer(&p.description, &in.input, in.sequences, logits[:n])
+		logits = logits[n:]
+		for _, s := range in.sequences {
+			answer.DroppedTokens += s.dropped
+		}
+		answer.Truncated = answer.DroppedTokens > 0
+		if !p.kind().choices && n > 1 {
+			answer.Windows = n
+		}
+		predictions[i] = answer
 	}
 	return predictions, nil
 }
 
-func (p *Predictor) prediction(logits []float32) Prediction {
-	log, best := logSoftmax(logits)
-	scores := func(value func(i int) float64) Scores {
-		s := make(Scores, len(logits))
-		for i, label := range p.labels {
-			s[i] = Score{label, value(i)}
-		}
-		return s
-	}
-	return Prediction{
-		Label:            p.labels[best],
-		Probabilities:    scores(func(i int) float64 { return math.Exp(log[i]) }),
-		LogProbabilities: scores(func(i int) float64 { return log[i] }),
-		Logits:           logits,
-	}
-}
-
-// String is the label with its probability.
+// String is the answer in short.
 func (p Prediction) String() string {
+	switch {
+	case p.Value != nil:
+		return fmt.Sprintf("%.4f", *p.Value)
+	case p.Labels != nil:
+		names := make([]string, len(p.Labels))
+		for i, label := range p.Labels {
+			names[i] = fmt.Sprintf("%s (%.4f)", label, p.Probabilities.Of(label))
+		}
+		return strings.Join(names, ", ")
+	}
 	return fmt.Sprintf("%s (%.4f)", p.Label, p.Probabilities.Of(p.Label))
 }

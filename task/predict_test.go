@@ -138,7 +138,7 @@ func TestPredictErrors(t *testing.T) {
 
 	tok := tinyTokenizer(t)
 	_, err := NewPredictor(tinyModel(t, bert.PreTraining), tok, d, Options{})
-	wantError(t, err, "BertForPreTraining is no classifier")
+	wantError(t, err, "a BertForPreTraining has no answers to texts")
 	m := tinyModel(t, bert.SequenceClassification, "x", "y")
 	_, err = NewPredictor(m, tok, d, Options{})
 	wantError(t, err, `the task's labels are "neg", "pos", the model's "x", "y"`)

@@ -71,6 +71,9 @@ type TableOptions struct {
 	Columns Columns
 	// Unlabelled says that no label is asked for; the label column, if there is one, isn't read.
 	Unlabelled bool
+	// MultiLabel says that a record has any number of labels: between commas, or in JSON in a list. Blanks around a label
+	// are no part of it.
+	MultiLabel bool
 	// SkipBad leaves bad records out and counts them. Without it the first one is an error.
 	SkipBad bool
 }
@@ -129,7 +132,8 @@ type TableReader struct {
 	bad     badRecords
 }
 
-// recordFormat gives the fields of record after record and the line each begins on.
+// recordFormat gives the fields of record after record and the line each begins on: text, text_pair, label and, of
+// TableOptions.MultiLabel, the labels one by one.
 type recordFormat interface {
 	// next returns io.EOF at the end, a *badRecord where the next record can still be read, and any other error where
 	// not. The fields are good until the next call.
@@ -266,11 +270,22 @@ func (t *TableReader) Read() (Example, error) {
 			return Example{}, io.EOF
 		}
 		source := Source{File: t.name, Line: line}
-		if err == nil && fields[2] == "" && !t.options.Unlabelled {
+		if err == nil && fields[2] == "" && !t.options.Unlabelled && !t.options.MultiLabel {
 			err = &badRecord{errNoLabel}
 		}
 		if err == nil {
-			return Example{Input: Input{Text: fields[0], TextPair: fields[1]}, Label: fields[2], Source: source}, nil
+			x := Example{Input: Input{Text: fields[0], TextPair: fields[1]}, Source: source}
+			switch {
+			case t.options.Unlabelled:
+			case t.options.MultiLabel:
+				x.Labels = slices.Clone(fields[3:])
+				if x.Labels == nil {
+					x.Labels = []string{}
+				}
+			default:
+				x.Label = fields[2]
+			}
+			return x, nil
 		}
 		var bad *badRecord
 		if errors.As(err, &bad) {
@@ -312,6 +327,13 @@ func (s *selected) next() ([]string, int, error) {
 		if c >= 0 {
 			// A copy, so that an example doesn't keep the rest of its record in memory.
 			out[i] = strings.Clone(fields[c])
+		}
+	}
+	if s.table.options.MultiLabel {
+		for label := range strings.SplitSeq(out[2], ",") {
+			if label = strings.TrimSpace(label); label != "" {
+				out = append(out, label)
+			}
 		}
 	}
 	return out, line, nil
@@ -421,12 +443,14 @@ type jsonFormat struct {
 	lines  lineReader
 	keys   [3]string
 	must   [3]bool
-	fields [3]string
+	multi  bool // the label is a list
+	fields []string
 }
 
 func newJSONFormat(b *bufio.Reader, o TableOptions) *jsonFormat {
 	f := &jsonFormat{
 		lines: lineReader{b: b},
+		multi: o.MultiLabel,
 		keys:  [3]string{o.Columns.Text, o.Columns.TextPair, o.Columns.Label},
 		must:  [3]bool{true, o.Columns.TextPair != "", !o.Unlabelled},
 	}
@@ -449,11 +473,11 @@ func (f *jsonFormat) next() ([]string, int, error) {
 	if err := f.parse(line); err != nil {
 		return nil, f.lines.line, &badRecord{err}
 	}
-	return f.fields[:], f.lines.line, nil
+	return f.fields, f.lines.line, nil
 }
 
 func (f *jsonFormat) parse(line []byte) error {
-	f.fields = [3]string{}
+	f.fields = append(f.fields[:0], "", "", "")
 	var found [3]bool
 	err := parseObject(line, func(key string, value json.RawMessage) error {
 		// Two wanted fields may have the same key, so this doesn't stop at the first.
@@ -461,11 +485,18 @@ func (f *jsonFormat) parse(line []byte) error {
 			if k != key || k == "" || string(value) == "null" {
 				continue
 			}
+			found[i] = true
 			var err error
-			if f.fields[i], err = jsonField(key, value, i == 2); err != nil {
+			if i == 2 && f.multi {
+				var labels []string
+				labels, err = jsonLabels(key, value)
+				f.fields = append(f.fields, labels...)
+			} else {
+				f.fields[i], err = jsonField(key, value, i == 2)
+			}
+			if err != nil {
 				return err
 			}
-			found[i] = true
 		}
 		return nil
 	})
@@ -497,6 +528,29 @@ func jsonField(key string, value json.RawMessage, label bool) (string, error) {
 	default:
 		return "", fmt.Errorf("%s is %s, want a string", key, quote(string(value)))
 	}
+}
+
+// jsonLabels reads a list of labels, or a single one.
+func jsonLabels(key string, value json.RawMessage) ([]string, error) {
+	if value[0] != '[' {
+		label, err := jsonField(key, value, true)
+		return []string{label}, err
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(value, &list); err != nil {
+		return nil, err
+	}
+	labels := make([]string, len(list))
+	for i, v := range list {
+		var err error
+		if labels[i], err = jsonField(key, v, true); err != nil {
+			return nil, err
+		}
+		if labels[i] = strings.TrimSpace(labels[i]); labels[i] == "" || labels[i] == "null" && v[0] != '"' {
+			return nil, fmt.Errorf("%s: number %d is empty", key, i+1)
+		}
+	}
+	return labels, nil
 }
 
 // parseObject calls visit with each key of a JSON object and its value. A key that stands there twice, or anything behind

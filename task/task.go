@@ -12,6 +12,7 @@ package task
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,18 +28,27 @@ const (
 	Dev          Split = "dev"
 	Test         Split = "test"
 	Unsupervised Split = "unsup" // IMDB's 50,000 reviews without a label
+
+	// MNLI's are of the genres of its training part, or of others.
+	DevMatched     Split = "dev_matched"
+	DevMismatched  Split = "dev_mismatched"
+	TestMatched    Split = "test_matched"
+	TestMismatched Split = "test_mismatched"
 )
 
-// Task is a row of the table of tasks: all that sets one kind of sentence classification apart from the others. A new
-// one is one new row.
+// Task is a row of the table of tasks: all that sets one task apart from the others of its Kind. A new one is one new row.
 type Task struct {
 	Name  string
 	About string // one line, for a list of the tasks
+	Kind  Kind
+	kinds []Kind // that SetKind may choose instead
 
 	// Labels are the names of the classes in the order of their ids; nil: whatever the training data has.
 	Labels []string
 	// Positive is the label that precision, recall and AUC of a two-class task are about; "": the second.
 	Positive string
+	// Metrics are the official figures by their names in Result.Metrics, the main one first; nil: those of the Kind.
+	Metrics []string
 	// EvalSplit is the part that an evaluation reads when none is asked for.
 	EvalSplit Split
 
@@ -48,15 +58,23 @@ type Task struct {
 
 	// read reads what is no table.
 	read func(path string, split Split) ([]Example, error)
+
+	glue *glueLayout // of a task of GLUE
 }
 
 // Table is a table of a data set and how it is read.
 type Table struct {
 	File string
+	// Layouts are other ways in which the same part is found, tried in their order where File isn't there.
+	Layouts []Table
 	TableOptions
+
+	// read reads the table where it takes more than ReadTable.
+	read func(path string, o TableOptions) (*Data, error)
 }
 
-var tasks = []Task{
+// tasks is the table of tasks: these, and those of the benchmarks that have files of their own.
+var tasks = slices.Concat([]Task{
 	{
 		Name:   "imdb",
 		About:  "film reviews, positive or negative (Maas et al. 2011): the folder aclImdb or its .tar.gz",
@@ -65,9 +83,10 @@ var tasks = []Task{
 	},
 	{
 		Name:  "text",
-		About: "texts or pairs of texts with labels: a CSV, TSV or JSONL file",
+		About: "texts or pairs of texts with a label, several labels or a number: a CSV, TSV or JSONL file",
+		kinds: []Kind{MultiLabel, Regression},
 	},
-}
+}, glueTasks)
 
 // Lookup finds the task of a name.
 func Lookup(name string) (*Task, error) {
@@ -76,7 +95,7 @@ func Lookup(name string) (*Task, error) {
 		return nil, fmt.Errorf("task %q is not known: want %s", name, strings.Join(Names(), ", "))
 	}
 	t := tasks[i] // a copy: the table is not the caller's to change
-	t.Labels = slices.Clone(t.Labels)
+	t.Labels, t.Metrics = slices.Clone(t.Labels), slices.Clone(t.Metrics)
 	return &t, nil
 }
 
@@ -124,11 +143,15 @@ func (t *Task) Read(path string, o ReadOptions) (*Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := ReadTable(table.File, table.TableOptions)
+	read := ReadTable
+	if table.read != nil {
+		read = table.read
+	}
+	data, err := read(table.File, table.TableOptions)
 	if err != nil {
 		return nil, err
 	}
-	if t.Labels != nil && !table.Unlabelled {
+	if t.Labels != nil && kinds[t.Kind].labels > 0 && !table.Unlabelled {
 		if err := CheckLabels(data.Examples, t.Labels); err != nil {
 			return nil, err
 		}
@@ -147,9 +170,9 @@ func (t *Task) table(path string, o ReadOptions) (Table, error) {
 	case t.Tables == nil && info.IsDir():
 		return Table{}, fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
 	case t.Tables != nil && !ok:
-		return Table{}, fmt.Errorf("%s: task %s has no split %q", path, t.Name, o.Split)
+		return Table{}, fmt.Errorf("%s: task %s has no split %q, want one of %s", path, t.Name, o.Split, joined(t.Splits()))
 	case info.IsDir():
-		table.File = filepath.Join(path, table.File)
+		table = table.in(path)
 	default:
 		table.File = path
 	}
@@ -159,20 +182,63 @@ func (t *Task) table(path string, o ReadOptions) (Table, error) {
 	if o.Columns != (Columns{}) {
 		table.Columns = o.Columns
 	}
+	table.MultiLabel = t.Kind == MultiLabel
 	table.Unlabelled = table.Unlabelled || o.Unlabelled
 	table.SkipBad = table.SkipBad || o.SkipBad
 	return table, nil
 }
 
+// Splits lists the parts that the task has tables of.
+func (t *Task) Splits() []Split { return sortedSplits(t.Tables) }
+
+func sortedSplits[T any](parts map[Split]T) []Split { return slices.Sorted(maps.Keys(parts)) }
+
+func joined(splits []Split) string {
+	var names []string
+	for _, split := range splits {
+		names = append(names, string(split))
+	}
+	return strings.Join(names, ", ")
+}
+
+// in is the table in a folder: the first of its layouts that is there, or else the table itself.
+func (t Table) in(dir string) Table {
+	for _, layout := range append([]Table{t}, t.Layouts...) {
+		layout.File = filepath.Join(dir, layout.File)
+		if _, err := os.Stat(layout.File); err == nil {
+			return layout
+		}
+	}
+	t.File = filepath.Join(dir, t.File)
+	return t
+}
+
+// SetKind says what the answers are, of a task that leaves it open.
+func (t *Task) SetKind(k Kind) error {
+	if k != t.Kind && !slices.Contains(t.kinds, k) {
+		return fmt.Errorf("task %s is a %v, not a %v", t.Name, t.Kind, k)
+	}
+	t.Kind = k
+	return nil
+}
+
 // Describe is the description of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
 // the training data, for a task that has none of its own.
 func (t *Task) Describe(labels []string, maxSeqLength int) Description {
-	d := Description{Task: t.Name, Labels: t.Labels, Positive: t.Positive, MaxSeqLength: maxSeqLength}
-	if d.Labels == nil {
+	d := Description{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics}
+	switch {
+	case kinds[t.Kind].labels == 0:
+		d.Labels = nil
+	case d.Labels == nil && t.Kind == Regression:
+		d.Labels = []string{regressionLabel}
+	case d.Labels == nil:
 		d.Labels = labels
 	}
-	if d.Positive == "" && len(d.Labels) == 2 {
-		d.Positive = d.Labels[1]
-	}
+	d.SetPositive(t.Positive)
 	return d
+}
+
+// HasLabels says that the labels of a model for this task are those of its training data.
+func (t *Task) HasLabels() bool {
+	return t.Labels == nil && t.Kind != Regression && kinds[t.Kind].labels > 0
 }

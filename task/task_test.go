@@ -60,7 +60,7 @@ func TestTasks(t *testing.T) {
 		}
 	}
 	_, err := Lookup("imbd")
-	wantError(t, err, `task "imbd" is not known: want imdb, text`)
+	wantError(t, err, `task "imbd" is not known: want imdb, text, cola, sst2`)
 
 	imdb, err := Lookup("imdb")
 	if err != nil {
@@ -99,8 +99,8 @@ func TestTaskOfTables(t *testing.T) {
 	row := Task{
 		Name: "cola", Labels: []string{"0", "1"}, EvalSplit: Dev,
 		Tables: map[Split]Table{
-			Train: {"train.tsv", labelled}, Dev: {"dev.tsv", labelled},
-			Test: {"test.tsv", TableOptions{Columns: Columns{Text: "sentence"}, Unlabelled: true}},
+			Train: {File: "train.tsv", TableOptions: labelled}, Dev: {File: "dev.tsv", TableOptions: labelled},
+			Test: {File: "test.tsv", TableOptions: TableOptions{Columns: Columns{Text: "sentence"}, Unlabelled: true}},
 		},
 	}
 	write(t, dir+"/dev.tsv", "gj04\t1\t\tgood .\ngj04\t0\t*\tbad .\n")

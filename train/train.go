@@ -33,6 +33,9 @@ type Evaluator interface {
 type Evaluation struct {
 	Metrics Metrics
 	Loss    float64 // NaN where there is none
+	// Stop ends the run with this evaluation, as Options.EarlyStop does: the Evaluator knows that there is no use in going
+	// on, for instance beside other runs.
+	Stop bool
 }
 
 // Metrics are named numbers, in the order in which people want to read them. In JSON they are an object that keeps the
@@ -113,6 +116,11 @@ type Options struct {
 	KeepCheckpoints int
 	// LogSteps is the number of steps between two lines of the events; the loss of a line is the mean over them.
 	LogSteps int
+
+	// Operations, if not nil, counts the floating-point operations of a step's batches, forward and backward. Peak is how
+	// many a second the machine can do at most. They are for Stepped alone, which tells what share of the peak the run reaches.
+	Operations func(batches []*bert.Batch) float64
+	Peak       float64
 
 	// Report, if not nil, is told what happens, on the goroutine of Run.
 	Report func(Event)
@@ -235,7 +243,7 @@ type Result struct {
 	Tokens   int64   `json:"tokens"`
 	// Loss is the mean of the steps' losses.
 	Loss float64 `json:"loss"`
-	// StoppedEarly says that Options.EarlyStop ended the run.
+	// StoppedEarly says that Options.EarlyStop or Evaluation.Stop ended the run.
 	StoppedEarly bool `json:"stopped_early"`
 	// ModelStep is the step whose model the run gave: the best one's if Options.BestMetric is set, otherwise the last.
 	ModelStep int `json:"model_step"`

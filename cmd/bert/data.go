@@ -17,6 +17,8 @@ type dataFlags struct {
 	columns task.Columns
 	format  *choice
 	skipBad bool
+	// unlabelled leaves labels out that nobody needs.
+	unlabelled bool
 }
 
 func (d *dataFlags) add(cmd *cobra.Command, dataUsage string) {
@@ -35,12 +37,15 @@ func (d *dataFlags) addDetails(cmd *cobra.Command) {
 	f.BoolVar(&d.columns.NoHeader, "no-header", false, "the first line is data; columns are given by number, from 1")
 	d.format = newChoice("auto", "auto", "csv", "tsv", "jsonl")
 	addChoice(cmd, d.format, "data-format", "how the data is written; auto: as the file's name ends")
-	f.BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
+}
+
+func (d *dataFlags) addSkipBad(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
 }
 
 func (d *dataFlags) lookup() (*task.Task, error) {
 	if d.task == "" {
-		return nil, usagef("--task is missing: want %s", strings.Join(task.Names(), " or "))
+		return nil, usagef("--task is missing: want one of %s", strings.Join(task.Names(), ", "))
 	}
 	if d.path == "" {
 		return nil, usagef("--data PATH is missing: want the data of task %s", d.task)
@@ -54,7 +59,7 @@ func (d *dataFlags) lookup() (*task.Task, error) {
 
 // read reads one part of the data, and draws most examples of it (0: all).
 func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, most int, seed uint64) ([]task.Example, error) {
-	o := task.ReadOptions{Split: split, TableOptions: task.TableOptions{Columns: d.columns, SkipBad: d.skipBad}}
+	o := task.ReadOptions{Split: split, TableOptions: task.TableOptions{Columns: d.columns, SkipBad: d.skipBad, Unlabelled: d.unlabelled}}
 	if d.format.value != "auto" {
 		format, err := task.ParseFormat(d.format.value)
 		if err != nil {
@@ -79,18 +84,29 @@ func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, mo
 func (a *app) describeData(what string, d *task.Dataset) {
 	s := d.Stats()
 	line := fmt.Sprintf("%s: %s, %s (mean %.1f, longest %d)", what,
-		count(s.Examples, "example"), count(s.Tokens, "token"), float64(s.Tokens)/float64(s.Examples), s.Longest)
+		count(s.Examples, "example"), count(s.Tokens, "token"), float64(s.Tokens)/float64(max(s.Examples, s.Windows)), s.Longest)
+	description := d.Description()
+	if s.Windows > 0 {
+		line += fmt.Sprintf("; in %s of at most %d tokens", count(s.Windows, "window"), description.MaxSeqLength)
+	}
 	if s.Truncated > 0 {
-		line += fmt.Sprintf("; %s (%.1f %%) cut to %d tokens, %s dropped", count(s.Truncated, "text"),
-			100*float64(s.Truncated)/float64(s.Examples), d.Description().MaxSeqLength, count(s.Dropped, "token"))
+		line += fmt.Sprintf("; %s (%.1f %%) cut to %d tokens", count(s.Truncated, "text"),
+			100*float64(s.Truncated)/float64(s.Examples), description.MaxSeqLength)
+		if description.Long == task.HeadTail {
+			line += " of their beginning and end"
+		}
+		line += fmt.Sprintf(", %s dropped", count(s.Dropped, "token"))
 	}
 	if s.Empty > 0 {
 		line += "; " + count(s.Empty, "empty text")
 	}
 	a.log.Info(line)
+	if s.PerLabel == nil {
+		return
+	}
 	var labels []string
 	for i, n := range s.PerLabel {
-		labels = append(labels, d.Description().Labels[i]+" "+thousands(n))
+		labels = append(labels, description.Labels[i]+" "+thousands(n))
 	}
 	if len(labels) > maxBars {
 		labels = append(labels[:maxBars], fmt.Sprintf("and %d more", len(labels)-maxBars))

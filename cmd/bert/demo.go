@@ -182,7 +182,7 @@ func newDemo(training, held []task.Example, seed uint64, threads int) (*job, err
 	if j.eval, err = task.NewDataset(tok, j.description, held); err != nil {
 		return nil, err
 	}
-	j.model, err = bert.New(demoConfig(tok.VocabSize()), bert.SequenceClassification, bert.Options{Labels: labels, Seed: seed, Threads: threads})
+	j.model, err = bert.New(demoConfig(tok.VocabSize()), t.Kind.Head(), bert.Options{Labels: labels, Seed: seed, Threads: threads})
 	return j, err
 }
 

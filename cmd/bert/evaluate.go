@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -59,6 +58,7 @@ its number of positions; if its labels have no names (LABEL_0, LABEL_1), --label
 	flags.StringSliceVar(&f.labels, "labels", nil, "name the model's labels `A,B`, in the order of their ids")
 	flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	f.data.addDetails(cmd)
+	f.data.addSkipBad(cmd)
 	f.out.add(cmd)
 	return cmd
 }
@@ -83,14 +83,11 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Labels: f.labels})
+	m, err := f.model.load(tok, f.labels)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if err := m.CheckVocabulary(tok.VocabSize()); err != nil {
-		return fmt.Errorf("%s: %w", f.model.dir, err)
-	}
 	split := task.Split(cmp.Or(f.split, string(t.EvalSplit)))
 	examples, err := f.data.read(a, t, f.data.path, split, f.maxExamples, f.seed)
 	if err != nil {
@@ -124,34 +121,9 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 
 // describe says how texts are treated: as in the model's task.json, but for what the flags say.
 func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
-	d, err := task.LoadDescription(f.model.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		length := c.MaxPositionEmbeddings
-		if n := tok.Config().ModelMaxLength; n > 0 {
-			length = min(length, n)
-		}
-		d, err = t.Describe(c.Labels, length), nil
-		d.Labels = c.Labels // not the task's: the model says what its classes are
-	}
+	d, err := f.model.describe(t, c, tok, f.labels)
 	if err != nil {
 		return d, err
-	}
-	if f.labels != nil {
-		if len(f.labels) != len(c.Labels) {
-			return d, usagef("--labels names %s, the model has %d", count(len(f.labels), "label"), len(c.Labels))
-		}
-		d.Labels = f.labels
-	}
-	if !slices.Contains(d.Labels, d.Positive) {
-		if d.Positive = ""; len(d.Labels) == 2 {
-			d.Positive = d.Labels[1]
-		}
-	}
-	for _, label := range t.Labels {
-		if !slices.Contains(d.Labels, label) {
-			return d, fmt.Errorf("%s: the model's labels are %s, those of task %s %s: --labels names the model's, if they mean the same",
-				f.model.dir, strings.Join(d.Labels, ", "), t.Name, strings.Join(t.Labels, ", "))
-		}
 	}
 	if f.data.columns == (task.Columns{}) {
 		f.data.columns = d.Columns

@@ -18,34 +18,8 @@ import (
 	"github.com/go-bert/bert/train"
 )
 
-// finetuneFlags are those of bert finetune.
-type finetuneFlags struct {
-	data            dataFlags
-	evalData        string
-	validationShare float64
-	vocabulary      vocabularyFlags // its model is the model to begin with
-	config          string
-	allowMissing    bool
-
-	maxSeqLength     int
-	truncation       *choice
-	labels           []string
-	classWeights     string
-	maxTrainExamples int
-	maxEvalExamples  int
-	showExamples     int
-	threads          int
-
-	options      train.Options
-	accumulation int
-	optimizer    *choice
-	schedule     *choice
-
-	out outputFlags
-}
-
 func (a *app) finetuneCommand() *cobra.Command {
-	f := finetuneFlags{options: train.DefaultOptions()}
+	f := newFinetuneFlags()
 	cmd := &cobra.Command{
 		Use:   "finetune --task imdb|text --data PATH (--model DIR | --config FILE --vocab FILE) --output DIR [flags]",
 		Short: "Fine-tune a model on labelled texts",
@@ -66,7 +40,7 @@ from the newest checkpoint, with the same options, and ends with the same bits.`
   bert finetune --task text --data reviews.csv --text-column body --label-column stars --validation-share 0.1 \
       --config small.json --vocab vocab.txt --learning-rate 1e-4 --num-train-epochs 10 --output my-model`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.finetune(cmd, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.finetune(cmd, f) },
 	}
 	f.add(cmd)
 	return cmd
@@ -74,108 +48,17 @@ from the newest checkpoint, with the same options, and ends with the same bits.`
 
 func (f *finetuneFlags) add(cmd *cobra.Command) {
 	o, flags := &f.options, cmd.Flags()
-
 	f.data.add(cmd, "the training data: a `PATH` of a file, or the folder or archive of the task")
 	flags.StringVar(&f.evalData, "eval-data", "", "evaluate on the data at `PATH`")
-	flags.StringVar(&f.vocabulary.model, "model", "", "begin with the model in `DIR`")
-	flags.StringVar(&f.config, "config", "", "begin with random weights, for the configuration in `FILE` (config.json)")
-	flags.StringVar(&f.vocabulary.vocab, "vocab", "", "the vocabulary `FILE`, one token a line; with --model: instead of the model's tokenizer")
-	flags.StringVar(&o.Output, "output", "", "write the model, events and checkpoints to `DIR`")
-	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
-	_ = cmd.MarkFlagDirname("output")
-	_ = cmd.MarkFlagFilename("config", "json")
-	_ = cmd.MarkFlagFilename("vocab", "txt")
-	f.vocabulary.addModes(cmd)
-	flags.BoolVar(&f.allowMissing, "allow-missing", false, "with --model: let tensors that are missing begin with random values, and leave out those that are left over")
-
-	flags.IntVar(&f.maxSeqLength, "max-seq-length", 128, "cut texts to `N` tokens, [CLS] and [SEP] included")
-	flags.IntVar(&o.BatchSize, "train-batch-size", o.BatchSize, "`N` examples a step")
-	flags.Float64Var(&o.LearningRate, "learning-rate", o.LearningRate, "the highest learning `RATE`")
-	flags.Float64Var(&o.Epochs, "num-train-epochs", o.Epochs, "go through the data `N` times")
-	flags.Float64Var(&o.WarmupProportion, "warmup-proportion", o.WarmupProportion, "the `SHARE` of the steps in which the rate rises")
-	flags.IntVar(&f.maxTrainExamples, "max-train-examples", 0, "train on `N` examples drawn at random; 0: all")
-	flags.IntVar(&f.maxEvalExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
+	f.addModel(cmd)
+	f.addOutput(cmd, "write the model, events and checkpoints to `DIR`")
+	f.addRecipe(cmd)
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
-	addThreads(cmd, &f.threads)
-	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
-
-	flags.Float64Var(&f.validationShare, "validation-share", 0, "evaluate on a `SHARE` of the training data, taken out at random")
-	f.data.addDetails(cmd)
-	flags.StringSliceVar(&f.labels, "labels", nil, "the labels as `A,B`, in the order of their ids (default: those in the data, sorted)")
-	flags.StringVar(&f.classWeights, "class-weights", "none", "weigh the loss by label: none, balanced, or `W1,W2` in the order of the labels")
-	f.truncation = newChoice(tokenizer.LongestFirst.String(), truncationNames()...)
-	addChoice(cmd, f.truncation, "truncation", "which text of a pair gives up tokens")
-
-	flags.IntVar(&o.MaxSteps, "max-steps", 0, "train for `N` steps, whatever --num-train-epochs says")
-	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
-	flags.IntVar(&o.TokenBudget, "token-budget", 0, "batches of at most `N` tokens, instead of --train-batch-size")
-	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put texts of like length into the same batch")
-	f.optimizer = newChoice(train.GoogleAdam.String(), train.GoogleAdam.String(), train.AdamW.String())
-	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch")
-	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
-	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
-	flags.Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
-	flags.Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
-
-	flags.IntVar(&o.EvalSteps, "eval-steps", 0, "evaluate every `N` steps too, beside the end of each epoch")
-	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in eval_accuracy, f1_score, loss; empty: the last")
-	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
-	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
-	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
+	f.addData(cmd)
+	f.addDetails(cmd)
 	flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	f.out.add(cmd)
-
-	cmd.MarkFlagsMutuallyExclusive("model", "config")
-	cmd.MarkFlagsMutuallyExclusive("eval-data", "validation-share")
-	cmd.MarkFlagsMutuallyExclusive("train-batch-size", "token-budget")
-}
-
-// check reports mistakes in the flags that can be seen before anything is read, and fills in the options.
-func (f *finetuneFlags) check() error {
-	o := &f.options
-	switch {
-	case f.vocabulary.model == "" && f.config == "":
-		return usagef("neither --model DIR nor --config FILE is given: want a model to begin with")
-	case f.config != "" && f.vocabulary.vocab == "":
-		return usagef("--vocab FILE is missing: --config needs it")
-	case f.vocabulary.vocab == "" && (f.vocabulary.cased || f.vocabulary.google):
-		return usagef("--cased and --google are for --vocab: the model in --model says itself how it tokenizes")
-	case o.Output == "":
-		return usagef("--output DIR is missing: want the folder to write the model to")
-	case f.maxTrainExamples < 0 || f.maxEvalExamples < 0:
-		return usagef("--max-train-examples and --max-eval-examples can't be negative")
-	case !(f.validationShare >= 0 && f.validationShare < 1):
-		return usagef("--validation-share is %v, want a share in [0, 1)", f.validationShare)
-	case f.accumulation < 1:
-		return usagef("--gradient-accumulation-steps is %d, want at least 1", f.accumulation)
-	case f.showExamples < 0:
-		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
-	case o.BatchSize < 1:
-		return usagef("--train-batch-size is %d, want at least 1", o.BatchSize)
-	}
-	if err := checkThreads(f.threads); err != nil {
-		return err
-	}
-	var err error
-	if o.Optimizer, err = train.ParseOptimizer(f.optimizer.value); err != nil {
-		return usageError{err}
-	}
-	if o.Schedule, err = train.ParseSchedule(f.schedule.value); err != nil {
-		return usageError{err}
-	}
-	if o.TokenBudget > 0 {
-		o.BatchSize = 0
-	}
-	if f.accumulation > 1 {
-		o.MicroBatchSize, o.MicroBatchTokens = o.BatchSize, o.TokenBudget
-		o.BatchSize *= f.accumulation
-		o.TokenBudget *= f.accumulation
-	}
-	if err := o.Validate(); err != nil {
-		return usageError{err}
-	}
-	return nil
 }
 
 // checkOutput reports an output folder that holds a model already, which a new run would overwrite.
@@ -202,6 +85,9 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	if err := f.setKind(cmd, t); err != nil {
+		return err
+	}
 	if err := f.checkOutput(); err != nil {
 		return err
 	}
@@ -226,7 +112,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	}
 	result, err := a.train(cmd.Context(), j)
 	if err != nil {
-		return a.explain(err, j)
+		return a.explain(err, j.options.Output, j.eval != nil)
 	}
 	if result != nil {
 		if err := f.out.printResult(a, result); err != nil {
@@ -235,6 +121,21 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	}
 	a.log.Info("saved in " + j.options.Output)
 	a.log.Info(fmt.Sprintf("next: bert predict --model %s %q", quoteArgument(j.options.Output), "a text"))
+	return nil
+}
+
+// setKind makes the task of the kind that --problem-type asks for.
+func (f *finetuneFlags) setKind(cmd *cobra.Command, t *task.Task) error {
+	if !cmd.Flags().Changed("problem-type") {
+		return nil
+	}
+	kind, err := task.ParseKind(f.problemType.value)
+	if err == nil {
+		err = t.SetKind(kind)
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("--problem-type: %w", err)}
+	}
 	return nil
 }
 
@@ -258,7 +159,10 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 		return nil, err
 	}
 	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
-	j.description.Columns = f.data.columns
+	j.description.Columns, j.description.DocStride = f.data.columns, f.docStride
+	if j.description.Long, err = task.ParseLongText(f.long.value); err != nil {
+		return nil, usageError{err}
+	}
 	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
 		return nil, usageError{err}
 	}
@@ -268,7 +172,7 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	if err := f.checkMetric(j); err != nil {
 		return nil, err
 	}
-	if j.model, err = f.model(config, j.description.Labels); err != nil {
+	if j.model, err = f.model(config, &j.description); err != nil {
 		return nil, err
 	}
 	if err = j.model.CheckVocabulary(tok.VocabSize()); err != nil {
@@ -283,7 +187,7 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 }
 
 // explain makes of the ways in which a run may end what the user can do then.
-func (a *app) explain(err error, j *job) error {
+func (a *app) explain(err error, output string, evaluated bool) error {
 	var (
 		interrupted *train.InterruptedError
 		finished    *train.FinishedError
@@ -293,13 +197,13 @@ func (a *app) explain(err error, j *job) error {
 		return fmt.Errorf("interrupted after step %d of %d and saved in %s; to go on: %s",
 			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand())
 	case errors.As(err, &finished):
-		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", j.options.Output, finished.Result.Steps))
-		if _, err := os.Stat(filepath.Join(j.options.Output, task.ResultsFile)); err != nil && j.eval != nil {
+		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", output, finished.Result.Steps))
+		if _, err := os.Stat(filepath.Join(output, task.ResultsFile)); err != nil && evaluated {
 			a.log.Warn("it was ended before its model could be evaluated: bert evaluate does that")
 		}
 		return nil
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", j.options.Output)
+		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", output)
 	}
 	return err
 }
@@ -329,25 +233,34 @@ func quoteArgument(arg string) string {
 
 // load reads the configuration and the tokenizer.
 func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) {
-	path := cmp.Or(f.config, f.vocabulary.model)
-	config, err := bert.LoadConfig(path)
+	config, err := a.loadConfig(f.config, f.vocabulary.model)
 	if err != nil {
 		return config, nil, err
 	}
-	if f.config != "" && len(config.Unknown) > 0 {
-		// Of a new model, unlike of somebody else's, a misspelt key would be found out only much later.
-		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
-	}
-	a.warnConfig(config, path)
 	tok, err := f.vocabulary.load()
 	return config, tok, err
 }
 
+// loadConfig reads the configuration of a new model, in a file, or of one to begin with.
+func (a *app) loadConfig(file, model string) (bert.Config, error) {
+	path := cmp.Or(file, model)
+	config, err := bert.LoadConfig(path)
+	if err != nil {
+		return config, err
+	}
+	if file != "" && len(config.Unknown) > 0 {
+		// Of a new model, unlike of somebody else's, a misspelt key would be found out only much later.
+		return config, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
+	}
+	a.warnConfig(config, path)
+	return config, nil
+}
+
 // model makes the model to begin with.
-func (f *finetuneFlags) model(config bert.Config, labels []string) (*bert.Model, error) {
-	head := bert.SequenceClassification
+func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
+	head := d.Kind.Head()
 	o := bert.Options{
-		Threads: f.threads, Head: &head, Labels: labels, ProblemType: bert.SingleLabelClassification,
+		Threads: f.threads, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		AllowMissing: f.allowMissing, Seed: f.options.Seed,
 	}
 	if f.config != "" {
@@ -391,6 +304,10 @@ func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Exampl
 // order of the model, if it was made for the same ones.
 func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
 	switch {
+	case !t.HasLabels() && f.labels != nil && t.Labels == nil:
+		return nil, usagef("--labels is for tasks that have labels; the answers of a %v are none", t.Kind)
+	case !t.HasLabels() && t.Labels == nil:
+		return nil, nil
 	case t.Labels != nil && f.labels != nil:
 		return nil, usagef("--labels is for data without labels of its own; those of task %s are %s", t.Name, strings.Join(t.Labels, ", "))
 	case t.Labels != nil:
@@ -429,24 +346,22 @@ func (j *job) build(f *finetuneFlags, training, held []task.Example) (err error)
 	return err
 }
 
+// mainMetric stands for the task's main official metric.
+const mainMetric = "main"
+
 // checkMetric reports a metric to choose the model by that no evaluation will have.
 func (f *finetuneFlags) checkMetric(j *job) error {
 	metric := f.options.BestMetric
+	names, official := j.description.MetricNames()
+	if metric == mainMetric {
+		metric = official[0]
+	}
+	j.options.BestMetric, j.options.Minimize = metric, task.LessIsBetter(metric)
 	if j.eval == nil {
 		if metric != "" || f.options.EvalSteps > 0 {
 			return usagef("--metric-for-best-model and --eval-steps need data to evaluate on: --eval-data or --validation-share")
 		}
 		return nil
-	}
-	var sample task.Result
-	if len(j.description.Labels) == 2 {
-		sample.Binary = new(task.BinaryResult)
-	}
-	var names []string
-	for _, m := range sample.Metrics() {
-		if m.Name != "global_step" {
-			names = append(names, m.Name)
-		}
 	}
 	if metric != "" && !slices.Contains(names, metric) {
 		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))

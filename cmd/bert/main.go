@@ -8,6 +8,7 @@
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
 //	bert pull NAME                                   fetch a model from a hub
+//	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert bench infer                                 how fast this machine is
 //
 // This package is the only one that knows flags, the terminal and progress bars. Exit status: 0 done, 1 failed, 2 wrong

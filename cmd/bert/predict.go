@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // modelFlags name a model to run.
@@ -64,47 +68,73 @@ func (a *app) warnConfig(c bert.Config, where string) {
 	}
 }
 
+// predictFlags are those of bert predict.
+type predictFlags struct {
+	model  modelFlags
+	in     inputFlags
+	data   dataFlags
+	split  string
+	output string
+	out    outputFlags
+}
+
 func (a *app) predictCommand() *cobra.Command {
-	var (
-		model modelFlags
-		in    inputFlags
-		out   outputFlags
-	)
+	var f predictFlags
 	cmd := &cobra.Command{
 		Use:   "predict --model DIR [flags] [TEXT ...]",
-		Short: "Classify texts with a fine-tuned model",
+		Short: "Answer texts with a fine-tuned model",
 		Long: `predict prints, for each text, the label that the model gives it, and the probability, the logarithm of the probability and
-the logit of every label.
+the logit of every label; of a model that gives several labels, all with a probability above a half; of a regression the value.
 
 A text that is longer than what the model was fine-tuned for (max_seq_length in its task.json, else its positions) is
-cut; the result then has "truncated": true, and stderr says how many were.` + inputHelp,
+cut, or read in windows, as task.json says; the result then has "truncated": true, and stderr says how many were.
+
+With --task and --data the texts are a part of a task's data (--split, by default test where there is one). --output then writes
+the predictions of a task of GLUE in the form that the benchmark's server takes, like CoLA.tsv.` + inputHelp,
 		Example: `  bert predict --model my-model "A joy from start to finish."
   bert predict --model my-model --input reviews.txt > labels.jsonl
-  echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model`,
+  echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model
+  bert predict --model cola-model --task cola --data glue/CoLA --split test --output submission`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := model.check(a); err != nil {
+			if f.data.task != "" || f.data.path != "" {
+				return a.predictData(cmd, &f, args)
+			}
+			if f.split != "" || f.output != "" {
+				return usagef("--split and --output are for the data of a task: want --task and --data too")
+			}
+			if _, err := f.model.check(a); err != nil {
 				return err
 			}
-			stream, err := in.open(a, args)
+			stream, err := f.in.open(a, args)
 			if err != nil {
 				return err
 			}
 			defer stream.close()
-			p, err := task.Open(model.dir, model.options())
+			p, err := task.Open(f.model.dir, f.model.options())
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			return a.predict(cmd.Context(), p, stream, out.table(a))
+			if err := a.predict(cmd.Context(), p, stream, f.out.table(a), nil); err != nil {
+				return err
+			}
+			stream.reportSkipped(a)
+			return nil
 		},
 	}
-	model.add(cmd)
-	in.add(cmd)
-	out.add(cmd)
+	f.model.add(cmd)
+	f.in.add(cmd)
+	f.data.add(cmd, "with --task: the data at `PATH`, a file, or the folder or archive of the task")
+	cmd.Flags().StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test")
+	cmd.Flags().StringVar(&f.output, "output", "", "write the predictions to `DIR` in the files of the task's benchmark")
+	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
+	f.data.addDetails(cmd)
+	f.out.add(cmd)
 	return cmd
 }
 
-func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table bool) error {
+// predict answers what in reads and prints the answers, or hands them to keep.
+func (a *app) predict(ctx context.Context, p *task.Predictor, in task.Inputs, table bool, keep func(task.Prediction)) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -112,8 +142,12 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table 
 	)
 	err := p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
 		cut.add(answer.DroppedTokens)
+		if keep != nil {
+			keep(answer)
+			return nil
+		}
 		if !table {
-			return jsonLine(a.stdout, newPredictionJSON(&answer))
+			return jsonLine(a.stdout, answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
@@ -122,45 +156,101 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in *source, table 
 		return err
 	}
 	cut.report(a, p.Description().MaxSeqLength)
-	in.reportSkipped(a)
 	return nil
 }
 
-// predictionJSON is a result of predict.
-type predictionJSON struct {
-	Label            string    `json:"label"`
-	Probabilities    scores    `json:"probabilities"`
-	LogProbabilities scores    `json:"log_probabilities"`
-	Logits           []float32 `json:"logits"`
-	Truncated        bool      `json:"truncated,omitempty"`
-	DroppedTokens    int       `json:"dropped_tokens,omitempty"`
-}
-
-func newPredictionJSON(p *task.Prediction) predictionJSON {
-	return predictionJSON{p.Label, scores(p.Probabilities), scores(p.LogProbabilities), p.Logits, p.Truncated, p.DroppedTokens}
-}
-
-// scores are an object that keeps the order of the labels, with as many digits as float32 has: the rest is noise.
-type scores task.Scores
-
-func (s scores) MarshalJSON() ([]byte, error) {
-	out := []byte("{")
-	for i, score := range s {
-		label, err := json.Marshal(score.Label)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(float32(score.Value))
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, label...), ':'), value...)
+// predictData answers a part of a task's data.
+func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) error {
+	t, err := f.data.lookup()
+	if err != nil {
+		return err
 	}
-	return append(out, '}'), nil
+	if len(args) > 0 || f.in.file != "" {
+		return usagef("both texts and the data of a task: want one of them")
+	}
+	config, err := f.model.check(a)
+	if err != nil {
+		return err
+	}
+	split := task.Split(f.split)
+	if split == "" {
+		split = predictedSplit(t)
+	}
+	file := t.Submission(split)
+	if f.output != "" && file == "" {
+		return usagef("--output: there is no form for predictions of task %s, part %q: want GLUE's tests, like cola's test", t.Name, split)
+	}
+	tok, err := tokenizer.Load(f.model.dir)
+	if err != nil {
+		return err
+	}
+	d, err := f.model.describe(t, config, tok, nil)
+	if err != nil {
+		return err
+	}
+	if f.data.columns == (task.Columns{}) {
+		f.data.columns = d.Columns
+	}
+	f.data.unlabelled, f.data.skipBad = true, f.in.skipBad
+	examples, err := f.data.read(a, t, f.data.path, split, 0, 0)
+	if err != nil {
+		return err
+	}
+	m, err := f.model.load(tok, nil)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	p, err := task.NewPredictor(m, tok, d, f.model.options())
+	if err != nil {
+		return err
+	}
+	if f.output == "" {
+		return a.predict(cmd.Context(), p, &exampleInputs{examples: examples}, f.out.table(a), nil)
+	}
+	return a.submit(cmd.Context(), p, t, split, examples, f.output)
 }
+
+// predictedSplit is the part of a task's data whose labels nobody knows or, without one, the only one.
+func predictedSplit(t *task.Task) task.Split {
+	if s := t.Submissions(); len(s) > 0 {
+		return s[0]
+	}
+	return t.EvalSplit
+}
+
+// submit writes the predictions of a part of a task of GLUE to dir.
+func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split task.Split, examples []task.Example, dir string) error {
+	var predictions []task.Prediction
+	keep := func(answer task.Prediction) { predictions = append(predictions, answer) }
+	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, false, keep); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return pathError(err)
+	}
+	path := filepath.Join(dir, t.Submission(split))
+	err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return t.WriteSubmission(w, predictions) })
+	if err != nil {
+		return pathError(err)
+	}
+	a.log.Info(fmt.Sprintf("%s in %s", count(len(predictions), "prediction"), path))
+	return nil
+}
+
+// exampleInputs are the inputs of examples that were read already. An input that the model can't take ends them.
+type exampleInputs struct{ examples []task.Example }
+
+func (e *exampleInputs) Read() (task.Input, task.Source, error) {
+	if len(e.examples) == 0 {
+		return task.Input{}, task.Source{}, io.EOF
+	}
+	x := e.examples[0]
+	e.examples = e.examples[1:]
+	return x.Input, x.Source, nil
+}
+
+func (e *exampleInputs) Skip(err error) error { return err }
 
 // truncations counts the texts that were cut.
 type truncations struct{ all, texts, tokens int }
@@ -201,7 +291,19 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	if below {
 		b.WriteByte('\n')
 	}
-	b.WriteString(inputLine(s, &in.Input) + "\n  " + s.style(bold, visible(p.Label)))
+	answer := p.Label
+	switch {
+	case p.Value != nil:
+		answer = fmt.Sprintf("%.4f", *p.Value)
+	case p.Labels != nil && len(p.Labels) == 0:
+		answer = "(none)"
+	case p.Labels != nil:
+		answer = strings.Join(p.Labels, ", ")
+	}
+	b.WriteString(inputLine(s, &in.Input) + "\n  " + s.style(bold, visible(answer)))
+	if p.Windows > 0 {
+		b.WriteString(s.style(dim, fmt.Sprintf("  (%s)", count(p.Windows, "window"))))
+	}
 	if p.Truncated {
 		b.WriteString(s.style(dim, fmt.Sprintf("  (cut: %s dropped)", count(p.DroppedTokens, "token"))))
 	}
@@ -221,7 +323,7 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	}
 	bars := make([]barRow, len(scores))
 	for i, score := range scores {
-		bars[i] = barRow{score.Label, score.Value, score.Label == p.Label}
+		bars[i] = barRow{score.Label, score.Value, score.Label == p.Label || slices.Contains(p.Labels, score.Label)}
 	}
 	b.WriteString(s.bars(bars))
 	return b.String()

@@ -16,6 +16,7 @@ import (
 // progress shows how far a run is: bars on a terminal, plain lines elsewhere, nothing with --quiet.
 type progress struct {
 	app        *app
+	official   []string      // metrics to show of an evaluation; nil: the first few
 	stderr     io.Writer     // the app's, while the bars have its place
 	bars       *mpb.Progress // nil: plain lines
 	steps      *mpb.Bar
@@ -52,8 +53,8 @@ func (p *progress) close() {
 func (p *progress) event(e train.Event) {
 	stepped, isStep := e.(train.Stepped)
 	if evaluated, ok := e.(train.Evaluated); ok {
-		// The first metrics say enough here; all are in events.jsonl, and the last ones printed at the end.
-		evaluated.Evaluation.Metrics = evaluated.Evaluation.Metrics[:min(3, len(evaluated.Evaluation.Metrics))]
+		// A few metrics say enough here; all are in events.jsonl, and the last ones printed at the end.
+		evaluated.Evaluation.Metrics = p.few(evaluated.Evaluation.Metrics)
 		e = evaluated
 	}
 	if line := train.Line(e); line != "" && (!isStep || p.bars == nil) {
@@ -72,12 +73,32 @@ func (p *progress) event(e train.Event) {
 		p.steps.SetCurrent(int64(started.Step))
 	}
 	if isStep {
-		status := fmt.Sprintf("loss %.4f  rate %.2g  %.1f examples/s  %s tokens/s  %s left",
-			stepped.MeanLoss, stepped.LearningRate, stepped.ExamplesPerSecond, thousands(int(stepped.TokensPerSecond)), shortTime(stepped.Left))
+		peak := ""
+		if stepped.ShareOfPeak > 0 {
+			peak = fmt.Sprintf("  %.0f %% of peak", 100*stepped.ShareOfPeak)
+		}
+		status := fmt.Sprintf("loss %.4f  rate %.2g  %.1f examples/s  %s tokens/s%s  %s left",
+			stepped.MeanLoss, stepped.LearningRate, stepped.ExamplesPerSecond, thousands(int(stepped.TokensPerSecond)), peak, shortTime(stepped.Left))
 		p.status.Store(&status)
 		// The last step does not complete the bar: it stays while the model is evaluated.
 		p.steps.SetCurrent(int64(stepped.Step))
 	}
+}
+
+// few are the metrics of an evaluation that a line has room for.
+func (p *progress) few(all train.Metrics) train.Metrics {
+	var out train.Metrics
+	for _, name := range p.official {
+		if v, ok := all.Get(name); ok {
+			out = append(out, train.Metric{Name: name, Value: v})
+		}
+	}
+	for _, m := range all {
+		if _, shown := out.Get(m.Name); !shown && len(out) < 3 {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // evaluated is told how far an evaluation is.

@@ -134,31 +134,35 @@ func (p *pullProgress) drop() {
 	}
 }
 
-func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+// modelFlagNames are the flags that name a model to read.
+var modelFlagNames = []string{"model", "init"}
 
-// withModel makes the --model of a command a folder, or the name of a model that has been pulled, which is one in the cache.
+// withModel lets those flags of a command name a model that has been pulled: it puts its folder in the cache in their place.
 // Nothing is fetched here: hundreds of megabytes come only to who asks for them.
 func withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		flag := cmd.Flags().Lookup("model")
-		if flag == nil {
-			return run(cmd, args)
-		}
-		name := flag.Value.String()
-		dir, err := findModel(name)
-		notPulled := errors.Is(err, hub.ErrNotCached)
-		if err != nil && !notPulled {
-			return pathError(err)
-		}
-		if dir != name && !notPulled {
-			if err := flag.Value.Set(dir); err != nil {
-				return err
+		missing := ""
+		for _, name := range modelFlagNames {
+			flag := cmd.Flags().Lookup(name)
+			if flag == nil {
+				continue
+			}
+			dir, err := findModel(flag.Value.String())
+			if errors.Is(err, hub.ErrNotCached) {
+				missing = flag.Value.String()
+				continue
+			}
+			if err == nil {
+				err = flag.Value.Set(dir)
+			}
+			if err != nil {
+				return pathError(err)
 			}
 		}
-		err = run(cmd, args)
+		err := run(cmd, args)
 		// It is for the command to see that there is no such model, after what it looks at first: mistakes in other flags.
-		if notPulled && errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", name, name)
+		if missing != "" && errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", missing, missing)
 		}
 		return err
 	}

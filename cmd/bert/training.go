@@ -31,21 +31,34 @@ type job struct {
 // nil without data for it.
 func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	progress := a.newProgress()
+	_, progress.official = j.description.MetricNames()
 	defer progress.close()
-	e := &evaluator{data: j.eval, progress: progress}
+	ctx, cancel := a.untilInterruptedStep(ctx)
+	defer cancel()
+	return j.run(ctx, watcher{event: progress.event, evaluated: progress.evaluated})
+}
+
+// watcher is told how far a run is. Its functions may be nil.
+type watcher struct {
+	event     func(train.Event)
+	evaluated func(done, all int)        // the examples of an evaluation
+	stop      func(train.Evaluated) bool // ends the run with this evaluation
+}
+
+// run is train without a screen and signals.
+func (j *job) run(ctx context.Context, w watcher) (*task.Result, error) {
+	e := &evaluator{data: j.eval, watcher: w}
 	j.options.Report = func(event train.Event) {
 		e.event(event)
-		progress.event(event)
+		if w.event != nil {
+			w.event(event)
+		}
 	}
 	j.options.SaveModel = j.save
 	var eval train.Evaluator
 	if j.eval != nil {
 		eval = e
 	}
-	ctx, cancel := untilInterrupted(ctx, func(s os.Signal) {
-		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
-	})
-	defer cancel()
 	result, err := train.Run(ctx, j.model, j.train, eval, j.options)
 	if err != nil {
 		return nil, j.sources(err)
@@ -56,7 +69,7 @@ func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	// The evaluation was made before the run was resumed, if nobody here has seen it.
 	measured := e.of(result.ModelStep)
 	if measured == nil {
-		if measured, err = task.Evaluate(ctx, j.model, j.eval, task.EvaluateOptions{Progress: progress.evaluated}); err != nil {
+		if measured, err = task.Evaluate(ctx, j.model, j.eval, task.EvaluateOptions{Progress: w.evaluated}); err != nil {
 			return nil, err
 		}
 		measured.GlobalStep = result.ModelStep
@@ -66,6 +79,13 @@ func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	}
 	j.description.Metrics = measured.Metrics()
 	return measured, j.description.Save(j.options.Output)
+}
+
+// untilInterruptedStep gives the context of a run: the first signal ends the run after the step it is at.
+func (a *app) untilInterruptedStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	return untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
+	})
 }
 
 // save writes the model directory.
@@ -100,13 +120,14 @@ func (j *job) sources(err error) error {
 // evaluator measures the model for train.Run and keeps what that does not need.
 type evaluator struct {
 	data       *task.Dataset
-	progress   *progress
+	watcher    watcher
 	step       int // of the model
+	epoch      float64
 	last, best *task.Result
 }
 
 func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluation, error) {
-	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: e.step, Progress: e.progress.evaluated})
+	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: e.step, Progress: e.watcher.evaluated})
 	if err != nil {
 		return train.Evaluation{}, err
 	}
@@ -117,6 +138,9 @@ func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluati
 			out.Metrics = append(out.Metrics, train.Metric(metric))
 		}
 	}
+	if e.watcher.stop != nil {
+		out.Stop = e.watcher.stop(train.Evaluated{Step: e.step, Epoch: e.epoch, Evaluation: out})
+	}
 	return out, nil
 }
 
@@ -125,7 +149,7 @@ func (e *evaluator) event(event train.Event) {
 	case train.Started:
 		e.step = event.Step
 	case train.Stepped:
-		e.step = event.Step
+		e.step, e.epoch = event.Step, event.Epoch
 	case train.Evaluated:
 		if event.Best {
 			e.best = e.last
@@ -154,6 +178,7 @@ func (j *job) fingerprint() (map[string]string, error) {
 	f := map[string]string{
 		"task":           j.description.Task,
 		"labels":         strings.Join(j.description.Labels, ","),
+		"kind":           j.description.Kind.String(),
 		"max_seq_length": fmt.Sprint(j.description.MaxSeqLength),
 		"config":         digest(config),
 	}
@@ -184,7 +209,9 @@ func digestOf(d *task.Dataset) (string, error) {
 		if err := d.Append(&b, i); err != nil {
 			return "", err
 		}
-		for _, part := range []any{int64(len(b.IDs)), b.IDs, b.TypeIDs, b.Classes, b.Weights} {
+		for _, part := range []any{
+			int64(len(b.IDs)), b.IDs, b.TypeIDs, b.Classes, b.Weights, b.Values, b.TokenClasses, b.From, b.To,
+		} {
 			if err := binary.Write(h, binary.LittleEndian, part); err != nil {
 				return "", err
 			}

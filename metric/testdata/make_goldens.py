@@ -104,12 +104,24 @@ def probability(name, labels, p):
     }
 
 
+def multilabel(name, labels, predictions):
+    def scores(average):
+        p, r, f, s = metrics.precision_recall_fscore_support(labels, predictions, average=average, zero_division=0)
+        return {"precision": plain(p), "recall": plain(r), "f1": plain(f), "support": s if s is None else s.astype(int).tolist()}
+
+    return {
+        "name": name, "classes": labels.shape[1], "labels": plain(labels.ravel() == 1), "predictions": plain(predictions.ravel() == 1),
+        "per_class": scores(None), "micro": scores("micro"), "macro": scores("macro"), "weighted": scores("weighted"),
+        "subset_accuracy": metrics.accuracy_score(labels, predictions), "hamming_loss": plain(metrics.hamming_loss(labels, predictions)),
+    }
+
+
 def softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
 
-out = {"classification": [], "binary": [], "ranking": [], "correlation": [], "probability": []}
+out = {"classification": [], "binary": [], "ranking": [], "correlation": [], "probability": [], "multilabel": []}
 
 for classes, n in ((2, 40), (3, 50), (5, 60), (20, 80)):
     labels = rng.integers(0, classes, n)
@@ -186,6 +198,21 @@ for classes, n in ((2, 30), (3, 40), (10, 20)):
 tenths = rng.integers(0, 11, 40) / 10
 out["probability"].append(probability("on the edges of bins", rng.integers(0, 2, 40), np.stack([tenths, 1 - tenths], axis=1)))
 out["probability"].append(probability("one example", [1], [[0.25, 0.75]]))
+
+for classes, n in ((2, 30), (4, 40), (12, 25)):
+    labels = (rng.random((n, classes)) < 0.3).astype(int)
+    noisy = np.where(rng.random((n, classes)) < 0.8, labels, 1 - labels)
+    none, every = np.zeros_like(labels), np.ones_like(labels)
+    out["multilabel"] += [
+        multilabel(f"mostly right {classes}", labels, noisy),
+        multilabel(f"all right {classes}", labels, labels),
+        multilabel(f"all wrong {classes}", labels, 1 - labels),
+        multilabel(f"none predicted {classes}", labels, none),
+        multilabel(f"every predicted {classes}", labels, every),
+        multilabel(f"none there {classes}", none, noisy),
+        multilabel(f"one never there {classes}", labels * (np.arange(classes) > 0), noisy),
+    ]
+out["multilabel"].append(multilabel("one example", np.array([[1, 0, 1]]), np.array([[1, 1, 0]])))
 
 print("{")
 for i, kind in enumerate(out):

@@ -1,0 +1,90 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// multipleChoice is the codec of examples with choices of their own (paper §4.4). A choice is a pair of texts: Input.Text
+// and, behind Input.TextPair, the choice. The choice of an example's label is counted from 0.
+type multipleChoice struct{}
+
+func (multipleChoice) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	if len(in.Choices) < 2 {
+		return fmt.Errorf("%d choices, want at least 2", len(in.Choices))
+	}
+	if in.IDs != nil {
+		return errors.New("both choices and ids")
+	}
+	for _, choice := range in.Choices {
+		pair := Input{Text: in.Text, TextPair: choice}
+		if in.TextPair != "" {
+			pair.TextPair = in.TextPair + " " + choice
+		}
+		if err := f.encode(e, &pair); err != nil {
+			return err
+		}
+		add(e)
+	}
+	return nil
+}
+
+func (multipleChoice) target(_ *Description, x *Example, s []sequence, t *targets) error {
+	if x.Label == "" {
+		return errNoLabel
+	}
+	right, err := strconv.Atoi(x.Label)
+	if err != nil || right < 0 || right >= len(s) {
+		return fmt.Errorf("label %s is not one of the choices 0 to %d", quote(x.Label), len(s)-1)
+	}
+	t.classes = append(t.classes, int32(right))
+	return nil
+}
+
+func (multipleChoice) empty(*Description) Report { return new(ChoiceReport) }
+
+func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
+	var (
+		n     = d.Examples()
+		truth = make([]int, n)
+		r     = &ChoiceReport{Predictions: make([]int, n)}
+		loss  = 0.0
+	)
+	for i := range n {
+		log, best := logSoftmax(d.logits(logits, i)[0])
+		truth[i], r.Predictions[i] = int(d.targets.classes[i]), best
+		loss -= log[truth[i]]
+	}
+	var err error
+	r.Accuracy, err = metric.Accuracy(truth, r.Predictions)
+	return r, loss / float64(n), err
+}
+
+func (multipleChoice) answer(_ *Description, in *Input, _ []sequence, logits [][]float32) Prediction {
+	log, best := logSoftmax(logits[0])
+	return Prediction{
+		Label: in.Choices[best], Choice: &best, Logits: logits[0],
+		Probabilities:    newScores(in.Choices, func(i int) float64 { return math.Exp(log[i]) }),
+		LogProbabilities: newScores(in.Choices, func(i int) float64 { return log[i] }),
+	}
+}
+
+// ChoiceReport is what an evaluation finds of multiple choice.
+type ChoiceReport struct {
+	Accuracy    float64
+	Predictions []int // the choice of each example, from 0
+}
+
+func (r *ChoiceReport) figures() (first, further Metrics) {
+	return Metrics{{"eval_accuracy", r.Accuracy}}, nil
+}
+
+func (r *ChoiceReport) details() []entry { return nil }
+
+func (r *ChoiceReport) writeText(*strings.Builder) {}

@@ -1,0 +1,308 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// singleLabel is the codec of texts that have one label of several (google-research/bert run_classifier.py).
+type singleLabel struct{}
+
+func (singleLabel) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	return f.encodeLong(in, e, add)
+}
+
+func (singleLabel) target(d *Description, x *Example, _ []sequence, t *targets) error {
+	id := slices.Index(d.Labels, x.Label)
+	if id < 0 {
+		return unknownLabel(x.Label, d.Labels)
+	}
+	t.classes = append(t.classes, int32(id))
+	return nil
+}
+
+func (singleLabel) empty(d *Description) Report {
+	r := &ClassReport{Labels: d.Labels, Scores: metric.Report{Classes: make([]metric.Score, len(d.Labels))}}
+	if len(d.Labels) == 2 {
+		r.Binary = new(BinaryReport)
+	}
+	return r
+}
+
+func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
+	log := make([][]float64, d.Examples())
+	for i := range log {
+		log[i], _ = logProbabilities(d.logits(logits, i))
+	}
+	return newClassReport(d.targets.classes, log, d.description.Labels, d.description.Positive)
+}
+
+func (singleLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+	log, best := logProbabilities(logits)
+	return Prediction{
+		Label:            d.Labels[best],
+		Probabilities:    newScores(d.Labels, func(i int) float64 { return math.Exp(log[i]) }),
+		LogProbabilities: newScores(d.Labels, func(i int) float64 { return log[i] }),
+		Logits:           meanLogits(logits),
+	}
+}
+
+// logProbabilities returns the logarithms of the classes' probabilities, those of several windows being the mean of
+// theirs, and the class that has the largest, the first of equal ones.
+func logProbabilities(windows [][]float32) (log []float64, best int) {
+	if len(windows) == 1 {
+		return logSoftmax(windows[0])
+	}
+	for _, logits := range windows {
+		l, _ := logSoftmax(logits)
+		if log == nil {
+			log = make([]float64, len(l))
+		}
+		for i, x := range l {
+			log[i] += math.Exp(x) / float64(len(windows))
+		}
+	}
+	for i, p := range log {
+		log[i] = math.Log(p)
+		if log[i] > log[best] {
+			best = i
+		}
+	}
+	return log, best
+}
+
+// meanLogits are the logits of an input, those of several windows being the mean of theirs.
+func meanLogits(windows [][]float32) []float32 {
+	if len(windows) == 1 {
+		return windows[0]
+	}
+	mean := make([]float32, len(windows[0]))
+	for i := range mean {
+		sum := 0.0
+		for _, logits := range windows {
+			sum += float64(logits[i])
+		}
+		mean[i] = float32(sum / float64(len(windows)))
+	}
+	return mean
+}
+
+// logSoftmax returns the logarithms of the classes' probabilities and the class that has the largest, the first of equal
+// ones.
+func logSoftmax(logits []float32) (logProbabilities []float64, best int) {
+	for i, x := range logits {
+		if x > logits[best] {
+			best = i
+		}
+	}
+	top := float64(logits[best])
+	sum := 0.0
+	for _, x := range logits {
+		sum += math.Exp(float64(x) - top)
+	}
+	logProbabilities = make([]float64, len(logits))
+	for i, x := range logits {
+		logProbabilities[i] = float64(x) - top - math.Log(sum)
+	}
+	return logProbabilities, best
+}
+
+// ClassReport is what an evaluation finds of a task that gives each example one label.
+//
+// Legend: N examples, C labels.
+type ClassReport struct {
+	Labels    []string               // [C]
+	Scores    metric.Report          // by label and averaged
+	Confusion metric.ConfusionMatrix // [label][prediction], [C,C]
+	Binary    *BinaryReport          // nil unless C is 2
+
+	Predictions []int // class ids in the order of the examples, [N]
+}
+
+// BinaryReport is what is said of two labels beside.
+type BinaryReport struct {
+	Positive string // the label that it is about
+	metric.BinaryCounts
+	// AUC is the area under the ROC curve of the probability of Positive; AUCHard that of the predicted labels, which is
+	// what a metric gives that is handed labels for scores. NaN where the examples are all of one class.
+	AUC, AUCHard float64
+}
+
+// newClassReport computes what there is to report of examples with these labels [N] and logarithms of probabilities [N,C],
+// and their mean cross-entropy in nats.
+func newClassReport(labels []int32, log [][]float64, names []string, positive string) (*ClassReport, float64, error) {
+	var (
+		n           = len(labels)
+		classes     = len(names)
+		truth       = make([]int, n)
+		predictions = make([]int, n)
+		scores      = make([]float64, n)
+		p           = slices.Index(names, positive)
+		loss        float64
+	)
+	if p < 0 {
+		p = classes - 1
+	}
+	for i, label := range labels {
+		best := 0
+		for j, x := range log[i] {
+			if x > log[i][best] {
+				best = j
+			}
+		}
+		truth[i], predictions[i] = int(label), best
+		scores[i] = math.Exp(log[i][p])
+		loss -= log[i][label]
+	}
+	loss /= float64(n)
+	r := &ClassReport{Labels: names, Predictions: predictions}
+	var err error
+	if r.Confusion, err = metric.Confusion(truth, predictions, classes); err != nil {
+		return nil, 0, err
+	}
+	r.Scores = r.Confusion.Report()
+	if classes != 2 {
+		return r, loss, nil
+	}
+	b := &BinaryReport{Positive: names[p], BinaryCounts: r.Confusion.Binary(p)}
+	if b.AUC, err = metric.AUC(truth, scores, p); err != nil && !errors.Is(err, metric.ErrUndefined) {
+		return nil, 0, err
+	} else if err != nil {
+		b.AUC = math.NaN()
+	}
+	if b.AUCHard, err = b.HardAUC(); err != nil {
+		b.AUCHard = math.NaN()
+	}
+	r.Binary = b
+	return r, loss, nil
+}
+
+func (r *ClassReport) figures() (first, further Metrics) {
+	first = Metrics{{"eval_accuracy", r.Scores.Accuracy}}
+	matthews := Metric{"matthews", r.Confusion.Matthews()}
+	b := r.Binary
+	if b == nil {
+		return append(first, Metrics{
+			{"macro_f1", r.Scores.Macro.F1},
+			{"macro_precision", r.Scores.Macro.Precision},
+			{"macro_recall", r.Scores.Macro.Recall},
+			{"weighted_f1", r.Scores.Weighted.F1},
+			{"weighted_precision", r.Scores.Weighted.Precision},
+			{"weighted_recall", r.Scores.Weighted.Recall},
+			matthews,
+		}...), nil
+	}
+	first = append(first, Metrics{
+		{"f1_score", b.F1()},
+		{"auc", b.AUC},
+		{"precision", b.Precision()},
+		{"recall", b.Recall()},
+		{"true_positives", float64(b.TP)},
+		{"true_negatives", float64(b.TN)},
+		{"false_positives", float64(b.FP)},
+		{"false_negatives", float64(b.FN)},
+	}...)
+	return first, Metrics{{"auc_hard", b.AUCHard}, matthews}
+}
+
+// scoreJSON is a row of a report by label.
+type scoreJSON struct {
+	Label     string  `json:"label,omitempty"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+	Support   int     `json:"support"`
+}
+
+func newScoreJSON(label string, s metric.Score) scoreJSON {
+	return scoreJSON{label, s.Precision, s.Recall, s.F1, s.Support}
+}
+
+func scoresJSON(labels []string, scores []metric.Score) []scoreJSON {
+	rows := make([]scoreJSON, len(labels))
+	for i, s := range scores {
+		rows[i] = newScoreJSON(labels[i], s)
+	}
+	return rows
+}
+
+func (r *ClassReport) details() []entry {
+	var entries []entry
+	if r.Binary != nil {
+		entries = append(entries, entry{"positive_label", r.Binary.Positive})
+	}
+	return append(entries,
+		entry{"classes", scoresJSON(r.Labels, r.Scores.Classes)},
+		entry{"macro_average", newScoreJSON("", r.Scores.Macro)},
+		entry{"weighted_average", newScoreJSON("", r.Scores.Weighted)},
+		entry{"labels", r.Labels},
+		entry{"confusion_matrix", r.Confusion},
+	)
+}
+
+// maxMatrix is the number of labels up to which the text shows the confusion matrix.
+const maxMatrix = 20
+
+// writeText writes the report by label and the confusion matrix.
+func (r *ClassReport) writeText(w *strings.Builder) {
+	if b := r.Binary; b != nil {
+		fmt.Fprintf(w, "AUC %s (of the hard labels %s); positive is %q: %s true and %s false positives, %s true and %s false negatives\n",
+			figure(b.AUC), figure(b.AUCHard), b.Positive, thousands(b.TP), thousands(b.FP), thousands(b.TN), thousands(b.FN))
+	}
+	writeScores(w, r.Labels, r.Scores.Classes, []average{{"macro average", r.Scores.Macro}, {"weighted average", r.Scores.Weighted}})
+	if len(r.Labels) > maxMatrix {
+		fmt.Fprintf(w, "\nThe confusion matrix of %d labels is in %s.\n", len(r.Labels), ResultsFile)
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\nlabel \\ prediction\t")
+	for _, name := range r.Labels {
+		fmt.Fprintf(t, "%s\t", cell(name))
+	}
+	fmt.Fprintln(t)
+	for i, counts := range r.Confusion {
+		fmt.Fprintf(t, "%s\t", cell(r.Labels[i]))
+		for _, n := range counts {
+			fmt.Fprintf(t, "%s\t", thousands(n))
+		}
+		fmt.Fprintln(t)
+	}
+	t.Flush()
+}
+
+// average is a score of all labels together.
+type average struct {
+	name string
+	metric.Score
+}
+
+// writeScores writes a table of precision, recall and F1 by label, and what about it is 0 by convention only.
+func writeScores(w *strings.Builder, labels []string, scores []metric.Score, averages []average) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\n\tprecision\trecall\tF1\tsupport\t\n")
+	row := func(name string, s metric.Score) {
+		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.4f\t%s\t\n", cell(name), s.Precision, s.Recall, s.F1, thousands(s.Support))
+	}
+	for i, s := range scores {
+		row(labels[i], s)
+	}
+	for _, a := range averages {
+		row(a.name, a.Score)
+	}
+	t.Flush()
+	for i, s := range scores {
+		switch {
+		case s.Support == 0:
+			fmt.Fprintf(w, "%q has no examples: its recall counts as 0.\n", cell(labels[i]))
+		case s.Predicted == 0:
+			fmt.Fprintf(w, "%q is never predicted: its precision counts as 0.\n", cell(labels[i]))
+		}
+	}
+}

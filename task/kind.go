@@ -1,0 +1,191 @@
+package task
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Kind is what a task asks of a model, and so what an answer is.
+type Kind uint8
+
+const (
+	// SingleLabel is one label of several.
+	SingleLabel Kind = iota
+	// MultiLabel is any number of several labels at once.
+	MultiLabel
+	// Regression is a number.
+	Regression
+	// TokenClassification is a label for each word.
+	TokenClassification
+	// QuestionAnswering is a piece of a context that answers a question, or that there is none.
+	QuestionAnswering
+	// MultipleChoice is one of an example's own choices.
+	MultipleChoice
+)
+
+// kindInfo is a row of the table of kinds: all that sets one kind apart from the others.
+type kindInfo struct {
+	name    string    // in task.json and on the command line
+	head    bert.Head // that gives the logits
+	problem string    // the bert.Config.ProblemType of a head that has several
+	// labels is the least number of labels that its models have, of which a Description has a list; 0: none at all.
+	labels int
+	// metrics are the figures to judge a task by that names none itself, the main one first.
+	metrics []string
+	// long says that a text may be treated in other ways than cutting it: see LongText.
+	long bool
+	// places says that answers are parts of the text, so that a Dataset keeps its texts and where each token stands.
+	places bool
+	// choices says that the sequences of an input are its choices, which are one item together.
+	choices bool
+	codec   codec
+}
+
+// kinds has a row for each Kind. A kind is its row and its codec; nothing else here asks which
+// kind a task has.
+var kinds = [...]kindInfo{
+	SingleLabel: {
+		name: bert.SingleLabelClassification, head: bert.SequenceClassification, problem: bert.SingleLabelClassification,
+		labels: 2, metrics: []string{"eval_accuracy"}, long: true, codec: singleLabel{},
+	},
+	MultiLabel: {
+		name: bert.MultiLabelClassification, head: bert.SequenceClassification, problem: bert.MultiLabelClassification,
+		labels: 1, metrics: []string{"micro_f1", "macro_f1"}, long: true, codec: multiLabel{},
+	},
+	Regression: {
+		name: bert.RegressionProblem, head: bert.SequenceClassification, problem: bert.RegressionProblem,
+		labels: 1, metrics: []string{"pearson", "spearman"}, long: true, codec: regression{},
+	},
+	TokenClassification: {
+		name: "token_classification", head: bert.TokenClassification,
+		labels: 2, metrics: []string{"f1"}, places: true,
+	},
+	QuestionAnswering: {
+		name: "question_answering", head: bert.QuestionAnswering,
+		metrics: []string{"f1", "exact"}, places: true,
+	},
+	MultipleChoice: {
+		name: "multiple_choice", head: bert.MultipleChoice,
+		metrics: []string{"eval_accuracy"}, choices: true, codec: multipleChoice{},
+	},
+}
+
+// codec is how a kind goes both ways: from examples to the sequences that a model reads, and from the logits to answers.
+// Each is in a file of its own. They have no state, and are used from many goroutines.
+type codec interface {
+	// encode gives to add the sequences of an input: one, or the windows of a long text in their order, or one for each
+	// choice. e is scratch memory, and what add is given is good until it returns.
+	encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
+
+	// target adds to t what a batch has to know of an example's label. s are the sequences that encode made of it.
+	target(d *Description, x *Example, s []sequence, t *targets) error
+
+	// measure compares the logits of a labelled data set with its labels, and computes the mean loss. d.logits has those
+	// of an example.
+	measure(d *Dataset, logits [][]float32) (r Report, loss float64, err error)
+
+	// empty is the report of nothing, which says what figures there are.
+	empty(d *Description) Report
+
+	// answer makes of an input's logits, those of a sequence or of an input's choices after another, a prediction.
+	answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction
+}
+
+// String is the kind's name in task.json.
+func (k Kind) String() string {
+	if int(k) >= len(kinds) {
+		return fmt.Sprintf("Kind(%d)", k)
+	}
+	return kinds[k].name
+}
+
+// ParseKind is the reverse of String.
+func ParseKind(name string) (Kind, error) {
+	var names []string
+	for k, info := range kinds {
+		if info.name == name && info.codec != nil {
+			return Kind(k), nil
+		}
+		if info.codec != nil {
+			names = append(names, info.name)
+		}
+	}
+	return 0, fmt.Errorf("kind %s: want %s", quote(name), strings.Join(names, ", "))
+}
+
+// Head is the head of the kind's models.
+func (k Kind) Head() bert.Head { return kinds[k].head }
+
+// ProblemType is the bert.Config.ProblemType of the kind's models, "" where the head knows only one.
+func (k Kind) ProblemType() string { return kinds[k].problem }
+
+// KindOf is the kind of task that a model is for. A model for none is an error.
+func KindOf(head bert.Head, c *bert.Config) (Kind, error) {
+	problem := ""
+	if head == bert.SequenceClassification {
+		problem = c.ProblemType
+		switch {
+		case problem != "":
+		case len(c.Labels) == 1:
+			problem = bert.RegressionProblem
+		default:
+			problem = bert.SingleLabelClassification
+		}
+	}
+	i := slices.IndexFunc(kinds[:], func(k kindInfo) bool { return k.head == head && k.problem == problem && k.codec != nil })
+	if i < 0 {
+		return 0, fmt.Errorf("a %v has no answers to texts: fine-tune it first", head)
+	}
+	return Kind(i), nil
+}
+
+// sequence is what a model reads at a time: an input, a window of a long one, or one of its choices.
+type sequence struct {
+	ids, typeIDs []int32
+	dropped      int // tokens of the input that this is without
+	cost         int // share of a batch's budget: its tokens, and what needs memory beside
+
+	// Only of a kind with places: where in its text each token stands, and the number of its word, −1 for what the
+	// template adds. See tokenizer.Encoding.
+	offsets []tokenizer.Offset
+	words   []int32
+}
+
+// newSequence copies an encoding, which will be overwritten.
+func newSequence(e *tokenizer.Encoding, places bool) sequence {
+	s := sequence{dropped: e.Truncated, cost: e.Len()}
+	both := make([]int32, 2*e.Len())
+	s.ids, s.typeIDs = both[:e.Len()], both[e.Len():]
+	copy(s.ids, e.IDs)
+	copy(s.typeIDs, e.TypeIDs)
+	if places {
+		s.offsets, s.words = slices.Clone(e.Offsets), slices.Clone(e.WordIDs)
+	}
+	return s
+}
+
+// targets are the labels of examples as a batch takes them. Which are filled is the codec's affair.
+type targets struct {
+	classes  []int32   // of each example: bert.Batch.Classes
+	values   []float32 // of each example, one or one for each label: bert.Batch.Values
+	tokens   []int32   // of each token: bert.Batch.TokenClasses
+	from, to []int32   // of each sequence: bert.Batch.From and To
+}
+
+// add appends u.
+func (t *targets) add(u *targets) {
+	t.classes = append(t.classes, u.classes...)
+	t.values = append(t.values, u.values...)
+	t.tokens = append(t.tokens, u.tokens...)
+	t.from = append(t.from, u.from...)
+	t.to = append(t.to, u.to...)
+}
+
+// LessIsBetter says that a metric is an error, of which the least is the best.
+func LessIsBetter(metric string) bool {
+	return slices.Contains([]string{"loss", "mean_squared_error", "mean_absolute_error", "log_loss", "calibration_error"}, metric)
+}

@@ -1,0 +1,447 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// kindCase is a small task of a kind that a small model learns.
+type kindCase struct {
+	kind     Kind
+	labels   []string
+	examples []Example
+	// learnt says that an evaluation of the examples trained on is what it has to be.
+	learnt func(*Result) bool
+}
+
+// kindCases has one of each kind with a codec.
+func kindCases() []kindCase {
+	words := []string{"good", "bad", "dull", "bright"}
+	var single, several, numbers, choices []Example
+	for i := range 24 {
+		text := fmt.Sprintf("the film is %s and %s", words[i%4], words[(i/4)%4])
+		source := Source{File: "made.tsv", Line: i + 1}
+		single = append(single, Example{Input: Input{Text: text}, Label: []string{"no", "yes"}[i%4%2], Source: source})
+		labels := []string{}
+		for _, w := range []string{"good", "bright"} {
+			if strings.Contains(text, w) {
+				labels = append(labels, w)
+			}
+		}
+		several = append(several, Example{Input: Input{Text: text}, Labels: labels, Source: source})
+		numbers = append(numbers, Example{Input: Input{Text: text, TextPair: "very"}, Label: fmt.Sprint(float64(i%4) / 2), Source: source})
+		right := i % 3
+		endings := slices.Repeat([]string{"bad", "dull", "not"}, 1)
+		endings[right] = "good"
+		choices = append(choices, Example{Input: Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
+	}
+	return []kindCase{
+		{SingleLabel, []string{"no", "yes"}, single, func(r *Result) bool { return r.Metrics().Value("matthews") > 0.99 }},
+		{MultiLabel, []string{"bright", "good"}, several, func(r *Result) bool { return r.Metrics().Value("micro_f1") > 0.99 }},
+		{Regression, []string{"value"}, numbers, func(r *Result) bool { return r.Metrics().Value("pearson") > 0.95 }},
+		{MultipleChoice, nil, choices, func(r *Result) bool { return r.Metrics().Value("eval_accuracy") > 0.99 }},
+	}
+}
+
+func (c *kindCase) description() Description {
+	d := Description{Task: "made", Kind: c.kind, Labels: c.labels, MaxSeqLength: 24}
+	d.SetPositive("")
+	return d
+}
+
+// model is a small model for the case that learns fast: no dropout.
+func (c *kindCase) model(t testing.TB) *bert.Model {
+	t.Helper()
+	config := tinyConfig()
+	config.NumHiddenLayers, config.HiddenDropoutProb, config.AttentionProbsDropoutProb, config.InitializerRange = 1, 0, 0, 0.1
+	m, err := bert.New(config, c.kind.Head(), bert.Options{Threads: 1, Labels: c.labels, ProblemType: c.kind.ProblemType(), Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+// learn makes steps of Adam over all examples at once.
+func learn(t testing.TB, m *bert.Model, data *Dataset, steps int) {
+	t.Helper()
+	trainer, err := m.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	var b bert.Batch
+	for i := range data.Len() {
+		if err := data.Append(&b, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for step := range steps {
+		if _, err := trainer.Backward([]*bert.Batch{&b}, uint64(step)); err != nil {
+			t.Fatal(err)
+		}
+		n := float64(step + 1)
+		trainer.Update(bert.Update{
+			GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8,
+			StepSize: 1e-2 / (1 - math.Pow(0.9, n)), RootScale: 1 / math.Sqrt(1-math.Pow(0.999, n)),
+		})
+	}
+}
+
+// Every kind learns what it is taught, saves what it is, and predicts what it was found right for.
+func TestKinds(t *testing.T) {
+	tok := tinyTokenizer(t)
+	seen := make(map[Kind]bool)
+	for _, c := range kindCases() {
+		t.Run(c.kind.String(), func(t *testing.T) {
+			seen[c.kind] = true
+			m := c.model(t)
+			data, err := NewDataset(tok, c.description(), c.examples)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			learn(t, m, data, 120)
+			after, err := Evaluate(t.Context(), m, data, EvaluateOptions{Tokens: 50})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.learnt(after) || after.Loss >= before.Loss {
+				t.Errorf("%v after training, %v before", after, before)
+			}
+			checkLoss(t, m, data, after.Loss)
+			checkResult(t, c.description(), after)
+
+			dir := t.TempDir()
+			d := c.description()
+			d.Metrics = after.Metrics()
+			for _, err := range []error{m.Save(dir, bert.SaveOptions{}), tok.Save(dir), d.Save(dir)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := Open(dir, Options{Tokens: 40})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			inputs := make([]Input, len(c.examples))
+			for i, x := range c.examples {
+				inputs[i] = x.Input
+			}
+			got, err := p.Predict(t.Context(), inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range got {
+				alone, err := p.Predict(t.Context(), inputs[i:i+1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !reflect.DeepEqual(got[i], alone[0]) {
+					t.Errorf("input %d: alone %+v, among others %+v", i, alone[0], got[i])
+				}
+				if line, err := json.Marshal(got[i]); err != nil || !json.Valid(line) {
+					t.Errorf("%s, %v", line, err)
+				}
+			}
+			if first := got[0].String(); first == "" {
+				t.Errorf("an empty answer: %+v", got[0])
+			}
+
+			// Without task.json, config.json says of what kind the model is.
+			bare := filepath.Join(t.TempDir(), "bare")
+			if err := m.Save(bare, bert.SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := tok.Save(bare); err != nil {
+				t.Fatal(err)
+			}
+			q, err := Open(bare, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer q.Close()
+			if q.Description().Kind != c.kind {
+				t.Errorf("without task.json a %v", q.Description().Kind)
+			}
+		})
+	}
+	for k, info := range kinds {
+		if info.codec != nil && !seen[Kind(k)] {
+			t.Errorf("%v has no case here", Kind(k))
+		}
+	}
+}
+
+// checkLoss holds the loss of an evaluation against the model's own.
+func checkLoss(t *testing.T, m *bert.Model, data *Dataset, got float64) {
+	t.Helper()
+	var b bert.Batch
+	for i := range data.Len() {
+		if err := data.Append(&b, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := m.NewSession().Forward(&b, bert.Outputs{Loss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := out.Loss.Total; math.Abs(got-want) > 1e-5*max(1, math.Abs(want)) {
+		t.Errorf("loss is %v, the model's %v", got, want)
+	}
+}
+
+// checkResult checks that a result has the figures that were announced, and can be written and read.
+func checkResult(t *testing.T, d Description, r *Result) {
+	t.Helper()
+	all, official := d.MetricNames()
+	var names []string
+	for _, m := range r.Metrics() {
+		if m.Name != "global_step" {
+			names = append(names, m.Name)
+		}
+	}
+	if !slices.Equal(all, names) || !slices.Equal(official, r.Official) {
+		t.Errorf("metrics %v, announced were %v; official %v and %v", names, all, r.Official, official)
+	}
+	for _, name := range official {
+		if !slices.Contains(all, name) {
+			t.Errorf("the official metric %s is none of %v", name, all)
+		}
+	}
+	data, err := json.Marshal(r)
+	if err != nil || !json.Valid(data) {
+		t.Errorf("%s, %v", data, err)
+	}
+	if !strings.Contains(r.String(), MetricLabel(r.Main().Name)) {
+		t.Errorf("the text doesn't say %s:\n%v", r.Main().Name, r)
+	}
+}
+
+func TestKindErrors(t *testing.T) {
+	tok := tinyTokenizer(t)
+	at := Source{File: "a.tsv", Line: 3}
+	describe := func(k Kind, labels ...string) Description {
+		return Description{Task: "made", Kind: k, Labels: labels, MaxSeqLength: 16}
+	}
+	for _, c := range []struct {
+		d    Description
+		x    Example
+		want string
+	}{
+		{describe(Regression, "value"), Example{Label: "many"}, `a.tsv:3: label "many" is no number`},
+		{describe(Regression, "value"), Example{Label: "Inf"}, `a.tsv:3: label "Inf" is no number`},
+		{describe(Regression, "value", "other"), Example{Label: "1"}, `labels is "value", "other", a regression has one`},
+		{describe(MultiLabel, "a", "b"), Example{Labels: []string{"a", "c"}}, `a.tsv:3: label "c" is not one of "a", "b"`},
+		{describe(MultiLabel, "a", "b"), Example{Labels: []string{"a", "a"}}, `a.tsv:3: label "a" twice`},
+		{describe(MultiLabel, "a", "b"), Example{Label: "a"}, `a.tsv:3: no label`},
+		{describe(MultipleChoice), Example{Input: Input{Choices: []string{"a", "b"}}, Label: "2"}, `a.tsv:3: label "2" is not one of the choices 0 to 1`},
+		{describe(MultipleChoice), Example{Input: Input{Choices: []string{"a"}}, Label: "0"}, `a.tsv:3: 1 choices, want at least 2`},
+		{describe(MultipleChoice, "a"), Example{Label: "0"}, `labels is "a", a model of multiple_choice has none`},
+		{describe(SingleLabel, "a", "b"), Example{Input: Input{Choices: []string{"a"}}, Label: "a"}, `a.tsv:3: choices, but the model reads texts`},
+		{describe(SingleLabel, "a", "b"), Example{Input: Input{Words: []string{"a"}}, Label: "a"}, `a.tsv:3: words, but the model reads texts`},
+	} {
+		c.x.Source = at
+		_, err := NewDataset(tok, c.d, []Example{c.x})
+		wantError(t, err, c.want)
+	}
+	three := Example{Input: Input{Choices: []string{"a", "b", "c"}}, Label: "0", Source: at}
+	two := Example{Input: Input{Choices: []string{"a", "b"}}, Label: "0"}
+	_, err := NewDataset(tok, describe(MultipleChoice), []Example{two, three})
+	wantError(t, err, "a.tsv:3: 3 choices, want 2 as those before")
+
+	_, err = ParseKind("classification")
+	wantError(t, err, `kind "classification": want single_label_classification, multi_label_classification, regression`)
+	text, err := Lookup("text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := text.SetKind(Regression); err != nil || text.Kind != Regression {
+		t.Error(err)
+	}
+	wantError(t, text.SetKind(MultipleChoice), "task text is a regression, not a multiple_choice")
+}
+
+// Class weights are for one label of several.
+func TestWeightsOfOtherKinds(t *testing.T) {
+	for _, c := range kindCases()[1:] {
+		data, err := NewDataset(tinyTokenizer(t), c.description(), c.examples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = data.ClassWeights("balanced")
+		wantError(t, err, "class weights are for single_label_classification")
+	}
+}
+
+// ShowExamples shows every kind's label.
+func TestShowExamplesOfKinds(t *testing.T) {
+	want := map[Kind]string{
+		SingleLabel: "label: no (id = 0)\n", MultiLabel: "label: 0 1\n", Regression: "label: 0\n", MultipleChoice: "label: 0\n",
+	}
+	tok := tinyTokenizer(t)
+	for _, c := range kindCases() {
+		data, err := NewDataset(tok, c.description(), c.examples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := data.ShowExamples(&b, tok, 1); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(b.String(), want[c.kind]) {
+			t.Errorf("%v: wrote\n%s\nwant it to end in %q", c.kind, b.String(), want[c.kind])
+		}
+	}
+}
+
+// numbered is tokens that tell themselves apart.
+func longText(n int) string {
+	words := make([]string, n)
+	for i := range words {
+		words[i] = string(rune('b' + i%7))
+	}
+	return strings.Join(words, " ")
+}
+
+func TestHeadTail(t *testing.T) {
+	tok := tinyTokenizer(t)
+	d := Description{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
+	long := longText(40)
+	data, err := NewDataset(tok, d, []Example{
+		{Input: Input{Text: long}, Label: "a"},
+		{Input: Input{Text: longText(20)}, Label: "a"},
+		{Input: Input{Text: "good bad", TextPair: long}, Label: "b"},
+		{Input: Input{IDs: []int32{2, 5, 3}}, Label: "b"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all tokenizer.Encoding
+	if err := tok.Encode(&all, long, tokenizer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	// 128/510 of 20 are 5 of the beginning, and 15 of the end; of the 17 that a pair leaves, 4 and 13.
+	text := all.IDs[1:41]
+	want := slices.Concat([]int32{2}, text[:5], text[25:], []int32{3})
+	if got := data.ids[:22]; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", tok.Tokens(got), tok.Tokens(want))
+	}
+	if got := data.ids[22:44]; !slices.Equal(got[1:21], all.IDs[1:21]) {
+		t.Errorf("a text that fits: %v", tok.Tokens(got))
+	}
+	want = slices.Concat(text[:4], text[27:], []int32{3})
+	if got := data.ids[44:66]; !slices.Equal(got[4:], want) || got[3] != 3 {
+		t.Errorf("a pair: %v, want it to end in %v", tok.Tokens(got), tok.Tokens(want))
+	}
+	s := data.Stats()
+	if s.Truncated != 2 || s.Dropped != 20+23 || s.Windows != 0 || s.Longest != 22 {
+		t.Errorf("%v", s)
+	}
+}
+
+func TestWindows(t *testing.T) {
+	tok := tinyTokenizer(t)
+	d := Description{Task: "made", Labels: []string{"a", "b"}, Positive: "b", MaxSeqLength: 12, Long: Windows, DocStride: 6}
+	long := longText(25) // windows of 10 from 0, 6, 12 and 18
+	examples := []Example{
+		{Input: Input{Text: "good"}, Label: "a", Source: Source{File: "x", Line: 1}},
+		{Input: Input{Text: long}, Label: "b", Source: Source{File: "x", Line: 2}},
+		{Input: Input{Text: "bad"}, Label: "a", Source: Source{File: "x", Line: 3}},
+	}
+	data, err := NewDataset(tok, d, examples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all tokenizer.Encoding
+	if err := tok.Encode(&all, long, tokenizer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var b bert.Batch
+	for i, at := range []int{0, 6, 12, 18} {
+		b.Reset()
+		if err := data.Append(&b, 1+i); err != nil {
+			t.Fatal(err)
+		}
+		if want := all.IDs[1+at : min(1+at+10, 26)]; !slices.Equal(b.IDs[1:len(b.IDs)-1], want) || b.Classes[0] != 1 || data.Source(1+i).Line != 2 {
+			t.Errorf("window %d: %v of %v, want %v", i, tok.Tokens(b.IDs), data.Source(1+i), tok.Tokens(want))
+		}
+	}
+	if _, windows := data.example(1); len(windows) != 4 || !slices.Equal(windows[3].ids, b.IDs) {
+		t.Errorf("the example has the sequences %v", windows)
+	}
+	s := data.Stats()
+	if data.Len() != 6 || data.Examples() != 3 || s.Windows != 6 || s.Truncated != 0 || !slices.Equal(s.PerLabel, []int{2, 1}) || data.Source(5).Line != 3 {
+		t.Errorf("%d items, %v", data.Len(), s)
+	}
+	if want := "3 examples, 6 windows, 51 tokens (mean 8.5, longest 12)"; s.String() != want {
+		t.Errorf("%v, want %s", s, want)
+	}
+
+	// A text's probabilities are the mean of its windows', in evaluation and prediction alike.
+	m := tinyModel(t, bert.SequenceClassification, "a", "b")
+	r, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPredictor(m, tok, d, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Predict(t.Context(), []Input{examples[0].Input, examples[1].Input, examples[2].Input})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, loss := 0.0, 0.0
+	for i := range 4 {
+		b.Reset()
+		if err := data.Append(&b, 1+i); err != nil {
+			t.Fatal(err)
+		}
+		alone, err := p.Predict(t.Context(), []Input{{IDs: b.IDs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean += alone[0].Probabilities.Of("b") / 4
+	}
+	for i, x := range examples {
+		loss -= got[i].LogProbabilities.Of(x.Label) / 3
+	}
+	if math.Abs(got[1].Probabilities.Of("b")-mean) > 1e-12 || got[1].Windows != 4 || got[0].Windows != 0 || got[1].Truncated {
+		t.Errorf("%+v, the windows' mean is %v", got[1], mean)
+	}
+	if math.Abs(r.Loss-loss) > 1e-12 || r.Examples != 3 || r.Windows != 6 {
+		t.Errorf("%+v, want the loss %v", r, loss)
+	}
+
+	d.Truncation = tokenizer.LongestFirst
+	_, err = NewDataset(tok, d, []Example{{Input: Input{Text: "good", TextPair: long}, Label: "a"}})
+	wantError(t, err, "want truncation only_first or only_second")
+	d.Truncation, d.DocStride = tokenizer.OnlySecond, 4
+	data, err = NewDataset(tok, d, []Example{{Input: Input{Text: "good", TextPair: long}, Label: "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range data.Len() {
+		b.Reset()
+		if err := data.Append(&b, i); err != nil {
+			t.Fatal(err)
+		}
+		if want := all.IDs[1+4*i : min(1+4*i+8, 26)]; !slices.Equal(b.IDs[3:len(b.IDs)-1], want) {
+			t.Errorf("window %d of a pair: %v, want %v", i, tok.Tokens(b.IDs), tok.Tokens(want))
+		}
+	}
+}

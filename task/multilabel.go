@@ -1,0 +1,172 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// multiLabel is the codec of texts that have any number of labels: each is a question of its own, answered yes where the
+// probability, the logistic function of its logit, is above a half.
+type multiLabel struct{}
+
+func (multiLabel) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	return f.encodeLong(in, e, add)
+}
+
+func (multiLabel) target(d *Description, x *Example, _ []sequence, t *targets) error {
+	if x.Labels == nil {
+		return errNoLabel
+	}
+	at := len(t.values)
+	t.values = append(t.values, make([]float32, len(d.Labels))...)
+	for _, label := range x.Labels {
+		id := slices.Index(d.Labels, label)
+		if id < 0 {
+			return unknownLabel(label, d.Labels)
+		}
+		if t.values[at+id] != 0 {
+			return fmt.Errorf("label %s twice", quote(label))
+		}
+		t.values[at+id] = 1
+	}
+	return nil
+}
+
+// sigmoids returns the probabilities of the labels, those of several windows being the mean of theirs.
+func sigmoids(windows [][]float32) []float64 {
+	p := make([]float64, len(windows[0]))
+	for _, logits := range windows {
+		for i, x := range logits {
+			p[i] += 1 / (1 + math.Exp(-float64(x))) / float64(len(windows))
+		}
+	}
+	return p
+}
+
+func (multiLabel) empty(d *Description) Report {
+	return &MultiLabelReport{Labels: d.Labels, Scores: metric.MultiLabelReport{Classes: make([]metric.Score, len(d.Labels))}}
+}
+
+func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
+	var (
+		n, c  = d.Examples(), len(d.description.Labels)
+		truth = make([]bool, n*c)
+		said  = make([]bool, n*c)
+		score = make([]float64, n*c)
+		loss  = 0.0
+	)
+	for i := range n {
+		p := sigmoids(d.logits(logits, i))
+		for j := range c {
+			at := i*c + j
+			truth[at], said[at], score[at] = d.targets.values[at] == 1, p[j] > 0.5, p[j]
+			if truth[at] {
+				loss -= math.Log(max(p[j], math.SmallestNonzeroFloat64))
+			} else {
+				loss -= math.Log(max(1-p[j], math.SmallestNonzeroFloat64))
+			}
+		}
+	}
+	scores, err := metric.MultiLabel(truth, said, c)
+	if err != nil {
+		return nil, 0, err
+	}
+	r := &MultiLabelReport{Labels: d.description.Labels, Scores: scores, Predictions: make([][]int, n), AUC: make([]float64, c)}
+	for i := range n {
+		for j, yes := range said[i*c : (i+1)*c] {
+			if yes {
+				r.Predictions[i] = append(r.Predictions[i], j)
+			}
+		}
+	}
+	for j := range c {
+		labels, column := make([]int, n), make([]float64, n)
+		for i := range n {
+			column[i] = score[i*c+j]
+			if truth[i*c+j] {
+				labels[i] = 1
+			}
+		}
+		if r.AUC[j], err = metric.AUC(labels, column, 1); err != nil {
+			if !errors.Is(err, metric.ErrUndefined) {
+				return nil, 0, err
+			}
+			r.AUC[j] = math.NaN()
+		}
+	}
+	return r, loss / float64(n*c), nil
+}
+
+func (multiLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+	probabilities := sigmoids(logits)
+	p := Prediction{
+		Labels:           []string{},
+		Probabilities:    newScores(d.Labels, func(i int) float64 { return probabilities[i] }),
+		LogProbabilities: newScores(d.Labels, func(i int) float64 { return math.Log(probabilities[i]) }),
+		Logits:           meanLogits(logits),
+	}
+	for i, label := range d.Labels {
+		if probabilities[i] > 0.5 {
+			p.Labels = append(p.Labels, label)
+		}
+	}
+	return p
+}
+
+// MultiLabelReport is what an evaluation finds of a task that gives each example any number of labels.
+//
+// Legend: N examples, C labels.
+type MultiLabelReport struct {
+	Labels []string // [C]
+	Scores metric.MultiLabelReport
+	// AUC is the area under the ROC curve of each label's probability, NaN where all examples have it or none, [C].
+	AUC []float64
+
+	Predictions [][]int // the ids of the labels with a probability above a half, in the order of the examples, [N]
+}
+
+func (r *MultiLabelReport) figures() (first, further Metrics) {
+	s := &r.Scores
+	return Metrics{
+		{"micro_f1", s.Micro.F1}, {"micro_precision", s.Micro.Precision}, {"micro_recall", s.Micro.Recall},
+		{"macro_f1", s.Macro.F1}, {"macro_precision", s.Macro.Precision}, {"macro_recall", s.Macro.Recall},
+		{"eval_accuracy", s.SubsetAccuracy}, {"macro_auc", meanOf(r.AUC)},
+	}, nil
+}
+
+// meanOf is the mean of what there is.
+func meanOf(values []float64) float64 {
+	sum, n := 0.0, 0
+	for _, v := range values {
+		if !math.IsNaN(v) {
+			sum += v
+			n++
+		}
+	}
+	return sum / float64(n)
+}
+
+func (r *MultiLabelReport) details() []entry {
+	auc := make([]any, len(r.AUC))
+	for i, v := range r.AUC {
+		auc[i] = finite(v)
+	}
+	return []entry{
+		{"classes", scoresJSON(r.Labels, r.Scores.Classes)},
+		{"micro_average", newScoreJSON("", r.Scores.Micro)},
+		{"macro_average", newScoreJSON("", r.Scores.Macro)},
+		{"labels", r.Labels},
+		{"auc_by_label", auc},
+	}
+}
+
+func (r *MultiLabelReport) writeText(w *strings.Builder) {
+	fmt.Fprintf(w, "all labels right in %.2f %% of the examples\n", 100*r.Scores.SubsetAccuracy)
+	writeScores(w, r.Labels, r.Scores.Classes, []average{{"micro average", r.Scores.Micro}, {"macro average", r.Scores.Macro}})
+}

@@ -1,0 +1,100 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// regressionLabel is the name of a regression's number in config.json, which names every output of a head.
+const regressionLabel = "value"
+
+// regression is the codec of texts that have a number, like the likeness of two sentences (GLUE's STS-B).
+type regression struct{}
+
+func (regression) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	return f.encodeLong(in, e, add)
+}
+
+func (regression) target(_ *Description, x *Example, _ []sequence, t *targets) error {
+	if x.Label == "" {
+		return errNoLabel
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(x.Label), 32)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return fmt.Errorf("label %s is no number", quote(x.Label))
+	}
+	t.values = append(t.values, float32(v))
+	return nil
+}
+
+func (regression) empty(*Description) Report { return new(RegressionReport) }
+
+func (regression) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
+	n := d.Examples()
+	r := &RegressionReport{Labels: make([]float64, n), Predictions: make([]float64, n)}
+	for i := range n {
+		r.Labels[i], r.Predictions[i] = float64(d.targets.values[i]), float64(meanLogits(d.logits(logits, i))[0])
+		off := r.Predictions[i] - r.Labels[i]
+		r.MeanSquaredError += off * off / float64(n)
+		r.MeanAbsoluteError += math.Abs(off) / float64(n)
+	}
+	var err error
+	if r.Pearson, err = orNaN(metric.Pearson(r.Labels, r.Predictions)); err != nil {
+		return nil, 0, err
+	}
+	if r.Spearman, err = orNaN(metric.Spearman(r.Labels, r.Predictions)); err != nil {
+		return nil, 0, err
+	}
+	return r, r.MeanSquaredError, nil
+}
+
+// orNaN is NaN for a metric that doesn't exist.
+func orNaN(v float64, err error) (float64, error) {
+	if errors.Is(err, metric.ErrUndefined) {
+		return math.NaN(), nil
+	}
+	return v, err
+}
+
+func (regression) answer(_ *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+	mean := meanLogits(logits)
+	value := float64(mean[0])
+	return Prediction{Value: &value, Logits: mean}
+}
+
+// RegressionReport is what an evaluation finds of a task that gives each example a number.
+//
+// Legend: N examples.
+type RegressionReport struct {
+	// Pearson and Spearman are the coefficients of correlation of labels and predictions, and of their ranks; NaN where all
+	// labels or all predictions are the same.
+	Pearson, Spearman                   float64
+	MeanSquaredError, MeanAbsoluteError float64
+
+	Labels, Predictions []float64 // in the order of the examples, [N]
+}
+
+func (r *RegressionReport) figures() (first, further Metrics) {
+	return Metrics{
+		{"pearson", r.Pearson}, {"spearman", r.Spearman},
+		{"mean_squared_error", r.MeanSquaredError}, {"mean_absolute_error", r.MeanAbsoluteError},
+	}, nil
+}
+
+func (r *RegressionReport) details() []entry { return nil }
+
+func (r *RegressionReport) writeText(w *strings.Builder) {
+	if len(r.Labels) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "mean squared error %.4f, mean absolute error %.4f; labels from %.4g to %.4g, predictions from %.4g to %.4g\n",
+		r.MeanSquaredError, r.MeanAbsoluteError,
+		slices.Min(r.Labels), slices.Max(r.Labels), slices.Min(r.Predictions), slices.Max(r.Predictions))
+}
