@@ -31,7 +31,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but atomicfile and onnx, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "hub", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "hub", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"github.com/klauspost/compress",
@@ -57,7 +57,10 @@ var rooms = []room{
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
 	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
-	{dir: "checkpoint", ours: []string{"internal/onnx", "internal/atomicfile", "internal/mmap"}, unsafe: true},
+	{
+		dir: "checkpoint", ours: []string{"internal/onnx", "internal/atomicfile", "internal/mmap"},
+		others: []string{"google.golang.org/protobuf"}, unsafe: true,
+	},
 	{dir: "internal/onnx", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},

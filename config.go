@@ -236,31 +236,66 @@ var carriedKeys = strings.Fields(`
 
 // LoadConfig reads config.json or bert_config.json: a file, or the one in a folder.
 func LoadConfig(path string) (Config, error) {
+	c, _, err := loadConfig(path)
+	return c, err
+}
+
+// loadConfig is LoadConfig that also tells which keys the file has.
+func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Config{}, pathError(err)
+		return Config{}, nil, pathError(err)
 	}
 	if info.IsDir() {
-		dir := path
-		path = filepath.Join(dir, "config.json")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			google := filepath.Join(dir, "bert_config.json")
-			if _, err := os.Stat(google); err != nil {
-				return Config{}, fmt.Errorf("%s: no config.json or bert_config.json in it: this is no model directory", dir)
-			}
-			path = google
+		if path, err = FindConfig(path); err != nil {
+			return Config{}, nil, err
 		}
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, pathError(err)
+		return Config{}, nil, pathError(err)
 	}
-	c, err := ParseConfig(data)
+	c, err = ParseConfig(data)
 	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
+		return Config{}, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return c, nil
+	raw, err := jsonObject(data)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	keys = make(map[string]bool, len(raw))
+	for key := range raw {
+		keys[key] = true
+	}
+	return c, keys, nil
 }
+
+// FindConfig is the path of the configuration in a folder: config.json, or bert_config.json without it. The error is
+// fs.ErrNotExist if there is neither.
+func FindConfig(dir string) (string, error) {
+	for _, name := range []string{configName, googleConfigName} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
+		}
+	}
+	return "", noConfigError(dir)
+}
+
+// noConfigError is for a folder without a configuration.
+type noConfigError string
+
+func (dir noConfigError) Error() string {
+	return string(dir) + ": no config.json or bert_config.json in it: this is no model directory"
+}
+
+func (noConfigError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// The names of a configuration in a folder: Hugging Face's and google-research/bert's.
+const (
+	configName       = "config.json"
+	googleConfigName = "bert_config.json"
+)
 
 // pathError turns the os package's "open x: reason" into "x: reason".
 func pathError(err error) error {

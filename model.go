@@ -17,6 +17,9 @@ type Options struct {
 	Threads int
 	// Head overrides the head that the configuration's architectures name.
 	Head *Head
+	// HeadOfTensors takes the head of pre-training whose tensors the file has, whichever of them the architectures name: so
+	// that nothing is left over of a checkpoint of both whose configuration says that it is a masked LM, as published ones do.
+	HeadOfTensors bool
 	// Labels and ProblemType override the configuration's, for a new classifier.
 	Labels      []string
 	ProblemType string
@@ -27,11 +30,15 @@ type Options struct {
 	Seed uint64
 }
 
-// LoadReport lists what a model's file and its parameter table did not share, by tensor name.
+// LoadReport lists what a model's file and its parameter table did not share, by tensor name, and what Load decided.
 type LoadReport struct {
 	NewHead  []string // of a head that the file has not: initialised
 	Missing  []string // accepted by AllowMissing: initialised
 	LeftOver []string // in the file, but of another head, or accepted by AllowMissing: not used
+	Training []string // in the file, but an optimiser's or a counter of steps: not used
+	Assumed  []string // sentences: what the configuration leaves open, and what was taken
+
+	DType checkpoint.DType // in which all weights are stored; 0: in several
 }
 
 // Model is a BERT: a configuration, a head, and parameters on a device. Any number of sessions read it at once; a

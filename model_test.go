@@ -520,6 +520,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			test.report.DType = checkpoint.F32
 			if r := got.Report(); fmt.Sprint(r) != fmt.Sprint(test.report) {
 				t.Errorf("report is %+v, want %+v", r, test.report)
 			}

@@ -290,7 +290,8 @@ func (b *graphBuilder) rename(value, name string) {
 func (b *graphBuilder) parameter(name string) string {
 	p := b.byName[name]
 	return b.initializer(onnx.Tensor{Name: name, Type: onnx.Float, Shape: dims64(p.Shape), Write: func() ([]byte, error) {
-		return checkpoint.FromFloat32(checkpoint.F32, b.m.host(p.value))
+		t, err := b.m.tensor(name, p.Shape, p.value, checkpoint.F32)
+		return t.Data, err
 	}})
 }
 
@@ -298,10 +299,11 @@ func (b *graphBuilder) parameter(name string) string {
 // a node, since programs that quantize a graph look for an initializer there.
 func (b *graphBuilder) transposed(name string) string {
 	p := b.byName[name]
-	out, in := p.Shape[0], p.Shape[1]
-	return b.initializer(onnx.Tensor{Name: name + "_transposed", Type: onnx.Float, Shape: []int64{int64(in), int64(out)}, Write: func() ([]byte, error) {
-		data, err := checkpoint.FromFloat32(checkpoint.F32, b.m.host(p.value))
-		return onnx.Transpose(data, out, in, checkpoint.F32.Size()), err
+	name += "_transposed"
+	shape := dims64([]int{p.Shape[1], p.Shape[0]})
+	return b.initializer(onnx.Tensor{Name: name, Type: onnx.Float, Shape: shape, Write: func() ([]byte, error) {
+		t, err := b.m.transposed(p, name, checkpoint.F32)
+		return t.Data, err
 	}})
 }
 

@@ -5,55 +5,142 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/compute"
 )
 
-// SaveOptions says how a model is written.
+// SaveOptions says how a model is written. The zero value is good.
 type SaveOptions struct {
 	// DType is the type of the stored weights: F32, F16 or BF16. The zero value is F32.
 	DType checkpoint.DType
+	// Format is Safetensors, Torch, TensorFlow or ONNX. The zero value is Safetensors.
+	Format checkpoint.Format
+	// MaxShardBytes is the most bytes of weights in a file of Safetensors or Torch; what is more goes into several, with an
+	// index. 0: one file, whatever its size.
+	MaxShardBytes int64
 }
 
-// Save writes config.json and model.safetensors into dir, which is made if it isn't there, as Hugging Face's tools read
-// them. Each file takes its place when it is complete.
+// Save writes a model directory into dir, which is made if it isn't there: config.json and
+//
+//   - model.safetensors, as Hugging Face's tools read them;
+//   - as Torch, pytorch_model.bin, with the decoder tied to the word embedding in it as a tensor of its own, as Hugging Face's
+//     files have it;
+//   - as TensorFlow, bert_model.ckpt.index and its data, with google-research/bert's names and layout, and bert_config.json in
+//     place of config.json;
+//   - as ONNX, model.onnx, a graph in float32: see [Model.ExportONNX].
+//
+// Each file takes its place when it is complete. Weights of other formats that stand in dir are left there, and [Load] may
+// prefer them: see [checkpoint.Open].
 func (m *Model) Save(dir string, o SaveOptions) error {
+	if o.DType == 0 {
+		o.DType = checkpoint.F32
+	}
+	if o.Format == 0 {
+		o.Format = checkpoint.Safetensors
+	}
+	if o.MaxShardBytes == 0 {
+		o.MaxShardBytes = math.MaxInt64
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return pathError(err)
 	}
-	dtype := o.DType
-	if dtype == 0 {
-		dtype = checkpoint.F32
+	if o.Format == checkpoint.ONNX {
+		if o.DType != checkpoint.F32 {
+			return fmt.Errorf("an ONNX graph is written in float32, not as %v", o.DType)
+		}
+		if err := m.saveConfig(dir, o); err != nil {
+			return err
+		}
+		return m.ExportONNX(filepath.Join(dir, "model.onnx"))
 	}
 	tensors := make([]checkpoint.Tensor, len(m.params))
 	for i := range m.params {
-		p := &m.params[i]
-		t, err := m.tensor(p.Name, p.Shape, p.value, dtype)
+		t, err := m.stored(&m.params[i], o)
 		if err != nil {
 			return err
 		}
 		tensors[i] = t
 	}
+	if err := m.saveConfig(dir, o); err != nil {
+		return err
+	}
+	switch o.Format {
+	case checkpoint.Safetensors:
+		return checkpoint.WriteSharded(dir, "model", tensors, map[string]string{"format": "pt"}, o.MaxShardBytes)
+	case checkpoint.Torch:
+		return checkpoint.WriteTorchSharded(dir, "pytorch_model", m.withTied(tensors), o.MaxShardBytes)
+	case checkpoint.TensorFlow:
+		return checkpoint.WriteTensorFlow(filepath.Join(dir, "bert_model.ckpt"), tensors)
+	default:
+		return fmt.Errorf("models are not written as %v", o.Format)
+	}
+}
+
+// saveConfig writes config.json, or bert_config.json for TensorFlow.
+func (m *Model) saveConfig(dir string, o SaveOptions) error {
 	c := m.config
 	names := map[checkpoint.DType]string{checkpoint.F32: "float32", checkpoint.F16: "float16", checkpoint.BF16: "bfloat16"}
-	if err := c.setExtra("torch_dtype", names[dtype]); err != nil {
+	if err := c.setExtra("torch_dtype", names[o.DType]); err != nil {
 		return err
 	}
 	config, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.WriteFile(filepath.Join(dir, "config.json"), 0o666, func(w io.Writer) error {
+	name := configName
+	if o.Format == checkpoint.TensorFlow {
+		name = googleConfigName
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, name), 0o666, func(w io.Writer) error {
 		_, err := w.Write(append(config, '\n'))
 		return err
-	}); err != nil {
-		return err
+	})
+}
+
+// withTied adds the decoder of the masked LM, which is the word embedding and the output bias over again. They share memory, so
+// that a file that knows shared storages holds them once.
+func (m *Model) withTied(tensors []checkpoint.Tensor) []checkpoint.Tensor {
+	if !heads[m.head].maskedLM {
+		return tensors
 	}
-	return checkpoint.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, map[string]string{"format": "pt"})
+	for _, tied := range [...][2]string{
+		{"cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"},
+		{"cls.predictions.decoder.bias", "cls.predictions.bias"},
+	} {
+		i := slices.IndexFunc(tensors, func(t checkpoint.Tensor) bool { return t.Name == tied[1] })
+		t := tensors[i]
+		t.Name = tied[0]
+		tensors = append(tensors, t)
+	}
+	return tensors
+}
+
+// stored is a parameter as a tensor to be written.
+func (m *Model) stored(p *parameter, o SaveOptions) (checkpoint.Tensor, error) {
+	if o.Format != checkpoint.TensorFlow {
+		return m.tensor(p.Name, p.Shape, p.value, o.DType)
+	}
+	if !p.GoogleTransposed {
+		return m.tensor(p.Google, p.Shape, p.value, o.DType)
+	}
+	return m.transposed(p, p.Google, o.DType)
+}
+
+// transposed is a matrix [out, in] as a tensor [in, out] of another name.
+func (m *Model) transposed(p *parameter, name string, dtype checkpoint.DType) (checkpoint.Tensor, error) {
+	t, err := m.tensor(name, p.Shape, p.value, dtype)
+	if err != nil {
+		return checkpoint.Tensor{}, err
+	}
+	out, in := p.Shape[0], p.Shape[1]
+	t.Data, t.Shape = checkpoint.Transpose(t.Data, out, in, dtype.Size()), []int{in, out}
+	return t, nil
 }
 
 // tensor is a buffer as a tensor to be written. As float32, its data is the buffer's own memory where that can be read in

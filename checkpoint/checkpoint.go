@@ -1,30 +1,30 @@
 // Package checkpoint reads and writes files of named tensors. It knows file formats, not models.
 //
-// [Open] recognises a format by its content, never by its name: safetensors, alone or in shards behind an index. Formats it
-// recognises but does not read yet (PyTorch, TensorFlow, ONNX) are refused by name.
+// [Open] recognises a format by its content, never by its name: [Safetensors], PyTorch's [Torch] and [TorchLegacy] (both also
+// in shards behind an index), [TensorFlow], [ONNX]. Other formats it recognises are refused by name. Nothing that a file says is
+// believed before it is checked against the size of the file, and nothing in it is ever run.
 //
-// The format: https://github.com/huggingface/safetensors, README, "Format". An 8-byte little-endian header length, a JSON
-// header {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {string: string}}, and the data without holes.
+// The formats:
+//
+//   - safetensors: https://github.com/huggingface/safetensors, README, "Format". An 8-byte little-endian header length, a JSON
+//     header {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {string: string}}, and the data without holes.
+//   - PyTorch: torch/serialization.py. A pickle, which is a program, and storages; see torch.go. A file may hold more than a
+//     state_dict: tensors in nested containers are named by their places, joined by dots ("model.bert.pooler.dense.bias",
+//     "optimizer.state.0.exp_avg"), and values that are no tensors are metadata under such names.
+//   - TensorFlow: tensorflow/core/util/tensor_bundle. A sorted table, and the data behind it; see bundle.go and table.go.
+//   - ONNX: onnx/onnx.proto. A graph of operators, whose constants are tensors; see onnx.go.
 package checkpoint
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/internal/mmap"
-)
-
-// The names under which Hugging Face's libraries look for weights in a model directory.
-const (
-	singleName = "model.safetensors"
-	indexName  = "model.safetensors.index.json"
 )
 
 // A File is an open checkpoint: one file, or several shards as one. It may be used by many goroutines at once, but for Close.
@@ -36,15 +36,37 @@ const (
 type File struct {
 	tensors  []Tensor // by name
 	metadata map[string]string
+	format   Format
+	absent   error          // why tensors have no data
 	release  []func() error // one for each file behind this one
 }
 
-// Open opens a checkpoint. path is a file, or a model directory, which must hold model.safetensors or
-// model.safetensors.index.json (the first is taken if both are there, as in Hugging Face's libraries).
+// Open opens a checkpoint. path is a file of weights, the index of one in shards, the prefix of a TensorFlow checkpoint
+// ("dir/bert_model.ckpt") or any of its files, or a model directory. What is taken in a directory is the first of
 //
-// The structure of the files is checked whole: every tensor lies inside its file and has the size of its type and shape, and
-// no two overlap. Values are not looked at. An error is one line with the file, the tensor and what is wrong.
+//  1. model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json (in the order of
+//     Hugging Face's libraries);
+//  2. the TensorFlow checkpoint that the file "checkpoint" says is the newest;
+//  3. bert_model.ckpt.index, the name in google-research/bert's releases;
+//  4. the only other file that is weights by its content. Several are an error that names them.
+//
+// The structure of the files is checked whole: every tensor lies inside its file and has the size of its type and shape; those
+// of safetensors do not overlap, those of TensorFlow have the CRC that the index says. Values are not looked at. An error is
+// one line with the file, the tensor and what is wrong.
 func Open(path string) (*File, error) { return open(path, mmap.Map) }
+
+// List is Open for who asks what is in a checkpoint: if data files of a TensorFlow checkpoint aren't there, their tensors have
+// no Data, and absent says so.
+func List(path string) (f *File, absent, err error) {
+	f, err = openAny(path, mmap.Map)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.absent, nil
+}
+
+// Format returns the format that the checkpoint was recognised as; of shards, that of the last.
+func (f *File) Format() Format { return f.format }
 
 // Tensors returns the tensors, sorted by name; none after Close.
 func (f *File) Tensors() []Tensor { return slices.Clone(f.tensors) }
@@ -77,16 +99,20 @@ func (f *File) Close() error {
 // A loader gives the bytes of a file of a known size, and what releases them: mmap.Map or mmap.Read.
 type loader func(f *os.File, size int) (data []byte, release func() error, err error)
 
-func open(path string, load loader) (_ *File, err error) {
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist) && foreignFormat(path+".index") == tensorFlowBundle.name:
-		return nil, fmt.Errorf("%s: %s", path, tensorFlowBundle.refusal)
-	case err != nil:
+func open(path string, load loader) (*File, error) {
+	f, err := openAny(path, load)
+	if err != nil {
 		return nil, err
-	case info.IsDir():
-		if path, err = weightsIn(path); err != nil {
-			return nil, err
-		}
+	}
+	if f.absent != nil {
+		return nil, errors.Join(f.absent, f.Close())
+	}
+	return f, nil
+}
+
+func openAny(path string, load loader) (_ *File, err error) {
+	if path, err = locate(path); err != nil {
+		return nil, err
 	}
 	f := &File{metadata: map[string]string{}}
 	defer func() {
@@ -98,19 +124,22 @@ func open(path string, load loader) (_ *File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
+	switch format := formatOf(sampleOf(data)); {
+	case format != nil && format.format == TensorFlow:
+		f.format = TensorFlow
+		f.absent, err = f.addBundle(path, data, load)
+	case format != nil && format.format == ONNX:
+		f.format = ONNX
+		err = f.addONNX(path, data, load)
 	case isIndex(data):
 		err = f.addShards(path, data, load)
-	case isONNX(sampleOf(data)):
-		err = f.addONNX(path, data, load)
-		f.sort()
 	default:
 		err = f.add(path, data)
-		f.sort()
 	}
 	if err != nil {
 		return nil, err
 	}
+	f.sort()
 	return f, nil
 }
 
@@ -147,10 +176,11 @@ func (f *File) load(path string, load loader) ([]byte, error) {
 
 // add takes in the tensors of one file.
 func (f *File) add(path string, data []byte) error {
-	tensors, metadata, err := parse(data)
+	tensors, metadata, format, err := parse(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	f.format = format
 	f.tensors = append(f.tensors, tensors...)
 	for k, v := range metadata {
 		if _, ok := f.metadata[k]; !ok {
@@ -162,34 +192,4 @@ func (f *File) add(path string, data []byte) error {
 
 func (f *File) sort() {
 	slices.SortFunc(f.tensors, func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
-}
-
-// weightsIn finds the file to open in a model directory.
-func weightsIn(dir string) (string, error) {
-	for _, name := range []string{singleName, indexName} {
-		if path := filepath.Join(dir, name); exists(path) {
-			return path, nil
-		}
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	var found []string
-	for _, e := range entries {
-		if name := foreignFormat(filepath.Join(dir, e.Name())); name != "" {
-			found = append(found, fmt.Sprintf("%s is a %s", e.Name(), name))
-		}
-	}
-	hint := ""
-	if len(found) > 0 {
-		hint = " (" + strings.Join(found, ", ") + ": not supported yet by this version)"
-	}
-	return "", fmt.Errorf("%s: no weights: neither %s nor %s is there%s", dir, singleName, indexName, hint)
-}
-
-// exists is true of a broken symbolic link too: then the file is missed by its name.
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
 }

@@ -19,7 +19,7 @@ import (
 // isONNX reports whether a file may be an ONNX model. A ModelProto has no magic number. Its writers begin with field 1,
 // ir_version, a small varint, and go on with a string or a message: fields 2 to 8 (onnx/onnx.proto).
 func isONNX(s sample) bool {
-	return !safetensorsStart(s.head) && len(s.head) > 3 && s.head[0] == 1<<3 && s.head[1] > 0 && s.head[1] < 32 && s.head[2]&7 == 2 && s.head[2]>>3 >= 2 && s.head[2]>>3 <= 8
+	return len(s.head) > 3 && s.head[0] == 1<<3 && s.head[1] > 0 && s.head[1] < 32 && s.head[2]&7 == 2 && s.head[2]>>3 >= 2 && s.head[2]>>3 <= 8
 }
 
 // onnxTypes are the element types of ONNX that are read.
@@ -202,14 +202,14 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 			return nil, fmt.Errorf("tensor %q is there beside %q, which the graph takes for it", name, w.value)
 		}
 		named[w.value] = true
-		t, err := tensorOf(name, values[w.value])
+		t, err := initializerOf(name, values[w.value])
 		if err != nil {
 			return nil, err
 		}
 		if w.turned {
 			source := values[w.value]
 			if turned[source] == nil {
-				turned[source] = onnx.Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
+				turned[source] = Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
 			}
 			t.Shape[0], t.Shape[1], t.Data = t.Shape[1], t.Shape[0], turned[source]
 		}
@@ -219,7 +219,7 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 		if named[name] || isConstant(name, values[name]) {
 			continue
 		}
-		t, err := tensorOf(name, values[name])
+		t, err := initializerOf(name, values[name])
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +243,7 @@ func isConstant(name string, t *onnx.Tensor) bool {
 	return true
 }
 
-func tensorOf(name string, t *onnx.Tensor) (Tensor, error) {
+func initializerOf(name string, t *onnx.Tensor) (Tensor, error) {
 	dtype, shape, err := typeAndShape(t)
 	if err != nil {
 		return Tensor{}, fmt.Errorf("tensor %q: %w", name, err)

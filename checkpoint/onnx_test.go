@@ -99,23 +99,6 @@ position_ids.buffer I64 [1] 01234567
 	}
 }
 
-// message is a protobuf message of fields that are bytes or numbers.
-func message(fields ...any) []byte {
-	var m []byte
-	for i := 0; i < len(fields); i += 2 {
-		number := protowire.Number(fields[i].(int))
-		switch v := fields[i+1].(type) {
-		case int:
-			m = protowire.AppendVarint(protowire.AppendTag(m, number, protowire.VarintType), uint64(v))
-		case string:
-			m = protowire.AppendString(protowire.AppendTag(m, number, protowire.BytesType), v)
-		case []byte:
-			m = protowire.AppendBytes(protowire.AppendTag(m, number, protowire.BytesType), v)
-		}
-	}
-	return m
-}
-
 // onnxModel is a model with the given fields of its graph, numbered as in onnx.proto.
 func onnxModel(graph ...any) []byte {
 	return message(1, 8, 2, "test", 7, message(graph...))

@@ -54,7 +54,6 @@ func (f *File) addShards(path string, index []byte, load loader) error {
 		name := slices.Min(slices.Collect(maps.Keys(shardOf)))
 		return fmt.Errorf("%s: tensor %q is missing, the index %s says it is here", filepath.Join(filepath.Dir(path), shardOf[name]), name, filepath.Base(path))
 	}
-	f.sort()
 	return nil
 }
 
@@ -100,26 +99,47 @@ func parseIndex(index []byte) (map[string]string, error) {
 // checkpoint. All files are on disk under temporary names before that begins: a full disk leaves the old checkpoint. A crash
 // while they are renamed leaves the old checkpoint, the new one, or no index, never one that mixes them.
 func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string, maxShardBytes int64) error {
-	if !filepath.IsLocal(base) || strings.ContainsAny(base, "/\\\x00") {
-		return fmt.Errorf("%q is not a file name", base)
-	}
-	if maxShardBytes <= 0 {
-		return fmt.Errorf("a shard of at most %d bytes cannot be written", maxShardBytes)
-	}
-	dir = filepath.Clean(dir)
-	single := filepath.Join(dir, base+".safetensors")
-	index := single + ".index.json"
-	shards := split(tensors, maxShardBytes)
-	if len(shards) == 1 {
-		if err := WriteSafetensors(single, tensors, metadata); err != nil {
-			return err
-		}
-		return removeShards(dir, base, nil, index)
-	}
-
 	// The header of the whole is made only for its checks: across shards no name may come twice.
 	if _, _, err := encodeHeader(tensors, metadata); err != nil {
-		return fmt.Errorf("%s: %w", single, err)
+		return fmt.Errorf("%s: %w", filepath.Join(dir, base+".safetensors"), err)
+	}
+	s := sharding{dir: dir, base: base, suffix: ".safetensors", limit: maxShardBytes}
+	return s.write(tensors, func(path string, tensors []Tensor) error { return WriteSafetensors(path, tensors, metadata) })
+}
+
+// WriteTorchSharded is WriteSharded with files of [WriteTorch]: base.bin, or base-00001-of-00003.bin and so on and
+// base.bin.index.json.
+func WriteTorchSharded(dir, base string, tensors []Tensor, maxShardBytes int64) error {
+	if _, err := sortByName(tensors); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(dir, base+".bin"), err)
+	}
+	s := sharding{dir: dir, base: base, suffix: ".bin", limit: maxShardBytes}
+	return s.write(tensors, WriteTorch)
+}
+
+// A sharding is where the shards of a checkpoint go and how they are called.
+type sharding struct {
+	dir, base, suffix string
+	limit             int64 // bytes of data in a shard
+}
+
+func (s *sharding) write(tensors []Tensor, write func(path string, tensors []Tensor) error) error {
+	if !filepath.IsLocal(s.base) || strings.ContainsAny(s.base, "/\\\x00") {
+		return fmt.Errorf("%q is not a file name", s.base)
+	}
+	if s.limit <= 0 {
+		return fmt.Errorf("a shard of at most %d bytes cannot be written", s.limit)
+	}
+	s.dir = filepath.Clean(s.dir)
+	dir := s.dir
+	single := filepath.Join(dir, s.base+s.suffix)
+	index := single + ".index.json"
+	shards := split(tensors, s.limit)
+	if len(shards) == 1 {
+		if err := write(single, tensors); err != nil {
+			return err
+		}
+		return s.removeOthers(nil, index)
 	}
 	staging := atomicfile.TempName(single)
 	if err := os.Mkdir(staging, 0o777); err != nil {
@@ -130,8 +150,8 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	var names []string
 	shardOf := map[string]string{}
 	for i, shard := range shards {
-		name := fmt.Sprintf("%s-%05d-of-%05d.safetensors", base, i+1, len(shards))
-		if err := WriteSafetensors(filepath.Join(staging, name), shard, metadata); err != nil {
+		name := fmt.Sprintf("%s-%05d-of-%05d%s", s.base, i+1, len(shards), s.suffix)
+		if err := write(filepath.Join(staging, name), shard); err != nil {
 			return withPath(err, filepath.Join(dir, name))
 		}
 		for _, t := range shard {
@@ -140,13 +160,19 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 		}
 		names = append(names, name)
 	}
-	stagedIndex := filepath.Join(staging, filepath.Base(index))
-	if err := writeIndex(stagedIndex, total, shardOf); err != nil {
+	if err := writeIndex(filepath.Join(staging, filepath.Base(index)), total, shardOf); err != nil {
 		return withPath(err, index)
 	}
+	// A single file, which Open prefers, stays in force until the end.
+	if err := publish(staging, dir, names, index); err != nil {
+		return err
+	}
+	return s.removeOthers(names, single)
+}
 
-	// Each state of the folder is on disk before the next: a new shard must never stand beside an old index, nor the new
-	// index beside an old shard. A single file, which Open prefers, stays in force until the end.
+// publish moves files that stand whole in staging into dir, the index last. Each state of dir is on disk before the next: a
+// new file must never stand beside an old index, nor the new index beside an old file.
+func publish(staging, dir string, names []string, index string) error {
 	if err := remove(index); err != nil {
 		return err
 	}
@@ -161,13 +187,10 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	if err := atomicfile.SyncDir(dir); err != nil {
 		return err
 	}
-	if err := os.Rename(stagedIndex, index); err != nil {
+	if err := os.Rename(filepath.Join(staging, filepath.Base(index)), index); err != nil {
 		return err
 	}
-	if err := atomicfile.SyncDir(dir); err != nil {
-		return err
-	}
-	return removeShards(dir, base, names, single)
+	return atomicfile.SyncDir(dir)
 }
 
 func writeIndex(path string, totalSize int64, shardOf map[string]string) error {
@@ -214,26 +237,27 @@ func split(tensors []Tensor, limit int64) [][]Tensor {
 }
 
 // shardNumbers is what stands between the base name and the suffix of a shard.
-var shardNumbers = regexp.MustCompile(`^-\d{5,}-of-\d{5,}\.safetensors$`)
+var shardNumbers = regexp.MustCompile(`^-\d{5,}-of-\d{5,}$`)
 
-// removeShards removes the file other and the shards of base in dir, but for those in keep.
-func removeShards(dir, base string, keep []string, other string) error {
+// removeOthers removes the file other and the shards in the folder, but for those in keep.
+func (s *sharding) removeOthers(keep []string, other string) error {
 	if err := remove(other); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		numbers, ok := strings.CutPrefix(e.Name(), base)
-		if ok && shardNumbers.MatchString(numbers) && !slices.Contains(keep, e.Name()) {
-			if err := remove(filepath.Join(dir, e.Name())); err != nil {
+		rest, ok := strings.CutPrefix(e.Name(), s.base)
+		numbers, isShard := strings.CutSuffix(rest, s.suffix)
+		if ok && isShard && shardNumbers.MatchString(numbers) && !slices.Contains(keep, e.Name()) {
+			if err := remove(filepath.Join(s.dir, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
-	return atomicfile.SyncDir(dir)
+	return atomicfile.SyncDir(s.dir)
 }
 
 // remove removes a file that may not be there.

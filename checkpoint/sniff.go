@@ -4,14 +4,43 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 )
 
-// A foreignFile is a format that is recognised but not read.
-type foreignFile struct {
-	name    string
+// Format is a format of files that this package reads.
+type Format uint8
+
+// The formats. The zero Format is none of them.
+const (
+	Safetensors Format = iota + 1
+	Torch              // the archive of torch.save since PyTorch 1.6
+	TorchLegacy        // what torch.save wrote before
+	TensorFlow         // a bundle, "V2 checkpoint": an index and files with data
+	ONNX               // a graph with its parameters
+)
+
+var formatNames = [...]string{
+	Safetensors: "safetensors", Torch: "PyTorch archive", TorchLegacy: "PyTorch legacy pickle", TensorFlow: "TensorFlow checkpoint",
+	ONNX: "ONNX model",
+}
+
+// String names the format for people: "safetensors", "TensorFlow checkpoint".
+func (f Format) String() string {
+	if f == 0 || int(f) >= len(formatNames) {
+		return fmt.Sprintf("Format(%d)", uint8(f))
+	}
+	return formatNames[f]
+}
+
+// A fileFormat is a format that is recognised. It is read by parse, or refused with refusal. A bundle of TensorFlow and a model
+// of ONNX may be several files and are read by File.addBundle and File.addONNX.
+type fileFormat struct {
+	name    string // for people; the format's own if format is set
+	format  Format
 	matches func(file sample) bool
+	parse   func(file []byte) ([]Tensor, map[string]string, error)
 	refusal string
 }
 
@@ -27,70 +56,52 @@ func sampleOf(file []byte) sample {
 	return sample{file[:min(len(file), sampleHead)], file[max(0, len(file)-sampleTail):]}
 }
 
-func unsupported(name string) string {
-	return name + ": not supported yet by this version, which reads safetensors"
-}
+// lfsPointer is what stands in the place of a file that was not fetched.
+const lfsPointer = "Git LFS pointer"
 
-// tensorFlowBundle stands apart because TensorFlow's users name a checkpoint by a prefix that is no file.
-var tensorFlowBundle = foreignFile{
-	name: "TensorFlow checkpoint",
-	// The footer of a table file: tensorflow/core/lib/io/format.h, kTableMagicNumber.
-	matches: func(s sample) bool {
-		return bytes.Equal(s.tail, []byte{0x57, 0xfb, 0x80, 0x8b, 0x24, 0x75, 0x47, 0xdb})
-	},
-	refusal: unsupported("TensorFlow checkpoint"),
-}
-
-// foreignFiles is asked in order. A format that gets its reader leaves this table: parse calls the reader, or open does if
-// the format has several files, as it does for an index of shards.
-var foreignFiles = []foreignFile{
+// fileFormats is asked in order.
+var fileFormats = []fileFormat{
 	{
-		name: "Git LFS pointer",
+		name: lfsPointer,
 		matches: func(s sample) bool {
 			return bytes.HasPrefix(s.head, []byte("version https://git-lfs.github.com/spec/"))
 		},
 		refusal: "this is a Git LFS pointer, not the data: run git lfs pull",
 	},
 	{
-		name: "PyTorch zip archive",
-		// torch.save writes NAME/data.pkl first; its name begins at byte 30 of the local file header.
-		matches: func(s sample) bool {
-			return bytes.HasPrefix(s.head, []byte("PK\x03\x04")) && bytes.Contains(s.head, []byte("/data.pkl"))
-		},
-		refusal: unsupported("PyTorch zip archive"),
+		format: Safetensors, name: Safetensors.String(),
+		matches: func(s sample) bool { return safetensorsStart(s.head) },
+		parse:   parseSafetensors,
 	},
 	{
-		name:    "zip archive",
+		format: Torch, name: Torch.String(),
 		matches: func(s sample) bool { return bytes.HasPrefix(s.head, []byte("PK\x03\x04")) },
-		refusal: unsupported("zip archive"),
+		parse:   parseTorchZip,
 	},
 	{
-		name: "PyTorch legacy pickle",
-		// Protocol 2, then the magic number of torch/serialization.py as a ten-byte LONG1.
-		matches: func(s sample) bool {
-			return bytes.HasPrefix(s.head, []byte("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."))
-		},
-		refusal: unsupported("PyTorch legacy pickle"),
+		format: TorchLegacy, name: TorchLegacy.String(),
+		matches: func(s sample) bool { return bytes.HasPrefix(s.head, []byte(legacyMagic)) },
+		parse:   parseTorchLegacy,
 	},
 	{
 		name: "Python pickle",
 		// PROTO 2 to 5, then an opcode, none of which is 0.
 		matches: func(s sample) bool {
-			return len(s.head) > 2 && s.head[0] == 0x80 && s.head[1] >= 2 && s.head[1] <= 5 && s.head[2] != 0
+			return len(s.head) > 2 && s.head[0] == opProto && s.head[1] >= 2 && s.head[1] <= highestProtocol && s.head[2] != 0
 		},
-		refusal: unsupported("Python pickle"),
+		refusal: "Python pickle: not read, as torch.save did not write it",
 	},
-	tensorFlowBundle,
+	{format: TensorFlow, name: TensorFlow.String(), matches: func(s sample) bool { return isTable(s.tail) }},
 	{
 		name:    "HDF5 file",
 		matches: func(s sample) bool { return bytes.HasPrefix(s.head, []byte("\x89HDF\r\n\x1a\n")) },
 		refusal: unsupported("HDF5 file"),
 	},
-	{
-		name:    "ONNX model",
-		matches: isONNX,
-		refusal: unsupported("ONNX model"),
-	},
+	{format: ONNX, name: ONNX.String(), matches: isONNX},
+}
+
+func unsupported(name string) string {
+	return name + ": not read by this version, which reads safetensors, PyTorch's files, TensorFlow's checkpoints and ONNX models"
 }
 
 // safetensorsStart reports whether a header of permitted length and the brace after it stand at the beginning. That excludes
@@ -99,51 +110,51 @@ func safetensorsStart(head []byte) bool {
 	return len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader
 }
 
-// foreign finds the format of a file that is not safetensors; nil if it is safetensors or nothing known.
-func foreign(s sample) *foreignFile {
-	if safetensorsStart(s.head) {
-		return nil
-	}
-	for i := range foreignFiles {
-		if foreignFiles[i].matches(s) {
-			return &foreignFiles[i]
+// formatOf finds the format of a file; nil if it is none that is known.
+func formatOf(s sample) *fileFormat {
+	for i := range fileFormats {
+		if fileFormats[i].matches(s) {
+			return &fileFormats[i]
 		}
 	}
 	return nil
 }
 
-// foreignFormat names the format of the regular file at path, for a hint; "" if it is not known or cannot be read.
-func foreignFormat(path string) string {
+// formatAt finds the format of the regular file at path; nil if it is not known or cannot be read.
+func formatAt(path string) *fileFormat {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() < sampleTail {
-		return ""
+		return nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer f.Close()
 	s := sample{make([]byte, sampleHead), make([]byte, sampleTail)}
 	n, err := io.ReadFull(f, s.head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return ""
+		return nil
 	}
 	s.head = s.head[:n]
 	if _, err := f.Seek(-sampleTail, io.SeekEnd); err != nil {
-		return ""
+		return nil
 	}
 	if _, err := io.ReadFull(f, s.tail); err != nil {
-		return ""
+		return nil
 	}
-	if format := foreign(s); format != nil {
-		return format.name
-	}
-	return ""
+	return formatOf(s)
 }
 
-// parse reads the tensors of one file of any format but an index. They lie in file.
-func parse(file []byte) ([]Tensor, map[string]string, error) {
-	if format := foreign(sampleOf(file)); format != nil {
-		return nil, nil, errors.New(format.refusal)
+// parse reads the tensors of one file of any format but an index. They lie in file, or are copies.
+func parse(file []byte) ([]Tensor, map[string]string, Format, error) {
+	f := formatOf(sampleOf(file))
+	switch {
+	case f == nil: // says what is wrong with a file that is nothing
+		tensors, metadata, err := parseSafetensors(file)
+		return tensors, metadata, Safetensors, err
+	case f.parse == nil:
+		return nil, nil, f.format, errors.New(f.refusal)
 	}
-	return parseSafetensors(file)
+	tensors, metadata, err := f.parse(file)
+	return tensors, metadata, f.format, err
 }

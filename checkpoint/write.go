@@ -104,6 +104,20 @@ func (t *Tensor) check() error {
 	return err
 }
 
+// sortByName returns the tensors by name, after checking each, and that no name comes twice.
+func sortByName(tensors []Tensor) ([]Tensor, error) {
+	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
+	for i := range sorted {
+		if err := sorted[i].check(); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", sorted[i].Name, err)
+		}
+		if i > 0 && sorted[i].Name == sorted[i-1].Name {
+			return nil, fmt.Errorf("tensor %q comes twice", sorted[i].Name)
+		}
+	}
+	return sorted, nil
+}
+
 // quote is the JSON of a string, or of a map of strings with its keys sorted.
 func quote[T string | map[string]string](v T) []byte {
 	var b bytes.Buffer

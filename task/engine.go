@@ -21,6 +21,8 @@ type Options struct {
 	// Sessions is the number of batches that may be computed at once, each with memory of its own; 0: 2. One batch keeps
 	// all the model's threads busy but while it is put together.
 	Sessions int
+	// Loaded is told what was read, before anything is computed; nil: nobody.
+	Loaded func(bert.LoadReport)
 }
 
 // engine is what a Predictor, a MaskFiller and an Encoder share: a model with its tokenizer, and sessions.
@@ -75,6 +77,9 @@ func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokeniz
 	m, err := bert.Load(dir, o.Model)
 	if err != nil {
 		return none, err
+	}
+	if o.Loaded != nil {
+		o.Loaded(m.Report())
 	}
 	v, err := use(m, t)
 	if err != nil {

@@ -125,6 +125,7 @@ func (a *app) describeModel(m *bert.Model, from string) {
 		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, from))
 	a.log.Info("device: " + m.Device())
 	report := m.Report()
+	a.warnAssumed(report)
 	if len(report.NewHead) > 0 {
 		a.log.Info("new, with random values: " + strings.Join(report.NewHead, ", "))
 	}
@@ -133,6 +134,9 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	}
 	if len(report.LeftOver) > 0 {
 		a.log.Info("not used: " + strings.Join(report.LeftOver, ", "))
+	}
+	if n := len(report.Training); n > 0 {
+		a.log.Info(fmt.Sprintf("not used: %s of an earlier training, such as %s", count(n, "tensor"), report.Training[0]))
 	}
 }
 

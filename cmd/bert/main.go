@@ -7,6 +7,8 @@
 //	bert fill-mask --model DIR "Paris is in [MASK]." guess words
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
+//	bert convert IN OUT --to torch                   write a model in another format
+//	bert inspect DIR                                 list the tensors of a model
 //	bert pull NAME                                   fetch a model from a hub
 //	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert bench infer                                 how fast this machine is

@@ -21,6 +21,7 @@ import (
 type modelFlags struct {
 	dir     string
 	threads int
+	loaded  func(bert.LoadReport) // set by check
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
@@ -46,12 +47,20 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 		return c, err
 	}
 	a.warnConfig(c, m.dir)
+	m.loaded = a.warnAssumed
 	return c, nil
+}
+
+// warnAssumed warns of what a model's configuration leaves open and Load decided.
+func (a *app) warnAssumed(report bert.LoadReport) {
+	for _, note := range report.Assumed {
+		a.log.Warn(note)
+	}
 }
 
 // options are those to open the model with.
 func (m *modelFlags) options() task.Options {
-	return task.Options{Model: bert.Options{Threads: m.threads}}
+	return task.Options{Model: bert.Options{Threads: m.threads}, Loaded: m.loaded}
 }
 
 func checkThreads(threads int) error {

@@ -70,6 +70,8 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		a.fillMaskCommand(),
 		a.encodeCommand(),
 		a.tokenizeCommand(),
+		a.convertCommand(),
+		a.inspectCommand(),
 		a.pullCommand(),
 		a.benchCommand(),
 		a.versionCommand(),

@@ -156,23 +156,6 @@ func byteSize(t ElementType, shape []int64) (int64, bool) {
 	return n, true
 }
 
-// Transpose is the matrix [rows, columns] of elements of some bytes as [columns, rows]: graphs multiply by the one, models
-// are stored with the other. It goes a block at a time, so that both stay in the cache.
-func Transpose(matrix []byte, rows, columns, width int) []byte {
-	const block = 32
-	out := make([]byte, len(matrix))
-	for r := 0; r < rows; r += block {
-		for c := 0; c < columns; c += block {
-			for i := r; i < min(r+block, rows); i++ {
-				for j := c; j < min(c+block, columns); j++ {
-					copy(out[(j*rows+i)*width:][:width], matrix[(i*columns+j)*width:][:width])
-				}
-			}
-		}
-	}
-	return out
-}
-
 // A ValueInfo is a ValueInfoProto: an input or an output of a graph.
 type ValueInfo struct {
 	Name  string

@@ -85,22 +85,3 @@ func TestWriteErrors(t *testing.T) {
 		}
 	}
 }
-
-func TestTranspose(t *testing.T) {
-	const rows, columns, width = 35, 70, 2
-	matrix := make([]byte, rows*columns*width)
-	for i := range matrix {
-		matrix[i] = byte(i * 7)
-	}
-	turned := Transpose(matrix, rows, columns, width)
-	for i := range rows {
-		for j := range columns {
-			if got, want := turned[(j*rows+i)*width:][:width], matrix[(i*columns+j)*width:][:width]; !bytes.Equal(got, want) {
-				t.Fatalf("element %d, %d is %v, want %v", j, i, got, want)
-			}
-		}
-	}
-	if !bytes.Equal(Transpose(turned, columns, rows, width), matrix) {
-		t.Error("turned twice, it is another matrix")
-	}
-}

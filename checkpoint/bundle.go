@@ -1,0 +1,428 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// A TensorFlow bundle ("V2 checkpoint") is PREFIX.index, a table from a tensor's name to what is known of it, and the data in
+// PREFIX.data-00000-of-00001 and so on: tensorflow/core/util/tensor_bundle and core/protobuf/tensor_bundle.proto. The numbers
+// of fields and types below are from there, from framework/tensor_shape.proto, types.proto and versions.proto.
+
+const indexSuffix = ".index"
+
+// Fields of BundleHeaderProto, the value of the key "".
+const (
+	headerNumShards  = 1
+	headerEndianness = 2 // 0 little, 1 big
+	headerVersion    = 3 // VersionDef
+	versionProducer  = 1
+	versionConsumer  = 2 // the least version that a reader must have
+	bundleVersion    = 1 // kTensorBundleVersion
+)
+
+// Fields of BundleEntryProto, the value of any other key.
+const (
+	entryDType   = 1
+	entryShape   = 2 // TensorShapeProto
+	entryShardID = 3
+	entryOffset  = 4
+	entrySize    = 5
+	entryCRC     = 6 // masked CRC-32C of the tensor's bytes
+	entrySlices  = 7
+
+	shapeDim         = 2
+	shapeUnknownRank = 3
+	dimSize          = 1
+)
+
+// tfTypes are the values of DataType.
+var tfTypes = map[DType]uint64{F32: 1, F64: 2, I32: 3, U8: 4, I16: 5, I8: 6, I64: 9, Bool: 10, BF16: 14, F16: 19}
+
+// tfOthers names the types of elements that checkpoints hold and this package does not.
+var tfOthers = map[uint64]string{
+	7: "string", 8: "complex64", 11: "qint8", 12: "quint8", 13: "qint32", 15: "qint16", 16: "quint16", 17: "uint16",
+	18: "complex128", 20: "resource", 21: "variant", 22: "uint32", 23: "uint64",
+}
+
+// objectGraph is the tensor, of strings, by which tf.train.Checkpoint of TensorFlow 2 finds its objects.
+const objectGraph = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+// A bundleEntry is what the index says of one tensor.
+type bundleEntry struct {
+	name         string
+	dtype        DType
+	shape        []int
+	shard        int
+	offset, size int
+	crc          uint32
+}
+
+// addBundle takes in the TensorFlow bundle whose index is at path. It is absent that says which data file is not there.
+func (f *File) addBundle(path string, index []byte, load loader) (absent, err error) {
+	prefix, ok := strings.CutSuffix(path, indexSuffix)
+	if !ok {
+		return nil, fmt.Errorf("%s: the index of a TensorFlow checkpoint must be called PREFIX.index: its data is found by that name", path)
+	}
+	shards, entries, err := parseBundleIndex(index)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	data := map[int][]byte{}
+	for _, e := range entries {
+		t := Tensor{Name: e.name, DType: e.dtype, Shape: e.shape}
+		if e.size > 0 {
+			name := shardName(prefix, e.shard, shards)
+			bytes, loaded := data[e.shard]
+			if !loaded {
+				bytes, err = f.load(name, load)
+				if format := formatOf(sampleOf(bytes)); format != nil && format.name == lfsPointer {
+					bytes, absent = nil, fmt.Errorf("%s: %s", name, format.refusal)
+				}
+				if errors.Is(err, fs.ErrNotExist) {
+					absent = fmt.Errorf("%s: the data file is not there: %s holds names and shapes only", name, filepath.Base(path))
+				} else if err != nil {
+					return nil, err
+				}
+				data[e.shard] = bytes
+			}
+			if bytes == nil { // absent
+				f.tensors = append(f.tensors, t)
+				continue
+			}
+			if t.Data, err = e.slice(bytes); err != nil {
+				return nil, fmt.Errorf("%s: tensor %q: %w", name, e.name, err)
+			}
+		}
+		f.tensors = append(f.tensors, t)
+	}
+	return absent, nil
+}
+
+// slice cuts the tensor's bytes out of its shard and checks them.
+func (e *bundleEntry) slice(shard []byte) ([]byte, error) {
+	if e.offset > len(shard) || e.size > len(shard)-e.offset {
+		return nil, fmt.Errorf("%d bytes at byte %d go beyond the file's %d: truncated?", e.size, e.offset, len(shard))
+	}
+	data := shard[e.offset : e.offset+e.size : e.offset+e.size]
+	if got := maskedCRC(data); got != e.crc {
+		return nil, fmt.Errorf("the CRC is %08x, the index says %08x: damaged, or of another checkpoint", got, e.crc)
+	}
+	return data, nil
+}
+
+func shardName(prefix string, i, n int) string {
+	return fmt.Sprintf("%s.data-%05d-of-%05d", prefix, i, n)
+}
+
+// dataName is how the files with a bundle's data are called, but for the prefix.
+var dataName = regexp.MustCompile(`\.data-\d{5}-of-\d{5}$`)
+
+// parseBundleIndex reads an index: the number of shards, and the tensors by name.
+func parseBundleIndex(index []byte) (shards int, entries []bundleEntry, err error) {
+	table, err := readTable(index)
+	if err != nil {
+		return 0, nil, inside("index", err)
+	}
+	if len(table) == 0 || table[0].key != "" {
+		return 0, nil, errors.New("index: no header: a table, but not of a TensorFlow checkpoint")
+	}
+	if shards, err = parseBundleHeader(table[0].value); err != nil {
+		return 0, nil, inside("index: header", err)
+	}
+	for _, kv := range table[1:] {
+		if kv.key == objectGraph {
+			return 0, nil, errors.New("an object-based checkpoint (tf.train.Checkpoint of TensorFlow 2), which is not read: save it by names (tf.compat.v1.train.Saver)")
+		}
+		e := bundleEntry{name: kv.key}
+		if err := e.parse(kv.value, shards); err != nil {
+			return 0, nil, fmt.Errorf("index: tensor %q: %w", kv.key, err)
+		}
+		entries = append(entries, e)
+	}
+	return shards, entries, nil
+}
+
+func parseBundleHeader(b []byte) (shards int, err error) {
+	var numShards, endianness, producer, consumer uint64
+	err = fields(b, func(f field) error {
+		switch f.number {
+		case headerNumShards:
+			return f.varint(&numShards)
+		case headerEndianness:
+			return f.varint(&endianness)
+		case headerVersion:
+			return f.message(func(f field) error {
+				switch f.number {
+				case versionProducer:
+					return f.varint(&producer)
+				case versionConsumer:
+					return f.varint(&consumer)
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case endianness != 0:
+		return 0, errors.New("written on a big-endian machine, which is not read")
+	case consumer > bundleVersion:
+		return 0, fmt.Errorf("for readers of version %d, this one has %d (the writer had %d)", consumer, bundleVersion, producer)
+	case numShards == 0 || numShards > 99999:
+		return 0, fmt.Errorf("%d files with data", numShards)
+	}
+	return int(numShards), nil
+}
+
+func (e *bundleEntry) parse(b []byte, shards int) error {
+	var dtype, shard, offset, size uint64
+	err := fields(b, func(f field) error {
+		switch f.number {
+		case entryDType:
+			return f.varint(&dtype)
+		case entryShape:
+			return f.message(e.parseShape)
+		case entryShardID:
+			return f.varint(&shard)
+		case entryOffset:
+			return f.varint(&offset)
+		case entrySize:
+			return f.varint(&size)
+		case entryCRC:
+			if f.kind != protowire.Fixed32Type {
+				return errWireType
+			}
+			e.crc = uint32(f.value)
+		case entrySlices:
+			return errors.New("stored in slices (a partitioned variable), which is not read")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for d, n := range tfTypes {
+		if n == dtype {
+			e.dtype = d
+		}
+	}
+	if e.dtype == 0 {
+		name := tfOthers[dtype]
+		if name == "" {
+			name = fmt.Sprintf("number %d", dtype)
+		}
+		return fmt.Errorf("elements of TensorFlow's type %s are not read", name)
+	}
+	want, err := byteSize(e.dtype, e.shape)
+	switch {
+	case err != nil:
+		return err
+	case size != uint64(want):
+		return fmt.Errorf("%d bytes, %v with shape %v has %d", size, e.dtype, e.shape, want)
+	case shard >= uint64(shards):
+		return fmt.Errorf("in data file %d of %d", shard, shards)
+	case offset > math.MaxInt-size:
+		return fmt.Errorf("%d bytes at byte %d go beyond any file", size, offset)
+	case strings.ContainsRune(e.name, 0):
+		return errors.New("NUL in the name")
+	}
+	e.shard, e.offset, e.size = int(shard), int(offset), want
+	return nil
+}
+
+func (e *bundleEntry) parseShape(f field) error {
+	switch f.number {
+	case shapeUnknownRank:
+		var unknown uint64
+		if err := f.varint(&unknown); err != nil {
+			return err
+		}
+		if unknown != 0 {
+			return errors.New("a shape of unknown rank")
+		}
+	case shapeDim:
+		var size uint64
+		if err := f.message(func(f field) error {
+			if f.number == dimSize {
+				return f.varint(&size)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if size > math.MaxInt {
+			return fmt.Errorf("a dimension of %d", int64(size))
+		}
+		e.shape = append(e.shape, int(size))
+	}
+	return nil
+}
+
+// A field is one of a protocol buffer's message: https://protobuf.dev/programming-guides/encoding.
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	value  uint64 // a varint or a fixed number
+	bytes  []byte // of a BytesType
+}
+
+var errWireType = errors.New("a field of the message has another wire type than it should")
+
+func (f field) varint(v *uint64) error {
+	if f.kind != protowire.VarintType {
+		return errWireType
+	}
+	*v = f.value
+	return nil
+}
+
+func (f field) message(each func(field) error) error {
+	if f.kind != protowire.BytesType {
+		return errWireType
+	}
+	return fields(f.bytes, each)
+}
+
+// fields reads a message field by field.
+func fields(b []byte, each func(field) error) error {
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return fmt.Errorf("not a protocol buffer: %w", protowire.ParseError(n))
+		}
+		f := field{number: number, kind: kind}
+		b = b[n:]
+		switch kind {
+		case protowire.VarintType:
+			f.value, n = protowire.ConsumeVarint(b)
+		case protowire.Fixed32Type:
+			var v uint32
+			v, n = protowire.ConsumeFixed32(b)
+			f.value = uint64(v)
+		case protowire.Fixed64Type:
+			f.value, n = protowire.ConsumeFixed64(b)
+		case protowire.BytesType:
+			f.bytes, n = protowire.ConsumeBytes(b)
+		default:
+			n = protowire.ConsumeFieldValue(number, kind, b)
+		}
+		if n < 0 {
+			return fmt.Errorf("not a protocol buffer: %w", protowire.ParseError(n))
+		}
+		b = b[n:]
+		if err := each(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteTensorFlow writes tensors as a TensorFlow bundle of one data file, prefix.index and prefix.data-00000-of-00001, that
+// tf.train.load_checkpoint and google-research/bert's init_checkpoint read. Tensors stand in the order of their names.
+//
+// What stood under those names before is replaced, and left-over data files of prefix are removed. Both files are on disk under
+// temporary names before that begins: a full disk leaves the old checkpoint. A crash while they are renamed leaves the old
+// checkpoint, the new one, or no index, never one that mixes them.
+func WriteTensorFlow(prefix string, tensors []Tensor) error {
+	entries := make([]keyValue, 0, len(tensors)+1)
+	header := protowire.AppendVarint(protowire.AppendTag(nil, headerNumShards, protowire.VarintType), 1)
+	version := protowire.AppendVarint(protowire.AppendTag(nil, versionProducer, protowire.VarintType), bundleVersion)
+	header = protowire.AppendBytes(protowire.AppendTag(header, headerVersion, protowire.BytesType), version)
+	entries = append(entries, keyValue{"", header})
+
+	sorted, err := sortByName(tensors)
+	if err != nil {
+		return fmt.Errorf("%s: %w", prefix+indexSuffix, err)
+	}
+	offset := 0
+	for i := range sorted {
+		t := &sorted[i]
+		if t.Name == "" || len(t.Name) > maxKey {
+			return fmt.Errorf("%s: tensor %q: the name has %d bytes, want 1 to %d", prefix+indexSuffix, t.Name, len(t.Name), maxKey)
+		}
+		entries = append(entries, keyValue{t.Name, t.bundleEntry(offset)})
+		offset += len(t.Data)
+	}
+
+	dir, index, data := filepath.Dir(prefix), prefix+indexSuffix, shardName(prefix, 0, 1)
+	staging := atomicfile.TempName(index)
+	if err := os.Mkdir(staging, 0o777); err != nil {
+		return withPath(err, dir)
+	}
+	defer os.RemoveAll(staging)
+	err = atomicfile.WriteFile(filepath.Join(staging, filepath.Base(data)), 0o666, func(w io.Writer) error {
+		for _, t := range sorted {
+			if _, err := w.Write(t.Data); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return withPath(err, data)
+	}
+	err = atomicfile.WriteFile(filepath.Join(staging, filepath.Base(index)), 0o666, func(w io.Writer) error {
+		return writeTable(w, entries)
+	})
+	if err != nil {
+		return withPath(err, index)
+	}
+	if err := publish(staging, dir, []string{filepath.Base(data)}, index); err != nil {
+		return err
+	}
+	return removeData(prefix, filepath.Base(data))
+}
+
+// bundleEntry is the BundleEntryProto of a tensor at a byte of the data file. As in TensorFlow's own files, zeros are left
+// out, but for the CRC.
+func (t *Tensor) bundleEntry(offset int) []byte {
+	e := protowire.AppendVarint(protowire.AppendTag(nil, entryDType, protowire.VarintType), tfTypes[t.DType])
+	var shape []byte
+	for _, d := range t.Shape {
+		var dim []byte
+		if d != 0 {
+			dim = protowire.AppendVarint(protowire.AppendTag(nil, dimSize, protowire.VarintType), uint64(d))
+		}
+		shape = protowire.AppendBytes(protowire.AppendTag(shape, shapeDim, protowire.BytesType), dim)
+	}
+	e = protowire.AppendBytes(protowire.AppendTag(e, entryShape, protowire.BytesType), shape)
+	if offset != 0 {
+		e = protowire.AppendVarint(protowire.AppendTag(e, entryOffset, protowire.VarintType), uint64(offset))
+	}
+	if len(t.Data) != 0 {
+		e = protowire.AppendVarint(protowire.AppendTag(e, entrySize, protowire.VarintType), uint64(len(t.Data)))
+	}
+	return protowire.AppendFixed32(protowire.AppendTag(e, entryCRC, protowire.Fixed32Type), maskedCRC(t.Data))
+}
+
+// removeData removes the data files of a bundle but for keep.
+func removeData(prefix, keep string) error {
+	dir, base := filepath.Dir(prefix), filepath.Base(prefix)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), base)
+		if ok && rest != "" && dataName.FindString(rest) == rest && e.Name() != keep {
+			if err := remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// The names under which Hugging Face's libraries look for weights in a model directory, and google-research/bert's.
+const (
+	singleName  = "model.safetensors"
+	indexName   = "model.safetensors.index.json"
+	torchName   = "pytorch_model.bin"
+	torchIndex  = "pytorch_model.bin.index.json"
+	stateName   = "checkpoint"
+	googleIndex = "bert_model.ckpt.index"
+)
+
+// locate finds the file to open for a path: see Open.
+func locate(path string) (string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && exists(path+indexSuffix) {
+		return path + indexSuffix, nil // the prefix of a TensorFlow checkpoint
+	}
+	if err != nil {
+		return "", err
+	}
+	if info.IsDir() {
+		return weightsIn(path)
+	}
+	if numbers := dataName.FindString(path); numbers != "" {
+		if index := strings.TrimSuffix(path, numbers) + indexSuffix; exists(index) {
+			return index, nil
+		}
+	}
+	return path, nil
+}
+
+// weightsIn finds the file to open in a model directory.
+func weightsIn(dir string) (string, error) {
+	named := func(names ...string) string {
+		for _, name := range names {
+			if path := filepath.Join(dir, name); exists(path) {
+				return path
+			}
+		}
+		return ""
+	}
+	if path := named(singleName, indexName, torchName, torchIndex); path != "" {
+		return path, nil
+	}
+	if path := named(stateName); path != "" {
+		if newest, err := newestCheckpoint(path); newest != "" || err != nil {
+			return newest, err
+		}
+	}
+	if path := named(googleIndex); path != "" {
+		return path, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var weights, others []string
+	for _, e := range entries {
+		switch f := formatAt(filepath.Join(dir, e.Name())); {
+		case f == nil:
+		case f.format != 0:
+			weights = append(weights, e.Name())
+		default:
+			others = append(others, fmt.Sprintf("%s is a %s, which is not read", e.Name(), f.name))
+		}
+	}
+	switch {
+	case len(weights) == 1:
+		return filepath.Join(dir, weights[0]), nil
+	case len(weights) > 1:
+		return "", fmt.Errorf("%s: several files of weights: %s; give the path of the one to read", dir, strings.Join(weights, ", "))
+	case len(others) > 0:
+		return "", fmt.Errorf("%s: no weights in it (%s)", dir, strings.Join(others, "; "))
+	}
+	return "", fmt.Errorf("%s: no weights in it: neither %s, %s nor a TensorFlow checkpoint is there", dir, singleName, torchName)
+}
+
+// newestCheckpoint reads TensorFlow's note of its checkpoints, a CheckpointState as text
+// (tensorflow/python/training/checkpoint_state.proto), and returns the index of the newest; "" if the file is no such note.
+func newestCheckpoint(path string) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+		return "", err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		value, ok := strings.CutPrefix(strings.TrimSpace(line), "model_checkpoint_path:")
+		if !ok {
+			continue
+		}
+		prefix, err := strconv.Unquote(strings.TrimSpace(value))
+		if err != nil || prefix == "" {
+			return "", fmt.Errorf("%s: model_checkpoint_path is %s, want a path in quotes", path, strings.TrimSpace(value))
+		}
+		// A folder that was moved still holds its checkpoints, whatever absolute path the note gives.
+		index := filepath.Join(filepath.Dir(path), filepath.Base(prefix)) + indexSuffix
+		if !exists(index) {
+			return "", fmt.Errorf("%s: it names %q as the newest, but %s is not there", path, prefix, filepath.Base(index))
+		}
+		return index, nil
+	}
+	return "", nil
+}
+
+// exists is true of a broken symbolic link too: then the file is missed by its name.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}

@@ -1,0 +1,653 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"unicode/utf8"
+)
+
+// A pickle is a program for a stack machine that builds Python objects: Lib/pickletools.py describes its instructions. Run as
+// Python runs it, it may call anything. This machine knows containers, numbers, texts, and what torch.save makes tensors of;
+// it calls nothing: a name that is not in the table below ends it.
+
+// The values of a pickle: nil for None, bool, int64, float64, string, and these.
+type (
+	dict  struct{ keys, values []any }
+	array struct{ items []any }
+	tuple []any
+	// An array is a Python list.
+	// A global is something a pickle names: "torch.FloatStorage".
+	global string
+)
+
+// mark is what MARK puts on the stack.
+type mark struct{}
+
+// A storage is an array that tensors are views of.
+type storage struct {
+	key   string
+	dtype DType
+	len   int // of elements
+	data  []byte
+}
+
+// A view is a tensor of a pickle: elements of a storage.
+type view struct {
+	storage *storage
+	offset  int // of the first element
+	shape   []int
+	strides []int // in elements
+}
+
+// storageTypes are the classes of storages by their names.
+var storageTypes = map[global]DType{
+	"torch.DoubleStorage": F64, "torch.FloatStorage": F32, "torch.HalfStorage": F16, "torch.BFloat16Storage": BF16,
+	"torch.LongStorage": I64, "torch.IntStorage": I32, "torch.ShortStorage": I16, "torch.CharStorage": I8,
+	"torch.ByteStorage": U8, "torch.BoolStorage": Bool,
+}
+
+// constants are the types of elements, which a state may hold as values.
+var constants = []global{
+	"torch.float64", "torch.float32", "torch.float16", "torch.bfloat16", "torch.int64", "torch.int32", "torch.int16",
+	"torch.int8", "torch.uint8", "torch.bool",
+}
+
+// calls are the functions and classes that a pickle may call, and what is done instead.
+var calls = map[global]func(u *unpickler, args tuple) (any, error){
+	"collections.OrderedDict":         newDict,
+	"torch.Size":                      newSize,
+	"torch._utils._rebuild_tensor":    rebuildTensor,
+	"torch._utils._rebuild_tensor_v2": rebuildTensor,
+	"torch._utils._rebuild_parameter": rebuildParameter,
+}
+
+// knownGlobal reports whether a pickle may name g.
+func knownGlobal(g global) bool {
+	if storageTypes[g] != 0 || calls[g] != nil {
+		return true
+	}
+	for _, c := range constants {
+		if c == g {
+			return true
+		}
+	}
+	return false
+}
+
+func newDict(u *unpickler, args tuple) (any, error) {
+	d := &dict{}
+	switch len(args) {
+	case 0:
+		return d, nil
+	case 1: // Python 2: a list of pairs
+		if items, ok := args[0].(*array); ok {
+			// The same list may be called for over and over.
+			if u.copied += len(items.items); u.copied > len(u.data) {
+				return nil, errors.New("more items than the pickle has")
+			}
+			for _, item := range items.items {
+				pair, err := sequence(item)
+				if err != nil || len(pair) != 2 {
+					return nil, errors.New("its items are not pairs")
+				}
+				d.keys, d.values = append(d.keys, pair[0]), append(d.values, pair[1])
+			}
+			return d, nil
+		}
+	}
+	return nil, errors.New("its arguments are not a list of pairs")
+}
+
+func sequence(v any) ([]any, error) {
+	switch v := v.(type) {
+	case tuple:
+		return v, nil
+	case *array:
+		return v.items, nil
+	}
+	return nil, fmt.Errorf("%s where a tuple should be", kindOf(v))
+}
+
+func newSize(_ *unpickler, args tuple) (any, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("%d arguments, want 1", len(args))
+	}
+	s, err := sequence(args[0])
+	return tuple(s), err
+}
+
+// rebuildTensor is torch/_utils.py _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …), or
+// _rebuild_tensor with the first four.
+func rebuildTensor(_ *unpickler, args tuple) (any, error) {
+	if len(args) < 4 {
+		return nil, fmt.Errorf("%d arguments, want at least 4", len(args))
+	}
+	s, ok := args[0].(*storage)
+	if !ok {
+		return nil, fmt.Errorf("%s where a storage should be", kindOf(args[0]))
+	}
+	offset, ok := args[1].(int64)
+	if !ok || offset < 0 || offset > math.MaxInt {
+		return nil, fmt.Errorf("the offset is %s", kindOf(args[1]))
+	}
+	shape, err := sizes(args[2])
+	if err != nil {
+		return nil, inside("size", err)
+	}
+	strides, err := sizes(args[3])
+	if err != nil {
+		return nil, inside("stride", err)
+	}
+	if len(strides) != len(shape) {
+		return nil, fmt.Errorf("%d strides for %d dimensions", len(strides), len(shape))
+	}
+	return &view{storage: s, offset: int(offset), shape: shape, strides: strides}, nil
+}
+
+// rebuildParameter is torch/_utils.py _rebuild_parameter(data, requires_grad, backward_hooks).
+func rebuildParameter(_ *unpickler, args tuple) (any, error) {
+	if len(args) == 0 {
+		return nil, errors.New("no arguments")
+	}
+	v, ok := args[0].(*view)
+	if !ok {
+		return nil, fmt.Errorf("%s where a tensor should be", kindOf(args[0]))
+	}
+	return v, nil
+}
+
+// maxDims is how many dimensions PyTorch's tensors may have.
+const maxDims = 64
+
+// sizes reads a tuple of whole numbers from 0.
+func sizes(v any) ([]int, error) {
+	s, err := sequence(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(s) > maxDims {
+		return nil, fmt.Errorf("%d dimensions, at most %d are read", len(s), maxDims)
+	}
+	out := make([]int, len(s))
+	for i, item := range s {
+		n, ok := item.(int64)
+		if !ok || n < 0 || n > math.MaxInt {
+			return nil, fmt.Errorf("%s where a whole number from 0 should be", kindOf(item))
+		}
+		out[i] = int(n)
+	}
+	return out, nil
+}
+
+// kindOf names a value's type in Python, for errors.
+func kindOf(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "None"
+	case bool:
+		return "a bool"
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return "a float"
+	case string:
+		return "a str"
+	case *dict:
+		return "a dict"
+	case *array:
+		return "a list"
+	case tuple:
+		return "a tuple"
+	case global:
+		return string(v)
+	case *storage:
+		return "a storage"
+	case *view:
+		return "a tensor"
+	case mark:
+		return "a mark"
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+// An unpickler runs a pickle.
+type unpickler struct {
+	data     []byte
+	at       int
+	stack    []any
+	memo     map[uint32]any
+	storages map[string]*storage
+	copied   int // items of lists that became those of dictionaries
+}
+
+// The instructions, with pickletools' names.
+const (
+	opMark            = '('
+	opStop            = '.'
+	opBinFloat        = 'G'
+	opBinInt          = 'J'
+	opBinInt1         = 'K'
+	opBinInt2         = 'M'
+	opNone            = 'N'
+	opBinPersID       = 'Q'
+	opReduce          = 'R'
+	opBinString       = 'T'
+	opShortBinString  = 'U'
+	opBinUnicode      = 'X'
+	opEmptyList       = ']'
+	opAppend          = 'a'
+	opBuild           = 'b'
+	opGlobal          = 'c'
+	opAppends         = 'e'
+	opBinGet          = 'h'
+	opLongBinGet      = 'j'
+	opBinPut          = 'q'
+	opLongBinPut      = 'r'
+	opSetItem         = 's'
+	opTuple           = 't'
+	opSetItems        = 'u'
+	opEmptyDict       = '}'
+	opEmptyTuple      = ')'
+	opProto           = 0x80
+	opNewObj          = 0x81
+	opTuple1          = 0x85
+	opTuple2          = 0x86
+	opTuple3          = 0x87
+	opNewTrue         = 0x88
+	opNewFalse        = 0x89
+	opLong1           = 0x8a
+	opShortBinUnicode = 0x8c
+	opBinUnicode8     = 0x8d
+	opStackGlobal     = 0x93
+	opMemoize         = 0x94
+	opFrame           = 0x95
+)
+
+// highestProtocol is the newest version of the pickle format.
+const highestProtocol = 5
+
+var errPickleEnds = errors.New("the pickle ends in the middle: truncated?")
+
+// unpickle runs the pickle at the beginning of data and returns its value and its length. Storages are noted in storages.
+func unpickle(data []byte, storages map[string]*storage) (value any, n int, err error) {
+	u := &unpickler{data: data, memo: map[uint32]any{}, storages: storages}
+	for {
+		at := u.at
+		stop, err := u.step()
+		if err != nil {
+			return nil, 0, fmt.Errorf("pickle, byte %d: %w", at, err)
+		}
+		if stop {
+			break
+		}
+	}
+	if len(u.stack) != 1 {
+		return nil, 0, fmt.Errorf("pickle: %d values at its end, want one", len(u.stack))
+	}
+	return u.stack[0], u.at, nil
+}
+
+// take reads n bytes.
+func (u *unpickler) take(n uint64) ([]byte, error) {
+	if n > uint64(len(u.data)-u.at) {
+		return nil, errPickleEnds
+	}
+	b := u.data[u.at : u.at+int(n)]
+	u.at += int(n)
+	return b, nil
+}
+
+// number reads a little-endian number of n bytes.
+func (u *unpickler) number(n int) (uint64, error) {
+	b, err := u.take(uint64(n))
+	v := uint64(0)
+	for i, c := range b {
+		v |= uint64(c) << (8 * i)
+	}
+	return v, err
+}
+
+// text reads a text behind its length of n bytes.
+func (u *unpickler) text(n int) error {
+	length, err := u.number(n)
+	if err != nil {
+		return err
+	}
+	b, err := u.take(length)
+	if err != nil {
+		return err
+	}
+	if !utf8.Valid(b) {
+		return errors.New("a text is not UTF-8")
+	}
+	u.push(string(b))
+	return nil
+}
+
+func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
+
+// pop takes the topmost n values, in the order in which they were pushed.
+func (u *unpickler) pop(n int) ([]any, error) {
+	if n > len(u.stack) {
+		return nil, errors.New("the stack is empty")
+	}
+	values := append([]any(nil), u.stack[len(u.stack)-n:]...)
+	for _, v := range values {
+		if v == (mark{}) {
+			return nil, errors.New("a mark where a value should be")
+		}
+	}
+	u.stack = u.stack[:len(u.stack)-n]
+	return values, nil
+}
+
+// popMark takes the values above the topmost mark, and the mark.
+func (u *unpickler) popMark() ([]any, error) {
+	for i := len(u.stack) - 1; i >= 0; i-- {
+		if u.stack[i] == (mark{}) {
+			values := append([]any(nil), u.stack[i+1:]...)
+			u.stack = u.stack[:i]
+			return values, nil
+		}
+	}
+	return nil, errors.New("no mark on the stack")
+}
+
+// top is the topmost value, which must be a T.
+func top[T any](u *unpickler) (T, error) {
+	var none T
+	if len(u.stack) == 0 {
+		return none, errors.New("the stack is empty")
+	}
+	v, ok := u.stack[len(u.stack)-1].(T)
+	if !ok {
+		return none, fmt.Errorf("%s where %s should be", kindOf(u.stack[len(u.stack)-1]), kindOf(any(none)))
+	}
+	return v, nil
+}
+
+// step runs one instruction.
+func (u *unpickler) step() (stop bool, err error) {
+	op, err := u.number(1)
+	if err != nil {
+		return false, err
+	}
+	switch op {
+	case opStop:
+		return true, nil
+	case opProto:
+		v, err := u.number(1)
+		if err == nil && v > highestProtocol {
+			err = fmt.Errorf("protocol %d, at most %d is known", v, highestProtocol)
+		}
+		return false, err
+	case opFrame:
+		_, err = u.number(8)
+	case opMark:
+		u.push(mark{})
+	case opNone:
+		u.push(nil)
+	case opNewTrue, opNewFalse:
+		u.push(op == opNewTrue)
+	case opBinInt:
+		v, err := u.number(4)
+		u.push(int64(int32(v)))
+		return false, err
+	case opBinInt1:
+		v, err := u.number(1)
+		u.push(int64(v))
+		return false, err
+	case opBinInt2:
+		v, err := u.number(2)
+		u.push(int64(v))
+		return false, err
+	case opLong1:
+		err = u.long()
+	case opBinFloat: // the one big-endian number
+		b, err := u.take(8)
+		if err == nil {
+			u.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
+		}
+		return false, err
+	case opShortBinString, opShortBinUnicode:
+		err = u.text(1)
+	case opBinString, opBinUnicode:
+		err = u.text(4)
+	case opBinUnicode8:
+		err = u.text(8)
+	case opEmptyList:
+		u.push(&array{})
+	case opEmptyDict:
+		u.push(&dict{})
+	case opEmptyTuple:
+		u.push(tuple{})
+	case opTuple1, opTuple2, opTuple3:
+		values, err := u.pop(int(op-opTuple1) + 1)
+		u.push(tuple(values))
+		return false, err
+	case opTuple:
+		values, err := u.popMark()
+		u.push(tuple(values))
+		return false, err
+	case opAppend, opAppends:
+		values, err := u.values(op == opAppends, 1)
+		if err != nil {
+			return false, err
+		}
+		l, err := top[*array](u)
+		if err == nil {
+			l.items = append(l.items, values...)
+		}
+		return false, err
+	case opSetItem, opSetItems:
+		values, err := u.values(op == opSetItems, 2)
+		if err != nil {
+			return false, err
+		}
+		if len(values)%2 != 0 {
+			return false, errors.New("a key without a value")
+		}
+		d, err := top[*dict](u)
+		if err == nil {
+			for i := 0; i < len(values); i += 2 {
+				d.keys, d.values = append(d.keys, values[i]), append(d.values, values[i+1])
+			}
+		}
+		return false, err
+	case opBinPut, opLongBinPut, opMemoize:
+		err = u.put(op)
+	case opBinGet, opLongBinGet:
+		err = u.get(op)
+	case opGlobal, opStackGlobal:
+		err = u.global(op)
+	case opReduce, opNewObj:
+		err = u.call()
+	case opBuild:
+		err = u.build()
+	case opBinPersID:
+		err = u.persistent()
+	default:
+		err = fmt.Errorf("the instruction 0x%02x (%q) does not occur in files of tensors", op, rune(op))
+	}
+	return false, err
+}
+
+// values takes what an instruction adds to a container: n values, or all above the mark.
+func (u *unpickler) values(toMark bool, n int) ([]any, error) {
+	if toMark {
+		return u.popMark()
+	}
+	return u.pop(n)
+}
+
+// long reads LONG1, a little-endian number in two's complement.
+func (u *unpickler) long() error {
+	n, err := u.number(1)
+	if err != nil {
+		return err
+	}
+	if n > 8 {
+		return fmt.Errorf("a number of %d bytes, at most 8 are read", n)
+	}
+	v, err := u.number(int(n))
+	if n > 0 {
+		shift := 64 - 8*n
+		u.push(int64(v<<shift) >> shift)
+		return err
+	}
+	u.push(int64(0))
+	return err
+}
+
+// put notes the topmost value under a number; MEMOIZE takes the next.
+func (u *unpickler) put(op uint64) error {
+	i := uint64(len(u.memo))
+	var err error
+	switch op {
+	case opBinPut:
+		i, err = u.number(1)
+	case opLongBinPut:
+		i, err = u.number(4)
+	}
+	if err != nil {
+		return err
+	}
+	v, err := top[any](u)
+	if err == nil && v == (mark{}) {
+		err = errors.New("a mark where a value should be")
+	}
+	u.memo[uint32(i)] = v
+	return err
+}
+
+func (u *unpickler) get(op uint64) error {
+	n := 1
+	if op == opLongBinGet {
+		n = 4
+	}
+	i, err := u.number(n)
+	if err != nil {
+		return err
+	}
+	v, ok := u.memo[uint32(i)]
+	if !ok {
+		return fmt.Errorf("nothing was noted under the number %d", i)
+	}
+	u.push(v)
+	return nil
+}
+
+// global names a function, a class or a constant: by two lines, or by two texts on the stack.
+func (u *unpickler) global(op uint64) error {
+	var names [2]string
+	if op == opGlobal {
+		for i := range names {
+			end := bytes.IndexByte(u.data[u.at:], '\n')
+			if end < 0 {
+				return errPickleEnds
+			}
+			names[i] = string(u.data[u.at : u.at+end])
+			u.at += end + 1
+		}
+	} else {
+		values, err := u.pop(2)
+		if err != nil {
+			return err
+		}
+		for i, v := range values {
+			var ok bool
+			if names[i], ok = v.(string); !ok {
+				return fmt.Errorf("%s where a name should be", kindOf(v))
+			}
+		}
+	}
+	g := global(names[0] + "." + names[1])
+	if !knownGlobal(g) {
+		return fmt.Errorf("it names %q, which is no tensor, storage or container: refused, and nothing of it was run. Save the state_dict alone", string(g))
+	}
+	u.push(g)
+	return nil
+}
+
+// call is REDUCE and NEWOBJ: a function or a class, and its arguments.
+func (u *unpickler) call() error {
+	values, err := u.pop(2)
+	if err != nil {
+		return err
+	}
+	g, ok := values[0].(global)
+	if !ok {
+		return fmt.Errorf("%s is called", kindOf(values[0]))
+	}
+	args, ok := values[1].(tuple)
+	if !ok {
+		return fmt.Errorf("%s is called with %s", g, kindOf(values[1]))
+	}
+	f := calls[g]
+	if f == nil {
+		return fmt.Errorf("%s is called: refused, and nothing of it was run", g)
+	}
+	v, err := f(u, args)
+	if err != nil {
+		return fmt.Errorf("%s: %w", g, err)
+	}
+	u.push(v)
+	return nil
+}
+
+// build gives an object attributes. Those of a dictionary (_metadata of a state_dict, which has the versions of its modules)
+// say nothing about tensors.
+func (u *unpickler) build() error {
+	if _, err := u.pop(1); err != nil {
+		return err
+	}
+	_, err := top[*dict](u)
+	return err
+}
+
+// persistent is BINPERSID, by which torch.save refers to a storage: torch/serialization.py, persistent_id.
+func (u *unpickler) persistent() error {
+	values, err := u.pop(1)
+	if err != nil {
+		return err
+	}
+	id, ok := values[0].(tuple)
+	if !ok || len(id) < 5 {
+		return fmt.Errorf("%s refers to no storage", kindOf(values[0]))
+	}
+	if id[0] != "storage" {
+		if kind, ok := id[0].(string); ok {
+			return fmt.Errorf("a persistent object of the kind %q: only storages are read", kind)
+		}
+		return errors.New("a persistent object that is no storage")
+	}
+	class, _ := id[1].(global)
+	dtype := storageTypes[class]
+	key, isKey := id[2].(string)
+	n, isSize := id[4].(int64)
+	switch {
+	case dtype == 0:
+		return fmt.Errorf("a storage of the class %s", kindOf(id[1]))
+	case !isKey || !isSize || n < 0:
+		return errors.New("a storage without a key or a size")
+	case len(id) > 5 && id[5] != nil:
+		return fmt.Errorf("storage %q is a view of another, as PyTorch before 0.4 wrote them: save it anew", key)
+	}
+	if _, err := byteSize(dtype, []int{int(min(n, math.MaxInt))}); err != nil || n > math.MaxInt {
+		return fmt.Errorf("storage %q of %d elements is larger than any memory", key, n)
+	}
+	s := u.storages[key]
+	if s == nil {
+		s = &storage{key: key, dtype: dtype, len: int(n)}
+		u.storages[key] = s
+	}
+	if s.dtype != dtype || s.len != int(n) {
+		return fmt.Errorf("storage %q has %d elements of %v here and %d of %v before", key, n, dtype, s.len, s.dtype)
+	}
+	u.push(s)
+	return nil
+}

@@ -1,0 +1,272 @@
+package checkpoint
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// torch.save writes, since PyTorch 1.6, an archive of uncompressed records (caffe2/serialize/inline_container.h):
+//
+//	NAME/data.pkl    a pickle that refers to storages by their keys
+//	NAME/byteorder   "little" or "big", since 2.1
+//	NAME/data/KEY    the bytes of a storage
+//	NAME/version     of the archive's format
+//
+// and before that one file (torch/serialization.py, _legacy_save): pickles of a magic number, of the version, of the machine's
+// sizes, of the state and of the list of its storages' keys; then each storage, as an int64 with the number of its elements
+// and the elements.
+
+// legacyMagic is the pickle of the magic number, at the beginning of a legacy file.
+const legacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+const legacyVersion = 1001
+
+const pickleRecord = "data.pkl"
+
+// parseTorchZip reads what torch.save wrote as an archive. The CRCs of the records are not looked at: PyTorch doesn't either, and
+// can be told to write none (torch.serialization.set_crc32_options).
+func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
+	archive, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the archive's directory cannot be read (%w): truncated?", err)
+	}
+	records := make(map[string]*zip.File, len(archive.File))
+	folder, found := "", false
+	for _, r := range archive.File {
+		if records[r.Name] != nil {
+			return nil, nil, fmt.Errorf("record %q comes twice", r.Name)
+		}
+		records[r.Name] = r
+		if name, ok := strings.CutSuffix(r.Name, "/"+pickleRecord); ok && !strings.Contains(name, "/") {
+			folder, found = name+"/", true
+		}
+	}
+	if !found {
+		return nil, nil, errors.New("a zip archive without NAME/data.pkl: torch.save did not write it")
+	}
+	record := func(name string) ([]byte, error) {
+		r := records[folder+name]
+		if r == nil {
+			return nil, fmt.Errorf("record %q is not there", folder+name)
+		}
+		data, err := stored(file, r)
+		return data, inside(fmt.Sprintf("record %q", folder+name), err)
+	}
+	if records[folder+"byteorder"] != nil {
+		order, err := record("byteorder")
+		if err != nil {
+			return nil, nil, err
+		}
+		if string(order) != "little" {
+			return nil, nil, fmt.Errorf("the byte order is %.20q, only little is read", order)
+		}
+	}
+	program, err := record(pickleRecord)
+	if err != nil {
+		return nil, nil, err
+	}
+	storages := map[string]*storage{}
+	value, n, err := unpickle(program, storages)
+	if err == nil && n != len(program) {
+		err = fmt.Errorf("%d bytes after the end of the pickle", len(program)-n)
+	}
+	if err != nil {
+		return nil, nil, inside(folder+pickleRecord, err)
+	}
+	for key, s := range storages {
+		if s.data, err = record("data/" + key); err != nil {
+			return nil, nil, err
+		}
+		if want := s.len * s.dtype.Size(); len(s.data) != want {
+			return nil, nil, fmt.Errorf("record %q has %d bytes, %d elements of %v have %d", folder+"data/"+key, len(s.data), s.len, s.dtype, want)
+		}
+	}
+	return viewed(value, len(program), len(file))
+}
+
+// stored finds the bytes of an uncompressed record.
+func stored(file []byte, r *zip.File) ([]byte, error) {
+	const encrypted = 1
+	switch {
+	case r.Method != zip.Store:
+		return nil, fmt.Errorf("compressed (method %d), which torch.save never does and is not read", r.Method)
+	case r.Flags&encrypted != 0:
+		return nil, errors.New("encrypted")
+	case r.CompressedSize64 != r.UncompressedSize64:
+		return nil, fmt.Errorf("%d bytes stored of %d", r.CompressedSize64, r.UncompressedSize64)
+	}
+	at, err := r.DataOffset()
+	if err != nil {
+		return nil, fmt.Errorf("its header cannot be read: %w", err)
+	}
+	if size := uint64(len(file)); uint64(at) > size || r.UncompressedSize64 > size-uint64(at) {
+		return nil, fmt.Errorf("%d bytes at byte %d go beyond the end of the file: truncated?", r.UncompressedSize64, at)
+	}
+	end := at + int64(r.UncompressedSize64)
+	return file[at:end:end], nil
+}
+
+// parseTorchLegacy reads what torch.save wrote before PyTorch 1.6.
+func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
+	at := len(legacyMagic)
+	storages := map[string]*storage{}
+	next := func(what string) (any, error) {
+		v, n, err := unpickle(file[at:], storages)
+		at += n
+		return v, inside(what, err)
+	}
+	version, err := next("version")
+	if err == nil && version != int64(legacyVersion) {
+		err = fmt.Errorf("the version of the format is %s, only %d is known", kindOf(version), legacyVersion)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	sizes, err := next("machine")
+	if err != nil {
+		return nil, nil, err
+	}
+	if d, ok := sizes.(*dict); ok {
+		for i, key := range d.keys {
+			if key == "little_endian" && d.values[i] == false {
+				return nil, nil, errors.New("written on a big-endian machine, which is not read")
+			}
+		}
+	}
+	begin := at
+	value, err := next("state")
+	if err != nil {
+		return nil, nil, err
+	}
+	length := at - begin
+	keys, err := next("keys of the storages")
+	if err != nil {
+		return nil, nil, err
+	}
+	order, ok := keys.(*array)
+	if !ok {
+		return nil, nil, fmt.Errorf("keys of the storages: %s, want a list", kindOf(keys))
+	}
+	left := len(storages)
+	for _, k := range order.items {
+		key, _ := k.(string)
+		s := storages[key]
+		if s == nil || s.data != nil {
+			return nil, nil, fmt.Errorf("keys of the storages: %q is no storage of the state, or comes twice", key)
+		}
+		if len(file)-at < 8 {
+			return nil, nil, fmt.Errorf("storage %q is not there: truncated?", key)
+		}
+		n := binary.LittleEndian.Uint64(file[at:])
+		at += 8
+		if n != uint64(s.len) {
+			return nil, nil, fmt.Errorf("storage %q has %d elements, the pickle says %d", key, n, s.len)
+		}
+		size := s.len * s.dtype.Size()
+		if size > len(file)-at {
+			return nil, nil, fmt.Errorf("storage %q: its %d bytes go beyond the end of the file: truncated?", key, size)
+		}
+		s.data = file[at : at+size : at+size]
+		at += size
+		left--
+	}
+	if left > 0 {
+		return nil, nil, fmt.Errorf("%d storages of the state are not in the file", left)
+	}
+	if at != len(file) {
+		return nil, nil, fmt.Errorf("%d bytes after the last storage", len(file)-at)
+	}
+	return viewed(value, length, len(file))
+}
+
+// viewed makes the state, of a pickle of so many bytes in a file of so many, tensors by name, with the other values as
+// metadata.
+func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, error) {
+	f := flattener{names: map[string]bool{}, metadata: map[string]string{}, visits: pickleSize}
+	if err := f.add(nil, state); err != nil {
+		return nil, nil, err
+	}
+	// Tensors whose elements don't stand as they are read are copied; many may be copies of one storage.
+	const most = 4
+	room := most * fileSize
+	tensors := make([]Tensor, len(f.tensors))
+	for i, v := range f.tensors {
+		t, copied, err := v.view.tensor(v.name, room)
+		if err != nil {
+			return nil, nil, fmt.Errorf("tensor %q: %w", v.name, err)
+		}
+		tensors[i] = t
+		room -= copied
+	}
+	return tensors, f.metadata, nil
+}
+
+// tensor is the view as a tensor: a part of its storage if its elements stand there in order, else a copy of at most room
+// bytes.
+func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
+	size, err := byteSize(v.storage.dtype, v.shape)
+	if err != nil {
+		return t, 0, err
+	}
+	t = Tensor{Name: name, DType: v.storage.dtype, Shape: v.shape, Data: []byte{}}
+	if size == 0 {
+		return t, 0, nil
+	}
+	last, inOrder, expected := v.offset, true, 1
+	for i, dim := range slices.Backward(v.shape) {
+		if dim == 1 {
+			continue // its stride is never used
+		}
+		if v.strides[i] != 0 && dim-1 > (math.MaxInt-last)/v.strides[i] {
+			return t, 0, fmt.Errorf("shape %v with strides %v goes beyond its storage of %d elements", v.shape, v.strides, v.storage.len)
+		}
+		last += (dim - 1) * v.strides[i]
+		inOrder = inOrder && v.strides[i] == expected
+		expected *= dim
+	}
+	n := size / v.storage.dtype.Size()
+	switch {
+	case last >= v.storage.len:
+		return t, 0, fmt.Errorf("shape %v with strides %v from element %d goes beyond its storage of %d elements", v.shape, v.strides, v.offset, v.storage.len)
+	case n > v.storage.len:
+		return t, 0, fmt.Errorf("shape %v has more elements than its storage of %d: an expanded tensor, which is not read", v.shape, v.storage.len)
+	}
+	e := v.storage.dtype.Size()
+	if inOrder {
+		t.Data = v.storage.data[v.offset*e : v.offset*e+size : v.offset*e+size]
+		return t, 0, nil
+	}
+	if size > room {
+		return t, 0, errors.New("the tensors that do not stand in order are more than the file explains")
+	}
+	t.Data = v.gather(make([]byte, 0, size))
+	return t, size, nil
+}
+
+// gather appends the elements of the view in order.
+func (v *view) gather(data []byte) []byte {
+	e := v.storage.dtype.Size()
+	index := make([]int, len(v.shape))
+	for at := v.offset; ; {
+		data = append(data, v.storage.data[at*e:(at+1)*e]...)
+		i := len(index) - 1
+		for ; i >= 0; i-- {
+			index[i]++
+			at += v.strides[i]
+			if index[i] < v.shape[i] {
+				break
+			}
+			at -= index[i] * v.strides[i]
+			index[i] = 0
+		}
+		if i < 0 {
+			return data
+		}
+	}
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// target is a row of the table of what models are converted to.
+type target struct {
+	name string
+	what string // for people
+	save func(m *bert.Model, dir string, o bert.SaveOptions) error
+	// shards says that it may be written as several files.
+	shards bool
+	// float32 says that it has no other type of weights.
+	float32 bool
+	// check returns what the format's own programs would compute differently, or nil.
+	check func(c bert.Config) []string
+}
+
+// targets are the values of --to.
+var targets = []target{
+	{name: "hf", what: "Hugging Face's: config.json, model.safetensors", save: saveAs(checkpoint.Safetensors), shards: true},
+	{name: "tf", what: "google-research/bert's: bert_config.json, bert_model.ckpt", save: saveAs(checkpoint.TensorFlow), check: checkGoogle},
+	{name: "torch", what: "PyTorch's: config.json, pytorch_model.bin", save: saveAs(checkpoint.Torch), shards: true},
+	{name: "onnx", what: "an ONNX graph in float32: config.json, model.onnx", save: saveAs(checkpoint.ONNX), float32: true},
+}
+
+func saveAs(format checkpoint.Format) func(*bert.Model, string, bert.SaveOptions) error {
+	return func(m *bert.Model, dir string, o bert.SaveOptions) error {
+		o.Format = format
+		return m.Save(dir, o)
+	}
+}
+
+// checkGoogle says what google-research/bert's modeling.py does not take from bert_config.json.
+func checkGoogle(c bert.Config) []string {
+	var notes []string
+	const eps = 1e-12
+	if c.LayerNormEps != eps {
+		notes = append(notes, fmt.Sprintf("google-research/bert's code knows no layer_norm_eps and takes %g, this model has %g", eps, c.LayerNormEps))
+	}
+	if known := []string{"gelu", "relu", "tanh", "linear"}; !slices.Contains(known, c.HiddenAct) {
+		notes = append(notes, fmt.Sprintf("google-research/bert's code does not know the hidden_act %q of this model, but %s", c.HiddenAct, strings.Join(known, ", ")))
+	}
+	return notes
+}
+
+// dtypes are the values of --dtype.
+var dtypes = map[string]checkpoint.DType{"f32": checkpoint.F32, "f16": checkpoint.F16, "bf16": checkpoint.BF16}
+
+// carriedFiles stand beside the weights and are copied as they are: of the tokenizer, and of the task.
+var carriedFiles = []string{
+	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
+}
+
+type convertFlags struct {
+	to           *choice
+	dtype        *choice
+	maxShard     byteSize
+	allowMissing bool
+}
+
+func (a *app) convertCommand() *cobra.Command {
+	var names []string
+	help := ""
+	for _, t := range targets {
+		names = append(names, t.name)
+		help += fmt.Sprintf("  %-6s %s\n", t.name, t.what)
+	}
+	f := convertFlags{to: newChoice("", names...), dtype: newChoice("auto", "auto", "f32", "f16", "bf16"), maxShard: byteSize(math.MaxInt64)}
+	cmd := &cobra.Command{
+		Use:   "convert IN OUT --to " + strings.Join(names, "|") + " [flags]",
+		Short: "Write a model in another format",
+		Long: `convert reads a model in any format (safetensors, PyTorch's files, TensorFlow checkpoints, ONNX graphs, under Hugging Face's or
+Google's names) and writes it to a new folder as
+
+` + help + `
+The numbers keep their bits, and so does a model that is converted there and back; --dtype f16 and bf16 round to nearest. All
+heads whose tensors are in the file come along, whatever its configuration calls the model. Tokenizer files and task.json are
+copied. What is left out is said: an optimiser's moments, tensors of other models.`,
+		Example: `  bert convert uncased_L-12_H-768_A-12 bert-base --to hf
+  bert convert my-model my-model-tf --to tf
+  bert convert bert-large bert-large-bf16 --to hf --dtype bf16 --max-shard-size 500MB`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usagef("%s, want IN, a model, and OUT, a new folder", count(len(args), "argument"))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.convert(args[0], args[1], &f) },
+	}
+	addChoice(cmd, f.to, "to", "the format to write")
+	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the one they are stored in")
+	cmd.Flags().Var(&f.maxShard, "max-shard-size", "write files of at most `SIZE` (as 500MB, 5GB) with an index, where the format has that")
+	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "let tensors that are missing have the random values of a new model, and leave out those that are left over")
+	return cmd
+}
+
+func (a *app) convert(in, out string, f *convertFlags) (err error) {
+	i := slices.IndexFunc(targets, func(t target) bool { return t.name == f.to.value })
+	if i < 0 {
+		return usagef("--to is missing: want one of %s", strings.Join(f.to.choices, ", "))
+	}
+	to := targets[i]
+	if !to.shards && f.maxShard != math.MaxInt64 {
+		return usagef("--max-shard-size is not for --to %s, which is one file", to.name)
+	}
+	if to.float32 && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32 {
+		return usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
+	}
+	if err := checkNew(out); err != nil {
+		return err
+	}
+	from, err := bert.ModelDir(in)
+	if err != nil {
+		return err
+	}
+	m, err := bert.Load(in, bert.Options{HeadOfTensors: true, AllowMissing: f.allowMissing, Seed: 42})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	a.warnConfig(m.Config(), from)
+	a.describeConversion(m, in)
+	if to.check != nil {
+		for _, note := range to.check(m.Config()) {
+			a.log.Warn(note)
+		}
+	}
+	o := bert.SaveOptions{DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard)}
+	switch {
+	case to.float32:
+		o.DType = checkpoint.F32
+	case o.DType == 0:
+		o.DType = a.keptType(m.Report().DType)
+	}
+
+	_, statErr := os.Stat(out)
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return pathError(err)
+	}
+	defer func() {
+		if err != nil && errors.Is(statErr, fs.ErrNotExist) {
+			os.RemoveAll(out)
+		}
+	}()
+	if err := to.save(m, out, o); err != nil {
+		return pathError(err)
+	}
+	copied, err := carry(from, out)
+	if err != nil {
+		return pathError(err)
+	}
+	if len(copied) == 0 {
+		a.log.Warn(from + " has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
+	}
+	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, o.DType, strings.Join(append([]string{""}, copied...), ", ")))
+	return nil
+}
+
+// describeConversion says on stderr what was read, and what of it is not written.
+func (a *app) describeConversion(m *bert.Model, in string) {
+	parameters := 0
+	for _, p := range m.Params() {
+		parameters += p.Len()
+	}
+	report := m.Report()
+	a.log.Info(fmt.Sprintf("read: %s, a %v of %s parameters", in, m.Head(), thousands(parameters)))
+	a.warnAssumed(report)
+	for _, part := range []struct {
+		what  string
+		names []string
+	}{
+		{"missing, so with random values", slices.Concat(report.NewHead, report.Missing)},
+		{"left out", report.LeftOver},
+	} {
+		if len(part.names) > 0 {
+			a.log.Warn(part.what + ": " + strings.Join(part.names, ", "))
+		}
+	}
+	if n := len(report.Training); n > 0 {
+		a.log.Info(fmt.Sprintf("left out: %s of the training, such as %s", count(n, "tensor"), report.Training[0]))
+	}
+}
+
+// keptType is the type to write weights in that are stored in a type; 0 is several.
+func (a *app) keptType(stored checkpoint.DType) checkpoint.DType {
+	switch stored {
+	case checkpoint.F32, checkpoint.F16, checkpoint.BF16:
+		return stored
+	case 0:
+		a.log.Warn("the weights are stored in several types: written as F32")
+	default:
+		a.log.Warn(fmt.Sprintf("the weights are stored as %v: rounded to F32", stored))
+	}
+	return checkpoint.F32
+}
+
+// checkNew reports a path that is there, unless it is an empty folder.
+func checkNew(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return pathError(err)
+	case len(entries) > 0:
+		return fmt.Errorf("%s: the folder is not empty (%s is in it): want a new one, so that no two models mix", dir, entries[0].Name())
+	}
+	return nil
+}
+
+// carry copies the files beside the weights and returns their names.
+func carry(from, to string) (copied []string, err error) {
+	for _, name := range carriedFiles {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		err = atomicfile.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		copied = append(copied, name)
+	}
+	return copied, nil
+}
+
+// byteSize is a flag for a number of bytes, as Hugging Face's max_shard_size: "500MB", "5GB", "2GiB", or a plain number.
+type byteSize int64
+
+func (s *byteSize) Type() string { return "SIZE" }
+
+func (s *byteSize) String() string {
+	if *s == math.MaxInt64 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
+
+func (s *byteSize) Set(text string) error {
+	units := []struct {
+		suffix string
+		bytes  int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"", 1}}
+	for _, u := range units {
+		digits, ok := strings.CutSuffix(text, u.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n < 1 || n > math.MaxInt64/u.bytes {
+			break
+		}
+		*s = byteSize(n * u.bytes)
+		return nil
+	}
+	return errors.New("want a size such as 500MB, 5GB or 2GiB")
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/checkpoint"
+)
+
+func (a *app) inspectCommand() *cobra.Command {
+	var (
+		out    outputFlags
+		config string
+	)
+	cmd := &cobra.Command{
+		Use:   "inspect PATH [--config FILE] [flags]",
+		Short: "List the tensors of a file of weights",
+		Long: `inspect lists the tensors of a model: name, type, shape, the L2 norm, the least and the largest number, and how many are
+NaN or infinite; then totals, the file's metadata, and what would be missing or left over for the BERT that the configuration
+beside it describes.
+
+PATH is a model directory, a file of weights (safetensors, PyTorch's, in shards too) or the prefix of a TensorFlow
+checkpoint. Formats are recognised by content. Where the data of a TensorFlow checkpoint is not there, its index is listed and
+the exit status is 1. Of a directory with several files of weights, the first of these is taken: model.safetensors,
+pytorch_model.bin (either may be an index of shards), the newest that the file "checkpoint" names, bert_model.ckpt.index,
+the only other one.`,
+		Example: `  bert inspect bert-base-uncased
+  bert inspect uncased_L-12_H-768_A-12/bert_model.ckpt --json | jq .tensors[].name
+  bert inspect pytorch_model.bin --config bert-base-uncased/config.json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("%s, want one PATH of a model directory or a file of weights", count(len(args), "argument"))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.inspect(args[0], config, out.table(a)) },
+	}
+	cmd.Flags().StringVar(&config, "config", "", "compare with the BERT that `FILE` describes (default: the configuration beside the weights)")
+	out.add(cmd)
+	return cmd
+}
+
+// inspection is what bert inspect prints.
+type inspection struct {
+	Path     string            `json:"path"`
+	Format   string            `json:"format"`
+	Tensors  []inspectedTensor `json:"tensors"`
+	Elements int               `json:"elements"`
+	Bytes    int               `json:"bytes"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Model    *inspectedModel   `json:"model,omitempty"`
+	Missing  string            `json:"missing_data,omitempty"`
+}
+
+type inspectedTensor struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	// Nil without data.
+	Norm *float64 `json:"norm,omitempty"`
+	Min  *float64 `json:"min,omitempty"`
+	Max  *float64 `json:"max,omitempty"`
+	NaN  int      `json:"nan,omitempty"`
+	Inf  int      `json:"inf,omitempty"`
+}
+
+// inspectedModel is how the tensors fit a configuration.
+type inspectedModel struct {
+	Architecture string   `json:"architecture"`
+	NewHead      []string `json:"new_head"`
+	Missing      []string `json:"missing"`
+	LeftOver     []string `json:"left_over"`
+	Training     []string `json:"training"`
+	Problem      string   `json:"problem,omitempty"`
+}
+
+func (a *app) inspect(path, configPath string, table bool) error {
+	f, absent, err := checkpoint.List(path)
+	if err != nil {
+		return pathError(err)
+	}
+	defer f.Close()
+	in := inspection{Path: path, Format: f.Format().String(), Metadata: f.Metadata(), Tensors: []inspectedTensor{}}
+	types := make(map[string]int)
+	tensors := f.Tensors()
+	for i := range tensors {
+		t := &tensors[i]
+		in.Elements += t.Len()
+		in.Bytes += t.Len() * t.DType.Size()
+		types[t.DType.String()]++
+		row := inspectedTensor{Name: t.Name, DType: t.DType.String(), Shape: t.Shape}
+		if row.Shape == nil {
+			row.Shape = []int{}
+		}
+		if len(t.Data) > 0 || t.Len() == 0 {
+			s, err := t.Stats()
+			if err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			row.Norm, row.Min, row.Max, row.NaN, row.Inf = &s.Norm, &s.Min, &s.Max, s.NaN, s.Inf
+		}
+		in.Tensors = append(in.Tensors, row)
+	}
+	if absent != nil {
+		in.Missing = absent.Error()
+	}
+	in.Model, err = a.compare(path, configPath, tensors)
+	if err != nil {
+		return err
+	}
+	if table {
+		err = writeOut(a.stdout, []byte(inspectionTable(screenOf(a.stdout), &in, types)))
+	} else {
+		err = jsonLine(a.stdout, in)
+	}
+	return errors.Join(err, absent)
+}
+
+// compare says how the tensors fit the configuration; nil without one.
+func (a *app) compare(path, configPath string, tensors []checkpoint.Tensor) (*inspectedModel, error) {
+	if configPath == "" {
+		dir, err := bert.ModelDir(path)
+		if err != nil {
+			return nil, err
+		}
+		if configPath, err = bert.FindConfig(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	c, err := bert.LoadConfig(configPath)
+	if err != nil {
+		return nil, err
+	}
+	a.warnConfig(c, filepath.Dir(configPath))
+	head, report, err := bert.Compare(c, tensors)
+	m := &inspectedModel{
+		Architecture: head.String(), NewHead: list(report.NewHead), Missing: list(report.Missing), LeftOver: list(report.LeftOver),
+		Training: list(report.Training),
+	}
+	if err != nil {
+		m.Problem = err.Error()
+	}
+	return m, nil
+}
+
+// list makes no names an empty list in JSON.
+func list(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+// inspectionTable is an inspection for people. Nothing is cut, however wide the screen is.
+func inspectionTable(s screen, in *inspection, types map[string]int) string {
+	s.width = math.MaxInt32
+	var b strings.Builder
+	columns := []column{
+		{head: "tensor"}, {head: "type"}, {head: "shape"}, {head: "norm", right: true}, {head: "min", right: true}, {head: "max", right: true}, {head: ""},
+	}
+	var rows [][]string
+	for _, t := range in.Tensors {
+		row := []string{visible(t.Name), t.DType, strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ","), "", "", "", ""}
+		if t.Norm != nil {
+			row[3], row[4], row[5] = fmt.Sprintf("%.6g", *t.Norm), fmt.Sprintf("%.4g", *t.Min), fmt.Sprintf("%.4g", *t.Max)
+		}
+		var odd []string
+		if t.NaN > 0 {
+			odd = append(odd, thousands(t.NaN)+" NaN")
+		}
+		if t.Inf > 0 {
+			odd = append(odd, thousands(t.Inf)+" infinite")
+		}
+		row[6] = s.style(red, strings.Join(odd, ", "))
+		rows = append(rows, row)
+	}
+	b.WriteString(s.table(columns, rows))
+
+	var kinds []string
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		kinds = append(kinds, fmt.Sprintf("%s %s", thousands(types[name]), name))
+	}
+	fmt.Fprintf(&b, "\n%s: %s (%s), %s numbers, %s\n", in.Format, count(len(in.Tensors), "tensor"), strings.Join(kinds, ", "), thousands(in.Elements), count(in.Bytes, "byte"))
+	for _, key := range slices.Sorted(maps.Keys(in.Metadata)) {
+		fmt.Fprintf(&b, "metadata: %s = %s\n", visible(key), visible(in.Metadata[key]))
+	}
+	if in.Model == nil {
+		b.WriteString("no configuration beside it: not compared with a BERT\n")
+		return b.String()
+	}
+	m := in.Model
+	if m.Problem != "" {
+		fmt.Fprintf(&b, "does not fit the configuration: %s\n", visible(m.Problem))
+		return b.String()
+	}
+	for _, part := range []struct {
+		what  string
+		names []string
+	}{
+		{"missing", slices.Concat(m.Missing, m.NewHead)},
+		{"left over", m.LeftOver},
+	} {
+		names := "nothing"
+		if len(part.names) > 0 {
+			names = visible(strings.Join(part.names, ", "))
+		}
+		fmt.Fprintf(&b, "%s for a %s: %s\n", part.what, m.Architecture, names)
+	}
+	if n := len(m.Training); n > 0 {
+		fmt.Fprintf(&b, "of the training, not of the model: %s, such as %s\n", count(n, "tensor"), visible(m.Training[0]))
+	}
+	return b.String()
+}
