@@ -28,7 +28,7 @@ type room struct {
 
 // rooms is the architecture, from the top down. A package sees only what is below it: commands put training and tasks
 // together, which don't know one another; the model knows neither text nor training; the kernels know no model. The leaves
-// (tokenizer, metric, checkpoint, hub, simd) know nobody but atomicfile and onnx, so that each can be read, tested and used alone.
+// (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
 		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "hub", "internal/bench", "internal/atomicfile"},
@@ -58,12 +58,13 @@ var rooms = []room{
 	{dir: "metric"},
 	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{
-		dir: "checkpoint", ours: []string{"internal/onnx", "internal/atomicfile", "internal/mmap"},
+		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,
 	},
-	{dir: "internal/onnx", others: []string{"google.golang.org/protobuf"}},
+	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
+	{dir: "internal/proto", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},

@@ -12,6 +12,7 @@
 //	trainer.go           gradients and Adam's update
 //	load.go, save.go     model directories, as Hugging Face's tools have them
 //	session.go           inference
+//	onnx.go              the same model as a graph for other programs
 //
 // The numbers are made in internal/compute, the text in package tokenizer; package task turns examples into batches and
 // logits into answers, package train is the loop.

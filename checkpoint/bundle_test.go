@@ -89,7 +89,7 @@ func TestOpenBadBundles(t *testing.T) {
 		{"no shards", "index: header: 0 files with data", table(t, keyValue{"", nil}), "data"},
 		{"keys out of order", `index: block 0: key "a" after "x": out of order`, table(t, goodHeader, keyValue{"x", bytesEntry()}, keyValue{"a", bytesEntry()}), "data"},
 		{"no protocol buffer", `index: tensor "x": not a protocol buffer`, table(t, goodHeader, keyValue{"x", []byte("\xff")}), "data"},
-		{"another wire type", `index: tensor "x": a field of the message has another wire type`, table(t, goodHeader, keyValue{"x", message(entryDType, uint32(1))}), "data"},
+		{"another wire type", `index: tensor "x": field 1 has the wrong wire type 5`, table(t, goodHeader, keyValue{"x", message(entryDType, uint32(1))}), "data"},
 		{"strings", `index: tensor "x": elements of TensorFlow's type string are not read`, table(t, goodHeader, keyValue{"x", message(entryDType, 7)}), "data"},
 		{"an unknown type", `index: tensor "x": elements of TensorFlow's type number 99 are not read`, table(t, goodHeader, keyValue{"x", message(entryDType, 99)}), "data"},
 		{"objects", "an object-based checkpoint (tf.train.Checkpoint of TensorFlow 2)", table(t, goodHeader, keyValue{objectGraph, message(entryDType, 7)}), "data"},

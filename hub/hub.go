@@ -134,7 +134,7 @@ func ParseRef(s string) (Ref, error) {
 		ok = ok && namePart.MatchString(part)
 	}
 	if !ok {
-		return Ref{}, fmt.Errorf("%q is no name of a model: want NAME or ORGANISATION/NAME, of letters, digits and - _ .", name)
+		return Ref{}, fmt.Errorf("%q is no name of a model: want NAME or ORGANISATION/NAME, of letters, digits, dots, hyphens and underscores", name)
 	}
 	ok = len(r.Revision) <= 200 && !strings.Contains(r.Revision, "..")
 	for part := range strings.SplitSeq(r.Revision, "/") {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/go-bert/bert/internal/proto"
 )
 
 // Limits of what is read, far beyond any BERT, so that a file can't ask for more memory than a small multiple of its size.
@@ -22,20 +24,20 @@ const (
 func Read(file []byte) (*Model, error) {
 	m := &Model{}
 	graphs := 0
-	err := fields(file, func(f field) (err error) {
-		switch f.number {
+	err := proto.Fields(file, func(f proto.Field) (err error) {
+		switch f.Number {
 		case modelIRVersion:
-			m.IRVersion, err = f.int()
+			m.IRVersion, err = integer(f)
 		case modelProducerName:
-			m.ProducerName, err = f.string()
+			m.ProducerName, err = f.Text()
 		case modelOpsetImport:
-			err = within("opset_import", f.message(m.readOpset))
+			err = within("opset_import", f.Message(m.readOpset))
 		case modelGraph:
 			// A second one would be merged into the first by a protobuf library; nobody writes that.
 			if graphs++; graphs > 1 {
 				return errors.New("graph comes twice")
 			}
-			err = within("graph", f.message(m.Graph.read))
+			err = within("graph", f.Message(m.Graph.read))
 		}
 		return err
 	})
@@ -53,12 +55,12 @@ func (m *Model) readOpset(file []byte) error {
 		domain  string
 		version int64
 	)
-	err := fields(file, func(f field) (err error) {
-		switch f.number {
+	err := proto.Fields(file, func(f proto.Field) (err error) {
+		switch f.Number {
 		case opsetDomain:
-			domain, err = f.string()
+			domain, err = f.Text()
 		case opsetVersion:
-			version, err = f.int()
+			version, err = integer(f)
 		}
 		return err
 	})
@@ -69,13 +71,13 @@ func (m *Model) readOpset(file []byte) error {
 }
 
 func (g *Graph) read(file []byte) error {
-	return fields(file, func(f field) (err error) {
-		switch f.number {
+	return proto.Fields(file, func(f proto.Field) (err error) {
+		switch f.Number {
 		case graphName:
-			g.Name, err = f.string()
+			g.Name, err = f.Text()
 		case graphNode:
 			var n Node
-			if err := f.message(n.read); err != nil {
+			if err := f.Message(n.read); err != nil {
 				return fmt.Errorf("node %d: %w", len(g.Nodes), err)
 			}
 			if len(g.Nodes) == maxEntries {
@@ -84,7 +86,7 @@ func (g *Graph) read(file []byte) error {
 			g.Nodes = append(g.Nodes, n)
 		case graphInitializer:
 			var t Tensor
-			if err := f.message(t.read); err != nil {
+			if err := f.Message(t.read); err != nil {
 				return fmt.Errorf("tensor %d %q: %w", len(g.Initializers), t.Name, err)
 			}
 			if len(g.Initializers) == maxEntries {
@@ -97,24 +99,24 @@ func (g *Graph) read(file []byte) error {
 }
 
 func (n *Node) read(file []byte) error {
-	err := fields(file, func(f field) (err error) {
+	err := proto.Fields(file, func(f proto.Field) (err error) {
 		var s string
-		switch f.number {
+		switch f.Number {
 		case nodeInput:
-			s, err = f.string()
+			s, err = f.Text()
 			n.Inputs = append(n.Inputs, s)
 		case nodeOutput:
-			s, err = f.string()
+			s, err = f.Text()
 			n.Outputs = append(n.Outputs, s)
 		case nodeName:
-			n.Name, err = f.string()
+			n.Name, err = f.Text()
 		case nodeOpType:
-			n.OpType, err = f.string()
+			n.OpType, err = f.Text()
 		case nodeDomain:
-			n.Domain, err = f.string()
+			n.Domain, err = f.Text()
 		case nodeAttribute:
 			var a Attribute
-			err = within("attribute", f.message(a.read))
+			err = within("attribute", f.Message(a.read))
 			n.Attributes = append(n.Attributes, a)
 		}
 		return err
@@ -126,26 +128,25 @@ func (n *Node) read(file []byte) error {
 }
 
 func (a *Attribute) read(file []byte) error {
-	return fields(file, func(f field) (err error) {
-		switch f.number {
+	return proto.Fields(file, func(f proto.Field) (err error) {
+		switch f.Number {
 		case attributeName:
-			a.Name, err = f.string()
+			a.Name, err = f.Text()
 		case attributeType:
 			var v int64
-			v, err = f.int()
+			v, err = integer(f)
 			a.Type = AttributeType(v)
 		case attributeInt:
-			a.Int, err = f.int()
+			a.Int, err = integer(f)
 		case attributeFloat:
-			if f.wire != protowire.Fixed32Type {
-				return f.wrong()
-			}
-			a.Float = math.Float32frombits(uint32(f.value))
+			var v uint32
+			v, err = f.Fixed32()
+			a.Float = math.Float32frombits(v)
 		case attributeInts:
-			err = f.ints(func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
+			err = ints(f, func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
 		case attributeTensor:
 			a.Tensor = &Tensor{}
-			err = within("tensor", f.message(a.Tensor.read))
+			err = within("tensor", f.Message(a.Tensor.read))
 		}
 		return err
 	})
@@ -161,16 +162,16 @@ func (t *Tensor) read(file []byte) error {
 		external                                      External
 	)
 	external.Length = -1
-	err := fields(file, func(f field) (err error) {
-		switch f.number {
+	err := proto.Fields(file, func(f proto.Field) (err error) {
+		switch f.Number {
 		case tensorName:
-			t.Name, err = f.string()
+			t.Name, err = f.Text()
 		case tensorDataType:
 			var v int64
-			v, err = f.int()
+			v, err = integer(f)
 			t.Type = ElementType(v)
 		case tensorDims:
-			err = f.ints(func(v uint64) {
+			err = ints(f, func(v uint64) {
 				if len(t.Shape) <= maxRank {
 					t.Shape = append(t.Shape, int64(v))
 				}
@@ -182,21 +183,21 @@ func (t *Tensor) read(file []byte) error {
 			err = errors.New("is one of several segments, which are not supported")
 		case tensorRawData:
 			hasRaw = true
-			raw, err = f.bytes()
+			raw, err = f.Bytes()
 		case tensorFloatData:
-			floats, err = f.list(floats, protowire.Fixed32Type)
+			floats, err = list(f, floats, protowire.Fixed32Type)
 		case tensorDoubleData:
-			doubles, err = f.list(doubles, protowire.Fixed64Type)
+			doubles, err = list(f, doubles, protowire.Fixed64Type)
 		case tensorInt32Data:
-			int32s, err = f.list(int32s, protowire.VarintType)
+			int32s, err = list(f, int32s, protowire.VarintType)
 		case tensorInt64Data:
-			int64s, err = f.list(int64s, protowire.VarintType)
+			int64s, err = list(f, int64s, protowire.VarintType)
 		case tensorUint64Data:
-			uint64s, err = f.list(uint64s, protowire.VarintType)
+			uint64s, err = list(f, uint64s, protowire.VarintType)
 		case tensorExternalData:
-			err = within("external_data", f.message(external.read))
+			err = within("external_data", f.Message(external.read))
 		case tensorDataLocation:
-			location, err = f.int()
+			location, err = integer(f)
 		}
 		return err
 	})
@@ -260,12 +261,12 @@ func widen(varints []byte, width, size int64) ([]byte, error) {
 
 func (e *External) read(file []byte) error {
 	var key, value string
-	err := fields(file, func(f field) (err error) {
-		switch f.number {
+	err := proto.Fields(file, func(f proto.Field) (err error) {
+		switch f.Number {
 		case entryKey:
-			key, err = f.string()
+			key, err = f.Text()
 		case entryValue:
-			value, err = f.string()
+			value, err = f.Text()
 		}
 		return err
 	})
@@ -291,111 +292,40 @@ func (e *External) read(file []byte) error {
 	return nil // checksum, and what a later version adds
 }
 
-// A field is one field of a message.
-type field struct {
-	number protowire.Number
-	wire   protowire.Type
-	value  uint64 // of a number
-	data   []byte // of bytes, a text or a message; of a varint its bytes
-}
-
-// fields calls visit for each field of a message, in the order of the file.
-func fields(m []byte, visit func(field) error) error {
-	for len(m) > 0 {
-		number, wire, n := protowire.ConsumeTag(m)
-		if n < 0 {
-			return protowire.ParseError(n)
-		}
-		m = m[n:]
-		f := field{number: number, wire: wire}
-		switch wire {
-		case protowire.VarintType:
-			f.value, n = protowire.ConsumeVarint(m)
-		case protowire.Fixed32Type:
-			var v uint32
-			v, n = protowire.ConsumeFixed32(m)
-			f.value = uint64(v)
-		case protowire.Fixed64Type:
-			f.value, n = protowire.ConsumeFixed64(m)
-		case protowire.BytesType:
-			f.data, n = protowire.ConsumeBytes(m)
-		default:
-			return fmt.Errorf("field %d has the wire type %d, which ONNX does not use", number, wire)
-		}
-		if n < 0 {
-			return fmt.Errorf("field %d: %w", number, protowire.ParseError(n))
-		}
-		if wire != protowire.BytesType {
-			f.data = m[:n:n]
-		}
-		m = m[n:]
-		if err := visit(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f field) wrong() error {
-	return fmt.Errorf("field %d has the wrong wire type %d", f.number, f.wire)
-}
-
-func (f field) int() (int64, error) {
-	if f.wire != protowire.VarintType {
-		return 0, f.wrong()
-	}
-	return int64(f.value), nil
-}
-
-func (f field) bytes() ([]byte, error) {
-	if f.wire != protowire.BytesType {
-		return nil, f.wrong()
-	}
-	return f.data[:len(f.data):len(f.data)], nil
-}
-
-func (f field) string() (string, error) {
-	data, err := f.bytes()
-	return string(data), err
-}
-
-func (f field) message(read func([]byte) error) error {
-	data, err := f.bytes()
-	if err != nil {
-		return err
-	}
-	return read(data)
+func integer(f proto.Field) (int64, error) {
+	v, err := f.Varint()
+	return int64(v), err
 }
 
 // ints calls visit with the numbers of a list, packed or not.
-func (f field) ints(visit func(uint64)) error {
-	switch f.wire {
+func ints(f proto.Field, visit func(uint64)) error {
+	switch f.Type {
 	case protowire.VarintType:
-		visit(f.value)
+		visit(f.Value)
 		return nil
 	case protowire.BytesType:
-		for list := f.data; len(list) > 0; {
+		for list := f.Data; len(list) > 0; {
 			v, n := protowire.ConsumeVarint(list)
 			if n < 0 {
-				return fmt.Errorf("field %d: %w", f.number, protowire.ParseError(n))
+				return fmt.Errorf("field %d: %w", f.Number, protowire.ParseError(n))
 			}
 			visit(v)
 			list = list[n:]
 		}
 		return nil
 	}
-	return f.wrong()
+	return f.Wrong()
 }
 
 // list adds the field's bytes to those of the list before it: a packed list, or one element that is encoded as wire.
-func (f field) list(before []byte, wire protowire.Type) ([]byte, error) {
-	if f.wire != wire && f.wire != protowire.BytesType {
-		return nil, f.wrong()
+func list(f proto.Field, before []byte, wire protowire.Type) ([]byte, error) {
+	if f.Type != wire && f.Type != protowire.BytesType {
+		return nil, f.Wrong()
 	}
 	if before == nil {
-		return f.data[:len(f.data):len(f.data)], nil
+		return f.Data, nil
 	}
-	return append(before, f.data...), nil
+	return append(before, f.Data...), nil
 }
 
 func within(what string, err error) error {
