@@ -10,7 +10,8 @@
 //	heads.go             logits and losses of pre-training and of the tasks    §3.1, §4
 //	encoder_backward.go  the same way back
 //	trainer.go           gradients and Adam's update
-//	load.go, save.go     model directories, as Hugging Face's tools have them
+//	names.go             whose name is which parameter's: Hugging Face's, Google's
+//	load.go, save.go     model directories, in the formats that BERTs are published in
 //	session.go           inference
 //	onnx.go              the same model as a graph for other programs
 //

@@ -224,6 +224,10 @@ func TestHeadOfTensors(t *testing.T) {
 			t.Errorf("%v: taken as a %v: %+v, %v", head, got, report, err)
 		}
 	}
+	_, _, err := Compare(c, []checkpoint.Tensor{{Name: "conv1.weight", DType: checkpoint.F32, Shape: []int{3}}})
+	if err == nil || err.Error() != "none of its tensors has the name of a BERT's parameter" {
+		t.Errorf("tensors of no BERT: %v", err)
+	}
 	dir := t.TempDir()
 	if err := newTestModel(t, c, PreTraining, 1).Save(dir, SaveOptions{}); err != nil {
 		t.Fatal(err)

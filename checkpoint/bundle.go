@@ -70,7 +70,8 @@ type bundleEntry struct {
 	crc          uint32
 }
 
-// addBundle takes in the TensorFlow bundle whose index is at path. It is absent that says which data file is not there.
+// addBundle takes in the TensorFlow bundle whose index is at path. Where a data file is not there, absent says so, and its
+// tensors have no data.
 func (f *File) addBundle(path string, index []byte, load loader) (absent, err error) {
 	prefix, ok := strings.CutSuffix(path, indexSuffix)
 	if !ok {
@@ -80,35 +81,46 @@ func (f *File) addBundle(path string, index []byte, load loader) (absent, err er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	data := map[int][]byte{}
+	loaded := map[int][]byte{} // nil: not there
 	for _, e := range entries {
 		t := Tensor{Name: e.name, DType: e.dtype, Shape: e.shape}
 		if e.size > 0 {
 			name := shardName(prefix, e.shard, shards)
-			bytes, loaded := data[e.shard]
-			if !loaded {
-				bytes, err = f.load(name, load)
-				if format := formatOf(sampleOf(bytes)); format != nil && format.name == lfsPointer {
-					bytes, absent = nil, fmt.Errorf("%s: %s", name, format.refusal)
-				}
-				if errors.Is(err, fs.ErrNotExist) {
-					absent = fmt.Errorf("%s: the data file is not there: %s holds names and shapes only", name, filepath.Base(path))
-				} else if err != nil {
+			data, ok := loaded[e.shard]
+			if !ok {
+				var missing error
+				if data, missing, err = f.loadShard(name, load); err != nil {
 					return nil, err
 				}
-				data[e.shard] = bytes
+				if absent == nil {
+					absent = missing
+				}
+				loaded[e.shard] = data
 			}
-			if bytes == nil { // absent
-				f.tensors = append(f.tensors, t)
-				continue
-			}
-			if t.Data, err = e.slice(bytes); err != nil {
-				return nil, fmt.Errorf("%s: tensor %q: %w", name, e.name, err)
+			if data != nil {
+				if t.Data, err = e.slice(data); err != nil {
+					return nil, fmt.Errorf("%s: tensor %q: %w", name, e.name, err)
+				}
 			}
 		}
 		f.tensors = append(f.tensors, t)
 	}
 	return absent, nil
+}
+
+// loadShard brings a data file into memory. It is missing if it is not there, or if what is there stands for it.
+func (f *File) loadShard(path string, load loader) (data []byte, missing, err error) {
+	data, err = f.load(path, load)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: the data file is not there: the index holds names and shapes only", path), nil
+	case err != nil:
+		return nil, nil, err
+	}
+	if format := formatOf(sampleOf(data)); format != nil && format.name == lfsPointer {
+		return nil, fmt.Errorf("%s: %s", path, format.refusal), nil
+	}
+	return data, nil, nil
 }
 
 // slice cuts the tensor's bytes out of its shard and checks them.

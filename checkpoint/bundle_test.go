@@ -105,7 +105,7 @@ func TestOpenBadBundles(t *testing.T) {
 		{"truncated data", `data-00000-of-00001: tensor "x": 4 bytes at byte 0 go beyond the file's 3: truncated?`, good, "dat"},
 		{"empty data", "data-00000-of-00001: the file is empty", good, ""},
 		{"damaged data", `data-00000-of-00001: tensor "x": the CRC is `, good, "dato"},
-		{"no data", "data-00000-of-00001: the data file is not there: x.index holds names and shapes only", good, "-"},
+		{"no data", "data-00000-of-00001: the data file is not there: the index holds names and shapes only", good, "-"},
 		{"a pointer for data", "data-00000-of-00001: this is a Git LFS pointer, not the data: run git lfs pull", good, "version https://git-lfs.github.com/spec/v1\n"},
 	} {
 		dir := t.TempDir()

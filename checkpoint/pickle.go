@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -16,12 +17,10 @@ import (
 
 // The values of a pickle: nil for None, bool, int64, float64, string, and these.
 type (
-	dict  struct{ keys, values []any }
-	array struct{ items []any }
-	tuple []any
-	// An array is a Python list.
-	// A global is something a pickle names: "torch.FloatStorage".
-	global string
+	dict   struct{ keys, values []any }
+	array  struct{ items []any } // Python's list
+	tuple  []any
+	global string // what a pickle names: "torch.FloatStorage"
 )
 
 // mark is what MARK puts on the stack.
@@ -67,15 +66,7 @@ var calls = map[global]func(u *unpickler, args tuple) (any, error){
 
 // knownGlobal reports whether a pickle may name g.
 func knownGlobal(g global) bool {
-	if storageTypes[g] != 0 || calls[g] != nil {
-		return true
-	}
-	for _, c := range constants {
-		if c == g {
-			return true
-		}
-	}
-	return false
+	return storageTypes[g] != 0 || calls[g] != nil || slices.Contains(constants, g)
 }
 
 func newDict(u *unpickler, args tuple) (any, error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -79,7 +80,8 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 	if err != nil {
 		return nil, nil, inside(folder+pickleRecord, err)
 	}
-	for key, s := range storages {
+	for _, key := range slices.Sorted(maps.Keys(storages)) {
+		s := storages[key]
 		if s.data, err = record("data/" + key); err != nil {
 			return nil, nil, err
 		}

@@ -160,14 +160,14 @@ var badPrograms = []struct {
 	{"laughter", func() []byte { // lists of two of the list before: 2⁴⁰ visits
 		parts := []any{opEmptyList, []byte{opBinPut, 0}}
 		for range 40 {
-			parts = append(parts, opPopTuple2...)
+			parts = append(parts, doubled...)
 		}
 		return program(parts...)
 	}(), "its containers hold one another over and over"},
 }
 
-// opPopTuple2 makes a tuple of the topmost value and of the one noted under 0, which are the same, and notes it.
-var opPopTuple2 = []any{[]byte{opBinGet, 0}, opTuple2, []byte{opBinPut, 0}}
+// doubled makes a pair of the topmost value and of the one noted under 0, which are the same, and notes it.
+var doubled = []any{[]byte{opBinGet, 0}, opTuple2, []byte{opBinPut, 0}}
 
 func TestOpenBadPickles(t *testing.T) {
 	for _, bad := range badPrograms {

@@ -17,6 +17,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // target is a row of the table of what models are converted to.
@@ -91,8 +92,9 @@ Google's names) and writes it to a new folder as
 
 ` + help + `
 The numbers keep their bits, and so does a model that is converted there and back; --dtype f16 and bf16 round to nearest. All
-heads whose tensors are in the file come along, whatever its configuration calls the model. Tokenizer files and task.json are
-copied. What is left out is said: an optimiser's moments, tensors of other models.`,
+heads of pre-training whose tensors are in the file come along, whatever its configuration calls the model. Tokenizer files and
+task.json are copied; where there is vocab.txt alone, the others are written, so that text stays cut as it was. What is left out
+is said: an optimiser's moments, tensors of other heads.`,
 		Example: `  bert convert uncased_L-12_H-768_A-12 bert-base --to hf
   bert convert my-model my-model-tf --to tf
   bert convert bert-large bert-large-bf16 --to hf --dtype bf16 --max-shard-size 500MB`,
@@ -162,14 +164,11 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 	if err := to.save(m, out, o); err != nil {
 		return pathError(err)
 	}
-	copied, err := carry(from, out)
+	files, err := a.carry(from, out)
 	if err != nil {
 		return pathError(err)
 	}
-	if len(copied) == 0 {
-		a.log.Warn(from + " has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
-	}
-	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, o.DType, strings.Join(append([]string{""}, copied...), ", ")))
+	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, o.DType, strings.Join(append([]string{""}, files...), ", ")))
 	return nil
 }
 
@@ -226,7 +225,7 @@ func checkNew(dir string) error {
 }
 
 // carry copies the files beside the weights and returns their names.
-func carry(from, to string) (copied []string, err error) {
+func (a *app) carry(from, to string) (copied []string, err error) {
 	for _, name := range carriedFiles {
 		data, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -243,6 +242,23 @@ func carry(from, to string) (copied []string, err error) {
 			return nil, err
 		}
 		copied = append(copied, name)
+	}
+	has := func(name string) bool { return slices.Contains(copied, name) }
+	switch {
+	case has("tokenizer.json") || has("tokenizer_config.json"):
+	case !has("vocab.txt"):
+		a.log.Warn(from + " has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
+	default:
+		// How a vocabulary alone is used depends on what stands beside it: so that nothing changes, it is said.
+		t, err := tokenizer.Load(from)
+		if err != nil {
+			a.log.Warn(fmt.Sprintf("vocab.txt is copied, but is no tokenizer's (%v)", err))
+			return copied, nil
+		}
+		if err := t.Save(to); err != nil {
+			return nil, err
+		}
+		copied = append(copied, "tokenizer.json", "tokenizer_config.json")
 	}
 	return copied, nil
 }
