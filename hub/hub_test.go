@@ -722,3 +722,32 @@ func TestSameContent(t *testing.T) {
 		t.Errorf("other: %v, %v", same, err)
 	}
 }
+
+// FuzzParseRef checks that no name leads out of the cache, and that a name is what it is written as.
+func FuzzParseRef(f *testing.F) {
+	for _, s := range []string{"bert-base-uncased", "a/b@refs/pr/1", "../x", "a@..", "a\\b", "a@x/../y", "a@b@c", "a--b"} {
+		f.Add(s)
+	}
+	h, err := New("https://hub.example", "", "cache")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParseRef(s)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		if again, err := ParseRef(r.String()); err != nil || again != r {
+			t.Errorf("%q is %+v, as text %q, which is %+v: %v", s, r, r, again, err)
+		}
+		if path := h.refFile(r); !filepath.IsLocal(path) || !strings.HasPrefix(path, filepath.Join("cache", repoName(r), "refs")+string(filepath.Separator)) {
+			t.Errorf("%q has its ref at %s", s, path)
+		}
+		if u := h.modelAddress(nil, r, "revision", r.Revision); u.Host != h.Endpoint.Host || strings.Contains(u.Path, "..") {
+			t.Errorf("%q is asked for at %s", s, u)
+		}
+	})
+}
