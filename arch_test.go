@@ -28,10 +28,10 @@ type room struct {
 
 // rooms is the architecture, from the top down. A package sees only what is below it: commands put training and tasks
 // together, which don't know one another; the model knows neither text nor training; the kernels know no model. The leaves
-// (tokenizer, metric, checkpoint, simd) know nobody but atomicfile, so that each can be read, tested and used alone.
+// (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "hub", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -47,7 +47,7 @@ var rooms = []room{
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
 	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
-	{dir: ".", ours: []string{"checkpoint", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
+	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
@@ -55,12 +55,15 @@ var rooms = []room{
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
+	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{
-		dir: "checkpoint", ours: []string{"internal/atomicfile", "internal/mmap"},
+		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,
 	},
+	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
+	{dir: "internal/proto", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},

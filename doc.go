@@ -14,6 +14,7 @@
 //	names.go             whose name is which parameter's: Hugging Face's, Google's
 //	load.go, save.go     model directories, in the formats that BERTs are published in
 //	session.go           inference
+//	onnx.go              the same model as a graph for other programs
 //
 // The numbers are made in internal/compute, the text in package tokenizer; package task turns examples into batches and
 // logits into answers, package train is the loop.

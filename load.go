@@ -126,32 +126,17 @@ func (m *Model) read(k *catalogue, o Options) error {
 
 // convert gives p the values of s in memory of its own.
 func (m *Model) convert(p *parameter, s source) error {
-	values := make([]float32, p.Len())
-	if err := s.Float32(values); err != nil {
-		return err
-	}
+	t := *s.Tensor
 	if s.transposed {
-		values = transpose(values, p.Shape[1], p.Shape[0])
+		t.Data = checkpoint.Transpose(t.Data, p.Shape[1], p.Shape[0], t.DType.Size())
+	}
+	values := make([]float32, p.Len())
+	if err := t.Float32(values); err != nil {
+		return err
 	}
 	p.value = m.device.Alloc(p.Len())
 	m.device.Write(p.value, values)
 	return nil
-}
-
-// transpose turns a matrix [rows, columns] into one [columns, rows].
-func transpose(values []float32, rows, columns int) []float32 {
-	const tile = 32 // so that what is read and what is written stay in the cache
-	out := make([]float32, len(values))
-	for r0 := 0; r0 < rows; r0 += tile {
-		for c0 := 0; c0 < columns; c0 += tile {
-			for r := r0; r < min(r0+tile, rows); r++ {
-				for c := c0; c < min(c0+tile, columns); c++ {
-					out[c*rows+r] = values[r*columns+c]
-				}
-			}
-		}
-	}
-	return out
 }
 
 // list names a few things: "tensors a, b, c and 9 more".

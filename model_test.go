@@ -536,6 +536,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{name: "position ids", change: func(x map[string]checkpoint.Tensor) {
 			x["bert.embeddings.position_ids"] = checkpoint.Tensor{DType: checkpoint.I64, Shape: []int{1, 1}, Data: make([]byte, 8)}
 		}},
+		{name: "tied decoder of a graph", change: func(x map[string]checkpoint.Tensor) { x["cls.predictions.weight"] = x[word] }},
 		{name: "tied decoder", change: func(x map[string]checkpoint.Tensor) { x["cls.predictions.decoder.weight"] = x[word] }},
 		{name: "decoder of its own", change: func(x map[string]checkpoint.Tensor) {
 			other := x[word]

@@ -242,6 +242,7 @@ func (k *catalogue) leftOver(m *matching, taken map[string]bool) error {
 	copies := map[string]string{
 		"cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
 		"cls.predictions.decoder.bias":   "cls.predictions.bias",
+		"cls.predictions.weight":         "embeddings.word_embeddings.weight", // of an ONNX graph: named after its bias
 	}
 	for name, s := range k.sources {
 		if taken[name] || name == positionIDs {

@@ -19,7 +19,7 @@ import (
 type SaveOptions struct {
 	// DType is the type of the stored weights: F32, F16 or BF16. The zero value is F32.
 	DType checkpoint.DType
-	// Format is Safetensors, Torch or TensorFlow. The zero value is Safetensors.
+	// Format is Safetensors, Torch, TensorFlow or ONNX. The zero value is Safetensors.
 	Format checkpoint.Format
 	// MaxShardBytes is the most bytes of weights in a file of Safetensors or Torch; what is more goes into several, with an
 	// index. 0: one file, whatever its size.
@@ -32,7 +32,8 @@ type SaveOptions struct {
 //   - as Torch, pytorch_model.bin, with the decoder tied to the word embedding in it as a tensor of its own, as Hugging Face's
 //     files have it;
 //   - as TensorFlow, bert_model.ckpt.index and its data, with google-research/bert's names and layout, and bert_config.json in
-//     place of config.json.
+//     place of config.json;
+//   - as ONNX, model.onnx, a graph in float32: see [Model.ExportONNX].
 //
 // Each file takes its place when it is complete. Weights of other formats that stand in dir are left there, and [Load] may
 // prefer them: see [checkpoint.Open].
@@ -48,6 +49,15 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return pathError(err)
+	}
+	if o.Format == checkpoint.ONNX {
+		if o.DType != checkpoint.F32 {
+			return fmt.Errorf("an ONNX graph is written in float32, not as %v", o.DType)
+		}
+		if err := m.saveConfig(dir, o); err != nil {
+			return err
+		}
+		return m.ExportONNX(filepath.Join(dir, "model.onnx"))
 	}
 	tensors := make([]checkpoint.Tensor, len(m.params))
 	for i := range m.params {
@@ -119,18 +129,24 @@ func (m *Model) stored(p *parameter, o SaveOptions) (checkpoint.Tensor, error) {
 	if !p.GoogleTransposed {
 		return m.tensor(p.Google, p.Shape, p.value, o.DType)
 	}
+	return m.transposed(p, p.Google, o.DType)
+}
+
+// transposed is a matrix [out, in] as a tensor [in, out] of another name.
+func (m *Model) transposed(p *parameter, name string, dtype checkpoint.DType) (checkpoint.Tensor, error) {
+	t, err := m.tensor(name, p.Shape, p.value, dtype)
+	if err != nil {
+		return checkpoint.Tensor{}, err
+	}
 	out, in := p.Shape[0], p.Shape[1]
-	return newTensor(p.Google, []int{in, out}, transpose(m.host(p.value), out, in), o.DType)
+	t.Data, t.Shape = checkpoint.Transpose(t.Data, out, in, dtype.Size()), []int{in, out}
+	return t, nil
 }
 
 // tensor is a buffer as a tensor to be written. As float32, its data is the buffer's own memory where that can be read in
 // place.
 func (m *Model) tensor(name string, shape []int, b compute.Buffer, dtype checkpoint.DType) (checkpoint.Tensor, error) {
-	return newTensor(name, shape, m.host(b), dtype)
-}
-
-func newTensor(name string, shape []int, values []float32, dtype checkpoint.DType) (checkpoint.Tensor, error) {
-	data, err := checkpoint.FromFloat32(dtype, values)
+	data, err := checkpoint.FromFloat32(dtype, m.host(b))
 	if err != nil {
 		return checkpoint.Tensor{}, fmt.Errorf("tensor %s: %w", name, err)
 	}

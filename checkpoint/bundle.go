@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/proto"
 )
 
 // A TensorFlow bundle ("V2 checkpoint") is PREFIX.index, a table from a tensor's name to what is known of it, and the data in
@@ -168,19 +169,19 @@ func parseBundleIndex(index []byte) (shards int, entries []bundleEntry, err erro
 
 func parseBundleHeader(b []byte) (shards int, err error) {
 	var numShards, endianness, producer, consumer uint64
-	err = fields(b, func(f field) error {
-		switch f.number {
+	err = proto.Fields(b, func(f proto.Field) error {
+		switch f.Number {
 		case headerNumShards:
-			return f.varint(&numShards)
+			return number(f, &numShards)
 		case headerEndianness:
-			return f.varint(&endianness)
+			return number(f, &endianness)
 		case headerVersion:
-			return f.message(func(f field) error {
-				switch f.number {
+			return each(f, func(f proto.Field) error {
+				switch f.Number {
 				case versionProducer:
-					return f.varint(&producer)
+					return number(f, &producer)
 				case versionConsumer:
-					return f.varint(&consumer)
+					return number(f, &consumer)
 				}
 				return nil
 			})
@@ -202,23 +203,22 @@ func parseBundleHeader(b []byte) (shards int, err error) {
 
 func (e *bundleEntry) parse(b []byte, shards int) error {
 	var dtype, shard, offset, size uint64
-	err := fields(b, func(f field) error {
-		switch f.number {
+	err := proto.Fields(b, func(f proto.Field) error {
+		switch f.Number {
 		case entryDType:
-			return f.varint(&dtype)
+			return number(f, &dtype)
 		case entryShape:
-			return f.message(e.parseShape)
+			return each(f, e.parseShape)
 		case entryShardID:
-			return f.varint(&shard)
+			return number(f, &shard)
 		case entryOffset:
-			return f.varint(&offset)
+			return number(f, &offset)
 		case entrySize:
-			return f.varint(&size)
+			return number(f, &size)
 		case entryCRC:
-			if f.kind != protowire.Fixed32Type {
-				return errWireType
-			}
-			e.crc = uint32(f.value)
+			var err error
+			e.crc, err = f.Fixed32()
+			return err
 		case entrySlices:
 			return errors.New("stored in slices (a partitioned variable), which is not read")
 		}
@@ -256,11 +256,11 @@ func (e *bundleEntry) parse(b []byte, shards int) error {
 	return nil
 }
 
-func (e *bundleEntry) parseShape(f field) error {
-	switch f.number {
+func (e *bundleEntry) parseShape(f proto.Field) error {
+	switch f.Number {
 	case shapeUnknownRank:
 		var unknown uint64
-		if err := f.varint(&unknown); err != nil {
+		if err := number(f, &unknown); err != nil {
 			return err
 		}
 		if unknown != 0 {
@@ -268,9 +268,9 @@ func (e *bundleEntry) parseShape(f field) error {
 		}
 	case shapeDim:
 		var size uint64
-		if err := f.message(func(f field) error {
-			if f.number == dimSize {
-				return f.varint(&size)
+		if err := each(f, func(f proto.Field) error {
+			if f.Number == dimSize {
+				return number(f, &size)
 			}
 			return nil
 		}); err != nil {
@@ -284,63 +284,15 @@ func (e *bundleEntry) parseShape(f field) error {
 	return nil
 }
 
-// A field is one of a protocol buffer's message: https://protobuf.dev/programming-guides/encoding.
-type field struct {
-	number protowire.Number
-	kind   protowire.Type
-	value  uint64 // a varint or a fixed number
-	bytes  []byte // of a BytesType
+// number reads a varint.
+func number(f proto.Field, v *uint64) (err error) {
+	*v, err = f.Varint()
+	return err
 }
 
-var errWireType = errors.New("a field of the message has another wire type than it should")
-
-func (f field) varint(v *uint64) error {
-	if f.kind != protowire.VarintType {
-		return errWireType
-	}
-	*v = f.value
-	return nil
-}
-
-func (f field) message(each func(field) error) error {
-	if f.kind != protowire.BytesType {
-		return errWireType
-	}
-	return fields(f.bytes, each)
-}
-
-// fields reads a message field by field.
-func fields(b []byte, each func(field) error) error {
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return fmt.Errorf("not a protocol buffer: %w", protowire.ParseError(n))
-		}
-		f := field{number: number, kind: kind}
-		b = b[n:]
-		switch kind {
-		case protowire.VarintType:
-			f.value, n = protowire.ConsumeVarint(b)
-		case protowire.Fixed32Type:
-			var v uint32
-			v, n = protowire.ConsumeFixed32(b)
-			f.value = uint64(v)
-		case protowire.Fixed64Type:
-			f.value, n = protowire.ConsumeFixed64(b)
-		case protowire.BytesType:
-			f.bytes, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, b)
-		}
-		if n < 0 {
-			return fmt.Errorf("not a protocol buffer: %w", protowire.ParseError(n))
-		}
-		b = b[n:]
-		if err := each(f); err != nil {
-			return err
-		}
-	}
-	return nil
+// each reads a field that is a message.
+func each(f proto.Field, visit func(proto.Field) error) error {
+	return f.Message(func(message []byte) error { return proto.Fields(message, visit) })
 }
 
 // WriteTensorFlow writes tensors as a TensorFlow bundle of one data file, prefix.index and prefix.data-00000-of-00001, that

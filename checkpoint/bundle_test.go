@@ -26,7 +26,7 @@ func table(t testing.TB, entries ...keyValue) []byte {
 	return b.Bytes()
 }
 
-// message makes a protocol buffer of numbers of fields and their values: a uint64, a uint32 (fixed) or bytes.
+// message makes a protocol buffer of numbers of fields and their values: an int, a uint32 (fixed), a text or bytes.
 func message(fields ...any) []byte {
 	var b []byte
 	for i := 0; i < len(fields); i += 2 {
@@ -38,6 +38,8 @@ func message(fields ...any) []byte {
 			b = protowire.AppendFixed32(protowire.AppendTag(b, n, protowire.Fixed32Type), v)
 		case []byte:
 			b = protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+		case string:
+			b = protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), v)
 		default:
 			panic(fmt.Sprintf("%T", v))
 		}
@@ -87,7 +89,7 @@ func TestOpenBadBundles(t *testing.T) {
 		{"no shards", "index: header: 0 files with data", table(t, keyValue{"", nil}), "data"},
 		{"keys out of order", `index: block 0: key "a" after "x": out of order`, table(t, goodHeader, keyValue{"x", bytesEntry()}, keyValue{"a", bytesEntry()}), "data"},
 		{"no protocol buffer", `index: tensor "x": not a protocol buffer`, table(t, goodHeader, keyValue{"x", []byte("\xff")}), "data"},
-		{"another wire type", `index: tensor "x": a field of the message has another wire type`, table(t, goodHeader, keyValue{"x", message(entryDType, uint32(1))}), "data"},
+		{"another wire type", `index: tensor "x": field 1 has the wrong wire type 5`, table(t, goodHeader, keyValue{"x", message(entryDType, uint32(1))}), "data"},
 		{"strings", `index: tensor "x": elements of TensorFlow's type string are not read`, table(t, goodHeader, keyValue{"x", message(entryDType, 7)}), "data"},
 		{"an unknown type", `index: tensor "x": elements of TensorFlow's type number 99 are not read`, table(t, goodHeader, keyValue{"x", message(entryDType, 99)}), "data"},
 		{"objects", "an object-based checkpoint (tf.train.Checkpoint of TensorFlow 2)", table(t, goodHeader, keyValue{objectGraph, message(entryDType, 7)}), "data"},

@@ -1,7 +1,7 @@
 // Package checkpoint reads and writes files of named tensors. It knows file formats, not models.
 //
 // [Open] recognises a format by its content, never by its name: [Safetensors], PyTorch's [Torch] and [TorchLegacy] (both also
-// in shards behind an index), [TensorFlow]. Other formats it recognises are refused by name. Nothing that a file says is
+// in shards behind an index), [TensorFlow], [ONNX]. Other formats it recognises are refused by name. Nothing that a file says is
 // believed before it is checked against the size of the file, and nothing in it is ever run.
 //
 // The formats:
@@ -12,6 +12,7 @@
 //     state_dict: tensors in nested containers are named by their places, joined by dots ("model.bert.pooler.dense.bias",
 //     "optimizer.state.0.exp_avg"), and values that are no tensors are metadata under such names.
 //   - TensorFlow: tensorflow/core/util/tensor_bundle. A sorted table, and the data behind it; see bundle.go and table.go.
+//   - ONNX: onnx/onnx.proto. A graph of operators, whose constants are tensors; see onnx.go.
 package checkpoint
 
 import (
@@ -127,6 +128,9 @@ func openAny(path string, load loader) (_ *File, err error) {
 	case format != nil && format.format == TensorFlow:
 		f.format = TensorFlow
 		f.absent, err = f.addBundle(path, data, load)
+	case format != nil && format.format == ONNX:
+		f.format = ONNX
+		err = f.addONNX(path, data, load)
 	case isIndex(data):
 		err = f.addShards(path, data, load)
 	default:

@@ -203,7 +203,7 @@ var badFiles = []struct {
 	{[]byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02"), "version: pickle, byte 2: the pickle ends in the middle: truncated?"},
 	{[]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00"), "Python pickle: not read, as torch.save did not write it"},
 	{[]byte("\x89HDF\r\n\x1a\n\x00\x00"), "HDF5 file: not read by this version"},
-	{[]byte("\x08\x07\x12\x07pytorch\x1a"), "ONNX model: not read by this version"},
+	{[]byte("\x08\x07\x12\x07pytorch\x1a"), "ONNX model: not a protocol buffer: field 3: unexpected EOF"},
 
 	{[]byte(`{"hidden_size": 128}`), "JSON without a weight_map: not the index of a sharded checkpoint"},
 	{[]byte(`{"weight_map": []}`), "index: weight_map: [ where { should be"},

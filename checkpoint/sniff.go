@@ -18,10 +18,12 @@ const (
 	Torch              // the archive of torch.save since PyTorch 1.6
 	TorchLegacy        // what torch.save wrote before
 	TensorFlow         // a bundle, "V2 checkpoint": an index and files with data
+	ONNX               // a graph with its parameters
 )
 
 var formatNames = [...]string{
 	Safetensors: "safetensors", Torch: "PyTorch archive", TorchLegacy: "PyTorch legacy pickle", TensorFlow: "TensorFlow checkpoint",
+	ONNX: "ONNX model",
 }
 
 // String names the format for people: "safetensors", "TensorFlow checkpoint".
@@ -32,8 +34,8 @@ func (f Format) String() string {
 	return formatNames[f]
 }
 
-// A fileFormat is a format that is recognised. It is read by parse, or refused with refusal. A bundle of TensorFlow is several
-// files and is read by File.addBundle.
+// A fileFormat is a format that is recognised. It is read by parse, or refused with refusal. A bundle of TensorFlow and a model
+// of ONNX may be several files and are read by File.addBundle and File.addONNX.
 type fileFormat struct {
 	name    string // for people; the format's own if format is set
 	format  Format
@@ -95,19 +97,11 @@ var fileFormats = []fileFormat{
 		matches: func(s sample) bool { return bytes.HasPrefix(s.head, []byte("\x89HDF\r\n\x1a\n")) },
 		refusal: unsupported("HDF5 file"),
 	},
-	{
-		name: "ONNX model",
-		// A ModelProto has no magic number. Its writers begin with field 1, ir_version, a small varint, and go on with a
-		// string or a message: fields 2 to 8 (onnx/onnx.proto).
-		matches: func(s sample) bool {
-			return len(s.head) > 3 && s.head[0] == 1<<3 && s.head[1] > 0 && s.head[1] < 32 && s.head[2]&7 == 2 && s.head[2]>>3 >= 2 && s.head[2]>>3 <= 8
-		},
-		refusal: unsupported("ONNX model"),
-	},
+	{format: ONNX, name: ONNX.String(), matches: isONNX},
 }
 
 func unsupported(name string) string {
-	return name + ": not read by this version, which reads safetensors, PyTorch's files and TensorFlow's checkpoints"
+	return name + ": not read by this version, which reads safetensors, PyTorch's files, TensorFlow's checkpoints and ONNX models"
 }
 
 // safetensorsStart reports whether a header of permitted length and the brace after it stand at the beginning. That excludes

@@ -92,3 +92,38 @@ func (t *Tensor) Float32(dst []float32) error {
 	}
 	return nil
 }
+
+// Transpose is a matrix [rows, columns] of elements of width bytes, which is a power of 2, as [columns, rows].
+func Transpose(data []byte, rows, columns, width int) []byte {
+	out := make([]byte, len(data))
+	switch width {
+	case 1:
+		transpose[[1]byte](out, data, rows, columns)
+	case 2:
+		transpose[[2]byte](out, data, rows, columns)
+	case 4:
+		transpose[[4]byte](out, data, rows, columns)
+	default:
+		transpose[[8]byte](out, data, rows, columns)
+	}
+	return out
+}
+
+// transpose goes a block at a time, so that what is read and what is written stay in the cache. E is an array of bytes, which
+// may lie at any address.
+func transpose[E any](dst, src []byte, rows, columns int) {
+	const block = 32
+	var (
+		to   = unsafe.Slice((*E)(unsafe.Pointer(unsafe.SliceData(dst))), rows*columns)
+		from = unsafe.Slice((*E)(unsafe.Pointer(unsafe.SliceData(src))), rows*columns)
+	)
+	for r0 := 0; r0 < rows; r0 += block {
+		for c0 := 0; c0 < columns; c0 += block {
+			for r := r0; r < min(r0+block, rows); r++ {
+				for c := c0; c < min(c0+block, columns); c++ {
+					to[c*rows+r] = from[r*columns+c]
+				}
+			}
+		}
+	}
+}

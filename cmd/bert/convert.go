@@ -27,6 +27,8 @@ type target struct {
 	save func(m *bert.Model, dir string, o bert.SaveOptions) error
 	// shards says that it may be written as several files.
 	shards bool
+	// float32 says that it has no other type of weights.
+	float32 bool
 	// check returns what the format's own programs would compute differently, or nil.
 	check func(c bert.Config) []string
 }
@@ -36,6 +38,7 @@ var targets = []target{
 	{name: "hf", what: "Hugging Face's: config.json, model.safetensors", save: saveAs(checkpoint.Safetensors), shards: true},
 	{name: "tf", what: "google-research/bert's: bert_config.json, bert_model.ckpt", save: saveAs(checkpoint.TensorFlow), check: checkGoogle},
 	{name: "torch", what: "PyTorch's: config.json, pytorch_model.bin", save: saveAs(checkpoint.Torch), shards: true},
+	{name: "onnx", what: "an ONNX graph in float32: config.json, model.onnx", save: saveAs(checkpoint.ONNX), float32: true},
 }
 
 func saveAs(format checkpoint.Format) func(*bert.Model, string, bert.SaveOptions) error {
@@ -84,8 +87,8 @@ func (a *app) convertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert IN OUT --to " + strings.Join(names, "|") + " [flags]",
 		Short: "Write a model in another format",
-		Long: `convert reads a model in any format (safetensors, PyTorch's files, TensorFlow checkpoints, under Hugging Face's or Google's
-names) and writes it to a new folder as
+		Long: `convert reads a model in any format (safetensors, PyTorch's files, TensorFlow checkpoints, ONNX graphs, under Hugging Face's or
+Google's names) and writes it to a new folder as
 
 ` + help + `
 The numbers keep their bits, and so does a model that is converted there and back; --dtype f16 and bf16 round to nearest. All
@@ -119,6 +122,9 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 	if !to.shards && f.maxShard != math.MaxInt64 {
 		return usagef("--max-shard-size is not for --to %s, which is one file", to.name)
 	}
+	if to.float32 && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32 {
+		return usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
+	}
 	if err := checkNew(out); err != nil {
 		return err
 	}
@@ -139,7 +145,10 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 		}
 	}
 	o := bert.SaveOptions{DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard)}
-	if o.DType == 0 {
+	switch {
+	case to.float32:
+		o.DType = checkpoint.F32
+	case o.DType == 0:
 		o.DType = a.keptType(m.Report().DType)
 	}
 

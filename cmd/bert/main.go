@@ -9,6 +9,7 @@
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
 //	bert convert IN OUT --to torch                   write a model in another format
 //	bert inspect DIR                                 list the tensors of a model
+//	bert pull NAME                                   fetch a model from a hub
 //	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert instances --input text.gz --vocab DIR …     make instances of text
 //	bert pretrain --instances DIR --config FILE …    pre-train a model on them

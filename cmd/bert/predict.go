@@ -26,7 +26,7 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json")
+	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json; or the name of one that bert pull fetched")
 	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
 	addThreads(cmd, &m.threads)
 	addPrecision(cmd, &m.precision)

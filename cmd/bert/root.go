@@ -72,6 +72,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		a.tokenizeCommand(),
 		a.convertCommand(),
 		a.inspectCommand(),
+		a.pullCommand(),
 		a.benchCommand(),
 		a.versionCommand(),
 	)
@@ -79,7 +80,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		cmd.Flags().SortFlags = false
 		cmd.InheritedFlags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
-		f := cmd.RunE
+		f := withModel(cmd.RunE)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = cmd.Name() // what fails from here on is no mistake in the flags
 			return f(cmd, args)

@@ -51,6 +51,7 @@ func TestScript(t *testing.T) {
 			"same":     cmdSame,
 			"tmpfs":    cmdTmpfs,
 			"corpus":   cmdCorpus,
+			"hub":      cmdHub,
 		},
 	})
 }

@@ -29,6 +29,17 @@ func Path(t testing.TB, elem ...string) string {
 	return need(t, filepath.Join(append([]string{root}, elem...)...), "BERT_GOLDENS")
 }
 
+// Peers returns the path of elem under $BERT_PEERS, which holds other implementations to compare with, and skips the test
+// where nothing stands there.
+func Peers(t testing.TB, elem ...string) string {
+	t.Helper()
+	root := folder(t, "BERT_PEERS")
+	if root == "" {
+		t.Skipf("no %s to compare with (set BERT_PEERS)", filepath.Join(elem...))
+	}
+	return need(t, filepath.Join(append([]string{root}, elem...)...), "BERT_PEERS")
+}
+
 // folder is the value of an environment variable; a relative path counts from the module's root, not from the folder of
 // the package under test.
 func folder(t testing.TB, variable string) string {

@@ -1,0 +1,256 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/internal/onnx"
+)
+
+// A graph of ONNX holds a model's tensors, but what writes it may lose some of their names: an exporter that turns the weight
+// of a dense layer, [out, in] as PyTorch has it, into the [in, out] that MatMul wants calls the result onnx::MatMul_123 or
+// val_45. Biases keep their names, and the graph says which bias belongs to which product.
+
+// isONNX reports whether a file may be an ONNX model. A ModelProto has no magic number. Its writers begin with field 1,
+// ir_version, a small varint, and go on with a string or a message: fields 2 to 8 (onnx/onnx.proto).
+func isONNX(s sample) bool {
+	return len(s.head) > 3 && s.head[0] == 1<<3 && s.head[1] > 0 && s.head[1] < 32 && s.head[2]&7 == 2 && s.head[2]>>3 >= 2 && s.head[2]>>3 <= 8
+}
+
+// onnxTypes are the element types of ONNX that are read.
+var onnxTypes = map[onnx.ElementType]DType{
+	onnx.Bool: Bool, onnx.Uint8: U8, onnx.Int8: I8, onnx.Int16: I16, onnx.Int32: I32, onnx.Int64: I64,
+	onnx.Float16: F16, onnx.BFloat16: BF16, onnx.Float: F32, onnx.Double: F64,
+}
+
+// addONNX takes in the tensors of an ONNX model: its initializers, under the names that a PyTorch model has them by. A weight
+// that the graph holds turned is turned back, in memory of its own. Constants of the computation (shapes, axes, factors) are
+// no tensors of the model and are left out.
+func (f *File) addONNX(path string, data []byte, load loader) error {
+	m, err := onnx.Read(data)
+	if err != nil {
+		return fmt.Errorf("%s: ONNX model: %w", path, err)
+	}
+	if err := f.loadExternal(path, &m.Graph, load); err != nil {
+		return err
+	}
+	tensors, err := graphTensors(&m.Graph)
+	if err != nil {
+		return fmt.Errorf("%s: ONNX model: %w", path, err)
+	}
+	f.tensors = append(f.tensors, tensors...)
+	return nil
+}
+
+// loadExternal gives the tensors whose elements stand in other files their elements. Such a file lies beside the model's:
+// nothing elsewhere is ever opened, whatever the model says.
+func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
+	files := map[string][]byte{}
+	for i := range g.Initializers {
+		t := &g.Initializers[i]
+		if t.External == nil {
+			continue
+		}
+		fail := func(format string, args ...any) error {
+			return fmt.Errorf("%s: tensor %q: %s", path, t.Name, fmt.Sprintf(format, args...))
+		}
+		name := strings.TrimPrefix(t.External.Location, "./")
+		if !filepath.IsLocal(name) || strings.ContainsAny(name, "/\\\x00") {
+			return fail("its data are in %q, which is not the name of a file in the model's folder", t.External.Location)
+		}
+		dtype, shape, err := typeAndShape(t)
+		if err != nil {
+			return fail("%v", err)
+		}
+		size, err := byteSize(dtype, shape)
+		if err != nil {
+			return fail("%v", err)
+		}
+		data, ok := files[name]
+		if !ok {
+			data, err = f.load(filepath.Join(filepath.Dir(path), name), load)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fail("its data are in %q, which is not there", name)
+			}
+			if err != nil {
+				return err
+			}
+			files[name] = data
+		}
+		offset, length := t.External.Offset, t.External.Length
+		if length >= 0 && length != int64(size) {
+			return fail("%d bytes of data in %q, %v with shape %v has %d", length, name, dtype, shape, size)
+		}
+		if offset > int64(len(data)) || int64(size) > int64(len(data))-offset {
+			return fail("its %d bytes at %d go beyond the %d bytes of %q: truncated?", size, offset, len(data), name)
+		}
+		t.Raw = data[offset:][:size:size]
+	}
+	return nil
+}
+
+func typeAndShape(t *onnx.Tensor) (DType, []int, error) {
+	dtype, ok := onnxTypes[t.Type]
+	if !ok {
+		return 0, nil, fmt.Errorf("element type %d of ONNX is not one of those this version reads", t.Type)
+	}
+	shape := make([]int, len(t.Shape))
+	for i, d := range t.Shape {
+		shape[i] = int(d)
+		if int64(shape[i]) != d {
+			return 0, nil, fmt.Errorf("shape %v is larger than any memory", t.Shape)
+		}
+	}
+	return dtype, shape, nil
+}
+
+// graphTensors are the tensors of a graph, by the names they have in PyTorch.
+func graphTensors(g *onnx.Graph) ([]Tensor, error) {
+	var (
+		names  []string // of values, in the order of the file
+		values = map[string]*onnx.Tensor{}
+	)
+	add := func(name string, t *onnx.Tensor) error {
+		if values[name] != nil {
+			return fmt.Errorf("tensor %q comes twice", name)
+		}
+		names = append(names, name)
+		values[name] = t
+		return nil
+	}
+	for i := range g.Initializers {
+		if err := add(g.Initializers[i].Name, &g.Initializers[i]); err != nil {
+			return nil, err
+		}
+	}
+
+	// weights are those that the graph names, by the bias that is added to their product.
+	type weight struct {
+		value  string // in values
+		turned bool   // [in, out]
+	}
+	var (
+		weights = map[string]weight{}
+		product = map[string]string{} // the matrix of a MatMul, by the name of the result
+	)
+	name := func(matrix, bias string, turned bool) error {
+		base, ok := strings.CutSuffix(bias, ".bias")
+		if !ok || values[bias] == nil || len(values[matrix].Shape) != 2 {
+			return nil
+		}
+		if before, ok := weights[base+".weight"]; ok && before != (weight{matrix, turned}) {
+			return fmt.Errorf("%q is the bias of two products, by %q and %q", bias, before.value, matrix)
+		}
+		weights[base+".weight"] = weight{matrix, turned}
+		return nil
+	}
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if n.Domain != "" && n.Domain != "ai.onnx" || len(n.Outputs) == 0 {
+			continue
+		}
+		in := func(i int) string {
+			if i < len(n.Inputs) {
+				return n.Inputs[i]
+			}
+			return ""
+		}
+		var err error
+		switch n.OpType {
+		case "Constant":
+			if value := n.Attribute("value"); value != nil && value.Tensor != nil {
+				err = add(n.Outputs[0], value.Tensor)
+			}
+		case "Identity": // exporters store equal tensors once
+			if t := values[in(0)]; t != nil {
+				err = add(n.Outputs[0], t)
+			}
+		case "MatMul":
+			if values[in(1)] != nil {
+				product[n.Outputs[0]] = in(1)
+			}
+		case "Add":
+			if matrix, ok := product[in(0)]; ok {
+				err = name(matrix, in(1), true)
+			} else if matrix, ok := product[in(1)]; ok {
+				err = name(matrix, in(0), true)
+			}
+		case "Gemm":
+			if values[in(1)] != nil {
+				transB := n.Attribute("transB")
+				err = name(in(1), in(2), transB == nil || transB.Int == 0)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+
+	var (
+		tensors []Tensor
+		named   = map[string]bool{}         // values that are there under the name that the graph gives
+		turned  = map[*onnx.Tensor][]byte{} // so that each is turned once, however often the graph uses it
+	)
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
+		w := weights[name]
+		if other := values[name]; other != nil && name != w.value {
+			return nil, fmt.Errorf("tensor %q is there beside %q, which the graph takes for it", name, w.value)
+		}
+		named[w.value] = true
+		t, err := initializerOf(name, values[w.value])
+		if err != nil {
+			return nil, err
+		}
+		if w.turned {
+			source := values[w.value]
+			if turned[source] == nil {
+				turned[source] = Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
+			}
+			t.Shape[0], t.Shape[1], t.Data = t.Shape[1], t.Shape[0], turned[source]
+		}
+		tensors = append(tensors, t)
+	}
+	for _, name := range names {
+		if named[name] || isConstant(name, values[name]) {
+			continue
+		}
+		t, err := initializerOf(name, values[name])
+		if err != nil {
+			return nil, err
+		}
+		tensors = append(tensors, t)
+	}
+	return tensors, nil
+}
+
+// isConstant reports whether a tensor is a constant of the computation and none that a model learns: it is not named like a
+// parameter, and is either no list of fractions or a single number.
+func isConstant(name string, t *onnx.Tensor) bool {
+	if strings.Contains(name, ".") && !strings.ContainsAny(name, "/:") {
+		return false
+	}
+	switch t.Type {
+	case onnx.Float, onnx.Float16, onnx.BFloat16, onnx.Double:
+		return int64(len(t.Raw)) <= t.Type.Size()
+	case onnx.Int8, onnx.Uint8: // a quantized weight
+		return len(t.Raw) <= 1
+	}
+	return true
+}
+
+func initializerOf(name string, t *onnx.Tensor) (Tensor, error) {
+	dtype, shape, err := typeAndShape(t)
+	if err != nil {
+		return Tensor{}, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	out := Tensor{Name: name, DType: dtype, Shape: shape, Data: t.Raw}
+	if err := out.check(); err != nil {
+		return Tensor{}, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"crypto/sha1"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdHub serves model directories as Hugging Face's hub does, each under its name, until the script ends: hub NAME DIR ….
+// HF_ENDPOINT is set.
+func cmdHub(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args)%2 != 0 {
+		ts.Fatalf("usage: hub NAME DIR [NAME DIR ...]")
+	}
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	dirs := map[string]string{}
+	for i := 0; i < len(args); i += 2 {
+		dirs[args[i]] = ts.MkAbs(args[i+1])
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, revision, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/models/"), "/revision/"); ok {
+			entries, err := os.ReadDir(dirs[name])
+			if err != nil || revision != "main" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			siblings := []map[string]string{}
+			for _, e := range entries {
+				siblings = append(siblings, map[string]string{"rfilename": e.Name()})
+			}
+			json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": siblings})
+			return
+		}
+		name, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/resolve/"+commit+"/")
+		path := filepath.Join(dirs[name], filepath.Base(file))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Etag", fmt.Sprintf(`"%x"`, sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(data), data))))
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(data)))
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("HF_ENDPOINT", server.URL)
+}

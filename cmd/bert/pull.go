@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/hub"
+)
+
+func (a *app) pullCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "pull NAME[@REVISION] [DIR]",
+		Short: "Fetch a model from a hub",
+		Long: `pull fetches a model from Hugging Face's hub into the cache that Hugging Face's own tools share, and prints the folder where
+it is; with DIR it copies it to that folder, for use without the cache. After it, --model NAME works wherever --model DIR
+does. REVISION is a branch, a tag or a commit; without it, the main branch is taken.
+
+Only what a BERT needs is fetched: the configuration, the tokenizer, and the weights in one format. Every file's checksum
+is compared with the hub's. A pull that was interrupted goes on where it was. No other command fetches anything.
+
+These variables are those of Hugging Face's tools:
+  HF_ENDPOINT      the hub, by default https://huggingface.co
+  HF_TOKEN         the access token, for models that are private or have terms to accept
+  HF_HOME          the folder for the cache, by default ~/.cache/huggingface; HF_HUB_CACHE: its hub folder alone
+  HF_HUB_OFFLINE   1: ask nothing of the hub, use the cache alone`,
+		Example: `  bert pull google-bert/bert-base-uncased
+  bert fill-mask --model google-bert/bert-base-uncased "Paris is the [MASK] of France."
+  bert pull google/bert_uncased_L-2_H-128_A-2@main bert-tiny`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usagef("%s given, want the NAME of a model and perhaps a folder", count(len(args), "argument"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ref, err := hub.ParseRef(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			dir := ""
+			if len(args) == 2 {
+				dir = args[1]
+			}
+			ctx, cancel := untilInterrupted(cmd.Context(), func(os.Signal) {})
+			defer cancel()
+			return a.pull(ctx, ref, dir)
+		},
+	}
+}
+
+// pull fetches a model, and copies it to dir if that is not "".
+func (a *app) pull(ctx context.Context, ref hub.Ref, dir string) error {
+	h, err := hub.FromEnvironment(os.Getenv)
+	if err != nil {
+		return err
+	}
+	p := &pullProgress{progress: a.newProgress()}
+	defer p.close()
+	snapshot, err := h.Pull(ctx, ref, hub.PullOptions{
+		Check: func(config string) error {
+			_, err := bert.LoadConfig(config)
+			return err
+		},
+		Progress: p.fetched,
+		Note:     func(line string) { a.log.Warn(line) },
+	})
+	p.close()
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted; what has come is kept, and the same command goes on")
+	}
+	if err != nil {
+		return pathError(err)
+	}
+	a.log.Info(fmt.Sprintf("%s, commit %s: %s in %s", ref, snapshot.Commit, count(len(snapshot.Files), "file"), snapshot.Dir))
+	if dir == "" {
+		dir = snapshot.Dir
+	} else if err := snapshot.CopyTo(dir); err != nil {
+		return pathError(err)
+	}
+	return writeOut(a.stdout, []byte(dir+"\n"))
+}
+
+// pullProgress shows how much of a file is there.
+type pullProgress struct {
+	*progress
+	file  string
+	began time.Time
+	first int64 // bytes that were there then
+}
+
+// fetched is told how much of a file is there.
+func (p *pullProgress) fetched(file string, done, size int64) {
+	if file != p.file {
+		p.file, p.began, p.first = file, time.Now(), done
+		line := fmt.Sprintf("fetching %s, %s", file, megabytes(size))
+		if done > 0 {
+			line += fmt.Sprintf(", of which %s are there", megabytes(done))
+		}
+		p.app.log.Info(line)
+		if p.bars != nil {
+			p.drop()
+			p.steps = p.newBar(file, int(size), p.speed)
+		}
+	}
+	if p.bars != nil {
+		p.steps.SetCurrent(done)
+		text := ""
+		if seconds := time.Since(p.began).Seconds(); seconds > 0.5 {
+			text = megabytes(int64(float64(done-p.first)/seconds)) + "/s"
+		}
+		p.status.Store(&text)
+	}
+}
+
+func (p *pullProgress) speed() string {
+	if s := p.status.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// drop takes the bar of a file that has come off the terminal.
+func (p *pullProgress) drop() {
+	if p.steps != nil {
+		p.steps.Abort(true)
+		p.steps = nil
+	}
+}
+
+// modelFlagNames are the flags that name a model to read.
+var modelFlagNames = []string{"model", "init"}
+
+// withModel lets those flags of a command name a model that has been pulled: it puts its folder in the cache in their place.
+// Nothing is fetched here: hundreds of megabytes come only to who asks for them.
+func withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		missing := ""
+		for _, name := range modelFlagNames {
+			flag := cmd.Flags().Lookup(name)
+			if flag == nil {
+				continue
+			}
+			dir, err := findModel(flag.Value.String())
+			if errors.Is(err, hub.ErrNotCached) {
+				missing = flag.Value.String()
+				continue
+			}
+			if err == nil {
+				err = flag.Value.Set(dir)
+			}
+			if err != nil {
+				return pathError(err)
+			}
+		}
+		err := run(cmd, args)
+		// It is for the command to see that there is no such model, after what it looks at first: mistakes in other flags.
+		if missing != "" && errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", missing, missing)
+		}
+		return err
+	}
+}
+
+// findModel is the folder of a model: name itself, if it is there or can only be a path, else the folder in the cache of the
+// model of this name.
+func findModel(name string) (string, error) {
+	if _, err := os.Stat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return name, nil // whoever opens it says what is wrong
+	}
+	ref, err := hub.ParseRef(name)
+	if err != nil {
+		return name, nil
+	}
+	h, err := hub.FromEnvironment(os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return h.Lookup(ref)
+}

@@ -1,0 +1,256 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// A blob is what the server says of a file.
+type blob struct {
+	name     string // the file's
+	checksum string // hexadecimal: SHA-256 of a file in Git LFS, of another git's id of a blob
+	size     int64
+}
+
+var checksumForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// fetchBlob brings a file of a commit into the cache, unless it is there, and returns where it is.
+func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullOptions) (path string, err error) {
+	var b blob
+	err = h.retry(ctx, o.Note, func() (int64, error) {
+		var err error
+		b, err = h.head(ctx, r, commit, name)
+		return 0, err
+	})
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(h.folder(r), "blobs", b.checksum)
+	lock := filepath.Join(h.Cache, ".locks", repoName(r), b.checksum+".lock")
+	for _, dir := range []string{filepath.Dir(path), filepath.Dir(lock)} {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return "", err
+		}
+	}
+	unlock, err := acquire(ctx, lock, func() { o.Note("another process is fetching " + name + ": waiting for it") })
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	// Whoever had the lock may have fetched it.
+	if isFile(path) {
+		return path, nil
+	}
+	retried := false
+	err = h.retry(ctx, o.Note, func() (int64, error) {
+		done, err := h.download(ctx, r, commit, b, path, o.Progress)
+		if err != nil || done < b.size {
+			return done, err
+		}
+		err = b.verify(path + incomplete)
+		var wrong *checksumError
+		if errors.As(err, &wrong) {
+			// Of the parts of an interrupted download one may be bad; of a whole one there is nothing to hope.
+			if err := os.Remove(path + incomplete); err != nil {
+				return 0, err
+			}
+			if !retried {
+				retried = true
+				return 0, &temporaryError{error: err}
+			}
+		}
+		return done, err
+	})
+	if err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			return "", fmt.Errorf("%s: no space left for %s of %d bytes: free some and pull again, what has come is kept", filepath.Dir(path), name, b.size)
+		}
+		return "", err
+	}
+	if err := os.Rename(path+incomplete, path); err != nil {
+		return "", err
+	}
+	return path, atomicfile.SyncDir(filepath.Dir(path))
+}
+
+// head asks for a file's checksum and length.
+func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error) {
+	b := blob{name: name, size: -1}
+	resp, err := h.do(ctx, http.MethodHead, h.fileAddress(r, commit, name), nil, func(resp *http.Response) bool {
+		// A file in Git LFS is described by the hub, before it redirects to where the file is, which may name it otherwise.
+		b.checksum = checksum(resp.Header.Get("X-Linked-Etag"))
+		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil {
+			b.size = n
+		}
+		return b.checksum != "" && b.size >= 0
+	})
+	if err != nil {
+		return blob{}, err
+	}
+	resp.Body.Close()
+	if b.checksum == "" {
+		if resp.StatusCode != http.StatusOK {
+			return blob{}, h.statusError(r, "file "+name+" of "+r.String(), resp)
+		}
+		b.checksum, b.size = checksum(resp.Header.Get("Etag")), resp.ContentLength
+	}
+	if b.size < 0 {
+		b.size = resp.ContentLength
+	}
+	switch {
+	case !checksumForm.MatchString(b.checksum):
+		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not speak the API of Hugging Face's hub", resp.Request.URL.Host, name)
+	case b.size < 0:
+		return blob{}, fmt.Errorf("%s does not say how long %s is", resp.Request.URL.Host, name)
+	}
+	return b, nil
+}
+
+// checksum is what an ETag holds.
+func checksum(etag string) string { return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`) }
+
+func (h *Hub) fileAddress(r Ref, commit, name string) *url.URL {
+	return h.modelAddress(nil, r, "resolve", commit, name)
+}
+
+// incomplete is behind the name of a blob that is on its way.
+const incomplete = ".incomplete"
+
+// download fetches what is missing of the file path.incomplete, and returns how long it is then. Its parts may have come at
+// different times and from different servers, so it is for its checksum to say that they belong together; an If-Range would
+// not: the servers that a hub redirects to have ETags of their own.
+func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path string, progress func(string, int64, int64)) (done int64, err error) {
+	f, err := os.OpenFile(path+incomplete, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if e := f.Close(); err == nil {
+			err = e
+		}
+	}()
+	if done, err = f.Seek(0, io.SeekEnd); err != nil {
+		return 0, err
+	}
+	restart := func() error {
+		done = 0
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+		_, err := f.Seek(0, io.SeekStart)
+		return err
+	}
+	if done > b.size {
+		if err := restart(); err != nil {
+			return 0, err
+		}
+	}
+	progress(b.name, done, b.size)
+	if done == b.size {
+		return done, nil
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	header := http.Header{}
+	if done > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", done))
+	}
+	resp, err := h.do(ctx, http.MethodGet, h.fileAddress(r, commit, b.name), header, nil)
+	if err != nil {
+		return done, err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK: // all of it, whatever was asked for
+		if err := restart(); err != nil {
+			return 0, err
+		}
+	case http.StatusPartialContent:
+		if got, want := resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/%d", done, b.size-1, b.size); got != want {
+			return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s sends the part %q of %s, not %q", resp.Request.URL.Host, got, b.name, want)})
+		}
+	case http.StatusRequestedRangeNotSatisfiable:
+		return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s has another length of %s", resp.Request.URL.Host, b.name)})
+	default:
+		return done, h.statusError(r, "file "+b.name+" of "+r.String(), resp)
+	}
+	body := &watchedBody{Reader: resp.Body, stall: h.stall, timer: time.AfterFunc(h.stall, func() { cancel(errStalled) })}
+	defer body.timer.Stop()
+	// A byte more than there should be, to see one if it comes.
+	n, err := io.Copy(&counter{f, done, func(at int64) { progress(b.name, at, b.size) }}, io.LimitReader(body, b.size-done+1))
+	done += n
+	var local *os.PathError
+	switch {
+	case errors.As(err, &local): // of writing
+		return done, err
+	case context.Cause(ctx) == errStalled:
+		return done, networkError(resp.Request.URL, errStalled)
+	case err != nil:
+		return done, networkError(resp.Request.URL, err)
+	case done > b.size:
+		return 0, errors.Join(restart(), fmt.Errorf("%s sends more than the %d bytes that %s has", resp.Request.URL.Host, b.size, b.name))
+	case done < b.size:
+		return done, networkError(resp.Request.URL, fmt.Errorf("the connection ended after %d of %d bytes of %s", done, b.size, b.name))
+	}
+	return done, f.Sync()
+}
+
+// counter tells how much has been written.
+type counter struct {
+	w    io.Writer
+	at   int64
+	tell func(int64)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.at += int64(n)
+	c.tell(c.at)
+	return n, err
+}
+
+// A checksumError says that a file is not what the server says it is.
+type checksumError struct{ name, got, want string }
+
+func (e *checksumError) Error() string {
+	return fmt.Sprintf("%s came with the checksum %s, the hub says %s: it was changed on the way, or the server is broken", e.name, e.got, e.want)
+}
+
+// verify compares the checksum of the file at path.
+func (b *blob) verify(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var sum hash.Hash = sha256.New()
+	if len(b.checksum) == 2*sha1.Size {
+		sum = sha1.New()
+		fmt.Fprintf(sum, "blob %d\x00", b.size) // as git hash-object does
+	}
+	if _, err := io.Copy(sum, f); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != b.checksum {
+		return &checksumError{b.name, got, b.checksum}
+	}
+	return nil
+}

@@ -1,0 +1,428 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// configNames are the files that say that a folder is a model's. The first that is there counts.
+var configNames = []string{"config.json", "bert_config.json"}
+
+// companions are the other small files of a model: its tokenizer, and what this project's own models have.
+var companions = []string{
+	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
+}
+
+// weights are the files that may hold a model's weights, the first that is there being taken; an index stands for the
+// files that it names. After them come TensorFlow's checkpoints, which have names of their own.
+var weights = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+
+const (
+	shardIndex   = ".index.json"
+	bundleIndex  = ".index"
+	maxJSON      = 64 << 20
+	maxFileNames = 1 << 16
+)
+
+// bundleData is what follows the prefix of a TensorFlow checkpoint in the names of its data files.
+var bundleData = regexp.MustCompile(`^\.data-\d{5}-of-\d{5}$`)
+
+// PullOptions says what Pull does beside fetching. The zero value is good.
+type PullOptions struct {
+	// Check is shown the configuration's file before anything large is fetched. Its error ends the pull.
+	Check func(config string) error
+	// Progress is told how much of a file is there.
+	Progress func(file string, done, size int64)
+	// Note is told, in a line, what may take long or went wrong for a time.
+	Note func(string)
+}
+
+// A Snapshot is a model in the cache.
+type Snapshot struct {
+	Dir    string
+	Commit string
+	Files  []string // names in Dir
+}
+
+// Pull brings the files of a model that a BERT needs into the cache: its configuration, its tokenizer and its weights in the
+// first of the formats safetensors, PyTorch, TensorFlow that the model has. What is there already, whole or in part, is not
+// fetched again. Every file's checksum is compared with the server's. Several processes may pull the same model at once.
+//
+// The error is one line. After it, what has come is kept, and another Pull goes on from there.
+func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error) {
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int64, int64) {}
+	}
+	if h.Offline {
+		return h.cached(r)
+	}
+	if h.Token != "" && !h.mayHaveToken(h.Endpoint) {
+		o.Note("HF_TOKEN is not sent to " + h.Endpoint.String() + ", since anybody could read it on the way: want https")
+	}
+	var info modelInfo
+	err := h.retry(ctx, o.Note, func() (int64, error) {
+		var err error
+		info, err = h.modelInfo(ctx, r)
+		return 0, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := puller{hub: h, ref: r, info: info, o: o, dir: h.snapshot(r, info.Commit)}
+	if err := p.pull(ctx); err != nil {
+		return nil, err
+	}
+	return &Snapshot{Dir: p.dir, Commit: info.Commit, Files: p.names}, nil
+}
+
+// cached is a model that is in the cache already.
+func (h *Hub) cached(r Ref) (*Snapshot, error) {
+	dir, err := h.Lookup(r)
+	if errors.Is(err, ErrNotCached) {
+		return nil, fmt.Errorf("%s is not in the cache %s, and HF_HUB_OFFLINE forbids to fetch it", r, h.Cache)
+	}
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Snapshot{Dir: dir, Commit: filepath.Base(dir)}
+	for _, e := range entries {
+		if !e.IsDir() {
+			s.Files = append(s.Files, e.Name())
+		}
+	}
+	return s, nil
+}
+
+// modelInfo is what the hub says of a model at a revision.
+type modelInfo struct {
+	Commit string `json:"sha"`
+	Files  []struct {
+		Name string `json:"rfilename"`
+	} `json:"siblings"`
+}
+
+func (m *modelInfo) has(name string) bool {
+	for _, f := range m.Files {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Hub) modelInfo(ctx context.Context, r Ref) (info modelInfo, err error) {
+	resp, err := h.do(ctx, http.MethodGet, h.modelAddress([]string{"api", "models"}, r, "revision", r.Revision), nil, nil)
+	if err != nil {
+		return info, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return info, h.statusError(r, "model "+r.String(), resp)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON))
+	if err != nil {
+		return info, networkError(resp.Request.URL, err)
+	}
+	if err := json.Unmarshal(data, &info); err != nil || !commitID.MatchString(info.Commit) || len(info.Files) > maxFileNames {
+		return info, fmt.Errorf("%s: what it says of %s is not what Hugging Face's hub says of a model: is HF_ENDPOINT right?", resp.Request.URL.Host, r)
+	}
+	return info, nil
+}
+
+// puller is a pull under way.
+type puller struct {
+	hub   *Hub
+	ref   Ref
+	info  modelInfo
+	o     PullOptions
+	dir   string // the snapshot
+	names []string
+	blobs map[string]string // of the files that have been fetched and are not in the snapshot yet
+}
+
+func (p *puller) pull(ctx context.Context) error {
+	p.blobs = map[string]string{}
+	config := p.first(configNames)
+	if config == "" {
+		return fmt.Errorf("%s has neither %s: it is no model that bert reads", p.ref, strings.Join(configNames, " nor "))
+	}
+	path, err := p.fetch(ctx, config)
+	if err != nil {
+		return err
+	}
+	if p.o.Check != nil {
+		if err := p.o.Check(path); err != nil {
+			return fmt.Errorf("%s: %s: %w", p.ref, config, withoutPath(err, path))
+		}
+	}
+	for _, name := range companions {
+		if p.info.has(name) {
+			if _, err := p.fetch(ctx, name); err != nil {
+				return err
+			}
+		}
+	}
+	if !p.info.has("vocab.txt") && !p.info.has("tokenizer.json") {
+		p.o.Note(fmt.Sprintf("%s has neither vocab.txt nor tokenizer.json: a vocabulary has to come from elsewhere", p.ref))
+	}
+	if err := p.fetchWeights(ctx); err != nil {
+		return err
+	}
+	return p.finish()
+}
+
+// first is the first of the names that the model has, "" if it has none.
+func (p *puller) first(names []string) string {
+	if i := slices.IndexFunc(names, p.info.has); i >= 0 {
+		return names[i]
+	}
+	return ""
+}
+
+func (p *puller) fetchWeights(ctx context.Context) error {
+	name := p.first(weights)
+	if name == "" {
+		return p.fetchBundle(ctx)
+	}
+	path, err := p.fetch(ctx, name)
+	if err != nil || !strings.HasSuffix(name, shardIndex) {
+		return err
+	}
+	shards, err := readShards(path)
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", p.ref, name, err)
+	}
+	for _, shard := range shards {
+		// The name is one of those that the server listed, so a line of the index can't ask for anything else.
+		if !isFileName(shard) || !p.info.has(shard) {
+			return fmt.Errorf("%s: %s names the file %q, which the model has not", p.ref, name, shard)
+		}
+		if _, err := p.fetch(ctx, shard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isFileName reports whether a name is that of a file in a folder, and of none elsewhere.
+func isFileName(name string) bool {
+	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, "/\\\x00")
+}
+
+// readShards lists the files that an index names.
+func readShards(path string) ([]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var index struct {
+		WeightMap map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return nil, fmt.Errorf("not the index of a sharded checkpoint: %w", err)
+	}
+	var shards []string
+	for _, shard := range index.WeightMap {
+		shards = append(shards, shard)
+	}
+	slices.Sort(shards)
+	return slices.Compact(shards), nil
+}
+
+// fetchBundle fetches a TensorFlow checkpoint: PREFIX.index and PREFIX.data-00000-of-00001.
+func (p *puller) fetchBundle(ctx context.Context) error {
+	var prefixes []string
+	for _, f := range p.info.Files {
+		if prefix, ok := strings.CutSuffix(f.Name, bundleIndex); ok && isFileName(f.Name) {
+			prefixes = append(prefixes, prefix)
+		}
+	}
+	slices.Sort(prefixes)
+	switch len(prefixes) {
+	case 0:
+		return fmt.Errorf("%s has no weights that bert reads: neither %s nor a TensorFlow checkpoint", p.ref, strings.Join(weights, " nor "))
+	case 1:
+	default:
+		return fmt.Errorf("%s has several TensorFlow checkpoints (%s): which to take can't be known", p.ref, strings.Join(prefixes, ", "))
+	}
+	for _, f := range p.info.Files {
+		if rest, ok := strings.CutPrefix(f.Name, prefixes[0]); ok && (rest == bundleIndex || bundleData.MatchString(rest)) {
+			if _, err := p.fetch(ctx, f.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fetch brings a file into the cache and returns where it is. If the snapshot has it, nothing is asked of the server: a
+// commit does not change.
+func (p *puller) fetch(ctx context.Context, name string) (path string, err error) {
+	p.names = append(p.names, name)
+	if path := filepath.Join(p.dir, name); isFile(path) {
+		return path, nil
+	}
+	path, err = p.hub.fetchBlob(ctx, p.ref, p.info.Commit, name, p.o)
+	if err != nil {
+		return "", err
+	}
+	p.blobs[name] = path
+	return path, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// finish makes the snapshot of the blobs, the configuration, by which Lookup knows it, last; and then the ref.
+func (p *puller) finish() error {
+	if err := os.MkdirAll(p.dir, 0o777); err != nil {
+		return err
+	}
+	for _, name := range slices.Backward(p.names) { // the configuration was fetched first
+		if blob := p.blobs[name]; blob != "" {
+			if err := link(blob, filepath.Join(p.dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := atomicfile.SyncDir(p.dir); err != nil {
+		return err
+	}
+	if p.ref.Revision == p.info.Commit {
+		return nil
+	}
+	ref := p.hub.refFile(p.ref)
+	if err := os.MkdirAll(filepath.Dir(ref), 0o777); err != nil {
+		return err
+	}
+	return writeFile(ref, strings.NewReader(p.info.Commit))
+}
+
+// link makes path a symbolic link to blob, or where there are none a copy. A relative link stays right when the cache is
+// moved.
+func link(blob, path string) error {
+	target, err := filepath.Rel(filepath.Dir(path), blob)
+	if err != nil {
+		return err
+	}
+	temp := atomicfile.TempName(path)
+	if err := os.Symlink(target, temp); err != nil {
+		return copyFile(blob, path)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return writeFile(to, f)
+}
+
+func writeFile(path string, content io.Reader) error {
+	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		_, err := io.Copy(w, content)
+		return err
+	})
+}
+
+// withoutPath takes the path of a file that the user does not know off an error.
+func withoutPath(err error, path string) error {
+	if rest, ok := strings.CutPrefix(err.Error(), path+": "); ok {
+		return errors.New(rest)
+	}
+	return err
+}
+
+// CopyTo makes dir, which may be there, a folder with the snapshot's files. Files that are there already are left if they are
+// the same; any other file of a model there is an error, so that never two models are mixed.
+func (s *Snapshot) CopyTo(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for _, name := range slices.Concat(configNames, companions, weights) {
+		if isFile(filepath.Join(dir, name)) && !slices.Contains(s.Files, name) {
+			return fmt.Errorf("%s: there is a %s of another model: choose another folder", dir, name)
+		}
+	}
+	var missing []string
+	for _, name := range s.Files {
+		path := filepath.Join(dir, name)
+		if !isFile(path) {
+			missing = append(missing, name)
+			continue
+		}
+		same, err := sameContent(path, filepath.Join(s.Dir, name))
+		if err != nil {
+			return err
+		}
+		if !same {
+			return fmt.Errorf("%s: there is another %s already: choose another folder", dir, name)
+		}
+	}
+	for _, name := range slices.Backward(missing) { // the configuration, which makes it a model, last
+		if err := copyFile(filepath.Join(s.Dir, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameContent(a, b string) (bool, error) {
+	var files [2]*os.File
+	var sizes [2]int64
+	for i, path := range []string{a, b} {
+		f, err := os.Open(path)
+		if err != nil {
+			return false, err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return false, err
+		}
+		files[i], sizes[i] = f, info.Size()
+	}
+	if sizes[0] != sizes[1] {
+		return false, nil
+	}
+	var chunks [2][1 << 16]byte
+	for {
+		n, err := io.ReadFull(files[0], chunks[0][:])
+		m, _ := io.ReadFull(files[1], chunks[1][:])
+		switch {
+		case n != m || string(chunks[0][:n]) != string(chunks[1][:m]):
+			return false, nil
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
+}
