@@ -34,6 +34,7 @@ var rooms = []room{
 		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
+			"github.com/klauspost/compress",
 			"golang.org/x/term",
 		},
 	},
@@ -41,8 +42,11 @@ var rooms = []room{
 	{dir: "bench/compare", ours: []string{"internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
-	{dir: "train", ours: []string{".", "internal/atomicfile"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
-	{dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile"}},
+	{dir: "train", ours: []string{".", "internal/atomicfile", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
+	{
+		dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile", "internal/mmap", "internal/random", "internal/tfrecord"},
+		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
+	},
 	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
 	{dir: ".", ours: []string{"checkpoint", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
@@ -52,8 +56,11 @@ var rooms = []room{
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
-	{dir: "checkpoint", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}, unsafe: true},
+	{dir: "checkpoint", ours: []string{"internal/atomicfile", "internal/mmap"}, unsafe: true},
 	{dir: "internal/atomicfile"},
+	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
+	{dir: "internal/random"},
+	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
 }
 

@@ -107,3 +107,44 @@ func BenchmarkTrainingStep(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPreTrainingStep is a whole step of pre-training on sequences of 128 tokens of which 19 are masked, with a
+// vocabulary of 12,000.
+func BenchmarkPreTrainingStep(b *testing.B) {
+	for _, sequences := range []int{64, 256} {
+		b.Run(fmt.Sprintf("4x256/batch=%d/length=128", sequences), func(b *testing.B) {
+			c := DefaultConfig()
+			c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 12000, 4, 256, 4, 1024
+			m, err := New(c, PreTraining, Options{Seed: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
+			t, err := m.NewTrainer()
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch := randomBatch(c, sequences, 128)
+			for s := range sequences {
+				batch.NextSentence = append(batch.NextSentence, int32(s%2))
+				for i := range 19 {
+					at := int32(128*s + 6*i + 5)
+					batch.MaskedPositions = append(batch.MaskedPositions, at)
+					batch.MaskedIDs = append(batch.MaskedIDs, batch.IDs[at])
+				}
+			}
+			key := uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				key++
+				if _, err := t.Backward([]*Batch{batch}, key); err != nil {
+					b.Fatal(err)
+				}
+				t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
+			}
+			seconds := b.Elapsed().Seconds() / float64(b.N)
+			b.ReportMetric(seconds, "s/step")
+			b.ReportMetric(float64(batch.Tokens())/seconds, "tokens/s")
+		})
+	}
+}

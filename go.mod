@@ -3,6 +3,7 @@ module github.com/go-bert/bert
 go 1.26.0
 
 require (
+	github.com/klauspost/compress v1.20.4
 	github.com/mattn/go-runewidth v0.0.16
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/cobra v1.10.2

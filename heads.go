@@ -56,8 +56,9 @@ type lossTerms struct {
 	nextSentence float64
 }
 
-// maskedEpsilon is what Google's pre-training adds to the number of masked tokens before dividing by it.
-const maskedEpsilon = 1e-5
+// MaskedLMEpsilon is what the masked LM's loss of a PreTraining head adds to the number of masked tokens before dividing by
+// it (google-research/bert run_pretraining.py, get_masked_lm_output).
+const MaskedLMEpsilon = 1e-5
 
 // lossTerms sums over the batches that make up one step, so that gradients added up over several batches are those of one
 // large batch.
@@ -90,7 +91,7 @@ func (m *Model) lossTerms(batches []*Batch) lossTerms {
 		}
 	}
 	if m.head == PreTraining {
-		t.masked += maskedEpsilon
+		t.masked += MaskedLMEpsilon
 	}
 	return t
 }

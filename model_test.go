@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/compute"
 )
 
 // smallConfig has sizes that are no multiple of any vector's width.
@@ -159,6 +160,76 @@ func TestThreadsGiveTheSameBits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLAMB compares two steps with You et al.'s Algorithm 2 in float64, tensor by tensor. Bounds: a step's rounding in
+// float32, of a parameter and of how far it moves.
+func TestLAMB(t *testing.T) {
+	c := smallConfig()
+	m := newTestModel(t, c, PreTraining, 3)
+	tr, err := m.NewTrainer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rate, decay, eps = 0.01, 0.1, 1e-6
+	beta1, beta2 := float64(float32(0.9)), float64(float32(0.999)) // in float32, 1−β2 is another number
+	wide := func(b compute.Buffer) []float64 {
+		var out []float64
+		for _, x := range m.host(b) {
+			out = append(out, float64(x))
+		}
+		return out
+	}
+	norm := func(x []float64) float64 {
+		sum := 0.0
+		for _, v := range x {
+			sum += v * v
+		}
+		return math.Sqrt(sum)
+	}
+	moment1, moment2 := make([]float64, m.values.Len), make([]float64, m.values.Len)
+	for step := 1; step <= 2; step++ {
+		if _, err := tr.Backward([]*Batch{headBatch(c, PreTraining, 9, 24)}, uint64(step)); err != nil {
+			t.Fatal(err)
+		}
+		grads, before := wide(tr.grads), wide(m.values)
+		bias1, bias2 := 1-math.Pow(beta1, float64(step)), 1-math.Pow(beta2, float64(step))
+		tr.Update(Update{
+			GradScale: 0.5, Beta1: beta1, Beta2: beta2, Eps: eps, StepSize: 1 / bias1, RootScale: 1 / math.Sqrt(bias2), Decay: decay,
+			LAMB: true, LayerRate: rate,
+		})
+		after := wide(m.values)
+		at := 0
+		for i := range m.params {
+			p := &m.params[i]
+			u := make([]float64, p.Len())
+			for j := range u {
+				k := at + j
+				g := grads[k] / 2
+				moment1[k] = beta1*moment1[k] + (1-beta1)*g
+				moment2[k] = beta2*moment2[k] + (1-beta2)*g*g
+				u[j] = moment1[k] / bias1 / (math.Sqrt(moment2[k]/bias2) + eps)
+				if p.Decay {
+					u[j] += decay * before[k]
+				}
+			}
+			ratio := 1.0
+			if x := norm(before[at : at+p.Len()]); p.Decay && x > 0 && norm(u) > 0 {
+				ratio = x / norm(u)
+			}
+			for j := range u {
+				k := at + j
+				want := before[k] - rate*ratio*u[j]
+				if off := math.Abs(after[k] - want); off > 1e-6*(math.Abs(want)+math.Abs(rate*ratio*u[j])) {
+					t.Fatalf("step %d, %s[%d]: %v, want %v", step, p.Name, j, after[k], want)
+				}
+			}
+			at += p.Len()
+		}
+		if n := tr.GradNorm(); n != 0 {
+			t.Fatalf("after the update the gradient has norm %v", n)
+		}
+	}
 }
 
 // TestDropoutGradient compares the gradient along a random direction with the change of the loss, dropout included: the

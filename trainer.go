@@ -96,11 +96,11 @@ func (t *Trainer) Backward(batches []*Batch, key uint64) (Loss, error) {
 // GradNorm is the global norm of the gradients: the root of the sum of all their squares.
 func (t *Trainer) GradNorm() float64 { return math.Sqrt(t.m.device.SumSquares(t.grads)) }
 
-// Update holds the constants of one step of Adam. With g' = g·GradScale,
+// Update holds the constants of one step of Adam or LAMB. With g' = g·GradScale,
 //
 //	m = Beta1·m + (1−Beta1)·g',  v = Beta2·v + (1−Beta2)·g'²,  p = p − (Decay·p + StepSize·m/(√v·RootScale + Eps)).
 //
-// Decay holds for the parameters of which the table says so and is 0 for the others. Package train has the two optimisers
+// Decay holds for the parameters of which the table says so and is 0 for the others. Package train has the optimisers
 // that are made of it.
 type Update struct {
 	GradScale    float64 // the factor of gradient clipping
@@ -109,28 +109,41 @@ type Update struct {
 	StepSize     float64 // the rate, with Adam's bias correction of the first moment if there is one
 	RootScale    float64 // 1, or the root of the bias correction of the second moment
 	Decay        float64 // the rate times the weight decay
+
+	// LAMB multiplies what is taken off each parameter, called u, by LayerRate·‖p‖/‖u‖ (You et al. 2020, arXiv:1904.00962,
+	// Algorithm 2), or by LayerRate alone where a norm is 0 and, as in the authors' code, for parameters without decay.
+	// StepSize and Decay then leave the rate out.
+	LAMB      bool
+	LayerRate float64
 }
 
 // Update changes the parameters by the gradients and zeroes these.
 func (t *Trainer) Update(u Update) {
 	var (
 		m  = t.m
-		op = &t.space.op.adam
+		op = &t.space.op
 		at = 0
 	)
 	for i := range m.params {
 		p := &m.params[i]
 		to := at + p.Len()
-		decay := float32(0)
+		decay, stepSize := float32(0), u.StepSize
 		if p.Decay {
 			decay = float32(u.Decay)
+		} else if u.LAMB {
+			stepSize *= u.LayerRate
 		}
-		*op = compute.Adam{
+		op.adam = compute.Adam{
 			P: p.value, G: p.grad, M: t.m1.Slice(at, to), V: t.m2.Slice(at, to),
 			GradScale: float32(u.GradScale), Beta1: float32(u.Beta1), Beta2: float32(u.Beta2), Decay: decay,
-			StepSize: float32(u.StepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
+			StepSize: float32(stepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
 		}
-		m.device.Adam(op)
+		if u.LAMB && p.Decay {
+			op.lamb = compute.LAMB{Adam: op.adam, Rate: float32(u.LayerRate)}
+			m.device.LAMB(&op.lamb)
+		} else {
+			m.device.Adam(&op.adam)
+		}
 		at = to
 	}
 	t.ZeroGrad()

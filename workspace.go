@@ -80,6 +80,7 @@ type ops struct {
 	binary           compute.BinaryCrossEntropy
 	squared          compute.SquaredError
 	adam             compute.Adam
+	lamb             compute.LAMB
 }
 
 func newWorkspace(m *Model, train bool) *workspace {

@@ -10,7 +10,6 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -18,6 +17,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/go-bert/bert/internal/mmap"
 )
 
 // The names under which Hugging Face's libraries look for weights in a model directory.
@@ -43,7 +44,7 @@ type File struct {
 //
 // The structure of the files is checked whole: every tensor lies inside its file and has the size of its type and shape, and
 // no two overlap. Values are not looked at. An error is one line with the file, the tensor and what is wrong.
-func Open(path string) (*File, error) { return open(path, mapFile) }
+func Open(path string) (*File, error) { return open(path, mmap.Map) }
 
 // Tensors returns the tensors, sorted by name; none after Close.
 func (f *File) Tensors() []Tensor { return slices.Clone(f.tensors) }
@@ -73,16 +74,8 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// A loader gives the bytes of a file of a known size, and what releases them.
+// A loader gives the bytes of a file of a known size, and what releases them: mmap.Map or mmap.Read.
 type loader func(f *os.File, size int) (data []byte, release func() error, err error)
-
-func readFile(f *os.File, size int) ([]byte, func() error, error) {
-	data := make([]byte, size)
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", f.Name(), err)
-	}
-	return data, func() error { return nil }, nil
-}
 
 func open(path string, load loader) (_ *File, err error) {
 	switch info, err := os.Stat(path); {

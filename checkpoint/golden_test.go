@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert/internal/golden"
+	"github.com/go-bert/bert/internal/mmap"
 )
 
 // files returns the files under root whose names end in suffix; the test is skipped where there is none.
@@ -43,7 +44,7 @@ func readAndRewrite(t *testing.T, paths []string) {
 			t.Error(err)
 			continue
 		}
-		read, err := open(path, readFile)
+		read, err := open(path, mmap.Read)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/go-bert/bert/internal/mmap"
 )
 
 // build makes a safetensors file of a header as it stands and data.
@@ -369,7 +371,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		for name, load := range map[string]loader{"mapped": mapFile, "read": readFile} {
+		for name, load := range map[string]loader{"mapped": mmap.Map, "read": mmap.Read} {
 			f, err := open(dir, load)
 			if err != nil {
 				r.Fatal(err)

@@ -33,8 +33,9 @@ type scanner struct {
 	whole       bool       // collect the whole normalized segment, white space included, instead of its words
 	run         []combining
 	sorted      []combining
-	places      []Offset // the places in the text that the code points of run came from
-	place       Offset   // the last one used
+	places      []Offset          // the places in the text that the code points of run came from
+	place       Offset            // the last one used
+	visit       func(word []byte) // is given the words in place of out; see words
 }
 
 // normalized is text after normalization; byte i stands for text[start[i]:end[i]].
@@ -94,6 +95,10 @@ func (s *scanner) segment(text string, i, end int) {
 		s.normalizedSegment(text, i, end)
 		return
 	}
+	if s.visit != nil {
+		s.wordsOf(text, i, end)
+		return
+	}
 	t, text := s.t, text[:end]
 	classes, lower := &t.classes, t.config.LowerCase
 	longest := min(maxPacked, t.maxWordChars)
@@ -141,15 +146,7 @@ func (s *scanner) asciiWord(text string, i, j int) {
 		s.emit(t.unknown, int32(i), int32(j))
 		return
 	}
-	s.ascii = append(s.ascii[:0], text[i:j]...)
-	if t.config.LowerCase {
-		for k, c := range s.ascii {
-			if 'A' <= c && c <= 'Z' {
-				s.ascii[k] = c + ('a' - 'A')
-			}
-		}
-	}
-	spans, ok := t.vocab.split(s.spans[:0], s.ascii)
+	spans, ok := t.vocab.split(s.spans[:0], s.lowerASCII(text[i:j]))
 	s.spans = spans
 	if !ok {
 		s.emit(t.unknown, int32(i), int32(j))
@@ -165,6 +162,16 @@ func (s *scanner) asciiWord(text string, i, j int) {
 func (s *scanner) normalizedWord() {
 	n := len(s.norm.text)
 	if n == 0 {
+		return
+	}
+	if s.visit != nil {
+		word := s.norm.text
+		if s.runes > s.t.maxWordChars {
+			word = nil
+		}
+		s.visit(word)
+		s.norm.reset()
+		s.runes = 0
 		return
 	}
 	t, start, end := s.t, s.norm.start[0], s.norm.end[n-1]
@@ -247,4 +254,56 @@ func (s *scanner) normalizedSegment(text string, i, end int) {
 		at = m.end
 	}
 	words(at, len(content))
+}
+
+// words hands each word of a text, normalized, to visit, which must not keep it; nil stands for a word that is too long.
+// Added tokens in the text are no words.
+func (s *scanner) words(text string) {
+	s.sequence(text)
+	s.out = s.out[:0] // the added tokens
+}
+
+// wordsOf is segment for words.
+func (s *scanner) wordsOf(text string, i, end int) {
+	t, text := s.t, text[:end]
+	for i < len(text) {
+		switch t.classes[text[i]] {
+		case classSpace:
+			i++
+		case classPunct:
+			s.ascii = append(s.ascii[:0], text[i])
+			s.visit(s.ascii)
+			i++
+		case classWord:
+			j := i + 1
+			for j < len(text) && t.classes[text[j]] == classWord {
+				j++
+			}
+			if j < len(text) && t.classes[text[j]] == classOther {
+				i = s.normalize(text, i)
+				continue
+			}
+			if j-i > t.maxWordChars {
+				s.visit(nil)
+			} else {
+				s.visit(s.lowerASCII(text[i:j]))
+			}
+			i = j
+		default:
+			i = s.normalize(text, i)
+		}
+	}
+}
+
+// lowerASCII returns a word of ASCII as the vocabulary has it.
+func (s *scanner) lowerASCII(word string) []byte {
+	s.ascii = append(s.ascii[:0], word...)
+	if s.t.config.LowerCase {
+		for i, c := range s.ascii {
+			if 'A' <= c && c <= 'Z' {
+				s.ascii[i] = c + ('a' - 'A')
+			}
+		}
+	}
+	return s.ascii
 }

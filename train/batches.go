@@ -19,18 +19,32 @@ type Data interface {
 	Append(b *bert.Batch, i int) error
 }
 
+// EpochData are Data whose examples change from epoch to epoch, as with dynamic masking (Liu et al. 2019,
+// arXiv:1907.11692, §4.1).
+type EpochData interface {
+	Data
+	// AppendEpoch is Append of example i as it is in an epoch, counted from 0. It has Length(i) tokens in each.
+	AppendEpoch(b *bert.Batch, i, epoch int) error
+}
+
 // batches says which examples each step trains on: a function of the step alone.
 type batches interface {
 	// steps is the number of steps of so many epochs.
 	steps(epochs float64) int
 	// batch is the examples of a step, good until the next call.
-	batch(step int) []int32
+	batch(step int) []draw
 	// epochs is how far into the data a run is after so many steps. It is whole at the end of an epoch of cutByTokens,
 	// and passes the whole number there with cutBySize.
 	epochs(step int) float64
 }
 
+// draw is an example of a batch, and the epoch that it is drawn in.
+type draw struct{ example, epoch int32 }
+
 func newBatches(data Data, o *Options) (batches, error) {
+	if phases, ok := data.(Phases); ok {
+		return newPhased(phases, o)
+	}
 	n := data.Len()
 	switch {
 	case n < 1:
@@ -52,7 +66,7 @@ func newBatches(data Data, o *Options) (batches, error) {
 	if o.TokenBudget > 0 {
 		return &cutByTokens{order: order, budget: o.TokenBudget}, nil
 	}
-	return &cutBySize{order: order, size: o.BatchSize, out: make([]int32, o.BatchSize)}, nil
+	return &cutBySize{order: order, size: o.BatchSize, out: make([]draw, o.BatchSize)}, nil
 }
 
 // tightest is the smaller of two limits, of which 0 is none.
@@ -99,7 +113,7 @@ func (o *order) sortByLength(examples []int32) {
 type cutBySize struct {
 	order
 	size int
-	out  []int32
+	out  []draw
 }
 
 // steps is int(examples / size * epochs), as in run_classifier.py.
@@ -111,7 +125,7 @@ func (c *cutBySize) epochs(step int) float64 {
 	return float64(step) * float64(c.size) / float64(len(c.examples))
 }
 
-func (c *cutBySize) batch(step int) []int32 {
+func (c *cutBySize) batch(step int) []draw {
 	n := int64(len(c.examples))
 	for i := range c.out {
 		p := int64(step)*int64(c.size) + int64(i)
@@ -121,7 +135,7 @@ func (c *cutBySize) batch(step int) []int32 {
 				c.groupByLength()
 			}
 		}
-		c.out[i] = c.examples[p%n]
+		c.out[i] = draw{c.examples[p%n], int32(c.epoch)}
 	}
 	return c.out
 }
@@ -156,6 +170,7 @@ type cutByTokens struct {
 	budget int
 	cuts   []span // the batches of the epoch, in the order of training
 	starts []int  // starts[e] is the first step of epoch e, as far as known
+	out    []draw
 }
 
 // span is a run of examples.
@@ -202,13 +217,17 @@ func (c *cutByTokens) epochs(step int) float64 {
 	return float64(epoch) + float64(step-first)/float64(c.start(epoch+1)-first)
 }
 
-func (c *cutByTokens) batch(step int) []int32 {
+func (c *cutByTokens) batch(step int) []draw {
 	epoch := c.find(step)
 	if c.epoch != epoch {
 		c.cut(epoch)
 	}
 	s := c.cuts[step-c.start(epoch)]
-	return c.examples[s.from:s.to]
+	c.out = c.out[:0]
+	for _, e := range c.examples[s.from:s.to] {
+		c.out = append(c.out, draw{e, int32(epoch)})
+	}
+	return c.out
 }
 
 // cut makes examples and cuts those of an epoch.

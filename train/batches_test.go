@@ -38,6 +38,14 @@ func batchesOf(t interface{ Fatal(...any) }, data Data, o Options) batches {
 	return b
 }
 
+func examplesOf(batch []draw) []int32 {
+	var list []int32
+	for _, d := range batch {
+		list = append(list, d.example)
+	}
+	return list
+}
+
 // The counts of run_classifier.py: MRPC, and the reference run on 5,000 reviews.
 func TestStepCount(t *testing.T) {
 	for _, test := range []struct {
@@ -75,13 +83,16 @@ func TestEpochs(t *testing.T) {
 				t.Fatalf("batch %d has %d examples, want %d", step, len(batch), o.BatchSize)
 			}
 			tokens := 0
-			for _, e := range batch {
-				tokens += data[e]
+			for i, d := range batch {
+				tokens += data[d.example]
+				if want := (len(stream) + i) / len(data); int(d.epoch) != want {
+					t.Fatalf("batch %d has an example of epoch %d, want %d", step, d.epoch, want)
+				}
 			}
 			if o.TokenBudget > 0 && (tokens > o.TokenBudget || len(batch) == 0) {
 				t.Fatalf("batch %d has %d examples of %d tokens, want at most %d", step, len(batch), tokens, o.TokenBudget)
 			}
-			stream = append(stream, batch...)
+			stream = append(stream, examplesOf(batch)...)
 			if got, want := b.epochs(step+1), float64(len(stream))/float64(len(data)); o.BatchSize > 0 && math.Abs(got-want) > 1e-9 {
 				t.Fatalf("%v epochs after %d examples of %d, want %v", got, len(stream), len(data), want)
 			}
@@ -115,7 +126,7 @@ func TestBatchesFromAnyStep(t *testing.T) {
 		if o.BatchSize = 7; rapid.Bool().Draw(t, "by tokens") {
 			o.BatchSize, o.TokenBudget = 0, 100
 		}
-		var inOrder [][]int32
+		var inOrder [][]draw
 		b := batchesOf(t, data, o)
 		for step := range 60 {
 			inOrder = append(inOrder, slices.Clone(b.batch(step)))
@@ -136,7 +147,7 @@ func TestOrderIsPinned(t *testing.T) {
 	o.BatchSize = 10
 	b := batchesOf(t, make(lengths, 10), o)
 	for step, want := range [][]int32{{4, 6, 5, 3, 1, 9, 7, 8, 2, 0}, {2, 0, 1, 6, 9, 4, 7, 8, 3, 5}, {7, 8, 3, 5, 2, 6, 9, 4, 1, 0}} {
-		if got := b.batch(step); !slices.Equal(got, want) {
+		if got := examplesOf(b.batch(step)); !slices.Equal(got, want) {
 			t.Errorf("epoch %d has the order %v, want %v", step, got, want)
 		}
 	}
@@ -202,7 +213,7 @@ func TestGroupByLength(t *testing.T) {
 		b := batchesOf(t, data, o)
 		const steps = 300
 		for step := range steps {
-			batch := b.batch(step)
+			batch := examplesOf(b.batch(step))
 			length := func(a, b int32) int { return cmp.Compare(data[a], data[b]) }
 			lo, hi := slices.MinFunc(batch, length), slices.MaxFunc(batch, length)
 			mean += float64(data[hi]-data[lo]) / steps

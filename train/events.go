@@ -36,7 +36,11 @@ type Stepped struct {
 
 	// Smoothed over the last steps; time spent on evaluations and checkpoints is left out.
 	ExamplesPerSecond, TokensPerSecond float64
-	Left                               time.Duration
+	// OperationsPerSecond are those that Options.Operations counts; 0 without it.
+	OperationsPerSecond float64
+	// ShareOfPeak is what they are of Options.Peak; 0 where that is not known.
+	ShareOfPeak float64
+	Left        time.Duration
 }
 
 // Evaluated follows every evaluation.
@@ -170,8 +174,8 @@ const (
 	endLine        = "end"
 )
 
-// appendLine appends the line of eventsName that records e, if one does. But for the fields time, seconds,
-// examples_per_second and tokens_per_second, a line depends on the model, the data and the options alone. What has to do
+// appendLine appends the line of eventsName that records e, if one does. But for the fields time, seconds, share_of_peak
+// and those of rates a second, a line depends on the model, the data and the options alone. What has to do
 // with interruptions (Saved, Note) has no line, so a resumed run leaves the same file as one that was not interrupted.
 func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 	var line any
@@ -201,7 +205,8 @@ func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 			Tokens            int64   `json:"tokens"`
 			ExamplesPerSecond float64 `json:"examples_per_second"`
 			TokensPerSecond   float64 `json:"tokens_per_second"`
-		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond}
+			ShareOfPeak       float64 `json:"share_of_peak,omitempty"`
+		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond, e.ShareOfPeak}
 	case Evaluated:
 		line = struct {
 			Event   string  `json:"event"`

@@ -63,22 +63,22 @@ trained for 312 steps (2.00 epochs) in 8.3s, stopped early: the model is that of
 
 func TestMeter(t *testing.T) {
 	var m meter
-	if e, tok := m.rates(); e != 0 || tok != 0 || m.left(5) != 0 {
+	if e, tok, ops := m.rates(); e != 0 || tok != 0 || ops != 0 || m.left(5) != 0 {
 		t.Error("an unused meter shows something")
 	}
 	// The first step counts whole, not as a share beside nothing.
-	m.add(2*time.Second, 32, 1000)
-	if e, tok := m.rates(); !within(e, 16, 1e-12) || !within(tok, 500, 1e-12) {
-		t.Errorf("rates are %v and %v, want 16 and 500", e, tok)
+	m.add(2*time.Second, 32, 1000, 6e9)
+	if e, tok, ops := m.rates(); !within(e, 16, 1e-12) || !within(tok, 500, 1e-12) || !within(ops, 3e9, 1e-12) {
+		t.Errorf("rates are %v, %v and %v, want 16, 500 and 3e9", e, tok, ops)
 	}
 	if left := m.left(10); (left - 20*time.Second).Abs() > time.Millisecond {
 		t.Errorf("%v left, want 20s", left)
 	}
 	// After a change of speed the new one soon shows.
 	for range 100 {
-		m.add(time.Second, 32, 1000)
+		m.add(time.Second, 32, 1000, 6e9)
 	}
-	if e, _ := m.rates(); !within(e, 32, 0.01) {
+	if e, _, _ := m.rates(); !within(e, 32, 0.01) {
 		t.Errorf("rate is %v, want about 32", e)
 	}
 	if left := m.left(10); (left - 10*time.Second).Abs() > 100*time.Millisecond {

@@ -28,8 +28,12 @@ func Line(e Event) string {
 		if !e.Logged {
 			return ""
 		}
-		return fmt.Sprintf("step %d/%d  epoch %.2f  loss %.4f  rate %.3g  %.1f examples/s  %.0f tokens/s  %v left",
-			e.Step, e.Steps, e.Epoch, e.MeanLoss, e.LearningRate, e.ExamplesPerSecond, e.TokensPerSecond, seconds(e.Left))
+		peak := ""
+		if e.ShareOfPeak > 0 {
+			peak = fmt.Sprintf("  %.0f %% of peak", 100*e.ShareOfPeak)
+		}
+		return fmt.Sprintf("step %d/%d  epoch %.2f  loss %.4f  rate %.3g  %.1f examples/s  %.0f tokens/s%s  %v left",
+			e.Step, e.Steps, e.Epoch, e.MeanLoss, e.LearningRate, e.ExamplesPerSecond, e.TokensPerSecond, peak, seconds(e.Left))
 	case Evaluated:
 		best := ""
 		if e.Best {

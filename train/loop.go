@@ -100,8 +100,13 @@ func (r *run) plan() (err error) {
 	if r.steps < 1 {
 		return fmt.Errorf("%d examples for %v epochs are less than one batch: want smaller batches or more epochs", r.data.Len(), r.o.Epochs)
 	}
-	r.options, err = r.o.fingerprint(r.data.Len(), r.steps)
-	return err
+	if r.options, err = r.o.fingerprint(r.data.Len(), r.steps); err != nil {
+		return err
+	}
+	if phases, ok := r.data.(Phases); ok {
+		r.options["phases"] = phases.String()
+	}
+	return nil
 }
 
 // find looks for a run in the folder and gives the state to go on from: nil to begin.
@@ -287,7 +292,7 @@ func (r *run) step() error {
 	}
 	loss, err := r.t.Backward(batches, dropoutKey(r.o.Seed, s.Step))
 	if err != nil {
-		return fmt.Errorf("step %d, examples %v: %w", s.Step+1, examples, err)
+		return fmt.Errorf("step %d, examples %v: %w", s.Step+1, indices(examples), err)
 	}
 	norm := r.t.GradNorm()
 	if !finite(loss.Total) || !finite(norm) {
@@ -303,7 +308,11 @@ func (r *run) step() error {
 	s.LossSum += loss.Total
 	s.UnloggedSteps++
 	s.UnloggedLossSum += loss.Total
-	r.meter.add(time.Since(begun), len(examples), tokens)
+	operations := 0.0
+	if r.o.Operations != nil {
+		operations = r.o.Operations(batches)
+	}
+	r.meter.add(time.Since(begun), len(examples), tokens, operations)
 	e := Stepped{
 		Step: s.Step, Steps: r.steps, Epoch: s.Epoch,
 		Loss: loss.Total, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: norm,
@@ -311,7 +320,10 @@ func (r *run) step() error {
 		Logged: s.Step%r.o.LogSteps == 0 || s.Step == r.steps,
 		Left:   r.meter.left(r.steps - s.Step),
 	}
-	e.ExamplesPerSecond, e.TokensPerSecond = r.meter.rates()
+	e.ExamplesPerSecond, e.TokensPerSecond, e.OperationsPerSecond = r.meter.rates()
+	if r.o.Peak > 0 {
+		e.ShareOfPeak = e.OperationsPerSecond / r.o.Peak
+	}
 	if e.Logged {
 		s.UnloggedSteps, s.UnloggedLossSum = 0, 0
 	}
@@ -320,11 +332,17 @@ func (r *run) step() error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-func (r *run) nonFinite(loss, norm float64, examples []int32) error {
-	e := &NonFiniteError{Step: r.state.Step + 1, Loss: loss, GradNorm: norm}
-	for _, i := range examples {
-		e.Examples = append(e.Examples, int(i))
+// indices are the numbers of the examples of a batch.
+func indices(examples []draw) []int {
+	list := make([]int, len(examples))
+	for i, d := range examples {
+		list[i] = int(d.example)
 	}
+	return list
+}
+
+func (r *run) nonFinite(loss, norm float64, examples []draw) error {
+	e := &NonFiniteError{Step: r.state.Step + 1, Loss: loss, GradNorm: norm, Examples: indices(examples)}
 	if r.saved >= 0 {
 		e.Checkpoint = r.checkpoints.path(r.saved)
 	}
@@ -333,10 +351,10 @@ func (r *run) nonFinite(loss, norm float64, examples []int32) error {
 
 // fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch ask for. Their
 // memory is used again for the next step.
-func (r *run) fill(examples []int32) (batches []*bert.Batch, tokens int, err error) {
+func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err error) {
 	n, inLast := 0, 0 // batches, and examples in the last of them
 	for _, e := range examples {
-		i := int(e)
+		i := int(e.example)
 		length := r.data.Length(i)
 		full := n == 0 ||
 			r.o.MicroBatchSize > 0 && inLast == r.o.MicroBatchSize ||
@@ -350,7 +368,7 @@ func (r *run) fill(examples []int32) (batches []*bert.Batch, tokens int, err err
 		}
 		b := r.micro[n-1]
 		before := b.Tokens()
-		if err := r.data.Append(b, i); err != nil {
+		if err := appendExample(r.data, b, i, int(e.epoch)); err != nil {
 			return nil, 0, fmt.Errorf("example %d: %w", i, err)
 		}
 		if got := b.Tokens() - before; got != length {

@@ -157,7 +157,7 @@ func logged(t *testing.T, dir string) []string {
 		if err := json.Unmarshal(s.Bytes(), &fields); err != nil {
 			t.Fatalf("%s: %v", s.Text(), err)
 		}
-		for _, name := range []string{"time", "seconds", "examples_per_second", "tokens_per_second"} {
+		for _, name := range []string{"time", "seconds", "examples_per_second", "tokens_per_second", "share_of_peak"} {
 			delete(fields, name)
 		}
 		lines = append(lines, string(mustJSON(t, fields)))
@@ -295,6 +295,11 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 		"best model":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.KeepCheckpoints = 3, "score", 1 },
 		"early stop":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.EarlyStop = 3, "score", 4 },
 		"micro batch": func(f *fakeRun) { f.MicroBatchSize, f.MicroBatchTokens = 3, 12 },
+		"changing":    func(f *fakeRun) { f.data = changing{f.data.(lengths)} },
+		"phases": func(f *fakeRun) {
+			short, long := f.data.(lengths), lengths{9, 8, 7, 9, 8}
+			f.data = Phases{{Data: changing{short}, Steps: 14}, {Data: changing{long}, Steps: 11, TokenBudget: 20}, {Data: short, Steps: 3}}
+		},
 	}
 	for name, configure := range configure {
 		t.Run(name, func(t *testing.T) {
@@ -512,7 +517,7 @@ func TestNonFinite(t *testing.T) {
 		if !errors.As(err, &nonFinite) {
 			t.Fatalf("error is %T", err)
 		}
-		if want := batchesOf(t, f.data, f.Options).batch(12); fmt.Sprint(nonFinite.Examples) != fmt.Sprint(want) || len(want) != 4 {
+		if want := examplesOf(batchesOf(t, f.data, f.Options).batch(12)); fmt.Sprint(nonFinite.Examples) != fmt.Sprint(want) || len(want) != 4 {
 			t.Errorf("the batch is %v, want %v", nonFinite.Examples, want)
 		}
 		if f.trainer.Value != before {
@@ -899,7 +904,7 @@ func TestMicroBatches(t *testing.T) {
 			}
 			total += b.Tokens()
 		}
-		if !slices.Equal(ids, examples) || total != tokens {
+		if !slices.Equal(ids, examplesOf(examples)) || total != tokens {
 			t.Errorf("the parts have the examples %v of %d tokens, want %v of %d", ids, total, examples, tokens)
 		}
 	}

@@ -5,27 +5,27 @@ import "time"
 // meter measures how fast a run is: the mean over the last steps, the newest of which count most. It is told of steps
 // alone, so evaluations and checkpoints take no part.
 type meter struct {
-	seconds, examples, tokens, weight float64
+	seconds, examples, tokens, operations, weight float64
 }
 
 // meterMemory is the share of the past that is left after a step: half after 14.
 const meterMemory = 0.95
 
-func (m *meter) add(d time.Duration, examples, tokens int) {
+func (m *meter) add(d time.Duration, examples, tokens int, operations float64) {
 	for _, v := range []struct {
 		mean *float64
 		x    float64
-	}{{&m.seconds, d.Seconds()}, {&m.examples, float64(examples)}, {&m.tokens, float64(tokens)}, {&m.weight, 1}} {
+	}{{&m.seconds, d.Seconds()}, {&m.examples, float64(examples)}, {&m.tokens, float64(tokens)}, {&m.operations, operations}, {&m.weight, 1}} {
 		*v.mean = meterMemory**v.mean + (1-meterMemory)*v.x
 	}
 }
 
 // rates are 0 while nothing is known.
-func (m *meter) rates() (examplesPerSecond, tokensPerSecond float64) {
+func (m *meter) rates() (examplesPerSecond, tokensPerSecond, operationsPerSecond float64) {
 	if m.seconds <= 0 {
-		return 0, 0
+		return 0, 0, 0
 	}
-	return m.examples / m.seconds, m.tokens / m.seconds
+	return m.examples / m.seconds, m.tokens / m.seconds, m.operations / m.seconds
 }
 
 // left is the time that so many steps will take.

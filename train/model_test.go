@@ -104,8 +104,8 @@ func sameFile(t *testing.T, name, a, b string) {
 
 // The loop learns, with each optimiser.
 func TestLearns(t *testing.T) {
-	for _, optimizer := range []Optimizer{GoogleAdam, AdamW} {
-		_, r := runTiny(t, 1, 0, func(o *Options) { o.Optimizer, o.Epochs, o.LearningRate, o.SaveSteps = optimizer, 60, 1e-3, 0 })
+	for optimizer, rate := range map[Optimizer]float64{GoogleAdam: 1e-3, AdamW: 1e-3, LAMB: 2e-2} {
+		_, r := runTiny(t, 1, 0, func(o *Options) { o.Optimizer, o.Epochs, o.LearningRate, o.SaveSteps = optimizer, 60, rate, 0 })
 		accuracy, _ := r.Evaluation.Metrics.Get("accuracy")
 		if accuracy < 0.9 || r.Evaluation.Loss > 0.3 {
 			t.Errorf("%v: after %d steps %v, want nearly all right", optimizer, r.Steps, r.Evaluation)
@@ -114,14 +114,16 @@ func TestLearns(t *testing.T) {
 }
 
 func TestThreadsGiveTheSameBits(t *testing.T) {
-	change := func(o *Options) { o.MicroBatchTokens, o.GroupByLength = 40, true }
-	one, _ := runTiny(t, 1, 0.1, change)
-	for _, threads := range []int{2, 7} {
-		other, _ := runTiny(t, threads, 0.1, change)
-		sameFile(t, filepath.Join("checkpoints", "step-30", tensorsName), other, one)
-		sameFile(t, "model.safetensors", other, one)
-		if got, want := fmt.Sprint(logged(t, other)), fmt.Sprint(logged(t, one)); got != want {
-			t.Errorf("%d threads: events are %s, want %s", threads, got, want)
+	for _, optimizer := range []Optimizer{GoogleAdam, LAMB} {
+		change := func(o *Options) { o.Optimizer, o.MicroBatchTokens, o.GroupByLength = optimizer, 40, true }
+		one, _ := runTiny(t, 1, 0.1, change)
+		for _, threads := range []int{2, 7} {
+			other, _ := runTiny(t, threads, 0.1, change)
+			sameFile(t, filepath.Join("checkpoints", "step-30", tensorsName), other, one)
+			sameFile(t, "model.safetensors", other, one)
+			if got, want := fmt.Sprint(logged(t, other)), fmt.Sprint(logged(t, one)); got != want {
+				t.Errorf("%v, %d threads: events are %s, want %s", optimizer, threads, got, want)
+			}
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// Optimizer is the form of Adam that makes a step. Both decay the weights apart from the gradient, at the parameters that
-// bert.Param.Decay names, and both clip the global norm of the gradient before the moments take it in.
+// Optimizer is the form of Adam that makes a step. All decay the weights apart from the gradient, at the parameters that
+// bert.Param.Decay names, and all clip the global norm of the gradient before the moments take it in.
 type Optimizer uint8
 
 const (
@@ -17,6 +17,9 @@ const (
 	GoogleAdam Optimizer = iota
 	// AdamW is Loshchilov and Hutter's with bias correction, as PyTorch and Hugging Face have it.
 	AdamW
+	// LAMB scales each tensor's step to the tensor's own size, which lets batches be very large (You et al. 2020,
+	// arXiv:1904.00962, Algorithm 2). As in the authors' code, biases and LayerNorm take Adam's step.
+	LAMB
 )
 
 // optimizerInfo is a row of the table of optimisers.
@@ -24,6 +27,7 @@ type optimizerInfo struct {
 	name           string
 	epsilon        float64 // the default
 	biasCorrection bool
+	trustRatio     bool    // scales the step of each tensor
 	clipEpsilon    float64 // added to the norm that clipping divides by
 	schedule       Schedule
 }
@@ -31,9 +35,10 @@ type optimizerInfo struct {
 var optimizers = [...]optimizerInfo{
 	GoogleAdam: {name: "google", epsilon: 1e-6, schedule: GoogleLinear},
 	AdamW:      {name: "adamw", epsilon: 1e-8, biasCorrection: true, clipEpsilon: 1e-6, schedule: Linear},
+	LAMB:       {name: "lamb", epsilon: 1e-6, biasCorrection: true, trustRatio: true, schedule: GoogleLinear},
 }
 
-// String is the name that ParseOptimizer takes: google or adamw.
+// String is the name that ParseOptimizer takes: google, adamw or lamb.
 func (o Optimizer) String() string {
 	if int(o) >= len(optimizers) {
 		return fmt.Sprintf("Optimizer(%d)", uint8(o))
@@ -50,7 +55,7 @@ func ParseOptimizer(name string) (Optimizer, error) {
 		}
 		names[i] = info.name
 	}
-	return 0, fmt.Errorf("optimizer is %q, want %s", name, strings.Join(names, " or "))
+	return 0, fmt.Errorf("optimizer is %q, want one of %s", name, strings.Join(names, ", "))
 }
 
 // update is the step that follows the given number of steps, at a learning rate and the global norm of the gradient.
@@ -66,9 +71,13 @@ func (o *Options) update(step int, rate, gradNorm float64) bert.Update {
 	if norm := gradNorm + info.clipEpsilon; o.ClipNorm > 0 && norm > o.ClipNorm {
 		u.GradScale = o.ClipNorm / norm
 	}
+	if info.trustRatio {
+		u.LAMB, u.LayerRate = true, rate
+		u.StepSize, u.Decay = 1, o.WeightDecay
+	}
 	if info.biasCorrection {
 		t := float64(step + 1)
-		u.StepSize = rate / (1 - math.Pow(o.Beta1, t))
+		u.StepSize /= 1 - math.Pow(o.Beta1, t)
 		u.RootScale = 1 / math.Sqrt(1-math.Pow(o.Beta2, t))
 	}
 	return u

@@ -8,12 +8,19 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// adam makes one step of bert.Update on one parameter, in the words of its doc comment.
-func adam(u bert.Update, p, g, m, v float64) (newP, newM, newV float64) {
+// update makes one step of bert.Update on a tensor of one parameter, in the words of its doc comment.
+func update(u bert.Update, p, g, m, v float64) (newP, newM, newV float64) {
 	g *= u.GradScale
 	m = u.Beta1*m + (1-u.Beta1)*g
 	v = u.Beta2*v + (1-u.Beta2)*g*g
-	return p*(1-u.Decay) - u.StepSize*m/(math.Sqrt(v)*u.RootScale+u.Eps), m, v
+	off := u.Decay*p + u.StepSize*m/(math.Sqrt(v)*u.RootScale+u.Eps)
+	if u.LAMB {
+		off *= u.LayerRate
+		if p != 0 && off != 0 {
+			off *= math.Abs(p) / (math.Abs(off) / u.LayerRate)
+		}
+	}
+	return p - off, m, v
 }
 
 // The reference is each optimiser as its authors wrote it, on one parameter.
@@ -41,6 +48,15 @@ func TestOptimizers(t *testing.T) {
 			correction2 := 1 - math.Pow(beta2, float64(step))
 			*p -= rate / correction1 * *m / (math.Sqrt(*v)/math.Sqrt(correction2) + 1e-8)
 		},
+		// You et al. 2020, Algorithm 2, φ(z) = z
+		LAMB: func(step int, rate, g float64, p, m, v *float64) {
+			g *= clip / math.Max(math.Abs(g), clip)
+			*m = beta1**m + (1-beta1)*g
+			*v = beta2**v + (1-beta2)*g*g
+			r := *m / (1 - math.Pow(beta1, float64(step))) / (math.Sqrt(*v/(1-math.Pow(beta2, float64(step)))) + 1e-6)
+			r += decay * *p
+			*p -= rate * math.Abs(*p) / math.Abs(r) * r
+		},
 	}
 	for optimizer, step := range reference {
 		t.Run(optimizer.String(), func(t *testing.T) {
@@ -50,7 +66,7 @@ func TestOptimizers(t *testing.T) {
 			wantP, wantM, wantV := p, m, v
 			for i, g := range grads {
 				rate := 1e-3 * float64(i)
-				p, m, v = adam(o.update(i, rate, math.Abs(g)), p, g, m, v)
+				p, m, v = update(o.update(i, rate, math.Abs(g)), p, g, m, v)
 				step(i+1, rate, g, &wantP, &wantM, &wantV)
 				if !within(p, wantP, 1e-14) || !within(m, wantM, 1e-14) || !within(v, wantV, 1e-14) {
 					t.Fatalf("step %d: p, m, v are %v %v %v, want %v %v %v", i, p, m, v, wantP, wantM, wantV)
@@ -123,7 +139,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%v is parsed as %v, %v", Schedule(i), s, err)
 		}
 	}
-	if _, err := ParseOptimizer("lamb"); err == nil || !strings.Contains(err.Error(), `"lamb", want google or adamw`) {
+	if _, err := ParseOptimizer("adam"); err == nil || !strings.Contains(err.Error(), `"adam", want one of google, adamw, lamb`) {
 		t.Errorf("error is %v", err)
 	}
 	if _, err := ParseSchedule("cosine"); err == nil || !strings.Contains(err.Error(), `"cosine", want one of own, google, linear, constant`) {

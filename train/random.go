@@ -7,6 +7,7 @@ const (
 	forOrder uint64 = iota + 1
 	forBatches
 	forDropout
+	forPhases
 )
 
 // stream gives random numbers that depend on nothing but (seed, purpose, index) and how many were drawn before: to go
@@ -50,5 +51,14 @@ func (s *stream) shuffle(n int, swap func(i, j int)) {
 // dropoutKey is the key of the dropout masks of the step that follows the given number of steps.
 func dropoutKey(seed uint64, step int) uint64 {
 	s := newStream(seed, forDropout, uint64(step))
+	return s.next()
+}
+
+// phaseSeed is the seed of the order of a phase's examples: that of the run for the first.
+func phaseSeed(seed uint64, phase int) uint64 {
+	if phase == 0 {
+		return seed
+	}
+	s := newStream(seed, forPhases, uint64(phase))
 	return s.next()
 }

@@ -11,7 +11,7 @@ import (
 type Schedule uint8
 
 const (
-	// OwnSchedule is the optimiser's: GoogleLinear with GoogleAdam, Linear with AdamW.
+	// OwnSchedule is the optimiser's: GoogleLinear with GoogleAdam and LAMB, Linear with AdamW.
 	OwnSchedule Schedule = iota
 	// GoogleLinear falls from the peak at step 0 to 0 at the end, but for the warm-up, which replaces the fall's first
 	// part: the rate drops where the warm-up ends (google-research/bert optimization.py, create_optimizer).

@@ -1,10 +1,8 @@
 package train
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"math"
 	"os"
@@ -13,6 +11,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/go-bert/bert/internal/tfrecord"
 )
 
 // Fields of tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto.
@@ -127,23 +127,11 @@ func (b *board) begin(now time.Time, step int) {
 	b.message = protowire.AppendVarint(b.message, uint64(step))
 }
 
-// end writes the Event as a record of a TFRecord file (tensorflow/core/lib/io/record_writer.h).
+// end writes the Event as a record of a TFRecord file.
 func (b *board) end() error {
-	r := binary.LittleEndian.AppendUint64(b.record[:0], uint64(len(b.message)))
-	r = binary.LittleEndian.AppendUint32(r, maskedCRC(r))
-	r = append(r, b.message...)
-	r = binary.LittleEndian.AppendUint32(r, maskedCRC(b.message))
-	b.record = r
-	_, err := b.file.Write(r)
+	b.record = tfrecord.Append(b.record[:0], b.message)
+	_, err := b.file.Write(b.record)
 	return pathError(err)
 }
 
 func (b *board) close() error { return pathError(b.file.Close()) }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// maskedCRC is a CRC-32C that is safe to store among the data it is of (tensorflow/core/lib/hash/crc32c.h, Mask).
-func maskedCRC(data []byte) uint32 {
-	crc := crc32.Checksum(data, castagnoli)
-	return (crc>>15 | crc<<17) + 0xa282ead8
-}

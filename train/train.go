@@ -117,6 +117,11 @@ type Options struct {
 	// LogSteps is the number of steps between two lines of the events; the loss of a line is the mean over them.
 	LogSteps int
 
+	// Operations, if not nil, counts the floating-point operations of a step's batches, forward and backward. Peak is how
+	// many a second the machine can do at most. They are for Stepped alone, which tells what share of the peak the run reaches.
+	Operations func(batches []*bert.Batch) float64
+	Peak       float64
+
 	// Report, if not nil, is told what happens, on the goroutine of Run.
 	Report func(Event)
 	// SaveModel, if not nil, writes the model directory at the end: weights, tokenizer, and what else belongs to it.

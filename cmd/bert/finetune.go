@@ -112,7 +112,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	}
 	result, err := a.train(cmd.Context(), j)
 	if err != nil {
-		return a.explain(err, j)
+		return a.explain(err, j.options.Output, j.eval != nil)
 	}
 	if result != nil {
 		if err := f.out.printResult(a, result); err != nil {
@@ -187,7 +187,7 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 }
 
 // explain makes of the ways in which a run may end what the user can do then.
-func (a *app) explain(err error, j *job) error {
+func (a *app) explain(err error, output string, evaluated bool) error {
 	var (
 		interrupted *train.InterruptedError
 		finished    *train.FinishedError
@@ -197,13 +197,13 @@ func (a *app) explain(err error, j *job) error {
 		return fmt.Errorf("interrupted after step %d of %d and saved in %s; to go on: %s",
 			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand())
 	case errors.As(err, &finished):
-		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", j.options.Output, finished.Result.Steps))
-		if _, err := os.Stat(filepath.Join(j.options.Output, task.ResultsFile)); err != nil && j.eval != nil {
+		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", output, finished.Result.Steps))
+		if _, err := os.Stat(filepath.Join(output, task.ResultsFile)); err != nil && evaluated {
 			a.log.Warn("it was ended before its model could be evaluated: bert evaluate does that")
 		}
 		return nil
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", j.options.Output)
+		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", output)
 	}
 	return err
 }
@@ -233,18 +233,27 @@ func quoteArgument(arg string) string {
 
 // load reads the configuration and the tokenizer.
 func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) {
-	path := cmp.Or(f.config, f.vocabulary.model)
-	config, err := bert.LoadConfig(path)
+	config, err := a.loadConfig(f.config, f.vocabulary.model)
 	if err != nil {
 		return config, nil, err
 	}
-	if f.config != "" && len(config.Unknown) > 0 {
-		// Of a new model, unlike of somebody else's, a misspelt key would be found out only much later.
-		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
-	}
-	a.warnConfig(config, path)
 	tok, err := f.vocabulary.load()
 	return config, tok, err
+}
+
+// loadConfig reads the configuration of a new model, in a file, or of one to begin with.
+func (a *app) loadConfig(file, model string) (bert.Config, error) {
+	path := cmp.Or(file, model)
+	config, err := bert.LoadConfig(path)
+	if err != nil {
+		return config, err
+	}
+	if file != "" && len(config.Unknown) > 0 {
+		// Of a new model, unlike of somebody else's, a misspelt key would be found out only much later.
+		return config, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
+	}
+	a.warnConfig(config, path)
+	return config, nil
 }
 
 // model makes the model to begin with.

@@ -7,6 +7,7 @@
 //	bert fill-mask --model DIR "Paris is in [MASK]." guess words
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
+//	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert bench infer                                 how fast this machine is
 //
 // This package is the only one that knows flags, the terminal and progress bars. Exit status: 0 done, 1 failed, 2 wrong

@@ -73,8 +73,12 @@ func (p *progress) event(e train.Event) {
 		p.steps.SetCurrent(int64(started.Step))
 	}
 	if isStep {
-		status := fmt.Sprintf("loss %.4f  rate %.2g  %.1f examples/s  %s tokens/s  %s left",
-			stepped.MeanLoss, stepped.LearningRate, stepped.ExamplesPerSecond, thousands(int(stepped.TokensPerSecond)), shortTime(stepped.Left))
+		peak := ""
+		if stepped.ShareOfPeak > 0 {
+			peak = fmt.Sprintf("  %.0f %% of peak", 100*stepped.ShareOfPeak)
+		}
+		status := fmt.Sprintf("loss %.4f  rate %.2g  %.1f examples/s  %s tokens/s%s  %s left",
+			stepped.MeanLoss, stepped.LearningRate, stepped.ExamplesPerSecond, thousands(int(stepped.TokensPerSecond)), peak, shortTime(stepped.Left))
 		p.status.Store(&status)
 		// The last step does not complete the bar: it stays while the model is evaluated.
 		p.steps.SetCurrent(int64(stepped.Step))

@@ -59,8 +59,20 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 	root.PersistentFlags().SortFlags = false
 	root.MarkFlagsMutuallyExclusive("quiet", "verbose")
 	root.AddCommand(
-		a.demoCommand(), a.finetuneCommand(), a.evaluateCommand(), a.predictCommand(), a.glueCommand(), a.sweepCommand(), a.fillMaskCommand(),
-		a.encodeCommand(), a.tokenizeCommand(), a.benchCommand(), a.versionCommand(),
+		a.demoCommand(),
+		a.vocabCommand(),
+		a.instancesCommand(),
+		a.pretrainCommand(),
+		a.finetuneCommand(),
+		a.evaluateCommand(),
+		a.predictCommand(),
+		a.glueCommand(),
+		a.sweepCommand(),
+		a.fillMaskCommand(),
+		a.encodeCommand(),
+		a.tokenizeCommand(),
+		a.benchCommand(),
+		a.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		cmd.Flags().SortFlags = false

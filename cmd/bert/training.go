@@ -33,9 +33,7 @@ func (a *app) train(ctx context.Context, j *job) (*task.Result, error) {
 	progress := a.newProgress()
 	_, progress.official = j.description.MetricNames()
 	defer progress.close()
-	ctx, cancel := untilInterrupted(ctx, func(s os.Signal) {
-		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
-	})
+	ctx, cancel := a.untilInterruptedStep(ctx)
 	defer cancel()
 	return j.run(ctx, watcher{event: progress.event, evaluated: progress.evaluated})
 }
@@ -81,6 +79,13 @@ func (j *job) run(ctx context.Context, w watcher) (*task.Result, error) {
 	}
 	j.description.Metrics = measured.Metrics()
 	return measured, j.description.Save(j.options.Output)
+}
+
+// untilInterruptedStep gives the context of a run: the first signal ends the run after the step it is at.
+func (a *app) untilInterruptedStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	return untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
+	})
 }
 
 // save writes the model directory.

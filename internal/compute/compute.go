@@ -255,6 +255,17 @@ type Adam struct {
 	Eps          float32
 }
 
+// LAMB updates one tensor by as much as its own size allows (You et al. 2020, arXiv:1904.00962, Algorithm 2): with m and v as
+// in Adam and u what Adam would take off p,
+//
+//	u = Decay·p + StepSize·m/(√v·RootScale + Eps),  p = p − Rate·‖p‖/‖u‖·u.
+//
+// Where one of the norms is 0, their ratio counts as 1. G is overwritten.
+type LAMB struct {
+	Adam
+	Rate float32
+}
+
 // Viewer is a device whose buffers lie in host memory.
 type Viewer interface {
 	// View is a buffer's memory, in place.
@@ -314,4 +325,5 @@ type Device interface {
 	// SumSquares is Σ x² in float64.
 	SumSquares(x Buffer) float64
 	Adam(op *Adam)
+	LAMB(op *LAMB)
 }

@@ -105,6 +105,7 @@ func Run(t *testing.T, p compute.Precision, open func(t testing.TB, threads int)
 		{"SquaredError", squaredErrorChecks()},
 		{"SumSquares", sumSquaresChecks()},
 		{"Adam", adamChecks()},
+		{"LAMB", lambChecks()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			seen := map[string]bool{}

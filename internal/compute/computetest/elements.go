@@ -3,6 +3,7 @@ package computetest
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/go-bert/bert/internal/compute"
 )
@@ -106,33 +107,91 @@ func sumSquaresChecks() (checks []check) {
 	return checks
 }
 
+// adamCase is a step of Adam on n elements and what it should give: the moments, and what it takes off the parameters.
+type adamCase struct {
+	op               compute.Adam
+	p, g, m, v       []float32
+	wantM, wantV     []float64
+	wantP, direction []float64 // before and what is taken off
+}
+
+func newAdamCase(data *inputs, n int, op compute.Adam) *adamCase {
+	c := &adamCase{op: op, p: data.normal(n, 0.02), g: data.normal(n, 0.1), m: data.normal(n, 0.01), v: data.normal(n, 0.01)}
+	for i := range c.v {
+		c.v[i] *= c.v[i]
+	}
+	c.wantP, c.wantM, c.wantV, c.direction = wide(c.p), wide(c.m), wide(c.v), make([]float64, n)
+	for i := range n {
+		g := float64(c.g[i]) * float64(op.GradScale)
+		c.wantM[i] = float64(op.Beta1)*c.wantM[i] + (1-float64(op.Beta1))*g
+		c.wantV[i] = float64(op.Beta2)*c.wantV[i] + (1-float64(op.Beta2))*g*g
+		step := c.wantM[i] / (math.Sqrt(c.wantV[i])*float64(op.RootScale) + float64(op.Eps))
+		c.direction[i] = c.wantP[i]*float64(op.Decay) + float64(op.StepSize)*step
+	}
+	return c
+}
+
+// on is the operation on a device. The gradient is in memory of its own, as LAMB overwrites it.
+func (c *adamCase) on(d compute.Device) compute.Adam {
+	op := c.op
+	op.P, op.G, op.M, op.V = upload(d, c.p), upload(d, c.g), upload(d, c.m), upload(d, c.v)
+	return op
+}
+
+func (c *adamCase) results(d compute.Device, op *compute.Adam) []result {
+	return []result{
+		inBuffer(d, "p", op.P, c.wantP, forward), inBuffer(d, "m", op.M, c.wantM, forward), inBuffer(d, "v", op.V, c.wantV, forward),
+	}
+}
+
 func adamChecks() (checks []check) {
 	for i, n := range []int{0, 1, 5, 100, 70000} {
 		checks = append(checks, check{fmt.Sprint(n), func(data *inputs, _ compute.Device) func(compute.Device) operation {
-			p, g, m, v := data.normal(n, 0.02), data.normal(n, 0.1), data.normal(n, 0.01), data.normal(n, 0.01)
-			for i := range v {
-				v[i] *= v[i]
-			}
 			op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 2e-7, StepSize: 2e-5, RootScale: 1, Eps: 1e-6}
 			if i%2 == 1 {
 				op.StepSize, op.RootScale = 2e-4, 31.6 // bias correction in the first steps
 			}
-			wantP, wantM, wantV := wide(p), wide(m), wide(v)
-			for i := range n {
-				g := float64(g[i]) * float64(op.GradScale)
-				wantM[i] = float64(op.Beta1)*wantM[i] + (1-float64(op.Beta1))*g
-				wantV[i] = float64(op.Beta2)*wantV[i] + (1-float64(op.Beta2))*g*g
-				step := wantM[i] / (math.Sqrt(wantV[i])*float64(op.RootScale) + float64(op.Eps))
-				wantP[i] -= wantP[i]*float64(op.Decay) + float64(op.StepSize)*step
-			}
+			c := newAdamCase(data, n, op)
+			addTo(c.wantP, -1, c.direction)
 			return func(d compute.Device) operation {
-				op := op
-				op.P, op.G, op.M, op.V = upload(d, p), d.Wrap(g), upload(d, m), upload(d, v)
-				return operation{func() { d.Adam(&op) }, []result{
-					inBuffer(d, "p", op.P, wantP, forward), inBuffer(d, "m", op.M, wantM, forward), inBuffer(d, "v", op.V, wantV, forward),
-				}}
+				op := c.on(d)
+				return operation{func() { d.Adam(&op) }, c.results(d, &op)}
 			}
 		}})
+	}
+	return checks
+}
+
+func lambChecks() (checks []check) {
+	for i, n := range []int{0, 1, 5, 100, 70000} {
+		for _, zero := range []string{"", "p", "u"} { // what has a norm of 0
+			name := strings.TrimSpace(fmt.Sprint(n, " ", zero))
+			checks = append(checks, check{name, func(data *inputs, _ compute.Device) func(compute.Device) operation {
+				op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 0.01, StepSize: 1, RootScale: 1, Eps: 1e-6}
+				if i%2 == 1 {
+					op.StepSize, op.RootScale = 10, 31.6
+				}
+				if zero == "u" {
+					op.StepSize, op.Decay = 0, 0
+				}
+				c := newAdamCase(data, n, op)
+				if zero == "p" {
+					addTo(c.direction, -float64(op.Decay), c.wantP)
+					clear(c.p)
+					clear(c.wantP)
+				}
+				const rate = 2e-3
+				ratio := 1.0
+				if p, u := dot(c.wantP, c.wantP), dot(c.direction, c.direction); p > 0 && u > 0 {
+					ratio = math.Sqrt(p / u)
+				}
+				addTo(c.wantP, -rate*ratio, c.direction)
+				return func(d compute.Device) operation {
+					lamb := compute.LAMB{Adam: c.on(d), Rate: rate}
+					return operation{func() { d.LAMB(&lamb) }, c.results(d, &lamb.Adam)}
+				}
+			}})
+		}
 	}
 	return checks
 }

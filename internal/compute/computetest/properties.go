@@ -237,6 +237,8 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 		binary := compute.BinaryCrossEntropy{Rows: rows, Classes: classes, Logits: logits, Targets: targets, Scale: 1, DLogits: dlogits}
 		squared := compute.SquaredError{Rows: rows, Logits: logits.Slice(0, rows), Targets: targets[:rows], Scale: 1, DLogits: dlogits.Slice(0, rows)}
 		adam := compute.Adam{P: y, G: x, M: dqkv.Slice(0, n), V: dqkv.Slice(n, 2*n), Beta1: 0.9, Beta2: 0.999, RootScale: 1, Eps: 1e-6}
+		lamb := compute.LAMB{Adam: adam, Rate: 1}
+		lamb.G = pre
 
 		for name, do := range map[string]func(){
 			"Write": func() { d.Write(y, host) }, "Read": func() { d.Read(host, y) }, "Zero": func() { d.Zero(y) },
@@ -251,7 +253,7 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 			"ScatterAdd":   func() { d.ScatterAdd(dw, x, ids, width) },
 			"CrossEntropy": func() { d.CrossEntropy(&crossEntropy) }, "SpanLoss": func() { d.SpanLoss(&span) },
 			"BinaryCrossEntropy": func() { d.BinaryCrossEntropy(&binary) }, "SquaredError": func() { d.SquaredError(&squared) },
-			"SumSquares": func() { d.SumSquares(x) }, "Adam": func() { d.Adam(&adam) },
+			"SumSquares": func() { d.SumSquares(x) }, "Adam": func() { d.Adam(&adam) }, "LAMB": func() { d.LAMB(&lamb) },
 		} {
 			// A worker that comes late to the first run grows its memory in a later one: hence the tenth.
 			if got := testing.AllocsPerRun(10, do); got != 0 {

@@ -8,8 +8,13 @@ import (
 
 // The operations once more, in float64 and as the books write them. The gradients are checked against central differences
 // of the forward functions in this package's own test.
+//
+// The innermost loops are hidden from the race detector (go:norace): they touch nothing but what their caller made, and
+// the products' references would take minutes under it.
 
 // linear is x·Wᵀ + bias of x [rows, in] and W [out, in]; bias may be nil.
+//
+//go:norace
 func linear(x, w, bias []float64, rows, in, out int) []float64 {
 	y := make([]float64, rows*out)
 	for r := range rows {
@@ -28,6 +33,8 @@ func linear(x, w, bias []float64, rows, in, out int) []float64 {
 }
 
 // linearInputGrad is dy·W.
+//
+//go:norace
 func linearInputGrad(dy, w []float64, rows, in, out int) []float64 {
 	dx := make([]float64, rows*in)
 	for r := range rows {
@@ -42,6 +49,8 @@ func linearInputGrad(dy, w []float64, rows, in, out int) []float64 {
 }
 
 // linearWeightGrad is dyᵀ·x.
+//
+//go:norace
 func linearWeightGrad(dy, x []float64, rows, in, out int) []float64 {
 	dw := make([]float64, out*in)
 	for r := range rows {
@@ -257,6 +266,7 @@ func attentionGrad(s heads, qkv, mask, dcontext []float64) (dqkv []float64) {
 	return dqkv
 }
 
+//go:norace
 func dot(x, y []float64) float64 {
 	sum := 0.0
 	for i := range x {
@@ -265,6 +275,7 @@ func dot(x, y []float64) float64 {
 	return sum
 }
 
+//go:norace
 func addTo(dst []float64, s float64, x []float64) {
 	for i := range dst {
 		dst[i] += s * x[i]

@@ -23,13 +23,26 @@ func at(t testing.TB, level simd.Level, threads int, p compute.Precision) *Devic
 }
 
 func TestDevice(t *testing.T) {
-	for _, level := range simd.Available() {
+	for _, level := range levels(t) {
 		for _, p := range precisions {
 			t.Run(fmt.Sprintf("%v/%v", level, p), func(t *testing.T) {
 				computetest.Run(t, p, func(t testing.TB, threads int) compute.Device { return at(t, level, threads, p) })
 			})
 		}
 	}
+}
+
+// levels are those there are here. Under the race detector it is the best alone: what is concurrent is the same at all of
+// them, and plain Go kernels take many times longer there.
+func levels(t testing.TB) []simd.Level {
+	if !raceEnabled {
+		return simd.Available()
+	}
+	best, err := simd.Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []simd.Level{best.Level}
 }
 
 var precisions = []compute.Precision{compute.Float32, compute.BFloat16}

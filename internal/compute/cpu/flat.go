@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"math"
+
 	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/simd"
 )
@@ -10,7 +12,8 @@ type flatTask struct {
 	kind flatKind
 	f    simd.Activation
 	step simd.AdamStep
-	sums []float64
+	sums []float64 // of each job; of flatDirection two, of x and of dst
+	c    float32
 
 	dst, x, y, z []float32
 }
@@ -25,6 +28,8 @@ const (
 	flatActivateGrad
 	flatSumSquares
 	flatAdam
+	flatDirection
+	flatAxpy
 )
 
 // flatRun is also how many squares SumSquares adds up before it adds their sum to the others.
@@ -49,6 +54,17 @@ func (t *flatTask) do(w *worker, job int) {
 		t.sums[job] = w.k.SumSquares(dst)
 	case flatAdam:
 		w.k.Adam(dst, t.x[from:to], t.y[from:to], t.z[from:to], &t.step)
+	case flatDirection:
+		p := t.x[from:to]
+		w.used, w.asked = 0, 0
+		u := w.floats(len(dst))
+		clear(u)
+		w.k.Adam(u, dst, t.y[from:to], t.z[from:to], &t.step)
+		w.k.Axpy(u, t.c, p)
+		copy(dst, u)
+		t.sums[2*job], t.sums[2*job+1] = w.k.SumSquares(p), w.k.SumSquares(u)
+	case flatAxpy:
+		w.k.Axpy(dst, t.c, t.x[from:to])
 	}
 }
 
@@ -148,14 +164,9 @@ func (d *Device) growSums(n int) {
 	d.sums = d.sums[:n]
 }
 
-// Adam updates parameters in one pass.
-func (d *Device) Adam(op *compute.Adam) {
-	n := op.P.Len
-	p, g := target(op.P, n, "Adam.P"), source(op.G, n, "Adam.G")
-	m, v := target(op.M, n, "Adam.M"), target(op.V, n, "Adam.V")
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.flat = flatTask{kind: flatAdam, dst: p, x: g, y: m, z: v, step: simd.AdamStep{
+// adamStep are the constants of a step.
+func adamStep(op *compute.Adam) simd.AdamStep {
+	return simd.AdamStep{
 		GradScale: op.GradScale,
 		Beta1:     op.Beta1,
 		Beta2:     op.Beta2,
@@ -163,6 +174,42 @@ func (d *Device) Adam(op *compute.Adam) {
 		StepSize:  op.StepSize,
 		RootScale: op.RootScale,
 		Eps:       op.Eps,
-	}}
+	}
+}
+
+// Adam updates parameters in one pass.
+func (d *Device) Adam(op *compute.Adam) {
+	n := op.P.Len
+	p, g := target(op.P, n, "Adam.P"), source(op.G, n, "Adam.G")
+	m, v := target(op.M, n, "Adam.M"), target(op.V, n, "Adam.V")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatAdam, dst: p, x: g, y: m, z: v, step: adamStep(op)}
 	d.runFlat(expRate)
+}
+
+// LAMB updates a tensor in two passes: the direction, which takes the gradient's place, and the norms; then the step.
+func (d *Device) LAMB(op *compute.LAMB) {
+	n := op.P.Len
+	p, g := target(op.P, n, "LAMB.P"), target(op.G, n, "LAMB.G")
+	m, v := target(op.M, n, "LAMB.M"), target(op.V, n, "LAMB.V")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// Adam's step of a parameter of 0 is the direction without the decay, whose sign this turns.
+	step := adamStep(&op.Adam)
+	step.Decay, step.StepSize = 0, -step.StepSize
+	d.growSums(2 * ceil(n, flatRun))
+	d.flat = flatTask{kind: flatDirection, dst: g, x: p, y: m, z: v, step: step, c: op.Decay, sums: d.sums}
+	d.runFlat(expRate)
+	var squaresP, squaresU float64
+	for job := range len(d.sums) / 2 {
+		squaresP += d.sums[2*job]
+		squaresU += d.sums[2*job+1]
+	}
+	ratio := 1.0
+	if squaresP > 0 && squaresU > 0 {
+		ratio = math.Sqrt(squaresP) / math.Sqrt(squaresU)
+	}
+	d.flat = flatTask{kind: flatAxpy, dst: p, x: g, c: float32(-float64(op.Rate) * ratio)}
+	d.runFlat(rowRate)
 }

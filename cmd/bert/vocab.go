@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// vocabFlags say what vocabulary is learnt from what.
+type vocabFlags struct {
+	input   []string
+	output  string
+	cased   bool
+	accents *choice
+	memory  int64 // MiB
+	options tokenizer.LearnOptions
+	out     outputFlags
+}
+
+func (a *app) vocabCommand() *cobra.Command {
+	f := vocabFlags{options: tokenizer.DefaultLearnOptions(), accents: newChoice("auto", "auto", "keep", "strip")}
+	o := &f.options
+	cmd := &cobra.Command{
+		Use:   "vocab --input FILE [FILE ...] --size N --output DIR [flags]",
+		Short: "Learn a WordPiece vocabulary from text",
+		Long: `vocab counts the words of texts, as the tokenizer will split them, and merges their characters into pieces, the most
+frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
+The same texts give the same vocabulary on any number of threads.
+
+FILES are plain text, gzip or zstd, or the Large Movie Review Dataset (aclImdb, its folder or archive, of which the test
+reviews are left out); - is stdin. Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the
+characters within words (##a), and the merges in their order.
+
+Any language will do. Where words are not set apart by spaces, what stands between punctuation marks is a word, up to 100
+characters; Chinese and Japanese ideographs are words of their own. Many scripts lose vowels with their accents (Thai, Hindi):
+--accents keep, or --cased.
+
+Where counts take more than half of --memory they go to temporary files, and stay exact. Where merging the words would take more
+than all of it, the rarest are left out, and the summary says so.`,
+		Example: `  bert vocab --input wikipedia.txt.zst --size 12000 --output vocab
+  bert vocab --input corpus/*.txt.gz --size 30522 --reserved 99 --cased --output vocab
+  zcat reviews.gz | bert vocab --input - --size 8000 --output vocab --json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.input = append(f.input, args...)
+			if err := f.check(); err != nil {
+				return err
+			}
+			return a.vocab(cmd.Context(), &f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.input, "input", nil, "learn from `FILES`, separated by commas or as further arguments; -: stdin")
+	flags.IntVar(&o.Size, "size", o.Size, "the vocabulary has `N` tokens in all")
+	flags.StringVar(&f.output, "output", "", "write the vocabulary to `DIR`")
+	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
+	flags.BoolVar(&f.cased, "cased", false, "keep upper case and accents")
+	addChoice(cmd, f.accents, "accents", "what becomes of accents and vowel signs; auto: strip, with --cased keep")
+	flags.Int64Var(&o.MinFrequency, "min-frequency", o.MinFrequency, "merge only pairs that occur `N` times")
+	flags.IntVar(&o.LimitAlphabet, "limit-alphabet", o.LimitAlphabet, "keep the `N` most frequent characters; 0: all")
+	flags.StringSliceVar(&o.SpecialTokens, "special-tokens", nil, "further tokens `A,B` that stay whole in texts")
+	flags.IntVar(&o.Reserved, "reserved", 0, "keep `N` tokens free, [unused0] and so on")
+	addThreads(cmd, &o.Threads)
+	flags.Int64Var(&f.memory, "memory", o.Memory>>20, "hold about `MIB` mebibytes of words")
+	flags.StringVar(&o.TempDir, "temp-dir", "", "put temporary files into `DIR` (default: the system's folder for them)")
+	_ = cmd.MarkFlagDirname("temp-dir")
+	f.out.add(cmd)
+	return cmd
+}
+
+// maxMemory is more mebibytes than any machine has; it keeps the number of bytes from overflowing.
+const maxMemory = 1 << 40
+
+// check reports mistakes in the flags that can be seen before anything is read.
+func (f *vocabFlags) check() error {
+	o := &f.options
+	switch {
+	case len(f.input) == 0:
+		return usagef("--input FILES is missing: want texts to learn from; -: stdin")
+	case f.output == "":
+		return usagef("--output DIR is missing: want the folder to write the vocabulary to")
+	case o.Size < 1:
+		return usagef("--size is %d, want at least 1", o.Size)
+	case o.MinFrequency < 1:
+		return usagef("--min-frequency is %d, want at least 1", o.MinFrequency)
+	case o.LimitAlphabet < 0:
+		return usagef("--limit-alphabet is %d, want at least 1, or 0 for all characters", o.LimitAlphabet)
+	case o.Reserved < 0:
+		return usagef("--reserved is %d, want 0 or more", o.Reserved)
+	case f.memory < 1 || f.memory > maxMemory:
+		return usagef("--memory is %d, want mebibytes, at least 1", f.memory)
+	}
+	o.Memory = f.memory << 20
+	return checkThreads(o.Threads)
+}
+
+func (f *vocabFlags) config() tokenizer.Config {
+	c := tokenizer.DefaultConfig()
+	c.LowerCase = !f.cased
+	if f.accents.value != "auto" {
+		strip := f.accents.value == "strip"
+		c.StripAccents = &strip
+	}
+	return c
+}
+
+func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
+	begun := time.Now()
+	for _, name := range []string{"vocab.txt", "tokenizer.json"} {
+		if _, err := os.Stat(filepath.Join(f.output, name)); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return pathError(err)
+			}
+			return fmt.Errorf("%s: there is a vocabulary in this folder: choose another", f.output)
+		}
+	}
+	if err := os.MkdirAll(f.output, 0o777); err != nil {
+		return pathError(err)
+	}
+	texts := &corpus{paths: f.input, stdin: a.stdin}
+	progress := newVocabProgress(a, texts)
+	f.options.Report = progress.report
+	t, stats, err := tokenizer.Learn(ctx, blocks(texts.lines()), f.config(), f.options)
+	progress.close()
+	var size *tokenizer.LearnSizeError
+	switch {
+	case errors.Is(err, tokenizer.ErrNoWords):
+		return fmt.Errorf("%s: no word in it: want text", strings.Join(f.input, ", "))
+	case errors.As(err, &size) && size.Most == 0:
+		return fmt.Errorf("--size %d is too small: special and reserved tokens and %s alone take %d: ask for more, or for fewer characters with --limit-alphabet",
+			size.Size, count(stats.Characters-stats.DroppedCharacters, "character"), size.Least)
+	case errors.As(err, &size):
+		return fmt.Errorf("--size %d can't be reached: with --min-frequency %d the texts give %s: ask for %d, for a lower --min-frequency, or give more text",
+			size.Size, size.MinFrequency, count(size.Most, "token"), size.Most)
+	case err != nil:
+		return err
+	}
+	a.describeLearning(f, &stats)
+	if err := t.Save(f.output); err != nil {
+		return err
+	}
+	a.log.Info(fmt.Sprintf("saved in %s after %s", f.output, shortTime(time.Since(begun))))
+	if !f.out.table(a) {
+		return jsonLine(a.stdout, stats)
+	}
+	return nil
+}
+
+// describeLearning sums up what was found.
+func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
+	a.log.Info(fmt.Sprintf("%s (%s distinct) in %s of text", count(int(s.Words), "word"), thousands(int(s.DistinctWords)), megabytes(s.Bytes)))
+	a.log.Info(fmt.Sprintf("%s, %s; the last pair occurs %s; %s in all", count(s.Characters-s.DroppedCharacters, "character"),
+		count(s.Merges, "merge"), count(int(s.LastFrequency), "time"), count(s.Size, "token")))
+	if s.DroppedCharacters > 0 {
+		a.log.Info(fmt.Sprintf("%s beyond --limit-alphabet left out, which make %.3g %% of the words unknown",
+			count(s.DroppedCharacters, "character"), 100*float64(s.UnknownWords)/float64(s.Words)))
+	}
+	if s.LongWords > 0 {
+		a.log.Warn(fmt.Sprintf("%s of more than 100 characters left out, which the tokenizer does not know", count(int(s.LongWords), "word")))
+	}
+	if s.InvalidBytes > 0 {
+		a.log.Warn(fmt.Sprintf("%s that are not UTF-8: if these are letters, convert the text first", count(int(s.InvalidBytes), "byte")))
+	}
+	if s.SpilledBytes > 0 {
+		a.log.Info(fmt.Sprintf("%s of counts went through temporary files", megabytes(s.SpilledBytes)))
+	}
+	if s.RareWords > 0 {
+		a.log.Warn(fmt.Sprintf("merges were chosen without the %s distinct words that occur %s or less: --memory %d holds no more",
+			thousands(int(s.RareWords)), count(int(s.RareFrequency), "time"), f.memory))
+	}
+}
+
+// megabytes is 12.3 MB.
+func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB" }
+
+// blocks puts lines together, so that handing them on costs nothing.
+func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
+	const size = 1 << 16
+	return func(yield func(string, error) bool) {
+		block := make([]byte, 0, 2*size)
+		for line, err := range lines {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			block = append(append(block, line...), '\n')
+			if len(block) >= size {
+				if !yield(string(block), nil) {
+					return
+				}
+				block = block[:0]
+			}
+		}
+		if len(block) > 0 {
+			yield(string(block), nil)
+		}
+	}
+}
+
+// vocabProgress shows how far learning is: a bar on a terminal, now and then a line elsewhere.
+type vocabProgress struct {
+	*progress
+	texts *corpus
+	size  int64 // of the files; 0: not known
+	bar   *mpb.Bar
+	stage string
+	line  time.Time // of the last line
+}
+
+func newVocabProgress(a *app, texts *corpus) *vocabProgress {
+	return &vocabProgress{progress: a.newProgress(), texts: texts, size: texts.size(), line: time.Now()}
+}
+
+func (p *vocabProgress) report(now tokenizer.LearnProgress) {
+	stage, done, all := "reading", p.texts.read.Load()>>20, p.size>>20
+	if now.Merged {
+		stage, done, all = "merging", int64(now.Tokens), int64(now.Size)
+	}
+	if p.bars == nil || all == 0 {
+		const pause = 10 * time.Second
+		if time.Since(p.line) < pause {
+			return
+		}
+		p.line = time.Now()
+		if now.Merged {
+			p.app.log.Info(fmt.Sprintf("%s of %s tokens", thousands(now.Tokens), thousands(now.Size)))
+		} else {
+			p.app.log.Info(megabytes(now.Bytes) + " of text read")
+		}
+		return
+	}
+	if stage != p.stage {
+		p.closeBar()
+		p.stage = stage
+		unit := ""
+		if !now.Merged {
+			unit = "MiB"
+		}
+		p.bar = p.newBar(stage, int(all), func() string { return unit })
+	}
+	p.bar.SetCurrent(done)
+}
+
+func (p *vocabProgress) closeBar() {
+	if p.bar != nil {
+		p.bar.Abort(true)
+		p.bar = nil
+	}
+}
+
+func (p *vocabProgress) close() {
+	p.closeBar()
+	p.progress.close()
+}

@@ -1,0 +1,266 @@
+package pretrain
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"pgregory.net/rapid"
+
+	"github.com/go-bert/bert/internal/golden"
+)
+
+func gzipped(t testing.TB, text []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func zstded(t testing.TB, text []byte) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll(text, nil)
+}
+
+// read reads a corpus: its documents, each of lines that are set apart by a bar.
+func read(c *Corpus) (documents []string, err error) {
+	var document []string
+	for line, err := range c.Lines() {
+		if err != nil {
+			return documents, err
+		}
+		if len(line) > 0 {
+			document = append(document, string(line))
+			continue
+		}
+		documents = append(documents, strings.Join(document, "|"))
+		document = nil
+	}
+	if document != nil {
+		return documents, fmt.Errorf("the last document has no end")
+	}
+	return documents, nil
+}
+
+func TestCorpus(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	text := []byte("one\n two \r\n\n \u2003\n\nthree\x1c\n\n")
+	long := strings.Repeat("x", 200_000)
+	want := []string{"one|two", "three"}
+	for _, c := range []struct {
+		name  string
+		paths []string
+		stdin string
+		want  []string
+	}{
+		{"plain", []string{write("a", text)}, "", want},
+		{"gzip", []string{write("b", gzipped(t, text))}, "", want},
+		{"two gzip members", []string{write("c", append(gzipped(t, text[:6]), gzipped(t, text[6:])...))}, "", want},
+		{"zstd", []string{write("d", zstded(t, text))}, "", want},
+		{"two zstd frames", []string{write("e", append(zstded(t, text[:6]), zstded(t, text[6:])...))}, "", want},
+		{"stdin", []string{"-"}, string(text), want},
+		{"a file ends a document", []string{write("f", []byte("one\ntwo")), write("g", []byte("\n\nthree"))}, "", want},
+		{"byte order mark", []string{write("h", []byte("\ufeffone\ntwo\n\nthree"))}, "", want},
+		{"long lines", []string{write("i", []byte(long+"\n"+long))}, "", []string{long + "|" + long}},
+		{"empty", []string{write("j", nil), write("k", []byte("\n\n\n"))}, "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := read(&Corpus{Paths: c.paths, Stdin: strings.NewReader(c.stdin)})
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%.80q, %v; want %.80q", got, err, c.want)
+			}
+		})
+	}
+	for _, c := range []struct{ name, want string }{
+		{write("l", gzipped(t, text)[:20]), ": the file is cut off"},
+		{write("m", zstded(t, bytes.Repeat(text, 100))[:30]), "m:"},
+		{write("n", []byte("\xff\xfeo\x00")), "n: text in UTF-16"},
+		{write("o", append([]byte("short\n"), bytes.Repeat([]byte("x"), MaxLine+1)...)), "o:2: a line of more than 16 MiB"},
+		{dir, "a folder, and not that of the Large Movie Review Dataset"},
+		{filepath.Join(dir, "missing"), "missing: no such file"},
+		{write("p", tarOf(t, map[string]string{"other/a.txt": "x"})), "an archive without reviews"},
+	} {
+		_, err := read(&Corpus{Paths: []string{c.name}})
+		wantError(t, err, c.want)
+	}
+	c := &Corpus{Paths: []string{filepath.Join(dir, "a"), filepath.Join(dir, "d")}}
+	if _, err := read(c); err != nil || c.Read() != c.Size() || c.Size() == 0 {
+		t.Errorf("%d of %d bytes read, %v", c.Read(), c.Size(), err)
+	}
+	// A loop may end early.
+	for line, err := range c.Lines() {
+		if err != nil || string(line) != "one" {
+			t.Errorf("%q, %v", line, err)
+		}
+		break
+	}
+}
+
+func tarOf(t testing.TB, members map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	names := make([]string, 0, len(members))
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(members[name])), Mode: 0o666, Format: tar.FormatUSTAR}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, members[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestIMDB: folder and archive give the same reviews, and never those of the test part.
+func TestIMDB(t *testing.T) {
+	members := map[string]string{
+		"aclImdb/README": "read me", "aclImdb/train/urls_neg.txt": "http://",
+		"aclImdb/test/neg/0_2.txt": "a test review", "aclImdb/test/pos/0_9.txt": "a test review",
+		"aclImdb/train/neg/0_1.txt": "Bad.<br /><br />Very bad.", "aclImdb/train/pos/0_9.txt": "Good.\nReally.",
+		"aclImdb/train/unsup/0_0.txt": "Whatever.", "aclImdb/train/unsup/._0_0.txt": "hidden",
+	}
+	dir := t.TempDir()
+	for name, text := range members {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archive := filepath.Join(t.TempDir(), "aclImdb_v1.tar.gz")
+	if err := os.WriteFile(archive, gzipped(t, tarOf(t, members)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	train := []string{"Bad.|Very bad.", "Good. Really."}
+	for _, path := range []string{dir, filepath.Join(dir, "aclImdb"), archive} {
+		for _, c := range []struct{ splits, want []string }{
+			{nil, append(slices.Clone(train), "Whatever.")}, {[]string{"train"}, train}, {[]string{"unsup"}, []string{"Whatever."}},
+		} {
+			got, err := read(&Corpus{Paths: []string{path}, IMDBSplits: c.splits})
+			if err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("%s, %v: %q, %v; want %q", path, c.splits, got, err, c.want)
+			}
+		}
+		_, err := read(&Corpus{Paths: []string{path}, IMDBSplits: []string{"train", "test"}})
+		wantError(t, err, "test reviews are not for training")
+	}
+}
+
+// TestIMDBGolden counts the reviews of the real archive.
+func TestIMDBGolden(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 56 MB")
+	}
+	archive := golden.Shared(t, "data", "imdb", "aclImdb_v1.tar.gz")
+	documents, err := read(&Corpus{Paths: []string{archive}})
+	if err != nil || len(documents) != 75_000 {
+		t.Errorf("%d documents, %v; want 75,000", len(documents), err)
+	}
+}
+
+// TestGroups: groups are the documents in order, none lost, each group big enough, whatever the text.
+func TestGroups(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.IntRange(1, 60).Draw(t, "size")
+		documents := rapid.SliceOf(rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,20}`), 1, 8)).Draw(t, "documents")
+		var lines []string
+		for _, d := range documents {
+			lines = append(lines, append(d, "")...)
+		}
+		seq := func(yield func([]byte, error) bool) {
+			for _, line := range lines {
+				if !yield([]byte(line), nil) {
+					return
+				}
+			}
+		}
+		var (
+			got    []string
+			all    []*group
+			counts int
+			cut    int
+		)
+		for g, err := range groups(seq, size) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.number != len(all) {
+				t.Fatalf("group %d is number %d", len(all), g.number)
+			}
+			all = append(all, g)
+			parts := strings.Split(strings.TrimSuffix(string(g.text), "\n"), "\n\n")
+			if len(parts) != g.documents {
+				t.Fatalf("%d documents, it says %d: %q", len(parts), g.documents, g.text)
+			}
+			for _, p := range parts {
+				got = append(got, strings.Split(p, "\n")...)
+				counts++
+			}
+			cut += g.cut
+		}
+		if want := slices.DeleteFunc(lines, func(s string) bool { return s == "" }); !slices.Equal(got, want) {
+			t.Fatalf("lines %q, want %q", got, want)
+		}
+		if counts != len(documents)+cut {
+			t.Fatalf("%d documents of %d, %d cut", counts, len(documents), cut)
+		}
+		for i, g := range all {
+			if len(all) > 1 && (g.documents < 2 || len(g.text) < size/2 || i < len(all)-1 && len(g.text) < size) {
+				t.Fatalf("group %d of %d has %d documents, %d bytes", i, len(all), g.documents, len(g.text))
+			}
+		}
+	})
+}
+
+// TestMemory: groups are let go as they are passed on, so a corpus of any size takes no more memory than a few of them.
+func TestMemory(t *testing.T) {
+	line := []byte(strings.Repeat("x", 99))
+	seq := func(yield func([]byte, error) bool) {
+		for i := range 200_000 { // 20 MB
+			if !yield(line, nil) || i%10 == 9 && !yield(nil, nil) {
+				return
+			}
+		}
+	}
+	const size = 1 << 16
+	for g, err := range groups(seq, size) {
+		if err != nil || cap(g.text) > 3*size {
+			t.Fatalf("a group of %d bytes, %d allocated, %v", len(g.text), cap(g.text), err)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package pretrain
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"path/filepath"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// ResultsFile is the name of an Evaluation in an output directory.
+const ResultsFile = "eval_results.json"
+
+// Evaluation is what google-research/bert run_pretraining.py reports (model_fn, metric_fn): means over all
+// masked tokens and over all instances. Its loss is the mean over batches of their total loss, this one the sum of the two
+// means, which doesn't depend on the batches.
+type Evaluation struct {
+	MaskedLMAccuracy float64 `json:"masked_lm_accuracy"`
+	MaskedLMLoss     float64 `json:"masked_lm_loss"` // in nats
+	// NextSentence is nil for a MaskedLM.
+	*NextSentence
+	Loss       float64 `json:"loss"`
+	GlobalStep int     `json:"global_step"`
+
+	Instances    int `json:"instances"`
+	MaskedTokens int `json:"masked_tokens"`
+}
+
+// NextSentence is what there is to report of next-sentence prediction.
+type NextSentence struct {
+	NextSentenceAccuracy float64 `json:"next_sentence_accuracy"`
+	NextSentenceLoss     float64 `json:"next_sentence_loss"`
+}
+
+// Metrics are the metrics by Google's names, without the loss and the step.
+func (r *Evaluation) Metrics() iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		n := r.NextSentence
+		_ = yield("masked_lm_accuracy", r.MaskedLMAccuracy) && yield("masked_lm_loss", r.MaskedLMLoss) && n != nil &&
+			yield("next_sentence_accuracy", n.NextSentenceAccuracy) && yield("next_sentence_loss", n.NextSentenceLoss)
+	}
+}
+
+// String is the result in a line.
+func (r *Evaluation) String() string {
+	text := fmt.Sprintf("%d instances at step %d: masked LM accuracy %.4f, loss %.4f", r.Instances, r.GlobalStep, r.MaskedLMAccuracy, r.MaskedLMLoss)
+	if n := r.NextSentence; n != nil {
+		text += fmt.Sprintf("; next sentence accuracy %.4f, loss %.4f", n.NextSentenceAccuracy, n.NextSentenceLoss)
+	}
+	return text
+}
+
+// Save writes eval_results.json into dir; the file is whole or not there.
+func (r *Evaluation) Save(dir string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, ResultsFile), 0o666, func(w io.Writer) error {
+		_, err := io.Copy(w, bytes.NewReader(append(data, '\n')))
+		return err
+	})
+}
+
+// EvaluateOptions say how Evaluate runs. The zero value is good.
+type EvaluateOptions struct {
+	Tokens     int // the most tokens of a batch; 0: 4,096
+	GlobalStep int // the training step of the model, for the report
+	// Progress, if not nil, is called after each batch with the number of instances done and of all.
+	Progress func(done, all int)
+}
+
+// Evaluate measures a model's masked language model, and its next-sentence classifier if it has one. The instances of a
+// dynamic set are masked as in epoch 0, so that one evaluation can be compared with another. When ctx ends, Evaluate ends
+// after the batch it is at with the cause.
+func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (*Evaluation, error) {
+	if s.Len() == 0 {
+		return nil, errors.New("there are no instances to evaluate on")
+	}
+	d, err := NewData(s, m.Head())
+	if err != nil {
+		return nil, err
+	}
+	if o.Tokens <= 0 {
+		o.Tokens = 4096
+	}
+	e := measuring{session: m.NewSession(), nextSentence: m.Head() == bert.PreTraining}
+	var b bert.Batch
+	for i := 0; i < s.Len(); {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		b.Reset()
+		first := i
+		for ; i < s.Len() && (i == first || b.Tokens()+s.Length(i) <= o.Tokens); i++ {
+			if err := d.Append(&b, i); err != nil {
+				return nil, fmt.Errorf("instance %d: %w", i, err)
+			}
+		}
+		if err := e.add(&b); err != nil {
+			return nil, fmt.Errorf("instances %d to %d: %w", first, i-1, err)
+		}
+		if o.Progress != nil {
+			o.Progress(i, s.Len())
+		}
+	}
+	return e.result(o.GlobalStep)
+}
+
+// measuring adds up what an Evaluation is made of.
+type measuring struct {
+	session      *bert.Session
+	nextSentence bool
+
+	masked, maskedRight int
+	maskedLoss          float64 // Σ −log p
+	instances           int
+	nextRight           int
+	nextLoss            float64
+}
+
+func (e *measuring) add(b *bert.Batch) error {
+	out, err := e.session.Forward(b, bert.Outputs{Loss: true})
+	if err != nil {
+		return err
+	}
+	if l := out.Loss.Total; math.IsNaN(l) || math.IsInf(l, 0) {
+		return fmt.Errorf("the loss is %v: the model's weights are broken", l)
+	}
+	e.masked += len(b.MaskedIDs)
+	e.maskedRight += right(out.Logits, b.MaskedIDs)
+	// A batch's loss is a mean; PreTraining's divides by a little more (run_pretraining.py, get_masked_lm_output).
+	divisor := float64(len(b.MaskedIDs))
+	if e.nextSentence {
+		divisor += bert.MaskedLMEpsilon
+	}
+	e.maskedLoss += out.Loss.MaskedLM * divisor
+	e.instances += b.Len()
+	if e.nextSentence {
+		e.nextRight += right(out.NextSentenceLogits, b.NextSentence)
+		e.nextLoss += out.Loss.NextSentence * float64(b.Len())
+	}
+	return nil
+}
+
+// right counts the rows of logits [N,C] whose largest, the first of equal ones, is that of the label [N].
+func right(logits []float32, labels []int32) int {
+	if len(labels) == 0 {
+		return 0
+	}
+	n, classes := 0, len(logits)/len(labels)
+	for i, label := range labels {
+		row := logits[i*classes:][:classes]
+		best, most := 0, row[0]
+		for j, x := range row {
+			if x > most {
+				best, most = j, x
+			}
+		}
+		if best == int(label) {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *measuring) result(step int) (*Evaluation, error) {
+	if e.masked == 0 {
+		return nil, errors.New("the instances have no masked tokens: there is nothing to predict")
+	}
+	r := &Evaluation{
+		MaskedLMAccuracy: float64(e.maskedRight) / float64(e.masked),
+		MaskedLMLoss:     e.maskedLoss / float64(e.masked),
+		GlobalStep:       step,
+		Instances:        e.instances,
+		MaskedTokens:     e.masked,
+	}
+	r.Loss = r.MaskedLMLoss
+	if e.nextSentence {
+		r.NextSentence = &NextSentence{
+			NextSentenceAccuracy: float64(e.nextRight) / float64(e.instances),
+			NextSentenceLoss:     e.nextLoss / float64(e.instances),
+		}
+		r.Loss += r.NextSentenceLoss
+	}
+	return r, nil
+}

@@ -1,0 +1,169 @@
+package pretrain
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// The files of a set, beside those of the tokenizer.
+const (
+	indexName   = "index.json"
+	summaryName = "summary.json"
+)
+
+// index says what a set is. It is written twice: at the beginning, so that whoever goes on knows how, and when all files are
+// there.
+type index struct {
+	Version    int        `json:"version"`
+	Complete   bool       `json:"complete"`
+	Options    Options    `json:"options"`
+	IMDBSplits []string   `json:"imdb_splits"`
+	Vocabulary Vocabulary `json:"vocabulary"`
+	Files      []record   `json:"files"` // by group; empty before the set is complete
+}
+
+const indexVersion = 1
+
+// record is what is known of a file of instances that is done. Until the set is complete it is a file of its own.
+type record struct {
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	// TextSHA256 is that of the group's text: lines ended by a line feed, an empty one between documents.
+	TextSHA256 string `json:"text_sha256"`
+	Stats      Stats  `json:"stats"`
+}
+
+func fileName(group int, f Format) string {
+	if f == TFRecord {
+		return fmt.Sprintf("instances-%06d.tfrecord", group)
+	}
+	return fmt.Sprintf("instances-%06d.bin", group)
+}
+
+func recordName(group int) string { return fmt.Sprintf("instances-%06d.json", group) }
+
+// groupOf returns the group that a file in the folder belongs to, a temporary one too.
+func groupOf(name string) (group int, ok bool) {
+	if atomicfile.IsTemp(name) {
+		name = name[1:]
+	}
+	rest, ok := strings.CutPrefix(name, "instances-")
+	if !ok {
+		return 0, false
+	}
+	n, err := fmt.Sscanf(rest, "%d.", &group)
+	return group, n == 1 && err == nil
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	err = atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		_, err := w.Write(append(data, '\n'))
+		return err
+	})
+	if err != nil {
+		return pathError(err)
+	}
+	return nil
+}
+
+// readJSON reads a file that this package wrote. fs.ErrNotExist says that there is none.
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return pathError(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// readIndex reads and checks the index of a set.
+func readIndex(dir string) (*index, error) {
+	path := filepath.Join(dir, indexName)
+	x := new(index)
+	if err := readJSON(path, x); err != nil {
+		return nil, err
+	}
+	if x.Version != indexVersion {
+		return nil, fmt.Errorf("%s: version %d, want %d: made by another release of bert", path, x.Version, indexVersion)
+	}
+	if err := x.Options.Validate(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for group, r := range x.Files {
+		if r.File != fileName(group, x.Options.Format) {
+			return nil, fmt.Errorf("%s: file %d is %q, want %q", path, group, r.File, fileName(group, x.Options.Format))
+		}
+	}
+	return x, nil
+}
+
+// differs names the first setting in which two sets differ: "max_seq_length is 512, there 128"; "" if there is none.
+func (x *index) differs(there *index) string {
+	if x.Vocabulary != there.Vocabulary {
+		return fmt.Sprintf("the vocabulary is another (%d tokens, SHA-256 %.8s…; there %d, %.8s…)",
+			x.Vocabulary.Size, x.Vocabulary.SHA256, there.Vocabulary.Size, there.Vocabulary.SHA256)
+	}
+	here, other := reflect.ValueOf(x.Options), reflect.ValueOf(there.Options)
+	for i := range here.NumField() {
+		if a, b := here.Field(i).Interface(), other.Field(i).Interface(); a != b {
+			return fmt.Sprintf("%s is %v, there %v", here.Type().Field(i).Tag.Get("json"), a, b)
+		}
+	}
+	if a, b := fmt.Sprint(x.IMDBSplits), fmt.Sprint(there.IMDBSplits); a != b {
+		return fmt.Sprintf("imdb_splits is %s, there %s", a, b)
+	}
+	return ""
+}
+
+// records reads what is known of the files that are done, by group.
+func records(dir string, x *index) (map[int]record, error) {
+	known := make(map[int]record)
+	if x.Complete {
+		for group, r := range x.Files {
+			known[group] = r
+		}
+		return known, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, pathError(err)
+	}
+	for _, entry := range entries {
+		group, ok := groupOf(entry.Name())
+		if !ok || entry.Name() != recordName(group) {
+			continue
+		}
+		var r record
+		err := readJSON(filepath.Join(dir, entry.Name()), &r)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another process has just made the set complete
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.File != fileName(group, x.Options.Format) {
+			return nil, fmt.Errorf("%s: says it is of %q", filepath.Join(dir, entry.Name()), r.File)
+		}
+		known[group] = r
+	}
+	return known, nil
+}

@@ -1,0 +1,445 @@
+package pretrain
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Job makes a set of instances of a corpus. What it makes depends on the corpus, the vocabulary and the options alone: not
+// on the number of workers, nor on which machine of several made which part, nor on whether it was interrupted.
+type Job struct {
+	Corpus    *Corpus
+	Tokenizer *tokenizer.Tokenizer
+	// Dir is the folder of the set. It gets the tokenizer's files too, so that training needs nothing else.
+	Dir     string
+	Options Options
+	// Shard of Shards says which part of the work is done: the groups g with g mod Shards = Shard. All parts go into one
+	// folder, at once or one after the other; what is last makes the set complete. Shards 0 is 1.
+	Shard, Shards int
+	// Workers is how many groups are made at once; 0: as many as there are processors. Each takes memory for a group.
+	Workers int
+	// Resume goes on where a run in the same folder ended.
+	Resume bool
+	// Report, if not nil, is told how far the work is, by one goroutine at a time.
+	Report func(Progress)
+}
+
+// Progress is how far a job is.
+type Progress struct {
+	Read, Size int64 // bytes of the corpus, as its files have them; Size 0: not known
+	Groups     int   // that are done
+	Kept       int   // of them, those that an earlier run made
+	Stats      Stats
+}
+
+// Result is what a job made.
+type Result struct {
+	// Progress counts what this job made or found made of its own part.
+	Progress
+	// Summary is of the whole set; nil if other parts of it are missing yet, Missing of them.
+	Summary *Summary
+	Missing int
+}
+
+// Run makes the set, or its part. When ctx ends, it ends with an error; what is done is kept.
+func (j *Job) Run(ctx context.Context) (*Result, error) {
+	shards, workers := max(j.Shards, 1), j.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	if j.Shard < 0 || j.Shard >= shards {
+		return nil, fmt.Errorf("shard %d of %d: want 0 to %d", j.Shard, shards, shards-1)
+	}
+	if err := j.Options.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := j.Corpus.imdbFolders(); err != nil {
+		return nil, err
+	}
+	plain, err := textTokenizer(j.Tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	x := &index{
+		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: VocabularyOf(j.Tokenizer), Files: []record{},
+	}
+	before, err := j.begin(x, shards)
+	if err != nil {
+		return nil, err
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		todo  = make(chan *group)
+		done  = make(chan finished)
+		total = 0 // groups of the whole corpus, known when todo is closed
+		group sync.WaitGroup
+	)
+	group.Go(func() {
+		defer close(todo)
+		for g, err := range groups(j.Corpus.Lines(), j.Options.GroupBytes) {
+			if err != nil {
+				cancel(err)
+				return
+			}
+			if g.number == 0 && g.documents == 1 && j.Options.NextSentence {
+				cancel(errOneDocument)
+				return
+			}
+			total++
+			if g.number%shards != j.Shard {
+				continue
+			}
+			select {
+			case todo <- g:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for range workers {
+		group.Go(func() {
+			w := j.newWorker(x, plain)
+			for g := range todo {
+				f := finished{group: g.number}
+				r, ok := before[g.number]
+				var err error
+				if f.record, f.kept, err = w.group(g, r, ok); err != nil {
+					cancel(err)
+					return
+				}
+				select {
+				case done <- f:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	result := &Result{Progress: Progress{Size: j.Corpus.Size()}}
+	for f := range done {
+		result.Groups++
+		if f.kept {
+			result.Kept++
+		}
+		result.Stats.add(&f.record.Stats)
+		if result.Read = j.Corpus.Read(); j.Report != nil {
+			j.Report(result.Progress)
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if total == 0 {
+		return nil, fmt.Errorf("%s: no text in the corpus", j.Corpus.names())
+	}
+	return result, j.finish(x, total, result)
+}
+
+// errOneDocument says why a corpus of one document has no next-sentence prediction.
+var errOneDocument = errors.New("the corpus has one document only, so there is none to take a random next sentence from: " +
+	"put blank lines between documents, or make instances without next-sentence prediction (--no-nsp)")
+
+// begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
+func (j *Job) begin(x *index, shards int) (map[int]record, error) {
+	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
+		return nil, pathError(err)
+	}
+	there, err := readIndex(j.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		entries, err := os.ReadDir(j.Dir)
+		if err != nil {
+			return nil, pathError(err)
+		}
+		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), ".") {
+				return nil, fmt.Errorf("%s: holds %s and no instances: want a new or empty folder", j.Dir, entry.Name())
+			}
+		}
+		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+			return nil, err
+		}
+		return nil, j.saveTokenizer()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if difference := x.differs(there); difference != "" {
+		return nil, fmt.Errorf("%s: holds instances made otherwise: %s; choose another folder", j.Dir, difference)
+	}
+	// A run that was killed may have left files half written, those of this part and no other's.
+	entries, err := os.ReadDir(j.Dir)
+	if err != nil {
+		return nil, pathError(err)
+	}
+	for _, entry := range entries {
+		group, ok := groupOf(entry.Name())
+		if !ok || group%shards != j.Shard {
+			continue
+		}
+		if !j.Resume {
+			return nil, fmt.Errorf("%s: holds instances: --resume goes on with them, or choose another folder", j.Dir)
+		}
+		if atomicfile.IsTemp(entry.Name()) {
+			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, pathError(err)
+			}
+		}
+	}
+	if there.Complete {
+		return records(j.Dir, there)
+	}
+	if err := j.saveTokenizer(); err != nil {
+		return nil, err
+	}
+	return records(j.Dir, there)
+}
+
+func (j *Job) saveTokenizer() error {
+	if err := j.Tokenizer.Save(j.Dir); err != nil {
+		return err
+	}
+	saved, err := tokenizer.Load(j.Dir)
+	if err != nil {
+		return err
+	}
+	if VocabularyOf(saved) != VocabularyOf(j.Tokenizer) {
+		return fmt.Errorf("%s: the tokenizer's files don't give the vocabulary back", j.Dir)
+	}
+	return nil
+}
+
+// finish makes the set complete if all parts are there.
+func (j *Job) finish(x *index, total int, result *Result) error {
+	there, err := readIndex(j.Dir)
+	if err != nil {
+		return err
+	}
+	known, err := records(j.Dir, there)
+	if err != nil {
+		return err
+	}
+	if !there.Complete {
+		// Perhaps another process has made the set complete in between, and removed the records.
+		if there, err = readIndex(j.Dir); err != nil {
+			return err
+		}
+		if there.Complete {
+			if known, err = records(j.Dir, there); err != nil {
+				return err
+			}
+		}
+	}
+	var all Stats
+	for g := range total {
+		r, ok := known[g]
+		if !ok {
+			result.Missing++
+			continue
+		}
+		delete(known, g)
+		x.Files = append(x.Files, r)
+		all.add(&r.Stats)
+	}
+	for g := range known {
+		return fmt.Errorf("%s: has instances of group %d of the corpus, which now has %d: the corpus has changed; choose another folder", j.Dir, g, total)
+	}
+	if result.Missing > 0 {
+		return nil
+	}
+	if all.Instances == 0 {
+		return fmt.Errorf("%s: no text in the corpus of which anything is left as tokens", j.Corpus.names())
+	}
+	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
+	if !there.Complete {
+		x.Complete = true
+		if err := writeJSON(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
+			return err
+		}
+		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+			return err
+		}
+	}
+	for g := range total {
+		if err := os.Remove(filepath.Join(j.Dir, recordName(g))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return pathError(err)
+		}
+	}
+	return nil
+}
+
+// finished is a group whose file is there.
+type finished struct {
+	group  int
+	record record
+	kept   bool // from an earlier run
+}
+
+// worker makes files of instances, one group after the other.
+type worker struct {
+	job       *Job
+	index     *index
+	tokenizer *tokenizer.Tokenizer
+	encoding  tokenizer.Encoding
+	text      text
+	maker     maker
+	out       instances
+}
+
+func (j *Job) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
+	return &worker{
+		job: j, index: x, tokenizer: plain,
+		maker: maker{
+			options: &x.Options, cls: plain.ClassifierID(), sep: plain.SeparatorID(), masker: newMasker(&x.Options, plain),
+		},
+		out: instances{wide: x.Vocabulary.wide(), static: !x.Options.Dynamic},
+	}
+}
+
+// group writes the file of a group and its record, or finds that known, if ok, is the record of a file that is there.
+func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, err error) {
+	digest := sha256.Sum256(g.text)
+	r = record{File: fileName(g.number, w.job.Options.Format), TextSHA256: hex.EncodeToString(digest[:])}
+	path := filepath.Join(w.job.Dir, r.File)
+	if ok {
+		if known.TextSHA256 != r.TextSHA256 {
+			return r, false, fmt.Errorf("%s: made from other text than group %d of the corpus has now: the corpus has changed; choose another folder", path, g.number)
+		}
+		same, err := isFile(path, &known)
+		if err != nil || same {
+			return known, same, err
+		}
+	}
+	w.tokenize(g, &r.Stats)
+	if w.job.Options.NextSentence && w.text.numDocuments() == 1 {
+		if g.number == 0 {
+			return r, false, errOneDocument
+		}
+		return r, false, fmt.Errorf("group %d of the corpus has one document of which anything is left as tokens, want two for next-sentence prediction: "+
+			"make the groups larger, or do without (--no-nsp)", g.number)
+	}
+	w.out.reset()
+	if w.text.numDocuments() > 0 {
+		w.maker.make(&w.text, g.number, &w.out, &r.Stats)
+	}
+	sum := sha256.New()
+	err = atomicfile.WriteFile(path, 0o666, func(file io.Writer) error {
+		count := &countingWriter{w: io.MultiWriter(file, sum)}
+		defer func() { r.Bytes = count.n }()
+		if w.job.Options.Format == TFRecord {
+			return w.out.writeTFRecord(count, &w.job.Options)
+		}
+		h := shardHeader{
+			group: uint32(g.number), maxSeqLength: uint32(w.job.Options.MaxSeqLength), maxPredictions: uint32(w.job.Options.MaxPredictions),
+			vocabSize: uint32(w.index.Vocabulary.Size), text: digest,
+		}
+		if w.job.Options.NextSentence {
+			h.flags |= flagPaired
+		}
+		if _, err := hex.Decode(h.vocabulary[:], []byte(w.index.Vocabulary.SHA256)); err != nil {
+			return err
+		}
+		return w.out.write(count, h)
+	})
+	if err != nil {
+		return r, false, pathError(err)
+	}
+	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if ok && r != known {
+		return r, false, fmt.Errorf("%s: was lost or damaged, and made again it differs: another release of bert made it; choose another folder", path)
+	}
+	return r, false, writeJSON(filepath.Join(w.job.Dir, recordName(g.number)), &r)
+}
+
+// isFile says whether the file at path is the one of a record.
+func isFile(path string, r *record) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, pathError(err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	if err != nil {
+		return false, pathError(err)
+	}
+	return n == r.Bytes && hex.EncodeToString(sum.Sum(nil)) == r.SHA256, nil
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// tokenize makes tokens of a group's text.
+func (w *worker) tokenize(g *group, stats *Stats) {
+	t := &w.text
+	t.ids, t.sentences, t.documents = t.ids[:0], append(t.sentences[:0], 0), append(t.documents[:0], 0)
+	unknown := w.tokenizer.UnknownID()
+	sentence := func(s string) {
+		// Only options can be wrong, and these are not.
+		_ = w.tokenizer.Encode(&w.encoding, s, tokenizer.Options{OmitSpecialTokens: true})
+		if len(w.encoding.IDs) == 0 {
+			return
+		}
+		for _, id := range w.encoding.IDs {
+			if id == unknown {
+				stats.UnknownTokens++
+			}
+		}
+		t.ids = append(t.ids, w.encoding.IDs...)
+		t.sentences = append(t.sentences, int32(len(t.ids)))
+	}
+	endDocument := func() {
+		if end := int32(len(t.sentences) - 1); end > t.documents[len(t.documents)-1] {
+			t.documents = append(t.documents, end)
+		}
+	}
+	for line := range bytes.Lines(g.text) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		switch {
+		case len(line) == 0:
+			endDocument()
+		case w.job.Options.SplitSentences:
+			for s := range Sentences(string(line)) {
+				sentence(s)
+			}
+		default:
+			sentence(string(line))
+		}
+	}
+	endDocument()
+	stats.Documents = int64(t.numDocuments())
+	stats.Sentences = int64(len(t.sentences) - 1)
+	stats.TextBytes = int64(len(g.text))
+	stats.TextTokens = int64(len(t.ids))
+	stats.CutDocuments = int64(g.cut)
+}

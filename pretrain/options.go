@@ -1,0 +1,141 @@
+package pretrain
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math"
+
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Format is how instances are written.
+type Format string
+
+const (
+	// Own is the mapped format of this package, about two bytes a token (see shard.go).
+	Own Format = "own"
+	// TFRecord is Google's: padded tf.Examples (see tfrecord.go).
+	TFRecord Format = "tfrecord"
+)
+
+// Options say what instances are made. DefaultOptions gives Google's.
+type Options struct {
+	// MaxSeqLength is the most tokens of an instance, [CLS] and [SEP] included.
+	MaxSeqLength int `json:"max_seq_length"`
+	// MaxPredictions is the most tokens of an instance that are masked, MaskedLMProb their share.
+	MaxPredictions int     `json:"max_predictions_per_seq"`
+	MaskedLMProb   float64 `json:"masked_lm_prob"`
+	// ShortSeqProb is the share of documents, for each duplicate anew, whose instances are made shorter.
+	ShortSeqProb float64 `json:"short_seq_prob"`
+	// DupeFactor is how often each document is gone through, with other pairs and masks.
+	DupeFactor int `json:"dupe_factor"`
+	// WholeWordMask masks all pieces of a word or none.
+	WholeWordMask bool `json:"whole_word_mask"`
+	// NextSentence pairs segments for next-sentence prediction; without it, sentences are packed (see maker.packed).
+	NextSentence bool `json:"next_sentence"`
+	// Dynamic stores no masks: they are drawn afresh for each epoch as instances are read.
+	Dynamic bool `json:"dynamic"`
+	// SplitSentences says that a line of the corpus holds a paragraph, which Sentences splits.
+	SplitSentences bool `json:"sentences"`
+	// GroupBytes is about how much text is made into instances at a time. A group of documents is one file of the set, and
+	// the second segments of random pairs come from the same group.
+	GroupBytes int    `json:"group_bytes"`
+	Seed       uint64 `json:"seed"`
+	Format     Format `json:"format"`
+}
+
+// DefaultOptions are those of create_pretraining_data.py.
+func DefaultOptions() Options {
+	return Options{
+		MaxSeqLength: 128, MaxPredictions: 20, MaskedLMProb: 0.15, ShortSeqProb: 0.1, DupeFactor: 10,
+		NextSentence: true, GroupBytes: 8 << 20, Seed: 12345, Format: Own,
+	}
+}
+
+// Bounds of a group: below, pairs would come from too few documents; above, a file's counts would not fit its format.
+const (
+	minGroupBytes = 1 << 10
+	maxGroupBytes = 256 << 20
+)
+
+// specials is how many tokens of an instance are not text.
+func (o *Options) specials() int {
+	if o.NextSentence {
+		return 3 // [CLS] a [SEP] b [SEP]
+	}
+	return 2 // [CLS] a [SEP]
+}
+
+// Validate says which option is out of range, by the name of its flag.
+func (o *Options) Validate() error {
+	share := func(p float64) bool { return p >= 0 && p <= 1 } // false for NaN
+	switch least := o.specials() + 2; {
+	case o.MaxSeqLength < least || o.MaxSeqLength > math.MaxUint16:
+		return fmt.Errorf("max-seq-length is %d, want %d to %d", o.MaxSeqLength, least, math.MaxUint16)
+	case o.MaxPredictions < 1 || o.MaxPredictions > o.MaxSeqLength:
+		return fmt.Errorf("max-predictions-per-seq is %d, want 1 to max-seq-length, %d", o.MaxPredictions, o.MaxSeqLength)
+	case !share(o.MaskedLMProb) || o.MaskedLMProb == 0:
+		return fmt.Errorf("masked-lm-prob is %v, want a number above 0, at most 1", o.MaskedLMProb)
+	case !share(o.ShortSeqProb):
+		return fmt.Errorf("short-seq-prob is %v, want a number from 0 to 1", o.ShortSeqProb)
+	case o.DupeFactor < 1 || o.DupeFactor > 1000:
+		return fmt.Errorf("dupe-factor is %d, want 1 to 1000", o.DupeFactor)
+	case o.GroupBytes < minGroupBytes || o.GroupBytes > maxGroupBytes:
+		return fmt.Errorf("a group of %d bytes, want %d to %d", o.GroupBytes, minGroupBytes, maxGroupBytes)
+	case o.Format != Own && o.Format != TFRecord:
+		return fmt.Errorf("format is %q, want %s or %s", o.Format, Own, TFRecord)
+	case o.Dynamic && o.Format == TFRecord:
+		return fmt.Errorf("dynamic masks and tfrecord: Google's format stores the masks, want format %s", Own)
+	}
+	return nil
+}
+
+// Vocabulary identifies a vocabulary: two tokenizers with the same one give the same ids the same meaning.
+type Vocabulary struct {
+	Size   int    `json:"size"`
+	SHA256 string `json:"sha256"` // of the tokens in the order of their ids, each followed by a line feed
+}
+
+// VocabularyOf returns the identity of a tokenizer's vocabulary.
+func VocabularyOf(t *tokenizer.Tokenizer) Vocabulary {
+	h := sha256.New()
+	for id := range t.VocabSize() {
+		token, _ := t.Token(int32(id))
+		h.Write(append([]byte(token), '\n'))
+	}
+	return Vocabulary{t.VocabSize(), hex.EncodeToString(h.Sum(nil))}
+}
+
+// wide says whether an id takes four bytes instead of two.
+func (v Vocabulary) wide() bool { return v.Size > 1<<16 }
+
+// textTokenizer returns a tokenizer that takes text for nothing but text: "[MASK]" in it is three words, as in Google's
+// code, so that the special tokens of an instance are those that this package put there.
+func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
+	for _, special := range []struct {
+		id   int32
+		name string
+	}{{t.MaskID(), t.Config().MaskToken}, {t.ClassifierID(), t.Config().ClassifierToken}, {t.SeparatorID(), t.Config().SeparatorToken}} {
+		if special.id < 0 {
+			return nil, fmt.Errorf("the vocabulary of %d tokens lacks %s: pre-training needs it", t.VocabSize(), special.name)
+		}
+	}
+	// tokenizer.json has a place for a token once only, so the set could not name all ids.
+	if twice := t.Duplicates(); len(twice) > 0 {
+		return nil, fmt.Errorf("the vocabulary has %q twice: give each token one id", twice[0])
+	}
+	c := t.Config()
+	added := []tokenizer.AddedToken{} // not nil, which would mean the special tokens
+	for _, a := range c.AddedTokens {
+		if !a.Special {
+			added = append(added, a)
+		}
+	}
+	c.AddedTokens = added
+	tokens := make([]string, t.VocabSize())
+	for id := range tokens {
+		tokens[id], _ = t.Token(int32(id))
+	}
+	return tokenizer.New(tokens, c)
+}

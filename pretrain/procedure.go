@@ -1,0 +1,297 @@
+package pretrain
+
+import (
+	"math"
+	"slices"
+
+	"github.com/go-bert/bert/internal/random"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// What random numbers are for; each purpose has streams of its own.
+const (
+	forDocuments uint64 = iota + 1 // by group: the order of its documents
+	forInstances                   // by group and duplicate: pairs, lengths and, in a static set, masks
+	forOrder                       // by group: the order of its instances
+	forMasks                       // by epoch and instance: the masks of a dynamic set
+	forHolding                     // by instance: whether it is held out
+)
+
+// text is a group of documents as tokens.
+//
+// Legend: T tokens, S sentences ("segments" in create_pretraining_data.py), D documents, none of them empty.
+type text struct {
+	ids       []int32 // [T]
+	sentences []int32 // [S+1]: where each begins in ids, and the end
+	documents []int32 // [D+1]: where each begins among the sentences, and the end
+}
+
+// sentence returns the range of ids of sentence i.
+func (t *text) sentence(i int32) span { return span{t.sentences[i], t.sentences[i+1]} }
+
+func (t *text) numDocuments() int { return len(t.documents) - 1 }
+
+// span is a half-open range of a text's ids. Sentences that follow one another make one span.
+type span struct{ start, end int32 }
+
+func (s span) len() int { return int(s.end - s.start) }
+
+// maker makes the instances of one group of documents after another: google-research/bert create_pretraining_data.py,
+// create_instances_from_document, draw by draw.
+type maker struct {
+	options *Options
+	masker  masker
+	cls     int32
+	sep     int32
+
+	text  *text
+	stats *Stats
+	out   *instances
+
+	ids, types []int32 // of the instance under way
+}
+
+// make makes the instances of a group, each duplicate with a stream of its own, and returns them in random order.
+func (m *maker) make(t *text, group int, out *instances, stats *Stats) {
+	m.text, m.out, m.stats = t, out, stats
+	seed, number := m.options.Seed, uint64(group)
+
+	order := make([]int32, t.numDocuments())
+	for i := range order {
+		order[i] = int32(i)
+	}
+	documents := random.New(seed, forDocuments, number)
+	documents.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+
+	for duplicate := range m.options.DupeFactor {
+		rng := random.New(seed, forInstances, number, uint64(duplicate))
+		for i := range order {
+			if m.options.NextSentence {
+				m.pairs(order, i, &rng)
+			} else {
+				m.packed(order[i], &rng)
+			}
+		}
+	}
+	shuffle := random.New(seed, forOrder, number)
+	out.shuffle(&shuffle)
+}
+
+// targetLength draws how many tokens the instances of a document shall have, special ones not counted: most, but with
+// probability short_seq_prob fewer, since the sequences of the tasks are often shorter than those of pre-training.
+func (m *maker) targetLength(most int, rng *random.Stream) (length int, short bool) {
+	if rng.Float64() < m.options.ShortSeqProb {
+		return 2 + int(rng.Below(uint64(most-1))), true
+	}
+	return most, false
+}
+
+// pairs makes the instances of document order[index]: pairs of segments for next-sentence prediction. A segment is one or
+// more sentences.
+func (m *maker) pairs(order []int32, index int, rng *random.Stream) {
+	most := m.options.MaxSeqLength - 3 // [CLS] a [SEP] b [SEP]
+	target, short := m.targetLength(most, rng)
+	t := m.text
+	first, end := t.documents[order[index]], t.documents[order[index]+1]
+
+	chunk, length := first, 0 // sentences [chunk, i] are gathered
+	for i := first; i < end; i++ {
+		length += t.sentence(i).len()
+		if i != end-1 && length < target {
+			continue
+		}
+		// The chunk is cut in two behind a random sentence: a and, perhaps, b.
+		n := i + 1 - chunk
+		cut := int32(1)
+		if n >= 2 {
+			cut = 1 + int32(rng.Below(uint64(n-1)))
+		}
+		a := span{t.sentences[chunk], t.sentences[chunk+cut]}
+		var b span
+		next := ActualNext
+		// A chunk of one sentence has no actual next: that is why a little over half of all are random.
+		if n == 1 || rng.Float64() < 0.5 {
+			next = RandomNext
+			b = m.randomNext(order, index, target-a.len(), rng)
+			i -= n - cut // the sentences that b would have had are put back
+		} else {
+			b = span{a.end, t.sentences[i+1]}
+		}
+		truncated := m.truncatePair(&a, &b, most, rng)
+		m.emit(a, b, next, short, truncated, rng)
+		chunk, length = i+1, 0
+	}
+}
+
+// randomNext draws a second segment of about so many tokens from another document of the group.
+func (m *maker) randomNext(order []int32, index, length int, rng *random.Stream) span {
+	// With few documents ten draws may all hit the same one; then it is taken, as Google does.
+	var other int
+	for range 10 {
+		if other = int(rng.Below(uint64(len(order)))); other != index {
+			break
+		}
+	}
+	t := m.text
+	first, end := t.documents[order[other]], t.documents[order[other]+1]
+	start := first + int32(rng.Below(uint64(end-first)))
+	b := t.sentence(start)
+	for i := start + 1; i < end && b.len() < length; i++ {
+		b.end = t.sentences[i+1]
+	}
+	return b
+}
+
+// truncatePair takes tokens off the longer of two segments, at its beginning or end as a draw for each says, until they
+// fit, and returns how many it took.
+func (m *maker) truncatePair(a, b *span, most int, rng *random.Stream) int {
+	excess := max(0, a.len()+b.len()-most)
+	for range excess {
+		longer := b
+		if a.len() > b.len() {
+			longer = a
+		}
+		if rng.Float64() < 0.5 {
+			longer.start++
+		} else {
+			longer.end--
+		}
+	}
+	return excess
+}
+
+// packed makes the instances of a document without next-sentence prediction: as many whole sentences as fit, one after the
+// other and never beyond the document (Liu et al. 2019, arXiv:1907.11692, §4.2, DOC-SENTENCES). A sentence that is longer
+// than an instance goes on in the next one: no token is lost.
+func (m *maker) packed(document int32, rng *random.Stream) {
+	target, short := m.targetLength(m.options.MaxSeqLength-2, rng) // [CLS] a [SEP]
+	t := m.text
+	first, end := t.documents[document], t.documents[document+1]
+	var a span
+	a.start, a.end = t.sentences[first], t.sentences[first]
+	for i := first; i < end; i++ {
+		s := t.sentence(i)
+		if a.len() > 0 && a.len()+s.len() > target {
+			m.emit(a, span{}, NotPaired, short, 0, rng)
+			a = span{s.start, s.start}
+		}
+		for a.end = s.end; a.len() > target; {
+			m.emit(span{a.start, a.start + int32(target)}, span{}, NotPaired, short, 0, rng)
+			a.start += int32(target)
+		}
+	}
+	if a.len() > 0 {
+		m.emit(a, span{}, NotPaired, short, 0, rng)
+	}
+}
+
+// emit writes an instance: [CLS] a [SEP] b [SEP], or [CLS] a [SEP], masked if the set is static.
+func (m *maker) emit(a, b span, next Next, short bool, truncated int, rng *random.Stream) {
+	m.ids = append(append(append(m.ids[:0], m.cls), m.text.ids[a.start:a.end]...), m.sep)
+	first := len(m.ids)
+	if next != NotPaired {
+		m.ids = append(append(m.ids, m.text.ids[b.start:b.end]...), m.sep)
+	}
+	var positions, masked []int32
+	if !m.options.Dynamic {
+		positions, masked = m.masker.mask(m.ids, first, rng)
+	}
+	m.out.add(m.ids, first, next, positions, masked)
+
+	m.stats.Instances++
+	m.stats.Tokens += int64(len(m.ids))
+	m.stats.MaskedTokens += int64(len(positions))
+	if m.options.Dynamic {
+		m.stats.MaskedTokens += int64(min(m.options.budget(len(m.ids)), a.len()+b.len()))
+	}
+	m.stats.TruncatedTokens += int64(truncated)
+	m.stats.Lengths[(len(m.ids)-1)*lengthBins/m.options.MaxSeqLength]++
+	if next == RandomNext {
+		m.stats.RandomNext++
+	}
+	if short {
+		m.stats.Short++
+	}
+}
+
+// budget is how many tokens of a sequence of n, special ones counted, are masked at most. Python's round and this one take
+// a half to the even number.
+func (o *Options) budget(n int) int {
+	return min(o.MaxPredictions, max(1, int(math.RoundToEven(float64(n)*o.MaskedLMProb))))
+}
+
+// masker draws masks: create_pretraining_data.py, create_masked_lm_predictions.
+type masker struct {
+	options   *Options
+	maskID    int32
+	vocabSize int
+	continues []bool // [vocabulary]: the token begins with ##; nil unless whole words are masked
+
+	words             []span // candidates: ranges of places
+	places            []int32
+	label             []int32 // by position: what stood there, -1 where nothing is masked
+	positions, masked []int32
+}
+
+func newMasker(o *Options, t *tokenizer.Tokenizer) masker {
+	m := masker{options: o, maskID: t.MaskID(), vocabSize: t.VocabSize()}
+	if o.WholeWordMask {
+		m.continues = make([]bool, m.vocabSize)
+		for id := range m.continues {
+			m.continues[id] = t.Continues(int32(id))
+		}
+	}
+	return m
+}
+
+// mask masks tokens of a sequence in place. The first segment, [CLS] and [SEP] included, has the length first. It returns
+// the masked positions, rising, and what stood there, good until the next call.
+func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, masked []int32) {
+	m.words, m.places = m.words[:0], m.places[:0]
+	for i := 1; i < len(ids)-1; i++ {
+		if i == first-1 {
+			continue // the [SEP] between the segments
+		}
+		place := int32(len(m.places))
+		m.places = append(m.places, int32(i))
+		// As in Google's code, a piece that begins b because truncation took the beginning of its word joins the last word of a.
+		if m.continues != nil && len(m.words) > 0 && m.continues[ids[i]] {
+			m.words[len(m.words)-1].end++
+		} else {
+			m.words = append(m.words, span{place, place + 1})
+		}
+	}
+	rng.Shuffle(len(m.words), func(i, j int) { m.words[i], m.words[j] = m.words[j], m.words[i] })
+
+	m.label = m.label[:0]
+	for range ids {
+		m.label = append(m.label, -1)
+	}
+	budget := m.options.budget(len(ids))
+	left := budget
+	for _, word := range m.words {
+		if left == 0 {
+			break
+		}
+		if word.len() > left {
+			continue // a whole word or nothing of it
+		}
+		for _, i := range m.places[word.start:word.end] {
+			m.label[i] = ids[i]
+			if rng.Float64() < 0.8 {
+				ids[i] = m.maskID
+			} else if rng.Float64() >= 0.5 {
+				ids[i] = int32(rng.Below(uint64(m.vocabSize)))
+			}
+		}
+		left -= word.len()
+	}
+	m.positions, m.masked = slices.Grow(m.positions[:0], budget), slices.Grow(m.masked[:0], budget)
+	for i, id := range m.label {
+		if id >= 0 {
+			m.positions = append(m.positions, int32(i))
+			m.masked = append(m.masked, id)
+		}
+	}
+	return m.positions, m.masked
+}

@@ -1,0 +1,398 @@
+package pretrain
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+
+	"github.com/go-bert/bert/internal/random"
+)
+
+// A file of instances in the package's own format, all numbers little-endian:
+//
+//	header       [headerSize]byte, as in shardHeader
+//	ends         [N]uint32      where each instance's ids end
+//	maskEnds     [N]uint32      where each instance's masks end; static sets only
+//	firsts       [N]uint16      the length of the first segment, [CLS] and [SEP] included
+//	nexts        [N]int8        Next
+//	ids          [T]id          the tokens, as the model sees them: masked in a static set
+//	positions    [M]uint16      the masked positions, rising in each instance; static sets only
+//	masked       [M]id          what stood there; static sets only
+//	checksum     uint32         CRC-32C of everything before it
+//
+// Each array begins at a multiple of 8, with zeros before it; so does the checksum. An id is a uint16, or a uint32 where the
+// vocabulary has more than 65,536 tokens.
+//
+// Legend: N instances, T tokens, M masked tokens.
+const (
+	shardMagic   = "BERTINST"
+	shardVersion = 1
+	headerSize   = 128
+)
+
+// Flags of the header.
+const (
+	flagWide   = 1 << iota // ids are uint32
+	flagStatic             // masks are stored
+	flagPaired             // made for next-sentence prediction
+)
+
+// shardHeader is what a file says of itself.
+type shardHeader struct {
+	flags                        uint32
+	group                        uint32
+	maxSeqLength, maxPredictions uint32
+	vocabSize                    uint32
+	instances, tokens, masks     uint64   // N, T, M
+	vocabulary                   [32]byte // Vocabulary.SHA256
+	text                         [32]byte // SHA-256 of the group's text
+}
+
+func (h *shardHeader) idSize() uint64 {
+	if h.flags&flagWide != 0 {
+		return 4
+	}
+	return 2
+}
+
+func (h *shardHeader) append(b []byte) []byte {
+	b = append(b, shardMagic...)
+	for _, v := range []uint32{shardVersion, h.flags, h.group, h.maxSeqLength, h.maxPredictions, h.vocabSize} {
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	for _, v := range []uint64{h.instances, h.tokens, h.masks} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	b = append(append(b, h.vocabulary[:]...), h.text[:]...)
+	return append(b, make([]byte, headerSize-len(b)%headerSize)...)
+}
+
+// arrays are the sizes in bytes of the arrays in their order.
+func (h *shardHeader) arrays() [7]uint64 {
+	a := [7]uint64{4 * h.instances, 0, 2 * h.instances, h.instances, h.idSize() * h.tokens, 0, 0}
+	if h.flags&flagStatic != 0 {
+		a[1], a[5], a[6] = 4*h.instances, 2*h.masks, h.idSize()*h.masks
+	}
+	return a
+}
+
+// align rounds up to the next multiple of 8.
+func align(n uint64) uint64 { return (n + 7) &^ 7 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// instances are those of a group while they are made, in the order in which they are made and shuffled at the end.
+type instances struct {
+	wide, static bool
+	order        []uint32 // the order in which they are written
+
+	ends, maskEnds         []uint64
+	firsts                 []uint16
+	nexts                  []Next
+	ids, positions, masked []byte // as in the file
+}
+
+// reset empties it and keeps the memory.
+func (s *instances) reset() {
+	s.order, s.ends, s.maskEnds, s.firsts, s.nexts = s.order[:0], s.ends[:0], s.maskEnds[:0], s.firsts[:0], s.nexts[:0]
+	s.ids, s.positions, s.masked = s.ids[:0], s.positions[:0], s.masked[:0]
+}
+
+func (s *instances) add(ids []int32, first int, next Next, positions, masked []int32) {
+	s.order = append(s.order, uint32(len(s.order)))
+	s.ids = appendIDs(s.ids, ids, s.wide)
+	for _, p := range positions {
+		s.positions = binary.LittleEndian.AppendUint16(s.positions, uint16(p))
+	}
+	s.masked = appendIDs(s.masked, masked, s.wide)
+	s.ends = append(s.ends, uint64(len(s.ids))/s.idSize())
+	s.maskEnds = append(s.maskEnds, uint64(len(s.positions))/2)
+	s.firsts = append(s.firsts, uint16(first))
+	s.nexts = append(s.nexts, next)
+}
+
+func appendIDs(b []byte, ids []int32, wide bool) []byte {
+	for _, id := range ids {
+		if wide {
+			b = binary.LittleEndian.AppendUint32(b, uint32(id))
+		} else {
+			b = binary.LittleEndian.AppendUint16(b, uint16(id))
+		}
+	}
+	return b
+}
+
+func readID(b []byte, i uint64, wide bool) int32 {
+	if wide {
+		return int32(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return int32(binary.LittleEndian.Uint16(b[2*i:]))
+}
+
+func (s *instances) idSize() uint64 {
+	if s.wide {
+		return 4
+	}
+	return 2
+}
+
+func (s *instances) shuffle(rng *random.Stream) {
+	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
+}
+
+// bounds is the range of instance i in an array of ends.
+func bounds(ends []uint64, i uint32) (start, end uint64) {
+	if i > 0 {
+		start = ends[i-1]
+	}
+	return start, ends[i]
+}
+
+// write writes the file.
+func (s *instances) write(w io.Writer, h shardHeader) error {
+	h.instances = uint64(len(s.order))
+	h.tokens = uint64(len(s.ids)) / s.idSize()
+	h.masks = uint64(len(s.positions)) / 2
+	if h.tokens > math.MaxUint32 {
+		return fmt.Errorf("%d tokens from one group of documents, want at most %d: make the groups smaller", h.tokens, uint32(math.MaxUint32))
+	}
+	if s.wide {
+		h.flags |= flagWide
+	}
+	if s.static {
+		h.flags |= flagStatic
+	}
+	c := &checkedWriter{w: w}
+	c.write(h.append(nil))
+
+	var b []byte
+	array := func(appendOne func(b []byte, i uint32) []byte) {
+		for _, i := range s.order {
+			if b = appendOne(b, i); len(b) >= 1<<16 {
+				c.write(b)
+				b = b[:0]
+			}
+		}
+		c.write(b)
+		b = b[:0]
+		c.align()
+	}
+	ends := func(ends []uint64) {
+		total := uint64(0)
+		array(func(b []byte, i uint32) []byte {
+			start, end := bounds(ends, i)
+			total += end - start
+			return binary.LittleEndian.AppendUint32(b, uint32(total))
+		})
+	}
+	slices := func(data []byte, ends []uint64, size uint64) {
+		array(func(b []byte, i uint32) []byte {
+			start, end := bounds(ends, i)
+			return append(b, data[size*start:size*end]...)
+		})
+	}
+	ends(s.ends)
+	if s.static {
+		ends(s.maskEnds)
+	}
+	array(func(b []byte, i uint32) []byte { return binary.LittleEndian.AppendUint16(b, s.firsts[i]) })
+	array(func(b []byte, i uint32) []byte { return append(b, byte(s.nexts[i])) })
+	slices(s.ids, s.ends, s.idSize())
+	if s.static {
+		slices(s.positions, s.maskEnds, 2)
+		slices(s.masked, s.maskEnds, s.idSize())
+	}
+	c.write(binary.LittleEndian.AppendUint32(nil, c.sum))
+	return c.err
+}
+
+// checkedWriter sums up what is written, and remembers the first error.
+type checkedWriter struct {
+	w   io.Writer
+	n   uint64
+	sum uint32
+	err error
+}
+
+func (c *checkedWriter) write(b []byte) {
+	if c.err != nil {
+		return
+	}
+	c.sum = crc32.Update(c.sum, castagnoli, b)
+	c.n += uint64(len(b))
+	_, c.err = c.w.Write(b)
+}
+
+func (c *checkedWriter) align() { c.write(make([]byte, align(c.n)-c.n)) }
+
+// shard is a file of instances in the own format, as it lies in memory.
+type shard struct {
+	shardHeader
+	ends, maskEnds, firsts, nexts, ids, positions, masked []byte
+}
+
+var errTruncated = errors.New("the file is cut off")
+
+// parseShard checks a whole file, so that whatever it gives afterwards is sound. It allocates nothing of a size that the
+// file names.
+func parseShard(data []byte) (*shard, error) {
+	if len(data) < len(shardMagic) || string(data[:len(shardMagic)]) != shardMagic {
+		return nil, errors.New("no file of instances")
+	}
+	if len(data) < headerSize+4 {
+		return nil, fmt.Errorf("%w: %d bytes, want a header of %d", errTruncated, len(data), headerSize)
+	}
+	u32 := func(i int) uint32 { return binary.LittleEndian.Uint32(data[8+4*i:]) }
+	u64 := func(i int) uint64 { return binary.LittleEndian.Uint64(data[32+8*i:]) }
+	if v := u32(0); v != shardVersion {
+		return nil, fmt.Errorf("version %d of the format, want %d: made by another release of bert", v, shardVersion)
+	}
+	s := &shard{shardHeader: shardHeader{
+		flags: u32(1), group: u32(2), maxSeqLength: u32(3), maxPredictions: u32(4), vocabSize: u32(5),
+		instances: u64(0), tokens: u64(1), masks: u64(2),
+	}}
+	copy(s.vocabulary[:], data[56:])
+	copy(s.text[:], data[88:])
+	// Below these bounds no size overflows.
+	if s.instances > math.MaxUint32 || s.tokens > math.MaxUint32 || s.masks > math.MaxUint32 || s.flags >= 8 ||
+		s.vocabSize > math.MaxInt32 || s.maxSeqLength > math.MaxUint16 {
+		return nil, errors.New("a damaged header")
+	}
+	sizes := s.arrays()
+	want := uint64(headerSize)
+	for _, n := range sizes {
+		want += align(n)
+	}
+	want += 4
+	switch {
+	case uint64(len(data)) < want:
+		return nil, fmt.Errorf("%w: %d bytes, want %d", errTruncated, len(data), want)
+	case uint64(len(data)) > want:
+		return nil, fmt.Errorf("%d bytes, want %d: more than the header says", len(data), want)
+	}
+	body := data[:want-4]
+	if got, want := crc32.Checksum(body, castagnoli), binary.LittleEndian.Uint32(data[want-4:]); got != want {
+		return nil, fmt.Errorf("damaged: checksum %08x, want %08x", got, want)
+	}
+	at := uint64(headerSize)
+	for i, array := range []*[]byte{&s.ends, &s.maskEnds, &s.firsts, &s.nexts, &s.ids, &s.positions, &s.masked} {
+		*array = data[at : at+sizes[i] : at+sizes[i]]
+		at += align(sizes[i])
+	}
+	return s, s.check()
+}
+
+// check looks at every instance.
+func (s *shard) check() error {
+	static, wide := s.flags&flagStatic != 0, s.flags&flagWide != 0
+	known := func(ids []byte, from, to uint64) bool {
+		ok := true
+		for i := from; i < to; i++ {
+			ok = ok && uint32(readID(ids, i, wide)) < s.vocabSize
+		}
+		return ok
+	}
+	var end, maskEnd uint64
+	for i := range s.instances {
+		start, maskStart := end, maskEnd
+		end = uint64(binary.LittleEndian.Uint32(s.ends[4*i:]))
+		first := uint64(binary.LittleEndian.Uint16(s.firsts[2*i:]))
+		next := Next(s.nexts[i])
+		bad := func(what string) error { return fmt.Errorf("instance %d: %s", i, what) }
+		switch {
+		case end <= start || end > s.tokens || end-start > uint64(s.maxSeqLength):
+			return bad("its length is out of range")
+		case first > end-start || next < NotPaired || next > RandomNext || (next == NotPaired) != (first == end-start):
+			return bad("its segments are out of range")
+		case !known(s.ids, start, end):
+			return bad("an id is not in the vocabulary")
+		}
+		if !static {
+			continue
+		}
+		maskEnd = uint64(binary.LittleEndian.Uint32(s.maskEnds[4*i:]))
+		if maskEnd < maskStart || maskEnd > s.masks || maskEnd-maskStart > uint64(s.maxPredictions) {
+			return bad("the number of its masked tokens is out of range")
+		}
+		before := uint64(0) // [CLS] is never masked
+		for m := maskStart; m < maskEnd; m++ {
+			p := uint64(binary.LittleEndian.Uint16(s.positions[2*m:]))
+			if p <= before || p >= end-start {
+				return bad("a masked position is out of range")
+			}
+			before = p
+		}
+		if !known(s.masked, maskStart, maskEnd) {
+			return bad("a masked id is not in the vocabulary")
+		}
+	}
+	if end != s.tokens || static && maskEnd != s.masks {
+		return errors.New("its instances have fewer tokens than its header says")
+	}
+	return nil
+}
+
+// agrees says where a file differs from the set that it is in.
+func (s *shard) agrees(o *Options, v Vocabulary, group int) error {
+	switch {
+	case hex.EncodeToString(s.vocabulary[:]) != v.SHA256 || int(s.vocabSize) != v.Size:
+		return fmt.Errorf("made with another vocabulary (%d tokens, SHA-256 %x…; the set's has %d, %.8s…)", s.vocabSize, s.vocabulary[:4], v.Size, v.SHA256)
+	case int(s.group) != group:
+		return fmt.Errorf("file number %d of its set, want %d", s.group, group)
+	case (s.flags&flagStatic == 0) != o.Dynamic || (s.flags&flagPaired != 0) != o.NextSentence || (s.flags&flagWide != 0) != v.wide():
+		return errors.New("made with other options than its set")
+	}
+	return nil
+}
+
+func (s *shard) describe() fileInfo {
+	return fileInfo{
+		instances: int(s.instances), tokens: int64(s.tokens), masked: int64(s.masks), maxSeqLength: int(s.maxSeqLength),
+		maxPredictions: int(s.maxPredictions), paired: s.flags&flagPaired != 0, highestID: int32(s.vocabSize) - 1,
+	}
+}
+
+func span64(ends []byte, i int) (start, end uint64) {
+	if i > 0 {
+		start = uint64(binary.LittleEndian.Uint32(ends[4*(i-1):]))
+	}
+	return start, uint64(binary.LittleEndian.Uint32(ends[4*i:]))
+}
+
+func (s *shard) length(i int) int {
+	start, end := span64(s.ends, i)
+	return int(end - start)
+}
+
+func (s *shard) instance(i int, to *Instance) error {
+	wide := s.flags&flagWide != 0
+	start, end := span64(s.ends, i)
+	first := uint64(binary.LittleEndian.Uint16(s.firsts[2*i:]))
+	to.IDs, to.TypeIDs = to.IDs[:0], to.TypeIDs[:0]
+	for k := start; k < end; k++ {
+		to.IDs = append(to.IDs, readID(s.ids, k, wide))
+		to.TypeIDs = append(to.TypeIDs, typeID(k-start, first))
+	}
+	to.Positions, to.MaskedIDs = to.Positions[:0], to.MaskedIDs[:0]
+	if s.flags&flagStatic != 0 {
+		start, end := span64(s.maskEnds, i)
+		for k := start; k < end; k++ {
+			to.Positions = append(to.Positions, int32(binary.LittleEndian.Uint16(s.positions[2*k:])))
+			to.MaskedIDs = append(to.MaskedIDs, readID(s.masked, k, wide))
+		}
+	}
+	to.Next = Next(s.nexts[i])
+	return nil
+}
+
+// typeID is that of the token at a position, the first segment being so long.
+func typeID(position, first uint64) int32 {
+	if position < first {
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,193 @@
+package tokenizer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// runs are counted words on disk, for texts with more distinct words than memory holds. Each run is a temporary file of
+// words in the order of their bytes: length, bytes and count, the numbers as unsigned varints.
+type runs struct {
+	dir     string
+	mu      sync.Mutex
+	files   []*os.File
+	written int64
+}
+
+// maxRuns is how many files are open at a time; then they are merged into one.
+const maxRuns = 64
+
+// add writes the words of a table to a new run and empties it.
+func (r *runs) add(table *wordCounts) error {
+	f, size, err := createRun(r.dir, table.eachSorted)
+	if err != nil {
+		return err
+	}
+	table.reset()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.files = append(r.files, f)
+	r.written += size
+	if len(r.files) < maxRuns {
+		return nil
+	}
+	f, size, err = createRun(r.dir, func(visit func([]byte, int64) error) error { return mergeRuns(r.files, visit) })
+	if err != nil {
+		return err
+	}
+	r.written += size
+	closeAll(r.files)
+	r.files = append(r.files[:0], f)
+	return nil
+}
+
+// createRun writes a run of the words that each visits, which come sorted, and returns its size in bytes.
+func createRun(dir string, each func(visit func(word []byte, n int64) error) error) (f *os.File, size int64, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("a temporary file for words: %w", err)
+		}
+	}()
+	if f, err = os.CreateTemp(dir, "bert-words-*"); err != nil {
+		return nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			closeAll([]*os.File{f})
+		}
+	}()
+	// Where a file can lose its name while it is open, nothing is left behind whatever happens; closeAll does the rest.
+	os.Remove(f.Name())
+	w := bufio.NewWriterSize(f, 1<<16)
+	var number [binary.MaxVarintLen64]byte
+	err = each(func(word []byte, n int64) error {
+		w.Write(number[:binary.PutUvarint(number[:], uint64(len(word)))])
+		w.Write(word)
+		_, err := w.Write(number[:binary.PutUvarint(number[:], uint64(n))])
+		return err // the first of all, once there was one
+	})
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		return f, 0, err
+	}
+	size, err = f.Seek(0, io.SeekCurrent)
+	return f, size, err
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+		os.Remove(f.Name())
+	}
+}
+
+func (r *runs) close() {
+	closeAll(r.files)
+	r.files = nil
+}
+
+// runReader reads a run.
+type runReader struct {
+	r    *bufio.Reader
+	word []byte // the word at hand
+	n    int64
+}
+
+// next goes to the next word; io.EOF says that there is none.
+func (r *runReader) next() error {
+	size, err := binary.ReadUvarint(r.r)
+	if err != nil {
+		return err
+	}
+	if uint64(cap(r.word)) < size {
+		r.word = make([]byte, size)
+	}
+	r.word = r.word[:size]
+	if _, err := io.ReadFull(r.r, r.word); err != nil {
+		return noEOF(err)
+	}
+	n, err := binary.ReadUvarint(r.r)
+	r.n = int64(n)
+	return noEOF(err)
+}
+
+// noEOF is for an end where there can be none.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// mergeRuns visits every word of the runs once, in the order of bytes, with the sum of its counts.
+func mergeRuns(files []*os.File, visit func(word []byte, n int64) error) error {
+	var queue []*runReader // a heap
+	less := func(i, j int) bool { return bytes.Compare(queue[i].word, queue[j].word) < 0 }
+	sift := func(i int) {
+		for {
+			child := 2*i + 1
+			if child >= len(queue) {
+				return
+			}
+			if child+1 < len(queue) && less(child+1, child) {
+				child++
+			}
+			if !less(child, i) {
+				return
+			}
+			queue[i], queue[child] = queue[child], queue[i]
+			i = child
+		}
+	}
+	for _, f := range files {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		r := &runReader{r: bufio.NewReaderSize(f, 1<<16)}
+		switch err := r.next(); err {
+		case nil:
+			queue = append(queue, r)
+		case io.EOF:
+		default:
+			return err
+		}
+	}
+	for i := len(queue)/2 - 1; i >= 0; i-- {
+		sift(i)
+	}
+	var (
+		word []byte
+		sum  int64
+	)
+	for len(queue) > 0 {
+		r := queue[0]
+		if sum > 0 && !bytes.Equal(r.word, word) {
+			if err := visit(word, sum); err != nil {
+				return err
+			}
+			sum = 0
+		}
+		word, sum = append(word[:0], r.word...), sum+r.n
+		switch err := r.next(); err {
+		case nil:
+		case io.EOF:
+			queue[0] = queue[len(queue)-1]
+			queue = queue[:len(queue)-1]
+		default:
+			return err
+		}
+		sift(0)
+	}
+	if sum > 0 {
+		return visit(word, sum)
+	}
+	return nil
+}
