@@ -62,6 +62,11 @@ func TestEncode(t *testing.T) {
 				switch pooling {
 				case CLSPooling:
 					want = last[:c.HiddenSize]
+				case MaxPooling:
+					want = slices.Clone(last[:c.HiddenSize])
+					for j, x := range last {
+						want[j%c.HiddenSize] = max(want[j%c.HiddenSize], x)
+					}
 				case PoolerPooling:
 					want = out.Pooled
 				case MeanPooling:
