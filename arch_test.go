@@ -34,7 +34,6 @@ var rooms = []room{
 		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
-			"github.com/klauspost/compress",
 			"golang.org/x/term",
 		},
 	},

@@ -1,18 +1,17 @@
 package pretrain
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"iter"
 	"math"
+	"os"
 	"path/filepath"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
 )
 
 // ResultsFile is the name of an Evaluation in an output directory.
@@ -59,14 +58,26 @@ func (r *Evaluation) String() string {
 
 // Save writes eval_results.json into dir; the file is whole or not there.
 func (r *Evaluation) Save(dir string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
+	return writeJSON(filepath.Join(dir, ResultsFile), r)
+}
+
+// GlobalStep is the training step of the model in a folder, by the eval_results.json in it; 0 where there is none.
+func GlobalStep(dir string) (int, error) {
+	path := filepath.Join(dir, ResultsFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
 	}
-	return atomicfile.WriteFile(filepath.Join(dir, ResultsFile), 0o666, func(w io.Writer) error {
-		_, err := io.Copy(w, bytes.NewReader(append(data, '\n')))
-		return err
-	})
+	if err != nil {
+		return 0, pathError(err)
+	}
+	var e struct {
+		GlobalStep int `json:"global_step"`
+	}
+	if err := json.Unmarshal(data, &e); err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return e.GlobalStep, nil
 }
 
 // EvaluateOptions say how Evaluate runs. The zero value is good.

@@ -201,6 +201,12 @@ func TestSaveEvaluation(t *testing.T) {
 	if fmt.Sprint(keys) != fmt.Sprint(want) {
 		t.Errorf("%s holds %s", ResultsFile, text)
 	}
+	if step, err := GlobalStep(dir); step != 9 || err != nil {
+		t.Errorf("step %d, error %v; want 9", step, err)
+	}
+	if step, err := GlobalStep(t.TempDir()); step != 0 || err != nil {
+		t.Errorf("without results: step %d, error %v", step, err)
+	}
 	e.NextSentence = nil
 	var names []string
 	for name := range e.Metrics() {

@@ -551,7 +551,7 @@ func TestBadInput(t *testing.T) {
 		{"a\n\nb\n", func(j *Job) { j.Options.MaskedLMProb = 0 }, "masked-lm-prob"},
 		{"a\n\nb\n", func(j *Job) { j.Options.Dynamic, j.Options.Format = true, TFRecord }, "dynamic"},
 		{"a\n\nb\n", func(j *Job) { j.Dir = "make_test.go" }, "make_test.go: not a directory"},
-		{"a\n\nb\n", func(j *Job) { j.Dir = "." }, "holds corpus.go and no instances"},
+		{"a\n\nb\n", func(j *Job) { j.Dir = "." }, "and no instances: want a new or empty folder"},
 	} {
 		j := testJob(t, c.text, t.TempDir(), testOptions())
 		if c.change != nil {

@@ -86,7 +86,7 @@ func (o *Options) Validate() error {
 	case o.Format != Own && o.Format != TFRecord:
 		return fmt.Errorf("format is %q, want %s or %s", o.Format, Own, TFRecord)
 	case o.Dynamic && o.Format == TFRecord:
-		return fmt.Errorf("dynamic masks and tfrecord: Google's format stores the masks, want format %s", Own)
+		return fmt.Errorf("dynamic and --format tfrecord: Google's format stores the masks, want --format %s", Own)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package pretrain
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/go-bert/bert/internal/random"
@@ -55,6 +56,7 @@ type maker struct {
 func (m *maker) make(t *text, group int, out *instances, stats *Stats) {
 	m.text, m.out, m.stats = t, out, stats
 	seed, number := m.options.Seed, uint64(group)
+	out.grow(m.options, len(t.ids)*m.options.DupeFactor)
 
 	order := make([]int32, t.numDocuments())
 	for i := range order {
@@ -227,9 +229,9 @@ type masker struct {
 	vocabSize int
 	continues []bool // [vocabulary]: the token begins with ##; nil unless whole words are masked
 
-	words             []span // candidates: ranges of places
-	places            []int32
-	label             []int32 // by position: what stood there, -1 where nothing is masked
+	words             []span   // candidates: ranges of positions
+	label             []int32  // by position: what stood there, where something is masked
+	isMasked          []uint64 // a bit for each position
 	positions, masked []int32
 }
 
@@ -247,50 +249,58 @@ func newMasker(o *Options, t *tokenizer.Tokenizer) masker {
 // mask masks tokens of a sequence in place. The first segment, [CLS] and [SEP] included, has the length first. It returns
 // the masked positions, rising, and what stood there, good until the next call.
 func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, masked []int32) {
-	m.words, m.places = m.words[:0], m.places[:0]
-	for i := 1; i < len(ids)-1; i++ {
-		if i == first-1 {
-			continue // the [SEP] between the segments
-		}
-		place := int32(len(m.places))
-		m.places = append(m.places, int32(i))
-		// As in Google's code, a piece that begins b because truncation took the beginning of its word joins the last word of a.
-		if m.continues != nil && len(m.words) > 0 && m.continues[ids[i]] {
-			m.words[len(m.words)-1].end++
-		} else {
-			m.words = append(m.words, span{place, place + 1})
+	sep := int32(first - 1) // between the segments; the last position if there is one segment
+	words := m.words[:0]
+	for i := int32(1); i < int32(len(ids))-1; i++ {
+		switch {
+		case i == sep:
+		case m.continues != nil && len(words) > 0 && m.continues[ids[i]]:
+			// As in Google's code, a piece that begins b because truncation took the beginning of its word joins the last word
+			// of a: then the range has the [SEP] in it.
+			words[len(words)-1].end = i + 1
+		default:
+			words = append(words, span{i, i + 1})
 		}
 	}
-	rng.Shuffle(len(m.words), func(i, j int) { m.words[i], m.words[j] = m.words[j], m.words[i] })
+	m.words = words
+	rng.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
 
-	m.label = m.label[:0]
-	for range ids {
-		m.label = append(m.label, -1)
-	}
+	m.label = slices.Grow(m.label[:0], len(ids))[:len(ids)]
+	m.isMasked = slices.Grow(m.isMasked[:0], len(ids)/64+1)[:len(ids)/64+1]
+	clear(m.isMasked)
 	budget := m.options.budget(len(ids))
 	left := budget
-	for _, word := range m.words {
+	for _, word := range words {
 		if left == 0 {
 			break
 		}
-		if word.len() > left {
+		size := word.len()
+		if word.start < sep && sep < word.end {
+			size--
+		}
+		if size > left {
 			continue // a whole word or nothing of it
 		}
-		for _, i := range m.places[word.start:word.end] {
+		left -= size
+		for i := word.start; i < word.end; i++ {
+			if i == sep {
+				continue
+			}
 			m.label[i] = ids[i]
+			m.isMasked[i/64] |= 1 << (i % 64)
 			if rng.Float64() < 0.8 {
 				ids[i] = m.maskID
 			} else if rng.Float64() >= 0.5 {
 				ids[i] = int32(rng.Below(uint64(m.vocabSize)))
 			}
 		}
-		left -= word.len()
 	}
 	m.positions, m.masked = slices.Grow(m.positions[:0], budget), slices.Grow(m.masked[:0], budget)
-	for i, id := range m.label {
-		if id >= 0 {
-			m.positions = append(m.positions, int32(i))
-			m.masked = append(m.masked, id)
+	for k, set := range m.isMasked {
+		for ; set != 0; set &= set - 1 {
+			i := int32(64*k + bits.TrailingZeros64(set))
+			m.positions = append(m.positions, i)
+			m.masked = append(m.masked, m.label[i])
 		}
 	}
 	return m.positions, m.masked

@@ -21,6 +21,10 @@ func Sentences(paragraph string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		start := 0
 		for i := 0; i < len(paragraph); {
+			if c := paragraph[i]; c < utf8.RuneSelf && c != '.' && c != '!' && c != '?' {
+				i++ // most of a text
+				continue
+			}
 			r, n := utf8.DecodeRuneInString(paragraph[i:])
 			if !endsSentence(r) {
 				i += n

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/go-bert/bert/internal/random"
 )
@@ -102,6 +103,17 @@ func (s *instances) reset() {
 	s.ids, s.positions, s.masked = s.ids[:0], s.positions[:0], s.masked[:0]
 }
 
+// grow makes room for about so many tokens of text, so that they are not moved about as they become more.
+func (s *instances) grow(o *Options, tokens int) {
+	tokens += tokens / 4 // special tokens, and those that several instances have
+	s.ids = slices.Grow(s.ids, tokens*int(s.idSize()))
+	if s.static {
+		masked := int(float64(tokens) * o.MaskedLMProb)
+		s.positions = slices.Grow(s.positions, masked*2)
+		s.masked = slices.Grow(s.masked, masked*int(s.idSize()))
+	}
+}
+
 func (s *instances) add(ids []int32, first int, next Next, positions, masked []int32) {
 	s.order = append(s.order, uint32(len(s.order)))
 	s.ids = appendIDs(s.ids, ids, s.wide)
@@ -116,12 +128,16 @@ func (s *instances) add(ids []int32, first int, next Next, positions, masked []i
 }
 
 func appendIDs(b []byte, ids []int32, wide bool) []byte {
-	for _, id := range ids {
-		if wide {
+	if wide {
+		for _, id := range ids {
 			b = binary.LittleEndian.AppendUint32(b, uint32(id))
-		} else {
-			b = binary.LittleEndian.AppendUint16(b, uint16(id))
 		}
+		return b
+	}
+	at := len(b)
+	b = slices.Grow(b, 2*len(ids))[:at+2*len(ids)]
+	for i, id := range ids {
+		binary.LittleEndian.PutUint16(b[at+2*i:], uint16(id))
 	}
 	return b
 }
@@ -189,7 +205,7 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 			return binary.LittleEndian.AppendUint32(b, uint32(total))
 		})
 	}
-	slices := func(data []byte, ends []uint64, size uint64) {
+	parts := func(data []byte, ends []uint64, size uint64) {
 		array(func(b []byte, i uint32) []byte {
 			start, end := bounds(ends, i)
 			return append(b, data[size*start:size*end]...)
@@ -201,10 +217,10 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 	}
 	array(func(b []byte, i uint32) []byte { return binary.LittleEndian.AppendUint16(b, s.firsts[i]) })
 	array(func(b []byte, i uint32) []byte { return append(b, byte(s.nexts[i])) })
-	slices(s.ids, s.ends, s.idSize())
+	parts(s.ids, s.ends, s.idSize())
 	if s.static {
-		slices(s.positions, s.maskEnds, 2)
-		slices(s.masked, s.maskEnds, s.idSize())
+		parts(s.positions, s.maskEnds, 2)
+		parts(s.masked, s.maskEnds, s.idSize())
 	}
 	c.write(binary.LittleEndian.AppendUint32(nil, c.sum))
 	return c.err

@@ -39,6 +39,10 @@
 //
 // The Unicode tables are part of this package and do not change with the Go release.
 //
+// # Learning a vocabulary
+//
+// [Learn] makes a tokenizer for texts that none fits, from the texts alone.
+//
 // # Promises
 //
 // No text fails or panics, and none costs more than its length: marks are sorted by counting, and words are cut off at

@@ -1,6 +1,7 @@
 package tokenizer_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"path/filepath"
@@ -28,6 +29,31 @@ func ExampleNew() {
 	}
 	fmt.Println(e.IDs)
 	// Output: [1 3 4 5 2]
+}
+
+func ExampleLearn() {
+	texts := func(yield func(string, error) bool) {
+		for _, line := range []string{"low lower lowest", "new newer newest", "wide wider widest"} {
+			if !yield(line, nil) {
+				return
+			}
+		}
+	}
+	o := tokenizer.DefaultLearnOptions()
+	o.Size = 32
+	t, stats, err := tokenizer.Learn(context.Background(), texts, tokenizer.DefaultConfig(), o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(stats.Words, "words,", stats.Merges, "merges")
+	var e tokenizer.Encoding
+	if err := t.Encode(&e, "West Newer", tokenizer.Options{}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(t.Tokens(e.IDs))
+	// Output:
+	// 9 words, 9 merges
+	// [[CLS] w ##e ##st ne ##wer [SEP]]
 }
 
 func ExampleTokenizer_Encode() {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // LearnOptions say what vocabulary Learn makes. Begin with DefaultLearnOptions.
@@ -20,14 +21,15 @@ type LearnOptions struct {
 	// LimitAlphabet is how many different characters are kept, the most frequent ones, of equally frequent ones the
 	// smaller code point. A word with any other character is unknown, so no piece is learnt from it. 0: all.
 	LimitAlphabet int
-	// SpecialTokens stand in the vocabulary after the five that every BERT has. They stay whole where a text has them,
-	// and nothing is learnt from them.
+	// SpecialTokens stand in the vocabulary after the five that every BERT has. Unless Config.AddedTokens says otherwise
+	// they stay whole where a text has them, and nothing is learnt from them.
 	SpecialTokens []string
 	// Reserved is the number of tokens [unused0], [unused1] and so on, which no text gets: room for tokens to come.
 	Reserved int
 	// Threads is how many threads count and merge; 0: as many as the process may use. The result does not depend on it.
 	Threads int
-	// Memory bounds, roughly, the bytes that words and pairs take. See Learn.
+	// Memory bounds, roughly, the bytes that words and pairs take: at least 1 MiB, and no more than 64 GiB are used. See
+	// Learn.
 	Memory int64
 	// TempDir is where counts go that Memory does not hold. "": the system's folder for temporary files.
 	TempDir string
@@ -36,8 +38,8 @@ type LearnOptions struct {
 	Report func(LearnProgress)
 }
 
-// DefaultLearnOptions returns the options that HF's trainer and BERT's makers use where they are known: 30,522 tokens
-// less the reserved ones, pairs that occur twice, 1,000 characters.
+// DefaultLearnOptions returns options for a vocabulary of the size of bert-base-uncased, 30,522, of pairs that occur at least
+// twice and 1,000 characters, in 2 GiB.
 func DefaultLearnOptions() LearnOptions {
 	return LearnOptions{Size: 30522, MinFrequency: 2, LimitAlphabet: 1000, Memory: 2 << 30}
 }
@@ -101,8 +103,8 @@ var ErrNoWords = errors.New("there is no word in the texts")
 // Learn learns a vocabulary from texts and returns its tokenizer. It counts the words that a tokenizer with this
 // configuration finds, begins with their characters, and then merges, again and again, the two neighbouring pieces that
 // occur most often (byte-pair encoding: Sennrich, Haddow and Birch 2016), as the WordPiece trainer of
-// huggingface/tokenizers does: on the same words it makes the same merges, but where that breaks ties between pairs by
-// the order of a hash table. The ids are
+// huggingface/tokenizers does: on the same words the merges are the same, but where that trainer breaks ties between pairs
+// by the order of a hash table. The ids are
 //
 //	[PAD] [UNK] [CLS] [SEP] [MASK] · SpecialTokens · [unused0] … · characters · ##characters · merges
 //
@@ -141,6 +143,7 @@ func learn(ctx context.Context, texts iter.Seq2[string, error], c Config, o Lear
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
+	o.Memory = min(o.Memory, mostMemory)
 	c = c.withDefaults()
 	vocab, err := o.fixedTokens(c)
 	if err != nil {
@@ -191,8 +194,11 @@ func (o *LearnOptions) validate() error {
 	return nil
 }
 
-// leastMemory is enough for any one word, and for merging to make sense.
-const leastMemory = 1 << 20
+// Bounds of LearnOptions.Memory: enough for runs that are worth a file, and no more words than their numbers have room for.
+const (
+	leastMemory = 1 << 20
+	mostMemory  = 1 << 36
+)
 
 // fixedTokens are the tokens that do not come from the texts.
 func (o *LearnOptions) fixedTokens(c Config) ([]string, error) {
@@ -210,8 +216,10 @@ func (o *LearnOptions) fixedTokens(c Config) ([]string, error) {
 	return tokens, nil
 }
 
-// alphabet is the characters that words consist of, by code point up to the largest.
-type alphabet []character
+// alphabet is the characters that words consist of, in pages of neighbouring code points, of which a text has few.
+type alphabet [unicode.MaxRune>>pageBits + 1]*[1 << pageBits]character
+
+const pageBits = 8
 
 type character struct {
 	frequency           int64
@@ -219,13 +227,18 @@ type character struct {
 	initial, continuing int32 // the ids of the character alone at the beginning of a word and within one
 }
 
+func (a *alphabet) at(r rune) *character {
+	page := &a[r>>pageBits]
+	if *page == nil {
+		*page = new([1 << pageBits]character)
+	}
+	return &(*page)[r&(1<<pageBits-1)]
+}
+
 // add counts the characters of a word.
 func (a *alphabet) add(word []byte, frequency int64) {
 	for i, r := range string(word) {
-		if int(r) >= len(*a) {
-			*a = append(*a, make([]character, int(r)+1-len(*a))...)
-		}
-		c := &(*a)[r]
+		c := a.at(r)
 		c.frequency += frequency
 		c.continues = c.continues || i > 0
 	}
@@ -233,22 +246,27 @@ func (a *alphabet) add(word []byte, frequency int64) {
 
 // limit takes the rarest characters out of the alphabet until no more than most are left (0: all are), and returns the
 // others in the order of code points.
-func (a alphabet) limit(most int, stats *LearnStats) []rune {
+func (a *alphabet) limit(most int, stats *LearnStats) []rune {
 	var kept []rune
-	for r, c := range a {
-		if c.frequency > 0 {
-			kept = append(kept, rune(r))
+	for number, page := range a {
+		if page == nil {
+			continue
+		}
+		for i, c := range page {
+			if c.frequency > 0 {
+				kept = append(kept, rune(number<<pageBits|i))
+			}
 		}
 	}
 	stats.Characters = len(kept)
 	if most == 0 || len(kept) <= most {
 		return kept
 	}
-	slices.SortStableFunc(kept, func(r, s rune) int { return cmp.Compare(a[s].frequency, a[r].frequency) })
+	slices.SortStableFunc(kept, func(r, s rune) int { return cmp.Compare(a.at(s).frequency, a.at(r).frequency) })
 	for _, r := range kept[most:] {
 		stats.DroppedCharacters++
-		stats.DroppedOccurrences += a[r].frequency
-		a[r] = character{}
+		stats.DroppedOccurrences += a.at(r).frequency
+		*a.at(r) = character{}
 	}
 	kept = kept[:most]
 	slices.Sort(kept)

@@ -140,11 +140,8 @@ func (w *countedWords) close() {
 	w.runs.close()
 }
 
-// Bounds of the tables of words.
-const (
-	leastTable = 1 << 16 // of one, in bytes: so that runs are not many and small
-	mostMemory = 1 << 36 // of all: more could hold more words than a slot can number
-)
+// leastTable is how large a table may always be, in bytes, so that runs are not many and small.
+const leastTable = 1 << 16
 
 // batchBytes is how much text a worker gets at a time: enough that handing it over costs nothing.
 const batchBytes = 1 << 18
@@ -169,7 +166,7 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 		ended    sync.WaitGroup
 		seed     = maphash.MakeSeed()
 		// A table doubles when it grows, for a moment beside its old self.
-		limit = max(leastTable, min(o.Memory, mostMemory)/2/int64(o.Threads)/2)
+		limit = max(leastTable, o.Memory/2/int64(o.Threads)/2)
 	)
 	defer func() {
 		if err != nil {

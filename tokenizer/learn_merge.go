@@ -48,7 +48,7 @@ type merge struct {
 // newMerger takes the words apart into characters. words are closed once they are read.
 func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptions, stats *LearnStats) (*merger, error) {
 	var (
-		chars alphabet
+		chars = new(alphabet)
 		costs = map[int64]int64{} // by the words' frequency
 		total int64
 	)
@@ -76,13 +76,9 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 		return nil, &LearnSizeError{Size: o.Size, Least: len(m.tokens)}
 	}
 	err := words.each(func(word []byte, n int64) {
-		if n <= stats.RareFrequency {
-			stats.RareWords++
-			return
-		}
 		start := len(m.symbols)
 		for i, r := range string(word) {
-			c := &chars[r]
+			c := chars.at(r)
 			if c.frequency == 0 {
 				m.symbols = m.symbols[:start]
 				stats.UnknownWords += n
@@ -94,7 +90,11 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 			}
 			m.symbols = append(m.symbols, id)
 		}
-		if len(m.symbols) == start+1 {
+		rare := n <= stats.RareFrequency
+		if rare {
+			stats.RareWords++
+		}
+		if rare || len(m.symbols) == start+1 {
 			m.symbols = m.symbols[:start]
 			return
 		}
@@ -126,13 +126,13 @@ func leaveOut(costs map[int64]int64, excess int64) int64 {
 
 // addAlphabet adds the tokens of single characters to the vocabulary: each at the beginning of a word, and within one if it
 // stands there.
-func (m *merger) addAlphabet(chars alphabet, kept []rune) {
+func (m *merger) addAlphabet(chars *alphabet, kept []rune) {
 	for _, r := range kept {
-		chars[r].initial = m.add(string(r))
+		chars.at(r).initial = m.add(string(r))
 	}
 	for _, r := range kept {
-		if chars[r].continues {
-			chars[r].continuing = m.add(m.prefix + string(r))
+		if chars.at(r).continues {
+			chars.at(r).continuing = m.add(m.prefix + string(r))
 		}
 	}
 }
@@ -190,7 +190,7 @@ func (m *merger) run(ctx context.Context, o *LearnOptions, stats *LearnStats) er
 }
 
 // candidate is a pair that may be merged next: how often it occurred when it was put into the queue, and the words that
-// it may stand in. A pair has a candidate for each time that it grew, each with words of its own.
+// it may stand in, each once. A pair has a candidate for each time that it grew, each with words of its own.
 type candidate struct {
 	count int64
 	pair  pair
@@ -329,6 +329,11 @@ func (m *merger) merge(c candidate) {
 			func(x int32) pair { return newPair(x, c.pair.left()) }, func(x int32) pair { return newPair(x, token) })
 		apply(&m.changes[i].right,
 			func(y int32) pair { return newPair(c.pair.right(), y) }, func(y int32) pair { return newPair(token, y) })
+	}
+	// The one pair that both sides can see grow in the same word; no word may be in a list twice, as threads share lists out.
+	if twice := newPair(token, token); grown[twice] != nil {
+		slices.Sort(grown[twice])
+		grown[twice] = slices.Compact(grown[twice])
 	}
 	for p, words := range grown {
 		if n := m.pairs[p]; n > 0 {

@@ -1,14 +1,15 @@
 package tokenizer
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/go-bert/bert/internal/atomicfile"
 )
 
 // Save writes vocab.txt, tokenizer_config.json and tokenizer.json to a directory that exists, as HF's tools read them;
@@ -31,42 +32,15 @@ func (t *Tokenizer) Save(dir string) error {
 		name string
 		data []byte
 	}{{vocabFile, vocab}, {configFile, settings}, {jsonFile, pipeline}} {
-		if err := writeFile(filepath.Join(dir, f.name), f.data); err != nil {
+		err := atomicfile.WriteFile(filepath.Join(dir, f.name), 0o644, func(w io.Writer) error {
+			_, err := w.Write(f.data)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("tokenizer: %w", err)
 		}
 	}
 	return nil
-}
-
-// writeFile replaces a file at once: a reader finds the old one or the new one.
-func writeFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriter(f)
-	if _, err = w.Write(data); err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }
 
 // pieces returns the number of ids up to the last piece of the vocabulary: added tokens after it are not in vocab.txt.

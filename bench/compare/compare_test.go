@@ -43,7 +43,7 @@ func TestParseOutput(t *testing.T) {
 }
 
 func TestParseFlags(t *testing.T) {
-	o, err := parse(strings.Fields("--work infer,train --sizes tiny,base --batch-sizes 1,8 --rounds 3"), io.Discard)
+	o, err := parse(strings.Fields("--work infer,train,vocab --sizes tiny,base --batch-sizes 1,8 --text dir/a.txt --rounds 3"), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestParseFlags(t *testing.T) {
 	for _, c := range o.cases() {
 		got = append(got, c.String())
 	}
-	const want = "infer tiny, batch 1; infer tiny, batch 8; infer base, batch 1; infer base, batch 8; train tiny, batch 32; train base, batch 32"
+	const want = "infer tiny, batch 1; infer tiny, batch 8; infer base, batch 1; infer base, batch 8; train tiny, batch 32; train base, batch 32; vocab a.txt"
 	if s := strings.Join(got, "; "); s != want {
 		t.Errorf("the cases are %s, want %s", s, want)
 	}

@@ -4,6 +4,7 @@
 //	go run ./bench/compare --peers ../peers --rounds 5
 //	go run ./bench/compare --peers ../peers --work infer --sizes tiny,mini --threads 1
 //	go run ./bench/compare --peers ../peers --work tokenize --vocab bert-base-uncased --text reviews.txt
+//	go run ./bench/compare --peers ../peers --work vocab --text reviews.txt
 //
 // The peers are scripts in a folder of their own: torch/bench_torch.py, torch/export_onnx.py, node/ort_bench.mjs and
 // node/tok_bench.mjs, the latter two beside a node_modules. A peer that is not installed is left out and named.
@@ -77,7 +78,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.python, "python", "/usr/bin/python3", "the `program` that has PyTorch")
 	f.StringVar(&o.blas, "blas", debianBLAS(), "the `folder` with the OpenBLAS for PyTorch, which has to use OpenMP; none: PyTorch's own")
 	f.StringVar(&o.onnx, "onnx", "", "keep the models exported for ONNX Runtime in this `folder` (default: a temporary one)")
-	works := f.String("work", "infer,train,tokenize", "what to measure, a `list`")
+	works := f.String("work", "infer,train,tokenize", "what to measure, a `list`: these, and vocab")
 	sizes := f.String("sizes", "base", "a `list` of tiny, mini, small, medium, base")
 	infer := f.String("batch-sizes", "1,8,32", "a `list` for inference")
 	train := f.String("train-batch-sizes", "32", "a `list` for training")
@@ -87,7 +88,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.Float64Var(&o.seconds, "seconds", 5, "measure each case of a round for so long; a training step: at least three times")
 	f.StringVar(&o.precision, "precision", "float32", "float32 or bf16")
 	f.StringVar(&o.vocab, "vocab", "", "the `folder` of a tokenizer.json, for tokenize")
-	texts := f.String("text", "", "a `list` of files with a text a line, for tokenize")
+	texts := f.String("text", "", "a `list` of files with a text a line, for tokenize and vocab")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -103,8 +104,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	for _, w := range o.works {
-		if !slices.Contains([]string{inferring, training, tokenizing}, w) {
-			return nil, fmt.Errorf("--work: %q is not known: want %s, %s or %s", w, inferring, training, tokenizing)
+		if all := []string{inferring, training, tokenizing, learning}; !slices.Contains(all, w) {
+			return nil, fmt.Errorf("--work: %q is not known: want one of %s", w, strings.Join(all, ", "))
 		}
 	}
 	switch {
@@ -146,6 +147,7 @@ const (
 	inferring  = "infer"
 	training   = "train"
 	tokenizing = "tokenize"
+	learning   = "vocab" // a vocabulary from a text
 )
 
 // benchCase is a line of a table.
@@ -153,11 +155,14 @@ type benchCase struct {
 	work  string
 	size  string // of the model
 	batch int
-	text  string // a file, of tokenize
+	text  string // a file, of tokenize and vocab
 }
 
+// ofText says that a case is about a text and no model.
+func (c *benchCase) ofText() bool { return c.work == tokenizing || c.work == learning }
+
 func (c *benchCase) String() string {
-	if c.work == tokenizing {
+	if c.ofText() {
 		return c.work + " " + filepath.Base(c.text)
 	}
 	return fmt.Sprintf("%s %s, batch %d", c.work, c.size, c.batch)
@@ -166,7 +171,7 @@ func (c *benchCase) String() string {
 func (o *options) cases() (cases []benchCase) {
 	for _, work := range o.works {
 		switch work {
-		case tokenizing:
+		case tokenizing, learning:
 			for _, text := range o.texts {
 				cases = append(cases, benchCase{work: work, text: text})
 			}
@@ -212,7 +217,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	t := &table{options: o, cases: o.cases()}
 	if len(t.cases) == 0 {
-		return errors.New("nothing to measure; tokenize needs --vocab and --text")
+		return errors.New("nothing to measure; tokenize needs --vocab and --text, vocab --text")
 	}
 	if slices.Contains(o.works, tokenizing) && (o.vocab == "" || len(o.texts) == 0) {
 		t.absent = append(t.absent, "tokenize: --vocab or --text is not given")

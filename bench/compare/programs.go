@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // result is what a program says of a case.
@@ -58,6 +60,9 @@ func (o *options) bertVersion(ctx context.Context) (string, error) {
 }
 
 func (o *options) runBert(ctx context.Context, c *benchCase) (result, error) {
+	if c.work == learning {
+		return o.runBertVocab(ctx, c.text)
+	}
 	args := []string{"bench", c.work, "--threads", strconv.Itoa(o.threads), "--seconds", fmt.Sprint(o.seconds), "--json", "--quiet"}
 	if c.work == tokenizing {
 		if o.vocab == "" {
@@ -73,6 +78,29 @@ func (o *options) runBert(ctx context.Context, c *benchCase) (result, error) {
 	}
 	return parseBert(out)
 }
+
+// runBertVocab learns what trainWordPiece does, and five special tokens. The time is that of the whole program, from its start
+// until the vocabulary is on disk.
+func (o *options) runBertVocab(ctx context.Context, text string) (result, error) {
+	info, err := os.Stat(text)
+	if err != nil {
+		return result{}, err
+	}
+	temp, err := os.MkdirTemp("", "bert-compare-vocab-")
+	if err != nil {
+		return result{}, err
+	}
+	defer os.RemoveAll(temp)
+	begun := time.Now()
+	_, err = output(ctx, nil, o.bert, "vocab", "--input", text, "--size", "30005", "--min-frequency", "1", "--limit-alphabet", "0",
+		"--threads", strconv.Itoa(o.threads), "--output", temp, "--quiet")
+	return result{rate: float64(info.Size()) / 1e6 / time.Since(begun).Seconds()}, err
+}
+
+// trainWordPiece is run by node.
+//
+//go:embed train_wordpiece.mjs
+var trainWordPiece string
 
 // parseBert reads the line of JSON of bert bench.
 func parseBert(out []byte) (result, error) {
@@ -133,7 +161,7 @@ except OSError: print()`
 func (o *options) torchScript(name string) string { return filepath.Join(o.peers, "torch", name) }
 
 func (o *options) runTorch(ctx context.Context, c *benchCase) (result, error) {
-	if c.work == tokenizing {
+	if c.ofText() {
 		return result{}, errors.ErrUnsupported
 	}
 	mode := c.work
@@ -178,7 +206,7 @@ func (o *options) runTorch(ctx context.Context, c *benchCase) (result, error) {
 var (
 	median = regexp.MustCompile(`\bp50 ([0-9.]+) ms\b`)
 	memory = regexp.MustCompile(`\bmaxRSS ([0-9.]+) MB\b`)
-	// speed is in the line of tok_bench.mjs.
+	// speed is in the line of tok_bench.mjs, and of trainWordPiece.
 	speed = regexp.MustCompile(`: ([0-9.]+) MB/s\b`)
 )
 
@@ -196,7 +224,7 @@ func parsePeer(out []byte, batch int) (result, error) {
 	return r, nil
 }
 
-// parseTokenizers reads the line of tok_bench.mjs.
+// parseTokenizers reads the line of tok_bench.mjs and of trainWordPiece.
 func parseTokenizers(out []byte) (result, error) {
 	rate, err := field(out, speed)
 	if err != nil {
@@ -297,11 +325,17 @@ func (o *options) tokenizersVersion(ctx context.Context) (string, error) {
 }
 
 func (o *options) runTokenizers(ctx context.Context, c *benchCase) (result, error) {
-	if c.work != tokenizing || o.vocab == "" {
+	var args []string
+	switch {
+	case c.work == learning:
+		args = []string{"--input-type=module", "--eval", trainWordPiece, o.nodeScript(""), c.text}
+	case c.work == tokenizing && o.vocab != "":
+		args = []string{o.nodeScript("tok_bench.mjs"), "rust", filepath.Join(o.vocab, "tokenizer.json"), c.text}
+	default:
 		return result{}, errors.ErrUnsupported
 	}
 	env := []string{"RAYON_NUM_THREADS=" + strconv.Itoa(o.threads), "TOKENIZERS_PARALLELISM=true"}
-	out, err := output(ctx, env, "node", o.nodeScript("tok_bench.mjs"), "rust", filepath.Join(o.vocab, "tokenizer.json"), c.text)
+	out, err := output(ctx, env, "node", args...)
 	if err != nil {
 		return result{}, err
 	}

@@ -60,7 +60,7 @@ func (t *table) measure(ctx context.Context, stderr io.Writer) {
 }
 
 func unit(c *benchCase) string {
-	if c.work == tokenizing {
+	if c.ofText() {
 		return "MB/s"
 	}
 	return "sequences/s"
@@ -168,7 +168,7 @@ func (t *table) write(w io.Writer) error {
 // label is the first cells of a line.
 func (t *table) label(row int, unit string) []string {
 	c := &t.cases[row]
-	if c.work == tokenizing {
+	if c.ofText() {
 		return []string{c.String(), "–", unit}
 	}
 	return []string{c.work + " " + c.size, fmt.Sprint(c.batch), unit}

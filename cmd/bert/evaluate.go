@@ -19,6 +19,7 @@ import (
 // evaluateFlags are those of bert evaluate.
 type evaluateFlags struct {
 	data         dataFlags
+	instances    string
 	model        modelFlags
 	output       string
 	split        string
@@ -33,23 +34,34 @@ type evaluateFlags struct {
 func (a *app) evaluateCommand() *cobra.Command {
 	var f evaluateFlags
 	cmd := &cobra.Command{
-		Use:   "evaluate --task TASK --data PATH --model DIR [--output DIR] [flags]",
-		Short: "Measure a model on labelled texts",
+		Use:   "evaluate (--task TASK --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
+		Short: "Measure a model on labelled texts, or a pre-trained model on instances",
 		Long: `evaluate runs a model over labelled texts and prints the task's official metrics, the loss and a report: of a classifier by
 class, with the confusion matrix. It writes the same as eval_results.json into --output, by default the model's folder.
 
 Texts are treated as task.json in the model's folder says: labels, longest sequence, columns. A model without one takes texts up to
-its number of positions; if its labels have no names (LABEL_0, LABEL_1), --labels names them.`,
+its number of positions; if its labels have no names (LABEL_0, LABEL_1), --labels names them.
+
+With --instances it measures a pre-trained model on what bert instances made: accuracy and loss of the masked LM and, if the
+instances are pairs and the model has the classifier, of next-sentence prediction.`,
 		Example: `  bert evaluate --task imdb --data aclImdb_v1.tar.gz --model imdb-model
   bert evaluate --task mnli --data glue/MNLI --split dev_mismatched --model mnli-model
   bert evaluate --task text --data test.tsv --model my-model --output results
-  bert evaluate --task text --data test.tsv --model my-model --json | jq .eval_accuracy`,
+  bert evaluate --task text --data test.tsv --model my-model --json | jq .eval_accuracy
+  bert evaluate --instances held-out --model my-pretrained-model`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.evaluate(cmd, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.instances != "" {
+				return a.evaluateInstances(cmd.Context(), &f)
+			}
+			return a.evaluate(cmd, &f)
+		},
 	}
 	f.data.add(cmd, "the labelled texts: a `PATH` of a file, or the folder or archive of the task")
 	f.model.add(cmd)
 	flags := cmd.Flags()
+	flags.StringVar(&f.instances, "instances", "", "measure a pre-trained model on the instances in `DIR`")
+	_ = cmd.MarkFlagDirname("instances") // the error is for a flag that does not exist
 	flags.StringVar(&f.output, "output", "", "write eval_results.json to `DIR` (default: the model's folder)")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
 	flags.StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test, of mnli dev_matched (default: the task's own)")
@@ -61,6 +73,9 @@ its number of positions; if its labels have no names (LABEL_0, LABEL_1), --label
 	f.data.addDetails(cmd)
 	f.data.addSkipBad(cmd)
 	f.out.add(cmd)
+	for _, flag := range []string{"task", "data", "split", "max-seq-length", "labels", "show-examples"} {
+		cmd.MarkFlagsMutuallyExclusive("instances", flag)
+	}
 	return cmd
 }
 
@@ -138,7 +153,7 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 }
 
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there.
-func (f *evaluateFlags) save(a *app, r *task.Result) error {
+func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) error {
 	dir := cmp.Or(f.output, f.model.dir)
 	if f.output != "" {
 		if err := os.MkdirAll(dir, 0o777); err != nil {

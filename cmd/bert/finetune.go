@@ -68,22 +68,6 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	f.out.add(cmd)
 }
 
-// checkOutput reports an output folder that holds a model already, which a new run would overwrite.
-func (f *finetuneFlags) checkOutput() error {
-	if f.options.Resume {
-		return nil
-	}
-	if model, err := os.Stat(f.vocabulary.model); err == nil {
-		if output, err := os.Stat(f.options.Output); err == nil && os.SameFile(model, output) {
-			return usagef("--output is the folder of --model: want another one")
-		}
-	}
-	if _, err := os.Stat(filepath.Join(f.options.Output, "model.safetensors")); err == nil {
-		return fmt.Errorf("%s: there is a model in this folder: choose another, or --resume its run", f.options.Output)
-	}
-	return nil
-}
-
 func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	t, err := f.data.lookup()
 	if err != nil {
@@ -95,7 +79,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if err := f.setKind(cmd, t); err != nil {
 		return err
 	}
-	if err := f.checkOutput(); err != nil {
+	if err := checkNewModel(&f.options, "--model", f.vocabulary.model); err != nil {
 		return err
 	}
 	j, err := f.prepare(a, cmd, t)

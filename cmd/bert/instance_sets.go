@@ -78,10 +78,15 @@ func (s *instanceSets) close() error {
 	return err
 }
 
+// paired says whether the instances are pairs, with a label for next-sentence prediction.
+func (s *instanceSet) paired() bool { return s.Info().Options.NextSentence }
+
 // head is what the instances can train: next-sentence prediction too, if all of them are pairs.
 func (s *instanceSets) head() bert.Head {
-	if slices.ContainsFunc(s.all(), func(set instanceSet) bool { return !set.Info().Options.NextSentence }) {
-		return bert.MaskedLM
+	for _, set := range s.training {
+		if !set.paired() {
+			return bert.MaskedLM
+		}
 	}
 	return bert.PreTraining
 }
@@ -107,16 +112,18 @@ func (s *instanceSets) take(t *tokenizer.Tokenizer, dir string) error {
 	return nil
 }
 
-// check reports instances that a model can't take. file is that of the configuration of a new model, or "".
-func (s *instanceSets) check(c *bert.Config, file string) error {
+// check reports instances that are too long for a model, or can't be evaluated on as the others are trained on.
+func (s *instanceSets) check(c *bert.Config) error {
+	for _, set := range s.held {
+		if len(s.training) > 0 && s.head() == bert.PreTraining && !set.paired() {
+			return fmt.Errorf("%s: these instances are no pairs, as those in %s are: want both with or both without next-sentence prediction", set.dir, s.training[0].dir)
+		}
+	}
 	for _, set := range s.all() {
 		if n := set.Info().Longest; n > c.MaxPositionEmbeddings {
 			return fmt.Errorf("%s: the longest instance has %d tokens, the model %d positions: want shorter instances (bert instances --max-seq-length), or a model with more positions",
 				set.dir, n, c.MaxPositionEmbeddings)
 		}
-	}
-	if n := s.tokenizer.VocabSize(); file != "" && c.VocabSize < n {
-		return fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want at least that", file, c.VocabSize, s.from, n)
 	}
 	return nil
 }
@@ -129,11 +136,14 @@ func (s *instanceSets) describe(a *app) {
 			what = "evaluating on"
 		}
 		info := set.Info()
-		masks := "stored masks"
-		if info.Options.Dynamic {
-			masks = "masks drawn afresh each epoch"
+		line := fmt.Sprintf("%s %s: %s, %s (mean %.1f, longest %d)", what, set.dir, count(info.Instances, "instance"),
+			count(int(info.Tokens), "token"), float64(info.Tokens)/float64(info.Instances), info.Longest)
+		if info.Options.Dynamic && i < len(s.training) {
+			line += ", masked afresh each epoch"
 		}
-		a.log.Info(fmt.Sprintf("%s %s: %s, %s (mean %.1f, longest %d), %s", what, set.dir, count(info.Instances, "instance"),
-			count(int(info.Tokens), "token"), float64(info.Tokens)/float64(info.Instances), info.Longest, masks))
+		if !set.paired() {
+			line += ", no pairs: no next-sentence prediction"
+		}
+		a.log.Info(line)
 	}
 }

@@ -23,7 +23,7 @@ type instancesFlags struct {
 	noNSP      bool
 	format     *choice
 	imdbSplits []string
-	groupMiB   int
+	groupKiB   int
 	shard      string
 	workers    int
 	resume     bool
@@ -81,7 +81,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	addChoice(cmd, f.format, "format", "own: mapped, about 2 bytes a token; tfrecord: Google's")
 	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, I from 0; all parts go to one folder")
 	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at once; 0: as many as there are processors")
-	flags.IntVar(&f.groupMiB, "group-size", o.GroupBytes>>20, "`MiB` of text that make a file; random second segments come from the same group")
+	flags.IntVar(&f.groupKiB, "group-size", o.GroupBytes>>10, "`KiB` of text that make a file; random second segments come from the same file's text")
 	flags.BoolVar(&f.resume, "resume", false, "go on with what is in --output")
 }
 
@@ -95,13 +95,13 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 		return nil, usagef("--output DIR is missing")
 	case f.workers < 0:
 		return nil, usagef("--workers is %d, want 0 or more", f.workers)
-	case f.groupMiB < 1 || f.groupMiB > 256:
-		return nil, usagef("--group-size is %d, want 1 to 256", f.groupMiB)
+	case f.groupKiB < 1 || f.groupKiB > 256<<10:
+		return nil, usagef("--group-size is %d, want 1 to %d", f.groupKiB, 256<<10)
 	}
 	o := f.options
 	o.NextSentence = !f.noNSP
 	o.Format = pretrain.Format(f.format.value)
-	o.GroupBytes = f.groupMiB << 20
+	o.GroupBytes = f.groupKiB << 10
 	if o.Dynamic && !cmd.Flags().Changed("dupe-factor") {
 		o.DupeFactor = 1
 	}
@@ -146,14 +146,10 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	})
 	defer stop()
 	begin := time.Now()
-	last := begin
-	job.Report = func(p pretrain.Progress) {
-		if now := time.Now(); now.Sub(last) >= 5*time.Second {
-			last = now
-			a.log.Info(instancesProgress(p, now.Sub(begin)))
-		}
-	}
+	p := a.newProgress()
+	p.instances(job, begin)
 	result, err := job.Run(ctx)
+	p.close()
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted: what is done is in %s, --resume goes on", f.output)
 	}
@@ -162,13 +158,33 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	}
 	a.log.Info(instancesProgress(result.Progress, time.Since(begin)))
 	if result.Kept > 0 {
-		a.log.Info(fmt.Sprintf("%s were there already", count(result.Kept, "file")))
+		a.log.Info("kept from before: " + count(result.Kept, "file"))
 	}
 	if result.Summary == nil {
-		a.log.Info(fmt.Sprintf("%s of the set missing yet: other parts of it are to be made", count(result.Missing, "file")))
+		a.log.Info(fmt.Sprintf("the set lacks %s yet, of other parts: the last part to end completes it", count(result.Missing, "file")))
 		return nil
 	}
 	return a.summarise(job, result.Summary)
+}
+
+// instances shows how far a job is.
+func (p *progress) instances(job *pretrain.Job, begin time.Time) {
+	last := begin
+	job.Report = func(now pretrain.Progress) {
+		line := instancesProgress(now, time.Since(begin))
+		switch {
+		case p.bars != nil:
+			if p.steps == nil {
+				p.status.Store(&line)
+				p.steps = p.newBar("MiB", int(now.Size>>20), func() string { return *p.status.Load() })
+			}
+			p.status.Store(&line)
+			p.steps.SetCurrent(now.Read >> 20)
+		case time.Since(last) >= 5*time.Second:
+			last = time.Now()
+			p.app.log.Info(line)
+		}
+	}
 }
 
 func instancesProgress(p pretrain.Progress, took time.Duration) string {

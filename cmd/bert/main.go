@@ -1,4 +1,4 @@
-// Command bert tokenizes, encodes, predicts, fine-tunes and evaluates with BERT models, from one static binary.
+// Command bert pre-trains, fine-tunes, evaluates and uses BERT models, from one static binary.
 //
 //	bert demo                                        fine-tune a small model and try it
 //	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
@@ -10,6 +10,8 @@
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
 //	bert vocab --input text.gz --output DIR          learn a vocabulary
+//	bert instances --input text.gz --vocab DIR …     make instances of text
+//	bert pretrain --instances DIR --config FILE …    pre-train a model on them
 //	bert bench infer                                 how fast this machine is
 //
 // This package is the only one that knows flags, the terminal and progress bars. Exit status: 0 done, 1 failed, 2 wrong

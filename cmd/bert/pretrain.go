@@ -6,8 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +35,7 @@ type pretrainFlags struct {
 	batchSizes, tokenBudgets []int // one for all phases, or one for each
 	accumulation             int
 	options                  train.Options
-	optimizer                *choice
-	schedule                 *choice
+	optimizer                optimizerFlags
 
 	out outputFlags
 }
@@ -107,15 +105,10 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
 	flags.IntVar(&o.MicroBatchTokens, "micro-batch-tokens", 0, "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
 	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put instances of like length into the same batch")
-	f.optimizer = newChoice(train.GoogleAdam.String(), train.GoogleAdam.String(), train.AdamW.String(), train.LAMB.String())
-	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches")
-	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
-	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
-	flags.Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
+	f.optimizer.add(cmd, o)
 	flags.Float64Var(&o.Beta2, "adam-beta2", o.Beta2, "how slowly the mean of squared gradients changes, as `β2`")
-	flags.Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
 
-	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in masked_lm_accuracy, loss; empty: the last")
+	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
 	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
 	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
 	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
@@ -131,7 +124,7 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 const defaultTrainSteps = 100000
 
 // check reports mistakes in the flags that can be seen before anything is read, and fills in the options.
-func (f *pretrainFlags) check() error {
+func (f *pretrainFlags) check(cmd *cobra.Command) error {
 	o, phases := &f.options, len(f.instances)
 	switch {
 	case phases == 0:
@@ -174,12 +167,8 @@ func (f *pretrainFlags) check() error {
 			return usagef("--%s is %s, want positive numbers", list.flag, numbers(list.values))
 		}
 	}
-	var err error
-	if o.Optimizer, err = train.ParseOptimizer(f.optimizer.value); err != nil {
-		return usageError{err}
-	}
-	if o.Schedule, err = train.ParseSchedule(f.schedule.value); err != nil {
-		return usageError{err}
+	if err := f.optimizer.fill(o); err != nil {
+		return err
 	}
 	switch {
 	case len(f.phaseSteps) > 0:
@@ -188,6 +177,9 @@ func (f *pretrainFlags) check() error {
 		}
 	case o.MaxSteps == 0 && o.Epochs == 0:
 		o.MaxSteps = defaultTrainSteps
+	}
+	if cmd.Flags().Changed("warmup-steps") {
+		o.WarmupProportion = 0 // so that 0 steps are none
 	}
 	o.BatchSize = f.batchSizes[0]
 	if len(f.tokenBudgets) > 0 {
@@ -204,17 +196,6 @@ func (f *pretrainFlags) check() error {
 	return nil
 }
 
-// checkOutput reports an output folder that holds a model already, which a new run would overwrite.
-func (f *pretrainFlags) checkOutput() error {
-	if f.options.Resume {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join(f.options.Output, "model.safetensors")); err == nil {
-		return fmt.Errorf("%s: there is a model in this folder: choose another, or --resume its run", f.options.Output)
-	}
-	return nil
-}
-
 // pretraining is a run with all that belongs to it.
 type pretraining struct {
 	model     *bert.Model
@@ -225,10 +206,10 @@ type pretraining struct {
 }
 
 func (a *app) pretrain(cmd *cobra.Command, f *pretrainFlags) error {
-	if err := f.check(); err != nil {
+	if err := f.check(cmd); err != nil {
 		return err
 	}
-	if err := f.checkOutput(); err != nil {
+	if err := checkNewModel(&f.options, "--init", f.init); err != nil {
 		return err
 	}
 	sets, err := openInstances(f.instances, f.evalInstances, f.init)
@@ -264,11 +245,7 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if err != nil {
 		return nil, err
 	}
-	newModel := f.config
-	if f.init != "" {
-		newModel = ""
-	}
-	if err := sets.check(&config, newModel); err != nil {
+	if err := sets.check(&config); err != nil {
 		return nil, err
 	}
 	sets.describe(a)
@@ -277,6 +254,10 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if p.data, p.eval, err = f.data(a, sets, head); err != nil {
 		return nil, err
 	}
+	if err := checkPretrainingMetric(f.options.BestMetric, head); err != nil {
+		return nil, err
+	}
+	p.options.Minimize = strings.HasSuffix(f.options.BestMetric, "_loss")
 	if p.eval == nil {
 		a.log.Warn("no instances to evaluate on: nothing will say how good the model is (--eval-instances or --eval-share)")
 	}
@@ -286,8 +267,12 @@ func (f *pretrainFlags) prepare(a *app, sets *instanceSets) (*pretraining, error
 	if p.model, err = f.model(config, head); err != nil {
 		return nil, err
 	}
-	if err := p.model.CheckVocabulary(sets.tokenizer.VocabSize()); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", sets.from, err), p.model.Close())
+	if n := sets.tokenizer.VocabSize(); p.model.CheckVocabulary(n) != nil {
+		err := fmt.Errorf("%s: %w", f.init, p.model.CheckVocabulary(n))
+		if f.init == "" {
+			err = fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want that", f.config, config.VocabSize, sets.from, n)
+		}
+		return nil, errors.Join(err, p.model.Close())
 	}
 	from := "random weights"
 	if f.init != "" {
@@ -338,23 +323,14 @@ func differentKey(a, b *bert.Config) (key, inA, inB string, err error) {
 	if err != nil {
 		return "", "", "", err
 	}
-	for _, k := range sortedKeys(of, other) {
+	all := maps.Clone(of)
+	maps.Copy(all, other)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
 		if string(of[k]) != string(other[k]) {
 			return k, cmp.Or(string(of[k]), "not set"), cmp.Or(string(other[k]), "not set"), nil
 		}
 	}
 	return "", "", "", nil
-}
-
-func sortedKeys(maps ...map[string]json.RawMessage) []string {
-	var keys []string
-	for _, m := range maps {
-		for k := range m {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
 
 // data makes what is trained and evaluated on.
@@ -404,6 +380,22 @@ func (f *pretrainFlags) data(a *app, sets *instanceSets, head bert.Head) (train.
 	return phases, held, nil
 }
 
+// checkPretrainingMetric reports a metric to choose the model by that no evaluation will have.
+func checkPretrainingMetric(metric string, head bert.Head) error {
+	sample := new(pretrain.Evaluation)
+	if head == bert.PreTraining {
+		sample.NextSentence = new(pretrain.NextSentence)
+	}
+	names := []string{train.LossMetric}
+	for name := range sample.Metrics() {
+		names = append(names, name)
+	}
+	if metric != "" && !slices.Contains(names, metric) {
+		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
+	}
+	return nil
+}
+
 // model makes the model to begin with.
 func (f *pretrainFlags) model(config bert.Config, head bert.Head) (*bert.Model, error) {
 	o := bert.Options{Threads: f.threads, Head: &head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
@@ -423,22 +415,22 @@ func (f *pretrainFlags) fingerprint(c *bert.Config, sets *instanceSets) (map[str
 	if err != nil {
 		return nil, err
 	}
-	print := map[string]string{"config": digest(config), "head": sets.head().String()}
+	fields := map[string]string{"config": digest(config), "head": sets.head().String()}
 	var digests []string
 	for _, set := range sets.training {
 		digests = append(digests, set.Info().SHA256)
 	}
-	print["instances"] = strings.Join(digests, ",")
+	fields["instances"] = strings.Join(digests, ",")
 	if len(sets.held) > 0 {
-		print["eval_instances"] = sets.held[0].Info().SHA256
+		fields["eval_instances"] = sets.held[0].Info().SHA256
 	}
 	if f.evalShare > 0 {
-		print["eval_share"] = fmt.Sprint(f.evalShare)
+		fields["eval_share"] = fmt.Sprint(f.evalShare)
 	}
 	if f.maxEvalInstances > 0 {
-		print["max_eval_instances"] = fmt.Sprint(f.maxEvalInstances)
+		fields["max_eval_instances"] = fmt.Sprint(f.maxEvalInstances)
 	}
-	return print, nil
+	return fields, nil
 }
 
 // measurePeak lets the run tell what share it reaches of the operations that the machine can do.
@@ -525,6 +517,61 @@ func (e *instanceEvaluator) Evaluate(ctx context.Context, m *bert.Model) (train.
 		out.Metrics = append(out.Metrics, train.Metric{Name: name, Value: value})
 	}
 	return out, nil
+}
+
+// evaluateInstances measures a pre-trained model.
+func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
+	if f.maxExamples < 0 {
+		return usagef("--max-eval-examples is %d, want 0 or more", f.maxExamples)
+	}
+	config, err := f.model.check(a)
+	if err != nil {
+		return err
+	}
+	sets, err := openInstances(nil, f.instances, f.model.dir)
+	if err != nil {
+		return err
+	}
+	defer sets.close() // read only: nothing is lost
+	if err := sets.check(&config); err != nil {
+		return err
+	}
+	sets.describe(a)
+	head, err := bert.HeadOf(&config)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
+	if head == bert.PreTraining && !sets.held[0].paired() {
+		head = bert.MaskedLM
+	}
+	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Head: &head})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.CheckVocabulary(sets.tokenizer.VocabSize()); err != nil {
+		return fmt.Errorf("%s: %w", f.model.dir, err)
+	}
+	a.describeModel(m, "weights from "+f.model.dir)
+	var source pretrain.Source = sets.held[0].Set
+	if f.maxExamples > 0 {
+		source = pretrain.Spread(source, f.maxExamples)
+	}
+	step, err := pretrain.GlobalStep(f.model.dir)
+	if err != nil {
+		return err
+	}
+	progress := a.newProgress()
+	defer progress.close()
+	e, err := pretrain.Evaluate(ctx, m, source, pretrain.EvaluateOptions{GlobalStep: step, Progress: progress.evaluated})
+	progress.close()
+	if err != nil {
+		return err
+	}
+	if err := f.out.printPretraining(a, e); err != nil {
+		return err
+	}
+	return f.save(a, e)
 }
 
 // printPretraining prints an evaluation of masked language modelling.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -32,8 +35,7 @@ type finetuneFlags struct {
 
 	options      train.Options
 	accumulation int
-	optimizer    *choice
-	schedule     *choice
+	optimizer    optimizerFlags
 
 	out outputFlags
 }
@@ -99,12 +101,7 @@ func (f *finetuneFlags) addDetails(cmd *cobra.Command) {
 	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
 	flags.IntVar(&o.TokenBudget, "token-budget", 0, "batches of at most `N` tokens, instead of --train-batch-size")
 	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put texts of like length into the same batch")
-	f.optimizer = newChoice(train.GoogleAdam.String(), train.GoogleAdam.String(), train.AdamW.String())
-	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch")
-	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
-	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
-	flags.Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
-	flags.Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
+	f.optimizer.add(cmd, o)
 
 	flags.IntVar(&o.EvalSteps, "eval-steps", 0, "evaluate every `N` steps too, beside the end of each epoch")
 	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in eval_accuracy, f1_score, loss; main: the task's own; empty: the last")
@@ -134,9 +131,9 @@ func variant(cmd *cobra.Command, set map[string]string) (*finetuneFlags, *cobra.
 			err = run.Flags().Set(given.Name, given.Value.String())
 		}
 	})
-	for name, value := range set {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if err == nil {
-			if err = run.Flags().Set(name, value); err != nil {
+			if err = run.Flags().Set(name, set[name]); err != nil {
 				err = usageError{err}
 			}
 		}
@@ -172,12 +169,8 @@ func (f *finetuneFlags) check() error {
 	if err := checkThreads(f.threads); err != nil {
 		return err
 	}
-	var err error
-	if o.Optimizer, err = train.ParseOptimizer(f.optimizer.value); err != nil {
-		return usageError{err}
-	}
-	if o.Schedule, err = train.ParseSchedule(f.schedule.value); err != nil {
-		return usageError{err}
+	if err := f.optimizer.fill(o); err != nil {
+		return err
 	}
 	if o.TokenBudget > 0 {
 		o.BatchSize = 0

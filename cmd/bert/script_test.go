@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +52,7 @@ func TestScript(t *testing.T) {
 			"await":    cmdAwait,
 			"same":     cmdSame,
 			"tmpfs":    cmdTmpfs,
+			"corpus":   cmdCorpus,
 		},
 	})
 }
@@ -227,6 +229,28 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	ts.Fatalf("%s did not appear within a minute", args[0])
+}
+
+// cmdCorpus writes documents of sentences of the tiny vocabulary's words, some 100 bytes each: corpus FILE DOCUMENTS.
+func cmdCorpus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: corpus FILE DOCUMENTS")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	rng := rand.New(rand.NewPCG(1, 2))
+	words := strings.Fields("the film was good bad joy dull funny")
+	var b strings.Builder
+	for range n {
+		for range 2 + rng.IntN(6) {
+			for range 1 + rng.IntN(8) {
+				b.WriteString(words[rng.IntN(len(words))] + " ")
+			}
+			b.WriteString(".\n")
+		}
+		b.WriteString("\n")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o666))
 }
 
 // cmdSame compares files byte by byte: same FILE FILE.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,12 +15,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 
+	"github.com/go-bert/bert/pretrain"
 	"github.com/go-bert/bert/tokenizer"
 )
 
 // vocabFlags say what vocabulary is learnt from what.
 type vocabFlags struct {
 	input   []string
+	splits  []string // of aclImdb
 	output  string
 	cased   bool
 	accents *choice
@@ -33,15 +35,17 @@ func (a *app) vocabCommand() *cobra.Command {
 	f := vocabFlags{options: tokenizer.DefaultLearnOptions(), accents: newChoice("auto", "auto", "keep", "strip")}
 	o := &f.options
 	cmd := &cobra.Command{
-		Use:   "vocab --input FILE [FILE ...] --size N --output DIR [flags]",
+		Use:   "vocab --input FILE --size N --output DIR [flags] [FILE ...]",
 		Short: "Learn a WordPiece vocabulary from text",
 		Long: `vocab counts the words of texts, as the tokenizer will split them, and merges their characters into pieces, the most
 frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
 The same texts give the same vocabulary on any number of threads.
 
-FILES are plain text, gzip or zstd, or the Large Movie Review Dataset (aclImdb, its folder or archive, of which the test
-reviews are left out); - is stdin. Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the
-characters within words (##a), and the merges in their order.
+The text is files, plain or compressed by gzip or zstd. The film reviews of Maas et al., as the folder aclImdb or its .tar.gz,
+are text too: their training and unlabelled parts (--imdb-splits), never the test part.
+
+Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the characters within words (##a),
+and the merges in their order.
 
 Any language will do. Where words are not set apart by spaces, what stands between punctuation marks is a word, up to 100
 characters; Chinese and Japanese ideographs are words of their own. Many scripts lose vowels with their accents (Thai, Hindi):
@@ -61,7 +65,7 @@ than all of it, the rarest are left out, and the summary says so.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.input, "input", nil, "learn from `FILES`, separated by commas or as further arguments; -: stdin")
+	flags.StringArrayVar(&f.input, "input", nil, "read text from `FILE`, or aclImdb; may be repeated; -: stdin")
 	flags.IntVar(&o.Size, "size", o.Size, "the vocabulary has `N` tokens in all")
 	flags.StringVar(&f.output, "output", "", "write the vocabulary to `DIR`")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
@@ -71,6 +75,7 @@ than all of it, the rarest are left out, and the summary says so.`,
 	flags.IntVar(&o.LimitAlphabet, "limit-alphabet", o.LimitAlphabet, "keep the `N` most frequent characters; 0: all")
 	flags.StringSliceVar(&o.SpecialTokens, "special-tokens", nil, "further tokens `A,B` that stay whole in texts")
 	flags.IntVar(&o.Reserved, "reserved", 0, "keep `N` tokens free, [unused0] and so on")
+	flags.StringSliceVar(&f.splits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of aclImdb that are read")
 	addThreads(cmd, &o.Threads)
 	flags.Int64Var(&f.memory, "memory", o.Memory>>20, "hold about `MIB` mebibytes of words")
 	flags.StringVar(&o.TempDir, "temp-dir", "", "put temporary files into `DIR` (default: the system's folder for them)")
@@ -87,7 +92,7 @@ func (f *vocabFlags) check() error {
 	o := &f.options
 	switch {
 	case len(f.input) == 0:
-		return usagef("--input FILES is missing: want texts to learn from; -: stdin")
+		return usagef("--input FILE is missing: want text to learn from; -: stdin")
 	case f.output == "":
 		return usagef("--output DIR is missing: want the folder to write the vocabulary to")
 	case o.Size < 1:
@@ -115,23 +120,33 @@ func (f *vocabFlags) config() tokenizer.Config {
 	return c
 }
 
-func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
+// vocabularyFiles are what a tokenizer is saved as.
+var vocabularyFiles = []string{"vocab.txt", "tokenizer_config.json", "tokenizer.json"}
+
+func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 	begun := time.Now()
-	for _, name := range []string{"vocab.txt", "tokenizer.json"} {
-		if _, err := os.Stat(filepath.Join(f.output, name)); !errors.Is(err, fs.ErrNotExist) {
-			if err != nil {
-				return pathError(err)
-			}
+	for _, name := range vocabularyFiles {
+		if _, err := os.Stat(filepath.Join(f.output, name)); err == nil {
 			return fmt.Errorf("%s: there is a vocabulary in this folder: choose another", f.output)
 		}
 	}
+	// What can't be written is better known before than after.
+	_, missing := os.Stat(f.output)
 	if err := os.MkdirAll(f.output, 0o777); err != nil {
 		return pathError(err)
 	}
-	texts := &corpus{paths: f.input, stdin: a.stdin}
+	defer func() {
+		if err != nil && missing != nil {
+			os.Remove(f.output) // if it is empty
+		}
+	}()
+	if slices.Contains(f.input, "-") && isTerminal(a.stdin) {
+		a.log.Info("reading text from the terminal; Ctrl-D ends it")
+	}
+	texts := &pretrain.Corpus{Paths: f.input, Stdin: a.stdin, IMDBSplits: f.splits}
 	progress := newVocabProgress(a, texts)
 	f.options.Report = progress.report
-	t, stats, err := tokenizer.Learn(ctx, blocks(texts.lines()), f.config(), f.options)
+	t, stats, err := tokenizer.Learn(ctx, blocks(texts.Lines()), f.config(), f.options)
 	progress.close()
 	var size *tokenizer.LearnSizeError
 	switch {
@@ -146,8 +161,11 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
 	case err != nil:
 		return err
 	}
-	a.describeLearning(f, &stats)
+	a.describeLearning(f, t, &stats)
 	if err := t.Save(f.output); err != nil {
+		for _, name := range vocabularyFiles {
+			os.Remove(filepath.Join(f.output, name)) // some without the others are of no use
+		}
 		return err
 	}
 	a.log.Info(fmt.Sprintf("saved in %s after %s", f.output, shortTime(time.Since(begun))))
@@ -158,7 +176,7 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
 }
 
 // describeLearning sums up what was found.
-func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
+func (a *app) describeLearning(f *vocabFlags, t *tokenizer.Tokenizer, s *tokenizer.LearnStats) {
 	a.log.Info(fmt.Sprintf("%s (%s distinct) in %s of text", count(int(s.Words), "word"), thousands(int(s.DistinctWords)), megabytes(s.Bytes)))
 	a.log.Info(fmt.Sprintf("%s, %s; the last pair occurs %s; %s in all", count(s.Characters-s.DroppedCharacters, "character"),
 		count(s.Merges, "merge"), count(int(s.LastFrequency), "time"), count(s.Size, "token")))
@@ -167,10 +185,10 @@ func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
 			count(s.DroppedCharacters, "character"), 100*float64(s.UnknownWords)/float64(s.Words)))
 	}
 	if s.LongWords > 0 {
-		a.log.Warn(fmt.Sprintf("%s of more than 100 characters left out, which the tokenizer does not know", count(int(s.LongWords), "word")))
+		a.log.Warn(fmt.Sprintf("%s of more than %d characters left out, which the tokenizer does not know", count(int(s.LongWords), "word"), t.Config().MaxWordChars))
 	}
 	if s.InvalidBytes > 0 {
-		a.log.Warn(fmt.Sprintf("%s that are not UTF-8: if these are letters, convert the text first", count(int(s.InvalidBytes), "byte")))
+		a.log.Warn(fmt.Sprintf("%s outside UTF-8 dropped: if the text is in another encoding, convert it first", count(int(s.InvalidBytes), "byte")))
 	}
 	if s.SpilledBytes > 0 {
 		a.log.Info(fmt.Sprintf("%s of counts went through temporary files", megabytes(s.SpilledBytes)))
@@ -181,8 +199,13 @@ func (a *app) describeLearning(f *vocabFlags, s *tokenizer.LearnStats) {
 	}
 }
 
-// megabytes is 12.3 MB.
-func megabytes(n int64) string { return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB" }
+// megabytes is 12.3 MB, or 812 bytes.
+func megabytes(n int64) string {
+	if n < 1e6 {
+		return count(int(n), "byte")
+	}
+	return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB"
+}
 
 // blocks puts lines together, so that handing them on costs nothing.
 func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
@@ -194,7 +217,9 @@ func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
 				yield("", err)
 				return
 			}
-			block = append(append(block, line...), '\n')
+			if len(line) > 0 {
+				block = append(append(block, line...), '\n')
+			}
 			if len(block) >= size {
 				if !yield(string(block), nil) {
 					return
@@ -211,19 +236,19 @@ func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
 // vocabProgress shows how far learning is: a bar on a terminal, now and then a line elsewhere.
 type vocabProgress struct {
 	*progress
-	texts *corpus
+	texts *pretrain.Corpus
 	size  int64 // of the files; 0: not known
 	bar   *mpb.Bar
 	stage string
 	line  time.Time // of the last line
 }
 
-func newVocabProgress(a *app, texts *corpus) *vocabProgress {
-	return &vocabProgress{progress: a.newProgress(), texts: texts, size: texts.size(), line: time.Now()}
+func newVocabProgress(a *app, texts *pretrain.Corpus) *vocabProgress {
+	return &vocabProgress{progress: a.newProgress(), texts: texts, size: texts.Size(), line: time.Now()}
 }
 
 func (p *vocabProgress) report(now tokenizer.LearnProgress) {
-	stage, done, all := "reading", p.texts.read.Load()>>20, p.size>>20
+	stage, done, all := "reading", p.texts.Read()>>20, p.size>>20
 	if now.Merged {
 		stage, done, all = "merging", int64(now.Tokens), int64(now.Size)
 	}

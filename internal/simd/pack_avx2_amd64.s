@@ -270,11 +270,9 @@ loop:
 	JNZ        loop
 
 last:
-	VMASKMOVPS (CX), Y0, Y1
-	MOVQ       $+6, CX
-	LEAQ       tailTable<>+32(SB), DX
-	NEGQ       CX
-	VMOVUPS    (DX)(CX*4), Y0
-	VMASKMOVPS Y1, Y0, (AX)
+	VMASKMOVPS   (CX), Y0, Y1
+	VMOVUPS      X1, (AX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VMOVSD       X0, 16(AX)
 	VZEROUPPER
 	RET

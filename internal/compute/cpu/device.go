@@ -125,6 +125,7 @@ const lineFloats = 16
 // aligned is n zeros that begin at a cache line.
 func aligned(n int) []float32 {
 	s := make([]float32, n+lineFloats-1)
+	adviseHugePages(s)
 	at := int(-uintptr(unsafe.Pointer(&s[0])) / 4 % lineFloats)
 	return s[at : at+n : at+n]
 }

@@ -56,7 +56,6 @@ func (t *flatTask) do(w *worker, job int) {
 		w.k.Adam(dst, t.x[from:to], t.y[from:to], t.z[from:to], &t.step)
 	case flatDirection:
 		p := t.x[from:to]
-		w.used, w.asked = 0, 0
 		u := w.floats(len(dst))
 		clear(u)
 		w.k.Adam(u, dst, t.y[from:to], t.z[from:to], &t.step)

@@ -33,7 +33,8 @@ type product struct {
 	f      simd.Activation
 	y, pre []float32 // [m, n]
 
-	sums []float32 // [m]: += the sums of A along k, if a is [k, m]
+	sums   []float32 // [m]: += the sums of A along k, if a is [k, m]
+	totals []float32 // [m]: of the slices so far
 
 	n0, n1, k0, k1  int // the slice at hand
 	rows, cols      int // of a block and a stripe
@@ -53,9 +54,9 @@ const (
 	// pad is what is added to a row of a copy so that rows do not fall into the same sets of the caches.
 	pad = 16
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
-	// their lines.
-	turnRows = 16
-	// sumRows is how many rows are added up before the sum is added to the total.
+	// their lines, which stay in the first cache.
+	turnRows = 32
+	// sumRows is how many rows are added up before the sum is added to the total: so many turnRows that divide every step.
 	sumRows = 128
 )
 
@@ -66,10 +67,18 @@ func (k *kernels) depth() int { return depthWords * k.perWord }
 // bytes.
 func crowded(ld int) bool { return ld%1024 == 0 }
 
+// turnCrowded is crowded for turnRows rows, of which each has several lines in use.
+func turnCrowded(ld int) bool { return ld%512 == 0 }
+
 // multiply computes d.product and clears it.
 func (d *Device) multiply() {
 	p := &d.product
 	nr := d.k.NR
+	if p.sums != nil {
+		d.partials = grow(d.partials, p.m)
+		p.totals = d.partials[:p.m]
+		clear(p.totals)
+	}
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
 		sliceK, sliceN := p.k, p.n
 		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > sliceSize {
@@ -114,11 +123,7 @@ func (d *Device) multiplySlice(p *product) {
 		threads = 1
 	}
 	p.cut(d.k, threads)
-	jobs := p.blocks * p.stripes
-	if p.sums != nil && p.n0 == 0 && p.k0 == 0 {
-		jobs += ceil(p.m, finishCols)
-	}
-	d.run(p, jobs, cost)
+	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
 	}
@@ -162,24 +167,31 @@ func (p *product) copied(k *kernels) bool {
 }
 
 func (p *product) do(w *worker, job int) {
-	if job >= p.blocks*p.stripes {
-		p.sumColumns(w, (job-p.blocks*p.stripes)*finishCols)
-		return
-	}
 	k, nr := w.k, w.k.NR
 	i := job / p.stripes * p.rows
 	m := min(p.rows, p.m-i)
 	from := p.n0 + job%p.stripes*p.cols
 	to := min(from+p.cols, p.n1)
-	var scratch []float32
+	var scratch, rows, part []float32
 	if p.copied(k) {
 		scratch = w.floats(roundUp(m, k.MR) * (min(depthWords, k.words(p.k)) + pad))
+	}
+	if p.aTurned {
+		rows = w.floats(turnRows * (m + pad))
+		if p.sums != nil && from == 0 { // of the jobs of these rows the first adds them up
+			part = w.floats(m)
+		}
 	}
 	stride := k.words(p.k1 - p.k0) // of a panel, over NR
 	for at := p.k0; ; at += k.depth() {
 		size := min(k.depth(), p.k1-at)
 		words := k.words(size)
-		a, lda := p.left(k, scratch, i, m, at, size)
+		a, lda := scratch, 0
+		if p.aTurned {
+			p.turn(k, scratch, rows, part, i, m, at, size)
+		} else {
+			a, lda = p.left(k, scratch, i, m, at, size)
+		}
 		for j := from; j < to; {
 			finish := min(j+finishCols, to)
 			first := j
@@ -206,24 +218,53 @@ func (p *product) do(w *worker, job int) {
 }
 
 // left is the block of m rows from i and size columns from at of A: in place, or in words with a stride that suits the
-// caches, or in panels.
+// caches.
 func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
-	if p.aTurned {
-		mr := k.MR
-		for q := 0; q < size; q += turnRows {
-			rows := min(turnRows, size-q)
-			for r := 0; r < m; r += mr {
-				k.PackA(scratch[r*k.words(size)+k.words(q)*mr:][:k.words(rows)*mr], p.a[(at+q)*p.lda+i+r:], p.lda, min(mr, m-r), rows)
-			}
-		}
-		return scratch, 0
-	}
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
 	lda = min(depthWords, k.words(p.k)) + pad
 	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
+}
+
+// turn packs the block of m rows from i and size columns from at of A, which is [k, m], into panels, and adds up the
+// columns in part meanwhile, unless it is nil. rows is memory for turnRows rows.
+func (p *product) turn(k *kernels, panels, rows, part []float32, i, m, at, size int) {
+	for q := 0; q < size; q += turnRows {
+		count := min(turnRows, size-q)
+		src, ld := p.a[(at+q)*p.lda+i:], p.lda
+		if turnCrowded(ld) {
+			for r := range count {
+				copy(rows[r*(m+pad):][:m], src[r*ld:])
+			}
+			src, ld = rows, m+pad
+		}
+		for r := 0; r < m; r += k.MR {
+			k.PackA(panels[r*k.words(size)+k.words(q)*k.MR:][:k.words(count)*k.MR], src[r:], ld, min(k.MR, m-r), count)
+		}
+		if part != nil {
+			p.sum(k, part, src, ld, i, at+q, count)
+		}
+	}
+}
+
+// sum adds count rows of src, which are the columns from i of A and begin with its row from, to the sums of A along k:
+// sumRows of them are added up in part, then to the total, and this in the end to what was there.
+func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
+	if from%sumRows == 0 {
+		clear(part)
+	}
+	for r := range count {
+		k.Add(part, src[r*ld:][:len(part)])
+	}
+	to := from + count
+	if to%sumRows == 0 || to == p.k {
+		k.Add(p.totals[i:][:len(part)], part)
+	}
+	if to == p.k {
+		k.Add(p.sums[i:][:len(part)], p.totals[i:][:len(part)])
+	}
 }
 
 // finish does what comes after the product to columns from…to of m rows from i.
@@ -244,21 +285,6 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 			k.ActivateBackward(p.f, c, c, p.pre[begin:end])
 		}
 	}
-}
-
-// sumColumns adds the sums of finishCols columns of a [k, m] from j to p.sums.
-func (p *product) sumColumns(w *worker, j int) {
-	n := min(finishCols, p.m-j)
-	total, part := w.floats(n), w.floats(n)
-	clear(total)
-	for r := 0; r < p.k; r += sumRows {
-		clear(part)
-		for q := r; q < min(r+sumRows, p.k); q++ {
-			w.k.Add(part, p.a[q*p.lda+j:][:n])
-		}
-		w.k.Add(total, part)
-	}
-	w.k.Add(p.sums[j:j+n], total)
 }
 
 // Linear is y = f(x·Wᵀ + bias).

@@ -27,40 +27,60 @@ const (
 type activation struct {
 	name  string
 	value func(g *gen) func(x reg.Register) reg.VecVirtual
-	// backward returns dy·f'(x).
-	backward func(g *gen) func(x, dy reg.Register) reg.VecVirtual
+	// backward returns dy·f'(x); dy loads it.
+	backward func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual
+	// crowded tells that AVX2 has no registers for two vectors at a time.
+	crowded bool
 }
 
 var activations = []activation{
-	{"GELU", geluValue, timesSlope(geluSlope)},
-	{"GELUTanh", geluTanhValue, timesSlope(geluTanhSlope)},
-	{"ReLU", reluValue, reluBackward},
-	{"Tanh", tanhValue, timesSlope(tanhSlope)},
-	{"SiLU", siluValue, timesSlope(siluSlope)},
+	{"GELU", geluValue, timesSlope(geluSlope), false},
+	{"GELUTanh", geluTanhValue, timesSlope(geluTanhSlope), true},
+	{"ReLU", reluValue, reluBackward, false},
+	{"Tanh", tanhValue, timesSlope(tanhSlope), false},
+	{"SiLU", siluValue, timesSlope(siluSlope), false},
 }
 
 func emitActivate(g *gen) {
-	for _, a := range activations {
+	for i := range activations {
+		a := &activations[i]
 		g.function("activate"+a.name, "(dst, x *float32, n int)", "is Kernels.Activate.")
 		dst, x := g.param("dst"), g.param("x")
 		r := g.row(g.param("n"))
 		f := a.value(g)
-		r.sweep(1, func(c chunk) { c.store(f(c.load(x)), dst) })
+		a.sweep(r, func(c chunk) { c.store(f(c.load(x)), dst) })
 		g.ret()
 
 		g.function("backward"+a.name, "(dx, dy, x *float32, n int)", "is Kernels.ActivateBackward.")
 		dx, dy, x := g.param("dx"), g.param("dy"), g.param("x")
 		r = g.row(g.param("n"))
 		b := a.backward(g)
-		r.sweep(1, func(c chunk) { c.store(b(c.load(x), c.load(dy)), dx) })
+		a.sweep(r, func(c chunk) {
+			v := c.load(x)
+			late := func() reg.VecVirtual { return c.load(dy) } // needs no register before
+			if g.isa != avx2 {
+				early := late()
+				late = func() reg.VecVirtual { return early }
+			}
+			c.store(b(v, late), dx)
+		})
 		g.ret()
 	}
 }
 
-func timesSlope(slope func(g *gen) func(x reg.Register) reg.VecVirtual) func(g *gen) func(x, dy reg.Register) reg.VecVirtual {
-	return func(g *gen) func(x, dy reg.Register) reg.VecVirtual {
+// sweep treats two vectors at a time at AVX2: one is a chain of some thirty operations.
+func (a *activation) sweep(r row, body func(c chunk)) {
+	if r.isa == avx2 && !a.crowded {
+		r.sweepTogether(2, body)
+	} else {
+		r.sweep(1, body)
+	}
+}
+
+func timesSlope(slope func(g *gen) func(x reg.Register) reg.VecVirtual) func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual {
+	return func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual {
 		f := slope(g)
-		return func(x, dy reg.Register) reg.VecVirtual { return g.mul(f(x), dy) }
+		return func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual { return g.mul(f(x), dy()) }
 	}
 }
 
@@ -185,20 +205,20 @@ func reluValue(g *gen) func(x reg.Register) reg.VecVirtual {
 	return func(x reg.Register) reg.VecVirtual { return g.atLeast(x, zero) }
 }
 
-func reluBackward(g *gen) func(x, dy reg.Register) reg.VecVirtual {
+func reluBackward(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual {
 	zero := g.hold(0)
-	return func(x, dy reg.Register) reg.VecVirtual {
+	return func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual {
 		r := g.reg()
 		if g.isa == avx2 {
 			const lessOrEqual = operand.U8(2)
 			g.VCMPPS(lessOrEqual, zero, x, r)
-			g.VANDNPS(dy, r, r)
+			g.VANDNPS(dy(), r, r)
 			return r
 		}
 		const notLessOrEqual = operand.U8(6)
 		k := g.K()
 		g.VCMPPS(notLessOrEqual, zero, x, k)
-		g.VMOVAPS_Z(dy, k, r)
+		g.VMOVAPS_Z(dy(), k, r)
 		return r
 	}
 }

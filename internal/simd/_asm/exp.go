@@ -206,7 +206,12 @@ func (g *gen) softmaxAgain() {
 	x := g.param("x")
 	s, lse := g.spread("s"), g.spread("lse")
 	b := g.expBounds()
-	g.row(g.param("n")).sweep(2, func(c chunk) {
+	r := g.row(g.param("n"))
+	sweep := r.sweep
+	if g.isa == avx2 {
+		sweep = r.sweepTogether
+	}
+	sweep(2, func(c chunk) {
 		v := c.load(x)
 		g.VFMSUB213PS(lse, s, v)
 		c.store(g.exp(g.clamp(v, b), nil), x)

@@ -22,6 +22,11 @@ const tileVectors = 2 // vectors in a row of the largest tile
 // level of cache or from memory: measured on Zen 5, 4096 is 2 to 5 % better there than 1024.
 const prefetchAhead = 4096
 
+// lineSteps is how many steps along k use up a cache line of each row of A. The loop of AVX2 asks for a line of each row of
+// the next tile in as many: the first panel finds A in the third level of cache or in memory, and where C is narrow there
+// are few more.
+const lineSteps = 16
+
 // emitGemm writes a function for each height and each width of a tile. The driver in Go cuts m into tiles of nearly equal
 // height, so there is no remainder of few rows, which would be too short of independent sums to hide the latency of the
 // multiply-adds.
@@ -48,6 +53,7 @@ func (g *gen) gemmTiles(name, element string, step func(*gen, tileStep)) {
 type tileStep struct {
 	rows     int
 	b        reg.GPVirtual
+	offB     int                            // where the row of B stands, in bytes behind b
 	rowA     func(i int) operand.Mem        // the element of A in row i
 	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
 	rowB     []reg.VecPhysical
@@ -62,7 +68,7 @@ func (g *gen) stepWords(t tileStep) { g.stepWhole(t, g.VDPBF16PS) }
 
 func (g *gen) stepWhole(t tileStep, multiplyAdd instruction) {
 	for j, r := range t.rowB {
-		g.VMOVUPS(at(t.b, j*g.bytes), r)
+		g.VMOVUPS(at(t.b, t.offB+j*g.bytes), r)
 	}
 	g.prefetchB(t)
 	for i := range t.rows {
@@ -97,7 +103,7 @@ func (g *gen) stepHalves(t tileStep) {
 
 func (g *gen) prefetchB(t tileStep) {
 	for off := 0; off < len(t.rowB)*g.bytes; off += 64 {
-		g.PREFETCHT0(at(t.b, prefetchAhead+off))
+		g.PREFETCHT0(at(t.b, t.offB+prefetchAhead+off))
 	}
 }
 
@@ -119,7 +125,8 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, step func(*gen, 
 	if rows > 1 {
 		rs = g.param("rs")
 	}
-	rowA := g.rows(a, rs, rows)
+	odd := g.oddMultiples(rs, rows)
+	rowA := g.rowsBy(a, odd)
 
 	c := g.param("c")
 	tile, fresh, loop, store, partial, next := g.label("tile"), g.label("fresh"), g.label("loop"), g.label("store"), g.label("partial"), g.label("next")
@@ -173,8 +180,32 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, step func(*gen, 
 		g.ADDQ(ldc, below)
 	}
 
+	if g.isa == avx2 && element == "float32" {
+		ahead := g.GP64()
+		g.MOVQ(a, ahead)
+		g.ADDQ(g.paramAddr("as"), ahead)
+		many, rest := g.label("many"), g.label("rest")
+		g.SUBQ(operand.Imm(lineSteps), k)
+		g.JL(g.jmp(rest))
+		g.Label(many)
+		for p := range lineSteps {
+			step(g, tileStep{rows, b, p * tileVectors * g.bytes, rowA, acc, rowB, elementA})
+			g.ADDQ(ps, a)
+			if i := p * rows / lineSteps; (p+1)*rows/lineSteps > i {
+				g.PREFETCHT0(g.rowsBy(ahead, odd)(i))
+			}
+		}
+		g.ADDQ(operand.Imm(4*lineSteps), ahead)
+		g.ADDQ(operand.I32(lineSteps*tileVectors*g.bytes), b)
+		g.SUBQ(operand.Imm(lineSteps), k)
+		g.JGE(g.jmp(many))
+		g.Label(rest)
+		g.ADDQ(operand.Imm(lineSteps), k)
+		g.JZ(g.jmp(store))
+	}
+
 	g.Label(loop)
-	step(g, tileStep{rows, b, rowA, acc, rowB, elementA})
+	step(g, tileStep{rows, b, 0, rowA, acc, rowB, elementA})
 	g.ADDQ(ps, a)
 	g.ADDQ(operand.I32(tileVectors*g.bytes), b)
 	g.DECQ(k)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 	"github.com/mmcloughlin/avo/x86"
@@ -39,12 +40,14 @@ var (
 type gen struct {
 	*build.Context
 	*isa
+	file   *build.Context         // where data goes, also while code goes elsewhere
 	named  map[string]operand.Mem // data that is there already
 	labels int
 }
 
 func newGen(v *isa) *gen {
-	g := &gen{Context: build.NewContext(), isa: v, named: map[string]operand.Mem{}}
+	c := build.NewContext()
+	g := &gen{Context: c, file: c, isa: v, named: map[string]operand.Mem{}}
 	g.ConstraintExpr("amd64,!purego")
 	return g
 }
@@ -62,6 +65,30 @@ func (g *gen) function(name, signature, doc string) {
 func (g *gen) ret() {
 	g.VZEROUPPER()
 	g.RET()
+}
+
+// together emits bodies without branches in turns, an instruction of each at a time. Where a body is one long chain, the
+// scheduler holds little more than it, and would begin the next one late.
+func (g *gen) together(bodies ...func()) {
+	parts := make([][]*ir.Instruction, len(bodies))
+	for i, body := range bodies {
+		part := build.NewContext()
+		part.Collection = g.file.Collection // registers differ from one another
+		part.Function("part")
+		g.Context = part
+		body()
+		g.Context = g.file
+		f, err := part.Result()
+		if err != nil {
+			panic(err)
+		}
+		parts[i] = f.Functions()[0].Instructions()
+	}
+	for at := range parts[0] {
+		for _, part := range parts {
+			g.Instruction(part[at])
+		}
+	}
 }
 
 // param loads an integer or pointer parameter into a new register.
@@ -99,14 +126,24 @@ func (g *gen) reg() reg.VecVirtual {
 // at is the vector that stands off bytes behind a pointer.
 func at(base reg.Register, off int) operand.Mem { return operand.Mem{Base: base, Disp: off} }
 
-// rows returns a function that gives the address of row i < n, stride bytes apart: the base plus an odd multiple of the
-// stride, held in a register, times 1, 2, 4 or 8.
+// rows returns a function that gives the address of row i < n, stride bytes apart.
 func (g *gen) rows(base, stride reg.GPVirtual, n int) func(i int) operand.Mem {
+	return g.rowsBy(base, g.oddMultiples(stride, n))
+}
+
+// oddMultiples holds the odd multiples of stride below n in registers.
+func (g *gen) oddMultiples(stride reg.GPVirtual, n int) map[int]reg.GPVirtual {
 	odd := map[int]reg.GPVirtual{1: stride}
 	for i := 3; i < n; i += 2 {
 		odd[i] = g.GP64()
 		g.LEAQ(operand.Mem{Base: odd[i-2], Index: stride, Scale: 2}, odd[i])
 	}
+	return odd
+}
+
+// rowsBy returns a function that gives the address of row i: the base plus an odd multiple of the stride times 1, 2, 4
+// or 8.
+func (g *gen) rowsBy(base reg.GPVirtual, odd map[int]reg.GPVirtual) func(i int) operand.Mem {
 	return func(i int) operand.Mem {
 		if i == 0 {
 			return at(base, 0)

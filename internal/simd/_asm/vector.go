@@ -25,14 +25,14 @@ func (g *gen) constant(bits uint32) operand.Mem {
 	name := fmt.Sprintf("c%08x", bits)
 	m, ok := g.named[name]
 	if !ok {
-		m = g.StaticGlobal(name)
-		g.DataAttributes(attr.RODATA | attr.NOPTR)
+		m = g.file.StaticGlobal(name)
+		g.file.DataAttributes(attr.RODATA | attr.NOPTR)
 		copies := 1
 		if g.isa == avx2 {
 			copies = g.lanes
 		}
 		for range copies {
-			g.AppendDatum(operand.U32(bits))
+			g.file.AppendDatum(operand.U32(bits))
 		}
 		g.named[name] = m
 	}
@@ -201,6 +201,17 @@ func (g *gen) row(n reg.GPVirtual) row {
 // sweep emits body for every chunk of the row from its beginning: unroll chunks at a time while there are as many, then
 // single ones, then what is left. Which chunk gets which turn depends on the row's length alone.
 func (r row) sweep(unroll int, body func(c chunk)) {
+	r.sweepBy(unroll, body, func(bodies ...func()) {
+		for _, b := range bodies {
+			b()
+		}
+	})
+}
+
+// sweepTogether is sweep of chunks whose instructions take turns.
+func (r row) sweepTogether(unroll int, body func(c chunk)) { r.sweepBy(unroll, body, r.together) }
+
+func (r row) sweepBy(unroll int, body func(c chunk), emit func(bodies ...func())) {
 	many, afterMany, one, afterOne, done := r.label("many"), r.label("afterMany"), r.label("one"), r.label("afterOne"), r.label("done")
 	index, left := r.GP64(), r.GP64()
 	r.XORQ(index, index)
@@ -209,9 +220,11 @@ func (r row) sweep(unroll int, body func(c chunk)) {
 		r.Label(many)
 		r.SUBQ(operand.I32(unroll*r.lanes), left)
 		r.JL(r.jmp(afterMany))
+		var bodies []func()
 		for u := range unroll {
-			body(chunk{gen: r.gen, index: index, off: u * r.bytes, turn: u})
+			bodies = append(bodies, func() { body(chunk{gen: r.gen, index: index, off: u * r.bytes, turn: u}) })
 		}
+		emit(bodies...)
 		r.ADDQ(operand.I32(unroll*r.bytes), index)
 		r.JMP(r.jmp(many))
 		r.Label(afterMany)
