@@ -16,8 +16,8 @@ import (
 func TestDescription(t *testing.T) {
 	dir := t.TempDir()
 	want := Description{
-		Task: "text", Labels: []string{"<&>", "„b“"}, Positive: "<&>", MaxSeqLength: 64,
-		Truncation: tokenizer.OnlySecond, TruncateLeft: true,
+		Task: "text", Kind: MultiLabel, Labels: []string{"<&>", "„b“"}, Positive: "<&>", MaxSeqLength: 64,
+		Truncation: tokenizer.OnlySecond, TruncateLeft: true, Long: Windows, DocStride: 20, Official: []string{"macro_f1"},
 		Columns: Columns{Text: "3", Label: "1", NoHeader: true},
 		Metrics: Metrics{{"z", 0.25}, {"a", 1e-9}, {"loss", math.Inf(1)}},
 	}
@@ -67,18 +67,24 @@ func TestDescriptionErrors(t *testing.T) {
 		`{` + good + `, "task": "u"}`:  `key "task" twice`,
 		`{"task": 1}`:                  `task is "1", want a string`,
 		`{"task": "t", "labels": "a"}`: `labels is "\"a\"", want a list of strings`,
-		`{"task": "t", "labels": ["a", null], "max_seq_length": 8}`: "labels: number 2 is empty",
-		`{"task": "t", "labels": ["a", "a"], "max_seq_length": 8}`:  `labels: "a" twice`,
-		`{"task": "t", "labels": ["a", "b"], "max_seq_length": 2}`:  "max_seq_length is 2, want at least 3",
-		`{"task": "t", "labels": ["a", "b"]}`:                       "max_seq_length is 0",
-		`{` + good + `, "positive_label": "c"}`:                     `positive_label "c" is not one of "a", "b"`,
-		`{` + good + `, "truncation": "longest"}`:                   `truncation "longest"`,
-		`{` + good + `, "truncation_side": "top"}`:                  `truncation_side is "top", want left or right`,
-		`{` + good + `, "columns": {"txt": "a"}}`:                   `columns: key "txt" is not known`,
-		`{` + good + `, "columns": 1}`:                              "columns: not a JSON object",
-		`{` + good + `, "columns": {"no_header": "x"}}`:             `columns: no_header is "\"x\"", want true or false`,
-		`{"max_seq_length": 1.5}`:                                   `max_seq_length is "1.5", want a whole number`,
-		`{` + good + `, "metrics": {"a": "b"}}`:                     `a is "\"b\"", want a number`,
+		`{"task": "t", "labels": ["a", null], "max_seq_length": 8}`:                             "labels: number 2 is empty",
+		`{"task": "t", "labels": ["a", "a"], "max_seq_length": 8}`:                              `labels: "a" twice`,
+		`{"task": "t", "labels": ["a", "b"], "max_seq_length": 2}`:                              "max_seq_length is 2, want at least 3",
+		`{"task": "t", "labels": ["a", "b"]}`:                                                   "max_seq_length is 0",
+		`{` + good + `, "positive_label": "c"}`:                                                 `positive_label "c" is not one of "a", "b"`,
+		`{` + good + `, "truncation": "longest"}`:                                               `truncation "longest"`,
+		`{` + good + `, "truncation_side": "top"}`:                                              `truncation_side is "top", want left or right`,
+		`{` + good + `, "columns": {"txt": "a"}}`:                                               `columns: key "txt" is not known`,
+		`{` + good + `, "columns": 1}`:                                                          "columns: not a JSON object",
+		`{` + good + `, "columns": {"no_header": "x"}}`:                                         `columns: no_header is "\"x\"", want true or false`,
+		`{"max_seq_length": 1.5}`:                                                               `max_seq_length is "1.5", want a whole number`,
+		`{` + good + `, "kind": "any"}`:                                                         `kind "any": want single_label_classification`,
+		`{` + good + `, "kind": "multiple_choice"}`:                                             `labels is "a", "b", a model of multiple_choice has none`,
+		`{` + good + `, "kind": "regression"}`:                                                  `labels is "a", "b", a regression has one`,
+		`{` + good + `, "long_text": "all"}`:                                                    `long texts "all": want truncate, head-tail, windows`,
+		`{` + good + `, "doc_stride": -1}`:                                                      "doc_stride is -1, want at least 1",
+		`{"task": "t", "kind": "multiple_choice", "max_seq_length": 8, "long_text": "windows"}`: "long_text windows is not for multiple_choice",
+		`{` + good + `, "metrics": {"a": "b"}}`:                                                 `a is "\"b\"", want a number`,
 	} {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, DescriptionFile), content)
@@ -106,7 +112,7 @@ func TestDescriptionIsWrittenWhole(t *testing.T) {
 
 func FuzzDescription(f *testing.F) {
 	f.Add([]byte(`{"task": "t", "labels": ["a", "b"], "max_seq_length": 8, "truncation": "only_first", "truncation_side": "left",
-		"positive_label": "b", "columns": {"text": "1", "no_header": true}, "metrics": {"f1": 0.5, "loss": null}}`))
+		"positive_label": "b", "kind": "multi_label_classification", "long_text": "windows", "doc_stride": 3, "columns": {"text": "1", "no_header": true}, "metrics": {"f1": 0.5, "loss": null}}`))
 	f.Add([]byte(`{"task": null, "labels": [null], "columns": null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<14 {

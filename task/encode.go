@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,9 +25,11 @@ const (
 	// PoolerPooling takes what the model's pooler makes of [CLS] for next-sentence prediction and classifiers (tanh of a
 	// dense layer).
 	PoolerPooling
+	// MaxPooling takes, in each place, the largest value of the hidden states of all tokens, [CLS] and [SEP] included.
+	MaxPooling
 )
 
-var poolingNames = [...]string{NoPooling: "none", CLSPooling: "cls", MeanPooling: "mean", PoolerPooling: "pooler"}
+var poolingNames = [...]string{NoPooling: "none", CLSPooling: "cls", MeanPooling: "mean", PoolerPooling: "pooler", MaxPooling: "max"}
 
 func (p Pooling) String() string {
 	if int(p) >= len(poolingNames) {
@@ -35,7 +38,10 @@ func (p Pooling) String() string {
 	return poolingNames[p]
 }
 
-// ParsePooling reads none, cls, mean or pooler.
+// Poolings lists what ParsePooling reads.
+func Poolings() []string { return slices.Clone(poolingNames[:]) }
+
+// ParsePooling reads none, cls, mean, max or pooler.
 func ParsePooling(name string) (Pooling, error) {
 	if i := slices.Index(poolingNames[:], name); i >= 0 {
 		return Pooling(i), nil
@@ -69,8 +75,10 @@ type EncodeOptions struct {
 	// Layers are the layers whose hidden states are given: 0 the embeddings, 1 the first layer; -1 the last layer, -2 the
 	// one before. nil: the last one, but none at all where there is a Pooling or Attention.
 	Layers []int
-	// Pooling makes Encoded.Pooled: of CLSPooling and MeanPooling from the last of Layers.
+	// Pooling makes Encoded.Pooled: of CLSPooling, MeanPooling and MaxPooling from the last of Layers.
 	Pooling Pooling
+	// Normalize divides Encoded.Pooled by its length, so that the product of two vectors is their cosine.
+	Normalize bool
 	// Attention asks for the attention probabilities of all layers.
 	Attention bool
 	// MaxLength truncates texts to so many tokens; 0: a text longer than the model's positions is an error.
@@ -187,7 +195,7 @@ func (e *Encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error
 	answers := make([]Encoded, len(s))
 	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention}
 	states := e.layers
-	if e.options.Pooling == CLSPooling || e.options.Pooling == MeanPooling {
+	if e.options.Pooling != NoPooling && e.options.Pooling != PoolerPooling {
 		states = append(slices.Clip(states), e.pooled)
 	}
 	last := e.model.Config().NumHiddenLayers
@@ -232,8 +240,13 @@ func (e *Encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 		answer.Pooled = slices.Clone(states(e.pooled)[:h])
 	case MeanPooling:
 		answer.Pooled = mean(states(e.pooled), h)
+	case MaxPooling:
+		answer.Pooled = largest(states(e.pooled), h)
 	case PoolerPooling:
 		answer.Pooled = slices.Clone(out.Pooled[i*h : (i+1)*h])
+	}
+	if e.options.Normalize {
+		normalize(answer.Pooled)
 	}
 	if e.options.Attention {
 		for _, layer := range out.Attentions {
@@ -269,4 +282,27 @@ func mean(values []float32, width int) []float32 {
 		out[i] = float32(x / float64(len(values)/width))
 	}
 	return out
+}
+
+// largest has the largest values in the columns of values [n,width].
+func largest(values []float32, width int) []float32 {
+	out := slices.Clone(values[:width])
+	for i, x := range values {
+		out[i%width] = max(out[i%width], x)
+	}
+	return out
+}
+
+// normalize gives v the length 1; one without a length stays as it is.
+func normalize(v []float32) {
+	squares := 0.0
+	for _, x := range v {
+		squares += float64(x) * float64(x)
+	}
+	if squares == 0 {
+		return
+	}
+	for i, x := range v {
+		v[i] = float32(float64(x) / math.Sqrt(squares))
+	}
 }

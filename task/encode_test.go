@@ -16,7 +16,7 @@ func TestEncode(t *testing.T) {
 	m := tinyModel(t, bert.SequenceClassification, "a", "b")
 	c := m.Config()
 	inputs := someTexts(12)
-	for _, pooling := range []Pooling{NoPooling, CLSPooling, MeanPooling, PoolerPooling} {
+	for _, pooling := range []Pooling{NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		for _, layers := range [][]int{nil, {-1}, {0, -2, 3}, {2}} {
 			e, err := NewEncoder(m, tok, EncodeOptions{Layers: layers, Pooling: pooling, Attention: len(layers) == 1}, Options{Tokens: 40})
 			if err != nil {
@@ -62,6 +62,11 @@ func TestEncode(t *testing.T) {
 				switch pooling {
 				case CLSPooling:
 					want = last[:c.HiddenSize]
+				case MaxPooling:
+					want = slices.Clone(last[:c.HiddenSize])
+					for j, x := range last {
+						want[j%c.HiddenSize] = max(want[j%c.HiddenSize], x)
+					}
 				case PoolerPooling:
 					want = out.Pooled
 				case MeanPooling:
@@ -156,11 +161,11 @@ func TestParseLayers(t *testing.T) {
 		_, err := ParseLayers(list, 3)
 		wantError(t, err, "want all, or numbers as in -1,-2")
 	}
-	for _, p := range []Pooling{NoPooling, CLSPooling, MeanPooling, PoolerPooling} {
+	for _, p := range []Pooling{NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		if got, err := ParsePooling(p.String()); err != nil || got != p {
 			t.Errorf("%v: %v, %v", p, got, err)
 		}
 	}
-	_, err := ParsePooling("max")
-	wantError(t, err, `pooling "max": want none, cls, mean, pooler`)
+	_, err := ParsePooling("sum")
+	wantError(t, err, `pooling "sum": want none, cls, mean, pooler, max`)
 }

@@ -108,6 +108,9 @@ func NewPredictor(m *bert.Model, t *tokenizer.Tokenizer, d Description, o Option
 	return p, nil
 }
 
+// MaxSeqLength is the most tokens of a sequence.
+func (p *Predictor) MaxSeqLength() int { return p.description.MaxSeqLength }
+
 // Description says what the model was made for.
 func (p *Predictor) Description() Description { return p.description }
 
@@ -116,15 +119,9 @@ func (p *Predictor) kind() *kindInfo { return &kinds[p.description.Kind] }
 // Predict answers inputs; an answer is the same whatever inputs are beside it. A bad input fails all, with its index
 // in the error. When ctx ends, Predict ends after the batch it is at, with the cause.
 func (p *Predictor) Predict(ctx context.Context, inputs []Input) ([]Prediction, error) {
-	var (
-		all     = make([]prepared, len(inputs))
-		scratch tokenizer.Encoding
-		err     error
-	)
-	for i := range inputs {
-		if all[i], err = p.prepare(&scratch, &inputs[i]); err != nil {
-			return nil, fmt.Errorf("input %d: %w", i, err)
-		}
+	all, err := prepareEach(inputs, p.prepare)
+	if err != nil {
+		return nil, err
 	}
 	return p.predict(ctx, all)
 }
@@ -134,6 +131,21 @@ func (p *Predictor) Predict(ctx context.Context, inputs []Input) ([]Prediction, 
 // then it is the error; or it is left out, as in decides.
 func (p *Predictor) Stream(ctx context.Context, in Inputs, emit func(Item, Prediction) error) error {
 	return stream(ctx, p.engine, in, p.prepare, p.predict, emit)
+}
+
+// prepareEach prepares inputs. An error says which is bad.
+func prepareEach(inputs []Input, prepare func(*tokenizer.Encoding, *Input) (prepared, error)) ([]prepared, error) {
+	var (
+		all     = make([]prepared, len(inputs))
+		scratch tokenizer.Encoding
+		err     error
+	)
+	for i := range inputs {
+		if all[i], err = prepare(&scratch, &inputs[i]); err != nil {
+			return nil, fmt.Errorf("input %d: %w", i, err)
+		}
+	}
+	return all, nil
 }
 
 // prepared is an input with its sequences.
@@ -170,6 +182,22 @@ type itemised struct {
 	starts []int // of each item in the sequences, and the end
 }
 
+// newItemised makes an item of each sequence or, with together, of those of each input.
+func newItemised(inputs []prepared, together bool) *itemised {
+	t := &itemised{starts: []int{0}}
+	for i := range inputs {
+		before := len(t.sequences)
+		t.sequences = append(t.sequences, inputs[i].sequences...)
+		if together {
+			before = len(t.sequences) - 1
+		}
+		for s := before; s < len(t.sequences); s++ {
+			t.starts = append(t.starts, s+1)
+		}
+	}
+	return t
+}
+
 func (t *itemised) Len() int            { return len(t.starts) - 1 }
 func (t *itemised) Sequences(i int) int { return t.starts[i+1] - t.starts[i] }
 func (t *itemised) Length(i int) int {
@@ -186,18 +214,8 @@ func (t *itemised) Append(b *bert.Batch, i int) error {
 }
 
 func (p *Predictor) predict(ctx context.Context, inputs []prepared) ([]Prediction, error) {
-	t := itemised{starts: []int{0}}
-	for i := range inputs {
-		before := len(t.sequences)
-		t.sequences = append(t.sequences, inputs[i].sequences...)
-		if p.kind().choices {
-			before = len(t.sequences) - 1
-		}
-		for s := before; s < len(t.sequences); s++ {
-			t.starts = append(t.starts, s+1)
-		}
-	}
-	logits, err := allLogits(ctx, p.withSession, &t, p.model.Head(), p.tokens, nil)
+	t := newItemised(inputs, p.kind().choices)
+	logits, err := allLogits(ctx, p.withSession, t, p.model.Head(), p.tokens, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -209,16 +227,21 @@ func (p *Predictor) predict(ctx context.Context, inputs []prepared) ([]Predictio
 		}
 		answer := p.kind().codec.answer(&p.description, &in.input, in.sequences, logits[:n])
 		logits = logits[n:]
-		for _, s := range in.sequences {
-			answer.DroppedTokens += s.dropped
-		}
-		answer.Truncated = answer.DroppedTokens > 0
+		answer.cut(in.sequences)
 		if !p.kind().choices && n > 1 {
 			answer.Windows = n
 		}
 		predictions[i] = answer
 	}
 	return predictions, nil
+}
+
+// cut says what was cut from the sequences that p is about.
+func (p *Prediction) cut(s []sequence) {
+	for i := range s {
+		p.DroppedTokens += s[i].dropped
+	}
+	p.Truncated = p.DroppedTokens > 0
 }
 
 // String is the answer in short.

@@ -530,10 +530,13 @@ func jsonField(key string, value json.RawMessage, label bool) (string, error) {
 	}
 }
 
-// jsonLabels reads a list of labels, or a single one.
+// jsonLabels reads a list of labels, or a single one; an empty one is none, as in an empty field of a table.
 func jsonLabels(key string, value json.RawMessage) ([]string, error) {
 	if value[0] != '[' {
 		label, err := jsonField(key, value, true)
+		if label = strings.TrimSpace(label); label == "" {
+			return nil, err
+		}
 		return []string{label}, err
 	}
 	var list []json.RawMessage

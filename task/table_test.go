@@ -246,48 +246,94 @@ func fuzzTable(f *testing.F, format Format, seeds ...string) {
 		f.Add([]byte(s), true)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, noHeader bool) {
-		if len(data) > 1<<16 {
-			return
-		}
-		o := TableOptions{Format: format}
-		if noHeader && format != JSONL {
-			o.Columns = Columns{Text: "2", TextPair: "1", Label: "2", NoHeader: true}
-		}
-		read := func(skip bool) (examples []Example, skipped int, err error) {
-			o.SkipBad = skip
-			r, err := NewTableReader(bytes.NewReader(data), "fuzz", o)
-			if err != nil {
-				return nil, 0, err
-			}
-			for {
-				e, err := r.Read()
-				if err != nil {
-					skipped, _ := r.Skipped()
-					return examples, skipped, err
-				}
-				if e.Label == "" {
-					t.Fatal("an example without a label")
-				}
-				if n := len(examples); n > 0 && examples[n-1].Source.Line >= e.Source.Line {
-					t.Fatalf("line %d behind line %d", e.Source.Line, examples[n-1].Source.Line)
-				}
-				examples = append(examples, e)
-			}
-		}
-		strict, _, strictErr := read(false)
-		lenient, skipped, err := read(true)
-		// Up to the first bad record the two agree.
-		if len(lenient) < len(strict) || !slices.EqualFunc(strict, lenient[:len(strict)], func(a, b Example) bool { return simple(a) == simple(b) }) {
-			t.Fatalf("without bad records %d examples, with SkipBad %d others", len(strict), len(lenient))
-		}
-		if strictErr == io.EOF && (err != io.EOF || skipped != 0 || len(lenient) != len(strict)) {
-			t.Fatalf("no bad record, but SkipBad skipped %d and ended in %v", skipped, err)
+		for _, several := range []bool{false, true} {
+			checkTable(t, format, data, noHeader, several)
 		}
 	})
 }
 
+func checkTable(t *testing.T, format Format, data []byte, noHeader, several bool) {
+	if len(data) > 1<<16 {
+		return
+	}
+	o := TableOptions{Format: format, MultiLabel: several}
+	if noHeader && format != JSONL {
+		o.Columns = Columns{Text: "2", TextPair: "1", Label: "2", NoHeader: true}
+	}
+	read := func(skip bool) (examples []Example, skipped int, err error) {
+		o.SkipBad = skip
+		r, err := NewTableReader(bytes.NewReader(data), "fuzz", o)
+		if err != nil {
+			return nil, 0, err
+		}
+		for {
+			e, err := r.Read()
+			if err != nil {
+				skipped, _ := r.Skipped()
+				return examples, skipped, err
+			}
+			if e.Label == "" && !several || (e.Labels != nil) != several || slices.Contains(e.Labels, "") {
+				t.Fatalf("an example without a label, or with an empty one: %+v", e)
+			}
+			if n := len(examples); n > 0 && examples[n-1].Source.Line >= e.Source.Line {
+				t.Fatalf("line %d behind line %d", e.Source.Line, examples[n-1].Source.Line)
+			}
+			examples = append(examples, e)
+		}
+	}
+	strict, _, strictErr := read(false)
+	lenient, skipped, err := read(true)
+	// Up to the first bad record the two agree.
+	if len(lenient) < len(strict) || !slices.EqualFunc(strict, lenient[:len(strict)], func(a, b Example) bool { return simple(a) == simple(b) }) {
+		t.Fatalf("without bad records %d examples, with SkipBad %d others", len(strict), len(lenient))
+	}
+	if strictErr == io.EOF && (err != io.EOF || skipped != 0 || len(lenient) != len(strict)) {
+		t.Fatalf("no bad record, but SkipBad skipped %d and ended in %v", skipped, err)
+	}
+}
+
+// Several labels stand between commas, or in a list.
+func TestSeveralLabels(t *testing.T) {
+	for name, content := range map[string]string{
+		"a.csv":   "text,label\none,\"x, y\"\ntwo,\nthree,z\n",
+		"a.tsv":   "text\tlabel\none\tx,y,\ntwo\t\nthree\tz\n",
+		"a.jsonl": `{"text": "one", "label": ["x", " y "]}` + "\n" + `{"text": "two", "label": []}` + "\n" + `{"text": "three", "label": "z"}` + "\n",
+	} {
+		path := writeFile(t, name, content)
+		data, err := ReadTable(path, TableOptions{MultiLabel: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range [][]string{{"x", "y"}, {}, {"z"}} {
+			x := data.Examples[i]
+			if !slices.Equal(x.Labels, want) || x.Labels == nil || x.Label != "" || !x.labelled() {
+				t.Errorf("%s, record %d: %q, want %q", name, i, x.Labels, want)
+			}
+		}
+		if labels, err := LabelsOf(data.Examples); err != nil || !slices.Equal(labels, []string{"x", "y", "z"}) {
+			t.Errorf("%s: labels %q, %v", name, labels, err)
+		}
+		wantError(t, CheckLabels(data.Examples, []string{"x", "y"}), name+":", `label "z" is not one of "x", "y"`)
+		data, err = ReadTable(path, TableOptions{MultiLabel: true, Unlabelled: true})
+		if err != nil || data.Examples[0].labelled() {
+			t.Errorf("%s, unlabelled: %+v, %v", name, data, err)
+		}
+	}
+	for content, want := range map[string]string{
+		`{"text": "a", "label": ["x", ""]}`:   "a.jsonl:1: label: number 2 is empty",
+		`{"text": "a", "label": ["x", null]}`: "a.jsonl:1: label: number 2 is empty",
+		`{"text": "a", "label": [["x"]]}`:     "a.jsonl:1: label is",
+		`{"text": "a", "label": null}`:        `a.jsonl:1: no label: no key "label"`,
+	} {
+		_, err := ReadTable(writeFile(t, "a.jsonl", content+"\n"), TableOptions{MultiLabel: true})
+		wantError(t, err, want)
+	}
+	_, err := LabelsOf([]Example{{Labels: []string{}}})
+	wantError(t, err, "none of 1 examples has a label")
+}
+
 func FuzzCSV(f *testing.F) {
-	fuzzTable(f, CSV, "text,label\na,b\n\"c\nd\",\"e\"\"\"\n", "text,text_pair,label\r\na,b,c\r\n", "a,\"b", "text,label\nx\"y,z\n", "\ufefftext,label\n\n,x", "\x1f\x8b")
+	fuzzTable(f, CSV, "text,label\na,b\n\"c\nd\",\"e\"\"\"\n", "text,text_pair,label\r\na,b,c\r\n", "a,\"b", "text,label\nx\"y,z\n", "\ufefftext,label\n\n,x", "text,label\na,\"b, c\"\n", "\x1f\x8b")
 }
 
 func FuzzTSV(f *testing.F) {
@@ -295,5 +341,5 @@ func FuzzTSV(f *testing.F) {
 }
 
 func FuzzJSONL(f *testing.F) {
-	fuzzTable(f, JSONL, `{"text":"a","label":"b"}`+"\n"+`{"text":"\ud800","label":1e9,"text_pair":"c"}`, `{"text":null}`, "{}", `{"text":"a","label":{}}`, "[[[[")
+	fuzzTable(f, JSONL, `{"text":"a","label":"b"}`+"\n"+`{"text":"\ud800","label":1e9,"text_pair":"c"}`, `{"text":"a","label":["b",1,""]}`, `{"text":"a","label":" "}`, `{"text":null}`, "{}", `{"text":"a","label":{}}`, "[[[[")
 }

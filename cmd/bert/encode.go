@@ -19,21 +19,27 @@ func (a *app) encodeCommand() *cobra.Command {
 		out     outputFlags
 		options task.EncodeOptions
 		layers  string
-		pooling = newChoice("none", "none", "cls", "mean", "pooler")
+		pooling = newChoice(task.NoPooling.String(), task.Poolings()...)
+		pairs   bool
 	)
 	cmd := &cobra.Command{
 		Use:   "encode --model DIR [flags] [TEXT ...]",
 		Short: "Print hidden states, vectors of texts, attention",
 		Long: `encode prints what the encoder makes of each text: the hidden states of the layers asked for, [tokens][hidden]; with
---pooling one vector for the text; with --attention every layer's attention probabilities, [layer][head][from][to].
-Layers count from 0, the embeddings; -1 is the last. --pooling cls and mean pool the last of the layers asked for.
+--pooling one vector for the text, with --normalize of the length 1; with --attention every layer's attention probabilities,
+[layer][head][from][to].
+Layers count from 0, the embeddings; -1 is the last. --pooling cls, mean and max pool the last of the layers asked for.
 Without --layers, hidden states are those of the last layer, and are left out where --pooling or --attention is given.
+
+--pairs compares two texts, text and text_pair of a JSON line or the two arguments: it prints the cosine of their vectors, which
+are the means of their hidden states unless --pooling says otherwise.
 
 A text that is longer than the model's positions is an error, unless --max-seq-length says where to cut; the result then
 has "truncated": true, and stderr says how many were.` + inputHelp,
 		Example: `  bert encode --model bert-base-uncased --pooling mean --input sentences.txt > vectors.jsonl
   bert encode --model bert-base-uncased --layers -1,-2,-3,-4 "some text"
-  bert encode --model bert-base-uncased --attention "some text" | jq .attention`,
+  bert encode --model bert-base-uncased --attention "some text" | jq .attention
+  bert encode --model bert-base-uncased --pairs "A cat sleeps." "A kitten is asleep."`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if options.MaxLength < 0 {
 				return usagef("--max-seq-length is %d, want at least 3", options.MaxLength)
@@ -50,6 +56,15 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 					return usageError{err}
 				}
 			}
+			switch {
+			case options.Normalize && options.Pooling == task.NoPooling && !pairs:
+				return usagef("--normalize is for --pooling: it gives one vector its length")
+			case pairs && (layers != "" && strings.Contains(layers, ",") || options.Attention):
+				return usagef("--pairs prints cosines alone: want neither --attention nor several --layers")
+			case pairs && options.Pooling == task.NoPooling:
+				options.Pooling = task.MeanPooling
+			}
+			in.pairs = pairs
 			stream, err := in.open(a, args)
 			if err != nil {
 				return err
@@ -61,12 +76,17 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 			}
 			defer e.Close()
 			a.warnPrecision(e.Model())
+			if pairs {
+				return a.compare(cmd.Context(), e, stream, options.MaxLength, out.table(a))
+			}
 			return a.encode(cmd.Context(), e, stream, options.MaxLength, out.table(a))
 		},
 	}
 	model.add(cmd)
 	cmd.Flags().StringVar(&layers, "layers", "", "print the hidden states of `LAYERS`: all, or numbers as in -1,-2")
 	addChoice(cmd, pooling, "pooling", "print one vector for the text")
+	cmd.Flags().BoolVar(&options.Normalize, "normalize", false, "with --pooling: give the vector the length 1")
+	cmd.Flags().BoolVar(&pairs, "pairs", false, "print the cosine of the two texts of each pair")
 	cmd.Flags().BoolVar(&options.Attention, "attention", false, "print the attention probabilities")
 	cmd.Flags().IntVar(&options.MaxLength, "max-seq-length", 0, "cut texts to `N` tokens, [CLS] and [SEP] included; 0: never")
 	in.add(cmd)
@@ -87,6 +107,27 @@ func (a *app) encode(ctx context.Context, e *task.Encoder, in *source, maxSeqLen
 		}
 		results++
 		return writeOut(a.stdout, []byte(encodedTable(screen, &item, &answer, results > 1)))
+	})
+	if err != nil {
+		return err
+	}
+	cut.report(a, maxSeqLength)
+	in.reportSkipped(a)
+	return nil
+}
+
+// compare prints how alike the texts of each pair are.
+func (a *app) compare(ctx context.Context, e *task.Encoder, in *source, maxSeqLength int, table bool) error {
+	var (
+		cut    truncations
+		screen = screenOf(a.stdout)
+	)
+	err := e.StreamSimilarities(ctx, in, func(item task.Item, answer task.Similarity) error {
+		cut.add(answer.DroppedTokens)
+		if !table {
+			return jsonLine(a.stdout, answer)
+		}
+		return writeOut(a.stdout, fmt.Appendf(nil, "%7.4f  %s\n", answer.Cosine, inputLine(screen, &item.Input)))
 	})
 	if err != nil {
 		return err

@@ -34,10 +34,10 @@ type evaluateFlags struct {
 func (a *app) evaluateCommand() *cobra.Command {
 	var f evaluateFlags
 	cmd := &cobra.Command{
-		Use:   "evaluate (--task imdb|text --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
-		Short: "Measure a classifier on labelled texts, or a pre-trained model on instances",
-		Long: `evaluate runs a classifier over labelled texts and prints accuracy, loss, a report by class and the confusion matrix. It
-writes the same as eval_results.json into --output, by default the model's folder.
+		Use:   "evaluate (--task TASK --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
+		Short: "Measure a model on labelled texts, or a pre-trained model on instances",
+		Long: `evaluate runs a model over labelled texts and prints the task's official metrics, the loss and a report: of a classifier by
+class, with the confusion matrix. It writes the same as eval_results.json into --output, by default the model's folder.
 
 Texts are treated as task.json in the model's folder says: labels, longest sequence, columns. A model without one takes texts up to
 its number of positions; if its labels have no names (LABEL_0, LABEL_1), --labels names them.
@@ -45,6 +45,7 @@ its number of positions; if its labels have no names (LABEL_0, LABEL_1), --label
 With --instances it measures a pre-trained model on what bert instances made: accuracy and loss of the masked LM and, if the
 instances are pairs and the model has the classifier, of next-sentence prediction.`,
 		Example: `  bert evaluate --task imdb --data aclImdb_v1.tar.gz --model imdb-model
+  bert evaluate --task mnli --data glue/MNLI --split dev_mismatched --model mnli-model
   bert evaluate --task text --data test.tsv --model my-model --output results
   bert evaluate --task text --data test.tsv --model my-model --json | jq .eval_accuracy
   bert evaluate --instances held-out --model my-pretrained-model`,
@@ -63,7 +64,7 @@ instances are pairs and the model has the classifier, of next-sentence predictio
 	_ = cmd.MarkFlagDirname("instances") // the error is for a flag that does not exist
 	flags.StringVar(&f.output, "output", "", "write eval_results.json to `DIR` (default: the model's folder)")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
-	flags.StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test (default: the task's own)")
+	flags.StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test, of mnli dev_matched (default: the task's own)")
 	flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "cut texts to `N` tokens (default: as in task.json)")
 	flags.IntVar(&f.maxExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
 	flags.Uint64Var(&f.seed, "seed", 42, "`SEED` of the draw")

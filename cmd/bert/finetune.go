@@ -21,21 +21,28 @@ import (
 func (a *app) finetuneCommand() *cobra.Command {
 	f := newFinetuneFlags()
 	cmd := &cobra.Command{
-		Use:   "finetune --task imdb|text --data PATH (--model DIR | --config FILE --vocab FILE) --output DIR [flags]",
+		Use:   "finetune --task TASK --data PATH (--model DIR | --config FILE --vocab FILE) --output DIR [flags]",
 		Short: "Fine-tune a model on labelled texts",
-		Long: `finetune trains a classifier of texts: a model with a new head on top (--model), or one that begins with random weights
+		Long: `finetune trains a model for a task: one with a new head on top (--model), or one that begins with random weights
 (--config and --vocab).
 
 --task imdb reads the film reviews of Maas et al. from the folder aclImdb or its .tar.gz: it trains on their training
-part and evaluates on their test part. --task text reads a CSV, TSV or JSONL file with columns for the text and the label, and
-for a second text if there is one; --eval-data names the file to evaluate on, or --validation-share takes a share of
-the training data for it.
+part and evaluates on their test part. The tasks of GLUE (cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli) read the
+benchmark's files from the task's folder; bert glue takes all of them. --task text reads a CSV, TSV or JSONL file with columns
+for the text and the label, and for a second text if there is one: one label a text or, with --problem-type, any number of
+labels (between commas; in JSON a list), or a number. --eval-data names the file to evaluate on, or --validation-share takes
+a share of the training data for it.
+
+Of a text with more than --max-seq-length tokens the beginning is read; with --long head-tail the beginning and the end, with
+--long windows all, in windows that overlap. Each window is then trained on with the text's label, and the answer to a text is
+the mean of its windows'.
 
 The output folder becomes a model directory: config.json, model.safetensors, vocab.txt, tokenizer.json,
 tokenizer_config.json, task.json and eval_results.json; events.jsonl and TensorBoard's event files tell how the run
 went. Checkpoints are written every --save-steps. Ctrl-C ends the run after the step it is at and saves it; --resume goes on
 from the newest checkpoint, with the same options, and ends with the same bits.`,
 		Example: `  bert finetune --task imdb --data aclImdb_v1.tar.gz --model bert-base-uncased --output imdb-model
+  bert finetune --task cola --data glue/CoLA --model bert-base-uncased --output cola-model --metric-for-best-model main
   bert finetune --task text --data train.tsv --eval-data dev.tsv --model bert-base-uncased --output my-model
   bert finetune --task text --data reviews.csv --text-column body --label-column stars --validation-share 0.1 \
       --config small.json --vocab vocab.txt --learning-rate 1e-4 --num-train-epochs 10 --output my-model`,

@@ -17,6 +17,7 @@ import (
 type inputFlags struct {
 	file    string
 	skipBad bool
+	pairs   bool // the arguments are the two texts of a pair
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -45,6 +46,9 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 		return nil, usagef("both texts as arguments and --input %s: want one of them", f.file)
 	case len(args) > 0:
 		lines, err := linesOf(args)
+		if f.pairs {
+			lines, err = pairOf(args)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -79,6 +83,15 @@ func linesOf(args []string) (io.Reader, error) {
 		b.WriteString(text + "\n")
 	}
 	return &b, nil
+}
+
+// pairOf makes the JSON line of a pair of two arguments. (linesOf takes an argument that begins with a brace for a text.)
+func pairOf(args []string) (io.Reader, error) {
+	if len(args) != 2 {
+		return nil, usagef("%s, want the two texts to compare", count(len(args), "argument"))
+	}
+	line, err := json.Marshal(map[string]string{"text": args[0], "text_pair": args[1]})
+	return bytes.NewReader(append(line, '\n')), err
 }
 
 // reportSkipped says how many lines --skip-bad left out.

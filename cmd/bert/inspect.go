@@ -113,7 +113,7 @@ func (a *app) inspect(path, configPath string, table bool) error {
 	if absent != nil {
 		in.Missing = absent.Error()
 	}
-	in.Model, err = a.compare(path, configPath, tensors)
+	in.Model, err = a.compareModel(path, configPath, tensors)
 	if err != nil {
 		return err
 	}
@@ -125,8 +125,8 @@ func (a *app) inspect(path, configPath string, table bool) error {
 	return errors.Join(err, absent)
 }
 
-// compare says how the tensors fit the configuration; nil without one.
-func (a *app) compare(path, configPath string, tensors []checkpoint.Tensor) (*inspectedModel, error) {
+// compareModel says how the tensors fit the configuration; nil without one.
+func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor) (*inspectedModel, error) {
 	if configPath == "" {
 		dir, err := bert.ModelDir(path)
 		if err != nil {

@@ -3,7 +3,9 @@
 //	bert demo                                        fine-tune a small model and try it
 //	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
 //	bert evaluate --task text --data eval.tsv …      measure a model
-//	bert predict --model DIR "A joy to watch."       classify texts
+//	bert predict --model DIR "A joy to watch."       answer texts
+//	bert glue --data glue --model DIR …              fine-tune and measure on all of GLUE
+//	bert sweep --learning-rate 2e-5,5e-5 …           compare settings and seeds
 //	bert fill-mask --model DIR "Paris is in [MASK]." guess words
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows

@@ -87,6 +87,27 @@ type predictFlags struct {
 	split  string
 	output string
 	out    outputFlags
+
+	zeroShot   []string
+	template   string
+	multiLabel bool
+}
+
+// answerer is a model that answers texts: a task.Predictor or a task.ZeroShot.
+type answerer interface {
+	Stream(ctx context.Context, in task.Inputs, emit func(task.Item, task.Prediction) error) error
+	MaxSeqLength() int
+	Model() *bert.Model
+	Close() error
+}
+
+// open opens the model.
+func (f *predictFlags) open() (answerer, error) {
+	if f.zeroShot == nil {
+		return task.Open(f.model.dir, f.model.options())
+	}
+	o := task.ZeroShotOptions{Labels: f.zeroShot, Template: f.template, MultiLabel: f.multiLabel}
+	return task.OpenZeroShot(f.model.dir, o, f.model.options())
 }
 
 func (a *app) predictCommand() *cobra.Command {
@@ -100,13 +121,23 @@ the logit of every label; of a model that gives several labels, all with a proba
 A text that is longer than what the model was fine-tuned for (max_seq_length in its task.json, else its positions) is
 cut, or read in windows, as task.json says; the result then has "truncated": true, and stderr says how many were.
 
+--zero-shot gives texts labels that no model was trained on: a model of natural language inference, like one of mnli, says for
+each label whether "This text is LABEL." (or --template) follows from the text. One label holds, or with --multi-label any number.
+
 With --task and --data the texts are a part of a task's data (--split, by default test where there is one). --output then writes
 the predictions of a task of GLUE in the form that the benchmark's server takes, like CoLA.tsv.` + inputHelp,
 		Example: `  bert predict --model my-model "A joy from start to finish."
   bert predict --model my-model --input reviews.txt > labels.jsonl
   echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model
+  bert predict --model mnli-model --zero-shot politics,sports,food "The match ended in a draw."
   bert predict --model cola-model --task cola --data glue/CoLA --split test --output submission`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.zeroShot == nil && (cmd.Flags().Changed("template") || f.multiLabel) {
+				return usagef("--template and --multi-label are for --zero-shot: want the labels to choose from")
+			}
+			if f.zeroShot != nil && (f.data.task != "" || f.data.path != "") {
+				return usagef("--zero-shot is for texts, not for the data of a task")
+			}
 			if f.data.task != "" || f.data.path != "" {
 				return a.predictData(cmd, &f, args)
 			}
@@ -121,7 +152,7 @@ the predictions of a task of GLUE in the form that the benchmark's server takes,
 				return err
 			}
 			defer stream.close()
-			p, err := task.Open(f.model.dir, f.model.options())
+			p, err := f.open()
 			if err != nil {
 				return err
 			}
@@ -140,13 +171,16 @@ the predictions of a task of GLUE in the form that the benchmark's server takes,
 	cmd.Flags().StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test")
 	cmd.Flags().StringVar(&f.output, "output", "", "write the predictions to `DIR` in the files of the task's benchmark")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
+	cmd.Flags().StringSliceVar(&f.zeroShot, "zero-shot", nil, "choose from the labels `A,B`, with a model of natural language inference")
+	cmd.Flags().StringVar(&f.template, "template", task.DefaultTemplate, "with --zero-shot: the `SENTENCE` that says what a label, {}, means")
+	cmd.Flags().BoolVar(&f.multiLabel, "multi-label", false, "with --zero-shot: any number of the labels may hold")
 	f.data.addDetails(cmd)
 	f.out.add(cmd)
 	return cmd
 }
 
 // predict answers what in reads and prints the answers, or hands them to keep.
-func (a *app) predict(ctx context.Context, p *task.Predictor, in task.Inputs, table bool, keep func(task.Prediction)) error {
+func (a *app) predict(ctx context.Context, p answerer, in task.Inputs, table bool, keep func(task.Prediction)) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -167,7 +201,7 @@ func (a *app) predict(ctx context.Context, p *task.Predictor, in task.Inputs, ta
 	if err != nil {
 		return err
 	}
-	cut.report(a, p.Description().MaxSeqLength)
+	cut.report(a, p.MaxSeqLength())
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -131,9 +134,9 @@ func variant(cmd *cobra.Command, set map[string]string) (*finetuneFlags, *cobra.
 			err = run.Flags().Set(given.Name, given.Value.String())
 		}
 	})
-	for name, value := range set {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if err == nil {
-			if err = run.Flags().Set(name, value); err != nil {
+			if err = run.Flags().Set(name, set[name]); err != nil {
 				err = usageError{err}
 			}
 		}

@@ -67,6 +67,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		a.evaluateCommand(),
 		a.predictCommand(),
 		a.glueCommand(),
+		a.sweepCommand(),
 		a.fillMaskCommand(),
 		a.encodeCommand(),
 		a.tokenizeCommand(),

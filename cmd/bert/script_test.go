@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"model":    cmdModel,
 			"replace":  cmdReplace,
+			"glob":     cmdGlob,
 			"write":    cmdWrite,
 			"truncate": cmdTruncate,
 			"header":   cmdHeader,
@@ -127,6 +129,18 @@ func cmdReplace(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%q stands %d times in %s, want once", args[1], n, args[0])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), bytes.Replace(data, []byte(args[1]), []byte(args[2]), 1), 0o666))
+}
+
+// cmdGlob counts the files that a pattern finds: glob N PATTERN.
+func cmdGlob(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: glob N PATTERN")
+	}
+	found, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if n, err := strconv.Atoi(args[0]); err != nil || n != len(found) {
+		ts.Fatalf("%s finds %q, want %s", args[1], found, args[0])
+	}
 }
 
 // cmdWrite writes a file with the escapes of a Go string, for what a txtar file can't hold: write FILE 'a\x00b'.
