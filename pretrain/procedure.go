@@ -263,7 +263,11 @@ func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, ma
 		}
 	}
 	m.words = words
-	rng.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
+	// As Stream.Shuffle, without a call for each: this is the most of the work.
+	for i := len(words) - 1; i > 0; i-- {
+		j := rng.Below(uint64(i + 1))
+		words[i], words[j] = words[j], words[i]
+	}
 
 	m.label = slices.Grow(m.label[:0], len(ids))[:len(ids)]
 	m.isMasked = slices.Grow(m.isMasked[:0], len(ids)/64+1)[:len(ids)/64+1]

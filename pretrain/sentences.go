@@ -11,8 +11,8 @@ import (
 // the same everywhere:
 //
 // A sentence ends behind one or more of . ! ? … ؟ ۔ । ॥ and the closing quotes and brackets that follow, if white space
-// comes next and then, perhaps behind opening quotes and brackets, anything but a lower-case letter or another such mark. A single full stop
-// ends none behind an abbreviation (Mr., e.g., a single letter as in J. R. R. Tolkien or U.S.). The ideographic 。！？｡ end
+// comes next and then, perhaps behind opening quotes and brackets, anything but a lower-case letter or another such mark. A
+// single full stop ends none behind an abbreviation (Mr., e.g., a single letter as in J. R. R. Tolkien or U.S.). The ideographic 。！？｡ end
 // a sentence without white space.
 //
 // Where a rule errs, two sentences stay one, or one becomes two; next-sentence prediction takes no harm, as segments are
