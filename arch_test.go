@@ -41,7 +41,7 @@ var rooms = []room{
 	{dir: "bench/compare", ours: []string{"internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
-	{dir: "train", ours: []string{".", "internal/atomicfile", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
+	{dir: "train", ours: []string{".", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{
 		dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile", "internal/mmap", "internal/random", "internal/tfrecord"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},

@@ -49,7 +49,7 @@ type maker struct {
 	stats *Stats
 	out   *instances
 
-	ids, types []int32 // of the instance under way
+	ids []int32 // of the instance under way
 }
 
 // make makes the instances of a group, each duplicate with a stream of its own, and returns them in random order.

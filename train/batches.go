@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/random"
 )
 
 // Data are the examples to train on. Which examples a batch has and in which order is decided here, from the seed.
@@ -91,8 +92,8 @@ func (o *order) shuffle(epoch int) {
 	for i := range o.examples {
 		o.examples[i] = int32(i)
 	}
-	s := newStream(o.seed, forOrder, uint64(epoch))
-	s.shuffle(len(o.examples), func(i, j int) { o.examples[i], o.examples[j] = o.examples[j], o.examples[i] })
+	s := random.New(o.seed, forOrder, uint64(epoch))
+	s.Shuffle(len(o.examples), func(i, j int) { o.examples[i], o.examples[j] = o.examples[j], o.examples[i] })
 	o.epoch = epoch
 }
 
@@ -154,8 +155,8 @@ func (c *cutBySize) groupByLength() {
 	for window := range slices.Chunk(whole, groupWindow*c.size) {
 		c.sortByLength(window)
 	}
-	s := newStream(c.seed, forBatches, uint64(c.epoch))
-	s.shuffle(count, func(i, j int) {
+	s := random.New(c.seed, forBatches, uint64(c.epoch))
+	s.Shuffle(count, func(i, j int) {
 		a, b := whole[i*c.size:(i+1)*c.size], whole[j*c.size:(j+1)*c.size]
 		for k := range a {
 			a[k], b[k] = b[k], a[k]
@@ -247,8 +248,8 @@ func (c *cutByTokens) cut(epoch int) {
 		from = to
 	}
 	if c.group {
-		s := newStream(c.seed, forBatches, uint64(epoch))
-		s.shuffle(len(c.cuts), func(i, j int) { c.cuts[i], c.cuts[j] = c.cuts[j], c.cuts[i] })
+		s := random.New(c.seed, forBatches, uint64(epoch))
+		s.Shuffle(len(c.cuts), func(i, j int) { c.cuts[i], c.cuts[j] = c.cuts[j], c.cuts[i] })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/random"
 	"pgregory.net/rapid"
 )
 
@@ -157,9 +158,9 @@ func TestOrderIsPinned(t *testing.T) {
 		}
 	}
 	// The first numbers of SplitMix64 from 1234567, as its authors' C program gives them.
-	s := stream(1234567)
+	s := random.Stream(1234567)
 	for _, want := range []uint64{6457827717110365317, 3203168211198807973, 9817491932198370423} {
-		if got := s.next(); got != want {
+		if got := s.Next(); got != want {
 			t.Errorf("SplitMix64 gives %d, want %d", got, want)
 		}
 	}
@@ -205,9 +206,9 @@ func TestShuffleIsUniform(t *testing.T) {
 // Grouped batches have a small share of the spread of lengths that random ones have.
 func TestGroupByLength(t *testing.T) {
 	data := make(lengths, 4013) // no multiple of the batch size, so that batches lie across epochs
-	s := newStream(7, 0, 0)
+	s := random.New(7, 0, 0)
 	for i := range data {
-		data[i] = 1 + int(s.below(100))
+		data[i] = 1 + int(s.Below(100))
 	}
 	spread := func(o Options) (mean float64, order []int) {
 		b := batchesOf(t, data, o)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/random"
 )
 
 // tinyData are 60 made sentences of 3 to 15 tokens with a class that follows from the tokens.
@@ -19,10 +20,10 @@ func (tinyData) Len() int         { return 60 }
 func (tinyData) Length(i int) int { return 3 + i*7%13 }
 
 func (d tinyData) Append(b *bert.Batch, i int) error {
-	s := newStream(1, 100, uint64(i))
+	s := random.New(1, 100, uint64(i))
 	ids := make([]int32, d.Length(i))
 	for j := range ids {
-		ids[j] = 3 + int32(s.below(40))
+		ids[j] = 3 + int32(s.Below(40))
 	}
 	ids[0] = 1
 	b.Add(ids, nil)
