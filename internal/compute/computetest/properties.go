@@ -255,9 +255,14 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 			"BinaryCrossEntropy": func() { d.BinaryCrossEntropy(&binary) }, "SquaredError": func() { d.SquaredError(&squared) },
 			"SumSquares": func() { d.SumSquares(x) }, "Adam": func() { d.Adam(&adam) }, "LAMB": func() { d.LAMB(&lamb) },
 		} {
-			// A worker that comes late to the first run grows its memory in a later one: hence the tenth.
-			if got := testing.AllocsPerRun(10, do); got != 0 {
-				t.Errorf("%s on %d threads allocates %v times a run", name, d.Threads(), got)
+			// Workers that come late to the first runs, of which a busy machine has many, grow their memory in later ones:
+			// that has to come to an end.
+			got := 1.
+			for try := 0; try < 20 && got != 0; try++ {
+				got = testing.AllocsPerRun(10, do)
+			}
+			if got != 0 {
+				t.Errorf("%s on %d threads still allocates %v times a run", name, d.Threads(), got)
 			}
 		}
 	}
