@@ -48,7 +48,7 @@ func conllTables() map[Split]Table {
 // conlleval and seqeval find them (see metric.Entities), so that one model reads them all. Tags without a B-, I- or the like
 // (parts of speech) stay as they are.
 //
-// With o.Unlabelled a single column will do, and tags, if there are any, are taken as they are. With o.SkipBad a sentence with
+// With o.Unlabelled a single column will do, and what stands in the tags' column need be none. With o.SkipBad a sentence with
 // a bad line is left out.
 func ReadCoNLL(path string, o TableOptions) (*Data, error) {
 	f, err := os.Open(path)
@@ -101,10 +101,8 @@ func readCoNLL(r io.Reader, name string, o TableOptions) (*Data, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
-	if !o.Unlabelled {
-		if err := c.toIOB2(); err != nil {
-			return nil, err
-		}
+	if err := c.toIOB2(); err != nil {
+		return nil, err
 	}
 	return &Data{Examples: c.examples, Skipped: c.bad.count, FirstSkipped: c.bad.first}, nil
 }
@@ -215,13 +213,14 @@ func (c *conllReader) toIOB2() error {
 		}
 	}
 	s := newTagSet(labels)
-	if s.whole {
+	unknown := func(label string) bool { return !s.known(label) }
+	if s.whole || c.unlabelled && slices.ContainsFunc(labels, unknown) {
 		return nil
 	}
 	kept := c.examples[:0]
 	for _, x := range c.examples {
 		tags := make([]metric.Tag, len(x.Labels))
-		bad := slices.IndexFunc(x.Labels, func(label string) bool { return !s.known(label) })
+		bad := slices.IndexFunc(x.Labels, unknown)
 		if bad >= 0 {
 			// A sentence is consecutive lines.
 			err := &SourceError{Source{File: c.name, Line: x.Source.Line + bad},
