@@ -62,7 +62,7 @@ var kinds = [...]kindInfo{
 	},
 	TokenClassification: {
 		name: "token_classification", head: bert.TokenClassification,
-		labels: 2, metrics: []string{"f1"}, places: true,
+		labels: 2, metrics: []string{"f1"}, places: true, codec: tokenClassification{},
 	},
 	QuestionAnswering: {
 		name: "question_answering", head: bert.QuestionAnswering,

@@ -26,7 +26,7 @@ type kindCase struct {
 // kindCases has one of each kind with a codec.
 func kindCases() []kindCase {
 	words := []string{"good", "bad", "dull", "bright"}
-	var single, several, numbers, choices []Example
+	var single, several, numbers, choices, tagged []Example
 	for i := range 24 {
 		text := fmt.Sprintf("the film is %s and %s", words[i%4], words[(i/4)%4])
 		source := Source{File: "made.tsv", Line: i + 1}
@@ -39,6 +39,11 @@ func kindCases() []kindCase {
 		}
 		several = append(several, Example{Input: Input{Text: text}, Labels: labels, Source: source})
 		numbers = append(numbers, Example{Input: Input{Text: text, TextPair: "very"}, Label: fmt.Sprint(float64(i%4) / 2), Source: source})
+		tags := []string{"O", "O", "B-X", "O", "B-X", "I-X"}
+		if i%4 < 2 {
+			tags[2] = "B-Y"
+		}
+		tagged = append(tagged, Example{Input: Input{Words: []string{"the", "film", words[i%4], "is", "very", "dull"}}, Labels: tags, Source: source})
 		right := i % 3
 		endings := slices.Repeat([]string{"bad", "dull", "not"}, 1)
 		endings[right] = "good"
@@ -48,6 +53,7 @@ func kindCases() []kindCase {
 		{SingleLabel, []string{"no", "yes"}, single, func(r *Result) bool { return r.Metrics().Value("matthews") > 0.99 }},
 		{MultiLabel, []string{"bright", "good"}, several, func(r *Result) bool { return r.Metrics().Value("micro_f1") > 0.99 }},
 		{Regression, []string{"value"}, numbers, func(r *Result) bool { return r.Metrics().Value("pearson") > 0.95 }},
+		{TokenClassification, []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, tagged, func(r *Result) bool { return r.Metrics().Value("f1") > 0.99 }},
 		{MultipleChoice, nil, choices, func(r *Result) bool { return r.Metrics().Value("eval_accuracy") > 0.99 }},
 	}
 }
@@ -291,6 +297,7 @@ func TestWeightsOfOtherKinds(t *testing.T) {
 func TestShowExamplesOfKinds(t *testing.T) {
 	want := map[Kind]string{
 		SingleLabel: "label: no (id = 0)\n", MultiLabel: "label: 0 1\n", Regression: "label: 0\n", MultipleChoice: "label: 0\n",
+		TokenClassification: "label_ids: -1 4 4 1 4 0 2 -1\n",
 	}
 	tok := tinyTokenizer(t)
 	for _, c := range kindCases() {

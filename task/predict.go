@@ -47,12 +47,15 @@ func newScores(labels []string, value func(i int) float64) Scores {
 type Prediction struct {
 	// Label is the most probable one, of several labels or of the input's choices.
 	Label string `json:"label,omitempty"`
-	// Labels are those with a probability above a half, of a multi-label classifier; not nil, but perhaps empty.
+	// Labels are those with a probability above a half, of a multi-label classifier, or one for each of the input's Words;
+	// not nil, but perhaps empty.
 	Labels []string `json:"labels,omitzero"`
 	// Value is the number of a regression.
 	Value *float64 `json:"value,omitempty"`
 	// Choice is the number of the most probable of the input's choices, from 0.
 	Choice *int `json:"choice,omitempty"`
+	// Entities are those that the labels of words spell, in the order of the text; not nil, but perhaps empty.
+	Entities []Entity `json:"entities,omitzero"`
 
 	Probabilities    Scores    `json:"probabilities,omitempty"`
 	LogProbabilities Scores    `json:"log_probabilities,omitempty"` // natural logarithms
@@ -249,6 +252,12 @@ func (p Prediction) String() string {
 	switch {
 	case p.Value != nil:
 		return fmt.Sprintf("%.4f", *p.Value)
+	case p.Entities != nil:
+		names := make([]string, len(p.Entities))
+		for i, e := range p.Entities {
+			names[i] = fmt.Sprintf("%s: %s (%.4f)", e.Type, e.Text, e.Score)
+		}
+		return strings.Join(names, ", ")
 	case p.Labels != nil:
 		names := make([]string, len(p.Labels))
 		for i, label := range p.Labels {

@@ -25,7 +25,7 @@ type Result struct {
 	GlobalStep int
 	Precision  bert.Precision // of the model's products
 
-	Report Report // a *ClassReport, *MultiLabelReport, *RegressionReport or *ChoiceReport, by Kind
+	Report Report // a *ClassReport, *EntityReport or the like, by Kind
 }
 
 // Report is what an evaluation found that is peculiar to a kind of task.
@@ -50,7 +50,8 @@ type entry struct {
 // false_positives, false_negatives, loss, global_step, auc_hard and matthews; for more, eval_accuracy, the macro and
 // weighted averages, matthews, loss and global_step. For several labels at once micro_f1, micro_precision, micro_recall,
 // macro_f1, eval_accuracy (of whole examples); for numbers pearson, spearman, mean_squared_error, mean_absolute_error; for
-// choices eval_accuracy.
+// choices eval_accuracy; for words f1, precision, recall (of entities, as conlleval has them), eval_accuracy (of words),
+// macro_f1 and weighted_f1.
 func (r *Result) Metrics() Metrics {
 	first, further := r.Report.figures()
 	return slices.Concat(first, Metrics{{"loss", r.Loss}, {"global_step", float64(r.GlobalStep)}}, further)

@@ -9,9 +9,15 @@ import (
 	"strconv"
 )
 
-// Submission is the name of the file in which GLUE's server takes the predictions of a part of this task's data; "" where
-// it takes none.
+// conllPredictions is the name of the file with the predictions of a task that labels words.
+const conllPredictions = "predictions.txt"
+
+// Submission is the name of the file in which the benchmark's scorer takes the predictions of a part of this task's data:
+// GLUE's server, or for words conlleval. It is "" where there is none.
 func (t *Task) Submission(split Split) string {
+	if t.Kind == TokenClassification {
+		return conllPredictions
+	}
 	if t.glue == nil {
 		return ""
 	}
@@ -34,9 +40,13 @@ func (t *Task) EvalSplits() []Split {
 	return []Split{t.EvalSplit}
 }
 
-// WriteSubmission writes predictions, in the order of the data, as GLUE's server takes them: a header, and for each
-// example its number from 0 and the label or, with three places and within the task's bounds, the number.
-func (t *Task) WriteSubmission(w io.Writer, predictions []Prediction) error {
+// WriteSubmission writes the predictions of examples as the benchmark's scorer takes them. For GLUE's server that is a
+// header, and for each example its number from 0 and the label or, with three places and within the task's bounds, the
+// number; for conlleval, see WriteCoNLL.
+func (t *Task) WriteSubmission(w io.Writer, examples []Example, predictions []Prediction) error {
+	if t.Kind == TokenClassification {
+		return WriteCoNLL(w, examples, predictions)
+	}
 	if t.glue == nil {
 		return fmt.Errorf("task %s is none of GLUE's", t.Name)
 	}

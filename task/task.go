@@ -86,7 +86,7 @@ var tasks = slices.Concat([]Task{
 		About: "texts or pairs of texts with a label, several labels or a number: a CSV, TSV or JSONL file",
 		kinds: []Kind{MultiLabel, Regression},
 	},
-}, glueTasks)
+}, glueTasks, nerTasks, swagTasks)
 
 // Lookup finds the task of a name.
 func Lookup(name string) (*Task, error) {
@@ -231,6 +231,8 @@ func (t *Task) Describe(labels []string, maxSeqLength int) Description {
 		d.Labels = nil
 	case d.Labels == nil && t.Kind == Regression:
 		d.Labels = []string{regressionLabel}
+	case d.Labels == nil && t.Kind == TokenClassification:
+		d.Labels = tagLabels(labels)
 	case d.Labels == nil:
 		d.Labels = labels
 	}

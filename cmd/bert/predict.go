@@ -125,7 +125,12 @@ cut, or read in windows, as task.json says; the result then has "truncated": tru
 each label whether "This text is LABEL." (or --template) follows from the text. One label holds, or with --multi-label any number.
 
 With --task and --data the texts are a part of a task's data (--split, by default test where there is one). --output then writes
-the predictions of a task of GLUE in the form that the benchmark's server takes, like CoLA.tsv.` + inputHelp,
+the predictions of a task of GLUE in the form that the benchmark's server takes, like CoLA.tsv, and those of ner in the columns
+that conlleval reads, predictions.txt.
+
+A model of ner finds entities: their types, where they stand in the text, in bytes, and the mean probability of their words'
+labels. A text is split into words at white space and around punctuation; {"words": […]} are taken as they are, and then each
+word's label comes too.` + inputHelp,
 		Example: `  bert predict --model my-model "A joy from start to finish."
   bert predict --model my-model --input reviews.txt > labels.jsonl
   echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model
@@ -224,7 +229,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	}
 	file := t.Submission(split)
 	if f.output != "" && file == "" {
-		return usagef("--output: there is no form for predictions of task %s, part %q: want GLUE's tests, like cola's test", t.Name, split)
+		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, or GLUE's tests, like cola's test", t.Name, split)
 	}
 	tok, err := tokenizer.Load(f.model.dir)
 	if err != nil {
@@ -265,7 +270,7 @@ func predictedSplit(t *task.Task) task.Split {
 	return t.EvalSplit
 }
 
-// submit writes the predictions of a part of a task of GLUE to dir.
+// submit writes the predictions of a part of a task to dir, in the form of its benchmark.
 func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split task.Split, examples []task.Example, dir string) error {
 	var predictions []task.Prediction
 	keep := func(answer task.Prediction) { predictions = append(predictions, answer) }
@@ -276,7 +281,7 @@ func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split
 		return pathError(err)
 	}
 	path := filepath.Join(dir, t.Submission(split))
-	err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return t.WriteSubmission(w, predictions) })
+	err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return t.WriteSubmission(w, examples, predictions) })
 	if err != nil {
 		return pathError(err)
 	}
@@ -323,6 +328,9 @@ func inputLine(s screen, in *task.Input) string {
 	if in.TextPair != "" {
 		text += " | " + in.TextPair
 	}
+	if in.Words != nil {
+		text = strings.Join(in.Words, " ")
+	}
 	if in.IDs != nil {
 		text = fmt.Sprintf("ids %v", in.IDs)
 	}
@@ -341,6 +349,8 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	switch {
 	case p.Value != nil:
 		answer = fmt.Sprintf("%.4f", *p.Value)
+	case p.Entities != nil:
+		answer = "entities: " + thousands(len(p.Entities))
 	case p.Labels != nil && len(p.Labels) == 0:
 		answer = "(none)"
 	case p.Labels != nil:
@@ -370,6 +380,9 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	bars := make([]barRow, len(scores))
 	for i, score := range scores {
 		bars[i] = barRow{score.Label, score.Value, score.Label == p.Label || slices.Contains(p.Labels, score.Label)}
+	}
+	for _, e := range p.Entities {
+		bars = append(bars, barRow{e.Type + "  " + e.Text, e.Score, true})
 	}
 	b.WriteString(s.bars(bars))
 	return b.String()

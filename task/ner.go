@@ -1,0 +1,289 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// nerTasks are the rows of the tasks that label words.
+var nerTasks = []Task{{
+	Name:  "ner",
+	About: "words with tags, like names (CoNLL-2003, Tjong Kim Sang and De Meulder 2003) or parts of speech: a folder of CoNLL files or one",
+	Kind:  TokenClassification, Metrics: []string{"f1", "precision", "recall"}, EvalSplit: Dev,
+	Tables: conllTables(),
+}}
+
+// tokenClassification is the codec of words that have a label each (paper §5.3). The label of a word is that of its first
+// piece; the others take no part. A sentence that is too long is read in windows that overlap, and each word in the one where
+// it has the most context, in training too: so nothing is cut and no word counts twice.
+//
+// A text that isn't in words is split into those that the tokenizer finds: what white space and punctuation separate.
+type tokenClassification struct{}
+
+func (tokenClassification) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	switch {
+	case in.IDs != nil || in.TypeIDs != nil:
+		return errors.New("ids, but the model labels words: want a text, or words")
+	case in.TextPair != "":
+		return errors.New("a pair of texts, but the model labels the words of one")
+	case in.Choices != nil:
+		return errors.New("choices, but the model labels words")
+	case in.Words != nil && in.Text != "":
+		return errors.New("both text and words")
+	}
+	o := f.options
+	o.Truncation, o.TruncateLeft, o.Overflow = tokenizer.OnlyFirst, false, true
+	o.Stride = max(0, o.MaxLength-2-f.description.step())
+	var err error
+	if in.Words != nil {
+		err = f.tokenizer.EncodeWords(e, in.Words, o)
+	} else {
+		err = f.tokenizer.Encode(e, in.Text, o)
+	}
+	if err != nil {
+		return err
+	}
+	// Nothing is dropped: what one window is without is in the others.
+	e.Truncated = 0
+	add(e)
+	for i := range e.Overflowing {
+		e.Overflowing[i].Truncated = 0
+		add(&e.Overflowing[i])
+	}
+	return nil
+}
+
+// wordPlace is where the first piece of a word is read: in which of an example's windows, and which token of it.
+// window is −1 for a word of no piece, of which cleaning left nothing.
+type wordPlace struct{ window, token int }
+
+// wordPlaces finds each of n words in the window in which its first piece has the most tokens on its poorer side, the
+// first of equal ones.
+func (d *Description) wordPlaces(s []sequence, n int) []wordPlace {
+	var (
+		places = make([]wordPlace, n)
+		first  = make([]int, n) // piece of each word, counted over the whole text
+		most   = make([]int, n)
+	)
+	for i := range places {
+		places[i].window = -1
+	}
+	const specials = 1 // before the text, and behind it
+	step := min(d.step(), len(s[0].ids)-2*specials)
+	for w := range s {
+		tokens := len(s[w].ids)
+		for t, word := range s[w].words {
+			if word < 0 {
+				continue
+			}
+			at, context := w*step+t, min(t, tokens-1-t)
+			p := &places[word]
+			switch {
+			case p.window < 0:
+				first[word] = at
+			case first[word] != at || context <= most[word]:
+				continue
+			}
+			*p, most[word] = wordPlace{w, t}, context
+		}
+	}
+	return places
+}
+
+// words is the number of words of an input.
+func (in *Input) words(s []sequence) int {
+	n := len(in.Words)
+	if in.Words == nil {
+		for i := range s {
+			for _, w := range s[i].words {
+				n = max(n, int(w)+1)
+			}
+		}
+	}
+	return n
+}
+
+func (tokenClassification) target(d *Description, x *Example, s []sequence, t *targets) error {
+	switch {
+	case x.Labels == nil:
+		return errNoLabel
+	case len(x.Labels) != len(x.Words):
+		return fmt.Errorf("%d labels for %d words", len(x.Labels), len(x.Words))
+	}
+	from := make([]int, len(s))
+	at := len(t.tokens)
+	for i := range s {
+		from[i] = at
+		at += len(s[i].ids)
+	}
+	for len(t.tokens) < at {
+		t.tokens = append(t.tokens, -1)
+	}
+	for i, p := range d.wordPlaces(s, len(x.Words)) {
+		id := slices.Index(d.Labels, x.Labels[i])
+		if id < 0 {
+			return fmt.Errorf("word %d, %s: %w", i+1, quote(x.Words[i]), unknownLabel(x.Labels[i], d.Labels))
+		}
+		if p.window >= 0 {
+			t.tokens[from[p.window]+p.token] = int32(id)
+		}
+	}
+	return nil
+}
+
+func (tokenClassification) empty(d *Description) Report {
+	s := newTagSet(d.Labels)
+	return &EntityReport{Types: s.types, EntityReport: metric.EntityReport{Types: make([]metric.Score, len(s.types))}}
+}
+
+// wordLabels are the most probable label of each word, by number, and the logarithms of the probabilities of all. A word
+// of no piece has no probabilities and is outside, or where there is no such label has the first.
+func (d *Description) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
+	labels, log = make([]int, n), make([][]float64, n)
+	none := max(0, slices.Index(d.Labels, outside))
+	width := len(d.Labels)
+	for i, p := range d.wordPlaces(s, n) {
+		if labels[i] = none; p.window >= 0 {
+			log[i], labels[i] = logSoftmax(logits[p.window][p.token*width : (p.token+1)*width])
+		}
+	}
+	return labels, log
+}
+
+func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
+	var (
+		description       = &d.description
+		names             = description.Labels
+		set               = newTagSet(names)
+		tags, predictions = make([][]metric.Tag, d.Examples()), make([][]metric.Tag, d.Examples())
+		r                 = &EntityReport{Types: set.types, Predictions: make([][]int, d.Examples())}
+		loss              float64
+		words             int
+	)
+	for i, x := range d.examples {
+		_, s := d.example(i)
+		labels, log := description.wordLabels(s, len(x.Words), d.logits(logits, i))
+		r.Predictions[i] = labels
+		for j, label := range labels {
+			tags[i] = append(tags[i], set.tag(x.Labels[j]))
+			predictions[i] = append(predictions[i], set.tag(names[label]))
+			if log[j] != nil {
+				loss -= log[j][slices.Index(names, x.Labels[j])]
+				words++
+			}
+		}
+	}
+	var err error
+	r.EntityReport, err = metric.EntityScores(tags, predictions, len(set.types))
+	return r, loss / float64(max(words, 1)), err
+}
+
+// Entity is a piece of a text that is of a type: a name, say.
+type Entity struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+	// Start and End are where it stands, in bytes: in the text, or for words in the words with a blank between each two.
+	Start int `json:"start"`
+	End   int `json:"end"`
+	// FirstWord and LastWord are the numbers of its words, from 0.
+	FirstWord int `json:"first_word"`
+	LastWord  int `json:"last_word"`
+	// Score is the mean of the probabilities of its words' labels.
+	Score float64 `json:"score"`
+}
+
+func (tokenClassification) answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction {
+	var (
+		n           = in.words(s)
+		labels, log = d.wordLabels(s, n, logits)
+		set         = newTagSet(d.Labels)
+		tags        = make([]metric.Tag, n)
+		text, spans = in.spans(s, n)
+		p           = Prediction{Entities: []Entity{}}
+	)
+	for i, label := range labels {
+		tags[i] = set.tag(d.Labels[label])
+		if in.Words != nil {
+			p.Labels = append(p.Labels, d.Labels[label])
+		}
+	}
+	for _, e := range metric.Entities(tags) {
+		x := Entity{
+			Type: set.types[e.Type], FirstWord: e.From, LastWord: e.To - 1,
+			Start: int(spans[e.From].Start), End: int(spans[e.To-1].End),
+		}
+		x.Text = text[x.Start:x.End]
+		for i := e.From; i < e.To; i++ {
+			if log[i] != nil {
+				x.Score += math.Exp(log[i][labels[i]]) / float64(e.To-e.From)
+			}
+		}
+		p.Entities = append(p.Entities, x)
+	}
+	return p
+}
+
+// spans are where the words of an input stand in its text, and that text.
+func (in *Input) spans(s []sequence, n int) (string, []tokenizer.Offset) {
+	spans := make([]tokenizer.Offset, n)
+	if in.Words != nil {
+		at := 0
+		for i, word := range in.Words {
+			spans[i] = tokenizer.Offset{Start: int32(at), End: int32(at + len(word))}
+			at += len(word) + 1
+		}
+		return strings.Join(in.Words, " "), spans
+	}
+	for i := range spans {
+		spans[i].Start = math.MaxInt32
+	}
+	for i := range s {
+		for t, word := range s[i].words {
+			if word >= 0 {
+				x := &spans[word]
+				x.Start, x.End = min(x.Start, s[i].offsets[t].Start), max(x.End, s[i].offsets[t].End)
+			}
+		}
+	}
+	for i := range spans {
+		spans[i].Start = min(spans[i].Start, spans[i].End) // of a word of no piece
+	}
+	return in.Text, spans
+}
+
+// EntityReport is what an evaluation finds of a task that labels words: the figures of conlleval.
+//
+// Legend: N examples, K types.
+type EntityReport struct {
+	Types []string // [K]
+	metric.EntityReport
+
+	Predictions [][]int // class ids of each example's words, [N]
+}
+
+func (r *EntityReport) figures() (first, further Metrics) {
+	return Metrics{
+		{"f1", r.Micro.F1}, {"precision", r.Micro.Precision}, {"recall", r.Micro.Recall}, {"eval_accuracy", r.Accuracy},
+		{"macro_f1", r.Macro.F1}, {"weighted_f1", r.Weighted.F1},
+	}, nil
+}
+
+func (r *EntityReport) details() []entry {
+	return []entry{
+		{"words", r.Words}, {"entities", r.Micro.Support}, {"found", r.Micro.Predicted}, {"correct", r.Correct},
+		{"types", scoresJSON(r.Types, r.EntityReport.Types)},
+	}
+}
+
+// writeText writes what conlleval does: the counts, and a line a type.
+func (r *EntityReport) writeText(w *strings.Builder) {
+	fmt.Fprintf(w, "%s words with %s entities; found: %s, correct: %s; accuracy of the words %.4f\n",
+		thousands(r.Words), thousands(r.Micro.Support), thousands(r.Micro.Predicted), thousands(r.Correct), r.Accuracy)
+	writeScores(w, r.Types, r.EntityReport.Types, []average{{"overall", r.Micro}, {"macro average", r.Macro}, {"weighted average", r.Weighted}})
+}
