@@ -22,7 +22,7 @@ type Result struct {
 	Loss       float64 // the mean, as in training: cross-entropies are in nats
 	GlobalStep int
 
-	Report Report // a *ClassReport, *MultiLabelReport, *RegressionReport or *ChoiceReport, by Kind
+	Report Report // a *ClassReport, *MultiLabelReport, *RegressionReport, *ChoiceReport or *AnswerReport, by Kind
 }
 
 // Report is what an evaluation found that is peculiar to a kind of task.
@@ -73,8 +73,15 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	return orderedObject(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
 }
 
-// Save writes eval_results.json into dir; the file is whole or not there.
-func (r *Result) Save(dir string) error { return writeJSON(filepath.Join(dir, ResultsFile), r) }
+// Save writes eval_results.json into dir, and of questions the answers (SaveAnswers); a file is whole or not there.
+func (r *Result) Save(dir string) error {
+	if s, ok := r.Report.(interface{ save(dir string) error }); ok {
+		if err := s.save(dir); err != nil {
+			return err
+		}
+	}
+	return writeJSON(filepath.Join(dir, ResultsFile), r)
+}
 
 // WriteText writes String.
 func (r *Result) WriteText(w io.Writer) error {

@@ -66,6 +66,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		a.finetuneCommand(),
 		a.evaluateCommand(),
 		a.predictCommand(),
+		a.scoreCommand(),
 		a.glueCommand(),
 		a.sweepCommand(),
 		a.fillMaskCommand(),
