@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -204,18 +205,12 @@ func (questionAnswering) answer(d *Description, in *Input, s []sequence, logits 
 	if d.Unanswerable {
 		// Without a candidate run_squad.py compares with one of logits 0.
 		odds := null.score()
-		p.Answer = &null
 		if best != nil {
 			odds -= best.score()
 			p.best = best.Text
-			if odds <= d.NullThreshold {
-				p.Answer = best
-			}
-		}
-		if p.Answer == &null {
-			p.Answer = &p.NBest[slices.IndexFunc(p.NBest, func(a Answer) bool { return a.Text == "" })]
 		}
 		p.NullOdds = &odds
+		p.choose(d.NullThreshold)
 	}
 	return p
 }
@@ -237,6 +232,8 @@ type AnswerReport struct {
 	BestThreshold float64
 	IDs           []string
 	Predictions   []Prediction
+
+	examples []Example
 }
 
 func (questionAnswering) empty(*Description) Report { return &AnswerReport{Score: new(SQuADScore)} }
@@ -278,14 +275,48 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 			odds[id] = *p.NullOdds
 		}
 	}
+	r.examples = examples
 	var err error
-	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: SQuAD2}); err == nil && odds != nil {
-		var ungated *SQuADScore
-		if ungated, err = ScoreSQuAD(examples, best, SQuADScoring{Version: SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)}); err == nil {
-			r.Score.Best, r.BestThreshold = ungated.Best, ungated.Best.F1Threshold
-		}
+	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: SQuAD2}); err != nil || odds == nil {
+		return r, loss / float64(n), err
 	}
-	return r, loss / float64(n), err
+	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
+	if err != nil {
+		return nil, 0, err
+	}
+	r.Score.Best, r.BestThreshold = ungated.Best, ungated.Best.F1Threshold
+	if ungated.Best.never {
+		r.BestThreshold = math.Nextafter(slices.Min(slices.Collect(maps.Values(odds))), math.Inf(-1))
+	}
+	return r, loss / float64(n), nil
+}
+
+// SetThreshold makes the report one of answers with another Description.NullThreshold.
+func (r *AnswerReport) SetThreshold(threshold float64) error {
+	answers := make(map[string]string)
+	for i := range r.Predictions {
+		p := &r.Predictions[i]
+		if p.NullOdds == nil {
+			return errors.New("there is always an answer: no threshold to set")
+		}
+		p.choose(threshold)
+		answers[r.IDs[i]] = p.Answer.Text
+	}
+	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: SQuAD2})
+	if err == nil {
+		score.Best, r.Score = r.Score.Best, score
+	}
+	return err
+}
+
+// choose makes the best candidate the answer, or none where that scores more by more than the threshold.
+func (p *Prediction) choose(threshold float64) {
+	answer := func(a Answer) bool { return a.Text != "" }
+	if i := slices.IndexFunc(p.NBest, answer); i >= 0 && *p.NullOdds <= threshold {
+		p.Answer = &p.NBest[i]
+		return
+	}
+	p.Answer = &p.NBest[slices.IndexFunc(p.NBest, func(a Answer) bool { return !answer(a) })]
 }
 
 func (r *AnswerReport) figures() (first, further Metrics) {

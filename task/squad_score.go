@@ -33,7 +33,11 @@ type SQuADScore struct {
 
 // BestScore are the best scores in percent and the thresholds that give them: where no answer is given to a question of which
 // having none is more probable than that.
-type BestScore struct{ Exact, ExactThreshold, F1, F1Threshold float64 }
+type BestScore struct {
+	Exact, ExactThreshold, F1, F1Threshold float64
+
+	never bool // the best F1 is that of never answering
+}
 
 // SQuADScoring is what ScoreSQuAD asks for beside answers.
 type SQuADScoring struct {
@@ -108,12 +112,14 @@ func ScoreSQuAD(examples []Example, predictions map[string]string, o SQuADScorin
 		scores          []float64
 		best, threshold *float64
 	}{{exact, &s.Best.Exact, &s.Best.ExactThreshold}, {f1, &s.Best.F1, &s.Best.F1Threshold}} {
+		s.Best.never = false
 		best, threshold, err := metric.BestNullThreshold(b.scores, answerable, none, odds)
 		if err != nil {
 			return nil, err
 		}
 		if math.IsInf(threshold, -1) {
-			threshold = 0 // the official script's word for never answering
+			s.Best.never = true // of F1, which comes last
+			threshold = 0       // the official script's word for never answering
 		}
 		*b.best, *b.threshold = percent(best, n), threshold
 	}

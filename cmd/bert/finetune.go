@@ -111,7 +111,11 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 		}
 	}
 	a.log.Info("saved in " + j.options.Output)
-	a.log.Info(fmt.Sprintf("next: bert predict --model %s %q", quoteArgument(j.options.Output), "a text"))
+	next := fmt.Sprintf("bert predict --model %s %q", quoteArgument(j.options.Output), "a text")
+	if j.description.Kind == task.QuestionAnswering {
+		next = `echo '{"question": "…", "context": "…"}' | bert predict --model ` + quoteArgument(j.options.Output)
+	}
+	a.log.Info("next: " + next)
 	return nil
 }
 

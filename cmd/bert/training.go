@@ -76,7 +76,10 @@ func (j *job) run(ctx context.Context, w watcher) (*task.Result, error) {
 		}
 		measured.GlobalStep = result.ModelStep
 	}
-	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold {
+	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && j.description.Unanswerable {
+		if err := r.SetThreshold(r.BestThreshold); err != nil {
+			return nil, err
+		}
 		j.description.NullThreshold = r.BestThreshold
 	}
 	if err := measured.Save(j.options.Output); err != nil {
