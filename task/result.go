@@ -47,7 +47,8 @@ type entry struct {
 // false_positives, false_negatives, loss, global_step, auc_hard and matthews; for more, eval_accuracy, the macro and
 // weighted averages, matthews, loss and global_step. For several labels at once micro_f1, micro_precision, micro_recall,
 // macro_f1, eval_accuracy (of whole examples); for numbers pearson, spearman, mean_squared_error, mean_absolute_error; for
-// choices eval_accuracy.
+// choices eval_accuracy; for questions, in percent as SQuAD's scripts have them, exact, f1, HasAns_exact, HasAns_f1, NoAns_exact
+// and NoAns_f1.
 func (r *Result) Metrics() Metrics {
 	first, further := r.Report.figures()
 	return slices.Concat(first, Metrics{{"loss", r.Loss}, {"global_step", float64(r.GlobalStep)}}, further)
