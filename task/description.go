@@ -40,6 +40,11 @@ type Description struct {
 	// window.
 	DocStride int
 
+	// Unanswerable says that a question may have no answer in its context. It has none where the score of that is above the
+	// best answer's by more than NullThreshold.
+	Unanswerable  bool
+	NullThreshold float64
+
 	Columns Columns // of the table that it was trained on
 
 	// Official are the names of the metrics to judge the task by, the main one first; nil: those of its Kind.
@@ -168,6 +173,8 @@ type descriptionJSON struct {
 	TruncationSide string   `json:"truncation_side"`
 	Long           string   `json:"long_text,omitempty"`
 	DocStride      int      `json:"doc_stride,omitempty"`
+	Unanswerable   bool     `json:"version_2_with_negative,omitempty"`
+	NullThreshold  float64  `json:"null_score_diff_threshold,omitempty"`
 	Columns        Columns  `json:"columns,omitzero"`
 	Official       []string `json:"official_metrics,omitempty"`
 	Metrics        Metrics  `json:"metrics,omitempty"`
@@ -186,6 +193,7 @@ func (d Description) MarshalJSON() ([]byte, error) {
 	return encodeJSON(descriptionJSON{
 		Task: d.Task, Kind: d.Kind.String(), Labels: d.Labels, Positive: d.Positive, MaxSeqLength: d.MaxSeqLength,
 		Truncation: d.Truncation.String(), TruncationSide: side, Long: long, DocStride: d.DocStride,
+		Unanswerable: d.Unanswerable, NullThreshold: d.NullThreshold,
 		Columns: d.Columns, Official: d.Official, Metrics: d.Metrics,
 	})
 }
@@ -199,6 +207,7 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 	fields := map[string]any{
 		"task": &j.Task, "kind": &j.Kind, "labels": &j.Labels, "positive_label": &j.Positive, "max_seq_length": &j.MaxSeqLength,
 		"truncation": &j.Truncation, "truncation_side": &j.TruncationSide, "long_text": &j.Long, "doc_stride": &j.DocStride,
+		"version_2_with_negative": &j.Unanswerable, "null_score_diff_threshold": &j.NullThreshold,
 		"columns": &j.Columns, "official_metrics": &j.Official, "metrics": &j.Metrics,
 	}
 	err := parseObject(data, func(key string, value json.RawMessage) error {
@@ -216,7 +225,7 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 	}
 	out := Description{
 		Task: j.Task, Labels: j.Labels, Positive: j.Positive, MaxSeqLength: j.MaxSeqLength,
-		TruncateLeft: j.TruncationSide == "left", DocStride: j.DocStride,
+		TruncateLeft: j.TruncationSide == "left", DocStride: j.DocStride, Unanswerable: j.Unanswerable, NullThreshold: j.NullThreshold,
 		Columns: j.Columns, Official: j.Official, Metrics: j.Metrics,
 	}
 	if out.Kind, err = ParseKind(j.Kind); err != nil {

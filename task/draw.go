@@ -36,12 +36,16 @@ func Draw(examples []Example, n int, seed uint64) []Example {
 }
 
 // SplitValidation takes n of the examples out at random as a validation part, by seed and content as Draw does, and
-// keeps the order of both parts. Examples of the same text go to the same part, so that none is learned by heart and
+// keeps the order of both parts. Examples of the same Group, or without one of the same text, go to the same part, so that none is learned by heart and
 // then asked for; the validation part can exceed n for that.
 func SplitValidation(examples []Example, n int, seed uint64) (train, validation []Example) {
 	keys := make([]digest, len(examples))
 	for i, e := range examples {
-		keys[i] = hash("text", e.texts()...).keyed("validation", seed, 0)
+		content := hash("text", e.texts()...)
+		if e.Group != "" {
+			content = hash("group", e.Group)
+		}
+		keys[i] = content.keyed("validation", seed, 0)
 	}
 	taken := make([]bool, len(examples))
 	var last digest
@@ -68,7 +72,11 @@ func (x *Example) texts() []string {
 
 // parts are what an example says, with its label.
 func (x *Example) parts() []string {
-	return slices.Concat([]string{x.Text, x.TextPair, x.Label}, x.Words, x.Choices, x.Labels)
+	parts := slices.Concat([]string{x.Text, x.TextPair, x.Label}, x.Words, x.Choices, x.Labels)
+	for _, a := range x.Answers {
+		parts = append(parts, a.Text)
+	}
+	return parts
 }
 
 // digest is a SHA-256: the same on each machine and in each release of Go, unlike hash/maphash.

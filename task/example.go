@@ -43,16 +43,20 @@ type Example struct {
 	Label string // a label, a number, or the number of the right choice from 0, by the task's Kind; "" in unlabelled data
 	// Labels are those of an example that can have several, or one for each of Words; nil in unlabelled data.
 	Labels []string
-	ID     string // what the data set calls the example; "" where it has no name for it
-	Source Source
+	// Answers are the right answers to a question about TextPair, of which the first is trained on; empty where there is
+	// none, nil in unlabelled data.
+	Answers []Span
+	Group   string // of examples that SplitValidation keeps together, like an article's; "": none
+	ID      string // what the data set calls the example; "" where it has no name for it
+	Source  Source
 }
 
-func (x *Example) labelled() bool { return x.Label != "" || x.Labels != nil }
+func (x *Example) labelled() bool { return x.Label != "" || x.Labels != nil || x.Answers != nil }
 
 // Source is the place that an example or an input came from.
 type Source struct {
 	File   string
-	Member string // of an archive
+	Member string // of an archive; of SQuAD the article and the question
 	Line   int    // from 1; 0: all of the file
 }
 

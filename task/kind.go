@@ -66,7 +66,7 @@ var kinds = [...]kindInfo{
 	},
 	QuestionAnswering: {
 		name: "question_answering", head: bert.QuestionAnswering,
-		metrics: []string{"f1", "exact"}, places: true,
+		metrics: []string{"f1", "exact"}, places: true, codec: questionAnswering{},
 	},
 	MultipleChoice: {
 		name: "multiple_choice", head: bert.MultipleChoice,

@@ -26,7 +26,7 @@ type kindCase struct {
 // kindCases has one of each kind with a codec.
 func kindCases() []kindCase {
 	words := []string{"good", "bad", "dull", "bright"}
-	var single, several, numbers, choices, tagged []Example
+	var single, several, numbers, choices, tagged, questions []Example
 	for i := range 24 {
 		text := fmt.Sprintf("the film is %s and %s", words[i%4], words[(i/4)%4])
 		source := Source{File: "made.tsv", Line: i + 1}
@@ -47,6 +47,11 @@ func kindCases() []kindCase {
 		right := i % 3
 		endings := slices.Repeat([]string{"bad", "dull", "not"}, 1)
 		endings[right] = "good"
+		context := "the film is " + strings.Repeat("very ", i%3) + words[i%4] + " and i was not"
+		questions = append(questions, Example{
+			Input:   Input{Text: "is it", TextPair: context},
+			Answers: []Span{{words[i%4], strings.Index(context, words[i%4])}}, Source: source,
+		})
 		choices = append(choices, Example{Input: Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
 	}
 	return []kindCase{
@@ -54,6 +59,7 @@ func kindCases() []kindCase {
 		{MultiLabel, []string{"bright", "good"}, several, func(r *Result) bool { return r.Metrics().Value("micro_f1") > 0.99 }},
 		{Regression, []string{"value"}, numbers, func(r *Result) bool { return r.Metrics().Value("pearson") > 0.95 }},
 		{TokenClassification, []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, tagged, func(r *Result) bool { return r.Metrics().Value("f1") > 0.99 }},
+		{QuestionAnswering, nil, questions, func(r *Result) bool { return r.Metrics().Value("exact") > 99 }},
 		{MultipleChoice, nil, choices, func(r *Result) bool { return r.Metrics().Value("eval_accuracy") > 0.99 }},
 	}
 }
@@ -298,6 +304,7 @@ func TestShowExamplesOfKinds(t *testing.T) {
 	want := map[Kind]string{
 		SingleLabel: "label: no (id = 0)\n", MultiLabel: "label: 0 1\n", Regression: "label: 0\n", MultipleChoice: "label: 0\n",
 		TokenClassification: "label_ids: -1 4 4 1 4 0 2 -1\n",
+		QuestionAnswering:   "start_position: 7\nend_position: 7\n",
 	}
 	tok := tinyTokenizer(t)
 	for _, c := range kindCases() {

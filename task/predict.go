@@ -57,6 +57,13 @@ type Prediction struct {
 	// Entities are those that the labels of words spell, in the order of the text; not nil, but perhaps empty.
 	Entities []Entity `json:"entities,omitzero"`
 
+	// Answer is the answer to a question, NBest are the most probable candidates, the best first, and NullOdds is the score of
+	// there being none minus that of the best candidate, where there may be none.
+	Answer   *Answer  `json:"answer,omitempty"`
+	NBest    []Answer `json:"n_best,omitempty"`
+	NullOdds *float64 `json:"null_odds,omitempty"`
+	best     string   // the best candidate, whether or not it is the answer
+
 	Probabilities    Scores    `json:"probabilities,omitempty"`
 	LogProbabilities Scores    `json:"log_probabilities,omitempty"` // natural logarithms
 	Logits           []float32 `json:"logits,omitempty"`            // by label or choice; of several windows the mean
@@ -250,6 +257,10 @@ func (p *Prediction) cut(s []sequence) {
 // String is the answer in short.
 func (p Prediction) String() string {
 	switch {
+	case p.Answer != nil && p.Answer.Text == "":
+		return fmt.Sprintf("(no answer) (%.4f)", p.Answer.Probability)
+	case p.Answer != nil:
+		return fmt.Sprintf("%s (%.4f)", p.Answer.Text, p.Answer.Probability)
 	case p.Value != nil:
 		return fmt.Sprintf("%.4f", *p.Value)
 	case p.Entities != nil:

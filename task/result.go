@@ -51,7 +51,8 @@ type entry struct {
 // weighted averages, matthews, loss and global_step. For several labels at once micro_f1, micro_precision, micro_recall,
 // macro_f1, eval_accuracy (of whole examples); for numbers pearson, spearman, mean_squared_error, mean_absolute_error; for
 // choices eval_accuracy; for words f1, precision, recall (of entities, as conlleval has them), eval_accuracy (of words),
-// macro_f1 and weighted_f1.
+// macro_f1 and weighted_f1; for questions, in percent as SQuAD's scripts have them, exact, f1, HasAns_exact, HasAns_f1,
+// NoAns_exact and NoAns_f1.
 func (r *Result) Metrics() Metrics {
 	first, further := r.Report.figures()
 	return slices.Concat(first, Metrics{{"loss", r.Loss}, {"global_step", float64(r.GlobalStep)}}, further)
@@ -77,8 +78,15 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	return orderedObject(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
 }
 
-// Save writes eval_results.json into dir; the file is whole or not there.
-func (r *Result) Save(dir string) error { return writeJSON(filepath.Join(dir, ResultsFile), r) }
+// Save writes eval_results.json into dir, and of questions the answers (SaveAnswers); a file is whole or not there.
+func (r *Result) Save(dir string) error {
+	if s, ok := r.Report.(interface{ save(dir string) error }); ok {
+		if err := s.save(dir); err != nil {
+			return err
+		}
+	}
+	return writeJSON(filepath.Join(dir, ResultsFile), r)
+}
 
 // WriteText writes String.
 func (r *Result) WriteText(w io.Writer) error {

@@ -41,7 +41,9 @@ type Task struct {
 	Name  string
 	About string // one line, for a list of the tasks
 	Kind  Kind
-	kinds []Kind // that SetKind may choose instead
+	// unanswerable says that a context may have no answer.
+	unanswerable bool
+	kinds        []Kind // that SetKind may choose instead
 
 	// Labels are the names of the classes in the order of their ids; nil: whatever the training data has.
 	Labels []string
@@ -85,6 +87,16 @@ var tasks = slices.Concat([]Task{
 		Name:  "text",
 		About: "texts or pairs of texts with a label, several labels or a number: a CSV, TSV or JSONL file",
 		kinds: []Kind{MultiLabel, Regression},
+	},
+	{
+		Name: "squad", Kind: QuestionAnswering, EvalSplit: Dev,
+		About: "SQuAD 1.1, questions to a context (Rajpurkar et al. 2016): a JSON file, or the folder of train-v1.1.json and dev-v1.1.json",
+		read:  squadReader(SQuAD1),
+	},
+	{
+		Name: "squad2", Kind: QuestionAnswering, EvalSplit: Dev, unanswerable: true,
+		About: "SQuAD 2.0, where some questions have no answer: a JSON file, or the folder of train-v2.0.json and dev-v2.0.json",
+		read:  squadReader(SQuAD2),
 	},
 }, glueTasks, nerTasks, swagTasks)
 
@@ -225,7 +237,7 @@ func (t *Task) SetKind(k Kind) error {
 // Describe is the description of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
 // the training data, for a task that has none of its own.
 func (t *Task) Describe(labels []string, maxSeqLength int) Description {
-	d := Description{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics}
+	d := Description{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics, Unanswerable: t.unanswerable}
 	switch {
 	case kinds[t.Kind].labels == 0:
 		d.Labels = nil

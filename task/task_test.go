@@ -60,7 +60,7 @@ func TestTasks(t *testing.T) {
 		}
 	}
 	_, err := Lookup("imbd")
-	wantError(t, err, `task "imbd" is not known: want imdb, text, cola, sst2`)
+	wantError(t, err, `task "imbd" is not known: want imdb, text, squad, squad2, cola, sst2`)
 
 	imdb, err := Lookup("imdb")
 	if err != nil {

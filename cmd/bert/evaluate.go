@@ -18,17 +18,18 @@ import (
 
 // evaluateFlags are those of bert evaluate.
 type evaluateFlags struct {
-	data         dataFlags
-	instances    string
-	model        modelFlags
-	output       string
-	split        string
-	labels       []string
-	maxSeqLength int
-	maxExamples  int
-	showExamples int
-	seed         uint64
-	out          outputFlags
+	data          dataFlags
+	instances     string
+	model         modelFlags
+	output        string
+	split         string
+	labels        []string
+	maxSeqLength  int
+	nullThreshold string
+	maxExamples   int
+	showExamples  int
+	seed          uint64
+	out           outputFlags
 }
 
 func (a *app) evaluateCommand() *cobra.Command {
@@ -66,6 +67,7 @@ instances are pairs and the model has the classifier, of next-sentence predictio
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
 	flags.StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test, of mnli dev_matched (default: the task's own)")
 	flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "cut texts to `N` tokens (default: as in task.json)")
+	flags.StringVar(&f.nullThreshold, "null-score-diff-threshold", "", "of squad2: no answer where it scores more than the best answer by `N` (default: as in task.json)")
 	flags.IntVar(&f.maxExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
 	flags.Uint64Var(&f.seed, "seed", 42, "`SEED` of the draw")
 	flags.StringSliceVar(&f.labels, "labels", nil, "name the model's labels `A,B`, in the order of their ids")
@@ -149,7 +151,10 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 			return d, err
 		}
 	}
-	return d, nil
+	if f.nullThreshold != "" {
+		d.NullThreshold, err = parseThreshold(f.nullThreshold)
+	}
+	return d, err
 }
 
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there.

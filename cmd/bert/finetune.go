@@ -111,7 +111,11 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 		}
 	}
 	a.log.Info("saved in " + j.options.Output)
-	a.log.Info(fmt.Sprintf("next: bert predict --model %s %q", quoteArgument(j.options.Output), "a text"))
+	next := fmt.Sprintf("bert predict --model %s %q", quoteArgument(j.options.Output), "a text")
+	if j.description.Kind == task.QuestionAnswering {
+		next = `echo '{"question": "…", "context": "…"}' | bert predict --model ` + quoteArgument(j.options.Output)
+	}
+	a.log.Info("next: " + next)
 	return nil
 }
 
@@ -137,6 +141,9 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	if err != nil {
 		return nil, err
 	}
+	if t.Kind == task.QuestionAnswering && !cmd.Flags().Changed("max-seq-length") {
+		f.maxSeqLength = 384 // run_squad.py
+	}
 	length, err := sequenceLength(cmd, f.maxSeqLength, config)
 	if err != nil {
 		return nil, err
@@ -151,6 +158,11 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	}
 	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
 	j.description.Columns, j.description.DocStride = f.data.columns, f.docStride
+	if j.bestThreshold = f.nullThreshold == "best"; !j.bestThreshold {
+		if j.description.NullThreshold, err = parseThreshold(f.nullThreshold); err != nil {
+			return nil, err
+		}
+	}
 	if j.description.Long, err = task.ParseLongText(f.long.value); err != nil {
 		return nil, usageError{err}
 	}
@@ -282,6 +294,7 @@ func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Exampl
 		}
 	case f.evalData != "":
 		held, err = f.data.read(a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
+	case t.Kind == task.QuestionAnswering && isFile(f.data.path): // a single file has no other part
 	case t.EvalSplit != "":
 		held, err = f.data.read(a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
 	}

@@ -228,8 +228,8 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 		split = predictedSplit(t)
 	}
 	file := t.Submission(split)
-	if f.output != "" && file == "" {
-		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, or GLUE's tests, like cola's test", t.Name, split)
+	if f.output != "" && file == "" && t.Kind != task.QuestionAnswering {
+		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, squad, or GLUE's tests, like cola's test", t.Name, split)
 	}
 	tok, err := tokenizer.Load(f.model.dir)
 	if err != nil {
@@ -279,6 +279,17 @@ func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return pathError(err)
+	}
+	if t.Kind == task.QuestionAnswering {
+		ids := make([]string, len(examples))
+		for i := range examples {
+			ids[i] = examples[i].ID
+		}
+		if err := task.SaveAnswers(dir, ids, predictions); err != nil {
+			return err
+		}
+		a.log.Info(fmt.Sprintf("%s in %s", count(len(ids), "answer"), dir))
+		return nil
 	}
 	path := filepath.Join(dir, t.Submission(split))
 	err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return t.WriteSubmission(w, examples, predictions) })
@@ -347,6 +358,8 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	}
 	answer := p.Label
 	switch {
+	case p.Answer != nil:
+		answer = p.String()
 	case p.Value != nil:
 		answer = fmt.Sprintf("%.4f", *p.Value)
 	case p.Entities != nil:

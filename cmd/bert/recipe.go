@@ -26,6 +26,7 @@ type finetuneFlags struct {
 	truncation       *choice
 	long             *choice
 	docStride        int
+	nullThreshold    string
 	problemType      *choice
 	labels           []string
 	classWeights     string
@@ -97,6 +98,7 @@ func (f *finetuneFlags) addDetails(cmd *cobra.Command) {
 	f.long = newChoice(task.TruncateLong.String(), task.LongTexts()...)
 	addChoice(cmd, f.long, "long", "of a longer text read the beginning (truncate), the beginning and the end (head-tail), or all in windows")
 	flags.IntVar(&f.docStride, "doc-stride", 0, "with --long windows: begin one every `N` tokens; 0: every half window")
+	flags.StringVar(&f.nullThreshold, "null-score-diff-threshold", "best", "of squad2: no answer where it scores more than the best answer by `N`; best: the best on the evaluation data")
 	f.truncation = newChoice(tokenizer.LongestFirst.String(), truncationNames()...)
 	addChoice(cmd, f.truncation, "truncation", "which text of a pair gives up tokens")
 

@@ -68,6 +68,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		a.predictCommand(),
 		a.glueCommand(),
 		a.sweepCommand(),
+		a.scoreCommand(),
 		a.fillMaskCommand(),
 		a.encodeCommand(),
 		a.tokenizeCommand(),

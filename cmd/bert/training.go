@@ -25,6 +25,8 @@ type job struct {
 	train       *task.Dataset
 	eval        *task.Dataset // nil: none
 	options     train.Options
+	// bestThreshold says that the model takes the threshold of no answer that is the best of the evaluation.
+	bestThreshold bool
 }
 
 // train trains the model, writes the model directory into the options' Output and returns the evaluation of the model,
@@ -73,6 +75,12 @@ func (j *job) run(ctx context.Context, w watcher) (*task.Result, error) {
 			return nil, err
 		}
 		measured.GlobalStep = result.ModelStep
+	}
+	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && j.description.Unanswerable {
+		if err := r.SetThreshold(r.BestThreshold); err != nil {
+			return nil, err
+		}
+		j.description.NullThreshold = r.BestThreshold
 	}
 	if err := measured.Save(j.options.Output); err != nil {
 		return nil, err

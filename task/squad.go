@@ -1,0 +1,369 @@
+package task
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Constants of google-research/bert run_squad.py.
+const (
+	squadStride    = 128 // tokens of the context from one window to the next
+	maxQueryLength = 64  // tokens of a question
+	maxAnswer      = 30  // tokens of an answer
+	nBestSize      = 20
+)
+
+// questionAnswering is the codec of questions to a context, of which a part is the answer (google-research/bert run_squad.py).
+// A context is read in windows, each behind the question.
+type questionAnswering struct{}
+
+func (questionAnswering) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	if in.IDs != nil || in.Words != nil || in.Choices != nil || strings.TrimSpace(in.TextPair) == "" {
+		return errors.New("no context: want a question and a context")
+	}
+	question, dropped := in.Text, 0
+	if err := f.tokenizer.Encode(e, question, tokenizer.Options{OmitSpecialTokens: true}); err != nil {
+		return err
+	}
+	n := e.Len()
+	if n > maxQueryLength {
+		question, dropped, n = question[:e.Offsets[maxQueryLength-1].End], n-maxQueryLength, maxQueryLength
+	}
+	length := f.options.MaxLength
+	o := tokenizer.Options{
+		MaxLength: length, Truncation: tokenizer.OnlySecond, Overflow: true,
+		Stride: max(0, length-n-3-f.description.contextStep()),
+	}
+	if err := f.tokenizer.EncodePair(e, question, in.TextPair, o); err != nil {
+		return err
+	}
+	e.Truncated = dropped // of the question; what a window lacks of the context is in another
+	add(e)
+	for i := range e.Overflowing {
+		e.Overflowing[i].Truncated = 0
+		add(&e.Overflowing[i])
+	}
+	return nil
+}
+
+// contextStep is the most tokens from one window of a context to the next.
+func (d *Description) contextStep() int { return cmp.Or(d.DocStride, squadStride) }
+
+// window is where a part of a context's tokens stands.
+type window struct {
+	at    int // its first token in the sequence
+	start int // and in the context
+	n     int
+}
+
+// windowsOf are the windows of a context and the places of its tokens.
+func windowsOf(d *Description, s []sequence) (w []window, offsets []tokenizer.Offset) {
+	for i := range s {
+		at := slices.Index(s[i].typeIDs, 1)
+		if at < 0 {
+			at = len(s[i].ids) - 1
+		}
+		v := window{at: at, n: len(s[i].ids) - 1 - at}
+		if i > 0 {
+			v.start = w[i-1].start + min(w[i-1].n, d.contextStep())
+		}
+		w = append(w, v)
+		offsets = append(offsets[:v.start], s[i].offsets[at:at+v.n]...)
+	}
+	return w, offsets
+}
+
+// maxContext is the window in which a token of the context has the most context to both sides; of equal ones the first.
+func maxContext(windows []window, token int) int {
+	best, at := math.Inf(-1), -1
+	for i, w := range windows {
+		left, right := token-w.start, w.start+w.n-1-token
+		if left < 0 || right < 0 {
+			continue
+		}
+		if score := float64(min(left, right)) + 0.01*float64(w.n); score > best {
+			best, at = score, i
+		}
+	}
+	return at
+}
+
+func (questionAnswering) target(d *Description, x *Example, s []sequence, t *targets) error {
+	if x.Answers == nil {
+		return errNoLabel
+	}
+	windows, offsets := windowsOf(d, s)
+	from, to := -1, -1
+	if len(x.Answers) > 0 {
+		a := x.Answers[0]
+		for i, o := range offsets {
+			if from < 0 && int(o.End) > a.Start {
+				from = i
+			}
+			if int(o.Start) < a.Start+len(a.Text) {
+				to = i
+			}
+		}
+		if from < 0 || to < from {
+			return fmt.Errorf("answer %s has no token", quote(a.Text))
+		}
+	}
+	for _, w := range windows {
+		first, last := int32(0), int32(0)
+		if from >= w.start && to < w.start+w.n && from >= 0 {
+			first, last = int32(w.at+from-w.start), int32(w.at+to-w.start)
+		}
+		t.from, t.to = append(t.from, first), append(t.to, last)
+	}
+	return nil
+}
+
+// Answer is a part of a context that may answer a question, or with an empty Text that there is no answer.
+type Answer struct {
+	Text        string  `json:"text"`
+	Start       int     `json:"start"` // bytes of the context, to before End
+	End         int     `json:"end"`
+	Probability float64 `json:"probability"` // among the n best
+	StartLogit  float32 `json:"start_logit"`
+	EndLogit    float32 `json:"end_logit"`
+}
+
+func (a *Answer) score() float64 { return float64(a.StartLogit) + float64(a.EndLogit) }
+
+func (questionAnswering) answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction {
+	windows, offsets := windowsOf(d, s)
+	var (
+		all  []Answer
+		null = Answer{StartLogit: float32(math.Inf(1))}
+	)
+	for i, w := range windows {
+		start, end := make([]float32, len(logits[i])/2), make([]float32, len(logits[i])/2)
+		for j := range start {
+			start[j], end[j] = logits[i][2*j], logits[i][2*j+1]
+		}
+		if none := (Answer{StartLogit: start[0], EndLogit: end[0]}); none.score() < null.score() {
+			null = none
+		}
+		ends := bestIndexes(end)
+		for _, from := range bestIndexes(start) {
+			for _, to := range ends {
+				first, last := from-w.at, to-w.at
+				if first < 0 || last < first || last >= w.n || last-first >= maxAnswer || maxContext(windows, w.start+first) != i {
+					continue
+				}
+				a := Answer{
+					Start: int(offsets[w.start+first].Start), End: int(offsets[w.start+last].End),
+					StartLogit: start[from], EndLogit: end[to],
+				}
+				a.Text = in.TextPair[a.Start:a.End]
+				all = append(all, a)
+			}
+		}
+	}
+	if d.Unanswerable {
+		all = append(all, null)
+	}
+	slices.SortStableFunc(all, func(a, b Answer) int { return cmp.Compare(b.score(), a.score()) })
+	var (
+		p    Prediction
+		seen = make(map[string]bool)
+		best *Answer
+	)
+	for _, a := range all {
+		if len(p.NBest) < nBestSize && !seen[a.Text] {
+			seen[a.Text] = true
+			p.NBest = append(p.NBest, a)
+		}
+	}
+	if d.Unanswerable && !seen[""] {
+		p.NBest = append(p.NBest, null)
+	}
+	if len(p.NBest) == 0 {
+		p.NBest = []Answer{{}}
+	}
+	sum := 0.0
+	for i := range p.NBest {
+		sum += math.Exp(p.NBest[i].score() - p.NBest[0].score())
+	}
+	for i := range p.NBest {
+		a := &p.NBest[i]
+		a.Probability = math.Exp(a.score()-p.NBest[0].score()) / sum
+		if best == nil && a.Text != "" {
+			best = a
+		}
+	}
+	p.Answer = &p.NBest[0]
+	if d.Unanswerable {
+		// Without a candidate run_squad.py compares with one of logits 0.
+		odds := null.score()
+		if best != nil {
+			odds -= best.score()
+			p.best = best.Text
+		}
+		p.NullOdds = &odds
+		p.choose(d.NullThreshold)
+	}
+	return p
+}
+
+// bestIndexes are those of the nBestSize largest logits, the largest first.
+func bestIndexes(logits []float32) []int {
+	order := make([]int, len(logits))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(logits[b], logits[a]) })
+	return order[:min(len(order), nBestSize)]
+}
+
+// AnswerReport is what an evaluation of questions finds.
+type AnswerReport struct {
+	Score *SQuADScore
+	// BestThreshold is, where there may be no answer, that with the best F1 over the questions: for Description.NullThreshold.
+	BestThreshold float64
+	IDs           []string
+	Predictions   []Prediction
+
+	examples []Example
+}
+
+func (questionAnswering) empty(*Description) Report { return &AnswerReport{Score: new(SQuADScore)} }
+
+func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
+	var (
+		r       = new(AnswerReport)
+		answers = make(map[string]string)
+		best    = make(map[string]string)
+		odds    map[string]float64
+		loss    float64
+		n       int
+	)
+	examples := slices.Clone(d.examples)
+	if d.description.Unanswerable {
+		odds = make(map[string]float64)
+	}
+	for i := range d.Examples() {
+		in, s := d.example(i)
+		own := d.logits(logits, i)
+		p := questionAnswering{}.answer(&d.description, &in, s, own)
+		from, _ := d.itemsOf(i)
+		for j, l := range own {
+			for side, label := range []int32{d.targets.from[from+j], d.targets.to[from+j]} {
+				values := make([]float32, len(l)/2)
+				for k := range values {
+					values[k] = l[2*k+side]
+				}
+				log, _ := logSoftmax(values)
+				loss -= log[label] / 2
+			}
+			n++
+		}
+		id := cmp.Or(examples[i].ID, fmt.Sprint(i))
+		examples[i].ID = id
+		r.IDs, r.Predictions = append(r.IDs, id), append(r.Predictions, p)
+		answers[id], best[id] = p.Answer.Text, p.best
+		if odds != nil {
+			odds[id] = *p.NullOdds
+		}
+	}
+	r.examples = examples
+	var err error
+	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: SQuAD2}); err != nil || odds == nil {
+		return r, loss / float64(n), err
+	}
+	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
+	if err != nil {
+		return nil, 0, err
+	}
+	r.Score.Best, r.BestThreshold = ungated.Best, ungated.Best.F1Threshold
+	if ungated.Best.never {
+		r.BestThreshold = math.Nextafter(slices.Min(slices.Collect(maps.Values(odds))), math.Inf(-1))
+	}
+	return r, loss / float64(n), nil
+}
+
+// SetThreshold makes the report one of answers with another Description.NullThreshold.
+func (r *AnswerReport) SetThreshold(threshold float64) error {
+	answers := make(map[string]string)
+	for i := range r.Predictions {
+		p := &r.Predictions[i]
+		if p.NullOdds == nil {
+			return errors.New("there is always an answer: no threshold to set")
+		}
+		p.choose(threshold)
+		answers[r.IDs[i]] = p.Answer.Text
+	}
+	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: SQuAD2})
+	if err == nil {
+		score.Best, r.Score = r.Score.Best, score
+	}
+	return err
+}
+
+// choose makes the best candidate the answer, or none where that scores more by more than the threshold.
+func (p *Prediction) choose(threshold float64) {
+	answer := func(a Answer) bool { return a.Text != "" }
+	if i := slices.IndexFunc(p.NBest, answer); i >= 0 && *p.NullOdds <= threshold {
+		p.Answer = &p.NBest[i]
+		return
+	}
+	p.Answer = &p.NBest[slices.IndexFunc(p.NBest, func(a Answer) bool { return !answer(a) })]
+}
+
+func (r *AnswerReport) figures() (first, further Metrics) {
+	s := r.Score
+	return Metrics{{"exact", s.Exact}, {"f1", s.F1}}, Metrics{
+		{"HasAns_exact", s.HasAns.Exact}, {"HasAns_f1", s.HasAns.F1}, {"NoAns_exact", s.NoAns.Exact}, {"NoAns_f1", s.NoAns.F1},
+	}
+}
+
+func (r *AnswerReport) details() []entry {
+	if b := r.Score.Best; b != nil {
+		return []entry{{"best_exact", b.Exact}, {"best_exact_thresh", b.ExactThreshold}, {"best_f1", b.F1}, {"best_f1_thresh", b.F1Threshold}}
+	}
+	return nil
+}
+
+func (r *AnswerReport) writeText(w *strings.Builder) {
+	if b := r.Score.Best; b != nil {
+		fmt.Fprintf(w, "best F1 %s at threshold %s\n", figure(b.F1), figure(b.F1Threshold))
+	}
+}
+
+func (r *AnswerReport) save(dir string) error { return SaveAnswers(dir, r.IDs, r.Predictions) }
+
+// SaveAnswers writes predictions.json, nbest_predictions.json and, where there may be no answer, null_odds.json into dir, as
+// run_squad.py does. ids are those of the questions.
+func SaveAnswers(dir string, ids []string, p []Prediction) error {
+	object := func(value func(i int) any) ordered {
+		return ordered{len(ids), func(i int) (string, any) { return ids[i], value(i) }}
+	}
+	err := writeJSON(filepath.Join(dir, "predictions.json"), object(func(i int) any { return p[i].Answer.Text }))
+	if err == nil {
+		err = writeJSON(filepath.Join(dir, "nbest_predictions.json"), object(func(i int) any { return p[i].NBest }))
+	}
+	if err == nil && len(p) > 0 && p[0].NullOdds != nil {
+		return writeJSON(filepath.Join(dir, "null_odds.json"), object(func(i int) any { return *p[i].NullOdds }))
+	}
+	if e := os.Remove(filepath.Join(dir, "null_odds.json")); err == nil && e != nil && !os.IsNotExist(e) {
+		return pathError(e)
+	}
+	return err
+}
+
+// ordered is a JSON object whose keys keep their order.
+type ordered struct {
+	n  int
+	at func(i int) (string, any)
+}
+
+func (o ordered) MarshalJSON() ([]byte, error) { return orderedObject(o.n, o.at) }

@@ -1,0 +1,289 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"unicode"
+
+	"github.com/go-bert/bert/metric"
+)
+
+// This file scores answers as the official evaluate-v1.1.py and evaluate-v2.0.py of SQuAD do.
+
+// SpanScore is the score of some questions: the share of exact matches and the mean F1 over words, both in percent and
+// NaN of no questions.
+type SpanScore struct {
+	Exact, F1 float64
+	Total     int
+}
+
+// SQuADScore is what the official scripts print.
+type SQuADScore struct {
+	Version string
+	SpanScore
+	HasAns, NoAns SpanScore // of the questions with and without an answer
+	// Best are the best scores that a threshold gives, nil where it isn't known how probable no answer is.
+	Best *BestScore
+	// Missing is the number of questions without a prediction. They score 0.
+	Missing int
+}
+
+// BestScore are the best scores in percent and the thresholds that give them: where no answer is given to a question of which
+// having none is more probable than that.
+type BestScore struct {
+	Exact, ExactThreshold, F1, F1Threshold float64
+
+	never bool // the best F1 is that of never answering
+}
+
+// SQuADScoring is what ScoreSQuAD asks for beside answers.
+type SQuADScoring struct {
+	Version string // SQuAD1 or SQuAD2
+	// NoAnswer says of each question how probable it is that it has no answer, or how that scores; nil: not known.
+	NoAnswer map[string]float64
+	// Threshold is the NoAnswer above which an answer counts as none. The official script's is 1.
+	Threshold float64
+}
+
+// ScoreSQuAD scores the predicted answers, by the questions' ids, to examples with Answers. Predictions of other questions
+// aren't looked at. Without a prediction a question of SQuAD1 scores 0; of SQuAD2, as in the official script, it is an error,
+// and so is one of which NoAnswer says nothing.
+func ScoreSQuAD(examples []Example, predictions map[string]string, o SQuADScoring) (*SQuADScore, error) {
+	if o.Version != SQuAD1 && o.Version != SQuAD2 {
+		return nil, fmt.Errorf("SQuAD %s: want version %s or %s", quote(o.Version), SQuAD1, SQuAD2)
+	}
+	var (
+		s          = &SQuADScore{Version: o.Version}
+		n          = len(examples)
+		exact, f1  = make([]float64, n), make([]float64, n) // as answered, for the best thresholds
+		answerable = make([]bool, n)
+		none       = make([]bool, n)    // the prediction is that there is no answer
+		odds       = make([]float64, n) // NoAnswer
+		ok         bool
+		sums       [2]SpanScore // of those without and with an answer
+	)
+	for i := range examples {
+		x := &examples[i]
+		if x.Answers == nil {
+			return nil, &SourceError{x.Source, errNoLabel}
+		}
+		answer, predicted := predictions[x.ID]
+		switch {
+		case !predicted && o.Version == SQuAD2:
+			return nil, &SourceError{x.Source, fmt.Errorf("no prediction for question %s", quote(x.ID))}
+		case !predicted:
+			s.Missing++
+		default:
+			exact[i], f1[i] = scoreAnswer(o.Version, x.Answers, answer)
+		}
+		answerable[i], none[i] = len(x.Answers) > 0, answer == ""
+		if o.NoAnswer != nil {
+			if odds[i], ok = o.NoAnswer[x.ID]; !ok {
+				return nil, &SourceError{x.Source, fmt.Errorf("the odds of no answer don't have question %s", quote(x.ID))}
+			}
+		}
+		sum := &sums[0]
+		if answerable[i] {
+			sum = &sums[1]
+		}
+		e, f := exact[i], f1[i]
+		if o.NoAnswer != nil && odds[i] > o.Threshold {
+			e, f = 1, 1
+			if answerable[i] {
+				e, f = 0, 0
+			}
+		}
+		for _, part := range []*SpanScore{sum, &s.SpanScore} {
+			part.Exact, part.F1, part.Total = part.Exact+e, part.F1+f, part.Total+1
+		}
+	}
+	s.NoAns, s.HasAns = sums[0], sums[1]
+	for _, part := range []*SpanScore{&s.SpanScore, &s.HasAns, &s.NoAns} {
+		part.Exact, part.F1 = percent(part.Exact, part.Total), percent(part.F1, part.Total)
+	}
+	if o.NoAnswer == nil {
+		return s, nil
+	}
+	s.Best = new(BestScore)
+	for _, b := range []struct {
+		scores          []float64
+		best, threshold *float64
+	}{{exact, &s.Best.Exact, &s.Best.ExactThreshold}, {f1, &s.Best.F1, &s.Best.F1Threshold}} {
+		s.Best.never = false
+		best, threshold, err := metric.BestNullThreshold(b.scores, answerable, none, odds)
+		if err != nil {
+			return nil, err
+		}
+		if math.IsInf(threshold, -1) {
+			s.Best.never = true // of F1, which comes last
+			threshold = 0       // the official script's word for never answering
+		}
+		*b.best, *b.threshold = percent(best, n), threshold
+	}
+	return s, nil
+}
+
+// percent is 100·sum/n, NaN where n is 0.
+func percent(sum float64, n int) float64 { return 100 * sum / float64(n) }
+
+// scoreAnswer is the better of each of an answer's scores over the right ones.
+func scoreAnswer(version string, right []Span, answer string) (exact, f1 float64) {
+	var (
+		words = strings.FieldsFunc(normalizeAnswer(answer), isPythonSpace)
+		score = func(gold string) {
+			want := strings.FieldsFunc(normalizeAnswer(gold), isPythonSpace)
+			same := metric.Overlap(want, words)
+			if strings.Join(want, " ") == strings.Join(words, " ") {
+				exact = 1
+			}
+			if version == SQuAD2 && len(want) == 0 && len(words) == 0 {
+				f1 = 1
+			}
+			if same > 0 {
+				f1 = max(f1, metric.F1(float64(same)/float64(len(words)), float64(same)/float64(len(want))))
+			}
+		}
+		scored = false
+	)
+	for _, gold := range right {
+		// Version 2.0 leaves out right answers of which normalizing leaves nothing.
+		if version == SQuAD1 || normalizeAnswer(gold.Text) != "" {
+			score(gold.Text)
+			scored = true
+		}
+	}
+	if !scored && version == SQuAD2 {
+		score("")
+	}
+	return exact, f1
+}
+
+// normalizeAnswer is the official normalize_answer: lower case, without ASCII punctuation and without the words a, an and
+// the, words between single blanks.
+func normalizeAnswer(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < utf8Self && (unicode.IsPunct(r) || unicode.IsSymbol(r)) {
+			return -1
+		}
+		return r
+	}, lowerPython(s))
+	// An article is a whole word in the sense of \b: what stands between other characters than letters, digits and _.
+	var (
+		b    strings.Builder
+		word = func(w string) {
+			switch w {
+			case "a", "an", "the":
+				w = " "
+			}
+			b.WriteString(w)
+		}
+		from = -1
+	)
+	for i, r := range s {
+		switch inWord := r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r); {
+		case inWord && from < 0:
+			from = i
+		case !inWord:
+			if from >= 0 {
+				word(s[from:i])
+				from = -1
+			}
+			b.WriteRune(r)
+		}
+	}
+	if from >= 0 {
+		word(s[from:])
+	}
+	return strings.Join(strings.FieldsFunc(b.String(), isPythonSpace), " ")
+}
+
+const utf8Self = 0x80
+
+// lowerPython is Python's str.lower: Go's but for the capital I with a dot, which becomes two code points, and for the
+// sigma that ends a word.
+func lowerPython(s string) string {
+	if strings.ContainsRune(s, 'Σ') {
+		r := []rune(s)
+		for i := range r {
+			if r[i] == 'Σ' && i > 0 && unicode.IsLetter(r[i-1]) && (i+1 == len(r) || !unicode.IsLetter(r[i+1])) {
+				r[i] = 'ς'
+			}
+		}
+		s = string(r)
+	}
+	return strings.ToLower(strings.ReplaceAll(s, "İ", "i\u0307"))
+}
+
+// isPythonSpace is what Python's str.split splits at.
+func isPythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+
+// figures are the scores by the official names.
+func (s *SQuADScore) figures() Metrics {
+	if s.Version == SQuAD1 {
+		return Metrics{{"exact_match", s.Exact}, {"f1", s.F1}}
+	}
+	m := Metrics{{"exact", s.Exact}, {"f1", s.F1}, {"total", float64(s.Total)}}
+	for _, p := range []struct {
+		name string
+		SpanScore
+	}{{"HasAns", s.HasAns}, {"NoAns", s.NoAns}} {
+		if p.Total > 0 {
+			m = append(m, Metric{p.name + "_exact", p.Exact}, Metric{p.name + "_f1", p.F1}, Metric{p.name + "_total", float64(p.Total)})
+		}
+	}
+	if b := s.Best; b != nil {
+		m = append(m, Metric{"best_exact", b.Exact}, Metric{"best_exact_thresh", b.ExactThreshold},
+			Metric{"best_f1", b.F1}, Metric{"best_f1_thresh", b.F1Threshold})
+	}
+	return m
+}
+
+// MarshalJSON writes the object that the official script of the version prints.
+func (s *SQuADScore) MarshalJSON() ([]byte, error) { return s.figures().MarshalJSON() }
+
+// String is the scores for people.
+func (s *SQuADScore) String() string {
+	var b strings.Builder
+	for _, m := range s.figures() {
+		fmt.Fprintf(&b, "%-18s %s\n", m.Name, figure(m.Value))
+	}
+	if s.Missing > 0 {
+		fmt.Fprintf(&b, "%s without a prediction\n", thousands(s.Missing))
+	}
+	return b.String()
+}
+
+// ReadAnswers reads predictions.json: an object with an answer for each question's id.
+func ReadAnswers(path string) (map[string]string, error) {
+	return readByID(path, func(key string, value json.RawMessage) (string, error) { return jsonField(key, value, false) })
+}
+
+// ReadNullOdds reads null_odds.json: an object with a number for each question's id.
+func ReadNullOdds(path string) (map[string]float64, error) {
+	return readByID(path, func(key string, value json.RawMessage) (float64, error) {
+		var v float64
+		if err := json.Unmarshal(value, &v); err != nil || string(value) == "null" {
+			return 0, fmt.Errorf("%s is %s, want a number", quote(key), quote(string(value)))
+		}
+		return v, nil
+	})
+}
+
+func readByID[T any](path string, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, pathError(err)
+	}
+	out := make(map[string]T)
+	err = parseObject([]byte(strings.TrimPrefix(string(data), string(utf8Mark))), func(key string, value json.RawMessage) (err error) {
+		out[key], err = parse(key, value)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
+}
