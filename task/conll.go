@@ -134,7 +134,8 @@ type conllReader struct {
 
 // line takes a line, or what is wrong with it.
 func (c *conllReader) line(line []byte, number int, err error) error {
-	blank := func(r rune) bool { return r == ' ' || r == '\t' }
+	// A stray CR too, which at the end of a line that is written again would be taken for part of the line's end.
+	blank := func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' }
 	fields := strings.FieldsFunc(string(line), blank)
 	if err == nil && (len(fields) == 0 || fields[0] == docStart) {
 		return c.end()
