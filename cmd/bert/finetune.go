@@ -294,7 +294,7 @@ func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Exampl
 		}
 	case f.evalData != "":
 		held, err = f.data.read(a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
-	case t.Kind == task.QuestionAnswering && isFile(f.data.path): // a single file has no other part
+	case (t.Tables != nil || t.Kind == task.QuestionAnswering) && isFile(f.data.path): // one part, and not to be evaluated on
 	case t.EvalSplit != "":
 		held, err = f.data.read(a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
 	}
