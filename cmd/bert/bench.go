@@ -107,6 +107,20 @@ type modelSizeFlags struct {
 	precision     bert.Precision
 }
 
+// begin checks the flags of a benchmark, reads the configuration that sizes name, and opens the machine.
+func (f *benchFlags) begin(a *app, sizes interface {
+	load(a *app) (c bert.Config, name string, err error)
+}) (c bert.Config, name string, machine *bench.Machine, err error) {
+	if err = f.check(); err != nil {
+		return c, "", nil, err
+	}
+	if c, name, err = sizes.load(a); err != nil {
+		return c, "", nil, err
+	}
+	machine, err = f.machine(a)
+	return c, name, machine, err
+}
+
 // sizeFlags name a model and the batches it gets.
 type sizeFlags struct {
 	modelSizeFlags

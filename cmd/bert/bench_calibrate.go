@@ -52,14 +52,7 @@ type calibration struct {
 }
 
 func (a *app) benchCalibrate(f *benchFlags, s *sizeFlags) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	c, name, err := s.load(a)
-	if err != nil {
-		return err
-	}
-	machine, err := f.machine(a)
+	c, name, machine, err := f.begin(a, s)
 	if err != nil {
 		return err
 	}

@@ -35,14 +35,7 @@ size of attention.`,
 }
 
 func (a *app) benchKernels(f *benchFlags, s *sizeFlags) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	c, name, err := s.load(a)
-	if err != nil {
-		return err
-	}
-	machine, err := f.machine(a)
+	c, name, machine, err := f.begin(a, s)
 	if err != nil {
 		return err
 	}

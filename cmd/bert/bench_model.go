@@ -58,14 +58,7 @@ configuration (0.1 of the published sizes), the norm of the gradient, and Adam.`
 
 // benchModel measures runs over batches; a run does so many times the operations of a forward pass.
 func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(*bert.Model, *bert.Batch) (func() error, func(), error), passes float64) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	c, name, err := s.load(a)
-	if err != nil {
-		return err
-	}
-	machine, err := f.machine(a)
+	c, name, machine, err := f.begin(a, s)
 	if err != nil {
 		return err
 	}

@@ -51,14 +51,7 @@ const leastStarts = 5
 const startupSentence = "a joy from start to finish ."
 
 func (a *app) benchStartup(ctx context.Context, f *benchFlags, s *modelSizeFlags) error {
-	if err := f.check(); err != nil {
-		return err
-	}
-	c, name, err := s.load(a)
-	if err != nil {
-		return err
-	}
-	machine, err := f.machine(a)
+	c, name, machine, err := f.begin(a, s)
 	if err != nil {
 		return err
 	}
