@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,22 +51,7 @@ func conllTables() map[Split]Table {
 // With o.Unlabelled a single column will do, and what stands in the tags' column need be none. With o.SkipBad a sentence with
 // a bad line is left out.
 func ReadCoNLL(path string, o TableOptions) (*Data, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, pathError(err)
-	}
-	defer f.Close()
-	data, err := readCoNLL(f, path, o)
-	if err != nil {
-		return nil, err
-	}
-	if len(data.Examples) == 0 {
-		if data.Skipped > 0 {
-			return nil, fmt.Errorf("%s: no good sentence among %s; the first bad one: %w", path, thousands(data.Skipped), data.FirstSkipped)
-		}
-		return nil, fmt.Errorf("%s: no sentence in it", path)
-	}
-	return data, nil
+	return readFile(path, o, readCoNLL, "sentence", "no sentence in it")
 }
 
 func readCoNLL(r io.Reader, name string, o TableOptions) (*Data, error) {
@@ -350,6 +335,12 @@ func tagLabels(labels []string) []string {
 		}
 	}
 	return all
+}
+
+func (tokenClassification) file() string { return "predictions.txt" }
+
+func (c tokenClassification) save(dir string, examples []Example, predictions []Prediction) error {
+	return saveFile(filepath.Join(dir, c.file()), func(w io.Writer) error { return WriteCoNLL(w, examples, predictions) })
 }
 
 // WriteCoNLL writes sentences with predictions as conlleval reads them: a line a word with the word, its tag unless the data

@@ -153,13 +153,18 @@ func TestWriteCoNLL(t *testing.T) {
 		{Input: Input{Words: []string{"a", "b"}}, Labels: []string{"O", "B-X"}},
 		{Input: Input{Words: []string{"c"}}},
 	}
-	var b strings.Builder
-	if err := ner.WriteSubmission(&b, examples, []Prediction{{Labels: []string{"B-X", "I-X"}}, {Labels: []string{"O"}}}); err != nil {
+	path, err := ner.SavePredictions(t.TempDir(), Test, examples, []Prediction{{Labels: []string{"B-X", "I-X"}}, {Labels: []string{"O"}}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "a O B-X\nb B-X I-X\n\nc O\n\n"; b.String() != want {
-		t.Errorf("%q, want %q", b.String(), want)
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if want := "a O B-X\nb B-X I-X\n\nc O\n\n"; string(written) != want {
+		t.Errorf("%q, want %q", written, want)
+	}
+	var b strings.Builder
 	wantError(t, WriteCoNLL(&b, examples, []Prediction{{}, {}}), "2 words, 2 tags and 0 predictions")
 	wantError(t, WriteCoNLL(&b, examples, nil), "0 predictions for 2 sentences")
 }

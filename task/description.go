@@ -317,11 +317,15 @@ func writeJSON(name string, v any) error {
 		return err
 	}
 	b.WriteByte('\n')
-	err = atomicfile.WriteFile(name, 0o666, func(w io.Writer) error {
+	return saveFile(name, func(w io.Writer) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	})
-	return pathError(err)
+}
+
+// saveFile writes a file that is whole or not there.
+func saveFile(name string, write func(io.Writer) error) error {
+	return pathError(atomicfile.WriteFile(name, 0o666, write))
 }
 
 // encodeJSON is json.Marshal without \u003c for <: whoever marshals what holds the value decides about that.

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,7 +43,11 @@ type kindInfo struct {
 	places bool
 	// choices says that the sequences of an input are its choices, which are one item together.
 	choices bool
-	codec   codec
+	// maxSeqLength is how many tokens are usual; 0: 128.
+	maxSeqLength int
+	// input is an input in JSON, of a kind that a text alone is none for.
+	input string
+	codec codec
 }
 
 // kinds has a row for each Kind. A kind is its row and its codec; nothing else here asks which
@@ -67,10 +72,12 @@ var kinds = [...]kindInfo{
 	QuestionAnswering: {
 		name: "question_answering", head: bert.QuestionAnswering,
 		metrics: []string{"f1", "exact"}, places: true, codec: questionAnswering{},
+		maxSeqLength: squadLength, input: `{"question": "…", "context": "…"}`,
 	},
 	MultipleChoice: {
 		name: "multiple_choice", head: bert.MultipleChoice,
 		metrics: []string{"eval_accuracy"}, choices: true, codec: multipleChoice{},
+		input: `{"text": "…", "choices": ["…", "…"]}`,
 	},
 }
 
@@ -119,6 +126,12 @@ func ParseKind(name string) (Kind, error) {
 
 // Head is the head of the kind's models.
 func (k Kind) Head() bert.Head { return kinds[k].head }
+
+// MaxSeqLength is the most tokens of a sequence that is usual for the kind.
+func (k Kind) MaxSeqLength() int { return cmp.Or(kinds[k].maxSeqLength, 128) }
+
+// InputJSON is an input in JSON, as InputReader takes it, of a kind that a text alone is none for; "" for the others.
+func (k Kind) InputJSON() string { return kinds[k].input }
 
 // ProblemType is the bert.Config.ProblemType of the kind's models, "" where the head knows only one.
 func (k Kind) ProblemType() string { return kinds[k].problem }

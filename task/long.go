@@ -97,14 +97,19 @@ func (f *featurizer) encodeWindows(in *Input, e *tokenizer.Encoding, add func(*t
 	if err := own.encode(e, in); err != nil {
 		return err
 	}
-	// Nothing is dropped: what one window is without is in the others.
-	e.Truncated = 0
+	addWindows(e, 0, add)
+	return nil
+}
+
+// addWindows gives the windows of a text to add. None counts as having dropped what it is without, since that is in the
+// others; dropped is what the first is to count, of what stands in no window.
+func addWindows(e *tokenizer.Encoding, dropped int, add func(*tokenizer.Encoding)) {
+	e.Truncated = dropped
 	add(e)
 	for i := range e.Overflowing {
 		e.Overflowing[i].Truncated = 0
 		add(&e.Overflowing[i])
 	}
-	return nil
 }
 
 // headShare is the share of a long text's room that its beginning gets.

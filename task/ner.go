@@ -49,13 +49,7 @@ func (tokenClassification) encode(f *featurizer, in *Input, e *tokenizer.Encodin
 	if err != nil {
 		return err
 	}
-	// Nothing is dropped: what one window is without is in the others.
-	e.Truncated = 0
-	add(e)
-	for i := range e.Overflowing {
-		e.Overflowing[i].Truncated = 0
-		add(&e.Overflowing[i])
-	}
+	addWindows(e, 0, add)
 	return nil
 }
 

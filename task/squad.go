@@ -16,6 +16,7 @@ import (
 
 // Constants of google-research/bert run_squad.py.
 const (
+	squadLength    = 384 // tokens of a window, question and context
 	squadStride    = 128 // tokens of the context from one window to the next
 	maxQueryLength = 64  // tokens of a question
 	maxAnswer      = 30  // tokens of an answer
@@ -46,12 +47,7 @@ func (questionAnswering) encode(f *featurizer, in *Input, e *tokenizer.Encoding,
 	if err := f.tokenizer.EncodePair(e, question, in.TextPair, o); err != nil {
 		return err
 	}
-	e.Truncated = dropped // of the question; what a window lacks of the context is in another
-	add(e)
-	for i := range e.Overflowing {
-		e.Overflowing[i].Truncated = 0
-		add(&e.Overflowing[i])
-	}
+	addWindows(e, dropped, add) // of the question
 	return nil
 }
 
@@ -341,13 +337,23 @@ func (r *AnswerReport) writeText(w *strings.Builder) {
 
 func (r *AnswerReport) save(dir string) error { return SaveAnswers(dir, r.IDs, r.Predictions) }
 
+func (questionAnswering) file() string { return "predictions.json" }
+
+func (questionAnswering) save(dir string, examples []Example, predictions []Prediction) error {
+	ids := make([]string, len(examples))
+	for i := range examples {
+		ids[i] = examples[i].ID
+	}
+	return SaveAnswers(dir, ids, predictions)
+}
+
 // SaveAnswers writes predictions.json, nbest_predictions.json and, where there may be no answer, null_odds.json into dir, as
 // run_squad.py does. ids are those of the questions.
 func SaveAnswers(dir string, ids []string, p []Prediction) error {
 	object := func(value func(i int) any) ordered {
 		return ordered{len(ids), func(i int) (string, any) { return ids[i], value(i) }}
 	}
-	err := writeJSON(filepath.Join(dir, "predictions.json"), object(func(i int) any { return p[i].Answer.Text }))
+	err := writeJSON(filepath.Join(dir, questionAnswering{}.file()), object(func(i int) any { return p[i].Answer.Text }))
 	if err == nil {
 		err = writeJSON(filepath.Join(dir, "nbest_predictions.json"), object(func(i int) any { return p[i].NBest }))
 	}

@@ -9,14 +9,17 @@ import (
 	"strconv"
 )
 
-// conllPredictions is the name of the file with the predictions of a task that labels words.
-const conllPredictions = "predictions.txt"
+// scored is a codec whose kind has a scorer of its own, which takes predictions from files.
+type scored interface {
+	file() string // the name of the main one
+	save(dir string, examples []Example, predictions []Prediction) error
+}
 
 // Submission is the name of the file in which the benchmark's scorer takes the predictions of a part of this task's data:
-// GLUE's server, or for words conlleval. It is "" where there is none.
+// GLUE's server, for words conlleval, for questions SQuAD's scripts. It is "" where there is none.
 func (t *Task) Submission(split Split) string {
-	if t.Kind == TokenClassification {
-		return conllPredictions
+	if s, ok := kinds[t.Kind].codec.(scored); ok {
+		return s.file()
 	}
 	if t.glue == nil {
 		return ""
@@ -40,16 +43,22 @@ func (t *Task) EvalSplits() []Split {
 	return []Split{t.EvalSplit}
 }
 
-// WriteSubmission writes the predictions of examples as the benchmark's scorer takes them. For GLUE's server that is a
-// header, and for each example its number from 0 and the label or, with three places and within the task's bounds, the
-// number; for conlleval, see WriteCoNLL.
-func (t *Task) WriteSubmission(w io.Writer, examples []Example, predictions []Prediction) error {
-	if t.Kind == TokenClassification {
-		return WriteCoNLL(w, examples, predictions)
+// SavePredictions writes the predictions of examples, a part of the task's data, into dir as the benchmark's scorer takes them
+// (WriteCoNLL, SaveAnswers; for GLUE's server a header, and for each example its number from 0 and the label or, with three
+// places and within the task's bounds, the number), and returns the path of the file that Submission names.
+func (t *Task) SavePredictions(dir string, split Split, examples []Example, predictions []Prediction) (string, error) {
+	name := t.Submission(split)
+	if name == "" {
+		return "", fmt.Errorf("task %s has no form for predictions of its part %q", t.Name, split)
 	}
-	if t.glue == nil {
-		return fmt.Errorf("task %s is none of GLUE's", t.Name)
+	path := filepath.Join(dir, name)
+	if s, ok := kinds[t.Kind].codec.(scored); ok {
+		return path, s.save(dir, examples, predictions)
 	}
+	return path, saveFile(path, func(w io.Writer) error { return t.writeGLUE(w, predictions) })
+}
+
+func (t *Task) writeGLUE(w io.Writer, predictions []Prediction) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprint(b, "index\tprediction\n")
 	for i, p := range predictions {

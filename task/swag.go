@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,22 +26,7 @@ var swagTasks = []Task{{
 // o.Unlabelled. fold-ind, where it is, becomes the ID. Choice i is [CLS] sent1 [SEP]
 // sent2 endingi [SEP], as Google's and Hugging Face's code for the task put it.
 func ReadSWAG(path string, o TableOptions) (*Data, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, pathError(err)
-	}
-	defer f.Close()
-	data, err := readSWAG(f, path, o)
-	if err != nil {
-		return nil, err
-	}
-	if len(data.Examples) == 0 {
-		if data.Skipped > 0 {
-			return nil, fmt.Errorf("%s: no good record among %s; the first bad one: %w", path, thousands(data.Skipped), data.FirstSkipped)
-		}
-		return nil, fmt.Errorf("%s: a header and no examples", path)
-	}
-	return data, nil
+	return readFile(path, o, readSWAG, "record", onlyHeader)
 }
 
 // swagColumns are where the columns stand that are read; −1: nowhere.

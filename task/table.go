@@ -104,17 +104,39 @@ func ReadTable(path string, o TableOptions) (*Data, error) {
 		data.Examples = append(data.Examples, e)
 	}
 	data.Skipped, data.FirstSkipped = t.Skipped()
-	if len(data.Examples) == 0 {
-		switch {
-		case data.Skipped > 0:
-			return nil, fmt.Errorf("%s: no good record among %s; the first bad one: %w", path, thousands(data.Skipped), data.FirstSkipped)
-		case t.header != nil:
-			return nil, fmt.Errorf("%s: a header and no examples", path)
-		default:
-			return nil, fmt.Errorf("%s: empty file", path)
-		}
+	none := "empty file"
+	if t.header != nil {
+		none = onlyHeader
 	}
-	return &data, nil
+	return &data, data.check(path, "record", none)
+}
+
+// onlyHeader is what is wrong with a table without a record.
+const onlyHeader = "a header and no examples"
+
+// check is the error of a file without an example: what is one of its records, none says that there are no bad ones either.
+func (d *Data) check(path, what, none string) error {
+	switch {
+	case len(d.Examples) > 0:
+		return nil
+	case d.Skipped > 0:
+		return fmt.Errorf("%s: no good %s among %s; the first bad one: %w", path, what, thousands(d.Skipped), d.FirstSkipped)
+	}
+	return fmt.Errorf("%s: %s", path, none)
+}
+
+// readFile reads the file path, of which check is asked what and none.
+func readFile(path string, o TableOptions, read func(io.Reader, string, TableOptions) (*Data, error), what, none string) (*Data, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, pathError(err)
+	}
+	defer f.Close()
+	data, err := read(f, path, o)
+	if err != nil {
+		return nil, err
+	}
+	return data, data.check(path, what, none)
 }
 
 // TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Compression by gzip

@@ -60,6 +60,8 @@ type Task struct {
 
 	// read reads what is no table.
 	read func(path string, split Split) ([]Example, error)
+	// archive says that a single file holds all parts.
+	archive bool
 
 	glue *glueLayout // of a task of GLUE
 }
@@ -81,7 +83,7 @@ var tasks = slices.Concat([]Task{
 		Name:   "imdb",
 		About:  "film reviews, positive or negative (Maas et al. 2011): the folder aclImdb or its .tar.gz",
 		Labels: []string{"neg", "pos"}, EvalSplit: Test,
-		read: ReadIMDB,
+		read: ReadIMDB, archive: true,
 	},
 	{
 		Name:  "text",
@@ -169,6 +171,13 @@ func (t *Task) Read(path string, o ReadOptions) (*Data, error) {
 		}
 	}
 	return data, nil
+}
+
+// OnePart says that path is a file that holds one part of the data alone, whichever is asked for: what is trained on is then
+// not to be evaluated on.
+func (t *Task) OnePart(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && !t.archive
 }
 
 // table is the table that holds a split, one of the folder path or path itself, and how to read it.

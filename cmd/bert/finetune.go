@@ -111,9 +111,11 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 		}
 	}
 	a.log.Info("saved in " + j.options.Output)
-	next := fmt.Sprintf("bert predict --model %s %q", quoteArgument(j.options.Output), "a text")
-	if j.description.Kind == task.QuestionAnswering {
-		next = `echo '{"question": "…", "context": "…"}' | bert predict --model ` + quoteArgument(j.options.Output)
+	next := "bert predict --model " + quoteArgument(j.options.Output)
+	if in := j.description.Kind.InputJSON(); in != "" {
+		next = "echo " + quoteArgument(in) + " | " + next
+	} else {
+		next += ` "a text"`
 	}
 	a.log.Info("next: " + next)
 	return nil
@@ -141,8 +143,8 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	if err != nil {
 		return nil, err
 	}
-	if t.Kind == task.QuestionAnswering && !cmd.Flags().Changed("max-seq-length") {
-		f.maxSeqLength = 384 // run_squad.py
+	if !cmd.Flags().Changed("max-seq-length") {
+		f.maxSeqLength = t.Kind.MaxSeqLength()
 	}
 	length, err := sequenceLength(cmd, f.maxSeqLength, config)
 	if err != nil {
@@ -294,7 +296,7 @@ func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Exampl
 		}
 	case f.evalData != "":
 		held, err = f.data.read(a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
-	case (t.Tables != nil || t.Kind == task.QuestionAnswering) && isFile(f.data.path): // one part, and not to be evaluated on
+	case t.OnePart(f.data.path):
 	case t.EvalSplit != "":
 		held, err = f.data.read(a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
 	}

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -227,8 +225,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	if split == "" {
 		split = predictedSplit(t)
 	}
-	file := t.Submission(split)
-	if f.output != "" && file == "" && t.Kind != task.QuestionAnswering {
+	if f.output != "" && t.Submission(split) == "" {
 		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, squad, or GLUE's tests, like cola's test", t.Name, split)
 	}
 	tok, err := tokenizer.Load(f.model.dir)
@@ -280,21 +277,9 @@ func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return pathError(err)
 	}
-	if t.Kind == task.QuestionAnswering {
-		ids := make([]string, len(examples))
-		for i := range examples {
-			ids[i] = examples[i].ID
-		}
-		if err := task.SaveAnswers(dir, ids, predictions); err != nil {
-			return err
-		}
-		a.log.Info(fmt.Sprintf("%s in %s", count(len(ids), "answer"), dir))
-		return nil
-	}
-	path := filepath.Join(dir, t.Submission(split))
-	err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return t.WriteSubmission(w, examples, predictions) })
+	path, err := t.SavePredictions(dir, split, examples, predictions)
 	if err != nil {
-		return pathError(err)
+		return err
 	}
 	a.log.Info(fmt.Sprintf("%s in %s", count(len(predictions), "prediction"), path))
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"math"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -77,9 +76,4 @@ func parseThreshold(s string) (float64, error) {
 		return 0, usagef("--null-score-diff-threshold is %q, want a number", s)
 	}
 	return v, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
 }
