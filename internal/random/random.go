@@ -47,3 +47,27 @@ func (s *Stream) Shuffle(n int, swap func(i, j int)) {
 		swap(i, int(s.Below(uint64(i+1))))
 	}
 }
+
+// ShuffleHead makes the first n elements of a list what Shuffle would, with the same draws; what the others are is not
+// said. It is for lists that are short and many: Below is written out, and the stream stays in a register.
+func ShuffleHead[T any](s *Stream, list []T, n int) {
+	r := *s
+	i := len(list) - 1
+	for ; i >= max(n, 1); i-- {
+		bound := uint64(i + 1)
+		j, lo := bits.Mul64(r.Next(), bound)
+		for lo < bound && lo < -bound%bound {
+			j, lo = bits.Mul64(r.Next(), bound)
+		}
+		list[j] = list[i] // what list[i] becomes no later draw moves
+	}
+	for ; i > 0; i-- {
+		bound := uint64(i + 1)
+		j, lo := bits.Mul64(r.Next(), bound)
+		for lo < bound && lo < -bound%bound {
+			j, lo = bits.Mul64(r.Next(), bound)
+		}
+		list[i], list[j] = list[j], list[i]
+	}
+	*s = r
+}
