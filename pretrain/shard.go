@@ -247,8 +247,10 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 	if s.static {
 		array(func(b []byte, r *recipe) []byte {
 			positions, _ := s.masksOf(r)
-			for _, p := range positions {
-				b = binary.LittleEndian.AppendUint16(b, p)
+			at := len(b)
+			b = slices.Grow(b, 2*len(positions))[:at+2*len(positions)]
+			for i, p := range positions {
+				binary.LittleEndian.PutUint16(b[at+2*i:], p)
 			}
 			return b
 		})
@@ -272,11 +274,12 @@ func (s *instances) appendMasked(b []byte, r *recipe) []byte {
 		b = appendID(b, s.sep, s.wide)
 	}
 	positions, shown := s.masksOf(r)
+	instance, masked := b[start:], s.masked
 	for i, p := range positions {
-		at := b[start+size*int(p):][:size]
-		s.masked = append(s.masked, at...)
-		putID(at, shown[i], s.wide)
+		masked = appendID(masked, readID(instance, uint64(p), s.wide), s.wide)
+		putID(instance[size*int(p):], shown[i], s.wide)
 	}
+	s.masked = masked
 	return b
 }
 
