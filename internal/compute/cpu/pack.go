@@ -75,15 +75,15 @@ type packTask struct {
 const (
 	// packRun is how many rows of a panel make a job where B is transposed: whole words.
 	packRun = 768
-	// packRows is how many rows of B make a job where it is not: whole words. They go into all panels before the next, so
+	// packBand is how many rows of B make a job where it is not: whole words. They go into all panels before the next, so
 	// that memory is read along the rows; down a panel each line would come from another page.
-	packRows = 32
+	packBand = 32
 )
 
-// jobs is the number of jobs: runs of packRun rows of each panel, or packRows rows of B.
+// jobs is the number of jobs: runs of packRun rows of each panel, or packBand rows of B.
 func (t *packTask) jobs(nr int) int {
 	if !t.transposed {
-		return ceil(t.k, packRows)
+		return ceil(t.k, packBand)
 	}
 	return ceil(t.n, nr) * ceil(t.k, packRun)
 }
@@ -91,8 +91,8 @@ func (t *packTask) jobs(nr int) int {
 func (t *packTask) do(w *worker, job int) {
 	nr, words := w.k.NR, w.k.words
 	if !t.transposed {
-		p := job * packRows
-		k := min(packRows, t.k-p)
+		p := job * packBand
+		k := min(packBand, t.k-p)
 		for j := 0; j < t.n; j += nr {
 			w.k.PackB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
 		}
