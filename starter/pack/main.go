@@ -11,7 +11,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
@@ -38,13 +37,13 @@ func run(pretrained, sentiment, out string) error {
 	sum := int64(0)
 	for _, m := range []struct {
 		dir, archive string
-		heads        []bert.Head
+		head         bert.Head
 		files        []string
 	}{
-		{pretrained, "pretrained.zip", []bert.Head{bert.PreTraining, bert.MaskedLM}, common},
-		{sentiment, "sentiment.zip", []bert.Head{bert.SequenceClassification}, append(common[:len(common):len(common)], "task.json")},
+		{pretrained, "pretrained.zip", bert.PreTraining, common},
+		{sentiment, "sentiment.zip", bert.SequenceClassification, append(common[:len(common):len(common)], "task.json")},
 	} {
-		if err := check(m.dir, m.heads...); err != nil {
+		if err := check(m.dir, m.head); err != nil {
 			return err
 		}
 		path := filepath.Join(out, m.archive)
@@ -66,15 +65,15 @@ func run(pretrained, sentiment, out string) error {
 }
 
 // check reports a model that can't be opened, or isn't ready to be fine-tuned.
-func check(dir string, heads ...bert.Head) error {
+func check(dir string, head bert.Head) error {
 	m, err := bert.Load(dir, bert.Options{})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	c := m.Config()
-	if !slices.Contains(heads, m.Head()) {
-		return fmt.Errorf("%s: a %s, want a %s", dir, m.Head(), heads[0])
+	if m.Head() != head {
+		return fmt.Errorf("%s: a %s, want a %s", dir, m.Head(), head)
 	}
 	if c.HiddenDropoutProb != 0.1 || c.AttentionProbsDropoutProb != 0.1 {
 		return fmt.Errorf("%s: config.json: dropout of %g and %g, want BERT's 0.1 for fine-tuning", dir, c.HiddenDropoutProb, c.AttentionProbsDropoutProb)
