@@ -64,6 +64,16 @@ const CacheVariable = "BERT_CACHE"
 // ErrMissing says that the program was built without the weights.
 var ErrMissing = errors.New("this program was built without the starter model: its weights were missing in the sources, and starter/make.sh makes them")
 
+// Included reports whether the program was built with the weights.
+func Included() bool {
+	for _, m := range []Model{Pretrained, Sentiment} {
+		if _, err := open(m); errors.Is(err, ErrMissing) {
+			return false
+		}
+	}
+	return true
+}
+
 // Dir is the directory of a model: config.json, vocab.txt, tokenizer.json, tokenizer_config.json, model.safetensors in bfloat16,
 // README.md, and task.json of Sentiment. It is unpacked there unless that was done before; its name holds a digest of the
 // contents, so that programs with other weights don't meet there. Files appear whole or not at all, so that several processes

@@ -138,12 +138,15 @@ word's label comes too.` + inputHelp,
   echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model
   bert predict --model mnli-model --zero-shot politics,sports,food "The match ended in a draw."
   bert predict --model cola-model --task cola --data glue/CoLA --split test --output submission`,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if f.zeroShot != nil && !cmd.Flags().Changed("model") {
+				return usagef("--model DIR is missing: --zero-shot is for a model of natural language inference")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.zeroShot == nil && (cmd.Flags().Changed("template") || f.multiLabel) {
 				return usagef("--template and --multi-label are for --zero-shot: want the labels to choose from")
-			}
-			if f.zeroShot != nil && !cmd.Flags().Changed("model") {
-				return usagef("--model DIR is missing: --zero-shot is for a model of natural language inference")
 			}
 			if f.zeroShot != nil && (f.data.task != "" || f.data.path != "") {
 				return usagef("--zero-shot is for texts, not for the data of a task")
