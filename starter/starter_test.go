@@ -263,6 +263,14 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// TestCard: no place for a figure is left open.
+func TestCard(t *testing.T) {
+	withWeights(t)
+	if n := strings.Count(Card, "[to fill"); n > 0 {
+		t.Errorf("model/README.md lacks %d figures: look for [to fill", n)
+	}
+}
+
 func TestUnknownModel(t *testing.T) {
 	if dir, err := Dir(Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
 		t.Errorf("%q, %v; want an error that names Model(7)", dir, err)
