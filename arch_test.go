@@ -31,12 +31,16 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "hub", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
 		},
 	},
+	// The models that come along are files: whoever opens them knows how.
+	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile"}},
+	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
+	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/atomicfile"}},
 	// It starts bert as a process of its own, as it does the others.
 	{dir: "bench/compare", ours: []string{"internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.

@@ -40,7 +40,7 @@ compares products with what the processor can do at most, which it measures too.
 		work.Flags().SortFlags = false
 		work.InheritedFlags().SortFlags = false
 		work.DisableFlagsInUseLine = true
-		f := withModel(work.RunE)
+		f := a.withModel(work.RunE)
 		work.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = "bench " + cmd.Name() // what fails from here on is no mistake in the flags
 			return f(cmd, args)

@@ -157,9 +157,13 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 	return d, err
 }
 
-// save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there.
+// save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. The
+// starter model's stays as it is.
 func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) error {
 	dir := cmp.Or(f.output, f.model.dir)
+	if f.output == "" && dir == a.starterDir {
+		return nil
+	}
 	if f.output != "" {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return pathError(err)

@@ -18,14 +18,17 @@ func (a *app) fillMaskCommand() *cobra.Command {
 		topK  int
 	)
 	cmd := &cobra.Command{
-		Use:   "fill-mask --model DIR [--top-k N] [flags] [TEXT ...]",
+		Use:   "fill-mask [--model DIR] [--top-k N] [flags] [TEXT ...]",
 		Short: "Guess the words behind [MASK]",
 		Long: `fill-mask prints the most probable tokens for each [MASK] of a text, and the position of the [MASK] among the text's
 tokens ([CLS] has 0). The model needs its masked-LM head. Nothing is cut: a text that is longer than the model's
 positions is an error.
 
+Without --model it takes starter, the small English model that comes with the program.
+
 Each [MASK] gives one line of JSON; where a text has several, "line" is the number of the text.` + inputHelp,
-		Example: `  bert fill-mask --model bert-base-uncased "Paris is the [MASK] of France."
+		Example: `  bert fill-mask "The acting was [MASK]."
+  bert fill-mask --model bert-base-uncased "Paris is the [MASK] of France."
   bert fill-mask --model bert-base-uncased --top-k 1 --input cloze.txt --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := model.check(a); err != nil {
@@ -49,6 +52,7 @@ Each [MASK] gives one line of JSON; where a text has several, "line" is the numb
 		},
 	}
 	model.add(cmd)
+	defaultModel(cmd)
 	cmd.Flags().IntVar(&topK, "top-k", 5, "print the `N` most probable tokens")
 	in.add(cmd)
 	out.add(cmd)

@@ -62,7 +62,7 @@ that share a folder make the set together; the last to end completes it. A run t
 func (f *instancesFlags) add(cmd *cobra.Command) {
 	o, flags := &f.options, cmd.Flags()
 	flags.StringArrayVar(&f.inputs, "input", nil, "read text from `FILE`, or aclImdb; may be repeated; -: stdin")
-	flags.StringVar(&f.vocab, "vocab", "", "the vocabulary: a `PATH` of a folder with a tokenizer, or of a file with one token a line")
+	flags.StringVar(&f.vocab, "vocab", "", "the vocabulary: a `PATH` of a folder with a tokenizer, or of a file with one token a line; or starter")
 	flags.StringVar(&f.output, "output", "", "write the instances to `DIR`")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
 	f.modes.addModes(cmd)

@@ -24,7 +24,7 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json; or the name of one that bert pull fetched")
+	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json; the name of one that bert pull fetched; or starter")
 	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
 	addThreads(cmd, &m.threads)
 	addPrecision(cmd, &m.precision)
@@ -111,10 +111,13 @@ func (f *predictFlags) open() (answerer, error) {
 func (a *app) predictCommand() *cobra.Command {
 	var f predictFlags
 	cmd := &cobra.Command{
-		Use:   "predict --model DIR [flags] [TEXT ...]",
+		Use:   "predict [--model DIR] [flags] [TEXT ...]",
 		Short: "Answer texts with a fine-tuned model",
 		Long: `predict prints, for each text, the label that the model gives it, and the probability, the logarithm of the probability and
 the logit of every label; of a model that gives several labels, all with a probability above a half; of a regression the value.
+
+Without --model it takes starter-sentiment, the classifier of film reviews that comes with the program: English, with the labels neg
+and pos.
 
 A text that is longer than what the model was fine-tuned for (max_seq_length in its task.json, else its positions) is
 cut, or read in windows, as task.json says; the result then has "truncated": true, and stderr says how many were.
@@ -129,11 +132,18 @@ that conlleval reads, predictions.txt.
 A model of ner finds entities: their types, where they stand in the text, in bytes, and the mean probability of their words'
 labels. A text is split into words at white space and around punctuation; {"words": […]} are taken as they are, and then each
 word's label comes too.` + inputHelp,
-		Example: `  bert predict --model my-model "A joy from start to finish."
+		Example: `  bert predict "A joy from start to finish."
+  bert predict --model my-model "A joy from start to finish."
   bert predict --model my-model --input reviews.txt > labels.jsonl
   echo '{"text": "Is it raining?", "text_pair": "The sun shines."}' | bert predict --model my-model
   bert predict --model mnli-model --zero-shot politics,sports,food "The match ended in a draw."
   bert predict --model cola-model --task cola --data glue/CoLA --split test --output submission`,
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if f.zeroShot != nil && !cmd.Flags().Changed("model") {
+				return usagef("--model DIR is missing: --zero-shot is for a model of natural language inference")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.zeroShot == nil && (cmd.Flags().Changed("template") || f.multiLabel) {
 				return usagef("--template and --multi-label are for --zero-shot: want the labels to choose from")
@@ -169,6 +179,7 @@ word's label comes too.` + inputHelp,
 		},
 	}
 	f.model.add(cmd)
+	defaultModel(cmd)
 	f.in.add(cmd)
 	f.data.add(cmd, "with --task: the data at `PATH`, a file, or the folder or archive of the task")
 	cmd.Flags().StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test")

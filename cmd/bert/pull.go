@@ -134,20 +134,20 @@ func (p *pullProgress) drop() {
 	}
 }
 
-// modelFlagNames are the flags that name a model to read.
-var modelFlagNames = []string{"model", "init"}
+// modelFlagNames are the flags that name a model to read, and that of bert instances which takes its vocabulary.
+var modelFlagNames = []string{"model", "init", "vocab"}
 
-// withModel lets those flags of a command name a model that has been pulled: it puts its folder in the cache in their place.
+// withModel lets those flags of a command name a model that has been pulled, or the starter model: it puts its folder in their place.
 // Nothing is fetched here: hundreds of megabytes come only to who asks for them.
-func withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+func (a *app) withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		missing := ""
 		for _, name := range modelFlagNames {
 			flag := cmd.Flags().Lookup(name)
-			if flag == nil {
-				continue
+			if flag == nil || name == "vocab" && cmd.Name() != "instances" {
+				continue // elsewhere it is a file
 			}
-			dir, err := findModel(flag.Value.String())
+			dir, err := a.findModel(cmd, flag.Value.String(), flag.Changed)
 			if errors.Is(err, hub.ErrNotCached) {
 				missing = flag.Value.String()
 				continue
@@ -156,7 +156,7 @@ func withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []
 				err = flag.Value.Set(dir)
 			}
 			if err != nil {
-				return pathError(err)
+				return err
 			}
 		}
 		err := run(cmd, args)
@@ -168,9 +168,12 @@ func withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []
 	}
 }
 
-// findModel is the folder of a model: name itself, if it is there or can only be a path, else the folder in the cache of the
-// model of this name.
-func findModel(name string) (string, error) {
+// findModel is the folder of a model: that of the starter model, if name means it; name itself, if it is there or can only be a
+// path; else the folder in the cache of the model of this name. given is false for a name that is a flag's default.
+func (a *app) findModel(cmd *cobra.Command, name string, given bool) (string, error) {
+	if dir, err := a.findStarter(cmd, name, given); dir != "" || err != nil {
+		return dir, err
+	}
 	if _, err := os.Stat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return name, nil // whoever opens it says what is wrong
 	}
@@ -182,5 +185,6 @@ func findModel(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return h.Lookup(ref)
+	dir, err := h.Lookup(ref)
+	return dir, pathError(err)
 }

@@ -18,6 +18,7 @@ type app struct {
 	log            *slog.Logger
 	verb           string // the command under way; "" while the command line is read
 	quiet, verbose bool
+	starterDir     string // the folder of the starter model, if a flag names it
 }
 
 // name is how messages begin: "bert predict".
@@ -82,7 +83,7 @@ progress go to stderr. The exit status is 0 when done, 1 after a failure, 2 for 
 		cmd.Flags().SortFlags = false
 		cmd.InheritedFlags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
-		f := withModel(cmd.RunE)
+		f := a.withModel(cmd.RunE)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = cmd.Name() // what fails from here on is no mistake in the flags
 			return f(cmd, args)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -37,6 +38,7 @@ func TestScript(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GOTRACEBACK", "single") // should something crash, so that its message can be read
+			env.Setenv(starter.CacheVariable, filepath.Join(env.WorkDir, ".cache"))
 			return nil
 		},
 		Condition: condition,
@@ -268,11 +270,19 @@ func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// condition gives the scripts [tmpfs], for systems on which the test may mount one.
+// condition gives the scripts [tmpfs], for systems on which the test may mount one, and [starter], for sources with its weights.
 func condition(name string) (bool, error) {
-	if name != "tmpfs" {
-		return false, fmt.Errorf("no condition %q", name)
+	switch name {
+	case "tmpfs":
+		return hasTmpfs()
+	case "starter":
+		return starter.Included(), nil
 	}
+	return false, fmt.Errorf("no condition %q", name)
+}
+
+// hasTmpfs says whether this process may mount file systems.
+func hasTmpfs() (bool, error) {
 	dir, err := os.MkdirTemp("", "tmpfs-")
 	if err != nil {
 		return false, err

@@ -1,0 +1,205 @@
+// Package archive packs a model directory for embedding: a ZIP archive with Zstandard inside. Of weights in bfloat16 the
+// bytes with the sign and the exponent compress well and those with the mantissa not at all, so that the former are put
+// before the latter: that saves an eighth.
+package archive
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	// methodPlanes is a compression method of our own, with a number that section 4.4.5 of PKWARE's APPNOTE.TXT gives to
+	// nobody: Zstandard over the bytes at even places of the file, followed by those at odd places.
+	methodPlanes = 0xbf16
+	// weightsExt is that of the files with that method.
+	weightsExt = ".safetensors"
+	// maxSize bounds what a file may claim to unpack to.
+	maxSize = 1 << 28
+)
+
+// Write packs files of a folder, in their order. The same files give the same bytes.
+func Write(w io.Writer, dir fs.FS, names []string) error {
+	z := zip.NewWriter(w)
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	for method, transform := range map[uint16]func([]byte) []byte{
+		zstd.ZipMethodWinZip: func(data []byte) []byte { return data },
+		methodPlanes:         split,
+	} {
+		z.RegisterCompressor(method, func(w io.Writer) (io.WriteCloser, error) {
+			return &compressor{w: w, encoder: encoder, transform: transform}, nil
+		})
+	}
+	sum := sha256.New()
+	for _, name := range names {
+		data, err := fs.ReadFile(dir, name)
+		if err != nil {
+			return err
+		}
+		if len(data) > maxSize {
+			return fmt.Errorf("%s: %d bytes, want at most %d", name, len(data), maxSize)
+		}
+		fmt.Fprintf(sum, "%s %d\n", name, len(data))
+		sum.Write(data)
+		method := uint16(zstd.ZipMethodWinZip)
+		if filepath.Ext(name) == weightsExt {
+			method = methodPlanes
+		}
+		f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})
+		if err != nil {
+			return err
+		}
+		if _, err := f.Write(data); err != nil {
+			return err
+		}
+	}
+	if err := z.SetComment(hex.EncodeToString(sum.Sum(nil))); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// compressor compresses what has been written to it when it is closed.
+type compressor struct {
+	w         io.Writer
+	encoder   *zstd.Encoder
+	transform func([]byte) []byte
+	data      bytes.Buffer
+}
+
+func (c *compressor) Write(p []byte) (int, error) { return c.data.Write(p) }
+
+func (c *compressor) Close() error {
+	_, err := c.w.Write(c.encoder.EncodeAll(c.transform(c.data.Bytes()), nil))
+	return err
+}
+
+// split puts the bytes at even places before those at odd places; join undoes it.
+func split(data []byte) []byte {
+	out := make([]byte, len(data))
+	even, odd := out[:(len(out)+1)/2], out[(len(out)+1)/2:]
+	for i := range odd {
+		even[i], odd[i] = data[2*i], data[2*i+1]
+	}
+	if len(even) > len(odd) {
+		even[len(odd)] = data[len(data)-1]
+	}
+	return out
+}
+
+func join(data []byte) []byte {
+	out := make([]byte, len(data))
+	even, odd := data[:(len(data)+1)/2], data[(len(data)+1)/2:]
+	for i := range odd {
+		out[2*i], out[2*i+1] = even[i], odd[i]
+	}
+	if len(even) > len(odd) {
+		out[len(out)-1] = even[len(odd)]
+	}
+	return out
+}
+
+// Reader reads an archive.
+type Reader struct{ zip *zip.Reader }
+
+// Open reads the directory of an archive of size bytes, and nothing else yet.
+func Open(r io.ReaderAt, size int64) (*Reader, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, err
+	}
+	if len(z.Comment) != 2*sha256.Size {
+		return nil, errors.New("no archive of a model: its comment is no SHA-256")
+	}
+	for _, f := range z.File {
+		if !filepath.IsLocal(f.Name) || filepath.Base(f.Name) != f.Name {
+			return nil, fmt.Errorf("%q is no file of a model directory", f.Name)
+		}
+		if f.UncompressedSize64 > maxSize {
+			return nil, fmt.Errorf("%s claims %d bytes, want at most %d", f.Name, f.UncompressedSize64, maxSize)
+		}
+	}
+	z.RegisterDecompressor(zstd.ZipMethodWinZip, decompressor(func(data []byte) []byte { return data }))
+	z.RegisterDecompressor(methodPlanes, decompressor(join))
+	return &Reader{z}, nil
+}
+
+// Digest is the SHA-256, in hexadecimal, of the names, sizes and contents.
+func (r *Reader) Digest() string { return r.zip.Comment }
+
+// File is a file of an archive.
+type File struct{ zip *zip.File }
+
+// Files are those of the archive.
+func (r *Reader) Files() []File {
+	files := make([]File, len(r.zip.File))
+	for i, f := range r.zip.File {
+		files[i].zip = f
+	}
+	return files
+}
+
+// Name is the file's name, without a folder.
+func (f File) Name() string { return f.zip.Name }
+
+// Size is the size of its contents, in bytes.
+func (f File) Size() int64 { return int64(f.zip.UncompressedSize64) }
+
+// WriteTo unpacks the file. It fails if size or checksum are not what the archive says; some of it may then be written.
+func (f File) WriteTo(w io.Writer) (int64, error) {
+	r, err := f.zip.Open()
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(w, r)
+	if err != nil {
+		return n, fmt.Errorf("unpack %s: %w", f.Name(), err)
+	}
+	return n, r.Close()
+}
+
+// decompressor is Zstandard in one piece, with transform after it.
+func decompressor(transform func([]byte) []byte) zip.Decompressor {
+	return func(r io.Reader) io.ReadCloser { return &unpacked{from: r, transform: transform} }
+}
+
+// unpacked reads and unpacks all of from before the first byte is read from it.
+type unpacked struct {
+	from      io.Reader
+	transform func([]byte) []byte
+	data      *bytes.Reader
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	if u.data == nil {
+		packed, err := io.ReadAll(u.from)
+		if err != nil {
+			return 0, err
+		}
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSize))
+		if err != nil {
+			return 0, err
+		}
+		defer d.Close()
+		data, err := d.DecodeAll(packed, nil)
+		if err != nil {
+			return 0, err
+		}
+		u.data = bytes.NewReader(u.transform(data))
+	}
+	return u.data.Read(p)
+}
+
+func (u *unpacked) Close() error { return nil }

@@ -1,0 +1,186 @@
+// Package starter brings a small BERT along, inside the program that imports it: pre-trained, and fine-tuned from that to
+// tell favourable film reviews from unfavourable ones. Both are English, uncased, of 4 layers and a width of 256. Their model
+// card, Card, says what they were trained on, how good they are, and what they should not be used for.
+//
+//	dir, err := starter.Dir(starter.Sentiment)
+//	…
+//	p, err := task.Open(dir, task.Options{})
+//
+// The weights are compressed in the program's file and cost nothing until Dir is called. They are committed with the sources,
+// and make.sh makes them anew.
+package starter
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/starter/internal/archive"
+)
+
+//go:embed model
+var embedded embed.FS
+
+// Card is the model card, in Markdown, of both models. It is the README.md of their directories.
+//
+//go:embed model/README.md
+var Card string
+
+// A Model is one of the models of this package.
+type Model int
+
+const (
+	// Pretrained has the heads of pre-training, masked LM and next sentence: the model to fine-tune, and to fill masks with.
+	Pretrained Model = iota
+	// Sentiment was fine-tuned from Pretrained on the 25,000 training reviews of IMDB (Maas et al. 2011), and has the labels
+	// neg and pos.
+	Sentiment
+)
+
+// String is the model's name: starter or starter-sentiment.
+func (m Model) String() string {
+	switch m {
+	case Pretrained:
+		return "starter"
+	case Sentiment:
+		return "starter-sentiment"
+	}
+	return fmt.Sprintf("Model(%d)", int(m))
+}
+
+// CacheVariable names the environment variable with the folder to unpack models to. Without it that is bert in the user's
+// cache directory (os.UserCacheDir) or, where there is none or it can't be written, a private folder in os.TempDir.
+const CacheVariable = "BERT_CACHE"
+
+// ErrMissing says that the program was built without the weights.
+var ErrMissing = errors.New("this program was built without the starter model: its weights were missing in the sources, and starter/make.sh makes them")
+
+// Included reports whether the program was built with the weights.
+func Included() bool {
+	for _, m := range []Model{Pretrained, Sentiment} {
+		if _, err := open(m); errors.Is(err, ErrMissing) {
+			return false
+		}
+	}
+	return true
+}
+
+// Dir is the directory of a model: config.json, vocab.txt, tokenizer.json, tokenizer_config.json, model.safetensors in bfloat16,
+// README.md, and task.json of Sentiment. It is unpacked there unless that was done before; its name holds a digest of the
+// contents, so that programs with other weights don't meet there. Files appear whole or not at all, so that several processes
+// may call Dir at once; a file that is missing or has another size is made anew. What else is in the folder is left alone.
+func Dir(m Model) (string, error) {
+	a, err := open(m)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(a.Digest() + Card))
+	name := m.String() + "-" + hex.EncodeToString(sum[:6])
+	var first error
+	for _, root := range cacheRoots() {
+		dir, err := root()
+		if err == nil {
+			dir = filepath.Join(dir, name)
+			err = unpack(a, dir)
+		}
+		if err == nil {
+			return dir, nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return "", fmt.Errorf("the model %s can't be unpacked: %w: let %s name a folder that can be written", m, first, CacheVariable)
+}
+
+// open reads the directory of a model's archive.
+func open(m Model) (*archive.Reader, error) {
+	names := map[Model]string{Pretrained: "pretrained.zip", Sentiment: "sentiment.zip"}
+	name, ok := names[m]
+	if !ok {
+		return nil, fmt.Errorf("there is no model %s", m)
+	}
+	f, err := embedded.Open("model/" + name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrMissing
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// The files of an embed.FS are io.ReaderAt; reading from them copies no more than is asked for.
+	a, err := archive.Open(f.(io.ReaderAt), info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return a, nil
+}
+
+// cacheRoots are the folders for models, the one to be tried first before the others.
+func cacheRoots() []func() (string, error) {
+	if dir := os.Getenv(CacheVariable); dir != "" {
+		return []func() (string, error){func() (string, error) { return filepath.Abs(dir) }}
+	}
+	user := func() (string, error) {
+		dir, err := os.UserCacheDir()
+		return filepath.Join(dir, "bert"), err
+	}
+	return []func() (string, error){user, privateTemp}
+}
+
+// privateTemp is a folder for temporary files into which nobody else can have put anything.
+func privateTemp() (string, error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("bert-%d", os.Getuid()))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("%s: others may write there", dir)
+	}
+	return dir, nil
+}
+
+// unpack makes dir hold the files of an archive, and the card.
+func unpack(a *archive.Reader, dir string) error {
+	made := false
+	put := func(name string, size int64, write func(io.Writer) error) error {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == size {
+			return nil
+		}
+		if !made {
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				return err
+			}
+			made = true
+		}
+		return atomicfile.WriteFile(path, 0o666, write)
+	}
+	for _, f := range a.Files() {
+		err := put(f.Name(), f.Size(), func(w io.Writer) error {
+			_, err := f.WriteTo(w)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return put("README.md", int64(len(Card)), func(w io.Writer) error {
+		_, err := io.WriteString(w, Card)
+		return err
+	})
+}

@@ -1,0 +1,278 @@
+package starter
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/task"
+)
+
+var models = []Model{Pretrained, Sentiment}
+
+// withWeights skips a test in sources whose weights have not been made.
+func withWeights(t *testing.T) {
+	t.Helper()
+	if !Included() {
+		t.Skip(ErrMissing)
+	}
+}
+
+// cache makes an empty cache folder for a test.
+func cache(t *testing.T) string {
+	dir := t.TempDir()
+	t.Setenv(CacheVariable, dir)
+	return dir
+}
+
+func mustDir(t *testing.T, m Model) string {
+	t.Helper()
+	dir, err := Dir(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestArchives: both fit in the program, and their digests are those of what is in them.
+func TestArchives(t *testing.T) {
+	withWeights(t)
+	entries, err := embedded.ReadDir("model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(0)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if size > 24<<20 {
+		t.Errorf("%d bytes are embedded, want at most 24 MiB", size)
+	}
+	for _, m := range models {
+		a, err := open(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.New()
+		for _, f := range a.Files() {
+			fmt.Fprintf(sum, "%s %d\n", f.Name(), f.Size())
+			if n, err := f.WriteTo(sum); err != nil || n != f.Size() {
+				t.Errorf("%s, %s: %d bytes, %v; want %d", m, f.Name(), n, err, f.Size())
+			}
+		}
+		if got := hex.EncodeToString(sum.Sum(nil)); got != a.Digest() {
+			t.Errorf("%s has digest %s, its archive says %s", m, got, a.Digest())
+		}
+	}
+}
+
+// TestModels: both load, the card is beside them, dropout is as fine-tuning wants it, the classifier knows plain praise
+// and complaint, and the masked LM what reviews are about.
+func TestModels(t *testing.T) {
+	withWeights(t)
+	cache(t)
+	for m, want := range map[Model]bert.Head{Pretrained: bert.PreTraining, Sentiment: bert.SequenceClassification} {
+		dir := mustDir(t, m)
+		b, err := bert.Load(dir, bert.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		c := b.Config()
+		if b.Head() != want || c.HiddenDropoutProb != 0.1 || c.AttentionProbsDropoutProb != 0.1 {
+			t.Errorf("%s: a %s with dropout %g and %g, want a %s with 0.1", m, b.Head(), c.HiddenDropoutProb, c.AttentionProbsDropoutProb, want)
+		}
+		if card, err := os.ReadFile(filepath.Join(dir, "README.md")); err != nil || string(card) != Card {
+			t.Errorf("%s: README.md is not the card: %v", m, err)
+		}
+	}
+	p, err := task.Open(mustDir(t, Sentiment), task.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	texts := map[string]string{
+		"That movie was absolutely awful":      "neg",
+		"The film was creative and surprising": "pos",
+		"Absolutely fantastic!":                "pos",
+	}
+	for text, want := range texts {
+		answers, err := p.Predict(t.Context(), task.Texts(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answers[0].Label != want {
+			t.Errorf("%q is %s %v, want %s", text, answers[0].Label, answers[0].Probabilities, want)
+		}
+	}
+	f, err := task.OpenMaskFiller(mustDir(t, Pretrained), 1, task.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	masks, err := f.Fill(t.Context(), task.Texts("This is the worst [MASK] I have ever seen."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := masks[0][0].Candidates[0].Token; got != "movie" && got != "film" {
+		t.Errorf("the worst %q I have ever seen, want a film", got)
+	}
+}
+
+// TestDir: the second call finds what the first unpacked and changes none of it; what is damaged is made anew, and nothing else.
+func TestDir(t *testing.T) {
+	withWeights(t)
+	root := cache(t)
+	dir := mustDir(t, Pretrained)
+	if filepath.Dir(dir) != root || !strings.HasPrefix(filepath.Base(dir), "starter-") {
+		t.Errorf("unpacked to %s, want a folder starter-… in %s", dir, root)
+	}
+	state := func() map[string]string {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := make(map[string]string)
+		for _, e := range entries {
+			info, err := e.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[e.Name()] = fmt.Sprintf("%x %v", sha256.Sum256(data), info.ModTime())
+		}
+		return files
+	}
+	first := state()
+	if again := mustDir(t, Pretrained); again != dir {
+		t.Errorf("unpacked to %s, and then to %s", dir, again)
+	}
+	for name, was := range first {
+		if state()[name] != was {
+			t.Errorf("%s was written again", name)
+		}
+	}
+
+	weights := filepath.Join(dir, "model.safetensors")
+	for name, damage := range map[string]func() error{
+		"missing": func() error { return os.Remove(weights) },
+		"cut":     func() error { return os.Truncate(weights, 1000) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(name, err)
+		}
+		mustDir(t, Pretrained)
+		now := state()
+		for file, was := range first {
+			got, want := now[file], was
+			if file == "model.safetensors" { // the contents, not the time
+				got, want = got[:2*sha256.Size], want[:2*sha256.Size]
+			}
+			if got != want {
+				t.Errorf("weights %s: %s is %s, was %s", name, file, got, want)
+			}
+		}
+		if len(now) != len(first) {
+			t.Errorf("weights %s: %d files, want %d", name, len(now), len(first))
+		}
+	}
+}
+
+// TestDirAtOnce: many may unpack the same model, and each finds it whole.
+func TestDirAtOnce(t *testing.T) {
+	withWeights(t)
+	cache(t)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			dir, err := Dir(Sentiment)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			m, err := bert.Load(dir, bert.Options{Threads: 1})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			m.Close()
+		})
+	}
+	group.Wait()
+	entries, err := os.ReadDir(mustDir(t, Sentiment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := open(Sentiment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(a.Files())+1 {
+		t.Errorf("the folder holds %v, want %d files and the card", entries, len(a.Files()))
+	}
+}
+
+// TestUnwritable: where the named folder can't be made there is one line that says so and what to do; where the user's cache
+// can't, a private folder for temporary files serves.
+func TestUnwritable(t *testing.T) {
+	withWeights(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(CacheVariable, filepath.Join(file, "cache"))
+	_, err := Dir(Pretrained)
+	if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), "let BERT_CACHE name a folder that can be written") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v, want one line with the folder and BERT_CACHE", err)
+	}
+
+	if runtime.GOOS != "linux" {
+		t.Skip("the variables of the user's cache and temporary folders are Linux's here")
+	}
+	t.Setenv(CacheVariable, "")
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(file, "cache"))
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	dir := mustDir(t, Sentiment)
+	private := filepath.Dir(dir)
+	if filepath.Dir(private) != temp {
+		t.Errorf("unpacked to %s, want a folder in %s", dir, temp)
+	}
+	if info, err := os.Stat(private); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%s has mode %v, %v; want 0700", private, info.Mode(), err)
+	}
+	if err := os.Chmod(private, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if dir, err := Dir(Sentiment); err == nil {
+		t.Errorf("took %s, into which others may write", dir)
+	}
+}
+
+// TestCard: no place for a figure is left open.
+func TestCard(t *testing.T) {
+	withWeights(t)
+	if n := strings.Count(Card, "[to fill"); n > 0 {
+		t.Errorf("model/README.md lacks %d figures: look for [to fill", n)
+	}
+}
+
+func TestUnknownModel(t *testing.T) {
+	if dir, err := Dir(Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
+		t.Errorf("%q, %v; want an error that names Model(7)", dir, err)
+	}
+}
