@@ -33,6 +33,10 @@ type Job struct {
 	Shard, Shards int
 	// Workers is how many groups are made at once; 0: as many as there are processors. Each takes memory for a group.
 	Workers int
+	// Memory bounds, roughly, the bytes that the process takes, whatever the corpus: no more groups are made at once than fit
+	// (see Options.groupMemory), which changes no byte of the set. What the garbage collector has not freed yet comes on top,
+	// unless runtime/debug.SetMemoryLimit says the same. 0: no bound.
+	Memory int64
 	// Resume goes on where a run in the same folder ended.
 	Resume bool
 	// Report, if not nil, is told how far the work is, by one goroutine at a time.
@@ -68,6 +72,15 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 	if err := j.Options.Validate(); err != nil {
 		return nil, err
 	}
+	vocabulary := VocabularyOf(j.Tokenizer)
+	if j.Memory > 0 {
+		fit, least := j.Options.workersIn(j.Memory, vocabulary.wide())
+		if fit < 1 {
+			return nil, fmt.Errorf("a memory of %d MiB: groups of %d KiB take about %d MiB: want more memory, or smaller groups (--group-size)",
+				j.Memory>>20, j.Options.GroupBytes>>10, (least+1<<20-1)>>20)
+		}
+		workers = min(workers, fit)
+	}
 	if _, err := j.Corpus.imdbFolders(); err != nil {
 		return nil, err
 	}
@@ -76,7 +89,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	x := &index{
-		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: VocabularyOf(j.Tokenizer), Files: []record{},
+		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: vocabulary, Files: []record{},
 	}
 	before, err := j.begin(x, shards)
 	if err != nil {

@@ -60,6 +60,41 @@ const (
 	maxGroupBytes = 256 << 20
 )
 
+// What a job takes beside its groups: the program, the tokenizer and its tables; and how many groups' text the reader
+// holds, the one that is passed on, the one that waits to be, and the one under way.
+const (
+	fixedMemory  = 32 << 20
+	readerGroups = 3
+)
+
+// groupMemory is about how many bytes a worker takes for a group: text of three bytes a token, which few languages have
+// less of, its ids twice over, and what describes the instances. A set of ten duplicates takes ten times its text.
+func (o *Options) groupMemory(wide bool) int64 {
+	idSize := 2.0
+	if wide {
+		idSize = 4
+	}
+	const (
+		ofID     = 4
+		ofRecipe = 32.0
+		ofMask   = 2 + 4 // position and what is shown; what stood there has the size of an id
+	)
+	text := float64(o.GroupBytes)
+	tokens := text / 3
+	made := 1.25 * tokens * float64(o.DupeFactor) // as instances.grow has it
+	bytes := text + tokens*(ofID+idSize) + made/(0.6*float64(o.MaxSeqLength))*ofRecipe
+	if !o.Dynamic {
+		bytes += made * o.MaskedLMProb * (ofMask + idSize)
+	}
+	return int64(bytes)
+}
+
+// workersIn is how many workers a number of bytes has room for, and the fewest bytes that have room for one.
+func (o *Options) workersIn(memory int64, wide bool) (workers int, least int64) {
+	each, fixed := o.groupMemory(wide), fixedMemory+readerGroups*int64(o.GroupBytes)
+	return int(max(0, memory-fixed) / each), fixed + each
+}
+
 // specials is how many tokens of an instance are not text.
 func (o *Options) specials() int {
 	if o.NextSentence {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type instancesFlags struct {
 	groupKiB   int
 	shard      string
 	workers    int
+	memory     int64 // MiB
 	resume     bool
 }
 
@@ -45,7 +47,10 @@ The output folder gets instances-*.bin, the tokenizer, index.json with checksums
 masks; training then draws new ones each epoch, and the text is stored once (--dupe-factor 1). --format tfrecord writes what
 run_pretraining.py reads.
 
-The same text, vocabulary and options give the same bytes, whatever --workers is. With --shard 0/3, 1/3 and 2/3 three machines
+Memory does not grow with the text. It is that of --workers groups of --group-size of text, each of which takes ten times its
+size with the default --dupe-factor and three times with --dynamic; --memory makes fewer groups at once where they don't fit.
+
+The same text, vocabulary and options give the same bytes, whatever --workers and --memory are. With --shard 0/3, 1/3 and 2/3 three machines
 that share a folder make the set together; the last to end completes it. A run that was interrupted goes on with --resume.`,
 		Example: `  bert instances --input corpus.txt --vocab bert-base-uncased --output instances
   bert instances --sentences --dynamic --vocab vocab.txt --output instances wikipedia-*.txt.zst aclImdb_v1.tar.gz
@@ -81,6 +86,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	addChoice(cmd, f.format, "format", "own: mapped, about 2 bytes a token; tfrecord: Google's")
 	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, I from 0; all parts go to one folder")
 	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at once; 0: as many as there are processors")
+	flags.Int64Var(&f.memory, "memory", 0, "take about `MIB` mebibytes at most: make no more groups at once than fit; 0: no bound")
 	flags.IntVar(&f.groupKiB, "group-size", o.GroupBytes>>10, "`KiB` of text that make a file; random second segments come from the same file's text")
 	flags.BoolVar(&f.resume, "resume", false, "go on with what is in --output")
 }
@@ -95,6 +101,8 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 		return nil, usagef("--output DIR is missing")
 	case f.workers < 0:
 		return nil, usagef("--workers is %d, want 0 or more", f.workers)
+	case f.memory < 0 || f.memory > maxMemory:
+		return nil, usagef("--memory is %d, want mebibytes, or 0 for no bound", f.memory)
 	case f.groupKiB < 1 || f.groupKiB > 256<<10:
 		return nil, usagef("--group-size is %d, want 1 to %d", f.groupKiB, 256<<10)
 	}
@@ -117,7 +125,7 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 	if !ok || err1 != nil || err2 != nil || shards < 1 || shard < 0 || shard >= shards {
 		return nil, usagef("--shard is %q, want I/N with I from 0 to N-1", f.shard)
 	}
-	return &pretrain.Job{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Resume: f.resume}, nil
+	return &pretrain.Job{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
 }
 
 func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
@@ -138,6 +146,9 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	}
 	if job.Tokenizer, err = f.modes.load(); err != nil {
 		return err
+	}
+	if job.Memory > 0 {
+		debug.SetMemoryLimit(job.Memory) // the collector keeps what the job would let lie
 	}
 	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBSplits: f.imdbSplits}
 
