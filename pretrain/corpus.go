@@ -295,6 +295,10 @@ func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 			if document == 0 && len(g.text) > 0 {
 				g.text = append(g.text, '\n')
 			}
+			if len(g.text)+len(line) >= cap(g.text) && len(g.text) >= 1<<16 {
+				// All at once: growing little by little would copy it five times.
+				g.text = slices.Grow(g.text, len(line)+1+max(0, size+size/16-len(g.text)))
+			}
 			g.text = append(append(g.text, line...), '\n')
 			document += len(line) + 1
 		}

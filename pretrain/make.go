@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -178,7 +179,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
 			return nil, err
 		}
-		return nil, j.saveTokenizer()
+		return nil, j.Tokenizer.Save(j.Dir)
 	}
 	if err != nil {
 		return nil, err
@@ -208,24 +209,10 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	if there.Complete {
 		return records(j.Dir, there)
 	}
-	if err := j.saveTokenizer(); err != nil {
+	if err := j.Tokenizer.Save(j.Dir); err != nil {
 		return nil, err
 	}
 	return records(j.Dir, there)
-}
-
-func (j *Job) saveTokenizer() error {
-	if err := j.Tokenizer.Save(j.Dir); err != nil {
-		return err
-	}
-	saved, err := tokenizer.Load(j.Dir)
-	if err != nil {
-		return err
-	}
-	if VocabularyOf(saved) != VocabularyOf(j.Tokenizer) {
-		return fmt.Errorf("%s: the tokenizer's files don't give the vocabulary back", j.Dir)
-	}
-	return nil
 }
 
 // finish makes the set complete if all parts are there.
@@ -299,20 +286,20 @@ type worker struct {
 	job       *Job
 	index     *index
 	tokenizer *tokenizer.Tokenizer
-	encoding  tokenizer.Encoding
 	text      text
 	maker     maker
 	out       instances
 }
 
 func (j *Job) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
-	return &worker{
+	w := &worker{
 		job: j, index: x, tokenizer: plain,
-		maker: maker{
-			options: &x.Options, cls: plain.ClassifierID(), sep: plain.SeparatorID(), masker: newMasker(&x.Options, plain),
-		},
-		out: instances{wide: x.Vocabulary.wide(), static: !x.Options.Dynamic},
+		maker: maker{options: &x.Options, cls: plain.ClassifierID(), sep: plain.SeparatorID(), masker: newMasker(&x.Options, plain)},
 	}
+	w.out = instances{
+		wide: x.Vocabulary.wide(), static: !x.Options.Dynamic, cls: w.maker.cls, sep: w.maker.sep, text: &w.text,
+	}
+	return w
 }
 
 // group writes the file of a group and its record, or finds that known, if ok, is the record of a file that is there.
@@ -402,20 +389,21 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 // tokenize makes tokens of a group's text.
 func (w *worker) tokenize(g *group, stats *Stats) {
 	t := &w.text
-	t.ids, t.sentences, t.documents = t.ids[:0], append(t.sentences[:0], 0), append(t.documents[:0], 0)
+	// Few languages have fewer than four bytes to a token.
+	t.ids = slices.Grow(t.ids[:0], len(g.text)/4)
+	t.sentences, t.documents = append(t.sentences[:0], 0), append(t.documents[:0], 0)
 	unknown := w.tokenizer.UnknownID()
 	sentence := func(s string) {
-		// Only options can be wrong, and these are not.
-		_ = w.tokenizer.Encode(&w.encoding, s, tokenizer.Options{OmitSpecialTokens: true})
-		if len(w.encoding.IDs) == 0 {
+		begin := len(t.ids)
+		t.ids, _ = w.tokenizer.AppendIDs(t.ids, s) // only a text longer than a line can be wrong
+		if len(t.ids) == begin {
 			return
 		}
-		for _, id := range w.encoding.IDs {
+		for _, id := range t.ids[begin:] {
 			if id == unknown {
 				stats.UnknownTokens++
 			}
 		}
-		t.ids = append(t.ids, w.encoding.IDs...)
 		t.sentences = append(t.sentences, int32(len(t.ids)))
 	}
 	endDocument := func() {

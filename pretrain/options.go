@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -99,12 +100,13 @@ type Vocabulary struct {
 
 // VocabularyOf returns the identity of a tokenizer's vocabulary.
 func VocabularyOf(t *tokenizer.Tokenizer) Vocabulary {
-	h := sha256.New()
+	var tokens []byte
 	for id := range t.VocabSize() {
 		token, _ := t.Token(int32(id))
-		h.Write(append([]byte(token), '\n'))
+		tokens = append(append(tokens, token...), '\n')
 	}
-	return Vocabulary{t.VocabSize(), hex.EncodeToString(h.Sum(nil))}
+	digest := sha256.Sum256(tokens)
+	return Vocabulary{t.VocabSize(), hex.EncodeToString(digest[:])}
 }
 
 // wide says whether an id takes four bytes instead of two.
@@ -126,6 +128,9 @@ func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 		return nil, fmt.Errorf("the vocabulary has %q twice: give each token one id", twice[0])
 	}
 	c := t.Config()
+	if !slices.ContainsFunc(c.AddedTokens, func(a tokenizer.AddedToken) bool { return a.Special }) {
+		return t, nil
+	}
 	added := []tokenizer.AddedToken{} // not nil, which would mean the special tokens
 	for _, a := range c.AddedTokens {
 		if !a.Special {

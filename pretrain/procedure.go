@@ -153,11 +153,10 @@ func (m *maker) truncatePair(a, b *span, most int, rng *random.Stream) int {
 		if a.len() > b.len() {
 			longer = a
 		}
-		if rng.Float64() < 0.5 {
-			longer.start++
-		} else {
-			longer.end--
-		}
+		// The highest bit of the draw is that of Float64() ≥ 0.5, without a branch that nobody can predict.
+		end := int32(rng.Next() >> 63)
+		longer.start += 1 - end
+		longer.end -= end
 	}
 	return excess
 }
@@ -194,11 +193,11 @@ func (m *maker) emit(a, b span, next Next, short bool, truncated int, rng *rando
 	if next != NotPaired {
 		m.ids = append(append(m.ids, m.text.ids[b.start:b.end]...), m.sep)
 	}
-	var positions, masked []int32
+	var positions []int32
 	if !m.options.Dynamic {
-		positions, masked = m.masker.mask(m.ids, first, rng)
+		positions, _ = m.masker.mask(m.ids, first, rng)
 	}
-	m.out.add(m.ids, first, next, positions, masked)
+	m.out.add(a, b, next, positions, m.ids)
 
 	m.stats.Instances++
 	m.stats.Tokens += int64(len(m.ids))
@@ -229,11 +228,15 @@ type masker struct {
 	vocabSize int
 	continues []bool // [vocabulary]: the token begins with ##; nil unless whole words are masked
 
-	words             []span   // candidates: ranges of positions
+	singles           []word   // [length]: position i alone
+	words             []word   // candidates
 	label             []int32  // by position: what stood there, where something is masked
 	isMasked          []uint64 // a bit for each position
 	positions, masked []int32
 }
+
+// word is a range of positions that are masked together, half-open.
+type word struct{ start, end uint16 }
 
 func newMasker(o *Options, t *tokenizer.Tokenizer) masker {
 	m := masker{options: o, maskID: t.MaskID(), vocabSize: t.VocabSize()}
@@ -249,44 +252,33 @@ func newMasker(o *Options, t *tokenizer.Tokenizer) masker {
 // mask masks tokens of a sequence in place. The first segment, [CLS] and [SEP] included, has the length first. It returns
 // the masked positions, rising, and what stood there, good until the next call.
 func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, masked []int32) {
-	sep := int32(first - 1) // between the segments; the last position if there is one segment
-	words := m.words[:0]
-	for i := int32(1); i < int32(len(ids))-1; i++ {
-		switch {
-		case i == sep:
-		case m.continues != nil && len(words) > 0 && m.continues[ids[i]]:
-			// As in Google's code, a piece that begins b because truncation took the beginning of its word joins the last word
-			// of a: then the range has the [SEP] in it.
-			words[len(words)-1].end = i + 1
-		default:
-			words = append(words, span{i, i + 1})
-		}
+	sep := first - 1 // between the segments; the last position if there is one segment
+	budget := m.options.budget(len(ids))
+	words := m.candidates(ids, sep)
+	looked := budget // at so many words at most
+	if m.continues != nil {
+		looked = len(words) // some may have more tokens than are left
 	}
-	m.words = words
-	// As Stream.Shuffle, without a call for each: this is the most of the work.
-	for i := len(words) - 1; i > 0; i-- {
-		j := rng.Below(uint64(i + 1))
-		words[i], words[j] = words[j], words[i]
-	}
+	random.ShuffleHead(rng, words, looked)
 
 	m.label = slices.Grow(m.label[:0], len(ids))[:len(ids)]
 	m.isMasked = slices.Grow(m.isMasked[:0], len(ids)/64+1)[:len(ids)/64+1]
 	clear(m.isMasked)
-	budget := m.options.budget(len(ids))
 	left := budget
-	for _, word := range words {
+	for _, w := range words {
 		if left == 0 {
 			break
 		}
-		size := word.len()
-		if word.start < sep && sep < word.end {
+		start, end := int(w.start), int(w.end)
+		size := end - start
+		if start < sep && sep < end {
 			size--
 		}
 		if size > left {
 			continue // a whole word or nothing of it
 		}
 		left -= size
-		for i := word.start; i < word.end; i++ {
+		for i := start; i < end; i++ {
 			if i == sep {
 				continue
 			}
@@ -308,4 +300,32 @@ func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, ma
 		}
 	}
 	return m.positions, m.masked
+}
+
+// candidates are the words of a sequence in their order: single tokens, or whole words. [CLS], the [SEP] at position sep
+// and the last one are none.
+func (m *masker) candidates(ids []int32, sep int) []word {
+	for i := len(m.singles); i < len(ids); i++ {
+		m.singles = append(m.singles, word{uint16(i), uint16(i + 1)})
+	}
+	last := len(ids) - 1
+	words := append(m.words[:0], m.singles[1:sep]...)
+	if sep < last {
+		words = append(words, m.singles[sep+1:last]...)
+	}
+	m.words = words
+	if m.continues == nil {
+		return words
+	}
+	whole := words[:0]
+	for _, w := range words {
+		if len(whole) > 0 && m.continues[ids[w.start]] {
+			// As in Google's code, a piece that begins b because truncation took the beginning of its word joins the last word
+			// of a: then the range has the [SEP] in it.
+			whole[len(whole)-1].end = w.end
+			continue
+		}
+		whole = append(whole, w)
+	}
+	return whole
 }

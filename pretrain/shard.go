@@ -86,51 +86,79 @@ func align(n uint64) uint64 { return (n + 7) &^ 7 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// instances are those of a group while they are made, in the order in which they are made and shuffled at the end.
+// instances are those of a group while they are made: where in the text each has its segments, and how it is masked. Their
+// ids are put together as they are written, since they take ten times the memory.
+//
+// Legend: N instances, M masked tokens.
 type instances struct {
 	wide, static bool
-	order        []uint32 // the order in which they are written
+	cls, sep     int32
+	text         *text
 
-	ends, maskEnds         []uint64
-	firsts                 []uint16
-	nexts                  []Next
-	ids, positions, masked []byte // as in the file
+	recipes   []recipe // [N]
+	tokens    uint64   // of all instances
+	positions []uint16 // [M], rising in each instance
+	shown     []int32  // [M]: the ids that the model sees there
+
+	packed []byte // the text's ids as in the file
+	masked []byte // what stood at positions, as in the file
+}
+
+// recipe is what an instance is made of: [CLS] a [SEP] b [SEP], or [CLS] a [SEP] if next is NotPaired.
+type recipe struct {
+	a, b      span
+	firstMask uint64
+	masks     uint16
+	next      Next
+}
+
+// first is the length of the first segment, [CLS] and [SEP] included.
+func (r *recipe) first() int { return r.a.len() + 2 }
+
+func (r *recipe) len() int {
+	if r.next == NotPaired {
+		return r.first()
+	}
+	return r.first() + r.b.len() + 1
 }
 
 // reset empties it and keeps the memory.
 func (s *instances) reset() {
-	s.order, s.ends, s.maskEnds, s.firsts, s.nexts = s.order[:0], s.ends[:0], s.maskEnds[:0], s.firsts[:0], s.nexts[:0]
-	s.ids, s.positions, s.masked = s.ids[:0], s.positions[:0], s.masked[:0]
+	s.recipes, s.tokens, s.positions, s.shown = s.recipes[:0], 0, s.positions[:0], s.shown[:0]
 }
 
-// grow makes room for about so many tokens of text, so that they are not moved about as they become more.
+// grow makes room for about so many tokens of text, so that what is there is not moved about as it becomes more.
 func (s *instances) grow(o *Options, tokens int) {
 	tokens += tokens / 4 // special tokens, and those that several instances have
-	s.ids = slices.Grow(s.ids, tokens*int(s.idSize()))
+	s.recipes = slices.Grow(s.recipes, tokens/o.MaxSeqLength)
 	if s.static {
 		masked := int(float64(tokens) * o.MaskedLMProb)
-		s.positions = slices.Grow(s.positions, masked*2)
-		s.masked = slices.Grow(s.masked, masked*int(s.idSize()))
+		s.positions = slices.Grow(s.positions, masked)
+		s.shown = slices.Grow(s.shown, masked)
 	}
 }
 
-func (s *instances) add(ids []int32, first int, next Next, positions, masked []int32) {
-	s.order = append(s.order, uint32(len(s.order)))
-	s.ids = appendIDs(s.ids, ids, s.wide)
+// add adds an instance of segments a and b, whose ids are masked at the positions.
+func (s *instances) add(a, b span, next Next, positions, ids []int32) {
+	r := recipe{a, b, uint64(len(s.positions)), uint16(len(positions)), next}
+	s.recipes = append(s.recipes, r)
+	s.tokens += uint64(r.len())
 	for _, p := range positions {
-		s.positions = binary.LittleEndian.AppendUint16(s.positions, uint16(p))
+		s.positions = append(s.positions, uint16(p))
+		s.shown = append(s.shown, ids[p])
 	}
-	s.masked = appendIDs(s.masked, masked, s.wide)
-	s.ends = append(s.ends, uint64(len(s.ids))/s.idSize())
-	s.maskEnds = append(s.maskEnds, uint64(len(s.positions))/2)
-	s.firsts = append(s.firsts, uint16(first))
-	s.nexts = append(s.nexts, next)
+}
+
+// masksOf are the masked positions of an instance and what is shown there.
+func (s *instances) masksOf(r *recipe) (positions []uint16, shown []int32) {
+	from, to := r.firstMask, r.firstMask+uint64(r.masks)
+	return s.positions[from:to], s.shown[from:to]
 }
 
 func appendIDs(b []byte, ids []int32, wide bool) []byte {
 	if wide {
 		for _, id := range ids {
-			b = binary.LittleEndian.AppendUint32(b, uint32(id))
+			b = appendID(b, id, wide)
 		}
 		return b
 	}
@@ -140,6 +168,21 @@ func appendIDs(b []byte, ids []int32, wide bool) []byte {
 		binary.LittleEndian.PutUint16(b[at+2*i:], uint16(id))
 	}
 	return b
+}
+
+func appendID(b []byte, id int32, wide bool) []byte {
+	if wide {
+		return binary.LittleEndian.AppendUint32(b, uint32(id))
+	}
+	return binary.LittleEndian.AppendUint16(b, uint16(id))
+}
+
+func putID(b []byte, id int32, wide bool) {
+	if wide {
+		binary.LittleEndian.PutUint32(b, uint32(id))
+	} else {
+		binary.LittleEndian.PutUint16(b, uint16(id))
+	}
 }
 
 func readID(b []byte, i uint64, wide bool) int32 {
@@ -157,22 +200,12 @@ func (s *instances) idSize() uint64 {
 }
 
 func (s *instances) shuffle(rng *random.Stream) {
-	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
-}
-
-// bounds is the range of instance i in an array of ends.
-func bounds(ends []uint64, i uint32) (start, end uint64) {
-	if i > 0 {
-		start = ends[i-1]
-	}
-	return start, ends[i]
+	rng.Shuffle(len(s.recipes), func(i, j int) { s.recipes[i], s.recipes[j] = s.recipes[j], s.recipes[i] })
 }
 
 // write writes the file.
 func (s *instances) write(w io.Writer, h shardHeader) error {
-	h.instances = uint64(len(s.order))
-	h.tokens = uint64(len(s.ids)) / s.idSize()
-	h.masks = uint64(len(s.positions)) / 2
+	h.instances, h.tokens, h.masks = uint64(len(s.recipes)), s.tokens, uint64(len(s.positions))
 	if h.tokens > math.MaxUint32 {
 		return fmt.Errorf("%d tokens from one group of documents, want at most %d: make the groups smaller", h.tokens, uint32(math.MaxUint32))
 	}
@@ -185,45 +218,69 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 	c := &checkedWriter{w: w}
 	c.write(h.append(nil))
 
-	var b []byte
-	array := func(appendOne func(b []byte, i uint32) []byte) {
-		for _, i := range s.order {
-			if b = appendOne(b, i); len(b) >= 1<<16 {
+	array := func(appendOne func(b []byte, r *recipe) []byte) {
+		b := make([]byte, 0, 1<<17)
+		for i := range s.recipes {
+			if b = appendOne(b, &s.recipes[i]); len(b) >= 1<<16 {
 				c.write(b)
 				b = b[:0]
 			}
 		}
 		c.write(b)
-		b = b[:0]
 		c.align()
 	}
-	ends := func(ends []uint64) {
-		total := uint64(0)
-		array(func(b []byte, i uint32) []byte {
-			start, end := bounds(ends, i)
-			total += end - start
-			return binary.LittleEndian.AppendUint32(b, uint32(total))
+	ends := func(size func(r *recipe) int) {
+		total := uint32(0)
+		array(func(b []byte, r *recipe) []byte {
+			total += uint32(size(r))
+			return binary.LittleEndian.AppendUint32(b, total)
 		})
 	}
-	parts := func(data []byte, ends []uint64, size uint64) {
-		array(func(b []byte, i uint32) []byte {
-			start, end := bounds(ends, i)
-			return append(b, data[size*start:size*end]...)
+	ends((*recipe).len)
+	if s.static {
+		ends(func(r *recipe) int { return int(r.masks) })
+	}
+	array(func(b []byte, r *recipe) []byte { return binary.LittleEndian.AppendUint16(b, uint16(r.first())) })
+	array(func(b []byte, r *recipe) []byte { return append(b, byte(r.next)) })
+	s.packed, s.masked = appendIDs(s.packed[:0], s.text.ids, s.wide), s.masked[:0]
+	array(s.appendMasked)
+	if s.static {
+		array(func(b []byte, r *recipe) []byte {
+			positions, _ := s.masksOf(r)
+			at := len(b)
+			b = slices.Grow(b, 2*len(positions))[:at+2*len(positions)]
+			for i, p := range positions {
+				binary.LittleEndian.PutUint16(b[at+2*i:], p)
+			}
+			return b
 		})
-	}
-	ends(s.ends)
-	if s.static {
-		ends(s.maskEnds)
-	}
-	array(func(b []byte, i uint32) []byte { return binary.LittleEndian.AppendUint16(b, s.firsts[i]) })
-	array(func(b []byte, i uint32) []byte { return append(b, byte(s.nexts[i])) })
-	parts(s.ids, s.ends, s.idSize())
-	if s.static {
-		parts(s.positions, s.maskEnds, 2)
-		parts(s.masked, s.maskEnds, s.idSize())
+		c.write(s.masked)
+		c.align()
 	}
 	c.write(binary.LittleEndian.AppendUint32(nil, c.sum))
 	return c.err
+}
+
+// appendMasked appends the ids of an instance to b, as the model sees them, and what stood where they are masked to
+// s.masked.
+func (s *instances) appendMasked(b []byte, r *recipe) []byte {
+	size := int(s.idSize())
+	start := len(b)
+	b = appendID(b, s.cls, s.wide)
+	b = append(b, s.packed[size*int(r.a.start):size*int(r.a.end)]...)
+	b = appendID(b, s.sep, s.wide)
+	if r.next != NotPaired {
+		b = append(b, s.packed[size*int(r.b.start):size*int(r.b.end)]...)
+		b = appendID(b, s.sep, s.wide)
+	}
+	positions, shown := s.masksOf(r)
+	instance, masked := b[start:], s.masked
+	for i, p := range positions {
+		masked = appendID(masked, readID(instance, uint64(p), s.wide), s.wide)
+		putID(instance[size*int(p):], shown[i], s.wide)
+	}
+	s.masked = masked
+	return b
 }
 
 // checkedWriter sums up what is written, and remembers the first error.
@@ -322,7 +379,7 @@ func (s *shard) check() error {
 		switch {
 		case end <= start || end > s.tokens || end-start > uint64(s.maxSeqLength):
 			return bad("its length is out of range")
-		case first > end-start || next < NotPaired || next > RandomNext || (next == NotPaired) != (first == end-start):
+		case first < 2 || first > end-start || next < NotPaired || next > RandomNext || (next == NotPaired) != (first == end-start):
 			return bad("its segments are out of range")
 		case !known(s.ids, start, end):
 			return bad("an id is not in the vocabulary")

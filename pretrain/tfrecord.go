@@ -45,8 +45,8 @@ func (s *instances) writeTFRecord(w io.Writer, o *Options) error {
 		e      exampleWriter
 		record []byte
 	)
-	for _, i := range s.order {
-		s.instance(i, &in)
+	for i := range s.recipes {
+		s.instance(&s.recipes[i], &in)
 		record = tfrecord.Append(record[:0], e.example(&in, o))
 		if _, err := w.Write(record); err != nil {
 			return err
@@ -55,21 +55,24 @@ func (s *instances) writeTFRecord(w io.Writer, o *Options) error {
 	return nil
 }
 
-// instance fills to with instance i, counted as they were made.
-func (s *instances) instance(i uint32, to *Instance) {
-	start, end := bounds(s.ends, i)
-	to.IDs, to.TypeIDs = to.IDs[:0], to.TypeIDs[:0]
-	for k := start; k < end; k++ {
-		to.IDs = append(to.IDs, readID(s.ids, k, s.wide))
-		to.TypeIDs = append(to.TypeIDs, typeID(k-start, uint64(s.firsts[i])))
+// instance fills to with an instance.
+func (s *instances) instance(r *recipe, to *Instance) {
+	to.IDs = append(append(append(to.IDs[:0], s.cls), s.text.ids[r.a.start:r.a.end]...), s.sep)
+	if r.next != NotPaired {
+		to.IDs = append(append(to.IDs, s.text.ids[r.b.start:r.b.end]...), s.sep)
 	}
-	start, end = bounds(s.maskEnds, i)
+	to.TypeIDs = to.TypeIDs[:0]
+	for i := range to.IDs {
+		to.TypeIDs = append(to.TypeIDs, typeID(uint64(i), uint64(r.first())))
+	}
 	to.Positions, to.MaskedIDs = to.Positions[:0], to.MaskedIDs[:0]
-	for k := start; k < end; k++ {
-		to.Positions = append(to.Positions, int32(binary.LittleEndian.Uint16(s.positions[2*k:])))
-		to.MaskedIDs = append(to.MaskedIDs, readID(s.masked, k, s.wide))
+	positions, shown := s.masksOf(r)
+	for i, p := range positions {
+		to.Positions = append(to.Positions, int32(p))
+		to.MaskedIDs = append(to.MaskedIDs, to.IDs[p])
+		to.IDs[p] = shown[i]
 	}
-	to.Next = s.nexts[i]
+	to.Next = r.next
 }
 
 // exampleWriter makes tf.Examples and keeps its memory.

@@ -71,7 +71,7 @@ func (t *Tokenizer) encode(dst *Encoding, pair bool, o Options, a, b string, wor
 		longest = max(longest, len(w))
 	}
 	if longest > math.MaxInt32 {
-		return fmt.Errorf("tokenizer: a text of %d bytes: offsets end at %d", longest, math.MaxInt32)
+		return errLongText(longest)
 	}
 	s := t.scanners.Get().(*scanner)
 	defer t.release(s)
@@ -85,6 +85,27 @@ func (t *Tokenizer) encode(dst *Encoding, pair bool, o Options, a, b string, wor
 	s.word = 0
 	s.sequence(b)
 	return form.assemble(dst, o, layout{pair: pair, google: t.config.Google, room: room}, s.out[:split], s.out[split:])
+}
+
+// AppendIDs appends to ids those of the tokens of a text, none of them special, and returns the longer slice: the IDs that
+// Encode gives with OmitSpecialTokens and no limit, for those who need nothing else. The text may be anything of less than
+// 2 GiB.
+func (t *Tokenizer) AppendIDs(ids []int32, text string) ([]int32, error) {
+	if len(text) > math.MaxInt32 {
+		return ids, errLongText(len(text))
+	}
+	s := t.scanners.Get().(*scanner)
+	defer t.release(s)
+	s.out, s.word, s.given = s.out[:0], 0, false
+	s.sequence(text)
+	for _, p := range s.out {
+		ids = append(ids, p.id)
+	}
+	return ids, nil
+}
+
+func errLongText(size int) error {
+	return fmt.Errorf("tokenizer: a text of %d bytes: offsets end at %d", size, math.MaxInt32)
 }
 
 // keepAtMost bounds the memory, in tokens, that the pool of scanners holds on to for each of them.

@@ -349,3 +349,21 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendIDs: the ids are those of Encode without special tokens, behind what was there.
+func TestAppendIDs(t *testing.T) {
+	tok, err := New([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "é", "."}, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", " ", "a ab. É x [MASK] a"} {
+		var e Encoding
+		if err := tok.Encode(&e, text, Options{OmitSpecialTokens: true}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := tok.AppendIDs([]int32{7}, text)
+		if want := append([]int32{7}, e.IDs...); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
+		}
+	}
+}

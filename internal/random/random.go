@@ -19,8 +19,14 @@ func New(seed uint64, keys ...uint64) Stream {
 
 // Next is a number of 64 random bits.
 func (s *Stream) Next() uint64 {
-	*s += 0x9e3779b97f4a7c15
-	z := uint64(*s)
+	*s += step
+	return mix(uint64(*s))
+}
+
+// step is what a stream advances by.
+const step = 0x9e3779b97f4a7c15
+
+func mix(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
@@ -46,4 +52,25 @@ func (s *Stream) Shuffle(n int, swap func(i, j int)) {
 	for i := n - 1; i > 0; i-- {
 		swap(i, int(s.Below(uint64(i+1))))
 	}
+}
+
+// ShuffleHead makes the first n elements of a list what Shuffle would, with the same draws; what the others are is not
+// said. It is for lists that are short and many: Below is written out, and the stream stays in a register.
+func ShuffleHead[T any](s *Stream, list []T, n int) {
+	state := uint64(*s)
+	for i := len(list) - 1; i > 0; i-- {
+		bound := uint64(i + 1)
+		state += step
+		j, lo := bits.Mul64(mix(state), bound)
+		for lo < bound && lo < -bound%bound {
+			state += step
+			j, lo = bits.Mul64(mix(state), bound)
+		}
+		if i >= n {
+			list[j] = list[i] // what list[i] becomes no later draw moves
+		} else {
+			list[i], list[j] = list[j], list[i]
+		}
+	}
+	*s = Stream(state)
 }

@@ -7,18 +7,17 @@ import "unsafe"
 // An element is what operands of products consist of: a number, or a word of two of bfloat16.
 type element interface{ float32 | uint32 }
 
-const (
-	elementSize = 4
-	tileVectors = 2 // vectors in a row of the largest tile
-)
+const elementSize = 4
 
 // gemmTile computes tiles that lie below one another; see _asm/gemm.go.
 type gemmTile[E element] func(tiles int, a *E, as, rs, ps int, b *E, k int, c *float32, ldc, last int, add bool)
 
-// A gemmLevel is one level's tiles by width in vectors and height in rows, both less one.
+// A gemmLevel is one level's tiles by width in vectors and height in rows, both less one. Narrow ones may be higher than
+// the largest, of mr rows.
 type gemmLevel[E element] struct {
 	mr, lanes int
-	tiles     [tileVectors][]gemmTile[E]
+	tiles     [][]gemmTile[E]
+	panels    [][]gemmTile[E] // those of packed A; nil where tiles serve both
 }
 
 // inPlace is Kernels.Gemm or Gemm16. It cuts m into the fewest tiles, of heights that differ by at most one.
@@ -30,12 +29,13 @@ func (g *gemmLevel[E]) inPlace(m, n, k int, a []E, lda int, b []E, c []float32, 
 	if k > 0 {
 		_ = a[(m-1)*lda+k-1]
 	}
-	tiles := (m + g.mr - 1) / g.mr
+	most := len(g.tiles[(n-1)/g.lanes])
+	tiles := (m + most - 1) / most
 	low := m / tiles
 	high := m % tiles // tiles of one row more
-	g.run(high, low+1, n, k, a, low*lda+lda, lda, 1, b, c, ldc, add)
+	g.run(g.tiles, high, low+1, n, k, a, low*lda+lda, lda, 1, b, c, ldc, add)
 	done := high * (low + 1)
-	g.run(tiles-high, low, n, k, a[min(done*lda, len(a)):], low*lda, lda, 1, b, c[done*ldc:], ldc, add)
+	g.run(g.tiles, tiles-high, low, n, k, a[min(done*lda, len(a)):], low*lda, lda, 1, b, c[done*ldc:], ldc, add)
 }
 
 // packed is Kernels.GemmPacked or GemmPacked16.
@@ -49,15 +49,19 @@ func (g *gemmLevel[E]) packed(m, n, k int, a, b []E, c []float32, ldc int, add b
 	if k > 0 {
 		_ = a[(m+g.mr-1)/g.mr*panel-1]
 	}
-	g.run(whole, g.mr, n, k, a, panel, 1, g.mr, b, c, ldc, add)
+	tiles := g.panels
+	if tiles == nil {
+		tiles = g.tiles
+	}
+	g.run(tiles, whole, g.mr, n, k, a, panel, 1, g.mr, b, c, ldc, add)
 	if rest > 0 {
-		g.run(1, rest, n, k, a[whole*panel:], panel, 1, g.mr, b, c[whole*g.mr*ldc:], ldc, add)
+		g.run(tiles, 1, rest, n, k, a[whole*panel:], panel, 1, g.mr, b, c[whole*g.mr*ldc:], ldc, add)
 	}
 }
 
 // check panics where the assembly would leave its slices.
 func (g *gemmLevel[E]) check(m, n, k int, b []E, c []float32, ldc int) {
-	nr := tileVectors * g.lanes
+	nr := len(g.tiles) * g.lanes
 	checkWidth(n, nr)
 	if k > 0 {
 		_ = b[k*nr-1]
@@ -65,13 +69,13 @@ func (g *gemmLevel[E]) check(m, n, k int, b []E, c []float32, ldc int) {
 	_ = c[(m-1)*ldc+n-1]
 }
 
-// run computes tiles of equal height. The element (i, p) of tile t of A stands at a[t*as+i*rs+p*ps].
-func (g *gemmLevel[E]) run(tiles, rows, n, k int, a []E, as, rs, ps int, b []E, c []float32, ldc int, add bool) {
+// run computes tiles of a family, of equal height. The element (i, p) of tile t of A stands at a[t*as+i*rs+p*ps].
+func (g *gemmLevel[E]) run(family [][]gemmTile[E], tiles, rows, n, k int, a []E, as, rs, ps int, b []E, c []float32, ldc int, add bool) {
 	if tiles == 0 {
 		return
 	}
 	vectors := (n + g.lanes - 1) / g.lanes
-	g.tiles[vectors-1][rows-1](tiles,
+	family[vectors-1][rows-1](tiles,
 		unsafe.SliceData(a), as*elementSize, rs*elementSize, ps*elementSize, unsafe.SliceData(b), k,
 		unsafe.SliceData(c), ldc*elementSize, n-(vectors-1)*g.lanes, add)
 }

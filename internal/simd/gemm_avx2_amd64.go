@@ -34,6 +34,16 @@ func gemm5x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k in
 //go:noescape
 func gemm6x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
 
+// gemm7x1AVX2 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm7x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemm8x1AVX2 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm8x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
 // gemm1x2AVX2 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
@@ -54,12 +64,82 @@ func gemm3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k in
 //go:noescape
 func gemm4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
 
-// gemm5x2AVX2 computes tiles of 5×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemm1x3AVX2 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm5x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
 
-// gemm6x2AVX2 computes tiles of 6×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemm2x3AVX2 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm6x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemm3x3AVX2 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemm4x3AVX2 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked1x1AVX2 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked2x1AVX2 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked3x1AVX2 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked4x1AVX2 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked1x2AVX2 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked2x2AVX2 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked3x2AVX2 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked4x2AVX2 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked1x3AVX2 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked2x3AVX2 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked3x3AVX2 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+
+// gemmPacked4x3AVX2 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)

@@ -10,37 +10,44 @@ import (
 )
 
 var gemmAVX2 = gemmLevel[float32]{
-	mr:    6,
+	mr:    4,
 	lanes: 8,
-	tiles: [...][]gemmTile[float32]{
-		{gemm1x1AVX2, gemm2x1AVX2, gemm3x1AVX2, gemm4x1AVX2, gemm5x1AVX2, gemm6x1AVX2},
-		{gemm1x2AVX2, gemm2x2AVX2, gemm3x2AVX2, gemm4x2AVX2, gemm5x2AVX2, gemm6x2AVX2},
+	tiles: [][]gemmTile[float32]{
+		{gemm1x1AVX2, gemm2x1AVX2, gemm3x1AVX2, gemm4x1AVX2, gemm5x1AVX2, gemm6x1AVX2, gemm7x1AVX2, gemm8x1AVX2},
+		{gemm1x2AVX2, gemm2x2AVX2, gemm3x2AVX2, gemm4x2AVX2},
+		{gemm1x3AVX2, gemm2x3AVX2, gemm3x3AVX2, gemm4x3AVX2},
+	},
+	panels: [][]gemmTile[float32]{
+		{gemmPacked1x1AVX2, gemmPacked2x1AVX2, gemmPacked3x1AVX2, gemmPacked4x1AVX2},
+		{gemmPacked1x2AVX2, gemmPacked2x2AVX2, gemmPacked3x2AVX2, gemmPacked4x2AVX2},
+		{gemmPacked1x3AVX2, gemmPacked2x3AVX2, gemmPacked3x3AVX2, gemmPacked4x3AVX2},
 	},
 }
 
 var packAVX2 = packLevel[float32]{
-	mr:        6,
+	mr:        4,
 	lanes:     8,
 	depth:     1,
-	rows:      [...]packFunc[float32]{packB1AVX2, packB2AVX2},
+	rows:      []packFunc[float32]{packB1AVX2, packB2AVX2, packB3AVX2},
 	transpose: packBTAVX2,
 	columns:   packAAVX2,
 }
 
 var gemm16AVX2 = gemmLevel[uint32]{
-	mr:    6,
+	mr:    4,
 	lanes: 8,
-	tiles: [...][]gemmTile[uint32]{
-		{gemm16x1x1AVX2, gemm16x2x1AVX2, gemm16x3x1AVX2, gemm16x4x1AVX2, gemm16x5x1AVX2, gemm16x6x1AVX2},
-		{gemm16x1x2AVX2, gemm16x2x2AVX2, gemm16x3x2AVX2, gemm16x4x2AVX2, gemm16x5x2AVX2, gemm16x6x2AVX2},
+	tiles: [][]gemmTile[uint32]{
+		{gemm16x1x1AVX2, gemm16x2x1AVX2, gemm16x3x1AVX2, gemm16x4x1AVX2, gemm16x5x1AVX2, gemm16x6x1AVX2, gemm16x7x1AVX2, gemm16x8x1AVX2},
+		{gemm16x1x2AVX2, gemm16x2x2AVX2, gemm16x3x2AVX2, gemm16x4x2AVX2},
+		{gemm16x1x3AVX2, gemm16x2x3AVX2, gemm16x3x3AVX2, gemm16x4x3AVX2},
 	},
 }
 
 var pack16AVX2 = packLevel[uint32]{
-	mr:        6,
+	mr:        4,
 	lanes:     8,
 	depth:     2,
-	rows:      [...]packFunc[uint32]{packB16x1AVX2, packB16x2AVX2},
+	rows:      []packFunc[uint32]{packB16x1AVX2, packB16x2AVX2, packB16x3AVX2},
 	transpose: packBT16AVX2,
 	columns:   packA16AVX2,
 	row:       roundRowAVX2,
@@ -48,8 +55,8 @@ var pack16AVX2 = packLevel[uint32]{
 
 var kernelsAVX2 = Kernels{
 	Level: AVX2,
-	MR:    6,
-	NR:    tileVectors * 8,
+	MR:    4,
+	NR:    3 * 8,
 
 	PackB:      packAVX2.b,
 	PackBT:     packAVX2.bt,

@@ -12,7 +12,7 @@ import (
 var gemmAVX512 = gemmLevel[float32]{
 	mr:    14,
 	lanes: 16,
-	tiles: [...][]gemmTile[float32]{
+	tiles: [][]gemmTile[float32]{
 		{gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512, gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512},
 		{gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512, gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512},
 	},
@@ -22,7 +22,7 @@ var packAVX512 = packLevel[float32]{
 	mr:        14,
 	lanes:     16,
 	depth:     1,
-	rows:      [...]packFunc[float32]{packB1AVX512, packB2AVX512},
+	rows:      []packFunc[float32]{packB1AVX512, packB2AVX512},
 	transpose: packBTAVX512,
 	columns:   packAAVX512,
 }
@@ -30,7 +30,7 @@ var packAVX512 = packLevel[float32]{
 var gemm16AVX512 = gemmLevel[uint32]{
 	mr:    14,
 	lanes: 16,
-	tiles: [...][]gemmTile[uint32]{
+	tiles: [][]gemmTile[uint32]{
 		{gemm16x1x1AVX512, gemm16x2x1AVX512, gemm16x3x1AVX512, gemm16x4x1AVX512, gemm16x5x1AVX512, gemm16x6x1AVX512, gemm16x7x1AVX512, gemm16x8x1AVX512, gemm16x9x1AVX512, gemm16x10x1AVX512, gemm16x11x1AVX512, gemm16x12x1AVX512, gemm16x13x1AVX512, gemm16x14x1AVX512},
 		{gemm16x1x2AVX512, gemm16x2x2AVX512, gemm16x3x2AVX512, gemm16x4x2AVX512, gemm16x5x2AVX512, gemm16x6x2AVX512, gemm16x7x2AVX512, gemm16x8x2AVX512, gemm16x9x2AVX512, gemm16x10x2AVX512, gemm16x11x2AVX512, gemm16x12x2AVX512, gemm16x13x2AVX512, gemm16x14x2AVX512},
 	},
@@ -40,7 +40,7 @@ var pack16AVX512 = packLevel[uint32]{
 	mr:        14,
 	lanes:     16,
 	depth:     2,
-	rows:      [...]packFunc[uint32]{packB16x1AVX512, packB16x2AVX512},
+	rows:      []packFunc[uint32]{packB16x1AVX512, packB16x2AVX512},
 	transpose: packBT16AVX512,
 	columns:   packA16AVX512,
 	row:       roundRowAVX512,
@@ -49,7 +49,7 @@ var pack16AVX512 = packLevel[uint32]{
 var kernelsAVX512 = Kernels{
 	Level: AVX512,
 	MR:    14,
-	NR:    tileVectors * 16,
+	NR:    2 * 16,
 
 	PackB:      packAVX512.b,
 	PackBT:     packAVX512.bt,

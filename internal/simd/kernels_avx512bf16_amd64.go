@@ -7,7 +7,7 @@ package simd
 var gemm16AVX512BF16 = gemmLevel[uint32]{
 	mr:    14,
 	lanes: 16,
-	tiles: [...][]gemmTile[uint32]{
+	tiles: [][]gemmTile[uint32]{
 		{gemm16x1x1AVX512BF16, gemm16x2x1AVX512BF16, gemm16x3x1AVX512BF16, gemm16x4x1AVX512BF16, gemm16x5x1AVX512BF16, gemm16x6x1AVX512BF16, gemm16x7x1AVX512BF16, gemm16x8x1AVX512BF16, gemm16x9x1AVX512BF16, gemm16x10x1AVX512BF16, gemm16x11x1AVX512BF16, gemm16x12x1AVX512BF16, gemm16x13x1AVX512BF16, gemm16x14x1AVX512BF16},
 		{gemm16x1x2AVX512BF16, gemm16x2x2AVX512BF16, gemm16x3x2AVX512BF16, gemm16x4x2AVX512BF16, gemm16x5x2AVX512BF16, gemm16x6x2AVX512BF16, gemm16x7x2AVX512BF16, gemm16x8x2AVX512BF16, gemm16x9x2AVX512BF16, gemm16x10x2AVX512BF16, gemm16x11x2AVX512BF16, gemm16x12x2AVX512BF16, gemm16x13x2AVX512BF16, gemm16x14x2AVX512BF16},
 	},
@@ -17,7 +17,7 @@ var pack16AVX512BF16 = packLevel[uint32]{
 	mr:        14,
 	lanes:     16,
 	depth:     2,
-	rows:      [...]packFunc[uint32]{packB16x1AVX512BF16, packB16x2AVX512BF16},
+	rows:      []packFunc[uint32]{packB16x1AVX512BF16, packB16x2AVX512BF16},
 	transpose: packBT16AVX512BF16,
 	columns:   packA16AVX512BF16,
 	row:       roundRowAVX512BF16,

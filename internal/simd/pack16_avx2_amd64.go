@@ -19,6 +19,11 @@ func packB16x1AVX2(dst *uint32, src *float32, ld int, last int, k int)
 //go:noescape
 func packB16x2AVX2(dst *uint32, src *float32, ld int, last int, k int)
 
+// packB16x3AVX2 rounds k > 0 rows, ld bytes apart, of 3 vectors, the last of which has last columns.
+//
+//go:noescape
+func packB16x3AVX2(dst *uint32, src *float32, ld int, last int, k int)
+
 // packBT16AVX2 transposes n rows, ld bytes apart, of k columns into one vector's width of a panel; lanes from n on get zero.
 //
 //go:noescape

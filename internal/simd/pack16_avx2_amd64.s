@@ -145,86 +145,14 @@ TEXT ·packB16x1AVX2(SB), NOSPLIT, $0-40
 	NEGQ    SI
 	VMOVUPS (DI)(SI*4), Y0
 	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
 	SUBQ    $0x02, BX
 	JLE     last
 
 loop:
 	LEAQ       (CX)(DX*1), SI
 	VMASKMOVPS (CX), Y0, Y1
-	VMASKMOVPS (SI), Y0, Y3
-	VPSRLD     $0x10, Y1, Y4
-	VPAND      c00000001<>+0(SB), Y4, Y4
-	VPADDD     c00007fff<>+0(SB), Y4, Y4
-	VPADDD     Y1, Y4, Y4
-	VCMPPS     $0x03, Y1, Y1, Y5
-	VORPS      c00400000<>+0(SB), Y1, Y1
-	VBLENDVPS  Y5, Y1, Y4, Y1
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      c00000001<>+0(SB), Y4, Y4
-	VPADDD     c00007fff<>+0(SB), Y4, Y4
-	VPADDD     Y3, Y4, Y4
-	VCMPPS     $0x03, Y3, Y3, Y5
-	VORPS      c00400000<>+0(SB), Y3, Y3
-	VBLENDVPS  Y5, Y3, Y4, Y3
-	VPSRLD     $0x10, Y1, Y1
-	VPBLENDW   $0xaa, Y3, Y1, Y1
-	VMOVUPS    Y1, (AX)
-	VMOVUPS    Y2, 32(AX)
-	ADDQ       $+64, AX
-	LEAQ       (CX)(DX*2), CX
-	SUBQ       $0x02, BX
-	JG         loop
-
-last:
-	VMASKMOVPS (CX), Y0, Y1
-	VXORPS     Y3, Y3, Y3
-	JL         single
-	ADDQ       DX, CX
-	VMASKMOVPS (CX), Y0, Y3
-
-single:
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     c00000001<>+0(SB), Y0, Y0
-	VPADDD    c00007fff<>+0(SB), Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VCMPPS    $0x03, Y1, Y1, Y4
-	VORPS     c00400000<>+0(SB), Y1, Y1
-	VBLENDVPS Y4, Y1, Y0, Y1
-	VPSRLD    $0x10, Y3, Y0
-	VPAND     c00000001<>+0(SB), Y0, Y0
-	VPADDD    c00007fff<>+0(SB), Y0, Y0
-	VPADDD    Y3, Y0, Y0
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VORPS     c00400000<>+0(SB), Y3, Y3
-	VBLENDVPS Y4, Y3, Y0, Y3
-	VPSRLD    $0x10, Y1, Y1
-	VPBLENDW  $0xaa, Y3, Y1, Y1
-	VMOVUPS   Y1, (AX)
-	VMOVUPS   Y2, 32(AX)
-	ADDQ      $+64, AX
-	VZEROUPPER
-	RET
-
-// func packB16x2AVX2(dst *uint32, src *float32, ld int, last int, k int)
-// Requires: AVX, AVX2
-TEXT ·packB16x2AVX2(SB), NOSPLIT, $0-40
-	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    ld+16(FP), DX
-	MOVQ    k+32(FP), BX
-	MOVQ    last+24(FP), SI
-	LEAQ    tailTable<>+32(SB), DI
-	NEGQ    SI
-	VMOVUPS (DI)(SI*4), Y0
-	SUBQ    $0x02, BX
-	JLE     last
-
-loop:
-	LEAQ       (CX)(DX*1), SI
-	VMOVUPS    (CX), Y1
-	VMASKMOVPS 32(CX), Y0, Y2
-	VMOVUPS    (SI), Y4
-	VMASKMOVPS 32(SI), Y0, Y3
+	VMASKMOVPS (SI), Y0, Y4
 	VPSRLD     $0x10, Y1, Y5
 	VPAND      c00000001<>+0(SB), Y5, Y5
 	VPADDD     c00007fff<>+0(SB), Y5, Y5
@@ -241,38 +169,20 @@ loop:
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPSRLD     $0x10, Y1, Y1
 	VPBLENDW   $0xaa, Y4, Y1, Y1
-	VPSRLD     $0x10, Y2, Y4
-	VPAND      c00000001<>+0(SB), Y4, Y4
-	VPADDD     c00007fff<>+0(SB), Y4, Y4
-	VPADDD     Y2, Y4, Y4
-	VCMPPS     $0x03, Y2, Y2, Y5
-	VORPS      c00400000<>+0(SB), Y2, Y2
-	VBLENDVPS  Y5, Y2, Y4, Y2
-	VPSRLD     $0x10, Y3, Y4
-	VPAND      c00000001<>+0(SB), Y4, Y4
-	VPADDD     c00007fff<>+0(SB), Y4, Y4
-	VPADDD     Y3, Y4, Y4
-	VCMPPS     $0x03, Y3, Y3, Y5
-	VORPS      c00400000<>+0(SB), Y3, Y3
-	VBLENDVPS  Y5, Y3, Y4, Y3
-	VPSRLD     $0x10, Y2, Y2
-	VPBLENDW   $0xaa, Y3, Y2, Y2
 	VMOVUPS    Y1, (AX)
 	VMOVUPS    Y2, 32(AX)
-	ADDQ       $+64, AX
+	VMOVUPS    Y3, 64(AX)
+	ADDQ       $+96, AX
 	LEAQ       (CX)(DX*2), CX
 	SUBQ       $0x02, BX
 	JG         loop
 
 last:
-	VMOVUPS    (CX), Y1
-	VMASKMOVPS 32(CX), Y0, Y2
+	VMASKMOVPS (CX), Y0, Y1
 	VXORPS     Y4, Y4, Y4
-	VXORPS     Y3, Y3, Y3
 	JL         single
 	ADDQ       DX, CX
-	VMOVUPS    (CX), Y4
-	VMASKMOVPS 32(CX), Y0, Y3
+	VMASKMOVPS (CX), Y0, Y4
 
 single:
 	VPSRLD    $0x10, Y1, Y0
@@ -291,25 +201,268 @@ single:
 	VBLENDVPS Y5, Y4, Y0, Y4
 	VPSRLD    $0x10, Y1, Y1
 	VPBLENDW  $0xaa, Y4, Y1, Y1
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y2, 32(AX)
+	VMOVUPS   Y3, 64(AX)
+	ADDQ      $+96, AX
+	VZEROUPPER
+	RET
+
+// func packB16x2AVX2(dst *uint32, src *float32, ld int, last int, k int)
+// Requires: AVX, AVX2
+TEXT ·packB16x2AVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    ld+16(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    last+24(FP), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y0
+	VXORPS  Y3, Y3, Y3
+	SUBQ    $0x02, BX
+	JLE     last
+
+loop:
+	LEAQ       (CX)(DX*1), SI
+	VMOVUPS    (CX), Y1
+	VMASKMOVPS 32(CX), Y0, Y2
+	VMOVUPS    (SI), Y5
+	VMASKMOVPS 32(SI), Y0, Y4
+	VPSRLD     $0x10, Y1, Y6
+	VPAND      c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y6, Y6
+	VPADDD     Y1, Y6, Y6
+	VCMPPS     $0x03, Y1, Y1, Y7
+	VORPS      c00400000<>+0(SB), Y1, Y1
+	VBLENDVPS  Y7, Y1, Y6, Y1
+	VPSRLD     $0x10, Y5, Y6
+	VPAND      c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y6, Y6
+	VPADDD     Y5, Y6, Y6
+	VCMPPS     $0x03, Y5, Y5, Y7
+	VORPS      c00400000<>+0(SB), Y5, Y5
+	VBLENDVPS  Y7, Y5, Y6, Y5
+	VPSRLD     $0x10, Y1, Y1
+	VPBLENDW   $0xaa, Y5, Y1, Y1
+	VPSRLD     $0x10, Y2, Y5
+	VPAND      c00000001<>+0(SB), Y5, Y5
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y2, Y5, Y5
+	VCMPPS     $0x03, Y2, Y2, Y6
+	VORPS      c00400000<>+0(SB), Y2, Y2
+	VBLENDVPS  Y6, Y2, Y5, Y2
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      c00000001<>+0(SB), Y5, Y5
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y4, Y5, Y5
+	VCMPPS     $0x03, Y4, Y4, Y6
+	VORPS      c00400000<>+0(SB), Y4, Y4
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPSRLD     $0x10, Y2, Y2
+	VPBLENDW   $0xaa, Y4, Y2, Y2
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y2, 32(AX)
+	VMOVUPS    Y3, 64(AX)
+	ADDQ       $+96, AX
+	LEAQ       (CX)(DX*2), CX
+	SUBQ       $0x02, BX
+	JG         loop
+
+last:
+	VMOVUPS    (CX), Y1
+	VMASKMOVPS 32(CX), Y0, Y2
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	JL         single
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y5
+	VMASKMOVPS 32(CX), Y0, Y4
+
+single:
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VORPS     c00400000<>+0(SB), Y1, Y1
+	VBLENDVPS Y6, Y1, Y0, Y1
+	VPSRLD    $0x10, Y5, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y5, Y0, Y0
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VORPS     c00400000<>+0(SB), Y5, Y5
+	VBLENDVPS Y6, Y5, Y0, Y5
+	VPSRLD    $0x10, Y1, Y1
+	VPBLENDW  $0xaa, Y5, Y1, Y1
 	VPSRLD    $0x10, Y2, Y0
 	VPAND     c00000001<>+0(SB), Y0, Y0
 	VPADDD    c00007fff<>+0(SB), Y0, Y0
 	VPADDD    Y2, Y0, Y0
-	VCMPPS    $0x03, Y2, Y2, Y4
+	VCMPPS    $0x03, Y2, Y2, Y5
 	VORPS     c00400000<>+0(SB), Y2, Y2
-	VBLENDVPS Y4, Y2, Y0, Y2
+	VBLENDVPS Y5, Y2, Y0, Y2
+	VPSRLD    $0x10, Y4, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y4, Y0, Y0
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VORPS     c00400000<>+0(SB), Y4, Y4
+	VBLENDVPS Y5, Y4, Y0, Y4
+	VPSRLD    $0x10, Y2, Y2
+	VPBLENDW  $0xaa, Y4, Y2, Y2
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y2, 32(AX)
+	VMOVUPS   Y3, 64(AX)
+	ADDQ      $+96, AX
+	VZEROUPPER
+	RET
+
+// func packB16x3AVX2(dst *uint32, src *float32, ld int, last int, k int)
+// Requires: AVX, AVX2
+TEXT ·packB16x3AVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    ld+16(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    last+24(FP), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y0
+	SUBQ    $0x02, BX
+	JLE     last
+
+loop:
+	LEAQ       (CX)(DX*1), SI
+	VMOVUPS    (CX), Y1
+	VMOVUPS    32(CX), Y2
+	VMASKMOVPS 64(CX), Y0, Y3
+	VMOVUPS    (SI), Y6
+	VMOVUPS    32(SI), Y5
+	VMASKMOVPS 64(SI), Y0, Y4
+	VPSRLD     $0x10, Y1, Y7
+	VPAND      c00000001<>+0(SB), Y7, Y7
+	VPADDD     c00007fff<>+0(SB), Y7, Y7
+	VPADDD     Y1, Y7, Y7
+	VCMPPS     $0x03, Y1, Y1, Y8
+	VORPS      c00400000<>+0(SB), Y1, Y1
+	VBLENDVPS  Y8, Y1, Y7, Y1
+	VPSRLD     $0x10, Y6, Y7
+	VPAND      c00000001<>+0(SB), Y7, Y7
+	VPADDD     c00007fff<>+0(SB), Y7, Y7
+	VPADDD     Y6, Y7, Y7
+	VCMPPS     $0x03, Y6, Y6, Y8
+	VORPS      c00400000<>+0(SB), Y6, Y6
+	VBLENDVPS  Y8, Y6, Y7, Y6
+	VPSRLD     $0x10, Y1, Y1
+	VPBLENDW   $0xaa, Y6, Y1, Y1
+	VPSRLD     $0x10, Y2, Y6
+	VPAND      c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y6, Y6
+	VPADDD     Y2, Y6, Y6
+	VCMPPS     $0x03, Y2, Y2, Y7
+	VORPS      c00400000<>+0(SB), Y2, Y2
+	VBLENDVPS  Y7, Y2, Y6, Y2
+	VPSRLD     $0x10, Y5, Y6
+	VPAND      c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y6, Y6
+	VPADDD     Y5, Y6, Y6
+	VCMPPS     $0x03, Y5, Y5, Y7
+	VORPS      c00400000<>+0(SB), Y5, Y5
+	VBLENDVPS  Y7, Y5, Y6, Y5
+	VPSRLD     $0x10, Y2, Y2
+	VPBLENDW   $0xaa, Y5, Y2, Y2
+	VPSRLD     $0x10, Y3, Y5
+	VPAND      c00000001<>+0(SB), Y5, Y5
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y3, Y5, Y5
+	VCMPPS     $0x03, Y3, Y3, Y6
+	VORPS      c00400000<>+0(SB), Y3, Y3
+	VBLENDVPS  Y6, Y3, Y5, Y3
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      c00000001<>+0(SB), Y5, Y5
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y4, Y5, Y5
+	VCMPPS     $0x03, Y4, Y4, Y6
+	VORPS      c00400000<>+0(SB), Y4, Y4
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPSRLD     $0x10, Y3, Y3
+	VPBLENDW   $0xaa, Y4, Y3, Y3
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y2, 32(AX)
+	VMOVUPS    Y3, 64(AX)
+	ADDQ       $+96, AX
+	LEAQ       (CX)(DX*2), CX
+	SUBQ       $0x02, BX
+	JG         loop
+
+last:
+	VMOVUPS    (CX), Y1
+	VMOVUPS    32(CX), Y2
+	VMASKMOVPS 64(CX), Y0, Y3
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	JL         single
+	ADDQ       DX, CX
+	VMOVUPS    (CX), Y6
+	VMOVUPS    32(CX), Y5
+	VMASKMOVPS 64(CX), Y0, Y4
+
+single:
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VCMPPS    $0x03, Y1, Y1, Y7
+	VORPS     c00400000<>+0(SB), Y1, Y1
+	VBLENDVPS Y7, Y1, Y0, Y1
+	VPSRLD    $0x10, Y6, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y6, Y0, Y0
+	VCMPPS    $0x03, Y6, Y6, Y7
+	VORPS     c00400000<>+0(SB), Y6, Y6
+	VBLENDVPS Y7, Y6, Y0, Y6
+	VPSRLD    $0x10, Y1, Y1
+	VPBLENDW  $0xaa, Y6, Y1, Y1
+	VPSRLD    $0x10, Y2, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y2, Y0, Y0
+	VCMPPS    $0x03, Y2, Y2, Y6
+	VORPS     c00400000<>+0(SB), Y2, Y2
+	VBLENDVPS Y6, Y2, Y0, Y2
+	VPSRLD    $0x10, Y5, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y5, Y0, Y0
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VORPS     c00400000<>+0(SB), Y5, Y5
+	VBLENDVPS Y6, Y5, Y0, Y5
+	VPSRLD    $0x10, Y2, Y2
+	VPBLENDW  $0xaa, Y5, Y2, Y2
 	VPSRLD    $0x10, Y3, Y0
 	VPAND     c00000001<>+0(SB), Y0, Y0
 	VPADDD    c00007fff<>+0(SB), Y0, Y0
 	VPADDD    Y3, Y0, Y0
-	VCMPPS    $0x03, Y3, Y3, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
 	VORPS     c00400000<>+0(SB), Y3, Y3
-	VBLENDVPS Y4, Y3, Y0, Y3
-	VPSRLD    $0x10, Y2, Y2
-	VPBLENDW  $0xaa, Y3, Y2, Y2
+	VBLENDVPS Y5, Y3, Y0, Y3
+	VPSRLD    $0x10, Y4, Y0
+	VPAND     c00000001<>+0(SB), Y0, Y0
+	VPADDD    c00007fff<>+0(SB), Y0, Y0
+	VPADDD    Y4, Y0, Y0
+	VCMPPS    $0x03, Y4, Y4, Y5
+	VORPS     c00400000<>+0(SB), Y4, Y4
+	VBLENDVPS Y5, Y4, Y0, Y4
+	VPSRLD    $0x10, Y3, Y3
+	VPBLENDW  $0xaa, Y4, Y3, Y3
 	VMOVUPS   Y1, (AX)
 	VMOVUPS   Y2, 32(AX)
-	ADDQ      $+64, AX
+	VMOVUPS   Y3, 64(AX)
+	ADDQ      $+96, AX
 	VZEROUPPER
 	RET
 
@@ -539,15 +692,15 @@ shuffle1:
 	VPERM2F128 $0x20, Y4, Y0, Y8
 	VPERM2F128 $0x31, Y4, Y0, Y0
 	VMOVUPS    Y7, (AX)
-	VMOVUPS    Y6, 64(AX)
-	VMOVUPS    Y3, 128(AX)
-	VMOVUPS    Y8, 192(AX)
-	VMOVUPS    Y2, 256(AX)
-	VMOVUPS    Y1, 320(AX)
-	VMOVUPS    Y5, 384(AX)
-	VMOVUPS    Y0, 448(AX)
+	VMOVUPS    Y6, 96(AX)
+	VMOVUPS    Y3, 192(AX)
+	VMOVUPS    Y8, 288(AX)
+	VMOVUPS    Y2, 384(AX)
+	VMOVUPS    Y1, 480(AX)
+	VMOVUPS    Y5, 576(AX)
+	VMOVUPS    Y0, 672(AX)
 	ADDQ       $0x40, CX
-	ADDQ       $+512, AX
+	ADDQ       $+768, AX
 	JMP        loop
 
 rest:
@@ -779,25 +932,25 @@ shuffle2:
 	VMOVUPS    Y8, (AX)
 	CMPQ       R10, $0x01
 	JEQ        done
-	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y7, 96(AX)
 	CMPQ       R10, $0x02
 	JEQ        done
-	VMOVUPS    Y4, 128(AX)
+	VMOVUPS    Y4, 192(AX)
 	CMPQ       R10, $0x03
 	JEQ        done
-	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y6, 288(AX)
 	CMPQ       R10, $0x04
 	JEQ        done
-	VMOVUPS    Y3, 256(AX)
+	VMOVUPS    Y3, 384(AX)
 	CMPQ       R10, $0x05
 	JEQ        done
-	VMOVUPS    Y0, 320(AX)
+	VMOVUPS    Y0, 480(AX)
 	CMPQ       R10, $0x06
 	JEQ        done
-	VMOVUPS    Y2, 384(AX)
+	VMOVUPS    Y2, 576(AX)
 	CMPQ       R10, $0x07
 	JEQ        done
-	VMOVUPS    Y1, 448(AX)
+	VMOVUPS    Y1, 672(AX)
 
 done:
 	VZEROUPPER
@@ -838,7 +991,7 @@ loop:
 	VPSRLD     $0x10, Y1, Y1
 	VPBLENDW   $0xaa, Y2, Y1, Y1
 	VMOVUPS    Y1, (AX)
-	ADDQ       $+24, AX
+	ADDQ       $+16, AX
 	LEAQ       (CX)(DX*2), CX
 	SUBQ       $0x02, BX
 	JG         loop
@@ -867,7 +1020,7 @@ single:
 	VBLENDVPS  Y3, Y2, Y0, Y2
 	VPSRLD     $0x10, Y1, Y1
 	VPBLENDW   $0xaa, Y2, Y1, Y1
-	MOVQ       $+6, CX
+	MOVQ       $+4, CX
 	LEAQ       tailTable<>+32(SB), DX
 	NEGQ       CX
 	VMOVUPS    (DX)(CX*4), Y0

@@ -10,8 +10,8 @@ type packFunc[E element] func(dst *E, src *float32, ld, n, k int)
 // A packLevel is one level's functions that copy operands.
 type packLevel[E element] struct {
 	mr, lanes int
-	depth     int                      // elements of k in an element of a panel
-	rows      [tileVectors]packFunc[E] // by the vectors that hold columns, less one
+	depth     int           // elements of k in an element of a panel
+	rows      []packFunc[E] // by the vectors that hold columns, less one
 	transpose packFunc[E]
 	columns   packFunc[E]
 	row       func(dst *E, src *float32, n int) // of words only
@@ -28,7 +28,7 @@ func (l *packLevel[E]) round(dst []E, src []float32) {
 
 // b is Kernels.PackB or PackB16.
 func (l *packLevel[E]) b(dst []E, src []float32, ld, n, k int) {
-	nr := tileVectors * l.lanes
+	nr := len(l.rows) * l.lanes
 	dst = dst[: l.elements(k)*nr : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
@@ -42,7 +42,7 @@ func (l *packLevel[E]) b(dst []E, src []float32, ld, n, k int) {
 
 // bt is Kernels.PackBT or PackBT16.
 func (l *packLevel[E]) bt(dst []E, src []float32, ld, n, k int) {
-	nr := tileVectors * l.lanes
+	nr := len(l.rows) * l.lanes
 	dst = dst[: l.elements(k)*nr : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
@@ -50,12 +50,10 @@ func (l *packLevel[E]) bt(dst []E, src []float32, ld, n, k int) {
 	}
 	checkWidth(n, nr)
 	_ = src[(n-1)*ld+k-1]
-	l.transpose(&dst[0], &src[0], ld*elementSize, min(n, l.lanes), k)
-	rest := max(n-l.lanes, 0)
-	if rest > 0 {
-		src = src[l.lanes*ld:]
+	for at := 0; at < nr; at += l.lanes {
+		count := min(max(n-at, 0), l.lanes)
+		l.transpose(&dst[at], &src[min(at, n-1)*ld], ld*elementSize, count, k)
 	}
-	l.transpose(&dst[l.lanes], &src[0], ld*elementSize, rest, k)
 }
 
 // a is Kernels.PackA or PackA16.

@@ -16,13 +16,15 @@ TEXT ·packB1AVX2(SB), NOSPLIT, $0-40
 	NEGQ    SI
 	VMOVUPS (DI)(SI*4), Y0
 	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
 
 loop:
 	VMASKMOVPS (CX), Y0, Y1
 	VMOVUPS    Y1, (AX)
 	VMOVUPS    Y2, 32(AX)
+	VMOVUPS    Y3, 64(AX)
 	ADDQ       DX, CX
-	ADDQ       $+64, AX
+	ADDQ       $+96, AX
 	DECQ       BX
 	JNZ        loop
 	VZEROUPPER
@@ -57,14 +59,42 @@ TEXT ·packB2AVX2(SB), NOSPLIT, $0-40
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
 	VMOVUPS (DI)(SI*4), Y0
+	VXORPS  Y3, Y3, Y3
 
 loop:
 	VMOVUPS    (CX), Y1
 	VMASKMOVPS 32(CX), Y0, Y2
 	VMOVUPS    Y1, (AX)
 	VMOVUPS    Y2, 32(AX)
+	VMOVUPS    Y3, 64(AX)
 	ADDQ       DX, CX
-	ADDQ       $+64, AX
+	ADDQ       $+96, AX
+	DECQ       BX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func packB3AVX2(dst *float32, src *float32, ld int, last int, k int)
+// Requires: AVX
+TEXT ·packB3AVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    ld+16(FP), DX
+	MOVQ    k+32(FP), BX
+	MOVQ    last+24(FP), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y0
+
+loop:
+	VMOVUPS    (CX), Y1
+	VMOVUPS    32(CX), Y2
+	VMASKMOVPS 64(CX), Y0, Y3
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y2, 32(AX)
+	VMOVUPS    Y3, 64(AX)
+	ADDQ       DX, CX
+	ADDQ       $+96, AX
 	DECQ       BX
 	JNZ        loop
 	VZEROUPPER
@@ -144,15 +174,15 @@ shuffle1:
 	VPERM2F128 $0x20, Y4, Y0, Y8
 	VPERM2F128 $0x31, Y4, Y0, Y0
 	VMOVUPS    Y7, (AX)
-	VMOVUPS    Y6, 64(AX)
-	VMOVUPS    Y3, 128(AX)
-	VMOVUPS    Y8, 192(AX)
-	VMOVUPS    Y2, 256(AX)
-	VMOVUPS    Y1, 320(AX)
-	VMOVUPS    Y5, 384(AX)
-	VMOVUPS    Y0, 448(AX)
+	VMOVUPS    Y6, 96(AX)
+	VMOVUPS    Y3, 192(AX)
+	VMOVUPS    Y8, 288(AX)
+	VMOVUPS    Y2, 384(AX)
+	VMOVUPS    Y1, 480(AX)
+	VMOVUPS    Y5, 576(AX)
+	VMOVUPS    Y0, 672(AX)
 	ADDQ       $0x20, CX
-	ADDQ       $+512, AX
+	ADDQ       $+768, AX
 	JMP        loop
 
 rest:
@@ -223,25 +253,25 @@ shuffle2:
 	VMOVUPS    Y8, (AX)
 	CMPQ       BX, $0x01
 	JEQ        done
-	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y7, 96(AX)
 	CMPQ       BX, $0x02
 	JEQ        done
-	VMOVUPS    Y4, 128(AX)
+	VMOVUPS    Y4, 192(AX)
 	CMPQ       BX, $0x03
 	JEQ        done
-	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y6, 288(AX)
 	CMPQ       BX, $0x04
 	JEQ        done
-	VMOVUPS    Y3, 256(AX)
+	VMOVUPS    Y3, 384(AX)
 	CMPQ       BX, $0x05
 	JEQ        done
-	VMOVUPS    Y0, 320(AX)
+	VMOVUPS    Y0, 480(AX)
 	CMPQ       BX, $0x06
 	JEQ        done
-	VMOVUPS    Y2, 384(AX)
+	VMOVUPS    Y2, 576(AX)
 	CMPQ       BX, $0x07
 	JEQ        done
-	VMOVUPS    Y1, 448(AX)
+	VMOVUPS    Y1, 672(AX)
 
 done:
 	VZEROUPPER
@@ -265,14 +295,12 @@ loop:
 	VMASKMOVPS (CX), Y0, Y1
 	VMOVUPS    Y1, (AX)
 	ADDQ       DX, CX
-	ADDQ       $+24, AX
+	ADDQ       $+16, AX
 	DECQ       BX
 	JNZ        loop
 
 last:
-	VMASKMOVPS   (CX), Y0, Y1
-	VMOVUPS      X1, (AX)
-	VEXTRACTF128 $0x01, Y1, X0
-	VMOVSD       X0, 16(AX)
+	VMASKMOVPS (CX), Y0, Y1
+	VMOVUPS    X1, (AX)
 	VZEROUPPER
 	RET

@@ -72,21 +72,34 @@ type packTask struct {
 	n, k       int
 }
 
-// packRun is how many rows of a panel make a job: whole words.
-const packRun = 768
+const (
+	// packRun is how many rows of a panel make a job where B is transposed: whole words.
+	packRun = 768
+	// packBand is how many rows of B make a job where it is not: whole words. They go into all panels before the next, so
+	// that memory is read along the rows; down a panel each line would come from another page.
+	packBand = 32
+)
 
-// jobs is the number of jobs: runs of packRun rows of each panel.
-func (t *packTask) jobs(nr int) int { return ceil(t.n, nr) * ceil(t.k, packRun) }
+// jobs is the number of jobs: runs of packRun rows of each panel, or packBand rows of B.
+func (t *packTask) jobs(nr int) int {
+	if !t.transposed {
+		return ceil(t.k, packBand)
+	}
+	return ceil(t.n, nr) * ceil(t.k, packRun)
+}
 
 func (t *packTask) do(w *worker, job int) {
-	nr := w.k.NR
+	nr, words := w.k.NR, w.k.words
+	if !t.transposed {
+		p := job * packBand
+		k := min(packBand, t.k-p)
+		for j := 0; j < t.n; j += nr {
+			w.k.PackB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
+		}
+		return
+	}
 	runs := ceil(t.k, packRun)
 	j, p := job/runs*nr, job%runs*packRun
 	n, k := min(nr, t.n-j), min(packRun, t.k-p)
-	dst := t.dst[j*w.k.words(t.k)+w.k.words(p)*nr:][:w.k.words(k)*nr]
-	if t.transposed {
-		w.k.PackBT(dst, t.src[j*t.ld+p:], t.ld, n, k)
-	} else {
-		w.k.PackB(dst, t.src[p*t.ld+j:], t.ld, n, k)
-	}
+	w.k.PackBT(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[j*t.ld+p:], t.ld, n, k)
 }

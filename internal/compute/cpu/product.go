@@ -174,6 +174,7 @@ func (p *product) do(w *worker, job int) {
 		}
 	}
 	stride := k.words(p.k1 - p.k0) // of a panel, over NR
+	run := max(nr, k.at.FinishCols/nr*nr)
 	for at := p.k0; ; at += k.depth() {
 		size := min(k.depth(), p.k1-at)
 		words := k.words(size)
@@ -184,7 +185,7 @@ func (p *product) do(w *worker, job int) {
 			a, lda = p.left(k, scratch, i, m, at, size)
 		}
 		for j := from; j < to; {
-			finish := min(j+k.at.FinishCols, to)
+			finish := min(j+run, to)
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)

@@ -9,8 +9,8 @@ type Thresholds struct {
 	Depth int
 	// BlockRows is the most rows of a block; with Depth they say how much of A is to stay in the second cache.
 	BlockRows int
-	// FinishCols is how many columns are computed before what comes after the product is applied to them, in the cache. It is
-	// a multiple of every NR.
+	// FinishCols is about how many columns, whole panels, are computed before what comes after the product is applied to
+	// them, in the cache.
 	FinishCols int
 	// SliceWords is the most words of B that are packed at a time; at least those of a panel of four depths.
 	SliceWords int

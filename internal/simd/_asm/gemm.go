@@ -7,19 +7,36 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tileRows is the number of rows of the largest tile of a level: with two vectors a row, as many as leave registers for
-// a row of B and for two elements of A.
+// tileRows is the number of rows of the largest tile of a level, and tileVectors that of the vectors in a row of it: as
+// many as leave registers for a row of B and for elements of A. Sixteen registers hold 4×3 or 6×2 sums. The former take 7
+// loads for 12 multiply-adds and the latter 8, which tells where a sibling hyperthread takes its share of the processor;
+// and the lines of four rows of A whose distance is a large power of two crowd the first cache less than those of six.
 func (v *isa) tileRows() int {
 	if v == avx2 {
-		return 6
+		return 4
 	}
 	return 14
 }
 
-const tileVectors = 2 // vectors in a row of the largest tile
+func (v *isa) tileVectors() int {
+	if v == avx2 {
+		return 3
+	}
+	return 2
+}
+
+// tileHeight is the number of rows of the highest tile with so many vectors a row. It takes eight sums in turns to hide the
+// latency of the multiply-adds.
+func (v *isa) tileHeight(vectors int) int {
+	if v == avx2 && vectors == 1 {
+		return 8
+	}
+	return v.tileRows()
+}
 
 // prefetchAhead is how many bytes ahead of its use B is asked for. The first tile of a block has its panel from the third
-// level of cache or from memory: measured on Zen 5, 4096 is 2 to 5 % better there than 1024.
+// level of cache or from memory: measured on Zen 5, 4096 is 2 to 5 % better there than 1024. At AVX2 the asking is a load
+// beside eight others for twelve multiply-adds, and a fifth of a tile's speed where the panel is in the cache already.
 const prefetchAhead = 4096
 
 // lineSteps is how many steps along k use up a cache line of each row of A. The loop of AVX2 asks for a line of each row of
@@ -30,21 +47,40 @@ const lineSteps = 16
 // emitGemm writes a function for each height and each width of a tile. The driver in Go cuts m into tiles of nearly equal
 // height, so there is no remainder of few rows, which would be too short of independent sums to hide the latency of the
 // multiply-adds.
-func emitGemm(g *gen) { g.gemmTiles("gemm", "float32", (*gen).stepFloats) }
+func emitGemm(g *gen) {
+	if g.isa != avx2 {
+		g.gemmTiles("gemm", "float32", anyStrides, (*gen).stepFloats)
+		return
+	}
+	g.gemmTiles("gemm", "float32", inPlace, (*gen).stepFloats)
+	g.gemmTiles("gemmPacked", "float32", packed, (*gen).stepFloats)
+}
 
 // emitGemm16 writes those of products of bfloat16.
 func emitGemm16(g *gen) {
 	if g.isa == avx512bf16 {
-		g.gemmTiles("gemm16x", "uint32", (*gen).stepWords)
+		g.gemmTiles("gemm16x", "uint32", anyStrides, (*gen).stepWords)
 	} else {
-		g.gemmTiles("gemm16x", "uint32", (*gen).stepHalves)
+		g.gemmTiles("gemm16x", "uint32", anyStrides, (*gen).stepHalves)
 	}
 }
 
-func (g *gen) gemmTiles(name, element string, step func(*gen, tileStep)) {
-	for vectors := 1; vectors <= tileVectors; vectors++ {
-		for rows := 1; rows <= g.tileRows(); rows++ {
-			g.gemmTile(name, element, rows, vectors, step)
+// operandA is what a tile knows of the strides of A. What it knows it need not add up at each step.
+type operandA int
+
+const (
+	anyStrides operandA = iota
+	inPlace             // ps is the size of an element
+	packed              // rs is the size of an element, ps that of MR
+)
+
+func (g *gen) gemmTiles(name, element string, a operandA, step func(*gen, tileStep)) {
+	for vectors := 1; vectors <= g.tileVectors(); vectors++ {
+		for rows := 1; rows <= g.tileHeight(vectors); rows++ {
+			if a == packed && rows > g.tileRows() {
+				break
+			}
+			g.gemmTile(name, element, rows, vectors, a, step)
 		}
 	}
 }
@@ -54,6 +90,7 @@ type tileStep struct {
 	rows     int
 	b        reg.GPVirtual
 	offB     int                            // where the row of B stands, in bytes behind b
+	fetch    bool                           // ask for B
 	rowA     func(i int) operand.Mem        // the element of A in row i
 	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
 	rowB     []reg.VecPhysical
@@ -70,9 +107,11 @@ func (g *gen) stepWhole(t tileStep, multiplyAdd instruction) {
 	for j, r := range t.rowB {
 		g.VMOVUPS(at(t.b, t.offB+j*g.bytes), r)
 	}
-	g.prefetchB(t)
+	if t.fetch {
+		g.prefetchB(t)
+	}
 	for i := range t.rows {
-		x := t.elementA[i%2]
+		x := t.elementA[i%len(t.elementA)]
 		g.VBROADCASTSS(t.rowA(i), x)
 		for j, r := range t.rowB {
 			multiplyAdd(x, r, t.acc(i, j))
@@ -90,7 +129,7 @@ func (g *gen) stepHalves(t tileStep) {
 			half(r)
 		}
 		for i := range t.rows {
-			x := t.elementA[i%2]
+			x := t.elementA[i%len(t.elementA)]
 			g.VBROADCASTSS(t.rowA(i), x)
 			half(x)
 			for j, r := range t.rowB {
@@ -108,31 +147,56 @@ func (g *gen) prefetchB(t tileStep) {
 }
 
 // gemmTile writes the function that computes tiles of the given height that lie below one another. The element (i, p) of
-// A stands rs·i+ps·p bytes behind a, so that it serves A in place and packed A.
-func (g *gen) gemmTile(name, element string, rows, vectors int, step func(*gen, tileStep)) {
+// A stands rs·i+ps·p bytes behind a.
+func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, step func(*gen, tileStep)) {
 	g.function(fmt.Sprintf("%s%dx%d", name, rows, vectors),
 		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool)", element),
 		fmt.Sprintf("computes tiles of %d×%d vectors, the last of which has last columns. Strides are in bytes.", rows, vectors))
 
 	acc := func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] }
-	fixed := g.tileRows() * tileVectors
+	fixed := g.tileRows() * g.tileVectors()
 	rowB := g.vec[fixed : fixed+vectors]
-	elementA := g.vec[fixed+tileVectors : fixed+tileVectors+2]
+	elementA := g.vec[fixed+g.tileVectors():]
+	elementA = elementA[:min(2, len(elementA))]
 
-	ps := g.param("ps")
-	a := g.GP64()
-	var rs reg.GPVirtual
-	if rows > 1 {
-		rs = g.param("rs")
+	const size = 4 // of an element
+	var ps operand.Op
+	step1 := size // ps, if it is known
+	switch kind {
+	case anyStrides:
+		ps = g.param("ps")
+	case inPlace:
+		ps = operand.Imm(size)
+	case packed:
+		step1 = size * g.tileRows()
+		ps = operand.Imm(uint64(step1))
 	}
-	odd := g.oddMultiples(rs, rows)
-	rowA := g.rowsBy(a, odd)
+	a := g.GP64()
+	var odd map[int]reg.GPVirtual
+	rowA := func(i int) operand.Mem { return at(a, size*i) }
+	if kind != packed {
+		var rs reg.GPVirtual
+		if rows > 1 {
+			rs = g.param("rs")
+		}
+		odd = g.oddMultiples(rs, rows)
+		rowA = g.rowsBy(a, odd)
+	}
 
 	c := g.param("c")
 	tile, fresh, loop, store, partial, next := g.label("tile"), g.label("fresh"), g.label("loop"), g.label("store"), g.label("partial"), g.label("next")
 	var mask tail
 	if g.isa != avx2 {
 		mask = g.tailMask(g.param("last"), reg.K1)
+	}
+
+	// AVX2 goes along k by lines of A, and asks for B in the first tile alone, which goes by steps: the others find it in the
+	// cache.
+	perLine := kind != anyStrides
+	var later reg.GPVirtual // not zero after the first tile
+	if perLine {
+		later = g.GP64()
+		g.XORQ(later, later)
 	}
 
 	g.Label(tile)
@@ -180,23 +244,32 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, step func(*gen, 
 		g.ADDQ(ldc, below)
 	}
 
-	if g.isa == avx2 && element == "float32" {
-		ahead := g.GP64()
-		g.MOVQ(a, ahead)
-		g.ADDQ(g.paramAddr("as"), ahead)
+	if perLine {
+		g.TESTQ(later, later)
+		g.MOVQ(operand.I32(1), later)
+		g.JZ(g.jmp(loop))
+		var ahead reg.GPVirtual
+		if kind == inPlace {
+			ahead = g.GP64()
+			g.MOVQ(a, ahead)
+			g.ADDQ(g.paramAddr("as"), ahead)
+		}
 		many, rest := g.label("many"), g.label("rest")
 		g.SUBQ(operand.Imm(lineSteps), k)
 		g.JL(g.jmp(rest))
 		g.Label(many)
 		for p := range lineSteps {
-			step(g, tileStep{rows, b, p * tileVectors * g.bytes, rowA, acc, rowB, elementA})
-			g.ADDQ(ps, a)
-			if i := p * rows / lineSteps; (p+1)*rows/lineSteps > i {
+			rowA := func(i int) operand.Mem { return rowA(i).Offset(p * step1) }
+			step(g, tileStep{rows, b, p * g.tileVectors() * g.bytes, false, rowA, acc, rowB, elementA})
+			if i := p * rows / lineSteps; kind == inPlace && (p+1)*rows/lineSteps > i {
 				g.PREFETCHT0(g.rowsBy(ahead, odd)(i))
 			}
 		}
-		g.ADDQ(operand.Imm(4*lineSteps), ahead)
-		g.ADDQ(operand.I32(lineSteps*tileVectors*g.bytes), b)
+		g.ADDQ(operand.I32(lineSteps*step1), a)
+		if kind == inPlace {
+			g.ADDQ(operand.Imm(size*lineSteps), ahead)
+		}
+		g.ADDQ(operand.I32(lineSteps*g.tileVectors()*g.bytes), b)
 		g.SUBQ(operand.Imm(lineSteps), k)
 		g.JGE(g.jmp(many))
 		g.Label(rest)
@@ -205,9 +278,9 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, step func(*gen, 
 	}
 
 	g.Label(loop)
-	step(g, tileStep{rows, b, 0, rowA, acc, rowB, elementA})
+	step(g, tileStep{rows, b, 0, true, rowA, acc, rowB, elementA})
 	g.ADDQ(ps, a)
-	g.ADDQ(operand.I32(tileVectors*g.bytes), b)
+	g.ADDQ(operand.I32(g.tileVectors()*g.bytes), b)
 	g.DECQ(k)
 	g.JNZ(g.jmp(loop))
 

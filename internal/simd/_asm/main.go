@@ -95,22 +95,31 @@ var tableText string
 var tableTemplate = template.Must(template.New("kernels").Parse(tableText))
 
 type tableFields struct {
-	Level        string
-	Base         string // the level whose table this one has, but for products of bfloat16
-	Lanes        int
-	Rows, Widths []int // the heights, and the widths in vectors, of tiles
+	Level       string
+	Base        string // the level whose table this one has, but for products of bfloat16
+	Lanes       int
+	MR, Vectors int // rows, and vectors in a row, of the largest tile
+	Tiles       []tileFields
+	Panels      bool // packed A has tiles of its own
+}
+
+// tileFields are the heights of the tiles of a width in vectors.
+type tileFields struct {
+	Width   int
+	Heights []int
 }
 
 func (v *isa) table() tableFields {
-	t := tableFields{Level: v.suffix, Lanes: v.lanes}
+	t := tableFields{Level: v.suffix, Lanes: v.lanes, MR: v.tileRows(), Vectors: v.tileVectors(), Panels: v == avx2}
 	if v == avx512bf16 {
 		t.Base = avx512.suffix
 	}
-	for i := range v.tileRows() {
-		t.Rows = append(t.Rows, i+1)
-	}
-	for i := range tileVectors {
-		t.Widths = append(t.Widths, i+1)
+	for w := 1; w <= t.Vectors; w++ {
+		f := tileFields{Width: w}
+		for h := 1; h <= v.tileHeight(w); h++ {
+			f.Heights = append(f.Heights, h)
+		}
+		t.Tiles = append(t.Tiles, f)
 	}
 	return t
 }

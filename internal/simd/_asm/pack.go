@@ -8,7 +8,7 @@ import (
 )
 
 func emitPack(g *gen) {
-	for vectors := 1; vectors <= tileVectors; vectors++ {
+	for vectors := 1; vectors <= g.tileVectors(); vectors++ {
 		g.packB(vectors)
 	}
 	g.packBT()
@@ -29,7 +29,7 @@ func (g *gen) packB(vectors int) {
 		fmt.Sprintf("copies k > 0 rows, ld bytes apart, of %d vectors, the last of which has last columns.", vectors))
 	dst, src, ld, k := g.param("dst"), g.param("src"), g.param("ld"), g.param("k")
 	mask := g.tailMask(g.param("last"), g.maskRegister())
-	var v [tileVectors]reg.VecVirtual
+	v := make([]reg.VecVirtual, g.tileVectors())
 	for j := range v {
 		v[j] = g.reg()
 		if j >= vectors {
@@ -45,7 +45,7 @@ func (g *gen) packB(vectors int) {
 		g.VMOVUPS(v[j], at(dst, j*g.bytes))
 	}
 	g.ADDQ(ld, src)
-	g.ADDQ(operand.I32(tileVectors*g.bytes), dst)
+	g.ADDQ(operand.I32(g.tileVectors()*g.bytes), dst)
 	g.DECQ(k)
 	g.JNZ(g.jmp("loop"))
 	g.ret()
@@ -68,11 +68,8 @@ func (g *gen) packA() {
 	g.JNZ(g.jmp("loop"))
 	g.Label("last")
 	g.loadTail(at(src, 0), mask, v)
-	if g.isa == avx2 { // a masked store takes as long as ten rows
-		upper := g.XMM()
+	if g.isa == avx2 { // four rows are half a vector, and a masked store takes as long as ten others
 		g.VMOVUPS(v.AsX(), at(dst, 0))
-		g.VEXTRACTF128(operand.Imm(1), v, upper)
-		g.VMOVSD(upper, at(dst, 4*4))
 		g.ret()
 		return
 	}
@@ -111,7 +108,7 @@ func (g *gen) packBT() {
 				g.CMPQ(k, operand.Imm(uint64(p)))
 				g.JEQ(g.jmp("done"))
 			}
-			g.VMOVUPS(r, at(dst, p*tileVectors*g.bytes))
+			g.VMOVUPS(r, at(dst, p*g.tileVectors()*g.bytes))
 		}
 	}
 
@@ -120,7 +117,7 @@ func (g *gen) packBT() {
 	g.JL(g.jmp("rest"))
 	block(nil)
 	g.ADDQ(operand.Imm(uint64(g.bytes)), src)
-	g.ADDQ(operand.I32(g.lanes*tileVectors*g.bytes), dst)
+	g.ADDQ(operand.I32(g.lanes*g.tileVectors()*g.bytes), dst)
 	g.JMP(g.jmp("loop"))
 	g.Label("rest")
 	g.ADDQ(operand.Imm(uint64(g.lanes)), k)

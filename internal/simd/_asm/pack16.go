@@ -11,7 +11,7 @@ import (
 // emitPack16 writes the functions that round operands to bfloat16 and pair them in words.
 func emitPack16(g *gen) {
 	g.roundRow()
-	for vectors := 1; vectors <= tileVectors; vectors++ {
+	for vectors := 1; vectors <= g.tileVectors(); vectors++ {
 		g.packB16(vectors)
 	}
 	g.packBT16()
@@ -229,7 +229,7 @@ func (g *gen) packB16(vectors int) {
 	dst, src, ld, k := g.param("dst"), g.param("src"), g.param("ld"), g.param("k")
 	mask := g.tailMask(g.param("last"), g.maskRegister())
 	r := g.zipper()
-	var words [tileVectors]reg.VecVirtual
+	words := make([]reg.VecVirtual, g.tileVectors())
 	for j := range words {
 		words[j] = g.reg()
 		if j >= vectors {
@@ -249,7 +249,7 @@ func (g *gen) packB16(vectors int) {
 		for j, w := range words {
 			g.VMOVUPS(w, at(dst, j*g.bytes))
 		}
-		g.ADDQ(operand.I32(tileVectors*g.bytes), dst)
+		g.ADDQ(operand.I32(g.tileVectors()*g.bytes), dst)
 	})
 }
 
@@ -302,7 +302,7 @@ func (g *gen) packBT16() {
 				g.CMPQ(words, operand.Imm(uint64(p)))
 				g.JEQ(g.jmp("done"))
 			}
-			g.VMOVUPS(w, at(dst, p*tileVectors*g.bytes))
+			g.VMOVUPS(w, at(dst, p*g.tileVectors()*g.bytes))
 		}
 	}
 
@@ -311,7 +311,7 @@ func (g *gen) packBT16() {
 	g.JL(g.jmp("rest"))
 	block(nil)
 	g.ADDQ(operand.Imm(uint64(2*g.bytes)), src)
-	g.ADDQ(operand.I32(g.lanes*tileVectors*g.bytes), dst)
+	g.ADDQ(operand.I32(g.lanes*g.tileVectors()*g.bytes), dst)
 	g.JMP(g.jmp("loop"))
 	g.Label("rest")
 	g.ADDQ(operand.Imm(uint64(2*g.lanes)), k)
