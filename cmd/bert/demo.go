@@ -44,7 +44,7 @@ type demoRun struct {
 }
 
 var (
-	fromStarter = demoRun{epochs: 3, learningRate: 5e-4}
+	fromStarter = demoRun{epochs: 5, learningRate: 5e-4}
 	// fromRandom has more steps: what was pre-trained needs few.
 	fromRandom = demoRun{epochs: 10, learningRate: 1e-3}
 )
