@@ -37,8 +37,8 @@ var sentences = []string{
 // demoMaxSeqLength is more than any of the reviews has.
 const demoMaxSeqLength = 192
 
-// demoRun is one of the two trainings of the demonstration. The recipes were chosen by cross-validation on the training reviews
-// alone (5 folds).
+// demoRun is one of the two trainings of the demonstration. The starter's was chosen by cross-validation on the training
+// reviews alone (5 folds: accuracy 0.948 ± 0.024); of random weights one recipe was tried (0.868 ± 0.047).
 type demoRun struct {
 	epochs, learningRate float64
 }
