@@ -183,7 +183,7 @@ func demoError(err error) error {
 	return err
 }
 
-// The recipe was chosen// verdicts draws, for each sentence, the side that the model takes and how sure it is.
+// verdicts draws, for each sentence, the side that the model takes and how sure it is.
 func verdicts(s screen, answers []task.Prediction) string {
 	width := 0
 	for _, text := range sentences {
