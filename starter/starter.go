@@ -1,6 +1,6 @@
 // Package starter brings a small BERT along, inside the program that imports it: pre-trained, and fine-tuned from that to
-// tell favourable film reviews from unfavourable ones. Both are English, uncased, of 4 layers and a width of 256. Their model
-// card, Card, says what they were trained on, how good they are, and what they should not be used for.
+// tell favourable film reviews from unfavourable ones. Both are for English, uncased. Their model card, Card, says what
+// they were trained on, how good they are, and what they should not be used for.
 //
 //	dir, err := starter.Dir(starter.Sentiment)
 //	…

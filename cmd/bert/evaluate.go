@@ -157,11 +157,11 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 	return d, err
 }
 
-// save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. The
-// starter model's stays as it is.
+// save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. A
+// folder in a cache is other programs' too, and stays as it is.
 func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) error {
 	dir := cmp.Or(f.output, f.model.dir)
-	if f.output == "" && dir == a.starterDir {
+	if f.output == "" && dir == a.cached {
 		return nil
 	}
 	if f.output != "" {

@@ -186,5 +186,9 @@ func (a *app) findModel(cmd *cobra.Command, name string, given bool) (string, er
 		return "", err
 	}
 	dir, err := h.Lookup(ref)
-	return dir, pathError(err)
+	if err != nil {
+		return "", pathError(err)
+	}
+	a.cached = dir
+	return dir, nil
 }

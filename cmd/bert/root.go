@@ -18,7 +18,7 @@ type app struct {
 	log            *slog.Logger
 	verb           string // the command under way; "" while the command line is read
 	quiet, verbose bool
-	starterDir     string // the folder of the starter model, if a flag names it
+	cached         string // the folder of a model that a flag names by its name, in a cache: nothing is written into it
 }
 
 // name is how messages begin: "bert predict".

@@ -38,7 +38,7 @@ func (a *app) findStarter(cmd *cobra.Command, name string, given bool) (string, 
 	if !given {
 		a.log.Info(fmt.Sprintf("the model is %s, a small one that comes with the program; --model DIR names another", m))
 	}
-	a.starterDir = dir
+	a.cached = dir
 	return dir, nil
 }
 
