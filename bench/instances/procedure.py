@@ -6,7 +6,7 @@ cleaning, splitting and WordPiece; pairs of segments; truncation a token at a ti
 packing tf.Examples and writing them, is left out, so the figure flatters Python. Uncased.
 
     python3 bench/instances/procedure.py --vocab vocab.txt [--dupe-factor 10] text.txt
-    GOMAXPROCS=1 bert instances --vocab vocab.txt --google --workers 1 --output out text.txt
+    GOMAXPROCS=1 taskset -c 0 bert instances --vocab vocab.txt --google --workers 1 --output out text.txt
 
 It prints the tokens of the instances a second of processor time.
 """

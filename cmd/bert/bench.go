@@ -227,6 +227,7 @@ type measurement struct {
 	// Labels counts, of bench texts, how often each label was given.
 	Labels map[string]int `json:"labels,omitempty"`
 	// Of bench startup: the pass alone, what the start took beyond it, and the memory of a process beside another one.
+	FirstPass  *float64 `json:"first_pass_ms,omitempty"`
 	Pass       *float64 `json:"pass_ms,omitempty"`
 	BeyondPass *float64 `json:"beyond_pass_ms,omitempty"`
 	RSS        *int64   `json:"rss_bytes,omitempty"`
