@@ -138,8 +138,8 @@ func (f *modelSizeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.config, "config", "", "measure a model with random weights of the sizes in `FILE`, a config.json")
 	addChoice(cmd, f.size, "size", "measure a model with random weights of a published size")
 	cmd.MarkFlagsMutuallyExclusive("model", "config", "size")
-	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
-	_ = cmd.MarkFlagFilename("config", "json")
+	markModel(cmd, "model")
+	_ = cmd.MarkFlagFilename("config", "json") // the error is for a flag that does not exist
 	addPrecision(cmd, &f.precision)
 }
 

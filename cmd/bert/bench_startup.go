@@ -28,8 +28,9 @@ func (a *app) benchStartupCommand() *cobra.Command {
 		s modelSizeFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "startup [flags]",
-		Short: "Measure the time from the start of a process to its first prediction",
+		Use:         "startup [flags]",
+		Short:       "Measure the time from the start of a process to its first prediction",
+		Annotations: map[string]string{needsAnswers: ""},
 		Long: `startup starts bert predict again and again and measures the time until the first prediction is there, of one short
 sentence; and beside it that prediction alone, the first of a model that has just been opened (first pass), which takes the
 weights from the mapped file, and one of many (pass). Files are in the page cache, as they have just been read.

@@ -24,8 +24,9 @@ type textsFlags struct {
 func (a *app) benchTextsCommand() *cobra.Command {
 	var f textsFlags
 	cmd := &cobra.Command{
-		Use:   "texts --model DIR [flags]",
-		Short: "Measure a classifier from texts to labels",
+		Use:         "texts --model DIR [flags]",
+		Short:       "Measure a classifier from texts to labels",
+		Annotations: map[string]string{needsAnswers: ""},
 		Long: `texts measures how fast texts become labels: the tokenizer, the model and the softmax. A run goes over all texts, in
 batches of so many in the order in which they stand, without padding. The texts are in memory before: those of --input, or
 the reviews of bert demo.`,
@@ -35,7 +36,7 @@ the reviews of bert demo.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchTexts(cmd.Context(), &f) },
 	}
 	cmd.Flags().StringVar(&f.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json")
-	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
+	markModel(cmd, "model")
 	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", []int{8, 32}, "batches of so many texts, `N,N…`")
 	addPrecision(cmd, &f.precision)
 	f.in.add(cmd)

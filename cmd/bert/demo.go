@@ -126,8 +126,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	if err != nil {
 		return demoError(err)
 	}
-	config := m.Config()
-	other, err := bert.New(config, *o.Head, o)
+	other, err := bert.New(m.Config(), *o.Head, o)
 	if err != nil {
 		return err
 	}

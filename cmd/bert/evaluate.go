@@ -35,8 +35,9 @@ type evaluateFlags struct {
 func (a *app) evaluateCommand() *cobra.Command {
 	var f evaluateFlags
 	cmd := &cobra.Command{
-		Use:   "evaluate (--task TASK --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
-		Short: "Measure a model on labelled texts, or a pre-trained model on instances",
+		Use:         "evaluate (--task TASK --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
+		Short:       "Measure a model on labelled texts, or a pre-trained model on instances",
+		Annotations: map[string]string{needsAnswers: ""},
 		Long: `evaluate runs a model over labelled texts and prints the task's official metrics, the loss and a report: of a classifier by
 class, with the confusion matrix. It writes the same as eval_results.json into --output, by default the model's folder.
 

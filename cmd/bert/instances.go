@@ -68,8 +68,9 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	o, flags := &f.options, cmd.Flags()
 	flags.StringArrayVar(&f.inputs, "input", nil, "read text from `FILE`, or aclImdb; may be repeated; -: stdin")
 	flags.StringVar(&f.vocab, "vocab", "", "the vocabulary: a `PATH` of a folder with a tokenizer, or of a file with one token a line; or starter")
+	_ = flags.SetAnnotation("vocab", namesModel, nil)
 	flags.StringVar(&f.output, "output", "", "write the instances to `DIR`")
-	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
+	_ = cmd.MarkFlagDirname("output") // the errors are for flags that do not exist
 	f.modes.addModes(cmd)
 	flags.IntVar(&o.MaxSeqLength, "max-seq-length", o.MaxSeqLength, "instances of at most `N` tokens, [CLS] and [SEP] included")
 	flags.IntVar(&o.MaxPredictions, "max-predictions-per-seq", o.MaxPredictions, "mask at most `N` tokens of an instance")

@@ -25,7 +25,7 @@ type modelFlags struct {
 
 func (m *modelFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json; the name of one that bert pull fetched; or starter")
-	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
+	markModel(cmd, "model")
 	addThreads(cmd, &m.threads)
 	addPrecision(cmd, &m.precision)
 }
@@ -111,8 +111,9 @@ func (f *predictFlags) open() (answerer, error) {
 func (a *app) predictCommand() *cobra.Command {
 	var f predictFlags
 	cmd := &cobra.Command{
-		Use:   "predict [--model DIR] [flags] [TEXT ...]",
-		Short: "Answer texts with a fine-tuned model",
+		Use:         "predict [--model DIR] [flags] [TEXT ...]",
+		Short:       "Answer texts with a fine-tuned model",
+		Annotations: map[string]string{needsAnswers: ""},
 		Long: `predict prints, for each text, the label that the model gives it, and the probability, the logarithm of the probability and
 the logit of every label; of a model that gives several labels, all with a probability above a half; of a regression the value.
 

@@ -81,7 +81,7 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&o.Output, "output", "", "write the model, events and checkpoints to `DIR`")
 	_ = cmd.MarkFlagDirname("instances") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagDirname("eval-instances")
-	_ = cmd.MarkFlagDirname("init")
+	markModel(cmd, "init")
 	_ = cmd.MarkFlagDirname("output")
 	_ = cmd.MarkFlagFilename("config", "json")
 	flags.BoolVar(&f.allowMissing, "allow-missing", false, "with --init: let tensors that are missing begin with random values, and leave out those that are left over")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/hub"
@@ -134,32 +135,36 @@ func (p *pullProgress) drop() {
 	}
 }
 
-// modelFlagNames are the flags that name a model to read, and that of bert instances which takes its vocabulary.
-var modelFlagNames = []string{"model", "init", "vocab"}
+// namesModel is the annotation of flags whose value may be a model's name.
+const namesModel = "names a model"
 
-// withModel lets those flags of a command name a model that has been pulled, or the starter model: it puts its folder in their place.
+// markModel says that the value of a flag is a model's folder or its name.
+func markModel(cmd *cobra.Command, flag string) {
+	_ = cmd.MarkFlagDirname(flag) // the errors are for flags that do not exist
+	_ = cmd.Flags().SetAnnotation(flag, namesModel, nil)
+}
+
+// withModel lets such flags of a command name a model that has been pulled, or the starter model: it puts its folder in their place.
 // Nothing is fetched here: hundreds of megabytes come only to who asks for them.
 func (a *app) withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		missing := ""
-		for _, name := range modelFlagNames {
-			flag := cmd.Flags().Lookup(name)
-			if flag == nil || name == "vocab" && cmd.Name() != "instances" {
-				continue // elsewhere it is a file
+		var err error
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			if _, ok := flag.Annotations[namesModel]; !ok || err != nil {
+				return
 			}
-			dir, err := a.findModel(cmd, flag.Value.String(), flag.Changed)
-			if errors.Is(err, hub.ErrNotCached) {
-				missing = flag.Value.String()
-				continue
-			}
-			if err == nil {
+			var dir string
+			if dir, err = a.findModel(cmd, flag.Value.String(), flag.Changed); err == nil {
 				err = flag.Value.Set(dir)
+			} else if errors.Is(err, hub.ErrNotCached) {
+				missing, err = flag.Value.String(), nil
 			}
-			if err != nil {
-				return err
-			}
+		})
+		if err != nil {
+			return err
 		}
-		err := run(cmd, args)
+		err = run(cmd, args)
 		// It is for the command to see that there is no such model, after what it looks at first: mistakes in other flags.
 		if missing != "" && errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", missing, missing)

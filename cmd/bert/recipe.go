@@ -51,8 +51,8 @@ func (f *finetuneFlags) addModel(cmd *cobra.Command) {
 	flags.StringVar(&f.vocabulary.model, "model", "", "begin with the model in `DIR`")
 	flags.StringVar(&f.config, "config", "", "begin with random weights, for the configuration in `FILE` (config.json)")
 	flags.StringVar(&f.vocabulary.vocab, "vocab", "", "the vocabulary `FILE`, one token a line; with --model: instead of the model's tokenizer")
-	_ = cmd.MarkFlagDirname("model") // the errors are for flags that do not exist
-	_ = cmd.MarkFlagFilename("config", "json")
+	markModel(cmd, "model")
+	_ = cmd.MarkFlagFilename("config", "json") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagFilename("vocab", "txt")
 	f.vocabulary.addModes(cmd)
 	flags.BoolVar(&f.allowMissing, "allow-missing", false, "with --model: let tensors that are missing begin with random values, and leave out those that are left over")

@@ -42,15 +42,13 @@ func (a *app) findStarter(cmd *cobra.Command, name string, given bool) (string, 
 	return dir, nil
 }
 
-// answers says whether a command runs a model that was fine-tuned.
+// needsAnswers is the annotation of commands that run a model which was fine-tuned, unless they are given pre-training instances.
+const needsAnswers = "needs answers"
+
+// answers says whether a command, with the flags it has got, runs such a model.
 func answers(cmd *cobra.Command) bool {
-	switch cmd.Name() {
-	case "predict", "texts", "startup":
-		return true
-	case "evaluate":
-		return !cmd.Flags().Changed("instances")
-	}
-	return false
+	_, ok := cmd.Annotations[needsAnswers]
+	return ok && !cmd.Flags().Changed("instances")
 }
 
 // isModelDir says whether a folder has in it what every model directory or tokenizer has.

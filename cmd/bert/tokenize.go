@@ -82,8 +82,8 @@ func (v *vocabularyFlags) add(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("model", "vocab")
 	cmd.MarkFlagsMutuallyExclusive("model", "cased")
 	cmd.MarkFlagsMutuallyExclusive("model", "google")
-	_ = cmd.MarkFlagDirname("model") // the error is for a flag that does not exist
-	_ = cmd.MarkFlagFilename("vocab", "txt")
+	markModel(cmd, "model")
+	_ = cmd.MarkFlagFilename("vocab", "txt") // the error is for a flag that does not exist
 }
 
 func (v *vocabularyFlags) addModes(cmd *cobra.Command) {
