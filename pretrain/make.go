@@ -305,12 +305,9 @@ type worker struct {
 }
 
 func (j *Job) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
-	w := &worker{
-		job: j, index: x, tokenizer: plain,
-		maker: maker{options: &x.Options, cls: plain.ClassifierID(), sep: plain.SeparatorID(), masker: newMasker(&x.Options, plain)},
-	}
+	w := &worker{job: j, index: x, tokenizer: plain, maker: maker{options: &x.Options, masker: newMasker(&x.Options, plain)}}
 	w.out = instances{
-		wide: x.Vocabulary.wide(), static: !x.Options.Dynamic, cls: w.maker.cls, sep: w.maker.sep, text: &w.text,
+		wide: x.Vocabulary.wide(), static: !x.Options.Dynamic, cls: plain.ClassifierID(), sep: plain.SeparatorID(), text: &w.text,
 	}
 	return w
 }

@@ -42,14 +42,12 @@ func (s span) len() int { return int(s.end - s.start) }
 type maker struct {
 	options *Options
 	masker  masker
-	cls     int32
-	sep     int32
 
 	text  *text
 	stats *Stats
 	out   *instances
 
-	ids []int32 // of the instance under way
+	ids []int32 // of the instance that is masked
 }
 
 // make makes the instances of a group, each duplicate with a stream of its own, and returns them in random order.
@@ -188,25 +186,23 @@ func (m *maker) packed(document int32, rng *random.Stream) {
 
 // emit writes an instance: [CLS] a [SEP] b [SEP], or [CLS] a [SEP], masked if the set is static.
 func (m *maker) emit(a, b span, next Next, short bool, truncated int, rng *random.Stream) {
-	m.ids = append(append(append(m.ids[:0], m.cls), m.text.ids[a.start:a.end]...), m.sep)
-	first := len(m.ids)
-	if next != NotPaired {
-		m.ids = append(append(m.ids, m.text.ids[b.start:b.end]...), m.sep)
+	r := recipe{a: a, b: b, next: next}
+	length, masked := r.len(), 0
+	if m.options.Dynamic {
+		masked = min(m.options.budget(length), a.len()+b.len())
+		m.out.add(r, nil, nil)
+	} else {
+		m.ids = m.out.appendUnmasked(m.ids[:0], &r)
+		positions, _ := m.masker.mask(m.ids, r.first(), rng)
+		masked = len(positions)
+		m.out.add(r, positions, m.ids)
 	}
-	var positions []int32
-	if !m.options.Dynamic {
-		positions, _ = m.masker.mask(m.ids, first, rng)
-	}
-	m.out.add(a, b, next, positions, m.ids)
 
 	m.stats.Instances++
-	m.stats.Tokens += int64(len(m.ids))
-	m.stats.MaskedTokens += int64(len(positions))
-	if m.options.Dynamic {
-		m.stats.MaskedTokens += int64(min(m.options.budget(len(m.ids)), a.len()+b.len()))
-	}
+	m.stats.Tokens += int64(length)
+	m.stats.MaskedTokens += int64(masked)
 	m.stats.TruncatedTokens += int64(truncated)
-	m.stats.Lengths[(len(m.ids)-1)*lengthBins/m.options.MaxSeqLength]++
+	m.stats.Lengths[(length-1)*lengthBins/m.options.MaxSeqLength]++
 	if next == RandomNext {
 		m.stats.RandomNext++
 	}

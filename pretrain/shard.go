@@ -138,15 +138,24 @@ func (s *instances) grow(o *Options, tokens int) {
 	}
 }
 
-// add adds an instance of segments a and b, whose ids are masked at the positions.
-func (s *instances) add(a, b span, next Next, positions, ids []int32) {
-	r := recipe{a, b, uint64(len(s.positions)), uint16(len(positions)), next}
+// add adds an instance, whose ids are masked at the positions.
+func (s *instances) add(r recipe, positions, ids []int32) {
+	r.firstMask, r.masks = uint64(len(s.positions)), uint16(len(positions))
 	s.recipes = append(s.recipes, r)
 	s.tokens += uint64(r.len())
 	for _, p := range positions {
 		s.positions = append(s.positions, uint16(p))
 		s.shown = append(s.shown, ids[p])
 	}
+}
+
+// appendUnmasked appends the ids of an instance before they are masked.
+func (s *instances) appendUnmasked(ids []int32, r *recipe) []int32 {
+	ids = append(append(append(ids, s.cls), s.text.ids[r.a.start:r.a.end]...), s.sep)
+	if r.next != NotPaired {
+		ids = append(append(ids, s.text.ids[r.b.start:r.b.end]...), s.sep)
+	}
+	return ids
 }
 
 // masksOf are the masked positions of an instance and what is shown there.

@@ -57,10 +57,7 @@ func (s *instances) writeTFRecord(w io.Writer, o *Options) error {
 
 // instance fills to with an instance.
 func (s *instances) instance(r *recipe, to *Instance) {
-	to.IDs = append(append(append(to.IDs[:0], s.cls), s.text.ids[r.a.start:r.a.end]...), s.sep)
-	if r.next != NotPaired {
-		to.IDs = append(append(to.IDs, s.text.ids[r.b.start:r.b.end]...), s.sep)
-	}
+	to.IDs = s.appendUnmasked(to.IDs[:0], r)
 	to.TypeIDs = to.TypeIDs[:0]
 	for i := range to.IDs {
 		to.TypeIDs = append(to.TypeIDs, typeID(uint64(i), uint64(r.first())))
