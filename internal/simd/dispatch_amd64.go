@@ -15,5 +15,8 @@ func tables() []*Kernels {
 	if !cpu.X86.HasAVX512BF16 {
 		return []*Kernels{&kernelsAVX512, &kernelsAVX2, &genericKernels}
 	}
-	return []*Kernels{&kernelsAVX512BF16, &kernelsAVX512, &kernelsAVX2, &genericKernels}
+	if !tilesPermitted() {
+		return []*Kernels{&kernelsAVX512BF16, &kernelsAVX512, &kernelsAVX2, &genericKernels}
+	}
+	return []*Kernels{&kernelsAMX, &kernelsAVX512BF16, &kernelsAVX512, &kernelsAVX2, &genericKernels}
 }

@@ -100,6 +100,40 @@ func TestRoundRow(t *testing.T) {
 	})
 }
 
+// blocked is a panel of A in blocks of Step16 words, made of one in words, [k][MR16], or the reverse.
+func blocked(k *Kernels, panel []uint32, blocks bool) []uint32 {
+	out := make([]uint32, len(panel))
+	depth := len(panel) / k.MR16
+	for p := range depth {
+		block := p / k.Step16 * k.Step16
+		width := min(k.Step16, depth-block)
+		for i := range k.MR16 {
+			inWords, inBlock := p*k.MR16+i, block*k.MR16+i*width+p-block
+			if blocks {
+				out[inBlock] = panel[inWords]
+			} else {
+				out[inWords] = panel[inBlock]
+			}
+		}
+	}
+	return out
+}
+
+// panels16 is m rows of words, rounded already, as the panels that GemmPacked16 takes.
+func panels16(k *Kernels, a []uint32, m, depth int) []uint32 {
+	var out []uint32
+	for from := 0; from < m && depth > 0; from += k.MR16 {
+		panel := make([]uint32, k.MR16*depth)
+		for i := range min(k.MR16, m-from) {
+			for p := range depth {
+				panel[p*k.MR16+i] = a[(from+i)*depth+p]
+			}
+		}
+		out = append(out, blocked(k, panel, true)...)
+	}
+	return out
+}
+
 func TestPack16(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
 		const deepest, extra = 70, 3
@@ -138,8 +172,12 @@ func TestPack16(t *testing.T) {
 				check("PackB16", k.PackB16, k.NR, n, depth, depth, n, 1)
 				check("PackBT16", k.PackBT16, k.NR, n, depth, n, depth, 0)
 			}
-			for m := range k.MR + 1 {
-				check("PackA16", k.PackA16, k.MR, m, depth, depth, m, 1)
+			for m := range k.MR16 + 1 {
+				rows := func(dst []uint32, src []float32, ld, m, depth int) {
+					k.PackA16(dst, src, ld, m, depth)
+					copy(dst, blocked(k, dst, false))
+				}
+				check("PackA16", rows, k.MR16, m, depth, depth, m, 1)
 			}
 		}
 	})
@@ -156,9 +194,13 @@ func TestPack16Kinds(t *testing.T) {
 			for name, f := range map[string]func(dst []uint32) int{
 				"PackB16":  func(dst []uint32) int { k.PackB16(dst, x, 1, 1, len(x)); return k.NR },
 				"PackBT16": func(dst []uint32) int { k.PackBT16(dst, x, len(x), 1, len(x)); return k.NR },
-				"PackA16":  func(dst []uint32) int { k.PackA16(dst, x, 1, 1, len(x)); return k.MR },
+				"PackA16": func(dst []uint32) int {
+					k.PackA16(dst, x, 1, 1, len(x))
+					copy(dst, blocked(k, dst[:len(want)*k.MR16], false))
+					return k.MR16
+				},
 			} {
-				dst := make([]uint32, len(want)*max(k.NR, k.MR))
+				dst := make([]uint32, len(want)*max(k.NR, k.MR16))
 				width := f(dst)
 				for p, w := range want {
 					if dst[p*width] != w {
@@ -189,9 +231,9 @@ func newProduct16(k *Kernels, m, n, depth int) product16 {
 	return p
 }
 
-// check compares a result, rows ldc apart, with float64, and with the chain of sums in float32 that it has to be. Each of
-// 2k sums rounds one that no partial sum of the magnitudes exceeds by more than rounding.
-func (p product16) check(t *testing.T, nr int, c []float32, ldc int, add bool) {
+// check compares a result, rows ldc apart, with float64, and with the sums in float32 that it has to be. Each of 2k sums,
+// and one more a step, rounds one that no partial sum of the magnitudes exceeds by more than rounding.
+func (p product16) check(t *testing.T, kernels *Kernels, c []float32, ldc int, add bool) {
 	t.Helper()
 	for i := range p.m {
 		for j := range p.n {
@@ -202,18 +244,27 @@ func (p product16) check(t *testing.T, nr int, c []float32, ldc int, add bool) {
 				exact = float64(chain)
 				magnitude = math.Abs(exact)
 			}
+			var halves [2]float32 // sums of the upper and the lower halves of a step
 			for q := range p.k {
-				x, y := p.a[i*p.k+q], p.b[q*nr+j]
-				for _, shift := range []int{0, 16} { // the upper half, then the lower one
+				x, y := p.a[i*p.k+q], p.b[q*kernels.NR+j]
+				for h, shift := range []int{0, 16} { // the upper half, then the lower one
 					u := math.Float32frombits(x << shift & 0xffff0000)
 					v := math.Float32frombits(y << shift & 0xffff0000)
 					exact += float64(u) * float64(v)
 					magnitude += math.Abs(float64(u) * float64(v))
-					chain += float32(u * v)
+					if kernels.Step16 == 1 {
+						chain += float32(u * v)
+					} else {
+						halves[h] += float32(u * v)
+					}
+				}
+				if kernels.Step16 > 1 && ((q+1)%kernels.Step16 == 0 || q+1 == p.k) {
+					chain += float32(halves[1] + halves[0])
+					halves = [2]float32{}
 				}
 			}
 			got := c[i*ldc+j]
-			bound := float64(2*p.k) * 0x1p-24 * magnitude * (1 + 0x1p-10)
+			bound := float64(3*p.k) * 0x1p-24 * magnitude * (1 + 0x1p-10)
 			if !(math.Abs(float64(got)-exact) <= bound) {
 				t.Fatalf("m=%d n=%d k=%d add=%v: c[%d,%d] = %v, want %v ± %v", p.m, p.n, p.k, add, i, j, got, exact, bound)
 			}
@@ -227,24 +278,24 @@ func (p product16) check(t *testing.T, nr int, c []float32, ldc int, add bool) {
 // TestGemm16Shapes is TestGemmShapes of words.
 func TestGemm16Shapes(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		most, nr := 2*k.MR+1, k.NR
+		most, nr := 2*k.MR16+1, k.NR
 		const deepest, ldaExtra, ldcExtra = 35, 3, 5
 		bufA, bufB := newBuffer(t, most*(deepest+ldaExtra)), newBuffer(t, deepest*nr)
-		bufC, bufP := newBuffer(t, most*(nr+ldcExtra)), newBuffer(t, 3*k.MR*deepest)
+		bufC, bufP := newBuffer(t, most*(nr+ldcExtra)), newBuffer(t, 3*k.MR16*deepest)
 		for _, elements := range []int{0, 1, 2, 3, 4, 5, 8, 15, 16, 33, 70} {
 			for _, add := range []bool{false, true} {
 				p := newProduct16(k, most, nr, elements)
 				depth := p.k
 				whole := append([]float32(nil), p.c...)
 				k.Gemm16(most, nr, depth, p.a, depth, p.b, whole, nr, add)
-				p.check(t, nr, whole, nr, add)
+				p.check(t, k, whole, nr, add)
 				for m := 1; m <= most; m++ {
 					for n := 1; n <= nr; n++ {
 						where := place((m + n) % int(places))
 						lda, ldc := depth+ldaExtra*(m%2), n+ldcExtra*(n%2)
 						b := asWords(bufB.put(asFloats(p.b), where))
 						if m%4 == n%4 {
-							a := asWords(bufP.put(packRows(k, asFloats(p.a), m, depth), where))
+							a := asWords(bufP.put(asFloats(panels16(k, p.a, m, depth)), where))
 							c := bufC.put(spread(p.c, m, n, nr, ldc), where)
 							k.GemmPacked16(m, n, depth, a, b, c, ldc, add)
 							compareBlock(t, "GemmPacked16", c, ldc, whole, nr, m, n, depth)
@@ -263,18 +314,19 @@ func TestGemm16Shapes(t *testing.T) {
 	})
 }
 
-// TestGemm16Deep checks shapes of real models, odd depths, and that cutting k between words leaves the bits alone.
+// TestGemm16Deep checks shapes of real models, odd depths, and that cutting k between steps leaves the bits alone.
 func TestGemm16Deep(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
 		for _, elements := range []int{767, 768, 3072} {
 			p := newProduct16(k, 40, k.NR, elements)
 			c := make([]float32, p.m*p.n)
 			k.Gemm16(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false)
-			p.check(t, k.NR, c, p.n, false)
+			p.check(t, k, c, p.n, false)
 
 			cut := make([]float32, p.m*p.n)
-			for from := 0; from < p.k; from += 251 {
-				step := min(251, p.k-from)
+			most := 251 / k.Step16 * k.Step16
+			for from := 0; from < p.k; from += most {
+				step := min(most, p.k-from)
 				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR:], cut, p.n, from > 0)
 			}
 			if !same(c, cut) {
@@ -288,7 +340,7 @@ func TestGemm16Deep(t *testing.T) {
 func TestGemm16Packings(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
 		const depth = 77
-		m, n := k.MR, k.NR
+		m, n := k.MR16, k.NR
 		r := newRand()
 		a, b := normals(r, m*depth), normals(r, depth*n)
 		turned := func(x []float32, rows, columns int) []float32 {

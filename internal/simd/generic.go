@@ -15,6 +15,8 @@ var genericKernels = Kernels{
 	Gemm:       gemmGeneric,
 	GemmPacked: gemmPackedGeneric,
 
+	MR16:         genericMR,
+	Step16:       1,
 	RoundRow:     roundRowGeneric,
 	PackB16:      packB16Generic,
 	PackBT16:     packBT16Generic,

@@ -64,6 +64,8 @@ var kernelsAVX2 = Kernels{
 	Gemm:       gemmAVX2.inPlace,
 	GemmPacked: gemmAVX2.packed,
 
+	MR16:         4,
+	Step16:       1,
 	RoundRow:     pack16AVX2.round,
 	PackB16:      pack16AVX2.b,
 	PackBT16:     pack16AVX2.bt,

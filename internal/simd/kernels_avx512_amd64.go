@@ -57,6 +57,8 @@ var kernelsAVX512 = Kernels{
 	Gemm:       gemmAVX512.inPlace,
 	GemmPacked: gemmAVX512.packed,
 
+	MR16:         14,
+	Step16:       1,
 	RoundRow:     pack16AVX512.round,
 	PackB16:      pack16AVX512.b,
 	PackBT16:     pack16AVX512.bt,

@@ -33,5 +33,6 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.PackA16 = pack16AVX512BF16.a
 	k.Gemm16 = gemm16AVX512BF16.inPlace
 	k.GemmPacked16 = gemm16AVX512BF16.packed
+	k.peak16 = peak16AVX512BF16
 	return k
 }()

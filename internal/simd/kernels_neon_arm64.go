@@ -18,6 +18,8 @@ var kernelsNEON = Kernels{
 	Gemm:       gemmNEON,
 	GemmPacked: gemmPackedNEON,
 
+	MR16:         tileRows,
+	Step16:       1,
 	RoundRow:     roundRowGeneric,
 	PackB16:      packB16NEON,
 	PackBT16:     packBT16NEON,

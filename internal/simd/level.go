@@ -14,11 +14,12 @@ const (
 	Generic Level = iota // plain Go
 	AVX2                 // AVX2 and FMA
 	AVX512               // AVX-512 F, BW, DQ, VL
+	AMX                  // AVX512 with its BF16, and products of bfloat16 in tiles
 	NEON                 // the vectors that every arm64 processor has
 )
 
 // levelNames are what String returns and BERT_SIMD takes.
-var levelNames = [...]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512", NEON: "neon"}
+var levelNames = [...]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512", AMX: "amx", NEON: "neon"}
 
 func (l Level) String() string {
 	if int(l) < len(levelNames) {

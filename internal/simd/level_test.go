@@ -20,7 +20,7 @@ func TestBest(t *testing.T) {
 	if k, err := Best(); err != nil || k.Level != available[0] {
 		t.Errorf("Best() = %v, %v, want %v", k, err, available[0])
 	}
-	for _, l := range []Level{Generic, AVX2, AVX512, NEON} {
+	for _, l := range []Level{Generic, AVX2, AVX512, AMX, NEON} {
 		t.Setenv(levelVariable, l.String())
 		k, err := Best()
 		if slices.Contains(available, l) {
@@ -38,7 +38,7 @@ func TestBest(t *testing.T) {
 }
 
 func TestLevelString(t *testing.T) {
-	for l, want := range map[Level]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512", NEON: "neon", 9: "Level(9)"} {
+	for l, want := range map[Level]string{Generic: "purego", AVX2: "avx2", AVX512: "avx512", AMX: "amx", NEON: "neon", 9: "Level(9)"} {
 		if got := l.String(); got != want {
 			t.Errorf("Level %d is %q, want %q", uint8(l), got, want)
 		}

@@ -11,10 +11,13 @@ func (k *Kernels) MultiplyAdds(steps int) (operations int) {
 
 // MultiplyAdds16 is MultiplyAdds of pairs of bfloat16. Without Native16 they are those of float32.
 func (k *Kernels) MultiplyAdds16(steps int) (operations int) {
-	if perStep := k.peak16(steps); perStep > 0 {
-		return perStep * steps
+	if k.peak16 == nil {
+		return k.MultiplyAdds(steps)
 	}
-	return k.MultiplyAdds(steps)
+	if steps <= 0 {
+		return 0
+	}
+	return k.peak16(steps)
 }
 
 // multiplyAddsGeneric is of single numbers, rounded between the multiplication and the addition as plain Go's products are.

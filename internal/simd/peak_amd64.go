@@ -10,7 +10,7 @@ func (k *Kernels) peak(steps int) int {
 	switch {
 	case steps <= 0:
 		return 0
-	case k.Level == AVX512:
+	case k.Level == AVX512 || k.Level == AMX:
 		peakAVX512(steps)
 		return 2 * peakChains * gemmAVX512.lanes
 	case k.Level == AVX2:
@@ -20,11 +20,8 @@ func (k *Kernels) peak(steps int) int {
 	return 0
 }
 
-// peak16 is peak of the instruction that multiplies and adds pairs of bfloat16.
-func (k *Kernels) peak16(steps int) int {
-	if steps <= 0 || !k.Native16 {
-		return 0
-	}
+// peak16AVX512BF16 is Kernels.peak16.
+func peak16AVX512BF16(steps int) (operations int) {
 	peakAVX512BF16(steps)
-	return 2 * peakChains * 2 * gemmAVX512.lanes
+	return steps * 2 * peakChains * 2 * gemmAVX512.lanes
 }

@@ -13,6 +13,3 @@ func (k *Kernels) peak(steps int) int {
 	peakNEON(steps)
 	return 2 * peakChains * lanesNEON
 }
-
-// peak16 is 0: products of bfloat16 are made of float32's multiply-adds.
-func (k *Kernels) peak16(int) int { return 0 }

@@ -2,5 +2,4 @@
 
 package simd
 
-func (k *Kernels) peak(int) int   { return 0 }
-func (k *Kernels) peak16(int) int { return 0 }
+func (k *Kernels) peak(int) int { return 0 }

@@ -20,18 +20,21 @@ func BenchmarkPeak(b *testing.B) {
 
 // TestMultiplyAdds checks the count: in proportion to the steps, and with vectors a multiple of their width.
 func TestMultiplyAdds(t *testing.T) {
-	lanes := map[Level]int{Generic: 1, AVX2: 8, AVX512: 16, NEON: 4}
+	lanes := map[Level]int{Generic: 1, AVX2: 8, AVX512: 16, AMX: 16, NEON: 4}
 	for _, k := range tables() {
 		one, ten := k.MultiplyAdds(1), k.MultiplyAdds(10)
 		if one == 0 || one%(2*lanes[k.Level]) != 0 || ten != 10*one {
 			t.Errorf("%s: %d operations in a step, %d in ten", tableName(k), one, ten)
 		}
 		want := one
-		if k.Native16 {
+		switch {
+		case k.Level == AMX:
+			want = 4 * 2 * 16 * 16 * 32
+		case k.Native16:
 			want = 2 * one
 		}
-		if got := k.MultiplyAdds16(1); got != want {
-			t.Errorf("%s: %d operations of bfloat16 in a step, want %d", tableName(k), got, want)
+		if got, ten := k.MultiplyAdds16(1), k.MultiplyAdds16(10); got != want || ten != 10*want {
+			t.Errorf("%s: %d operations of bfloat16 in a step, %d in ten, want %d in one", tableName(k), got, ten, want)
 		}
 		if k.MultiplyAdds(0) != 0 || k.MultiplyAdds16(0) != 0 {
 			t.Errorf("%s: operations in no step", tableName(k))

@@ -47,16 +47,19 @@ type Kernels struct {
 
 	// The same products of operands rounded to bfloat16, to nearest, ties to even; a NaN stays one. A rounded operand holds
 	// elements of k in pairs: word p of a row is the elements 2p (lower half) and 2p+1 (upper half), zero beyond k. Its
-	// panels are [⌈k/2⌉][NR] and [⌈k/2⌉][MR] words.
+	// panels are [⌈k/2⌉][NR] words of B, and of A blocks of Step16 words of k, each [MR16][Step16], of the last what is left
+	// of them: with a Step16 of one, [⌈k/2⌉][MR16].
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
-	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR or ⌈k/2⌉*MR words. Gemm16 and GemmPacked16 are
-	// Gemm and GemmPacked with k and lda counted in words. The product of two rounded elements is exact; a chain adds them
-	// up in float32 in the order of the words, of each the upper half's first. All that Gemm promises holds, of a product
-	// cut along k if it is cut between words.
+	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
+	// Gemm and GemmPacked with k and lda counted in words. The product of two rounded elements is exact. With a Step16 of
+	// one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else it adds up the
+	// lower halves of Step16 words and their upper halves, both from zero, and adds the sum of both to the element of C.
+	// All that Gemm promises holds, of a product cut along k if it is cut between blocks of Step16 words.
 	//
-	// Native16 tells that the processor has instructions for it. Then Gemm16 is about twice as fast as Gemm, and takes
-	// subnormal operands, products and sums for zero; else it is no faster, and they count.
+	// Native16 tells that the processor has instructions for it, which take subnormal operands, products and sums for zero;
+	// else these count.
+	MR16, Step16 int
 	Native16     bool
 	RoundRow     func(dst []uint32, src []float32)
 	PackB16      func(dst []uint32, src []float32, ld, n, k int)
@@ -114,6 +117,9 @@ type Kernels struct {
 	//
 	// The caller's choice of the constants makes it Google's AdamWeightDecayOptimizer (no bias correction) or AdamW.
 	Adam func(p, g, m, v []float32, c *AdamStep)
+
+	// peak16 is MultiplyAdds16 for steps > 0. It is nil without Native16.
+	peak16 func(steps int) (operations int)
 
 	// softmaxRows is SoftmaxRows of operands that are known to be long enough. It may be nil.
 	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)

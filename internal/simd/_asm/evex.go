@@ -51,23 +51,30 @@ var encodeMissing = pass.InstructionPass(func(i *ir.Instruction) error {
 		return nil
 	}
 	var number [3]byte
-	text := make([]string, len(i.Operands))
 	for j, o := range i.Operands {
 		r, ok := o.(reg.Physical)
 		if !ok || r.Size() != 64 {
 			return fmt.Errorf("%s: %s is not a 512-bit register", i.Opcode, o.Asm())
 		}
 		number[j] = byte(r.PhysicalIndex())
-		text[j] = r.Asm()
 	}
-	var bytes []string
-	for _, b := range evex(m.prefix, m.opcode, number[0], number[1], number[2]) {
-		bytes = append(bytes, fmt.Sprintf("$0x%02x", b))
+	asBytes(i, evex(m.prefix, m.opcode, number[0], number[1], number[2]))
+	return nil
+})
+
+// asBytes makes an instruction one of bytes, with its text as a comment.
+func asBytes(i *ir.Instruction, code []byte) {
+	text := make([]string, len(i.Operands))
+	for j, o := range i.Operands {
+		text[j] = o.Asm()
+	}
+	bytes := make([]string, len(code))
+	for j, b := range code {
+		bytes[j] = fmt.Sprintf("$0x%02x", b)
 	}
 	i.Operands = []operand.Op{raw(fmt.Sprintf("%s // %s %s", strings.Join(bytes, "; BYTE "), i.Opcode, strings.Join(text, ", ")))}
 	i.Opcode = "BYTE"
-	return nil
-})
+}
 
 // raw is what stands behind an opcode.
 type raw string

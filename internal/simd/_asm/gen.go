@@ -34,6 +34,8 @@ var (
 	}}
 	// avx512bf16 is avx512 with instructions for bfloat16; what needs none is in the files of avx512.
 	avx512bf16 = &isa{"avx512bf16", "AVX512BF16", avx512.bytes, avx512.lanes, avx512.vec}
+	// amx is avx512bf16 with products in registers of tiles (tiles.go).
+	amx = &isa{"amx", "AMX", avx512.bytes, avx512.lanes, avx512.vec}
 )
 
 // gen is an avo context for one file of one level.
@@ -232,3 +234,6 @@ func (g *gen) storeTail(src reg.Register, t tail, m operand.Mem) {
 		g.VMOVUPS(src, t.r, m)
 	}
 }
+
+// rounds tells if the level has instructions that round to bfloat16.
+func (v *isa) rounds() bool { return v == avx512bf16 || v == amx }

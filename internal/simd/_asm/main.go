@@ -22,7 +22,8 @@ import (
 
 var (
 	ordinary = []*isa{avx2, avx512}
-	every    = []*isa{avx2, avx512, avx512bf16}
+	rounding = []*isa{avx2, avx512, avx512bf16}
+	every    = []*isa{avx2, avx512, avx512bf16, amx}
 )
 
 // families are the functions that write one pair of files each, for some levels.
@@ -32,15 +33,16 @@ var families = []struct {
 	isas []*isa
 }{
 	{"gemm", emitGemm, ordinary},
-	{"gemm16", emitGemm16, every},
+	{"gemm16", emitGemm16, rounding},
 	{"pack", emitPack, ordinary},
-	{"pack16", emitPack16, every},
+	{"pack16", emitPack16, rounding},
 	{"rows", emitRows, ordinary},
 	{"activate", emitActivate, ordinary},
 	{"softmax", emitSoftmax, ordinary},
 	{"norm", emitNorm, ordinary},
 	{"dropout", emitDropout, ordinary},
-	{"peak", emitPeak, every},
+	{"peak", emitPeak, rounding},
+	{"tiles", emitTiles, []*isa{amx}},
 }
 
 func main() {
@@ -71,6 +73,9 @@ func write(dir string) error {
 			if err := os.WriteFile(base+"_amd64.go", stubs, 0o644); err != nil {
 				return err
 			}
+		}
+		if v == amx { // its table is written by hand
+			continue
 		}
 		var table bytes.Buffer
 		if err := tableTemplate.Execute(&table, v.table()); err != nil {
@@ -137,6 +142,7 @@ func (g *gen) compile() (text, stubs []byte, err error) {
 	err = pass.Concat(
 		pass.Compile,
 		encodeMissing,
+		encodeTiles,
 		&pass.Output{Writer: nopCloser{&t}, Printer: printer.NewGoAsm(cfg)},
 		&pass.Output{Writer: nopCloser{&s}, Printer: printer.NewStubs(cfg)},
 	).Execute(f)

@@ -27,7 +27,7 @@ type rounder struct {
 // zipper is a rounder that pairs the lanes of two vectors.
 func (g *gen) zipper() rounder {
 	r := rounder{gen: g}
-	if g.isa == avx512bf16 {
+	if g.rounds() {
 		r.index = g.reg()
 		g.VMOVUPS(g.wordTable("zip", func(i int) int { return i/2 + i%2*g.lanes }), r.index)
 	}
@@ -66,7 +66,7 @@ const (
 
 // zip writes words whose lower halves are the lanes of even, and whose upper halves are those of odd. It clobbers both.
 func (r rounder) zip(even, odd, dst reg.VecVirtual) {
-	if r.isa == avx512bf16 {
+	if r.rounds() {
 		r.VCVTNE2PS2BF16(even, odd, dst)
 		r.VPERMW(dst, r.index, dst)
 		return
@@ -86,7 +86,7 @@ func (r rounder) zip(even, odd, dst reg.VecVirtual) {
 
 // join writes words of neighbours: first those of first, then those of second. It clobbers both.
 func (r rounder) join(first, second, dst reg.VecVirtual) {
-	if r.isa == avx512bf16 {
+	if r.rounds() {
 		r.VCVTNE2PS2BF16(first, second, dst)
 		return
 	}

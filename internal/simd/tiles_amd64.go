@@ -1,0 +1,178 @@
+//go:build amd64 && !purego
+
+package simd
+
+import "unsafe"
+
+// Products of bfloat16 by AMX: _asm/tiles.go.
+
+const (
+	registerRows = 16               // of a tile, and its columns of float32
+	tileWords    = registerRows     // of a row of A in a tile
+	tileMR       = 2 * registerRows // a block takes four tiles of sums
+	tileNR       = 2 * registerRows
+)
+
+// A tileConfig is the operand of LDTILECFG (Intel's Software Developer's Manual, volume 1, section 18.2).
+type tileConfig struct {
+	palette, start uint8
+	_              [14]uint8
+	rowBytes       [16]uint16
+	rows           [16]uint8
+}
+
+func (c *tileConfig) bytes() *byte { return &c.palette }
+
+// set gives the tile t rows, each of so many words or numbers.
+func (c *tileConfig) set(t, rows, columns int) {
+	c.rowBytes[t], c.rows[t] = uint16(columns*elementSize), uint8(rows)
+}
+
+// configure makes the registers fit a block of m rows and n columns and steps of so many words.
+func configure(m, n, words int) (c tileConfig) {
+	c.palette = 1
+	for i := range ceil(m, registerRows) {
+		rows := min(registerRows, m-i*registerRows)
+		c.set(4+i, rows, words)
+		for j := range ceil(n, registerRows) {
+			columns := min(registerRows, n-j*registerRows)
+			c.set(2*i+j, rows, columns)
+			c.set(6+j, words, columns)
+		}
+	}
+	return c
+}
+
+func ceil(n, by int) int { return (n + by - 1) / by }
+
+// tileRows is an operand A: element (i, p) of block t stands at t*as+i*rs+p/tileWords*ps+p%tileWords of a, in the last step
+// along k at t*as+i*restRS+p/tileWords*ps+p%tileWords if that has fewer words.
+type tileRows struct {
+	a                  []uint32
+	as, rs, ps, restRS int
+}
+
+// multiplyTiles computes blocks of equal height m that lie below one another.
+func multiplyTiles(blocks, m, n, k int, a tileRows, b []uint32, c []float32, ldc int, add bool) {
+	if blocks == 0 {
+		return
+	}
+	steps, rest := k/tileWords, k%tileWords
+	if steps > 0 {
+		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add)
+	}
+	if rest > 0 {
+		a.a, a.rs = a.a[steps*a.ps:], a.restRS
+		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0)
+	}
+}
+
+// multiply does steps of so many words each.
+func (a tileRows) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool) {
+	const size = elementSize
+	config := configure(m, n, words)
+	pa, pb, pc := unsafe.SliceData(a.a), unsafe.SliceData(b), unsafe.SliceData(c)
+	// Not by a table of functions, through which the configuration would escape to the heap.
+	switch high, wide := m > registerRows, n > registerRows; {
+	case high && wide:
+		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+	case high:
+		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+	case wide:
+		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+	default:
+		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+	}
+}
+
+// gemm16Tiles is Kernels.Gemm16.
+func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool) {
+	if !tilesFit(m, n, k, b, c, ldc, add) {
+		return
+	}
+	_ = a[(m-1)*lda+k-1]
+	whole, rest := m/tileMR, m%tileMR
+	multiplyTiles(whole, tileMR, n, k, tileRows{a, tileMR * lda, lda, tileWords, lda}, b, c, ldc, add)
+	if rest > 0 {
+		multiplyTiles(1, rest, n, k, tileRows{a[whole*tileMR*lda:], 0, lda, tileWords, lda}, b, c[whole*tileMR*ldc:], ldc, add)
+	}
+}
+
+// gemmPacked16Tiles is Kernels.GemmPacked16.
+func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add bool) {
+	if !tilesFit(m, n, k, b, c, ldc, add) {
+		return
+	}
+	panel := tileMR * k
+	_ = a[ceil(m, tileMR)*panel-1]
+	rows := tileRows{a, panel, tileWords, tileMR * tileWords, k % tileWords}
+	whole, rest := m/tileMR, m%tileMR
+	multiplyTiles(whole, tileMR, n, k, rows, b, c, ldc, add)
+	if rest > 0 {
+		rows.a = a[whole*panel:]
+		multiplyTiles(1, rest, n, k, rows, b, c[whole*tileMR*ldc:], ldc, add)
+	}
+}
+
+// tilesFit panics where the assembly would leave its slices. It does what there is to do if there are no products, and
+// reports if there are.
+func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool) bool {
+	if m <= 0 || n <= 0 {
+		return false
+	}
+	checkWidth(n, tileNR)
+	_ = c[(m-1)*ldc+n-1]
+	if k <= 0 {
+		for i := range m {
+			if !add {
+				clear(c[i*ldc:][:n])
+			}
+		}
+		return false
+	}
+	_ = b[k*tileNR-1]
+	return true
+}
+
+// packA16Tiles is Kernels.PackA16.
+func packA16Tiles(dst []uint32, src []float32, ld, m, k int) {
+	dst = dst[: ceil(k, 2)*tileMR : len(dst)]
+	if m <= 0 || k <= 0 {
+		clear(dst)
+		return
+	}
+	checkWidth(m, tileMR)
+	_ = src[(k-1)*ld+m-1]
+	for p := 0; p < k; p += 2 * tileWords {
+		count := min(2*tileWords, k-p)
+		words := ceil(count, 2)
+		block := dst[p/2*tileMR:][:tileMR*words]
+		for i := 0; i < tileMR; i += registerRows {
+			if i >= m {
+				clear(block[i*words:])
+				break
+			}
+			packTilesAMX(&block[i*words], words*elementSize, &src[p*ld+i], ld*elementSize, min(m-i, registerRows), count)
+		}
+	}
+}
+
+// peak16Tiles is Kernels.peak16.
+func peak16Tiles(steps int) (operations int) {
+	config := configure(tileMR, tileNR, tileWords)
+	peakTilesAMX(config.bytes(), steps)
+	const products = 4
+	return steps * products * 2 * registerRows * registerRows * 2 * tileWords
+}
+
+// kernelsAMX is kernelsAVX512BF16 with products of bfloat16 in tiles.
+var kernelsAMX = func() Kernels {
+	k := kernelsAVX512BF16
+	k.Level = AMX
+	k.MR16, k.Step16 = tileMR, tileWords
+	k.PackA16 = packA16Tiles
+	k.Gemm16 = gemm16Tiles
+	k.GemmPacked16 = gemmPacked16Tiles
+	k.peak16 = peak16Tiles
+	return k
+}()
