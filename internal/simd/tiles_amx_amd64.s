@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
-// Requires: AMX, AVX
+// Requires: AMX, AVX, MMX+
 TEXT ·tiles1x1AMX(SB), NOSPLIT, $0-89
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
@@ -30,8 +30,26 @@ start:
 	MOVQ steps+56(FP), R9
 	MOVQ b+48(FP), R10
 	MOVQ CX, R11
+	MOVQ DI, R13
+	SHLQ $0x04, R13
+	ADDQ DX, R13
+	MOVQ DX, R12
+	ADDQ cs+72(FP), R12
+	ADDQ cs+72(FP), R13
 
 loop:
+	CMPQ       R12, R13
+	JGE        fetched1
+	PREFETCHT0 (R12)
+	ADDQ       DI, R12
+	PREFETCHT0 (R12)
+	ADDQ       DI, R12
+	PREFETCHT0 (R12)
+	ADDQ       DI, R12
+	PREFETCHT0 (R12)
+	ADDQ       DI, R12
+
+fetched1:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
 	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
@@ -49,7 +67,7 @@ loop:
 	RET
 
 // func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
-// Requires: AMX, AVX
+// Requires: AMX, AVX, MMX+
 TEXT ·tiles1x2AMX(SB), NOSPLIT, $0-89
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
@@ -76,8 +94,30 @@ start:
 	MOVQ steps+56(FP), R9
 	MOVQ b+48(FP), R10
 	MOVQ CX, R11
+	MOVQ DI, R13
+	SHLQ $0x04, R13
+	ADDQ DX, R13
+	MOVQ DX, R12
+	ADDQ cs+72(FP), R12
+	ADDQ cs+72(FP), R13
 
 loop:
+	CMPQ       R12, R13
+	JGE        fetched1
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       DI, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       DI, R12
+
+fetched1:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
 	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
@@ -98,7 +138,7 @@ loop:
 	RET
 
 // func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
-// Requires: AMX, AVX
+// Requires: AMX, AVX, MMX+
 TEXT ·tiles2x1AMX(SB), NOSPLIT, $0-89
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
@@ -131,8 +171,29 @@ start:
 	MOVQ BX, R12
 	SHLQ $0x04, R12
 	ADDQ CX, R12
+	MOVQ DI, R14
+	SHLQ $0x04, R14
+	ADDQ DX, R14
+	MOVQ DX, R13
+	ADDQ cs+72(FP), R13
+	ADDQ cs+72(FP), R14
+	MOVQ DI, R15
+	SHLQ $0x04, R15
+	ADDQ R14, R15
 
 loop:
+	CMPQ       R13, R15
+	JGE        fetched1
+	PREFETCHT0 (R13)
+	ADDQ       DI, R13
+	PREFETCHT0 (R13)
+	ADDQ       DI, R13
+	PREFETCHT0 (R13)
+	ADDQ       DI, R13
+	PREFETCHT0 (R13)
+	ADDQ       DI, R13
+
+fetched1:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
 	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
@@ -157,7 +218,7 @@ loop:
 	RET
 
 // func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
-// Requires: AMX, AVX
+// Requires: AMX, AVX, MMX+
 TEXT ·tiles2x2AMX(SB), NOSPLIT, $0-89
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
@@ -194,8 +255,33 @@ start:
 	MOVQ BX, R12
 	SHLQ $0x04, R12
 	ADDQ CX, R12
+	MOVQ DI, R14
+	SHLQ $0x04, R14
+	ADDQ DX, R14
+	MOVQ DX, R13
+	ADDQ cs+72(FP), R13
+	ADDQ cs+72(FP), R14
+	MOVQ DI, R15
+	SHLQ $0x04, R15
+	ADDQ R14, R15
 
 loop:
+	CMPQ       R13, R15
+	JGE        fetched1
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       DI, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       DI, R13
+
+fetched1:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
 	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0

@@ -23,6 +23,9 @@ const (
 	stepWords    = 16
 	stepBytes    = 4 * stepWords
 	panelBytes   = 2 * stepBytes // of a row of a panel of B
+
+	// fetchRows is how many rows of C a step asks for, of the block after this one.
+	fetchRows = 4
 )
 
 // A tmm is the number of a tile register, in a form that passes through the generator.
@@ -173,7 +176,24 @@ func (g *gen) tileProduct(rows, columns int) {
 	if rows == 2 {
 		left = append(left, lower(a, rs))
 	}
+	below, end := g.GP64(), lower(c, ldc) // the rows of C of the next block
+	g.MOVQ(c, below)
+	g.ADDQ(g.paramAddr("cs"), below)
+	g.ADDQ(g.paramAddr("cs"), end)
+	if rows == 2 {
+		end = lower(end, ldc)
+	}
 	g.Label("loop")
+	fetched := g.label("fetched")
+	g.CMPQ(below, end)
+	g.JGE(g.jmp(fetched))
+	for range fetchRows {
+		for j := range columns {
+			g.PREFETCHT0(at(below, j*stepBytes))
+		}
+		g.ADDQ(ldc, below)
+	}
+	g.Label(fetched)
 	for i, from := range left {
 		g.tile("TILELOADD", tile(from, rs, 0), tmm(rowsA+i))
 		for j := range columns {
