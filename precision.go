@@ -10,9 +10,9 @@ import "github.com/go-bert/bert/internal/compute"
 // has float32 parameters, and no scaling of the loss is needed, since bfloat16 has the range of float32.
 //
 // Results depend on the precision, but at a precision all promises hold: a sequence gives the same bits alone or in a
-// batch, and a seed the same bits on any number of threads. At BFloat16 processors with instructions for it (AVX512-BF16)
-// are twice as fast in the products, and others slower than at Float32: see Model.Precision. The former also take subnormal
-// numbers for zero, so that their bits differ from those of others.
+// batch, and a seed the same bits on any number of threads. At BFloat16 processors with instructions for it (AMX, AVX512-BF16)
+// are twice as fast in the products or more, and others slower than at Float32: see Model.Precision. The former also take
+// subnormal numbers for zero, and AMX adds up in another order, so that their bits differ from those of others.
 type Precision = compute.Precision
 
 const (

@@ -36,7 +36,7 @@ func Open(threads int) (*Machine, error) {
 // Threads is the number of threads.
 func (m *Machine) Threads() int { return m.threads }
 
-// Level names the instructions: avx512, avx2, neon or purego.
+// Level names the instructions: amx, avx512, avx2, neon or purego.
 func (m *Machine) Level() string { return m.kernels.Level.String() }
 
 // Native says whether there are instructions for products of a precision.

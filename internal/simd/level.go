@@ -32,7 +32,7 @@ func (l Level) String() string {
 const levelVariable = "BERT_SIMD"
 
 // Best returns the table of the highest level that this processor and this build have. The environment variable
-// BERT_SIMD (avx512, avx2, neon or purego) asks for a lower one. It is an error to ask for a level that is unknown or
+// BERT_SIMD (amx, avx512, avx2, neon or purego) asks for a lower one. It is an error to ask for a level that is unknown or
 // absent.
 func Best() (*Kernels, error) {
 	name := os.Getenv(levelVariable)
