@@ -13,7 +13,7 @@ const (
 )
 
 // gemmNEON is Kernels.Gemm. It cuts m into the fewest tiles, of heights that differ by at most one.
-func gemmNEON(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
+func gemmNEON(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, _ []float32) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -30,7 +30,7 @@ func gemmNEON(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bo
 }
 
 // gemmPackedNEON is Kernels.GemmPacked.
-func gemmPackedNEON(m, n, k int, a, b, c []float32, ldc int, add bool) {
+func gemmPackedNEON(m, n, k int, a, b, c []float32, ldc int, add bool, _ []float32) {
 	if m <= 0 || n <= 0 {
 		return
 	}

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm1x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm1x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -155,9 +155,9 @@ DATA tailTable<>+56(SB)/4, $+0
 DATA tailTable<>+60(SB)/4, $+0
 GLOBL tailTable<>(SB), RODATA|NOPTR, $64
 
-// func gemm2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm2x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm2x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -334,9 +334,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm3x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm3x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -558,9 +558,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm4x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm4x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -828,9 +828,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm5x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm5x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm5x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm5x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -1143,9 +1143,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm6x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm6x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm6x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm6x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	LEAQ (DX)(CX*2), BX
@@ -1504,9 +1504,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm7x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm7x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm7x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm7x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	LEAQ (DX)(CX*2), BX
@@ -1910,9 +1910,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm8x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm8x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm8x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm8x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	LEAQ (DX)(CX*2), BX
@@ -2362,9 +2362,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm1x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm1x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -2533,9 +2533,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm2x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm2x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -2771,9 +2771,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm3x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm3x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -3075,9 +3075,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm4x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm4x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -3446,9 +3446,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm1x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm1x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -3657,9 +3657,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm2x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm2x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -3957,9 +3957,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm3x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm3x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -4345,9 +4345,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm4x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm4x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -4822,9 +4822,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked1x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked1x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -4951,9 +4951,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked2x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked2x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5124,9 +5124,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked3x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked3x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5341,9 +5341,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked4x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked4x1AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5602,9 +5602,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked1x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked1x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5769,9 +5769,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked2x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked2x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6001,9 +6001,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked3x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked3x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6298,9 +6298,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked4x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked4x2AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6660,9 +6660,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked1x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked1x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6867,9 +6867,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked2x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked2x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -7161,9 +7161,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked3x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked3x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -7542,9 +7542,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemmPacked4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked4x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemmPacked4x3AVX2(SB), NOSPLIT, $0-104
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 

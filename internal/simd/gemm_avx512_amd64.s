@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm1x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm1x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -14,51 +14,54 @@ TEXT ·gemm1x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, BX
 	DECL  BX
 	KMOVW BX, K1
+	MOVQ  next+88(FP), BX
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), BX
-	MOVQ      k+48(FP), SI
+	MOVQ      b+40(FP), SI
+	MOVQ      k+48(FP), DI
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      DX, DI
-	VMOVUPS.Z (DI), K1, Z0
+	MOVQ      DX, R8
+	VMOVUPS.Z (R8), K1, Z0
 	JMP       start7
 
 fresh2:
 	VPXORD Z0, Z0, Z0
 
 start7:
-	TESTQ      SI, SI
+	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R8
-	MOVQ       DX, DI
-	ADDQ       R8, DI
-	PREFETCHT0 (DI)
-	ADDQ       R8, DI
+	MOVQ       ldc+64(FP), R9
+	MOVQ       DX, R8
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
 
 loop3:
-	VMOVUPS      (BX), Z28
-	PREFETCHT0   4096(BX)
+	VMOVUPS      (SI), Z28
+	PREFETCHT0   4096(SI)
+	PREFETCHT1   (BX)
+	ADDQ         pace+96(FP), BX
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	ADDQ         AX, CX
-	ADDQ         $+128, BX
-	DECQ         SI
+	ADDQ         $+128, SI
+	DECQ         DI
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
+	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
+	ADDQ    R9, DX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -68,9 +71,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm2x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm2x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -79,17 +82,18 @@ TEXT ·gemm2x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, SI
 	DECL  SI
 	KMOVW SI, K1
+	MOVQ  next+88(FP), SI
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
+	MOVQ      b+40(FP), DI
+	MOVQ      k+48(FP), R8
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS.Z (R8), K1, Z0
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS.Z (R8), K1, Z1
+	MOVQ      BX, R9
+	VMOVUPS.Z (R9), K1, Z0
+	ADDQ      ldc+64(FP), R9
+	VMOVUPS.Z (R9), K1, Z1
 	JMP       start7
 
 fresh2:
@@ -97,45 +101,47 @@ fresh2:
 	VPXORD Z1, Z1, Z1
 
 start7:
-	TESTQ      DI, DI
+	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
-	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	MOVQ       ldc+64(FP), R10
+	MOVQ       BX, R9
+	ADDQ       R10, R9
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 
 loop3:
-	VMOVUPS      (SI), Z28
-	PREFETCHT0   4096(SI)
+	VMOVUPS      (DI), Z28
+	PREFETCHT0   4096(DI)
+	PREFETCHT1   (SI)
+	ADDQ         pace+96(FP), SI
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
 	VFMADD231PS  Z31, Z28, Z1
 	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
+	ADDQ         $+128, DI
+	DECQ         R8
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	VMOVUPS Z1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	VMOVUPS Z1, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -145,9 +151,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm3x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm3x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -156,19 +162,20 @@ TEXT ·gemm3x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, SI
 	DECL  SI
 	KMOVW SI, K1
+	MOVQ  next+88(FP), SI
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
+	MOVQ      b+40(FP), DI
+	MOVQ      k+48(FP), R8
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS.Z (R8), K1, Z0
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS.Z (R8), K1, Z1
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS.Z (R8), K1, Z2
+	MOVQ      BX, R9
+	VMOVUPS.Z (R9), K1, Z0
+	ADDQ      ldc+64(FP), R9
+	VMOVUPS.Z (R9), K1, Z1
+	ADDQ      ldc+64(FP), R9
+	VMOVUPS.Z (R9), K1, Z2
 	JMP       start7
 
 fresh2:
@@ -177,23 +184,25 @@ fresh2:
 	VPXORD Z2, Z2, Z2
 
 start7:
-	TESTQ      DI, DI
+	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
-	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	MOVQ       ldc+64(FP), R10
+	MOVQ       BX, R9
+	ADDQ       R10, R9
+	ADDQ       R10, R9
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
 
 loop3:
-	VMOVUPS      (SI), Z28
-	PREFETCHT0   4096(SI)
+	VMOVUPS      (DI), Z28
+	PREFETCHT0   4096(DI)
+	PREFETCHT1   (SI)
+	ADDQ         pace+96(FP), SI
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -201,30 +210,30 @@ loop3:
 	VBROADCASTSS (CX)(DX*2), Z30
 	VFMADD231PS  Z30, Z28, Z2
 	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
+	ADDQ         $+128, DI
+	DECQ         R8
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	VMOVUPS Z1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	VMOVUPS Z2, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	VMOVUPS Z1, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 	VMOVUPS Z2, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    R10, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -234,9 +243,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm4x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm4x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -246,21 +255,22 @@ TEXT ·gemm4x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, DI
 	DECL  DI
 	KMOVW DI, K1
+	MOVQ  next+88(FP), DI
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
+	MOVQ      b+40(FP), R8
+	MOVQ      k+48(FP), R9
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z3
+	MOVQ      SI, R10
+	VMOVUPS.Z (R10), K1, Z0
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z1
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z3
 	JMP       start7
 
 fresh2:
@@ -270,26 +280,28 @@ fresh2:
 	VPXORD Z3, Z3, Z3
 
 start7:
-	TESTQ      R8, R8
+	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
-	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	MOVQ       ldc+64(FP), R11
+	MOVQ       SI, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
 
 loop3:
-	VMOVUPS      (DI), Z28
-	PREFETCHT0   4096(DI)
+	VMOVUPS      (R8), Z28
+	PREFETCHT0   4096(R8)
+	PREFETCHT1   (DI)
+	ADDQ         pace+96(FP), DI
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -299,34 +311,34 @@ loop3:
 	VBROADCASTSS (CX)(BX*1), Z31
 	VFMADD231PS  Z31, Z28, Z3
 	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
+	ADDQ         $+128, R8
+	DECQ         R9
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z2, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z3, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z1, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z2, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z3, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -336,9 +348,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm5x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm5x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -348,23 +360,24 @@ TEXT ·gemm5x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, DI
 	DECL  DI
 	KMOVW DI, K1
+	MOVQ  next+88(FP), DI
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
+	MOVQ      b+40(FP), R8
+	MOVQ      k+48(FP), R9
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z4
+	MOVQ      SI, R10
+	VMOVUPS.Z (R10), K1, Z0
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z1
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z3
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS.Z (R10), K1, Z4
 	JMP       start7
 
 fresh2:
@@ -375,29 +388,31 @@ fresh2:
 	VPXORD Z4, Z4, Z4
 
 start7:
-	TESTQ      R8, R8
+	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
-	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	MOVQ       ldc+64(FP), R11
+	MOVQ       SI, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	ADDQ       R11, R10
 
 loop3:
-	VMOVUPS      (DI), Z28
-	PREFETCHT0   4096(DI)
+	VMOVUPS      (R8), Z28
+	PREFETCHT0   4096(R8)
+	PREFETCHT1   (DI)
+	ADDQ         pace+96(FP), DI
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -409,38 +424,38 @@ loop3:
 	VBROADCASTSS (CX)(DX*4), Z30
 	VFMADD231PS  Z30, Z28, Z4
 	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
+	ADDQ         $+128, R8
+	DECQ         R9
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z2, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z3, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z4, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z1, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z2, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z3, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 	VMOVUPS Z4, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    R11, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -450,9 +465,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm6x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm6x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -463,25 +478,26 @@ TEXT ·gemm6x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R8
 	DECL  R8
 	KMOVW R8, K1
+	MOVQ  next+88(FP), R8
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
+	MOVQ      b+40(FP), R9
+	MOVQ      k+48(FP), R10
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS.Z (R10), K1, Z0
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z2
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z4
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z5
+	MOVQ      DI, R11
+	VMOVUPS.Z (R11), K1, Z0
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z1
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z2
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z3
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z5
 	JMP       start7
 
 fresh2:
@@ -493,32 +509,34 @@ fresh2:
 	VPXORD Z5, Z5, Z5
 
 start7:
-	TESTQ      R9, R9
+	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
-	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	MOVQ       ldc+64(FP), R12
+	MOVQ       DI, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
 
 loop3:
-	VMOVUPS      (R8), Z28
-	PREFETCHT0   4096(R8)
+	VMOVUPS      (R9), Z28
+	PREFETCHT0   4096(R9)
+	PREFETCHT1   (R8)
+	ADDQ         pace+96(FP), R8
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -532,42 +550,42 @@ loop3:
 	VBROADCASTSS (CX)(SI*1), Z31
 	VFMADD231PS  Z31, Z28, Z5
 	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
+	ADDQ         $+128, R9
+	DECQ         R10
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z2, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z3, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z4, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z5, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z1, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z2, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z3, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z4, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z5, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -577,9 +595,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -590,27 +608,28 @@ TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R8
 	DECL  R8
 	KMOVW R8, K1
+	MOVQ  next+88(FP), R8
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
+	MOVQ      b+40(FP), R9
+	MOVQ      k+48(FP), R10
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS.Z (R10), K1, Z0
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z2
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z4
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z5
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z6
+	MOVQ      DI, R11
+	VMOVUPS.Z (R11), K1, Z0
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z1
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z2
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z3
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z4
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z5
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS.Z (R11), K1, Z6
 	JMP       start7
 
 fresh2:
@@ -623,35 +642,37 @@ fresh2:
 	VPXORD Z6, Z6, Z6
 
 start7:
-	TESTQ      R9, R9
+	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
-	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	MOVQ       ldc+64(FP), R12
+	MOVQ       DI, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	ADDQ       R12, R11
 
 loop3:
-	VMOVUPS      (R8), Z28
-	PREFETCHT0   4096(R8)
+	VMOVUPS      (R9), Z28
+	PREFETCHT0   4096(R9)
+	PREFETCHT1   (R8)
+	ADDQ         pace+96(FP), R8
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -667,46 +688,46 @@ loop3:
 	VBROADCASTSS (CX)(BX*2), Z30
 	VFMADD231PS  Z30, Z28, Z6
 	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
+	ADDQ         $+128, R9
+	DECQ         R10
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z2, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z3, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z4, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z5, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z6, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z1, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z2, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z3, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z4, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z5, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 	VMOVUPS Z6, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R12, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -716,9 +737,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -730,29 +751,30 @@ TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R9
 	DECL  R9
 	KMOVW R9, K1
+	MOVQ  next+88(FP), R9
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
+	MOVQ      b+40(FP), R10
+	MOVQ      k+48(FP), R11
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z0
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z2
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z4
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z6
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z7
+	MOVQ      R8, R12
+	VMOVUPS.Z (R12), K1, Z0
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z1
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z2
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z3
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z4
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z5
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z6
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z7
 	JMP       start7
 
 fresh2:
@@ -766,38 +788,40 @@ fresh2:
 	VPXORD Z7, Z7, Z7
 
 start7:
-	TESTQ      R10, R10
+	TESTQ      R11, R11
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
-	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	MOVQ       ldc+64(FP), R13
+	MOVQ       R8, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
 
 loop3:
-	VMOVUPS      (R9), Z28
-	PREFETCHT0   4096(R9)
+	VMOVUPS      (R10), Z28
+	PREFETCHT0   4096(R10)
+	PREFETCHT1   (R9)
+	ADDQ         pace+96(FP), R9
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -815,50 +839,50 @@ loop3:
 	VBROADCASTSS (CX)(DI*1), Z31
 	VFMADD231PS  Z31, Z28, Z7
 	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
+	ADDQ         $+128, R10
+	DECQ         R11
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z2, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z3, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z4, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z5, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z6, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z7, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z1, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z2, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z3, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z4, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z5, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z6, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z7, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -868,9 +892,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -882,31 +906,32 @@ TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R9
 	DECL  R9
 	KMOVW R9, K1
+	MOVQ  next+88(FP), R9
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
+	MOVQ      b+40(FP), R10
+	MOVQ      k+48(FP), R11
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z0
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z2
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z4
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z6
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z7
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z8
+	MOVQ      R8, R12
+	VMOVUPS.Z (R12), K1, Z0
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z1
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z2
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z3
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z4
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z5
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z6
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z7
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS.Z (R12), K1, Z8
 	JMP       start7
 
 fresh2:
@@ -921,41 +946,43 @@ fresh2:
 	VPXORD Z8, Z8, Z8
 
 start7:
-	TESTQ      R10, R10
+	TESTQ      R11, R11
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
-	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	MOVQ       ldc+64(FP), R13
+	MOVQ       R8, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	ADDQ       R13, R12
 
 loop3:
-	VMOVUPS      (R9), Z28
-	PREFETCHT0   4096(R9)
+	VMOVUPS      (R10), Z28
+	PREFETCHT0   4096(R10)
+	PREFETCHT1   (R9)
+	ADDQ         pace+96(FP), R9
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -975,54 +1002,54 @@ loop3:
 	VBROADCASTSS (CX)(DX*8), Z30
 	VFMADD231PS  Z30, Z28, Z8
 	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
+	ADDQ         $+128, R10
+	DECQ         R11
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z2, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z3, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z4, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z5, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z6, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z7, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z8, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z1, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z2, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z3, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z4, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z5, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z6, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z7, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 	VMOVUPS Z8, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R13, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1032,9 +1059,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1047,33 +1074,34 @@ TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R10
 	DECL  R10
 	KMOVW R10, K1
+	MOVQ  next+88(FP), R10
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
+	MOVQ      b+40(FP), R11
+	MOVQ      k+48(FP), R12
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z0
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z2
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z4
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z6
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z8
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z9
+	MOVQ      R9, R13
+	VMOVUPS.Z (R13), K1, Z0
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z1
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z2
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z3
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z4
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z5
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z6
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z7
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z8
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z9
 	JMP       start7
 
 fresh2:
@@ -1089,44 +1117,46 @@ fresh2:
 	VPXORD Z9, Z9, Z9
 
 start7:
-	TESTQ      R11, R11
+	TESTQ      R12, R12
 	JZ         store4
-	MOVQ       ldc+64(FP), R13
-	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	MOVQ       ldc+64(FP), R14
+	MOVQ       R9, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
 
 loop3:
-	VMOVUPS      (R10), Z28
-	PREFETCHT0   4096(R10)
+	VMOVUPS      (R11), Z28
+	PREFETCHT0   4096(R11)
+	PREFETCHT1   (R10)
+	ADDQ         pace+96(FP), R10
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -1148,58 +1178,58 @@ loop3:
 	VBROADCASTSS (CX)(R8*1), Z31
 	VFMADD231PS  Z31, Z28, Z9
 	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
+	ADDQ         $+128, R11
+	DECQ         R12
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
+	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z2, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z3, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z4, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z5, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z6, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z7, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z8, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z9, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z1, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z2, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z3, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z4, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z5, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z6, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z7, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z8, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z9, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1209,9 +1239,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1224,35 +1254,36 @@ TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R10
 	DECL  R10
 	KMOVW R10, K1
+	MOVQ  next+88(FP), R10
 
 tile1:
 	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
+	MOVQ      b+40(FP), R11
+	MOVQ      k+48(FP), R12
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z0
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z2
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z4
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z6
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z8
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z9
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z10
+	MOVQ      R9, R13
+	VMOVUPS.Z (R13), K1, Z0
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z1
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z2
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z3
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z4
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z5
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z6
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z7
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z8
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z9
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS.Z (R13), K1, Z10
 	JMP       start7
 
 fresh2:
@@ -1269,47 +1300,49 @@ fresh2:
 	VPXORD Z10, Z10, Z10
 
 start7:
-	TESTQ      R11, R11
+	TESTQ      R12, R12
 	JZ         store4
-	MOVQ       ldc+64(FP), R13
-	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	MOVQ       ldc+64(FP), R14
+	MOVQ       R9, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	ADDQ       R14, R13
 
 loop3:
-	VMOVUPS      (R10), Z28
-	PREFETCHT0   4096(R10)
+	VMOVUPS      (R11), Z28
+	PREFETCHT0   4096(R11)
+	PREFETCHT1   (R10)
+	ADDQ         pace+96(FP), R10
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -1333,62 +1366,62 @@ loop3:
 	VBROADCASTSS (CX)(SI*2), Z30
 	VFMADD231PS  Z30, Z28, Z10
 	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
+	ADDQ         $+128, R11
+	DECQ         R12
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
+	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z2, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z3, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z4, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z5, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z6, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z7, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z8, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z9, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z10, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z1, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z2, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z3, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z4, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z5, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z6, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z7, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z8, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z9, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 	VMOVUPS Z10, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R14, R9
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1398,9 +1431,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1414,423 +1447,7 @@ TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R11
 	DECL  R11
 	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z0
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z2
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z4
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z6
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z8
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z10
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z11
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       ldc+64(FP), R14
-	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-
-loop3:
-	VMOVUPS      (R11), Z28
-	PREFETCHT0   4096(R11)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z9
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z11
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z3, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z5, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z7, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z9, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z11, (R10)
-	ADDQ    R14, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z7, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z9, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z11, K1, (R10)
-	ADDQ    R14, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm13x1AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	MOVQ  c+56(FP), R10
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R11
-	SHLL  CL, R11
-	DECL  R11
-	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z0
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z2
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z4
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z6
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z8
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z10
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z11
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z12
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       ldc+64(FP), R14
-	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	ADDQ       R14, R13
-
-loop3:
-	VMOVUPS      (R11), Z28
-	PREFETCHT0   4096(R11)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z9
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z10
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z11
-	VBROADCASTSS (CX)(BX*4), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z3, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z5, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z7, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z9, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z11, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z12, (R10)
-	ADDQ    R14, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z7, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z9, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z11, K1, (R10)
-	ADDQ    R14, R10
-	VMOVUPS Z12, K1, (R10)
-	ADDQ    R14, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm14x1AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	LEAQ  (R9)(DX*2), R10
-	MOVQ  c+56(FP), R11
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R12
-	SHLL  CL, R12
-	DECL  R12
-	KMOVW R12, K1
+	MOVQ  next+88(FP), R11
 
 tile1:
 	MOVQ      a+8(FP), CX
@@ -1838,7 +1455,212 @@ tile1:
 	MOVQ      k+48(FP), R13
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      R11, R14
+	MOVQ      R10, R14
+	VMOVUPS.Z (R14), K1, Z0
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z1
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z2
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z3
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z4
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z5
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z6
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z7
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z8
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z9
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z10
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS.Z (R14), K1, Z11
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+start7:
+	TESTQ      R13, R13
+	JZ         store4
+	MOVQ       ldc+64(FP), R15
+	MOVQ       R10, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	ADDQ       R15, R14
+
+loop3:
+	VMOVUPS      (R12), Z28
+	PREFETCHT0   4096(R12)
+	PREFETCHT1   (R11)
+	ADDQ         pace+96(FP), R11
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z1
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z3
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z5
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z7
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z9
+	VBROADCASTSS (CX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VBROADCASTSS (CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z11
+	ADDQ         AX, CX
+	ADDQ         $+128, R12
+	DECQ         R13
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R15
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z3, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z5, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z7, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z9, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z11, (R10)
+	ADDQ    R15, R10
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z1, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z3, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z5, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z7, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z9, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z11, K1, (R10)
+	ADDQ    R15, R10
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm13x1AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	LEAQ  (DI)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	MOVQ  c+56(FP), R10
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R11
+	SHLL  CL, R11
+	DECL  R11
+	KMOVW R11, K1
+	MOVQ  next+88(FP), R11
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R12
+	MOVQ      k+48(FP), R13
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R10, R14
 	VMOVUPS.Z (R14), K1, Z0
 	ADDQ      ldc+64(FP), R14
 	VMOVUPS.Z (R14), K1, Z1
@@ -1864,8 +1686,6 @@ tile1:
 	VMOVUPS.Z (R14), K1, Z11
 	ADDQ      ldc+64(FP), R14
 	VMOVUPS.Z (R14), K1, Z12
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z13
 	JMP       start7
 
 fresh2:
@@ -1882,13 +1702,12 @@ fresh2:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
 
 start7:
 	TESTQ      R13, R13
 	JZ         store4
 	MOVQ       ldc+64(FP), R15
-	MOVQ       R11, R14
+	MOVQ       R10, R14
 	ADDQ       R15, R14
 	ADDQ       R15, R14
 	ADDQ       R15, R14
@@ -1901,9 +1720,6 @@ start7:
 	ADDQ       R15, R14
 	ADDQ       R15, R14
 	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
 	ADDQ       R15, R14
 	PREFETCHT0 (R14)
 	ADDQ       R15, R14
@@ -1935,6 +1751,232 @@ start7:
 loop3:
 	VMOVUPS      (R12), Z28
 	PREFETCHT0   4096(R12)
+	PREFETCHT1   (R11)
+	ADDQ         pace+96(FP), R11
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z1
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z2
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z3
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z5
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z6
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z7
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z9
+	VBROADCASTSS (CX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z10
+	VBROADCASTSS (CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z11
+	VBROADCASTSS (CX)(BX*4), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	ADDQ         AX, CX
+	ADDQ         $+128, R12
+	DECQ         R13
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R15
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z3, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z5, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z7, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z9, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z11, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z12, (R10)
+	ADDQ    R15, R10
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z1, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z3, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z5, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z7, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z9, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z11, K1, (R10)
+	ADDQ    R15, R10
+	VMOVUPS Z12, K1, (R10)
+	ADDQ    R15, R10
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm14x1AVX512(SB), NOSPLIT, $8-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	LEAQ  (DI)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	MOVQ  c+56(FP), R11
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R12
+	SHLL  CL, R12
+	DECL  R12
+	KMOVW R12, K1
+	MOVQ  next+88(FP), R12
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R13
+	MOVQ      k+48(FP), R14
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R11, R15
+	VMOVUPS.Z (R15), K1, Z0
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z1
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z2
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z3
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z4
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z5
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z6
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z7
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z8
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z9
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z10
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z11
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z12
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS.Z (R15), K1, Z13
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+start7:
+	TESTQ      R14, R14
+	JZ         store4
+	MOVQ       ldc+64(FP), BP
+	MOVQ       R11, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	ADDQ       BP, R15
+
+loop3:
+	VMOVUPS      (R13), Z28
+	PREFETCHT0   4096(R13)
+	PREFETCHT1   (R12)
+	ADDQ         pace+96(FP), R12
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VBROADCASTSS (CX)(DX*1), Z31
@@ -1964,6 +2006,2114 @@ loop3:
 	VBROADCASTSS (CX)(R10*1), Z31
 	VFMADD231PS  Z31, Z28, Z13
 	ADDQ         AX, CX
+	ADDQ         $+128, R13
+	DECQ         R14
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), BP
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z2, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z3, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z4, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z5, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z6, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z7, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z8, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z9, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z10, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z11, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z12, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z13, (R11)
+	ADDQ    BP, R11
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z1, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z2, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z3, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z4, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z5, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z6, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z7, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z8, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z9, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z10, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z11, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z12, K1, (R11)
+	ADDQ    BP, R11
+	VMOVUPS Z13, K1, (R11)
+	ADDQ    BP, R11
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm1x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  c+56(FP), DX
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, BX
+	SHLL  CL, BX
+	DECL  BX
+	KMOVW BX, K1
+	MOVQ  next+88(FP), BX
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), SI
+	MOVQ      k+48(FP), DI
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      DX, R8
+	VMOVUPS   (R8), Z0
+	VMOVUPS.Z 64(R8), K1, Z1
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+start7:
+	TESTQ      DI, DI
+	JZ         store4
+	MOVQ       ldc+64(FP), R9
+	MOVQ       DX, R8
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+
+loop3:
+	VMOVUPS      (SI), Z28
+	VMOVUPS      64(SI), Z29
+	PREFETCHT0   4096(SI)
+	PREFETCHT0   4160(SI)
+	PREFETCHT1   (BX)
+	ADDQ         pace+96(FP), BX
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	ADDQ         AX, CX
+	ADDQ         $+128, SI
+	DECQ         DI
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R9
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    R9, DX
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    R9, DX
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm2x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	MOVQ  c+56(FP), BX
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, SI
+	SHLL  CL, SI
+	DECL  SI
+	KMOVW SI, K1
+	MOVQ  next+88(FP), SI
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), DI
+	MOVQ      k+48(FP), R8
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      BX, R9
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	ADDQ      ldc+64(FP), R9
+	VMOVUPS   (R9), Z2
+	VMOVUPS.Z 64(R9), K1, Z3
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+start7:
+	TESTQ      R8, R8
+	JZ         store4
+	MOVQ       ldc+64(FP), R10
+	MOVQ       BX, R9
+	ADDQ       R10, R9
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+
+loop3:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	PREFETCHT1   (SI)
+	ADDQ         pace+96(FP), SI
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	ADDQ         AX, CX
+	ADDQ         $+128, DI
+	DECQ         R8
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R10, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R10, BX
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, K1, 64(BX)
+	ADDQ    R10, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, K1, 64(BX)
+	ADDQ    R10, BX
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm3x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	MOVQ  c+56(FP), BX
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, SI
+	SHLL  CL, SI
+	DECL  SI
+	KMOVW SI, K1
+	MOVQ  next+88(FP), SI
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), DI
+	MOVQ      k+48(FP), R8
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      BX, R9
+	VMOVUPS   (R9), Z0
+	VMOVUPS.Z 64(R9), K1, Z1
+	ADDQ      ldc+64(FP), R9
+	VMOVUPS   (R9), Z2
+	VMOVUPS.Z 64(R9), K1, Z3
+	ADDQ      ldc+64(FP), R9
+	VMOVUPS   (R9), Z4
+	VMOVUPS.Z 64(R9), K1, Z5
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+start7:
+	TESTQ      R8, R8
+	JZ         store4
+	MOVQ       ldc+64(FP), R10
+	MOVQ       BX, R9
+	ADDQ       R10, R9
+	ADDQ       R10, R9
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+
+loop3:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	PREFETCHT1   (SI)
+	ADDQ         pace+96(FP), SI
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	ADDQ         AX, CX
+	ADDQ         $+128, DI
+	DECQ         R8
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R10
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R10, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R10, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R10, BX
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, K1, 64(BX)
+	ADDQ    R10, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, K1, 64(BX)
+	ADDQ    R10, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, K1, 64(BX)
+	ADDQ    R10, BX
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm4x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	MOVQ  c+56(FP), SI
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, DI
+	SHLL  CL, DI
+	DECL  DI
+	KMOVW DI, K1
+	MOVQ  next+88(FP), DI
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R8
+	MOVQ      k+48(FP), R9
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      SI, R10
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z2
+	VMOVUPS.Z 64(R10), K1, Z3
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z4
+	VMOVUPS.Z 64(R10), K1, Z5
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z6
+	VMOVUPS.Z 64(R10), K1, Z7
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+start7:
+	TESTQ      R9, R9
+	JZ         store4
+	MOVQ       ldc+64(FP), R11
+	MOVQ       SI, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+
+loop3:
+	VMOVUPS      (R8), Z28
+	VMOVUPS      64(R8), Z29
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT1   (DI)
+	ADDQ         pace+96(FP), DI
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	ADDQ         AX, CX
+	ADDQ         $+128, R8
+	DECQ         R9
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    R11, SI
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, K1, 64(SI)
+	ADDQ    R11, SI
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm5x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	MOVQ  c+56(FP), SI
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, DI
+	SHLL  CL, DI
+	DECL  DI
+	KMOVW DI, K1
+	MOVQ  next+88(FP), DI
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R8
+	MOVQ      k+48(FP), R9
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      SI, R10
+	VMOVUPS   (R10), Z0
+	VMOVUPS.Z 64(R10), K1, Z1
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z2
+	VMOVUPS.Z 64(R10), K1, Z3
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z4
+	VMOVUPS.Z 64(R10), K1, Z5
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z6
+	VMOVUPS.Z 64(R10), K1, Z7
+	ADDQ      ldc+64(FP), R10
+	VMOVUPS   (R10), Z8
+	VMOVUPS.Z 64(R10), K1, Z9
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+start7:
+	TESTQ      R9, R9
+	JZ         store4
+	MOVQ       ldc+64(FP), R11
+	MOVQ       SI, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       R11, R10
+
+loop3:
+	VMOVUPS      (R8), Z28
+	VMOVUPS      64(R8), Z29
+	PREFETCHT0   4096(R8)
+	PREFETCHT0   4160(R8)
+	PREFETCHT1   (DI)
+	ADDQ         pace+96(FP), DI
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	ADDQ         AX, CX
+	ADDQ         $+128, R8
+	DECQ         R9
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R11
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+	ADDQ    R11, SI
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, K1, 64(SI)
+	ADDQ    R11, SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, K1, 64(SI)
+	ADDQ    R11, SI
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm6x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	MOVQ  c+56(FP), DI
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R8
+	SHLL  CL, R8
+	DECL  R8
+	KMOVW R8, K1
+	MOVQ  next+88(FP), R8
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R9
+	MOVQ      k+48(FP), R10
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      DI, R11
+	VMOVUPS   (R11), Z0
+	VMOVUPS.Z 64(R11), K1, Z1
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z2
+	VMOVUPS.Z 64(R11), K1, Z3
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z4
+	VMOVUPS.Z 64(R11), K1, Z5
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z6
+	VMOVUPS.Z 64(R11), K1, Z7
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z8
+	VMOVUPS.Z 64(R11), K1, Z9
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z10
+	VMOVUPS.Z 64(R11), K1, Z11
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+start7:
+	TESTQ      R10, R10
+	JZ         store4
+	MOVQ       ldc+64(FP), R12
+	MOVQ       DI, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+
+loop3:
+	VMOVUPS      (R9), Z28
+	VMOVUPS      64(R9), Z29
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT1   (R8)
+	ADDQ         pace+96(FP), R8
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	ADDQ         AX, CX
+	ADDQ         $+128, R9
+	DECQ         R10
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R12
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	ADDQ    R12, DI
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, K1, 64(DI)
+	ADDQ    R12, DI
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm7x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	MOVQ  c+56(FP), DI
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R8
+	SHLL  CL, R8
+	DECL  R8
+	KMOVW R8, K1
+	MOVQ  next+88(FP), R8
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R9
+	MOVQ      k+48(FP), R10
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      DI, R11
+	VMOVUPS   (R11), Z0
+	VMOVUPS.Z 64(R11), K1, Z1
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z2
+	VMOVUPS.Z 64(R11), K1, Z3
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z4
+	VMOVUPS.Z 64(R11), K1, Z5
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z6
+	VMOVUPS.Z 64(R11), K1, Z7
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z8
+	VMOVUPS.Z 64(R11), K1, Z9
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z10
+	VMOVUPS.Z 64(R11), K1, Z11
+	ADDQ      ldc+64(FP), R11
+	VMOVUPS   (R11), Z12
+	VMOVUPS.Z 64(R11), K1, Z13
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+start7:
+	TESTQ      R10, R10
+	JZ         store4
+	MOVQ       ldc+64(FP), R12
+	MOVQ       DI, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       R12, R11
+
+loop3:
+	VMOVUPS      (R9), Z28
+	VMOVUPS      64(R9), Z29
+	PREFETCHT0   4096(R9)
+	PREFETCHT0   4160(R9)
+	PREFETCHT1   (R8)
+	ADDQ         pace+96(FP), R8
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	ADDQ         AX, CX
+	ADDQ         $+128, R9
+	DECQ         R10
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R12
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, 64(DI)
+	ADDQ    R12, DI
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z2, (DI)
+	VMOVUPS Z3, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z4, (DI)
+	VMOVUPS Z5, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z6, (DI)
+	VMOVUPS Z7, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z8, (DI)
+	VMOVUPS Z9, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z10, (DI)
+	VMOVUPS Z11, K1, 64(DI)
+	ADDQ    R12, DI
+	VMOVUPS Z12, (DI)
+	VMOVUPS Z13, K1, 64(DI)
+	ADDQ    R12, DI
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm8x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	MOVQ  c+56(FP), R8
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R9
+	SHLL  CL, R9
+	DECL  R9
+	KMOVW R9, K1
+	MOVQ  next+88(FP), R9
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R10
+	MOVQ      k+48(FP), R11
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R8, R12
+	VMOVUPS   (R12), Z0
+	VMOVUPS.Z 64(R12), K1, Z1
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z2
+	VMOVUPS.Z 64(R12), K1, Z3
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z4
+	VMOVUPS.Z 64(R12), K1, Z5
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z6
+	VMOVUPS.Z 64(R12), K1, Z7
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z8
+	VMOVUPS.Z 64(R12), K1, Z9
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z10
+	VMOVUPS.Z 64(R12), K1, Z11
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z12
+	VMOVUPS.Z 64(R12), K1, Z13
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z14
+	VMOVUPS.Z 64(R12), K1, Z15
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+start7:
+	TESTQ      R11, R11
+	JZ         store4
+	MOVQ       ldc+64(FP), R13
+	MOVQ       R8, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+
+loop3:
+	VMOVUPS      (R10), Z28
+	VMOVUPS      64(R10), Z29
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4160(R10)
+	PREFETCHT1   (R9)
+	ADDQ         pace+96(FP), R9
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	ADDQ         AX, CX
+	ADDQ         $+128, R10
+	DECQ         R11
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R13
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z3, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z4, (R8)
+	VMOVUPS Z5, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z6, (R8)
+	VMOVUPS Z7, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z8, (R8)
+	VMOVUPS Z9, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z10, (R8)
+	VMOVUPS Z11, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z12, (R8)
+	VMOVUPS Z13, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z14, (R8)
+	VMOVUPS Z15, 64(R8)
+	ADDQ    R13, R8
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z3, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z4, (R8)
+	VMOVUPS Z5, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z6, (R8)
+	VMOVUPS Z7, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z8, (R8)
+	VMOVUPS Z9, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z10, (R8)
+	VMOVUPS Z11, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z12, (R8)
+	VMOVUPS Z13, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z14, (R8)
+	VMOVUPS Z15, K1, 64(R8)
+	ADDQ    R13, R8
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm9x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	MOVQ  c+56(FP), R8
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R9
+	SHLL  CL, R9
+	DECL  R9
+	KMOVW R9, K1
+	MOVQ  next+88(FP), R9
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R10
+	MOVQ      k+48(FP), R11
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R8, R12
+	VMOVUPS   (R12), Z0
+	VMOVUPS.Z 64(R12), K1, Z1
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z2
+	VMOVUPS.Z 64(R12), K1, Z3
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z4
+	VMOVUPS.Z 64(R12), K1, Z5
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z6
+	VMOVUPS.Z 64(R12), K1, Z7
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z8
+	VMOVUPS.Z 64(R12), K1, Z9
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z10
+	VMOVUPS.Z 64(R12), K1, Z11
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z12
+	VMOVUPS.Z 64(R12), K1, Z13
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z14
+	VMOVUPS.Z 64(R12), K1, Z15
+	ADDQ      ldc+64(FP), R12
+	VMOVUPS   (R12), Z16
+	VMOVUPS.Z 64(R12), K1, Z17
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+start7:
+	TESTQ      R11, R11
+	JZ         store4
+	MOVQ       ldc+64(FP), R13
+	MOVQ       R8, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       R13, R12
+
+loop3:
+	VMOVUPS      (R10), Z28
+	VMOVUPS      64(R10), Z29
+	PREFETCHT0   4096(R10)
+	PREFETCHT0   4160(R10)
+	PREFETCHT1   (R9)
+	ADDQ         pace+96(FP), R9
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	ADDQ         AX, CX
+	ADDQ         $+128, R10
+	DECQ         R11
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R13
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z3, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z4, (R8)
+	VMOVUPS Z5, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z6, (R8)
+	VMOVUPS Z7, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z8, (R8)
+	VMOVUPS Z9, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z10, (R8)
+	VMOVUPS Z11, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z12, (R8)
+	VMOVUPS Z13, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z14, (R8)
+	VMOVUPS Z15, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z16, (R8)
+	VMOVUPS Z17, 64(R8)
+	ADDQ    R13, R8
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (R8)
+	VMOVUPS Z1, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z2, (R8)
+	VMOVUPS Z3, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z4, (R8)
+	VMOVUPS Z5, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z6, (R8)
+	VMOVUPS Z7, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z8, (R8)
+	VMOVUPS Z9, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z10, (R8)
+	VMOVUPS Z11, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z12, (R8)
+	VMOVUPS Z13, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z14, (R8)
+	VMOVUPS Z15, K1, 64(R8)
+	ADDQ    R13, R8
+	VMOVUPS Z16, (R8)
+	VMOVUPS Z17, K1, 64(R8)
+	ADDQ    R13, R8
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm10x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	LEAQ  (DI)(DX*2), R8
+	MOVQ  c+56(FP), R9
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R10
+	SHLL  CL, R10
+	DECL  R10
+	KMOVW R10, K1
+	MOVQ  next+88(FP), R10
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R11
+	MOVQ      k+48(FP), R12
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R9, R13
+	VMOVUPS   (R13), Z0
+	VMOVUPS.Z 64(R13), K1, Z1
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z2
+	VMOVUPS.Z 64(R13), K1, Z3
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z4
+	VMOVUPS.Z 64(R13), K1, Z5
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z6
+	VMOVUPS.Z 64(R13), K1, Z7
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z8
+	VMOVUPS.Z 64(R13), K1, Z9
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z10
+	VMOVUPS.Z 64(R13), K1, Z11
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z12
+	VMOVUPS.Z 64(R13), K1, Z13
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z14
+	VMOVUPS.Z 64(R13), K1, Z15
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z16
+	VMOVUPS.Z 64(R13), K1, Z17
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z18
+	VMOVUPS.Z 64(R13), K1, Z19
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+start7:
+	TESTQ      R12, R12
+	JZ         store4
+	MOVQ       ldc+64(FP), R14
+	MOVQ       R9, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+
+loop3:
+	VMOVUPS      (R11), Z28
+	VMOVUPS      64(R11), Z29
+	PREFETCHT0   4096(R11)
+	PREFETCHT0   4160(R11)
+	PREFETCHT1   (R10)
+	ADDQ         pace+96(FP), R10
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	ADDQ         AX, CX
+	ADDQ         $+128, R11
+	DECQ         R12
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R14
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z6, (R9)
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z8, (R9)
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z10, (R9)
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z12, (R9)
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z14, (R9)
+	VMOVUPS Z15, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z16, (R9)
+	VMOVUPS Z17, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z18, (R9)
+	VMOVUPS Z19, 64(R9)
+	ADDQ    R14, R9
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z3, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z6, (R9)
+	VMOVUPS Z7, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z8, (R9)
+	VMOVUPS Z9, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z10, (R9)
+	VMOVUPS Z11, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z12, (R9)
+	VMOVUPS Z13, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z14, (R9)
+	VMOVUPS Z15, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z16, (R9)
+	VMOVUPS Z17, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z18, (R9)
+	VMOVUPS Z19, K1, 64(R9)
+	ADDQ    R14, R9
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm11x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	LEAQ  (DI)(DX*2), R8
+	MOVQ  c+56(FP), R9
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R10
+	SHLL  CL, R10
+	DECL  R10
+	KMOVW R10, K1
+	MOVQ  next+88(FP), R10
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R11
+	MOVQ      k+48(FP), R12
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R9, R13
+	VMOVUPS   (R13), Z0
+	VMOVUPS.Z 64(R13), K1, Z1
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z2
+	VMOVUPS.Z 64(R13), K1, Z3
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z4
+	VMOVUPS.Z 64(R13), K1, Z5
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z6
+	VMOVUPS.Z 64(R13), K1, Z7
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z8
+	VMOVUPS.Z 64(R13), K1, Z9
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z10
+	VMOVUPS.Z 64(R13), K1, Z11
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z12
+	VMOVUPS.Z 64(R13), K1, Z13
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z14
+	VMOVUPS.Z 64(R13), K1, Z15
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z16
+	VMOVUPS.Z 64(R13), K1, Z17
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z18
+	VMOVUPS.Z 64(R13), K1, Z19
+	ADDQ      ldc+64(FP), R13
+	VMOVUPS   (R13), Z20
+	VMOVUPS.Z 64(R13), K1, Z21
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+
+start7:
+	TESTQ      R12, R12
+	JZ         store4
+	MOVQ       ldc+64(FP), R14
+	MOVQ       R9, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 64(R13)
+	ADDQ       R14, R13
+
+loop3:
+	VMOVUPS      (R11), Z28
+	VMOVUPS      64(R11), Z29
+	PREFETCHT0   4096(R11)
+	PREFETCHT0   4160(R11)
+	PREFETCHT1   (R10)
+	ADDQ         pace+96(FP), R10
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS (CX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	ADDQ         AX, CX
+	ADDQ         $+128, R11
+	DECQ         R12
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R14
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z6, (R9)
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z8, (R9)
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z10, (R9)
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z12, (R9)
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z14, (R9)
+	VMOVUPS Z15, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z16, (R9)
+	VMOVUPS Z17, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z18, (R9)
+	VMOVUPS Z19, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z20, (R9)
+	VMOVUPS Z21, 64(R9)
+	ADDQ    R14, R9
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z3, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z4, (R9)
+	VMOVUPS Z5, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z6, (R9)
+	VMOVUPS Z7, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z8, (R9)
+	VMOVUPS Z9, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z10, (R9)
+	VMOVUPS Z11, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z12, (R9)
+	VMOVUPS Z13, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z14, (R9)
+	VMOVUPS Z15, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z16, (R9)
+	VMOVUPS Z17, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z18, (R9)
+	VMOVUPS Z19, K1, 64(R9)
+	ADDQ    R14, R9
+	VMOVUPS Z20, (R9)
+	VMOVUPS Z21, K1, 64(R9)
+	ADDQ    R14, R9
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	LEAQ  (DI)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	MOVQ  c+56(FP), R10
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R11
+	SHLL  CL, R11
+	DECL  R11
+	KMOVW R11, K1
+	MOVQ  next+88(FP), R11
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R12
+	MOVQ      k+48(FP), R13
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R10, R14
+	VMOVUPS   (R14), Z0
+	VMOVUPS.Z 64(R14), K1, Z1
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z2
+	VMOVUPS.Z 64(R14), K1, Z3
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z4
+	VMOVUPS.Z 64(R14), K1, Z5
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z6
+	VMOVUPS.Z 64(R14), K1, Z7
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z8
+	VMOVUPS.Z 64(R14), K1, Z9
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z10
+	VMOVUPS.Z 64(R14), K1, Z11
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z12
+	VMOVUPS.Z 64(R14), K1, Z13
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z14
+	VMOVUPS.Z 64(R14), K1, Z15
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z16
+	VMOVUPS.Z 64(R14), K1, Z17
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z18
+	VMOVUPS.Z 64(R14), K1, Z19
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z20
+	VMOVUPS.Z 64(R14), K1, Z21
+	ADDQ      ldc+64(FP), R14
+	VMOVUPS   (R14), Z22
+	VMOVUPS.Z 64(R14), K1, Z23
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+start7:
+	TESTQ      R13, R13
+	JZ         store4
+	MOVQ       ldc+64(FP), R15
+	MOVQ       R10, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+	PREFETCHT0 (R14)
+	PREFETCHT0 64(R14)
+	ADDQ       R15, R14
+
+loop3:
+	VMOVUPS      (R12), Z28
+	VMOVUPS      64(R12), Z29
+	PREFETCHT0   4096(R12)
+	PREFETCHT0   4160(R12)
+	PREFETCHT1   (R11)
+	ADDQ         pace+96(FP), R11
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS (CX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	ADDQ         AX, CX
 	ADDQ         $+128, R12
 	DECQ         R13
 	JNZ          loop3
@@ -1973,65 +4123,81 @@ store4:
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
 	JNE     partial5
-	VMOVUPS Z0, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z2, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z3, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z4, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z5, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z6, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z7, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z8, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z9, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z10, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z11, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z12, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z13, (R11)
-	ADDQ    R15, R11
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, (R10)
+	VMOVUPS Z9, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, (R10)
+	VMOVUPS Z11, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z12, (R10)
+	VMOVUPS Z13, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z14, (R10)
+	VMOVUPS Z15, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z16, (R10)
+	VMOVUPS Z17, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z18, (R10)
+	VMOVUPS Z19, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z20, (R10)
+	VMOVUPS Z21, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z22, (R10)
+	VMOVUPS Z23, 64(R10)
+	ADDQ    R15, R10
 	JMP     next6
 
 partial5:
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z1, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z3, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z5, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z7, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z9, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z10, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z11, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z12, K1, (R11)
-	ADDQ    R15, R11
-	VMOVUPS Z13, K1, (R11)
-	ADDQ    R15, R11
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, (R10)
+	VMOVUPS Z9, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, (R10)
+	VMOVUPS Z11, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z12, (R10)
+	VMOVUPS Z13, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z14, (R10)
+	VMOVUPS Z15, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z16, (R10)
+	VMOVUPS Z17, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z18, (R10)
+	VMOVUPS Z19, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z20, (R10)
+	VMOVUPS Z21, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z22, (R10)
+	VMOVUPS Z23, K1, 64(R10)
+	ADDQ    R15, R10
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2041,1821 +4207,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+// func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm1x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  c+56(FP), DX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, BX
-	SHLL  CL, BX
-	DECL  BX
-	KMOVW BX, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), BX
-	MOVQ      k+48(FP), SI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DX, DI
-	VMOVUPS   (DI), Z0
-	VMOVUPS.Z 64(DI), K1, Z1
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-
-start7:
-	TESTQ      SI, SI
-	JZ         store4
-	MOVQ       ldc+64(FP), R8
-	MOVQ       DX, DI
-	ADDQ       R8, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
-
-loop3:
-	VMOVUPS      (BX), Z28
-	VMOVUPS      64(BX), Z29
-	PREFETCHT0   4096(BX)
-	PREFETCHT0   4160(BX)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	ADDQ         AX, CX
-	ADDQ         $+128, BX
-	DECQ         SI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, K1, 64(DX)
-	ADDQ    R8, DX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm2x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	MOVQ  c+56(FP), BX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, SI
-	SHLL  CL, SI
-	DECL  SI
-	KMOVW SI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS   (R8), Z2
-	VMOVUPS.Z 64(R8), K1, Z3
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       ldc+64(FP), R9
-	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
-
-loop3:
-	VMOVUPS      (SI), Z28
-	VMOVUPS      64(SI), Z29
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, 64(BX)
-	ADDQ    R9, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	ADDQ    R9, BX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, K1, 64(BX)
-	ADDQ    R9, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, K1, 64(BX)
-	ADDQ    R9, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm3x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	MOVQ  c+56(FP), BX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, SI
-	SHLL  CL, SI
-	DECL  SI
-	KMOVW SI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS   (R8), Z2
-	VMOVUPS.Z 64(R8), K1, Z3
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS   (R8), Z4
-	VMOVUPS.Z 64(R8), K1, Z5
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       ldc+64(FP), R9
-	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
-
-loop3:
-	VMOVUPS      (SI), Z28
-	VMOVUPS      64(SI), Z29
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, 64(BX)
-	ADDQ    R9, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	ADDQ    R9, BX
-	VMOVUPS Z4, (BX)
-	VMOVUPS Z5, 64(BX)
-	ADDQ    R9, BX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, K1, 64(BX)
-	ADDQ    R9, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, K1, 64(BX)
-	ADDQ    R9, BX
-	VMOVUPS Z4, (BX)
-	VMOVUPS Z5, K1, 64(BX)
-	ADDQ    R9, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm4x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	MOVQ  c+56(FP), SI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, DI
-	SHLL  CL, DI
-	DECL  DI
-	KMOVW DI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z2
-	VMOVUPS.Z 64(R9), K1, Z3
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z4
-	VMOVUPS.Z 64(R9), K1, Z5
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z6
-	VMOVUPS.Z 64(R9), K1, Z7
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       ldc+64(FP), R10
-	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-
-loop3:
-	VMOVUPS      (DI), Z28
-	VMOVUPS      64(DI), Z29
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, 64(SI)
-	ADDQ    R10, SI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, K1, 64(SI)
-	ADDQ    R10, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm5x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	MOVQ  c+56(FP), SI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, DI
-	SHLL  CL, DI
-	DECL  DI
-	KMOVW DI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z2
-	VMOVUPS.Z 64(R9), K1, Z3
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z4
-	VMOVUPS.Z 64(R9), K1, Z5
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z6
-	VMOVUPS.Z 64(R9), K1, Z7
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z8
-	VMOVUPS.Z 64(R9), K1, Z9
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       ldc+64(FP), R10
-	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
-
-loop3:
-	VMOVUPS      (DI), Z28
-	VMOVUPS      64(DI), Z29
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z8, (SI)
-	VMOVUPS Z9, 64(SI)
-	ADDQ    R10, SI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, K1, 64(SI)
-	ADDQ    R10, SI
-	VMOVUPS Z8, (SI)
-	VMOVUPS Z9, K1, 64(SI)
-	ADDQ    R10, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm6x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	MOVQ  c+56(FP), DI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R8
-	SHLL  CL, R8
-	DECL  R8
-	KMOVW R8, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z2
-	VMOVUPS.Z 64(R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z4
-	VMOVUPS.Z 64(R10), K1, Z5
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z6
-	VMOVUPS.Z 64(R10), K1, Z7
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z8
-	VMOVUPS.Z 64(R10), K1, Z9
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z10
-	VMOVUPS.Z 64(R10), K1, Z11
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       ldc+64(FP), R11
-	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-
-loop3:
-	VMOVUPS      (R8), Z28
-	VMOVUPS      64(R8), Z29
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, 64(DI)
-	ADDQ    R11, DI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R11, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm7x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	MOVQ  c+56(FP), DI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R8
-	SHLL  CL, R8
-	DECL  R8
-	KMOVW R8, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z2
-	VMOVUPS.Z 64(R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z4
-	VMOVUPS.Z 64(R10), K1, Z5
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z6
-	VMOVUPS.Z 64(R10), K1, Z7
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z8
-	VMOVUPS.Z 64(R10), K1, Z9
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z10
-	VMOVUPS.Z 64(R10), K1, Z11
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z12
-	VMOVUPS.Z 64(R10), K1, Z13
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       ldc+64(FP), R11
-	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
-
-loop3:
-	VMOVUPS      (R8), Z28
-	VMOVUPS      64(R8), Z29
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z12, (DI)
-	VMOVUPS Z13, 64(DI)
-	ADDQ    R11, DI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R11, DI
-	VMOVUPS Z12, (DI)
-	VMOVUPS Z13, K1, 64(DI)
-	ADDQ    R11, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm8x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	MOVQ  c+56(FP), R8
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R9
-	SHLL  CL, R9
-	DECL  R9
-	KMOVW R9, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS   (R11), Z0
-	VMOVUPS.Z 64(R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z2
-	VMOVUPS.Z 64(R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z4
-	VMOVUPS.Z 64(R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z6
-	VMOVUPS.Z 64(R11), K1, Z7
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z8
-	VMOVUPS.Z 64(R11), K1, Z9
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z10
-	VMOVUPS.Z 64(R11), K1, Z11
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z12
-	VMOVUPS.Z 64(R11), K1, Z13
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z14
-	VMOVUPS.Z 64(R11), K1, Z15
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       ldc+64(FP), R12
-	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-
-loop3:
-	VMOVUPS      (R9), Z28
-	VMOVUPS      64(R9), Z29
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, 64(R8)
-	ADDQ    R12, R8
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, K1, 64(R8)
-	ADDQ    R12, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm9x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	MOVQ  c+56(FP), R8
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R9
-	SHLL  CL, R9
-	DECL  R9
-	KMOVW R9, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS   (R11), Z0
-	VMOVUPS.Z 64(R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z2
-	VMOVUPS.Z 64(R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z4
-	VMOVUPS.Z 64(R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z6
-	VMOVUPS.Z 64(R11), K1, Z7
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z8
-	VMOVUPS.Z 64(R11), K1, Z9
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z10
-	VMOVUPS.Z 64(R11), K1, Z11
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z12
-	VMOVUPS.Z 64(R11), K1, Z13
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z14
-	VMOVUPS.Z 64(R11), K1, Z15
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z16
-	VMOVUPS.Z 64(R11), K1, Z17
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       ldc+64(FP), R12
-	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
-
-loop3:
-	VMOVUPS      (R9), Z28
-	VMOVUPS      64(R9), Z29
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z16, (R8)
-	VMOVUPS Z17, 64(R8)
-	ADDQ    R12, R8
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, K1, 64(R8)
-	ADDQ    R12, R8
-	VMOVUPS Z16, (R8)
-	VMOVUPS Z17, K1, 64(R8)
-	ADDQ    R12, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm10x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	MOVQ  c+56(FP), R9
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R10
-	SHLL  CL, R10
-	DECL  R10
-	KMOVW R10, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS   (R12), Z0
-	VMOVUPS.Z 64(R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z2
-	VMOVUPS.Z 64(R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z4
-	VMOVUPS.Z 64(R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z6
-	VMOVUPS.Z 64(R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z8
-	VMOVUPS.Z 64(R12), K1, Z9
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z10
-	VMOVUPS.Z 64(R12), K1, Z11
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z12
-	VMOVUPS.Z 64(R12), K1, Z13
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z14
-	VMOVUPS.Z 64(R12), K1, Z15
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z16
-	VMOVUPS.Z 64(R12), K1, Z17
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z18
-	VMOVUPS.Z 64(R12), K1, Z19
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-
-start7:
-	TESTQ      R11, R11
-	JZ         store4
-	MOVQ       ldc+64(FP), R13
-	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-
-loop3:
-	VMOVUPS      (R10), Z28
-	VMOVUPS      64(R10), Z29
-	PREFETCHT0   4096(R10)
-	PREFETCHT0   4160(R10)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, 64(R9)
-	ADDQ    R13, R9
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, K1, 64(R9)
-	ADDQ    R13, R9
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm11x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	MOVQ  c+56(FP), R9
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R10
-	SHLL  CL, R10
-	DECL  R10
-	KMOVW R10, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS   (R12), Z0
-	VMOVUPS.Z 64(R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z2
-	VMOVUPS.Z 64(R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z4
-	VMOVUPS.Z 64(R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z6
-	VMOVUPS.Z 64(R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z8
-	VMOVUPS.Z 64(R12), K1, Z9
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z10
-	VMOVUPS.Z 64(R12), K1, Z11
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z12
-	VMOVUPS.Z 64(R12), K1, Z13
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z14
-	VMOVUPS.Z 64(R12), K1, Z15
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z16
-	VMOVUPS.Z 64(R12), K1, Z17
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z18
-	VMOVUPS.Z 64(R12), K1, Z19
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z20
-	VMOVUPS.Z 64(R12), K1, Z21
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-
-start7:
-	TESTQ      R11, R11
-	JZ         store4
-	MOVQ       ldc+64(FP), R13
-	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
-
-loop3:
-	VMOVUPS      (R10), Z28
-	VMOVUPS      64(R10), Z29
-	PREFETCHT0   4096(R10)
-	PREFETCHT0   4160(R10)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z20, (R9)
-	VMOVUPS Z21, 64(R9)
-	ADDQ    R13, R9
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, K1, 64(R9)
-	ADDQ    R13, R9
-	VMOVUPS Z20, (R9)
-	VMOVUPS Z21, K1, 64(R9)
-	ADDQ    R13, R9
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm13x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3869,577 +4223,7 @@ TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-81
 	SHLL  CL, R11
 	DECL  R11
 	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS   (R13), Z0
-	VMOVUPS.Z 64(R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z2
-	VMOVUPS.Z 64(R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z4
-	VMOVUPS.Z 64(R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z6
-	VMOVUPS.Z 64(R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z8
-	VMOVUPS.Z 64(R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z10
-	VMOVUPS.Z 64(R13), K1, Z11
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z12
-	VMOVUPS.Z 64(R13), K1, Z13
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z14
-	VMOVUPS.Z 64(R13), K1, Z15
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z16
-	VMOVUPS.Z 64(R13), K1, Z17
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z18
-	VMOVUPS.Z 64(R13), K1, Z19
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z20
-	VMOVUPS.Z 64(R13), K1, Z21
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z22
-	VMOVUPS.Z 64(R13), K1, Z23
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       ldc+64(FP), R14
-	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-
-loop3:
-	VMOVUPS      (R11), Z28
-	VMOVUPS      64(R11), Z29
-	PREFETCHT0   4096(R11)
-	PREFETCHT0   4160(R11)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, 64(R10)
-	ADDQ    R14, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, K1, 64(R10)
-	ADDQ    R14, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm13x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	MOVQ  c+56(FP), R10
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R11
-	SHLL  CL, R11
-	DECL  R11
-	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS   (R13), Z0
-	VMOVUPS.Z 64(R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z2
-	VMOVUPS.Z 64(R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z4
-	VMOVUPS.Z 64(R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z6
-	VMOVUPS.Z 64(R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z8
-	VMOVUPS.Z 64(R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z10
-	VMOVUPS.Z 64(R13), K1, Z11
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z12
-	VMOVUPS.Z 64(R13), K1, Z13
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z14
-	VMOVUPS.Z 64(R13), K1, Z15
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z16
-	VMOVUPS.Z 64(R13), K1, Z17
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z18
-	VMOVUPS.Z 64(R13), K1, Z19
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z20
-	VMOVUPS.Z 64(R13), K1, Z21
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z22
-	VMOVUPS.Z 64(R13), K1, Z23
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z24
-	VMOVUPS.Z 64(R13), K1, Z25
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       ldc+64(FP), R14
-	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
-
-loop3:
-	VMOVUPS      (R11), Z28
-	VMOVUPS      64(R11), Z29
-	PREFETCHT0   4096(R11)
-	PREFETCHT0   4160(R11)
-	VBROADCASTSS (CX), Z30
-	VFMADD231PS  Z30, Z28, Z0
-	VFMADD231PS  Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	VFMADD231PS  Z31, Z28, Z2
-	VFMADD231PS  Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	VFMADD231PS  Z30, Z28, Z4
-	VFMADD231PS  Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	VFMADD231PS  Z31, Z28, Z6
-	VFMADD231PS  Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	VFMADD231PS  Z30, Z28, Z8
-	VFMADD231PS  Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	VFMADD231PS  Z31, Z28, Z10
-	VFMADD231PS  Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	VFMADD231PS  Z30, Z28, Z12
-	VFMADD231PS  Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	VFMADD231PS  Z31, Z28, Z14
-	VFMADD231PS  Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	VFMADD231PS  Z30, Z28, Z16
-	VFMADD231PS  Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	VFMADD231PS  Z31, Z28, Z18
-	VFMADD231PS  Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
-	VFMADD231PS  Z30, Z28, Z20
-	VFMADD231PS  Z30, Z29, Z21
-	VBROADCASTSS (CX)(R9*1), Z31
-	VFMADD231PS  Z31, Z28, Z22
-	VFMADD231PS  Z31, Z29, Z23
-	VBROADCASTSS (CX)(BX*4), Z30
-	VFMADD231PS  Z30, Z28, Z24
-	VFMADD231PS  Z30, Z29, Z25
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z24, (R10)
-	VMOVUPS Z25, 64(R10)
-	ADDQ    R14, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, K1, 64(R10)
-	ADDQ    R14, R10
-	VMOVUPS Z24, (R10)
-	VMOVUPS Z25, K1, 64(R10)
-	ADDQ    R14, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·gemm14x2AVX512(SB), NOSPLIT, $0-81
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	LEAQ  (R9)(DX*2), R10
-	MOVQ  c+56(FP), R11
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R12
-	SHLL  CL, R12
-	DECL  R12
-	KMOVW R12, K1
+	MOVQ  next+88(FP), R11
 
 tile1:
 	MOVQ      a+8(FP), CX
@@ -4447,7 +4231,7 @@ tile1:
 	MOVQ      k+48(FP), R13
 	CMPB      add+80(FP), $0x00
 	JEQ       fresh2
-	MOVQ      R11, R14
+	MOVQ      R10, R14
 	VMOVUPS   (R14), Z0
 	VMOVUPS.Z 64(R14), K1, Z1
 	ADDQ      ldc+64(FP), R14
@@ -4486,9 +4270,6 @@ tile1:
 	ADDQ      ldc+64(FP), R14
 	VMOVUPS   (R14), Z24
 	VMOVUPS.Z 64(R14), K1, Z25
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z26
-	VMOVUPS.Z 64(R14), K1, Z27
 	JMP       start7
 
 fresh2:
@@ -4518,14 +4299,12 @@ fresh2:
 	VPXORD Z23, Z23, Z23
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
-	VPXORD Z26, Z26, Z26
-	VPXORD Z27, Z27, Z27
 
 start7:
 	TESTQ      R13, R13
 	JZ         store4
 	MOVQ       ldc+64(FP), R15
-	MOVQ       R11, R14
+	MOVQ       R10, R14
 	ADDQ       R15, R14
 	ADDQ       R15, R14
 	ADDQ       R15, R14
@@ -4538,10 +4317,6 @@ start7:
 	ADDQ       R15, R14
 	ADDQ       R15, R14
 	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
 	ADDQ       R15, R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
@@ -4588,6 +4363,315 @@ loop3:
 	VMOVUPS      64(R12), Z29
 	PREFETCHT0   4096(R12)
 	PREFETCHT0   4160(R12)
+	PREFETCHT1   (R11)
+	ADDQ         pace+96(FP), R11
+	VBROADCASTSS (CX), Z30
+	VFMADD231PS  Z30, Z28, Z0
+	VFMADD231PS  Z30, Z29, Z1
+	VBROADCASTSS (CX)(DX*1), Z31
+	VFMADD231PS  Z31, Z28, Z2
+	VFMADD231PS  Z31, Z29, Z3
+	VBROADCASTSS (CX)(DX*2), Z30
+	VFMADD231PS  Z30, Z28, Z4
+	VFMADD231PS  Z30, Z29, Z5
+	VBROADCASTSS (CX)(BX*1), Z31
+	VFMADD231PS  Z31, Z28, Z6
+	VFMADD231PS  Z31, Z29, Z7
+	VBROADCASTSS (CX)(DX*4), Z30
+	VFMADD231PS  Z30, Z28, Z8
+	VFMADD231PS  Z30, Z29, Z9
+	VBROADCASTSS (CX)(SI*1), Z31
+	VFMADD231PS  Z31, Z28, Z10
+	VFMADD231PS  Z31, Z29, Z11
+	VBROADCASTSS (CX)(BX*2), Z30
+	VFMADD231PS  Z30, Z28, Z12
+	VFMADD231PS  Z30, Z29, Z13
+	VBROADCASTSS (CX)(DI*1), Z31
+	VFMADD231PS  Z31, Z28, Z14
+	VFMADD231PS  Z31, Z29, Z15
+	VBROADCASTSS (CX)(DX*8), Z30
+	VFMADD231PS  Z30, Z28, Z16
+	VFMADD231PS  Z30, Z29, Z17
+	VBROADCASTSS (CX)(R8*1), Z31
+	VFMADD231PS  Z31, Z28, Z18
+	VFMADD231PS  Z31, Z29, Z19
+	VBROADCASTSS (CX)(SI*2), Z30
+	VFMADD231PS  Z30, Z28, Z20
+	VFMADD231PS  Z30, Z29, Z21
+	VBROADCASTSS (CX)(R9*1), Z31
+	VFMADD231PS  Z31, Z28, Z22
+	VFMADD231PS  Z31, Z29, Z23
+	VBROADCASTSS (CX)(BX*4), Z30
+	VFMADD231PS  Z30, Z28, Z24
+	VFMADD231PS  Z30, Z29, Z25
+	ADDQ         AX, CX
+	ADDQ         $+128, R12
+	DECQ         R13
+	JNZ          loop3
+
+store4:
+	MOVQ    last+72(FP), CX
+	MOVQ    ldc+64(FP), R15
+	CMPQ    CX, $0x10
+	JNE     partial5
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, (R10)
+	VMOVUPS Z9, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, (R10)
+	VMOVUPS Z11, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z12, (R10)
+	VMOVUPS Z13, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z14, (R10)
+	VMOVUPS Z15, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z16, (R10)
+	VMOVUPS Z17, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z18, (R10)
+	VMOVUPS Z19, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z20, (R10)
+	VMOVUPS Z21, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z22, (R10)
+	VMOVUPS Z23, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z24, (R10)
+	VMOVUPS Z25, 64(R10)
+	ADDQ    R15, R10
+	JMP     next6
+
+partial5:
+	VMOVUPS Z0, (R10)
+	VMOVUPS Z1, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z2, (R10)
+	VMOVUPS Z3, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z4, (R10)
+	VMOVUPS Z5, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z6, (R10)
+	VMOVUPS Z7, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z8, (R10)
+	VMOVUPS Z9, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z10, (R10)
+	VMOVUPS Z11, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z12, (R10)
+	VMOVUPS Z13, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z14, (R10)
+	VMOVUPS Z15, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z16, (R10)
+	VMOVUPS Z17, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z18, (R10)
+	VMOVUPS Z19, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z20, (R10)
+	VMOVUPS Z21, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z22, (R10)
+	VMOVUPS Z23, K1, 64(R10)
+	ADDQ    R15, R10
+	VMOVUPS Z24, (R10)
+	VMOVUPS Z25, K1, 64(R10)
+	ADDQ    R15, R10
+
+next6:
+	MOVQ as+16(FP), CX
+	ADDQ CX, a+8(FP)
+	DECQ tiles+0(FP)
+	JNZ  tile1
+	VZEROUPPER
+	RET
+
+// func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gemm14x2AVX512(SB), NOSPLIT, $8-104
+	MOVQ  ps+32(FP), AX
+	MOVQ  rs+24(FP), DX
+	LEAQ  (DX)(DX*2), BX
+	LEAQ  (BX)(DX*2), SI
+	LEAQ  (SI)(DX*2), DI
+	LEAQ  (DI)(DX*2), R8
+	LEAQ  (R8)(DX*2), R9
+	LEAQ  (R9)(DX*2), R10
+	MOVQ  c+56(FP), R11
+	MOVQ  last+72(FP), CX
+	MOVL  $0x00000001, R12
+	SHLL  CL, R12
+	DECL  R12
+	KMOVW R12, K1
+	MOVQ  next+88(FP), R12
+
+tile1:
+	MOVQ      a+8(FP), CX
+	MOVQ      b+40(FP), R13
+	MOVQ      k+48(FP), R14
+	CMPB      add+80(FP), $0x00
+	JEQ       fresh2
+	MOVQ      R11, R15
+	VMOVUPS   (R15), Z0
+	VMOVUPS.Z 64(R15), K1, Z1
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z2
+	VMOVUPS.Z 64(R15), K1, Z3
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z4
+	VMOVUPS.Z 64(R15), K1, Z5
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z6
+	VMOVUPS.Z 64(R15), K1, Z7
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z8
+	VMOVUPS.Z 64(R15), K1, Z9
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z10
+	VMOVUPS.Z 64(R15), K1, Z11
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z12
+	VMOVUPS.Z 64(R15), K1, Z13
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z14
+	VMOVUPS.Z 64(R15), K1, Z15
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z16
+	VMOVUPS.Z 64(R15), K1, Z17
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z18
+	VMOVUPS.Z 64(R15), K1, Z19
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z20
+	VMOVUPS.Z 64(R15), K1, Z21
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z22
+	VMOVUPS.Z 64(R15), K1, Z23
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z24
+	VMOVUPS.Z 64(R15), K1, Z25
+	ADDQ      ldc+64(FP), R15
+	VMOVUPS   (R15), Z26
+	VMOVUPS.Z 64(R15), K1, Z27
+	JMP       start7
+
+fresh2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+
+start7:
+	TESTQ      R14, R14
+	JZ         store4
+	MOVQ       ldc+64(FP), BP
+	MOVQ       R11, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BP, R15
+
+loop3:
+	VMOVUPS      (R13), Z28
+	VMOVUPS      64(R13), Z29
+	PREFETCHT0   4096(R13)
+	PREFETCHT0   4160(R13)
+	PREFETCHT1   (R12)
+	ADDQ         pace+96(FP), R12
 	VBROADCASTSS (CX), Z30
 	VFMADD231PS  Z30, Z28, Z0
 	VFMADD231PS  Z30, Z29, Z1
@@ -4631,102 +4715,102 @@ loop3:
 	VFMADD231PS  Z31, Z28, Z26
 	VFMADD231PS  Z31, Z29, Z27
 	ADDQ         AX, CX
-	ADDQ         $+128, R12
-	DECQ         R13
+	ADDQ         $+128, R13
+	DECQ         R14
 	JNZ          loop3
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R15
+	MOVQ    ldc+64(FP), BP
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R11)
 	VMOVUPS Z1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z2, (R11)
 	VMOVUPS Z3, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z4, (R11)
 	VMOVUPS Z5, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z6, (R11)
 	VMOVUPS Z7, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z8, (R11)
 	VMOVUPS Z9, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z10, (R11)
 	VMOVUPS Z11, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z12, (R11)
 	VMOVUPS Z13, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z14, (R11)
 	VMOVUPS Z15, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z16, (R11)
 	VMOVUPS Z17, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z18, (R11)
 	VMOVUPS Z19, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z20, (R11)
 	VMOVUPS Z21, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z22, (R11)
 	VMOVUPS Z23, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z24, (R11)
 	VMOVUPS Z25, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z26, (R11)
 	VMOVUPS Z27, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R11)
 	VMOVUPS Z1, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z2, (R11)
 	VMOVUPS Z3, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z4, (R11)
 	VMOVUPS Z5, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z6, (R11)
 	VMOVUPS Z7, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z8, (R11)
 	VMOVUPS Z9, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z10, (R11)
 	VMOVUPS Z11, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z12, (R11)
 	VMOVUPS Z13, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z14, (R11)
 	VMOVUPS Z15, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z16, (R11)
 	VMOVUPS Z17, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z18, (R11)
 	VMOVUPS Z19, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z20, (R11)
 	VMOVUPS Z21, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z22, (R11)
 	VMOVUPS Z23, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z24, (R11)
 	VMOVUPS Z25, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 	VMOVUPS Z26, (R11)
 	VMOVUPS Z27, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    BP, R11
 
 next6:
 	MOVQ as+16(FP), CX

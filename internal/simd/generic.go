@@ -94,7 +94,7 @@ func packAGeneric(dst, src []float32, ld, m, k int) {
 	}
 }
 
-func gemmGeneric(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
+func gemmGeneric(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, _ []float32) {
 	for i := 0; i < m; i += genericMR {
 		var rows []float32
 		if k > 0 {
@@ -104,7 +104,7 @@ func gemmGeneric(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add
 	}
 }
 
-func gemmPackedGeneric(m, n, k int, a, b, c []float32, ldc int, add bool) {
+func gemmPackedGeneric(m, n, k int, a, b, c []float32, ldc int, add bool, _ []float32) {
 	for i := 0; i < m; i += genericMR {
 		tileGeneric(min(genericMR, m-i), n, k, a[i*k:], 1, genericMR, b, c[i*ldc:], ldc, add)
 	}

@@ -61,8 +61,8 @@ var kernelsAVX512 = Kernels{
 	PackB16:      pack16AVX512.b,
 	PackBT16:     pack16AVX512.bt,
 	PackA16:      pack16AVX512.a,
-	Gemm16:       gemm16AVX512.inPlace,
-	GemmPacked16: gemm16AVX512.packed,
+	Gemm16:       gemm16AVX512.inPlace16,
+	GemmPacked16: gemm16AVX512.packed16,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))

@@ -173,7 +173,9 @@ func (p *product) do(w *worker, job int) {
 			part = w.floats(m)
 		}
 	}
-	stride := k.words(p.k1 - p.k0) // of a panel, over NR
+	panelAt := func(j, at int) []float32 {
+		return p.panels[((j-p.n0)*k.words(p.k1-p.k0) + k.words(at-p.k0)*nr):]
+	}
 	run := max(nr, k.at.FinishCols/nr*nr)
 	for at := p.k0; ; at += k.depth() {
 		size := min(k.depth(), p.k1-at)
@@ -189,13 +191,19 @@ func (p *product) do(w *worker, job int) {
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
-				b := p.panels[(j-p.n0)*stride+k.words(at-p.k0)*nr:][:words*nr]
+				b := panelAt(j, at)[:words*nr]
+				next := panelAt(from, p.k0) // of another block
+				if j+nr < to {
+					next = panelAt(j+nr, at)
+				} else if at+size < p.k1 {
+					next = panelAt(from, at+size)
+				}
 				c := p.c[i*p.n+j:]
 				add := p.add || at > 0
 				if p.aTurned {
-					k.GemmPacked(m, n, words, a, b, c, p.n, add)
+					k.GemmPacked(m, n, words, a, b, c, p.n, add, next)
 				} else {
-					k.Gemm(m, n, words, a, lda, b, c, p.n, add)
+					k.Gemm(m, n, words, a, lda, b, c, p.n, add, next)
 				}
 			}
 			j = finish

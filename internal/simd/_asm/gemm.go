@@ -39,6 +39,10 @@ func (v *isa) tileHeight(vectors int) int {
 // beside eight others for twelve multiply-adds, and a fifth of a tile's speed where the panel is in the cache already.
 const prefetchAhead = 4096
 
+// The tiles of AVX-512 also ask for the panel that comes next, into the second cache: pace bytes at each step, so that all
+// tiles of a block together have asked for all of it. Had the first tile to wait for it alone, whose time is a fraction of
+// the block's, it would need more than a core reads from beyond the second cache.
+
 // lineSteps is how many steps along k use up a cache line of each row of A. The loop of AVX2 asks for a line of each row of
 // the next tile in as many: the first panel finds A in the third level of cache or in memory, and where C is narrow there
 // are few more.
@@ -91,6 +95,7 @@ type tileStep struct {
 	b        reg.GPVirtual
 	offB     int                            // where the row of B stands, in bytes behind b
 	fetch    bool                           // ask for B
+	next     reg.GPVirtual                  // what to ask for of the next panel, or nil
 	rowA     func(i int) operand.Mem        // the element of A in row i
 	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
 	rowB     []reg.VecPhysical
@@ -144,13 +149,17 @@ func (g *gen) prefetchB(t tileStep) {
 	for off := 0; off < len(t.rowB)*g.bytes; off += 64 {
 		g.PREFETCHT0(at(t.b, t.offB+prefetchAhead+off))
 	}
+	if t.next != nil {
+		g.PREFETCHT1(at(t.next, 0))
+		g.ADDQ(g.paramAddr("pace"), t.next)
+	}
 }
 
 // gemmTile writes the function that computes tiles of the given height that lie below one another. The element (i, p) of
 // A stands rs·i+ps·p bytes behind a.
 func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, step func(*gen, tileStep)) {
 	g.function(fmt.Sprintf("%s%dx%d", name, rows, vectors),
-		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool)", element),
+		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool, next uintptr, pace int)", element),
 		fmt.Sprintf("computes tiles of %d×%d vectors, the last of which has last columns. Strides are in bytes.", rows, vectors))
 
 	acc := func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] }
@@ -197,6 +206,11 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	if perLine {
 		later = g.GP64()
 		g.XORQ(later, later)
+	}
+
+	var ahead reg.GPVirtual
+	if name == "gemm" && !perLine {
+		ahead = g.param("next")
 	}
 
 	g.Label(tile)
@@ -260,7 +274,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 		g.Label(many)
 		for p := range lineSteps {
 			rowA := func(i int) operand.Mem { return rowA(i).Offset(p * step1) }
-			step(g, tileStep{rows, b, p * g.tileVectors() * g.bytes, false, rowA, acc, rowB, elementA})
+			step(g, tileStep{rows, b, p * g.tileVectors() * g.bytes, false, nil, rowA, acc, rowB, elementA})
 			if i := p * rows / lineSteps; kind == inPlace && (p+1)*rows/lineSteps > i {
 				g.PREFETCHT0(g.rowsBy(ahead, odd)(i))
 			}
@@ -278,7 +292,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	}
 
 	g.Label(loop)
-	step(g, tileStep{rows, b, 0, true, rowA, acc, rowB, elementA})
+	step(g, tileStep{rows, b, 0, true, ahead, rowA, acc, rowB, elementA})
 	g.ADDQ(ps, a)
 	g.ADDQ(operand.I32(g.tileVectors()*g.bytes), b)
 	g.DECQ(k)
