@@ -79,7 +79,7 @@ func gemmWide(m, n, k int, a []uint32, lda int, packed bool, b []uint32, c []flo
 					widenRowNEON(&rows[r*wideDepth], &a[(i+r)*lda+from], step)
 				}
 			}
-			gemmNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add, nil)
+			gemmNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add, nil, nil)
 		}
 		if add = true; from+step == k {
 			return

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm1x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm1x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -114,6 +114,17 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), BX
+	LEAQ       tailTable<>+32(SB), SI
+	NEGQ       BX
+	VMOVUPS    (SI)(BX*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R8
 	CMPQ    AX, $0x08
@@ -155,9 +166,9 @@ DATA tailTable<>+56(SB)/4, $+0
 DATA tailTable<>+60(SB)/4, $+0
 GLOBL tailTable<>(SB), RODATA|NOPTR, $64
 
-// func gemm2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm2x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm2x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -307,6 +318,18 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), SI
+	LEAQ       tailTable<>+32(SB), DI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -334,9 +357,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm3x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm3x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -527,6 +550,19 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), SI
+	LEAQ       tailTable<>+32(SB), DI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -558,9 +594,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm4x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm4x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -793,6 +829,20 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -828,9 +878,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm5x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm5x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm5x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm5x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -1104,6 +1154,21 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -1143,9 +1208,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm6x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm6x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm6x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm6x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	LEAQ (DX)(CX*2), BX
@@ -1461,6 +1526,22 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), R8
+	LEAQ       tailTable<>+32(SB), R9
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y12, Y5, Y5
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    AX, $0x08
@@ -1504,9 +1585,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm7x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm7x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm7x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm7x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	LEAQ (DX)(CX*2), BX
@@ -1863,6 +1944,23 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), R8
+	LEAQ       tailTable<>+32(SB), R9
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y12, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    AX, $0x08
@@ -1910,9 +2008,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm8x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm8x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm8x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm8x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	LEAQ (DX)(CX*2), BX
@@ -2311,6 +2409,24 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), R9
+	LEAQ       tailTable<>+32(SB), R10
+	NEGQ       R9
+	VMOVUPS    (R10)(R9*4), Y15
+	VMASKMOVPS (AX), Y15, Y12
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y12, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y12, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y12, Y7, Y7
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    AX, $0x08
@@ -2362,9 +2478,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm1x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm1x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -2508,6 +2624,19 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), BX
+	LEAQ       tailTable<>+32(SB), SI
+	NEGQ       BX
+	VMOVUPS    (SI)(BX*4), Y15
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R8
 	CMPQ    AX, $0x08
@@ -2533,9 +2662,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm2x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm2x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -2740,6 +2869,21 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), SI
+	LEAQ       tailTable<>+32(SB), DI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y15
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -2771,9 +2915,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm3x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm3x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -3038,6 +3182,23 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), SI
+	LEAQ       tailTable<>+32(SB), DI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y15
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -3075,9 +3236,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm4x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm4x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -3403,6 +3564,25 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y15
+	VMOVUPS    (AX), Y12
+	VMASKMOVPS 32(AX), Y15, Y13
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y12, Y2, Y2
+	VADDPS     Y13, Y3, Y3
+	VADDPS     Y12, Y4, Y4
+	VADDPS     Y13, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -3446,9 +3626,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm1x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm1x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -3630,6 +3810,21 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), BX
+	LEAQ       tailTable<>+32(SB), SI
+	NEGQ       BX
+	VMOVUPS    (SI)(BX*4), Y15
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS 64(AX), Y15, Y14
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y14, Y2, Y2
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R8
 	CMPQ    AX, $0x08
@@ -3657,9 +3852,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm2x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm2x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -3922,6 +4117,24 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), SI
+	LEAQ       tailTable<>+32(SB), DI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y15
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS 64(AX), Y15, Y14
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y14, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y13, Y4, Y4
+	VADDPS     Y14, Y5, Y5
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -3957,9 +4170,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm3x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm3x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	MOVQ c+56(FP), DX
 	XORQ BX, BX
@@ -4302,6 +4515,27 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), SI
+	LEAQ       tailTable<>+32(SB), DI
+	NEGQ       SI
+	VMOVUPS    (DI)(SI*4), Y15
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS 64(AX), Y15, Y14
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y14, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y13, Y4, Y4
+	VADDPS     Y14, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+	VADDPS     Y14, Y8, Y8
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -4345,9 +4579,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemm4x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemm4x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ rs+24(FP), CX
 	LEAQ (CX)(CX*2), DX
 	MOVQ c+56(FP), BX
@@ -4771,6 +5005,30 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ       bias+104(FP), AX
+	TESTQ      AX, AX
+	JZ         none10
+	MOVQ       last+72(FP), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y15
+	VMOVUPS    (AX), Y12
+	VMOVUPS    32(AX), Y13
+	VMASKMOVPS 64(AX), Y15, Y14
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y14, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y13, Y4, Y4
+	VADDPS     Y14, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+	VADDPS     Y14, Y8, Y8
+	VADDPS     Y12, Y9, Y9
+	VADDPS     Y13, Y10, Y10
+	VADDPS     Y14, Y11, Y11
+
+none10:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -4822,9 +5080,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked1x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked1x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -4951,9 +5209,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked2x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked2x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5124,9 +5382,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked3x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked3x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5341,9 +5599,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked4x1AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked4x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5602,9 +5860,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked1x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked1x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -5769,9 +6027,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked2x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked2x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6001,9 +6259,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked3x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked3x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6298,9 +6556,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked4x2AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked4x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6660,9 +6918,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked1x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked1x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -6867,9 +7125,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked2x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked2x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -7161,9 +7419,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked3x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked3x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 
@@ -7542,9 +7800,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemmPacked4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemmPacked4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·gemmPacked4x3AVX2(SB), NOSPLIT, $0-104
+TEXT ·gemmPacked4x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ c+56(FP), CX
 	XORQ DX, DX
 

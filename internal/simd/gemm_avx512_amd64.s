@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm1x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm1x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -51,6 +51,13 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
@@ -71,9 +78,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm2x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm2x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -127,6 +134,14 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -151,9 +166,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm3x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm3x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -215,6 +230,15 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -243,9 +267,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm4x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm4x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -316,6 +340,16 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -348,9 +382,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm5x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm5x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -429,6 +463,17 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -465,9 +510,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm6x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm6x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -555,6 +600,18 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -595,9 +652,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm7x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -693,6 +750,19 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -737,9 +807,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm8x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -844,6 +914,20 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -892,9 +976,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm9x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1007,6 +1091,21 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -1059,9 +1158,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm10x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1183,6 +1282,22 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z28, Z9, Z9
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -1239,9 +1354,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm11x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1371,6 +1486,23 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z28, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -1431,9 +1563,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm12x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1572,6 +1704,24 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z28, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z28, Z11, Z11
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -1636,9 +1786,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm13x1AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm13x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1785,6 +1935,25 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z28, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z28, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -1853,9 +2022,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm14x1AVX512(SB), NOSPLIT, $8-104
+TEXT ·gemm14x1AVX512(SB), NOSPLIT, $8-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2011,6 +2180,26 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS.Z (CX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z28, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z28, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z28, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z28, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z28, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z28, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z28, Z13, Z13
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), BP
 	CMPQ    CX, $0x10
@@ -2083,9 +2272,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm1x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm1x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -2136,6 +2325,15 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
@@ -2158,9 +2356,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm2x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm2x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -2224,6 +2422,17 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -2252,9 +2461,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm3x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm3x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -2330,6 +2539,19 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -2364,9 +2586,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm4x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm4x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2455,6 +2677,21 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -2495,9 +2732,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm5x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm5x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2598,6 +2835,23 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -2644,9 +2898,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm6x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm6x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2760,6 +3014,25 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -2812,9 +3085,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm7x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm7x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2940,6 +3213,27 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -2998,9 +3292,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm8x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm8x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3139,6 +3433,29 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -3203,9 +3520,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm9x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm9x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3356,6 +3673,31 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+	VADDPS    Z28, Z16, Z16
+	VADDPS    Z29, Z17, Z17
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -3426,9 +3768,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm10x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm10x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3592,6 +3934,33 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+	VADDPS    Z28, Z16, Z16
+	VADDPS    Z29, Z17, Z17
+	VADDPS    Z28, Z18, Z18
+	VADDPS    Z29, Z19, Z19
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -3668,9 +4037,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm11x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm11x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3846,6 +4215,35 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+	VADDPS    Z28, Z16, Z16
+	VADDPS    Z29, Z17, Z17
+	VADDPS    Z28, Z18, Z18
+	VADDPS    Z29, Z19, Z19
+	VADDPS    Z28, Z20, Z20
+	VADDPS    Z29, Z21, Z21
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -3928,9 +4326,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm12x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4119,6 +4517,37 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+	VADDPS    Z28, Z16, Z16
+	VADDPS    Z29, Z17, Z17
+	VADDPS    Z28, Z18, Z18
+	VADDPS    Z29, Z19, Z19
+	VADDPS    Z28, Z20, Z20
+	VADDPS    Z29, Z21, Z21
+	VADDPS    Z28, Z22, Z22
+	VADDPS    Z29, Z23, Z23
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -4207,9 +4636,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm13x2AVX512(SB), NOSPLIT, $0-104
+TEXT ·gemm13x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4410,6 +4839,39 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+	VADDPS    Z28, Z16, Z16
+	VADDPS    Z29, Z17, Z17
+	VADDPS    Z28, Z18, Z18
+	VADDPS    Z29, Z19, Z19
+	VADDPS    Z28, Z20, Z20
+	VADDPS    Z29, Z21, Z21
+	VADDPS    Z28, Z22, Z22
+	VADDPS    Z29, Z23, Z23
+	VADDPS    Z28, Z24, Z24
+	VADDPS    Z29, Z25, Z25
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -4504,9 +4966,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int)
+// func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gemm14x2AVX512(SB), NOSPLIT, $8-104
+TEXT ·gemm14x2AVX512(SB), NOSPLIT, $8-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4720,6 +5182,41 @@ loop3:
 	JNZ          loop3
 
 store4:
+	MOVQ      bias+104(FP), CX
+	TESTQ     CX, CX
+	JZ        none8
+	VMOVUPS   (CX), Z28
+	VMOVUPS.Z 64(CX), K1, Z29
+	VADDPS    Z28, Z0, Z0
+	VADDPS    Z29, Z1, Z1
+	VADDPS    Z28, Z2, Z2
+	VADDPS    Z29, Z3, Z3
+	VADDPS    Z28, Z4, Z4
+	VADDPS    Z29, Z5, Z5
+	VADDPS    Z28, Z6, Z6
+	VADDPS    Z29, Z7, Z7
+	VADDPS    Z28, Z8, Z8
+	VADDPS    Z29, Z9, Z9
+	VADDPS    Z28, Z10, Z10
+	VADDPS    Z29, Z11, Z11
+	VADDPS    Z28, Z12, Z12
+	VADDPS    Z29, Z13, Z13
+	VADDPS    Z28, Z14, Z14
+	VADDPS    Z29, Z15, Z15
+	VADDPS    Z28, Z16, Z16
+	VADDPS    Z29, Z17, Z17
+	VADDPS    Z28, Z18, Z18
+	VADDPS    Z29, Z19, Z19
+	VADDPS    Z28, Z20, Z20
+	VADDPS    Z29, Z21, Z21
+	VADDPS    Z28, Z22, Z22
+	VADDPS    Z29, Z23, Z23
+	VADDPS    Z28, Z24, Z24
+	VADDPS    Z29, Z25, Z25
+	VADDPS    Z28, Z26, Z26
+	VADDPS    Z29, Z27, Z27
+
+none8:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), BP
 	CMPQ    CX, $0x10

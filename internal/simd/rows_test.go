@@ -252,7 +252,7 @@ func TestNoAllocation(t *testing.T) {
 			k.PackB(panel, x, 1, 1, n)
 			k.PackBT(panel, x, n, 1, n)
 			k.PackA(panel, x, 1, 1, n)
-			k.Gemm(1, 1, n, x, n, panel, y, 1, true, nil)
+			k.Gemm(1, 1, n, x, n, panel, y, 1, true, nil, nil)
 			k.GemmPacked(1, 1, n, panel, panel, y, 1, true, nil)
 			k.RoundRow(words, x)
 			k.PackB16(wordPanel, x, 1, 1, n)

@@ -28,7 +28,7 @@ type product struct {
 	c   []float32 // [m, n]
 	add bool      // C += instead of =
 
-	// After the last step: C += bias, then y = f(C), or C = C∘f'(pre).
+	// After the last step: C += bias (unless a is [k, m]), then y = f(C), or C = C∘f'(pre).
 	bias   []float32 // [n]
 	f      simd.Activation
 	y, pre []float32 // [m, n]
@@ -203,7 +203,11 @@ func (p *product) do(w *worker, job int) {
 				if p.aTurned {
 					k.GemmPacked(m, n, words, a, b, c, p.n, add, next)
 				} else {
-					k.Gemm(m, n, words, a, lda, b, c, p.n, add, next)
+					var bias []float32
+					if p.bias != nil && at+size == p.k {
+						bias = p.bias[j:][:n]
+					}
+					k.Gemm(m, n, words, a, lda, b, c, p.n, add, next, bias)
 				}
 			}
 			j = finish
@@ -269,15 +273,12 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 
 // finish does what comes after the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
-	if p.bias == nil && p.y == nil && p.pre == nil {
+	if p.y == nil && p.pre == nil {
 		return
 	}
 	for r := i; r < i+m; r++ {
 		begin, end := r*p.n+from, r*p.n+to
 		c := p.c[begin:end]
-		if p.bias != nil {
-			k.Add(c, p.bias[from:to])
-		}
 		if p.y != nil {
 			k.Activate(p.f, p.y[begin:end], c)
 		}

@@ -155,11 +155,33 @@ func (g *gen) prefetchB(t tileStep) {
 	}
 }
 
+// addBias adds a row to each row of sums, unless there is none. It uses rowB, and at AVX2 spare for the mask.
+func (g *gen) addBias(rows, vectors int, acc func(i, j int) reg.VecPhysical, rowB []reg.VecPhysical, spare reg.VecPhysical) {
+	none := g.label("none")
+	bias := g.param("bias")
+	g.TESTQ(bias, bias)
+	g.JZ(g.jmp(none))
+	mask := tail{reg.K1}
+	if g.isa == avx2 {
+		mask = g.tailMask(g.param("last"), spare)
+	}
+	for j := range vectors - 1 {
+		g.VMOVUPS(at(bias, j*g.bytes), rowB[j])
+	}
+	g.loadTail(at(bias, (vectors-1)*g.bytes), mask, rowB[vectors-1])
+	for i := range rows {
+		for j := range vectors {
+			g.VADDPS(rowB[j], acc(i, j), acc(i, j))
+		}
+	}
+	g.Label(none)
+}
+
 // gemmTile writes the function that computes tiles of the given height that lie below one another. The element (i, p) of
 // A stands rs·i+ps·p bytes behind a.
 func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, step func(*gen, tileStep)) {
 	g.function(fmt.Sprintf("%s%dx%d", name, rows, vectors),
-		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool, next uintptr, pace int)", element),
+		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool, next uintptr, pace int, bias *float32)", element),
 		fmt.Sprintf("computes tiles of %d×%d vectors, the last of which has last columns. Strides are in bytes.", rows, vectors))
 
 	acc := func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] }
@@ -299,6 +321,9 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	g.JNZ(g.jmp(loop))
 
 	g.Label(store)
+	if name == "gemm" {
+		g.addBias(rows, vectors, acc, rowB, elementA[0])
+	}
 	last := g.param("last")
 	g.Load(g.Param("ldc"), ldc)
 	g.CMPQ(last, operand.Imm(uint64(g.lanes)))
