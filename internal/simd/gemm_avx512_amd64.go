@@ -143,3 +143,143 @@ func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k
 //
 //go:noescape
 func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked1x1AVX512 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked2x1AVX512 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked3x1AVX512 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked4x1AVX512 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked5x1AVX512 computes tiles of 5×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked6x1AVX512 computes tiles of 6×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked7x1AVX512 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked8x1AVX512 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked9x1AVX512 computes tiles of 9×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked10x1AVX512 computes tiles of 10×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked11x1AVX512 computes tiles of 11×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked12x1AVX512 computes tiles of 12×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked13x1AVX512 computes tiles of 13×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked14x1AVX512 computes tiles of 14×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked1x2AVX512 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked2x2AVX512 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked3x2AVX512 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked4x2AVX512 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked5x2AVX512 computes tiles of 5×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked6x2AVX512 computes tiles of 6×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked7x2AVX512 computes tiles of 7×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked8x2AVX512 computes tiles of 8×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked9x2AVX512 computes tiles of 9×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked10x2AVX512 computes tiles of 10×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked11x2AVX512 computes tiles of 11×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked12x2AVX512 computes tiles of 12×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked13x2AVX512 computes tiles of 13×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked14x2AVX512 computes tiles of 14×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
