@@ -42,7 +42,7 @@ func BenchmarkGemm(b *testing.B) {
 					for p := 0; p < s.k; p += blockK {
 						for i := 0; i < s.m; i += blockM {
 							for j := 0; j < s.n; j += k.NR {
-								k.Gemm(min(blockM, s.m-i), k.NR, blockK, a[i*lda+p:], lda, panels[j*s.k+p*k.NR:], c[i*ldc+j:], ldc, p > 0)
+								k.Gemm(min(blockM, s.m-i), k.NR, blockK, a[i*lda+p:], lda, panels[j*s.k+p*k.NR:], c[i*ldc+j:], ldc, p > 0, nil, nil)
 							}
 						}
 					}
@@ -61,7 +61,7 @@ func BenchmarkGemmTile(b *testing.B) {
 				a, c, panel := make([]float32, s.m*s.k), make([]float32, s.m*k.NR), make([]float32, s.k*k.NR)
 				fillForBenchmark(a, panel)
 				for b.Loop() {
-					k.Gemm(s.m, k.NR, s.k, a, s.k, panel, c, k.NR, false)
+					k.Gemm(s.m, k.NR, s.k, a, s.k, panel, c, k.NR, false, nil, nil)
 				}
 				reportRate(b, 2*float64(s.m*k.NR*s.k), "GFLOP/s")
 			})
@@ -75,7 +75,7 @@ func BenchmarkGemmPacked(b *testing.B) {
 		a, c, panel := make([]float32, m*depth), make([]float32, m*k.NR), make([]float32, depth*k.NR)
 		fillForBenchmark(a, panel)
 		for b.Loop() {
-			k.GemmPacked(m, k.NR, depth, a, panel, c, k.NR, false)
+			k.GemmPacked(m, k.NR, depth, a, panel, c, k.NR, false, nil)
 		}
 		reportRate(b, 2*float64(m*k.NR*depth), "GFLOP/s")
 	})

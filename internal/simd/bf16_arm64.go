@@ -71,7 +71,7 @@ func gemmWide(m, n, k int, a []uint32, lda int, packed bool, b []uint32, c []flo
 				if step > 0 {
 					widenANEON(&rows[0], &a[i*k+from*tileRows], step)
 				}
-				gemmPackedNEON(height, n, 2*step, rows[:], panel[:], block, ldc, add)
+				gemmPackedNEON(height, n, 2*step, rows[:], panel[:], block, ldc, add, nil)
 				continue
 			}
 			if step > 0 {
@@ -79,7 +79,7 @@ func gemmWide(m, n, k int, a []uint32, lda int, packed bool, b []uint32, c []flo
 					widenRowNEON(&rows[r*wideDepth], &a[(i+r)*lda+from], step)
 				}
 			}
-			gemmNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add)
+			gemmNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add, nil, nil)
 		}
 		if add = true; from+step == k {
 			return

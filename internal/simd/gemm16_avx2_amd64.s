@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm16x1x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x1x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ c+56(FP), DX
 
@@ -105,9 +105,9 @@ DATA cffff0000<>+24(SB)/4, $0xffff0000
 DATA cffff0000<>+28(SB)/4, $0xffff0000
 GLOBL cffff0000<>(SB), RODATA|NOPTR, $32
 
-// func gemm16x2x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x2x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	MOVQ c+56(FP), BX
@@ -195,9 +195,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x3x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	MOVQ c+56(FP), BX
@@ -301,9 +301,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x4x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -424,9 +424,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x5x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x5x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x5x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x5x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -563,9 +563,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x6x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x6x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x6x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x6x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -719,9 +719,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x7x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x7x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x7x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x7x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -891,9 +891,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x8x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x8x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x8x1AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x8x1AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -1080,9 +1080,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x1x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x1x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ c+56(FP), DX
 
@@ -1163,9 +1163,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x2x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x2x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	MOVQ c+56(FP), BX
@@ -1269,9 +1269,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x3x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	MOVQ c+56(FP), BX
@@ -1397,9 +1397,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x4x2AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x2AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX
@@ -1548,9 +1548,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x1x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x1x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ c+56(FP), DX
 
@@ -1643,9 +1643,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x2x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x2x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	MOVQ c+56(FP), BX
@@ -1768,9 +1768,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x3x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	MOVQ c+56(FP), BX
@@ -1922,9 +1922,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x4x3AVX2(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x3AVX2(SB), NOSPLIT, $0-112
 	MOVQ ps+32(FP), AX
 	MOVQ rs+24(FP), DX
 	LEAQ (DX)(DX*2), BX

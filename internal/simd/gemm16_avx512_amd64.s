@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm16x1x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x1x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -78,9 +78,9 @@ next6:
 DATA cffff0000<>+0(SB)/4, $0xffff0000
 GLOBL cffff0000<>(SB), RODATA|NOPTR, $4
 
-// func gemm16x2x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x2x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -166,9 +166,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x3x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -270,9 +270,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x4x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -391,9 +391,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x5x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x5x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x5x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x5x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -528,9 +528,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x6x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x6x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x6x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x6x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -682,9 +682,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x7x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x7x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x7x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x7x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -852,9 +852,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x8x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x8x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x8x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x8x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1039,9 +1039,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x9x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x9x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x9x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x9x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1242,9 +1242,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x10x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x10x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x10x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x10x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1462,9 +1462,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x11x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x11x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x11x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x11x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1698,9 +1698,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x12x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x12x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x12x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x12x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1951,9 +1951,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x13x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x13x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x13x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x13x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2220,9 +2220,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x14x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x14x1AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x14x1AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x14x1AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2506,9 +2506,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x1x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x1x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -2589,9 +2589,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x2x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x2x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -2696,9 +2696,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x3x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -2826,9 +2826,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x4x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2980,9 +2980,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x5x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x5x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x5x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x5x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3157,9 +3157,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x6x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x6x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x6x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x6x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3358,9 +3358,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x7x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x7x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x7x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x7x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3582,9 +3582,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x8x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x8x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x8x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x8x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3830,9 +3830,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x9x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x9x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x9x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x9x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4101,9 +4101,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x10x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x10x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x10x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x10x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4396,9 +4396,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x11x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x11x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x11x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x11x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4714,9 +4714,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x12x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x12x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x12x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x12x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -5056,9 +5056,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x13x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x13x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x13x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x13x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -5421,9 +5421,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x14x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x14x2AVX512(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·gemm16x14x2AVX512(SB), NOSPLIT, $0-81
+TEXT ·gemm16x14x2AVX512(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX

@@ -7,139 +7,139 @@ package simd
 // gemm16x1x1AVX512BF16 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x1x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x1x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x2x1AVX512BF16 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x2x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x2x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x3x1AVX512BF16 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x3x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x3x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x4x1AVX512BF16 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x4x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x4x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x5x1AVX512BF16 computes tiles of 5×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x5x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x5x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x6x1AVX512BF16 computes tiles of 6×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x6x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x6x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x7x1AVX512BF16 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x7x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x7x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x8x1AVX512BF16 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x8x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x8x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x9x1AVX512BF16 computes tiles of 9×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x9x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x9x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x10x1AVX512BF16 computes tiles of 10×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x10x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x10x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x11x1AVX512BF16 computes tiles of 11×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x11x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x11x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x12x1AVX512BF16 computes tiles of 12×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x12x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x12x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x13x1AVX512BF16 computes tiles of 13×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x13x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x13x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x14x1AVX512BF16 computes tiles of 14×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x14x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x14x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x1x2AVX512BF16 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x1x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x1x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x2x2AVX512BF16 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x2x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x2x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x3x2AVX512BF16 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x3x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x3x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x4x2AVX512BF16 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x4x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x4x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x5x2AVX512BF16 computes tiles of 5×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x5x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x5x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x6x2AVX512BF16 computes tiles of 6×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x6x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x6x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x7x2AVX512BF16 computes tiles of 7×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x7x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x7x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x8x2AVX512BF16 computes tiles of 8×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x8x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x8x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x9x2AVX512BF16 computes tiles of 9×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x9x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x9x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x10x2AVX512BF16 computes tiles of 10×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x10x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x10x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x11x2AVX512BF16 computes tiles of 11×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x11x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x11x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x12x2AVX512BF16 computes tiles of 12×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x12x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x12x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x13x2AVX512BF16 computes tiles of 13×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x13x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x13x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm16x14x2AVX512BF16 computes tiles of 14×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm16x14x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+func gemm16x14x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)

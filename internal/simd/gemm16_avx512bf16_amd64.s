@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemm16x1x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x1x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -68,9 +68,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x2x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x2x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -145,9 +145,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x3x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -234,9 +234,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x4x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -336,9 +336,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x5x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x5x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x5x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x5x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -450,9 +450,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x6x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x6x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x6x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x6x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -577,9 +577,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x7x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x7x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x7x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x7x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -716,9 +716,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x8x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x8x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x8x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x8x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -868,9 +868,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x9x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x9x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x9x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x9x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1032,9 +1032,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x10x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x10x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x10x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x10x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1209,9 +1209,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x11x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x11x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x11x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x11x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1398,9 +1398,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x12x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x12x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x12x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x12x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1600,9 +1600,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x13x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x13x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x13x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x13x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -1814,9 +1814,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x14x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x14x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x14x1AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x14x1AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2041,9 +2041,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x1x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x1x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x1x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x1x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  c+56(FP), DX
 	MOVQ  last+72(FP), CX
@@ -2113,9 +2113,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x2x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x2x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x2x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x2x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -2204,9 +2204,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x3x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x3x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x3x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x3x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	MOVQ  c+56(FP), BX
@@ -2313,9 +2313,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x4x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x4x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x4x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x4x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2441,9 +2441,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x5x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x5x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x5x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x5x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2587,9 +2587,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x6x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x6x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x6x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x6x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2752,9 +2752,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x7x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x7x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x7x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x7x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -2935,9 +2935,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x8x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x8x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x8x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x8x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3137,9 +3137,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x9x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x9x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x9x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x9x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3357,9 +3357,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x10x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x10x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x10x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x10x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3596,9 +3596,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x11x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x11x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x11x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x11x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -3853,9 +3853,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x12x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x12x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x12x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x12x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4129,9 +4129,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x13x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x13x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x13x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x13x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX
@@ -4423,9 +4423,9 @@ next6:
 	VZEROUPPER
 	RET
 
-// func gemm16x14x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool)
+// func gemm16x14x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x14x2AVX512BF16(SB), NOSPLIT, $0-81
+TEXT ·gemm16x14x2AVX512BF16(SB), NOSPLIT, $0-112
 	MOVQ  ps+32(FP), AX
 	MOVQ  rs+24(FP), DX
 	LEAQ  (DX)(DX*2), BX

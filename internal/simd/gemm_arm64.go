@@ -13,7 +13,7 @@ const (
 )
 
 // gemmNEON is Kernels.Gemm. It cuts m into the fewest tiles, of heights that differ by at most one.
-func gemmNEON(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
+func gemmNEON(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, _, bias []float32) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -27,10 +27,11 @@ func gemmNEON(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bo
 	runTiles(high, low+1, n, k, a, (low+1)*lda, lda, false, b, c, ldc, add)
 	done := high * (low + 1)
 	runTiles(tiles-high, low, n, k, a[min(done*lda, len(a)):], low*lda, lda, false, b, c[done*ldc:], ldc, add)
+	addBias(func(dst, x []float32) { addNEON(unsafe.SliceData(dst), unsafe.SliceData(x), len(dst)) }, m, n, c, ldc, bias)
 }
 
 // gemmPackedNEON is Kernels.GemmPacked.
-func gemmPackedNEON(m, n, k int, a, b, c []float32, ldc int, add bool) {
+func gemmPackedNEON(m, n, k int, a, b, c []float32, ldc int, add bool, _ []float32) {
 	if m <= 0 || n <= 0 {
 		return
 	}

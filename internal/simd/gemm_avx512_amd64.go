@@ -7,139 +7,279 @@ package simd
 // gemm1x1AVX512 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm2x1AVX512 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm3x1AVX512 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm4x1AVX512 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm5x1AVX512 computes tiles of 5×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm6x1AVX512 computes tiles of 6×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm7x1AVX512 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm8x1AVX512 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm9x1AVX512 computes tiles of 9×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm10x1AVX512 computes tiles of 10×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm11x1AVX512 computes tiles of 11×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm12x1AVX512 computes tiles of 12×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm13x1AVX512 computes tiles of 13×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm14x1AVX512 computes tiles of 14×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm1x2AVX512 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm2x2AVX512 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm3x2AVX512 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm4x2AVX512 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm5x2AVX512 computes tiles of 5×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm6x2AVX512 computes tiles of 6×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm7x2AVX512 computes tiles of 7×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm8x2AVX512 computes tiles of 8×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm9x2AVX512 computes tiles of 9×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm10x2AVX512 computes tiles of 10×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm11x2AVX512 computes tiles of 11×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm12x2AVX512 computes tiles of 12×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm13x2AVX512 computes tiles of 13×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemm14x2AVX512 computes tiles of 14×2 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool)
+func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked1x1AVX512 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked2x1AVX512 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked3x1AVX512 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked4x1AVX512 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked5x1AVX512 computes tiles of 5×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked5x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked6x1AVX512 computes tiles of 6×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked6x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked7x1AVX512 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked7x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked8x1AVX512 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked9x1AVX512 computes tiles of 9×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked10x1AVX512 computes tiles of 10×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked11x1AVX512 computes tiles of 11×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked12x1AVX512 computes tiles of 12×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked13x1AVX512 computes tiles of 13×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked14x1AVX512 computes tiles of 14×1 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked1x2AVX512 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked1x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked2x2AVX512 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked2x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked3x2AVX512 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked3x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked4x2AVX512 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked4x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked5x2AVX512 computes tiles of 5×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked5x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked6x2AVX512 computes tiles of 6×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked6x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked7x2AVX512 computes tiles of 7×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked7x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked8x2AVX512 computes tiles of 8×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked9x2AVX512 computes tiles of 9×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked10x2AVX512 computes tiles of 10×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked11x2AVX512 computes tiles of 11×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked12x2AVX512 computes tiles of 12×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked13x2AVX512 computes tiles of 13×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked14x2AVX512 computes tiles of 14×2 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)

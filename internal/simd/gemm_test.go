@@ -55,7 +55,7 @@ func TestGemmShapes(t *testing.T) {
 			for _, add := range []bool{false, true} {
 				p := newProduct(k, most, nr, depth)
 				whole := append([]float32(nil), p.c...)
-				k.Gemm(most, nr, depth, p.a, depth, p.b, whole, nr, add)
+				k.Gemm(most, nr, depth, p.a, depth, p.b, whole, nr, add, nil, nil)
 				p.check(t, nr, whole, nr, add)
 				for m := 1; m <= most; m++ {
 					for n := 1; n <= nr; n++ {
@@ -65,16 +65,41 @@ func TestGemmShapes(t *testing.T) {
 						if m%4 == n%4 { // packed, with the panels' rows beyond m as they come
 							a := bufP.put(packRows(k, p.a, m, depth), where)
 							c := bufC.put(spread(p.c, m, n, nr, ldc), where)
-							k.GemmPacked(m, n, depth, a, b, c, ldc, add)
+							k.GemmPacked(m, n, depth, a, b, c, ldc, add, nil)
 							compareBlock(t, "GemmPacked", c, ldc, whole, nr, m, n, depth)
 						}
 						a := bufA.put(spread(p.a, m, depth, depth, lda), where)
 						c := bufC.put(spread(p.c, m, n, nr, ldc), where)
-						k.Gemm(m, n, depth, a, lda, b, c, ldc, add)
+						k.Gemm(m, n, depth, a, lda, b, c, ldc, add, nil, nil)
 						compareBlock(t, "Gemm", c, ldc, whole, nr, m, n, depth)
 						if !bufA.intact() || !bufB.intact() || !bufC.intact() || !bufP.intact() {
 							t.Fatalf("m=%d n=%d k=%d: wrote outside its operands", m, n, depth)
 						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestGemmBias compares a product with a bias, and with a panel to come, with the product and the sums of its rows.
+func TestGemmBias(t *testing.T) {
+	eachLevel(t, func(t *testing.T, k *Kernels) {
+		most, nr := 2*k.MR+1, k.NR
+		bufBias := newBuffer(t, nr)
+		for _, depth := range []int{0, 1, 40} {
+			p := newProduct(k, most, nr, depth)
+			bias := p.c[:nr]
+			for _, add := range []bool{false, true} {
+				for m := 1; m <= most; m++ {
+					for n := 1; n <= nr; n++ {
+						want, got := spread(p.c, m, n, nr, n), spread(p.c, m, n, nr, n)
+						k.Gemm(m, n, depth, p.a, depth, p.b, want, n, add, nil, nil)
+						for i := range m {
+							k.Add(want[i*n:][:n], bias[:n])
+						}
+						k.Gemm(m, n, depth, p.a, depth, p.b, got, n, add, p.b[:min(1, len(p.b))], bufBias.put(bias[:n], place((m+n)%int(places))))
+						compareBlock(t, "Gemm", got, n, want, n, m, n, depth)
 					}
 				}
 			}
@@ -134,13 +159,13 @@ func TestGemmDeep(t *testing.T) {
 		for _, depth := range []int{768, 3072} {
 			p := newProduct(k, 40, k.NR, depth)
 			c := make([]float32, p.m*p.n)
-			k.Gemm(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false)
+			k.Gemm(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false, nil, nil)
 			p.check(t, k.NR, c, p.n, false)
 
 			cut := make([]float32, p.m*p.n)
 			for from := 0; from < depth; from += 500 {
 				step := min(500, depth-from)
-				k.Gemm(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR:], cut, p.n, from > 0)
+				k.Gemm(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR:], cut, p.n, from > 0, nil, nil)
 			}
 			if !same(c, cut) {
 				t.Errorf("k=%d: cut along k the result differs", depth)
@@ -159,7 +184,7 @@ func TestGemmNonFinite(t *testing.T) {
 		b := make([]float32, depth*k.NR)
 		k.PackB(b, []float32{1, 2, 0, 1, 3, 1}, n, n, depth)
 		c := make([]float32, m*n)
-		k.Gemm(m, n, depth, a, depth, b, c, n, false)
+		k.Gemm(m, n, depth, a, depth, b, c, n, false, nil, nil)
 		want := []float32{3, 8, 2, inf, inf, nan, nan, nan, nan, 0, 0, 0, nan, nan, nan}
 		if !same(c, want) {
 			t.Errorf("got %v, want %v", c, want)
@@ -169,14 +194,14 @@ func TestGemmNonFinite(t *testing.T) {
 
 func TestGemmNothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		k.Gemm(0, k.NR, 4, nil, 4, make([]float32, 4*k.NR), nil, k.NR, false)
-		k.GemmPacked(0, k.NR, 4, nil, make([]float32, 4*k.NR), nil, k.NR, false)
+		k.Gemm(0, k.NR, 4, nil, 4, make([]float32, 4*k.NR), nil, k.NR, false, nil, nil)
+		k.GemmPacked(0, k.NR, 4, nil, make([]float32, 4*k.NR), nil, k.NR, false, nil)
 		c := []float32{7, 7}
-		k.Gemm(2, 1, 0, nil, 0, nil, c, 1, true)
+		k.Gemm(2, 1, 0, nil, 0, nil, c, 1, true, nil, nil)
 		if !same(c, []float32{7, 7}) {
 			t.Errorf("k=0 with add changed c to %v", c)
 		}
-		k.Gemm(2, 1, 0, nil, 0, nil, c, 1, false)
+		k.Gemm(2, 1, 0, nil, 0, nil, c, 1, false, nil, nil)
 		if !same(c, []float32{0, 0}) {
 			t.Errorf("k=0 without add left %v", c)
 		}

@@ -96,7 +96,7 @@ func packAGeneric(dst, src []float32, ld, m, k int) {
 	}
 }
 
-func gemmGeneric(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool) {
+func gemmGeneric(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, _, bias []float32) {
 	for i := 0; i < m; i += genericMR {
 		var rows []float32
 		if k > 0 {
@@ -104,9 +104,20 @@ func gemmGeneric(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add
 		}
 		tileGeneric(min(genericMR, m-i), n, k, rows, lda, 1, b, c[i*ldc:], ldc, add)
 	}
+	addBias(addGeneric, m, n, c, ldc, bias)
 }
 
-func gemmPackedGeneric(m, n, k int, a, b, c []float32, ldc int, add bool) {
+// addBias adds bias to m rows of c, unless it is nil.
+func addBias(add func(dst, x []float32), m, n int, c []float32, ldc int, bias []float32) {
+	if bias == nil {
+		return
+	}
+	for i := range m {
+		add(c[i*ldc:][:n], bias[:n])
+	}
+}
+
+func gemmPackedGeneric(m, n, k int, a, b, c []float32, ldc int, add bool, _ []float32) {
 	for i := 0; i < m; i += genericMR {
 		tileGeneric(min(genericMR, m-i), n, k, a[i*k:], 1, genericMR, b, c[i*ldc:], ldc, add)
 	}

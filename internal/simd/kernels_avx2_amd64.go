@@ -70,8 +70,8 @@ var kernelsAVX2 = Kernels{
 	PackB16:      pack16AVX2.b,
 	PackBT16:     pack16AVX2.bt,
 	PackA16:      pack16AVX2.a,
-	Gemm16:       gemm16AVX2.inPlace,
-	GemmPacked16: gemm16AVX2.packed,
+	Gemm16:       gemm16AVX2.inPlace16,
+	GemmPacked16: gemm16AVX2.packed16,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))

@@ -16,6 +16,10 @@ var gemmAVX512 = gemmLevel[float32]{
 		{gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512, gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512},
 		{gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512, gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512},
 	},
+	panels: [][]gemmTile[float32]{
+		{gemmPacked1x1AVX512, gemmPacked2x1AVX512, gemmPacked3x1AVX512, gemmPacked4x1AVX512, gemmPacked5x1AVX512, gemmPacked6x1AVX512, gemmPacked7x1AVX512, gemmPacked8x1AVX512, gemmPacked9x1AVX512, gemmPacked10x1AVX512, gemmPacked11x1AVX512, gemmPacked12x1AVX512, gemmPacked13x1AVX512, gemmPacked14x1AVX512},
+		{gemmPacked1x2AVX512, gemmPacked2x2AVX512, gemmPacked3x2AVX512, gemmPacked4x2AVX512, gemmPacked5x2AVX512, gemmPacked6x2AVX512, gemmPacked7x2AVX512, gemmPacked8x2AVX512, gemmPacked9x2AVX512, gemmPacked10x2AVX512, gemmPacked11x2AVX512, gemmPacked12x2AVX512, gemmPacked13x2AVX512, gemmPacked14x2AVX512},
+	},
 }
 
 var packAVX512 = packLevel[float32]{
@@ -63,8 +67,8 @@ var kernelsAVX512 = Kernels{
 	PackB16:      pack16AVX512.b,
 	PackBT16:     pack16AVX512.bt,
 	PackA16:      pack16AVX512.a,
-	Gemm16:       gemm16AVX512.inPlace,
-	GemmPacked16: gemm16AVX512.packed,
+	Gemm16:       gemm16AVX512.inPlace16,
+	GemmPacked16: gemm16AVX512.packed16,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))

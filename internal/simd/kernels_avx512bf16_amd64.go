@@ -31,8 +31,8 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.PackB16 = pack16AVX512BF16.b
 	k.PackBT16 = pack16AVX512BF16.bt
 	k.PackA16 = pack16AVX512BF16.a
-	k.Gemm16 = gemm16AVX512BF16.inPlace
-	k.GemmPacked16 = gemm16AVX512BF16.packed
+	k.Gemm16 = gemm16AVX512BF16.inPlace16
+	k.GemmPacked16 = gemm16AVX512BF16.packed16
 	k.peak16 = peak16AVX512BF16
 	return k
 }()

@@ -164,7 +164,7 @@ func packColumns(k *kernels, dst, src []float32, ld, n, size int) {
 func times(k *kernels, m, n, size int, a []float32, lda int, panels, c []float32, ldc int) {
 	words := k.words(size)
 	for j := 0; j < n; j += k.NR {
-		k.Gemm(m, min(k.NR, n-j), words, a, lda, panels[j*words:][:k.NR*words], c[j:], ldc, false)
+		k.Gemm(m, min(k.NR, n-j), words, a, lda, panels[j*words:][:k.NR*words], c[j:], ldc, false, nil, nil)
 	}
 }
 

@@ -88,7 +88,7 @@ func turnedTimes(k *kernels, turned []float32, m, n, size int, a []float32, lda 
 		k.PackA(turned[i*words:][:k.MR*words], a[i:], lda, min(k.MR, m-i), size)
 	}
 	for j := 0; j < n; j += k.NR {
-		k.GemmPacked(m, min(k.NR, n-j), words, turned, panels[j*words:][:k.NR*words], c[j:], ldc, add)
+		k.GemmPacked(m, min(k.NR, n-j), words, turned, panels[j*words:][:k.NR*words], c[j:], ldc, add, nil)
 	}
 }
 

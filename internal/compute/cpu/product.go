@@ -28,7 +28,7 @@ type product struct {
 	c   []float32 // [m, n]
 	add bool      // C += instead of =
 
-	// After the last step: C += bias, then y = f(C), or C = C∘f'(pre).
+	// After the last step: C += bias (unless a is [k, m]), then y = f(C), or C = C∘f'(pre).
 	bias   []float32 // [n]
 	f      simd.Activation
 	y, pre []float32 // [m, n]
@@ -173,7 +173,9 @@ func (p *product) do(w *worker, job int) {
 			part = w.floats(m)
 		}
 	}
-	stride := k.words(p.k1 - p.k0) // of a panel, over NR
+	panelAt := func(j, at int) []float32 {
+		return p.panels[((j-p.n0)*k.words(p.k1-p.k0) + k.words(at-p.k0)*nr):]
+	}
 	run := max(nr, k.at.FinishCols/nr*nr)
 	for at := p.k0; ; at += k.depth() {
 		size := min(k.depth(), p.k1-at)
@@ -189,13 +191,23 @@ func (p *product) do(w *worker, job int) {
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
-				b := p.panels[(j-p.n0)*stride+k.words(at-p.k0)*nr:][:words*nr]
+				b := panelAt(j, at)[:words*nr]
+				next := panelAt(from, p.k0) // of another block
+				if j+nr < to {
+					next = panelAt(j+nr, at)
+				} else if at+size < p.k1 {
+					next = panelAt(from, at+size)
+				}
 				c := p.c[i*p.n+j:]
 				add := p.add || at > 0
 				if p.aTurned {
-					k.GemmPacked(m, n, words, a, b, c, p.n, add)
+					k.GemmPacked(m, n, words, a, b, c, p.n, add, next)
 				} else {
-					k.Gemm(m, n, words, a, lda, b, c, p.n, add)
+					var bias []float32
+					if p.bias != nil && at+size == p.k {
+						bias = p.bias[j:][:n]
+					}
+					k.Gemm(m, n, words, a, lda, b, c, p.n, add, next, bias)
 				}
 			}
 			j = finish
@@ -261,15 +273,12 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 
 // finish does what comes after the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
-	if p.bias == nil && p.y == nil && p.pre == nil {
+	if p.y == nil && p.pre == nil {
 		return
 	}
 	for r := i; r < i+m; r++ {
 		begin, end := r*p.n+from, r*p.n+to
 		c := p.c[begin:end]
-		if p.bias != nil {
-			k.Add(c, p.bias[from:to])
-		}
 		if p.y != nil {
 			k.Activate(p.f, p.y[begin:end], c)
 		}

@@ -34,13 +34,19 @@ func (v *isa) tileHeight(vectors int) int {
 	return v.tileRows()
 }
 
-// prefetchAhead is how many bytes ahead of its use B is asked for. The first tile of a block has its panel from the third
-// level of cache or from memory: measured on Zen 5, 4096 is 2 to 5 % better there than 1024. At AVX2 the asking is a load
-// beside eight others for twelve multiply-adds, and a fifth of a tile's speed where the panel is in the cache already.
+// prefetchAhead is how many bytes ahead of its use the first tile of a block asks for B. Where no one has asked for the
+// panel before, it comes from the third level of cache or from memory: measured on Zen 5, 4096 is 2 to 5 % better there than
+// 1024. The later tiles do not ask: at AVX2 that was a load beside eight others for twelve multiply-adds, and a fifth of a
+// tile's speed where the panel is in the cache already.
 const prefetchAhead = 4096
 
-// lineSteps is how many steps along k use up a cache line of each row of A. The loop of AVX2 asks for a line of each row of
-// the next tile in as many: the first panel finds A in the third level of cache or in memory, and where C is narrow there
+// Tiles also ask for the panel to come, into the second cache: pace bytes a step, so that all tiles of a block together have
+// asked for all of it. Had its first tile to wait for it alone, whose time is a fraction of the block's, it would need more
+// than a core reads from beyond the second cache. askSteps is how many steps share a request where the loop is unrolled.
+const askSteps = 2
+
+// lineSteps is how many steps along k use up a cache line of each row of A. The loop of float32 asks for a line of each row
+// of the next tile in as many: the first panel finds A in the third level of cache or in memory, and where C is narrow there
 // are few more.
 const lineSteps = 16
 
@@ -48,10 +54,6 @@ const lineSteps = 16
 // height, so there is no remainder of few rows, which would be too short of independent sums to hide the latency of the
 // multiply-adds.
 func emitGemm(g *gen) {
-	if g.isa != avx2 {
-		g.gemmTiles("gemm", "float32", anyStrides, (*gen).stepFloats)
-		return
-	}
 	g.gemmTiles("gemm", "float32", inPlace, (*gen).stepFloats)
 	g.gemmTiles("gemmPacked", "float32", packed, (*gen).stepFloats)
 }
@@ -91,6 +93,9 @@ type tileStep struct {
 	b        reg.GPVirtual
 	offB     int                            // where the row of B stands, in bytes behind b
 	fetch    bool                           // ask for B
+	next     reg.GPVirtual                  // what to ask for of the panel to come, or nil
+	pace     reg.GPVirtual                  // of next, a step
+	every    uint8                          // how many steps to ask for
 	rowA     func(i int) operand.Mem        // the element of A in row i
 	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
 	rowB     []reg.VecPhysical
@@ -107,9 +112,7 @@ func (g *gen) stepWhole(t tileStep, multiplyAdd instruction) {
 	for j, r := range t.rowB {
 		g.VMOVUPS(at(t.b, t.offB+j*g.bytes), r)
 	}
-	if t.fetch {
-		g.prefetchB(t)
-	}
+	g.prefetchB(t)
 	for i := range t.rows {
 		x := t.elementA[i%len(t.elementA)]
 		g.VBROADCASTSS(t.rowA(i), x)
@@ -141,16 +144,44 @@ func (g *gen) stepHalves(t tileStep) {
 }
 
 func (g *gen) prefetchB(t tileStep) {
-	for off := 0; off < len(t.rowB)*g.bytes; off += 64 {
-		g.PREFETCHT0(at(t.b, t.offB+prefetchAhead+off))
+	if t.fetch {
+		for off := 0; off < len(t.rowB)*g.bytes; off += 64 {
+			g.PREFETCHT0(at(t.b, t.offB+prefetchAhead+off))
+		}
 	}
+	if t.next != nil {
+		g.PREFETCHT1(at(t.next, 0))
+		g.LEAQ(operand.Mem{Base: t.next, Index: t.pace, Scale: t.every}, t.next)
+	}
+}
+
+// addBias adds a row to each row of sums, unless there is none. It uses rowB, and at AVX2 spare for the mask.
+func (g *gen) addBias(rows, vectors int, acc func(i, j int) reg.VecPhysical, rowB []reg.VecPhysical, spare reg.VecPhysical) {
+	none := g.label("none")
+	bias := g.param("bias")
+	g.TESTQ(bias, bias)
+	g.JZ(g.jmp(none))
+	mask := tail{reg.K1}
+	if g.isa == avx2 {
+		mask = g.tailMask(g.param("last"), spare)
+	}
+	for j := range vectors - 1 {
+		g.VMOVUPS(at(bias, j*g.bytes), rowB[j])
+	}
+	g.loadTail(at(bias, (vectors-1)*g.bytes), mask, rowB[vectors-1])
+	for i := range rows {
+		for j := range vectors {
+			g.VADDPS(rowB[j], acc(i, j), acc(i, j))
+		}
+	}
+	g.Label(none)
 }
 
 // gemmTile writes the function that computes tiles of the given height that lie below one another. The element (i, p) of
 // A stands rs·i+ps·p bytes behind a.
 func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, step func(*gen, tileStep)) {
 	g.function(fmt.Sprintf("%s%dx%d", name, rows, vectors),
-		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool)", element),
+		fmt.Sprintf("(tiles int, a *%[1]s, as, rs, ps int, b *%[1]s, k int, c *float32, ldc, last int, add bool, next uintptr, pace int, bias *float32)", element),
 		fmt.Sprintf("computes tiles of %d×%d vectors, the last of which has last columns. Strides are in bytes.", rows, vectors))
 
 	acc := func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] }
@@ -184,19 +215,18 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	}
 
 	c := g.param("c")
-	tile, fresh, loop, store, partial, next := g.label("tile"), g.label("fresh"), g.label("loop"), g.label("store"), g.label("partial"), g.label("next")
+	tile, fresh, loop, store, partial, below := g.label("tile"), g.label("fresh"), g.label("loop"), g.label("store"), g.label("partial"), g.label("next")
 	var mask tail
 	if g.isa != avx2 {
 		mask = g.tailMask(g.param("last"), reg.K1)
 	}
 
-	// AVX2 goes along k by lines of A, and asks for B in the first tile alone, which goes by steps: the others find it in the
-	// cache.
+	// Tiles of float32 go along k by lines of A, and ask for B in the first of a block alone, which goes by steps: the others
+	// find it in the cache.
 	perLine := kind != anyStrides
-	var later reg.GPVirtual // not zero after the first tile
+	var next, pace reg.GPVirtual
 	if perLine {
-		later = g.GP64()
-		g.XORQ(later, later)
+		next, pace = g.param("next"), g.param("pace")
 	}
 
 	g.Label(tile)
@@ -232,22 +262,21 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	g.JZ(g.jmp(store))
 
 	// The rows of C of the next tile.
-	below, ldc := g.GP64(), g.param("ldc")
-	g.MOVQ(c, below)
+	rowC, ldc := g.GP64(), g.param("ldc")
+	g.MOVQ(c, rowC)
 	for range rows {
-		g.ADDQ(ldc, below)
+		g.ADDQ(ldc, rowC)
 	}
 	for range rows {
 		for off := 0; off < vectors*g.bytes; off += 64 {
-			g.PREFETCHT0(at(below, off))
+			g.PREFETCHT0(at(rowC, off))
 		}
-		g.ADDQ(ldc, below)
+		g.ADDQ(ldc, rowC)
 	}
 
 	if perLine {
-		g.TESTQ(later, later)
-		g.MOVQ(operand.I32(1), later)
-		g.JZ(g.jmp(loop))
+		g.CMPQ(c, g.paramAddr("c"))
+		g.JEQ(g.jmp(loop))
 		var ahead reg.GPVirtual
 		if kind == inPlace {
 			ahead = g.GP64()
@@ -260,7 +289,11 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 		g.Label(many)
 		for p := range lineSteps {
 			rowA := func(i int) operand.Mem { return rowA(i).Offset(p * step1) }
-			step(g, tileStep{rows, b, p * g.tileVectors() * g.bytes, false, rowA, acc, rowB, elementA})
+			asked := next
+			if p%askSteps != 0 {
+				asked = nil
+			}
+			step(g, tileStep{rows, b, p * g.tileVectors() * g.bytes, false, asked, pace, askSteps, rowA, acc, rowB, elementA})
 			if i := p * rows / lineSteps; kind == inPlace && (p+1)*rows/lineSteps > i {
 				g.PREFETCHT0(g.rowsBy(ahead, odd)(i))
 			}
@@ -278,13 +311,16 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	}
 
 	g.Label(loop)
-	step(g, tileStep{rows, b, 0, true, rowA, acc, rowB, elementA})
+	step(g, tileStep{rows, b, 0, true, next, pace, 1, rowA, acc, rowB, elementA})
 	g.ADDQ(ps, a)
 	g.ADDQ(operand.I32(g.tileVectors()*g.bytes), b)
 	g.DECQ(k)
 	g.JNZ(g.jmp(loop))
 
 	g.Label(store)
+	if name == "gemm" {
+		g.addBias(rows, vectors, acc, rowB, elementA[0])
+	}
 	last := g.param("last")
 	g.Load(g.Param("ldc"), ldc)
 	g.CMPQ(last, operand.Imm(uint64(g.lanes)))
@@ -295,7 +331,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 		}
 		g.ADDQ(ldc, c)
 	}
-	g.JMP(g.jmp(next))
+	g.JMP(g.jmp(below))
 
 	g.Label(partial)
 	if g.isa == avx2 {
@@ -309,7 +345,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 		g.ADDQ(ldc, c)
 	}
 
-	g.Label(next)
+	g.Label(below)
 	as := g.param("as")
 	g.ADDQ(as, g.paramAddr("a"))
 	g.DECQ(g.paramAddr("tiles"))

@@ -115,7 +115,7 @@ type tileFields struct {
 }
 
 func (v *isa) table() tableFields {
-	t := tableFields{Level: v.suffix, Lanes: v.lanes, MR: v.tileRows(), Vectors: v.tileVectors(), Panels: v == avx2}
+	t := tableFields{Level: v.suffix, Lanes: v.lanes, MR: v.tileRows(), Vectors: v.tileVectors(), Panels: v != avx512bf16}
 	if v == avx512bf16 {
 		t.Base = avx512.suffix
 	}
