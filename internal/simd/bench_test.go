@@ -97,7 +97,7 @@ func BenchmarkGemm16(b *testing.B) {
 						for i := 0; i < s.m; i += blockM {
 							for j := 0; j < s.n; j += k.NR {
 								step := min(blockK, depth-p)
-								k.Gemm16(min(blockM, s.m-i), k.NR, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR:], c[i*ldc+j:], ldc, p > 0)
+								k.Gemm16(min(blockM, s.m-i), k.NR, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR:], c[i*ldc+j:], ldc, p > 0, nil)
 							}
 						}
 					}
@@ -117,7 +117,7 @@ func BenchmarkGemmTile16(b *testing.B) {
 				a, c, panel := make([]uint32, s.m*depth), make([]float32, s.m*k.NR), make([]uint32, depth*k.NR)
 				fillForBenchmark(asFloats(a), asFloats(panel))
 				for b.Loop() {
-					k.Gemm16(s.m, k.NR, depth, a, depth, panel, c, k.NR, false)
+					k.Gemm16(s.m, k.NR, depth, a, depth, panel, c, k.NR, false, nil)
 				}
 				reportRate(b, 2*float64(s.m*k.NR*s.k), "GFLOP/s")
 			})
@@ -131,7 +131,7 @@ func BenchmarkGemmPacked16(b *testing.B) {
 		a, c, panel := make([]uint32, m*depth), make([]float32, m*k.NR), make([]uint32, depth*k.NR)
 		fillForBenchmark(asFloats(a), asFloats(panel))
 		for b.Loop() {
-			k.GemmPacked16(m, k.NR, depth, a, panel, c, k.NR, false)
+			k.GemmPacked16(m, k.NR, depth, a, panel, c, k.NR, false, nil)
 		}
 		reportRate(b, 4*float64(m*k.NR*depth), "GFLOP/s")
 	})

@@ -32,7 +32,7 @@ func packBT16NEON(dst []uint32, src []float32, ld, n, k int) {
 }
 
 // gemm16NEON is Kernels.Gemm16.
-func gemm16NEON(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool) {
+func gemm16NEON(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	if m <= 0 || n <= 0 {
 		return
 	}
@@ -43,7 +43,7 @@ func gemm16NEON(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc i
 }
 
 // gemmPacked16NEON is Kernels.GemmPacked16.
-func gemmPacked16NEON(m, n, k int, a, b []uint32, c []float32, ldc int, add bool) {
+func gemmPacked16NEON(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	if m <= 0 || n <= 0 {
 		return
 	}

@@ -287,7 +287,7 @@ func TestGemm16Shapes(t *testing.T) {
 				p := newProduct16(k, most, nr, elements)
 				depth := p.k
 				whole := append([]float32(nil), p.c...)
-				k.Gemm16(most, nr, depth, p.a, depth, p.b, whole, nr, add)
+				k.Gemm16(most, nr, depth, p.a, depth, p.b, whole, nr, add, p.b)
 				p.check(t, k, whole, nr, add)
 				for m := 1; m <= most; m++ {
 					for n := 1; n <= nr; n++ {
@@ -297,12 +297,12 @@ func TestGemm16Shapes(t *testing.T) {
 						if m%4 == n%4 {
 							a := asWords(bufP.put(asFloats(panels16(k, p.a, m, depth)), where))
 							c := bufC.put(spread(p.c, m, n, nr, ldc), where)
-							k.GemmPacked16(m, n, depth, a, b, c, ldc, add)
+							k.GemmPacked16(m, n, depth, a, b, c, ldc, add, nil)
 							compareBlock(t, "GemmPacked16", c, ldc, whole, nr, m, n, depth)
 						}
 						a := asWords(bufA.put(spread(asFloats(p.a), m, depth, depth, lda), where))
 						c := bufC.put(spread(p.c, m, n, nr, ldc), where)
-						k.Gemm16(m, n, depth, a, lda, b, c, ldc, add)
+						k.Gemm16(m, n, depth, a, lda, b, c, ldc, add, nil)
 						compareBlock(t, "Gemm16", c, ldc, whole, nr, m, n, depth)
 						if !bufA.intact() || !bufB.intact() || !bufC.intact() || !bufP.intact() {
 							t.Fatalf("m=%d n=%d k=%d: wrote outside its operands", m, n, depth)
@@ -320,14 +320,14 @@ func TestGemm16Deep(t *testing.T) {
 		for _, elements := range []int{767, 768, 3072} {
 			p := newProduct16(k, 40, k.NR, elements)
 			c := make([]float32, p.m*p.n)
-			k.Gemm16(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false)
+			k.Gemm16(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false, nil)
 			p.check(t, k, c, p.n, false)
 
 			cut := make([]float32, p.m*p.n)
 			most := 251 / k.Step16 * k.Step16
 			for from := 0; from < p.k; from += most {
 				step := min(most, p.k-from)
-				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR:], cut, p.n, from > 0)
+				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR:], cut, p.n, from > 0, nil)
 			}
 			if !same(c, cut) {
 				t.Errorf("k=%d: cut along k the result differs", elements)
@@ -359,8 +359,8 @@ func TestGemm16Packings(t *testing.T) {
 		k.PackB16(panel, b, n, n, depth)
 		k.PackBT16(fromTurned, turned(b, depth, n), depth, n, depth)
 		c, d := make([]float32, m*n), make([]float32, m*n)
-		k.Gemm16(m, n, words(depth), rows, words(depth), panel, c, n, false)
-		k.GemmPacked16(m, n, words(depth), panelA, fromTurned, d, n, false)
+		k.Gemm16(m, n, words(depth), rows, words(depth), panel, c, n, false, nil)
+		k.GemmPacked16(m, n, words(depth), panelA, fromTurned, d, n, false, nil)
 		if !same(c, d) {
 			t.Error("packed operands give another product")
 		}
@@ -380,7 +380,7 @@ func TestGemm16NonFinite(t *testing.T) {
 			k.RoundRow(rows[i*words(depth):][:words(depth)], a[i*depth:][:depth])
 		}
 		c := make([]float32, m*n)
-		k.Gemm16(m, n, words(depth), rows, words(depth), b, c, n, false)
+		k.Gemm16(m, n, words(depth), rows, words(depth), b, c, n, false, nil)
 		want := []float32{4, 9, 3, inf, inf, nan, nan, nan, nan, 1, 1, 1, nan, nan, nan}
 		if !same(c, want) {
 			t.Errorf("got %v, want %v", c, want)
@@ -408,7 +408,7 @@ func TestGemm16Subnormal(t *testing.T) {
 			b := make([]uint32, k.NR)
 			b[0] = upper(c.b)
 			got := []float32{c.c}
-			k.Gemm16(1, 1, 1, []uint32{upper(c.a)}, 1, b, got, 1, true)
+			k.Gemm16(1, 1, 1, []uint32{upper(c.a)}, 1, b, got, 1, true, nil)
 			want := c.want
 			if k.Native16 {
 				want = c.flushed
@@ -422,15 +422,15 @@ func TestGemm16Subnormal(t *testing.T) {
 
 func TestGemm16Nothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		k.Gemm16(0, k.NR, 4, nil, 4, make([]uint32, 4*k.NR), nil, k.NR, false)
-		k.GemmPacked16(0, k.NR, 4, nil, make([]uint32, 4*k.NR), nil, k.NR, false)
+		k.Gemm16(0, k.NR, 4, nil, 4, make([]uint32, 4*k.NR), nil, k.NR, false, nil)
+		k.GemmPacked16(0, k.NR, 4, nil, make([]uint32, 4*k.NR), nil, k.NR, false, nil)
 		k.RoundRow(nil, nil)
 		c := []float32{7, 0x1p-140}
-		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, true)
+		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, true, nil)
 		if !same(c, []float32{7, 0x1p-140}) {
 			t.Errorf("k=0 with add changed c to %v", c)
 		}
-		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, false)
+		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, false, nil)
 		if !same(c, []float32{0, 0}) {
 			t.Errorf("k=0 without add left %v", c)
 		}

@@ -85,13 +85,13 @@ func (g *gemmLevel[E]) packed(m, n, k int, a, b []E, c []float32, ldc int, add b
 	}
 }
 
-// inPlace16 is Kernels.Gemm16.
-func (g *gemmLevel[E]) inPlace16(m, n, k int, a []E, lda int, b []E, c []float32, ldc int, add bool) {
+// inPlace16 is Kernels.Gemm16, whose tiles ask for no other panel.
+func (g *gemmLevel[E]) inPlace16(m, n, k int, a []E, lda int, b []E, c []float32, ldc int, add bool, _ []E) {
 	g.inPlace(m, n, k, a, lda, b, c, ldc, add, nil, nil)
 }
 
 // packed16 is Kernels.GemmPacked16.
-func (g *gemmLevel[E]) packed16(m, n, k int, a, b []E, c []float32, ldc int, add bool) {
+func (g *gemmLevel[E]) packed16(m, n, k int, a, b []E, c []float32, ldc int, add bool, _ []E) {
 	g.packed(m, n, k, a, b, c, ldc, add, nil)
 }
 

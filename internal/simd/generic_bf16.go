@@ -75,7 +75,7 @@ func packBT16Generic(dst []uint32, src []float32, ld, n, k int) {
 	}
 }
 
-func gemm16Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool) {
+func gemm16Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	for i := 0; i < m; i += genericMR {
 		var rows []uint32
 		if k > 0 {
@@ -85,7 +85,7 @@ func gemm16Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ld
 	}
 }
 
-func gemmPacked16Generic(m, n, k int, a, b []uint32, c []float32, ldc int, add bool) {
+func gemmPacked16Generic(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	for i := 0; i < m; i += genericMR {
 		tile16Generic(min(genericMR, m-i), n, k, a[i*k:], 1, genericMR, b, c[i*ldc:], ldc, add)
 	}

@@ -52,54 +52,73 @@ type tileRows struct {
 	as, rs, ps, restRS int
 }
 
+// upcomingLines are what each step asks for beside its work: so many lines of the panel that comes next.
+type upcomingLines struct {
+	at    uintptr
+	lines int
+}
+
+const lineBytes = 64
+
+// upcomingPanel is next, of which each of so many blocks asks for its part.
+func upcomingPanel(next []uint32, blocks int) upcomingLines {
+	if len(next) == 0 {
+		return upcomingLines{}
+	}
+	const stepLines = tileWords * tileNR * elementSize / lineBytes
+	return upcomingLines{uintptr(unsafe.Pointer(unsafe.SliceData(next))), ceil(stepLines, blocks)}
+}
+
 // multiplyTiles computes blocks of equal height m that lie below one another.
-func multiplyTiles(blocks, m, n, k int, a tileRows, b []uint32, c []float32, ldc int, add bool) {
+func multiplyTiles(blocks, m, n, k int, a tileRows, b []uint32, c []float32, ldc int, add bool, next *upcomingLines) {
 	if blocks == 0 {
 		return
 	}
 	steps, rest := k/tileWords, k%tileWords
 	if steps > 0 {
-		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add)
+		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add, next)
+		next.at += uintptr(blocks * steps * next.lines * lineBytes)
 	}
 	if rest > 0 {
 		a.a, a.rs = a.a[steps*a.ps:], a.restRS
-		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0)
+		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0, &upcomingLines{})
 	}
 }
 
 // multiply does steps of so many words each.
-func (a tileRows) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool) {
+func (a tileRows) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool, next *upcomingLines) {
 	const size = elementSize
 	config := configure(m, n, words)
 	pa, pb, pc := unsafe.SliceData(a.a), unsafe.SliceData(b), unsafe.SliceData(c)
 	// Not by a table of functions, through which the configuration would escape to the heap.
 	switch high, wide := m > registerRows, n > registerRows; {
 	case high && wide:
-		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
 	case high:
-		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
 	case wide:
-		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
 	default:
-		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add)
+		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
 	}
 }
 
 // gemm16Tiles is Kernels.Gemm16.
-func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool) {
+func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32) {
 	if !tilesFit(m, n, k, b, c, ldc, add) {
 		return
 	}
 	_ = a[(m-1)*lda+k-1]
 	whole, rest := m/tileMR, m%tileMR
-	multiplyTiles(whole, tileMR, n, k, tileRows{a, tileMR * lda, lda, tileWords, lda}, b, c, ldc, add)
+	ahead := upcomingPanel(next, ceil(m, tileMR))
+	multiplyTiles(whole, tileMR, n, k, tileRows{a, tileMR * lda, lda, tileWords, lda}, b, c, ldc, add, &ahead)
 	if rest > 0 {
-		multiplyTiles(1, rest, n, k, tileRows{a[whole*tileMR*lda:], 0, lda, tileWords, lda}, b, c[whole*tileMR*ldc:], ldc, add)
+		multiplyTiles(1, rest, n, k, tileRows{a[whole*tileMR*lda:], 0, lda, tileWords, lda}, b, c[whole*tileMR*ldc:], ldc, add, &ahead)
 	}
 }
 
 // gemmPacked16Tiles is Kernels.GemmPacked16.
-func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add bool) {
+func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, next []uint32) {
 	if !tilesFit(m, n, k, b, c, ldc, add) {
 		return
 	}
@@ -107,10 +126,11 @@ func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add boo
 	_ = a[ceil(m, tileMR)*panel-1]
 	rows := tileRows{a, panel, tileWords, tileMR * tileWords, k % tileWords}
 	whole, rest := m/tileMR, m%tileMR
-	multiplyTiles(whole, tileMR, n, k, rows, b, c, ldc, add)
+	ahead := upcomingPanel(next, ceil(m, tileMR))
+	multiplyTiles(whole, tileMR, n, k, rows, b, c, ldc, add, &ahead)
 	if rest > 0 {
 		rows.a = a[whole*panel:]
-		multiplyTiles(1, rest, n, k, rows, b, c[whole*tileMR*ldc:], ldc, add)
+		multiplyTiles(1, rest, n, k, rows, b, c[whole*tileMR*ldc:], ldc, add, &ahead)
 	}
 }
 

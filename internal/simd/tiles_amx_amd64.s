@@ -4,86 +4,96 @@
 
 #include "textflag.h"
 
-// func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
+// func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles1x1AMX(SB), NOSPLIT, $0-89
+TEXT ·tiles1x1AMX(SB), NOSPLIT, $0-112
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ blocks+8(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ c+64(FP), DX
-	MOVQ rs+32(FP), BX
-	MOVQ ps+40(FP), SI
-	MOVQ ldc+80(FP), DI
-	MOVQ $+128, R8
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
 
 block:
 	CMPB add+88(FP), $0x00
 	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (DX)(DI*1), TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
 	JMP  start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
 
 start:
-	MOVQ steps+56(FP), R9
-	MOVQ b+48(FP), R10
-	MOVQ CX, R11
-	MOVQ DI, R13
-	SHLQ $0x04, R13
-	ADDQ DX, R13
-	MOVQ DX, R12
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
+	MOVQ BX, R12
+	SHLQ $0x04, R12
+	ADDQ AX, R12
+	MOVQ AX, R11
+	ADDQ cs+72(FP), R11
 	ADDQ cs+72(FP), R12
-	ADDQ cs+72(FP), R13
 
 loop:
-	CMPQ       R12, R13
+	CMPQ       R11, R12
 	JGE        fetched1
-	PREFETCHT0 (R12)
-	ADDQ       DI, R12
-	PREFETCHT0 (R12)
-	ADDQ       DI, R12
-	PREFETCHT0 (R12)
-	ADDQ       DI, R12
-	PREFETCHT0 (R12)
-	ADDQ       DI, R12
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
 
 fetched1:
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
-	ADDQ SI, R11
-	ADDQ $+2048, R10
-	DECQ R9
+	ADDQ DX, R10
+	ADDQ $+2048, R9
+	DECQ R8
 	JNZ  loop
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (DX)(DI*1)
-	ADDQ as+24(FP), CX
-	ADDQ cs+72(FP), DX
-	DECQ AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
 	JNZ  block
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
 	VZEROUPPER
 	RET
 
-// func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
+// func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles1x2AMX(SB), NOSPLIT, $0-89
+TEXT ·tiles1x2AMX(SB), NOSPLIT, $0-112
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ blocks+8(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ c+64(FP), DX
-	MOVQ rs+32(FP), BX
-	MOVQ ps+40(FP), SI
-	MOVQ ldc+80(FP), DI
-	MOVQ $+128, R8
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
 
 block:
 	CMPB add+88(FP), $0x00
 	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (DX)(DI*1), TMM0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x3a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(DX)(DI*1), TMM1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
 	JMP  start
 
 fresh:
@@ -91,73 +101,84 @@ fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO TMM1
 
 start:
-	MOVQ steps+56(FP), R9
-	MOVQ b+48(FP), R10
-	MOVQ CX, R11
-	MOVQ DI, R13
-	SHLQ $0x04, R13
-	ADDQ DX, R13
-	MOVQ DX, R12
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
+	MOVQ BX, R12
+	SHLQ $0x04, R12
+	ADDQ AX, R12
+	MOVQ AX, R11
+	ADDQ cs+72(FP), R11
 	ADDQ cs+72(FP), R12
-	ADDQ cs+72(FP), R13
 
 loop:
-	CMPQ       R12, R13
+	CMPQ       R11, R12
 	JGE        fetched1
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       DI, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       DI, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       DI, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       DI, R12
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
 
 fetched1:
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x02; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R10)(R8*1), TMM7
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x31; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R9)(SI*1), TMM7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xcc // TDPBF16PS TMM7, TMM4, TMM1
-	ADDQ SI, R11
-	ADDQ $+2048, R10
-	DECQ R9
+	ADDQ DX, R10
+	ADDQ $+2048, R9
+	DECQ R8
 	JNZ  loop
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (DX)(DI*1)
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x3a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM1, 64(DX)(DI*1)
-	ADDQ as+24(FP), CX
-	ADDQ cs+72(FP), DX
-	DECQ AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM1, 64(AX)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
 	JNZ  block
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
 	VZEROUPPER
 	RET
 
-// func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
+// func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles2x1AMX(SB), NOSPLIT, $0-89
+TEXT ·tiles2x1AMX(SB), NOSPLIT, $0-112
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ blocks+8(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ c+64(FP), DX
-	MOVQ rs+32(FP), BX
-	MOVQ ps+40(FP), SI
-	MOVQ ldc+80(FP), DI
-	MOVQ $+128, R8
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
 
 block:
 	CMPB add+88(FP), $0x00
 	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (DX)(DI*1), TMM0
-	MOVQ DI, R9
-	SHLQ $0x04, R9
-	ADDQ DX, R9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x39; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(DI*1), TMM2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
 	JMP  start
 
 fresh:
@@ -165,81 +186,92 @@ fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO TMM2
 
 start:
-	MOVQ steps+56(FP), R9
-	MOVQ b+48(FP), R10
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
 	MOVQ CX, R11
-	MOVQ BX, R12
-	SHLQ $0x04, R12
-	ADDQ CX, R12
-	MOVQ DI, R14
-	SHLQ $0x04, R14
-	ADDQ DX, R14
-	MOVQ DX, R13
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+	MOVQ BX, R13
+	SHLQ $0x04, R13
+	ADDQ AX, R13
+	MOVQ AX, R12
+	ADDQ cs+72(FP), R12
 	ADDQ cs+72(FP), R13
-	ADDQ cs+72(FP), R14
-	MOVQ DI, R15
-	SHLQ $0x04, R15
-	ADDQ R14, R15
+	MOVQ BX, R14
+	SHLQ $0x04, R14
+	ADDQ R13, R14
 
 loop:
-	CMPQ       R13, R15
+	CMPQ       R12, R14
 	JGE        fetched1
-	PREFETCHT0 (R13)
-	ADDQ       DI, R13
-	PREFETCHT0 (R13)
-	ADDQ       DI, R13
-	PREFETCHT0 (R13)
-	ADDQ       DI, R13
-	PREFETCHT0 (R13)
-	ADDQ       DI, R13
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
 
 fetched1:
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x1c; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R12)(BX*1), TMM5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x0b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(CX*1), TMM5
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xd5 // TDPBF16PS TMM6, TMM5, TMM2
-	ADDQ SI, R11
-	ADDQ SI, R12
-	ADDQ $+2048, R10
-	DECQ R9
+	ADDQ DX, R10
+	ADDQ DX, R11
+	ADDQ $+2048, R9
+	DECQ R8
 	JNZ  loop
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (DX)(DI*1)
-	MOVQ DI, R9
-	SHLQ $0x04, R9
-	ADDQ DX, R9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x39; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM2, (R9)(DI*1)
-	ADDQ as+24(FP), CX
-	ADDQ cs+72(FP), DX
-	DECQ AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM2, (R8)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
 	JNZ  block
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
 	VZEROUPPER
 	RET
 
-// func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool)
+// func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles2x2AMX(SB), NOSPLIT, $0-89
+TEXT ·tiles2x2AMX(SB), NOSPLIT, $0-112
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ blocks+8(FP), AX
-	MOVQ a+16(FP), CX
-	MOVQ c+64(FP), DX
-	MOVQ rs+32(FP), BX
-	MOVQ ps+40(FP), SI
-	MOVQ ldc+80(FP), DI
-	MOVQ $+128, R8
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
 
 block:
 	CMPB add+88(FP), $0x00
 	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (DX)(DI*1), TMM0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x3a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(DX)(DI*1), TMM1
-	MOVQ DI, R9
-	SHLQ $0x04, R9
-	ADDQ DX, R9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x39; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(DI*1), TMM2
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x39; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R9)(DI*1), TMM3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(BX*1), TMM3
 	JMP  start
 
 fresh:
@@ -249,62 +281,74 @@ fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO TMM3
 
 start:
-	MOVQ steps+56(FP), R9
-	MOVQ b+48(FP), R10
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
 	MOVQ CX, R11
-	MOVQ BX, R12
-	SHLQ $0x04, R12
-	ADDQ CX, R12
-	MOVQ DI, R14
-	SHLQ $0x04, R14
-	ADDQ DX, R14
-	MOVQ DX, R13
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+	MOVQ BX, R13
+	SHLQ $0x04, R13
+	ADDQ AX, R13
+	MOVQ AX, R12
+	ADDQ cs+72(FP), R12
 	ADDQ cs+72(FP), R13
-	ADDQ cs+72(FP), R14
-	MOVQ DI, R15
-	SHLQ $0x04, R15
-	ADDQ R14, R15
+	MOVQ BX, R14
+	SHLQ $0x04, R14
+	ADDQ R13, R14
 
 loop:
-	CMPQ       R13, R15
+	CMPQ       R12, R14
 	JGE        fetched1
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       DI, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       DI, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       DI, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       DI, R13
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
 
 fetched1:
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x1b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(BX*1), TMM4
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x02; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R8*1), TMM6
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS TMM6, TMM4, TMM0
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x02; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R10)(R8*1), TMM7
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x31; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R9)(SI*1), TMM7
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xcc // TDPBF16PS TMM7, TMM4, TMM1
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x1c; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R12)(BX*1), TMM5
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x0b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(CX*1), TMM5
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xd5 // TDPBF16PS TMM6, TMM5, TMM2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xdd // TDPBF16PS TMM7, TMM5, TMM3
-	ADDQ SI, R11
-	ADDQ SI, R12
-	ADDQ $+2048, R10
-	DECQ R9
+	ADDQ DX, R10
+	ADDQ DX, R11
+	ADDQ $+2048, R9
+	DECQ R8
 	JNZ  loop
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x3a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (DX)(DI*1)
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x3a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM1, 64(DX)(DI*1)
-	MOVQ DI, R9
-	SHLQ $0x04, R9
-	ADDQ DX, R9
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x39; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM2, (R9)(DI*1)
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x39; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM3, 64(R9)(DI*1)
-	ADDQ as+24(FP), CX
-	ADDQ cs+72(FP), DX
-	DECQ AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM1, 64(AX)(BX*1)
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM2, (R8)(BX*1)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM3, 64(R8)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
 	JNZ  block
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
 	VZEROUPPER

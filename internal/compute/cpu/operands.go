@@ -20,7 +20,7 @@ type kernels struct {
 	perWord   int
 	MR        int // of panels of A
 
-	// The packing primitives count k in elements, the others in words.
+	// The packing primitives count k in elements, the others in words. Only at Float32 does Gemm add a bias.
 	PackB, PackBT, PackA func(dst, src []float32, ld, n, k int)
 	Gemm                 func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32)
 	GemmPacked           func(m, n, k int, a, b, c []float32, ldc int, add bool, next []float32)
@@ -35,16 +35,11 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 			PackB:  func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
 			PackBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
 			PackA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
-			Gemm: func(m, n, size int, a []float32, lda int, b, c []float32, ldc int, add bool, _, bias []float32) {
-				k.Gemm16(m, n, size, asWords(a), lda, asWords(b), c, ldc, add)
-				if bias != nil {
-					for i := range m {
-						k.Add(c[i*ldc:][:n], bias)
-					}
-				}
+			Gemm: func(m, n, size int, a []float32, lda int, b, c []float32, ldc int, add bool, next, _ []float32) {
+				k.Gemm16(m, n, size, asWords(a), lda, asWords(b), c, ldc, add, asWords(next))
 			},
-			GemmPacked: func(m, n, size int, a, b, c []float32, ldc int, add bool, _ []float32) {
-				k.GemmPacked16(m, n, size, asWords(a), asWords(b), c, ldc, add)
+			GemmPacked: func(m, n, size int, a, b, c []float32, ldc int, add bool, next []float32) {
+				k.GemmPacked16(m, n, size, asWords(a), asWords(b), c, ldc, add, asWords(next))
 			},
 			packRow: func(dst, src []float32) { k.RoundRow(asWords(dst), src) },
 		}

@@ -204,7 +204,7 @@ func (p *product) do(w *worker, job int) {
 					k.GemmPacked(m, n, words, a, b, c, p.n, add, next)
 				} else {
 					var bias []float32
-					if p.bias != nil && at+size == p.k {
+					if p.bias != nil && at+size == p.k && !k.rounds() {
 						bias = p.bias[j:][:n]
 					}
 					k.Gemm(m, n, words, a, lda, b, c, p.n, add, next, bias)
@@ -273,12 +273,19 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 
 // finish does what comes after the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
-	if p.y == nil && p.pre == nil {
+	bias := p.bias
+	if !k.rounds() {
+		bias = nil // Gemm has added it
+	}
+	if bias == nil && p.y == nil && p.pre == nil {
 		return
 	}
 	for r := i; r < i+m; r++ {
 		begin, end := r*p.n+from, r*p.n+to
 		c := p.c[begin:end]
+		if bias != nil {
+			k.Add(c, bias[from:to])
+		}
 		if p.y != nil {
 			k.Activate(p.f, p.y[begin:end], c)
 		}

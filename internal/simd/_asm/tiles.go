@@ -124,14 +124,15 @@ func emitTiles(g *gen) {
 }
 
 // tileProduct writes the function that computes blocks that lie below one another, each of so many tiles. Step q of A
-// stands ps·q bytes behind a, its rows rs bytes apart.
+// stands ps·q bytes behind a, its rows rs bytes apart. Each step asks for so many lines of what is multiplied next: the first
+// block would wait for a panel that is in no near cache longer than it computes.
 func (g *gen) tileProduct(rows, columns int) {
 	g.function(fmt.Sprintf("tiles%dx%d", rows, columns),
-		"(config *byte, blocks int, a *uint32, as, rs, ps int, b *uint32, steps int, c *float32, cs, ldc int, add bool)",
+		"(config *byte, blocks int, a *uint32, as, rs, ps int, b *uint32, steps int, c *float32, cs, ldc int, add bool, next uintptr, lines int)",
 		fmt.Sprintf("computes blocks of %d×%d tiles, from steps > 0 of 16 words. Strides are in bytes, as and cs those of a block.", rows, columns))
 
 	g.tile("LDTILECFG", at(g.param("config"), 0))
-	blocks, a, c := g.param("blocks"), g.param("a"), g.param("c")
+	c := g.param("c")
 	rs, ps, ldc := g.param("rs"), g.param("ps"), g.param("ldc")
 	ldb := g.GP64()
 	g.MOVQ(operand.I32(panelBytes), ldb)
@@ -158,6 +159,7 @@ func (g *gen) tileProduct(rows, columns int) {
 		}
 	}
 
+	next := g.param("next")
 	g.Label("block")
 	g.CMPB(g.paramAddr("add"), operand.Imm(0))
 	g.JEQ(g.jmp("fresh"))
@@ -171,10 +173,9 @@ func (g *gen) tileProduct(rows, columns int) {
 	}
 	g.Label("start")
 	steps, b := g.param("steps"), g.param("b")
-	left := []reg.GPVirtual{g.GP64()}
-	g.MOVQ(a, left[0])
+	left := []reg.GPVirtual{g.param("a")}
 	if rows == 2 {
-		left = append(left, lower(a, rs))
+		left = append(left, lower(left[0], rs))
 	}
 	below, end := g.GP64(), lower(c, ldc) // the rows of C of the next block
 	g.MOVQ(c, below)
@@ -194,6 +195,16 @@ func (g *gen) tileProduct(rows, columns int) {
 		g.ADDQ(ldc, below)
 	}
 	g.Label(fetched)
+	lines, asked := g.param("lines"), g.label("asked")
+	g.TESTQ(lines, lines)
+	g.JZ(g.jmp(asked))
+	ask := g.label("ask")
+	g.Label(ask)
+	g.PREFETCHT1(at(next, 0))
+	g.ADDQ(operand.Imm(64), next)
+	g.DECQ(lines)
+	g.JNZ(g.jmp(ask))
+	g.Label(asked)
 	for i, from := range left {
 		g.tile("TILELOADD", tile(from, rs, 0), tmm(rowsA+i))
 		for j := range columns {
@@ -210,9 +221,10 @@ func (g *gen) tileProduct(rows, columns int) {
 	g.DECQ(steps)
 	g.JNZ(g.jmp("loop"))
 	eachSum(func(t tmm, m operand.Mem) { g.tile("TILESTORED", t, m) })
-	g.ADDQ(g.paramAddr("as"), a)
+	as := g.param("as")
+	g.ADDQ(as, g.paramAddr("a"))
 	g.ADDQ(g.paramAddr("cs"), c)
-	g.DECQ(blocks)
+	g.DECQ(g.paramAddr("blocks"))
 	g.JNZ(g.jmp("block"))
 	g.tile("TILERELEASE")
 	g.ret()
