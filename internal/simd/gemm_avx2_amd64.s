@@ -36,14 +36,18 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R8
-	ADDQ       as+16(FP), R8
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R8
+	ADDQ as+16(FP), R8
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -113,9 +117,9 @@ many8:
 	ADDQ         $0x40, R8
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -134,7 +138,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), SI
 	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       SI
@@ -142,7 +146,7 @@ store4:
 	VMASKMOVPS (AX), Y15, Y12
 	VADDPS     Y12, Y0, Y0
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -223,14 +227,18 @@ start7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Y12
 	PREFETCHT1   (BX)
 	LEAQ         (BX)(SI*2), BX
@@ -333,9 +341,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+1536, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -356,7 +364,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
@@ -365,7 +373,7 @@ store4:
 	VADDPS     Y12, Y0, Y0
 	VADDPS     Y12, Y1, Y1
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -438,14 +446,18 @@ start7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Y12
 	PREFETCHT1   (BX)
 	LEAQ         (BX)(SI*2), BX
@@ -581,9 +593,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+1536, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -606,7 +618,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
@@ -616,7 +628,7 @@ store4:
 	VADDPS     Y12, Y1, Y1
 	VADDPS     Y12, Y2, Y2
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -700,14 +712,18 @@ start7:
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Y12
 	PREFETCHT1   (SI)
 	LEAQ         (SI)(DI*2), SI
@@ -876,9 +892,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+1536, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -903,7 +919,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
@@ -914,7 +930,7 @@ store4:
 	VADDPS     Y12, Y2, Y2
 	VADDPS     Y12, Y3, Y3
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    AX, $0x08
@@ -1008,14 +1024,18 @@ start7:
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Y12
 	PREFETCHT1   (SI)
 	LEAQ         (SI)(DI*2), SI
@@ -1217,9 +1237,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+1536, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -1246,7 +1266,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
@@ -1258,7 +1278,7 @@ store4:
 	VADDPS     Y12, Y3, Y3
 	VADDPS     Y12, Y4, Y4
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    AX, $0x08
@@ -1363,14 +1383,18 @@ start7:
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	ADDQ       R12, R11
+	TESTQ      R8, R8
+	JZ         warm8
 	CMPQ       SI, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R11
-	ADDQ       as+16(FP), R11
-	SUBQ       $0x10, R10
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R11
+	ADDQ as+16(FP), R11
+	SUBQ $0x10, R10
+	JL   rest10
+
+many9:
 	VMOVUPS      (R9), Y12
 	PREFETCHT1   (DI)
 	LEAQ         (DI)(R8*2), DI
@@ -1605,9 +1629,9 @@ many8:
 	ADDQ         $0x40, R11
 	ADDQ         $+1536, R9
 	SUBQ         $0x10, R10
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R10
 	JZ   store4
 
@@ -1636,7 +1660,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
@@ -1649,7 +1673,7 @@ store4:
 	VADDPS     Y12, Y4, Y4
 	VADDPS     Y12, Y5, Y5
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    AX, $0x08
@@ -1764,14 +1788,18 @@ start7:
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	ADDQ       R12, R11
+	TESTQ      R8, R8
+	JZ         warm8
 	CMPQ       SI, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R11
-	ADDQ       as+16(FP), R11
-	SUBQ       $0x10, R10
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R11
+	ADDQ as+16(FP), R11
+	SUBQ $0x10, R10
+	JL   rest10
+
+many9:
 	VMOVUPS      (R9), Y12
 	PREFETCHT1   (DI)
 	LEAQ         (DI)(R8*2), DI
@@ -2039,9 +2067,9 @@ many8:
 	ADDQ         $0x40, R11
 	ADDQ         $+1536, R9
 	SUBQ         $0x10, R10
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R10
 	JZ   store4
 
@@ -2072,7 +2100,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
@@ -2086,7 +2114,7 @@ store4:
 	VADDPS     Y12, Y5, Y5
 	VADDPS     Y12, Y6, Y6
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    AX, $0x08
@@ -2212,14 +2240,18 @@ start7:
 	ADDQ       R13, R12
 	PREFETCHT0 (R12)
 	ADDQ       R13, R12
+	TESTQ      R9, R9
+	JZ         warm8
 	CMPQ       DI, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R12
-	ADDQ       as+16(FP), R12
-	SUBQ       $0x10, R11
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R12
+	ADDQ as+16(FP), R12
+	SUBQ $0x10, R11
+	JL   rest10
+
+many9:
 	VMOVUPS      (R10), Y12
 	PREFETCHT1   (R8)
 	LEAQ         (R8)(R9*2), R8
@@ -2520,9 +2552,9 @@ many8:
 	ADDQ         $0x40, R12
 	ADDQ         $+1536, R10
 	SUBQ         $0x10, R11
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R11
 	JZ   store4
 
@@ -2555,7 +2587,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R10
 	LEAQ       tailTable<>+32(SB), R11
 	NEGQ       R10
@@ -2570,7 +2602,7 @@ store4:
 	VADDPS     Y12, Y6, Y6
 	VADDPS     Y12, Y7, Y7
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    AX, $0x08
@@ -2656,14 +2688,18 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R8
-	ADDQ       as+16(FP), R8
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R8
+	ADDQ as+16(FP), R8
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	PREFETCHT1   (DX)
@@ -2765,9 +2801,9 @@ many8:
 	ADDQ         $0x40, R8
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -2788,7 +2824,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), SI
 	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       SI
@@ -2798,7 +2834,7 @@ store4:
 	VADDPS     Y12, Y0, Y0
 	VADDPS     Y13, Y1, Y1
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -2867,14 +2903,18 @@ start7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	PREFETCHT1   (BX)
@@ -3025,9 +3065,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+1536, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -3051,7 +3091,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
@@ -3063,7 +3103,7 @@ store4:
 	VADDPS     Y12, Y2, Y2
 	VADDPS     Y13, Y3, Y3
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -3146,14 +3186,18 @@ start7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	PREFETCHT1   (BX)
@@ -3353,9 +3397,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+1536, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -3382,7 +3426,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
@@ -3396,7 +3440,7 @@ store4:
 	VADDPS     Y12, Y4, Y4
 	VADDPS     Y13, Y5, Y5
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -3494,14 +3538,18 @@ start7:
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	PREFETCHT1   (SI)
@@ -3750,9 +3798,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+1536, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -3782,7 +3830,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
@@ -3798,7 +3846,7 @@ store4:
 	VADDPS     Y12, Y6, Y6
 	VADDPS     Y13, Y7, Y7
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    AX, $0x08
@@ -3879,14 +3927,18 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R8
-	ADDQ       as+16(FP), R8
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R8
+	ADDQ as+16(FP), R8
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      64(SI), Y14
@@ -4020,9 +4072,9 @@ many8:
 	ADDQ         $0x40, R8
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -4046,7 +4098,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), SI
 	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       SI
@@ -4058,7 +4110,7 @@ store4:
 	VADDPS     Y13, Y1, Y1
 	VADDPS     Y14, Y2, Y2
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    AX, $0x08
@@ -4135,14 +4187,18 @@ start7:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VMOVUPS      64(DI), Y14
@@ -4341,9 +4397,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+1536, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -4371,7 +4427,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
@@ -4386,7 +4442,7 @@ store4:
 	VADDPS     Y13, Y4, Y4
 	VADDPS     Y14, Y5, Y5
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -4482,14 +4538,18 @@ start7:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VMOVUPS      64(DI), Y14
@@ -4753,9 +4813,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+1536, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -4787,7 +4847,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
@@ -4805,7 +4865,7 @@ store4:
 	VADDPS     Y13, Y7, Y7
 	VADDPS     Y14, Y8, Y8
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    AX, $0x08
@@ -4921,14 +4981,18 @@ start7:
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       AX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ AX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Y12
 	VMOVUPS      32(R8), Y13
 	VMOVUPS      64(R8), Y14
@@ -5257,9 +5321,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+1536, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -5295,7 +5359,7 @@ loop3:
 store4:
 	MOVQ       bias+104(FP), AX
 	TESTQ      AX, AX
-	JZ         none10
+	JZ         none11
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
@@ -5316,7 +5380,7 @@ store4:
 	VADDPS     Y13, Y10, Y10
 	VADDPS     Y14, Y11, Y11
 
-none10:
+none11:
 	MOVQ    last+72(FP), AX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    AX, $0x08
@@ -5400,12 +5464,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -5473,9 +5541,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -5553,12 +5621,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -5658,9 +5730,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -5750,12 +5822,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -5887,9 +5963,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -5991,12 +6067,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -6160,9 +6240,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -6254,12 +6334,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	PREFETCHT1   (DX)
@@ -6359,9 +6443,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -6447,12 +6531,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	PREFETCHT1   (DX)
@@ -6600,9 +6688,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -6705,12 +6793,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	PREFETCHT1   (DX)
@@ -6906,9 +6998,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -7028,12 +7120,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	PREFETCHT1   (DX)
@@ -7277,9 +7373,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -7387,12 +7483,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      64(SI), Y14
@@ -7524,9 +7624,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -7623,12 +7723,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      64(SI), Y14
@@ -7824,9 +7928,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -7946,12 +8050,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      64(SI), Y14
@@ -8211,9 +8319,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -8356,12 +8464,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       CX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Y12
 	VMOVUPS      32(SI), Y13
 	VMOVUPS      64(SI), Y14
@@ -8685,9 +8797,9 @@ many8:
 	ADDQ         $+256, AX
 	ADDQ         $+1536, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 

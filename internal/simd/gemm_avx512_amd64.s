@@ -37,14 +37,18 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R8
-	ADDQ       as+16(FP), R8
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R8
+	ADDQ as+16(FP), R8
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -114,9 +118,9 @@ many8:
 	ADDQ         $0x40, R8
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -135,11 +139,11 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
@@ -200,14 +204,18 @@ start7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Z28
 	PREFETCHT1   (BX)
 	LEAQ         (BX)(SI*2), BX
@@ -310,9 +318,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+2048, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -333,12 +341,12 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -409,14 +417,18 @@ start7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Z28
 	PREFETCHT1   (BX)
 	LEAQ         (BX)(SI*2), BX
@@ -552,9 +564,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+2048, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -577,13 +589,13 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
 	VADDPS    Z28, Z2, Z2
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -665,14 +677,18 @@ start7:
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Z28
 	PREFETCHT1   (SI)
 	LEAQ         (SI)(DI*2), SI
@@ -841,9 +857,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+2048, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -868,14 +884,14 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
 	VADDPS    Z28, Z2, Z2
 	VADDPS    Z28, Z3, Z3
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -967,14 +983,18 @@ start7:
 	ADDQ       R11, R10
 	PREFETCHT0 (R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Z28
 	PREFETCHT1   (SI)
 	LEAQ         (SI)(DI*2), SI
@@ -1176,9 +1196,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+2048, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -1205,7 +1225,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -1213,7 +1233,7 @@ store4:
 	VADDPS    Z28, Z3, Z3
 	VADDPS    Z28, Z4, Z4
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -1316,14 +1336,18 @@ start7:
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	ADDQ       R12, R11
+	TESTQ      R8, R8
+	JZ         warm8
 	CMPQ       SI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R11
-	ADDQ       as+16(FP), R11
-	SUBQ       $0x10, R10
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R11
+	ADDQ as+16(FP), R11
+	SUBQ $0x10, R10
+	JL   rest10
+
+many9:
 	VMOVUPS      (R9), Z28
 	PREFETCHT1   (DI)
 	LEAQ         (DI)(R8*2), DI
@@ -1558,9 +1582,9 @@ many8:
 	ADDQ         $0x40, R11
 	ADDQ         $+2048, R9
 	SUBQ         $0x10, R10
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R10
 	JZ   store4
 
@@ -1589,7 +1613,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -1598,7 +1622,7 @@ store4:
 	VADDPS    Z28, Z4, Z4
 	VADDPS    Z28, Z5, Z5
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -1711,14 +1735,18 @@ start7:
 	ADDQ       R12, R11
 	PREFETCHT0 (R11)
 	ADDQ       R12, R11
+	TESTQ      R8, R8
+	JZ         warm8
 	CMPQ       SI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R11
-	ADDQ       as+16(FP), R11
-	SUBQ       $0x10, R10
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R11
+	ADDQ as+16(FP), R11
+	SUBQ $0x10, R10
+	JL   rest10
+
+many9:
 	VMOVUPS      (R9), Z28
 	PREFETCHT1   (DI)
 	LEAQ         (DI)(R8*2), DI
@@ -1986,9 +2014,9 @@ many8:
 	ADDQ         $0x40, R11
 	ADDQ         $+2048, R9
 	SUBQ         $0x10, R10
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R10
 	JZ   store4
 
@@ -2019,7 +2047,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -2029,7 +2057,7 @@ store4:
 	VADDPS    Z28, Z5, Z5
 	VADDPS    Z28, Z6, Z6
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -2153,14 +2181,18 @@ start7:
 	ADDQ       R13, R12
 	PREFETCHT0 (R12)
 	ADDQ       R13, R12
+	TESTQ      R9, R9
+	JZ         warm8
 	CMPQ       DI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R12
-	ADDQ       as+16(FP), R12
-	SUBQ       $0x10, R11
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R12
+	ADDQ as+16(FP), R12
+	SUBQ $0x10, R11
+	JL   rest10
+
+many9:
 	VMOVUPS      (R10), Z28
 	PREFETCHT1   (R8)
 	LEAQ         (R8)(R9*2), R8
@@ -2461,9 +2493,9 @@ many8:
 	ADDQ         $0x40, R12
 	ADDQ         $+2048, R10
 	SUBQ         $0x10, R11
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R11
 	JZ   store4
 
@@ -2496,7 +2528,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -2507,7 +2539,7 @@ store4:
 	VADDPS    Z28, Z6, Z6
 	VADDPS    Z28, Z7, Z7
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -2641,14 +2673,18 @@ start7:
 	ADDQ       R13, R12
 	PREFETCHT0 (R12)
 	ADDQ       R13, R12
+	TESTQ      R9, R9
+	JZ         warm8
 	CMPQ       DI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R12
-	ADDQ       as+16(FP), R12
-	SUBQ       $0x10, R11
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R12
+	ADDQ as+16(FP), R12
+	SUBQ $0x10, R11
+	JL   rest10
+
+many9:
 	VMOVUPS      (R10), Z28
 	PREFETCHT1   (R8)
 	LEAQ         (R8)(R9*2), R8
@@ -2982,9 +3018,9 @@ many8:
 	ADDQ         $0x40, R12
 	ADDQ         $+2048, R10
 	SUBQ         $0x10, R11
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R11
 	JZ   store4
 
@@ -3019,7 +3055,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -3031,7 +3067,7 @@ store4:
 	VADDPS    Z28, Z7, Z7
 	VADDPS    Z28, Z8, Z8
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -3176,14 +3212,18 @@ start7:
 	ADDQ       R14, R13
 	PREFETCHT0 (R13)
 	ADDQ       R14, R13
+	TESTQ      R10, R10
+	JZ         warm8
 	CMPQ       R8, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R13
-	ADDQ       as+16(FP), R13
-	SUBQ       $0x10, R12
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R13
+	ADDQ as+16(FP), R13
+	SUBQ $0x10, R12
+	JL   rest10
+
+many9:
 	VMOVUPS      (R11), Z28
 	PREFETCHT1   (R9)
 	LEAQ         (R9)(R10*2), R9
@@ -3550,9 +3590,9 @@ many8:
 	ADDQ         $0x40, R13
 	ADDQ         $+2048, R11
 	SUBQ         $0x10, R12
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R12
 	JZ   store4
 
@@ -3589,7 +3629,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -3602,7 +3642,7 @@ store4:
 	VADDPS    Z28, Z8, Z8
 	VADDPS    Z28, Z9, Z9
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -3757,14 +3797,18 @@ start7:
 	ADDQ       R14, R13
 	PREFETCHT0 (R13)
 	ADDQ       R14, R13
+	TESTQ      R10, R10
+	JZ         warm8
 	CMPQ       R8, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R13
-	ADDQ       as+16(FP), R13
-	SUBQ       $0x10, R12
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R13
+	ADDQ as+16(FP), R13
+	SUBQ $0x10, R12
+	JL   rest10
+
+many9:
 	VMOVUPS      (R11), Z28
 	PREFETCHT1   (R9)
 	LEAQ         (R9)(R10*2), R9
@@ -4164,9 +4208,9 @@ many8:
 	ADDQ         $0x40, R13
 	ADDQ         $+2048, R11
 	SUBQ         $0x10, R12
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R12
 	JZ   store4
 
@@ -4205,7 +4249,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -4219,7 +4263,7 @@ store4:
 	VADDPS    Z28, Z9, Z9
 	VADDPS    Z28, Z10, Z10
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -4385,14 +4429,18 @@ start7:
 	ADDQ       R15, R14
 	PREFETCHT0 (R14)
 	ADDQ       R15, R14
+	TESTQ      R11, R11
+	JZ         warm8
 	CMPQ       R9, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R14
-	ADDQ       as+16(FP), R14
-	SUBQ       $0x10, R13
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R14
+	ADDQ as+16(FP), R14
+	SUBQ $0x10, R13
+	JL   rest10
+
+many9:
 	VMOVUPS      (R12), Z28
 	PREFETCHT1   (R10)
 	LEAQ         (R10)(R11*2), R10
@@ -4825,9 +4873,9 @@ many8:
 	ADDQ         $0x40, R14
 	ADDQ         $+2048, R12
 	SUBQ         $0x10, R13
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R13
 	JZ   store4
 
@@ -4868,7 +4916,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -4883,7 +4931,7 @@ store4:
 	VADDPS    Z28, Z10, Z10
 	VADDPS    Z28, Z11, Z11
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -5059,14 +5107,18 @@ start7:
 	ADDQ       R15, R14
 	PREFETCHT0 (R14)
 	ADDQ       R15, R14
+	TESTQ      R11, R11
+	JZ         warm8
 	CMPQ       R9, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R14
-	ADDQ       as+16(FP), R14
-	SUBQ       $0x10, R13
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R14
+	ADDQ as+16(FP), R14
+	SUBQ $0x10, R13
+	JL   rest10
+
+many9:
 	VMOVUPS      (R12), Z28
 	PREFETCHT1   (R10)
 	LEAQ         (R10)(R11*2), R10
@@ -5532,9 +5584,9 @@ many8:
 	ADDQ         $0x40, R14
 	ADDQ         $+2048, R12
 	SUBQ         $0x10, R13
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R13
 	JZ   store4
 
@@ -5577,7 +5629,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -5593,7 +5645,7 @@ store4:
 	VADDPS    Z28, Z11, Z11
 	VADDPS    Z28, Z12, Z12
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -5780,14 +5832,18 @@ start7:
 	ADDQ       BP, R15
 	PREFETCHT0 (R15)
 	ADDQ       BP, R15
+	TESTQ      R12, R12
+	JZ         warm8
 	CMPQ       R10, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R15
-	ADDQ       as+16(FP), R15
-	SUBQ       $0x10, R14
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R15
+	ADDQ as+16(FP), R15
+	SUBQ $0x10, R14
+	JL   rest10
+
+many9:
 	VMOVUPS      (R13), Z28
 	PREFETCHT1   (R11)
 	LEAQ         (R11)(R12*2), R11
@@ -6286,9 +6342,9 @@ many8:
 	ADDQ         $0x40, R15
 	ADDQ         $+2048, R13
 	SUBQ         $0x10, R14
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R14
 	JZ   store4
 
@@ -6333,7 +6389,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS.Z (CX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z1, Z1
@@ -6350,7 +6406,7 @@ store4:
 	VADDPS    Z28, Z12, Z12
 	VADDPS    Z28, Z13, Z13
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), BP
 	CMPQ    CX, $0x10
@@ -6459,14 +6515,18 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R8
-	ADDQ       as+16(FP), R8
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R8
+	ADDQ as+16(FP), R8
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -6568,9 +6628,9 @@ many8:
 	ADDQ         $0x40, R8
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -6592,13 +6652,13 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z29, Z1, Z1
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
@@ -6667,14 +6727,18 @@ start7:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	PREFETCHT1   (BX)
@@ -6825,9 +6889,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+2048, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -6852,7 +6916,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -6860,7 +6924,7 @@ store4:
 	VADDPS    Z28, Z2, Z2
 	VADDPS    Z29, Z3, Z3
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -6944,14 +7008,18 @@ start7:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       R10, R9
+	TESTQ      SI, SI
+	JZ         warm8
 	CMPQ       DX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R9
-	ADDQ       as+16(FP), R9
-	SUBQ       $0x10, R8
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R9
+	ADDQ as+16(FP), R9
+	SUBQ $0x10, R8
+	JL   rest10
+
+many9:
 	VMOVUPS      (DI), Z28
 	VMOVUPS      64(DI), Z29
 	PREFETCHT1   (BX)
@@ -7151,9 +7219,9 @@ many8:
 	ADDQ         $0x40, R9
 	ADDQ         $+2048, DI
 	SUBQ         $0x10, R8
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R8
 	JZ   store4
 
@@ -7181,7 +7249,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -7191,7 +7259,7 @@ store4:
 	VADDPS    Z28, Z4, Z4
 	VADDPS    Z29, Z5, Z5
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
@@ -7291,14 +7359,18 @@ start7:
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Z28
 	VMOVUPS      64(R8), Z29
 	PREFETCHT1   (SI)
@@ -7547,9 +7619,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+2048, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -7580,7 +7652,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -7592,7 +7664,7 @@ store4:
 	VADDPS    Z28, Z6, Z6
 	VADDPS    Z29, Z7, Z7
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -7707,14 +7779,18 @@ start7:
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	ADDQ       R11, R10
+	TESTQ      DI, DI
+	JZ         warm8
 	CMPQ       BX, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R10
-	ADDQ       as+16(FP), R10
-	SUBQ       $0x10, R9
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R10
+	ADDQ as+16(FP), R10
+	SUBQ $0x10, R9
+	JL   rest10
+
+many9:
 	VMOVUPS      (R8), Z28
 	VMOVUPS      64(R8), Z29
 	PREFETCHT1   (SI)
@@ -8012,9 +8088,9 @@ many8:
 	ADDQ         $0x40, R10
 	ADDQ         $+2048, R8
 	SUBQ         $0x10, R9
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R9
 	JZ   store4
 
@@ -8048,7 +8124,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -8062,7 +8138,7 @@ store4:
 	VADDPS    Z28, Z8, Z8
 	VADDPS    Z29, Z9, Z9
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
@@ -8193,14 +8269,18 @@ start7:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       R12, R11
+	TESTQ      R8, R8
+	JZ         warm8
 	CMPQ       SI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R11
-	ADDQ       as+16(FP), R11
-	SUBQ       $0x10, R10
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R11
+	ADDQ as+16(FP), R11
+	SUBQ $0x10, R10
+	JL   rest10
+
+many9:
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	PREFETCHT1   (DI)
@@ -8547,9 +8627,9 @@ many8:
 	ADDQ         $0x40, R11
 	ADDQ         $+2048, R9
 	SUBQ         $0x10, R10
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R10
 	JZ   store4
 
@@ -8586,7 +8666,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -8602,7 +8682,7 @@ store4:
 	VADDPS    Z28, Z10, Z10
 	VADDPS    Z29, Z11, Z11
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -8748,14 +8828,18 @@ start7:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       R12, R11
+	TESTQ      R8, R8
+	JZ         warm8
 	CMPQ       SI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R11
-	ADDQ       as+16(FP), R11
-	SUBQ       $0x10, R10
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R11
+	ADDQ as+16(FP), R11
+	SUBQ $0x10, R10
+	JL   rest10
+
+many9:
 	VMOVUPS      (R9), Z28
 	VMOVUPS      64(R9), Z29
 	PREFETCHT1   (DI)
@@ -9151,9 +9235,9 @@ many8:
 	ADDQ         $0x40, R11
 	ADDQ         $+2048, R9
 	SUBQ         $0x10, R10
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R10
 	JZ   store4
 
@@ -9193,7 +9277,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -9211,7 +9295,7 @@ store4:
 	VADDPS    Z28, Z12, Z12
 	VADDPS    Z29, Z13, Z13
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
@@ -9373,14 +9457,18 @@ start7:
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	ADDQ       R13, R12
+	TESTQ      R9, R9
+	JZ         warm8
 	CMPQ       DI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R12
-	ADDQ       as+16(FP), R12
-	SUBQ       $0x10, R11
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R12
+	ADDQ as+16(FP), R12
+	SUBQ $0x10, R11
+	JL   rest10
+
+many9:
 	VMOVUPS      (R10), Z28
 	VMOVUPS      64(R10), Z29
 	PREFETCHT1   (R8)
@@ -9825,9 +9913,9 @@ many8:
 	ADDQ         $0x40, R12
 	ADDQ         $+2048, R10
 	SUBQ         $0x10, R11
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R11
 	JZ   store4
 
@@ -9870,7 +9958,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -9890,7 +9978,7 @@ store4:
 	VADDPS    Z28, Z14, Z14
 	VADDPS    Z29, Z15, Z15
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -10067,14 +10155,18 @@ start7:
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	ADDQ       R13, R12
+	TESTQ      R9, R9
+	JZ         warm8
 	CMPQ       DI, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R12
-	ADDQ       as+16(FP), R12
-	SUBQ       $0x10, R11
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R12
+	ADDQ as+16(FP), R12
+	SUBQ $0x10, R11
+	JL   rest10
+
+many9:
 	VMOVUPS      (R10), Z28
 	VMOVUPS      64(R10), Z29
 	PREFETCHT1   (R8)
@@ -10568,9 +10660,9 @@ many8:
 	ADDQ         $0x40, R12
 	ADDQ         $+2048, R10
 	SUBQ         $0x10, R11
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R11
 	JZ   store4
 
@@ -10616,7 +10708,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -10638,7 +10730,7 @@ store4:
 	VADDPS    Z28, Z16, Z16
 	VADDPS    Z29, Z17, Z17
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R13
 	CMPQ    CX, $0x10
@@ -10831,14 +10923,18 @@ start7:
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
 	ADDQ       R14, R13
+	TESTQ      R10, R10
+	JZ         warm8
 	CMPQ       R8, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R13
-	ADDQ       as+16(FP), R13
-	SUBQ       $0x10, R12
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R13
+	ADDQ as+16(FP), R13
+	SUBQ $0x10, R12
+	JL   rest10
+
+many9:
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	PREFETCHT1   (R9)
@@ -11381,9 +11477,9 @@ many8:
 	ADDQ         $0x40, R13
 	ADDQ         $+2048, R11
 	SUBQ         $0x10, R12
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R12
 	JZ   store4
 
@@ -11432,7 +11528,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -11456,7 +11552,7 @@ store4:
 	VADDPS    Z28, Z18, Z18
 	VADDPS    Z29, Z19, Z19
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -11664,14 +11760,18 @@ start7:
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
 	ADDQ       R14, R13
+	TESTQ      R10, R10
+	JZ         warm8
 	CMPQ       R8, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R13
-	ADDQ       as+16(FP), R13
-	SUBQ       $0x10, R12
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R13
+	ADDQ as+16(FP), R13
+	SUBQ $0x10, R12
+	JL   rest10
+
+many9:
 	VMOVUPS      (R11), Z28
 	VMOVUPS      64(R11), Z29
 	PREFETCHT1   (R9)
@@ -12263,9 +12363,9 @@ many8:
 	ADDQ         $0x40, R13
 	ADDQ         $+2048, R11
 	SUBQ         $0x10, R12
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R12
 	JZ   store4
 
@@ -12317,7 +12417,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -12343,7 +12443,7 @@ store4:
 	VADDPS    Z28, Z20, Z20
 	VADDPS    Z29, Z21, Z21
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R14
 	CMPQ    CX, $0x10
@@ -12567,14 +12667,18 @@ start7:
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
 	ADDQ       R15, R14
+	TESTQ      R11, R11
+	JZ         warm8
 	CMPQ       R9, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R14
-	ADDQ       as+16(FP), R14
-	SUBQ       $0x10, R13
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R14
+	ADDQ as+16(FP), R14
+	SUBQ $0x10, R13
+	JL   rest10
+
+many9:
 	VMOVUPS      (R12), Z28
 	VMOVUPS      64(R12), Z29
 	PREFETCHT1   (R10)
@@ -13215,9 +13319,9 @@ many8:
 	ADDQ         $0x40, R14
 	ADDQ         $+2048, R12
 	SUBQ         $0x10, R13
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R13
 	JZ   store4
 
@@ -13272,7 +13376,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -13300,7 +13404,7 @@ store4:
 	VADDPS    Z28, Z22, Z22
 	VADDPS    Z29, Z23, Z23
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -13539,14 +13643,18 @@ start7:
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
 	ADDQ       R15, R14
+	TESTQ      R11, R11
+	JZ         warm8
 	CMPQ       R9, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R14
-	ADDQ       as+16(FP), R14
-	SUBQ       $0x10, R13
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R14
+	ADDQ as+16(FP), R14
+	SUBQ $0x10, R13
+	JL   rest10
+
+many9:
 	VMOVUPS      (R12), Z28
 	VMOVUPS      64(R12), Z29
 	PREFETCHT1   (R10)
@@ -14236,9 +14344,9 @@ many8:
 	ADDQ         $0x40, R14
 	ADDQ         $+2048, R12
 	SUBQ         $0x10, R13
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R13
 	JZ   store4
 
@@ -14296,7 +14404,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -14326,7 +14434,7 @@ store4:
 	VADDPS    Z28, Z24, Z24
 	VADDPS    Z29, Z25, Z25
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), R15
 	CMPQ    CX, $0x10
@@ -14581,14 +14689,18 @@ start7:
 	PREFETCHT0 (R15)
 	PREFETCHT0 64(R15)
 	ADDQ       BP, R15
+	TESTQ      R12, R12
+	JZ         warm8
 	CMPQ       R10, c+56(FP)
 	JEQ        loop3
-	MOVQ       CX, R15
-	ADDQ       as+16(FP), R15
-	SUBQ       $0x10, R14
-	JL         rest9
 
-many8:
+warm8:
+	MOVQ CX, R15
+	ADDQ as+16(FP), R15
+	SUBQ $0x10, R14
+	JL   rest10
+
+many9:
 	VMOVUPS      (R13), Z28
 	VMOVUPS      64(R13), Z29
 	PREFETCHT1   (R11)
@@ -15327,9 +15439,9 @@ many8:
 	ADDQ         $0x40, R15
 	ADDQ         $+2048, R13
 	SUBQ         $0x10, R14
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, R14
 	JZ   store4
 
@@ -15390,7 +15502,7 @@ loop3:
 store4:
 	MOVQ      bias+104(FP), CX
 	TESTQ     CX, CX
-	JZ        none10
+	JZ        none11
 	VMOVUPS   (CX), Z28
 	VMOVUPS.Z 64(CX), K1, Z29
 	VADDPS    Z28, Z0, Z0
@@ -15422,7 +15534,7 @@ store4:
 	VADDPS    Z28, Z26, Z26
 	VADDPS    Z29, Z27, Z27
 
-none10:
+none11:
 	MOVQ    last+72(FP), CX
 	MOVQ    ldc+64(FP), BP
 	CMPQ    CX, $0x10
@@ -15556,12 +15668,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -15629,9 +15745,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -15707,12 +15823,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -15812,9 +15932,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -15902,12 +16022,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -16039,9 +16163,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -16141,12 +16265,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -16310,9 +16438,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -16424,12 +16552,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -16625,9 +16757,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -16751,12 +16883,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -16984,9 +17120,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -17122,12 +17258,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -17387,9 +17527,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -17537,12 +17677,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -17834,9 +17978,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -17996,12 +18140,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -18325,9 +18473,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -18499,12 +18647,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -18860,9 +19012,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -19046,12 +19198,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -19439,9 +19595,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -19637,12 +19793,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -20062,9 +20222,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -20272,12 +20432,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -20729,9 +20893,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -20951,12 +21115,16 @@ start7:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	PREFETCHT1   (DX)
 	LEAQ         (DX)(BX*2), DX
@@ -21440,9 +21608,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -21593,12 +21761,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -21698,9 +21870,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -21787,12 +21959,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -21940,9 +22116,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -22047,12 +22223,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -22248,9 +22428,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -22373,12 +22553,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -22622,9 +22806,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -22765,12 +22949,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -23062,9 +23250,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -23223,12 +23411,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -23568,9 +23760,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -23747,12 +23939,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -24140,9 +24336,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -24337,12 +24533,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -24778,9 +24978,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -24993,12 +25193,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -25482,9 +25686,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -25715,12 +25919,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -26252,9 +26460,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -26503,12 +26711,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -27088,9 +27300,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -27357,12 +27569,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -27990,9 +28206,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -28277,12 +28493,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -28958,9 +29178,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 
@@ -29263,12 +29483,16 @@ start7:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	ADDQ       R9, R8
+	TESTQ      BX, BX
+	JZ         warm8
 	CMPQ       AX, c+56(FP)
 	JEQ        loop3
-	SUBQ       $0x10, DI
-	JL         rest9
 
-many8:
+warm8:
+	SUBQ $0x10, DI
+	JL   rest10
+
+many9:
 	VMOVUPS      (SI), Z28
 	VMOVUPS      64(SI), Z29
 	PREFETCHT1   (DX)
@@ -29992,9 +30216,9 @@ many8:
 	ADDQ         $+896, CX
 	ADDQ         $+2048, SI
 	SUBQ         $0x10, DI
-	JGE          many8
+	JGE          many9
 
-rest9:
+rest10:
 	ADDQ $0x10, DI
 	JZ   store4
 

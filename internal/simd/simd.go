@@ -40,8 +40,9 @@ type Kernels struct {
 	// in the order of p, which starts from c with add and from zero without, whatever m, n and the tile. So a row's
 	// result does not depend on its neighbours, and a product cut along k into several calls has the same bits as one
 	// call. (The plain Go level rounds the product first; it keeps the order.) Nothing outside the m rows of k elements
-	// of a and the m rows of n elements of c is touched. next is nil or the panel that is multiplied next: some levels ask
-	// for it meanwhile, so that it is in the cache by then. Then bias, of n elements, is added to each row, unless it is nil.
+	// of a and the m rows of n elements of c is touched. next is the panel that is multiplied next: some levels ask for it
+	// meanwhile, so that it is in the cache by then; nil tells that all panels are. Last, bias, of n elements, is added to
+	// each row, unless it is nil.
 	Gemm func(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool, next, bias []float32)
 	// GemmPacked is Gemm with a as ⌈m/MR⌉ consecutive panels of A, without a bias.
 	GemmPacked func(m, n, k int, a []float32, b []float32, c []float32, ldc int, add bool, next []float32)

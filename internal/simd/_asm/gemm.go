@@ -275,8 +275,12 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	}
 
 	if perLine {
+		warm := g.label("warm") // no panel is to come where B is in the cache
+		g.TESTQ(pace, pace)
+		g.JZ(g.jmp(warm))
 		g.CMPQ(c, g.paramAddr("c"))
 		g.JEQ(g.jmp(loop))
+		g.Label(warm)
 		var ahead reg.GPVirtual
 		if kind == inPlace {
 			ahead = g.GP64()
