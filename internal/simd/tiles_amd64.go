@@ -45,61 +45,55 @@ func configure(m, n, words int) (c tileConfig) {
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// tileRows is an operand A: element (i, p) of block t stands at t*as+i*rs+p/tileWords*ps+p%tileWords of a, in the last step
-// along k at t*as+i*restRS+p/tileWords*ps+p%tileWords if that has fewer words.
-type tileRows struct {
+// A tileOperand is A: element (i, p) of block t stands at t*as+i*rs+p/tileWords*ps+p%tileWords of a, in the last step along k
+// at t*as+i*restRS+p/tileWords*ps+p%tileWords if that has fewer words.
+type tileOperand struct {
 	a                  []uint32
 	as, rs, ps, restRS int
 }
 
-// upcomingLines are what each step asks for beside its work: so many lines of the panel that comes next.
-type upcomingLines struct {
-	at    uintptr
-	lines int
-}
-
+// lineBytes is the size of what a request brings to a cache.
 const lineBytes = 64
 
-// upcomingPanel is next, of which each of so many blocks asks for its part.
-func upcomingPanel(next []uint32, blocks int) upcomingLines {
-	if len(next) == 0 {
-		return upcomingLines{}
+// upcomingTiles is next, of which each of so many blocks asks for its part, whole lines at each step.
+func upcomingTiles(next []uint32, blocks int) upcoming {
+	if next == nil {
+		return upcoming{}
 	}
-	const stepLines = tileWords * tileNR * elementSize / lineBytes
-	return upcomingLines{uintptr(unsafe.Pointer(unsafe.SliceData(next))), ceil(stepLines, blocks)}
+	const lines = tileWords * tileNR * elementSize / lineBytes // of a step
+	return upcoming{uintptr(unsafe.Pointer(unsafe.SliceData(next))), ceil(lines, blocks) * lineBytes}
 }
 
 // multiplyTiles computes blocks of equal height m that lie below one another.
-func multiplyTiles(blocks, m, n, k int, a tileRows, b []uint32, c []float32, ldc int, add bool, next *upcomingLines) {
+func multiplyTiles(blocks, m, n, k int, a tileOperand, b []uint32, c []float32, ldc int, add bool, next upcoming) {
 	if blocks == 0 {
 		return
 	}
 	steps, rest := k/tileWords, k%tileWords
 	if steps > 0 {
 		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add, next)
-		next.at += uintptr(blocks * steps * next.lines * lineBytes)
 	}
 	if rest > 0 {
 		a.a, a.rs = a.a[steps*a.ps:], a.restRS
-		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0, &upcomingLines{})
+		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0, upcoming{})
 	}
 }
 
 // multiply does steps of so many words each.
-func (a tileRows) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool, next *upcomingLines) {
+func (a *tileOperand) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool, next upcoming) {
 	const size = elementSize
 	config := configure(m, n, words)
 	pa, pb, pc := unsafe.SliceData(a.a), unsafe.SliceData(b), unsafe.SliceData(c)
 	// Not by a table of functions, through which the configuration would escape to the heap.
 	switch high, wide := m > registerRows, n > registerRows; {
 	case high && wide:
-		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
+		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
 	case high:
-		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
+		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
 	case wide:
-		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
+		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
 	default:
-		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.lines)
+		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
 	}
 }
 
@@ -110,10 +104,10 @@ func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc 
 	}
 	_ = a[(m-1)*lda+k-1]
 	whole, rest := m/tileMR, m%tileMR
-	ahead := upcomingPanel(next, ceil(m, tileMR))
-	multiplyTiles(whole, tileMR, n, k, tileRows{a, tileMR * lda, lda, tileWords, lda}, b, c, ldc, add, &ahead)
+	ahead := upcomingTiles(next, ceil(m, tileMR))
+	multiplyTiles(whole, tileMR, n, k, tileOperand{a, tileMR * lda, lda, tileWords, lda}, b, c, ldc, add, ahead)
 	if rest > 0 {
-		multiplyTiles(1, rest, n, k, tileRows{a[whole*tileMR*lda:], 0, lda, tileWords, lda}, b, c[whole*tileMR*ldc:], ldc, add, &ahead)
+		multiplyTiles(1, rest, n, k, tileOperand{a[whole*tileMR*lda:], 0, lda, tileWords, lda}, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords))
 	}
 }
 
@@ -124,18 +118,18 @@ func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add boo
 	}
 	panel := tileMR * k
 	_ = a[ceil(m, tileMR)*panel-1]
-	rows := tileRows{a, panel, tileWords, tileMR * tileWords, k % tileWords}
+	rows := tileOperand{a, panel, tileWords, tileMR * tileWords, k % tileWords}
 	whole, rest := m/tileMR, m%tileMR
-	ahead := upcomingPanel(next, ceil(m, tileMR))
-	multiplyTiles(whole, tileMR, n, k, rows, b, c, ldc, add, &ahead)
+	ahead := upcomingTiles(next, ceil(m, tileMR))
+	multiplyTiles(whole, tileMR, n, k, rows, b, c, ldc, add, ahead)
 	if rest > 0 {
 		rows.a = a[whole*panel:]
-		multiplyTiles(1, rest, n, k, rows, b, c[whole*tileMR*ldc:], ldc, add, &ahead)
+		multiplyTiles(1, rest, n, k, rows, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords))
 	}
 }
 
-// tilesFit panics where the assembly would leave its slices. It does what there is to do if there are no products, and
-// reports if there are.
+// tilesFit reports if there are products to add up, and panics where the assembly would leave its slices. Without any it
+// writes what the sums over nothing are.
 func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool) bool {
 	if m <= 0 || n <= 0 {
 		return false
