@@ -22,24 +22,23 @@ vocabulary=(--size 12000 --limit-alphabet 160)
 vocabulary_text=("$imdb" "$corpora"/wikipedia/train-00[01].txt.zst "$corpora"/gutenberg/train-000.txt.zst "$corpora"/openstax/train-000.txt.zst)
 text=("$imdb" "$corpora"/wikipedia/train-000.txt.zst "$corpora"/gutenberg/train-000.txt.zst)
 held_out_text=("$corpora"/gutenberg/heldout.txt.zst "$corpora"/openstax/heldout.txt.zst "$corpora"/wikipedia/heldout.txt.zst)
-masking=(--sentences --dynamic)
-short=(--masked-lm-prob 0.3 --no-nsp --max-seq-length 32 --max-predictions-per-seq 10)
-pairs=(--masked-lm-prob 0.25 --max-seq-length 128 --max-predictions-per-seq 32)
-long=(--masked-lm-prob 0.25 --max-seq-length 512 --max-predictions-per-seq 128)
+masking=(--sentences --dynamic --masked-lm-prob 0.3)
+short=(--no-nsp --max-seq-length 32 --max-predictions-per-seq 10)
+pairs=(--max-seq-length 128 --max-predictions-per-seq 39)
+long=(--max-seq-length 512 --max-predictions-per-seq 154)
+reviews=(--sentences --dynamic --masked-lm-prob 0.25 --max-seq-length 128 --max-predictions-per-seq 32)
 held_out=(--sentences --dupe-factor 1)
 # Without dropout: the model sees each text once at most. Weights as wide as 0.05 let attention start sooner.
 config='{
-  "vocab_size": 12000, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024,
+  "vocab_size": 12000, "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 1024,
   "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu", "initializer_range": 0.05,
   "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0
 }'
-evaluation=(--eval-steps 1000 --max-eval-instances 1000 --save-steps 500)
-precision=(--precision bf16) # where the processor has instructions for it; float32 serves as well, and takes longer
+evaluation=(--eval-steps 1000 --max-eval-instances 1000 --save-steps 200)
 # Short sequences first, without next sentences, for which they have no room.
-masked=(--phase-steps 3000,6000 --train-batch-size 96,32 --learning-rate 1.5e-3 --adam-beta2 0.98 --warmup-proportion 0.03 --seed 1)
-# Then pairs of segments of reviews; the pooler and the head for next sentences begin here. The long ones come first, while the rate
-# is high, as all positions beyond 128 are new.
-both=(--allow-missing --phase-steps 800,8000 --train-batch-size 10,32 --learning-rate 1e-3 --adam-beta2 0.98 --warmup-proportion 0.05 --seed 2)
+masked=(--phase-steps 3000,5000,500 --train-batch-size 96,32,10 --learning-rate 1.5e-3 --adam-beta2 0.98 --warmup-proportion 0.03 --seed 1)
+# Then pairs of segments of reviews; the pooler and the head for next sentences begin here.
+both=(--allow-missing --num-train-steps 2900 --train-batch-size 32 --learning-rate 1e-3 --adam-beta2 0.98 --warmup-proportion 0.05 --seed 2)
 # For all that follows pre-training.
 dropout=0.1
 sentiment=(--long windows --doc-stride 126 --train-batch-size 32 --learning-rate 2e-4 --num-train-epochs 1 --save-steps 200)
@@ -87,15 +86,14 @@ if [ ! -e "$work/vocab/vocab.txt" ]; then
 fi
 instances short "${masking[@]}" "${short[@]}" -- "${text[@]}"
 instances pairs "${masking[@]}" "${pairs[@]}" -- "${text[@]}"
-instances long "${masking[@]}" "${long[@]}" -- "$imdb"
-instances reviews "${masking[@]}" "${pairs[@]}" -- "$imdb"
+instances long "${masking[@]}" "${long[@]}" -- "${text[@]}"
+instances reviews "${reviews[@]}" -- "$imdb"
 instances held-out "${held_out[@]}" -- "${held_out_text[@]}"
 
 printf '%s\n' "$config" >"$work/config.json"
-train masked pretrain --instances "$work/short" --instances "$work/pairs" --eval-instances "$work/held-out" \
-	--config "$work/config.json" "${masked[@]}" "${evaluation[@]}" "${precision[@]}"
-train pretrained pretrain --instances "$work/long" --instances "$work/reviews" --eval-instances "$work/held-out" --init "$work/masked" \
-	"${both[@]}" "${evaluation[@]}" "${precision[@]}"
+train masked pretrain --instances "$work/short" --instances "$work/pairs" --instances "$work/long" --eval-instances "$work/held-out" \
+	--config "$work/config.json" "${masked[@]}" "${evaluation[@]}"
+train pretrained pretrain --instances "$work/reviews" --eval-instances "$work/held-out" --init "$work/masked" "${both[@]}" "${evaluation[@]}"
 # Only config.json says what dropout is.
 sed -i.before -E 's/("(hidden|attention_probs)_dropout_prob": )[0-9.]+/\1'"$dropout/" "$work/pretrained/config.json"
 train sentiment finetune --task imdb --data "$imdb" --model "$work/pretrained" "${sentiment[@]}"
