@@ -15,10 +15,10 @@ const (
 
 // A tileConfig is the operand of LDTILECFG (Intel's Software Developer's Manual, volume 1, section 18.2).
 type tileConfig struct {
-	palette, start uint8
-	_              [14]uint8
-	rowBytes       [16]uint16
-	rows           [16]uint8
+	palette  uint8
+	_        [15]uint8
+	rowBytes [16]uint16
+	rows     [16]uint8
 }
 
 func (c *tileConfig) bytes() *byte { return &c.palette }
