@@ -54,10 +54,10 @@ type Kernels struct {
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
 	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
-	// Gemm, without a bias, and GemmPacked with k and lda counted in words. The product of two rounded elements is exact. With a Step16 of
-	// one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else it adds up the
-	// lower halves of Step16 words and their upper halves, both from zero, and adds the sum of both to the element of C.
-	// All that Gemm promises holds, of a product cut along k if it is cut between blocks of Step16 words.
+	// Gemm, without a bias, and GemmPacked with k and lda counted in words. The product of two rounded elements is exact.
+	// With a Step16 of one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else
+	// it adds up the lower halves of Step16 words and their upper halves, both from zero, and adds the sum of both to the
+	// element of C. All that Gemm promises holds, of a product cut along k if it is cut between blocks of Step16 words.
 	//
 	// Native16 tells that the processor has instructions for it, which take subnormal operands, products and sums for zero;
 	// else these count.

@@ -64,11 +64,21 @@ func upcomingTiles(next []uint32, blocks int) upcoming {
 	return upcoming{uintptr(unsafe.Pointer(unsafe.SliceData(next))), ceil(lines, blocks) * lineBytes}
 }
 
-// multiplyTiles computes blocks of equal height m that lie below one another.
-func multiplyTiles(blocks, m, n, k int, a tileOperand, b []uint32, c []float32, ldc int, add bool, next upcoming) {
-	if blocks == 0 {
-		return
+// times computes the m×n block c: blocks of tileMR rows, and one of what is left.
+func (a tileOperand) times(m, n, k int, b []uint32, c []float32, ldc int, add bool, next []uint32) {
+	whole, rest := m/tileMR, m%tileMR
+	ahead := upcomingTiles(next, ceil(m, tileMR))
+	if whole > 0 {
+		a.blocks(whole, tileMR, n, k, b, c, ldc, add, ahead)
 	}
+	if rest > 0 {
+		a.a = a.a[whole*a.as:]
+		a.blocks(1, rest, n, k, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords))
+	}
+}
+
+// blocks computes blocks of equal height m that lie below one another.
+func (a tileOperand) blocks(blocks, m, n, k int, b []uint32, c []float32, ldc int, add bool, next upcoming) {
 	steps, rest := k/tileWords, k%tileWords
 	if steps > 0 {
 		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add, next)
@@ -103,12 +113,7 @@ func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc 
 		return
 	}
 	_ = a[(m-1)*lda+k-1]
-	whole, rest := m/tileMR, m%tileMR
-	ahead := upcomingTiles(next, ceil(m, tileMR))
-	multiplyTiles(whole, tileMR, n, k, tileOperand{a, tileMR * lda, lda, tileWords, lda}, b, c, ldc, add, ahead)
-	if rest > 0 {
-		multiplyTiles(1, rest, n, k, tileOperand{a[whole*tileMR*lda:], 0, lda, tileWords, lda}, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords))
-	}
+	tileOperand{a, tileMR * lda, lda, tileWords, lda}.times(m, n, k, b, c, ldc, add, next)
 }
 
 // gemmPacked16Tiles is Kernels.GemmPacked16.
@@ -118,14 +123,7 @@ func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add boo
 	}
 	panel := tileMR * k
 	_ = a[ceil(m, tileMR)*panel-1]
-	rows := tileOperand{a, panel, tileWords, tileMR * tileWords, k % tileWords}
-	whole, rest := m/tileMR, m%tileMR
-	ahead := upcomingTiles(next, ceil(m, tileMR))
-	multiplyTiles(whole, tileMR, n, k, rows, b, c, ldc, add, ahead)
-	if rest > 0 {
-		rows.a = a[whole*panel:]
-		multiplyTiles(1, rest, n, k, rows, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords))
-	}
+	tileOperand{a, panel, tileWords, tileMR * tileWords, k % tileWords}.times(m, n, k, b, c, ldc, add, next)
 }
 
 // tilesFit reports if there are products to add up, and panics where the assembly would leave its slices. Without any it
@@ -137,10 +135,8 @@ func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool) bool {
 	checkWidth(n, tileNR)
 	_ = c[(m-1)*ldc+n-1]
 	if k <= 0 {
-		for i := range m {
-			if !add {
-				clear(c[i*ldc:][:n])
-			}
+		for i := 0; i < m && !add; i++ {
+			clear(c[i*ldc:][:n])
 		}
 		return false
 	}
