@@ -95,9 +95,9 @@ func BenchmarkGemm16(b *testing.B) {
 				for b.Loop() {
 					for p := 0; p < depth; p += blockK {
 						for i := 0; i < s.m; i += blockM {
-							for j := 0; j < s.n; j += k.NR {
+							for j := 0; j < s.n; j += k.NR16 {
 								step := min(blockK, depth-p)
-								k.Gemm16(min(blockM, s.m-i), k.NR, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR:], c[i*ldc+j:], ldc, p > 0, nil)
+								k.Gemm16(min(blockM, s.m-i), k.NR16, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR16:], c[i*ldc+j:], ldc, p > 0, nil)
 							}
 						}
 					}
@@ -114,12 +114,12 @@ func BenchmarkGemmTile16(b *testing.B) {
 		b.Run(fmt.Sprintf("m%dk%d", s.m, s.k), func(b *testing.B) {
 			benchmarkTables(b, func(b *testing.B, k *Kernels) {
 				depth := s.k / 2
-				a, c, panel := make([]uint32, s.m*depth), make([]float32, s.m*k.NR), make([]uint32, depth*k.NR)
+				a, c, panel := make([]uint32, s.m*depth), make([]float32, s.m*k.NR16), make([]uint32, depth*k.NR16)
 				fillForBenchmark(asFloats(a), asFloats(panel))
 				for b.Loop() {
-					k.Gemm16(s.m, k.NR, depth, a, depth, panel, c, k.NR, false, nil)
+					k.Gemm16(s.m, k.NR16, depth, a, depth, panel, c, k.NR16, false, nil)
 				}
-				reportRate(b, 2*float64(s.m*k.NR*s.k), "GFLOP/s")
+				reportRate(b, 2*float64(s.m*k.NR16*s.k), "GFLOP/s")
 			})
 		})
 	}
@@ -128,12 +128,12 @@ func BenchmarkGemmTile16(b *testing.B) {
 func BenchmarkGemmPacked16(b *testing.B) {
 	const m, depth = 252, 768 // words
 	benchmarkTables(b, func(b *testing.B, k *Kernels) {
-		a, c, panel := make([]uint32, m*depth), make([]float32, m*k.NR), make([]uint32, depth*k.NR)
+		a, c, panel := make([]uint32, m*depth), make([]float32, m*k.NR16), make([]uint32, depth*k.NR16)
 		fillForBenchmark(asFloats(a), asFloats(panel))
 		for b.Loop() {
-			k.GemmPacked16(m, k.NR, depth, a, panel, c, k.NR, false, nil)
+			k.GemmPacked16(m, k.NR16, depth, a, panel, c, k.NR16, false, nil)
 		}
-		reportRate(b, 4*float64(m*k.NR*depth), "GFLOP/s")
+		reportRate(b, 4*float64(m*k.NR16*depth), "GFLOP/s")
 	})
 }
 
@@ -145,14 +145,14 @@ func BenchmarkPack16(b *testing.B) {
 		run      func(k *Kernels, dst []uint32, src []float32)
 	}{
 		{"Row768", func(k *Kernels) int { return 768 }, func(k *Kernels, dst []uint32, src []float32) { k.RoundRow(dst[:384], src[:768]) }},
-		{"B/ld768k768", func(k *Kernels) int { return 768 * k.NR }, func(k *Kernels, dst []uint32, src []float32) { k.PackB16(dst, src, 768, k.NR, 768) }},
-		{"BT/ld768k768", func(k *Kernels) int { return 768 * k.NR }, func(k *Kernels, dst []uint32, src []float32) { k.PackBT16(dst, src, 768, k.NR, 768) }},
-		{"BT/ld768k64", func(k *Kernels) int { return 64 * k.NR }, func(k *Kernels, dst []uint32, src []float32) { k.PackBT16(dst, src, 768, k.NR, 64) }},
-		{"A/ld768k768", func(k *Kernels) int { return 768 * k.MR }, func(k *Kernels, dst []uint32, src []float32) { k.PackA16(dst, src, 768, k.MR, 768) }},
+		{"B/ld768k768", func(k *Kernels) int { return 768 * k.NR16 }, func(k *Kernels, dst []uint32, src []float32) { k.PackB16(dst, src, 768, k.NR16, 768) }},
+		{"BT/ld768k768", func(k *Kernels) int { return 768 * k.NR16 }, func(k *Kernels, dst []uint32, src []float32) { k.PackBT16(dst, src, 768, k.NR16, 768) }},
+		{"BT/ld768k64", func(k *Kernels) int { return 64 * k.NR16 }, func(k *Kernels, dst []uint32, src []float32) { k.PackBT16(dst, src, 768, k.NR16, 64) }},
+		{"A/ld768k768", func(k *Kernels) int { return 768 * k.MR16 }, func(k *Kernels, dst []uint32, src []float32) { k.PackA16(dst, src, 768, k.MR16, 768) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			benchmarkTables(b, func(b *testing.B, k *Kernels) {
-				dst, src := make([]uint32, 384*k.NR), make([]float32, 768*768)
+				dst, src := make([]uint32, 384*k.NR16), make([]float32, 768*768)
 				fillForBenchmark(src)
 				for b.Loop() {
 					c.run(k, dst, src)

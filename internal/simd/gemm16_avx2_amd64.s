@@ -19,9 +19,9 @@ tile1:
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
-	VMOVUPS    (R8)(DI*4), Y15
+	VMOVUPS    (R8)(DI*4), Y2
 	MOVQ       DX, DI
-	VMASKMOVPS (DI), Y15, Y0
+	VMASKMOVPS (DI), Y2, Y0
 	JMP        start7
 
 fresh2:
@@ -30,23 +30,22 @@ fresh2:
 start7:
 	TESTQ      SI, SI
 	JZ         store4
-	MOVQ       ldc+64(FP), R8
 	MOVQ       DX, DI
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 	PREFETCHT0 (DI)
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 
 loop3:
-	VMOVUPS      (BX), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VMOVUPS      (BX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
+	VMOVUPS      (BX), Y1
+	VANDPS       cffff0000<>+0(SB), Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VANDPS       cffff0000<>+0(SB), Y2, Y2
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVUPS      (BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VFMADD231PS  Y2, Y1, Y0
 	PREFETCHT0   4096(BX)
 	ADDQ         AX, CX
 	ADDQ         $+96, BX
@@ -55,19 +54,19 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
+	MOVQ    ldc+64(FP), BX
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), BX
+	LEAQ       tailTable<>+32(SB), SI
 	NEGQ       CX
-	VMOVUPS    (BX)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (DX)
-	ADDQ       R8, DX
+	VMOVUPS    (SI)(CX*4), Y2
+	VMASKMOVPS Y0, Y2, (DX)
+	ADDQ       BX, DX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -121,11 +120,11 @@ tile1:
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y15
+	VMOVUPS    (R9)(R8*4), Y3
 	MOVQ       BX, R8
-	VMASKMOVPS (R8), Y15, Y0
+	VMASKMOVPS (R8), Y3, Y0
 	ADDQ       ldc+64(FP), R8
-	VMASKMOVPS (R8), Y15, Y1
+	VMASKMOVPS (R8), Y3, Y1
 	JMP        start7
 
 fresh2:
@@ -135,32 +134,31 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VMOVUPS      (SI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
+	VMOVUPS      (SI), Y2
+	VANDPS       cffff0000<>+0(SB), Y2, Y2
+	VBROADCASTSS (CX), Y3
+	VANDPS       cffff0000<>+0(SB), Y3, Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS (CX)(DX*1), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVUPS      (SI), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VBROADCASTSS (CX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VFMADD231PS  Y3, Y2, Y0
+	VBROADCASTSS (CX)(DX*1), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y4, Y2, Y1
 	PREFETCHT0   4096(SI)
 	ADDQ         AX, CX
 	ADDQ         $+96, SI
@@ -169,23 +167,23 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), SI
+	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (BX)
-	ADDQ       R9, BX
-	VMASKMOVPS Y1, Y15, (BX)
-	ADDQ       R9, BX
+	VMOVUPS    (DI)(CX*4), Y3
+	VMASKMOVPS Y0, Y3, (BX)
+	ADDQ       SI, BX
+	VMASKMOVPS Y1, Y3, (BX)
+	ADDQ       SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -211,13 +209,13 @@ tile1:
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y15
+	VMOVUPS    (R9)(R8*4), Y4
 	MOVQ       BX, R8
-	VMASKMOVPS (R8), Y15, Y0
+	VMASKMOVPS (R8), Y4, Y0
 	ADDQ       ldc+64(FP), R8
-	VMASKMOVPS (R8), Y15, Y1
+	VMASKMOVPS (R8), Y4, Y1
 	ADDQ       ldc+64(FP), R8
-	VMASKMOVPS (R8), Y15, Y2
+	VMASKMOVPS (R8), Y4, Y2
 	JMP        start7
 
 fresh2:
@@ -228,41 +226,40 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VMOVUPS      (SI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
+	VMOVUPS      (SI), Y3
+	VANDPS       cffff0000<>+0(SB), Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS (CX)(DX*1), Y5
+	VANDPS       cffff0000<>+0(SB), Y5, Y5
+	VFMADD231PS  Y5, Y3, Y1
+	VBROADCASTSS (CX)(DX*2), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVUPS      (SI), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y4, Y3, Y0
+	VBROADCASTSS (CX)(DX*1), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y5, Y3, Y1
+	VBROADCASTSS (CX)(DX*2), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y4, Y3, Y2
 	PREFETCHT0   4096(SI)
 	ADDQ         AX, CX
 	ADDQ         $+96, SI
@@ -271,27 +268,27 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), SI
+	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (BX)
-	ADDQ       R9, BX
-	VMASKMOVPS Y1, Y15, (BX)
-	ADDQ       R9, BX
-	VMASKMOVPS Y2, Y15, (BX)
-	ADDQ       R9, BX
+	VMOVUPS    (DI)(CX*4), Y4
+	VMASKMOVPS Y0, Y4, (BX)
+	ADDQ       SI, BX
+	VMASKMOVPS Y1, Y4, (BX)
+	ADDQ       SI, BX
+	VMASKMOVPS Y2, Y4, (BX)
+	ADDQ       SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -318,15 +315,15 @@ tile1:
 	MOVQ       last+72(FP), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y15
+	VMOVUPS    (R10)(R9*4), Y5
 	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS (R9), Y5, Y0
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y1
+	VMASKMOVPS (R9), Y5, Y1
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y2
+	VMASKMOVPS (R9), Y5, Y2
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y3
+	VMASKMOVPS (R9), Y5, Y3
 	JMP        start7
 
 fresh2:
@@ -338,50 +335,49 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VMOVUPS      (DI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
+	VMOVUPS      (DI), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VBROADCASTSS (CX), Y5
+	VANDPS       cffff0000<>+0(SB), Y5, Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS (CX)(DX*1), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VBROADCASTSS (CX)(DX*2), Y5
+	VANDPS       cffff0000<>+0(SB), Y5, Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS (CX)(BX*1), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y4, Y3
+	VMOVUPS      (DI), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VBROADCASTSS (CX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS (CX)(DX*1), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VBROADCASTSS (CX)(DX*2), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS (CX)(BX*1), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y4, Y3
 	PREFETCHT0   4096(DI)
 	ADDQ         AX, CX
 	ADDQ         $+96, DI
@@ -390,31 +386,31 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y2, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y3, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), DI
+	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y1, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y2, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y3, Y15, (SI)
-	ADDQ       R10, SI
+	VMOVUPS    (R8)(CX*4), Y5
+	VMASKMOVPS Y0, Y5, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y1, Y5, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y2, Y5, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y3, Y5, (SI)
+	ADDQ       DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -441,17 +437,17 @@ tile1:
 	MOVQ       last+72(FP), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y15
+	VMOVUPS    (R10)(R9*4), Y6
 	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y15, Y0
+	VMASKMOVPS (R9), Y6, Y0
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y1
+	VMASKMOVPS (R9), Y6, Y1
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y2
+	VMASKMOVPS (R9), Y6, Y2
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y3
+	VMASKMOVPS (R9), Y6, Y3
 	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y15, Y4
+	VMASKMOVPS (R9), Y6, Y4
 	JMP        start7
 
 fresh2:
@@ -464,59 +460,58 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VMOVUPS      (DI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
+	VMOVUPS      (DI), Y5
+	VANDPS       cffff0000<>+0(SB), Y5, Y5
+	VBROADCASTSS (CX), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS (CX)(DX*1), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VFMADD231PS  Y7, Y5, Y1
+	VBROADCASTSS (CX)(DX*2), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS (CX)(BX*1), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VFMADD231PS  Y7, Y5, Y3
+	VBROADCASTSS (CX)(DX*4), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVUPS      (DI), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y0
+	VBROADCASTSS (CX)(DX*1), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y5, Y1
+	VBROADCASTSS (CX)(DX*2), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VBROADCASTSS (CX)(BX*1), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y5, Y3
+	VBROADCASTSS (CX)(DX*4), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
 	PREFETCHT0   4096(DI)
 	ADDQ         AX, CX
 	ADDQ         $+96, DI
@@ -525,35 +520,35 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y2, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y3, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y4, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), DI
+	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y1, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y2, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y3, Y15, (SI)
-	ADDQ       R10, SI
-	VMASKMOVPS Y4, Y15, (SI)
-	ADDQ       R10, SI
+	VMOVUPS    (R8)(CX*4), Y6
+	VMASKMOVPS Y0, Y6, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y1, Y6, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y2, Y6, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y3, Y6, (SI)
+	ADDQ       DI, SI
+	VMASKMOVPS Y4, Y6, (SI)
+	ADDQ       DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -581,19 +576,19 @@ tile1:
 	MOVQ       last+72(FP), R10
 	LEAQ       tailTable<>+32(SB), R11
 	NEGQ       R10
-	VMOVUPS    (R11)(R10*4), Y15
+	VMOVUPS    (R11)(R10*4), Y7
 	MOVQ       DI, R10
-	VMASKMOVPS (R10), Y15, Y0
+	VMASKMOVPS (R10), Y7, Y0
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y1
+	VMASKMOVPS (R10), Y7, Y1
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y2
+	VMASKMOVPS (R10), Y7, Y2
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y3
+	VMASKMOVPS (R10), Y7, Y3
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y4
+	VMASKMOVPS (R10), Y7, Y4
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y5
+	VMASKMOVPS (R10), Y7, Y5
 	JMP        start7
 
 fresh2:
@@ -607,68 +602,67 @@ fresh2:
 start7:
 	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
 	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 
 loop3:
-	VMOVUPS      (R8), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS (CX)(SI*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VMOVUPS      (R8), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS (CX)(SI*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y5
+	VMOVUPS      (R8), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VBROADCASTSS (CX), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS (CX)(DX*1), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y6, Y1
+	VBROADCASTSS (CX)(DX*2), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS (CX)(BX*1), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y6, Y3
+	VBROADCASTSS (CX)(DX*4), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS (CX)(SI*1), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VMOVUPS      (R8), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VBROADCASTSS (CX), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VBROADCASTSS (CX)(DX*1), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y1
+	VBROADCASTSS (CX)(DX*2), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VBROADCASTSS (CX)(BX*1), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y3
+	VBROADCASTSS (CX)(DX*4), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VBROADCASTSS (CX)(SI*1), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y5
 	PREFETCHT0   4096(R8)
 	ADDQ         AX, CX
 	ADDQ         $+96, R8
@@ -677,39 +671,39 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R8
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y2, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y3, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y4, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y5, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), R8
+	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       CX
-	VMOVUPS    (R8)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y1, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y2, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y3, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y4, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y5, Y15, (DI)
-	ADDQ       R11, DI
+	VMOVUPS    (R9)(CX*4), Y7
+	VMASKMOVPS Y0, Y7, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y1, Y7, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y2, Y7, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y3, Y7, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y4, Y7, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y5, Y7, (DI)
+	ADDQ       R8, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -737,21 +731,21 @@ tile1:
 	MOVQ       last+72(FP), R10
 	LEAQ       tailTable<>+32(SB), R11
 	NEGQ       R10
-	VMOVUPS    (R11)(R10*4), Y15
+	VMOVUPS    (R11)(R10*4), Y8
 	MOVQ       DI, R10
-	VMASKMOVPS (R10), Y15, Y0
+	VMASKMOVPS (R10), Y8, Y0
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y1
+	VMASKMOVPS (R10), Y8, Y1
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y2
+	VMASKMOVPS (R10), Y8, Y2
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y3
+	VMASKMOVPS (R10), Y8, Y3
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y4
+	VMASKMOVPS (R10), Y8, Y4
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y5
+	VMASKMOVPS (R10), Y8, Y5
 	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y15, Y6
+	VMASKMOVPS (R10), Y8, Y6
 	JMP        start7
 
 fresh2:
@@ -766,77 +760,76 @@ fresh2:
 start7:
 	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
 	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 
 loop3:
-	VMOVUPS      (R8), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS (CX)(SI*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VBROADCASTSS (CX)(BX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VMOVUPS      (R8), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS (CX)(SI*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VBROADCASTSS (CX)(BX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
+	VMOVUPS      (R8), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VBROADCASTSS (CX), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS (CX)(DX*1), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y7, Y1
+	VBROADCASTSS (CX)(DX*2), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS (CX)(BX*1), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y7, Y3
+	VBROADCASTSS (CX)(DX*4), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS (CX)(SI*1), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y7, Y5
+	VBROADCASTSS (CX)(BX*2), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y7, Y6
+	VMOVUPS      (R8), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (CX), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y0
+	VBROADCASTSS (CX)(DX*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y7, Y1
+	VBROADCASTSS (CX)(DX*2), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y2
+	VBROADCASTSS (CX)(BX*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y7, Y3
+	VBROADCASTSS (CX)(DX*4), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y4
+	VBROADCASTSS (CX)(SI*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y7, Y5
+	VBROADCASTSS (CX)(BX*2), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y7, Y6
 	PREFETCHT0   4096(R8)
 	ADDQ         AX, CX
 	ADDQ         $+96, R8
@@ -845,43 +838,43 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R8
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y2, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y3, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y4, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y5, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Y6, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), R8
+	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       CX
-	VMOVUPS    (R8)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y1, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y2, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y3, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y4, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y5, Y15, (DI)
-	ADDQ       R11, DI
-	VMASKMOVPS Y6, Y15, (DI)
-	ADDQ       R11, DI
+	VMOVUPS    (R9)(CX*4), Y8
+	VMASKMOVPS Y0, Y8, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y1, Y8, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y2, Y8, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y3, Y8, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y4, Y8, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y5, Y8, (DI)
+	ADDQ       R8, DI
+	VMASKMOVPS Y6, Y8, (DI)
+	ADDQ       R8, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -910,23 +903,23 @@ tile1:
 	MOVQ       last+72(FP), R11
 	LEAQ       tailTable<>+32(SB), R12
 	NEGQ       R11
-	VMOVUPS    (R12)(R11*4), Y15
+	VMOVUPS    (R12)(R11*4), Y9
 	MOVQ       R8, R11
-	VMASKMOVPS (R11), Y15, Y0
+	VMASKMOVPS (R11), Y9, Y0
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y1
+	VMASKMOVPS (R11), Y9, Y1
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y2
+	VMASKMOVPS (R11), Y9, Y2
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y3
+	VMASKMOVPS (R11), Y9, Y3
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y4
+	VMASKMOVPS (R11), Y9, Y4
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y5
+	VMASKMOVPS (R11), Y9, Y5
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y6
+	VMASKMOVPS (R11), Y9, Y6
 	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y15, Y7
+	VMASKMOVPS (R11), Y9, Y7
 	JMP        start7
 
 fresh2:
@@ -942,86 +935,85 @@ fresh2:
 start7:
 	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
 	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 
 loop3:
-	VMOVUPS      (R9), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS (CX)(SI*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VBROADCASTSS (CX)(BX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VBROADCASTSS (CX)(DI*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y7
-	VMOVUPS      (R9), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VBROADCASTSS (CX)(BX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VBROADCASTSS (CX)(DX*4), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VBROADCASTSS (CX)(SI*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y5
-	VBROADCASTSS (CX)(BX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VBROADCASTSS (CX)(DI*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y7
+	VMOVUPS      (R9), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (CX), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (CX)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (CX)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (CX)(BX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (CX)(DX*4), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (CX)(SI*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS (CX)(BX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS (CX)(DI*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (R9), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (CX), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (CX)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (CX)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (CX)(BX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (CX)(DX*4), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (CX)(SI*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS (CX)(BX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS (CX)(DI*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y7
 	PREFETCHT0   4096(R9)
 	ADDQ         AX, CX
 	ADDQ         $+96, R9
@@ -1030,47 +1022,47 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y2, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y3, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y4, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y5, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y6, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Y7, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), R9
+	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       CX
-	VMOVUPS    (R9)(CX*4), Y15
-	VMASKMOVPS Y0, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y1, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y2, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y3, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y4, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y5, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y6, Y15, (R8)
-	ADDQ       R12, R8
-	VMASKMOVPS Y7, Y15, (R8)
-	ADDQ       R12, R8
+	VMOVUPS    (R10)(CX*4), Y9
+	VMASKMOVPS Y0, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y1, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y2, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y3, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y4, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y5, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y6, Y9, (R8)
+	ADDQ       R9, R8
+	VMASKMOVPS Y7, Y9, (R8)
+	ADDQ       R9, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1095,10 +1087,10 @@ tile1:
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
-	VMOVUPS    (R8)(DI*4), Y15
+	VMOVUPS    (R8)(DI*4), Y4
 	MOVQ       DX, DI
 	VMOVUPS    (DI), Y0
-	VMASKMOVPS 32(DI), Y15, Y1
+	VMASKMOVPS 32(DI), Y4, Y1
 	JMP        start7
 
 fresh2:
@@ -1108,29 +1100,28 @@ fresh2:
 start7:
 	TESTQ      SI, SI
 	JZ         store4
-	MOVQ       ldc+64(FP), R8
 	MOVQ       DX, DI
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 	PREFETCHT0 (DI)
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 
 loop3:
-	VMOVUPS      (BX), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(BX), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VMOVUPS      (BX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(BX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
+	VMOVUPS      (BX), Y2
+	VANDPS       cffff0000<>+0(SB), Y2, Y2
+	VMOVUPS      32(BX), Y3
+	VANDPS       cffff0000<>+0(SB), Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      (BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      32(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (CX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
 	PREFETCHT0   4096(BX)
 	ADDQ         AX, CX
 	ADDQ         $+96, BX
@@ -1139,21 +1130,21 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
+	MOVQ    ldc+64(FP), BX
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), BX
+	LEAQ       tailTable<>+32(SB), SI
 	NEGQ       CX
-	VMOVUPS    (BX)(CX*4), Y15
+	VMOVUPS    (SI)(CX*4), Y4
 	VMOVUPS    Y0, (DX)
-	VMASKMOVPS Y1, Y15, 32(DX)
-	ADDQ       R8, DX
+	VMASKMOVPS Y1, Y4, 32(DX)
+	ADDQ       BX, DX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1179,13 +1170,13 @@ tile1:
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y15
+	VMOVUPS    (R9)(R8*4), Y6
 	MOVQ       BX, R8
 	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y15, Y1
+	VMASKMOVPS 32(R8), Y6, Y1
 	ADDQ       ldc+64(FP), R8
 	VMOVUPS    (R8), Y2
-	VMASKMOVPS 32(R8), Y15, Y3
+	VMASKMOVPS 32(R8), Y6, Y3
 	JMP        start7
 
 fresh2:
@@ -1197,40 +1188,39 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(SI), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
-	VMOVUPS      (SI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(SI), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
+	VMOVUPS      (SI), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VANDPS       cffff0000<>+0(SB), Y5, Y5
+	VBROADCASTSS (CX), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (CX)(DX*1), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VFMADD231PS  Y7, Y5, Y3
+	VMOVUPS      (SI), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (CX)(DX*1), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VFMADD231PS  Y7, Y5, Y3
 	PREFETCHT0   4096(SI)
 	ADDQ         AX, CX
 	ADDQ         $+96, SI
@@ -1239,27 +1229,27 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	VMOVUPS Y3, 32(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), SI
+	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y15
+	VMOVUPS    (DI)(CX*4), Y6
 	VMOVUPS    Y0, (BX)
-	VMASKMOVPS Y1, Y15, 32(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y1, Y6, 32(BX)
+	ADDQ       SI, BX
 	VMOVUPS    Y2, (BX)
-	VMASKMOVPS Y3, Y15, 32(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y3, Y6, 32(BX)
+	ADDQ       SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1285,16 +1275,16 @@ tile1:
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y15
+	VMOVUPS    (R9)(R8*4), Y8
 	MOVQ       BX, R8
 	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y15, Y1
+	VMASKMOVPS 32(R8), Y8, Y1
 	ADDQ       ldc+64(FP), R8
 	VMOVUPS    (R8), Y2
-	VMASKMOVPS 32(R8), Y15, Y3
+	VMASKMOVPS 32(R8), Y8, Y3
 	ADDQ       ldc+64(FP), R8
 	VMOVUPS    (R8), Y4
-	VMASKMOVPS 32(R8), Y15, Y5
+	VMASKMOVPS 32(R8), Y8, Y5
 	JMP        start7
 
 fresh2:
@@ -1308,51 +1298,50 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(SI), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VFMADD231PS  Y15, Y13, Y5
-	VMOVUPS      (SI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(SI), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VFMADD231PS  Y15, Y13, Y5
+	VMOVUPS      (SI), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VMOVUPS      32(SI), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VBROADCASTSS (CX), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (CX)(DX*1), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y6, Y2
+	VFMADD231PS  Y9, Y7, Y3
+	VBROADCASTSS (CX)(DX*2), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VMOVUPS      (SI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VMOVUPS      32(SI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VBROADCASTSS (CX), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (CX)(DX*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y6, Y2
+	VFMADD231PS  Y9, Y7, Y3
+	VBROADCASTSS (CX)(DX*2), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
 	PREFETCHT0   4096(SI)
 	ADDQ         AX, CX
 	ADDQ         $+96, SI
@@ -1361,33 +1350,33 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y2, (BX)
 	VMOVUPS Y3, 32(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y4, (BX)
 	VMOVUPS Y5, 32(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), SI
+	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y15
+	VMOVUPS    (DI)(CX*4), Y8
 	VMOVUPS    Y0, (BX)
-	VMASKMOVPS Y1, Y15, 32(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y1, Y8, 32(BX)
+	ADDQ       SI, BX
 	VMOVUPS    Y2, (BX)
-	VMASKMOVPS Y3, Y15, 32(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y3, Y8, 32(BX)
+	ADDQ       SI, BX
 	VMOVUPS    Y4, (BX)
-	VMASKMOVPS Y5, Y15, 32(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y5, Y8, 32(BX)
+	ADDQ       SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1414,19 +1403,19 @@ tile1:
 	MOVQ       last+72(FP), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y15
+	VMOVUPS    (R10)(R9*4), Y10
 	MOVQ       SI, R9
 	VMOVUPS    (R9), Y0
-	VMASKMOVPS 32(R9), Y15, Y1
+	VMASKMOVPS 32(R9), Y10, Y1
 	ADDQ       ldc+64(FP), R9
 	VMOVUPS    (R9), Y2
-	VMASKMOVPS 32(R9), Y15, Y3
+	VMASKMOVPS 32(R9), Y10, Y3
 	ADDQ       ldc+64(FP), R9
 	VMOVUPS    (R9), Y4
-	VMASKMOVPS 32(R9), Y15, Y5
+	VMASKMOVPS 32(R9), Y10, Y5
 	ADDQ       ldc+64(FP), R9
 	VMOVUPS    (R9), Y6
-	VMASKMOVPS 32(R9), Y15, Y7
+	VMASKMOVPS 32(R9), Y10, Y7
 	JMP        start7
 
 fresh2:
@@ -1442,62 +1431,61 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(DI), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VFMADD231PS  Y15, Y13, Y5
-	VBROADCASTSS (CX)(BX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VFMADD231PS  Y15, Y13, Y7
-	VMOVUPS      (DI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(DI), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y3
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y4
-	VFMADD231PS  Y15, Y13, Y5
-	VBROADCASTSS (CX)(BX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VFMADD231PS  Y15, Y13, Y7
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VBROADCASTSS (CX), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (CX)(DX*1), Y11
+	VANDPS       cffff0000<>+0(SB), Y11, Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VBROADCASTSS (CX)(DX*2), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (CX)(BX*1), Y11
+	VANDPS       cffff0000<>+0(SB), Y11, Y11
+	VFMADD231PS  Y11, Y8, Y6
+	VFMADD231PS  Y11, Y9, Y7
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (CX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (CX)(DX*1), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VBROADCASTSS (CX)(DX*2), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (CX)(BX*1), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y11, Y8, Y6
+	VFMADD231PS  Y11, Y9, Y7
 	PREFETCHT0   4096(DI)
 	ADDQ         AX, CX
 	ADDQ         $+96, DI
@@ -1506,39 +1494,39 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y2, (SI)
 	VMOVUPS Y3, 32(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y4, (SI)
 	VMOVUPS Y5, 32(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), DI
+	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y15
+	VMOVUPS    (R8)(CX*4), Y10
 	VMOVUPS    Y0, (SI)
-	VMASKMOVPS Y1, Y15, 32(SI)
-	ADDQ       R10, SI
+	VMASKMOVPS Y1, Y10, 32(SI)
+	ADDQ       DI, SI
 	VMOVUPS    Y2, (SI)
-	VMASKMOVPS Y3, Y15, 32(SI)
-	ADDQ       R10, SI
+	VMASKMOVPS Y3, Y10, 32(SI)
+	ADDQ       DI, SI
 	VMOVUPS    Y4, (SI)
-	VMASKMOVPS Y5, Y15, 32(SI)
-	ADDQ       R10, SI
+	VMASKMOVPS Y5, Y10, 32(SI)
+	ADDQ       DI, SI
 	VMOVUPS    Y6, (SI)
-	VMASKMOVPS Y7, Y15, 32(SI)
-	ADDQ       R10, SI
+	VMASKMOVPS Y7, Y10, 32(SI)
+	ADDQ       DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1563,11 +1551,11 @@ tile1:
 	MOVQ       last+72(FP), DI
 	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       DI
-	VMOVUPS    (R8)(DI*4), Y15
+	VMOVUPS    (R8)(DI*4), Y6
 	MOVQ       DX, DI
 	VMOVUPS    (DI), Y0
 	VMOVUPS    32(DI), Y1
-	VMASKMOVPS 64(DI), Y15, Y2
+	VMASKMOVPS 64(DI), Y6, Y2
 	JMP        start7
 
 fresh2:
@@ -1578,36 +1566,35 @@ fresh2:
 start7:
 	TESTQ      SI, SI
 	JZ         store4
-	MOVQ       ldc+64(FP), R8
 	MOVQ       DX, DI
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 
 loop3:
-	VMOVUPS      (BX), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(BX), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VMOVUPS      64(BX), Y14
-	VANDPS       cffff0000<>+0(SB), Y14, Y14
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VMOVUPS      (BX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(BX), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VMOVUPS      64(BX), Y14
-	VPSLLD       $0x10, Y14, Y14
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      (BX), Y3
+	VANDPS       cffff0000<>+0(SB), Y3, Y3
+	VMOVUPS      32(BX), Y4
+	VANDPS       cffff0000<>+0(SB), Y4, Y4
+	VMOVUPS      64(BX), Y5
+	VANDPS       cffff0000<>+0(SB), Y5, Y5
+	VBROADCASTSS (CX), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VFMADD231PS  Y6, Y3, Y0
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y2
+	VMOVUPS      (BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VMOVUPS      32(BX), Y4
+	VPSLLD       $0x10, Y4, Y4
+	VMOVUPS      64(BX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VBROADCASTSS (CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y6, Y3, Y0
+	VFMADD231PS  Y6, Y4, Y1
+	VFMADD231PS  Y6, Y5, Y2
 	PREFETCHT0   4096(BX)
 	PREFETCHT0   4160(BX)
 	ADDQ         AX, CX
@@ -1617,23 +1604,23 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
+	MOVQ    ldc+64(FP), BX
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	VMOVUPS Y2, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), BX
+	LEAQ       tailTable<>+32(SB), SI
 	NEGQ       CX
-	VMOVUPS    (BX)(CX*4), Y15
+	VMOVUPS    (SI)(CX*4), Y6
 	VMOVUPS    Y0, (DX)
 	VMOVUPS    Y1, 32(DX)
-	VMASKMOVPS Y2, Y15, 64(DX)
-	ADDQ       R8, DX
+	VMASKMOVPS Y2, Y6, 64(DX)
+	ADDQ       BX, DX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1659,15 +1646,15 @@ tile1:
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y15
+	VMOVUPS    (R9)(R8*4), Y9
 	MOVQ       BX, R8
 	VMOVUPS    (R8), Y0
 	VMOVUPS    32(R8), Y1
-	VMASKMOVPS 64(R8), Y15, Y2
+	VMASKMOVPS 64(R8), Y9, Y2
 	ADDQ       ldc+64(FP), R8
 	VMOVUPS    (R8), Y3
 	VMOVUPS    32(R8), Y4
-	VMASKMOVPS 64(R8), Y15, Y5
+	VMASKMOVPS 64(R8), Y9, Y5
 	JMP        start7
 
 fresh2:
@@ -1681,50 +1668,49 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(SI), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VMOVUPS      64(SI), Y14
-	VANDPS       cffff0000<>+0(SB), Y14, Y14
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	VMOVUPS      (SI), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(SI), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VMOVUPS      64(SI), Y14
-	VPSLLD       $0x10, Y14, Y14
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      (SI), Y6
+	VANDPS       cffff0000<>+0(SB), Y6, Y6
+	VMOVUPS      32(SI), Y7
+	VANDPS       cffff0000<>+0(SB), Y7, Y7
+	VMOVUPS      64(SI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (CX), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y6, Y0
+	VFMADD231PS  Y9, Y7, Y1
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (CX)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y6, Y3
+	VFMADD231PS  Y10, Y7, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VMOVUPS      (SI), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VMOVUPS      32(SI), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VMOVUPS      64(SI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (CX), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y6, Y0
+	VFMADD231PS  Y9, Y7, Y1
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (CX)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y6, Y3
+	VFMADD231PS  Y10, Y7, Y4
+	VFMADD231PS  Y10, Y8, Y5
 	PREFETCHT0   4096(SI)
 	PREFETCHT0   4160(SI)
 	ADDQ         AX, CX
@@ -1734,31 +1720,31 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VMOVUPS Y2, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y3, (BX)
 	VMOVUPS Y4, 32(BX)
 	VMOVUPS Y5, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), SI
+	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y15
+	VMOVUPS    (DI)(CX*4), Y9
 	VMOVUPS    Y0, (BX)
 	VMOVUPS    Y1, 32(BX)
-	VMASKMOVPS Y2, Y15, 64(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y2, Y9, 64(BX)
+	ADDQ       SI, BX
 	VMOVUPS    Y3, (BX)
 	VMOVUPS    Y4, 32(BX)
-	VMASKMOVPS Y5, Y15, 64(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y5, Y9, 64(BX)
+	ADDQ       SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1784,19 +1770,19 @@ tile1:
 	MOVQ       last+72(FP), R8
 	LEAQ       tailTable<>+32(SB), R9
 	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y15
+	VMOVUPS    (R9)(R8*4), Y12
 	MOVQ       BX, R8
 	VMOVUPS    (R8), Y0
 	VMOVUPS    32(R8), Y1
-	VMASKMOVPS 64(R8), Y15, Y2
+	VMASKMOVPS 64(R8), Y12, Y2
 	ADDQ       ldc+64(FP), R8
 	VMOVUPS    (R8), Y3
 	VMOVUPS    32(R8), Y4
-	VMASKMOVPS 64(R8), Y15, Y5
+	VMASKMOVPS 64(R8), Y12, Y5
 	ADDQ       ldc+64(FP), R8
 	VMOVUPS    (R8), Y6
 	VMOVUPS    32(R8), Y7
-	VMASKMOVPS 64(R8), Y15, Y8
+	VMASKMOVPS 64(R8), Y12, Y8
 	JMP        start7
 
 fresh2:
@@ -1813,64 +1799,63 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Y12
+	VMOVUPS      (SI), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VMOVUPS      32(SI), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VMOVUPS      64(SI), Y11
+	VANDPS       cffff0000<>+0(SB), Y11, Y11
+	VBROADCASTSS (CX), Y12
 	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VMOVUPS      32(SI), Y13
+	VFMADD231PS  Y12, Y9, Y0
+	VFMADD231PS  Y12, Y10, Y1
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS (CX)(DX*1), Y13
 	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VMOVUPS      64(SI), Y14
-	VANDPS       cffff0000<>+0(SB), Y14, Y14
-	VBROADCASTSS (CX), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (CX)(DX*1), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	VBROADCASTSS (CX)(DX*2), Y15
-	VANDPS       cffff0000<>+0(SB), Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VFMADD231PS  Y15, Y13, Y7
-	VFMADD231PS  Y15, Y14, Y8
-	VMOVUPS      (SI), Y12
+	VFMADD231PS  Y13, Y9, Y3
+	VFMADD231PS  Y13, Y10, Y4
+	VFMADD231PS  Y13, Y11, Y5
+	VBROADCASTSS (CX)(DX*2), Y12
+	VANDPS       cffff0000<>+0(SB), Y12, Y12
+	VFMADD231PS  Y12, Y9, Y6
+	VFMADD231PS  Y12, Y10, Y7
+	VFMADD231PS  Y12, Y11, Y8
+	VMOVUPS      (SI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VMOVUPS      32(SI), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VMOVUPS      64(SI), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VBROADCASTSS (CX), Y12
 	VPSLLD       $0x10, Y12, Y12
-	VMOVUPS      32(SI), Y13
+	VFMADD231PS  Y12, Y9, Y0
+	VFMADD231PS  Y12, Y10, Y1
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS (CX)(DX*1), Y13
 	VPSLLD       $0x10, Y13, Y13
-	VMOVUPS      64(SI), Y14
-	VPSLLD       $0x10, Y14, Y14
-	VBROADCASTSS (CX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (CX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	VBROADCASTSS (CX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y6
-	VFMADD231PS  Y15, Y13, Y7
-	VFMADD231PS  Y15, Y14, Y8
+	VFMADD231PS  Y13, Y9, Y3
+	VFMADD231PS  Y13, Y10, Y4
+	VFMADD231PS  Y13, Y11, Y5
+	VBROADCASTSS (CX)(DX*2), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VFMADD231PS  Y12, Y9, Y6
+	VFMADD231PS  Y12, Y10, Y7
+	VFMADD231PS  Y12, Y11, Y8
 	PREFETCHT0   4096(SI)
 	PREFETCHT0   4160(SI)
 	ADDQ         AX, CX
@@ -1880,39 +1865,39 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (BX)
 	VMOVUPS Y1, 32(BX)
 	VMOVUPS Y2, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y3, (BX)
 	VMOVUPS Y4, 32(BX)
 	VMOVUPS Y5, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Y6, (BX)
 	VMOVUPS Y7, 32(BX)
 	VMOVUPS Y8, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), SI
+	LEAQ       tailTable<>+32(SB), DI
 	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y15
+	VMOVUPS    (DI)(CX*4), Y12
 	VMOVUPS    Y0, (BX)
 	VMOVUPS    Y1, 32(BX)
-	VMASKMOVPS Y2, Y15, 64(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y2, Y12, 64(BX)
+	ADDQ       SI, BX
 	VMOVUPS    Y3, (BX)
 	VMOVUPS    Y4, 32(BX)
-	VMASKMOVPS Y5, Y15, 64(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y5, Y12, 64(BX)
+	ADDQ       SI, BX
 	VMOVUPS    Y6, (BX)
 	VMOVUPS    Y7, 32(BX)
-	VMASKMOVPS Y8, Y15, 64(BX)
-	ADDQ       R9, BX
+	VMASKMOVPS Y8, Y12, 64(BX)
+	ADDQ       SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1975,24 +1960,23 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
 	VMOVUPS      (DI), Y12
@@ -2056,47 +2040,47 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x08
 	JNE     partial5
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y3, (SI)
 	VMOVUPS Y4, 32(SI)
 	VMOVUPS Y5, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
 	VMOVUPS Y8, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Y9, (SI)
 	VMOVUPS Y10, 32(SI)
 	VMOVUPS Y11, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
-	LEAQ       tailTable<>+32(SB), DI
+	LEAQ       tailTable<>+32(SB), R8
 	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y15
+	VMOVUPS    (R8)(CX*4), Y15
 	VMOVUPS    Y0, (SI)
 	VMOVUPS    Y1, 32(SI)
 	VMASKMOVPS Y2, Y15, 64(SI)
-	ADDQ       R10, SI
+	ADDQ       DI, SI
 	VMOVUPS    Y3, (SI)
 	VMOVUPS    Y4, 32(SI)
 	VMASKMOVPS Y5, Y15, 64(SI)
-	ADDQ       R10, SI
+	ADDQ       DI, SI
 	VMOVUPS    Y6, (SI)
 	VMOVUPS    Y7, 32(SI)
 	VMASKMOVPS Y8, Y15, 64(SI)
-	ADDQ       R10, SI
+	ADDQ       DI, SI
 	VMOVUPS    Y9, (SI)
 	VMOVUPS    Y10, 32(SI)
 	VMASKMOVPS Y11, Y15, 64(SI)
-	ADDQ       R10, SI
+	ADDQ       DI, SI
 
 next6:
 	MOVQ as+16(FP), CX

@@ -31,17 +31,16 @@ fresh2:
 start7:
 	TESTQ      SI, SI
 	JZ         store4
-	MOVQ       ldc+64(FP), R8
 	MOVQ       DX, DI
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 	PREFETCHT0 (DI)
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 
 loop3:
-	VMOVUPS      (BX), Z28
+	VMOVUPS      (BX), Z1
 	PREFETCHT0   4096(BX)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x76; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z2, Z1, Z0
 	ADDQ         AX, CX
 	ADDQ         $+128, BX
 	DECQ         SI
@@ -49,16 +48,16 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
+	MOVQ    ldc+64(FP), BX
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -99,22 +98,21 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Z28
+	VMOVUPS      (SI), Z2
 	PREFETCHT0   4096(SI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
+	VBROADCASTSS (CX), Z3
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x6e; BYTE $0x48; BYTE $0x52; BYTE $0xc3 // VDPBF16PS Z3, Z2, Z0
+	VBROADCASTSS (CX)(DX*1), Z4
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x6e; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z4, Z2, Z1
 	ADDQ         AX, CX
 	ADDQ         $+128, SI
 	DECQ         DI
@@ -122,20 +120,20 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z1, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -179,27 +177,26 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Z28
+	VMOVUPS      (SI), Z3
 	PREFETCHT0   4096(SI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
+	VBROADCASTSS (CX), Z4
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z4, Z3, Z0
+	VBROADCASTSS (CX)(DX*1), Z5
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xcd // VDPBF16PS Z5, Z3, Z1
+	VBROADCASTSS (CX)(DX*2), Z4
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xd4 // VDPBF16PS Z4, Z3, Z2
 	ADDQ         AX, CX
 	ADDQ         $+128, SI
 	DECQ         DI
@@ -207,24 +204,24 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z1, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z2, K1, (BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -272,32 +269,31 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Z28
+	VMOVUPS      (DI), Z4
 	PREFETCHT0   4096(DI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
+	VBROADCASTSS (CX), Z5
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xc5 // VDPBF16PS Z5, Z4, Z0
+	VBROADCASTSS (CX)(DX*1), Z6
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z6, Z4, Z1
+	VBROADCASTSS (CX)(DX*2), Z5
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z5, Z4, Z2
+	VBROADCASTSS (CX)(BX*1), Z6
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xde // VDPBF16PS Z6, Z4, Z3
 	ADDQ         AX, CX
 	ADDQ         $+128, DI
 	DECQ         R8
@@ -305,28 +301,28 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z3, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z1, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z3, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -377,37 +373,36 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Z28
+	VMOVUPS      (DI), Z5
 	PREFETCHT0   4096(DI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	VBROADCASTSS (CX), Z6
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z6, Z5, Z0
+	VBROADCASTSS (CX)(DX*1), Z7
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z7, Z5, Z1
+	VBROADCASTSS (CX)(DX*2), Z6
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z6, Z5, Z2
+	VBROADCASTSS (CX)(BX*1), Z7
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z7, Z5, Z3
+	VBROADCASTSS (CX)(DX*4), Z6
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z6, Z5, Z4
 	ADDQ         AX, CX
 	ADDQ         $+128, DI
 	DECQ         R8
@@ -415,32 +410,32 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z3, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z4, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z1, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z3, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z4, K1, (SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -495,42 +490,41 @@ fresh2:
 start7:
 	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
 	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 
 loop3:
-	VMOVUPS      (R8), Z28
+	VMOVUPS      (R8), Z6
 	PREFETCHT0   4096(R8)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
+	VBROADCASTSS (CX), Z7
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z7, Z6, Z0
+	VBROADCASTSS (CX)(DX*1), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z8, Z6, Z1
+	VBROADCASTSS (CX)(DX*2), Z7
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z7, Z6, Z2
+	VBROADCASTSS (CX)(BX*1), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z8, Z6, Z3
+	VBROADCASTSS (CX)(DX*4), Z7
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z7, Z6, Z4
+	VBROADCASTSS (CX)(SI*1), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z8, Z6, Z5
 	ADDQ         AX, CX
 	ADDQ         $+128, R8
 	DECQ         R9
@@ -538,36 +532,36 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R8
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z3, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z5, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z1, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z3, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z5, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -625,47 +619,46 @@ fresh2:
 start7:
 	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
 	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 
 loop3:
-	VMOVUPS      (R8), Z28
+	VMOVUPS      (R8), Z7
 	PREFETCHT0   4096(R8)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
+	VBROADCASTSS (CX), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z8, Z7, Z0
+	VBROADCASTSS (CX)(DX*1), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xc9 // VDPBF16PS Z9, Z7, Z1
+	VBROADCASTSS (CX)(DX*2), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xd0 // VDPBF16PS Z8, Z7, Z2
+	VBROADCASTSS (CX)(BX*1), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z9, Z7, Z3
+	VBROADCASTSS (CX)(DX*4), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z8, Z7, Z4
+	VBROADCASTSS (CX)(SI*1), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xe9 // VDPBF16PS Z9, Z7, Z5
+	VBROADCASTSS (CX)(BX*2), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xf0 // VDPBF16PS Z8, Z7, Z6
 	ADDQ         AX, CX
 	ADDQ         $+128, R8
 	DECQ         R9
@@ -673,40 +666,40 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R8
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z3, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z5, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z6, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z1, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z3, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z5, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z6, K1, (DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -768,52 +761,51 @@ fresh2:
 start7:
 	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
 	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 
 loop3:
-	VMOVUPS      (R9), Z28
+	VMOVUPS      (R9), Z8
 	PREFETCHT0   4096(R9)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
+	VBROADCASTSS (CX), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xc1 // VDPBF16PS Z9, Z8, Z0
+	VBROADCASTSS (CX)(DX*1), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xca // VDPBF16PS Z10, Z8, Z1
+	VBROADCASTSS (CX)(DX*2), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z9, Z8, Z2
+	VBROADCASTSS (CX)(BX*1), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xda // VDPBF16PS Z10, Z8, Z3
+	VBROADCASTSS (CX)(DX*4), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xe1 // VDPBF16PS Z9, Z8, Z4
+	VBROADCASTSS (CX)(SI*1), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xea // VDPBF16PS Z10, Z8, Z5
+	VBROADCASTSS (CX)(BX*2), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z9, Z8, Z6
+	VBROADCASTSS (CX)(DI*1), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xfa // VDPBF16PS Z10, Z8, Z7
 	ADDQ         AX, CX
 	ADDQ         $+128, R9
 	DECQ         R10
@@ -821,44 +813,44 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z3, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z5, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z7, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z1, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z3, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z5, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z7, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -923,57 +915,56 @@ fresh2:
 start7:
 	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
 	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 
 loop3:
-	VMOVUPS      (R9), Z28
+	VMOVUPS      (R9), Z9
 	PREFETCHT0   4096(R9)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	VBROADCASTSS (CX), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z10, Z9, Z0
+	VBROADCASTSS (CX)(DX*1), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xcb // VDPBF16PS Z11, Z9, Z1
+	VBROADCASTSS (CX)(DX*2), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xd2 // VDPBF16PS Z10, Z9, Z2
+	VBROADCASTSS (CX)(BX*1), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z11, Z9, Z3
+	VBROADCASTSS (CX)(DX*4), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z10, Z9, Z4
+	VBROADCASTSS (CX)(SI*1), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xeb // VDPBF16PS Z11, Z9, Z5
+	VBROADCASTSS (CX)(BX*2), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xf2 // VDPBF16PS Z10, Z9, Z6
+	VBROADCASTSS (CX)(DI*1), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z11, Z9, Z7
+	VBROADCASTSS (CX)(DX*8), Z10
+	BYTE         $0x62; BYTE $0x52; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z10, Z9, Z8
 	ADDQ         AX, CX
 	ADDQ         $+128, R9
 	DECQ         R10
@@ -981,48 +972,48 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z3, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z5, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z7, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z8, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z1, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z3, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z5, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z7, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z8, K1, (R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1091,62 +1082,61 @@ fresh2:
 start7:
 	TESTQ      R11, R11
 	JZ         store4
-	MOVQ       ldc+64(FP), R13
 	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 
 loop3:
-	VMOVUPS      (R10), Z28
+	VMOVUPS      (R10), Z10
 	PREFETCHT0   4096(R10)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z9
+	VBROADCASTSS (CX), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc3 // VDPBF16PS Z11, Z10, Z0
+	VBROADCASTSS (CX)(DX*1), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z10, Z1
+	VBROADCASTSS (CX)(DX*2), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z11, Z10, Z2
+	VBROADCASTSS (CX)(BX*1), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xdc // VDPBF16PS Z12, Z10, Z3
+	VBROADCASTSS (CX)(DX*4), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xe3 // VDPBF16PS Z11, Z10, Z4
+	VBROADCASTSS (CX)(SI*1), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xec // VDPBF16PS Z12, Z10, Z5
+	VBROADCASTSS (CX)(BX*2), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z11, Z10, Z6
+	VBROADCASTSS (CX)(DI*1), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xfc // VDPBF16PS Z12, Z10, Z7
+	VBROADCASTSS (CX)(DX*8), Z11
+	BYTE         $0x62; BYTE $0x52; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc3 // VDPBF16PS Z11, Z10, Z8
+	VBROADCASTSS (CX)(R8*1), Z12
+	BYTE         $0x62; BYTE $0x52; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z10, Z9
 	ADDQ         AX, CX
 	ADDQ         $+128, R10
 	DECQ         R11
@@ -1154,52 +1144,52 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
+	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z3, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z5, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z7, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z9, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z1, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z3, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z5, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z7, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z9, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1271,67 +1261,66 @@ fresh2:
 start7:
 	TESTQ      R11, R11
 	JZ         store4
-	MOVQ       ldc+64(FP), R13
 	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 
 loop3:
-	VMOVUPS      (R10), Z28
+	VMOVUPS      (R10), Z11
 	PREFETCHT0   4096(R10)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z9
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z10
+	VBROADCASTSS (CX), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z11, Z0
+	VBROADCASTSS (CX)(DX*1), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcd // VDPBF16PS Z13, Z11, Z1
+	VBROADCASTSS (CX)(DX*2), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xd4 // VDPBF16PS Z12, Z11, Z2
+	VBROADCASTSS (CX)(BX*1), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z13, Z11, Z3
+	VBROADCASTSS (CX)(DX*4), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z12, Z11, Z4
+	VBROADCASTSS (CX)(SI*1), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xed // VDPBF16PS Z13, Z11, Z5
+	VBROADCASTSS (CX)(BX*2), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xf4 // VDPBF16PS Z12, Z11, Z6
+	VBROADCASTSS (CX)(DI*1), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z13, Z11, Z7
+	VBROADCASTSS (CX)(DX*8), Z12
+	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z11, Z8
+	VBROADCASTSS (CX)(R8*1), Z13
+	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcd // VDPBF16PS Z13, Z11, Z9
+	VBROADCASTSS (CX)(SI*2), Z12
+	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xd4 // VDPBF16PS Z12, Z11, Z10
 	ADDQ         AX, CX
 	ADDQ         $+128, R10
 	DECQ         R11
@@ -1339,56 +1328,56 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
+	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z3, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z5, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z7, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z9, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z10, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z1, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z3, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z5, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z7, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z9, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z10, K1, (R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1464,72 +1453,71 @@ fresh2:
 start7:
 	TESTQ      R12, R12
 	JZ         store4
-	MOVQ       ldc+64(FP), R14
 	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 
 loop3:
-	VMOVUPS      (R11), Z28
+	VMOVUPS      (R11), Z12
 	PREFETCHT0   4096(R11)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z9
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z10
-	VBROADCASTSS (CX)(R9*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z11
+	VBROADCASTSS (CX), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc5 // VDPBF16PS Z13, Z12, Z0
+	VBROADCASTSS (CX)(DX*1), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z12, Z1
+	VBROADCASTSS (CX)(DX*2), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z13, Z12, Z2
+	VBROADCASTSS (CX)(BX*1), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xde // VDPBF16PS Z14, Z12, Z3
+	VBROADCASTSS (CX)(DX*4), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xe5 // VDPBF16PS Z13, Z12, Z4
+	VBROADCASTSS (CX)(SI*1), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xee // VDPBF16PS Z14, Z12, Z5
+	VBROADCASTSS (CX)(BX*2), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z13, Z12, Z6
+	VBROADCASTSS (CX)(DI*1), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xfe // VDPBF16PS Z14, Z12, Z7
+	VBROADCASTSS (CX)(DX*8), Z13
+	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc5 // VDPBF16PS Z13, Z12, Z8
+	VBROADCASTSS (CX)(R8*1), Z14
+	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z12, Z9
+	VBROADCASTSS (CX)(SI*2), Z13
+	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z13, Z12, Z10
+	VBROADCASTSS (CX)(R9*1), Z14
+	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xde // VDPBF16PS Z14, Z12, Z11
 	ADDQ         AX, CX
 	ADDQ         $+128, R11
 	DECQ         R12
@@ -1537,60 +1525,60 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
+	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z3, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z5, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z7, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z9, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z11, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z1, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z3, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z5, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z7, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z9, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z11, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1669,77 +1657,76 @@ fresh2:
 start7:
 	TESTQ      R12, R12
 	JZ         store4
-	MOVQ       ldc+64(FP), R14
 	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 
 loop3:
-	VMOVUPS      (R11), Z28
+	VMOVUPS      (R11), Z13
 	PREFETCHT0   4096(R11)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z9
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z10
-	VBROADCASTSS (CX)(R9*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z11
-	VBROADCASTSS (CX)(BX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	VBROADCASTSS (CX), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z13, Z0
+	VBROADCASTSS (CX)(DX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z15, Z13, Z1
+	VBROADCASTSS (CX)(DX*2), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z14, Z13, Z2
+	VBROADCASTSS (CX)(BX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z3
+	VBROADCASTSS (CX)(DX*4), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z14, Z13, Z4
+	VBROADCASTSS (CX)(SI*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xef // VDPBF16PS Z15, Z13, Z5
+	VBROADCASTSS (CX)(BX*2), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z14, Z13, Z6
+	VBROADCASTSS (CX)(DI*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xff // VDPBF16PS Z15, Z13, Z7
+	VBROADCASTSS (CX)(DX*8), Z14
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z13, Z8
+	VBROADCASTSS (CX)(R8*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z15, Z13, Z9
+	VBROADCASTSS (CX)(SI*2), Z14
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z14, Z13, Z10
+	VBROADCASTSS (CX)(R9*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z11
+	VBROADCASTSS (CX)(BX*4), Z14
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z14, Z13, Z12
 	ADDQ         AX, CX
 	ADDQ         $+128, R11
 	DECQ         R12
@@ -1747,64 +1734,64 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
+	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z3, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z5, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z7, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z9, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z11, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z12, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z1, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z3, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z5, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z7, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z9, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z11, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z12, K1, (R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 
 next6:
 	MOVQ as+16(FP), CX
@@ -1887,82 +1874,81 @@ fresh2:
 start7:
 	TESTQ      R13, R13
 	JZ         store4
-	MOVQ       ldc+64(FP), R15
 	MOVQ       R11, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 
 loop3:
-	VMOVUPS      (R12), Z28
+	VMOVUPS      (R12), Z14
 	PREFETCHT0   4096(R12)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z1
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z2
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z3
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z5
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z30, Z28, Z6
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z28, Z7
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z31, Z28, Z9
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z30, Z28, Z10
-	VBROADCASTSS (CX)(R9*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z28, Z11
-	VBROADCASTSS (CX)(BX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	VBROADCASTSS (CX)(R10*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xef // VDPBF16PS Z31, Z28, Z13
+	VBROADCASTSS (CX), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (CX)(DX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (CX)(DX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (CX)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (CX)(DX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (CX)(SI*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (CX)(BX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (CX)(DI*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (CX)(DX*8), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
+	VBROADCASTSS (CX)(R8*1), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z9
+	VBROADCASTSS (CX)(SI*2), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z10
+	VBROADCASTSS (CX)(R9*1), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z11
+	VBROADCASTSS (CX)(BX*4), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z12
+	VBROADCASTSS (CX)(R10*1), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z13
 	ADDQ         AX, CX
 	ADDQ         $+128, R12
 	DECQ         R13
@@ -1970,68 +1956,68 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R15
+	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z2, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z3, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z4, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z5, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z6, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z7, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z8, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z9, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z10, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z11, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z12, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z13, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z1, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z2, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z3, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z4, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z5, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z6, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z7, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z8, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z9, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z10, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z11, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z12, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z13, K1, (R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2070,21 +2056,20 @@ fresh2:
 start7:
 	TESTQ      SI, SI
 	JZ         store4
-	MOVQ       ldc+64(FP), R8
 	MOVQ       DX, DI
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
-	ADDQ       R8, DI
+	ADDQ       ldc+64(FP), DI
 
 loop3:
-	VMOVUPS      (BX), Z28
-	VMOVUPS      64(BX), Z29
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
 	PREFETCHT0   4096(BX)
 	PREFETCHT0   4160(BX)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (CX), Z4
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x6e; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z4, Z2, Z0
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z4, Z3, Z1
 	ADDQ         AX, CX
 	ADDQ         $+128, BX
 	DECQ         SI
@@ -2092,18 +2077,18 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
+	MOVQ    ldc+64(FP), BX
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, K1, 64(DX)
-	ADDQ    R8, DX
+	ADDQ    BX, DX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2148,28 +2133,27 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Z28
-	VMOVUPS      64(SI), Z29
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
 	PREFETCHT0   4096(SI)
 	PREFETCHT0   4160(SI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (CX), Z6
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z6, Z4, Z0
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z6, Z5, Z1
+	VBROADCASTSS (CX)(DX*1), Z7
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z7, Z4, Z2
+	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z7, Z5, Z3
 	ADDQ         AX, CX
 	ADDQ         $+128, SI
 	DECQ         DI
@@ -2177,24 +2161,24 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, K1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, K1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2244,35 +2228,34 @@ fresh2:
 start7:
 	TESTQ      DI, DI
 	JZ         store4
-	MOVQ       ldc+64(FP), R9
 	MOVQ       BX, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
-	ADDQ       R9, R8
+	ADDQ       ldc+64(FP), R8
 
 loop3:
-	VMOVUPS      (SI), Z28
-	VMOVUPS      64(SI), Z29
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
 	PREFETCHT0   4096(SI)
 	PREFETCHT0   4160(SI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (CX), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z8, Z6, Z0
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z8, Z7, Z1
+	VBROADCASTSS (CX)(DX*1), Z9
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z9, Z6, Z2
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z9, Z7, Z3
+	VBROADCASTSS (CX)(DX*2), Z8
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z8, Z6, Z4
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z8, Z7, Z5
 	ADDQ         AX, CX
 	ADDQ         $+128, SI
 	DECQ         DI
@@ -2280,30 +2263,30 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
+	MOVQ    ldc+64(FP), SI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z4, (BX)
 	VMOVUPS Z5, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (BX)
 	VMOVUPS Z1, K1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z2, (BX)
 	VMOVUPS Z3, K1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 	VMOVUPS Z4, (BX)
 	VMOVUPS Z5, K1, 64(BX)
-	ADDQ    R9, BX
+	ADDQ    SI, BX
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2359,42 +2342,41 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Z28
-	VMOVUPS      64(DI), Z29
+	VMOVUPS      (DI), Z8
+	VMOVUPS      64(DI), Z9
 	PREFETCHT0   4096(DI)
 	PREFETCHT0   4160(DI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (CX), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z10, Z8, Z0
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xca // VDPBF16PS Z10, Z9, Z1
+	VBROADCASTSS (CX)(DX*1), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z11, Z8, Z2
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z11, Z9, Z3
+	VBROADCASTSS (CX)(DX*2), Z10
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z10, Z8, Z4
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xea // VDPBF16PS Z10, Z9, Z5
+	VBROADCASTSS (CX)(BX*1), Z11
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z11, Z8, Z6
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z11, Z9, Z7
 	ADDQ         AX, CX
 	ADDQ         $+128, DI
 	DECQ         R8
@@ -2402,36 +2384,36 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, (SI)
 	VMOVUPS Z3, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z4, (SI)
 	VMOVUPS Z5, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z6, (SI)
 	VMOVUPS Z7, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, (SI)
 	VMOVUPS Z3, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z4, (SI)
 	VMOVUPS Z5, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z6, (SI)
 	VMOVUPS Z7, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2492,49 +2474,48 @@ fresh2:
 start7:
 	TESTQ      R8, R8
 	JZ         store4
-	MOVQ       ldc+64(FP), R10
 	MOVQ       SI, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       R10, R9
+	ADDQ       ldc+64(FP), R9
 
 loop3:
-	VMOVUPS      (DI), Z28
-	VMOVUPS      64(DI), Z29
+	VMOVUPS      (DI), Z10
+	VMOVUPS      64(DI), Z11
 	PREFETCHT0   4096(DI)
 	PREFETCHT0   4160(DI)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (CX), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z10, Z0
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z11, Z1
+	VBROADCASTSS (CX)(DX*1), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z13, Z10, Z2
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z13, Z11, Z3
+	VBROADCASTSS (CX)(DX*2), Z12
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z12, Z10, Z4
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xec // VDPBF16PS Z12, Z11, Z5
+	VBROADCASTSS (CX)(BX*1), Z13
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z13, Z10, Z6
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z13, Z11, Z7
+	VBROADCASTSS (CX)(DX*4), Z12
+	BYTE         $0x62; BYTE $0x52; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z10, Z8
+	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z11, Z9
 	ADDQ         AX, CX
 	ADDQ         $+128, DI
 	DECQ         R8
@@ -2542,42 +2523,42 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
+	MOVQ    ldc+64(FP), DI
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, (SI)
 	VMOVUPS Z3, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z4, (SI)
 	VMOVUPS Z5, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z6, (SI)
 	VMOVUPS Z7, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z8, (SI)
 	VMOVUPS Z9, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z2, (SI)
 	VMOVUPS Z3, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z4, (SI)
 	VMOVUPS Z5, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z6, (SI)
 	VMOVUPS Z7, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 	VMOVUPS Z8, (SI)
 	VMOVUPS Z9, K1, 64(SI)
-	ADDQ    R10, SI
+	ADDQ    DI, SI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2644,56 +2625,55 @@ fresh2:
 start7:
 	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
 	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 
 loop3:
-	VMOVUPS      (R8), Z28
-	VMOVUPS      64(R8), Z29
+	VMOVUPS      (R8), Z12
+	VMOVUPS      64(R8), Z13
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (CX), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z12, Z0
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z13, Z1
+	VBROADCASTSS (CX)(DX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z12, Z2
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z3
+	VBROADCASTSS (CX)(DX*2), Z14
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z14, Z12, Z4
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xee // VDPBF16PS Z14, Z13, Z5
+	VBROADCASTSS (CX)(BX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z12, Z6
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xff // VDPBF16PS Z15, Z13, Z7
+	VBROADCASTSS (CX)(DX*4), Z14
+	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z12, Z8
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z13, Z9
+	VBROADCASTSS (CX)(SI*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z12, Z10
+	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z11
 	ADDQ         AX, CX
 	ADDQ         $+128, R8
 	DECQ         R9
@@ -2701,48 +2681,48 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R8
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
 	VMOVUPS Z3, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, (DI)
 	VMOVUPS Z5, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z6, (DI)
 	VMOVUPS Z7, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z8, (DI)
 	VMOVUPS Z9, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z10, (DI)
 	VMOVUPS Z11, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
 	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, (DI)
 	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z6, (DI)
 	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z8, (DI)
 	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z10, (DI)
 	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -2814,63 +2794,62 @@ fresh2:
 start7:
 	TESTQ      R9, R9
 	JZ         store4
-	MOVQ       ldc+64(FP), R11
 	MOVQ       DI, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
-	ADDQ       R11, R10
+	ADDQ       ldc+64(FP), R10
 
 loop3:
-	VMOVUPS      (R8), Z28
-	VMOVUPS      64(R8), Z29
+	VMOVUPS      (R8), Z14
+	VMOVUPS      64(R8), Z15
 	PREFETCHT0   4096(R8)
 	PREFETCHT0   4160(R8)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (CX), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z16, Z14, Z0
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z15, Z1
+	VBROADCASTSS (CX)(DX*1), Z17
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z17, Z14, Z2
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z17, Z15, Z3
+	VBROADCASTSS (CX)(DX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z16, Z14, Z4
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z15, Z5
+	VBROADCASTSS (CX)(BX*1), Z17
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z17, Z14, Z6
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xf9 // VDPBF16PS Z17, Z15, Z7
+	VBROADCASTSS (CX)(DX*4), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z16, Z14, Z8
+	BYTE         $0x62; BYTE $0x32; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z15, Z9
+	VBROADCASTSS (CX)(SI*1), Z17
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z17, Z14, Z10
+	BYTE         $0x62; BYTE $0x32; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z17, Z15, Z11
+	VBROADCASTSS (CX)(BX*2), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z16, Z14, Z12
+	BYTE         $0x62; BYTE $0x32; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z15, Z13
 	ADDQ         AX, CX
 	ADDQ         $+128, R8
 	DECQ         R9
@@ -2878,54 +2857,54 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
+	MOVQ    ldc+64(FP), R8
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
 	VMOVUPS Z3, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, (DI)
 	VMOVUPS Z5, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z6, (DI)
 	VMOVUPS Z7, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z8, (DI)
 	VMOVUPS Z9, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z10, (DI)
 	VMOVUPS Z11, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z12, (DI)
 	VMOVUPS Z13, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z2, (DI)
 	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z4, (DI)
 	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z6, (DI)
 	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z8, (DI)
 	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z10, (DI)
 	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 	VMOVUPS Z12, (DI)
 	VMOVUPS Z13, K1, 64(DI)
-	ADDQ    R11, DI
+	ADDQ    R8, DI
 
 next6:
 	MOVQ as+16(FP), CX
@@ -3003,70 +2982,69 @@ fresh2:
 start7:
 	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
 	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 
 loop3:
-	VMOVUPS      (R9), Z28
-	VMOVUPS      64(R9), Z29
+	VMOVUPS      (R9), Z16
+	VMOVUPS      64(R9), Z17
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (CX), Z18
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z18, Z16, Z0
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z18, Z17, Z1
+	VBROADCASTSS (CX)(DX*1), Z19
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z19, Z16, Z2
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z19, Z17, Z3
+	VBROADCASTSS (CX)(DX*2), Z18
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z18, Z16, Z4
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z18, Z17, Z5
+	VBROADCASTSS (CX)(BX*1), Z19
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z19, Z16, Z6
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z19, Z17, Z7
+	VBROADCASTSS (CX)(DX*4), Z18
+	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z18, Z16, Z8
+	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z18, Z17, Z9
+	VBROADCASTSS (CX)(SI*1), Z19
+	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z19, Z16, Z10
+	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z19, Z17, Z11
+	VBROADCASTSS (CX)(BX*2), Z18
+	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z18, Z16, Z12
+	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z18, Z17, Z13
+	VBROADCASTSS (CX)(DI*1), Z19
+	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z19, Z16, Z14
+	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z19, Z17, Z15
 	ADDQ         AX, CX
 	ADDQ         $+128, R9
 	DECQ         R10
@@ -3074,60 +3052,60 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, (R8)
 	VMOVUPS Z3, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, (R8)
 	VMOVUPS Z5, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, (R8)
 	VMOVUPS Z7, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z8, (R8)
 	VMOVUPS Z9, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z10, (R8)
 	VMOVUPS Z11, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z12, (R8)
 	VMOVUPS Z13, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z14, (R8)
 	VMOVUPS Z15, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, (R8)
 	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, (R8)
 	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, (R8)
 	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z8, (R8)
 	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z10, (R8)
 	VMOVUPS Z11, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z12, (R8)
 	VMOVUPS Z13, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z14, (R8)
 	VMOVUPS Z15, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -3210,77 +3188,76 @@ fresh2:
 start7:
 	TESTQ      R10, R10
 	JZ         store4
-	MOVQ       ldc+64(FP), R12
 	MOVQ       R8, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
-	ADDQ       R12, R11
+	ADDQ       ldc+64(FP), R11
 
 loop3:
-	VMOVUPS      (R9), Z28
-	VMOVUPS      64(R9), Z29
+	VMOVUPS      (R9), Z18
+	VMOVUPS      64(R9), Z19
 	PREFETCHT0   4096(R9)
 	PREFETCHT0   4160(R9)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
+	VBROADCASTSS (CX), Z20
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z20, Z18, Z0
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z20, Z19, Z1
+	VBROADCASTSS (CX)(DX*1), Z21
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z21, Z18, Z2
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z21, Z19, Z3
+	VBROADCASTSS (CX)(DX*2), Z20
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z20, Z18, Z4
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z20, Z19, Z5
+	VBROADCASTSS (CX)(BX*1), Z21
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z21, Z18, Z6
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z21, Z19, Z7
+	VBROADCASTSS (CX)(DX*4), Z20
+	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z20, Z18, Z8
+	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z20, Z19, Z9
+	VBROADCASTSS (CX)(SI*1), Z21
+	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z21, Z18, Z10
+	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z21, Z19, Z11
+	VBROADCASTSS (CX)(BX*2), Z20
+	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z20, Z18, Z12
+	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z20, Z19, Z13
+	VBROADCASTSS (CX)(DI*1), Z21
+	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z21, Z18, Z14
+	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z21, Z19, Z15
+	VBROADCASTSS (CX)(DX*8), Z20
+	BYTE         $0x62; BYTE $0xa2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z20, Z18, Z16
+	BYTE         $0x62; BYTE $0xa2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z20, Z19, Z17
 	ADDQ         AX, CX
 	ADDQ         $+128, R9
 	DECQ         R10
@@ -3288,66 +3265,66 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
+	MOVQ    ldc+64(FP), R9
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, (R8)
 	VMOVUPS Z3, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, (R8)
 	VMOVUPS Z5, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, (R8)
 	VMOVUPS Z7, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z8, (R8)
 	VMOVUPS Z9, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z10, (R8)
 	VMOVUPS Z11, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z12, (R8)
 	VMOVUPS Z13, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z14, (R8)
 	VMOVUPS Z15, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z16, (R8)
 	VMOVUPS Z17, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R8)
 	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z2, (R8)
 	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z4, (R8)
 	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z6, (R8)
 	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z8, (R8)
 	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z10, (R8)
 	VMOVUPS Z11, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z12, (R8)
 	VMOVUPS Z13, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z14, (R8)
 	VMOVUPS Z15, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 	VMOVUPS Z16, (R8)
 	VMOVUPS Z17, K1, 64(R8)
-	ADDQ    R12, R8
+	ADDQ    R9, R8
 
 next6:
 	MOVQ as+16(FP), CX
@@ -3436,84 +3413,83 @@ fresh2:
 start7:
 	TESTQ      R11, R11
 	JZ         store4
-	MOVQ       ldc+64(FP), R13
 	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 
 loop3:
-	VMOVUPS      (R10), Z28
-	VMOVUPS      64(R10), Z29
+	VMOVUPS      (R10), Z20
+	VMOVUPS      64(R10), Z21
 	PREFETCHT0   4096(R10)
 	PREFETCHT0   4160(R10)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
+	VBROADCASTSS (CX), Z22
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z22, Z20, Z0
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z22, Z21, Z1
+	VBROADCASTSS (CX)(DX*1), Z23
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z23, Z20, Z2
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z23, Z21, Z3
+	VBROADCASTSS (CX)(DX*2), Z22
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z22, Z20, Z4
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z22, Z21, Z5
+	VBROADCASTSS (CX)(BX*1), Z23
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z23, Z20, Z6
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z23, Z21, Z7
+	VBROADCASTSS (CX)(DX*4), Z22
+	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z22, Z20, Z8
+	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z22, Z21, Z9
+	VBROADCASTSS (CX)(SI*1), Z23
+	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z23, Z20, Z10
+	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z23, Z21, Z11
+	VBROADCASTSS (CX)(BX*2), Z22
+	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z22, Z20, Z12
+	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z22, Z21, Z13
+	VBROADCASTSS (CX)(DI*1), Z23
+	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z23, Z20, Z14
+	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z23, Z21, Z15
+	VBROADCASTSS (CX)(DX*8), Z22
+	BYTE         $0x62; BYTE $0xa2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z22, Z20, Z16
+	BYTE         $0x62; BYTE $0xa2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z22, Z21, Z17
+	VBROADCASTSS (CX)(R8*1), Z23
+	BYTE         $0x62; BYTE $0xa2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z23, Z20, Z18
+	BYTE         $0x62; BYTE $0xa2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z23, Z21, Z19
 	ADDQ         AX, CX
 	ADDQ         $+128, R10
 	DECQ         R11
@@ -3521,72 +3497,72 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
+	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, (R9)
 	VMOVUPS Z3, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, (R9)
 	VMOVUPS Z5, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, (R9)
 	VMOVUPS Z7, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, (R9)
 	VMOVUPS Z9, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z10, (R9)
 	VMOVUPS Z11, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z12, (R9)
 	VMOVUPS Z13, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z14, (R9)
 	VMOVUPS Z15, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z16, (R9)
 	VMOVUPS Z17, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z18, (R9)
 	VMOVUPS Z19, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, (R9)
 	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, (R9)
 	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, (R9)
 	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, (R9)
 	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z10, (R9)
 	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z12, (R9)
 	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z14, (R9)
 	VMOVUPS Z15, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z16, (R9)
 	VMOVUPS Z17, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z18, (R9)
 	VMOVUPS Z19, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 
 next6:
 	MOVQ as+16(FP), CX
@@ -3680,91 +3656,90 @@ fresh2:
 start7:
 	TESTQ      R11, R11
 	JZ         store4
-	MOVQ       ldc+64(FP), R13
 	MOVQ       R9, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
-	ADDQ       R13, R12
+	ADDQ       ldc+64(FP), R12
 
 loop3:
-	VMOVUPS      (R10), Z28
-	VMOVUPS      64(R10), Z29
+	VMOVUPS      (R10), Z22
+	VMOVUPS      64(R10), Z23
 	PREFETCHT0   4096(R10)
 	PREFETCHT0   4160(R10)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
+	VBROADCASTSS (CX), Z24
+	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z24, Z22, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z24, Z23, Z1
+	VBROADCASTSS (CX)(DX*1), Z25
+	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z25, Z22, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z25, Z23, Z3
+	VBROADCASTSS (CX)(DX*2), Z24
+	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z24, Z22, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z24, Z23, Z5
+	VBROADCASTSS (CX)(BX*1), Z25
+	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z25, Z22, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xf9 // VDPBF16PS Z25, Z23, Z7
+	VBROADCASTSS (CX)(DX*4), Z24
+	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z24, Z22, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z24, Z23, Z9
+	VBROADCASTSS (CX)(SI*1), Z25
+	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z25, Z22, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z25, Z23, Z11
+	VBROADCASTSS (CX)(BX*2), Z24
+	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z24, Z22, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z24, Z23, Z13
+	VBROADCASTSS (CX)(DI*1), Z25
+	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z25, Z22, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xf9 // VDPBF16PS Z25, Z23, Z15
+	VBROADCASTSS (CX)(DX*8), Z24
+	BYTE         $0x62; BYTE $0x82; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z24, Z22, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z24, Z23, Z17
+	VBROADCASTSS (CX)(R8*1), Z25
+	BYTE         $0x62; BYTE $0x82; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z25, Z22, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z25, Z23, Z19
+	VBROADCASTSS (CX)(SI*2), Z24
+	BYTE         $0x62; BYTE $0x82; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z24, Z22, Z20
+	BYTE         $0x62; BYTE $0x82; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z24, Z23, Z21
 	ADDQ         AX, CX
 	ADDQ         $+128, R10
 	DECQ         R11
@@ -3772,78 +3747,78 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R13
+	MOVQ    ldc+64(FP), R10
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, (R9)
 	VMOVUPS Z3, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, (R9)
 	VMOVUPS Z5, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, (R9)
 	VMOVUPS Z7, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, (R9)
 	VMOVUPS Z9, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z10, (R9)
 	VMOVUPS Z11, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z12, (R9)
 	VMOVUPS Z13, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z14, (R9)
 	VMOVUPS Z15, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z16, (R9)
 	VMOVUPS Z17, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z18, (R9)
 	VMOVUPS Z19, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z20, (R9)
 	VMOVUPS Z21, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z2, (R9)
 	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z4, (R9)
 	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z6, (R9)
 	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z8, (R9)
 	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z10, (R9)
 	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z12, (R9)
 	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z14, (R9)
 	VMOVUPS Z15, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z16, (R9)
 	VMOVUPS Z17, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z18, (R9)
 	VMOVUPS Z19, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 	VMOVUPS Z20, (R9)
 	VMOVUPS Z21, K1, 64(R9)
-	ADDQ    R13, R9
+	ADDQ    R10, R9
 
 next6:
 	MOVQ as+16(FP), CX
@@ -3943,98 +3918,97 @@ fresh2:
 start7:
 	TESTQ      R12, R12
 	JZ         store4
-	MOVQ       ldc+64(FP), R14
 	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 
 loop3:
-	VMOVUPS      (R11), Z28
-	VMOVUPS      64(R11), Z29
+	VMOVUPS      (R11), Z24
+	VMOVUPS      64(R11), Z25
 	PREFETCHT0   4096(R11)
 	PREFETCHT0   4160(R11)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
-	VBROADCASTSS (CX)(R9*1), Z31
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z22
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z23
+	VBROADCASTSS (CX), Z26
+	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z26, Z24, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z26, Z25, Z1
+	VBROADCASTSS (CX)(DX*1), Z27
+	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z27, Z24, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z27, Z25, Z3
+	VBROADCASTSS (CX)(DX*2), Z26
+	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z26, Z24, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z26, Z25, Z5
+	VBROADCASTSS (CX)(BX*1), Z27
+	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z27, Z24, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z27, Z25, Z7
+	VBROADCASTSS (CX)(DX*4), Z26
+	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z26, Z24, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z26, Z25, Z9
+	VBROADCASTSS (CX)(SI*1), Z27
+	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z27, Z24, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z27, Z25, Z11
+	VBROADCASTSS (CX)(BX*2), Z26
+	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z26, Z24, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z26, Z25, Z13
+	VBROADCASTSS (CX)(DI*1), Z27
+	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z27, Z24, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z27, Z25, Z15
+	VBROADCASTSS (CX)(DX*8), Z26
+	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z26, Z24, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z26, Z25, Z17
+	VBROADCASTSS (CX)(R8*1), Z27
+	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z27, Z24, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z27, Z25, Z19
+	VBROADCASTSS (CX)(SI*2), Z26
+	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z26, Z24, Z20
+	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z26, Z25, Z21
+	VBROADCASTSS (CX)(R9*1), Z27
+	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z27, Z24, Z22
+	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z27, Z25, Z23
 	ADDQ         AX, CX
 	ADDQ         $+128, R11
 	DECQ         R12
@@ -4042,84 +4016,84 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
+	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
 	VMOVUPS Z1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, (R10)
 	VMOVUPS Z3, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, (R10)
 	VMOVUPS Z5, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, (R10)
 	VMOVUPS Z7, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, (R10)
 	VMOVUPS Z9, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, (R10)
 	VMOVUPS Z11, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z12, (R10)
 	VMOVUPS Z13, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z14, (R10)
 	VMOVUPS Z15, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z16, (R10)
 	VMOVUPS Z17, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z18, (R10)
 	VMOVUPS Z19, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z20, (R10)
 	VMOVUPS Z21, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z22, (R10)
 	VMOVUPS Z23, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R10)
 	VMOVUPS Z1, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, (R10)
 	VMOVUPS Z3, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, (R10)
 	VMOVUPS Z5, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, (R10)
 	VMOVUPS Z7, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, (R10)
 	VMOVUPS Z9, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, (R10)
 	VMOVUPS Z11, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z12, (R10)
 	VMOVUPS Z13, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z14, (R10)
 	VMOVUPS Z15, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z16, (R10)
 	VMOVUPS Z17, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z18, (R10)
 	VMOVUPS Z19, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z20, (R10)
 	VMOVUPS Z21, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z22, (R10)
 	VMOVUPS Z23, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 
 next6:
 	MOVQ as+16(FP), CX
@@ -4224,105 +4198,104 @@ fresh2:
 start7:
 	TESTQ      R12, R12
 	JZ         store4
-	MOVQ       ldc+64(FP), R14
 	MOVQ       R10, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
-	ADDQ       R14, R13
+	ADDQ       ldc+64(FP), R13
 
 loop3:
-	VMOVUPS      (R11), Z28
-	VMOVUPS      64(R11), Z29
+	VMOVUPS      (R11), Z26
+	VMOVUPS      64(R11), Z27
 	PREFETCHT0   4096(R11)
 	PREFETCHT0   4160(R11)
-	VBROADCASTSS (CX), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
-	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
-	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
-	VBROADCASTSS (CX)(R9*1), Z31
-	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z22
-	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z23
-	VBROADCASTSS (CX)(BX*4), Z30
-	BYTE         $0x62; BYTE $0x02; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z24
-	BYTE         $0x62; BYTE $0x02; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z25
+	VBROADCASTSS (CX), Z28
+	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z1
+	VBROADCASTSS (CX)(DX*1), Z29
+	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z29, Z26, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z29, Z27, Z3
+	VBROADCASTSS (CX)(DX*2), Z28
+	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z28, Z26, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z28, Z27, Z5
+	VBROADCASTSS (CX)(BX*1), Z29
+	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z29, Z26, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z29, Z27, Z7
+	VBROADCASTSS (CX)(DX*4), Z28
+	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z9
+	VBROADCASTSS (CX)(SI*1), Z29
+	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z29, Z26, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z29, Z27, Z11
+	VBROADCASTSS (CX)(BX*2), Z28
+	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z28, Z26, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z28, Z27, Z13
+	VBROADCASTSS (CX)(DI*1), Z29
+	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z29, Z26, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z29, Z27, Z15
+	VBROADCASTSS (CX)(DX*8), Z28
+	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z17
+	VBROADCASTSS (CX)(R8*1), Z29
+	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z29, Z26, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z29, Z27, Z19
+	VBROADCASTSS (CX)(SI*2), Z28
+	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z28, Z26, Z20
+	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z28, Z27, Z21
+	VBROADCASTSS (CX)(R9*1), Z29
+	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z29, Z26, Z22
+	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z29, Z27, Z23
+	VBROADCASTSS (CX)(BX*4), Z28
+	BYTE         $0x62; BYTE $0x02; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z24
+	BYTE         $0x62; BYTE $0x02; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z25
 	ADDQ         AX, CX
 	ADDQ         $+128, R11
 	DECQ         R12
@@ -4330,90 +4303,90 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R14
+	MOVQ    ldc+64(FP), R11
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R10)
 	VMOVUPS Z1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, (R10)
 	VMOVUPS Z3, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, (R10)
 	VMOVUPS Z5, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, (R10)
 	VMOVUPS Z7, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, (R10)
 	VMOVUPS Z9, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, (R10)
 	VMOVUPS Z11, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z12, (R10)
 	VMOVUPS Z13, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z14, (R10)
 	VMOVUPS Z15, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z16, (R10)
 	VMOVUPS Z17, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z18, (R10)
 	VMOVUPS Z19, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z20, (R10)
 	VMOVUPS Z21, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z22, (R10)
 	VMOVUPS Z23, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z24, (R10)
 	VMOVUPS Z25, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R10)
 	VMOVUPS Z1, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z2, (R10)
 	VMOVUPS Z3, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z4, (R10)
 	VMOVUPS Z5, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z6, (R10)
 	VMOVUPS Z7, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z8, (R10)
 	VMOVUPS Z9, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z10, (R10)
 	VMOVUPS Z11, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z12, (R10)
 	VMOVUPS Z13, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z14, (R10)
 	VMOVUPS Z15, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z16, (R10)
 	VMOVUPS Z17, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z18, (R10)
 	VMOVUPS Z19, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z20, (R10)
 	VMOVUPS Z21, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z22, (R10)
 	VMOVUPS Z23, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 	VMOVUPS Z24, (R10)
 	VMOVUPS Z25, K1, 64(R10)
-	ADDQ    R14, R10
+	ADDQ    R11, R10
 
 next6:
 	MOVQ as+16(FP), CX
@@ -4524,64 +4497,63 @@ fresh2:
 start7:
 	TESTQ      R13, R13
 	JZ         store4
-	MOVQ       ldc+64(FP), R15
 	MOVQ       R11, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
-	ADDQ       R15, R14
+	ADDQ       ldc+64(FP), R14
 
 loop3:
 	VMOVUPS      (R12), Z28
@@ -4637,96 +4609,96 @@ loop3:
 
 store4:
 	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R15
+	MOVQ    ldc+64(FP), R12
 	CMPQ    CX, $0x10
 	JNE     partial5
 	VMOVUPS Z0, (R11)
 	VMOVUPS Z1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z2, (R11)
 	VMOVUPS Z3, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z4, (R11)
 	VMOVUPS Z5, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z6, (R11)
 	VMOVUPS Z7, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z8, (R11)
 	VMOVUPS Z9, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z10, (R11)
 	VMOVUPS Z11, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z12, (R11)
 	VMOVUPS Z13, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z14, (R11)
 	VMOVUPS Z15, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z16, (R11)
 	VMOVUPS Z17, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z18, (R11)
 	VMOVUPS Z19, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z20, (R11)
 	VMOVUPS Z21, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z22, (R11)
 	VMOVUPS Z23, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z24, (R11)
 	VMOVUPS Z25, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z26, (R11)
 	VMOVUPS Z27, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	JMP     next6
 
 partial5:
 	VMOVUPS Z0, (R11)
 	VMOVUPS Z1, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z2, (R11)
 	VMOVUPS Z3, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z4, (R11)
 	VMOVUPS Z5, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z6, (R11)
 	VMOVUPS Z7, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z8, (R11)
 	VMOVUPS Z9, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z10, (R11)
 	VMOVUPS Z11, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z12, (R11)
 	VMOVUPS Z13, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z14, (R11)
 	VMOVUPS Z15, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z16, (R11)
 	VMOVUPS Z17, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z18, (R11)
 	VMOVUPS Z19, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z20, (R11)
 	VMOVUPS Z21, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z22, (R11)
 	VMOVUPS Z23, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z24, (R11)
 	VMOVUPS Z25, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 	VMOVUPS Z26, (R11)
 	VMOVUPS Z27, K1, 64(R11)
-	ADDQ    R15, R11
+	ADDQ    R12, R11
 
 next6:
 	MOVQ as+16(FP), CX

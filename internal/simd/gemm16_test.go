@@ -139,7 +139,7 @@ func TestPack16(t *testing.T) {
 		const deepest, extra = 70, 3
 		r := newRand()
 		source := normals(r, (deepest+1)*(deepest+extra))
-		bufDst, bufSrc := newBuffer(t, deepest*k.NR), newBuffer(t, len(source))
+		bufDst, bufSrc := newBuffer(t, deepest*k.NR16), newBuffer(t, len(source))
 		check := func(name string, f func(dst []uint32, src []float32, ld, n, k int), width, n, depth, rows, columns, pRow int) {
 			t.Helper()
 			for _, ld := range []int{columns, columns + extra} {
@@ -168,9 +168,9 @@ func TestPack16(t *testing.T) {
 			}
 		}
 		for depth := range deepest + 1 {
-			for n := range k.NR + 1 {
-				check("PackB16", k.PackB16, k.NR, n, depth, depth, n, 1)
-				check("PackBT16", k.PackBT16, k.NR, n, depth, n, depth, 0)
+			for n := range k.NR16 + 1 {
+				check("PackB16", k.PackB16, k.NR16, n, depth, depth, n, 1)
+				check("PackBT16", k.PackBT16, k.NR16, n, depth, n, depth, 0)
 			}
 			for m := range k.MR16 + 1 {
 				rows := func(dst []uint32, src []float32, ld, m, depth int) {
@@ -192,15 +192,15 @@ func TestPack16Kinds(t *testing.T) {
 			want := make([]uint32, (len(x)+1)/2)
 			k.RoundRow(want, x)
 			for name, f := range map[string]func(dst []uint32) int{
-				"PackB16":  func(dst []uint32) int { k.PackB16(dst, x, 1, 1, len(x)); return k.NR },
-				"PackBT16": func(dst []uint32) int { k.PackBT16(dst, x, len(x), 1, len(x)); return k.NR },
+				"PackB16":  func(dst []uint32) int { k.PackB16(dst, x, 1, 1, len(x)); return k.NR16 },
+				"PackBT16": func(dst []uint32) int { k.PackBT16(dst, x, len(x), 1, len(x)); return k.NR16 },
 				"PackA16": func(dst []uint32) int {
 					k.PackA16(dst, x, 1, 1, len(x))
 					copy(dst, blocked(k, dst[:len(want)*k.MR16], false))
 					return k.MR16
 				},
 			} {
-				dst := make([]uint32, len(want)*max(k.NR, k.MR16))
+				dst := make([]uint32, len(want)*max(k.NR16, k.MR16))
 				width := f(dst)
 				for p, w := range want {
 					if dst[p*width] != w {
@@ -223,7 +223,7 @@ type product16 struct {
 func newProduct16(k *Kernels, m, n, depth int) product16 {
 	r := newRand()
 	p := product16{m: m, n: n, k: (depth + 1) / 2, c: normals(r, m*n)}
-	p.a, p.b = make([]uint32, m*p.k), make([]uint32, p.k*k.NR)
+	p.a, p.b = make([]uint32, m*p.k), make([]uint32, p.k*k.NR16)
 	for i := range m {
 		k.RoundRow(p.a[i*p.k:][:p.k], normals(r, depth))
 	}
@@ -246,7 +246,7 @@ func (p product16) check(t *testing.T, kernels *Kernels, c []float32, ldc int, a
 			}
 			var halves [2]float32 // sums of the upper and the lower halves of a step
 			for q := range p.k {
-				x, y := p.a[i*p.k+q], p.b[q*kernels.NR+j]
+				x, y := p.a[i*p.k+q], p.b[q*kernels.NR16+j]
 				for h, shift := range []int{0, 16} { // the upper half, then the lower one
 					u := math.Float32frombits(x << shift & 0xffff0000)
 					v := math.Float32frombits(y << shift & 0xffff0000)
@@ -278,7 +278,7 @@ func (p product16) check(t *testing.T, kernels *Kernels, c []float32, ldc int, a
 // TestGemm16Shapes is TestGemmShapes of words.
 func TestGemm16Shapes(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		most, nr := 2*k.MR16+1, k.NR
+		most, nr := 2*k.MR16+1, k.NR16
 		const deepest, ldaExtra, ldcExtra = 35, 3, 5
 		bufA, bufB := newBuffer(t, most*(deepest+ldaExtra)), newBuffer(t, deepest*nr)
 		bufC, bufP := newBuffer(t, most*(nr+ldcExtra)), newBuffer(t, 3*k.MR16*deepest)
@@ -318,7 +318,7 @@ func TestGemm16Shapes(t *testing.T) {
 func TestGemm16Deep(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
 		for _, elements := range []int{767, 768, 3072} {
-			p := newProduct16(k, 40, k.NR, elements)
+			p := newProduct16(k, 40, k.NR16, elements)
 			c := make([]float32, p.m*p.n)
 			k.Gemm16(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false, nil)
 			p.check(t, k, c, p.n, false)
@@ -327,7 +327,7 @@ func TestGemm16Deep(t *testing.T) {
 			most := 251 / k.Step16 * k.Step16
 			for from := 0; from < p.k; from += most {
 				step := min(most, p.k-from)
-				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR:], cut, p.n, from > 0, nil)
+				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR16:], cut, p.n, from > 0, nil)
 			}
 			if !same(c, cut) {
 				t.Errorf("k=%d: cut along k the result differs", elements)
@@ -340,7 +340,7 @@ func TestGemm16Deep(t *testing.T) {
 func TestGemm16Packings(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
 		const depth = 77
-		m, n := k.MR16, k.NR
+		m, n := k.MR16, k.NR16
 		r := newRand()
 		a, b := normals(r, m*depth), normals(r, depth*n)
 		turned := func(x []float32, rows, columns int) []float32 {
@@ -373,7 +373,7 @@ func TestGemm16NonFinite(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
 		const m, n, depth = 5, 3, 3
 		a := []float32{1, 2, 1, inf, 0, 1, nan, 0, 1, 0, 0, 1, -inf, inf, math.MaxFloat32}
-		b := make([]uint32, words(depth)*k.NR)
+		b := make([]uint32, words(depth)*k.NR16)
 		k.PackB16(b, []float32{1, 2, 0, 1, 3, 1, 1, 1, 1}, n, n, depth)
 		rows := make([]uint32, m*words(depth))
 		for i := range m {
@@ -405,7 +405,7 @@ func TestGemm16Subnormal(t *testing.T) {
 		{"normal", 0x1p-63, 0x1p-63, 0, 0x1p-126, 0x1p-126},
 	} {
 		eachLevel(t, func(t *testing.T, k *Kernels) {
-			b := make([]uint32, k.NR)
+			b := make([]uint32, k.NR16)
 			b[0] = upper(c.b)
 			got := []float32{c.c}
 			k.Gemm16(1, 1, 1, []uint32{upper(c.a)}, 1, b, got, 1, true, nil)
@@ -422,8 +422,8 @@ func TestGemm16Subnormal(t *testing.T) {
 
 func TestGemm16Nothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		k.Gemm16(0, k.NR, 4, nil, 4, make([]uint32, 4*k.NR), nil, k.NR, false, nil)
-		k.GemmPacked16(0, k.NR, 4, nil, make([]uint32, 4*k.NR), nil, k.NR, false, nil)
+		k.Gemm16(0, k.NR16, 4, nil, 4, make([]uint32, 4*k.NR16), nil, k.NR16, false, nil)
+		k.GemmPacked16(0, k.NR16, 4, nil, make([]uint32, 4*k.NR16), nil, k.NR16, false, nil)
 		k.RoundRow(nil, nil)
 		c := []float32{7, 0x1p-140}
 		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, true, nil)

@@ -144,6 +144,51 @@ func gemm13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k
 //go:noescape
 func gemm14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
+// gemm1x3AVX512 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm1x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm2x3AVX512 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm2x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm3x3AVX512 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm3x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm4x3AVX512 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm4x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm5x3AVX512 computes tiles of 5×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm5x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm6x3AVX512 computes tiles of 6×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm6x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm7x3AVX512 computes tiles of 7×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm7x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm8x3AVX512 computes tiles of 8×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm8x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemm9x3AVX512 computes tiles of 9×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemm9x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
 // gemmPacked1x1AVX512 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
@@ -188,31 +233,6 @@ func gemmPacked8x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float
 //
 //go:noescape
 func gemmPacked9x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked10x1AVX512 computes tiles of 10×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked10x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked11x1AVX512 computes tiles of 11×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked11x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked12x1AVX512 computes tiles of 12×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked12x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked13x1AVX512 computes tiles of 13×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked13x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked14x1AVX512 computes tiles of 14×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked14x1AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
 // gemmPacked1x2AVX512 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
 //
@@ -259,27 +279,47 @@ func gemmPacked8x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float
 //go:noescape
 func gemmPacked9x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
-// gemmPacked10x2AVX512 computes tiles of 10×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemmPacked1x3AVX512 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemmPacked10x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemmPacked1x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
-// gemmPacked11x2AVX512 computes tiles of 11×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemmPacked2x3AVX512 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemmPacked11x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemmPacked2x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
-// gemmPacked12x2AVX512 computes tiles of 12×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemmPacked3x3AVX512 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemmPacked12x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemmPacked3x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
-// gemmPacked13x2AVX512 computes tiles of 13×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemmPacked4x3AVX512 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemmPacked13x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemmPacked4x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
 
-// gemmPacked14x2AVX512 computes tiles of 14×2 vectors, the last of which has last columns. Strides are in bytes.
+// gemmPacked5x3AVX512 computes tiles of 5×3 vectors, the last of which has last columns. Strides are in bytes.
 //
 //go:noescape
-func gemmPacked14x2AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemmPacked5x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked6x3AVX512 computes tiles of 6×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked6x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked7x3AVX512 computes tiles of 7×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked7x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked8x3AVX512 computes tiles of 8×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked8x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+
+// gemmPacked9x3AVX512 computes tiles of 9×3 vectors, the last of which has last columns. Strides are in bytes.
+//
+//go:noescape
+func gemmPacked9x3AVX512(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)

@@ -16,6 +16,7 @@ var genericKernels = Kernels{
 	GemmPacked: gemmPackedGeneric,
 
 	MR16:         genericMR,
+	NR16:         genericNR,
 	Step16:       1,
 	RoundRow:     roundRowGeneric,
 	PackB16:      packB16Generic,

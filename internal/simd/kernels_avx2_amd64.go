@@ -65,6 +65,7 @@ var kernelsAVX2 = Kernels{
 	GemmPacked: gemmAVX2.packed,
 
 	MR16:         4,
+	NR16:         3 * 8,
 	Step16:       1,
 	RoundRow:     pack16AVX2.round,
 	PackB16:      pack16AVX2.b,

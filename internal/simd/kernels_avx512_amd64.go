@@ -10,23 +10,25 @@ import (
 )
 
 var gemmAVX512 = gemmLevel[float32]{
-	mr:    14,
+	mr:    9,
 	lanes: 16,
 	tiles: [][]gemmTile[float32]{
 		{gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512, gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512},
 		{gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512, gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512},
+		{gemm1x3AVX512, gemm2x3AVX512, gemm3x3AVX512, gemm4x3AVX512, gemm5x3AVX512, gemm6x3AVX512, gemm7x3AVX512, gemm8x3AVX512, gemm9x3AVX512},
 	},
 	panels: [][]gemmTile[float32]{
-		{gemmPacked1x1AVX512, gemmPacked2x1AVX512, gemmPacked3x1AVX512, gemmPacked4x1AVX512, gemmPacked5x1AVX512, gemmPacked6x1AVX512, gemmPacked7x1AVX512, gemmPacked8x1AVX512, gemmPacked9x1AVX512, gemmPacked10x1AVX512, gemmPacked11x1AVX512, gemmPacked12x1AVX512, gemmPacked13x1AVX512, gemmPacked14x1AVX512},
-		{gemmPacked1x2AVX512, gemmPacked2x2AVX512, gemmPacked3x2AVX512, gemmPacked4x2AVX512, gemmPacked5x2AVX512, gemmPacked6x2AVX512, gemmPacked7x2AVX512, gemmPacked8x2AVX512, gemmPacked9x2AVX512, gemmPacked10x2AVX512, gemmPacked11x2AVX512, gemmPacked12x2AVX512, gemmPacked13x2AVX512, gemmPacked14x2AVX512},
+		{gemmPacked1x1AVX512, gemmPacked2x1AVX512, gemmPacked3x1AVX512, gemmPacked4x1AVX512, gemmPacked5x1AVX512, gemmPacked6x1AVX512, gemmPacked7x1AVX512, gemmPacked8x1AVX512, gemmPacked9x1AVX512},
+		{gemmPacked1x2AVX512, gemmPacked2x2AVX512, gemmPacked3x2AVX512, gemmPacked4x2AVX512, gemmPacked5x2AVX512, gemmPacked6x2AVX512, gemmPacked7x2AVX512, gemmPacked8x2AVX512, gemmPacked9x2AVX512},
+		{gemmPacked1x3AVX512, gemmPacked2x3AVX512, gemmPacked3x3AVX512, gemmPacked4x3AVX512, gemmPacked5x3AVX512, gemmPacked6x3AVX512, gemmPacked7x3AVX512, gemmPacked8x3AVX512, gemmPacked9x3AVX512},
 	},
 }
 
 var packAVX512 = packLevel[float32]{
-	mr:        14,
+	mr:        9,
 	lanes:     16,
 	depth:     1,
-	rows:      []packFunc[float32]{packB1AVX512, packB2AVX512},
+	rows:      []packFunc[float32]{packB1AVX512, packB2AVX512, packB3AVX512},
 	transpose: packBTAVX512,
 	columns:   packAAVX512,
 }
@@ -52,8 +54,8 @@ var pack16AVX512 = packLevel[uint32]{
 
 var kernelsAVX512 = Kernels{
 	Level: AVX512,
-	MR:    14,
-	NR:    2 * 16,
+	MR:    9,
+	NR:    3 * 16,
 
 	PackB:      packAVX512.b,
 	PackBT:     packAVX512.bt,
@@ -62,6 +64,7 @@ var kernelsAVX512 = Kernels{
 	GemmPacked: gemmAVX512.packed,
 
 	MR16:         14,
+	NR16:         2 * 16,
 	Step16:       1,
 	RoundRow:     pack16AVX512.round,
 	PackB16:      pack16AVX512.b,

@@ -19,6 +19,7 @@ var kernelsNEON = Kernels{
 	GemmPacked: gemmPackedNEON,
 
 	MR16:         tileRows,
+	NR16:         tileCols,
 	Step16:       1,
 	RoundRow:     roundRowGeneric,
 	PackB16:      packB16NEON,

@@ -14,6 +14,11 @@ func packB1AVX512(dst *float32, src *float32, ld int, last int, k int)
 //go:noescape
 func packB2AVX512(dst *float32, src *float32, ld int, last int, k int)
 
+// packB3AVX512 copies k > 0 rows, ld bytes apart, of 3 vectors, the last of which has last columns.
+//
+//go:noescape
+func packB3AVX512(dst *float32, src *float32, ld int, last int, k int)
+
 // packBTAVX512 transposes n rows, ld bytes apart, of k columns into one vector's width of a panel; lanes from n on get zero.
 //
 //go:noescape

@@ -17,13 +17,15 @@ TEXT ·packB1AVX512(SB), NOSPLIT, $0-40
 	DECL   DI
 	KMOVW  DI, K1
 	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
 
 loop:
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS   Z0, (AX)
 	VMOVUPS   Z1, 64(AX)
+	VMOVUPS   Z2, 128(AX)
 	ADDQ      BX, DX
-	ADDQ      $+128, AX
+	ADDQ      $+192, AX
 	DECQ      SI
 	JNZ       loop
 	VZEROUPPER
@@ -32,6 +34,33 @@ loop:
 // func packB2AVX512(dst *float32, src *float32, ld int, last int, k int)
 // Requires: AVX, AVX512F
 TEXT ·packB2AVX512(SB), NOSPLIT, $0-40
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), DX
+	MOVQ   ld+16(FP), BX
+	MOVQ   k+32(FP), SI
+	MOVQ   last+24(FP), CX
+	MOVL   $0x00000001, DI
+	SHLL   CL, DI
+	DECL   DI
+	KMOVW  DI, K1
+	VPXORD Z2, Z2, Z2
+
+loop:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVUPS   Z0, (AX)
+	VMOVUPS   Z1, 64(AX)
+	VMOVUPS   Z2, 128(AX)
+	ADDQ      BX, DX
+	ADDQ      $+192, AX
+	DECQ      SI
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func packB3AVX512(dst *float32, src *float32, ld int, last int, k int)
+// Requires: AVX, AVX512F
+TEXT ·packB3AVX512(SB), NOSPLIT, $0-40
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), DX
 	MOVQ  ld+16(FP), BX
@@ -44,11 +73,13 @@ TEXT ·packB2AVX512(SB), NOSPLIT, $0-40
 
 loop:
 	VMOVUPS   (DX), Z0
-	VMOVUPS.Z 64(DX), K1, Z1
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
 	VMOVUPS   Z0, (AX)
 	VMOVUPS   Z1, 64(AX)
+	VMOVUPS   Z2, 128(AX)
 	ADDQ      BX, DX
-	ADDQ      $+128, AX
+	ADDQ      $+192, AX
 	DECQ      SI
 	JNZ       loop
 	VZEROUPPER
@@ -204,23 +235,23 @@ shuffle1:
 	VSHUFF32X4 $0x88, Z8, Z0, Z9
 	VSHUFF32X4 $0xdd, Z8, Z0, Z0
 	VMOVUPS    Z14, (AX)
-	VMOVUPS    Z11, 128(AX)
-	VMOVUPS    Z13, 256(AX)
-	VMOVUPS    Z12, 384(AX)
-	VMOVUPS    Z15, 512(AX)
-	VMOVUPS    Z10, 640(AX)
-	VMOVUPS    Z16, 768(AX)
-	VMOVUPS    Z9, 896(AX)
-	VMOVUPS    Z6, 1024(AX)
-	VMOVUPS    Z3, 1152(AX)
-	VMOVUPS    Z7, 1280(AX)
-	VMOVUPS    Z4, 1408(AX)
-	VMOVUPS    Z2, 1536(AX)
-	VMOVUPS    Z1, 1664(AX)
-	VMOVUPS    Z5, 1792(AX)
-	VMOVUPS    Z0, 1920(AX)
+	VMOVUPS    Z11, 192(AX)
+	VMOVUPS    Z13, 384(AX)
+	VMOVUPS    Z12, 576(AX)
+	VMOVUPS    Z15, 768(AX)
+	VMOVUPS    Z10, 960(AX)
+	VMOVUPS    Z16, 1152(AX)
+	VMOVUPS    Z9, 1344(AX)
+	VMOVUPS    Z6, 1536(AX)
+	VMOVUPS    Z3, 1728(AX)
+	VMOVUPS    Z7, 1920(AX)
+	VMOVUPS    Z4, 2112(AX)
+	VMOVUPS    Z2, 2304(AX)
+	VMOVUPS    Z1, 2496(AX)
+	VMOVUPS    Z5, 2688(AX)
+	VMOVUPS    Z0, 2880(AX)
 	ADDQ       $0x40, DX
-	ADDQ       $+2048, AX
+	ADDQ       $+3072, AX
 	JMP        loop
 
 rest:
@@ -364,49 +395,49 @@ shuffle2:
 	VMOVUPS    Z14, (AX)
 	CMPQ       SI, $0x01
 	JEQ        done
-	VMOVUPS    Z11, 128(AX)
+	VMOVUPS    Z11, 192(AX)
 	CMPQ       SI, $0x02
 	JEQ        done
-	VMOVUPS    Z13, 256(AX)
+	VMOVUPS    Z13, 384(AX)
 	CMPQ       SI, $0x03
 	JEQ        done
-	VMOVUPS    Z12, 384(AX)
+	VMOVUPS    Z12, 576(AX)
 	CMPQ       SI, $0x04
 	JEQ        done
-	VMOVUPS    Z15, 512(AX)
+	VMOVUPS    Z15, 768(AX)
 	CMPQ       SI, $0x05
 	JEQ        done
-	VMOVUPS    Z10, 640(AX)
+	VMOVUPS    Z10, 960(AX)
 	CMPQ       SI, $0x06
 	JEQ        done
-	VMOVUPS    Z16, 768(AX)
+	VMOVUPS    Z16, 1152(AX)
 	CMPQ       SI, $0x07
 	JEQ        done
-	VMOVUPS    Z9, 896(AX)
+	VMOVUPS    Z9, 1344(AX)
 	CMPQ       SI, $0x08
 	JEQ        done
-	VMOVUPS    Z6, 1024(AX)
+	VMOVUPS    Z6, 1536(AX)
 	CMPQ       SI, $0x09
 	JEQ        done
-	VMOVUPS    Z3, 1152(AX)
+	VMOVUPS    Z3, 1728(AX)
 	CMPQ       SI, $0x0a
 	JEQ        done
-	VMOVUPS    Z7, 1280(AX)
+	VMOVUPS    Z7, 1920(AX)
 	CMPQ       SI, $0x0b
 	JEQ        done
-	VMOVUPS    Z4, 1408(AX)
+	VMOVUPS    Z4, 2112(AX)
 	CMPQ       SI, $0x0c
 	JEQ        done
-	VMOVUPS    Z2, 1536(AX)
+	VMOVUPS    Z2, 2304(AX)
 	CMPQ       SI, $0x0d
 	JEQ        done
-	VMOVUPS    Z1, 1664(AX)
+	VMOVUPS    Z1, 2496(AX)
 	CMPQ       SI, $0x0e
 	JEQ        done
-	VMOVUPS    Z5, 1792(AX)
+	VMOVUPS    Z5, 2688(AX)
 	CMPQ       SI, $0x0f
 	JEQ        done
-	VMOVUPS    Z0, 1920(AX)
+	VMOVUPS    Z0, 2880(AX)
 
 done:
 	VZEROUPPER
@@ -431,13 +462,13 @@ loop:
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      BX, DX
-	ADDQ      $+56, AX
+	ADDQ      $+36, AX
 	DECQ      SI
 	JNZ       loop
 
 last:
 	VMOVUPS.Z (DX), K1, Z0
-	MOVQ      $+14, CX
+	MOVQ      $+9, CX
 	MOVL      $0x00000001, DX
 	SHLL      CL, DX
 	DECL      DX

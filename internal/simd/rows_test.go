@@ -246,7 +246,7 @@ func TestNoAllocation(t *testing.T) {
 		const n = 100
 		x, y, z, w := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
 		panel := make([]float32, k.NR*n)
-		words, wordPanel := make([]uint32, n/2), make([]uint32, k.NR*n)
+		words, wordPanel := make([]uint32, n/2), make([]uint32, k.NR16*n)
 		step := adamExample
 		allocations := testing.AllocsPerRun(10, func() {
 			k.PackB(panel, x, 1, 1, n)

@@ -49,11 +49,11 @@ type Kernels struct {
 
 	// The same products of operands rounded to bfloat16, to nearest, ties to even; a NaN stays one. A rounded operand holds
 	// elements of k in pairs: word p of a row is the elements 2p (lower half) and 2p+1 (upper half), zero beyond k. Its
-	// panels are [⌈k/2⌉][NR] words of B, and of A blocks of Step16 words of k, each [MR16][Step16], of the last what is left
+	// panels are [⌈k/2⌉][NR16] words of B, and of A blocks of Step16 words of k, each [MR16][Step16], of the last what is left
 	// of them: with a Step16 of one, [⌈k/2⌉][MR16].
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
-	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
+	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR16 or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
 	// Gemm, without a bias, and GemmPacked with k and lda counted in words. The product of two rounded elements is exact.
 	// With a Step16 of one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else
 	// it adds up the lower halves of Step16 words and their upper halves, both from zero, and adds the sum of both to the
@@ -61,7 +61,8 @@ type Kernels struct {
 	//
 	// Native16 tells that the processor has instructions for it, which take subnormal operands, products and sums for zero;
 	// else these count.
-	MR16, Step16 int
+	MR16, NR16   int
+	Step16       int
 	Native16     bool
 	RoundRow     func(dst []uint32, src []float32)
 	PackB16      func(dst []uint32, src []float32, ld, n, k int)

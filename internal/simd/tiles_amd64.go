@@ -179,7 +179,7 @@ func peak16Tiles(steps int) (operations int) {
 var kernelsAMX = func() Kernels {
 	k := kernelsAVX512BF16
 	k.Level = AMX
-	k.MR16, k.Step16 = tileMR, tileWords
+	k.MR16, k.NR16, k.Step16 = tileMR, tileNR, tileWords
 	k.PackA16 = packA16Tiles
 	k.Gemm16 = gemm16Tiles
 	k.GemmPacked16 = gemmPacked16Tiles

@@ -18,7 +18,7 @@ type kernels struct {
 	precision compute.Precision
 	at        Thresholds
 	perWord   int
-	MR        int // of panels of A
+	MR, NR    int // of panels of A and B
 
 	// The packing primitives count k in elements, the others in words. Only at Float32 does Gemm add a bias.
 	PackB, PackBT, PackA func(dst, src []float32, ld, n, k int)
@@ -31,7 +31,7 @@ type kernels struct {
 func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 	if p == compute.BFloat16 {
 		return &kernels{
-			Kernels: k, precision: p, at: at, perWord: 2, MR: k.MR16,
+			Kernels: k, precision: p, at: at, perWord: 2, MR: k.MR16, NR: k.NR16,
 			PackB:  func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
 			PackBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
 			PackA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
@@ -45,7 +45,7 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 		}
 	}
 	return &kernels{
-		Kernels: k, precision: p, at: at, perWord: 1, MR: k.MR,
+		Kernels: k, precision: p, at: at, perWord: 1, MR: k.MR, NR: k.NR,
 		PackB: k.PackB, PackBT: k.PackBT, PackA: k.PackA, Gemm: k.Gemm, GemmPacked: k.GemmPacked,
 		packRow: func(dst, src []float32) { copy(dst, src) },
 	}

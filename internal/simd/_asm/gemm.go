@@ -7,31 +7,31 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// tileRows is the number of rows of the largest tile of a level, and tileVectors that of the vectors in a row of it: as
-// many as leave registers for a row of B and for elements of A. Sixteen registers hold 4×3 or 6×2 sums. The former take 7
-// loads for 12 multiply-adds and the latter 8, which tells where a sibling hyperthread takes its share of the processor;
-// and the lines of four rows of A whose distance is a large power of two crowd the first cache less than those of six.
-func (v *isa) tileRows() int {
+// A shape is how high tiles are: the rows of the highest with a vector in each, with two, and so on. The last is the largest
+// tile, by whose rows and columns operands are packed; narrower ones serve the last columns.
+type shape []int
+
+func (s shape) rows() int    { return s[len(s)-1] }
+func (s shape) vectors() int { return len(s) }
+
+// floatTiles are those of float32. Their sums are as many as leave registers for a row of B and for elements of A, and at
+// least eight, which in turns hide the latency of the multiply-adds. Wide and low ones take fewer loads for as many
+// multiply-adds: 4×3 seven for 12, where 6×2 take eight, and 9×3 twelve for 27, where 14×2 take sixteen for 28. It tells
+// where a sibling hyperthread takes its share of the processor. And the lines of rows of A whose distance is a large power of
+// two fall into the same set of the first cache, which holds eight or twelve.
+func (v *isa) floatTiles() shape {
 	if v == avx2 {
-		return 4
+		return shape{8, 4, 4}
 	}
-	return 14
+	return shape{14, 14, 9}
 }
 
-func (v *isa) tileVectors() int {
+// wordTiles are those of bfloat16. What packs B for them packs it for AMX too, whose tiles are 32 columns wide.
+func (v *isa) wordTiles() shape {
 	if v == avx2 {
-		return 3
+		return v.floatTiles()
 	}
-	return 2
-}
-
-// tileHeight is the number of rows of the highest tile with so many vectors a row. It takes eight sums in turns to hide the
-// latency of the multiply-adds.
-func (v *isa) tileHeight(vectors int) int {
-	if v == avx2 && vectors == 1 {
-		return 8
-	}
-	return v.tileRows()
+	return shape{14, 14}
 }
 
 // prefetchAhead is how many bytes ahead of its use the first tile of a block asks for B. Where no one has asked for the
@@ -50,16 +50,22 @@ const askSteps = 2
 // are few more.
 const lineSteps = 16
 
+// rowsAsked is how many rows of C of the next tile the loop of float32 asks for in lineSteps. All at once they would take the
+// places in which lines of A and B are waited for.
+const rowsAsked = 2
+
 // emitGemm writes a function for each height and each width of a tile. The driver in Go cuts m into tiles of nearly equal
 // height, so there is no remainder of few rows, which would be too short of independent sums to hide the latency of the
 // multiply-adds.
 func emitGemm(g *gen) {
+	g.shape = g.floatTiles()
 	g.gemmTiles("gemm", "float32", inPlace, (*gen).stepFloats)
 	g.gemmTiles("gemmPacked", "float32", packed, (*gen).stepFloats)
 }
 
 // emitGemm16 writes those of products of bfloat16.
 func emitGemm16(g *gen) {
+	g.shape = g.wordTiles()
 	if g.isa == avx512bf16 {
 		g.gemmTiles("gemm16x", "uint32", anyStrides, (*gen).stepWords)
 	} else {
@@ -77,12 +83,12 @@ const (
 )
 
 func (g *gen) gemmTiles(name, element string, a operandA, step func(*gen, tileStep)) {
-	for vectors := 1; vectors <= g.tileVectors(); vectors++ {
-		for rows := 1; rows <= g.tileHeight(vectors); rows++ {
-			if a == packed && rows > g.tileRows() {
-				break
-			}
-			g.gemmTile(name, element, rows, vectors, a, step)
+	for i, most := range g.shape {
+		if a == packed {
+			most = min(most, g.shape.rows())
+		}
+		for rows := 1; rows <= most; rows++ {
+			g.gemmTile(name, element, rows, i+1, a, step)
 		}
 	}
 }
@@ -185,9 +191,8 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 		fmt.Sprintf("computes tiles of %d×%d vectors, the last of which has last columns. Strides are in bytes.", rows, vectors))
 
 	acc := func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] }
-	fixed := g.tileRows() * g.tileVectors()
-	rowB := g.vec[fixed : fixed+vectors]
-	elementA := g.vec[fixed+g.tileVectors():]
+	free := g.vec[rows*vectors:]
+	rowB, elementA := free[:vectors], free[vectors:]
 	elementA = elementA[:min(2, len(elementA))]
 
 	const size = 4 // of an element
@@ -199,7 +204,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	case inPlace:
 		ps = operand.Imm(size)
 	case packed:
-		step1 = size * g.tileRows()
+		step1 = size * g.shape.rows()
 		ps = operand.Imm(uint64(step1))
 	}
 	a := g.GP64()
@@ -225,8 +230,10 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	// find it in the cache.
 	perLine := kind != anyStrides
 	var next, pace reg.GPVirtual
+	var asking operand.Mem // how often the rows of C are still to be asked for
 	if perLine {
 		next, pace = g.param("next"), g.param("pace")
+		asking = g.AllocLocal(8)
 	}
 
 	g.Label(tile)
@@ -261,17 +268,21 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	g.TESTQ(k, k)
 	g.JZ(g.jmp(store))
 
-	// The rows of C of the next tile.
-	rowC, ldc := g.GP64(), g.param("ldc")
+	rowC := g.GP64() // of the next tile
 	g.MOVQ(c, rowC)
 	for range rows {
-		g.ADDQ(ldc, rowC)
+		g.ADDQ(g.paramAddr("ldc"), rowC)
 	}
-	for range rows {
+	askC := func() {
 		for off := 0; off < vectors*g.bytes; off += 64 {
 			g.PREFETCHT0(at(rowC, off))
 		}
-		g.ADDQ(ldc, rowC)
+		g.ADDQ(g.paramAddr("ldc"), rowC)
+	}
+	if !perLine {
+		for range rows {
+			askC()
+		}
 	}
 
 	if perLine {
@@ -287,17 +298,24 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 			g.MOVQ(a, ahead)
 			g.ADDQ(g.paramAddr("as"), ahead)
 		}
-		many, rest := g.label("many"), g.label("rest")
+		many, rest, asked := g.label("many"), g.label("rest"), g.label("asked")
+		g.MOVQ(operand.U32(uint64((rows+rowsAsked-1)/rowsAsked)), asking)
 		g.SUBQ(operand.Imm(lineSteps), k)
 		g.JL(g.jmp(rest))
 		g.Label(many)
+		g.DECQ(asking)
+		g.JL(g.jmp(asked))
+		for range rowsAsked {
+			askC()
+		}
+		g.Label(asked)
 		for p := range lineSteps {
 			rowA := func(i int) operand.Mem { return rowA(i).Offset(p * step1) }
-			asked := next
+			upcoming := next
 			if p%askSteps != 0 {
-				asked = nil
+				upcoming = nil
 			}
-			step(g, tileStep{rows, b, p * g.tileVectors() * g.bytes, false, asked, pace, askSteps, rowA, acc, rowB, elementA})
+			step(g, tileStep{rows, b, p * g.shape.vectors() * g.bytes, false, upcoming, pace, askSteps, rowA, acc, rowB, elementA})
 			if i := p * rows / lineSteps; kind == inPlace && (p+1)*rows/lineSteps > i {
 				g.PREFETCHT0(g.rowsBy(ahead, odd)(i))
 			}
@@ -306,7 +324,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 		if kind == inPlace {
 			g.ADDQ(operand.Imm(size*lineSteps), ahead)
 		}
-		g.ADDQ(operand.I32(lineSteps*g.tileVectors()*g.bytes), b)
+		g.ADDQ(operand.I32(lineSteps*g.shape.vectors()*g.bytes), b)
 		g.SUBQ(operand.Imm(lineSteps), k)
 		g.JGE(g.jmp(many))
 		g.Label(rest)
@@ -317,7 +335,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	g.Label(loop)
 	step(g, tileStep{rows, b, 0, true, next, pace, 1, rowA, acc, rowB, elementA})
 	g.ADDQ(ps, a)
-	g.ADDQ(operand.I32(g.tileVectors()*g.bytes), b)
+	g.ADDQ(operand.I32(g.shape.vectors()*g.bytes), b)
 	g.DECQ(k)
 	g.JNZ(g.jmp(loop))
 
@@ -325,8 +343,7 @@ func (g *gen) gemmTile(name, element string, rows, vectors int, kind operandA, s
 	if name == "gemm" {
 		g.addBias(rows, vectors, acc, rowB, elementA[0])
 	}
-	last := g.param("last")
-	g.Load(g.Param("ldc"), ldc)
+	last, ldc := g.param("last"), g.param("ldc")
 	g.CMPQ(last, operand.Imm(uint64(g.lanes)))
 	g.JNE(g.jmp(partial))
 	for i := range rows {

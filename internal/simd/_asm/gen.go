@@ -45,6 +45,7 @@ type gen struct {
 	file   *build.Context         // where data goes, also while code goes elsewhere
 	named  map[string]operand.Mem // data that is there already
 	labels int
+	shape  shape // of the tiles of a file
 }
 
 func newGen(v *isa) *gen {

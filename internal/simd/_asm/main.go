@@ -100,30 +100,41 @@ var tableText string
 var tableTemplate = template.Must(template.New("kernels").Parse(tableText))
 
 type tableFields struct {
-	Level       string
-	Base        string // the level whose table this one has, but for products of bfloat16
-	Lanes       int
-	MR, Vectors int // rows, and vectors in a row, of the largest tile
-	Tiles       []tileFields
-	Panels      bool // packed A has tiles of its own
+	Level         string
+	Base          string // the level whose table this one has, but for products of bfloat16
+	Lanes         int
+	Floats, Words tileFields
+	Panels        bool // packed A of float32 has tiles of its own
 }
 
-// tileFields are the heights of the tiles of a width in vectors.
+// tileFields are the rows and vectors of the largest tile, and the heights of the tiles of each width in vectors, with those
+// that serve packed A.
 type tileFields struct {
-	Width   int
-	Heights []int
+	MR, Vectors int
+	Tiles       []widthFields
+}
+
+type widthFields struct {
+	Width           int
+	Heights, Packed []int
 }
 
 func (v *isa) table() tableFields {
-	t := tableFields{Level: v.suffix, Lanes: v.lanes, MR: v.tileRows(), Vectors: v.tileVectors(), Panels: v != avx512bf16}
+	t := tableFields{Level: v.suffix, Lanes: v.lanes, Floats: v.floatTiles().fields(), Words: v.wordTiles().fields(), Panels: v != avx512bf16}
 	if v == avx512bf16 {
 		t.Base = avx512.suffix
 	}
-	for w := 1; w <= t.Vectors; w++ {
-		f := tileFields{Width: w}
-		for h := 1; h <= v.tileHeight(w); h++ {
+	return t
+}
+
+func (s shape) fields() tileFields {
+	t := tileFields{MR: s.rows(), Vectors: s.vectors()}
+	for i, most := range s {
+		f := widthFields{Width: i + 1}
+		for h := 1; h <= most; h++ {
 			f.Heights = append(f.Heights, h)
 		}
+		f.Packed = f.Heights[:min(most, s.rows())]
 		t.Tiles = append(t.Tiles, f)
 	}
 	return t

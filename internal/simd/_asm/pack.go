@@ -8,7 +8,8 @@ import (
 )
 
 func emitPack(g *gen) {
-	for vectors := 1; vectors <= g.tileVectors(); vectors++ {
+	g.shape = g.floatTiles()
+	for vectors := 1; vectors <= g.shape.vectors(); vectors++ {
 		g.packB(vectors)
 	}
 	g.packBT()
@@ -29,7 +30,7 @@ func (g *gen) packB(vectors int) {
 		fmt.Sprintf("copies k > 0 rows, ld bytes apart, of %d vectors, the last of which has last columns.", vectors))
 	dst, src, ld, k := g.param("dst"), g.param("src"), g.param("ld"), g.param("k")
 	mask := g.tailMask(g.param("last"), g.maskRegister())
-	v := make([]reg.VecVirtual, g.tileVectors())
+	v := make([]reg.VecVirtual, g.shape.vectors())
 	for j := range v {
 		v[j] = g.reg()
 		if j >= vectors {
@@ -45,7 +46,7 @@ func (g *gen) packB(vectors int) {
 		g.VMOVUPS(v[j], at(dst, j*g.bytes))
 	}
 	g.ADDQ(ld, src)
-	g.ADDQ(operand.I32(g.tileVectors()*g.bytes), dst)
+	g.ADDQ(operand.I32(g.shape.vectors()*g.bytes), dst)
 	g.DECQ(k)
 	g.JNZ(g.jmp("loop"))
 	g.ret()
@@ -63,7 +64,7 @@ func (g *gen) packA() {
 	g.loadTail(at(src, 0), mask, v)
 	g.VMOVUPS(v, at(dst, 0))
 	g.ADDQ(ld, src)
-	g.ADDQ(operand.I32(g.tileRows()*4), dst)
+	g.ADDQ(operand.I32(g.shape.rows()*4), dst)
 	g.DECQ(k)
 	g.JNZ(g.jmp("loop"))
 	g.Label("last")
@@ -74,7 +75,7 @@ func (g *gen) packA() {
 		return
 	}
 	height := g.GP64()
-	g.MOVQ(operand.I32(g.tileRows()), height)
+	g.MOVQ(operand.I32(g.shape.rows()), height)
 	g.storeTail(v, g.tailMask(height, mask.r), at(dst, 0))
 	g.ret()
 }
@@ -108,7 +109,7 @@ func (g *gen) packBT() {
 				g.CMPQ(k, operand.Imm(uint64(p)))
 				g.JEQ(g.jmp("done"))
 			}
-			g.VMOVUPS(r, at(dst, p*g.tileVectors()*g.bytes))
+			g.VMOVUPS(r, at(dst, p*g.shape.vectors()*g.bytes))
 		}
 	}
 
@@ -117,7 +118,7 @@ func (g *gen) packBT() {
 	g.JL(g.jmp("rest"))
 	block(nil)
 	g.ADDQ(operand.Imm(uint64(g.bytes)), src)
-	g.ADDQ(operand.I32(g.lanes*g.tileVectors()*g.bytes), dst)
+	g.ADDQ(operand.I32(g.lanes*g.shape.vectors()*g.bytes), dst)
 	g.JMP(g.jmp("loop"))
 	g.Label("rest")
 	g.ADDQ(operand.Imm(uint64(g.lanes)), k)

@@ -10,8 +10,9 @@ import (
 
 // emitPack16 writes the functions that round operands to bfloat16 and pair them in words.
 func emitPack16(g *gen) {
+	g.shape = g.wordTiles()
 	g.roundRow()
-	for vectors := 1; vectors <= g.tileVectors(); vectors++ {
+	for vectors := 1; vectors <= g.shape.vectors(); vectors++ {
 		g.packB16(vectors)
 	}
 	g.packBT16()
@@ -229,7 +230,7 @@ func (g *gen) packB16(vectors int) {
 	dst, src, ld, k := g.param("dst"), g.param("src"), g.param("ld"), g.param("k")
 	mask := g.tailMask(g.param("last"), g.maskRegister())
 	r := g.zipper()
-	words := make([]reg.VecVirtual, g.tileVectors())
+	words := make([]reg.VecVirtual, g.shape.vectors())
 	for j := range words {
 		words[j] = g.reg()
 		if j >= vectors {
@@ -249,7 +250,7 @@ func (g *gen) packB16(vectors int) {
 		for j, w := range words {
 			g.VMOVUPS(w, at(dst, j*g.bytes))
 		}
-		g.ADDQ(operand.I32(g.tileVectors()*g.bytes), dst)
+		g.ADDQ(operand.I32(g.shape.vectors()*g.bytes), dst)
 	})
 }
 
@@ -265,11 +266,11 @@ func (g *gen) packA16() {
 		r.zip(even[0], odd[0], words)
 		if !last {
 			g.VMOVUPS(words, at(dst, 0))
-			g.ADDQ(operand.I32(g.tileRows()*4), dst)
+			g.ADDQ(operand.I32(g.shape.rows()*4), dst)
 			return
 		}
 		height := g.GP64()
-		g.MOVQ(operand.I32(g.tileRows()), height)
+		g.MOVQ(operand.I32(g.shape.rows()), height)
 		g.storeTail(words, g.tailMask(height, mask.r), at(dst, 0))
 	})
 }
@@ -302,7 +303,7 @@ func (g *gen) packBT16() {
 				g.CMPQ(words, operand.Imm(uint64(p)))
 				g.JEQ(g.jmp("done"))
 			}
-			g.VMOVUPS(w, at(dst, p*g.tileVectors()*g.bytes))
+			g.VMOVUPS(w, at(dst, p*g.shape.vectors()*g.bytes))
 		}
 	}
 
@@ -311,7 +312,7 @@ func (g *gen) packBT16() {
 	g.JL(g.jmp("rest"))
 	block(nil)
 	g.ADDQ(operand.Imm(uint64(2*g.bytes)), src)
-	g.ADDQ(operand.I32(g.lanes*g.tileVectors()*g.bytes), dst)
+	g.ADDQ(operand.I32(g.lanes*g.shape.vectors()*g.bytes), dst)
 	g.JMP(g.jmp("loop"))
 	g.Label("rest")
 	g.ADDQ(operand.Imm(uint64(2*g.lanes)), k)
