@@ -15,8 +15,14 @@ type task interface {
 // A worker is one of those who do jobs; the caller of an operation is the first.
 type worker struct {
 	k      *kernels
+	number int // in its pool
 	parked atomic.Bool
 	wake   chan struct{}
+
+	_    [64]byte     // other workers take from the share too: it has a cache line of its own
+	next atomic.Int64 // the next job of its share
+	end  int64        // of the share; written while the task is closed and nobody is in it
+	_    [64]byte
 
 	scratch     []float32
 	used, asked int // of scratch; in all, by the job at hand
@@ -47,6 +53,9 @@ func (w *worker) do(t task, job int) {
 // Nobody waits for a worker that has not come: a worker joins a task while it is open, and the caller, who does jobs like
 // the others, closes it when none is left and waits for those who had joined. So a worker that has no processor for a
 // while delays nothing.
+//
+// The jobs of a task are shared out beforehand, to each a run of them: of successive jobs the later finds in the cache what
+// the former has used, and can tell which comes next. Who has done its share helps the others with theirs.
 type pool struct {
 	workers []*worker // the first is the caller
 	// spin is how long a worker without work, or a caller without other workers' results, stays awake. A worker yields
@@ -57,12 +66,9 @@ type pool struct {
 
 	// What is being done. Written while the task is closed and nobody is in it.
 	task task
-	jobs int64
 
-	_     [64]byte      // the words below are fought for: each has a cache line of its own
+	_     [64]byte      // the word below is fought for: it has a cache line of its own
 	state atomic.Uint64 // see the constants
-	_     [64]byte
-	next  atomic.Int64 // the next job
 	_     [64]byte
 }
 
@@ -107,7 +113,7 @@ func newPool(k *kernels, threads int) *pool {
 		p.spin = k.at.Spin
 	}
 	for i := range p.workers {
-		p.workers[i] = &worker{k: k, wake: make(chan struct{}, 1)}
+		p.workers[i] = &worker{k: k, number: i, wake: make(chan struct{}, 1)}
 	}
 	p.ended.Add(threads - 1)
 	for _, w := range p.workers[1:] {
@@ -122,8 +128,11 @@ func (p *pool) run(t task, jobs int) {
 		p.alone(t, jobs)
 		return
 	}
-	p.task, p.jobs = t, int64(jobs)
-	p.next.Store(0)
+	p.task = t
+	for i, w := range p.workers {
+		w.next.Store(int64(i * jobs / len(p.workers)))
+		w.end = int64((i + 1) * jobs / len(p.workers))
+	}
 	state := p.state.Load() // nobody has joined, and only the caller opens
 	p.state.Store(state&^(serial-1) + serial | state&closing | open)
 
@@ -150,14 +159,17 @@ func (p *pool) alone(t task, jobs int) {
 	}
 }
 
-// take does jobs until there are none.
+// take does jobs until there are none: those of w's share, then those of the others'.
 func (p *pool) take(w *worker) {
-	for {
-		j := p.next.Add(1) - 1
-		if j >= p.jobs {
-			return
+	for i := range p.workers {
+		share := p.workers[(w.number+i)%len(p.workers)]
+		for {
+			j := share.next.Add(1) - 1
+			if j >= share.end {
+				break
+			}
+			w.do(p.task, int(j))
 		}
-		w.do(p.task, int(j))
 	}
 }
 

@@ -176,6 +176,10 @@ func (p *product) do(w *worker, job int) {
 	panelAt := func(j, at int) []float32 {
 		return p.panels[((j-p.n0)*k.words(p.k1-p.k0) + k.words(at-p.k0)*nr):]
 	}
+	following := panelAt(p.n0, p.k0) // the first panel of the next job
+	if to < p.n1 {
+		following = panelAt(to, p.k0)
+	}
 	run := max(nr, k.at.FinishCols/nr*nr)
 	for at := p.k0; ; at += k.depth() {
 		size := min(k.depth(), p.k1-at)
@@ -192,7 +196,7 @@ func (p *product) do(w *worker, job int) {
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
 				b := panelAt(j, at)[:words*nr]
-				next := panelAt(from, p.k0) // of another block
+				next := following
 				if j+nr < to {
 					next = panelAt(j+nr, at)
 				} else if at+size < p.k1 {

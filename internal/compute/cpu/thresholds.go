@@ -29,7 +29,8 @@ func DefaultThresholds() Thresholds {
 		// A worker that is awake comes within a microsecond, and a parked one within ten, of which waking it takes two or
 		// three from the caller.
 		Grain: 8000,
-		// Longer than any operation that is done alone, which a worker may have to wait for.
-		Spin: 20 * time.Microsecond,
+		// Longer than any operation that is done alone, which a worker may have to wait for, and than most jobs, of which one
+		// may be left to the caller at the end: a worker that parks meanwhile comes late to the next operation.
+		Spin: 100 * time.Microsecond,
 	}
 }
