@@ -51,7 +51,7 @@ func Thresholds() []Threshold {
 			func(at *cpu.Thresholds, v int) { at.Grain = v }, smallRounds,
 		},
 		{
-			"spin", "ns", int(at.Spin), []int{0, 5000, 10000, 20000, 50000, 200000},
+			"spin", "ns", int(at.Spin), []int{0, 10000, 20000, 50000, 100000, 200000},
 			func(at *cpu.Thresholds, v int) { at.Spin = time.Duration(v) }, smallRounds,
 		},
 	}
