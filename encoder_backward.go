@@ -7,7 +7,7 @@ import (
 // This file is encoder.go in reverse. Each step takes the gradient of the loss at its output, adds the gradients of its
 // parameters, and leaves the gradient at its input. w.dHidden holds the gradient at the hidden states on the way down.
 //
-// Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, A heads.
+// Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, S its stride, A heads.
 
 // encodeBackward goes from the gradient at the last hidden states, in w.dHidden, to the embeddings.
 func (w *workspace) encodeBackward() {
@@ -31,17 +31,18 @@ func (w *workspace) blockBackward(i int) {
 		cfg      = &w.m.config
 		p        = &w.w.layers[i]
 		s        = &w.layers[i]
-		H, I, A  = cfg.HiddenSize, cfg.IntermediateSize, cfg.NumAttentionHeads
+		H, A     = cfg.HiddenSize, cfg.NumAttentionHeads
+		S        = p.output.inStride
 		T        = w.b.Tokens()
 		R, first = w.blockRows(i)
 		dx       = w.dHidden // where the gradient at x goes that comes by the residual
 	)
 	// out2 = LayerNorm(out1 + dropout(inner·W + b)); dSum is the gradient at out1 so far, branch the one at the product.
 	branch := w.addNormBackward(R, w.dHidden, s.sum2, s.mean2, s.rstd2, w.outputDrop(i), p.outputNorm, w.dSum)
-	w.device.Activate(w.act, rows(w.inner, R, I), rows(s.pre, R, I)) // computed again: [R,I] a layer need not be kept twice
+	w.device.Activate(w.act, rows(w.inner, R, S), rows(s.pre, R, S)) // computed again: [R,I] a layer need not be kept twice
 	w.weightGrad(R, branch, &p.output, w.inner)
 	w.op.linearInputGrad = compute.LinearInputGrad{
-		Rows: R, DY: branch, W: p.output.matrix, F: w.act, Pre: rows(s.pre, R, I), DX: rows(w.dInner, R, I),
+		Rows: R, DY: branch, W: p.output.matrix, F: w.act, Pre: rows(s.pre, R, S), DX: rows(w.dInner, R, S), DXStride: S,
 	}
 	w.device.LinearInputGrad(&w.op.linearInputGrad)
 	w.weightGrad(R, w.dInner, &p.intermediate, s.out1)

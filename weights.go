@@ -38,6 +38,7 @@ type dense struct {
 	matrix               compute.Matrix
 	bias                 compute.Buffer
 	weightGrad, biasGrad compute.Buffer
+	inStride, outStride  int // from row to row of x and of y
 }
 
 // norm is a LayerNorm.
@@ -73,7 +74,7 @@ func (m *Model) link(pack packing) *weights {
 	)
 	// denseOf joins the parameters of the named layers, which follow one another in the table, to one layer.
 	denseOf := func(out, in int, names ...string) dense {
-		d := dense{matrix: compute.Matrix{Out: out, In: in}}
+		d := dense{matrix: compute.Matrix{Out: out, In: in}, inStride: in, outStride: out}
 		var weight, bias []*parameter
 		for _, name := range names {
 			weight = append(weight, find(name+".weight"))
@@ -105,14 +106,16 @@ func (m *Model) link(pack packing) *weights {
 	}
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
-		w.layers = append(w.layers, layer{
+		block := layer{
 			qkv:             denseOf(3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
 			attentionOutput: denseOf(h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
 			intermediate:    denseOf(c.IntermediateSize, h, l+"intermediate.dense"),
 			output:          denseOf(h, c.IntermediateSize, l+"output.dense"),
 			outputNorm:      normOf(l + "output.LayerNorm"),
-		})
+		}
+		block.intermediate.outStride, block.output.inStride = m.innerStride(), m.innerStride()
+		w.layers = append(w.layers, block)
 	}
 	if info.pooler {
 		w.pooler = denseOf(h, h, info.prefix+"pooler.dense")
@@ -123,7 +126,7 @@ func (m *Model) link(pack packing) *weights {
 		bias := find("cls.predictions.bias")
 		w.decoder = dense{
 			matrix: compute.Matrix{Weight: w.word.value, Out: c.VocabSize, In: h},
-			bias:   bias.value, weightGrad: w.word.grad, biasGrad: bias.grad,
+			bias:   bias.value, weightGrad: w.word.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
 		}
 		if pack == packAll {
 			w.decoder.matrix.Packed = m.device.Pack(c.VocabSize, h, w.word.value)
@@ -137,6 +140,10 @@ func (m *Model) link(pack packing) *weights {
 	}
 	return &w
 }
+
+// innerStride is the distance of the rows between the two products of a feed-forward network, which are wide. It is the
+// device's choice.
+func (m *Model) innerStride() int { return m.device.Stride(m.config.IntermediateSize) }
 
 // packed is w with those matrices laid out that were not.
 func (w *weights) packed(device compute.Device) *weights {

@@ -8,7 +8,7 @@ import (
 // of it and computes itself. It is laid out in one allocation, which grows to the largest batch seen and is used again, so
 // that a steady step allocates nothing.
 //
-// Legend: B sequences, T tokens, M masked tokens, H hidden, I intermediate, A heads, C labels, V vocabulary.
+// Legend: B sequences, T tokens, M masked tokens, H hidden, I intermediate, S its stride, A heads, C labels, V vocabulary.
 type workspace struct {
 	m      *Model
 	train  bool
@@ -30,7 +30,7 @@ type workspace struct {
 	embeddingSum, embeddingOut   compute.Buffer // [T,H]
 	embeddingMean, embeddingRstd compute.Buffer // [T]
 	layers                       []layerSpace
-	inner                        compute.Buffer // [T,I]
+	inner                        compute.Buffer // [T,I], S apart
 
 	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
 	residual                 compute.Buffer // [B,H]: with firstOnly, the first tokens' rows of what goes into the last block
@@ -44,7 +44,7 @@ type workspace struct {
 	transformed                    compute.Buffer // [M,H]
 	maskedLogits                   compute.Buffer // [M,V]
 	dTransformed                   compute.Buffer // [M,H]
-	dHidden, dSum, dBranch, dInner compute.Buffer // [T,H], [T,H], [T,H], [T,I]
+	dHidden, dSum, dBranch, dInner compute.Buffer // [T,H], [T,H], [T,H], [T,I] S apart
 	dContext, dQKV                 compute.Buffer // [T,H], [T,3H]
 	dPooled                        compute.Buffer // [B,H]
 	probs                          compute.Buffer // Σ [A,n,n], where attention is asked for
@@ -58,7 +58,7 @@ type layerSpace struct {
 	context      compute.Buffer // [T,H]
 	lse          compute.Buffer // [T,A]
 	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm behind attention
-	pre          compute.Buffer // [T,I]: before the activation
+	pre          compute.Buffer // [T,I], S apart: before the activation
 	sum2, out2   compute.Buffer // [T,H]: before and after the last LayerNorm
 	mean1, rstd1 compute.Buffer // [T]
 	mean2, rstd2 compute.Buffer // [T]
@@ -140,12 +140,13 @@ func (w *workspace) layOut(c *carver) {
 		head    = w.m.head
 		info    = heads[head]
 		B, T, M = w.capacity.sequences, w.capacity.tokens, w.capacity.masked
-		H, I, A = cfg.HiddenSize, cfg.IntermediateSize, cfg.NumAttentionHeads
+		H, A    = cfg.HiddenSize, cfg.NumAttentionHeads
+		S       = w.m.innerStride()
 		none    compute.Buffer
 	)
 	w.embeddingSum, w.embeddingOut = c.take(T*H), c.take(T*H)
 	w.embeddingMean, w.embeddingRstd = c.take(T), c.take(T)
-	w.inner = c.take(T * I)
+	w.inner = c.take(T * S)
 	w.layers = w.layers[:0]
 	for i := range cfg.NumHiddenLayers {
 		if i > 0 && !w.train {
@@ -159,7 +160,7 @@ func (w *workspace) layOut(c *carver) {
 			lse: none, pre: none,
 		}
 		if w.train {
-			l.lse, l.pre, l.out2 = c.take(T*A), c.take(T*I), c.take(T*H)
+			l.lse, l.pre, l.out2 = c.take(T*A), c.take(T*S), c.take(T*H)
 		}
 		w.layers = append(w.layers, l)
 	}
@@ -180,7 +181,7 @@ func (w *workspace) layOut(c *carver) {
 	}
 	if w.train {
 		w.dHidden, w.dSum, w.dBranch = c.take(T*H), c.take(T*H), c.take(T*H)
-		w.dInner, w.dContext, w.dQKV = c.take(T*I), c.take(T*H), c.take(T*3*H)
+		w.dInner, w.dContext, w.dQKV = c.take(T*S), c.take(T*H), c.take(T*3*H)
 		w.dPooled = c.take(max(B, w.headRows(B, T)) * H)
 		w.dTransformed = c.take(M * H)
 	}
@@ -231,30 +232,30 @@ func mix(key, n uint64) uint64 {
 }
 
 func (w *workspace) linear(n int, x compute.Buffer, d *dense, f compute.Activation, pre, y compute.Buffer) {
-	in, out := d.matrix.In, d.matrix.Out
 	if !pre.None() {
-		pre = rows(pre, n, out)
+		pre = rows(pre, n, d.outStride)
 	}
 	w.op.linear = compute.Linear{
-		Rows: n, X: rows(x, n, in), W: d.matrix, Bias: d.bias, F: f, Pre: pre, Y: rows(y, n, out),
+		Rows: n, X: rows(x, n, d.inStride), XStride: d.inStride, W: d.matrix, Bias: d.bias, F: f,
+		Pre: pre, Y: rows(y, n, d.outStride), YStride: d.outStride,
 	}
 	w.device.Linear(&w.op.linear)
 }
 
 // weightGrad adds the gradients of a dense layer's weight and bias, from the gradient at its output and its input.
 func (w *workspace) weightGrad(n int, dy compute.Buffer, d *dense, x compute.Buffer) {
-	in, out := d.matrix.In, d.matrix.Out
 	w.op.linearWeightGrad = compute.LinearWeightGrad{
-		Rows: n, Out: out, In: in, DY: rows(dy, n, out), X: rows(x, n, in), DW: d.weightGrad, DBias: d.biasGrad,
+		Rows: n, Out: d.matrix.Out, In: d.matrix.In, DY: rows(dy, n, d.outStride), DYStride: d.outStride,
+		X: rows(x, n, d.inStride), XStride: d.inStride, DW: d.weightGrad, DBias: d.biasGrad,
 	}
 	w.device.LinearWeightGrad(&w.op.linearWeightGrad)
 }
 
 // inputGrad writes the gradient at the input of a dense layer, or with add adds it.
 func (w *workspace) inputGrad(n int, dy compute.Buffer, d *dense, dx compute.Buffer, add bool) {
-	in, out := d.matrix.In, d.matrix.Out
 	w.op.linearInputGrad = compute.LinearInputGrad{
-		Rows: n, DY: rows(dy, n, out), W: d.matrix, DX: rows(dx, n, in), Add: add,
+		Rows: n, DY: rows(dy, n, d.outStride), DYStride: d.outStride, W: d.matrix,
+		DX: rows(dx, n, d.inStride), DXStride: d.inStride, Add: add,
 	}
 	w.device.LinearInputGrad(&w.op.linearInputGrad)
 }

@@ -86,16 +86,16 @@ func (t *Threshold) Try(m *Machine, p compute.Precision, s Sizes, limit time.Dur
 // products are the two of a block, with weights that are packed once, as in inference.
 func products(d *cpu.Device, s *Sizes) (run func()) {
 	rows := s.Sequences * s.Length
-	up := linear("", rows, s.Hidden, s.Intermediate, compute.GELU).prepare(nil, d)
-	down := linear("", rows, s.Intermediate, s.Hidden, compute.Identity).prepare(nil, d)
+	up := s.linear("", rows, s.Hidden, s.Intermediate, compute.GELU).prepare(nil, d)
+	down := s.linear("", rows, s.Intermediate, s.Hidden, compute.Identity).prepare(nil, d)
 	return func() { up(); down() }
 }
 
 // packedProducts are two of a training step, which pack their operands as they go.
 func packedProducts(d *cpu.Device, s *Sizes) (run func()) {
 	rows := s.Sequences * s.Length
-	input := linearInputGrad(rows, s.Intermediate, s.Hidden).prepare(nil, d)
-	weight := linearWeightGrad(rows, s.Hidden, s.Intermediate).prepare(nil, d)
+	input := s.linearInputGrad(rows, s.Intermediate, s.Hidden).prepare(nil, d)
+	weight := s.linearWeightGrad(rows, s.Hidden, s.Intermediate).prepare(nil, d)
 	return func() { input(); weight() }
 }
 

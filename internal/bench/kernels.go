@@ -53,12 +53,12 @@ func Kernels(s Sizes) []Kernel {
 		wide   = float64(rows) * float64(h)
 	)
 	return []Kernel{
-		linear("linear", rows, h, 3*h, compute.Identity),
-		linear("linear", rows, h, h, compute.Identity),
-		linear("linear+gelu", rows, h, s.Intermediate, compute.GELU),
-		linear("linear", rows, s.Intermediate, h, compute.Identity),
-		linearInputGrad(rows, s.Intermediate, h),
-		linearWeightGrad(rows, h, s.Intermediate),
+		s.linear("linear", rows, h, 3*h, compute.Identity),
+		s.linear("linear", rows, h, h, compute.Identity),
+		s.linear("linear+gelu", rows, h, s.Intermediate, compute.GELU),
+		s.linear("linear", rows, s.Intermediate, h, compute.Identity),
+		s.linearInputGrad(rows, s.Intermediate, h),
+		s.linearWeightGrad(rows, h, s.Intermediate),
 		{"attention", tokens, 2 * 2 * pairs, 0, func(_ *Machine, d *cpu.Device) func() {
 			op := attention(d, &s)
 			return func() { d.Attention(op) }
@@ -117,32 +117,45 @@ func written(d *cpu.Device, n int) compute.Buffer {
 	return b
 }
 
-func linear(name string, rows, in, out int, f compute.Activation) Kernel {
+// stride is the distance of an operand's rows: those between the two products of a feed-forward network are as the device
+// would have them.
+func (s Sizes) stride(d *cpu.Device, width int) int {
+	if width == s.Intermediate {
+		return d.Stride(width)
+	}
+	return width
+}
+
+func (s Sizes) linear(name string, rows, in, out int, f compute.Activation) Kernel {
 	return Kernel{name, shape(rows, in, out), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
 		w := random(d, in*out)
+		xs, ys := s.stride(d, in), s.stride(d, out)
 		op := compute.Linear{
-			Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: w, Out: out, In: in, Packed: d.Pack(out, in, w)},
-			Bias: random(d, out), F: f, Y: d.Alloc(rows * out),
+			Rows: rows, X: random(d, rows*xs), XStride: xs, W: compute.Matrix{Weight: w, Out: out, In: in, Packed: d.Pack(out, in, w)},
+			Bias: random(d, out), F: f, Y: d.Alloc(rows * ys), YStride: ys,
 		}
 		return func() { d.Linear(&op) }
 	}}
 }
 
 // linearInputGrad goes back from out to in columns through the activation before the product.
-func linearInputGrad(rows, in, out int) Kernel {
+func (s Sizes) linearInputGrad(rows, in, out int) Kernel {
 	return Kernel{"linear-input-grad", shape(rows, out, in), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
+		dys, dxs := s.stride(d, out), s.stride(d, in)
 		op := compute.LinearInputGrad{
-			Rows: rows, DY: random(d, rows*out), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in},
-			F: compute.GELU, Pre: random(d, rows*in), DX: d.Alloc(rows * in),
+			Rows: rows, DY: random(d, rows*dys), DYStride: dys, W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in},
+			F: compute.GELU, Pre: random(d, rows*dxs), DX: d.Alloc(rows * dxs), DXStride: dxs,
 		}
 		return func() { d.LinearInputGrad(&op) }
 	}}
 }
 
-func linearWeightGrad(rows, in, out int) Kernel {
+func (s Sizes) linearWeightGrad(rows, in, out int) Kernel {
 	return Kernel{"linear-weight-grad", shape(out, rows, in), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
+		dys, xs := s.stride(d, out), s.stride(d, in)
 		op := compute.LinearWeightGrad{
-			Rows: rows, Out: out, In: in, DY: random(d, rows*out), X: random(d, rows*in), DW: d.Alloc(in * out), DBias: d.Alloc(out),
+			Rows: rows, Out: out, In: in, DY: random(d, rows*dys), DYStride: dys, X: random(d, rows*xs), XStride: xs,
+			DW: d.Alloc(in * out), DBias: d.Alloc(out),
 		}
 		return func() { d.LinearWeightGrad(&op) }
 	}}

@@ -101,33 +101,42 @@ type Drop struct {
 }
 
 // Linear is y = f(x·Wᵀ + bias).
+//
+// The rows of operands of products may begin Stride elements apart instead of one behind the other; their buffers then have
+// Rows·Stride elements. What lies between two rows is neither read nor written. A stride of 0 stands for the width.
 type Linear struct {
-	Rows int
-	X    Buffer // [Rows, In]
-	W    Matrix
-	Bias Buffer // [Out], or none
-	F    Activation
-	Pre  Buffer // [Rows, Out]: where to leave the input of F for the backward pass, or none
-	Y    Buffer // [Rows, Out]
+	Rows    int
+	X       Buffer // [Rows, In]
+	XStride int
+	W       Matrix
+	Bias    Buffer // [Out], or none
+	F       Activation
+	Pre     Buffer // [Rows, Out]: where to leave the input of F for the backward pass, or none
+	Y       Buffer // [Rows, Out]
+	YStride int    // of Pre too
 }
 
 // LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
 // before it.
 type LinearInputGrad struct {
-	Rows int
-	DY   Buffer // [Rows, Out]
-	W    Matrix
-	F    Activation
-	Pre  Buffer // [Rows, In]: the input of F; none with Identity
-	DX   Buffer // [Rows, In]
-	Add  bool   // += instead of =; only with Identity
+	Rows     int
+	DY       Buffer // [Rows, Out]
+	DYStride int
+	W        Matrix
+	F        Activation
+	Pre      Buffer // [Rows, In]: the input of F; none with Identity
+	DX       Buffer // [Rows, In]
+	DXStride int    // of Pre too
+	Add      bool   // += instead of =; only with Identity
 }
 
 // LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
 type LinearWeightGrad struct {
 	Rows, Out, In int
 	DY            Buffer // [Rows, Out]
+	DYStride      int
 	X             Buffer // [Rows, In]
+	XStride       int
 	DW            Buffer // [Out, In], +=
 	DBias         Buffer // [Out], +=, or none
 }
@@ -307,6 +316,8 @@ type Device interface {
 	Zero(b Buffer)
 	Copy(dst, src Buffer)
 
+	// Stride is how many elements apart rows of the given width had better begin, as operands of products.
+	Stride(width int) int
 	// Pack lays out a weight for many products. Rows of several weights can stand in one: weights lists them in order.
 	Pack(out, in int, weights ...Buffer) Packed
 

@@ -2,6 +2,8 @@ package computetest
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/go-bert/bert/internal/compute"
 )
@@ -28,6 +30,42 @@ func productShapes(add func(i, rows, in, out int)) {
 	}
 }
 
+// strideOf is the distance of the rows of an operand in check i: 0, for the width; a little more; or a multiple of 4,096
+// bytes, at which rows share their places in a cache.
+func strideOf(i, width int) int {
+	const crowded = 1024
+	return []int{0, width + 7, (width + crowded) / crowded * crowded}[i%3]
+}
+
+// between stands between the rows of results, which an operation is not to write. Between those of other operands, which
+// it is not to read, there is NaN.
+const between = 0.125
+
+// spread is x with its rows stride apart, or as it is with a stride of 0, and v between them.
+func spread[T float32 | float64](x []T, rows, width, stride int, v T) []T {
+	if stride == 0 {
+		return x
+	}
+	s := make([]T, rows*stride)
+	for i := range s {
+		s[i] = v
+	}
+	for r := range rows {
+		copy(s[r*stride:], x[r*width:][:width])
+	}
+	return s
+}
+
+// apart uploads rows to read.
+func apart(d compute.Device, x []float32, rows, width, stride int) compute.Buffer {
+	return upload(d, spread(x, rows, width, stride, float32(math.NaN())))
+}
+
+// filledApart is rows of NaNs, for results that are written.
+func filledApart(d compute.Device, rows, width, stride int) compute.Buffer {
+	return upload(d, spread(slices.Repeat([]float32{float32(math.NaN())}, rows*width), rows, width, stride, between))
+}
+
 func linearChecks(p compute.Precision) (checks []check) {
 	productShapes(func(i, rows, in, out int) {
 		f := compute.Activation(i % int(compute.SiLU+1))
@@ -45,14 +83,19 @@ func linearChecks(p compute.Precision) (checks []check) {
 			for i, v := range pre {
 				y[i] = activate(f, v)
 			}
+			xs, ys := strideOf(i, in), strideOf(i+1, out)
+			y, pre = spread(y, rows, out, ys, between), spread(pre, rows, out, ys, between)
 			return func(d compute.Device) operation {
-				op := compute.Linear{Rows: rows, X: upload(d, x), W: compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}, F: f, Y: filled(d, rows*out)}
+				op := compute.Linear{
+					Rows: rows, X: apart(d, x, rows, in, xs), XStride: xs, W: compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}, F: f,
+					Y: filledApart(d, rows, out, ys), YStride: ys,
+				}
 				results := []result{inBuffer(d, "y", op.Y, y, forward)}
 				if hasBias {
 					op.Bias = upload(d, bias)
 				}
 				if hasPre {
-					op.Pre = filled(d, rows*out)
+					op.Pre = filledApart(d, rows, out, ys)
 					results = append(results, inBuffer(d, "pre", op.Pre, pre, forward))
 				}
 				if packed {
@@ -81,15 +124,18 @@ func linearInputGradChecks(p compute.Precision) (checks []check) {
 			if add {
 				want = plus(want, wide(dx))
 			}
+			dys, dxs := strideOf(i+1, out), strideOf(i, in)
+			want = spread(want, rows, in, dxs, between)
 			return func(d compute.Device) operation {
-				op := compute.LinearInputGrad{Rows: rows, DY: upload(d, dy), W: compute.Matrix{Weight: upload(d, w), Out: out, In: in}, F: f, Add: add}
+				op := compute.LinearInputGrad{
+					Rows: rows, DY: apart(d, dy, rows, out, dys), DYStride: dys, W: compute.Matrix{Weight: upload(d, w), Out: out, In: in},
+					F: f, DX: filledApart(d, rows, in, dxs), DXStride: dxs, Add: add,
+				}
 				if add {
-					op.DX = upload(d, dx)
-				} else {
-					op.DX = filled(d, rows*in)
+					op.DX = upload(d, spread(dx, rows, in, dxs, between))
 				}
 				if f != compute.Identity {
-					op.Pre = upload(d, pre)
+					op.Pre = apart(d, pre, rows, in, dxs)
 				}
 				return operation{func() { d.LinearInputGrad(&op) }, []result{inBuffer(d, "dx", op.DX, want, gradient)}}
 			}
@@ -106,8 +152,12 @@ func linearWeightGradChecks(p compute.Precision) (checks []check) {
 			dw, dbias := data.normal(out*in, 1), data.normal(out, 1)
 			wantW := linearWeightGrad(operand(p, dy), operand(p, x), rows, in, out)
 			wantBias := columnSums(wide(dy), rows, out)
+			dys, xs := strideOf(i, out), strideOf(i+1, in)
 			return func(d compute.Device) operation {
-				op := compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: upload(d, dy), X: upload(d, x), DW: upload(d, dw)}
+				op := compute.LinearWeightGrad{
+					Rows: rows, Out: out, In: in, DY: apart(d, dy, rows, out, dys), DYStride: dys, X: apart(d, x, rows, in, xs), XStride: xs,
+					DW: upload(d, dw),
+				}
 				results := []result{inBuffer(d, "dw", op.DW, plus(wantW, wide(dw)), gradient)}
 				if hasBias {
 					op.DBias = upload(d, dbias)

@@ -176,6 +176,12 @@ func testMisfits(t *testing.T, d compute.Device) {
 		"a missing weight": func() {
 			d.Linear(&compute.Linear{Rows: 2, X: d.Alloc(6), W: compute.Matrix{Out: 3, In: 3}, Y: d.Alloc(6)})
 		},
+		"rows nearer than their width": func() {
+			d.Linear(&compute.Linear{Rows: 2, X: d.Alloc(6), XStride: 2, W: compute.Matrix{Weight: d.Alloc(9), Out: 3, In: 3}, Y: d.Alloc(6)})
+		},
+		"rows farther apart than the buffer has them": func() {
+			d.Linear(&compute.Linear{Rows: 2, X: d.Alloc(6), W: compute.Matrix{Weight: d.Alloc(9), Out: 3, In: 3}, Y: d.Alloc(6), YStride: 4})
+		},
 		"an unknown activation":      func() { d.Activate(99, d.Alloc(1), d.Alloc(1)) },
 		"a rate of one":              func() { d.Dropout(d.Alloc(1), d.Alloc(1), 1, 1, compute.Drop{Rate: 1}) },
 		"an index past the end":      func() { d.Gather(d.Alloc(2), d.Alloc(4), []int32{2}, 2) },

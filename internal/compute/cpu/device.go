@@ -1,9 +1,9 @@
 // Package cpu is the device that every machine has: its processor, through the primitives of package simd.
 //
 // A matrix product is cut into blocks of rows and stripes of columns, whose operands are packed to fit the caches
-// (product.go, pack.go), in float32 or rounded to bfloat16 (operands.go); attention into tiles of query rows (attention.go); everything else into runs of rows. A pool of
-// workers takes these pieces one by one (pool.go). No sum is ever cut by the number of workers: where one is cut at all,
-// the pieces have a fixed size and are added in order.
+// (product.go, pack.go), in float32 or rounded to bfloat16 (operands.go); attention into tiles of query rows
+// (attention.go); everything else into runs of rows. A pool of workers takes these pieces (pool.go). No sum is ever cut by
+// the number of workers: where one is cut at all, the pieces have a fixed size and are added in order.
 package cpu
 
 import (

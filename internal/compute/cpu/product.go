@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/go-bert/bert/internal/compute"
@@ -25,8 +26,9 @@ type product struct {
 	bTurned bool // b is [n, k]
 	panels  []float32
 
-	c   []float32 // [m, n]
-	add bool      // C += instead of =
+	c   []float32 // [m, n], rows ldc apart, as are those of y and pre
+	ldc int
+	add bool // C += instead of =
 
 	// After the last step: C += bias (unless a is [k, m]), then y = f(C), or C = C∘f'(pre).
 	bias   []float32 // [n]
@@ -60,6 +62,25 @@ func crowded(ld int) bool { return ld%1024 == 0 }
 
 // turnCrowded is crowded for turnRows rows, of which each has several lines in use.
 func turnCrowded(ld int) bool { return ld%512 == 0 }
+
+// Stride is the width, and a little more where such rows would crowd the caches: they would be copied at each product.
+func (d *Device) Stride(width int) int {
+	if turnCrowded(width) {
+		return width + pad
+	}
+	return width
+}
+
+// strideOf is the stride of an operation's rows of so many elements.
+func strideOf(stride, width int, what string) int {
+	if stride == 0 {
+		return width
+	}
+	if stride < width {
+		panic(fmt.Sprintf("cpu: %s is %d, want 0 or at least %d", what, stride, width))
+	}
+	return stride
+}
 
 // multiply computes d.product and clears it.
 func (d *Device) multiply() {
@@ -202,16 +223,16 @@ func (p *product) do(w *worker, job int) {
 				} else if at+size < p.k1 {
 					next = panelAt(from, at+size)
 				}
-				c := p.c[i*p.n+j:]
+				c := p.c[i*p.ldc+j:]
 				add := p.add || at > 0
 				if p.aTurned {
-					k.GemmPacked(m, n, words, a, b, c, p.n, add, next)
+					k.GemmPacked(m, n, words, a, b, c, p.ldc, add, next)
 				} else {
 					var bias []float32
 					if p.bias != nil && at+size == p.k && !k.rounds() {
 						bias = p.bias[j:][:n]
 					}
-					k.Gemm(m, n, words, a, lda, b, c, p.n, add, next, bias)
+					k.Gemm(m, n, words, a, lda, b, c, p.ldc, add, next, bias)
 				}
 			}
 			j = finish
@@ -285,7 +306,7 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 		return
 	}
 	for r := i; r < i+m; r++ {
-		begin, end := r*p.n+from, r*p.n+to
+		begin, end := r*p.ldc+from, r*p.ldc+to
 		c := p.c[begin:end]
 		if bias != nil {
 			k.Add(c, bias[from:to])
@@ -302,19 +323,20 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 // Linear is y = f(x·Wᵀ + bias).
 func (d *Device) Linear(op *compute.Linear) {
 	w := op.W
+	xs, ys := strideOf(op.XStride, w.In, "Linear.XStride"), strideOf(op.YStride, w.Out, "Linear.YStride")
 	p := product{
 		m: op.Rows, n: w.Out, k: w.In,
-		a: source(op.X, op.Rows*w.In, "Linear.X"), lda: w.In,
+		a: source(op.X, op.Rows*xs, "Linear.X"), lda: xs,
 		ldb: w.In, bTurned: true,
 		panels: d.weightPanels(w),
 		bias:   optional(op.Bias, w.Out, "Linear.Bias"),
 		f:      activation(op.F),
-		c:      target(op.Y, op.Rows*w.Out, "Linear.Y"),
+		c:      target(op.Y, op.Rows*ys, "Linear.Y"), ldc: ys,
 	}
 	if p.panels == nil {
 		p.b = source(w.Weight, w.Out*w.In, "Linear.W")
 	}
-	if pre := optionalTarget(op.Pre, op.Rows*w.Out, "Linear.Pre"); pre != nil {
+	if pre := optionalTarget(op.Pre, op.Rows*ys, "Linear.Pre"); pre != nil {
 		p.c, p.y = pre, p.c
 	} else if op.F != compute.Identity {
 		p.y = p.c
@@ -328,18 +350,19 @@ func (d *Device) Linear(op *compute.Linear) {
 // LinearInputGrad is dx = (dy·W)∘f'(pre), or dx += dy·W.
 func (d *Device) LinearInputGrad(op *compute.LinearInputGrad) {
 	w := op.W
+	dys, dxs := strideOf(op.DYStride, w.Out, "LinearInputGrad.DYStride"), strideOf(op.DXStride, w.In, "LinearInputGrad.DXStride")
 	p := product{
 		m: op.Rows, n: w.In, k: w.Out,
-		a: source(op.DY, op.Rows*w.Out, "LinearInputGrad.DY"), lda: w.Out,
+		a: source(op.DY, op.Rows*dys, "LinearInputGrad.DY"), lda: dys,
 		b: source(w.Weight, w.Out*w.In, "LinearInputGrad.W"), ldb: w.In,
-		c: target(op.DX, op.Rows*w.In, "LinearInputGrad.DX"), add: op.Add,
+		c: target(op.DX, op.Rows*dxs, "LinearInputGrad.DX"), ldc: dxs, add: op.Add,
 		f: activation(op.F),
 	}
 	if op.F != compute.Identity {
 		if op.Add {
 			panic("cpu: LinearInputGrad adds to DX only without an activation")
 		}
-		p.pre = source(op.Pre, op.Rows*w.In, "LinearInputGrad.Pre")
+		p.pre = source(op.Pre, op.Rows*dxs, "LinearInputGrad.Pre")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -349,11 +372,12 @@ func (d *Device) LinearInputGrad(op *compute.LinearInputGrad) {
 
 // LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
 func (d *Device) LinearWeightGrad(op *compute.LinearWeightGrad) {
+	dys, xs := strideOf(op.DYStride, op.Out, "LinearWeightGrad.DYStride"), strideOf(op.XStride, op.In, "LinearWeightGrad.XStride")
 	p := product{
 		m: op.Out, n: op.In, k: op.Rows,
-		a: source(op.DY, op.Rows*op.Out, "LinearWeightGrad.DY"), lda: op.Out, aTurned: true,
-		b: source(op.X, op.Rows*op.In, "LinearWeightGrad.X"), ldb: op.In,
-		c: target(op.DW, op.Out*op.In, "LinearWeightGrad.DW"), add: true,
+		a: source(op.DY, op.Rows*dys, "LinearWeightGrad.DY"), lda: dys, aTurned: true,
+		b: source(op.X, op.Rows*xs, "LinearWeightGrad.X"), ldb: xs,
+		c: target(op.DW, op.Out*op.In, "LinearWeightGrad.DW"), ldc: op.In, add: true,
 		sums: optionalTarget(op.DBias, op.Out, "LinearWeightGrad.DBias"),
 	}
 	d.mu.Lock()
