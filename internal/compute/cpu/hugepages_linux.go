@@ -5,18 +5,24 @@ import (
 	"unsafe"
 )
 
-// hugePagesFrom is how many bytes are worth huge pages, which are 2 MiB on amd64.
-const hugePagesFrom = 8 << 20
+const (
+	// hugePage is the size of one on amd64, and on arm64 with pages of 4 KiB.
+	hugePage = 2 << 20
+	// hugePagesFrom is how many bytes are worth huge pages.
+	hugePagesFrom = hugePage
+)
 
-// adviseHugePages asks for huge pages behind s, where the system gives them to who asks: products and Adam go through
-// more pages of 4 KiB than the processor holds translations of. A system that has none does without.
+// adviseHugePages asks for huge pages behind s, where the system gives them to who asks: products and Adam go through more
+// pages of 4 KiB than the processor holds translations of, and being given them one by one takes longer than filling
+// them. The advice goes on to the end of the last huge page, of which the next allocation has the rest: the system gives none
+// that was advised in part. It is a hint, whosever the memory. A system that has no huge pages does without.
 func adviseHugePages(s []float32) {
-	size := 4 * len(s)
-	if size < hugePagesFrom {
+	if 4*len(s) < hugePagesFrom {
 		return
 	}
-	page := syscall.Getpagesize()
-	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), size)
-	from := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % uintptr(page)) // to the first whole page
-	_ = syscall.Madvise(b[from:from+(size-from)/page*page], syscall.MADV_HUGEPAGE)
+	page := uintptr(syscall.Getpagesize())
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(s)))
+	to := (from + uintptr(4*len(s)) + hugePage - 1) / hugePage * hugePage
+	from = from / page * page
+	_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, from, to-from, syscall.MADV_HUGEPAGE)
 }
