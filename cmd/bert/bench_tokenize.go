@@ -140,14 +140,20 @@ var tokenizeColumns = []benchColumn{
 type tokenizing struct {
 	tokenizer *tokenizer.Tokenizer
 	texts     []task.Input
-	encodings []tokenizer.Encoding // of the threads
+	encodings []threadEncoding // of the threads
 	errs      []error
 
 	next, tokens atomic.Int64
 }
 
+// threadEncoding is what a thread writes to at each text: no other's may lie in its cache lines.
+type threadEncoding struct {
+	tokenizer.Encoding
+	_ [128]byte
+}
+
 func newTokenizing(t *tokenizer.Tokenizer, texts []task.Input, threads int) *tokenizing {
-	return &tokenizing{tokenizer: t, texts: texts, encodings: make([]tokenizer.Encoding, threads), errs: make([]error, threads)}
+	return &tokenizing{tokenizer: t, texts: texts, encodings: make([]threadEncoding, threads), errs: make([]error, threads)}
 }
 
 // run tokenizes all texts and counts their tokens.
@@ -156,7 +162,7 @@ func (w *tokenizing) run() error {
 	w.tokens.Store(0)
 	var ended sync.WaitGroup
 	for thread := range w.encodings {
-		ended.Go(func() { w.errs[thread] = w.share(&w.encodings[thread]) })
+		ended.Go(func() { w.errs[thread] = w.share(&w.encodings[thread].Encoding) })
 	}
 	ended.Wait()
 	for _, err := range w.errs {
