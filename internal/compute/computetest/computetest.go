@@ -241,11 +241,7 @@ func upload(d compute.Device, data []float32) compute.Buffer {
 
 // filled is a buffer of NaNs, for results that are written and not added to.
 func filled(d compute.Device, n int) compute.Buffer {
-	x := make([]float32, n)
-	for i := range x {
-		x[i] = float32(math.NaN())
-	}
-	return upload(d, x)
+	return filledApart(d, 1, n, 0)
 }
 
 func download(d compute.Device, b compute.Buffer) []float32 {
