@@ -103,7 +103,7 @@ func packedProducts(d *cpu.Device, s *Sizes) (run func()) {
 // tokens is made of.
 func smallRounds(d *cpu.Device, _ *Sizes) (run func()) {
 	const shortest, lengths, each = 1 << 11, 8, 64
-	x, y := d.Alloc(shortest<<(lengths-1)), d.Alloc(shortest<<(lengths-1))
+	x, y := alloc(d, shortest<<(lengths-1)), alloc(d, shortest<<(lengths-1))
 	return func() {
 		for i := range lengths {
 			n := shortest << i

@@ -71,7 +71,7 @@ func Kernels(s Sizes) []Kernel {
 			return softmax(m, rows*s.Heads, s.Length)
 		}},
 		{"gelu", shape(rows, s.Intermediate), 0, 2 * 4 * float64(rows) * float64(s.Intermediate), func(_ *Machine, d *cpu.Device) func() {
-			x, y := random(d, rows*s.Intermediate), d.Alloc(rows*s.Intermediate)
+			x, y := random(d, rows*s.Intermediate), alloc(d, rows*s.Intermediate)
 			return func() { d.Activate(compute.GELU, y, x) }
 		}},
 	}
@@ -82,7 +82,7 @@ func Adam(s Sizes) Kernel {
 	n := min(s.Parameters, 32<<20)
 	return Kernel{"adam", shape(n), 0, 7 * 4 * float64(n), func(_ *Machine, d *cpu.Device) func() {
 		op := compute.Adam{
-			P: written(d, n), G: random(d, n), M: written(d, n), V: d.Alloc(n),
+			P: written(d, n), G: random(d, n), M: written(d, n), V: alloc(d, n),
 			GradScale: 1, Beta1: 0.9, Beta2: 0.999, StepSize: 1e-5, RootScale: 1, Eps: 1e-6,
 		}
 		return func() { d.Adam(&op) }
@@ -108,11 +108,25 @@ func randomNumbers(n int) []float32 {
 }
 
 // random is randomNumbers for operations to read.
-func random(d *cpu.Device, n int) compute.Buffer { return d.Wrap(randomNumbers(n)) }
+func random(d *cpu.Device, n int) compute.Buffer { return must(d.Wrap(randomNumbers(n))) }
+
+func alloc(d *cpu.Device, n int) compute.Buffer { return must(d.Alloc(n)) }
+
+func pack(d *cpu.Device, out, in int, w compute.Buffer) compute.Packed {
+	return must(d.Pack(out, in, w))
+}
+
+// must is v: the processor's device, whose memory is Go's, has no error to report.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
 
 // written is randomNumbers for operations to write.
 func written(d *cpu.Device, n int) compute.Buffer {
-	b := d.Alloc(n)
+	b := alloc(d, n)
 	d.Copy(b, random(d, n))
 	return b
 }
@@ -131,8 +145,8 @@ func (s Sizes) linear(name string, rows, in, out int, f compute.Activation) Kern
 		w := random(d, in*out)
 		xs, ys := s.stride(d, in), s.stride(d, out)
 		op := compute.Linear{
-			Rows: rows, X: random(d, rows*xs), XStride: xs, W: compute.Matrix{Weight: w, Out: out, In: in, Packed: d.Pack(out, in, w)},
-			Bias: random(d, out), F: f, Y: d.Alloc(rows * ys), YStride: ys,
+			Rows: rows, X: random(d, rows*xs), XStride: xs, W: compute.Matrix{Weight: w, Out: out, In: in, Packed: pack(d, out, in, w)},
+			Bias: random(d, out), F: f, Y: alloc(d, rows*ys), YStride: ys,
 		}
 		return func() { d.Linear(&op) }
 	}}
@@ -144,7 +158,7 @@ func (s Sizes) linearInputGrad(rows, in, out int) Kernel {
 		dys, dxs := s.stride(d, out), s.stride(d, in)
 		op := compute.LinearInputGrad{
 			Rows: rows, DY: random(d, rows*dys), DYStride: dys, W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in},
-			F: compute.GELU, Pre: random(d, rows*dxs), DX: d.Alloc(rows * dxs), DXStride: dxs,
+			F: compute.GELU, Pre: random(d, rows*dxs), DX: alloc(d, rows*dxs), DXStride: dxs,
 		}
 		return func() { d.LinearInputGrad(&op) }
 	}}
@@ -155,7 +169,7 @@ func (s Sizes) linearWeightGrad(rows, in, out int) Kernel {
 		dys, xs := s.stride(d, out), s.stride(d, in)
 		op := compute.LinearWeightGrad{
 			Rows: rows, Out: out, In: in, DY: random(d, rows*dys), DYStride: dys, X: random(d, rows*xs), XStride: xs,
-			DW: d.Alloc(in * out), DBias: d.Alloc(out),
+			DW: alloc(d, in*out), DBias: alloc(d, out),
 		}
 		return func() { d.LinearWeightGrad(&op) }
 	}}
@@ -164,7 +178,7 @@ func (s Sizes) linearWeightGrad(rows, in, out int) Kernel {
 func attention(d *cpu.Device, s *Sizes) *compute.Attention {
 	rows := s.Sequences * s.Length
 	op := &compute.Attention{
-		Heads: s.Heads, HeadSize: s.Hidden / s.Heads, QKV: random(d, rows*3*s.Hidden), Context: d.Alloc(rows * s.Hidden),
+		Heads: s.Heads, HeadSize: s.Hidden / s.Heads, QKV: random(d, rows*3*s.Hidden), Context: alloc(d, rows*s.Hidden),
 	}
 	for b := range s.Sequences + 1 {
 		op.Starts = append(op.Starts, b*s.Length)
@@ -175,11 +189,11 @@ func attention(d *cpu.Device, s *Sizes) *compute.Attention {
 func attentionGrad(d *cpu.Device, s *Sizes) func() {
 	rows := s.Sequences * s.Length
 	forward := attention(d, s)
-	forward.Drop, forward.LSE = compute.Drop{Rate: dropRate, Key: 1}, d.Alloc(rows*s.Heads)
+	forward.Drop, forward.LSE = compute.Drop{Rate: dropRate, Key: 1}, alloc(d, rows*s.Heads)
 	d.Attention(forward)
 	op := compute.AttentionGrad{
 		Heads: forward.Heads, HeadSize: forward.HeadSize, Starts: forward.Starts, QKV: forward.QKV, Context: forward.Context,
-		LSE: forward.LSE, Drop: forward.Drop, DContext: random(d, rows*s.Hidden), DQKV: d.Alloc(rows * 3 * s.Hidden),
+		LSE: forward.LSE, Drop: forward.Drop, DContext: random(d, rows*s.Hidden), DQKV: alloc(d, rows*3*s.Hidden),
 	}
 	return func() { d.AttentionGrad(&op) }
 }
@@ -188,7 +202,7 @@ func norm(d *cpu.Device, rows, width int) func() {
 	n := rows * width
 	op := compute.Norm{
 		Rows: rows, Width: width, Eps: 1e-12, X: random(d, n), Residual: random(d, n), Gamma: random(d, width), Beta: random(d, width),
-		S: d.Alloc(n), Mean: d.Alloc(rows), Rstd: d.Alloc(rows), Y: d.Alloc(n),
+		S: alloc(d, n), Mean: alloc(d, rows), Rstd: alloc(d, rows), Y: alloc(d, n),
 	}
 	return func() { d.Norm(&op) }
 }
@@ -196,8 +210,8 @@ func norm(d *cpu.Device, rows, width int) func() {
 func normGrad(d *cpu.Device, rows, width int) func() {
 	n := rows * width
 	op := compute.NormGrad{
-		Rows: rows, Width: width, DY: random(d, n), S: random(d, n), Mean: d.Alloc(rows), Rstd: random(d, rows), Gamma: random(d, width),
-		Drop: compute.Drop{Rate: dropRate, Key: 1}, DS: d.Alloc(n), DX: d.Alloc(n), DGamma: d.Alloc(width), DBeta: d.Alloc(width),
+		Rows: rows, Width: width, DY: random(d, n), S: random(d, n), Mean: alloc(d, rows), Rstd: random(d, rows), Gamma: random(d, width),
+		Drop: compute.Drop{Rate: dropRate, Key: 1}, DS: alloc(d, n), DX: alloc(d, n), DGamma: alloc(d, width), DBeta: alloc(d, width),
 	}
 	return func() { d.NormGrad(&op) }
 }

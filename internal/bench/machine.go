@@ -83,7 +83,7 @@ const streamed = 32 << 20
 func (m *Machine) MemoryBandwidth(limit time.Duration) float64 {
 	d := cpu.NewAt(m.kernels, m.threads, compute.Float32)
 	defer d.Close()
-	x, y := d.Alloc(streamed), d.Alloc(streamed)
+	x, y := alloc(d, streamed), alloc(d, streamed)
 	// Pages that were never written are all the same page of zeros.
 	one := make([]float32, 1<<16)
 	for i := range one {

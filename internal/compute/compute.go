@@ -1,6 +1,6 @@
-// Package compute states what a device does for the model: some twenty fused operations, forward and backward. Above this
-// package nobody looks into a Buffer, so that another device can stand behind the same contract; package cpu is the one
-// there is. Package computetest is the suite that every device passes.
+// Package compute states what a device does for the model: some twenty fused operations, forward and backward. Nothing above
+// this package looks into a Buffer, so that another device can fulfil the same contract. Package cpu is the processor;
+// package computetest is the suite that every device passes.
 //
 // Legend: B sequences of a batch, T tokens of all of them end to end, n tokens of one sequence, H hidden size, A heads,
 // D = H/A head size, R rows, W width of a row, C classes.
@@ -9,7 +9,7 @@
 // its dimensions alone: any number of workers gives the same bits. A row of the result of a forward operation depends on
 // its own sequence alone, to the bit, whatever else is in the batch.
 //
-// Sizes that do not fit are mistakes of the caller and panic; what comes from a user has been checked before.
+// The contract of [Device] says what may be asynchronous, how long host memory is used, and how failures surface.
 package compute
 
 import (
@@ -24,7 +24,8 @@ type Memory interface {
 	Len() int
 }
 
-// Buffer is a run of float32 in a device's memory. The zero Buffer stands for "none" where an operation allows it.
+// Buffer is a run of float32 in a device's memory. The zero Buffer is "none" where an operation allows it. The memory lives
+// as long as a Buffer refers to it.
 type Buffer struct {
 	Memory Memory
 	Offset int
@@ -41,6 +42,22 @@ func (b Buffer) Slice(from, to int) Buffer {
 	}
 	return Buffer{b.Memory, b.Offset + from, to - from}
 }
+
+// Numbers is an allocation of float64 on a device, where losses are left: they are added up in the order of their rows, and
+// small differences between them matter more than float32 can hold. It is opaque to everyone but the device.
+type Numbers interface {
+	// Len is the number of float64 in the allocation.
+	Len() int
+}
+
+// Losses is where an operation writes the losses of its rows: from Offset on in Numbers. The zero value is "nowhere".
+type Losses struct {
+	Numbers Numbers
+	Offset  int
+}
+
+// None reports whether l is the zero value.
+func (l Losses) None() bool { return l.Numbers == nil }
 
 // Matrix is a weight [Out, In] as products use it, stored as in the model files: a row for each output.
 type Matrix struct {
@@ -81,6 +98,20 @@ func ParsePrecision(name string) (Precision, error) {
 	return 0, fmt.Errorf("unknown precision %q: want one of %s", name, strings.Join(precisionNames[:], ", "))
 }
 
+// MarshalText is String; an unknown precision is an error.
+func (p Precision) MarshalText() ([]byte, error) {
+	if int(p) >= len(precisionNames) {
+		return nil, fmt.Errorf("unknown precision %d", uint8(p))
+	}
+	return []byte(p.String()), nil
+}
+
+// UnmarshalText is ParsePrecision.
+func (p *Precision) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePrecision(string(text))
+	return err
+}
+
 // Activation names the function between two products.
 type Activation uint8
 
@@ -102,8 +133,8 @@ type Drop struct {
 
 // Linear is y = f(x·Wᵀ + bias).
 //
-// The rows of operands of products may begin Stride elements apart instead of one behind the other; their buffers then have
-// Rows·Stride elements. What lies between two rows is neither read nor written. A stride of 0 stands for the width.
+// The rows of operands of products may begin Stride elements apart instead of following one another directly; their buffers then have
+// Rows·Stride elements. What lies between two rows is neither read nor written. A stride of 0 is the width.
 type Linear struct {
 	Rows    int
 	X       Buffer // [Rows, In]
@@ -221,44 +252,58 @@ type AttentionGrad struct {
 	DQKV            Buffer // [T, 3H], =
 }
 
-// CrossEntropy is the loss of a softmax over C classes in each of R rows: Scale·Σ Weight[r]·(−log p[r, Labels[r]]).
+// The losses below are sums over rows: Scale·Σ loss[r] of losses that may have a weight each. An operation writes the loss of
+// each row to Losses, weighted but without Scale, and the gradient of the whole, with Scale, to DLogits. Adding up the rows
+// is left to the caller, who may have more of them: so a batch that is split gives the bits of the whole.
+
+// CrossEntropy is the loss of a softmax over C classes in each of R rows, Weights[r]·Σ t[c]·(−log p[r, c]), against a label
+// or a distribution t of targets. A row has one target: its label if that isn't negative, else its row of Targets. A row
+// that has neither, or whose targets are all zero, takes no part: its loss and gradient are 0.
 type CrossEntropy struct {
 	Rows, Classes int
 	Logits        Buffer    // [R, C]
-	Labels        []int32   // [R]; a row with a negative label takes no part
+	Labels        []int32   // [R], or nil if all rows have Targets
+	Targets       []float32 // [R, C], not negative, or nil
 	Weights       []float32 // [R], or nil for ones
 	Scale         float32
-	DLogits       Buffer    // [R, C], =; may be Logits; or none
-	RowLoss       []float32 // [R], =: each row's −log p, 0 where it takes no part; or nil
+	DLogits       Buffer // [R, C], =; may be Logits; or none
+	Losses        Losses // [R], =; or nowhere
 }
 
-// SpanLoss is the loss of question answering: the mean of two softmaxes over the tokens of each sequence, one of the
-// first and one of the last token of the answer: (mean CE of the starts + mean CE of the ends)/2. A position outside its
-// sequence takes no part.
+// SpanLoss is a softmax over the tokens of each sequence, on one of two columns of logits: the first or the last token of an
+// answer (google-research/bert run_squad.py, compute_loss). Weights[b]·(−log p[b, Labels[b]]) is the loss of a sequence. A
+// label outside its sequence takes no part.
 type SpanLoss struct {
-	Starts   []int   // [B+1]
-	Logits   Buffer  // [T, 2]
-	From, To []int32 // [B]: the labels, tokens counted within the sequence
-	Scale    float32 // of the whole loss
-	DLogits  Buffer  // [T, 2], =; may be Logits; or none
+	Starts  []int     // [B+1]
+	Logits  Buffer    // [T, 2]
+	Column  int       // 0 or 1; the other column of Logits and DLogits is left alone
+	Labels  []int32   // [B]: tokens counted within the sequence
+	Weights []float32 // [B], or nil for ones
+	Scale   float64
+	DLogits Buffer // [T, 2], = in the column; may be Logits; or none
+	Losses  Losses // [B], =; or nowhere
 }
 
-// BinaryCrossEntropy is the mean over R·C of the loss of independent sigmoids, times Scale.
+// BinaryCrossEntropy is the loss of independent sigmoids: Weights[r]·(−t·log σ(x) − (1−t)·log(1−σ(x))) of each element.
 type BinaryCrossEntropy struct {
 	Rows, Classes int
 	Logits        Buffer    // [R, C]
 	Targets       []float32 // [R, C]
-	Scale         float32
+	Weights       []float32 // [R], or nil for ones
+	Scale         float64
 	DLogits       Buffer // [R, C], =; may be Logits; or none
+	Losses        Losses // [R, C], =; or nowhere
 }
 
-// SquaredError is the mean over R of (logit − target)², times Scale.
+// SquaredError is Weights[r]·(logit − target)².
 type SquaredError struct {
 	Rows    int
 	Logits  Buffer    // [R]
 	Targets []float32 // [R]
-	Scale   float32
+	Weights []float32 // [R], or nil for ones
+	Scale   float64
 	DLogits Buffer // [R], =; may be Logits; or none
+	Losses  Losses // [R], =; or nowhere
 }
 
 // Adam updates parameters in one pass: with g' = g·GradScale,
@@ -287,39 +332,61 @@ type LAMB struct {
 	Rate float32
 }
 
-// Viewer is a device whose buffers lie in host memory.
+// Viewer is a device whose buffers are in host memory.
 type Viewer interface {
-	// View is a buffer's memory, in place.
-	View(b Buffer) []float32
+	// View is a buffer's memory, in place. Like Read it waits. The slice may be used until the next operation on the buffer;
+	// that of a wrapped buffer is not written.
+	View(b Buffer) ([]float32, error)
 }
 
-// Device performs the operations. Each is complete when it returns. Several goroutines may use a device; its operations
-// then take turns.
+// Device performs the operations.
+//
+// Order. Operations take effect in the order in which they are issued; of several goroutines, in some order, one whole
+// operation after another. A call may return before its operation is done. The calls that wait for everything issued
+// before are Read, ReadNumbers, SumSquares and View.
+//
+// Host memory. What an operation is given in host memory (the struct itself, its slices, the source of Write) has been
+// read when the call returns, and may then be changed. Only what Wrap is given has to stay as it is while its buffer is
+// used. A device writes to host memory only in the calls that wait.
+//
+// Failures. Alloc, AllocNumbers, Wrap and Pack may fail, for want of memory: that call alone has failed, and the device goes
+// on. If an operation fails after it was issued, as when a device is lost, the device has failed for good: it does nothing
+// more, and every call that returns an error returns that one.
+//
+// Mistakes of the caller, such as sizes that do not fit, panic, in the call or in the next one that waits, and leave the
+// device in order. What comes from a user has been checked before.
+//
+// Operations do not allocate Go memory once they have run at a size.
 type Device interface {
-	// Name says what the device is, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
+	// Name describes the device, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
 	Name() string
 	// Threads is the number of workers.
 	Threads() int
 	// Precision is that of its products. native says that the device has instructions for it: without them it is emulated,
 	// as exactly but slower than Float32.
 	Precision() (p Precision, native bool)
-	// Close ends the workers. The device is not used after it.
+	// Close ends the workers. The device is not used afterwards.
 	Close()
 
 	// Alloc is n zeros.
-	Alloc(n int) Buffer
+	Alloc(n int) (Buffer, error)
+	// AllocNumbers is n zeros.
+	AllocNumbers(n int) (Numbers, error)
 	// Wrap lets operations read host memory that stays as it is while the buffer is used, without copying it where the
 	// device can do so: weights in a mapped file. It is never written.
-	Wrap(data []float32) Buffer
+	Wrap(data []float32) (Buffer, error)
 	Write(dst Buffer, src []float32)
-	Read(dst []float32, src Buffer)
+	Read(dst []float32, src Buffer) error
+	// ReadNumbers reads the first len(dst) numbers.
+	ReadNumbers(dst []float64, src Numbers) error
 	Zero(b Buffer)
 	Copy(dst, src Buffer)
 
-	// Stride is how many elements apart rows of the given width had better begin, as operands of products.
+	// Stride is the best distance, in elements, between the beginnings of rows of the given width, as operands of products.
 	Stride(width int) int
-	// Pack lays out a weight for many products. Rows of several weights can stand in one: weights lists them in order.
-	Pack(out, in int, weights ...Buffer) Packed
+	// Pack lays out a weight for many products, from its values at this point in the order of operations. It may consist of
+	// the rows of several weights, in the order given.
+	Pack(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)
 	LinearInputGrad(op *LinearInputGrad)
@@ -343,13 +410,13 @@ type Device interface {
 	// Add is dst += x.
 	Add(dst, x Buffer)
 
-	CrossEntropy(op *CrossEntropy) float64
-	SpanLoss(op *SpanLoss) float64
-	BinaryCrossEntropy(op *BinaryCrossEntropy) float64
-	SquaredError(op *SquaredError) float64
+	CrossEntropy(op *CrossEntropy)
+	SpanLoss(op *SpanLoss)
+	BinaryCrossEntropy(op *BinaryCrossEntropy)
+	SquaredError(op *SquaredError)
 
 	// SumSquares is Σ x² in float64.
-	SumSquares(x Buffer) float64
+	SumSquares(x Buffer) (float64, error)
 	Adam(op *Adam)
 	LAMB(op *LAMB)
 }

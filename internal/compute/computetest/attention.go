@@ -31,7 +31,7 @@ func attentionMask(d compute.Device, s heads, drop compute.Drop) []float64 {
 	longest, probs := 0, 0
 	s.each(func(first, n, head, at int) { longest, probs = max(longest, n), probs+n*n })
 	factors := make([]float64, probs)
-	context := d.Alloc(s.tokens() * hidden)
+	context := alloc(d, s.tokens()*hidden)
 	for block := 0; block < longest; block += s.size {
 		qkv := make([]float32, s.tokens()*3*hidden)
 		s.each(func(first, n, head, at int) {
@@ -62,7 +62,7 @@ func attentionChecks(p compute.Precision) (checks []check) {
 			qkv := data.normal(3*n, 1.5)
 			context, lse, probs := attention(s, operand(p, qkv), attentionMask(probe, s, drop))
 			return func(d compute.Device) operation {
-				op := compute.Attention{Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: d.Wrap(qkv), Drop: drop, Context: filled(d, n)}
+				op := compute.Attention{Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: wrap(d, qkv), Drop: drop, Context: filled(d, n)}
 				results := []result{inBuffer(d, "context", op.Context, context, boundsAt(p).context)}
 				if hasLSE {
 					op.LSE = filled(d, len(lse))
@@ -89,8 +89,8 @@ func attentionGradChecks(p compute.Precision) (checks []check) {
 			want := attentionGrad(s, operand(p, qkv), factors, operand(p, dcontext))
 			return func(d compute.Device) operation {
 				op := compute.AttentionGrad{
-					Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: d.Wrap(qkv), Drop: drop,
-					Context: upload(d, narrow(context)), LSE: upload(d, narrow(lse)), DContext: d.Wrap(dcontext), DQKV: filled(d, 3*n),
+					Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: wrap(d, qkv), Drop: drop,
+					Context: upload(d, narrow(context)), LSE: upload(d, narrow(lse)), DContext: wrap(d, dcontext), DQKV: filled(d, 3*n),
 				}
 				return operation{func() { d.AttentionGrad(&op) }, []result{inBuffer(d, "dqkv", op.DQKV, want, boundsAt(p).dqkv)}}
 			}

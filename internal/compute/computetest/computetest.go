@@ -1,6 +1,8 @@
 // Package computetest is the suite that every device passes: each operation at odd sizes against a reference in float64,
 // with a bound relative to the largest value of the reference; the same bits from any number of threads; a row's bits
-// independent of its batch; no allocation once an operation has run.
+// independent of its batch; what compute.Device says of order and host memory; no allocation once an operation has run.
+//
+// Deferred is a second device for tests, as asynchronous as the contract allows.
 package computetest
 
 import (
@@ -123,6 +125,8 @@ func Run(t *testing.T, p compute.Precision, open func(t testing.TB, threads int)
 	t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
 	t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
 	t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })
+	t.Run("HostMemory", func(t *testing.T) { testHostMemory(t, devices[0]) })
+	t.Run("Order", func(t *testing.T) { testOrder(t, devices[0]) })
 	t.Run("Misfits", func(t *testing.T) { testMisfits(t, devices[0]) })
 	t.Run("Allocations", func(t *testing.T) { testAllocations(t, devices) })
 }
@@ -232,9 +236,30 @@ func plus(x, y []float64) []float64 {
 	return z
 }
 
+// must is v. Devices under test have memory enough for all that is asked of them.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func alloc(d compute.Device, n int) compute.Buffer { return must(d.Alloc(n)) }
+
+func wrap(d compute.Device, data []float32) compute.Buffer { return must(d.Wrap(data)) }
+
+func pack(d compute.Device, out, in int, weights ...compute.Buffer) compute.Packed {
+	return must(d.Pack(out, in, weights...))
+}
+
+func sumSquares(d compute.Device, x compute.Buffer) float64 { return must(d.SumSquares(x)) }
+
+// wait returns when the device has done what was issued.
+func wait(d compute.Device) { sumSquares(d, alloc(d, 1)) }
+
 // upload makes a buffer of data.
 func upload(d compute.Device, data []float32) compute.Buffer {
-	b := d.Alloc(len(data))
+	b := alloc(d, len(data))
 	d.Write(b, data)
 	return b
 }
@@ -246,8 +271,38 @@ func filled(d compute.Device, n int) compute.Buffer {
 
 func download(d compute.Device, b compute.Buffer) []float32 {
 	x := make([]float32, b.Len)
-	d.Read(x, b)
+	if err := d.Read(x, b); err != nil {
+		panic(err)
+	}
 	return x
+}
+
+// lossRows is room on the device for the losses of rows, between two numbers that have to stay 0.
+type lossRows struct {
+	d     compute.Device
+	where compute.Losses
+	rows  int
+}
+
+func newLossRows(d compute.Device, rows int) lossRows {
+	return lossRows{d, compute.Losses{Numbers: must(d.AllocNumbers(rows + 2)), Offset: 1}, rows}
+}
+
+// read is the losses.
+func (l lossRows) read() []float64 {
+	x := make([]float64, l.rows+2)
+	if err := l.d.ReadNumbers(x, l.where.Numbers); err != nil {
+		panic(err)
+	}
+	if x[0] != 0 || x[l.rows+1] != 0 {
+		panic(fmt.Sprintf("computetest: losses written outside of their place: %v", x))
+	}
+	return x[1 : l.rows+1]
+}
+
+// result compares the losses with want.
+func (l lossRows) result(want []float64, bound float64) result {
+	return result{"losses", l.read, want, bound}
 }
 
 // inBuffer is the result in b.

@@ -13,11 +13,11 @@ func memoryChecks() (checks []check) {
 		checks = append(checks, check{fmt.Sprint(n), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			x, y := data.normal(n, 1), data.normal(n, 1)
 			return func(d compute.Device) operation {
-				fresh, zeroed, copied, added := d.Alloc(n), filled(d, n), filled(d, n), upload(d, y)
+				fresh, zeroed, copied, added := alloc(d, n), filled(d, n), filled(d, n), upload(d, y)
 				part := filled(d, n+2)
 				return operation{func() {
 					d.Zero(zeroed)
-					d.Copy(copied, d.Wrap(x))
+					d.Copy(copied, wrap(d, x))
 					d.Write(part.Slice(1, n+1), x)
 					d.Write(added, y)
 					d.Add(added, copied)
@@ -49,7 +49,7 @@ func activateChecks() (checks []check) {
 					grad, there := filled(d, n), filled(d, n)
 					return operation{func() {
 						d.Activate(f, to, from)
-						d.ActivateGrad(f, grad, d.Wrap(dy), from)
+						d.ActivateGrad(f, grad, wrap(d, dy), from)
 						d.Write(there, dy)
 						d.ActivateGrad(f, there, there, from)
 					}, []result{
@@ -80,7 +80,7 @@ func rowsChecks() (checks []check) {
 					d.Dropout(to, from, rows, width, drop)
 					d.Write(there, x)
 					d.Dropout(there, there, rows, width, drop)
-					d.Gather(gather, d.Wrap(table), indices, width)
+					d.Gather(gather, wrap(d, table), indices, width)
 					d.Write(scatter, table)
 					d.ScatterAdd(scatter, from, indices, width)
 				}, []result{
@@ -99,8 +99,8 @@ func sumSquaresChecks() (checks []check) {
 			x := data.normal(n, 1)
 			want := dot(wide(x), wide(x))
 			return func(d compute.Device) operation {
-				from, sum := d.Wrap(x), new(float64)
-				return operation{func() { *sum = d.SumSquares(from) }, []result{inVariable("sum", sum, want, 1e-12)}}
+				from, sum := wrap(d, x), new(float64)
+				return operation{func() { *sum = sumSquares(d, from) }, []result{inVariable("sum", sum, want, 1e-12)}}
 			}
 		}})
 	}

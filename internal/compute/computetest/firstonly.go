@@ -23,7 +23,7 @@ func testFirstOnly(t *testing.T, p compute.Precision, devices []compute.Device) 
 		copy(dall[starts[b]*H:][:H], dfirst[b*H:])
 	}
 	for _, d := range devices {
-		all := compute.Attention{Heads: A, HeadSize: D, Starts: starts, QKV: d.Wrap(qkv), Context: filled(d, T*H), LSE: filled(d, T*A)}
+		all := compute.Attention{Heads: A, HeadSize: D, Starts: starts, QKV: wrap(d, qkv), Context: filled(d, T*H), LSE: filled(d, T*A)}
 		first := all
 		first.FirstOnly, first.Context, first.LSE = true, filled(d, B*H), filled(d, B*A)
 		d.Attention(&all)

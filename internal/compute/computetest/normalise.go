@@ -38,11 +38,11 @@ func normChecks() (checks []check) {
 			return func(d compute.Device) operation {
 				op := compute.Norm{
 					Rows: rows, Width: width, Eps: epsOf(width), Drop: drop,
-					X: upload(d, x), Gamma: d.Wrap(gamma), Beta: d.Wrap(beta),
+					X: upload(d, x), Gamma: wrap(d, gamma), Beta: wrap(d, beta),
 					Mean: filled(d, rows), Rstd: filled(d, rows),
 				}
 				if hasResidual {
-					op.Residual = d.Wrap(residual)
+					op.Residual = wrap(d, residual)
 				}
 				results := []result{inBuffer(d, "mean", op.Mean, mean, forward), inBuffer(d, "rstd", op.Rstd, rstd, forward)}
 				switch inPlace {
@@ -78,7 +78,7 @@ func normGradChecks() (checks []check) {
 			return func(d compute.Device) operation {
 				op := compute.NormGrad{
 					Rows: rows, Width: width, Drop: drop,
-					DY: upload(d, dy), S: d.Wrap(s), Mean: upload(d, narrow(mean)), Rstd: upload(d, narrow(rstd)), Gamma: d.Wrap(gamma),
+					DY: upload(d, dy), S: wrap(d, s), Mean: upload(d, narrow(mean)), Rstd: upload(d, narrow(rstd)), Gamma: wrap(d, gamma),
 					DS: filled(d, n), DGamma: upload(d, dgamma), DBeta: upload(d, dbeta),
 				}
 				if inPlace {
@@ -135,7 +135,7 @@ func embeddingChecks() (checks []check) {
 			return func(d compute.Device) operation {
 				op := compute.Embedding{
 					Width: width, IDs: ids, PositionIDs: positionIDs, TypeIDs: typeIDs,
-					Word: d.Wrap(word), Position: d.Wrap(position), Type: d.Wrap(kind), Gamma: d.Wrap(gamma), Beta: d.Wrap(beta),
+					Word: wrap(d, word), Position: wrap(d, position), Type: wrap(d, kind), Gamma: wrap(d, gamma), Beta: wrap(d, beta),
 					Eps: epsOf(width), Drop: drop,
 					S: filled(d, n), Mean: filled(d, rows), Rstd: filled(d, rows), Y: filled(d, n),
 				}
@@ -169,8 +169,8 @@ func embeddingGradChecks() (checks []check) {
 			return func(d compute.Device) operation {
 				op := compute.EmbeddingGrad{
 					Width: width, IDs: indices[0], PositionIDs: indices[1], TypeIDs: indices[2],
-					DY: upload(d, dy), S: d.Wrap(s), Mean: upload(d, narrow(mean)), Rstd: upload(d, narrow(rstd)),
-					Gamma: d.Wrap(gamma), Drop: drop,
+					DY: upload(d, dy), S: wrap(d, s), Mean: upload(d, narrow(mean)), Rstd: upload(d, narrow(rstd)),
+					Gamma: wrap(d, gamma), Drop: drop,
 					DWord: upload(d, tables[0]), DPosition: upload(d, tables[1]), DType: upload(d, tables[2]),
 					DGamma: upload(d, dgamma), DBeta: upload(d, dbeta),
 				}

@@ -87,7 +87,7 @@ func linearChecks(p compute.Precision) (checks []check) {
 			y, pre = spread(y, rows, out, ys, between), spread(pre, rows, out, ys, between)
 			return func(d compute.Device) operation {
 				op := compute.Linear{
-					Rows: rows, X: apart(d, x, rows, in, xs), XStride: xs, W: compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}, F: f,
+					Rows: rows, X: apart(d, x, rows, in, xs), XStride: xs, W: compute.Matrix{Weight: wrap(d, w), Out: out, In: in}, F: f,
 					Y: filledApart(d, rows, out, ys), YStride: ys,
 				}
 				results := []result{inBuffer(d, "y", op.Y, y, forward)}
@@ -101,7 +101,7 @@ func linearChecks(p compute.Precision) (checks []check) {
 				if packed {
 					// Of two parts, as the query's, key's and value's weights stand in one.
 					cut := out / 3 * in
-					op.W.Packed = d.Pack(out, in, op.W.Weight.Slice(0, cut), op.W.Weight.Slice(cut, out*in))
+					op.W.Packed = pack(d, out, in, op.W.Weight.Slice(0, cut), op.W.Weight.Slice(cut, out*in))
 				}
 				return operation{func() { d.Linear(&op) }, results}
 			}

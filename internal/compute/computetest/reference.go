@@ -290,74 +290,73 @@ func ones(n int) []float64 {
 	return x
 }
 
-// crossEntropy is Σ weights[r]·(−log p[r, labels[r]]), its gradient, and −log p of each row. weights may be nil.
-func crossEntropy(logits []float64, labels []int32, weights []float64, classes int) (loss float64, d, rows []float64) {
-	d, rows = make([]float64, len(logits)), make([]float64, len(labels))
-	for r, label := range labels {
-		if label < 0 {
-			continue
-		}
-		weight := 1.0
-		if weights != nil {
-			weight = weights[r]
+// crossEntropy is the losses of rows, weights[r]·Σ t·(−log p), and the gradient of their sum. The target t of a row is its
+// label, or where that is negative its row of targets. labels, targets and weights may be nil.
+func crossEntropy(logits []float64, labels []int32, targets, weights []float64, rows, classes int) (losses, d []float64) {
+	d, losses = make([]float64, len(logits)), make([]float64, rows)
+	for r := range rows {
+		target := make([]float64, classes)
+		if labels != nil && labels[r] >= 0 {
+			target[labels[r]] = 1
+		} else if targets != nil {
+			copy(target, targets[r*classes:])
 		}
 		p, lse := softmax(logits[r*classes:][:classes])
-		rows[r] = lse - logits[r*classes+int(label)]
-		loss += weight * rows[r]
-		p[label]--
-		addTo(d[r*classes:][:classes], weight, p)
-	}
-	return loss, d, rows
-}
-
-// spanLoss is (mean CE of the starts + mean CE of the ends)/2 over the tokens of each sequence, and its gradient.
-func spanLoss(logits []float64, starts []int, labels [2][]int32) (loss float64, d []float64) {
-	d = make([]float64, len(logits))
-	for column, label := range labels {
-		taking := 0.0
-		for b, l := range label {
-			if l >= 0 && int(l) < starts[b+1]-starts[b] {
-				taking++
-			}
-		}
-		for b, l := range label {
-			n := starts[b+1] - starts[b]
-			if l < 0 || int(l) >= n {
-				continue
-			}
-			row := make([]float64, n)
-			for i := range n {
-				row[i] = logits[2*(starts[b]+i)+column]
-			}
-			ce, grad, _ := crossEntropy(row, []int32{l}, nil, n)
-			loss += ce / taking / 2
-			for i := range n {
-				d[2*(starts[b]+i)+column] = grad[i] / taking / 2
-			}
+		for i, t := range target {
+			losses[r] += weightOf(weights, r) * t * (lse - logits[r*classes+i])
+			addTo(d[r*classes:][:classes], weightOf(weights, r)*t, p)
+			d[r*classes+i] -= weightOf(weights, r) * t
 		}
 	}
-	return loss, d
+	return losses, d
 }
 
-// binaryCrossEntropy is the mean of −t·log σ(x) − (1−t)·log(1−σ(x)), and its gradient.
-func binaryCrossEntropy(logits, targets []float64) (loss float64, d []float64) {
-	d = make([]float64, len(logits))
-	n := float64(len(logits))
+func weightOf(weights []float64, row int) float64 {
+	if weights == nil {
+		return 1
+	}
+	return weights[row]
+}
+
+// spanLoss is the losses of sequences by a column of the logits of their tokens, and the gradient of their sum.
+func spanLoss(logits []float64, starts []int, column int, labels []int32, weights []float64) (losses, d []float64) {
+	d, losses = make([]float64, len(logits)), make([]float64, len(labels))
+	for b, l := range labels {
+		n := starts[b+1] - starts[b]
+		if l < 0 || int(l) >= n {
+			continue
+		}
+		row := make([]float64, n)
+		for i := range n {
+			row[i] = logits[2*(starts[b]+i)+column]
+		}
+		loss, grad := crossEntropy(row, []int32{l}, nil, []float64{weightOf(weights, b)}, 1, n)
+		losses[b] = loss[0]
+		for i := range n {
+			d[2*(starts[b]+i)+column] = grad[i]
+		}
+	}
+	return losses, d
+}
+
+// binaryCrossEntropy is −t·log σ(x) − (1−t)·log(1−σ(x)) of each element, and the gradient of their sum.
+func binaryCrossEntropy(logits, targets, weights []float64, classes int) (losses, d []float64) {
+	d, losses = make([]float64, len(logits)), make([]float64, len(logits))
 	for i, x := range logits {
-		loss -= (targets[i]*math.Log(sigmoid(x)) + (1-targets[i])*math.Log(sigmoid(-x))) / n
-		d[i] = (sigmoid(x) - targets[i]) / n
+		w := weightOf(weights, i/classes)
+		losses[i] = -w * (targets[i]*math.Log(sigmoid(x)) + (1-targets[i])*math.Log(sigmoid(-x)))
+		d[i] = w * (sigmoid(x) - targets[i])
 	}
-	return loss, d
+	return losses, d
 }
 
-// squaredError is the mean of (x − target)², and its gradient.
-func squaredError(x, targets []float64) (loss float64, d []float64) {
-	d = make([]float64, len(x))
-	n := float64(len(x))
+// squaredError is (x − target)² of each row, and the gradient of their sum.
+func squaredError(x, targets, weights []float64) (losses, d []float64) {
+	d, losses = make([]float64, len(x)), make([]float64, len(x))
 	for i := range x {
-		e := x[i] - targets[i]
-		loss += e * e / n
-		d[i] = 2 * e / n
+		e, w := x[i]-targets[i], weightOf(weights, i)
+		losses[i] = w * e * e
+		d[i] = 2 * w * e
 	}
-	return loss, d
+	return losses, d
 }

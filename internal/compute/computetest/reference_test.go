@@ -94,17 +94,31 @@ func TestReferenceGradients(t *testing.T) {
 	})
 	t.Run("losses", func(t *testing.T) {
 		x := random(12)
+		total := func(losses, _ []float64) float64 {
+			sum := 0.0
+			for _, l := range losses {
+				sum += l
+			}
+			return sum
+		}
 		labels, weights := []int32{2, -1, 0}, []float64{0.5, 1, 2}
-		_, d, _ := crossEntropy(x, labels, weights, 4)
-		checkGradient(t, "crossEntropy", func() float64 { l, _, _ := crossEntropy(x, labels, weights, 4); return l }, x, d)
-		spans := [2][]int32{{1, 7, 0}, {-1, 1, 0}}
+		soft := []float64{0.1, 0.2, 0.3, 0.4, 0, 0, 0, 0, 0.5, 0, 0.25, 0.25}
+		for _, targets := range [][]float64{nil, soft} {
+			for _, labels := range [][]int32{nil, labels} {
+				_, d := crossEntropy(x, labels, targets, weights, 3, 4)
+				checkGradient(t, "crossEntropy", func() float64 { return total(crossEntropy(x, labels, targets, weights, 3, 4)) }, x, d)
+			}
+		}
 		starts := []int{0, 2, 5, 6}
-		_, d = spanLoss(x, starts, spans)
-		checkGradient(t, "spanLoss", func() float64 { l, _ := spanLoss(x, starts, spans); return l }, x, d)
+		for column, span := range [][]int32{{1, 7, 0}, {-1, 1, 0}} {
+			_, d := spanLoss(x, starts, column, span, weights)
+			checkGradient(t, "spanLoss", func() float64 { return total(spanLoss(x, starts, column, span, weights)) }, x, d)
+		}
 		targets := random(12)
-		_, d = binaryCrossEntropy(x, targets)
-		checkGradient(t, "binaryCrossEntropy", func() float64 { l, _ := binaryCrossEntropy(x, targets); return l }, x, d)
-		_, d = squaredError(x, targets)
-		checkGradient(t, "squaredError", func() float64 { l, _ := squaredError(x, targets); return l }, x, d)
+		_, d := binaryCrossEntropy(x, targets, weights, 4)
+		checkGradient(t, "binaryCrossEntropy", func() float64 { return total(binaryCrossEntropy(x, targets, weights, 4)) }, x, d)
+		weights = random(12)
+		_, d = squaredError(x, targets, weights)
+		checkGradient(t, "squaredError", func() float64 { return total(squaredError(x, targets, weights)) }, x, d)
 	})
 }

@@ -49,7 +49,7 @@ func random(d *Device, n int) compute.Buffer {
 	for i := range x {
 		x[i] = rand.Float32() - 0.5
 	}
-	return d.Wrap(x)
+	return wrap(d, x)
 }
 
 // productSizes are rows, in, out of BERT's products.
@@ -74,8 +74,8 @@ func BenchmarkLinear(b *testing.B) {
 			withPrecisions(b, name, func(d *Device) (func(), float64) {
 				w := random(d, in*out)
 				op := compute.Linear{
-					Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: w, Out: out, In: in, Packed: d.Pack(out, in, w)},
-					Bias: random(d, out), F: f, Y: d.Alloc(rows * out),
+					Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: w, Out: out, In: in, Packed: pack(d, out, in, w)},
+					Bias: random(d, out), F: f, Y: alloc(d, rows*out),
 				}
 				return func() { d.Linear(&op) }, 2 * float64(rows) * float64(in) * float64(out)
 			})
@@ -88,9 +88,9 @@ func BenchmarkLinearTraining(b *testing.B) {
 	for _, s := range productSizes {
 		rows, in, out := s[0], s[1], s[2]
 		withPrecisions(b, fmt.Sprintf("%dx%dx%d", rows, in, out), func(d *Device) (func(), float64) {
-			op := compute.Linear{Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in}, Bias: random(d, out), Y: d.Alloc(rows * out)}
+			op := compute.Linear{Rows: rows, X: random(d, rows*in), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in}, Bias: random(d, out), Y: alloc(d, rows*out)}
 			if out == 4*in {
-				op.F, op.Pre = compute.GELU, d.Alloc(rows*out)
+				op.F, op.Pre = compute.GELU, alloc(d, rows*out)
 			}
 			return func() { d.Linear(&op) }, 2 * float64(rows) * float64(in) * float64(out)
 		})
@@ -101,7 +101,7 @@ func BenchmarkLinearInputGrad(b *testing.B) {
 	for _, s := range productSizes {
 		rows, in, out := s[0], s[1], s[2]
 		withPrecisions(b, fmt.Sprintf("%dx%dx%d", rows, in, out), func(d *Device) (func(), float64) {
-			op := compute.LinearInputGrad{Rows: rows, DY: random(d, rows*out), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in}, DX: d.Alloc(rows * in)}
+			op := compute.LinearInputGrad{Rows: rows, DY: random(d, rows*out), W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in}, DX: alloc(d, rows*in)}
 			if in == 4*out {
 				op.F, op.Pre = compute.GELU, random(d, rows*in)
 			}
@@ -114,7 +114,7 @@ func BenchmarkLinearWeightGrad(b *testing.B) {
 	for _, s := range productSizes {
 		rows, in, out := s[0], s[1], s[2]
 		withPrecisions(b, fmt.Sprintf("%dx%dx%d", rows, in, out), func(d *Device) (func(), float64) {
-			op := compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: random(d, rows*out), X: random(d, rows*in), DW: d.Alloc(in * out), DBias: d.Alloc(out)}
+			op := compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: random(d, rows*out), X: random(d, rows*in), DW: alloc(d, in*out), DBias: alloc(d, out)}
 			return func() { d.LinearWeightGrad(&op) }, 2 * float64(rows) * float64(in) * float64(out)
 		})
 	}
@@ -135,7 +135,7 @@ func BenchmarkAttention(b *testing.B) {
 		for _, rate := range []float32{0, 0.1} {
 			withPrecisions(b, fmt.Sprintf("%dx%dx%dx%d-rate%v", s[0], s[1], s[2], s[3], rate), func(d *Device) (func(), float64) {
 				tokens, hidden := s[0]*s[1], s[2]*s[3]
-				op := compute.Attention{Heads: s[2], HeadSize: s[3], Starts: attentionStarts(s[0], s[1]), QKV: random(d, tokens*3*hidden), Drop: compute.Drop{Rate: rate, Key: 1}, Context: d.Alloc(tokens * hidden)}
+				op := compute.Attention{Heads: s[2], HeadSize: s[3], Starts: attentionStarts(s[0], s[1]), QKV: random(d, tokens*3*hidden), Drop: compute.Drop{Rate: rate, Key: 1}, Context: alloc(d, tokens*hidden)}
 				return func() { d.Attention(&op) }, 4 * float64(tokens) * float64(s[1]*hidden)
 			})
 		}
@@ -148,10 +148,10 @@ func BenchmarkAttentionGrad(b *testing.B) {
 			withPrecisions(b, fmt.Sprintf("%dx%dx%dx%d-rate%v", s[0], s[1], s[2], s[3], rate), func(d *Device) (func(), float64) {
 				tokens, hidden := s[0]*s[1], s[2]*s[3]
 				drop := compute.Drop{Rate: rate, Key: 1}
-				qkv, context, lse := random(d, tokens*3*hidden), d.Alloc(tokens*hidden), d.Alloc(tokens*s[2])
+				qkv, context, lse := random(d, tokens*3*hidden), alloc(d, tokens*hidden), alloc(d, tokens*s[2])
 				starts := attentionStarts(s[0], s[1])
 				d.Attention(&compute.Attention{Heads: s[2], HeadSize: s[3], Starts: starts, QKV: qkv, Drop: drop, Context: context, LSE: lse})
-				op := compute.AttentionGrad{Heads: s[2], HeadSize: s[3], Starts: starts, QKV: qkv, Drop: drop, Context: context, LSE: lse, DContext: random(d, tokens*hidden), DQKV: d.Alloc(tokens * 3 * hidden)}
+				op := compute.AttentionGrad{Heads: s[2], HeadSize: s[3], Starts: starts, QKV: qkv, Drop: drop, Context: context, LSE: lse, DContext: random(d, tokens*hidden), DQKV: alloc(d, tokens*3*hidden)}
 				return func() { d.AttentionGrad(&op) }, 10 * float64(tokens) * float64(s[1]*hidden)
 			})
 		}
@@ -164,7 +164,7 @@ func BenchmarkNorm(b *testing.B) {
 		for _, rate := range []float32{0, 0.1} {
 			withThreads(b, fmt.Sprintf("%dx%d-rate%v", rows, width, rate), "GB/s", func(d *Device) (func(), float64) {
 				n := rows * width
-				op := compute.Norm{Rows: rows, Width: width, Eps: 1e-12, X: random(d, n), Residual: random(d, n), Drop: compute.Drop{Rate: rate}, Gamma: random(d, width), Beta: random(d, width), S: d.Alloc(n), Mean: d.Alloc(rows), Rstd: d.Alloc(rows), Y: d.Alloc(n)}
+				op := compute.Norm{Rows: rows, Width: width, Eps: 1e-12, X: random(d, n), Residual: random(d, n), Drop: compute.Drop{Rate: rate}, Gamma: random(d, width), Beta: random(d, width), S: alloc(d, n), Mean: alloc(d, rows), Rstd: alloc(d, rows), Y: alloc(d, n)}
 				return func() { d.Norm(&op) }, 4 * 4 * float64(n)
 			})
 		}
@@ -176,7 +176,7 @@ func BenchmarkNormGrad(b *testing.B) {
 		const width = 768
 		withThreads(b, fmt.Sprintf("%dx%d-rate0.1", rows, width), "GB/s", func(d *Device) (func(), float64) {
 			n := rows * width
-			op := compute.NormGrad{Rows: rows, Width: width, DY: random(d, n), S: random(d, n), Mean: random(d, rows), Rstd: random(d, rows), Gamma: random(d, width), Drop: compute.Drop{Rate: 0.1}, DS: d.Alloc(n), DX: d.Alloc(n), DGamma: d.Alloc(width), DBeta: d.Alloc(width)}
+			op := compute.NormGrad{Rows: rows, Width: width, DY: random(d, n), S: random(d, n), Mean: random(d, rows), Rstd: random(d, rows), Gamma: random(d, width), Drop: compute.Drop{Rate: 0.1}, DS: alloc(d, n), DX: alloc(d, n), DGamma: alloc(d, width), DBeta: alloc(d, width)}
 			return func() { d.NormGrad(&op) }, 4 * 4 * float64(n)
 		})
 	}
@@ -190,7 +190,7 @@ func BenchmarkEmbeddingGrad(b *testing.B) {
 		for i := range ids {
 			ids[i], positions[i] = rand.Int32N(words), int32(i%128)
 		}
-		op := compute.EmbeddingGrad{Width: width, IDs: ids, PositionIDs: positions, TypeIDs: make([]int32, rows), DY: d.Alloc(n), S: random(d, n), Mean: random(d, rows), Rstd: random(d, rows), Gamma: random(d, width), DWord: d.Alloc(words * width), DPosition: d.Alloc(512 * width), DType: d.Alloc(2 * width), DGamma: d.Alloc(width), DBeta: d.Alloc(width)}
+		op := compute.EmbeddingGrad{Width: width, IDs: ids, PositionIDs: positions, TypeIDs: make([]int32, rows), DY: alloc(d, n), S: random(d, n), Mean: random(d, rows), Rstd: random(d, rows), Gamma: random(d, width), DWord: alloc(d, words*width), DPosition: alloc(d, 512*width), DType: alloc(d, 2*width), DGamma: alloc(d, width), DBeta: alloc(d, width)}
 		return func() { d.EmbeddingGrad(&op) }, 4 * 9 * float64(n)
 	})
 }
@@ -198,7 +198,7 @@ func BenchmarkEmbeddingGrad(b *testing.B) {
 func BenchmarkCrossEntropy(b *testing.B) {
 	const rows, classes = 640, 30522
 	withThreads(b, fmt.Sprintf("%dx%d", rows, classes), "GB/s", func(d *Device) (func(), float64) {
-		op := compute.CrossEntropy{Rows: rows, Classes: classes, Logits: random(d, rows*classes), Labels: make([]int32, rows), Scale: 1, DLogits: d.Alloc(rows * classes)}
+		op := compute.CrossEntropy{Rows: rows, Classes: classes, Logits: random(d, rows*classes), Labels: make([]int32, rows), Scale: 1, DLogits: alloc(d, rows*classes)}
 		return func() { d.CrossEntropy(&op) }, 4 * 2 * rows * classes
 	})
 }
@@ -208,21 +208,21 @@ const parameters = 110e6
 
 func BenchmarkAdam(b *testing.B) {
 	withThreads(b, "110M", "GB/s", func(d *Device) (func(), float64) {
-		op := compute.Adam{P: d.Alloc(parameters), G: d.Alloc(parameters), M: d.Alloc(parameters), V: d.Alloc(parameters), GradScale: 1, Beta1: 0.9, Beta2: 0.999, StepSize: 1e-5, RootScale: 1, Eps: 1e-6}
+		op := compute.Adam{P: alloc(d, parameters), G: alloc(d, parameters), M: alloc(d, parameters), V: alloc(d, parameters), GradScale: 1, Beta1: 0.9, Beta2: 0.999, StepSize: 1e-5, RootScale: 1, Eps: 1e-6}
 		return func() { d.Adam(&op) }, 4 * 7 * parameters
 	})
 }
 
 func BenchmarkSumSquares(b *testing.B) {
 	withThreads(b, "110M", "GB/s", func(d *Device) (func(), float64) {
-		x := d.Alloc(parameters)
+		x := alloc(d, parameters)
 		return func() { d.SumSquares(x) }, 4 * parameters
 	})
 }
 
 func BenchmarkZero(b *testing.B) {
 	withThreads(b, "110M", "GB/s", func(d *Device) (func(), float64) {
-		x := d.Alloc(parameters)
+		x := alloc(d, parameters)
 		return func() { d.Zero(x) }, 4 * parameters
 	})
 }

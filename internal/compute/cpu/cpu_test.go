@@ -22,6 +22,21 @@ func at(t testing.TB, level simd.Level, threads int, p compute.Precision) *Devic
 	return d
 }
 
+// must is v: the processor's device does not fail.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func alloc(d *Device, n int) compute.Buffer         { return must(d.Alloc(n)) }
+func wrap(d *Device, data []float32) compute.Buffer { return must(d.Wrap(data)) }
+func view(d *Device, b compute.Buffer) []float32    { return must(d.View(b)) }
+func pack(d *Device, out, in int, w ...compute.Buffer) compute.Packed {
+	return must(d.Pack(out, in, w...))
+}
+
 func TestDevice(t *testing.T) {
 	for _, level := range levels(t) {
 		for _, p := range precisions {
@@ -30,6 +45,17 @@ func TestDevice(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestDeferred runs the suite on a device that does everything as late as it may, of plain Go: what the suite asserts of
+// order and host memory has to hold of it too.
+func TestDeferred(t *testing.T) {
+	if raceEnabled {
+		t.Skip("plain Go is slow under the race detector")
+	}
+	computetest.Run(t, compute.Float32, func(t testing.TB, threads int) compute.Device {
+		return computetest.DeferredView{Deferred: computetest.Defer(at(t, simd.Generic, threads, compute.Float32))}
+	})
 }
 
 // levels are those there are here. Under the race detector it is the best alone: what is concurrent is the same at all of
@@ -69,19 +95,21 @@ func TestExactOperands(t *testing.T) {
 			var want [][]float32
 			for _, p := range precisions {
 				d := at(t, level, 2, p)
-				weight := compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}
-				y, packedY, dx, dw, context := d.Alloc(rows*out), d.Alloc(rows*out), d.Alloc(rows*in), d.Alloc(out*in), d.Alloc(rows*in)
-				linear := compute.Linear{Rows: rows, X: d.Wrap(x), W: weight, Y: y}
+				weight := compute.Matrix{Weight: wrap(d, w), Out: out, In: in}
+				y, packedY, dx, dw, context := alloc(d, rows*out), alloc(d, rows*out), alloc(d, rows*in), alloc(d, out*in), alloc(d, rows*in)
+				linear := compute.Linear{Rows: rows, X: wrap(d, x), W: weight, Y: y}
 				d.Linear(&linear)
-				linear.W.Packed, linear.Y = d.Pack(out, in, weight.Weight), packedY
+				linear.W.Packed, linear.Y = pack(d, out, in, weight.Weight), packedY
 				d.Linear(&linear)
-				d.LinearInputGrad(&compute.LinearInputGrad{Rows: rows, DY: d.Wrap(dy), W: weight, DX: dx})
-				d.LinearWeightGrad(&compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: d.Wrap(dy), X: d.Wrap(x), DW: dw})
-				d.Attention(&compute.Attention{Heads: heads, HeadSize: size, Starts: []int{0, rows}, QKV: d.Wrap(qkv), Context: context})
+				d.LinearInputGrad(&compute.LinearInputGrad{Rows: rows, DY: wrap(d, dy), W: weight, DX: dx})
+				d.LinearWeightGrad(&compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: wrap(d, dy), X: wrap(d, x), DW: dw})
+				d.Attention(&compute.Attention{Heads: heads, HeadSize: size, Starts: []int{0, rows}, QKV: wrap(d, qkv), Context: context})
 				var got [][]float32
 				for _, b := range []compute.Buffer{y, packedY, dx, dw, context} {
 					values := make([]float32, b.Len)
-					d.Read(values, b)
+					if err := d.Read(values, b); err != nil {
+						t.Fatal(err)
+					}
 					got = append(got, values)
 				}
 				if want == nil {
@@ -116,8 +144,8 @@ func TestName(t *testing.T) {
 // TestPackedAtOtherPrecision asserts that a device refuses panels of words that are not its own.
 func TestPackedAtOtherPrecision(t *testing.T) {
 	d, other := at(t, simd.Generic, 1, compute.Float32), at(t, simd.Generic, 1, compute.BFloat16)
-	w := d.Alloc(4)
-	op := compute.Linear{Rows: 1, X: d.Alloc(2), W: compute.Matrix{Weight: w, Out: 2, In: 2, Packed: other.Pack(2, 2, w)}, Y: d.Alloc(2)}
+	w := alloc(d, 4)
+	op := compute.Linear{Rows: 1, X: alloc(d, 2), W: compute.Matrix{Weight: w, Out: 2, In: 2, Packed: pack(other, 2, 2, w)}, Y: alloc(d, 2)}
 	defer func() {
 		if recover() == nil {
 			t.Error("no panic")

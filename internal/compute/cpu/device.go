@@ -17,7 +17,7 @@ import (
 	"github.com/go-bert/bert/internal/simd"
 )
 
-// Device is the processor as a compute.Device.
+// Device is the processor as a compute.Device. Its operations are done when they return, and none fails.
 type Device struct {
 	mu   sync.Mutex // held by each operation: they take turns
 	k    *kernels
@@ -116,18 +116,33 @@ type memory struct {
 
 func (m *memory) Len() int { return len(m.data) }
 
-// Alloc is n zeros, aligned to a cache line.
-func (d *Device) Alloc(n int) compute.Buffer {
-	return compute.Buffer{Memory: &memory{data: aligned(n)}, Len: n}
+// Alloc is n zeros, aligned to a cache line. The error is nil: where Go has no memory, the process ends.
+func (d *Device) Alloc(n int) (compute.Buffer, error) {
+	return compute.Buffer{Memory: &memory{data: aligned(n)}, Len: n}, nil
+}
+
+// AllocNumbers is n zeros.
+func (d *Device) AllocNumbers(n int) (compute.Numbers, error) { return make(numbers, n), nil }
+
+// ReadNumbers copies the first len(dst) numbers of src.
+func (d *Device) ReadNumbers(dst []float64, src compute.Numbers) error {
+	from := src.(numbers)
+	if len(dst) > len(from) {
+		misfit("ReadNumbers.src", len(from), len(dst))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	copy(dst, from)
+	return nil
 }
 
 // Wrap makes a Buffer of data itself. An operation that would write to it panics.
-func (d *Device) Wrap(data []float32) compute.Buffer {
-	return compute.Buffer{Memory: &memory{data: data, readOnly: true}, Len: len(data)}
+func (d *Device) Wrap(data []float32) (compute.Buffer, error) {
+	return compute.Buffer{Memory: &memory{data: data, readOnly: true}, Len: len(data)}, nil
 }
 
 // View is the memory of a buffer.
-func (d *Device) View(b compute.Buffer) []float32 { return source(b, b.Len, "View.b") }
+func (d *Device) View(b compute.Buffer) ([]float32, error) { return source(b, b.Len, "View.b"), nil }
 
 // lineFloats is how many elements a cache line holds.
 const lineFloats = 16

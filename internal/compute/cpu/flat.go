@@ -84,12 +84,13 @@ func (d *Device) Write(dst compute.Buffer, src []float32) {
 }
 
 // Read copies src into dst.
-func (d *Device) Read(dst []float32, src compute.Buffer) {
+func (d *Device) Read(dst []float32, src compute.Buffer) error {
 	from := source(src, len(dst), "Read.src")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.flat = flatTask{kind: flatCopy, dst: dst, x: from}
 	d.runFlat(rowRate)
+	return nil
 }
 
 // Copy copies src into dst, of the same length.
@@ -141,7 +142,7 @@ func (d *Device) ActivateGrad(f compute.Activation, dx, dy, x compute.Buffer) {
 }
 
 // SumSquares is Σ x² in float64.
-func (d *Device) SumSquares(x compute.Buffer) float64 {
+func (d *Device) SumSquares(x compute.Buffer) (float64, error) {
 	from := source(x, x.Len, "SumSquares.x")
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,7 +153,7 @@ func (d *Device) SumSquares(x compute.Buffer) float64 {
 	for _, s := range d.sums {
 		total += s
 	}
-	return total
+	return total, nil
 }
 
 // growSums makes d.sums n long; its values are of no use.

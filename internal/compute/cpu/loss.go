@@ -7,14 +7,46 @@ import (
 	"github.com/go-bert/bert/internal/compute"
 )
 
+// numbers is plain Go memory.
+type numbers []float64
+
+func (n numbers) Len() int { return len(n) }
+
+// lossTarget is the n numbers that a loss is to write.
+func lossTarget(l compute.Losses, n int, what string) []float64 {
+	if l.None() {
+		return nil
+	}
+	all := l.Numbers.(numbers)
+	if l.Offset < 0 || n > len(all)-l.Offset {
+		panic(fmt.Sprintf("cpu: %s has room for %d losses from %d on, want %d", what, len(all), l.Offset, n))
+	}
+	return all[l.Offset:][:n:n]
+}
+
+// checkWeights panics unless there are no weights or one for each row.
+func checkWeights(weights []float32, rows int, what string) {
+	if weights != nil && len(weights) != rows {
+		misfit(what, len(weights), rows)
+	}
+}
+
+// weightOf is the weight of a row, 1 without weights.
+func weightOf(weights []float32, row int) float64 {
+	if weights == nil {
+		return 1
+	}
+	return float64(weights[row])
+}
+
 // crossEntropyTask is the loss and the gradient of each row; its jobs are runs of rows.
 type crossEntropyTask struct {
 	count, classes, run int
 	logits, dlogits     []float32
 	labels              []int32
-	weights             []float32
+	targets, weights    []float32
 	scale               float32
-	losses              []float64 // −log p of each row
+	losses              []float64
 }
 
 func (t *crossEntropyTask) do(w *worker, job int) {
@@ -24,17 +56,26 @@ func (t *crossEntropyTask) do(w *worker, job int) {
 		if t.dlogits != nil {
 			d = t.dlogits[r*t.classes:][:t.classes]
 		}
-		label := t.labels[r]
-		if label < 0 {
-			clear(d)
-			t.losses[r] = 0
-			continue
-		}
 		weight := t.scale
 		if t.weights != nil {
 			weight *= t.weights[r]
 		}
-		t.losses[r] = crossEntropy(w, logits, d, int(label), weight)
+		loss := 0.0
+		switch {
+		case t.labels != nil && t.labels[r] >= 0:
+			loss = crossEntropy(w, logits, d, int(t.labels[r]), weight)
+		case t.targets != nil:
+			loss = softCrossEntropy(w, logits, d, t.targets[r*t.classes:][:t.classes], weight)
+		default:
+			clear(d)
+		}
+		if t.losses == nil {
+			continue
+		}
+		if t.weights != nil {
+			loss *= float64(t.weights[r])
+		}
+		t.losses[r] = loss
 	}
 }
 
@@ -50,18 +91,39 @@ func crossEntropy(w *worker, logits, d []float32, label int, weight float32) flo
 	return loss
 }
 
-// CrossEntropy is Scale·Σ Weight[r]·(−log p[r, Labels[r]]).
-func (d *Device) CrossEntropy(op *compute.CrossEntropy) float64 {
+// softCrossEntropy is crossEntropy against a distribution: Σ t·(−log p), and p·Σt − t.
+func softCrossEntropy(w *worker, logits, d, targets []float32, weight float32) float64 {
+	mass, loss, lse := 0.0, 0.0, w.k.LogSumExp(logits)
+	for i, t := range targets {
+		if t != 0 {
+			mass += float64(t)
+			loss += float64(t) * (lse - float64(logits[i]))
+		}
+	}
+	if d == nil || mass == 0 {
+		clear(d)
+		return loss
+	}
+	copy(d, logits)
+	w.k.Softmax(d, 1)
+	w.k.Scale(d, float32(mass))
+	w.k.Axpy(d, -1, targets)
+	w.k.Scale(d, weight)
+	return loss
+}
+
+// CrossEntropy is the loss of a softmax in each row, against a label or a distribution.
+func (d *Device) CrossEntropy(op *compute.CrossEntropy) {
 	n := op.Rows * op.Classes
-	if len(op.Labels) != op.Rows {
-		misfit("CrossEntropy.Labels", len(op.Labels), op.Rows)
+	if op.Labels != nil || op.Targets == nil {
+		if len(op.Labels) != op.Rows {
+			misfit("CrossEntropy.Labels", len(op.Labels), op.Rows)
+		}
 	}
-	if op.Weights != nil && len(op.Weights) != op.Rows {
-		misfit("CrossEntropy.Weights", len(op.Weights), op.Rows)
+	if op.Targets != nil && len(op.Targets) != n {
+		misfit("CrossEntropy.Targets", len(op.Targets), n)
 	}
-	if op.RowLoss != nil && len(op.RowLoss) != op.Rows {
-		misfit("CrossEntropy.RowLoss", len(op.RowLoss), op.Rows)
-	}
+	checkWeights(op.Weights, op.Rows, "CrossEntropy.Weights")
 	for r, label := range op.Labels {
 		if int(label) >= op.Classes {
 			panic(fmt.Sprintf("cpu: CrossEntropy.Labels[%d] is %d, want less than %d", r, label, op.Classes))
@@ -70,131 +132,109 @@ func (d *Device) CrossEntropy(op *compute.CrossEntropy) float64 {
 	t := crossEntropyTask{
 		count: op.Rows, classes: op.Classes, run: rowRun(op.Classes),
 		logits: source(op.Logits, n, "CrossEntropy.Logits"), dlogits: optionalTarget(op.DLogits, n, "CrossEntropy.DLogits"),
-		labels: op.Labels, weights: op.Weights, scale: op.Scale,
+		labels: op.Labels, targets: op.Targets, weights: op.Weights, scale: op.Scale,
+		losses: lossTarget(op.Losses, op.Rows, "CrossEntropy.Losses"),
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.growSums(op.Rows)
-	t.losses = d.sums
 	d.crossEntropy = t
 	d.run(&d.crossEntropy, ceil(t.count, t.run), n/expRate)
 	d.crossEntropy = crossEntropyTask{}
-	total := 0.0
-	for r, loss := range d.sums {
-		if op.RowLoss != nil {
-			op.RowLoss[r] = float32(loss)
-		}
-		if op.Labels[r] < 0 {
-			continue
-		}
-		if op.Weights != nil {
-			loss *= float64(op.Weights[r])
-		}
-		total += loss
-	}
-	return total * float64(op.Scale)
 }
 
-// SpanLoss is (mean CE of the starts + mean CE of the ends)/2.
-func (d *Device) SpanLoss(op *compute.SpanLoss) float64 {
+// SpanLoss is the loss of a softmax over the tokens of each sequence.
+func (d *Device) SpanLoss(op *compute.SpanLoss) {
 	tokens := checkStarts(op.Starts)
 	count := len(op.Starts) - 1
-	if len(op.From) != count {
-		misfit("SpanLoss.From", len(op.From), count)
+	if len(op.Labels) != count {
+		misfit("SpanLoss.Labels", len(op.Labels), count)
 	}
-	if len(op.To) != count {
-		misfit("SpanLoss.To", len(op.To), count)
+	if op.Column != 0 && op.Column != 1 {
+		panic(fmt.Sprintf("cpu: SpanLoss.Column is %d, want 0 or 1", op.Column))
 	}
+	checkWeights(op.Weights, count, "SpanLoss.Weights")
 	logits := source(op.Logits, 2*tokens, "SpanLoss.Logits")
 	dlogits := optionalTarget(op.DLogits, 2*tokens, "SpanLoss.DLogits")
+	losses := lossTarget(op.Losses, count, "SpanLoss.Losses")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.pool.workers[0]
-	loss := 0.0
-	for column, labels := range [2][]int32{op.From, op.To} {
-		taking := 0
-		for b, label := range labels {
-			if label >= 0 && int(label) < op.Starts[b+1]-op.Starts[b] {
-				taking++
+	for b, label := range op.Labels {
+		first, n := op.Starts[b], op.Starts[b+1]-op.Starts[b]
+		w.used, w.asked = 0, 0
+		x := w.floats(n)
+		loss := 0.0
+		if label >= 0 && int(label) < n {
+			for i := range x {
+				x[i] = logits[2*(first+i)+op.Column]
 			}
+			weight := weightOf(op.Weights, b)
+			loss = weight * crossEntropy(w, x, x, int(label), float32(op.Scale*weight))
+		} else {
+			clear(x)
 		}
-		sum := 0.0
-		for b, label := range labels {
-			first, n := op.Starts[b], op.Starts[b+1]-op.Starts[b]
-			takes := label >= 0 && int(label) < n
-			w.used, w.asked = 0, 0
-			x := w.floats(n)
-			if takes {
-				for i := range x {
-					x[i] = logits[2*(first+i)+column]
-				}
-				sum += crossEntropy(w, x, x, int(label), float32(float64(op.Scale)/float64(2*taking)))
-			} else {
-				clear(x)
-			}
-			if dlogits != nil {
-				for i, v := range x {
-					dlogits[2*(first+i)+column] = v
-				}
-			}
+		if losses != nil {
+			losses[b] = loss
 		}
-		if taking > 0 {
-			loss += sum / float64(2*taking)
+		if dlogits != nil {
+			for i, v := range x {
+				dlogits[2*(first+i)+op.Column] = v
+			}
 		}
 	}
-	return loss * float64(op.Scale)
 }
 
-// BinaryCrossEntropy is the mean of −t·log σ(x) − (1−t)·log(1−σ(x)), times Scale.
-func (d *Device) BinaryCrossEntropy(op *compute.BinaryCrossEntropy) float64 {
+// BinaryCrossEntropy is −t·log σ(x) − (1−t)·log(1−σ(x)) of each element.
+func (d *Device) BinaryCrossEntropy(op *compute.BinaryCrossEntropy) {
 	n := op.Rows * op.Classes
 	if len(op.Targets) != n {
 		misfit("BinaryCrossEntropy.Targets", len(op.Targets), n)
 	}
+	checkWeights(op.Weights, op.Rows, "BinaryCrossEntropy.Weights")
 	logits := source(op.Logits, n, "BinaryCrossEntropy.Logits")
 	dlogits := optionalTarget(op.DLogits, n, "BinaryCrossEntropy.DLogits")
-	if n == 0 {
-		return 0
-	}
+	losses := lossTarget(op.Losses, n, "BinaryCrossEntropy.Losses")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	factor := float64(op.Scale) / float64(n)
-	sum := 0.0
-	for i, logit := range logits {
-		x, t := float64(logit), float64(op.Targets[i])
-		e := math.Exp(-math.Abs(x))
-		sum += max(x, 0) - x*t + math.Log1p(e)
-		if dlogits != nil {
-			sigmoid := 1 / (1 + e)
-			if x < 0 {
-				sigmoid = e / (1 + e)
+	for r := range op.Rows {
+		weight := weightOf(op.Weights, r)
+		factor := op.Scale * weight
+		for i := r * op.Classes; i < (r+1)*op.Classes; i++ {
+			x, t := float64(logits[i]), float64(op.Targets[i])
+			e := math.Exp(-math.Abs(x))
+			if losses != nil {
+				losses[i] = weight * (max(x, 0) - x*t + math.Log1p(e))
 			}
-			dlogits[i] = float32(factor * (sigmoid - t))
+			if dlogits != nil {
+				sigmoid := 1 / (1 + e)
+				if x < 0 {
+					sigmoid = e / (1 + e)
+				}
+				dlogits[i] = float32(factor * (sigmoid - t))
+			}
 		}
 	}
-	return sum * factor
 }
 
-// SquaredError is the mean of (logit − target)², times Scale.
-func (d *Device) SquaredError(op *compute.SquaredError) float64 {
+// SquaredError is (logit − target)² of each row.
+func (d *Device) SquaredError(op *compute.SquaredError) {
 	if len(op.Targets) != op.Rows {
 		misfit("SquaredError.Targets", len(op.Targets), op.Rows)
 	}
+	checkWeights(op.Weights, op.Rows, "SquaredError.Weights")
 	logits := source(op.Logits, op.Rows, "SquaredError.Logits")
 	dlogits := optionalTarget(op.DLogits, op.Rows, "SquaredError.DLogits")
-	if op.Rows == 0 {
-		return 0
-	}
+	losses := lossTarget(op.Losses, op.Rows, "SquaredError.Losses")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	factor := float64(op.Scale) / float64(op.Rows)
-	sum := 0.0
 	for i, logit := range logits {
+		weight := weightOf(op.Weights, i)
 		e := float64(logit) - float64(op.Targets[i])
-		sum += e * e
+		if losses != nil {
+			losses[i] = weight * (e * e)
+		}
 		if dlogits != nil {
-			dlogits[i] = float32(2 * factor * e)
+			dlogits[i] = float32(2 * op.Scale * weight * e)
 		}
 	}
-	return sum * factor
 }

@@ -16,7 +16,7 @@ type packed struct {
 }
 
 // Pack lays out a weight for many products.
-func (d *Device) Pack(out, in int, weights ...compute.Buffer) compute.Packed {
+func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
 	nr := d.k.NR
 	whole := true // no panel holds rows of two weights
 	rows := 0
@@ -48,7 +48,7 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) compute.Packed {
 		rows += d.pack.n
 	}
 	d.pack = packTask{}
-	return p
+	return p, nil
 }
 
 // weightPanels is what Pack made of w, or nil.

@@ -94,7 +94,7 @@ func TestForgottenDeviceEnds(t *testing.T) {
 	ended := make(chan struct{})
 	func() {
 		d := NewAt(generic(t), 3, compute.Float32)
-		b := d.Alloc(1 << 20)
+		b := alloc(d, 1<<20)
 		d.Zero(b)
 		p := d.pool
 		go func() {
@@ -120,15 +120,15 @@ func TestCallersTakeTurns(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			const n = 50000
-			x := d.Alloc(n)
+			x := alloc(d, n)
 			one := make([]float32, n)
 			for i := range one {
 				one[i] = 1
 			}
-			ones := d.Wrap(one)
+			ones := wrap(d, one)
 			for i := range 20 {
 				d.Add(x, ones)
-				if got, want := d.SumSquares(x), float64(n*(i+1)*(i+1)); got != want {
+				if got, want := must(d.SumSquares(x)), float64(n*(i+1)*(i+1)); got != want {
 					t.Errorf("after %d additions the sum of squares is %v, want %v", i+1, got, want)
 					return
 				}

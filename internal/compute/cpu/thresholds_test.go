@@ -30,12 +30,12 @@ func TestThresholdsChangeNoBit(t *testing.T) {
 				{Depth: 32, BlockRows: 384, FinishCols: 1024, SliceWords: 4096, Grain: 1 << 40, Spin: time.Millisecond},
 			} {
 				d := NewWith(k, 3, p, at)
-				matrix := compute.Matrix{Weight: d.Wrap(w), Out: out, In: in}
-				y, dx, dw := d.Alloc(rows*out), d.Alloc(rows*in), d.Alloc(out*in)
-				d.Linear(&compute.Linear{Rows: rows, X: d.Wrap(x), W: matrix, Y: y})
-				d.LinearInputGrad(&compute.LinearInputGrad{Rows: rows, DY: d.Wrap(dy), W: matrix, DX: dx})
-				d.LinearWeightGrad(&compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: d.Wrap(dy), X: d.Wrap(x), DW: dw})
-				got := slices.Concat(d.View(y), d.View(dx), d.View(dw))
+				matrix := compute.Matrix{Weight: wrap(d, w), Out: out, In: in}
+				y, dx, dw := alloc(d, rows*out), alloc(d, rows*in), alloc(d, out*in)
+				d.Linear(&compute.Linear{Rows: rows, X: wrap(d, x), W: matrix, Y: y})
+				d.LinearInputGrad(&compute.LinearInputGrad{Rows: rows, DY: wrap(d, dy), W: matrix, DX: dx})
+				d.LinearWeightGrad(&compute.LinearWeightGrad{Rows: rows, Out: out, In: in, DY: wrap(d, dy), X: wrap(d, x), DW: dw})
+				got := slices.Concat(view(d, y), view(d, dx), view(d, dw))
 				d.Close()
 				if want == nil {
 					want = got
