@@ -22,7 +22,7 @@ func sizedModel(tb testing.TB, layers, width, threads int) *Model {
 	tb.Helper()
 	c := DefaultConfig()
 	c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = layers, width, width/64, 4*width
-	m, err := New(c, SequenceClassification, Options{Threads: threads})
+	m, err := New(c, Options{Head: SequenceClassification, Threads: threads})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -91,10 +91,10 @@ func BenchmarkTrainingStep(b *testing.B) {
 			key := uint64(0)
 			step := func() {
 				key++
-				if _, err := t.Backward(batches, key); err != nil {
+				if _, err := t.Backward(batches, Pass{Key: key}); err != nil {
 					b.Fatal(err)
 				}
-				t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
+				update(b, t, Update{GradScale: 1 / gradNorm(b, t), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
 			}
 			step()
 			b.ReportAllocs()
@@ -115,7 +115,7 @@ func BenchmarkPreTrainingStep(b *testing.B) {
 		b.Run(fmt.Sprintf("4x256/batch=%d/length=128", sequences), func(b *testing.B) {
 			c := DefaultConfig()
 			c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 12000, 4, 256, 4, 1024
-			m, err := New(c, PreTraining, Options{Seed: 1})
+			m, err := New(c, Options{Head: PreTraining, Seed: 1})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -137,10 +137,10 @@ func BenchmarkPreTrainingStep(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				key++
-				if _, err := t.Backward([]*Batch{batch}, key); err != nil {
+				if _, err := t.Backward([]*Batch{batch}, Pass{Key: key}); err != nil {
 					b.Fatal(err)
 				}
-				t.Update(Update{GradScale: 1 / t.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
+				update(b, t, Update{GradScale: 1 / gradNorm(b, t), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-7})
 			}
 			seconds := b.Elapsed().Seconds() / float64(b.N)
 			b.ReportMetric(seconds, "s/step")

@@ -43,25 +43,17 @@ type Config struct {
 	// Labels are the names of a classifier's classes in the order of its logits (id2label). Their number is the
 	// classifier's width.
 	Labels []string
-	// ProblemType is single_label_classification, multi_label_classification or regression; empty: regression for one
-	// label, else one of several.
-	ProblemType string
+	// ProblemType is what a SequenceClassification head is for; the zero value leaves it to the labels: see Problem.
+	ProblemType ProblemType
 	// Architectures names the model's head as Hugging Face does: BertForSequenceClassification and so on.
 	Architectures []string
 
 	// Extra holds the keys of the file that say nothing about the computation, or nothing this package knows. They are
 	// written back by Save.
 	Extra map[string]json.RawMessage
-	// Unknown lists, in order, those keys of Extra that no BERT configuration has: a misspelt key stands here.
+	// Unknown lists, in order, those keys of Extra that no BERT configuration has, such as a misspelt one.
 	Unknown []string
 }
-
-// Problem types of a sequence classification head, as config.json has them.
-const (
-	SingleLabelClassification = "single_label_classification"
-	MultiLabelClassification  = "multi_label_classification"
-	RegressionProblem         = "regression"
-)
 
 // DefaultConfig is BERT-base uncased (Devlin et al. 2018, §3) with two labels.
 func DefaultConfig() Config {
@@ -148,15 +140,11 @@ func (c *Config) Validate() error {
 		}
 		seen[l] = true
 	}
-	switch c.ProblemType {
-	case "", SingleLabelClassification, MultiLabelClassification:
-	case RegressionProblem:
-		if len(c.Labels) != 1 {
-			return fmt.Errorf("problem_type is regression with %d labels, want 1", len(c.Labels))
-		}
-	default:
-		return fmt.Errorf("problem_type is %q, want %s, %s or %s", c.ProblemType,
-			SingleLabelClassification, MultiLabelClassification, RegressionProblem)
+	if int(c.ProblemType) >= len(problems) {
+		return fmt.Errorf("problem_type is %v, want %s", c.ProblemType, problemNames())
+	}
+	if c.ProblemType == RegressionProblem && len(c.Labels) != 1 {
+		return fmt.Errorf("problem_type is regression with %d labels, want 1", len(c.Labels))
 	}
 	return nil
 }
@@ -169,18 +157,6 @@ func (c *Config) classifierDropout() float64 {
 		return *c.ClassifierDropout
 	}
 	return c.HiddenDropoutProb
-}
-
-// problemType is ProblemType with its default: one output is a regression.
-func (c *Config) problemType() string {
-	switch {
-	case c.ProblemType != "":
-		return c.ProblemType
-	case len(c.Labels) == 1:
-		return RegressionProblem
-	default:
-		return SingleLabelClassification
-	}
 }
 
 // configKey is a row of the table that ParseConfig and MarshalJSON share: a key and the field it fills.
@@ -240,7 +216,7 @@ func LoadConfig(path string) (Config, error) {
 	return c, err
 }
 
-// loadConfig is LoadConfig that also tells which keys the file has.
+// loadConfig is LoadConfig that also returns the keys that the file has.
 func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -255,17 +231,9 @@ func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 	if err != nil {
 		return Config{}, nil, pathError(err)
 	}
-	c, err = ParseConfig(data)
+	c, keys, err = parseConfig(data)
 	if err != nil {
 		return Config{}, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	raw, err := jsonObject(data)
-	if err != nil {
-		return Config{}, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	keys = make(map[string]bool, len(raw))
-	for key := range raw {
-		keys[key] = true
 	}
 	return c, keys, nil
 }
@@ -307,13 +275,31 @@ func pathError(err error) error {
 }
 
 // ParseConfig reads the JSON of config.json or bert_config.json and validates it. A key with a value of the wrong type,
-// or one that asks for a computation that is not BERT's, is an error; keys no BERT configuration has are listed in
-// Unknown.
+// or one that asks for a computation that is not BERT's, is an error; keys that no BERT configuration has are listed
+// in Unknown.
 func ParseConfig(data []byte) (Config, error) {
+	c, _, err := parseConfig(data)
+	return c, err
+}
+
+// parseConfig is ParseConfig that also returns the keys that the JSON has.
+func parseConfig(data []byte) (c Config, has map[string]bool, err error) {
 	keys, err := jsonObject(data)
 	if err != nil {
-		return Config{}, err
+		return Config{}, nil, err
 	}
+	has = make(map[string]bool, len(keys))
+	for name := range keys {
+		has[name] = true
+	}
+	if c, err = fromKeys(keys); err != nil {
+		return Config{}, nil, err
+	}
+	return c, has, nil
+}
+
+// fromKeys makes a configuration of the keys of a file, which it takes out of the map.
+func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 	c := DefaultConfig()
 	for _, k := range configKeys {
 		raw, ok := keys[k.name]
@@ -484,6 +470,9 @@ func (c *Config) UnmarshalJSON(data []byte) error {
 
 // jsonKind says in words what JSON a field takes.
 func jsonKind(field any) string {
+	if _, ok := field.(*ProblemType); ok {
+		return "one of " + problemNames()
+	}
 	t := reflect.TypeOf(field).Elem()
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -9,15 +9,18 @@ import (
 //
 // Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, S its stride, A heads.
 
-// encodeBackward goes from the gradient at the last hidden states, in w.dHidden, to the embeddings.
-func (w *workspace) encodeBackward() {
+// encodeBackward goes from the gradient at the last hidden states, in w.dHidden, to that at the embeddings' output, [T,H],
+// which it returns.
+func (w *workspace) encodeBackward() compute.Buffer {
 	for i := len(w.layers) - 1; i >= 0; i-- {
+		w.hiddenInto(i + 1)
 		w.blockBackward(i)
 	}
-	w.embedBackward()
+	w.hiddenInto(0)
+	return rows(w.dHidden, w.b.Tokens(), w.m.config.HiddenSize)
 }
 
-// input is the hidden states that go into layer i.
+// input is the hidden states that go into layer i, or come out of the last one.
 func (w *workspace) input(i int) compute.Buffer {
 	if i == 0 {
 		return w.embeddingOut
@@ -86,6 +89,7 @@ func (w *workspace) addNormBackward(R int, dy, s, mean, rstd compute.Buffer, dro
 	return branch
 }
 
+// embedBackward goes on from encodeBackward to the tables of embeddings.
 func (w *workspace) embedBackward() {
 	var (
 		H = w.m.config.HiddenSize

@@ -1,6 +1,7 @@
 package bert_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"os"
@@ -17,7 +18,7 @@ func small() bert.Config {
 }
 
 func ExampleSession_Forward() {
-	m, err := bert.New(small(), bert.NoHead, bert.Options{Seed: 1})
+	m, err := bert.New(small(), bert.Options{Head: bert.NoHead, Seed: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func ExampleSession_Forward() {
 }
 
 func ExampleTrainer() {
-	m, err := bert.New(small(), bert.SequenceClassification, bert.Options{Seed: 1})
+	m, err := bert.New(small(), bert.Options{Head: bert.SequenceClassification, Seed: 1})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func ExampleTrainer() {
 
 	var first, last bert.Loss
 	for step := range uint64(30) {
-		loss, err := t.Backward([]*bert.Batch{b}, step)
+		loss, err := t.Backward([]*bert.Batch{b}, bert.Pass{Key: step})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -63,7 +64,9 @@ func ExampleTrainer() {
 			first = loss
 		}
 		last = loss
-		t.Update(bert.Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1})
+		if err := t.Update(bert.Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1}); err != nil {
+			log.Fatal(err)
+		}
 	}
 	fmt.Println("learnt:", last.Total < first.Total/2)
 	// Output:
@@ -78,7 +81,7 @@ func ExampleModel_Save() {
 	defer os.RemoveAll(dir)
 	c := small()
 	c.Labels = []string{"negative", "positive"}
-	m, err := bert.New(c, bert.SequenceClassification, bert.Options{})
+	m, err := bert.New(c, bert.Options{Head: bert.SequenceClassification})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -87,7 +90,7 @@ func ExampleModel_Save() {
 		log.Fatal(err)
 	}
 
-	again, err := bert.Load(dir, bert.Options{})
+	again, err := bert.Load(context.Background(), dir, bert.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

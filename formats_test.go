@@ -48,7 +48,7 @@ func TestConversionsAreExact(t *testing.T) {
 					if err := m.Save(dir, SaveOptions{DType: dtype, Format: format}); err != nil {
 						t.Fatal(err)
 					}
-					back := load(t, dir, Options{Threads: 1, HeadOfTensors: true})
+					back := load(t, dir, Options{Threads: 1, Head: HeadOfTensors})
 					if r := back.Report(); len(r.NewHead)+len(r.Missing)+len(r.LeftOver)+len(r.Training)+len(r.Assumed) > 0 || r.DType != dtype {
 						t.Errorf("%v: report is %+v, want %v and nothing else", format, r, dtype)
 					}
@@ -179,7 +179,7 @@ func TestLoadNames(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			got, err := Load(dir, Options{Threads: 1})
+			got, err := Load(t.Context(), dir, Options{Threads: 1})
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error is %v, want one line with %q", err, test.want)
@@ -244,7 +244,7 @@ func TestHeadOfTensors(t *testing.T) {
 	if r := m.Report(); m.Head() != MaskedLM || len(r.LeftOver) != 4 {
 		t.Errorf("as the architectures say: a %v, %+v", m.Head(), r)
 	}
-	m = load(t, dir, Options{Threads: 1, HeadOfTensors: true})
+	m = load(t, dir, Options{Threads: 1, Head: HeadOfTensors})
 	if r := m.Report(); m.Head() != PreTraining || len(r.LeftOver) != 0 {
 		t.Errorf("as the tensors say: a %v, %+v", m.Head(), r)
 	}

@@ -3,9 +3,10 @@ package bert
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
-// Head is what stands on top of the encoder.
+// Head is what a model has on top of the encoder.
 type Head uint8
 
 const (
@@ -35,46 +36,159 @@ type headInfo struct {
 	pooler       bool   // Hugging Face's class has the pooler
 	maskedLM     bool
 	nextSentence bool
-	output       string // name of the final dense layer, "" for none
+	// losses are the terms of the head's loss, rows of the table of losses; nil: it has none.
+	losses func(ProblemType) []lossKind
+
+	// Of a head with a final dense layer:
+	output    string            // the layer's name, "" for none
+	google    string            // what precedes "output_weights" in google-research/bert's names
+	outputs   func(*Config) int // its width
+	perToken  bool              // it takes each token's hidden state, not the pooled vector
+	noDropout bool              // before it, as in run_squad.py
 }
 
 var heads = [...]headInfo{
-	NoHead:                 {architecture: "BertModel", pooler: true},
-	PreTraining:            {architecture: "BertForPreTraining", prefix: "bert.", pooler: true, maskedLM: true, nextSentence: true},
-	MaskedLM:               {architecture: "BertForMaskedLM", prefix: "bert.", maskedLM: true},
-	NextSentence:           {architecture: "BertForNextSentencePrediction", prefix: "bert.", pooler: true, nextSentence: true},
-	SequenceClassification: {architecture: "BertForSequenceClassification", prefix: "bert.", pooler: true, output: "classifier"},
-	TokenClassification:    {architecture: "BertForTokenClassification", prefix: "bert.", output: "classifier"},
-	QuestionAnswering:      {architecture: "BertForQuestionAnswering", prefix: "bert.", output: "qa_outputs"},
-	MultipleChoice:         {architecture: "BertForMultipleChoice", prefix: "bert.", pooler: true, output: "classifier"},
+	NoHead: {architecture: "BertModel", pooler: true},
+	PreTraining: {
+		architecture: "BertForPreTraining", prefix: "bert.", pooler: true, maskedLM: true, nextSentence: true,
+		losses: always(preTrainingMaskedLoss, nextSentenceLoss),
+	},
+	MaskedLM: {
+		architecture: "BertForMaskedLM", prefix: "bert.", maskedLM: true, losses: always(maskedLoss),
+	},
+	NextSentence: {
+		architecture: "BertForNextSentencePrediction", prefix: "bert.", pooler: true, nextSentence: true,
+		losses: always(nextSentenceLoss),
+	},
+	SequenceClassification: {
+		architecture: "BertForSequenceClassification", prefix: "bert.", pooler: true, output: "classifier",
+		outputs: (*Config).NumLabels, losses: func(p ProblemType) []lossKind { return problems[p].losses },
+	},
+	TokenClassification: {
+		architecture: "BertForTokenClassification", prefix: "bert.", output: "classifier",
+		outputs: (*Config).NumLabels, perToken: true, losses: always(tokenLoss),
+	},
+	QuestionAnswering: {
+		architecture: "BertForQuestionAnswering", prefix: "bert.", output: "qa_outputs", google: "cls/squad/",
+		outputs: func(*Config) int { return 2 }, perToken: true, noDropout: true, losses: always(startLoss, endLoss),
+	},
+	MultipleChoice: {
+		architecture: "BertForMultipleChoice", prefix: "bert.", pooler: true, output: "classifier",
+		outputs: func(*Config) int { return 1 }, losses: always(choiceLoss),
+	},
+}
+
+// always is a head's losses where they don't depend on the type of problem.
+func always(kinds ...lossKind) func(ProblemType) []lossKind {
+	return func(ProblemType) []lossKind { return kinds }
 }
 
 // String is the head's architecture in Hugging Face's terms.
-func (h Head) String() string { return heads[h].architecture }
+func (h Head) String() string {
+	if int(h) < len(heads) {
+		return heads[h].architecture
+	}
+	return fmt.Sprintf("Head(%d)", uint8(h))
+}
+
+// ParseHead is the head of an architecture, as String returns it.
+func ParseHead(architecture string) (Head, error) {
+	i := slices.IndexFunc(heads[:], func(h headInfo) bool { return h.architecture == architecture })
+	if i < 0 {
+		names := make([]string, len(heads))
+		for i := range heads {
+			names[i] = heads[i].architecture
+		}
+		return 0, fmt.Errorf("unknown architecture %q: want one of %s", architecture, strings.Join(names, ", "))
+	}
+	return Head(i), nil
+}
+
+// MarshalText is String; an unknown head is an error.
+func (h Head) MarshalText() ([]byte, error) {
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	return []byte(h.String()), nil
+}
+
+// UnmarshalText is ParseHead.
+func (h *Head) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseHead(string(text))
+	return err
+}
+
+func (h Head) check() error {
+	if int(h) >= len(heads) {
+		return fmt.Errorf("unknown head %d", uint8(h))
+	}
+	return nil
+}
 
 // HeadOf is the head that a configuration's architectures name. Without any, it is NoHead.
 func HeadOf(c *Config) (Head, error) {
 	if len(c.Architectures) == 0 {
 		return NoHead, nil
 	}
-	name := c.Architectures[0]
-	i := slices.IndexFunc(heads[:], func(h headInfo) bool { return h.architecture == name })
-	if i < 0 {
-		return 0, fmt.Errorf("architecture %q is no BERT with a head known here", name)
-	}
-	return Head(i), nil
+	return ParseHead(c.Architectures[0])
 }
 
-// outputs is the width of the head's final dense layer.
+// outputs is the width of the head's final dense layer, 0 without one.
 func (h Head) outputs(c *Config) int {
-	switch h {
-	case SequenceClassification, TokenClassification:
-		return len(c.Labels)
-	case QuestionAnswering:
-		return 2
-	case MultipleChoice:
-		return 1
-	default:
+	if heads[h].outputs == nil {
 		return 0
 	}
+	return heads[h].outputs(c)
+}
+
+// losses are the terms of the head's loss.
+func (h Head) losses(c *Config) []lossKind {
+	if heads[h].losses == nil {
+		return nil
+	}
+	return heads[h].losses(c.Problem())
+}
+
+// pooledOnly reports whether the head takes the pooled vectors alone, and so the first tokens' hidden states.
+func (h Head) pooledOnly() bool { return heads[h].pooler && !heads[h].maskedLM }
+
+// HeadChoice says which head a model gets: a [Head], [HeadOfTensors], or nil for the one that the configuration names.
+type HeadChoice interface {
+	// choose is the head of a configuration, whose file has the tensors of found; found is nil where there is no file.
+	choose(c *Config, found *Head) (Head, error)
+}
+
+func (h Head) choose(*Config, *Head) (Head, error) { return h, h.check() }
+
+// HeadOfTensors chooses the head of pre-training whose tensors a file has, whichever of them the configuration names: so that
+// nothing is left over of a checkpoint of both whose configuration says that it is a masked LM, as published ones do.
+// Classifiers, whose tensors look alike, are what the configuration says.
+var HeadOfTensors HeadChoice = headOfTensors{}
+
+type headOfTensors struct{}
+
+func (headOfTensors) choose(c *Config, found *Head) (Head, error) {
+	named, err := headOfConfig{}.choose(c, found)
+	if err != nil || found == nil || heads[named].output != "" || heads[*found].output != "" {
+		return named, err
+	}
+	return *found, nil
+}
+
+// headOfConfig is the choice if none was made.
+type headOfConfig struct{}
+
+func (headOfConfig) choose(c *Config, found *Head) (Head, error) {
+	if len(c.Architectures) == 0 && found != nil {
+		return *found, nil
+	}
+	return HeadOf(c)
+}
+
+// headChoice is the choice of o.
+func (o *Options) headChoice() HeadChoice {
+	if o.Head == nil {
+		return headOfConfig{}
+	}
+	return o.Head
 }

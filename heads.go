@@ -4,14 +4,11 @@ import (
 	"github.com/go-bert/bert/internal/compute"
 )
 
-// This file holds the heads: from hidden states to logits, from logits to a loss, and back. The masked LM and the
+// This file holds the heads: from hidden states to logits, and back. losses.go has what is between. The masked LM and the
 // next-sentence classifier are those of google-research/bert run_pretraining.py (get_masked_lm_output,
 // get_next_sentence_output), the classifiers those of run_classifier.py and run_squad.py, with Hugging Face's dropout.
 //
 // Legend: B sequences, T tokens, M masked tokens, H hidden, C labels, V vocabulary.
-
-// pooledOnly reports whether the head takes the pooled vectors alone, and so the first tokens' hidden states.
-func (h Head) pooledOnly() bool { return heads[h].pooler && !heads[h].maskedLM }
 
 // headForward computes the head's logits from the last hidden states, [T,H] or with firstOnly [B,H].
 func (w *workspace) headForward(hidden compute.Buffer) {
@@ -49,126 +46,27 @@ func (w *workspace) headForward(hidden compute.Buffer) {
 	}
 }
 
-// lossTerms is what the terms of a loss are divided by.
-type lossTerms struct {
-	rows         float64 // of the head's main loss: weights, tokens or sequences that take part
-	masked       float64
-	nextSentence float64
-}
-
-// MaskedLMEpsilon is what the masked LM's loss of a PreTraining head adds to the number of masked tokens before dividing by
-// it (google-research/bert run_pretraining.py, get_masked_lm_output).
-const MaskedLMEpsilon = 1e-5
-
-// lossTerms sums over the batches that make up one step, so that gradients added up over several batches are those of one
-// large batch.
-func (m *Model) lossTerms(batches []*Batch) lossTerms {
-	var t lossTerms
-	for _, b := range batches {
-		t.masked += float64(len(b.MaskedPositions))
-		t.nextSentence += float64(b.Len())
-		switch {
-		case m.head == TokenClassification:
-			for _, c := range b.TokenClasses {
-				if c >= 0 {
-					t.rows++
-				}
-			}
-		case m.head == QuestionAnswering:
-			t.rows += float64(b.Len())
-		case m.head == SequenceClassification && m.config.problemType() != SingleLabelClassification:
-			t.rows += float64(b.Len())
-		default:
-			for i, c := range b.Classes {
-				switch {
-				case c < 0:
-				case len(b.Weights) > 0:
-					t.rows += float64(b.Weights[i])
-				default:
-					t.rows++
-				}
-			}
-		}
-	}
-	if m.head == PreTraining {
-		t.masked += MaskedLMEpsilon
-	}
-	return t
-}
-
-// share is 1/n, and 0 for the loss of nothing.
-func share(n float64) float32 {
-	if n == 0 {
-		return 0
-	}
-	return float32(1 / n)
-}
-
-// headLoss is the loss of the batch's labels, its part of the terms. With gradient, the logits are replaced by their
-// gradients.
-func (w *workspace) headLoss(terms lossTerms, gradient bool) Loss {
-	var (
-		info = heads[w.m.head]
-		cfg  = &w.m.config
-		b    = w.b
-		B, M = b.Len(), len(b.MaskedPositions)
-		loss Loss
-	)
-	dOf := func(logits compute.Buffer) compute.Buffer {
-		if gradient {
-			return logits
-		}
-		return compute.Buffer{}
-	}
-	crossEntropy := func(logits compute.Buffer, rows, classes int, labels []int32, weights []float32, n float64) float64 {
-		logits = logits.Slice(0, rows*classes)
-		w.op.crossEntropy = compute.CrossEntropy{
-			Rows: rows, Classes: classes, Logits: logits, Labels: labels, Weights: weights, Scale: share(n), DLogits: dOf(logits),
-		}
-		return w.device.CrossEntropy(&w.op.crossEntropy)
-	}
-	if info.maskedLM && M > 0 {
-		loss.MaskedLM = crossEntropy(w.maskedLogits, M, cfg.VocabSize, b.MaskedIDs, nil, terms.masked)
+// zeroLogits sets the gradients at the logits to zero, in their place, where there is no loss.
+func (w *workspace) zeroLogits() {
+	info := heads[w.m.head]
+	if info.output != "" {
+		w.device.Zero(w.outputLogits())
 	}
 	if info.nextSentence {
-		loss.NextSentence = crossEntropy(w.nextLogits, B, 2, b.NextSentence, nil, terms.nextSentence)
+		w.device.Zero(w.nextSentenceLogits())
 	}
-	loss.Total = loss.MaskedLM + loss.NextSentence
-	if info.output == "" {
-		return loss
+	if info.maskedLM && len(w.b.MaskedPositions) > 0 {
+		w.device.Zero(w.maskedLMLogits())
 	}
+}
 
-	C := w.m.head.outputs(cfg)
-	n := w.headRows(B, b.Tokens())
-	logits := rows(w.logits, n, C)
-	// part is the batch's share of the rows where an operation takes the mean over its own.
-	part := share(terms.rows) * float32(B)
-	switch {
-	case w.m.head == TokenClassification:
-		loss.Total = crossEntropy(w.logits, n, C, b.TokenClasses, nil, terms.rows)
-	case w.m.head == MultipleChoice:
-		loss.Total = crossEntropy(w.logits, B/b.Choices, b.Choices, b.Classes, nil, terms.rows)
-	case w.m.head == QuestionAnswering:
-		w.op.spanLoss = compute.SpanLoss{
-			Starts: b.Starts, Logits: logits, From: b.From, To: b.To, Scale: part, DLogits: dOf(logits),
-		}
-		loss.Total = w.device.SpanLoss(&w.op.spanLoss)
-	case cfg.problemType() == RegressionProblem:
-		w.op.squared = compute.SquaredError{Rows: B, Logits: logits, Targets: b.Values, Scale: part, DLogits: dOf(logits)}
-		loss.Total = w.device.SquaredError(&w.op.squared)
-	case cfg.problemType() == MultiLabelClassification:
-		w.op.binary = compute.BinaryCrossEntropy{
-			Rows: B, Classes: C, Logits: logits, Targets: b.Values, Scale: part, DLogits: dOf(logits),
-		}
-		loss.Total = w.device.BinaryCrossEntropy(&w.op.binary)
-	default:
-		var weights []float32
-		if len(b.Weights) > 0 {
-			weights = b.Weights
-		}
-		loss.Total = crossEntropy(w.logits, B, C, b.Classes, weights, terms.rows)
-	}
-	return loss
+// The logits of the batch, and after the loss the gradients at them.
+func (w *workspace) outputLogits() compute.Buffer {
+	return rows(w.logits, w.headRows(w.b.Len(), w.b.Tokens()), w.m.head.outputs(&w.m.config))
+}
+func (w *workspace) nextSentenceLogits() compute.Buffer { return rows(w.nextLogits, w.b.Len(), 2) }
+func (w *workspace) maskedLMLogits() compute.Buffer {
+	return rows(w.maskedLogits, len(w.b.MaskedPositions), w.m.config.VocabSize)
 }
 
 // headBackward goes from the gradients at the logits, which headLoss left in their place, to the gradient at the last
@@ -215,6 +113,10 @@ func (w *workspace) headBackward() {
 		w.device.ScatterAdd(dHidden, masked, w.b.MaskedPositions, H)
 	}
 	if info.pooler {
+		if info.output == "" && !info.nextSentence { // nothing of the loss comes this way
+			w.device.Zero(rows(w.dPooled, B, H))
+		}
+		w.added.pooled.into(w, rows(w.dPooled, B, H))
 		w.poolBackward()
 	}
 }

@@ -1,12 +1,13 @@
 package bert
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/go-bert/bert/checkpoint"
 )
@@ -16,10 +17,10 @@ import (
 // checkpoint with the configuration beside it. Parameters stored as float32 and [out, in] are read in place from the mapped
 // file.
 //
-// The head is the one that the configuration's architectures name, or o.Head; without either it is the one whose tensors are
-// there. If the file has nothing of the head, it begins as in a new model, and Report says so. Any other tensor that is missing,
-// left over or of the wrong shape is an error that names it, unless o.AllowMissing.
-func Load(path string, o Options) (*Model, error) {
+// o.Head chooses the head. If the file has nothing of it, it begins as in a new model, and Report says so. Any other tensor
+// that is missing, left over, of the wrong shape or type is a [TensorError], unless o.AllowMissing accepts it. The error is
+// ctx's if that ends first.
+func Load(ctx context.Context, path string, o Options) (*Model, error) {
 	dir, err := ModelDir(path)
 	if err != nil {
 		return nil, err
@@ -28,23 +29,25 @@ func Load(path string, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Architectures) > 0 && o.Head == nil {
-		if _, err := HeadOf(&c); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	// A head that can't be is found before the weights are opened.
+	if _, err := o.headChoice().choose(&c, nil); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	file, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	m, err := fromFile(c, keys, file, o)
+	m, err := fromFile(ctx, c, keys, file, o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+		return nil, errors.Join(atPath(path, err), file.Close())
 	}
 	return m, nil
 }
 
-// ModelDir is the folder in which a model's configuration and tokenizer stand, for any path that Load takes.
+// ModelDir is the folder of a model's configuration and tokenizer, for any path that Load takes.
 func ModelDir(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -60,17 +63,17 @@ func ModelDir(path string) (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// kerasEps is the epsilon that Keras's LayerNormalization has unless it is told another.
+// kerasEps is the default epsilon of Keras's LayerNormalization.
 const kerasEps = 1e-3
 
 // fromFile makes a model of a configuration, whose file has the given keys, with the parameters of a file. The model owns the
 // file if there is no error.
-func fromFile(c Config, keys map[string]bool, file *checkpoint.File, o Options) (*Model, error) {
+func fromFile(ctx context.Context, c Config, keys map[string]bool, file *checkpoint.File, o Options) (*Model, error) {
 	k, err := newCatalogue(&c, file.Tensors())
 	if err != nil {
 		return nil, err
 	}
-	head, err := k.chooseHead(&c, o)
+	head, err := k.chooseHead(&c, o.headChoice())
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +86,7 @@ func fromFile(c Config, keys map[string]bool, file *checkpoint.File, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	if err := m.read(k, o); err != nil {
+	if err := m.read(ctx, k, o); err != nil {
 		m.device.Close()
 		return nil, err
 	}
@@ -93,40 +96,55 @@ func fromFile(c Config, keys map[string]bool, file *checkpoint.File, o Options) 
 }
 
 // read connects the parameters with the tensors of a file.
-func (m *Model) read(k *catalogue, o Options) error {
+func (m *Model) read(ctx context.Context, k *catalogue, o Options) error {
 	found, err := k.match(m.Params(), o.Labels != nil)
 	if err != nil {
 		return err
 	}
 	if !o.AllowMissing {
-		if len(found.missing) > 0 {
-			return fmt.Errorf("%s %s missing for a %v; with --allow-missing they begin as in a new model", list("tensor", found.missing), isAre(found.missing), m.head)
-		}
-		if len(found.odd) > 0 {
-			return fmt.Errorf("%s %s no part of a %v of this configuration; with --allow-missing they are left out", list("tensor", found.odd), isAre(found.odd), m.head)
+		for _, wrong := range []struct {
+			reason  TensorReason
+			tensors []string
+		}{{TensorMissing, found.missing}, {TensorLeftOver, found.odd}} {
+			if len(wrong.tensors) > 0 {
+				return &TensorError{Name: wrong.tensors[0], Others: wrong.tensors[1:], Reason: wrong.reason, Model: m.head.String()}
+			}
 		}
 	}
 	m.report = k.report(found)
 	for i := range m.params {
-		p := &m.params[i]
-		s := found.sources[i]
-		if s.Tensor == nil {
-			p.value = m.device.Alloc(p.Len())
-			m.initialize(p, o.Seed)
-			continue
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		if values, ok := s.Float32View(); ok && !s.transposed {
-			p.value = m.device.Wrap(values)
-		} else if err := m.convert(p, s); err != nil {
+		p := &m.params[i]
+		if err := m.readParameter(p, found.sources[i], o.Seed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// readParameter gives p the values of s, or those of a new model if s has no tensor.
+func (m *Model) readParameter(p *parameter, s source, seed uint64) (err error) {
+	if s.Tensor == nil {
+		if p.value, err = m.device.Alloc(p.Len()); err == nil {
+			m.initialize(p, seed)
+		}
+		return err
+	}
+	if values, ok := s.Float32View(); ok && !s.transposed {
+		p.value, err = m.device.Wrap(values)
+		return err
+	}
+	return m.convert(p, s)
+}
+
 // convert gives p the values of s in memory of its own.
-func (m *Model) convert(p *parameter, s source) error {
+func (m *Model) convert(p *parameter, s source) (err error) {
 	t := *s.Tensor
+	if !slices.Contains([]checkpoint.DType{checkpoint.F16, checkpoint.BF16, checkpoint.F32, checkpoint.F64}, t.DType) {
+		return &TensorError{Name: t.Name, Reason: TensorOfWrongType, Type: t.DType}
+	}
 	if s.transposed {
 		t.Data = checkpoint.Transpose(t.Data, p.Shape[1], p.Shape[0], t.DType.Size())
 	}
@@ -134,26 +152,9 @@ func (m *Model) convert(p *parameter, s source) error {
 	if err := t.Float32(values); err != nil {
 		return err
 	}
-	p.value = m.device.Alloc(p.Len())
+	if p.value, err = m.device.Alloc(p.Len()); err != nil {
+		return err
+	}
 	m.device.Write(p.value, values)
 	return nil
-}
-
-// list names a few things: "tensors a, b, c and 9 more".
-func list(what string, names []string) string {
-	const most = 5
-	if len(names) == 1 {
-		return what + " " + names[0]
-	}
-	if len(names) <= most {
-		return what + "s " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
-	}
-	return fmt.Sprintf("%ss %s and %d more", what, strings.Join(names[:most], ", "), len(names)-most)
-}
-
-func isAre(names []string) string {
-	if len(names) == 1 {
-		return "is"
-	}
-	return "are"
 }

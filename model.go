@@ -1,40 +1,39 @@
 package bert
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/compute"
-	"github.com/go-bert/bert/internal/compute/cpu"
 )
 
-// Options says how a model is made or loaded. The zero value is good.
+// Options says how a model is made or loaded. The zero value means the defaults.
 type Options struct {
+	// Device is what the model computes on; nil: the processor.
+	Device *Device
 	// Threads is the number of workers; 0: all of the machine's.
 	Threads int
 	// Precision is how the operands of matrix products are taken; the zero value is Float32.
 	Precision Precision
-	// Head overrides the head that the configuration's architectures name.
-	Head *Head
-	// HeadOfTensors takes the head of pre-training whose tensors the file has, whichever of them the architectures name: so
-	// that nothing is left over of a checkpoint of both whose configuration says that it is a masked LM, as published ones do.
-	HeadOfTensors bool
+	// Head chooses the head: a Head; HeadOfTensors; or nil for the one that the configuration's architectures name and,
+	// without architectures, NoHead of a new model and the head whose tensors are there of a file. A file's tensors of
+	// other heads are not used, and a head that the file does not have begins as in a new model.
+	Head HeadChoice
 	// Labels and ProblemType override the configuration's, for a new classifier.
 	Labels      []string
-	ProblemType string
-	// AllowMissing accepts tensors that are missing (they begin as in a new model) or left over, beyond what a change of
-	// head explains.
+	ProblemType ProblemType
+	// AllowMissing accepts that tensors of the encoder, or single ones of the head, are missing (they begin as in a new
+	// model) or that a file has tensors of no BERT. Otherwise either is a TensorError.
 	AllowMissing bool
 	// Seed decides the values of new parameters.
 	Seed uint64
 }
 
-// LoadReport lists what a model's file and its parameter table did not share, by tensor name, and what Load decided.
+// LoadReport lists how a model's file and its parameter table differ, by tensor name, and what Load decided.
 type LoadReport struct {
-	NewHead  []string // of a head that the file has not: initialised
+	NewHead  []string // of a head that the file does not have: initialised
 	Missing  []string // accepted by AllowMissing: initialised
 	LeftOver []string // in the file, but of another head, or accepted by AllowMissing: not used
 	Training []string // in the file, but an optimiser's or a counter of steps: not used
@@ -61,6 +60,9 @@ type Model struct {
 	passed  bool       // they were asked for by a pass
 	trainer *Trainer
 	closed  bool
+
+	// users counts the calls under way that need the device or the file; Close waits for them.
+	users sync.WaitGroup
 }
 
 // parameter is a row of the table with its values on the device.
@@ -73,15 +75,19 @@ type parameter struct {
 // New makes a model with the parameters a new model begins with: weights from a normal distribution of standard
 // deviation initializer_range cut off at two deviations (google-research/bert modeling.py, create_initializer), biases 0,
 // LayerNorm gains 1.
-func New(c Config, head Head, o Options) (*Model, error) {
-	if o.Head != nil {
-		head = *o.Head
+func New(c Config, o Options) (*Model, error) {
+	head, err := o.headChoice().choose(&c, nil)
+	if err != nil {
+		return nil, err
 	}
 	m, err := newModel(c, head, o)
 	if err != nil {
 		return nil, err
 	}
-	m.own()
+	if err := m.own(); err != nil {
+		m.device.Close()
+		return nil, err
+	}
 	for i := range m.params {
 		m.initialize(&m.params[i], o.Seed)
 	}
@@ -93,14 +99,14 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	if o.Labels != nil {
 		c.Labels = slices.Clone(o.Labels)
 	}
-	if o.ProblemType != "" {
+	if o.ProblemType != ProblemByLabels {
 		c.ProblemType = o.ProblemType
 	}
 	c.Architectures = []string{head.String()}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	device, err := cpu.New(o.Threads, o.Precision)
+	device, err := o.openDevice()
 	if err != nil {
 		return nil, err
 	}
@@ -113,15 +119,19 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 
 // own gives the parameters memory of their own, end to end in the order of the table, and copies into it what they were
 // read from.
-func (m *Model) own() {
+func (m *Model) own() error {
 	if !m.values.None() {
-		return
+		return nil
 	}
 	n := 0
 	for i := range m.params {
 		n += m.params[i].Len()
 	}
-	m.values = m.device.Alloc(n)
+	values, err := m.device.Alloc(n)
+	if err != nil {
+		return fmt.Errorf("memory for %d parameters: %w", n, err)
+	}
+	m.values = values
 	at := 0
 	for i := range m.params {
 		p := &m.params[i]
@@ -132,18 +142,19 @@ func (m *Model) own() {
 		p.value = value
 		at += p.Len()
 	}
+	return nil
 }
 
 // Config is the model's configuration.
 func (m *Model) Config() Config { return m.config }
 
-// Head is what stands on top of the encoder.
+// Head is the model's head.
 func (m *Model) Head() Head { return m.head }
 
 // Report is what Load found missing and left over.
 func (m *Model) Report() LoadReport { return m.report }
 
-// Device says what the model computes on, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
+// Device describes what the model computes on, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
 func (m *Model) Device() string { return m.device.Name() }
 
 // Precision is that of the model's products. native says that the processor has instructions for it; without them it is
@@ -172,14 +183,17 @@ func (m *Model) CheckVocabulary(n int) error {
 	return nil
 }
 
-// Close ends the device's workers and lets go of the model's file. Neither the model nor its sessions are used after it.
+// Close waits for the passes under way, ends the device's workers and lets go of the model's file. Afterwards all that needs
+// these, of the model, its sessions and its trainer, gives ErrClosed. It is not to be called from a function that a pass calls.
 func (m *Model) Close() error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+	closed := m.closed
+	m.closed = true
+	m.mu.Unlock()
+	if closed {
 		return nil
 	}
-	m.closed = true
+	m.users.Wait()
 	m.device.Close()
 	if m.file != nil {
 		return m.file.Close()
@@ -187,8 +201,25 @@ func (m *Model) Close() error {
 	return nil
 }
 
+// use begins a call that needs the device or the file, which done ends.
+func (m *Model) use() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return fmt.Errorf("the model is %w", ErrClosed)
+	}
+	m.users.Add(1)
+	return nil
+}
+
+func (m *Model) done() { m.users.Done() }
+
 // Prepare does what a first short pass would begin with, so that it can be done while something else is waited for.
 func (m *Model) Prepare() error {
+	if err := m.use(); err != nil {
+		return err
+	}
+	defer m.done()
 	_, err := m.prepare(0)
 	return err
 }
@@ -197,24 +228,29 @@ func (m *Model) Prepare() error {
 const shortPass = 256
 
 // prepare gives the weights for a pass over so many tokens. For inference they are packed once; but a short first pass,
-// which may be the only one, takes them where they are, and leaves the packing to the next. While a Trainer changes them
+// which may be the only one, takes them where they are and leaves the packing to the next. While a Trainer changes them
 // they are packed anew for each product. All ways give the same bits.
 func (m *Model) prepare(tokens int) (*weights, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	w, pack := m.weights, m.packed
+	var err error
 	switch {
-	case m.closed:
-		return nil, errors.New("the model is closed")
 	case m.trainer != nil || m.packed == packAll:
 	case m.weights == nil && tokens < shortPass:
-		m.packed = packJoined
-		m.weights = m.link(m.packed)
+		pack = packJoined
+		w, err = m.link(pack)
 	case m.weights == nil:
-		m.packed = packAll
-		m.weights = m.link(m.packed)
+		pack = packAll
+		w, err = m.link(pack)
 	case m.passed || tokens >= shortPass:
-		m.weights, m.packed = m.weights.packed(m.device), packAll
+		pack = packAll
+		w, err = m.weights.packed(m.device)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("memory for the packed weights: %w", err)
+	}
+	m.weights, m.packed = w, pack
 	m.passed = m.passed || tokens > 0
 	return m.weights, nil
 }

@@ -30,7 +30,7 @@ func newTestModel(t testing.TB, c Config, head Head, threads int) *Model {
 
 func newTestModelAt(t testing.TB, p Precision, c Config, head Head, threads int) *Model {
 	t.Helper()
-	m, err := New(c, head, Options{Threads: threads, Precision: p, Seed: 7})
+	m, err := New(c, Options{Head: head, Threads: threads, Precision: p, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,10 +185,10 @@ func trained(t *testing.T, p Precision, head Head, threads int) []float32 {
 	}
 	batches := []*Batch{headBatch(c, head, 9, 1, 24), headBatch(c, head, 13, 2, 5)}
 	for key := range uint64(2) {
-		if _, err := tr.Backward(batches, key); err != nil {
+		if _, err := tr.Backward(batches, Pass{Key: key}); err != nil {
 			t.Fatal(err)
 		}
-		tr.Update(Update{GradScale: 1 / tr.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1, Decay: 1e-5})
+		update(t, tr, Update{GradScale: 1 / gradNorm(t, tr), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1, Decay: 1e-5})
 	}
 	return slices.Clone(m.host(m.values))
 }
@@ -233,12 +233,12 @@ func TestLAMB(t *testing.T) {
 	}
 	moment1, moment2 := make([]float64, m.values.Len), make([]float64, m.values.Len)
 	for step := 1; step <= 2; step++ {
-		if _, err := tr.Backward([]*Batch{headBatch(c, PreTraining, 9, 24)}, uint64(step)); err != nil {
+		if _, err := tr.Backward([]*Batch{headBatch(c, PreTraining, 9, 24)}, Pass{Key: uint64(step)}); err != nil {
 			t.Fatal(err)
 		}
 		grads, before := wide(tr.grads), wide(m.values)
 		bias1, bias2 := 1-math.Pow(beta1, float64(step)), 1-math.Pow(beta2, float64(step))
-		tr.Update(Update{
+		update(t, tr, Update{
 			GradScale: 0.5, Beta1: beta1, Beta2: beta2, Eps: eps, StepSize: 1 / bias1, RootScale: 1 / math.Sqrt(bias2), Decay: decay,
 			LAMB: true, LayerRate: rate,
 		})
@@ -270,7 +270,7 @@ func TestLAMB(t *testing.T) {
 			}
 			at += p.Len()
 		}
-		if n := tr.GradNorm(); n != 0 {
+		if n := gradNorm(t, tr); n != 0 {
 			t.Fatalf("after the update the gradient has norm %v", n)
 		}
 	}
@@ -295,7 +295,7 @@ func TestDropoutGradient(t *testing.T) {
 			batches := []*Batch{headBatch(c, h, 9, 3, 24)}
 			lossAt := func() float64 {
 				tr.ZeroGrad()
-				loss, err := tr.Backward(batches, 42)
+				loss, err := tr.Backward(batches, Pass{Key: 42})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -305,7 +305,7 @@ func TestDropoutGradient(t *testing.T) {
 			grads, start := slices.Clone(m.host(tr.grads)), slices.Clone(m.host(m.values))
 			// The direction is the gradient's own with noise, so that the change stands out from rounding.
 			r := rand.New(rand.NewPCG(1, 2))
-			direction, slope, norm := make([]float64, len(grads)), 0.0, tr.GradNorm()
+			direction, slope, norm := make([]float64, len(grads)), 0.0, gradNorm(t, tr)
 			for i, g := range grads {
 				direction[i] = float64(g)/norm + r.NormFloat64()/math.Sqrt(float64(len(grads)))
 				slope += direction[i] * float64(g)
@@ -359,7 +359,7 @@ func TestAccumulation(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				loss, err := tr.Backward(batches, 1)
+				loss, err := tr.Backward(batches, Pass{Key: 1})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -394,10 +394,10 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 		}
 		batches := []*Batch{headBatch(c, h, 9, 3, 24)}
 		step := func() {
-			if _, err := tr.Backward(batches, 1); err != nil {
+			if _, err := tr.Backward(batches, Pass{Key: 1}); err != nil {
 				t.Fatal(err)
 			}
-			tr.Update(Update{GradScale: 1 / tr.GradNorm(), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1})
+			update(t, tr, Update{GradScale: 1 / gradNorm(t, tr), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1})
 		}
 		if n := steadyAllocations(step); n != 0 {
 			t.Errorf("%v: a training step allocates %v times", h, n)
@@ -500,7 +500,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		report  LoadReport
 	}{
 		{name: "missing", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler) },
-			want: "tensor " + pooler + " is missing for a BertForSequenceClassification; with --allow-missing"},
+			want: "tensor " + pooler + " is missing for a BertForSequenceClassification"},
 		{name: "missing allowed", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler) },
 			options: Options{AllowMissing: true}, report: LoadReport{Missing: []string{pooler}}},
 		{name: "left over", change: func(x map[string]checkpoint.Tensor) { x["bert.encoder.layer.2.odd"] = scalar },
@@ -515,7 +515,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{name: "twice", change: func(x map[string]checkpoint.Tensor) { x["embeddings.word_embeddings.weight"] = x[word] },
 			want: "are the same parameter"},
 		{name: "another head", change: func(x map[string]checkpoint.Tensor) {},
-			options: Options{Head: headPointer(QuestionAnswering)},
+			options: Options{Head: QuestionAnswering},
 			report: LoadReport{NewHead: []string{"qa_outputs.weight", "qa_outputs.bias"},
 				LeftOver: []string{"bert.pooler.dense.bias", pooler, "classifier.bias", "classifier.weight"}}},
 		{name: "other labels", change: func(x map[string]checkpoint.Tensor) {},
@@ -557,7 +557,7 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			dir := saveTensors(t, m, test.change)
 			test.options.Threads = 1
-			got, err := Load(dir, test.options)
+			got, err := Load(t.Context(), dir, test.options)
 			if err == nil {
 				defer got.Close()
 			}
@@ -583,8 +583,6 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		})
 	}
 }
-
-func headPointer(h Head) *Head { return &h }
 
 func TestForwardChecksTheBatch(t *testing.T) {
 	c := smallConfig()
@@ -621,10 +619,10 @@ func TestTrainerState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.safetensors")
 	steps := func(t *testing.T, tr *Trainer, from, to uint64) {
 		for key := from; key < to; key++ {
-			if _, err := tr.Backward([]*Batch{testBatch(c, 9, 1, 24)}, key); err != nil {
+			if _, err := tr.Backward([]*Batch{testBatch(c, 9, 1, 24)}, Pass{Key: key}); err != nil {
 				t.Fatal(err)
 			}
-			tr.Update(Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1, Decay: 1e-5})
+			update(t, tr, Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1, Decay: 1e-5})
 		}
 	}
 	m := newTestModel(t, c, PreTraining, 1)
@@ -638,7 +636,7 @@ func TestTrainerState(t *testing.T) {
 	}
 	steps(t, tr, 2, 4)
 
-	again, err := New(c, PreTraining, Options{Threads: 1, Seed: 99})
+	again, err := New(c, Options{Head: PreTraining, Threads: 1, Seed: 99})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -696,10 +694,10 @@ func TestTrainerTakesOverAMappedModel(t *testing.T) {
 		t.Error("a second trainer was made")
 	}
 	for key := range uint64(20) {
-		if _, err := tr.Backward([]*Batch{b}, key); err != nil {
+		if _, err := tr.Backward([]*Batch{b}, Pass{Key: key}); err != nil {
 			t.Fatal(err)
 		}
-		tr.Update(Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-2, RootScale: 1})
+		update(t, tr, Update{GradScale: 1, Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-2, RootScale: 1})
 	}
 	during, err := s.Forward(b, Outputs{Loss: true})
 	if err != nil {

@@ -99,7 +99,7 @@ func newCatalogue(c *Config, tensors []checkpoint.Tensor) (*catalogue, error) {
 		}
 		name = canonicalName(name)
 		if other, twice := k.sources[name]; twice {
-			return nil, fmt.Errorf("tensors %s and %s are the same parameter", other.Name, s.Name)
+			return nil, &TensorError{Name: other.Name, Others: []string{s.Name}, Reason: TensorTwice}
 		}
 		k.sources[name] = s
 	}
@@ -107,7 +107,7 @@ func newCatalogue(c *Config, tensors []checkpoint.Tensor) (*catalogue, error) {
 	return k, nil
 }
 
-// wrapperOf is what stands before the names of a model that is part of another: "model.", "" for most files. Two models in one
+// wrapperOf is the prefix of the names of a model that is part of another: "model.", "" for most files. Two models in one
 // file are an error.
 func wrapperOf(tensors []checkpoint.Tensor) (string, error) {
 	for _, known := range []string{"embeddings.word_embeddings.weight", "encoder.layer.0.attention.self.query.weight"} {
@@ -222,7 +222,8 @@ func (k *catalogue) match(params []Param, newWidth bool) (*matching, error) {
 			m.sources[i] = s
 			taken[canonicalName(p.Name)] = true
 		case s.Tensor != nil && !(p.Head && newWidth):
-			return nil, fmt.Errorf("tensor %s has shape %v, want %v", s.Name, s.Shape, source{&checkpoint.Tensor{Shape: p.Shape}, s.transposed}.shape())
+			want := source{&checkpoint.Tensor{Shape: p.Shape}, s.transposed}.shape()
+			return nil, &TensorError{Name: s.Name, Reason: TensorMisshapen, Got: s.Shape, Want: want}
 		case p.Head && !headFound:
 			taken[canonicalName(p.Name)] = true
 			m.newHead = append(m.newHead, p.Name)
@@ -250,7 +251,7 @@ func (k *catalogue) leftOver(m *matching, taken map[string]bool) error {
 		}
 		if original, ok := k.sources[copies[name]]; ok {
 			if !bytes.Equal(s.Data, original.Data) {
-				return fmt.Errorf("tensor %s differs from %s: a decoder of its own is not supported, the paper ties the two", s.Name, original.Name)
+				return &TensorError{Name: s.Name, Others: []string{original.Name}, Reason: TensorUntied}
 			}
 			continue
 		}
@@ -275,7 +276,7 @@ func Compare(c Config, tensors []checkpoint.Tensor) (Head, LoadReport, error) {
 	if err != nil {
 		return 0, LoadReport{}, err
 	}
-	head, err := k.chooseHead(&c, Options{})
+	head, err := k.chooseHead(&c, headOfConfig{})
 	if err != nil {
 		return 0, LoadReport{}, err
 	}
@@ -297,23 +298,16 @@ func (k *catalogue) report(m *matching) LoadReport {
 	return LoadReport{NewHead: m.newHead, Missing: m.missing, LeftOver: leftOver, Training: k.training, DType: k.dtype}
 }
 
-// chooseHead is the head that o asks for, or the configuration's architectures name, or whose tensors are there. In the last
-// case, labels that the configuration left to chance are as many as the classifier has.
-func (k *catalogue) chooseHead(c *Config, o Options) (Head, error) {
-	if o.Head != nil {
-		return *o.Head, nil
-	}
+// chooseHead is the head of the file by a choice. If it is that of its tensors, for want of another, default labels become as
+// many as the classifier has.
+func (k *catalogue) chooseHead(c *Config, choice HeadChoice) (Head, error) {
 	found := k.head()
-	if len(c.Architectures) > 0 {
-		named, err := HeadOf(c)
-		// Classifiers are not told apart by their tensors.
-		if err != nil || !o.HeadOfTensors || heads[named].output != "" || heads[found].output != "" {
-			return named, err
-		}
-		return found, nil
+	head, err := choice.choose(c, &found)
+	if _, given := choice.(Head); err != nil || given || len(c.Architectures) > 0 {
+		return head, err
 	}
-	if n := k.labels(); found.outputs(c) > 0 && n > 0 && n != len(c.Labels) && slices.Equal(c.Labels, DefaultConfig().Labels) {
+	if n := k.labels(); head.outputs(c) > 0 && n > 0 && n != len(c.Labels) && slices.Equal(c.Labels, DefaultConfig().Labels) {
 		c.Labels = defaultLabels(n)
 	}
-	return found, nil
+	return head, nil
 }

@@ -50,6 +50,15 @@ const (
 //
 // The file takes its place when it is complete. A model of more than 2 GiB is an error: one file can't hold it.
 func (m *Model) ExportONNX(path string) error {
+	if err := m.use(); err != nil {
+		return err
+	}
+	defer m.done()
+	return m.exportONNX(path)
+}
+
+// exportONNX is ExportONNX of a model in use.
+func (m *Model) exportONNX(path string) error {
 	b := graphBuilder{m: m, byName: make(map[string]*parameter), have: make(map[string]bool)}
 	for i := range m.params {
 		b.byName[m.params[i].Name] = &m.params[i]

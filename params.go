@@ -15,7 +15,7 @@ const (
 	InitOne
 )
 
-// Param is a row of the table of parameters: everything that is known of one tensor.
+// Param is a row of the table of parameters: everything known about one tensor.
 type Param struct {
 	// Name is the tensor's in Hugging Face's files.
 	Name string
@@ -44,10 +44,13 @@ func (p *Param) Len() int {
 
 // Params is the table of the parameters of a model, in the order in which data goes through them. The weights of a
 // layer's query, key and value follow one another, and so do their biases: each three are one matrix and one vector
-// to the encoder.
+// to the encoder. A head that isn't one of the constants has none.
 //
 // Legend: V vocabulary, H hidden, I intermediate, P positions, S segments, C labels.
 func Params(c *Config, head Head) []Param {
+	if head.check() != nil {
+		return nil
+	}
 	var (
 		info = heads[head]
 		t    = paramTable{prefix: info.prefix}
@@ -89,13 +92,9 @@ func Params(c *Config, head Head) []Param {
 	}
 	if info.output != "" {
 		// run_classifier.py and run_squad.py store the output weights [out, in]; run_squad.py under cls/squad/.
-		google := ""
-		if head == QuestionAnswering {
-			google = "cls/squad/"
-		}
 		n := head.outputs(c)
-		t.add(Param{Name: info.output + ".weight", Google: google + "output_weights", Shape: []int{n, h}, Decay: true})
-		t.add(Param{Name: info.output + ".bias", Google: google + "output_bias", Shape: []int{n}, Init: InitZero})
+		t.add(Param{Name: info.output + ".weight", Google: info.google + "output_weights", Shape: []int{n, h}, Decay: true})
+		t.add(Param{Name: info.output + ".bias", Google: info.google + "output_bias", Shape: []int{n}, Init: InitZero})
 	}
 	return t.rows
 }

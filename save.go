@@ -15,18 +15,18 @@ import (
 	"github.com/go-bert/bert/internal/compute"
 )
 
-// SaveOptions says how a model is written. The zero value is good.
+// SaveOptions says how a model is written. The zero value means the defaults.
 type SaveOptions struct {
 	// DType is the type of the stored weights: F32, F16 or BF16. The zero value is F32.
 	DType checkpoint.DType
 	// Format is Safetensors, Torch, TensorFlow or ONNX. The zero value is Safetensors.
 	Format checkpoint.Format
-	// MaxShardBytes is the most bytes of weights in a file of Safetensors or Torch; what is more goes into several, with an
+	// MaxShardBytes is the most bytes of weights in a file of Safetensors or Torch; more go into several files, with an
 	// index. 0: one file, whatever its size.
 	MaxShardBytes int64
 }
 
-// Save writes a model directory into dir, which is made if it isn't there: config.json and
+// Save writes a model directory into dir, which is made if it does not exist: config.json and
 //
 //   - model.safetensors, as Hugging Face's tools read them;
 //   - as Torch, pytorch_model.bin, with the decoder tied to the word embedding in it as a tensor of its own, as Hugging Face's
@@ -35,9 +35,13 @@ type SaveOptions struct {
 //     place of config.json;
 //   - as ONNX, model.onnx, a graph in float32: see [Model.ExportONNX].
 //
-// Each file takes its place when it is complete. Weights of other formats that stand in dir are left there, and [Load] may
+// Each file takes its place when it is complete. Weights of other formats in dir are left there, and [Load] may
 // prefer them: see [checkpoint.Open].
 func (m *Model) Save(dir string, o SaveOptions) error {
+	if err := m.use(); err != nil {
+		return err
+	}
+	defer m.done()
 	if o.DType == 0 {
 		o.DType = checkpoint.F32
 	}
@@ -57,7 +61,7 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 		if err := m.saveConfig(dir, o); err != nil {
 			return err
 		}
-		return m.ExportONNX(filepath.Join(dir, "model.onnx"))
+		return m.exportONNX(filepath.Join(dir, "model.onnx"))
 	}
 	tensors := make([]checkpoint.Tensor, len(m.params))
 	for i := range m.params {
@@ -146,21 +150,25 @@ func (m *Model) transposed(p *parameter, name string, dtype checkpoint.DType) (c
 // tensor is a buffer as a tensor to be written. As float32, its data is the buffer's own memory where that can be read in
 // place.
 func (m *Model) tensor(name string, shape []int, b compute.Buffer, dtype checkpoint.DType) (checkpoint.Tensor, error) {
-	data, err := checkpoint.FromFloat32(dtype, m.host(b))
+	values, err := m.hostValues(b)
+	if err != nil {
+		return checkpoint.Tensor{}, fmt.Errorf("tensor %s: %w", name, err)
+	}
+	data, err := checkpoint.FromFloat32(dtype, values)
 	if err != nil {
 		return checkpoint.Tensor{}, fmt.Errorf("tensor %s: %w", name, err)
 	}
 	return checkpoint.Tensor{Name: name, DType: dtype, Shape: shape, Data: data}, nil
 }
 
-// host is the values of a buffer: its own memory if the device has it where the host can read it, else a copy.
-func (m *Model) host(b compute.Buffer) []float32 {
+// hostValues is the values of a buffer, to be read: its own memory if the device has it where the host can read it, else a
+// copy.
+func (m *Model) hostValues(b compute.Buffer) ([]float32, error) {
 	if v, ok := m.device.(compute.Viewer); ok {
 		return v.View(b)
 	}
 	values := make([]float32, b.Len)
-	m.device.Read(values, b)
-	return values
+	return values, m.device.Read(values, b)
 }
 
 // setExtra sets a key of the configuration that says nothing about the computation.

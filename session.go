@@ -2,6 +2,7 @@ package bert
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-bert/bert/internal/compute"
 )
@@ -13,15 +14,18 @@ type Session struct {
 	space *workspace
 	out   Output
 
+	batch        [1]*Batch    // of the loss
+	denominators Denominators // likewise
+
 	// The outputs' memory, kept between passes.
 	logits, nextLogits, pooled, last []float32
 	hidden, attentions               [][]float32
 }
 
-// NewSession makes a session. It needs no closing.
+// NewSession makes a session. It needs no closing, and its first pass gives ErrClosed if the model is closed.
 func (m *Model) NewSession() *Session { return &Session{m: m, space: newWorkspace(m, false)} }
 
-// Outputs says what Forward brings back beside the head's logits.
+// Outputs says what Forward returns beside the head's logits.
 type Outputs struct {
 	LastHidden bool // the last hidden states
 	Hidden     bool // every layer's hidden states, the embeddings first
@@ -48,16 +52,14 @@ type Output struct {
 	Loss       Loss
 }
 
-// Loss is the loss of a batch.
-type Loss struct {
-	Total                  float64
-	MaskedLM, NextSentence float64 // the two terms of a pre-training head's loss
-}
-
 // Forward runs the model over a batch, without dropout. A sequence's results are the same, to the bit, whatever else is
-// in the batch. The error is for what is wrong with the batch.
+// in the batch. The error is a [BatchError] for what is wrong with the batch, ErrClosed, or that of the device.
 func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	m, w := s.m, s.space
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.done()
 	info := heads[m.head]
 	if err := b.check(&m.config); err != nil {
 		return nil, err
@@ -80,23 +82,36 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	}
 	w.w = weights
 	w.firstOnly = m.head.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions
-	w.begin(b)
+	if err := w.begin(b); err != nil {
+		return nil, err
+	}
+	defer func() { w.b = nil }()
 	s.out = Output{}
 
+	// read copies a buffer into dst, which is made longer if need be.
+	read := func(dst []float32, b compute.Buffer) []float32 {
+		dst = slices.Grow(dst[:0], b.Len)[:b.Len]
+		if err == nil {
+			err = m.device.Read(dst, b)
+		}
+		return dst
+	}
 	var see capture
 	s.hidden = s.hidden[:0]
 	s.attentions = s.attentions[:0]
 	w.probs = compute.Buffer{}
 	if want.Attentions {
-		w.probs = s.device().Alloc(s.attentionSize(b))
+		if w.probs, err = m.device.Alloc(s.attentionSize(b)); err != nil {
+			return nil, fmt.Errorf("memory for the attention probabilities: %w", err)
+		}
 	}
 	if want.Hidden || want.Attentions {
 		see = func(layer int, hidden compute.Buffer) {
 			if want.Hidden {
-				s.hidden = append(s.hidden, s.read(nil, hidden))
+				s.hidden = append(s.hidden, read(nil, hidden))
 			}
 			if want.Attentions && layer > 0 {
-				s.attentions = append(s.attentions, s.read(nil, w.probs))
+				s.attentions = append(s.attentions, read(nil, w.probs))
 			}
 		}
 	}
@@ -110,51 +125,48 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 		s.out.Attentions = s.attentions
 	}
 	if want.LastHidden {
-		s.last = s.read(s.last, hidden)
+		s.last = read(s.last, hidden)
 		s.out.LastHidden = s.last
 	}
-	var (
-		B = b.Len()
-		M = len(b.MaskedPositions)
-	)
 	if want.Pooled {
-		s.pooled = s.read(s.pooled, rows(w.pooled, B, m.config.HiddenSize))
+		s.pooled = read(s.pooled, rows(w.pooled, b.Len(), m.config.HiddenSize))
 		s.out.Pooled = s.pooled
 	}
 	if info.nextSentence {
-		s.nextLogits = s.read(s.nextLogits, rows(w.nextLogits, B, 2))
+		s.nextLogits = read(s.nextLogits, w.nextSentenceLogits())
 		s.out.NextSentenceLogits = s.nextLogits
 		s.out.Logits = s.nextLogits
 	}
 	if info.maskedLM {
-		if M > 0 {
-			s.logits = s.read(s.logits, rows(w.maskedLogits, M, m.config.VocabSize))
-		} else {
-			s.logits = s.logits[:0]
+		s.logits = s.logits[:0]
+		if len(b.MaskedPositions) > 0 {
+			s.logits = read(s.logits, w.maskedLMLogits())
 		}
 		s.out.Logits = s.logits
 	}
 	if info.output != "" {
-		s.logits = s.read(s.logits, rows(w.logits, w.headRows(B, b.Tokens()), m.head.outputs(&m.config)))
+		s.logits = read(s.logits, w.outputLogits())
 		s.out.Logits = s.logits
 	}
-	if want.Loss {
-		s.out.Loss = w.headLoss(m.lossTerms([]*Batch{b}), false)
+	if err == nil && want.Loss {
+		s.out.Loss, err = s.loss(b)
 	}
-	w.b = nil
+	if err != nil {
+		return nil, err
+	}
 	return &s.out, nil
 }
 
-func (s *Session) device() compute.Device { return s.m.device }
-
-// read copies a buffer into dst, which is made longer if need be.
-func (s *Session) read(dst []float32, b compute.Buffer) []float32 {
-	if cap(dst) < b.Len {
-		dst = make([]float32, b.Len)
+// loss is the loss of the batch that went forward.
+func (s *Session) loss(b *Batch) (Loss, error) {
+	s.batch[0] = b
+	defer func() { s.batch[0] = nil }()
+	if err := s.space.expectLosses(s.batch[:]); err != nil {
+		return Loss{}, err
 	}
-	dst = dst[:b.Len]
-	s.device().Read(dst, b)
-	return dst
+	s.m.denominators(&s.denominators, s.batch[:])
+	s.space.headLoss(&s.denominators, false)
+	return s.space.takeLoss(&s.denominators, s.batch[:])
 }
 
 // attentionSize is the number of attention probabilities of one layer: Σ A·n².

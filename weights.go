@@ -53,8 +53,25 @@ const (
 	packAll
 )
 
-// link builds weights from the table.
-func (m *Model) link(pack packing) *weights {
+// link builds weights from the table. It fails where the device has no memory for what is packed or joined.
+func (m *Model) link(pack packing) (*weights, error) {
+	var failure error // the first
+	packed := func(out, in int, values ...compute.Buffer) compute.Packed {
+		if failure != nil {
+			return nil
+		}
+		var p compute.Packed
+		p, failure = m.device.Pack(out, in, values...)
+		return p
+	}
+	join := func(params []*parameter) compute.Buffer {
+		if failure != nil {
+			return compute.Buffer{}
+		}
+		var b compute.Buffer
+		b, failure = m.join(params)
+		return b
+	}
 	byName := make(map[string]*parameter, len(m.params))
 	for i := range m.params {
 		byName[m.params[i].Name] = &m.params[i]
@@ -80,16 +97,16 @@ func (m *Model) link(pack packing) *weights {
 			weight = append(weight, find(name+".weight"))
 			bias = append(bias, find(name+".bias"))
 		}
-		d.bias = m.join(bias)
+		d.bias = join(bias)
 		if pack == packAll || pack == packJoined && len(weight) > 1 {
 			values := make([]compute.Buffer, len(weight))
 			for i, p := range weight {
 				values[i] = p.value
 			}
-			d.matrix.Packed = m.device.Pack(out, in, values...)
+			d.matrix.Packed = packed(out, in, values...)
 			return d
 		}
-		d.matrix.Weight = m.join(weight)
+		d.matrix.Weight = join(weight)
 		if m.trainer != nil {
 			d.weightGrad = consecutive(weight, func(p *parameter) compute.Buffer { return p.grad })
 			d.biasGrad = consecutive(bias, func(p *parameter) compute.Buffer { return p.grad })
@@ -129,7 +146,7 @@ func (m *Model) link(pack packing) *weights {
 			bias:   bias.value, weightGrad: w.word.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
 		}
 		if pack == packAll {
-			w.decoder.matrix.Packed = m.device.Pack(c.VocabSize, h, w.word.value)
+			w.decoder.matrix.Packed = packed(c.VocabSize, h, w.word.value)
 		}
 	}
 	if info.nextSentence {
@@ -138,7 +155,7 @@ func (m *Model) link(pack packing) *weights {
 	if info.output != "" {
 		w.output = denseOf(m.head.outputs(c), h, info.output)
 	}
-	return &w
+	return &w, failure
 }
 
 // innerStride is the distance of the rows between the two products of a feed-forward network, which are wide. It is the
@@ -146,12 +163,13 @@ func (m *Model) link(pack packing) *weights {
 func (m *Model) innerStride() int { return m.device.Stride(m.config.IntermediateSize) }
 
 // packed is w with those matrices laid out that were not.
-func (w *weights) packed(device compute.Device) *weights {
+func (w *weights) packed(device compute.Device) (*weights, error) {
 	p := *w
 	p.layers = slices.Clone(w.layers)
+	var failure error // the first
 	pack := func(d *dense) {
-		if m := &d.matrix; m.Packed == nil && m.Out > 0 {
-			m.Packed = device.Pack(m.Out, m.In, m.Weight)
+		if m := &d.matrix; m.Packed == nil && m.Out > 0 && failure == nil {
+			m.Packed, failure = device.Pack(m.Out, m.In, m.Weight)
 		}
 	}
 	for i := range p.layers {
@@ -163,28 +181,31 @@ func (w *weights) packed(device compute.Device) *weights {
 	for _, d := range []*dense{&p.pooler, &p.transform, &p.decoder, &p.nextSentence, &p.output} {
 		pack(d)
 	}
-	return &p
+	return &p, failure
 }
 
 // join is the values of several parameters as one buffer: in place where they follow one another in memory, else a copy.
-func (m *Model) join(params []*parameter) compute.Buffer {
+func (m *Model) join(params []*parameter) (compute.Buffer, error) {
 	if len(params) == 1 {
-		return params[0].value
+		return params[0].value, nil
 	}
 	if !m.values.None() {
-		return consecutive(params, func(p *parameter) compute.Buffer { return p.value })
+		return consecutive(params, func(p *parameter) compute.Buffer { return p.value }), nil
 	}
 	n := 0
 	for _, p := range params {
 		n += p.Len()
 	}
-	joined := m.device.Alloc(n)
+	joined, err := m.device.Alloc(n)
+	if err != nil {
+		return compute.Buffer{}, err
+	}
 	at := 0
 	for _, p := range params {
 		m.device.Copy(joined.Slice(at, at+p.Len()), p.value)
 		at += p.Len()
 	}
-	return joined
+	return joined, nil
 }
 
 // consecutive is the one buffer that buffers of several parameters make up, which follow one another in memory.

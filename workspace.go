@@ -1,6 +1,8 @@
 package bert
 
 import (
+	"fmt"
+
 	"github.com/go-bert/bert/internal/compute"
 )
 
@@ -49,6 +51,15 @@ type workspace struct {
 	dPooled                        compute.Buffer // [B,H]
 	probs                          compute.Buffer // Σ [A,n,n], where attention is asked for
 
+	losses     compute.Numbers // of the rows of all batches of a step
+	lossesUsed int
+	lossesRead []float64
+	loss       Loss      // their sum
+	rowWeights []float32 // of tokens
+
+	noDropout bool  // as in inference
+	added     added // gradients that the caller adds
+
 	op ops
 }
 
@@ -57,7 +68,7 @@ type layerSpace struct {
 	qkv          compute.Buffer // [T,3H]
 	context      compute.Buffer // [T,H]
 	lse          compute.Buffer // [T,A]
-	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm behind attention
+	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm that follows attention
 	pre          compute.Buffer // [T,I], S apart: before the activation
 	sum2, out2   compute.Buffer // [T,H]: before and after the last LayerNorm
 	mean1, rstd1 compute.Buffer // [T]
@@ -84,11 +95,12 @@ type ops struct {
 }
 
 func newWorkspace(m *Model, train bool) *workspace {
-	return &workspace{m: m, train: train, device: m.device, w: m.weights, act: activations[m.config.HiddenAct]}
+	// The weights are set for each pass: see prepare.
+	return &workspace{m: m, train: train, device: m.device, act: activations[m.config.HiddenAct]}
 }
 
 // begin takes a batch, which has been checked, and makes room for it.
-func (w *workspace) begin(b *Batch) {
+func (w *workspace) begin(b *Batch) error {
 	w.b = b
 	w.positions, w.firsts = w.positions[:0], w.firsts[:0]
 	for i := range b.Len() {
@@ -113,8 +125,14 @@ func (w *workspace) begin(b *Batch) {
 		c.sequences, c.tokens, c.masked = grow(c.sequences, b.Len()), grow(c.tokens, b.Tokens()), grow(c.masked, masked)
 		counter := carver{}
 		w.layOut(&counter)
-		w.layOut(&carver{arena: w.device.Alloc(counter.at)})
+		arena, err := w.device.Alloc(counter.at)
+		if err != nil {
+			w.capacity.sequences, w.capacity.tokens, w.capacity.masked = 0, 0, 0 // what is laid out has no memory
+			return fmt.Errorf("memory for a pass over %d tokens: %w", b.Tokens(), err)
+		}
+		w.layOut(&carver{arena: arena})
 	}
+	return nil
 }
 
 // carver cuts an arena into buffers; without an arena it counts what is asked of it.
@@ -189,7 +207,7 @@ func (w *workspace) layOut(c *carver) {
 
 // headRows is the number of rows that go into the output layer: the tokens or the sequences.
 func (w *workspace) headRows(sequences, tokens int) int {
-	if w.m.head == TokenClassification || w.m.head == QuestionAnswering {
+	if heads[w.m.head].perToken {
 		return tokens
 	}
 	return sequences
@@ -198,7 +216,7 @@ func (w *workspace) headRows(sequences, tokens int) int {
 // rows is the first n rows of a buffer.
 func rows(b compute.Buffer, n, width int) compute.Buffer { return b.Slice(0, n*width) }
 
-// The places where dropout is applied, as numbers that differ: three in each block, one before and one behind them.
+// The places where dropout is applied, as numbers that differ: three in each block, one before and one after them.
 func (w *workspace) embeddingDrop() compute.Drop { return w.drop(w.m.config.HiddenDropoutProb, 0) }
 func (w *workspace) probsDrop(layer int) compute.Drop {
 	return w.drop(w.m.config.AttentionProbsDropoutProb, 3*layer+1)
@@ -210,14 +228,14 @@ func (w *workspace) outputDrop(layer int) compute.Drop {
 	return w.drop(w.m.config.HiddenDropoutProb, 3*layer+3)
 }
 func (w *workspace) headDrop() compute.Drop {
-	if w.m.head == QuestionAnswering { // run_squad.py has none
+	if heads[w.m.head].noDropout {
 		return compute.Drop{}
 	}
 	return w.drop(w.m.config.classifierDropout(), 3*w.m.config.NumHiddenLayers+1)
 }
 
 func (w *workspace) drop(rate float64, place int) compute.Drop {
-	if !w.train || rate == 0 {
+	if !w.train || w.noDropout || rate == 0 {
 		return compute.Drop{}
 	}
 	return compute.Drop{Rate: float32(rate), Key: mix(w.key, uint64(place))}

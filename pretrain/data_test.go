@@ -121,7 +121,7 @@ func TestPreTrainingResumes(t *testing.T) {
 	run := func(dir string, threads, interruptAt int, resume bool) error {
 		c := testModel(t, bert.PreTraining).Config()
 		c.InitializerRange = 0.02
-		m, err := bert.New(c, bert.PreTraining, bert.Options{Threads: threads, Seed: 5})
+		m, err := bert.New(c, bert.Options{Head: bert.PreTraining, Threads: threads, Seed: 5})
 		if err != nil {
 			t.Fatal(err)
 		}

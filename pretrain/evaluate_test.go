@@ -63,7 +63,7 @@ func testModel(t *testing.T, head bert.Head) *bert.Model {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = madeVocabulary, 18, 2, 3, 30, 32
 	c.InitializerRange = 0.5 // so that predictions differ
-	m, err := bert.New(c, head, bert.Options{Threads: 2, Seed: 5})
+	m, err := bert.New(c, bert.Options{Head: head, Threads: 2, Seed: 5})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func TestModels(t *testing.T) {
 	cache(t)
 	for m, want := range map[Model]bert.Head{Pretrained: bert.PreTraining, Sentiment: bert.SequenceClassification} {
 		dir := mustDir(t, m)
-		b, err := bert.Load(dir, bert.Options{})
+		b, err := bert.Load(t.Context(), dir, bert.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestDirAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			m, err := bert.Load(dir, bert.Options{Threads: 1})
+			m, err := bert.Load(t.Context(), dir, bert.Options{Threads: 1})
 			if err != nil {
 				t.Error(err)
 				return

@@ -77,7 +77,7 @@ func open[T any](dir string, o Options, use func(*bert.Model, *tokenizer.Tokeniz
 		waiting sync.WaitGroup
 	)
 	waiting.Go(func() { t, failed = tokenizer.Load(dir) })
-	m, err := bert.Load(dir, o.Model)
+	m, err := bert.Load(context.Background(), dir, o.Model)
 	if err == nil {
 		if err = m.Prepare(); err != nil {
 			err = errors.Join(err, m.Close())

@@ -21,7 +21,7 @@ func saveSmallModel(dir string) error {
 	}
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(vocab), 16, 2, 2, 32
-	m, err := bert.New(c, bert.SequenceClassification, bert.Options{Labels: []string{"neg", "pos"}, Seed: 1})
+	m, err := bert.New(c, bert.Options{Head: bert.SequenceClassification, Labels: []string{"neg", "pos"}, Seed: 1})
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,9 @@ const (
 
 // kindInfo is a row of the table of kinds: all that sets one kind apart from the others.
 type kindInfo struct {
-	name    string    // in task.json and on the command line
-	head    bert.Head // that gives the logits
-	problem string    // the bert.Config.ProblemType of a head that has several
+	name    string           // in task.json and on the command line
+	head    bert.Head        // that gives the logits
+	problem bert.ProblemType // of a head that has several
 	// labels is the least number of labels that its models have, of which a Description has a list; 0: none at all.
 	labels int
 	// metrics are the figures to judge a task by that names none itself, the main one first.
@@ -54,15 +54,15 @@ type kindInfo struct {
 // kind a task has.
 var kinds = [...]kindInfo{
 	SingleLabel: {
-		name: bert.SingleLabelClassification, head: bert.SequenceClassification, problem: bert.SingleLabelClassification,
+		name: bert.SingleLabelClassification.String(), head: bert.SequenceClassification, problem: bert.SingleLabelClassification,
 		labels: 2, metrics: []string{"eval_accuracy"}, long: true, codec: singleLabel{},
 	},
 	MultiLabel: {
-		name: bert.MultiLabelClassification, head: bert.SequenceClassification, problem: bert.MultiLabelClassification,
+		name: bert.MultiLabelClassification.String(), head: bert.SequenceClassification, problem: bert.MultiLabelClassification,
 		labels: 1, metrics: []string{"micro_f1", "macro_f1"}, long: true, codec: multiLabel{},
 	},
 	Regression: {
-		name: bert.RegressionProblem, head: bert.SequenceClassification, problem: bert.RegressionProblem,
+		name: bert.RegressionProblem.String(), head: bert.SequenceClassification, problem: bert.RegressionProblem,
 		labels: 1, metrics: []string{"pearson", "spearman"}, long: true, codec: regression{},
 	},
 	TokenClassification: {
@@ -133,21 +133,14 @@ func (k Kind) MaxSeqLength() int { return cmp.Or(kinds[k].maxSeqLength, 128) }
 // InputJSON is an input in JSON, as InputReader takes it, of a kind that a text alone is none for; "" for the others.
 func (k Kind) InputJSON() string { return kinds[k].input }
 
-// ProblemType is the bert.Config.ProblemType of the kind's models, "" where the head knows only one.
-func (k Kind) ProblemType() string { return kinds[k].problem }
+// ProblemType is the bert.Config.ProblemType of the kind's models, the zero value where the head knows only one.
+func (k Kind) ProblemType() bert.ProblemType { return kinds[k].problem }
 
 // KindOf is the kind of task that a model is for. A model for none is an error.
 func KindOf(head bert.Head, c *bert.Config) (Kind, error) {
-	problem := ""
+	problem := bert.ProblemByLabels
 	if head == bert.SequenceClassification {
-		problem = c.ProblemType
-		switch {
-		case problem != "":
-		case len(c.Labels) == 1:
-			problem = bert.RegressionProblem
-		default:
-			problem = bert.SingleLabelClassification
-		}
+		problem = c.Problem()
 	}
 	i := slices.IndexFunc(kinds[:], func(k kindInfo) bool { return k.head == head && k.problem == problem && k.codec != nil })
 	if i < 0 {

@@ -75,7 +75,7 @@ func (c *kindCase) model(t testing.TB) *bert.Model {
 	t.Helper()
 	config := tinyConfig()
 	config.NumHiddenLayers, config.HiddenDropoutProb, config.AttentionProbsDropoutProb, config.InitializerRange = 1, 0, 0, 0.1
-	m, err := bert.New(config, c.kind.Head(), bert.Options{Threads: 1, Labels: c.labels, ProblemType: c.kind.ProblemType(), Seed: 3})
+	m, err := bert.New(config, bert.Options{Head: c.kind.Head(), Threads: 1, Labels: c.labels, ProblemType: c.kind.ProblemType(), Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func learn(t testing.TB, m *bert.Model, data *Dataset, steps int) {
 		}
 	}
 	for step := range steps {
-		if _, err := trainer.Backward([]*bert.Batch{&b}, uint64(step)); err != nil {
+		if _, err := trainer.Backward([]*bert.Batch{&b}, bert.Pass{Key: uint64(step)}); err != nil {
 			t.Fatal(err)
 		}
 		n := float64(step + 1)

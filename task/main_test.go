@@ -49,7 +49,7 @@ func tinyConfig() bert.Config {
 
 func tinyModel(t testing.TB, head bert.Head, labels ...string) *bert.Model {
 	t.Helper()
-	m, err := bert.New(tinyConfig(), head, bert.Options{Threads: 2, Labels: labels, Seed: 7})
+	m, err := bert.New(tinyConfig(), bert.Options{Head: head, Threads: 2, Labels: labels, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func TestGoldenSWAG(t *testing.T) {
 	}
 	c := tinyConfig()
 	c.VocabSize, c.MaxPositionEmbeddings, c.InitializerRange, c.HiddenDropoutProb = tok.VocabSize(), 64, 0.1, 0
-	m, err := bert.New(c, bert.MultipleChoice, bert.Options{Threads: 1, Seed: 3})
+	m, err := bert.New(c, bert.Options{Head: bert.MultipleChoice, Threads: 1, Seed: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

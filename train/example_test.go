@@ -59,7 +59,7 @@ func Example() {
 	config := bert.DefaultConfig()
 	config.VocabSize, config.HiddenSize, config.NumHiddenLayers, config.NumAttentionHeads = 10, 16, 1, 2
 	config.IntermediateSize, config.MaxPositionEmbeddings = 32, 8
-	m, err := bert.New(config, bert.SequenceClassification, bert.Options{Seed: 1})
+	m, err := bert.New(config, bert.Options{Head: bert.SequenceClassification, Seed: 1})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func testGoldenTraining(t *testing.T, config, path string) {
 	var data goldenData
 	readJSON(t, filepath.Join(config, "training-inputs.json"), &data)
 	dir := filepath.Join(config, want.Model)
-	m, err := bert.Load(dir, bert.Options{})
+	m, err := bert.Load(t.Context(), dir, bert.Options{})
 	if err != nil {
 		if strings.Contains(err.Error(), "lacks that level") {
 			t.Skip(err)

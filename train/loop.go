@@ -19,9 +19,9 @@ import (
 
 // trainer is what the loop needs of bert.Trainer.
 type trainer interface {
-	Backward(batches []*bert.Batch, key uint64) (bert.Loss, error)
-	GradNorm() float64
-	Update(u bert.Update)
+	Backward(batches []*bert.Batch, p bert.Pass) (bert.Loss, error)
+	GradNorm() (float64, error)
+	Update(u bert.Update) error
 	WriteState(path string, metadata map[string]string) error
 	ReadState(path string) (map[string]string, error)
 	Close()
@@ -290,16 +290,21 @@ func (r *run) step() error {
 	if err != nil {
 		return fmt.Errorf("step %d: %w", s.Step+1, err)
 	}
-	loss, err := r.t.Backward(batches, dropoutKey(r.o.Seed, s.Step))
+	loss, err := r.t.Backward(batches, bert.Pass{Key: dropoutKey(r.o.Seed, s.Step)})
 	if err != nil {
 		return fmt.Errorf("step %d, examples %v: %w", s.Step+1, indices(examples), err)
 	}
-	norm := r.t.GradNorm()
+	norm, err := r.t.GradNorm()
+	if err != nil {
+		return fmt.Errorf("step %d: %w", s.Step+1, err)
+	}
 	if !finite(loss.Total) || !finite(norm) {
 		return r.nonFinite(loss.Total, norm, examples)
 	}
 	rate := r.o.rate(s.Step, r.steps)
-	r.t.Update(r.o.update(s.Step, rate, norm))
+	if err := r.t.Update(r.o.update(s.Step, rate, norm)); err != nil {
+		return fmt.Errorf("step %d: %w", s.Step+1, err)
+	}
 
 	s.Step++
 	s.Epoch = r.batches.epochs(s.Step)

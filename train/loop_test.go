@@ -33,9 +33,9 @@ type fakeTrainer struct {
 	write      func(path string) error // instead of WriteState
 }
 
-func (f *fakeTrainer) Backward(batches []*bert.Batch, key uint64) (bert.Loss, error) {
+func (f *fakeTrainer) Backward(batches []*bert.Batch, p bert.Pass) (bert.Loss, error) {
 	f.step++
-	sum := float64(key%1000) / 1000
+	sum := float64(p.Key%1000) / 1000
 	for _, b := range batches {
 		for i, id := range b.IDs {
 			sum += float64(id) * float64(i%7+1) / 100
@@ -48,17 +48,18 @@ func (f *fakeTrainer) Backward(batches []*bert.Batch, key uint64) (bert.Loss, er
 	return bert.Loss{Total: math.Abs(f.grad) + 0.1}, nil
 }
 
-func (f *fakeTrainer) GradNorm() float64 {
+func (f *fakeTrainer) GradNorm() (float64, error) {
 	if f.step == f.badStep {
-		return f.norm
+		return f.norm, nil
 	}
-	return math.Abs(f.grad)
+	return math.Abs(f.grad), nil
 }
 
-func (f *fakeTrainer) Update(u bert.Update) {
+func (f *fakeTrainer) Update(u bert.Update) error {
 	f.updates = append(f.updates, u)
 	f.Moment = u.Beta1*f.Moment + f.grad*u.GradScale
 	f.Value -= u.StepSize * f.Moment
+	return nil
 }
 
 func (f *fakeTrainer) WriteState(path string, _ map[string]string) error {

@@ -36,7 +36,7 @@ func tinyModel(threads int, dropout float64) (*bert.Model, error) {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = 43, 18, 2, 3, 30, 16
 	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = dropout, dropout
-	return bert.New(c, bert.SequenceClassification, bert.Options{Threads: threads, Seed: 3})
+	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: threads, Seed: 3})
 }
 
 // tinyEvaluator is the loss and the accuracy on the data that are trained on.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 
@@ -108,11 +109,12 @@ var modelColumns = []benchColumn{
 // open loads or makes the model, with the head that classifies sequences. What its file lacks begins at random: speed does
 // not depend on it.
 func (f *sizeFlags) open(c bert.Config, threads int) (*bert.Model, error) {
-	head := bert.SequenceClassification
+	o := bert.Options{Threads: threads, Precision: f.precision, Head: bert.SequenceClassification, Seed: benchSeed}
 	if f.model != "" {
-		return bert.Load(f.model, bert.Options{Threads: threads, Precision: f.precision, Head: &head, AllowMissing: true, Seed: benchSeed})
+		o.AllowMissing = true
+		return bert.Load(context.Background(), f.model, o)
 	}
-	return bert.New(c, head, bert.Options{Threads: threads, Precision: f.precision, Seed: benchSeed})
+	return bert.New(c, o)
 }
 
 // benchSeed is the seed of weights, ids and dropout.
@@ -128,12 +130,12 @@ func randomBatch(c *bert.Config, sequences, length int) *bert.Batch {
 			ids[i] = r.Int32N(int32(c.VocabSize))
 		}
 		b.Add(ids, nil)
-		switch {
-		case c.ProblemType == bert.MultiLabelClassification:
+		switch c.Problem() {
+		case bert.MultiLabelClassification:
 			for range c.NumLabels() {
 				b.Values = append(b.Values, float32(r.IntN(2)))
 			}
-		case c.ProblemType == bert.RegressionProblem || c.ProblemType == "" && c.NumLabels() == 1:
+		case bert.RegressionProblem:
 			b.Values = append(b.Values, r.Float32())
 		default:
 			b.Classes = append(b.Classes, r.Int32N(int32(c.NumLabels())))
@@ -158,13 +160,16 @@ func trainRun(m *bert.Model, b *bert.Batch) (run func() error, done func(), err 
 	batches, step := []*bert.Batch{b}, uint64(0)
 	return func() error {
 		step++
-		if _, err := t.Backward(batches, benchSeed+step); err != nil {
+		if _, err := t.Backward(batches, bert.Pass{Key: benchSeed + step}); err != nil {
 			return err
 		}
 		// Google's optimiser, with the norm of the gradient clipped to 1.
-		t.Update(bert.Update{
-			GradScale: 1 / max(1, t.GradNorm()), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-5 * 0.01,
+		norm, err := t.GradNorm()
+		if err != nil {
+			return err
+		}
+		return t.Update(bert.Update{
+			GradScale: 1 / max(1, norm), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 2e-5, RootScale: 1, Decay: 2e-5 * 0.01,
 		})
-		return nil
 	}, t.Close, nil
 }

@@ -141,7 +141,7 @@ func (s *modelSizeFlags) write(dir string, c bert.Config) error {
 	if err != nil {
 		return err
 	}
-	m, err := bert.New(c, bert.SequenceClassification, bert.Options{Seed: benchSeed})
+	m, err := bert.New(c, bert.Options{Head: bert.SequenceClassification, Seed: benchSeed})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -138,9 +139,9 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := bert.Load(in, bert.Options{HeadOfTensors: true, AllowMissing: f.allowMissing, Seed: 42})
+	m, err := bert.Load(context.Background(), in, bert.Options{Head: bert.HeadOfTensors, AllowMissing: f.allowMissing, Seed: 42})
 	if err != nil {
-		return err
+		return suggestAllowMissing(err)
 	}
 	defer m.Close()
 	a.warnConfig(m.Config(), from)

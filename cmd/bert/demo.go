@@ -114,7 +114,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		return err
 	}
 	o := d.modelOptions(f)
-	m, err := bert.Load(dir, o)
+	m, err := bert.Load(ctx, dir, o)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	if err != nil {
 		return demoError(err)
 	}
-	other, err := bert.New(m.Config(), *o.Head, o)
+	other, err := bert.New(m.Config(), o)
 	if err != nil {
 		return err
 	}
@@ -236,8 +236,7 @@ func newDemo(dir string) (*demoData, error) {
 
 // modelOptions are those of a model that learns the task.
 func (d *demoData) modelOptions(f *demoFlags) bert.Options {
-	head := d.kind.Head()
-	return bert.Options{Head: &head, Labels: d.labels, ProblemType: d.kind.ProblemType(), Seed: f.seed, Threads: f.threads}
+	return bert.Options{Head: d.kind.Head(), Labels: d.labels, ProblemType: d.kind.ProblemType(), Seed: f.seed, Threads: f.threads}
 }
 
 func (d *demoData) job(m *bert.Model, o train.Options) *job {

@@ -4,7 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/go-bert/bert"
 )
+
+// suggestAllowMissing names the flag that accepts a model's tensors that are missing or left over.
+func suggestAllowMissing(err error) error {
+	var e *bert.TensorError
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Reason {
+	case bert.TensorMissing:
+		return fmt.Errorf("%w; with --allow-missing they begin as in a new model", err)
+	case bert.TensorLeftOver:
+		return fmt.Errorf("%w; with --allow-missing they are left out", err)
+	default:
+		return err
+	}
+}
 
 // pathError turns the os package's "open x: reason" into "x: reason".
 func pathError(err error) error {

@@ -263,19 +263,19 @@ func (a *app) loadConfig(file, model string) (bert.Config, error) {
 
 // model makes the model to begin with.
 func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
-	head := d.Kind.Head()
 	o := bert.Options{
-		Threads: f.threads, Precision: f.precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
+		Threads: f.threads, Precision: f.precision, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		AllowMissing: f.allowMissing, Seed: f.options.Seed,
 	}
 	if f.config != "" {
-		m, err := bert.New(config, head, o)
+		m, err := bert.New(config, o)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.config, err)
 		}
 		return m, nil
 	}
-	return bert.Load(f.vocabulary.model, o)
+	m, err := bert.Load(context.Background(), f.vocabulary.model, o)
+	return m, suggestAllowMissing(err)
 }
 
 // read reads the examples to train on and those to evaluate on.

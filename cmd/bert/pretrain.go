@@ -309,7 +309,7 @@ func (f *pretrainFlags) loadConfig(a *app) (bert.Config, error) {
 // differentKey is the first key, by name, that says something else about the computation in one configuration than in another.
 func differentKey(a, b *bert.Config) (key, inA, inB string, err error) {
 	keys := func(c bert.Config) (map[string]json.RawMessage, error) {
-		c.Architectures, c.Labels, c.ProblemType, c.Extra = nil, nil, "", nil
+		c.Architectures, c.Labels, c.ProblemType, c.Extra = nil, nil, bert.ProblemByLabels, nil
 		data, err := json.Marshal(c)
 		if err != nil {
 			return nil, err
@@ -400,11 +400,12 @@ func checkPretrainingMetric(metric string, head bert.Head) error {
 
 // model makes the model to begin with.
 func (f *pretrainFlags) model(config bert.Config, head bert.Head) (*bert.Model, error) {
-	o := bert.Options{Threads: f.threads, Precision: f.precision, Head: &head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
+	o := bert.Options{Threads: f.threads, Precision: f.precision, Head: head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
 	if f.init != "" {
-		return bert.Load(f.init, o)
+		m, err := bert.Load(context.Background(), f.init, o)
+		return m, suggestAllowMissing(err)
 	}
-	m, err := bert.New(config, head, o)
+	m, err := bert.New(config, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.config, err)
 	}
@@ -547,7 +548,7 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
 	if head == bert.PreTraining && !sets.held[0].paired() {
 		head = bert.MaskedLM
 	}
-	m, err := bert.Load(f.model.dir, bert.Options{Threads: f.model.threads, Head: &head})
+	m, err := bert.Load(context.Background(), f.model.dir, bert.Options{Threads: f.model.threads, Head: head})
 	if err != nil {
 		return err
 	}

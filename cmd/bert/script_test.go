@@ -110,7 +110,7 @@ func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no key %q", key)
 		}
 	}
-	m, err := bert.New(c, head, bert.Options{Seed: 1, Threads: 1})
+	m, err := bert.New(c, bert.Options{Head: head, Seed: 1, Threads: 1})
 	ts.Check(err)
 	defer m.Close()
 	dir := ts.MkAbs(args[0])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,7 @@ import (
 
 // load opens the model. labels, if not nil, are names for its own.
 func (m *modelFlags) load(tok *tokenizer.Tokenizer, labels []string) (*bert.Model, error) {
-	model, err := bert.Load(m.dir, bert.Options{Threads: m.threads, Precision: m.precision, Labels: labels})
+	model, err := bert.Load(context.Background(), m.dir, bert.Options{Threads: m.threads, Precision: m.precision, Labels: labels})
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func TestTerminal(t *testing.T) {
 	vocabulary := tinyVocabulary()
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(vocabulary), 8, 1, 1, 8
-	m, err := bert.New(c, bert.NoHead, bert.Options{Seed: 1, Threads: 1})
+	m, err := bert.New(c, bert.Options{Head: bert.NoHead, Seed: 1, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

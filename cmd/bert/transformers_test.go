@@ -41,7 +41,7 @@ func TestGoldenTransformers(t *testing.T) {
 		c := bert.DefaultConfig()
 		c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(vocabulary), 12, 2, 2, 20
 		c.MaxPositionEmbeddings, c.InitializerRange, c.Labels = 32, 0.5, []string{"bad", "good"}
-		m, err := bert.New(c, head, bert.Options{Seed: 1, Threads: 1})
+		m, err := bert.New(c, bert.Options{Head: head, Seed: 1, Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

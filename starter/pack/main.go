@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -66,7 +67,7 @@ func run(pretrained, sentiment, out string) error {
 
 // check reports a model that can't be opened, or isn't ready to be fine-tuned.
 func check(dir string, head bert.Head) error {
-	m, err := bert.Load(dir, bert.Options{})
+	m, err := bert.Load(context.Background(), dir, bert.Options{})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,242 @@
+package bert
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// Pass says how [Trainer.Backward] goes through batches. The zero value is good.
+type Pass struct {
+	// Key decides what dropout drops; it should differ from step to step.
+	Key uint64
+	// Denominators is what the terms of the loss are divided by; nil: those of the batches. Machines that share a step add
+	// up theirs ([Model.Denominators]) and hand each the sum: then their losses and their gradients add up to those of the
+	// whole step.
+	Denominators *Denominators
+	// NoDropout computes as in inference, for gradients that are to explain what a model does.
+	NoDropout bool
+	// Unlabelled says that the batches have no labels: there is no loss, and the gradients are those that Between adds. It
+	// is the way to train a model without a head.
+	Unlabelled bool
+
+	// Between, if not nil, is called between the forward and the backward pass of each batch. It may read what the batch
+	// gave, and add gradients of a loss of its own there. An error ends Backward; the gradients then hold those of the
+	// batches before, and ZeroGrad gets rid of them.
+	Between func(batch int, a *Activations) error
+	// Hidden lists the hidden states that Between reads or adds gradients at: 0 for the embeddings' output, i for that of
+	// layer i.
+	Hidden []int
+	// EmbeddingGradient, if not nil, is called with the gradient at the embeddings' output of each batch, [T,H]: of the
+	// hidden states 0, behind their LayerNorm and dropout. The slice is good until it returns. Its error ends Backward.
+	EmbeddingGradient func(batch int, gradient []float32) error
+}
+
+// check reports what is wrong with p for a model.
+func (p *Pass) check(m *Model) error {
+	for _, layer := range p.Hidden {
+		if layer < 0 || layer > m.config.NumHiddenLayers {
+			return fmt.Errorf("hidden states %d of a model of %d layers: want 0 for the embeddings' output to %d", layer, m.config.NumHiddenLayers, m.config.NumHiddenLayers)
+		}
+	}
+	if p.Unlabelled && p.Denominators != nil {
+		return errors.New("batches without labels have no denominators")
+	}
+	return nil
+}
+
+// Activations are what a batch gave on its way forward, and the gradients of a loss of the caller's at it, which are added to
+// those of the batch's labels. They are good until Between returns. Slices that are returned are copies, good until the same
+// method is called again.
+//
+// Legend: B sequences, T tokens, H hidden.
+type Activations struct {
+	t      *Trainer
+	layers []int // that Pass.Hidden lists
+	host   struct {
+		logits, nextLogits, pooled, embeddings []float32
+		hidden                                 [][]float32
+	}
+}
+
+// Logits are those of Output.Logits: of PreTraining the masked LM's. NoHead has none.
+func (a *Activations) Logits() ([]float32, error) { return a.read(&a.host.logits, a.logits()) }
+
+// NextSentenceLogits are PreTraining's, [B,2].
+func (a *Activations) NextSentenceLogits() ([]float32, error) {
+	return a.read(&a.host.nextLogits, a.nextLogits())
+}
+
+// Pooled are the pooled vectors, [B,H], of a head that has a pooler.
+func (a *Activations) Pooled() ([]float32, error) { return a.read(&a.host.pooled, a.pooled()) }
+
+// Hidden are hidden states that Pass.Hidden lists, [T,H].
+func (a *Activations) Hidden(layer int) ([]float32, error) {
+	if err := a.checkLayer(layer); err != nil {
+		return nil, err
+	}
+	for len(a.host.hidden) <= layer {
+		a.host.hidden = append(a.host.hidden, nil)
+	}
+	return a.read(&a.host.hidden[layer], a.hidden(layer))
+}
+
+// AddLogits adds a gradient at Logits.
+func (a *Activations) AddLogits(gradient []float32) error {
+	return a.add(&a.t.space.added.logits, "the logits", a.logits(), gradient)
+}
+
+// AddNextSentenceLogits adds a gradient at NextSentenceLogits.
+func (a *Activations) AddNextSentenceLogits(gradient []float32) error {
+	return a.add(&a.t.space.added.nextLogits, "the next-sentence logits", a.nextLogits(), gradient)
+}
+
+// AddPooled adds a gradient at Pooled.
+func (a *Activations) AddPooled(gradient []float32) error {
+	return a.add(&a.t.space.added.pooled, "the pooled vectors", a.pooled(), gradient)
+}
+
+// AddHidden adds a gradient at hidden states that Pass.Hidden lists. That of hidden states from which others are computed is
+// added to what comes back from those.
+func (a *Activations) AddHidden(layer int, gradient []float32) error {
+	if err := a.checkLayer(layer); err != nil {
+		return err
+	}
+	w := a.t.space
+	for len(w.added.hidden) <= layer {
+		w.added.hidden = append(w.added.hidden, addend{})
+	}
+	return a.add(&w.added.hidden[layer], fmt.Sprintf("hidden states %d", layer), a.hidden(layer), gradient)
+}
+
+func (a *Activations) checkLayer(layer int) error {
+	if !slices.Contains(a.layers, layer) {
+		return fmt.Errorf("hidden states %d are not listed in Pass.Hidden, which has %v", layer, a.layers)
+	}
+	return nil
+}
+
+// The buffers of what a pass gave, none where the head has no such thing.
+
+func (a *Activations) logits() compute.Buffer {
+	w := a.t.space
+	switch info := heads[w.m.head]; {
+	case info.output != "":
+		return w.outputLogits()
+	case info.maskedLM:
+		return w.maskedLMLogits()
+	case info.nextSentence:
+		return w.nextSentenceLogits()
+	}
+	return compute.Buffer{}
+}
+
+func (a *Activations) nextLogits() compute.Buffer {
+	if info := heads[a.t.m.head]; info.nextSentence && info.maskedLM {
+		return a.t.space.nextSentenceLogits()
+	}
+	return compute.Buffer{}
+}
+
+func (a *Activations) pooled() compute.Buffer {
+	w := a.t.space
+	if !heads[w.m.head].pooler {
+		return compute.Buffer{}
+	}
+	return rows(w.pooled, w.b.Len(), w.m.config.HiddenSize)
+}
+
+func (a *Activations) hidden(layer int) compute.Buffer {
+	w := a.t.space
+	return rows(w.input(layer), w.b.Tokens(), w.m.config.HiddenSize)
+}
+
+// read is the values of a buffer in memory that is used again.
+func (a *Activations) read(memory *[]float32, b compute.Buffer) ([]float32, error) {
+	*memory = slices.Grow((*memory)[:0], b.Len)[:b.Len]
+	if b.Len == 0 {
+		return *memory, nil
+	}
+	return *memory, a.t.m.device.Read(*memory, b)
+}
+
+// add adds a gradient at what.
+func (a *Activations) add(to *addend, what string, at compute.Buffer, gradient []float32) error {
+	if len(gradient) != at.Len {
+		return fmt.Errorf("a gradient of %d values at %s, which are %d", len(gradient), what, at.Len)
+	}
+	if len(gradient) == 0 {
+		return nil
+	}
+	return to.add(a.t.space, gradient)
+}
+
+// added are the gradients that a pass was given beside those of its labels, until they are added to these.
+type added struct {
+	logits, nextLogits, pooled addend
+	hidden                     []addend // by layer
+	scratch                    compute.Buffer
+}
+
+// forget drops what a pass that ended early has left.
+func (a *added) forget() {
+	a.logits.n, a.nextLogits.n, a.pooled.n = 0, 0, 0
+	for i := range a.hidden {
+		a.hidden[i].n = 0
+	}
+}
+
+// addend is a gradient on the device, in memory that is used again.
+type addend struct {
+	buffer compute.Buffer
+	n      int // elements; 0: there is no gradient
+}
+
+// add adds a gradient to what there is.
+func (g *addend) add(w *workspace, gradient []float32) error {
+	n := len(gradient)
+	if g.n == 0 {
+		if err := w.growTo(&g.buffer, n); err != nil {
+			return err
+		}
+		g.n = n
+		w.device.Write(g.buffer.Slice(0, n), gradient)
+		return nil
+	}
+	if err := w.growTo(&w.added.scratch, n); err != nil {
+		return err
+	}
+	w.device.Write(w.added.scratch.Slice(0, n), gradient)
+	w.device.Add(g.buffer.Slice(0, n), w.added.scratch.Slice(0, n))
+	return nil
+}
+
+// into adds the gradient, if there is one, to that in dst and forgets it.
+func (g *addend) into(w *workspace, dst compute.Buffer) {
+	if g.n > 0 {
+		w.device.Add(dst, g.buffer.Slice(0, g.n))
+		g.n = 0
+	}
+}
+
+// growTo makes a buffer hold n elements.
+func (w *workspace) growTo(b *compute.Buffer, n int) error {
+	if n <= b.Len {
+		return nil
+	}
+	buffer, err := w.device.Alloc(n + n/8)
+	if err != nil {
+		return err
+	}
+	*b = buffer
+	return nil
+}
+
+// hiddenInto adds what was added at the hidden states of a layer to w.dHidden, which holds the gradient there.
+func (w *workspace) hiddenInto(layer int) {
+	if layer < len(w.added.hidden) && w.added.hidden[layer].n > 0 {
+		w.added.hidden[layer].into(w, rows(w.dHidden, w.b.Tokens(), w.m.config.HiddenSize))
+	}
+}

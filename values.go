@@ -1,0 +1,106 @@
+package bert
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// Values are the values of a parameter, or its gradients, as a Trainer has them on the device: len(dst) float32 in the order
+// of Param.Shape. They are good until the Trainer is closed; after that every method gives ErrClosed.
+type Values struct {
+	t *Trainer
+	// buffer is of t.m.values or t.grads.
+	buffer compute.Buffer
+}
+
+// Len is the number of values.
+func (v Values) Len() int { return v.buffer.Len }
+
+// View is the values in place, where the device has them in host memory, as the processor has: what is written to the slice
+// is the parameter or the gradient. It may be used until the next call of a method of the Trainer. Where the device has memory
+// of its own, the error is errors.ErrUnsupported: Read and Write do there.
+func (v Values) View() ([]float32, error) {
+	if err := v.t.use(); err != nil {
+		return nil, err
+	}
+	defer v.t.m.done()
+	viewer, ok := v.t.m.device.(compute.Viewer)
+	if !ok {
+		return nil, fmt.Errorf("the device %s has memory of its own, which has no view: read and write it: %w", v.t.m.device.Name(), errors.ErrUnsupported)
+	}
+	return viewer.View(v.buffer)
+}
+
+// Read copies the values to dst, which has Len elements.
+func (v Values) Read(dst []float32) error {
+	if err := v.check(len(dst)); err != nil {
+		return err
+	}
+	defer v.t.m.done()
+	return v.t.m.device.Read(dst, v.buffer)
+}
+
+// Write copies src, which has Len elements, to the values.
+func (v Values) Write(src []float32) error {
+	if err := v.check(len(src)); err != nil {
+		return err
+	}
+	defer v.t.m.done()
+	v.t.m.device.Write(v.buffer, src)
+	return nil
+}
+
+// check begins the use of v for n elements.
+func (v Values) check(n int) error {
+	if n != v.buffer.Len {
+		return fmt.Errorf("%d elements for %d values", n, v.buffer.Len)
+	}
+	return v.t.use()
+}
+
+// Gradients are the parameters with their gradients, in the order of the table. Machines that share a step add up their
+// gradients between Backward and GradNorm.
+func (t *Trainer) Gradients() iter.Seq2[Param, Values] {
+	return t.all(func() compute.Buffer { return t.grads })
+}
+
+// Parameters are the parameters with their values, in the order of the table.
+func (t *Trainer) Parameters() iter.Seq2[Param, Values] {
+	return t.all(func() compute.Buffer { return t.m.values })
+}
+
+// all goes through the parts of a buffer that has all parameters end to end.
+func (t *Trainer) all(of func() compute.Buffer) iter.Seq2[Param, Values] {
+	return func(yield func(Param, Values) bool) {
+		at := 0
+		for i := range t.m.params {
+			p := &t.m.params[i]
+			v := Values{t: t}
+			if whole := of(); !whole.None() { // else the trainer is closed
+				v.buffer = whole.Slice(at, at+p.Len())
+			}
+			if !yield(p.Param, v) {
+				return
+			}
+			at += p.Len()
+		}
+	}
+}
+
+// Values is a copy of the values of a parameter, by its name in the table. A Trainer's Parameters give access to them.
+func (m *Model) Values(name string) ([]float32, error) {
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.done()
+	for i := range m.params {
+		if p := &m.params[i]; p.Name == name {
+			values := make([]float32, p.Len())
+			return values, m.device.Read(values, p.value)
+		}
+	}
+	return nil, fmt.Errorf("a %v has no parameter %q", m.head, name)
+}
