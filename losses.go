@@ -326,8 +326,8 @@ type target interface {
 	takes(b *Batch, c *Config, r int) bool
 	// perRow is the number of losses of a row.
 	perRow(c *Config) int
-	// scale is the factor of the sum of all losses, which are divided by n.
-	scale(c *Config, n float64) float64
+	// mean is a sum of the losses of rows, divided by n and what else the loss is divided by.
+	mean(c *Config, sum, n float64) float64
 	// issue lets the device compute the losses of the batch and, with o.gradient, replaces the logits by their gradients.
 	issue(w *workspace, o lossOp)
 }
@@ -357,13 +357,16 @@ func share(n float64) float32 {
 	return float32(1 / n)
 }
 
-// meanShare is the factor of a mean over n rows of each elements. It passes by float32's 1/n, as runs always have, so that
-// they go on with the same bits.
+// roundedOne is n·(1/n) in float32: 1, or a rounding away from it. Means have always had this factor, and keep it so that runs
+// that are resumed keep their bits.
+func roundedOne(n float64) float64 { return float64(share(n) * float32(n)) }
+
+// meanShare is the factor of a mean over n rows of each elements, and 0 for that of nothing.
 func meanShare(n float64, each int) float64 {
 	if n == 0 {
 		return 0
 	}
-	return float64(share(n)*float32(n)) / (n * float64(each))
+	return roundedOne(n) / (n * float64(each))
 }
 
 // softmaxTarget is a label or a distribution for each row, compared by cross-entropy.
@@ -401,8 +404,8 @@ func (t *softmaxTarget) check(b *Batch, c *Config) error {
 	if len(soft) == 0 {
 		return nil
 	}
-	if err := count("probabilities of "+t.labels, len(soft), n*classes); err != nil {
-		return err
+	if len(soft) != n*classes {
+		return count("probabilities of "+t.labels, len(soft), n*classes)
 	}
 	const rounding = 1e-3
 	for r := range n {
@@ -436,8 +439,8 @@ func (t *softmaxTarget) takes(b *Batch, c *Config, r int) bool {
 	return slices.ContainsFunc(soft[r*classes:][:classes], func(p float32) bool { return p != 0 })
 }
 
-func (*softmaxTarget) perRow(*Config) int                 { return 1 }
-func (*softmaxTarget) scale(_ *Config, n float64) float64 { return float64(share(n)) }
+func (*softmaxTarget) perRow(*Config) int                     { return 1 }
+func (*softmaxTarget) mean(_ *Config, sum, n float64) float64 { return sum * float64(share(n)) }
 
 func (t *softmaxTarget) issue(w *workspace, o lossOp) {
 	classes := t.classes(w.b, &w.m.config)
@@ -475,14 +478,19 @@ func (t *spanTarget) takes(b *Batch, _ *Config, r int) bool {
 	return label >= 0 && int(label) < to-from
 }
 
-func (*spanTarget) perRow(*Config) int                 { return 1 }
-func (*spanTarget) scale(_ *Config, n float64) float64 { return meanShare(n, 2) }
+func (*spanTarget) perRow(*Config) int { return 1 }
+func (*spanTarget) mean(_ *Config, sum, n float64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return sum / (2 * n) * roundedOne(n)
+}
 
 func (t *spanTarget) issue(w *workspace, o lossOp) {
 	logits := rows(w.logits, w.b.Tokens(), 2)
 	w.op.spanLoss = compute.SpanLoss{
 		Starts: w.b.Starts, Logits: logits, Column: t.column, Labels: t.labels(w.b), Weights: o.weights,
-		Scale: t.scale(&w.m.config, o.divisor), DLogits: o.gradientAt(logits), Losses: o.losses,
+		Scale: meanShare(o.divisor, 2), DLogits: o.gradientAt(logits), Losses: o.losses,
 	}
 	w.device.SpanLoss(&w.op.spanLoss)
 }
@@ -496,15 +504,17 @@ func (multiLabelTarget) check(b *Batch, c *Config) error { return b.checkValues(
 
 func (multiLabelTarget) takes(*Batch, *Config, int) bool { return true }
 
-func (multiLabelTarget) perRow(c *Config) int               { return len(c.Labels) }
-func (multiLabelTarget) scale(c *Config, n float64) float64 { return meanShare(n, len(c.Labels)) }
+func (multiLabelTarget) perRow(c *Config) int { return len(c.Labels) }
+func (multiLabelTarget) mean(c *Config, sum, n float64) float64 {
+	return sum * meanShare(n, len(c.Labels))
+}
 
-func (t multiLabelTarget) issue(w *workspace, o lossOp) {
+func (multiLabelTarget) issue(w *workspace, o lossOp) {
 	c := &w.m.config
 	logits := rows(w.logits, o.rows, len(c.Labels))
 	w.op.binary = compute.BinaryCrossEntropy{
 		Rows: o.rows, Classes: len(c.Labels), Logits: logits, Targets: w.b.Values, Weights: o.weights,
-		Scale: t.scale(c, o.divisor), DLogits: o.gradientAt(logits), Losses: o.losses,
+		Scale: meanShare(o.divisor, len(c.Labels)), DLogits: o.gradientAt(logits), Losses: o.losses,
 	}
 	w.device.BinaryCrossEntropy(&w.op.binary)
 }
@@ -518,14 +528,14 @@ func (regressionTarget) check(b *Batch, _ *Config) error { return b.checkValues(
 
 func (regressionTarget) takes(*Batch, *Config, int) bool { return true }
 
-func (regressionTarget) perRow(*Config) int                 { return 1 }
-func (regressionTarget) scale(_ *Config, n float64) float64 { return meanShare(n, 1) }
+func (regressionTarget) perRow(*Config) int                     { return 1 }
+func (regressionTarget) mean(_ *Config, sum, n float64) float64 { return sum * meanShare(n, 1) }
 
-func (t regressionTarget) issue(w *workspace, o lossOp) {
+func (regressionTarget) issue(w *workspace, o lossOp) {
 	logits := rows(w.logits, o.rows, 1)
 	w.op.squared = compute.SquaredError{
 		Rows: o.rows, Logits: logits, Targets: w.b.Values, Weights: o.weights,
-		Scale: t.scale(&w.m.config, o.divisor), DLogits: o.gradientAt(logits), Losses: o.losses,
+		Scale: meanShare(o.divisor, 1), DLogits: o.gradientAt(logits), Losses: o.losses,
 	}
 	w.device.SquaredError(&w.op.squared)
 }
@@ -606,7 +616,7 @@ func (w *workspace) takeLoss(d *Denominators, batches []*Batch) (Loss, error) {
 	w.loss = Loss{}
 	for k, kind := range kinds {
 		l := &losses[kind]
-		v := sums[k] * l.scale(cfg, l.divisor(d))
+		v := l.mean(cfg, sums[k], l.divisor(d))
 		w.loss.Total += v
 		if l.term != nil {
 			*l.term(&w.loss) = v

@@ -326,53 +326,6 @@ func TestDropoutGradient(t *testing.T) {
 	}
 }
 
-// TestAccumulation splits a batch: the gradients are those of the whole but for the order of sums. Bound relative to the
-// largest gradient.
-func TestAccumulation(t *testing.T) {
-	const bound = 2e-6
-	c := smallConfig()
-	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = 0, 0
-	parts := []*Batch{testBatch(c, 9, 1, 24), testBatch(c, 13, 2)}
-	parts[0].Weights, parts[1].Weights = []float32{1, 2, 0.5}, []float32{3, 1}
-	whole := &Batch{}
-	for _, p := range parts {
-		at := int32(whole.Tokens())
-		for i := range p.Len() {
-			from, to := p.Sequence(i)
-			whole.Add(p.IDs[from:to], p.TypeIDs[from:to])
-		}
-		for _, pos := range p.MaskedPositions {
-			whole.MaskedPositions = append(whole.MaskedPositions, at+pos)
-		}
-		whole.MaskedIDs = append(whole.MaskedIDs, p.MaskedIDs...)
-		whole.NextSentence = append(whole.NextSentence, p.NextSentence...)
-		whole.Classes = append(whole.Classes, p.Classes...)
-		whole.Weights = append(whole.Weights, p.Weights...)
-		whole.TokenClasses = append(whole.TokenClasses, p.TokenClasses...)
-		whole.From, whole.To = append(whole.From, p.From...), append(whole.To, p.To...)
-	}
-	for _, h := range []Head{PreTraining, MaskedLM, NextSentence, SequenceClassification, TokenClassification, QuestionAnswering} {
-		t.Run(h.String(), func(t *testing.T) {
-			run := func(batches []*Batch) (float64, []float32) {
-				m := newTestModel(t, c, h, 2)
-				tr, err := m.NewTrainer()
-				if err != nil {
-					t.Fatal(err)
-				}
-				loss, err := tr.Backward(batches, Pass{Key: 1})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return loss.Total, m.host(tr.grads)
-			}
-			wantLoss, want := run([]*Batch{whole})
-			gotLoss, got := run(parts)
-			nearFloat(t, "loss", gotLoss, wantLoss, bound)
-			near(t, "gradients", got, want, bound, 0)
-		})
-	}
-}
-
 // steadyAllocations is how often f allocates once the workers, some of which a busy machine lets come late, have grown their
 // memory.
 func steadyAllocations(f func()) (n float64) {

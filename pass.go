@@ -108,7 +108,7 @@ func (a *Activations) AddHidden(layer int, gradient []float32) error {
 	for len(w.added.hidden) <= layer {
 		w.added.hidden = append(w.added.hidden, addend{})
 	}
-	return a.add(&w.added.hidden[layer], fmt.Sprintf("hidden states %d", layer), a.hidden(layer), gradient)
+	return a.add(&w.added.hidden[layer], "the hidden states", a.hidden(layer), gradient)
 }
 
 func (a *Activations) checkLayer(layer int) error {
