@@ -31,7 +31,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"glue", "train", "task", "data", "pretrain", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -47,10 +47,17 @@ var rooms = []room{
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
 	{dir: "train", ours: []string{".", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{
-		dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile", "internal/mmap", "internal/random", "internal/tfrecord"},
+		dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile", "internal/imdb", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
-	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
+	{dir: "glue", ours: []string{"task", "data", "internal/atomicfile", "internal/textfile"}},
+	{dir: "task", ours: []string{".", "tokenizer", "data", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile"}},
+	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
+	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile"}},
+	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile"}},
+	{dir: "internal/textfile", ours: []string{"internal/message"}},
+	{dir: "internal/jsonobject", ours: []string{"internal/message"}},
+	{dir: "internal/message"},
 	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // ResultsFile is the name of an Evaluation in an output directory.
@@ -69,7 +70,7 @@ func GlobalStep(dir string) (int, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, pathError(err)
+		return 0, textfile.PathError(err)
 	}
 	var e struct {
 		GlobalStep int `json:"global_step"`

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // The files of a set, beside those of the tokenizer.
@@ -76,7 +77,7 @@ func writeJSON(path string, v any) error {
 		return err
 	})
 	if err != nil {
-		return pathError(err)
+		return textfile.PathError(err)
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func writeJSON(path string, v any) error {
 func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return pathError(err)
+		return textfile.PathError(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -145,7 +146,7 @@ func records(dir string, x *index) (map[int]record, error) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	for _, entry := range entries {
 		group, ok := groupOf(entry.Name())

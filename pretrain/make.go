@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -176,13 +177,13 @@ var errOneDocument = errors.New("the corpus has one document only, so there is n
 // begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
 func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	there, err := readIndex(j.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, err := os.ReadDir(j.Dir)
 		if err != nil {
-			return nil, pathError(err)
+			return nil, textfile.PathError(err)
 		}
 		for _, entry := range entries {
 			if !strings.HasPrefix(entry.Name(), ".") {
@@ -203,7 +204,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	// A run that was killed may have left files half written, those of this part and no other's.
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	for _, entry := range entries {
 		group, ok := groupOf(entry.Name())
@@ -215,7 +216,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 		}
 		if atomicfile.IsTemp(entry.Name()) {
 			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, pathError(err)
+				return nil, textfile.PathError(err)
 			}
 		}
 	}
@@ -281,7 +282,7 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 	}
 	for g := range total {
 		if err := os.Remove(filepath.Join(j.Dir, recordName(g))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return pathError(err)
+			return textfile.PathError(err)
 		}
 	}
 	return nil
@@ -358,7 +359,7 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 		return w.out.write(count, h)
 	})
 	if err != nil {
-		return r, false, pathError(err)
+		return r, false, textfile.PathError(err)
 	}
 	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if ok && r != known {
@@ -374,13 +375,13 @@ func isFile(path string, r *record) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, pathError(err)
+		return false, textfile.PathError(err)
 	}
 	defer f.Close()
 	sum := sha256.New()
 	n, err := io.Copy(sum, f)
 	if err != nil {
-		return false, pathError(err)
+		return false, textfile.PathError(err)
 	}
 	return n == r.Bytes && hex.EncodeToString(sum.Sum(nil)) == r.SHA256, nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 )
 
@@ -108,7 +109,7 @@ func TestModels(t *testing.T) {
 		"Absolutely fantastic!":                "pos",
 	}
 	for text, want := range texts {
-		answers, err := p.Predict(t.Context(), task.Texts(text))
+		answers, err := p.Predict(t.Context(), data.Texts(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +122,7 @@ func TestModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	masks, err := f.Fill(t.Context(), task.Texts("This is the worst [MASK] I have ever seen."))
+	masks, err := f.Fill(t.Context(), data.Texts("This is the worst [MASK] I have ever seen."))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -15,14 +17,14 @@ import (
 // singleLabel is the codec of texts that have one label of several (google-research/bert run_classifier.py).
 type singleLabel struct{}
 
-func (singleLabel) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (singleLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	return f.encodeLong(in, e, add)
 }
 
-func (singleLabel) target(d *Description, x *Example, _ []sequence, t *targets) error {
-	id := slices.Index(d.Labels, x.Label)
-	if id < 0 {
-		return unknownLabel(x.Label, d.Labels)
+func (singleLabel) target(d *Description, x *data.Example, _ []sequence, t *targets) error {
+	id, err := data.LabelID(x.Label, d.Labels)
+	if err != nil {
+		return err
 	}
 	t.classes = append(t.classes, int32(id))
 	return nil
@@ -44,7 +46,7 @@ func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, err
 	return newClassReport(d.targets.classes, log, d.description.Labels, d.description.Positive)
 }
 
-func (singleLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+func (singleLabel) answer(d *Description, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	log, best := logProbabilities(logits)
 	return Prediction{
 		Label:            d.Labels[best],
@@ -254,7 +256,7 @@ const maxMatrix = 20
 func (r *ClassReport) writeText(w *strings.Builder) {
 	if b := r.Binary; b != nil {
 		fmt.Fprintf(w, "AUC %s (of the hard labels %s); positive is %q: %s true and %s false positives, %s true and %s false negatives\n",
-			figure(b.AUC), figure(b.AUCHard), b.Positive, thousands(b.TP), thousands(b.FP), thousands(b.TN), thousands(b.FN))
+			figure(b.AUC), figure(b.AUCHard), b.Positive, message.Thousands(b.TP), message.Thousands(b.FP), message.Thousands(b.TN), message.Thousands(b.FN))
 	}
 	writeScores(w, r.Labels, r.Scores.Classes, []average{{"macro average", r.Scores.Macro}, {"weighted average", r.Scores.Weighted}})
 	if len(r.Labels) > maxMatrix {
@@ -270,7 +272,7 @@ func (r *ClassReport) writeText(w *strings.Builder) {
 	for i, counts := range r.Confusion {
 		fmt.Fprintf(t, "%s\t", cell(r.Labels[i]))
 		for _, n := range counts {
-			fmt.Fprintf(t, "%s\t", thousands(n))
+			fmt.Fprintf(t, "%s\t", message.Thousands(n))
 		}
 		fmt.Fprintln(t)
 	}
@@ -288,7 +290,7 @@ func writeScores(w *strings.Builder, labels []string, scores []metric.Score, ave
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\n\tprecision\trecall\tF1\tsupport\t\n")
 	row := func(name string, s metric.Score) {
-		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.4f\t%s\t\n", cell(name), s.Precision, s.Recall, s.F1, thousands(s.Support))
+		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.4f\t%s\t\n", cell(name), s.Precision, s.Recall, s.F1, message.Thousands(s.Support))
 	}
 	for i, s := range scores {
 		row(labels[i], s)

@@ -12,7 +12,11 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -45,7 +49,7 @@ type Description struct {
 	Unanswerable  bool
 	NullThreshold float64
 
-	Columns Columns // of the table that it was trained on
+	Columns data.Columns // of the table that it was trained on
 
 	// Official are the names of the metrics to judge the task by, the main one first; nil: those of its Kind.
 	Official []string
@@ -113,9 +117,9 @@ func (d *Description) Validate() error {
 	case k.labels > 0 && len(d.Labels) == 0:
 		return errors.New("labels is empty")
 	case k.labels == 0 && len(d.Labels) > 0:
-		return fmt.Errorf("labels is %s, a model of %v has none", quoteAll(d.Labels), d.Kind)
+		return fmt.Errorf("labels is %s, a model of %v has none", message.QuoteAll(d.Labels), d.Kind)
 	case d.Kind == Regression && len(d.Labels) != 1:
-		return fmt.Errorf("labels is %s, a %v has one", quoteAll(d.Labels), d.Kind)
+		return fmt.Errorf("labels is %s, a %v has one", message.QuoteAll(d.Labels), d.Kind)
 	case d.Long != TruncateLong && !k.long:
 		return fmt.Errorf("long_text %v is not for %v", d.Long, d.Kind)
 	case int(d.Long) >= len(longNames):
@@ -128,11 +132,11 @@ func (d *Description) Validate() error {
 			return fmt.Errorf("labels: number %d is empty", i+1)
 		}
 		if slices.Contains(d.Labels[:i], l) {
-			return fmt.Errorf("labels: %s twice", quote(l))
+			return fmt.Errorf("labels: %s twice", message.Quote(l))
 		}
 	}
 	if d.Positive != "" && !slices.Contains(d.Labels, d.Positive) {
-		return fmt.Errorf("positive_label %s is not one of %s", quote(d.Positive), quoteAll(d.Labels))
+		return fmt.Errorf("positive_label %s is not one of %s", message.Quote(d.Positive), message.QuoteAll(d.Labels))
 	}
 	if d.MaxSeqLength < minSeqLength {
 		return fmt.Errorf("max_seq_length is %d, want at least %d", d.MaxSeqLength, minSeqLength)
@@ -152,7 +156,7 @@ func (d *Description) checkModel(head bert.Head, c *bert.Config) error {
 		return fmt.Errorf("max_seq_length is %d, the model has %d positions", d.MaxSeqLength, c.MaxPositionEmbeddings)
 	}
 	if kinds[d.Kind].labels > 0 && !slices.Equal(d.Labels, c.Labels) {
-		return fmt.Errorf("the task's labels are %s, the model's %s", quoteAll(d.Labels), quoteAll(c.Labels))
+		return fmt.Errorf("the task's labels are %s, the model's %s", message.QuoteAll(d.Labels), message.QuoteAll(c.Labels))
 	}
 	return nil
 }
@@ -164,20 +168,20 @@ func (d *Description) options() tokenizer.Options {
 
 // descriptionJSON is task.json.
 type descriptionJSON struct {
-	Task           string   `json:"task"`
-	Kind           string   `json:"kind"`
-	Labels         []string `json:"labels,omitempty"`
-	Positive       string   `json:"positive_label,omitempty"`
-	MaxSeqLength   int      `json:"max_seq_length"`
-	Truncation     string   `json:"truncation"`
-	TruncationSide string   `json:"truncation_side"`
-	Long           string   `json:"long_text,omitempty"`
-	DocStride      int      `json:"doc_stride,omitempty"`
-	Unanswerable   bool     `json:"version_2_with_negative,omitempty"`
-	NullThreshold  float64  `json:"null_score_diff_threshold,omitempty"`
-	Columns        Columns  `json:"columns,omitzero"`
-	Official       []string `json:"official_metrics,omitempty"`
-	Metrics        Metrics  `json:"metrics,omitempty"`
+	Task           string       `json:"task"`
+	Kind           string       `json:"kind"`
+	Labels         []string     `json:"labels,omitempty"`
+	Positive       string       `json:"positive_label,omitempty"`
+	MaxSeqLength   int          `json:"max_seq_length"`
+	Truncation     string       `json:"truncation"`
+	TruncationSide string       `json:"truncation_side"`
+	Long           string       `json:"long_text,omitempty"`
+	DocStride      int          `json:"doc_stride,omitempty"`
+	Unanswerable   bool         `json:"version_2_with_negative,omitempty"`
+	NullThreshold  float64      `json:"null_score_diff_threshold,omitempty"`
+	Columns        data.Columns `json:"columns,omitzero"`
+	Official       []string     `json:"official_metrics,omitempty"`
+	Metrics        Metrics      `json:"metrics,omitempty"`
 }
 
 // MarshalJSON writes the content of task.json.
@@ -190,7 +194,7 @@ func (d Description) MarshalJSON() ([]byte, error) {
 	if d.Long != TruncateLong {
 		long = d.Long.String()
 	}
-	return encodeJSON(descriptionJSON{
+	return jsonobject.Value(descriptionJSON{
 		Task: d.Task, Kind: d.Kind.String(), Labels: d.Labels, Positive: d.Positive, MaxSeqLength: d.MaxSeqLength,
 		Truncation: d.Truncation.String(), TruncationSide: side, Long: long, DocStride: d.DocStride,
 		Unanswerable: d.Unanswerable, NullThreshold: d.NullThreshold,
@@ -210,10 +214,10 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 		"version_2_with_negative": &j.Unanswerable, "null_score_diff_threshold": &j.NullThreshold,
 		"columns": &j.Columns, "official_metrics": &j.Official, "metrics": &j.Metrics,
 	}
-	err := parseObject(data, func(key string, value json.RawMessage) error {
+	err := jsonobject.Parse(data, func(key string, value json.RawMessage) error {
 		field, ok := fields[key]
 		if !ok {
-			return fmt.Errorf("key %s is not known", quote(key))
+			return fmt.Errorf("key %s is not known", message.Quote(key))
 		}
 		if key == "columns" {
 			return parseColumns(value, &j.Columns)
@@ -238,7 +242,7 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if j.TruncationSide != "left" && j.TruncationSide != "right" {
-		return fmt.Errorf("truncation_side is %s, want left or right", quote(j.TruncationSide))
+		return fmt.Errorf("truncation_side is %s, want left or right", message.Quote(j.TruncationSide))
 	}
 	if err := out.Validate(); err != nil {
 		return err
@@ -247,12 +251,12 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func parseColumns(data []byte, c *Columns) error {
+func parseColumns(content []byte, c *data.Columns) error {
 	fields := map[string]any{"text": &c.Text, "text_pair": &c.TextPair, "label": &c.Label, "no_header": &c.NoHeader}
-	err := parseObject(data, func(key string, value json.RawMessage) error {
+	err := jsonobject.Parse(content, func(key string, value json.RawMessage) error {
 		field, ok := fields[key]
 		if !ok {
-			return fmt.Errorf("key %s is not known", quote(key))
+			return fmt.Errorf("key %s is not known", message.Quote(key))
 		}
 		return parseField(key, value, field)
 	})
@@ -281,7 +285,7 @@ func parseField(key string, value json.RawMessage, field any) error {
 	default:
 		return fmt.Errorf("%s: %w", key, err) // a type with an UnmarshalJSON, which says it
 	}
-	return fmt.Errorf("%s is %s, want %s", key, quote(string(value)), want)
+	return fmt.Errorf("%s is %s, want %s", key, message.Quote(string(value)), want)
 }
 
 // Save writes task.json into a model directory; the file is whole or not there.
@@ -298,9 +302,9 @@ func LoadDescription(dir string) (Description, error) {
 	name := filepath.Join(dir, DescriptionFile)
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return d, pathError(err)
+		return d, textfile.PathError(err)
 	}
-	if err := d.UnmarshalJSON(bytes.TrimPrefix(data, utf8Mark)); err != nil {
+	if err := d.UnmarshalJSON(textfile.TrimMark(data)); err != nil {
 		return d, fmt.Errorf("%s: %w", name, err)
 	}
 	return d, nil
@@ -308,7 +312,7 @@ func LoadDescription(dir string) (Description, error) {
 
 // writeJSON writes v, indented, to a file that is whole or not there.
 func writeJSON(name string, v any) error {
-	data, err := encodeJSON(v)
+	data, err := jsonobject.Value(v)
 	if err != nil {
 		return err
 	}
@@ -325,16 +329,7 @@ func writeJSON(name string, v any) error {
 
 // saveFile writes a file that is whole or not there.
 func saveFile(name string, write func(io.Writer) error) error {
-	return pathError(atomicfile.WriteFile(name, 0o666, write))
-}
-
-// encodeJSON is json.Marshal without \u003c for <: whoever marshals what holds the value decides about that.
-func encodeJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	return textfile.PathError(atomicfile.WriteFile(name, 0o666, write))
 }
 
 // Metric is a named number.
@@ -359,17 +354,17 @@ func (m Metrics) Value(name string) float64 {
 
 // MarshalJSON writes an object with a key for each metric, in order.
 func (m Metrics) MarshalJSON() ([]byte, error) {
-	return orderedObject(len(m), func(i int) (string, any) { return m[i].Name, finite(m[i].Value) })
+	return jsonobject.Marshal(len(m), func(i int) (string, any) { return m[i].Name, jsonobject.Number(m[i].Value) })
 }
 
 // UnmarshalJSON reads an object of numbers and nulls, in order.
 func (m *Metrics) UnmarshalJSON(data []byte) error {
 	var out Metrics
-	err := parseObject(data, func(key string, value json.RawMessage) error {
+	err := jsonobject.Parse(data, func(key string, value json.RawMessage) error {
 		x := Metric{Name: key, Value: math.NaN()}
 		if string(value) != "null" {
 			if err := json.Unmarshal(value, &x.Value); err != nil {
-				return fmt.Errorf("%s is %s, want a number", key, quote(string(value)))
+				return fmt.Errorf("%s is %s, want a number", key, message.Quote(string(value)))
 			}
 		}
 		out = append(out, x)
@@ -383,41 +378,5 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 
 // finite32 is finite with as many digits as float32 has.
 func finite32(v float64) any {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return float32(v)
-}
-
-// finite is v for JSON, which has no NaN and no infinity.
-func finite(v float64) any {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return v
-}
-
-// orderedObject is a JSON object of n keys and values in their order.
-func orderedObject(n int, at func(i int) (key string, value any)) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		key, value := at(i)
-		k, err := encodeJSON(key)
-		if err != nil {
-			return nil, err
-		}
-		v, err := encodeJSON(value)
-		if err != nil {
-			return nil, err
-		}
-		b.Write(k)
-		b.WriteByte(':')
-		b.Write(v)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	return jsonobject.Number(float32(v))
 }

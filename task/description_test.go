@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -18,7 +19,7 @@ func TestDescription(t *testing.T) {
 	want := Description{
 		Task: "text", Kind: MultiLabel, Labels: []string{"<&>", "„b“"}, Positive: "<&>", MaxSeqLength: 64,
 		Truncation: tokenizer.OnlySecond, TruncateLeft: true, Long: Windows, DocStride: 20, Official: []string{"macro_f1"},
-		Columns: Columns{Text: "3", Label: "1", NoHeader: true},
+		Columns: data.Columns{Text: "3", Label: "1", NoHeader: true},
 		Metrics: Metrics{{"z", 0.25}, {"a", 1e-9}, {"loss", math.Inf(1)}},
 	}
 	if err := want.Save(dir); err != nil {
@@ -51,7 +52,7 @@ func TestDescriptionDefaults(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"task": "imdb", "labels": ["neg", "pos"], "max_seq_length": 128}`), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d.Truncation != tokenizer.LongestFirst || d.TruncateLeft || d.Positive != "" || d.Columns != (Columns{}) || d.Metrics != nil {
+	if d.Truncation != tokenizer.LongestFirst || d.TruncateLeft || d.Positive != "" || d.Columns != (data.Columns{}) || d.Metrics != nil {
 		t.Errorf("%+v", d)
 	}
 }

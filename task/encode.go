@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -178,7 +179,7 @@ func NewEncoder(m *bert.Model, t *tokenizer.Tokenizer, eo EncodeOptions, o Optio
 }
 
 // Encode runs inputs through the model. See Predictor.Predict.
-func (e *Encoder) Encode(ctx context.Context, inputs []Input) ([]Encoded, error) {
+func (e *Encoder) Encode(ctx context.Context, inputs []data.Input) ([]Encoded, error) {
 	s, err := e.prepareAll(inputs)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (e *Encoder) Encode(ctx context.Context, inputs []Input) ([]Encoded, error)
 }
 
 // Stream encodes what in reads. See Predictor.Stream.
-func (e *Encoder) Stream(ctx context.Context, in Inputs, emit func(Item, Encoded) error) error {
+func (e *Encoder) Stream(ctx context.Context, in data.Inputs, emit func(Item, Encoded) error) error {
 	return stream(ctx, e.engine, in, e.prepare, e.encodeAll, emit)
 }
 

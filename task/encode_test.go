@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 )
 
 func TestEncode(t *testing.T) {
@@ -105,13 +106,13 @@ func TestEncodeStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	inputs := Texts("good", "very very bad film", "")
+	inputs := data.Texts("good", "very very bad film", "")
 	want, err := e.Encode(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []Encoded
-	err = e.Stream(t.Context(), NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", false), func(_ Item, x Encoded) error {
+	err = e.Stream(t.Context(), data.NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", false), func(_ Item, x Encoded) error {
 		got = append(got, x)
 		return nil
 	})
@@ -144,9 +145,9 @@ func TestEncodeErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Encode(t.Context(), Texts("good"))
+	_, err = e.Encode(t.Context(), data.Texts("good"))
 	wantError(t, err, "BertForMaskedLM has no pooler")
-	_, err = e.Encode(t.Context(), Texts(strings.Repeat("good ", 50)))
+	_, err = e.Encode(t.Context(), data.Texts(strings.Repeat("good ", 50)))
 	wantError(t, err, "input 0: 52 tokens, want at most 48")
 }
 

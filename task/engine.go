@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -159,7 +161,7 @@ func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error)
 }
 
 // prepare turns an input into features, by way of scratch.
-func (e *engine) prepare(scratch *tokenizer.Encoding, in *Input) (sequence, error) {
+func (e *engine) prepare(scratch *tokenizer.Encoding, in *data.Input) (sequence, error) {
 	if err := e.encode(scratch, in); err != nil {
 		return sequence{}, err
 	}
@@ -184,7 +186,7 @@ func (e *engine) checkTypes(s *sequence) error {
 }
 
 // prepareAll turns inputs into features.
-func (e *engine) prepareAll(inputs []Input) (sequences, error) {
+func (e *engine) prepareAll(inputs []data.Input) (sequences, error) {
 	var (
 		all     = make(sequences, len(inputs))
 		scratch tokenizer.Encoding
@@ -215,8 +217,8 @@ func (s sequences) Append(b *bert.Batch, i int) error {
 const (
 	streamBatches = 8 // in token budgets: enough to put texts of like length together
 	streamInputs  = 512
-	streamBytes   = MaxRecord // of text, which may be far longer than what is left of it when it is truncated
-	streamAhead   = 16        // inputs read ahead
+	streamBytes   = textfile.MaxRecord // of text, which may be far longer than what is left of it when it is truncated
+	streamAhead   = 16                 // inputs read ahead
 	// streamWait is how long a batch that could be larger waits for lines once there is none. A reader of a file is
 	// quicker; at a terminal nobody notices.
 	streamWait = 2 * time.Millisecond
@@ -224,14 +226,14 @@ const (
 
 // Item is an input of a stream and its place.
 type Item struct {
-	Input
-	Source Source
+	data.Input
+	Source data.Source
 }
 
 // stream reads inputs, answers them and emits the answers in the inputs' order. Answers come as soon as no further input
 // waits; under load, inputs are put together. Memory is bounded by the constants above.
-func stream[P interface{ weight() int }, T any](ctx context.Context, e *engine, in Inputs,
-	prepare func(*tokenizer.Encoding, *Input) (P, error), answer func(context.Context, []P) ([]T, error), emit func(Item, T) error,
+func stream[P interface{ weight() int }, T any](ctx context.Context, e *engine, in data.Inputs,
+	prepare func(*tokenizer.Encoding, *data.Input) (P, error), answer func(context.Context, []P) ([]T, error), emit func(Item, T) error,
 ) error {
 	type line struct {
 		Item
@@ -244,7 +246,7 @@ func stream[P interface{ weight() int }, T any](ctx context.Context, e *engine, 
 	go func() {
 		for {
 			var l line
-			l.Input, l.Source, l.err = in.Read()
+			l.Input, l.Source, l.err = in.Read(ctx)
 			select {
 			case lines <- l:
 			case <-ctx.Done():
@@ -271,7 +273,7 @@ func stream[P interface{ weight() int }, T any](ctx context.Context, e *engine, 
 		}
 		p, err := prepare(&scratch, &l.Input)
 		if err != nil {
-			failed = in.Skip(&SourceError{l.Source, err})
+			failed = in.Skip(&data.SourceError{Source: l.Source, Err: err})
 			return failed == nil
 		}
 		batch, items = append(batch, p), append(items, l.Item)

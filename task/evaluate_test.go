@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 )
 
 // resultOf is the result of predictions with a probability of 0.75 (of two classes), by label and prediction counts.
@@ -200,20 +201,20 @@ func TestEvaluate(t *testing.T) {
 func TestEvaluateErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
 	examples := someExamples(10)
-	data, err := NewDataset(tok, tinyDescription(), examples)
+	dataset, err := NewDataset(tok, tinyDescription(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := tinyModel(t, bert.SequenceClassification, "neg", "pos")
 
-	_, err = Evaluate(t.Context(), tinyModel(t, bert.MaskedLM), data, EvaluateOptions{})
+	_, err = Evaluate(t.Context(), tinyModel(t, bert.MaskedLM), dataset, EvaluateOptions{})
 	wantError(t, err, "a BertForMaskedLM has no answers to texts: fine-tune it first")
-	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x", "y"), data, EvaluateOptions{})
+	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x", "y"), dataset, EvaluateOptions{})
 	wantError(t, err, `the task's labels are "neg", "pos", the model's "x", "y"`)
-	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x"), data, EvaluateOptions{})
+	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x"), dataset, EvaluateOptions{})
 	wantError(t, err, "the model is for regression, the task is a single_label_classification")
 
-	unlabelled, err := NewDataset(tok, tinyDescription(), []Example{{}})
+	unlabelled, err := NewDataset(tok, tinyDescription(), []data.Example{{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +234,7 @@ func TestEvaluateErrors(t *testing.T) {
 	stop := errors.New("stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	batches := 0
-	_, err = Evaluate(ctx, m, data, EvaluateOptions{Tokens: 1, Progress: func(int, int) {
+	_, err = Evaluate(ctx, m, dataset, EvaluateOptions{Tokens: 1, Progress: func(int, int) {
 		if batches++; batches == 3 {
 			cancel(stop)
 		}

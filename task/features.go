@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -27,7 +29,7 @@ type featurizer struct {
 }
 
 // encode puts the ids and type ids of an input into e. The other fields of e are only good for a text.
-func (f *featurizer) encode(e *tokenizer.Encoding, in *Input) error {
+func (f *featurizer) encode(e *tokenizer.Encoding, in *data.Input) error {
 	if in.IDs != nil {
 		return f.take(e, in)
 	}
@@ -50,26 +52,26 @@ func (f *featurizer) encode(e *tokenizer.Encoding, in *Input) error {
 	}
 	// Only where the options don't truncate.
 	if n := e.Len(); f.options.MaxLength > 0 && n > f.options.MaxLength {
-		return fmt.Errorf("%s tokens, want at most %s: shorten the text, or have it truncated", thousands(n), thousands(f.options.MaxLength))
+		return fmt.Errorf("%s tokens, want at most %s: shorten the text, or have it truncated", message.Thousands(n), message.Thousands(f.options.MaxLength))
 	}
 	return nil
 }
 
 // take checks ids that were made elsewhere.
-func (f *featurizer) take(e *tokenizer.Encoding, in *Input) error {
+func (f *featurizer) take(e *tokenizer.Encoding, in *data.Input) error {
 	switch n := len(in.IDs); {
 	case in.Text != "" || in.TextPair != "":
 		return errors.New("both text and ids")
 	case n == 0:
 		return errors.New("no ids")
 	case n > f.longest:
-		return fmt.Errorf("%s ids, want at most %s", thousands(n), thousands(f.longest))
+		return fmt.Errorf("%s ids, want at most %s", message.Thousands(n), message.Thousands(f.longest))
 	case in.TypeIDs != nil && len(in.TypeIDs) != n:
 		return fmt.Errorf("%d type ids for %d ids", len(in.TypeIDs), n)
 	}
 	for i, id := range in.IDs {
 		if id < 0 || int(id) >= f.vocab {
-			return fmt.Errorf("id %d, the number %d, is not in the vocabulary of %s", id, i+1, thousands(f.vocab))
+			return fmt.Errorf("id %d, the number %d, is not in the vocabulary of %s", id, i+1, message.Thousands(f.vocab))
 		}
 	}
 	for i, id := range in.TypeIDs {
@@ -93,13 +95,13 @@ type Dataset struct {
 	description Description
 	labelled    bool
 	targets     targets
-	sources     []Source  // of each example
-	examples    []Example // only of a kind with places or choices, whose answers need the texts
-	ids         []int32   // of all sequences end to end
-	typeIDs     []uint8   // likewise; nil where all are 0
-	starts      []int     // where each sequence begins in ids, and the end
-	firsts      []int     // the first sequence of each example, and the end; nil: each example is one
-	choices     int       // sequences of an item, of a kind with choices; else 0
+	sources     []data.Source  // of each example
+	examples    []data.Example // only of a kind with places or choices, whose answers need the texts
+	ids         []int32        // of all sequences end to end
+	typeIDs     []uint8        // likewise; nil where all are 0
+	starts      []int          // where each sequence begins in ids, and the end
+	firsts      []int          // the first sequence of each example, and the end; nil: each example is one
+	choices     int            // sequences of an item, of a kind with choices; else 0
 	weights     []float32
 
 	// Only of a kind with places, of each token: see sequence.
@@ -131,16 +133,16 @@ func (s Stats) String() string {
 	if s.Examples > 0 {
 		mean = float64(s.Tokens) / float64(max(s.Examples, s.Windows))
 	}
-	out := fmt.Sprintf("%s examples, ", thousands(s.Examples))
+	out := fmt.Sprintf("%s examples, ", message.Thousands(s.Examples))
 	if s.Windows > 0 {
-		out += fmt.Sprintf("%s windows, ", thousands(s.Windows))
+		out += fmt.Sprintf("%s windows, ", message.Thousands(s.Windows))
 	}
-	out += fmt.Sprintf("%s tokens (mean %.1f, longest %s)", thousands(s.Tokens), mean, thousands(s.Longest))
+	out += fmt.Sprintf("%s tokens (mean %.1f, longest %s)", message.Thousands(s.Tokens), mean, message.Thousands(s.Longest))
 	if s.Truncated > 0 {
-		out += fmt.Sprintf("; truncated: %s, of which %s tokens were dropped", thousands(s.Truncated), thousands(s.Dropped))
+		out += fmt.Sprintf("; truncated: %s, of which %s tokens were dropped", message.Thousands(s.Truncated), message.Thousands(s.Dropped))
 	}
 	if s.Empty > 0 {
-		out += fmt.Sprintf("; empty: %s", thousands(s.Empty))
+		out += fmt.Sprintf("; empty: %s", message.Thousands(s.Empty))
 	}
 	return out
 }
@@ -148,36 +150,36 @@ func (s Stats) String() string {
 // NewDataset turns examples into features as d says, on all processors. Data in which no example has a label makes an
 // unlabelled Dataset, for prediction; otherwise every example has to have one of d's kind. An error names the first bad
 // example's source.
-func NewDataset(t *tokenizer.Tokenizer, d Description, examples []Example) (*Dataset, error) {
+func NewDataset(t *tokenizer.Tokenizer, d Description, examples []data.Example) (*Dataset, error) {
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("task %s: %w", d.Task, err)
 	}
 	if len(examples) == 0 {
 		return nil, errors.New("no examples")
 	}
-	data := &Dataset{description: d, sources: make([]Source, len(examples)), starts: make([]int, 1, len(examples)+1)}
-	data.labelled = slices.ContainsFunc(examples, func(x Example) bool { return x.labelled() })
-	if data.labelled && len(d.Labels) < data.kind().labels {
-		return nil, fmt.Errorf("a classifier needs two labels, the task has only %s", quoteAll(d.Labels))
+	dataset := &Dataset{description: d, sources: make([]data.Source, len(examples)), starts: make([]int, 1, len(examples)+1)}
+	dataset.labelled = slices.ContainsFunc(examples, func(x data.Example) bool { return x.Labelled() })
+	if dataset.labelled && len(d.Labels) < dataset.kind().labels {
+		return nil, fmt.Errorf("a classifier needs two labels, the task has only %s", message.QuoteAll(d.Labels))
 	}
 	for i := range examples {
-		data.sources[i] = examples[i].Source
+		dataset.sources[i] = examples[i].Source
 	}
-	if k := data.kind(); k.places || k.choices {
-		data.examples = slices.Clone(examples)
+	if k := dataset.kind(); k.places || k.choices {
+		dataset.examples = slices.Clone(examples)
 	}
-	parts, err := data.encode(&featurizer{
-		tokenizer: t, options: d.options(), description: &data.description,
+	parts, err := dataset.encode(&featurizer{
+		tokenizer: t, options: d.options(), description: &dataset.description,
 		longest: d.MaxSeqLength, vocab: t.VocabSize(), types: math.MaxUint8 + 1,
 	}, examples)
 	if err != nil {
 		return nil, err
 	}
-	if err := data.join(parts); err != nil {
+	if err := dataset.join(parts); err != nil {
 		return nil, err
 	}
-	data.count()
-	return data, nil
+	dataset.count()
+	return dataset, nil
 }
 
 func (d *Dataset) kind() *kindInfo { return &kinds[d.description.Kind] }
@@ -199,7 +201,7 @@ type part struct {
 
 // encode tokenizes the examples in parts, each by one goroutine. Where a part fails, those that are not begun yet aren't;
 // but those before it were, so that the error is always that of the first bad example.
-func (d *Dataset) encode(f *featurizer, examples []Example) ([]part, error) {
+func (d *Dataset) encode(f *featurizer, examples []data.Example) ([]part, error) {
 	const size = 256
 	var (
 		parts = make([]part, (len(examples)+size-1)/size)
@@ -233,14 +235,14 @@ func (d *Dataset) encode(f *featurizer, examples []Example) ([]part, error) {
 	wait.Wait()
 	for _, p := range parts {
 		if p.err != nil {
-			return nil, &SourceError{examples[p.failed].Source, p.err}
+			return nil, &data.SourceError{Source: examples[p.failed].Source, Err: p.err}
 		}
 	}
 	return parts, nil
 }
 
 // encodeOne adds the features of an example to p. e and views are scratch memory.
-func (d *Dataset) encodeOne(f *featurizer, p *part, e *tokenizer.Encoding, x *Example, views []sequence) ([]sequence, error) {
+func (d *Dataset) encodeOne(f *featurizer, p *part, e *tokenizer.Encoding, x *data.Example, views []sequence) ([]sequence, error) {
 	var (
 		places   = d.kind().places
 		dropped  = p.stats.Dropped
@@ -340,7 +342,7 @@ func (d *Dataset) join(parts []part) error {
 		d.choices = d.firsts[1]
 		for i := range d.sources {
 			if n := d.firsts[i+1] - d.firsts[i]; n != d.choices {
-				return &SourceError{d.sources[i], fmt.Errorf("%d choices, want %d as those before", n, d.choices)}
+				return &data.SourceError{Source: d.sources[i], Err: fmt.Errorf("%d choices, want %d as those before", n, d.choices)}
 			}
 		}
 		d.firsts = nil
@@ -410,7 +412,7 @@ func (d *Dataset) logits(all [][]float32, i int) [][]float32 {
 }
 
 // example is the input and the sequences of example i. Of a kind without places it doesn't know the texts.
-func (d *Dataset) example(i int) (in Input, s []sequence) {
+func (d *Dataset) example(i int) (in data.Input, s []sequence) {
 	if d.examples != nil {
 		in = d.examples[i].Input
 	}
@@ -472,12 +474,12 @@ func (d *Dataset) Description() Description { return d.description }
 func (d *Dataset) Stats() Stats { return d.stats }
 
 // Source is where the example of item i came from.
-func (d *Dataset) Source(i int) Source { return d.sources[d.exampleOf(i)] }
+func (d *Dataset) Source(i int) data.Source { return d.sources[d.exampleOf(i)] }
 
 // SetClassWeights weighs the loss of each example by its label; nil: all alike. It is not for use while others read d.
 func (d *Dataset) SetClassWeights(weights []float32) error {
 	if weights != nil && len(weights) != len(d.description.Labels) {
-		return fmt.Errorf("%d class weights for the labels %s", len(weights), quoteAll(d.description.Labels))
+		return fmt.Errorf("%d class weights for the labels %s", len(weights), message.QuoteAll(d.description.Labels))
 	}
 	d.weights = slices.Clone(weights)
 	return nil
@@ -502,7 +504,7 @@ func (d *Dataset) ClassWeights(choice string) ([]float32, error) {
 		weights := make([]float32, len(labels))
 		for i, count := range d.stats.PerLabel {
 			if count == 0 {
-				return nil, fmt.Errorf("balanced class weights need examples of each label, there is none of %s", quote(labels[i]))
+				return nil, fmt.Errorf("balanced class weights need examples of each label, there is none of %s", message.Quote(labels[i]))
 			}
 			weights[i] = float32(float64(d.Examples()) / (float64(len(labels)) * float64(count)))
 		}
@@ -510,13 +512,13 @@ func (d *Dataset) ClassWeights(choice string) ([]float32, error) {
 	}
 	fields := strings.Split(choice, ",")
 	if len(fields) != len(labels) {
-		return nil, fmt.Errorf("class weights %s: want none, balanced or %d numbers, for %s", quote(choice), len(labels), quoteAll(labels))
+		return nil, fmt.Errorf("class weights %s: want none, balanced or %d numbers, for %s", message.Quote(choice), len(labels), message.QuoteAll(labels))
 	}
 	weights := make([]float32, len(labels))
 	for i, field := range fields {
 		w, err := strconv.ParseFloat(strings.TrimSpace(field), 32)
 		if err != nil || !(w > 0) || math.IsInf(w, 0) {
-			return nil, fmt.Errorf("class weights %s: %s is no positive number", quote(choice), quote(field))
+			return nil, fmt.Errorf("class weights %s: %s is no positive number", message.Quote(choice), message.Quote(field))
 		}
 		weights[i] = float32(w)
 	}

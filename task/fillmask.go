@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -76,7 +77,7 @@ func NewMaskFiller(m *bert.Model, t *tokenizer.Tokenizer, topK int, o Options) (
 
 // Fill gives the candidates of each [MASK] of each input, in order. An input without one is an error. See
 // Predictor.Predict.
-func (f *MaskFiller) Fill(ctx context.Context, inputs []Input) ([][]Mask, error) {
+func (f *MaskFiller) Fill(ctx context.Context, inputs []data.Input) ([][]Mask, error) {
 	s, err := f.prepareAll(inputs)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func (f *MaskFiller) Fill(ctx context.Context, inputs []Input) ([][]Mask, error)
 }
 
 // Stream fills the masks of what in reads. See Predictor.Stream.
-func (f *MaskFiller) Stream(ctx context.Context, in Inputs, emit func(Item, []Mask) error) error {
+func (f *MaskFiller) Stream(ctx context.Context, in data.Inputs, emit func(Item, []Mask) error) error {
 	return stream(ctx, f.engine, in, f.prepare, f.fill, emit)
 }
 

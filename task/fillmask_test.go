@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -18,7 +19,7 @@ func TestFillMask(t *testing.T) {
 	for _, head := range []bert.Head{bert.MaskedLM, bert.PreTraining} {
 		m := tinyModel(t, head)
 		v := m.Config().VocabSize
-		inputs := []Input{
+		inputs := []data.Input{
 			{Text: "the [MASK] is good"},
 			{Text: "[MASK]"},
 			{Text: "i was [MASK] and [MASK] .", TextPair: "very [MASK] !"},
@@ -113,11 +114,11 @@ func TestFillMaskErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Fill(t.Context(), Texts("a [MASK]", "a mask"))
+	_, err = f.Fill(t.Context(), data.Texts("a [MASK]", "a mask"))
 	wantError(t, err, "input 1: no [MASK] in it")
-	_, err = f.Fill(t.Context(), Texts(strings.Repeat("good ", 50)+"[MASK]"))
+	_, err = f.Fill(t.Context(), data.Texts(strings.Repeat("good ", 50)+"[MASK]"))
 	wantError(t, err, "input 0: 53 tokens, want at most 48")
-	in := NewInputReader(strings.NewReader("[MASK]\nnone\n[MASK] !\n"), "f", true)
+	in := data.NewInputReader(strings.NewReader("[MASK]\nnone\n[MASK] !\n"), "f", true)
 	var lines []int
 	if err := f.Stream(t.Context(), in, func(item Item, masks []Mask) error {
 		lines = append(lines, item.Source.Line)
@@ -142,7 +143,7 @@ func TestOpenMaskFiller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	masks, err := f.Fill(t.Context(), Texts("a [MASK]"))
+	masks, err := f.Fill(t.Context(), data.Texts("a [MASK]"))
 	if err != nil || len(masks) != 1 || len(masks[0]) != 1 {
 		t.Fatalf("%v, %v", masks, err)
 	}

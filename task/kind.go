@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -86,10 +88,10 @@ var kinds = [...]kindInfo{
 type codec interface {
 	// encode gives to add the sequences of an input: one, or the windows of a long text in their order, or one for each
 	// choice. e is scratch memory, and what add is given is good until it returns.
-	encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
+	encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
 
 	// target adds to t what a batch has to know of an example's label. s are the sequences that encode made of it.
-	target(d *Description, x *Example, s []sequence, t *targets) error
+	target(d *Description, x *data.Example, s []sequence, t *targets) error
 
 	// measure compares the logits of a labelled data set with its labels, and computes the mean loss. d.logits has those
 	// of an example.
@@ -99,7 +101,7 @@ type codec interface {
 	empty(d *Description) Report
 
 	// answer makes of an input's logits, those of a sequence or of an input's choices after another, a prediction.
-	answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction
+	answer(d *Description, in *data.Input, s []sequence, logits [][]float32) Prediction
 }
 
 // String is the kind's name in task.json.
@@ -121,7 +123,7 @@ func ParseKind(name string) (Kind, error) {
 			names = append(names, info.name)
 		}
 	}
-	return 0, fmt.Errorf("kind %s: want %s", quote(name), strings.Join(names, ", "))
+	return 0, fmt.Errorf("kind %s: want %s", message.Quote(name), strings.Join(names, ", "))
 }
 
 // Head is the head of the kind's models.

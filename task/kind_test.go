@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -18,7 +19,7 @@ import (
 type kindCase struct {
 	kind     Kind
 	labels   []string
-	examples []Example
+	examples []data.Example
 	// learnt says that an evaluation of the examples trained on is what it has to be.
 	learnt func(*Result) bool
 }
@@ -26,33 +27,33 @@ type kindCase struct {
 // kindCases has one of each kind with a codec.
 func kindCases() []kindCase {
 	words := []string{"good", "bad", "dull", "bright"}
-	var single, several, numbers, choices, tagged, questions []Example
+	var single, several, numbers, choices, tagged, questions []data.Example
 	for i := range 24 {
 		text := fmt.Sprintf("the film is %s and %s", words[i%4], words[(i/4)%4])
-		source := Source{File: "made.tsv", Line: i + 1}
-		single = append(single, Example{Input: Input{Text: text}, Label: []string{"no", "yes"}[i%4%2], Source: source})
+		source := data.Source{File: "made.tsv", Line: i + 1}
+		single = append(single, data.Example{Input: data.Input{Text: text}, Label: []string{"no", "yes"}[i%4%2], Source: source})
 		labels := []string{}
 		for _, w := range []string{"good", "bright"} {
 			if strings.Contains(text, w) {
 				labels = append(labels, w)
 			}
 		}
-		several = append(several, Example{Input: Input{Text: text}, Labels: labels, Source: source})
-		numbers = append(numbers, Example{Input: Input{Text: text, TextPair: "very"}, Label: fmt.Sprint(float64(i%4) / 2), Source: source})
+		several = append(several, data.Example{Input: data.Input{Text: text}, Labels: labels, Source: source})
+		numbers = append(numbers, data.Example{Input: data.Input{Text: text, TextPair: "very"}, Label: fmt.Sprint(float64(i%4) / 2), Source: source})
 		tags := []string{"O", "O", "B-X", "O", "B-X", "I-X"}
 		if i%4 < 2 {
 			tags[2] = "B-Y"
 		}
-		tagged = append(tagged, Example{Input: Input{Words: []string{"the", "film", words[i%4], "is", "very", "dull"}}, Labels: tags, Source: source})
+		tagged = append(tagged, data.Example{Input: data.Input{Words: []string{"the", "film", words[i%4], "is", "very", "dull"}}, Labels: tags, Source: source})
 		right := i % 3
 		endings := slices.Repeat([]string{"bad", "dull", "not"}, 1)
 		endings[right] = "good"
 		context := "the film is " + strings.Repeat("very ", i%3) + words[i%4] + " and i was not"
-		questions = append(questions, Example{
-			Input:   Input{Text: "is it", TextPair: context},
-			Answers: []Span{{words[i%4], strings.Index(context, words[i%4])}}, Source: source,
+		questions = append(questions, data.Example{
+			Input:   data.Input{Text: "is it", TextPair: context},
+			Answers: []data.Span{{Text: words[i%4], Start: strings.Index(context, words[i%4])}}, Source: source,
 		})
-		choices = append(choices, Example{Input: Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
+		choices = append(choices, data.Example{Input: data.Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
 	}
 	return []kindCase{
 		{SingleLabel, []string{"no", "yes"}, single, func(r *Result) bool { return r.Metrics().Value("matthews") > 0.99 }},
@@ -117,23 +118,23 @@ func TestKinds(t *testing.T) {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			seen[c.kind] = true
 			m := c.model(t)
-			data, err := NewDataset(tok, c.description(), c.examples)
+			dataset, err := NewDataset(tok, c.description(), c.examples)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+			before, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			learn(t, m, data, 120)
-			after, err := Evaluate(t.Context(), m, data, EvaluateOptions{Tokens: 50})
+			learn(t, m, dataset, 120)
+			after, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{Tokens: 50})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !c.learnt(after) || after.Loss >= before.Loss {
 				t.Errorf("%v after training, %v before", after, before)
 			}
-			checkLoss(t, m, data, after.Loss)
+			checkLoss(t, m, dataset, after.Loss)
 			checkResult(t, c.description(), after)
 
 			dir := t.TempDir()
@@ -149,7 +150,7 @@ func TestKinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.Close()
-			inputs := make([]Input, len(c.examples))
+			inputs := make([]data.Input, len(c.examples))
 			for i, x := range c.examples {
 				inputs[i] = x.Input
 			}
@@ -245,34 +246,34 @@ func checkResult(t *testing.T, d Description, r *Result) {
 
 func TestKindErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
-	at := Source{File: "a.tsv", Line: 3}
+	at := data.Source{File: "a.tsv", Line: 3}
 	describe := func(k Kind, labels ...string) Description {
 		return Description{Task: "made", Kind: k, Labels: labels, MaxSeqLength: 16}
 	}
 	for _, c := range []struct {
 		d    Description
-		x    Example
+		x    data.Example
 		want string
 	}{
-		{describe(Regression, "value"), Example{Label: "many"}, `a.tsv:3: label "many" is no number`},
-		{describe(Regression, "value"), Example{Label: "Inf"}, `a.tsv:3: label "Inf" is no number`},
-		{describe(Regression, "value", "other"), Example{Label: "1"}, `labels is "value", "other", a regression has one`},
-		{describe(MultiLabel, "a", "b"), Example{Labels: []string{"a", "c"}}, `a.tsv:3: label "c" is not one of "a", "b"`},
-		{describe(MultiLabel, "a", "b"), Example{Labels: []string{"a", "a"}}, `a.tsv:3: label "a" twice`},
-		{describe(MultiLabel, "a", "b"), Example{Label: "a"}, `a.tsv:3: no label`},
-		{describe(MultipleChoice), Example{Input: Input{Choices: []string{"a", "b"}}, Label: "2"}, `a.tsv:3: label "2" is not one of the choices 0 to 1`},
-		{describe(MultipleChoice), Example{Input: Input{Choices: []string{"a"}}, Label: "0"}, `a.tsv:3: 1 choices, want at least 2`},
-		{describe(MultipleChoice, "a"), Example{Label: "0"}, `labels is "a", a model of multiple_choice has none`},
-		{describe(SingleLabel, "a", "b"), Example{Input: Input{Choices: []string{"a"}}, Label: "a"}, `a.tsv:3: choices, but the model reads texts`},
-		{describe(SingleLabel, "a", "b"), Example{Input: Input{Words: []string{"a"}}, Label: "a"}, `a.tsv:3: words, but the model reads texts`},
+		{describe(Regression, "value"), data.Example{Label: "many"}, `a.tsv:3: label "many" is no number`},
+		{describe(Regression, "value"), data.Example{Label: "Inf"}, `a.tsv:3: label "Inf" is no number`},
+		{describe(Regression, "value", "other"), data.Example{Label: "1"}, `labels is "value", "other", a regression has one`},
+		{describe(MultiLabel, "a", "b"), data.Example{Labels: []string{"a", "c"}}, `a.tsv:3: label "c" is not one of "a", "b"`},
+		{describe(MultiLabel, "a", "b"), data.Example{Labels: []string{"a", "a"}}, `a.tsv:3: label "a" twice`},
+		{describe(MultiLabel, "a", "b"), data.Example{Label: "a"}, `a.tsv:3: no label`},
+		{describe(MultipleChoice), data.Example{Input: data.Input{Choices: []string{"a", "b"}}, Label: "2"}, `a.tsv:3: label "2" is not one of the choices 0 to 1`},
+		{describe(MultipleChoice), data.Example{Input: data.Input{Choices: []string{"a"}}, Label: "0"}, `a.tsv:3: 1 choices, want at least 2`},
+		{describe(MultipleChoice, "a"), data.Example{Label: "0"}, `labels is "a", a model of multiple_choice has none`},
+		{describe(SingleLabel, "a", "b"), data.Example{Input: data.Input{Choices: []string{"a"}}, Label: "a"}, `a.tsv:3: choices, but the model reads texts`},
+		{describe(SingleLabel, "a", "b"), data.Example{Input: data.Input{Words: []string{"a"}}, Label: "a"}, `a.tsv:3: words, but the model reads texts`},
 	} {
 		c.x.Source = at
-		_, err := NewDataset(tok, c.d, []Example{c.x})
+		_, err := NewDataset(tok, c.d, []data.Example{c.x})
 		wantError(t, err, c.want)
 	}
-	three := Example{Input: Input{Choices: []string{"a", "b", "c"}}, Label: "0", Source: at}
-	two := Example{Input: Input{Choices: []string{"a", "b"}}, Label: "0"}
-	_, err := NewDataset(tok, describe(MultipleChoice), []Example{two, three})
+	three := data.Example{Input: data.Input{Choices: []string{"a", "b", "c"}}, Label: "0", Source: at}
+	two := data.Example{Input: data.Input{Choices: []string{"a", "b"}}, Label: "0"}
+	_, err := NewDataset(tok, describe(MultipleChoice), []data.Example{two, three})
 	wantError(t, err, "a.tsv:3: 3 choices, want 2 as those before")
 
 	_, err = ParseKind("classification")
@@ -335,11 +336,11 @@ func TestHeadTail(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := Description{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
 	long := longText(40)
-	data, err := NewDataset(tok, d, []Example{
-		{Input: Input{Text: long}, Label: "a"},
-		{Input: Input{Text: longText(20)}, Label: "a"},
-		{Input: Input{Text: "good bad", TextPair: long}, Label: "b"},
-		{Input: Input{IDs: []int32{2, 5, 3}}, Label: "b"},
+	dataset, err := NewDataset(tok, d, []data.Example{
+		{Input: data.Input{Text: long}, Label: "a"},
+		{Input: data.Input{Text: longText(20)}, Label: "a"},
+		{Input: data.Input{Text: "good bad", TextPair: long}, Label: "b"},
+		{Input: data.Input{IDs: []int32{2, 5, 3}}, Label: "b"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -351,17 +352,17 @@ func TestHeadTail(t *testing.T) {
 	// 128/510 of 20 are 5 of the beginning, and 15 of the end; of the 17 that a pair leaves, 4 and 13.
 	text := all.IDs[1:41]
 	want := slices.Concat([]int32{2}, text[:5], text[25:], []int32{3})
-	if got := data.ids[:22]; !slices.Equal(got, want) {
+	if got := dataset.ids[:22]; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", tok.Tokens(got), tok.Tokens(want))
 	}
-	if got := data.ids[22:44]; !slices.Equal(got[1:21], all.IDs[1:21]) {
+	if got := dataset.ids[22:44]; !slices.Equal(got[1:21], all.IDs[1:21]) {
 		t.Errorf("a text that fits: %v", tok.Tokens(got))
 	}
 	want = slices.Concat(text[:4], text[27:], []int32{3})
-	if got := data.ids[44:66]; !slices.Equal(got[4:], want) || got[3] != 3 {
+	if got := dataset.ids[44:66]; !slices.Equal(got[4:], want) || got[3] != 3 {
 		t.Errorf("a pair: %v, want it to end in %v", tok.Tokens(got), tok.Tokens(want))
 	}
-	s := data.Stats()
+	s := dataset.Stats()
 	if s.Truncated != 2 || s.Dropped != 20+23 || s.Windows != 0 || s.Longest != 22 {
 		t.Errorf("%v", s)
 	}
@@ -371,12 +372,12 @@ func TestWindows(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := Description{Task: "made", Labels: []string{"a", "b"}, Positive: "b", MaxSeqLength: 12, Long: Windows, DocStride: 6}
 	long := longText(25) // windows of 10 from 0, 6, 12 and 18
-	examples := []Example{
-		{Input: Input{Text: "good"}, Label: "a", Source: Source{File: "x", Line: 1}},
-		{Input: Input{Text: long}, Label: "b", Source: Source{File: "x", Line: 2}},
-		{Input: Input{Text: "bad"}, Label: "a", Source: Source{File: "x", Line: 3}},
+	examples := []data.Example{
+		{Input: data.Input{Text: "good"}, Label: "a", Source: data.Source{File: "x", Line: 1}},
+		{Input: data.Input{Text: long}, Label: "b", Source: data.Source{File: "x", Line: 2}},
+		{Input: data.Input{Text: "bad"}, Label: "a", Source: data.Source{File: "x", Line: 3}},
 	}
-	data, err := NewDataset(tok, d, examples)
+	dataset, err := NewDataset(tok, d, examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,19 +388,19 @@ func TestWindows(t *testing.T) {
 	var b bert.Batch
 	for i, at := range []int{0, 6, 12, 18} {
 		b.Reset()
-		if err := data.Append(&b, 1+i); err != nil {
+		if err := dataset.Append(&b, 1+i); err != nil {
 			t.Fatal(err)
 		}
-		if want := all.IDs[1+at : min(1+at+10, 26)]; !slices.Equal(b.IDs[1:len(b.IDs)-1], want) || b.Classes[0] != 1 || data.Source(1+i).Line != 2 {
-			t.Errorf("window %d: %v of %v, want %v", i, tok.Tokens(b.IDs), data.Source(1+i), tok.Tokens(want))
+		if want := all.IDs[1+at : min(1+at+10, 26)]; !slices.Equal(b.IDs[1:len(b.IDs)-1], want) || b.Classes[0] != 1 || dataset.Source(1+i).Line != 2 {
+			t.Errorf("window %d: %v of %v, want %v", i, tok.Tokens(b.IDs), dataset.Source(1+i), tok.Tokens(want))
 		}
 	}
-	if _, windows := data.example(1); len(windows) != 4 || !slices.Equal(windows[3].ids, b.IDs) {
+	if _, windows := dataset.example(1); len(windows) != 4 || !slices.Equal(windows[3].ids, b.IDs) {
 		t.Errorf("the example has the sequences %v", windows)
 	}
-	s := data.Stats()
-	if data.Len() != 6 || data.Examples() != 3 || s.Windows != 6 || s.Truncated != 0 || !slices.Equal(s.PerLabel, []int{2, 1}) || data.Source(5).Line != 3 {
-		t.Errorf("%d items, %v", data.Len(), s)
+	s := dataset.Stats()
+	if dataset.Len() != 6 || dataset.Examples() != 3 || s.Windows != 6 || s.Truncated != 0 || !slices.Equal(s.PerLabel, []int{2, 1}) || dataset.Source(5).Line != 3 {
+		t.Errorf("%d items, %v", dataset.Len(), s)
 	}
 	if want := "3 examples, 6 windows, 51 tokens (mean 8.5, longest 12)"; s.String() != want {
 		t.Errorf("%v, want %s", s, want)
@@ -407,7 +408,7 @@ func TestWindows(t *testing.T) {
 
 	// A text's probabilities are the mean of its windows', in evaluation and prediction alike.
 	m := tinyModel(t, bert.SequenceClassification, "a", "b")
-	r, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+	r, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,17 +416,17 @@ func TestWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Predict(t.Context(), []Input{examples[0].Input, examples[1].Input, examples[2].Input})
+	got, err := p.Predict(t.Context(), []data.Input{examples[0].Input, examples[1].Input, examples[2].Input})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mean, loss := 0.0, 0.0
 	for i := range 4 {
 		b.Reset()
-		if err := data.Append(&b, 1+i); err != nil {
+		if err := dataset.Append(&b, 1+i); err != nil {
 			t.Fatal(err)
 		}
-		alone, err := p.Predict(t.Context(), []Input{{IDs: b.IDs}})
+		alone, err := p.Predict(t.Context(), []data.Input{{IDs: b.IDs}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -442,16 +443,16 @@ func TestWindows(t *testing.T) {
 	}
 
 	d.Truncation = tokenizer.LongestFirst
-	_, err = NewDataset(tok, d, []Example{{Input: Input{Text: "good", TextPair: long}, Label: "a"}})
+	_, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
 	wantError(t, err, "want truncation only_first or only_second")
 	d.Truncation, d.DocStride = tokenizer.OnlySecond, 4
-	data, err = NewDataset(tok, d, []Example{{Input: Input{Text: "good", TextPair: long}, Label: "a"}})
+	dataset, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range data.Len() {
+	for i := range dataset.Len() {
 		b.Reset()
-		if err := data.Append(&b, i); err != nil {
+		if err := dataset.Append(&b, i); err != nil {
 			t.Fatal(err)
 		}
 		if want := all.IDs[1+4*i : min(1+4*i+8, 26)]; !slices.Equal(b.IDs[3:len(b.IDs)-1], want) {

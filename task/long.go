@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -40,11 +42,11 @@ func ParseLongText(name string) (LongText, error) {
 	if i := slices.Index(longNames[:], name); i >= 0 {
 		return LongText(i), nil
 	}
-	return 0, fmt.Errorf("long texts %s: want %s", quote(name), strings.Join(longNames[:], ", "))
+	return 0, fmt.Errorf("long texts %s: want %s", message.Quote(name), strings.Join(longNames[:], ", "))
 }
 
 // encodeLong gives to add the sequences of a text or a pair of texts, as the description says of long ones.
-func (f *featurizer) encodeLong(in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (f *featurizer) encodeLong(in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	long := TruncateLong
 	if in.IDs == nil {
 		long = f.description.Long
@@ -73,7 +75,7 @@ func (d *Description) step() int {
 	return max(1, (d.MaxSeqLength-2)/2)
 }
 
-func (f *featurizer) encodeWindows(in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	own := *f
 	own.options.Overflow = true
 	own.options.Stride = 0
@@ -115,7 +117,7 @@ func addWindows(e *tokenizer.Encoding, dropped int, add func(*tokenizer.Encoding
 // headShare is the share of a long text's room that its beginning gets.
 const headShare = 128.0 / 510
 
-func (f *featurizer) encodeHeadTail(in *Input, e *tokenizer.Encoding) error {
+func (f *featurizer) encodeHeadTail(in *data.Input, e *tokenizer.Encoding) error {
 	if err := f.encode(e, in); err != nil || e.Truncated == 0 {
 		return err
 	}

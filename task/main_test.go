@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -75,9 +76,9 @@ func tinyDir(t testing.TB, head bert.Head, labels ...string) string {
 }
 
 // someTexts are texts of many lengths.
-func someTexts(n int) []Input {
+func someTexts(n int) []data.Input {
 	words := strings.Fields("the film is very bad and dull . i was not a good bright ! odd words too")
-	inputs := make([]Input, n)
+	inputs := make([]data.Input, n)
 	for i := range inputs {
 		var text []string
 		for j := range (i * 7) % 23 {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -15,23 +17,23 @@ import (
 // probability, the logistic function of its logit, is above a half.
 type multiLabel struct{}
 
-func (multiLabel) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (multiLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	return f.encodeLong(in, e, add)
 }
 
-func (multiLabel) target(d *Description, x *Example, _ []sequence, t *targets) error {
+func (multiLabel) target(d *Description, x *data.Example, _ []sequence, t *targets) error {
 	if x.Labels == nil {
-		return errNoLabel
+		return data.ErrNoLabel
 	}
 	at := len(t.values)
 	t.values = append(t.values, make([]float32, len(d.Labels))...)
 	for _, label := range x.Labels {
-		id := slices.Index(d.Labels, label)
-		if id < 0 {
-			return unknownLabel(label, d.Labels)
+		id, err := data.LabelID(label, d.Labels)
+		if err != nil {
+			return err
 		}
 		if t.values[at+id] != 0 {
-			return fmt.Errorf("label %s twice", quote(label))
+			return fmt.Errorf("label %s twice", message.Quote(label))
 		}
 		t.values[at+id] = 1
 	}
@@ -103,7 +105,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	return r, loss / float64(n*c), nil
 }
 
-func (multiLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+func (multiLabel) answer(d *Description, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	probabilities := sigmoids(logits)
 	p := Prediction{
 		Labels:           []string{},
@@ -155,7 +157,7 @@ func meanOf(values []float64) float64 {
 func (r *MultiLabelReport) details() []entry {
 	auc := make([]any, len(r.AUC))
 	for i, v := range r.AUC {
-		auc[i] = finite(v)
+		auc[i] = jsonobject.Number(v)
 	}
 	return []entry{
 		{"classes", scoresJSON(r.Labels, r.Scores.Classes)},

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -31,7 +33,7 @@ func (s Scores) Of(label string) float64 {
 
 // MarshalJSON writes an object with a key for each label, and as many digits as float32 has: the rest is noise.
 func (s Scores) MarshalJSON() ([]byte, error) {
-	return orderedObject(len(s), func(i int) (string, any) { return s[i].Label, finite32(s[i].Value) })
+	return jsonobject.Marshal(len(s), func(i int) (string, any) { return s[i].Label, finite32(s[i].Value) })
 }
 
 // newScores is a score for each label.
@@ -128,7 +130,7 @@ func (p *Predictor) kind() *kindInfo { return &kinds[p.description.Kind] }
 
 // Predict answers inputs; an answer is the same whatever inputs are beside it. A bad input fails all, with its index
 // in the error. When ctx ends, Predict ends after the batch it is at, with the cause.
-func (p *Predictor) Predict(ctx context.Context, inputs []Input) ([]Prediction, error) {
+func (p *Predictor) Predict(ctx context.Context, inputs []data.Input) ([]Prediction, error) {
 	all, err := prepareEach(inputs, p.prepare)
 	if err != nil {
 		return nil, err
@@ -139,12 +141,12 @@ func (p *Predictor) Predict(ctx context.Context, inputs []Input) ([]Prediction, 
 // Stream answers what in reads and hands inputs and predictions to emit in their order. An error of emit ends it.
 // Inputs are answered as they come, and put together where many wait. Where one is bad, those before it are answered, and
 // then it is the error; or it is left out, as in decides.
-func (p *Predictor) Stream(ctx context.Context, in Inputs, emit func(Item, Prediction) error) error {
+func (p *Predictor) Stream(ctx context.Context, in data.Inputs, emit func(Item, Prediction) error) error {
 	return stream(ctx, p.engine, in, p.prepare, p.predict, emit)
 }
 
 // prepareEach prepares inputs. An error says which is bad.
-func prepareEach(inputs []Input, prepare func(*tokenizer.Encoding, *Input) (prepared, error)) ([]prepared, error) {
+func prepareEach(inputs []data.Input, prepare func(*tokenizer.Encoding, *data.Input) (prepared, error)) ([]prepared, error) {
 	var (
 		all     = make([]prepared, len(inputs))
 		scratch tokenizer.Encoding
@@ -160,7 +162,7 @@ func prepareEach(inputs []Input, prepare func(*tokenizer.Encoding, *Input) (prep
 
 // prepared is an input with its sequences.
 type prepared struct {
-	input     Input
+	input     data.Input
 	sequences []sequence
 }
 
@@ -173,7 +175,7 @@ func (p prepared) weight() int {
 }
 
 // prepare turns an input into features, by way of scratch.
-func (p *Predictor) prepare(scratch *tokenizer.Encoding, in *Input) (prepared, error) {
+func (p *Predictor) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
 	out := prepared{input: *in}
 	err := p.kind().codec.encode(&p.featurizer, in, scratch, func(e *tokenizer.Encoding) {
 		out.sequences = append(out.sequences, newSequence(e, p.kind().places))

@@ -15,9 +15,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -34,7 +36,7 @@ func TestPredict(t *testing.T) {
 	d := tinyDescription()
 	p := tinyPredictor(t, d, Options{})
 	inputs := someTexts(40)
-	inputs = append(inputs, Input{IDs: []int32{2, 7, 8, 3}}, Input{IDs: []int32{2, 7, 3, 8, 3}, TypeIDs: []int32{0, 0, 0, 1, 1}})
+	inputs = append(inputs, data.Input{IDs: []int32{2, 7, 8, 3}}, data.Input{IDs: []int32{2, 7, 3, 8, 3}, TypeIDs: []int32{0, 0, 0, 1, 1}})
 	all, err := p.Predict(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
@@ -113,26 +115,26 @@ func TestPredictErrors(t *testing.T) {
 	d.Truncation = tokenizer.DoNotTruncate
 	p := tinyPredictor(t, d, Options{})
 	for _, c := range []struct {
-		in   Input
+		in   data.Input
 		want string
 	}{
-		{Input{Text: strings.Repeat("good ", 15)}, "input 1: 17 tokens, want at most 16"},
-		{Input{IDs: []int32{}}, "input 1: no ids"},
-		{Input{IDs: []int32{5000}}, "input 1: id 5000, the number 1, is not in the vocabulary of"},
-		{Input{IDs: []int32{-1}}, "input 1: id -1"},
-		{Input{IDs: make([]int32, 49)}, "input 1: 49 ids, want at most 48"},
-		{Input{IDs: []int32{1}, TypeIDs: []int32{2}}, "input 1: type id 2, the number 1, is not one of 2"},
-		{Input{IDs: []int32{1}, TypeIDs: []int32{}}, "input 1: 0 type ids for 1 ids"},
-		{Input{IDs: []int32{1}, Text: "x"}, "input 1: both text and ids"},
-		{Input{TypeIDs: []int32{1}}, "input 1: type ids without ids"},
+		{data.Input{Text: strings.Repeat("good ", 15)}, "input 1: 17 tokens, want at most 16"},
+		{data.Input{IDs: []int32{}}, "input 1: no ids"},
+		{data.Input{IDs: []int32{5000}}, "input 1: id 5000, the number 1, is not in the vocabulary of"},
+		{data.Input{IDs: []int32{-1}}, "input 1: id -1"},
+		{data.Input{IDs: make([]int32, 49)}, "input 1: 49 ids, want at most 48"},
+		{data.Input{IDs: []int32{1}, TypeIDs: []int32{2}}, "input 1: type id 2, the number 1, is not one of 2"},
+		{data.Input{IDs: []int32{1}, TypeIDs: []int32{}}, "input 1: 0 type ids for 1 ids"},
+		{data.Input{IDs: []int32{1}, Text: "x"}, "input 1: both text and ids"},
+		{data.Input{TypeIDs: []int32{1}}, "input 1: type ids without ids"},
 	} {
-		_, err := p.Predict(t.Context(), []Input{{Text: "good"}, c.in})
+		_, err := p.Predict(t.Context(), []data.Input{{Text: "good"}, c.in})
 		wantError(t, err, c.want)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.Predict(ctx, Texts("good")); !errors.Is(err, context.Canceled) {
+	if _, err := p.Predict(ctx, data.Texts("good")); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 
@@ -219,16 +221,16 @@ func TestOpen(t *testing.T) {
 func TestPredictOfBrokenWeights(t *testing.T) {
 	dir := tinyDir(t, bert.SequenceClassification, "neg", "pos")
 	path := filepath.Join(dir, "model.safetensors")
-	data, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := int(binary.LittleEndian.Uint64(data))
+	n := int(binary.LittleEndian.Uint64(content))
 	var header map[string]struct {
 		Offsets [2]int `json:"data_offsets"`
 	}
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &all); err != nil {
+	if err := json.Unmarshal(content[8:8+n], &all); err != nil {
 		t.Fatal(err)
 	}
 	delete(all, "__metadata__")
@@ -240,14 +242,14 @@ func TestPredictOfBrokenWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := 8 + n + header["classifier.bias"].Offsets[0]
-	binary.LittleEndian.PutUint32(data[at:], math.Float32bits(float32(math.NaN())))
-	write(t, path, string(data))
+	binary.LittleEndian.PutUint32(content[at:], math.Float32bits(float32(math.NaN())))
+	write(t, path, string(content))
 	p, err := Open(dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = p.Predict(t.Context(), Texts("good"))
+	_, err = p.Predict(t.Context(), data.Texts("good"))
 	wantError(t, err, "NaN", "its weights are broken")
 }
 
@@ -286,7 +288,7 @@ func TestPredictConcurrently(t *testing.T) {
 }
 
 // streamed is what a Predictor's stream emits, each with its place and text.
-func streamed(t testing.TB, p *Predictor, in Inputs) ([]string, error) {
+func streamed(t testing.TB, p *Predictor, in data.Inputs) ([]string, error) {
 	t.Helper()
 	var out []string
 	err := p.Stream(t.Context(), in, func(item Item, answer Prediction) error {
@@ -323,7 +325,7 @@ func TestStream(t *testing.T) {
 			}
 			want = append(want, fmt.Sprintf("f:%d|%s|%s|%v", i+1, in.Text, in.TextPair, answers[i]))
 		}
-		got, err := streamed(t, p, NewInputReader(&lines, "f", false))
+		got, err := streamed(t, p, data.NewInputReader(&lines, "f", false))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,12 +340,12 @@ func TestStreamOfBadLines(t *testing.T) {
 	d.Truncation = tokenizer.DoNotTruncate
 	p := tinyPredictor(t, d, Options{})
 	const content = "good\nbad\n{\"ids\": [9999]}\nfilm\n{\"txt\": 1}\nthe film is very very very very very very very very very very very very very bad\nlast\n"
-	got, err := streamed(t, p, NewInputReader(strings.NewReader(content), "f", false))
+	got, err := streamed(t, p, data.NewInputReader(strings.NewReader(content), "f", false))
 	wantError(t, err, "f:3: id 9999")
 	if len(got) != 2 {
 		t.Errorf("%d answers, want those of the 2 lines before the bad one", len(got))
 	}
-	in := NewInputReader(strings.NewReader(content), "f", true)
+	in := data.NewInputReader(strings.NewReader(content), "f", true)
 	got, err = streamed(t, p, in)
 	if err != nil {
 		t.Fatal(err)
@@ -353,17 +355,17 @@ func TestStreamOfBadLines(t *testing.T) {
 		t.Errorf("skipped %d, answers %q", n, got)
 	}
 	wantError(t, first, "f:3: id 9999")
-	if got, err := streamed(t, p, NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
+	if got, err := streamed(t, p, data.NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
 		t.Errorf("an empty stream: %v, %v", got, err)
 	}
 	broken := errors.New("broken disk")
-	got, err = streamed(t, p, NewInputReader(failing{strings.NewReader("good\nbad"), broken}, "f", true))
+	got, err = streamed(t, p, data.NewInputReader(io.MultiReader(strings.NewReader("good\nbad"), iotest.ErrReader(broken)), "f", true))
 	if !errors.Is(err, broken) || len(got) != 1 {
 		t.Errorf("a failing reader: %q, %v", got, err)
 	}
 	full := errors.New("full disk")
 	n = 0
-	err = p.Stream(t.Context(), NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
+	err = p.Stream(t.Context(), data.NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
 		n++
 		return full
 	})
@@ -381,7 +383,7 @@ func TestStreamAnswersAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
-		ended <- p.Stream(ctx, NewInputReader(r, "pipe", false), func(item Item, _ Prediction) error {
+		ended <- p.Stream(ctx, data.NewInputReader(r, "pipe", false), func(item Item, _ Prediction) error {
 			answers <- item.Text
 			return nil
 		})

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
 )
 
 // ResultsFile is the name of an evaluation's Result in an output directory.
@@ -67,7 +69,7 @@ func (r *Result) Main() Metric {
 func (r *Result) MarshalJSON() ([]byte, error) {
 	var entries []entry
 	for _, m := range r.Metrics() {
-		entries = append(entries, entry{m.Name, finite(m.Value)})
+		entries = append(entries, entry{m.Name, jsonobject.Number(m.Value)})
 	}
 	entries = append(entries, entry{"official_metrics", r.Official}, entry{"examples", r.Examples})
 	if r.Windows > 0 {
@@ -75,7 +77,7 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	}
 	entries = append(entries, entry{"truncated", r.Truncated}, entry{"compute_precision", r.Precision.String()}) // "precision" is a metric
 	entries = append(entries, r.Report.details()...)
-	return orderedObject(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
+	return jsonobject.Marshal(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
 }
 
 // Save writes eval_results.json into dir, and of questions the answers (SaveAnswers); a file is whole or not there.
@@ -97,15 +99,15 @@ func (r *Result) WriteText(w io.Writer) error {
 // String is the result for people: the official metrics, and the report.
 func (r *Result) String() string {
 	w := new(strings.Builder) // to which writing doesn't fail
-	fmt.Fprintf(w, "%s examples", thousands(r.Examples))
+	fmt.Fprintf(w, "%s examples", message.Thousands(r.Examples))
 	if r.Windows > 0 {
-		fmt.Fprintf(w, " in %s windows", thousands(r.Windows))
+		fmt.Fprintf(w, " in %s windows", message.Thousands(r.Windows))
 	}
 	if r.Truncated > 0 {
-		fmt.Fprintf(w, " (%s truncated)", thousands(r.Truncated))
+		fmt.Fprintf(w, " (%s truncated)", message.Thousands(r.Truncated))
 	}
 	if r.GlobalStep > 0 {
-		fmt.Fprintf(w, " at step %s", thousands(r.GlobalStep))
+		fmt.Fprintf(w, " at step %s", message.Thousands(r.GlobalStep))
 	}
 	if r.Precision != bert.Float32 {
 		fmt.Fprintf(w, " in %v", r.Precision)

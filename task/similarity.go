@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -17,7 +18,7 @@ type Similarity struct {
 }
 
 // Similarities compares the two texts of each input by their pooled vectors. Each text is encoded by itself.
-func (e *Encoder) Similarities(ctx context.Context, pairs []Input) ([]Similarity, error) {
+func (e *Encoder) Similarities(ctx context.Context, pairs []data.Input) ([]Similarity, error) {
 	all, err := prepareEach(pairs, e.prepareTexts)
 	if err != nil {
 		return nil, err
@@ -26,12 +27,12 @@ func (e *Encoder) Similarities(ctx context.Context, pairs []Input) ([]Similarity
 }
 
 // StreamSimilarities compares the pairs that in reads. See Predictor.Stream.
-func (e *Encoder) StreamSimilarities(ctx context.Context, in Inputs, emit func(Item, Similarity) error) error {
+func (e *Encoder) StreamSimilarities(ctx context.Context, in data.Inputs, emit func(Item, Similarity) error) error {
 	return stream(ctx, e.engine, in, e.prepareTexts, e.compare, emit)
 }
 
 // prepareTexts makes a sequence of each of two texts.
-func (e *Encoder) prepareTexts(scratch *tokenizer.Encoding, in *Input) (prepared, error) {
+func (e *Encoder) prepareTexts(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
 	out := prepared{input: *in}
 	switch {
 	case e.options.Pooling == NoPooling:
@@ -39,7 +40,7 @@ func (e *Encoder) prepareTexts(scratch *tokenizer.Encoding, in *Input) (prepared
 	case in.IDs != nil || in.TextPair == "":
 		return out, errors.New("want two texts to compare: text and text_pair")
 	}
-	for _, text := range Texts(in.Text, in.TextPair) {
+	for _, text := range data.Texts(in.Text, in.TextPair) {
 		s, err := e.prepare(scratch, &text)
 		if err != nil {
 			return out, err

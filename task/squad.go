@@ -11,6 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -27,7 +31,7 @@ const (
 // A context is read in windows, each behind the question.
 type questionAnswering struct{}
 
-func (questionAnswering) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (questionAnswering) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	if in.IDs != nil || in.Words != nil || in.Choices != nil || strings.TrimSpace(in.TextPair) == "" {
 		return errors.New("no context: want a question and a context")
 	}
@@ -93,9 +97,9 @@ func maxContext(windows []window, token int) int {
 	return at
 }
 
-func (questionAnswering) target(d *Description, x *Example, s []sequence, t *targets) error {
+func (questionAnswering) target(d *Description, x *data.Example, s []sequence, t *targets) error {
 	if x.Answers == nil {
-		return errNoLabel
+		return data.ErrNoLabel
 	}
 	windows, offsets := windowsOf(d, s)
 	from, to := -1, -1
@@ -110,7 +114,7 @@ func (questionAnswering) target(d *Description, x *Example, s []sequence, t *tar
 			}
 		}
 		if from < 0 || to < from {
-			return fmt.Errorf("answer %s has no token", quote(a.Text))
+			return fmt.Errorf("answer %s has no token", message.Quote(a.Text))
 		}
 	}
 	for _, w := range windows {
@@ -135,7 +139,7 @@ type Answer struct {
 
 func (a *Answer) score() float64 { return float64(a.StartLogit) + float64(a.EndLogit) }
 
-func (questionAnswering) answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction {
+func (questionAnswering) answer(d *Description, in *data.Input, s []sequence, logits [][]float32) Prediction {
 	windows, offsets := windowsOf(d, s)
 	var (
 		all  []Answer
@@ -229,7 +233,7 @@ type AnswerReport struct {
 	IDs           []string
 	Predictions   []Prediction
 
-	examples []Example
+	examples []data.Example
 }
 
 func (questionAnswering) empty(*Description) Report { return &AnswerReport{Score: new(SQuADScore)} }
@@ -273,10 +277,10 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 	}
 	r.examples = examples
 	var err error
-	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: SQuAD2}); err != nil || odds == nil {
+	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: data.SQuAD2}); err != nil || odds == nil {
 		return r, loss / float64(n), err
 	}
-	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
+	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: data.SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -298,7 +302,7 @@ func (r *AnswerReport) SetThreshold(threshold float64) error {
 		p.choose(threshold)
 		answers[r.IDs[i]] = p.Answer.Text
 	}
-	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: SQuAD2})
+	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: data.SQuAD2})
 	if err == nil {
 		score.Best, r.Score = r.Score.Best, score
 	}
@@ -339,7 +343,7 @@ func (r *AnswerReport) save(dir string) error { return SaveAnswers(dir, r.IDs, r
 
 func (questionAnswering) file() string { return "predictions.json" }
 
-func (questionAnswering) save(dir string, examples []Example, predictions []Prediction) error {
+func (questionAnswering) save(dir string, examples []data.Example, predictions []Prediction) error {
 	ids := make([]string, len(examples))
 	for i := range examples {
 		ids[i] = examples[i].ID
@@ -361,7 +365,7 @@ func SaveAnswers(dir string, ids []string, p []Prediction) error {
 		return writeJSON(filepath.Join(dir, "null_odds.json"), object(func(i int) any { return *p[i].NullOdds }))
 	}
 	if e := os.Remove(filepath.Join(dir, "null_odds.json")); err == nil && e != nil && !os.IsNotExist(e) {
-		return pathError(e)
+		return textfile.PathError(e)
 	}
 	return err
 }
@@ -372,4 +376,4 @@ type ordered struct {
 	at func(i int) (string, any)
 }
 
-func (o ordered) MarshalJSON() ([]byte, error) { return orderedObject(o.n, o.at) }
+func (o ordered) MarshalJSON() ([]byte, error) { return jsonobject.Marshal(o.n, o.at) }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -73,15 +75,15 @@ func NewZeroShot(m *bert.Model, t *tokenizer.Tokenizer, d Description, zo ZeroSh
 	}
 	switch {
 	case d.Kind != SingleLabel || z.entailment < 0:
-		return nil, fmt.Errorf("its labels are %s, want a model of natural language inference, with the label entailment", quoteAll(d.Labels))
+		return nil, fmt.Errorf("its labels are %s, want a model of natural language inference, with the label entailment", message.QuoteAll(d.Labels))
 	case len(zo.Labels) == 0:
 		return nil, errors.New("no labels to choose from")
 	case strings.Count(template, "{}") != 1:
-		return nil, fmt.Errorf("template %s: want {} in it, once, in the place of the label", quote(template))
+		return nil, fmt.Errorf("template %s: want {} in it, once, in the place of the label", message.Quote(template))
 	}
 	for i, label := range zo.Labels {
 		if label == "" || slices.Contains(zo.Labels[:i], label) {
-			return nil, fmt.Errorf("labels %s: want different ones, none of them empty", quoteAll(zo.Labels))
+			return nil, fmt.Errorf("labels %s: want different ones, none of them empty", message.QuoteAll(zo.Labels))
 		}
 		z.hypotheses = append(z.hypotheses, strings.Replace(template, "{}", label, 1))
 	}
@@ -98,7 +100,7 @@ func NewZeroShot(m *bert.Model, t *tokenizer.Tokenizer, d Description, zo ZeroSh
 func (z *ZeroShot) MaxSeqLength() int { return z.maxLength }
 
 // Predict answers texts. See Predictor.Predict.
-func (z *ZeroShot) Predict(ctx context.Context, inputs []Input) ([]Prediction, error) {
+func (z *ZeroShot) Predict(ctx context.Context, inputs []data.Input) ([]Prediction, error) {
 	all, err := prepareEach(inputs, z.prepare)
 	if err != nil {
 		return nil, err
@@ -107,11 +109,11 @@ func (z *ZeroShot) Predict(ctx context.Context, inputs []Input) ([]Prediction, e
 }
 
 // Stream answers what in reads. See Predictor.Stream.
-func (z *ZeroShot) Stream(ctx context.Context, in Inputs, emit func(Item, Prediction) error) error {
+func (z *ZeroShot) Stream(ctx context.Context, in data.Inputs, emit func(Item, Prediction) error) error {
 	return stream(ctx, z.engine, in, z.prepare, z.predict, emit)
 }
 
-func (z *ZeroShot) prepare(scratch *tokenizer.Encoding, in *Input) (prepared, error) {
+func (z *ZeroShot) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
 	out := prepared{input: *in}
 	if in.TextPair != "" || in.IDs != nil {
 		return out, errors.New("want a single text: its second text is the label")

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 )
 
 // A label's score is the entailment of its hypothesis, as a Predictor of the same model sees it.
@@ -19,7 +20,7 @@ func TestZeroShot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inputs := Texts("the film is good", "it was not a very bad film , and i was not", "")
+	inputs := data.Texts("the film is good", "it was not a very bad film , and i was not", "")
 	for _, multi := range []bool{false, true} {
 		z, err := NewZeroShot(m, tok, d, ZeroShotOptions{Labels: labels, Template: "it is {} .", MultiLabel: multi}, Options{Tokens: 60})
 		if err != nil {
@@ -35,7 +36,7 @@ func TestZeroShot(t *testing.T) {
 				alone = make([]Prediction, len(labels))
 			)
 			for j, label := range labels {
-				answers, err := p.Predict(t.Context(), []Input{{Text: in.Text, TextPair: "it is " + label + " ."}})
+				answers, err := p.Predict(t.Context(), []data.Input{{Text: in.Text, TextPair: "it is " + label + " ."}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +62,7 @@ func TestZeroShot(t *testing.T) {
 			}
 		}
 		// A long text is cut for each hypothesis; the hypotheses stay whole.
-		long, err := z.Predict(t.Context(), Texts(strings.Repeat("good ", 30)))
+		long, err := z.Predict(t.Context(), data.Texts(strings.Repeat("good ", 30)))
 		if err != nil || !long[0].Truncated || long[0].DroppedTokens != (30-(24-3-4))+(30-(24-3-4))+(30-(24-3-5)) {
 			t.Errorf("%+v, %v", long, err)
 		}
@@ -82,7 +83,7 @@ func TestZeroShot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = z.Predict(t.Context(), []Input{{Text: "good"}, {Text: "good", TextPair: "bad"}})
+	_, err = z.Predict(t.Context(), []data.Input{{Text: "good"}, {Text: "good", TextPair: "bad"}})
 	wantError(t, err, "input 1: want a single text")
 	other := tinyModel(t, bert.SequenceClassification, "neg", "pos")
 	_, err = NewZeroShot(other, tok, tinyDescription(), ZeroShotOptions{Labels: labels}, Options{})
@@ -92,7 +93,7 @@ func TestZeroShot(t *testing.T) {
 func TestSimilarities(t *testing.T) {
 	tok := tinyTokenizer(t)
 	m := tinyModel(t, bert.NoHead)
-	pairs := []Input{{Text: "the film is good", TextPair: "the film is good"}, {Text: "bad", TextPair: "a very bright film"}, {Text: "a", TextPair: "i"}}
+	pairs := []data.Input{{Text: "the film is good", TextPair: "the film is good"}, {Text: "bad", TextPair: "a very bright film"}, {Text: "a", TextPair: "i"}}
 	for _, pooling := range []Pooling{CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		for _, normalized := range []bool{false, true} {
 			e, err := NewEncoder(m, tok, EncodeOptions{Pooling: pooling, Normalize: normalized}, Options{Tokens: 12})
@@ -104,7 +105,7 @@ func TestSimilarities(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, pair := range pairs {
-				both, err := e.Encode(t.Context(), Texts(pair.Text, pair.TextPair))
+				both, err := e.Encode(t.Context(), data.Texts(pair.Text, pair.TextPair))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -1,4 +1,4 @@
-package task
+package data
 
 import (
 	"cmp"
@@ -122,6 +122,23 @@ func TestSplitValidation(t *testing.T) {
 			if _, again := SplitValidation(shuffled, n, seed); !slices.Equal(said(again), said(validation)) {
 				t.Fatal("another order gives another split")
 			}
+		}
+	}
+}
+
+// An article is in one part.
+func TestSplitValidationByGroup(t *testing.T) {
+	var examples []Example
+	for i := range 30 {
+		examples = append(examples, Example{Input: Input{Text: fmt.Sprint(i)}, Group: fmt.Sprint("g", i%5)})
+	}
+	train, held := SplitValidation(examples, 7, 1)
+	if len(train) != 18 || len(held) != 12 {
+		t.Errorf("%d and %d", len(train), len(held))
+	}
+	for _, x := range held {
+		if slices.ContainsFunc(train, func(y Example) bool { return y.Group == x.Group }) {
+			t.Errorf("group %s is in both", x.Group)
 		}
 	}
 }

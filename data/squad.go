@@ -1,24 +1,80 @@
-package task
+package data
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
-// The versions of the Stanford Question Answering Dataset (Rajpurkar et al. 2016, arXiv:1606.05250; 2018,
-// arXiv:1806.03822). In the second, some questions have no answer in their context.
+// SQuADVersion is a version of the Stanford Question Answering Dataset.
+type SQuADVersion uint8
+
 const (
-	SQuAD1 = "1.1"
-	SQuAD2 = "2.0"
+	// SQuAD1 is version 1.1 (Rajpurkar et al. 2016, arXiv:1606.05250): each question has an answer in its context.
+	SQuAD1 SQuADVersion = iota + 1
+	// SQuAD2 is version 2.0 (Rajpurkar, Jia and Liang 2018, arXiv:1806.03822): some questions have none.
+	SQuAD2
 )
 
-// Span is a part of a text: its bytes from Start to before Start+len(Text).
+var squadVersions = [...]string{SQuAD1: "1.1", SQuAD2: "2.0"}
+
+func (v SQuADVersion) String() string {
+	if v == 0 || int(v) >= len(squadVersions) {
+		return fmt.Sprintf("SQuADVersion(%d)", v)
+	}
+	return squadVersions[v]
+}
+
+// ParseSQuADVersion reads 1.1 or 2.0.
+func ParseSQuADVersion(s string) (SQuADVersion, error) {
+	if i := slices.Index(squadVersions[:], s); i > 0 {
+		return SQuADVersion(i), nil
+	}
+	return 0, fmt.Errorf("version of SQuAD %s: want %v or %v", message.Quote(s), SQuAD1, SQuAD2)
+}
+
+// MarshalText writes String.
+func (v SQuADVersion) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText is ParseSQuADVersion.
+func (v *SQuADVersion) UnmarshalText(text []byte) (err error) {
+	*v, err = ParseSQuADVersion(string(text))
+	return err
+}
+
+// SQuAD is the layout of a version: a JSON file, or the folder of train-v1.1.json and dev-v1.1.json, or of those of version 2.0.
+func SQuAD(version SQuADVersion) Layout {
+	return Layout{ReadPart: func(ctx context.Context, path string, split Split) ([]Example, error) {
+		if textfile.IsDir(path) {
+			if split != Train && split != Dev {
+				return nil, fmt.Errorf("%s: SQuAD has no split %q: want %s or %s, or name a file", path, split, Train, Dev)
+			}
+			path = filepath.Join(path, fmt.Sprintf("%s-v%v.json", split, version))
+		}
+		_, examples, err := ReadSQuAD(ctx, path)
+		if err != nil || version == SQuAD2 {
+			return examples, err
+		}
+		for i := range examples {
+			if x := &examples[i]; x.Answers != nil && len(x.Answers) == 0 {
+				return nil, &SourceError{x.Source, fmt.Errorf("a question without an answer, which version %v doesn't have: want %v", SQuAD1, SQuAD2)}
+			}
+		}
+		return examples, nil
+	}}
+}
+
+// Span is a part of a text, the bytes [Start, Start+len(Text)).
 type Span struct {
 	Text  string
 	Start int
@@ -52,32 +108,32 @@ type squadAnswer struct {
 // it has is_impossible anywhere. Each question is an Example with its answers, none if it is impossible, and the title of its article
 // as Group; without the key answers it is unlabelled. An answer has to stand in its context where the file says. An error
 // names the article and the question.
-func ReadSQuAD(path string) (version string, examples []Example, err error) {
-	return readSQuAD(path, true)
+func ReadSQuAD(ctx context.Context, path string) (version SQuADVersion, examples []Example, err error) {
+	return readSQuAD(ctx, path, true)
 }
 
 // ReadSQuADAnswers is ReadSQuAD for scoring, for which where an answer stands is of no account: Span.Start is −1.
-func ReadSQuADAnswers(path string) (version string, examples []Example, err error) {
-	return readSQuAD(path, false)
+func ReadSQuADAnswers(ctx context.Context, path string) (version SQuADVersion, examples []Example, err error) {
+	return readSQuAD(ctx, path, false)
 }
 
-func readSQuAD(path string, places bool) (version string, examples []Example, err error) {
-	f, err := os.Open(path)
+func readSQuAD(ctx context.Context, path string, places bool) (version SQuADVersion, examples []Example, err error) {
+	f, err := textfile.Open(ctx, path)
 	if err != nil {
-		return "", nil, pathError(err)
+		return 0, nil, err
 	}
 	defer f.Close()
-	if isDir(path) {
-		return "", nil, fmt.Errorf("%s: a folder, want a JSON file of SQuAD", path)
+	if f.IsDir() {
+		return 0, nil, fmt.Errorf("%s: a folder, want a JSON file of SQuAD", path)
 	}
 	return parseSQuAD(f, path, places)
 }
 
 // parseSQuAD reads from r, which errors call name.
-func parseSQuAD(r io.Reader, name string, places bool) (version string, examples []Example, err error) {
-	b, err := openText(r, name)
+func parseSQuAD(r io.Reader, name string, places bool) (version SQuADVersion, examples []Example, err error) {
+	b, err := textfile.New(r, name)
 	if err != nil {
-		return "", nil, err
+		return 0, nil, err
 	}
 	var (
 		file squadFile
@@ -86,15 +142,15 @@ func parseSQuAD(r io.Reader, name string, places bool) (version string, examples
 	if err := d.Decode(&file); err != nil {
 		var t *json.UnmarshalTypeError
 		if errors.As(err, &t) {
-			return "", nil, fmt.Errorf("%s: no file of SQuAD: %s is a %s (byte %d)", name, quote(t.Field), t.Value, t.Offset)
+			return 0, nil, fmt.Errorf("%s: no file of SQuAD: %s is a %s (byte %d)", name, message.Quote(t.Field), t.Value, t.Offset)
 		}
-		return "", nil, fmt.Errorf("%s: %w", name, jsonError(cutOff(err)))
+		return 0, nil, fmt.Errorf("%s: %w", name, jsonobject.Error(textfile.CutOff(err)))
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return "", nil, fmt.Errorf("%s: something follows the JSON object", name)
+		return 0, nil, fmt.Errorf("%s: something follows the JSON object", name)
 	}
 	if file.Data == nil {
-		return "", nil, fmt.Errorf(`%s: no file of SQuAD: it has no key "data"`, name)
+		return 0, nil, fmt.Errorf(`%s: no file of SQuAD: it has no key "data"`, name)
 	}
 	version = SQuAD1
 	seen := make(map[string]bool)
@@ -105,13 +161,13 @@ func parseSQuAD(r io.Reader, name string, places bool) (version string, examples
 		}
 		for j, paragraph := range article.Paragraphs {
 			if paragraph.Context == nil {
-				return "", nil, &SourceError{Source{File: name, Member: title}, fmt.Errorf(`paragraph %d has no key "context"`, j+1)}
+				return 0, nil, &SourceError{Source{File: name, Member: title}, fmt.Errorf(`paragraph %d has no key "context"`, j+1)}
 			}
 			at := newCodePoints(*paragraph.Context)
 			for k := range paragraph.QAs {
 				q := &paragraph.QAs[k]
 				if q.ID == nil || *q.ID == "" {
-					return "", nil, &SourceError{Source{File: name, Member: title}, fmt.Errorf("question %d of paragraph %d has no id", k+1, j+1)}
+					return 0, nil, &SourceError{Source{File: name, Member: title}, fmt.Errorf("question %d of paragraph %d has no id", k+1, j+1)}
 				}
 				source := Source{File: name, Member: title + "/" + *q.ID}
 				x, err := q.example(at, places)
@@ -119,7 +175,7 @@ func parseSQuAD(r io.Reader, name string, places bool) (version string, examples
 					err = errors.New("the id stands in the file twice")
 				}
 				if err != nil {
-					return "", nil, &SourceError{source, err}
+					return 0, nil, &SourceError{source, err}
 				}
 				if q.Impossible != nil {
 					version = SQuAD2
@@ -131,7 +187,7 @@ func parseSQuAD(r io.Reader, name string, places bool) (version string, examples
 		}
 	}
 	if len(examples) == 0 {
-		return "", nil, fmt.Errorf("%s: no questions", name)
+		return 0, nil, fmt.Errorf("%s: no questions", name)
 	}
 	return version, examples, nil
 }
@@ -160,11 +216,11 @@ func (q *squadQuestion) example(context *codePoints, places bool) (Example, erro
 		span := Span{*a.Text, -1}
 		if places {
 			if span.Start = context.byte(*a.Start); span.Start < 0 {
-				return x, fmt.Errorf("answer %s: answer_start is %d, the context has %d characters", quote(*a.Text), *a.Start, context.len())
+				return x, fmt.Errorf("answer %s: answer_start is %d, the context has %d characters", message.Quote(*a.Text), *a.Start, context.len())
 			}
 			if !strings.HasPrefix(context.text[span.Start:], *a.Text) {
-				return x, fmt.Errorf("answer %s is not at %d of its context, where %s stands", quote(*a.Text), *a.Start,
-					quote(context.text[span.Start:min(len(context.text), span.Start+len(*a.Text))]))
+				return x, fmt.Errorf("answer %s is not at %d of its context, where %s stands", message.Quote(*a.Text), *a.Start,
+					message.Quote(context.text[span.Start:min(len(context.text), span.Start+len(*a.Text))]))
 			}
 		}
 		x.Answers = append(x.Answers, span)
@@ -211,26 +267,4 @@ func (c *codePoints) byte(i int) int {
 		return i
 	}
 	return c.bytes[i]
-}
-
-// squadReader reads a split of a version from the folder of the data set or, whatever the split, from a file.
-func squadReader(version string) func(path string, split Split) ([]Example, error) {
-	return func(path string, split Split) ([]Example, error) {
-		if isDir(path) {
-			if split != Train && split != Dev {
-				return nil, fmt.Errorf("%s: SQuAD has no split %q: want %s or %s, or name a file", path, split, Train, Dev)
-			}
-			path = filepath.Join(path, fmt.Sprintf("%s-v%s.json", split, version))
-		}
-		_, examples, err := ReadSQuAD(path)
-		if err != nil || version == SQuAD2 {
-			return examples, err
-		}
-		for i := range examples {
-			if x := &examples[i]; x.Answers != nil && len(x.Answers) == 0 {
-				return nil, &SourceError{x.Source, errors.New("a question without an answer: want task squad2")}
-			}
-		}
-		return examples, nil
-	}
 }

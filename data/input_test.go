@@ -1,4 +1,4 @@
-package task
+package data
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 func TestParseInput(t *testing.T) {
@@ -62,7 +64,7 @@ func TestInputReader(t *testing.T) {
 		r := NewInputReader(bytes.NewReader(data), "lines", true)
 		var got []string
 		for {
-			in, source, err := r.Read()
+			in, source, err := r.Read(t.Context())
 			if err == io.EOF {
 				break
 			}
@@ -88,12 +90,12 @@ func TestInputReaderWaitsForNothing(t *testing.T) {
 	in := NewInputReader(r, "pipe", false)
 	for _, line := range []string{"", "a", "bc", "{\"text\": \"d\"}"} {
 		go io.WriteString(w, line+"\n")
-		if _, _, err := in.Read(); err != nil {
+		if _, _, err := in.Read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.Close()
-	if _, _, err := in.Read(); err != io.EOF {
+	if _, _, err := in.Read(t.Context()); err != io.EOF {
 		t.Errorf("at the end: %v", err)
 	}
 }
@@ -109,7 +111,7 @@ func FuzzInputReader(f *testing.F) {
 		r := NewInputReader(bytes.NewReader(data), "fuzz", true)
 		n := 0
 		for {
-			in, _, err := r.Read()
+			in, _, err := r.Read(t.Context())
 			if err != nil {
 				break
 			}
@@ -131,7 +133,7 @@ func FuzzInputReader(f *testing.F) {
 		}
 		skipped, _ := r.Skipped()
 		lines := bytes.Count(data, []byte("\n")) + 1
-		if !bytes.HasPrefix(data, gzipMagic) && n+skipped > lines {
+		if !bytes.HasPrefix(data, textfile.Gzip.Magic) && n+skipped > lines {
 			t.Fatalf("%d inputs of %d lines", n+skipped, lines)
 		}
 	})

@@ -1,20 +1,25 @@
-package task
+package data
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"sync"
+
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // Inputs is a stream of inputs for a model. Stream calls Read from one goroutine and Skip from another.
 type Inputs interface {
 	// Read returns the next input and its place, io.EOF after the last.
-	Read() (Input, Source, error)
-	// Skip is told what is wrong with an input that the model can't take; the error it returns, if any, ends the stream.
+	Read(ctx context.Context) (Input, Source, error)
+	// Skip takes the error of an input that the model can't take. If it returns an error, that ends the stream.
 	Skip(err error) error
 }
 
@@ -25,7 +30,7 @@ type Inputs interface {
 type InputReader struct {
 	r     io.Reader
 	name  string
-	lines *lineReader
+	lines *textfile.Lines
 
 	mu  sync.Mutex // Stream skips inputs that its reading goroutine didn't find bad
 	bad badRecords
@@ -37,22 +42,26 @@ func NewInputReader(r io.Reader, name string, skipBad bool) *InputReader {
 	return &InputReader{r: r, name: name, bad: badRecords{skip: skipBad}}
 }
 
-// Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out.
-func (r *InputReader) Read() (Input, Source, error) {
+// Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out. A read of
+// the underlying reader that blocks goes on when ctx is done.
+func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 	if r.lines == nil {
-		b, err := openText(r.r, r.name)
+		b, err := textfile.New(r.r, r.name)
 		if err != nil {
 			return Input{}, Source{}, err
 		}
-		r.lines = &lineReader{b: b}
+		r.lines = textfile.NewLines(b)
 	}
 	for {
-		line, err := r.lines.next()
+		if ctx.Err() != nil {
+			return Input{}, Source{}, context.Cause(ctx)
+		}
+		line, err := r.lines.Next()
 		if err == io.EOF {
 			return Input{}, Source{}, io.EOF
 		}
-		source := Source{File: r.name, Line: r.lines.line}
-		if err != nil && !errors.Is(err, errTooLong) {
+		source := Source{File: r.name, Line: r.lines.Number()}
+		if err != nil && !errors.Is(err, textfile.ErrTooLong) {
 			source.Line++
 			return Input{}, source, &SourceError{source, err}
 		}
@@ -93,7 +102,7 @@ func ParseInput(line []byte) (Input, error) {
 		in                   Input
 		text, words, haveIDs bool
 	)
-	err := parseObject(line, func(key string, value json.RawMessage) (err error) {
+	err := jsonobject.Parse(line, func(key string, value json.RawMessage) (err error) {
 		switch key {
 		case "text", "question":
 			if text {
@@ -121,7 +130,7 @@ func ParseInput(line []byte) (Input, error) {
 				in.TypeIDs, err = jsonIDs(key, value)
 			}
 		default:
-			err = fmt.Errorf("key %s: want text and text_pair, question and context, text and choices, words, or ids and type_ids", quote(key))
+			err = fmt.Errorf("key %s: want text and text_pair, question and context, text and choices, words, or ids and type_ids", message.Quote(key))
 		}
 		return err
 	})
@@ -149,7 +158,7 @@ func ParseInput(line []byte) (Input, error) {
 
 // jsonTexts reads a list of strings.
 func jsonTexts(key string, value json.RawMessage) ([]string, error) {
-	bad := fmt.Errorf("%s is %s, want a list of strings", key, quote(string(value)))
+	bad := fmt.Errorf("%s is %s, want a list of strings", key, message.Quote(string(value)))
 	// Pointers, because a null in a list of strings would be read as an empty one.
 	var texts []*string
 	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
@@ -166,7 +175,7 @@ func jsonTexts(key string, value json.RawMessage) ([]string, error) {
 }
 
 func jsonIDs(key string, value json.RawMessage) ([]int32, error) {
-	bad := fmt.Errorf("%s is %s, want a list of whole numbers from 0 to %d", key, quote(string(value)), math.MaxInt32)
+	bad := fmt.Errorf("%s is %s, want a list of whole numbers from 0 to %d", key, message.Quote(string(value)), math.MaxInt32)
 	// Pointers, because a null in a list of numbers would be read as 0.
 	var numbers []*int32
 	if err := json.Unmarshal(value, &numbers); err != nil || numbers == nil {

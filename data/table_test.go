@@ -1,4 +1,4 @@
-package task
+package data
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-bert/bert/internal/textfile"
 	"pgregory.net/rapid"
 )
 
@@ -21,7 +22,7 @@ func simple(e Example) string {
 
 func readAll(t testing.TB, content, name string, o TableOptions) ([]string, error) {
 	t.Helper()
-	data, err := ReadTable(writeFile(t, name, content), o)
+	data, err := ReadTable(t.Context(), writeFile(t, name, content), o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func TestReadTable(t *testing.T) {
 }
 
 func TestReadTableErrors(t *testing.T) {
-	long := strings.Repeat("long ", MaxRecord/5+1000)
+	long := strings.Repeat("long ", textfile.MaxRecord/5+1000)
 	for _, c := range []struct {
 		name, file, content string
 		options             TableOptions
@@ -136,17 +137,17 @@ func TestReadTableErrors(t *testing.T) {
 			}
 		})
 	}
-	_, err := ReadTable("testdata/none.csv", TableOptions{})
+	_, err := ReadTable(t.Context(), "testdata/none.csv", TableOptions{})
 	wantError(t, err, "testdata/none.csv: no such file or directory")
-	_, err = ReadTable("testdata", TableOptions{})
+	_, err = ReadTable(t.Context(), "testdata", TableOptions{})
 	wantError(t, err, "testdata: a folder")
 }
 
 // A line just within the bound is read, and behind one beyond it reading goes on.
 func TestLongLines(t *testing.T) {
-	within := strings.Repeat("x", MaxRecord-len("\tpos"))
+	within := strings.Repeat("x", textfile.MaxRecord-len("\tpos"))
 	content := "text\tlabel\n" + within + "\tpos\r\n" + within + "x\tpos\nshort\tneg\n"
-	data, err := ReadTable(writeFile(t, "a.tsv", content), TableOptions{SkipBad: true})
+	data, err := ReadTable(t.Context(), writeFile(t, "a.tsv", content), TableOptions{SkipBad: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,13 +301,13 @@ func TestSeveralLabels(t *testing.T) {
 		"a.jsonl": `{"text": "one", "label": ["x", " y "]}` + "\n" + `{"text": "two", "label": []}` + "\n" + `{"text": "three", "label": "z"}` + "\n",
 	} {
 		path := writeFile(t, name, content)
-		data, err := ReadTable(path, TableOptions{MultiLabel: true})
+		data, err := ReadTable(t.Context(), path, TableOptions{MultiLabel: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range [][]string{{"x", "y"}, {}, {"z"}} {
 			x := data.Examples[i]
-			if !slices.Equal(x.Labels, want) || x.Labels == nil || x.Label != "" || !x.labelled() {
+			if !slices.Equal(x.Labels, want) || x.Labels == nil || x.Label != "" || !x.Labelled() {
 				t.Errorf("%s, record %d: %q, want %q", name, i, x.Labels, want)
 			}
 		}
@@ -314,8 +315,8 @@ func TestSeveralLabels(t *testing.T) {
 			t.Errorf("%s: labels %q, %v", name, labels, err)
 		}
 		wantError(t, CheckLabels(data.Examples, []string{"x", "y"}), name+":", `label "z" is not one of "x", "y"`)
-		data, err = ReadTable(path, TableOptions{MultiLabel: true, Unlabelled: true})
-		if err != nil || data.Examples[0].labelled() {
+		data, err = ReadTable(t.Context(), path, TableOptions{MultiLabel: true, Unlabelled: true})
+		if err != nil || data.Examples[0].Labelled() {
 			t.Errorf("%s, unlabelled: %+v, %v", name, data, err)
 		}
 	}
@@ -325,7 +326,7 @@ func TestSeveralLabels(t *testing.T) {
 		`{"text": "a", "label": [["x"]]}`:     "a.jsonl:1: label is",
 		`{"text": "a", "label": null}`:        `a.jsonl:1: no label: no key "label"`,
 	} {
-		_, err := ReadTable(writeFile(t, "a.jsonl", content+"\n"), TableOptions{MultiLabel: true})
+		_, err := ReadTable(t.Context(), writeFile(t, "a.jsonl", content+"\n"), TableOptions{MultiLabel: true})
 		wantError(t, err, want)
 	}
 	_, err := LabelsOf([]Example{{Labels: []string{}}})

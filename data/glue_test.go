@@ -1,6 +1,7 @@
-package task
+package data
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,53 +76,38 @@ const (
 	mnliFields = "0\t1\t1e\tfiction\t( a )\t( b )\t(ROOT a)\t(ROOT b)\t"
 )
 
+var glueLayouts = map[string]*Layout{
+	"cola": &CoLA, "sst2": &SST2, "mrpc": &MRPC, "stsb": &STSB, "qqp": &QQP, "mnli": &MNLI, "qnli": &QNLI, "rte": &RTE, "wnli": &WNLI, "ax": &AX,
+}
+
 // Every file of every task is read as it says.
 func TestGLUE(t *testing.T) {
-	tok := tinyTokenizer(t)
-	for i := range glueTasks {
-		row, err := Lookup(glueTasks[i].Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		samples := glueSamples[row.Name]
-		if len(samples) != len(row.Tables) {
-			t.Errorf("%s: samples of %d files, want one of each of %v", row.Name, len(samples), row.Splits())
+	for name, layout := range glueLayouts {
+		samples := glueSamples[name]
+		if len(samples) != len(layout.Tables) {
+			t.Errorf("%s: samples of %d files, want one of each of %v", name, len(samples), layout.Splits())
 		}
 		dir := t.TempDir()
-		for _, s := range samples {
+		for split, s := range samples {
+			if layout.Has(dir, split) {
+				t.Errorf("%s has %s before it is there", name, split)
+			}
 			write(t, filepath.Join(dir, s.file), s.content)
+			if !layout.Has(dir, split) {
+				t.Errorf("%s doesn't have %s", name, split)
+			}
 		}
 		for split, s := range samples {
-			data, err := row.Read(dir, ReadOptions{Split: split})
+			data, err := layout.Read(t.Context(), dir, ReadOptions{Split: split})
 			if err != nil {
-				t.Errorf("%s, %s: %v", row.Name, split, err)
+				t.Errorf("%s, %s: %v", name, split, err)
 				continue
 			}
 			if got := said(data.Examples); !slices.Equal(got, slices.Sorted(slices.Values(s.want))) {
-				t.Errorf("%s, %s: read %q, want %q", row.Name, split, got, s.want)
+				t.Errorf("%s, %s: read %q, want %q", name, split, got, s.want)
 			}
-			features, err := NewDataset(tok, row.Describe(nil, 32), data.Examples)
-			if err != nil {
-				t.Errorf("%s, %s: %v", row.Name, split, err)
-				continue
-			}
-			if labelled := s.want[0][len(s.want[0])-1] != '|'; features.Labelled() != labelled {
-				t.Errorf("%s, %s: labelled is %v, want %v", row.Name, split, features.Labelled(), labelled)
-			}
-		}
-		d := row.Describe(nil, 32)
-		all, official := d.MetricNames()
-		for _, name := range official {
-			if !slices.Contains(all, name) {
-				t.Errorf("%s: no metric %s among %v", row.Name, name, all)
-			}
-		}
-		if _, ok := row.Tables[row.EvalSplit]; !ok {
-			t.Errorf("%s: no table for %s", row.Name, row.EvalSplit)
-		}
-		for split := range row.glue.files {
-			if _, ok := row.Tables[split]; !ok {
-				t.Errorf("%s: no table for %s", row.Name, split)
+			if unlabelled := s.want[0][len(s.want[0])-1] == '|'; layout.Unlabelled(split) != unlabelled {
+				t.Errorf("%s, %s: unlabelled is %v, want %v", name, split, !unlabelled, unlabelled)
 			}
 		}
 	}
@@ -129,21 +115,17 @@ func TestGLUE(t *testing.T) {
 
 // MRPC is also read from the corpus as Microsoft gives it out, split by GLUE's list.
 func TestMRPCFromTheCorpus(t *testing.T) {
-	row, err := Lookup("mrpc")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	const header = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n"
 	write(t, filepath.Join(dir, "msr_paraphrase_train.txt"), header+"1\t1\t2\tA.\tB.\r\n0\t3\t4\tC.\tD.\r\n1\t4\t3\tD.\tC.\r\n")
 	write(t, filepath.Join(dir, "msr_paraphrase_test.txt"), header+"0\t5\t6\tE.\tF.\r\n")
-	_, err = row.Read(dir, ReadOptions{Split: Dev})
+	_, err := MRPC.Read(t.Context(), dir, ReadOptions{Split: Dev})
 	wantError(t, err, "dev_ids.tsv: no such file or directory (the list of the pairs for development)")
 	write(t, filepath.Join(dir, "dev_ids.tsv"), "3\t4\n")
 	for split, want := range map[Split][]string{
 		Train: {"A.|B.|1", "D.|C.|1"}, Dev: {"C.|D.|0"}, Test: {"E.|F.|0"},
 	} {
-		data, err := row.Read(dir, ReadOptions{Split: split})
+		data, err := MRPC.Read(t.Context(), dir, ReadOptions{Split: split})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,12 +134,12 @@ func TestMRPCFromTheCorpus(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(dir, "dev_ids.tsv"), "8\t9\n")
-	_, err = row.Read(dir, ReadOptions{Split: Dev})
+	_, err = MRPC.Read(t.Context(), dir, ReadOptions{Split: Dev})
 	wantError(t, err, "msr_paraphrase_train.txt: no pair is left by the list dev_ids.tsv")
 	if err := os.Remove(filepath.Join(dir, "msr_paraphrase_train.txt")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = row.Read(dir, ReadOptions{})
+	_, err = MRPC.Read(t.Context(), dir, ReadOptions{})
 	wantError(t, err, "train.tsv: no such file")
 }
 
@@ -181,17 +163,14 @@ func TestGoldenGLUE(t *testing.T) {
 		{"wnli", "WNLI", Dev, map[string]int{"0": 40, "1": 31}},
 		{"wnli", "WNLI", Test, map[string]int{"": 146}},
 	} {
-		row, err := Lookup(c.task)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := row.Read(golden.Shared(t, "data", "glue", c.folder), ReadOptions{Split: c.split})
+		layout := glueLayouts[c.task]
+		data, err := layout.Read(t.Context(), golden.Shared(t, "data", "glue", c.folder), ReadOptions{Split: c.split})
 		if err != nil {
 			t.Errorf("%s, %s: %v", c.task, c.split, err)
 			continue
 		}
 		got := make(map[string]int)
-		lines := records(t, data.Examples[0].Source.File, !row.Tables[c.split].Columns.NoHeader)
+		lines := records(t, data.Examples[0].Source.File, !layout.Tables[c.split].Columns.NoHeader)
 		for i, x := range data.Examples {
 			for _, text := range []string{x.Text, x.TextPair, x.Label} {
 				if !strings.Contains(lines[i], text) {
@@ -199,7 +178,7 @@ func TestGoldenGLUE(t *testing.T) {
 				}
 			}
 			label := x.Label
-			if row.Kind == Regression && label != "" {
+			if c.task == "stsb" && label != "" {
 				label = "number"
 			}
 			got[label]++
@@ -211,4 +190,26 @@ func TestGoldenGLUE(t *testing.T) {
 			t.Errorf("%s, %s: labels %v, want %v", c.task, c.split, got, c.labels)
 		}
 	}
+}
+
+// records are the lines of a file, without the header.
+func records(t *testing.T, path string, header bool) []string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var lines []string
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		lines = append(lines, s.Text())
+	}
+	if err := s.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if header {
+		lines = lines[1:]
+	}
+	return lines
 }

@@ -1,12 +1,13 @@
-package task
+package data
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-bert/bert/internal/message"
 )
 
 // Input is what a model reads: a text, a pair of texts, a text in words, a text with choices, or token ids that were made
@@ -51,7 +52,8 @@ type Example struct {
 	Source  Source
 }
 
-func (x *Example) labelled() bool { return x.Label != "" || x.Labels != nil || x.Answers != nil }
+// Labelled reports whether the example has a label, labels or answers.
+func (x *Example) Labelled() bool { return x.Label != "" || x.Labels != nil || x.Answers != nil }
 
 // Source is the place that an example or an input came from.
 type Source struct {
@@ -81,15 +83,6 @@ type SourceError struct {
 func (e *SourceError) Error() string { return e.Source.String() + ": " + e.Err.Error() }
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// pathError turns the os package's "open x: reason" into "x: reason".
-func pathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	return err
-}
-
 // LabelsOf lists the labels that examples have: as numbers if all are whole numbers, else by their bytes. A classifier that
 // gives each example one needs two, so fewer are an error.
 func LabelsOf(examples []Example) ([]string, error) {
@@ -113,7 +106,7 @@ func LabelsOf(examples []Example) ([]string, error) {
 				add(label)
 			}
 		case e.Label == "":
-			return nil, &SourceError{e.Source, errNoLabel}
+			return nil, &SourceError{e.Source, ErrNoLabel}
 		default:
 			add(e.Label)
 		}
@@ -122,9 +115,9 @@ func LabelsOf(examples []Example) ([]string, error) {
 	case len(examples) == 0:
 		return nil, errors.New("no examples")
 	case len(labels) == 0:
-		return nil, fmt.Errorf("none of %s examples has a label", thousands(len(examples)))
+		return nil, fmt.Errorf("none of %s examples has a label", message.Thousands(len(examples)))
 	case len(labels) == 1 && !several:
-		return nil, fmt.Errorf("all %s examples have the label %q: a classifier needs two", thousands(len(examples)), labels[0])
+		return nil, fmt.Errorf("all %s examples have the label %q: a classifier needs two", message.Thousands(len(examples)), labels[0])
 	}
 	slices.SortFunc(labels, func(a, b string) int {
 		if numbers {
@@ -139,7 +132,8 @@ func LabelsOf(examples []Example) ([]string, error) {
 	return labels, nil
 }
 
-var errNoLabel = errors.New("no label")
+// ErrNoLabel says that an example has no label where it needs one.
+var ErrNoLabel = errors.New("no label")
 
 // CheckLabels reports the first example with a label that is not one of labels.
 func CheckLabels(examples []Example, labels []string) error {
@@ -149,50 +143,22 @@ func CheckLabels(examples []Example, labels []string) error {
 			of = []string{e.Label}
 		}
 		for _, label := range of {
-			if !slices.Contains(labels, label) {
-				return &SourceError{e.Source, unknownLabel(label, labels)}
+			if _, err := LabelID(label, labels); err != nil {
+				return &SourceError{e.Source, err}
 			}
 		}
 	}
 	return nil
 }
 
-func unknownLabel(label string, labels []string) error {
-	if label == "" {
-		return errNoLabel
+// LabelID is the index of a label in labels. An empty label is ErrNoLabel.
+func LabelID(label string, labels []string) (int, error) {
+	switch id := slices.Index(labels, label); {
+	case label == "":
+		return -1, ErrNoLabel
+	case id < 0:
+		return -1, fmt.Errorf("label %s is not one of %s", message.Quote(label), message.QuoteAll(labels))
+	default:
+		return id, nil
 	}
-	return fmt.Errorf("label %s is not one of %s", quote(label), quoteAll(labels))
-}
-
-// quote shows a piece of a user's file in an error message.
-func quote(s string) string {
-	const most = 60
-	if r := []rune(s[:min(len(s), 4*(most+1))]); len(r) > most {
-		s = string(r[:most]) + "…"
-	}
-	return strconv.Quote(s)
-}
-
-func quoteAll(names []string) string {
-	const most = 20
-	var b strings.Builder
-	for i, name := range names[:min(len(names), most)] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(quote(name))
-	}
-	if n := len(names) - most; n > 0 {
-		fmt.Fprintf(&b, " and %d more", n)
-	}
-	return b.String()
-}
-
-// thousands writes n as 25,000.
-func thousands[T int | int64](n T) string {
-	s := strconv.FormatInt(int64(n), 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

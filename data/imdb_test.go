@@ -1,4 +1,4 @@
-package task
+package data
 
 import (
 	"archive/tar"
@@ -111,7 +111,7 @@ func TestReadIMDB(t *testing.T) {
 	}
 	for name, path := range sources {
 		for split, want := range reviews {
-			got, err := ReadIMDB(path, split)
+			got, err := ReadIMDB(t.Context(), path, split)
 			if err != nil {
 				t.Fatalf("%s, %s: %v", name, split, err)
 			}
@@ -162,7 +162,7 @@ func TestReadIMDBErrors(t *testing.T) {
 			[]string{"b/train/pos/2_9.txt", `beside "a/"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ReadIMDB(c.path, c.split)
+			_, err := ReadIMDB(t.Context(), c.path, c.split)
 			wantError(t, err, c.want...)
 		})
 	}
@@ -195,7 +195,7 @@ func FuzzReadIMDBArchive(f *testing.F) {
 		if len(data) > 1<<16 {
 			return
 		}
-		for split := range imdbLabels {
+		for split := range imdbParts {
 			examples, err := readIMDBArchive(bytes.NewReader(data), "fuzz", split)
 			if err != nil {
 				continue
@@ -204,7 +204,7 @@ func FuzzReadIMDBArchive(f *testing.F) {
 				t.Fatal("neither reviews nor an error")
 			}
 			for i, e := range examples {
-				if !slices.Contains(imdbLabels[split], e.Label) {
+				if !slices.ContainsFunc(imdbParts[split], func(p imdbPart) bool { return p.label == e.Label }) {
 					t.Fatalf("label %q", e.Label)
 				}
 				if i > 0 && examples[i-1].Source.Member >= e.Source.Member {

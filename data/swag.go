@@ -1,32 +1,31 @@
-package task
+package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
-// swagTasks are the rows of the tasks of multiple choice.
-var swagTasks = []Task{{
-	Name:  "swag",
-	About: "which of the endings is how a scene goes on (Zellers et al. 2018), or any multiple choice in the columns of its CSV",
-	Kind:  MultipleChoice, EvalSplit: Dev,
-	Tables: map[Split]Table{
-		Train: {File: "train.csv", read: ReadSWAG},
-		Dev:   {File: "val.csv", Layouts: []Table{{File: "dev.csv", read: ReadSWAG}}, read: ReadSWAG},
-		Test:  {File: "test.csv", TableOptions: TableOptions{Unlabelled: true}, read: ReadSWAG},
-	},
+// SWAG is the layout of SWAG's CSV files (Zellers et al. 2018).
+var SWAG = Layout{Tables: map[Split]Table{
+	Train: {File: "train.csv", ReadFile: ReadSWAG},
+	Dev:   {File: "val.csv", Alternatives: []Table{{File: "dev.csv", ReadFile: ReadSWAG}}, ReadFile: ReadSWAG},
+	Test:  {File: "test.csv", TableOptions: TableOptions{Unlabelled: true}, ReadFile: ReadSWAG},
 }}
 
 // ReadSWAG reads a CSV table with the columns of SWAG that say something: sent1, the sentence before; sent2, how the next one
 // begins; ending0, ending1 and so on, at least two, how it may go on; and label, the number of the right one, unless
 // o.Unlabelled. fold-ind, where it is, becomes the ID. Choice i is [CLS] sent1 [SEP]
 // sent2 endingi [SEP], as Google's and Hugging Face's code for the task put it.
-func ReadSWAG(path string, o TableOptions) (*Data, error) {
-	return readFile(path, o, readSWAG, "record", onlyHeader)
+func ReadSWAG(ctx context.Context, path string, o TableOptions) (*Set, error) {
+	return readFile(ctx, path, o, readSWAG, "record", onlyHeader)
 }
 
 // swagColumns are where the columns stand that are read; −1: nowhere.
@@ -49,7 +48,7 @@ func newSWAGColumns(header []string, unlabelled bool) (swagColumns, error) {
 		case len(at) > 1:
 			return c, fmt.Errorf("%d columns are called %q", len(at), w.name)
 		case len(at) == 0 && w.need:
-			return c, fmt.Errorf("no column %q; the columns are %s", w.name, quoteAll(header))
+			return c, fmt.Errorf("no column %q; the columns are %s", w.name, message.QuoteAll(header))
 		case len(at) == 1 && w.need:
 			*w.at = at[0]
 		}
@@ -65,23 +64,23 @@ func newSWAGColumns(header []string, unlabelled bool) (swagColumns, error) {
 		c.endings = append(c.endings, at[0])
 	}
 	if len(c.endings) < 2 {
-		return c, fmt.Errorf("no columns ending0 and ending1; the columns are %s", quoteAll(header))
+		return c, fmt.Errorf("no columns ending0 and ending1; the columns are %s", message.QuoteAll(header))
 	}
 	return c, nil
 }
 
-func readSWAG(r io.Reader, name string, o TableOptions) (*Data, error) {
+func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if o.Columns != (Columns{}) || o.Format != ByExtension && o.Format != CSV {
 		return nil, fmt.Errorf("%s: SWAG's CSV has columns of its own: there is neither a column nor a format to choose", name)
 	}
-	b, err := openText(r, name)
+	b, err := textfile.New(r, name)
 	if err != nil {
 		return nil, err
 	}
 	var (
 		table = newCSVFormat(b)
 		bad   = badRecords{skip: o.SkipBad}
-		data  Data
+		data  Set
 	)
 	header, line, err := table.next()
 	if err == io.EOF {
@@ -139,7 +138,7 @@ func (c *swagColumns) read(fields []string, x *Example) error {
 	label := fields[c.label]
 	n, err := strconv.Atoi(label)
 	if err != nil || n < 0 || n >= len(c.endings) {
-		return &badRecord{fmt.Errorf("label %s is not one of the endings 0 to %d", quote(label), len(c.endings)-1)}
+		return &badRecord{fmt.Errorf("label %s is not one of the endings 0 to %d", message.Quote(label), len(c.endings)-1)}
 	}
 	x.Label = strconv.Itoa(n)
 	return nil

@@ -1,18 +1,20 @@
-package task
+package data
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // Format is how a table is written down.
@@ -79,20 +81,20 @@ type TableOptions struct {
 }
 
 // ReadTable reads all examples of the file path; a table without any is an error.
-func ReadTable(path string, o TableOptions) (*Data, error) {
-	f, err := os.Open(path)
+func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
+	f, err := textfile.Open(ctx, path)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
+	if f.IsDir() {
 		return nil, fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
 	}
 	t, err := NewTableReader(f, path, o)
 	if err != nil {
 		return nil, err
 	}
-	var data Data
+	var data Set
 	for {
 		e, err := t.Read()
 		if err == io.EOF {
@@ -115,21 +117,21 @@ func ReadTable(path string, o TableOptions) (*Data, error) {
 const onlyHeader = "a header and no examples"
 
 // check is the error of a file without an example: what is one of its records, none says that there are no bad ones either.
-func (d *Data) check(path, what, none string) error {
+func (d *Set) check(path, what, none string) error {
 	switch {
 	case len(d.Examples) > 0:
 		return nil
 	case d.Skipped > 0:
-		return fmt.Errorf("%s: no good %s among %s; the first bad one: %w", path, what, thousands(d.Skipped), d.FirstSkipped)
+		return fmt.Errorf("%s: no good %s among %s; the first bad one: %w", path, what, message.Thousands(d.Skipped), d.FirstSkipped)
 	}
 	return fmt.Errorf("%s: %s", path, none)
 }
 
 // readFile reads the file path, of which check is asked what and none.
-func readFile(path string, o TableOptions, read func(io.Reader, string, TableOptions) (*Data, error), what, none string) (*Data, error) {
-	f, err := os.Open(path)
+func readFile(ctx context.Context, path string, o TableOptions, read func(io.Reader, string, TableOptions) (*Set, error), what, none string) (*Set, error) {
+	f, err := textfile.Open(ctx, path)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, err
 	}
 	defer f.Close()
 	data, err := read(f, path, o)
@@ -196,7 +198,7 @@ func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, err
 			return nil, err
 		}
 	}
-	b, err := openText(r, name)
+	b, err := textfile.New(r, name)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +207,7 @@ func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, err
 	case CSV:
 		t.format = newCSVFormat(b)
 	case TSV:
-		t.format = &tsvFormat{lines: lineReader{b: b}}
+		t.format = &tsvFormat{lines: textfile.NewLines(b)}
 	case JSONL:
 		t.format = newJSONFormat(b, o)
 		return t, nil
@@ -251,7 +253,7 @@ func (t *TableReader) columns() ([3]int, error) {
 				continue
 			}
 			n, err := strconv.Atoi(w.name)
-			if err != nil || n < 1 || n > MaxRecord {
+			if err != nil || n < 1 || n > textfile.MaxRecord {
 				return indices, fmt.Errorf("%s: column %q for the %s: a file without a header needs the columns' numbers, from 1", t.name, w.name, w.what)
 			}
 			indices[i] = n - 1
@@ -267,7 +269,7 @@ func (t *TableReader) columns() ([3]int, error) {
 		case len(at) > 1:
 			return indices, fmt.Errorf("%s:1: %d columns are called %q", t.name, len(at), name)
 		case !w.optional:
-			return indices, fmt.Errorf("%s:1: no column %q for the %s; the columns are %s", t.name, name, w.what, quoteAll(t.header))
+			return indices, fmt.Errorf("%s:1: no column %q for the %s; the columns are %s", t.name, name, w.what, message.QuoteAll(t.header))
 		}
 	}
 	return indices, nil
@@ -293,7 +295,7 @@ func (t *TableReader) Read() (Example, error) {
 		}
 		source := Source{File: t.name, Line: line}
 		if err == nil && fields[2] == "" && !t.options.Unlabelled && !t.options.MultiLabel {
-			err = &badRecord{errNoLabel}
+			err = &badRecord{ErrNoLabel}
 		}
 		if err == nil {
 			x := Example{Input: Input{Text: fields[0], TextPair: fields[1]}, Source: source}
@@ -365,31 +367,31 @@ func columns(n int) string {
 	if n == 1 {
 		return "1 column"
 	}
-	return thousands(n) + " columns"
+	return message.Thousands(n) + " columns"
 }
 
 type tsvFormat struct {
-	lines  lineReader
+	lines  *textfile.Lines
 	fields []string
 }
 
 func (f *tsvFormat) next() ([]string, int, error) {
-	line, err := nextRecord(&f.lines)
+	line, err := nextRecord(f.lines)
 	if err != nil {
-		return nil, f.lines.line, err
+		return nil, f.lines.Number(), err
 	}
 	f.fields = f.fields[:0]
 	for field := range strings.SplitSeq(string(line), "\t") {
 		f.fields = append(f.fields, field)
 	}
-	return f.fields, f.lines.line, nil
+	return f.fields, f.lines.Number(), nil
 }
 
 // nextRecord is the next line that isn't empty. (A line of white space can be a record of a TSV table.)
-func nextRecord(l *lineReader) ([]byte, error) {
+func nextRecord(l *textfile.Lines) ([]byte, error) {
 	for {
-		line, err := l.next()
-		if errors.Is(err, errTooLong) {
+		line, err := l.Next()
+		if errors.Is(err, textfile.ErrTooLong) {
 			return nil, &badRecord{err}
 		}
 		if err != nil || len(line) > 0 {
@@ -404,7 +406,7 @@ type csvFormat struct {
 	last   int // line that the last record ended on
 }
 
-func newCSVFormat(b *bufio.Reader) *csvFormat {
+func newCSVFormat(b io.Reader) *csvFormat {
 	f := &csvFormat{limit: &limitedReader{r: b}}
 	f.reader = csv.NewReader(f.limit)
 	f.reader.FieldsPerRecord = -1 // selected counts them
@@ -413,7 +415,7 @@ func newCSVFormat(b *bufio.Reader) *csvFormat {
 }
 
 func (f *csvFormat) next() ([]string, int, error) {
-	f.limit.left = MaxRecord
+	f.limit.left = textfile.MaxRecord
 	fields, err := f.reader.Read()
 	if err == nil {
 		line, _ := f.reader.FieldPos(0)
@@ -426,7 +428,7 @@ func (f *csvFormat) next() ([]string, int, error) {
 	}
 	var parse *csv.ParseError
 	if !errors.As(err, &parse) {
-		return nil, f.last + 1, cutOff(err)
+		return nil, f.last + 1, textfile.CutOff(err)
 	}
 	line := parse.StartLine
 	f.last = parse.Line
@@ -439,7 +441,7 @@ func (f *csvFormat) next() ([]string, int, error) {
 	case errors.Is(err, csv.ErrBareQuote):
 		err = fmt.Errorf(`column %d: a quote inside a field without quotes, want the field in quotes and ""`, parse.Column)
 	default:
-		return nil, line, cutOff(parse.Err)
+		return nil, line, textfile.CutOff(parse.Err)
 	}
 	return nil, line, &badRecord{err}
 }
@@ -453,7 +455,7 @@ type limitedReader struct {
 
 func (l *limitedReader) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, errTooLong
+		return 0, textfile.ErrTooLong
 	}
 	n, err := l.r.Read(p[:min(len(p), l.left)])
 	l.left -= n
@@ -462,16 +464,16 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 }
 
 type jsonFormat struct {
-	lines  lineReader
+	lines  *textfile.Lines
 	keys   [3]string
 	must   [3]bool
 	multi  bool // the label is a list
 	fields []string
 }
 
-func newJSONFormat(b *bufio.Reader, o TableOptions) *jsonFormat {
+func newJSONFormat(b *textfile.Reader, o TableOptions) *jsonFormat {
 	f := &jsonFormat{
-		lines: lineReader{b: b},
+		lines: textfile.NewLines(b),
 		multi: o.MultiLabel,
 		keys:  [3]string{o.Columns.Text, o.Columns.TextPair, o.Columns.Label},
 		must:  [3]bool{true, o.Columns.TextPair != "", !o.Unlabelled},
@@ -488,20 +490,20 @@ func newJSONFormat(b *bufio.Reader, o TableOptions) *jsonFormat {
 }
 
 func (f *jsonFormat) next() ([]string, int, error) {
-	line, err := nextRecord(&f.lines)
+	line, err := nextRecord(f.lines)
 	if err != nil {
-		return nil, f.lines.line, err
+		return nil, f.lines.Number(), err
 	}
 	if err := f.parse(line); err != nil {
-		return nil, f.lines.line, &badRecord{err}
+		return nil, f.lines.Number(), &badRecord{err}
 	}
-	return f.fields, f.lines.line, nil
+	return f.fields, f.lines.Number(), nil
 }
 
 func (f *jsonFormat) parse(line []byte) error {
 	f.fields = append(f.fields[:0], "", "", "")
 	var found [3]bool
-	err := parseObject(line, func(key string, value json.RawMessage) error {
+	err := jsonobject.Parse(line, func(key string, value json.RawMessage) error {
 		// Two wanted fields may have the same key, so this doesn't stop at the first.
 		for i, k := range f.keys {
 			if k != key || k == "" || string(value) == "null" {
@@ -546,9 +548,9 @@ func jsonField(key string, value json.RawMessage, label bool) (string, error) {
 	case label && c != '{' && c != '[':
 		return string(value), nil
 	case label:
-		return "", fmt.Errorf("%s is %s, want a string or a number", key, quote(string(value)))
+		return "", fmt.Errorf("%s is %s, want a string or a number", key, message.Quote(string(value)))
 	default:
-		return "", fmt.Errorf("%s is %s, want a string", key, quote(string(value)))
+		return "", fmt.Errorf("%s is %s, want a string", key, message.Quote(string(value)))
 	}
 }
 
@@ -576,50 +578,4 @@ func jsonLabels(key string, value json.RawMessage) ([]string, error) {
 		}
 	}
 	return labels, nil
-}
-
-// parseObject calls visit with each key of a JSON object and its value. A key that stands there twice, or anything behind
-// the object, is an error.
-func parseObject(data []byte, visit func(key string, value json.RawMessage) error) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	t, err := d.Token()
-	if err != nil {
-		return jsonError(err)
-	}
-	if t != json.Delim('{') {
-		return errors.New("not a JSON object")
-	}
-	seen := make(map[string]bool, 8)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return jsonError(err)
-		}
-		key, _ := t.(string)
-		if seen[key] {
-			return fmt.Errorf("key %s twice", quote(key))
-		}
-		seen[key] = true
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return jsonError(err)
-		}
-		if err := visit(key, value); err != nil {
-			return err
-		}
-	}
-	if _, err := d.Token(); err != nil {
-		return jsonError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the JSON object")
-	}
-	return nil
-}
-
-func jsonError(err error) error {
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("not JSON: it ends too early")
-	}
-	return fmt.Errorf("not JSON: %w", err)
 }
