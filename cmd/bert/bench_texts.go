@@ -56,7 +56,7 @@ func (a *app) benchTexts(ctx context.Context, f *textsFlags) error {
 	if err != nil {
 		return err
 	}
-	texts, err := benchInputs(a, &f.in)
+	texts, err := benchInputs(ctx, a, &f.in)
 	if err != nil {
 		return err
 	}

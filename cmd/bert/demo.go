@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -149,7 +150,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		return err
 	}
 	defer p.Close()
-	answers, err := p.Predict(ctx, task.Texts(sentences...))
+	answers, err := p.Predict(ctx, data.Texts(sentences...))
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func newDemo(dir string) (*demoData, error) {
 	if d.tokenizer, err = tokenizer.Load(dir); err != nil {
 		return nil, err
 	}
-	if d.labels, err = task.LabelsOf(training); err != nil {
+	if d.labels, err = data.LabelsOf(training); err != nil {
 		return nil, err
 	}
 	d.description = t.Describe(d.labels, demoMaxSeqLength)
@@ -245,11 +246,11 @@ func (d *demoData) job(m *bert.Model, o train.Options) *job {
 }
 
 // demoReviews gives the reviews to train on and the others.
-func demoReviews() (training, held []task.Example, err error) {
+func demoReviews() (training, held []data.Example, err error) {
 	header, lines, _ := strings.Cut(reviews, "\n")
 	for _, part := range []struct {
 		split string
-		to    *[]task.Example
+		to    *[]data.Example
 	}{{"train", &training}, {"eval", &held}} {
 		table := header + "\n"
 		for line := range strings.Lines(lines) {
@@ -257,7 +258,7 @@ func demoReviews() (training, held []task.Example, err error) {
 				table += line
 			}
 		}
-		r, err := task.NewTableReader(strings.NewReader(table), "reviews.tsv", task.TableOptions{Format: task.TSV})
+		r, err := data.NewTableReader(strings.NewReader(table), "reviews.tsv", data.TableOptions{Format: data.TSV})
 		if err != nil {
 			return nil, nil, err
 		}

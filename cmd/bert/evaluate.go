@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -107,18 +108,18 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 		return err
 	}
 	defer m.Close()
-	split := task.Split(cmp.Or(f.split, string(t.EvalSplit)))
-	examples, err := f.data.read(a, t, f.data.path, split, f.maxExamples, f.seed)
+	split := data.Split(cmp.Or(f.split, string(t.EvalSplit)))
+	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, f.maxExamples, f.seed)
 	if err != nil {
 		return err
 	}
-	data, err := task.NewDataset(tok, description, examples)
+	dataset, err := task.NewDataset(tok, description, examples)
 	if err != nil {
 		return err
 	}
 	a.describeModel(m, "weights from "+f.model.dir)
-	a.describeData("evaluation data", data)
-	if err := data.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
+	a.describeData("evaluation data", dataset)
+	if err := dataset.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
 		return err
 	}
 	step := 0
@@ -127,7 +128,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	}
 	progress := a.newProgress()
 	defer progress.close()
-	result, err := task.Evaluate(cmd.Context(), m, data, task.EvaluateOptions{GlobalStep: step, Progress: progress.evaluated})
+	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: step, Progress: progress.evaluated})
 	progress.close()
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 	if err != nil {
 		return d, err
 	}
-	if f.data.columns == (task.Columns{}) {
+	if f.data.columns == (data.Columns{}) {
 		f.data.columns = d.Columns
 	}
 	if f.maxSeqLength != 0 {

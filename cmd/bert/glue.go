@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -59,7 +61,7 @@ Each task has a folder in --output. The same command goes on where it was interr
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", "the folder `DIR` of GLUE's tasks, each in its own")
-	flags.StringSliceVar(&f.tasks, "tasks", nil, "only `TASKS`, between commas: "+strings.Join(task.GLUETasks(), ", "))
+	flags.StringSliceVar(&f.tasks, "tasks", nil, "only `TASKS`, between commas: "+strings.Join(glue.Tasks(), ", "))
 	_ = cmd.MarkFlagDirname("data") // the error is for a flag that does not exist
 	f.recipe.addModel(cmd)
 	f.recipe.addOutput(cmd, "write a folder for each task, the table and the predictions to `DIR`")
@@ -73,7 +75,7 @@ Each task has a folder in --output. The same command goes on where it was interr
 
 // gluePart is how good a model is on a part of a task's data.
 type gluePart struct {
-	Split    task.Split   `json:"split"`
+	Split    data.Split   `json:"split"`
 	Official []string     `json:"official_metrics"`
 	Metrics  task.Metrics `json:"metrics"`
 }
@@ -125,7 +127,7 @@ func (a *app) glue(cmd *cobra.Command, f *glueFlags) error {
 			a.log.Warn(fmt.Sprintf("%s: left out: %s", t.row.Name, why))
 			continue
 		}
-		if t.row.Has(t.folder, task.Train) {
+		if t.row.Has(t.folder, data.Train) {
 			if err := a.glueTrain(cmd, f, t, overrides); err != nil {
 				return fmt.Errorf("%s: %w", t.row.Name, err)
 			}
@@ -155,12 +157,12 @@ func (f *glueFlags) check() ([]*glueTask, error) {
 		return nil, fmt.Errorf("%s: a file, want the folder of GLUE's tasks", f.data)
 	}
 	for _, name := range f.tasks {
-		if !slices.Contains(task.GLUETasks(), name) {
-			return nil, usagef("--tasks: %q is none of %s", name, strings.Join(task.GLUETasks(), ", "))
+		if !slices.Contains(glue.Tasks(), name) {
+			return nil, usagef("--tasks: %q is none of %s", name, strings.Join(glue.Tasks(), ", "))
 		}
 	}
 	var tasks []*glueTask
-	for _, name := range task.GLUETasks() {
+	for _, name := range glue.Tasks() {
 		if f.tasks != nil && !slices.Contains(f.tasks, name) {
 			continue
 		}
@@ -207,7 +209,7 @@ func (t *glueTask) missing(tasks []*glueTask) string {
 	switch {
 	case t.folder == "":
 		return "its data isn't there"
-	case t.row.Has(t.folder, task.Train):
+	case t.row.Has(t.folder, data.Train):
 		return ""
 	case !t.untrained():
 		return "there is no training data in " + t.folder
@@ -219,7 +221,7 @@ func (t *glueTask) missing(tasks []*glueTask) string {
 
 // untrained says that the task has no training data, not even elsewhere.
 func (t *glueTask) untrained() bool {
-	_, ok := t.row.Tables[task.Train]
+	_, ok := t.row.Tables[data.Train]
 	return !ok
 }
 
@@ -246,7 +248,7 @@ func (a *app) glueTrain(cmd *cobra.Command, f *glueFlags, t *glueTask, overrides
 		return err
 	}
 	a.log.Info(fmt.Sprintf("%s: %s", t.row.Name, t.row.About))
-	j, err := run.prepare(a, flags, t.row)
+	j, err := run.prepare(cmd.Context(), a, flags, t.row)
 	if err != nil {
 		return err
 	}
@@ -288,12 +290,12 @@ func (a *app) glueMeasure(ctx context.Context, f *glueFlags, t *glueTask, tasks 
 			return err
 		}
 	}
-	for _, split := range t.row.Submissions() {
+	for _, split := range glue.Submissions(t.row.Name) {
 		if !t.row.Has(t.folder, split) {
 			a.log.Info(fmt.Sprintf("%s: no predictions: the part %s isn't there", t.row.Name, split))
 			continue
 		}
-		path := filepath.Join(t.output, t.row.Submission(split))
+		path := filepath.Join(t.output, glue.SubmissionFile(t.row.Name, split))
 		t.files = append(t.files, path)
 		if _, err := os.Stat(path); err == nil {
 			continue
@@ -305,11 +307,11 @@ func (a *app) glueMeasure(ctx context.Context, f *glueFlags, t *glueTask, tasks 
 		if err != nil {
 			return err
 		}
-		data, err := t.row.Read(t.folder, task.ReadOptions{Split: split, TableOptions: task.TableOptions{Unlabelled: true}})
+		set, err := t.row.Read(ctx, t.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true}})
 		if err != nil {
 			return err
 		}
-		if err := a.submit(ctx, p, t.row, split, data.Examples, t.output); err != nil {
+		if err := a.submit(ctx, p, t.row, split, set.Examples, t.output); err != nil {
 			return err
 		}
 	}
@@ -327,7 +329,7 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 			return err
 		}
 		read := dataFlags{task: t.row.Name, path: t.folder, format: newChoice("auto", "auto"), skipBad: f.recipe.data.skipBad}
-		examples, err := read.read(a, t.row, t.folder, split, f.recipe.maxEvalExamples, f.recipe.options.Seed)
+		examples, err := read.read(ctx, a, t.row, t.folder, split, f.recipe.maxEvalExamples, f.recipe.options.Seed)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/task"
 )
@@ -19,7 +21,7 @@ import (
 type glueRow struct {
 	Name    string       `json:"name"` // as the benchmark's table has it
 	Task    string       `json:"task"`
-	Split   task.Split   `json:"split"`
+	Split   data.Split   `json:"split"`
 	Metrics task.Metrics `json:"metrics"` // the official ones, times 100
 	Score   float64      `json:"score"`   // their mean
 }
@@ -68,10 +70,10 @@ func summarize(tasks []*glueTask) glueSummary {
 }
 
 // partName is what the benchmark calls a part: CoLA, MNLI-m, MNLI-mm.
-func partName(row *task.Task, split task.Split) string {
-	for _, s := range row.Submissions() {
+func partName(row *task.Task, split data.Split) string {
+	for _, s := range glue.Submissions(row.Name) {
 		if strings.TrimPrefix(string(s), "test") == strings.TrimPrefix(string(split), "dev") {
-			return strings.TrimSuffix(row.Submission(s), ".tsv")
+			return strings.TrimSuffix(glue.SubmissionFile(row.Name, s), ".tsv")
 		}
 	}
 	return row.Name
@@ -160,13 +162,13 @@ func (a *app) packSubmission(path string, tasks []*glueTask) error {
 	for _, t := range tasks {
 		files = append(files, t.files...)
 	}
-	for _, name := range task.GLUETasks() {
+	for _, name := range glue.Tasks() {
 		row, err := task.Lookup(name)
 		if err != nil {
 			return err
 		}
-		for _, split := range row.Submissions() {
-			file := row.Submission(split)
+		for _, split := range glue.Submissions(row.Name) {
+			file := glue.SubmissionFile(row.Name, split)
 			if !slices.ContainsFunc(files, func(path string) bool { return filepath.Base(path) == file }) {
 				missing = append(missing, file)
 			}

@@ -358,7 +358,7 @@ func (s *sweeping) do(ctx context.Context, r *sweepRun) error {
 	if err != nil {
 		return err
 	}
-	j, err := r.flags.prepare(s.app, r.cmd, t)
+	j, err := r.flags.prepare(ctx, s.app, r.cmd, t)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

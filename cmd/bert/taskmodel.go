@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -56,7 +57,7 @@ func (m *modelFlags) describe(t *task.Task, c bert.Config, tok *tokenizer.Tokeni
 		}
 	}
 	if d.Task != t.Name {
-		d.Official, d.Columns = t.Metrics, task.Columns{}
+		d.Official, d.Columns = t.Metrics, data.Columns{}
 	}
 	if labels != nil {
 		if len(labels) != len(c.Labels) {
