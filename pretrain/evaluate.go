@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 )
 
 // ResultsFile is the name of an Evaluation in an output directory.
@@ -40,12 +40,13 @@ type NextSentence struct {
 }
 
 // Metrics are the metrics by Google's names, without the loss and the step.
-func (r *Evaluation) Metrics() iter.Seq2[string, float64] {
-	return func(yield func(string, float64) bool) {
-		n := r.NextSentence
-		_ = yield("masked_lm_accuracy", r.MaskedLMAccuracy) && yield("masked_lm_loss", r.MaskedLMLoss) && n != nil &&
-			yield("next_sentence_accuracy", n.NextSentenceAccuracy) && yield("next_sentence_loss", n.NextSentenceLoss)
+func (r *Evaluation) Metrics() metric.Metrics {
+	m := metric.Metrics{{Name: "masked_lm_accuracy", Value: r.MaskedLMAccuracy}, {Name: "masked_lm_loss", Value: r.MaskedLMLoss}}
+	if n := r.NextSentence; n != nil {
+		m = append(m, metric.Metric{Name: "next_sentence_accuracy", Value: n.NextSentenceAccuracy},
+			metric.Metric{Name: "next_sentence_loss", Value: n.NextSentenceLoss})
 	}
+	return m
 }
 
 // String is the result in a line.

@@ -83,8 +83,8 @@ type ChoiceReport struct {
 	Predictions []int // the choice of each example, from 0
 }
 
-func (r *ChoiceReport) figures() (first, further Metrics) {
-	return Metrics{{"eval_accuracy", r.Accuracy}}, nil
+func (r *ChoiceReport) figures() (first, further metric.Metrics) {
+	return metric.Metrics{{Name: "eval_accuracy", Value: r.Accuracy}}, nil
 }
 
 func (r *ChoiceReport) details() []entry { return nil }

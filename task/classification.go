@@ -186,32 +186,32 @@ func newClassReport(labels []int32, log [][]float64, names []string, positive st
 	return r, loss, nil
 }
 
-func (r *ClassReport) figures() (first, further Metrics) {
-	first = Metrics{{"eval_accuracy", r.Scores.Accuracy}}
-	matthews := Metric{"matthews", r.Confusion.Matthews()}
+func (r *ClassReport) figures() (first, further metric.Metrics) {
+	first = metric.Metrics{{Name: "eval_accuracy", Value: r.Scores.Accuracy}}
+	matthews := metric.Metric{Name: "matthews", Value: r.Confusion.Matthews()}
 	b := r.Binary
 	if b == nil {
-		return append(first, Metrics{
-			{"macro_f1", r.Scores.Macro.F1},
-			{"macro_precision", r.Scores.Macro.Precision},
-			{"macro_recall", r.Scores.Macro.Recall},
-			{"weighted_f1", r.Scores.Weighted.F1},
-			{"weighted_precision", r.Scores.Weighted.Precision},
-			{"weighted_recall", r.Scores.Weighted.Recall},
+		return append(first, metric.Metrics{
+			{Name: "macro_f1", Value: r.Scores.Macro.F1},
+			{Name: "macro_precision", Value: r.Scores.Macro.Precision},
+			{Name: "macro_recall", Value: r.Scores.Macro.Recall},
+			{Name: "weighted_f1", Value: r.Scores.Weighted.F1},
+			{Name: "weighted_precision", Value: r.Scores.Weighted.Precision},
+			{Name: "weighted_recall", Value: r.Scores.Weighted.Recall},
 			matthews,
 		}...), nil
 	}
-	first = append(first, Metrics{
-		{"f1_score", b.F1()},
-		{"auc", b.AUC},
-		{"precision", b.Precision()},
-		{"recall", b.Recall()},
-		{"true_positives", float64(b.TP)},
-		{"true_negatives", float64(b.TN)},
-		{"false_positives", float64(b.FP)},
-		{"false_negatives", float64(b.FN)},
+	first = append(first, metric.Metrics{
+		{Name: "f1_score", Value: b.F1()},
+		{Name: "auc", Value: b.AUC},
+		{Name: "precision", Value: b.Precision()},
+		{Name: "recall", Value: b.Recall()},
+		{Name: "true_positives", Value: float64(b.TP)},
+		{Name: "true_negatives", Value: float64(b.TN)},
+		{Name: "false_positives", Value: float64(b.FP)},
+		{Name: "false_negatives", Value: float64(b.FN)},
 	}...)
-	return first, Metrics{{"auc_hard", b.AUCHard}, matthews}
+	return first, metric.Metrics{{Name: "auc_hard", Value: b.AUCHard}, matthews}
 }
 
 // scoreJSON is a row of a report by label.

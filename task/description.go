@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -54,7 +54,7 @@ type Description struct {
 	// Official are the names of the metrics to judge the task by, the main one first; nil: those of its Kind.
 	Official []string
 	// Metrics are those of the evaluation that the model was saved after.
-	Metrics Metrics
+	Metrics metric.Metrics
 }
 
 // minSeqLength has room for [CLS], a token and [SEP].
@@ -84,6 +84,14 @@ func (d *Description) SetPositive(label string) {
 		label = d.Labels[1]
 	}
 	d.Positive = label
+}
+
+// GlobalStep is the training step of the model, by its metrics; 0 where it was not trained here.
+func (d *Description) GlobalStep() int {
+	if v, ok := d.Metrics.Get("global_step"); ok && v > 0 { // false of NaN
+		return int(v)
+	}
+	return 0
 }
 
 // official are the metrics to judge the task by.
@@ -168,20 +176,20 @@ func (d *Description) options() tokenizer.Options {
 
 // descriptionJSON is task.json.
 type descriptionJSON struct {
-	Task           string       `json:"task"`
-	Kind           string       `json:"kind"`
-	Labels         []string     `json:"labels,omitempty"`
-	Positive       string       `json:"positive_label,omitempty"`
-	MaxSeqLength   int          `json:"max_seq_length"`
-	Truncation     string       `json:"truncation"`
-	TruncationSide string       `json:"truncation_side"`
-	Long           string       `json:"long_text,omitempty"`
-	DocStride      int          `json:"doc_stride,omitempty"`
-	Unanswerable   bool         `json:"version_2_with_negative,omitempty"`
-	NullThreshold  float64      `json:"null_score_diff_threshold,omitempty"`
-	Columns        data.Columns `json:"columns,omitzero"`
-	Official       []string     `json:"official_metrics,omitempty"`
-	Metrics        Metrics      `json:"metrics,omitempty"`
+	Task           string         `json:"task"`
+	Kind           string         `json:"kind"`
+	Labels         []string       `json:"labels,omitempty"`
+	Positive       string         `json:"positive_label,omitempty"`
+	MaxSeqLength   int            `json:"max_seq_length"`
+	Truncation     string         `json:"truncation"`
+	TruncationSide string         `json:"truncation_side"`
+	Long           string         `json:"long_text,omitempty"`
+	DocStride      int            `json:"doc_stride,omitempty"`
+	Unanswerable   bool           `json:"version_2_with_negative,omitempty"`
+	NullThreshold  float64        `json:"null_score_diff_threshold,omitempty"`
+	Columns        data.Columns   `json:"columns,omitzero"`
+	Official       []string       `json:"official_metrics,omitempty"`
+	Metrics        metric.Metrics `json:"metrics,omitempty"`
 }
 
 // MarshalJSON writes the content of task.json.
@@ -330,50 +338,6 @@ func writeJSON(name string, v any) error {
 // saveFile writes a file that is whole or not there.
 func saveFile(name string, write func(io.Writer) error) error {
 	return textfile.PathError(atomicfile.WriteFile(name, 0o666, write))
-}
-
-// Metric is a named number.
-type Metric struct {
-	Name  string
-	Value float64
-}
-
-// Metrics are numbers in the order in which people want to read them. In JSON they are an object that keeps the order,
-// with null for a number that does not exist (NaN) or is infinite.
-type Metrics []Metric
-
-// Value is the number of a name, NaN if there is none.
-func (m Metrics) Value(name string) float64 {
-	for _, x := range m {
-		if x.Name == name {
-			return x.Value
-		}
-	}
-	return math.NaN()
-}
-
-// MarshalJSON writes an object with a key for each metric, in order.
-func (m Metrics) MarshalJSON() ([]byte, error) {
-	return jsonobject.Marshal(len(m), func(i int) (string, any) { return m[i].Name, jsonobject.Number(m[i].Value) })
-}
-
-// UnmarshalJSON reads an object of numbers and nulls, in order.
-func (m *Metrics) UnmarshalJSON(data []byte) error {
-	var out Metrics
-	err := jsonobject.Parse(data, func(key string, value json.RawMessage) error {
-		x := Metric{Name: key, Value: math.NaN()}
-		if string(value) != "null" {
-			if err := json.Unmarshal(value, &x.Value); err != nil {
-				return fmt.Errorf("%s is %s, want a number", key, message.Quote(string(value)))
-			}
-		}
-		out = append(out, x)
-		return nil
-	})
-	if err == nil {
-		*m = out
-	}
-	return err
 }
 
 // finite32 is finite with as many digits as float32 has.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -20,7 +21,7 @@ func TestDescription(t *testing.T) {
 		Task: "text", Kind: MultiLabel, Labels: []string{"<&>", "„b“"}, Positive: "<&>", MaxSeqLength: 64,
 		Truncation: tokenizer.OnlySecond, TruncateLeft: true, Long: Windows, DocStride: 20, Official: []string{"macro_f1"},
 		Columns: data.Columns{Text: "3", Label: "1", NoHeader: true},
-		Metrics: Metrics{{"z", 0.25}, {"a", 1e-9}, {"loss", math.Inf(1)}},
+		Metrics: metric.Metrics{{Name: "z", Value: 0.25}, {Name: "a", Value: 1e-9}, {Name: "loss", Value: math.Inf(1)}},
 	}
 	if err := want.Save(dir); err != nil {
 		t.Fatal(err)
@@ -29,7 +30,7 @@ func TestDescription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if loss := got.Metrics.Value("loss"); !math.IsNaN(loss) {
+	if loss := value(t, got.Metrics, "loss"); !math.IsNaN(loss) {
 		t.Errorf("an infinite loss is read back as %v", loss)
 	}
 	want.Metrics[2].Value, got.Metrics[2].Value = 0, 0
@@ -101,7 +102,7 @@ func TestDescriptionIsWrittenWhole(t *testing.T) {
 	if err := d.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	d.Metrics = Metrics{{"x", 1}}
+	d.Metrics = metric.Metrics{{Name: "x", Value: 1}}
 	if err := d.Save(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -136,4 +137,18 @@ func FuzzDescription(f *testing.F) {
 			t.Fatalf("wrote %s, read and wrote %s, %v", once, twice, err)
 		}
 	})
+}
+
+// A description without the step, or with null for it, is that of a model that was not trained here. It was taken for the
+// smallest int.
+func TestGlobalStep(t *testing.T) {
+	for text, want := range map[string]int{"": 0, `,"metrics":{"loss":1}`: 0, `,"metrics":{"global_step":null}`: 0, `,"metrics":{"global_step":70}`: 70} {
+		var d Description
+		if err := d.UnmarshalJSON([]byte(`{"task":"imdb","labels":["a","b"],"max_seq_length":9` + text + `}`)); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.GlobalStep(); got != want {
+			t.Errorf("%s: step %d, want %d", text, got, want)
+		}
+	}
 }

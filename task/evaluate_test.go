@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 )
 
 // resultOf is the result of predictions with a probability of 0.75 (of two classes), by label and prediction counts.
@@ -51,10 +52,10 @@ func classResult(t testing.TB, truth []int32, log [][]float64, labels []string, 
 func TestReferenceRun(t *testing.T) {
 	r := resultOf(t, []string{"neg", "pos"}, "pos", [][]int{{2193, 281}, {432, 2094}})
 	r.GlobalStep = 312
-	want := Metrics{
-		{"eval_accuracy", 0.8574}, {"f1_score", 0.8545}, {"auc", 0.8577}, {"precision", 0.8817}, {"recall", 0.8290},
-		{"true_positives", 2094}, {"true_negatives", 2193}, {"false_positives", 281}, {"false_negatives", 432},
-		{"loss", 0.4444}, {"global_step", 312}, {"auc_hard", 0.8577}, {"matthews", 0.7163},
+	want := metric.Metrics{
+		{Name: "eval_accuracy", Value: 0.8574}, {Name: "f1_score", Value: 0.8545}, {Name: "auc", Value: 0.8577}, {Name: "precision", Value: 0.8817}, {Name: "recall", Value: 0.8290},
+		{Name: "true_positives", Value: 2094}, {Name: "true_negatives", Value: 2193}, {Name: "false_positives", Value: 281}, {Name: "false_negatives", Value: 432},
+		{Name: "loss", Value: 0.4444}, {Name: "global_step", Value: 312}, {Name: "auc_hard", Value: 0.8577}, {Name: "matthews", Value: 0.7163},
 	}
 	got := r.Metrics()
 	if len(got) != len(want) {

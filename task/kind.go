@@ -199,8 +199,3 @@ func (t *targets) add(u *targets) {
 	t.from = append(t.from, u.from...)
 	t.to = append(t.to, u.to...)
 }
-
-// LessIsBetter says that a metric is an error, of which the least is the best.
-func LessIsBetter(metric string) bool {
-	return slices.Contains([]string{"loss", "mean_squared_error", "mean_absolute_error", "log_loss", "calibration_error"}, metric)
-}

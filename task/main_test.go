@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -90,6 +91,16 @@ func someTexts(n int) []data.Input {
 		}
 	}
 	return inputs
+}
+
+// value is the metric of a name, which has to be there.
+func value(t testing.TB, m metric.Metrics, name string) float64 {
+	t.Helper()
+	v, ok := m.Get(name)
+	if !ok {
+		t.Errorf("no metric %s among %v", name, m.Names())
+	}
+	return v
 }
 
 func writeFile(t testing.TB, name, content string) string {

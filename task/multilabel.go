@@ -133,12 +133,12 @@ type MultiLabelReport struct {
 	Predictions [][]int // the ids of the labels with a probability above a half, in the order of the examples, [N]
 }
 
-func (r *MultiLabelReport) figures() (first, further Metrics) {
+func (r *MultiLabelReport) figures() (first, further metric.Metrics) {
 	s := &r.Scores
-	return Metrics{
-		{"micro_f1", s.Micro.F1}, {"micro_precision", s.Micro.Precision}, {"micro_recall", s.Micro.Recall},
-		{"macro_f1", s.Macro.F1}, {"macro_precision", s.Macro.Precision}, {"macro_recall", s.Macro.Recall},
-		{"eval_accuracy", s.SubsetAccuracy}, {"macro_auc", meanOf(r.AUC)},
+	return metric.Metrics{
+		{Name: "micro_f1", Value: s.Micro.F1}, {Name: "micro_precision", Value: s.Micro.Precision}, {Name: "micro_recall", Value: s.Micro.Recall},
+		{Name: "macro_f1", Value: s.Macro.F1}, {Name: "macro_precision", Value: s.Macro.Precision}, {Name: "macro_recall", Value: s.Macro.Recall},
+		{Name: "eval_accuracy", Value: s.SubsetAccuracy}, {Name: "macro_auc", Value: meanOf(r.AUC)},
 	}, nil
 }
 

@@ -255,10 +255,10 @@ type EntityReport struct {
 	Predictions [][]int // class ids of each example's words, [N]
 }
 
-func (r *EntityReport) figures() (first, further Metrics) {
-	return Metrics{
-		{"f1", r.Micro.F1}, {"precision", r.Micro.Precision}, {"recall", r.Micro.Recall}, {"eval_accuracy", r.Accuracy},
-		{"macro_f1", r.Macro.F1}, {"weighted_f1", r.Weighted.F1},
+func (r *EntityReport) figures() (first, further metric.Metrics) {
+	return metric.Metrics{
+		{Name: "f1", Value: r.Micro.F1}, {Name: "precision", Value: r.Micro.Precision}, {Name: "recall", Value: r.Micro.Recall}, {Name: "eval_accuracy", Value: r.Accuracy},
+		{Name: "macro_f1", Value: r.Macro.F1}, {Name: "weighted_f1", Value: r.Weighted.F1},
 	}, nil
 }
 

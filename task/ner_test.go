@@ -245,7 +245,7 @@ func TestLongSentences(t *testing.T) {
 			t.Errorf("sentence %d has %d entities, its labels spell %d", i, len(got[i].Entities), n)
 		}
 	}
-	if acc := r.Metrics().Value("eval_accuracy"); math.Abs(acc-float64(right)/float64(words)) > 1e-12 {
+	if acc := value(t, r.Metrics(), "eval_accuracy"); math.Abs(acc-float64(right)/float64(words)) > 1e-12 {
 		t.Errorf("accuracy %v, %d of %d predictions are right", acc, right, words)
 	}
 }

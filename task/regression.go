@@ -83,10 +83,10 @@ type RegressionReport struct {
 	Labels, Predictions []float64 // in the order of the examples, [N]
 }
 
-func (r *RegressionReport) figures() (first, further Metrics) {
-	return Metrics{
-		{"pearson", r.Pearson}, {"spearman", r.Spearman},
-		{"mean_squared_error", r.MeanSquaredError}, {"mean_absolute_error", r.MeanAbsoluteError},
+func (r *RegressionReport) figures() (first, further metric.Metrics) {
+	return metric.Metrics{
+		{Name: "pearson", Value: r.Pearson}, {Name: "spearman", Value: r.Spearman},
+		{Name: "mean_squared_error", Value: r.MeanSquaredError}, {Name: "mean_absolute_error", Value: r.MeanAbsoluteError},
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/metric"
 )
 
 // ResultsFile is the name of an evaluation's Result in an output directory.
@@ -33,7 +34,7 @@ type Result struct {
 // Report is what an evaluation found that is peculiar to a kind of task.
 type Report interface {
 	// figures are the metrics by the names of eval_results.json: those before loss and step, and those behind.
-	figures() (first, further Metrics)
+	figures() (first, further metric.Metrics)
 	// details is what follows the metrics in eval_results.json.
 	details() []entry
 	// writeText writes the report for people, beneath the line of the official metrics.
@@ -55,14 +56,18 @@ type entry struct {
 // choices eval_accuracy; for words f1, precision, recall (of entities, as conlleval has them), eval_accuracy (of words),
 // macro_f1 and weighted_f1; for questions, in percent as SQuAD's scripts have them, exact, f1, HasAns_exact, HasAns_f1,
 // NoAns_exact and NoAns_f1.
-func (r *Result) Metrics() Metrics {
+func (r *Result) Metrics() metric.Metrics {
 	first, further := r.Report.figures()
-	return slices.Concat(first, Metrics{{"loss", r.Loss}, {"global_step", float64(r.GlobalStep)}}, further)
+	return slices.Concat(first, metric.Metrics{{Name: "loss", Value: r.Loss}, {Name: "global_step", Value: float64(r.GlobalStep)}}, further)
 }
 
-// Main is the metric to judge the task by.
-func (r *Result) Main() Metric {
-	return Metric{r.Official[0], r.Metrics().Value(r.Official[0])}
+// Main is the metric to judge the task by. ok is false where the result has no such metric.
+func (r *Result) Main() (main metric.Metric, ok bool) {
+	if len(r.Official) == 0 {
+		return metric.Metric{}, false
+	}
+	value, ok := r.Metrics().Get(r.Official[0])
+	return metric.Metric{Name: r.Official[0], Value: value}, ok
 }
 
 // MarshalJSON writes the content of eval_results.json: the Metrics, then the report.
@@ -114,25 +119,15 @@ func (r *Result) String() string {
 	}
 	m := r.Metrics()
 	for i, name := range r.Official {
-		fmt.Fprintf(w, "%s %s %s", [...]string{":", ","}[min(i, 1)], MetricLabel(name), figure(m.Value(name)))
+		value, ok := m.Get(name)
+		if !ok {
+			value = math.NaN()
+		}
+		fmt.Fprintf(w, "%s %s %s", [...]string{":", ","}[min(i, 1)], metric.Label(name), figure(value))
 	}
 	fmt.Fprintf(w, ", loss %s\n", figure(r.Loss))
 	r.Report.writeText(w)
 	return w.String()
-}
-
-// metricLabels are how people call metrics.
-var metricLabels = map[string]string{
-	"eval_accuracy": "accuracy", "f1_score": "F1", "f1": "F1", "micro_f1": "micro F1", "macro_f1": "macro F1", "auc": "AUC",
-	"matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman",
-}
-
-// MetricLabel is how people call the metric of a name of eval_results.json.
-func MetricLabel(name string) string {
-	if label, ok := metricLabels[name]; ok {
-		return label
-	}
-	return strings.ReplaceAll(name, "_", " ")
 }
 
 // figure is a metric with four places, or a dash where it doesn't exist.

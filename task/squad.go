@@ -15,6 +15,7 @@ import (
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -319,10 +320,10 @@ func (p *Prediction) choose(threshold float64) {
 	p.Answer = &p.NBest[slices.IndexFunc(p.NBest, func(a Answer) bool { return !answer(a) })]
 }
 
-func (r *AnswerReport) figures() (first, further Metrics) {
+func (r *AnswerReport) figures() (first, further metric.Metrics) {
 	s := r.Score
-	return Metrics{{"exact", s.Exact}, {"f1", s.F1}}, Metrics{
-		{"HasAns_exact", s.HasAns.Exact}, {"HasAns_f1", s.HasAns.F1}, {"NoAns_exact", s.NoAns.Exact}, {"NoAns_f1", s.NoAns.F1},
+	return metric.Metrics{{Name: "exact", Value: s.Exact}, {Name: "f1", Value: s.F1}}, metric.Metrics{
+		{Name: "HasAns_exact", Value: s.HasAns.Exact}, {Name: "HasAns_f1", Value: s.HasAns.F1}, {Name: "NoAns_exact", Value: s.NoAns.Exact}, {Name: "NoAns_f1", Value: s.NoAns.F1},
 	}
 }
 

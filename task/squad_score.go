@@ -221,22 +221,22 @@ func lowerPython(s string) string {
 }
 
 // figures are the scores by the official names.
-func (s *SQuADScore) figures() Metrics {
+func (s *SQuADScore) figures() metric.Metrics {
 	if s.Version == data.SQuAD1 {
-		return Metrics{{"exact_match", s.Exact}, {"f1", s.F1}}
+		return metric.Metrics{{Name: "exact_match", Value: s.Exact}, {Name: "f1", Value: s.F1}}
 	}
-	m := Metrics{{"exact", s.Exact}, {"f1", s.F1}, {"total", float64(s.Total)}}
+	m := metric.Metrics{{Name: "exact", Value: s.Exact}, {Name: "f1", Value: s.F1}, {Name: "total", Value: float64(s.Total)}}
 	for _, p := range []struct {
 		name string
 		SpanScore
 	}{{"HasAns", s.HasAns}, {"NoAns", s.NoAns}} {
 		if p.Total > 0 {
-			m = append(m, Metric{p.name + "_exact", p.Exact}, Metric{p.name + "_f1", p.F1}, Metric{p.name + "_total", float64(p.Total)})
+			m = append(m, metric.Metric{Name: p.name + "_exact", Value: p.Exact}, metric.Metric{Name: p.name + "_f1", Value: p.F1}, metric.Metric{Name: p.name + "_total", Value: float64(p.Total)})
 		}
 	}
 	if b := s.Best; b != nil {
-		m = append(m, Metric{"best_exact", b.Exact}, Metric{"best_exact_thresh", b.ExactThreshold},
-			Metric{"best_f1", b.F1}, Metric{"best_f1_thresh", b.F1Threshold})
+		m = append(m, metric.Metric{Name: "best_exact", Value: b.Exact}, metric.Metric{Name: "best_exact_thresh", Value: b.ExactThreshold},
+			metric.Metric{Name: "best_f1", Value: b.F1}, metric.Metric{Name: "best_f1_thresh", Value: b.F1Threshold})
 	}
 	return m
 }

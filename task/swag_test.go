@@ -60,7 +60,7 @@ func TestGoldenSWAG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if acc := r.Metrics().Value("eval_accuracy"); acc != 1 {
+	if acc := value(t, r.Metrics(), "eval_accuracy"); acc != 1 {
 		t.Errorf("after learning ten rows by heart the accuracy is %v", acc)
 	}
 }
