@@ -162,8 +162,8 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		run      demoRun
 		accuracy float64
 	}{
-		{"from the starter model", fromStarter, result.Metrics().Value(accuracy)},
-		{"from random weights", fromRandom, randomly.Metrics().Value(accuracy)},
+		{"from the starter model", fromStarter, metricOf(result.Metrics(), accuracy)},
+		{"from random weights", fromRandom, metricOf(randomly.Metrics(), accuracy)},
 	} {
 		fmt.Fprintf(&b, "  %-22s  accuracy %.4f after %g epochs\n", line.from, line.accuracy, f.effort*line.run.epochs)
 	}

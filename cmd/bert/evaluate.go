@@ -122,13 +122,9 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err := dataset.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
 		return err
 	}
-	step := 0
-	if v := description.Metrics.Value("global_step"); v > 0 { // not NaN, as of a model that was not trained here
-		step = int(v)
-	}
 	progress := a.newProgress()
 	defer progress.close()
-	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: step, Progress: progress.evaluated})
+	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: description.GlobalStep(), Progress: progress.evaluated})
 	progress.close()
 	if err != nil {
 		return err

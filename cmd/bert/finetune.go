@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -358,20 +359,20 @@ const mainMetric = "main"
 
 // checkMetric reports a metric to choose the model by that no evaluation will have.
 func (f *finetuneFlags) checkMetric(j *job) error {
-	metric := f.options.BestMetric
+	name := f.options.BestMetric
 	names, official := j.description.MetricNames()
-	if metric == mainMetric {
-		metric = official[0]
+	if name == mainMetric {
+		name = official[0]
 	}
-	j.options.BestMetric, j.options.Minimize = metric, task.LessIsBetter(metric)
+	j.options.BestMetric, j.options.Minimize = name, metric.LessIsBetter(name)
 	if j.eval == nil {
-		if metric != "" || f.options.EvalSteps > 0 {
+		if name != "" || f.options.EvalSteps > 0 {
 			return usagef("--metric-for-best-model and --eval-steps need data to evaluate on: --eval-data or --validation-share")
 		}
 		return nil
 	}
-	if metric != "" && !slices.Contains(names, metric) {
-		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
+	if name != "" && !slices.Contains(names, name) {
+		return usagef("--metric-for-best-model is %q, want one of %s", name, strings.Join(names, ", "))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -75,18 +77,26 @@ Each task has a folder in --output. The same command goes on where it was interr
 
 // gluePart is how good a model is on a part of a task's data.
 type gluePart struct {
-	Split    data.Split   `json:"split"`
-	Official []string     `json:"official_metrics"`
-	Metrics  task.Metrics `json:"metrics"`
+	Split    data.Split     `json:"split"`
+	Official []string       `json:"official_metrics"`
+	Metrics  metric.Metrics `json:"metrics"`
 }
 
 // score is the part's score: the mean of its official metrics.
 func (p *gluePart) score() float64 {
 	sum := 0.0
 	for _, name := range p.Official {
-		sum += p.Metrics.Value(name)
+		sum += metricOf(p.Metrics, name)
 	}
 	return sum / float64(len(p.Official))
+}
+
+// metricOf is the metric of a name, NaN where there is none.
+func metricOf(m metric.Metrics, name string) float64 {
+	if v, ok := m.Get(name); ok {
+		return v
+	}
+	return math.NaN()
 }
 
 // glueTask is what bert glue knows of a task.
@@ -338,8 +348,7 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 			return err
 		}
 		progress := a.newProgress()
-		step := max(0, opened.description.Metrics.Value("global_step"))
-		r, err := task.Evaluate(ctx, opened.model, data, task.EvaluateOptions{GlobalStep: int(step), Progress: progress.evaluated})
+		r, err := task.Evaluate(ctx, opened.model, data, task.EvaluateOptions{GlobalStep: opened.description.GlobalStep(), Progress: progress.evaluated})
 		progress.close()
 		if err != nil {
 			return err

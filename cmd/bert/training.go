@@ -141,9 +141,9 @@ func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluati
 	}
 	e.last = r
 	out := train.Evaluation{Loss: r.Loss}
-	for _, metric := range r.Metrics() {
-		if metric.Name != train.LossMetric && metric.Name != "global_step" { // the run has both anyway
-			out.Metrics = append(out.Metrics, train.Metric(metric))
+	for _, m := range r.Metrics() {
+		if m.Name != train.LossMetric && m.Name != "global_step" { // the run has both anyway
+			out.Metrics = append(out.Metrics, m)
 		}
 	}
 	if e.watcher.stop != nil {
