@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
 )
@@ -60,7 +61,7 @@ func (r *Evaluation) String() string {
 
 // Save writes eval_results.json into dir; the file is whole or not there.
 func (r *Evaluation) Save(dir string) error {
-	return writeJSON(filepath.Join(dir, ResultsFile), r)
+	return jsonobject.Save(filepath.Join(dir, ResultsFile), r)
 }
 
 // GlobalStep is the training step of the model in a folder, by the eval_results.json in it; 0 where there is none.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,21 +64,6 @@ func groupOf(name string) (group int, ok bool) {
 	}
 	n, err := fmt.Sscanf(rest, "%d.", &group)
 	return group, n == 1 && err == nil
-}
-
-func writeJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	err = atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
-		_, err := w.Write(append(data, '\n'))
-		return err
-	})
-	if err != nil {
-		return textfile.PathError(err)
-	}
-	return nil
 }
 
 // readJSON reads a file that this package wrote. fs.ErrNotExist says that there is none.

@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -190,7 +191,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 				return nil, fmt.Errorf("%s: holds %s and no instances: want a new or empty folder", j.Dir, entry.Name())
 			}
 		}
-		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
 			return nil, err
 		}
 		return nil, j.Tokenizer.Save(j.Dir)
@@ -273,10 +274,10 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
 	if !there.Complete {
 		x.Complete = true
-		if err := writeJSON(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
+		if err := jsonobject.Save(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
 			return err
 		}
-		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
 			return err
 		}
 	}
@@ -365,7 +366,7 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 	if ok && r != known {
 		return r, false, fmt.Errorf("%s: was lost or damaged, and made again it differs: another release of bert made it; choose another folder", path)
 	}
-	return r, false, writeJSON(filepath.Join(w.job.Dir, recordName(g.number)), &r)
+	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)
 }
 
 // isFile says whether the file at path is the one of a record.

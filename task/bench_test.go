@@ -24,7 +24,7 @@ func BenchmarkNewDataset(b *testing.B) {
 	for _, e := range examples {
 		size += len(e.Text)
 	}
-	d := Description{Task: "imdb", Labels: []string{"neg", "pos"}, MaxSeqLength: 128}
+	d := Spec{Task: "imdb", Labels: []string{"neg", "pos"}, MaxSeqLength: 128}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {

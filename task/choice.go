@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,7 @@ func (multipleChoice) encode(f *featurizer, in *data.Input, e *tokenizer.Encodin
 	return nil
 }
 
-func (multipleChoice) target(_ *Description, x *data.Example, s []sequence, t *targets) error {
+func (multipleChoice) target(_ *Spec, x *data.Example, s []sequence, t *targets) error {
 	if x.Label == "" {
 		return data.ErrNoLabel
 	}
@@ -49,7 +50,7 @@ func (multipleChoice) target(_ *Description, x *data.Example, s []sequence, t *t
 	return nil
 }
 
-func (multipleChoice) empty(*Description) Report { return new(ChoiceReport) }
+func (multipleChoice) empty(*Spec) Report { return new(ChoiceReport) }
 
 func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
@@ -68,7 +69,7 @@ func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, 
 	return r, loss / float64(n), err
 }
 
-func (multipleChoice) answer(_ *Description, in *data.Input, _ []sequence, logits [][]float32) Prediction {
+func (multipleChoice) answer(_ *Spec, in *data.Input, _ []sequence, logits [][]float32) Prediction {
 	log, best := logSoftmax(logits[0])
 	return Prediction{
 		Label: in.Choices[best], Choice: &best, Logits: logits[0],
@@ -82,6 +83,9 @@ type ChoiceReport struct {
 	Accuracy    float64
 	Predictions []int // the choice of each example, from 0
 }
+
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *ChoiceReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
 
 func (r *ChoiceReport) figures() (first, further metric.Metrics) {
 	return metric.Metrics{{Name: "eval_accuracy", Value: r.Accuracy}}, nil

@@ -21,7 +21,7 @@ func (singleLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, 
 	return f.encodeLong(in, e, add)
 }
 
-func (singleLabel) target(d *Description, x *data.Example, _ []sequence, t *targets) error {
+func (singleLabel) target(d *Spec, x *data.Example, _ []sequence, t *targets) error {
 	id, err := data.LabelID(x.Label, d.Labels)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func (singleLabel) target(d *Description, x *data.Example, _ []sequence, t *targ
 	return nil
 }
 
-func (singleLabel) empty(d *Description) Report {
+func (singleLabel) empty(d *Spec) Report {
 	r := &ClassReport{Labels: d.Labels, Scores: metric.Report{Classes: make([]metric.Score, len(d.Labels))}}
 	if len(d.Labels) == 2 {
 		r.Binary = new(BinaryReport)
@@ -43,10 +43,10 @@ func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, err
 	for i := range log {
 		log[i], _ = logProbabilities(d.logits(logits, i))
 	}
-	return newClassReport(d.targets.classes, log, d.description.Labels, d.description.Positive)
+	return newClassReport(d.targets.classes, log, d.spec.Labels, d.spec.Positive)
 }
 
-func (singleLabel) answer(d *Description, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
+func (singleLabel) answer(d *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	log, best := logProbabilities(logits)
 	return Prediction{
 		Label:            d.Labels[best],
@@ -54,66 +54,6 @@ func (singleLabel) answer(d *Description, _ *data.Input, _ []sequence, logits []
 		LogProbabilities: newScores(d.Labels, func(i int) float64 { return log[i] }),
 		Logits:           meanLogits(logits),
 	}
-}
-
-// logProbabilities returns the logarithms of the classes' probabilities, those of several windows being the mean of
-// theirs, and the class that has the largest, the first of equal ones.
-func logProbabilities(windows [][]float32) (log []float64, best int) {
-	if len(windows) == 1 {
-		return logSoftmax(windows[0])
-	}
-	for _, logits := range windows {
-		l, _ := logSoftmax(logits)
-		if log == nil {
-			log = make([]float64, len(l))
-		}
-		for i, x := range l {
-			log[i] += math.Exp(x) / float64(len(windows))
-		}
-	}
-	for i, p := range log {
-		log[i] = math.Log(p)
-		if log[i] > log[best] {
-			best = i
-		}
-	}
-	return log, best
-}
-
-// meanLogits are the logits of an input, those of several windows being the mean of theirs.
-func meanLogits(windows [][]float32) []float32 {
-	if len(windows) == 1 {
-		return windows[0]
-	}
-	mean := make([]float32, len(windows[0]))
-	for i := range mean {
-		sum := 0.0
-		for _, logits := range windows {
-			sum += float64(logits[i])
-		}
-		mean[i] = float32(sum / float64(len(windows)))
-	}
-	return mean
-}
-
-// logSoftmax returns the logarithms of the classes' probabilities and the class that has the largest, the first of equal
-// ones.
-func logSoftmax(logits []float32) (logProbabilities []float64, best int) {
-	for i, x := range logits {
-		if x > logits[best] {
-			best = i
-		}
-	}
-	top := float64(logits[best])
-	sum := 0.0
-	for _, x := range logits {
-		sum += math.Exp(float64(x) - top)
-	}
-	logProbabilities = make([]float64, len(logits))
-	for i, x := range logits {
-		logProbabilities[i] = float64(x) - top - math.Log(sum)
-	}
-	return logProbabilities, best
 }
 
 // ClassReport is what an evaluation finds of a task that gives each example one label.
@@ -186,6 +126,9 @@ func newClassReport(labels []int32, log [][]float64, names []string, positive st
 	return r, loss, nil
 }
 
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *ClassReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
+
 func (r *ClassReport) figures() (first, further metric.Metrics) {
 	first = metric.Metrics{{Name: "eval_accuracy", Value: r.Scores.Accuracy}}
 	matthews := metric.Metric{Name: "matthews", Value: r.Confusion.Matthews()}
@@ -212,27 +155,6 @@ func (r *ClassReport) figures() (first, further metric.Metrics) {
 		{Name: "false_negatives", Value: float64(b.FN)},
 	}...)
 	return first, metric.Metrics{{Name: "auc_hard", Value: b.AUCHard}, matthews}
-}
-
-// scoreJSON is a row of a report by label.
-type scoreJSON struct {
-	Label     string  `json:"label,omitempty"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
-	Support   int     `json:"support"`
-}
-
-func newScoreJSON(label string, s metric.Score) scoreJSON {
-	return scoreJSON{label, s.Precision, s.Recall, s.F1, s.Support}
-}
-
-func scoresJSON(labels []string, scores []metric.Score) []scoreJSON {
-	rows := make([]scoreJSON, len(labels))
-	for i, s := range scores {
-		rows[i] = newScoreJSON(labels[i], s)
-	}
-	return rows
 }
 
 func (r *ClassReport) details() []entry {
@@ -277,34 +199,4 @@ func (r *ClassReport) writeText(w *strings.Builder) {
 		fmt.Fprintln(t)
 	}
 	t.Flush()
-}
-
-// average is a score of all labels together.
-type average struct {
-	name string
-	metric.Score
-}
-
-// writeScores writes a table of precision, recall and F1 by label, and what about it is 0 by convention only.
-func writeScores(w *strings.Builder, labels []string, scores []metric.Score, averages []average) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\n\tprecision\trecall\tF1\tsupport\t\n")
-	row := func(name string, s metric.Score) {
-		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.4f\t%s\t\n", cell(name), s.Precision, s.Recall, s.F1, message.Thousands(s.Support))
-	}
-	for i, s := range scores {
-		row(labels[i], s)
-	}
-	for _, a := range averages {
-		row(a.name, a.Score)
-	}
-	t.Flush()
-	for i, s := range scores {
-		switch {
-		case s.Support == 0:
-			fmt.Fprintf(w, "%q has no examples: its recall counts as 0.\n", cell(labels[i]))
-		case s.Predicted == 0:
-			fmt.Fprintf(w, "%q is never predicted: its precision counts as 0.\n", cell(labels[i]))
-		}
-	}
 }

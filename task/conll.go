@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
 )
 
@@ -32,7 +34,9 @@ func tagLabels(labels []string) []string {
 func (tokenClassification) file() string { return "predictions.txt" }
 
 func (c tokenClassification) save(dir string, examples []data.Example, predictions []Prediction) error {
-	return saveFile(filepath.Join(dir, c.file()), func(w io.Writer) error { return WriteCoNLL(w, examples, predictions) })
+	return textfile.PathError(atomicfile.WriteFile(filepath.Join(dir, c.file()), 0o666, func(w io.Writer) error {
+		return WriteCoNLL(w, examples, predictions)
+	}))
 }
 
 // WriteCoNLL writes sentences with predictions as conlleval reads them: a line a word with the word, its tag unless the data

@@ -30,7 +30,7 @@ func saveSmallModel(dir string) error {
 	if err := t.Save(dir); err != nil {
 		return err
 	}
-	d := task.Description{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 8}
+	d := task.Spec{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 8}
 	if err := d.Save(dir); err != nil {
 		return err
 	}
@@ -48,12 +48,12 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 
-	p, err := task.Open(dir, task.Options{})
+	p, err := task.Open(context.Background(), dir, task.Predict(), task.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer p.Close()
-	predictions, err := p.Predict(context.Background(), data.Texts("A joy.", "A mess from start to finish."))
+	predictions, err := p.Do(context.Background(), data.Texts("A joy.", "A mess from start to finish."))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func ExampleOpen() {
 	// a label: true, probabilities that sum to 1.000, truncated: true (1 tokens)
 }
 
-func ExamplePredictor_Stream() {
+func ExampleRunner_Stream() {
 	dir, err := os.MkdirTemp("", "model")
 	if err != nil {
 		log.Fatal(err)
@@ -75,7 +75,7 @@ func ExamplePredictor_Stream() {
 	if err := saveSmallModel(dir); err != nil {
 		log.Fatal(err)
 	}
-	p, err := task.Open(dir, task.Options{})
+	p, err := task.Open(context.Background(), dir, task.Predict(), task.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}

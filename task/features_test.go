@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,8 +13,8 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-func tinyDescription() Description {
-	return Description{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 16}
+func tinySpec() Spec {
+	return Spec{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 16}
 }
 
 // someExamples are someTexts with labels.
@@ -36,7 +37,7 @@ func TestDataset(t *testing.T) {
 					examples[i].TextPair = ""
 				}
 			}
-			d := tinyDescription()
+			d := tinySpec()
 			data, err := NewDataset(tok, d, examples)
 			if err != nil {
 				t.Fatal(err)
@@ -106,7 +107,7 @@ func TestDatasetTruncates(t *testing.T) {
 		{tokenizer.LongestFirst, true, "[CLS] good good good [SEP]"},
 		{tokenizer.OnlyFirst, false, "[CLS] bad good good [SEP]"},
 	} {
-		d := tinyDescription()
+		d := tinySpec()
 		d.MaxSeqLength, d.Truncation, d.TruncateLeft = 5, c.truncation, c.left
 		dataset, err := NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "bad " + text}, Label: "pos"}, {Label: "neg"}})
 		if err != nil {
@@ -124,7 +125,7 @@ func TestDatasetTruncates(t *testing.T) {
 
 func TestDatasetErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := tinyDescription()
+	d := tinySpec()
 	at := func(line int, in data.Input, label string) data.Example {
 		return data.Example{Input: in, Label: label, Source: data.Source{File: "a.csv", Line: line}}
 	}
@@ -137,10 +138,10 @@ func TestDatasetErrors(t *testing.T) {
 	short := d
 	short.MaxSeqLength = 1
 	for _, c := range []struct {
-		name        string
-		description Description
-		examples    []data.Example
-		want        string
+		name     string
+		spec     Spec
+		examples []data.Example
+		want     string
 	}{
 		{"none", d, nil, "no examples"},
 		{"unknown label", d, []data.Example{good, at(3, data.Input{}, "ps")}, `a.csv:3: label "ps" is not one of "neg", "pos"`},
@@ -150,9 +151,9 @@ func TestDatasetErrors(t *testing.T) {
 		{"ids", d, []data.Example{good, at(3, data.Input{IDs: []int32{2, 999, 3}}, "neg")}, "a.csv:3: id 999, the number 2, is not in the vocabulary of"},
 		{"type ids", d, []data.Example{good, at(3, data.Input{IDs: []int32{2, 3}, TypeIDs: []int32{0, 256}}, "neg")}, "a.csv:3: type id 256"},
 		{"long ids", d, []data.Example{good, at(3, data.Input{IDs: make([]int32, 17)}, "neg")}, "a.csv:3: 17 ids, want at most 16"},
-		{"description", short, []data.Example{good}, "max_seq_length is 1"},
+		{"spec", short, []data.Example{good}, "max_seq_length is 1"},
 	} {
-		_, err := NewDataset(tok, c.description, c.examples)
+		_, err := NewDataset(tok, c.spec, c.examples)
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
 			continue
@@ -172,7 +173,7 @@ func TestDatasetErrors(t *testing.T) {
 }
 
 func TestUnlabelledDataset(t *testing.T) {
-	dataset, err := NewDataset(tinyTokenizer(t), tinyDescription(), []data.Example{{Input: data.Input{Text: "good"}}})
+	dataset, err := NewDataset(tinyTokenizer(t), tinySpec(), []data.Example{{Input: data.Input{Text: "good"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestUnlabelledDataset(t *testing.T) {
 	if err := dataset.Append(&b, 0); err != nil || dataset.Labelled() || len(b.Classes) != 0 || b.Tokens() != 3 {
 		t.Errorf("%+v, %v", b, err)
 	}
-	_, err = dataset.ClassWeights("balanced")
+	_, err = dataset.BalancedClassWeights()
 	wantError(t, err, "balanced class weights need labelled examples")
 }
 
@@ -189,18 +190,16 @@ func TestClassWeights(t *testing.T) {
 	for i := range 10 {
 		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
 	}
-	dataset, err := NewDataset(tinyTokenizer(t), tinyDescription(), examples)
+	dataset, err := NewDataset(tinyTokenizer(t), tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for choice, want := range map[string][]float32{
-		"": nil, "none": nil, "balanced": {10.0 / (2 * 8), 10.0 / (2 * 2)}, "1, 2.5": {1, 2.5},
-	} {
-		got, err := dataset.ClassWeights(choice)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: %v, %v; want %v", choice, got, err, want)
-		}
-		if err := dataset.SetClassWeights(got); err != nil {
+	balanced, err := dataset.BalancedClassWeights()
+	if err != nil || !slices.Equal(balanced, []float32{10.0 / (2 * 8), 10.0 / (2 * 2)}) {
+		t.Errorf("balanced: %v, %v", balanced, err)
+	}
+	for _, weights := range [][]float32{nil, balanced, {1, 2.5}} {
+		if err := dataset.SetClassWeights(weights); err != nil {
 			t.Fatal(err)
 		}
 		var b bert.Batch
@@ -209,69 +208,23 @@ func TestClassWeights(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if want != nil {
-			want = []float32{want[1], want[0]}
+		var want []float32
+		if weights != nil {
+			want = []float32{weights[1], weights[0]}
 		}
 		if !slices.Equal(b.Weights, want) {
-			t.Errorf("%q: the batch's weights are %v, want %v", choice, b.Weights, want)
+			t.Errorf("%v: the batch's weights are %v, want %v", weights, b.Weights, want)
 		}
-	}
-	for choice, want := range map[string]string{
-		"some": `class weights "some": want none, balanced or 2 numbers, for "neg", "pos"`, "1": "2 numbers", "1,2,3": "2 numbers",
-		"1,x": `"x" is no positive number`, "1,-2": "no positive number", "0,1": "no positive number", "NaN,1": "no positive number",
-		"Inf,1": "no positive number", "1e99,1": "no positive number",
-	} {
-		_, err := dataset.ClassWeights(choice)
-		wantError(t, err, want)
 	}
 	wantError(t, dataset.SetClassWeights([]float32{1}), `1 class weights for the labels "neg", "pos"`)
+	for _, w := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		wantError(t, dataset.SetClassWeights([]float32{1, float32(w)}), `the class weight of "pos" is`, "want a positive number")
+	}
 
-	dataset, err = NewDataset(tinyTokenizer(t), tinyDescription(), examples[:3])
+	dataset, err = NewDataset(tinyTokenizer(t), tinySpec(), examples[:3])
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = dataset.ClassWeights("balanced")
+	_, err = dataset.BalancedClassWeights()
 	wantError(t, err, `there is none of "pos"`)
-}
-
-func TestShowExamples(t *testing.T) {
-	tok := tinyTokenizer(t)
-	dataset, err := NewDataset(tok, tinyDescription(), []data.Example{
-		{Input: data.Input{Text: "Good film!", TextPair: "Very."}, Label: "pos", Source: data.Source{File: "a.csv", Line: 2}},
-		{Input: data.Input{Text: "bad"}, Label: "neg", Source: data.Source{File: "a.csv", Line: 3}},
-		{Input: data.Input{Text: "dull"}, Label: "neg", Source: data.Source{File: "a.csv", Line: 4}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	if err := dataset.ShowExamples(&out, tok, 2); err != nil {
-		t.Fatal(err)
-	}
-	id := func(token string) string {
-		i, ok := tok.ID(token)
-		if !ok {
-			t.Fatalf("no token %s", token)
-		}
-		return fmt.Sprint(i)
-	}
-	want := `*** Example ***
-guid: a.csv:2
-tokens: [CLS] good film ! [SEP] very . [SEP]
-input_ids: 2 ` + id("good") + " " + id("film") + " " + id("!") + " 3 " + id("very") + " " + id(".") + ` 3
-segment_ids: 0 0 0 0 0 1 1 1
-label: pos (id = 1)
-*** Example ***
-guid: a.csv:3
-tokens: [CLS] bad [SEP]
-input_ids: 2 ` + id("bad") + ` 3
-segment_ids: 0 0 0
-label: neg (id = 0)
-`
-	if out.String() != want {
-		t.Errorf("wrote\n%s\nwant\n%s", out.String(), want)
-	}
-	if err := dataset.ShowExamples(&out, tok, 99); err != nil {
-		t.Error(err)
-	}
 }

@@ -27,12 +27,12 @@ func TestGoldenFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := data.Draw(train, 1000, 1)
-	features, err := NewDataset(tok, imdb.Describe(nil, 128), drawn)
+	features, err := NewDataset(tok, imdb.Spec(nil, 128), drawn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// What is dropped and what is left is all that the texts have.
-	d := imdb.Describe(nil, 128)
+	d := imdb.Spec(nil, 128)
 	d.Truncation, d.MaxSeqLength = tokenizer.DoNotTruncate, 1<<20
 	whole, err := NewDataset(tok, d, drawn)
 	if err != nil {

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -23,6 +24,7 @@ type kindCase struct {
 	examples []data.Example
 	// learnt says that an evaluation of the examples trained on is what it has to be.
 	learnt func(*Result) bool
+	key    string // that a prediction has in JSON
 }
 
 // over says whether a metric is over a bound.
@@ -65,17 +67,17 @@ func kindCases() []kindCase {
 		choices = append(choices, data.Example{Input: data.Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
 	}
 	return []kindCase{
-		{SingleLabel, []string{"no", "yes"}, single, over("matthews", 0.99)},
-		{MultiLabel, []string{"bright", "good"}, several, over("micro_f1", 0.99)},
-		{Regression, []string{"value"}, numbers, over("pearson", 0.95)},
-		{TokenClassification, []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, tagged, over("f1", 0.99)},
-		{QuestionAnswering, nil, questions, over("exact", 99)},
-		{MultipleChoice, nil, choices, over("eval_accuracy", 0.99)},
+		{SingleLabel, []string{"no", "yes"}, single, over("matthews", 0.99), `"label":`},
+		{MultiLabel, []string{"bright", "good"}, several, over("micro_f1", 0.99), `"labels":`},
+		{Regression, []string{"value"}, numbers, over("pearson", 0.95), `"value":`},
+		{TokenClassification, []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, tagged, over("f1", 0.99), `"entities":`},
+		{QuestionAnswering, nil, questions, over("exact", 99), `"answer":`},
+		{MultipleChoice, nil, choices, over("eval_accuracy", 0.99), `"choice":`},
 	}
 }
 
-func (c *kindCase) description() Description {
-	d := Description{Task: "made", Kind: c.kind, Labels: c.labels, MaxSeqLength: 24}
+func (c *kindCase) spec() Spec {
+	d := Spec{Task: "made", Kind: c.kind, Labels: c.labels, MaxSeqLength: 24}
 	d.SetPositive("")
 	return d
 }
@@ -127,7 +129,7 @@ func TestKinds(t *testing.T) {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			seen[c.kind] = true
 			m := c.model(t)
-			dataset, err := NewDataset(tok, c.description(), c.examples)
+			dataset, err := NewDataset(tok, c.spec(), c.examples)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,17 +146,17 @@ func TestKinds(t *testing.T) {
 				t.Errorf("%v after training, %v before", after, before)
 			}
 			checkLoss(t, m, dataset, after.Loss)
-			checkResult(t, c.description(), after)
+			checkResult(t, c.spec(), after)
 
 			dir := t.TempDir()
-			d := c.description()
+			d := c.spec()
 			d.Metrics = after.Metrics()
 			for _, err := range []error{m.Save(dir, bert.SaveOptions{}), tok.Save(dir), d.Save(dir)} {
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
-			p, err := Open(dir, Options{Tokens: 40})
+			p, err := Open(t.Context(), dir, Predict(), Options{Tokens: 40})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,20 +165,21 @@ func TestKinds(t *testing.T) {
 			for i, x := range c.examples {
 				inputs[i] = x.Input
 			}
-			got, err := p.Predict(t.Context(), inputs)
+			got, err := p.Do(t.Context(), inputs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range got {
-				alone, err := p.Predict(t.Context(), inputs[i:i+1])
+				alone, err := p.Do(t.Context(), inputs[i:i+1])
 				if err != nil {
 					t.Fatal(err)
 				}
 				if !reflect.DeepEqual(got[i], alone[0]) {
 					t.Errorf("input %d: alone %+v, among others %+v", i, alone[0], got[i])
 				}
-				if line, err := json.Marshal(got[i]); err != nil || !json.Valid(line) {
-					t.Errorf("%s, %v", line, err)
+				line, err := json.Marshal(got[i])
+				if err != nil || !bytes.Contains(line, []byte(c.key)) {
+					t.Errorf("%s, %v; want the key %s", line, err, c.key)
 				}
 			}
 			if first := got[0].String(); first == "" {
@@ -191,13 +194,13 @@ func TestKinds(t *testing.T) {
 			if err := tok.Save(bare); err != nil {
 				t.Fatal(err)
 			}
-			q, err := Open(bare, Options{})
+			q, err := Open(t.Context(), bare, Predict(), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer q.Close()
-			if q.Description().Kind != c.kind {
-				t.Errorf("without task.json a %v", q.Description().Kind)
+			if q.Description().Spec.Kind != c.kind {
+				t.Errorf("without task.json a %v", q.Description().Spec.Kind)
 			}
 		})
 	}
@@ -227,7 +230,7 @@ func checkLoss(t *testing.T, m *bert.Model, data *Dataset, got float64) {
 }
 
 // checkResult checks that a result has the figures that were announced, and can be written and read.
-func checkResult(t *testing.T, d Description, r *Result) {
+func checkResult(t *testing.T, d Spec, r *Result) {
 	t.Helper()
 	all, official := d.MetricNames()
 	var names []string
@@ -244,24 +247,57 @@ func checkResult(t *testing.T, d Description, r *Result) {
 			t.Errorf("the official metric %s is none of %v", name, all)
 		}
 	}
-	data, err := json.Marshal(r)
-	if err != nil || !json.Valid(data) {
-		t.Errorf("%s, %v", data, err)
+	if own := r.Report.Metrics(); len(own)+2 != len(r.Metrics()) {
+		t.Errorf("the report's metrics are %v, the result's %v", own.Names(), r.Metrics().Names())
 	}
+	checkSaved(t, r)
 	main, ok := r.Main()
 	if !ok || !strings.Contains(r.String(), metric.Label(main.Name)) {
 		t.Errorf("the text doesn't say %s:\n%v", main.Name, r)
 	}
 }
 
+// checkSaved holds eval_results.json against the result that it is of.
+func checkSaved(t *testing.T, r *Result) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := r.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadResult(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(got.Metrics) != fmt.Sprint(r.Metrics()) || !slices.Equal(got.Official, r.Official) || got.Examples != r.Examples ||
+		got.Windows != r.Windows || got.Truncated != r.Truncated || got.Precision != r.Precision {
+		t.Errorf("read %+v, want %+v", got, r)
+	}
+	want, details := r.Report.details(), []string(nil)
+	for _, d := range got.Details {
+		details = append(details, d.Key)
+	}
+	if len(details) != len(want) {
+		t.Fatalf("details %v, want %v", details, want)
+	}
+	for i, e := range want {
+		if details[i] != e.key {
+			t.Errorf("details %v, want %s at %d", details, e.key, i)
+		}
+	}
+	main, ok := got.Main()
+	if wantMain, _ := r.Main(); !ok || main.Name != wantMain.Name {
+		t.Errorf("main metric %v, want %v", main, wantMain)
+	}
+}
+
 func TestKindErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
 	at := data.Source{File: "a.tsv", Line: 3}
-	describe := func(k Kind, labels ...string) Description {
-		return Description{Task: "made", Kind: k, Labels: labels, MaxSeqLength: 16}
+	describe := func(k Kind, labels ...string) Spec {
+		return Spec{Task: "made", Kind: k, Labels: labels, MaxSeqLength: 16}
 	}
 	for _, c := range []struct {
-		d    Description
+		d    Spec
 		x    data.Example
 		want string
 	}{
@@ -299,36 +335,22 @@ func TestKindErrors(t *testing.T) {
 }
 
 // Class weights are for one label of several.
+// Weights of kinds whose examples don't have one class each are refused, and not set without an effect.
 func TestWeightsOfOtherKinds(t *testing.T) {
 	for _, c := range kindCases()[1:] {
-		data, err := NewDataset(tinyTokenizer(t), c.description(), c.examples)
+		dataset, err := NewDataset(tinyTokenizer(t), c.spec(), c.examples)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = data.ClassWeights("balanced")
-		wantError(t, err, "class weights are for single_label_classification")
-	}
-}
-
-// ShowExamples shows every kind's label.
-func TestShowExamplesOfKinds(t *testing.T) {
-	want := map[Kind]string{
-		SingleLabel: "label: no (id = 0)\n", MultiLabel: "label: 0 1\n", Regression: "label: 0\n", MultipleChoice: "label: 0\n",
-		TokenClassification: "label_ids: -1 4 4 1 4 0 2 -1\n",
-		QuestionAnswering:   "start_position: 7\nend_position: 7\n",
-	}
-	tok := tinyTokenizer(t)
-	for _, c := range kindCases() {
-		data, err := NewDataset(tok, c.description(), c.examples)
-		if err != nil {
-			t.Fatal(err)
+		_, err = dataset.BalancedClassWeights()
+		wantError(t, err, "class weights are for single_label_classification", "this is "+c.kind.String())
+		weights := make([]float32, len(c.labels))
+		for i := range weights {
+			weights[i] = 1
 		}
-		var b strings.Builder
-		if err := data.ShowExamples(&b, tok, 1); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.HasSuffix(b.String(), want[c.kind]) {
-			t.Errorf("%v: wrote\n%s\nwant it to end in %q", c.kind, b.String(), want[c.kind])
+		wantError(t, dataset.SetClassWeights(weights), "class weights are for single_label_classification", "this is "+c.kind.String())
+		if err := dataset.SetClassWeights(nil); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -344,7 +366,7 @@ func longText(n int) string {
 
 func TestHeadTail(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := Description{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
+	d := Spec{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
 	long := longText(40)
 	dataset, err := NewDataset(tok, d, []data.Example{
 		{Input: data.Input{Text: long}, Label: "a"},
@@ -380,7 +402,7 @@ func TestHeadTail(t *testing.T) {
 
 func TestWindows(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := Description{Task: "made", Labels: []string{"a", "b"}, Positive: "b", MaxSeqLength: 12, Long: Windows, DocStride: 6}
+	d := Spec{Task: "made", Labels: []string{"a", "b"}, Positive: "b", MaxSeqLength: 12, Long: Windows, DocStride: 6}
 	long := longText(25) // windows of 10 from 0, 6, 12 and 18
 	examples := []data.Example{
 		{Input: data.Input{Text: "good"}, Label: "a", Source: data.Source{File: "x", Line: 1}},
@@ -422,11 +444,11 @@ func TestWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPredictor(m, tok, d, Options{})
+	p, err := NewRunner(m, tok, &d, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Predict(t.Context(), []data.Input{examples[0].Input, examples[1].Input, examples[2].Input})
+	got, err := p.Do(t.Context(), []data.Input{examples[0].Input, examples[1].Input, examples[2].Input})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,7 +458,7 @@ func TestWindows(t *testing.T) {
 		if err := dataset.Append(&b, 1+i); err != nil {
 			t.Fatal(err)
 		}
-		alone, err := p.Predict(t.Context(), []data.Input{{IDs: b.IDs}})
+		alone, err := p.Do(t.Context(), []data.Input{{IDs: b.IDs}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -467,6 +489,34 @@ func TestWindows(t *testing.T) {
 		}
 		if want := all.IDs[1+4*i : min(1+4*i+8, 26)]; !slices.Equal(b.IDs[3:len(b.IDs)-1], want) {
 			t.Errorf("window %d of a pair: %v, want %v", i, tok.Tokens(b.IDs), tok.Tokens(want))
+		}
+	}
+}
+
+// The tokens that an input loses count once, not once for each choice that stands beside it.
+func TestDroppedTokensOfChoices(t *testing.T) {
+	tok := tinyTokenizer(t)
+	d := Spec{Task: "made", Kind: MultipleChoice, MaxSeqLength: 16, Truncation: tokenizer.OnlyFirst}
+	var inputs []data.Input
+	for _, n := range []int{2, 4} {
+		inputs = append(inputs, data.Input{Text: longText(30), Choices: slices.Repeat([]string{"good"}, n)})
+	}
+	p, err := NewRunner(tinyModel(t, bert.MultipleChoice), tok, &d, Predict(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Do(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, in := range inputs {
+		dataset, err := NewDataset(tok, d, []data.Example{{Input: in, Label: "0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = 30 - (16 - 3 - 1)
+		if s := dataset.Stats(); got[i].DroppedTokens != want || s.Dropped != want || s.Truncated != 1 {
+			t.Errorf("%d choices: %d tokens dropped, by the Dataset %d of %d examples; want %d of 1", len(in.Choices), got[i].DroppedTokens, s.Dropped, s.Truncated, want)
 		}
 	}
 }

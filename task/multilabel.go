@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/data"
@@ -21,7 +22,7 @@ func (multiLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, a
 	return f.encodeLong(in, e, add)
 }
 
-func (multiLabel) target(d *Description, x *data.Example, _ []sequence, t *targets) error {
+func (multiLabel) target(d *Spec, x *data.Example, _ []sequence, t *targets) error {
 	if x.Labels == nil {
 		return data.ErrNoLabel
 	}
@@ -51,13 +52,13 @@ func sigmoids(windows [][]float32) []float64 {
 	return p
 }
 
-func (multiLabel) empty(d *Description) Report {
+func (multiLabel) empty(d *Spec) Report {
 	return &MultiLabelReport{Labels: d.Labels, Scores: metric.MultiLabelReport{Classes: make([]metric.Score, len(d.Labels))}}
 }
 
 func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
-		n, c  = d.Examples(), len(d.description.Labels)
+		n, c  = d.Examples(), len(d.spec.Labels)
 		truth = make([]bool, n*c)
 		said  = make([]bool, n*c)
 		score = make([]float64, n*c)
@@ -79,7 +80,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	if err != nil {
 		return nil, 0, err
 	}
-	r := &MultiLabelReport{Labels: d.description.Labels, Scores: scores, Predictions: make([][]int, n), AUC: make([]float64, c)}
+	r := &MultiLabelReport{Labels: d.spec.Labels, Scores: scores, Predictions: make([][]int, n), AUC: make([]float64, c)}
 	for i := range n {
 		for j, yes := range said[i*c : (i+1)*c] {
 			if yes {
@@ -105,7 +106,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	return r, loss / float64(n*c), nil
 }
 
-func (multiLabel) answer(d *Description, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
+func (multiLabel) answer(d *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	probabilities := sigmoids(logits)
 	p := Prediction{
 		Labels:           []string{},
@@ -132,6 +133,9 @@ type MultiLabelReport struct {
 
 	Predictions [][]int // the ids of the labels with a probability above a half, in the order of the examples, [N]
 }
+
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *MultiLabelReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
 
 func (r *MultiLabelReport) figures() (first, further metric.Metrics) {
 	s := &r.Scores

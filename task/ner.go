@@ -33,7 +33,7 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 	}
 	o := f.options
 	o.Truncation, o.TruncateLeft, o.Overflow = tokenizer.OnlyFirst, false, true
-	o.Stride = max(0, o.MaxLength-2-f.description.step())
+	o.Stride = max(0, o.MaxLength-2-f.spec.step())
 	var err error
 	if in.Words != nil {
 		err = f.tokenizer.EncodeWords(e, in.Words, o)
@@ -53,7 +53,7 @@ type wordPlace struct{ window, token int }
 
 // wordPlaces finds each of n words in the window in which its first piece has the most tokens on its poorer side, the
 // first of equal ones.
-func (d *Description) wordPlaces(s []sequence, n int) []wordPlace {
+func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	var (
 		places = make([]wordPlace, n)
 		first  = make([]int, n) // piece of each word, counted over the whole text
@@ -97,7 +97,7 @@ func wordsOf(in *data.Input, s []sequence) int {
 	return n
 }
 
-func (tokenClassification) target(d *Description, x *data.Example, s []sequence, t *targets) error {
+func (tokenClassification) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
 	switch {
 	case x.Labels == nil:
 		return data.ErrNoLabel
@@ -125,14 +125,14 @@ func (tokenClassification) target(d *Description, x *data.Example, s []sequence,
 	return nil
 }
 
-func (tokenClassification) empty(d *Description) Report {
+func (tokenClassification) empty(d *Spec) Report {
 	s := metric.NewTagSet(d.Labels)
 	return &EntityReport{Types: s.Types, EntityReport: metric.EntityReport{Types: make([]metric.Score, len(s.Types))}}
 }
 
 // wordLabels are the most probable label of each word, by number, and the logarithms of the probabilities of all. A word
 // of no piece has no probabilities and is outside, or where there is no such label has the first.
-func (d *Description) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
+func (d *Spec) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
 	labels, log = make([]int, n), make([][]float64, n)
 	none := max(0, slices.Index(d.Labels, metric.OutsideTag))
 	width := len(d.Labels)
@@ -146,8 +146,8 @@ func (d *Description) wordLabels(s []sequence, n int, logits [][]float32) (label
 
 func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
-		description       = &d.description
-		names             = description.Labels
+		spec              = &d.spec
+		names             = spec.Labels
 		set               = metric.NewTagSet(names)
 		tags, predictions = make([][]metric.Tag, d.Examples()), make([][]metric.Tag, d.Examples())
 		r                 = &EntityReport{Types: set.Types, Predictions: make([][]int, d.Examples())}
@@ -156,7 +156,7 @@ func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, floa
 	)
 	for i, x := range d.examples {
 		_, s := d.example(i)
-		labels, log := description.wordLabels(s, len(x.Words), d.logits(logits, i))
+		labels, log := spec.wordLabels(s, len(x.Words), d.logits(logits, i))
 		r.Predictions[i] = labels
 		for j, label := range labels {
 			tags[i] = append(tags[i], set.Tag(x.Labels[j]))
@@ -172,21 +172,7 @@ func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, floa
 	return r, loss / float64(max(words, 1)), err
 }
 
-// Entity is a piece of a text that is of a type: a name, say.
-type Entity struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
-	// Start and End are where it stands, in bytes: in the text, or for words in the words with a blank between each two.
-	Start int `json:"start"`
-	End   int `json:"end"`
-	// FirstWord and LastWord are the numbers of its words, from 0.
-	FirstWord int `json:"first_word"`
-	LastWord  int `json:"last_word"`
-	// Score is the mean of the probabilities of its words' labels.
-	Score float64 `json:"score"`
-}
-
-func (tokenClassification) answer(d *Description, in *data.Input, s []sequence, logits [][]float32) Prediction {
+func (tokenClassification) answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction {
 	var (
 		n           = wordsOf(in, s)
 		labels, log = d.wordLabels(s, n, logits)
@@ -254,6 +240,9 @@ type EntityReport struct {
 
 	Predictions [][]int // class ids of each example's words, [N]
 }
+
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *EntityReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
 
 func (r *EntityReport) figures() (first, further metric.Metrics) {
 	return metric.Metrics{

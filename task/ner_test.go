@@ -14,15 +14,15 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// nerDescription is that of a model for tags of two types.
-func nerDescription(length int) Description {
-	return Description{Task: "ner", Kind: TokenClassification, Labels: []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, MaxSeqLength: length}
+// nerSpec is that of a model for tags of two types.
+func nerSpec(length int) Spec {
+	return Spec{Task: "ner", Kind: TokenClassification, Labels: []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, MaxSeqLength: length}
 }
 
 // A label is on the first piece of its word; a word of no piece has none.
 func TestWordTargets(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := nerDescription(16)
+	d := nerSpec(16)
 	x := data.Example{
 		Input:  data.Input{Words: []string{"film", "bcd", "\u200b", "very", "good!"}},
 		Labels: []string{"O", "B-X", "B-Y", "O", "I-X"},
@@ -78,7 +78,7 @@ func TestWordWindows(t *testing.T) {
 	tok := tinyTokenizer(t)
 	for _, stride := range []int{0, 1, 3, 100} {
 		for n := 1; n < 40; n++ {
-			d := nerDescription(10)
+			d := nerSpec(10)
 			d.DocStride = stride
 			x := data.Example{Input: data.Input{Words: make([]string, n)}, Labels: make([]string, n)}
 			for i := range n {
@@ -133,10 +133,10 @@ func TestWordWindows(t *testing.T) {
 // Entities are pieces of the text by bytes, whatever its letters; for words, of the words with blanks between them.
 func TestEntityOffsets(t *testing.T) {
 	tok := tinyTokenizer(t)
-	labels := nerDescription(48).Labels
+	labels := nerSpec(48).Labels
 	// A model that is asked nothing: the logits are made to say the tags.
-	answer := func(d Description, in data.Input, tags []string) Prediction {
-		f := featurizer{tokenizer: tok, options: d.options(), description: &d}
+	answer := func(d Spec, in data.Input, tags []string) Prediction {
+		f := featurizer{tokenizer: tok, options: d.options(), spec: &d}
 		var (
 			e      tokenizer.Encoding
 			s      []sequence
@@ -160,7 +160,7 @@ func TestEntityOffsets(t *testing.T) {
 	// très müller - ôze , « Ⅷ 日 本 » é
 	tags := strings.Fields("O B-X I-X I-X O O I-Y B-X I-X O B-Y")
 	for _, length := range []int{48, 9} {
-		p := answer(nerDescription(length), data.Input{Text: text}, tags)
+		p := answer(nerSpec(length), data.Input{Text: text}, tags)
 		want := []string{"X Müller-Ôze 1-3", "Y Ⅷ 6-6", "X 日本 7-8", "Y é 10-10"}
 		var got []string
 		for _, e := range p.Entities {
@@ -173,7 +173,7 @@ func TestEntityOffsets(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	p := answer(nerDescription(48), data.Input{Words: []string{"Müller", "du", "\u200b", "Ôze"}}, strings.Fields("B-X I-X O B-Y"))
+	p := answer(nerSpec(48), data.Input{Words: []string{"Müller", "du", "\u200b", "Ôze"}}, strings.Fields("B-X I-X O B-Y"))
 	want := []Entity{{"X", "Müller du", 0, 10, 0, 1, 0}, {"Y", "Ôze", 15, 19, 3, 3, 0}}
 	for i := range p.Entities {
 		p.Entities[i].Score = 0
@@ -181,7 +181,7 @@ func TestEntityOffsets(t *testing.T) {
 	if !reflect.DeepEqual(p.Entities, want) || !slices.Equal(p.Labels, strings.Fields("B-X I-X O B-Y")) {
 		t.Errorf("%+v, %q", p.Entities, p.Labels)
 	}
-	if p := answer(nerDescription(48), data.Input{}, nil); p.Entities == nil || len(p.Entities) != 0 {
+	if p := answer(nerSpec(48), data.Input{}, nil); p.Entities == nil || len(p.Entities) != 0 {
 		t.Errorf("of nothing %+v", p)
 	}
 }
@@ -189,7 +189,7 @@ func TestEntityOffsets(t *testing.T) {
 // A long sentence among others is answered as it is alone, and evaluation and prediction agree.
 func TestLongSentences(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := nerDescription(12)
+	d := nerSpec(12)
 	m := tinyModel(t, bert.TokenClassification, d.Labels...)
 	var (
 		examples []data.Example
@@ -216,17 +216,17 @@ func TestLongSentences(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkLoss(t, m, dataset, r.Loss)
-	p, err := NewPredictor(m, tok, d, Options{Tokens: 25})
+	p, err := NewRunner(m, tok, &d, Predict(), Options{Tokens: 25})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Predict(t.Context(), inputs)
+	got, err := p.Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	right, words := 0, 0
 	for i, x := range examples {
-		alone, err := p.Predict(t.Context(), inputs[i:i+1])
+		alone, err := p.Do(t.Context(), inputs[i:i+1])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ func (regression) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, a
 	return f.encodeLong(in, e, add)
 }
 
-func (regression) target(_ *Description, x *data.Example, _ []sequence, t *targets) error {
+func (regression) target(_ *Spec, x *data.Example, _ []sequence, t *targets) error {
 	if x.Label == "" {
 		return data.ErrNoLabel
 	}
@@ -36,7 +36,7 @@ func (regression) target(_ *Description, x *data.Example, _ []sequence, t *targe
 	return nil
 }
 
-func (regression) empty(*Description) Report { return new(RegressionReport) }
+func (regression) empty(*Spec) Report { return new(RegressionReport) }
 
 func (regression) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	n := d.Examples()
@@ -65,7 +65,7 @@ func orNaN(v float64, err error) (float64, error) {
 	return v, err
 }
 
-func (regression) answer(_ *Description, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
+func (regression) answer(_ *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	mean := meanLogits(logits)
 	value := float64(mean[0])
 	return Prediction{Value: &value, Logits: mean}
@@ -82,6 +82,9 @@ type RegressionReport struct {
 
 	Labels, Predictions []float64 // in the order of the examples, [N]
 }
+
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *RegressionReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
 
 func (r *RegressionReport) figures() (first, further metric.Metrics) {
 	return metric.Metrics{

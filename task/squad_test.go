@@ -60,7 +60,7 @@ func TestSQuADWindows(t *testing.T) {
 	words[20] = "bright"
 	context := "é " + strings.Join(words, " ")
 	at := strings.Index(context, "bright")
-	d := Description{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, DocStride: 4}
+	d := Spec{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, DocStride: 4}
 	x := data.Example{Input: data.Input{Text: "is it", TextPair: context}, Answers: []data.Span{{Text: "bright", Start: at}}}
 	dataset, err := NewDataset(tok, d, []data.Example{x})
 	if err != nil {
@@ -120,7 +120,7 @@ func TestSQuADWindows(t *testing.T) {
 // The n best, the null score as the least of the windows', and the threshold.
 func TestSQuADAnswer(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := Description{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, Unanswerable: true}
+	d := Spec{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, Unanswerable: true}
 	in := data.Input{Text: "is it", TextPair: "good bad dull"}
 	dataset, err := NewDataset(tok, d, []data.Example{{Input: in}})
 	if err != nil {
@@ -177,4 +177,20 @@ func TestScoreSQuAD2(t *testing.T) {
 	delete(predictions, "c")
 	_, err = ScoreSQuAD(examples, predictions, SQuADScoring{Version: data.SQuAD2})
 	wantError(t, err, `no prediction for question "c"`)
+}
+
+// Predictions that are too few, or of another kind, are an error and no panic.
+func TestSaveAnswersErrors(t *testing.T) {
+	dir := t.TempDir()
+	answer := Prediction{Answer: &Answer{Text: "the cat"}}
+	odds := 1.5
+	wantError(t, SaveAnswers(dir, []string{"1", "2"}, []Prediction{answer}), "1 predictions for 2 questions")
+	wantError(t, SaveAnswers(dir, []string{"1", "2"}, []Prediction{answer, {Label: "x"}}), `the prediction for question "2" is no answer`)
+	wantError(t, SaveAnswers(dir, []string{"1", "2"}, []Prediction{{Answer: answer.Answer, NullOdds: &odds}, answer}), `questions "1" and "2": only one has the odds`)
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("wrote %v, %v", files, err)
+	}
+	if err := SaveAnswers(dir, []string{"1"}, []Prediction{answer}); err != nil {
+		t.Error(err)
+	}
 }

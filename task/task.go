@@ -1,20 +1,9 @@
-// Package task takes BERT to its uses, both ways: from examples to the features that a model reads, and from a model's
-// logits to the answer. It reads data sets, builds Datasets from them, evaluates, predicts, fills masks and encodes.
-//
-// For a service, Open gives a Predictor from a model directory:
-//
-//	p, err := task.Open("model", task.Options{})
-//	…
-//	predictions, err := p.Predict(ctx, task.Texts("A joy from start to finish."))
-//
-// For training, a Task reads examples, NewDataset turns them into features, and Evaluate measures a model on them.
 package task
 
 import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/go-bert/bert/data"
 )
@@ -49,26 +38,6 @@ func (t *Task) EvalSplits() []data.Split {
 	return []data.Split{t.EvalSplit}
 }
 
-// Lookup finds the task of a name.
-func Lookup(name string) (*Task, error) {
-	i := slices.IndexFunc(tasks, func(t Task) bool { return t.Name == name })
-	if i < 0 {
-		return nil, fmt.Errorf("task %q is not known: want %s", name, strings.Join(Names(), ", "))
-	}
-	t := tasks[i] // a copy: the table is not the caller's to change
-	t.Labels, t.Metrics = slices.Clone(t.Labels), slices.Clone(t.Metrics)
-	return &t, nil
-}
-
-// Names lists the tasks that Lookup knows.
-func Names() []string {
-	names := make([]string, len(tasks))
-	for i, t := range tasks {
-		names[i] = t.Name
-	}
-	return names
-}
-
 // Read reads a part of the task's data set from path: a folder or an archive as the task has it, or a table. An error
 // names the file and the line. Data without an example is an error, and so is a label that is not one of the task's.
 func (t *Task) Read(ctx context.Context, path string, o data.ReadOptions) (*data.Set, error) {
@@ -97,10 +66,10 @@ func (t *Task) SetKind(k Kind) error {
 	return nil
 }
 
-// Describe is the description of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
+// Describe is the spec of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
 // the training data, for a task that has none of its own.
-func (t *Task) Describe(labels []string, maxSeqLength int) Description {
-	d := Description{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics, Unanswerable: t.unanswerable}
+func (t *Task) Spec(labels []string, maxSeqLength int) Spec {
+	d := Spec{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics, Unanswerable: t.unanswerable}
 	switch {
 	case kinds[t.Kind].labels == 0:
 		d.Labels = nil

@@ -24,7 +24,7 @@ func TestRows(t *testing.T) {
 				}
 			}
 		}
-		d := row.Describe([]string{"a", "b"}, 32)
+		d := row.Spec([]string{"a", "b"}, 32)
 		if err := d.Validate(); err != nil {
 			t.Errorf("%s: %v", row.Name, err)
 		}
@@ -55,7 +55,7 @@ func TestTasks(t *testing.T) {
 	if err != nil || len(set.Examples) != 2 {
 		t.Errorf("imdb: %+v, %v", set, err)
 	}
-	if d := imdb.Describe(nil, 128); !slices.Equal(d.Labels, []string{"neg", "pos"}) || d.Positive != "pos" || d.Validate() != nil {
+	if d := imdb.Spec(nil, 128); !slices.Equal(d.Labels, []string{"neg", "pos"}) || d.Positive != "pos" || d.Validate() != nil {
 		t.Errorf("imdb: %+v", d)
 	}
 

@@ -1,6 +1,12 @@
 package task
 
-import "github.com/go-bert/bert/data"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/data"
+)
 
 var (
 	nliLabels    = []string{"contradiction", "entailment", "neutral"}
@@ -94,4 +100,24 @@ var tasks = []Task{
 		About:  "which of the endings is how a scene goes on (Zellers et al. 2018), or any multiple choice in the columns of its CSV",
 		Layout: data.SWAG,
 	},
+}
+
+// Lookup finds the task of a name.
+func Lookup(name string) (*Task, error) {
+	i := slices.IndexFunc(tasks, func(t Task) bool { return t.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("task %q is not known: want %s", name, strings.Join(Names(), ", "))
+	}
+	t := tasks[i] // a copy: the table is not the caller's to change
+	t.Labels, t.Metrics = slices.Clone(t.Labels), slices.Clone(t.Metrics)
+	return &t, nil
+}
+
+// Names lists the tasks that Lookup knows.
+func Names() []string {
+	names := make([]string, len(tasks))
+	for i, t := range tasks {
+		names[i] = t.Name
+	}
+	return names
 }

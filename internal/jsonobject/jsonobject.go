@@ -10,7 +10,9 @@ import (
 	"io"
 	"math"
 
+	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // Parse calls visit with each key of a JSON object and its value. A key that occurs twice, and anything after the object,
@@ -100,4 +102,21 @@ func Number[T float32 | float64](v T) any {
 		return nil
 	}
 	return v
+}
+
+// Save writes v, indented, to a file that is whole or not there.
+func Save(path string, v any) error {
+	data, err := Value(v)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, data, "", "  "); err != nil {
+		return err
+	}
+	b.WriteByte('\n')
+	return textfile.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		_, err := w.Write(b.Bytes())
+		return err
+	}))
 }

@@ -1,18 +1,12 @@
 package task
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
-	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
@@ -20,12 +14,12 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// DescriptionFile is the name of a model's Description in its directory, beside config.json.
-const DescriptionFile = "task.json"
+// SpecFile is the name of a model's Spec in its directory, beside config.json.
+const SpecFile = "task.json"
 
-// Description says what a model was made for: what its labels are and how its texts become features, so that they are
+// Spec says what a model was made for: what its labels are and how its texts become features, so that they are
 // treated alike in training, evaluation and prediction.
-type Description struct {
+type Spec struct {
 	Task   string   // the name of a Task
 	Kind   Kind     // of the task
 	Labels []string // by class id; of a regression one, the name of the number; none where the answers are no labels
@@ -60,26 +54,9 @@ type Description struct {
 // minSeqLength has room for [CLS], a token and [SEP].
 const minSeqLength = 3
 
-// describe is the description of a model directory that has no task.json.
-func describe(head bert.Head, c bert.Config, t *tokenizer.Tokenizer) (Description, error) {
-	kind, err := KindOf(head, &c)
-	if err != nil {
-		return Description{}, err
-	}
-	d := Description{Task: "text", Kind: kind, MaxSeqLength: c.MaxPositionEmbeddings}
-	if kinds[kind].labels > 0 {
-		d.Labels = c.Labels
-	}
-	if n := t.Config().ModelMaxLength; n >= minSeqLength && n < d.MaxSeqLength {
-		d.MaxSeqLength = n
-	}
-	d.SetPositive("")
-	return d, nil
-}
-
 // SetPositive makes a label the one that precision, recall and AUC are about; "" is the second of two, if that is what
 // there is.
-func (d *Description) SetPositive(label string) {
+func (d *Spec) SetPositive(label string) {
 	if label == "" && d.Kind == SingleLabel && len(d.Labels) == 2 {
 		label = d.Labels[1]
 	}
@@ -87,95 +64,28 @@ func (d *Description) SetPositive(label string) {
 }
 
 // GlobalStep is the training step of the model, by its metrics; 0 where it was not trained here.
-func (d *Description) GlobalStep() int {
+func (d *Spec) GlobalStep() int {
 	if v, ok := d.Metrics.Get("global_step"); ok && v > 0 { // false of NaN
 		return int(v)
 	}
 	return 0
 }
 
-// official are the metrics to judge the task by.
-func (d *Description) official() []string {
-	if d.Official != nil {
-		return d.Official
-	}
-	return kinds[d.Kind].metrics
-}
-
-// MetricNames are the metrics that an evaluation will have, and the official ones, the main one first.
-func (d *Description) MetricNames() (all, official []string) {
-	r := Result{Report: kinds[d.Kind].codec.empty(d)}
-	for _, m := range r.Metrics() {
-		if m.Name != "global_step" {
-			all = append(all, m.Name)
-		}
-	}
-	return all, d.official()
-}
-
-// Validate reports the first thing wrong with d.
-func (d *Description) Validate() error {
-	if d.Task == "" {
-		return errors.New("task is empty")
-	}
-	if int(d.Kind) >= len(kinds) || kinds[d.Kind].codec == nil {
-		return fmt.Errorf("there is no %v", d.Kind)
-	}
-	switch k := &kinds[d.Kind]; {
-	case k.labels > 0 && len(d.Labels) == 0:
-		return errors.New("labels is empty")
-	case k.labels == 0 && len(d.Labels) > 0:
-		return fmt.Errorf("labels is %s, a model of %v has none", message.QuoteAll(d.Labels), d.Kind)
-	case d.Kind == Regression && len(d.Labels) != 1:
-		return fmt.Errorf("labels is %s, a %v has one", message.QuoteAll(d.Labels), d.Kind)
-	case d.Long != TruncateLong && !k.long:
-		return fmt.Errorf("long_text %v is not for %v", d.Long, d.Kind)
-	case int(d.Long) >= len(longNames):
-		return fmt.Errorf("there is no %v", d.Long)
-	case d.DocStride < 0:
-		return fmt.Errorf("doc_stride is %d, want at least 1, or 0 for half of a window", d.DocStride)
-	}
-	for i, l := range d.Labels {
-		if l == "" {
-			return fmt.Errorf("labels: number %d is empty", i+1)
-		}
-		if slices.Contains(d.Labels[:i], l) {
-			return fmt.Errorf("labels: %s twice", message.Quote(l))
-		}
-	}
-	if d.Positive != "" && !slices.Contains(d.Labels, d.Positive) {
-		return fmt.Errorf("positive_label %s is not one of %s", message.Quote(d.Positive), message.QuoteAll(d.Labels))
-	}
-	if d.MaxSeqLength < minSeqLength {
-		return fmt.Errorf("max_seq_length is %d, want at least %d", d.MaxSeqLength, minSeqLength)
-	}
-	return nil
-}
-
-// checkModel reports whether d is this model's description.
-func (d *Description) checkModel(head bert.Head, c *bert.Config) error {
-	switch kind, err := KindOf(head, c); {
-	case err != nil:
-		return err
-	case kind != d.Kind:
-		return fmt.Errorf("the model is for %v, the task is a %v", kind, d.Kind)
-	}
-	if d.MaxSeqLength > c.MaxPositionEmbeddings {
-		return fmt.Errorf("max_seq_length is %d, the model has %d positions", d.MaxSeqLength, c.MaxPositionEmbeddings)
-	}
-	if kinds[d.Kind].labels > 0 && !slices.Equal(d.Labels, c.Labels) {
-		return fmt.Errorf("the task's labels are %s, the model's %s", message.QuoteAll(d.Labels), message.QuoteAll(c.Labels))
-	}
-	return nil
-}
-
 // options are the tokenizer's for texts of this task.
-func (d *Description) options() tokenizer.Options {
+func (d *Spec) options() tokenizer.Options {
 	return tokenizer.Options{MaxLength: d.MaxSeqLength, Truncation: d.Truncation, TruncateLeft: d.TruncateLeft}
 }
 
-// descriptionJSON is task.json.
-type descriptionJSON struct {
+// step is the number of tokens from one window to the next: DocStride, or half of a window.
+func (d *Spec) step() int {
+	if d.DocStride > 0 {
+		return d.DocStride
+	}
+	return max(1, (d.MaxSeqLength-2)/2)
+}
+
+// specJSON is task.json.
+type specJSON struct {
 	Task           string         `json:"task"`
 	Kind           string         `json:"kind"`
 	Labels         []string       `json:"labels,omitempty"`
@@ -193,7 +103,7 @@ type descriptionJSON struct {
 }
 
 // MarshalJSON writes the content of task.json.
-func (d Description) MarshalJSON() ([]byte, error) {
+func (d Spec) MarshalJSON() ([]byte, error) {
 	side := "right"
 	if d.TruncateLeft {
 		side = "left"
@@ -202,7 +112,7 @@ func (d Description) MarshalJSON() ([]byte, error) {
 	if d.Long != TruncateLong {
 		long = d.Long.String()
 	}
-	return jsonobject.Value(descriptionJSON{
+	return jsonobject.Value(specJSON{
 		Task: d.Task, Kind: d.Kind.String(), Labels: d.Labels, Positive: d.Positive, MaxSeqLength: d.MaxSeqLength,
 		Truncation: d.Truncation.String(), TruncationSide: side, Long: long, DocStride: d.DocStride,
 		Unanswerable: d.Unanswerable, NullThreshold: d.NullThreshold,
@@ -212,8 +122,8 @@ func (d Description) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the content of task.json. A key it doesn't know, one that stands there twice and a value that
 // Validate refuses are errors.
-func (d *Description) UnmarshalJSON(data []byte) error {
-	j := descriptionJSON{
+func (d *Spec) UnmarshalJSON(data []byte) error {
+	j := specJSON{
 		Kind: SingleLabel.String(), Truncation: tokenizer.LongestFirst.String(), TruncationSide: "right", Long: TruncateLong.String(),
 	}
 	fields := map[string]any{
@@ -235,7 +145,7 @@ func (d *Description) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return err
 	}
-	out := Description{
+	out := Spec{
 		Task: j.Task, Labels: j.Labels, Positive: j.Positive, MaxSeqLength: j.MaxSeqLength,
 		TruncateLeft: j.TruncationSide == "left", DocStride: j.DocStride, Unanswerable: j.Unanswerable, NullThreshold: j.NullThreshold,
 		Columns: j.Columns, Official: j.Official, Metrics: j.Metrics,
@@ -286,6 +196,8 @@ func parseField(key string, value json.RawMessage, field any) error {
 		want = "a string"
 	case *int:
 		want = "a whole number"
+	case *float64:
+		want = "a number"
 	case *bool:
 		want = "true or false"
 	case *[]string:
@@ -297,17 +209,17 @@ func parseField(key string, value json.RawMessage, field any) error {
 }
 
 // Save writes task.json into a model directory; the file is whole or not there.
-func (d *Description) Save(dir string) error {
+func (d *Spec) Save(dir string) error {
 	if err := d.Validate(); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, DescriptionFile), d)
+	return jsonobject.Save(filepath.Join(dir, SpecFile), d)
 }
 
-// LoadDescription reads task.json from a model directory. Where there is none the error is an fs.ErrNotExist.
-func LoadDescription(dir string) (Description, error) {
-	var d Description
-	name := filepath.Join(dir, DescriptionFile)
+// LoadSpec reads task.json from a model directory. Where there is none the error is an fs.ErrNotExist.
+func LoadSpec(dir string) (Spec, error) {
+	var d Spec
+	name := filepath.Join(dir, SpecFile)
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return d, textfile.PathError(err)
@@ -316,31 +228,4 @@ func LoadDescription(dir string) (Description, error) {
 		return d, fmt.Errorf("%s: %w", name, err)
 	}
 	return d, nil
-}
-
-// writeJSON writes v, indented, to a file that is whole or not there.
-func writeJSON(name string, v any) error {
-	data, err := jsonobject.Value(v)
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if err := json.Indent(&b, data, "", "  "); err != nil {
-		return err
-	}
-	b.WriteByte('\n')
-	return saveFile(name, func(w io.Writer) error {
-		_, err := w.Write(b.Bytes())
-		return err
-	})
-}
-
-// saveFile writes a file that is whole or not there.
-func saveFile(name string, write func(io.Writer) error) error {
-	return textfile.PathError(atomicfile.WriteFile(name, 0o666, write))
-}
-
-// finite32 is finite with as many digits as float32 has.
-func finite32(v float64) any {
-	return jsonobject.Number(float32(v))
 }

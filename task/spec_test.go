@@ -15,9 +15,9 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-func TestDescription(t *testing.T) {
+func TestSpec(t *testing.T) {
 	dir := t.TempDir()
-	want := Description{
+	want := Spec{
 		Task: "text", Kind: MultiLabel, Labels: []string{"<&>", "„b“"}, Positive: "<&>", MaxSeqLength: 64,
 		Truncation: tokenizer.OnlySecond, TruncateLeft: true, Long: Windows, DocStride: 20, Official: []string{"macro_f1"},
 		Columns: data.Columns{Text: "3", Label: "1", NoHeader: true},
@@ -26,7 +26,7 @@ func TestDescription(t *testing.T) {
 	if err := want.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	got, err := LoadDescription(dir)
+	got, err := LoadSpec(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestDescription(t *testing.T) {
 		t.Errorf("read\n\t%+v\nwant\n\t%+v", got, want)
 	}
 
-	_, err = LoadDescription(filepath.Join(dir, "none"))
+	_, err = LoadSpec(filepath.Join(dir, "none"))
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no task.json: %v", err)
 	}
@@ -48,8 +48,8 @@ func TestDescription(t *testing.T) {
 	wantError(t, want.Save(filepath.Join(dir, "none")), filepath.Join("none", "task.json")+": no such file")
 }
 
-func TestDescriptionDefaults(t *testing.T) {
-	var d Description
+func TestSpecDefaults(t *testing.T) {
+	var d Spec
 	if err := json.Unmarshal([]byte(`{"task": "imdb", "labels": ["neg", "pos"], "max_seq_length": 128}`), &d); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestDescriptionDefaults(t *testing.T) {
 	}
 }
 
-func TestDescriptionErrors(t *testing.T) {
+func TestSpecErrors(t *testing.T) {
 	const good = `"task": "t", "labels": ["a", "b"], "max_seq_length": 8`
 	for content, want := range map[string]string{
 		``:                             "not JSON: it ends too early",
@@ -87,18 +87,20 @@ func TestDescriptionErrors(t *testing.T) {
 		`{` + good + `, "doc_stride": -1}`:                                                      "doc_stride is -1, want at least 1",
 		`{"task": "t", "kind": "multiple_choice", "max_seq_length": 8, "long_text": "windows"}`: "long_text windows is not for multiple_choice",
 		`{` + good + `, "metrics": {"a": "b"}}`:                                                 `a is "\"b\"", want a number`,
+		`{` + good + `, "official_metrics": []}`:                                                "official_metrics is empty, want the names of metrics",
+		`{` + good + `, "official_metrics": ["f1_score", "acuracy"]}`:                           `official_metrics: "acuracy" is no metric of single_label_classification, want some of eval_accuracy, f1_score`,
 	} {
 		dir := t.TempDir()
-		write(t, filepath.Join(dir, DescriptionFile), content)
-		_, err := LoadDescription(dir)
-		wantError(t, err, filepath.Join(dir, DescriptionFile)+": ", want)
+		write(t, filepath.Join(dir, SpecFile), content)
+		_, err := LoadSpec(dir)
+		wantError(t, err, filepath.Join(dir, SpecFile)+": ", want)
 	}
 }
 
 // A failing disk leaves the old file.
-func TestDescriptionIsWrittenWhole(t *testing.T) {
+func TestSpecIsWrittenWhole(t *testing.T) {
 	dir := t.TempDir()
-	d := Description{Task: "t", Labels: []string{"a", "b"}, MaxSeqLength: 8}
+	d := Spec{Task: "t", Labels: []string{"a", "b"}, MaxSeqLength: 8}
 	if err := d.Save(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestDescriptionIsWrittenWhole(t *testing.T) {
 	}
 }
 
-func FuzzDescription(f *testing.F) {
+func FuzzSpec(f *testing.F) {
 	f.Add([]byte(`{"task": "t", "labels": ["a", "b"], "max_seq_length": 8, "truncation": "only_first", "truncation_side": "left",
 		"positive_label": "b", "kind": "multi_label_classification", "long_text": "windows", "doc_stride": 3, "columns": {"text": "1", "no_header": true}, "metrics": {"f1": 0.5, "loss": null}}`))
 	f.Add([]byte(`{"task": null, "labels": [null], "columns": null}`))
@@ -120,7 +122,7 @@ func FuzzDescription(f *testing.F) {
 		if len(data) > 1<<14 {
 			return
 		}
-		var d Description
+		var d Spec
 		if err := d.UnmarshalJSON(data); err != nil {
 			return
 		}
@@ -128,7 +130,7 @@ func FuzzDescription(f *testing.F) {
 		if err != nil {
 			t.Fatalf("read %+v, which can't be written: %v", d, err)
 		}
-		var again Description
+		var again Spec
 		if err := again.UnmarshalJSON(once); err != nil {
 			t.Fatalf("wrote %s, which can't be read: %v", once, err)
 		}
@@ -139,11 +141,11 @@ func FuzzDescription(f *testing.F) {
 	})
 }
 
-// A description without the step, or with null for it, is that of a model that was not trained here. It was taken for the
+// A spec without the step, or with null for it, is that of a model that was not trained here. It was taken for the
 // smallest int.
 func TestGlobalStep(t *testing.T) {
 	for text, want := range map[string]int{"": 0, `,"metrics":{"loss":1}`: 0, `,"metrics":{"global_step":null}`: 0, `,"metrics":{"global_step":70}`: 70} {
-		var d Description
+		var d Spec
 		if err := d.UnmarshalJSON([]byte(`{"task":"imdb","labels":["a","b"],"max_seq_length":9` + text + `}`)); err != nil {
 			t.Fatal(err)
 		}
