@@ -159,12 +159,12 @@ func passOf(ctx context.Context, dir string, f *benchFlags, precision bert.Preci
 	texts := data.Texts(startupSentence)
 	var firsts, others bench.Samples
 	for range leastStarts {
-		p, err := task.Open(dir, task.Options{Model: bert.Options{Threads: f.threads, Precision: precision}})
+		p, err := task.Open(ctx, dir, task.Predict(), task.Options{Model: bert.Options{Threads: f.threads, Precision: precision}})
 		if err != nil {
 			return 0, 0, err
 		}
 		predict := func() error {
-			_, err := p.Predict(ctx, texts)
+			_, err := p.Do(ctx, texts)
 			return err
 		}
 		from := time.Now()

@@ -87,7 +87,7 @@ func (a *app) describeData(what string, d *task.Dataset) {
 	s := d.Stats()
 	line := fmt.Sprintf("%s: %s, %s (mean %.1f, longest %d)", what,
 		count(s.Examples, "example"), count(s.Tokens, "token"), float64(s.Tokens)/float64(max(s.Examples, s.Windows)), s.Longest)
-	description := d.Description()
+	description := d.Spec()
 	if s.Windows > 0 {
 		line += fmt.Sprintf("; in %s of at most %d tokens", count(s.Windows, "window"), description.MaxSeqLength)
 	}

@@ -145,12 +145,12 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		return err
 	}
 	fmt.Fprintf(&b, "\n%s\n\n", screen.style(bold, "On four sentences"))
-	p, err := task.NewPredictor(m, d.tokenizer, d.description, task.Options{})
+	p, err := task.NewRunner(m, d.tokenizer, &d.description, task.Predict(), task.Options{})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	answers, err := p.Predict(ctx, data.Texts(sentences...))
+	answers, err := p.Do(ctx, data.Texts(sentences...))
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ type demoData struct {
 	tokenizer   *tokenizer.Tokenizer
 	kind        task.Kind
 	labels      []string
-	description task.Description
+	description task.Spec
 	train, eval *task.Dataset
 }
 
@@ -227,7 +227,7 @@ func newDemo(dir string) (*demoData, error) {
 	if d.labels, err = data.LabelsOf(training); err != nil {
 		return nil, err
 	}
-	d.description = t.Describe(d.labels, demoMaxSeqLength)
+	d.description = t.Spec(d.labels, demoMaxSeqLength)
 	if d.train, err = task.NewDataset(d.tokenizer, d.description, training); err != nil {
 		return nil, err
 	}

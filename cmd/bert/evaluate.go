@@ -95,11 +95,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	tok, err := tokenizer.Load(f.model.dir)
-	if err != nil {
-		return err
-	}
-	description, err := f.describe(cmd, t, config, tok)
+	description, tok, err := f.describe(cmd, t, config)
 	if err != nil {
 		return err
 	}
@@ -119,7 +115,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	}
 	a.describeModel(m, "weights from "+f.model.dir)
 	a.describeData("evaluation data", dataset)
-	if err := dataset.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
+	if err := showExamples(a.stderr, dataset, tok, f.showExamples); err != nil {
 		return err
 	}
 	progress := a.newProgress()
@@ -136,23 +132,23 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 }
 
 // describe says how texts are treated: as in the model's task.json, but for what the flags say.
-func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
-	d, err := f.model.describe(t, c, tok, f.labels)
+func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config) (task.Spec, *tokenizer.Tokenizer, error) {
+	d, tok, err := f.model.describe(cmd.Context(), t, f.labels)
 	if err != nil {
-		return d, err
+		return d, nil, err
 	}
 	if f.data.columns == (data.Columns{}) {
 		f.data.columns = d.Columns
 	}
 	if f.maxSeqLength != 0 {
 		if d.MaxSeqLength, err = sequenceLength(cmd, f.maxSeqLength, c); err != nil {
-			return d, err
+			return d, nil, err
 		}
 	}
 	if f.nullThreshold != "" {
 		d.NullThreshold, err = parseThreshold(f.nullThreshold)
 	}
-	return d, err
+	return d, tok, err
 }
 
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. A

@@ -100,7 +100,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	} else {
 		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
 	}
-	if err := j.train.ShowExamples(a.stderr, j.tokenizer, f.showExamples); err != nil {
+	if err := showExamples(a.stderr, j.train, j.tokenizer, f.showExamples); err != nil {
 		return err
 	}
 	result, err := a.train(cmd.Context(), j)
@@ -160,7 +160,7 @@ func (f *finetuneFlags) prepare(ctx context.Context, a *app, cmd *cobra.Command,
 	if err != nil {
 		return nil, err
 	}
-	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
+	j := &job{tokenizer: tok, description: t.Spec(labels, length), options: f.options}
 	j.description.Columns, j.description.DocStride = f.data.columns, f.docStride
 	if j.bestThreshold = f.nullThreshold == "best"; !j.bestThreshold {
 		if j.description.NullThreshold, err = parseThreshold(f.nullThreshold); err != nil {
@@ -264,7 +264,7 @@ func (a *app) loadConfig(file, model string) (bert.Config, error) {
 }
 
 // model makes the model to begin with.
-func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
+func (f *finetuneFlags) model(config bert.Config, d *task.Spec) (*bert.Model, error) {
 	head := d.Kind.Head()
 	o := bert.Options{
 		Threads: f.threads, Precision: f.precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
@@ -339,7 +339,7 @@ func (j *job) build(f *finetuneFlags, training, held []data.Example) (err error)
 	if j.train, err = task.NewDataset(j.tokenizer, j.description, training); err != nil {
 		return err
 	}
-	weights, err := j.train.ClassWeights(f.classWeights)
+	weights, err := parseClassWeights(j.train, f.classWeights)
 	if err != nil {
 		return usageError{err}
 	}

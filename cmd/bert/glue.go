@@ -310,10 +310,10 @@ func (a *app) glueMeasure(ctx context.Context, f *glueFlags, t *glueTask, tasks 
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		if err := opened.open(); err != nil {
+		if err := opened.open(ctx); err != nil {
 			return err
 		}
-		p, err := task.NewPredictor(opened.model, opened.tokenizer, opened.description, m.options())
+		p, err := task.NewRunner(opened.model, opened.tokenizer, &opened.description, task.Predict(), m.options())
 		if err != nil {
 			return err
 		}
@@ -335,7 +335,7 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 			a.log.Info(fmt.Sprintf("%s: not evaluated: the part %s isn't there", t.row.Name, split))
 			continue
 		}
-		if err := opened.open(); err != nil {
+		if err := opened.open(ctx); err != nil {
 			return err
 		}
 		read := dataFlags{task: t.row.Name, path: t.folder, format: newChoice("auto", "auto"), skipBad: f.recipe.data.skipBad}
@@ -364,21 +364,15 @@ type glueModel struct {
 	row         *task.Task
 	model       *bert.Model
 	tokenizer   *tokenizer.Tokenizer
-	description task.Description
+	description task.Spec
 }
 
-func (g *glueModel) open() error {
+func (g *glueModel) open(ctx context.Context) error {
 	if g.model != nil {
 		return nil
 	}
-	c, err := bert.LoadConfig(g.flags.dir)
-	if err != nil {
-		return err
-	}
-	if g.tokenizer, err = tokenizer.Load(g.flags.dir); err != nil {
-		return err
-	}
-	if g.description, err = g.flags.describe(g.row, c, g.tokenizer, nil); err != nil {
+	var err error
+	if g.description, g.tokenizer, err = g.flags.describe(ctx, g.row, nil); err != nil {
 		return err
 	}
 	g.model, err = g.flags.load(g.tokenizer, nil)

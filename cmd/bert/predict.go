@@ -15,7 +15,6 @@ import (
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/task"
-	"github.com/go-bert/bert/tokenizer"
 )
 
 // modelFlags name a model to run.
@@ -94,21 +93,13 @@ type predictFlags struct {
 	multiLabel bool
 }
 
-// answerer is a model that answers texts: a task.Predictor or a task.ZeroShot.
-type answerer interface {
-	Stream(ctx context.Context, in data.Inputs, emit func(task.Item, task.Prediction) error) error
-	MaxSeqLength() int
-	Model() *bert.Model
-	Close() error
-}
-
 // open opens the model.
-func (f *predictFlags) open() (answerer, error) {
+func (f *predictFlags) open(ctx context.Context) (*task.Runner[task.Prediction], error) {
 	if f.zeroShot == nil {
-		return task.Open(f.model.dir, f.model.options())
+		return task.Open(ctx, f.model.dir, task.Predict(), f.model.options())
 	}
 	o := task.ZeroShotOptions{Labels: f.zeroShot, Template: f.template, MultiLabel: f.multiLabel}
-	return task.OpenZeroShot(f.model.dir, o, f.model.options())
+	return task.Open(ctx, f.model.dir, task.ZeroShot(o), f.model.options())
 }
 
 func (a *app) predictCommand() *cobra.Command {
@@ -169,7 +160,7 @@ word's label comes too.` + inputHelp,
 				return err
 			}
 			defer stream.close()
-			p, err := f.open()
+			p, err := f.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -198,7 +189,7 @@ word's label comes too.` + inputHelp,
 }
 
 // predict answers what in reads and prints the answers, or hands them to keep.
-func (a *app) predict(ctx context.Context, p answerer, in data.Inputs, table bool, keep func(task.Prediction)) error {
+func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, table bool, keep func(task.Prediction)) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -232,8 +223,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	if len(args) > 0 || f.in.file != "" {
 		return usagef("both texts and the data of a task: want one of them")
 	}
-	config, err := f.model.check(a)
-	if err != nil {
+	if _, err := f.model.check(a); err != nil {
 		return err
 	}
 	split := data.Split(f.split)
@@ -243,11 +233,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	if f.output != "" && predictionsFile(t, split) == "" {
 		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, squad, or GLUE's tests, like cola's test", t.Name, split)
 	}
-	tok, err := tokenizer.Load(f.model.dir)
-	if err != nil {
-		return err
-	}
-	d, err := f.model.describe(t, config, tok, nil)
+	d, tok, err := f.model.describe(cmd.Context(), t, nil)
 	if err != nil {
 		return err
 	}
@@ -264,7 +250,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 		return err
 	}
 	defer m.Close()
-	p, err := task.NewPredictor(m, tok, d, f.model.options())
+	p, err := task.NewRunner(m, tok, &d, task.Predict(), f.model.options())
 	if err != nil {
 		return err
 	}
@@ -289,7 +275,7 @@ func predictionsFile(t *task.Task, split data.Split) string {
 }
 
 // submit writes the predictions of a part of a task to dir, in the form of its benchmark.
-func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split data.Split, examples []data.Example, dir string) error {
+func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *task.Task, split data.Split, examples []data.Example, dir string) error {
 	var predictions []task.Prediction
 	keep := func(answer task.Prediction) { predictions = append(predictions, answer) }
 	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, false, keep); err != nil {

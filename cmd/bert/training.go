@@ -21,7 +21,7 @@ import (
 type job struct {
 	model       *bert.Model
 	tokenizer   *tokenizer.Tokenizer
-	description task.Description
+	description task.Spec
 	train       *task.Dataset
 	eval        *task.Dataset // nil: none
 	options     train.Options
