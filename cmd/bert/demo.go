@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -144,12 +145,12 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		return err
 	}
 	fmt.Fprintf(&b, "\n%s\n\n", screen.style(bold, "On four sentences"))
-	p, err := task.NewPredictor(m, d.tokenizer, d.description, task.Options{})
+	p, err := task.NewRunner(m, d.tokenizer, &d.description, task.Predict(), task.Options{})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	answers, err := p.Predict(ctx, task.Texts(sentences...))
+	answers, err := p.Do(ctx, data.Texts(sentences...))
 	if err != nil {
 		return err
 	}
@@ -161,8 +162,8 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		run      demoRun
 		accuracy float64
 	}{
-		{"from the starter model", fromStarter, result.Metrics().Value(accuracy)},
-		{"from random weights", fromRandom, randomly.Metrics().Value(accuracy)},
+		{"from the starter model", fromStarter, metricOf(result.Metrics(), accuracy)},
+		{"from random weights", fromRandom, metricOf(randomly.Metrics(), accuracy)},
 	} {
 		fmt.Fprintf(&b, "  %-22s  accuracy %.4f after %g epochs\n", line.from, line.accuracy, f.effort*line.run.epochs)
 	}
@@ -205,7 +206,7 @@ type demoData struct {
 	tokenizer   *tokenizer.Tokenizer
 	kind        task.Kind
 	labels      []string
-	description task.Description
+	description task.Spec
 	train, eval *task.Dataset
 }
 
@@ -223,10 +224,10 @@ func newDemo(dir string) (*demoData, error) {
 	if d.tokenizer, err = tokenizer.Load(dir); err != nil {
 		return nil, err
 	}
-	if d.labels, err = task.LabelsOf(training); err != nil {
+	if d.labels, err = data.LabelsOf(training); err != nil {
 		return nil, err
 	}
-	d.description = t.Describe(d.labels, demoMaxSeqLength)
+	d.description = t.Spec(d.labels, demoMaxSeqLength)
 	if d.train, err = task.NewDataset(d.tokenizer, d.description, training); err != nil {
 		return nil, err
 	}
@@ -244,11 +245,11 @@ func (d *demoData) job(m *bert.Model, o train.Options) *job {
 }
 
 // demoReviews gives the reviews to train on and the others.
-func demoReviews() (training, held []task.Example, err error) {
+func demoReviews() (training, held []data.Example, err error) {
 	header, lines, _ := strings.Cut(reviews, "\n")
 	for _, part := range []struct {
 		split string
-		to    *[]task.Example
+		to    *[]data.Example
 	}{{"train", &training}, {"eval", &held}} {
 		table := header + "\n"
 		for line := range strings.Lines(lines) {
@@ -256,7 +257,7 @@ func demoReviews() (training, held []task.Example, err error) {
 				table += line
 			}
 		}
-		r, err := task.NewTableReader(strings.NewReader(table), "reviews.tsv", task.TableOptions{Format: task.TSV})
+		r, err := data.NewTableReader(strings.NewReader(table), "reviews.tsv", data.TableOptions{Format: data.TSV})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -82,7 +84,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if err := checkNewModel(&f.options, "--model", f.vocabulary.model); err != nil {
 		return err
 	}
-	j, err := f.prepare(a, cmd, t)
+	j, err := f.prepare(cmd.Context(), a, cmd, t)
 	if err != nil {
 		return err
 	}
@@ -98,7 +100,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	} else {
 		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
 	}
-	if err := j.train.ShowExamples(a.stderr, j.tokenizer, f.showExamples); err != nil {
+	if err := showExamples(a.stderr, j.train, j.tokenizer, f.showExamples); err != nil {
 		return err
 	}
 	result, err := a.train(cmd.Context(), j)
@@ -138,7 +140,7 @@ func (f *finetuneFlags) setKind(cmd *cobra.Command, t *task.Task) error {
 
 // prepare reads everything and makes the job, whose model the caller closes. The small files come first, so that mistakes
 // in them are seen at once.
-func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job, error) {
+func (f *finetuneFlags) prepare(ctx context.Context, a *app, cmd *cobra.Command, t *task.Task) (*job, error) {
 	config, tok, err := f.load(a)
 	if err != nil {
 		return nil, err
@@ -150,7 +152,7 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	if err != nil {
 		return nil, err
 	}
-	training, held, err := f.read(a, t)
+	training, held, err := f.read(ctx, a, t)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +160,7 @@ func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job,
 	if err != nil {
 		return nil, err
 	}
-	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
+	j := &job{tokenizer: tok, description: t.Spec(labels, length), options: f.options}
 	j.description.Columns, j.description.DocStride = f.data.columns, f.docStride
 	if j.bestThreshold = f.nullThreshold == "best"; !j.bestThreshold {
 		if j.description.NullThreshold, err = parseThreshold(f.nullThreshold); err != nil {
@@ -262,7 +264,7 @@ func (a *app) loadConfig(file, model string) (bert.Config, error) {
 }
 
 // model makes the model to begin with.
-func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
+func (f *finetuneFlags) model(config bert.Config, d *task.Spec) (*bert.Model, error) {
 	o := bert.Options{
 		Threads: f.threads, Precision: f.precision, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		AllowMissing: f.allowMissing, Seed: f.options.Seed,
@@ -279,9 +281,9 @@ func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Mo
 }
 
 // read reads the examples to train on and those to evaluate on.
-func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Example, err error) {
+func (f *finetuneFlags) read(ctx context.Context, a *app, t *task.Task) (training, held []data.Example, err error) {
 	seed := f.options.Seed
-	if training, err = f.data.read(a, t, f.data.path, task.Train, 0, seed); err != nil {
+	if training, err = f.data.read(ctx, a, t, f.data.path, data.Train, 0, seed); err != nil {
 		return nil, nil, err
 	}
 	switch {
@@ -290,25 +292,25 @@ func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Exampl
 		if n < 1 {
 			return nil, nil, usagef("--validation-share %v of %s is less than one", f.validationShare, count(len(training), "example"))
 		}
-		training, held = task.SplitValidation(training, n, seed)
+		training, held = data.SplitValidation(training, n, seed)
 		if f.maxEvalExamples > 0 {
-			held = task.Draw(held, f.maxEvalExamples, seed)
+			held = data.Draw(held, f.maxEvalExamples, seed)
 		}
 	case f.evalData != "":
-		held, err = f.data.read(a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
+		held, err = f.data.read(ctx, a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
 	case t.OnePart(f.data.path):
 	case t.EvalSplit != "":
-		held, err = f.data.read(a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
+		held, err = f.data.read(ctx, a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
 	}
 	if f.maxTrainExamples > 0 {
-		training = task.Draw(training, f.maxTrainExamples, seed)
+		training = data.Draw(training, f.maxTrainExamples, seed)
 	}
 	return training, held, err
 }
 
 // labelsOf gives the labels in the order of their ids: the task's, those of the flag, or those in the data; these in the
 // order of the model, if it was made for the same ones.
-func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
+func (f *finetuneFlags) labelsOf(t *task.Task, training []data.Example, c *bert.Config) ([]string, error) {
 	switch {
 	case !t.HasLabels() && f.labels != nil && t.Labels == nil:
 		return nil, usagef("--labels is for tasks that have labels; the answers of a %v are none", t.Kind)
@@ -319,9 +321,9 @@ func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.
 	case t.Labels != nil:
 		return t.Labels, nil
 	case f.labels != nil:
-		return f.labels, task.CheckLabels(training, f.labels)
+		return f.labels, data.CheckLabels(training, f.labels)
 	}
-	labels, err := task.LabelsOf(training)
+	labels, err := data.LabelsOf(training)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.data.path, err)
 	}
@@ -333,11 +335,11 @@ func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.
 }
 
 // build makes the features.
-func (j *job) build(f *finetuneFlags, training, held []task.Example) (err error) {
+func (j *job) build(f *finetuneFlags, training, held []data.Example) (err error) {
 	if j.train, err = task.NewDataset(j.tokenizer, j.description, training); err != nil {
 		return err
 	}
-	weights, err := j.train.ClassWeights(f.classWeights)
+	weights, err := parseClassWeights(j.train, f.classWeights)
 	if err != nil {
 		return usageError{err}
 	}
@@ -357,20 +359,20 @@ const mainMetric = "main"
 
 // checkMetric reports a metric to choose the model by that no evaluation will have.
 func (f *finetuneFlags) checkMetric(j *job) error {
-	metric := f.options.BestMetric
+	name := f.options.BestMetric
 	names, official := j.description.MetricNames()
-	if metric == mainMetric {
-		metric = official[0]
+	if name == mainMetric {
+		name = official[0]
 	}
-	j.options.BestMetric, j.options.Minimize = metric, task.LessIsBetter(metric)
+	j.options.BestMetric, j.options.Minimize = name, metric.LessIsBetter(name)
 	if j.eval == nil {
-		if metric != "" || f.options.EvalSteps > 0 {
+		if name != "" || f.options.EvalSteps > 0 {
 			return usagef("--metric-for-best-model and --eval-steps need data to evaluate on: --eval-data or --validation-share")
 		}
 		return nil
 	}
-	if metric != "" && !slices.Contains(names, metric) {
-		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
+	if name != "" && !slices.Contains(names, name) {
+		return usagef("--metric-for-best-model is %q, want one of %s", name, strings.Join(names, ", "))
 	}
 	return nil
 }

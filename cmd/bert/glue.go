@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -59,7 +63,7 @@ Each task has a folder in --output. The same command goes on where it was interr
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.data, "data", "", "the folder `DIR` of GLUE's tasks, each in its own")
-	flags.StringSliceVar(&f.tasks, "tasks", nil, "only `TASKS`, between commas: "+strings.Join(task.GLUETasks(), ", "))
+	flags.StringSliceVar(&f.tasks, "tasks", nil, "only `TASKS`, between commas: "+strings.Join(glue.Tasks(), ", "))
 	_ = cmd.MarkFlagDirname("data") // the error is for a flag that does not exist
 	f.recipe.addModel(cmd)
 	f.recipe.addOutput(cmd, "write a folder for each task, the table and the predictions to `DIR`")
@@ -73,18 +77,26 @@ Each task has a folder in --output. The same command goes on where it was interr
 
 // gluePart is how good a model is on a part of a task's data.
 type gluePart struct {
-	Split    task.Split   `json:"split"`
-	Official []string     `json:"official_metrics"`
-	Metrics  task.Metrics `json:"metrics"`
+	Split    data.Split     `json:"split"`
+	Official []string       `json:"official_metrics"`
+	Metrics  metric.Metrics `json:"metrics"`
 }
 
 // score is the part's score: the mean of its official metrics.
 func (p *gluePart) score() float64 {
 	sum := 0.0
 	for _, name := range p.Official {
-		sum += p.Metrics.Value(name)
+		sum += metricOf(p.Metrics, name)
 	}
 	return sum / float64(len(p.Official))
+}
+
+// metricOf is the metric of a name, NaN where there is none.
+func metricOf(m metric.Metrics, name string) float64 {
+	if v, ok := m.Get(name); ok {
+		return v
+	}
+	return math.NaN()
 }
 
 // glueTask is what bert glue knows of a task.
@@ -125,7 +137,7 @@ func (a *app) glue(cmd *cobra.Command, f *glueFlags) error {
 			a.log.Warn(fmt.Sprintf("%s: left out: %s", t.row.Name, why))
 			continue
 		}
-		if t.row.Has(t.folder, task.Train) {
+		if t.row.Has(t.folder, data.Train) {
 			if err := a.glueTrain(cmd, f, t, overrides); err != nil {
 				return fmt.Errorf("%s: %w", t.row.Name, err)
 			}
@@ -155,12 +167,12 @@ func (f *glueFlags) check() ([]*glueTask, error) {
 		return nil, fmt.Errorf("%s: a file, want the folder of GLUE's tasks", f.data)
 	}
 	for _, name := range f.tasks {
-		if !slices.Contains(task.GLUETasks(), name) {
-			return nil, usagef("--tasks: %q is none of %s", name, strings.Join(task.GLUETasks(), ", "))
+		if !slices.Contains(glue.Tasks(), name) {
+			return nil, usagef("--tasks: %q is none of %s", name, strings.Join(glue.Tasks(), ", "))
 		}
 	}
 	var tasks []*glueTask
-	for _, name := range task.GLUETasks() {
+	for _, name := range glue.Tasks() {
 		if f.tasks != nil && !slices.Contains(f.tasks, name) {
 			continue
 		}
@@ -207,7 +219,7 @@ func (t *glueTask) missing(tasks []*glueTask) string {
 	switch {
 	case t.folder == "":
 		return "its data isn't there"
-	case t.row.Has(t.folder, task.Train):
+	case t.row.Has(t.folder, data.Train):
 		return ""
 	case !t.untrained():
 		return "there is no training data in " + t.folder
@@ -219,7 +231,7 @@ func (t *glueTask) missing(tasks []*glueTask) string {
 
 // untrained says that the task has no training data, not even elsewhere.
 func (t *glueTask) untrained() bool {
-	_, ok := t.row.Tables[task.Train]
+	_, ok := t.row.Tables[data.Train]
 	return !ok
 }
 
@@ -246,7 +258,7 @@ func (a *app) glueTrain(cmd *cobra.Command, f *glueFlags, t *glueTask, overrides
 		return err
 	}
 	a.log.Info(fmt.Sprintf("%s: %s", t.row.Name, t.row.About))
-	j, err := run.prepare(a, flags, t.row)
+	j, err := run.prepare(cmd.Context(), a, flags, t.row)
 	if err != nil {
 		return err
 	}
@@ -288,28 +300,28 @@ func (a *app) glueMeasure(ctx context.Context, f *glueFlags, t *glueTask, tasks 
 			return err
 		}
 	}
-	for _, split := range t.row.Submissions() {
+	for _, split := range glue.Submissions(t.row.Name) {
 		if !t.row.Has(t.folder, split) {
 			a.log.Info(fmt.Sprintf("%s: no predictions: the part %s isn't there", t.row.Name, split))
 			continue
 		}
-		path := filepath.Join(t.output, t.row.Submission(split))
+		path := filepath.Join(t.output, glue.SubmissionFile(t.row.Name, split))
 		t.files = append(t.files, path)
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		if err := opened.open(); err != nil {
+		if err := opened.open(ctx); err != nil {
 			return err
 		}
-		p, err := task.NewPredictor(opened.model, opened.tokenizer, opened.description, m.options())
+		p, err := task.NewRunner(opened.model, opened.tokenizer, &opened.description, task.Predict(), m.options())
 		if err != nil {
 			return err
 		}
-		data, err := t.row.Read(t.folder, task.ReadOptions{Split: split, TableOptions: task.TableOptions{Unlabelled: true}})
+		set, err := t.row.Read(ctx, t.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true}})
 		if err != nil {
 			return err
 		}
-		if err := a.submit(ctx, p, t.row, split, data.Examples, t.output); err != nil {
+		if err := a.submit(ctx, p, t.row, split, set.Examples, t.output); err != nil {
 			return err
 		}
 	}
@@ -323,11 +335,11 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 			a.log.Info(fmt.Sprintf("%s: not evaluated: the part %s isn't there", t.row.Name, split))
 			continue
 		}
-		if err := opened.open(); err != nil {
+		if err := opened.open(ctx); err != nil {
 			return err
 		}
 		read := dataFlags{task: t.row.Name, path: t.folder, format: newChoice("auto", "auto"), skipBad: f.recipe.data.skipBad}
-		examples, err := read.read(a, t.row, t.folder, split, f.recipe.maxEvalExamples, f.recipe.options.Seed)
+		examples, err := read.read(ctx, a, t.row, t.folder, split, f.recipe.maxEvalExamples, f.recipe.options.Seed)
 		if err != nil {
 			return err
 		}
@@ -336,8 +348,7 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 			return err
 		}
 		progress := a.newProgress()
-		step := max(0, opened.description.Metrics.Value("global_step"))
-		r, err := task.Evaluate(ctx, opened.model, data, task.EvaluateOptions{GlobalStep: int(step), Progress: progress.evaluated})
+		r, err := task.Evaluate(ctx, opened.model, data, task.EvaluateOptions{GlobalStep: opened.description.GlobalStep(), Progress: progress.evaluated})
 		progress.close()
 		if err != nil {
 			return err
@@ -353,21 +364,15 @@ type glueModel struct {
 	row         *task.Task
 	model       *bert.Model
 	tokenizer   *tokenizer.Tokenizer
-	description task.Description
+	description task.Spec
 }
 
-func (g *glueModel) open() error {
+func (g *glueModel) open(ctx context.Context) error {
 	if g.model != nil {
 		return nil
 	}
-	c, err := bert.LoadConfig(g.flags.dir)
-	if err != nil {
-		return err
-	}
-	if g.tokenizer, err = tokenizer.Load(g.flags.dir); err != nil {
-		return err
-	}
-	if g.description, err = g.flags.describe(g.row, c, g.tokenizer, nil); err != nil {
+	var err error
+	if g.description, g.tokenizer, err = g.flags.describe(ctx, g.row, nil); err != nil {
 		return err
 	}
 	g.model, err = g.flags.load(g.tokenizer, nil)

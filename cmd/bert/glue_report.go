@@ -11,17 +11,20 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 )
 
 // glueRow is a line of the table: a part of a task.
 type glueRow struct {
-	Name    string       `json:"name"` // as the benchmark's table has it
-	Task    string       `json:"task"`
-	Split   task.Split   `json:"split"`
-	Metrics task.Metrics `json:"metrics"` // the official ones, times 100
-	Score   float64      `json:"score"`   // their mean
+	Name    string         `json:"name"` // as the benchmark's table has it
+	Task    string         `json:"task"`
+	Split   data.Split     `json:"split"`
+	Metrics metric.Metrics `json:"metrics"` // the official ones, times 100
+	Score   float64        `json:"score"`   // their mean
 }
 
 // glueSummary is the table.
@@ -43,7 +46,7 @@ func summarize(tasks []*glueTask) glueSummary {
 		for _, p := range t.parts {
 			row := glueRow{Name: partName(t.row, p.Split), Task: t.row.Name, Split: p.Split, Score: 100 * p.score()}
 			for _, name := range p.Official {
-				row.Metrics = append(row.Metrics, task.Metric{Name: name, Value: 100 * p.Metrics.Value(name)})
+				row.Metrics = append(row.Metrics, metric.Metric{Name: name, Value: 100 * metricOf(p.Metrics, name)})
 			}
 			s.Rows = append(s.Rows, row)
 			sum += row.Score
@@ -54,7 +57,7 @@ func summarize(tasks []*glueTask) glueSummary {
 			if t.row.Kind == task.Regression {
 				column = "spearman"
 			}
-			s.Paper += 100 * p.Metrics.Value(column)
+			s.Paper += 100 * metricOf(p.Metrics, column)
 			s.PaperColumns++
 		}
 		if len(t.parts) > 0 && !t.untrained() {
@@ -68,10 +71,10 @@ func summarize(tasks []*glueTask) glueSummary {
 }
 
 // partName is what the benchmark calls a part: CoLA, MNLI-m, MNLI-mm.
-func partName(row *task.Task, split task.Split) string {
-	for _, s := range row.Submissions() {
+func partName(row *task.Task, split data.Split) string {
+	for _, s := range glue.Submissions(row.Name) {
 		if strings.TrimPrefix(string(s), "test") == strings.TrimPrefix(string(split), "dev") {
-			return strings.TrimSuffix(row.Submission(s), ".tsv")
+			return strings.TrimSuffix(glue.SubmissionFile(row.Name, s), ".tsv")
 		}
 	}
 	return row.Name
@@ -140,7 +143,7 @@ func (s *glueSummary) table(screen screen) string {
 	for _, r := range s.Rows {
 		var figures []string
 		for _, m := range r.Metrics {
-			figures = append(figures, fmt.Sprintf("%s %.1f", task.MetricLabel(m.Name), m.Value))
+			figures = append(figures, fmt.Sprintf("%s %.1f", metric.Label(m.Name), m.Value))
 		}
 		rows = append(rows, []string{r.Name, fmt.Sprintf("%.1f", r.Score), strings.Join(figures, ", ")})
 	}
@@ -160,13 +163,13 @@ func (a *app) packSubmission(path string, tasks []*glueTask) error {
 	for _, t := range tasks {
 		files = append(files, t.files...)
 	}
-	for _, name := range task.GLUETasks() {
+	for _, name := range glue.Tasks() {
 		row, err := task.Lookup(name)
 		if err != nil {
 			return err
 		}
-		for _, split := range row.Submissions() {
-			file := row.Submission(split)
+		for _, split := range glue.Submissions(row.Name) {
+			file := glue.SubmissionFile(row.Name, split)
 			if !slices.ContainsFunc(files, func(path string) bool { return filepath.Base(path) == file }) {
 				missing = append(missing, file)
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/train"
 )
@@ -139,11 +140,11 @@ type runRecord struct {
 
 	Evaluations []runEvaluation `json:"evaluations"`
 
-	Finished bool         `json:"finished"`
-	Failed   string       `json:"failed,omitempty"` // why the run ended without a result
-	Stopped  bool         `json:"stopped,omitempty"`
-	Value    *float64     `json:"value"` // of Metric, of the run's model; null where there is none
-	Metrics  task.Metrics `json:"metrics,omitempty"`
+	Finished bool           `json:"finished"`
+	Failed   string         `json:"failed,omitempty"` // why the run ended without a result
+	Stopped  bool           `json:"stopped,omitempty"`
+	Value    *float64       `json:"value"` // of Metric, of the run's model; null where there is none
+	Metrics  metric.Metrics `json:"metrics,omitempty"`
 }
 
 // runEvaluation is an evaluation on the way.
@@ -358,7 +359,7 @@ func (s *sweeping) do(ctx context.Context, r *sweepRun) error {
 	if err != nil {
 		return err
 	}
-	j, err := r.flags.prepare(s.app, r.cmd, t)
+	j, err := r.flags.prepare(ctx, s.app, r.cmd, t)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -425,9 +426,9 @@ const medianRuns = 3
 
 // worseThanMedian is the median stopping rule: the best of a run so far is worse than the median of the running means of
 // the runs that went to their end. How far a run is, is counted in epochs, since the steps of an epoch may differ.
-func (s *sweeping) worseThanMedian(r *sweepRun, metric string) bool {
+func (s *sweeping) worseThanMedian(r *sweepRun, name string) bool {
 	sign := 1.0
-	if task.LessIsBetter(metric) {
+	if metric.LessIsBetter(name) {
 		sign = -1
 	}
 	best, at := math.Inf(-1), 0.0
@@ -470,9 +471,9 @@ func (s *sweeping) finish(r *sweepRun, result *task.Result, failed string) error
 	line := "failed"
 	if result != nil {
 		r.record.Metrics = result.Metrics()
-		v := result.Metrics().Value(r.record.Metric)
+		v := metricOf(result.Metrics(), r.record.Metric)
 		r.record.Value = existing(v)
-		line = fmt.Sprintf("%s %.4f", task.MetricLabel(r.record.Metric), v)
+		line = fmt.Sprintf("%s %.4f", metric.Label(r.record.Metric), v)
 		if r.record.Stopped {
 			line += ", stopped early"
 		}
@@ -494,7 +495,7 @@ func (s *sweeping) better(a, b *float64) bool {
 	switch {
 	case a == nil || b == nil:
 		return a != nil && b == nil
-	case task.LessIsBetter(s.metric):
+	case metric.LessIsBetter(s.metric):
 		return *a < *b
 	}
 	return *a > *b

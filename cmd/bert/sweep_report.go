@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
-	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/metric"
 )
 
 // report writes the table of a sweep.
@@ -75,5 +75,5 @@ func (s *sweepSummary) table(screen screen, swept []string) string {
 		rows = append(rows, append(append([]string{}, r.values...),
 			rounded(r.Mean, 4), rounded(r.Deviation, 4), rounded(r.Best, 4), strconv.Itoa(r.Runs), strings.Join(notes, ", ")))
 	}
-	return fmt.Sprintf("%s, %s\n\n", s.Task, task.MetricLabel(s.Metric)) + screen.table(columns, rows)
+	return fmt.Sprintf("%s, %s\n\n", s.Task, metric.Label(s.Metric)) + screen.table(columns, rows)
 }

@@ -21,7 +21,7 @@ import (
 type job struct {
 	model       *bert.Model
 	tokenizer   *tokenizer.Tokenizer
-	description task.Description
+	description task.Spec
 	train       *task.Dataset
 	eval        *task.Dataset // nil: none
 	options     train.Options
@@ -141,9 +141,9 @@ func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluati
 	}
 	e.last = r
 	out := train.Evaluation{Loss: r.Loss}
-	for _, metric := range r.Metrics() {
-		if metric.Name != train.LossMetric && metric.Name != "global_step" { // the run has both anyway
-			out.Metrics = append(out.Metrics, train.Metric(metric))
+	for _, m := range r.Metrics() {
+		if m.Name != train.LossMetric && m.Name != "global_step" { // the run has both anyway
+			out.Metrics = append(out.Metrics, m)
 		}
 	}
 	if e.watcher.stop != nil {

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+func showVocab(t *testing.T) *tokenizer.Tokenizer {
+	t.Helper()
+	tok, err := tokenizer.New(strings.Fields("[PAD] [UNK] [CLS] [SEP] [MASK] good bad film ! . very"), tokenizer.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}
+
+// Examples of every kind are shown with their labels.
+func TestShowExamples(t *testing.T) {
+	source := data.Source{File: "a.csv", Line: 2}
+	for kind, c := range map[task.Kind]struct {
+		labels  []string
+		example data.Example
+		want    string
+	}{
+		task.SingleLabel: {
+			[]string{"neg", "pos"}, data.Example{Input: data.Input{Text: "Good film!", TextPair: "Very."}, Label: "pos"},
+			"tokens: [CLS] good film ! [SEP] very . [SEP]\ninput_ids: 2 5 7 8 3 10 9 3\nsegment_ids: 0 0 0 0 0 1 1 1\nlabel: pos (id = 1)\n",
+		},
+		task.MultiLabel: {
+			[]string{"x", "y"}, data.Example{Input: data.Input{Text: "bad"}, Labels: []string{"y"}},
+			"tokens: [CLS] bad [SEP]\ninput_ids: 2 6 3\nsegment_ids: 0 0 0\nlabel: 0 1\n",
+		},
+		task.Regression: {
+			[]string{"value"}, data.Example{Input: data.Input{Text: "bad"}, Label: "0.5"},
+			"tokens: [CLS] bad [SEP]\ninput_ids: 2 6 3\nsegment_ids: 0 0 0\nlabel: 0.5\n",
+		},
+		task.TokenClassification: {
+			[]string{"B-X", "O"}, data.Example{Input: data.Input{Words: []string{"bad", "film"}}, Labels: []string{"O", "B-X"}},
+			"tokens: [CLS] bad film [SEP]\ninput_ids: 2 6 7 3\nsegment_ids: 0 0 0 0\nlabel_ids: -1 1 0 -1\n",
+		},
+		task.QuestionAnswering: {
+			nil, data.Example{Input: data.Input{Text: "film", TextPair: "very good"}, Answers: []data.Span{{Text: "good", Start: 5}}},
+			"tokens: [CLS] film [SEP] very good [SEP]\ninput_ids: 2 7 3 10 5 3\nsegment_ids: 0 0 0 1 1 1\nstart_position: 4\nend_position: 4\n",
+		},
+		task.MultipleChoice: {
+			nil, data.Example{Input: data.Input{Text: "film", Choices: []string{"bad", "good"}}, Label: "1"},
+			"tokens: [CLS] film [SEP] bad [SEP]\ninput_ids: 2 7 3 6 3\nsegment_ids: 0 0 0 1 1\n*** Example ***\nguid: a.csv:2\n" +
+				"tokens: [CLS] film [SEP] good [SEP]\ninput_ids: 2 7 3 5 3\nsegment_ids: 0 0 0 1 1\nlabel: 1\n",
+		},
+	} {
+		tok := showVocab(t)
+		c.example.Source = source
+		d, err := task.NewDataset(tok, task.Spec{Task: "made", Kind: kind, Labels: c.labels, MaxSeqLength: 16}, []data.Example{c.example, c.example})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := showExamples(&out, d, tok, 1); err != nil {
+			t.Fatal(err)
+		}
+		if want := "*** Example ***\nguid: a.csv:2\n" + c.want; out.String() != want {
+			t.Errorf("%v: wrote\n%s\nwant\n%s", kind, out.String(), want)
+		}
+		if err := showExamples(&out, d, tok, 99); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestParseClassWeights(t *testing.T) {
+	var examples []data.Example
+	for i := range 10 {
+		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
+	}
+	d, err := task.NewDataset(showVocab(t), task.Spec{Task: "made", Labels: []string{"neg", "pos"}, MaxSeqLength: 16}, examples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for choice, want := range map[string][]float32{"": nil, "none": nil, "balanced": {10.0 / (2 * 8), 10.0 / (2 * 2)}, "1, 2.5": {1, 2.5}} {
+		if got, err := parseClassWeights(d, choice); err != nil || !slices.Equal(got, want) || d.SetClassWeights(got) != nil {
+			t.Errorf("%q: %v, %v; want %v", choice, got, err, want)
+		}
+	}
+	for choice, want := range map[string]string{
+		"some": `class weights "some": want none, balanced or 2 numbers, for neg, pos`, "1": "2 numbers", "1,2,3": "2 numbers",
+		"1,x": `"x" is no positive number`, "1,-2": "want a positive number", "0,1": "want a positive number", "NaN,1": "want a positive number",
+		"Inf,1": "want a positive number", "1e99,1": "no positive number",
+	} {
+		weights, err := parseClassWeights(d, choice)
+		if err == nil {
+			err = d.SetClassWeights(weights)
+		}
+		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%q: %v, want %s", choice, err, want)
+		}
+	}
+}
