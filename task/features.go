@@ -106,7 +106,7 @@ type sequence struct {
 	dropped      int // tokens of the input that this is without
 	cost         int // share of a batch's budget: its tokens, and what needs memory beside
 
-	// Only of a kind with places: where in its text each token stands, and the number of its word, −1 for what the
+	// Only of a kind with places: the place of each token in its text, and the number of its word, −1 for tokens that the
 	// template adds. See tokenizer.Encoding.
 	offsets []tokenizer.Offset
 	words   []int32

@@ -44,7 +44,7 @@ type kindInfo struct {
 	long bool
 	// weights says that examples have one class each, by which their loss can be weighed.
 	weights bool
-	// places says that answers are parts of the text, so that a Dataset keeps its texts and where each token stands.
+	// places says that answers are parts of the text, so that a Dataset keeps its texts and the places of tokens in them.
 	places bool
 	// choices says that the sequences of an input are its choices, which are one item together.
 	choices bool
@@ -127,6 +127,15 @@ func ParseKind(name string) (Kind, error) {
 		}
 	}
 	return 0, fmt.Errorf("kind %s: want %s", message.Quote(name), strings.Join(names, ", "))
+}
+
+// MarshalText writes String.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText is ParseKind.
+func (k *Kind) UnmarshalText(text []byte) (err error) {
+	*k, err = ParseKind(string(text))
+	return err
 }
 
 // Head is the head of the kind's models.

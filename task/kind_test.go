@@ -493,7 +493,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// The tokens that an input loses count once, not once for each choice that stands beside it.
+// The tokens that an input loses count once, not once for each choice beside it.
 func TestDroppedTokensOfChoices(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := Spec{Task: "made", Kind: MultipleChoice, MaxSeqLength: 16, Truncation: tokenizer.OnlyFirst}
