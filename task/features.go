@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/message"
@@ -96,9 +95,6 @@ func newView(ids []int32, typeIDs []uint8, offsets []tokenizer.Offset, words []i
 	}
 	return s
 }
-
-// list writes numbers with blanks between them.
-func list[T any](numbers []T) string { return strings.Trim(fmt.Sprint(numbers), "[]") }
 
 // sequence is what a model reads at a time: an input, a window of a long one, or one of its choices.
 type sequence struct {

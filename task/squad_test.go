@@ -23,7 +23,7 @@ func TestSQuADWindows(t *testing.T) {
 	at := strings.Index(context, "bright")
 	d := Spec{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, DocStride: 4}
 	x := data.Example{Input: data.Input{Text: "is it", TextPair: context}, Answers: []data.Span{{Text: "bright", Start: at}}}
-	dataset, err := NewDataset(tok, d, []data.Example{x})
+	dataset, err := NewDataset(t.Context(), tok, d, []data.Example{x})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +71,10 @@ func TestSQuADWindows(t *testing.T) {
 	}
 	x.Text = longText(70)
 	d.MaxSeqLength = 80
-	if dataset, err = NewDataset(tok, d, []data.Example{x}); err != nil || dataset.Stats().Dropped != 6 {
+	if dataset, err = NewDataset(t.Context(), tok, d, []data.Example{x}); err != nil || dataset.Stats().Dropped != 6 {
 		t.Errorf("%v, %v: want 6 tokens of the question dropped", dataset.Stats(), err)
 	}
-	_, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "is it"}}})
+	_, err = NewDataset(t.Context(), tok, d, []data.Example{{Input: data.Input{Text: "is it"}}})
 	wantError(t, err, "no context")
 }
 
@@ -83,7 +83,7 @@ func TestSQuADAnswer(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := Spec{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, Unanswerable: true}
 	in := data.Input{Text: "is it", TextPair: "good bad dull"}
-	dataset, err := NewDataset(tok, d, []data.Example{{Input: in}})
+	dataset, err := NewDataset(t.Context(), tok, d, []data.Example{{Input: in}})
 	if err != nil {
 		t.Fatal(err)
 	}
