@@ -24,7 +24,7 @@ const maxCoNLLColumns = 4
 // docStart is the word of the line that parts documents. It is no sentence.
 const docStart = "-DOCSTART-"
 
-// CoNLL is the layout of a data set in columns, whose parts go by several names.
+// CoNLL is the layout of a data set in columns, whose parts are published under several names.
 var CoNLL = Layout{Tables: map[Split]Table{
 	Train: conllTable("train.txt", "eng.train", "train.conll"),
 	Dev:   conllTable("valid.txt", "dev.txt", "eng.testa", "valid.conll", "dev.conll"),
@@ -48,7 +48,7 @@ func conllTable(name string, others ...string) Table {
 // conlleval and seqeval find them (see metric.Entities), so that one model reads them all. Tags without a B-, I- or the like
 // (parts of speech) stay as they are.
 //
-// With o.Unlabelled a single column will do, and what stands in the tags' column need be none. With o.SkipBad a sentence with
+// With o.Unlabelled a single column is enough, and the tags' column may hold anything. With o.SkipBad a sentence with
 // a bad line is left out.
 func ReadCoNLL(ctx context.Context, path string, o TableOptions) (*Set, error) {
 	return readFile(ctx, path, o, readCoNLL, "sentence", "no sentence in it")

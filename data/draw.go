@@ -11,7 +11,7 @@ import (
 // Draw draws n of the examples at random, all if there are not more, and keeps their order. Which ones depends on the
 // seed and on what the examples say, not on their order or on the file they came from: the same data in a folder, in an
 // archive or shuffled gives the same draw. It is the first n examples in the order of a hash of seed and content; an
-// example that stands in the data twice may be drawn twice.
+// example that occurs in the data twice may be drawn twice.
 func Draw(examples []Example, n int, seed uint64) []Example {
 	n = max(n, 0)
 	if n >= len(examples) {

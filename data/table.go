@@ -49,6 +49,23 @@ func ParseFormat(name string) (Format, error) {
 	return 0, fmt.Errorf("format %q: want csv, tsv or jsonl", name)
 }
 
+// MarshalText writes String, nothing for ByExtension.
+func (f Format) MarshalText() ([]byte, error) {
+	if f == ByExtension {
+		return nil, nil
+	}
+	return []byte(f.String()), nil
+}
+
+// UnmarshalText is the reverse of MarshalText.
+func (f *Format) UnmarshalText(text []byte) (err error) {
+	*f = ByExtension
+	if len(text) > 0 {
+		*f, err = ParseFormat(string(text))
+	}
+	return err
+}
+
 func formatOf(path string) (Format, error) {
 	name := strings.TrimSuffix(strings.ToLower(filepath.Base(path)), ".gz")
 	if f, err := ParseFormat(strings.TrimPrefix(filepath.Ext(name), ".")); err == nil {
@@ -57,7 +74,7 @@ func formatOf(path string) (Format, error) {
 	return 0, fmt.Errorf("%s: its name ends in none of .csv, .tsv, .jsonl (or these with .gz): say which format it has", path)
 }
 
-// Columns says where a table's record has what: by the names in the header, or the keys of a JSON object.
+// Columns names a table's columns as in its header, or the keys of its JSON objects.
 type Columns struct {
 	Text     string `json:"text,omitempty"`      // "": text
 	TextPair string `json:"text_pair,omitempty"` // "": text_pair where the table has one
@@ -67,7 +84,7 @@ type Columns struct {
 	NoHeader bool `json:"no_header,omitempty"`
 }
 
-// TableOptions say how a table is read.
+// TableOptions say how a table is read. The zero value is good for a labelled table in the format of its file's extension.
 type TableOptions struct {
 	Format  Format
 	Columns Columns
@@ -189,8 +206,8 @@ func (b *badRecords) add(err error) error {
 	return nil
 }
 
-// NewTableReader reads a table from r. name stands for it in errors and, unless o gives the format, says it by its
-// extension. The header is read at once.
+// NewTableReader reads a table from r. name is what errors call it; unless o gives the format, its extension
+// does. The header is read at once.
 func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, error) {
 	if o.Format == ByExtension {
 		var err error

@@ -40,7 +40,7 @@ func (c tokenClassification) save(dir string, examples []data.Example, predictio
 }
 
 // WriteCoNLL writes sentences with predictions as conlleval reads them: a line a word with the word, its tag unless the data
-// has none, and the predicted tag, with blanks between them, and an empty line behind each sentence.
+// has none, and the predicted tag, with blanks between them, and an empty line after each sentence.
 func WriteCoNLL(w io.Writer, examples []data.Example, predictions []Prediction) error {
 	if len(examples) != len(predictions) {
 		return fmt.Errorf("%d predictions for %d sentences", len(predictions), len(examples))

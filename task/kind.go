@@ -44,7 +44,7 @@ type kindInfo struct {
 	long bool
 	// weights says that examples have one class each, by which their loss can be weighed.
 	weights bool
-	// places says that answers are parts of the text, so that a Dataset keeps its texts and where each token stands.
+	// places says that answers are parts of the text, so that a Dataset keeps its texts and the places of tokens in them.
 	places bool
 	// choices says that the sequences of an input are its choices, which are one item together.
 	choices bool
@@ -107,6 +107,14 @@ type codec interface {
 	answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction
 }
 
+// info is the kind's row, an empty one of a number that is no Kind.
+func (k Kind) info() *kindInfo {
+	if int(k) >= len(kinds) {
+		return new(kindInfo)
+	}
+	return &kinds[k]
+}
+
 // String is the kind's name in task.json.
 func (k Kind) String() string {
 	if int(k) >= len(kinds) {
@@ -129,17 +137,26 @@ func ParseKind(name string) (Kind, error) {
 	return 0, fmt.Errorf("kind %s: want %s", message.Quote(name), strings.Join(names, ", "))
 }
 
+// MarshalText writes String.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText is ParseKind.
+func (k *Kind) UnmarshalText(text []byte) (err error) {
+	*k, err = ParseKind(string(text))
+	return err
+}
+
 // Head is the head of the kind's models.
-func (k Kind) Head() bert.Head { return kinds[k].head }
+func (k Kind) Head() bert.Head { return k.info().head }
 
 // MaxSeqLength is the most tokens of a sequence that is usual for the kind.
-func (k Kind) MaxSeqLength() int { return cmp.Or(kinds[k].maxSeqLength, 128) }
+func (k Kind) MaxSeqLength() int { return cmp.Or(k.info().maxSeqLength, 128) }
 
 // InputJSON is an input in JSON, as InputReader takes it, of a kind that a text alone is none for; "" for the others.
-func (k Kind) InputJSON() string { return kinds[k].input }
+func (k Kind) InputJSON() string { return k.info().input }
 
 // ProblemType is the bert.Config.ProblemType of the kind's models, the zero value where the head knows only one.
-func (k Kind) ProblemType() bert.ProblemType { return kinds[k].problem }
+func (k Kind) ProblemType() bert.ProblemType { return k.info().problem }
 
 // KindOf is the kind of task that a model is for. A model for none is an error.
 func KindOf(head bert.Head, c *bert.Config) (Kind, error) {
@@ -159,12 +176,12 @@ func (d *Spec) official() []string {
 	if d.Official != nil {
 		return d.Official
 	}
-	return kinds[d.Kind].metrics
+	return d.Kind.info().metrics
 }
 
 // MetricNames are the metrics that an evaluation will have, and the official ones, the main one first.
 func (d *Spec) MetricNames() (all, official []string) {
-	r := Result{Report: kinds[d.Kind].codec.empty(d)}
+	r := Result{Report: d.Kind.info().codec.empty(d)}
 	for _, m := range r.Metrics() {
 		if m.Name != "global_step" {
 			all = append(all, m.Name)
@@ -178,10 +195,10 @@ func (d *Spec) Validate() error {
 	if d.Task == "" {
 		return errors.New("task is empty")
 	}
-	if int(d.Kind) >= len(kinds) || kinds[d.Kind].codec == nil {
+	if int(d.Kind) >= len(kinds) || d.Kind.info().codec == nil {
 		return fmt.Errorf("there is no %v", d.Kind)
 	}
-	switch k := &kinds[d.Kind]; {
+	switch k := d.Kind.info(); {
 	case k.labels > 0 && len(d.Labels) == 0:
 		return errors.New("labels is empty")
 	case k.labels == 0 && len(d.Labels) > 0:
@@ -232,7 +249,7 @@ func (d *Spec) checkModel(head bert.Head, c *bert.Config) error {
 	if d.MaxSeqLength > c.MaxPositionEmbeddings {
 		return fmt.Errorf("max_seq_length is %d, the model has %d positions", d.MaxSeqLength, c.MaxPositionEmbeddings)
 	}
-	if kinds[d.Kind].labels > 0 && !slices.Equal(d.Labels, c.Labels) {
+	if d.Kind.info().labels > 0 && !slices.Equal(d.Labels, c.Labels) {
 		return fmt.Errorf("the task's labels are %s, the model's %s", message.QuoteAll(d.Labels), message.QuoteAll(c.Labels))
 	}
 	return nil

@@ -48,7 +48,7 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 }
 
 // wordPlace is where the first piece of a word is read: in which of an example's windows, and which token of it.
-// window is −1 for a word of no piece, of which cleaning left nothing.
+// window is −1 for a word without a piece, of which cleaning left nothing.
 type wordPlace struct{ window, token int }
 
 // wordPlaces finds each of n words in the window in which its first piece has the most tokens on its poorer side, the
@@ -62,7 +62,7 @@ func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	for i := range places {
 		places[i].window = -1
 	}
-	const specials = 1 // before the text, and behind it
+	const specials = 1 // before the text, and after it
 	step := min(d.step(), len(s[0].ids)-2*specials)
 	for w := range s {
 		tokens := len(s[w].ids)
@@ -226,7 +226,7 @@ func spansOf(in *data.Input, s []sequence, n int) (string, []tokenizer.Offset) {
 		}
 	}
 	for i := range spans {
-		spans[i].Start = min(spans[i].Start, spans[i].End) // of a word of no piece
+		spans[i].Start = min(spans[i].Start, spans[i].End) // of a word without a piece
 	}
 	return in.Text, spans
 }

@@ -13,7 +13,7 @@ import (
 type Entity struct {
 	Type string `json:"type"`
 	Text string `json:"text"`
-	// Start and End are where it stands, in bytes: in the text, or for words in the words with a blank between each two.
+	// Start and End are its place in bytes: in the text or, for Words, in the words with a blank between each two.
 	Start int `json:"start"`
 	End   int `json:"end"`
 	// FirstWord and LastWord are the numbers of its words, from 0.

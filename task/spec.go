@@ -120,8 +120,8 @@ func (d Spec) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON reads the content of task.json. A key it doesn't know, one that stands there twice and a value that
-// Validate refuses are errors.
+// UnmarshalJSON reads the content of task.json. An unknown key, a key that occurs twice and a value that Validate refuses are
+// errors.
 func (d *Spec) UnmarshalJSON(data []byte) error {
 	j := specJSON{
 		Kind: SingleLabel.String(), Truncation: tokenizer.LongestFirst.String(), TruncationSide: "right", Long: TruncateLong.String(),

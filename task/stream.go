@@ -17,7 +17,7 @@ const (
 	streamBytes   = textfile.MaxRecord // of text, which may be far longer than what is left of it when it is truncated
 	streamAhead   = 16                 // inputs read ahead
 	// streamWait is how long a batch that could be larger waits for lines once there is none. A reader of a file is
-	// quicker; at a terminal nobody notices.
+	// quicker; at a terminal it isn't noticed.
 	streamWait = 2 * time.Millisecond
 )
 
@@ -103,7 +103,7 @@ func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(It
 				}
 			}
 		}
-		// What came before a bad line is answered before the line is reported.
+		// Lines before a bad one are answered before it is reported.
 		if len(batch) > 0 {
 			answers, err := w.answer(ctx, batch)
 			if err != nil {

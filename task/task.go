@@ -49,7 +49,7 @@ func (t *Task) Read(ctx context.Context, path string, o data.ReadOptions) (*data
 	if err != nil {
 		return nil, err
 	}
-	if t.Labels != nil && t.ReadPart == nil && kinds[t.Kind].labels > 0 && !o.Unlabelled && !t.Unlabelled(o.Split) {
+	if t.Labels != nil && t.ReadPart == nil && t.Kind.info().labels > 0 && !o.Unlabelled && !t.Unlabelled(o.Split) {
 		if err := data.CheckLabels(set.Examples, t.Labels); err != nil {
 			return nil, err
 		}
@@ -71,7 +71,7 @@ func (t *Task) SetKind(k Kind) error {
 func (t *Task) Spec(labels []string, maxSeqLength int) Spec {
 	d := Spec{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics, Unanswerable: t.unanswerable}
 	switch {
-	case kinds[t.Kind].labels == 0:
+	case t.Kind.info().labels == 0:
 		d.Labels = nil
 	case d.Labels == nil && t.Kind == Regression:
 		d.Labels = []string{regressionLabel}
@@ -86,5 +86,5 @@ func (t *Task) Spec(labels []string, maxSeqLength int) Spec {
 
 // HasLabels says that the labels of a model for this task are those of its training data.
 func (t *Task) HasLabels() bool {
-	return t.Labels == nil && t.Kind != Regression && kinds[t.Kind].labels > 0
+	return t.Labels == nil && t.Kind != Regression && t.Kind.info().labels > 0
 }

@@ -57,8 +57,7 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 	return nil
 }
 
-// addWindows gives the windows of a text to add. None counts as having dropped what it is without, since that is in the
-// others; dropped is what the first is to count, of what stands in no window.
+// addWindows gives the windows of a text to add. None counts the tokens of the other windows as dropped; dropped is the number of tokens in no window, which the first counts.
 func addWindows(e *tokenizer.Encoding, dropped int, add func(*tokenizer.Encoding)) {
 	e.Truncated = dropped
 	add(e)

@@ -56,7 +56,7 @@ func TestShowExamples(t *testing.T) {
 	} {
 		tok := showVocab(t)
 		c.example.Source = source
-		d, err := task.NewDataset(tok, task.Spec{Task: "made", Kind: kind, Labels: c.labels, MaxSeqLength: 16}, []data.Example{c.example, c.example})
+		d, err := task.NewDataset(t.Context(), tok, task.Spec{Task: "made", Kind: kind, Labels: c.labels, MaxSeqLength: 16}, []data.Example{c.example, c.example})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestParseClassWeights(t *testing.T) {
 	for i := range 10 {
 		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
 	}
-	d, err := task.NewDataset(showVocab(t), task.Spec{Task: "made", Labels: []string{"neg", "pos"}, MaxSeqLength: 16}, examples)
+	d, err := task.NewDataset(t.Context(), showVocab(t), task.Spec{Task: "made", Labels: []string{"neg", "pos"}, MaxSeqLength: 16}, examples)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func (f *finetuneFlags) prepare(ctx context.Context, a *app, cmd *cobra.Command,
 	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
 		return nil, usageError{err}
 	}
-	if err := j.build(f, training, held); err != nil {
+	if err := j.build(ctx, f, training, held); err != nil {
 		return nil, err
 	}
 	if err := f.checkMetric(j); err != nil {
@@ -335,8 +335,8 @@ func (f *finetuneFlags) labelsOf(t *task.Task, training []data.Example, c *bert.
 }
 
 // build makes the features.
-func (j *job) build(f *finetuneFlags, training, held []data.Example) (err error) {
-	if j.train, err = task.NewDataset(j.tokenizer, j.description, training); err != nil {
+func (j *job) build(ctx context.Context, f *finetuneFlags, training, held []data.Example) (err error) {
+	if j.train, err = task.NewDataset(ctx, j.tokenizer, j.description, training); err != nil {
 		return err
 	}
 	weights, err := parseClassWeights(j.train, f.classWeights)
@@ -350,7 +350,7 @@ func (j *job) build(f *finetuneFlags, training, held []data.Example) (err error)
 		return nil
 	}
 	j.options.EvalEpochs = true
-	j.eval, err = task.NewDataset(j.tokenizer, j.description, held)
+	j.eval, err = task.NewDataset(ctx, j.tokenizer, j.description, held)
 	return err
 }
 

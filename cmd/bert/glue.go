@@ -343,7 +343,7 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 		if err != nil {
 			return err
 		}
-		data, err := task.NewDataset(opened.tokenizer, opened.description, examples)
+		data, err := task.NewDataset(ctx, opened.tokenizer, opened.description, examples)
 		if err != nil {
 			return err
 		}
