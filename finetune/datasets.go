@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -24,10 +26,10 @@ type Datasets struct {
 	made    int
 }
 
-// sharedData is data that is read, or will be. Its fields but data are guarded by Datasets.mu.
+// sharedData is data that is read, or will be. Its fields but sets are guarded by Datasets.mu.
 type sharedData struct {
 	turn     chan struct{} // holds a token while nobody reads the data
-	data     *data         // nil: not read yet; guarded by turn
+	sets     *sets         // nil: not read yet; guarded by turn
 	expected int           // jobs to come, or not closed yet
 	counted  bool          // that Expect was called
 }
@@ -67,7 +69,7 @@ func (d *Datasets) entry(key string) *sharedData {
 }
 
 // get gives the data of a key, which make makes unless it is there. release is for when the data is needed no more.
-func (d *Datasets) get(ctx context.Context, key string, make func() (*data, error)) (_ *data, release func(), err error) {
+func (d *Datasets) get(ctx context.Context, key string, make func() (*sets, error)) (_ *sets, release func(), err error) {
 	if d == nil {
 		made, err := make()
 		return made, func() {}, err
@@ -81,16 +83,16 @@ func (d *Datasets) get(ctx context.Context, key string, make func() (*data, erro
 		return nil, nil, context.Cause(ctx)
 	}
 	defer func() { e.turn <- struct{}{} }()
-	if e.data == nil {
-		if e.data, err = make(); err != nil {
-			e.data = nil
+	if e.sets == nil {
+		if e.sets, err = make(); err != nil {
+			e.sets = nil
 			return nil, nil, err
 		}
 		d.mu.Lock()
 		d.made++
 		d.mu.Unlock()
 	}
-	return e.data, sync.OnceFunc(func() {
+	return e.sets, sync.OnceFunc(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if e.expected--; e.counted && e.expected <= 0 {
@@ -99,9 +101,9 @@ func (d *Datasets) get(ctx context.Context, key string, make func() (*data, erro
 	}), nil
 }
 
-// data is what a run trains and evaluates on. It does not change once it is made.
-type data struct {
-	description task.Description
+// sets is what a run trains and evaluates on. It does not change once it is made.
+type sets struct {
+	spec        task.Spec
 	train, eval *task.Dataset // eval is nil without data to evaluate on
 	skipped     []Skipped
 	// trainDigest and evalDigest hash the features, labels and weights.
@@ -116,12 +118,12 @@ type Skipped struct {
 }
 
 // read reads the data of a recipe and makes the features.
-func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *tokenizer.Tokenizer) (*data, error) {
+func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *tokenizer.Tokenizer) (*sets, error) {
 	length, err := r.sequenceLength(t, c)
 	if err != nil {
 		return nil, err
 	}
-	d := new(data)
+	d := new(sets)
 	training, held, err := r.examples(ctx, t, d)
 	if err != nil {
 		return nil, err
@@ -130,11 +132,11 @@ func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *to
 	if err != nil {
 		return nil, err
 	}
-	d.description = t.Describe(labels, length)
-	d.description.Columns, d.description.DocStride = r.columns(), r.DocStride
-	d.description.Long, d.description.Truncation = r.Long, r.Truncation
+	d.spec = t.Spec(labels, length)
+	d.spec.Columns, d.spec.DocStride = r.columns(), r.DocStride
+	d.spec.Long, d.spec.Truncation = r.Long, r.Truncation
 	if r.NullThreshold != nil {
-		d.description.NullThreshold = *r.NullThreshold
+		d.spec.NullThreshold = *r.NullThreshold
 	}
 	if err := d.tokenize(tok, r, training, held); err != nil {
 		return nil, err
@@ -143,9 +145,9 @@ func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *to
 }
 
 // examples reads the examples to train on and those to evaluate on, nil where there are none.
-func (r *Recipe) examples(ctx context.Context, t *task.Task, d *data) (training, held []task.Example, err error) {
+func (r *Recipe) examples(ctx context.Context, t *task.Task, d *sets) (training, held []data.Example, err error) {
 	seed := *r.Training.WithDefaults().Seed
-	if training, err = r.part(ctx, t, r.Path, task.Train, d); err != nil {
+	if training, err = r.part(ctx, t, r.Path, data.Train, d); err != nil {
 		return nil, nil, err
 	}
 	switch {
@@ -157,7 +159,7 @@ func (r *Recipe) examples(ctx context.Context, t *task.Task, d *data) (training,
 				Reason: fmt.Sprintf("which of %d examples is less than one", len(training)), Want: "a larger share",
 			}
 		}
-		training, held = task.SplitValidation(training, n, seed)
+		training, held = data.SplitValidation(training, n, seed)
 	case r.EvalPath != "":
 		held, err = r.part(ctx, t, r.EvalPath, t.EvalSplit, d)
 	case t.OnePart(r.Path):
@@ -165,21 +167,18 @@ func (r *Recipe) examples(ctx context.Context, t *task.Task, d *data) (training,
 		held, err = r.part(ctx, t, r.Path, t.EvalSplit, d)
 	}
 	if r.MaxEvalExamples > 0 && held != nil {
-		held = task.Draw(held, r.MaxEvalExamples, seed)
+		held = data.Draw(held, r.MaxEvalExamples, seed)
 	}
 	if r.MaxTrainExamples > 0 {
-		training = task.Draw(training, r.MaxTrainExamples, seed)
+		training = data.Draw(training, r.MaxTrainExamples, seed)
 	}
 	return training, held, err
 }
 
 // part reads a part of the data.
-func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split task.Split, d *data) ([]task.Example, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
-	}
-	read, err := t.Read(path, task.ReadOptions{
-		Split: split, TableOptions: task.TableOptions{Format: r.Format, Columns: r.columns(), SkipBad: r.SkipBad},
+func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split data.Split, d *sets) ([]data.Example, error) {
+	read, err := t.Read(ctx, path, data.ReadOptions{
+		Split: split, TableOptions: data.TableOptions{Format: r.Format, Columns: r.columns(), SkipBad: r.SkipBad},
 	})
 	if err != nil {
 		return nil, err
@@ -192,7 +191,7 @@ func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split task
 
 // labels gives the labels in the order of their ids: the task's, the recipe's, or those in the data; these in the order of the
 // model, if it was made for the same ones.
-func (r *Recipe) labels(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
+func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config) ([]string, error) {
 	wrong := func(format string, args ...any) error {
 		err := recipe.Wrong(r, "labels", "")
 		err.Reason = fmt.Sprintf(format, args...)
@@ -208,9 +207,9 @@ func (r *Recipe) labels(t *task.Task, training []task.Example, c *bert.Config) (
 	case t.Labels != nil:
 		return t.Labels, nil
 	case r.Labels != nil:
-		return r.Labels, task.CheckLabels(training, r.Labels)
+		return r.Labels, data.CheckLabels(training, r.Labels)
 	}
-	labels, err := task.LabelsOf(training)
+	labels, err := data.LabelsOf(training)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Path, err)
 	}
@@ -222,11 +221,11 @@ func (r *Recipe) labels(t *task.Task, training []task.Example, c *bert.Config) (
 }
 
 // tokenize makes the features.
-func (d *data) tokenize(tok *tokenizer.Tokenizer, r *Recipe, training, held []task.Example) (err error) {
-	if d.train, err = task.NewDataset(tok, d.description, training); err != nil {
+func (d *sets) tokenize(tok *tokenizer.Tokenizer, r *Recipe, training, held []data.Example) (err error) {
+	if d.train, err = task.NewDataset(tok, d.spec, training); err != nil {
 		return err
 	}
-	weights, err := d.train.ClassWeights(r.ClassWeights)
+	weights, err := classWeights(d.train, r.ClassWeights)
 	if err == nil {
 		err = d.train.SetClassWeights(weights)
 	}
@@ -236,9 +235,33 @@ func (d *data) tokenize(tok *tokenizer.Tokenizer, r *Recipe, training, held []ta
 	if d.trainDigest, err = digestOf(d.train); err != nil || held == nil {
 		return err
 	}
-	if d.eval, err = task.NewDataset(tok, d.description, held); err != nil {
+	if d.eval, err = task.NewDataset(tok, d.spec, held); err != nil {
 		return err
 	}
 	d.evalDigest, err = digestOf(d.eval)
 	return err
+}
+
+// classWeights reads a choice of class weights: none, balanced, or a number for each label, between commas.
+func classWeights(d *task.Dataset, choice string) ([]float32, error) {
+	switch choice {
+	case "", "none":
+		return nil, nil
+	case "balanced":
+		return d.BalancedClassWeights()
+	}
+	labels := d.Spec().Labels
+	fields := strings.Split(choice, ",")
+	if len(labels) > 0 && len(fields) != len(labels) {
+		return nil, fmt.Errorf("class weights %q: want none, balanced or %d numbers, for %s", choice, len(labels), strings.Join(labels, ", "))
+	}
+	weights := make([]float32, len(fields))
+	for i, field := range fields {
+		w, err := strconv.ParseFloat(strings.TrimSpace(field), 32)
+		if err != nil {
+			return nil, fmt.Errorf("class weights %q: %q is no positive number", choice, field)
+		}
+		weights[i] = float32(w)
+	}
+	return weights, nil
 }

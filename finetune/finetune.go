@@ -26,6 +26,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -59,7 +60,7 @@ type Data struct {
 	TextPairColumn string      `json:"text_pair_column,omitzero"`
 	LabelColumn    string      `json:"label_column,omitzero"`
 	NoHeader       bool        `json:"no_header,omitzero"`
-	Format         task.Format `json:"data_format,omitzero"`
+	Format         data.Format `json:"data_format,omitzero"`
 	SkipBad        bool        `json:"skip_bad,omitzero"` // leave bad records out instead of ending at the first
 
 	// MaxTrainExamples and MaxEvalExamples are the numbers of examples drawn at random; 0: all.
@@ -79,7 +80,7 @@ type Data struct {
 	Truncation   tokenizer.Truncation `json:"truncation,omitzero"`
 	Long         task.LongText        `json:"long,omitzero"`
 	DocStride    int                  `json:"doc_stride,omitzero"` // tokens from one window to the next; 0: half a window
-	// NullThreshold is task.Description.NullThreshold; nil: the best on the evaluation data.
+	// NullThreshold is task.Spec.NullThreshold; nil: the best on the evaluation data.
 	NullThreshold *float64 `json:"null_score_diff_threshold,omitzero" nil:"best"`
 }
 
@@ -189,8 +190,8 @@ func (r *Recipe) lookup() (*task.Task, error) {
 	return t, nil
 }
 
-func (r *Recipe) columns() task.Columns {
-	return task.Columns{Text: r.TextColumn, TextPair: r.TextPairColumn, Label: r.LabelColumn, NoHeader: r.NoHeader}
+func (r *Recipe) columns() data.Columns {
+	return data.Columns{Text: r.TextColumn, TextPair: r.TextPairColumn, Label: r.LabelColumn, NoHeader: r.NoHeader}
 }
 
 // dataKey is the same for two recipes that make the same data sets.
@@ -201,8 +202,8 @@ func (r Recipe) dataKey() (string, error) {
 		r.Seed = seed // of the draw
 	}
 	r.AllowMissing, r.Precision = false, bert.Float32
-	data, err := recipe.Marshal(&r)
-	return string(data), err
+	text, err := recipe.Marshal(&r)
+	return string(text), err
 }
 
 // sequenceLength is the most tokens of a sequence for a model.
@@ -220,7 +221,7 @@ func (r *Recipe) sequenceLength(t *task.Task, c *bert.Config) (int, error) {
 }
 
 // bestMetric is the name of the metric to choose the model by, "" for none.
-func (r *Recipe) bestMetric(d *task.Description, evaluated bool) (string, error) {
+func (r *Recipe) bestMetric(d *task.Spec, evaluated bool) (string, error) {
 	names, official := d.MetricNames()
 	metric := r.BestMetric
 	if metric == MainMetric {

@@ -14,7 +14,8 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -86,16 +87,16 @@ type Job struct {
 
 // Parts are a model and the data that it learns.
 type Parts struct {
-	Model       *bert.Model
-	Tokenizer   *tokenizer.Tokenizer
-	Description task.Description
-	Train       *task.Dataset
-	Eval        *task.Dataset // nil: none
+	Model     *bert.Model
+	Tokenizer *tokenizer.Tokenizer
+	Spec      task.Spec
+	Train     *task.Dataset
+	Eval      *task.Dataset // nil: none
 }
 
 // Prepare reads the model and the data. The small files come first, so that mistakes in them are found at once. What is wrong
 // with the recipe is a *recipe.Error, an output folder with a model in it an *OutputError, and a bad record of the data a
-// *task.SourceError. The caller closes the job.
+// *sets.SourceError. The caller closes the job.
 func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
@@ -115,12 +116,12 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, release, err := o.Datasets.get(ctx, key, func() (*data, error) { return r.read(ctx, t, &config, tok) })
+	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok) })
 	if err != nil {
 		return nil, err
 	}
 	j := &Job{
-		parts:   Parts{Tokenizer: tok, Description: d.description, Train: d.train, Eval: d.eval},
+		parts:   Parts{Tokenizer: tok, Spec: d.spec, Train: d.train, Eval: d.eval},
 		options: o, recipe: &r, training: r.Training, skipped: d.skipped, unknown: config.Unknown,
 		bestThreshold: r.NullThreshold == nil, release: release,
 	}
@@ -131,11 +132,11 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 }
 
 // begin makes the model, and what has to be known of the run before it begins.
-func (j *Job) begin(config bert.Config, d *data) (err error) {
-	if j.training.BestMetric, err = j.recipe.bestMetric(&j.parts.Description, d.eval != nil); err != nil {
+func (j *Job) begin(config bert.Config, d *sets) (err error) {
+	if j.training.BestMetric, err = j.recipe.bestMetric(&j.parts.Spec, d.eval != nil); err != nil {
 		return err
 	}
-	if j.parts.Model, err = j.recipe.model(config, &j.parts.Description, j.options.Threads); err != nil {
+	if j.parts.Model, err = j.recipe.model(config, &j.parts.Spec, j.options.Threads); err != nil {
 		return err
 	}
 	if err := j.parts.Model.CheckVocabulary(j.parts.Tokenizer.VocabSize()); err != nil {
@@ -170,7 +171,7 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 }
 
 // model makes the model to begin with.
-func (r *Recipe) model(config bert.Config, d *task.Description, threads int) (*bert.Model, error) {
+func (r *Recipe) model(config bert.Config, d *task.Spec, threads int) (*bert.Model, error) {
 	head := d.Kind.Head()
 	o := bert.Options{
 		Threads: threads, Precision: r.Precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
@@ -187,7 +188,7 @@ func (r *Recipe) model(config bert.Config, d *task.Description, threads int) (*b
 }
 
 // NewJob makes a job of a model and data that are in memory. The training's metric, if it has one, is a name of
-// task.Description.MetricNames or MainMetric. Closing the job closes the model.
+// task.Spec.MetricNames or MainMetric. Closing the job closes the model.
 func NewJob(p Parts, training Training, o Options) (*Job, error) {
 	if err := training.Validate(); err != nil {
 		return nil, err
@@ -198,7 +199,7 @@ func NewJob(p Parts, training Training, o Options) (*Job, error) {
 	j := &Job{parts: p, options: o, training: training, release: func() {}}
 	var err error
 	r := Recipe{Training: training}
-	if j.training.BestMetric, err = r.bestMetric(&p.Description, p.Eval != nil); err != nil {
+	if j.training.BestMetric, err = r.bestMetric(&p.Spec, p.Eval != nil); err != nil {
 		return nil, err
 	}
 	trainDigest, err := digestOf(p.Train)
@@ -238,7 +239,7 @@ func (j *Job) Output() string { return j.options.Output }
 
 // BestMetric is the metric that the model is chosen by, or the main one of its task where none chooses.
 func (j *Job) BestMetric() string {
-	_, official := j.parts.Description.MetricNames()
+	_, official := j.parts.Spec.MetricNames()
 	return cmp.Or(j.training.BestMetric, official[0])
 }
 
@@ -262,7 +263,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	e := &evaluator{data: j.parts.Eval}
 	o := train.Options{
 		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
-		EvalEpochs: j.parts.Eval != nil, Minimize: task.LessIsBetter(j.training.BestMetric),
+		EvalEpochs: j.parts.Eval != nil, Minimize: metric.LessIsBetter(j.training.BestMetric),
 		Observer: func(event train.Event) {
 			e.event(event)
 			observe(event)
@@ -293,20 +294,20 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 			return nil, err
 		}
 	}
-	description := j.parts.Description
-	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && description.Unanswerable {
+	spec := j.parts.Spec
+	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && spec.Unanswerable {
 		if err := r.SetThreshold(r.BestThreshold); err != nil {
 			return nil, err
 		}
-		description.NullThreshold = r.BestThreshold
+		spec.NullThreshold = r.BestThreshold
 	}
 	if err := measured.Save(j.options.Output); err != nil {
 		return nil, err
 	}
-	description.Metrics = measured.Metrics()
-	j.parts.Description = description
+	spec.Metrics = measured.Metrics()
+	j.parts.Spec = spec
 	result.Evaluation = measured
-	return result, description.Save(j.options.Output)
+	return result, spec.Save(j.options.Output)
 }
 
 // writeRecipe writes the job's recipe, if it has one, into its folder.
@@ -314,7 +315,7 @@ func (j *Job) writeRecipe(dir string) error {
 	if j.recipe == nil {
 		return nil
 	}
-	return atomicfile.WriteJSON(filepath.Join(dir, RecipeFile), j.recipe.WithDefaults())
+	return jsonobject.Save(filepath.Join(dir, RecipeFile), j.recipe.WithDefaults())
 }
 
 // save writes the model directory.
@@ -325,7 +326,7 @@ func (j *Job) save(dir string) error {
 	if err := j.parts.Tokenizer.Save(dir); err != nil {
 		return err
 	}
-	return j.parts.Description.Save(dir)
+	return j.parts.Spec.Save(dir)
 }
 
 // sources adds to a loss that is not finite where the examples of its batch are.
@@ -359,9 +360,9 @@ func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point)
 	}
 	e.last = r
 	out := train.Evaluation{Loss: r.Loss}
-	for _, metric := range r.Metrics() {
-		if metric.Name != train.LossMetric && metric.Name != "global_step" { // the run has both anyway
-			out.Metrics = append(out.Metrics, train.Metric(metric))
+	for _, m := range r.Metrics() {
+		if m.Name != train.LossMetric && m.Name != "global_step" { // the run has both anyway
+			out.Metrics = append(out.Metrics, m)
 		}
 	}
 	return out, nil
@@ -392,10 +393,10 @@ func (p *Parts) fingerprint(trainDigest, evalDigest string) (map[string]string, 
 		return nil, err
 	}
 	f := map[string]string{
-		"task":           p.Description.Task,
-		"labels":         strings.Join(p.Description.Labels, ","),
-		"kind":           p.Description.Kind.String(),
-		"max_seq_length": fmt.Sprint(p.Description.MaxSeqLength),
+		"task":           p.Spec.Task,
+		"labels":         strings.Join(p.Spec.Labels, ","),
+		"kind":           p.Spec.Kind.String(),
+		"max_seq_length": fmt.Sprint(p.Spec.MaxSeqLength),
 		"config":         digest(config),
 		"train_data":     trainDigest,
 	}

@@ -3,7 +3,7 @@
 //
 // A [Recipe] is a finetune.Recipe for all tasks, with other values for some. Suite.Run trains a model for each task, evaluates it
 // on the development data, answers the test data, and writes the benchmark's table and what its server takes. The same recipe
-// and folder go on where a run was interrupted, and leave what is done.
+// and folder go on where a run was interrupted, and leave what is done. SavePredictions writes the predictions of a single part.
 package glue
 
 import (
@@ -13,12 +13,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/finetune"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -72,7 +76,7 @@ type Ended struct {
 // NoPart is a part of a task's data that is not there: it is not evaluated, or (Test) there are no predictions of it.
 type NoPart struct {
 	Task  string
-	Split task.Split
+	Split data.Split
 	Test  bool
 }
 
@@ -85,14 +89,14 @@ type Skipped struct {
 // Evaluating says how far an evaluation is.
 type Evaluating struct {
 	Task      string
-	Split     task.Split
+	Split     data.Split
 	Done, All int // examples
 }
 
 // Predicted says that the predictions of a part were written.
 type Predicted struct {
 	Task        string
-	Split       task.Split
+	Split       data.Split
 	File        string
 	Predictions int
 	// Truncated of the texts were cut to MaxSeqLength tokens and lost Dropped of them.
@@ -155,9 +159,9 @@ type member struct {
 
 // part is how good a model is on a part of a task's data, an element of glue.json.
 type part struct {
-	Split    task.Split   `json:"split"`
-	Official []string     `json:"official_metrics"`
-	Metrics  task.Metrics `json:"metrics"`
+	Split    data.Split     `json:"split"`
+	Official []string       `json:"official_metrics"`
+	Metrics  metric.Metrics `json:"metrics"`
 	// Precision is that of the products; without it they were in float32.
 	Precision bert.Precision `json:"precision,omitzero"`
 }
@@ -166,9 +170,17 @@ type part struct {
 func (p *part) score() float64 {
 	sum := 0.0
 	for _, name := range p.Official {
-		sum += p.Metrics.Value(name)
+		sum += value(p.Metrics, name)
 	}
 	return sum / float64(len(p.Official))
+}
+
+// value is the metric of a name, NaN if there is none.
+func value(m metric.Metrics, name string) float64 {
+	if v, ok := m.Get(name); ok {
+		return v
+	}
+	return math.NaN()
 }
 
 func (s *Suite) observe(e Event) {
@@ -181,9 +193,9 @@ func (s *Suite) observe(e Event) {
 // training after its step, saves it, and returns an *InterruptedError.
 func (s *Suite) Run(ctx context.Context) (*Summary, error) {
 	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, atomicfile.PathFirst(err)
+		return nil, textfile.PathError(err)
 	}
-	if err := atomicfile.WriteJSON(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe.WithDefaults()); err != nil {
+	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe.WithDefaults()); err != nil {
 		return nil, err
 	}
 	done := 0
@@ -216,7 +228,7 @@ func interrupted(name string, err error) error {
 }
 
 func (s *Suite) do(ctx context.Context, m *member) error {
-	if m.row.Has(m.folder, task.Train) {
+	if m.row.Has(m.folder, data.Train) {
 		if err := s.train(ctx, m); err != nil {
 			return err
 		}
@@ -229,7 +241,7 @@ func (s *Suite) missing(m *member) string {
 	switch {
 	case m.folder == "":
 		return "its data isn't there"
-	case m.row.Has(m.folder, task.Train):
+	case m.row.Has(m.folder, data.Train):
 		return ""
 	case !m.untrained():
 		return "there is no training data in " + m.folder
@@ -241,7 +253,7 @@ func (s *Suite) missing(m *member) string {
 
 // untrained says that the task has no training data, not even elsewhere.
 func (m *member) untrained() bool {
-	_, ok := m.row.Tables[task.Train]
+	_, ok := m.row.Tables[data.Train]
 	return !ok
 }
 
@@ -286,7 +298,7 @@ func (s *Suite) train(ctx context.Context, m *member) (err error) {
 // measure evaluates the task's model on the parts of its data that have labels, and answers those that have none.
 func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	if err := os.MkdirAll(m.output, 0o777); err != nil {
-		return atomicfile.PathFirst(err)
+		return textfile.PathError(err)
 	}
 	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads}
 	defer func() { err = errors.Join(err, model.close()) }()
@@ -305,15 +317,15 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 // readScores reads glue.json. Scores of another precision than the recipe's are to be made again, and predictions too.
 func (m *member) readScores(precision bert.Precision) (found bool, err error) {
 	path := filepath.Join(m.output, ScoresFile)
-	data, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, atomicfile.PathFirst(err)
+		return false, textfile.PathError(err)
 	}
 	var parts []part
-	if err := json.Unmarshal(data, &parts); err != nil {
+	if err := json.Unmarshal(text, &parts); err != nil {
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, p := range parts {
@@ -336,18 +348,18 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 			s.observe(NoPart{Task: m.row.Name, Split: split})
 			continue
 		}
-		if err := model.open(); err != nil {
+		if err := model.open(ctx); err != nil {
 			return err
 		}
-		examples, err := s.read(m, split)
+		examples, err := s.read(ctx, m, split)
 		if err != nil {
 			return err
 		}
-		data, err := task.NewDataset(model.tokenizer, model.description, examples)
+		dataset, err := task.NewDataset(model.tokenizer, model.spec, examples)
 		if err != nil {
 			return err
 		}
-		r, err := task.Evaluate(ctx, model.model, data, task.EvaluateOptions{
+		r, err := task.Evaluate(ctx, model.model, dataset, task.EvaluateOptions{
 			GlobalStep: model.of.step,
 			Progress:   func(done, all int) { s.observe(Evaluating{m.row.Name, split, done, all}) },
 		})
@@ -356,50 +368,50 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 		}
 		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Precision})
 	}
-	return atomicfile.WriteJSON(filepath.Join(m.output, ScoresFile), m.parts)
+	return jsonobject.Save(filepath.Join(m.output, ScoresFile), m.parts)
 }
 
 // read reads a part to evaluate on.
-func (s *Suite) read(m *member, split task.Split) ([]task.Example, error) {
-	data, err := m.row.Read(m.folder, task.ReadOptions{Split: split, TableOptions: task.TableOptions{SkipBad: m.recipe.SkipBad}})
+func (s *Suite) read(ctx context.Context, m *member, split data.Split) ([]data.Example, error) {
+	set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{SkipBad: m.recipe.SkipBad}})
 	if err != nil {
 		return nil, err
 	}
-	if data.Skipped > 0 {
-		s.observe(Skipped{m.row.Name, finetune.Skipped{Path: m.folder, Count: data.Skipped, First: data.FirstSkipped}})
+	if set.Skipped > 0 {
+		s.observe(Skipped{m.row.Name, finetune.Skipped{Path: m.folder, Count: set.Skipped, First: set.FirstSkipped}})
 	}
 	if m.recipe.MaxEvalExamples > 0 {
-		return task.Draw(data.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), nil
+		return data.Draw(set.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), nil
 	}
-	return data.Examples, nil
+	return set.Examples, nil
 }
 
 // predict answers the parts without labels that are not answered yet.
 func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) error {
-	for _, split := range m.row.Submissions() {
+	for _, split := range Submissions(m.row.Name) {
 		if !m.row.Has(m.folder, split) {
 			s.observe(NoPart{Task: m.row.Name, Split: split, Test: true})
 			continue
 		}
-		path := filepath.Join(m.output, m.row.Submission(split))
+		path := filepath.Join(m.output, SubmissionFile(m.row.Name, split))
 		m.files = append(m.files, path)
 		if _, err := os.Stat(path); err == nil && !m.stale {
 			continue
 		}
-		if err := model.open(); err != nil {
+		if err := model.open(ctx); err != nil {
 			return err
 		}
-		p, err := task.NewPredictor(model.model, model.tokenizer, model.description, task.Options{})
+		set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true}})
 		if err != nil {
 			return err
 		}
-		data, err := m.row.Read(m.folder, task.ReadOptions{Split: split, TableOptions: task.TableOptions{Unlabelled: true}})
+		runner, err := task.NewRunner(model.model, model.tokenizer, &model.spec, task.Predict(), task.Options{})
 		if err != nil {
 			return err
 		}
-		e := Predicted{Task: m.row.Name, Split: split, MaxSeqLength: p.MaxSeqLength()}
+		e := Predicted{Task: m.row.Name, Split: split, MaxSeqLength: runner.MaxSeqLength()}
 		var predictions []task.Prediction
-		err = p.Stream(ctx, &inputs{data.Examples}, func(_ task.Item, answer task.Prediction) error {
+		err = runner.Stream(ctx, &inputs{set.Examples}, func(_ task.Item, answer task.Prediction) error {
 			predictions = append(predictions, answer)
 			if answer.DroppedTokens > 0 {
 				e.Truncated++
@@ -410,7 +422,7 @@ func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) err
 		if err != nil {
 			return err
 		}
-		if e.File, err = m.row.SavePredictions(m.output, split, data.Examples, predictions); err != nil {
+		if e.File, err = SavePredictions(m.output, m.row.Name, split, predictions); err != nil {
 			return err
 		}
 		e.Predictions = len(predictions)
@@ -420,11 +432,11 @@ func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) err
 }
 
 // inputs are the inputs of examples. One that the model can't take ends them.
-type inputs struct{ examples []task.Example }
+type inputs struct{ examples []data.Example }
 
-func (in *inputs) Read() (task.Input, task.Source, error) {
+func (in *inputs) Read(context.Context) (data.Input, data.Source, error) {
 	if len(in.examples) == 0 {
-		return task.Input{}, task.Source{}, io.EOF
+		return data.Input{}, data.Source{}, io.EOF
 	}
 	x := in.examples[0]
 	in.examples = in.examples[1:]
@@ -435,30 +447,26 @@ func (in *inputs) Skip(err error) error { return err }
 
 // trainedModel is a task's fine-tuned model, opened when it is needed, as it answers the task row.
 type trainedModel struct {
-	of          *member
-	row         *task.Task
-	threads     int
-	model       *bert.Model
-	tokenizer   *tokenizer.Tokenizer
-	description task.Description
+	of        *member
+	row       *task.Task
+	threads   int
+	model     *bert.Model
+	tokenizer *tokenizer.Tokenizer
+	spec      task.Spec
 }
 
-func (t *trainedModel) open() (err error) {
+func (t *trainedModel) open(ctx context.Context) error {
 	if t.model != nil {
 		return nil
 	}
 	dir := t.of.output
-	if t.tokenizer, err = tokenizer.Load(dir); err != nil {
+	d, err := task.Describe(ctx, dir)
+	if err != nil {
 		return err
 	}
-	if t.description, err = task.LoadDescription(dir); err != nil {
+	t.tokenizer = d.Tokenizer
+	if t.spec, err = d.For(t.row, nil); err != nil {
 		return err
-	}
-	if err := t.row.SetKind(t.description.Kind); err != nil {
-		return fmt.Errorf("%s: the model is for %v: %w", dir, t.description.Kind, err)
-	}
-	if t.description.Task != t.row.Name {
-		t.description.Official, t.description.Columns = t.row.Metrics, task.Columns{}
 	}
 	m, err := bert.Load(dir, bert.Options{Threads: t.threads, Precision: t.of.recipe.Precision})
 	if err != nil {

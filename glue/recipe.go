@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/finetune"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 )
@@ -48,8 +48,8 @@ func (r Recipe) Validate() error {
 		return recipe.Wrong(&r, "task", "none: `tasks` names several")
 	}
 	for _, name := range r.Names {
-		if !slices.Contains(task.GLUETasks(), name) {
-			return &recipe.Error{Key: "tasks", Err: fmt.Errorf("%q is none of %s", name, strings.Join(task.GLUETasks(), ", "))}
+		if !slices.Contains(Tasks(), name) {
+			return &recipe.Error{Key: "tasks", Err: fmt.Errorf("%q is none of %s", name, strings.Join(Tasks(), ", "))}
 		}
 	}
 	names := r.names()
@@ -73,9 +73,9 @@ func (r Recipe) Validate() error {
 // names are those of the tasks, in the benchmark's order.
 func (r *Recipe) names() []string {
 	if r.Names == nil {
-		return task.GLUETasks()
+		return Tasks()
 	}
-	return slices.DeleteFunc(task.GLUETasks(), func(name string) bool { return !slices.Contains(r.Names, name) })
+	return slices.DeleteFunc(Tasks(), func(name string) bool { return !slices.Contains(r.Names, name) })
 }
 
 // one is the recipe of a task whose data is in a folder.
@@ -100,7 +100,7 @@ func (r Recipe) Prepare(o Options) (*Suite, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(r.Path); err != nil {
-		return nil, atomicfile.PathFirst(err)
+		return nil, textfile.PathError(err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s: a file, want the folder of GLUE's tasks", r.Path)
 	}

@@ -11,17 +11,21 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 )
 
 // Row is a line of the table: a part of a task.
 type Row struct {
-	Name    string       `json:"name"` // as the benchmark's table has it
-	Task    string       `json:"task"`
-	Split   task.Split   `json:"split"`
-	Metrics task.Metrics `json:"metrics"` // the official ones, times 100
-	Score   float64      `json:"score"`   // their mean; NaN if one does not exist
+	Name    string         `json:"name"` // as the benchmark's table has it
+	Task    string         `json:"task"`
+	Split   data.Split     `json:"split"`
+	Metrics metric.Metrics `json:"metrics"` // the official ones, times 100
+	Score   float64        `json:"score"`   // their mean; NaN if one does not exist
 }
 
 // Summary is the table, glue_results.json.
@@ -43,7 +47,7 @@ func (s *Suite) summarize() *Summary {
 		for _, p := range m.parts {
 			row := Row{Name: partName(m.row, p.Split), Task: m.row.Name, Split: p.Split, Score: 100 * p.score()}
 			for _, name := range p.Official {
-				row.Metrics = append(row.Metrics, task.Metric{Name: name, Value: 100 * p.Metrics.Value(name)})
+				row.Metrics = append(row.Metrics, metric.Metric{Name: name, Value: 100 * value(p.Metrics, name)})
 			}
 			out.Rows = append(out.Rows, row)
 			sum += row.Score
@@ -54,7 +58,7 @@ func (s *Suite) summarize() *Summary {
 			if m.row.Kind == task.Regression {
 				column = "spearman"
 			}
-			out.Paper += 100 * p.Metrics.Value(column)
+			out.Paper += 100 * value(p.Metrics, column)
 			out.PaperColumns++
 		}
 		if len(m.parts) > 0 && !m.untrained() {
@@ -68,10 +72,10 @@ func (s *Suite) summarize() *Summary {
 }
 
 // partName is what the benchmark calls a part: CoLA, MNLI-m, MNLI-mm.
-func partName(row *task.Task, split task.Split) string {
-	for _, s := range row.Submissions() {
+func partName(row *task.Task, split data.Split) string {
+	for _, s := range Submissions(row.Name) {
 		if strings.TrimPrefix(string(s), "test") == strings.TrimPrefix(string(split), "dev") {
-			return strings.TrimSuffix(row.Submission(s), ".tsv")
+			return strings.TrimSuffix(SubmissionFile(row.Name, s), ".tsv")
 		}
 	}
 	return row.Name
@@ -108,10 +112,10 @@ func existing(v float64) *float64 {
 func (s *Suite) report() (*Summary, error) {
 	dir := s.options.Output
 	summary := s.summarize()
-	if err := atomicfile.WriteJSON(filepath.Join(dir, ResultsFile), summary); err != nil {
+	if err := jsonobject.Save(filepath.Join(dir, ResultsFile), summary); err != nil {
 		return nil, err
 	}
-	if err := atomicfile.WriteText(filepath.Join(dir, TableFile), summary.tsv()); err != nil {
+	if err := textfile.Save(filepath.Join(dir, TableFile), summary.tsv()); err != nil {
 		return nil, err
 	}
 	return summary, s.pack(filepath.Join(dir, SubmissionsZIP))
@@ -139,13 +143,9 @@ func (s *Suite) pack(path string) error {
 	if len(e.Files) == 0 {
 		return nil
 	}
-	for _, name := range task.GLUETasks() {
-		row, err := task.Lookup(name)
-		if err != nil {
-			return err
-		}
-		for _, split := range row.Submissions() {
-			file := row.Submission(split)
+	for _, name := range Tasks() {
+		for _, split := range Submissions(name) {
+			file := SubmissionFile(name, split)
 			if !slices.ContainsFunc(e.Files, func(path string) bool { return filepath.Base(path) == file }) {
 				e.Missing = append(e.Missing, file)
 			}
@@ -169,7 +169,7 @@ func (s *Suite) pack(path string) error {
 		return z.Close()
 	})
 	if err != nil {
-		return atomicfile.PathFirst(err)
+		return textfile.PathError(err)
 	}
 	s.observe(e)
 	return nil

@@ -25,7 +25,7 @@ type Tag struct {
 // Entity is the words [From, To) of a sentence, which are an entity of a type in [0, K).
 type Entity struct{ Type, From, To int }
 
-// begins says whether an entity begins with the tag t that stands behind prev: Outside before a sentence's first word.
+// begins says whether an entity begins with the tag t that comes after prev: Outside before a sentence's first word.
 func begins(prev, t Tag) bool {
 	switch {
 	case t.Place == Outside:
@@ -39,7 +39,7 @@ func begins(prev, t Tag) bool {
 }
 
 // Entities lists the entities that the tags of a sentence spell, in order. Every sequence of tags spells some: an I behind
-// an O, or behind another type, begins an entity, and so does what stands behind an E or an S.
+// an O, or behind another type, begins an entity, and so does what comes after an E or an S.
 //
 // Of tags in B, I and O these are the chunks of conlleval (Tjong Kim Sang, for the shared tasks of CoNLL-2000 to 2003). Of E
 // and S, which that script hardly knows (it joins a B to an E of the same type before it), they are those of seqeval's default

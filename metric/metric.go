@@ -1,5 +1,5 @@
-// Package metric turns labels, predictions and scores into the numbers that evaluations report. It imports nothing of this
-// module.
+// Package metric turns labels, predictions and scores into the numbers that evaluations report, and lists them by name
+// ([Metrics]).
 //
 // Labels and predicted labels are class numbers from 0. Where a formula is 0/0 the conventions are those of scikit-learn:
 // precision, recall, F1 and the Matthews coefficient count as 0; a correlation, or an area under a curve, that does not

@@ -3,22 +3,21 @@ package pretrain
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/klauspost/compress/zstd"
 )
 
 // MaxLine bounds a line of a corpus in bytes, so that a file of another kind doesn't fill the memory.
-const MaxLine = 16 << 20
+const MaxLine = textfile.MaxRecord
 
 // The path that means the standard input, and how messages call it.
 const (
@@ -77,7 +76,7 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		blank := true // no two ends of documents in a row
 		line := func(text []byte) bool {
-			text = bytes.TrimFunc(text, isPythonSpace)
+			text = bytes.TrimFunc(text, textfile.IsPythonSpace)
 			if len(text) == 0 && blank {
 				return true
 			}
@@ -97,21 +96,6 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 	}
 }
 
-// isPythonSpace is what Python's str.strip takes off, and with it create_pretraining_data.py.
-func isPythonSpace(r rune) bool {
-	switch {
-	case r >= '\t' && r <= '\r', r >= 0x1c && r <= ' ':
-		return true
-	case r < 0x85:
-		return false
-	}
-	switch r {
-	case 0x85, 0xa0, 0x1680, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000:
-		return true
-	}
-	return r >= 0x2000 && r <= 0x200a
-}
-
 // file gives the lines of a file to line, until it returns false.
 func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error) {
 	name, in := path, c.Stdin
@@ -122,37 +106,30 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 	} else {
 		info, err := os.Stat(path)
 		if err != nil {
-			return false, pathError(err)
+			return false, textfile.PathError(err)
 		}
 		if info.IsDir() {
 			return c.imdbFolder(path, line)
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return false, pathError(err)
+			return false, textfile.PathError(err)
 		}
 		defer f.Close()
 		in = f
 	}
-	plain, closePlain, err := decompress(&countingReader{in, &c.read}, name)
+	plain, err := textfile.Decompress(&countingReader{in, &c.read}, name, textfile.Gzip, zstdFormat)
 	if err != nil {
 		return false, err
 	}
-	defer closePlain()
-	if isTar(plain) {
+	defer plain.Close()
+	if isTar(plain.Reader) {
 		return c.imdbArchive(plain, name, line)
 	}
-	for _, mark := range [][]byte{{0xff, 0xfe}, {0xfe, 0xff}} {
-		if head, _ := plain.Peek(2); bytes.Equal(head, mark) {
-			return false, fmt.Errorf("%s: text in UTF-16: convert it to UTF-8 first", name)
-		}
+	if err := plain.UTF8(name); err != nil {
+		return false, err
 	}
-	if head, _ := plain.Peek(3); string(head) == "\ufeff" {
-		if _, err := plain.Discard(3); err != nil {
-			return false, err
-		}
-	}
-	return eachLine(plain, name, line)
+	return eachLine(plain.Reader, name, line)
 }
 
 // eachLine gives the lines of r to line. A lone CR is white space, not the end of a line, as for Google's reader.
@@ -171,7 +148,7 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 			}
 		}
 		if err != nil && err != io.EOF {
-			return false, fmt.Errorf("%s:%d: %w", name, number, cutOff(err))
+			return false, fmt.Errorf("%s:%d: %w", name, number, textfile.CutOff(err))
 		}
 		if !line(text) {
 			return false, nil
@@ -182,30 +159,10 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 	}
 }
 
-// decompress reads r through what its first bytes ask for.
-func decompress(r io.Reader, name string) (plain *bufio.Reader, closePlain func(), err error) {
-	const size = 1 << 16
-	b := bufio.NewReaderSize(r, size)
-	head, err := b.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, nil, fmt.Errorf("%s: %w", name, cutOff(err))
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: no gzip file: %w", name, cutOff(err))
-		}
-		return bufio.NewReaderSize(z, size), func() { z.Close() }, nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: no zstd file: %w", name, err)
-		}
-		return bufio.NewReaderSize(z, size), z.Close, nil
-	}
-	return b, func() {}, nil
-}
+// zstdFormat is Zstandard (RFC 8878).
+var zstdFormat = textfile.Compression{Name: "zstd", Magic: []byte{0x28, 0xb5, 0x2f, 0xfd}, Open: func(r io.Reader) (io.Reader, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+}}
 
 // countingReader adds what is read to n.
 type countingReader struct {
@@ -217,27 +174,6 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	r.n.Add(int64(n))
 	return n, err
-}
-
-// pathError turns the os package's "open x: reason" into "x: reason".
-func pathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	return err
-}
-
-// cutOff says in words that a file ends too early.
-func cutOff(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the file is cut off: %w", err)
-	}
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // group is a number of documents that are made into instances together.

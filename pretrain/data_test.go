@@ -107,11 +107,7 @@ func (e evaluator) Evaluate(ctx context.Context, m *bert.Model, _ train.Point) (
 	if err != nil {
 		return train.Evaluation{}, err
 	}
-	out := train.Evaluation{Loss: r.Loss}
-	for name, value := range r.Metrics() {
-		out.Metrics = append(out.Metrics, train.Metric{Name: name, Value: value})
-	}
-	return out, nil
+	return train.Evaluation{Loss: r.Loss, Metrics: r.Metrics()}, nil
 }
 
 // Pre-training in two phases with masks that change from epoch to epoch learns, and ends with the same bits when it was

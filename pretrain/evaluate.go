@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 )
 
 // ResultsFile is the name of an Evaluation in an output directory.
@@ -39,12 +41,13 @@ type NextSentence struct {
 }
 
 // Metrics are the metrics by Google's names, without the loss and the step.
-func (r *Evaluation) Metrics() iter.Seq2[string, float64] {
-	return func(yield func(string, float64) bool) {
-		n := r.NextSentence
-		_ = yield("masked_lm_accuracy", r.MaskedLMAccuracy) && yield("masked_lm_loss", r.MaskedLMLoss) && n != nil &&
-			yield("next_sentence_accuracy", n.NextSentenceAccuracy) && yield("next_sentence_loss", n.NextSentenceLoss)
+func (r *Evaluation) Metrics() metric.Metrics {
+	m := metric.Metrics{{Name: "masked_lm_accuracy", Value: r.MaskedLMAccuracy}, {Name: "masked_lm_loss", Value: r.MaskedLMLoss}}
+	if n := r.NextSentence; n != nil {
+		m = append(m, metric.Metric{Name: "next_sentence_accuracy", Value: n.NextSentenceAccuracy},
+			metric.Metric{Name: "next_sentence_loss", Value: n.NextSentenceLoss})
 	}
+	return m
 }
 
 // String is the result in a line.
@@ -58,7 +61,7 @@ func (r *Evaluation) String() string {
 
 // Save writes eval_results.json into dir; the file is whole or not there.
 func (r *Evaluation) Save(dir string) error {
-	return writeJSON(filepath.Join(dir, ResultsFile), r)
+	return jsonobject.Save(filepath.Join(dir, ResultsFile), r)
 }
 
 // GlobalStep is the training step of the model in a folder, by the eval_results.json in it; 0 where there is none.
@@ -69,7 +72,7 @@ func GlobalStep(dir string) (int, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, pathError(err)
+		return 0, textfile.PathError(err)
 	}
 	var e struct {
 		GlobalStep int `json:"global_step"`

@@ -208,10 +208,7 @@ func TestSaveEvaluation(t *testing.T) {
 		t.Errorf("without results: step %d, error %v", step, err)
 	}
 	e.NextSentence = nil
-	var names []string
-	for name := range e.Metrics() {
-		names = append(names, name)
-	}
+	names := e.Metrics().Names()
 	if text, err := json.Marshal(e); err != nil || strings.Contains(string(text), "next") || fmt.Sprint(names) != "[masked_lm_accuracy masked_lm_loss]" {
 		t.Errorf("without next-sentence prediction: %s, %v, error %v", text, names, err)
 	}

@@ -1,22 +1,22 @@
 package pretrain
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
-	"strings"
+
+	"github.com/go-bert/bert/internal/imdb"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // imdbSplits are the folders of each split of the Large Movie Review Dataset that may be read.
 var imdbSplits = []imdbSplit{
-	{"train", []string{"train/neg", "train/pos"}},
-	{"unsup", []string{"train/unsup"}},
+	{"train", []string{imdb.TrainNeg, imdb.TrainPos}},
+	{"unsup", []string{imdb.TrainUnsup}},
 }
 
 type imdbSplit struct {
@@ -49,83 +49,41 @@ func (c *Corpus) splits() (names []string) {
 	return names
 }
 
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-// rootOfIMDB is the folder aclImdb where dir is it or holds it.
-func rootOfIMDB(dir string) (string, error) {
-	for _, root := range []string{dir, filepath.Join(dir, "aclImdb")} {
-		if isDir(filepath.Join(root, "train", "neg")) || isDir(filepath.Join(root, "train", "unsup")) {
-			return root, nil
-		}
-	}
-	return "", fmt.Errorf("%s: a folder, and not that of the Large Movie Review Dataset, aclImdb: want files", dir)
-}
-
 // review gives a review as a document, its <br /> tags taken for the ends of lines.
 func review(text []byte, line func([]byte) bool) (more bool) {
 	for part := range bytes.SplitSeq(text, []byte("<br />")) {
 		// A review is one line; should one have more, white space keeps it one document.
-		if part = bytes.TrimFunc(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), isPythonSpace); len(part) > 0 && !line(part) {
+		if part = bytes.TrimFunc(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), textfile.IsPythonSpace); len(part) > 0 && !line(part) {
 			return false
 		}
 	}
 	return line(nil)
 }
 
-// isReview leaves out what is no review: other tools' hidden files and the lists of addresses.
-func isReview(name string) bool {
-	return strings.HasSuffix(name, ".txt") && !strings.HasPrefix(name, ".")
-}
+// errEnough ends the reading of reviews where the loop over lines ends.
+var errEnough = errors.New("enough lines")
 
 // imdbFolder reads the reviews in the folder dir, in the order of their folders and names.
 func (c *Corpus) imdbFolder(dir string, line func([]byte) bool) (more bool, err error) {
-	root, err := rootOfIMDB(dir)
-	if err != nil {
-		return false, err
+	root, ok := imdb.Root(dir)
+	if !ok {
+		return false, fmt.Errorf("%s: a folder, and not that of the Large Movie Review Dataset, aclImdb: want files", dir)
 	}
 	folders, err := c.imdbFolders()
 	if err != nil {
 		return false, err
 	}
-	for _, folder := range folders {
-		entries, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(folder)))
-		if err != nil {
-			return false, pathError(err)
+	err = imdb.ReadFolder(context.Background(), root, folders, func(r imdb.Review) error {
+		c.read.Add(int64(len(r.Text)))
+		if !review(r.Text, line) {
+			return errEnough
 		}
-		for _, entry := range entries {
-			if !isReview(entry.Name()) {
-				continue
-			}
-			text, err := readReview(filepath.Join(root, filepath.FromSlash(folder), entry.Name()))
-			if err != nil {
-				return false, err
-			}
-			c.read.Add(int64(len(text)))
-			if !review(text, line) {
-				return false, nil
-			}
-		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return false, nil
 	}
-	return true, nil
-}
-
-func readReview(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, pathError(err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, MaxLine+1))
-	if err != nil {
-		return nil, pathError(err)
-	}
-	if len(text) > MaxLine {
-		return nil, fmt.Errorf("%s: a review of more than %d MiB", name, MaxLine>>20)
-	}
-	return text, nil
+	return err == nil, err
 }
 
 // isTar says whether a stream begins with a tar header.
@@ -141,33 +99,19 @@ func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (
 		return false, err
 	}
 	found := false
-	for archive := tar.NewReader(r); ; {
-		h, err := archive.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return false, fmt.Errorf("%s: no whole tar archive: %w", name, cutOff(err))
-		}
-		folder, file := path.Split(path.Clean(h.Name))
-		folder = strings.TrimSuffix(folder, "/")
-		in := slices.ContainsFunc(folders, func(f string) bool { return folder == f || strings.HasSuffix(folder, "/"+f) })
-		if !in || !isReview(file) || h.Typeflag != tar.TypeReg {
-			continue
-		}
-		if h.Size > MaxLine {
-			return false, fmt.Errorf("%s: %s: a review of more than %d MiB", name, h.Name, MaxLine>>20)
-		}
-		text := make([]byte, h.Size)
-		if _, err := io.ReadFull(archive, text); err != nil {
-			return false, fmt.Errorf("%s: no whole tar archive: %w", name, cutOff(err))
-		}
+	err = imdb.ReadArchive(r, name, folders, func(r imdb.Review) error {
 		found = true
-		if !review(text, line) {
-			return false, nil
+		if !review(r.Text, line) {
+			return errEnough
 		}
-	}
-	if !found {
+		return nil
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !found:
 		return false, fmt.Errorf("%s: an archive without reviews of the Large Movie Review Dataset: want aclImdb_v1.tar.gz, or text", name)
 	}
 	return true, nil

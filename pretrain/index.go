@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // The files of a set, beside those of the tokenizer.
@@ -66,26 +66,11 @@ func groupOf(name string) (group int, ok bool) {
 	return group, n == 1 && err == nil
 }
 
-func writeJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	err = atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
-		_, err := w.Write(append(data, '\n'))
-		return err
-	})
-	if err != nil {
-		return pathError(err)
-	}
-	return nil
-}
-
 // readJSON reads a file that this package wrote. fs.ErrNotExist says that there is none.
 func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return pathError(err)
+		return textfile.PathError(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -145,7 +130,7 @@ func records(dir string, x *index) (map[int]record, error) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	for _, entry := range entries {
 		group, ok := groupOf(entry.Name())

@@ -17,6 +17,8 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -176,20 +178,20 @@ var errOneDocument = errors.New("the corpus has one document only, so there is n
 // begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
 func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	there, err := readIndex(j.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, err := os.ReadDir(j.Dir)
 		if err != nil {
-			return nil, pathError(err)
+			return nil, textfile.PathError(err)
 		}
 		for _, entry := range entries {
 			if !strings.HasPrefix(entry.Name(), ".") {
 				return nil, fmt.Errorf("%s: holds %s and no instances: want a new or empty folder", j.Dir, entry.Name())
 			}
 		}
-		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
 			return nil, err
 		}
 		return nil, j.Tokenizer.Save(j.Dir)
@@ -203,7 +205,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	// A run that was killed may have left files half written, those of this part and no other's.
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	for _, entry := range entries {
 		group, ok := groupOf(entry.Name())
@@ -215,7 +217,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 		}
 		if atomicfile.IsTemp(entry.Name()) {
 			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, pathError(err)
+				return nil, textfile.PathError(err)
 			}
 		}
 	}
@@ -272,16 +274,16 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
 	if !there.Complete {
 		x.Complete = true
-		if err := writeJSON(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
+		if err := jsonobject.Save(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
 			return err
 		}
-		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
+		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
 			return err
 		}
 	}
 	for g := range total {
 		if err := os.Remove(filepath.Join(j.Dir, recordName(g))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return pathError(err)
+			return textfile.PathError(err)
 		}
 	}
 	return nil
@@ -358,13 +360,13 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 		return w.out.write(count, h)
 	})
 	if err != nil {
-		return r, false, pathError(err)
+		return r, false, textfile.PathError(err)
 	}
 	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if ok && r != known {
 		return r, false, fmt.Errorf("%s: was lost or damaged, and made again it differs: another release of bert made it; choose another folder", path)
 	}
-	return r, false, writeJSON(filepath.Join(w.job.Dir, recordName(g.number)), &r)
+	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)
 }
 
 // isFile says whether the file at path is the one of a record.
@@ -374,13 +376,13 @@ func isFile(path string, r *record) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, pathError(err)
+		return false, textfile.PathError(err)
 	}
 	defer f.Close()
 	sum := sha256.New()
 	n, err := io.Copy(sum, f)
 	if err != nil {
-		return false, pathError(err)
+		return false, textfile.PathError(err)
 	}
 	return n == r.Bytes && hex.EncodeToString(sum.Sum(nil)) == r.SHA256, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/internal/mmap"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/internal/tfrecord"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -23,7 +24,7 @@ import (
 func Open(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	if !info.IsDir() {
 		return openForeign(path, []string{path})
@@ -99,7 +100,7 @@ func openSet(dir string, x *index) (*Set, error) {
 func tfRecordFiles(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
@@ -108,7 +109,7 @@ func tfRecordFiles(dir string) (paths []string, err error) {
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, pathError(err)
+			return nil, textfile.PathError(err)
 		}
 		head := make([]byte, 16)
 		n, err := io.ReadFull(f, head)
@@ -124,7 +125,7 @@ func tfRecordFiles(dir string) (paths []string, err error) {
 func openForeign(path string, files []string) (*Set, error) {
 	s := &Set{info: Info{Options: Options{Format: TFRecord}}}
 	dir := path
-	if !isDir(path) {
+	if !textfile.IsDir(path) {
 		dir = filepath.Dir(path)
 	}
 	for _, name := range []string{"tokenizer.json", "vocab.txt"} {
@@ -237,12 +238,12 @@ func (s *Set) open(paths []string, check func(i int, f file, size int64) error) 
 func openFile(path string) (_ file, size int64, release func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, nil, pathError(err)
+		return nil, 0, nil, textfile.PathError(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, nil, pathError(err)
+		return nil, 0, nil, textfile.PathError(err)
 	}
 	data, release, err := mmap.Map(f, int(info.Size()))
 	if err != nil {

@@ -4,7 +4,7 @@
 //
 //	dir, err := starter.Dir(starter.Sentiment)
 //	…
-//	p, err := task.Open(dir, task.Options{})
+//	p, err := task.Open(ctx, dir, task.Predict(), task.Options{})
 //
 // The weights are compressed in the program's file and cost nothing until Dir is called. They are committed with the sources,
 // and make.sh makes them anew.

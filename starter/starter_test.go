@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 )
 
@@ -97,7 +98,7 @@ func TestModels(t *testing.T) {
 			t.Errorf("%s: README.md is not the card: %v", m, err)
 		}
 	}
-	p, err := task.Open(mustDir(t, Sentiment), task.Options{})
+	p, err := task.Open(t.Context(), mustDir(t, Sentiment), task.Predict(), task.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestModels(t *testing.T) {
 		"Absolutely fantastic!":                "pos",
 	}
 	for text, want := range texts {
-		answers, err := p.Predict(t.Context(), task.Texts(text))
+		answers, err := p.Do(t.Context(), data.Texts(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,12 +117,12 @@ func TestModels(t *testing.T) {
 			t.Errorf("%q is %s %v, want %s", text, answers[0].Label, answers[0].Probabilities, want)
 		}
 	}
-	f, err := task.OpenMaskFiller(mustDir(t, Pretrained), 1, task.Options{})
+	f, err := task.Open(t.Context(), mustDir(t, Pretrained), task.FillMask(1), task.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	masks, err := f.Fill(t.Context(), task.Texts("This is the worst [MASK] I have ever seen."))
+	masks, err := f.Do(t.Context(), data.Texts("This is the worst [MASK] I have ever seen."))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 )
@@ -21,11 +22,11 @@ type Record struct {
 
 	Evaluations []Evaluation `json:"evaluations"`
 
-	Finished bool         `json:"finished"`
-	Failed   string       `json:"failed,omitempty"`  // why the run ended without a result
-	Stopped  bool         `json:"stopped,omitempty"` // by the median rule
-	Value    *float64     `json:"value"`             // of Metric, of the run's model; null where there is none
-	Metrics  task.Metrics `json:"metrics,omitempty"`
+	Finished bool           `json:"finished"`
+	Failed   string         `json:"failed,omitempty"`  // why the run ended without a result
+	Stopped  bool           `json:"stopped,omitempty"` // by the median rule
+	Value    *float64       `json:"value"`             // of Metric, of the run's model; null where there is none
+	Metrics  metric.Metrics `json:"metrics,omitempty"`
 }
 
 // Evaluation is an evaluation during a run.
@@ -94,10 +95,10 @@ func (r *Record) differs(now *Record) (name, was, is string, differ bool) {
 const medianRuns = 3
 
 // worseThanMedian is the median stopping rule: the best of a run so far is worse than the median of the running means of
-// the runs that went to their end. How far a run is, is counted in epochs, since the steps of an epoch may differ.
-func worseThanMedian(r *Run, runs []*Run, metric string) bool {
+// the runs that went to their end, by a metric. How far a run is, is counted in epochs, since the steps of an epoch may differ.
+func worseThanMedian(r *Run, runs []*Run, by string) bool {
 	sign := 1.0
-	if task.LessIsBetter(metric) {
+	if metric.LessIsBetter(by) {
 		sign = -1
 	}
 	best, at := math.Inf(-1), 0.0

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/metric"
 )
 
 // Summary is sweep_results.json.
@@ -37,7 +37,7 @@ func (s *Sweep) better(a, b *float64) bool {
 	switch {
 	case a == nil || b == nil:
 		return a != nil && b == nil
-	case task.LessIsBetter(s.metric):
+	case metric.LessIsBetter(s.metric):
 		return *a < *b
 	}
 	return *a > *b

@@ -25,7 +25,8 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/finetune"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/train"
@@ -354,7 +355,7 @@ func (s *Sweep) readRecord(r *Run) error {
 		return nil
 	}
 	if err != nil {
-		return atomicfile.PathFirst(err)
+		return textfile.PathError(err)
 	}
 	var before Record
 	if err := json.Unmarshal(data, &before); err != nil {
@@ -377,9 +378,9 @@ func (s *Sweep) readRecord(r *Run) error {
 // it ends the runs that are under way after their step, saves them, and returns an *InterruptedError.
 func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, atomicfile.PathFirst(err)
+		return nil, textfile.PathError(err)
 	}
-	if err := atomicfile.WriteJSON(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe); err != nil {
+	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe); err != nil {
 		return nil, err
 	}
 	for _, r := range s.todo {
@@ -393,10 +394,10 @@ func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 	}
 	s.todo = nil
 	summary := s.summarize()
-	if err := atomicfile.WriteJSON(filepath.Join(s.options.Output, ResultsFile), summary); err != nil {
+	if err := jsonobject.Save(filepath.Join(s.options.Output, ResultsFile), summary); err != nil {
 		return nil, err
 	}
-	return summary, atomicfile.WriteText(filepath.Join(s.options.Output, TableFile), summary.tsv())
+	return summary, textfile.Save(filepath.Join(s.options.Output, TableFile), summary.tsv())
 }
 
 func (s *Sweep) observe(e Event) {
@@ -466,7 +467,7 @@ func (s *Sweep) do(ctx context.Context, r *Run) error {
 	if errors.As(err, &finished) {
 		// It ended, but what it found wasn't written: it is made again.
 		if err := os.RemoveAll(r.dir); err != nil {
-			return atomicfile.PathFirst(err)
+			return textfile.PathError(err)
 		}
 		r.record.Evaluations = []Evaluation{}
 		result, failed, err = s.train(ctx, r)
@@ -490,7 +491,7 @@ func (s *Sweep) train(ctx context.Context, r *Run) (result *task.Result, failed 
 	defer func() { err = errors.Join(err, j.Close()) }()
 	metric = j.BestMetric()
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
-		return nil, "", atomicfile.PathFirst(err)
+		return nil, "", textfile.PathError(err)
 	}
 	s.mu.Lock()
 	s.metric, r.record.Metric = metric, metric
@@ -523,7 +524,7 @@ func (s *Sweep) evaluated(r *Run, metric string, e train.Evaluated) bool {
 		r.record.Stopped = true
 	}
 	// What is wrong with the folder is for the run's own files to find.
-	_ = atomicfile.WriteJSON(filepath.Join(r.dir, RunFile), &r.record)
+	_ = jsonobject.Save(filepath.Join(r.dir, RunFile), &r.record)
 	return r.record.Stopped
 }
 
@@ -534,9 +535,11 @@ func (s *Sweep) finish(r *Run, result *task.Result, failed string) error {
 	r.record.Finished, r.record.Failed = true, failed
 	if result != nil {
 		r.record.Metrics = result.Metrics()
-		r.record.Value = existing(result.Metrics().Value(r.record.Metric))
+		if v, ok := r.record.Metrics.Get(r.record.Metric); ok {
+			r.record.Value = existing(v)
+		}
 	}
-	if err := atomicfile.WriteJSON(filepath.Join(r.dir, RunFile), &r.record); err != nil {
+	if err := jsonobject.Save(filepath.Join(r.dir, RunFile), &r.record); err != nil {
 		return err
 	}
 	s.done++
@@ -557,7 +560,7 @@ func (s *Sweep) tidy() error {
 		}
 		for _, name := range remove {
 			if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
-				return atomicfile.PathFirst(err)
+				return textfile.PathError(err)
 			}
 		}
 	}

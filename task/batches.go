@@ -3,6 +3,8 @@ package task
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"math"
 	"slices"
 
 	"github.com/go-bert/bert"
@@ -66,4 +68,61 @@ func forward(ctx context.Context, with withSession, f features, tokens int, want
 		order = order[n:]
 	}
 	return nil
+}
+
+// sequences are features without labels.
+type sequences []sequence
+
+func (s sequences) Len() int { return len(s) }
+
+func (s sequences) Length(i int) int { return s[i].cost }
+
+func (s sequences) Append(b *bert.Batch, i int) error {
+	b.Add(s[i].ids, s[i].typeIDs)
+	return nil
+}
+
+// items is features of which each is one sequence or several that belong together, like the choices of an example.
+type items interface {
+	features
+	Sequences(i int) int
+}
+
+// allLogits returns the logits of all items: [C] of a sequence, [n,C] where each of its n tokens has logits, or one for
+// each of several sequences.
+func allLogits(ctx context.Context, with withSession, f items, head bert.Head, tokens int, progress func(done, all int)) ([][]float32, error) {
+	if tokens <= 0 {
+		tokens = defaultTokens
+	}
+	byToken := head == bert.TokenClassification || head == bert.QuestionAnswering
+	logits := make([][]float32, f.Len())
+	done := 0
+	err := forward(ctx, with, f, tokens, bert.Outputs{}, func(indices []int, b *bert.Batch, out *bert.Output) error {
+		values := slices.Clone(out.Logits)
+		width := len(values) / b.Len()
+		if byToken {
+			width = len(values) / b.Tokens()
+		}
+		sequence := 0
+		for _, at := range indices {
+			from, to := sequence, sequence+f.Sequences(at)
+			sequence = to
+			if byToken {
+				from, to = b.Starts[from], b.Starts[to]
+			}
+			row := values[from*width : to*width : to*width]
+			for _, x := range row {
+				if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+					return fmt.Errorf("the model's logits of number %d are %v: its weights are broken", at, row[:min(len(row), 8)])
+				}
+			}
+			logits[at] = row
+		}
+		done += len(indices)
+		if progress != nil {
+			progress(done, f.Len())
+		}
+		return nil
+	})
+	return logits, err
 }

@@ -1,31 +1,12 @@
 package task
 
 import (
-	"bytes"
-	"os"
-	"strings"
 	"testing"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/golden"
 	"github.com/go-bert/bert/tokenizer"
 )
-
-// BenchmarkReadIMDB reads the 25,000 training reviews out of the archive; MB/s are compressed ones.
-func BenchmarkReadIMDB(b *testing.B) {
-	archive := golden.Shared(b, "data", "imdb", "aclImdb_v1.tar.gz")
-	info, err := os.Stat(archive)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(info.Size())
-	b.ReportAllocs()
-	for b.Loop() {
-		examples, err := ReadIMDB(archive, Train)
-		if err != nil || len(examples) != 25000 {
-			b.Fatal(len(examples), err)
-		}
-	}
-}
 
 // BenchmarkNewDataset tokenizes 2,000 training reviews.
 func BenchmarkNewDataset(b *testing.B) {
@@ -34,58 +15,21 @@ func BenchmarkNewDataset(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	examples, err := ReadIMDB(archive, Train)
+	examples, err := data.ReadIMDB(b.Context(), archive, data.Train)
 	if err != nil {
 		b.Fatal(err)
 	}
-	examples = Draw(examples, 2000, 1)
+	examples = data.Draw(examples, 2000, 1)
 	size := 0
 	for _, e := range examples {
 		size += len(e.Text)
 	}
-	d := Description{Task: "imdb", Labels: []string{"neg", "pos"}, MaxSeqLength: 128}
+	d := Spec{Task: "imdb", Labels: []string{"neg", "pos"}, MaxSeqLength: 128}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := NewDataset(tok, d, examples); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-func BenchmarkTable(b *testing.B) {
-	for format, record := range map[Format]string{
-		CSV: "\"It earns its \"\"tears\"\", honestly.\",pos\n", TSV: "It earns its \"tears\", honestly.\tpos\n",
-		JSONL: `{"text": "It earns its \"tears\", honestly.", "label": "pos"}` + "\n",
-	} {
-		b.Run(format.String(), func(b *testing.B) {
-			const n = 10000
-			header := map[Format]string{CSV: "text,label\n", TSV: "text\tlabel\n"}[format]
-			data := []byte(header + strings.Repeat(record, n))
-			b.SetBytes(int64(len(data)))
-			b.ReportAllocs()
-			for b.Loop() {
-				r, err := NewTableReader(bytes.NewReader(data), "x", TableOptions{Format: format})
-				if err != nil {
-					b.Fatal(err)
-				}
-				for range n {
-					if _, err := r.Read(); err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkDraw(b *testing.B) {
-	examples := numbered(25000)
-	text := strings.Repeat("about as long as a review of a film is, ", 32)
-	for i := range examples {
-		examples[i].Text += text
-	}
-	for b.Loop() {
-		Draw(examples, 5000, 1)
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -15,7 +18,7 @@ import (
 // and, behind Input.TextPair, the choice. The choice of an example's label is counted from 0.
 type multipleChoice struct{}
 
-func (multipleChoice) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (multipleChoice) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	if len(in.Choices) < 2 {
 		return fmt.Errorf("%d choices, want at least 2", len(in.Choices))
 	}
@@ -23,7 +26,7 @@ func (multipleChoice) encode(f *featurizer, in *Input, e *tokenizer.Encoding, ad
 		return errors.New("both choices and ids")
 	}
 	for _, choice := range in.Choices {
-		pair := Input{Text: in.Text, TextPair: choice}
+		pair := data.Input{Text: in.Text, TextPair: choice}
 		if in.TextPair != "" {
 			pair.TextPair = in.TextPair + " " + choice
 		}
@@ -35,19 +38,19 @@ func (multipleChoice) encode(f *featurizer, in *Input, e *tokenizer.Encoding, ad
 	return nil
 }
 
-func (multipleChoice) target(_ *Description, x *Example, s []sequence, t *targets) error {
+func (multipleChoice) target(_ *Spec, x *data.Example, s []sequence, t *targets) error {
 	if x.Label == "" {
-		return errNoLabel
+		return data.ErrNoLabel
 	}
 	right, err := strconv.Atoi(x.Label)
 	if err != nil || right < 0 || right >= len(s) {
-		return fmt.Errorf("label %s is not one of the choices 0 to %d", quote(x.Label), len(s)-1)
+		return fmt.Errorf("label %s is not one of the choices 0 to %d", message.Quote(x.Label), len(s)-1)
 	}
 	t.classes = append(t.classes, int32(right))
 	return nil
 }
 
-func (multipleChoice) empty(*Description) Report { return new(ChoiceReport) }
+func (multipleChoice) empty(*Spec) Report { return new(ChoiceReport) }
 
 func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
@@ -66,7 +69,7 @@ func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, 
 	return r, loss / float64(n), err
 }
 
-func (multipleChoice) answer(_ *Description, in *Input, _ []sequence, logits [][]float32) Prediction {
+func (multipleChoice) answer(_ *Spec, in *data.Input, _ []sequence, logits [][]float32) Prediction {
 	log, best := logSoftmax(logits[0])
 	return Prediction{
 		Label: in.Choices[best], Choice: &best, Logits: logits[0],
@@ -81,8 +84,11 @@ type ChoiceReport struct {
 	Predictions []int // the choice of each example, from 0
 }
 
-func (r *ChoiceReport) figures() (first, further Metrics) {
-	return Metrics{{"eval_accuracy", r.Accuracy}}, nil
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *ChoiceReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
+
+func (r *ChoiceReport) figures() (first, further metric.Metrics) {
+	return metric.Metrics{{Name: "eval_accuracy", Value: r.Accuracy}}, nil
 }
 
 func (r *ChoiceReport) details() []entry { return nil }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -15,20 +17,20 @@ import (
 // singleLabel is the codec of texts that have one label of several (google-research/bert run_classifier.py).
 type singleLabel struct{}
 
-func (singleLabel) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (singleLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	return f.encodeLong(in, e, add)
 }
 
-func (singleLabel) target(d *Description, x *Example, _ []sequence, t *targets) error {
-	id := slices.Index(d.Labels, x.Label)
-	if id < 0 {
-		return unknownLabel(x.Label, d.Labels)
+func (singleLabel) target(d *Spec, x *data.Example, _ []sequence, t *targets) error {
+	id, err := data.LabelID(x.Label, d.Labels)
+	if err != nil {
+		return err
 	}
 	t.classes = append(t.classes, int32(id))
 	return nil
 }
 
-func (singleLabel) empty(d *Description) Report {
+func (singleLabel) empty(d *Spec) Report {
 	r := &ClassReport{Labels: d.Labels, Scores: metric.Report{Classes: make([]metric.Score, len(d.Labels))}}
 	if len(d.Labels) == 2 {
 		r.Binary = new(BinaryReport)
@@ -41,10 +43,10 @@ func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, err
 	for i := range log {
 		log[i], _ = logProbabilities(d.logits(logits, i))
 	}
-	return newClassReport(d.targets.classes, log, d.description.Labels, d.description.Positive)
+	return newClassReport(d.targets.classes, log, d.spec.Labels, d.spec.Positive)
 }
 
-func (singleLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+func (singleLabel) answer(d *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	log, best := logProbabilities(logits)
 	return Prediction{
 		Label:            d.Labels[best],
@@ -52,66 +54,6 @@ func (singleLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]flo
 		LogProbabilities: newScores(d.Labels, func(i int) float64 { return log[i] }),
 		Logits:           meanLogits(logits),
 	}
-}
-
-// logProbabilities returns the logarithms of the classes' probabilities, those of several windows being the mean of
-// theirs, and the class that has the largest, the first of equal ones.
-func logProbabilities(windows [][]float32) (log []float64, best int) {
-	if len(windows) == 1 {
-		return logSoftmax(windows[0])
-	}
-	for _, logits := range windows {
-		l, _ := logSoftmax(logits)
-		if log == nil {
-			log = make([]float64, len(l))
-		}
-		for i, x := range l {
-			log[i] += math.Exp(x) / float64(len(windows))
-		}
-	}
-	for i, p := range log {
-		log[i] = math.Log(p)
-		if log[i] > log[best] {
-			best = i
-		}
-	}
-	return log, best
-}
-
-// meanLogits are the logits of an input, those of several windows being the mean of theirs.
-func meanLogits(windows [][]float32) []float32 {
-	if len(windows) == 1 {
-		return windows[0]
-	}
-	mean := make([]float32, len(windows[0]))
-	for i := range mean {
-		sum := 0.0
-		for _, logits := range windows {
-			sum += float64(logits[i])
-		}
-		mean[i] = float32(sum / float64(len(windows)))
-	}
-	return mean
-}
-
-// logSoftmax returns the logarithms of the classes' probabilities and the class that has the largest, the first of equal
-// ones.
-func logSoftmax(logits []float32) (logProbabilities []float64, best int) {
-	for i, x := range logits {
-		if x > logits[best] {
-			best = i
-		}
-	}
-	top := float64(logits[best])
-	sum := 0.0
-	for _, x := range logits {
-		sum += math.Exp(float64(x) - top)
-	}
-	logProbabilities = make([]float64, len(logits))
-	for i, x := range logits {
-		logProbabilities[i] = float64(x) - top - math.Log(sum)
-	}
-	return logProbabilities, best
 }
 
 // ClassReport is what an evaluation finds of a task that gives each example one label.
@@ -184,53 +126,35 @@ func newClassReport(labels []int32, log [][]float64, names []string, positive st
 	return r, loss, nil
 }
 
-func (r *ClassReport) figures() (first, further Metrics) {
-	first = Metrics{{"eval_accuracy", r.Scores.Accuracy}}
-	matthews := Metric{"matthews", r.Confusion.Matthews()}
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *ClassReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
+
+func (r *ClassReport) figures() (first, further metric.Metrics) {
+	first = metric.Metrics{{Name: "eval_accuracy", Value: r.Scores.Accuracy}}
+	matthews := metric.Metric{Name: "matthews", Value: r.Confusion.Matthews()}
 	b := r.Binary
 	if b == nil {
-		return append(first, Metrics{
-			{"macro_f1", r.Scores.Macro.F1},
-			{"macro_precision", r.Scores.Macro.Precision},
-			{"macro_recall", r.Scores.Macro.Recall},
-			{"weighted_f1", r.Scores.Weighted.F1},
-			{"weighted_precision", r.Scores.Weighted.Precision},
-			{"weighted_recall", r.Scores.Weighted.Recall},
+		return append(first, metric.Metrics{
+			{Name: "macro_f1", Value: r.Scores.Macro.F1},
+			{Name: "macro_precision", Value: r.Scores.Macro.Precision},
+			{Name: "macro_recall", Value: r.Scores.Macro.Recall},
+			{Name: "weighted_f1", Value: r.Scores.Weighted.F1},
+			{Name: "weighted_precision", Value: r.Scores.Weighted.Precision},
+			{Name: "weighted_recall", Value: r.Scores.Weighted.Recall},
 			matthews,
 		}...), nil
 	}
-	first = append(first, Metrics{
-		{"f1_score", b.F1()},
-		{"auc", b.AUC},
-		{"precision", b.Precision()},
-		{"recall", b.Recall()},
-		{"true_positives", float64(b.TP)},
-		{"true_negatives", float64(b.TN)},
-		{"false_positives", float64(b.FP)},
-		{"false_negatives", float64(b.FN)},
+	first = append(first, metric.Metrics{
+		{Name: "f1_score", Value: b.F1()},
+		{Name: "auc", Value: b.AUC},
+		{Name: "precision", Value: b.Precision()},
+		{Name: "recall", Value: b.Recall()},
+		{Name: "true_positives", Value: float64(b.TP)},
+		{Name: "true_negatives", Value: float64(b.TN)},
+		{Name: "false_positives", Value: float64(b.FP)},
+		{Name: "false_negatives", Value: float64(b.FN)},
 	}...)
-	return first, Metrics{{"auc_hard", b.AUCHard}, matthews}
-}
-
-// scoreJSON is a row of a report by label.
-type scoreJSON struct {
-	Label     string  `json:"label,omitempty"`
-	Precision float64 `json:"precision"`
-	Recall    float64 `json:"recall"`
-	F1        float64 `json:"f1"`
-	Support   int     `json:"support"`
-}
-
-func newScoreJSON(label string, s metric.Score) scoreJSON {
-	return scoreJSON{label, s.Precision, s.Recall, s.F1, s.Support}
-}
-
-func scoresJSON(labels []string, scores []metric.Score) []scoreJSON {
-	rows := make([]scoreJSON, len(labels))
-	for i, s := range scores {
-		rows[i] = newScoreJSON(labels[i], s)
-	}
-	return rows
+	return first, metric.Metrics{{Name: "auc_hard", Value: b.AUCHard}, matthews}
 }
 
 func (r *ClassReport) details() []entry {
@@ -254,7 +178,7 @@ const maxMatrix = 20
 func (r *ClassReport) writeText(w *strings.Builder) {
 	if b := r.Binary; b != nil {
 		fmt.Fprintf(w, "AUC %s (of the hard labels %s); positive is %q: %s true and %s false positives, %s true and %s false negatives\n",
-			figure(b.AUC), figure(b.AUCHard), b.Positive, thousands(b.TP), thousands(b.FP), thousands(b.TN), thousands(b.FN))
+			figure(b.AUC), figure(b.AUCHard), b.Positive, message.Thousands(b.TP), message.Thousands(b.FP), message.Thousands(b.TN), message.Thousands(b.FN))
 	}
 	writeScores(w, r.Labels, r.Scores.Classes, []average{{"macro average", r.Scores.Macro}, {"weighted average", r.Scores.Weighted}})
 	if len(r.Labels) > maxMatrix {
@@ -270,39 +194,9 @@ func (r *ClassReport) writeText(w *strings.Builder) {
 	for i, counts := range r.Confusion {
 		fmt.Fprintf(t, "%s\t", cell(r.Labels[i]))
 		for _, n := range counts {
-			fmt.Fprintf(t, "%s\t", thousands(n))
+			fmt.Fprintf(t, "%s\t", message.Thousands(n))
 		}
 		fmt.Fprintln(t)
 	}
 	t.Flush()
-}
-
-// average is a score of all labels together.
-type average struct {
-	name string
-	metric.Score
-}
-
-// writeScores writes a table of precision, recall and F1 by label, and what about it is 0 by convention only.
-func writeScores(w *strings.Builder, labels []string, scores []metric.Score, averages []average) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\n\tprecision\trecall\tF1\tsupport\t\n")
-	row := func(name string, s metric.Score) {
-		fmt.Fprintf(t, "%s\t%.4f\t%.4f\t%.4f\t%s\t\n", cell(name), s.Precision, s.Recall, s.F1, thousands(s.Support))
-	}
-	for i, s := range scores {
-		row(labels[i], s)
-	}
-	for _, a := range averages {
-		row(a.name, a.Score)
-	}
-	t.Flush()
-	for i, s := range scores {
-		switch {
-		case s.Support == 0:
-			fmt.Fprintf(w, "%q has no examples: its recall counts as 0.\n", cell(labels[i]))
-		case s.Predicted == 0:
-			fmt.Fprintf(w, "%q is never predicted: its precision counts as 0.\n", cell(labels[i]))
-		}
-	}
 }

@@ -70,7 +70,7 @@ func ParseLayers(list string, layers int) ([]int, error) {
 	return out, nil
 }
 
-// EncodeOptions say what an Encoder gives.
+// EncodeOptions say what Encode gives.
 type EncodeOptions struct {
 	// Layers are the layers whose hidden states are given: 0 the embeddings, 1 the first layer; -1 the last layer, -2 the
 	// one before. nil: the last one, but none at all where there is a Pooling or Attention.
@@ -104,43 +104,46 @@ type LayerStates struct {
 	Values [][]float32 `json:"values"` // [n,H]
 }
 
-// Encoder gives hidden states, vectors of texts and attention. It is safe for concurrent use.
-type Encoder struct {
+// Encode gives hidden states, vectors of texts and attention, of a model with whatever head.
+func Encode(o EncodeOptions) Use[Encoded] {
+	return Use[Encoded]{Encoding, func(e *engine, d *Description) (*work[Encoded], error) {
+		x, err := newEncoder(e, d, o)
+		if err != nil {
+			return nil, err
+		}
+		// Answers can be larger than all that a pass needs, so a stream holds no more of them than a batch has.
+		return &work[Encoded]{
+			prepare: x.prepareOne, window: e.tokens,
+			answer: func(ctx context.Context, inputs []prepared) ([]Encoded, error) {
+				return x.encodeAll(ctx, flatten(inputs))
+			},
+		}, nil
+	}}
+}
+
+type encoder struct {
 	*engine
 	options EncodeOptions
-	layers  []int // Options.Layers as indices into bert.Output.Hidden
+	layers  []int // options.Layers as indices into bert.Output.Hidden
 	pooled  int   // the layer that is pooled, likewise
 }
 
-// OpenEncoder makes an Encoder of a model directory. Close it when it is no longer needed.
-func OpenEncoder(dir string, eo EncodeOptions, o Options) (*Encoder, error) {
-	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*Encoder, error) {
-		e, err := NewEncoder(m, t, eo, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", dir, err)
-		}
-		e.owned = true
-		return e, nil
-	})
-}
-
-// NewEncoder makes an Encoder of a model, with whatever head, that somebody else closes.
-func NewEncoder(m *bert.Model, t *tokenizer.Tokenizer, eo EncodeOptions, o Options) (*Encoder, error) {
-	c := m.Config()
-	switch n := eo.MaxLength; {
+func newEncoder(e *engine, d *Description, o EncodeOptions) (*encoder, error) {
+	c := &d.Config
+	switch n := o.MaxLength; {
 	case n != 0 && n < minSeqLength:
 		return nil, fmt.Errorf("the longest sequence is %d, want at least %d", n, minSeqLength)
 	case n > c.MaxPositionEmbeddings:
 		return nil, fmt.Errorf("the longest sequence is %d, the model has %d positions", n, c.MaxPositionEmbeddings)
-	case int(eo.Pooling) >= len(poolingNames):
-		return nil, fmt.Errorf("there is no %v", eo.Pooling)
+	case int(o.Pooling) >= len(poolingNames):
+		return nil, fmt.Errorf("there is no %v", o.Pooling)
 	}
-	asked := slices.Clone(eo.Layers)
-	if eo.Layers == nil && eo.Pooling == NoPooling && !eo.Attention {
+	asked := slices.Clone(o.Layers)
+	if o.Layers == nil && o.Pooling == NoPooling && !o.Attention {
 		asked = []int{-1}
 	}
-	e := &Encoder{options: eo, pooled: c.NumHiddenLayers}
-	e.options.Layers = asked
+	x := &encoder{engine: e, options: o, pooled: c.NumHiddenLayers}
+	x.options.Layers = asked
 	for _, l := range asked {
 		i := l
 		if l < 0 {
@@ -149,49 +152,28 @@ func NewEncoder(m *bert.Model, t *tokenizer.Tokenizer, eo EncodeOptions, o Optio
 		if i < 0 || i > c.NumHiddenLayers {
 			return nil, fmt.Errorf("layer %d: the model has 0 (its embeddings) to %d", l, c.NumHiddenLayers)
 		}
-		e.layers = append(e.layers, i)
-		e.pooled = i
+		x.layers = append(x.layers, i)
+		x.pooled = i
 	}
-	limit := tokenizer.Options{MaxLength: eo.MaxLength}
-	if eo.MaxLength == 0 {
-		limit = tokenizer.Options{MaxLength: c.MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
-	}
-	var err error
-	e.engine, err = newEngine(m, t, limit, o)
-	if err != nil {
-		return nil, err
+	e.options = tokenizer.Options{MaxLength: o.MaxLength}
+	if o.MaxLength == 0 {
+		e.options = tokenizer.Options{MaxLength: c.MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
 	}
 	// Answers can be larger than all that a pass needs: the attention of 512 tokens in BERT-base has 150 MB. So they count
-	// in tokens too, of which each needs about four times the width of a feed-forward block; and a stream doesn't hold
-	// more of them than a batch has.
+	// in tokens too, of which each needs about four times the width of a feed-forward block.
 	e.finish = func(s *sequence) error {
 		n := len(s.ids)
-		floats := n * c.HiddenSize * len(e.layers)
-		if eo.Attention {
+		floats := n * c.HiddenSize * len(x.layers)
+		if o.Attention {
 			floats += c.NumHiddenLayers * c.NumAttentionHeads * n * n
 		}
 		s.cost += floats / (4 * c.IntermediateSize)
 		return nil
 	}
-	e.window = e.tokens
-	return e, nil
+	return x, nil
 }
 
-// Encode runs inputs through the model. See Predictor.Predict.
-func (e *Encoder) Encode(ctx context.Context, inputs []Input) ([]Encoded, error) {
-	s, err := e.prepareAll(inputs)
-	if err != nil {
-		return nil, err
-	}
-	return e.encodeAll(ctx, s)
-}
-
-// Stream encodes what in reads. See Predictor.Stream.
-func (e *Encoder) Stream(ctx context.Context, in Inputs, emit func(Item, Encoded) error) error {
-	return stream(ctx, e.engine, in, e.prepare, e.encodeAll, emit)
-}
-
-func (e *Encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error) {
+func (e *encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error) {
 	answers := make([]Encoded, len(s))
 	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention}
 	states := e.layers
@@ -218,7 +200,7 @@ func (e *Encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error
 
 // encoded copies what is asked for of sequence i of a batch out of the session's memory. probabilities is where the
 // sequence's attention begins.
-func (e *Encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, probabilities int) Encoded {
+func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, probabilities int) Encoded {
 	var (
 		c        = e.model.Config()
 		h        = c.HiddenSize

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 func TestEncode(t *testing.T) {
@@ -18,11 +20,12 @@ func TestEncode(t *testing.T) {
 	inputs := someTexts(12)
 	for _, pooling := range []Pooling{NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		for _, layers := range [][]int{nil, {-1}, {0, -2, 3}, {2}} {
-			e, err := NewEncoder(m, tok, EncodeOptions{Layers: layers, Pooling: pooling, Attention: len(layers) == 1}, Options{Tokens: 40})
+			o := EncodeOptions{Layers: layers, Pooling: pooling, Attention: len(layers) == 1}
+			e, err := NewRunner(m, tok, nil, Encode(o), Options{Tokens: 40})
 			if err != nil {
 				t.Fatal(err)
 			}
-			answers, err := e.Encode(t.Context(), inputs)
+			answers, err := e.Do(t.Context(), inputs)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,15 +34,8 @@ func TestEncode(t *testing.T) {
 			}
 			s := m.NewSession()
 			for i, got := range answers {
-				features, err := e.prepareAll(inputs[i : i+1])
-				if err != nil {
-					t.Fatal(err)
-				}
-				var b bert.Batch
-				if err := features.Append(&b, 0); err != nil {
-					t.Fatal(err)
-				}
-				out, err := s.Forward(&b, bert.Outputs{Hidden: true, Pooled: true, Attentions: true})
+				b := batchOf(t, e, inputs[i])
+				out, err := s.Forward(b, bert.Outputs{Hidden: true, Pooled: true, Attentions: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -82,7 +78,7 @@ func TestEncode(t *testing.T) {
 				if !slices.EqualFunc(got.Pooled, want, func(a, b float32) bool { return math.Abs(float64(a-b)) <= 1e-6*math.Abs(float64(b)) }) {
 					t.Errorf("%v: %v, want %v", pooling, got.Pooled, want)
 				}
-				if (got.Attention != nil) != (len(e.options.Layers) == 1 && e.options.Attention) {
+				if (got.Attention != nil) != o.Attention {
 					t.Fatalf("attention: %v", got.Attention != nil)
 				}
 				for l, heads := range got.Attention {
@@ -99,19 +95,33 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+// batchOf is the batch of a single input.
+func batchOf[T any](t *testing.T, r *Runner[T], in data.Input) *bert.Batch {
+	t.Helper()
+	p, err := r.work.prepare(new(tokenizer.Encoding), &in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := new(bert.Batch)
+	for _, s := range p.sequences {
+		b.Add(s.ids, s.typeIDs)
+	}
+	return b
+}
+
 func TestEncodeStream(t *testing.T) {
-	e, err := OpenEncoder(tinyDir(t, bert.NoHead), EncodeOptions{Pooling: MeanPooling, MaxLength: 5}, Options{})
+	e, err := Open(t.Context(), tinyDir(t, bert.NoHead), Encode(EncodeOptions{Pooling: MeanPooling, MaxLength: 5}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	inputs := Texts("good", "very very bad film", "")
-	want, err := e.Encode(t.Context(), inputs)
+	inputs := data.Texts("good", "very very bad film", "")
+	want, err := e.Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []Encoded
-	err = e.Stream(t.Context(), NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", false), func(_ Item, x Encoded) error {
+	err = e.Stream(t.Context(), data.NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", false), func(_ Item, x Encoded) error {
 		got = append(got, x)
 		return nil
 	})
@@ -137,16 +147,16 @@ func TestEncodeErrors(t *testing.T) {
 		"the longest sequence is 49, the model has 48": {MaxLength: 49},
 		"there is no Pooling(9)":                       {Pooling: 9},
 	} {
-		_, err := NewEncoder(m, tok, o, Options{})
+		_, err := NewRunner(m, tok, nil, Encode(o), Options{})
 		wantError(t, err, want)
 	}
-	e, err := NewEncoder(m, tok, EncodeOptions{Pooling: PoolerPooling}, Options{})
+	e, err := NewRunner(m, tok, nil, Encode(EncodeOptions{Pooling: PoolerPooling}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Encode(t.Context(), Texts("good"))
+	_, err = e.Do(t.Context(), data.Texts("good"))
 	wantError(t, err, "BertForMaskedLM has no pooler")
-	_, err = e.Encode(t.Context(), Texts(strings.Repeat("good ", 50)))
+	_, err = e.Do(t.Context(), data.Texts(strings.Repeat("good ", 50)))
 	wantError(t, err, "input 0: 52 tokens, want at most 48")
 }
 

@@ -3,9 +3,6 @@ package task
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
-	"slices"
 
 	"github.com/go-bert/bert"
 )
@@ -25,7 +22,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 		return nil, errors.New("the data has no labels to evaluate against")
 	}
 	c := m.Config()
-	if err := d.description.checkModel(m.Head(), &c); err != nil {
+	if err := d.spec.checkModel(m.Head(), &c); err != nil {
 		return nil, err
 	}
 	logits, err := allLogits(ctx, only(m.NewSession()), d, m.Head(), o.Tokens, o.Progress)
@@ -33,7 +30,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 		return nil, err
 	}
 	r := &Result{
-		Kind: d.description.Kind, Official: d.description.official(),
+		Kind: d.spec.Kind, Official: d.spec.official(),
 		Examples: d.Examples(), Windows: d.stats.Windows, Truncated: d.stats.Truncated, GlobalStep: o.GlobalStep,
 	}
 	r.Precision, _ = m.Precision()
@@ -42,49 +39,4 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 		return nil, err
 	}
 	return r, nil
-}
-
-// items is features of which each is one sequence or several that belong together, like the choices of an example.
-type items interface {
-	features
-	Sequences(i int) int
-}
-
-// allLogits returns the logits of all items: [C] of a sequence, [n,C] where each of its n tokens has logits, or one for
-// each of several sequences.
-func allLogits(ctx context.Context, with withSession, f items, head bert.Head, tokens int, progress func(done, all int)) ([][]float32, error) {
-	if tokens <= 0 {
-		tokens = defaultTokens
-	}
-	byToken := head == bert.TokenClassification || head == bert.QuestionAnswering
-	logits := make([][]float32, f.Len())
-	done := 0
-	err := forward(ctx, with, f, tokens, bert.Outputs{}, func(indices []int, b *bert.Batch, out *bert.Output) error {
-		values := slices.Clone(out.Logits)
-		width := len(values) / b.Len()
-		if byToken {
-			width = len(values) / b.Tokens()
-		}
-		sequence := 0
-		for _, at := range indices {
-			from, to := sequence, sequence+f.Sequences(at)
-			sequence = to
-			if byToken {
-				from, to = b.Starts[from], b.Starts[to]
-			}
-			row := values[from*width : to*width : to*width]
-			for _, x := range row {
-				if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-					return fmt.Errorf("the model's logits of number %d are %v: its weights are broken", at, row[:min(len(row), 8)])
-				}
-			}
-			logits[at] = row
-		}
-		done += len(indices)
-		if progress != nil {
-			progress(done, f.Len())
-		}
-		return nil
-	})
-	return logits, err
 }

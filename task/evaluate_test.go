@@ -14,6 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 )
 
 // resultOf is the result of predictions with a probability of 0.75 (of two classes), by label and prediction counts.
@@ -50,10 +52,10 @@ func classResult(t testing.TB, truth []int32, log [][]float64, labels []string, 
 func TestReferenceRun(t *testing.T) {
 	r := resultOf(t, []string{"neg", "pos"}, "pos", [][]int{{2193, 281}, {432, 2094}})
 	r.GlobalStep = 312
-	want := Metrics{
-		{"eval_accuracy", 0.8574}, {"f1_score", 0.8545}, {"auc", 0.8577}, {"precision", 0.8817}, {"recall", 0.8290},
-		{"true_positives", 2094}, {"true_negatives", 2193}, {"false_positives", 281}, {"false_negatives", 432},
-		{"loss", 0.4444}, {"global_step", 312}, {"auc_hard", 0.8577}, {"matthews", 0.7163},
+	want := metric.Metrics{
+		{Name: "eval_accuracy", Value: 0.8574}, {Name: "f1_score", Value: 0.8545}, {Name: "auc", Value: 0.8577}, {Name: "precision", Value: 0.8817}, {Name: "recall", Value: 0.8290},
+		{Name: "true_positives", Value: 2094}, {Name: "true_negatives", Value: 2193}, {Name: "false_positives", Value: 281}, {Name: "false_negatives", Value: 432},
+		{Name: "loss", Value: 0.4444}, {Name: "global_step", Value: 312}, {Name: "auc_hard", Value: 0.8577}, {Name: "matthews", Value: 0.7163},
 	}
 	got := r.Metrics()
 	if len(got) != len(want) {
@@ -138,7 +140,7 @@ func TestResultOfManyLabels(t *testing.T) {
 func TestEvaluate(t *testing.T) {
 	m := tinyModel(t, bert.SequenceClassification, "neg", "pos")
 	examples := someExamples(60)
-	data, err := NewDataset(tinyTokenizer(t), tinyDescription(), examples)
+	data, err := NewDataset(tinyTokenizer(t), tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,27 +202,27 @@ func TestEvaluate(t *testing.T) {
 func TestEvaluateErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
 	examples := someExamples(10)
-	data, err := NewDataset(tok, tinyDescription(), examples)
+	dataset, err := NewDataset(tok, tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := tinyModel(t, bert.SequenceClassification, "neg", "pos")
 
-	_, err = Evaluate(t.Context(), tinyModel(t, bert.MaskedLM), data, EvaluateOptions{})
+	_, err = Evaluate(t.Context(), tinyModel(t, bert.MaskedLM), dataset, EvaluateOptions{})
 	wantError(t, err, "a BertForMaskedLM has no answers to texts: fine-tune it first")
-	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x", "y"), data, EvaluateOptions{})
+	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x", "y"), dataset, EvaluateOptions{})
 	wantError(t, err, `the task's labels are "neg", "pos", the model's "x", "y"`)
-	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x"), data, EvaluateOptions{})
+	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x"), dataset, EvaluateOptions{})
 	wantError(t, err, "the model is for regression, the task is a single_label_classification")
 
-	unlabelled, err := NewDataset(tok, tinyDescription(), []Example{{}})
+	unlabelled, err := NewDataset(tok, tinySpec(), []data.Example{{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = Evaluate(t.Context(), m, unlabelled, EvaluateOptions{})
 	wantError(t, err, "no labels to evaluate against")
 
-	long := tinyDescription()
+	long := tinySpec()
 	long.MaxSeqLength = 49
 	data49, err := NewDataset(tok, long, examples)
 	if err != nil {
@@ -233,7 +235,7 @@ func TestEvaluateErrors(t *testing.T) {
 	stop := errors.New("stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	batches := 0
-	_, err = Evaluate(ctx, m, data, EvaluateOptions{Tokens: 1, Progress: func(int, int) {
+	_, err = Evaluate(ctx, m, dataset, EvaluateOptions{Tokens: 1, Progress: func(int, int) {
 		if batches++; batches == 3 {
 			cancel(stop)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -29,7 +30,7 @@ func saveSmallModel(dir string) error {
 	if err := t.Save(dir); err != nil {
 		return err
 	}
-	d := task.Description{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 8}
+	d := task.Spec{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 8}
 	if err := d.Save(dir); err != nil {
 		return err
 	}
@@ -47,12 +48,12 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 
-	p, err := task.Open(dir, task.Options{})
+	p, err := task.Open(context.Background(), dir, task.Predict(), task.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer p.Close()
-	predictions, err := p.Predict(context.Background(), task.Texts("A joy.", "A mess from start to finish."))
+	predictions, err := p.Do(context.Background(), data.Texts("A joy.", "A mess from start to finish."))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func ExampleOpen() {
 	// a label: true, probabilities that sum to 1.000, truncated: true (1 tokens)
 }
 
-func ExamplePredictor_Stream() {
+func ExampleRunner_Stream() {
 	dir, err := os.MkdirTemp("", "model")
 	if err != nil {
 		log.Fatal(err)
@@ -74,13 +75,13 @@ func ExamplePredictor_Stream() {
 	if err := saveSmallModel(dir); err != nil {
 		log.Fatal(err)
 	}
-	p, err := task.Open(dir, task.Options{})
+	p, err := task.Open(context.Background(), dir, task.Predict(), task.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer p.Close()
 
-	in := task.NewInputReader(strings.NewReader("A joy.\n{\"text\": \"A mess.\"}\n{\"txt\": \"A joy.\"}\n"), "reviews.txt", true)
+	in := data.NewInputReader(strings.NewReader("A joy.\n{\"text\": \"A mess.\"}\n{\"txt\": \"A joy.\"}\n"), "reviews.txt", true)
 	err = p.Stream(context.Background(), in, func(item task.Item, answer task.Prediction) error {
 		fmt.Println(item.Source, item.Text, len(answer.Logits))
 		return nil
@@ -94,26 +95,4 @@ func ExamplePredictor_Stream() {
 	// reviews.txt:1 A joy. 2
 	// reviews.txt:2 A mess. 2
 	// 1 skipped: reviews.txt:3: key "txt": want text and text_pair, question and context, text and choices, words, or ids and type_ids
-}
-
-func ExampleTableReader() {
-	const reviews = "review,verdict\nA joy.,pos\nA mess.,neg\nDull.\n"
-	r, err := task.NewTableReader(strings.NewReader(reviews), "reviews.csv", task.TableOptions{
-		Columns: task.Columns{Text: "review", Label: "verdict"},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	for {
-		e, err := r.Read()
-		if err != nil {
-			fmt.Println(err)
-			break
-		}
-		fmt.Println(e.Source, e.Label, e.Text)
-	}
-	// Output:
-	// reviews.csv:2 pos A joy.
-	// reviews.csv:3 neg A mess.
-	// reviews.csv:4: 1 column, want 2 as on the first line
 }

@@ -2,24 +2,26 @@ package task
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
-func tinyDescription() Description {
-	return Description{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 16}
+func tinySpec() Spec {
+	return Spec{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 16}
 }
 
 // someExamples are someTexts with labels.
-func someExamples(n int) []Example {
-	var examples []Example
+func someExamples(n int) []data.Example {
+	var examples []data.Example
 	for i, in := range someTexts(n) {
-		examples = append(examples, Example{Input: in, Label: []string{"neg", "pos", "pos"}[i%3], Source: Source{File: "a.csv", Line: i + 2}})
+		examples = append(examples, data.Example{Input: in, Label: []string{"neg", "pos", "pos"}[i%3], Source: data.Source{File: "a.csv", Line: i + 2}})
 	}
 	return examples
 }
@@ -35,7 +37,7 @@ func TestDataset(t *testing.T) {
 					examples[i].TextPair = ""
 				}
 			}
-			d := tinyDescription()
+			d := tinySpec()
 			data, err := NewDataset(tok, d, examples)
 			if err != nil {
 				t.Fatal(err)
@@ -105,17 +107,17 @@ func TestDatasetTruncates(t *testing.T) {
 		{tokenizer.LongestFirst, true, "[CLS] good good good [SEP]"},
 		{tokenizer.OnlyFirst, false, "[CLS] bad good good [SEP]"},
 	} {
-		d := tinyDescription()
+		d := tinySpec()
 		d.MaxSeqLength, d.Truncation, d.TruncateLeft = 5, c.truncation, c.left
-		data, err := NewDataset(tok, d, []Example{{Input: Input{Text: "bad " + text}, Label: "pos"}, {Label: "neg"}})
+		dataset, err := NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "bad " + text}, Label: "pos"}, {Label: "neg"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(tok.Tokens(data.ids[:5]), " "); got != c.want {
+		if got := strings.Join(tok.Tokens(dataset.ids[:5]), " "); got != c.want {
 			t.Errorf("%v: %s, want %s", c.truncation, got, c.want)
 		}
 		want := "2 examples, 7 tokens (mean 3.5, longest 5); truncated: 1, of which 18 tokens were dropped; empty: 1"
-		if got := data.Stats().String(); got != want {
+		if got := dataset.Stats().String(); got != want {
 			t.Errorf("%v: %s, want %s", c.truncation, got, want)
 		}
 	}
@@ -123,12 +125,12 @@ func TestDatasetTruncates(t *testing.T) {
 
 func TestDatasetErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := tinyDescription()
-	at := func(line int, in Input, label string) Example {
-		return Example{Input: in, Label: label, Source: Source{File: "a.csv", Line: line}}
+	d := tinySpec()
+	at := func(line int, in data.Input, label string) data.Example {
+		return data.Example{Input: in, Label: label, Source: data.Source{File: "a.csv", Line: line}}
 	}
-	good := at(2, Input{Text: "good"}, "pos")
-	long := Input{Text: strings.Repeat("good ", 20)}
+	good := at(2, data.Input{Text: "good"}, "pos")
+	long := data.Input{Text: strings.Repeat("good ", 20)}
 	refuse := d
 	refuse.Truncation = tokenizer.DoNotTruncate
 	one := d
@@ -136,22 +138,22 @@ func TestDatasetErrors(t *testing.T) {
 	short := d
 	short.MaxSeqLength = 1
 	for _, c := range []struct {
-		name        string
-		description Description
-		examples    []Example
-		want        string
+		name     string
+		spec     Spec
+		examples []data.Example
+		want     string
 	}{
 		{"none", d, nil, "no examples"},
-		{"unknown label", d, []Example{good, at(3, Input{}, "ps")}, `a.csv:3: label "ps" is not one of "neg", "pos"`},
-		{"no label", d, []Example{good, at(3, Input{}, "")}, `a.csv:3: no label`},
-		{"too long", refuse, []Example{good, at(3, long, "neg"), at(4, long, "neg")}, "a.csv:3: 22 tokens, want at most 16"},
-		{"one label", one, []Example{good}, `a classifier needs two labels, the task has only "pos"`},
-		{"ids", d, []Example{good, at(3, Input{IDs: []int32{2, 999, 3}}, "neg")}, "a.csv:3: id 999, the number 2, is not in the vocabulary of"},
-		{"type ids", d, []Example{good, at(3, Input{IDs: []int32{2, 3}, TypeIDs: []int32{0, 256}}, "neg")}, "a.csv:3: type id 256"},
-		{"long ids", d, []Example{good, at(3, Input{IDs: make([]int32, 17)}, "neg")}, "a.csv:3: 17 ids, want at most 16"},
-		{"description", short, []Example{good}, "max_seq_length is 1"},
+		{"unknown label", d, []data.Example{good, at(3, data.Input{}, "ps")}, `a.csv:3: label "ps" is not one of "neg", "pos"`},
+		{"no label", d, []data.Example{good, at(3, data.Input{}, "")}, `a.csv:3: no label`},
+		{"too long", refuse, []data.Example{good, at(3, long, "neg"), at(4, long, "neg")}, "a.csv:3: 22 tokens, want at most 16"},
+		{"one label", one, []data.Example{good}, `a classifier needs two labels, the task has only "pos"`},
+		{"ids", d, []data.Example{good, at(3, data.Input{IDs: []int32{2, 999, 3}}, "neg")}, "a.csv:3: id 999, the number 2, is not in the vocabulary of"},
+		{"type ids", d, []data.Example{good, at(3, data.Input{IDs: []int32{2, 3}, TypeIDs: []int32{0, 256}}, "neg")}, "a.csv:3: type id 256"},
+		{"long ids", d, []data.Example{good, at(3, data.Input{IDs: make([]int32, 17)}, "neg")}, "a.csv:3: 17 ids, want at most 16"},
+		{"spec", short, []data.Example{good}, "max_seq_length is 1"},
 	} {
-		_, err := NewDataset(tok, c.description, c.examples)
+		_, err := NewDataset(tok, c.spec, c.examples)
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
 			continue
@@ -160,7 +162,7 @@ func TestDatasetErrors(t *testing.T) {
 	}
 	// Of several bad examples in several parts, the first is named.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
-	examples := slices.Repeat([]Example{good}, 5000)
+	examples := slices.Repeat([]data.Example{good}, 5000)
 	for i := 1700; i < len(examples); i += 100 {
 		examples[i] = at(i, long, "neg")
 	}
@@ -171,106 +173,58 @@ func TestDatasetErrors(t *testing.T) {
 }
 
 func TestUnlabelledDataset(t *testing.T) {
-	data, err := NewDataset(tinyTokenizer(t), tinyDescription(), []Example{{Input: Input{Text: "good"}}})
+	dataset, err := NewDataset(tinyTokenizer(t), tinySpec(), []data.Example{{Input: data.Input{Text: "good"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bert.Batch
-	if err := data.Append(&b, 0); err != nil || data.Labelled() || len(b.Classes) != 0 || b.Tokens() != 3 {
+	if err := dataset.Append(&b, 0); err != nil || dataset.Labelled() || len(b.Classes) != 0 || b.Tokens() != 3 {
 		t.Errorf("%+v, %v", b, err)
 	}
-	_, err = data.ClassWeights("balanced")
+	_, err = dataset.BalancedClassWeights()
 	wantError(t, err, "balanced class weights need labelled examples")
 }
 
 func TestClassWeights(t *testing.T) {
-	var examples []Example
+	var examples []data.Example
 	for i := range 10 {
-		examples = append(examples, Example{Input: Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
+		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
 	}
-	data, err := NewDataset(tinyTokenizer(t), tinyDescription(), examples)
+	dataset, err := NewDataset(tinyTokenizer(t), tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for choice, want := range map[string][]float32{
-		"": nil, "none": nil, "balanced": {10.0 / (2 * 8), 10.0 / (2 * 2)}, "1, 2.5": {1, 2.5},
-	} {
-		got, err := data.ClassWeights(choice)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%q: %v, %v; want %v", choice, got, err, want)
-		}
-		if err := data.SetClassWeights(got); err != nil {
+	balanced, err := dataset.BalancedClassWeights()
+	if err != nil || !slices.Equal(balanced, []float32{10.0 / (2 * 8), 10.0 / (2 * 2)}) {
+		t.Errorf("balanced: %v, %v", balanced, err)
+	}
+	for _, weights := range [][]float32{nil, balanced, {1, 2.5}} {
+		if err := dataset.SetClassWeights(weights); err != nil {
 			t.Fatal(err)
 		}
 		var b bert.Batch
 		for _, i := range []int{9, 0} {
-			if err := data.Append(&b, i); err != nil {
+			if err := dataset.Append(&b, i); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if want != nil {
-			want = []float32{want[1], want[0]}
+		var want []float32
+		if weights != nil {
+			want = []float32{weights[1], weights[0]}
 		}
 		if !slices.Equal(b.Weights, want) {
-			t.Errorf("%q: the batch's weights are %v, want %v", choice, b.Weights, want)
+			t.Errorf("%v: the batch's weights are %v, want %v", weights, b.Weights, want)
 		}
 	}
-	for choice, want := range map[string]string{
-		"some": `class weights "some": want none, balanced or 2 numbers, for "neg", "pos"`, "1": "2 numbers", "1,2,3": "2 numbers",
-		"1,x": `"x" is no positive number`, "1,-2": "no positive number", "0,1": "no positive number", "NaN,1": "no positive number",
-		"Inf,1": "no positive number", "1e99,1": "no positive number",
-	} {
-		_, err := data.ClassWeights(choice)
-		wantError(t, err, want)
+	wantError(t, dataset.SetClassWeights([]float32{1}), `1 class weights for the labels "neg", "pos"`)
+	for _, w := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		wantError(t, dataset.SetClassWeights([]float32{1, float32(w)}), `the class weight of "pos" is`, "want a positive number")
 	}
-	wantError(t, data.SetClassWeights([]float32{1}), `1 class weights for the labels "neg", "pos"`)
 
-	data, err = NewDataset(tinyTokenizer(t), tinyDescription(), examples[:3])
+	dataset, err = NewDataset(tinyTokenizer(t), tinySpec(), examples[:3])
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = data.ClassWeights("balanced")
+	_, err = dataset.BalancedClassWeights()
 	wantError(t, err, `there is none of "pos"`)
-}
-
-func TestShowExamples(t *testing.T) {
-	tok := tinyTokenizer(t)
-	data, err := NewDataset(tok, tinyDescription(), []Example{
-		{Input: Input{Text: "Good film!", TextPair: "Very."}, Label: "pos", Source: Source{File: "a.csv", Line: 2}},
-		{Input: Input{Text: "bad"}, Label: "neg", Source: Source{File: "a.csv", Line: 3}},
-		{Input: Input{Text: "dull"}, Label: "neg", Source: Source{File: "a.csv", Line: 4}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	if err := data.ShowExamples(&out, tok, 2); err != nil {
-		t.Fatal(err)
-	}
-	id := func(token string) string {
-		i, ok := tok.ID(token)
-		if !ok {
-			t.Fatalf("no token %s", token)
-		}
-		return fmt.Sprint(i)
-	}
-	want := `*** Example ***
-guid: a.csv:2
-tokens: [CLS] good film ! [SEP] very . [SEP]
-input_ids: 2 ` + id("good") + " " + id("film") + " " + id("!") + " 3 " + id("very") + " " + id(".") + ` 3
-segment_ids: 0 0 0 0 0 1 1 1
-label: pos (id = 1)
-*** Example ***
-guid: a.csv:3
-tokens: [CLS] bad [SEP]
-input_ids: 2 ` + id("bad") + ` 3
-segment_ids: 0 0 0
-label: neg (id = 0)
-`
-	if out.String() != want {
-		t.Errorf("wrote\n%s\nwant\n%s", out.String(), want)
-	}
-	if err := data.ShowExamples(&out, tok, 99); err != nil {
-		t.Error(err)
-	}
 }

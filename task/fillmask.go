@@ -23,70 +23,36 @@ type Mask struct {
 	Candidates []Candidate `json:"candidates"`
 }
 
-// MaskFiller says what may stand in place of [MASK]. It is safe for concurrent use.
-type MaskFiller struct {
+// FillMask gives the topK most probable tokens for each [MASK] of an input, in order. An input without one is an error, and so is
+// one that is too long. The model needs a masked-LM head.
+func FillMask(topK int) Use[[]Mask] {
+	return Use[[]Mask]{FillingMasks, func(e *engine, d *Description) (*work[[]Mask], error) {
+		if topK < 1 {
+			return nil, fmt.Errorf("the number of candidates is %d, want at least 1", topK)
+		}
+		t := d.Tokenizer
+		e.options = tokenizer.Options{MaxLength: d.Config.MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
+		e.finish = func(s *sequence) error {
+			masks := 0
+			for _, id := range s.ids {
+				if id == t.MaskID() {
+					masks++
+				}
+			}
+			if masks == 0 {
+				return fmt.Errorf("no %s in it", t.Config().MaskToken)
+			}
+			s.cost += maskCost * masks
+			return nil
+		}
+		f := &maskFiller{e, min(topK, t.VocabSize())}
+		return &work[[]Mask]{prepare: e.prepareOne, answer: f.fill}, nil
+	}}
+}
+
+type maskFiller struct {
 	*engine
 	topK int
-}
-
-// OpenMaskFiller makes a MaskFiller of a model directory. Close it when it is no longer needed. See NewMaskFiller.
-func OpenMaskFiller(dir string, topK int, o Options) (*MaskFiller, error) {
-	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*MaskFiller, error) {
-		f, err := NewMaskFiller(m, t, topK, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", dir, err)
-		}
-		f.owned = true
-		return f, nil
-	})
-}
-
-// NewMaskFiller makes a MaskFiller of a model with a masked-LM head that somebody else closes. It gives the topK most
-// probable candidates for each place. Inputs are never truncated.
-func NewMaskFiller(m *bert.Model, t *tokenizer.Tokenizer, topK int, o Options) (*MaskFiller, error) {
-	if h := m.Head(); h != bert.MaskedLM && h != bert.PreTraining {
-		return nil, fmt.Errorf("a %v has no masked-LM head", h)
-	}
-	if topK < 1 {
-		return nil, fmt.Errorf("the number of candidates is %d, want at least 1", topK)
-	}
-	if t.MaskID() < 0 {
-		return nil, errors.New("the vocabulary has no mask token")
-	}
-	limit := tokenizer.Options{MaxLength: m.Config().MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
-	e, err := newEngine(m, t, limit, o)
-	if err != nil {
-		return nil, err
-	}
-	e.finish = func(s *sequence) error {
-		masks := 0
-		for _, id := range s.ids {
-			if id == t.MaskID() {
-				masks++
-			}
-		}
-		if masks == 0 {
-			return fmt.Errorf("no %s in it", t.Config().MaskToken)
-		}
-		s.cost += maskCost * masks
-		return nil
-	}
-	return &MaskFiller{engine: e, topK: min(topK, t.VocabSize())}, nil
-}
-
-// Fill gives the candidates of each [MASK] of each input, in order. An input without one is an error. See
-// Predictor.Predict.
-func (f *MaskFiller) Fill(ctx context.Context, inputs []Input) ([][]Mask, error) {
-	s, err := f.prepareAll(inputs)
-	if err != nil {
-		return nil, err
-	}
-	return f.fill(ctx, s)
-}
-
-// Stream fills the masks of what in reads. See Predictor.Stream.
-func (f *MaskFiller) Stream(ctx context.Context, in Inputs, emit func(Item, []Mask) error) error {
-	return stream(ctx, f.engine, in, f.prepare, f.fill, emit)
 }
 
 // maskCost is the memory of a masked place in tokens: its logits over the vocabulary are larger than all that a token
@@ -109,7 +75,8 @@ func (m masked) Append(b *bert.Batch, i int) error {
 	return m.sequences.Append(b, i)
 }
 
-func (f *MaskFiller) fill(ctx context.Context, s []sequence) ([][]Mask, error) {
+func (f *maskFiller) fill(ctx context.Context, inputs []prepared) ([][]Mask, error) {
+	s := flatten(inputs)
 	answers := make([][]Mask, len(s))
 	v := f.vocab
 	err := forward(ctx, f.withSession, masked{s, f.tokenizer.MaskID()}, f.tokens, bert.Outputs{},
@@ -134,7 +101,7 @@ func (f *MaskFiller) fill(ctx context.Context, s []sequence) ([][]Mask, error) {
 }
 
 // candidates are the topK tokens of the largest logits [V], those of lower ids first among equal ones.
-func (f *MaskFiller) candidates(logits []float32) ([]Candidate, error) {
+func (f *maskFiller) candidates(logits []float32) ([]Candidate, error) {
 	type scored struct {
 		token string
 		logit float32

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -18,7 +19,7 @@ func TestFillMask(t *testing.T) {
 	for _, head := range []bert.Head{bert.MaskedLM, bert.PreTraining} {
 		m := tinyModel(t, head)
 		v := m.Config().VocabSize
-		inputs := []Input{
+		inputs := []data.Input{
 			{Text: "the [MASK] is good"},
 			{Text: "[MASK]"},
 			{Text: "i was [MASK] and [MASK] .", TextPair: "very [MASK] !"},
@@ -26,26 +27,21 @@ func TestFillMask(t *testing.T) {
 		}
 		positions := [][]int{{2}, {1}, {3, 5, 9}, {1, 2}}
 		for _, k := range []int{1, 5, 10000} {
-			f, err := NewMaskFiller(m, tok, k, Options{})
+			f, err := NewRunner(m, tok, nil, FillMask(k), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			answers, err := f.Fill(t.Context(), inputs)
+			answers, err := f.Do(t.Context(), inputs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			s := m.NewSession()
 			for i, masks := range answers {
-				features, err := f.prepareAll(inputs[i : i+1])
-				if err != nil {
-					t.Fatal(err)
-				}
-				var b bert.Batch
-				b.Add(features[0].ids, features[0].typeIDs)
+				b := batchOf(t, f, inputs[i])
 				for _, p := range positions[i] {
 					b.MaskedPositions = append(b.MaskedPositions, int32(p))
 				}
-				out, err := s.Forward(&b, bert.Outputs{})
+				out, err := s.Forward(b, bert.Outputs{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -83,7 +79,7 @@ func near(a, b []Candidate) bool {
 // Equal logits are in the order of their ids.
 func TestCandidatesTie(t *testing.T) {
 	tok := tinyTokenizer(t)
-	f := &MaskFiller{engine: &engine{featurizer: featurizer{tokenizer: tok, vocab: tok.VocabSize()}}, topK: 4}
+	f := &maskFiller{engine: &engine{featurizer: featurizer{tokenizer: tok, vocab: tok.VocabSize()}}, topK: 4}
 	logits := make([]float32, tok.VocabSize()+3) // three rows without a token
 	for _, id := range []int{9, 6, 30} {
 		logits[id] = 2
@@ -109,15 +105,15 @@ func TestCandidatesTie(t *testing.T) {
 func TestFillMaskErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
 	m := tinyModel(t, bert.MaskedLM)
-	f, err := NewMaskFiller(m, tok, 3, Options{})
+	f, err := NewRunner(m, tok, nil, FillMask(3), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Fill(t.Context(), Texts("a [MASK]", "a mask"))
+	_, err = f.Do(t.Context(), data.Texts("a [MASK]", "a mask"))
 	wantError(t, err, "input 1: no [MASK] in it")
-	_, err = f.Fill(t.Context(), Texts(strings.Repeat("good ", 50)+"[MASK]"))
+	_, err = f.Do(t.Context(), data.Texts(strings.Repeat("good ", 50)+"[MASK]"))
 	wantError(t, err, "input 0: 53 tokens, want at most 48")
-	in := NewInputReader(strings.NewReader("[MASK]\nnone\n[MASK] !\n"), "f", true)
+	in := data.NewInputReader(strings.NewReader("[MASK]\nnone\n[MASK] !\n"), "f", true)
 	var lines []int
 	if err := f.Stream(t.Context(), in, func(item Item, masks []Mask) error {
 		lines = append(lines, item.Source.Line)
@@ -131,18 +127,18 @@ func TestFillMaskErrors(t *testing.T) {
 	}
 	wantError(t, first, "f:2: no [MASK] in it")
 
-	_, err = NewMaskFiller(tinyModel(t, bert.SequenceClassification, "a", "b"), tok, 3, Options{})
+	_, err = NewRunner(tinyModel(t, bert.SequenceClassification, "a", "b"), tok, nil, FillMask(3), Options{})
 	wantError(t, err, "BertForSequenceClassification has no masked-LM head")
-	_, err = NewMaskFiller(m, tok, 0, Options{})
+	_, err = NewRunner(m, tok, nil, FillMask(0), Options{})
 	wantError(t, err, "the number of candidates is 0")
 }
 
 func TestOpenMaskFiller(t *testing.T) {
-	f, err := OpenMaskFiller(tinyDir(t, bert.MaskedLM), 1, Options{})
+	f, err := Open(t.Context(), tinyDir(t, bert.MaskedLM), FillMask(1), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	masks, err := f.Fill(t.Context(), Texts("a [MASK]"))
+	masks, err := f.Do(t.Context(), data.Texts("a [MASK]"))
 	if err != nil || len(masks) != 1 || len(masks[0]) != 1 {
 		t.Fatalf("%v, %v", masks, err)
 	}

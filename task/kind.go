@@ -2,11 +2,14 @@ package task
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -33,12 +36,14 @@ type kindInfo struct {
 	name    string    // in task.json and on the command line
 	head    bert.Head // that gives the logits
 	problem string    // the bert.Config.ProblemType of a head that has several
-	// labels is the least number of labels that its models have, of which a Description has a list; 0: none at all.
+	// labels is the least number of labels that its models have, of which a Spec has a list; 0: none at all.
 	labels int
 	// metrics are the figures to judge a task by that names none itself, the main one first.
 	metrics []string
 	// long says that a text may be treated in other ways than cutting it: see LongText.
 	long bool
+	// weights says that examples have one class each, by which their loss can be weighed.
+	weights bool
 	// places says that answers are parts of the text, so that a Dataset keeps its texts and where each token stands.
 	places bool
 	// choices says that the sequences of an input are its choices, which are one item together.
@@ -55,7 +60,7 @@ type kindInfo struct {
 var kinds = [...]kindInfo{
 	SingleLabel: {
 		name: bert.SingleLabelClassification, head: bert.SequenceClassification, problem: bert.SingleLabelClassification,
-		labels: 2, metrics: []string{"eval_accuracy"}, long: true, codec: singleLabel{},
+		labels: 2, metrics: []string{"eval_accuracy"}, long: true, weights: true, codec: singleLabel{},
 	},
 	MultiLabel: {
 		name: bert.MultiLabelClassification, head: bert.SequenceClassification, problem: bert.MultiLabelClassification,
@@ -86,20 +91,20 @@ var kinds = [...]kindInfo{
 type codec interface {
 	// encode gives to add the sequences of an input: one, or the windows of a long text in their order, or one for each
 	// choice. e is scratch memory, and what add is given is good until it returns.
-	encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
+	encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
 
 	// target adds to t what a batch has to know of an example's label. s are the sequences that encode made of it.
-	target(d *Description, x *Example, s []sequence, t *targets) error
+	target(d *Spec, x *data.Example, s []sequence, t *targets) error
 
 	// measure compares the logits of a labelled data set with its labels, and computes the mean loss. d.logits has those
 	// of an example.
 	measure(d *Dataset, logits [][]float32) (r Report, loss float64, err error)
 
 	// empty is the report of nothing, which says what figures there are.
-	empty(d *Description) Report
+	empty(d *Spec) Report
 
 	// answer makes of an input's logits, those of a sequence or of an input's choices after another, a prediction.
-	answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction
+	answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction
 }
 
 // String is the kind's name in task.json.
@@ -121,7 +126,7 @@ func ParseKind(name string) (Kind, error) {
 			names = append(names, info.name)
 		}
 	}
-	return 0, fmt.Errorf("kind %s: want %s", quote(name), strings.Join(names, ", "))
+	return 0, fmt.Errorf("kind %s: want %s", message.Quote(name), strings.Join(names, ", "))
 }
 
 // Head is the head of the kind's models.
@@ -156,49 +161,86 @@ func KindOf(head bert.Head, c *bert.Config) (Kind, error) {
 	return Kind(i), nil
 }
 
-// sequence is what a model reads at a time: an input, a window of a long one, or one of its choices.
-type sequence struct {
-	ids, typeIDs []int32
-	dropped      int // tokens of the input that this is without
-	cost         int // share of a batch's budget: its tokens, and what needs memory beside
-
-	// Only of a kind with places: where in its text each token stands, and the number of its word, −1 for what the
-	// template adds. See tokenizer.Encoding.
-	offsets []tokenizer.Offset
-	words   []int32
-}
-
-// newSequence copies an encoding, which will be overwritten.
-func newSequence(e *tokenizer.Encoding, places bool) sequence {
-	s := sequence{dropped: e.Truncated, cost: e.Len()}
-	both := make([]int32, 2*e.Len())
-	s.ids, s.typeIDs = both[:e.Len()], both[e.Len():]
-	copy(s.ids, e.IDs)
-	copy(s.typeIDs, e.TypeIDs)
-	if places {
-		s.offsets, s.words = slices.Clone(e.Offsets), slices.Clone(e.WordIDs)
+// official are the metrics to judge the task by.
+func (d *Spec) official() []string {
+	if d.Official != nil {
+		return d.Official
 	}
-	return s
+	return kinds[d.Kind].metrics
 }
 
-// targets are the labels of examples as a batch takes them. Which are filled is the codec's affair.
-type targets struct {
-	classes  []int32   // of each example: bert.Batch.Classes
-	values   []float32 // of each example, one or one for each label: bert.Batch.Values
-	tokens   []int32   // of each token: bert.Batch.TokenClasses
-	from, to []int32   // of each sequence: bert.Batch.From and To
+// MetricNames are the metrics that an evaluation will have, and the official ones, the main one first.
+func (d *Spec) MetricNames() (all, official []string) {
+	r := Result{Report: kinds[d.Kind].codec.empty(d)}
+	for _, m := range r.Metrics() {
+		if m.Name != "global_step" {
+			all = append(all, m.Name)
+		}
+	}
+	return all, d.official()
 }
 
-// add appends u.
-func (t *targets) add(u *targets) {
-	t.classes = append(t.classes, u.classes...)
-	t.values = append(t.values, u.values...)
-	t.tokens = append(t.tokens, u.tokens...)
-	t.from = append(t.from, u.from...)
-	t.to = append(t.to, u.to...)
+// Validate reports the first thing wrong with d.
+func (d *Spec) Validate() error {
+	if d.Task == "" {
+		return errors.New("task is empty")
+	}
+	if int(d.Kind) >= len(kinds) || kinds[d.Kind].codec == nil {
+		return fmt.Errorf("there is no %v", d.Kind)
+	}
+	switch k := &kinds[d.Kind]; {
+	case k.labels > 0 && len(d.Labels) == 0:
+		return errors.New("labels is empty")
+	case k.labels == 0 && len(d.Labels) > 0:
+		return fmt.Errorf("labels is %s, a model of %v has none", message.QuoteAll(d.Labels), d.Kind)
+	case d.Kind == Regression && len(d.Labels) != 1:
+		return fmt.Errorf("labels is %s, a %v has one", message.QuoteAll(d.Labels), d.Kind)
+	case d.Long != TruncateLong && !k.long:
+		return fmt.Errorf("long_text %v is not for %v", d.Long, d.Kind)
+	case int(d.Long) >= len(longNames):
+		return fmt.Errorf("there is no %v", d.Long)
+	case d.DocStride < 0:
+		return fmt.Errorf("doc_stride is %d, want at least 1, or 0 for half of a window", d.DocStride)
+	}
+	for i, l := range d.Labels {
+		if l == "" {
+			return fmt.Errorf("labels: number %d is empty", i+1)
+		}
+		if slices.Contains(d.Labels[:i], l) {
+			return fmt.Errorf("labels: %s twice", message.Quote(l))
+		}
+	}
+	if d.Positive != "" && !slices.Contains(d.Labels, d.Positive) {
+		return fmt.Errorf("positive_label %s is not one of %s", message.Quote(d.Positive), message.QuoteAll(d.Labels))
+	}
+	if d.Official != nil && len(d.Official) == 0 {
+		return errors.New("official_metrics is empty, want the names of metrics, or no such key")
+	}
+	all, _ := d.MetricNames()
+	for _, name := range d.Official {
+		if !slices.Contains(all, name) {
+			return fmt.Errorf("official_metrics: %s is no metric of %v, want some of %s", message.Quote(name), d.Kind, strings.Join(all, ", "))
+		}
+	}
+	if d.MaxSeqLength < minSeqLength {
+		return fmt.Errorf("max_seq_length is %d, want at least %d", d.MaxSeqLength, minSeqLength)
+	}
+	return nil
 }
 
-// LessIsBetter says that a metric is an error, of which the least is the best.
-func LessIsBetter(metric string) bool {
-	return slices.Contains([]string{"loss", "mean_squared_error", "mean_absolute_error", "log_loss", "calibration_error"}, metric)
+// checkModel reports whether d is this model's spec.
+func (d *Spec) checkModel(head bert.Head, c *bert.Config) error {
+	switch kind, err := KindOf(head, c); {
+	case err != nil:
+		return err
+	case kind != d.Kind:
+		return fmt.Errorf("the model is for %v, the task is a %v", kind, d.Kind)
+	}
+	if d.MaxSeqLength > c.MaxPositionEmbeddings {
+		return fmt.Errorf("max_seq_length is %d, the model has %d positions", d.MaxSeqLength, c.MaxPositionEmbeddings)
+	}
+	if kinds[d.Kind].labels > 0 && !slices.Equal(d.Labels, c.Labels) {
+		return fmt.Errorf("the task's labels are %s, the model's %s", message.QuoteAll(d.Labels), message.QuoteAll(c.Labels))
+	}
+	return nil
 }

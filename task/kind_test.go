@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -18,54 +21,63 @@ import (
 type kindCase struct {
 	kind     Kind
 	labels   []string
-	examples []Example
+	examples []data.Example
 	// learnt says that an evaluation of the examples trained on is what it has to be.
 	learnt func(*Result) bool
+	key    string // that a prediction has in JSON
+}
+
+// over says whether a metric is over a bound.
+func over(name string, bound float64) func(*Result) bool {
+	return func(r *Result) bool {
+		v, _ := r.Metrics().Get(name)
+		return v > bound
+	}
 }
 
 // kindCases has one of each kind with a codec.
 func kindCases() []kindCase {
 	words := []string{"good", "bad", "dull", "bright"}
-	var single, several, numbers, choices, tagged, questions []Example
+	var single, several, numbers, choices, tagged, questions []data.Example
 	for i := range 24 {
 		text := fmt.Sprintf("the film is %s and %s", words[i%4], words[(i/4)%4])
-		source := Source{File: "made.tsv", Line: i + 1}
-		single = append(single, Example{Input: Input{Text: text}, Label: []string{"no", "yes"}[i%4%2], Source: source})
+		source := data.Source{File: "made.tsv", Line: i + 1}
+		single = append(single, data.Example{Input: data.Input{Text: text}, Label: []string{"no", "yes"}[i%4%2], Source: source})
 		labels := []string{}
 		for _, w := range []string{"good", "bright"} {
 			if strings.Contains(text, w) {
 				labels = append(labels, w)
 			}
 		}
-		several = append(several, Example{Input: Input{Text: text}, Labels: labels, Source: source})
-		numbers = append(numbers, Example{Input: Input{Text: text, TextPair: "very"}, Label: fmt.Sprint(float64(i%4) / 2), Source: source})
+		several = append(several, data.Example{Input: data.Input{Text: text}, Labels: labels, Source: source})
+		numbers = append(numbers, data.Example{Input: data.Input{Text: text, TextPair: "very"}, Label: fmt.Sprint(float64(i%4) / 2), Source: source})
 		tags := []string{"O", "O", "B-X", "O", "B-X", "I-X"}
 		if i%4 < 2 {
 			tags[2] = "B-Y"
 		}
-		tagged = append(tagged, Example{Input: Input{Words: []string{"the", "film", words[i%4], "is", "very", "dull"}}, Labels: tags, Source: source})
+		tagged = append(tagged, data.Example{Input: data.Input{Words: []string{"the", "film", words[i%4], "is", "very", "dull"}}, Labels: tags, Source: source})
 		right := i % 3
 		endings := slices.Repeat([]string{"bad", "dull", "not"}, 1)
 		endings[right] = "good"
 		context := "the film is " + strings.Repeat("very ", i%3) + words[i%4] + " and i was not"
-		questions = append(questions, Example{
-			Input:   Input{Text: "is it", TextPair: context},
-			Answers: []Span{{words[i%4], strings.Index(context, words[i%4])}}, Source: source,
+		questions = append(questions, data.Example{
+			Input:   data.Input{Text: "is it", TextPair: context},
+			Answers: []data.Span{{Text: words[i%4], Start: strings.Index(context, words[i%4])}}, Source: source,
 		})
-		choices = append(choices, Example{Input: Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
+		choices = append(choices, data.Example{Input: data.Input{Text: "the film is", Choices: endings}, Label: fmt.Sprint(right), Source: source})
 	}
 	return []kindCase{
-		{SingleLabel, []string{"no", "yes"}, single, func(r *Result) bool { return r.Metrics().Value("matthews") > 0.99 }},
-		{MultiLabel, []string{"bright", "good"}, several, func(r *Result) bool { return r.Metrics().Value("micro_f1") > 0.99 }},
-		{Regression, []string{"value"}, numbers, func(r *Result) bool { return r.Metrics().Value("pearson") > 0.95 }},
-		{TokenClassification, []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, tagged, func(r *Result) bool { return r.Metrics().Value("f1") > 0.99 }},
-		{QuestionAnswering, nil, questions, func(r *Result) bool { return r.Metrics().Value("exact") > 99 }},
-		{MultipleChoice, nil, choices, func(r *Result) bool { return r.Metrics().Value("eval_accuracy") > 0.99 }},
+		{SingleLabel, []string{"no", "yes"}, single, over("matthews", 0.99), `"label":`},
+		{MultiLabel, []string{"bright", "good"}, several, over("micro_f1", 0.99), `"labels":`},
+		{Regression, []string{"value"}, numbers, over("pearson", 0.95), `"value":`},
+		{TokenClassification, []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, tagged, over("f1", 0.99), `"entities":`},
+		{QuestionAnswering, nil, questions, over("exact", 99), `"answer":`},
+		{MultipleChoice, nil, choices, over("eval_accuracy", 0.99), `"choice":`},
 	}
 }
 
-func (c *kindCase) description() Description {
-	d := Description{Task: "made", Kind: c.kind, Labels: c.labels, MaxSeqLength: 24}
+func (c *kindCase) spec() Spec {
+	d := Spec{Task: "made", Kind: c.kind, Labels: c.labels, MaxSeqLength: 24}
 	d.SetPositive("")
 	return d
 }
@@ -117,56 +129,57 @@ func TestKinds(t *testing.T) {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			seen[c.kind] = true
 			m := c.model(t)
-			data, err := NewDataset(tok, c.description(), c.examples)
+			dataset, err := NewDataset(tok, c.spec(), c.examples)
 			if err != nil {
 				t.Fatal(err)
 			}
-			before, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+			before, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			learn(t, m, data, 120)
-			after, err := Evaluate(t.Context(), m, data, EvaluateOptions{Tokens: 50})
+			learn(t, m, dataset, 120)
+			after, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{Tokens: 50})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !c.learnt(after) || after.Loss >= before.Loss {
 				t.Errorf("%v after training, %v before", after, before)
 			}
-			checkLoss(t, m, data, after.Loss)
-			checkResult(t, c.description(), after)
+			checkLoss(t, m, dataset, after.Loss)
+			checkResult(t, c.spec(), after)
 
 			dir := t.TempDir()
-			d := c.description()
+			d := c.spec()
 			d.Metrics = after.Metrics()
 			for _, err := range []error{m.Save(dir, bert.SaveOptions{}), tok.Save(dir), d.Save(dir)} {
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
-			p, err := Open(dir, Options{Tokens: 40})
+			p, err := Open(t.Context(), dir, Predict(), Options{Tokens: 40})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.Close()
-			inputs := make([]Input, len(c.examples))
+			inputs := make([]data.Input, len(c.examples))
 			for i, x := range c.examples {
 				inputs[i] = x.Input
 			}
-			got, err := p.Predict(t.Context(), inputs)
+			got, err := p.Do(t.Context(), inputs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i := range got {
-				alone, err := p.Predict(t.Context(), inputs[i:i+1])
+				alone, err := p.Do(t.Context(), inputs[i:i+1])
 				if err != nil {
 					t.Fatal(err)
 				}
 				if !reflect.DeepEqual(got[i], alone[0]) {
 					t.Errorf("input %d: alone %+v, among others %+v", i, alone[0], got[i])
 				}
-				if line, err := json.Marshal(got[i]); err != nil || !json.Valid(line) {
-					t.Errorf("%s, %v", line, err)
+				line, err := json.Marshal(got[i])
+				if err != nil || !bytes.Contains(line, []byte(c.key)) {
+					t.Errorf("%s, %v; want the key %s", line, err, c.key)
 				}
 			}
 			if first := got[0].String(); first == "" {
@@ -181,13 +194,13 @@ func TestKinds(t *testing.T) {
 			if err := tok.Save(bare); err != nil {
 				t.Fatal(err)
 			}
-			q, err := Open(bare, Options{})
+			q, err := Open(t.Context(), bare, Predict(), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer q.Close()
-			if q.Description().Kind != c.kind {
-				t.Errorf("without task.json a %v", q.Description().Kind)
+			if q.Description().Spec.Kind != c.kind {
+				t.Errorf("without task.json a %v", q.Description().Spec.Kind)
 			}
 		})
 	}
@@ -217,7 +230,7 @@ func checkLoss(t *testing.T, m *bert.Model, data *Dataset, got float64) {
 }
 
 // checkResult checks that a result has the figures that were announced, and can be written and read.
-func checkResult(t *testing.T, d Description, r *Result) {
+func checkResult(t *testing.T, d Spec, r *Result) {
 	t.Helper()
 	all, official := d.MetricNames()
 	var names []string
@@ -234,45 +247,79 @@ func checkResult(t *testing.T, d Description, r *Result) {
 			t.Errorf("the official metric %s is none of %v", name, all)
 		}
 	}
-	data, err := json.Marshal(r)
-	if err != nil || !json.Valid(data) {
-		t.Errorf("%s, %v", data, err)
+	if own := r.Report.Metrics(); len(own)+2 != len(r.Metrics()) {
+		t.Errorf("the report's metrics are %v, the result's %v", own.Names(), r.Metrics().Names())
 	}
-	if !strings.Contains(r.String(), MetricLabel(r.Main().Name)) {
-		t.Errorf("the text doesn't say %s:\n%v", r.Main().Name, r)
+	checkSaved(t, r)
+	main, ok := r.Main()
+	if !ok || !strings.Contains(r.String(), metric.Label(main.Name)) {
+		t.Errorf("the text doesn't say %s:\n%v", main.Name, r)
+	}
+}
+
+// checkSaved holds eval_results.json against the result that it is of.
+func checkSaved(t *testing.T, r *Result) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := r.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadResult(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(got.Metrics) != fmt.Sprint(r.Metrics()) || !slices.Equal(got.Official, r.Official) || got.Examples != r.Examples ||
+		got.Windows != r.Windows || got.Truncated != r.Truncated || got.Precision != r.Precision {
+		t.Errorf("read %+v, want %+v", got, r)
+	}
+	want, details := r.Report.details(), []string(nil)
+	for _, d := range got.Details {
+		details = append(details, d.Key)
+	}
+	if len(details) != len(want) {
+		t.Fatalf("details %v, want %v", details, want)
+	}
+	for i, e := range want {
+		if details[i] != e.key {
+			t.Errorf("details %v, want %s at %d", details, e.key, i)
+		}
+	}
+	main, ok := got.Main()
+	if wantMain, _ := r.Main(); !ok || main.Name != wantMain.Name {
+		t.Errorf("main metric %v, want %v", main, wantMain)
 	}
 }
 
 func TestKindErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
-	at := Source{File: "a.tsv", Line: 3}
-	describe := func(k Kind, labels ...string) Description {
-		return Description{Task: "made", Kind: k, Labels: labels, MaxSeqLength: 16}
+	at := data.Source{File: "a.tsv", Line: 3}
+	describe := func(k Kind, labels ...string) Spec {
+		return Spec{Task: "made", Kind: k, Labels: labels, MaxSeqLength: 16}
 	}
 	for _, c := range []struct {
-		d    Description
-		x    Example
+		d    Spec
+		x    data.Example
 		want string
 	}{
-		{describe(Regression, "value"), Example{Label: "many"}, `a.tsv:3: label "many" is no number`},
-		{describe(Regression, "value"), Example{Label: "Inf"}, `a.tsv:3: label "Inf" is no number`},
-		{describe(Regression, "value", "other"), Example{Label: "1"}, `labels is "value", "other", a regression has one`},
-		{describe(MultiLabel, "a", "b"), Example{Labels: []string{"a", "c"}}, `a.tsv:3: label "c" is not one of "a", "b"`},
-		{describe(MultiLabel, "a", "b"), Example{Labels: []string{"a", "a"}}, `a.tsv:3: label "a" twice`},
-		{describe(MultiLabel, "a", "b"), Example{Label: "a"}, `a.tsv:3: no label`},
-		{describe(MultipleChoice), Example{Input: Input{Choices: []string{"a", "b"}}, Label: "2"}, `a.tsv:3: label "2" is not one of the choices 0 to 1`},
-		{describe(MultipleChoice), Example{Input: Input{Choices: []string{"a"}}, Label: "0"}, `a.tsv:3: 1 choices, want at least 2`},
-		{describe(MultipleChoice, "a"), Example{Label: "0"}, `labels is "a", a model of multiple_choice has none`},
-		{describe(SingleLabel, "a", "b"), Example{Input: Input{Choices: []string{"a"}}, Label: "a"}, `a.tsv:3: choices, but the model reads texts`},
-		{describe(SingleLabel, "a", "b"), Example{Input: Input{Words: []string{"a"}}, Label: "a"}, `a.tsv:3: words, but the model reads texts`},
+		{describe(Regression, "value"), data.Example{Label: "many"}, `a.tsv:3: label "many" is no number`},
+		{describe(Regression, "value"), data.Example{Label: "Inf"}, `a.tsv:3: label "Inf" is no number`},
+		{describe(Regression, "value", "other"), data.Example{Label: "1"}, `labels is "value", "other", a regression has one`},
+		{describe(MultiLabel, "a", "b"), data.Example{Labels: []string{"a", "c"}}, `a.tsv:3: label "c" is not one of "a", "b"`},
+		{describe(MultiLabel, "a", "b"), data.Example{Labels: []string{"a", "a"}}, `a.tsv:3: label "a" twice`},
+		{describe(MultiLabel, "a", "b"), data.Example{Label: "a"}, `a.tsv:3: no label`},
+		{describe(MultipleChoice), data.Example{Input: data.Input{Choices: []string{"a", "b"}}, Label: "2"}, `a.tsv:3: label "2" is not one of the choices 0 to 1`},
+		{describe(MultipleChoice), data.Example{Input: data.Input{Choices: []string{"a"}}, Label: "0"}, `a.tsv:3: 1 choices, want at least 2`},
+		{describe(MultipleChoice, "a"), data.Example{Label: "0"}, `labels is "a", a model of multiple_choice has none`},
+		{describe(SingleLabel, "a", "b"), data.Example{Input: data.Input{Choices: []string{"a"}}, Label: "a"}, `a.tsv:3: choices, but the model reads texts`},
+		{describe(SingleLabel, "a", "b"), data.Example{Input: data.Input{Words: []string{"a"}}, Label: "a"}, `a.tsv:3: words, but the model reads texts`},
 	} {
 		c.x.Source = at
-		_, err := NewDataset(tok, c.d, []Example{c.x})
+		_, err := NewDataset(tok, c.d, []data.Example{c.x})
 		wantError(t, err, c.want)
 	}
-	three := Example{Input: Input{Choices: []string{"a", "b", "c"}}, Label: "0", Source: at}
-	two := Example{Input: Input{Choices: []string{"a", "b"}}, Label: "0"}
-	_, err := NewDataset(tok, describe(MultipleChoice), []Example{two, three})
+	three := data.Example{Input: data.Input{Choices: []string{"a", "b", "c"}}, Label: "0", Source: at}
+	two := data.Example{Input: data.Input{Choices: []string{"a", "b"}}, Label: "0"}
+	_, err := NewDataset(tok, describe(MultipleChoice), []data.Example{two, three})
 	wantError(t, err, "a.tsv:3: 3 choices, want 2 as those before")
 
 	_, err = ParseKind("classification")
@@ -288,36 +335,22 @@ func TestKindErrors(t *testing.T) {
 }
 
 // Class weights are for one label of several.
+// Weights of kinds whose examples don't have one class each are refused, and not set without an effect.
 func TestWeightsOfOtherKinds(t *testing.T) {
 	for _, c := range kindCases()[1:] {
-		data, err := NewDataset(tinyTokenizer(t), c.description(), c.examples)
+		dataset, err := NewDataset(tinyTokenizer(t), c.spec(), c.examples)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = data.ClassWeights("balanced")
-		wantError(t, err, "class weights are for single_label_classification")
-	}
-}
-
-// ShowExamples shows every kind's label.
-func TestShowExamplesOfKinds(t *testing.T) {
-	want := map[Kind]string{
-		SingleLabel: "label: no (id = 0)\n", MultiLabel: "label: 0 1\n", Regression: "label: 0\n", MultipleChoice: "label: 0\n",
-		TokenClassification: "label_ids: -1 4 4 1 4 0 2 -1\n",
-		QuestionAnswering:   "start_position: 7\nend_position: 7\n",
-	}
-	tok := tinyTokenizer(t)
-	for _, c := range kindCases() {
-		data, err := NewDataset(tok, c.description(), c.examples)
-		if err != nil {
-			t.Fatal(err)
+		_, err = dataset.BalancedClassWeights()
+		wantError(t, err, "class weights are for single_label_classification", "this is "+c.kind.String())
+		weights := make([]float32, len(c.labels))
+		for i := range weights {
+			weights[i] = 1
 		}
-		var b strings.Builder
-		if err := data.ShowExamples(&b, tok, 1); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.HasSuffix(b.String(), want[c.kind]) {
-			t.Errorf("%v: wrote\n%s\nwant it to end in %q", c.kind, b.String(), want[c.kind])
+		wantError(t, dataset.SetClassWeights(weights), "class weights are for single_label_classification", "this is "+c.kind.String())
+		if err := dataset.SetClassWeights(nil); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -333,13 +366,13 @@ func longText(n int) string {
 
 func TestHeadTail(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := Description{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
+	d := Spec{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
 	long := longText(40)
-	data, err := NewDataset(tok, d, []Example{
-		{Input: Input{Text: long}, Label: "a"},
-		{Input: Input{Text: longText(20)}, Label: "a"},
-		{Input: Input{Text: "good bad", TextPair: long}, Label: "b"},
-		{Input: Input{IDs: []int32{2, 5, 3}}, Label: "b"},
+	dataset, err := NewDataset(tok, d, []data.Example{
+		{Input: data.Input{Text: long}, Label: "a"},
+		{Input: data.Input{Text: longText(20)}, Label: "a"},
+		{Input: data.Input{Text: "good bad", TextPair: long}, Label: "b"},
+		{Input: data.Input{IDs: []int32{2, 5, 3}}, Label: "b"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -351,17 +384,17 @@ func TestHeadTail(t *testing.T) {
 	// 128/510 of 20 are 5 of the beginning, and 15 of the end; of the 17 that a pair leaves, 4 and 13.
 	text := all.IDs[1:41]
 	want := slices.Concat([]int32{2}, text[:5], text[25:], []int32{3})
-	if got := data.ids[:22]; !slices.Equal(got, want) {
+	if got := dataset.ids[:22]; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", tok.Tokens(got), tok.Tokens(want))
 	}
-	if got := data.ids[22:44]; !slices.Equal(got[1:21], all.IDs[1:21]) {
+	if got := dataset.ids[22:44]; !slices.Equal(got[1:21], all.IDs[1:21]) {
 		t.Errorf("a text that fits: %v", tok.Tokens(got))
 	}
 	want = slices.Concat(text[:4], text[27:], []int32{3})
-	if got := data.ids[44:66]; !slices.Equal(got[4:], want) || got[3] != 3 {
+	if got := dataset.ids[44:66]; !slices.Equal(got[4:], want) || got[3] != 3 {
 		t.Errorf("a pair: %v, want it to end in %v", tok.Tokens(got), tok.Tokens(want))
 	}
-	s := data.Stats()
+	s := dataset.Stats()
 	if s.Truncated != 2 || s.Dropped != 20+23 || s.Windows != 0 || s.Longest != 22 {
 		t.Errorf("%v", s)
 	}
@@ -369,14 +402,14 @@ func TestHeadTail(t *testing.T) {
 
 func TestWindows(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := Description{Task: "made", Labels: []string{"a", "b"}, Positive: "b", MaxSeqLength: 12, Long: Windows, DocStride: 6}
+	d := Spec{Task: "made", Labels: []string{"a", "b"}, Positive: "b", MaxSeqLength: 12, Long: Windows, DocStride: 6}
 	long := longText(25) // windows of 10 from 0, 6, 12 and 18
-	examples := []Example{
-		{Input: Input{Text: "good"}, Label: "a", Source: Source{File: "x", Line: 1}},
-		{Input: Input{Text: long}, Label: "b", Source: Source{File: "x", Line: 2}},
-		{Input: Input{Text: "bad"}, Label: "a", Source: Source{File: "x", Line: 3}},
+	examples := []data.Example{
+		{Input: data.Input{Text: "good"}, Label: "a", Source: data.Source{File: "x", Line: 1}},
+		{Input: data.Input{Text: long}, Label: "b", Source: data.Source{File: "x", Line: 2}},
+		{Input: data.Input{Text: "bad"}, Label: "a", Source: data.Source{File: "x", Line: 3}},
 	}
-	data, err := NewDataset(tok, d, examples)
+	dataset, err := NewDataset(tok, d, examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,19 +420,19 @@ func TestWindows(t *testing.T) {
 	var b bert.Batch
 	for i, at := range []int{0, 6, 12, 18} {
 		b.Reset()
-		if err := data.Append(&b, 1+i); err != nil {
+		if err := dataset.Append(&b, 1+i); err != nil {
 			t.Fatal(err)
 		}
-		if want := all.IDs[1+at : min(1+at+10, 26)]; !slices.Equal(b.IDs[1:len(b.IDs)-1], want) || b.Classes[0] != 1 || data.Source(1+i).Line != 2 {
-			t.Errorf("window %d: %v of %v, want %v", i, tok.Tokens(b.IDs), data.Source(1+i), tok.Tokens(want))
+		if want := all.IDs[1+at : min(1+at+10, 26)]; !slices.Equal(b.IDs[1:len(b.IDs)-1], want) || b.Classes[0] != 1 || dataset.Source(1+i).Line != 2 {
+			t.Errorf("window %d: %v of %v, want %v", i, tok.Tokens(b.IDs), dataset.Source(1+i), tok.Tokens(want))
 		}
 	}
-	if _, windows := data.example(1); len(windows) != 4 || !slices.Equal(windows[3].ids, b.IDs) {
+	if _, windows := dataset.example(1); len(windows) != 4 || !slices.Equal(windows[3].ids, b.IDs) {
 		t.Errorf("the example has the sequences %v", windows)
 	}
-	s := data.Stats()
-	if data.Len() != 6 || data.Examples() != 3 || s.Windows != 6 || s.Truncated != 0 || !slices.Equal(s.PerLabel, []int{2, 1}) || data.Source(5).Line != 3 {
-		t.Errorf("%d items, %v", data.Len(), s)
+	s := dataset.Stats()
+	if dataset.Len() != 6 || dataset.Examples() != 3 || s.Windows != 6 || s.Truncated != 0 || !slices.Equal(s.PerLabel, []int{2, 1}) || dataset.Source(5).Line != 3 {
+		t.Errorf("%d items, %v", dataset.Len(), s)
 	}
 	if want := "3 examples, 6 windows, 51 tokens (mean 8.5, longest 12)"; s.String() != want {
 		t.Errorf("%v, want %s", s, want)
@@ -407,25 +440,25 @@ func TestWindows(t *testing.T) {
 
 	// A text's probabilities are the mean of its windows', in evaluation and prediction alike.
 	m := tinyModel(t, bert.SequenceClassification, "a", "b")
-	r, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+	r, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPredictor(m, tok, d, Options{})
+	p, err := NewRunner(m, tok, &d, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Predict(t.Context(), []Input{examples[0].Input, examples[1].Input, examples[2].Input})
+	got, err := p.Do(t.Context(), []data.Input{examples[0].Input, examples[1].Input, examples[2].Input})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mean, loss := 0.0, 0.0
 	for i := range 4 {
 		b.Reset()
-		if err := data.Append(&b, 1+i); err != nil {
+		if err := dataset.Append(&b, 1+i); err != nil {
 			t.Fatal(err)
 		}
-		alone, err := p.Predict(t.Context(), []Input{{IDs: b.IDs}})
+		alone, err := p.Do(t.Context(), []data.Input{{IDs: b.IDs}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -442,20 +475,48 @@ func TestWindows(t *testing.T) {
 	}
 
 	d.Truncation = tokenizer.LongestFirst
-	_, err = NewDataset(tok, d, []Example{{Input: Input{Text: "good", TextPair: long}, Label: "a"}})
+	_, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
 	wantError(t, err, "want truncation only_first or only_second")
 	d.Truncation, d.DocStride = tokenizer.OnlySecond, 4
-	data, err = NewDataset(tok, d, []Example{{Input: Input{Text: "good", TextPair: long}, Label: "a"}})
+	dataset, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range data.Len() {
+	for i := range dataset.Len() {
 		b.Reset()
-		if err := data.Append(&b, i); err != nil {
+		if err := dataset.Append(&b, i); err != nil {
 			t.Fatal(err)
 		}
 		if want := all.IDs[1+4*i : min(1+4*i+8, 26)]; !slices.Equal(b.IDs[3:len(b.IDs)-1], want) {
 			t.Errorf("window %d of a pair: %v, want %v", i, tok.Tokens(b.IDs), tok.Tokens(want))
+		}
+	}
+}
+
+// The tokens that an input loses count once, not once for each choice that stands beside it.
+func TestDroppedTokensOfChoices(t *testing.T) {
+	tok := tinyTokenizer(t)
+	d := Spec{Task: "made", Kind: MultipleChoice, MaxSeqLength: 16, Truncation: tokenizer.OnlyFirst}
+	var inputs []data.Input
+	for _, n := range []int{2, 4} {
+		inputs = append(inputs, data.Input{Text: longText(30), Choices: slices.Repeat([]string{"good"}, n)})
+	}
+	p, err := NewRunner(tinyModel(t, bert.MultipleChoice), tok, &d, Predict(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Do(t.Context(), inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, in := range inputs {
+		dataset, err := NewDataset(tok, d, []data.Example{{Input: in, Label: "0"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const want = 30 - (16 - 3 - 1)
+		if s := dataset.Stats(); got[i].DroppedTokens != want || s.Dropped != want || s.Truncated != 1 {
+			t.Errorf("%d choices: %d tokens dropped, by the Dataset %d of %d examples; want %d of 1", len(in.Choices), got[i].DroppedTokens, s.Dropped, s.Truncated, want)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -75,9 +77,9 @@ func tinyDir(t testing.TB, head bert.Head, labels ...string) string {
 }
 
 // someTexts are texts of many lengths.
-func someTexts(n int) []Input {
+func someTexts(n int) []data.Input {
 	words := strings.Fields("the film is very bad and dull . i was not a good bright ! odd words too")
-	inputs := make([]Input, n)
+	inputs := make([]data.Input, n)
 	for i := range inputs {
 		var text []string
 		for j := range (i * 7) % 23 {
@@ -89,6 +91,16 @@ func someTexts(n int) []Input {
 		}
 	}
 	return inputs
+}
+
+// value is the metric of a name, which has to be there.
+func value(t testing.TB, m metric.Metrics, name string) float64 {
+	t.Helper()
+	v, ok := m.Get(name)
+	if !ok {
+		t.Errorf("no metric %s among %v", name, m.Names())
+	}
+	return v
 }
 
 func writeFile(t testing.TB, name, content string) string {

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -15,23 +18,23 @@ import (
 // probability, the logistic function of its logit, is above a half.
 type multiLabel struct{}
 
-func (multiLabel) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (multiLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	return f.encodeLong(in, e, add)
 }
 
-func (multiLabel) target(d *Description, x *Example, _ []sequence, t *targets) error {
+func (multiLabel) target(d *Spec, x *data.Example, _ []sequence, t *targets) error {
 	if x.Labels == nil {
-		return errNoLabel
+		return data.ErrNoLabel
 	}
 	at := len(t.values)
 	t.values = append(t.values, make([]float32, len(d.Labels))...)
 	for _, label := range x.Labels {
-		id := slices.Index(d.Labels, label)
-		if id < 0 {
-			return unknownLabel(label, d.Labels)
+		id, err := data.LabelID(label, d.Labels)
+		if err != nil {
+			return err
 		}
 		if t.values[at+id] != 0 {
-			return fmt.Errorf("label %s twice", quote(label))
+			return fmt.Errorf("label %s twice", message.Quote(label))
 		}
 		t.values[at+id] = 1
 	}
@@ -49,13 +52,13 @@ func sigmoids(windows [][]float32) []float64 {
 	return p
 }
 
-func (multiLabel) empty(d *Description) Report {
+func (multiLabel) empty(d *Spec) Report {
 	return &MultiLabelReport{Labels: d.Labels, Scores: metric.MultiLabelReport{Classes: make([]metric.Score, len(d.Labels))}}
 }
 
 func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
-		n, c  = d.Examples(), len(d.description.Labels)
+		n, c  = d.Examples(), len(d.spec.Labels)
 		truth = make([]bool, n*c)
 		said  = make([]bool, n*c)
 		score = make([]float64, n*c)
@@ -77,7 +80,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	if err != nil {
 		return nil, 0, err
 	}
-	r := &MultiLabelReport{Labels: d.description.Labels, Scores: scores, Predictions: make([][]int, n), AUC: make([]float64, c)}
+	r := &MultiLabelReport{Labels: d.spec.Labels, Scores: scores, Predictions: make([][]int, n), AUC: make([]float64, c)}
 	for i := range n {
 		for j, yes := range said[i*c : (i+1)*c] {
 			if yes {
@@ -103,7 +106,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	return r, loss / float64(n*c), nil
 }
 
-func (multiLabel) answer(d *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+func (multiLabel) answer(d *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	probabilities := sigmoids(logits)
 	p := Prediction{
 		Labels:           []string{},
@@ -131,12 +134,15 @@ type MultiLabelReport struct {
 	Predictions [][]int // the ids of the labels with a probability above a half, in the order of the examples, [N]
 }
 
-func (r *MultiLabelReport) figures() (first, further Metrics) {
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *MultiLabelReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
+
+func (r *MultiLabelReport) figures() (first, further metric.Metrics) {
 	s := &r.Scores
-	return Metrics{
-		{"micro_f1", s.Micro.F1}, {"micro_precision", s.Micro.Precision}, {"micro_recall", s.Micro.Recall},
-		{"macro_f1", s.Macro.F1}, {"macro_precision", s.Macro.Precision}, {"macro_recall", s.Macro.Recall},
-		{"eval_accuracy", s.SubsetAccuracy}, {"macro_auc", meanOf(r.AUC)},
+	return metric.Metrics{
+		{Name: "micro_f1", Value: s.Micro.F1}, {Name: "micro_precision", Value: s.Micro.Precision}, {Name: "micro_recall", Value: s.Micro.Recall},
+		{Name: "macro_f1", Value: s.Macro.F1}, {Name: "macro_precision", Value: s.Macro.Precision}, {Name: "macro_recall", Value: s.Macro.Recall},
+		{Name: "eval_accuracy", Value: s.SubsetAccuracy}, {Name: "macro_auc", Value: meanOf(r.AUC)},
 	}, nil
 }
 
@@ -155,7 +161,7 @@ func meanOf(values []float64) float64 {
 func (r *MultiLabelReport) details() []entry {
 	auc := make([]any, len(r.AUC))
 	for i, v := range r.AUC {
-		auc[i] = finite(v)
+		auc[i] = jsonobject.Number(v)
 	}
 	return []entry{
 		{"classes", scoresJSON(r.Labels, r.Scores.Classes)},

@@ -7,17 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
-
-// nerTasks are the rows of the tasks that label words.
-var nerTasks = []Task{{
-	Name:  "ner",
-	About: "words with tags, like names (CoNLL-2003, Tjong Kim Sang and De Meulder 2003) or parts of speech: a folder of CoNLL files or one",
-	Kind:  TokenClassification, Metrics: []string{"f1", "precision", "recall"}, EvalSplit: Dev,
-	Tables: conllTables(),
-}}
 
 // tokenClassification is the codec of words that have a label each (paper §5.3). The label of a word is that of its first
 // piece; the others take no part. A sentence that is too long is read in windows that overlap, and each word in the one where
@@ -26,7 +20,7 @@ var nerTasks = []Task{{
 // A text that isn't in words is split into those that the tokenizer finds: what white space and punctuation separate.
 type tokenClassification struct{}
 
-func (tokenClassification) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	switch {
 	case in.IDs != nil || in.TypeIDs != nil:
 		return errors.New("ids, but the model labels words: want a text, or words")
@@ -39,7 +33,7 @@ func (tokenClassification) encode(f *featurizer, in *Input, e *tokenizer.Encodin
 	}
 	o := f.options
 	o.Truncation, o.TruncateLeft, o.Overflow = tokenizer.OnlyFirst, false, true
-	o.Stride = max(0, o.MaxLength-2-f.description.step())
+	o.Stride = max(0, o.MaxLength-2-f.spec.step())
 	var err error
 	if in.Words != nil {
 		err = f.tokenizer.EncodeWords(e, in.Words, o)
@@ -59,7 +53,7 @@ type wordPlace struct{ window, token int }
 
 // wordPlaces finds each of n words in the window in which its first piece has the most tokens on its poorer side, the
 // first of equal ones.
-func (d *Description) wordPlaces(s []sequence, n int) []wordPlace {
+func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	var (
 		places = make([]wordPlace, n)
 		first  = make([]int, n) // piece of each word, counted over the whole text
@@ -90,8 +84,8 @@ func (d *Description) wordPlaces(s []sequence, n int) []wordPlace {
 	return places
 }
 
-// words is the number of words of an input.
-func (in *Input) words(s []sequence) int {
+// wordsOf is the number of words of an input.
+func wordsOf(in *data.Input, s []sequence) int {
 	n := len(in.Words)
 	if in.Words == nil {
 		for i := range s {
@@ -103,10 +97,10 @@ func (in *Input) words(s []sequence) int {
 	return n
 }
 
-func (tokenClassification) target(d *Description, x *Example, s []sequence, t *targets) error {
+func (tokenClassification) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
 	switch {
 	case x.Labels == nil:
-		return errNoLabel
+		return data.ErrNoLabel
 	case len(x.Labels) != len(x.Words):
 		return fmt.Errorf("%d labels for %d words", len(x.Labels), len(x.Words))
 	}
@@ -120,9 +114,9 @@ func (tokenClassification) target(d *Description, x *Example, s []sequence, t *t
 		t.tokens = append(t.tokens, -1)
 	}
 	for i, p := range d.wordPlaces(s, len(x.Words)) {
-		id := slices.Index(d.Labels, x.Labels[i])
-		if id < 0 {
-			return fmt.Errorf("word %d, %s: %w", i+1, quote(x.Words[i]), unknownLabel(x.Labels[i], d.Labels))
+		id, err := data.LabelID(x.Labels[i], d.Labels)
+		if err != nil {
+			return fmt.Errorf("word %d, %s: %w", i+1, message.Quote(x.Words[i]), err)
 		}
 		if p.window >= 0 {
 			t.tokens[from[p.window]+p.token] = int32(id)
@@ -131,16 +125,16 @@ func (tokenClassification) target(d *Description, x *Example, s []sequence, t *t
 	return nil
 }
 
-func (tokenClassification) empty(d *Description) Report {
-	s := newTagSet(d.Labels)
-	return &EntityReport{Types: s.types, EntityReport: metric.EntityReport{Types: make([]metric.Score, len(s.types))}}
+func (tokenClassification) empty(d *Spec) Report {
+	s := metric.NewTagSet(d.Labels)
+	return &EntityReport{Types: s.Types, EntityReport: metric.EntityReport{Types: make([]metric.Score, len(s.Types))}}
 }
 
 // wordLabels are the most probable label of each word, by number, and the logarithms of the probabilities of all. A word
 // of no piece has no probabilities and is outside, or where there is no such label has the first.
-func (d *Description) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
+func (d *Spec) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
 	labels, log = make([]int, n), make([][]float64, n)
-	none := max(0, slices.Index(d.Labels, outside))
+	none := max(0, slices.Index(d.Labels, metric.OutsideTag))
 	width := len(d.Labels)
 	for i, p := range d.wordPlaces(s, n) {
 		if labels[i] = none; p.window >= 0 {
@@ -152,21 +146,21 @@ func (d *Description) wordLabels(s []sequence, n int, logits [][]float32) (label
 
 func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
-		description       = &d.description
-		names             = description.Labels
-		set               = newTagSet(names)
+		spec              = &d.spec
+		names             = spec.Labels
+		set               = metric.NewTagSet(names)
 		tags, predictions = make([][]metric.Tag, d.Examples()), make([][]metric.Tag, d.Examples())
-		r                 = &EntityReport{Types: set.types, Predictions: make([][]int, d.Examples())}
+		r                 = &EntityReport{Types: set.Types, Predictions: make([][]int, d.Examples())}
 		loss              float64
 		words             int
 	)
 	for i, x := range d.examples {
 		_, s := d.example(i)
-		labels, log := description.wordLabels(s, len(x.Words), d.logits(logits, i))
+		labels, log := spec.wordLabels(s, len(x.Words), d.logits(logits, i))
 		r.Predictions[i] = labels
 		for j, label := range labels {
-			tags[i] = append(tags[i], set.tag(x.Labels[j]))
-			predictions[i] = append(predictions[i], set.tag(names[label]))
+			tags[i] = append(tags[i], set.Tag(x.Labels[j]))
+			predictions[i] = append(predictions[i], set.Tag(names[label]))
 			if log[j] != nil {
 				loss -= log[j][slices.Index(names, x.Labels[j])]
 				words++
@@ -174,42 +168,28 @@ func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, floa
 		}
 	}
 	var err error
-	r.EntityReport, err = metric.EntityScores(tags, predictions, len(set.types))
+	r.EntityReport, err = metric.EntityScores(tags, predictions, len(set.Types))
 	return r, loss / float64(max(words, 1)), err
 }
 
-// Entity is a piece of a text that is of a type: a name, say.
-type Entity struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
-	// Start and End are where it stands, in bytes: in the text, or for words in the words with a blank between each two.
-	Start int `json:"start"`
-	End   int `json:"end"`
-	// FirstWord and LastWord are the numbers of its words, from 0.
-	FirstWord int `json:"first_word"`
-	LastWord  int `json:"last_word"`
-	// Score is the mean of the probabilities of its words' labels.
-	Score float64 `json:"score"`
-}
-
-func (tokenClassification) answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction {
+func (tokenClassification) answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction {
 	var (
-		n           = in.words(s)
+		n           = wordsOf(in, s)
 		labels, log = d.wordLabels(s, n, logits)
-		set         = newTagSet(d.Labels)
+		set         = metric.NewTagSet(d.Labels)
 		tags        = make([]metric.Tag, n)
-		text, spans = in.spans(s, n)
+		text, spans = spansOf(in, s, n)
 		p           = Prediction{Entities: []Entity{}}
 	)
 	for i, label := range labels {
-		tags[i] = set.tag(d.Labels[label])
+		tags[i] = set.Tag(d.Labels[label])
 		if in.Words != nil {
 			p.Labels = append(p.Labels, d.Labels[label])
 		}
 	}
 	for _, e := range metric.Entities(tags) {
 		x := Entity{
-			Type: set.types[e.Type], FirstWord: e.From, LastWord: e.To - 1,
+			Type: set.Types[e.Type], FirstWord: e.From, LastWord: e.To - 1,
 			Start: int(spans[e.From].Start), End: int(spans[e.To-1].End),
 		}
 		x.Text = text[x.Start:x.End]
@@ -223,8 +203,8 @@ func (tokenClassification) answer(d *Description, in *Input, s []sequence, logit
 	return p
 }
 
-// spans are where the words of an input stand in its text, and that text.
-func (in *Input) spans(s []sequence, n int) (string, []tokenizer.Offset) {
+// spansOf are the places of the words of an input in its text, and that text.
+func spansOf(in *data.Input, s []sequence, n int) (string, []tokenizer.Offset) {
 	spans := make([]tokenizer.Offset, n)
 	if in.Words != nil {
 		at := 0
@@ -261,10 +241,13 @@ type EntityReport struct {
 	Predictions [][]int // class ids of each example's words, [N]
 }
 
-func (r *EntityReport) figures() (first, further Metrics) {
-	return Metrics{
-		{"f1", r.Micro.F1}, {"precision", r.Micro.Precision}, {"recall", r.Micro.Recall}, {"eval_accuracy", r.Accuracy},
-		{"macro_f1", r.Macro.F1}, {"weighted_f1", r.Weighted.F1},
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *EntityReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
+
+func (r *EntityReport) figures() (first, further metric.Metrics) {
+	return metric.Metrics{
+		{Name: "f1", Value: r.Micro.F1}, {Name: "precision", Value: r.Micro.Precision}, {Name: "recall", Value: r.Micro.Recall}, {Name: "eval_accuracy", Value: r.Accuracy},
+		{Name: "macro_f1", Value: r.Macro.F1}, {Name: "weighted_f1", Value: r.Weighted.F1},
 	}, nil
 }
 
@@ -278,6 +261,6 @@ func (r *EntityReport) details() []entry {
 // writeText writes what conlleval does: the counts, and a line a type.
 func (r *EntityReport) writeText(w *strings.Builder) {
 	fmt.Fprintf(w, "%s words with %s entities; found: %s, correct: %s; accuracy of the words %.4f\n",
-		thousands(r.Words), thousands(r.Micro.Support), thousands(r.Micro.Predicted), thousands(r.Correct), r.Accuracy)
+		message.Thousands(r.Words), message.Thousands(r.Micro.Support), message.Thousands(r.Micro.Predicted), message.Thousands(r.Correct), r.Accuracy)
 	writeScores(w, r.Types, r.EntityReport.Types, []average{{"overall", r.Micro}, {"macro average", r.Macro}, {"weighted average", r.Weighted}})
 }

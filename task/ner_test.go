@@ -9,29 +9,30 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// nerDescription is that of a model for tags of two types.
-func nerDescription(length int) Description {
-	return Description{Task: "ner", Kind: TokenClassification, Labels: []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, MaxSeqLength: length}
+// nerSpec is that of a model for tags of two types.
+func nerSpec(length int) Spec {
+	return Spec{Task: "ner", Kind: TokenClassification, Labels: []string{"B-X", "B-Y", "I-X", "I-Y", "O"}, MaxSeqLength: length}
 }
 
 // A label is on the first piece of its word; a word of no piece has none.
 func TestWordTargets(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := nerDescription(16)
-	x := Example{
-		Input:  Input{Words: []string{"film", "bcd", "\u200b", "very", "good!"}},
+	d := nerSpec(16)
+	x := data.Example{
+		Input:  data.Input{Words: []string{"film", "bcd", "\u200b", "very", "good!"}},
 		Labels: []string{"O", "B-X", "B-Y", "O", "I-X"},
 	}
-	data, err := NewDataset(tok, d, []Example{x})
+	dataset, err := NewDataset(tok, d, []data.Example{x})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bert.Batch
-	if err := data.Append(&b, 0); err != nil {
+	if err := dataset.Append(&b, 0); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"[CLS]", "film", "b", "##c", "##d", "very", "good", "!", "[SEP]"}
@@ -41,12 +42,12 @@ func TestWordTargets(t *testing.T) {
 	if want := []int32{-1, 4, 0, -1, -1, 4, 2, -1, -1}; !slices.Equal(b.TokenClasses, want) {
 		t.Errorf("%v, want %v", b.TokenClasses, want)
 	}
-	if s := data.Stats(); !slices.Equal(s.PerLabel, []int{1, 0, 1, 0, 2}) {
+	if s := dataset.Stats(); !slices.Equal(s.PerLabel, []int{1, 0, 1, 0, 2}) {
 		t.Errorf("%v", s.PerLabel)
 	}
 	// The word of no piece still counts: as one that was not found.
 	m := tinyModel(t, bert.TokenClassification, d.Labels...)
-	r, err := Evaluate(t.Context(), m, data, EvaluateOptions{})
+	r, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,19 +56,19 @@ func TestWordTargets(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	for _, c := range []struct {
-		x    Example
+		x    data.Example
 		want string
 	}{
-		{Example{Input: x.Input, Labels: []string{"O"}}, "1 labels for 5 words"},
-		{Example{Input: Input{Words: []string{"a", "b"}}, Labels: []string{"O", "B-Z"}}, `word 2, "b": label "B-Z" is not one of "B-X"`},
-		{Example{Input: Input{Text: "a"}, Label: "O"}, "no label"},
-		{Example{Input: Input{IDs: []int32{2, 3}}, Labels: []string{}}, "ids, but the model labels words"},
-		{Example{Input: Input{Text: "a", TextPair: "b"}, Labels: []string{}}, "a pair of texts"},
-		{Example{Input: Input{Text: "a", Words: []string{"b"}}, Labels: []string{"O"}}, "both text and words"},
-		{Example{Input: Input{Text: "a", Choices: []string{"b"}}, Labels: []string{"O"}}, "choices, but the model labels words"},
+		{data.Example{Input: x.Input, Labels: []string{"O"}}, "1 labels for 5 words"},
+		{data.Example{Input: data.Input{Words: []string{"a", "b"}}, Labels: []string{"O", "B-Z"}}, `word 2, "b": label "B-Z" is not one of "B-X"`},
+		{data.Example{Input: data.Input{Text: "a"}, Label: "O"}, "no label"},
+		{data.Example{Input: data.Input{IDs: []int32{2, 3}}, Labels: []string{}}, "ids, but the model labels words"},
+		{data.Example{Input: data.Input{Text: "a", TextPair: "b"}, Labels: []string{}}, "a pair of texts"},
+		{data.Example{Input: data.Input{Text: "a", Words: []string{"b"}}, Labels: []string{"O"}}, "both text and words"},
+		{data.Example{Input: data.Input{Text: "a", Choices: []string{"b"}}, Labels: []string{"O"}}, "choices, but the model labels words"},
 	} {
-		c.x.Source = Source{File: "a.txt", Line: 7}
-		_, err := NewDataset(tok, d, []Example{c.x})
+		c.x.Source = data.Source{File: "a.txt", Line: 7}
+		_, err := NewDataset(tok, d, []data.Example{c.x})
 		wantError(t, err, "a.txt:7: "+c.want)
 	}
 }
@@ -77,21 +78,21 @@ func TestWordWindows(t *testing.T) {
 	tok := tinyTokenizer(t)
 	for _, stride := range []int{0, 1, 3, 100} {
 		for n := 1; n < 40; n++ {
-			d := nerDescription(10)
+			d := nerSpec(10)
 			d.DocStride = stride
-			x := Example{Input: Input{Words: make([]string, n)}, Labels: make([]string, n)}
+			x := data.Example{Input: data.Input{Words: make([]string, n)}, Labels: make([]string, n)}
 			for i := range n {
 				x.Words[i] = []string{"good", "bcd", "film", "very", "not", "bc"}[(i*i+i/3)%6]
 				x.Labels[i] = d.Labels[i%5]
 			}
-			data, err := NewDataset(tok, d, []Example{x})
+			dataset, err := NewDataset(tok, d, []data.Example{x})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s := data.Stats(); s.Truncated > 0 || s.Longest > 10 {
+			if s := dataset.Stats(); s.Truncated > 0 || s.Longest > 10 {
 				t.Fatalf("%d words: %v", n, s)
 			}
-			in, s := data.example(0)
+			in, s := dataset.example(0)
 			var whole tokenizer.Encoding
 			if err := tok.EncodeWords(&whole, in.Words, tokenizer.Options{}); err != nil {
 				t.Fatal(err)
@@ -100,7 +101,7 @@ func TestWordWindows(t *testing.T) {
 			at := 0
 			for w := range s {
 				for i, word := range s[w].words {
-					if class := data.targets.tokens[at]; class >= 0 {
+					if class := dataset.targets.tokens[at]; class >= 0 {
 						labelled[word]++
 						first := slices.Index(whole.WordIDs, word)
 						if int(class) != int(word)%5 || s[w].ids[i] != whole.IDs[first] {
@@ -132,10 +133,10 @@ func TestWordWindows(t *testing.T) {
 // Entities are pieces of the text by bytes, whatever its letters; for words, of the words with blanks between them.
 func TestEntityOffsets(t *testing.T) {
 	tok := tinyTokenizer(t)
-	labels := nerDescription(48).Labels
+	labels := nerSpec(48).Labels
 	// A model that is asked nothing: the logits are made to say the tags.
-	answer := func(d Description, in Input, tags []string) Prediction {
-		f := featurizer{tokenizer: tok, options: d.options(), description: &d}
+	answer := func(d Spec, in data.Input, tags []string) Prediction {
+		f := featurizer{tokenizer: tok, options: d.options(), spec: &d}
 		var (
 			e      tokenizer.Encoding
 			s      []sequence
@@ -148,7 +149,7 @@ func TestEntityOffsets(t *testing.T) {
 		for i := range s {
 			logits = append(logits, make([]float32, len(s[i].ids)*len(labels)))
 		}
-		for word, p := range d.wordPlaces(s, in.words(s)) {
+		for word, p := range d.wordPlaces(s, wordsOf(&in, s)) {
 			if p.window >= 0 {
 				logits[p.window][p.token*len(labels)+slices.Index(labels, tags[word])] = 20
 			}
@@ -159,7 +160,7 @@ func TestEntityOffsets(t *testing.T) {
 	// très müller - ôze , « Ⅷ 日 本 » é
 	tags := strings.Fields("O B-X I-X I-X O O I-Y B-X I-X O B-Y")
 	for _, length := range []int{48, 9} {
-		p := answer(nerDescription(length), Input{Text: text}, tags)
+		p := answer(nerSpec(length), data.Input{Text: text}, tags)
 		want := []string{"X Müller-Ôze 1-3", "Y Ⅷ 6-6", "X 日本 7-8", "Y é 10-10"}
 		var got []string
 		for _, e := range p.Entities {
@@ -172,7 +173,7 @@ func TestEntityOffsets(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	p := answer(nerDescription(48), Input{Words: []string{"Müller", "du", "\u200b", "Ôze"}}, strings.Fields("B-X I-X O B-Y"))
+	p := answer(nerSpec(48), data.Input{Words: []string{"Müller", "du", "\u200b", "Ôze"}}, strings.Fields("B-X I-X O B-Y"))
 	want := []Entity{{"X", "Müller du", 0, 10, 0, 1, 0}, {"Y", "Ôze", 15, 19, 3, 3, 0}}
 	for i := range p.Entities {
 		p.Entities[i].Score = 0
@@ -180,7 +181,7 @@ func TestEntityOffsets(t *testing.T) {
 	if !reflect.DeepEqual(p.Entities, want) || !slices.Equal(p.Labels, strings.Fields("B-X I-X O B-Y")) {
 		t.Errorf("%+v, %q", p.Entities, p.Labels)
 	}
-	if p := answer(nerDescription(48), Input{}, nil); p.Entities == nil || len(p.Entities) != 0 {
+	if p := answer(nerSpec(48), data.Input{}, nil); p.Entities == nil || len(p.Entities) != 0 {
 		t.Errorf("of nothing %+v", p)
 	}
 }
@@ -188,44 +189,44 @@ func TestEntityOffsets(t *testing.T) {
 // A long sentence among others is answered as it is alone, and evaluation and prediction agree.
 func TestLongSentences(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := nerDescription(12)
+	d := nerSpec(12)
 	m := tinyModel(t, bert.TokenClassification, d.Labels...)
 	var (
-		examples []Example
-		inputs   []Input
-		set      = newTagSet(d.Labels)
+		examples []data.Example
+		inputs   []data.Input
+		set      = metric.NewTagSet(d.Labels)
 	)
 	for i := range 12 {
-		x := Example{Input: Input{Words: []string{}}, Labels: []string{}}
+		x := data.Example{Input: data.Input{Words: []string{}}, Labels: []string{}}
 		for j := range 1 + i*i%31 {
 			x.Words = append(x.Words, []string{"good", "bcd", "film", "very"}[(i*j+j)%4])
 			x.Labels = append(x.Labels, d.Labels[(i+j)%5])
 		}
 		examples, inputs = append(examples, x), append(inputs, x.Input)
 	}
-	data, err := NewDataset(tok, d, examples)
+	dataset, err := NewDataset(tok, d, examples)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if data.Stats().Windows == 0 {
+	if dataset.Stats().Windows == 0 {
 		t.Fatal("no sentence has windows")
 	}
-	r, err := Evaluate(t.Context(), m, data, EvaluateOptions{Tokens: 30})
+	r, err := Evaluate(t.Context(), m, dataset, EvaluateOptions{Tokens: 30})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkLoss(t, m, data, r.Loss)
-	p, err := NewPredictor(m, tok, d, Options{Tokens: 25})
+	checkLoss(t, m, dataset, r.Loss)
+	p, err := NewRunner(m, tok, &d, Predict(), Options{Tokens: 25})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Predict(t.Context(), inputs)
+	got, err := p.Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	right, words := 0, 0
 	for i, x := range examples {
-		alone, err := p.Predict(t.Context(), inputs[i:i+1])
+		alone, err := p.Do(t.Context(), inputs[i:i+1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +235,7 @@ func TestLongSentences(t *testing.T) {
 		}
 		tags := make([]metric.Tag, len(x.Words))
 		for j, label := range got[i].Labels {
-			tags[j] = set.tag(label)
+			tags[j] = set.Tag(label)
 			words++
 			if label == x.Labels[j] {
 				right++
@@ -244,7 +245,7 @@ func TestLongSentences(t *testing.T) {
 			t.Errorf("sentence %d has %d entities, its labels spell %d", i, len(got[i].Entities), n)
 		}
 	}
-	if acc := r.Metrics().Value("eval_accuracy"); math.Abs(acc-float64(right)/float64(words)) > 1e-12 {
+	if acc := value(t, r.Metrics(), "eval_accuracy"); math.Abs(acc-float64(right)/float64(words)) > 1e-12 {
 		t.Errorf("accuracy %v, %d of %d predictions are right", acc, right, words)
 	}
 }

@@ -15,15 +15,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
-func tinyPredictor(t testing.TB, d Description, o Options) *Predictor {
+func tinyPredictor(t testing.TB, d Spec, o Options) *Runner[Prediction] {
 	t.Helper()
-	p, err := NewPredictor(tinyModel(t, bert.SequenceClassification, d.Labels...), tinyTokenizer(t), d, o)
+	p, err := NewRunner(tinyModel(t, bert.SequenceClassification, d.Labels...), tinyTokenizer(t), &d, Predict(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +33,11 @@ func tinyPredictor(t testing.TB, d Description, o Options) *Predictor {
 }
 
 func TestPredict(t *testing.T) {
-	d := tinyDescription()
+	d := tinySpec()
 	p := tinyPredictor(t, d, Options{})
 	inputs := someTexts(40)
-	inputs = append(inputs, Input{IDs: []int32{2, 7, 8, 3}}, Input{IDs: []int32{2, 7, 3, 8, 3}, TypeIDs: []int32{0, 0, 0, 1, 1}})
-	all, err := p.Predict(t.Context(), inputs)
+	inputs = append(inputs, data.Input{IDs: []int32{2, 7, 8, 3}}, data.Input{IDs: []int32{2, 7, 3, 8, 3}, TypeIDs: []int32{0, 0, 0, 1, 1}})
+	all, err := p.Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,9 +58,9 @@ func TestPredict(t *testing.T) {
 		}
 		if inputs[i].IDs == nil {
 			if inputs[i].TextPair == "" {
-				err = p.Tokenizer().Encode(&e, inputs[i].Text, d.options())
+				err = p.Description().Tokenizer.Encode(&e, inputs[i].Text, d.options())
 			} else {
-				err = p.Tokenizer().EncodePair(&e, inputs[i].Text, inputs[i].TextPair, d.options())
+				err = p.Description().Tokenizer.EncodePair(&e, inputs[i].Text, inputs[i].TextPair, d.options())
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -72,7 +74,7 @@ func TestPredict(t *testing.T) {
 		} else if got.Truncated || got.DroppedTokens != 0 {
 			t.Errorf("ids were truncated: %+v", got)
 		}
-		alone, err := p.Predict(t.Context(), inputs[i:i+1])
+		alone, err := p.Do(t.Context(), inputs[i:i+1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +85,7 @@ func TestPredict(t *testing.T) {
 	if len(classes) != 2 || truncated == 0 {
 		t.Fatalf("the test needs both classes and truncated texts: %v, %d", classes, truncated)
 	}
-	if none, err := p.Predict(t.Context(), nil); err != nil || len(none) != 0 {
+	if none, err := p.Do(t.Context(), nil); err != nil || len(none) != 0 {
 		t.Errorf("no inputs: %v, %v", none, err)
 	}
 	if !math.IsNaN(all[0].Probabilities.Of("other")) {
@@ -109,68 +111,72 @@ func TestPredictionJSON(t *testing.T) {
 }
 
 func TestPredictErrors(t *testing.T) {
-	d := tinyDescription()
+	d := tinySpec()
 	d.Truncation = tokenizer.DoNotTruncate
 	p := tinyPredictor(t, d, Options{})
 	for _, c := range []struct {
-		in   Input
+		in   data.Input
 		want string
 	}{
-		{Input{Text: strings.Repeat("good ", 15)}, "input 1: 17 tokens, want at most 16"},
-		{Input{IDs: []int32{}}, "input 1: no ids"},
-		{Input{IDs: []int32{5000}}, "input 1: id 5000, the number 1, is not in the vocabulary of"},
-		{Input{IDs: []int32{-1}}, "input 1: id -1"},
-		{Input{IDs: make([]int32, 49)}, "input 1: 49 ids, want at most 48"},
-		{Input{IDs: []int32{1}, TypeIDs: []int32{2}}, "input 1: type id 2, the number 1, is not one of 2"},
-		{Input{IDs: []int32{1}, TypeIDs: []int32{}}, "input 1: 0 type ids for 1 ids"},
-		{Input{IDs: []int32{1}, Text: "x"}, "input 1: both text and ids"},
-		{Input{TypeIDs: []int32{1}}, "input 1: type ids without ids"},
+		{data.Input{Text: strings.Repeat("good ", 15)}, "input 1: 17 tokens, want at most 16"},
+		{data.Input{IDs: []int32{}}, "input 1: no ids"},
+		{data.Input{IDs: []int32{5000}}, "input 1: id 5000, the number 1, is not in the vocabulary of"},
+		{data.Input{IDs: []int32{-1}}, "input 1: id -1"},
+		{data.Input{IDs: make([]int32, 49)}, "input 1: 49 ids, want at most 48"},
+		{data.Input{IDs: []int32{1}, TypeIDs: []int32{2}}, "input 1: type id 2, the number 1, is not one of 2"},
+		{data.Input{IDs: []int32{1}, TypeIDs: []int32{}}, "input 1: 0 type ids for 1 ids"},
+		{data.Input{IDs: []int32{1}, Text: "x"}, "input 1: both text and ids"},
+		{data.Input{TypeIDs: []int32{1}}, "input 1: type ids without ids"},
 	} {
-		_, err := p.Predict(t.Context(), []Input{{Text: "good"}, c.in})
+		_, err := p.Do(t.Context(), []data.Input{{Text: "good"}, c.in})
 		wantError(t, err, c.want)
+		var bad *InputError
+		if !errors.As(err, &bad) || bad.Index != 1 {
+			t.Errorf("%v is no *InputError of input 1", err)
+		}
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.Predict(ctx, Texts("good")); !errors.Is(err, context.Canceled) {
+	if _, err := p.Do(ctx, data.Texts("good")); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 
 	tok := tinyTokenizer(t)
-	_, err := NewPredictor(tinyModel(t, bert.PreTraining), tok, d, Options{})
+	_, err := NewRunner(tinyModel(t, bert.PreTraining), tok, &d, Predict(), Options{})
 	wantError(t, err, "a BertForPreTraining has no answers to texts")
 	m := tinyModel(t, bert.SequenceClassification, "x", "y")
-	_, err = NewPredictor(m, tok, d, Options{})
+	_, err = NewRunner(m, tok, &d, Predict(), Options{})
 	wantError(t, err, `the task's labels are "neg", "pos", the model's "x", "y"`)
 	d.Labels, d.Positive, d.MaxSeqLength = []string{"x", "y"}, "", 49
-	_, err = NewPredictor(m, tok, d, Options{})
+	_, err = NewRunner(m, tok, &d, Predict(), Options{})
 	wantError(t, err, "max_seq_length is 49, the model has 48 positions")
 	d.MaxSeqLength = 8
 	big, err := tokenizer.New(append(tinyVocab(), "more"), tokenizer.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = NewPredictor(m, big, d, Options{})
+	_, err = NewRunner(m, big, &d, Predict(), Options{})
 	wantError(t, err, "the vocabulary has")
 }
 
 func TestOpen(t *testing.T) {
 	dir := tinyDir(t, bert.SequenceClassification, "neg", "pos")
-	p, err := Open(dir, Options{})
+	p, err := Open(t.Context(), dir, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := p.Description(); d.MaxSeqLength != 48 || d.Positive != "pos" || d.Truncation != tokenizer.LongestFirst {
+	if d := p.Description().Spec; d.MaxSeqLength != 48 || d.Positive != "pos" || d.Truncation != tokenizer.LongestFirst {
 		t.Errorf("without task.json: %+v", d)
 	}
 	inputs := someTexts(10)
-	got, err := p.Predict(t.Context(), inputs)
+	got, err := p.Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := tinyDescription()
+	d := tinySpec()
 	d.MaxSeqLength = 48
-	want, err := tinyPredictor(t, d, Options{}).Predict(t.Context(), inputs)
+	want, err := tinyPredictor(t, d, Options{}).Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,36 +188,36 @@ func TestOpen(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	_, err = p.Predict(t.Context(), inputs)
+	_, err = p.Do(t.Context(), inputs)
 	wantError(t, err, "the model is closed")
 
 	d.MaxSeqLength = 6
 	if err := d.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	p, err = Open(dir, Options{})
+	p, err = Open(t.Context(), dir, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := p.Description().MaxSeqLength; got != 6 {
+	if got := p.Description().Spec.MaxSeqLength; got != 6 {
 		t.Errorf("max_seq_length is %d, want task.json's 6", got)
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
 
-	write(t, filepath.Join(dir, DescriptionFile), `{"task": "t", "labels": ["pos", "neg"], "max_seq_length": 8}`)
-	_, err = Open(dir, Options{})
+	write(t, filepath.Join(dir, SpecFile), `{"task": "t", "labels": ["pos", "neg"], "max_seq_length": 8}`)
+	_, err = Open(t.Context(), dir, Predict(), Options{})
 	wantError(t, err, dir, `the task's labels are "pos", "neg", the model's "neg", "pos"`)
-	write(t, filepath.Join(dir, DescriptionFile), `{`)
-	_, err = Open(dir, Options{})
-	wantError(t, err, filepath.Join(dir, DescriptionFile)+": not JSON")
+	write(t, filepath.Join(dir, SpecFile), `{`)
+	_, err = Open(t.Context(), dir, Predict(), Options{})
+	wantError(t, err, filepath.Join(dir, SpecFile)+": not JSON")
 	if err := os.Remove(filepath.Join(dir, "model.safetensors")); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(dir, Options{})
+	_, err = Open(t.Context(), dir, Predict(), Options{})
 	wantError(t, err, dir)
-	_, err = Open(filepath.Join(dir, "none"), Options{})
+	_, err = Open(t.Context(), filepath.Join(dir, "none"), Predict(), Options{})
 	wantError(t, err, "none")
 }
 
@@ -219,16 +225,16 @@ func TestOpen(t *testing.T) {
 func TestPredictOfBrokenWeights(t *testing.T) {
 	dir := tinyDir(t, bert.SequenceClassification, "neg", "pos")
 	path := filepath.Join(dir, "model.safetensors")
-	data, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := int(binary.LittleEndian.Uint64(data))
+	n := int(binary.LittleEndian.Uint64(content))
 	var header map[string]struct {
 		Offsets [2]int `json:"data_offsets"`
 	}
 	var all map[string]json.RawMessage
-	if err := json.Unmarshal(data[8:8+n], &all); err != nil {
+	if err := json.Unmarshal(content[8:8+n], &all); err != nil {
 		t.Fatal(err)
 	}
 	delete(all, "__metadata__")
@@ -240,21 +246,21 @@ func TestPredictOfBrokenWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := 8 + n + header["classifier.bias"].Offsets[0]
-	binary.LittleEndian.PutUint32(data[at:], math.Float32bits(float32(math.NaN())))
-	write(t, path, string(data))
-	p, err := Open(dir, Options{})
+	binary.LittleEndian.PutUint32(content[at:], math.Float32bits(float32(math.NaN())))
+	write(t, path, string(content))
+	p, err := Open(t.Context(), dir, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = p.Predict(t.Context(), Texts("good"))
+	_, err = p.Do(t.Context(), data.Texts("good"))
 	wantError(t, err, "NaN", "its weights are broken")
 }
 
 func TestPredictConcurrently(t *testing.T) {
-	p := tinyPredictor(t, tinyDescription(), Options{Sessions: 3, Tokens: 30})
+	p := tinyPredictor(t, tinySpec(), Options{Sessions: 3, Tokens: 30})
 	inputs := someTexts(30)
-	want, err := p.Predict(t.Context(), inputs)
+	want, err := p.Do(t.Context(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +269,7 @@ func TestPredictConcurrently(t *testing.T) {
 		wait.Go(func() {
 			for i := range 6 {
 				from := (g + 3*i) % 20
-				got, err := p.Predict(t.Context(), inputs[from:from+10])
+				got, err := p.Do(t.Context(), inputs[from:from+10])
 				if err != nil || !reflect.DeepEqual(got, want[from:from+10]) {
 					t.Errorf("%v, %v", got, err)
 				}
@@ -271,10 +277,10 @@ func TestPredictConcurrently(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	// Close lets those end that have begun; whoever comes later is told.
+	// Close lets those end that have begun; later calls get ErrClosed.
 	for range 4 {
 		wait.Go(func() {
-			if got, err := p.Predict(t.Context(), inputs); err == nil && !reflect.DeepEqual(got, want) || err != nil && !errors.Is(err, errClosed) {
+			if got, err := p.Do(t.Context(), inputs); err == nil && !reflect.DeepEqual(got, want) || err != nil && !errors.Is(err, ErrClosed) {
 				t.Error(err)
 			}
 		})
@@ -285,8 +291,36 @@ func TestPredictConcurrently(t *testing.T) {
 	wait.Wait()
 }
 
-// streamed is what a Predictor's stream emits, each with its place and text.
-func streamed(t testing.TB, p *Predictor, in Inputs) ([]string, error) {
+// The first passes of a model just opened may be at the same time, each with a session of its own. (Run with -race.)
+func TestPredictConcurrentlyFromTheStart(t *testing.T) {
+	p, err := Open(t.Context(), tinyDir(t, bert.SequenceClassification, "neg", "pos"), Predict(), Options{Sessions: 4, Tokens: 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var (
+		wait   sync.WaitGroup
+		inputs = someTexts(10)
+		got    [8][]Prediction
+	)
+	for g := range got {
+		wait.Go(func() {
+			var err error
+			if got[g], err = p.Do(t.Context(), inputs); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	for g := range got {
+		if !reflect.DeepEqual(got[g], got[0]) {
+			t.Errorf("goroutine %d has other answers", g)
+		}
+	}
+}
+
+// streamed is what a stream of predictions emits, each with its place and text.
+func streamed(t testing.TB, p *Runner[Prediction], in data.Inputs) ([]string, error) {
 	t.Helper()
 	var out []string
 	err := p.Stream(t.Context(), in, func(item Item, answer Prediction) error {
@@ -299,11 +333,11 @@ func streamed(t testing.TB, p *Predictor, in Inputs) ([]string, error) {
 func TestStream(t *testing.T) {
 	inputs := someTexts(1500)
 	for _, tokens := range []int{1, 0} {
-		p := tinyPredictor(t, tinyDescription(), Options{Tokens: tokens})
+		p := tinyPredictor(t, tinySpec(), Options{Tokens: tokens})
 		if tokens == 1 {
 			inputs = inputs[:100]
 		}
-		answers, err := p.Predict(t.Context(), inputs)
+		answers, err := p.Do(t.Context(), inputs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +357,7 @@ func TestStream(t *testing.T) {
 			}
 			want = append(want, fmt.Sprintf("f:%d|%s|%s|%v", i+1, in.Text, in.TextPair, answers[i]))
 		}
-		got, err := streamed(t, p, NewInputReader(&lines, "f", false))
+		got, err := streamed(t, p, data.NewInputReader(&lines, "f", false))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,16 +368,16 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamOfBadLines(t *testing.T) {
-	d := tinyDescription()
+	d := tinySpec()
 	d.Truncation = tokenizer.DoNotTruncate
 	p := tinyPredictor(t, d, Options{})
 	const content = "good\nbad\n{\"ids\": [9999]}\nfilm\n{\"txt\": 1}\nthe film is very very very very very very very very very very very very very bad\nlast\n"
-	got, err := streamed(t, p, NewInputReader(strings.NewReader(content), "f", false))
+	got, err := streamed(t, p, data.NewInputReader(strings.NewReader(content), "f", false))
 	wantError(t, err, "f:3: id 9999")
 	if len(got) != 2 {
 		t.Errorf("%d answers, want those of the 2 lines before the bad one", len(got))
 	}
-	in := NewInputReader(strings.NewReader(content), "f", true)
+	in := data.NewInputReader(strings.NewReader(content), "f", true)
 	got, err = streamed(t, p, in)
 	if err != nil {
 		t.Fatal(err)
@@ -353,17 +387,17 @@ func TestStreamOfBadLines(t *testing.T) {
 		t.Errorf("skipped %d, answers %q", n, got)
 	}
 	wantError(t, first, "f:3: id 9999")
-	if got, err := streamed(t, p, NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
+	if got, err := streamed(t, p, data.NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
 		t.Errorf("an empty stream: %v, %v", got, err)
 	}
 	broken := errors.New("broken disk")
-	got, err = streamed(t, p, NewInputReader(failing{strings.NewReader("good\nbad"), broken}, "f", true))
+	got, err = streamed(t, p, data.NewInputReader(io.MultiReader(strings.NewReader("good\nbad"), iotest.ErrReader(broken)), "f", true))
 	if !errors.Is(err, broken) || len(got) != 1 {
 		t.Errorf("a failing reader: %q, %v", got, err)
 	}
 	full := errors.New("full disk")
 	n = 0
-	err = p.Stream(t.Context(), NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
+	err = p.Stream(t.Context(), data.NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
 		n++
 		return full
 	})
@@ -374,14 +408,14 @@ func TestStreamOfBadLines(t *testing.T) {
 
 // Who types a line gets its answer before the next one.
 func TestStreamAnswersAtOnce(t *testing.T) {
-	p := tinyPredictor(t, tinyDescription(), Options{})
+	p := tinyPredictor(t, tinySpec(), Options{})
 	r, w := io.Pipe()
 	answers := make(chan string)
 	ended := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
-		ended <- p.Stream(ctx, NewInputReader(r, "pipe", false), func(item Item, _ Prediction) error {
+		ended <- p.Stream(ctx, data.NewInputReader(r, "pipe", false), func(item Item, _ Prediction) error {
 			answers <- item.Text
 			return nil
 		})

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -18,23 +20,23 @@ const regressionLabel = "value"
 // regression is the codec of texts that have a number, like the likeness of two sentences (GLUE's STS-B).
 type regression struct{}
 
-func (regression) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (regression) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	return f.encodeLong(in, e, add)
 }
 
-func (regression) target(_ *Description, x *Example, _ []sequence, t *targets) error {
+func (regression) target(_ *Spec, x *data.Example, _ []sequence, t *targets) error {
 	if x.Label == "" {
-		return errNoLabel
+		return data.ErrNoLabel
 	}
 	v, err := strconv.ParseFloat(strings.TrimSpace(x.Label), 32)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return fmt.Errorf("label %s is no number", quote(x.Label))
+		return fmt.Errorf("label %s is no number", message.Quote(x.Label))
 	}
 	t.values = append(t.values, float32(v))
 	return nil
 }
 
-func (regression) empty(*Description) Report { return new(RegressionReport) }
+func (regression) empty(*Spec) Report { return new(RegressionReport) }
 
 func (regression) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	n := d.Examples()
@@ -63,7 +65,7 @@ func orNaN(v float64, err error) (float64, error) {
 	return v, err
 }
 
-func (regression) answer(_ *Description, _ *Input, _ []sequence, logits [][]float32) Prediction {
+func (regression) answer(_ *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
 	mean := meanLogits(logits)
 	value := float64(mean[0])
 	return Prediction{Value: &value, Logits: mean}
@@ -81,10 +83,13 @@ type RegressionReport struct {
 	Labels, Predictions []float64 // in the order of the examples, [N]
 }
 
-func (r *RegressionReport) figures() (first, further Metrics) {
-	return Metrics{
-		{"pearson", r.Pearson}, {"spearman", r.Spearman},
-		{"mean_squared_error", r.MeanSquaredError}, {"mean_absolute_error", r.MeanAbsoluteError},
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *RegressionReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
+
+func (r *RegressionReport) figures() (first, further metric.Metrics) {
+	return metric.Metrics{
+		{Name: "pearson", Value: r.Pearson}, {Name: "spearman", Value: r.Spearman},
+		{Name: "mean_squared_error", Value: r.MeanSquaredError}, {Name: "mean_absolute_error", Value: r.MeanAbsoluteError},
 	}, nil
 }
 

@@ -1,18 +1,21 @@
 package task
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 )
-
-// ResultsFile is the name of an evaluation's Result in an output directory.
-const ResultsFile = "eval_results.json"
 
 // Result is what an evaluation found.
 type Result struct {
@@ -28,22 +31,6 @@ type Result struct {
 	Report Report // a *ClassReport, *EntityReport or the like, by Kind
 }
 
-// Report is what an evaluation found that is peculiar to a kind of task.
-type Report interface {
-	// figures are the metrics by the names of eval_results.json: those before loss and step, and those behind.
-	figures() (first, further Metrics)
-	// details is what follows the metrics in eval_results.json.
-	details() []entry
-	// writeText writes the report for people, beneath the line of the official metrics.
-	writeText(w *strings.Builder)
-}
-
-// entry is a key of a JSON object with its value.
-type entry struct {
-	key   string
-	value any
-}
-
 // Metrics are the numbers of the result by the names of eval_results.json.
 //
 // For two labels these are eval_accuracy, f1_score, auc, precision, recall, true_positives, true_negatives,
@@ -53,29 +40,136 @@ type entry struct {
 // choices eval_accuracy; for words f1, precision, recall (of entities, as conlleval has them), eval_accuracy (of words),
 // macro_f1 and weighted_f1; for questions, in percent as SQuAD's scripts have them, exact, f1, HasAns_exact, HasAns_f1,
 // NoAns_exact and NoAns_f1.
-func (r *Result) Metrics() Metrics {
+func (r *Result) Metrics() metric.Metrics {
 	first, further := r.Report.figures()
-	return slices.Concat(first, Metrics{{"loss", r.Loss}, {"global_step", float64(r.GlobalStep)}}, further)
+	return slices.Concat(first, metric.Metrics{{Name: "loss", Value: r.Loss}, {Name: "global_step", Value: float64(r.GlobalStep)}}, further)
 }
 
-// Main is the metric to judge the task by.
-func (r *Result) Main() Metric {
-	return Metric{r.Official[0], r.Metrics().Value(r.Official[0])}
+// Main is the metric to judge the task by. ok is false where the result has no such metric.
+func (r *Result) Main() (main metric.Metric, ok bool) {
+	return mainOf(r.Official, r.Metrics())
 }
 
-// MarshalJSON writes the content of eval_results.json: the Metrics, then the report.
+func mainOf(official []string, m metric.Metrics) (metric.Metric, bool) {
+	if len(official) == 0 {
+		return metric.Metric{}, false
+	}
+	value, ok := m.Get(official[0])
+	return metric.Metric{Name: official[0], Value: value}, ok
+}
+
+// MarshalJSON writes the content of eval_results.json: the Metrics, then official_metrics, examples, windows (if there are any),
+// truncated and compute_precision, and then what is peculiar to the kind, in this order:
+//
+//   - of one label: positive_label (of two labels), classes, macro_average, weighted_average, labels, confusion_matrix
+//     [label][prediction];
+//   - of several labels at once: classes, micro_average, macro_average, labels, auc_by_label;
+//   - of words: words, entities, found, correct, types;
+//   - of questions that may have no answer: best_exact, best_exact_thresh, best_f1, best_f1_thresh.
+//
+// A number that does not exist, or is infinite, is null. ReadResult is the reverse.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	var entries []entry
 	for _, m := range r.Metrics() {
-		entries = append(entries, entry{m.Name, finite(m.Value)})
+		entries = append(entries, entry{m.Name, jsonobject.Number(m.Value)})
 	}
-	entries = append(entries, entry{"official_metrics", r.Official}, entry{"examples", r.Examples})
+	entries = append(entries, entry{officialKey, r.Official}, entry{"examples", r.Examples})
 	if r.Windows > 0 {
 		entries = append(entries, entry{"windows", r.Windows})
 	}
 	entries = append(entries, entry{"truncated", r.Truncated}, entry{"compute_precision", r.Precision.String()}) // "precision" is a metric
 	entries = append(entries, r.Report.details()...)
-	return orderedObject(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
+	return jsonobject.Marshal(len(entries), func(i int) (string, any) { return entries[i].key, entries[i].value })
+}
+
+// officialKey is the key that ends the metrics.
+const officialKey = "official_metrics"
+
+// SavedResult is what eval_results.json says of an evaluation.
+type SavedResult struct {
+	Metrics                      metric.Metrics // NaN where the file has null
+	Official                     []string       // names of the metrics to judge the task by, the main one first
+	Examples, Windows, Truncated int
+	Precision                    bert.Precision
+
+	// Details are the keys peculiar to the kind of task, in their order, and any that this version doesn't know. See
+	// Result.MarshalJSON.
+	Details []Detail
+}
+
+// Detail is a key of eval_results.json with its value.
+type Detail struct {
+	Key   string
+	Value json.RawMessage
+}
+
+// ReadResult reads eval_results.json from dir, as Result.Save wrote it. Where there is none the error is an fs.ErrNotExist.
+func ReadResult(dir string) (*SavedResult, error) {
+	path := filepath.Join(dir, ResultsFile)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, textfile.PathError(err)
+	}
+	r := new(SavedResult)
+	if err := r.UnmarshalJSON(textfile.TrimMark(content)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// UnmarshalJSON reads the content of eval_results.json. A key that occurs twice is an error.
+func (r *SavedResult) UnmarshalJSON(content []byte) error {
+	var (
+		out       SavedResult
+		precision = bert.Float32.String()
+		metrics   = true // until officialKey
+	)
+	fields := map[string]any{
+		officialKey: &out.Official, "examples": &out.Examples, "windows": &out.Windows, "truncated": &out.Truncated,
+		"compute_precision": &precision,
+	}
+	err := jsonobject.Parse(content, func(key string, value json.RawMessage) error {
+		field, ok := fields[key]
+		switch {
+		case ok:
+			metrics = metrics && key != officialKey
+			return parseField(key, value, field)
+		case !metrics:
+			out.Details = append(out.Details, Detail{key, value})
+			return nil
+		}
+		v := math.NaN()
+		if string(value) != "null" {
+			if err := parseField(key, value, &v); err != nil {
+				return err
+			}
+		}
+		out.Metrics = append(out.Metrics, metric.Metric{Name: key, Value: v})
+		return nil
+	})
+	if err == nil && metrics {
+		err = fmt.Errorf("no key %q: not the result of evaluating a task", officialKey)
+	}
+	if err == nil {
+		out.Precision, err = bert.ParsePrecision(precision)
+	}
+	if err == nil {
+		*r = out
+	}
+	return err
+}
+
+// Main is the metric to judge the task by. ok is false where the result has no such metric.
+func (r *SavedResult) Main() (main metric.Metric, ok bool) { return mainOf(r.Official, r.Metrics) }
+
+// Detail reads the value of a key of Details into v, a pointer, as json.Unmarshal does. ok is false where there is no such key.
+func (r *SavedResult) Detail(key string, v any) (ok bool, err error) {
+	for _, d := range r.Details {
+		if d.Key == key {
+			return true, parseField(key, d.Value, v)
+		}
+	}
+	return false, nil
 }
 
 // Save writes eval_results.json into dir, and of questions the answers (SaveAnswers); a file is whole or not there.
@@ -85,7 +179,7 @@ func (r *Result) Save(dir string) error {
 			return err
 		}
 	}
-	return writeJSON(filepath.Join(dir, ResultsFile), r)
+	return jsonobject.Save(filepath.Join(dir, ResultsFile), r)
 }
 
 // WriteText writes String.
@@ -97,61 +191,28 @@ func (r *Result) WriteText(w io.Writer) error {
 // String is the result for people: the official metrics, and the report.
 func (r *Result) String() string {
 	w := new(strings.Builder) // to which writing doesn't fail
-	fmt.Fprintf(w, "%s examples", thousands(r.Examples))
+	fmt.Fprintf(w, "%s examples", message.Thousands(r.Examples))
 	if r.Windows > 0 {
-		fmt.Fprintf(w, " in %s windows", thousands(r.Windows))
+		fmt.Fprintf(w, " in %s windows", message.Thousands(r.Windows))
 	}
 	if r.Truncated > 0 {
-		fmt.Fprintf(w, " (%s truncated)", thousands(r.Truncated))
+		fmt.Fprintf(w, " (%s truncated)", message.Thousands(r.Truncated))
 	}
 	if r.GlobalStep > 0 {
-		fmt.Fprintf(w, " at step %s", thousands(r.GlobalStep))
+		fmt.Fprintf(w, " at step %s", message.Thousands(r.GlobalStep))
 	}
 	if r.Precision != bert.Float32 {
 		fmt.Fprintf(w, " in %v", r.Precision)
 	}
 	m := r.Metrics()
 	for i, name := range r.Official {
-		fmt.Fprintf(w, "%s %s %s", [...]string{":", ","}[min(i, 1)], MetricLabel(name), figure(m.Value(name)))
+		value, ok := m.Get(name)
+		if !ok {
+			value = math.NaN()
+		}
+		fmt.Fprintf(w, "%s %s %s", [...]string{":", ","}[min(i, 1)], metric.Label(name), figure(value))
 	}
 	fmt.Fprintf(w, ", loss %s\n", figure(r.Loss))
 	r.Report.writeText(w)
 	return w.String()
-}
-
-// metricLabels are how people call metrics.
-var metricLabels = map[string]string{
-	"eval_accuracy": "accuracy", "f1_score": "F1", "f1": "F1", "micro_f1": "micro F1", "macro_f1": "macro F1", "auc": "AUC",
-	"matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman",
-}
-
-// MetricLabel is how people call the metric of a name of eval_results.json.
-func MetricLabel(name string) string {
-	if label, ok := metricLabels[name]; ok {
-		return label
-	}
-	return strings.ReplaceAll(name, "_", " ")
-}
-
-// figure is a metric with four places, or a dash where it doesn't exist.
-func figure(v float64) string {
-	if math.IsNaN(v) {
-		return "–"
-	}
-	return fmt.Sprintf("%.4f", v)
-}
-
-// cell keeps a label from breaking a table.
-func cell(label string) string {
-	const most = 30
-	label = strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, label)
-	if r := []rune(label); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return label
 }

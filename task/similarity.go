@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -16,45 +17,31 @@ type Similarity struct {
 	DroppedTokens int  `json:"dropped_tokens,omitempty"`
 }
 
-// Similarities compares the two texts of each input by their pooled vectors. Each text is encoded by itself.
-func (e *Encoder) Similarities(ctx context.Context, pairs []Input) ([]Similarity, error) {
-	all, err := prepareEach(pairs, e.prepareTexts)
-	if err != nil {
-		return nil, err
-	}
-	return e.compare(ctx, all)
-}
-
-// StreamSimilarities compares the pairs that in reads. See Predictor.Stream.
-func (e *Encoder) StreamSimilarities(ctx context.Context, in Inputs, emit func(Item, Similarity) error) error {
-	return stream(ctx, e.engine, in, e.prepareTexts, e.compare, emit)
+// Compare gives the similarity of the two texts of each input, by their pooled vectors. Each text is encoded by itself. o.Pooling has to
+// be one.
+func Compare(o EncodeOptions) Use[Similarity] {
+	return Use[Similarity]{Comparing, func(e *engine, d *Description) (*work[Similarity], error) {
+		if o.Pooling == NoPooling {
+			return nil, errors.New("vectors of texts are needed to compare them: want a pooling")
+		}
+		x, err := newEncoder(e, d, o)
+		if err != nil {
+			return nil, err
+		}
+		return &work[Similarity]{prepare: x.prepareTexts, answer: x.compare, window: e.tokens}, nil
+	}}
 }
 
 // prepareTexts makes a sequence of each of two texts.
-func (e *Encoder) prepareTexts(scratch *tokenizer.Encoding, in *Input) (prepared, error) {
-	out := prepared{input: *in}
-	switch {
-	case e.options.Pooling == NoPooling:
-		return out, errors.New("vectors of texts are needed to compare them: want a pooling")
-	case in.IDs != nil || in.TextPair == "":
-		return out, errors.New("want two texts to compare: text and text_pair")
+func (e *encoder) prepareTexts(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
+	if in.IDs != nil || in.TextPair == "" {
+		return prepared{}, errors.New("want two texts to compare: text and text_pair")
 	}
-	for _, text := range Texts(in.Text, in.TextPair) {
-		s, err := e.prepare(scratch, &text)
-		if err != nil {
-			return out, err
-		}
-		out.sequences = append(out.sequences, s)
-	}
-	return out, nil
+	return e.prepare(scratch, in, data.Texts(in.Text, in.TextPair)...)
 }
 
-func (e *Encoder) compare(ctx context.Context, pairs []prepared) ([]Similarity, error) {
-	var texts []sequence
-	for _, p := range pairs {
-		texts = append(texts, p.sequences...)
-	}
-	encoded, err := e.encodeAll(ctx, texts)
+func (e *encoder) compare(ctx context.Context, pairs []prepared) ([]Similarity, error) {
+	encoded, err := e.encodeAll(ctx, flatten(pairs))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -27,7 +32,7 @@ const (
 // A context is read in windows, each behind the question.
 type questionAnswering struct{}
 
-func (questionAnswering) encode(f *featurizer, in *Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+func (questionAnswering) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	if in.IDs != nil || in.Words != nil || in.Choices != nil || strings.TrimSpace(in.TextPair) == "" {
 		return errors.New("no context: want a question and a context")
 	}
@@ -42,7 +47,7 @@ func (questionAnswering) encode(f *featurizer, in *Input, e *tokenizer.Encoding,
 	length := f.options.MaxLength
 	o := tokenizer.Options{
 		MaxLength: length, Truncation: tokenizer.OnlySecond, Overflow: true,
-		Stride: max(0, length-n-3-f.description.contextStep()),
+		Stride: max(0, length-n-3-f.spec.contextStep()),
 	}
 	if err := f.tokenizer.EncodePair(e, question, in.TextPair, o); err != nil {
 		return err
@@ -52,7 +57,7 @@ func (questionAnswering) encode(f *featurizer, in *Input, e *tokenizer.Encoding,
 }
 
 // contextStep is the most tokens from one window of a context to the next.
-func (d *Description) contextStep() int { return cmp.Or(d.DocStride, squadStride) }
+func (d *Spec) contextStep() int { return cmp.Or(d.DocStride, squadStride) }
 
 // window is where a part of a context's tokens stands.
 type window struct {
@@ -62,7 +67,7 @@ type window struct {
 }
 
 // windowsOf are the windows of a context and the places of its tokens.
-func windowsOf(d *Description, s []sequence) (w []window, offsets []tokenizer.Offset) {
+func windowsOf(d *Spec, s []sequence) (w []window, offsets []tokenizer.Offset) {
 	for i := range s {
 		at := slices.Index(s[i].typeIDs, 1)
 		if at < 0 {
@@ -93,9 +98,9 @@ func maxContext(windows []window, token int) int {
 	return at
 }
 
-func (questionAnswering) target(d *Description, x *Example, s []sequence, t *targets) error {
+func (questionAnswering) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
 	if x.Answers == nil {
-		return errNoLabel
+		return data.ErrNoLabel
 	}
 	windows, offsets := windowsOf(d, s)
 	from, to := -1, -1
@@ -110,7 +115,7 @@ func (questionAnswering) target(d *Description, x *Example, s []sequence, t *tar
 			}
 		}
 		if from < 0 || to < from {
-			return fmt.Errorf("answer %s has no token", quote(a.Text))
+			return fmt.Errorf("answer %s has no token", message.Quote(a.Text))
 		}
 	}
 	for _, w := range windows {
@@ -123,19 +128,7 @@ func (questionAnswering) target(d *Description, x *Example, s []sequence, t *tar
 	return nil
 }
 
-// Answer is a part of a context that may answer a question, or with an empty Text that there is no answer.
-type Answer struct {
-	Text        string  `json:"text"`
-	Start       int     `json:"start"` // bytes of the context, to before End
-	End         int     `json:"end"`
-	Probability float64 `json:"probability"` // among the n best
-	StartLogit  float32 `json:"start_logit"`
-	EndLogit    float32 `json:"end_logit"`
-}
-
-func (a *Answer) score() float64 { return float64(a.StartLogit) + float64(a.EndLogit) }
-
-func (questionAnswering) answer(d *Description, in *Input, s []sequence, logits [][]float32) Prediction {
+func (questionAnswering) answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction {
 	windows, offsets := windowsOf(d, s)
 	var (
 		all  []Answer
@@ -224,15 +217,15 @@ func bestIndexes(logits []float32) []int {
 // AnswerReport is what an evaluation of questions finds.
 type AnswerReport struct {
 	Score *SQuADScore
-	// BestThreshold is, where there may be no answer, that with the best F1 over the questions: for Description.NullThreshold.
+	// BestThreshold is, where there may be no answer, that with the best F1 over the questions: for Spec.NullThreshold.
 	BestThreshold float64
 	IDs           []string
 	Predictions   []Prediction
 
-	examples []Example
+	examples []data.Example
 }
 
-func (questionAnswering) empty(*Description) Report { return &AnswerReport{Score: new(SQuADScore)} }
+func (questionAnswering) empty(*Spec) Report { return &AnswerReport{Score: new(SQuADScore)} }
 
 func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
@@ -244,13 +237,13 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 		n       int
 	)
 	examples := slices.Clone(d.examples)
-	if d.description.Unanswerable {
+	if d.spec.Unanswerable {
 		odds = make(map[string]float64)
 	}
 	for i := range d.Examples() {
 		in, s := d.example(i)
 		own := d.logits(logits, i)
-		p := questionAnswering{}.answer(&d.description, &in, s, own)
+		p := questionAnswering{}.answer(&d.spec, &in, s, own)
 		from, _ := d.itemsOf(i)
 		for j, l := range own {
 			for side, label := range []int32{d.targets.from[from+j], d.targets.to[from+j]} {
@@ -273,10 +266,10 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 	}
 	r.examples = examples
 	var err error
-	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: SQuAD2}); err != nil || odds == nil {
+	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: data.SQuAD2}); err != nil || odds == nil {
 		return r, loss / float64(n), err
 	}
-	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
+	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: data.SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -287,7 +280,7 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 	return r, loss / float64(n), nil
 }
 
-// SetThreshold makes the report one of answers with another Description.NullThreshold.
+// SetThreshold makes the report one of answers with another Spec.NullThreshold.
 func (r *AnswerReport) SetThreshold(threshold float64) error {
 	answers := make(map[string]string)
 	for i := range r.Predictions {
@@ -298,27 +291,20 @@ func (r *AnswerReport) SetThreshold(threshold float64) error {
 		p.choose(threshold)
 		answers[r.IDs[i]] = p.Answer.Text
 	}
-	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: SQuAD2})
+	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: data.SQuAD2})
 	if err == nil {
 		score.Best, r.Score = r.Score.Best, score
 	}
 	return err
 }
 
-// choose makes the best candidate the answer, or none where that scores more by more than the threshold.
-func (p *Prediction) choose(threshold float64) {
-	answer := func(a Answer) bool { return a.Text != "" }
-	if i := slices.IndexFunc(p.NBest, answer); i >= 0 && *p.NullOdds <= threshold {
-		p.Answer = &p.NBest[i]
-		return
-	}
-	p.Answer = &p.NBest[slices.IndexFunc(p.NBest, func(a Answer) bool { return !answer(a) })]
-}
+// Metrics are the report's metrics by the names of eval_results.json.
+func (r *AnswerReport) Metrics() metric.Metrics { return slices.Concat(r.figures()) }
 
-func (r *AnswerReport) figures() (first, further Metrics) {
+func (r *AnswerReport) figures() (first, further metric.Metrics) {
 	s := r.Score
-	return Metrics{{"exact", s.Exact}, {"f1", s.F1}}, Metrics{
-		{"HasAns_exact", s.HasAns.Exact}, {"HasAns_f1", s.HasAns.F1}, {"NoAns_exact", s.NoAns.Exact}, {"NoAns_f1", s.NoAns.F1},
+	return metric.Metrics{{Name: "exact", Value: s.Exact}, {Name: "f1", Value: s.F1}}, metric.Metrics{
+		{Name: "HasAns_exact", Value: s.HasAns.Exact}, {Name: "HasAns_f1", Value: s.HasAns.F1}, {Name: "NoAns_exact", Value: s.NoAns.Exact}, {Name: "NoAns_f1", Value: s.NoAns.F1},
 	}
 }
 
@@ -339,7 +325,7 @@ func (r *AnswerReport) save(dir string) error { return SaveAnswers(dir, r.IDs, r
 
 func (questionAnswering) file() string { return "predictions.json" }
 
-func (questionAnswering) save(dir string, examples []Example, predictions []Prediction) error {
+func (questionAnswering) save(dir string, examples []data.Example, predictions []Prediction) error {
 	ids := make([]string, len(examples))
 	for i := range examples {
 		ids[i] = examples[i].ID
@@ -350,18 +336,29 @@ func (questionAnswering) save(dir string, examples []Example, predictions []Pred
 // SaveAnswers writes predictions.json, nbest_predictions.json and, where there may be no answer, null_odds.json into dir, as
 // run_squad.py does. ids are those of the questions.
 func SaveAnswers(dir string, ids []string, p []Prediction) error {
+	if len(p) != len(ids) {
+		return fmt.Errorf("%d predictions for %d questions", len(p), len(ids))
+	}
+	for i := range p {
+		switch {
+		case p[i].Answer == nil:
+			return fmt.Errorf("the prediction for question %s is no answer: want those of a model of %v", message.Quote(ids[i]), QuestionAnswering)
+		case (p[i].NullOdds == nil) != (p[0].NullOdds == nil):
+			return fmt.Errorf("the predictions for questions %s and %s: only one has the odds of no answer", message.Quote(ids[0]), message.Quote(ids[i]))
+		}
+	}
 	object := func(value func(i int) any) ordered {
 		return ordered{len(ids), func(i int) (string, any) { return ids[i], value(i) }}
 	}
-	err := writeJSON(filepath.Join(dir, questionAnswering{}.file()), object(func(i int) any { return p[i].Answer.Text }))
+	err := jsonobject.Save(filepath.Join(dir, questionAnswering{}.file()), object(func(i int) any { return p[i].Answer.Text }))
 	if err == nil {
-		err = writeJSON(filepath.Join(dir, "nbest_predictions.json"), object(func(i int) any { return p[i].NBest }))
+		err = jsonobject.Save(filepath.Join(dir, "nbest_predictions.json"), object(func(i int) any { return p[i].NBest }))
 	}
 	if err == nil && len(p) > 0 && p[0].NullOdds != nil {
-		return writeJSON(filepath.Join(dir, "null_odds.json"), object(func(i int) any { return *p[i].NullOdds }))
+		return jsonobject.Save(filepath.Join(dir, "null_odds.json"), object(func(i int) any { return *p[i].NullOdds }))
 	}
 	if e := os.Remove(filepath.Join(dir, "null_odds.json")); err == nil && e != nil && !os.IsNotExist(e) {
-		return pathError(e)
+		return textfile.PathError(e)
 	}
 	return err
 }
@@ -372,4 +369,4 @@ type ordered struct {
 	at func(i int) (string, any)
 }
 
-func (o ordered) MarshalJSON() ([]byte, error) { return orderedObject(o.n, o.at) }
+func (o ordered) MarshalJSON() ([]byte, error) { return jsonobject.Marshal(o.n, o.at) }

@@ -7,7 +7,12 @@ import (
 	"os"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
 )
 
@@ -22,7 +27,7 @@ type SpanScore struct {
 
 // SQuADScore is what the official scripts print.
 type SQuADScore struct {
-	Version string
+	Version data.SQuADVersion
 	SpanScore
 	HasAns, NoAns SpanScore // of the questions with and without an answer
 	// Best are the best scores that a threshold gives, nil where it isn't known how probable no answer is.
@@ -41,7 +46,7 @@ type BestScore struct {
 
 // SQuADScoring is what ScoreSQuAD asks for beside answers.
 type SQuADScoring struct {
-	Version string // SQuAD1 or SQuAD2
+	Version data.SQuADVersion
 	// NoAnswer says of each question how probable it is that it has no answer, or how that scores; nil: not known.
 	NoAnswer map[string]float64
 	// Threshold is the NoAnswer above which an answer counts as none. The official script's is 1.
@@ -51,9 +56,9 @@ type SQuADScoring struct {
 // ScoreSQuAD scores the predicted answers, by the questions' ids, to examples with Answers. Predictions of other questions
 // aren't looked at. Without a prediction a question of SQuAD1 scores 0; of SQuAD2, as in the official script, it is an error,
 // and so is one of which NoAnswer says nothing.
-func ScoreSQuAD(examples []Example, predictions map[string]string, o SQuADScoring) (*SQuADScore, error) {
-	if o.Version != SQuAD1 && o.Version != SQuAD2 {
-		return nil, fmt.Errorf("SQuAD %s: want version %s or %s", quote(o.Version), SQuAD1, SQuAD2)
+func ScoreSQuAD(examples []data.Example, predictions map[string]string, o SQuADScoring) (*SQuADScore, error) {
+	if o.Version != data.SQuAD1 && o.Version != data.SQuAD2 {
+		return nil, fmt.Errorf("SQuAD %v: want version %v or %v", o.Version, data.SQuAD1, data.SQuAD2)
 	}
 	var (
 		s          = &SQuADScore{Version: o.Version}
@@ -68,12 +73,12 @@ func ScoreSQuAD(examples []Example, predictions map[string]string, o SQuADScorin
 	for i := range examples {
 		x := &examples[i]
 		if x.Answers == nil {
-			return nil, &SourceError{x.Source, errNoLabel}
+			return nil, &data.SourceError{Source: x.Source, Err: data.ErrNoLabel}
 		}
 		answer, predicted := predictions[x.ID]
 		switch {
-		case !predicted && o.Version == SQuAD2:
-			return nil, &SourceError{x.Source, fmt.Errorf("no prediction for question %s", quote(x.ID))}
+		case !predicted && o.Version == data.SQuAD2:
+			return nil, &data.SourceError{Source: x.Source, Err: fmt.Errorf("no prediction for question %s", message.Quote(x.ID))}
 		case !predicted:
 			s.Missing++
 		default:
@@ -82,7 +87,7 @@ func ScoreSQuAD(examples []Example, predictions map[string]string, o SQuADScorin
 		answerable[i], none[i] = len(x.Answers) > 0, answer == ""
 		if o.NoAnswer != nil {
 			if odds[i], ok = o.NoAnswer[x.ID]; !ok {
-				return nil, &SourceError{x.Source, fmt.Errorf("the odds of no answer don't have question %s", quote(x.ID))}
+				return nil, &data.SourceError{Source: x.Source, Err: fmt.Errorf("the odds of no answer don't have question %s", message.Quote(x.ID))}
 			}
 		}
 		sum := &sums[0]
@@ -130,16 +135,16 @@ func ScoreSQuAD(examples []Example, predictions map[string]string, o SQuADScorin
 func percent(sum float64, n int) float64 { return 100 * sum / float64(n) }
 
 // scoreAnswer is the better of each of an answer's scores over the right ones.
-func scoreAnswer(version string, right []Span, answer string) (exact, f1 float64) {
+func scoreAnswer(version data.SQuADVersion, right []data.Span, answer string) (exact, f1 float64) {
 	var (
-		words = strings.FieldsFunc(normalizeAnswer(answer), isPythonSpace)
+		words = strings.FieldsFunc(normalizeAnswer(answer), textfile.IsPythonSpace)
 		score = func(gold string) {
-			want := strings.FieldsFunc(normalizeAnswer(gold), isPythonSpace)
+			want := strings.FieldsFunc(normalizeAnswer(gold), textfile.IsPythonSpace)
 			same := metric.Overlap(want, words)
 			if strings.Join(want, " ") == strings.Join(words, " ") {
 				exact = 1
 			}
-			if version == SQuAD2 && len(want) == 0 && len(words) == 0 {
+			if version == data.SQuAD2 && len(want) == 0 && len(words) == 0 {
 				f1 = 1
 			}
 			if same > 0 {
@@ -150,12 +155,12 @@ func scoreAnswer(version string, right []Span, answer string) (exact, f1 float64
 	)
 	for _, gold := range right {
 		// Version 2.0 leaves out right answers of which normalizing leaves nothing.
-		if version == SQuAD1 || normalizeAnswer(gold.Text) != "" {
+		if version == data.SQuAD1 || normalizeAnswer(gold.Text) != "" {
 			score(gold.Text)
 			scored = true
 		}
 	}
-	if !scored && version == SQuAD2 {
+	if !scored && version == data.SQuAD2 {
 		score("")
 	}
 	return exact, f1
@@ -165,7 +170,7 @@ func scoreAnswer(version string, right []Span, answer string) (exact, f1 float64
 // the, words between single blanks.
 func normalizeAnswer(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < utf8Self && (unicode.IsPunct(r) || unicode.IsSymbol(r)) {
+		if r < utf8.RuneSelf && (unicode.IsPunct(r) || unicode.IsSymbol(r)) {
 			return -1
 		}
 		return r
@@ -197,10 +202,8 @@ func normalizeAnswer(s string) string {
 	if from >= 0 {
 		word(s[from:])
 	}
-	return strings.Join(strings.FieldsFunc(b.String(), isPythonSpace), " ")
+	return strings.Join(strings.FieldsFunc(b.String(), textfile.IsPythonSpace), " ")
 }
-
-const utf8Self = 0x80
 
 // lowerPython is Python's str.lower: Go's but for the capital I with a dot, which becomes two code points, and for the
 // sigma that ends a word.
@@ -217,26 +220,23 @@ func lowerPython(s string) string {
 	return strings.ToLower(strings.ReplaceAll(s, "İ", "i\u0307"))
 }
 
-// isPythonSpace is what Python's str.split splits at.
-func isPythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
-
 // figures are the scores by the official names.
-func (s *SQuADScore) figures() Metrics {
-	if s.Version == SQuAD1 {
-		return Metrics{{"exact_match", s.Exact}, {"f1", s.F1}}
+func (s *SQuADScore) figures() metric.Metrics {
+	if s.Version == data.SQuAD1 {
+		return metric.Metrics{{Name: "exact_match", Value: s.Exact}, {Name: "f1", Value: s.F1}}
 	}
-	m := Metrics{{"exact", s.Exact}, {"f1", s.F1}, {"total", float64(s.Total)}}
+	m := metric.Metrics{{Name: "exact", Value: s.Exact}, {Name: "f1", Value: s.F1}, {Name: "total", Value: float64(s.Total)}}
 	for _, p := range []struct {
 		name string
 		SpanScore
 	}{{"HasAns", s.HasAns}, {"NoAns", s.NoAns}} {
 		if p.Total > 0 {
-			m = append(m, Metric{p.name + "_exact", p.Exact}, Metric{p.name + "_f1", p.F1}, Metric{p.name + "_total", float64(p.Total)})
+			m = append(m, metric.Metric{Name: p.name + "_exact", Value: p.Exact}, metric.Metric{Name: p.name + "_f1", Value: p.F1}, metric.Metric{Name: p.name + "_total", Value: float64(p.Total)})
 		}
 	}
 	if b := s.Best; b != nil {
-		m = append(m, Metric{"best_exact", b.Exact}, Metric{"best_exact_thresh", b.ExactThreshold},
-			Metric{"best_f1", b.F1}, Metric{"best_f1_thresh", b.F1Threshold})
+		m = append(m, metric.Metric{Name: "best_exact", Value: b.Exact}, metric.Metric{Name: "best_exact_thresh", Value: b.ExactThreshold},
+			metric.Metric{Name: "best_f1", Value: b.F1}, metric.Metric{Name: "best_f1_thresh", Value: b.F1Threshold})
 	}
 	return m
 }
@@ -251,14 +251,19 @@ func (s *SQuADScore) String() string {
 		fmt.Fprintf(&b, "%-18s %s\n", m.Name, figure(m.Value))
 	}
 	if s.Missing > 0 {
-		fmt.Fprintf(&b, "%s without a prediction\n", thousands(s.Missing))
+		fmt.Fprintf(&b, "%s without a prediction\n", message.Thousands(s.Missing))
 	}
 	return b.String()
 }
 
 // ReadAnswers reads predictions.json: an object with an answer for each question's id.
 func ReadAnswers(path string) (map[string]string, error) {
-	return readByID(path, func(key string, value json.RawMessage) (string, error) { return jsonField(key, value, false) })
+	return readByID(path, func(key string, value json.RawMessage) (answer string, err error) {
+		if err = json.Unmarshal(value, &answer); err != nil || string(value) == "null" {
+			err = fmt.Errorf("%s is %s, want a string", key, message.Quote(string(value)))
+		}
+		return answer, err
+	})
 }
 
 // ReadNullOdds reads null_odds.json: an object with a number for each question's id.
@@ -266,7 +271,7 @@ func ReadNullOdds(path string) (map[string]float64, error) {
 	return readByID(path, func(key string, value json.RawMessage) (float64, error) {
 		var v float64
 		if err := json.Unmarshal(value, &v); err != nil || string(value) == "null" {
-			return 0, fmt.Errorf("%s is %s, want a number", quote(key), quote(string(value)))
+			return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
 		}
 		return v, nil
 	})
@@ -275,10 +280,10 @@ func ReadNullOdds(path string) (map[string]float64, error) {
 func readByID[T any](path string, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, textfile.PathError(err)
 	}
 	out := make(map[string]T)
-	err = parseObject([]byte(strings.TrimPrefix(string(data), string(utf8Mark))), func(key string, value json.RawMessage) (err error) {
+	err = jsonobject.Parse(textfile.TrimMark(data), func(key string, value json.RawMessage) (err error) {
 		out[key], err = parse(key, value)
 		return err
 	})

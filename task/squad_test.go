@@ -1,7 +1,6 @@
 package task
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -11,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/golden"
 	"github.com/go-bert/bert/tokenizer"
 )
 
 // The official figure of predictions of SQuAD 1.1.
 func TestGoldenSQuADScore(t *testing.T) {
-	_, examples, err := ReadSQuAD(golden.Shared(t, "data", "squad", "dev-v1.1.reconstructed.json"))
+	_, examples, err := data.ReadSQuAD(t.Context(), golden.Shared(t, "data", "squad", "dev-v1.1.reconstructed.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestGoldenSQuADScore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := ScoreSQuAD(examples, predictions, SQuADScoring{Version: SQuAD1})
+		s, err := ScoreSQuAD(examples, predictions, SQuADScoring{Version: data.SQuAD1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,49 +53,6 @@ func TestNormalizeAnswer(t *testing.T) {
 	}
 }
 
-const squadSmall = `{"version":"1.1","data":[{"title":"T","paragraphs":[{"context":"é 東京 was bright","qas":[
- {"id":"1","question":"what is it?","answers":[{"text":"bright","answer_start":9}]}]}]}]}`
-
-func TestReadSQuAD(t *testing.T) {
-	version, examples, err := parseSQuAD(strings.NewReader(squadSmall), "s.json", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := examples[0]
-	if version != SQuAD1 || x.ID != "1" || x.Group != "T" || x.TextPair[x.Answers[0].Start:] != "bright" {
-		t.Errorf("version %s, %+v", version, x)
-	}
-	for replace, want := range map[string]string{
-		`"answer_start":9|"answer_start":8`:      `s.json:T/1: answer "bright" is not at 8 of its context`,
-		`"answer_start":9|"answer_start":99`:     `s.json:T/1: answer "bright": answer_start is 99, the context has 15 characters`,
-		`"answer_start":9|"answer_start":"9"`:    `s.json: no file of SQuAD`,
-		`"id":"1"|"id":""`:                       `s.json:T: question 1 of paragraph 1 has no id`,
-		`"id":"1"|"id":"1","is_impossible":true`: `s.json:T/1: is_impossible is true, but there is an answer`,
-		`"data"|"date"`:                          `s.json: no file of SQuAD: it has no key "data"`,
-	} {
-		old, with, _ := strings.Cut(replace, "|")
-		_, _, err := parseSQuAD(strings.NewReader(strings.Replace(squadSmall, old, with, 1)), "s.json", true)
-		wantError(t, err, want)
-	}
-}
-
-func FuzzSQuAD(f *testing.F) {
-	f.Add([]byte(squadSmall))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		_, examples, err := parseSQuAD(bytes.NewReader(data), "s.json", true)
-		if err != nil {
-			return
-		}
-		for _, x := range examples {
-			for _, a := range x.Answers {
-				if !strings.HasPrefix(x.TextPair[a.Start:], a.Text) {
-					t.Fatalf("%+v", x)
-				}
-			}
-		}
-	})
-}
-
 // Windows cover the context, and a token's window is the one that run_squad.py's _check_is_max_context says.
 func TestSQuADWindows(t *testing.T) {
 	tok := tinyTokenizer(t)
@@ -103,13 +60,13 @@ func TestSQuADWindows(t *testing.T) {
 	words[20] = "bright"
 	context := "é " + strings.Join(words, " ")
 	at := strings.Index(context, "bright")
-	d := Description{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, DocStride: 4}
-	x := Example{Input: Input{Text: "is it", TextPair: context}, Answers: []Span{{"bright", at}}}
-	data, err := NewDataset(tok, d, []Example{x})
+	d := Spec{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, DocStride: 4}
+	x := data.Example{Input: data.Input{Text: "is it", TextPair: context}, Answers: []data.Span{{Text: "bright", Start: at}}}
+	dataset, err := NewDataset(tok, d, []data.Example{x})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, s := data.example(0)
+	_, s := dataset.example(0)
 	windows, offsets := windowsOf(&d, s)
 	var e tokenizer.Encoding
 	if err := tok.Encode(&e, context, tokenizer.Options{OmitSpecialTokens: true}); err != nil {
@@ -123,7 +80,7 @@ func TestSQuADWindows(t *testing.T) {
 		if !slices.Equal(s[i].ids[w.at:w.at+w.n], e.IDs[w.start:w.start+w.n]) {
 			t.Errorf("window %d: %v", i, w)
 		}
-		from, to := data.targets.from[i], data.targets.to[i]
+		from, to := dataset.targets.from[i], dataset.targets.to[i]
 		if from == 0 {
 			continue
 		}
@@ -132,8 +89,8 @@ func TestSQuADWindows(t *testing.T) {
 			t.Errorf("window %d is labelled %q", i, got)
 		}
 	}
-	if len(windows) != 7 || found != 3 || data.Stats().Dropped != 0 {
-		t.Errorf("%d windows, %d with the answer, %v", len(windows), found, data.Stats())
+	if len(windows) != 7 || found != 3 || dataset.Stats().Dropped != 0 {
+		t.Errorf("%d windows, %d with the answer, %v", len(windows), found, dataset.Stats())
 	}
 	for position := range offsets {
 		best, bestScore := -1, 0.0
@@ -153,23 +110,23 @@ func TestSQuADWindows(t *testing.T) {
 	}
 	x.Text = longText(70)
 	d.MaxSeqLength = 80
-	if data, err = NewDataset(tok, d, []Example{x}); err != nil || data.Stats().Dropped != 6 {
-		t.Errorf("%v, %v: want 6 tokens of the question dropped", data.Stats(), err)
+	if dataset, err = NewDataset(tok, d, []data.Example{x}); err != nil || dataset.Stats().Dropped != 6 {
+		t.Errorf("%v, %v: want 6 tokens of the question dropped", dataset.Stats(), err)
 	}
-	_, err = NewDataset(tok, d, []Example{{Input: Input{Text: "is it"}}})
+	_, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "is it"}}})
 	wantError(t, err, "no context")
 }
 
 // The n best, the null score as the least of the windows', and the threshold.
 func TestSQuADAnswer(t *testing.T) {
 	tok := tinyTokenizer(t)
-	d := Description{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, Unanswerable: true}
-	in := Input{Text: "is it", TextPair: "good bad dull"}
-	data, err := NewDataset(tok, d, []Example{{Input: in}})
+	d := Spec{Task: "made", Kind: QuestionAnswering, MaxSeqLength: 16, Unanswerable: true}
+	in := data.Input{Text: "is it", TextPair: "good bad dull"}
+	dataset, err := NewDataset(tok, d, []data.Example{{Input: in}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, s := data.example(0)
+	_, s := dataset.example(0)
 	logits := make([]float32, 2*len(s[0].ids))
 	logits[0], logits[1] = 1, 1 // [CLS]
 	logits[2*4], logits[2*5+1], logits[2*6+1] = 3, 2, 1.5
@@ -201,10 +158,10 @@ func TestSQuADAnswer(t *testing.T) {
 }
 
 func TestScoreSQuAD2(t *testing.T) {
-	examples := []Example{{ID: "a", Answers: []Span{{"the cat", 0}}}, {ID: "b", Answers: []Span{}}, {ID: "c", Answers: []Span{{"red dog", 0}}}}
+	examples := []data.Example{{ID: "a", Answers: []data.Span{{Text: "the cat", Start: 0}}}, {ID: "b", Answers: []data.Span{}}, {ID: "c", Answers: []data.Span{{Text: "red dog"}}}}
 	predictions := map[string]string{"a": "cat", "b": "owl", "c": "dog"}
 	odds := map[string]float64{"a": 0.1, "b": 0.9, "c": 0.2}
-	s, err := ScoreSQuAD(examples, predictions, SQuADScoring{Version: SQuAD2, NoAnswer: odds, Threshold: 1})
+	s, err := ScoreSQuAD(examples, predictions, SQuADScoring{Version: data.SQuAD2, NoAnswer: odds, Threshold: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,23 +175,22 @@ func TestScoreSQuAD2(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	delete(predictions, "c")
-	_, err = ScoreSQuAD(examples, predictions, SQuADScoring{Version: SQuAD2})
+	_, err = ScoreSQuAD(examples, predictions, SQuADScoring{Version: data.SQuAD2})
 	wantError(t, err, `no prediction for question "c"`)
 }
 
-// An article is in one part.
-func TestSplitValidationByGroup(t *testing.T) {
-	var examples []Example
-	for i := range 30 {
-		examples = append(examples, Example{Input: Input{Text: fmt.Sprint(i)}, Group: fmt.Sprint("g", i%5)})
+// Predictions that are too few, or of another kind, are an error and no panic.
+func TestSaveAnswersErrors(t *testing.T) {
+	dir := t.TempDir()
+	answer := Prediction{Answer: &Answer{Text: "the cat"}}
+	odds := 1.5
+	wantError(t, SaveAnswers(dir, []string{"1", "2"}, []Prediction{answer}), "1 predictions for 2 questions")
+	wantError(t, SaveAnswers(dir, []string{"1", "2"}, []Prediction{answer, {Label: "x"}}), `the prediction for question "2" is no answer`)
+	wantError(t, SaveAnswers(dir, []string{"1", "2"}, []Prediction{{Answer: answer.Answer, NullOdds: &odds}, answer}), `questions "1" and "2": only one has the odds`)
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("wrote %v, %v", files, err)
 	}
-	train, held := SplitValidation(examples, 7, 1)
-	if len(train) != 18 || len(held) != 12 {
-		t.Errorf("%d and %d", len(train), len(held))
-	}
-	for _, x := range held {
-		if slices.ContainsFunc(train, func(y Example) bool { return y.Group == x.Group }) {
-			t.Errorf("group %s is in both", x.Group)
-		}
+	if err := SaveAnswers(dir, []string{"1"}, []Prediction{answer}); err != nil {
+		t.Error(err)
 	}
 }

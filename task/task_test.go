@@ -4,50 +4,35 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/go-bert/bert/data"
 )
 
-func TestLabelsOf(t *testing.T) {
-	labelled := func(labels ...string) []Example {
-		var examples []Example
-		for i, l := range labels {
-			examples = append(examples, Example{Label: l, Source: Source{File: "a.csv", Line: i + 2}})
-		}
-		return examples
-	}
-	for _, c := range []struct{ labels, want []string }{
-		{[]string{"pos", "neg", "pos"}, []string{"neg", "pos"}},
-		{[]string{"10", "9", "-1", "9"}, []string{"-1", "9", "10"}},
-		{[]string{"1", "01"}, []string{"01", "1"}},
-		{[]string{"10", "9", "x"}, []string{"10", "9", "x"}},
-	} {
-		got, err := LabelsOf(labelled(c.labels...))
-		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("labels of %q: %q, %v; want %q", c.labels, got, err, c.want)
-		}
-	}
-	_, err := LabelsOf(labelled(slices.Repeat([]string{"pos"}, 5000)...))
-	wantError(t, err, `all 5,000 examples have the label "pos": a classifier needs two`)
-	_, err = LabelsOf(labelled("pos", ""))
-	wantError(t, err, "a.csv:3: no label")
-	_, err = LabelsOf(nil)
-	wantError(t, err, "no examples")
-
-	known := []string{"neg", "pos"}
-	if err := CheckLabels(labelled("pos", "neg"), known); err != nil {
-		t.Error(err)
-	}
-	wantError(t, CheckLabels(labelled("pos", "Pos"), known), `a.csv:3: label "Pos" is not one of "neg", "pos"`)
-	var many []string
-	for i := range 500 {
-		many = append(many, fmt.Sprint("label", i))
-	}
-	wantError(t, CheckLabels(labelled("pos"), many), `"label19" and 480 more`)
+// simple is an example as the tests write it: line, text, text pair, label.
+func simple(e data.Example) string {
+	return fmt.Sprintf("%d|%s|%s|%s", e.Source.Line, e.Text, e.TextPair, e.Label)
 }
 
-func TestThousands(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 25000: "25,000", -1234567: "-1,234,567", -100: "-100"} {
-		if got := thousands(n); got != want {
-			t.Errorf("thousands(%d) is %s, want %s", n, got, want)
+// Each row names parts that its data set has and metrics that its kind has.
+func TestRows(t *testing.T) {
+	for i := range tasks {
+		row := &tasks[i]
+		if row.Tables != nil {
+			for _, split := range row.EvalSplits() {
+				if _, ok := row.Tables[split]; !ok {
+					t.Errorf("%s: no table for %s", row.Name, split)
+				}
+			}
+		}
+		d := row.Spec([]string{"a", "b"}, 32)
+		if err := d.Validate(); err != nil {
+			t.Errorf("%s: %v", row.Name, err)
+		}
+		all, official := d.MetricNames()
+		for _, name := range official {
+			if !slices.Contains(all, name) {
+				t.Errorf("%s: no metric %s among %v", row.Name, name, all)
+			}
 		}
 	}
 }
@@ -66,60 +51,60 @@ func TestTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := imdb.Read("testdata/aclImdb", ReadOptions{Split: imdb.EvalSplit})
-	if err != nil || len(data.Examples) != 2 {
-		t.Errorf("imdb: %+v, %v", data, err)
+	set, err := imdb.Read(t.Context(), "../data/testdata/aclImdb", data.ReadOptions{Split: imdb.EvalSplit})
+	if err != nil || len(set.Examples) != 2 {
+		t.Errorf("imdb: %+v, %v", set, err)
 	}
-	if d := imdb.Describe(nil, 128); !slices.Equal(d.Labels, []string{"neg", "pos"}) || d.Positive != "pos" || d.Validate() != nil {
+	if d := imdb.Spec(nil, 128); !slices.Equal(d.Labels, []string{"neg", "pos"}) || d.Positive != "pos" || d.Validate() != nil {
 		t.Errorf("imdb: %+v", d)
 	}
 
-	_, err = imdb.Read("testdata/aclImdb", ReadOptions{TableOptions: TableOptions{Columns: Columns{Text: "x"}}})
-	wantError(t, err, "task imdb is no table")
+	_, err = imdb.Read(t.Context(), "../data/testdata/aclImdb", data.ReadOptions{TableOptions: data.TableOptions{Columns: data.Columns{Text: "x"}}})
+	wantError(t, err, "the data set is no table")
 
 	text, err := Lookup("text")
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := writeFile(t, "a.csv", "review,label\ngood,yes\nbad\n")
-	data, err = text.Read(path, ReadOptions{TableOptions: TableOptions{Columns: Columns{Text: "review"}, SkipBad: true}})
-	if err != nil || len(data.Examples) != 1 || data.Skipped != 1 {
-		t.Errorf("text: %+v, %v", data, err)
+	set, err = text.Read(t.Context(), path, data.ReadOptions{TableOptions: data.TableOptions{Columns: data.Columns{Text: "review"}, SkipBad: true}})
+	if err != nil || len(set.Examples) != 1 || set.Skipped != 1 {
+		t.Errorf("text: %+v, %v", set, err)
 	}
-	_, err = text.Read("testdata", ReadOptions{})
+	_, err = text.Read(t.Context(), "testdata", data.ReadOptions{})
 	wantError(t, err, "testdata: a folder")
-	_, err = text.Read("testdata/none.csv", ReadOptions{})
+	_, err = text.Read(t.Context(), "testdata/none.csv", data.ReadOptions{})
 	wantError(t, err, "testdata/none.csv: no such file")
 }
 
 // A new sentence task is one row: here one of GLUE's, whose parts have different columns.
 func TestTaskOfTables(t *testing.T) {
 	dir := t.TempDir()
-	labelled := TableOptions{Columns: Columns{Text: "4", Label: "2", NoHeader: true}}
+	labelled := data.TableOptions{Columns: data.Columns{Text: "4", Label: "2", NoHeader: true}}
 	row := Task{
-		Name: "cola", Labels: []string{"0", "1"}, EvalSplit: Dev,
-		Tables: map[Split]Table{
-			Train: {File: "train.tsv", TableOptions: labelled}, Dev: {File: "dev.tsv", TableOptions: labelled},
-			Test: {File: "test.tsv", TableOptions: TableOptions{Columns: Columns{Text: "sentence"}, Unlabelled: true}},
-		},
+		Name: "cola", Labels: []string{"0", "1"}, EvalSplit: data.Dev,
+		Layout: data.Layout{Tables: map[data.Split]data.Table{
+			data.Train: {File: "train.tsv", TableOptions: labelled}, data.Dev: {File: "dev.tsv", TableOptions: labelled},
+			data.Test: {File: "test.tsv", TableOptions: data.TableOptions{Columns: data.Columns{Text: "sentence"}, Unlabelled: true}},
+		}},
 	}
 	write(t, dir+"/dev.tsv", "gj04\t1\t\tgood .\ngj04\t0\t*\tbad .\n")
 	write(t, dir+"/train.tsv", "gj04\t2\t\tgood .\n")
-	data, err := row.Read(dir, ReadOptions{Split: Dev})
-	if err != nil || len(data.Examples) != 2 || simple(data.Examples[1]) != "2|bad .||0" {
-		t.Errorf("%+v, %v", data, err)
+	set, err := row.Read(t.Context(), dir, data.ReadOptions{Split: data.Dev})
+	if err != nil || len(set.Examples) != 2 || simple(set.Examples[1]) != "2|bad .||0" {
+		t.Errorf("%+v, %v", set, err)
 	}
-	_, err = row.Read(dir, ReadOptions{})
+	_, err = row.Read(t.Context(), dir, data.ReadOptions{})
 	wantError(t, err, `train.tsv:1: label "2" is not one of "0", "1"`)
 	write(t, dir+"/test.tsv", "index\tsentence\n0\tfine .\n")
-	data, err = row.Read(dir, ReadOptions{Split: Test})
-	if err != nil || len(data.Examples) != 1 || simple(data.Examples[0]) != "2|fine .||" {
-		t.Errorf("%+v, %v", data, err)
+	set, err = row.Read(t.Context(), dir, data.ReadOptions{Split: data.Test})
+	if err != nil || len(set.Examples) != 1 || simple(set.Examples[0]) != "2|fine .||" {
+		t.Errorf("%+v, %v", set, err)
 	}
-	_, err = row.Read(dir, ReadOptions{Split: "dev_mismatched"})
-	wantError(t, err, `task cola has no split "dev_mismatched"`)
-	data, err = row.Read(dir+"/dev.tsv", ReadOptions{Split: Dev, TableOptions: TableOptions{Unlabelled: true}})
-	if err != nil || simple(data.Examples[0]) != "1|good .||" {
-		t.Errorf("%+v, %v", data, err)
+	_, err = row.Read(t.Context(), dir, data.ReadOptions{Split: "dev_mismatched"})
+	wantError(t, err, `the data set has no split "dev_mismatched", want one of dev, test, train`)
+	set, err = row.Read(t.Context(), dir+"/dev.tsv", data.ReadOptions{Split: data.Dev, TableOptions: data.TableOptions{Unlabelled: true}})
+	if err != nil || simple(set.Examples[0]) != "1|good .||" {
+		t.Errorf("%+v, %v", set, err)
 	}
 }

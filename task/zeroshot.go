@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,14 +9,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// DefaultTemplate is the hypothesis of a ZeroShot where none is given.
+// DefaultTemplate is the hypothesis of ZeroShot where none is given.
 const DefaultTemplate = "This text is {}."
 
-// ZeroShotOptions say what a ZeroShot asks.
+// ZeroShotOptions say what ZeroShot asks.
 type ZeroShotOptions struct {
 	Labels []string // at least one
 	// Template makes a hypothesis of a label, which takes the place of {}; "": DefaultTemplate.
@@ -25,112 +27,52 @@ type ZeroShotOptions struct {
 }
 
 // ZeroShot gives texts labels that no model was trained on, by natural language inference (Yin, Hay and Roth 2019,
-// arXiv:1909.00161): the text is the premise, and each label a hypothesis that may follow from it. It is safe for
-// concurrent use.
-type ZeroShot struct {
+// arXiv:1909.00161): the text is the premise, and each label a hypothesis that may follow from it. The model is one of natural
+// language inference, like one fine-tuned on mnli: one of its labels is entailment, in upper or lower case.
+func ZeroShot(o ZeroShotOptions) Use[Prediction] {
+	return Use[Prediction]{ZeroShotting, func(e *engine, d *Description) (*work[Prediction], error) {
+		z := &zeroShot{engine: e, options: o, entailment: d.Spec.class(entailment), contradiction: d.Spec.class(contradiction)}
+		z.options.Labels = slices.Clone(o.Labels)
+		template := cmp.Or(o.Template, DefaultTemplate)
+		switch {
+		case len(o.Labels) == 0:
+			return nil, errors.New("no labels to choose from")
+		case strings.Count(template, "{}") != 1:
+			return nil, fmt.Errorf("template %s: want {} in it, once, in the place of the label", message.Quote(template))
+		}
+		for i, label := range o.Labels {
+			if label == "" || slices.Contains(o.Labels[:i], label) {
+				return nil, fmt.Errorf("labels %s: want different ones, none of them empty", message.QuoteAll(o.Labels))
+			}
+			z.hypotheses = append(z.hypotheses, strings.Replace(template, "{}", label, 1))
+		}
+		// A long text is cut, never the hypothesis.
+		e.options = tokenizer.Options{MaxLength: d.Spec.MaxSeqLength, Truncation: tokenizer.OnlyFirst}
+		return &work[Prediction]{prepare: z.prepare, answer: z.predict}, nil
+	}}
+}
+
+type zeroShot struct {
 	*engine
 	options                   ZeroShotOptions
 	hypotheses                []string
 	entailment, contradiction int // class ids; contradiction −1 where the model knows none
-	maxLength                 int
 }
 
-// OpenZeroShot makes a ZeroShot of the directory of a model of natural language inference, like one fine-tuned on mnli.
-// Close it when it is no longer needed.
-func OpenZeroShot(dir string, zo ZeroShotOptions, o Options) (*ZeroShot, error) {
-	return open(dir, o, func(m *bert.Model, t *tokenizer.Tokenizer) (*ZeroShot, error) {
-		d, err := loadDescription(dir, m, t)
-		if err != nil {
-			return nil, err
-		}
-		z, err := NewZeroShot(m, t, d, zo, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", dir, err)
-		}
-		z.owned = true
-		return z, nil
-	})
-}
-
-// NewZeroShot makes a ZeroShot of a model that somebody else closes. One of d's labels has to be entailment, in upper or
-// lower case.
-func NewZeroShot(m *bert.Model, t *tokenizer.Tokenizer, d Description, zo ZeroShotOptions, o Options) (*ZeroShot, error) {
-	c := m.Config()
-	if err := d.Validate(); err != nil {
-		return nil, err
-	}
-	if err := d.checkModel(m.Head(), &c); err != nil {
-		return nil, err
-	}
-	class := func(name string) int {
-		return slices.IndexFunc(d.Labels, func(l string) bool { return strings.EqualFold(l, name) })
-	}
-	z := &ZeroShot{options: zo, entailment: class("entailment"), contradiction: class("contradiction"), maxLength: d.MaxSeqLength}
-	z.options.Labels = slices.Clone(zo.Labels)
-	template := zo.Template
-	if template == "" {
-		template = DefaultTemplate
-	}
-	switch {
-	case d.Kind != SingleLabel || z.entailment < 0:
-		return nil, fmt.Errorf("its labels are %s, want a model of natural language inference, with the label entailment", quoteAll(d.Labels))
-	case len(zo.Labels) == 0:
-		return nil, errors.New("no labels to choose from")
-	case strings.Count(template, "{}") != 1:
-		return nil, fmt.Errorf("template %s: want {} in it, once, in the place of the label", quote(template))
-	}
-	for i, label := range zo.Labels {
-		if label == "" || slices.Contains(zo.Labels[:i], label) {
-			return nil, fmt.Errorf("labels %s: want different ones, none of them empty", quoteAll(zo.Labels))
-		}
-		z.hypotheses = append(z.hypotheses, strings.Replace(template, "{}", label, 1))
-	}
-	// A long text is cut, never the hypothesis.
-	var err error
-	z.engine, err = newEngine(m, t, tokenizer.Options{MaxLength: d.MaxSeqLength, Truncation: tokenizer.OnlyFirst}, o)
-	if err != nil {
-		return nil, err
-	}
-	return z, nil
-}
-
-// MaxSeqLength is the most tokens of a text and a hypothesis.
-func (z *ZeroShot) MaxSeqLength() int { return z.maxLength }
-
-// Predict answers texts. See Predictor.Predict.
-func (z *ZeroShot) Predict(ctx context.Context, inputs []Input) ([]Prediction, error) {
-	all, err := prepareEach(inputs, z.prepare)
-	if err != nil {
-		return nil, err
-	}
-	return z.predict(ctx, all)
-}
-
-// Stream answers what in reads. See Predictor.Stream.
-func (z *ZeroShot) Stream(ctx context.Context, in Inputs, emit func(Item, Prediction) error) error {
-	return stream(ctx, z.engine, in, z.prepare, z.predict, emit)
-}
-
-func (z *ZeroShot) prepare(scratch *tokenizer.Encoding, in *Input) (prepared, error) {
-	out := prepared{input: *in}
+func (z *zeroShot) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
 	if in.TextPair != "" || in.IDs != nil {
-		return out, errors.New("want a single text: its second text is the label")
+		return prepared{}, errors.New("want a single text: its second text is the label")
 	}
-	for _, hypothesis := range z.hypotheses {
-		pair := *in
-		pair.TextPair = hypothesis
-		s, err := z.engine.prepare(scratch, &pair)
-		if err != nil {
-			return out, err
-		}
-		out.sequences = append(out.sequences, s)
+	pairs := make([]data.Input, len(z.hypotheses))
+	for i, hypothesis := range z.hypotheses {
+		pairs[i] = *in
+		pairs[i].TextPair = hypothesis
 	}
-	return out, nil
+	return z.engine.prepare(scratch, in, pairs...)
 }
 
-func (z *ZeroShot) predict(ctx context.Context, inputs []prepared) ([]Prediction, error) {
-	t := newItemised(inputs, false)
-	logits, err := allLogits(ctx, z.withSession, t, z.model.Head(), z.tokens, nil)
+func (z *zeroShot) predict(ctx context.Context, inputs []prepared) ([]Prediction, error) {
+	logits, err := allLogits(ctx, z.withSession, newItemised(inputs, false), z.model.Head(), z.tokens, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +88,7 @@ func (z *ZeroShot) predict(ctx context.Context, inputs []prepared) ([]Prediction
 
 // answer makes of the logits for each hypothesis a prediction: one softmax over the entailments of all or, for labels that
 // are asked for alone, one of each over entailment and contradiction (over all classes of a model without the latter).
-func (z *ZeroShot) answer(logits [][]float32) Prediction {
+func (z *zeroShot) answer(logits [][]float32) Prediction {
 	entailment := make([]float32, len(logits))
 	for i, l := range logits {
 		entailment[i] = l[z.entailment]

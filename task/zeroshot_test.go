@@ -7,25 +7,26 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 )
 
 // A label's score is the entailment of its hypothesis, as a Predictor of the same model sees it.
 func TestZeroShot(t *testing.T) {
 	tok := tinyTokenizer(t)
 	m := tinyModel(t, bert.SequenceClassification, "CONTRADICTION", "Entailment", "neutral")
-	d := Description{Task: "mnli", Labels: []string{"CONTRADICTION", "Entailment", "neutral"}, MaxSeqLength: 24}
+	d := Spec{Task: "mnli", Labels: []string{"CONTRADICTION", "Entailment", "neutral"}, MaxSeqLength: 24}
 	labels := []string{"good", "bad", "very dull"}
-	p, err := NewPredictor(m, tok, d, Options{})
+	p, err := NewRunner(m, tok, &d, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	inputs := Texts("the film is good", "it was not a very bad film , and i was not", "")
+	inputs := data.Texts("the film is good", "it was not a very bad film , and i was not", "")
 	for _, multi := range []bool{false, true} {
-		z, err := NewZeroShot(m, tok, d, ZeroShotOptions{Labels: labels, Template: "it is {} .", MultiLabel: multi}, Options{Tokens: 60})
+		z, err := NewRunner(m, tok, &d, ZeroShot(ZeroShotOptions{Labels: labels, Template: "it is {} .", MultiLabel: multi}), Options{Tokens: 60})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := z.Predict(t.Context(), inputs)
+		got, err := z.Do(t.Context(), inputs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +36,7 @@ func TestZeroShot(t *testing.T) {
 				alone = make([]Prediction, len(labels))
 			)
 			for j, label := range labels {
-				answers, err := p.Predict(t.Context(), []Input{{Text: in.Text, TextPair: "it is " + label + " ."}})
+				answers, err := p.Do(t.Context(), []data.Input{{Text: in.Text, TextPair: "it is " + label + " ."}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -52,7 +53,7 @@ func TestZeroShot(t *testing.T) {
 					t.Errorf("multi-label %v, input %d: %s has %v, want %v", multi, i, label, p, want)
 				}
 			}
-			one, err := z.Predict(t.Context(), inputs[i:i+1])
+			one, err := z.Do(t.Context(), inputs[i:i+1])
 			if err != nil || !reflect.DeepEqual(one[0], got[i]) {
 				t.Errorf("input %d alone: %+v, %v; among others %+v", i, one, err, got[i])
 			}
@@ -60,14 +61,15 @@ func TestZeroShot(t *testing.T) {
 				t.Errorf("multi-label %v: %+v", multi, got[i])
 			}
 		}
-		// A long text is cut for each hypothesis; the hypotheses stay whole.
-		long, err := z.Predict(t.Context(), Texts(strings.Repeat("good ", 30)))
-		if err != nil || !long[0].Truncated || long[0].DroppedTokens != (30-(24-3-4))+(30-(24-3-4))+(30-(24-3-5)) {
+		// A long text is cut for each hypothesis; the hypotheses stay whole. What is dropped counts once, whatever the number of
+		// labels: it was the sum over all of them.
+		long, err := z.Do(t.Context(), data.Texts(strings.Repeat("good ", 30)))
+		if err != nil || !long[0].Truncated || long[0].DroppedTokens != 30-(24-3-5) {
 			t.Errorf("%+v, %v", long, err)
 		}
 	}
 	for _, c := range []struct {
-		d    Description
+		d    Spec
 		o    ZeroShotOptions
 		want string
 	}{
@@ -75,36 +77,41 @@ func TestZeroShot(t *testing.T) {
 		{d, ZeroShotOptions{Labels: []string{"a", "a"}}, `labels "a", "a": want different ones`},
 		{d, ZeroShotOptions{Labels: []string{"a"}, Template: "{} {}"}, `template "{} {}": want {} in it, once`},
 	} {
-		_, err := NewZeroShot(m, tok, c.d, c.o, Options{})
+		_, err := NewRunner(m, tok, &c.d, ZeroShot(c.o), Options{})
 		wantError(t, err, c.want)
 	}
-	z, err := NewZeroShot(m, tok, d, ZeroShotOptions{Labels: labels}, Options{})
+	z, err := NewRunner(m, tok, &d, ZeroShot(ZeroShotOptions{Labels: labels}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = z.Predict(t.Context(), []Input{{Text: "good"}, {Text: "good", TextPair: "bad"}})
+	_, err = z.Do(t.Context(), []data.Input{{Text: "good"}, {Text: "good", TextPair: "bad"}})
 	wantError(t, err, "input 1: want a single text")
 	other := tinyModel(t, bert.SequenceClassification, "neg", "pos")
-	_, err = NewZeroShot(other, tok, tinyDescription(), ZeroShotOptions{Labels: labels}, Options{})
+	sentiment := tinySpec()
+	_, err = NewRunner(other, tok, &sentiment, ZeroShot(ZeroShotOptions{Labels: labels}), Options{})
 	wantError(t, err, `its labels are "neg", "pos", want a model of natural language inference`)
 }
 
 func TestSimilarities(t *testing.T) {
 	tok := tinyTokenizer(t)
 	m := tinyModel(t, bert.NoHead)
-	pairs := []Input{{Text: "the film is good", TextPair: "the film is good"}, {Text: "bad", TextPair: "a very bright film"}, {Text: "a", TextPair: "i"}}
+	pairs := []data.Input{{Text: "the film is good", TextPair: "the film is good"}, {Text: "bad", TextPair: "a very bright film"}, {Text: "a", TextPair: "i"}}
 	for _, pooling := range []Pooling{CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		for _, normalized := range []bool{false, true} {
-			e, err := NewEncoder(m, tok, EncodeOptions{Pooling: pooling, Normalize: normalized}, Options{Tokens: 12})
+			e, err := NewRunner(m, tok, nil, Encode(EncodeOptions{Pooling: pooling, Normalize: normalized}), Options{Tokens: 12})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := e.Similarities(t.Context(), pairs)
+			c, err := NewRunner(m, tok, nil, Compare(EncodeOptions{Pooling: pooling, Normalize: normalized}), Options{Tokens: 12})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Do(t.Context(), pairs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for i, pair := range pairs {
-				both, err := e.Encode(t.Context(), Texts(pair.Text, pair.TextPair))
+				both, err := e.Do(t.Context(), data.Texts(pair.Text, pair.TextPair))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -127,12 +134,14 @@ func TestSimilarities(t *testing.T) {
 			}
 		}
 	}
-	e, err := NewEncoder(m, tok, EncodeOptions{}, Options{})
+	_, err := NewRunner(m, tok, nil, Compare(EncodeOptions{}), Options{})
+	wantError(t, err, "vectors of texts are needed")
+	c, err := NewRunner(m, tok, nil, Compare(EncodeOptions{Pooling: MeanPooling}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Similarities(t.Context(), pairs)
-	wantError(t, err, "input 0: vectors of texts are needed")
+	_, err = c.Do(t.Context(), data.Texts("one text"))
+	wantError(t, err, "input 0: want two texts to compare")
 	if got := Cosine([]float32{0, 0}, []float32{1, 2}); got != 0 {
 		t.Errorf("the cosine with a vector of no length is %v", got)
 	}

@@ -1,11 +1,11 @@
 package train
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"time"
+
+	"github.com/go-bert/bert/metric"
 )
 
 // Event is something that happened in a run: Started, Stepped, Evaluating, Evaluated, Saved, Note or Ended.
@@ -103,59 +103,11 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*float64)(n))
 }
 
-// MarshalJSON writes an object in the order of m.
-func (m Metrics) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, metric := range m {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		name, err := json.Marshal(metric.Name)
-		if err != nil {
-			return nil, err
-		}
-		value, err := number(metric.Value).MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		b.Write(name)
-		b.WriteByte(':')
-		b.Write(value)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-// UnmarshalJSON reads an object and keeps its order.
-func (m *Metrics) UnmarshalJSON(data []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	switch t, err := dec.Token(); {
-	case err != nil:
-		return err
-	case t != json.Delim('{'):
-		return fmt.Errorf("metrics are %v, want an object", t)
-	}
-	*m = nil
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		var value number
-		if err := dec.Decode(&value); err != nil {
-			return err
-		}
-		*m = append(*m, Metric{name.(string), float64(value)}) // a key is a string
-	}
-	return nil
-}
-
 // evaluationJSON is an Evaluation as JSON has it.
 type evaluationJSON struct {
-	Loss    number  `json:"loss"`
-	Metrics Metrics `json:"metrics"`
-	Stop    bool    `json:"stop,omitempty"`
+	Loss    number         `json:"loss"`
+	Metrics metric.Metrics `json:"metrics"`
+	Stop    bool           `json:"stop,omitempty"`
 }
 
 // MarshalJSON writes {"loss": …, "metrics": {…}}.
@@ -219,14 +171,14 @@ func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond, e.ShareOfPeak}
 	case Evaluated:
 		line = struct {
-			Event   string  `json:"event"`
-			Time    string  `json:"time"`
-			Step    int     `json:"step"`
-			Epoch   float64 `json:"epoch"`
-			Loss    number  `json:"loss"`
-			Metrics Metrics `json:"metrics"`
-			Best    bool    `json:"best"`
-			Seconds float64 `json:"seconds"`
+			Event   string         `json:"event"`
+			Time    string         `json:"time"`
+			Step    int            `json:"step"`
+			Epoch   float64        `json:"epoch"`
+			Loss    number         `json:"loss"`
+			Metrics metric.Metrics `json:"metrics"`
+			Best    bool           `json:"best"`
+			Seconds float64        `json:"seconds"`
 		}{evaluationLine, at, e.Step, e.Epoch, number(e.Evaluation.Loss), e.Evaluation.Metrics, e.Best, e.Elapsed.Seconds()}
 	case Ended:
 		line = struct {

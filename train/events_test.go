@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-bert/bert/metric"
 )
 
 func TestEvaluationJSON(t *testing.T) {
-	e := Evaluation{Metrics: Metrics{{"z", 0.1}, {"a", math.NaN()}, {`q"`, math.Inf(1)}}, Loss: 1.0 / 3}
+	e := Evaluation{Metrics: metric.Metrics{{Name: "z", Value: 0.1}, {Name: "a", Value: math.NaN()}, {Name: `q"`, Value: math.Inf(1)}}, Loss: 1.0 / 3}
 	text := mustJSON(t, e)
 	if want := `{"loss":0.3333333333333333,"metrics":{"z":0.1,"a":null,"q\"":null}}`; string(text) != want {
 		t.Errorf("JSON is %s, want %s", text, want)
@@ -41,7 +43,7 @@ func TestLines(t *testing.T) {
 		Started{Step: 20, Steps: 312, Examples: 5000, Checkpoint: "out/checkpoints/step-20"},
 		Stepped{Step: 21, Steps: 312, Loss: 1},
 		Stepped{Step: 30, Steps: 312, Epoch: 0.192, Loss: 9, MeanLoss: 0.69314, LearningRate: 1.871e-5, Logged: true, ExamplesPerSecond: 25.06, TokensPerSecond: 3203.4, Left: 252*time.Second + 300*time.Millisecond},
-		Evaluated{Step: 157, Steps: 312, Evaluation: Evaluation{Metrics: Metrics{{"accuracy", 0.85741}, {"f1", 0.8545}}, Loss: 0.4057}, Best: true},
+		Evaluated{Step: 157, Steps: 312, Evaluation: Evaluation{Metrics: metric.Metrics{{Name: "accuracy", Value: 0.85741}, {Name: "f1", Value: 0.8545}}, Loss: 0.4057}, Best: true},
 		Saved{Checkpoint: "out/checkpoints/step-30"},
 		Note{"something"},
 		Ended{Result{Steps: 312, Epochs: 1.9968, ModelStep: 157, StoppedEarly: true}, 8340 * time.Millisecond},

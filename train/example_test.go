@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/train"
 )
 
@@ -44,7 +45,7 @@ func (s sentences) Evaluate(ctx context.Context, m *bert.Model, at train.Point) 
 		}
 	}
 	return train.Evaluation{
-		Metrics: train.Metrics{{Name: "accuracy", Value: right / float64(s.Len())}},
+		Metrics: metric.Metrics{{Name: "accuracy", Value: right / float64(s.Len())}},
 		Loss:    out.Loss.Total,
 	}, nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/metric"
 )
 
 // fakeTrainer stands for a model of one parameter. Its gradient depends on the examples in their order, on the dropout
@@ -140,7 +141,7 @@ func (f *fakeRun) evaluateAs(scores ...float64) {
 	f.evaluate = func(context.Context, Point) (Evaluation, error) {
 		score := scores[0]
 		scores = scores[1:]
-		return Evaluation{Metrics: Metrics{{"score", score}, {"other", 1}}, Loss: 10 - score}, nil
+		return Evaluation{Metrics: metric.Metrics{{Name: "score", Value: score}, {Name: "other", Value: 1}}, Loss: 10 - score}, nil
 	}
 }
 
@@ -307,7 +308,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 				f := newFakeRun(t.TempDir())
 				configure(f)
 				f.evaluate = func(context.Context, Point) (Evaluation, error) {
-					return Evaluation{Metrics: Metrics{{"score", math.Sin(100 * f.trainer.Value)}}, Loss: f.trainer.Value}, nil
+					return Evaluation{Metrics: metric.Metrics{{Name: "score", Value: math.Sin(100 * f.trainer.Value)}}, Loss: f.trainer.Value}, nil
 				}
 				return f
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/random"
+	"github.com/go-bert/bert/metric"
 )
 
 // tinyData are 60 made sentences of 3 to 15 tokens with a class that follows from the tokens.
@@ -60,7 +61,7 @@ func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model, _ Point) (Evalua
 			right++
 		}
 	}
-	return Evaluation{Metrics: Metrics{{"accuracy", right / float64(b.Len())}}, Loss: out.Loss.Total}, nil
+	return Evaluation{Metrics: metric.Metrics{{Name: "accuracy", Value: right / float64(b.Len())}}, Loss: out.Loss.Total}, nil
 }
 
 // tinyOptions are for a run of 30 steps.

@@ -21,6 +21,7 @@ import (
 	"strconv"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/metric"
 )
 
 // Evaluator says how good the model is, usually on held-out data. When the context is cancelled it may stop early with
@@ -39,30 +40,10 @@ type Point struct {
 
 // Evaluation is what an Evaluator found.
 type Evaluation struct {
-	Metrics Metrics
+	Metrics metric.Metrics
 	Loss    float64 // NaN where there is none
 	// Stop ends the run with this evaluation, as Recipe.EarlyStop may. Options.Stop sets it too.
 	Stop bool
-}
-
-// Metrics are named numbers, in the order in which people want to read them. In JSON they are an object that keeps the
-// order; a number that is not finite is null.
-type Metrics []Metric
-
-// Metric is a number that says how good a model is.
-type Metric struct {
-	Name  string
-	Value float64
-}
-
-// Get is the metric of a name.
-func (m Metrics) Get(name string) (value float64, ok bool) {
-	for _, metric := range m {
-		if metric.Name == name {
-			return metric.Value, true
-		}
-	}
-	return 0, false
 }
 
 // LossMetric is the name of Evaluation.Loss in Recipe.BestMetric.

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/bench"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -155,15 +156,15 @@ func (s *modelSizeFlags) write(dir string, c bert.Config) error {
 // passOf is the time in milliseconds that a prediction takes, in the median: the first of a model that has just been opened,
 // and one of a model that has made some.
 func passOf(ctx context.Context, dir string, f *benchFlags, precision bert.Precision) (first, warm float64, err error) {
-	texts := task.Texts(startupSentence)
+	texts := data.Texts(startupSentence)
 	var firsts, others bench.Samples
 	for range leastStarts {
-		p, err := task.Open(dir, task.Options{Model: bert.Options{Threads: f.threads, Precision: precision}})
+		p, err := task.Open(ctx, dir, task.Predict(), task.Options{Model: bert.Options{Threads: f.threads, Precision: precision}})
 		if err != nil {
 			return 0, 0, err
 		}
 		predict := func() error {
-			_, err := p.Predict(ctx, texts)
+			_, err := p.Do(ctx, texts)
 			return err
 		}
 		from := time.Now()

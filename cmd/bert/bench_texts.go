@@ -56,7 +56,7 @@ func (a *app) benchTexts(ctx context.Context, f *textsFlags) error {
 	if err != nil {
 		return err
 	}
-	texts, err := benchInputs(a, &f.in)
+	texts, err := benchInputs(ctx, a, &f.in)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (a *app) benchTexts(ctx context.Context, f *textsFlags) error {
 	}
 	o := model.options()
 	o.Tokens = slices.Max(f.batches) * c.MaxPositionEmbeddings // no batch is cut
-	p, err := task.Open(f.dir, o)
+	p, err := task.Open(ctx, f.dir, task.Predict(), o)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (a *app) benchTexts(ctx context.Context, f *textsFlags) error {
 		samples, err := bench.Time(f.limit(), func() error {
 			clear(labels)
 			for part := range slices.Chunk(texts, batch) {
-				answers, err := p.Predict(ctx, part)
+				answers, err := p.Do(ctx, part)
 				if err != nil {
 					return err
 				}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -9,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/bench"
-	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -29,7 +30,7 @@ before.`,
 		Example: `  bert bench tokenize --vocab vocab.txt
   bert bench tokenize --model bert-base-uncased --input reviews.txt --threads 1 --json`,
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
 			}
@@ -37,7 +38,7 @@ before.`,
 			if err != nil {
 				return err
 			}
-			inputs, err := benchInputs(a, &in)
+			inputs, err := benchInputs(cmd.Context(), a, &in)
 			if err != nil {
 				return err
 			}
@@ -51,15 +52,15 @@ before.`,
 }
 
 // benchInputs reads the input, or takes the demonstration's.
-func benchInputs(a *app, in *inputFlags) ([]task.Input, error) {
+func benchInputs(ctx context.Context, a *app, in *inputFlags) ([]data.Input, error) {
 	if in.file == "" {
 		training, held, err := demoReviews()
 		if err != nil {
 			return nil, err
 		}
-		var texts []task.Input
+		var texts []data.Input
 		for _, e := range append(training, held...) {
-			texts = append(texts, task.Input{Text: e.Text})
+			texts = append(texts, data.Input{Text: e.Text})
 		}
 		return texts, nil
 	}
@@ -68,9 +69,9 @@ func benchInputs(a *app, in *inputFlags) ([]task.Input, error) {
 		return nil, err
 	}
 	defer stream.close()
-	var texts []task.Input
+	var texts []data.Input
 	for {
-		input, at, err := stream.Read()
+		input, at, err := stream.Read(ctx)
 		if err == io.EOF {
 			break
 		}
@@ -78,7 +79,7 @@ func benchInputs(a *app, in *inputFlags) ([]task.Input, error) {
 			return nil, err
 		}
 		if input.IDs != nil {
-			if err := stream.Skip(&task.SourceError{Source: at, Err: fmt.Errorf("ids in place of a text: nothing to tokenize")}); err != nil {
+			if err := stream.Skip(&data.SourceError{Source: at, Err: fmt.Errorf("ids in place of a text: nothing to tokenize")}); err != nil {
 				return nil, err
 			}
 			continue
@@ -92,7 +93,7 @@ func benchInputs(a *app, in *inputFlags) ([]task.Input, error) {
 	return texts, nil
 }
 
-func (a *app) benchTokenize(f *benchFlags, t *tokenizer.Tokenizer, texts []task.Input) error {
+func (a *app) benchTokenize(f *benchFlags, t *tokenizer.Tokenizer, texts []data.Input) error {
 	threads := f.threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -104,7 +105,7 @@ func (a *app) benchTokenize(f *benchFlags, t *tokenizer.Tokenizer, texts []task.
 	// Enough that starting the threads does not count.
 	const least = 1 << 20
 	rounds := max(1, (least+size)/(size+1))
-	all := make([]task.Input, 0, rounds*len(texts))
+	all := make([]data.Input, 0, rounds*len(texts))
 	for range rounds {
 		all = append(all, texts...)
 	}
@@ -139,13 +140,13 @@ var tokenizeColumns = []benchColumn{
 // tokenizing tokenizes texts on several threads, each with memory of its own that it uses again.
 type tokenizing struct {
 	tokenizer *tokenizer.Tokenizer
-	texts     []task.Input
+	texts     []data.Input
 	errs      []error // of the threads
 
 	next, tokens atomic.Int64
 }
 
-func newTokenizing(t *tokenizer.Tokenizer, texts []task.Input, threads int) *tokenizing {
+func newTokenizing(t *tokenizer.Tokenizer, texts []data.Input, threads int) *tokenizing {
 	return &tokenizing{tokenizer: t, texts: texts, errs: make([]error, threads)}
 }
 

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 )
 
@@ -14,7 +16,7 @@ import (
 type dataFlags struct {
 	task    string
 	path    string
-	columns task.Columns
+	columns data.Columns
 	format  *choice
 	skipBad bool
 	// unlabelled leaves labels out that nobody needs.
@@ -66,26 +68,26 @@ func (a *app) warnSkipped(path string, n int, first error) {
 }
 
 // read reads one part of the data, and draws most examples of it (0: all).
-func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, most int, seed uint64) ([]task.Example, error) {
-	o := task.ReadOptions{Split: split, TableOptions: task.TableOptions{Columns: d.columns, SkipBad: d.skipBad, Unlabelled: d.unlabelled}}
+func (d *dataFlags) read(ctx context.Context, a *app, t *task.Task, path string, split data.Split, most int, seed uint64) ([]data.Example, error) {
+	o := data.ReadOptions{Split: split, TableOptions: data.TableOptions{Columns: d.columns, SkipBad: d.skipBad, Unlabelled: d.unlabelled}}
 	if d.format.value != "auto" {
-		format, err := task.ParseFormat(d.format.value)
+		format, err := data.ParseFormat(d.format.value)
 		if err != nil {
 			return nil, usageError{err}
 		}
 		o.Format = format
 	}
-	data, err := t.Read(path, o)
+	set, err := t.Read(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
-	if data.Skipped > 0 {
-		a.warnSkipped(path, data.Skipped, data.FirstSkipped)
+	if set.Skipped > 0 {
+		a.warnSkipped(path, set.Skipped, set.FirstSkipped)
 	}
 	if most > 0 {
-		return task.Draw(data.Examples, most, seed), nil
+		return data.Draw(set.Examples, most, seed), nil
 	}
-	return data.Examples, nil
+	return set.Examples, nil
 }
 
 // describeData says on stderr what became of a part of the data.
@@ -93,7 +95,7 @@ func (a *app) describeData(what string, d *task.Dataset) {
 	s := d.Stats()
 	line := fmt.Sprintf("%s: %s, %s (mean %.1f, longest %d)", what,
 		count(s.Examples, "example"), count(s.Tokens, "token"), float64(s.Tokens)/float64(max(s.Examples, s.Windows)), s.Longest)
-	description := d.Description()
+	description := d.Spec()
 	if s.Windows > 0 {
 		line += fmt.Sprintf("; in %s of at most %d tokens", count(s.Windows, "window"), description.MaxSeqLength)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
@@ -143,27 +144,27 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		return err
 	}
 	fmt.Fprintf(&b, "\n%s\n\n", screen.style(bold, "On four sentences"))
-	p, err := task.NewPredictor(m, d.tokenizer, d.description, task.Options{})
+	p, err := task.NewRunner(m, d.tokenizer, &d.description, task.Predict(), task.Options{})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	answers, err := p.Predict(ctx, task.Texts(sentences...))
+	answers, err := p.Do(ctx, data.Texts(sentences...))
 	if err != nil {
 		return err
 	}
 	b.WriteString(verdicts(screen, answers))
-	const accuracy = "eval_accuracy"
 	fmt.Fprintf(&b, "\n%s\n\n", screen.style(bold, "What pre-training is for"))
 	for _, line := range []struct {
-		from     string
-		run      demoRun
-		accuracy float64
+		from   string
+		run    demoRun
+		result *task.Result
 	}{
-		{"from the starter model", fromStarter, result.Metrics().Value(accuracy)},
-		{"from random weights", fromRandom, randomly.Metrics().Value(accuracy)},
+		{"from the starter model", fromStarter, result},
+		{"from random weights", fromRandom, randomly},
 	} {
-		fmt.Fprintf(&b, "  %-22s  accuracy %.4f after %g epochs\n", line.from, line.accuracy, f.effort*line.run.epochs)
+		accuracy, _ := line.result.Main() // a classifier has it
+		fmt.Fprintf(&b, "  %-22s  accuracy %.4f after %g epochs\n", line.from, accuracy.Value, f.effort*line.run.epochs)
 	}
 	fmt.Fprintf(&b, "\nThis took %s. The starter model is a very small one, and so are 80 reviews; bert finetune takes any model and data.\n", shortTime(time.Since(begun)))
 	if f.output != "" {
@@ -175,7 +176,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 // trainDemo trains a model of the demonstration.
 func (a *app) trainDemo(ctx context.Context, d *demoData, m *bert.Model, r train.Recipe, output string) (*task.Result, error) {
 	j, err := finetune.NewJob(
-		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Description: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output})
+		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output})
 	if err != nil {
 		return nil, prepareError(err)
 	}
@@ -213,7 +214,7 @@ type demoData struct {
 	tokenizer   *tokenizer.Tokenizer
 	kind        task.Kind
 	labels      []string
-	description task.Description
+	description task.Spec
 	train, eval *task.Dataset
 }
 
@@ -231,10 +232,10 @@ func newDemo(dir string) (*demoData, error) {
 	if d.tokenizer, err = tokenizer.Load(dir); err != nil {
 		return nil, err
 	}
-	if d.labels, err = task.LabelsOf(training); err != nil {
+	if d.labels, err = data.LabelsOf(training); err != nil {
 		return nil, err
 	}
-	d.description = t.Describe(d.labels, demoMaxSeqLength)
+	d.description = t.Spec(d.labels, demoMaxSeqLength)
 	if d.train, err = task.NewDataset(d.tokenizer, d.description, training); err != nil {
 		return nil, err
 	}
@@ -249,11 +250,11 @@ func (d *demoData) modelOptions(f *demoFlags) bert.Options {
 }
 
 // demoReviews gives the reviews to train on and the others.
-func demoReviews() (training, held []task.Example, err error) {
+func demoReviews() (training, held []data.Example, err error) {
 	header, lines, _ := strings.Cut(reviews, "\n")
 	for _, part := range []struct {
 		split string
-		to    *[]task.Example
+		to    *[]data.Example
 	}{{"train", &training}, {"eval", &held}} {
 		table := header + "\n"
 		for line := range strings.Lines(lines) {
@@ -261,7 +262,7 @@ func demoReviews() (training, held []task.Example, err error) {
 				table += line
 			}
 		}
-		r, err := task.NewTableReader(strings.NewReader(table), "reviews.tsv", task.TableOptions{Format: task.TSV})
+		r, err := data.NewTableReader(strings.NewReader(table), "reviews.tsv", data.TableOptions{Format: data.TSV})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/data"
 )
 
 // TestDemoReviews: as many of each label, in both parts; none twice; and the parts and the sentences have nothing in
@@ -18,7 +18,7 @@ func TestDemoReviews(t *testing.T) {
 		seen[text] = true
 	}
 	for _, part := range []struct {
-		examples []task.Example
+		examples []data.Example
 		each     int
 	}{{training, 200}, {held, 40}} {
 		counts := map[string]int{}

@@ -70,15 +70,21 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 				return err
 			}
 			defer stream.close()
-			e, err := task.OpenEncoder(model.dir, options, model.options())
+			if pairs {
+				c, err := task.Open(cmd.Context(), model.dir, task.Compare(options), model.options())
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				a.warnPrecision(c.Model())
+				return a.compare(cmd.Context(), c, stream, options.MaxLength, out.table(a))
+			}
+			e, err := task.Open(cmd.Context(), model.dir, task.Encode(options), model.options())
 			if err != nil {
 				return err
 			}
 			defer e.Close()
 			a.warnPrecision(e.Model())
-			if pairs {
-				return a.compare(cmd.Context(), e, stream, options.MaxLength, out.table(a))
-			}
 			return a.encode(cmd.Context(), e, stream, options.MaxLength, out.table(a))
 		},
 	}
@@ -94,7 +100,7 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 	return cmd
 }
 
-func (a *app) encode(ctx context.Context, e *task.Encoder, in *source, maxSeqLength int, table bool) error {
+func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *source, maxSeqLength int, table bool) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -117,12 +123,12 @@ func (a *app) encode(ctx context.Context, e *task.Encoder, in *source, maxSeqLen
 }
 
 // compare prints how alike the texts of each pair are.
-func (a *app) compare(ctx context.Context, e *task.Encoder, in *source, maxSeqLength int, table bool) error {
+func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *source, maxSeqLength int, table bool) error {
 	var (
 		cut    truncations
 		screen = screenOf(a.stdout)
 	)
-	err := e.StreamSimilarities(ctx, in, func(item task.Item, answer task.Similarity) error {
+	err := e.Stream(ctx, in, func(item task.Item, answer task.Similarity) error {
 		cut.add(answer.DroppedTokens)
 		if !table {
 			return jsonLine(a.stdout, answer)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -94,11 +95,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	tok, err := tokenizer.Load(f.model.dir)
-	if err != nil {
-		return err
-	}
-	description, err := f.describe(cmd, t, config, tok)
+	description, tok, err := f.describe(cmd, t, config)
 	if err != nil {
 		return err
 	}
@@ -107,27 +104,23 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 		return err
 	}
 	defer m.Close()
-	split := task.Split(cmp.Or(f.split, string(t.EvalSplit)))
-	examples, err := f.data.read(a, t, f.data.path, split, f.maxExamples, f.seed)
+	split := data.Split(cmp.Or(f.split, string(t.EvalSplit)))
+	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, f.maxExamples, f.seed)
 	if err != nil {
 		return err
 	}
-	data, err := task.NewDataset(tok, description, examples)
+	dataset, err := task.NewDataset(tok, description, examples)
 	if err != nil {
 		return err
 	}
 	a.describeModel(m, "weights from "+f.model.dir)
-	a.describeData("evaluation data", data)
-	if err := data.ShowExamples(a.stderr, tok, f.showExamples); err != nil {
+	a.describeData("evaluation data", dataset)
+	if err := showExamples(a.stderr, dataset, tok, f.showExamples); err != nil {
 		return err
-	}
-	step := 0
-	if v := description.Metrics.Value("global_step"); v > 0 { // not NaN, as of a model that was not trained here
-		step = int(v)
 	}
 	progress := a.newProgress()
 	defer progress.close()
-	result, err := task.Evaluate(cmd.Context(), m, data, task.EvaluateOptions{GlobalStep: step, Progress: progress.evaluated})
+	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: description.GlobalStep(), Progress: progress.evaluated})
 	progress.close()
 	if err != nil {
 		return err
@@ -139,23 +132,23 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 }
 
 // describe says how texts are treated: as in the model's task.json, but for what the flags say.
-func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config, tok *tokenizer.Tokenizer) (task.Description, error) {
-	d, err := f.model.describe(t, c, tok, f.labels)
+func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config) (task.Spec, *tokenizer.Tokenizer, error) {
+	d, tok, err := f.model.describe(cmd.Context(), t, f.labels)
 	if err != nil {
-		return d, err
+		return d, nil, err
 	}
-	if f.data.columns == (task.Columns{}) {
+	if f.data.columns == (data.Columns{}) {
 		f.data.columns = d.Columns
 	}
 	if f.maxSeqLength != 0 {
 		if d.MaxSeqLength, err = sequenceLength(cmd, f.maxSeqLength, c); err != nil {
-			return d, err
+			return d, nil, err
 		}
 	}
 	if f.nullThreshold != "" {
 		d.NullThreshold, err = parseThreshold(f.nullThreshold)
 	}
-	return d, err
+	return d, tok, err
 }
 
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. A

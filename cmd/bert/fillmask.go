@@ -42,7 +42,7 @@ Each [MASK] gives one line of JSON; where a text has several, "line" is the numb
 				return err
 			}
 			defer stream.close()
-			f, err := task.OpenMaskFiller(model.dir, topK, model.options())
+			f, err := task.Open(cmd.Context(), model.dir, task.FillMask(topK), model.options())
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ type candidateJSON struct {
 	Probability float32 `json:"probability"`
 }
 
-func (a *app) fillMask(ctx context.Context, f *task.MaskFiller, in *source, table bool) error {
+func (a *app) fillMask(ctx context.Context, f *task.Runner[[]task.Mask], in *source, table bool) error {
 	var (
 		screen  = screenOf(a.stdout)
 		results = 0

@@ -113,7 +113,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	} else {
 		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
 	}
-	if err := p.Train.ShowExamples(a.stderr, p.Tokenizer, f.showExamples); err != nil {
+	if err := showExamples(a.stderr, p.Train, p.Tokenizer, f.showExamples); err != nil {
 		return err
 	}
 	result, err := a.runJob(cmd.Context(), j)
@@ -127,7 +127,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	}
 	a.log.Info("saved in " + j.Output())
 	next := "bert predict --model " + quoteArgument(j.Output())
-	if in := p.Description.Kind.InputJSON(); in != "" {
+	if in := p.Spec.Kind.InputJSON(); in != "" {
 		next = "echo " + quoteArgument(in) + " | " + next
 	} else {
 		next += ` "a text"`
@@ -197,8 +197,8 @@ func (a *app) warnJob(j *finetune.Job) {
 // runJob runs a job and shows how far it is. The first signal ends it after the current step.
 func (a *app) runJob(ctx context.Context, j *finetune.Job) (*finetune.Result, error) {
 	progress := a.newProgress()
-	description := j.Parts().Description
-	_, progress.official = description.MetricNames()
+	spec := j.Parts().Spec
+	_, progress.official = spec.MetricNames()
 	defer progress.close()
 	ctx, cancel := a.untilInterruptedStep(ctx)
 	defer cancel()

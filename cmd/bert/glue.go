@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/recipe"
-	"github.com/go-bert/bert/task"
 )
 
 // glueFlags are those of bert glue.
@@ -43,7 +42,7 @@ Each task has a folder in --output. The same command goes on where it was interr
 	f.recipe = &recipeFlags{cmd: cmd, fresh: func() any { return new(glue.Recipe) }, defaults: new(glue.Recipe{}.WithDefaults())}
 	f.recipe.in(dataSection, func(flags *pflag.FlagSet) {
 		f.recipe.add(flags, "data", "the folder `DIR` of GLUE's tasks, each in its own")
-		f.recipe.add(flags, "tasks", "only `TASKS`, between commas: "+strings.Join(task.GLUETasks(), ", "))
+		f.recipe.add(flags, "tasks", "only `TASKS`, between commas: "+strings.Join(glue.Tasks(), ", "))
 	})
 	_ = cmd.MarkFlagDirname("data") // the error is for a flag that does not exist
 	f.recipe.addModel()
@@ -163,7 +162,7 @@ func (g *glueProgress) event(e glue.Event) {
 			a.describeData("evaluation data", p.Eval)
 		}
 		g.progress = a.newProgress()
-		_, g.progress.official = p.Description.MetricNames()
+		_, g.progress.official = p.Spec.MetricNames()
 	case glue.Trained:
 		g.progress.event(e.Event)
 	case glue.Ended:

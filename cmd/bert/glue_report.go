@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/glue"
-	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/metric"
 )
 
 // glueTable draws the benchmark's table.
@@ -14,7 +14,7 @@ func glueTable(screen screen, s *glue.Summary) string {
 	for _, r := range s.Rows {
 		var figures []string
 		for _, m := range r.Metrics {
-			figures = append(figures, fmt.Sprintf("%s %.1f", task.MetricLabel(m.Name), m.Value))
+			figures = append(figures, fmt.Sprintf("%s %.1f", metric.Label(m.Name), m.Value))
 		}
 		rows = append(rows, []string{r.Name, fmt.Sprintf("%.1f", r.Score), strings.Join(figures, ", ")})
 	}

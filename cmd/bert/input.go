@@ -8,9 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/go-bert/bert/data"
 	"github.com/spf13/cobra"
-
-	"github.com/go-bert/bert/task"
 )
 
 // inputFlags say where the texts come from: the arguments, a file, or stdin.
@@ -34,7 +33,7 @@ included. Results come in the order of the lines.`
 
 // source is a stream of inputs that has to be closed.
 type source struct {
-	*task.InputReader
+	*data.InputReader
 	close func()
 }
 
@@ -66,7 +65,7 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 	case isTerminal(a.stdin):
 		a.log.Info("reading texts from the terminal, one a line; Ctrl-D ends them")
 	}
-	return &source{task.NewInputReader(r, name, f.skipBad), closeFile}, nil
+	return &source{data.NewInputReader(r, name, f.skipBad), closeFile}, nil
 }
 
 // linesOf makes a line of each argument. An argument is always a text, also where the same line of a file would not be.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,8 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/task"
-	"github.com/go-bert/bert/tokenizer"
 )
 
 // modelFlags name a model to run.
@@ -91,21 +93,13 @@ type predictFlags struct {
 	multiLabel bool
 }
 
-// answerer is a model that answers texts: a task.Predictor or a task.ZeroShot.
-type answerer interface {
-	Stream(ctx context.Context, in task.Inputs, emit func(task.Item, task.Prediction) error) error
-	MaxSeqLength() int
-	Model() *bert.Model
-	Close() error
-}
-
 // open opens the model.
-func (f *predictFlags) open() (answerer, error) {
+func (f *predictFlags) open(ctx context.Context) (*task.Runner[task.Prediction], error) {
 	if f.zeroShot == nil {
-		return task.Open(f.model.dir, f.model.options())
+		return task.Open(ctx, f.model.dir, task.Predict(), f.model.options())
 	}
 	o := task.ZeroShotOptions{Labels: f.zeroShot, Template: f.template, MultiLabel: f.multiLabel}
-	return task.OpenZeroShot(f.model.dir, o, f.model.options())
+	return task.Open(ctx, f.model.dir, task.ZeroShot(o), f.model.options())
 }
 
 func (a *app) predictCommand() *cobra.Command {
@@ -166,7 +160,7 @@ word's label comes too.` + inputHelp,
 				return err
 			}
 			defer stream.close()
-			p, err := f.open()
+			p, err := f.open(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -195,7 +189,7 @@ word's label comes too.` + inputHelp,
 }
 
 // predict answers what in reads and prints the answers, or hands them to keep.
-func (a *app) predict(ctx context.Context, p answerer, in task.Inputs, table bool, keep func(task.Prediction)) error {
+func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, table bool, keep func(task.Prediction)) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -229,30 +223,25 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	if len(args) > 0 || f.in.file != "" {
 		return usagef("both texts and the data of a task: want one of them")
 	}
-	config, err := f.model.check(a)
-	if err != nil {
+	if _, err := f.model.check(a); err != nil {
 		return err
 	}
-	split := task.Split(f.split)
+	split := data.Split(f.split)
 	if split == "" {
 		split = predictedSplit(t)
 	}
-	if f.output != "" && t.Submission(split) == "" {
+	if f.output != "" && predictionsFile(t, split) == "" {
 		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, squad, or GLUE's tests, like cola's test", t.Name, split)
 	}
-	tok, err := tokenizer.Load(f.model.dir)
+	d, tok, err := f.model.describe(cmd.Context(), t, nil)
 	if err != nil {
 		return err
 	}
-	d, err := f.model.describe(t, config, tok, nil)
-	if err != nil {
-		return err
-	}
-	if f.data.columns == (task.Columns{}) {
+	if f.data.columns == (data.Columns{}) {
 		f.data.columns = d.Columns
 	}
 	f.data.unlabelled, f.data.skipBad = true, f.in.skipBad
-	examples, err := f.data.read(a, t, f.data.path, split, 0, 0)
+	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -261,7 +250,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 		return err
 	}
 	defer m.Close()
-	p, err := task.NewPredictor(m, tok, d, f.model.options())
+	p, err := task.NewRunner(m, tok, &d, task.Predict(), f.model.options())
 	if err != nil {
 		return err
 	}
@@ -272,15 +261,21 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 }
 
 // predictedSplit is the part of a task's data whose labels nobody knows or, without one, the only one.
-func predictedSplit(t *task.Task) task.Split {
-	if s := t.Submissions(); len(s) > 0 {
+func predictedSplit(t *task.Task) data.Split {
+	if s := glue.Submissions(t.Name); len(s) > 0 {
 		return s[0]
 	}
 	return t.EvalSplit
 }
 
+// predictionsFile is the name of the file in which the scorer of a task's benchmark takes the predictions of a part; "" where there
+// is none.
+func predictionsFile(t *task.Task, split data.Split) string {
+	return cmp.Or(glue.SubmissionFile(t.Name, split), t.Kind.PredictionsFile())
+}
+
 // submit writes the predictions of a part of a task to dir, in the form of its benchmark.
-func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split task.Split, examples []task.Example, dir string) error {
+func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *task.Task, split data.Split, examples []data.Example, dir string) error {
 	var predictions []task.Prediction
 	keep := func(answer task.Prediction) { predictions = append(predictions, answer) }
 	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, false, keep); err != nil {
@@ -289,7 +284,15 @@ func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return pathError(err)
 	}
-	path, err := t.SavePredictions(dir, split, examples, predictions)
+	var (
+		path string
+		err  error
+	)
+	if glue.SubmissionFile(t.Name, split) != "" {
+		path, err = glue.SavePredictions(dir, t.Name, split, predictions)
+	} else {
+		path, err = task.SavePredictions(dir, t.Kind, examples, predictions)
+	}
 	if err != nil {
 		return err
 	}
@@ -298,11 +301,11 @@ func (a *app) submit(ctx context.Context, p *task.Predictor, t *task.Task, split
 }
 
 // exampleInputs are the inputs of examples that were read already. An input that the model can't take ends them.
-type exampleInputs struct{ examples []task.Example }
+type exampleInputs struct{ examples []data.Example }
 
-func (e *exampleInputs) Read() (task.Input, task.Source, error) {
+func (e *exampleInputs) Read(context.Context) (data.Input, data.Source, error) {
 	if len(e.examples) == 0 {
-		return task.Input{}, task.Source{}, io.EOF
+		return data.Input{}, data.Source{}, io.EOF
 	}
 	x := e.examples[0]
 	e.examples = e.examples[1:]
@@ -331,7 +334,7 @@ func (c *truncations) report(a *app, maxSeqLength int) {
 }
 
 // inputLine shows what a result is about.
-func inputLine(s screen, in *task.Input) string {
+func inputLine(s screen, in *data.Input) string {
 	text := in.Text
 	if in.TextPair != "" {
 		text += " | " + in.TextPair

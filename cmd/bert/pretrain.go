@@ -388,9 +388,7 @@ func checkPretrainingMetric(metric string, head bert.Head) error {
 		sample.NextSentence = new(pretrain.NextSentence)
 	}
 	names := []string{train.LossMetric}
-	for name := range sample.Metrics() {
-		names = append(names, name)
-	}
+	names = append(names, sample.Metrics().Names()...)
 	if metric != "" && !slices.Contains(names, metric) {
 		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
 	}
@@ -514,11 +512,7 @@ func (e *instanceEvaluator) Evaluate(ctx context.Context, m *bert.Model, _ train
 		return train.Evaluation{}, err
 	}
 	e.results[e.step] = r
-	out := train.Evaluation{Loss: r.Loss}
-	for name, value := range r.Metrics() {
-		out.Metrics = append(out.Metrics, train.Metric{Name: name, Value: value})
-	}
-	return out, nil
+	return train.Evaluation{Loss: r.Loss, Metrics: r.Metrics()}, nil
 }
 
 // evaluateInstances measures a pre-trained model.

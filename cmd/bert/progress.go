@@ -10,6 +10,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/train"
 )
 
@@ -90,11 +91,11 @@ func (p *progress) event(e train.Event) {
 }
 
 // few are the metrics of an evaluation that a line has room for.
-func (p *progress) few(all train.Metrics) train.Metrics {
-	var out train.Metrics
+func (p *progress) few(all metric.Metrics) metric.Metrics {
+	var out metric.Metrics
 	for _, name := range p.official {
 		if v, ok := all.Get(name); ok {
-			out = append(out, train.Metric{Name: name, Value: v})
+			out = append(out, metric.Metric{Name: name, Value: v})
 		}
 	}
 	for _, m := range all {

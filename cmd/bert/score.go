@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
 )
 
@@ -23,19 +24,20 @@ what the official evaluate-v1.1.py or evaluate-v2.0.py prints, in percent. --na-
 answer is, like null_odds.json, and adds the best scores that a threshold on them gives.`,
 		Example: `  bert score squad --version 1.1 dev-v1.1.json predictions.json
   bert score squad --version 2.0 dev-v2.0.json predictions.json --na-probs null_odds.json`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, unknown := data.ParseSQuADVersion(version)
 			switch {
 			case len(args) == 0 || args[0] != "squad":
 				return usagef("want bert score squad --version 1.1|2.0 DATA PREDICTIONS")
 			case len(args) != 3:
 				return usagef("want two files, DATA and PREDICTIONS, behind squad")
-			case version != task.SQuAD1 && version != task.SQuAD2:
-				return usagef("--version is %q, want %s or %s", version, task.SQuAD1, task.SQuAD2)
-			case version == task.SQuAD1 && odds != "":
-				return usagef("--na-probs is for --version %s", task.SQuAD2)
+			case unknown != nil:
+				return usagef("--version is %q, want %v or %v", version, data.SQuAD1, data.SQuAD2)
+			case v == data.SQuAD1 && odds != "":
+				return usagef("--na-probs is for --version %v", data.SQuAD2)
 			}
-			o.Version = version
-			_, examples, err := task.ReadSQuADAnswers(args[1])
+			o.Version = v
+			_, examples, err := data.ReadSQuADAnswers(cmd.Context(), args[1])
 			if err != nil {
 				return err
 			}

@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/sweep"
-	"github.com/go-bert/bert/task"
 )
 
 // sweptKeys are the keys whose flags take a list here.
@@ -179,7 +179,7 @@ func (a *app) sweepEvent(e sweep.Event) {
 		case r.Failed != "":
 			a.log.Warn(fmt.Sprintf("%s: %s", e.Run, r.Failed))
 		default:
-			line = fmt.Sprintf("%s %s", task.MetricLabel(r.Metric), figure(r.Value))
+			line = fmt.Sprintf("%s %s", metric.Label(r.Metric), figure(r.Value))
 			if r.Stopped {
 				line += ", stopped early"
 			}

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/sweep"
-	"github.com/go-bert/bert/task"
 )
 
 // figure is a number with four places, NaN if there is none.
@@ -44,5 +44,5 @@ func sweepTable(screen screen, s *sweep.Summary) string {
 		rows = append(rows, append(slices.Clone(r.Values),
 			cell(r.Mean), cell(r.Deviation), cell(r.Best), strconv.Itoa(r.Runs), strings.Join(notes, ", ")))
 	}
-	return fmt.Sprintf("%s, %s\n\n", s.Task, task.MetricLabel(s.Metric)) + screen.table(columns, rows)
+	return fmt.Sprintf("%s, %s\n\n", s.Task, metric.Label(s.Metric)) + screen.table(columns, rows)
 }

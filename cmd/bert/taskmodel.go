@@ -1,11 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
-	"strings"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/task"
@@ -24,54 +22,20 @@ func (m *modelFlags) load(tok *tokenizer.Tokenizer, labels []string) (*bert.Mode
 	return model, nil
 }
 
-// describe says how the model of configuration c treats data of task t: as its task.json says or, without one, as its
-// configuration allows. t becomes the kind of task that the model is for. labels, if not nil, are names for the model's
-// own.
-func (m *modelFlags) describe(t *task.Task, c bert.Config, tok *tokenizer.Tokenizer, labels []string) (task.Description, error) {
-	d, err := task.LoadDescription(m.dir)
-	bare := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !bare {
-		return d, err
+// describe says how the model treats data of task t, which becomes the kind of task that the model is for. labels, if not nil, are
+// names for the model's own.
+func (m *modelFlags) describe(ctx context.Context, t *task.Task, labels []string) (task.Spec, *tokenizer.Tokenizer, error) {
+	d, err := task.Describe(ctx, m.dir)
+	if err != nil {
+		return task.Spec{}, nil, err
 	}
-	if bare {
-		head, err := bert.HeadOf(&c)
-		if err != nil {
-			return d, fmt.Errorf("%s: %w", m.dir, err)
-		}
-		if d.Kind, err = task.KindOf(head, &c); err != nil {
-			return d, fmt.Errorf("%s: %w", m.dir, err)
-		}
+	if n := len(d.Config.Labels); labels != nil && len(labels) != n {
+		return task.Spec{}, nil, usagef("--labels names %s, the model has %d", count(len(labels), "label"), n)
 	}
-	if err := t.SetKind(d.Kind); err != nil {
-		return d, fmt.Errorf("%s: the model is for %v: %w", m.dir, d.Kind, err)
+	s, err := d.For(t, labels)
+	var missing *task.LabelsError
+	if errors.As(err, &missing) {
+		err = fmt.Errorf("%w: --labels names the model's, if they mean the same", err)
 	}
-	if bare {
-		length := c.MaxPositionEmbeddings
-		if n := tok.Config().ModelMaxLength; n > 0 {
-			length = min(length, n)
-		}
-		d = t.Describe(c.Labels, length)
-		if d.Labels != nil {
-			d.Labels = c.Labels // not the task's: the model says what its classes are
-		}
-	}
-	if d.Task != t.Name {
-		d.Official, d.Columns = t.Metrics, task.Columns{}
-	}
-	if labels != nil {
-		if len(labels) != len(c.Labels) {
-			return d, usagef("--labels names %s, the model has %d", count(len(labels), "label"), len(c.Labels))
-		}
-		d.Labels = labels
-	}
-	if !slices.Contains(d.Labels, d.Positive) {
-		d.SetPositive("")
-	}
-	for _, label := range t.Labels {
-		if !slices.Contains(d.Labels, label) {
-			return d, fmt.Errorf("%s: the model's labels are %s, those of task %s %s: --labels names the model's, if they mean the same",
-				m.dir, strings.Join(d.Labels, ", "), t.Name, strings.Join(t.Labels, ", "))
-		}
-	}
-	return d, nil
+	return s, d.Tokenizer, err
 }

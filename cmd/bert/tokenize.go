@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
-	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -53,7 +54,7 @@ which repeats --stride tokens of the one before.` + inputHelp,
 				return err
 			}
 			defer stream.close()
-			return a.tokenize(t, stream, options, out.table(a))
+			return a.tokenize(cmd.Context(), t, stream, options, out.table(a))
 		},
 	}
 	v.add(cmd)
@@ -116,14 +117,14 @@ type tokenizedJSON struct {
 	Overflowing []tokenizedJSON `json:"overflowing"`
 }
 
-func (a *app) tokenize(t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {
+func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {
 	var (
 		encoding tokenizer.Encoding
 		screen   = screenOf(a.stdout)
 		first    = true
 	)
 	for {
-		input, at, err := in.Read()
+		input, at, err := in.Read(ctx)
 		if err == io.EOF {
 			in.reportSkipped(a)
 			return nil
@@ -132,7 +133,7 @@ func (a *app) tokenize(t *tokenizer.Tokenizer, in *source, options tokenizer.Opt
 			return err
 		}
 		if err := tokenizeInput(t, &encoding, &input, options); err != nil {
-			if err := in.Skip(&task.SourceError{Source: at, Err: err}); err != nil {
+			if err := in.Skip(&data.SourceError{Source: at, Err: err}); err != nil {
 				return err
 			}
 			continue
@@ -154,7 +155,7 @@ func (a *app) tokenize(t *tokenizer.Tokenizer, in *source, options tokenizer.Opt
 }
 
 // tokenizeInput encodes a text or a pair; ids made elsewhere are taken as they are.
-func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *task.Input, o tokenizer.Options) error {
+func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o tokenizer.Options) error {
 	switch {
 	case in.IDs == nil && in.TextPair == "":
 		return t.Encode(dst, in.Text, o)
@@ -198,7 +199,7 @@ func tokenized(t *tokenizer.Tokenizer, e *tokenizer.Encoding) tokenizedJSON {
 	return out
 }
 
-func tokenTable(s screen, t *tokenizer.Tokenizer, in *task.Input, e *tokenizer.Encoding) string {
+func tokenTable(s screen, t *tokenizer.Tokenizer, in *data.Input, e *tokenizer.Encoding) string {
 	windows := append([]tokenizer.Encoding{*e}, e.Overflowing...)
 	columns := []column{{head: "#", right: true}, {head: "token"}, {head: "id", right: true}, {head: "type", right: true}, {head: "bytes", right: true}, {head: "text"}}
 	var out string

@@ -1,0 +1,223 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
+)
+
+// This file reads the columns of the shared tasks of CoNLL: a word a line, its tag in the last column, and an empty line after
+// each sentence.
+
+// maxCoNLLColumns is the most columns of which the last is taken for the tag without being named: the format of
+// CoNLL-2003. Others, like CoNLL-U's ten, have something else there.
+const maxCoNLLColumns = 4
+
+// docStart is the word of the line that parts documents. It is no sentence.
+const docStart = "-DOCSTART-"
+
+// CoNLL is the layout of a data set in columns, whose parts go by several names.
+var CoNLL = Layout{Tables: map[Split]Table{
+	Train: conllTable("train.txt", "eng.train", "train.conll"),
+	Dev:   conllTable("valid.txt", "dev.txt", "eng.testa", "valid.conll", "dev.conll"),
+	Test:  conllTable("test.txt", "eng.testb", "test.conll"),
+}}
+
+func conllTable(name string, others ...string) Table {
+	t := Table{File: name, ReadFile: ReadCoNLL}
+	for _, other := range others {
+		t.Alternatives = append(t.Alternatives, Table{File: other, ReadFile: ReadCoNLL})
+	}
+	return t
+}
+
+// ReadCoNLL reads sentences in columns: a word a line, 2 to 4 columns with blanks or tabs between them, the word in the first
+// and its tag in the last, empty lines between sentences. o.Columns names others, by number from 1, as for the parts of
+// speech or the phrases of CoNLL-2003. Lines that begin with -DOCSTART- part documents and hold no word. Every line has as many
+// columns as the first. Compression by gzip, a byte order mark and CR are taken off.
+//
+// Tags may be in IOB1, IOB2, IOE1, IOE2, IOBES, BILOU or BMEWO; they become IOB2 that spells the same entities, as
+// conlleval and seqeval find them (see metric.Entities), so that one model reads them all. Tags without a B-, I- or the like
+// (parts of speech) stay as they are.
+//
+// With o.Unlabelled a single column will do, and what stands in the tags' column need be none. With o.SkipBad a sentence with
+// a bad line is left out.
+func ReadCoNLL(ctx context.Context, path string, o TableOptions) (*Set, error) {
+	return readFile(ctx, path, o, readCoNLL, "sentence", "no sentence in it")
+}
+
+func readCoNLL(r io.Reader, name string, o TableOptions) (*Set, error) {
+	if o.Format != ByExtension || o.Columns.TextPair != "" {
+		return nil, fmt.Errorf("%s: words in columns have no format to choose and no second text", name)
+	}
+	c := conllReader{name: name, unlabelled: o.Unlabelled, bad: badRecords{skip: o.SkipBad}}
+	var err error
+	if c.word, err = columnNumber(o.Columns.Text, "word", 1); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if c.tag, err = columnNumber(o.Columns.Label, "tag", 0); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	b, err := textfile.New(r, name)
+	if err != nil {
+		return nil, err
+	}
+	lines := textfile.NewLines(b)
+	for {
+		line, err := lines.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && !errors.Is(err, textfile.ErrTooLong) {
+			return nil, &SourceError{Source{File: name, Line: lines.Number() + 1}, err}
+		}
+		if err := c.line(line, lines.Number(), err); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.end(); err != nil {
+		return nil, err
+	}
+	if err := c.toIOB2(); err != nil {
+		return nil, err
+	}
+	return &Set{Examples: c.examples, Skipped: c.bad.count, FirstSkipped: c.bad.first}, nil
+}
+
+// columnNumber reads a column's number, from 1; 0 is the last.
+func columnNumber(s, what string, byDefault int) (int, error) {
+	if s == "" {
+		return byDefault, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > textfile.MaxRecord {
+		return 0, fmt.Errorf("column %s for the %s: want its number, from 1", message.Quote(s), what)
+	}
+	return n, nil
+}
+
+// conllReader puts lines together to sentences.
+type conllReader struct {
+	name       string
+	word, tag  int // columns, from 1; of the tag 0: the last
+	unlabelled bool
+	width      int // columns of a line; 0: not known yet
+
+	current  Example
+	failed   error // what is wrong with the sentence that is being read
+	examples []Example
+	bad      badRecords
+}
+
+// line takes a line, or what is wrong with it.
+func (c *conllReader) line(line []byte, number int, err error) error {
+	// A stray CR too, which at the end of a line that is written again would be taken for part of the line's end.
+	blank := func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' }
+	fields := strings.FieldsFunc(string(line), blank)
+	if err == nil && (len(fields) == 0 || fields[0] == docStart) {
+		return c.end()
+	}
+	if c.current.Source.Line == 0 {
+		c.current.Source = Source{File: c.name, Line: number}
+	}
+	if err == nil {
+		err = c.check(len(fields))
+	}
+	if err != nil {
+		if c.failed == nil {
+			c.failed = &SourceError{Source{File: c.name, Line: number}, err}
+		}
+		if !c.bad.skip {
+			return c.failed
+		}
+		return nil
+	}
+	c.current.Words = append(c.current.Words, fields[c.word-1])
+	switch {
+	case c.tag > 0 && c.tag <= len(fields):
+		c.current.Labels = append(c.current.Labels, fields[c.tag-1])
+	case c.tag == 0 && len(fields) > 1:
+		c.current.Labels = append(c.current.Labels, fields[len(fields)-1])
+	}
+	return nil
+}
+
+// check checks the number of columns of a line.
+func (c *conllReader) check(n int) error {
+	if c.width == 0 {
+		least := max(c.word, c.tag)
+		if !c.unlabelled {
+			least = max(least, 2)
+		} else if c.tag > n {
+			least = c.word
+		}
+		switch {
+		case n < least:
+			return fmt.Errorf("%s, want at least %d: a word and its tag, with blanks or tabs between them", columns(n), least)
+		case n > maxCoNLLColumns && c.tag == 0:
+			return fmt.Errorf("%s, want at most %d, or to know which has the tag", columns(n), maxCoNLLColumns)
+		}
+		c.width = n
+	}
+	if n != c.width {
+		return fmt.Errorf("%s, want %d as on the first line", columns(n), c.width)
+	}
+	return nil
+}
+
+// end ends a sentence, if there is one.
+func (c *conllReader) end() error {
+	x, err := c.current, c.failed
+	c.current, c.failed = Example{}, nil
+	switch {
+	case err != nil:
+		return c.bad.add(err)
+	case len(x.Words) > 0:
+		c.examples = append(c.examples, x)
+	}
+	return nil
+}
+
+// toIOB2 rewrites the tags in one scheme.
+func (c *conllReader) toIOB2() error {
+	var labels []string
+	seen := make(map[string]bool)
+	for _, x := range c.examples {
+		for _, label := range x.Labels {
+			if !seen[label] {
+				seen[label] = true
+				labels = append(labels, label)
+			}
+		}
+	}
+	s := metric.NewTagSet(labels)
+	unknown := func(label string) bool { return !s.Known(label) }
+	if s.Whole || c.unlabelled && slices.ContainsFunc(labels, unknown) {
+		return nil
+	}
+	kept := c.examples[:0]
+	for _, x := range c.examples {
+		bad := slices.IndexFunc(x.Labels, unknown)
+		if bad >= 0 {
+			// A sentence is consecutive lines.
+			err := &SourceError{Source{File: c.name, Line: x.Source.Line + bad},
+				fmt.Errorf("tag %s has no B- or I- before its type, unlike others", message.Quote(x.Labels[bad]))}
+			if err := c.bad.add(err); err != nil {
+				return err
+			}
+			continue
+		}
+		s.IOB2(x.Labels)
+		kept = append(kept, x)
+	}
+	c.examples = kept
+	return nil
+}

@@ -1,0 +1,18 @@
+// Package data reads data sets as [Example]s, and inputs for a model. It knows neither model nor tokenizer.
+//
+// It reads:
+//
+//   - tables in CSV, TSV and JSONL, with columns by name or by number ([ReadTable], [TableReader]);
+//   - the Large Movie Review Dataset, its folder or its archive ([ReadIMDB]);
+//   - the columns of CoNLL's shared tasks, in any of their tagging schemes ([ReadCoNLL]);
+//   - SQuAD 1.1 and 2.0 ([ReadSQuAD]) and SWAG ([ReadSWAG]);
+//   - GLUE's folders, each by its [Layout];
+//   - inputs without labels, one a line, as text or as a JSON object ([InputReader]).
+//
+// All of them may be compressed by gzip and may begin with a UTF-8 byte order mark. Text in UTF-16 is an error. An error
+// about a record is a [*SourceError], which names the file and the line; with TableOptions.SkipBad such records are counted
+// instead. Nothing is guessed: a missing column, a label that isn't known and an answer that isn't in its context are errors.
+//
+// [Draw] and [SplitValidation] take examples at random, by a seed and by what they say, so that the same data gives the same
+// parts whatever its order.
+package data

@@ -1,0 +1,114 @@
+package data
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/go-bert/bert/internal/imdb"
+	"github.com/go-bert/bert/internal/textfile"
+)
+
+// IMDB is the layout of the Large Movie Review Dataset (Maas et al. 2011), whose labels are neg and pos.
+var IMDB = Layout{ReadPart: ReadIMDB, Archive: true}
+
+// imdbPart is a folder of a split with the label of its reviews.
+type imdbPart struct{ folder, label string }
+
+// imdbParts are the folders of each split, in the order of their labels.
+var imdbParts = map[Split][]imdbPart{
+	Train:        {{imdb.TrainNeg, "neg"}, {imdb.TrainPos, "pos"}},
+	Test:         {{imdb.TestNeg, "neg"}, {imdb.TestPos, "pos"}},
+	Unsupervised: {{imdb.TrainUnsup, ""}},
+}
+
+// ReadIMDB reads the reviews of a split (Train, Test or Unsupervised) from the folder aclImdb, the folder that contains it, or
+// the archive aclImdb_v1.tar.gz, which is read as a stream and not unpacked. The order is by label and file name,
+// whatever the archive's. The text is the file's as it is, with its <br /> tags, as the reference run and most published
+// figures have it.
+func ReadIMDB(ctx context.Context, path string, split Split) ([]Example, error) {
+	f, err := textfile.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if !f.IsDir() {
+		return readIMDBArchive(f, path, split)
+	}
+	c, err := newReviewCollector(path, split)
+	if err != nil {
+		return nil, err
+	}
+	root, ok := imdb.Root(path)
+	if !ok {
+		return nil, fmt.Errorf("%s: neither train, test nor aclImdb in it: want the folder aclImdb or its .tar.gz", path)
+	}
+	if err := imdb.ReadFolder(ctx, root, c.folders, c.visit); err != nil {
+		return nil, err
+	}
+	if len(c.examples) == 0 {
+		return nil, fmt.Errorf("%s: no reviews in its %s", path, split)
+	}
+	return c.examples, nil
+}
+
+// reviewCollector makes examples of the reviews of a split.
+type reviewCollector struct {
+	folders  []string
+	labels   map[string]string // by folder
+	examples []Example
+}
+
+func newReviewCollector(path string, split Split) (*reviewCollector, error) {
+	parts, ok := imdbParts[split]
+	if !ok {
+		return nil, fmt.Errorf("%s: IMDB has no split %q: want %s, %s or %s", path, split, Train, Test, Unsupervised)
+	}
+	c := &reviewCollector{labels: make(map[string]string)}
+	for _, p := range parts {
+		c.folders = append(c.folders, p.folder)
+		c.labels[p.folder] = p.label
+	}
+	return c, nil
+}
+
+func (c *reviewCollector) visit(r imdb.Review) error {
+	c.examples = append(c.examples, Example{
+		Input: Input{Text: string(r.Text)}, Label: c.labels[r.Folder], Source: Source{File: r.File, Member: r.Member},
+	})
+	return nil
+}
+
+// readIMDBArchive reads a tar stream, compressed by gzip or not, in one pass. Errors call r name.
+func readIMDBArchive(r io.Reader, name string, split Split) ([]Example, error) {
+	c, err := newReviewCollector(name, split)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := textfile.Decompress(r, name, textfile.Gzip)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
+	if err := imdb.ReadArchive(plain, name, c.folders, c.visit); err != nil {
+		var bad *imdb.MemberError
+		if errors.As(err, &bad) {
+			return nil, &SourceError{Source{File: bad.Archive, Member: bad.Member}, bad.Err}
+		}
+		return nil, err
+	}
+	if len(c.examples) == 0 {
+		return nil, fmt.Errorf("%s: no reviews of %s in it: want %s/*.txt", name, split, c.folders[0])
+	}
+	// neg sorts before pos, so the order of the members is that of the folders.
+	slices.SortFunc(c.examples, func(a, b Example) int { return cmp.Compare(a.Source.Member, b.Source.Member) })
+	for i := range c.examples[1:] {
+		if a, b := c.examples[i].Source, c.examples[i+1].Source; a == b {
+			return nil, &SourceError{b, errors.New("twice in the archive")}
+		}
+	}
+	return c.examples, nil
+}

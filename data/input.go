@@ -1,0 +1,192 @@
+package data
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
+)
+
+// Inputs is a stream of inputs for a model. Stream calls Read from one goroutine and Skip from another.
+type Inputs interface {
+	// Read returns the next input and its place, io.EOF after the last.
+	Read(ctx context.Context) (Input, Source, error)
+	// Skip takes the error of an input that the model can't take. If it returns an error, that ends the stream.
+	Skip(err error) error
+}
+
+// InputReader reads inputs for a model, one a line, in bounded memory. A line is a text; or, where it begins with a
+// brace, a JSON object with the keys text and text_pair, question and context (the same by other names), text and choices,
+// words, or ids and type_ids, and no others. An empty line is an empty
+// text, so that there is an answer for each line. Compression by gzip and a UTF-8 byte order mark are taken off.
+type InputReader struct {
+	r     io.Reader
+	name  string
+	lines *textfile.Lines
+
+	mu  sync.Mutex // Stream skips inputs that its reading goroutine didn't find bad
+	bad badRecords
+}
+
+// NewInputReader reads from r, which errors call name. With skipBad, bad lines are left out and counted; without it, the
+// first one is an error. Nothing is read before the first Read.
+func NewInputReader(r io.Reader, name string, skipBad bool) *InputReader {
+	return &InputReader{r: r, name: name, bad: badRecords{skip: skipBad}}
+}
+
+// Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out. A read of
+// the underlying reader that blocks goes on when ctx is done.
+func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
+	if r.lines == nil {
+		b, err := textfile.New(r.r, r.name)
+		if err != nil {
+			return Input{}, Source{}, err
+		}
+		r.lines = textfile.NewLines(b)
+	}
+	for {
+		if ctx.Err() != nil {
+			return Input{}, Source{}, context.Cause(ctx)
+		}
+		line, err := r.lines.Next()
+		if err == io.EOF {
+			return Input{}, Source{}, io.EOF
+		}
+		source := Source{File: r.name, Line: r.lines.Number()}
+		if err != nil && !errors.Is(err, textfile.ErrTooLong) {
+			source.Line++
+			return Input{}, source, &SourceError{source, err}
+		}
+		var in Input
+		if err == nil {
+			in, err = ParseInput(line)
+		}
+		if err == nil {
+			return in, source, nil
+		}
+		if err := r.Skip(&SourceError{source, err}); err != nil {
+			return Input{}, source, err
+		}
+	}
+}
+
+// Skip counts a bad input and returns nil, or returns what is wrong with it, as the reader was made. Stream calls it for
+// an input that Read gave and the model can't take.
+func (r *InputReader) Skip(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad.add(err)
+}
+
+// Skipped is the number of bad lines left out so far, and what was wrong with the first.
+func (r *InputReader) Skipped() (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bad.count, r.bad.first
+}
+
+// ParseInput reads a line as InputReader does.
+func ParseInput(line []byte) (Input, error) {
+	if !bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) {
+		return Input{Text: string(line)}, nil
+	}
+	var (
+		in                   Input
+		text, words, haveIDs bool
+	)
+	err := jsonobject.Parse(line, func(key string, value json.RawMessage) (err error) {
+		switch key {
+		case "text", "question":
+			if text {
+				return errors.New("both text and question")
+			}
+			text = true
+			in.Text, err = jsonField(key, value, false)
+		case "text_pair", "context":
+			if in.TextPair != "" {
+				return errors.New("both text_pair and context")
+			}
+			if string(value) != "null" {
+				in.TextPair, err = jsonField(key, value, false)
+			}
+		case "words":
+			words = true
+			in.Words, err = jsonTexts(key, value)
+		case "choices":
+			in.Choices, err = jsonTexts(key, value)
+		case "ids":
+			haveIDs = true
+			in.IDs, err = jsonIDs(key, value)
+		case "type_ids":
+			if string(value) != "null" {
+				in.TypeIDs, err = jsonIDs(key, value)
+			}
+		default:
+			err = fmt.Errorf("key %s: want text and text_pair, question and context, text and choices, words, or ids and type_ids", message.Quote(key))
+		}
+		return err
+	})
+	if err != nil {
+		return Input{}, err
+	}
+	switch {
+	case text && haveIDs:
+		return Input{}, errors.New("both text and ids")
+	case words && (text || haveIDs):
+		return Input{}, errors.New("words beside text or ids, want them alone")
+	case !text && !words && !haveIDs:
+		return Input{}, errors.New("neither text nor ids")
+	case haveIDs && in.TextPair != "":
+		return Input{}, errors.New("text_pair beside ids, want it beside text")
+	case in.TypeIDs != nil && !haveIDs:
+		return Input{}, errors.New("type_ids without ids")
+	case haveIDs && len(in.IDs) == 0:
+		return Input{}, errors.New("ids is empty")
+	case in.TypeIDs != nil && len(in.TypeIDs) != len(in.IDs):
+		return Input{}, fmt.Errorf("%d type_ids for %d ids", len(in.TypeIDs), len(in.IDs))
+	}
+	return in, nil
+}
+
+// jsonTexts reads a list of strings.
+func jsonTexts(key string, value json.RawMessage) ([]string, error) {
+	bad := fmt.Errorf("%s is %s, want a list of strings", key, message.Quote(string(value)))
+	// Pointers, because a null in a list of strings would be read as an empty one.
+	var texts []*string
+	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
+		return nil, bad
+	}
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		if text == nil {
+			return nil, bad
+		}
+		out[i] = *text
+	}
+	return out, nil
+}
+
+func jsonIDs(key string, value json.RawMessage) ([]int32, error) {
+	bad := fmt.Errorf("%s is %s, want a list of whole numbers from 0 to %d", key, message.Quote(string(value)), math.MaxInt32)
+	// Pointers, because a null in a list of numbers would be read as 0.
+	var numbers []*int32
+	if err := json.Unmarshal(value, &numbers); err != nil || numbers == nil {
+		return nil, bad
+	}
+	ids := make([]int32, len(numbers))
+	for i, n := range numbers {
+		if n == nil || *n < 0 {
+			return nil, bad
+		}
+		ids[i] = *n
+	}
+	return ids, nil
+}

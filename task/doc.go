@@ -1,0 +1,29 @@
+// Package task takes BERT to its uses, both ways: from examples to the features that a model reads, and from a model's
+// logits to the answer.
+//
+// For a service, [Open] makes a [Runner] of a model directory for one of the uses [Predict], [Encode], [FillMask], [ZeroShot] and
+// [Compare]; [Describe] says beforehand which of them a model has.
+//
+//	r, err := task.Open(ctx, "model", task.Predict(), task.Options{})
+//	…
+//	predictions, err := r.Do(ctx, data.Texts("A joy from start to finish."))
+//
+// For training, a [Task] reads examples, [NewDataset] turns them into features as a [Spec] says, and [Evaluate] measures a model
+// on them.
+//
+// Kinds of tasks are closed: a kind is a row of the table in kind.go and a codec in a file of its own. Tasks are open: a
+// program may fill in a Task of its own.
+//
+// The files are storeys, here from the bottom up, of which each uses those below it; a test holds them to that.
+//
+//	long.go spec.go                                  what has to be the same in training and in prediction
+//	features.go windows.go dataset.go                from inputs to sequences of ids
+//	prediction.go report.go softmax.go               answers, and what is measured
+//	classification.go multilabel.go regression.go choice.go ner.go conll.go squad_score.go squad.go    a codec for each kind
+//	kind.go                                          the table of kinds
+//	task.go tasks.go save.go                         the table of tasks
+//	batches.go result.go evaluate.go                 a model measured
+//	describe.go                                      what a model directory is
+//	prepared.go engine.go runner.go stream.go        a model run
+//	predict.go encode.go similarity.go fillmask.go zeroshot.go    the uses
+package task

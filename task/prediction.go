@@ -1,0 +1,148 @@
+package task
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert/internal/jsonobject"
+)
+
+// Entity is a piece of a text that is of a type: a name, say.
+type Entity struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+	// Start and End are where it stands, in bytes: in the text, or for words in the words with a blank between each two.
+	Start int `json:"start"`
+	End   int `json:"end"`
+	// FirstWord and LastWord are the numbers of its words, from 0.
+	FirstWord int `json:"first_word"`
+	LastWord  int `json:"last_word"`
+	// Score is the mean of the probabilities of its words' labels.
+	Score float64 `json:"score"`
+}
+
+// Score is a number that a label has.
+type Score struct {
+	Label string
+	Value float64
+}
+
+// Scores are the labels' numbers in the order of their ids. In JSON they are an object that keeps the order.
+type Scores []Score
+
+// Of is a label's number, NaN for another model's label.
+func (s Scores) Of(label string) float64 {
+	for _, x := range s {
+		if x.Label == label {
+			return x.Value
+		}
+	}
+	return math.NaN()
+}
+
+// MarshalJSON writes an object with a key for each label, and as many digits as float32 has: the rest is noise.
+func (s Scores) MarshalJSON() ([]byte, error) {
+	return jsonobject.Marshal(len(s), func(i int) (string, any) { return s[i].Label, finite32(s[i].Value) })
+}
+
+// newScores is a score for each label.
+func newScores(labels []string, value func(i int) float64) Scores {
+	s := make(Scores, len(labels))
+	for i, label := range labels {
+		s[i] = Score{label, value(i)}
+	}
+	return s
+}
+
+// Prediction is a model's answer to an input. Which fields it has depends on the model's Kind.
+type Prediction struct {
+	// Label is the most probable one, of several labels or of the input's choices.
+	Label string `json:"label,omitempty"`
+	// Labels are those with a probability above a half, of a multi-label classifier, or one for each of the input's Words;
+	// not nil, but perhaps empty.
+	Labels []string `json:"labels,omitzero"`
+	// Value is the number of a regression.
+	Value *float64 `json:"value,omitempty"`
+	// Choice is the number of the most probable of the input's choices, from 0.
+	Choice *int `json:"choice,omitempty"`
+	// Entities are those that the labels of words spell, in the order of the text; not nil, but perhaps empty.
+	Entities []Entity `json:"entities,omitzero"`
+
+	// Answer is the answer to a question, NBest are the most probable candidates, the best first, and NullOdds is the score of
+	// there being none minus that of the best candidate, where there may be none.
+	Answer   *Answer  `json:"answer,omitempty"`
+	NBest    []Answer `json:"n_best,omitempty"`
+	NullOdds *float64 `json:"null_odds,omitempty"`
+	best     string   // the best candidate, whether or not it is the answer
+
+	Probabilities    Scores    `json:"probabilities,omitempty"`
+	LogProbabilities Scores    `json:"log_probabilities,omitempty"` // natural logarithms
+	Logits           []float32 `json:"logits,omitempty"`            // by label or choice; of several windows the mean
+
+	// Truncated says that the input was longer than the model takes: the answer is about what was left of it after
+	// DroppedTokens were cut.
+	Truncated     bool `json:"truncated,omitempty"`
+	DroppedTokens int  `json:"dropped_tokens,omitempty"`
+	// Windows is the number of windows that a long input was read in; 0: in one piece.
+	Windows int `json:"windows,omitempty"`
+}
+
+// cut says what was cut from the sequences that p is about.
+func (p *Prediction) cut(s []sequence) {
+	p.DroppedTokens = dropped(s)
+	p.Truncated = p.DroppedTokens > 0
+}
+
+// String is the answer in short.
+func (p Prediction) String() string {
+	switch {
+	case p.Answer != nil && p.Answer.Text == "":
+		return fmt.Sprintf("(no answer) (%.4f)", p.Answer.Probability)
+	case p.Answer != nil:
+		return fmt.Sprintf("%s (%.4f)", p.Answer.Text, p.Answer.Probability)
+	case p.Value != nil:
+		return fmt.Sprintf("%.4f", *p.Value)
+	case p.Entities != nil:
+		names := make([]string, len(p.Entities))
+		for i, e := range p.Entities {
+			names[i] = fmt.Sprintf("%s: %s (%.4f)", e.Type, e.Text, e.Score)
+		}
+		return strings.Join(names, ", ")
+	case p.Labels != nil:
+		names := make([]string, len(p.Labels))
+		for i, label := range p.Labels {
+			names[i] = fmt.Sprintf("%s (%.4f)", label, p.Probabilities.Of(label))
+		}
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s (%.4f)", p.Label, p.Probabilities.Of(p.Label))
+}
+
+// finite32 is finite with as many digits as float32 has.
+func finite32(v float64) any {
+	return jsonobject.Number(float32(v))
+}
+
+// Answer is a part of a context that may answer a question, or with an empty Text that there is no answer.
+type Answer struct {
+	Text        string  `json:"text"`
+	Start       int     `json:"start"` // bytes of the context, to before End
+	End         int     `json:"end"`
+	Probability float64 `json:"probability"` // among the n best
+	StartLogit  float32 `json:"start_logit"`
+	EndLogit    float32 `json:"end_logit"`
+}
+
+func (a *Answer) score() float64 { return float64(a.StartLogit) + float64(a.EndLogit) }
+
+// choose makes the best candidate the answer, or none where that scores more by more than the threshold.
+func (p *Prediction) choose(threshold float64) {
+	answer := func(a Answer) bool { return a.Text != "" }
+	if i := slices.IndexFunc(p.NBest, answer); i >= 0 && *p.NullOdds <= threshold {
+		p.Answer = &p.NBest[i]
+		return
+	}
+	p.Answer = &p.NBest[slices.IndexFunc(p.NBest, func(a Answer) bool { return !answer(a) })]
+}

@@ -1,0 +1,158 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Options say how a model is run. The zero value is good.
+type Options struct {
+	// Model says how Open loads the model.
+	Model bert.Options
+	// Tokens is the most tokens of a batch; 0: 4,096.
+	Tokens int
+	// Sessions is the number of batches that may be computed at once, each with memory of its own; 0: 2. One batch keeps
+	// all the model's threads busy, except while it is put together.
+	Sessions int
+	// Loaded, if not nil, is called by Open with what was read, before anything is computed.
+	Loaded func(bert.LoadReport)
+}
+
+// Use is what a Runner does with inputs: [Predict], [Encode], [FillMask], [ZeroShot] or [Compare]. T is the answer to an input.
+type Use[T any] struct {
+	asked Capability
+	// start makes the work for a model that can do it. It sets e.options.
+	start func(e *engine, d *Description) (*work[T], error)
+}
+
+// work is a Use of one model.
+type work[T any] struct {
+	prepare func(scratch *tokenizer.Encoding, in *data.Input) (prepared, error)
+	answer  func(ctx context.Context, inputs []prepared) ([]T, error)
+	window  int // tokens that Stream takes at once; 0: several batches
+}
+
+// Runner answers inputs with a model. It is safe for concurrent use.
+type Runner[T any] struct {
+	engine      *engine
+	work        *work[T]
+	description *Description
+}
+
+// Open loads the model directory dir for a use: config.json, the weights, the tokenizer's files and, where it was fine-tuned
+// here, task.json (see Description). A model that can't be used so is a *WrongTaskError. Close the Runner when it is no longer
+// needed.
+func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runner[T], error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	// Both at once: to read a vocabulary takes as long as a short pass.
+	var (
+		t       *tokenizer.Tokenizer
+		failed  error
+		waiting sync.WaitGroup
+	)
+	waiting.Go(func() { t, failed = tokenizer.Load(dir) })
+	m, err := bert.Load(dir, o.Model)
+	if err == nil {
+		if err = m.Prepare(); err != nil {
+			err = errors.Join(err, m.Close())
+		}
+	}
+	waiting.Wait()
+	switch {
+	case failed != nil && err == nil:
+		return nil, errors.Join(failed, m.Close())
+	case failed != nil:
+		return nil, failed
+	case err != nil:
+		return nil, err
+	}
+	if o.Loaded != nil {
+		o.Loaded(m.Report())
+	}
+	r, err := newRunner(m, newDescription(dir, m.Head(), m.Config(), t, nil), use, o)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	r.engine.owned = true
+	return r, nil
+}
+
+// NewRunner runs a model that the caller closes, after the Runner. s says what its answers are and how texts become features;
+// nil: as Description.Spec of a directory without task.json. o.Model and o.Loaded aren't used.
+func NewRunner[T any](m *bert.Model, t *tokenizer.Tokenizer, s *Spec, use Use[T], o Options) (*Runner[T], error) {
+	return newRunner(m, newDescription("", m.Head(), m.Config(), t, s), use, o)
+}
+
+func newRunner[T any](m *bert.Model, d *Description, use Use[T], o Options) (*Runner[T], error) {
+	if use.start == nil {
+		return nil, errors.New("there is no use for the model: want one like Predict")
+	}
+	if err := d.Check(use.asked); err != nil {
+		return nil, err
+	}
+	e, err := newEngine(m, d.Tokenizer, o)
+	if err != nil {
+		return nil, d.named(err)
+	}
+	w, err := use.start(e, d)
+	if err != nil {
+		return nil, d.named(err)
+	}
+	if w.window <= 0 {
+		w.window = streamBatches * e.tokens
+	}
+	return &Runner[T]{e, w, d}, nil
+}
+
+// InputError says what is wrong with one of several inputs.
+type InputError struct {
+	Index int // from 0
+	Err   error
+}
+
+func (e *InputError) Error() string { return fmt.Sprintf("input %d: %v", e.Index, e.Err) }
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Do answers inputs. An answer is the same whatever inputs are beside it. A bad input fails all with an *InputError. When ctx
+// ends, Do ends after the batch that is being computed, with the cause.
+func (r *Runner[T]) Do(ctx context.Context, inputs []data.Input) ([]T, error) {
+	var (
+		all     = make([]prepared, len(inputs))
+		scratch tokenizer.Encoding
+		err     error
+	)
+	for i := range inputs {
+		if all[i], err = r.work.prepare(&scratch, &inputs[i]); err != nil {
+			return nil, &InputError{i, err}
+		}
+	}
+	return r.work.answer(ctx, all)
+}
+
+// Stream answers what in reads and passes inputs and answers to emit in their order. An error of emit ends it.
+// Inputs are answered as they come, and put together where many wait. Where one is bad, those before it are answered, and
+// then it is the error, a *data.SourceError; or it is left out, as in decides.
+func (r *Runner[T]) Stream(ctx context.Context, in data.Inputs, emit func(Item, T) error) error {
+	return stream(ctx, r.work, in, emit)
+}
+
+// MaxSeqLength is the most tokens of a sequence.
+func (r *Runner[T]) MaxSeqLength() int { return r.engine.options.MaxLength }
+
+// Description describes the model.
+func (r *Runner[T]) Description() *Description { return r.description }
+
+// Model is the model that answers.
+func (r *Runner[T]) Model() *bert.Model { return r.engine.model }
+
+// Close waits for the batches that are being computed and closes the model, if Open loaded it. Later calls of the other methods
+// return ErrClosed.
+func (r *Runner[T]) Close() error { return r.engine.close() }

@@ -1,0 +1,231 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// SpecFile is the name of a model's Spec in its directory, beside config.json.
+const SpecFile = "task.json"
+
+// Spec says what a model was made for: what its labels are and how its texts become features, so that they are
+// treated alike in training, evaluation and prediction.
+type Spec struct {
+	Task   string   // the name of a Task
+	Kind   Kind     // of the task
+	Labels []string // by class id; of a regression one, the name of the number; none where the answers are no labels
+	// Positive is the label that precision, recall and AUC are about; "" where there is no such one.
+	Positive string
+
+	// MaxSeqLength is the most tokens of a sequence, [CLS] and [SEP] included.
+	MaxSeqLength int
+	// Truncation says which text of a longer sequence gives up tokens. DoNotTruncate makes it an error.
+	Truncation tokenizer.Truncation
+	// TruncateLeft cuts the beginning of a text instead of its end.
+	TruncateLeft bool
+	// Long says what becomes of a text that is longer, of a kind of task that has a choice.
+	Long LongText
+	// DocStride is the number of tokens from one window to the next, as in google-research/bert run_squad.py; 0: half of a
+	// window.
+	DocStride int
+
+	// Unanswerable says that a question may have no answer in its context. It has none where the score of that is above the
+	// best answer's by more than NullThreshold.
+	Unanswerable  bool
+	NullThreshold float64
+
+	Columns data.Columns // of the table that it was trained on
+
+	// Official are the names of the metrics to judge the task by, the main one first; nil: those of its Kind.
+	Official []string
+	// Metrics are those of the evaluation that the model was saved after.
+	Metrics metric.Metrics
+}
+
+// minSeqLength has room for [CLS], a token and [SEP].
+const minSeqLength = 3
+
+// SetPositive makes a label the one that precision, recall and AUC are about; "" is the second of two, if that is what
+// there is.
+func (d *Spec) SetPositive(label string) {
+	if label == "" && d.Kind == SingleLabel && len(d.Labels) == 2 {
+		label = d.Labels[1]
+	}
+	d.Positive = label
+}
+
+// GlobalStep is the training step of the model, by its metrics; 0 where it was not trained here.
+func (d *Spec) GlobalStep() int {
+	if v, ok := d.Metrics.Get("global_step"); ok && v > 0 { // false of NaN
+		return int(v)
+	}
+	return 0
+}
+
+// options are the tokenizer's for texts of this task.
+func (d *Spec) options() tokenizer.Options {
+	return tokenizer.Options{MaxLength: d.MaxSeqLength, Truncation: d.Truncation, TruncateLeft: d.TruncateLeft}
+}
+
+// step is the number of tokens from one window to the next: DocStride, or half of a window.
+func (d *Spec) step() int {
+	if d.DocStride > 0 {
+		return d.DocStride
+	}
+	return max(1, (d.MaxSeqLength-2)/2)
+}
+
+// specJSON is task.json.
+type specJSON struct {
+	Task           string         `json:"task"`
+	Kind           string         `json:"kind"`
+	Labels         []string       `json:"labels,omitempty"`
+	Positive       string         `json:"positive_label,omitempty"`
+	MaxSeqLength   int            `json:"max_seq_length"`
+	Truncation     string         `json:"truncation"`
+	TruncationSide string         `json:"truncation_side"`
+	Long           string         `json:"long_text,omitempty"`
+	DocStride      int            `json:"doc_stride,omitempty"`
+	Unanswerable   bool           `json:"version_2_with_negative,omitempty"`
+	NullThreshold  float64        `json:"null_score_diff_threshold,omitempty"`
+	Columns        data.Columns   `json:"columns,omitzero"`
+	Official       []string       `json:"official_metrics,omitempty"`
+	Metrics        metric.Metrics `json:"metrics,omitempty"`
+}
+
+// MarshalJSON writes the content of task.json.
+func (d Spec) MarshalJSON() ([]byte, error) {
+	side := "right"
+	if d.TruncateLeft {
+		side = "left"
+	}
+	long := ""
+	if d.Long != TruncateLong {
+		long = d.Long.String()
+	}
+	return jsonobject.Value(specJSON{
+		Task: d.Task, Kind: d.Kind.String(), Labels: d.Labels, Positive: d.Positive, MaxSeqLength: d.MaxSeqLength,
+		Truncation: d.Truncation.String(), TruncationSide: side, Long: long, DocStride: d.DocStride,
+		Unanswerable: d.Unanswerable, NullThreshold: d.NullThreshold,
+		Columns: d.Columns, Official: d.Official, Metrics: d.Metrics,
+	})
+}
+
+// UnmarshalJSON reads the content of task.json. A key it doesn't know, one that stands there twice and a value that
+// Validate refuses are errors.
+func (d *Spec) UnmarshalJSON(data []byte) error {
+	j := specJSON{
+		Kind: SingleLabel.String(), Truncation: tokenizer.LongestFirst.String(), TruncationSide: "right", Long: TruncateLong.String(),
+	}
+	fields := map[string]any{
+		"task": &j.Task, "kind": &j.Kind, "labels": &j.Labels, "positive_label": &j.Positive, "max_seq_length": &j.MaxSeqLength,
+		"truncation": &j.Truncation, "truncation_side": &j.TruncationSide, "long_text": &j.Long, "doc_stride": &j.DocStride,
+		"version_2_with_negative": &j.Unanswerable, "null_score_diff_threshold": &j.NullThreshold,
+		"columns": &j.Columns, "official_metrics": &j.Official, "metrics": &j.Metrics,
+	}
+	err := jsonobject.Parse(data, func(key string, value json.RawMessage) error {
+		field, ok := fields[key]
+		if !ok {
+			return fmt.Errorf("key %s is not known", message.Quote(key))
+		}
+		if key == "columns" {
+			return parseColumns(value, &j.Columns)
+		}
+		return parseField(key, value, field)
+	})
+	if err != nil {
+		return err
+	}
+	out := Spec{
+		Task: j.Task, Labels: j.Labels, Positive: j.Positive, MaxSeqLength: j.MaxSeqLength,
+		TruncateLeft: j.TruncationSide == "left", DocStride: j.DocStride, Unanswerable: j.Unanswerable, NullThreshold: j.NullThreshold,
+		Columns: j.Columns, Official: j.Official, Metrics: j.Metrics,
+	}
+	if out.Kind, err = ParseKind(j.Kind); err != nil {
+		return err
+	}
+	if out.Long, err = ParseLongText(j.Long); err != nil {
+		return err
+	}
+	if out.Truncation, err = tokenizer.ParseTruncation(j.Truncation); err != nil {
+		return err
+	}
+	if j.TruncationSide != "left" && j.TruncationSide != "right" {
+		return fmt.Errorf("truncation_side is %s, want left or right", message.Quote(j.TruncationSide))
+	}
+	if err := out.Validate(); err != nil {
+		return err
+	}
+	*d = out
+	return nil
+}
+
+func parseColumns(content []byte, c *data.Columns) error {
+	fields := map[string]any{"text": &c.Text, "text_pair": &c.TextPair, "label": &c.Label, "no_header": &c.NoHeader}
+	err := jsonobject.Parse(content, func(key string, value json.RawMessage) error {
+		field, ok := fields[key]
+		if !ok {
+			return fmt.Errorf("key %s is not known", message.Quote(key))
+		}
+		return parseField(key, value, field)
+	})
+	if err != nil {
+		return fmt.Errorf("columns: %w", err)
+	}
+	return nil
+}
+
+// parseField reads a value into field, a pointer.
+func parseField(key string, value json.RawMessage, field any) error {
+	err := json.Unmarshal(value, field)
+	if err == nil {
+		return nil
+	}
+	want := ""
+	switch field.(type) {
+	case *string:
+		want = "a string"
+	case *int:
+		want = "a whole number"
+	case *float64:
+		want = "a number"
+	case *bool:
+		want = "true or false"
+	case *[]string:
+		want = "a list of strings"
+	default:
+		return fmt.Errorf("%s: %w", key, err) // a type with an UnmarshalJSON, which says it
+	}
+	return fmt.Errorf("%s is %s, want %s", key, message.Quote(string(value)), want)
+}
+
+// Save writes task.json into a model directory; the file is whole or not there.
+func (d *Spec) Save(dir string) error {
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	return jsonobject.Save(filepath.Join(dir, SpecFile), d)
+}
+
+// LoadSpec reads task.json from a model directory. Where there is none the error is an fs.ErrNotExist.
+func LoadSpec(dir string) (Spec, error) {
+	var d Spec
+	name := filepath.Join(dir, SpecFile)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return d, textfile.PathError(err)
+	}
+	if err := d.UnmarshalJSON(textfile.TrimMark(data)); err != nil {
+		return d, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
+}

@@ -1,0 +1,123 @@
+package task
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// stream takes what has come in when a batch is put together, but no more than this.
+const (
+	streamBatches = 8 // in token budgets: enough to put texts of like length together
+	streamInputs  = 512
+	streamBytes   = textfile.MaxRecord // of text, which may be far longer than what is left of it when it is truncated
+	streamAhead   = 16                 // inputs read ahead
+	// streamWait is how long a batch that could be larger waits for lines once there is none. A reader of a file is
+	// quicker; at a terminal nobody notices.
+	streamWait = 2 * time.Millisecond
+)
+
+// Item is an input of a stream and its place.
+type Item struct {
+	data.Input
+	Source data.Source
+}
+
+// stream reads inputs, answers them and emits the answers in the inputs' order. Answers come as soon as no further input
+// waits; under load, inputs are put together. Memory is bounded by the constants above.
+func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(Item, T) error) error {
+	type line struct {
+		Item
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A read can't be interrupted: where ctx ends first, this goroutine ends with its read.
+	lines := make(chan line, streamAhead)
+	go func() {
+		for {
+			var l line
+			l.Input, l.Source, l.err = in.Read(ctx)
+			select {
+			case lines <- l:
+			case <-ctx.Done():
+				return
+			}
+			if l.err != nil {
+				return
+			}
+		}
+	}()
+
+	var (
+		scratch tokenizer.Encoding
+		batch   []prepared
+		items   []Item
+		tokens  int
+		size    int // bytes of text
+		failed  error
+	)
+	// take adds a line to the batch, and says whether there may be another.
+	take := func(l line) bool {
+		if failed = l.err; failed != nil {
+			return false
+		}
+		p, err := w.prepare(&scratch, &l.Input)
+		if err != nil {
+			failed = in.Skip(&data.SourceError{Source: l.Source, Err: err})
+			return failed == nil
+		}
+		batch, items = append(batch, p), append(items, l.Item)
+		tokens += p.weight()
+		size += len(l.Text) + len(l.TextPair)
+		return tokens < w.window && len(batch) < streamInputs && size < streamBytes
+	}
+	for failed == nil {
+		batch, items, tokens, size = batch[:0], items[:0], 0, 0
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case l := <-lines:
+			var waited <-chan time.Time // from the first time that no line was there
+			for more := take(l); more; {
+				select {
+				case l := <-lines:
+					more = take(l)
+					continue
+				default:
+				}
+				if waited == nil {
+					waited = time.After(streamWait)
+				}
+				select {
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				case l := <-lines:
+					more = take(l)
+				case <-waited:
+					more = false
+				}
+			}
+		}
+		// What came before a bad line is answered before the line is reported.
+		if len(batch) > 0 {
+			answers, err := w.answer(ctx, batch)
+			if err != nil {
+				return err
+			}
+			for i, a := range answers {
+				if err := emit(items[i], a); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if failed == io.EOF {
+		return nil
+	}
+	return failed
+}
