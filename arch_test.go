@@ -81,6 +81,7 @@ var rooms = []room{
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
+	{dir: "internal/tinymodel", ours: []string{".", "tokenizer"}},
 }
 
 // TestArchitecture checks the imports of every file that is no test, whatever its build constraints, against rooms; that
