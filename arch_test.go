@@ -31,12 +31,15 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"glue", "train", "task", "squad", "data", "pretrain", "metric", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
 		},
 	},
+	{dir: "glue", ours: []string{"finetune", "task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/atomicfile", "internal/jsonobject", "internal/textfile"}},
+	{dir: "sweep", ours: []string{"finetune", "task", "train", "metric", "recipe", "internal/jsonobject", "internal/textfile"}},
+	{dir: "finetune", ours: []string{"task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/jsonobject"}},
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
@@ -45,18 +48,17 @@ var rooms = []room{
 	{dir: "bench/compare", ours: []string{"internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
-	{dir: "train", ours: []string{".", "metric", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
+	{dir: "train", ours: []string{".", "metric", "recipe", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{
 		dir: "pretrain", ours: []string{".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
-	{dir: "glue", ours: []string{"task", "data", "internal/atomicfile", "internal/textfile"}},
 	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile"}},
 	{dir: "squad", ours: []string{"data", "metric", "internal/jsonobject", "internal/message", "internal/textfile"}},
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
 	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile"}},
 	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile"}},
-	{dir: "internal/textfile", ours: []string{"internal/message"}},
+	{dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message"}},
 	{dir: "internal/jsonobject", ours: []string{"internal/atomicfile", "internal/message", "internal/textfile"}},
 	{dir: "internal/message"},
 	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
@@ -66,6 +68,7 @@ var rooms = []room{
 	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
 	{dir: "tokenizer/internal/unidata"},
+	{dir: "recipe"},
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
 	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{
@@ -79,6 +82,7 @@ var rooms = []room{
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
+	{dir: "internal/tinymodel", ours: []string{".", "tokenizer"}},
 }
 
 // TestArchitecture checks the imports of every file that is no test, whatever its build constraints, against rooms; that

@@ -49,22 +49,25 @@ func ParseFormat(name string) (Format, error) {
 	return 0, fmt.Errorf("format %q: want csv, tsv or jsonl", name)
 }
 
-// MarshalText writes String, nothing for ByExtension.
+// MarshalText writes String; of ByExtension it is auto.
 func (f Format) MarshalText() ([]byte, error) {
 	if f == ByExtension {
-		return nil, nil
+		return []byte(autoFormat), nil
 	}
 	return []byte(f.String()), nil
 }
 
-// UnmarshalText is the reverse of MarshalText.
+// UnmarshalText reads csv, tsv, jsonl or, for ByExtension, auto or nothing.
 func (f *Format) UnmarshalText(text []byte) (err error) {
 	*f = ByExtension
-	if len(text) > 0 {
-		*f, err = ParseFormat(string(text))
+	if name := string(text); name != "" && name != autoFormat {
+		*f, err = ParseFormat(name)
 	}
 	return err
 }
+
+// autoFormat is the name of ByExtension where a name is wanted.
+const autoFormat = "auto"
 
 func formatOf(path string) (Format, error) {
 	name := strings.TrimSuffix(strings.ToLower(filepath.Base(path)), ".gz")

@@ -1,4 +1,3 @@
-// Package glue is the benchmark GLUE (Wang et al. 2018, arXiv:1804.07461) on top of package task.
 package glue
 
 import (

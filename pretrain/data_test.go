@@ -102,7 +102,7 @@ func TestSplit(t *testing.T) {
 
 type evaluator struct{ source Source }
 
-func (e evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluation, error) {
+func (e evaluator) Evaluate(ctx context.Context, m *bert.Model, _ train.Point) (train.Evaluation, error) {
 	r, err := Evaluate(ctx, m, e.source, EvaluateOptions{})
 	if err != nil {
 		return train.Evaluation{}, err
@@ -132,11 +132,11 @@ func TestPreTrainingResumes(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		o := train.DefaultOptions()
-		o.Output, o.Resume, o.BatchSize, o.LearningRate, o.SaveSteps, o.Optimizer = dir, resume, 8, 5e-3, 4, train.LAMB
+		var o train.Options
+		o.Output, o.Resume, o.BatchSize, o.LearningRate, o.SaveSteps, o.Optimizer = dir, resume, 8, 5e-3, new(4), train.LAMB
 		o.EvalSteps = 15
 		first := 0.0
-		o.Report = func(e train.Event) {
+		o.Observer = func(e train.Event) {
 			switch e := e.(type) {
 			case train.Stepped:
 				if e.Step == interruptAt {

@@ -3,37 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
-
-// parseClassWeights reads a choice of class weights: none, balanced, or a number for each label, between commas.
-func parseClassWeights(d *task.Dataset, choice string) ([]float32, error) {
-	switch choice {
-	case "", "none":
-		return nil, nil
-	case "balanced":
-		return d.BalancedClassWeights()
-	}
-	labels := d.Spec().Labels
-	fields := strings.Split(choice, ",")
-	if len(labels) > 0 && len(fields) != len(labels) {
-		return nil, fmt.Errorf("class weights %q: want none, balanced or %d numbers, for %s", choice, len(labels), strings.Join(labels, ", "))
-	}
-	weights := make([]float32, len(fields))
-	for i, field := range fields {
-		w, err := strconv.ParseFloat(strings.TrimSpace(field), 32)
-		if err != nil {
-			return nil, fmt.Errorf("class weights %q: %q is no positive number", choice, field)
-		}
-		weights[i] = float32(w)
-	}
-	return weights, nil
-}
 
 // showExamples writes the first n sequences as google-research/bert run_classifier.py and run_squad.py log them. There is no
 // input_mask, because there is no padding.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -69,35 +67,6 @@ func TestShowExamples(t *testing.T) {
 		}
 		if err := showExamples(&out, d, tok, 99); err != nil {
 			t.Error(err)
-		}
-	}
-}
-
-func TestParseClassWeights(t *testing.T) {
-	var examples []data.Example
-	for i := range 10 {
-		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
-	}
-	d, err := task.NewDataset(t.Context(), showVocab(t), task.Spec{Task: "made", Labels: []string{"neg", "pos"}, MaxSeqLength: 16}, examples)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for choice, want := range map[string][]float32{"": nil, "none": nil, "balanced": {10.0 / (2 * 8), 10.0 / (2 * 2)}, "1, 2.5": {1, 2.5}} {
-		if got, err := parseClassWeights(d, choice); err != nil || !slices.Equal(got, want) || d.SetClassWeights(got) != nil {
-			t.Errorf("%q: %v, %v; want %v", choice, got, err, want)
-		}
-	}
-	for choice, want := range map[string]string{
-		"some": `class weights "some": want none, balanced or 2 numbers, for neg, pos`, "1": "2 numbers", "1,2,3": "2 numbers",
-		"1,x": `"x" is no positive number`, "1,-2": "want a positive number", "0,1": "want a positive number", "NaN,1": "want a positive number",
-		"Inf,1": "want a positive number", "1e99,1": "no positive number",
-	} {
-		weights, err := parseClassWeights(d, choice)
-		if err == nil {
-			err = d.SetClassWeights(weights)
-		}
-		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
-			t.Errorf("%q: %v, want %s", choice, err, want)
 		}
 	}
 }

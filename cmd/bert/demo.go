@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -50,14 +51,12 @@ var (
 	fromRandom = demoRun{epochs: 10, learningRate: 1e-3}
 )
 
-// options are the run's, which writes to output.
-func (r demoRun) options(f *demoFlags, output string) train.Options {
-	o := train.DefaultOptions()
-	o.Epochs, o.BatchSize, o.LearningRate, o.Seed = f.effort*r.epochs, 16, r.learningRate, f.seed
-	o.Optimizer = train.AdamW
-	o.SaveSteps, o.LogSteps = 0, 25
-	o.Output = output
-	return o
+// recipe is the run's.
+func (r demoRun) recipe(f *demoFlags) train.Recipe {
+	return train.Recipe{
+		Epochs: f.effort * r.epochs, BatchSize: 16, LearningRate: r.learningRate, Seed: &f.seed,
+		Optimizer: train.AdamW, SaveSteps: new(0), LogSteps: 25,
+	}
 }
 
 // demoFlags are those of bert demo.
@@ -123,9 +122,9 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	a.log.Info("a small BERT that has read books, articles and reviews learns from 400 short reviews to tell praise from complaint")
 	a.describeModel(m, "weights of the starter model")
 	a.describeData("training data", d.train)
-	result, err := a.train(ctx, d.job(m, fromStarter.options(f, output)))
+	result, err := a.trainDemo(ctx, d, m, fromStarter.recipe(f), output)
 	if err != nil {
-		return demoError(err)
+		return err
 	}
 	other, err := bert.New(m.Config(), o)
 	if err != nil {
@@ -133,9 +132,9 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	}
 	defer other.Close()
 	a.log.Info("the same network learns the same, but from random weights and for longer")
-	randomly, err := a.train(ctx, d.job(other, fromRandom.options(f, filepath.Join(temp, "random"))))
+	randomly, err := a.trainDemo(ctx, d, other, fromRandom.recipe(f), filepath.Join(temp, "random"))
 	if err != nil {
-		return demoError(err)
+		return err
 	}
 
 	screen := screenOf(a.stdout)
@@ -155,17 +154,17 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 		return err
 	}
 	b.WriteString(verdicts(screen, answers))
-	const accuracy = "eval_accuracy"
 	fmt.Fprintf(&b, "\n%s\n\n", screen.style(bold, "What pre-training is for"))
 	for _, line := range []struct {
-		from     string
-		run      demoRun
-		accuracy float64
+		from   string
+		run    demoRun
+		result *task.Result
 	}{
-		{"from the starter model", fromStarter, metricOf(result.Metrics(), accuracy)},
-		{"from random weights", fromRandom, metricOf(randomly.Metrics(), accuracy)},
+		{"from the starter model", fromStarter, result},
+		{"from random weights", fromRandom, randomly},
 	} {
-		fmt.Fprintf(&b, "  %-22s  accuracy %.4f after %g epochs\n", line.from, line.accuracy, f.effort*line.run.epochs)
+		accuracy, _ := line.result.Main() // a classifier has it
+		fmt.Fprintf(&b, "  %-22s  accuracy %.4f after %g epochs\n", line.from, accuracy.Value, f.effort*line.run.epochs)
 	}
 	fmt.Fprintf(&b, "\nThis took %s. The starter model is a very small one, and so are 80 reviews; bert finetune takes any model and data.\n", shortTime(time.Since(begun)))
 	if f.output != "" {
@@ -174,13 +173,22 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	return writeOut(a.stdout, []byte(b.String()))
 }
 
-// demoError says how a training of the demonstration ended.
-func demoError(err error) error {
+// trainDemo trains a model of the demonstration.
+func (a *app) trainDemo(ctx context.Context, d *demoData, m *bert.Model, r train.Recipe, output string) (*task.Result, error) {
+	j, err := finetune.NewJob(
+		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output})
+	if err != nil {
+		return nil, prepareError(err)
+	}
+	result, err := a.runJob(ctx, j)
 	var interrupted *train.InterruptedError
 	if errors.As(err, &interrupted) {
-		return fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
+		return nil, fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return result.Evaluation, nil
 }
 
 // verdicts draws, for each sentence, the side that the model takes and how sure it is.
@@ -238,10 +246,6 @@ func newDemo(ctx context.Context, dir string) (*demoData, error) {
 // modelOptions are those of a model that learns the task.
 func (d *demoData) modelOptions(f *demoFlags) bert.Options {
 	return bert.Options{Head: d.kind.Head(), Labels: d.labels, ProblemType: d.kind.ProblemType(), Seed: f.seed, Threads: f.threads}
-}
-
-func (d *demoData) job(m *bert.Model, o train.Options) *job {
-	return &job{model: m, tokenizer: d.tokenizer, description: d.description, train: d.train, eval: d.eval, options: o}
 }
 
 // demoReviews gives the reviews to train on and the others.

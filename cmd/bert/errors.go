@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/recipe"
 )
 
 // suggestAllowMissing names the flag that accepts a model's tensors that are missing or left over.
@@ -29,6 +31,18 @@ func pathError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	return err
+}
+
+// flagName is the flag of a recipe's key.
+func flagName(key string) string { return "--" + strings.ReplaceAll(key, "_", "-") }
+
+// flagNamed is a mistake in a recipe that flags gave, with the flag's name in place of the key's. Other errors stay as they are.
+func flagNamed(err error) error {
+	var wrong *recipe.Error
+	if errors.As(err, &wrong) {
+		return usageError{errors.New(wrong.Naming(flagName))}
 	}
 	return err
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/train"
 )
 
@@ -21,8 +25,8 @@ func (f *optimizerFlags) add(cmd *cobra.Command, o *train.Options) {
 	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches")
 	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
 	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
-	cmd.Flags().Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
-	cmd.Flags().Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
+	cmd.Flags().Float64Var(o.WeightDecay, "weight-decay", *o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
+	cmd.Flags().Float64Var(o.ClipNorm, "max-grad-norm", *o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
 }
 
 // fill sets the options that the choices name.
@@ -51,4 +55,24 @@ func checkNewModel(o *train.Options, flag, model string) error {
 		return fmt.Errorf("%s: there is a model in this folder: choose another, or --resume its run", o.Output)
 	}
 	return nil
+}
+
+// loadConfig reads the configuration of a new model, in a file, or of one to begin with.
+func (a *app) loadConfig(file, model string) (bert.Config, error) {
+	path := cmp.Or(file, model)
+	config, err := bert.LoadConfig(path)
+	if err != nil {
+		return config, err
+	}
+	if file != "" && len(config.Unknown) > 0 {
+		// Of a new model, unlike of a published one, a misspelt key would be found out only much later.
+		return config, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
+	}
+	a.warnConfig(config, path)
+	return config, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
 }

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/message"
 )
 
@@ -233,6 +234,14 @@ func IsPythonSpace(r rune) bool {
 		return true
 	}
 	return r >= 0x2000 && r <= 0x200a
+}
+
+// Save writes a text to a file that is whole or not there.
+func Save(path, text string) error {
+	return PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}))
 }
 
 // PathError turns the os package's "open x: reason" into "x: reason".
