@@ -1,8 +1,10 @@
 package starter
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,7 +36,7 @@ func cache(t *testing.T) string {
 
 func mustDir(t *testing.T, m Model) string {
 	t.Helper()
-	dir, err := Dir(m)
+	dir, err := Dir(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +201,7 @@ func TestDirAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			dir, err := Dir(Sentiment)
+			dir, err := Dir(t.Context(), Sentiment)
 			if err != nil {
 				t.Error(err)
 				return
@@ -235,7 +237,7 @@ func TestUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(CacheVariable, filepath.Join(file, "cache"))
-	_, err := Dir(Pretrained)
+	_, err := Dir(t.Context(), Pretrained)
 	if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), "let BERT_CACHE name a folder that can be written") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line with the folder and BERT_CACHE", err)
 	}
@@ -258,7 +260,7 @@ func TestUnwritable(t *testing.T) {
 	if err := os.Chmod(private, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if dir, err := Dir(Sentiment); err == nil {
+	if dir, err := Dir(t.Context(), Sentiment); err == nil {
 		t.Errorf("took %s, into which others may write", dir)
 	}
 }
@@ -272,7 +274,33 @@ func TestCard(t *testing.T) {
 }
 
 func TestUnknownModel(t *testing.T) {
-	if dir, err := Dir(Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
+	if dir, err := Dir(t.Context(), Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
 		t.Errorf("%q, %v; want an error that names Model(7)", dir, err)
+	}
+}
+
+// TestCancelled: nothing is unpacked for a caller that has gone away.
+func TestCancelled(t *testing.T) {
+	withWeights(t)
+	root := cache(t)
+	gone := errors.New("the caller has gone away")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	if dir, err := Dir(ctx, Pretrained); err != gone {
+		t.Errorf("%q, %v; want the cause of the context's end", dir, err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "*", "*"))
+	if err != nil || len(files) > 0 {
+		t.Errorf("unpacked %v, %v", files, err)
+	}
+}
+
+// TestWithoutWeights: with the build tag nostarter, the error says why there are no models.
+func TestWithoutWeights(t *testing.T) {
+	if Included() {
+		t.Skip("the weights are here: go test -tags nostarter tests a program without them")
+	}
+	if dir, err := Dir(t.Context(), Pretrained); !errors.Is(err, ErrMissing) || !strings.HasPrefix(err.Error(), "this program was built without the starter models") {
+		t.Errorf("%q, %v; want ErrMissing", dir, err)
 	}
 }

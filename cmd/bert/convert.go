@@ -104,13 +104,8 @@ is said: an optimiser's moments, tensors of other heads.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := a.modelArgument(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			return a.convert(in, args[1], &f)
-		},
+		Annotations: map[string]string{namesModel: ""},
+		RunE:        func(_ *cobra.Command, args []string) error { return a.convert(args[0], args[1], &f) },
 	}
 	addChoice(cmd, f.to, "to", "the format to write")
 	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the one they are stored in")

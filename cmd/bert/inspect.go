@@ -42,13 +42,8 @@ the only other one.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := a.modelArgument(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			return a.inspect(path, config, out.table(a))
-		},
+		Annotations: map[string]string{namesModel: ""},
+		RunE:        func(_ *cobra.Command, args []string) error { return a.inspect(args[0], config, out.table(a)) },
 	}
 	cmd.Flags().StringVar(&config, "config", "", "compare with the BERT that `FILE` describes (default: the configuration beside the weights)")
 	out.add(cmd)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/hub"
@@ -133,67 +131,4 @@ func (p *pullProgress) drop() {
 		p.steps.Abort(true)
 		p.steps = nil
 	}
-}
-
-// namesModel is the annotation of flags whose value may be a model's name.
-const namesModel = "names a model"
-
-// markModel says that the value of a flag is a model's folder or its name.
-func markModel(cmd *cobra.Command, flag string) {
-	_ = cmd.MarkFlagDirname(flag) // the errors are for flags that do not exist
-	_ = cmd.Flags().SetAnnotation(flag, namesModel, nil)
-}
-
-// withModel lets such flags of a command name a model that has been pulled, or the starter model: it puts its folder in their place.
-// Nothing is fetched here: hundreds of megabytes come only to who asks for them.
-func (a *app) withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		missing := ""
-		var err error
-		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-			if _, ok := flag.Annotations[namesModel]; !ok || err != nil {
-				return
-			}
-			var dir string
-			if dir, err = a.findModel(cmd, flag.Value.String(), flag.Changed); err == nil {
-				err = flag.Value.Set(dir)
-			} else if errors.Is(err, hub.ErrNotCached) {
-				missing, err = flag.Value.String(), nil
-			}
-		})
-		if err != nil {
-			return err
-		}
-		err = run(cmd, args)
-		// It is for the command to see that there is no such model, after what it looks at first: mistakes in other flags.
-		if missing != "" && errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", missing, missing)
-		}
-		return err
-	}
-}
-
-// findModel is the folder of a model: that of the starter model, if name means it; name itself, if it is there or can only be a
-// path; else the folder in the cache of the model of this name. given is false for a name that is a flag's default.
-func (a *app) findModel(cmd *cobra.Command, name string, given bool) (string, error) {
-	if dir, err := a.findStarter(cmd, name, given); dir != "" || err != nil {
-		return dir, err
-	}
-	if _, err := os.Stat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return name, nil // whoever opens it says what is wrong
-	}
-	ref, err := hub.ParseRef(name)
-	if err != nil {
-		return name, nil
-	}
-	h, err := hub.FromEnvironment(os.Getenv)
-	if err != nil {
-		return "", err
-	}
-	dir, err := h.Lookup(ref)
-	if err != nil {
-		return "", pathError(err)
-	}
-	a.cached = dir
-	return dir, nil
 }
