@@ -128,7 +128,7 @@ func (s *instances) reset() {
 }
 
 // grow makes room for about so many tokens of text, so that what is there is not moved about as it becomes more.
-func (s *instances) grow(o *Options, tokens int) {
+func (s *instances) grow(o *InstanceOptions, tokens int) {
 	tokens += tokens / 4 // special tokens, and those that several instances have
 	s.recipes = slices.Grow(s.recipes, tokens/o.MaxSeqLength)
 	if s.static {
@@ -419,7 +419,7 @@ func (s *shard) check() error {
 }
 
 // agrees says where a file differs from the set that it is in.
-func (s *shard) agrees(o *Options, v Vocabulary, group int) error {
+func (s *shard) agrees(o *InstanceOptions, v Vocabulary, group int) error {
 	switch {
 	case hex.EncodeToString(s.vocabulary[:]) != v.SHA256 || int(s.vocabSize) != v.Size:
 		return fmt.Errorf("made with another vocabulary (%d tokens, SHA-256 %x…; the set's has %d, %.8s…)", s.vocabSize, s.vocabulary[:4], v.Size, v.SHA256)

@@ -39,7 +39,7 @@ const (
 
 // writeTFRecord writes the instances in their order. One that is not paired gets the label of an actual next, since
 // Google's reader wants one; its segment_ids are all 0, which is how it is known when it is read back.
-func (s *instances) writeTFRecord(w io.Writer, o *Options) error {
+func (s *instances) writeTFRecord(w io.Writer, o *InstanceOptions) error {
 	var (
 		in     Instance
 		e      exampleWriter
@@ -75,7 +75,7 @@ func (s *instances) instance(r *recipe, to *Instance) {
 // exampleWriter makes tf.Examples and keeps its memory.
 type exampleWriter struct{ values, feature, features, message []byte }
 
-func (e *exampleWriter) example(in *Instance, o *Options) []byte {
+func (e *exampleWriter) example(in *Instance, o *InstanceOptions) []byte {
 	e.features = e.features[:0]
 	n, m, length, predictions := len(in.IDs), len(in.Positions), o.MaxSeqLength, o.MaxPredictions
 	one := func(int) int32 { return 1 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +27,7 @@ type instanceSets struct {
 
 // openInstances opens the folders to train on and, if it is not "", the one to evaluate on. Their vocabularies have to be the
 // same, and that of a model to begin with too; Google's files, which have none, are taken to be of the others'.
-func openInstances(training []string, held, model string) (_ *instanceSets, err error) {
+func openInstances(ctx context.Context, training []string, held, model string) (_ *instanceSets, err error) {
 	s := new(instanceSets)
 	defer func() {
 		if err != nil {
@@ -34,14 +35,14 @@ func openInstances(training []string, held, model string) (_ *instanceSets, err 
 		}
 	}()
 	for _, dir := range training {
-		set, err := pretrain.Open(dir)
+		set, err := pretrain.Open(ctx, dir)
 		if err != nil {
 			return nil, err
 		}
 		s.training = append(s.training, instanceSet{dir, set})
 	}
 	if held != "" {
-		set, err := pretrain.Open(held)
+		set, err := pretrain.Open(ctx, held)
 		if err != nil {
 			return nil, err
 		}

@@ -20,7 +20,7 @@ type instancesFlags struct {
 	vocab      string
 	modes      vocabularyFlags
 	output     string
-	options    pretrain.Options
+	options    pretrain.InstanceOptions
 	noNSP      bool
 	format     *choice
 	imdbSplits []string
@@ -32,7 +32,7 @@ type instancesFlags struct {
 }
 
 func (a *app) instancesCommand() *cobra.Command {
-	f := instancesFlags{options: pretrain.DefaultOptions()}
+	f := instancesFlags{options: pretrain.DefaultInstanceOptions()}
 	cmd := &cobra.Command{
 		Use:   "instances --input FILE --vocab DIR|vocab.txt --output DIR [flags] [FILE ...]",
 		Short: "Make instances for pre-training from text",
@@ -83,7 +83,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&o.SplitSentences, "sentences", false, "lines hold paragraphs: split them into sentences")
 	flags.StringSliceVar(&f.imdbSplits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of aclImdb that are read")
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random")
-	f.format = newChoice(string(pretrain.Own), string(pretrain.Own), string(pretrain.TFRecord))
+	f.format = newChoice(o.Format.String(), pretrain.FormatNames()...)
 	addChoice(cmd, f.format, "format", "own: mapped, about 2 bytes a token; tfrecord: Google's")
 	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, I from 0; all parts go to one folder")
 	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at once; 0: as many as there are processors")
@@ -92,7 +92,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.resume, "resume", false, "go on with what is in --output")
 }
 
-func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
+func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.InstanceJob, error) {
 	switch {
 	case len(f.inputs) == 0:
 		return nil, usagef("--input FILE is missing: want text")
@@ -109,7 +109,10 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 	}
 	o := f.options
 	o.NextSentence = !f.noNSP
-	o.Format = pretrain.Format(f.format.value)
+	var err error
+	if o.Format, err = pretrain.ParseFormat(f.format.value); err != nil {
+		return nil, usageError{err}
+	}
 	o.GroupBytes = f.groupKiB << 10
 	if o.Dynamic && !cmd.Flags().Changed("dupe-factor") {
 		o.DupeFactor = 1
@@ -126,7 +129,7 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 	if !ok || err1 != nil || err2 != nil || shards < 1 || shard < 0 || shard >= shards {
 		return nil, usagef("--shard is %q, want I/N with I from 0 to N-1", f.shard)
 	}
-	return &pretrain.Job{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
+	return &pretrain.InstanceJob{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
 }
 
 func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
@@ -153,7 +156,7 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	}
 	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBSplits: f.imdbSplits}
 
-	ctx, stop := untilInterrupted(context.Background(), func(s os.Signal) {
+	ctx, stop := untilInterrupted(cmd.Context(), func(s os.Signal) {
 		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
 	})
 	defer stop()
@@ -166,9 +169,9 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 		return fmt.Errorf("interrupted: what is done is in %s, --resume goes on", f.output)
 	}
 	if err != nil {
-		return err
+		return explainInstances(err)
 	}
-	a.log.Info(instancesProgress(result.Progress, time.Since(begin)))
+	a.log.Info(instancesProgress(result.InstanceProgress, time.Since(begin)))
 	if result.Kept > 0 {
 		a.log.Info("kept from before: " + count(result.Kept, "file"))
 	}
@@ -179,10 +182,31 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	return a.summarise(job, result.Summary)
 }
 
+// explainInstances names the flags that help against what is wrong with instances.
+func explainInstances(err error) error {
+	var (
+		memory     *pretrain.MemoryError
+		one        *pretrain.OneDocumentError
+		exists     *pretrain.ExistsError
+		incomplete *pretrain.IncompleteError
+	)
+	switch {
+	case errors.As(err, &memory):
+		return fmt.Errorf("%w (--memory, --group-size)", err)
+	case errors.As(err, &one):
+		return fmt.Errorf("%w (--no-nsp)", err)
+	case errors.As(err, &exists):
+		return fmt.Errorf("%w (--resume goes on with them)", err)
+	case errors.As(err, &incomplete):
+		return fmt.Errorf("%w (bert instances with the same flags and --resume)", err)
+	}
+	return err
+}
+
 // instances shows how far a job is.
-func (p *progress) instances(job *pretrain.Job, begin time.Time) {
+func (p *progress) instances(job *pretrain.InstanceJob, begin time.Time) {
 	last := begin
-	job.Report = func(now pretrain.Progress) {
+	job.Report = func(now pretrain.InstanceProgress) {
 		line := instancesProgress(now, time.Since(begin))
 		switch {
 		case p.bars != nil:
@@ -199,7 +223,7 @@ func (p *progress) instances(job *pretrain.Job, begin time.Time) {
 	}
 }
 
-func instancesProgress(p pretrain.Progress, took time.Duration) string {
+func instancesProgress(p pretrain.InstanceProgress, took time.Duration) string {
 	line := fmt.Sprintf("%s MiB read", thousands(int(p.Read>>20)))
 	if p.Size > 0 {
 		line += fmt.Sprintf(" (%.0f %%)", 100*float64(p.Read)/float64(p.Size))
@@ -210,7 +234,7 @@ func instancesProgress(p pretrain.Progress, took time.Duration) string {
 }
 
 // summarise says what the set is, and prints the summary.
-func (a *app) summarise(job *pretrain.Job, s *pretrain.Summary) error {
+func (a *app) summarise(job *pretrain.InstanceJob, s *pretrain.Summary) error {
 	a.log.Info(fmt.Sprintf("text: %s, %s, %s, %.3f %% of them [UNK]", count(int(s.Documents), "document"), count(int(s.Sentences), "sentence"),
 		count(int(s.TextTokens), "token"), 100*s.UnknownShare))
 	line := fmt.Sprintf("instances: %s, mean length %.1f (%.1f %% of %d)", thousands(int(s.Instances)), s.MeanLength, 100*s.FillShare, job.Options.MaxSeqLength)

@@ -214,7 +214,7 @@ func (a *app) pretrain(cmd *cobra.Command, f *pretrainFlags) error {
 	if err := checkNewModel(&f.options, "--init", f.init); err != nil {
 		return err
 	}
-	sets, err := openInstances(f.instances, f.evalInstances, f.init)
+	sets, err := openInstances(cmd.Context(), f.instances, f.evalInstances, f.init)
 	if err != nil {
 		return err
 	}
@@ -445,17 +445,7 @@ func (p *pretraining) measurePeak(a *app, threads int) error {
 	p.options.Peak = machine.PeakOperations(precision, 300*time.Millisecond)
 	a.log.Info(fmt.Sprintf("multiply-adds alone reach %.1f GFLOP/s", p.options.Peak/1e9))
 	c := p.model.Config()
-	p.options.Operations = func(batches []*bert.Batch) float64 {
-		sum := 0.0
-		for _, b := range batches {
-			for i := range b.Len() {
-				from, to := b.Sequence(i)
-				sum += bench.EncoderOperations(c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, to-from)
-			}
-			sum += bench.MaskedLMOperations(c.HiddenSize, c.VocabSize, len(b.MaskedPositions))
-		}
-		return 3 * sum // a backward pass has twice the forward pass's
-	}
+	p.options.Operations = func(batches []*bert.Batch) float64 { return pretrain.Operations(&c, batches) }
 	return nil
 }
 
@@ -531,7 +521,7 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	sets, err := openInstances(nil, f.instances, f.model.dir)
+	sets, err := openInstances(ctx, nil, f.instances, f.model.dir)
 	if err != nil {
 		return err
 	}

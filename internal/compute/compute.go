@@ -81,6 +81,20 @@ func ParsePrecision(name string) (Precision, error) {
 	return 0, fmt.Errorf("unknown precision %q: want one of %s", name, strings.Join(precisionNames[:], ", "))
 }
 
+// MarshalText is String; an unknown precision is an error.
+func (p Precision) MarshalText() ([]byte, error) {
+	if int(p) >= len(precisionNames) {
+		return nil, fmt.Errorf("unknown precision %d", uint8(p))
+	}
+	return []byte(p.String()), nil
+}
+
+// UnmarshalText is ParsePrecision.
+func (p *Precision) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePrecision(string(text))
+	return err
+}
+
 // Activation names the function between two products.
 type Activation uint8
 
