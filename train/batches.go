@@ -42,9 +42,9 @@ type batches interface {
 // draw is an example of a batch, and the epoch that it is drawn in.
 type draw struct{ example, epoch int32 }
 
-func newBatches(data Data, o *Options) (batches, error) {
+func newBatches(data Data, r *Recipe) (batches, error) {
 	if phases, ok := data.(Phases); ok {
-		return newPhased(phases, o)
+		return newPhased(phases, r)
 	}
 	n := data.Len()
 	switch {
@@ -53,7 +53,7 @@ func newBatches(data Data, o *Options) (batches, error) {
 	case n > math.MaxInt32:
 		return nil, fmt.Errorf("there are %d examples, want at most %d", n, math.MaxInt32)
 	}
-	if limit := tightest(o.TokenBudget, o.MicroBatchTokens); limit > 0 || o.GroupByLength {
+	if limit := tightest(r.stepTokens(), r.microTokens()); limit > 0 || r.GroupByLength {
 		for i := range n {
 			switch length := data.Length(i); {
 			case length < 1:
@@ -63,11 +63,12 @@ func newBatches(data Data, o *Options) (batches, error) {
 			}
 		}
 	}
-	order := order{data: data, seed: o.Seed, group: o.GroupByLength, examples: make([]int32, n), epoch: -1}
-	if o.TokenBudget > 0 {
-		return &cutByTokens{order: order, budget: o.TokenBudget}, nil
+	order := order{data: data, seed: *r.Seed, group: r.GroupByLength, examples: make([]int32, n), epoch: -1}
+	if budget := r.stepTokens(); budget > 0 {
+		return &cutByTokens{order: order, budget: budget}, nil
 	}
-	return &cutBySize{order: order, size: o.BatchSize, out: make([]draw, o.BatchSize)}, nil
+	size := r.stepExamples()
+	return &cutBySize{order: order, size: size, out: make([]draw, size)}, nil
 }
 
 // tightest is the smaller of two limits, of which 0 is none.

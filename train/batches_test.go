@@ -32,7 +32,7 @@ func drawLengths(t *rapid.T) lengths {
 }
 
 func batchesOf(t interface{ Fatal(...any) }, data Data, o Options) batches {
-	b, err := newBatches(data, &o)
+	b, err := newBatches(data, &o.Recipe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestStepCount(t *testing.T) {
 		epochs          float64
 		want            int
 	}{{3668, 32, 3, 343}, {5000, 32, 2, 312}, {8551, 32, 3, 801}, {10, 32, 3, 0}, {10, 32, 4, 1}, {7, 1, 0.5, 3}} {
-		o := DefaultOptions()
+		o := defaults()
 		o.BatchSize = test.batch
 		if got := batchesOf(t, make(lengths, test.examples), o).steps(test.epochs); got != test.want {
 			t.Errorf("%d examples, batches of %d, %v epochs: %d steps, want %d", test.examples, test.batch, test.epochs, got, test.want)
@@ -66,8 +66,8 @@ func TestStepCount(t *testing.T) {
 func TestEpochs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := drawLengths(t)
-		o := DefaultOptions()
-		o.Seed = rapid.Uint64().Draw(t, "seed")
+		o := defaults()
+		o.Seed = new(rapid.Uint64().Draw(t, "seed"))
 		o.GroupByLength = rapid.Bool().Draw(t, "group")
 		if rapid.Bool().Draw(t, "by tokens") {
 			o.BatchSize, o.TokenBudget = 0, rapid.IntRange(slices.Max(data), 200).Draw(t, "budget")
@@ -122,7 +122,7 @@ func TestEpochs(t *testing.T) {
 func TestBatchesFromAnyStep(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := drawLengths(t)
-		o := DefaultOptions()
+		o := defaults()
 		o.GroupByLength = rapid.Bool().Draw(t, "group")
 		if o.BatchSize = 7; rapid.Bool().Draw(t, "by tokens") {
 			o.BatchSize, o.TokenBudget = 0, 100
@@ -144,7 +144,7 @@ func TestBatchesFromAnyStep(t *testing.T) {
 
 // The order is part of what a checkpoint means: if these change, runs that are under way can't be resumed.
 func TestOrderIsPinned(t *testing.T) {
-	o := DefaultOptions()
+	o := defaults()
 	o.BatchSize = 10
 	b := batchesOf(t, make(lengths, 10), o)
 	for step, want := range [][]int32{{4, 6, 5, 3, 1, 9, 7, 8, 2, 0}, {2, 0, 1, 6, 9, 4, 7, 8, 3, 5}, {7, 8, 3, 5, 2, 6, 9, 4, 1, 0}} {
@@ -222,7 +222,7 @@ func TestGroupByLength(t *testing.T) {
 		}
 		return mean, order
 	}
-	o := DefaultOptions()
+	o := defaults()
 	for _, tokens := range []int{0, 1600} {
 		o.BatchSize, o.TokenBudget = 32, tokens
 		if tokens > 0 {
@@ -252,9 +252,9 @@ func TestDataErrors(t *testing.T) {
 		{lengths{3, 3, 60}, func(o *Options) { o.BatchSize, o.TokenBudget = 0, 50 }, "example 2 has 60 tokens, more than the 50"},
 		{lengths{3, 70, 60}, func(o *Options) { o.MicroBatchTokens = 64 }, "example 1 has 70 tokens, more than the 64"},
 	} {
-		o := DefaultOptions()
+		o := defaults()
 		test.o(&o)
-		if _, err := newBatches(test.data, &o); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := newBatches(test.data, &o.Recipe); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error is %v, want %q", err, test.want)
 		}
 	}

@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// Event is something that happened in a run: Started, Stepped, Evaluated, Saved, Note or Ended.
+// Event is something that happened in a run: Started, Stepped, Evaluating, Evaluated, Saved, Note or Ended.
 type Event interface{ isEvent() }
+
+// Observer hears of what happens in a run, on the goroutine of Run.
+type Observer func(Event)
 
 // Started is the first event.
 type Started struct {
@@ -18,7 +21,7 @@ type Started struct {
 	Examples int // in the data
 	// Checkpoint is the folder of the checkpoint that the run goes on from, or "".
 	Checkpoint string
-	// Options are those that decide the result, by name, with Options.Fingerprint among them.
+	// Options are what decides the result, by name, with Options.Fingerprint among them.
 	Options map[string]string
 }
 
@@ -32,7 +35,7 @@ type Stepped struct {
 	GradNorm     float64 // before clipping
 	Examples     int64   // trained on so far
 	Tokens       int64
-	Logged       bool // every Options.LogSteps, and the last
+	Logged       bool // every Recipe.LogSteps, and the last
 
 	// Smoothed over the last steps; time spent on evaluations and checkpoints is left out.
 	ExamplesPerSecond, TokensPerSecond float64
@@ -43,12 +46,18 @@ type Stepped struct {
 	Left        time.Duration
 }
 
+// Evaluating says how far an evaluation is, as often as the Evaluator does.
+type Evaluating struct {
+	Step, Steps int // of the run
+	Done, All   int // examples
+}
+
 // Evaluated follows every evaluation.
 type Evaluated struct {
 	Step, Steps int
 	Epoch       float64
 	Evaluation  Evaluation
-	Best        bool // the best so far, by Options.BestMetric
+	Best        bool // the best so far, by Recipe.BestMetric
 	Elapsed     time.Duration
 }
 
@@ -68,12 +77,13 @@ type Ended struct {
 	Elapsed time.Duration // since the run was begun or resumed
 }
 
-func (Started) isEvent()   {}
-func (Stepped) isEvent()   {}
-func (Evaluated) isEvent() {}
-func (Saved) isEvent()     {}
-func (Note) isEvent()      {}
-func (Ended) isEvent()     {}
+func (Started) isEvent()    {}
+func (Stepped) isEvent()    {}
+func (Evaluating) isEvent() {}
+func (Evaluated) isEvent()  {}
+func (Saved) isEvent()      {}
+func (Note) isEvent()       {}
+func (Ended) isEvent()      {}
 
 // number is a float64 that JSON can't always hold: not finite is null.
 type number float64
@@ -176,7 +186,7 @@ const (
 
 // appendLine appends the line of eventsName that records e, if one does. But for the fields time, seconds, share_of_peak
 // and those of rates a second, a line depends on the model, the data and the options alone. What has to do
-// with interruptions (Saved, Note) has no line, so a resumed run leaves the same file as one that was not interrupted.
+// with interruptions and the screen (Saved, Note, Evaluating) has no line, so a resumed run leaves the same file as one that was not interrupted.
 func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 	var line any
 	at := now.UTC().Format(time.RFC3339Nano)

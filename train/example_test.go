@@ -26,7 +26,7 @@ func (s sentences) Append(b *bert.Batch, i int) error {
 }
 
 // Evaluate gives the share of the sentences that the model puts into their class.
-func (s sentences) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluation, error) {
+func (s sentences) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
 	var b bert.Batch
 	for i := range s.Len() {
 		if err := s.Append(&b, i); err != nil {
@@ -70,12 +70,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	o := train.DefaultOptions()
-	o.Output = dir
-	o.Epochs, o.BatchSize, o.LearningRate = 60, 4, 3e-3
-	o.EvalEpochs, o.BestMetric = true, "accuracy"
-	o.SaveModel = func(dir string) error { return m.Save(dir, bert.SaveOptions{}) }
-	result, err := train.Run(context.Background(), m, data, data, o)
+	result, err := train.Run(context.Background(), m, data, data, train.Options{
+		Recipe:     train.Recipe{Epochs: 60, BatchSize: 4, LearningRate: 3e-3, BestMetric: "accuracy"},
+		Output:     dir,
+		EvalEpochs: true,
+		SaveModel:  func(dir string) error { return m.Save(dir, bert.SaveOptions{}) },
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

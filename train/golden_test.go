@@ -115,15 +115,15 @@ func testGoldenTraining(t *testing.T, config, path string) {
 	}
 	defer m.Close()
 
-	o := DefaultOptions()
+	o := defaults()
 	if o.Optimizer, err = ParseOptimizer(want.Optimizer); err != nil {
 		t.Fatal(err)
 	}
 	o.Output = t.TempDir()
-	o.MaxSteps, o.BatchSize, o.LearningRate, o.WarmupSteps = want.TotalSteps, 1, want.Peak, want.WarmupSteps
+	o.MaxSteps, o.BatchSize, o.LearningRate, o.WarmupSteps = want.TotalSteps, 1, want.Peak, new(want.WarmupSteps)
 	o.SaveModel = func(dir string) error { return m.Save(dir, bert.SaveOptions{}) }
 	step := 0
-	o.Report = func(e Event) {
+	o.Observer = func(e Event) {
 		s, ok := e.(Stepped)
 		if !ok {
 			return

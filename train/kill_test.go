@@ -78,7 +78,7 @@ func (c *childRun) run() error {
 	if c.Best {
 		o.BestMetric = LossMetric
 	}
-	o.Report = func(e Event) {
+	o.Observer = func(e Event) {
 		switch e := e.(type) {
 		case Stepped:
 			fmt.Println("step", e.Step)
@@ -104,9 +104,9 @@ func (c *childRun) run() error {
 		c.point("model")
 		return err
 	}
-	evaluate := func(ctx context.Context) (Evaluation, error) {
+	evaluate := func(ctx context.Context, at Point) (Evaluation, error) {
 		c.point("evaluation")
-		return tinyEvaluator{}.Evaluate(ctx, m)
+		return tinyEvaluator{}.Evaluate(ctx, m, at)
 	}
 	newTrainer := func() (trainer, error) {
 		t, err := m.NewTrainer()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Lines is a Report that writes what happens as plain lines: of the steps, those that are logged.
-func Lines(w io.Writer) func(Event) {
+// Lines is an Observer that writes what happens as plain lines: of the steps, those that are logged.
+func Lines(w io.Writer) Observer {
 	return func(e Event) {
 		if line := Line(e); line != "" {
 			fmt.Fprintln(w, line)
@@ -16,7 +16,8 @@ func Lines(w io.Writer) func(Event) {
 	}
 }
 
-// Line says what happened, in a line without a line break. It is empty for a step that is not logged.
+// Line says what happened, in a line without a line break. It is empty for a step that is not logged and
+// for the progress of an evaluation.
 func Line(e Event) string {
 	switch e := e.(type) {
 	case Started:

@@ -22,7 +22,7 @@ func lock(dir string) (release func() error, err error) {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, lockedError(dir, "wait for it to end, or choose another")
+				return nil, busy(dir, "wait for it to end, or choose another")
 			}
 			return nil, fmt.Errorf("%s: can't be locked: %w", path, err)
 		}

@@ -16,7 +16,7 @@ func lock(dir string) (release func() error, err error) {
 	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, lockedError(dir, "wait for it to end, or remove "+path+" if it was killed")
+		return nil, busy(dir, "wait for it to end, or remove "+path+" if it was killed")
 	}
 	if err != nil {
 		return nil, pathError(err)

@@ -31,7 +31,7 @@ type trainer interface {
 type run struct {
 	o        Options
 	data     Data
-	evaluate func(context.Context) (Evaluation, error) // nil without an Evaluator
+	evaluate func(context.Context, Point) (Evaluation, error) // nil without an Evaluator
 	batches  batches
 	steps    int
 	options  map[string]string // fingerprint
@@ -49,10 +49,11 @@ type run struct {
 }
 
 // start prepares the folder, goes through the run and cleans up.
-func start(ctx context.Context, newTrainer func() (trainer, error), data Data, evaluate func(context.Context) (Evaluation, error), o Options) (_ Result, err error) {
+func start(ctx context.Context, newTrainer func() (trainer, error), data Data, evaluate func(context.Context, Point) (Evaluation, error), o Options) (_ Result, err error) {
 	if err := o.Validate(); err != nil {
 		return Result{}, err
 	}
+	o = o.resolved()
 	if evaluate == nil && (o.EvalSteps > 0 || o.EvalEpochs || o.BestMetric != "") {
 		return Result{}, errors.New("the options ask for evaluations, but there is no evaluator")
 	}
@@ -90,7 +91,7 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 
 // plan decides what each step trains on, and the number of steps.
 func (r *run) plan() (err error) {
-	if r.batches, err = newBatches(r.data, &r.o); err != nil {
+	if r.batches, err = newBatches(r.data, &r.o.Recipe); err != nil {
 		return err
 	}
 	r.steps = r.o.MaxSteps
@@ -228,8 +229,8 @@ func (r *run) emit(e Event) error {
 }
 
 func (r *run) report(e Event) {
-	if r.o.Report != nil {
-		r.o.Report(e)
+	if r.o.Observer != nil {
+		r.o.Observer(e)
 	}
 }
 
@@ -265,7 +266,7 @@ func (r *run) loop(ctx context.Context) error {
 
 func (r *run) saveDue() bool {
 	s := r.state.Step
-	return r.o.SaveSteps > 0 && s > 0 && s != r.saved && (s%r.o.SaveSteps == 0 || s == r.steps)
+	return *r.o.SaveSteps > 0 && s > 0 && s != r.saved && (s%*r.o.SaveSteps == 0 || s == r.steps)
 }
 
 func (r *run) evaluationDue() bool {
@@ -290,7 +291,7 @@ func (r *run) step() error {
 	if err != nil {
 		return fmt.Errorf("step %d: %w", s.Step+1, err)
 	}
-	loss, err := r.t.Backward(batches, dropoutKey(r.o.Seed, s.Step))
+	loss, err := r.t.Backward(batches, dropoutKey(*r.o.Seed, s.Step))
 	if err != nil {
 		return fmt.Errorf("step %d, examples %v: %w", s.Step+1, indices(examples), err)
 	}
@@ -353,12 +354,13 @@ func (r *run) nonFinite(loss, norm float64, examples []draw) error {
 // memory is used again for the next step.
 func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err error) {
 	n, inLast := 0, 0 // batches, and examples in the last of them
+	mostExamples, mostTokens := r.o.microExamples(), r.o.microTokens()
 	for _, e := range examples {
 		i := int(e.example)
 		length := r.data.Length(i)
 		full := n == 0 ||
-			r.o.MicroBatchSize > 0 && inLast == r.o.MicroBatchSize ||
-			r.o.MicroBatchTokens > 0 && r.micro[n-1].Tokens()+length > r.o.MicroBatchTokens
+			mostExamples > 0 && inLast == mostExamples ||
+			mostTokens > 0 && r.micro[n-1].Tokens()+length > mostTokens
 		if full {
 			if n == len(r.micro) {
 				r.micro = append(r.micro, new(bert.Batch))
@@ -384,23 +386,32 @@ func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err erro
 func (r *run) evaluation(ctx context.Context) error {
 	begun := time.Now()
 	s := &r.state
-	got, err := r.evaluate(ctx)
+	got, err := r.evaluate(ctx, Point{Step: s.Step, Epoch: s.Epoch, Progress: func(done, all int) {
+		r.report(Evaluating{Step: s.Step, Steps: r.steps, Done: done, All: all})
+	}})
 	if err != nil {
 		return err
 	}
-	now := &evaluated{s.Step, got}
-	s.Last = now
 	better := false
 	if r.o.BestMetric != "" {
 		if better, err = r.better(got); err != nil {
 			return err
 		}
+	}
+	event := Evaluated{Step: s.Step, Steps: r.steps, Epoch: s.Epoch, Evaluation: got, Best: better}
+	if r.o.Stop != nil && r.o.Stop(event) {
+		event.Evaluation.Stop = true
+	}
+	now := &evaluated{s.Step, event.Evaluation}
+	s.Last = now
+	if r.o.BestMetric != "" {
 		s.NotBetter++
 		if better {
 			s.Best, s.NotBetter = now, 0
 		}
 	}
-	if err := r.emit(Evaluated{Step: s.Step, Steps: r.steps, Epoch: s.Epoch, Evaluation: got, Best: better, Elapsed: time.Since(begun)}); err != nil {
+	event.Elapsed = time.Since(begun)
+	if err := r.emit(event); err != nil {
 		return err
 	}
 	if better && r.saved != s.Step {
@@ -452,7 +463,7 @@ func (r *run) prune() error {
 	if r.state.Best != nil {
 		best = r.state.Best.Step
 	}
-	return r.checkpoints.prune(r.o.KeepCheckpoints, best)
+	return r.checkpoints.prune(*r.o.KeepCheckpoints, best)
 }
 
 // interrupted saves the run to be resumed.
@@ -468,7 +479,7 @@ func (r *run) interrupted(ctx context.Context) error {
 // finish brings back the best model, if that was asked for, and writes the model.
 func (r *run) finish() (Result, error) {
 	s := &r.state
-	if r.o.SaveSteps > 0 && r.saved != s.Step {
+	if *r.o.SaveSteps > 0 && r.saved != s.Step {
 		if err := r.save(); err != nil {
 			return Result{}, err
 		}

@@ -87,7 +87,7 @@ type fakeRun struct {
 	Options
 	trainer  fakeTrainer
 	data     Data
-	evaluate func(context.Context) (Evaluation, error)
+	evaluate func(context.Context, Point) (Evaluation, error)
 	ctx      context.Context
 	events   []Event
 	saved    float64 // the parameter that SaveModel saw
@@ -99,18 +99,18 @@ func newFakeRun(dir string) *fakeRun {
 	for i := range data {
 		data[i] = 1 + i*i%9
 	}
-	f := &fakeRun{Options: DefaultOptions(), data: data, ctx: context.Background()}
-	f.Output, f.BatchSize, f.LearningRate, f.LogSteps, f.SaveSteps = dir, 4, 0.1, 4, 10
+	f := &fakeRun{Options: defaults(), data: data, ctx: context.Background()}
+	f.Output, f.BatchSize, f.LearningRate, f.LogSteps, f.SaveSteps = dir, 4, 0.1, 4, new(10)
 	return f
 }
 
 func (f *fakeRun) run() (Result, error) {
 	f.trainer = fakeTrainer{loss: f.trainer.loss, norm: f.trainer.norm, badStep: f.trainer.badStep, write: f.trainer.write}
 	o := f.Options
-	o.Report = func(e Event) {
+	o.Observer = func(e Event) {
 		f.events = append(f.events, e)
-		if f.Report != nil {
-			f.Report(e)
+		if f.Observer != nil {
+			f.Observer(e)
 		}
 	}
 	o.SaveModel = func(string) error { f.saved = f.trainer.Value; return nil }
@@ -128,7 +128,7 @@ func (f *fakeRun) mustRun(t *testing.T) Result {
 
 // onStep makes f call a function after a step.
 func (f *fakeRun) onStep(step int, do func()) {
-	f.Report = func(e Event) {
+	f.Observer = func(e Event) {
 		if s, ok := e.(Stepped); ok && s.Step == step {
 			do()
 		}
@@ -137,7 +137,7 @@ func (f *fakeRun) onStep(step int, do func()) {
 
 // evaluateAs makes f's evaluations give the numbers in turn, as the metric "score".
 func (f *fakeRun) evaluateAs(scores ...float64) {
-	f.evaluate = func(context.Context) (Evaluation, error) {
+	f.evaluate = func(context.Context, Point) (Evaluation, error) {
 		score := scores[0]
 		scores = scores[1:]
 		return Evaluation{Metrics: Metrics{{"score", score}, {"other", 1}}, Loss: 10 - score}, nil
@@ -289,10 +289,10 @@ func TestRun(t *testing.T) {
 // events, the same result.
 func TestResumeEqualsUninterrupted(t *testing.T) {
 	configure := map[string]func(*fakeRun){
-		"last model":  func(f *fakeRun) { f.SaveSteps = 6 },
+		"last model":  func(f *fakeRun) { f.SaveSteps = new(6) },
 		"by tokens":   func(f *fakeRun) { f.BatchSize, f.TokenBudget, f.GroupByLength = 0, 20, true },
-		"seldom":      func(f *fakeRun) { f.SaveSteps = 0 },
-		"best model":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.KeepCheckpoints = 3, "score", 1 },
+		"seldom":      func(f *fakeRun) { f.SaveSteps = new(0) },
+		"best model":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.KeepCheckpoints = 3, "score", new(1) },
 		"early stop":  func(f *fakeRun) { f.EvalSteps, f.BestMetric, f.EarlyStop = 3, "score", 4 },
 		"micro batch": func(f *fakeRun) { f.MicroBatchSize, f.MicroBatchTokens = 3, 12 },
 		"changing":    func(f *fakeRun) { f.data = changing{f.data.(lengths)} },
@@ -306,7 +306,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 			make := func() *fakeRun {
 				f := newFakeRun(t.TempDir())
 				configure(f)
-				f.evaluate = func(context.Context) (Evaluation, error) {
+				f.evaluate = func(context.Context, Point) (Evaluation, error) {
 					return Evaluation{Metrics: Metrics{{"score", math.Sin(100 * f.trainer.Value)}}, Loss: f.trainer.Value}, nil
 				}
 				return f
@@ -335,12 +335,12 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 					if during == "step" {
 						f.onStep(at, cancel)
 					} else {
-						f.evaluate = func(ctx context.Context) (Evaluation, error) {
+						f.evaluate = func(ctx context.Context, p Point) (Evaluation, error) {
 							if f.trainer.step == at {
 								cancel()
 								return Evaluation{}, ctx.Err()
 							}
-							return evaluate(ctx)
+							return evaluate(ctx, p)
 						}
 					}
 					_, err := f.run()
@@ -354,7 +354,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 							t.Fatalf("checkpoint is %s, want %s", interrupted.Checkpoint, want)
 						}
 						wantError(t, err, fmt.Sprintf("after step %d of", at), interrupted.Checkpoint)
-						f.ctx, f.Report, f.evaluate, f.Resume = context.Background(), nil, evaluate, true
+						f.ctx, f.Observer, f.evaluate, f.Resume = context.Background(), nil, evaluate, true
 						got, err := f.run()
 						if err != nil {
 							t.Fatalf("interrupted in %s %d: %v", during, at, err)
@@ -380,14 +380,14 @@ func TestOptionsDecide(t *testing.T) {
 	base := newFakeRun(t.TempDir())
 	base.mustRun(t)
 	for name, change := range map[string]func(*Options){
-		"seed":            func(o *Options) { o.Seed++ },
+		"seed":            func(o *Options) { o.Seed = new(uint64(43)) },
 		"batch_size":      func(o *Options) { o.BatchSize = 5 },
 		"group_by_length": func(o *Options) { o.GroupByLength = true },
 		"optimizer":       func(o *Options) { o.Optimizer = AdamW },
 		"schedule":        func(o *Options) { o.Schedule = Constant },
 		"learning_rate":   func(o *Options) { o.LearningRate = 0.2 },
-		"clip_norm":       func(o *Options) { o.ClipNorm = 0.1 },
-		"warmup_steps":    func(o *Options) { o.WarmupSteps = 9 },
+		"clip_norm":       func(o *Options) { o.ClipNorm = new(0.1) },
+		"warmup_steps":    func(o *Options) { o.WarmupSteps = new(9) },
 		"steps":           func(o *Options) { o.MaxSteps = 24 },
 	} {
 		f := newFakeRun(t.TempDir())
@@ -406,7 +406,7 @@ func TestOptionsDecide(t *testing.T) {
 		}
 	}
 	again := newFakeRun(t.TempDir())
-	again.SaveSteps, again.LogSteps, again.KeepCheckpoints = 3, 1, 1
+	again.SaveSteps, again.LogSteps, again.KeepCheckpoints = new(3), 1, new(1)
 	if again.mustRun(t); again.trainer.Value != base.trainer.Value {
 		t.Errorf("with other checkpoints and logs the run ends with %v, want %v", again.trainer.Value, base.trainer.Value)
 	}
@@ -426,11 +426,11 @@ func TestBestModel(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test.metric, test.minimize, test.best), func(t *testing.T) {
 			f := newFakeRun(t.TempDir())
-			f.SaveSteps, f.EvalSteps, f.KeepCheckpoints = 7, 5, 1
+			f.SaveSteps, f.EvalSteps, f.KeepCheckpoints = new(7), 5, new(1)
 			f.BestMetric, f.Minimize = test.metric, test.minimize
 			f.evaluateAs(test.scores...)
 			values := map[int]float64{}
-			f.Report = func(e Event) {
+			f.Observer = func(e Event) {
 				if s, ok := e.(Stepped); ok {
 					values[s.Step] = f.trainer.Value
 				}
@@ -470,22 +470,72 @@ func TestEarlyStop(t *testing.T) {
 	wantNames(t, checkpointsIn(t, f.Output), "step-12", "step-18")
 }
 
-// An evaluator can end the run, and a run that was resumed knows that it did.
-func TestEvaluatorStops(t *testing.T) {
-	f := newFakeRun(t.TempDir())
-	f.EvalSteps = 3
+// An evaluator can end the run, and so can the options. A run that was resumed knows that one of them did.
+func TestStops(t *testing.T) {
 	n := 0
-	f.evaluate = func(context.Context) (Evaluation, error) {
-		n++
-		return Evaluation{Loss: 1, Stop: n == 2}, nil
+	for name, configure := range map[string]func(*fakeRun){
+		"evaluator": func(f *fakeRun) {
+			f.evaluate = func(context.Context, Point) (Evaluation, error) {
+				n++
+				return Evaluation{Loss: 1, Stop: n == 2}, nil
+			}
+		},
+		"options": func(f *fakeRun) {
+			f.evaluateAs(5, 6)
+			f.BestMetric = "score"
+			f.Stop = func(e Evaluated) bool {
+				n++
+				score, _ := e.Evaluation.Metrics.Get("score")
+				if e.Step != 3*n || score != float64(4+n) || !e.Best || e.Epoch == 0 {
+					t.Errorf("evaluation %d: asked about %+v", n, e)
+				}
+				return n == 2
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n = 0
+			f := newFakeRun(t.TempDir())
+			f.EvalSteps = 3
+			configure(f)
+			r := f.mustRun(t)
+			if !r.StoppedEarly || r.Steps != 6 || r.ModelStep != 6 || n != 2 || !r.Evaluation.Stop {
+				t.Errorf("result is %+v after %d evaluations, want a stop after step 6", r, n)
+			}
+			f.Resume = true
+			_, err := f.run()
+			wantError(t, err, "ended at step 6")
+		})
 	}
-	r := f.mustRun(t)
-	if !r.StoppedEarly || r.Steps != 6 || r.ModelStep != 6 || n != 2 {
-		t.Errorf("result is %+v after %d evaluations, want a stop after step 6", r, n)
+}
+
+// An evaluation learns where it is made, and its progress reaches the observer.
+func TestEvaluating(t *testing.T) {
+	f := newFakeRun(t.TempDir())
+	f.EvalSteps, f.MaxSteps = 3, 5
+	var points []int
+	f.evaluate = func(_ context.Context, at Point) (Evaluation, error) {
+		points = append(points, at.Step)
+		if want := float64(at.Step) * 4 / 50; at.Epoch != want {
+			t.Errorf("step %d: epoch is %v, want %v", at.Step, at.Epoch, want)
+		}
+		at.Progress(1, 2)
+		at.Progress(2, 2)
+		return Evaluation{}, nil
 	}
-	f.Resume = true
-	_, err := f.run()
-	wantError(t, err, "ended at step 6")
+	f.mustRun(t)
+	if want := []int{3, 5}; !slices.Equal(points, want) {
+		t.Errorf("evaluated after the steps %v, want %v", points, want)
+	}
+	var progress []Evaluating
+	for _, e := range f.events {
+		if e, ok := e.(Evaluating); ok {
+			progress = append(progress, e)
+		}
+	}
+	if want := []Evaluating{{3, 5, 1, 2}, {3, 5, 2, 2}, {5, 5, 1, 2}, {5, 5, 2, 2}}; !slices.Equal(progress, want) {
+		t.Errorf("progress is %v, want %v", progress, want)
+	}
 }
 
 func TestKeepCheckpoints(t *testing.T) {
@@ -495,7 +545,7 @@ func TestKeepCheckpoints(t *testing.T) {
 		3: {"step-21", "step-24", "step-25"},
 	} {
 		f := newFakeRun(t.TempDir())
-		f.SaveSteps, f.KeepCheckpoints = 3, keep
+		f.SaveSteps, f.KeepCheckpoints = new(3), new(keep)
 		f.mustRun(t)
 		wantNames(t, checkpointsIn(t, f.Output), want...)
 	}
@@ -523,7 +573,7 @@ func TestNonFinite(t *testing.T) {
 		if f.trainer.Value != before {
 			t.Errorf("the parameter was changed from %v to %v", before, f.trainer.Value)
 		}
-		f.trainer.badStep, f.Report, f.Resume = 0, nil, true
+		f.trainer.badStep, f.Observer, f.Resume = 0, nil, true
 		if r := f.mustRun(t); r.Steps != 25 {
 			t.Errorf("the resumed run made %d steps", r.Steps)
 		}
@@ -548,7 +598,7 @@ func TestFolderInUse(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(f.Output, lockName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the lock is still there: %v", err)
 	}
-	f.Report = nil
+	f.Observer = nil
 	_, err := f.run()
 	wantError(t, err, f.Output, "there is a run in this folder")
 }
@@ -590,7 +640,7 @@ func TestResumeNothing(t *testing.T) {
 		t.Fatal("no error")
 	}
 	other := *f
-	other.Resume, other.Seed = true, 1
+	other.Resume, other.Seed = true, new(uint64(1))
 	_, err := other.run()
 	wantError(t, err, `seed was "42" and is now "1"`)
 	f.Resume, f.trainer.badStep = true, 0
@@ -819,7 +869,7 @@ func TestEvaluationFails(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	f.EvalSteps = 10
 	broken := errors.New("no such file")
-	f.evaluate = func(context.Context) (Evaluation, error) { return Evaluation{}, broken }
+	f.evaluate = func(context.Context, Point) (Evaluation, error) { return Evaluation{}, broken }
 	_, err := f.run()
 	wantError(t, err, "evaluation after step 10: no such file")
 	if !errors.Is(err, broken) {
@@ -839,24 +889,11 @@ func TestUnusableOutput(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	for want, change := range map[string]func(*Options){
-		"output folder":             func(o *Options) { o.Output = "" },
-		"number of epochs is 0":     func(o *Options) { o.Epochs = 0 },
-		"number of epochs is NaN":   func(o *Options) { o.Epochs = math.NaN() },
-		"number of steps is -1":     func(o *Options) { o.MaxSteps = -1 },
-		"neither a batch size":      func(o *Options) { o.BatchSize = 0 },
-		"both a batch size":         func(o *Options) { o.TokenBudget = 100 },
-		"learning rate is 0":        func(o *Options) { o.LearningRate = 0 },
-		"learning rate is NaN":      func(o *Options) { o.LearningRate = math.NaN() },
-		"β1 is 1":                   func(o *Options) { o.Beta1 = 1 },
-		"proportion is 1.5":         func(o *Options) { o.WarmupProportion = 1.5 },
-		"needs the metric":          func(o *Options) { o.EarlyStop = 2 },
-		"no metric to minimise":     func(o *Options) { o.Minimize = true },
-		"no Optimizer(9)":           func(o *Options) { o.Optimizer = 9 },
-		"no Schedule(9)":            func(o *Options) { o.Schedule = 9 },
-		"lines of the log are 0":    func(o *Options) { o.LogSteps = 0 },
-		"there is no evaluator":     func(o *Options) { o.EvalSteps = 1 },
-		"less than one batch":       func(o *Options) { o.BatchSize = 1000 },
-		"checkpoints to keep is -1": func(o *Options) { o.KeepCheckpoints = -1 },
+		"output folder":         func(o *Options) { o.Output = "" },
+		"no metric to minimise": func(o *Options) { o.Minimize = true },
+		"learning_rate is -1":   func(o *Options) { o.LearningRate = -1 },
+		"there is no evaluator": func(o *Options) { o.EvalSteps = 1 },
+		"less than one batch":   func(o *Options) { o.BatchSize = 1000 },
 	} {
 		f := newFakeRun(filepath.Join(t.TempDir(), "run"))
 		change(&f.Options)
@@ -867,11 +904,6 @@ func TestValidate(t *testing.T) {
 				t.Errorf("%s: the folder was made", want)
 			}
 		}
-	}
-	o := DefaultOptions()
-	o.Output = "x"
-	if err := o.Validate(); err != nil {
-		t.Errorf("the defaults: %v", err)
 	}
 }
 

@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// defaults are options without a folder, as the loop sees them.
+func defaults() Options { return Options{}.resolved() }
+
 func mustJSON(t *testing.T, v any) []byte {
 	t.Helper()
 	text, err := json.Marshal(v)

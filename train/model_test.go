@@ -42,7 +42,7 @@ func tinyModel(threads int, dropout float64) (*bert.Model, error) {
 // tinyEvaluator is the loss and the accuracy on the data that are trained on.
 type tinyEvaluator struct{}
 
-func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model) (Evaluation, error) {
+func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model, _ Point) (Evaluation, error) {
 	var d tinyData
 	b := new(bert.Batch)
 	for i := range d.Len() {
@@ -65,8 +65,8 @@ func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model) (Evaluation, err
 
 // tinyOptions are for a run of 30 steps.
 func tinyOptions(dir string, m *bert.Model) Options {
-	o := DefaultOptions()
-	o.Output, o.Epochs, o.BatchSize, o.LearningRate, o.SaveSteps, o.EvalSteps = dir, 4, 8, 1e-2, 4, 10
+	o := defaults()
+	o.Output, o.Epochs, o.BatchSize, o.LearningRate, o.SaveSteps, o.EvalSteps = dir, 4, 8, 1e-2, new(4), 10
 	o.SaveModel = func(dir string) error { return m.Save(dir, bert.SaveOptions{}) }
 	return o
 }
@@ -106,7 +106,7 @@ func sameFile(t *testing.T, name, a, b string) {
 // The loop learns, with each optimiser.
 func TestLearns(t *testing.T) {
 	for optimizer, rate := range map[Optimizer]float64{GoogleAdam: 1e-3, AdamW: 1e-3, LAMB: 2e-2} {
-		_, r := runTiny(t, 1, 0, func(o *Options) { o.Optimizer, o.Epochs, o.LearningRate, o.SaveSteps = optimizer, 60, rate, 0 })
+		_, r := runTiny(t, 1, 0, func(o *Options) { o.Optimizer, o.Epochs, o.LearningRate, o.SaveSteps = optimizer, 60, rate, new(0) })
 		accuracy, _ := r.Evaluation.Metrics.Get("accuracy")
 		if accuracy < 0.9 || r.Evaluation.Loss > 0.3 {
 			t.Errorf("%v: after %d steps %v, want nearly all right", optimizer, r.Steps, r.Evaluation)
@@ -138,7 +138,7 @@ func TestGradientAccumulation(t *testing.T) {
 		runTiny(t, 1, 0, func(o *Options) {
 			change(o)
 			o.MaxSteps = 1
-			o.Report = func(e Event) {
+			o.Observer = func(e Event) {
 				if s, ok := e.(Stepped); ok {
 					got = s
 				}
@@ -163,7 +163,7 @@ func TestGradientAccumulation(t *testing.T) {
 	}
 
 	// And the parameters after ten steps, by the distance they have gone, as the goldens are compared.
-	start, _ := runTiny(t, 1, 0, func(o *Options) { o.MaxSteps, o.WarmupSteps = 1, 1 }) // one step at rate 0
+	start, _ := runTiny(t, 1, 0, func(o *Options) { o.MaxSteps, o.WarmupSteps = 1, new(1) }) // one step at rate 0
 	ten := func(change func(*Options)) map[string][]float32 {
 		dir, _ := runTiny(t, 1, 0, func(o *Options) { o.MaxSteps = 10; change(o) })
 		return tensors(t, dir)

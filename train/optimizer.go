@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/go-bert/bert"
@@ -48,44 +49,59 @@ func (o Optimizer) String() string {
 
 // ParseOptimizer is the optimiser of a name.
 func ParseOptimizer(name string) (Optimizer, error) {
-	names := make([]string, len(optimizers))
-	for i, info := range optimizers {
-		if info.name == name {
-			return Optimizer(i), nil
-		}
-		names[i] = info.name
+	names := optimizerNames()
+	if i := slices.Index(names, name); i >= 0 {
+		return Optimizer(i), nil
 	}
 	return 0, fmt.Errorf("optimizer is %q, want one of %s", name, strings.Join(names, ", "))
 }
 
+func optimizerNames() []string {
+	names := make([]string, len(optimizers))
+	for i, info := range optimizers {
+		names[i] = info.name
+	}
+	return names
+}
+
+// MarshalText writes String.
+func (o Optimizer) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads a name that ParseOptimizer takes.
+func (o *Optimizer) UnmarshalText(text []byte) (err error) {
+	*o, err = ParseOptimizer(string(text))
+	return err
+}
+
 // update is the step that follows the given number of steps, at a learning rate and the global norm of the gradient.
-func (o *Options) update(step int, rate, gradNorm float64) bert.Update {
-	info := &optimizers[o.Optimizer]
+func (r *Recipe) update(step int, rate, gradNorm float64) bert.Update {
+	info := &optimizers[r.Optimizer]
+	beta1, beta2, clipNorm := *r.Beta1, *r.Beta2, *r.ClipNorm
 	u := bert.Update{
 		GradScale: 1,
-		Beta1:     o.Beta1, Beta2: o.Beta2, Eps: o.epsilon(),
+		Beta1:     beta1, Beta2: beta2, Eps: r.epsilon(),
 		StepSize: rate, RootScale: 1,
-		Decay: rate * o.WeightDecay,
+		Decay: rate * *r.WeightDecay,
 	}
 	// tf.clip_by_global_norm divides by the norm itself, torch.nn.utils.clip_grad_norm_ by a little more.
-	if norm := gradNorm + info.clipEpsilon; o.ClipNorm > 0 && norm > o.ClipNorm {
-		u.GradScale = o.ClipNorm / norm
+	if norm := gradNorm + info.clipEpsilon; clipNorm > 0 && norm > clipNorm {
+		u.GradScale = clipNorm / norm
 	}
 	if info.trustRatio {
 		u.LAMB, u.LayerRate = true, rate
-		u.StepSize, u.Decay = 1, o.WeightDecay
+		u.StepSize, u.Decay = 1, *r.WeightDecay
 	}
 	if info.biasCorrection {
 		t := float64(step + 1)
-		u.StepSize /= 1 - math.Pow(o.Beta1, t)
-		u.RootScale = 1 / math.Sqrt(1-math.Pow(o.Beta2, t))
+		u.StepSize /= 1 - math.Pow(beta1, t)
+		u.RootScale = 1 / math.Sqrt(1-math.Pow(beta2, t))
 	}
 	return u
 }
 
-func (o *Options) epsilon() float64 {
-	if o.Epsilon == 0 {
-		return optimizers[o.Optimizer].epsilon
+func (r *Recipe) epsilon() float64 {
+	if r.Epsilon == 0 {
+		return optimizers[r.Optimizer].epsilon
 	}
-	return o.Epsilon
+	return r.Epsilon
 }

@@ -60,7 +60,7 @@ func TestOptimizers(t *testing.T) {
 	}
 	for optimizer, step := range reference {
 		t.Run(optimizer.String(), func(t *testing.T) {
-			o := DefaultOptions()
+			o := defaults()
 			o.Optimizer = optimizer
 			p, m, v := 0.5, 0.0, 0.0
 			wantP, wantM, wantV := p, m, v
@@ -77,12 +77,12 @@ func TestOptimizers(t *testing.T) {
 }
 
 func TestNoClipping(t *testing.T) {
-	o := DefaultOptions()
-	o.ClipNorm = 0
+	o := defaults()
+	o.ClipNorm = new(0.0)
 	if s := o.update(0, 1, 1e6).GradScale; s != 1 {
 		t.Errorf("without clipping the gradient is scaled by %v", s)
 	}
-	o.ClipNorm = 1
+	o.ClipNorm = new(1.0)
 	if s := o.update(0, 1, 4).GradScale; s != 0.25 {
 		t.Errorf("a gradient of norm 4 is scaled by %v, want 0.25", s)
 	}
@@ -112,12 +112,12 @@ func TestRates(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := DefaultOptions()
-			o.Optimizer, o.Schedule, o.LearningRate, o.WarmupProportion = test.optimizer, test.schedule, 2e-5, 0
+			o := defaults()
+			o.Optimizer, o.Schedule, o.LearningRate, o.WarmupProportion = test.optimizer, test.schedule, 2e-5, new(0.0)
 			if test.warmup >= 1 {
-				o.WarmupSteps = int(test.warmup)
+				o.WarmupSteps = new(int(test.warmup))
 			} else {
-				o.WarmupProportion = test.warmup
+				o.WarmupProportion = new(test.warmup)
 			}
 			for step, want := range test.want {
 				if got := o.rate(step, test.steps); !within(got, 2e-5*want, 1e-14) {

@@ -13,13 +13,13 @@ import (
 type Phase struct {
 	Data  Data
 	Steps int // at least 1
-	// BatchSize or TokenBudget, if not 0, stand in the place of those of Options.
+	// BatchSize or TokenBudget, if not 0, replace those of Recipe.
 	BatchSize, TokenBudget int
 }
 
 // Phases are Data that Run goes through one after the other, each for its Steps: one learning rate schedule, one
-// optimiser and one count of steps over all. Options.MaxSteps is 0 or the sum of the phases' steps; Options.Epochs has no
-// say. The epochs of a phase are counted from 0, and an example's number is that of its phase's data, after those of the
+// optimiser and one count of steps over all. Recipe.MaxSteps is 0 or the sum of the phases' steps; Recipe.Epochs has no
+// effect. The epochs of a phase are counted from 0, and an example's number is that of its phase's data, after those of the
 // phases before.
 type Phases []Phase
 
@@ -90,7 +90,7 @@ type phasePart struct {
 	firstExample int32 // as Phases counts them
 }
 
-func newPhased(phases Phases, o *Options) (*phased, error) {
+func newPhased(phases Phases, r *Recipe) (*phased, error) {
 	if len(phases) == 0 {
 		return nil, fmt.Errorf("there are no phases to train in")
 	}
@@ -103,9 +103,12 @@ func newPhased(phases Phases, o *Options) (*phased, error) {
 		if phase.Steps < 1 {
 			return nil, fmt.Errorf("phase %d has %d steps, want at least 1", i+1, phase.Steps)
 		}
-		own := *o
-		own.Seed = phaseSeed(o.Seed, i)
+		own := *r
+		own.Seed = new(phaseSeed(*r.Seed, i))
 		if phase.BatchSize > 0 || phase.TokenBudget > 0 {
+			if r.Accumulation > 1 {
+				return nil, fmt.Errorf("phase %d has a batch size of its own, which gradient accumulation does not go with: limit the micro-batch's tokens instead", i+1)
+			}
 			own.BatchSize, own.TokenBudget = phase.BatchSize, phase.TokenBudget
 		}
 		if own.BatchSize > 0 && own.TokenBudget > 0 {
@@ -121,8 +124,8 @@ func newPhased(phases Phases, o *Options) (*phased, error) {
 			return nil, fmt.Errorf("there are %d examples in %d phases, want at most %d", example, i+1, math.MaxInt32)
 		}
 	}
-	if o.MaxSteps != 0 && o.MaxSteps != step {
-		return nil, fmt.Errorf("the phases have %d steps, but the number of steps is %d", step, o.MaxSteps)
+	if r.MaxSteps != 0 && r.MaxSteps != step {
+		return nil, fmt.Errorf("the phases have %d steps, but the number of steps is %d", step, r.MaxSteps)
 	}
 	return p, nil
 }

@@ -53,7 +53,7 @@ func TestPhases(t *testing.T) {
 	for i := range short {
 		short[i] = 3
 	}
-	o := DefaultOptions()
+	o := defaults()
 	o.BatchSize = 3
 	phases := Phases{{Data: short, Steps: 4}, {Data: changing{long}, Steps: 3, TokenBudget: 60}, {Data: short, Steps: 2, BatchSize: 6}}
 	b := batchesOf(t, phases, o)
@@ -117,11 +117,11 @@ func TestPhasesErrors(t *testing.T) {
 		{Phases{{Data: Phases{}, Steps: 2}}, nil, "phase 1 has phases itself"},
 		{Phases{{Data: data, Steps: 2}, {Data: data, Steps: 1}}, func(o *Options) { o.MaxSteps = 4 }, "the phases have 3 steps, but the number of steps is 4"},
 	} {
-		o := DefaultOptions()
+		o := defaults()
 		if test.change != nil {
 			test.change(&o)
 		}
-		if _, err := newBatches(test.phases, &o); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := newBatches(test.phases, &o.Recipe); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error is %v, want %q", err, test.want)
 		}
 	}

@@ -42,38 +42,47 @@ func ParseSchedule(name string) (Schedule, error) {
 	return 0, fmt.Errorf("schedule is %q, want one of %s", name, strings.Join(scheduleNames[:], ", "))
 }
 
-func (o *Options) schedule() Schedule {
-	if o.Schedule == OwnSchedule {
-		return optimizers[o.Optimizer].schedule
+// MarshalText writes String.
+func (s Schedule) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a name that ParseSchedule takes.
+func (s *Schedule) UnmarshalText(text []byte) (err error) {
+	*s, err = ParseSchedule(string(text))
+	return err
+}
+
+func (r *Recipe) schedule() Schedule {
+	if r.Schedule == OwnSchedule {
+		return optimizers[r.Optimizer].schedule
 	}
-	return o.Schedule
+	return r.Schedule
 }
 
 // warmup is the number of warm-up steps of a run of the given length. A proportion is rounded down as
 // run_classifier.py does, or up as Hugging Face's TrainingArguments.get_warmup_steps does.
-func (o *Options) warmup(steps int) int {
-	if o.WarmupSteps > 0 {
-		return o.WarmupSteps
+func (r *Recipe) warmup(steps int) int {
+	if r.WarmupSteps != nil {
+		return *r.WarmupSteps
 	}
-	w := float64(steps) * o.WarmupProportion
-	if o.schedule() == GoogleLinear {
+	w := float64(steps) * *r.WarmupProportion
+	if r.schedule() == GoogleLinear {
 		return int(w)
 	}
 	return int(math.Ceil(w))
 }
 
 // rate is the learning rate of the step that follows step others, in a run of the given length.
-func (o *Options) rate(step, steps int) float64 {
-	warmup := o.warmup(steps)
+func (r *Recipe) rate(step, steps int) float64 {
+	warmup := r.warmup(steps)
 	if step < warmup {
-		return o.LearningRate * float64(step) / float64(warmup)
+		return r.LearningRate * float64(step) / float64(warmup)
 	}
-	switch o.schedule() {
+	switch r.schedule() {
 	case GoogleLinear:
-		return o.LearningRate * (1 - float64(step)/float64(steps))
+		return r.LearningRate * (1 - float64(step)/float64(steps))
 	case Linear:
-		return o.LearningRate * float64(steps-step) / float64(steps-warmup)
+		return r.LearningRate * float64(steps-step) / float64(steps-warmup)
 	default:
-		return o.LearningRate
+		return r.LearningRate
 	}
 }

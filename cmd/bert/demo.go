@@ -51,12 +51,13 @@ var (
 
 // options are the run's, which writes to output.
 func (r demoRun) options(f *demoFlags, output string) train.Options {
-	o := train.DefaultOptions()
-	o.Epochs, o.BatchSize, o.LearningRate, o.Seed = f.effort*r.epochs, 16, r.learningRate, f.seed
-	o.Optimizer = train.AdamW
-	o.SaveSteps, o.LogSteps = 0, 25
-	o.Output = output
-	return o
+	return train.Options{
+		Recipe: train.Recipe{
+			Epochs: f.effort * r.epochs, BatchSize: 16, LearningRate: r.learningRate, Seed: &f.seed,
+			Optimizer: train.AdamW, SaveSteps: new(0), LogSteps: 25,
+		},
+		Output: output,
+	}
 }
 
 // demoFlags are those of bert demo.

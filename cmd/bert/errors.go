@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
+
+	"github.com/go-bert/bert/recipe"
 )
 
 // pathError turns the os package's "open x: reason" into "x: reason".
@@ -11,6 +14,24 @@ func pathError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	return err
+}
+
+// flagName is the flag of a recipe's key.
+func flagName(key string) string { return "--" + strings.ReplaceAll(key, "_", "-") }
+
+// flagNamed is a mistake in a recipe that flags gave, with the flag's name in place of the key's. Other errors stay as they are.
+func flagNamed(err error) error {
+	var wrong *recipe.Error
+	if errors.As(err, &wrong) {
+		named := *wrong
+		for word := range strings.FieldsSeq(wrong.Want) {
+			if key := strings.Trim(word, ",:;"); strings.Contains(key, "_") {
+				named.Want = strings.ReplaceAll(named.Want, key, flagName(key))
+			}
+		}
+		return usageError{errors.New(named.Naming(flagName(wrong.Key)))}
 	}
 	return err
 }

@@ -60,7 +60,7 @@ func (f *finetuneFlags) add(cmd *cobra.Command) {
 	f.addModel(cmd)
 	f.addOutput(cmd, "write the model, events and checkpoints to `DIR`")
 	f.addRecipe(cmd)
-	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
+	flags.Uint64Var(o.Seed, "seed", *o.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
 	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
 	f.addData(cmd)
 	f.addDetails(cmd)
@@ -266,7 +266,7 @@ func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Mo
 	head := d.Kind.Head()
 	o := bert.Options{
 		Threads: f.threads, Precision: f.precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
-		AllowMissing: f.allowMissing, Seed: f.options.Seed,
+		AllowMissing: f.allowMissing, Seed: *f.options.Seed,
 	}
 	if f.config != "" {
 		m, err := bert.New(config, head, o)
@@ -280,7 +280,7 @@ func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Mo
 
 // read reads the examples to train on and those to evaluate on.
 func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Example, err error) {
-	seed := f.options.Seed
+	seed := *f.options.Seed
 	if training, err = f.data.read(a, t, f.data.path, task.Train, 0, seed); err != nil {
 		return nil, nil, err
 	}

@@ -64,7 +64,7 @@ Each task has a folder in --output. The same command goes on where it was interr
 	f.recipe.addModel(cmd)
 	f.recipe.addOutput(cmd, "write a folder for each task, the table and the predictions to `DIR`")
 	f.recipe.addRecipe(cmd)
-	flags.Uint64Var(&f.recipe.options.Seed, "seed", f.recipe.options.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
+	flags.Uint64Var(f.recipe.options.Seed, "seed", *f.recipe.options.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
 	flags.StringArrayVar(&f.perTask, "for", nil, "`TASK:FLAG=VALUE`: a flag of finetune for one task, like cola:learning-rate=3e-5; several times")
 	f.recipe.addDetails(cmd)
 	f.out.add(cmd)
@@ -327,7 +327,7 @@ func (a *app) glueEvaluate(ctx context.Context, f *glueFlags, t *glueTask, opene
 			return err
 		}
 		read := dataFlags{task: t.row.Name, path: t.folder, format: newChoice("auto", "auto"), skipBad: f.recipe.data.skipBad}
-		examples, err := read.read(a, t.row, t.folder, split, f.recipe.maxEvalExamples, f.recipe.options.Seed)
+		examples, err := read.read(a, t.row, t.folder, split, f.recipe.maxEvalExamples, *f.recipe.options.Seed)
 		if err != nil {
 			return err
 		}

@@ -21,8 +21,8 @@ func (f *optimizerFlags) add(cmd *cobra.Command, o *train.Options) {
 	addChoice(cmd, f.optimizer, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches")
 	f.schedule = newChoice(train.OwnSchedule.String(), train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
 	addChoice(cmd, f.schedule, "lr-schedule", "how the learning rate falls; own: as the optimizer's authors have it")
-	cmd.Flags().Float64Var(&o.WeightDecay, "weight-decay", o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
-	cmd.Flags().Float64Var(&o.ClipNorm, "max-grad-norm", o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
+	cmd.Flags().Float64Var(o.WeightDecay, "weight-decay", *o.WeightDecay, "the weight decay `RATE`, for all but biases and LayerNorm")
+	cmd.Flags().Float64Var(o.ClipNorm, "max-grad-norm", *o.ClipNorm, "clip gradients to the global `NORM`; 0: never")
 }
 
 // fill sets the options that the choices name.

@@ -33,8 +33,9 @@ type pretrainFlags struct {
 	threads      int
 	precision    bert.Precision
 
-	batchSizes, tokenBudgets []int // one for all phases, or one for each
-	accumulation             int
+	batchSizes, tokenBudgets []int   // one for all phases, or one for each
+	epochs                   float64 // 0: MaxSteps
+	warmupSteps              int
 	options                  train.Options
 	optimizer                optimizerFlags
 
@@ -42,9 +43,9 @@ type pretrainFlags struct {
 }
 
 func (a *app) pretrainCommand() *cobra.Command {
-	f := pretrainFlags{options: train.DefaultOptions()}
+	f := pretrainFlags{options: train.Options{Recipe: train.Recipe{}.WithDefaults()}}
 	// The defaults of run_pretraining.py.
-	f.options.LearningRate, f.options.Epochs, f.options.SaveSteps = 5e-5, 0, 1000
+	f.options.LearningRate, f.options.SaveSteps = 5e-5, new(1000)
 	cmd := &cobra.Command{
 		Use:   "pretrain --instances DIR (--config FILE | --init DIR) --output DIR [flags]",
 		Short: "Pre-train a model on instances made of raw text",
@@ -90,29 +91,29 @@ func (f *pretrainFlags) add(cmd *cobra.Command) {
 	flags.IntSliceVar(&f.tokenBudgets, "token-budget", nil, "batches of at most `N` tokens instead; N,N…: of each phase")
 	flags.Float64Var(&o.LearningRate, "learning-rate", o.LearningRate, "the highest learning `RATE`")
 	flags.IntVar(&o.MaxSteps, "num-train-steps", 0, "train for `N` steps (default: 100,000, unless --num-train-epochs or --phase-steps say otherwise)")
-	flags.Float64Var(&o.Epochs, "num-train-epochs", 0, "go through the instances `N` times")
+	flags.Float64Var(&f.epochs, "num-train-epochs", 0, "go through the instances `N` times")
 	flags.IntSliceVar(&f.phaseSteps, "phase-steps", nil, "the steps of each phase, `N,N…`")
-	flags.Float64Var(&o.WarmupProportion, "warmup-proportion", o.WarmupProportion, "the `SHARE` of the steps in which the rate rises")
-	flags.IntVar(&o.WarmupSteps, "warmup-steps", 0, "the number `N` of steps in which the rate rises")
-	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
+	flags.Float64Var(o.WarmupProportion, "warmup-proportion", *o.WarmupProportion, "the `SHARE` of the steps in which the rate rises")
+	flags.IntVar(&f.warmupSteps, "warmup-steps", 0, "the number `N` of steps in which the rate rises")
+	flags.Uint64Var(o.Seed, "seed", *o.Seed, "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
 	addThreads(cmd, &f.threads)
 	addPrecision(cmd, &f.precision)
-	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
+	flags.IntVar(o.SaveSteps, "save-steps", *o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
 
 	flags.Float64Var(&f.evalShare, "eval-share", 0, "evaluate on a `SHARE` of the (last) instances, taken out at random")
 	flags.IntVar(&f.maxEvalInstances, "max-eval-instances", 0, "evaluate on `N` instances at equal distances; 0: all")
 	flags.IntVar(&o.EvalSteps, "eval-steps", 0, "evaluate every `N` steps, beside the end")
 
-	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
+	flags.IntVar(&o.Accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
 	flags.IntVar(&o.MicroBatchTokens, "micro-batch-tokens", 0, "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
 	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put instances of like length into the same batch")
 	f.optimizer.add(cmd, o)
-	flags.Float64Var(&o.Beta2, "adam-beta2", o.Beta2, "how slowly the mean of squared gradients changes, as `β2`")
+	flags.Float64Var(o.Beta2, "adam-beta2", *o.Beta2, "how slowly the mean of squared gradients changes, as `β2`")
 
 	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
 	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
-	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
+	flags.IntVar(o.KeepCheckpoints, "keep-checkpoints", *o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
 	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
 	f.out.add(cmd)
 
@@ -147,8 +148,8 @@ func (f *pretrainFlags) check(cmd *cobra.Command) error {
 		return usagef("--max-eval-instances is %d, want 0 or more", f.maxEvalInstances)
 	case f.evalShare != 0 && !(f.evalShare > 0 && f.evalShare < 1):
 		return usagef("--eval-share is %v, want a share in (0, 1)", f.evalShare)
-	case f.accumulation < 1:
-		return usagef("--gradient-accumulation-steps is %d, want at least 1", f.accumulation)
+	case o.Accumulation < 1:
+		return usagef("--gradient-accumulation-steps is %d, want at least 1", o.Accumulation)
 	}
 	if f.evalInstances == "" && f.evalShare == 0 && (o.BestMetric != "" || o.EvalSteps > 0) {
 		return usagef("--metric-for-best-model and --eval-steps need instances to evaluate on: --eval-instances or --eval-share")
@@ -163,7 +164,7 @@ func (f *pretrainFlags) check(cmd *cobra.Command) error {
 		switch n := len(list.values); {
 		case n > 1 && n != phases:
 			return usagef("--%s has %d numbers for %d --instances: want one, or one for each", list.flag, n, phases)
-		case n > 1 && f.accumulation > 1:
+		case n > 1 && o.Accumulation > 1:
 			return usagef("--gradient-accumulation-steps is for one --%s: want --micro-batch-tokens with several", list.flag)
 		case n > 0 && slices.Min(list.values) < 1:
 			return usagef("--%s is %s, want positive numbers", list.flag, numbers(list.values))
@@ -177,23 +178,21 @@ func (f *pretrainFlags) check(cmd *cobra.Command) error {
 		for _, n := range f.phaseSteps {
 			o.MaxSteps += n
 		}
-	case o.MaxSteps == 0 && o.Epochs == 0:
+	case o.MaxSteps == 0 && f.epochs == 0:
 		o.MaxSteps = defaultTrainSteps
 	}
+	if cmd.Flags().Changed("num-train-epochs") {
+		o.Epochs = f.epochs
+	}
 	if cmd.Flags().Changed("warmup-steps") {
-		o.WarmupProportion = 0 // so that 0 steps are none
+		o.WarmupSteps = &f.warmupSteps
 	}
 	o.BatchSize = f.batchSizes[0]
 	if len(f.tokenBudgets) > 0 {
 		o.BatchSize, o.TokenBudget = 0, f.tokenBudgets[0]
 	}
-	if f.accumulation > 1 {
-		o.MicroBatchSize, o.MicroBatchTokens = o.BatchSize, cmp.Or(o.MicroBatchTokens, o.TokenBudget)
-		o.BatchSize *= f.accumulation
-		o.TokenBudget *= f.accumulation
-	}
 	if err := o.Validate(); err != nil {
-		return usageError{err}
+		return flagNamed(err)
 	}
 	return nil
 }
@@ -350,7 +349,7 @@ func (f *pretrainFlags) data(a *app, sets *instanceSets, head bert.Head) (train.
 	}
 	if f.evalShare > 0 {
 		last := len(sources) - 1
-		if sources[last], held, err = pretrain.Split(sources[last], f.evalShare, f.options.Seed); err != nil {
+		if sources[last], held, err = pretrain.Split(sources[last], f.evalShare, *f.options.Seed); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", f.instances[last], err)
 		}
 		a.log.Info(fmt.Sprintf("held out to evaluate on: %s", count(held.Len(), "instance")))
@@ -400,7 +399,7 @@ func checkPretrainingMetric(metric string, head bert.Head) error {
 
 // model makes the model to begin with.
 func (f *pretrainFlags) model(config bert.Config, head bert.Head) (*bert.Model, error) {
-	o := bert.Options{Threads: f.threads, Precision: f.precision, Head: &head, AllowMissing: f.allowMissing, Seed: f.options.Seed}
+	o := bert.Options{Threads: f.threads, Precision: f.precision, Head: &head, AllowMissing: f.allowMissing, Seed: *f.options.Seed}
 	if f.init != "" {
 		return bert.Load(f.init, o)
 	}
@@ -455,7 +454,7 @@ func (a *app) trainOnInstances(ctx context.Context, p *pretraining) (*pretrain.E
 	progress := a.newProgress()
 	defer progress.close()
 	e := &instanceEvaluator{source: p.eval, progress: progress, results: make(map[int]*pretrain.Evaluation)}
-	p.options.Report = func(event train.Event) {
+	p.options.Observer = func(event train.Event) {
 		switch event := event.(type) {
 		case train.Started:
 			e.step = event.Step
@@ -499,7 +498,7 @@ func (e *instanceEvaluator) measure(ctx context.Context, m *bert.Model, step int
 	return pretrain.Evaluate(ctx, m, e.source, pretrain.EvaluateOptions{GlobalStep: step, Progress: e.progress.evaluated})
 }
 
-func (e *instanceEvaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluation, error) {
+func (e *instanceEvaluator) Evaluate(ctx context.Context, m *bert.Model, _ train.Point) (train.Evaluation, error) {
 	r, err := e.measure(ctx, m, e.step)
 	if err != nil {
 		return train.Evaluation{}, err

@@ -36,14 +36,15 @@ type finetuneFlags struct {
 	threads          int
 	precision        bert.Precision
 
-	options      train.Options
-	accumulation int
-	optimizer    optimizerFlags
+	options   train.Options
+	optimizer optimizerFlags
 
 	out outputFlags
 }
 
-func newFinetuneFlags() *finetuneFlags { return &finetuneFlags{options: train.DefaultOptions()} }
+func newFinetuneFlags() *finetuneFlags {
+	return &finetuneFlags{options: train.Options{Recipe: train.Recipe{}.WithDefaults()}}
+}
 
 // addModel defines the flags of the model to begin with.
 func (f *finetuneFlags) addModel(cmd *cobra.Command) {
@@ -71,12 +72,12 @@ func (f *finetuneFlags) addRecipe(cmd *cobra.Command) {
 	flags.IntVar(&o.BatchSize, "train-batch-size", o.BatchSize, "`N` examples a step")
 	flags.Float64Var(&o.LearningRate, "learning-rate", o.LearningRate, "the highest learning `RATE`")
 	flags.Float64Var(&o.Epochs, "num-train-epochs", o.Epochs, "go through the data `N` times")
-	flags.Float64Var(&o.WarmupProportion, "warmup-proportion", o.WarmupProportion, "the `SHARE` of the steps in which the rate rises")
+	flags.Float64Var(o.WarmupProportion, "warmup-proportion", *o.WarmupProportion, "the `SHARE` of the steps in which the rate rises")
 	flags.IntVar(&f.maxTrainExamples, "max-train-examples", 0, "train on `N` examples drawn at random; 0: all")
 	flags.IntVar(&f.maxEvalExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
 	addThreads(cmd, &f.threads)
 	addPrecision(cmd, &f.precision)
-	flags.IntVar(&o.SaveSteps, "save-steps", o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
+	flags.IntVar(o.SaveSteps, "save-steps", *o.SaveSteps, "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 }
 
 // addData defines the flags of a single task's data.
@@ -103,7 +104,7 @@ func (f *finetuneFlags) addDetails(cmd *cobra.Command) {
 	addChoice(cmd, f.truncation, "truncation", "which text of a pair gives up tokens")
 
 	flags.IntVar(&o.MaxSteps, "max-steps", 0, "train for `N` steps, whatever --num-train-epochs says")
-	flags.IntVar(&f.accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
+	flags.IntVar(&o.Accumulation, "gradient-accumulation-steps", 1, "add up the gradients of `N` batches before each step")
 	flags.IntVar(&o.TokenBudget, "token-budget", 0, "batches of at most `N` tokens, instead of --train-batch-size")
 	flags.BoolVar(&o.GroupByLength, "group-by-length", false, "put texts of like length into the same batch")
 	f.optimizer.add(cmd, o)
@@ -111,7 +112,7 @@ func (f *finetuneFlags) addDetails(cmd *cobra.Command) {
 	flags.IntVar(&o.EvalSteps, "eval-steps", 0, "evaluate every `N` steps too, beside the end of each epoch")
 	flags.StringVar(&o.BestMetric, "metric-for-best-model", "", "keep the model with the best `METRIC`, as in eval_accuracy, f1_score, loss; main: the task's own; empty: the last")
 	flags.IntVar(&o.EarlyStop, "early-stopping-patience", 0, "end after `N` evaluations without a better --metric-for-best-model; 0: never")
-	flags.IntVar(&o.KeepCheckpoints, "keep-checkpoints", o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
+	flags.IntVar(o.KeepCheckpoints, "keep-checkpoints", *o.KeepCheckpoints, "keep the newest `N` checkpoints, and the best; 0: all")
 	flags.IntVar(&o.LogSteps, "log-steps", o.LogSteps, "record the loss every `N` steps")
 	cmd.MarkFlagsMutuallyExclusive("train-batch-size", "token-budget")
 }
@@ -162,8 +163,8 @@ func (f *finetuneFlags) check() error {
 		return usagef("--max-train-examples and --max-eval-examples can't be negative")
 	case !(f.validationShare >= 0 && f.validationShare < 1):
 		return usagef("--validation-share is %v, want a share in [0, 1)", f.validationShare)
-	case f.accumulation < 1:
-		return usagef("--gradient-accumulation-steps is %d, want at least 1", f.accumulation)
+	case o.Accumulation < 1:
+		return usagef("--gradient-accumulation-steps is %d, want at least 1", o.Accumulation)
 	case f.showExamples < 0:
 		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
 	case f.docStride < 0:
@@ -180,13 +181,11 @@ func (f *finetuneFlags) check() error {
 	if o.TokenBudget > 0 {
 		o.BatchSize = 0
 	}
-	if f.accumulation > 1 {
-		o.MicroBatchSize, o.MicroBatchTokens = o.BatchSize, o.TokenBudget
-		o.BatchSize *= f.accumulation
-		o.TokenBudget *= f.accumulation
+	if o.LearningRate == 0 {
+		return usagef("--learning-rate is 0, want a small positive number")
 	}
 	if err := o.Validate(); err != nil {
-		return usageError{err}
+		return flagNamed(err)
 	}
 	return nil
 }

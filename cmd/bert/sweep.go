@@ -71,7 +71,7 @@ reached. Which runs are stopped depends on the order in which they end, so with 
 	f.recipe.addOutput(cmd, "write a folder for each run and the table to `DIR`")
 	f.recipe.addRecipe(cmd)
 	flags.IntVar(&f.seeds, "seeds", 1, "`N` runs of each setting, with the seeds from --seed on")
-	flags.Uint64Var(&o.Seed, "seed", o.Seed, "the first `SEED`")
+	flags.Uint64Var(o.Seed, "seed", *o.Seed, "the first `SEED`")
 	flags.IntVar(&f.parallel, "parallel", 1, "`N` runs at once, which share the threads")
 	flags.BoolVar(&f.medianStopping, "median-stopping", false, "end runs that are worse than the median of those before")
 	flags.BoolVar(&f.keepModels, "keep-models", false, "keep the models of all runs, not only of the best")
@@ -227,7 +227,7 @@ func (s *sweeping) plan(cmd *cobra.Command) error {
 	}
 	for _, values := range settings {
 		for i := range f.seeds {
-			r := &sweepRun{setting: values, seed: f.recipe.options.Seed + uint64(i)}
+			r := &sweepRun{setting: values, seed: *f.recipe.options.Seed + uint64(i)}
 			r.dir = filepath.Join(f.recipe.options.Output, s.name(r))
 			if err := s.prepare(cmd, r, max(1, threads/f.parallel)); err != nil {
 				return err

@@ -50,7 +50,7 @@ type watcher struct {
 // run is train without a screen and signals.
 func (j *job) run(ctx context.Context, w watcher) (*task.Result, error) {
 	e := &evaluator{data: j.eval, watcher: w}
-	j.options.Report = func(event train.Event) {
+	j.options.Observer = func(event train.Event) {
 		e.event(event)
 		if w.event != nil {
 			w.event(event)
@@ -134,7 +134,7 @@ type evaluator struct {
 	last, best *task.Result
 }
 
-func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model) (train.Evaluation, error) {
+func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, _ train.Point) (train.Evaluation, error) {
 	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: e.step, Progress: e.watcher.evaluated})
 	if err != nil {
 		return train.Evaluation{}, err

@@ -1,0 +1,387 @@
+// Package recipe reads and writes recipes: structs that say what a run does, as flat JSON. train, pretrain and finetune have
+// one each.
+//
+// The keys are those of the fields' json tags; the fields of an embedded struct are among its outer struct's own. Unlike
+// encoding/json, Unmarshal refuses a key that it does not know, a key that occurs twice and a value of another type, and says
+// which key is meant. Set and Text do for a value written as text, as on a command line, what JSON does for a file.
+//
+// A field whose zero value stands for a default that is not 0 has the tag zero:"default". Such a key may be left out, but an
+// explicit 0 is refused: it would not mean 0.
+package recipe
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Error is a value in a recipe that is not valid.
+type Error struct {
+	Key   string // as in JSON
+	Value string // as text; "" if there is none
+	Want  string // what is valid
+}
+
+func (e *Error) Error() string { return e.Naming(e.Key) }
+
+// Naming is the message with another name for the key, such as that of a command-line flag.
+func (e *Error) Naming(name string) string {
+	if e.Value == "" {
+		return fmt.Sprintf("%s is missing: want %s", name, e.Want)
+	}
+	return fmt.Sprintf("%s is %s, want %s", name, e.Value, e.Want)
+}
+
+// Wrong is the Error for the value that v, a pointer to a recipe, has for a key.
+func Wrong(v any, key, want string) *Error {
+	e := &Error{Key: key, Want: want}
+	if f, ok := lookup(v, key); ok {
+		e.Value = text(f.value)
+		if _, ok := f.value.Interface().(string); ok && e.Value != "" {
+			e.Value = strconv.Quote(e.Value)
+		}
+	}
+	return e
+}
+
+// UnknownKeyError is a key that a recipe does not have.
+type UnknownKeyError struct {
+	Key string
+}
+
+func (e *UnknownKeyError) Error() string { return fmt.Sprintf("key %q is not known", e.Key) }
+
+// field is a field of a recipe.
+type field struct {
+	key   string
+	value reflect.Value
+	// notZero says that an explicit 0 is refused.
+	notZero bool
+}
+
+// fields are those of v, a pointer to a struct, in their order.
+func fields(v any) []field {
+	var list []field
+	var visit func(reflect.Value)
+	visit = func(s reflect.Value) {
+		for i := range s.NumField() {
+			f := s.Type().Field(i)
+			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case f.Anonymous && key == "":
+				visit(s.Field(i))
+			case f.IsExported() && key != "" && key != "-":
+				list = append(list, field{key, s.Field(i), f.Tag.Get("zero") == "default"})
+			}
+		}
+	}
+	visit(reflect.ValueOf(v).Elem())
+	return list
+}
+
+func lookup(v any, key string) (field, bool) {
+	for _, f := range fields(v) {
+		if f.key == key {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+// Keys are the keys of v, a pointer to a recipe, in the order of its fields.
+func Keys(v any) []string {
+	var keys []string
+	for _, f := range fields(v) {
+		keys = append(keys, f.key)
+	}
+	return keys
+}
+
+// Unmarshal reads a JSON object into v, a pointer to a recipe. Keys that are not there leave their fields as they are. Errors
+// are *Error and *UnknownKeyError where a key is to blame.
+func Unmarshal(data []byte, v any) error {
+	_, err := unmarshal(data, v)
+	return err
+}
+
+// unmarshal also gives the offset of the key that an error is about.
+func unmarshal(data []byte, v any) (offset int64, err error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	t, err := dec.Token()
+	if err != nil {
+		return dec.InputOffset(), fmt.Errorf("not JSON: %w", err)
+	}
+	if t != json.Delim('{') {
+		return 0, errors.New("not a JSON object")
+	}
+	seen := make(map[string]bool)
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return dec.InputOffset(), fmt.Errorf("not JSON: %w", err)
+		}
+		offset := dec.InputOffset()
+		key := t.(string) // the decoder lets nothing else be a key
+		f, ok := lookup(v, key)
+		if !ok {
+			return offset, &UnknownKeyError{key}
+		}
+		if seen[key] {
+			return offset, fmt.Errorf("key %q occurs twice", key)
+		}
+		seen[key] = true
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return dec.InputOffset(), fmt.Errorf("not JSON: %w", err)
+		}
+		if err := f.decode(value); err != nil {
+			return offset, err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return dec.InputOffset(), fmt.Errorf("not JSON: %w", err)
+	}
+	if dec.More() {
+		return dec.InputOffset(), errors.New("more than one JSON value")
+	}
+	return 0, nil
+}
+
+// decode reads a JSON value into the field. null makes it the zero value, which is the default.
+func (f *field) decode(value json.RawMessage) error {
+	p := reflect.New(f.value.Type()) // the field keeps its value after an error, and does not share a pointer with a copy
+	if err := json.Unmarshal(value, p.Interface()); err != nil {
+		return f.wrong(string(value), err)
+	}
+	f.value.Set(p.Elem())
+	if string(value) == "null" {
+		return nil
+	}
+	return f.checkZero(string(value))
+}
+
+func (f *field) checkZero(value string) error {
+	if f.notZero && f.value.IsZero() {
+		return &Error{f.key, value, "a positive number"}
+	}
+	return nil
+}
+
+// wrong is the error for a value that the field can't hold.
+func (f *field) wrong(value string, err error) error {
+	t := f.value.Type()
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if _, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
+		// A set of names, whose parser says which.
+		if _, want, ok := strings.Cut(err.Error(), "want "); ok {
+			return &Error{f.key, value, want}
+		}
+	}
+	want := "a string"
+	switch t.Kind() {
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		want = "a whole number"
+	case reflect.Uint, reflect.Uint64, reflect.Uint32:
+		want = "a whole number from 0 on"
+	case reflect.Float64, reflect.Float32:
+		want = "a number"
+	case reflect.Slice:
+		want = "a list"
+	}
+	return &Error{f.key, value, want}
+}
+
+// ReadFile reads the JSON object in a file into v, a pointer to a recipe. Errors name the file and the line.
+func ReadFile(name string, v any) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			return fmt.Errorf("%s: %w", p.Path, p.Err)
+		}
+		return err
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if offset, err := unmarshal(data, v); err != nil {
+		line := 1 + bytes.Count(data[:min(int(offset), len(data))], []byte{'\n'})
+		return fmt.Errorf("%s:%d: %w", name, line, err)
+	}
+	return nil
+}
+
+// Set sets a key of v, a pointer to a recipe, to a value written as text: a number as Go writes it, true or false, a name, or
+// a list as a line of CSV.
+func Set(v any, key, value string) error {
+	f, ok := lookup(v, key)
+	if !ok {
+		return &UnknownKeyError{key}
+	}
+	if err := f.set(value); err != nil {
+		return f.wrong(strconv.Quote(value), err)
+	}
+	return f.checkZero(value)
+}
+
+func (f *field) set(value string) error {
+	t := f.value.Type()
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	p := reflect.New(t)
+	if u, ok := p.Interface().(encoding.TextUnmarshaler); ok {
+		if err := u.UnmarshalText([]byte(value)); err != nil {
+			return err
+		}
+	} else if err := parse(p.Elem(), value); err != nil {
+		return err
+	}
+	if f.value.Kind() == reflect.Pointer {
+		f.value.Set(p)
+	} else {
+		f.value.Set(p.Elem())
+	}
+	return nil
+}
+
+func parse(to reflect.Value, value string) error {
+	switch to.Kind() {
+	case reflect.String:
+		to.SetString(value)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(value)
+		to.SetBool(b)
+		return err
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(value, 0, to.Type().Bits())
+		to.SetInt(n)
+		return err
+	case reflect.Uint, reflect.Uint32, reflect.Uint64:
+		n, err := strconv.ParseUint(value, 0, to.Type().Bits())
+		to.SetUint(n)
+		return err
+	case reflect.Float32, reflect.Float64:
+		x, err := strconv.ParseFloat(value, to.Type().Bits())
+		to.SetFloat(x)
+		return err
+	case reflect.Slice:
+		var list []string
+		if value != "" {
+			var err error
+			if list, err = csv.NewReader(strings.NewReader(value)).Read(); err != nil {
+				return err
+			}
+		}
+		if _, ok := to.Interface().([]string); ok {
+			to.Set(reflect.ValueOf(list))
+			return nil
+		}
+		to.Set(reflect.MakeSlice(to.Type(), len(list), len(list)))
+		for i, item := range list {
+			if err := parse(to.Index(i), strings.TrimSpace(item)); err != nil {
+				return err
+			}
+		}
+	default:
+		return fmt.Errorf("a %v has no text", to.Type())
+	}
+	return nil
+}
+
+// Text is the value that v, a pointer to a recipe, has for a key, as Set takes it; "" for a pointer that is nil. ok is false
+// where there is no such key.
+func Text(v any, key string) (value string, ok bool) {
+	f, ok := lookup(v, key)
+	if !ok {
+		return "", false
+	}
+	return text(f.value), true
+}
+
+func text(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return ""
+		}
+		v = v.Elem()
+	}
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		text, err := m.MarshalText()
+		if err != nil {
+			return fmt.Sprint(v.Interface())
+		}
+		return string(text)
+	}
+	switch v.Kind() {
+	case reflect.Float64:
+		return strconv.FormatFloat(v.Float(), 'g', -1, 64)
+	case reflect.Float32:
+		return strconv.FormatFloat(v.Float(), 'g', -1, 32)
+	case reflect.Slice:
+		list := make([]string, v.Len())
+		for i := range list {
+			list[i] = text(v.Index(i))
+		}
+		if len(list) == 0 {
+			return ""
+		}
+		var b strings.Builder
+		w := csv.NewWriter(&b)
+		if err := w.Write(list); err != nil {
+			return fmt.Sprint(list)
+		}
+		w.Flush() // to memory: it does not fail
+		return strings.TrimSuffix(b.String(), "\n")
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+// Kind says of what sort the value of a key is: "bool", "int", "uint", "float", "strings", "text" (a name or any string); ""
+// for a key that v does not have.
+func Kind(v any, key string) string {
+	f, ok := lookup(v, key)
+	if !ok {
+		return ""
+	}
+	t := f.value.Type()
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if _, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
+		return "text"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "int"
+	case reflect.Uint, reflect.Uint32, reflect.Uint64:
+		return "uint"
+	case reflect.Float32, reflect.Float64:
+		return "float"
+	case reflect.Slice:
+		return "strings"
+	}
+	return "text"
+}
+
+// Marshal is v as JSON, indented, with a line break at its end.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
