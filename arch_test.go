@@ -48,7 +48,7 @@ var rooms = []room{
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
 	{dir: "train", ours: []string{".", "recipe", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{
-		dir: "pretrain", ours: []string{".", "tokenizer", "internal/atomicfile", "internal/mmap", "internal/random", "internal/tfrecord"},
+		dir: "pretrain", ours: []string{"train", "recipe", ".", "tokenizer", "internal/atomicfile", "internal/mmap", "internal/random", "internal/tfrecord"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
 	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -105,14 +106,14 @@ func (o *InstanceOptions) groupMemory(wide bool) int64 {
 		idSize = 4
 	}
 	const (
-		ofID     = 4
-		ofRecipe = 32.0
-		ofMask   = 2 + 4 // position and what is shown; what stood there has the size of an id
+		ofID    = 4
+		ofComposition = 32.0
+		ofMask  = 2 + 4 // position and what is shown; what stood there has the size of an id
 	)
 	text := float64(o.GroupBytes)
 	tokens := text / 3
 	made := 1.25 * tokens * float64(o.DupeFactor) // as instances.grow has it
-	bytes := text + tokens*(ofID+idSize) + made/(0.6*float64(o.MaxSeqLength))*ofRecipe
+	bytes := text + tokens*(ofID+idSize) + made/(0.6*float64(o.MaxSeqLength))*ofComposition
 	if !o.Dynamic {
 		bytes += made * o.MaskedLMProb * (ofMask + idSize)
 	}
@@ -133,26 +134,27 @@ func (o *InstanceOptions) specials() int {
 	return 2 // [CLS] a [SEP]
 }
 
-// Validate says which option is out of range, by the name of its flag.
+// Validate reports the first value that is not valid, as a *recipe.Error.
 func (o *InstanceOptions) Validate() error {
 	share := func(p float64) bool { return p >= 0 && p <= 1 } // false for NaN
-	switch least := o.specials() + 2; {
-	case o.MaxSeqLength < least || o.MaxSeqLength > math.MaxUint16:
-		return fmt.Errorf("max-seq-length is %d, want %d to %d", o.MaxSeqLength, least, math.MaxUint16)
-	case o.MaxPredictions < 1 || o.MaxPredictions > o.MaxSeqLength:
-		return fmt.Errorf("max-predictions-per-seq is %d, want 1 to max-seq-length, %d", o.MaxPredictions, o.MaxSeqLength)
-	case !share(o.MaskedLMProb) || o.MaskedLMProb == 0:
-		return fmt.Errorf("masked-lm-prob is %v, want a number above 0, at most 1", o.MaskedLMProb)
-	case !share(o.ShortSeqProb):
-		return fmt.Errorf("short-seq-prob is %v, want a number from 0 to 1", o.ShortSeqProb)
-	case o.DupeFactor < 1 || o.DupeFactor > 1000:
-		return fmt.Errorf("dupe-factor is %d, want 1 to 1000", o.DupeFactor)
-	case o.GroupBytes < minGroupBytes || o.GroupBytes > maxGroupBytes:
-		return fmt.Errorf("a group of %d bytes, want %d to %d", o.GroupBytes, minGroupBytes, maxGroupBytes)
-	case int(o.Format) >= len(formatNames):
-		return fmt.Errorf("format is %v, want %s", o.Format, strings.Join(formatNames[:], " or "))
-	case o.Dynamic && o.Format == TFRecord:
-		return fmt.Errorf("dynamic and --format tfrecord: Google's format stores the masks, want --format %s", Own)
+	least := o.specials() + 2
+	for _, c := range []struct {
+		key   string
+		valid bool
+		want  string
+	}{
+		{"max_seq_length", o.MaxSeqLength >= least && o.MaxSeqLength <= math.MaxUint16, fmt.Sprintf("%d to %d", least, math.MaxUint16)},
+		{"max_predictions_per_seq", o.MaxPredictions >= 1 && o.MaxPredictions <= o.MaxSeqLength, fmt.Sprintf("1 to max_seq_length, %d", o.MaxSeqLength)},
+		{"masked_lm_prob", share(o.MaskedLMProb) && o.MaskedLMProb != 0, "a number above 0, at most 1"},
+		{"short_seq_prob", share(o.ShortSeqProb), "a number from 0 to 1"},
+		{"dupe_factor", o.DupeFactor >= 1 && o.DupeFactor <= 1000, "1 to 1000"},
+		{"group_bytes", o.GroupBytes >= minGroupBytes && o.GroupBytes <= maxGroupBytes, fmt.Sprintf("%d to %d", minGroupBytes, maxGroupBytes)},
+		{"format", int(o.Format) < len(formatNames), strings.Join(formatNames[:], " or ")},
+		{"dynamic", !o.Dynamic || o.Format != TFRecord, "false with the format tfrecord, which stores the masks"},
+	} {
+		if !c.valid {
+			return recipe.Wrong(o, c.key, c.want)
+		}
 	}
 	return nil
 }

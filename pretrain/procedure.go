@@ -186,7 +186,7 @@ func (m *maker) packed(document int32, rng *random.Stream) {
 
 // emit writes an instance: [CLS] a [SEP] b [SEP], or [CLS] a [SEP], masked if the set is static.
 func (m *maker) emit(a, b span, next Next, short bool, truncated int, rng *random.Stream) {
-	r := recipe{a: a, b: b, next: next}
+	r := composition{a: a, b: b, next: next}
 	length, masked := r.len(), 0
 	if m.options.Dynamic {
 		masked = min(m.options.budget(length), a.len()+b.len())

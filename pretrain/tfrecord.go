@@ -45,8 +45,8 @@ func (s *instances) writeTFRecord(w io.Writer, o *InstanceOptions) error {
 		e      exampleWriter
 		record []byte
 	)
-	for i := range s.recipes {
-		s.instance(&s.recipes[i], &in)
+	for i := range s.compositions {
+		s.instance(&s.compositions[i], &in)
 		record = tfrecord.Append(record[:0], e.example(&in, o))
 		if _, err := w.Write(record); err != nil {
 			return err
@@ -56,7 +56,7 @@ func (s *instances) writeTFRecord(w io.Writer, o *InstanceOptions) error {
 }
 
 // instance fills to with an instance.
-func (s *instances) instance(r *recipe, to *Instance) {
+func (s *instances) instance(r *composition, to *Instance) {
 	to.IDs = s.appendUnmasked(to.IDs[:0], r)
 	to.TypeIDs = to.TypeIDs[:0]
 	for i := range to.IDs {

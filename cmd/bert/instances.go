@@ -121,7 +121,7 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.InstanceJob, error) 
 		o.MaxPredictions = o.MaxSeqLength
 	}
 	if err := o.Validate(); err != nil {
-		return nil, usagef("--%w", err)
+		return nil, flagNamed(err)
 	}
 	i, n, ok := strings.Cut(f.shard, "/")
 	shard, err1 := strconv.Atoi(i)

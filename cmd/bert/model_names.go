@@ -21,10 +21,15 @@ const (
 	needsAnswers = "needs answers"
 )
 
-// markModel says that the value of a flag is a model's name or path.
+// markModel says that the value of a flag is a model's name or path. withModel makes it a path.
 func markModel(cmd *cobra.Command, flag string) {
-	_ = cmd.MarkFlagDirname(flag) // the errors are for flags that do not exist
-	_ = cmd.Flags().SetAnnotation(flag, namesModel, nil)
+	completeModelName(cmd, flag)
+	_ = cmd.Flags().SetAnnotation(flag, namesModel, nil) // the error is for a flag that does not exist
+}
+
+// completeModelName completes the name or path of a model. It is for a flag whose value stays as it is, for a recipe.
+func completeModelName(cmd *cobra.Command, flag string) {
+	_ = cmd.MarkFlagDirname(flag) // the error is for a flag that does not exist
 }
 
 // defaultModel makes the starter model the default of --model.

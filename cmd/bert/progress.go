@@ -51,6 +51,10 @@ func (p *progress) close() {
 
 // event is told what happens in a run.
 func (p *progress) event(e train.Event) {
+	if now, ok := e.(train.Evaluating); ok {
+		p.evaluated(now.Done, now.All)
+		return
+	}
 	stepped, isStep := e.(train.Stepped)
 	if evaluated, ok := e.(train.Evaluated); ok {
 		// A few metrics say enough here; all are in events.jsonl, and the last ones printed at the end.
