@@ -38,6 +38,7 @@ var rooms = []room{
 			"golang.org/x/term",
 		},
 	},
+	{dir: "finetune", ours: []string{"task", "train", "recipe", ".", "tokenizer", "internal/atomicfile"}},
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},

@@ -5,8 +5,9 @@
 // encoding/json, Unmarshal refuses a key that it does not know, a key that occurs twice and a value of another type, and says
 // which key is meant. Set and Text do for a value written as text, as on a command line, what JSON does for a file.
 //
-// A field whose zero value stands for a default that is not 0 has the tag zero:"default". Such a key may be left out, but an
-// explicit 0 is refused: it would not mean 0.
+// A field whose zero value means a default that is not 0 has the tag zero:"default". Such a key may be left out, but an
+// explicit 0 is refused: it would not mean 0. The tag nil of a pointer is the name of what nil means, which Set and JSON take in
+// place of a value.
 package recipe
 
 import (
@@ -23,19 +24,29 @@ import (
 	"strings"
 )
 
-// Error is a value in a recipe that is not valid.
+// Error is a value in a recipe that is not valid, or is missing.
 type Error struct {
-	Key   string // as in JSON
-	Value string // as text; "" if there is none
-	Want  string // what is valid
+	Key    string // as in JSON
+	Value  string // as text; "" if there is none
+	Reason string // why the value is not valid, where Want alone does not say
+	Want   string // what is valid
+	Err    error  // says what is wrong, in place of the fields above; nil for most
 }
 
 func (e *Error) Error() string { return e.Naming(e.Key) }
+func (e *Error) Unwrap() error { return e.Err }
 
 // Naming is the message with another name for the key, such as that of a command-line flag.
 func (e *Error) Naming(name string) string {
-	if e.Value == "" {
+	switch {
+	case e.Err != nil:
+		return fmt.Sprintf("%s: %v", name, e.Err)
+	case e.Value == "" && e.Reason != "":
+		return fmt.Sprintf("%s: want %s", e.Reason, e.Want)
+	case e.Value == "":
 		return fmt.Sprintf("%s is missing: want %s", name, e.Want)
+	case e.Reason != "":
+		return fmt.Sprintf("%s is %s, %s: want %s", name, e.Value, e.Reason, e.Want)
 	}
 	return fmt.Sprintf("%s is %s, want %s", name, e.Value, e.Want)
 }
@@ -44,8 +55,8 @@ func (e *Error) Naming(name string) string {
 func Wrong(v any, key, want string) *Error {
 	e := &Error{Key: key, Want: want}
 	if f, ok := lookup(v, key); ok {
-		e.Value = text(f.value)
-		if _, ok := f.value.Interface().(string); ok && e.Value != "" {
+		e.Value = f.text()
+		if f.value.Kind() == reflect.String && e.Value != "" {
 			e.Value = strconv.Quote(e.Value)
 		}
 	}
@@ -65,6 +76,8 @@ type field struct {
 	value reflect.Value
 	// notZero says that an explicit 0 is refused.
 	notZero bool
+	// null is the name of what a nil pointer means; "" for most.
+	null string
 }
 
 // fields are those of v, a pointer to a struct, in their order.
@@ -79,7 +92,7 @@ func fields(v any) []field {
 			case f.Anonymous && key == "":
 				visit(s.Field(i))
 			case f.IsExported() && key != "" && key != "-":
-				list = append(list, field{key, s.Field(i), f.Tag.Get("zero") == "default"})
+				list = append(list, field{key, s.Field(i), f.Tag.Get("zero") == "default", f.Tag.Get("nil")})
 			}
 		}
 	}
@@ -157,6 +170,9 @@ func unmarshal(data []byte, v any) (offset int64, err error) {
 
 // decode reads a JSON value into the field. null makes it the zero value, which is the default.
 func (f *field) decode(value json.RawMessage) error {
+	if f.null != "" && string(value) == strconv.Quote(f.null) {
+		value = json.RawMessage("null")
+	}
 	p := reflect.New(f.value.Type()) // the field keeps its value after an error, and does not share a pointer with a copy
 	if err := json.Unmarshal(value, p.Interface()); err != nil {
 		return f.wrong(string(value), err)
@@ -170,7 +186,7 @@ func (f *field) decode(value json.RawMessage) error {
 
 func (f *field) checkZero(value string) error {
 	if f.notZero && f.value.IsZero() {
-		return &Error{f.key, value, "a positive number"}
+		return &Error{Key: f.key, Value: value, Want: "a positive number"}
 	}
 	return nil
 }
@@ -184,8 +200,12 @@ func (f *field) wrong(value string, err error) error {
 	if _, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
 		// A set of names, whose parser says which.
 		if _, want, ok := strings.Cut(err.Error(), "want "); ok {
-			return &Error{f.key, value, want}
+			return &Error{Key: f.key, Value: value, Want: want}
 		}
+	}
+	var own *Error
+	if errors.As(err, &own) {
+		return &Error{Key: f.key, Err: err} // of a type that reads itself
 	}
 	want := "a string"
 	switch t.Kind() {
@@ -199,8 +219,13 @@ func (f *field) wrong(value string, err error) error {
 		want = "a number"
 	case reflect.Slice:
 		want = "a list"
+	case reflect.Map, reflect.Struct:
+		want = "an object"
 	}
-	return &Error{f.key, value, want}
+	if f.null != "" {
+		want += " or " + f.null
+	}
+	return &Error{Key: f.key, Value: value, Want: want}
 }
 
 // ReadFile reads the JSON object in a file into v, a pointer to a recipe. Errors name the file and the line.
@@ -235,6 +260,10 @@ func Set(v any, key, value string) error {
 }
 
 func (f *field) set(value string) error {
+	if f.null != "" && value == f.null {
+		f.value.SetZero()
+		return nil
+	}
 	t := f.value.Type()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -299,14 +328,21 @@ func parse(to reflect.Value, value string) error {
 	return nil
 }
 
-// Text is the value that v, a pointer to a recipe, has for a key, as Set takes it; "" for a pointer that is nil. ok is false
-// where there is no such key.
+// Text is the value that v, a pointer to a recipe, has for a key, as Set takes it; "" for a pointer that is nil, unless that has
+// a name. ok is false where there is no such key.
 func Text(v any, key string) (value string, ok bool) {
 	f, ok := lookup(v, key)
 	if !ok {
 		return "", false
 	}
-	return text(f.value), true
+	return f.text(), true
+}
+
+func (f *field) text() string {
+	if f.null != "" && f.value.IsZero() {
+		return f.null
+	}
+	return text(f.value)
 }
 
 func text(v reflect.Value) string {
@@ -374,6 +410,39 @@ func Kind(v any, key string) string {
 		return "strings"
 	}
 	return "text"
+}
+
+// Value is a single value of a recipe as text, for recipes that hold values of other recipes. In JSON it is a number or true or
+// false where the text is one, and otherwise a string.
+type Value string
+
+// MarshalJSON writes a number, true, false or a string.
+func (v Value) MarshalJSON() ([]byte, error) {
+	var x any
+	if json.Unmarshal([]byte(v), &x) == nil {
+		switch x.(type) {
+		case float64, bool:
+			return []byte(v), nil
+		}
+	}
+	return json.Marshal(string(v))
+}
+
+// UnmarshalJSON reads a number, true, false or a string.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	var x any
+	if err := json.Unmarshal(data, &x); err != nil {
+		return err
+	}
+	switch x := x.(type) {
+	case string:
+		*v = Value(x)
+	case float64, bool:
+		*v = Value(data) // with all its digits
+	default:
+		return fmt.Errorf("%s is no number, true, false or string", data)
+	}
+	return nil
 }
 
 // Marshal is v as JSON, indented, with a line break at its end.

@@ -38,14 +38,15 @@ type outer struct {
 	List  []string `json:"list,omitzero"`
 	Sizes []int    `json:"sizes,omitzero"`
 	inner
-	Seed  *uint64 `json:"seed,omitzero"`
-	Count int     `json:"count,omitzero"`
+	Seed  *uint64  `json:"seed,omitzero"`
+	Limit *float64 `json:"limit,omitzero" nil:"best"`
+	Count int      `json:"count,omitzero"`
 	own   int
 	Skip  int `json:"-"`
 }
 
 func TestKeys(t *testing.T) {
-	if got, want := Keys(&outer{own: 1}), []string{"name", "flag", "list", "sizes", "rate", "decay", "color", "seed", "count"}; !slices.Equal(got, want) {
+	if got, want := Keys(&outer{own: 1}), []string{"name", "flag", "list", "sizes", "rate", "decay", "color", "seed", "limit", "count"}; !slices.Equal(got, want) {
 		t.Errorf("keys are %v, want %v", got, want)
 	}
 }
@@ -59,6 +60,7 @@ func TestSetText(t *testing.T) {
 		{"sizes", "3, 4", "3,4"},
 		{"rate", "2e-5", "2e-05"}, {"rate", "0.00002", "2e-05"}, {"rate", "1", "1"},
 		{"decay", "0", "0"}, {"color", "blue", "blue"}, {"seed", "18446744073709551615", "18446744073709551615"}, {"count", "-3", "-3"},
+		{"limit", "best", "best"}, {"limit", "0", "0"}, {"limit", "-0.5", "-0.5"},
 	} {
 		var r, back outer
 		if err := Set(&r, c.key, c.value); err != nil {
@@ -82,6 +84,7 @@ func TestSetText(t *testing.T) {
 		{"seed", "-1", `seed is "-1", want a whole number from 0 on`},
 		{"count", "1.5", `count is "1.5", want a whole number`},
 		{"sizes", "1,x", `sizes is "1,x", want a list`},
+		{"limit", "x", `limit is "x", want a number or best`},
 		{"colour", "red", `key "colour" is not known`},
 	} {
 		r := outer{inner: inner{Decay: new(1.0)}}
@@ -112,7 +115,7 @@ func TestCopies(t *testing.T) {
 
 func TestUnmarshal(t *testing.T) {
 	r := outer{Name: "kept", Seed: new(uint64(1))}
-	if err := Unmarshal([]byte(`{"rate": 0.5, "decay": 0, "color": "blue", "list": ["a"], "seed": null}`), &r); err != nil {
+	if err := Unmarshal([]byte(`{"rate": 0.5, "decay": 0, "color": "blue", "list": ["a"], "seed": null, "limit": "best"}`), &r); err != nil {
 		t.Fatal(err)
 	}
 	if want := (outer{Name: "kept", List: []string{"a"}, inner: inner{0.5, new(0.0), 1}}); !reflect.DeepEqual(r, want) {
@@ -150,5 +153,32 @@ func TestReadFile(t *testing.T) {
 	}
 	if err := ReadFile(name+"x", new(outer)); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), name+"x: ") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for want, e := range map[string]Error{
+		"a-key is 3, want more":                {Key: "a_key", Value: "3", Want: "more"},
+		"a-key is missing: want one":           {Key: "a_key", Want: "one"},
+		"a-key is 3, which is odd: want 2":     {Key: "a_key", Value: "3", Reason: "which is odd", Want: "2"},
+		"a comparison needs two: want another": {Key: "a_key", Reason: "a comparison needs two", Want: "another"},
+		"a-key: broken":                        {Key: "a_key", Err: errors.New("broken")},
+	} {
+		if got := e.Naming("a-key"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestValue(t *testing.T) {
+	for text, v := range map[string]Value{`2e-5`: "2e-5", `true`: "true", `"a b"`: "a b", `"null"`: "null", `"[1]"`: "[1]", `"01"`: "01"} {
+		data, err := v.MarshalJSON()
+		var back Value
+		if err := errors.Join(err, back.UnmarshalJSON(data)); err != nil || string(data) != text || back != v {
+			t.Errorf("%q is %s and back %q, %v", v, data, back, err)
+		}
+	}
+	if err := new(Value).UnmarshalJSON([]byte("[1]")); err == nil {
+		t.Error("a list is a value")
 	}
 }

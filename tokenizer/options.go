@@ -36,6 +36,15 @@ func ParseTruncation(s string) (Truncation, error) {
 	return 0, fmt.Errorf("tokenizer: truncation %q: want longest_first, only_first, only_second or do_not_truncate", s)
 }
 
+// MarshalText writes String.
+func (t Truncation) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads a name that ParseTruncation takes.
+func (t *Truncation) UnmarshalText(text []byte) (err error) {
+	*t, err = ParseTruncation(string(text))
+	return err
+}
+
 // Options say how long an encoding may become and what happens to the rest.
 type Options struct {
 	// MaxLength is the most tokens an encoding may have, special ones included; 0 means no limit.

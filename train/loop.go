@@ -75,6 +75,11 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 	if err != nil {
 		return Result{}, err
 	}
+	if o.Begin != nil {
+		if err := o.Begin(o.Output); err != nil {
+			return Result{}, pathError(err)
+		}
+	}
 	if r.t, err = newTrainer(); err != nil {
 		return Result{}, err
 	}

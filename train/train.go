@@ -97,6 +97,9 @@ type Options struct {
 	// Stop, if not nil, is asked after each evaluation whether the run ends with it, as Recipe.EarlyStop may decide too: for
 	// instance because other runs are better. Its answer is kept in Evaluation.Stop.
 	Stop func(Evaluated) bool
+	// Begin, if not nil, is called once the folder is there, locked and known to be this run's, to write what belongs beside
+	// the events. An error ends the run.
+	Begin func(dir string) error
 	// SaveModel, if not nil, writes the model directory at the end: weights, tokenizer, and what else belongs to it.
 	SaveModel func(dir string) error
 }

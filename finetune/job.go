@@ -1,0 +1,443 @@
+package finetune
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/recipe"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/train"
+)
+
+// Options say where a run goes and how it computes: nothing that changes the result.
+type Options struct {
+	// Output is the folder that becomes the model directory.
+	Output string
+	// Resume goes on from the newest checkpoint in Output, or begins where there is none.
+	Resume  bool
+	Threads int // 0: as many as the machine has
+	// Datasets, if not nil, shares data sets with other jobs.
+	Datasets *Datasets
+	// Stop is train.Options.Stop.
+	Stop func(train.Evaluated) bool
+}
+
+// OutputError says that the folder to write to holds a model already.
+type OutputError struct {
+	Output string
+	// Begun says that it is the model that the run was to begin with.
+	Begun bool
+}
+
+func (e *OutputError) Error() string {
+	if e.Begun {
+		return fmt.Sprintf("%s: this is the folder of the model to begin with: want another one to write to", e.Output)
+	}
+	return fmt.Sprintf("%s: there is a model in this folder: choose another, or resume its run", e.Output)
+}
+
+// check reports an output folder that a run of a model in dir can't write to.
+func (o *Options) check(dir string) error {
+	if o.Output == "" {
+		return errors.New("there is no output folder")
+	}
+	if o.Resume {
+		return nil
+	}
+	if dir != "" {
+		model, err := os.Stat(dir)
+		if err == nil {
+			if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
+				return &OutputError{o.Output, true}
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
+		return &OutputError{Output: o.Output}
+	}
+	return nil
+}
+
+// Job is a run that is ready to begin. It is not for use by many goroutines.
+type Job struct {
+	parts   Parts
+	options Options
+	// recipe is what the job was made of; nil if NewJob made it.
+	recipe   *Recipe
+	training Training
+	// fingerprint is what has to be the same when the run is resumed, beside the training.
+	fingerprint map[string]string
+	skipped     []Skipped
+	unknown     []string
+	// bestThreshold says that the model takes the threshold of no answer that is the best of the evaluation.
+	bestThreshold bool
+	release       func()
+}
+
+// Parts are a model and the data that it learns.
+type Parts struct {
+	Model       *bert.Model
+	Tokenizer   *tokenizer.Tokenizer
+	Description task.Description
+	Train       *task.Dataset
+	Eval        *task.Dataset // nil: none
+}
+
+// Prepare reads the model and the data. The small files come first, so that mistakes in them are found at once. What is wrong
+// with the recipe is a *recipe.Error, an output folder with a model in it an *OutputError, and a bad record of the data a
+// *task.SourceError. The caller closes the job.
+func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.check(r.Dir); err != nil {
+		return nil, err
+	}
+	t, err := r.lookup()
+	if err != nil {
+		return nil, err
+	}
+	config, tok, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	key, err := r.dataKey()
+	if err != nil {
+		return nil, err
+	}
+	d, release, err := o.Datasets.get(ctx, key, func() (*data, error) { return r.read(ctx, t, &config, tok) })
+	if err != nil {
+		return nil, err
+	}
+	j := &Job{
+		parts:   Parts{Tokenizer: tok, Description: d.description, Train: d.train, Eval: d.eval},
+		options: o, recipe: &r, training: r.Training, skipped: d.skipped, unknown: config.Unknown,
+		bestThreshold: r.NullThreshold == nil, release: release,
+	}
+	if err := j.begin(config, d); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	return j, nil
+}
+
+// begin makes the model, and what has to be known of the run before it begins.
+func (j *Job) begin(config bert.Config, d *data) (err error) {
+	if j.training.BestMetric, err = j.recipe.bestMetric(&j.parts.Description, d.eval != nil); err != nil {
+		return err
+	}
+	if j.parts.Model, err = j.recipe.model(config, &j.parts.Description, j.options.Threads); err != nil {
+		return err
+	}
+	if err := j.parts.Model.CheckVocabulary(j.parts.Tokenizer.VocabSize()); err != nil {
+		return fmt.Errorf("%s: %w", cmp.Or(j.recipe.Vocab, j.recipe.Dir), err)
+	}
+	j.fingerprint, err = j.parts.fingerprint(d.trainDigest, d.evalDigest)
+	return err
+}
+
+// load reads the configuration and the tokenizer.
+func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
+	path := cmp.Or(r.Config, r.Dir)
+	config, err := bert.LoadConfig(path)
+	if err != nil {
+		return config, nil, err
+	}
+	if r.Config != "" && len(config.Unknown) > 0 {
+		// Of a new model, unlike of a published one, a misspelt key would be found out only much later.
+		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
+	}
+	if r.Vocab == "" {
+		tok, err := tokenizer.Load(r.Dir)
+		return config, tok, err
+	}
+	c := tokenizer.DefaultConfig()
+	c.LowerCase = !r.Cased
+	if r.Google {
+		c = tokenizer.GoogleConfig(!r.Cased)
+	}
+	tok, err := tokenizer.LoadVocab(r.Vocab, c)
+	return config, tok, err
+}
+
+// model makes the model to begin with.
+func (r *Recipe) model(config bert.Config, d *task.Description, threads int) (*bert.Model, error) {
+	head := d.Kind.Head()
+	o := bert.Options{
+		Threads: threads, Precision: r.Precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
+		AllowMissing: r.AllowMissing, Seed: *r.Training.WithDefaults().Seed,
+	}
+	if r.Config == "" {
+		return bert.Load(r.Dir, o)
+	}
+	m, err := bert.New(config, head, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Config, err)
+	}
+	return m, nil
+}
+
+// NewJob makes a job of a model and data that are in memory. The training's metric, if it has one, is a name of
+// task.Description.MetricNames or MainMetric. Closing the job closes the model.
+func NewJob(p Parts, training Training, o Options) (*Job, error) {
+	if err := training.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.check(""); err != nil {
+		return nil, err
+	}
+	j := &Job{parts: p, options: o, training: training, release: func() {}}
+	var err error
+	r := Recipe{Training: training}
+	if j.training.BestMetric, err = r.bestMetric(&p.Description, p.Eval != nil); err != nil {
+		return nil, err
+	}
+	trainDigest, err := digestOf(p.Train)
+	if err != nil {
+		return nil, err
+	}
+	evalDigest := ""
+	if p.Eval != nil {
+		if evalDigest, err = digestOf(p.Eval); err != nil {
+			return nil, err
+		}
+	}
+	j.fingerprint, err = p.fingerprint(trainDigest, evalDigest)
+	return j, err
+}
+
+// Close frees the model.
+func (j *Job) Close() error {
+	j.release()
+	if j.parts.Model == nil {
+		return nil
+	}
+	return j.parts.Model.Close()
+}
+
+// Parts are the model and the data. They are the job's.
+func (j *Job) Parts() Parts { return j.parts }
+
+// Skipped are the bad records that were left out, by file.
+func (j *Job) Skipped() []Skipped { return j.skipped }
+
+// UnknownKeys are the keys of the model's config.json that mean nothing here.
+func (j *Job) UnknownKeys() []string { return j.unknown }
+
+// Output is the folder that the job writes to.
+func (j *Job) Output() string { return j.options.Output }
+
+// BestMetric is the metric that the model is chosen by, or the main one of its task where none chooses.
+func (j *Job) BestMetric() string {
+	_, official := j.parts.Description.MetricNames()
+	return cmp.Or(j.training.BestMetric, official[0])
+}
+
+// Result is how a run ended.
+type Result struct {
+	Output   string // the model directory
+	Training train.Result
+	// Evaluation is that of the model that was saved; nil without data to evaluate on.
+	Evaluation *task.Result
+}
+
+// Run trains the model, evaluates it and writes the model directory: the model, its tokenizer, task.json, eval_results.json and
+// recipe.json, beside what train.Run writes. observe, which may be nil, hears what happens.
+//
+// Errors are those of train.Run. When ctx is cancelled after the training, while the model is evaluated, the model has been
+// saved and the error is ctx's.
+func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
+	if observe == nil {
+		observe = func(train.Event) {}
+	}
+	e := &evaluator{data: j.parts.Eval}
+	o := train.Options{
+		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
+		EvalEpochs: j.parts.Eval != nil, Minimize: task.LessIsBetter(j.training.BestMetric),
+		Observer: func(event train.Event) {
+			e.event(event)
+			observe(event)
+		},
+		Stop: j.options.Stop, Begin: j.writeRecipe, SaveModel: j.save,
+	}
+	var eval train.Evaluator
+	if e.data != nil {
+		eval = e
+	}
+	trained, err := train.Run(ctx, j.parts.Model, j.parts.Train, eval, o)
+	if err != nil {
+		return nil, j.sources(err)
+	}
+	result := &Result{Output: j.options.Output, Training: trained}
+	if e.data == nil {
+		return result, nil
+	}
+	// The evaluation was made before the run was resumed, if it is not here.
+	measured := e.of(trained.ModelStep)
+	if measured == nil {
+		if measured, err = task.Evaluate(ctx, j.parts.Model, e.data, task.EvaluateOptions{
+			GlobalStep: trained.ModelStep,
+			Progress: func(done, all int) {
+				observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
+			},
+		}); err != nil {
+			return nil, err
+		}
+	}
+	description := j.parts.Description
+	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && description.Unanswerable {
+		if err := r.SetThreshold(r.BestThreshold); err != nil {
+			return nil, err
+		}
+		description.NullThreshold = r.BestThreshold
+	}
+	if err := measured.Save(j.options.Output); err != nil {
+		return nil, err
+	}
+	description.Metrics = measured.Metrics()
+	j.parts.Description = description
+	result.Evaluation = measured
+	return result, description.Save(j.options.Output)
+}
+
+// writeRecipe writes the job's recipe, if it has one, into its folder.
+func (j *Job) writeRecipe(dir string) error {
+	if j.recipe == nil {
+		return nil
+	}
+	data, err := recipe.Marshal(j.recipe.WithDefaults())
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// save writes the model directory.
+func (j *Job) save(dir string) error {
+	if err := j.parts.Model.Save(dir, bert.SaveOptions{}); err != nil {
+		return err
+	}
+	if err := j.parts.Tokenizer.Save(dir); err != nil {
+		return err
+	}
+	return j.parts.Description.Save(dir)
+}
+
+// sources adds to a loss that is not finite where the examples of its batch are.
+func (j *Job) sources(err error) error {
+	var e *train.NonFiniteError
+	if !errors.As(err, &e) {
+		return err
+	}
+	const most = 5
+	var places []string
+	for _, i := range e.Examples[:min(len(e.Examples), most)] {
+		places = append(places, j.parts.Train.Source(i).String())
+	}
+	more := ""
+	if n := len(e.Examples) - most; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("%w (%s%s)", err, strings.Join(places, ", "), more)
+}
+
+// evaluator measures the model for train.Run and keeps what that does not need.
+type evaluator struct {
+	data       *task.Dataset
+	last, best *task.Result
+}
+
+func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
+	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Progress: at.Progress})
+	if err != nil {
+		return train.Evaluation{}, err
+	}
+	e.last = r
+	out := train.Evaluation{Loss: r.Loss}
+	for _, metric := range r.Metrics() {
+		if metric.Name != train.LossMetric && metric.Name != "global_step" { // the run has both anyway
+			out.Metrics = append(out.Metrics, train.Metric(metric))
+		}
+	}
+	return out, nil
+}
+
+func (e *evaluator) event(event train.Event) {
+	if event, ok := event.(train.Evaluated); ok && event.Best {
+		e.best = e.last
+	}
+}
+
+// of is the evaluation after a step, nil if it was not made here.
+func (e *evaluator) of(step int) *task.Result {
+	for _, r := range []*task.Result{e.last, e.best} {
+		if r != nil && r.GlobalStep == step {
+			return r
+		}
+	}
+	return nil
+}
+
+// fingerprint is what has to be the same when the run is resumed, beside the training: the model's configuration and the
+// features of the data. Checkpoints have had these names and values since before there were recipes.
+func (p *Parts) fingerprint(trainDigest, evalDigest string) (map[string]string, error) {
+	c := p.Model.Config()
+	config, err := json.Marshal(&c)
+	if err != nil {
+		return nil, err
+	}
+	f := map[string]string{
+		"task":           p.Description.Task,
+		"labels":         strings.Join(p.Description.Labels, ","),
+		"kind":           p.Description.Kind.String(),
+		"max_seq_length": fmt.Sprint(p.Description.MaxSeqLength),
+		"config":         digest(config),
+		"train_data":     trainDigest,
+	}
+	if p.Eval != nil {
+		f["eval_data"] = evalDigest
+	}
+	return f, nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// digestOf hashes the features, labels and weights of a data set.
+func digestOf(d *task.Dataset) (string, error) {
+	var (
+		h = sha256.New()
+		b bert.Batch
+	)
+	for i := range d.Len() {
+		b.Reset()
+		if err := d.Append(&b, i); err != nil {
+			return "", err
+		}
+		for _, part := range []any{
+			int64(len(b.IDs)), b.IDs, b.TypeIDs, b.Classes, b.Weights, b.Values, b.TokenClasses, b.From, b.To,
+		} {
+			if err := binary.Write(h, binary.LittleEndian, part); err != nil {
+				return "", err
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
+}
