@@ -42,7 +42,6 @@ type Options struct {
 // A Job is a pre-training that is ready to run. It holds a model and mapped files until Close.
 type Job struct {
 	recipe  Recipe // with its defaults
-	given   Recipe
 	options Options
 	init    string // the path of Recipe.Init; "": random weights
 
@@ -60,7 +59,7 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	j := &Job{recipe: r.WithDefaults(), given: r, options: o, init: r.Init}
+	j := &Job{recipe: r.WithDefaults(), options: o, init: r.Init}
 	if r.Init != "" && o.Resolve != nil {
 		if j.init, err = o.Resolve(ctx, r.Init); err != nil {
 			return nil, err
@@ -143,7 +142,7 @@ func (j *Job) checkOutput() error {
 	}
 	if model, err := os.Stat(j.init); err == nil {
 		if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
-			return &OutputError{Output: o.Output, Init: true}
+			return &OutputError{Output: o.Output, Begun: true}
 		}
 	}
 	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
@@ -155,11 +154,11 @@ func (j *Job) checkOutput() error {
 // OutputError says that the output folder of a new run holds a model.
 type OutputError struct {
 	Output string
-	Init   bool // the one of Recipe.Init
+	Begun  bool // the model is the one that the run was to begin with
 }
 
 func (e *OutputError) Error() string {
-	if e.Init {
+	if e.Begun {
 		return e.Output + ": the output folder is that of the model to begin with: want another one"
 	}
 	return e.Output + ": there is a model in this folder: choose another, or resume its run"
@@ -310,16 +309,30 @@ func (r Recipe) fingerprint(c *bert.Config, s *sets) (map[string]string, error) 
 	return fields, nil
 }
 
-// Run trains the model and makes Options.Output a model directory, with the recipe, the vocabulary of the instances and, where
-// there are instances to evaluate on, the evaluation of the model, which it returns; nil without. observe, if not nil, hears
-// what happens. The errors are those of train.Run; a run that was interrupted is resumed by a job with Options.Resume.
-func (j *Job) Run(ctx context.Context, observe train.Observer) (*Evaluation, error) {
+// Result is how a run ended.
+type Result struct {
+	Output   string // the model directory
+	Training train.Result
+	// Evaluation is that of the model that was saved; nil without instances to evaluate on.
+	Evaluation *Evaluation
+}
+
+// Run trains the model, evaluates it and writes the model directory: the model, the vocabulary of the instances,
+// eval_results.json and recipe.json, besides what train.Run writes. observe, which may be nil, hears what happens.
+//
+// Errors are those of train.Run. When ctx is cancelled after the training, while the model is evaluated, the model has been
+// saved and the error is ctx's.
+func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
 	if j.model == nil {
 		return nil, ErrClosed
+	}
+	if observe == nil {
+		observe = func(train.Event) {}
 	}
 	o := train.Options{
 		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
 		Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
+		Observer: observe, Begin: j.saveRecipe,
 	}
 	if j.options.Peak != nil {
 		precision, _ := j.model.Precision()
@@ -331,21 +344,6 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Evaluation, err
 		o.Peak = peak
 		o.Operations = func(batches []*bert.Batch) float64 { return Operations(&c, batches) }
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var unwritten error
-	steps := 0
-	o.Observer = func(e train.Event) {
-		if started, ok := e.(train.Started); ok { // the folder is this run's
-			steps = started.Steps
-			if unwritten = j.saveRecipe(); unwritten != nil {
-				cancel(unwritten)
-			}
-		}
-		if observe != nil {
-			observe(e)
-		}
-	}
 	o.SaveModel = func(dir string) error {
 		return cmp.Or(j.model.Save(dir, bert.SaveOptions{}), j.sets.tokenizer.Save(dir))
 	}
@@ -356,37 +354,35 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Evaluation, err
 	if j.eval != nil {
 		eval = measured
 	}
-	result, err := train.Run(ctx, j.model, j.data, eval, o)
-	if unwritten != nil {
-		return nil, unwritten
-	}
-	if err != nil || j.eval == nil {
+	trained, err := train.Run(ctx, j.model, j.data, eval, o)
+	if err != nil {
 		return nil, err
 	}
-	e := measured.results[result.ModelStep]
-	if e == nil { // made before the run was resumed
-		at := train.Point{Step: result.ModelStep, Progress: func(done, all int) {
-			if observe != nil {
-				observe(train.Evaluating{Step: result.ModelStep, Steps: steps, Done: done, All: all})
-			}
+	result := &Result{Output: o.Output, Training: trained}
+	if j.eval == nil {
+		return result, nil
+	}
+	if result.Evaluation = measured.results[trained.ModelStep]; result.Evaluation == nil { // made before the run was resumed
+		at := train.Point{Step: trained.ModelStep, Progress: func(done, all int) {
+			observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
 		}}
-		if e, err = measured.measure(ctx, j.model, at); err != nil {
+		if result.Evaluation, err = measured.measure(ctx, j.model, at); err != nil {
 			return nil, err
 		}
 	}
-	return e, e.Save(j.options.Output)
+	return result, result.Evaluation.Save(o.Output)
 }
 
-// saveRecipe writes the recipe, as it was given, into the folder of the run.
-func (j *Job) saveRecipe() error {
-	data, err := recipe.Marshal(j.given)
+// saveRecipe writes the recipe, with its defaults, into the folder of the run.
+func (j *Job) saveRecipe(dir string) error {
+	data, err := recipe.Marshal(j.recipe)
 	if err != nil {
 		return err
 	}
-	return pathError(atomicfile.WriteFile(filepath.Join(j.options.Output, RecipeFile), 0o666, func(w io.Writer) error {
+	return atomicfile.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
-	}))
+	})
 }
 
 // measurer measures the model for train.Run and keeps what it found.

@@ -106,9 +106,9 @@ func (o *InstanceOptions) groupMemory(wide bool) int64 {
 		idSize = 4
 	}
 	const (
-		ofID    = 4
+		ofID          = 4
 		ofComposition = 32.0
-		ofMask  = 2 + 4 // position and what is shown; what stood there has the size of an id
+		ofMask        = 2 + 4 // position and what is shown; what stood there has the size of an id
 	)
 	text := float64(o.GroupBytes)
 	tokens := text / 3

@@ -44,8 +44,19 @@ type Recipe struct {
 	// MaxSteps is the length of a run of one phase, instead of Epochs and PhaseSteps.
 	MaxSteps int `json:"num_train_steps,omitzero"`
 
-	// Recipe is the rest. Its BatchSize, TokenBudget and MaxSteps are not used: those above replace them.
-	train.Recipe
+	// Training is the rest. Its BatchSize, TokenBudget and MaxSteps are not used: those above replace them.
+	Training
+}
+
+// Training is the part of a Recipe that says how to train.
+type Training = train.Recipe
+
+// ReadRecipe reads a recipe from a JSON file. An error names the file and the line, and is a *recipe.Error or a
+// *recipe.UnknownKeyError where a key is to blame. The recipe is not validated.
+func ReadRecipe(file string) (Recipe, error) {
+	var r Recipe
+	err := recipe.ReadFile(file, &r)
+	return r, err
 }
 
 // PerPhase is a number for all phases, or one for each. In JSON it is a number or a list of them.
@@ -102,15 +113,15 @@ func (r Recipe) WithDefaults() Recipe {
 	if r.MaxSteps == 0 && r.Epochs == 0 && len(r.PhaseSteps) == 0 {
 		r.MaxSteps = defaultSteps
 	}
-	given := r.Recipe
-	r.Recipe = r.Recipe.WithDefaults()
-	r.Recipe.BatchSize, r.Epochs = given.BatchSize, given.Epochs
+	given := r.Training
+	r.Training = r.Training.WithDefaults()
+	r.Training.BatchSize, r.Epochs = given.BatchSize, given.Epochs
 	return r
 }
 
 // training is what package train does in a recipe with its defaults.
 func (r Recipe) training() train.Recipe {
-	t := r.Recipe
+	t := r.Training
 	t.BatchSize, t.TokenBudget, t.MaxSteps = r.BatchSize.of(0), r.TokenBudget.of(0), r.MaxSteps
 	for _, n := range r.PhaseSteps {
 		t.MaxSteps += n
@@ -146,7 +157,7 @@ func (r Recipe) Validate() error {
 		{"num_train_steps", r.MaxSteps >= 0, "at least 1"},
 		{"num_train_steps", given.MaxSteps == 0 || len(r.PhaseSteps) == 0, "none beside phase_steps"},
 		{"num_train_epochs", r.Epochs == 0 || r.MaxSteps == 0 && len(r.PhaseSteps) == 0, "none beside num_train_steps and phase_steps"},
-		{"max_steps", r.Recipe.MaxSteps == 0, "none: the length of a pre-training is num_train_steps"},
+		{"max_steps", r.Training.MaxSteps == 0, "none: the length of a pre-training is num_train_steps"},
 		{"train_batch_size", len(r.BatchSize) < 2 || len(r.BatchSize) == phases, "one number, or " + oneForEach},
 		{"train_batch_size", positive(r.BatchSize), "positive numbers"},
 		{"token_budget", len(r.TokenBudget) == 0 || len(r.BatchSize) == 0, "none beside train_batch_size"},
@@ -164,8 +175,8 @@ func (r Recipe) Validate() error {
 			return recipe.Wrong(&r, c.key, c.want)
 		}
 	}
-	if r.Recipe.BatchSize != 0 || r.Recipe.TokenBudget != 0 {
-		return &recipe.Error{Key: "train_batch_size", Value: "set in the embedded train.Recipe", Want: "Recipe.BatchSize or Recipe.TokenBudget"}
+	if r.Training.BatchSize != 0 || r.Training.TokenBudget != 0 {
+		return &recipe.Error{Key: "train_batch_size", Value: "in Recipe.Training", Want: "Recipe.BatchSize or Recipe.TokenBudget"}
 	}
 	return r.training().Validate()
 }

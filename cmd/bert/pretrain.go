@@ -183,8 +183,8 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 	if err != nil {
 		return a.explain(err, o.Output, job.Evaluated() != nil)
 	}
-	if result != nil {
-		if err := f.out.printPretraining(a, result); err != nil {
+	if result.Evaluation != nil {
+		if err := f.out.printPretraining(a, result.Evaluation); err != nil {
 			return err
 		}
 	}
@@ -203,7 +203,7 @@ func explainPretraining(err error) error {
 	switch {
 	case errors.As(err, &wrong) && wrong.Key == "metric_for_best_model": // what is wanted are names of metrics, not of flags
 		return usagef("%s", wrong.Naming(flagName(wrong.Key)))
-	case errors.As(err, &output) && output.Init:
+	case errors.As(err, &output) && output.Begun:
 		return usagef("--output is the folder of --init: want another one")
 	case errors.As(err, &output):
 		return fmt.Errorf("%w (--resume)", err)
