@@ -24,6 +24,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/starter/internal/archive"
@@ -35,7 +37,7 @@ import (
 var Card string
 
 // A Model is one of the models of this package.
-type Model int
+type Model uint8
 
 const (
 	// Pretrained has the heads of pre-training, masked LM and next sentence: the model to fine-tune, and to fill masks with.
@@ -45,15 +47,34 @@ const (
 	Sentiment
 )
 
+var modelNames = [...]string{Pretrained: "starter", Sentiment: "starter-sentiment"}
+
+// archives are the files of the models.
+var archives = [...]string{Pretrained: "pretrained.zip", Sentiment: "sentiment.zip"}
+
 // String is the model's name: starter or starter-sentiment.
 func (m Model) String() string {
-	switch m {
-	case Pretrained:
-		return "starter"
-	case Sentiment:
-		return "starter-sentiment"
+	if int(m) < len(modelNames) {
+		return modelNames[m]
 	}
-	return fmt.Sprintf("Model(%d)", int(m))
+	return fmt.Sprintf("Model(%d)", uint8(m))
+}
+
+// ParseModel is the model of a name.
+func ParseModel(name string) (Model, error) {
+	if i := slices.Index(modelNames[:], name); i >= 0 {
+		return Model(i), nil
+	}
+	return 0, fmt.Errorf("there is no starter model %q, want one of %s", name, strings.Join(modelNames[:], ", "))
+}
+
+// MarshalText is the name.
+func (m Model) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads a name.
+func (m *Model) UnmarshalText(name []byte) (err error) {
+	*m, err = ParseModel(string(name))
+	return err
 }
 
 // CacheVariable names the environment variable with the folder to unpack models to. Without it that is bert in the user's
@@ -65,8 +86,8 @@ var ErrMissing = errors.New(missing)
 
 // Included reports whether the program was built with the weights.
 func Included() bool {
-	for _, m := range []Model{Pretrained, Sentiment} {
-		if _, err := open(m); errors.Is(err, ErrMissing) {
+	for m := range archives {
+		if _, err := open(Model(m)); errors.Is(err, ErrMissing) {
 			return false
 		}
 	}
@@ -106,11 +127,10 @@ func Dir(ctx context.Context, m Model) (string, error) {
 
 // open reads the directory of a model's archive.
 func open(m Model) (*archive.Reader, error) {
-	names := map[Model]string{Pretrained: "pretrained.zip", Sentiment: "sentiment.zip"}
-	name, ok := names[m]
-	if !ok {
+	if int(m) >= len(archives) {
 		return nil, fmt.Errorf("there is no model %s", m)
 	}
+	name := archives[m]
 	f, err := embedded.Open("model/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrMissing

@@ -273,6 +273,20 @@ func TestCard(t *testing.T) {
 	}
 }
 
+// TestNames: a model and its name are the same thing in text.
+func TestNames(t *testing.T) {
+	for _, m := range models {
+		text, err := m.MarshalText()
+		var again Model
+		if err != nil || again.UnmarshalText(text) != nil || again != m || string(text) != m.String() {
+			t.Errorf("%v is %s, %v, and read again %v", m, text, err, again)
+		}
+	}
+	if m, err := ParseModel("start"); err == nil || !strings.Contains(err.Error(), "want one of starter, starter-sentiment") {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
 func TestUnknownModel(t *testing.T) {
 	if dir, err := Dir(t.Context(), Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
 		t.Errorf("%q, %v; want an error that names Model(7)", dir, err)

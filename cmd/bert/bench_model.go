@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/bench"
+	"github.com/go-bert/bert/task"
 )
 
 const countHelp = `
@@ -72,7 +73,11 @@ func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(
 	out := &measurements{app: a, table: f.out.table(a), columns: modelColumns}
 	err = s.each(func(batch, length int) error {
 		a.log.Info(fmt.Sprintf("%s, %d × %s", name, batch, count(length, "token")))
-		run, done, err := prepare(m, randomBatch(&c, batch, length))
+		b, err := randomBatch(&c, batch, length)
+		if err != nil {
+			return err
+		}
+		run, done, err := prepare(m, b)
 		if err != nil {
 			return err
 		}
@@ -118,8 +123,12 @@ func (f *sizeFlags) open(c bert.Config, threads int) (*bert.Model, error) {
 // benchSeed is the seed of weights, ids and dropout.
 const benchSeed = 1
 
-// randomBatch has sequences of so many random ids, with a target each of the kind that the model learns.
-func randomBatch(c *bert.Config, sequences, length int) *bert.Batch {
+// randomBatch has sequences of random ids, each with a target of the kind that the model learns.
+func randomBatch(c *bert.Config, sequences, length int) (*bert.Batch, error) {
+	kind, err := task.KindOf(bert.SequenceClassification, c)
+	if err != nil {
+		return nil, err
+	}
 	r := rand.New(rand.NewPCG(benchSeed, uint64(sequences*length)))
 	b := &bert.Batch{}
 	ids := make([]int32, length)
@@ -128,18 +137,18 @@ func randomBatch(c *bert.Config, sequences, length int) *bert.Batch {
 			ids[i] = r.Int32N(int32(c.VocabSize))
 		}
 		b.Add(ids, nil)
-		switch {
-		case c.ProblemType == bert.MultiLabelClassification:
+		switch kind {
+		case task.MultiLabel:
 			for range c.NumLabels() {
 				b.Values = append(b.Values, float32(r.IntN(2)))
 			}
-		case c.ProblemType == bert.RegressionProblem || c.ProblemType == "" && c.NumLabels() == 1:
+		case task.Regression:
 			b.Values = append(b.Values, r.Float32())
 		default:
 			b.Classes = append(b.Classes, r.Int32N(int32(c.NumLabels())))
 		}
 	}
-	return b
+	return b, nil
 }
 
 func inferRun(m *bert.Model, b *bert.Batch) (run func() error, done func(), err error) {

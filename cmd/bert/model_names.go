@@ -101,16 +101,12 @@ type starterModel struct {
 }
 
 func (s *starterModel) find(ctx context.Context, name string) (string, error) {
-	switch name {
-	case starter.Sentiment.String():
+	var err error
+	if s.found, err = starter.ParseModel(name); err != nil {
+		return "", nil // another model
+	}
+	if s.answers {
 		s.found = starter.Sentiment
-	case starter.Pretrained.String():
-		s.found = starter.Pretrained
-		if s.answers {
-			s.found = starter.Sentiment
-		}
-	default:
-		return "", nil
 	}
 	dir, err := starter.Dir(ctx, s.found)
 	if errors.Is(err, starter.ErrMissing) {
