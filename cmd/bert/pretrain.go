@@ -93,6 +93,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 		f.add(flags, "seed", "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
 		f.add(flags, "precision", "take the operands of matrix products so; all else is float32", precisions...)
 		f.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
+		f.add(flags, "micro_batch_size", "let batches go through the model in parts of at most `N` instances, to save memory; 0: whole")
 		f.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
 		f.add(flags, "group_by_length", "put instances of similar length into the same batch")
 		f.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
@@ -101,7 +102,9 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 			train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
 		f.add(flags, "weight_decay", "the weight decay `RATE`, for all but biases and LayerNorm")
 		f.add(flags, "max_grad_norm", "clip gradients to the global `NORM`; 0: never")
+		f.add(flags, "adam_beta1", "how slowly the mean of gradients changes, as `β1`")
 		f.add(flags, "adam_beta2", "how slowly the mean of squared gradients changes, as `β2`")
+		f.add(flags, "adam_epsilon", "the `ε` beside the root of the mean of squared gradients; 0: the optimizer's own")
 	})
 	addThreads(cmd, &f.options.Threads)
 	flagsIn(cmd, evaluationSection, func(flags *pflag.FlagSet) {

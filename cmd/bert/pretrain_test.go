@@ -6,11 +6,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/pretrain"
+	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
 )
@@ -90,4 +94,31 @@ func TestPretrainIsTheLibrary(t *testing.T) {
 	if rest, err := io.ReadAll(&stdout); err != nil || strings.TrimSpace(string(rest)) != "" {
 		t.Errorf("and %q, %v", rest, err)
 	}
+}
+
+// TestPretrainFlags: each key of a recipe has a flag of its name, with the library's default, and each flag that is no key says
+// nothing about the result.
+func TestPretrainFlags(t *testing.T) {
+	cmd := (&app{}).pretrainCommand()
+	defaults := pretrain.Recipe{}.WithDefaults()
+	keys := recipe.Keys(&defaults)
+	for _, key := range keys {
+		if key == "max_steps" { // num_train_steps replaces it
+			continue
+		}
+		flag := cmd.Flags().Lookup(strings.TrimPrefix(flagName(key), "--"))
+		if flag == nil {
+			t.Errorf("the key %s has no flag", key)
+			continue
+		}
+		if want, _ := recipe.Text(&defaults, key); key != "instances" && key != "num_train_steps" && flag.DefValue != want {
+			t.Errorf("--%s has the default %q, want the library's, %q", flag.Name, flag.DefValue, want)
+		}
+	}
+	own := []string{"output", "resume", "recipe", "print-recipe", "threads", "format", "json"}
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if !slices.Contains(keys, strings.ReplaceAll(flag.Name, "-", "_")) && !slices.Contains(own, flag.Name) {
+			t.Errorf("--%s is no key of a recipe", flag.Name)
+		}
+	})
 }
