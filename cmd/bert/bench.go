@@ -24,11 +24,10 @@ compares products with what the processor can do at most, which it measures too.
   bert bench tokenize --model bert-base-uncased --input reviews.txt
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const works = "want infer, train, texts, tokenize, kernels, startup or calibrate"
-			if len(args) == 0 {
-				return usagef("what to measure is missing: %s", works)
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
 			}
-			return usagef("unexpected argument %q: %s", args[0], works)
+			return usagef("what to measure is missing: want %s", strings.Join(names(cmd.Commands()), ", "))
 		},
 		Args: cobra.ArbitraryArgs,
 	}
@@ -36,17 +35,15 @@ compares products with what the processor can do at most, which it measures too.
 		a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(),
 		a.benchTextsCommand(), a.benchStartupCommand(), a.benchCalibrateCommand(),
 	)
-	for _, work := range cmd.Commands() {
-		work.Flags().SortFlags = false
-		work.InheritedFlags().SortFlags = false
-		work.DisableFlagsInUseLine = true
-		f := a.withModel(work.RunE)
-		work.RunE = func(cmd *cobra.Command, args []string) error {
-			a.verb = "bench " + cmd.Name() // what fails from here on is no mistake in the flags
-			return f(cmd, args)
-		}
-	}
 	return cmd
+}
+
+func names(commands []*cobra.Command) []string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Name())
+	}
+	return names
 }
 
 // benchFlags are those of all that is measured.

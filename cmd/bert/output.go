@@ -7,9 +7,10 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// outputFlags say how results are printed.
+// outputFlags are the flags for printing results. docs/output.md has the convention and the keys of every object.
 type outputFlags struct {
 	format *choice
 	json   bool
@@ -17,12 +18,14 @@ type outputFlags struct {
 
 func (o *outputFlags) add(cmd *cobra.Command) {
 	o.format = newChoice("auto", "auto", "json", "table")
-	addChoice(cmd, o.format, "format", "how results are printed; auto: tables on a terminal, else JSON, a line each")
-	cmd.Flags().BoolVar(&o.json, "json", false, "the same as --format json")
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		addChoice(cmd, o.format, "format", "how to print results; auto: a table on a terminal, otherwise JSON, one object per line")
+		flags.BoolVar(&o.json, "json", false, "same as --format json")
+	})
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 }
 
-// table says whether results are printed as tables.
+// table reports whether to print results as tables.
 func (o *outputFlags) table(a *app) bool {
 	switch {
 	case o.json:
@@ -33,7 +36,7 @@ func (o *outputFlags) table(a *app) bool {
 	return o.format.value == "table"
 }
 
-// jsonLine writes v as one line of JSON. float32 values get the fewest digits that give the same float32 back.
+// jsonLine writes v as one line of JSON. A float32 has as few digits as give the same float32 back.
 func jsonLine(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

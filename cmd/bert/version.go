@@ -23,7 +23,7 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-// version is the release, or the commit that the program was built from.
+// version returns the release, or the commit that the program was built from.
 func version() string {
 	if versionFlag != "" {
 		return versionFlag
@@ -32,6 +32,6 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
-	// Of a go install …@v1.2.3 it is the release; of a build in a checkout, a pseudo-version with the commit.
+	// After go install …@v1.2.3 this is the release; for a build in a checkout, a pseudo-version with the commit.
 	return info.Main.Version
 }
