@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -114,6 +115,12 @@ func flagText(f *pflag.Flag) string {
 	value := strings.Trim(f.DefValue, "[]")
 	if slices.Contains([]string{"", "0", "false"}, value) || strings.Contains(text, "(default") {
 		return text
+	}
+	if _, err := strconv.ParseFloat(value, 64); err == nil {
+		value = strings.Replace(value, "e-0", "e-", 1) // 2e-5
+	}
+	if strings.Contains(value, " ") {
+		value = fmt.Sprintf("%q", value)
 	}
 	return fmt.Sprintf("%s (default %s)", text, value)
 }

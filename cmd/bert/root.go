@@ -133,7 +133,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	name = strings.ReplaceAll(name, "_", "-")
 	if verbs := verbsWith(cmd.Root(), name); len(verbs) > 0 {
-		return usagef("--%s is a flag of %s, not of %s: %s", name, sentenceList(verbs), cmd.CommandPath(), help)
+		return usagef("--%s is a flag of %s, not of %s: %s", name, sentenceList(verbs, "and"), strings.TrimPrefix(cmd.CommandPath(), "bert "), help)
 	}
 	if best := resembles(cmd, name); best != "" {
 		return usagef("there is no flag --%s: did you mean --%s?", name, best)
@@ -176,13 +176,13 @@ func walk(cmd *cobra.Command, f func(*cobra.Command)) {
 	}
 }
 
-// sentenceList is "a, b and c".
-func sentenceList(words []string) string {
+// sentenceList joins words with a conjunction: "a, b and c".
+func sentenceList(words []string, conjunction string) string {
 	last := len(words) - 1
 	if last < 1 {
 		return strings.Join(words, "")
 	}
-	return strings.Join(words[:last], ", ") + " and " + words[last]
+	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
 }
 
 // editDistance is the number of letters to insert, delete or change to turn a into b (Levenshtein).
