@@ -103,6 +103,18 @@ func completeModel(files bool) cobra.CompletionFunc {
 	}
 }
 
+// completePull completes the arguments of bert pull: a model that was pulled before, to update it, and a folder.
+func completePull(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
+	h, err := hub.FromEnvironment(os.Getenv)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return pulled(h), cobra.ShellCompDirectiveNoFileComp
+}
+
 // pulled lists the models in a cache whose main branch is there, sorted.
 func pulled(h *hub.Hub) []string {
 	entries, _ := os.ReadDir(h.Cache) // no cache, no names

@@ -74,6 +74,20 @@ type convertFlags struct {
 	dtype        *choice
 	maxShard     byteSize
 	allowMissing bool
+	out          outputFlags
+}
+
+// conversionJSON is the result of bert convert.
+type conversionJSON struct {
+	Model      string   `json:"model"`
+	Head       string   `json:"head"`
+	Parameters int      `json:"parameters"`
+	Format     string   `json:"format"` // as in --to
+	DType      string   `json:"dtype"`
+	Dir        string   `json:"dir"`
+	Copied     []string `json:"copied"`   // files of the tokenizer and the task
+	Random     []string `json:"random"`   // tensors that were missing
+	LeftOut    []string `json:"left_out"` // tensors that are no parameters of the model
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -112,7 +126,11 @@ are tokenized as before.`,
 			if err != nil {
 				return err
 			}
-			return a.convert(in, args[1], &f)
+			result, err := a.convert(in, args[1], &f)
+			if err != nil || f.out.table(a) { // the messages are the table
+				return err
+			}
+			return jsonLine(a.stdout, result)
 		},
 	}
 	addChoice(cmd, f.to, "to", "the format to write")
@@ -122,31 +140,33 @@ are tokenized as before.`,
 	place(cmd, outputSection, "to", "dtype", "max-shard-size")
 	place(cmd, modelSection, "allow-missing")
 	cmd.ValidArgsFunction = completeModel(true)
+	f.out.add(cmd)
 	return cmd
 }
 
-func (a *app) convert(in, out string, f *convertFlags) (err error) {
+// convert writes the model in to the new folder out.
+func (a *app) convert(in, out string, f *convertFlags) (result *conversionJSON, err error) {
 	i := slices.IndexFunc(targets, func(t target) bool { return t.name == f.to.value })
 	if i < 0 {
-		return usagef("--to is missing: want one of %s", strings.Join(f.to.choices, ", "))
+		return nil, usagef("--to is missing: want one of %s", strings.Join(f.to.choices, ", "))
 	}
 	to := targets[i]
 	if !to.shards && f.maxShard != math.MaxInt64 {
-		return usagef("--max-shard-size is not for --to %s, which is one file", to.name)
+		return nil, usagef("--max-shard-size is not for --to %s, which is one file", to.name)
 	}
 	if to.float32 && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32 {
-		return usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
+		return nil, usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
 	}
 	if err := checkNew(out); err != nil {
-		return err
+		return nil, err
 	}
 	from, err := bert.ModelDir(in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := bert.Load(in, bert.Options{HeadOfTensors: true, AllowMissing: f.allowMissing, Seed: 42})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer m.Close()
 	a.warnConfig(m.Config(), from)
@@ -166,7 +186,7 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 
 	_, statErr := os.Stat(out)
 	if err := os.MkdirAll(out, 0o777); err != nil {
-		return pathError(err)
+		return nil, pathError(err)
 	}
 	defer func() {
 		if err != nil && errors.Is(statErr, fs.ErrNotExist) {
@@ -174,24 +194,32 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 		}
 	}()
 	if err := to.save(m, out, o); err != nil {
-		return pathError(err)
+		return nil, pathError(err)
 	}
 	files, err := a.carry(from, out)
 	if err != nil {
-		return pathError(err)
+		return nil, pathError(err)
 	}
 	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, o.DType, strings.Join(append([]string{""}, files...), ", ")))
-	return nil
+	report := m.Report()
+	return &conversionJSON{
+		Model: in, Head: m.Head().String(), Parameters: countParameters(m), Format: to.name, DType: o.DType.String(), Dir: out,
+		Copied: list(files), Random: list(slices.Concat(report.NewHead, report.Missing)), LeftOut: list(slices.Concat(report.LeftOver, report.Training)),
+	}, nil
+}
+
+func countParameters(m *bert.Model) int {
+	n := 0
+	for _, p := range m.Params() {
+		n += p.Len()
+	}
+	return n
 }
 
 // describeConversion reports what was read, and which of it is not written.
 func (a *app) describeConversion(m *bert.Model, in string) {
-	parameters := 0
-	for _, p := range m.Params() {
-		parameters += p.Len()
-	}
 	report := m.Report()
-	a.log.Info(fmt.Sprintf("read: %s, a %v of %s parameters", in, m.Head(), thousands(parameters)))
+	a.log.Info(fmt.Sprintf("read: %s, a %v of %s parameters", in, m.Head(), thousands(countParameters(m))))
 	a.warnAssumed(report)
 	for _, part := range []struct {
 		what  string

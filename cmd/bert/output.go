@@ -25,6 +25,13 @@ func (o *outputFlags) add(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 }
 
+// addJSON defines --json for a command whose result is a line of text, on a terminal or not.
+func addJSON(cmd *cobra.Command, json *bool) {
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		flags.BoolVar(json, "json", false, "print a JSON object instead of a line of text")
+	})
+}
+
 // table reports whether to print results as tables.
 func (o *outputFlags) table(a *app) bool {
 	switch {

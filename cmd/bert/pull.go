@@ -16,8 +16,9 @@ import (
 )
 
 func (a *app) pullCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "pull NAME[@REVISION] [DIR]",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "pull NAME[@REVISION] [DIR] [flags]",
 		Short: "Fetch a model from a hub",
 		Long: `pull fetches a model from Hugging Face's hub into the cache that Hugging Face's own tools share, and prints the folder it is
 in. After that, --model NAME works wherever --model DIR does. No other command fetches anything.
@@ -54,13 +55,24 @@ The environment variables are those of Hugging Face's tools:
 			}
 			ctx, cancel := untilInterrupted(cmd.Context(), func(os.Signal) {})
 			defer cancel()
-			return a.pull(ctx, ref, dir)
+			return a.pull(ctx, ref, dir, asJSON)
 		},
+		ValidArgsFunction: completePull,
 	}
+	addJSON(cmd, &asJSON)
+	return cmd
 }
 
-// pull fetches a model, and copies it to dir if that is not "".
-func (a *app) pull(ctx context.Context, ref hub.Ref, dir string) error {
+// pullJSON is the result of bert pull --json.
+type pullJSON struct {
+	Model  string   `json:"model"` // with the revision
+	Commit string   `json:"commit"`
+	Dir    string   `json:"dir"`
+	Files  []string `json:"files"`
+}
+
+// pull fetches a model, copies it to dir if that is not "", and prints the folder.
+func (a *app) pull(ctx context.Context, ref hub.Ref, dir string, asJSON bool) error {
 	h, err := hub.FromEnvironment(os.Getenv)
 	if err != nil {
 		return err
@@ -87,6 +99,9 @@ func (a *app) pull(ctx context.Context, ref hub.Ref, dir string) error {
 		dir = snapshot.Dir
 	} else if err := snapshot.CopyTo(dir); err != nil {
 		return pathError(err)
+	}
+	if asJSON {
+		return jsonLine(a.stdout, pullJSON{ref.String(), snapshot.Commit, dir, list(snapshot.Files)})
 	}
 	return writeOut(a.stdout, []byte(dir+"\n"))
 }

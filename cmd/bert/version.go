@@ -11,16 +11,31 @@ import (
 // versionFlag is set by the linker for a release: -ldflags "-X main.versionFlag=v1.2.3".
 var versionFlag string
 
+// versionJSON is the result of bert version --json.
+type versionJSON struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "version [--json]",
 		Short:   "Print the version of this program",
-		Example: "  bert version",
+		Example: "  bert version\n  bert version --json",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			return writeOut(a.stdout, fmt.Appendf(nil, "bert %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
+			v := versionJSON{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+			if asJSON {
+				return jsonLine(a.stdout, v)
+			}
+			return writeOut(a.stdout, fmt.Appendf(nil, "bert %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch))
 		},
 	}
+	addJSON(cmd, &asJSON)
+	return cmd
 }
 
 // version returns the release, or the commit that the program was built from.
