@@ -19,16 +19,18 @@ type outputFlags struct {
 func (o *outputFlags) add(cmd *cobra.Command) {
 	o.format = newChoice("auto", "auto", "json", "table")
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
-		addChoice(cmd, o.format, "format", "how to print results; auto: a table on a terminal, otherwise JSON, one object per line")
-		flags.BoolVar(&o.json, "json", false, "same as --format json")
+		addChoice(cmd, o.format, "format", "how to print results; auto: as a table on a terminal, otherwise as JSON")
+		flags.BoolVar(&o.json, "json", false, jsonUsage)
 	})
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 }
 
+const jsonUsage = "print results as JSON, one object per line"
+
 // addJSON defines --json for a command whose result is a line of text, on a terminal or not.
 func addJSON(cmd *cobra.Command, json *bool) {
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
-		flags.BoolVar(json, "json", false, "print a JSON object instead of a line of text")
+		flags.BoolVar(json, "json", false, jsonUsage)
 	})
 }
 
