@@ -34,7 +34,7 @@ func (a *app) completionCommand() *cobra.Command {
 		Long: `completion prints a script for a shell. With it, Tab completes verbs, flags, their values, the tasks, and the names of the
 models that bert pull has fetched.
 
-For the running shell:
+For the running shell (bash needs its package bash-completion):
   bash   source <(bert completion bash)
   zsh    source <(bert completion zsh)
   fish   bert completion fish | source

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -189,7 +190,7 @@ func helpScreen(w io.Writer) screen {
 func (s screen) help(p *page) string {
 	var b strings.Builder
 	title := func(text string) { b.WriteString("\n" + s.style(bold, text+":") + "\n") }
-	b.WriteString(s.style(bold, "Usage:") + "\n" + hanging(p.usage, "  ", "      ", s.width))
+	b.WriteString(s.style(bold, "Usage:") + "\n" + usageLines(p.usage, s.width))
 	for _, paragraph := range p.text {
 		b.WriteString("\n" + s.paragraph(paragraph))
 	}
@@ -274,6 +275,27 @@ func hanging(text, first, indent string, width int) string {
 	return b.String()
 }
 
+// usageLines fills lines with a usage. It breaks neither inside parentheses and brackets nor between a flag and its value.
+func usageLines(usage string, width int) string {
+	const blank = "\ue000" // in place of a blank where no line ends
+	var text strings.Builder
+	depth, before := 0, ""
+	for word := range strings.SplitSeq(usage, " ") {
+		value := strings.HasPrefix(before, "--") && word != "" && unicode.IsUpper(rune(word[0]))
+		switch {
+		case before == "":
+		case depth > 0 || value:
+			text.WriteString(blank)
+		default:
+			text.WriteString(" ")
+		}
+		text.WriteString(word)
+		depth += strings.Count(word, "(") + strings.Count(word, "[") - strings.Count(word, ")") - strings.Count(word, "]")
+		before = word
+	}
+	return strings.ReplaceAll(hanging(text.String(), "  ", "      ", width), blank, " ")
+}
+
 // wrap splits text into lines of at most width cells. It breaks at white space; a word that is too long, also after | , and /.
 func wrap(text string, width int) []string {
 	var lines []string
@@ -323,7 +345,15 @@ func commandLine(line string, width int) string {
 	const first, indent, end = "  ", "      ", ` \`
 	var b strings.Builder
 	current := first
-	words := shellWords(line)
+	var words []string
+	for _, word := range shellWords(line) {
+		last := len(words) - 1
+		if last >= 0 && strings.HasPrefix(words[last], "--") && !strings.ContainsAny(words[last], " =") && !strings.HasPrefix(word, "-") {
+			words[last] += " " + word // the value of the flag
+			continue
+		}
+		words = append(words, word)
+	}
 	for i, word := range words {
 		room := width
 		if i < len(words)-1 {
