@@ -124,7 +124,6 @@ func TestDocumentedKeys(t *testing.T) {
 		"predict":                task.Prediction{},
 		"predict: an entity":     task.Entity{},
 		"predict: an answer":     task.Answer{},
-		"pretrain":               pretrain.Evaluation{},
 		"vocab":                  tokenizer.LearnStats{},
 		"instances":              pretrain.Summary{},
 		"convert":                conversionJSON{},
