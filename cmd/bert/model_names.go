@@ -29,7 +29,7 @@ func markModel(cmd *cobra.Command, flag string) {
 
 // completeModelName completes the name or path of a model. It is for a flag whose value stays as it is, for a recipe.
 func completeModelName(cmd *cobra.Command, flag string) {
-	_ = cmd.MarkFlagDirname(flag) // the error is for a flag that does not exist
+	_ = cmd.RegisterFlagCompletionFunc(flag, completeModel(false)) // the error is for a flag that does not exist
 }
 
 // defaultModel makes the starter model the default of --model.
