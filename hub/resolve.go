@@ -20,8 +20,8 @@ type Location struct {
 
 // ResolveOptions say where Resolve looks, besides the file system and the cache. The zero value is good.
 type ResolveOptions struct {
-	// BuiltIn, if not nil, knows the models that are part of the program, such as those of package starter. It returns the
-	// directory of the model of a name, "" for a name that it does not know.
+	// BuiltIn, if not nil, knows the models that are part of the program. It returns the directory of the model of a name, ""
+	// for a name that it does not know. starter.Find is one.
 	BuiltIn func(ctx context.Context, name string) (dir string, err error)
 	// Hub holds the cache. If it is nil, it is that of the environment (FromEnvironment with os.Getenv).
 	Hub *Hub

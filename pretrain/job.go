@@ -24,7 +24,7 @@ import (
 // RecipeFile is the name of a run's Recipe in its folder.
 const RecipeFile = "recipe.json"
 
-// Options say where a run goes and what it runs on. They don't change its result.
+// Options say where a run goes and what it runs on. But for Stop they don't change its result.
 type Options struct {
 	// Output is the folder of the run, which becomes a model directory. It is made if it is not there.
 	Output string
@@ -37,6 +37,8 @@ type Options struct {
 	// Peak, if not nil, is asked at the beginning of a run how many floating-point operations a second the machine can do at
 	// most at a precision. The run's events then say what share of it the run reaches.
 	Peak func(bert.Precision) (float64, error)
+	// Stop is train.Options.Stop.
+	Stop func(train.Evaluated) bool
 }
 
 // A Job is a pre-training that is ready to run. It holds a model and mapped files until Close.
@@ -96,12 +98,14 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 	if j.model, err = j.open(ctx, config, head); err != nil {
 		return nil, err
 	}
-	if n := j.sets.tokenizer.VocabSize(); j.init == "" && config.VocabSize != n {
+	switch n := j.sets.tokenizer.VocabSize(); {
+	case j.model.CheckVocabulary(n) == nil:
+		return j, nil
+	case j.init == "":
 		return nil, fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want that", r.Config, config.VocabSize, j.sets.from, n)
-	} else if err := j.model.CheckVocabulary(n); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.Init, err)
+	default:
+		return nil, fmt.Errorf("%s: %w", r.Init, j.model.CheckVocabulary(n))
 	}
-	return j, nil
 }
 
 // Close lets go of the model and the instances. Only Recipe serves after it.
@@ -332,7 +336,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	o := train.Options{
 		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
 		Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
-		Observer: observe, Begin: j.saveRecipe,
+		Observer: observe, Stop: j.options.Stop, Begin: j.saveRecipe,
 	}
 	if j.options.Peak != nil {
 		precision, _ := j.model.Precision()

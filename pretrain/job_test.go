@@ -282,6 +282,14 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("after the context's end: %v", err)
 	}
 
+	// Rows of the embedding beyond the vocabulary are padding.
+	padded := Recipe{Instances: []string{f.short}, Config: variant("padded.json", func(c *bert.Config) { c.VocabSize += 55 })}
+	if job, err := padded.Prepare(t.Context(), Options{Output: filepath.Join(dir, "out")}); err != nil {
+		t.Errorf("a padded embedding: %v", err)
+	} else if err := job.Close(); err != nil {
+		t.Error(err)
+	}
+
 	// A name is resolved, and stays the name in recipe.json.
 	named := filepath.Join(dir, "named")
 	r := Recipe{Instances: []string{f.packed}, Init: "my-model", MaxSteps: 1}

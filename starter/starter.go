@@ -125,6 +125,16 @@ func Dir(ctx context.Context, m Model) (string, error) {
 	return "", fmt.Errorf("the model %s can't be unpacked: %w: let %s name a folder that can be written", m, first, CacheVariable)
 }
 
+// Find is Dir for the name of a model. For any other name the directory is "". It is a hub.ResolveOptions.BuiltIn, with which
+// hub.Resolve knows these models.
+func Find(ctx context.Context, name string) (dir string, err error) {
+	m, err := ParseModel(name)
+	if err != nil {
+		return "", nil
+	}
+	return Dir(ctx, m)
+}
+
 // open reads the directory of a model's archive.
 func open(m Model) (*archive.Reader, error) {
 	if int(m) >= len(archives) {

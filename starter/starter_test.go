@@ -287,6 +287,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestFind: the names of the models lead to their directories, and no others do.
+func TestFind(t *testing.T) {
+	withWeights(t)
+	cache(t)
+	for _, m := range models {
+		if dir, err := Find(t.Context(), m.String()); err != nil || dir != mustDir(t, m) {
+			t.Errorf("%s: %q, %v", m, dir, err)
+		}
+	}
+	if dir, err := Find(t.Context(), "google-bert/bert-base-uncased"); dir != "" || err != nil {
+		t.Errorf("another name: %q, %v", dir, err)
+	}
+}
+
 func TestUnknownModel(t *testing.T) {
 	if dir, err := Dir(t.Context(), Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
 		t.Errorf("%q, %v; want an error that names Model(7)", dir, err)
