@@ -32,12 +32,14 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"train", "task", "pretrain", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"glue", "sweep", "finetune", "train", "task", "pretrain", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
 		},
 	},
+	{dir: "glue", ours: []string{"finetune", "task", "train", "recipe", ".", "tokenizer", "internal/atomicfile"}},
+	{dir: "sweep", ours: []string{"finetune", "task", "train", "recipe", "internal/atomicfile"}},
 	{dir: "finetune", ours: []string{"task", "train", "recipe", ".", "tokenizer", "internal/atomicfile"}},
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile"}},

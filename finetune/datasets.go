@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/go-bert/bert"
@@ -192,18 +193,18 @@ func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split task
 // labels gives the labels in the order of their ids: the task's, the recipe's, or those in the data; these in the order of the
 // model, if it was made for the same ones.
 func (r *Recipe) labels(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
-	wrong := func(reason string) error {
-		err := recipe.Wrong(r, "labels", "none")
-		err.Reason = reason
+	wrong := func(format string, args ...any) error {
+		err := recipe.Wrong(r, "labels", "")
+		err.Reason = fmt.Sprintf(format, args...)
 		return err
 	}
 	switch {
 	case !t.HasLabels() && r.Labels != nil && t.Labels == nil:
-		return nil, wrong(fmt.Sprintf("but the answers of a %v have none", t.Kind))
+		return nil, wrong("is for tasks that have labels; the answers of a %v have none", t.Kind)
 	case !t.HasLabels() && t.Labels == nil:
 		return nil, nil
 	case t.Labels != nil && r.Labels != nil:
-		return nil, wrong(fmt.Sprintf("but task %s has labels of its own", t.Name))
+		return nil, wrong("is for data without labels of its own; those of task %s are %s", t.Name, strings.Join(t.Labels, ", "))
 	case t.Labels != nil:
 		return t.Labels, nil
 	case r.Labels != nil:

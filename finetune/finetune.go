@@ -75,7 +75,7 @@ type Data struct {
 
 	// MaxSeqLength is the most tokens of a sequence, [CLS] and [SEP] included; 0: as many as are usual for the kind of task,
 	// at most the model's positions.
-	MaxSeqLength int                  `json:"max_seq_length,omitzero" zero:"default"`
+	MaxSeqLength int                  `json:"max_seq_length,omitzero" zero:"at least 3: [CLS], a token and [SEP]"`
 	Truncation   tokenizer.Truncation `json:"truncation,omitzero"`
 	Long         task.LongText        `json:"long,omitzero"`
 	DocStride    int                  `json:"doc_stride,omitzero"` // tokens from one window to the next; 0: half a window
@@ -138,7 +138,7 @@ func (r Recipe) Validate() error {
 		want  string
 	}{
 		{"data", r.Path != "", "the training data"},
-		{"eval_data", r.EvalPath == "" || r.ValidationShare == 0, "none beside validation_share"},
+		{"eval_data", r.EvalPath == "" || r.ValidationShare == 0, "none beside `validation_share`"},
 		{"validation_share", r.ValidationShare >= 0 && r.ValidationShare < 1, "a share in [0, 1)"},
 		{"data_format", known(r.Format), "auto, csv, tsv or jsonl"},
 		{"max_train_examples", r.MaxTrainExamples >= 0, "0 or more"},
@@ -148,11 +148,11 @@ func (r Recipe) Validate() error {
 		{"long", known(r.Long), strings.Join(task.LongTexts(), ", ")},
 		{"doc_stride", r.DocStride >= 0, "at least 1, or 0 for half of a window"},
 		{"null_score_diff_threshold", r.NullThreshold == nil || !math.IsNaN(*r.NullThreshold) && !math.IsInf(*r.NullThreshold, 0), "a number"},
-		{"model", r.Dir != "" || r.Config != "", "the model to begin with, or a config for a new one"},
-		{"model", r.Dir == "" || r.Config == "", "none beside config"},
+		{"model", r.Dir != "" || r.Config != "", "the model to begin with, or a `config` for a new one"},
+		{"model", r.Dir == "" || r.Config == "", "none beside `config`"},
 		{"vocab", r.Config == "" || r.Vocab != "", "the vocabulary of the new model"},
-		{"cased", !r.Cased || r.Vocab != "", "none without a vocab"},
-		{"google", !r.Google || r.Vocab != "", "none without a vocab"},
+		{"cased", !r.Cased || r.Vocab != "", "none without a `vocab`"},
+		{"google", !r.Google || r.Vocab != "", "none without a `vocab`"},
 		{"precision", known(r.Precision), "float32 or bf16"},
 	} {
 		if !c.valid {
@@ -236,7 +236,7 @@ func (r *Recipe) bestMetric(d *task.Description, evaluated bool) (string, error)
 	if metric == "" {
 		key = "eval_steps"
 	}
-	err := recipe.Wrong(r, key, "eval_data or validation_share")
+	err := recipe.Wrong(r, key, "`eval_data` or `validation_share`")
 	err.Reason = "but evaluations need data to evaluate on"
 	return "", err
 }

@@ -9,14 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
-	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -49,20 +47,19 @@ func (e *OutputError) Error() string {
 	return fmt.Sprintf("%s: there is a model in this folder: choose another, or resume its run", e.Output)
 }
 
+var errNoOutput = errors.New("there is no output folder")
+
 // check reports an output folder that a run of a model in dir can't write to.
 func (o *Options) check(dir string) error {
 	if o.Output == "" {
-		return errors.New("there is no output folder")
+		return errNoOutput
 	}
 	if o.Resume {
 		return nil
 	}
-	if dir != "" {
-		model, err := os.Stat(dir)
-		if err == nil {
-			if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
-				return &OutputError{o.Output, true}
-			}
+	if model, err := os.Stat(dir); err == nil {
+		if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
+			return &OutputError{o.Output, true}
 		}
 	}
 	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
@@ -195,8 +192,8 @@ func NewJob(p Parts, training Training, o Options) (*Job, error) {
 	if err := training.Validate(); err != nil {
 		return nil, err
 	}
-	if err := o.check(""); err != nil {
-		return nil, err
+	if o.Output == "" {
+		return nil, errNoOutput
 	}
 	j := &Job{parts: p, options: o, training: training, release: func() {}}
 	var err error
@@ -317,14 +314,7 @@ func (j *Job) writeRecipe(dir string) error {
 	if j.recipe == nil {
 		return nil
 	}
-	data, err := recipe.Marshal(j.recipe.WithDefaults())
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
+	return atomicfile.WriteJSON(filepath.Join(dir, RecipeFile), j.recipe.WithDefaults())
 }
 
 // save writes the model directory.

@@ -144,7 +144,7 @@ func (o *InstanceOptions) Validate() error {
 		want  string
 	}{
 		{"max_seq_length", o.MaxSeqLength >= least && o.MaxSeqLength <= math.MaxUint16, fmt.Sprintf("%d to %d", least, math.MaxUint16)},
-		{"max_predictions_per_seq", o.MaxPredictions >= 1 && o.MaxPredictions <= o.MaxSeqLength, fmt.Sprintf("1 to max_seq_length, %d", o.MaxSeqLength)},
+		{"max_predictions_per_seq", o.MaxPredictions >= 1 && o.MaxPredictions <= o.MaxSeqLength, fmt.Sprintf("1 to `max_seq_length`, %d", o.MaxSeqLength)},
 		{"masked_lm_prob", share(o.MaskedLMProb) && o.MaskedLMProb != 0, "a number above 0, at most 1"},
 		{"short_seq_prob", share(o.ShortSeqProb), "a number from 0 to 1"},
 		{"dupe_factor", o.DupeFactor >= 1 && o.DupeFactor <= 1000, "1 to 1000"},

@@ -5,8 +5,8 @@
 // encoding/json, Unmarshal refuses a key that it does not know, a key that occurs twice and a value of another type, and says
 // which key is meant. Set and Text do for a value written as text, as on a command line, what JSON does for a file.
 //
-// A field whose zero value means a default that is not 0 has the tag zero:"default". Such a key may be left out, but an
-// explicit 0 is refused: it would not mean 0. The tag nil of a pointer is the name of what nil means, which Set and JSON take in
+// A field whose zero value means a default that is not 0 has the tag zero, with what is wanted in place of a 0. Such a key may be
+// left out, but an explicit 0 is refused: it would not mean 0. The tag nil of a pointer is the name of what nil means, which Set and JSON take in
 // place of a value.
 package recipe
 
@@ -26,29 +26,42 @@ import (
 
 // Error is a value in a recipe that is not valid, or is missing.
 type Error struct {
-	Key    string // as in JSON
-	Value  string // as text; "" if there is none
-	Reason string // why the value is not valid, where Want alone does not say
-	Want   string // what is valid
-	Err    error  // says what is wrong, in place of the fields above; nil for most
+	Key   string // as in JSON
+	Value string // as text; "" if there is none
+	// Reason is why the value is not valid, where Want alone does not say; Want is what is valid. Other keys in them are between
+	// backquotes.
+	Reason, Want string
+	Err          error // says what is wrong, in place of the fields above; nil for most
 }
 
-func (e *Error) Error() string { return e.Naming(e.Key) }
+func (e *Error) Error() string { return e.Naming(func(key string) string { return key }) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Naming is the message with another name for the key, such as that of a command-line flag.
-func (e *Error) Naming(name string) string {
+// Naming is the message with other names for the keys, such as those of command-line flags.
+func (e *Error) Naming(name func(key string) string) string {
+	key, reason, want := name(e.Key), named(e.Reason, name), named(e.Want, name)
 	switch {
 	case e.Err != nil:
-		return fmt.Sprintf("%s: %v", name, e.Err)
+		return fmt.Sprintf("%s: %v", key, e.Err)
+	case e.Want == "":
+		return fmt.Sprintf("%s %s", key, reason)
 	case e.Value == "" && e.Reason != "":
-		return fmt.Sprintf("%s: want %s", e.Reason, e.Want)
+		return fmt.Sprintf("%s: want %s", reason, want)
 	case e.Value == "":
-		return fmt.Sprintf("%s is missing: want %s", name, e.Want)
+		return fmt.Sprintf("%s is missing: want %s", key, want)
 	case e.Reason != "":
-		return fmt.Sprintf("%s is %s, %s: want %s", name, e.Value, e.Reason, e.Want)
+		return fmt.Sprintf("%s is %s, %s: want %s", key, e.Value, reason, want)
 	}
-	return fmt.Sprintf("%s is %s, want %s", name, e.Value, e.Want)
+	return fmt.Sprintf("%s is %s, want %s", key, e.Value, want)
+}
+
+// named puts names in the place of the keys between backquotes.
+func named(text string, name func(string) string) string {
+	parts := strings.Split(text, "`")
+	for i := 1; i < len(parts)-1; i += 2 {
+		parts[i] = name(parts[i])
+	}
+	return strings.Join(parts, "")
 }
 
 // Wrong is the Error for the value that v, a pointer to a recipe, has for a key.
@@ -74,8 +87,8 @@ func (e *UnknownKeyError) Error() string { return fmt.Sprintf("key %q is not kno
 type field struct {
 	key   string
 	value reflect.Value
-	// notZero says that an explicit 0 is refused.
-	notZero bool
+	// notZero is what is wanted in place of an explicit 0; "" where that is a value.
+	notZero string
 	// null is the name of what a nil pointer means; "" for most.
 	null string
 }
@@ -92,7 +105,7 @@ func fields(v any) []field {
 			case f.Anonymous && key == "":
 				visit(s.Field(i))
 			case f.IsExported() && key != "" && key != "-":
-				list = append(list, field{key, s.Field(i), f.Tag.Get("zero") == "default", f.Tag.Get("nil")})
+				list = append(list, field{key, s.Field(i), f.Tag.Get("zero"), f.Tag.Get("nil")})
 			}
 		}
 	}
@@ -185,8 +198,8 @@ func (f *field) decode(value json.RawMessage) error {
 }
 
 func (f *field) checkZero(value string) error {
-	if f.notZero && f.value.IsZero() {
-		return &Error{Key: f.key, Value: value, Want: "a positive number"}
+	if f.notZero != "" && f.value.IsZero() {
+		return &Error{Key: f.key, Value: value, Want: f.notZero}
 	}
 	return nil
 }
@@ -325,6 +338,16 @@ func parse(to reflect.Value, value string) error {
 	default:
 		return fmt.Errorf("a %v has no text", to.Type())
 	}
+	return nil
+}
+
+// Clear sets a key of v, a pointer to a recipe, to its zero value, the default.
+func Clear(v any, key string) error {
+	f, ok := lookup(v, key)
+	if !ok {
+		return &UnknownKeyError{key}
+	}
+	f.value.SetZero()
 	return nil
 }
 

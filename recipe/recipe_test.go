@@ -27,7 +27,7 @@ func (c *color) UnmarshalText(text []byte) error {
 }
 
 type inner struct {
-	Rate  float64  `json:"rate,omitzero" zero:"default"`
+	Rate  float64  `json:"rate,omitzero" zero:"a positive number"`
 	Decay *float64 `json:"decay,omitzero"`
 	Color color    `json:"color,omitzero"`
 }
@@ -162,9 +162,11 @@ func TestErrors(t *testing.T) {
 		"a-key is missing: want one":           {Key: "a_key", Want: "one"},
 		"a-key is 3, which is odd: want 2":     {Key: "a_key", Value: "3", Reason: "which is odd", Want: "2"},
 		"a comparison needs two: want another": {Key: "a_key", Reason: "a comparison needs two", Want: "another"},
+		"a-key is for b-key, not c_key":        {Key: "a_key", Value: "3", Reason: "is for `b_key`, not c_key"},
+		"a-key is 3, want no b-key":            {Key: "a_key", Value: "3", Want: "no `b_key`"},
 		"a-key: broken":                        {Key: "a_key", Err: errors.New("broken")},
 	} {
-		if got := e.Naming("a-key"); got != want {
+		if got := e.Naming(func(key string) string { return strings.ReplaceAll(key, "_", "-") }); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

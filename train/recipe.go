@@ -15,11 +15,11 @@ import (
 // In JSON it is a flat object with the keys of the tags. A key that is not known or occurs twice is an error.
 type Recipe struct {
 	// BatchSize is the number of examples of a batch (0: 32); TokenBudget, instead of it, the most tokens.
-	BatchSize   int `json:"train_batch_size,omitzero" zero:"default"`
+	BatchSize   int `json:"train_batch_size,omitzero" zero:"at least 1"`
 	TokenBudget int `json:"token_budget,omitzero"`
 	// Accumulation is the number of batches whose gradients are added up before each step; 0: 1. Each goes through the model
 	// by itself, which needs the memory of one and gives the gradient of all.
-	Accumulation int `json:"gradient_accumulation_steps,omitzero" zero:"default"`
+	Accumulation int `json:"gradient_accumulation_steps,omitzero" zero:"at least 1"`
 	// MicroBatchSize and MicroBatchTokens are the most examples and tokens that go through the model together; 0 is no
 	// limit. A larger batch goes through in parts whose gradients are added, to the same gradient in less memory.
 	MicroBatchSize   int `json:"micro_batch_size,omitzero"`
@@ -28,10 +28,10 @@ type Recipe struct {
 	GroupByLength bool `json:"group_by_length,omitzero"`
 
 	// Epochs is the number of passes over the data; 0: 2. MaxSteps, if not 0, is the length of the run instead.
-	Epochs   float64 `json:"num_train_epochs,omitzero" zero:"default"`
+	Epochs   float64 `json:"num_train_epochs,omitzero" zero:"more than 0"`
 	MaxSteps int     `json:"max_steps,omitzero"`
 
-	LearningRate float64 `json:"learning_rate,omitzero" zero:"default"` // the peak; 0: 2e-5
+	LearningRate float64 `json:"learning_rate,omitzero" zero:"a small positive number"` // the peak; 0: 2e-5
 	// WarmupProportion is the share of the steps over which the rate rises; nil: 0.1. WarmupSteps, if not nil, is their
 	// number instead.
 	WarmupProportion *float64  `json:"warmup_proportion,omitzero"`
@@ -63,7 +63,7 @@ type Recipe struct {
 	// KeepCheckpoints is the number of checkpoints kept, the newest and beside them the best model's; 0: all; nil: 2.
 	KeepCheckpoints *int `json:"keep_checkpoints,omitzero"`
 	// LogSteps is the number of steps between two lines of the events, whose loss is the mean over them; 0: 10.
-	LogSteps int `json:"log_steps,omitzero" zero:"default"`
+	LogSteps int `json:"log_steps,omitzero" zero:"at least 1"`
 }
 
 // WithDefaults is r with every default filled in that does not depend on another field: no pointer but WarmupSteps is nil. The
@@ -120,11 +120,11 @@ func (r Recipe) Validate() error {
 		valid bool
 		want  string
 	}{
-		{"max_steps", r.MaxSteps >= 0, "at least 1, or 0 for num_train_epochs"},
+		{"max_steps", r.MaxSteps >= 0, "at least 1, or 0 for `num_train_epochs`"},
 		{"num_train_epochs", r.MaxSteps > 0 || r.Epochs > 0 && r.Epochs <= 1e6, "more than 0 and at most a million"},
 		{"train_batch_size", r.BatchSize >= 0 && r.BatchSize <= math.MaxInt32, "at least 1"},
 		{"token_budget", r.TokenBudget >= 0 && r.TokenBudget <= math.MaxInt32, "at least 1"},
-		{"token_budget", given.BatchSize == 0 || given.TokenBudget == 0, "none beside train_batch_size"},
+		{"token_budget", given.BatchSize == 0 || given.TokenBudget == 0, "none beside `train_batch_size`"},
 		{"gradient_accumulation_steps", r.Accumulation >= 1 && r.Accumulation <= math.MaxInt32/max(r.BatchSize, r.TokenBudget, 1), "at least 1, and fewer than 2³¹ examples or tokens a step"},
 		{"micro_batch_size", r.MicroBatchSize >= 0, "at least 1"},
 		{"micro_batch_tokens", r.MicroBatchTokens >= 0, "at least 1"},
@@ -140,7 +140,7 @@ func (r Recipe) Validate() error {
 		{"warmup_steps", r.WarmupSteps == nil || *r.WarmupSteps >= 0, "0 or more"},
 		{"eval_steps", r.EvalSteps >= 0, "0 or more"},
 		{"early_stopping_patience", r.EarlyStop >= 0, "0 or more"},
-		{"early_stopping_patience", r.EarlyStop == 0 || r.BestMetric != "", "0, or a metric_for_best_model to watch"},
+		{"early_stopping_patience", r.EarlyStop == 0 || r.BestMetric != "", "0, or a `metric_for_best_model` to watch"},
 		{"save_steps", *r.SaveSteps >= 0, "0 or more"},
 		{"keep_checkpoints", *r.KeepCheckpoints >= 0, "0 or more"},
 		{"log_steps", r.LogSteps >= 1, "at least 1"},

@@ -76,8 +76,8 @@ func TestRecipeJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"learning_rat": 1}`:                `key "learning_rat" is not known`,
 		`{"seed": 1, "seed": 1}`:             `key "seed" occurs twice`,
-		`{"learning_rate": 0}`:               "learning_rate is 0, want a positive number",
-		`{"train_batch_size": 0}`:            "train_batch_size is 0, want a positive number",
+		`{"learning_rate": 0}`:               "learning_rate is 0, want a small positive number",
+		`{"train_batch_size": 0}`:            "train_batch_size is 0, want at least 1",
 		`{"num_train_epochs": "2"}`:          `num_train_epochs is "2", want a number`,
 		`{"optimizer": "sgd"}`:               `optimizer is "sgd", want one of google, adamw, lamb`,
 		`{"lr_schedule": "cosine"}`:          `lr_schedule is "cosine", want one of own, google, linear, constant`,

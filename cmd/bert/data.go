@@ -43,18 +43,26 @@ func (d *dataFlags) addSkipBad(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
 }
 
-func (d *dataFlags) lookup() (*task.Task, error) {
-	if d.task == "" {
+func (d *dataFlags) lookup() (*task.Task, error) { return lookupTask(d.task, d.path) }
+
+// lookupTask finds the task of --task and --data.
+func lookupTask(name, path string) (*task.Task, error) {
+	if name == "" {
 		return nil, usagef("--task is missing: want one of %s", strings.Join(task.Names(), ", "))
 	}
-	if d.path == "" {
-		return nil, usagef("--data PATH is missing: want the data of task %s", d.task)
+	if path == "" {
+		return nil, usagef("--data PATH is missing: want the data of task %s", name)
 	}
-	t, err := task.Lookup(d.task)
+	t, err := task.Lookup(name)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return t, nil
+}
+
+// warnSkipped warns of bad records that were left out.
+func (a *app) warnSkipped(path string, n int, first error) {
+	a.log.Warn(fmt.Sprintf("%s: %s left out; the first: %v", path, count(n, "bad record"), first))
 }
 
 // read reads one part of the data, and draws most examples of it (0: all).
@@ -72,7 +80,7 @@ func (d *dataFlags) read(a *app, t *task.Task, path string, split task.Split, mo
 		return nil, err
 	}
 	if data.Skipped > 0 {
-		a.log.Warn(fmt.Sprintf("%s: %s left out; the first: %v", path, count(data.Skipped, "bad record"), data.FirstSkipped))
+		a.warnSkipped(path, data.Skipped, data.FirstSkipped)
 	}
 	if most > 0 {
 		return task.Draw(data.Examples, most, seed), nil

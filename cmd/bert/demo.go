@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -49,14 +50,11 @@ var (
 	fromRandom = demoRun{epochs: 10, learningRate: 1e-3}
 )
 
-// options are the run's, which writes to output.
-func (r demoRun) options(f *demoFlags, output string) train.Options {
-	return train.Options{
-		Recipe: train.Recipe{
-			Epochs: f.effort * r.epochs, BatchSize: 16, LearningRate: r.learningRate, Seed: &f.seed,
-			Optimizer: train.AdamW, SaveSteps: new(0), LogSteps: 25,
-		},
-		Output: output,
+// recipe is the run's.
+func (r demoRun) recipe(f *demoFlags) train.Recipe {
+	return train.Recipe{
+		Epochs: f.effort * r.epochs, BatchSize: 16, LearningRate: r.learningRate, Seed: &f.seed,
+		Optimizer: train.AdamW, SaveSteps: new(0), LogSteps: 25,
 	}
 }
 
@@ -123,9 +121,9 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	a.log.Info("a small BERT that has read books, articles and reviews learns from 400 short reviews to tell praise from complaint")
 	a.describeModel(m, "weights of the starter model")
 	a.describeData("training data", d.train)
-	result, err := a.train(ctx, d.job(m, fromStarter.options(f, output)))
+	result, err := a.trainDemo(ctx, d, m, fromStarter.recipe(f), output)
 	if err != nil {
-		return demoError(err)
+		return err
 	}
 	other, err := bert.New(m.Config(), *o.Head, o)
 	if err != nil {
@@ -133,9 +131,9 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	}
 	defer other.Close()
 	a.log.Info("the same network learns the same, but from random weights and for longer")
-	randomly, err := a.train(ctx, d.job(other, fromRandom.options(f, filepath.Join(temp, "random"))))
+	randomly, err := a.trainDemo(ctx, d, other, fromRandom.recipe(f), filepath.Join(temp, "random"))
 	if err != nil {
-		return demoError(err)
+		return err
 	}
 
 	screen := screenOf(a.stdout)
@@ -174,13 +172,22 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	return writeOut(a.stdout, []byte(b.String()))
 }
 
-// demoError says how a training of the demonstration ended.
-func demoError(err error) error {
+// trainDemo trains a model of the demonstration.
+func (a *app) trainDemo(ctx context.Context, d *demoData, m *bert.Model, r train.Recipe, output string) (*task.Result, error) {
+	j, err := finetune.NewJob(
+		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Description: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output})
+	if err != nil {
+		return nil, prepareError(err)
+	}
+	result, err := a.runJob(ctx, j)
 	var interrupted *train.InterruptedError
 	if errors.As(err, &interrupted) {
-		return fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
+		return nil, fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return result.Evaluation, nil
 }
 
 // verdicts draws, for each sentence, the side that the model takes and how sure it is.
@@ -239,10 +246,6 @@ func newDemo(dir string) (*demoData, error) {
 func (d *demoData) modelOptions(f *demoFlags) bert.Options {
 	head := d.kind.Head()
 	return bert.Options{Head: &head, Labels: d.labels, ProblemType: d.kind.ProblemType(), Seed: f.seed, Threads: f.threads}
-}
-
-func (d *demoData) job(m *bert.Model, o train.Options) *job {
-	return &job{model: m, tokenizer: d.tokenizer, description: d.description, train: d.train, eval: d.eval, options: o}
 }
 
 // demoReviews gives the reviews to train on and the others.

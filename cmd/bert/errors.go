@@ -25,13 +25,7 @@ func flagName(key string) string { return "--" + strings.ReplaceAll(key, "_", "-
 func flagNamed(err error) error {
 	var wrong *recipe.Error
 	if errors.As(err, &wrong) {
-		named := *wrong
-		for word := range strings.FieldsSeq(wrong.Want) {
-			if key := strings.Trim(word, ",:;"); strings.Contains(key, "_") {
-				named.Want = strings.ReplaceAll(named.Want, key, flagName(key))
-			}
-		}
-		return usageError{errors.New(named.Naming(flagName(wrong.Key)))}
+		return usageError{errors.New(wrong.Naming(flagName))}
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,15 +10,24 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/hub"
 	"github.com/go-bert/bert/task"
-	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
 )
 
+// finetuneFlags are those of bert finetune.
+type finetuneFlags struct {
+	recipe       *recipeFlags
+	options      finetune.Options
+	showExamples int
+	out          outputFlags
+}
+
 func (a *app) finetuneCommand() *cobra.Command {
-	f := newFinetuneFlags()
+	f := new(finetuneFlags)
 	cmd := &cobra.Command{
 		Use:   "finetune --task TASK --data PATH (--model DIR | --config FILE --vocab FILE) --output DIR [flags]",
 		Short: "Fine-tune a model on labelled texts",
@@ -38,81 +46,88 @@ Of a text with more than --max-seq-length tokens the beginning is read; with --l
 the mean of its windows'.
 
 The output folder becomes a model directory: config.json, model.safetensors, vocab.txt, tokenizer.json,
-tokenizer_config.json, task.json and eval_results.json; events.jsonl and TensorBoard's event files tell how the run
-went. Checkpoints are written every --save-steps. Ctrl-C ends the run after the step it is at and saves it; --resume goes on
-from the newest checkpoint, with the same options, and ends with the same bits.`,
+tokenizer_config.json, task.json and eval_results.json. events.jsonl and TensorBoard's event files record how the run
+went, and recipe.json what it did: --recipe runs it again, with other values where flags are given. Checkpoints are written every
+--save-steps. Ctrl-C ends the run after the current step and saves it; --resume goes on from the newest checkpoint, with the same
+options, and ends with the same bits.`,
 		Example: `  bert finetune --task imdb --data aclImdb_v1.tar.gz --model bert-base-uncased --output imdb-model
   bert finetune --task cola --data glue/CoLA --model bert-base-uncased --output cola-model --metric-for-best-model main
   bert finetune --task text --data train.tsv --eval-data dev.tsv --model bert-base-uncased --output my-model
+  bert finetune --recipe my-model/recipe.json --learning-rate 5e-5 --output another-model
   bert finetune --task text --data reviews.csv --text-column body --label-column stars --validation-share 0.1 \
       --config small.json --vocab vocab.txt --learning-rate 1e-4 --num-train-epochs 10 --output my-model`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.finetune(cmd, f) },
 	}
-	f.add(cmd)
+	f.recipe = &recipeFlags{cmd: cmd, fresh: func() any { return new(finetune.Recipe) }, defaults: new(finetune.Recipe{}.WithDefaults())}
+	f.recipe.addTask()
+	f.recipe.addModel()
+	f.recipe.addComputeThreads(&f.options.Threads)
+	f.recipe.addOutput(&f.options.Output, "write the model, events and checkpoints to `DIR`")
+	f.recipe.addFeatures()
+	f.recipe.addTraining()
+	f.recipe.addSeed("`SEED` of everything random: drawn examples, new weights, the order of the examples, dropout")
+	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.options.Resume, "resume", false, "go on from the newest checkpoint in --output")
+		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
+	})
+	f.recipe.addFile()
+	f.recipe.finish()
+	f.out.add(cmd)
+	mainFlags(cmd, "task", "data", "eval-data", "model", "output", "learning-rate", "num-train-epochs", "train-batch-size", "max-seq-length", "resume")
 	return cmd
 }
 
-func (f *finetuneFlags) add(cmd *cobra.Command) {
-	o, flags := &f.options, cmd.Flags()
-	f.data.add(cmd, "the training data: a `PATH` of a file, or the folder or archive of the task")
-	flags.StringVar(&f.evalData, "eval-data", "", "evaluate on the data at `PATH`")
-	f.addModel(cmd)
-	f.addOutput(cmd, "write the model, events and checkpoints to `DIR`")
-	f.addRecipe(cmd)
-	flags.Uint64Var(o.Seed, "seed", *o.Seed, "`SEED` of what is drawn at random: examples, new weights, their order, dropout")
-	flags.BoolVar(&o.Resume, "resume", false, "go on from the newest checkpoint in --output")
-	f.addData(cmd)
-	f.addDetails(cmd)
-	flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
-	f.out.add(cmd)
-}
-
 func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
-	t, err := f.data.lookup()
+	var r finetune.Recipe
+	if err := a.applyFinetune(f.recipe, &r, &r); err != nil {
+		return err
+	}
+	if f.recipe.print {
+		return a.printRecipe(r.WithDefaults())
+	}
+	if _, err := lookupTask(r.Task, r.Path); err != nil {
+		return err
+	}
+	if err := checkFinetune(&r, f.options.Output, f.options.Threads); err != nil {
+		return err
+	}
+	if f.showExamples < 0 {
+		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
+	}
+	j, err := r.Prepare(cmd.Context(), f.options)
 	if err != nil {
-		return err
+		return prepareError(err)
 	}
-	if err := f.check(); err != nil {
-		return err
-	}
-	if err := f.setKind(cmd, t); err != nil {
-		return err
-	}
-	if err := checkNewModel(&f.options, "--model", f.vocabulary.model); err != nil {
-		return err
-	}
-	j, err := f.prepare(a, cmd, t)
-	if err != nil {
-		return err
-	}
-	defer j.model.Close()
+	defer j.Close()
+	p := j.Parts()
 	from := "random weights"
-	if f.config == "" {
-		from = "weights from " + f.vocabulary.model
+	if r.Config == "" {
+		from = "weights from " + r.Dir
 	}
-	a.describeModel(j.model, from)
-	a.describeData("training data", j.train)
-	if j.eval != nil {
-		a.describeData("evaluation data", j.eval)
+	a.warnJob(j)
+	a.describeModel(p.Model, from)
+	a.describeData("training data", p.Train)
+	if p.Eval != nil {
+		a.describeData("evaluation data", p.Eval)
 	} else {
 		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
 	}
-	if err := j.train.ShowExamples(a.stderr, j.tokenizer, f.showExamples); err != nil {
+	if err := p.Train.ShowExamples(a.stderr, p.Tokenizer, f.showExamples); err != nil {
 		return err
 	}
-	result, err := a.train(cmd.Context(), j)
+	result, err := a.runJob(cmd.Context(), j)
 	if err != nil {
-		return a.explain(err, j.options.Output, j.eval != nil)
+		return a.explain(err, j.Output(), p.Eval != nil)
 	}
-	if result != nil {
-		if err := f.out.printResult(a, result); err != nil {
+	if result.Evaluation != nil {
+		if err := f.out.printResult(a, result.Evaluation); err != nil {
 			return err
 		}
 	}
-	a.log.Info("saved in " + j.options.Output)
-	next := "bert predict --model " + quoteArgument(j.options.Output)
-	if in := j.description.Kind.InputJSON(); in != "" {
+	a.log.Info("saved in " + j.Output())
+	next := "bert predict --model " + quoteArgument(j.Output())
+	if in := p.Description.Kind.InputJSON(); in != "" {
 		next = "echo " + quoteArgument(in) + " | " + next
 	} else {
 		next += ` "a text"`
@@ -121,77 +136,84 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	return nil
 }
 
-// setKind makes the task of the kind that --problem-type asks for.
-func (f *finetuneFlags) setKind(cmd *cobra.Command, t *task.Task) error {
-	if !cmd.Flags().Changed("problem-type") {
-		return nil
+// applyFinetune reads the flags of a command into a recipe, of which r is the part of finetune.
+func (a *app) applyFinetune(f *recipeFlags, whole any, r *finetune.Recipe) error {
+	if err := f.apply(whole); err != nil {
+		return err
 	}
-	kind, err := task.ParseKind(f.problemType.value)
+	if r.Dir == "" || f.given("model") {
+		return nil // withModel has found it
+	}
+	dir, err := a.modelPath(f.cmd, r.Dir, true)
+	var unknown *hub.NotFoundError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%s: %w", f.file, explainUnknown(unknown))
+	}
 	if err == nil {
-		err = t.SetKind(kind)
+		r.Dir = dir
 	}
-	if err != nil {
-		return usageError{fmt.Errorf("--problem-type: %w", err)}
+	return err
+}
+
+// checkFinetune reports mistakes that can be found before anything is read, in the words of the command line.
+func checkFinetune(r *finetune.Recipe, output string, threads int) error {
+	switch {
+	case r.Dir == "" && r.Config == "":
+		return usagef("neither --model DIR nor --config FILE is given: want a model to begin with")
+	case r.Config != "" && r.Vocab == "":
+		return usagef("--vocab FILE is missing: --config needs it")
+	case r.Vocab == "" && (r.Cased || r.Google):
+		return usagef("--cased and --google are for --vocab: the model in --model says itself how it tokenizes")
+	case output == "":
+		return usagef("--output DIR is missing: want the folder to write to")
+	}
+	if err := checkThreads(threads); err != nil {
+		return err
 	}
 	return nil
 }
 
-// prepare reads everything and makes the job, whose model the caller closes. The small files come first, so that mistakes
-// in them are seen at once.
-func (f *finetuneFlags) prepare(a *app, cmd *cobra.Command, t *task.Task) (*job, error) {
-	config, tok, err := f.load(a)
-	if err != nil {
-		return nil, err
+// prepareError puts what is wrong with a recipe or its output folder into the words of the command line.
+func prepareError(err error) error {
+	var output *finetune.OutputError
+	switch {
+	case errors.As(err, &output) && output.Begun:
+		return usagef("--output is the folder of --model: want another one")
+	case errors.As(err, &output):
+		return fmt.Errorf("%s: there is a model in this folder: choose another, or --resume its run", output.Output)
 	}
-	if !cmd.Flags().Changed("max-seq-length") {
-		f.maxSeqLength = t.Kind.MaxSeqLength()
-	}
-	length, err := sequenceLength(cmd, f.maxSeqLength, config)
-	if err != nil {
-		return nil, err
-	}
-	training, held, err := f.read(a, t)
-	if err != nil {
-		return nil, err
-	}
-	labels, err := f.labelsOf(t, training, &config)
-	if err != nil {
-		return nil, err
-	}
-	j := &job{tokenizer: tok, description: t.Describe(labels, length), options: f.options}
-	j.description.Columns, j.description.DocStride = f.data.columns, f.docStride
-	if j.bestThreshold = f.nullThreshold == "best"; !j.bestThreshold {
-		if j.description.NullThreshold, err = parseThreshold(f.nullThreshold); err != nil {
-			return nil, err
-		}
-	}
-	if j.description.Long, err = task.ParseLongText(f.long.value); err != nil {
-		return nil, usageError{err}
-	}
-	if j.description.Truncation, err = tokenizer.ParseTruncation(f.truncation.value); err != nil {
-		return nil, usageError{err}
-	}
-	if err := j.build(f, training, held); err != nil {
-		return nil, err
-	}
-	if err := f.checkMetric(j); err != nil {
-		return nil, err
-	}
-	if j.model, err = f.model(config, &j.description); err != nil {
-		return nil, err
-	}
-	if err = j.model.CheckVocabulary(tok.VocabSize()); err != nil {
-		err = fmt.Errorf("%s: %w", cmp.Or(f.vocabulary.vocab, f.vocabulary.model), err)
-	} else {
-		j.options.Fingerprint, err = j.fingerprint()
-	}
-	if err != nil {
-		return nil, errors.Join(err, j.model.Close())
-	}
-	return j, nil
+	return flagNamed(err)
 }
 
-// explain makes of the ways in which a run may end what the user can do then.
+// warnJob warns of what was left out when a job was prepared.
+func (a *app) warnJob(j *finetune.Job) {
+	for _, key := range j.UnknownKeys() {
+		a.log.Warn(fmt.Sprintf("config.json has the unknown key %q, which changes nothing here", key))
+	}
+	for _, s := range j.Skipped() {
+		a.warnSkipped(s.Path, s.Count, s.First)
+	}
+}
+
+// runJob runs a job and shows how far it is. The first signal ends it after the current step.
+func (a *app) runJob(ctx context.Context, j *finetune.Job) (*finetune.Result, error) {
+	progress := a.newProgress()
+	description := j.Parts().Description
+	_, progress.official = description.MetricNames()
+	defer progress.close()
+	ctx, cancel := a.untilInterruptedStep(ctx)
+	defer cancel()
+	return j.Run(ctx, progress.event)
+}
+
+// untilInterruptedStep gives the context of a run: the first signal ends the run after the current step.
+func (a *app) untilInterruptedStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	return untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending after this step, then saving; once more ends at once", s))
+	})
+}
+
+// explain says what the user can do after a run ended as it did.
 func (a *app) explain(err error, output string, evaluated bool) error {
 	var (
 		interrupted *train.InterruptedError
@@ -234,143 +256,4 @@ func quoteArgument(arg string) string {
 		return arg
 	}
 	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-}
-
-// load reads the configuration and the tokenizer.
-func (f *finetuneFlags) load(a *app) (bert.Config, *tokenizer.Tokenizer, error) {
-	config, err := a.loadConfig(f.config, f.vocabulary.model)
-	if err != nil {
-		return config, nil, err
-	}
-	tok, err := f.vocabulary.load()
-	return config, tok, err
-}
-
-// loadConfig reads the configuration of a new model, in a file, or of one to begin with.
-func (a *app) loadConfig(file, model string) (bert.Config, error) {
-	path := cmp.Or(file, model)
-	config, err := bert.LoadConfig(path)
-	if err != nil {
-		return config, err
-	}
-	if file != "" && len(config.Unknown) > 0 {
-		// Of a new model, unlike of somebody else's, a misspelt key would be found out only much later.
-		return config, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
-	}
-	a.warnConfig(config, path)
-	return config, nil
-}
-
-// model makes the model to begin with.
-func (f *finetuneFlags) model(config bert.Config, d *task.Description) (*bert.Model, error) {
-	head := d.Kind.Head()
-	o := bert.Options{
-		Threads: f.threads, Precision: f.precision, Head: &head, Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
-		AllowMissing: f.allowMissing, Seed: *f.options.Seed,
-	}
-	if f.config != "" {
-		m, err := bert.New(config, head, o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.config, err)
-		}
-		return m, nil
-	}
-	return bert.Load(f.vocabulary.model, o)
-}
-
-// read reads the examples to train on and those to evaluate on.
-func (f *finetuneFlags) read(a *app, t *task.Task) (training, held []task.Example, err error) {
-	seed := *f.options.Seed
-	if training, err = f.data.read(a, t, f.data.path, task.Train, 0, seed); err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case f.validationShare > 0:
-		n := int(f.validationShare * float64(len(training)))
-		if n < 1 {
-			return nil, nil, usagef("--validation-share %v of %s is less than one", f.validationShare, count(len(training), "example"))
-		}
-		training, held = task.SplitValidation(training, n, seed)
-		if f.maxEvalExamples > 0 {
-			held = task.Draw(held, f.maxEvalExamples, seed)
-		}
-	case f.evalData != "":
-		held, err = f.data.read(a, t, f.evalData, t.EvalSplit, f.maxEvalExamples, seed)
-	case t.OnePart(f.data.path):
-	case t.EvalSplit != "":
-		held, err = f.data.read(a, t, f.data.path, t.EvalSplit, f.maxEvalExamples, seed)
-	}
-	if f.maxTrainExamples > 0 {
-		training = task.Draw(training, f.maxTrainExamples, seed)
-	}
-	return training, held, err
-}
-
-// labelsOf gives the labels in the order of their ids: the task's, those of the flag, or those in the data; these in the
-// order of the model, if it was made for the same ones.
-func (f *finetuneFlags) labelsOf(t *task.Task, training []task.Example, c *bert.Config) ([]string, error) {
-	switch {
-	case !t.HasLabels() && f.labels != nil && t.Labels == nil:
-		return nil, usagef("--labels is for tasks that have labels; the answers of a %v are none", t.Kind)
-	case !t.HasLabels() && t.Labels == nil:
-		return nil, nil
-	case t.Labels != nil && f.labels != nil:
-		return nil, usagef("--labels is for data without labels of its own; those of task %s are %s", t.Name, strings.Join(t.Labels, ", "))
-	case t.Labels != nil:
-		return t.Labels, nil
-	case f.labels != nil:
-		return f.labels, task.CheckLabels(training, f.labels)
-	}
-	labels, err := task.LabelsOf(training)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.data.path, err)
-	}
-	mine, models := slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(c.Labels))
-	if slices.Equal(mine, models) {
-		return c.Labels, nil
-	}
-	return labels, nil
-}
-
-// build makes the features.
-func (j *job) build(f *finetuneFlags, training, held []task.Example) (err error) {
-	if j.train, err = task.NewDataset(j.tokenizer, j.description, training); err != nil {
-		return err
-	}
-	weights, err := j.train.ClassWeights(f.classWeights)
-	if err != nil {
-		return usageError{err}
-	}
-	if err := j.train.SetClassWeights(weights); err != nil {
-		return err
-	}
-	if held == nil {
-		return nil
-	}
-	j.options.EvalEpochs = true
-	j.eval, err = task.NewDataset(j.tokenizer, j.description, held)
-	return err
-}
-
-// mainMetric stands for the task's main official metric.
-const mainMetric = "main"
-
-// checkMetric reports a metric to choose the model by that no evaluation will have.
-func (f *finetuneFlags) checkMetric(j *job) error {
-	metric := f.options.BestMetric
-	names, official := j.description.MetricNames()
-	if metric == mainMetric {
-		metric = official[0]
-	}
-	j.options.BestMetric, j.options.Minimize = metric, task.LessIsBetter(metric)
-	if j.eval == nil {
-		if metric != "" || f.options.EvalSteps > 0 {
-			return usagef("--metric-for-best-model and --eval-steps need data to evaluate on: --eval-data or --validation-share")
-		}
-		return nil
-	}
-	if metric != "" && !slices.Contains(names, metric) {
-		return usagef("--metric-for-best-model is %q, want one of %s", metric, strings.Join(names, ", "))
-	}
-	return nil
 }

@@ -13,13 +13,12 @@ import (
 	"github.com/go-bert/bert/hub"
 	"github.com/go-bert/bert/internal/bench"
 	"github.com/go-bert/bert/pretrain"
-	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/train"
 )
 
 // pretrainFlags are those of bert pretrain.
 type pretrainFlags struct {
-	recipeFlags
+	recipe    *recipeFlags
 	instances []string
 	options   pretrain.Options
 	out       outputFlags
@@ -58,64 +57,65 @@ files record the run. Checkpoints are written every --save-steps. Ctrl-C ends th
 func (f *pretrainFlags) define(cmd *cobra.Command) {
 	defaults := pretrain.Recipe{}.WithDefaults()
 	defaults.MaxSteps = 0 // its default depends on other flags
-	f.recipeFlags = recipeFlags{cmd: cmd, scratch: &defaults, exclusive: [][]string{
+	r := &recipeFlags{cmd: cmd, fresh: func() any { return new(pretrain.Recipe) }, defaults: &defaults, instead: [][]string{
 		{"eval_instances", "eval_share"},
 		{"train_batch_size", "token_budget"},
 		{"num_train_steps", "num_train_epochs", "phase_steps"},
 		{"warmup_proportion", "warmup_steps"},
 	}}
-	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+	f.recipe = r
+	r.in(dataSection, func(flags *pflag.FlagSet) {
 		flags.StringArrayVar(&f.instances, "instances", nil, "train on the instances in `DIR`; once for each phase")
-		f.add(flags, "eval_instances", "evaluate on the instances in `DIR`")
+		r.add(flags, "eval_instances", "evaluate on the instances in `DIR`")
 	})
-	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
-		f.add(flags, "config", "begin with random weights, for the configuration in `FILE` (config.json)")
-		f.add(flags, "init", "begin with the weights of the model in `DIR`")
-		f.add(flags, "allow_missing", "with --init: let tensors that are missing begin with random values, and leave out those that are left over")
+	r.in(modelSection, func(flags *pflag.FlagSet) {
+		r.add(flags, "config", "begin with random weights, for the configuration in `FILE` (config.json)")
+		r.add(flags, "init", "begin with the weights of the model in `DIR`")
+		r.add(flags, "allow_missing", "with --init: let tensors that are missing begin with random values, and leave out those that are left over")
 	})
-	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+	r.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.options.Output, "output", "", "write the model, events and checkpoints to `DIR`")
 		flags.BoolVar(&f.options.Resume, "resume", false, "go on from the newest checkpoint in --output")
-		f.add(flags, "save_steps", "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
-		f.add(flags, "keep_checkpoints", "keep the newest `N` checkpoints, and the best; 0: all")
-		f.add(flags, "log_steps", "record the loss every `N` steps")
-		f.addFile(flags)
+		r.add(flags, "save_steps", "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
+		r.add(flags, "keep_checkpoints", "keep the newest `N` checkpoints, and the best; 0: all")
+		r.add(flags, "log_steps", "record the loss every `N` steps")
 	})
-	flagsIn(cmd, trainingSection, func(flags *pflag.FlagSet) {
-		f.add(flags, "train_batch_size", "`N` instances a step; N,N…: of each phase")
-		f.add(flags, "token_budget", "batches of at most `N` tokens instead; N,N…: of each phase")
-		f.add(flags, "learning_rate", "the highest learning `RATE`")
-		f.add(flags, "num_train_steps", "train for `N` steps (default: 100,000, unless --num-train-epochs or --phase-steps say otherwise)")
-		f.add(flags, "num_train_epochs", "go through the instances `N` times")
-		f.add(flags, "phase_steps", "the steps of each phase, `N,N…`")
-		f.add(flags, "warmup_proportion", "the `SHARE` of the steps in which the rate rises")
-		f.add(flags, "warmup_steps", "the number `N` of steps in which the rate rises")
-		f.add(flags, "seed", "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
-		f.add(flags, "precision", "take the operands of matrix products so; all else is float32", precisions...)
-		f.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
-		f.add(flags, "micro_batch_size", "let batches go through the model in parts of at most `N` instances, to save memory; 0: whole")
-		f.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
-		f.add(flags, "group_by_length", "put instances of similar length into the same batch")
-		f.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
+	r.in(trainingSection, func(flags *pflag.FlagSet) {
+		r.add(flags, "train_batch_size", "`N` instances a step; N,N…: of each phase")
+		r.add(flags, "token_budget", "batches of at most `N` tokens instead; N,N…: of each phase")
+		r.add(flags, "learning_rate", "the highest learning `RATE`")
+		r.add(flags, "num_train_steps", "train for `N` steps (default: 100,000, unless --num-train-epochs or --phase-steps say otherwise)")
+		r.add(flags, "num_train_epochs", "go through the instances `N` times")
+		r.add(flags, "phase_steps", "the steps of each phase, `N,N…`")
+		r.add(flags, "warmup_proportion", "the `SHARE` of the steps in which the rate rises")
+		r.add(flags, "warmup_steps", "the number `N` of steps in which the rate rises")
+		r.add(flags, "seed", "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
+		r.add(flags, "precision", "take the operands of matrix products so; all else is float32", precisions...)
+		r.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
+		r.add(flags, "micro_batch_size", "let batches go through the model in parts of at most `N` instances, to save memory; 0: whole")
+		r.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
+		r.add(flags, "group_by_length", "put instances of similar length into the same batch")
+		r.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
 			train.GoogleAdam.String(), train.AdamW.String(), train.LAMB.String())
-		f.add(flags, "lr_schedule", "how the learning rate falls; own: as the optimizer's authors have it",
+		r.add(flags, "lr_schedule", "how the learning rate falls; own: as the optimizer's authors have it",
 			train.OwnSchedule.String(), train.GoogleLinear.String(), train.Linear.String(), train.Constant.String())
-		f.add(flags, "weight_decay", "the weight decay `RATE`, for all but biases and LayerNorm")
-		f.add(flags, "max_grad_norm", "clip gradients to the global `NORM`; 0: never")
-		f.add(flags, "adam_beta1", "how slowly the mean of gradients changes, as `β1`")
-		f.add(flags, "adam_beta2", "how slowly the mean of squared gradients changes, as `β2`")
-		f.add(flags, "adam_epsilon", "the `ε` beside the root of the mean of squared gradients; 0: the optimizer's own")
+		r.add(flags, "weight_decay", "the weight decay `RATE`, for all but biases and LayerNorm")
+		r.add(flags, "max_grad_norm", "clip gradients to the global `NORM`; 0: never")
+		r.add(flags, "adam_beta1", "how slowly the mean of gradients changes, as `β1`")
+		r.add(flags, "adam_beta2", "how slowly the mean of squared gradients changes, as `β2`")
+		r.add(flags, "adam_epsilon", "the `ε` beside the root of the mean of squared gradients; 0: the optimizer's own")
 	})
 	addThreads(cmd, &f.options.Threads)
-	flagsIn(cmd, evaluationSection, func(flags *pflag.FlagSet) {
-		f.add(flags, "eval_share", "evaluate on a `SHARE` of the (last) instances, taken out at random")
-		f.add(flags, "max_eval_instances", "evaluate on `N` instances at equal distances; 0: all")
-		f.add(flags, "eval_steps", "evaluate every `N` steps, besides the end")
-		f.add(flags, "metric_for_best_model", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
-		f.add(flags, "early_stopping_patience", "end after `N` evaluations without a better --metric-for-best-model; 0: never")
+	r.in(evaluationSection, func(flags *pflag.FlagSet) {
+		r.add(flags, "eval_share", "evaluate on a `SHARE` of the (last) instances, taken out at random")
+		r.add(flags, "max_eval_instances", "evaluate on `N` instances at equal distances; 0: all")
+		r.add(flags, "eval_steps", "evaluate every `N` steps, besides the end")
+		r.add(flags, "metric_for_best_model", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
+		r.add(flags, "early_stopping_patience", "end after `N` evaluations without a better --metric-for-best-model; 0: never")
 	})
 	f.out.add(cmd)
-	f.finish()
+	r.addFile()
+	r.finish()
 	for _, name := range []string{"instances", "eval-instances", "output"} {
 		_ = cmd.MarkFlagDirname(name) // the errors are for flags that do not exist
 	}
@@ -127,7 +127,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 // read makes the recipe of the flags.
 func (f *pretrainFlags) read() (pretrain.Recipe, error) {
 	var r pretrain.Recipe
-	if err := f.recipeFlags.read(&r); err != nil {
+	if err := f.recipe.apply(&r); err != nil {
 		return r, err
 	}
 	if len(f.instances) > 0 {
@@ -147,12 +147,8 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.print {
-		text, err := recipe.Marshal(r.WithDefaults())
-		if err != nil {
-			return err
-		}
-		return writeOut(a.stdout, text)
+	if f.recipe.print {
+		return a.printRecipe(r.WithDefaults())
 	}
 	if f.options.Output == "" {
 		return usagef("--output DIR is missing: want the folder to write the model to")
@@ -162,7 +158,7 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 	}
 	o := f.options
 	o.Resolve = func(ctx context.Context, name string) (string, error) {
-		path, err := a.modelPath(f.cmd, name, true)
+		path, err := a.modelPath(f.recipe.cmd, name, true)
 		var unknown *hub.NotFoundError
 		if errors.As(err, &unknown) {
 			return "", explainUnknown(unknown)
@@ -201,11 +197,8 @@ func explainPretraining(err error) error {
 	var (
 		output *pretrain.OutputError
 		length *pretrain.LengthError
-		wrong  *recipe.Error
 	)
 	switch {
-	case errors.As(err, &wrong) && wrong.Key == "metric_for_best_model": // what is wanted are names of metrics, not of flags
-		return usagef("%s", wrong.Naming(flagName(wrong.Key)))
 	case errors.As(err, &output) && output.Begun:
 		return usagef("--output is the folder of --init: want another one")
 	case errors.As(err, &output):

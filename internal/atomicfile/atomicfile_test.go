@@ -137,3 +137,27 @@ func TestIsTemp(t *testing.T) {
 		}
 	}
 }
+
+func TestContents(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x")
+	if err := WriteText(path, "a\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "a\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := WriteJSON(path, map[string]string{"a": "<b>"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "{\n  \"a\": \"<b>\"\n}\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	missing := filepath.Join(dir, "none", "x")
+	if err := WriteText(missing, ""); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), filepath.Join(dir, "none")) {
+		t.Errorf("error is %v", err)
+	}
+	if err := WriteJSON(path, func() {}); err == nil {
+		t.Error("a function is written as JSON")
+	}
+}

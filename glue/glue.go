@@ -1,0 +1,479 @@
+// Package glue fine-tunes and measures a model on the tasks of the benchmark GLUE (Wang et al. 2018, arXiv:1804.07461), as
+// Devlin et al. 2018, §4.1, do.
+//
+// A [Recipe] is a finetune.Recipe for all tasks, with other values for some. Suite.Run trains a model for each task, evaluates it
+// on the development data, answers the test data, and writes the benchmark's table and what its server takes. The same recipe
+// and folder go on where a run was interrupted, and leave what is done.
+package glue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/train"
+)
+
+// The files of a run: ScoresFile in the folder of a task, the others in that of all.
+const (
+	ScoresFile     = "glue.json"
+	ResultsFile    = "glue_results.json"
+	TableFile      = "glue_results.tsv"
+	SubmissionsZIP = "submission.zip"
+)
+
+// Options say where a run goes and how it computes.
+type Options struct {
+	Output  string // a folder for each task, the table and the predictions
+	Threads int    // 0: as many as the machine has
+	// Observer, if not nil, hears what happens.
+	Observer func(Event)
+}
+
+// Event is something that happens in a run: LeftOut, Begun, Prepared, Trained, Ended, NoPart, Skipped, Evaluating, Predicted or
+// Packed. Each carries the name of its task, but for Packed.
+type Event interface{ isEvent() }
+
+// LeftOut is a task that is left out.
+type LeftOut struct{ Task, Reason string }
+
+// Begun is a task whose training begins or goes on.
+type Begun struct{ Task, About string }
+
+// Prepared says that a task's data and model are there.
+type Prepared struct {
+	Task string
+	Job  *finetune.Job
+}
+
+// Trained is an event of a task's training.
+type Trained struct {
+	Task  string
+	Event train.Event
+}
+
+// Ended says that the training of a task has ended, now or (Before) when it was run another time.
+type Ended struct {
+	Task   string
+	Steps  int
+	Before bool
+}
+
+// NoPart is a part of a task's data that is not there: it is not evaluated, or (Test) there are no predictions of it.
+type NoPart struct {
+	Task  string
+	Split task.Split
+	Test  bool
+}
+
+// Skipped are bad records that were left out of the data to evaluate on.
+type Skipped struct {
+	Task    string
+	Records finetune.Skipped
+}
+
+// Evaluating says how far an evaluation is.
+type Evaluating struct {
+	Task      string
+	Split     task.Split
+	Done, All int // examples
+}
+
+// Predicted says that the predictions of a part were written.
+type Predicted struct {
+	Task        string
+	Split       task.Split
+	File        string
+	Predictions int
+	// Truncated of the texts were cut to MaxSeqLength tokens and lost Dropped of them.
+	Truncated, Dropped, MaxSeqLength int
+}
+
+// Packed says that the predictions were packed into one file, of which those of Missing would make a whole submission.
+type Packed struct {
+	File           string
+	Files, Missing []string
+}
+
+func (LeftOut) isEvent()    {}
+func (Begun) isEvent()      {}
+func (Prepared) isEvent()   {}
+func (Trained) isEvent()    {}
+func (Ended) isEvent()      {}
+func (NoPart) isEvent()     {}
+func (Skipped) isEvent()    {}
+func (Evaluating) isEvent() {}
+func (Predicted) isEvent()  {}
+func (Packed) isEvent()     {}
+
+// InterruptedError says that a run was interrupted. What was under way is saved: the same run goes on from there.
+type InterruptedError struct {
+	Task string
+	// Step is the step after which the training was interrupted, of Steps; 0: it was no training.
+	Step, Steps int
+	Cause       error
+}
+
+func (e *InterruptedError) Error() string {
+	if e.Steps == 0 {
+		return fmt.Sprintf("%s: interrupted: the same run goes on from there", e.Task)
+	}
+	return fmt.Sprintf("%s: interrupted after step %d of %d and saved: the same run goes on from there", e.Task, e.Step, e.Steps)
+}
+
+func (e *InterruptedError) Unwrap() error { return e.Cause }
+
+// Suite is a run of the benchmark that is ready to begin.
+type Suite struct {
+	recipe  Recipe
+	options Options
+	tasks   []*member
+}
+
+// member is what a run knows of a task.
+type member struct {
+	row    *task.Task
+	recipe finetune.Recipe
+	folder string // of its data; "": not there
+	output string // its folder
+	step   int    // of its model
+	parts  []part // evaluated
+	files  []string
+	// stale says that what was found before was found in another precision.
+	stale bool
+}
+
+// part is how good a model is on a part of a task's data, an element of glue.json.
+type part struct {
+	Split    task.Split   `json:"split"`
+	Official []string     `json:"official_metrics"`
+	Metrics  task.Metrics `json:"metrics"`
+	// Precision is that of the products; without it they were in float32.
+	Precision bert.Precision `json:"precision,omitzero"`
+}
+
+// score is the part's score: the mean of its official metrics.
+func (p *part) score() float64 {
+	sum := 0.0
+	for _, name := range p.Official {
+		sum += p.Metrics.Value(name)
+	}
+	return sum / float64(len(p.Official))
+}
+
+func (s *Suite) observe(e Event) {
+	if s.options.Observer != nil {
+		s.options.Observer(e)
+	}
+}
+
+// Run trains and measures what is not done yet, and writes the table of all and the submission. When ctx is cancelled it ends a
+// training after its step, saves it, and returns an *InterruptedError.
+func (s *Suite) Run(ctx context.Context) (*Summary, error) {
+	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
+		return nil, atomicfile.PathFirst(err)
+	}
+	if err := atomicfile.WriteJSON(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe.WithDefaults()); err != nil {
+		return nil, err
+	}
+	done := 0
+	for _, m := range s.tasks {
+		if why := s.missing(m); why != "" {
+			s.observe(LeftOut{m.row.Name, why})
+			continue
+		}
+		if err := s.do(ctx, m); err != nil {
+			return nil, interrupted(m.row.Name, err)
+		}
+		done++
+	}
+	if done == 0 {
+		return nil, fmt.Errorf("%s: no task of GLUE to train on: want folders like %s", s.recipe.Path, filepath.Join(s.recipe.Path, "CoLA"))
+	}
+	return s.report()
+}
+
+// interrupted is the error of a task, an *InterruptedError if it was interrupted.
+func interrupted(name string, err error) error {
+	var training *train.InterruptedError
+	switch {
+	case errors.As(err, &training):
+		return &InterruptedError{name, training.Step, training.Steps, err}
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return &InterruptedError{Task: name, Cause: err}
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+func (s *Suite) do(ctx context.Context, m *member) error {
+	if m.row.Has(m.folder, task.Train) {
+		if err := s.train(ctx, m); err != nil {
+			return err
+		}
+	}
+	return s.measure(ctx, m)
+}
+
+// missing says why a task is left out; "": it isn't.
+func (s *Suite) missing(m *member) string {
+	switch {
+	case m.folder == "":
+		return "its data isn't there"
+	case m.row.Has(m.folder, task.Train):
+		return ""
+	case !m.untrained():
+		return "there is no training data in " + m.folder
+	case s.trained(m).parts == nil:
+		return "it needs the model of mnli, and there is none"
+	}
+	return ""
+}
+
+// untrained says that the task has no training data, not even elsewhere.
+func (m *member) untrained() bool {
+	_, ok := m.row.Tables[task.Train]
+	return !ok
+}
+
+// trained is the task whose model answers m: itself, or mnli.
+func (s *Suite) trained(m *member) *member {
+	if !m.untrained() {
+		return m
+	}
+	for _, other := range s.tasks {
+		if other.row.Name == "mnli" {
+			return other
+		}
+	}
+	return &member{row: m.row}
+}
+
+// train trains the task's model, or the rest of it.
+func (s *Suite) train(ctx context.Context, m *member) (err error) {
+	name := m.row.Name
+	s.observe(Begun{name, m.row.About})
+	j, err := m.recipe.Prepare(ctx, finetune.Options{Output: m.output, Resume: true, Threads: s.options.Threads})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	s.observe(Prepared{name, j})
+	result, err := j.Run(ctx, func(e train.Event) { s.observe(Trained{name, e}) })
+	var finished *train.FinishedError
+	switch {
+	case errors.As(err, &finished):
+		m.step = finished.Result.ModelStep
+		s.observe(Ended{name, finished.Result.Steps, true})
+		return nil
+	case err != nil:
+		return err
+	}
+	m.step = result.Training.ModelStep
+	s.observe(Ended{name, result.Training.Steps, false})
+	return nil
+}
+
+// measure evaluates the task's model on the parts of its data that have labels, and answers those that have none.
+func (s *Suite) measure(ctx context.Context, m *member) (err error) {
+	if err := os.MkdirAll(m.output, 0o777); err != nil {
+		return atomicfile.PathFirst(err)
+	}
+	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads}
+	defer func() { err = errors.Join(err, model.close()) }()
+	found, err := m.readScores(model.of.recipe.Precision)
+	if err != nil {
+		return err
+	}
+	if !found {
+		if err := s.evaluate(ctx, m, model); err != nil {
+			return err
+		}
+	}
+	return s.predict(ctx, m, model)
+}
+
+// readScores reads glue.json. Scores of another precision than the recipe's are to be made again, and predictions too.
+func (m *member) readScores(precision bert.Precision) (found bool, err error) {
+	path := filepath.Join(m.output, ScoresFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, atomicfile.PathFirst(err)
+	}
+	var parts []part
+	if err := json.Unmarshal(data, &parts); err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, p := range parts {
+		if len(p.Official) == 0 {
+			return false, fmt.Errorf("%s: part %q has no official metrics", path, p.Split)
+		}
+		if p.Precision != precision {
+			m.stale = true
+			return false, nil
+		}
+	}
+	m.parts = parts
+	return true, nil
+}
+
+// evaluate evaluates all parts with labels and writes what it finds into the task's folder.
+func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) error {
+	for _, split := range m.row.EvalSplits() {
+		if !m.row.Has(m.folder, split) {
+			s.observe(NoPart{Task: m.row.Name, Split: split})
+			continue
+		}
+		if err := model.open(); err != nil {
+			return err
+		}
+		examples, err := s.read(m, split)
+		if err != nil {
+			return err
+		}
+		data, err := task.NewDataset(model.tokenizer, model.description, examples)
+		if err != nil {
+			return err
+		}
+		r, err := task.Evaluate(ctx, model.model, data, task.EvaluateOptions{
+			GlobalStep: model.of.step,
+			Progress:   func(done, all int) { s.observe(Evaluating{m.row.Name, split, done, all}) },
+		})
+		if err != nil {
+			return err
+		}
+		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Precision})
+	}
+	return atomicfile.WriteJSON(filepath.Join(m.output, ScoresFile), m.parts)
+}
+
+// read reads a part to evaluate on.
+func (s *Suite) read(m *member, split task.Split) ([]task.Example, error) {
+	data, err := m.row.Read(m.folder, task.ReadOptions{Split: split, TableOptions: task.TableOptions{SkipBad: m.recipe.SkipBad}})
+	if err != nil {
+		return nil, err
+	}
+	if data.Skipped > 0 {
+		s.observe(Skipped{m.row.Name, finetune.Skipped{Path: m.folder, Count: data.Skipped, First: data.FirstSkipped}})
+	}
+	if m.recipe.MaxEvalExamples > 0 {
+		return task.Draw(data.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), nil
+	}
+	return data.Examples, nil
+}
+
+// predict answers the parts without labels that are not answered yet.
+func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) error {
+	for _, split := range m.row.Submissions() {
+		if !m.row.Has(m.folder, split) {
+			s.observe(NoPart{Task: m.row.Name, Split: split, Test: true})
+			continue
+		}
+		path := filepath.Join(m.output, m.row.Submission(split))
+		m.files = append(m.files, path)
+		if _, err := os.Stat(path); err == nil && !m.stale {
+			continue
+		}
+		if err := model.open(); err != nil {
+			return err
+		}
+		p, err := task.NewPredictor(model.model, model.tokenizer, model.description, task.Options{})
+		if err != nil {
+			return err
+		}
+		data, err := m.row.Read(m.folder, task.ReadOptions{Split: split, TableOptions: task.TableOptions{Unlabelled: true}})
+		if err != nil {
+			return err
+		}
+		e := Predicted{Task: m.row.Name, Split: split, MaxSeqLength: p.MaxSeqLength()}
+		var predictions []task.Prediction
+		err = p.Stream(ctx, &inputs{data.Examples}, func(_ task.Item, answer task.Prediction) error {
+			predictions = append(predictions, answer)
+			if answer.DroppedTokens > 0 {
+				e.Truncated++
+				e.Dropped += answer.DroppedTokens
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if e.File, err = m.row.SavePredictions(m.output, split, data.Examples, predictions); err != nil {
+			return err
+		}
+		e.Predictions = len(predictions)
+		s.observe(e)
+	}
+	return nil
+}
+
+// inputs are the inputs of examples. One that the model can't take ends them.
+type inputs struct{ examples []task.Example }
+
+func (in *inputs) Read() (task.Input, task.Source, error) {
+	if len(in.examples) == 0 {
+		return task.Input{}, task.Source{}, io.EOF
+	}
+	x := in.examples[0]
+	in.examples = in.examples[1:]
+	return x.Input, x.Source, nil
+}
+
+func (in *inputs) Skip(err error) error { return err }
+
+// trainedModel is a task's fine-tuned model, opened when it is needed, as it answers the task row.
+type trainedModel struct {
+	of          *member
+	row         *task.Task
+	threads     int
+	model       *bert.Model
+	tokenizer   *tokenizer.Tokenizer
+	description task.Description
+}
+
+func (t *trainedModel) open() (err error) {
+	if t.model != nil {
+		return nil
+	}
+	dir := t.of.output
+	if t.tokenizer, err = tokenizer.Load(dir); err != nil {
+		return err
+	}
+	if t.description, err = task.LoadDescription(dir); err != nil {
+		return err
+	}
+	if err := t.row.SetKind(t.description.Kind); err != nil {
+		return fmt.Errorf("%s: the model is for %v: %w", dir, t.description.Kind, err)
+	}
+	if t.description.Task != t.row.Name {
+		t.description.Official, t.description.Columns = t.row.Metrics, task.Columns{}
+	}
+	m, err := bert.Load(dir, bert.Options{Threads: t.threads, Precision: t.of.recipe.Precision})
+	if err != nil {
+		return err
+	}
+	if err := m.CheckVocabulary(t.tokenizer.VocabSize()); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", dir, err), m.Close())
+	}
+	t.model = m
+	return nil
+}
+
+func (t *trainedModel) close() error {
+	if t.model == nil {
+		return nil
+	}
+	return t.model.Close()
+}
