@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ var rooms = []room{
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
 	{dir: "train", ours: []string{".", "metric", "recipe", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{
-		dir: "pretrain", ours: []string{".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord"},
+		dir: "pretrain", ours: []string{"train", "recipe", ".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
 	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile"}},
@@ -139,6 +140,39 @@ func TestArchitecture(t *testing.T) {
 		if !found[r.dir] {
 			t.Errorf("the table of arch_test.go has a row for %s, which is no package", r.dir)
 		}
+	}
+}
+
+// TestStarterIsOptional: a program that imports the library does not carry the starter models, whichever packages it takes.
+func TestStarterIsOptional(t *testing.T) {
+	args := []string{"list", "-deps"}
+	programs := 0
+	for _, r := range rooms {
+		switch {
+		case r.dir == "starter" || strings.HasPrefix(r.dir, "starter/"):
+		case strings.HasPrefix(r.dir, "cmd/") || r.dir == "bench/compare":
+			programs++
+		default:
+			args = append(args, "./"+r.dir)
+		}
+	}
+	list := func(args ...string) []string {
+		t.Helper()
+		out, err := exec.Command("go", args...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(out))
+	}
+	deps := list(args...)
+	if len(deps) <= len(rooms)-programs || !slices.Contains(deps, modulePath+"/pretrain") {
+		t.Fatalf("go list -deps lists %d packages, not those of the library", len(deps))
+	}
+	if slices.Contains(deps, modulePath+"/starter") {
+		t.Error("a package of the library imports starter, and with it 13.5 MB of weights")
+	}
+	if !slices.Contains(list("list", "-deps", "./cmd/bert"), modulePath+"/starter") {
+		t.Error("cmd/bert does not import starter")
 	}
 }
 

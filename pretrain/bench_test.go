@@ -34,12 +34,12 @@ func BenchmarkMake(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, change := range map[string]func(*Options){
-		"static":  func(*Options) {},
-		"dynamic": func(o *Options) { o.Dynamic, o.DupeFactor = true, 1 },
+	for name, change := range map[string]func(*InstanceOptions){
+		"static":  func(*InstanceOptions) {},
+		"dynamic": func(o *InstanceOptions) { o.Dynamic, o.DupeFactor = true, 1 },
 	} {
 		b.Run(name, func(b *testing.B) {
-			o := DefaultOptions()
+			o := DefaultInstanceOptions()
 			o.SplitSentences = true
 			change(&o)
 			plain, err := textTokenizer(tok)
@@ -49,7 +49,7 @@ func BenchmarkMake(b *testing.B) {
 			tokens := int64(0)
 			for b.Loop() {
 				c := &Corpus{Paths: []string{"-"}, Stdin: bytes.NewReader(text)}
-				w := (&Job{Dir: b.TempDir(), Options: o, Tokenizer: tok}).newWorker(&index{Options: o, Vocabulary: VocabularyOf(tok)}, plain)
+				w := (&InstanceJob{Dir: b.TempDir(), Options: o, Tokenizer: tok}).newWorker(&index{Options: o, Vocabulary: VocabularyOf(tok)}, plain)
 				for g, err := range groups(c.Lines(), o.GroupBytes) {
 					if err != nil {
 						b.Fatal(err)
@@ -68,14 +68,14 @@ func BenchmarkMake(b *testing.B) {
 
 // BenchmarkInstance reads instances of a dynamic set, masked anew.
 func BenchmarkInstance(b *testing.B) {
-	o := DefaultOptions()
+	o := DefaultInstanceOptions()
 	o.Dynamic, o.DupeFactor = true, 1
 	dir := b.TempDir()
-	j := &Job{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(testText(2000))}, Tokenizer: testTokenizer(b), Dir: dir, Options: o}
+	j := &InstanceJob{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(testText(2000))}, Tokenizer: testTokenizer(b), Dir: dir, Options: o}
 	if _, err := j.Run(context.Background()); err != nil {
 		b.Fatal(err)
 	}
-	s, err := Open(dir)
+	s, err := Open(b.Context(), dir)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -100,16 +100,6 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-type evaluator struct{ source Source }
-
-func (e evaluator) Evaluate(ctx context.Context, m *bert.Model, _ train.Point) (train.Evaluation, error) {
-	r, err := Evaluate(ctx, m, e.source, EvaluateOptions{})
-	if err != nil {
-		return train.Evaluation{}, err
-	}
-	return train.Evaluation{Loss: r.Loss, Metrics: r.Metrics()}, nil
-}
-
 // Pre-training in two phases with masks that change from epoch to epoch learns, and ends with the same bits when it was
 // interrupted on either side of the change.
 func TestPreTrainingResumes(t *testing.T) {
@@ -132,9 +122,10 @@ func TestPreTrainingResumes(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		var o train.Options
-		o.Output, o.Resume, o.BatchSize, o.LearningRate, o.SaveSteps, o.Optimizer = dir, resume, 8, 5e-3, new(4), train.LAMB
-		o.EvalSteps = 15
+		o := train.Options{
+			Recipe: train.Recipe{BatchSize: 8, LearningRate: 5e-3, SaveSteps: new(4), Optimizer: train.LAMB, EvalSteps: 15},
+			Output: dir, Resume: resume,
+		}
 		first := 0.0
 		o.Observer = func(e train.Event) {
 			switch e := e.(type) {
@@ -151,7 +142,7 @@ func TestPreTrainingResumes(t *testing.T) {
 			}
 		}
 		o.SaveModel = func(dir string) error { return m.Save(dir, bert.SaveOptions{}) }
-		_, err = train.Run(ctx, m, train.Phases{{Data: a, Steps: 20}, {Data: b, Steps: 10, TokenBudget: 60}}, evaluator{short}, o)
+		_, err = train.Run(ctx, m, train.Phases{{Data: a, Steps: 20}, {Data: b, Steps: 10, TokenBudget: 60}}, &measurer{source: short, results: make(map[int]*Evaluation)}, o)
 		return err
 	}
 	whole := t.TempDir()

@@ -32,6 +32,8 @@ type Evaluation struct {
 
 	Instances    int `json:"instances"`
 	MaskedTokens int `json:"masked_tokens"`
+	// Precision is that of the matrix products.
+	Precision bert.Precision `json:"compute_precision"`
 }
 
 // NextSentence is what there is to report of next-sentence prediction.
@@ -52,7 +54,11 @@ func (r *Evaluation) Metrics() metric.Metrics {
 
 // String is the result in a line.
 func (r *Evaluation) String() string {
-	text := fmt.Sprintf("%d instances at step %d: masked LM accuracy %.4f, loss %.4f", r.Instances, r.GlobalStep, r.MaskedLMAccuracy, r.MaskedLMLoss)
+	precision := ""
+	if r.Precision != bert.Float32 {
+		precision = " in " + r.Precision.String()
+	}
+	text := fmt.Sprintf("%d instances at step %d%s: masked LM accuracy %.4f, loss %.4f", r.Instances, r.GlobalStep, precision, r.MaskedLMAccuracy, r.MaskedLMLoss)
 	if n := r.NextSentence; n != nil {
 		text += fmt.Sprintf("; next sentence accuracy %.4f, loss %.4f", n.NextSentenceAccuracy, n.NextSentenceLoss)
 	}
@@ -125,7 +131,12 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 			o.Progress(i, s.Len())
 		}
 	}
-	return e.result(o.GlobalStep)
+	r, err := e.result(o.GlobalStep)
+	if err != nil {
+		return nil, err
+	}
+	r.Precision, _ = m.Precision()
+	return r, nil
 }
 
 // measuring adds up what an Evaluation is made of.

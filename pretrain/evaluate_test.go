@@ -182,7 +182,7 @@ func TestEvaluateErrors(t *testing.T) {
 
 func TestSaveEvaluation(t *testing.T) {
 	dir := t.TempDir()
-	e := &Evaluation{MaskedLMAccuracy: 0.5, MaskedLMLoss: 2, NextSentence: &NextSentence{0.75, 0.25}, Loss: 2.25, GlobalStep: 9, Instances: 4, MaskedTokens: 8}
+	e := &Evaluation{MaskedLMAccuracy: 0.5, MaskedLMLoss: 2, NextSentence: &NextSentence{0.75, 0.25}, Loss: 2.25, GlobalStep: 9, Instances: 4, MaskedTokens: 8, Precision: bert.BFloat16}
 	if err := e.Save(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +190,13 @@ func TestSaveEvaluation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys map[string]float64
+	var keys map[string]any
 	if err := json.Unmarshal(text, &keys); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]float64{
+	want := map[string]any{
 		"masked_lm_accuracy": 0.5, "masked_lm_loss": 2, "next_sentence_accuracy": 0.75, "next_sentence_loss": 0.25,
-		"loss": 2.25, "global_step": 9, "instances": 4, "masked_tokens": 8,
+		"loss": 2.25, "global_step": 9, "instances": 4, "masked_tokens": 8, "compute_precision": "bf16",
 	}
 	if fmt.Sprint(keys) != fmt.Sprint(want) {
 		t.Errorf("%s holds %s", ResultsFile, text)

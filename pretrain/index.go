@@ -24,12 +24,12 @@ const (
 // index says what a set is. It is written twice: at the beginning, so that whoever goes on knows how, and when all files are
 // there.
 type index struct {
-	Version    int        `json:"version"`
-	Complete   bool       `json:"complete"`
-	Options    Options    `json:"options"`
-	IMDBSplits []string   `json:"imdb_splits"`
-	Vocabulary Vocabulary `json:"vocabulary"`
-	Files      []record   `json:"files"` // by group; empty before the set is complete
+	Version    int             `json:"version"`
+	Complete   bool            `json:"complete"`
+	Options    InstanceOptions `json:"options"`
+	IMDBSplits []string        `json:"imdb_splits"`
+	Vocabulary Vocabulary      `json:"vocabulary"`
+	Files      []record        `json:"files"` // by group; empty before the set is complete
 }
 
 const indexVersion = 1

@@ -22,48 +22,48 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Job makes a set of instances of a corpus. What it makes depends on the corpus, the vocabulary and the options alone: not
+// InstanceJob makes a set of instances of a corpus. What it makes depends on the corpus, the vocabulary and the options alone: not
 // on the number of workers, nor on which machine of several made which part, nor on whether it was interrupted.
-type Job struct {
+type InstanceJob struct {
 	Corpus    *Corpus
 	Tokenizer *tokenizer.Tokenizer
 	// Dir is the folder of the set. It gets the tokenizer's files too, so that training needs nothing else.
 	Dir     string
-	Options Options
+	Options InstanceOptions
 	// Shard of Shards says which part of the work is done: the groups g with g mod Shards = Shard. All parts go into one
 	// folder, at once or one after the other; what is last makes the set complete. Shards 0 is 1.
 	Shard, Shards int
 	// Workers is how many groups are made at once; 0: as many as there are processors. Each takes memory for a group.
 	Workers int
 	// Memory bounds, roughly, the bytes that the process takes, whatever the corpus: no more groups are made at once than fit
-	// (see Options.groupMemory), which changes no byte of the set. What the garbage collector has not freed yet comes on top,
+	// (see InstanceOptions.groupMemory), which changes no byte of the set. What the garbage collector has not freed yet comes on top,
 	// unless runtime/debug.SetMemoryLimit says the same. 0: no bound.
 	Memory int64
 	// Resume goes on where a run in the same folder ended.
 	Resume bool
 	// Report, if not nil, is told how far the work is, by one goroutine at a time.
-	Report func(Progress)
+	Report func(InstanceProgress)
 }
 
-// Progress is how far a job is.
-type Progress struct {
+// InstanceProgress is how far a job is.
+type InstanceProgress struct {
 	Read, Size int64 // bytes of the corpus, as its files have them; Size 0: not known
 	Groups     int   // that are done
 	Kept       int   // of them, those that an earlier run made
 	Stats      Stats
 }
 
-// Result is what a job made.
-type Result struct {
-	// Progress counts what this job made or found made of its own part.
-	Progress
+// InstanceResult is what a job made.
+type InstanceResult struct {
+	// InstanceProgress counts what this job made or found made of its own part.
+	InstanceProgress
 	// Summary is of the whole set; nil if other parts of it are missing yet, Missing of them.
 	Summary *Summary
 	Missing int
 }
 
 // Run makes the set, or its part. When ctx ends, it ends with an error; what is done is kept.
-func (j *Job) Run(ctx context.Context) (*Result, error) {
+func (j *InstanceJob) Run(ctx context.Context) (*InstanceResult, error) {
 	shards, workers := max(j.Shards, 1), j.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -78,8 +78,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 	if j.Memory > 0 {
 		fit, least := j.Options.workersIn(j.Memory, vocabulary.wide())
 		if fit < 1 {
-			return nil, fmt.Errorf("a memory of %d MiB: groups of %d KiB take about %d MiB: want more memory, or smaller groups (--group-size)",
-				j.Memory>>20, j.Options.GroupBytes>>10, (least+1<<20-1)>>20)
+			return nil, &MemoryError{Memory: j.Memory, Least: least, GroupBytes: j.Options.GroupBytes}
 		}
 		workers = min(workers, fit)
 	}
@@ -114,7 +113,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 				return
 			}
 			if g.number == 0 && g.documents == 1 && j.Options.NextSentence {
-				cancel(errOneDocument)
+				cancel(&OneDocumentError{})
 				return
 			}
 			total++
@@ -151,7 +150,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 		group.Wait()
 		close(done)
 	}()
-	result := &Result{Progress: Progress{Size: j.Corpus.Size()}}
+	result := &InstanceResult{InstanceProgress: InstanceProgress{Size: j.Corpus.Size()}}
 	for f := range done {
 		result.Groups++
 		if f.kept {
@@ -159,7 +158,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 		}
 		result.Stats.add(&f.record.Stats)
 		if result.Read = j.Corpus.Read(); j.Report != nil {
-			j.Report(result.Progress)
+			j.Report(result.InstanceProgress)
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
@@ -171,12 +170,41 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 	return result, j.finish(x, total, result)
 }
 
-// errOneDocument says why a corpus of one document has no next-sentence prediction.
-var errOneDocument = errors.New("the corpus has one document only, so there is none to take a random next sentence from: " +
-	"put blank lines between documents, or make instances without next-sentence prediction (--no-nsp)")
+// MemoryError says that InstanceJob.Memory has no room for a group.
+type MemoryError struct {
+	Memory, Least int64 // bytes: those there are, and those that one group at a time takes
+	GroupBytes    int
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("a memory of %d MiB: groups of %d KiB take about %d MiB: want more memory, or smaller groups",
+		e.Memory>>20, e.GroupBytes>>10, (e.Least+1<<20-1)>>20)
+}
+
+// OneDocumentError says that the corpus, or a group of it, has one document only, and so none to take a random second segment
+// from for next-sentence prediction.
+type OneDocumentError struct {
+	Group int // 0: the corpus, or its first group
+}
+
+func (e *OneDocumentError) Error() string {
+	if e.Group == 0 {
+		return "the corpus has one document only, so there is none to take a random next sentence from: " +
+			"put blank lines between documents, or make instances without next-sentence prediction"
+	}
+	return fmt.Sprintf("group %d of the corpus has one document of which anything is left as tokens, want two for next-sentence prediction: "+
+		"make the groups larger, or make instances without next-sentence prediction", e.Group)
+}
+
+// ExistsError says that a folder holds instances already.
+type ExistsError struct{ Dir string }
+
+func (e *ExistsError) Error() string {
+	return e.Dir + ": holds instances: resume the job that makes them, or choose another folder"
+}
 
 // begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
-func (j *Job) begin(x *index, shards int) (map[int]record, error) {
+func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
 		return nil, textfile.PathError(err)
 	}
@@ -213,7 +241,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 			continue
 		}
 		if !j.Resume {
-			return nil, fmt.Errorf("%s: holds instances: --resume goes on with them, or choose another folder", j.Dir)
+			return nil, &ExistsError{j.Dir}
 		}
 		if atomicfile.IsTemp(entry.Name()) {
 			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -231,7 +259,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 }
 
 // finish makes the set complete if all parts are there.
-func (j *Job) finish(x *index, total int, result *Result) error {
+func (j *InstanceJob) finish(x *index, total int, result *InstanceResult) error {
 	there, err := readIndex(j.Dir)
 	if err != nil {
 		return err
@@ -298,7 +326,7 @@ type finished struct {
 
 // worker makes files of instances, one group after the other.
 type worker struct {
-	job       *Job
+	job       *InstanceJob
 	index     *index
 	tokenizer *tokenizer.Tokenizer
 	text      text
@@ -306,7 +334,7 @@ type worker struct {
 	out       instances
 }
 
-func (j *Job) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
+func (j *InstanceJob) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
 	w := &worker{job: j, index: x, tokenizer: plain, maker: maker{options: &x.Options, masker: newMasker(&x.Options, plain)}}
 	w.out = instances{
 		wide: x.Vocabulary.wide(), static: !x.Options.Dynamic, cls: plain.ClassifierID(), sep: plain.SeparatorID(), text: &w.text,
@@ -330,11 +358,7 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 	}
 	w.tokenize(g, &r.Stats)
 	if w.job.Options.NextSentence && w.text.numDocuments() == 1 {
-		if g.number == 0 {
-			return r, false, errOneDocument
-		}
-		return r, false, fmt.Errorf("group %d of the corpus has one document of which anything is left as tokens, want two for next-sentence prediction: "+
-			"make the groups larger, or do without (--no-nsp)", g.number)
+		return r, false, &OneDocumentError{g.number}
 	}
 	w.out.reset()
 	if w.text.numDocuments() > 0 {

@@ -51,18 +51,18 @@ func testText(documents int) string {
 }
 
 // testOptions are those of small instances.
-func testOptions() Options {
-	o := DefaultOptions()
+func testOptions() InstanceOptions {
+	o := DefaultInstanceOptions()
 	o.MaxSeqLength, o.MaxPredictions, o.DupeFactor, o.GroupBytes, o.Seed = 40, 5, 3, 4<<10, 7
 	return o
 }
 
-func testJob(t testing.TB, text, dir string, o Options) *Job {
+func testJob(t testing.TB, text, dir string, o InstanceOptions) *InstanceJob {
 	t.Helper()
-	return &Job{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(text)}, Tokenizer: testTokenizer(t), Dir: dir, Options: o}
+	return &InstanceJob{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(text)}, Tokenizer: testTokenizer(t), Dir: dir, Options: o}
 }
 
-func run(t testing.TB, j *Job) *Result {
+func run(t testing.TB, j *InstanceJob) *InstanceResult {
 	t.Helper()
 	r, err := j.Run(context.Background())
 	if err != nil {
@@ -72,7 +72,7 @@ func run(t testing.TB, j *Job) *Result {
 }
 
 // makeSet makes a set and opens it.
-func makeSet(t testing.TB, text string, o Options) (*Set, *Summary) {
+func makeSet(t testing.TB, text string, o InstanceOptions) (*Set, *Summary) {
 	t.Helper()
 	dir := t.TempDir()
 	r := run(t, testJob(t, text, dir, o))
@@ -81,7 +81,7 @@ func makeSet(t testing.TB, text string, o Options) (*Set, *Summary) {
 
 func openTestSet(t testing.TB, dir string) *Set {
 	t.Helper()
-	s, err := Open(dir)
+	s, err := Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,19 +102,19 @@ func wantError(t testing.TB, err error, part string) {
 
 // TestReference: the instances are those of the published procedure.
 func TestReference(t *testing.T) {
-	for name, change := range map[string]func(*Options){
-		"google":          func(*Options) {},
-		"whole words":     func(o *Options) { o.WholeWordMask = true },
-		"long":            func(o *Options) { o.MaxSeqLength, o.MaxPredictions = 300, 60 },
-		"short":           func(o *Options) { o.MaxSeqLength, o.MaxPredictions, o.ShortSeqProb = 5, 5, 0.9 },
-		"many masks":      func(o *Options) { o.MaskedLMProb, o.MaxPredictions = 1, 40 },
-		"half a mask":     func(o *Options) { o.MaxSeqLength, o.MaskedLMProb = 30, 0.05 }, // 0.5 and 1.5 are rounded to even
-		"tfrecord":        func(o *Options) { o.Format = TFRecord },
-		"one of whole":    func(o *Options) { o.WholeWordMask, o.MaxPredictions = true, 1 },
-		"another seed":    func(o *Options) { o.Seed = 1<<64 - 1 },
-		"never short":     func(o *Options) { o.ShortSeqProb = 0 },
-		"one of each":     func(o *Options) { o.DupeFactor = 1 },
-		"several a group": func(o *Options) { o.GroupBytes = 1 << 10 },
+	for name, change := range map[string]func(*InstanceOptions){
+		"google":          func(*InstanceOptions) {},
+		"whole words":     func(o *InstanceOptions) { o.WholeWordMask = true },
+		"long":            func(o *InstanceOptions) { o.MaxSeqLength, o.MaxPredictions = 300, 60 },
+		"short":           func(o *InstanceOptions) { o.MaxSeqLength, o.MaxPredictions, o.ShortSeqProb = 5, 5, 0.9 },
+		"many masks":      func(o *InstanceOptions) { o.MaskedLMProb, o.MaxPredictions = 1, 40 },
+		"half a mask":     func(o *InstanceOptions) { o.MaxSeqLength, o.MaskedLMProb = 30, 0.05 }, // 0.5 and 1.5 are rounded to even
+		"tfrecord":        func(o *InstanceOptions) { o.Format = TFRecord },
+		"one of whole":    func(o *InstanceOptions) { o.WholeWordMask, o.MaxPredictions = true, 1 },
+		"another seed":    func(o *InstanceOptions) { o.Seed = 1<<64 - 1 },
+		"never short":     func(o *InstanceOptions) { o.ShortSeqProb = 0 },
+		"one of each":     func(o *InstanceOptions) { o.DupeFactor = 1 },
+		"several a group": func(o *InstanceOptions) { o.GroupBytes = 1 << 10 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := testOptions()
@@ -135,13 +135,13 @@ func TestReferenceGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, whole := range []bool{false, true} {
-		o := DefaultOptions()
+		o := DefaultInstanceOptions()
 		o.WholeWordMask = whole
 		compareWithReference(t, tok, string(text), o)
 	}
 }
 
-func compareWithReference(t *testing.T, tok *tokenizer.Tokenizer, text string, o Options) {
+func compareWithReference(t *testing.T, tok *tokenizer.Tokenizer, text string, o InstanceOptions) {
 	t.Helper()
 	dir := t.TempDir()
 	j := testJob(t, text, dir, o)
@@ -412,8 +412,8 @@ func sameFiles(t testing.TB, what string, got, want map[string]string) {
 // interruptions make no difference to a byte of the set.
 func TestSameBytes(t *testing.T) {
 	text := testText(150)
-	for name, change := range map[string]func(*Options){
-		"static": func(*Options) {}, "dynamic": func(o *Options) { o.Dynamic = true }, "tfrecord": func(o *Options) { o.Format = TFRecord },
+	for name, change := range map[string]func(*InstanceOptions){
+		"static": func(*InstanceOptions) {}, "dynamic": func(o *InstanceOptions) { o.Dynamic = true }, "tfrecord": func(o *InstanceOptions) { o.Format = TFRecord },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := testOptions()
@@ -442,7 +442,7 @@ func TestSameBytes(t *testing.T) {
 					t.Errorf("after part %d: %+v", part, r)
 				}
 				if part < 2 {
-					_, err := Open(dir)
+					_, err := Open(t.Context(), dir)
 					wantError(t, err, "not complete")
 				}
 			}
@@ -454,7 +454,7 @@ func TestSameBytes(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				j = testJob(t, text, dir, o)
 				j.Resume, j.Workers = true, 2
-				j.Report = func(p Progress) {
+				j.Report = func(p InstanceProgress) {
 					if p.Groups-p.Kept >= 2 {
 						cancel()
 					}
@@ -501,18 +501,18 @@ func TestResumeRefuses(t *testing.T) {
 	run(t, testJob(t, text, dir, testOptions()))
 	before := files(t, dir)
 	for _, c := range []struct {
-		change func(*Job)
+		change func(*InstanceJob)
 		want   string
 	}{
-		{func(j *Job) { j.Resume = false }, "holds instances: --resume goes on"},
-		{func(j *Job) { j.Options.Seed = 8 }, "seed is 8, there 7"},
-		{func(j *Job) { j.Options.MaxSeqLength = 41 }, "max_seq_length is 41, there 40"},
-		{func(j *Job) { j.Options.Dynamic = true }, "dynamic is true, there false"},
-		{func(j *Job) { j.Corpus.IMDBSplits = []string{"unsup"} }, "imdb_splits is [unsup], there [train unsup]"},
-		{func(j *Job) { j.Corpus.Stdin = strings.NewReader(text + "the end\n") }, "the corpus has changed"},
-		{func(j *Job) { j.Corpus.Stdin = strings.NewReader("good " + text) }, "the corpus has changed"},
-		{func(j *Job) { j.Corpus.Stdin = strings.NewReader(text[:len(text)/2]) }, "the corpus has changed"},
-		{func(j *Job) {
+		{func(j *InstanceJob) { j.Resume = false }, "holds instances: resume the job"},
+		{func(j *InstanceJob) { j.Options.Seed = 8 }, "seed is 8, there 7"},
+		{func(j *InstanceJob) { j.Options.MaxSeqLength = 41 }, "max_seq_length is 41, there 40"},
+		{func(j *InstanceJob) { j.Options.Dynamic = true }, "dynamic is true, there false"},
+		{func(j *InstanceJob) { j.Corpus.IMDBSplits = []string{"unsup"} }, "imdb_splits is [unsup], there [train unsup]"},
+		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader(text + "the end\n") }, "the corpus has changed"},
+		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader("good " + text) }, "the corpus has changed"},
+		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader(text[:len(text)/2]) }, "the corpus has changed"},
+		{func(j *InstanceJob) {
 			j.Tokenizer, _ = tokenizer.New(append(testVocabulary(), "another"), tokenizer.DefaultConfig())
 		}, "the vocabulary is another"},
 	} {
@@ -535,23 +535,23 @@ func TestBadInput(t *testing.T) {
 	}
 	for _, c := range []struct {
 		text   string
-		change func(*Job)
+		change func(*InstanceJob)
 		want   string
 	}{
 		{"", nil, "stdin: no text in the corpus"},
 		{"\n \n\t\n", nil, "no text in the corpus"},
-		{"\x00\n\n\x00\n", func(j *Job) { j.Options.NextSentence = false }, "of which anything is left as tokens"},
+		{"\x00\n\n\x00\n", func(j *InstanceJob) { j.Options.NextSentence = false }, "of which anything is left as tokens"},
 		{"one film .\nthe film .\n", nil, "one document only"},
 		{"one film .\n\n\x00\n", nil, "one document only"},
-		{"a\n\nb\n", func(j *Job) { j.Tokenizer = lacking("[MASK]") }, "lacks [MASK]"},
-		{"a\n\nb\n", func(j *Job) { j.Corpus.IMDBSplits = []string{"test"} }, `IMDB split "test"`},
-		{"a\n\nb\n", func(j *Job) { j.Corpus.Paths = []string{"missing.txt"} }, "missing.txt: no such file"},
-		{"a\n\nb\n", func(j *Job) { j.Shard, j.Shards = 3, 3 }, "shard 3 of 3"},
-		{"a\n\nb\n", func(j *Job) { j.Options.MaxSeqLength = 4 }, "max-seq-length is 4, want 5 to 65535"},
-		{"a\n\nb\n", func(j *Job) { j.Options.MaskedLMProb = 0 }, "masked-lm-prob"},
-		{"a\n\nb\n", func(j *Job) { j.Options.Dynamic, j.Options.Format = true, TFRecord }, "dynamic"},
-		{"a\n\nb\n", func(j *Job) { j.Dir = "make_test.go" }, "make_test.go: not a directory"},
-		{"a\n\nb\n", func(j *Job) { j.Dir = "." }, "and no instances: want a new or empty folder"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Tokenizer = lacking("[MASK]") }, "lacks [MASK]"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Corpus.IMDBSplits = []string{"test"} }, `IMDB split "test"`},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Corpus.Paths = []string{"missing.txt"} }, "missing.txt: no such file"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Shard, j.Shards = 3, 3 }, "shard 3 of 3"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Options.MaxSeqLength = 4 }, "max_seq_length is 4, want 5 to 65535"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Options.MaskedLMProb = 0 }, "masked_lm_prob"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Options.Dynamic, j.Options.Format = true, TFRecord }, "dynamic"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Dir = "make_test.go" }, "make_test.go: not a directory"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Dir = "." }, "and no instances: want a new or empty folder"},
 	} {
 		j := testJob(t, c.text, t.TempDir(), testOptions())
 		if c.change != nil {
@@ -605,7 +605,7 @@ func TestOpenRefuses(t *testing.T) {
 		if err := c.damage(dir); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(dir)
+		s, err := Open(t.Context(), dir)
 		if c.want == "" {
 			if err != nil {
 				t.Error(err)
@@ -615,9 +615,9 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		wantError(t, err, c.want)
 	}
-	_, err := Open(filepath.Join(t.TempDir(), "missing"))
+	_, err := Open(t.Context(), filepath.Join(t.TempDir(), "missing"))
 	wantError(t, err, "missing: no such file")
-	_, err = Open("make_test.go")
+	_, err = Open(t.Context(), "make_test.go")
 	wantError(t, err, "make_test.go: no file of instances")
 }
 
@@ -654,4 +654,13 @@ func TestWideIDs(t *testing.T) {
 	}
 	compare(Own)
 	compare(TFRecord)
+}
+
+// TestDigestOfOptions: sets are identified by a digest that begins with this text, and runs on them are resumed by it.
+func TestDigestOfOptions(t *testing.T) {
+	const want = "{MaxSeqLength:128 MaxPredictions:20 MaskedLMProb:0.15 ShortSeqProb:0.1 DupeFactor:10 WholeWordMask:false NextSentence:true " +
+		"Dynamic:false SplitSentences:false GroupBytes:8388608 Seed:12345 Format:own}"
+	if got := fmt.Sprintf("%+v", DefaultInstanceOptions()); got != want {
+		t.Errorf("the options read\n%s, want\n%s", got, want)
+	}
 }

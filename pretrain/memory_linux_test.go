@@ -57,11 +57,11 @@ func TestBoundedMemory(t *testing.T) {
 
 func boundedJob(t *testing.T, dir string) {
 	debug.SetMemoryLimit(boundedMemory)
-	o := DefaultOptions()
+	o := DefaultInstanceOptions()
 	o.Dynamic, o.DupeFactor, o.GroupBytes = true, 1, 2<<20
 	block := []byte(testText(200))
 	r := &repeated{block: append(block, '\n', '\n'), left: boundedCorpus}
-	j := &Job{Corpus: &Corpus{Paths: []string{"-"}, Stdin: r}, Tokenizer: testTokenizer(t), Dir: dir, Options: o, Memory: boundedMemory, Shards: boundedShards, Workers: 64}
+	j := &InstanceJob{Corpus: &Corpus{Paths: []string{"-"}, Stdin: r}, Tokenizer: testTokenizer(t), Dir: dir, Options: o, Memory: boundedMemory, Shards: boundedShards, Workers: 64}
 	result, err := j.Run(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 
 // TestMemoryTooSmall: a group that does not fit is refused, and said how.
 func TestMemoryTooSmall(t *testing.T) {
-	j := &Job{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(testText(4))}, Tokenizer: testTokenizer(t), Dir: t.TempDir(), Options: DefaultOptions(), Memory: 64 << 20}
+	j := &InstanceJob{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(testText(4))}, Tokenizer: testTokenizer(t), Dir: t.TempDir(), Options: DefaultInstanceOptions(), Memory: 64 << 20}
 	_, err := j.Run(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "groups of 8192 KiB take about") {
 		t.Errorf("%v", err)

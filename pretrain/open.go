@@ -1,6 +1,7 @@
 package pretrain
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -19,15 +20,16 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Open opens a set: a folder that a Job made, or TFRecord files of create_pretraining_data.py, a folder of them or one
-// alone. Every file is checked: checksums, sizes, every instance, that all belong together.
-func Open(path string) (*Set, error) {
+// Open opens a set: a folder that an InstanceJob made, or TFRecord files of create_pretraining_data.py, a folder of them or one
+// alone. Every file is checked: checksums, sizes, every instance, that all belong together. When ctx ends, so does Open, with
+// its cause.
+func Open(ctx context.Context, path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, textfile.PathError(err)
 	}
 	if !info.IsDir() {
-		return openForeign(path, []string{path})
+		return openForeign(ctx, path, []string{path})
 	}
 	x, err := readIndex(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -36,20 +38,20 @@ func Open(path string) (*Set, error) {
 			return nil, err
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("%s: no instances in it: want a folder that bert instances made, or TFRecord files", path)
+			return nil, fmt.Errorf("%s: no instances in it: want a folder of instances, or TFRecord files", path)
 		}
-		return openForeign(path, files)
+		return openForeign(ctx, path, files)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return openSet(path, x)
+	return openSet(ctx, path, x)
 }
 
-// openSet opens what a Job made.
-func openSet(dir string, x *index) (*Set, error) {
+// openSet opens what an InstanceJob made.
+func openSet(ctx context.Context, dir string, x *index) (*Set, error) {
 	if !x.Complete {
-		return nil, fmt.Errorf("%s: the instances are not complete: run the bert instances command that makes them with --resume", dir)
+		return nil, &IncompleteError{Dir: dir}
 	}
 	t, err := tokenizer.Load(dir)
 	if err != nil {
@@ -59,7 +61,7 @@ func openSet(dir string, x *index) (*Set, error) {
 		return nil, fmt.Errorf("%s: its vocabulary has %d tokens, SHA-256 %.8s…; its instances were made with one of %d, %.8s…",
 			dir, v.Size, v.SHA256, x.Vocabulary.Size, x.Vocabulary.SHA256)
 	}
-	s := &Set{tokenizer: t, info: Info{Options: x.Options, Vocabulary: x.Vocabulary}}
+	s := &Set{path: dir, tokenizer: t, info: Info{Options: x.Options, Vocabulary: x.Vocabulary}}
 	s.maskers.New = func() any { m := newMasker(&s.info.Options, t); return &m }
 	digest := sha256.New()
 	fmt.Fprintf(digest, "%+v\n", x.Options)
@@ -69,7 +71,7 @@ func openSet(dir string, x *index) (*Set, error) {
 		paths = append(paths, filepath.Join(dir, r.File))
 	}
 	s.info.SHA256 = hex.EncodeToString(digest.Sum(nil))
-	err = s.open(paths, func(i int, f file, size int64) error {
+	err = s.open(ctx, paths, func(i int, f file, size int64) error {
 		r := x.Files[i]
 		if size != r.Bytes {
 			return fmt.Errorf("%d bytes, want %d: damaged, or not copied whole", size, r.Bytes)
@@ -94,6 +96,13 @@ func openSet(dir string, x *index) (*Set, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// IncompleteError says that the InstanceJobs that make a set have not all ended.
+type IncompleteError struct{ Dir string }
+
+func (e *IncompleteError) Error() string {
+	return e.Dir + ": the instances are not complete: resume the job that makes them"
 }
 
 // tfRecordFiles are the files in a folder that begin like TFRecords, by name.
@@ -122,8 +131,8 @@ func tfRecordFiles(dir string) (paths []string, err error) {
 }
 
 // openForeign opens TFRecord files that others made.
-func openForeign(path string, files []string) (*Set, error) {
-	s := &Set{info: Info{Options: Options{Format: TFRecord}}}
+func openForeign(ctx context.Context, path string, files []string) (*Set, error) {
+	s := &Set{path: path, info: Info{Options: InstanceOptions{Format: TFRecord}}}
 	dir := path
 	if !textfile.IsDir(path) {
 		dir = filepath.Dir(path)
@@ -140,7 +149,7 @@ func openForeign(path string, files []string) (*Set, error) {
 		break
 	}
 	sums := make([][sha256.Size]byte, len(files))
-	err := s.open(files, func(i int, f file, _ int64) error {
+	err := s.open(ctx, files, func(i int, f file, _ int64) error {
 		r, ok := f.(*tfRecords)
 		if !ok {
 			return errors.New("a file of a set: give the folder that it is in")
@@ -174,7 +183,7 @@ func openForeign(path string, files []string) (*Set, error) {
 
 // open opens all files of the set, several at once, and closes the set again if something is wrong with one. check is called
 // with each in turn.
-func (s *Set) open(paths []string, check func(i int, f file, size int64) error) (err error) {
+func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file, size int64) error) (err error) {
 	type opened struct {
 		file    file
 		size    int64
@@ -191,6 +200,10 @@ func (s *Set) open(paths []string, check func(i int, f file, size int64) error) 
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			o := &all[i]
+			if ctx.Err() != nil {
+				o.err = context.Cause(ctx)
+				return
+			}
 			if o.file, o.size, o.release, o.err = openFile(path); o.err != nil && errors.Is(o.err, fs.ErrNotExist) {
 				o.err = fmt.Errorf("%w: file %d of the %d of its set", o.err, i+1, len(paths))
 			}

@@ -6,22 +6,53 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
+	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/tokenizer"
 )
 
 // Format is how instances are written.
-type Format string
+type Format uint8
 
 const (
 	// Own is the mapped format of this package, about two bytes a token (see shard.go).
-	Own Format = "own"
+	Own Format = iota
 	// TFRecord is Google's: padded tf.Examples (see tfrecord.go).
-	TFRecord Format = "tfrecord"
+	TFRecord
 )
 
-// Options say what instances are made. DefaultOptions gives Google's.
-type Options struct {
+var formatNames = [...]string{Own: "own", TFRecord: "tfrecord"}
+
+// FormatNames are the names of all formats.
+func FormatNames() []string { return formatNames[:] }
+
+func (f Format) String() string {
+	if int(f) < len(formatNames) {
+		return formatNames[f]
+	}
+	return fmt.Sprintf("Format(%d)", uint8(f))
+}
+
+// ParseFormat is the format of a name.
+func ParseFormat(name string) (Format, error) {
+	if i := slices.Index(formatNames[:], name); i >= 0 {
+		return Format(i), nil
+	}
+	return 0, fmt.Errorf("there is no format %q, want %s", name, strings.Join(formatNames[:], " or "))
+}
+
+// MarshalText is the name.
+func (f Format) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads a name.
+func (f *Format) UnmarshalText(name []byte) (err error) {
+	*f, err = ParseFormat(string(name))
+	return err
+}
+
+// InstanceOptions say what instances are made. DefaultInstanceOptions gives Google's.
+type InstanceOptions struct {
 	// MaxSeqLength is the most tokens of an instance, [CLS] and [SEP] included.
 	MaxSeqLength int `json:"max_seq_length"`
 	// MaxPredictions is the most tokens of an instance that are masked, MaskedLMProb their share.
@@ -46,9 +77,9 @@ type Options struct {
 	Format     Format `json:"format"`
 }
 
-// DefaultOptions are those of create_pretraining_data.py.
-func DefaultOptions() Options {
-	return Options{
+// DefaultInstanceOptions are those of create_pretraining_data.py.
+func DefaultInstanceOptions() InstanceOptions {
+	return InstanceOptions{
 		MaxSeqLength: 128, MaxPredictions: 20, MaskedLMProb: 0.15, ShortSeqProb: 0.1, DupeFactor: 10,
 		NextSentence: true, GroupBytes: 8 << 20, Seed: 12345, Format: Own,
 	}
@@ -69,20 +100,20 @@ const (
 
 // groupMemory is about how many bytes a worker takes for a group: text of three bytes a token, which few languages have
 // less of, its ids twice over, and what describes the instances. A set of ten duplicates takes ten times its text.
-func (o *Options) groupMemory(wide bool) int64 {
+func (o *InstanceOptions) groupMemory(wide bool) int64 {
 	idSize := 2.0
 	if wide {
 		idSize = 4
 	}
 	const (
-		ofID     = 4
-		ofRecipe = 32.0
-		ofMask   = 2 + 4 // position and what is shown; what stood there has the size of an id
+		ofID          = 4
+		ofComposition = 32.0
+		ofMask        = 2 + 4 // position and what is shown; what stood there has the size of an id
 	)
 	text := float64(o.GroupBytes)
 	tokens := text / 3
 	made := 1.25 * tokens * float64(o.DupeFactor) // as instances.grow has it
-	bytes := text + tokens*(ofID+idSize) + made/(0.6*float64(o.MaxSeqLength))*ofRecipe
+	bytes := text + tokens*(ofID+idSize) + made/(0.6*float64(o.MaxSeqLength))*ofComposition
 	if !o.Dynamic {
 		bytes += made * o.MaskedLMProb * (ofMask + idSize)
 	}
@@ -90,39 +121,40 @@ func (o *Options) groupMemory(wide bool) int64 {
 }
 
 // workersIn is how many workers a number of bytes has room for, and the fewest bytes that have room for one.
-func (o *Options) workersIn(memory int64, wide bool) (workers int, least int64) {
+func (o *InstanceOptions) workersIn(memory int64, wide bool) (workers int, least int64) {
 	each, fixed := o.groupMemory(wide), fixedMemory+readerGroups*int64(o.GroupBytes)
 	return int(max(0, memory-fixed) / each), fixed + each
 }
 
 // specials is how many tokens of an instance are not text.
-func (o *Options) specials() int {
+func (o *InstanceOptions) specials() int {
 	if o.NextSentence {
 		return 3 // [CLS] a [SEP] b [SEP]
 	}
 	return 2 // [CLS] a [SEP]
 }
 
-// Validate says which option is out of range, by the name of its flag.
-func (o *Options) Validate() error {
+// Validate reports the first value that is not valid, as a *recipe.Error.
+func (o *InstanceOptions) Validate() error {
 	share := func(p float64) bool { return p >= 0 && p <= 1 } // false for NaN
-	switch least := o.specials() + 2; {
-	case o.MaxSeqLength < least || o.MaxSeqLength > math.MaxUint16:
-		return fmt.Errorf("max-seq-length is %d, want %d to %d", o.MaxSeqLength, least, math.MaxUint16)
-	case o.MaxPredictions < 1 || o.MaxPredictions > o.MaxSeqLength:
-		return fmt.Errorf("max-predictions-per-seq is %d, want 1 to max-seq-length, %d", o.MaxPredictions, o.MaxSeqLength)
-	case !share(o.MaskedLMProb) || o.MaskedLMProb == 0:
-		return fmt.Errorf("masked-lm-prob is %v, want a number above 0, at most 1", o.MaskedLMProb)
-	case !share(o.ShortSeqProb):
-		return fmt.Errorf("short-seq-prob is %v, want a number from 0 to 1", o.ShortSeqProb)
-	case o.DupeFactor < 1 || o.DupeFactor > 1000:
-		return fmt.Errorf("dupe-factor is %d, want 1 to 1000", o.DupeFactor)
-	case o.GroupBytes < minGroupBytes || o.GroupBytes > maxGroupBytes:
-		return fmt.Errorf("a group of %d bytes, want %d to %d", o.GroupBytes, minGroupBytes, maxGroupBytes)
-	case o.Format != Own && o.Format != TFRecord:
-		return fmt.Errorf("format is %q, want %s or %s", o.Format, Own, TFRecord)
-	case o.Dynamic && o.Format == TFRecord:
-		return fmt.Errorf("dynamic and --format tfrecord: Google's format stores the masks, want --format %s", Own)
+	least := o.specials() + 2
+	for _, c := range []struct {
+		key   string
+		valid bool
+		want  string
+	}{
+		{"max_seq_length", o.MaxSeqLength >= least && o.MaxSeqLength <= math.MaxUint16, fmt.Sprintf("%d to %d", least, math.MaxUint16)},
+		{"max_predictions_per_seq", o.MaxPredictions >= 1 && o.MaxPredictions <= o.MaxSeqLength, fmt.Sprintf("1 to `max_seq_length`, %d", o.MaxSeqLength)},
+		{"masked_lm_prob", share(o.MaskedLMProb) && o.MaskedLMProb != 0, "a number above 0, at most 1"},
+		{"short_seq_prob", share(o.ShortSeqProb), "a number from 0 to 1"},
+		{"dupe_factor", o.DupeFactor >= 1 && o.DupeFactor <= 1000, "1 to 1000"},
+		{"group_bytes", o.GroupBytes >= minGroupBytes && o.GroupBytes <= maxGroupBytes, fmt.Sprintf("%d to %d", minGroupBytes, maxGroupBytes)},
+		{"format", int(o.Format) < len(formatNames), strings.Join(formatNames[:], " or ")},
+		{"dynamic", !o.Dynamic || o.Format != TFRecord, "false with the format tfrecord, which stores the masks"},
+	} {
+		if !c.valid {
+			return recipe.Wrong(o, c.key, c.want)
+		}
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (s span) len() int { return int(s.end - s.start) }
 // maker makes the instances of one group of documents after another: google-research/bert create_pretraining_data.py,
 // create_instances_from_document, draw by draw.
 type maker struct {
-	options *Options
+	options *InstanceOptions
 	masker  masker
 
 	text  *text
@@ -186,7 +186,7 @@ func (m *maker) packed(document int32, rng *random.Stream) {
 
 // emit writes an instance: [CLS] a [SEP] b [SEP], or [CLS] a [SEP], masked if the set is static.
 func (m *maker) emit(a, b span, next Next, short bool, truncated int, rng *random.Stream) {
-	r := recipe{a: a, b: b, next: next}
+	r := composition{a: a, b: b, next: next}
 	length, masked := r.len(), 0
 	if m.options.Dynamic {
 		masked = min(m.options.budget(length), a.len()+b.len())
@@ -213,13 +213,13 @@ func (m *maker) emit(a, b span, next Next, short bool, truncated int, rng *rando
 
 // budget is how many tokens of a sequence of n, special ones counted, are masked at most. Python's round and this one take
 // a half to the even number.
-func (o *Options) budget(n int) int {
+func (o *InstanceOptions) budget(n int) int {
 	return min(o.MaxPredictions, max(1, int(math.RoundToEven(float64(n)*o.MaskedLMProb))))
 }
 
 // masker draws masks: create_pretraining_data.py, create_masked_lm_predictions.
 type masker struct {
-	options   *Options
+	options   *InstanceOptions
 	maskID    int32
 	vocabSize int
 	continues []bool // [vocabulary]: the token begins with ##; nil unless whole words are masked
@@ -234,7 +234,7 @@ type masker struct {
 // word is a range of positions that are masked together, half-open.
 type word struct{ start, end uint16 }
 
-func newMasker(o *Options, t *tokenizer.Tokenizer) masker {
+func newMasker(o *InstanceOptions, t *tokenizer.Tokenizer) masker {
 	m := masker{options: o, maskID: t.MaskID(), vocabSize: t.VocabSize()}
 	if o.WholeWordMask {
 		m.continues = make([]bool, m.vocabSize)

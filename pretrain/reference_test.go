@@ -37,7 +37,7 @@ type trainingInstance struct {
 }
 
 type reference struct {
-	o          Options
+	o          InstanceOptions
 	vocabulary []string
 }
 

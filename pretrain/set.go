@@ -14,7 +14,7 @@ import (
 type Info struct {
 	// Options are those that the set was made with. Of files that others made, only MaxSeqLength, MaxPredictions,
 	// NextSentence and Format are known.
-	Options Options
+	Options InstanceOptions
 	// Vocabulary is zero where a folder of files that others made has no tokenizer.
 	Vocabulary Vocabulary
 	Instances  int
@@ -27,8 +27,9 @@ type Info struct {
 }
 
 // Set is a set of instances: a Source whose files are mapped, not read, where the system can. They must not be written
-// into while it is open; Job replaces files by renaming, which is safe.
+// into while it is open; InstanceJob replaces files by renaming, which is safe.
 type Set struct {
+	path      string
 	info      Info
 	tokenizer *tokenizer.Tokenizer // nil: not known
 	files     []file
@@ -64,6 +65,12 @@ func (s *Set) Close() error {
 	s.files, s.release = nil, nil
 	return err
 }
+
+// Path is the folder or file that Open was given.
+func (s *Set) Path() string { return s.path }
+
+// Paired reports whether the instances are pairs of segments, with a label for next-sentence prediction.
+func (s *Set) Paired() bool { return s.info.Options.NextSentence }
 
 // Info says what the set is.
 func (s *Set) Info() Info { return s.info }

@@ -95,17 +95,17 @@ type instances struct {
 	cls, sep     int32
 	text         *text
 
-	recipes   []recipe // [N]
-	tokens    uint64   // of all instances
-	positions []uint16 // [M], rising in each instance
-	shown     []int32  // [M]: the ids that the model sees there
+	compositions []composition // [N]
+	tokens       uint64        // of all instances
+	positions    []uint16      // [M], rising in each instance
+	shown        []int32       // [M]: the ids that the model sees there
 
 	packed []byte // the text's ids as in the file
 	masked []byte // what stood at positions, as in the file
 }
 
-// recipe is what an instance is made of: [CLS] a [SEP] b [SEP], or [CLS] a [SEP] if next is NotPaired.
-type recipe struct {
+// composition is what an instance is made of: [CLS] a [SEP] b [SEP], or [CLS] a [SEP] if next is NotPaired.
+type composition struct {
 	a, b      span
 	firstMask uint64
 	masks     uint16
@@ -113,9 +113,9 @@ type recipe struct {
 }
 
 // first is the length of the first segment, [CLS] and [SEP] included.
-func (r *recipe) first() int { return r.a.len() + 2 }
+func (r *composition) first() int { return r.a.len() + 2 }
 
-func (r *recipe) len() int {
+func (r *composition) len() int {
 	if r.next == NotPaired {
 		return r.first()
 	}
@@ -124,13 +124,13 @@ func (r *recipe) len() int {
 
 // reset empties it and keeps the memory.
 func (s *instances) reset() {
-	s.recipes, s.tokens, s.positions, s.shown = s.recipes[:0], 0, s.positions[:0], s.shown[:0]
+	s.compositions, s.tokens, s.positions, s.shown = s.compositions[:0], 0, s.positions[:0], s.shown[:0]
 }
 
 // grow makes room for about so many tokens of text, so that what is there is not moved about as it becomes more.
-func (s *instances) grow(o *Options, tokens int) {
+func (s *instances) grow(o *InstanceOptions, tokens int) {
 	tokens += tokens / 4 // special tokens, and those that several instances have
-	s.recipes = slices.Grow(s.recipes, tokens/o.MaxSeqLength)
+	s.compositions = slices.Grow(s.compositions, tokens/o.MaxSeqLength)
 	if s.static {
 		masked := int(float64(tokens) * o.MaskedLMProb)
 		s.positions = slices.Grow(s.positions, masked)
@@ -139,9 +139,9 @@ func (s *instances) grow(o *Options, tokens int) {
 }
 
 // add adds an instance, whose ids are masked at the positions.
-func (s *instances) add(r recipe, positions, ids []int32) {
+func (s *instances) add(r composition, positions, ids []int32) {
 	r.firstMask, r.masks = uint64(len(s.positions)), uint16(len(positions))
-	s.recipes = append(s.recipes, r)
+	s.compositions = append(s.compositions, r)
 	s.tokens += uint64(r.len())
 	for _, p := range positions {
 		s.positions = append(s.positions, uint16(p))
@@ -150,7 +150,7 @@ func (s *instances) add(r recipe, positions, ids []int32) {
 }
 
 // appendUnmasked appends the ids of an instance before they are masked.
-func (s *instances) appendUnmasked(ids []int32, r *recipe) []int32 {
+func (s *instances) appendUnmasked(ids []int32, r *composition) []int32 {
 	ids = append(append(append(ids, s.cls), s.text.ids[r.a.start:r.a.end]...), s.sep)
 	if r.next != NotPaired {
 		ids = append(append(ids, s.text.ids[r.b.start:r.b.end]...), s.sep)
@@ -159,7 +159,7 @@ func (s *instances) appendUnmasked(ids []int32, r *recipe) []int32 {
 }
 
 // masksOf are the masked positions of an instance and what is shown there.
-func (s *instances) masksOf(r *recipe) (positions []uint16, shown []int32) {
+func (s *instances) masksOf(r *composition) (positions []uint16, shown []int32) {
 	from, to := r.firstMask, r.firstMask+uint64(r.masks)
 	return s.positions[from:to], s.shown[from:to]
 }
@@ -209,12 +209,12 @@ func (s *instances) idSize() uint64 {
 }
 
 func (s *instances) shuffle(rng *random.Stream) {
-	rng.Shuffle(len(s.recipes), func(i, j int) { s.recipes[i], s.recipes[j] = s.recipes[j], s.recipes[i] })
+	rng.Shuffle(len(s.compositions), func(i, j int) { s.compositions[i], s.compositions[j] = s.compositions[j], s.compositions[i] })
 }
 
 // write writes the file.
 func (s *instances) write(w io.Writer, h shardHeader) error {
-	h.instances, h.tokens, h.masks = uint64(len(s.recipes)), s.tokens, uint64(len(s.positions))
+	h.instances, h.tokens, h.masks = uint64(len(s.compositions)), s.tokens, uint64(len(s.positions))
 	if h.tokens > math.MaxUint32 {
 		return fmt.Errorf("%d tokens from one group of documents, want at most %d: make the groups smaller", h.tokens, uint32(math.MaxUint32))
 	}
@@ -227,10 +227,10 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 	c := &checkedWriter{w: w}
 	c.write(h.append(nil))
 
-	array := func(appendOne func(b []byte, r *recipe) []byte) {
+	array := func(appendOne func(b []byte, r *composition) []byte) {
 		b := make([]byte, 0, 1<<17)
-		for i := range s.recipes {
-			if b = appendOne(b, &s.recipes[i]); len(b) >= 1<<16 {
+		for i := range s.compositions {
+			if b = appendOne(b, &s.compositions[i]); len(b) >= 1<<16 {
 				c.write(b)
 				b = b[:0]
 			}
@@ -238,23 +238,23 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 		c.write(b)
 		c.align()
 	}
-	ends := func(size func(r *recipe) int) {
+	ends := func(size func(r *composition) int) {
 		total := uint32(0)
-		array(func(b []byte, r *recipe) []byte {
+		array(func(b []byte, r *composition) []byte {
 			total += uint32(size(r))
 			return binary.LittleEndian.AppendUint32(b, total)
 		})
 	}
-	ends((*recipe).len)
+	ends((*composition).len)
 	if s.static {
-		ends(func(r *recipe) int { return int(r.masks) })
+		ends(func(r *composition) int { return int(r.masks) })
 	}
-	array(func(b []byte, r *recipe) []byte { return binary.LittleEndian.AppendUint16(b, uint16(r.first())) })
-	array(func(b []byte, r *recipe) []byte { return append(b, byte(r.next)) })
+	array(func(b []byte, r *composition) []byte { return binary.LittleEndian.AppendUint16(b, uint16(r.first())) })
+	array(func(b []byte, r *composition) []byte { return append(b, byte(r.next)) })
 	s.packed, s.masked = appendIDs(s.packed[:0], s.text.ids, s.wide), s.masked[:0]
 	array(s.appendMasked)
 	if s.static {
-		array(func(b []byte, r *recipe) []byte {
+		array(func(b []byte, r *composition) []byte {
 			positions, _ := s.masksOf(r)
 			at := len(b)
 			b = slices.Grow(b, 2*len(positions))[:at+2*len(positions)]
@@ -272,7 +272,7 @@ func (s *instances) write(w io.Writer, h shardHeader) error {
 
 // appendMasked appends the ids of an instance to b, as the model sees them, and what stood where they are masked to
 // s.masked.
-func (s *instances) appendMasked(b []byte, r *recipe) []byte {
+func (s *instances) appendMasked(b []byte, r *composition) []byte {
 	size := int(s.idSize())
 	start := len(b)
 	b = appendID(b, s.cls, s.wide)
@@ -419,7 +419,7 @@ func (s *shard) check() error {
 }
 
 // agrees says where a file differs from the set that it is in.
-func (s *shard) agrees(o *Options, v Vocabulary, group int) error {
+func (s *shard) agrees(o *InstanceOptions, v Vocabulary, group int) error {
 	switch {
 	case hex.EncodeToString(s.vocabulary[:]) != v.SHA256 || int(s.vocabSize) != v.Size:
 		return fmt.Errorf("made with another vocabulary (%d tokens, SHA-256 %x…; the set's has %d, %.8s…)", s.vocabSize, s.vocabulary[:4], v.Size, v.SHA256)

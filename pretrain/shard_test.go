@@ -11,7 +11,7 @@ import (
 )
 
 // smallShard is the bytes of a file of a few instances.
-func smallShard(t testing.TB, change func(*Options)) []byte {
+func smallShard(t testing.TB, change func(*InstanceOptions)) []byte {
 	t.Helper()
 	o := testOptions()
 	o.MaxSeqLength, o.MaxPredictions, o.DupeFactor = 16, 3, 1
@@ -37,7 +37,7 @@ func seal(data []byte) []byte {
 // TestShardDamage: no byte of a file can change, and no end be missing, without an error.
 func TestShardDamage(t *testing.T) {
 	for _, dynamic := range []bool{false, true} {
-		data := smallShard(t, func(o *Options) { o.Dynamic = dynamic })
+		data := smallShard(t, func(o *InstanceOptions) { o.Dynamic = dynamic })
 		if s, err := parseShard(data); err != nil || s.describe().instances == 0 {
 			t.Fatal(err)
 		}
@@ -116,9 +116,9 @@ func TestShardSize(t *testing.T) {
 }
 
 func FuzzShard(f *testing.F) {
-	f.Add(smallShard(f, func(*Options) {}))
-	f.Add(smallShard(f, func(o *Options) { o.Dynamic = true }))
-	f.Add(smallShard(f, func(o *Options) { o.NextSentence = false }))
+	f.Add(smallShard(f, func(*InstanceOptions) {}))
+	f.Add(smallShard(f, func(o *InstanceOptions) { o.Dynamic = true }))
+	f.Add(smallShard(f, func(o *InstanceOptions) { o.NextSentence = false }))
 	f.Add([]byte(shardMagic))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		readAll(t, data)
@@ -127,7 +127,7 @@ func FuzzShard(f *testing.F) {
 }
 
 func FuzzTFRecord(f *testing.F) {
-	file := smallShard(f, func(o *Options) { o.Format = TFRecord })
+	file := smallShard(f, func(o *InstanceOptions) { o.Format = TFRecord })
 	f.Add(file, true)
 	f.Add(file[12:len(file)/2], false)
 	f.Add([]byte{}, true)
@@ -151,7 +151,7 @@ func FuzzTFRecord(f *testing.F) {
 
 // TestTFRecordDamage: no byte of a file can change without an error, and none but whole records can be missing.
 func TestTFRecordDamage(t *testing.T) {
-	data := smallShard(t, func(o *Options) { o.Format = TFRecord })
+	data := smallShard(t, func(o *InstanceOptions) { o.Format = TFRecord })
 	whole, err := parseTFRecords(data)
 	if err != nil {
 		t.Fatal(err)

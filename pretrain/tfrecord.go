@@ -39,14 +39,14 @@ const (
 
 // writeTFRecord writes the instances in their order. One that is not paired gets the label of an actual next, since
 // Google's reader wants one; its segment_ids are all 0, which is how it is known when it is read back.
-func (s *instances) writeTFRecord(w io.Writer, o *Options) error {
+func (s *instances) writeTFRecord(w io.Writer, o *InstanceOptions) error {
 	var (
 		in     Instance
 		e      exampleWriter
 		record []byte
 	)
-	for i := range s.recipes {
-		s.instance(&s.recipes[i], &in)
+	for i := range s.compositions {
+		s.instance(&s.compositions[i], &in)
 		record = tfrecord.Append(record[:0], e.example(&in, o))
 		if _, err := w.Write(record); err != nil {
 			return err
@@ -56,7 +56,7 @@ func (s *instances) writeTFRecord(w io.Writer, o *Options) error {
 }
 
 // instance fills to with an instance.
-func (s *instances) instance(r *recipe, to *Instance) {
+func (s *instances) instance(r *composition, to *Instance) {
 	to.IDs = s.appendUnmasked(to.IDs[:0], r)
 	to.TypeIDs = to.TypeIDs[:0]
 	for i := range to.IDs {
@@ -75,7 +75,7 @@ func (s *instances) instance(r *recipe, to *Instance) {
 // exampleWriter makes tf.Examples and keeps its memory.
 type exampleWriter struct{ values, feature, features, message []byte }
 
-func (e *exampleWriter) example(in *Instance, o *Options) []byte {
+func (e *exampleWriter) example(in *Instance, o *InstanceOptions) []byte {
 	e.features = e.features[:0]
 	n, m, length, predictions := len(in.IDs), len(in.Positions), o.MaxSeqLength, o.MaxPredictions
 	one := func(int) int32 { return 1 }

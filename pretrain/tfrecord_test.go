@@ -159,7 +159,7 @@ func TestTFRecordIndependently(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "vocab.txt"), []byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(path)
+	_, err = Open(t.Context(), path)
 	wantError(t, err, "the vocabulary beside it has 6 tokens")
 }
 
@@ -179,7 +179,7 @@ func TestTFRecordPacked(t *testing.T) {
 // TestTFRecordRefuses: Examples that are sound but no instances.
 func TestTFRecordRefuses(t *testing.T) {
 	in := Instance{IDs: []int32{2, 7, 8, 3, 9, 3}, TypeIDs: []int32{0, 0, 0, 0, 1, 1}, Positions: []int32{1, 4}, MaskedIDs: []int32{5, 6}, Next: RandomNext}
-	o := &Options{MaxSeqLength: 8, MaxPredictions: 3}
+	o := &InstanceOptions{MaxSeqLength: 8, MaxPredictions: 3}
 	var w exampleWriter
 	if _, err := parseTFRecords(frame(w.example(&in, o))); err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestTFRecordRefuses(t *testing.T) {
 	}
 	_, err := parseTFRecords(frame(nil))
 	wantError(t, err, "record 0, at byte 0: input_ids has 0 values")
-	_, err = parseTFRecords(append(frame(w.example(&in, o)), frame(w.example(&in, &Options{MaxSeqLength: 9, MaxPredictions: 3}))...))
+	_, err = parseTFRecords(append(frame(w.example(&in, o)), frame(w.example(&in, &InstanceOptions{MaxSeqLength: 9, MaxPredictions: 3}))...))
 	wantError(t, err, "record 1, at byte ")
 	_, err = parseTFRecords(frame([]byte(strings.Repeat("\xff", 20))))
 	wantError(t, err, "no tf.Example")

@@ -2,18 +2,20 @@
 // tell favourable film reviews from unfavourable ones. Both are for English, uncased. Their model card, Card, says what
 // they were trained on, how good they are, and what they should not be used for.
 //
-//	dir, err := starter.Dir(starter.Sentiment)
+//	dir, err := starter.Dir(ctx, starter.Sentiment)
 //	…
 //	p, err := task.Open(ctx, dir, task.Predict(), task.Options{})
 //
-// The weights are compressed in the program's file and cost nothing until Dir is called. They are committed with the sources,
-// and make.sh makes them anew.
+// The weights are compressed in the program's file, of which they take 13.5 MB, and cost nothing until Dir is called. The build
+// tag nostarter leaves them out; no other package of the library imports this one. They are committed with the sources, and
+// make.sh makes them anew.
 package starter
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
-	"embed"
+	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,13 +24,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/starter/internal/archive"
 )
-
-//go:embed model
-var embedded embed.FS
 
 // Card is the model card, in Markdown, of both models. It is the README.md of their directories.
 //
@@ -36,7 +37,7 @@ var embedded embed.FS
 var Card string
 
 // A Model is one of the models of this package.
-type Model int
+type Model uint8
 
 const (
 	// Pretrained has the heads of pre-training, masked LM and next sentence: the model to fine-tune, and to fill masks with.
@@ -46,15 +47,34 @@ const (
 	Sentiment
 )
 
+var modelNames = [...]string{Pretrained: "starter", Sentiment: "starter-sentiment"}
+
+// archives are the files of the models.
+var archives = [...]string{Pretrained: "pretrained.zip", Sentiment: "sentiment.zip"}
+
 // String is the model's name: starter or starter-sentiment.
 func (m Model) String() string {
-	switch m {
-	case Pretrained:
-		return "starter"
-	case Sentiment:
-		return "starter-sentiment"
+	if int(m) < len(modelNames) {
+		return modelNames[m]
 	}
-	return fmt.Sprintf("Model(%d)", int(m))
+	return fmt.Sprintf("Model(%d)", uint8(m))
+}
+
+// ParseModel is the model of a name.
+func ParseModel(name string) (Model, error) {
+	if i := slices.Index(modelNames[:], name); i >= 0 {
+		return Model(i), nil
+	}
+	return 0, fmt.Errorf("there is no starter model %q, want one of %s", name, strings.Join(modelNames[:], ", "))
+}
+
+// MarshalText is the name.
+func (m Model) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads a name.
+func (m *Model) UnmarshalText(name []byte) (err error) {
+	*m, err = ParseModel(string(name))
+	return err
 }
 
 // CacheVariable names the environment variable with the folder to unpack models to. Without it that is bert in the user's
@@ -62,12 +82,12 @@ func (m Model) String() string {
 const CacheVariable = "BERT_CACHE"
 
 // ErrMissing says that the program was built without the weights.
-var ErrMissing = errors.New("this program was built without the starter model: its weights were missing in the sources, and starter/make.sh makes them")
+var ErrMissing = errors.New(missing)
 
 // Included reports whether the program was built with the weights.
 func Included() bool {
-	for _, m := range []Model{Pretrained, Sentiment} {
-		if _, err := open(m); errors.Is(err, ErrMissing) {
+	for m := range archives {
+		if _, err := open(Model(m)); errors.Is(err, ErrMissing) {
 			return false
 		}
 	}
@@ -78,7 +98,9 @@ func Included() bool {
 // README.md, and task.json of Sentiment. It is unpacked there unless that was done before; its name holds a digest of the
 // contents, so that programs with other weights don't meet there. Files appear whole or not at all, so that several processes
 // may call Dir at once; a file that is missing or has another size is made anew. What else is in the folder is left alone.
-func Dir(m Model) (string, error) {
+//
+// In a program without the weights the error is ErrMissing. When ctx ends, Dir ends with its cause.
+func Dir(ctx context.Context, m Model) (string, error) {
 	a, err := open(m)
 	if err != nil {
 		return "", err
@@ -90,23 +112,35 @@ func Dir(m Model) (string, error) {
 		dir, err := root()
 		if err == nil {
 			dir = filepath.Join(dir, name)
-			err = unpack(a, dir)
+			err = unpack(ctx, a, dir)
 		}
 		if err == nil {
 			return dir, nil
+		}
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
 		}
 		first = cmp.Or(first, err)
 	}
 	return "", fmt.Errorf("the model %s can't be unpacked: %w: let %s name a folder that can be written", m, first, CacheVariable)
 }
 
+// Find is Dir for the name of a model. For any other name the directory is "". It is a hub.ResolveOptions.BuiltIn, with which
+// hub.Resolve knows these models.
+func Find(ctx context.Context, name string) (dir string, err error) {
+	m, err := ParseModel(name)
+	if err != nil {
+		return "", nil
+	}
+	return Dir(ctx, m)
+}
+
 // open reads the directory of a model's archive.
 func open(m Model) (*archive.Reader, error) {
-	names := map[Model]string{Pretrained: "pretrained.zip", Sentiment: "sentiment.zip"}
-	name, ok := names[m]
-	if !ok {
+	if int(m) >= len(archives) {
 		return nil, fmt.Errorf("there is no model %s", m)
 	}
+	name := archives[m]
 	f, err := embedded.Open("model/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrMissing
@@ -155,7 +189,7 @@ func privateTemp() (string, error) {
 }
 
 // unpack makes dir hold the files of an archive, and the card.
-func unpack(a *archive.Reader, dir string) error {
+func unpack(ctx context.Context, a *archive.Reader, dir string) error {
 	made := false
 	put := func(name string, size int64, write func(io.Writer) error) error {
 		path := filepath.Join(dir, name)
@@ -168,11 +202,14 @@ func unpack(a *archive.Reader, dir string) error {
 			}
 			made = true
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return atomicfile.WriteFile(path, 0o666, write)
 	}
 	for _, f := range a.Files() {
 		err := put(f.Name(), f.Size(), func(w io.Writer) error {
-			_, err := f.WriteTo(w)
+			_, err := f.WriteTo(untilDone{ctx, w})
 			return err
 		})
 		if err != nil {
@@ -183,4 +220,17 @@ func unpack(a *archive.Reader, dir string) error {
 		_, err := io.WriteString(w, Card)
 		return err
 	})
+}
+
+// untilDone is a writer that fails once its context has ended.
+type untilDone struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (u untilDone) Write(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.w.Write(p)
 }

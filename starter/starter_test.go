@@ -1,8 +1,10 @@
 package starter
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,7 +37,7 @@ func cache(t *testing.T) string {
 
 func mustDir(t *testing.T, m Model) string {
 	t.Helper()
-	dir, err := Dir(m)
+	dir, err := Dir(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +202,7 @@ func TestDirAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			dir, err := Dir(Sentiment)
+			dir, err := Dir(t.Context(), Sentiment)
 			if err != nil {
 				t.Error(err)
 				return
@@ -236,7 +238,7 @@ func TestUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(CacheVariable, filepath.Join(file, "cache"))
-	_, err := Dir(Pretrained)
+	_, err := Dir(t.Context(), Pretrained)
 	if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), "let BERT_CACHE name a folder that can be written") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line with the folder and BERT_CACHE", err)
 	}
@@ -259,7 +261,7 @@ func TestUnwritable(t *testing.T) {
 	if err := os.Chmod(private, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if dir, err := Dir(Sentiment); err == nil {
+	if dir, err := Dir(t.Context(), Sentiment); err == nil {
 		t.Errorf("took %s, into which others may write", dir)
 	}
 }
@@ -272,8 +274,62 @@ func TestCard(t *testing.T) {
 	}
 }
 
+// TestNames: a model and its name are the same thing in text.
+func TestNames(t *testing.T) {
+	for _, m := range models {
+		text, err := m.MarshalText()
+		var again Model
+		if err != nil || again.UnmarshalText(text) != nil || again != m || string(text) != m.String() {
+			t.Errorf("%v is %s, %v, and read again %v", m, text, err, again)
+		}
+	}
+	if m, err := ParseModel("start"); err == nil || !strings.Contains(err.Error(), "want one of starter, starter-sentiment") {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// TestFind: the names of the models lead to their directories, and no others do.
+func TestFind(t *testing.T) {
+	withWeights(t)
+	cache(t)
+	for _, m := range models {
+		if dir, err := Find(t.Context(), m.String()); err != nil || dir != mustDir(t, m) {
+			t.Errorf("%s: %q, %v", m, dir, err)
+		}
+	}
+	if dir, err := Find(t.Context(), "google-bert/bert-base-uncased"); dir != "" || err != nil {
+		t.Errorf("another name: %q, %v", dir, err)
+	}
+}
+
 func TestUnknownModel(t *testing.T) {
-	if dir, err := Dir(Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
+	if dir, err := Dir(t.Context(), Model(7)); err == nil || !strings.Contains(err.Error(), "Model(7)") {
 		t.Errorf("%q, %v; want an error that names Model(7)", dir, err)
+	}
+}
+
+// TestCancelled: nothing is unpacked for a caller that has gone away.
+func TestCancelled(t *testing.T) {
+	withWeights(t)
+	root := cache(t)
+	gone := errors.New("the caller has gone away")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	if dir, err := Dir(ctx, Pretrained); err != gone {
+		t.Errorf("%q, %v; want the cause of the context's end", dir, err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "*", "*"))
+	if err != nil || len(files) > 0 {
+		t.Errorf("unpacked %v, %v", files, err)
+	}
+}
+
+// TestWithoutWeights: with the build tag nostarter, the error says why there are no models.
+func TestWithoutWeights(t *testing.T) {
+	if Included() {
+		t.Skip("the weights are here: go test -tags nostarter tests a program without them")
+	}
+	if dir, err := Dir(t.Context(), Pretrained); !errors.Is(err, ErrMissing) || !strings.HasPrefix(err.Error(), "this program was built without the starter models") {
+		t.Errorf("%q, %v; want ErrMissing", dir, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/bench"
@@ -15,20 +16,20 @@ import (
 func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench infer|train|texts|tokenize|kernels|startup|calibrate [flags]",
-		Short: "Measure how fast this machine is at it",
-		Long: `bench measures inference, training, texts to labels, tokenization, the operations that a model is made of and the start of a process, and
-compares products with what the processor can do at most, which it measures too. Weights and ids are random: speed does not depend on them.`,
+		Short: "Measure the speed of this machine",
+		Long: `bench measures the speed of inference, training, text classification, tokenization, single operations and startup on this
+machine. It compares matrix products with the measured peak of the processor. Weights and ids are random: speed does not
+depend on them.`,
 		Example: `  bert bench infer
   bert bench infer --size mini --batch-sizes 1,8,32 --seq-lengths 128,512 --threads 1
   bert bench train --batch-sizes 32 --json
   bert bench tokenize --model bert-base-uncased --input reviews.txt
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const works = "want infer, train, texts, tokenize, kernels, startup or calibrate"
-			if len(args) == 0 {
-				return usagef("what to measure is missing: %s", works)
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
 			}
-			return usagef("unexpected argument %q: %s", args[0], works)
+			return usagef("what to measure is missing: want %s", sentenceList(names(cmd.Commands()), "or"))
 		},
 		Args: cobra.ArbitraryArgs,
 	}
@@ -36,20 +37,18 @@ compares products with what the processor can do at most, which it measures too.
 		a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(),
 		a.benchTextsCommand(), a.benchStartupCommand(), a.benchCalibrateCommand(),
 	)
-	for _, work := range cmd.Commands() {
-		work.Flags().SortFlags = false
-		work.InheritedFlags().SortFlags = false
-		work.DisableFlagsInUseLine = true
-		f := a.withModel(work.RunE)
-		work.RunE = func(cmd *cobra.Command, args []string) error {
-			a.verb = "bench " + cmd.Name() // what fails from here on is no mistake in the flags
-			return f(cmd, args)
-		}
-	}
 	return cmd
 }
 
-// benchFlags are those of all that is measured.
+func names(commands []*cobra.Command) []string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Name())
+	}
+	return names
+}
+
+// benchFlags are the flags of all benchmarks.
 type benchFlags struct {
 	threads int
 	seconds float64
@@ -57,12 +56,14 @@ type benchFlags struct {
 }
 
 func (f *benchFlags) add(cmd *cobra.Command, seconds float64) {
+	flagsIn(cmd, generalSection, func(flags *pflag.FlagSet) {
+		flags.Float64Var(&f.seconds, "seconds", seconds, "measure for about `SECONDS` per line, but at least three runs")
+	})
 	addThreads(cmd, &f.threads)
-	cmd.Flags().Float64Var(&f.seconds, "seconds", seconds, "measure each line for about `SECONDS`, and at least three runs")
 	f.out.add(cmd)
 }
 
-// longestBench is a day; it keeps a duration from overflowing.
+// longestBench is a day in seconds. It keeps a duration from overflowing.
 const longestBench = 24 * 60 * 60
 
 func (f *benchFlags) check() error {
@@ -77,7 +78,7 @@ func (f *benchFlags) check() error {
 
 func (f *benchFlags) limit() time.Duration { return time.Duration(f.seconds * float64(time.Second)) }
 
-// machine opens what is measured and says what it is.
+// machine opens the machine and logs what it is.
 func (f *benchFlags) machine(a *app) (*bench.Machine, error) {
 	m, err := bench.Open(f.threads)
 	if err != nil {
@@ -87,10 +88,10 @@ func (f *benchFlags) machine(a *app) (*bench.Machine, error) {
 	return m, nil
 }
 
-// longestPeak is how long a peak is measured at most; more does not find a higher one.
+// longestPeak limits the time for measuring a peak: more time does not find a higher one.
 const longestPeak = 500 * time.Millisecond
 
-// peak measures the operations a second that no product can exceed.
+// peak measures the operations per second that no product can exceed.
 func (f *benchFlags) peak(a *app, m *bench.Machine, p bert.Precision) float64 {
 	if !m.Native(p) {
 		a.warnEmulated(p)
@@ -100,14 +101,14 @@ func (f *benchFlags) peak(a *app, m *bench.Machine, p bert.Precision) float64 {
 	return peak
 }
 
-// modelSizeFlags name a model by its files or by a published size.
+// modelSizeFlags select a model by its files or by a published size.
 type modelSizeFlags struct {
 	model, config string
 	size          *choice
 	precision     bert.Precision
 }
 
-// begin checks the flags of a benchmark, reads the configuration that sizes name, and opens the machine.
+// begin checks the flags of a benchmark, reads the configuration of its model, and opens the machine.
 func (f *benchFlags) begin(a *app, sizes interface {
 	load(a *app) (c bert.Config, name string, err error)
 }) (c bert.Config, name string, machine *bench.Machine, err error) {
@@ -121,7 +122,7 @@ func (f *benchFlags) begin(a *app, sizes interface {
 	return c, name, machine, err
 }
 
-// sizeFlags name a model and the batches it gets.
+// sizeFlags select a model and the batches for it.
 type sizeFlags struct {
 	modelSizeFlags
 	batches []int
@@ -134,9 +135,11 @@ func (f *modelSizeFlags) add(cmd *cobra.Command) {
 		names[i] = s.Name
 	}
 	f.size = newChoice("base", names...)
-	cmd.Flags().StringVar(&f.model, "model", "", "measure the model of `DIR`")
-	cmd.Flags().StringVar(&f.config, "config", "", "measure a model with random weights of the sizes in `FILE`, a config.json")
-	addChoice(cmd, f.size, "size", "measure a model with random weights of a published size")
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.model, "model", "", "measure the model in `DIR`")
+		flags.StringVar(&f.config, "config", "", "measure a model with random weights and the sizes in `FILE`, a config.json")
+		addChoice(cmd, f.size, "size", "measure a model with random weights and a published size")
+	})
 	cmd.MarkFlagsMutuallyExclusive("model", "config", "size")
 	markModel(cmd, "model")
 	_ = cmd.MarkFlagFilename("config", "json") // the error is for a flag that does not exist
@@ -145,11 +148,13 @@ func (f *modelSizeFlags) add(cmd *cobra.Command) {
 
 func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
 	f.modelSizeFlags.add(cmd)
-	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", batches, "batches of so many sequences, `N,N…`")
-	cmd.Flags().IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "sequences of so many tokens, `N,N…`")
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		flags.IntSliceVar(&f.batches, "batch-sizes", batches, "measure batches of `N,N…` sequences")
+		flags.IntSliceVar(&f.lengths, "seq-lengths", []int{128}, "measure sequences of `N,N…` tokens")
+	})
 }
 
-// load reads the configuration and says what it is called.
+// load reads the configuration and returns its name.
 func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 	switch {
 	case f.model != "" || f.config != "":
@@ -171,7 +176,7 @@ func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 	return c, name, nil
 }
 
-// load reads the configuration, says what it is called, and checks the batches against it.
+// load reads the configuration, checks the batches against it, and returns its name.
 func (f *sizeFlags) load(a *app) (c bert.Config, name string, err error) {
 	if c, name, err = f.modelSizeFlags.load(a); err != nil {
 		return c, "", err
@@ -189,7 +194,7 @@ func numbers(list []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(list), "[]"), " ", ",")
 }
 
-// each runs f for each length and batch.
+// each calls do for each length and batch.
 func (f *sizeFlags) each(do func(batch, length int) error) error {
 	for _, length := range f.lengths {
 		for _, batch := range f.batches {
@@ -201,7 +206,7 @@ func (f *sizeFlags) each(do func(batch, length int) error) error {
 	return nil
 }
 
-// measurement is a line of JSON. A rate is that of the median run; what does not apply is null.
+// measurement is a line of JSON. A rate is that of the median run. What does not apply is null.
 type measurement struct {
 	Work  string `json:"work"`
 	Model string `json:"model,omitempty"`
@@ -224,9 +229,9 @@ type measurement struct {
 	GBPerSecond        *float64 `json:"gb_per_second,omitempty"` // of memory
 	ShareOfPeak        *float64 `json:"share_of_peak"`
 	PeakRSS            *int64   `json:"peak_rss_bytes"`
-	// Labels counts, of bench texts, how often each label was given.
+	// Labels counts the predicted labels, for bench texts.
 	Labels map[string]int `json:"labels,omitempty"`
-	// Of bench startup: the pass alone, what the start took beyond it, and the memory of a process beside another one.
+	// For bench startup: the pass alone, the rest of the startup, and the memory of a process beside another one.
 	FirstPass  *float64 `json:"first_pass_ms,omitempty"`
 	Pass       *float64 `json:"pass_ms,omitempty"`
 	BeyondPass *float64 `json:"beyond_pass_ms,omitempty"`
@@ -235,7 +240,7 @@ type measurement struct {
 	Runs       int      `json:"runs"`
 }
 
-// take puts the times of the runs in, and the memory.
+// take sets the times of the runs, and the memory.
 func (m *measurement) take(s bench.Samples) {
 	m.P50, m.P99, m.Runs = 1e3*s.Median(), 1e3*s.Quantile(0.99), len(s)
 	if peak := bench.PeakMemory(); peak > 0 {
@@ -243,24 +248,24 @@ func (m *measurement) take(s bench.Samples) {
 	}
 }
 
-// rate is how much of something is done a second, if a run does so much.
+// rate returns the amount per second, for an amount per run.
 func (m *measurement) rate(amount float64) *float64 {
 	r := amount / (m.P50 / 1e3)
 	return &r
 }
 
-// compute puts in what a run's operations are of the peak.
+// compute sets the rate of a run's operations and its share of the peak.
 func (m *measurement) compute(operations, peak float64) {
 	m.GFLOPS = m.rate(operations / 1e9)
 	share := *m.GFLOPS * 1e9 / peak
 	m.ShareOfPeak = &share
 }
 
-// measurements prints lines of JSON as they come, or a table of all in the end.
+// measurements prints each measurement as a line of JSON, or all of them as a table at the end.
 type measurements struct {
 	app     *app
 	columns []benchColumn
-	rows    [][]string // of a table; nil without
+	rows    [][]string // of the table
 	table   bool
 }
 
@@ -274,7 +279,7 @@ func number(head string, text func(m *measurement) string) benchColumn {
 	return benchColumn{column{head, true}, text}
 }
 
-// decimals is a number that may not apply.
+// decimals formats a number; nil does not apply.
 func decimals(v *float64, digits int, unit string) string {
 	if v == nil {
 		return ""
@@ -282,7 +287,7 @@ func decimals(v *float64, digits int, unit string) string {
 	return fmt.Sprintf("%.*f%s", digits, *v, unit)
 }
 
-// memory is a size that may not be known.
+// memory formats a size; nil is not known.
 func memory(bytes *int64) string {
 	if bytes == nil {
 		return ""

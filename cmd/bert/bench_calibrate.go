@@ -15,10 +15,12 @@ func (a *app) benchCalibrateCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "calibrate [flags]",
-		Short: "Measure the sizes at which work is cut, beside those compiled in",
-		Long: `calibrate tries values for each size at which products and rounds over memory are cut into jobs, and prints the time that
-the work took with each. It changes nothing: the values are constants of the program, to be changed in its source where
-another one is better by more than the noise, at several sizes of model and batch and on several machines.`,
+		Short: "Measure other values of the sizes at which work is split",
+		Long: `calibrate tries several values for each of the sizes at which products and passes over memory are split into jobs, and
+prints the time that the work takes with each.
+
+It changes nothing: the values are constants in the source of the program. Change one where another value is better by more
+than the noise, at several sizes of model and batch and on several machines.`,
 		Example: `  bert bench calibrate
   bert bench calibrate --size mini --batch-sizes 8 --threads 1 --json`,
 		Args: noArguments,

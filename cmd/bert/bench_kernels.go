@@ -16,13 +16,13 @@ func (a *app) benchKernelsCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "kernels [flags]",
-		Short: "Measure the operations that a model is made of",
-		Long: `kernels measures the operations of a layer, forward and backward, at the sizes of a model: products by operations a second,
-rounds over memory by bytes a second.
+		Short: "Measure the single operations of a model",
+		Long: `kernels measures the operations of a layer, forward and backward, at the sizes of a model: products in operations per second,
+passes over memory in bytes per second.
 
-The share of the peak is that of multiply-adds for products, and of memory's bandwidth for operands of more than 64 MB;
-smaller ones stay in a cache, which is faster. Shapes are rows × in × out of a product, sequences × tokens × heads × head
-size of attention.`,
+The share of the peak is that of multiply-adds for products, and that of memory bandwidth for operands of more than 64 MB;
+smaller operands stay in a cache, which is faster. Shapes are rows × in × out for products, sequences × tokens × heads × head
+size for attention.`,
 		Example: `  bert bench kernels
   bert bench kernels --size large --batch-sizes 8 --seq-lengths 512 --threads 1
   BERT_SIMD=avx2 bert bench kernels --batch-sizes 32 --json`,

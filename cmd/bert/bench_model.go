@@ -74,7 +74,11 @@ func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(
 	out := &measurements{app: a, table: f.out.table(a), columns: modelColumns}
 	err = s.each(func(batch, length int) error {
 		a.log.Info(fmt.Sprintf("%s, %d × %s", name, batch, count(length, "token")))
-		run, done, err := prepare(m, randomBatch(&c, batch, length))
+		b, err := randomBatch(&c, batch, length)
+		if err != nil {
+			return err
+		}
+		run, done, err := prepare(m, b)
 		if err != nil {
 			return err
 		}
@@ -121,11 +125,14 @@ func (f *sizeFlags) open(c bert.Config, threads int) (*bert.Model, error) {
 // benchSeed is the seed of weights, ids and dropout.
 const benchSeed = 1
 
-// randomBatch has sequences of so many random ids, with a target each of the kind that the model learns.
-func randomBatch(c *bert.Config, sequences, length int) *bert.Batch {
+// randomBatch has sequences of random ids, each with a target of the kind that the model learns.
+func randomBatch(c *bert.Config, sequences, length int) (*bert.Batch, error) {
+	kind, err := task.KindOf(bert.SequenceClassification, c)
+	if err != nil {
+		return nil, err
+	}
 	r := rand.New(rand.NewPCG(benchSeed, uint64(sequences*length)))
 	b := &bert.Batch{}
-	kind, _ := task.KindOf(bert.SequenceClassification, c) // there is one for each problem type
 	ids := make([]int32, length)
 	for range sequences {
 		for i := range ids {
@@ -143,7 +150,7 @@ func randomBatch(c *bert.Config, sequences, length int) *bert.Batch {
 			b.Classes = append(b.Classes, r.Int32N(int32(c.NumLabels())))
 		}
 	}
-	return b
+	return b, nil
 }
 
 func inferRun(m *bert.Model, b *bert.Batch) (run func() error, done func(), err error) {

@@ -30,14 +30,16 @@ func (a *app) benchStartupCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:         "startup [flags]",
-		Short:       "Measure the time from the start of a process to its first prediction",
+		Short:       "Measure the time from starting bert to the first prediction",
 		Annotations: map[string]string{needsAnswers: ""},
-		Long: `startup starts bert predict again and again and measures the time until the first prediction is there, of one short
-sentence; and beside it that prediction alone, the first of a model that has just been opened (first pass), which takes the
-weights from the mapped file, and one of many (pass). Files are in the page cache, as they have just been read.
+		Long: `startup starts bert predict repeatedly and measures the time until it has printed the label of one short sentence. The files
+are in the page cache, because they have just been read.
 
-The resident and the proportional memory are those of a process while another one has the same model open: what the two
-share, the pages of the mapped file, counts half in the latter.`,
+Two predictions are measured for comparison: the first one of a model that has just been opened (first pass), which reads the
+weights from the mapped file, and a later one (pass).
+
+The resident and the proportional memory are those of a process while another one has the same model open. Pages that the two
+share, those of the mapped file, count half in the proportional memory.`,
 		Example: `  bert bench startup
   bert bench startup --model my-model --threads 1 --json`,
 		Args: noArguments,

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/bench"
@@ -25,19 +26,22 @@ func (a *app) benchTextsCommand() *cobra.Command {
 	var f textsFlags
 	cmd := &cobra.Command{
 		Use:         "texts --model DIR [flags]",
-		Short:       "Measure a classifier from texts to labels",
+		Short:       "Measure text classification",
 		Annotations: map[string]string{needsAnswers: ""},
-		Long: `texts measures how fast texts become labels: the tokenizer, the model and the softmax. A run goes over all texts, in
-batches of so many in the order in which they stand, without padding. The texts are in memory before: those of --input, or
-the reviews of bert demo.`,
+		Long: `texts measures how fast texts are classified, with the tokenizer, the model and the softmax. A run classifies all texts, in
+batches in their order, without padding. The texts are those of --input or the reviews of bert demo, and are read beforehand.`,
 		Example: `  bert bench texts --model my-model --input sentences.txt --batch-sizes 8,32
   bert bench texts --model my-model --input sentences.txt --threads 1 --json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchTexts(cmd.Context(), &f) },
 	}
-	cmd.Flags().StringVar(&f.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json")
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.dir, "model", "", "the model: its `DIR`, the name of one that bert pull fetched, or starter")
+	})
 	markModel(cmd, "model")
-	cmd.Flags().IntSliceVar(&f.batches, "batch-sizes", []int{8, 32}, "batches of so many texts, `N,N…`")
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		flags.IntSliceVar(&f.batches, "batch-sizes", []int{8, 32}, "measure batches of `N,N…` texts")
+	})
 	addPrecision(cmd, &f.precision)
 	f.in.add(cmd)
 	f.add(cmd, 5)

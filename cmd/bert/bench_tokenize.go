@@ -24,9 +24,9 @@ func (a *app) benchTokenizeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tokenize (--model DIR | --vocab FILE) [flags]",
 		Short: "Measure a tokenizer",
-		Long: `tokenize measures how fast texts become ids and offsets, uncut, [CLS] and [SEP] included: those of --input, or the reviews
-of bert demo. A run goes over all texts, several times where they are less than a megabyte; the texts are in memory
-before.`,
+		Long: `tokenize measures how fast texts are tokenized to ids and offsets, with [CLS] and [SEP], without truncation. The texts are
+those of --input or the reviews of bert demo, and are read beforehand. A run tokenizes all of them, several times if they are
+less than a megabyte.`,
 		Example: `  bert bench tokenize --vocab vocab.txt
   bert bench tokenize --model bert-base-uncased --input reviews.txt --threads 1 --json`,
 		Args: noArguments,

@@ -21,16 +21,16 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// target is a row of the table of what models are converted to.
+// target is a format that models are converted to.
 type target struct {
 	name string
-	what string // for people
+	what string // for the help
 	save func(m *bert.Model, dir string, o bert.SaveOptions) error
-	// shards says that it may be written as several files.
+	// shards: it may be written as several files.
 	shards bool
-	// float32 says that it has no other type of weights.
+	// float32: it has no other type of weights.
 	float32 bool
-	// check returns what the format's own programs would compute differently, or nil.
+	// check lists what the format's own programs would compute differently; it may be nil.
 	check func(c bert.Config) []string
 }
 
@@ -49,15 +49,15 @@ func saveAs(format checkpoint.Format) func(*bert.Model, string, bert.SaveOptions
 	}
 }
 
-// checkGoogle says what google-research/bert's modeling.py does not take from bert_config.json.
+// checkGoogle lists what google-research/bert's modeling.py does not read from bert_config.json.
 func checkGoogle(c bert.Config) []string {
 	var notes []string
 	const eps = 1e-12
 	if c.LayerNormEps != eps {
-		notes = append(notes, fmt.Sprintf("google-research/bert's code knows no layer_norm_eps and takes %g, this model has %g", eps, c.LayerNormEps))
+		notes = append(notes, fmt.Sprintf("google-research/bert has no layer_norm_eps and uses %g; this model has %g", eps, c.LayerNormEps))
 	}
 	if known := []string{"gelu", "relu", "tanh", "linear"}; !slices.Contains(known, c.HiddenAct) {
-		notes = append(notes, fmt.Sprintf("google-research/bert's code does not know the hidden_act %q of this model, but %s", c.HiddenAct, strings.Join(known, ", ")))
+		notes = append(notes, fmt.Sprintf("google-research/bert does not have the hidden_act %q of this model, only %s", c.HiddenAct, strings.Join(known, ", ")))
 	}
 	return notes
 }
@@ -65,7 +65,7 @@ func checkGoogle(c bert.Config) []string {
 // dtypes are the values of --dtype.
 var dtypes = map[string]checkpoint.DType{"f32": checkpoint.F32, "f16": checkpoint.F16, "bf16": checkpoint.BF16}
 
-// carriedFiles stand beside the weights and are copied as they are: of the tokenizer, and of the task.
+// carriedFiles are the files beside the weights that are copied unchanged: those of the tokenizer and the task.
 var carriedFiles = []string{
 	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
 }
@@ -75,6 +75,20 @@ type convertFlags struct {
 	dtype        *choice
 	maxShard     byteSize
 	allowMissing bool
+	out          outputFlags
+}
+
+// conversionJSON is the result of bert convert.
+type conversionJSON struct {
+	Model      string   `json:"model"`
+	Head       string   `json:"head"`
+	Parameters int      `json:"parameters"`
+	Format     string   `json:"format"` // as in --to
+	DType      string   `json:"dtype"`
+	Dir        string   `json:"dir"`
+	Copied     []string `json:"copied"`   // files of the tokenizer and the task
+	Random     []string `json:"random"`   // tensors that were missing
+	LeftOut    []string `json:"left_out"` // tensors that are no parameters of the model
 }
 
 func (a *app) convertCommand() *cobra.Command {
@@ -88,14 +102,17 @@ func (a *app) convertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert IN OUT --to " + strings.Join(names, "|") + " [flags]",
 		Short: "Write a model in another format",
-		Long: `convert reads a model in any format (safetensors, PyTorch's files, TensorFlow checkpoints, ONNX graphs, under Hugging Face's or
-Google's names) and writes it to a new folder as
+		Long: `convert reads a model in any format and writes it to a new folder in another. It reads safetensors, PyTorch files,
+TensorFlow checkpoints and ONNX graphs, with Hugging Face's or Google's tensor names.
 
+The formats to write are
 ` + help + `
-The numbers keep their bits, and so does a model that is converted there and back; --dtype f16 and bf16 round to nearest. All
-heads of pre-training whose tensors are in the file come along, whatever its configuration calls the model. Tokenizer files and
-task.json are copied; where there is vocab.txt alone, the others are written, so that text stays cut as it was. What is left out
-is said: an optimiser's moments, tensors of other heads.`,
+Weights keep their bits, so converting a model there and back gives the same bits; only --dtype rounds, to nearest. Every
+pre-training head whose tensors are in the file is converted, whatever class the configuration names. Tensors that are left
+out, such as those of an optimizer or of other heads, are listed.
+
+Tokenizer files and task.json are copied. Where vocab.txt is the only tokenizer file, the others are written, so that texts
+are tokenized as before.`,
 		Example: `  bert convert uncased_L-12_H-768_A-12 bert-base --to hf
   bert convert my-model my-model-tf --to tf
   bert convert bert-large bert-large-bf16 --to hf --dtype bf16 --max-shard-size 500MB`,
@@ -105,43 +122,49 @@ is said: an optimiser's moments, tensors of other heads.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := a.modelArgument(cmd, args[0])
-			if err != nil {
+		Annotations: map[string]string{namesModel: ""},
+		RunE: func(_ *cobra.Command, args []string) error {
+			result, err := a.convert(args[0], args[1], &f)
+			if err != nil || f.out.table(a) { // the messages are the table
 				return err
 			}
-			return a.convert(in, args[1], &f)
+			return jsonLine(a.stdout, result)
 		},
 	}
 	addChoice(cmd, f.to, "to", "the format to write")
-	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the one they are stored in")
-	cmd.Flags().Var(&f.maxShard, "max-shard-size", "write files of at most `SIZE` (as 500MB, 5GB) with an index, where the format has that")
-	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "let tensors that are missing have the random values of a new model, and leave out those that are left over")
+	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the type they are stored in")
+	cmd.Flags().Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
+	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "initialize missing tensors at random, and drop unknown ones")
+	place(cmd, outputSection, "to", "dtype", "max-shard-size")
+	place(cmd, modelSection, "allow-missing")
+	cmd.ValidArgsFunction = completeModel(true)
+	f.out.add(cmd)
 	return cmd
 }
 
-func (a *app) convert(in, out string, f *convertFlags) (err error) {
+// convert writes the model in to the new folder out.
+func (a *app) convert(in, out string, f *convertFlags) (result *conversionJSON, err error) {
 	i := slices.IndexFunc(targets, func(t target) bool { return t.name == f.to.value })
 	if i < 0 {
-		return usagef("--to is missing: want one of %s", strings.Join(f.to.choices, ", "))
+		return nil, usagef("--to is missing: want one of %s", strings.Join(f.to.choices, ", "))
 	}
 	to := targets[i]
 	if !to.shards && f.maxShard != math.MaxInt64 {
-		return usagef("--max-shard-size is not for --to %s, which is one file", to.name)
+		return nil, usagef("--max-shard-size is not for --to %s, which is one file", to.name)
 	}
 	if to.float32 && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32 {
-		return usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
+		return nil, usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
 	}
 	if err := checkNew(out); err != nil {
-		return err
+		return nil, err
 	}
 	from, err := bert.ModelDir(in)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := bert.Load(context.Background(), in, bert.Options{Head: bert.HeadOfTensors, AllowMissing: f.allowMissing, Seed: 42})
 	if err != nil {
-		return suggestAllowMissing(err)
+		return nil, suggestAllowMissing(err)
 	}
 	defer m.Close()
 	a.warnConfig(m.Config(), from)
@@ -161,7 +184,7 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 
 	_, statErr := os.Stat(out)
 	if err := os.MkdirAll(out, 0o777); err != nil {
-		return pathError(err)
+		return nil, pathError(err)
 	}
 	defer func() {
 		if err != nil && errors.Is(statErr, fs.ErrNotExist) {
@@ -169,24 +192,32 @@ func (a *app) convert(in, out string, f *convertFlags) (err error) {
 		}
 	}()
 	if err := to.save(m, out, o); err != nil {
-		return pathError(err)
+		return nil, pathError(err)
 	}
 	files, err := a.carry(from, out)
 	if err != nil {
-		return pathError(err)
+		return nil, pathError(err)
 	}
 	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, o.DType, strings.Join(append([]string{""}, files...), ", ")))
-	return nil
+	report := m.Report()
+	return &conversionJSON{
+		Model: in, Head: m.Head().String(), Parameters: countParameters(m), Format: to.name, DType: o.DType.String(), Dir: out,
+		Copied: list(files), Random: list(slices.Concat(report.NewHead, report.Missing)), LeftOut: list(slices.Concat(report.LeftOver, report.Training)),
+	}, nil
 }
 
-// describeConversion says on stderr what was read, and what of it is not written.
-func (a *app) describeConversion(m *bert.Model, in string) {
-	parameters := 0
+func countParameters(m *bert.Model) int {
+	n := 0
 	for _, p := range m.Params() {
-		parameters += p.Len()
+		n += p.Len()
 	}
+	return n
+}
+
+// describeConversion reports what was read, and which of it is not written.
+func (a *app) describeConversion(m *bert.Model, in string) {
 	report := m.Report()
-	a.log.Info(fmt.Sprintf("read: %s, a %v of %s parameters", in, m.Head(), thousands(parameters)))
+	a.log.Info(fmt.Sprintf("read: %s, a %v of %s parameters", in, m.Head(), thousands(countParameters(m))))
 	a.warnAssumed(report)
 	for _, part := range []struct {
 		what  string
@@ -204,7 +235,7 @@ func (a *app) describeConversion(m *bert.Model, in string) {
 	}
 }
 
-// keptType is the type to write weights in that are stored in a type; 0 is several.
+// keptType returns the type for writing weights that are stored in a type; 0 is several types.
 func (a *app) keptType(stored checkpoint.DType) checkpoint.DType {
 	switch stored {
 	case checkpoint.F32, checkpoint.F16, checkpoint.BF16:
@@ -217,7 +248,7 @@ func (a *app) keptType(stored checkpoint.DType) checkpoint.DType {
 	return checkpoint.F32
 }
 
-// checkNew reports a path that is there, unless it is an empty folder.
+// checkNew returns an error for a path that exists, unless it is an empty folder.
 func checkNew(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -256,7 +287,7 @@ func (a *app) carry(from, to string) (copied []string, err error) {
 	case !has("vocab.txt"):
 		a.log.Warn(from + " has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
 	default:
-		// How a vocabulary alone is used depends on what stands beside it: so that nothing changes, it is said.
+		// How vocab.txt alone is used depends on the files beside it, so the settings are written out.
 		t, err := tokenizer.Load(from)
 		if err != nil {
 			a.log.Warn(fmt.Sprintf("vocab.txt is copied, but is no tokenizer's (%v)", err))
@@ -270,7 +301,7 @@ func (a *app) carry(from, to string) (copied []string, err error) {
 	return copied, nil
 }
 
-// byteSize is a flag for a number of bytes, as Hugging Face's max_shard_size: "500MB", "5GB", "2GiB", or a plain number.
+// byteSize is a number of bytes, written as Hugging Face's max_shard_size: "500MB", "5GB", "2GiB", or a plain number.
 type byteSize int64
 
 func (s *byteSize) Type() string { return "SIZE" }

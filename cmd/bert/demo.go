@@ -105,7 +105,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	}
 	defer os.RemoveAll(temp)
 	output := cmp.Or(f.output, filepath.Join(temp, "starter"))
-	dir, err := starter.Dir(starter.Pretrained)
+	dir, err := starter.Dir(ctx, starter.Pretrained)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/task"
 )
@@ -24,18 +25,19 @@ func (a *app) encodeCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "encode --model DIR [flags] [TEXT ...]",
-		Short: "Print hidden states, vectors of texts, attention",
-		Long: `encode prints what the encoder makes of each text: the hidden states of the layers asked for, [tokens][hidden]; with
---pooling one vector for the text, with --normalize of the length 1; with --attention every layer's attention probabilities,
-[layer][head][from][to].
-Layers count from 0, the embeddings; -1 is the last. --pooling cls, mean and max pool the last of the layers asked for.
-Without --layers, hidden states are those of the last layer, and are left out where --pooling or --attention is given.
+		Short: "Print hidden states, text vectors or attention",
+		Long: `encode runs the encoder on each text. It prints the hidden states of the last layer or, with --pooling, one vector for the
+text, for search, clustering or comparison. With --pairs it prints the cosine similarity of two texts.
 
---pairs compares two texts, text and text_pair of a JSON line or the two arguments: it prints the cosine of their vectors, which
-are the means of their hidden states unless --pooling says otherwise.
+Hidden states have the shape [tokens][hidden]; --attention adds the attention probabilities of all layers,
+[layer][head][from][to]. --layers selects layers: 0 is the embeddings, 1 the first layer, -1 the last. --pooling takes the
+last of the selected layers. Without --layers, --pooling and --attention leave the hidden states out.
 
-A text that is longer than the model's positions is an error, unless --max-seq-length says where to cut; the result then
-has "truncated": true, and stderr says how many were.` + inputHelp,
+--pairs compares the two arguments, or text and text_pair of a JSON line. Their vectors are the means of their hidden states
+unless --pooling selects another method.
+
+A text with more tokens than the model has positions is an error, unless --max-seq-length truncates it. The result then has
+"truncated": true, and a warning counts such texts.` + inputHelp,
 		Example: `  bert encode --model bert-base-uncased --pooling mean --input sentences.txt > vectors.jsonl
   bert encode --model bert-base-uncased --layers -1,-2,-3,-4 "some text"
   bert encode --model bert-base-uncased --attention "some text" | jq .attention
@@ -58,9 +60,9 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 			}
 			switch {
 			case options.Normalize && options.Pooling == task.NoPooling && !pairs:
-				return usagef("--normalize is for --pooling: it gives one vector its length")
+				return usagef("--normalize needs --pooling: it scales that vector")
 			case pairs && (layers != "" && strings.Contains(layers, ",") || options.Attention):
-				return usagef("--pairs prints cosines alone: want neither --attention nor several --layers")
+				return usagef("--pairs prints cosines only: want neither --attention nor several --layers")
 			case pairs && options.Pooling == task.NoPooling:
 				options.Pooling = task.MeanPooling
 			}
@@ -89,13 +91,17 @@ has "truncated": true, and stderr says how many were.` + inputHelp,
 		},
 	}
 	model.add(cmd)
-	cmd.Flags().StringVar(&layers, "layers", "", "print the hidden states of `LAYERS`: all, or numbers as in -1,-2")
-	addChoice(cmd, pooling, "pooling", "print one vector for the text")
-	cmd.Flags().BoolVar(&options.Normalize, "normalize", false, "with --pooling: give the vector the length 1")
-	cmd.Flags().BoolVar(&pairs, "pairs", false, "print the cosine of the two texts of each pair")
-	cmd.Flags().BoolVar(&options.Attention, "attention", false, "print the attention probabilities")
-	cmd.Flags().IntVar(&options.MaxLength, "max-seq-length", 0, "cut texts to `N` tokens, [CLS] and [SEP] included; 0: never")
 	in.add(cmd)
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		flags.IntVar(&options.MaxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: no limit)")
+	})
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&layers, "layers", "", "print the hidden states of `LAYERS`: all, or numbers such as -1,-2")
+		addChoice(cmd, pooling, "pooling", "print one vector per text, pooled from the hidden states of its tokens")
+		flags.BoolVar(&options.Normalize, "normalize", false, "with --pooling: scale the vector to length 1")
+		flags.BoolVar(&pairs, "pairs", false, "print the cosine similarity of two texts")
+		flags.BoolVar(&options.Attention, "attention", false, "print the attention probabilities")
+	})
 	out.add(cmd)
 	return cmd
 }
@@ -122,7 +128,7 @@ func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *sour
 	return nil
 }
 
-// compare prints how alike the texts of each pair are.
+// compare prints the cosine similarity of each pair of texts.
 func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *source, maxSeqLength int, table bool) error {
 	var (
 		cut    truncations
@@ -143,7 +149,7 @@ func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *
 	return nil
 }
 
-// encodedTable shows the beginning of each vector and its length; the whole numbers are for JSON.
+// encodedTable shows the norm and the first numbers of each vector. JSON has all of them.
 func encodedTable(s screen, in *task.Item, e *task.Encoded, below bool) string {
 	var b strings.Builder
 	if below {
@@ -178,7 +184,7 @@ func encodedTable(s screen, in *task.Item, e *task.Encoded, below bool) string {
 		b.WriteString(s.table(columns, [][]string{vector("", "pooled", e.Pooled)}))
 	}
 	if e.Attention != nil {
-		b.WriteString(s.style(bold, "attention of the last layer, mean of its heads: where most of it goes") + "\n")
+		b.WriteString(s.style(bold, "attention of the last layer, mean over the heads: the largest") + "\n")
 		b.WriteString(s.table(
 			[]column{{head: "#", right: true}, {head: "token"}, {head: "looks at"}, {head: "mean probability"}},
 			attentionRows(e),
@@ -187,7 +193,7 @@ func encodedTable(s screen, in *task.Item, e *task.Encoded, below bool) string {
 	return b.String()
 }
 
-// attentionRows gives, for each token, the token that has the largest share of the last layer's attention, in the mean over
+// attentionRows returns, for each token, the token with the largest attention probability in the last layer, as a mean over
 // the heads.
 func attentionRows(e *task.Encoded) [][]string {
 	var (

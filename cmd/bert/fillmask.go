@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/task"
 )
@@ -19,14 +20,13 @@ func (a *app) fillMaskCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "fill-mask [--model DIR] [--top-k N] [flags] [TEXT ...]",
-		Short: "Guess the words behind [MASK]",
-		Long: `fill-mask prints the most probable tokens for each [MASK] of a text, and the position of the [MASK] among the text's
-tokens ([CLS] has 0). The model needs its masked-LM head. Nothing is cut: a text that is longer than the model's
-positions is an error.
+		Short: "Guess the words hidden by [MASK]",
+		Long: `fill-mask prints the most probable tokens for each [MASK] in a text. Without --model it uses starter, the small English
+model that comes with the program.
 
-Without --model it takes starter, the small English model that comes with the program.
-
-Each [MASK] gives one line of JSON; where a text has several, "line" is the number of the text.` + inputHelp,
+Each [MASK] gives one result, with the position of the [MASK] among the tokens of the text ([CLS] is 0). If a text has
+several, "line" is the number of the text. The model needs its masked-LM head. A text with more tokens than the model has
+positions is an error: nothing is truncated.` + inputHelp,
 		Example: `  bert fill-mask "The acting was [MASK]."
   bert fill-mask --model bert-base-uncased "Paris is the [MASK] of France."
   bert fill-mask --model bert-base-uncased --top-k 1 --input cloze.txt --json`,
@@ -53,13 +53,15 @@ Each [MASK] gives one line of JSON; where a text has several, "line" is the numb
 	}
 	model.add(cmd)
 	defaultModel(cmd)
-	cmd.Flags().IntVar(&topK, "top-k", 5, "print the `N` most probable tokens")
 	in.add(cmd)
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		flags.IntVar(&topK, "top-k", 5, "print the `N` most probable tokens")
+	})
 	out.add(cmd)
 	return cmd
 }
 
-// maskJSON is a result of fill-mask.
+// maskJSON is the result for a [MASK].
 type maskJSON struct {
 	Line       int             `json:"line,omitempty"`
 	Position   int             `json:"position"`

@@ -144,9 +144,10 @@ func (a *app) applyFinetune(f *recipeFlags, whole any, r *finetune.Recipe) error
 	if r.Dir == "" || f.given("model") {
 		return nil // withModel has found it
 	}
-	dir, err := a.findModel(f.cmd, r.Dir, true)
-	if errors.Is(err, hub.ErrNotCached) {
-		return fmt.Errorf("%s: %s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", f.file, r.Dir, r.Dir)
+	dir, err := a.modelPath(f.cmd, r.Dir, true)
+	var unknown *hub.NotFoundError
+	if errors.As(err, &unknown) {
+		return fmt.Errorf("%s: %w", f.file, explainUnknown(unknown))
 	}
 	if err == nil {
 		r.Dir = dir

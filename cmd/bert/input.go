@@ -8,11 +8,13 @@ import (
 	"os"
 	"strings"
 
-	"github.com/go-bert/bert/data"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/go-bert/bert/data"
 )
 
-// inputFlags say where the texts come from: the arguments, a file, or stdin.
+// inputFlags are the flags of commands that read texts from their arguments, a file or stdin.
 type inputFlags struct {
 	file    string
 	skipBad bool
@@ -20,18 +22,20 @@ type inputFlags struct {
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.file, "input", "", "read texts from `FILE`, one a line; -: stdin")
-	cmd.Flags().BoolVar(&f.skipBad, "skip-bad", false, "leave bad lines out and count them, instead of ending at the first")
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.file, "input", "", "read texts from `FILE`, one per line; - is stdin")
+		flags.BoolVar(&f.skipBad, "skip-bad", false, "skip and count bad lines, instead of stopping at the first")
+	})
 }
 
-// inputHelp is what the help of each command with inputFlags ends with.
+// inputHelp ends the help of each command with inputFlags.
 const inputHelp = `
 
-Texts are the arguments, or the lines of --input FILE or stdin, gzip or not. A line that begins with { is a JSON object:
-{"text": …, "text_pair": …}, or {"ids": [2, 7, 3], "type_ids": [0, 0, 0]} for ids made elsewhere, [CLS] and [SEP]
-included. Results come in the order of the lines.`
+Texts are the arguments or, without any, the lines of --input or stdin, which may be gzip. A line that begins with { is a JSON
+object: {"text": …, "text_pair": …}, or {"ids": [2, 7, 3], "type_ids": [0, 0, 0]} for text that is tokenized already, with
+[CLS] and [SEP]. Results come in the order of the texts.`
 
-// source is a stream of inputs that has to be closed.
+// source is a stream of inputs. It has to be closed.
 type source struct {
 	*data.InputReader
 	close func()
@@ -63,12 +67,12 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 		}
 		r, name, closeFile = file, f.file, func() { file.Close() }
 	case isTerminal(a.stdin):
-		a.log.Info("reading texts from the terminal, one a line; Ctrl-D ends them")
+		a.log.Info("reading texts from the terminal, one per line; end with Ctrl-D")
 	}
 	return &source{data.NewInputReader(r, name, f.skipBad), closeFile}, nil
 }
 
-// linesOf makes a line of each argument. An argument is always a text, also where the same line of a file would not be.
+// linesOf makes a line of each argument. An argument is always a text, even one that would be JSON as a line of a file.
 func linesOf(args []string) (io.Reader, error) {
 	var b bytes.Buffer
 	for _, text := range args {
@@ -84,7 +88,7 @@ func linesOf(args []string) (io.Reader, error) {
 	return &b, nil
 }
 
-// pairOf makes the JSON line of a pair of two arguments. (linesOf takes an argument that begins with a brace for a text.)
+// pairOf makes a JSON line of two arguments, the texts of a pair.
 func pairOf(args []string) (io.Reader, error) {
 	if len(args) != 2 {
 		return nil, usagef("%s, want the two texts to compare", count(len(args), "argument"))
@@ -93,14 +97,14 @@ func pairOf(args []string) (io.Reader, error) {
 	return bytes.NewReader(append(line, '\n')), err
 }
 
-// reportSkipped says how many lines --skip-bad left out.
+// reportSkipped warns of the lines that --skip-bad skipped.
 func (s *source) reportSkipped(a *app) {
 	if n, first := s.Skipped(); n > 0 {
-		a.log.Warn(fmt.Sprintf("%s left out; the first: %v", count(n, "bad line"), first))
+		a.log.Warn(fmt.Sprintf("%s skipped; the first: %v", count(n, "bad line"), first))
 	}
 }
 
-// count is "1 line", "25,000 lines".
+// count returns "1 line" or "25,000 lines".
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -108,7 +112,7 @@ func count(n int, what string) string {
 	return thousands(n) + " " + what + "s"
 }
 
-// thousands is 25,000.
+// thousands groups digits: 25,000.
 func thousands(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {

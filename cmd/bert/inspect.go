@@ -23,16 +23,17 @@ func (a *app) inspectCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "inspect PATH [--config FILE] [flags]",
-		Short: "List the tensors of a file of weights",
-		Long: `inspect lists the tensors of a model: name, type, shape, the L2 norm, the least and the largest number, and how many are
-NaN or infinite; then totals, the file's metadata, and what would be missing or left over for the BERT that the configuration
-beside it describes.
+		Short: "List the tensors of a model and check them",
+		Long: `inspect lists the tensors of a model: name, type, shape, L2 norm, smallest and largest value, and the numbers of NaNs and
+infinities. Totals and the file's metadata follow, and which tensors are missing or left over for the BERT that the
+configuration describes.
 
-PATH is a model directory, a file of weights (safetensors, PyTorch's, in shards too) or the prefix of a TensorFlow
-checkpoint. Formats are recognised by content. Where the data of a TensorFlow checkpoint is not there, its index is listed and
-the exit status is 1. Of a directory with several files of weights, the first of these is taken: model.safetensors,
-pytorch_model.bin (either may be an index of shards), the newest that the file "checkpoint" names, bert_model.ckpt.index,
-the only other one.`,
+PATH is a model directory, a file of weights (safetensors, PyTorch or ONNX, also in shards) or the prefix of a TensorFlow
+checkpoint. The format is recognized by the content. If the data of a TensorFlow checkpoint is missing, its index is listed and
+the exit status is 1.
+
+In a directory with several files of weights inspect takes the first of these: model.safetensors, pytorch_model.bin (or an
+index of shards), the newest checkpoint that the file "checkpoint" names, bert_model.ckpt.index, the only other file.`,
 		Example: `  bert inspect bert-base-uncased
   bert inspect uncased_L-12_H-768_A-12/bert_model.ckpt --json | jq .tensors[].name
   bert inspect pytorch_model.bin --config bert-base-uncased/config.json`,
@@ -42,20 +43,18 @@ the only other one.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := a.modelArgument(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			return a.inspect(path, config, out.table(a))
-		},
+		Annotations: map[string]string{namesModel: ""},
+		RunE:        func(_ *cobra.Command, args []string) error { return a.inspect(args[0], config, out.table(a)) },
 	}
-	cmd.Flags().StringVar(&config, "config", "", "compare with the BERT that `FILE` describes (default: the configuration beside the weights)")
+	cmd.Flags().StringVar(&config, "config", "", "compare with the configuration in `FILE` (default: the one beside the weights)")
+	place(cmd, modelSection, "config")
+	_ = cmd.MarkFlagFilename("config", "json") // the error is for a flag that does not exist
+	cmd.ValidArgsFunction = completeModel(true)
 	out.add(cmd)
 	return cmd
 }
 
-// inspection is what bert inspect prints.
+// inspection is the result of bert inspect.
 type inspection struct {
 	Path     string            `json:"path"`
 	Format   string            `json:"format"`
@@ -71,7 +70,7 @@ type inspectedTensor struct {
 	Name  string `json:"name"`
 	DType string `json:"dtype"`
 	Shape []int  `json:"shape"`
-	// Nil without data.
+	// Nil if the data is missing.
 	Norm *float64 `json:"norm,omitempty"`
 	Min  *float64 `json:"min,omitempty"`
 	Max  *float64 `json:"max,omitempty"`
@@ -79,7 +78,7 @@ type inspectedTensor struct {
 	Inf  int      `json:"inf,omitempty"`
 }
 
-// inspectedModel is how the tensors fit a configuration.
+// inspectedModel compares the tensors with a configuration.
 type inspectedModel struct {
 	Architecture string   `json:"architecture"`
 	NewHead      []string `json:"new_head"`
@@ -131,7 +130,7 @@ func (a *app) inspect(path, configPath string, table bool) error {
 	return errors.Join(err, absent)
 }
 
-// compareModel says how the tensors fit the configuration; nil without one.
+// compareModel compares the tensors with the configuration. It returns nil if there is none.
 func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor) (*inspectedModel, error) {
 	if configPath == "" {
 		dir, err := bert.ModelDir(path)
@@ -160,7 +159,7 @@ func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor)
 	return m, nil
 }
 
-// list makes no names an empty list in JSON.
+// list makes nil an empty list, for JSON.
 func list(names []string) []string {
 	if names == nil {
 		return []string{}
@@ -168,7 +167,7 @@ func list(names []string) []string {
 	return names
 }
 
-// inspectionTable is an inspection for people. Nothing is cut, however wide the screen is.
+// inspectionTable formats an inspection for people. It truncates nothing to the width of the screen.
 func inspectionTable(s screen, in *inspection, types map[string]int) string {
 	s.width = math.MaxInt32
 	var b strings.Builder

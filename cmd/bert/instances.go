@@ -20,7 +20,7 @@ type instancesFlags struct {
 	vocab      string
 	modes      vocabularyFlags
 	output     string
-	options    pretrain.Options
+	options    pretrain.InstanceOptions
 	noNSP      bool
 	format     *choice
 	imdbSplits []string
@@ -29,29 +29,32 @@ type instancesFlags struct {
 	workers    int
 	memory     int64 // MiB
 	resume     bool
+	out        outputFlags
 }
 
 func (a *app) instancesCommand() *cobra.Command {
-	f := instancesFlags{options: pretrain.DefaultOptions()}
+	f := instancesFlags{options: pretrain.DefaultInstanceOptions()}
 	cmd := &cobra.Command{
 		Use:   "instances --input FILE --vocab DIR|vocab.txt --output DIR [flags] [FILE ...]",
-		Short: "Make instances for pre-training from text",
-		Long: `instances makes what bert pretrain trains on: sequences of two segments, the second of which follows the first in the text
-or is from another document, with masked tokens. It is the procedure of google-research/bert create_pretraining_data.py.
+		Short: "Make pre-training data from text",
+		Long: `instances makes the training data of bert pretrain from text: pairs of segments, the second of which follows the first in the
+text or comes from another document, with masked tokens. The procedure is that of google-research/bert
+create_pretraining_data.py.
 
-The text is files, plain or compressed by gzip or zstd, of documents with blank lines in between and a sentence a line.
---sentences splits lines that hold paragraphs. The film reviews of Maas et al., as the folder aclImdb or its .tar.gz,
-are text too: their training and unlabelled parts (--imdb-splits), never the test part.
+The input is text files, plain or compressed with gzip or zstd: documents separated by blank lines, one sentence per line.
+--sentences splits lines that hold whole paragraphs. IMDB, as the folder aclImdb or its .tar.gz, is accepted too; of it
+instances reads the splits in --imdb-splits.
 
-The output folder gets instances-*.bin, the tokenizer, index.json with checksums, and summary.json. --dynamic stores no
-masks; training then draws new ones each epoch, and the text is stored once (--dupe-factor 1). --format tfrecord writes what
-run_pretraining.py reads.
+The output folder gets instances-*.bin, the tokenizer, index.json with checksums, and summary.json. With --dynamic no masks are
+stored: training draws new ones in every epoch, and every text is stored once (--dupe-factor 1). --file-format tfrecord writes
+the files that run_pretraining.py reads.
 
-Memory does not grow with the text. It is that of --workers groups of --group-size of text, each of which takes ten times its
-size with the default --dupe-factor and three times with --dynamic; --memory makes fewer groups at once where they don't fit.
+Memory does not grow with the text. Each of the --workers groups being made takes about ten times --group-size with the default
+--dupe-factor, about three times with --dynamic; --memory limits the number of groups at a time.
 
-The same text, vocabulary and options give the same bytes, whatever --workers and --memory are. With --shard 0/3, 1/3 and 2/3 three machines
-that share a folder make the set together; the last to end completes it. A run that was interrupted goes on with --resume.`,
+The same text, vocabulary and options give the same bytes, whatever --workers and --memory are. With --shard 0/3, 1/3 and 2/3,
+three machines that share a folder make the set together; the last one to finish completes it. --resume continues an
+interrupted run.`,
 		Example: `  bert instances --input corpus.txt --vocab bert-base-uncased --output instances
   bert instances --sentences --dynamic --vocab vocab.txt --output instances wikipedia-*.txt.zst aclImdb_v1.tar.gz
   bert instances --input corpus.txt.gz --vocab vocab.txt --output shared/instances --shard $SLURM_ARRAY_TASK_ID/16 --resume`,
@@ -66,33 +69,42 @@ that share a folder make the set together; the last to end completes it. A run t
 
 func (f *instancesFlags) add(cmd *cobra.Command) {
 	o, flags := &f.options, cmd.Flags()
-	flags.StringArrayVar(&f.inputs, "input", nil, "read text from `FILE`, or aclImdb; may be repeated; -: stdin")
-	flags.StringVar(&f.vocab, "vocab", "", "the vocabulary: a `PATH` of a folder with a tokenizer, or of a file with one token a line; or starter")
+	flags.StringArrayVar(&f.inputs, "input", nil, "read text from `FILE`, or IMDB; may be repeated; - is stdin")
+	flags.StringVar(&f.vocab, "vocab", "", "the `PATH` of the vocabulary: a folder with a tokenizer, a file with one token per line, or starter")
 	_ = flags.SetAnnotation("vocab", namesModel, nil)
+	_ = cmd.RegisterFlagCompletionFunc("vocab", completeModel(true))
 	flags.StringVar(&f.output, "output", "", "write the instances to `DIR`")
 	_ = cmd.MarkFlagDirname("output") // the errors are for flags that do not exist
 	f.modes.addModes(cmd)
-	flags.IntVar(&o.MaxSeqLength, "max-seq-length", o.MaxSeqLength, "instances of at most `N` tokens, [CLS] and [SEP] included")
+	flags.IntVar(&o.MaxSeqLength, "max-seq-length", o.MaxSeqLength, "make instances of at most `N` tokens, including [CLS] and [SEP]")
 	flags.IntVar(&o.MaxPredictions, "max-predictions-per-seq", o.MaxPredictions, "mask at most `N` tokens of an instance")
-	flags.Float64Var(&o.MaskedLMProb, "masked-lm-prob", o.MaskedLMProb, "mask a `SHARE` of the tokens")
-	flags.Float64Var(&o.ShortSeqProb, "short-seq-prob", o.ShortSeqProb, "make shorter instances of a `SHARE` of the documents")
-	flags.IntVar(&o.DupeFactor, "dupe-factor", o.DupeFactor, "go through each document `N` times, with other pairs and masks (--dynamic: 1)")
+	flags.Float64Var(&o.MaskedLMProb, "masked-lm-prob", o.MaskedLMProb, "mask this `SHARE` of the tokens")
+	flags.Float64Var(&o.ShortSeqProb, "short-seq-prob", o.ShortSeqProb, "make shorter instances from this `SHARE` of the documents")
+	flags.IntVar(&o.DupeFactor, "dupe-factor", o.DupeFactor, "process each document `N` times, with other pairs and masks (1 with --dynamic)")
 	flags.BoolVar(&o.WholeWordMask, "whole-word-mask", false, "mask all pieces of a word or none")
-	flags.BoolVar(&f.noNSP, "no-nsp", false, "no next-sentence prediction: instances of one segment, as many whole sentences of a document as fit")
-	flags.BoolVar(&o.Dynamic, "dynamic", false, "store no masks, draw them afresh each epoch")
-	flags.BoolVar(&o.SplitSentences, "sentences", false, "lines hold paragraphs: split them into sentences")
-	flags.StringSliceVar(&f.imdbSplits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of aclImdb that are read")
-	flags.Uint64Var(&o.Seed, "seed", o.Seed, "`SEED` of what is drawn at random")
-	f.format = newChoice(string(pretrain.Own), string(pretrain.Own), string(pretrain.TFRecord))
-	addChoice(cmd, f.format, "format", "own: mapped, about 2 bytes a token; tfrecord: Google's")
-	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, I from 0; all parts go to one folder")
-	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at once; 0: as many as there are processors")
-	flags.Int64Var(&f.memory, "memory", 0, "take about `MIB` mebibytes at most: make no more groups at once than fit; 0: no bound")
-	flags.IntVar(&f.groupKiB, "group-size", o.GroupBytes>>10, "`KiB` of text that make a file; random second segments come from the same file's text")
-	flags.BoolVar(&f.resume, "resume", false, "go on with what is in --output")
+	flags.BoolVar(&f.noNSP, "no-nsp", false, "no next-sentence prediction: an instance is one segment, with as many sentences of a document as fit")
+	flags.BoolVar(&o.Dynamic, "dynamic", false, "store no masks: training draws new ones in every epoch")
+	flags.BoolVar(&o.SplitSentences, "sentences", false, "split lines, which hold paragraphs, into sentences")
+	flags.StringSliceVar(&f.imdbSplits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of IMDB to read")
+	flags.Uint64Var(&o.Seed, "seed", o.Seed, "the `SEED` of everything drawn at random")
+	f.format = newChoice(o.Format.String(), pretrain.FormatNames()...)
+	addChoice(cmd, f.format, "file-format", "own: mapped into memory, about 2 bytes per token; tfrecord: Google's")
+	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, counted from 0; all parts go to the same folder")
+	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at a time (default: the number of CPUs)")
+	flags.Int64Var(&f.memory, "memory", 0, "use at most about `MIB` mebibytes, by making fewer groups at a time (default: no limit)")
+	flags.IntVar(&f.groupKiB, "group-size", o.GroupBytes>>10, "make a file from `KiB` of text; random second segments come from the same file's text")
+	flags.BoolVar(&f.resume, "resume", false, "continue an interrupted run in --output")
+	place(cmd, modelSection, "vocab")
+	place(cmd, dataSection, "input", "imdb-splits", "sentences")
+	place(cmd, trainingSection, "max-seq-length", "max-predictions-per-seq", "masked-lm-prob", "short-seq-prob", "dupe-factor",
+		"whole-word-mask", "no-nsp", "dynamic", "seed")
+	place(cmd, outputSection, "output", "file-format", "shard", "group-size", "resume")
+	place(cmd, generalSection, "workers", "memory")
+	f.out.add(cmd)
+	mainFlags(cmd, "input", "sentences", "vocab", "max-seq-length", "dynamic", "whole-word-mask", "seed", "output", "resume", "memory")
 }
 
-func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
+func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.InstanceJob, error) {
 	switch {
 	case len(f.inputs) == 0:
 		return nil, usagef("--input FILE is missing: want text")
@@ -109,8 +121,14 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 	}
 	o := f.options
 	o.NextSentence = !f.noNSP
-	o.Format = pretrain.Format(f.format.value)
+	var err error
+	if o.Format, err = pretrain.ParseFormat(f.format.value); err != nil {
+		return nil, usageError{err}
+	}
 	o.GroupBytes = f.groupKiB << 10
+	if o.Dynamic && o.Format == pretrain.TFRecord {
+		return nil, usagef("--dynamic and --file-format tfrecord exclude each other: TFRecord files store the masks")
+	}
 	if o.Dynamic && !cmd.Flags().Changed("dupe-factor") {
 		o.DupeFactor = 1
 	}
@@ -118,7 +136,7 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 		o.MaxPredictions = o.MaxSeqLength
 	}
 	if err := o.Validate(); err != nil {
-		return nil, usagef("--%w", err)
+		return nil, flagNamed(err)
 	}
 	i, n, ok := strings.Cut(f.shard, "/")
 	shard, err1 := strconv.Atoi(i)
@@ -126,7 +144,7 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 	if !ok || err1 != nil || err2 != nil || shards < 1 || shard < 0 || shard >= shards {
 		return nil, usagef("--shard is %q, want I/N with I from 0 to N-1", f.shard)
 	}
-	return &pretrain.Job{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
+	return &pretrain.InstanceJob{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
 }
 
 func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
@@ -153,7 +171,7 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	}
 	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBSplits: f.imdbSplits}
 
-	ctx, stop := untilInterrupted(context.Background(), func(s os.Signal) {
+	ctx, stop := untilInterrupted(cmd.Context(), func(s os.Signal) {
 		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
 	})
 	defer stop()
@@ -166,9 +184,9 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 		return fmt.Errorf("interrupted: what is done is in %s, --resume goes on", f.output)
 	}
 	if err != nil {
-		return err
+		return explainInstances(err)
 	}
-	a.log.Info(instancesProgress(result.Progress, time.Since(begin)))
+	a.log.Info(instancesProgress(result.InstanceProgress, time.Since(begin)))
 	if result.Kept > 0 {
 		a.log.Info("kept from before: " + count(result.Kept, "file"))
 	}
@@ -176,13 +194,34 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 		a.log.Info(fmt.Sprintf("the set lacks %s yet, of other parts: the last part to end completes it", count(result.Missing, "file")))
 		return nil
 	}
-	return a.summarise(job, result.Summary)
+	return a.summarise(job, result.Summary, f.out.table(a))
+}
+
+// explainInstances names the flags that help against what is wrong with instances.
+func explainInstances(err error) error {
+	var (
+		memory     *pretrain.MemoryError
+		one        *pretrain.OneDocumentError
+		exists     *pretrain.ExistsError
+		incomplete *pretrain.IncompleteError
+	)
+	switch {
+	case errors.As(err, &memory):
+		return fmt.Errorf("%w (--memory, --group-size)", err)
+	case errors.As(err, &one):
+		return fmt.Errorf("%w (--no-nsp)", err)
+	case errors.As(err, &exists):
+		return fmt.Errorf("%w (--resume goes on with them)", err)
+	case errors.As(err, &incomplete):
+		return fmt.Errorf("%w (bert instances with the same flags and --resume)", err)
+	}
+	return err
 }
 
 // instances shows how far a job is.
-func (p *progress) instances(job *pretrain.Job, begin time.Time) {
+func (p *progress) instances(job *pretrain.InstanceJob, begin time.Time) {
 	last := begin
-	job.Report = func(now pretrain.Progress) {
+	job.Report = func(now pretrain.InstanceProgress) {
 		line := instancesProgress(now, time.Since(begin))
 		switch {
 		case p.bars != nil:
@@ -199,7 +238,7 @@ func (p *progress) instances(job *pretrain.Job, begin time.Time) {
 	}
 }
 
-func instancesProgress(p pretrain.Progress, took time.Duration) string {
+func instancesProgress(p pretrain.InstanceProgress, took time.Duration) string {
 	line := fmt.Sprintf("%s MiB read", thousands(int(p.Read>>20)))
 	if p.Size > 0 {
 		line += fmt.Sprintf(" (%.0f %%)", 100*float64(p.Read)/float64(p.Size))
@@ -209,8 +248,8 @@ func instancesProgress(p pretrain.Progress, took time.Duration) string {
 		count(int(p.Stats.Tokens), "token"), count(int(float64(p.Stats.Tokens)/took.Seconds()), "token"), shortTime(took))
 }
 
-// summarise says what the set is, and prints the summary.
-func (a *app) summarise(job *pretrain.Job, s *pretrain.Summary) error {
+// summarise describes the set, and prints its summary unless it is wanted as a table: the description is that already.
+func (a *app) summarise(job *pretrain.InstanceJob, s *pretrain.Summary, table bool) error {
 	a.log.Info(fmt.Sprintf("text: %s, %s, %s, %.3f %% of them [UNK]", count(int(s.Documents), "document"), count(int(s.Sentences), "sentence"),
 		count(int(s.TextTokens), "token"), 100*s.UnknownShare))
 	line := fmt.Sprintf("instances: %s, mean length %.1f (%.1f %% of %d)", thousands(int(s.Instances)), s.MeanLength, 100*s.FillShare, job.Options.MaxSeqLength)
@@ -223,6 +262,9 @@ func (a *app) summarise(job *pretrain.Job, s *pretrain.Summary) error {
 	}
 	if s.Sentences > 0 && !job.Options.SplitSentences && s.TextTokens/s.Sentences > int64(job.Options.MaxSeqLength)/2 {
 		a.log.Warn(fmt.Sprintf("lines have %d tokens on average: if they hold paragraphs, --sentences splits them", s.TextTokens/s.Sentences))
+	}
+	if table {
+		return nil
 	}
 	return jsonLine(a.stdout, s)
 }

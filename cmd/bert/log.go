@@ -9,14 +9,14 @@ import (
 	"sync"
 )
 
-// newLogger logs to stderr as people read it: "bert VERB: message key=value". --quiet leaves warnings, --verbose adds
-// details.
+// newLogger returns a logger that writes lines for people to stderr: "bert VERB: message key=value". --quiet keeps only
+// warnings and errors, --verbose adds details.
 func newLogger(a *app) *slog.Logger { return slog.New(&logHandler{app: a, mu: new(sync.Mutex)}) }
 
 type logHandler struct {
 	app        *app
 	mu         *sync.Mutex
-	attributes string // given by With
+	attributes string // of Logger.With
 }
 
 func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
@@ -55,7 +55,7 @@ func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &next
 }
 
-// WithGroup does nothing: no key of this program stands in a group.
+// WithGroup does nothing: this program uses no groups.
 func (h *logHandler) WithGroup(string) slog.Handler { return h }
 
 func attribute(a slog.Attr) string {

@@ -1,24 +1,27 @@
 // Command bert pre-trains, fine-tunes, evaluates and uses BERT models, from one static binary.
 //
-//	bert demo                                        fine-tune a small model and try it
-//	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
-//	bert evaluate --task text --data eval.tsv …      measure a model
-//	bert predict --model DIR "A joy to watch."       answer texts
-//	bert glue --data glue --model DIR …              fine-tune and measure on all of GLUE
-//	bert sweep --learning-rate 2e-5,5e-5 …           compare settings and seeds
-//	bert fill-mask --model DIR "Paris is in [MASK]." guess words
+//	bert predict --model DIR "A joy to watch."       label texts
+//	bert fill-mask --model DIR "Paris is in [MASK]." guess hidden words
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
+//	bert demo                                        fine-tune a small model and try it
+//	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
+//	bert evaluate --task text --data eval.tsv …      evaluate a model
+//	bert glue --data glue --model DIR …              fine-tune and evaluate on all of GLUE
+//	bert sweep --learning-rate 2e-5,5e-5 …           compare settings and seeds
+//	bert score squad …                               score predictions
+//	bert vocab --input text.gz --output DIR          learn a vocabulary
+//	bert instances --input text.gz --vocab DIR …     make pre-training data from text
+//	bert pretrain --instances DIR --config FILE …    pre-train a model on it
+//	bert pull NAME                                   fetch a model from a hub
 //	bert convert IN OUT --to torch                   write a model in another format
 //	bert inspect DIR                                 list the tensors of a model
-//	bert pull NAME                                   fetch a model from a hub
-//	bert vocab --input text.gz --output DIR          learn a vocabulary
-//	bert instances --input text.gz --vocab DIR …     make instances of text
-//	bert pretrain --instances DIR --config FILE …    pre-train a model on them
-//	bert bench infer                                 how fast this machine is
+//	bert bench infer                                 measure the speed of this machine
+//	bert completion bash, bert man DIR               shell completion, manual pages
 //
-// This package is the only one that knows flags, the terminal and progress bars. Exit status: 0 done, 1 failed, 2 wrong
-// usage. A failure is one line on stderr.
+// This package is the only one that knows flags, the terminal and progress bars. help.go, man.go and completion.go show the
+// same commands and flags; docs/output.md describes what is printed. The exit status is 0 for success, 1 for a failure and
+// 2 for a mistake in the command line. A failure is one line on stderr.
 package main
 
 import (
@@ -42,7 +45,7 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a mistake in the command line: exit status 2.
+// usageError is a mistake in the command line. The exit status is 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -68,7 +71,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	if err == nil {
 		return exitDone
 	}
-	if a.verb == "" { // it failed before the command began: something is wrong with the flags
+	if a.verb == "" { // parsing the command line failed
 		a.verb = strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
 		err = usageError{err}
 	}
@@ -80,7 +83,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	return exitFailed
 }
 
-// fail prints the one line that a failure is.
+// fail prints a failure as one line.
 func (a *app) fail(err error) {
 	verb := "bert"
 	if a.verb != "" {
@@ -89,7 +92,7 @@ func (a *app) fail(err error) {
 	fmt.Fprintf(a.stderr, "%s: %s\n", verb, oneLine(err.Error()))
 }
 
-// oneLine keeps a message to one line and control characters, which may come from a user's file, off the terminal.
+// oneLine joins a message into one line and replaces control characters, which may come from a user's file.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -102,8 +105,8 @@ func oneLine(s string) string {
 	}, strings.TrimSpace(s))
 }
 
-// untilInterrupted gives a context that the first SIGINT or SIGTERM cancels, after which the caller ends in an orderly
-// way; the second signal ends the process at once.
+// untilInterrupted returns a context that the first SIGINT or SIGTERM cancels, so that the caller can finish in an orderly
+// way. note is called before that. A second signal ends the process at once.
 func untilInterrupted(ctx context.Context, note func(os.Signal)) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 2)
@@ -115,7 +118,7 @@ func untilInterrupted(ctx context.Context, note func(os.Signal)) (context.Contex
 			cancel()
 		case <-ctx.Done():
 		}
-		// From here on a signal does what it does by default: it ends the process.
+		// From here on a signal has its default effect and ends the process.
 		signal.Stop(signals)
 	}()
 	return ctx, cancel

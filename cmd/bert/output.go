@@ -7,9 +7,10 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// outputFlags say how results are printed.
+// outputFlags are the flags for printing results. docs/output.md has the convention and the keys of every object.
 type outputFlags struct {
 	format *choice
 	json   bool
@@ -17,12 +18,23 @@ type outputFlags struct {
 
 func (o *outputFlags) add(cmd *cobra.Command) {
 	o.format = newChoice("auto", "auto", "json", "table")
-	addChoice(cmd, o.format, "format", "how results are printed; auto: tables on a terminal, else JSON, a line each")
-	cmd.Flags().BoolVar(&o.json, "json", false, "the same as --format json")
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		addChoice(cmd, o.format, "format", "how to print results; auto: as a table on a terminal, otherwise as JSON")
+		flags.BoolVar(&o.json, "json", false, jsonUsage)
+	})
 	cmd.MarkFlagsMutuallyExclusive("format", "json")
 }
 
-// table says whether results are printed as tables.
+const jsonUsage = "print results as JSON, one object per line"
+
+// addJSON defines --json for a command whose result is a line of text, on a terminal or not.
+func addJSON(cmd *cobra.Command, json *bool) {
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		flags.BoolVar(json, "json", false, jsonUsage)
+	})
+}
+
+// table reports whether to print results as tables.
 func (o *outputFlags) table(a *app) bool {
 	switch {
 	case o.json:
@@ -33,7 +45,7 @@ func (o *outputFlags) table(a *app) bool {
 	return o.format.value == "table"
 }
 
-// jsonLine writes v as one line of JSON. float32 values get the fewest digits that give the same float32 back.
+// jsonLine writes v as one line of JSON. A float32 has as few digits as give the same float32 back.
 func jsonLine(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

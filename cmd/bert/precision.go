@@ -5,11 +5,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 )
 
-// precisions are those that --precision takes.
+// precisions are the values of --precision.
 var precisions = []string{bert.Float32.String(), bert.BFloat16.String()}
 
 // precisionValue is --precision as a flag.
@@ -27,15 +28,17 @@ func (p *precisionValue) Set(name string) error {
 	return nil
 }
 
-// addPrecision defines --precision, whose default is what p holds.
+// addPrecision defines --precision with the default *p.
 func addPrecision(cmd *cobra.Command, p *bert.Precision) {
 	const name = "precision"
-	cmd.Flags().Var((*precisionValue)(p), name, "take the operands of matrix products so; all else is float32")
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.Var((*precisionValue)(p), name, "number format of matrix products; everything else is float32")
+	})
 	// The only error is a flag that does not exist or has a completion already.
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(precisions, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// warnPrecision warns of a precision that makes a model slower, where somebody may think that it makes it faster.
+// warnPrecision warns of a precision that makes a model slower on this machine: it is usually asked for to make it faster.
 func (a *app) warnPrecision(m *bert.Model) {
 	if p, native := m.Precision(); !native {
 		a.warnEmulated(p)

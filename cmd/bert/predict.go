@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
@@ -17,7 +18,7 @@ import (
 	"github.com/go-bert/bert/task"
 )
 
-// modelFlags name a model to run.
+// modelFlags are the flags of a model to run.
 type modelFlags struct {
 	dir       string
 	threads   int
@@ -26,17 +27,21 @@ type modelFlags struct {
 }
 
 func (m *modelFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.dir, "model", "", "the model `DIR`: config.json, model.safetensors, vocab.txt or tokenizer.json; the name of one that bert pull fetched; or starter")
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&m.dir, "model", "", "the model: its `DIR`, the name of one that bert pull fetched, or starter")
+	})
 	markModel(cmd, "model")
-	addThreads(cmd, &m.threads)
 	addPrecision(cmd, &m.precision)
+	addThreads(cmd, &m.threads)
 }
 
 func addThreads(cmd *cobra.Command, threads *int) {
-	cmd.Flags().IntVar(threads, "threads", 0, "compute on `N` threads; 0: as many as the machine has")
+	flagsIn(cmd, generalSection, func(flags *pflag.FlagSet) {
+		flags.IntVar(threads, "threads", 0, "compute on `N` threads (default: as many as the machine has)")
+	})
 }
 
-// check reports a model that is not named or not there, and numbers that can't be, and reads the model's configuration.
+// check checks the flags and reads the model's configuration.
 func (m *modelFlags) check(a *app) (bert.Config, error) {
 	if m.dir == "" {
 		return bert.Config{}, usagef("--model DIR is missing: want the folder of a model")
@@ -53,14 +58,14 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 	return c, nil
 }
 
-// warnAssumed warns of what a model's configuration leaves open and Load decided.
+// warnAssumed warns of what Load assumed because the model's configuration does not say.
 func (a *app) warnAssumed(report bert.LoadReport) {
 	for _, note := range report.Assumed {
 		a.log.Warn(note)
 	}
 }
 
-// options are those to open the model with.
+// options returns the options to open the model with.
 func (m *modelFlags) options() task.Options {
 	return task.Options{Model: bert.Options{Threads: m.threads, Precision: m.precision}, Loaded: m.loaded}
 }
@@ -72,14 +77,14 @@ func checkThreads(threads int) error {
 	return nil
 }
 
-// warnConfig warns of keys in a model's config.json that may have been meant to change something.
+// warnConfig warns of unknown keys in a model's config.json: they may have been meant to change something.
 func (a *app) warnConfig(c bert.Config, where string) {
 	for _, key := range c.Unknown {
-		a.log.Warn(fmt.Sprintf("%s: config.json has the unknown key %q, which changes nothing here", where, key))
+		a.log.Warn(fmt.Sprintf("%s: config.json has the unknown key %q, which is ignored", where, key))
 	}
 }
 
-// predictFlags are those of bert predict.
+// predictFlags are the flags of bert predict.
 type predictFlags struct {
 	model  modelFlags
 	in     inputFlags
@@ -106,27 +111,30 @@ func (a *app) predictCommand() *cobra.Command {
 	var f predictFlags
 	cmd := &cobra.Command{
 		Use:         "predict [--model DIR] [flags] [TEXT ...]",
-		Short:       "Answer texts with a fine-tuned model",
+		Short:       "Label texts, find entities or answer questions",
 		Annotations: map[string]string{needsAnswers: ""},
-		Long: `predict prints, for each text, the label that the model gives it, and the probability, the logarithm of the probability and
-the logit of every label; of a model that gives several labels, all with a probability above a half; of a regression the value.
+		Long: `predict runs a fine-tuned model on texts and prints its answers: labels with their probabilities, a number, entities, or
+the answer to a question. Without --model it uses starter-sentiment, the small classifier of English film reviews that comes
+with the program; its labels are neg and pos.
 
-Without --model it takes starter-sentiment, the classifier of film reviews that comes with the program: English, with the labels neg
-and pos.
+Each label has a probability, its logarithm and a logit. A multi-label model gives every label with a probability above 0.5,
+a regression model a value.
 
-A text that is longer than what the model was fine-tuned for (max_seq_length in its task.json, else its positions) is
-cut, or read in windows, as task.json says; the result then has "truncated": true, and stderr says how many were.
+A text that is longer than those the model was fine-tuned on (max_seq_length in task.json, else its number of positions) is
+truncated or split into windows, as task.json says. The result of a truncated text has "truncated": true, and a warning counts
+such texts.
 
---zero-shot gives texts labels that no model was trained on: a model of natural language inference, like one of mnli, says for
-each label whether "This text is LABEL." (or --template) follows from the text. One label holds, or with --multi-label any number.
+--zero-shot assigns labels that the model was never trained on. It needs a model of natural language inference, such as one
+fine-tuned on mnli, and asks it for each label whether "This text is LABEL." (or --template) follows from the text. The labels
+exclude each other unless --multi-label is given.
 
-With --task and --data the texts are a part of a task's data (--split, by default test where there is one). --output then writes
-the predictions of a task of GLUE in the form that the benchmark's server takes, like CoLA.tsv, and those of ner in the columns
-that conlleval reads, predictions.txt.
+With --task and --data the texts are a split of a task's data: --split, by default test if there is one. --output then writes
+the predictions in the files of the benchmark: those that GLUE's server takes, such as CoLA.tsv; for ner predictions.txt, in
+the columns of conlleval; for squad predictions.json.
 
-A model of ner finds entities: their types, where they stand in the text, in bytes, and the mean probability of their words'
-labels. A text is split into words at white space and around punctuation; {"words": […]} are taken as they are, and then each
-word's label comes too.` + inputHelp,
+A named-entity model gives the type, the byte offsets and the score of each entity; the score is the mean probability of the
+labels of its words. Texts are split into words at white space and punctuation. For a JSON line with "words" each word gets a
+label too.` + inputHelp,
 		Example: `  bert predict "A joy from start to finish."
   bert predict --model my-model "A joy from start to finish."
   bert predict --model my-model --input reviews.txt > labels.jsonl
@@ -176,19 +184,26 @@ word's label comes too.` + inputHelp,
 	f.model.add(cmd)
 	defaultModel(cmd)
 	f.in.add(cmd)
-	f.data.add(cmd, "with --task: the data at `PATH`, a file, or the folder or archive of the task")
-	cmd.Flags().StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test")
-	cmd.Flags().StringVar(&f.output, "output", "", "write the predictions to `DIR` in the files of the task's benchmark")
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		f.data.add(cmd, "with --task: the `PATH` of the data, a file or the folder or archive of the task")
+		flags.StringVar(&f.split, "split", "", "the `SPLIT` of the task's data: train, dev or test")
+		f.data.addDetails(cmd)
+	})
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.StringSliceVar(&f.zeroShot, "zero-shot", nil, "choose from the labels `A,B`, with a model of natural language inference")
+		flags.StringVar(&f.template, "template", task.DefaultTemplate, "with --zero-shot: the `SENTENCE` that states a label, {}")
+		flags.BoolVar(&f.multiLabel, "multi-label", false, "with --zero-shot: labels do not exclude each other")
+	})
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.output, "output", "", "with --task: write the predictions to `DIR`, in the files of the task's benchmark")
+	})
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
-	cmd.Flags().StringSliceVar(&f.zeroShot, "zero-shot", nil, "choose from the labels `A,B`, with a model of natural language inference")
-	cmd.Flags().StringVar(&f.template, "template", task.DefaultTemplate, "with --zero-shot: the `SENTENCE` that says what a label, {}, means")
-	cmd.Flags().BoolVar(&f.multiLabel, "multi-label", false, "with --zero-shot: any number of the labels may hold")
-	f.data.addDetails(cmd)
 	f.out.add(cmd)
+	mainFlags(cmd, "model", "precision", "zero-shot", "input", "task", "data", "split", "output", "json", "threads")
 	return cmd
 }
 
-// predict answers what in reads and prints the answers, or hands them to keep.
+// predict runs the model on the inputs and prints the answers, or passes them to keep if that is not nil.
 func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, table bool, keep func(task.Prediction)) error {
 	var (
 		cut     truncations
@@ -214,7 +229,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 	return nil
 }
 
-// predictData answers a part of a task's data.
+// predictData predicts a split of a task's data.
 func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) error {
 	t, err := f.data.lookup()
 	if err != nil {
@@ -260,7 +275,8 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	return a.submit(cmd.Context(), p, t, split, examples, f.output)
 }
 
-// predictedSplit is the part of a task's data whose labels nobody knows or, without one, the only one.
+// predictedSplit returns the split of a task to predict by default: the one that its benchmark scores, else the one for
+// evaluation.
 func predictedSplit(t *task.Task) data.Split {
 	if s := glue.Submissions(t.Name); len(s) > 0 {
 		return s[0]
@@ -268,8 +284,7 @@ func predictedSplit(t *task.Task) data.Split {
 	return t.EvalSplit
 }
 
-// predictionsFile is the name of the file in which the scorer of a task's benchmark takes the predictions of a part; "" where there
-// is none.
+// submit writes the predictions for a split of a task to dir, in the files of its benchmark.
 func predictionsFile(t *task.Task, split data.Split) string {
 	return cmp.Or(glue.SubmissionFile(t.Name, split), t.Kind.PredictionsFile())
 }
@@ -300,7 +315,7 @@ func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *ta
 	return nil
 }
 
-// exampleInputs are the inputs of examples that were read already. An input that the model can't take ends them.
+// exampleInputs yields the inputs of examples. It skips nothing: an input that the model cannot take is an error.
 type exampleInputs struct{ examples []data.Example }
 
 func (e *exampleInputs) Read(context.Context) (data.Input, data.Source, error) {
@@ -314,7 +329,7 @@ func (e *exampleInputs) Read(context.Context) (data.Input, data.Source, error) {
 
 func (e *exampleInputs) Skip(err error) error { return err }
 
-// truncations counts the texts that were cut.
+// truncations counts truncated texts.
 type truncations struct{ all, texts, tokens int }
 
 func (c *truncations) add(dropped int) {
@@ -325,15 +340,15 @@ func (c *truncations) add(dropped int) {
 	}
 }
 
-// report says on stderr what was cut.
+// report warns of truncated texts.
 func (c *truncations) report(a *app, maxSeqLength int) {
 	if c.texts > 0 {
-		a.log.Warn(fmt.Sprintf("%s of %s cut to %d tokens; %s dropped",
+		a.log.Warn(fmt.Sprintf("%s of %s truncated to %d tokens; %s dropped",
 			thousands(c.texts), count(c.all, "text"), maxSeqLength, count(c.tokens, "token")))
 	}
 }
 
-// inputLine shows what a result is about.
+// inputLine shows the input of a result.
 func inputLine(s screen, in *data.Input) string {
 	text := in.Text
 	if in.TextPair != "" {
@@ -348,7 +363,7 @@ func inputLine(s screen, in *data.Input) string {
 	return s.style(cyan, strings.TrimRight(fit(visible(text), s.width), " "))
 }
 
-// maxBars is the number of labels that a table shows bars for: the most probable ones.
+// maxBars is the number of labels that a table shows, the most probable ones.
 const maxBars = 10
 
 func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) string {

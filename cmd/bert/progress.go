@@ -14,16 +14,16 @@ import (
 	"github.com/go-bert/bert/train"
 )
 
-// progress shows how far a run is: bars on a terminal, plain lines elsewhere, nothing with --quiet.
+// progress shows the progress of a run: bars on a terminal, plain lines elsewhere, nothing with --quiet.
 type progress struct {
 	app        *app
-	official   []string      // metrics to show of an evaluation; nil: the first few
-	stderr     io.Writer     // the app's, while the bars have its place
+	official   []string      // the metrics of an evaluation to show; nil: the first few
+	stderr     io.Writer     // the app's own, which the bars replace while they are shown
 	bars       *mpb.Progress // nil: plain lines
 	steps      *mpb.Bar
 	evaluation *mpb.Bar
-	status     atomic.Pointer[string] // beside steps
-	lastLine   time.Time              // of an evaluation's progress
+	status     atomic.Pointer[string] // shown beside steps
+	lastLine   time.Time              // when an evaluation last logged a line
 }
 
 func (a *app) newProgress() *progress {
@@ -35,7 +35,7 @@ func (a *app) newProgress() *progress {
 	return p
 }
 
-// close takes the bars off the terminal.
+// close removes the bars from the terminal.
 func (p *progress) close() {
 	if p.bars == nil {
 		return
@@ -50,15 +50,15 @@ func (p *progress) close() {
 	p.bars = nil
 }
 
-// event is told what happens in a run.
+// event shows an event of a training run.
 func (p *progress) event(e train.Event) {
-	if evaluating, ok := e.(train.Evaluating); ok {
-		p.evaluated(evaluating.Done, evaluating.All)
+	if now, ok := e.(train.Evaluating); ok {
+		p.evaluated(now.Done, now.All)
 		return
 	}
 	stepped, isStep := e.(train.Stepped)
 	if evaluated, ok := e.(train.Evaluated); ok {
-		// A few metrics say enough here; all are in events.jsonl, and the last ones printed at the end.
+		// A few metrics are enough here: events.jsonl has all of them, and the last evaluation is printed at the end.
 		evaluated.Evaluation.Metrics = p.few(evaluated.Evaluation.Metrics)
 		e = evaluated
 	}
@@ -85,12 +85,12 @@ func (p *progress) event(e train.Event) {
 		status := fmt.Sprintf("loss %.4f  rate %.2g  %.1f examples/s  %s tokens/s%s  %s left",
 			stepped.MeanLoss, stepped.LearningRate, stepped.ExamplesPerSecond, thousands(int(stepped.TokensPerSecond)), peak, shortTime(stepped.Left))
 		p.status.Store(&status)
-		// The last step does not complete the bar: it stays while the model is evaluated.
+		// The last step does not complete the bar, which stays while the model is evaluated.
 		p.steps.SetCurrent(int64(stepped.Step))
 	}
 }
 
-// few are the metrics of an evaluation that a line has room for.
+// few selects the metrics of an evaluation that fit on a line.
 func (p *progress) few(all metric.Metrics) metric.Metrics {
 	var out metric.Metrics
 	for _, name := range p.official {
@@ -106,7 +106,7 @@ func (p *progress) few(all metric.Metrics) metric.Metrics {
 	return out
 }
 
-// evaluated is told how far an evaluation is.
+// evaluated shows the progress of an evaluation.
 func (p *progress) evaluated(done, all int) {
 	if p.bars == nil {
 		now := time.Now()
@@ -117,7 +117,7 @@ func (p *progress) evaluated(done, all int) {
 		if p.lastLine.IsZero() {
 			p.lastLine = now
 		}
-		// A short evaluation needs no line, a long one a sign of life.
+		// A short evaluation needs no line; a long one should show that it is still running.
 		if now.Sub(p.lastLine) > 30*time.Second {
 			p.lastLine = now
 			p.app.log.Info(fmt.Sprintf("evaluating: %s of %s examples", thousands(done), thousands(all)))
@@ -135,7 +135,7 @@ func (p *progress) evaluated(done, all int) {
 }
 
 func (p *progress) newBar(name string, total int, status func() string) *mpb.Bar {
-	return p.bars.New(int64(total+1), // so that it never completes by itself
+	return p.bars.New(int64(total+1), // one more, so that it never completes by itself
 		mpb.BarStyle().Lbound("").Filler("█").Tip("█").Padding("░").Rbound(""),
 		mpb.BarWidth(24),
 		mpb.BarRemoveOnComplete(),
@@ -146,7 +146,7 @@ func (p *progress) newBar(name string, total int, status func() string) *mpb.Bar
 	)
 }
 
-// shortTime is 2m10s, 1h05m, 45s.
+// shortTime formats a duration as 45s, 2m10s or 1h05m.
 func shortTime(d time.Duration) string {
 	switch {
 	case d >= time.Hour:

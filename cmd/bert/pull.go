@@ -4,39 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/hub"
 )
 
 func (a *app) pullCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "pull NAME[@REVISION] [DIR]",
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "pull NAME[@REVISION] [DIR] [flags]",
 		Short: "Fetch a model from a hub",
-		Long: `pull fetches a model from Hugging Face's hub into the cache that Hugging Face's own tools share, and prints the folder where
-it is; with DIR it copies it to that folder, for use without the cache. After it, --model NAME works wherever --model DIR
-does. REVISION is a branch, a tag or a commit; without it, the main branch is taken.
+		Long: `pull fetches a model from Hugging Face's hub into the cache that Hugging Face's own tools share, and prints the folder it is
+in. After that, --model NAME works wherever --model DIR does. No other command fetches anything.
 
-Only what a BERT needs is fetched: the configuration, the tokenizer, and the weights in one format. Every file's checksum
-is compared with the hub's. A pull that was interrupted goes on where it was. No other command fetches anything.
+With DIR it also copies the model to that folder, for use without the cache. REVISION is a branch, a tag or a commit; the
+default is the main branch.
 
-These variables are those of Hugging Face's tools:
-  HF_ENDPOINT      the hub, by default https://huggingface.co
-  HF_TOKEN         the access token, for models that are private or have terms to accept
-  HF_HOME          the folder for the cache, by default ~/.cache/huggingface; HF_HUB_CACHE: its hub folder alone
-  HF_HUB_OFFLINE   1: ask nothing of the hub, use the cache alone`,
+pull fetches only what a BERT needs: the configuration, the tokenizer, and the weights in one format. It compares the checksum
+of every file with the hub's. After an interruption the same command continues where it was.
+
+The environment variables are those of Hugging Face's tools:
+  HF_ENDPOINT     the hub (default https://huggingface.co)
+  HF_TOKEN        the access token, for models that are private or have terms to accept
+  HF_HOME         the parent folder of the cache (default ~/.cache/huggingface)
+  HF_HUB_CACHE    the cache itself (default: the folder hub in HF_HOME)
+  HF_HUB_OFFLINE  1: use the cache only, never the network`,
 		Example: `  bert pull google-bert/bert-base-uncased
   bert fill-mask --model google-bert/bert-base-uncased "Paris is the [MASK] of France."
   bert pull google/bert_uncased_L-2_H-128_A-2@main bert-tiny`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
-				return usagef("%s given, want the NAME of a model and perhaps a folder", count(len(args), "argument"))
+				return usagef("%s given, want the NAME of a model and, if you like, a folder", count(len(args), "argument"))
 			}
 			return nil
 		},
@@ -51,13 +53,24 @@ These variables are those of Hugging Face's tools:
 			}
 			ctx, cancel := untilInterrupted(cmd.Context(), func(os.Signal) {})
 			defer cancel()
-			return a.pull(ctx, ref, dir)
+			return a.pull(ctx, ref, dir, asJSON)
 		},
+		ValidArgsFunction: completePull,
 	}
+	addJSON(cmd, &asJSON)
+	return cmd
 }
 
-// pull fetches a model, and copies it to dir if that is not "".
-func (a *app) pull(ctx context.Context, ref hub.Ref, dir string) error {
+// pullJSON is the result of bert pull --json.
+type pullJSON struct {
+	Model  string   `json:"model"` // with the revision
+	Commit string   `json:"commit"`
+	Dir    string   `json:"dir"`
+	Files  []string `json:"files"`
+}
+
+// pull fetches a model, copies it to dir if that is not "", and prints the folder.
+func (a *app) pull(ctx context.Context, ref hub.Ref, dir string, asJSON bool) error {
 	h, err := hub.FromEnvironment(os.Getenv)
 	if err != nil {
 		return err
@@ -84,6 +97,9 @@ func (a *app) pull(ctx context.Context, ref hub.Ref, dir string) error {
 		dir = snapshot.Dir
 	} else if err := snapshot.CopyTo(dir); err != nil {
 		return pathError(err)
+	}
+	if asJSON {
+		return jsonLine(a.stdout, pullJSON{ref.String(), snapshot.Commit, dir, list(snapshot.Files)})
 	}
 	return writeOut(a.stdout, []byte(dir+"\n"))
 }
@@ -133,67 +149,4 @@ func (p *pullProgress) drop() {
 		p.steps.Abort(true)
 		p.steps = nil
 	}
-}
-
-// namesModel is the annotation of flags whose value may be a model's name.
-const namesModel = "names a model"
-
-// markModel says that the value of a flag is a model's folder or its name.
-func markModel(cmd *cobra.Command, flag string) {
-	_ = cmd.MarkFlagDirname(flag) // the errors are for flags that do not exist
-	_ = cmd.Flags().SetAnnotation(flag, namesModel, nil)
-}
-
-// withModel lets such flags of a command name a model that has been pulled, or the starter model: it puts its folder in their place.
-// Nothing is fetched here: hundreds of megabytes come only to who asks for them.
-func (a *app) withModel(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		missing := ""
-		var err error
-		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-			if _, ok := flag.Annotations[namesModel]; !ok || err != nil {
-				return
-			}
-			var dir string
-			if dir, err = a.findModel(cmd, flag.Value.String(), flag.Changed); err == nil {
-				err = flag.Value.Set(dir)
-			} else if errors.Is(err, hub.ErrNotCached) {
-				missing, err = flag.Value.String(), nil
-			}
-		})
-		if err != nil {
-			return err
-		}
-		err = run(cmd, args)
-		// It is for the command to see that there is no such model, after what it looks at first: mistakes in other flags.
-		if missing != "" && errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: no such folder, and no model of this name has been pulled: bert pull %s fetches it, if the hub has it", missing, missing)
-		}
-		return err
-	}
-}
-
-// findModel is the folder of a model: that of the starter model, if name means it; name itself, if it is there or can only be a
-// path; else the folder in the cache of the model of this name. given is false for a name that is a flag's default.
-func (a *app) findModel(cmd *cobra.Command, name string, given bool) (string, error) {
-	if dir, err := a.findStarter(cmd, name, given); dir != "" || err != nil {
-		return dir, err
-	}
-	if _, err := os.Stat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return name, nil // whoever opens it says what is wrong
-	}
-	ref, err := hub.ParseRef(name)
-	if err != nil {
-		return name, nil
-	}
-	h, err := hub.FromEnvironment(os.Getenv)
-	if err != nil {
-		return "", err
-	}
-	dir, err := h.Lookup(ref)
-	if err != nil {
-		return "", pathError(err)
-	}
-	a.cached = dir
-	return dir, nil
 }

@@ -186,7 +186,7 @@ func (f *recipeFlags) addModel() {
 		f.add(flags, "config", "begin with random weights, for the configuration in `FILE` (config.json)")
 		f.add(flags, "vocab", "the vocabulary `FILE`, one token a line; with --model: instead of the model's tokenizer")
 		f.add(flags, "cased", "with --vocab: keep upper case and accents")
-		f.add(flags, "google", "with --vocab: tokenize as google-research/bert does, where Hugging Face's library differs")
+		f.add(flags, "google", "with --vocab: tokenize as google-research/bert does where Hugging Face's library differs")
 		f.add(flags, "allow_missing", "with --model: give missing tensors random values, and ignore tensors that are left over")
 		f.add(flags, "precision", "number format of matrix products; everything else is float32", precisions...)
 	})
@@ -207,7 +207,7 @@ func (f *recipeFlags) addTask() {
 		f.add(flags, "text_pair_column", "the `COLUMN` of the second text (default text_pair, where there is one)")
 		f.add(flags, "label_column", "the `COLUMN` of the label (default label)")
 		f.add(flags, "no_header", "the first line is data; columns are given by number, from 1")
-		f.add(flags, "data_format", "the format of the data; auto: by the file's name", "auto", "csv", "tsv", "jsonl")
+		f.add(flags, "data_format", "how the data is written; auto: as the file's name ends", "auto", "csv", "tsv", "jsonl")
 		f.add(flags, "labels", "the labels as `A,B`, in the order of their ids (default: those in the data, sorted)")
 		f.add(flags, "class_weights", "weigh the loss by label: none, balanced, or `W1,W2` in the order of the labels (default none)")
 		f.add(flags, "problem_type", "of --task text: one label a text (the default), several at once (between commas; a list in JSON), or a number",
@@ -277,6 +277,6 @@ func (f *recipeFlags) addOutput(output *string, usage string) {
 // addComputeThreads defines --threads.
 func (f *recipeFlags) addComputeThreads(threads *int) {
 	f.in(modelSection, func(flags *pflag.FlagSet) {
-		flags.IntVar(threads, "threads", 0, "compute on `N` threads; 0: as many as the machine has")
+		flags.IntVar(threads, "threads", 0, "compute on `N` threads (default: as many as the machine has)")
 	})
 }

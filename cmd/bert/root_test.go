@@ -4,7 +4,6 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/spf13/pflag"
 	"pgregory.net/rapid"
 )
 
@@ -39,20 +38,4 @@ func TestEditDistance(t *testing.T) {
 			t.Fatalf("editDistance is no distance for %q, %q, %q", a, b, c)
 		}
 	})
-}
-
-// TestCommandsAreDocumented: each command says what it does, and shows it.
-func TestCommandsAreDocumented(t *testing.T) {
-	a := &app{}
-	a.log = newLogger(a)
-	for _, cmd := range a.root().Commands() {
-		if cmd.Short == "" || cmd.Example == "" {
-			t.Errorf("%s: no short text or no example", cmd.Name())
-		}
-		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if f.Usage == "" {
-				t.Errorf("%s --%s has no help", cmd.Name(), f.Name)
-			}
-		})
-	}
 }

@@ -56,6 +56,7 @@ func TestScript(t *testing.T) {
 			"tmpfs":    cmdTmpfs,
 			"corpus":   cmdCorpus,
 			"hub":      cmdHub,
+			"keys":     cmdKeys,
 		},
 	})
 }

@@ -12,19 +12,19 @@ import (
 	"golang.org/x/term"
 )
 
-// isTerminal says whether a stream is a terminal.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// screen is how a table looks on stdout: its width in cells, and whether colours may be used.
+// screen describes where text is printed: its width in cells, and whether it shows colours.
 type screen struct {
 	width int
 	color bool
 }
 
-// defaultWidth is for tables that go into a file.
+// defaultWidth is the width of tables that are not printed on a terminal.
 const defaultWidth = 80
 
 func screenOf(w io.Writer) screen {
@@ -35,12 +35,12 @@ func screenOf(w io.Writer) screen {
 	if width, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && width > 0 {
 		s.width = max(width, 40)
 	}
-	// https://no-color.org: set to anything means no colours.
+	// https://no-color.org: any value turns colours off.
 	s.color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return s
 }
 
-// The styles of ECMA-48's SGR.
+// Parameters of SGR, ECMA-48 §8.3.117.
 const (
 	bold  = "1"
 	dim   = "2"
@@ -56,7 +56,7 @@ func (s screen) style(style, text string) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
-// bar is a bar of at most width cells for a share from 0 to 1, to an eighth of a cell, and blanks behind it.
+// bar draws a share from 0 to 1 as a bar, to an eighth of a cell, padded with blanks to width cells.
 func bar(share float64, width int) string {
 	eighths := 0
 	if share > 0 { // not NaN
@@ -71,14 +71,13 @@ func bar(share float64, width int) string {
 	return out + strings.Repeat(" ", width-full)
 }
 
-// isControl says whether a terminal might act on a character instead of showing it: control characters, and the format
-// characters that turn the direction of text around.
+// isControl reports whether a terminal might act on a character instead of showing it: control characters, and the format
+// characters that change the direction of text.
 func isControl(r rune) bool {
 	return unicode.IsControl(r) || r == unicode.ReplacementChar || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
-// visible is a user's text as a terminal may show it: a blank for each white space, � for control characters and for bytes that
-// are not UTF-8.
+// visible makes text safe for a terminal: a blank for each white-space character, � for control characters and invalid UTF-8.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -91,7 +90,7 @@ func visible(text string) string {
 	}, text)
 }
 
-// fit makes text exactly width cells wide, with an ellipsis where it is cut. CJK characters are two cells.
+// fit pads or truncates text to width cells; an ellipsis marks what was cut. CJK characters take two cells.
 func fit(text string, width int) string {
 	if runewidth.StringWidth(text) > width {
 		text = runewidth.Truncate(text, width, "…")
@@ -99,10 +98,10 @@ func fit(text string, width int) string {
 	return runewidth.FillRight(text, width)
 }
 
-// fitLeft is fit with the text at the right edge.
+// fitLeft pads text to width cells on its left.
 func fitLeft(text string, width int) string { return runewidth.FillLeft(text, width) }
 
-// cells is the width of text.
+// cells returns the width of text on a terminal.
 func cells(text string) int { return runewidth.StringWidth(text) }
 
 // column is a column of a table.
@@ -111,7 +110,7 @@ type column struct {
 	right bool // numbers
 }
 
-// table formats rows with a head; the widths are those of the widest cells, the last column is cut at the screen's edge.
+// table formats rows under their heads. A column is as wide as its widest cell; the last one is cut at the edge of the screen.
 func (s screen) table(columns []column, rows [][]string) string {
 	widths := make([]int, len(columns))
 	for i, c := range columns {
@@ -153,14 +152,14 @@ func (s screen) table(columns []column, rows [][]string) string {
 	return out
 }
 
-// barRow is a line of a bar chart of shares.
+// barRow is a row of a bar chart of shares.
 type barRow struct {
 	name   string
 	share  float64
 	marked bool
 }
 
-// bars draws a line for each share: name, per cent, bar.
+// bars draws a row for each share: name, percentage, bar.
 func (s screen) bars(rows []barRow) string {
 	const percent = len("  100.0 %  ")
 	name := 0

@@ -18,6 +18,11 @@ import (
 // onTerminal runs the command line with stdout and stderr on a terminal of 100 columns and returns what it shows.
 func onTerminal(t *testing.T, args ...string) string {
 	t.Helper()
+	return onTerminalOf(t, 100, args...)
+}
+
+func onTerminalOf(t *testing.T, columns uint16, args ...string) string {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skipf("no pseudo-terminal: %v", err)
@@ -27,7 +32,7 @@ func onTerminal(t *testing.T, args ...string) string {
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: 100}); err != nil {
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 40, Col: columns}); err != nil {
 		t.Fatal(err)
 	}
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
@@ -101,5 +106,28 @@ func TestTerminal(t *testing.T) {
 	}
 	if shown := onTerminal(t, "predict", "--model", out, "--json", "a joy"); !strings.HasPrefix(shown, `{"label":`) {
 		t.Errorf("predict --json shows %q", shown)
+	}
+}
+
+// TestHelpOnTerminal checks that the help keeps to the terminal's width, to 100 columns on a wider one, and has bold headings.
+func TestHelpOnTerminal(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	for _, columns := range []uint16{60, 200} {
+		shown := onTerminalOf(t, columns, "tokenize", "--help")
+		if want := "\x1b[1mModel:\x1b[0m\r\n  --model DIR "; !strings.Contains(shown, want) {
+			t.Errorf("the help has no %q:\n%q", want, shown)
+		}
+		most := 0
+		for line := range strings.Lines(strings.NewReplacer("\x1b[1m", "", "\x1b[0m", "").Replace(shown)) {
+			most = max(most, cells(strings.TrimRight(line, "\r\n")))
+		}
+		if limit := min(int(columns), helpWidth); most > limit || most < limit-10 {
+			t.Errorf("on a terminal of %d columns the longest line has %d", columns, most)
+		}
+	}
+	t.Setenv("NO_COLOR", "1")
+	if shown := onTerminalOf(t, 60); strings.Contains(shown, "\x1b") {
+		t.Errorf("the help has bold headings with NO_COLOR: %q", shown)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
@@ -22,12 +23,12 @@ func (a *app) tokenizeCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "tokenize (--model DIR | --vocab FILE) [flags] [TEXT ...]",
-		Short: "Turn texts into tokens, ids and offsets",
-		Long: `tokenize prints, for each text, the tokens and ids that a model reads, where each token stands in the text (in bytes),
-and which tokens were added around it.
+		Short: "Split texts into tokens, with ids and offsets",
+		Long: `tokenize prints the tokens of each text as a model reads them: their ids, their offsets in the text in bytes, and which of
+them are special tokens such as [CLS].
 
-Nothing is cut unless --max-seq-length is given; what is cut then comes as further windows in "overflowing", each of
-which repeats --stride tokens of the one before.` + inputHelp,
+Texts are truncated only with --max-seq-length. The rest of a text then follows as further windows under "overflowing"; each
+repeats the last --stride tokens of the one before it.` + inputHelp,
 		Example: `  bert tokenize --model bert-base-uncased "Nous sommes au café."
   bert tokenize --vocab vocab.txt --max-seq-length 128 --stride 32 --input long.txt
   echo '{"text": "Who?", "text_pair": "She did."}' | bert tokenize --model bert-base-uncased`,
@@ -58,9 +59,11 @@ which repeats --stride tokens of the one before.` + inputHelp,
 		},
 	}
 	v.add(cmd)
-	cmd.Flags().IntVar(&options.MaxLength, "max-seq-length", 0, "cut texts to `N` tokens, [CLS] and [SEP] included; 0: never")
-	addChoice(cmd, truncation, "truncation", "which text of a pair gives up tokens")
-	cmd.Flags().IntVar(&options.Stride, "stride", 0, "repeat `N` tokens of each window in the next")
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		flags.IntVar(&options.MaxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: no limit)")
+		addChoice(cmd, truncation, "truncation", "which text of a pair loses tokens")
+		flags.IntVar(&options.Stride, "stride", 0, "repeat the last `N` tokens of each window at the beginning of the next")
+	})
 	in.add(cmd)
 	out.add(cmd)
 	return cmd
@@ -77,8 +80,10 @@ type vocabularyFlags struct {
 }
 
 func (v *vocabularyFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&v.model, "model", "", "the model `DIR`, with tokenizer.json or vocab.txt")
-	cmd.Flags().StringVar(&v.vocab, "vocab", "", "a vocabulary `FILE`, one token a line")
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&v.model, "model", "", "take the tokenizer of the model in `DIR`: tokenizer.json or vocab.txt")
+		flags.StringVar(&v.vocab, "vocab", "", "the vocabulary `FILE`, one token per line")
+	})
 	v.addModes(cmd)
 	cmd.MarkFlagsMutuallyExclusive("model", "vocab")
 	cmd.MarkFlagsMutuallyExclusive("model", "cased")
@@ -88,8 +93,10 @@ func (v *vocabularyFlags) add(cmd *cobra.Command) {
 }
 
 func (v *vocabularyFlags) addModes(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&v.cased, "cased", false, "with --vocab: keep upper case and accents")
-	cmd.Flags().BoolVar(&v.google, "google", false, "with --vocab: tokenize as google-research/bert does, where Hugging Face's library differs")
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.BoolVar(&v.cased, "cased", false, "with --vocab: keep case and accents")
+		flags.BoolVar(&v.google, "google", false, "with --vocab: tokenize as google-research/bert does where Hugging Face's library differs")
+	})
 }
 
 func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
@@ -107,13 +114,13 @@ func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
 }
 
-// tokenizedJSON is a result of tokenize.
+// tokenizedJSON is the result for a text, or one of its windows.
 type tokenizedJSON struct {
 	Tokens      []string        `json:"tokens"`
 	IDs         []int32         `json:"ids"`
 	TypeIDs     []int32         `json:"type_ids"`
-	Offsets     [][2]int32      `json:"offsets"`             // null for ids made elsewhere
-	Mask        []int           `json:"special_tokens_mask"` // encoding/json would write []uint8 in base64
+	Offsets     [][2]int32      `json:"offsets"`             // null for input that is ids
+	Mask        []int           `json:"special_tokens_mask"` // []uint8 would become base64
 	Overflowing []tokenizedJSON `json:"overflowing"`
 }
 
@@ -154,7 +161,7 @@ func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, 
 	}
 }
 
-// tokenizeInput encodes a text or a pair; ids made elsewhere are taken as they are.
+// tokenizeInput encodes a text or a pair. Input that is ids already is copied.
 func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o tokenizer.Options) error {
 	switch {
 	case in.IDs == nil && in.TextPair == "":

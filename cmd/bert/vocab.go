@@ -37,22 +37,21 @@ func (a *app) vocabCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "vocab --input FILE --size N --output DIR [flags] [FILE ...]",
 		Short: "Learn a WordPiece vocabulary from text",
-		Long: `vocab counts the words of texts, as the tokenizer will split them, and merges their characters into pieces, the most
+		Long: `vocab learns a WordPiece vocabulary: it counts the words of texts, then merges their characters into pieces, the most
 frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
-The same texts give the same vocabulary on any number of threads.
 
-The text is files, plain or compressed by gzip or zstd. The film reviews of Maas et al., as the folder aclImdb or its .tar.gz,
-are text too: their training and unlabelled parts (--imdb-splits), never the test part.
+The input is text files, plain or compressed with gzip or zstd, or IMDB, as the folder aclImdb or its .tar.gz; of IMDB it reads
+the splits in --imdb-splits. The same texts give the same vocabulary on any number of threads.
 
-Ids are [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] …, the characters, the characters within words (##a),
-and the merges in their order.
+Ids are assigned in this order: [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] and so on, the characters, the
+characters within words (##a), the merges.
 
-Any language will do. Where words are not set apart by spaces, what stands between punctuation marks is a word, up to 100
-characters; Chinese and Japanese ideographs are words of their own. Many scripts lose vowels with their accents (Thai, Hindi):
---accents keep, or --cased.
+Any language works. In languages without spaces between words, the text between two punctuation marks is a word, up to 100
+characters; every Chinese or Japanese ideograph is a word. Many scripts, such as Thai and Hindi, lose vowels when accents are
+stripped: use --accents keep or --cased.
 
-Where counts take more than half of --memory they go to temporary files, and stay exact. Where merging the words would take more
-than all of it, the rarest are left out, and the summary says so.`,
+Counts that take more than half of --memory go to temporary files and remain exact. If merging would take more than --memory,
+the rarest words are left out, and a warning says so.`,
 		Example: `  bert vocab --input wikipedia.txt.zst --size 12000 --output vocab
   bert vocab --input corpus/*.txt.gz --size 30522 --reserved 99 --cased --output vocab
   zcat reviews.gz | bert vocab --input - --size 8000 --output vocab --json`,
@@ -65,22 +64,27 @@ than all of it, the rarest are left out, and the summary says so.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.input, "input", nil, "read text from `FILE`, or aclImdb; may be repeated; -: stdin")
-	flags.IntVar(&o.Size, "size", o.Size, "the vocabulary has `N` tokens in all")
+	flags.StringArrayVar(&f.input, "input", nil, "read text from `FILE`, or IMDB; may be repeated; - is stdin")
+	flags.IntVar(&o.Size, "size", o.Size, "size of the vocabulary: `N` tokens in all")
 	flags.StringVar(&f.output, "output", "", "write the vocabulary to `DIR`")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
-	flags.BoolVar(&f.cased, "cased", false, "keep upper case and accents")
-	addChoice(cmd, f.accents, "accents", "what becomes of accents and vowel signs; auto: strip, with --cased keep")
-	flags.Int64Var(&o.MinFrequency, "min-frequency", o.MinFrequency, "merge only pairs that occur `N` times")
+	flags.BoolVar(&f.cased, "cased", false, "keep case and accents")
+	addChoice(cmd, f.accents, "accents", "whether to strip accents and vowel signs; auto: strip, or keep with --cased")
+	flags.Int64Var(&o.MinFrequency, "min-frequency", o.MinFrequency, "merge only pairs that occur at least `N` times")
 	flags.IntVar(&o.LimitAlphabet, "limit-alphabet", o.LimitAlphabet, "keep the `N` most frequent characters; 0: all")
-	flags.StringSliceVar(&o.SpecialTokens, "special-tokens", nil, "further tokens `A,B` that stay whole in texts")
-	flags.IntVar(&o.Reserved, "reserved", 0, "keep `N` tokens free, [unused0] and so on")
-	flags.StringSliceVar(&f.splits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of aclImdb that are read")
+	flags.StringSliceVar(&o.SpecialTokens, "special-tokens", nil, "add the tokens `A,B`, which are never split")
+	flags.IntVar(&o.Reserved, "reserved", 0, "reserve `N` tokens: [unused0] and so on")
+	flags.StringSliceVar(&f.splits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of IMDB to read")
 	addThreads(cmd, &o.Threads)
-	flags.Int64Var(&f.memory, "memory", o.Memory>>20, "hold about `MIB` mebibytes of words")
-	flags.StringVar(&o.TempDir, "temp-dir", "", "put temporary files into `DIR` (default: the system's folder for them)")
+	flags.Int64Var(&f.memory, "memory", o.Memory>>20, "use about `MIB` mebibytes for words and their counts")
+	flags.StringVar(&o.TempDir, "temp-dir", "", "put temporary files in `DIR` (default: the system's folder for them)")
 	_ = cmd.MarkFlagDirname("temp-dir")
+	place(cmd, dataSection, "input", "imdb-splits")
+	place(cmd, trainingSection, "size", "cased", "accents", "min-frequency", "limit-alphabet", "special-tokens", "reserved")
+	place(cmd, outputSection, "output")
+	place(cmd, generalSection, "memory", "temp-dir")
 	f.out.add(cmd)
+	mainFlags(cmd, "input", "size", "cased", "special-tokens", "output", "json", "threads", "memory")
 	return cmd
 }
 
@@ -175,7 +179,7 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 	return nil
 }
 
-// describeLearning sums up what was found.
+// describeLearning describes the vocabulary and the text it was learnt from.
 func (a *app) describeLearning(f *vocabFlags, t *tokenizer.Tokenizer, s *tokenizer.LearnStats) {
 	a.log.Info(fmt.Sprintf("%s (%s distinct) in %s of text", count(int(s.Words), "word"), thousands(int(s.DistinctWords)), megabytes(s.Bytes)))
 	a.log.Info(fmt.Sprintf("%s, %s; the last pair occurs %s; %s in all", count(s.Characters-s.DroppedCharacters, "character"),

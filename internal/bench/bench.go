@@ -80,17 +80,3 @@ func ForwardOperations(layers, hidden, intermediate, n int) float64 {
 	row := 4*h*h + 2*h*i + 2*t*h // multiply-adds: query, key, value and output; the block's two products; scores and context
 	return 2 * ((l-1)*t*row + (t-1)*2*h*h + row)
 }
-
-// EncoderOperations counts the floating-point operations of the encoder for one sequence of n tokens, all of whose last hidden
-// states are computed, as ForwardOperations does for a head that takes the first token's.
-func EncoderOperations(layers, hidden, intermediate, n int) float64 {
-	l, h, i, t := float64(layers), float64(hidden), float64(intermediate), float64(n)
-	return 2 * l * t * (4*h*h + 2*h*i + 2*t*h)
-}
-
-// MaskedLMOperations counts those of the masked language model's head for so many masked tokens: its dense layer and the
-// product with the vocabulary.
-func MaskedLMOperations(hidden, vocabulary, masked int) float64 {
-	h, v, m := float64(hidden), float64(vocabulary), float64(masked)
-	return 2 * m * h * (h + v)
-}

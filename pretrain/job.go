@@ -1,0 +1,407 @@
+package pretrain
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/recipe"
+	"github.com/go-bert/bert/train"
+)
+
+// RecipeFile is the name of a run's Recipe in its folder.
+const RecipeFile = "recipe.json"
+
+// Options say where a run goes and what it runs on. But for Stop they don't change its result.
+type Options struct {
+	// Output is the folder of the run, which becomes a model directory. It is made if it is not there.
+	Output string
+	// Resume goes on from the newest checkpoint in Output, or begins where there is none.
+	Resume bool
+	// Threads is the number of threads that compute; 0: as many as there are processors.
+	Threads int
+	// Resolve, if not nil, turns Recipe.Init into what bert.Load takes, as hub.Resolve does.
+	Resolve func(ctx context.Context, name string) (path string, err error)
+	// Peak, if not nil, is asked at the beginning of a run how many floating-point operations a second the machine can do at
+	// most at a precision. The run's events then say what share of it the run reaches.
+	Peak func(bert.Precision) (float64, error)
+	// Stop is train.Options.Stop.
+	Stop func(train.Evaluated) bool
+}
+
+// A Job is a pre-training that is ready to run. It holds a model and mapped files until Close.
+type Job struct {
+	recipe  Recipe // with its defaults
+	options Options
+	init    string // the path of Recipe.Init; "": random weights
+
+	sets  *sets
+	model *bert.Model
+	data  train.Data
+	eval  Source // nil: none
+
+	fingerprint map[string]string
+}
+
+// Prepare opens the instances and the model of a recipe, and checks that all fit together. What is wrong with a value of the
+// recipe is a *recipe.Error. The caller closes the job.
+func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	j := &Job{recipe: r.WithDefaults(), options: o, init: r.Init}
+	if r.Init != "" && o.Resolve != nil {
+		if j.init, err = o.Resolve(ctx, r.Init); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.checkOutput(); err != nil {
+		return nil, err
+	}
+	config, modelDir, err := j.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	if j.sets, err = openSets(ctx, r.Instances, r.EvalInstances, modelDir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, j.Close())
+		}
+	}()
+	if err := j.sets.check(&config); err != nil {
+		return nil, err
+	}
+	head := j.sets.head()
+	if err := j.recipe.checkMetric(head); err != nil {
+		return nil, err
+	}
+	if err := j.divide(head); err != nil {
+		return nil, err
+	}
+	if j.fingerprint, err = j.recipe.fingerprint(&config, j.sets); err != nil {
+		return nil, err
+	}
+	if j.model, err = j.open(ctx, config, head); err != nil {
+		return nil, err
+	}
+	switch n := j.sets.tokenizer.VocabSize(); {
+	case j.model.CheckVocabulary(n) == nil:
+		return j, nil
+	case j.init == "":
+		return nil, fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want that", r.Config, config.VocabSize, j.sets.from, n)
+	default:
+		return nil, fmt.Errorf("%s: %w", r.Init, j.model.CheckVocabulary(n))
+	}
+}
+
+// Close lets go of the model and the instances. Only Recipe serves after it.
+func (j *Job) Close() error {
+	var err error
+	if j.model != nil {
+		err = j.model.Close()
+	}
+	err = errors.Join(err, j.sets.close())
+	j.model, j.sets = nil, new(sets)
+	return err
+}
+
+// Recipe is that of the job, with its defaults.
+func (j *Job) Recipe() Recipe { return j.recipe }
+
+// Model is the model to train. After Run it is the trained one.
+func (j *Job) Model() *bert.Model { return j.model }
+
+// Training are the sets to train on, one for each phase.
+func (j *Job) Training() []*Set { return j.sets.training }
+
+// Held is the set of Recipe.EvalInstances, nil without.
+func (j *Job) Held() *Set { return j.sets.held }
+
+// Evaluated are the instances to evaluate on: of Held, or those that Recipe.EvalShare takes out of the last phase's. It is nil
+// where there are none.
+func (j *Job) Evaluated() Source { return j.eval }
+
+// checkOutput reports an output folder that holds a model already, which a new run would overwrite.
+func (j *Job) checkOutput() error {
+	o := &j.options
+	if o.Output == "" {
+		return errors.New("there is no output folder")
+	}
+	if o.Resume {
+		return nil
+	}
+	if model, err := os.Stat(j.init); err == nil {
+		if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
+			return &OutputError{Output: o.Output, Begun: true}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
+		return &OutputError{Output: o.Output}
+	}
+	return nil
+}
+
+// OutputError says that the output folder of a new run holds a model.
+type OutputError struct {
+	Output string
+	Begun  bool // the model is the one that the run was to begin with
+}
+
+func (e *OutputError) Error() string {
+	if e.Begun {
+		return e.Output + ": the output folder is that of the model to begin with: want another one"
+	}
+	return e.Output + ": there is a model in this folder: choose another, or resume its run"
+}
+
+// loadConfig reads the configuration of the model to begin with, and finds its folder. If there are both a configuration and
+// a model, they have to agree.
+func (j *Job) loadConfig() (c bert.Config, modelDir string, err error) {
+	r := &j.recipe
+	var asked bert.Config
+	if r.Config != "" {
+		if asked, err = bert.LoadConfig(r.Config); err != nil {
+			return c, "", err
+		}
+		if len(asked.Unknown) > 0 {
+			// Of a new model, unlike of somebody else's, a misspelt key would be noticed only much later.
+			return c, "", fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", r.Config, asked.Unknown[0])
+		}
+	}
+	if j.init == "" {
+		return asked, "", nil
+	}
+	if modelDir, err = bert.ModelDir(j.init); err != nil {
+		return c, "", err
+	}
+	if c, err = bert.LoadConfig(modelDir); err != nil || r.Config == "" {
+		return c, modelDir, err
+	}
+	key, want, got, err := differentKey(&asked, &c)
+	if err == nil && key != "" {
+		err = fmt.Errorf("%s: %s is %s, but %s in the model %s to begin with: leave the configuration out, or begin without the model", r.Config, key, want, got, r.Init)
+	}
+	return c, modelDir, err
+}
+
+// differentKey is the first key, by name, that says something else about the computation in one configuration than in another.
+func differentKey(a, b *bert.Config) (key, inA, inB string, err error) {
+	keys := func(c bert.Config) (map[string]json.RawMessage, error) {
+		c.Architectures, c.Labels, c.ProblemType, c.Extra = nil, nil, bert.ProblemByLabels, nil
+		data, err := json.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		m := make(map[string]json.RawMessage)
+		return m, json.Unmarshal(data, &m)
+	}
+	of, err := keys(*a)
+	if err != nil {
+		return "", "", "", err
+	}
+	other, err := keys(*b)
+	if err != nil {
+		return "", "", "", err
+	}
+	all := maps.Clone(of)
+	maps.Copy(all, other)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if string(of[k]) != string(other[k]) {
+			return k, cmp.Or(string(of[k]), "not set"), cmp.Or(string(other[k]), "not set"), nil
+		}
+	}
+	return "", "", "", nil
+}
+
+// divide makes what is trained and evaluated on.
+func (j *Job) divide(head bert.Head) (err error) {
+	r := &j.recipe
+	var sources []Source
+	for _, set := range j.sets.training {
+		sources = append(sources, set)
+	}
+	if j.sets.held != nil {
+		j.eval = j.sets.held
+	}
+	if r.EvalShare > 0 {
+		last := len(sources) - 1
+		if sources[last], j.eval, err = Split(sources[last], r.EvalShare, *r.Seed); err != nil {
+			return fmt.Errorf("%s: %w", r.Instances[last], err)
+		}
+	}
+	if j.eval != nil && r.MaxEvalInstances > 0 {
+		j.eval = Spread(j.eval, r.MaxEvalInstances)
+	}
+	var phases train.Phases
+	for i, s := range sources {
+		d, err := NewData(s, head)
+		if err != nil {
+			return err
+		}
+		phase := train.Phase{Data: d}
+		if len(r.PhaseSteps) > 0 {
+			phase.Steps = r.PhaseSteps[i]
+		}
+		if len(r.BatchSize) > 1 {
+			phase.BatchSize = r.BatchSize[i]
+		}
+		if len(r.TokenBudget) > 1 {
+			phase.TokenBudget = r.TokenBudget[i]
+		}
+		phases = append(phases, phase)
+	}
+	if j.data = phases; len(phases) == 1 {
+		j.data = phases[0].Data
+	}
+	return nil
+}
+
+// open makes the model to begin with.
+func (j *Job) open(ctx context.Context, config bert.Config, head bert.Head) (*bert.Model, error) {
+	r := &j.recipe
+	o := bert.Options{Threads: j.options.Threads, Precision: r.Precision, Head: head, AllowMissing: r.AllowMissing, Seed: *r.Seed}
+	if j.init != "" {
+		return bert.Load(ctx, j.init, o)
+	}
+	m, err := bert.New(config, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Config, err)
+	}
+	return m, nil
+}
+
+// fingerprint is what has to be the same when the run is resumed, beside what package train compares. Runs of earlier releases
+// are resumed by these very strings.
+func (r Recipe) fingerprint(c *bert.Config, s *sets) (map[string]string, error) {
+	config, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(config)
+	fields := map[string]string{"config": hex.EncodeToString(sum[:8]), "head": s.head().String()}
+	var digests []string
+	for _, set := range s.training {
+		digests = append(digests, set.Info().SHA256)
+	}
+	fields["instances"] = strings.Join(digests, ",")
+	if s.held != nil {
+		fields["eval_instances"] = s.held.Info().SHA256
+	}
+	if r.EvalShare > 0 {
+		fields["eval_share"] = fmt.Sprint(r.EvalShare)
+	}
+	if r.MaxEvalInstances > 0 {
+		fields["max_eval_instances"] = fmt.Sprint(r.MaxEvalInstances)
+	}
+	return fields, nil
+}
+
+// Result is how a run ended.
+type Result struct {
+	Output   string // the model directory
+	Training train.Result
+	// Evaluation is that of the model that was saved; nil without instances to evaluate on.
+	Evaluation *Evaluation
+}
+
+// Run trains the model, evaluates it and writes the model directory: the model, the vocabulary of the instances,
+// eval_results.json and recipe.json, besides what train.Run writes. observe, which may be nil, hears what happens.
+//
+// Errors are those of train.Run. When ctx is cancelled after the training, while the model is evaluated, the model has been
+// saved and the error is ctx's.
+func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
+	if j.model == nil {
+		return nil, ErrClosed
+	}
+	if observe == nil {
+		observe = func(train.Event) {}
+	}
+	o := train.Options{
+		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
+		Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
+		Observer: observe, Stop: j.options.Stop, Begin: j.saveRecipe,
+	}
+	if j.options.Peak != nil {
+		precision, _ := j.model.Precision()
+		peak, err := j.options.Peak(precision)
+		if err != nil {
+			return nil, err
+		}
+		c := j.model.Config()
+		o.Peak = peak
+		o.Operations = func(batches []*bert.Batch) float64 { return Operations(&c, batches) }
+	}
+	o.SaveModel = func(dir string) error {
+		return cmp.Or(j.model.Save(dir, bert.SaveOptions{}), j.sets.tokenizer.Save(dir))
+	}
+	var (
+		eval     train.Evaluator
+		measured = &measurer{source: j.eval, results: make(map[int]*Evaluation)}
+	)
+	if j.eval != nil {
+		eval = measured
+	}
+	trained, err := train.Run(ctx, j.model, j.data, eval, o)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Output: o.Output, Training: trained}
+	if j.eval == nil {
+		return result, nil
+	}
+	if result.Evaluation = measured.results[trained.ModelStep]; result.Evaluation == nil { // made before the run was resumed
+		at := train.Point{Step: trained.ModelStep, Progress: func(done, all int) {
+			observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
+		}}
+		if result.Evaluation, err = measured.measure(ctx, j.model, at); err != nil {
+			return nil, err
+		}
+	}
+	return result, result.Evaluation.Save(o.Output)
+}
+
+// saveRecipe writes the recipe, with its defaults, into the folder of the run.
+func (j *Job) saveRecipe(dir string) error {
+	data, err := recipe.Marshal(j.recipe)
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// measurer measures the model for train.Run and keeps what it found.
+type measurer struct {
+	source  Source
+	results map[int]*Evaluation // by step
+}
+
+func (e *measurer) measure(ctx context.Context, m *bert.Model, at train.Point) (*Evaluation, error) {
+	return Evaluate(ctx, m, e.source, EvaluateOptions{GlobalStep: at.Step, Progress: at.Progress})
+}
+
+// Evaluate measures the model for package train.
+func (e *measurer) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
+	r, err := e.measure(ctx, m, at)
+	if err != nil {
+		return train.Evaluation{}, err
+	}
+	e.results[at.Step] = r
+	return train.Evaluation{Loss: r.Loss, Metrics: r.Metrics()}, nil
+}

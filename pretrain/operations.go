@@ -1,0 +1,33 @@
+package pretrain
+
+import "github.com/go-bert/bert"
+
+// Operations counts the floating-point operations that a step of pre-training needs for its batches: two for each multiply-add
+// in the products of the layers, of attention and of the masked language model's head. Activations, norms, embeddings and the
+// next-sentence head are left out, being less than a hundredth. The backward pass has twice as many as the forward pass, two
+// products for each.
+func Operations(c *bert.Config, batches []*bert.Batch) float64 {
+	sum := 0.0
+	for _, b := range batches {
+		for i := range b.Len() {
+			from, to := b.Sequence(i)
+			sum += encoderOperations(c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, to-from)
+		}
+		sum += maskedLMOperations(c.HiddenSize, c.VocabSize, len(b.MaskedPositions))
+	}
+	return 3 * sum
+}
+
+// encoderOperations are those of the encoder's forward pass for a sequence of n tokens.
+func encoderOperations(layers, hidden, intermediate, n int) float64 {
+	l, h, i, t := float64(layers), float64(hidden), float64(intermediate), float64(n)
+	// Of a token in a layer: query, key, value and output; the two products of the feed-forward network; scores and context.
+	return 2 * l * t * (4*h*h + 2*h*i + 2*t*h)
+}
+
+// maskedLMOperations are those of the masked language model's head for a number of masked tokens: its dense layer and the
+// product with the vocabulary.
+func maskedLMOperations(hidden, vocabulary, masked int) float64 {
+	h, v, m := float64(hidden), float64(vocabulary), float64(masked)
+	return 2 * m * h * (h + v)
+}
