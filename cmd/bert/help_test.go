@@ -80,7 +80,7 @@ func TestHelpIsComplete(t *testing.T) {
 }
 
 // withoutSections are the commands whose flags may lack sections as yet.
-var withoutSections = []string{"bert evaluate", "bert finetune", "bert glue", "bert pretrain", "bert sweep"}
+var withoutSections = []string{"bert finetune", "bert glue", "bert pretrain", "bert sweep"}
 
 // TestFlagsHaveSections checks that each flag of a command with many belongs to a section of the help.
 func TestFlagsHaveSections(t *testing.T) {
