@@ -31,13 +31,14 @@ type Row struct {
 // Summary is the table, glue_results.json.
 type Summary struct {
 	Rows []Row `json:"rows"`
+
 	// Score is the mean over Tasks tasks, that of a task being the mean over its parts and metrics, as the benchmark's
 	// leaderboard has it; ax isn't among them. Paper is the mean that Devlin et al. 2018 give in table 1: over the columns,
 	// the two of mnli being two, without wnli, F1 alone of mrpc and qqp and Spearman's coefficient alone of stsb.
-	Score        float64 `json:"score"`
 	Tasks        int     `json:"tasks"`
-	Paper        float64 `json:"paper_average"`
 	PaperColumns int     `json:"paper_columns"`
+	Score        float64 `json:"score"`
+	Paper        float64 `json:"paper_average"`
 }
 
 func (s *Suite) summarize() *Summary {
@@ -100,7 +101,7 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	}{plain(r), existing(r.Score)})
 }
 
-// existing is nil for a number that JSON has not.
+// existing is nil for a number that JSON can't hold.
 func existing(v float64) *float64 {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"path/filepath"
@@ -80,10 +81,7 @@ func completeModel(files bool) cobra.CompletionFunc {
 		}
 		directive := cobra.ShellCompDirectiveNoFileComp
 		dir, start := filepath.Split(typed)
-		entries, _ := os.ReadDir(filepath.Join(".", dir)) // a folder that cannot be read completes nothing
-		if filepath.IsAbs(dir) {
-			entries, _ = os.ReadDir(dir)
-		}
+		entries, _ := os.ReadDir(cmp.Or(dir, ".")) // a folder that cannot be read completes nothing
 		for _, e := range entries {
 			name := e.Name()
 			if !strings.HasPrefix(name, start) || start == "" && strings.HasPrefix(name, ".") {

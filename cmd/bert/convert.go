@@ -107,8 +107,8 @@ TensorFlow checkpoints and ONNX graphs, with Hugging Face's or Google's tensor n
 
 The formats to write are
 ` + help + `
-Weights keep their bits, so converting a model there and back gives the same bits; only --dtype rounds, to nearest. Every
-pre-training head whose tensors are in the file is converted, whatever class the configuration names. Tensors that are left
+Weights in float32, float16 or bfloat16 keep their bits, so converting a model there and back gives the same bits, unless
+--dtype f16 or bf16 rounds them, to nearest. Every pre-training head whose tensors are in the file is converted, whatever class the configuration names. Tensors that are left
 out, such as those of an optimizer or of other heads, are listed.
 
 Tokenizer files and task.json are copied. Where vocab.txt is the only tokenizer file, the others are written, so that texts
@@ -131,7 +131,7 @@ are tokenized as before.`,
 			return jsonLine(a.stdout, result)
 		},
 	}
-	addChoice(cmd, f.to, "to", "the format to write")
+	addChoice(cmd, f.to, "to", "the format to write (required)")
 	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the type they are stored in")
 	cmd.Flags().Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
 	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "initialize missing tensors at random, and drop unknown ones")

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
@@ -37,16 +38,19 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var f evaluateFlags
 	cmd := &cobra.Command{
 		Use:         "evaluate (--task TASK --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
-		Short:       "Measure a model on labelled texts, or a pre-trained model on instances",
+		Short:       "Evaluate a fine-tuned or pre-trained model",
 		Annotations: map[string]string{needsAnswers: ""},
-		Long: `evaluate runs a model over labelled texts and prints the task's official metrics, the loss and a report: of a classifier by
-class, with the confusion matrix. It writes the same as eval_results.json into --output, by default the model's folder.
+		Long: `evaluate runs a model on labelled texts and prints the official metrics of the task, the loss and a report. With --instances it
+evaluates a pre-trained model on what bert instances made.
 
-Texts are treated as task.json in the model's folder says: labels, longest sequence, columns. A model without one takes texts up to
+The report depends on the kind of task: a classifier gets precision, recall and F1 per class and the confusion matrix. The
+result is also written to eval_results.json in --output, by default the model's folder.
+
+The model's task.json says how texts are treated: labels, longest sequence, columns. A model without task.json takes texts up to
 its number of positions; if its labels have no names (LABEL_0, LABEL_1), --labels names them.
 
-With --instances it measures a pre-trained model on what bert instances made: accuracy and loss of the masked LM and, if the
-instances are pairs and the model has the classifier, of next-sentence prediction.`,
+With --instances the metrics are accuracy and loss of the masked LM and, if the instances are pairs and the model has the
+classifier, of next-sentence prediction.`,
 		Example: `  bert evaluate --task imdb --data aclImdb_v1.tar.gz --model imdb-model
   bert evaluate --task mnli --data glue/MNLI --split dev_mismatched --model mnli-model
   bert evaluate --task text --data test.tsv --model my-model --output results
@@ -60,23 +64,29 @@ instances are pairs and the model has the classifier, of next-sentence predictio
 			return a.evaluate(cmd, &f)
 		},
 	}
-	f.data.add(cmd, "the labelled texts: a `PATH` of a file, or the folder or archive of the task")
 	f.model.add(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&f.instances, "instances", "", "measure a pre-trained model on the instances in `DIR`")
-	_ = cmd.MarkFlagDirname("instances") // the error is for a flag that does not exist
-	flags.StringVar(&f.output, "output", "", "write eval_results.json to `DIR` (default: the model's folder)")
-	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
-	flags.StringVar(&f.split, "split", "", "the `PART` of the task's data: train, dev, test, of mnli dev_matched (default: the task's own)")
-	flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "cut texts to `N` tokens (default: as in task.json)")
-	flags.StringVar(&f.nullThreshold, "null-score-diff-threshold", "", "of squad2: no answer where it scores more than the best answer by `N` (default: as in task.json)")
-	flags.IntVar(&f.maxExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random; 0: all")
-	flags.Uint64Var(&f.seed, "seed", 42, "`SEED` of the draw")
-	flags.StringSliceVar(&f.labels, "labels", nil, "name the model's labels `A,B`, in the order of their ids")
-	flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
-	f.data.addDetails(cmd)
-	f.data.addSkipBad(cmd)
+	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
+		f.data.add(cmd, "the `PATH` of the labelled texts: a file, or the folder or archive of the task")
+		flags.StringVar(&f.instances, "instances", "", "evaluate a pre-trained model on the instances in `DIR`")
+		flags.StringVar(&f.split, "split", "", "the `SPLIT` of the task's data, such as train, dev, test or dev_mismatched (default: the task's own)")
+		f.data.addDetails(cmd)
+		f.data.addSkipBad(cmd)
+	})
+	flagsIn(cmd, evaluationSection, func(flags *pflag.FlagSet) {
+		flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "truncate texts to `N` tokens (default: as in task.json)")
+		flags.StringVar(&f.nullThreshold, "null-score-diff-threshold", "", "for squad2: no answer if its score exceeds that of the best answer by `N` (default: as in task.json)")
+		flags.IntVar(&f.maxExamples, "max-eval-examples", 0, "evaluate on `N` examples drawn at random (default: all)")
+		flags.Uint64Var(&f.seed, "seed", 42, "the `SEED` for drawing examples")
+		flags.StringSliceVar(&f.labels, "labels", nil, "names for the model's labels, `A,B`, in the order of their ids")
+	})
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.output, "output", "", "write eval_results.json to `DIR` (default: the model's folder)")
+		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
+	})
+	_ = cmd.MarkFlagDirname("instances") // the errors are for flags that do not exist
+	_ = cmd.MarkFlagDirname("output")
 	f.out.add(cmd)
+	mainFlags(cmd, "model", "precision", "task", "data", "split", "instances", "max-seq-length", "labels", "output", "json", "threads")
 	for _, flag := range []string{"task", "data", "split", "max-seq-length", "labels", "show-examples"} {
 		cmd.MarkFlagsMutuallyExclusive("instances", flag)
 	}

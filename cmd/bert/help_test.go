@@ -79,14 +79,11 @@ func TestHelpIsComplete(t *testing.T) {
 	})
 }
 
-// withoutSections are the commands whose flags may lack sections as yet.
-var withoutSections = []string{"bert evaluate", "bert finetune", "bert glue", "bert sweep"}
-
 // TestFlagsHaveSections checks that each flag of a command with many belongs to a section of the help.
 func TestFlagsHaveSections(t *testing.T) {
 	eachCommand(t, func(t *testing.T, _ *app, cmd *cobra.Command) {
 		flags := flagsOf(cmd)
-		if len(flags)-3 <= fewFlags || slices.Contains(withoutSections, cmd.CommandPath()) {
+		if len(flags)-3 <= fewFlags {
 			return
 		}
 		main := 0

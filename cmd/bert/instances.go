@@ -42,8 +42,8 @@ text or comes from another document, with masked tokens. The procedure is that o
 create_pretraining_data.py.
 
 The input is text files, plain or compressed with gzip or zstd: documents separated by blank lines, one sentence per line.
---sentences splits lines that hold whole paragraphs. IMDB, as the folder aclImdb or its .tar.gz, is accepted too; of it
-instances reads the splits in --imdb-splits.
+--sentences splits lines that hold whole paragraphs. IMDB, as the folder aclImdb or its .tar.gz, is accepted too: the
+splits in --imdb-splits, never the test split.
 
 The output folder gets instances-*.bin, the tokenizer, index.json with checksums, and summary.json. With --dynamic no masks are
 stored: training draws new ones in every epoch, and every text is stored once (--dupe-factor 1). --file-format tfrecord writes
@@ -80,15 +80,15 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&o.MaxPredictions, "max-predictions-per-seq", o.MaxPredictions, "mask at most `N` tokens of an instance")
 	flags.Float64Var(&o.MaskedLMProb, "masked-lm-prob", o.MaskedLMProb, "mask this `SHARE` of the tokens")
 	flags.Float64Var(&o.ShortSeqProb, "short-seq-prob", o.ShortSeqProb, "make shorter instances from this `SHARE` of the documents")
-	flags.IntVar(&o.DupeFactor, "dupe-factor", o.DupeFactor, "process each document `N` times, with other pairs and masks (1 with --dynamic)")
+	flags.IntVar(&o.DupeFactor, "dupe-factor", o.DupeFactor, fmt.Sprintf("process each document `N` times, with other pairs and masks (default %d, with --dynamic 1)", o.DupeFactor))
 	flags.BoolVar(&o.WholeWordMask, "whole-word-mask", false, "mask all pieces of a word or none")
 	flags.BoolVar(&f.noNSP, "no-nsp", false, "no next-sentence prediction: an instance is one segment, with as many sentences of a document as fit")
 	flags.BoolVar(&o.Dynamic, "dynamic", false, "store no masks: training draws new ones in every epoch")
-	flags.BoolVar(&o.SplitSentences, "sentences", false, "split lines, which hold paragraphs, into sentences")
+	flags.BoolVar(&o.SplitSentences, "sentences", false, "split lines that hold paragraphs into sentences")
 	flags.StringSliceVar(&f.imdbSplits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of IMDB to read")
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "the `SEED` of everything drawn at random")
 	f.format = newChoice(o.Format.String(), pretrain.FormatNames()...)
-	addChoice(cmd, f.format, "file-format", "own: mapped into memory, about 2 bytes per token; tfrecord: Google's")
+	addChoice(cmd, f.format, "file-format", "own: mapped into memory, about 2 bytes per token; tfrecord: the format of run_pretraining.py")
 	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, counted from 0; all parts go to the same folder")
 	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at a time (default: the number of CPUs)")
 	flags.Int64Var(&f.memory, "memory", 0, "use at most about `MIB` mebibytes, by making fewer groups at a time (default: no limit)")

@@ -45,13 +45,6 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a mistake in the command line. The exit status is 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 // run runs the command line and returns its exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) {
 	a := &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
@@ -73,7 +66,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	}
 	if a.verb == "" { // parsing the command line failed
 		a.verb = strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
-		err = usageError{err}
+		err = usageError{exclusive(err)}
 	}
 	a.fail(err)
 	var usage usageError

@@ -13,7 +13,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/pretrain"
+	"github.com/go-bert/bert/sweep"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -124,6 +126,12 @@ func TestDocumentedKeys(t *testing.T) {
 		"predict":                task.Prediction{},
 		"predict: an entity":     task.Entity{},
 		"predict: an answer":     task.Answer{},
+		"pretrain":               pretrain.Evaluation{},
+		"glue":                   glue.Summary{},
+		"glue: a row":            glue.Row{},
+		"sweep":                  sweep.Summary{},
+		"sweep: a setting":       sweep.Row{},
+		"sweep: a run":           sweep.Record{},
 		"vocab":                  tokenizer.LearnStats{},
 		"instances":              pretrain.Summary{},
 		"convert":                conversionJSON{},

@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -110,64 +109,6 @@ func (a *app) prepare(parent *cobra.Command, prefix string) {
 	}
 }
 
-func unknownCommand(parent *cobra.Command, name string) error {
-	hint := parent.CommandPath() + " --help lists the verbs"
-	parent.SuggestionsMinimumDistance = 2
-	if s := parent.SuggestionsFor(name); len(s) > 0 {
-		hint = "did you mean " + strings.Join(s, " or ") + "?"
-	}
-	return usagef("there is no command %q: %s", name, hint)
-}
-
-// flagError explains a mistake in a flag: where it belongs to other verbs, which; else the flag that it resembles.
-func flagError(cmd *cobra.Command, err error) error {
-	help := strings.TrimSpace(cmd.CommandPath() + " --help lists the flags")
-	if _, flags, ok := strings.Cut(err.Error(), "unknown shorthand flag: "); ok {
-		if _, name, ok := strings.Cut(flags, " in -"); ok && len(name) > 1 && resembles(cmd, name) != "" {
-			return usagef("there is no flag -%s: did you mean --%s?", name, resembles(cmd, name))
-		}
-	}
-	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
-	if !unknown {
-		return usagef("%w (%s)", err, help)
-	}
-	name = strings.ReplaceAll(name, "_", "-")
-	if verbs := verbsWith(cmd.Root(), name); len(verbs) > 0 {
-		return usagef("--%s is a flag of %s, not of %s: %s", name, sentenceList(verbs, "and"), strings.TrimPrefix(cmd.CommandPath(), "bert "), help)
-	}
-	if best := resembles(cmd, name); best != "" {
-		return usagef("there is no flag --%s: did you mean --%s?", name, best)
-	}
-	return usagef("there is no flag --%s: %s", name, help)
-}
-
-// resembles returns the flag of a command whose name is nearest to name; "" if none is near.
-func resembles(cmd *cobra.Command, name string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, f := range flagsOf(cmd) {
-		d := editDistance(name, f.Name)
-		if strings.HasPrefix(f.Name, name) || strings.HasSuffix(f.Name, name) {
-			d = min(d, 1)
-		}
-		if d < least {
-			best, least = f.Name, d
-		}
-	}
-	return best
-}
-
-// verbsWith lists the commands below root that have a flag, sorted.
-func verbsWith(root *cobra.Command, name string) []string {
-	var verbs []string
-	walk(root, func(cmd *cobra.Command) {
-		if f := cmd.LocalNonPersistentFlags().Lookup(name); f != nil && !f.Hidden {
-			verbs = append(verbs, strings.TrimPrefix(cmd.CommandPath(), root.Name()+" "))
-		}
-	})
-	slices.Sort(verbs)
-	return verbs
-}
-
 // walk calls f for a command and all below it.
 func walk(cmd *cobra.Command, f func(*cobra.Command)) {
 	f(cmd)
@@ -183,33 +124,4 @@ func sentenceList(words []string, conjunction string) string {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
-}
-
-// editDistance is the number of letters to insert, delete or change to turn a into b (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// noArguments is the Args of a command that has flags only.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef("unexpected argument %q: %s takes flags only", args[0], cmd.CommandPath())
-	}
-	return nil
 }

@@ -40,8 +40,8 @@ func (a *app) vocabCommand() *cobra.Command {
 		Long: `vocab learns a WordPiece vocabulary: it counts the words of texts, then merges their characters into pieces, the most
 frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
 
-The input is text files, plain or compressed with gzip or zstd, or IMDB, as the folder aclImdb or its .tar.gz; of IMDB it reads
-the splits in --imdb-splits. The same texts give the same vocabulary on any number of threads.
+The input is text files, plain or compressed with gzip or zstd, or IMDB, as the folder aclImdb or its .tar.gz: the splits in
+--imdb-splits, never the test split. The same texts give the same vocabulary on any number of threads.
 
 Ids are assigned in this order: [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] and so on, the characters, the
 characters within words (##a), the merges.
