@@ -104,7 +104,7 @@ func onnxModel(graph ...any) []byte {
 	return message(1, 8, 2, "test", 7, message(graph...))
 }
 
-// tensorMessage encodes a TensorProto.
+// tensorMessage encodes a TensorProto of type float.
 func tensorMessage(name string, fields ...any) []byte {
 	return message(append([]any{8, name, 2, 1}, fields...)...)
 }
