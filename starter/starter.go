@@ -1,13 +1,13 @@
-// Package starter brings a small BERT along, inside the program that imports it: pre-trained, and fine-tuned from that to
-// tell favourable film reviews from unfavourable ones. Both are for English, uncased. Their model card, Card, says what
+// Package starter embeds two small BERTs in the program that imports it: a pre-trained model, and one fine-tuned from it to
+// distinguish favourable film reviews from unfavourable ones. Both are for uncased English. Their model card, Card, says what
 // they were trained on, how good they are, and what they should not be used for.
 //
 //	dir, err := starter.Dir(starter.Sentiment)
 //	…
 //	p, err := task.Open(dir, task.Options{})
 //
-// The weights are compressed in the program's file and cost nothing until Dir is called. They are committed with the sources,
-// and make.sh makes them anew.
+// The weights are compressed in the executable and take no memory or time until Dir is called. They are committed with the
+// sources; make.sh rebuilds them.
 package starter
 
 import (
@@ -39,14 +39,14 @@ var Card string
 type Model int
 
 const (
-	// Pretrained has the heads of pre-training, masked LM and next sentence: the model to fine-tune, and to fill masks with.
+	// Pretrained has the heads of pre-training, masked LM and next sentence. It is for fine-tuning and for filling masks.
 	Pretrained Model = iota
-	// Sentiment was fine-tuned from Pretrained on the 25,000 training reviews of IMDB (Maas et al. 2011), and has the labels
-	// neg and pos.
+	// Sentiment was fine-tuned from Pretrained on the 25,000 training reviews of IMDB (Maas et al. 2011). Its labels are neg
+	// and pos.
 	Sentiment
 )
 
-// String is the model's name: starter or starter-sentiment.
+// String returns the model's name: starter or starter-sentiment.
 func (m Model) String() string {
 	switch m {
 	case Pretrained:
@@ -57,12 +57,12 @@ func (m Model) String() string {
 	return fmt.Sprintf("Model(%d)", int(m))
 }
 
-// CacheVariable names the environment variable with the folder to unpack models to. Without it that is bert in the user's
-// cache directory (os.UserCacheDir) or, where there is none or it can't be written, a private folder in os.TempDir.
+// CacheVariable is the environment variable that names the folder to unpack models to. By default that is bert in the user's
+// cache directory (os.UserCacheDir) or, if there is none or it is not writable, a private folder in os.TempDir.
 const CacheVariable = "BERT_CACHE"
 
-// ErrMissing says that the program was built without the weights.
-var ErrMissing = errors.New("this program was built without the starter model: its weights were missing in the sources, and starter/make.sh makes them")
+// ErrMissing is returned if the program was built without the weights.
+var ErrMissing = errors.New("this program was built without the starter model: its weights were missing from the sources; starter/make.sh makes them")
 
 // Included reports whether the program was built with the weights.
 func Included() bool {
@@ -74,10 +74,11 @@ func Included() bool {
 	return true
 }
 
-// Dir is the directory of a model: config.json, vocab.txt, tokenizer.json, tokenizer_config.json, model.safetensors in bfloat16,
-// README.md, and task.json of Sentiment. It is unpacked there unless that was done before; its name holds a digest of the
-// contents, so that programs with other weights don't meet there. Files appear whole or not at all, so that several processes
-// may call Dir at once; a file that is missing or has another size is made anew. What else is in the folder is left alone.
+// Dir returns the directory of a model, which it unpacks if necessary: config.json, vocab.txt, tokenizer.json,
+// tokenizer_config.json, model.safetensors in bfloat16, README.md and, for Sentiment, task.json. The directory's name contains a
+// digest of the contents, so that programs with other weights use other directories. Files appear complete or not at all, so
+// several processes may call Dir at once. A file that is missing or has the wrong size is written again; other files in the
+// directory are left alone.
 func Dir(m Model) (string, error) {
 	a, err := open(m)
 	if err != nil {
@@ -97,7 +98,7 @@ func Dir(m Model) (string, error) {
 		}
 		first = cmp.Or(first, err)
 	}
-	return "", fmt.Errorf("the model %s can't be unpacked: %w: let %s name a folder that can be written", m, first, CacheVariable)
+	return "", fmt.Errorf("can't unpack the model %s: %w: set %s to a writable folder", m, first, CacheVariable)
 }
 
 // open reads the directory of a model's archive.
@@ -118,7 +119,7 @@ func open(m Model) (*archive.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The files of an embed.FS are io.ReaderAt; reading from them copies no more than is asked for.
+	// The files of an embed.FS implement io.ReaderAt, which copies only the requested bytes.
 	a, err := archive.Open(f.(io.ReaderAt), info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -126,7 +127,7 @@ func open(m Model) (*archive.Reader, error) {
 	return a, nil
 }
 
-// cacheRoots are the folders for models, the one to be tried first before the others.
+// cacheRoots returns the folders for models, in the order in which to try them.
 func cacheRoots() []func() (string, error) {
 	if dir := os.Getenv(CacheVariable); dir != "" {
 		return []func() (string, error){func() (string, error) { return filepath.Abs(dir) }}
@@ -138,7 +139,7 @@ func cacheRoots() []func() (string, error) {
 	return []func() (string, error){user, privateTemp}
 }
 
-// privateTemp is a folder for temporary files into which nobody else can have put anything.
+// privateTemp returns a folder in os.TempDir into which no other user can have put anything.
 func privateTemp() (string, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("bert-%d", os.Getuid()))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -149,12 +150,12 @@ func privateTemp() (string, error) {
 		return "", err
 	}
 	if !info.IsDir() || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s: others may write there", dir)
+		return "", fmt.Errorf("%s: not a private folder", dir)
 	}
 	return dir, nil
 }
 
-// unpack makes dir hold the files of an archive, and the card.
+// unpack writes the files of an archive, and the card, to dir.
 func unpack(a *archive.Reader, dir string) error {
 	made := false
 	put := func(name string, size int64, write func(io.Writer) error) error {
