@@ -8,39 +8,39 @@ import (
 	"time"
 )
 
-// Event is something that happened in a run: Started, Stepped, Evaluated, Saved, Note or Ended.
+// Event is an event of a run: Started, Stepped, Evaluated, Saved, Note or Ended.
 type Event interface{ isEvent() }
 
 // Started is the first event.
 type Started struct {
-	Step     int // done already, by the run that this one resumes
+	Step     int // steps done before this run was resumed
 	Steps    int // of the whole run
 	Examples int // in the data
-	// Checkpoint is the folder of the checkpoint that the run goes on from, or "".
+	// Checkpoint is the folder of the checkpoint from which the run is resumed, or "".
 	Checkpoint string
-	// Options are those that decide the result, by name, with Options.Fingerprint among them.
+	// Options are the options that affect the result, by name, including Options.Fingerprint.
 	Options map[string]string
 }
 
 // Stepped follows every step.
 type Stepped struct {
 	Step, Steps  int
-	Epoch        float64 // how far into the data
+	Epoch        float64 // passes over the data so far
 	Loss         float64 // of this step
-	MeanLoss     float64 // of the steps since the last that was logged
+	MeanLoss     float64 // over the steps since the last logged one
 	LearningRate float64
 	GradNorm     float64 // before clipping
 	Examples     int64   // trained on so far
 	Tokens       int64
-	Logged       bool // every Options.LogSteps, and the last
+	Logged       bool // true every Options.LogSteps steps and for the last
 
-	// Smoothed over the last steps; time spent on evaluations and checkpoints is left out.
+	// The speeds are smoothed over the last steps, without the time for evaluations and checkpoints.
 	ExamplesPerSecond, TokensPerSecond float64
-	// OperationsPerSecond are those that Options.Operations counts; 0 without it.
+	// OperationsPerSecond counts operations by Options.Operations; 0 without it.
 	OperationsPerSecond float64
-	// ShareOfPeak is what they are of Options.Peak; 0 where that is not known.
+	// ShareOfPeak is OperationsPerSecond divided by Options.Peak; 0 if that is unknown.
 	ShareOfPeak float64
-	Left        time.Duration
+	Left        time.Duration // estimated
 }
 
 // Evaluated follows every evaluation.
@@ -59,13 +59,13 @@ type Saved struct {
 	Elapsed     time.Duration
 }
 
-// Note is something that the user should know.
+// Note is a message for the user.
 type Note struct{ Text string }
 
-// Ended is the last event of a run that came to its end.
+// Ended is the last event of a completed run.
 type Ended struct {
 	Result  Result
-	Elapsed time.Duration // since the run was begun or resumed
+	Elapsed time.Duration // since the run was started or resumed
 }
 
 func (Started) isEvent()   {}
@@ -75,7 +75,7 @@ func (Saved) isEvent()     {}
 func (Note) isEvent()      {}
 func (Ended) isEvent()     {}
 
-// number is a float64 that JSON can't always hold: not finite is null.
+// number is a float64 that is null in JSON if it is not finite.
 type number float64
 
 func (n number) MarshalJSON() ([]byte, error) {
@@ -93,7 +93,7 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*float64)(n))
 }
 
-// MarshalJSON writes an object in the order of m.
+// MarshalJSON returns an object in the order of m.
 func (m Metrics) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -141,19 +141,19 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// evaluationJSON is an Evaluation as JSON has it.
+// evaluationJSON is the JSON form of an Evaluation.
 type evaluationJSON struct {
 	Loss    number  `json:"loss"`
 	Metrics Metrics `json:"metrics"`
 	Stop    bool    `json:"stop,omitempty"`
 }
 
-// MarshalJSON writes {"loss": …, "metrics": {…}}.
+// MarshalJSON returns {"loss": …, "metrics": {…}}.
 func (e Evaluation) MarshalJSON() ([]byte, error) {
 	return json.Marshal(evaluationJSON{number(e.Loss), e.Metrics, e.Stop})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads the output of MarshalJSON.
 func (e *Evaluation) UnmarshalJSON(data []byte) error {
 	var j evaluationJSON
 	if err := json.Unmarshal(data, &j); err != nil {
@@ -174,9 +174,9 @@ const (
 	endLine        = "end"
 )
 
-// appendLine appends the line of eventsName that records e, if one does. But for the fields time, seconds, share_of_peak
-// and those of rates a second, a line depends on the model, the data and the options alone. What has to do
-// with interruptions (Saved, Note) has no line, so a resumed run leaves the same file as one that was not interrupted.
+// appendLine appends the line of eventsName for e, if there is one. Except for time, seconds, share_of_peak and the rates per
+// second, a line depends only on the model, the data and the options. Events that depend on interruptions (Saved, Note) have no
+// line, so a resumed run leaves the same file as an uninterrupted one.
 func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 	var line any
 	at := now.UTC().Format(time.RFC3339Nano)

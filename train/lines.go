@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Lines is a Report that writes what happens as plain lines: of the steps, those that are logged.
+// Lines returns a Report that writes events to w as plain lines. It writes only logged steps.
 func Lines(w io.Writer) func(Event) {
 	return func(e Event) {
 		if line := Line(e); line != "" {
@@ -16,12 +16,12 @@ func Lines(w io.Writer) func(Event) {
 	}
 }
 
-// Line says what happened, in a line without a line break. It is empty for a step that is not logged.
+// Line describes an event in one line, without a line break. It returns "" for a step that is not logged.
 func Line(e Event) string {
 	switch e := e.(type) {
 	case Started:
 		if e.Checkpoint != "" {
-			return fmt.Sprintf("going on from %s: step %d of %d, %d examples", e.Checkpoint, e.Step, e.Steps, e.Examples)
+			return fmt.Sprintf("resuming from %s: step %d of %d, %d examples", e.Checkpoint, e.Step, e.Steps, e.Examples)
 		}
 		return fmt.Sprintf("training for %d steps on %d examples", e.Steps, e.Examples)
 	case Stepped:
@@ -51,14 +51,14 @@ func Line(e Event) string {
 			text += ", stopped early"
 		}
 		if r.ModelStep != r.Steps {
-			text += fmt.Sprintf(": the model is that of step %d", r.ModelStep)
+			text += fmt.Sprintf(": the model is from step %d", r.ModelStep)
 		}
 		return text
 	}
 	return ""
 }
 
-// String is the loss and the metrics in a line.
+// String returns the loss and the metrics in one line.
 func (e Evaluation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "loss %.4f", e.Loss)
@@ -68,7 +68,7 @@ func (e Evaluation) String() string {
 	return b.String()
 }
 
-// seconds rounds a time as people read it.
+// seconds rounds a duration for display.
 func seconds(d time.Duration) time.Duration {
 	if d < 10*time.Second {
 		return d.Round(100 * time.Millisecond)

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// lockName is the file in the folder of a run that says that a process is writing there.
+// lockName is the lock file in the folder of a run.
 const lockName = ".lock"
 
-// lockedError says who has the folder.
+// lockedError returns an error that names the process that holds the lock.
 func lockedError(dir, advice string) error {
 	who := "another run"
 	if text, err := os.ReadFile(filepath.Join(dir, lockName)); err == nil {
@@ -19,5 +19,5 @@ func lockedError(dir, advice string) error {
 			who = fmt.Sprintf("another run (process %d)", pid)
 		}
 	}
-	return fmt.Errorf("%s: %s is writing into this folder: %s", dir, who, advice)
+	return fmt.Errorf("%s: %s is writing to this folder: %s", dir, who, advice)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/go-bert/bert/internal/random"
 )
 
-// tinyData are 60 made sentences of 3 to 15 tokens with a class that follows from the tokens.
+// tinyData are 60 generated sentences of 3 to 15 tokens, with a class that depends on the tokens.
 type tinyData struct{}
 
 func (tinyData) Len() int         { return 60 }
@@ -31,7 +31,7 @@ func (d tinyData) Append(b *bert.Batch, i int) error {
 	return nil
 }
 
-// tinyModel is a model of 2 layers whose sizes are no multiples of 8.
+// tinyModel returns a model of 2 layers whose sizes are not multiples of 8.
 func tinyModel(threads int, dropout float64) (*bert.Model, error) {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = 43, 18, 2, 3, 30, 16
@@ -39,7 +39,7 @@ func tinyModel(threads int, dropout float64) (*bert.Model, error) {
 	return bert.New(c, bert.SequenceClassification, bert.Options{Threads: threads, Seed: 3})
 }
 
-// tinyEvaluator is the loss and the accuracy on the data that are trained on.
+// A tinyEvaluator measures the loss and the accuracy on the training data.
 type tinyEvaluator struct{}
 
 func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model) (Evaluation, error) {
@@ -63,7 +63,7 @@ func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model) (Evaluation, err
 	return Evaluation{Metrics: Metrics{{"accuracy", right / float64(b.Len())}}, Loss: out.Loss.Total}, nil
 }
 
-// tinyOptions are for a run of 30 steps.
+// tinyOptions returns options for a run of 30 steps.
 func tinyOptions(dir string, m *bert.Model) Options {
 	o := DefaultOptions()
 	o.Output, o.Epochs, o.BatchSize, o.LearningRate, o.SaveSteps, o.EvalSteps = dir, 4, 8, 1e-2, 4, 10
@@ -129,8 +129,8 @@ func TestThreadsGiveTheSameBits(t *testing.T) {
 	}
 }
 
-// A batch that goes through the model in parts gives the gradient of the whole, but for the rounding of float32: one
-// step of plain size tells, before Adam divides noise by noise.
+// A batch that is processed in parts gives the gradient of the whole, up to the rounding of float32. The loss and the norm of the
+// first step show it, before Adam divides noise by noise.
 func TestGradientAccumulation(t *testing.T) {
 	var first *Stepped
 	step := func(change func(*Options)) Stepped {
@@ -162,7 +162,7 @@ func TestGradientAccumulation(t *testing.T) {
 		}
 	}
 
-	// And the parameters after ten steps, by the distance they have gone, as the goldens are compared.
+	// The parameters after ten steps are compared relative to their movement, like the goldens.
 	start, _ := runTiny(t, 1, 0, func(o *Options) { o.MaxSteps, o.WarmupSteps = 1, 1 }) // one step at rate 0
 	ten := func(change func(*Options)) map[string][]float32 {
 		dir, _ := runTiny(t, 1, 0, func(o *Options) { o.MaxSteps = 10; change(o) })
@@ -178,7 +178,7 @@ func TestGradientAccumulation(t *testing.T) {
 		}
 	}
 	if r := math.Sqrt(off / moved); !(r <= goldenMoveBound) || moved == 0 {
-		t.Errorf("in parts, the parameters are %v of their way off those of whole batches, want at most %v", r, goldenMoveBound)
+		t.Errorf("in parts, the parameters differ from those of whole batches by %v of their movement, want at most %v", r, goldenMoveBound)
 	}
 }
 
