@@ -17,37 +17,36 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// MaxLine bounds a line of a corpus in bytes, so that a file of another kind doesn't fill the memory.
+// MaxLine is the maximal length of a line of a corpus in bytes, so that a file of another kind can't exhaust memory.
 const MaxLine = 16 << 20
 
-// The path that means the standard input, and how messages call it.
+// The path that stands for standard input, and its name in messages.
 const (
 	stdinPath = "-"
 	stdinName = "stdin"
 )
 
-// maxWindow bounds the memory that a zstd file may ask for: what zstd --ultra -22 asks for.
+// maxWindow limits the memory that a zstd file can demand to that of zstd's highest compression level.
 const maxWindow = 128 << 20
 
-// Corpus is text to learn from: files of documents, which are lines (sentences, or paragraphs) with blank lines in between.
-// A file may be plain, gzip or zstd, which its content tells, or the Large Movie Review Dataset (Maas et al. 2011), its
-// folder aclImdb or the archive. Reading takes bounded memory and the same order each time.
+// Corpus is text to learn from: files of documents separated by blank lines. The lines of a document are sentences or
+// paragraphs. A file may be plain, gzip or zstd, recognised by its content, or the Large Movie Review Dataset (Maas et al. 2011),
+// as the folder aclImdb or as the archive. Reading takes bounded memory, in the same order each time.
 type Corpus struct {
 	// Paths are the files in order; "-" is Stdin.
 	Paths []string
 	Stdin io.Reader
-	// IMDBSplits are the splits of the Large Movie Review Dataset that are read: "train", "unsup". nil: both. Its test
-	// reviews are never read: a model must not have seen them.
+	// IMDBSplits are the splits of the Large Movie Review Dataset to read: "train", "unsup". nil means both. The test reviews are
+	// never read, because models are evaluated on them.
 	IMDBSplits []string
 
 	read atomic.Int64 // bytes of the files
 }
 
-// Read is how many bytes of the files, as they are on disk, have been read so far, by all loops over Lines. Size is how
-// many there are; 0 if that is not known.
+// Read returns the number of bytes of the files, as on disk, that all loops over Lines have read so far.
 func (c *Corpus) Read() int64 { return c.read.Load() }
 
-// Size is how many bytes the files have on disk, 0 if that can't be known because one is no regular file.
+// Size returns the total size of the files on disk in bytes, or 0 if that is unknown because one is not a regular file.
 func (c *Corpus) Size() int64 {
 	total := int64(0)
 	for _, path := range c.Paths {
@@ -60,7 +59,7 @@ func (c *Corpus) Size() int64 {
 	return total
 }
 
-// names are the files for a message.
+// names returns the names of the files for a message.
 func (c *Corpus) names() string {
 	names := slices.Clone(c.Paths)
 	for i, name := range names {
@@ -71,11 +70,11 @@ func (c *Corpus) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Lines are the lines of all files, white space around them dropped, good until the next. An empty line ends a document,
-// as does the end of a file; no document is empty. An error, which names file and line, ends the loop.
+// Lines yields the lines of all files, without surrounding white space. A line is valid until the next. An empty line ends a
+// document, as does the end of a file; no document is empty. An error, which names the file and line, ends the loop.
 func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		blank := true // no two ends of documents in a row
+		blank := true // avoids two empty lines in a row
 		line := func(text []byte) bool {
 			text = bytes.TrimFunc(text, isPythonSpace)
 			if len(text) == 0 && blank {
@@ -97,7 +96,7 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 	}
 }
 
-// isPythonSpace is what Python's str.strip takes off, and with it create_pretraining_data.py.
+// isPythonSpace reports whether Python's str.strip, which create_pretraining_data.py uses, removes r.
 func isPythonSpace(r rune) bool {
 	switch {
 	case r >= '\t' && r <= '\r', r >= 0x1c && r <= ' ':
@@ -112,12 +111,12 @@ func isPythonSpace(r rune) bool {
 	return r >= 0x2000 && r <= 0x200a
 }
 
-// file gives the lines of a file to line, until it returns false.
+// file calls line with the lines of a file until it returns false.
 func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error) {
 	name, in := path, c.Stdin
 	if path == stdinPath {
 		if name = stdinName; in == nil {
-			return false, errors.New(stdinName + ": there is none")
+			return false, errors.New(stdinName + ": not available")
 		}
 	} else {
 		info, err := os.Stat(path)
@@ -155,7 +154,7 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 	return eachLine(plain, name, line)
 }
 
-// eachLine gives the lines of r to line. A lone CR is white space, not the end of a line, as for Google's reader.
+// eachLine calls line with the lines of r. A lone CR is white space, not the end of a line, as in Google's reader.
 func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, err error) {
 	var long []byte
 	for number := 1; ; number++ {
@@ -167,11 +166,11 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 			long = append(long, text...)
 			text = long
 			if len(text) > MaxLine {
-				return false, fmt.Errorf("%s:%d: a line of more than %d MiB: want text with a sentence or paragraph a line", name, number, MaxLine>>20)
+				return false, fmt.Errorf("%s:%d: a line of more than %d MiB: want text with one sentence or paragraph per line", name, number, MaxLine>>20)
 			}
 		}
 		if err != nil && err != io.EOF {
-			return false, fmt.Errorf("%s:%d: %w", name, number, cutOff(err))
+			return false, fmt.Errorf("%s:%d: %w", name, number, readError(err))
 		}
 		if !line(text) {
 			return false, nil
@@ -182,32 +181,32 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 	}
 }
 
-// decompress reads r through what its first bytes ask for.
+// decompress decompresses r if its first bytes are those of gzip or zstd.
 func decompress(r io.Reader, name string) (plain *bufio.Reader, closePlain func(), err error) {
 	const size = 1 << 16
 	b := bufio.NewReaderSize(r, size)
 	head, err := b.Peek(4)
 	if err != nil && err != io.EOF {
-		return nil, nil, fmt.Errorf("%s: %w", name, cutOff(err))
+		return nil, nil, fmt.Errorf("%s: %w", name, readError(err))
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: no gzip file: %w", name, cutOff(err))
+			return nil, nil, fmt.Errorf("%s: not a valid gzip file: %w", name, readError(err))
 		}
 		return bufio.NewReaderSize(z, size), func() { z.Close() }, nil
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: no zstd file: %w", name, err)
+			return nil, nil, fmt.Errorf("%s: not a valid zstd file: %w", name, err)
 		}
 		return bufio.NewReaderSize(z, size), z.Close, nil
 	}
 	return b, func() {}, nil
 }
 
-// countingReader adds what is read to n.
+// A countingReader adds the number of bytes read to n.
 type countingReader struct {
 	io.Reader
 	n *atomic.Int64
@@ -219,7 +218,7 @@ func (r *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// pathError turns the os package's "open x: reason" into "x: reason".
+// pathError shortens the os package's "open x: reason" to "x: reason".
 func pathError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -228,10 +227,10 @@ func pathError(err error) error {
 	return err
 }
 
-// cutOff says in words that a file ends too early.
-func cutOff(err error) error {
+// readError explains an error of reading: a truncated file, or the system's error without the path.
+func readError(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the file is cut off: %w", err)
+		return fmt.Errorf("the file is truncated: %w", err)
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -240,26 +239,26 @@ func cutOff(err error) error {
 	return err
 }
 
-// group is a number of documents that are made into instances together.
+// A group is a number of documents that are made into instances together.
 type group struct {
 	number int
-	text   []byte // lines, each ended by a line feed; an empty one between documents
-	// documents counts them; cut counts those that are the rest of one longer than a group.
+	text   []byte // lines ended by line feeds, with an empty line between documents
+	// documents is the number of documents, cut that of the continuations of documents longer than a group.
 	documents, cut int
 }
 
-// groups cuts a corpus into groups of about size bytes of text, by nothing but its lines, so that whoever reads it cuts it
-// the same way. A group has size bytes or more, and at least two documents; the last has at least half as much, or else is
-// one with the group before it. A document of more than size bytes is cut at the end of a line and goes on as another one.
+// groups divides a corpus into groups of about size bytes of text. The groups depend only on the lines, so every reader gets the
+// same ones. A group has at least size bytes and at least two documents. The last one has at least half as many bytes, or else is
+// merged with the previous one. A document of more than size bytes is split at the end of a line and continued as another one.
 func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 	return func(yield func(*group, error) bool) {
 		var (
 			g        = &group{}
-			waiting  *group // the group before g, until g is big enough to stand alone
-			document = 0    // bytes of the document under way
+			waiting  *group // the group before g, until g is large enough on its own
+			document = 0    // bytes of the current document
 		)
 		alone := func(g *group, least int) bool { return g.documents >= 2 && len(g.text) >= least }
-		// endDocument is false when the loop is over.
+		// endDocument returns false if the loop has ended.
 		endDocument := func() bool {
 			g.documents++
 			document = 0
@@ -296,7 +295,7 @@ func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 				g.text = append(g.text, '\n')
 			}
 			if len(g.text)+len(line) >= cap(g.text) && len(g.text) >= 1<<16 {
-				// All at once: growing little by little would copy it five times.
+				// Grow to the full size at once: growing step by step would copy the text five times.
 				g.text = slices.Grow(g.text, len(line)+1+max(0, size+size/16-len(g.text)))
 			}
 			g.text = append(append(g.text, line...), '\n')

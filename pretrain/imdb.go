@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// imdbSplits are the folders of each split of the Large Movie Review Dataset that may be read.
+// imdbSplits are the splits of the Large Movie Review Dataset that may be read, and their folders.
 var imdbSplits = []imdbSplit{
 	{"train", []string{"train/neg", "train/pos"}},
 	{"unsup", []string{"train/unsup"}},
@@ -24,11 +24,11 @@ type imdbSplit struct {
 	folders []string
 }
 
-// imdbFolders returns the folders of the splits that are asked for.
+// imdbFolders returns the folders of the requested splits.
 func (c *Corpus) imdbFolders() (folders []string, err error) {
 	for _, asked := range c.IMDBSplits {
 		if !slices.ContainsFunc(imdbSplits, func(s imdbSplit) bool { return s.name == asked }) {
-			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews are not for training", asked)
+			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews must not be used for training", asked)
 		}
 	}
 	for _, s := range imdbSplits {
@@ -39,7 +39,7 @@ func (c *Corpus) imdbFolders() (folders []string, err error) {
 	return folders, nil
 }
 
-// splits are the names of the splits that are read, in their order.
+// splits returns the names of the requested splits, in order.
 func (c *Corpus) splits() (names []string) {
 	for _, s := range imdbSplits {
 		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, s.name) {
@@ -54,20 +54,20 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// rootOfIMDB is the folder aclImdb where dir is it or holds it.
+// rootOfIMDB returns the folder aclImdb, which is dir or in dir.
 func rootOfIMDB(dir string) (string, error) {
 	for _, root := range []string{dir, filepath.Join(dir, "aclImdb")} {
 		if isDir(filepath.Join(root, "train", "neg")) || isDir(filepath.Join(root, "train", "unsup")) {
 			return root, nil
 		}
 	}
-	return "", fmt.Errorf("%s: a folder, and not that of the Large Movie Review Dataset, aclImdb: want files", dir)
+	return "", fmt.Errorf("%s: a folder, but not that of the Large Movie Review Dataset, aclImdb: want files", dir)
 }
 
-// review gives a review as a document, its <br /> tags taken for the ends of lines.
+// review calls line with the lines of a review, a document of its own, where <br /> tags end lines.
 func review(text []byte, line func([]byte) bool) (more bool) {
 	for part := range bytes.SplitSeq(text, []byte("<br />")) {
-		// A review is one line; should one have more, white space keeps it one document.
+		// A review is one line; if there are more, replacing line feeds by blanks keeps it one document.
 		if part = bytes.TrimFunc(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), isPythonSpace); len(part) > 0 && !line(part) {
 			return false
 		}
@@ -75,12 +75,12 @@ func review(text []byte, line func([]byte) bool) (more bool) {
 	return line(nil)
 }
 
-// isReview leaves out what is no review: other tools' hidden files and the lists of addresses.
+// isReview excludes files that are not reviews: hidden files of other tools and the lists of addresses.
 func isReview(name string) bool {
 	return strings.HasSuffix(name, ".txt") && !strings.HasPrefix(name, ".")
 }
 
-// imdbFolder reads the reviews in the folder dir, in the order of their folders and names.
+// imdbFolder reads the reviews in the folder dir, ordered by folder and name.
 func (c *Corpus) imdbFolder(dir string, line func([]byte) bool) (more bool, err error) {
 	root, err := rootOfIMDB(dir)
 	if err != nil {
@@ -128,13 +128,13 @@ func readReview(name string) ([]byte, error) {
 	return text, nil
 }
 
-// isTar says whether a stream begins with a tar header.
+// isTar reports whether a stream begins with a tar header.
 func isTar(r *bufio.Reader) bool {
 	head, _ := r.Peek(262)
 	return len(head) == 262 && string(head[257:]) == "ustar"
 }
 
-// imdbArchive reads the reviews in an archive as they come: in one pass, so in the archive's order.
+// imdbArchive reads the reviews in an archive in one pass, and so in the archive's order.
 func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (more bool, err error) {
 	folders, err := c.imdbFolders()
 	if err != nil {
@@ -147,7 +147,7 @@ func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (
 			break
 		}
 		if err != nil {
-			return false, fmt.Errorf("%s: no whole tar archive: %w", name, cutOff(err))
+			return false, fmt.Errorf("%s: not a complete tar archive: %w", name, readError(err))
 		}
 		folder, file := path.Split(path.Clean(h.Name))
 		folder = strings.TrimSuffix(folder, "/")
@@ -160,7 +160,7 @@ func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (
 		}
 		text := make([]byte, h.Size)
 		if _, err := io.ReadFull(archive, text); err != nil {
-			return false, fmt.Errorf("%s: no whole tar archive: %w", name, cutOff(err))
+			return false, fmt.Errorf("%s: not a complete tar archive: %w", name, readError(err))
 		}
 		found = true
 		if !review(text, line) {
@@ -168,7 +168,7 @@ func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (
 		}
 	}
 	if !found {
-		return false, fmt.Errorf("%s: an archive without reviews of the Large Movie Review Dataset: want aclImdb_v1.tar.gz, or text", name)
+		return false, fmt.Errorf("%s: the archive has no reviews of the Large Movie Review Dataset: want aclImdb_v1.tar.gz, or text", name)
 	}
 	return true, nil
 }

@@ -20,47 +20,48 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Job makes a set of instances of a corpus. What it makes depends on the corpus, the vocabulary and the options alone: not
-// on the number of workers, nor on which machine of several made which part, nor on whether it was interrupted.
+// Job makes a set of instances from a corpus. The set depends only on the corpus, the vocabulary and the options: not on the number
+// of workers, nor on how the work is divided among machines, nor on interruptions.
 type Job struct {
 	Corpus    *Corpus
 	Tokenizer *tokenizer.Tokenizer
-	// Dir is the folder of the set. It gets the tokenizer's files too, so that training needs nothing else.
+	// Dir is the folder of the set. The tokenizer's files are written there too, so that training needs nothing else.
 	Dir     string
 	Options Options
-	// Shard of Shards says which part of the work is done: the groups g with g mod Shards = Shard. All parts go into one
-	// folder, at once or one after the other; what is last makes the set complete. Shards 0 is 1.
+	// Shard and Shards select a part of the work: the groups g with g mod Shards = Shard. All parts go into one folder, in any
+	// order or at once; the one that ends last completes the set. Shards 0 means 1.
 	Shard, Shards int
-	// Workers is how many groups are made at once; 0: as many as there are processors. Each takes memory for a group.
+	// Workers is the number of groups that are made at once; 0 means the number of processors. Each needs memory for a group.
 	Workers int
-	// Memory bounds, roughly, the bytes that the process takes, whatever the corpus: no more groups are made at once than fit
-	// (see Options.groupMemory), which changes no byte of the set. What the garbage collector has not freed yet comes on top,
-	// unless runtime/debug.SetMemoryLimit says the same. 0: no bound.
+	// Memory is an approximate limit on the memory of the process in bytes, for any corpus; 0 means no limit. It limits the
+	// number of groups that are made at once (see Options.groupMemory), and does not affect the set. Memory that the garbage
+	// collector has not freed yet is extra, unless the same limit is passed to runtime/debug.SetMemoryLimit.
 	Memory int64
-	// Resume goes on where a run in the same folder ended.
+	// Resume continues an earlier run in the same folder.
 	Resume bool
-	// Report, if not nil, is told how far the work is, by one goroutine at a time.
+	// Report, if not nil, is called with the progress, by one goroutine at a time.
 	Report func(Progress)
 }
 
-// Progress is how far a job is.
+// Progress is the progress of a job.
 type Progress struct {
-	Read, Size int64 // bytes of the corpus, as its files have them; Size 0: not known
-	Groups     int   // that are done
-	Kept       int   // of them, those that an earlier run made
+	Read, Size int64 // bytes of the corpus, as on disk; Size is 0 if unknown
+	Groups     int   // finished groups
+	Kept       int   // groups kept from an earlier run, included in Groups
 	Stats      Stats
 }
 
-// Result is what a job made.
+// Result is the result of a job.
 type Result struct {
-	// Progress counts what this job made or found made of its own part.
+	// Progress covers the job's own part, including files kept from earlier runs.
 	Progress
-	// Summary is of the whole set; nil if other parts of it are missing yet, Missing of them.
+	// Summary describes the whole set. It is nil if files of other parts are missing; Missing is their number.
 	Summary *Summary
 	Missing int
 }
 
-// Run makes the set, or its part. When ctx ends, it ends with an error; what is done is kept.
+// Run makes the set, or its part. If ctx is cancelled, Run returns an error; finished files are kept. Errors to which a caller may
+// want to add advice are ErrMemory, ErrOneDocument, ErrExists and *OptionError.
 func (j *Job) Run(ctx context.Context) (*Result, error) {
 	shards, workers := max(j.Shards, 1), j.Workers
 	if workers <= 0 {
@@ -76,8 +77,8 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 	if j.Memory > 0 {
 		fit, least := j.Options.workersIn(j.Memory, vocabulary.wide())
 		if fit < 1 {
-			return nil, fmt.Errorf("a memory of %d MiB: groups of %d KiB take about %d MiB: want more memory, or smaller groups (--group-size)",
-				j.Memory>>20, j.Options.GroupBytes>>10, (least+1<<20-1)>>20)
+			return nil, fmt.Errorf("%w: a group of %d KiB takes about %d MiB, of which %d are allowed: use more memory or smaller groups",
+				ErrMemory, j.Options.GroupBytes>>10, (least+1<<20-1)>>20, j.Memory>>20)
 		}
 		workers = min(workers, fit)
 	}
@@ -112,7 +113,7 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 				return
 			}
 			if g.number == 0 && g.documents == 1 && j.Options.NextSentence {
-				cancel(errOneDocument)
+				cancel(errOneDocument())
 				return
 			}
 			total++
@@ -169,11 +170,12 @@ func (j *Job) Run(ctx context.Context) (*Result, error) {
 	return result, j.finish(x, total, result)
 }
 
-// errOneDocument says why a corpus of one document has no next-sentence prediction.
-var errOneDocument = errors.New("the corpus has one document only, so there is none to take a random next sentence from: " +
-	"put blank lines between documents, or make instances without next-sentence prediction (--no-nsp)")
+// errOneDocument returns the error for next-sentence prediction from a corpus of one document.
+func errOneDocument() error {
+	return fmt.Errorf("the corpus has %w: put blank lines between documents, or make instances without next-sentence prediction", ErrOneDocument)
+}
 
-// begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
+// begin prepares the folder, or checks that it contains the beginning of the same job, and returns the records of finished files.
 func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
 		return nil, pathError(err)
@@ -186,7 +188,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 		}
 		for _, entry := range entries {
 			if !strings.HasPrefix(entry.Name(), ".") {
-				return nil, fmt.Errorf("%s: holds %s and no instances: want a new or empty folder", j.Dir, entry.Name())
+				return nil, fmt.Errorf("%s: holds %s but no instances: want a new or empty folder", j.Dir, entry.Name())
 			}
 		}
 		if err := writeJSON(filepath.Join(j.Dir, indexName), x); err != nil {
@@ -198,9 +200,9 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 		return nil, err
 	}
 	if difference := x.differs(there); difference != "" {
-		return nil, fmt.Errorf("%s: holds instances made otherwise: %s; choose another folder", j.Dir, difference)
+		return nil, fmt.Errorf("%s: holds instances made with other settings: %s; choose another folder", j.Dir, difference)
 	}
-	// A run that was killed may have left files half written, those of this part and no other's.
+	// A killed run of this part may have left temporary files. Those of other parts may be in use.
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil {
 		return nil, pathError(err)
@@ -211,7 +213,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 			continue
 		}
 		if !j.Resume {
-			return nil, fmt.Errorf("%s: holds instances: --resume goes on with them, or choose another folder", j.Dir)
+			return nil, fmt.Errorf("%s: %w: resume the job that made them, or choose another folder", j.Dir, ErrExists)
 		}
 		if atomicfile.IsTemp(entry.Name()) {
 			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -228,7 +230,7 @@ func (j *Job) begin(x *index, shards int) (map[int]record, error) {
 	return records(j.Dir, there)
 }
 
-// finish makes the set complete if all parts are there.
+// finish completes the set if all files exist.
 func (j *Job) finish(x *index, total int, result *Result) error {
 	there, err := readIndex(j.Dir)
 	if err != nil {
@@ -239,7 +241,7 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 		return err
 	}
 	if !there.Complete {
-		// Perhaps another process has made the set complete in between, and removed the records.
+		// Another process may have completed the set in the meantime, and removed the records.
 		if there, err = readIndex(j.Dir); err != nil {
 			return err
 		}
@@ -261,13 +263,13 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 		all.add(&r.Stats)
 	}
 	for g := range known {
-		return fmt.Errorf("%s: has instances of group %d of the corpus, which now has %d: the corpus has changed; choose another folder", j.Dir, g, total)
+		return fmt.Errorf("%s: has instances of group %d of the corpus, which now has only %d groups: the corpus has changed; choose another folder", j.Dir, g, total)
 	}
 	if result.Missing > 0 {
 		return nil
 	}
 	if all.Instances == 0 {
-		return fmt.Errorf("%s: no text in the corpus of which anything is left as tokens", j.Corpus.names())
+		return fmt.Errorf("%s: no tokens in the corpus", j.Corpus.names())
 	}
 	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
 	if !there.Complete {
@@ -287,14 +289,14 @@ func (j *Job) finish(x *index, total int, result *Result) error {
 	return nil
 }
 
-// finished is a group whose file is there.
+// finished is a group whose file is finished.
 type finished struct {
 	group  int
 	record record
-	kept   bool // from an earlier run
+	kept   bool // whether it is from an earlier run
 }
 
-// worker makes files of instances, one group after the other.
+// A worker makes files of instances, one group after another.
 type worker struct {
 	job       *Job
 	index     *index
@@ -312,14 +314,15 @@ func (j *Job) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
 	return w
 }
 
-// group writes the file of a group and its record, or finds that known, if ok, is the record of a file that is there.
+// group writes the file of a group and its record. If ok, known is the group's record from an earlier run; if its file still
+// exists, it is kept.
 func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, err error) {
 	digest := sha256.Sum256(g.text)
 	r = record{File: fileName(g.number, w.job.Options.Format), TextSHA256: hex.EncodeToString(digest[:])}
 	path := filepath.Join(w.job.Dir, r.File)
 	if ok {
 		if known.TextSHA256 != r.TextSHA256 {
-			return r, false, fmt.Errorf("%s: made from other text than group %d of the corpus has now: the corpus has changed; choose another folder", path, g.number)
+			return r, false, fmt.Errorf("%s: made from a different text than group %d of the corpus has now: the corpus has changed; choose another folder", path, g.number)
 		}
 		same, err := isFile(path, &known)
 		if err != nil || same {
@@ -329,10 +332,10 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 	w.tokenize(g, &r.Stats)
 	if w.job.Options.NextSentence && w.text.numDocuments() == 1 {
 		if g.number == 0 {
-			return r, false, errOneDocument
+			return r, false, errOneDocument()
 		}
-		return r, false, fmt.Errorf("group %d of the corpus has one document of which anything is left as tokens, want two for next-sentence prediction: "+
-			"make the groups larger, or do without (--no-nsp)", g.number)
+		return r, false, fmt.Errorf("group %d of the corpus has, after tokenization, %w: make the groups larger, or make instances without next-sentence prediction",
+			g.number, ErrOneDocument)
 	}
 	w.out.reset()
 	if w.text.numDocuments() > 0 {
@@ -362,12 +365,12 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 	}
 	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if ok && r != known {
-		return r, false, fmt.Errorf("%s: was lost or damaged, and made again it differs: another release of bert made it; choose another folder", path)
+		return r, false, fmt.Errorf("%s: was lost or damaged, and the new file differs: the old one was made by a different release of bert; choose another folder", path)
 	}
 	return r, false, writeJSON(filepath.Join(w.job.Dir, recordName(g.number)), &r)
 }
 
-// isFile says whether the file at path is the one of a record.
+// isFile reports whether the file at path matches a record.
 func isFile(path string, r *record) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -396,16 +399,16 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// tokenize makes tokens of a group's text.
+// tokenize tokenizes the text of a group.
 func (w *worker) tokenize(g *group, stats *Stats) {
 	t := &w.text
-	// Few languages have fewer than four bytes to a token.
+	// Few languages have fewer than four bytes per token.
 	t.ids = slices.Grow(t.ids[:0], len(g.text)/4)
 	t.sentences, t.documents = append(t.sentences[:0], 0), append(t.documents[:0], 0)
 	unknown := w.tokenizer.UnknownID()
 	sentence := func(s string) {
 		begin := len(t.ids)
-		t.ids, _ = w.tokenizer.AppendIDs(t.ids, s) // only a text longer than a line can be wrong
+		t.ids, _ = w.tokenizer.AppendIDs(t.ids, s) // fails only for texts longer than MaxLine
 		if len(t.ids) == begin {
 			return
 		}

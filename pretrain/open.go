@@ -18,8 +18,9 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Open opens a set: a folder that a Job made, or TFRecord files of create_pretraining_data.py, a folder of them or one
-// alone. Every file is checked: checksums, sizes, every instance, that all belong together.
+// Open opens a set: a folder made by a Job, or a TFRecord file of create_pretraining_data.py or a folder of such files. It checks
+// every file: checksums, sizes, every instance, and that all files belong together. It returns ErrNoInstances for a folder
+// without instances, and ErrIncomplete for a set that is not finished.
 func Open(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -35,7 +36,7 @@ func Open(path string) (*Set, error) {
 			return nil, err
 		}
 		if len(files) == 0 {
-			return nil, fmt.Errorf("%s: no instances in it: want a folder that bert instances made, or TFRecord files", path)
+			return nil, fmt.Errorf("%s: %w: want a folder with a set of instances, or TFRecord files", path, ErrNoInstances)
 		}
 		return openForeign(path, files)
 	}
@@ -45,17 +46,17 @@ func Open(path string) (*Set, error) {
 	return openSet(path, x)
 }
 
-// openSet opens what a Job made.
+// openSet opens a set made by a Job.
 func openSet(dir string, x *index) (*Set, error) {
 	if !x.Complete {
-		return nil, fmt.Errorf("%s: the instances are not complete: run the bert instances command that makes them with --resume", dir)
+		return nil, fmt.Errorf("%s: %w: resume the job that makes them", dir, ErrIncomplete)
 	}
 	t, err := tokenizer.Load(dir)
 	if err != nil {
 		return nil, err
 	}
 	if v := VocabularyOf(t); v != x.Vocabulary {
-		return nil, fmt.Errorf("%s: its vocabulary has %d tokens, SHA-256 %.8s…; its instances were made with one of %d, %.8s…",
+		return nil, fmt.Errorf("%s: its vocabulary has %d tokens and SHA-256 %.8s…, but its instances were made with one of %d and %.8s…",
 			dir, v.Size, v.SHA256, x.Vocabulary.Size, x.Vocabulary.SHA256)
 	}
 	s := &Set{tokenizer: t, info: Info{Options: x.Options, Vocabulary: x.Vocabulary}}
@@ -71,7 +72,7 @@ func openSet(dir string, x *index) (*Set, error) {
 	err = s.open(paths, func(i int, f file, size int64) error {
 		r := x.Files[i]
 		if size != r.Bytes {
-			return fmt.Errorf("%d bytes, want %d: damaged, or not copied whole", size, r.Bytes)
+			return fmt.Errorf("%d bytes, want %d: damaged, or not copied completely", size, r.Bytes)
 		}
 		if own, ok := f.(*shard); ok {
 			if err := own.agrees(&x.Options, x.Vocabulary, i); err != nil {
@@ -80,10 +81,10 @@ func openSet(dir string, x *index) (*Set, error) {
 		}
 		d := f.describe()
 		if int64(d.instances) != r.Stats.Instances || d.tokens != r.Stats.Tokens || !x.Options.Dynamic && d.masked != r.Stats.MaskedTokens {
-			return fmt.Errorf("%d instances of %d tokens, the index says %d of %d", d.instances, d.tokens, r.Stats.Instances, r.Stats.Tokens)
+			return fmt.Errorf("%d instances with %d tokens, the index says %d with %d", d.instances, d.tokens, r.Stats.Instances, r.Stats.Tokens)
 		}
 		if o := &x.Options; d.instances > 0 && (d.maxSeqLength != o.MaxSeqLength || d.maxPredictions != o.MaxPredictions || int(d.highestID) >= x.Vocabulary.Size) {
-			return fmt.Errorf("%d tokens and %d predictions with ids up to %d, the set has %d and %d and ids below %d",
+			return fmt.Errorf("at most %d tokens, %d predictions and ids up to %d; the set has %d, %d and ids below %d",
 				d.maxSeqLength, d.maxPredictions, d.highestID, o.MaxSeqLength, o.MaxPredictions, x.Vocabulary.Size)
 		}
 		s.info.MaskedTokens += r.Stats.MaskedTokens
@@ -95,7 +96,7 @@ func openSet(dir string, x *index) (*Set, error) {
 	return s, nil
 }
 
-// tfRecordFiles are the files in a folder that begin like TFRecords, by name.
+// tfRecordFiles returns the files in a folder that begin like TFRecord files, sorted by name.
 func tfRecordFiles(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -120,7 +121,7 @@ func tfRecordFiles(dir string) (paths []string, err error) {
 	return paths, nil
 }
 
-// openForeign opens TFRecord files that others made.
+// openForeign opens TFRecord files of other programs.
 func openForeign(path string, files []string) (*Set, error) {
 	s := &Set{info: Info{Options: Options{Format: TFRecord}}}
 	dir := path
@@ -142,7 +143,7 @@ func openForeign(path string, files []string) (*Set, error) {
 	err := s.open(files, func(i int, f file, _ int64) error {
 		r, ok := f.(*tfRecords)
 		if !ok {
-			return errors.New("a file of a set: give the folder that it is in")
+			return errors.New("a file of a set: give the path of its folder")
 		}
 		sums[i] = sha256.Sum256(r.data)
 		d := f.describe()
@@ -151,10 +152,10 @@ func openForeign(path string, files []string) (*Set, error) {
 		}
 		o := &s.info.Options
 		if d.maxSeqLength != o.MaxSeqLength || d.maxPredictions != o.MaxPredictions {
-			return fmt.Errorf("%d tokens and %d predictions, the files before it have %d and %d", d.maxSeqLength, d.maxPredictions, o.MaxSeqLength, o.MaxPredictions)
+			return fmt.Errorf("%d tokens and %d predictions, the previous files have %d and %d", d.maxSeqLength, d.maxPredictions, o.MaxSeqLength, o.MaxPredictions)
 		}
 		if size := s.info.Vocabulary.Size; size > 0 && int(d.highestID) >= size {
-			return fmt.Errorf("an id of %d: the vocabulary beside it has %d tokens", d.highestID, size)
+			return fmt.Errorf("it contains the id %d, but the vocabulary in its folder has %d tokens", d.highestID, size)
 		}
 		o.NextSentence = o.NextSentence || d.paired
 		s.info.MaskedTokens += d.masked
@@ -171,8 +172,8 @@ func openForeign(path string, files []string) (*Set, error) {
 	return s, nil
 }
 
-// open opens all files of the set, several at once, and closes the set again if something is wrong with one. check is called
-// with each in turn.
+// open opens all files of the set, several at once, and closes the set again if one of them is invalid. It calls check for each file
+// in order.
 func (s *Set) open(paths []string, check func(i int, f file, size int64) error) (err error) {
 	type opened struct {
 		file    file
@@ -191,7 +192,7 @@ func (s *Set) open(paths []string, check func(i int, f file, size int64) error) 
 			defer func() { <-slots }()
 			o := &all[i]
 			if o.file, o.size, o.release, o.err = openFile(path); o.err != nil && errors.Is(o.err, fs.ErrNotExist) {
-				o.err = fmt.Errorf("%w: file %d of the %d of its set", o.err, i+1, len(paths))
+				o.err = fmt.Errorf("%w: file %d of %d of its set", o.err, i+1, len(paths))
 			}
 		})
 	}
@@ -204,7 +205,7 @@ func (s *Set) open(paths []string, check func(i int, f file, size int64) error) 
 	for i := range all {
 		o := &all[i]
 		if o.err != nil {
-			if err == nil { // the first says enough
+			if err == nil { // report only the first
 				err = o.err
 			}
 			continue
@@ -233,7 +234,7 @@ func (s *Set) open(paths []string, check func(i int, f file, size int64) error) 
 	return nil
 }
 
-// openFile opens a file of a format that its content tells.
+// openFile opens a file, whose format is recognised by its content.
 func openFile(path string) (_ file, size int64, release func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {

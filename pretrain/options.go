@@ -10,43 +10,43 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Format is how instances are written.
+// Format is a file format of instances.
 type Format string
 
 const (
-	// Own is the mapped format of this package, about two bytes a token (see shard.go).
+	// Own is the mapped format of this package, about two bytes per token (see shard.go).
 	Own Format = "own"
-	// TFRecord is Google's: padded tf.Examples (see tfrecord.go).
+	// TFRecord is Google's format: padded tf.Examples (see tfrecord.go).
 	TFRecord Format = "tfrecord"
 )
 
-// Options say what instances are made. DefaultOptions gives Google's.
+// Options say how instances are made. DefaultOptions returns Google's.
 type Options struct {
-	// MaxSeqLength is the most tokens of an instance, [CLS] and [SEP] included.
+	// MaxSeqLength is the maximal number of tokens of an instance, including [CLS] and [SEP].
 	MaxSeqLength int `json:"max_seq_length"`
-	// MaxPredictions is the most tokens of an instance that are masked, MaskedLMProb their share.
+	// MaxPredictions is the maximal number of masked tokens of an instance, MaskedLMProb their share.
 	MaxPredictions int     `json:"max_predictions_per_seq"`
 	MaskedLMProb   float64 `json:"masked_lm_prob"`
-	// ShortSeqProb is the share of documents, for each duplicate anew, whose instances are made shorter.
+	// ShortSeqProb is the probability, for each document and duplicate, that its instances are made shorter.
 	ShortSeqProb float64 `json:"short_seq_prob"`
-	// DupeFactor is how often each document is gone through, with other pairs and masks.
+	// DupeFactor is the number of passes over each document, with different pairs and masks.
 	DupeFactor int `json:"dupe_factor"`
 	// WholeWordMask masks all pieces of a word or none.
 	WholeWordMask bool `json:"whole_word_mask"`
 	// NextSentence pairs segments for next-sentence prediction; without it, sentences are packed (see maker.packed).
 	NextSentence bool `json:"next_sentence"`
-	// Dynamic stores no masks: they are drawn afresh for each epoch as instances are read.
+	// Dynamic stores no masks: new ones are drawn for each epoch when instances are read.
 	Dynamic bool `json:"dynamic"`
-	// SplitSentences says that a line of the corpus holds a paragraph, which Sentences splits.
+	// SplitSentences says that a line of the corpus is a paragraph, to be split by Sentences.
 	SplitSentences bool `json:"sentences"`
-	// GroupBytes is about how much text is made into instances at a time. A group of documents is one file of the set, and
-	// the second segments of random pairs come from the same group.
+	// GroupBytes is the approximate size of a group of documents, which becomes one file of the set. The second segments of
+	// random pairs come from the same group.
 	GroupBytes int    `json:"group_bytes"`
 	Seed       uint64 `json:"seed"`
 	Format     Format `json:"format"`
 }
 
-// DefaultOptions are those of create_pretraining_data.py.
+// DefaultOptions returns the options of create_pretraining_data.py.
 func DefaultOptions() Options {
 	return Options{
 		MaxSeqLength: 128, MaxPredictions: 20, MaskedLMProb: 0.15, ShortSeqProb: 0.1, DupeFactor: 10,
@@ -54,21 +54,21 @@ func DefaultOptions() Options {
 	}
 }
 
-// Bounds of a group: below, pairs would come from too few documents; above, a file's counts would not fit its format.
+// Bounds of a group: smaller ones have too few documents for pairs; the counts of larger ones would not fit the file format.
 const (
 	minGroupBytes = 1 << 10
 	maxGroupBytes = 256 << 20
 )
 
-// What a job takes beside its groups: the program, the tokenizer and its tables; and how many groups' text the reader
-// holds, the one that is passed on, the one that waits to be, and the one under way.
+// fixedMemory is the memory of a job besides its groups: the program, the tokenizer and its tables. readerGroups is the number of
+// groups in the reader: one that is passed on, one that is waiting, and one that is being read.
 const (
 	fixedMemory  = 32 << 20
 	readerGroups = 3
 )
 
-// groupMemory is about how many bytes a worker takes for a group: text of three bytes a token, which few languages have
-// less of, its ids twice over, and what describes the instances. A set of ten duplicates takes ten times its text.
+// groupMemory estimates the memory, in bytes, that a worker needs for a group: its text, with at least three bytes per token as in
+// most languages, its ids twice, and the descriptions of the instances. With ten duplicates it is ten times the size of the text.
 func (o *Options) groupMemory(wide bool) int64 {
 	idSize := 2.0
 	if wide {
@@ -77,11 +77,11 @@ func (o *Options) groupMemory(wide bool) int64 {
 	const (
 		ofID     = 4
 		ofRecipe = 32.0
-		ofMask   = 2 + 4 // position and what is shown; what stood there has the size of an id
+		ofMask   = 2 + 4 // the position and the id shown there; the original id comes on top
 	)
 	text := float64(o.GroupBytes)
 	tokens := text / 3
-	made := 1.25 * tokens * float64(o.DupeFactor) // as instances.grow has it
+	made := 1.25 * tokens * float64(o.DupeFactor) // as in instances.grow
 	bytes := text + tokens*(ofID+idSize) + made/(0.6*float64(o.MaxSeqLength))*ofRecipe
 	if !o.Dynamic {
 		bytes += made * o.MaskedLMProb * (ofMask + idSize)
@@ -89,13 +89,13 @@ func (o *Options) groupMemory(wide bool) int64 {
 	return int64(bytes)
 }
 
-// workersIn is how many workers a number of bytes has room for, and the fewest bytes that have room for one.
+// workersIn returns how many workers fit into memory bytes, and the minimal memory for one worker.
 func (o *Options) workersIn(memory int64, wide bool) (workers int, least int64) {
 	each, fixed := o.groupMemory(wide), fixedMemory+readerGroups*int64(o.GroupBytes)
 	return int(max(0, memory-fixed) / each), fixed + each
 }
 
-// specials is how many tokens of an instance are not text.
+// specials returns the number of special tokens of an instance.
 func (o *Options) specials() int {
 	if o.NextSentence {
 		return 3 // [CLS] a [SEP] b [SEP]
@@ -103,31 +103,34 @@ func (o *Options) specials() int {
 	return 2 // [CLS] a [SEP]
 }
 
-// Validate says which option is out of range, by the name of its flag.
+// Validate returns an *OptionError for the first option that is out of range.
 func (o *Options) Validate() error {
+	wrong := func(option, problem string, args ...any) error {
+		return &OptionError{option, fmt.Sprintf(problem, args...)}
+	}
 	share := func(p float64) bool { return p >= 0 && p <= 1 } // false for NaN
 	switch least := o.specials() + 2; {
 	case o.MaxSeqLength < least || o.MaxSeqLength > math.MaxUint16:
-		return fmt.Errorf("max-seq-length is %d, want %d to %d", o.MaxSeqLength, least, math.MaxUint16)
+		return wrong("max_seq_length", "is %d, want %d to %d", o.MaxSeqLength, least, math.MaxUint16)
 	case o.MaxPredictions < 1 || o.MaxPredictions > o.MaxSeqLength:
-		return fmt.Errorf("max-predictions-per-seq is %d, want 1 to max-seq-length, %d", o.MaxPredictions, o.MaxSeqLength)
+		return wrong("max_predictions_per_seq", "is %d, want 1 to the maximal length, %d", o.MaxPredictions, o.MaxSeqLength)
 	case !share(o.MaskedLMProb) || o.MaskedLMProb == 0:
-		return fmt.Errorf("masked-lm-prob is %v, want a number above 0, at most 1", o.MaskedLMProb)
+		return wrong("masked_lm_prob", "is %v, want a number above 0, at most 1", o.MaskedLMProb)
 	case !share(o.ShortSeqProb):
-		return fmt.Errorf("short-seq-prob is %v, want a number from 0 to 1", o.ShortSeqProb)
+		return wrong("short_seq_prob", "is %v, want a number from 0 to 1", o.ShortSeqProb)
 	case o.DupeFactor < 1 || o.DupeFactor > 1000:
-		return fmt.Errorf("dupe-factor is %d, want 1 to 1000", o.DupeFactor)
+		return wrong("dupe_factor", "is %d, want 1 to 1000", o.DupeFactor)
 	case o.GroupBytes < minGroupBytes || o.GroupBytes > maxGroupBytes:
-		return fmt.Errorf("a group of %d bytes, want %d to %d", o.GroupBytes, minGroupBytes, maxGroupBytes)
+		return wrong("group_bytes", "is %d, want %d to %d", o.GroupBytes, minGroupBytes, maxGroupBytes)
 	case o.Format != Own && o.Format != TFRecord:
-		return fmt.Errorf("format is %q, want %s or %s", o.Format, Own, TFRecord)
+		return wrong("format", "is %q, want %s or %s", o.Format, Own, TFRecord)
 	case o.Dynamic && o.Format == TFRecord:
-		return fmt.Errorf("dynamic and --format tfrecord: Google's format stores the masks, want --format %s", Own)
+		return wrong("dynamic", "can't be combined with the format %s, which stores the masks: want %s", TFRecord, Own)
 	}
 	return nil
 }
 
-// Vocabulary identifies a vocabulary: two tokenizers with the same one give the same ids the same meaning.
+// Vocabulary identifies a vocabulary: with equal ones, two tokenizers use the same ids for the same tokens.
 type Vocabulary struct {
 	Size   int    `json:"size"`
 	SHA256 string `json:"sha256"` // of the tokens in the order of their ids, each followed by a line feed
@@ -144,11 +147,11 @@ func VocabularyOf(t *tokenizer.Tokenizer) Vocabulary {
 	return Vocabulary{t.VocabSize(), hex.EncodeToString(digest[:])}
 }
 
-// wide says whether an id takes four bytes instead of two.
+// wide reports whether an id takes four bytes instead of two.
 func (v Vocabulary) wide() bool { return v.Size > 1<<16 }
 
-// textTokenizer returns a tokenizer that takes text for nothing but text: "[MASK]" in it is three words, as in Google's
-// code, so that the special tokens of an instance are those that this package put there.
+// textTokenizer returns a tokenizer that does not recognise special tokens in text: "[MASK]" is three words, as in Google's code.
+// So all special tokens of an instance come from this package.
 func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 	for _, special := range []struct {
 		id   int32
@@ -158,9 +161,9 @@ func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 			return nil, fmt.Errorf("the vocabulary of %d tokens lacks %s: pre-training needs it", t.VocabSize(), special.name)
 		}
 	}
-	// tokenizer.json has a place for a token once only, so the set could not name all ids.
+	// tokenizer.json can list a token only once, so the set could not name all ids.
 	if twice := t.Duplicates(); len(twice) > 0 {
-		return nil, fmt.Errorf("the vocabulary has %q twice: give each token one id", twice[0])
+		return nil, fmt.Errorf("the vocabulary contains %q twice: give each token one id", twice[0])
 	}
 	c := t.Config()
 	if !slices.ContainsFunc(c.AddedTokens, func(a tokenizer.AddedToken) bool { return a.Special }) {

@@ -36,14 +36,14 @@ func openInstances(training []string, held, model string) (_ *instanceSets, err 
 	for _, dir := range training {
 		set, err := pretrain.Open(dir)
 		if err != nil {
-			return nil, err
+			return nil, withInstancesFlags(err)
 		}
 		s.training = append(s.training, instanceSet{dir, set})
 	}
 	if held != "" {
 		set, err := pretrain.Open(held)
 		if err != nil {
-			return nil, err
+			return nil, withInstancesFlags(err)
 		}
 		s.held = append(s.held, instanceSet{held, set})
 	}

@@ -118,7 +118,10 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.Job, error) {
 		o.MaxPredictions = o.MaxSeqLength
 	}
 	if err := o.Validate(); err != nil {
-		return nil, usagef("--%w", err)
+		if bad := (*pretrain.OptionError)(nil); errors.As(err, &bad) {
+			return nil, usagef("--%s %s", strings.ReplaceAll(bad.Option, "_", "-"), bad.Problem)
+		}
+		return nil, err
 	}
 	i, n, ok := strings.Cut(f.shard, "/")
 	shard, err1 := strconv.Atoi(i)
@@ -166,7 +169,7 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 		return fmt.Errorf("interrupted: what is done is in %s, --resume goes on", f.output)
 	}
 	if err != nil {
-		return err
+		return withInstancesFlags(err)
 	}
 	a.log.Info(instancesProgress(result.Progress, time.Since(begin)))
 	if result.Kept > 0 {
@@ -177,6 +180,25 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 		return nil
 	}
 	return a.summarise(job, result.Summary)
+}
+
+// withInstancesFlags adds the flags that help to an error of package pretrain, whose texts name none.
+func withInstancesFlags(err error) error {
+	for _, advice := range []struct {
+		about error
+		flags string
+	}{
+		{pretrain.ErrMemory, "--memory, --group-size"},
+		{pretrain.ErrOneDocument, "--no-nsp"},
+		{pretrain.ErrExists, "--resume"},
+		{pretrain.ErrIncomplete, "bert instances --resume"},
+		{pretrain.ErrNoInstances, "bert instances makes them"},
+	} {
+		if errors.Is(err, advice.about) {
+			return fmt.Errorf("%w (%s)", err, advice.flags)
+		}
+	}
+	return err
 }
 
 // instances shows how far a job is.
