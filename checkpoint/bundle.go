@@ -17,9 +17,9 @@ import (
 	"github.com/go-bert/bert/internal/proto"
 )
 
-// A TensorFlow bundle ("V2 checkpoint") is PREFIX.index, a table from a tensor's name to what is known of it, and the data in
-// PREFIX.data-00000-of-00001 and so on: tensorflow/core/util/tensor_bundle and core/protobuf/tensor_bundle.proto. The numbers
-// of fields and types below are from there, from framework/tensor_shape.proto, types.proto and versions.proto.
+// A TensorFlow bundle ("V2 checkpoint") consists of PREFIX.index, a table from tensor names to their entries, and the data in
+// PREFIX.data-00000-of-00001 and so on: tensorflow/core/util/tensor_bundle and core/protobuf/tensor_bundle.proto. The field and
+// type numbers below are from there and from framework/tensor_shape.proto, types.proto and versions.proto.
 
 const indexSuffix = ".index"
 
@@ -29,7 +29,7 @@ const (
 	headerEndianness = 2 // 0 little, 1 big
 	headerVersion    = 3 // VersionDef
 	versionProducer  = 1
-	versionConsumer  = 2 // the least version that a reader must have
+	versionConsumer  = 2 // the minimal version of a reader
 	bundleVersion    = 1 // kTensorBundleVersion
 )
 
@@ -48,19 +48,19 @@ const (
 	dimSize          = 1
 )
 
-// tfTypes are the values of DataType.
+// tfTypes are the DataType values of the supported types.
 var tfTypes = map[DType]uint64{F32: 1, F64: 2, I32: 3, U8: 4, I16: 5, I8: 6, I64: 9, Bool: 10, BF16: 14, F16: 19}
 
-// tfOthers names the types of elements that checkpoints hold and this package does not.
+// tfOthers names element types that checkpoints may hold and this package does not support.
 var tfOthers = map[uint64]string{
 	7: "string", 8: "complex64", 11: "qint8", 12: "quint8", 13: "qint32", 15: "qint16", 16: "quint16", 17: "uint16",
 	18: "complex128", 20: "resource", 21: "variant", 22: "uint32", 23: "uint64",
 }
 
-// objectGraph is the tensor, of strings, by which tf.train.Checkpoint of TensorFlow 2 finds its objects.
+// objectGraph is the string tensor by which TensorFlow 2's tf.train.Checkpoint finds its objects.
 const objectGraph = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
-// A bundleEntry is what the index says of one tensor.
+// A bundleEntry is the index entry of one tensor.
 type bundleEntry struct {
 	name         string
 	dtype        DType
@@ -70,18 +70,18 @@ type bundleEntry struct {
 	crc          uint32
 }
 
-// addBundle takes in the TensorFlow bundle whose index is at path. Where a data file is not there, absent says so, and its
-// tensors have no data.
+// addBundle adds the TensorFlow bundle whose index is at path. If a data file is missing, absent says so, and its tensors have
+// no data.
 func (f *File) addBundle(path string, index []byte, load loader) (absent, err error) {
 	prefix, ok := strings.CutSuffix(path, indexSuffix)
 	if !ok {
-		return nil, fmt.Errorf("%s: the index of a TensorFlow checkpoint must be called PREFIX.index: its data is found by that name", path)
+		return nil, fmt.Errorf("%s: the index of a TensorFlow checkpoint must be named PREFIX.index, since PREFIX is needed to find the data files", path)
 	}
 	shards, entries, err := parseBundleIndex(index)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	loaded := map[int][]byte{} // nil: not there
+	loaded := map[int][]byte{} // nil: missing
 	for _, e := range entries {
 		t := Tensor{Name: e.name, DType: e.dtype, Shape: e.shape}
 		if e.size > 0 {
@@ -108,12 +108,12 @@ func (f *File) addBundle(path string, index []byte, load loader) (absent, err er
 	return absent, nil
 }
 
-// loadShard brings a data file into memory. It is missing if it is not there, or if what is there stands for it.
+// loadShard loads a data file. missing is an error if the file does not exist or is only a Git LFS pointer.
 func (f *File) loadShard(path string, load loader) (data []byte, missing, err error) {
 	data, err = f.load(path, load)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: the data file is not there: the index holds names and shapes only", path), nil
+		return nil, fmt.Errorf("%s: the data file is missing: the index holds only names and shapes", path), nil
 	case err != nil:
 		return nil, nil, err
 	}
@@ -123,7 +123,7 @@ func (f *File) loadShard(path string, load loader) (data []byte, missing, err er
 	return data, nil, nil
 }
 
-// slice cuts the tensor's bytes out of its shard and checks them.
+// slice returns the tensor's bytes in its shard, after checking their CRC.
 func (e *bundleEntry) slice(shard []byte) ([]byte, error) {
 	if e.offset > len(shard) || e.size > len(shard)-e.offset {
 		return nil, fmt.Errorf("%d bytes at byte %d go beyond the file's %d: truncated?", e.size, e.offset, len(shard))
@@ -139,7 +139,7 @@ func shardName(prefix string, i, n int) string {
 	return fmt.Sprintf("%s.data-%05d-of-%05d", prefix, i, n)
 }
 
-// dataName is how the files with a bundle's data are called, but for the prefix.
+// dataName matches the names of a bundle's data files after the prefix.
 var dataName = regexp.MustCompile(`\.data-\d{5}-of-\d{5}$`)
 
 // parseBundleIndex reads an index: the number of shards, and the tensors by name.
@@ -149,14 +149,14 @@ func parseBundleIndex(index []byte) (shards int, entries []bundleEntry, err erro
 		return 0, nil, inside("index", err)
 	}
 	if len(table) == 0 || table[0].key != "" {
-		return 0, nil, errors.New("index: no header: a table, but not of a TensorFlow checkpoint")
+		return 0, nil, errors.New("index: no header: a LevelDB table, but not the index of a TensorFlow checkpoint")
 	}
 	if shards, err = parseBundleHeader(table[0].value); err != nil {
 		return 0, nil, inside("index: header", err)
 	}
 	for _, kv := range table[1:] {
 		if kv.key == objectGraph {
-			return 0, nil, errors.New("an object-based checkpoint (tf.train.Checkpoint of TensorFlow 2), which is not read: save it by names (tf.compat.v1.train.Saver)")
+			return 0, nil, errors.New("an object-based checkpoint (tf.train.Checkpoint of TensorFlow 2), which is not supported: save it with tf.compat.v1.train.Saver")
 		}
 		e := bundleEntry{name: kv.key}
 		if err := e.parse(kv.value, shards); err != nil {
@@ -192,11 +192,11 @@ func parseBundleHeader(b []byte) (shards int, err error) {
 	case err != nil:
 		return 0, err
 	case endianness != 0:
-		return 0, errors.New("written on a big-endian machine, which is not read")
+		return 0, errors.New("written on a big-endian machine, which is not supported")
 	case consumer > bundleVersion:
-		return 0, fmt.Errorf("for readers of version %d, this one has %d (the writer had %d)", consumer, bundleVersion, producer)
+		return 0, fmt.Errorf("needs a reader of version %d, this one has %d (the writer had %d)", consumer, bundleVersion, producer)
 	case numShards == 0 || numShards > 99999:
-		return 0, fmt.Errorf("%d files with data", numShards)
+		return 0, fmt.Errorf("%d data files, want 1 to 99999", numShards)
 	}
 	return int(numShards), nil
 }
@@ -220,7 +220,7 @@ func (e *bundleEntry) parse(b []byte, shards int) error {
 			e.crc, err = f.Fixed32()
 			return err
 		case entrySlices:
-			return errors.New("stored in slices (a partitioned variable), which is not read")
+			return errors.New("stored in slices (a partitioned variable), which is not supported")
 		}
 		return nil
 	})
@@ -235,20 +235,20 @@ func (e *bundleEntry) parse(b []byte, shards int) error {
 	if e.dtype == 0 {
 		name := tfOthers[dtype]
 		if name == "" {
-			name = fmt.Sprintf("number %d", dtype)
+			name = fmt.Sprint(dtype)
 		}
-		return fmt.Errorf("elements of TensorFlow's type %s are not read", name)
+		return fmt.Errorf("elements of TensorFlow type %s are not supported", name)
 	}
 	want, err := byteSize(e.dtype, e.shape)
 	switch {
 	case err != nil:
 		return err
 	case size != uint64(want):
-		return fmt.Errorf("%d bytes, %v with shape %v has %d", size, e.dtype, e.shape, want)
+		return fmt.Errorf("%d bytes, want %d for %v with shape %v", size, want, e.dtype, e.shape)
 	case shard >= uint64(shards):
-		return fmt.Errorf("in data file %d of %d", shard, shards)
+		return fmt.Errorf("in data file %d, but there are only %d (counted from 0)", shard, shards)
 	case offset > math.MaxInt-size:
-		return fmt.Errorf("%d bytes at byte %d go beyond any file", size, offset)
+		return fmt.Errorf("%d bytes at byte %d exceed the size of any file", size, offset)
 	case strings.ContainsRune(e.name, 0):
 		return errors.New("NUL in the name")
 	}
@@ -290,17 +290,17 @@ func number(f proto.Field, v *uint64) (err error) {
 	return err
 }
 
-// each reads a field that is a message.
+// each calls visit for each field of a message field.
 func each(f proto.Field, visit func(proto.Field) error) error {
 	return f.Message(func(message []byte) error { return proto.Fields(message, visit) })
 }
 
-// WriteTensorFlow writes tensors as a TensorFlow bundle of one data file, prefix.index and prefix.data-00000-of-00001, that
-// tf.train.load_checkpoint and google-research/bert's init_checkpoint read. Tensors stand in the order of their names.
+// WriteTensorFlow writes tensors as a TensorFlow bundle with one data file, prefix.index and prefix.data-00000-of-00001, which
+// tf.train.load_checkpoint and google-research/bert's init_checkpoint can read. Tensors are sorted by name.
 //
-// What stood under those names before is replaced, and left-over data files of prefix are removed. Both files are on disk under
+// Existing files of those names are replaced, and left-over data files of prefix are removed. Both files are on disk under
 // temporary names before that begins: a full disk leaves the old checkpoint. A crash while they are renamed leaves the old
-// checkpoint, the new one, or no index, never one that mixes them.
+// checkpoint, the new one, or no index, never a mixture.
 func WriteTensorFlow(prefix string, tensors []Tensor) error {
 	entries := make([]keyValue, 0, len(tensors)+1)
 	header := protowire.AppendVarint(protowire.AppendTag(nil, headerNumShards, protowire.VarintType), 1)
@@ -351,8 +351,8 @@ func WriteTensorFlow(prefix string, tensors []Tensor) error {
 	return removeData(prefix, filepath.Base(data))
 }
 
-// bundleEntry is the BundleEntryProto of a tensor at a byte of the data file. As in TensorFlow's own files, zeros are left
-// out, but for the CRC.
+// bundleEntry encodes the BundleEntryProto of a tensor at an offset in the data file. As in TensorFlow's own files, zero
+// fields are omitted, except the CRC.
 func (t *Tensor) bundleEntry(offset int) []byte {
 	e := protowire.AppendVarint(protowire.AppendTag(nil, entryDType, protowire.VarintType), tfTypes[t.DType])
 	var shape []byte
@@ -373,7 +373,7 @@ func (t *Tensor) bundleEntry(offset int) []byte {
 	return protowire.AppendFixed32(protowire.AppendTag(e, entryCRC, protowire.Fixed32Type), maskedCRC(t.Data))
 }
 
-// removeData removes the data files of a bundle but for keep.
+// removeData removes the data files of a bundle, except keep.
 func removeData(prefix, keep string) error {
 	dir, base := filepath.Dir(prefix), filepath.Base(prefix)
 	entries, err := os.ReadDir(dir)

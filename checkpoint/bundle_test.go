@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// table makes a table of entries.
+// table encodes entries as a table.
 func table(t testing.TB, entries ...keyValue) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -26,7 +26,7 @@ func table(t testing.TB, entries ...keyValue) []byte {
 	return b.Bytes()
 }
 
-// message makes a protocol buffer of numbers of fields and their values: an int, a uint32 (fixed), a text or bytes.
+// message encodes a protocol buffer of field numbers and values: an int, a uint32 (fixed), a string or bytes.
 func message(fields ...any) []byte {
 	var b []byte
 	for i := 0; i < len(fields); i += 2 {
@@ -49,7 +49,7 @@ func message(fields ...any) []byte {
 
 var goodHeader = keyValue{"", message(headerNumShards, 1)}
 
-// entry is that of four bytes of U8.
+// entry is the entry of four bytes of U8.
 func bytesEntry(fields ...any) []byte {
 	return message(append([]any{entryDType, 4, entryShape, message(shapeDim, message(dimSize, 4)), entrySize, 4, entryCRC, maskedCRC([]byte("data"))}, fields...)...)
 }
@@ -60,7 +60,7 @@ func TestOpenBadBundles(t *testing.T) {
 	damaged[3]++
 	compressed := func() []byte {
 		b := slices.Clone(good)
-		// The data block is the first; its size is where the metaindex begins, less the trailer.
+		// The data block is the first; it ends a trailer before the metaindex.
 		size := bytes.Index(b, []byte("x"))
 		for ; size < len(b); size++ {
 			if binary.LittleEndian.Uint32(b[size+1:]) == maskedCRC(b[:size], []byte{notCompressed}) {
@@ -79,33 +79,33 @@ func TestOpenBadBundles(t *testing.T) {
 	}{
 		{"a footer alone", "index: index block: 0 bytes at byte 0 go beyond the end of the file: truncated?", footerOnly, "data"},
 		{"a short footer", "index: no table footer at the end: truncated?", good[len(good)-20:], "data"},
-		{"a broken handle", "index: footer: a block handle is broken", append(bytes.Repeat([]byte{0xff}, 40), good[len(good)-8:]...), "data"},
+		{"a broken handle", "index: footer: a block handle is malformed", append(bytes.Repeat([]byte{0xff}, 40), good[len(good)-8:]...), "data"},
 		{"a damaged block", "index: block 0: the CRC is ", damaged, "data"},
-		{"a compressed block", "index: block 0: compressed with Snappy, which is not read", compressed, "data"},
-		{"no header", "index: no header: a table, but not of a TensorFlow checkpoint", table(t, keyValue{"x", nil}), "data"},
+		{"a compressed block", "index: block 0: compressed with Snappy, which is not supported", compressed, "data"},
+		{"no header", "index: no header: a LevelDB table, but not the index of a TensorFlow checkpoint", table(t, keyValue{"x", nil}), "data"},
 		{"an empty table", "index: no header", table(t), "data"},
 		{"big-endian", "index: header: written on a big-endian machine", table(t, keyValue{"", message(headerNumShards, 1, headerEndianness, 1)}), "data"},
-		{"a later version", "index: header: for readers of version 2, this one has 1", table(t, keyValue{"", message(headerNumShards, 1, headerVersion, message(versionConsumer, 2))}), "data"},
-		{"no shards", "index: header: 0 files with data", table(t, keyValue{"", nil}), "data"},
+		{"a later version", "index: header: needs a reader of version 2, this one has 1", table(t, keyValue{"", message(headerNumShards, 1, headerVersion, message(versionConsumer, 2))}), "data"},
+		{"no shards", "index: header: 0 data files, want 1 to 99999", table(t, keyValue{"", nil}), "data"},
 		{"keys out of order", `index: block 0: key "a" after "x": out of order`, table(t, goodHeader, keyValue{"x", bytesEntry()}, keyValue{"a", bytesEntry()}), "data"},
 		{"no protocol buffer", `index: tensor "x": not a protocol buffer`, table(t, goodHeader, keyValue{"x", []byte("\xff")}), "data"},
 		{"another wire type", `index: tensor "x": field 1 has the wrong wire type 5`, table(t, goodHeader, keyValue{"x", message(entryDType, uint32(1))}), "data"},
-		{"strings", `index: tensor "x": elements of TensorFlow's type string are not read`, table(t, goodHeader, keyValue{"x", message(entryDType, 7)}), "data"},
-		{"an unknown type", `index: tensor "x": elements of TensorFlow's type number 99 are not read`, table(t, goodHeader, keyValue{"x", message(entryDType, 99)}), "data"},
+		{"strings", `index: tensor "x": elements of TensorFlow type string are not supported`, table(t, goodHeader, keyValue{"x", message(entryDType, 7)}), "data"},
+		{"an unknown type", `index: tensor "x": elements of TensorFlow type 99 are not supported`, table(t, goodHeader, keyValue{"x", message(entryDType, 99)}), "data"},
 		{"objects", "an object-based checkpoint (tf.train.Checkpoint of TensorFlow 2)", table(t, goodHeader, keyValue{objectGraph, message(entryDType, 7)}), "data"},
 		{"slices", `index: tensor "x": stored in slices (a partitioned variable)`, table(t, goodHeader, keyValue{"x", bytesEntry(entrySlices, []byte{})}), "data"},
 		{"an unknown rank", `index: tensor "x": a shape of unknown rank`, table(t, goodHeader, keyValue{"x", bytesEntry(entryShape, message(shapeUnknownRank, 1))}), "data"},
 		{"a negative dimension", `index: tensor "x": a dimension of -1`, table(t, goodHeader, keyValue{"x", bytesEntry(entryShape, message(shapeDim, message(dimSize, -1)))}), "data"},
-		{"another size", `index: tensor "x": 5 bytes, U8 with shape [4] has 4`, table(t, goodHeader, keyValue{"x", bytesEntry(entrySize, 5)}), "data"},
-		{"a shape beyond memory", `index: tensor "x": shape [4 4611686018427387904 4611686018427387904] of U8 is larger than any memory`,
+		{"another size", `index: tensor "x": 5 bytes, want 4 for U8 with shape [4]`, table(t, goodHeader, keyValue{"x", bytesEntry(entrySize, 5)}), "data"},
+		{"a shape beyond memory", `index: tensor "x": shape [4 4611686018427387904 4611686018427387904] of U8 is larger than the address space`,
 			table(t, goodHeader, keyValue{"x", bytesEntry(entryShape, message(shapeDim, message(dimSize, 1<<62), shapeDim, message(dimSize, 1<<62)))}), "data"},
-		{"another shard", `index: tensor "x": in data file 1 of 1`, table(t, goodHeader, keyValue{"x", bytesEntry(entryShardID, 1)}), "data"},
-		{"an offset beyond any file", `index: tensor "x": 4 bytes at byte 18446744073709551615 go beyond any file`, table(t, goodHeader, keyValue{"x", bytesEntry(entryOffset, -1)}), "data"},
+		{"another shard", `index: tensor "x": in data file 1, but there are only 1`, table(t, goodHeader, keyValue{"x", bytesEntry(entryShardID, 1)}), "data"},
+		{"an offset beyond any file", `index: tensor "x": 4 bytes at byte 18446744073709551615 exceed the size of any file`, table(t, goodHeader, keyValue{"x", bytesEntry(entryOffset, -1)}), "data"},
 		{"an offset beyond the file", `data-00000-of-00001: tensor "x": 4 bytes at byte 1 go beyond the file's 4: truncated?`, table(t, goodHeader, keyValue{"x", bytesEntry(entryOffset, 1)}), "data"},
 		{"truncated data", `data-00000-of-00001: tensor "x": 4 bytes at byte 0 go beyond the file's 3: truncated?`, good, "dat"},
 		{"empty data", "data-00000-of-00001: the file is empty", good, ""},
 		{"damaged data", `data-00000-of-00001: tensor "x": the CRC is `, good, "dato"},
-		{"no data", "data-00000-of-00001: the data file is not there: the index holds names and shapes only", good, "-"},
+		{"no data", "data-00000-of-00001: the data file is missing: the index holds only names and shapes", good, "-"},
 		{"a pointer for data", "data-00000-of-00001: this is a Git LFS pointer, not the data: run git lfs pull", good, "version https://git-lfs.github.com/spec/v1\n"},
 	} {
 		dir := t.TempDir()
@@ -122,12 +122,12 @@ func TestOpenBadBundles(t *testing.T) {
 		}
 	}
 	path := writeFile(t, t.TempDir(), "weights", good)
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "must be called PREFIX.index") {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "must be named PREFIX.index") {
 		t.Errorf("an index of another name: %v", err)
 	}
 }
 
-// TestWriteTensorFlowRoundTrip writes any tensors, into a folder with an older checkpoint, and reads them.
+// TestWriteTensorFlowRoundTrip writes random tensors into a folder with an older checkpoint and reads them.
 func TestWriteTensorFlowRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	prefix := filepath.Join(dir, "model.ckpt")
@@ -153,7 +153,7 @@ func TestWriteTensorFlowRoundTrip(t *testing.T) {
 	}
 }
 
-// TestReadShards reads a bundle of two data files.
+// TestReadShards reads a bundle with two data files.
 func TestReadShards(t *testing.T) {
 	dir := t.TempDir()
 	index := table(t, keyValue{"", message(headerNumShards, 2)},
@@ -186,7 +186,7 @@ func TestReadShards(t *testing.T) {
 	}
 }
 
-// TestTableBlocks writes a table of many blocks and reads it.
+// TestTableBlocks writes and reads a table of many blocks.
 func TestTableBlocks(t *testing.T) {
 	var entries []keyValue
 	for i := range 3000 {
@@ -236,9 +236,9 @@ func TestWriteTensorFlowRefuses(t *testing.T) {
 		tensors []Tensor
 		want    string
 	}{
-		{[]Tensor{one, one}, `tensor "x" comes twice`},
+		{[]Tensor{one, one}, `tensor "x" appears twice`},
 		{[]Tensor{noName}, `tensor "": the name has 0 bytes`},
-		{[]Tensor{short}, `tensor "x": U8 with shape [1] has 0 bytes of data, not 1`},
+		{[]Tensor{short}, `tensor "x": U8 with shape [1] has 0 bytes of data, want 1`},
 	} {
 		if err := WriteTensorFlow(prefix, bad.tensors); err == nil || !strings.Contains(err.Error(), prefix+".index: "+bad.want) {
 			t.Errorf("error %v, want %q", err, bad.want)
@@ -257,8 +257,8 @@ func TestWriteTensorFlowRefuses(t *testing.T) {
 	f.Close()
 }
 
-// FuzzBundleIndex feeds any bytes to the parser of an index. What it accepts has checked sizes, and entries in order; written
-// again, the table reads the same.
+// FuzzBundleIndex feeds arbitrary bytes to the index parser. An accepted index has valid sizes and sorted entries; written and
+// read again, it is the same.
 func FuzzBundleIndex(f *testing.F) {
 	good := table(f, goodHeader, keyValue{"x", bytesEntry()}, keyValue{"xy", bytesEntry(entryOffset, 4)})
 	f.Add(good)
@@ -269,7 +269,7 @@ func FuzzBundleIndex(f *testing.F) {
 		if len(file) > 1<<16 {
 			return
 		}
-		// So that the fuzzer gets past the CRCs: what is fuzzed is the contents of the one data block.
+		// Only the contents of the single data block are fuzzed, so that the fuzzer gets past the CRCs.
 		for _, index := range [][]byte{file, withBlock(file)} {
 			shards, entries, err := parseBundleIndex(index)
 			if err != nil {
@@ -293,13 +293,13 @@ func FuzzBundleIndex(f *testing.F) {
 			}
 			again, err := readTable(table(t, kv...))
 			if err != nil || !slices.EqualFunc(kv, again, func(a, b keyValue) bool { return a.key == b.key && bytes.Equal(a.value, b.value) }) {
-				t.Errorf("written again, the table reads otherwise: %v", err)
+				t.Errorf("written and read again, the table differs: %v", err)
 			}
 		}
 	})
 }
 
-// withBlock makes a table whose data block holds the bytes.
+// withBlock encodes a table whose data block holds the bytes.
 func withBlock(block []byte) []byte {
 	var b bytes.Buffer
 	t := tableWriter{w: &b}

@@ -1,18 +1,18 @@
 // Package checkpoint reads and writes files of named tensors. It knows file formats, not models.
 //
-// [Open] recognises a format by its content, never by its name: [Safetensors], PyTorch's [Torch] and [TorchLegacy] (both also
-// in shards behind an index), [TensorFlow], [ONNX]. Other formats it recognises are refused by name. Nothing that a file says is
-// believed before it is checked against the size of the file, and nothing in it is ever run.
+// [Open] recognises a format by its content, never by its file name: [Safetensors], PyTorch's [Torch] and [TorchLegacy] (all
+// three also as shards with an index), [TensorFlow] and [ONNX]. Other formats that it recognises are refused by name. Whatever
+// a file claims is checked against the size of the file before it is used, and nothing in a file is ever executed.
 //
 // The formats:
 //
 //   - safetensors: https://github.com/huggingface/safetensors, README, "Format". An 8-byte little-endian header length, a JSON
 //     header {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {string: string}}, and the data without holes.
 //   - PyTorch: torch/serialization.py. A pickle, which is a program, and storages; see torch.go. A file may hold more than a
-//     state_dict: tensors in nested containers are named by their places, joined by dots ("model.bert.pooler.dense.bias",
-//     "optimizer.state.0.exp_avg"), and values that are no tensors are metadata under such names.
-//   - TensorFlow: tensorflow/core/util/tensor_bundle. A sorted table, and the data behind it; see bundle.go and table.go.
-//   - ONNX: onnx/onnx.proto. A graph of operators, whose constants are tensors; see onnx.go.
+//     state_dict: tensors in nested containers are named by their paths, joined by dots ("model.bert.pooler.dense.bias",
+//     "optimizer.state.0.exp_avg"), and values other than tensors become metadata under such names.
+//   - TensorFlow: tensorflow/core/util/tensor_bundle. A sorted table, and files with the data; see bundle.go and table.go.
+//   - ONNX: onnx/onnx.proto. A graph of operators whose constants are tensors; see onnx.go.
 package checkpoint
 
 import (
@@ -27,36 +27,36 @@ import (
 	"github.com/go-bert/bert/internal/mmap"
 )
 
-// A File is an open checkpoint: one file, or several shards as one. It may be used by many goroutines at once, but for Close.
+// A File is an open checkpoint: one file, or several shards as one. All methods except Close are safe for concurrent use.
 //
-// Where the system can, its files are mapped, not read: opening is instant, pages come in as tensors are touched, and
-// processes that open the same file share them. So the files must not be cut short or written into while they are open: a
-// touched page that is no longer there kills the process with SIGBUS. Replacing a file by renaming, as the writers of this
+// Where the system supports it, files are mapped, not read: opening is instant, pages are loaded as tensors are touched, and
+// processes that open the same file share them. The files must therefore not be truncated or modified while they are open:
+// touching a page that no longer exists kills the process with SIGBUS. Replacing a file by renaming, as the writers of this
 // package do, is safe.
 type File struct {
 	tensors  []Tensor // by name
 	metadata map[string]string
 	format   Format
 	absent   error          // why tensors have no data
-	release  []func() error // one for each file behind this one
+	release  []func() error // one for each file on disk
 }
 
-// Open opens a checkpoint. path is a file of weights, the index of one in shards, the prefix of a TensorFlow checkpoint
-// ("dir/bert_model.ckpt") or any of its files, or a model directory. What is taken in a directory is the first of
+// Open opens a checkpoint. path is a weight file, the index of a sharded one, the prefix of a TensorFlow checkpoint
+// ("dir/bert_model.ckpt") or any of its files, or a model directory. In a directory Open takes the first of
 //
 //  1. model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json (in the order of
 //     Hugging Face's libraries);
 //  2. the TensorFlow checkpoint that the file "checkpoint" says is the newest;
 //  3. bert_model.ckpt.index, the name in google-research/bert's releases;
-//  4. the only other file that is weights by its content. Several are an error that names them.
+//  4. the only other file whose content is weights. If there are several, the error lists them.
 //
-// The structure of the files is checked whole: every tensor lies inside its file and has the size of its type and shape; those
-// of safetensors do not overlap, those of TensorFlow have the CRC that the index says. Values are not looked at. An error is
-// one line with the file, the tensor and what is wrong.
+// Open checks the whole structure of the files: every tensor lies inside its file and has the size that its type and shape
+// require; safetensors data do not overlap; TensorFlow tensors match the CRCs in the index. Values are not examined. An error
+// is one line that names the file, the tensor and the problem.
 func Open(path string) (*File, error) { return open(path, mmap.Map) }
 
-// List is Open for who asks what is in a checkpoint: if data files of a TensorFlow checkpoint aren't there, their tensors have
-// no Data, and absent says so.
+// List is like Open, but tolerates missing data files of a TensorFlow checkpoint: their tensors have no Data, and absent says
+// which file is missing.
 func List(path string) (f *File, absent, err error) {
 	f, err = openAny(path, mmap.Map)
 	if err != nil {
@@ -65,13 +65,13 @@ func List(path string) (f *File, absent, err error) {
 	return f, f.absent, nil
 }
 
-// Format returns the format that the checkpoint was recognised as; of shards, that of the last.
+// Format returns the recognised format; for shards, that of the last.
 func (f *File) Format() Format { return f.format }
 
 // Tensors returns the tensors, sorted by name; none after Close.
 func (f *File) Tensors() []Tensor { return slices.Clone(f.tensors) }
 
-// Lookup returns the tensor of a name; none after Close.
+// Lookup returns the tensor with the given name; none after Close.
 func (f *File) Lookup(name string) (*Tensor, bool) {
 	i, ok := slices.BinarySearchFunc(f.tensors, name, func(t Tensor, name string) int { return strings.Compare(t.Name, name) })
 	if !ok {
@@ -81,12 +81,12 @@ func (f *File) Lookup(name string) (*Tensor, bool) {
 	return &t, true
 }
 
-// Metadata returns the free-form texts of the file's header, such as {"format": "pt"}. Of several shards it returns the
-// union; where they differ, the first shard's text in the order of the shards' names.
+// Metadata returns the free-form strings of the file's header, such as {"format": "pt"}. For shards it returns the union; where
+// they differ, the first shard by name wins.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
 
-// Close releases the memory of all tensors. Data and Float32View slices handed out before must not be touched any more: the
-// memory may be unmapped, and reading it then is a fault that kills the process. A second Close does nothing.
+// Close releases the memory of all tensors. Data and Float32View slices obtained earlier must not be used after it: the memory
+// may be unmapped, and reading it then kills the process. A second Close does nothing.
 func (f *File) Close() error {
 	var errs []error
 	for _, release := range f.release {
@@ -96,7 +96,7 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// A loader gives the bytes of a file of a known size, and what releases them: mmap.Map or mmap.Read.
+// A loader loads a file of a known size and returns a function to release it: mmap.Map or mmap.Read.
 type loader func(f *os.File, size int) (data []byte, release func() error, err error)
 
 func open(path string, load loader) (*File, error) {
@@ -143,9 +143,9 @@ func openAny(path string, load loader) (_ *File, err error) {
 	return f, nil
 }
 
-// load brings the bytes of one file into memory, until Close. They are never empty.
+// load loads one file until Close. The data are never empty.
 func (f *File) load(path string, load loader) ([]byte, error) {
-	// Before the file is opened, because opening a named pipe would wait for somebody to write to it.
+	// Checked before opening, because opening a named pipe would block until a writer opens it too.
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
@@ -174,7 +174,7 @@ func (f *File) load(path string, load loader) ([]byte, error) {
 	return data, nil
 }
 
-// add takes in the tensors of one file.
+// add adds the tensors of one file.
 func (f *File) add(path string, data []byte) error {
 	tensors, metadata, format, err := parse(data)
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	googleIndex = "bert_model.ckpt.index"
 )
 
-// locate finds the file to open for a path: see Open.
+// locate finds the file to open for a path, as Open documents.
 func locate(path string) (string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && exists(path+indexSuffix) {
@@ -72,22 +72,22 @@ func weightsIn(dir string) (string, error) {
 		case f.format != 0:
 			weights = append(weights, e.Name())
 		default:
-			others = append(others, fmt.Sprintf("%s is a %s, which is not read", e.Name(), f.name))
+			others = append(others, fmt.Sprintf("%s is a %s, which is not supported", e.Name(), f.name))
 		}
 	}
 	switch {
 	case len(weights) == 1:
 		return filepath.Join(dir, weights[0]), nil
 	case len(weights) > 1:
-		return "", fmt.Errorf("%s: several files of weights: %s; give the path of the one to read", dir, strings.Join(weights, ", "))
+		return "", fmt.Errorf("%s: several weight files: %s; give the path of one of them", dir, strings.Join(weights, ", "))
 	case len(others) > 0:
-		return "", fmt.Errorf("%s: no weights in it (%s)", dir, strings.Join(others, "; "))
+		return "", fmt.Errorf("%s: no weights here (%s)", dir, strings.Join(others, "; "))
 	}
-	return "", fmt.Errorf("%s: no weights in it: neither %s, %s nor a TensorFlow checkpoint is there", dir, singleName, torchName)
+	return "", fmt.Errorf("%s: no weights here: no %s, no %s and no TensorFlow checkpoint", dir, singleName, torchName)
 }
 
-// newestCheckpoint reads TensorFlow's note of its checkpoints, a CheckpointState as text
-// (tensorflow/python/training/checkpoint_state.proto), and returns the index of the newest; "" if the file is no such note.
+// newestCheckpoint reads TensorFlow's record of its checkpoints, a CheckpointState in text format
+// (tensorflow/python/training/checkpoint_state.proto), and returns the index of the newest; "" if the file is not one.
 func newestCheckpoint(path string) (string, error) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
 		return "", err
@@ -105,17 +105,17 @@ func newestCheckpoint(path string) (string, error) {
 		if err != nil || prefix == "" {
 			return "", fmt.Errorf("%s: model_checkpoint_path is %s, want a path in quotes", path, strings.TrimSpace(value))
 		}
-		// A folder that was moved still holds its checkpoints, whatever absolute path the note gives.
+		// Only the base name counts: the path may be absolute, and the folder may have been moved.
 		index := filepath.Join(filepath.Dir(path), filepath.Base(prefix)) + indexSuffix
 		if !exists(index) {
-			return "", fmt.Errorf("%s: it names %q as the newest, but %s is not there", path, prefix, filepath.Base(index))
+			return "", fmt.Errorf("%s: names %q as the newest checkpoint, but %s is missing", path, prefix, filepath.Base(index))
 		}
 		return index, nil
 	}
 	return "", nil
 }
 
-// exists is true of a broken symbolic link too: then the file is missed by its name.
+// exists is true for a broken symbolic link too, so that the error for the missing file names it.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestOpenDirectory puts weights into a folder, one more each time, from the last that Open looks for to the first.
+// TestOpenDirectory adds one weight file after another to a folder, from the last that Open looks for to the first.
 func TestOpenDirectory(t *testing.T) {
 	dir := t.TempDir()
 	named := func(name string) []Tensor { return []Tensor{{Name: name, DType: U8, Shape: []int{1}, Data: []byte{1}}} }
@@ -19,15 +19,15 @@ func TestOpenDirectory(t *testing.T) {
 	for _, step := range []struct {
 		name  string
 		write func() error
-		want  string // the tensor that is found; or the error
+		want  string // the tensor that Open finds, or the error
 	}{
 		{"weights of any name", func() error { return safetensors("some.weights") }, "some.weights"},
 		{"files that are no weights", func() error { return os.WriteFile(filepath.Join(dir, "config.json"), []byte("{}"), 0o666) }, "some.weights"},
-		{"two of any name", func() error { return bundle("model.ckpt-1") }, "several files of weights: model.ckpt-1.index, some.weights; give the path"},
+		{"two of any name", func() error { return bundle("model.ckpt-1") }, "several weight files: model.ckpt-1.index, some.weights; give the path"},
 		{"Google's name", func() error { return bundle("bert_model.ckpt") }, "bert_model.ckpt"},
 		{"TensorFlow's note", func() error { return note("model.ckpt-1") }, "model.ckpt-1"},
 		{"a note of another place", func() error { return note("/somewhere/else/model.ckpt-1") }, "model.ckpt-1"},
-		{"a note of what is gone", func() error { return note("model.ckpt-2") }, `checkpoint: it names "model.ckpt-2" as the newest, but model.ckpt-2.index is not there`},
+		{"a note of what is gone", func() error { return note("model.ckpt-2") }, `checkpoint: names "model.ckpt-2" as the newest checkpoint, but model.ckpt-2.index is missing`},
 		{"a broken note", func() error { return note("\"") }, "checkpoint: model_checkpoint_path is"},
 		{"PyTorch's shards", func() error {
 			return WriteTorchSharded(dir, "pytorch_model", append(named("a torch shard"), named("b")...), 1)
@@ -55,7 +55,7 @@ func TestOpenDirectory(t *testing.T) {
 	}
 }
 
-// TestFormatAt names what a folder holds without reading it whole.
+// TestFormatAt recognises the files of a folder without reading them whole.
 func TestFormatAt(t *testing.T) {
 	dir := t.TempDir()
 	if f := formatAt(filepath.Join(dir, "missing")); f != nil {

@@ -15,7 +15,7 @@ import (
 func TestWriteOnAFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"); err != nil {
-		t.Skipf("needs the right to mount a small tmpfs: %v", err)
+		t.Skipf("needs permission to mount a small tmpfs: %v", err)
 	}
 	defer func() {
 		if err := unix.Unmount(disk, 0); err != nil {
@@ -34,7 +34,7 @@ func TestWriteOnAFullDisk(t *testing.T) {
 		{"an archive", "pytorch_model", func(tensors []Tensor) error { return WriteTorchSharded(disk, "pytorch_model", tensors, 1<<20) }},
 		{"a bundle", "bert_model.ckpt", func(tensors []Tensor) error { return WriteTensorFlow(filepath.Join(disk, "bert_model.ckpt"), tensors) }},
 	} {
-		for _, name := range list(t, disk) { // of the case before
+		for _, name := range list(t, disk) { // left by the previous case
 			if err := os.Remove(filepath.Join(disk, name)); err != nil {
 				t.Fatal(err)
 			}

@@ -5,10 +5,10 @@ import "fmt"
 // DType is the type of a tensor's elements.
 type DType uint8
 
-// The element types, with the names and the sizes that safetensors gives them. The zero DType is none of them.
+// The element types, with safetensors' names and sizes. The zero DType is none of them.
 //
-// They stand in the order in which the reference implementation of safetensors ranks them, so that files written here and
-// there hold their tensors in the same order: see [WriteSafetensors].
+// They are in the order of the reference implementation of safetensors, so that both write tensors in the same order: see
+// [WriteSafetensors].
 const (
 	Bool DType = iota + 1 // one byte, 0 or 1
 	U8
@@ -38,7 +38,7 @@ var dtypes = [...]struct {
 	I64:  {"I64", 8},
 }
 
-// String is the name of the type in safetensors: "F32", "BF16", "BOOL".
+// String returns the name of the type in safetensors: "F32", "BF16", "BOOL".
 func (d DType) String() string {
 	if !d.valid() {
 		return fmt.Sprintf("DType(%d)", uint8(d))
@@ -46,7 +46,7 @@ func (d DType) String() string {
 	return dtypes[d].name
 }
 
-// Size is the number of bytes of an element; 0 for a value that is no DType.
+// Size returns the size of an element in bytes; 0 for an invalid DType.
 func (d DType) Size() int {
 	if !d.valid() {
 		return 0
@@ -56,7 +56,7 @@ func (d DType) Size() int {
 
 func (d DType) valid() bool { return d >= Bool && int(d) < len(dtypes) }
 
-// parseDType finds the type that safetensors calls name.
+// parseDType finds a type by its name in safetensors.
 func parseDType(name string) (DType, bool) {
 	for d := Bool; d.valid(); d++ {
 		if dtypes[d].name == name {

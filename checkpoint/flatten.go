@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// A flattener gives the tensors of nested containers the names of their places, joined by dots.
+// A flattener names the tensors of nested containers by their paths, joined by dots.
 type flattener struct {
 	names    map[string]bool
 	tensors  []namedView
 	metadata map[string]string
-	visits   int // left
+	visits   int // how many are left
 }
 
 type namedView struct {
@@ -20,13 +20,13 @@ type namedView struct {
 	view *view
 }
 
-// maxDepth is how deep containers are read.
+// maxDepth is the maximal nesting of containers.
 const maxDepth = 64
 
-// add takes in a value at a place. Containers may hold one another several times over, so visits are counted.
+// add adds the value at a path. Containers may refer to one another many times, so the number of visits is limited.
 func (f *flattener) add(place []string, v any) error {
 	if f.visits--; f.visits < 0 || len(place) > maxDepth {
-		return errors.New("its containers hold one another over and over")
+		return errors.New("its containers are nested too deeply or refer to one another too often")
 	}
 	switch v := v.(type) {
 	case *dict:
@@ -48,7 +48,7 @@ func (f *flattener) add(place []string, v any) error {
 		return fmt.Errorf("%q is a storage, not a tensor", strings.Join(place, "."))
 	}
 	if len(place) == 0 {
-		return fmt.Errorf("the file holds %s without a name, want a dict of tensors", kindOf(v))
+		return fmt.Errorf("the file holds %s, want a dict of tensors", kindOf(v))
 	}
 	name := strings.Join(place, ".")
 	if len(name) > maxKey {
@@ -58,7 +58,7 @@ func (f *flattener) add(place []string, v any) error {
 		return fmt.Errorf("NUL in the name %q", name)
 	}
 	if f.names[name] {
-		return fmt.Errorf("%q comes twice", name)
+		return fmt.Errorf("%q appears twice", name)
 	}
 	f.names[name] = true
 	if t, ok := v.(*view); ok {
@@ -88,7 +88,7 @@ func keyName(key any) (string, error) {
 	return "", fmt.Errorf("%s is the key of a dict: want a str or an int", kindOf(key))
 }
 
-// scalar is a value as Python prints it.
+// scalar formats a value as Python prints it.
 func scalar(v any) string {
 	switch v := v.(type) {
 	case nil:

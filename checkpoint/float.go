@@ -8,10 +8,10 @@ import (
 )
 
 // FromFloat32 returns src as the Data of a tensor of type F64, F32, F16 or BF16. F16 and BF16 are rounded to nearest, ties to
-// even, into subnormals too; a NaN stays a NaN. A finite value that would become an infinity is an error, since a model saved
-// with it would be broken without a word.
+// even, subnormals included; a NaN stays a NaN. A finite value that would become infinite is an error, since a model saved
+// with it would be silently broken.
 //
-// The result may share memory with src: as F32 it does on little-endian machines, so that a model is saved without a copy.
+// The result may share memory with src. For F32 on little-endian machines it does, so that a model is saved without a copy.
 func FromFloat32(d DType, src []float32) ([]byte, error) {
 	var data []byte
 	overflow := -1
@@ -44,7 +44,7 @@ func FromFloat32(d DType, src []float32) ([]byte, error) {
 	return data, nil
 }
 
-// float32Bytes is the memory of s.
+// float32Bytes returns the memory of s as bytes.
 func float32Bytes(s []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*len(s))
 }
@@ -78,7 +78,7 @@ func fromBF16(dst []float32, data []byte) {
 	}
 }
 
-// Fields of a binary16: sign 1, exponent 5 with bias 15, mantissa 10. Of a binary32: 1, 8 with bias 127, 23.
+// A binary16 has a sign bit, 5 exponent bits with bias 15 and 10 mantissa bits; a binary32 has 1, 8 with bias 127, and 23.
 const (
 	mantissaGap = 23 - 10
 	biasGap     = (127 - 15) << 23
@@ -92,8 +92,8 @@ func fromF16(dst []float32, data []byte) {
 		v := h & 0x7fff << mantissaGap
 		switch exponent := h & 0x7c00; exponent {
 		case 0:
-			// Zero and subnormals, m·2⁻²⁴: as the mantissa of a number in [2⁻¹⁴, 2⁻¹³) m counts 2⁻²⁴, so taking 2⁻¹⁴ away
-			// again leaves it, exactly and normalised.
+			// Zero and subnormals, m·2⁻²⁴: in the mantissa of a number in [2⁻¹⁴, 2⁻¹³) m counts units of 2⁻²⁴, so
+			// subtracting 2⁻¹⁴ leaves the value, exact and normalised.
 			v = math.Float32bits(math.Float32frombits(v|113<<23) - 0x1p-14)
 		case 0x7c00:
 			v |= inf32
@@ -125,7 +125,8 @@ func toF16(data []byte, src []float32) int {
 			// The unit in the last place of 0.5 is 2⁻²⁴, that of a binary16 subnormal: the addition rounds to it.
 			h = uint16(math.Float32bits(math.Float32frombits(b)+0.5) - math.Float32bits(0.5))
 		default:
-			// Just less than half a unit, or half a unit if the last bit kept is odd: carries where the tie rule says so.
+			// Add just under half a unit, or half a unit if the last kept bit is odd: this carries exactly where ties-to-even
+			// rounds up.
 			h = uint16((b - biasGap + 1<<(mantissaGap-1) - 1 + b>>mantissaGap&1) >> mantissaGap)
 		}
 		binary.LittleEndian.PutUint16(data[2*i:], sign|h)

@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// halves are the two formats of 16 bits, as (sign, exponent, mantissa) fields.
+// halves are the two 16-bit formats.
 var halves = []struct {
 	dtype              DType
 	exponent, mantissa int // bits
 }{{F16, 5, 10}, {BF16, 8, 7}}
 
-// valueOf is the definition of a binary format of 16 bits (IEEE 754-2008 §3.4), for a number or an infinity.
+// valueOf computes a finite or infinite value by the definition of a 16-bit binary format (IEEE 754-2008 §3.4).
 func valueOf(bits uint16, exponentBits, mantissaBits int) float64 {
 	bias := 1<<(exponentBits-1) - 1
 	sign := 1 - 2*float64(bits>>15)
@@ -28,7 +28,7 @@ func valueOf(bits uint16, exponentBits, mantissaBits int) float64 {
 	return sign * math.Ldexp(float64(mantissa|1<<mantissaBits), exponent-bias-mantissaBits)
 }
 
-// TestHalfToFloat32 converts every value there is, and back.
+// TestHalfToFloat32 converts every 16-bit value and back.
 func TestHalfToFloat32(t *testing.T) {
 	for _, h := range halves {
 		all := Tensor{Name: "all", DType: h.dtype, Shape: []int{1 << 16}, Data: make([]byte, 2<<16)}
@@ -63,8 +63,8 @@ func TestHalfToFloat32(t *testing.T) {
 	}
 }
 
-// TestFloat32ToHalfRounds tries, between any two neighbours, the point half-way, which is a tie, and the float32 values on
-// either side of it: every place where rounding changes its mind.
+// TestFloat32ToHalfRounds tries, for any two neighbours, the midpoint, which is a tie, and the float32 values on either side of
+// it: every point where the rounding direction changes.
 func TestFloat32ToHalfRounds(t *testing.T) {
 	for _, h := range halves {
 		var src []float32
@@ -173,7 +173,7 @@ func TestFloat64(t *testing.T) {
 	}
 }
 
-// TestBigEndianHost takes the ways through the code that a little-endian machine never takes; they give the same there.
+// TestBigEndianHost runs the code paths of big-endian machines, which must give the same results on a little-endian one.
 func TestBigEndianHost(t *testing.T) {
 	defer func(host bool) { littleEndianHost = host }(littleEndianHost)
 	littleEndianHost = false

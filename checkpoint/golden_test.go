@@ -17,7 +17,7 @@ import (
 	"github.com/go-bert/bert/internal/mmap"
 )
 
-// files returns the files under root whose names end in suffix; the test is skipped where there is none.
+// files returns the files under root whose names end in suffix. It skips the test if there are none.
 func files(t *testing.T, root, suffix string) []string {
 	t.Helper()
 	var found []string
@@ -41,7 +41,7 @@ func TestGoldenSafetensors(t *testing.T) {
 	t.Run("models", func(t *testing.T) { readAndRewrite(t, files(t, golden.Shared(t, "models"), ".safetensors")) })
 }
 
-// readAndRewrite reads files mapped and not, writes what is in them, and reads that.
+// readAndRewrite reads files, mapped and unmapped, writes their contents, and reads the result.
 func readAndRewrite(t *testing.T, paths []string) {
 	for _, path := range paths {
 		mapped, err := Open(path)
@@ -81,7 +81,7 @@ func readAndRewrite(t *testing.T, paths []string) {
 	}
 }
 
-// TestGoldenHalf rounds the float32 model that stands beside each -fp16 and -bf16 model: the bytes must be the same.
+// TestGoldenHalf rounds the float32 model next to each -fp16 and -bf16 model: the bytes must be the same.
 func TestGoldenHalf(t *testing.T) {
 	found := false
 	for _, path := range files(t, golden.Path(t), "model.safetensors") {
@@ -129,7 +129,7 @@ func TestGoldenHalf(t *testing.T) {
 	}
 }
 
-// TestGoldenTorch compares what torch.save wrote, now and in former times, with the safetensors file beside it.
+// TestGoldenTorch compares files of current and older versions of torch.save with the safetensors file next to them.
 func TestGoldenTorch(t *testing.T) {
 	compared := 0
 	for suffix, format := range map[string]Format{"pytorch_model.bin": Torch, "pytorch_model.legacy.bin": TorchLegacy} {
@@ -145,7 +145,7 @@ func TestGoldenTorch(t *testing.T) {
 			}
 			reference := filepath.Join(filepath.Dir(path), singleName)
 			if !exists(reference) {
-				continue // of other names: the model's own tests compare it
+				continue // its names differ: the model's own tests compare it
 			}
 			want, err := Open(reference)
 			if err != nil {
@@ -206,8 +206,8 @@ func TestGoldenTorchStrides(t *testing.T) {
 	}
 }
 
-// TestGoldenTorchLegacy reads a real checkpoint: a dict of two state_dicts and a number, saved on a GPU. The hash is of what
-// PyTorch 1.13 reads from it: names and bytes, in the order of the names.
+// TestGoldenTorchLegacy reads a real checkpoint: a dict of two state_dicts and a number, saved on a GPU. The hash covers the
+// names and bytes that PyTorch 1.13 reads from it, in the order of the names.
 func TestGoldenTorchLegacy(t *testing.T) {
 	f, err := Open(golden.Shared(t, "models", "torch-legacy-pickle"))
 	if err != nil {
@@ -232,7 +232,7 @@ func TestGoldenTorchLegacy(t *testing.T) {
 	}
 }
 
-// TestGoldenTensorFlow reads a real bundle, by each of its names. The CRCs in it say that every byte is right.
+// TestGoldenTensorFlow reads a real bundle by each of its names. Its CRCs verify every byte.
 func TestGoldenTensorFlow(t *testing.T) {
 	dir := golden.Shared(t, "models", "bert4rec-tf")
 	prefix := filepath.Join(dir, "model.ckpt-200000")
@@ -254,7 +254,7 @@ func TestGoldenTensorFlow(t *testing.T) {
 	}
 }
 
-// TestGoldenTensorFlowIndex lists Google's BERT-Medium, of which only the index is there.
+// TestGoldenTensorFlowIndex lists Google's BERT-Medium from its index; the data file is missing.
 func TestGoldenTensorFlowIndex(t *testing.T) {
 	dir := golden.Shared(t, "models", "bert-medium-tf-index-only")
 	f, absent, err := List(dir)
@@ -269,7 +269,7 @@ func TestGoldenTensorFlowIndex(t *testing.T) {
 	if !ok || word.DType != F32 || !slices.Equal(word.Shape, []int{30522, 512}) || word.Data != nil {
 		t.Errorf("word embeddings are %+v", word)
 	}
-	const want = "bert_model.ckpt.data-00000-of-00001: the data file is not there"
+	const want = "bert_model.ckpt.data-00000-of-00001: the data file is missing"
 	if absent == nil || !strings.Contains(absent.Error(), want) {
 		t.Errorf("List: absent %v, want %q", absent, want)
 	}
@@ -278,8 +278,7 @@ func TestGoldenTensorFlowIndex(t *testing.T) {
 	}
 }
 
-// TestGoldenTensorFlowBytes writes what is in TensorFlow's own files: the bytes must be the same, which is better than that
-// another reader reads them.
+// TestGoldenTensorFlowBytes rewrites TensorFlow's own files: the bytes must be the same.
 func TestGoldenTensorFlowBytes(t *testing.T) {
 	for _, path := range files(t, golden.Shared(t, "models"), ".index") {
 		want, err := os.ReadFile(path)
@@ -323,7 +322,7 @@ func TestGoldenTensorFlowBytes(t *testing.T) {
 	}
 }
 
-// TestGoldenPointer opens what stands in the place of a file that Git LFS did not fetch.
+// TestGoldenPointer opens the placeholder of a file that Git LFS did not fetch.
 func TestGoldenPointer(t *testing.T) {
 	for _, path := range files(t, golden.Shared(t, "models"), ".LFS-POINTER") {
 		if _, err := Open(path); err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), "run git lfs pull") {

@@ -12,25 +12,25 @@ import (
 	"github.com/go-bert/bert/internal/onnx"
 )
 
-// A graph of ONNX holds a model's tensors, but what writes it may lose some of their names: an exporter that turns the weight
-// of a dense layer, [out, in] as PyTorch has it, into the [in, out] that MatMul wants calls the result onnx::MatMul_123 or
-// val_45. Biases keep their names, and the graph says which bias belongs to which product.
+// An ONNX graph holds a model's tensors, but exporters lose some of their names: an exporter that transposes the weight of a
+// dense layer from PyTorch's [out, in] to MatMul's [in, out] names the result onnx::MatMul_123 or val_45. Biases keep their
+// names, and the graph shows which bias is added to which product, so the weight can be named after the bias.
 
 // isONNX reports whether a file may be an ONNX model. A ModelProto has no magic number. Its writers begin with field 1,
-// ir_version, a small varint, and go on with a string or a message: fields 2 to 8 (onnx/onnx.proto).
+// ir_version, a small varint, followed by a string or a message: fields 2 to 8 (onnx/onnx.proto).
 func isONNX(s sample) bool {
 	return len(s.head) > 3 && s.head[0] == 1<<3 && s.head[1] > 0 && s.head[1] < 32 && s.head[2]&7 == 2 && s.head[2]>>3 >= 2 && s.head[2]>>3 <= 8
 }
 
-// onnxTypes are the element types of ONNX that are read.
+// onnxTypes are the supported ONNX element types.
 var onnxTypes = map[onnx.ElementType]DType{
 	onnx.Bool: Bool, onnx.Uint8: U8, onnx.Int8: I8, onnx.Int16: I16, onnx.Int32: I32, onnx.Int64: I64,
 	onnx.Float16: F16, onnx.BFloat16: BF16, onnx.Float: F32, onnx.Double: F64,
 }
 
-// addONNX takes in the tensors of an ONNX model: its initializers, under the names that a PyTorch model has them by. A weight
-// that the graph holds turned is turned back, in memory of its own. Constants of the computation (shapes, axes, factors) are
-// no tensors of the model and are left out.
+// addONNX adds the tensors of an ONNX model: its initializers, under their names in a PyTorch model. A weight that the graph
+// holds transposed is transposed back, in memory of its own. Constants of the computation (shapes, axes, factors) are left
+// out.
 func (f *File) addONNX(path string, data []byte, load loader) error {
 	m, err := onnx.Read(data)
 	if err != nil {
@@ -47,8 +47,8 @@ func (f *File) addONNX(path string, data []byte, load loader) error {
 	return nil
 }
 
-// loadExternal gives the tensors whose elements stand in other files their elements. Such a file lies beside the model's:
-// nothing elsewhere is ever opened, whatever the model says.
+// loadExternal loads the elements of tensors that are stored in other files. Such a file must be in the model's folder: no
+// other file is ever opened, whatever the model says.
 func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
 	files := map[string][]byte{}
 	for i := range g.Initializers {
@@ -61,7 +61,7 @@ func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
 		}
 		name := strings.TrimPrefix(t.External.Location, "./")
 		if !filepath.IsLocal(name) || strings.ContainsAny(name, "/\\\x00") {
-			return fail("its data are in %q, which is not the name of a file in the model's folder", t.External.Location)
+			return fail("its data are in %q, which is not a file name in the model's folder", t.External.Location)
 		}
 		dtype, shape, err := typeAndShape(t)
 		if err != nil {
@@ -75,7 +75,7 @@ func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
 		if !ok {
 			data, err = f.load(filepath.Join(filepath.Dir(path), name), load)
 			if errors.Is(err, fs.ErrNotExist) {
-				return fail("its data are in %q, which is not there", name)
+				return fail("its data are in %q, which is missing", name)
 			}
 			if err != nil {
 				return err
@@ -84,7 +84,7 @@ func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
 		}
 		offset, length := t.External.Offset, t.External.Length
 		if length >= 0 && length != int64(size) {
-			return fail("%d bytes of data in %q, %v with shape %v has %d", length, name, dtype, shape, size)
+			return fail("%d bytes of data in %q, want %d for %v with shape %v", length, name, size, dtype, shape)
 		}
 		if offset > int64(len(data)) || int64(size) > int64(len(data))-offset {
 			return fail("its %d bytes at %d go beyond the %d bytes of %q: truncated?", size, offset, len(data), name)
@@ -97,19 +97,19 @@ func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
 func typeAndShape(t *onnx.Tensor) (DType, []int, error) {
 	dtype, ok := onnxTypes[t.Type]
 	if !ok {
-		return 0, nil, fmt.Errorf("element type %d of ONNX is not one of those this version reads", t.Type)
+		return 0, nil, fmt.Errorf("ONNX element type %d is not supported", t.Type)
 	}
 	shape := make([]int, len(t.Shape))
 	for i, d := range t.Shape {
 		shape[i] = int(d)
 		if int64(shape[i]) != d {
-			return 0, nil, fmt.Errorf("shape %v is larger than any memory", t.Shape)
+			return 0, nil, fmt.Errorf("shape %v is larger than the address space", t.Shape)
 		}
 	}
 	return dtype, shape, nil
 }
 
-// graphTensors are the tensors of a graph, by the names they have in PyTorch.
+// graphTensors returns the tensors of a graph, under their names in PyTorch.
 func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 	var (
 		names  []string // of values, in the order of the file
@@ -117,7 +117,7 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 	)
 	add := func(name string, t *onnx.Tensor) error {
 		if values[name] != nil {
-			return fmt.Errorf("tensor %q comes twice", name)
+			return fmt.Errorf("tensor %q appears twice", name)
 		}
 		names = append(names, name)
 		values[name] = t
@@ -129,24 +129,24 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 		}
 	}
 
-	// weights are those that the graph names, by the bias that is added to their product.
+	// weights are the matrices whose names follow from the bias that is added to their product.
 	type weight struct {
-		value  string // in values
-		turned bool   // [in, out]
+		value      string // in values
+		transposed bool   // [in, out]
 	}
 	var (
 		weights = map[string]weight{}
-		product = map[string]string{} // the matrix of a MatMul, by the name of the result
+		product = map[string]string{} // the matrix of a MatMul, by the name of its result
 	)
-	name := func(matrix, bias string, turned bool) error {
+	name := func(matrix, bias string, transposed bool) error {
 		base, ok := strings.CutSuffix(bias, ".bias")
 		if !ok || values[bias] == nil || len(values[matrix].Shape) != 2 {
 			return nil
 		}
-		if before, ok := weights[base+".weight"]; ok && before != (weight{matrix, turned}) {
-			return fmt.Errorf("%q is the bias of two products, by %q and %q", bias, before.value, matrix)
+		if before, ok := weights[base+".weight"]; ok && before != (weight{matrix, transposed}) {
+			return fmt.Errorf("%q is the bias of two products, with %q and %q", bias, before.value, matrix)
 		}
-		weights[base+".weight"] = weight{matrix, turned}
+		weights[base+".weight"] = weight{matrix, transposed}
 		return nil
 	}
 	for i := range g.Nodes {
@@ -192,26 +192,26 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 	}
 
 	var (
-		tensors []Tensor
-		named   = map[string]bool{}         // values that are there under the name that the graph gives
-		turned  = map[*onnx.Tensor][]byte{} // so that each is turned once, however often the graph uses it
+		tensors    []Tensor
+		named      = map[string]bool{}         // values already added under the name of their bias
+		transposed = map[*onnx.Tensor][]byte{} // each is transposed once, however often the graph uses it
 	)
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		w := weights[name]
 		if other := values[name]; other != nil && name != w.value {
-			return nil, fmt.Errorf("tensor %q is there beside %q, which the graph takes for it", name, w.value)
+			return nil, fmt.Errorf("the graph uses %q where tensor %q belongs, but has a tensor of that name too", w.value, name)
 		}
 		named[w.value] = true
 		t, err := initializerOf(name, values[w.value])
 		if err != nil {
 			return nil, err
 		}
-		if w.turned {
+		if w.transposed {
 			source := values[w.value]
-			if turned[source] == nil {
-				turned[source] = Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
+			if transposed[source] == nil {
+				transposed[source] = Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
 			}
-			t.Shape[0], t.Shape[1], t.Data = t.Shape[1], t.Shape[0], turned[source]
+			t.Shape[0], t.Shape[1], t.Data = t.Shape[1], t.Shape[0], transposed[source]
 		}
 		tensors = append(tensors, t)
 	}
@@ -228,8 +228,8 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 	return tensors, nil
 }
 
-// isConstant reports whether a tensor is a constant of the computation and none that a model learns: it is not named like a
-// parameter, and is either no list of fractions or a single number.
+// isConstant reports whether a tensor is a constant of the computation, not a learnt parameter: its name does not look like a
+// parameter's, and it is a single number or of a type that weights don't have.
 func isConstant(name string, t *onnx.Tensor) bool {
 	if strings.Contains(name, ".") && !strings.ContainsAny(name, "/:") {
 		return false

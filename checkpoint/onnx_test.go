@@ -13,7 +13,7 @@ import (
 	"github.com/go-bert/bert/internal/onnx"
 )
 
-// onnxFile is a model as a file.
+// onnxFile encodes a model as a file.
 func onnxFile(t testing.TB, g onnx.Graph) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -23,7 +23,7 @@ func onnxFile(t testing.TB, g onnx.Graph) []byte {
 	return b.Bytes()
 }
 
-// bytesOf is a tensor of uint8 or int8, which is easily read in a test.
+// bytesOf returns a tensor of bytes, which are easy to read in a test.
 func bytesOf(name, data string, shape ...int64) onnx.Tensor {
 	return onnx.Tensor{Name: name, Type: onnx.Int8, Shape: shape, Raw: []byte(data)}
 }
@@ -32,7 +32,7 @@ func nodeOf(op string, inputs []string, output string, attributes ...onnx.Attrib
 	return onnx.Node{OpType: op, Inputs: inputs, Outputs: []string{output}, Attributes: attributes}
 }
 
-// lines is the tensors of a checkpoint in a line each.
+// lines describes the tensors of a checkpoint, one per line.
 func lines(f *File) string {
 	var b strings.Builder
 	for _, t := range f.Tensors() {
@@ -41,18 +41,18 @@ func lines(f *File) string {
 	return b.String()
 }
 
-// TestONNXNames are the ways in which exporters store a model.
+// TestONNXNames covers the ways in which exporters store a model.
 func TestONNXNames(t *testing.T) {
 	graph := onnx.Graph{
 		Nodes: []onnx.Node{
 			nodeOf("Identity", []string{"a.bias"}, "b.bias"),
 			nodeOf("MatMul", []string{"x", "onnx::MatMul_1"}, "1"),
-			nodeOf("Add", []string{"a.bias", "1"}, "2"), // the bias first, as PyTorch has it
+			nodeOf("Add", []string{"a.bias", "1"}, "2"), // the bias first, as PyTorch exports it
 			nodeOf("MatMul", []string{"2", "val_2"}, "3"),
 			nodeOf("Add", []string{"3", "b.bias"}, "4"),
 			nodeOf("Gemm", []string{"4", "c.weight", "c.bias"}, "5", onnx.IntAttr("transB", 1)),
 			nodeOf("Gemm", []string{"5", "d.weight_transposed", "d.bias"}, "6"),
-			nodeOf("Gemm", []string{"6", "e.weight", "e.bias"}, "7", onnx.IntAttr("transB", 0)), // a name that is kept, turned
+			nodeOf("Gemm", []string{"6", "e.weight", "e.bias"}, "7", onnx.IntAttr("transB", 0)), // a transposed weight that keeps its name
 			nodeOf("MatMul", []string{"7", "onnx::MatMul_9"}, "8"),
 			nodeOf("Add", []string{"8", "7"}, "9"), // no bias
 			nodeOf("Div", []string{"9", "/sqrt"}, "10"),
@@ -99,17 +99,17 @@ position_ids.buffer I64 [1] 01234567
 	}
 }
 
-// onnxModel is a model with the given fields of its graph, numbered as in onnx.proto.
+// onnxModel encodes a model with the given fields of its graph, numbered as in onnx.proto.
 func onnxModel(graph ...any) []byte {
 	return message(1, 8, 2, "test", 7, message(graph...))
 }
 
-// tensorMessage is a TensorProto of type float.
+// tensorMessage encodes a TensorProto of type float.
 func tensorMessage(name string, fields ...any) []byte {
 	return message(append([]any{8, name, 2, 1}, fields...)...)
 }
 
-// TestONNXElements are the fields that elements may stand in.
+// TestONNXElements covers the fields that may hold elements.
 func TestONNXElements(t *testing.T) {
 	packed := string(protowire.AppendVarint(protowire.AppendVarint(nil, 0x3c00), 1<<64-1))
 	file := onnxModel(
@@ -142,7 +142,7 @@ func externalTensor(location string, more ...any) []byte {
 	return tensorMessage("x.", fields...)
 }
 
-// TestONNXExternal reads elements that stand in a file of their own.
+// TestONNXExternal reads elements stored in another file.
 func TestONNXExternal(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, "model.onnx.data", []byte("__abcdefgh"))
@@ -161,50 +161,50 @@ func TestONNXExternal(t *testing.T) {
 	}
 }
 
-// badONNX are models that Open refuses, with what the error must say.
+// badONNX are models that Open refuses, with a part of the expected error.
 var badONNX = []struct {
 	file []byte
 	want string
 }{
 	{message(1, 8, 2, "test"), "ONNX model: no graph"},
-	{append(onnxModel(), message(7, "")...), "graph comes twice"},
+	{append(onnxModel(), message(7, "")...), "more than one graph"},
 	{onnxModel(2, "name")[:12], "field 7: unexpected EOF"},
 	{message(1, 8, 2, "test", 7, 1), "field 7 has the wrong wire type 0"},
-	{append(onnxModel(), 0x0b), "field 1 has the wire type 3"},
+	{append(onnxModel(), 0x0b), "field 1 has wire type 3"},
 	{onnxModel(1, message(1, "x")), "graph: node 0: no op_type"},
-	{onnxModel(5, tensorMessage("x", 1, 3, 9, "abcd")), `graph: tensor 0 "x": 4 bytes of data, type 1 with shape [3] has 12`},
-	{onnxModel(5, tensorMessage("x", 1, 1<<62, 1, 1<<62, 9, "abcd")), `shape [4611686018427387904 4611686018427387904] is not that of anything in memory`},
-	{onnxModel(5, tensorMessage("x", 1, -1, 9, "abcd")), `shape [-1] is not that of anything in memory`},
+	{onnxModel(5, tensorMessage("x", 1, 3, 9, "abcd")), `graph: tensor 0 "x": 4 bytes of data, want 12 for type 1 with shape [3]`},
+	{onnxModel(5, tensorMessage("x", 1, 1<<62, 1, 1<<62, 9, "abcd")), `shape [4611686018427387904 4611686018427387904] is negative or too large`},
+	{onnxModel(5, tensorMessage("x", 1, -1, 9, "abcd")), `shape [-1] is negative or too large`},
 	{onnxModel(5, tensorMessage("x", 1, strings.Repeat("\x01", 65), 9, "abcd")), "more than 64 dimensions"},
-	{onnxModel(5, tensorMessage("x", 3, "")), "is one of several segments"},
-	{onnxModel(5, message(8, "x", 2, 7, 1, 1<<40, 7, "\x01")), "1 bytes of numbers, want 1099511627776 numbers"},
+	{onnxModel(5, tensorMessage("x", 3, "")), "is split into segments"},
+	{onnxModel(5, message(8, "x", 2, 7, 1, 1<<40, 7, "\x01")), "1 bytes can't hold 1099511627776 numbers"},
 	{onnxModel(5, message(8, "x", 2, 7, 1, 1, 7, "\x01\x02")), "more than 1 numbers"},
-	{onnxModel(5, message(8, "x.", 2, 8, 1, 1, 6, "text")), `tensor "x.": element type 8 of ONNX is not one of those this version reads`},
-	{onnxModel(5, tensorMessage("x", 9, "abcd"), 5, tensorMessage("x", 9, "abcd")), `tensor "x" comes twice`},
-	{onnxModel(5, externalTensor("../model.onnx")), `tensor "x.": its data are in "../model.onnx", which is not the name of a file in the model's folder`},
-	{onnxModel(5, externalTensor("/etc/passwd")), "is not the name of a file in the model's folder"},
-	{onnxModel(5, externalTensor("sub/file")), "is not the name of a file in the model's folder"},
-	{onnxModel(5, externalTensor("a\\b")), "is not the name of a file in the model's folder"},
-	{onnxModel(5, externalTensor("missing")), `its data are in "missing", which is not there`},
+	{onnxModel(5, message(8, "x.", 2, 8, 1, 1, 6, "text")), `tensor "x.": ONNX element type 8 is not supported`},
+	{onnxModel(5, tensorMessage("x", 9, "abcd"), 5, tensorMessage("x", 9, "abcd")), `tensor "x" appears twice`},
+	{onnxModel(5, externalTensor("../model.onnx")), `tensor "x.": its data are in "../model.onnx", which is not a file name in the model's folder`},
+	{onnxModel(5, externalTensor("/etc/passwd")), "is not a file name in the model's folder"},
+	{onnxModel(5, externalTensor("sub/file")), "is not a file name in the model's folder"},
+	{onnxModel(5, externalTensor("a\\b")), "is not a file name in the model's folder"},
+	{onnxModel(5, externalTensor("missing")), `its data are in "missing", which is missing`},
 	{onnxModel(5, externalTensor("weights", "offset", "1000")), `its 8 bytes at 1000 go beyond the `},
 	{onnxModel(5, externalTensor("weights", "offset", "9223372036854775807")), `go beyond the `},
-	{onnxModel(5, externalTensor("weights", "length", "9")), `9 bytes of data in "weights", F32 with shape [2] has 8`},
+	{onnxModel(5, externalTensor("weights", "length", "9")), `9 bytes of data in "weights", want 8 for F32 with shape [2]`},
 	{onnxModel(5, externalTensor("weights", "offset", "-1")), `external_data: offset is "-1", want a number of bytes`},
-	{onnxModel(5, tensorMessage("x.", 14, 1)), "is in another file, but not said in which"},
+	{onnxModel(5, tensorMessage("x.", 14, 1)), "is in another file, which is not named"},
 	{
 		onnxModel(
 			1, message(4, "MatMul", 1, "x", 1, "m", 2, "1"), 1, message(4, "Add", 1, "1", 1, "a.bias", 2, "2"),
 			1, message(4, "MatMul", 1, "x", 1, "n", 2, "3"), 1, message(4, "Add", 1, "3", 1, "a.bias", 2, "4"),
 			5, tensorMessage("m", 1, 1, 1, 1, 9, "abcd"), 5, tensorMessage("n", 1, 1, 1, 1, 9, "abcd"), 5, tensorMessage("a.bias", 1, 1, 9, "abcd"),
 		),
-		`"a.bias" is the bias of two products, by "m" and "n"`,
+		`"a.bias" is the bias of two products, with "m" and "n"`,
 	},
 	{
 		onnxModel(
 			1, message(4, "MatMul", 1, "x", 1, "m", 2, "1"), 1, message(4, "Add", 1, "1", 1, "a.bias", 2, "2"),
 			5, tensorMessage("m", 1, 1, 1, 1, 9, "abcd"), 5, tensorMessage("a.weight", 1, 1, 9, "abcd"), 5, tensorMessage("a.bias", 1, 1, 9, "abcd"),
 		),
-		`tensor "a.weight" is there beside "m", which the graph takes for it`,
+		`the graph uses "m" where tensor "a.weight" belongs, but has a tensor of that name too`,
 	},
 }
 
@@ -223,7 +223,7 @@ func TestONNXBadFiles(t *testing.T) {
 	}
 }
 
-// FuzzONNX reads anything as an ONNX model that lies in an empty folder: no other file may ever be opened.
+// FuzzONNX reads arbitrary bytes as an ONNX model in an otherwise empty folder: no other file may ever be opened.
 func FuzzONNX(f *testing.F) {
 	for _, bad := range badONNX {
 		f.Add(bad.file)

@@ -11,26 +11,26 @@ import (
 	"unicode/utf8"
 )
 
-// A pickle is a program for a stack machine that builds Python objects: Lib/pickletools.py describes its instructions. Run as
-// Python runs it, it may call anything. This machine knows containers, numbers, texts, and what torch.save makes tensors of;
-// it calls nothing: a name that is not in the table below ends it.
+// A pickle is a program for a stack machine that builds Python objects: Lib/pickletools.py describes its instructions. Python's
+// own machine can call any function. This one supports only containers, numbers, strings and the objects from which torch.save
+// builds tensors. It calls nothing: a name that is not in the tables below is an error.
 
-// The values of a pickle: nil for None, bool, int64, float64, string, and these.
+// The values of a pickle are nil for None, bool, int64, float64, string, and these.
 type (
 	dict   struct{ keys, values []any }
 	array  struct{ items []any } // Python's list
 	tuple  []any
-	global string // what a pickle names: "torch.FloatStorage"
+	global string // a qualified name: "torch.FloatStorage"
 )
 
-// mark is what MARK puts on the stack.
+// mark is the value that MARK pushes.
 type mark struct{}
 
 // A storage is an array that tensors are views of.
 type storage struct {
 	key   string
 	dtype DType
-	len   int // of elements
+	len   int // in elements
 	data  []byte
 }
 
@@ -42,20 +42,20 @@ type view struct {
 	strides []int // in elements
 }
 
-// storageTypes are the classes of storages by their names.
+// storageTypes maps the classes of storages to their element types.
 var storageTypes = map[global]DType{
 	"torch.DoubleStorage": F64, "torch.FloatStorage": F32, "torch.HalfStorage": F16, "torch.BFloat16Storage": BF16,
 	"torch.LongStorage": I64, "torch.IntStorage": I32, "torch.ShortStorage": I16, "torch.CharStorage": I8,
 	"torch.ByteStorage": U8, "torch.BoolStorage": Bool,
 }
 
-// constants are the types of elements, which a state may hold as values.
+// constants are the element types, which a state may hold as values.
 var constants = []global{
 	"torch.float64", "torch.float32", "torch.float16", "torch.bfloat16", "torch.int64", "torch.int32", "torch.int16",
 	"torch.int8", "torch.uint8", "torch.bool",
 }
 
-// calls are the functions and classes that a pickle may call, and what is done instead.
+// calls are the functions and classes that a pickle may call, with their substitutes.
 var calls = map[global]func(u *unpickler, args tuple) (any, error){
 	"collections.OrderedDict":         newDict,
 	"torch.Size":                      newSize,
@@ -76,9 +76,9 @@ func newDict(u *unpickler, args tuple) (any, error) {
 		return d, nil
 	case 1: // Python 2: a list of pairs
 		if items, ok := args[0].(*array); ok {
-			// The same list may be called for over and over.
+			// The same list may be passed many times.
 			if u.copied += len(items.items); u.copied > len(u.data) {
-				return nil, errors.New("more items than the pickle has")
+				return nil, errors.New("more items than the pickle has bytes")
 			}
 			for _, item := range items.items {
 				pair, err := sequence(item)
@@ -111,8 +111,8 @@ func newSize(_ *unpickler, args tuple) (any, error) {
 	return tuple(s), err
 }
 
-// rebuildTensor is torch/_utils.py _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …), or
-// _rebuild_tensor with the first four.
+// rebuildTensor stands for torch/_utils.py _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …),
+// and for _rebuild_tensor, which has the first four arguments.
 func rebuildTensor(_ *unpickler, args tuple) (any, error) {
 	if len(args) < 4 {
 		return nil, fmt.Errorf("%d arguments, want at least 4", len(args))
@@ -139,7 +139,7 @@ func rebuildTensor(_ *unpickler, args tuple) (any, error) {
 	return &view{storage: s, offset: int(offset), shape: shape, strides: strides}, nil
 }
 
-// rebuildParameter is torch/_utils.py _rebuild_parameter(data, requires_grad, backward_hooks).
+// rebuildParameter stands for torch/_utils.py _rebuild_parameter(data, requires_grad, backward_hooks).
 func rebuildParameter(_ *unpickler, args tuple) (any, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no arguments")
@@ -151,23 +151,23 @@ func rebuildParameter(_ *unpickler, args tuple) (any, error) {
 	return v, nil
 }
 
-// maxDims is how many dimensions PyTorch's tensors may have.
+// maxDims is PyTorch's limit on the dimensions of a tensor.
 const maxDims = 64
 
-// sizes reads a tuple of whole numbers from 0.
+// sizes reads a tuple of non-negative integers.
 func sizes(v any) ([]int, error) {
 	s, err := sequence(v)
 	if err != nil {
 		return nil, err
 	}
 	if len(s) > maxDims {
-		return nil, fmt.Errorf("%d dimensions, at most %d are read", len(s), maxDims)
+		return nil, fmt.Errorf("%d dimensions, want at most %d", len(s), maxDims)
 	}
 	out := make([]int, len(s))
 	for i, item := range s {
 		n, ok := item.(int64)
 		if !ok || n < 0 || n > math.MaxInt {
-			return nil, fmt.Errorf("%s where a whole number from 0 should be", kindOf(item))
+			return nil, fmt.Errorf("%s where a non-negative integer should be", kindOf(item))
 		}
 		out[i] = int(n)
 	}
@@ -212,10 +212,10 @@ type unpickler struct {
 	stack    []any
 	memo     map[uint32]any
 	storages map[string]*storage
-	copied   int // items of lists that became those of dictionaries
+	copied   int // list items copied into dictionaries
 }
 
-// The instructions, with pickletools' names.
+// The instructions, named as in pickletools.
 const (
 	opMark            = '('
 	opStop            = '.'
@@ -261,9 +261,9 @@ const (
 // highestProtocol is the newest version of the pickle format.
 const highestProtocol = 5
 
-var errPickleEnds = errors.New("the pickle ends in the middle: truncated?")
+var errPickleEnds = errors.New("the pickle ends in the middle of an instruction: truncated?")
 
-// unpickle runs the pickle at the beginning of data and returns its value and its length. Storages are noted in storages.
+// unpickle runs the pickle at the beginning of data and returns its value and its length. It records storages in storages.
 func unpickle(data []byte, storages map[string]*storage) (value any, n int, err error) {
 	u := &unpickler{data: data, memo: map[uint32]any{}, storages: storages}
 	for {
@@ -277,7 +277,7 @@ func unpickle(data []byte, storages map[string]*storage) (value any, n int, err 
 		}
 	}
 	if len(u.stack) != 1 {
-		return nil, 0, fmt.Errorf("pickle: %d values at its end, want one", len(u.stack))
+		return nil, 0, fmt.Errorf("pickle: %d values at the end, want one", len(u.stack))
 	}
 	return u.stack[0], u.at, nil
 }
@@ -302,7 +302,7 @@ func (u *unpickler) number(n int) (uint64, error) {
 	return v, err
 }
 
-// text reads a text behind its length of n bytes.
+// text reads a string that is preceded by its length, a number of n bytes.
 func (u *unpickler) text(n int) error {
 	length, err := u.number(n)
 	if err != nil {
@@ -313,7 +313,7 @@ func (u *unpickler) text(n int) error {
 		return err
 	}
 	if !utf8.Valid(b) {
-		return errors.New("a text is not UTF-8")
+		return errors.New("a string is not UTF-8")
 	}
 	u.push(string(b))
 	return nil
@@ -321,7 +321,7 @@ func (u *unpickler) text(n int) error {
 
 func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
 
-// pop takes the topmost n values, in the order in which they were pushed.
+// pop removes the topmost n values and returns them in the order in which they were pushed.
 func (u *unpickler) pop(n int) ([]any, error) {
 	if n > len(u.stack) {
 		return nil, errors.New("the stack is empty")
@@ -336,7 +336,7 @@ func (u *unpickler) pop(n int) ([]any, error) {
 	return values, nil
 }
 
-// popMark takes the values above the topmost mark, and the mark.
+// popMark removes the values above the topmost mark, and the mark, and returns the values.
 func (u *unpickler) popMark() ([]any, error) {
 	for i := len(u.stack) - 1; i >= 0; i-- {
 		if u.stack[i] == (mark{}) {
@@ -348,7 +348,7 @@ func (u *unpickler) popMark() ([]any, error) {
 	return nil, errors.New("no mark on the stack")
 }
 
-// top is the topmost value, which must be a T.
+// top returns the topmost value, which must be a T.
 func top[T any](u *unpickler) (T, error) {
 	var none T
 	if len(u.stack) == 0 {
@@ -373,7 +373,7 @@ func (u *unpickler) step() (stop bool, err error) {
 	case opProto:
 		v, err := u.number(1)
 		if err == nil && v > highestProtocol {
-			err = fmt.Errorf("protocol %d, at most %d is known", v, highestProtocol)
+			err = fmt.Errorf("protocol %d, want at most %d", v, highestProtocol)
 		}
 		return false, err
 	case opFrame:
@@ -398,7 +398,7 @@ func (u *unpickler) step() (stop bool, err error) {
 		return false, err
 	case opLong1:
 		err = u.long()
-	case opBinFloat: // the one big-endian number
+	case opBinFloat: // the only big-endian number
 		b, err := u.take(8)
 		if err == nil {
 			u.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
@@ -462,12 +462,12 @@ func (u *unpickler) step() (stop bool, err error) {
 	case opBinPersID:
 		err = u.persistent()
 	default:
-		err = fmt.Errorf("the instruction 0x%02x (%q) does not occur in files of tensors", op, rune(op))
+		err = fmt.Errorf("instruction 0x%02x (%q) is not supported: torch.save does not use it for tensors", op, rune(op))
 	}
 	return false, err
 }
 
-// values takes what an instruction adds to a container: n values, or all above the mark.
+// values pops what an instruction adds to a container: n values, or all above the mark.
 func (u *unpickler) values(toMark bool, n int) ([]any, error) {
 	if toMark {
 		return u.popMark()
@@ -482,7 +482,7 @@ func (u *unpickler) long() error {
 		return err
 	}
 	if n > 8 {
-		return fmt.Errorf("a number of %d bytes, at most 8 are read", n)
+		return fmt.Errorf("a number of %d bytes, want at most 8", n)
 	}
 	v, err := u.number(int(n))
 	if n > 0 {
@@ -494,7 +494,7 @@ func (u *unpickler) long() error {
 	return err
 }
 
-// put notes the topmost value under a number; MEMOIZE takes the next.
+// put memoizes the topmost value under a number; MEMOIZE uses the next free one.
 func (u *unpickler) put(op uint64) error {
 	i := uint64(len(u.memo))
 	var err error
@@ -526,13 +526,13 @@ func (u *unpickler) get(op uint64) error {
 	}
 	v, ok := u.memo[uint32(i)]
 	if !ok {
-		return fmt.Errorf("nothing was noted under the number %d", i)
+		return fmt.Errorf("nothing is memoized under %d", i)
 	}
 	u.push(v)
 	return nil
 }
 
-// global names a function, a class or a constant: by two lines, or by two texts on the stack.
+// global pushes the name of a function, a class or a constant, given as two lines or as two strings on the stack.
 func (u *unpickler) global(op uint64) error {
 	var names [2]string
 	if op == opGlobal {
@@ -558,13 +558,13 @@ func (u *unpickler) global(op uint64) error {
 	}
 	g := global(names[0] + "." + names[1])
 	if !knownGlobal(g) {
-		return fmt.Errorf("it names %q, which is no tensor, storage or container: refused, and nothing of it was run. Save the state_dict alone", string(g))
+		return fmt.Errorf("it names %q, which is not a tensor, storage or container: refused, and nothing was run. Save only the state_dict", string(g))
 	}
 	u.push(g)
 	return nil
 }
 
-// call is REDUCE and NEWOBJ: a function or a class, and its arguments.
+// call runs REDUCE and NEWOBJ: a function or a class, and its arguments.
 func (u *unpickler) call() error {
 	values, err := u.pop(2)
 	if err != nil {
@@ -580,7 +580,7 @@ func (u *unpickler) call() error {
 	}
 	f := calls[g]
 	if f == nil {
-		return fmt.Errorf("%s is called: refused, and nothing of it was run", g)
+		return fmt.Errorf("%s is called: refused, and nothing was run", g)
 	}
 	v, err := f(u, args)
 	if err != nil {
@@ -590,8 +590,8 @@ func (u *unpickler) call() error {
 	return nil
 }
 
-// build gives an object attributes. Those of a dictionary (_metadata of a state_dict, which has the versions of its modules)
-// say nothing about tensors.
+// build runs BUILD, which sets attributes of an object. Only those of a dictionary are accepted, and they are dropped: the
+// _metadata of a state_dict, with the versions of its modules, says nothing about tensors.
 func (u *unpickler) build() error {
 	if _, err := u.pop(1); err != nil {
 		return err
@@ -600,7 +600,7 @@ func (u *unpickler) build() error {
 	return err
 }
 
-// persistent is BINPERSID, by which torch.save refers to a storage: torch/serialization.py, persistent_id.
+// persistent runs BINPERSID, by which torch.save refers to a storage: torch/serialization.py, persistent_id.
 func (u *unpickler) persistent() error {
 	values, err := u.pop(1)
 	if err != nil {
@@ -608,13 +608,13 @@ func (u *unpickler) persistent() error {
 	}
 	id, ok := values[0].(tuple)
 	if !ok || len(id) < 5 {
-		return fmt.Errorf("%s refers to no storage", kindOf(values[0]))
+		return fmt.Errorf("%s does not refer to a storage", kindOf(values[0]))
 	}
 	if id[0] != "storage" {
 		if kind, ok := id[0].(string); ok {
-			return fmt.Errorf("a persistent object of the kind %q: only storages are read", kind)
+			return fmt.Errorf("a persistent object of kind %q: only storages are supported", kind)
 		}
-		return errors.New("a persistent object that is no storage")
+		return errors.New("a persistent object that is not a storage")
 	}
 	class, _ := id[1].(global)
 	dtype := storageTypes[class]
@@ -622,14 +622,14 @@ func (u *unpickler) persistent() error {
 	n, isSize := id[4].(int64)
 	switch {
 	case dtype == 0:
-		return fmt.Errorf("a storage of the class %s", kindOf(id[1]))
+		return fmt.Errorf("a storage of the unknown class %s", kindOf(id[1]))
 	case !isKey || !isSize || n < 0:
 		return errors.New("a storage without a key or a size")
 	case len(id) > 5 && id[5] != nil:
-		return fmt.Errorf("storage %q is a view of another, as PyTorch before 0.4 wrote them: save it anew", key)
+		return fmt.Errorf("storage %q is a view of another, as written by PyTorch before 0.4: save the file again with a newer version", key)
 	}
 	if _, err := byteSize(dtype, []int{int(min(n, math.MaxInt))}); err != nil || n > math.MaxInt {
-		return fmt.Errorf("storage %q of %d elements is larger than any memory", key, n)
+		return fmt.Errorf("storage %q of %d elements is larger than the address space", key, n)
 	}
 	s := u.storages[key]
 	if s == nil {

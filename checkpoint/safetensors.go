@@ -21,17 +21,17 @@ const maxHeader = 100_000_000
 // metadataKey is the one member of a header that is not a tensor.
 const metadataKey = "__metadata__"
 
-// parseSafetensors reads a whole safetensors file. The Data of the tensors lie in file.
+// parseSafetensors reads a whole safetensors file. The Data of the tensors alias file.
 func parseSafetensors(file []byte) ([]Tensor, map[string]string, error) {
 	if len(file) < 8 {
-		return nil, nil, fmt.Errorf("%d bytes are too short for any weights: truncated?", len(file))
+		return nil, nil, fmt.Errorf("%d bytes are too few for any weight file: truncated?", len(file))
 	}
 	n := binary.LittleEndian.Uint64(file)
-	// Before anything else is made of it: n may be any number.
+	// Checked first: n may be any number.
 	if fits := n <= uint64(len(file)-8); !fits || n < 2 || file[8] != '{' {
 		switch {
 		case len(file) > 8 && file[8] != '{':
-			return nil, nil, errors.New("not a file of weights: it begins like no known format (safetensors has a { as byte 9)")
+			return nil, nil, errors.New("not a weight file: it does not begin like any known format (the ninth byte of safetensors is a {)")
 		case !fits:
 			return nil, nil, fmt.Errorf("the header claims %d bytes, the file has %d: truncated?", n, len(file))
 		default:
@@ -39,7 +39,7 @@ func parseSafetensors(file []byte) ([]Tensor, map[string]string, error) {
 		}
 	}
 	if n > maxHeader {
-		return nil, nil, fmt.Errorf("the header claims %d bytes, the format allows %d", n, maxHeader)
+		return nil, nil, fmt.Errorf("the header claims %d bytes, the format allows at most %d", n, maxHeader)
 	}
 	tensors, metadata, err := parseHeader(file[8:8+n], file[8+n:])
 	if err != nil {
@@ -53,7 +53,7 @@ func parseHeader(header, data []byte) ([]Tensor, map[string]string, error) {
 	if !utf8.Valid(header) {
 		return nil, nil, errors.New("the header is not UTF-8")
 	}
-	// The reader of JSON numbers and strings below sees only what is there, so nothing is larger than a multiple of header.
+	// The decoder allocates only for tokens that exist, so memory is bounded by a multiple of the header's size.
 	dec := json.NewDecoder(bytes.NewReader(header))
 	dec.UseNumber()
 	var entries []entry
@@ -86,7 +86,7 @@ func parseHeader(header, data []byte) ([]Tensor, map[string]string, error) {
 	return tensors, metadata, nil
 }
 
-// An entry is what the header says of one tensor.
+// An entry is the header's entry of one tensor.
 type entry struct {
 	name       string
 	dtype      DType
@@ -105,7 +105,7 @@ func (e *entry) parse(dec *json.Decoder) error {
 			}
 			var ok bool
 			if e.dtype, ok = parseDType(name); !ok {
-				return fmt.Errorf("dtype %q is not one of those this version reads (%s)", name, dtypeNames())
+				return fmt.Errorf("dtype %q is not supported, want one of %s", name, dtypeNames())
 			}
 			return nil
 		case "shape":
@@ -117,7 +117,7 @@ func (e *entry) parse(dec *json.Decoder) error {
 			hasOffsets = true
 			offsets, err := ints(dec)
 			if err == nil && len(offsets) != 2 {
-				err = fmt.Errorf("%d numbers, not 2", len(offsets))
+				err = fmt.Errorf("%d numbers, want 2", len(offsets))
 			}
 			if err != nil {
 				return inside("data_offsets", err)
@@ -147,12 +147,12 @@ func (e *entry) parse(dec *json.Decoder) error {
 	case e.begin < 0 || e.end < e.begin:
 		return fmt.Errorf("data_offsets [%d, %d] are not a range", e.begin, e.end)
 	case e.end-e.begin != size:
-		return fmt.Errorf("data_offsets [%d, %d] hold %d bytes, %v with shape %v has %d", e.begin, e.end, e.end-e.begin, e.dtype, e.shape, size)
+		return fmt.Errorf("data_offsets [%d, %d] hold %d bytes, want %d for %v with shape %v", e.begin, e.end, e.end-e.begin, size, e.dtype, e.shape)
 	}
 	return nil
 }
 
-// place gives the tensors their data, which they must fill one after the other.
+// place assigns the tensors their data, which they must fill without gaps or overlaps.
 func place(entries []entry, data []byte) ([]Tensor, error) {
 	slices.SortFunc(entries, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.begin, b.begin), cmp.Compare(a.end, b.end), strings.Compare(a.name, b.name))
@@ -185,8 +185,8 @@ func dtypeNames() string {
 	return strings.Join(names, " ")
 }
 
-// object reads an object, calling member after each key to read its value. A key that comes twice is an error: which one
-// counts depends on the reader.
+// object reads an object, calling member after each key to read its value. A duplicate key is an error: readers disagree on
+// which one counts.
 func object(dec *json.Decoder, member func(key string) error) error {
 	if err := delim(dec, '{'); err != nil {
 		return err
@@ -198,7 +198,7 @@ func object(dec *json.Decoder, member func(key string) error) error {
 			return err
 		}
 		if seen[key] {
-			return fmt.Errorf("the key %q comes twice", key)
+			return fmt.Errorf("the key %q appears twice", key)
 		}
 		seen[key] = true
 		if err := member(key); err != nil {
@@ -208,7 +208,7 @@ func object(dec *json.Decoder, member func(key string) error) error {
 	return delim(dec, '}')
 }
 
-// ints reads an array of whole numbers from 0.
+// ints reads an array of non-negative integers.
 func ints(dec *json.Decoder) ([]int, error) {
 	if err := delim(dec, '['); err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func ints(dec *json.Decoder) ([]int, error) {
 	return list, delim(dec, ']')
 }
 
-// end checks that only white space follows in text, from which dec reads.
+// end checks that only white space follows the value that dec read from text.
 func end(dec *json.Decoder, text []byte) error {
 	if rest := bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
 		return fmt.Errorf("%q after the end of the object", rest[:1])
@@ -236,7 +236,7 @@ func end(dec *json.Decoder, text []byte) error {
 	return nil
 }
 
-// delim reads one of the delimiters of JSON.
+// delim reads a JSON delimiter.
 func delim(dec *json.Decoder, want json.Delim) error {
 	got, err := token[json.Delim](dec, want.String())
 	if err == nil && got != want {
@@ -245,7 +245,7 @@ func delim(dec *json.Decoder, want json.Delim) error {
 	return err
 }
 
-// token reads one token of type T, called what in errors.
+// token reads one token of type T; errors call it what.
 func token[T any](dec *json.Decoder, what string) (T, error) {
 	t, err := dec.Token()
 	if err == io.EOF {
@@ -262,7 +262,7 @@ func token[T any](dec *json.Decoder, what string) (T, error) {
 	return v, nil
 }
 
-// inside puts where an error was found before it.
+// inside prefixes an error with the place where it was found.
 func inside(where string, err error) error {
 	if err == nil {
 		return nil

@@ -21,7 +21,7 @@ import (
 	"github.com/go-bert/bert/internal/mmap"
 )
 
-// build makes a safetensors file of a header as it stands and data.
+// build makes a safetensors file from a header, unchanged, and data.
 func build(header string, data string) []byte {
 	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), data...)
 }
@@ -107,7 +107,7 @@ func TestWriteSafetensorsBytes(t *testing.T) {
 	}
 }
 
-// TestOpenHeaders are files that the format allows, though nobody may have written them.
+// TestOpenHeaders opens unusual files that the format allows.
 func TestOpenHeaders(t *testing.T) {
 	for name, file := range map[string]struct {
 		content []byte
@@ -135,25 +135,25 @@ func TestOpenHeaders(t *testing.T) {
 	}
 }
 
-// The largest number of bytes, and half as many, rounded up, which times 2 wraps to less than nothing.
+// The largest int, and half of it rounded up, which overflows when doubled.
 var maxInt, halfInt = strconv.Itoa(math.MaxInt), strconv.Itoa(math.MaxInt/2 + 1)
 
-// badFiles are files that Open refuses, with what the error must say.
+// badFiles are files that Open refuses, with a part of the expected error.
 var badFiles = []struct {
 	content []byte
 	want    string
 }{
 	{nil, "the file is empty"},
 	{[]byte("{"), "not JSON"},
-	{[]byte("abc"), "3 bytes are too short"},
+	{[]byte("abc"), "3 bytes are too few"},
 	{[]byte("abcdefgh"), "the header claims 7523094288207667809 bytes, the file has 8: truncated?"},
-	{[]byte("Once upon a time"), "not a file of weights: it begins like no known format"},
+	{[]byte("Once upon a time"), "not a weight file: it does not begin like any known format"},
 	{binary.LittleEndian.AppendUint64(nil, 0), "the header claims 0 bytes"},
 	{build("", "{x"), "the header claims 0 bytes"},
 	{append(binary.LittleEndian.AppendUint64(nil, 1<<60), "{}"...), "the header claims 1152921504606846976 bytes, the file has 10: truncated?"},
 	{append(binary.LittleEndian.AppendUint64(nil, 1<<64-1), "{}"...), "the header claims 18446744073709551615 bytes"},
 	{append(binary.LittleEndian.AppendUint64(nil, 3), "{}"...), "the header claims 3 bytes, the file has 10: truncated?"},
-	{build(`[1]`, ""), "not a file of weights"},
+	{build(`[1]`, ""), "not a weight file"},
 	{build(`{"x":`, ""), "not JSON at byte 5: unexpected EOF"},
 	{build(`{x}`, ""), "not JSON"},
 	{build(`{}{}`, ""), `"{" after the end of the object`},
@@ -166,14 +166,14 @@ var badFiles = []struct {
 	{build(`{"x":[]}`, ""), `tensor "x": [ where { should be`},
 	{build(`{"__metadata__":[]}`, ""), "__metadata__: [ where { should be"},
 	{build(`{"__metadata__":{"a":1}}`, ""), `__metadata__: "a": 1 where a string should be`},
-	{build(`{"__metadata__":{"a":"1","a":"2"}}`, ""), `__metadata__: the key "a" comes twice`},
-	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, "ab"), `the key "x" comes twice`},
-	{build(`{"x":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "a"), `tensor "x": the key "dtype" comes twice`},
+	{build(`{"__metadata__":{"a":"1","a":"2"}}`, ""), `__metadata__: the key "a" appears twice`},
+	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, "ab"), `the key "x" appears twice`},
+	{build(`{"x":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, "a"), `tensor "x": the key "dtype" appears twice`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"more":1}}`, "a"), `tensor "x": unknown key "more"`},
 	{build(`{"x":{"shape":[1],"data_offsets":[0,1]}}`, "a"), `tensor "x": no dtype`},
 	{build(`{"x":{"dtype":"U8","data_offsets":[0,1]}}`, "a"), `tensor "x": no shape`},
 	{build(`{"x":{"dtype":"U8","shape":[1]}}`, "a"), `tensor "x": no data_offsets`},
-	{build(`{"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}`, "a"), `tensor "x": dtype "F8_E4M3" is not one of those this version reads (BOOL U8 I8 I16 F16 BF16 I32 F32 F64 I64)`},
+	{build(`{"x":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}`, "a"), `tensor "x": dtype "F8_E4M3" is not supported, want one of BOOL U8 I8 I16 F16 BF16 I32 F32 F64 I64`},
 	{build(`{"x":{"dtype":7,"shape":[1],"data_offsets":[0,1]}}`, "a"), `tensor "x": dtype: 7 where a string should be`},
 	{build(`{"x":{"dtype":"U8","shape":1,"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 1 where [ should be`},
 	{build(`{"x":{"dtype":"U8","shape":["1"],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 1 where a number should be`},
@@ -181,14 +181,14 @@ var badFiles = []struct {
 	{build(`{"x":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 1.0 is not a whole number`},
 	{build(`{"x":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 1e0 is not a whole number`},
 	{build(`{"x":{"dtype":"U8","shape":[18446744073709551617],"data_offsets":[0,1]}}`, "a"), `tensor "x": shape: 18446744073709551617 is not a whole number`},
-	{build(`{"x":{"dtype":"F32","shape":[`+maxInt+`],"data_offsets":[0,4]}}`, "abcd"), `tensor "x": shape [` + maxInt + `] of F32 is larger than any memory`},
-	{build(`{"x":{"dtype":"U8","shape":[2,`+halfInt+`],"data_offsets":[0,0]}}`, ""), `tensor "x": shape [2 ` + halfInt + `] of U8 is larger than any memory`},
-	{build(`{"x":{"dtype":"F32","shape":[0,`+maxInt+`,2],"data_offsets":[0,0]}}`, ""), `is larger than any memory`},
-	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0]}}`, "a"), `tensor "x": data_offsets: 1 numbers, not 2`},
-	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, "a"), `tensor "x": data_offsets: 3 numbers, not 2`},
+	{build(`{"x":{"dtype":"F32","shape":[`+maxInt+`],"data_offsets":[0,4]}}`, "abcd"), `tensor "x": shape [` + maxInt + `] of F32 is larger than the address space`},
+	{build(`{"x":{"dtype":"U8","shape":[2,`+halfInt+`],"data_offsets":[0,0]}}`, ""), `tensor "x": shape [2 ` + halfInt + `] of U8 is larger than the address space`},
+	{build(`{"x":{"dtype":"F32","shape":[0,`+maxInt+`,2],"data_offsets":[0,0]}}`, ""), `is larger than the address space`},
+	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0]}}`, "a"), `tensor "x": data_offsets: 1 numbers, want 2`},
+	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}}`, "a"), `tensor "x": data_offsets: 3 numbers, want 2`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}}`, "a"), `tensor "x": data_offsets [1, 0] are not a range`},
 	{build(`{"x":{"dtype":"U8","shape":[1],"data_offsets":[-1,0]}}`, "a"), `tensor "x": data_offsets: -1 is not a whole number`},
-	{build(`{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,20]}}`, strings.Repeat("a", 20)), `tensor "x": data_offsets [0, 20] hold 20 bytes, F32 with shape [2 3] has 24`},
+	{build(`{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,20]}}`, strings.Repeat("a", 20)), `tensor "x": data_offsets [0, 20] hold 20 bytes, want 24 for F32 with shape [2 3]`},
 	{build(`{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}`, "abc"), `tensor "x": data_offsets [0, 4] go beyond the 3 bytes of data in the file: truncated?`},
 	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[`+strconv.Itoa(math.MaxInt-2)+`,`+maxInt+`]}}`, "ab"), `go beyond the 2 bytes of data`},
 	{build(`{"x":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"y":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, "abc"), `tensor "y": data_offsets [1, 3] overlap tensor "x", which ends at 2`},
@@ -200,27 +200,27 @@ var badFiles = []struct {
 
 	{[]byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), "this is a Git LFS pointer, not the data: run git lfs pull"},
 	{[]byte("PK\x03\x04" + strings.Repeat("\x00", 26) + "model/data.pkl"), "the archive's directory cannot be read (zip: not a valid zip file): truncated?"},
-	{[]byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02"), "version: pickle, byte 2: the pickle ends in the middle: truncated?"},
-	{[]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00"), "Python pickle: not read, as torch.save did not write it"},
-	{[]byte("\x89HDF\r\n\x1a\n\x00\x00"), "HDF5 file: not read by this version"},
+	{[]byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02"), "version: pickle, byte 2: the pickle ends in the middle of an instruction: truncated?"},
+	{[]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00"), "Python pickle: not supported, because torch.save did not write it"},
+	{[]byte("\x89HDF\r\n\x1a\n\x00\x00"), "HDF5 file: not supported"},
 	{[]byte("\x08\x07\x12\x07pytorch\x1a"), "ONNX model: not a protocol buffer: field 3: unexpected EOF"},
 
 	{[]byte(`{"hidden_size": 128}`), "JSON without a weight_map: not the index of a sharded checkpoint"},
 	{[]byte(`{"weight_map": []}`), "index: weight_map: [ where { should be"},
 	{[]byte(`{"weight_map": {"x": 1}}`), `index: weight_map: tensor "x": 1 where a file name should be`},
-	{[]byte(`{"weight_map": {"x": "a", "x": "a"}}`), `index: weight_map: the key "x" comes twice`},
+	{[]byte(`{"weight_map": {"x": "a", "x": "a"}}`), `index: weight_map: the key "x" appears twice`},
 	{[]byte(`{"weight_map": {}} x`), `index: "x" after the end of the object`},
 	{[]byte(`{"metadata": {`), "index: \"metadata\": "},
 	{[]byte(`{"a\nb": {`), `index: "a\nb": `},
-	{[]byte(`{"weight_map": {"x": "../a"}}`), `tensor "x": shard "../a" is not the name of a file in the index's folder`},
-	{[]byte(`{"weight_map": {"x": ".."}}`), `shard ".." is not the name`},
-	{[]byte(`{"weight_map": {"x": "/etc/passwd"}}`), `shard "/etc/passwd" is not the name`},
-	{[]byte(`{"weight_map": {"x": "sub/a"}}`), `shard "sub/a" is not the name`},
-	{[]byte(`{"weight_map": {"x": "sub\\a"}}`), `shard "sub\\a" is not the name`},
-	{[]byte(`{"weight_map": {"x": ""}}`), `shard "" is not the name`},
-	{[]byte(`{"weight_map": {"x": "a\u0000"}}`), `shard "a\x00" is not the name`},
+	{[]byte(`{"weight_map": {"x": "../a"}}`), `tensor "x": shard "../a" is not a file name in the index's folder`},
+	{[]byte(`{"weight_map": {"x": ".."}}`), `shard ".." is not a file name`},
+	{[]byte(`{"weight_map": {"x": "/etc/passwd"}}`), `shard "/etc/passwd" is not a file name`},
+	{[]byte(`{"weight_map": {"x": "sub/a"}}`), `shard "sub/a" is not a file name`},
+	{[]byte(`{"weight_map": {"x": "sub\\a"}}`), `shard "sub\\a" is not a file name`},
+	{[]byte(`{"weight_map": {"x": ""}}`), `shard "" is not a file name`},
+	{[]byte(`{"weight_map": {"x": "a\u0000"}}`), `shard "a\x00" is not a file name`},
 	{[]byte(`{"weight_map": {"x": "."}}`), `not a regular file`},
-	{[]byte(`{"weight_map": {"x": "missing"}}`), `shard "missing" is not there`},
+	{[]byte(`{"weight_map": {"x": "missing"}}`), `shard "missing" is missing`},
 }
 
 func TestOpenBadFiles(t *testing.T) {
@@ -238,13 +238,13 @@ func TestOpenBadFiles(t *testing.T) {
 	}
 }
 
-// TestOpenHeaderLimit needs a file of 100 MB, which is a hole.
+// TestOpenHeaderLimit opens a sparse file of 100 MB.
 func TestOpenHeaderLimit(t *testing.T) {
 	path := writeFile(t, t.TempDir(), "weights", append(binary.LittleEndian.AppendUint64(nil, maxHeader+1), '{'))
 	if err := os.Truncate(path, maxHeader+100); err != nil {
 		t.Skip(err)
 	}
-	if f, err := Open(path); err == nil || !strings.Contains(err.Error(), "the header claims 100000001 bytes, the format allows 100000000") {
+	if f, err := Open(path); err == nil || !strings.Contains(err.Error(), "the header claims 100000001 bytes, the format allows at most 100000000") {
 		t.Errorf("Open: %v, %v", f, err)
 	}
 }
@@ -255,15 +255,15 @@ func TestOpenNoWeights(t *testing.T) {
 		t.Errorf("a missing path: %v", err)
 	}
 	for _, step := range []struct{ name, content, want string }{
-		{"config.json", "{}", "no weights in it: neither model.safetensors, pytorch_model.bin nor a TensorFlow checkpoint is there"},
-		{"tf_model.h5", "\x89HDF\r\n\x1a\n\x00\x00", "no weights in it (tf_model.h5 is a HDF5 file, which is not read)"},
+		{"config.json", "{}", "no weights here: no model.safetensors, no pytorch_model.bin and no TensorFlow checkpoint"},
+		{"tf_model.h5", "\x89HDF\r\n\x1a\n\x00\x00", "no weights here (tf_model.h5 is a HDF5 file, which is not supported)"},
 	} {
 		writeFile(t, dir, step.name, []byte(step.content))
 		if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), dir+": ") || !strings.Contains(err.Error(), step.want) {
 			t.Errorf("with %s: error %v, want %q", step.name, err, step.want)
 		}
 	}
-	// In a directory, a name that leads nowhere is an error, not a reason to take another file.
+	// In a directory, a broken link is an error, not a reason to take another file.
 	if err := os.Symlink("nowhere", filepath.Join(dir, singleName)); err != nil {
 		t.Skip(err)
 	}
@@ -286,8 +286,8 @@ func TestWriteRefuses(t *testing.T) {
 		metadata map[string]string
 		want     string
 	}{
-		{[]Tensor{one, one}, nil, `tensor "x" comes twice`},
-		{change(func(x *Tensor) { x.Data = nil }), nil, `tensor "x": U8 with shape [1] has 0 bytes of data, not 1`},
+		{[]Tensor{one, one}, nil, `tensor "x" appears twice`},
+		{change(func(x *Tensor) { x.Data = nil }), nil, `tensor "x": U8 with shape [1] has 0 bytes of data, want 1`},
 		{change(func(x *Tensor) { x.Shape = []int{-1} }), nil, `tensor "x": shape [-1] has a negative dimension`},
 		{change(func(x *Tensor) { x.DType = 0 }), nil, `tensor "x": DType(0) is not an element type`},
 		{change(func(x *Tensor) { x.DType = 200 }), nil, `tensor "x": DType(200) is not an element type`},
@@ -299,7 +299,7 @@ func TestWriteRefuses(t *testing.T) {
 		if err := WriteSafetensors(path, bad.tensors, bad.metadata); err == nil || !strings.Contains(err.Error(), path+": "+bad.want) {
 			t.Errorf("WriteSafetensors: error %v, want %q", err, bad.want)
 		}
-		// With a second tensor there are two shards to write.
+		// A second tensor makes two shards.
 		two := append(slices.Clone(bad.tensors), Tensor{Name: "y", DType: U8, Shape: []int{2}, Data: []byte{1, 2}}, Tensor{Name: "z", DType: U8, Shape: []int{1}, Data: []byte{1}})
 		if err := WriteSharded(dir, "model", two, bad.metadata, 1); err == nil || !strings.Contains(err.Error(), path+": "+bad.want) {
 			t.Errorf("WriteSharded: error %v, want %q", err, bad.want)
@@ -335,7 +335,7 @@ func list(t testing.TB, dir string) []string {
 	return names
 }
 
-// drawTensors draws tensors of all types, scalars and empty ones among them.
+// drawTensors draws tensors of all types, including scalars and empty ones.
 func drawTensors(t *rapid.T) []Tensor {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[^\x00]{0,8}`), 0, 8, rapid.ID).Draw(t, "names")
 	var tensors []Tensor
@@ -348,7 +348,7 @@ func drawTensors(t *rapid.T) []Tensor {
 	return tensors
 }
 
-// TestRoundTrip writes and reads anything, whole and in shards, mapped and read.
+// TestRoundTrip writes and reads random tensors, as one file and in shards, mapped and unmapped.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		tensors := drawTensors(r)
@@ -423,8 +423,8 @@ func TestDTypes(t *testing.T) {
 	}
 }
 
-// FuzzOpen feeds any bytes to the parsers of safetensors and of indexes. What they accept must fill the file without gaps, and
-// come back the same when written again.
+// FuzzOpen feeds arbitrary bytes to the parsers of safetensors and of indexes. Accepted tensors must fill the file without gaps,
+// and be the same when written and read again.
 func FuzzOpen(f *testing.F) {
 	for _, bad := range badFiles {
 		f.Add(bad.content)

@@ -23,8 +23,8 @@ func isIndex(file []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(file[:min(len(file), sampleHead)], " \t\r\n"), []byte("{")) && !safetensorsStart(file)
 }
 
-// addShards takes in the files that the index at path names. Index and shards must agree tensor by tensor: where they do
-// not, files of different checkpoints lie in one folder.
+// addShards adds the files that the index at path names. Index and shards must agree tensor by tensor; if they don't, the folder
+// mixes files of different checkpoints.
 func (f *File) addShards(path string, index []byte, load loader) error {
 	shardOf, err := parseIndex(index)
 	if err != nil {
@@ -34,7 +34,7 @@ func (f *File) addShards(path string, index []byte, load loader) error {
 		shardPath := filepath.Join(filepath.Dir(path), shard)
 		data, err := f.load(shardPath, load)
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: shard %q is not there", path, shard)
+			return fmt.Errorf("%s: shard %q is missing", path, shard)
 		}
 		if err != nil {
 			return err
@@ -45,20 +45,20 @@ func (f *File) addShards(path string, index []byte, load loader) error {
 		}
 		for _, t := range f.tensors[before:] {
 			if shardOf[t.Name] != shard {
-				return fmt.Errorf("%s: tensor %q is not in this shard by the index %s", shardPath, t.Name, filepath.Base(path))
+				return fmt.Errorf("%s: tensor %q is not in this shard according to the index %s", shardPath, t.Name, filepath.Base(path))
 			}
 			delete(shardOf, t.Name)
 		}
 	}
 	if len(shardOf) > 0 {
 		name := slices.Min(slices.Collect(maps.Keys(shardOf)))
-		return fmt.Errorf("%s: tensor %q is missing, the index %s says it is here", filepath.Join(filepath.Dir(path), shardOf[name]), name, filepath.Base(path))
+		return fmt.Errorf("%s: tensor %q is missing, but the index %s places it here", filepath.Join(filepath.Dir(path), shardOf[name]), name, filepath.Base(path))
 	}
 	return nil
 }
 
-// parseIndex reads the index of a sharded checkpoint: the shard of each tensor. Its metadata.total_size is not checked
-// against the shards: indexes in circulation count tied weights twice.
+// parseIndex reads the index of a sharded checkpoint: the shard of each tensor. It does not check metadata.total_size against
+// the shards, because some published indexes count tied weights twice.
 func parseIndex(index []byte) (map[string]string, error) {
 	dec := json.NewDecoder(bytes.NewReader(index))
 	dec.UseNumber()
@@ -72,7 +72,7 @@ func parseIndex(index []byte) (map[string]string, error) {
 		return inside(key, object(dec, func(name string) error {
 			shard, err := token[string](dec, "a file name")
 			if err == nil && (!filepath.IsLocal(shard) || strings.ContainsAny(shard, "/\\\x00")) {
-				err = fmt.Errorf("shard %q is not the name of a file in the index's folder", shard)
+				err = fmt.Errorf("shard %q is not a file name in the index's folder", shard)
 			}
 			shardOf[name] = shard
 			return inside(fmt.Sprintf("tensor %q", name), err)
@@ -92,14 +92,14 @@ func parseIndex(index []byte) (map[string]string, error) {
 
 // WriteSharded writes tensors into the folder dir as Hugging Face's libraries do: base-00001-of-00003.safetensors and so on,
 // none with more than maxShardBytes bytes of data unless a single tensor has more, and base.safetensors.index.json, which
-// says where each tensor is. Shards are filled in the order of tensors; each has the metadata. What fits in one shard
-// becomes base.safetensors without an index.
+// says where each tensor is. Shards are filled in the order of tensors; each has the metadata. If everything fits in one
+// shard, WriteSharded writes base.safetensors without an index.
 //
-// What stood under those names before is replaced, and left-over shards of base are removed, so that dir holds one
-// checkpoint. All files are on disk under temporary names before that begins: a full disk leaves the old checkpoint. A crash
-// while they are renamed leaves the old checkpoint, the new one, or no index, never one that mixes them.
+// Existing files of those names are replaced, and left-over shards of base are removed, so that dir holds one checkpoint. All
+// files are on disk under temporary names before that begins: a full disk leaves the old checkpoint. A crash while they are
+// renamed leaves the old checkpoint, the new one, or no index, never a mixture.
 func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string, maxShardBytes int64) error {
-	// The header of the whole is made only for its checks: across shards no name may come twice.
+	// The header of the whole is encoded only for its checks: no name may occur twice, even in different shards.
 	if _, _, err := encodeHeader(tensors, metadata); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(dir, base+".safetensors"), err)
 	}
@@ -107,7 +107,7 @@ func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string
 	return s.write(tensors, func(path string, tensors []Tensor) error { return WriteSafetensors(path, tensors, metadata) })
 }
 
-// WriteTorchSharded is WriteSharded with files of [WriteTorch]: base.bin, or base-00001-of-00003.bin and so on and
+// WriteTorchSharded is like WriteSharded, but writes files of [WriteTorch]: base.bin, or base-00001-of-00003.bin and so on with
 // base.bin.index.json.
 func WriteTorchSharded(dir, base string, tensors []Tensor, maxShardBytes int64) error {
 	if _, err := sortByName(tensors); err != nil {
@@ -117,7 +117,7 @@ func WriteTorchSharded(dir, base string, tensors []Tensor, maxShardBytes int64) 
 	return s.write(tensors, WriteTorch)
 }
 
-// A sharding is where the shards of a checkpoint go and how they are called.
+// A sharding holds the folder, the names and the size limit of the shards of a checkpoint.
 type sharding struct {
 	dir, base, suffix string
 	limit             int64 // bytes of data in a shard
@@ -128,7 +128,7 @@ func (s *sharding) write(tensors []Tensor, write func(path string, tensors []Ten
 		return fmt.Errorf("%q is not a file name", s.base)
 	}
 	if s.limit <= 0 {
-		return fmt.Errorf("a shard of at most %d bytes cannot be written", s.limit)
+		return fmt.Errorf("the limit of a shard is %d bytes, want at least 1", s.limit)
 	}
 	s.dir = filepath.Clean(s.dir)
 	dir := s.dir
@@ -163,15 +163,15 @@ func (s *sharding) write(tensors []Tensor, write func(path string, tensors []Ten
 	if err := writeIndex(filepath.Join(staging, filepath.Base(index)), total, shardOf); err != nil {
 		return withPath(err, index)
 	}
-	// A single file, which Open prefers, stays in force until the end.
+	// An existing single file, which Open prefers, stays valid until the end.
 	if err := publish(staging, dir, names, index); err != nil {
 		return err
 	}
 	return s.removeOthers(names, single)
 }
 
-// publish moves files that stand whole in staging into dir, the index last. Each state of dir is on disk before the next: a
-// new file must never stand beside an old index, nor the new index beside an old file.
+// publish moves the complete files in staging into dir, the index last. Each state of dir is on disk before the next: a new file
+// must never appear with an old index, nor the new index with an old file.
 func publish(staging, dir string, names []string, index string) error {
 	if err := remove(index); err != nil {
 		return err
@@ -202,7 +202,7 @@ func writeIndex(path string, totalSize int64, shardOf map[string]string) error {
 	})
 }
 
-// withPath makes the error of a file under a temporary name one of the name it was meant for.
+// withPath replaces the temporary path in an error by the final one.
 func withPath(err error, path string) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -236,10 +236,10 @@ func split(tensors []Tensor, limit int64) [][]Tensor {
 	return shards
 }
 
-// shardNumbers is what stands between the base name and the suffix of a shard.
+// shardNumbers matches the part of a shard's name between the base name and the suffix.
 var shardNumbers = regexp.MustCompile(`^-\d{5,}-of-\d{5,}$`)
 
-// removeOthers removes the file other and the shards in the folder, but for those in keep.
+// removeOthers removes the file other, and all shards in the folder except those in keep.
 func (s *sharding) removeOthers(keep []string, other string) error {
 	if err := remove(other); err != nil {
 		return err
@@ -260,7 +260,7 @@ func (s *sharding) removeOthers(keep []string, other string) error {
 	return atomicfile.SyncDir(s.dir)
 }
 
-// remove removes a file that may not be there.
+// remove removes a file, if it exists.
 func remove(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -21,8 +21,8 @@ func five() []Tensor {
 	}
 }
 
-// TestWriteSharded pins the layout: the order of the tensors fills the shards, the tensor that is larger than a shard has one
-// of its own.
+// TestWriteSharded pins the layout: shards are filled in the order of the tensors, and a tensor larger than a shard gets its
+// own.
 func TestWriteSharded(t *testing.T) {
 	dir := t.TempDir()
 	if err := WriteSharded(dir, "model", five(), map[string]string{"format": "pt"}, 6); err != nil {
@@ -73,7 +73,7 @@ func TestWriteSharded(t *testing.T) {
 	}
 }
 
-// TestWriteShardedReplaces writes one checkpoint over another: what does not belong to the new one goes, the rest stays.
+// TestWriteShardedReplaces writes one checkpoint over another: left-over shards are removed, other files stay.
 func TestWriteShardedReplaces(t *testing.T) {
 	dir := t.TempDir()
 	others := []string{"config.json", "model-00001-of-00003.safetensors.bak", "model-best.safetensors", "other-00001-of-00003.safetensors"}
@@ -148,23 +148,23 @@ func TestOpenBadShards(t *testing.T) {
 	u8 := func(name string) string { return `"` + name + `":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}` }
 	for _, bad := range []struct {
 		index         string // the weight_map
-		first, second []byte // nil: not there
+		first, second []byte // nil: missing
 		file, want    string // which file the error names
 	}{
 		{`"a":"` + first + `","b":"` + second + `"`, build("{"+u8("a")+"}", ""), nil,
-			indexName, `shard "` + second + `" is not there`},
+			indexName, `shard "` + second + `" is missing`},
 		{`"a":"` + first + `","b":"` + second + `"`, build("{"+u8("a")+"}", ""), build("{}", ""),
-			second, `tensor "b" is missing, the index ` + indexName + ` says it is here`},
+			second, `tensor "b" is missing, but the index ` + indexName + ` places it here`},
 		{`"a":"` + first + `","b":"` + second + `"`, build("{"+u8("a")+"}", ""), build("{"+u8("b")+","+u8("c")+"}", ""),
-			second, `tensor "c" is not in this shard by the index ` + indexName},
+			second, `tensor "c" is not in this shard according to the index ` + indexName},
 		{`"a":"` + first + `","b":"` + second + `"`, build("{"+u8("a")+"}", ""), build("{"+u8("b")+","+u8("a")+"}", ""),
-			second, `tensor "a" is not in this shard by the index`},
+			second, `tensor "a" is not in this shard according to the index`},
 		{`"a":"` + first + `","b":"` + second + `"`, build("{"+u8("a")+"}", ""), []byte("version https://git-lfs.github.com/spec/v1\n"),
 			second, "Git LFS pointer"},
 		{`"a":"` + first + `","b":"` + second + `"`, build("{"+u8("a")+"}", ""), build("{"+u8("b")+"}", "x"),
 			second, "1 bytes of data after"},
 		{`"a":"` + indexName + `"`, nil, nil,
-			indexName, "not a file of weights"},
+			indexName, "not a weight file"},
 	} {
 		dir := t.TempDir()
 		writeFile(t, dir, indexName, []byte(`{"weight_map": {`+bad.index+`}}`))
@@ -183,7 +183,7 @@ func TestOpenBadShards(t *testing.T) {
 	}
 }
 
-// TestOpenPrefersTheSingleFile is what Hugging Face's libraries do.
+// TestOpenPrefersTheSingleFile checks that a single file precedes shards, as in Hugging Face's libraries.
 func TestOpenPrefersTheSingleFile(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir, singleName, build("{}", ""))
@@ -195,7 +195,7 @@ func TestOpenPrefersTheSingleFile(t *testing.T) {
 	f.Close()
 }
 
-// TestWriteOverAnOpenFile is how a model is saved where it was loaded from.
+// TestWriteOverAnOpenFile overwrites an open checkpoint, as saving a model to where it was loaded from does.
 func TestWriteOverAnOpenFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x")
 	if err := WriteSafetensors(path, five(), nil); err != nil {

@@ -9,15 +9,15 @@ import (
 	"os"
 )
 
-// Format is a format of files that this package reads.
+// Format is a file format that this package reads.
 type Format uint8
 
 // The formats. The zero Format is none of them.
 const (
 	Safetensors Format = iota + 1
 	Torch              // the archive of torch.save since PyTorch 1.6
-	TorchLegacy        // what torch.save wrote before
-	TensorFlow         // a bundle, "V2 checkpoint": an index and files with data
+	TorchLegacy        // the output of older versions of torch.save
+	TensorFlow         // a bundle, "V2 checkpoint": an index and data files
 	ONNX               // a graph with its parameters
 )
 
@@ -26,7 +26,7 @@ var formatNames = [...]string{
 	ONNX: "ONNX model",
 }
 
-// String names the format for people: "safetensors", "TensorFlow checkpoint".
+// String returns the format's name in prose: "safetensors", "TensorFlow checkpoint".
 func (f Format) String() string {
 	if f == 0 || int(f) >= len(formatNames) {
 		return fmt.Sprintf("Format(%d)", uint8(f))
@@ -34,17 +34,17 @@ func (f Format) String() string {
 	return formatNames[f]
 }
 
-// A fileFormat is a format that is recognised. It is read by parse, or refused with refusal. A bundle of TensorFlow and a model
-// of ONNX may be several files and are read by File.addBundle and File.addONNX.
+// A fileFormat is a recognised format. It is read by parse, or refused with refusal. TensorFlow bundles and ONNX models may be
+// several files; File.addBundle and File.addONNX read them.
 type fileFormat struct {
-	name    string // for people; the format's own if format is set
+	name    string // in prose; that of format, if it is set
 	format  Format
 	matches func(file sample) bool
 	parse   func(file []byte) ([]Tensor, map[string]string, error)
 	refusal string
 }
 
-// A sample is what formats are recognised by: the first bytes and the last.
+// A sample is the part of a file by which formats are recognised: the first bytes and the last.
 type sample struct {
 	head []byte // up to sampleHead bytes
 	tail []byte // up to sampleTail bytes
@@ -56,10 +56,10 @@ func sampleOf(file []byte) sample {
 	return sample{file[:min(len(file), sampleHead)], file[max(0, len(file)-sampleTail):]}
 }
 
-// lfsPointer is what stands in the place of a file that was not fetched.
+// lfsPointer is the placeholder of a file that Git LFS has not fetched.
 const lfsPointer = "Git LFS pointer"
 
-// fileFormats is asked in order.
+// fileFormats is searched in order.
 var fileFormats = []fileFormat{
 	{
 		name: lfsPointer,
@@ -89,7 +89,7 @@ var fileFormats = []fileFormat{
 		matches: func(s sample) bool {
 			return len(s.head) > 2 && s.head[0] == opProto && s.head[1] >= 2 && s.head[1] <= highestProtocol && s.head[2] != 0
 		},
-		refusal: "Python pickle: not read, as torch.save did not write it",
+		refusal: "Python pickle: not supported, because torch.save did not write it",
 	},
 	{format: TensorFlow, name: TensorFlow.String(), matches: func(s sample) bool { return isTable(s.tail) }},
 	{
@@ -101,16 +101,16 @@ var fileFormats = []fileFormat{
 }
 
 func unsupported(name string) string {
-	return name + ": not read by this version, which reads safetensors, PyTorch's files, TensorFlow's checkpoints and ONNX models"
+	return name + ": not supported; safetensors, PyTorch files, TensorFlow checkpoints and ONNX models are"
 }
 
-// safetensorsStart reports whether a header of permitted length and the brace after it stand at the beginning. That excludes
-// the magic numbers above, and they it.
+// safetensorsStart reports whether a file begins with a permitted header length and a brace. This excludes the magic numbers
+// above, and vice versa.
 func safetensorsStart(head []byte) bool {
 	return len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxHeader
 }
 
-// formatOf finds the format of a file; nil if it is none that is known.
+// formatOf finds the format of a file; nil if it is unknown.
 func formatOf(s sample) *fileFormat {
 	for i := range fileFormats {
 		if fileFormats[i].matches(s) {
@@ -120,7 +120,7 @@ func formatOf(s sample) *fileFormat {
 	return nil
 }
 
-// formatAt finds the format of the regular file at path; nil if it is not known or cannot be read.
+// formatAt finds the format of the regular file at path; nil if it is unknown or the file can't be read.
 func formatAt(path string) *fileFormat {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() < sampleTail {
 		return nil
@@ -145,11 +145,11 @@ func formatAt(path string) *fileFormat {
 	return formatOf(s)
 }
 
-// parse reads the tensors of one file of any format but an index. They lie in file, or are copies.
+// parse reads the tensors of a file that is neither an index, a bundle nor an ONNX model. They alias file, or are copies.
 func parse(file []byte) ([]Tensor, map[string]string, Format, error) {
 	f := formatOf(sampleOf(file))
 	switch {
-	case f == nil: // says what is wrong with a file that is nothing
+	case f == nil: // for its error: what is wrong with the file
 		tensors, metadata, err := parseSafetensors(file)
 		return tensors, metadata, Safetensors, err
 	case f.parse == nil:

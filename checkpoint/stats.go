@@ -6,18 +6,18 @@ import (
 	"math"
 )
 
-// Stats are what a tensor's numbers are like. Norm, Min and Max are of those that are finite, and 0 where there are none.
+// Stats summarise a tensor's elements. Norm, Min and Max are over the finite elements, and 0 if there are none.
 type Stats struct {
 	Norm     float64 // L2
 	Min, Max float64
-	NaN, Inf int // how many are not a number, and infinite
+	NaN, Inf int // the numbers of NaNs and infinities
 }
 
-// Stats looks at every element, in float64.
+// Stats computes the statistics over all elements, in float64.
 func (t *Tensor) Stats() (Stats, error) {
 	size := t.DType.Size()
 	if size == 0 || len(t.Data) != t.Len()*size {
-		return Stats{}, fmt.Errorf("tensor %q: %v with shape %v has %d bytes of data", t.Name, t.DType, t.Shape, len(t.Data))
+		return Stats{}, fmt.Errorf("tensor %q: %d bytes of data do not fit %v with shape %v", t.Name, len(t.Data), t.DType, t.Shape)
 	}
 	var (
 		s       = Stats{Min: math.Inf(1), Max: math.Inf(-1)}
@@ -47,7 +47,7 @@ func (t *Tensor) Stats() (Stats, error) {
 	return s, nil
 }
 
-// floats reads elements of any type as numbers. An I64 beyond 2⁵³ is rounded.
+// floats converts elements of any type to float64. An I64 beyond 2⁵³ is rounded.
 func floats(dst []float64, d DType, data []byte) {
 	var (
 		le     = binary.LittleEndian

@@ -14,7 +14,7 @@ func TestStats(t *testing.T) {
 		}
 		return Tensor{DType: d, Shape: []int{len(values)}, Data: data}
 	}
-	many := make([]float32, 1000) // more than are looked at at once
+	many := make([]float32, 1000) // more than one block
 	many[999] = -2
 	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	for name, c := range map[string]struct {

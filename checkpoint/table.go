@@ -10,12 +10,12 @@ import (
 	"math/bits"
 )
 
-// The index of a TensorFlow bundle is a table of LevelDB: keys in order with their values, in blocks. The format:
+// The index of a TensorFlow bundle is a LevelDB table: sorted keys with their values, in blocks. The format:
 // https://github.com/google/leveldb/blob/main/doc/table_format.md; tensorflow/core/lib/io/format.h and block_builder.cc.
 //
 //	block    entries, restarts (uint32 each), number of restarts (uint32)
-//	entry    length shared with the key before, length not shared, length of the value (varints); rest of the key; value
-//	trailer  type of compression (a byte), masked CRC-32C of block and type (uint32); one behind each block
+//	entry    length shared with the previous key, length not shared, length of the value (varints); rest of the key; value
+//	trailer  type of compression (a byte), masked CRC-32C of block and type (uint32); one after each block
 //	table    data blocks, metaindex block, index block, footer
 //	index    a data block's last key, or one between it and the next block's first; value: the block's handle
 //	handle   offset, size without the trailer (varints)
@@ -25,12 +25,12 @@ const (
 	tableFooter  = 48
 	blockTrailer = 5
 
-	// blockSize is the least size of a data block written here, which all but the last have (tensor_bundle.cc sets 256 KiB).
+	// blockSize is the minimal size of all data blocks written here except the last (tensor_bundle.cc sets 256 KiB).
 	blockSize = 256 << 10
-	// restartInterval is how many keys share bytes with the one before until one stands whole.
+	// restartInterval is the number of keys from one that is stored whole to the next; the others share bytes with the previous key.
 	restartInterval = 16
 
-	// maxKey bounds the length of a key that is read: each may stand for a few bytes only, as it shares the rest.
+	// maxKey limits the length of a key. Keys share bytes with their predecessors, so that a small file could make long ones.
 	maxKey = 1 << 12
 )
 
@@ -42,8 +42,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedCRC is the CRC-32C of the parts, one behind the other, masked so that it may be stored among the data that another
-// CRC is of (tensorflow/core/lib/hash/crc32c.h, Mask).
+// maskedCRC returns the CRC-32C of the concatenated parts, masked so that it can be stored in data that has a CRC of its own
+// (tensorflow/core/lib/hash/crc32c.h, Mask).
 func maskedCRC(parts ...[]byte) uint32 {
 	crc := uint32(0)
 	for _, p := range parts {
@@ -52,7 +52,7 @@ func maskedCRC(parts ...[]byte) uint32 {
 	return bits.RotateLeft32(crc, -15) + 0xa282ead8
 }
 
-// A keyValue is an entry of a table. The value lies in the file.
+// A keyValue is an entry of a table. The value aliases the file.
 type keyValue struct {
 	key   string
 	value []byte
@@ -64,7 +64,7 @@ func readTable(file []byte) ([]keyValue, error) {
 		return nil, errors.New("no table footer at the end: truncated?")
 	}
 	footer := file[len(file)-tableFooter : len(file)-8]
-	_, n, err := readHandle(footer) // of the metaindex, which names filters and statistics that are of no use here
+	_, n, err := readHandle(footer) // of the metaindex, which lists filters and statistics that are not needed here
 	if err != nil {
 		return nil, inside("footer", err)
 	}
@@ -82,7 +82,7 @@ func readTable(file []byte) ([]keyValue, error) {
 		return nil, inside("index block", err)
 	}
 	var entries []keyValue
-	end := uint64(0) // of the block before: no two overlap, so that no byte is read twice
+	end := uint64(0) // of the previous block: blocks must not overlap, so that no byte is read twice
 	for i, h := range handles {
 		where := fmt.Sprintf("block %d", i)
 		handle, n, err := readHandle(h.value)
@@ -90,7 +90,7 @@ func readTable(file []byte) ([]keyValue, error) {
 			err = errors.New("bytes after the handle in the index")
 		}
 		if err == nil && handle.offset < end {
-			err = errors.New("it overlaps the block before")
+			err = errors.New("it overlaps the previous block")
 		}
 		if err != nil {
 			return nil, inside(where, err)
@@ -123,7 +123,7 @@ func readHandle(b []byte) (h blockHandle, n int, err error) {
 			return h, n + k, nil
 		}
 	}
-	return h, 0, errors.New("a block handle is broken")
+	return h, 0, errors.New("a block handle is malformed")
 }
 
 func (h blockHandle) append(b []byte) []byte {
@@ -145,20 +145,20 @@ func (h blockHandle) block(body []byte) ([]byte, error) {
 	case notCompressed:
 		return block, nil
 	case snappyCompressed:
-		return nil, errors.New("compressed with Snappy, which is not read: TensorFlow's own writer does not compress")
+		return nil, errors.New("compressed with Snappy, which is not supported: TensorFlow's own writer does not compress")
 	default:
-		return nil, fmt.Errorf("compressed in the unknown way %d", trailer[0])
+		return nil, fmt.Errorf("unknown compression %d", trailer[0])
 	}
 }
 
-// readBlock returns the entries of a block, whose keys must follow one another and last, unless that is "".
+// readBlock returns the entries of a block. Their keys must be in order and, unless last is "", follow last.
 func readBlock(block []byte, last string) ([]keyValue, error) {
 	if len(block) < 4 {
-		return nil, errors.New("too short for a block")
+		return nil, errors.New("too short to be a block")
 	}
 	restarts := uint64(binary.LittleEndian.Uint32(block[len(block)-4:]))
 	if restarts > uint64(len(block)-4)/4 {
-		return nil, fmt.Errorf("%d restarts do not fit in", restarts)
+		return nil, fmt.Errorf("%d restarts do not fit into the block", restarts)
 	}
 	rest := block[:len(block)-4-4*int(restarts)]
 	var (
@@ -166,20 +166,20 @@ func readBlock(block []byte, last string) ([]keyValue, error) {
 		key     []byte
 	)
 	for len(rest) > 0 {
-		var lengths [3]uint64 // of the key: shared and not; of the value
+		var lengths [3]uint64 // of the shared and the other part of the key, and of the value
 		for i := range lengths {
 			v, n := binary.Uvarint(rest)
 			if n <= 0 {
-				return nil, fmt.Errorf("the entry after key %q is broken", key)
+				return nil, fmt.Errorf("the entry after key %q is malformed", key)
 			}
 			lengths[i], rest = v, rest[n:]
 		}
 		shared, own, value := lengths[0], lengths[1], lengths[2]
 		if shared > uint64(len(key)) || own > uint64(len(rest)) || value > uint64(len(rest))-own {
-			return nil, fmt.Errorf("the entry after key %q is broken", key)
+			return nil, fmt.Errorf("the entry after key %q is malformed", key)
 		}
 		if shared+own > maxKey {
-			return nil, fmt.Errorf("the key after %q has %d bytes, more than %d", key, shared+own, maxKey)
+			return nil, fmt.Errorf("the key after %q has %d bytes, want at most %d", key, shared+own, maxKey)
 		}
 		key = append(key[:shared], rest[:own]...)
 		e := keyValue{string(key), rest[own : own+value : own+value]}
@@ -195,7 +195,7 @@ func readBlock(block []byte, last string) ([]keyValue, error) {
 // writeTable writes entries, whose keys must be in order, byte for byte as TensorFlow does (core/lib/io/table_builder.cc).
 func writeTable(w io.Writer, entries []keyValue) error {
 	t := tableWriter{w: w}
-	index := blockBuilder{interval: 1} // so that a search may begin at any key
+	index := blockBuilder{interval: 1} // every key is whole, so that a search can begin at any of them
 	for len(entries) > 0 {
 		data := blockBuilder{interval: restartInterval}
 		n := 0
@@ -218,7 +218,7 @@ func writeTable(w io.Writer, entries []keyValue) error {
 	return t.err
 }
 
-// separator is a short key that is not below a and is below b, for which a < b (FindShortestSeparator).
+// separator returns a short key k with a ≤ k < b, given a < b (FindShortestSeparator).
 func separator(a, b string) string {
 	i := 0
 	for i < min(len(a), len(b)) && a[i] == b[i] {
@@ -230,7 +230,7 @@ func separator(a, b string) string {
 	return a
 }
 
-// successor is a short key that is not below a (FindShortSuccessor).
+// successor returns a short key that is not less than a (FindShortSuccessor).
 func successor(a string) string {
 	for i := range len(a) {
 		if a[i] != 0xff {
@@ -240,7 +240,7 @@ func successor(a string) string {
 	return a
 }
 
-// A tableWriter writes blocks; the first error stays.
+// A tableWriter writes blocks and keeps the first error.
 type tableWriter struct {
 	w   io.Writer
 	at  uint64
@@ -287,10 +287,10 @@ func (b *blockBuilder) add(e keyValue) {
 	b.count, b.last = b.count+1, e.key
 }
 
-// size is how large the block is so far.
+// size returns the current size of the block in bytes.
 func (b *blockBuilder) size() int { return len(b.buf) + 4*len(b.restarts) + 4 }
 
-// finish returns the block. An empty one has a restart too.
+// finish returns the block. Even an empty one has a restart.
 func (b *blockBuilder) finish() []byte {
 	if len(b.restarts) == 0 {
 		b.restarts = []uint32{0}
@@ -301,7 +301,7 @@ func (b *blockBuilder) finish() []byte {
 	return binary.LittleEndian.AppendUint32(b.buf, uint32(len(b.restarts)))
 }
 
-// isTable reports whether a file ends as tables do.
+// isTable reports whether a file ends like a table.
 func isTable(tail []byte) bool {
 	return bytes.HasSuffix(tail, binary.LittleEndian.AppendUint64(nil, tableMagic))
 }

@@ -7,15 +7,15 @@ import (
 	"unsafe"
 )
 
-// A Tensor is a named array of numbers, the last dimension running fastest.
+// A Tensor is a named array of numbers in row-major order.
 type Tensor struct {
 	Name  string
 	DType DType
-	Shape []int  // no dimension for a scalar; a dimension may be 0
-	Data  []byte // the elements, little-endian, without gaps. Of a File: read only, and valid until its Close
+	Shape []int  // empty for a scalar; a dimension may be 0
+	Data  []byte // the elements, little-endian, without gaps. In a File: read-only, and valid until its Close
 }
 
-// Len is the number of elements: the product of the dimensions, 1 for a scalar.
+// Len returns the number of elements: the product of the dimensions, 1 for a scalar.
 func (t *Tensor) Len() int {
 	n := 1
 	for _, d := range t.Shape {
@@ -24,9 +24,8 @@ func (t *Tensor) Len() int {
 	return n
 }
 
-// byteSize is the length that Data must have. It is an error for a dimension to be negative, and for the product of the
-// dimensions that are not 0 to be beyond an int: then no caller's arithmetic on a shape can overflow, in whatever order it
-// multiplies.
+// byteSize returns the length that Data must have. It fails if a dimension is negative or the product of the non-zero
+// dimensions overflows an int. So no arithmetic of a caller on the shape can overflow, in whatever order it multiplies.
 func byteSize(d DType, shape []int) (int, error) {
 	n, zero := d.Size(), false
 	for _, dim := range shape {
@@ -36,7 +35,7 @@ func byteSize(d DType, shape []int) (int, error) {
 		case dim == 0:
 			zero = true
 		case n > math.MaxInt/dim:
-			return 0, fmt.Errorf("shape %v of %v is larger than any memory", shape, d)
+			return 0, fmt.Errorf("shape %v of %v is larger than the address space", shape, d)
 		default:
 			n *= dim
 		}
@@ -47,11 +46,11 @@ func byteSize(d DType, shape []int) (int, error) {
 	return n, nil
 }
 
-// littleEndianHost is true where a []float32 has the bytes of Data in memory.
+// littleEndianHost is true if a []float32 has the same bytes in memory as Data.
 var littleEndianHost = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-// Float32View returns the elements without copying them, when they are F32, lie at an address that is a multiple of 4 and
-// the machine is little-endian; otherwise false. The slice shares Data's memory: it is read only and valid as long.
+// Float32View returns the elements without copying them if they are F32, are aligned to 4 bytes and the machine is
+// little-endian; otherwise it returns false. The slice shares Data's memory: it is read-only and valid as long as Data.
 func (t *Tensor) Float32View() ([]float32, bool) {
 	if t.DType != F32 || !littleEndianHost || len(t.Data) != 4*t.Len() {
 		return nil, false
@@ -66,15 +65,15 @@ func (t *Tensor) Float32View() ([]float32, bool) {
 	return unsafe.Slice((*float32)(p), len(t.Data)/4), true
 }
 
-// Float32 converts the elements, which must be F64, F32, F16 or BF16, into dst, which must have their number. F16 and BF16
-// convert exactly, subnormals, infinities and the sign of zero included; F64 is rounded to nearest, ties to even, and a
-// finite value beyond float32 is an error. A NaN stays a NaN.
+// Float32 converts the elements, which must be F64, F32, F16 or BF16, into dst, whose length must be Len. F16 and BF16 convert
+// exactly, including subnormals, infinities and the sign of zero. F64 is rounded to nearest, ties to even; a finite value
+// beyond float32 is an error. A NaN stays a NaN.
 func (t *Tensor) Float32(dst []float32) error {
 	if n := t.Len(); len(dst) != n {
 		return fmt.Errorf("tensor %q: shape %v has %d elements, the destination %d", t.Name, t.Shape, n, len(dst))
 	}
 	if len(t.Data) != len(dst)*t.DType.Size() {
-		return fmt.Errorf("tensor %q: %v with shape %v has %d bytes of data, not %d", t.Name, t.DType, t.Shape, len(t.Data), len(dst)*t.DType.Size())
+		return fmt.Errorf("tensor %q: %v with shape %v has %d bytes of data, want %d", t.Name, t.DType, t.Shape, len(t.Data), len(dst)*t.DType.Size())
 	}
 	switch t.DType {
 	case F64:
@@ -93,7 +92,8 @@ func (t *Tensor) Float32(dst []float32) error {
 	return nil
 }
 
-// Transpose is a matrix [rows, columns] of elements of width bytes, which is a power of 2, as [columns, rows].
+// Transpose returns the transpose [columns, rows] of a matrix [rows, columns]. width is the size of an element in bytes: 1, 2,
+// 4 or 8.
 func Transpose(data []byte, rows, columns, width int) []byte {
 	out := make([]byte, len(data))
 	switch width {
@@ -109,8 +109,8 @@ func Transpose(data []byte, rows, columns, width int) []byte {
 	return out
 }
 
-// transpose goes a block at a time, so that what is read and what is written stay in the cache. E is an array of bytes, which
-// may lie at any address.
+// transpose works in blocks, so that the rows read and written stay in the cache. E is an array of bytes, which has no
+// alignment.
 func transpose[E any](dst, src []byte, rows, columns int) {
 	const block = 32
 	var (

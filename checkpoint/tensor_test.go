@@ -21,7 +21,7 @@ func TestTranspose(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(Transpose(turned, columns, rows, width), matrix) {
-			t.Error("turned twice, it is another matrix")
+			t.Error("transposing twice does not give the same matrix")
 		}
 	}
 }

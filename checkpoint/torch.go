@@ -12,26 +12,29 @@ import (
 	"strings"
 )
 
-// torch.save writes, since PyTorch 1.6, an archive of uncompressed records (caffe2/serialize/inline_container.h):
+// Since PyTorch 1.6 torch.save writes an archive of uncompressed records (caffe2/serialize/inline_container.h):
 //
 //	NAME/data.pkl    a pickle that refers to storages by their keys
 //	NAME/byteorder   "little" or "big", since 2.1
 //	NAME/data/KEY    the bytes of a storage
-//	NAME/version     of the archive's format
+//	NAME/version     the version of the archive's format
 //
-// and before that one file (torch/serialization.py, _legacy_save): pickles of a magic number, of the version, of the machine's
-// sizes, of the state and of the list of its storages' keys; then each storage, as an int64 with the number of its elements
-// and the elements.
+// Before that it wrote one file (torch/serialization.py, _legacy_save): pickles of a magic number, the version, the machine's
+// type sizes, the state and the list of its storages' keys; then each storage, as an int64 with the number of its elements
+// followed by the elements.
 
-// legacyMagic is the pickle of the magic number, at the beginning of a legacy file.
+// legacyMagic is the pickle of the magic number, with which a legacy file begins.
 const legacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 
 const legacyVersion = 1001
 
+// copyLimit bounds the size of copied tensors, as a multiple of the size of the file.
+const copyLimit = 4
+
 const pickleRecord = "data.pkl"
 
-// parseTorchZip reads what torch.save wrote as an archive. The CRCs of the records are not looked at: PyTorch doesn't either, and
-// can be told to write none (torch.serialization.set_crc32_options).
+// parseTorchZip reads an archive of torch.save. It does not check the CRCs of the records: neither does PyTorch, which may also
+// write none (torch.serialization.set_crc32_options).
 func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 	archive, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
@@ -41,7 +44,7 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 	folder, found := "", false
 	for _, r := range archive.File {
 		if records[r.Name] != nil {
-			return nil, nil, fmt.Errorf("record %q comes twice", r.Name)
+			return nil, nil, fmt.Errorf("record %q appears twice", r.Name)
 		}
 		records[r.Name] = r
 		if name, ok := strings.CutSuffix(r.Name, "/"+pickleRecord); ok && !strings.Contains(name, "/") {
@@ -54,7 +57,7 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 	record := func(name string) ([]byte, error) {
 		r := records[folder+name]
 		if r == nil {
-			return nil, fmt.Errorf("record %q is not there", folder+name)
+			return nil, fmt.Errorf("record %q is missing", folder+name)
 		}
 		data, err := stored(file, r)
 		return data, inside(fmt.Sprintf("record %q", folder+name), err)
@@ -65,7 +68,7 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 			return nil, nil, err
 		}
 		if string(order) != "little" {
-			return nil, nil, fmt.Errorf("the byte order is %.20q, only little is read", order)
+			return nil, nil, fmt.Errorf("the byte order is %.20q, only \"little\" is supported", order)
 		}
 	}
 	program, err := record(pickleRecord)
@@ -86,22 +89,22 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 			return nil, nil, err
 		}
 		if want := s.len * s.dtype.Size(); len(s.data) != want {
-			return nil, nil, fmt.Errorf("record %q has %d bytes, %d elements of %v have %d", folder+"data/"+key, len(s.data), s.len, s.dtype, want)
+			return nil, nil, fmt.Errorf("record %q has %d bytes, want %d for %d elements of %v", folder+"data/"+key, len(s.data), want, s.len, s.dtype)
 		}
 	}
 	return viewed(value, len(program), len(file))
 }
 
-// stored finds the bytes of an uncompressed record.
+// stored returns the bytes of an uncompressed record.
 func stored(file []byte, r *zip.File) ([]byte, error) {
 	const encrypted = 1
 	switch {
 	case r.Method != zip.Store:
-		return nil, fmt.Errorf("compressed (method %d), which torch.save never does and is not read", r.Method)
+		return nil, fmt.Errorf("compressed (method %d), which torch.save never does and is not supported", r.Method)
 	case r.Flags&encrypted != 0:
-		return nil, errors.New("encrypted")
+		return nil, errors.New("encrypted, which is not supported")
 	case r.CompressedSize64 != r.UncompressedSize64:
-		return nil, fmt.Errorf("%d bytes stored of %d", r.CompressedSize64, r.UncompressedSize64)
+		return nil, fmt.Errorf("%d bytes are stored, want %d", r.CompressedSize64, r.UncompressedSize64)
 	}
 	at, err := r.DataOffset()
 	if err != nil {
@@ -114,7 +117,7 @@ func stored(file []byte, r *zip.File) ([]byte, error) {
 	return file[at:end:end], nil
 }
 
-// parseTorchLegacy reads what torch.save wrote before PyTorch 1.6.
+// parseTorchLegacy reads a file of torch.save before PyTorch 1.6.
 func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 	at := len(legacyMagic)
 	storages := map[string]*storage{}
@@ -125,7 +128,7 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 	}
 	version, err := next("version")
 	if err == nil && version != int64(legacyVersion) {
-		err = fmt.Errorf("the version of the format is %s, only %d is known", kindOf(version), legacyVersion)
+		err = fmt.Errorf("the version of the format is %s, want %d", kindOf(version), legacyVersion)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +140,7 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 	if d, ok := sizes.(*dict); ok {
 		for i, key := range d.keys {
 			if key == "little_endian" && d.values[i] == false {
-				return nil, nil, errors.New("written on a big-endian machine, which is not read")
+				return nil, nil, errors.New("written on a big-endian machine, which is not supported")
 			}
 		}
 	}
@@ -160,10 +163,10 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 		key, _ := k.(string)
 		s := storages[key]
 		if s == nil || s.data != nil {
-			return nil, nil, fmt.Errorf("keys of the storages: %q is no storage of the state, or comes twice", key)
+			return nil, nil, fmt.Errorf("keys of the storages: %q is not a storage of the state, or appears twice", key)
 		}
 		if len(file)-at < 8 {
-			return nil, nil, fmt.Errorf("storage %q is not there: truncated?", key)
+			return nil, nil, fmt.Errorf("storage %q is missing: truncated?", key)
 		}
 		n := binary.LittleEndian.Uint64(file[at:])
 		at += 8
@@ -187,16 +190,15 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 	return viewed(value, length, len(file))
 }
 
-// viewed makes the state, of a pickle of so many bytes in a file of so many, tensors by name, with the other values as
-// metadata.
+// viewed turns a state into named tensors, with all other values as metadata. The sizes of the pickle and of the file bound the
+// work.
 func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, error) {
 	f := flattener{names: map[string]bool{}, metadata: map[string]string{}, visits: pickleSize}
 	if err := f.add(nil, state); err != nil {
 		return nil, nil, err
 	}
-	// Tensors whose elements don't stand as they are read are copied; many may be copies of one storage.
-	const most = 4
-	room := most * fileSize
+	// Tensors whose elements are not in row-major order are copied. Many could be copies of one storage, so their total is limited.
+	room := copyLimit * fileSize
 	tensors := make([]Tensor, len(f.tensors))
 	for i, v := range f.tensors {
 		t, copied, err := v.view.tensor(v.name, room)
@@ -209,8 +211,8 @@ func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, e
 	return tensors, f.metadata, nil
 }
 
-// tensor is the view as a tensor: a part of its storage if its elements stand there in order, else a copy of at most room
-// bytes.
+// tensor returns the view as a tensor: a slice of its storage if its elements are in row-major order, otherwise a copy of at
+// most room bytes.
 func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
 	size, err := byteSize(v.storage.dtype, v.shape)
 	if err != nil {
@@ -237,7 +239,7 @@ func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
 	case last >= v.storage.len:
 		return t, 0, fmt.Errorf("shape %v with strides %v from element %d goes beyond its storage of %d elements", v.shape, v.strides, v.offset, v.storage.len)
 	case n > v.storage.len:
-		return t, 0, fmt.Errorf("shape %v has more elements than its storage of %d: an expanded tensor, which is not read", v.shape, v.storage.len)
+		return t, 0, fmt.Errorf("shape %v has more elements than its storage of %d: an expanded tensor, which is not supported", v.shape, v.storage.len)
 	}
 	e := v.storage.dtype.Size()
 	if inOrder {
@@ -245,13 +247,13 @@ func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
 		return t, 0, nil
 	}
 	if size > room {
-		return t, 0, errors.New("the tensors that do not stand in order are more than the file explains")
+		return t, 0, fmt.Errorf("the tensors that are not in row-major order have more than %d times the bytes of the file", copyLimit)
 	}
 	t.Data = v.gather(make([]byte, 0, size))
 	return t, size, nil
 }
 
-// gather appends the elements of the view in order.
+// gather appends the elements of the view in row-major order.
 func (v *view) gather(data []byte) []byte {
 	e := v.storage.dtype.Size()
 	index := make([]int, len(v.shape))

@@ -19,8 +19,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// program makes a pickle: a byte is an instruction, a text and a number are pushed, a global is named, ints are a tuple, bytes
-// stand as they are.
+// program makes a pickle: a byte is an instruction; strings and numbers are pushed, ints as a tuple; a global is pushed by its
+// name; bytes are copied.
 func program(parts ...any) []byte {
 	var p pickler
 	for _, part := range parts {
@@ -46,7 +46,7 @@ func program(parts ...any) []byte {
 	return append([]byte{opProto, 2}, append(p.buf, opStop)...)
 }
 
-// storageOf pushes a storage of four elements of U8 with the key "0".
+// storageOf pushes a storage with four U8 elements and the key "0".
 var storageOf = []any{opMark, "storage", global("torch.ByteStorage"), "0", "cpu", int64(4), opTuple, opBinPersID}
 
 // tensorOf pushes a tensor of that storage.
@@ -55,12 +55,12 @@ func tensorOf(offset int64, shape, strides []int) []any {
 		[]any{offset, shape, strides, opNewFalse, global("collections.OrderedDict"), opEmptyTuple, opReduce, opTuple, opReduce})
 }
 
-// state makes the pickle of a dict with one value.
+// state pickles a dict with one value.
 func state(value ...any) []byte {
 	return program(slices.Concat([]any{opEmptyDict, "x"}, value, []any{opSetItem})...)
 }
 
-// archive makes an archive of records: names and contents.
+// archive makes an archive from records, given as names and contents.
 func archive(t testing.TB, method uint16, records ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -80,7 +80,7 @@ func archive(t testing.TB, method uint16, records ...string) []byte {
 	return b.Bytes()
 }
 
-// legacy makes a file as before PyTorch 1.6: a state, the keys of its storages, and what follows.
+// legacy makes a file as before PyTorch 1.6: a state, the keys of its storages, and the bytes that follow.
 func legacy(state, keys []byte, data string) []byte {
 	return slices.Concat([]byte(legacyMagic), program(int64(legacyVersion)),
 		program(opEmptyDict, "little_endian", opNewTrue, opSetItem), state, keys, []byte(data))
@@ -92,14 +92,14 @@ var (
 	goodData  = "\x04\x00\x00\x00\x00\x00\x00\x00data"
 )
 
-// badPrograms are pickles that are refused, with what the error must say.
+// badPrograms are pickles that Open refuses, with a part of the expected error.
 var badPrograms = []struct {
 	name    string
 	program []byte
 	want    string
 }{
-	// What a pickle might call.
-	{"os.system", state(global("os.system"), "echo", opTuple1, opReduce), `byte 9: it names "os.system", which is no tensor, storage or container: refused, and nothing of it was run`},
+	// Dangerous calls.
+	{"os.system", state(global("os.system"), "echo", opTuple1, opReduce), `byte 9: it names "os.system", which is not a tensor, storage or container: refused, and nothing was run`},
 	{"posix.system", state(global("posix.system"), "echo", opTuple1, opReduce), `it names "posix.system"`},
 	{"builtins.eval", state(global("builtins.eval"), "1", opTuple1, opReduce), `it names "builtins.eval"`},
 	{"by a name on the stack", state("builtins", "exec", opStackGlobal), `it names "builtins.exec"`},
@@ -110,63 +110,63 @@ var badPrograms = []struct {
 	{"a constant called", state(global("torch.float32"), opEmptyTuple, opReduce), "torch.float32 is called: refused"},
 	{"a text called", state("x", opEmptyTuple, opReduce), "a str is called"},
 	{"attributes of a tensor", state(slices.Concat(tensorOf(0, []int{4}, []int{1}), []any{opEmptyDict, opBuild})...), "a tensor where a dict should be"},
-	{"an instance", state(opMark, []byte("iposix\nsystem\n")), `the instruction 0x69 ('i') does not occur in files of tensors`},
-	{"an extension", state([]byte("\x82\x01")), "the instruction 0x82"},
+	{"an instance", state(opMark, []byte("iposix\nsystem\n")), `instruction 0x69 ('i') is not supported`},
+	{"an extension", state([]byte("\x82\x01")), "instruction 0x82"},
 
 	// Broken programs.
-	{"an endless text", state([]byte("X\xff\xff\xff\xff")), "the pickle ends in the middle: truncated?"},
-	{"an endless text of 64 bits", state([]byte("\x8d\xff\xff\xff\xff\xff\xff\xff\xff")), "the pickle ends in the middle: truncated?"},
-	{"an endless name", state([]byte("cposix")), "the pickle ends in the middle: truncated?"},
-	{"not UTF-8", state([]byte("U\x01\xff")), "a text is not UTF-8"},
-	{"a number of many bytes", state([]byte("\x8a\x09123456789")), "a number of 9 bytes, at most 8 are read"},
-	{"another protocol", append([]byte{opProto, 6}, goodState...), "protocol 6, at most 5 is known"},
+	{"an endless text", state([]byte("X\xff\xff\xff\xff")), "the pickle ends in the middle of an instruction: truncated?"},
+	{"an endless text of 64 bits", state([]byte("\x8d\xff\xff\xff\xff\xff\xff\xff\xff")), "the pickle ends in the middle of an instruction: truncated?"},
+	{"an endless name", state([]byte("cposix")), "the pickle ends in the middle of an instruction: truncated?"},
+	{"not UTF-8", state([]byte("U\x01\xff")), "a string is not UTF-8"},
+	{"a number of many bytes", state([]byte("\x8a\x09123456789")), "a number of 9 bytes, want at most 8"},
+	{"another protocol", append([]byte{opProto, 6}, goodState...), "protocol 6, want at most 5"},
 	{"an empty stack", program(opTuple1), "the stack is empty"},
 	{"no mark", program(opTuple), "no mark on the stack"},
 	{"a mark in a tuple", program(opMark, opTuple1), "a mark where a value should be"},
 	{"a mark noted", program(opMark, []byte{opBinPut, 0}), "a mark where a value should be"},
-	{"nothing noted", program([]byte{opBinGet, 7}), "nothing was noted under the number 7"},
+	{"nothing noted", program([]byte{opBinGet, 7}), "nothing is memoized under 7"},
 	{"a key without a value", program(opEmptyDict, opMark, "x", opSetItems), "a key without a value"},
 	{"an item of no dict", program(opEmptyList, "x", "y", opSetItem), "a list where a dict should be"},
 	{"an item of no list", program(opEmptyDict, "x", opAppend), "a dict where a list should be"},
-	{"two values", program("x", "y"), "2 values at its end, want one"},
-	{"no value", program(), "0 values at its end, want one"},
+	{"two values", program("x", "y"), "2 values at the end, want one"},
+	{"no value", program(), "0 values at the end, want one"},
 
 	// Storages and tensors.
-	{"another persistent object", state(opMark, "module", "a", "b", "c", "d", opTuple, opBinPersID), `a persistent object of the kind "module": only storages are read`},
-	{"a persistent number", state(int64(1), opBinPersID), "1 refers to no storage"},
-	{"complex numbers", state(opMark, "storage", global("torch.Size"), "0", "cpu", int64(1), opTuple, opBinPersID), "a storage of the class torch.Size"},
+	{"another persistent object", state(opMark, "module", "a", "b", "c", "d", opTuple, opBinPersID), `a persistent object of kind "module": only storages are supported`},
+	{"a persistent number", state(int64(1), opBinPersID), "1 does not refer to a storage"},
+	{"complex numbers", state(opMark, "storage", global("torch.Size"), "0", "cpu", int64(1), opTuple, opBinPersID), "a storage of the unknown class torch.Size"},
 	{"a storage without a size", state(opMark, "storage", global("torch.ByteStorage"), "0", "cpu", opNone, opTuple, opBinPersID), "a storage without a key or a size"},
 	{"a view of a storage", state(opMark, "storage", global("torch.ByteStorage"), "0", "cpu", int64(1), "view", opTuple, opBinPersID), `storage "0" is a view of another`},
-	{"a storage beyond memory", state(opMark, "storage", global("torch.LongStorage"), "0", "cpu", int64(math.MaxInt64), opTuple, opBinPersID), `storage "0" of 9223372036854775807 elements is larger than any memory`},
+	{"a storage beyond memory", state(opMark, "storage", global("torch.LongStorage"), "0", "cpu", int64(math.MaxInt64), opTuple, opBinPersID), `storage "0" of 9223372036854775807 elements is larger than the address space`},
 	{"a storage of two types", program(slices.Concat([]any{opMark}, storageOf, []any{opMark, "storage", global("torch.CharStorage"), "0", "cpu", int64(4), opTuple, opBinPersID, opTuple})...), `storage "0" has 4 elements of I8 here and 4 of U8 before`},
 	{"a storage alone", state(storageOf...), `"x" is a storage, not a tensor`},
 	{"strides for other dimensions", state(tensorOf(0, []int{2, 2}, []int{1})...), "1 strides for 2 dimensions"},
-	{"a shape of texts", state(slices.Concat([]any{global("torch._utils._rebuild_tensor"), opMark}, storageOf, []any{int64(0), "x", opTuple1, []int{1}, opTuple, opReduce})...), "size: a str where a whole number from 0 should be"},
-	{"a shape of many dimensions", state(tensorOf(0, make([]int, 65), make([]int, 65))...), "65 dimensions, at most 64 are read"},
+	{"a shape of texts", state(slices.Concat([]any{global("torch._utils._rebuild_tensor"), opMark}, storageOf, []any{int64(0), "x", opTuple1, []int{1}, opTuple, opReduce})...), "size: a str where a non-negative integer should be"},
+	{"a shape of many dimensions", state(tensorOf(0, make([]int, 65), make([]int, 65))...), "65 dimensions, want at most 64"},
 	{"a tensor of nothing", state(global("torch._utils._rebuild_tensor_v2"), opEmptyTuple, opReduce), "0 arguments, want at least 4"},
 	{"beyond the storage", state(tensorOf(1, []int{4}, []int{1})...), `tensor "x": shape [4] with strides [1] from element 1 goes beyond its storage of 4 elements`},
 	{"strides beyond the storage", state(tensorOf(0, []int{2, 2}, []int{3, 1})...), "goes beyond its storage of 4 elements"},
 	{"strides that overflow", state(tensorOf(0, []int{3, 3}, []int{math.MaxInt64 / 2, math.MaxInt64 / 2})...), "goes beyond its storage of 4 elements"},
 	{"an offset that overflows", state(tensorOf(math.MaxInt64, []int{2}, []int{1})...), "goes beyond its storage of 4 elements"},
-	{"a shape that overflows", state(tensorOf(0, []int{1 << 40, 1 << 40}, []int{0, 0})...), "is larger than any memory"},
+	{"a shape that overflows", state(tensorOf(0, []int{1 << 40, 1 << 40}, []int{0, 0})...), "is larger than the address space"},
 	{"an expanded tensor", state(tensorOf(0, []int{1 << 40}, []int{0})...), "shape [1099511627776] has more elements than its storage of 4: an expanded tensor"},
 
 	// Containers.
-	{"one tensor", program(tensorOf(0, []int{4}, []int{1})...), "the file holds a tensor without a name, want a dict of tensors"},
-	{"the same name", program(opEmptyDict, opMark, "x.y", int64(1), "x", opEmptyDict, "y", int64(2), opSetItem, opSetItems), `"x.y" comes twice`},
+	{"one tensor", program(tensorOf(0, []int{4}, []int{1})...), "the file holds a tensor, want a dict of tensors"},
+	{"the same name", program(opEmptyDict, opMark, "x.y", int64(1), "x", opEmptyDict, "y", int64(2), opSetItem, opSetItems), `"x.y" appears twice`},
 	{"a tuple as a key", program(opEmptyDict, opEmptyTuple, int64(1), opSetItem), "a tuple is the key of a dict: want a str or an int"},
-	{"a dict in itself", program(opEmptyDict, []byte{opBinPut, 0}, "x", []byte{opBinGet, 0}, opSetItem), "its containers hold one another over and over"},
+	{"a dict in itself", program(opEmptyDict, []byte{opBinPut, 0}, "x", []byte{opBinGet, 0}, opSetItem), "its containers are nested too deeply or refer to one another too often"},
 	{"NUL in a name", program(opEmptyDict, "x\x00", int64(1), opSetItem), `NUL in the name "x\x00"`},
-	{"laughter", func() []byte { // lists of two of the list before: 2⁴⁰ visits
+	{"billion laughs", func() []byte { // each list holds the previous one twice: 2⁴⁰ visits
 		parts := []any{opEmptyList, []byte{opBinPut, 0}}
 		for range 40 {
 			parts = append(parts, doubled...)
 		}
 		return program(parts...)
-	}(), "its containers hold one another over and over"},
+	}(), "its containers are nested too deeply or refer to one another too often"},
 }
 
-// doubled makes a pair of the topmost value and of the one noted under 0, which are the same, and notes it.
+// doubled makes a pair of the topmost value and the one memoized under 0, which are the same, and memoizes the pair.
 var doubled = []any{[]byte{opBinGet, 0}, opTuple2, []byte{opBinPut, 0}}
 
 func TestOpenBadPickles(t *testing.T) {
@@ -180,8 +180,8 @@ func TestOpenBadPickles(t *testing.T) {
 			if err == nil {
 				f.Close()
 			}
-			// Without the storage, the legacy file is wrong before its tensors are.
-			if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), bad.want) && (format == "archive" || !strings.Contains(err.Error(), "is no storage of the state")) || strings.Contains(err.Error(), "\n") {
+			// Without the storage, the legacy file fails before its tensors are read.
+			if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), bad.want) && (format == "archive" || !strings.Contains(err.Error(), "is not a storage of the state")) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s, %s: error %v, want one line with the file and %q", bad.name, format, err, bad.want)
 			}
 		}
@@ -191,7 +191,7 @@ func TestOpenBadPickles(t *testing.T) {
 func TestOpenBadTorchFiles(t *testing.T) {
 	good := archive(t, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "data")
 	encrypted := slices.Clone(good)
-	for _, signature := range []string{"PK\x03\x04", "PK\x01\x02"} { // the flags stand two bytes further in the directory
+	for _, signature := range []string{"PK\x03\x04", "PK\x01\x02"} { // in the directory the flags are two bytes further on
 		at := bytes.Index(encrypted, []byte(signature))
 		encrypted[at+6+2*int(signature[2]&1)] |= 1
 	}
@@ -204,20 +204,20 @@ func TestOpenBadTorchFiles(t *testing.T) {
 		{"a truncated archive", good[:len(good)-10], "the archive's directory cannot be read (zip: not a valid zip file): truncated?"},
 		{"a compressed pickle", archive(t, zip.Deflate, "m/data.pkl", string(goodState), "m/data/0", "data"), `record "m/data.pkl": compressed (method 8)`},
 		{"an encrypted record", encrypted, `record "m/data.pkl": encrypted`},
-		{"no storage", archive(t, zip.Store, "m/data.pkl", string(goodState)), `record "m/data/0" is not there`},
-		{"a short storage", archive(t, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "dat"), `record "m/data/0" has 3 bytes, 4 elements of U8 have 4`},
-		{"a record twice", archive(t, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "data", "m/data/0", "data"), `record "m/data/0" comes twice`},
+		{"no storage", archive(t, zip.Store, "m/data.pkl", string(goodState)), `record "m/data/0" is missing`},
+		{"a short storage", archive(t, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "dat"), `record "m/data/0" has 3 bytes, want 4 for 4 elements of U8`},
+		{"a record twice", archive(t, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "data", "m/data/0", "data"), `record "m/data/0" appears twice`},
 		{"bytes after the pickle", archive(t, zip.Store, "m/data.pkl", string(goodState)+"x", "m/data/0", "data"), "m/data.pkl: 1 bytes after the end of the pickle"},
-		{"big-endian", archive(t, zip.Store, "m/data.pkl", string(goodState), "m/byteorder", "big", "m/data/0", "data"), `the byte order is "big", only little is read`},
+		{"big-endian", archive(t, zip.Store, "m/data.pkl", string(goodState), "m/byteorder", "big", "m/data/0", "data"), `the byte order is "big", only "little" is supported`},
 
-		{"another version", slices.Concat([]byte(legacyMagic), program(int64(1002))), "the version of the format is 1002, only 1001 is known"},
+		{"another version", slices.Concat([]byte(legacyMagic), program(int64(1002))), "the version of the format is 1002, want 1001"},
 		{"a big-endian machine", slices.Concat([]byte(legacyMagic), program(int64(1001)), program(opEmptyDict, "little_endian", opNewFalse, opSetItem)), "written on a big-endian machine"},
 		{"no keys", legacy(goodState, nil, ""), "keys of the storages: pickle, byte 0: the pickle ends in the middle"},
 		{"keys that are no list", legacy(goodState, program("0"), goodData), "keys of the storages: a str, want a list"},
-		{"unknown keys", legacy(goodState, program(opEmptyList, "1", opAppend), goodData), `keys of the storages: "1" is no storage of the state, or comes twice`},
-		{"a key twice", legacy(goodState, program(opEmptyList, opMark, "0", "0", opAppends), goodData), `keys of the storages: "0" is no storage of the state, or comes twice`},
+		{"unknown keys", legacy(goodState, program(opEmptyList, "1", opAppend), goodData), `keys of the storages: "1" is not a storage of the state, or appears twice`},
+		{"a key twice", legacy(goodState, program(opEmptyList, opMark, "0", "0", opAppends), goodData), `keys of the storages: "0" is not a storage of the state, or appears twice`},
 		{"too few keys", legacy(goodState, program(opEmptyList), ""), "1 storages of the state are not in the file"},
-		{"no data", legacy(goodState, goodKeys, ""), `storage "0" is not there: truncated?`},
+		{"no data", legacy(goodState, goodKeys, ""), `storage "0" is missing: truncated?`},
 		{"another length", legacy(goodState, goodKeys, "\x05"+goodData[1:]), `storage "0" has 5 elements, the pickle says 4`},
 		{"short data", legacy(goodState, goodKeys, goodData[:10]), `storage "0": its 4 bytes go beyond the end of the file: truncated?`},
 		{"more data", legacy(goodState, goodKeys, goodData+"x"), "1 bytes after the last storage"},
@@ -233,7 +233,7 @@ func TestOpenBadTorchFiles(t *testing.T) {
 	}
 }
 
-// TestOpenPickles are states that torch.save writes, beside plain ones.
+// TestOpenPickles reads less common states that torch.save may write.
 func TestOpenPickles(t *testing.T) {
 	x := tensorOf(0, []int{4}, []int{1})
 	dict := func(items ...any) []byte {
@@ -288,7 +288,7 @@ func TestOpenPickles(t *testing.T) {
 	}
 }
 
-// TestWriteTorchRoundTrip writes any tensors and reads them.
+// TestWriteTorchRoundTrip writes random tensors and reads them.
 func TestWriteTorchRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pytorch_model.bin")
 	rapid.Check(t, func(r *rapid.T) {
@@ -327,10 +327,10 @@ func TestWriteTorchShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := bytes.Count(file, data); n != 1 {
-		t.Errorf("the shared numbers stand %d times in the file", n)
+		t.Errorf("the shared data are stored %d times", n)
 	}
 	if at := bytes.Index(file, data); at%recordAlignment != 0 {
-		t.Errorf("they begin at byte %d, no multiple of %d", at, recordAlignment)
+		t.Errorf("they begin at byte %d, not a multiple of %d", at, recordAlignment)
 	}
 	f, err := Open(path)
 	if err != nil {
@@ -347,8 +347,8 @@ func TestWriteTorchShares(t *testing.T) {
 	}
 }
 
-// TestTorchReadsWhatIsWritten has PyTorch read a file, where there is one.
-func TestTorchReadsWhatIsWritten(t *testing.T) {
+// TestTorchReadsOurFiles has PyTorch read a file, if PyTorch is installed.
+func TestTorchReadsOurFiles(t *testing.T) {
 	t.Parallel() // it waits for Python
 	const script = `
 import sys
@@ -373,7 +373,7 @@ print(s["w"].data_ptr() == s["tied"].data_ptr())
 		t.Fatal(err)
 	}
 	var out []byte
-	for _, python := range []string{"python3", "/usr/bin/python3"} { // a machine may have a Python before the system's
+	for _, python := range []string{"python3", "/usr/bin/python3"} { // another Python may come before the system's in PATH
 		out, err = exec.Command(python, "-c", script, path).CombinedOutput()
 		var exit *exec.ExitError
 		if missing := errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.As(err, &exit) && exit.ExitCode() == 77; !missing {
@@ -390,7 +390,7 @@ print(s["w"].data_ptr() == s["tied"].data_ptr())
 	}
 }
 
-// FuzzPickle feeds any bytes to the unpickler, with storages of any size it likes.
+// FuzzPickle feeds arbitrary bytes to the unpickler and gives it storages of the sizes it asks for.
 func FuzzPickle(f *testing.F) {
 	for _, bad := range badPrograms {
 		f.Add(bad.program)
@@ -421,7 +421,7 @@ func FuzzPickle(f *testing.F) {
 	})
 }
 
-// FuzzTorch feeds any bytes to the parsers of PyTorch's files.
+// FuzzTorch feeds arbitrary bytes to the parsers of PyTorch's files.
 func FuzzTorch(f *testing.F) {
 	f.Add(archive(f, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "data"))
 	f.Add(archive(f, zip.Store, "m/data.pkl", string(goodState), "m/byteorder", "little", "m/data/0", "data", "m/version", "3\n"))
@@ -455,7 +455,7 @@ func checkTensors(t *testing.T, tensors []Tensor) {
 			t.Errorf("tensor %q: %v", tensors[i].Name, err)
 		}
 		if names[tensors[i].Name] {
-			t.Errorf("tensor %q comes twice", tensors[i].Name)
+			t.Errorf("tensor %q appears twice", tensors[i].Name)
 		}
 		names[tensors[i].Name] = true
 	}

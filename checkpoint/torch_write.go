@@ -16,13 +16,13 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// recordAlignment is what the data of a record of an archive begins at a multiple of, so that it can be mapped
+// recordAlignment is the alignment of a record's data in an archive, so that it can be mapped
 // (caffe2/serialize/inline_container.cc, kFieldAlignment).
 const recordAlignment = 64
 
-// WriteTorch writes tensors as torch.save writes a state_dict, an OrderedDict in the order of tensors, so that torch.load reads
-// it, with weights_only too. Tensors whose Data is the same memory share a storage, as tied weights do in PyTorch's files. The
-// file replaces the one at path in one step, when it is on disk: after an error the old file is as it was.
+// WriteTorch writes tensors as torch.save writes a state_dict, an OrderedDict in the order of tensors. torch.load can read it,
+// with weights_only too. Tensors whose Data is the same memory share a storage, as tied weights do in PyTorch's files. The file
+// replaces the one at path atomically, once it is on disk: after an error the old file is unchanged.
 func WriteTorch(path string, tensors []Tensor) error {
 	if _, err := sortByName(tensors); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -45,7 +45,7 @@ func WriteTorch(path string, tensors []Tensor) error {
 	})
 }
 
-// pickleState returns the pickle of a state_dict, and the data of the storages that it calls "0", "1" and so on.
+// pickleState returns the pickle of a state_dict, and the data of its storages, whose keys are "0", "1" and so on.
 func pickleState(tensors []Tensor) (program []byte, storages [][]byte, err error) {
 	classes := make(map[DType]global, len(storageTypes))
 	for class, dtype := range storageTypes {
@@ -98,7 +98,8 @@ func pickleState(tensors []Tensor) (program []byte, storages [][]byte, err error
 	return p.buf, storages, nil
 }
 
-// A pickler writes instructions of protocol 2, those that torch.load knows with weights_only (torch/_weights_only_unpickler.py).
+// A pickler writes those instructions of protocol 2 that torch.load supports with weights_only
+// (torch/_weights_only_unpickler.py).
 type pickler struct{ buf []byte }
 
 func (p *pickler) op(ops ...byte) { p.buf = append(p.buf, ops...) }
@@ -128,7 +129,7 @@ func (p *pickler) ints(list []int) {
 	p.op(opTuple)
 }
 
-// An archiveWriter writes the records of an archive; the first error stays.
+// An archiveWriter writes the records of an archive and keeps the first error.
 type archiveWriter struct {
 	folder string
 	zip    *zip.Writer
@@ -152,8 +153,8 @@ func (a *archiveWriter) begin(w io.Writer) {
 	a.zip = zip.NewWriter(&a.at)
 }
 
-// record writes an uncompressed record whose data begins at a multiple of recordAlignment. The room before it is an extra field,
-// as in PyTorch's archives.
+// record writes an uncompressed record whose data is aligned to recordAlignment. An extra field is the padding, as in PyTorch's
+// archives.
 func (a *archiveWriter) record(name string, data []byte) {
 	if a.err != nil {
 		return
@@ -162,10 +163,10 @@ func (a *archiveWriter) record(name string, data []byte) {
 		return
 	}
 	if uint64(len(data)) >= math.MaxUint32 {
-		a.err = fmt.Errorf("record %q has %d bytes, archives written here hold records below 4 GiB", name, len(data))
+		a.err = fmt.Errorf("record %q has %d bytes, want less than 4 GiB", name, len(data))
 		return
 	}
-	const header, extraHeader = 30, 4 // of a record, and of an extra field
+	const header, extraHeader = 30, 4 // the sizes of a record's header and of an extra field's
 	name = a.folder + name
 	begin := a.at.n + header + int64(len(name)) + extraHeader
 	padding := (recordAlignment - begin%recordAlignment) % recordAlignment

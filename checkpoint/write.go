@@ -16,12 +16,12 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// WriteSafetensors writes tensors and metadata as one safetensors file. The file replaces the one at path in one step, when
-// it is on disk: after an error the old file is as it was.
+// WriteSafetensors writes tensors and metadata as one safetensors file. The file replaces the one at path atomically, once it is
+// on disk: after an error the old file is unchanged.
 //
-// The same tensors and metadata give the same bytes, whatever their order: as in the reference implementation, tensors
-// stand by type, the largest elements first, then by name. So, with the header padded to a multiple of 8 bytes, the
-// elements of every tensor are aligned.
+// The same tensors and metadata give the same bytes, whatever their order: as in the reference implementation, tensors are
+// sorted by type, the largest elements first, then by name. Since the header is padded to a multiple of 8 bytes, the elements
+// of every tensor are aligned.
 func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string) error {
 	sorted, header, err := encodeHeader(tensors, metadata)
 	if err != nil {
@@ -40,13 +40,13 @@ func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string)
 	})
 }
 
-// encodeHeader returns the tensors in the order of the file, and what stands before their data.
+// encodeHeader returns the tensors in the order of the file, and the bytes before their data.
 func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byte, error) {
 	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(b.DType, a.DType), strings.Compare(a.Name, b.Name))
 	})
 	names := map[string]bool{}
-	h := bytes.NewBuffer(make([]byte, 8)) // the length, which comes last
+	h := bytes.NewBuffer(make([]byte, 8)) // room for the length, which is set at the end
 	h.WriteByte('{')
 	if len(metadata) > 0 {
 		for _, k := range slices.Sorted(maps.Keys(metadata)) {
@@ -63,7 +63,7 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 			return nil, nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
 		if names[t.Name] {
-			return nil, nil, fmt.Errorf("tensor %q comes twice", t.Name)
+			return nil, nil, fmt.Errorf("tensor %q appears twice", t.Name)
 		}
 		names[t.Name] = true
 		if h.Len() > len("12345678{") {
@@ -79,13 +79,13 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 	}
 	n := h.Len() - 8
 	if n > maxHeader {
-		return nil, nil, fmt.Errorf("the header of %d bytes is beyond the %d that the format allows", n, maxHeader)
+		return nil, nil, fmt.Errorf("the header has %d bytes, the format allows at most %d", n, maxHeader)
 	}
 	binary.LittleEndian.PutUint64(h.Bytes(), uint64(n))
 	return sorted, h.Bytes(), nil
 }
 
-// check reports what would make a tensor unreadable once written.
+// check reports anything that would make a written tensor unreadable.
 func (t *Tensor) check() error {
 	switch {
 	case !t.DType.valid():
@@ -99,12 +99,12 @@ func (t *Tensor) check() error {
 	}
 	size, err := byteSize(t.DType, t.Shape)
 	if err == nil && size != len(t.Data) {
-		err = fmt.Errorf("%v with shape %v has %d bytes of data, not %d", t.DType, t.Shape, len(t.Data), size)
+		err = fmt.Errorf("%v with shape %v has %d bytes of data, want %d", t.DType, t.Shape, len(t.Data), size)
 	}
 	return err
 }
 
-// sortByName returns the tensors by name, after checking each, and that no name comes twice.
+// sortByName returns the tensors sorted by name, after checking each. Duplicate names are an error.
 func sortByName(tensors []Tensor) ([]Tensor, error) {
 	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
 	for i := range sorted {
@@ -112,13 +112,13 @@ func sortByName(tensors []Tensor) ([]Tensor, error) {
 			return nil, fmt.Errorf("tensor %q: %w", sorted[i].Name, err)
 		}
 		if i > 0 && sorted[i].Name == sorted[i-1].Name {
-			return nil, fmt.Errorf("tensor %q comes twice", sorted[i].Name)
+			return nil, fmt.Errorf("tensor %q appears twice", sorted[i].Name)
 		}
 	}
 	return sorted, nil
 }
 
-// quote is the JSON of a string, or of a map of strings with its keys sorted.
+// quote returns the JSON of a string, or of a map of strings with its keys sorted.
 func quote[T string | map[string]string](v T) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

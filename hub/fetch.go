@@ -22,16 +22,16 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// A blob is what the server says of a file.
+// A blob is the server's description of a file.
 type blob struct {
-	name     string // the file's
-	checksum string // hexadecimal: SHA-256 of a file in Git LFS, of another git's id of a blob
+	name     string // of the file
+	checksum string // hexadecimal: SHA-256 for a file in Git LFS, git's blob id for any other
 	size     int64
 }
 
 var checksumForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// fetchBlob brings a file of a commit into the cache, unless it is there, and returns where it is.
+// fetchBlob fetches a file of a commit into the cache, unless it is there already, and returns its path.
 func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullOptions) (path string, err error) {
 	var b blob
 	err = h.retry(ctx, o.Note, func() (int64, error) {
@@ -54,7 +54,7 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 		return "", err
 	}
 	defer unlock()
-	// Whoever had the lock may have fetched it.
+	// The previous holder of the lock may have fetched it.
 	if isFile(path) {
 		return path, nil
 	}
@@ -67,7 +67,7 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 		err = b.verify(path + incomplete)
 		var wrong *checksumError
 		if errors.As(err, &wrong) {
-			// Of the parts of an interrupted download one may be bad; of a whole one there is nothing to hope.
+			// After an interrupted download one part may be bad, so fetch it once more. A second failure is final.
 			if err := os.Remove(path + incomplete); err != nil {
 				return 0, err
 			}
@@ -80,7 +80,7 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 	})
 	if err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
-			return "", fmt.Errorf("%s: no space left for %s of %d bytes: free some and pull again, what has come is kept", filepath.Dir(path), name, b.size)
+			return "", fmt.Errorf("%s: no space left for %s (%d bytes): free some space and pull again; the part already fetched is kept", filepath.Dir(path), name, b.size)
 		}
 		return "", err
 	}
@@ -94,7 +94,7 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error) {
 	b := blob{name: name, size: -1}
 	resp, err := h.do(ctx, http.MethodHead, h.fileAddress(r, commit, name), nil, func(resp *http.Response) bool {
-		// A file in Git LFS is described by the hub, before it redirects to where the file is, which may name it otherwise.
+		// For a file in Git LFS, the hub's own answer has the checksum; the server it redirects to may use another ETag.
 		b.checksum = checksum(resp.Header.Get("X-Linked-Etag"))
 		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil {
 			b.size = n
@@ -116,26 +116,26 @@ func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error
 	}
 	switch {
 	case !checksumForm.MatchString(b.checksum):
-		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not speak the API of Hugging Face's hub", resp.Request.URL.Host, name)
+		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not implement the API of Hugging Face's hub", resp.Request.URL.Host, name)
 	case b.size < 0:
-		return blob{}, fmt.Errorf("%s does not say how long %s is", resp.Request.URL.Host, name)
+		return blob{}, fmt.Errorf("%s does not give the length of %s", resp.Request.URL.Host, name)
 	}
 	return b, nil
 }
 
-// checksum is what an ETag holds.
+// checksum returns the checksum in an ETag.
 func checksum(etag string) string { return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`) }
 
 func (h *Hub) fileAddress(r Ref, commit, name string) *url.URL {
 	return h.modelAddress(nil, r, "resolve", commit, name)
 }
 
-// incomplete is behind the name of a blob that is on its way.
+// incomplete is the suffix of a blob that is not fetched completely.
 const incomplete = ".incomplete"
 
-// download fetches what is missing of the file path.incomplete, and returns how long it is then. Its parts may have come at
-// different times and from different servers, so it is for its checksum to say that they belong together; an If-Range would
-// not: the servers that a hub redirects to have ETags of their own.
+// download fetches the missing part of the file path.incomplete and returns its new length. Parts may come at different times
+// and from different servers; only the checksum shows that they belong together. If-Range would not help: the servers that a
+// hub redirects to have ETags of their own.
 func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path string, progress func(string, int64, int64)) (done int64, err error) {
 	f, err := os.OpenFile(path+incomplete, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -179,27 +179,27 @@ func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path s
 	}
 	defer resp.Body.Close()
 	switch resp.StatusCode {
-	case http.StatusOK: // all of it, whatever was asked for
+	case http.StatusOK: // the whole file, even if a range was requested
 		if err := restart(); err != nil {
 			return 0, err
 		}
 	case http.StatusPartialContent:
 		if got, want := resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/%d", done, b.size-1, b.size); got != want {
-			return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s sends the part %q of %s, not %q", resp.Request.URL.Host, got, b.name, want)})
+			return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s sends the range %q of %s, want %q", resp.Request.URL.Host, got, b.name, want)})
 		}
 	case http.StatusRequestedRangeNotSatisfiable:
-		return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s has another length of %s", resp.Request.URL.Host, b.name)})
+		return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s gives a different length of %s", resp.Request.URL.Host, b.name)})
 	default:
 		return done, h.statusError(r, "file "+b.name+" of "+r.String(), resp)
 	}
 	body := &watchedBody{Reader: resp.Body, stall: h.stall, timer: time.AfterFunc(h.stall, func() { cancel(errStalled) })}
 	defer body.timer.Stop()
-	// A byte more than there should be, to see one if it comes.
+	// The limit is one byte too many, to notice a longer file.
 	n, err := io.Copy(&counter{f, done, func(at int64) { progress(b.name, at, b.size) }}, io.LimitReader(body, b.size-done+1))
 	done += n
 	var local *os.PathError
 	switch {
-	case errors.As(err, &local): // of writing
+	case errors.As(err, &local): // writing failed
 		return done, err
 	case context.Cause(ctx) == errStalled:
 		return done, networkError(resp.Request.URL, errStalled)
@@ -213,28 +213,28 @@ func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path s
 	return done, f.Sync()
 }
 
-// counter tells how much has been written.
+// A counter reports how much has been written.
 type counter struct {
-	w    io.Writer
-	at   int64
-	tell func(int64)
+	w      io.Writer
+	at     int64
+	report func(int64)
 }
 
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.at += int64(n)
-	c.tell(c.at)
+	c.report(c.at)
 	return n, err
 }
 
-// A checksumError says that a file is not what the server says it is.
+// A checksumError reports a file whose checksum differs from the server's.
 type checksumError struct{ name, got, want string }
 
 func (e *checksumError) Error() string {
-	return fmt.Sprintf("%s came with the checksum %s, the hub says %s: it was changed on the way, or the server is broken", e.name, e.got, e.want)
+	return fmt.Sprintf("%s has the checksum %s, the hub says %s: it was changed in transit, or the server is broken", e.name, e.got, e.want)
 }
 
-// verify compares the checksum of the file at path.
+// verify checks that the file at path has the blob's checksum.
 func (b *blob) verify(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

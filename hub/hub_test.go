@@ -24,7 +24,7 @@ import (
 
 const testCommit = "0123456789abcdef0123456789abcdef01234567"
 
-// A server speaks the part of the hub's API that a pull needs. Files named *.safetensors, *.bin and *.data-* are in "Git
+// A server implements the part of the hub's API that a pull needs. Files named *.safetensors, *.bin and *.data-* are in "Git
 // LFS": they are on another host.
 type server struct {
 	*httptest.Server
@@ -34,7 +34,7 @@ type server struct {
 	name     string
 	files    map[string]string
 	requests []string
-	// answer, if it is set, may answer a request instead.
+	// answer, if set, may answer a request instead.
 	answer func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -109,7 +109,7 @@ func (s *server) api(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"id": s.name, "sha": testCommit, "siblings": siblings})
 }
 
-// hub is a Hub of the server with an empty cache, which does not wait long.
+// hub returns a Hub for the server with an empty cache and short waits.
 func (s *server) hub(t *testing.T) *Hub {
 	h, err := New(s.URL, "", filepath.Join(t.TempDir(), "hub"))
 	if err != nil {
@@ -152,7 +152,7 @@ func pull(t *testing.T, h *Hub, name string) (*Snapshot, error) {
 	return h.Pull(ctx, r, PullOptions{Note: func(line string) { t.Log("note: " + line) }})
 }
 
-// checkSnapshot checks a folder's files, and that the cache has nothing unfinished.
+// checkSnapshot checks a folder's files, and that the cache holds no unfinished files.
 func checkSnapshot(t *testing.T, h *Hub, dir string, want map[string]string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -220,7 +220,7 @@ func TestPull(t *testing.T) {
 		}
 	}
 
-	// A second pull asks only where the branch is; another revision of the same commit too.
+	// A second pull asks only for the branch's commit. So does a pull of another revision with the same commit.
 	before := len(s.requests)
 	for _, name := range []string{"org/model", "org/model@refs/pr/1", "org/model@" + testCommit} {
 		if again, err := pull(t, h, name); err != nil || again.Dir != snapshot.Dir {
@@ -236,18 +236,18 @@ func TestPull(t *testing.T) {
 	if again, err := pull(t, h, "org/model"); err != nil || again.Dir != snapshot.Dir || len(again.Files) != len(wantNames) {
 		t.Errorf("pulled offline: %+v: %v", again, err)
 	}
-	if _, err := pull(t, h, "org/other"); err == nil || !strings.Contains(err.Error(), "HF_HUB_OFFLINE forbids to fetch it") {
+	if _, err := pull(t, h, "org/other"); err == nil || !strings.Contains(err.Error(), "HF_HUB_OFFLINE forbids fetching it") {
 		t.Errorf("offline: error %v", err)
 	}
 }
 
-// TestPullWeights are the forms that a model's weights may have.
+// TestPullWeights covers the formats that a model's weights may have.
 func TestPullWeights(t *testing.T) {
 	index := `{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors", "c": "model-00001-of-00002.safetensors"}}`
 	for name, c := range map[string]struct {
 		weights []string
 		index   string
-		want    string // an error, in place of the files
+		want    string // an error, instead of the files
 		wanted  []string
 	}{
 		"sharded": {
@@ -260,10 +260,10 @@ func TestPullWeights(t *testing.T) {
 			weights: []string{"bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.meta"},
 			wanted:  []string{"bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"},
 		},
-		"none":                {weights: []string{"tf_model.h5", "model.onnx"}, want: "org/model has no weights that bert reads"},
+		"none":                {weights: []string{"tf_model.h5", "model.onnx"}, want: "org/model has no weights that bert can read"},
 		"several checkpoints": {weights: []string{"a.index", "b.index"}, want: "org/model has several TensorFlow checkpoints (a, b)"},
-		"shard is missing":    {weights: []string{"model.safetensors.index.json", "model-00001-of-00002.safetensors"}, index: index, want: `names the file "model-00002-of-00002.safetensors", which the model has not`},
-		"shard elsewhere":     {weights: []string{"model.safetensors.index.json", "../x"}, index: `{"weight_map": {"a": "../x"}}`, want: `names the file "../x", which the model has not`},
+		"shard is missing":    {weights: []string{"model.safetensors.index.json", "model-00001-of-00002.safetensors"}, index: index, want: `names the file "model-00002-of-00002.safetensors", which the model does not have`},
+		"shard elsewhere":     {weights: []string{"model.safetensors.index.json", "../x"}, index: `{"weight_map": {"a": "../x"}}`, want: `names the file "../x", which the model does not have`},
 		"no index":            {weights: []string{"model.safetensors.index.json"}, index: "[]", want: "model.safetensors.index.json: not the index of a sharded checkpoint"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestPullWeights(t *testing.T) {
 	}
 }
 
-// TestPullGoesOn cuts the connection again and again: each request asks for the rest.
+// TestPullGoesOn cuts the connection repeatedly: each request asks for the rest.
 func TestPullGoesOn(t *testing.T) {
 	s := newServer(t, modelFiles)
 	h := s.hub(t)
@@ -312,7 +312,7 @@ func TestPullGoesOn(t *testing.T) {
 			w.WriteHeader(http.StatusPartialContent)
 		}
 		w.Write([]byte(content[from:min(from+piece, len(content))]))
-		return true // the server closes the connection, as less came than was promised
+		return true // the server closes the connection, because less was written than announced
 	}
 	snapshot, err := pull(t, h, "org/model")
 	if err != nil {
@@ -332,7 +332,7 @@ func TestPullGoesOn(t *testing.T) {
 	}
 }
 
-// TestPullResumes interrupts a pull; another goes on where it was, and says so.
+// TestPullResumes interrupts a pull; another one continues, and its progress shows that.
 func TestPullResumes(t *testing.T) {
 	s := newServer(t, modelFiles)
 	h := s.hub(t)
@@ -382,7 +382,7 @@ func TestPullResumes(t *testing.T) {
 	}
 }
 
-// TestPullBadPart puts bytes of something else into what was begun: the checksum finds out, and all is fetched again.
+// TestPullBadPart corrupts a partial download: the checksum reveals it, and the whole file is fetched again.
 func TestPullBadPart(t *testing.T) {
 	for name, part := range map[string]string{
 		"other bytes": "something else", "all of it": strings.Repeat("x", len(modelFiles["model.safetensors"])),
@@ -407,7 +407,7 @@ func TestPullBadPart(t *testing.T) {
 	}
 }
 
-// TestPullErrors are the ways in which a pull ends without a model.
+// TestPullErrors covers the ways in which a pull can fail.
 func TestPullErrors(t *testing.T) {
 	status := func(part string, code int, header ...string) func(*server) {
 		return func(s *server) {
@@ -451,11 +451,11 @@ func TestPullErrors(t *testing.T) {
 		"no commit":         {prepare: answer("/api/", `{"sha": "../../x"}`), want: "is HF_ENDPOINT right?"},
 		"no checksum":       {prepare: answer("/config.json", "x"), want: "gives no checksum of config.json"},
 		"evil checksum":     {prepare: status("/config.json", 200, "Etag", `"../../x"`), want: "gives no checksum of config.json"},
-		"another file":      {prepare: answer("/storage/", strings.Repeat("x", len(modelFiles["model.safetensors"]))), want: "model.safetensors came with the checksum"},
+		"another file":      {prepare: answer("/storage/", strings.Repeat("x", len(modelFiles["model.safetensors"]))), want: "model.safetensors has the checksum"},
 		"a longer file":     {prepare: answer("/storage/", strings.Repeat("x", len(modelFiles["model.safetensors"])+1)), want: "sends more than the 262144 bytes that model.safetensors has"},
 		"a shorter file":    {prepare: answer("/storage/", "x"), want: "the connection ended after 1 of 262144 bytes of model.safetensors (tried 5 times)"},
 		"endless redirects": {prepare: status("/storage/", 302, "Location", "/storage/again"), want: "more than 10 redirects"},
-		"redirect to files": {prepare: status("/storage/", 302, "Location", "file:///etc/passwd"), want: "redirects to something that is no address"},
+		"redirect to files": {prepare: status("/storage/", 302, "Location", "file:///etc/passwd"), want: "redirects to an invalid address"},
 		"no network":        {prepare: func(s *server) { s.CloseClientConnections(); s.Close() }, want: "connection refused (tried 5 times)"},
 		"stalls": {
 			prepare: func(s *server) {
@@ -470,7 +470,7 @@ func TestPullErrors(t *testing.T) {
 					return true
 				}
 			},
-			hub: func(h *Hub) { h.stall = 50 * time.Millisecond }, want: "nothing has come for",
+			hub: func(h *Hub) { h.stall = 50 * time.Millisecond }, want: "no data for",
 		},
 		"cache is a file": {
 			hub:  func(h *Hub) { os.WriteFile(h.Cache, nil, 0o666) },
@@ -521,8 +521,8 @@ func TestPullChecksFirst(t *testing.T) {
 	}
 }
 
-// TestToken checks that the token goes to the endpoint with every request, and nowhere else: the storage of newServer
-// fails the test if it comes there.
+// TestToken checks that the token is sent to the endpoint with every request, and to no other host: the storage of newServer
+// fails the test if it receives the token.
 func TestToken(t *testing.T) {
 	s := newServer(t, modelFiles)
 	var without atomic.Int32
@@ -570,7 +570,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestPullsAtOnce fetches each file once, however many ask for it.
+// TestPullsAtOnce checks that each file is fetched once, however many pulls run at once.
 func TestPullsAtOnce(t *testing.T) {
 	s := newServer(t, modelFiles)
 	cache := s.hub(t).Cache
@@ -604,14 +604,14 @@ func TestCopyTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	for range 2 { // the second finds it there
+	for range 2 { // the second time the files exist already
 		if err := snapshot.CopyTo(dir); err != nil {
 			t.Fatal(err)
 		}
 		checkSnapshot(t, h, dir, modelFiles, wantNames...)
 	}
 	for name, want := range map[string]string{
-		"pytorch_model.bin": "there is a pytorch_model.bin of another model", "vocab.txt": "there is another vocab.txt already",
+		"pytorch_model.bin": "contains the pytorch_model.bin of another model", "vocab.txt": "contains a different vocab.txt",
 	} {
 		other := t.TempDir()
 		if err := os.WriteFile(filepath.Join(other, name), []byte("mine"), 0o666); err != nil {
@@ -660,8 +660,8 @@ func TestFromEnvironment(t *testing.T) {
 		{"HF_HOME=/h XDG_CACHE_HOME=/c HF_HUB_OFFLINE=0", "https://huggingface.co", "/h/hub", "", false, ""},
 		{"HF_HOME=/h HF_HUB_CACHE=/x HF_TOKEN=t HF_HUB_OFFLINE=1", "https://huggingface.co", "/x", "t", true, ""},
 		{"HF_ENDPOINT=http://localhost:8/p/ HF_HUB_OFFLINE=yes HF_HOME=/h", "http://localhost:8/p", "/h/hub", "", true, ""},
-		{"HF_ENDPOINT=hub.example", "", "", "", false, `HF_ENDPOINT: the endpoint "hub.example" is no address`},
-		{"HF_ENDPOINT=ftp://hub.example", "", "", "", false, "is no address"},
+		{"HF_ENDPOINT=hub.example", "", "", "", false, `HF_ENDPOINT: the endpoint "hub.example" is not an address`},
+		{"HF_ENDPOINT=ftp://hub.example", "", "", "", false, "is not an address"},
 	} {
 		if filepath.Separator != '/' {
 			t.Skip("paths have other separators here")
@@ -690,7 +690,7 @@ func TestFromEnvironment(t *testing.T) {
 	}
 }
 
-// TestAddress checks that a revision's slash is none of the address, and that an endpoint may have a path.
+// TestAddress checks that a slash in a revision is escaped, and that an endpoint may have a path.
 func TestAddress(t *testing.T) {
 	h, err := New("https://hub.example/mirror/", "", "")
 	if err != nil {
@@ -723,7 +723,7 @@ func TestSameContent(t *testing.T) {
 	}
 }
 
-// FuzzParseRef checks that no name leads out of the cache, and that a name is what it is written as.
+// FuzzParseRef checks that no name leads out of the cache, and that a parsed name is written as it was given.
 func FuzzParseRef(f *testing.F) {
 	for _, s := range []string{"bert-base-uncased", "a/b@refs/pr/1", "../x", "a@..", "a\\b", "a@x/../y", "a@b@c", "a--b"} {
 		f.Add(s)

@@ -12,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acquire takes the lock at path, which Hugging Face's tools take in the same way, and waits while somebody else has it. It
-// is held until release is called or the process ends, however it ends. The file stays: to remove it would be a race with
-// who waits for it.
+// acquire takes the lock at path, as Hugging Face's tools do, and waits while another process holds it. The lock is held until
+// release is called or the process ends in any way. The file is not removed: that would be a race with other waiters.
 func acquire(ctx context.Context, path string, waiting func()) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// acquire takes the lock at path by making a file that is not there, and waits while it is. If the process is killed, the
-// file is left and has to be removed by hand.
+// acquire takes the lock at path by creating a file, and waits while the file exists. If the process is killed, the file stays
+// and must be removed by hand.
 func acquire(ctx context.Context, path string, waiting func()) (release func(), err error) {
-	path += ".held" // Hugging Face's tools leave their files behind
+	path += ".held" // because Hugging Face's tools never remove their lock files
 	for {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if err == nil {

@@ -16,16 +16,16 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// configNames are the files that say that a folder is a model's. The first that is there counts.
+// configNames are the files that mark a folder as a model. The first that exists counts.
 var configNames = []string{"config.json", "bert_config.json"}
 
-// companions are the other small files of a model: its tokenizer, and what this project's own models have.
+// companions are the other small files of a model: its tokenizer, and the task file of this project's models.
 var companions = []string{
 	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
 }
 
-// weights are the files that may hold a model's weights, the first that is there being taken; an index stands for the
-// files that it names. After them come TensorFlow's checkpoints, which have names of their own.
+// weights are the files that may hold a model's weights. The first that exists is taken; an index stands for the files that it
+// names. TensorFlow checkpoints, which have names of their own, come last.
 var weights = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
 
 const (
@@ -35,16 +35,16 @@ const (
 	maxFileNames = 1 << 16
 )
 
-// bundleData is what follows the prefix of a TensorFlow checkpoint in the names of its data files.
+// bundleData matches the names of a TensorFlow checkpoint's data files after its prefix.
 var bundleData = regexp.MustCompile(`^\.data-\d{5}-of-\d{5}$`)
 
-// PullOptions says what Pull does beside fetching. The zero value is good.
+// PullOptions are hooks of Pull. All are optional.
 type PullOptions struct {
-	// Check is shown the configuration's file before anything large is fetched. Its error ends the pull.
+	// Check is called with the path of the configuration before anything large is fetched. Its error ends the pull.
 	Check func(config string) error
-	// Progress is told how much of a file is there.
+	// Progress is called with the number of bytes of a file fetched so far.
 	Progress func(file string, done, size int64)
-	// Note is told, in a line, what may take long or went wrong for a time.
+	// Note is called with a one-line message about waits and temporary failures.
 	Note func(string)
 }
 
@@ -55,11 +55,11 @@ type Snapshot struct {
 	Files  []string // names in Dir
 }
 
-// Pull brings the files of a model that a BERT needs into the cache: its configuration, its tokenizer and its weights in the
-// first of the formats safetensors, PyTorch, TensorFlow that the model has. What is there already, whole or in part, is not
-// fetched again. Every file's checksum is compared with the server's. Several processes may pull the same model at once.
+// Pull fetches the files of a model that a BERT needs into the cache: its configuration, its tokenizer, and its weights in the
+// first available format of safetensors, PyTorch and TensorFlow. Files or parts of files already in the cache are not fetched
+// again. The checksum of every file is compared with the server's. Several processes may pull the same model at once.
 //
-// The error is one line. After it, what has come is kept, and another Pull goes on from there.
+// The error is one line. Everything fetched before it is kept, and another Pull continues from there.
 func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error) {
 	if o.Note == nil {
 		o.Note = func(string) {}
@@ -71,7 +71,7 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 		return h.cached(r)
 	}
 	if h.Token != "" && !h.mayHaveToken(h.Endpoint) {
-		o.Note("HF_TOKEN is not sent to " + h.Endpoint.String() + ", since anybody could read it on the way: want https")
+		o.Note("HF_TOKEN is not sent to " + h.Endpoint.String() + ", because the connection is not encrypted: use https")
 	}
 	var info modelInfo
 	err := h.retry(ctx, o.Note, func() (int64, error) {
@@ -89,11 +89,11 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 	return &Snapshot{Dir: p.dir, Commit: info.Commit, Files: p.names}, nil
 }
 
-// cached is a model that is in the cache already.
+// cached returns a model that is in the cache already.
 func (h *Hub) cached(r Ref) (*Snapshot, error) {
 	dir, err := h.Lookup(r)
 	if errors.Is(err, ErrNotCached) {
-		return nil, fmt.Errorf("%s is not in the cache %s, and HF_HUB_OFFLINE forbids to fetch it", r, h.Cache)
+		return nil, fmt.Errorf("%s is not in the cache %s, and HF_HUB_OFFLINE forbids fetching it", r, h.Cache)
 	}
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (h *Hub) cached(r Ref) (*Snapshot, error) {
 	return s, nil
 }
 
-// modelInfo is what the hub says of a model at a revision.
+// modelInfo is the hub's description of a model at a revision.
 type modelInfo struct {
 	Commit string `json:"sha"`
 	Files  []struct {
@@ -142,12 +142,12 @@ func (h *Hub) modelInfo(ctx context.Context, r Ref) (info modelInfo, err error) 
 		return info, networkError(resp.Request.URL, err)
 	}
 	if err := json.Unmarshal(data, &info); err != nil || !commitID.MatchString(info.Commit) || len(info.Files) > maxFileNames {
-		return info, fmt.Errorf("%s: what it says of %s is not what Hugging Face's hub says of a model: is HF_ENDPOINT right?", resp.Request.URL.Host, r)
+		return info, fmt.Errorf("%s: its description of %s is not one of Hugging Face's hub: is HF_ENDPOINT right?", resp.Request.URL.Host, r)
 	}
 	return info, nil
 }
 
-// puller is a pull under way.
+// A puller is a pull in progress.
 type puller struct {
 	hub   *Hub
 	ref   Ref
@@ -155,14 +155,14 @@ type puller struct {
 	o     PullOptions
 	dir   string // the snapshot
 	names []string
-	blobs map[string]string // of the files that have been fetched and are not in the snapshot yet
+	blobs map[string]string // paths of files that were fetched and are not in the snapshot yet
 }
 
 func (p *puller) pull(ctx context.Context) error {
 	p.blobs = map[string]string{}
 	config := p.first(configNames)
 	if config == "" {
-		return fmt.Errorf("%s has neither %s: it is no model that bert reads", p.ref, strings.Join(configNames, " nor "))
+		return fmt.Errorf("%s has neither %s: it is not a model that bert can read", p.ref, strings.Join(configNames, " nor "))
 	}
 	path, err := p.fetch(ctx, config)
 	if err != nil {
@@ -181,7 +181,7 @@ func (p *puller) pull(ctx context.Context) error {
 		}
 	}
 	if !p.info.has("vocab.txt") && !p.info.has("tokenizer.json") {
-		p.o.Note(fmt.Sprintf("%s has neither vocab.txt nor tokenizer.json: a vocabulary has to come from elsewhere", p.ref))
+		p.o.Note(fmt.Sprintf("%s has neither vocab.txt nor tokenizer.json: to use it, you need its vocabulary from elsewhere", p.ref))
 	}
 	if err := p.fetchWeights(ctx); err != nil {
 		return err
@@ -189,7 +189,7 @@ func (p *puller) pull(ctx context.Context) error {
 	return p.finish()
 }
 
-// first is the first of the names that the model has, "" if it has none.
+// first returns the first of the names that the model has, or "".
 func (p *puller) first(names []string) string {
 	if i := slices.IndexFunc(names, p.info.has); i >= 0 {
 		return names[i]
@@ -211,9 +211,9 @@ func (p *puller) fetchWeights(ctx context.Context) error {
 		return fmt.Errorf("%s: %s: %w", p.ref, name, err)
 	}
 	for _, shard := range shards {
-		// The name is one of those that the server listed, so a line of the index can't ask for anything else.
+		// Only files that the server listed are fetched, so the index can't ask for anything else.
 		if !isFileName(shard) || !p.info.has(shard) {
-			return fmt.Errorf("%s: %s names the file %q, which the model has not", p.ref, name, shard)
+			return fmt.Errorf("%s: %s names the file %q, which the model does not have", p.ref, name, shard)
 		}
 		if _, err := p.fetch(ctx, shard); err != nil {
 			return err
@@ -222,7 +222,7 @@ func (p *puller) fetchWeights(ctx context.Context) error {
 	return nil
 }
 
-// isFileName reports whether a name is that of a file in a folder, and of none elsewhere.
+// isFileName reports whether a name is a plain file name, which can't lead to another folder.
 func isFileName(name string) bool {
 	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, "/\\\x00")
 }
@@ -258,10 +258,10 @@ func (p *puller) fetchBundle(ctx context.Context) error {
 	slices.Sort(prefixes)
 	switch len(prefixes) {
 	case 0:
-		return fmt.Errorf("%s has no weights that bert reads: neither %s nor a TensorFlow checkpoint", p.ref, strings.Join(weights, " nor "))
+		return fmt.Errorf("%s has no weights that bert can read: want one of %s, or a TensorFlow checkpoint", p.ref, strings.Join(weights, ", "))
 	case 1:
 	default:
-		return fmt.Errorf("%s has several TensorFlow checkpoints (%s): which to take can't be known", p.ref, strings.Join(prefixes, ", "))
+		return fmt.Errorf("%s has several TensorFlow checkpoints (%s), want one", p.ref, strings.Join(prefixes, ", "))
 	}
 	for _, f := range p.info.Files {
 		if rest, ok := strings.CutPrefix(f.Name, prefixes[0]); ok && (rest == bundleIndex || bundleData.MatchString(rest)) {
@@ -273,8 +273,8 @@ func (p *puller) fetchBundle(ctx context.Context) error {
 	return nil
 }
 
-// fetch brings a file into the cache and returns where it is. If the snapshot has it, nothing is asked of the server: a
-// commit does not change.
+// fetch fetches a file into the cache and returns its path. If the snapshot has the file, fetch does not contact the server: a
+// commit never changes.
 func (p *puller) fetch(ctx context.Context, name string) (path string, err error) {
 	p.names = append(p.names, name)
 	if path := filepath.Join(p.dir, name); isFile(path) {
@@ -293,7 +293,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// finish makes the snapshot of the blobs, the configuration, by which Lookup knows it, last; and then the ref.
+// finish makes the snapshot from the blobs, and then the ref. The configuration, by which Lookup finds a snapshot, is made last.
 func (p *puller) finish() error {
 	if err := os.MkdirAll(p.dir, 0o777); err != nil {
 		return err
@@ -318,8 +318,8 @@ func (p *puller) finish() error {
 	return writeFile(ref, strings.NewReader(p.info.Commit))
 }
 
-// link makes path a symbolic link to blob, or where there are none a copy. A relative link stays right when the cache is
-// moved.
+// link makes path a symbolic link to blob, or a copy where links are not supported. The link is relative, so that the cache can
+// be moved.
 func link(blob, path string) error {
 	target, err := filepath.Rel(filepath.Dir(path), blob)
 	if err != nil {
@@ -352,7 +352,7 @@ func writeFile(path string, content io.Reader) error {
 	})
 }
 
-// withoutPath takes the path of a file that the user does not know off an error.
+// withoutPath removes the path of a cache file, which means nothing to the user, from an error.
 func withoutPath(err error, path string) error {
 	if rest, ok := strings.CutPrefix(err.Error(), path+": "); ok {
 		return errors.New(rest)
@@ -360,15 +360,15 @@ func withoutPath(err error, path string) error {
 	return err
 }
 
-// CopyTo makes dir, which may be there, a folder with the snapshot's files. Files that are there already are left if they are
-// the same; any other file of a model there is an error, so that never two models are mixed.
+// CopyTo copies the snapshot's files to the folder dir, which it creates if necessary. Existing files are left alone if they are
+// identical. Any other model file in dir is an error, so that two models are never mixed.
 func (s *Snapshot) CopyTo(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	for _, name := range slices.Concat(configNames, companions, weights) {
 		if isFile(filepath.Join(dir, name)) && !slices.Contains(s.Files, name) {
-			return fmt.Errorf("%s: there is a %s of another model: choose another folder", dir, name)
+			return fmt.Errorf("%s: contains the %s of another model: choose another folder", dir, name)
 		}
 	}
 	var missing []string
@@ -383,7 +383,7 @@ func (s *Snapshot) CopyTo(dir string) error {
 			return err
 		}
 		if !same {
-			return fmt.Errorf("%s: there is another %s already: choose another folder", dir, name)
+			return fmt.Errorf("%s: contains a different %s: choose another folder", dir, name)
 		}
 	}
 	for _, name := range slices.Backward(missing) { // the configuration, which makes it a model, last

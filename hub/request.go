@@ -19,16 +19,15 @@ const (
 	maxPause     = time.Minute
 )
 
-// A temporaryError is one after which the same request may succeed.
+// A temporaryError is an error after which the same request may succeed.
 type temporaryError struct {
 	error
-	after time.Duration // that the server asked for
+	after time.Duration // the pause that the server asks for
 }
 
 func (e *temporaryError) Unwrap() error { return e.error }
 
-// retry calls f until it succeeds, fails for good, or has failed for too many times without getting further: f returns how
-// far it got.
+// retry calls f until it succeeds, fails permanently, or fails too many times without progress. f returns how far it got.
 func (h *Hub) retry(ctx context.Context, note func(string), f func() (progress int64, err error)) error {
 	failed, best := 0, int64(0)
 	for {
@@ -60,7 +59,8 @@ func (h *Hub) retry(ctx context.Context, note func(string), f func() (progress i
 	}
 }
 
-// do sends a request and follows redirects until an answer that is none, or one that visit says is enough. visit may be nil.
+// do sends a request and follows redirects until it gets another answer, or until visit reports that the answer is enough. visit
+// may be nil.
 func (h *Hub) do(ctx context.Context, method string, u *url.URL, header http.Header, visit func(*http.Response) (enough bool)) (*http.Response, error) {
 	for range maxRedirects {
 		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
@@ -90,17 +90,17 @@ func (h *Hub) do(ctx context.Context, method string, u *url.URL, header http.Hea
 		resp.Body.Close()
 		next, err := u.Parse(resp.Header.Get("Location"))
 		if err != nil || next.Scheme != "https" && next.Scheme != "http" {
-			return nil, fmt.Errorf("%s: redirects to something that is no address", u.Host)
+			return nil, fmt.Errorf("%s: redirects to an invalid address", u.Host)
 		}
 		if u.Scheme == "https" && next.Scheme == "http" {
-			return nil, fmt.Errorf("%s: redirects from https to http, to %s: refused", u.Host, next.Host)
+			return nil, fmt.Errorf("%s: refusing its redirect from https to http on %s", u.Host, next.Host)
 		}
 		u = next
 	}
 	return nil, fmt.Errorf("%s: more than %d redirects", u.Host, maxRedirects)
 }
 
-// networkError names the host, but not the rest of the address, which may be signed for whoever bears it.
+// networkError names the host but not the rest of the address, which may be a signed URL and so a secret.
 func networkError(u *url.URL, err error) error {
 	var inner *url.Error
 	if errors.As(err, &inner) {
@@ -109,7 +109,7 @@ func networkError(u *url.URL, err error) error {
 	return &temporaryError{error: fmt.Errorf("%s: %w", u.Host, err)}
 }
 
-// statusError is what an answer that is no success means.
+// statusError explains an answer that is not a success.
 func (h *Hub) statusError(r Ref, what string, resp *http.Response) error {
 	code := resp.Header.Get("X-Error-Code")
 	token := "set HF_TOKEN to a token that may read it"
@@ -125,7 +125,7 @@ func (h *Hub) statusError(r Ref, what string, resp *http.Response) error {
 		return fmt.Errorf("%s refuses access to %s: accept the model's terms at %s/%s if it has any, and %s",
 			h.Endpoint.Host, r.Name, h.Endpoint, r.Name, token)
 	case code == "RepoNotFound" || status == http.StatusUnauthorized:
-		// The hub does not say which of the two it is.
+		// The hub does not distinguish the two.
 		return fmt.Errorf("%s has no model %q, or it is private: check the name (most are ORGANISATION/NAME); if it is private, %s",
 			h.Endpoint.Host, r.Name, token)
 	case code == "EntryNotFound" || status == http.StatusNotFound:
@@ -141,7 +141,7 @@ func (h *Hub) statusError(r Ref, what string, resp *http.Response) error {
 	}
 }
 
-// address is an address below the endpoint. The parts are escaped, slashes in them too.
+// address returns an address below the endpoint. The parts are escaped, including slashes in them.
 func (h *Hub) address(parts ...string) *url.URL {
 	u := *h.Endpoint
 	escaped := make([]string, len(parts))
@@ -153,13 +153,13 @@ func (h *Hub) address(parts ...string) *url.URL {
 	return &u
 }
 
-// modelAddress is an address below the endpoint with the model's name in it, whose slash is one of the address.
+// modelAddress returns an address below the endpoint that contains the model's name. The slash in the name is not escaped.
 func (h *Hub) modelAddress(before []string, r Ref, after ...string) *url.URL {
 	parts := append(append([]string(nil), before...), strings.Split(r.Name, "/")...)
 	return h.address(append(parts, after...)...)
 }
 
-// A watchedBody is a body that ends its request when nothing comes for some time.
+// A watchedBody is a body whose timer ends the request when no data arrive for some time.
 type watchedBody struct {
 	io.Reader
 	timer *time.Timer
@@ -172,4 +172,4 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var errStalled = errors.New("nothing has come for a minute")
+var errStalled = errors.New("no data for a minute")

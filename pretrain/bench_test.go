@@ -14,7 +14,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// BenchmarkMake makes instances of 8 MB of text on one core, which bench/instances does in Python.
+// BenchmarkMake makes instances of 8 MB of text on one core; bench/instances does the same in Python.
 func BenchmarkMake(b *testing.B) {
 	f, err := os.Open(golden.Shared(b, "data", "corpora", "wikipedia", "train-000.txt.zst"))
 	if err != nil {
@@ -66,7 +66,7 @@ func BenchmarkMake(b *testing.B) {
 	}
 }
 
-// BenchmarkInstance reads instances of a dynamic set, masked anew.
+// BenchmarkInstance reads and masks instances of a dynamic set.
 func BenchmarkInstance(b *testing.B) {
 	o := DefaultInstanceOptions()
 	o.Dynamic, o.DupeFactor = true, 1

@@ -40,7 +40,7 @@ func zstded(t testing.TB, text []byte) []byte {
 	return w.EncodeAll(text, nil)
 }
 
-// read reads a corpus: its documents, each of lines that are set apart by a bar.
+// read returns the documents of a corpus, with bars between lines.
 func read(c *Corpus) (documents []string, err error) {
 	var document []string
 	for line, err := range c.Lines() {
@@ -97,13 +97,13 @@ func TestCorpus(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ name, want string }{
-		{write("l", gzipped(t, text)[:20]), ": the file is cut off"},
+		{write("l", gzipped(t, text)[:20]), ": the file is truncated"},
 		{write("m", zstded(t, bytes.Repeat(text, 100))[:30]), "m:"},
 		{write("n", []byte("\xff\xfeo\x00")), "n: text in UTF-16"},
 		{write("o", append([]byte("short\n"), bytes.Repeat([]byte("x"), MaxLine+1)...)), "o:2: a line of more than 16 MiB"},
-		{dir, "a folder, and not that of the Large Movie Review Dataset"},
+		{dir, "a folder, but not that of the Large Movie Review Dataset"},
 		{filepath.Join(dir, "missing"), "missing: no such file"},
-		{write("p", tarOf(t, map[string]string{"other/a.txt": "x"})), "an archive without reviews"},
+		{write("p", tarOf(t, map[string]string{"other/a.txt": "x"})), "the archive has no reviews"},
 	} {
 		_, err := read(&Corpus{Paths: []string{c.name}})
 		wantError(t, err, c.want)
@@ -144,7 +144,7 @@ func tarOf(t testing.TB, members map[string]string) []byte {
 	return b.Bytes()
 }
 
-// TestIMDB: folder and archive give the same reviews, and never those of the test part.
+// TestIMDB checks that the folder and the archive give the same reviews, and never those of the test part.
 func TestIMDB(t *testing.T) {
 	members := map[string]string{
 		"aclImdb/README": "read me", "aclImdb/train/urls_neg.txt": "http://",
@@ -177,7 +177,7 @@ func TestIMDB(t *testing.T) {
 			}
 		}
 		_, err := read(&Corpus{Paths: []string{path}, IMDBSplits: []string{"train", "test"}})
-		wantError(t, err, "test reviews are not for training")
+		wantError(t, err, "test reviews must not be used for training")
 	}
 }
 
@@ -193,7 +193,7 @@ func TestIMDBGolden(t *testing.T) {
 	}
 }
 
-// TestGroups: groups are the documents in order, none lost, each group big enough, whatever the text.
+// TestGroups checks that groups contain all documents in order, and that each group is large enough, for any text.
 func TestGroups(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(1, 60).Draw(t, "size")
@@ -225,7 +225,7 @@ func TestGroups(t *testing.T) {
 			all = append(all, g)
 			parts := strings.Split(strings.TrimSuffix(string(g.text), "\n"), "\n\n")
 			if len(parts) != g.documents {
-				t.Fatalf("%d documents, it says %d: %q", len(parts), g.documents, g.text)
+				t.Fatalf("%d documents, the group says %d: %q", len(parts), g.documents, g.text)
 			}
 			for _, p := range parts {
 				got = append(got, strings.Split(p, "\n")...)
@@ -247,7 +247,7 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// TestMemory: groups are let go as they are passed on, so a corpus of any size takes no more memory than a few of them.
+// TestMemory checks that groups are not retained, so that a corpus of any size needs only the memory of a few groups.
 func TestMemory(t *testing.T) {
 	line := []byte(strings.Repeat("x", 99))
 	seq := func(yield func([]byte, error) bool) {

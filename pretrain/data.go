@@ -8,32 +8,32 @@ import (
 	"github.com/go-bert/bert/internal/random"
 )
 
-// Data gives the instances of a Source to package train. It serves one goroutine at a time.
+// Data supplies the instances of a Source to package train. It is not safe for concurrent use.
 type Data struct {
 	source       Source
 	nextSentence bool
 	instance     Instance
 }
 
-// NewData makes data for a head: PreTraining needs pairs of segments, MaskedLM takes any.
+// NewData returns data for a head. PreTraining needs pairs of segments, MaskedLM accepts any instances.
 func NewData(s Source, head bert.Head) (*Data, error) {
 	switch head {
 	case bert.PreTraining, bert.MaskedLM:
 		return &Data{source: s, nextSentence: head == bert.PreTraining}, nil
 	}
-	return nil, fmt.Errorf("a %v is not pre-trained: want a %v or a %v", head, bert.PreTraining, bert.MaskedLM)
+	return nil, fmt.Errorf("a %v can't be pre-trained: want a %v or a %v", head, bert.PreTraining, bert.MaskedLM)
 }
 
-// Len is the number of instances.
+// Len returns the number of instances.
 func (d *Data) Len() int { return d.source.Len() }
 
-// Length is the number of tokens of instance i.
+// Length returns the number of tokens of instance i.
 func (d *Data) Length(i int) int { return d.source.Length(i) }
 
-// Append adds instance i as it is in epoch 0.
+// Append adds instance i, masked for epoch 0.
 func (d *Data) Append(b *bert.Batch, i int) error { return d.AppendEpoch(b, i, 0) }
 
-// AppendEpoch adds instance i as it is masked in an epoch, with its labels.
+// AppendEpoch adds instance i, masked for an epoch, with its labels.
 func (d *Data) AppendEpoch(b *bert.Batch, i, epoch int) error {
 	in := &d.instance
 	if err := d.source.Instance(i, epoch, in); err != nil {
@@ -43,15 +43,15 @@ func (d *Data) AppendEpoch(b *bert.Batch, i, epoch int) error {
 	case len(in.Positions) != len(in.MaskedIDs):
 		return fmt.Errorf("%d masked positions, but %d ids for them", len(in.Positions), len(in.MaskedIDs))
 	case d.nextSentence && in.Next == NotPaired:
-		return fmt.Errorf("there is no second segment to predict: a %v learns from pairs", bert.PreTraining)
+		return fmt.Errorf("there is no second segment: a %v needs pairs", bert.PreTraining)
 	}
 	first := b.Tokens()
 	if first > math.MaxInt32-len(in.IDs) {
-		return fmt.Errorf("the batch has %d tokens already, which is too many", first)
+		return fmt.Errorf("the batch already has %d tokens, which is too many", first)
 	}
 	for _, p := range in.Positions {
 		if p < 0 || int(p) >= len(in.IDs) {
-			return fmt.Errorf("masked position %d is none of its %d tokens", p, len(in.IDs))
+			return fmt.Errorf("masked position %d is not one of its %d tokens", p, len(in.IDs))
 		}
 	}
 	b.Add(in.IDs, in.TypeIDs)
@@ -65,7 +65,7 @@ func (d *Data) AppendEpoch(b *bert.Batch, i, epoch int) error {
 	return nil
 }
 
-// part is some of a source's instances.
+// A part is a subset of a source's instances.
 type part struct {
 	Source
 	indices []int32
@@ -77,9 +77,9 @@ func (p part) Instance(i, epoch int, to *Instance) error {
 	return p.Source.Instance(int(p.indices[i]), epoch, to)
 }
 
-// Split takes about a share of the instances out of a source, at random. Which ones depends on the seed alone. Where
-// documents were gone through more than once (dupe_factor), the same sentences stand in both parts: hold out documents
-// instead, in a set of their own, if it matters.
+// Split holds out about a share of a source's instances, chosen at random. The choice depends only on the seed. If documents were
+// used more than once (dupe_factor), the same sentences are in both parts. If that matters, hold out documents instead, in
+// a set of their own.
 func Split(s Source, share float64, seed uint64) (rest, held Source, err error) {
 	if !(share > 0 && share < 1) {
 		return nil, nil, fmt.Errorf("the share to hold out is %v, want more than 0 and less than 1", share)
@@ -96,12 +96,12 @@ func Split(s Source, share float64, seed uint64) (rest, held Source, err error) 
 		}
 	}
 	if len(in) == 0 || len(out) == 0 {
-		return nil, nil, fmt.Errorf("a share of %v of %d instances leaves one side with none", share, s.Len())
+		return nil, nil, fmt.Errorf("holding out a share of %v of %d instances leaves one part empty", share, s.Len())
 	}
 	return part{s, in}, part{s, out}, nil
 }
 
-// Spread is n instances of a source at equal distances, or all of them if there are no more.
+// Spread returns n instances of a source at equal distances, or all if there are at most n.
 func Spread(s Source, n int) Source {
 	if n >= s.Len() {
 		return s

@@ -16,10 +16,10 @@ import (
 	"github.com/go-bert/bert/train"
 )
 
-// What package train asks of its data.
+// The interface that package train requires.
 var _ train.EpochData = (*Data)(nil)
 
-// memory is a Source of instances that masks afresh each epoch: it moves the first masked position on by one.
+// memory is a Source of instances whose masks depend on the epoch: the first masked position moves by one per epoch.
 type memory []Instance
 
 func (m memory) Len() int         { return len(m) }
@@ -35,7 +35,7 @@ func (m memory) Instance(i, epoch int, to *Instance) error {
 
 const madeVocabulary = 40
 
-// madeInstances are n instances of 7 to 20 tokens, two of them masked.
+// madeInstances returns n instances of 7 to 20 tokens, two of them masked.
 func madeInstances(n int) memory {
 	var m memory
 	for i := range n {
@@ -73,7 +73,7 @@ func testModel(t *testing.T, head bert.Head) *bert.Model {
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-6*math.Max(1, math.Abs(b)) }
 
-// The figures against logits of each instance alone, in float64.
+// The metrics are compared with those computed in float64 from the logits of each instance alone.
 func TestEvaluate(t *testing.T) {
 	source := madeInstances(23)
 	for _, head := range []bert.Head{bert.PreTraining, bert.MaskedLM} {
@@ -102,7 +102,7 @@ func TestEvaluate(t *testing.T) {
 				}
 				for i, id := range in.MaskedIDs {
 					logits := out.Logits[i*madeVocabulary:][:madeVocabulary]
-					if n%3 == i { // random weights guess too little
+					if n%3 == i { // random weights alone would be right too rarely
 						id = int32(slices.Index(logits, slices.Max(logits)))
 						in.MaskedIDs[i] = id
 					}
@@ -169,9 +169,9 @@ func TestEvaluateErrors(t *testing.T) {
 		want   string
 	}{
 		{bert.MaskedLM, memory{}, "there are no instances"},
-		{bert.NextSentence, madeInstances(1), "a BertForNextSentencePrediction is not pre-trained"},
-		{bert.PreTraining, unpaired, "instance 2: there is no second segment to predict"},
-		{bert.MaskedLM, beyond, "instance 0: masked position 99 is none of its"},
+		{bert.NextSentence, madeInstances(1), "a BertForNextSentencePrediction can't be pre-trained"},
+		{bert.PreTraining, unpaired, "instance 2: there is no second segment"},
+		{bert.MaskedLM, beyond, "instance 0: masked position 99 is not one of its"},
 		{bert.MaskedLM, long, "sequence 1 of the batch has"},
 	} {
 		if _, err := Evaluate(context.Background(), testModel(t, test.head), test.source, EvaluateOptions{}); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -8,9 +8,6 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// ErrClosed says that a Job or an Evaluator was used after its Close.
-var ErrClosed = errors.New("used after its Close")
-
 // EvaluatorOptions say how an Evaluator measures. The zero value is good.
 type EvaluatorOptions struct {
 	// MaxInstances, if not 0, takes that many instances, at equal distances.
@@ -96,7 +93,7 @@ func (e *Evaluator) Set() *Set { return e.sets.held }
 // Evaluate measures the model. progress, if not nil, is called after each batch with the number of instances done and of all.
 func (e *Evaluator) Evaluate(ctx context.Context, progress func(done, all int)) (*Evaluation, error) {
 	if e.model == nil {
-		return nil, ErrClosed
+		return nil, bert.ErrClosed
 	}
 	return Evaluate(ctx, e.model, e.source, EvaluateOptions{GlobalStep: e.step, Progress: progress})
 }

@@ -1,15 +1,15 @@
 package pretrain
 
-// Instance is an example of pre-training (paper §3.1; google-research/bert create_pretraining_data.py, TrainingInstance): one
-// or two segments as one sequence, some of whose tokens are masked.
+// Instance is a training example (paper §3.1; google-research/bert create_pretraining_data.py, TrainingInstance): a sequence of
+// one or two segments, some of whose tokens are masked.
 //
-// Legend: n tokens of the sequence, m of them masked.
+// Legend: n is the number of tokens, m that of masked tokens.
 type Instance struct {
 	IDs     []int32 // [n]: [CLS] a [SEP] b [SEP], as the model sees them
 	TypeIDs []int32 // [n]: 0 for [CLS] a [SEP], 1 for b [SEP]
-	// Positions are the masked tokens, rising, and MaskedIDs the ids that stood there, both [m].
+	// Positions are the positions of the masked tokens, in increasing order, and MaskedIDs their original ids, both [m].
 	Positions, MaskedIDs []int32
-	// Next says how b came to stand behind a.
+	// Next says whether b follows a in the text.
 	Next Next
 }
 
@@ -22,13 +22,13 @@ const (
 	RandomNext Next = 1  // b is from another document
 )
 
-// Source is a set of instances that training reads. Set, which Open gives, is one; it is safe for many goroutines.
+// Source is a collection of instances to read. Set is one that is safe for concurrent use.
 type Source interface {
-	// Len is the number of instances.
+	// Len returns the number of instances.
 	Len() int
-	// Length is the number of tokens of instance i.
+	// Length returns the number of tokens of instance i.
 	Length(i int) int
-	// Instance fills to with instance i, as it is masked in an epoch (from 0). Where masks are stored (a static set) the
-	// epoch makes no difference; in a dynamic set the masks are a function of (the set's seed, epoch, i).
+	// Instance fills to with instance i, masked for an epoch, counted from 0. If masks are stored (a static set), the epoch makes
+	// no difference; in a dynamic set the masks are a function of (the set's seed, epoch, i).
 	Instance(i, epoch int, to *Instance) error
 }

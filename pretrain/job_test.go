@@ -308,7 +308,7 @@ func TestPrepare(t *testing.T) {
 	if err := job.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := job.Run(t.Context(), nil); !errors.Is(err, ErrClosed) {
+	if _, err := job.Run(t.Context(), nil); !errors.Is(err, bert.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 	if text := string(mustRead(t, named, RecipeFile)); !strings.Contains(text, `"init": "my-model"`) {
@@ -342,7 +342,7 @@ func TestEvaluator(t *testing.T) {
 		if err := errors.Join(e.Close(), e.Close()); err != nil {
 			t.Error(err)
 		}
-		if _, err := e.Evaluate(t.Context(), nil); !errors.Is(err, ErrClosed) {
+		if _, err := e.Evaluate(t.Context(), nil); !errors.Is(err, bert.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 		return got

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// The corpus is several times the memory that the process may take; of it, a part is made into instances, for the sake of
-// time.
+// The corpus is several times as large as the memory that the process may use. To save time, only a part of it is made into
+// instances.
 const (
 	boundedShards = 6
 	boundedMemory = 64 << 20
@@ -23,14 +23,14 @@ const (
 	boundedChild  = "BERT_TEST_BOUNDED_MEMORY"
 )
 
-// TestBoundedMemory makes instances in a process of its own and asks the system what that took at most.
+// TestBoundedMemory makes instances in a separate process and asks the system for its peak memory.
 func TestBoundedMemory(t *testing.T) {
 	if dir := os.Getenv(boundedChild); dir != "" {
 		boundedJob(t, dir)
 		return
 	}
 	if testing.Short() {
-		t.Skip("goes through 192 MiB of text")
+		t.Skip("reads 192 MiB of text")
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -48,7 +48,7 @@ func TestBoundedMemory(t *testing.T) {
 	if _, err := fmt.Sscanf(rest, "%d kB", &peak); !ok || err != nil {
 		t.Fatalf("no peak in %q", out)
 	}
-	// About: pages of the program's file count too, and the collector overshoots its limit.
+	// The limit is approximate: pages of the executable count too, and the garbage collector overshoots its limit.
 	t.Logf("%d kB at most", peak)
 	if peak <<= 10; peak > boundedMemory*5/4 {
 		t.Errorf("%d MiB of text took %d MiB, want at most about %d", boundedCorpus>>20, peak>>20, boundedMemory>>20)
@@ -80,7 +80,7 @@ func boundedJob(t *testing.T, dir string) {
 	}
 }
 
-// repeated is a block of text again and again.
+// repeated is a reader that repeats a block of text.
 type repeated struct {
 	block    []byte
 	at, left int
@@ -96,11 +96,11 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestMemoryTooSmall: a group that does not fit is refused, and said how.
+// TestMemoryTooSmall checks the error for a group that does not fit into memory.
 func TestMemoryTooSmall(t *testing.T) {
 	j := &InstanceJob{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(testText(4))}, Tokenizer: testTokenizer(t), Dir: t.TempDir(), Options: DefaultInstanceOptions(), Memory: 64 << 20}
 	_, err := j.Run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "groups of 8192 KiB take about") {
+	if err == nil || !strings.Contains(err.Error(), "a group of 8192 KiB takes about") {
 		t.Errorf("%v", err)
 	}
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// This file is google-research/bert create_pretraining_data.py once more, read from the published procedure with no thought
-// of speed: on strings, with lists that are copied and cut. Its draws come from the streams that maker draws from.
+// This file is a direct translation of google-research/bert create_pretraining_data.py, without regard to speed: it works on
+// strings and copies lists. It draws from the same streams as maker.
 
-// draws gives a stream the names of Python's random.Random.
+// draws gives a stream the methods of Python's random.Random.
 type draws struct{ *random.Stream }
 
 func (d draws) random() float64               { return float64(d.Next()>>11) / (1 << 53) }
 func (d draws) randint(a, b int) int          { return a + int(d.Below(uint64(b-a+1))) }
 func newDraws(seed uint64, k ...uint64) draws { s := random.New(seed, k...); return draws{&s} }
 
-// shuffled is random.shuffle: from the last place, each changes with one at or before it.
+// shuffled is random.shuffle: from the last element on, each is swapped with one at or before it.
 func shuffled[T any](d draws, list []T) {
 	for i := len(list) - 1; i >= 1; i-- {
 		j := d.randint(0, i)
@@ -41,7 +41,7 @@ type reference struct {
 	vocabulary []string
 }
 
-// documents reads a text: blank lines between documents, a sentence a line.
+// documents reads a text with one sentence per line and blank lines between documents.
 func (r *reference) documents(t *tokenizer.Tokenizer, text string) (documents [][][]string) {
 	documents = [][][]string{nil}
 	for line := range strings.Lines(text) {

@@ -7,22 +7,21 @@ import (
 	"unicode/utf8"
 )
 
-// Sentences splits a paragraph into sentences, white space around them dropped, by a rule that needs no training and gives
-// the same everywhere:
+// Sentences splits a paragraph into sentences, without surrounding white space, by a fixed rule that needs no training:
 //
-// A sentence ends behind one or more of . ! ? … ؟ ۔ । ॥ and the closing quotes and brackets that follow, if white space
-// comes next and then, perhaps behind opening quotes and brackets, anything but a lower-case letter or another such mark. A
-// single full stop ends none behind an abbreviation (Mr., e.g., a single letter as in J. R. R. Tolkien or U.S.). The ideographic 。！？｡ end
-// a sentence without white space.
+// A sentence ends after one or more of . ! ? … ؟ ۔ । ॥ and any closing quotes and brackets, if white space follows and then,
+// possibly after opening quotes and brackets, anything other than a lower-case letter or another such mark. A single full stop
+// after an abbreviation (Mr., e.g., a single letter as in J. R. R. Tolkien or U.S.) does not end a sentence. The ideographic
+// 。！？｡ end a sentence even without white space.
 //
-// Where a rule errs, two sentences stay one, or one becomes two; next-sentence prediction takes no harm, as segments are
-// mostly several sentences.
+// If the rule errs, two sentences are joined or one is split. That does not harm next-sentence prediction, since most segments
+// consist of several sentences.
 func Sentences(paragraph string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		start := 0
 		for i := 0; i < len(paragraph); {
 			if c := paragraph[i]; c < utf8.RuneSelf && c != '.' && c != '!' && c != '?' {
-				i++ // most of a text
+				i++ // the fast path, for most of a text
 				continue
 			}
 			r, n := utf8.DecodeRuneInString(paragraph[i:])
@@ -68,12 +67,12 @@ func endsSentence(r rune) bool {
 
 func isIdeographicStop(r rune) bool { return r == '。' || r == '！' || r == '？' || r == '｡' }
 
-// isClosing takes in ' and ", which close as well as open: here they stand right behind the end of a sentence.
+// isClosing includes ' and ", which can open or close: directly after the end of a sentence they close.
 func isClosing(r rune) bool {
 	return r == '\'' || r == '"' || unicode.In(r, unicode.Pe, unicode.Pf)
 }
 
-// beginsSentence says whether what follows a full stop is white space and the beginning of a sentence.
+// beginsSentence reports whether the text after a full stop is white space and the beginning of a sentence.
 func beginsSentence(rest string) bool {
 	after := strings.TrimLeftFunc(rest, unicode.IsSpace)
 	if len(after) == len(rest) {
@@ -86,11 +85,11 @@ func beginsSentence(rest string) bool {
 	return after != "" && !unicode.IsLower(r) && !endsSentence(r)
 }
 
-// titles are English abbreviations that a name follows, or that stand within a sentence.
+// titles are English abbreviations that precede a name or occur within a sentence.
 var titles = words("mr mrs ms dr prof rev hon st mt ft sr jr messrs mme mlle gen col maj capt lt sgt cmdr adm gov sen rep pres " +
 	"vs cf viz eg e.g i.e al approx ca")
 
-// counted are English abbreviations that a number follows: in "He said no." there is none.
+// counted are English words that are abbreviations only before a number: "no. 5", but not "He said no."
 var counted = words("no nos vol vols fig figs eq ch sec pp op ed jan feb mar apr jun jul aug sep sept oct nov dec")
 
 func words(list string) map[string]bool {
@@ -101,7 +100,7 @@ func words(list string) map[string]bool {
 	return set
 }
 
-// isAbbreviation says whether the text before a full stop ends in an abbreviation, given what comes after.
+// isAbbreviation reports whether the text before a full stop ends in an abbreviation, given the text after it.
 func isAbbreviation(before, after string) bool {
 	word := before[strings.LastIndexFunc(before, func(r rune) bool {
 		return r != '.' && !unicode.IsLetter(r)

@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// TestSentences: · stands where a sentence should end.
+// TestSentences marks the expected ends of sentences by ·.
 func TestSentences(t *testing.T) {
 	for _, want := range []string{
 		"One.·Two!·Three?·Four…·Five",
@@ -36,7 +36,7 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-// FuzzSentences: no text is lost but for white space between sentences, which have none at their ends.
+// FuzzSentences checks that only white space between sentences is lost, and that sentences have none at their ends.
 func FuzzSentences(f *testing.F) {
 	f.Add("Mr. A. went. “Yes!” 他来了。她走了 e.g. \xff. B")
 	f.Fuzz(func(t *testing.T, text string) {

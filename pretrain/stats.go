@@ -3,28 +3,28 @@ package pretrain
 // lengthBins is the number of bins of the histogram of lengths, from 1 to MaxSeqLength tokens.
 const lengthBins = 16
 
-// Stats count what became of a text. Those of a set are the sums of its groups'.
+// Stats are counts of a text and its instances. Those of a set are the sums over its groups.
 type Stats struct {
-	// Documents, sentences and tokens of the text, none of them duplicated.
+	// The documents, sentences and bytes of the text, without duplication.
 	Documents int64 `json:"documents"`
 	Sentences int64 `json:"sentences"`
 	TextBytes int64 `json:"text_bytes"`
-	// TextTokens counts pieces, UnknownTokens those that are [UNK].
+	// TextTokens is the number of pieces, UnknownTokens that of [UNK] among them.
 	TextTokens    int64 `json:"text_tokens"`
 	UnknownTokens int64 `json:"unknown_tokens"`
-	// CutDocuments were longer than a group and go on as further documents.
+	// CutDocuments is the number of continuations of documents longer than a group.
 	CutDocuments int64 `json:"cut_documents"`
 
 	Instances int64 `json:"instances"`
-	// Tokens of the instances, [CLS] and [SEP] included. MaskedTokens are, in a dynamic set, those of an epoch at most.
+	// Tokens of the instances, including [CLS] and [SEP]. In a dynamic set, MaskedTokens is the maximum for an epoch.
 	Tokens       int64 `json:"tokens"`
 	MaskedTokens int64 `json:"masked_tokens"`
 	RandomNext   int64 `json:"random_next"`
-	// Short instances were made with a target length below the maximum.
+	// Short is the number of instances with a target length below the maximum.
 	Short int64 `json:"short"`
-	// TruncatedTokens did not fit into the pair that they were drawn for.
+	// TruncatedTokens is the number of tokens that did not fit into their pair.
 	TruncatedTokens int64 `json:"truncated_tokens"`
-	// Lengths is the histogram of the instances' lengths: bin i has those above i/16 of MaxSeqLength, at most (i+1)/16.
+	// Lengths is the histogram of the instances' lengths: bin i counts lengths above i/16 and at most (i+1)/16 of MaxSeqLength.
 	Lengths [lengthBins]int64 `json:"lengths"`
 }
 
@@ -46,17 +46,17 @@ func (s *Stats) add(other *Stats) {
 	}
 }
 
-// Summary is what a set is, in numbers: summary.json.
+// Summary describes a set in numbers: summary.json.
 type Summary struct {
 	Stats
 	Groups int `json:"groups"`
-	// Shares, 0 where there is nothing to share out.
+	// The shares are 0 if the whole is 0.
 	UnknownShare    float64 `json:"unknown_share"`     // of the text's tokens
 	RandomNextShare float64 `json:"random_next_share"` // of the instances
 	ShortShare      float64 `json:"short_share"`       // of the instances
 	MaskedShare     float64 `json:"masked_share"`      // of the instances' tokens
 	MeanLength      float64 `json:"mean_length"`       // of the instances, in tokens
-	FillShare       float64 `json:"fill_share"`        // of the tokens that instances of full length would have
+	FillShare       float64 `json:"fill_share"`        // Tokens, as a share of those of instances of full length
 }
 
 func summarise(s Stats, groups, maxSeqLength int) *Summary {

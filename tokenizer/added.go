@@ -7,30 +7,30 @@ import (
 	"github.com/go-bert/bert/tokenizer/internal/unidata"
 )
 
-// AddedToken is a token that is looked for in the text before anything else, so that it stays whole: [MASK], or a name
-// of one's own. Its fields are those of "added_tokens" in tokenizer.json.
+// AddedToken is a token that is matched before all other processing, so that it is never split: [MASK], or a token of the
+// user's own. Its fields are those of "added_tokens" in tokenizer.json.
 type AddedToken struct {
 	Content string
-	// SingleWord wants no letter, mark, digit or underscore next to it.
+	// SingleWord requires that no letter, mark, digit or underscore is next to the token.
 	SingleWord bool
-	// LStrip and RStrip take the white space to its left and right in.
+	// LStrip and RStrip include the white space to the left and right in the token.
 	LStrip, RStrip bool
-	// Normalized looks for it in the normalized text, so that case, say, does not count.
+	// Normalized matches the token in the normalized text, so that, for example, case does not matter.
 	Normalized bool
 	// Special tokens are skipped by Decode on request.
 	Special bool
 }
 
-// addedTokens finds added tokens in a text: the leftmost and, of those that begin there, the longest.
+// addedTokens finds the added tokens in a text: the leftmost match and, of those that begin there, the longest.
 type addedTokens struct {
 	trie   trie
-	tokens []AddedToken // by the number that trie has
+	tokens []AddedToken // by the number in trie
 	ids    []int32
 	begins [256]bool // the bytes that a token can begin with
 	first  int       // the only such byte, or -1
 }
 
-// newAddedTokens returns nil for no tokens. content[i] is what to look for in place of tokens[i].Content.
+// newAddedTokens returns nil for no tokens. content[i] is matched instead of tokens[i].Content.
 func newAddedTokens(tokens []AddedToken, content []string, ids []int32) (*addedTokens, error) {
 	if len(tokens) == 0 {
 		return nil, nil
@@ -42,7 +42,7 @@ func newAddedTokens(tokens []AddedToken, content []string, ids []int32) (*addedT
 	a := &addedTokens{trie: newTrie(total), tokens: tokens, ids: ids, first: -1}
 	for i, c := range content {
 		if c == "" {
-			continue // normalization left nothing of it: no text has it
+			continue // normalization removes all of it, so it never matches
 		}
 		if err := a.trie.put(rootInitial, c, int32(i)); err != nil {
 			return nil, err
@@ -62,7 +62,7 @@ func newAddedTokens(tokens []AddedToken, content []string, ids []int32) (*addedT
 	return a, nil
 }
 
-// match is an added token at [start, end) of a text.
+// A match is an added token at [start, end) of a text.
 type match struct {
 	id         int32
 	start, end int

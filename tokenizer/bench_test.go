@@ -12,7 +12,7 @@ import (
 	"github.com/go-bert/bert/internal/golden"
 )
 
-// smallVocab loads the vocabulary that tests without reference data use.
+// smallVocab loads the vocabulary for tests without reference data.
 func smallVocab(t testing.TB, c Config) *Tokenizer {
 	t.Helper()
 	tok, err := LoadVocab(filepath.Join("testdata", "vocab.txt"), c)
@@ -53,7 +53,7 @@ func benchmarkEncode(b *testing.B, tok *Tokenizer, texts []string) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(tokens), "ns/token")
 }
 
-// BenchmarkEncode needs no reference data: reviews-like text, whole and as sentences, and texts that take the slow path.
+// BenchmarkEncode needs no reference data: text like reviews, whole and as sentences, and texts on the slow path.
 func BenchmarkEncode(b *testing.B) {
 	tok := smallVocab(b, DefaultConfig())
 	reviews := reviewLines(b)
@@ -76,7 +76,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkLinear shows that the time a byte takes does not grow with the text: compare the MB/s of the lengths.
+// BenchmarkLinear shows that the time per byte does not grow with the text: compare the MB/s of the lengths.
 func BenchmarkLinear(b *testing.B) {
 	hf, google := smallVocab(b, DefaultConfig()), smallVocab(b, GoogleConfig(true))
 	for _, c := range []struct {
@@ -130,7 +130,7 @@ func BenchmarkGolden(b *testing.B) {
 	})
 }
 
-// imdbReviews reads the first reviews of the archive, n bytes of them.
+// imdbReviews reads the first n bytes of reviews in the archive.
 func imdbReviews(b *testing.B, n int) []string {
 	f, err := os.Open(golden.Shared(b, "data", "imdb", "aclImdb_v1.tar.gz"))
 	if err != nil {

@@ -2,23 +2,23 @@ package tokenizer
 
 import "strings"
 
-// decoder is HF's WordPiece decoder, or none: then tokens are joined with blanks.
+// decoder is HF's WordPiece decoder, or no decoder at all, in which case tokens are joined with blanks.
 type decoder struct {
 	prefix    string
 	cleanup   bool
 	wordPiece bool
 }
 
-// untidy are the blanks that cleanup removes, one after the other.
+// untidy are the replacements by which cleanup removes blanks, in order.
 var untidy = [...]struct{ old, new string }{
 	{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"}, {" 'm", "'m"},
 	{" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
 }
 
-// Decode joins tokens to a text, as HF's WordPiece decoder: pieces that continue a word are attached, other tokens are
-// set off by a blank, and the blank before . ? ! , and before n't 'm 's 've 're is dropped. What normalization took away
-// does not come back: an added token with Normalized is written as the text was when it matched. skipSpecial leaves out the special tokens, [UNK] among them; ids without a token are always left
-// out.
+// Decode joins tokens to a text, as HF's WordPiece decoder does: pieces that continue a word are attached, other tokens are
+// preceded by a blank, and the blank before . ? ! , and before n't 'm 's 've 're is dropped. The effects of normalization
+// remain: even an added token with Normalized is written in its normalized form. skipSpecial omits the special tokens,
+// including [UNK]; ids without a token are always omitted.
 func (t *Tokenizer) Decode(ids []int32, skipSpecial bool) string {
 	var b strings.Builder
 	first := true
@@ -54,7 +54,7 @@ func (d *decoder) write(b *strings.Builder, token string, first bool) {
 	}
 	switch {
 	case d.cleanup && strings.Contains(token, " "):
-		// Only an added token has a blank inside. HF cleans each token by itself.
+		// Only an added token can contain a blank. HF cleans each token by itself.
 		if blank {
 			token = " " + token
 		}
@@ -67,7 +67,7 @@ func (d *decoder) write(b *strings.Builder, token string, first bool) {
 	b.WriteString(token)
 }
 
-// dropsBlank reports whether cleanup drops the blank before a token that has none inside.
+// dropsBlank reports whether cleanup drops the blank before a token that contains none.
 func dropsBlank(token string) bool {
 	if token == "" {
 		return false

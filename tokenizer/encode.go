@@ -5,10 +5,10 @@ import (
 	"math"
 )
 
-// template says how texts and special tokens make up an input.
+// A template says how texts and special tokens are combined to an input.
 type template []templateItem
 
-// templateItem is a text, or the ids of a special token.
+// A templateItem is a text, or the ids of a special token.
 type templateItem struct {
 	sequence int8 // 0 or 1; -1 for special tokens
 	typeID   int32
@@ -16,7 +16,7 @@ type templateItem struct {
 	ids      []int32
 }
 
-// bertTemplates are [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
+// bertTemplates returns [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
 func bertTemplates(clsName, sepName string, cls, sep int32) (single, pair template) {
 	first := templateItem{sequence: -1, token: clsName, ids: []int32{cls}}
 	last := templateItem{sequence: -1, token: sepName, ids: []int32{sep}}
@@ -26,7 +26,7 @@ func bertTemplates(clsName, sepName string, cls, sep int32) (single, pair templa
 	return pair[:3:3], pair
 }
 
-// added counts the special tokens.
+// added returns the number of special tokens.
 func (t template) added() int {
 	n := 0
 	for _, item := range t {
@@ -35,21 +35,20 @@ func (t template) added() int {
 	return n
 }
 
-// Encode makes text an input of the model, [CLS] text [SEP], in dst, which it overwrites. The text may be anything; only
-// Options can be wrong.
+// Encode encodes text as an input of the model, [CLS] text [SEP], and overwrites dst with it. It fails only for invalid
+// Options and for texts of 2 GiB or more.
 func (t *Tokenizer) Encode(dst *Encoding, text string, o Options) error {
 	return t.encode(dst, false, o, text, "", nil)
 }
 
-// EncodePair makes two texts an input of the model, [CLS] a [SEP] b [SEP]. See Encode. Truncating one text alone fails
-// where the other leaves it no room.
+// EncodePair encodes two texts as an input of the model, [CLS] a [SEP] b [SEP]. See Encode. It also fails if only one text may
+// be truncated and the other leaves no room for it.
 func (t *Tokenizer) EncodePair(dst *Encoding, a, b string, o Options) error {
 	return t.encode(dst, true, o, a, b, nil)
 }
 
-// EncodeWords encodes a text that is split already, as for tagging words: WordIDs are the indices of words, and Offsets
-// count from the beginning of the word. A word may become several tokens, or none if nothing of it is left after
-// cleaning.
+// EncodeWords encodes a text that is already split into words, as for tagging: WordIDs are indices into words, and Offsets
+// count from the beginning of the word. A word may become several tokens, or none if cleaning removes all of it.
 func (t *Tokenizer) EncodeWords(dst *Encoding, words []string, o Options) error {
 	if words == nil {
 		words = []string{}
@@ -87,9 +86,8 @@ func (t *Tokenizer) encode(dst *Encoding, pair bool, o Options, a, b string, wor
 	return form.assemble(dst, o, layout{pair: pair, google: t.config.Google, room: room}, s.out[:split], s.out[split:])
 }
 
-// AppendIDs appends to ids those of the tokens of a text, none of them special, and returns the longer slice: the IDs that
-// Encode gives with OmitSpecialTokens and no limit, for those who need nothing else. The text may be anything of less than
-// 2 GiB.
+// AppendIDs appends the ids of a text's tokens, without special tokens, to ids and returns the extended slice. They are the IDs
+// of Encode with OmitSpecialTokens and no limit. AppendIDs fails only for texts of 2 GiB or more.
 func (t *Tokenizer) AppendIDs(ids []int32, text string) ([]int32, error) {
 	if len(text) > math.MaxInt32 {
 		return ids, errLongText(len(text))
@@ -105,10 +103,10 @@ func (t *Tokenizer) AppendIDs(ids []int32, text string) ([]int32, error) {
 }
 
 func errLongText(size int) error {
-	return fmt.Errorf("tokenizer: a text of %d bytes: offsets end at %d", size, math.MaxInt32)
+	return fmt.Errorf("tokenizer: the text has %d bytes: want at most %d", size, math.MaxInt32)
 }
 
-// keepAtMost bounds the memory, in tokens, that the pool of scanners holds on to for each of them.
+// keepAtMost limits the memory, in tokens, that each pooled scanner keeps.
 const keepAtMost = 1 << 18
 
 func (t *Tokenizer) release(s *scanner) {

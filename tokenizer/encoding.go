@@ -3,46 +3,46 @@ package tokenizer
 // Offset is a half-open range of bytes, [Start, End), in the original text of the token's own sequence.
 type Offset struct{ Start, End int32 }
 
-// Encoding is what a text becomes: T tokens, the special ones included. All slices but Overflowing have length T.
+// Encoding is an encoded text or pair of texts: T tokens, including special tokens. All slices except Overflowing have
+// length T.
 //
-// An Encoding handed to Encode again is overwritten and keeps its memory, so one that is used for many texts stops
-// allocating. Its zero value is ready to use.
+// The zero Encoding is ready to use. An Encoding passed to Encode again is overwritten but keeps its memory, so that reusing
+// one for many texts avoids allocation.
 type Encoding struct {
-	// IDs are the rows of the word embedding, TypeIDs of the token type (segment) embedding.
+	// IDs index the word embedding, TypeIDs the token type (segment) embedding.
 	IDs     []int32
 	TypeIDs []int32
 
-	// Offsets say where in the original text each token stands, in bytes; 0,0 for the tokens that the template adds.
-	// The second sequence of a pair counts from its own beginning. For EncodeWords they count from the beginning of
-	// the word.
+	// Offsets are the byte ranges of the tokens in the original text; 0,0 for tokens that the template adds. Offsets of the
+	// second sequence of a pair count from its own beginning, those of EncodeWords from the beginning of the word.
 	Offsets []Offset
 
-	// SpecialTokensMask is 1 for the tokens that the template adds ([CLS], [SEP]) and 0 for all others: a [MASK] or
-	// [SEP] that stood in the text counts as text.
+	// SpecialTokensMask is 1 for tokens that the template adds ([CLS], [SEP]) and 0 for all others: a [MASK] or [SEP] in the
+	// text counts as text.
 	SpecialTokensMask []uint8
 
-	// SequenceIDs are 0 for tokens of the first text, 1 for tokens of the second, -1 for the tokens the template adds.
+	// SequenceIDs are 0 for tokens of the first text, 1 for tokens of the second, -1 for tokens that the template adds.
 	SequenceIDs []int8
 
-	// WordIDs number the words of each text from 0: what white space and punctuation separate, each punctuation mark
-	// and each CJK ideograph being a word of its own. Tokens of one word share its number. EncodeWords numbers the
-	// given words instead. It is -1 for the tokens that the template adds.
+	// WordIDs number the words of each text from 0. Words are separated by white space and punctuation; each punctuation mark
+	// and each CJK ideograph is a word of its own. Tokens of one word share its number. EncodeWords numbers the given words
+	// instead. Tokens that the template adds have -1.
 	WordIDs []int32
 
-	// Overflowing holds the further windows, in order, where Options asked for them.
+	// Overflowing holds the further windows, in order, if Options asked for them.
 	Overflowing []Encoding
 
 	// Truncated is the number of tokens of the texts that this encoding lacks because of truncation.
 	Truncated int
 }
 
-// Len returns T, the number of tokens, special ones included.
+// Len returns T, the number of tokens, including special tokens.
 func (e *Encoding) Len() int { return len(e.IDs) }
 
 // Reset empties e and keeps its memory.
 func (e *Encoding) Reset() { e.resize(0); e.Overflowing = e.Overflowing[:0]; e.Truncated = 0 }
 
-// resize sets the length of every slice to n; what they held is lost if they have to grow.
+// resize sets the length of every slice to n. Slices that must grow lose their contents.
 func (e *Encoding) resize(n int) {
 	e.IDs = grow(e.IDs, n)
 	e.TypeIDs = grow(e.TypeIDs, n)

@@ -59,7 +59,7 @@ func ExampleLearn() {
 func ExampleTokenizer_Encode() {
 	t := load()
 	text := "É unwanted, [MASK]!"
-	var e tokenizer.Encoding // use it again for the next text
+	var e tokenizer.Encoding // can be reused for the next text
 	if err := t.Encode(&e, text, tokenizer.Options{MaxLength: 8}); err != nil {
 		log.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func ExampleTokenizer_EncodePair() {
 	// [-1 0 0 0 -1 1 1 1 1 -1]
 }
 
-// A context that is longer than the model becomes windows that overlap by Stride tokens, each after the question.
+// A context that is too long for the model is split into windows that overlap by Stride tokens, each with the question.
 func ExampleTokenizer_EncodePair_windows() {
 	t := load()
 	o := tokenizer.Options{MaxLength: 9, Stride: 2, Truncation: tokenizer.OnlySecond}

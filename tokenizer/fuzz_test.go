@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzEncode compares both modes with the reference, on any bytes.
+// FuzzEncode compares both modes with the reference on arbitrary bytes.
 func FuzzEncode(f *testing.F) {
 	for _, s := range fragments {
 		f.Add(s, "a"+s+"b "+s)
@@ -40,7 +40,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// FuzzJSON reads any tokenizer.json; one that is accepted must encode, and come back from Save.
+// FuzzJSON reads arbitrary bytes as tokenizer.json. An accepted tokenizer must encode texts and survive Save and Load.
 func FuzzJSON(f *testing.F) {
 	f.Add(smallJSON(f, nil))
 	f.Add(smallJSON(f, func(r object) {
@@ -93,7 +93,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// FuzzVocab reads any vocab.txt and tokenizer_config.json.
+// FuzzVocab reads arbitrary bytes as vocab.txt and tokenizer_config.json.
 func FuzzVocab(f *testing.F) {
 	f.Add([]byte("[UNK]\n[CLS]\n[SEP]\na\n##b\n"), []byte("{}"), false)
 	f.Add([]byte("[UNK]\r\n[CLS]\r\n[SEP]\r\n\u2028\n\n\na"), []byte(`{"do_lower_case": false, "never_split": ["a"], "model_max_length": 1e30}`), true)

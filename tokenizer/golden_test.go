@@ -15,7 +15,7 @@ import (
 	"github.com/go-bert/bert/internal/golden"
 )
 
-// rustRecord is a line of rust-<vocab>.jsonl: what HF's Rust library makes of a text or a pair.
+// rustRecord is a line of rust-<vocab>.jsonl: the output of HF's Rust library for a text or a pair.
 type rustRecord struct {
 	Kind              string
 	N                 int
@@ -42,7 +42,7 @@ type rustEncoding struct {
 	ByteOffsets [][2]int32 `json:"byte_offsets"`
 }
 
-// compare reports how e differs from what the library gave; the truncated singles have ids alone.
+// compare reports how e differs from the library's output; for truncated single texts the file has only ids.
 func (want rustEncoding) compare(e *Encoding) error {
 	if !slices.Equal(e.IDs, want.IDs) {
 		return fmt.Errorf("ids\n got %v\nwant %v", e.IDs, want.IDs)
@@ -74,8 +74,8 @@ func kept(e *Encoding) []int {
 	return n
 }
 
-// goldenTokenizers returns the tokenizers of a vocabulary of the goldens: of vocab.txt, which does not say whether it is
-// lower-cased, and of tokenizer.json where there is one.
+// goldenTokenizers returns the tokenizers of a golden vocabulary: from vocab.txt, which does not say whether it is lower-cased,
+// and from tokenizer.json if there is one.
 func goldenTokenizers(t testing.TB, name string) map[string]*Tokenizer {
 	dir := golden.Shared(t, "vocab", name)
 	c := DefaultConfig()
@@ -193,7 +193,7 @@ func checkRust(tok *Tokenizer, r *rustRecord) error {
 	return nil
 }
 
-// readLines reads JSON lines. They end at byte 0x0A only.
+// readLines reads JSON lines. Only the byte 0x0A ends a line.
 func readLines[T any](t testing.TB, path string) []T {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -215,7 +215,7 @@ func readLines[T any](t testing.TB, path string) []T {
 	return list
 }
 
-// TestGoldenQuestions compares with the ids that another implementation gave for the questions of SQuAD.
+// TestGoldenQuestions compares with another implementation's ids for the questions of SQuAD.
 func TestGoldenQuestions(t *testing.T) {
 	type question struct {
 		Text             string
@@ -316,7 +316,7 @@ func TestGoldenGoogle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What stands between a and b: white space parts them, a control character does not, punctuation is a third word.
+	// A character between a and b: white space separates them, a control character does not, punctuation is a third word.
 	words := func(s string) int {
 		var e Encoding
 		if err := tok.Encode(&e, "a"+s+"b", Options{OmitSpecialTokens: true}); err != nil {

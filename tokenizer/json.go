@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// tokenizer.json is the file of HF's tokenizers library: a pipeline of components, each an object with its type. What
-// BERT has is read; any other component is an error that names it.
+// tokenizer.json is the file of HF's tokenizers library: a pipeline of components, each an object with a type. Only BERT's
+// components are supported; any other is an error that names it.
 
 type jsonTokenizer struct {
 	Version       string          `json:"version"`
@@ -101,20 +101,20 @@ func (n *jsonNamed) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// The strategies of truncation by their names in tokenizer.json.
+// strategies lists the truncation strategies by their names in tokenizer.json.
 var strategies = [...]struct {
 	name       string
 	truncation Truncation
 }{{"LongestFirst", LongestFirst}, {"OnlyFirst", OnlyFirst}, {"OnlySecond", OnlySecond}}
 
-// parseJSON makes a tokenizer of tokenizer.json; s is what tokenizer_config.json says, or nil.
+// parseJSON makes a tokenizer from tokenizer.json. s holds the settings of tokenizer_config.json, or is nil.
 func parseJSON(data []byte, s *settings) (*Tokenizer, error) {
 	var file jsonTokenizer
 	if err := decodeJSON(data, &file, true); err != nil {
 		return nil, err
 	}
 	if file.Version != "" && file.Version != "1.0" {
-		return nil, fmt.Errorf("version %q: only 1.0", clip(file.Version))
+		return nil, fmt.Errorf("version %q: want 1.0", clip(file.Version))
 	}
 	c := Config{}
 	if err := file.normalizer(&c); err != nil {
@@ -135,7 +135,7 @@ func parseJSON(data []byte, s *settings) (*Tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
-	c.UnknownToken = unknown // the model knows no other name for it
+	c.UnknownToken = unknown // the model's name takes precedence
 	if c.Google {
 		c.AddedTokens = nil
 	}
@@ -153,7 +153,7 @@ func parseJSON(data []byte, s *settings) (*Tokenizer, error) {
 
 func null(data json.RawMessage) bool { return len(data) == 0 || bytes.Equal(data, []byte("null")) }
 
-// typeOf returns the type of a component, "" if it has none.
+// typeOf returns the type of a component, or "" if it has none.
 func typeOf(name string, data json.RawMessage) (string, error) {
 	var head struct {
 		Type string `json:"type"`
@@ -167,17 +167,17 @@ func typeOf(name string, data json.RawMessage) (string, error) {
 	return head.Type, nil
 }
 
-// component decodes a component of the one type that there is for it.
+// component decodes a component, which must be of type only.
 func component(name string, data json.RawMessage, only string, v any) error {
 	if null(data) {
-		return fmt.Errorf("%s null: only %s", name, only)
+		return fmt.Errorf("%s is null: want %s", name, only)
 	}
 	kind, err := typeOf(name, data)
 	if err != nil {
 		return err
 	}
 	if kind != only {
-		return fmt.Errorf("%s.type %q: only %s", name, clip(kind), only)
+		return fmt.Errorf("%s.type %q: want %s", name, clip(kind), only)
 	}
 	if err := decodeJSON(data, v, true); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -187,7 +187,7 @@ func component(name string, data json.RawMessage, only string, v any) error {
 
 func (f *jsonTokenizer) normalizer(c *Config) error {
 	if null(f.Normalizer) {
-		return nil // text is taken as it is
+		return nil // text is not normalized
 	}
 	var n jsonNormalizer
 	if err := component("normalizer", f.Normalizer, "BertNormalizer", &n); err != nil {
@@ -215,15 +215,15 @@ func (f *jsonTokenizer) model(c *Config, p *parts) error {
 	}
 	decoded := decodeJSON(f.Model, &m, true)
 	kind := m.Type
-	if decoded != nil { // perhaps since it is another model: that is what to say then
+	if decoded != nil { // if the cause is that it is another model, report that instead
 		var err error
 		if kind, err = typeOf("model", f.Model); err != nil {
 			return err
 		}
 	}
-	// Files of old versions have no type; no other model has these keys and no more.
+	// Files of old versions have no type; no other model has exactly these keys.
 	if kind != "" && kind != "WordPiece" {
-		return fmt.Errorf("model.type %q: only WordPiece", clip(kind))
+		return fmt.Errorf("model.type %q: want WordPiece", clip(kind))
 	}
 	if decoded != nil {
 		return fmt.Errorf("model: %w", decoded)
@@ -240,7 +240,7 @@ func (f *jsonTokenizer) model(c *Config, p *parts) error {
 	}
 	c.UnknownToken, c.Prefix, c.MaxWordChars = m.UnknownToken, m.Prefix, m.MaxWordChars
 
-	// An id far beyond the number of tokens would only be a way to ask for memory.
+	// The table of tokens is as long as the largest id, so an id far beyond the number of tokens could exhaust memory.
 	limit := int32(min(2*(len(m.Vocab)+len(f.AddedTokens))+1024, 1<<30))
 	largest := int32(0)
 	for token, id := range m.Vocab {
@@ -266,11 +266,11 @@ func (f *jsonTokenizer) model(c *Config, p *parts) error {
 	for _, a := range f.AddedTokens {
 		if id, ok := m.Vocab[a.Content]; ok {
 			if id != *a.ID {
-				return fmt.Errorf("added_tokens: %q has id %d, in the vocabulary %d", clip(a.Content), *a.ID, id)
+				return fmt.Errorf("added_tokens: %q has id %d, but %d in the vocabulary", clip(a.Content), *a.ID, id)
 			}
 		} else {
 			if other := p.tokens[*a.ID]; other != "" {
-				return fmt.Errorf("added_tokens: %q has id %d, which is that of %q", clip(a.Content), *a.ID, clip(other))
+				return fmt.Errorf("added_tokens: %q has id %d, which belongs to %q", clip(a.Content), *a.ID, clip(other))
 			}
 			p.tokens[*a.ID] = a.Content
 			p.outside[*a.ID] = true
@@ -316,7 +316,7 @@ func (f *jsonTokenizer) postProcessor(c *Config, p *parts) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("type %q: only TemplateProcessing and BertProcessing", clip(kind))
+	return fmt.Errorf("type %q: want TemplateProcessing or BertProcessing", clip(kind))
 }
 
 func (p *parts) checkSpecial(token string, id int32) error {
@@ -326,7 +326,7 @@ func (p *parts) checkSpecial(token string, id int32) error {
 	return nil
 }
 
-// template reads a template for n texts, which must have each of them once.
+// template reads a template for n texts, each of which must occur once.
 func (p *parts) template(items []jsonItem, special map[string]*jsonSpecialToken, n int) (template, error) {
 	form := template{}
 	var seen [2]int
@@ -343,7 +343,7 @@ func (p *parts) template(items []jsonItem, special map[string]*jsonSpecialToken,
 		case item.SpecialToken != nil && item.Sequence == nil:
 			token := special[item.SpecialToken.ID]
 			if token == nil || len(token.IDs) != len(token.Tokens) {
-				return nil, fmt.Errorf("item %d: special_tokens lacks %q, or its ids and tokens differ in number", i, clip(item.SpecialToken.ID))
+				return nil, fmt.Errorf("item %d: special_tokens lacks %q, or its numbers of ids and tokens differ", i, clip(item.SpecialToken.ID))
 			}
 			for j, id := range token.IDs {
 				if err := p.checkSpecial(token.Tokens[j], id); err != nil {
@@ -360,7 +360,7 @@ func (p *parts) template(items []jsonItem, special map[string]*jsonSpecialToken,
 	}
 	for k := range n {
 		if seen[k] != 1 {
-			return nil, fmt.Errorf("sequence %c stands in it %d times, want once", 'A'+k, seen[k])
+			return nil, fmt.Errorf("sequence %c occurs %d times, want once", 'A'+k, seen[k])
 		}
 	}
 	return form, nil
@@ -379,7 +379,7 @@ func (f *jsonTokenizer) decoder(p *parts) error {
 	return nil
 }
 
-// options reads truncation and padding. Padding is kept to be written back: an Encoding has none.
+// options reads truncation and padding. Padding is kept only to be written back: Encodings are not padded.
 func (f *jsonTokenizer) options(p *parts) error {
 	if !null(f.Padding) {
 		if f.Padding[0] != '{' {

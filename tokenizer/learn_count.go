@@ -14,17 +14,17 @@ import (
 	"unicode/utf8"
 )
 
-// wordCounts is a hash table of words and how often each occurs. It holds no pointers but four, so that the garbage
-// collector has nothing to look through.
+// wordCounts is a hash table of words and their frequencies. Its slices hold no pointers, so that the garbage collector need not
+// scan them.
 type wordCounts struct {
 	seed  maphash.Seed
-	slots []uint64 // the high half of the hash, and the number of the word plus 1; 0 where empty; at most half full
+	slots []uint64 // the high half of the hash, and the index of the word plus 1; 0 if empty; at most half full
 	words []wordCount
-	text  []byte // all words, one after the other
+	text  []byte // all words, end to end
 }
 
 type wordCount struct {
-	end   int // of the word in text; it begins where the one before ends
+	end   int // of the word in text; it begins where the previous one ends
 	count int64
 }
 
@@ -40,7 +40,7 @@ func (c *wordCounts) word(i int) []byte {
 	return c.text[start:c.words[i].end]
 }
 
-// slot finds the slot of a word with this hash, or the empty one where it belongs.
+// slot finds the slot of a word with this hash, or the empty slot where it belongs.
 func (c *wordCounts) slot(word []byte, hash uint64) *uint64 {
 	mask := uint64(len(c.slots) - 1)
 	for i := hash >> 32; ; i++ {
@@ -51,7 +51,7 @@ func (c *wordCounts) slot(word []byte, hash uint64) *uint64 {
 	}
 }
 
-// add counts a word n times more and says whether it is new.
+// add adds n to the count of a word and reports whether the word is new.
 func (c *wordCounts) add(word []byte, n int64) (isNew bool) {
 	hash := maphash.Bytes(c.seed, word)
 	s := c.slot(word, hash)
@@ -84,7 +84,7 @@ func (c *wordCounts) enlarge() {
 	}
 }
 
-// memory is what the table takes, in bytes.
+// memory returns the size of the table in bytes.
 func (c *wordCounts) memory() int64 {
 	const wordBytes, slotBytes = 16, 8
 	return int64(cap(c.text)) + wordBytes*int64(cap(c.words)) + slotBytes*int64(len(c.slots))
@@ -116,13 +116,13 @@ func (c *wordCounts) eachSorted(visit func(word []byte, n int64) error) error {
 	return nil
 }
 
-// countedWords are the distinct words of all texts: in a table, or in runs on disk.
+// countedWords are the distinct words of all texts, in a table or in runs on disk.
 type countedWords struct {
-	table *wordCounts // nil: they are in runs
+	table *wordCounts // nil if they are in runs
 	runs  runs
 }
 
-// each visits every distinct word once, with the number of times it occurs. It can be called again.
+// each visits every distinct word once, with its frequency. It can be called repeatedly.
 func (w *countedWords) each(visit func(word []byte, n int64)) error {
 	if w.table != nil {
 		w.table.each(visit)
@@ -134,25 +134,25 @@ func (w *countedWords) each(visit func(word []byte, n int64)) error {
 	})
 }
 
-// close gives back the memory and the disk.
+// close frees the memory and removes the files.
 func (w *countedWords) close() {
 	w.table = nil
 	w.runs.close()
 }
 
-// leastTable is how large a table may always be, in bytes, so that runs are not many and small.
-const leastTable = 1 << 16
+// minTable is the size, in bytes, that a table may always have, to avoid many small runs.
+const minTable = 1 << 16
 
-// batchBytes is how much text a worker gets at a time: enough that handing it over costs nothing.
+// batchBytes is how much text a worker gets at a time: enough to make the cost of handing it over negligible.
 const batchBytes = 1 << 18
 
 // wordCounter counts the words of its share of the texts.
 type wordCounter struct {
 	scanner scanner
 	table   *wordCounts
-	limit   int64 // of the table, in bytes
-	runs    *runs // take the table when it is over the limit
-	err     error // of runs
+	limit   int64 // for the table, in bytes
+	runs    *runs // receive the table when it exceeds the limit
+	err     error // from runs
 
 	words, long, invalid int64 // as in LearnStats
 }
@@ -165,8 +165,8 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 		batches  = make(chan []string, o.Threads)
 		ended    sync.WaitGroup
 		seed     = maphash.MakeSeed()
-		// A table doubles when it grows, for a moment beside its old self.
-		limit = max(leastTable, o.Memory/2/int64(o.Threads)/2)
+		// A growing table doubles and briefly needs memory for both sizes.
+		limit = max(minTable, o.Memory/2/int64(o.Threads)/2)
 	)
 	defer func() {
 		if err != nil {
@@ -223,7 +223,7 @@ func countWords(ctx context.Context, t *Tokenizer, texts iter.Seq2[string, error
 	return counted, nil
 }
 
-// sendBatches reads the texts and hands them out.
+// sendBatches reads the texts and sends them to the workers in batches.
 func sendBatches(ctx context.Context, texts iter.Seq2[string, error], batches chan<- []string, o *LearnOptions, stats *LearnStats) error {
 	var (
 		number   int64 // of the text
@@ -274,7 +274,7 @@ func (c *wordCounter) text(text string) {
 	c.scanner.words(text)
 }
 
-// replacement is what a text has that says itself that something was lost.
+// replacement is U+FFFD in UTF-8, which is valid, unlike the bytes that decode to it.
 const replacement = string(utf8.RuneError)
 
 func (c *wordCounter) count(word []byte) {
@@ -283,7 +283,7 @@ func (c *wordCounter) count(word []byte) {
 		c.long++
 		return
 	}
-	// Looking at the memory at some words is enough.
+	// Checking the memory at every 256th word is enough.
 	if isNew := c.table.add(word, 1); isNew && len(c.table.words)%256 == 0 && c.err == nil && c.table.memory() > c.limit {
 		c.err = c.runs.add(c.table)
 	}

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// pair is two neighbouring tokens: the id of the left one in the high half, that of the right one in the low half. Its
-// order is that of ties.
+// pair is a pair of neighbouring tokens: the left id in the high half, the right id in the low half. Ties are broken in the order
+// of this number.
 type pair uint64
 
 func newPair(left, right int32) pair { return pair(left)<<32 | pair(right) }
@@ -23,33 +23,33 @@ type merger struct {
 	ids    map[string]int32
 	prefix string
 
-	// Word k is symbols[starts[k]:] up to endOfWord, and occurs counts[k] times. Words of one symbol have no pairs and
-	// are left out.
+	// Word k is symbols[starts[k]:] up to endOfWord, and occurs counts[k] times. Words of one symbol have no pairs and are
+	// omitted.
 	symbols []int32
 	starts  []int
 	counts  []int64
 
-	pairs  map[pair]int64 // how often each occurs
+	pairs  map[pair]int64 // the frequency of each
 	queue  candidates
-	merges []merge // what was done, in order
+	merges []merge // in order
 
-	changes []changes // of the threads
+	changes []changes // by thread
 }
 
 const endOfWord = -1
 
-// merge is one step: token was made from a pair of tokens that occurred count times.
+// merge is one step: a pair of tokens that occurred count times was merged into token.
 type merge struct {
 	pair  pair
 	token int32
 	count int64
 }
 
-// newMerger takes the words apart into characters. words are closed once they are read.
+// newMerger splits the words into characters. It closes words once they are read.
 func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptions, stats *LearnStats) (*merger, error) {
 	var (
 		chars = new(alphabet)
-		costs = map[int64]int64{} // by the words' frequency
+		costs = map[int64]int64{} // by frequency of the words
 		total int64
 	)
 	if err := words.each(func(word []byte, n int64) {
@@ -106,10 +106,10 @@ func newMerger(words *countedWords, fixed []string, prefix string, o *LearnOptio
 	return m, err
 }
 
-// mergingCost is about what merging needs for a word, in bytes.
+// mergingCost estimates the memory, in bytes, that merging needs for a word.
 func mergingCost(word []byte) int64 { return 32 + 16*int64(utf8.RuneCount(word)) }
 
-// leaveOut returns the frequency up to which words have to be left out for the costs to sink by excess.
+// leaveOut returns the frequency up to which words must be left out to reduce the costs by excess.
 func leaveOut(costs map[int64]int64, excess int64) int64 {
 	var frequencies []int64
 	for n := range costs {
@@ -124,8 +124,8 @@ func leaveOut(costs map[int64]int64, excess int64) int64 {
 	return 0
 }
 
-// addAlphabet adds the tokens of single characters to the vocabulary: each at the beginning of a word, and within one if it
-// stands there.
+// addAlphabet adds the tokens of single characters to the vocabulary: one for each character at the beginning of a word, and one
+// for each that occurs within a word.
 func (m *merger) addAlphabet(chars *alphabet, kept []rune) {
 	for _, r := range kept {
 		chars.at(r).initial = m.add(string(r))
@@ -137,7 +137,7 @@ func (m *merger) addAlphabet(chars *alphabet, kept []rune) {
 	}
 }
 
-// add returns the id of a token, which is new or not.
+// add returns the id of a token, which it adds if it is new.
 func (m *merger) add(token string) int32 {
 	id, ok := m.ids[token]
 	if !ok {
@@ -148,10 +148,10 @@ func (m *merger) add(token string) int32 {
 	return id
 }
 
-// word returns the symbols from the beginning of word k on.
+// word returns the symbols from the beginning of word k.
 func (m *merger) word(k int32) []int32 { return m.symbols[m.starts[k]:] }
 
-// run merges until the vocabulary has its size.
+// run merges pairs until the vocabulary has its final size.
 func (m *merger) run(ctx context.Context, o *LearnOptions, stats *LearnStats) error {
 	least := max(1, o.MinFrequency)
 	m.countPairs()
@@ -189,16 +189,16 @@ func (m *merger) run(ctx context.Context, o *LearnOptions, stats *LearnStats) er
 	return nil
 }
 
-// candidate is a pair that may be merged next: how often it occurred when it was put into the queue, and the words that
-// it may stand in, each once. A pair has a candidate for each time that it grew, each with words of its own.
+// A candidate is a pair that may be merged next, with its frequency when it was queued and the words in which it may occur, each
+// once. A pair gets a new candidate, with other words, each time its frequency grows.
 type candidate struct {
 	count int64
 	pair  pair
-	born  int // the number of merges then
+	born  int // the number of merges when it was queued
 	words []int32
 }
 
-// countPairs counts the pairs of all words, each thread those of a range of them, and fills the queue.
+// countPairs counts the pairs of all words, with a range of words per thread, and fills the queue.
 func (m *merger) countPairs() {
 	type found struct {
 		index map[pair]int
@@ -249,7 +249,7 @@ func (m *merger) countPairs() {
 	m.queue.fill(all.list)
 }
 
-// appendWord adds a word to a list, to which words come in order, unless it is there.
+// appendWord appends a word to a sorted list unless it is already the last element.
 func appendWord(words []int32, k int32) []int32 {
 	if n := len(words); n > 0 && words[n-1] == k {
 		return words
@@ -257,7 +257,7 @@ func appendWord(words []int32, k int32) []int32 {
 	return append(words, k)
 }
 
-// changes are what a merge does to the pairs beside the merged one: left[x] is about (x, ·), right[y] about (·, y).
+// changes are the effects of a merge on other pairs: left[x] concerns (x, ·), right[y] concerns (·, y).
 type changes struct {
 	left, right neighbours
 }
@@ -265,17 +265,17 @@ type changes struct {
 // neighbours are the tokens on one side of a merged pair.
 type neighbours struct {
 	by   []neighbour // by id
-	seen []int32     // the ids that have any change
+	seen []int32     // the ids with changes
 }
 
-// neighbour says how often the pairs with one token changed, that with the old token lost and that with the merged one won,
-// and in which words.
+// A neighbour counts the occurrences that its pair with the old token loses and its pair with the merged token gains, and lists
+// the words in which that happens.
 type neighbour struct {
 	count int64
 	words []int32
 }
 
-// add notes that the pair with the token id changed in word k, which occurs count times.
+// add records that the pair with the token id changes in word k, which occurs count times.
 func (n *neighbours) add(id, k int32, count int64) {
 	if int(id) >= len(n.by) {
 		n.by = append(n.by, make([]neighbour, int(id)+1-len(n.by))...)
@@ -288,10 +288,10 @@ func (n *neighbours) add(id, k int32, count int64) {
 	c.words = appendWord(c.words, k)
 }
 
-// fewWords is how many words one thread looks through faster than two.
+// fewWords is a number of words that one thread processes faster than two.
 const fewWords = 2048
 
-// merge makes one token of a pair in all words that have it.
+// merge replaces a pair by one token in all words.
 func (m *merger) merge(c candidate) {
 	tail := strings.TrimPrefix(m.tokens[c.pair.right()], m.prefix)
 	token := m.add(m.tokens[c.pair.left()] + tail)
@@ -307,7 +307,7 @@ func (m *merger) merge(c candidate) {
 	m.replace(c.words[:len(c.words)/threads], c.pair, token, &m.changes[0])
 	ended.Wait()
 
-	// What each pair lost and won, and the words of those that grew.
+	// Apply the losses and gains of each pair, and collect the words of the pairs that grew.
 	grown := map[pair][]int32{}
 	for i := range m.changes[:threads] {
 		apply := func(n *neighbours, before, after func(int32) pair) {
@@ -330,7 +330,8 @@ func (m *merger) merge(c candidate) {
 		apply(&m.changes[i].right,
 			func(y int32) pair { return newPair(c.pair.right(), y) }, func(y int32) pair { return newPair(token, y) })
 	}
-	// The one pair that both sides can see grow in the same word; no word may be in a list twice, as threads share lists out.
+	// Only this pair can grow on both sides in the same word. No word may be in a list twice, because lists are divided among
+	// threads.
 	if twice := newPair(token, token); grown[twice] != nil {
 		slices.Sort(grown[twice])
 		grown[twice] = slices.Compact(grown[twice])
@@ -342,7 +343,7 @@ func (m *merger) merge(c candidate) {
 	}
 }
 
-// replace makes a pair one token in some words and notes what that changes.
+// replace replaces a pair by one token in some words and records the changes.
 func (m *merger) replace(words []int32, p pair, token int32, to *changes) {
 	left, right := p.left(), p.right()
 	for _, k := range words {
@@ -370,8 +371,8 @@ func (m *merger) replace(words []int32, p pair, token int32, to *changes) {
 	}
 }
 
-// candidates is a heap of pairs: the most frequent first, of equally frequent ones the smallest. The order is total, so
-// that it is always the same.
+// candidates is a heap of pairs: the most frequent first and, among equally frequent ones, the smallest. The order is total, so
+// the result is deterministic.
 type candidates []candidate
 
 func (c *candidate) before(d *candidate) bool {
@@ -384,7 +385,7 @@ func (c *candidate) before(d *candidate) bool {
 	return c.born < d.born
 }
 
-// fill makes a heap of a list, which it takes over.
+// fill turns a list into a heap. It takes ownership of the list.
 func (q *candidates) fill(list []candidate) {
 	*q = list
 	for i := len(list)/2 - 1; i >= 0; i-- {

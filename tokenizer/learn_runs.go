@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// runs are counted words on disk, for texts with more distinct words than memory holds. Each run is a temporary file of
-// words in the order of their bytes: length, bytes and count, the numbers as unsigned varints.
+// runs are counted words on disk, for texts with more distinct words than fit into memory. Each run is a temporary file of words
+// sorted by their bytes: length, bytes and count, the numbers as unsigned varints.
 type runs struct {
 	dir     string
 	mu      sync.Mutex
@@ -20,7 +20,7 @@ type runs struct {
 	written int64
 }
 
-// maxRuns is how many files are open at a time; then they are merged into one.
+// maxRuns is the number of open files at which they are merged into one.
 const maxRuns = 64
 
 // add writes the words of a table to a new run and empties it.
@@ -47,7 +47,7 @@ func (r *runs) add(table *wordCounts) error {
 	return nil
 }
 
-// createRun writes a run of the words that each visits, which come sorted, and returns its size in bytes.
+// createRun writes a run of the words that each visits in sorted order, and returns its size in bytes.
 func createRun(dir string, each func(visit func(word []byte, n int64) error) error) (f *os.File, size int64, err error) {
 	defer func() {
 		if err != nil {
@@ -62,7 +62,7 @@ func createRun(dir string, each func(visit func(word []byte, n int64) error) err
 			closeAll([]*os.File{f})
 		}
 	}()
-	// Where a file can lose its name while it is open, nothing is left behind whatever happens; closeAll does the rest.
+	// Where an open file can be removed, nothing is left behind even after a crash. Elsewhere closeAll removes it.
 	os.Remove(f.Name())
 	w := bufio.NewWriterSize(f, 1<<16)
 	var number [binary.MaxVarintLen64]byte
@@ -70,7 +70,7 @@ func createRun(dir string, each func(visit func(word []byte, n int64) error) err
 		w.Write(number[:binary.PutUvarint(number[:], uint64(len(word)))])
 		w.Write(word)
 		_, err := w.Write(number[:binary.PutUvarint(number[:], uint64(n))])
-		return err // the first of all, once there was one
+		return err // bufio.Writer keeps the first error
 	})
 	if err == nil {
 		err = w.Flush()
@@ -97,11 +97,11 @@ func (r *runs) close() {
 // runReader reads a run.
 type runReader struct {
 	r    *bufio.Reader
-	word []byte // the word at hand
+	word []byte // the current word
 	n    int64
 }
 
-// next goes to the next word; io.EOF says that there is none.
+// next reads the next word; it returns io.EOF after the last.
 func (r *runReader) next() error {
 	size, err := binary.ReadUvarint(r.r)
 	if err != nil {
@@ -119,7 +119,7 @@ func (r *runReader) next() error {
 	return noEOF(err)
 }
 
-// noEOF is for an end where there can be none.
+// noEOF turns io.EOF in the middle of a word into io.ErrUnexpectedEOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -127,7 +127,7 @@ func noEOF(err error) error {
 	return err
 }
 
-// mergeRuns visits every word of the runs once, in the order of bytes, with the sum of its counts.
+// mergeRuns visits every word of the runs once, sorted by bytes, with the sum of its counts.
 func mergeRuns(files []*os.File, visit func(word []byte, n int64) error) error {
 	var queue []*runReader // a heap
 	less := func(i, j int) bool { return bytes.Compare(queue[i].word, queue[j].word) < 0 }

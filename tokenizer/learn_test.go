@@ -28,14 +28,14 @@ func textsOf(texts ...string) iter.Seq2[string, error] {
 	}
 }
 
-// allOf asks for everything that can be learnt.
+// allOf are options to learn everything that can be learnt.
 func allOf() LearnOptions {
 	o := DefaultLearnOptions()
 	o.Size, o.MinFrequency, o.LimitAlphabet = 1<<30, 1, 0
 	return o
 }
 
-// count is the first half of learn.
+// count does the first half of Learn.
 func count(t fataler, texts iter.Seq2[string, error], c Config, o *LearnOptions) (*countedWords, []string, LearnStats) {
 	t.Helper()
 	if o.Threads == 0 {
@@ -57,7 +57,7 @@ func count(t fataler, texts iter.Seq2[string, error], c Config, o *LearnOptions)
 	return words, vocab, stats
 }
 
-// merges is learn with the merges, and with whatever vocabulary comes out where the size can't be reached.
+// merges is like learn, but returns the merges, and accepts a vocabulary that can't reach its size.
 func merges(t fataler, texts iter.Seq2[string, error], c Config, o LearnOptions) (*merger, LearnStats) {
 	t.Helper()
 	c = c.withDefaults()
@@ -73,7 +73,7 @@ func merges(t fataler, texts iter.Seq2[string, error], c Config, o LearnOptions)
 	return m, stats
 }
 
-// fataler is a testing.T or a rapid.T.
+// A fataler is a testing.T or a rapid.T.
 type fataler interface {
 	Helper()
 	Fatal(...any)
@@ -115,7 +115,7 @@ func TestGoldenLearn(t *testing.T) {
 			if !slices.Equal(done, c.Merges) {
 				t.Errorf("size %d: merges: got %v, want %v", c.Size, done, c.Merges)
 			}
-			// The real runs differ among themselves by their ties.
+			// Runs of the unchanged trainer differ in how they break ties.
 			shared := 0
 			for _, s := range c.Always {
 				if slices.Contains(m.tokens, s) {
@@ -140,7 +140,7 @@ func TestLearn(t *testing.T) {
 	want := strings.Fields("[PAD] [UNK] [CLS] [SEP] [MASK] [NAME] [unused0] [unused1] ! , b g h m s u ##g ##s ##u")
 	want = append(want, "##ug", "hug", "bug")
 	for size := len(want) - 3; size <= len(want); size++ {
-		// g and s never begin a word, but any character may.
+		// g and s never begin a word here, but every character gets a token for it.
 		o.Size = size
 		tok, stats, err = Learn(context.Background(), textsOf("Hug, hug [NAME] hugs\nbug", "bugs! mug"), DefaultConfig(), o)
 		if err != nil {
@@ -165,7 +165,7 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// TestLearnErrors: what can't be done is said.
+// TestLearnErrors covers the errors of Learn.
 func TestLearnErrors(t *testing.T) {
 	ctx := context.Background()
 	text := textsOf("a hug, a bug, a mug")
@@ -227,7 +227,7 @@ func TestLearnErrors(t *testing.T) {
 	}
 }
 
-// manyWords is text with many distinct words, some of which occur often.
+// manyWords generates text with many distinct words, some of them frequent.
 func manyWords(n int) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		random := rand.New(rand.NewPCG(1, 2))
@@ -247,7 +247,7 @@ func manyWords(n int) iter.Seq2[string, error] {
 	}
 }
 
-// TestLearnDeterminism: the vocabulary and the merges do not depend on the threads, or on how the text is cut.
+// TestLearnDeterminism checks that the vocabulary and the merges depend neither on the threads nor on how the text is divided.
 func TestLearnDeterminism(t *testing.T) {
 	o := allOf()
 	o.Size = 1500
@@ -283,8 +283,8 @@ func TestLearnDeterminism(t *testing.T) {
 	}
 }
 
-// TestLearnSpill: counts that go to disk are the same, also where there are so many runs that some are merged first, and
-// nothing is left behind.
+// TestLearnSpill checks that counts that go through files are the same, even with so many runs that some are merged early, and
+// that no file is left behind.
 func TestLearnSpill(t *testing.T) {
 	counts := func(memory int64, threads int, dir string) (map[string]int64, LearnStats) {
 		o := allOf()
@@ -299,7 +299,7 @@ func TestLearnSpill(t *testing.T) {
 			clear(all)
 			if err := words.each(func(word []byte, n int64) {
 				if all[string(word)] != 0 {
-					t.Fatalf("%q comes twice", word)
+					t.Fatalf("%q appears twice", word)
 				}
 				all[string(word)] = n
 			}); err != nil {
@@ -337,7 +337,7 @@ func TestLearnSpill(t *testing.T) {
 	}
 }
 
-// TestLearnRareWords: words that do not fit into memory are the rarest, and the same ones whatever the threads.
+// TestLearnRareWords checks that the words left out for lack of memory are the rarest, and do not depend on the threads.
 func TestLearnRareWords(t *testing.T) {
 	o := allOf()
 	o.Size, o.Memory = 500, 1<<20
@@ -361,7 +361,7 @@ func TestLearnRareWords(t *testing.T) {
 	}
 }
 
-// TestLearnAlphabet: a limit keeps the most frequent characters, and no piece comes from words that have others.
+// TestLearnAlphabet checks that a limit keeps the most frequent characters, and that words with others yield no pieces.
 func TestLearnAlphabet(t *testing.T) {
 	o := allOf()
 	o.LimitAlphabet = 3
@@ -375,8 +375,7 @@ func TestLearnAlphabet(t *testing.T) {
 	}
 }
 
-// TestLearnScripts: languages without spaces give pieces too, and neither a word without end nor bytes that are no text
-// do any harm.
+// TestLearnScripts checks that languages without spaces yield pieces, and that endless words and invalid bytes do no harm.
 func TestLearnScripts(t *testing.T) {
 	keep := false
 	kept := DefaultConfig()
@@ -410,8 +409,8 @@ func TestLearnScripts(t *testing.T) {
 	}
 }
 
-// TestLearnedEncodes: whatever the text and the mode, Learn finds the words that Encode does, and where all characters are
-// kept, Encode knows every one that is not too long.
+// TestLearnedEncodes checks for random texts, in all modes, that Learn finds the same words as Encode and that, if all
+// characters are kept, no word is unknown unless it is too long.
 func TestLearnedEncodes(t *testing.T) {
 	for _, mode := range modes(t) {
 		t.Run(mode.name, func(t *testing.T) {
@@ -455,8 +454,8 @@ func TestLearnedEncodes(t *testing.T) {
 	}
 }
 
-// referenceMerges is the algorithm of HF's trainer without anything that makes it fast: the pair that occurs most often is
-// found by looking at all. words are of letters.
+// referenceMerges is the algorithm of HF's trainer without optimisations: it searches all pairs for the most frequent one. words
+// consist of letters.
 func referenceMerges(words map[string]int64, size int) (tokens []string, merges [][3]string) {
 	type entry struct {
 		count       int64
@@ -570,7 +569,7 @@ func referenceMerges(words map[string]int64, size int) (tokens []string, merges 
 	return tokens, merges
 }
 
-// TestLearnReference compares with the plain algorithm, on few letters, where pairs come again and again.
+// TestLearnReference compares with the plain algorithm, on few letters, so that pairs recur often.
 func TestLearnReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		words := rapid.MapOfN(rapid.StringMatching("[abc]{1,12}"), rapid.Int64Range(1, 5), 1, 40).Draw(t, "words")
@@ -593,7 +592,7 @@ func TestLearnReference(t *testing.T) {
 	})
 }
 
-// BenchmarkLearn learns 12,000 tokens from text that is made up, and from reviews where there are any.
+// BenchmarkLearn learns 12,000 tokens from generated text and, if available, from reviews.
 func BenchmarkLearn(b *testing.B) {
 	for name, texts := range map[string]func(b *testing.B) []string{
 		"made-up": func(*testing.B) (list []string) {

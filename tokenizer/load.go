@@ -30,10 +30,10 @@ const (
 
 // Load reads the tokenizer of a model directory.
 //
-// tokenizer.json is read where there is one; what tokenizer_config.json says of case, accents, Chinese characters and
-// special tokens goes before it, as in HF's transformers. Otherwise vocab.txt is read with tokenizer_config.json. Where
-// that is missing too, a directory with bert_config.json is a Google checkpoint and gets Google's tokenization, any
-// other HF's; text is then lower-cased unless the vocabulary has the pieces A to Z, which would be out of reach.
+// It reads tokenizer.json if there is one; the settings of tokenizer_config.json for case, accents, Chinese characters and
+// special tokens take precedence, as in HF's transformers. Otherwise it reads vocab.txt with tokenizer_config.json. If that
+// is missing too, a directory with bert_config.json is a Google checkpoint and gets Google's tokenization, any other gets HF's;
+// text is then lower-cased, unless the vocabulary has the pieces A to Z, which lower-cased text could never use.
 func Load(dir string) (*Tokenizer, error) {
 	settings, err := readSettings(dir)
 	if err != nil {
@@ -70,8 +70,8 @@ func Load(dir string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// fromVocab makes a tokenizer of vocab.txt and what tokenizer_config.json says; s is nil where there is none, and then
-// google says whether the vocabulary belongs to a Google checkpoint.
+// fromVocab makes a tokenizer from vocab.txt and the settings of tokenizer_config.json. If s is nil, google says whether the
+// vocabulary belongs to a Google checkpoint.
 func fromVocab(vocab []byte, s *settings, google bool) (*Tokenizer, error) {
 	c := Config{LowerCase: true, CleanText: true, HandleChineseChars: true, Google: google && s == nil}
 	c, err := s.apply(c)
@@ -91,8 +91,8 @@ func fromVocab(vocab []byte, s *settings, google bool) (*Tokenizer, error) {
 	return build(c, parts{tokens: tokens, defaults: s.defaults()})
 }
 
-// LoadVocab reads a vocabulary of one token a line, the first having id 0. Google's mode strips white space from both
-// ends of a line; HF's takes the line as it is.
+// LoadVocab reads a vocabulary with one token per line; the first has id 0. Google mode strips white space from both ends of a
+// line, HF mode does not.
 func LoadVocab(path string, c Config) (*Tokenizer, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -134,7 +134,7 @@ func parseVocab(data []byte, google bool) ([]string, error) {
 	return lines, nil
 }
 
-// clip shortens what an error message quotes.
+// clip shortens a string for quoting in an error.
 func clip(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
@@ -142,7 +142,7 @@ func clip(s string) string {
 	return s
 }
 
-// cased reports whether a vocabulary has all of the pieces A to Z.
+// cased reports whether a vocabulary has all pieces A to Z.
 func cased(tokens []string) bool {
 	var seen uint32
 	for _, s := range tokens {
@@ -153,8 +153,8 @@ func cased(tokens []string) bool {
 	return seen == 1<<26-1
 }
 
-// settings are the keys of tokenizer_config.json that say how text becomes tokens. Its other keys are none of the
-// tokenizer's business (chat templates, names of classes). A key that is missing leaves things as they are.
+// settings are the keys of tokenizer_config.json that affect tokenization. Its other keys (chat templates, class names) are
+// ignored. A missing key changes nothing.
 type settings struct {
 	LowerCase          *bool                  `json:"do_lower_case"`
 	StripAccents       *bool                  `json:"strip_accents"`
@@ -193,7 +193,7 @@ func (n *tokenName) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// addedEntry is an added token as HF's files write it, in added_tokens of tokenizer.json and added_tokens_decoder of
+// addedEntry is an added token in HF's files: in added_tokens of tokenizer.json and added_tokens_decoder of
 // tokenizer_config.json.
 type addedEntry struct {
 	ID         *int32 `json:"id,omitempty"`
@@ -213,8 +213,8 @@ func entry(a AddedToken, id int32) addedEntry {
 	return addedEntry{&id, a.Content, a.SingleWord, a.LStrip, a.RStrip, a.Normalized, a.Special}
 }
 
-// readSettings reads tokenizer_config.json and, for what it does not say, special_tokens_map.json and
-// added_tokens.json. It returns nil where none of them is there.
+// readSettings reads tokenizer_config.json and, for missing keys, special_tokens_map.json and added_tokens.json. It returns
+// nil if there is none of them.
 func readSettings(dir string) (*settings, error) {
 	var s *settings
 	read := func(name string, apply func(data []byte) error) error {
@@ -265,15 +265,15 @@ func (s *settings) addNames(data []byte) error {
 	return nil
 }
 
-// addAdded takes added tokens from added_tokens.json, which has their ids and no more: those that are no special tokens
-// are looked for in the normalized text.
+// addAdded takes added tokens from added_tokens.json, which has only their ids: those that are not special tokens are matched in
+// the normalized text.
 func (s *settings) addAdded(data []byte) error {
 	var ids map[string]int
 	if err := decodeJSON(data, &ids, false); err != nil {
 		return err
 	}
 	if s.Added != nil {
-		return nil // added_tokens_decoder has them all, and their flags
+		return nil // added_tokens_decoder has all of them, with their flags
 	}
 	s.Added = map[string]*addedEntry{}
 	for content, id := range ids {
@@ -306,7 +306,7 @@ func decodeJSON(data []byte, v any, strict bool) error {
 	err := d.Decode(v)
 	if err == nil {
 		if _, more := d.Token(); more == nil {
-			return errors.New("something follows the JSON value")
+			return errors.New("data after the JSON value")
 		}
 		return nil
 	}
@@ -317,7 +317,7 @@ func decodeJSON(data []byte, v any, strict bool) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// apply changes c to what the settings say.
+// apply returns c changed by the settings.
 func (s *settings) apply(c Config) (Config, error) {
 	if s == nil {
 		return c, nil
@@ -330,7 +330,7 @@ func (s *settings) apply(c Config) (Config, error) {
 		return c, fmt.Errorf("bert_tokenization %q: want huggingface or google", clip(s.Tokenization))
 	}
 	if s.BasicTokenize != nil && !*s.BasicTokenize {
-		return c, errors.New("do_basic_tokenize false: text that is not split into words is not supported")
+		return c, errors.New("do_basic_tokenize is false: only tokenization with a split into words is supported")
 	}
 	for _, f := range []struct {
 		from *bool
@@ -359,19 +359,19 @@ func (s *settings) apply(c Config) (Config, error) {
 			}
 			c.ModelMaxLength = int(n)
 		} else if f, err := s.ModelMaxLength.Float64(); err != nil || f < 1 {
-			return c, fmt.Errorf("model_max_length %s: want a length", clip(s.ModelMaxLength.String()))
+			return c, fmt.Errorf("model_max_length %s: want a positive number", clip(s.ModelMaxLength.String()))
 		}
 	}
 	return c, nil
 }
 
-// defaults are the options that the settings name.
+// defaults returns the options in the settings.
 func (s *settings) defaults() Options {
 	return Options{TruncateLeft: s != nil && s.TruncationSide == "left"}
 }
 
-// addedTokens returns the added tokens that a vocabulary file and the settings together have: the five special tokens,
-// those of added_tokens_decoder, the additional special tokens, and the words that are never split.
+// addedTokens returns the added tokens of a vocabulary file and the settings: the tokens of added_tokens_decoder, the five
+// special tokens, the additional special tokens, and the words that are never split.
 func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
 	if c.Google {
 		return nil, nil
@@ -401,7 +401,7 @@ func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
 	for _, id := range ids {
 		e := s.Added[strconv.Itoa(id)]
 		if e == nil {
-			return nil, fmt.Errorf("added_tokens_decoder: id %d is not written in plain digits", id)
+			return nil, fmt.Errorf("added_tokens_decoder: the id %d has leading zeros or a sign", id)
 		}
 		at, ok := known[e.Content]
 		if !ok {
@@ -409,7 +409,7 @@ func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
 			next++
 		}
 		if at != id {
-			return nil, fmt.Errorf("added_tokens_decoder: %q has id %d, want %d, by the vocabulary", clip(e.Content), id, at)
+			return nil, fmt.Errorf("added_tokens_decoder: %q has id %d, but the vocabulary implies %d", clip(e.Content), id, at)
 		}
 		add(e.token())
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// directory writes files to a new directory; "vocab" as content stands for the small vocabulary.
+// directory writes files to a new directory; the content "vocab" stands for the small vocabulary.
 func directory(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -145,7 +145,7 @@ func TestLoadErrors(t *testing.T) {
 		{map[string]string{vocabFile: "\ufeff[UNK]\n"}, "byte order mark"},
 		{map[string]string{vocabFile: "vocab", configFile: "{\n\"do_lower_case\": yes}"}, "tokenizer_config.json: line 2"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"do_lower_case": "yes"}`}, "do_lower_case"},
-		{map[string]string{vocabFile: "vocab", configFile: `{} {}`}, "something follows"},
+		{map[string]string{vocabFile: "vocab", configFile: `{} {}`}, "data after the JSON value"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"do_basic_tokenize": false}`}, "do_basic_tokenize"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"model_max_length": -3}`}, "model_max_length -3"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"mask_token": 7}`}, "a special token is 7"},
@@ -153,10 +153,10 @@ func TestLoadErrors(t *testing.T) {
 		{map[string]string{vocabFile: "vocab", configFile: `{"never_split": ["Zaragoza"]}`}, `never_split: "Zaragoza"`},
 		{map[string]string{vocabFile: "vocab", configFile: `{"bert_tokenization": "bing"}`}, `bert_tokenization "bing"`},
 		{map[string]string{vocabFile: "vocab", addedFile: `{"x": 1000, "y": 1000}`}, `"x" and "y" both have id 1000`},
-		{map[string]string{vocabFile: "vocab", addedFile: `{"xyz": 1000}`}, `"xyz" has id 1000, want 193`},
+		{map[string]string{vocabFile: "vocab", addedFile: `{"xyz": 1000}`}, `"xyz" has id 1000, but the vocabulary implies 193`},
 		{map[string]string{vocabFile: "vocab", specialFile: `[]`}, "special_tokens_map.json"},
 		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"x": {}}}`}, `"x": want an id`},
-		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"7": {"content": "[MASK]"}}}`}, `"[MASK]" has id 7, want 4`},
+		{map[string]string{vocabFile: "vocab", configFile: `{"added_tokens_decoder": {"7": {"content": "[MASK]"}}}`}, `"[MASK]" has id 7, but the vocabulary implies 4`},
 	} {
 		_, err := Load(directory(t, c.files))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -181,7 +181,7 @@ func unwrapped(err error) error {
 	}
 }
 
-// smallJSON is a tokenizer.json; edit changes its tree.
+// smallJSON returns a tokenizer.json; edit changes its tree.
 func smallJSON(t testing.TB, edit func(root map[string]any)) []byte {
 	t.Helper()
 	var root map[string]any
@@ -265,16 +265,16 @@ func TestJSON(t *testing.T) {
 func TestJSONErrors(t *testing.T) {
 	part := func(root object, name string) object { return root[name].(object) }
 	for want, edit := range map[string]func(r object){
-		`normalizer.type "NFC": only BertNormalizer`:                 func(r object) { part(r, "normalizer")["type"] = "NFC" },
+		`normalizer.type "NFC": want BertNormalizer`:                 func(r object) { part(r, "normalizer")["type"] = "NFC" },
 		`normalizer lacks lowercase`:                                 func(r object) { delete(part(r, "normalizer"), "lowercase") },
 		`normalizer: unknown field "lower"`:                          func(r object) { part(r, "normalizer")["lower"] = true },
-		`pre_tokenizer null: only BertPreTokenizer`:                  func(r object) { r["pre_tokenizer"] = nil },
-		`pre_tokenizer.type "Whitespace": only BertPreTokenizer`:     func(r object) { part(r, "pre_tokenizer")["type"] = "Whitespace" },
-		`post_processor: type "RobertaProcessing": only`:             func(r object) { part(r, "post_processor")["type"] = "RobertaProcessing" },
+		`pre_tokenizer is null: want BertPreTokenizer`:               func(r object) { r["pre_tokenizer"] = nil },
+		`pre_tokenizer.type "Whitespace": want BertPreTokenizer`:     func(r object) { part(r, "pre_tokenizer")["type"] = "Whitespace" },
+		`post_processor: type "RobertaProcessing": want`:             func(r object) { part(r, "post_processor")["type"] = "RobertaProcessing" },
 		`post_processor: "[SEP]" with id 9 is not in the vocabulary`: func(r object) { part(r, "post_processor")["sep"] = []any{"[SEP]", 9} },
 		`post_processor: want a token and its id`:                    func(r object) { part(r, "post_processor")["sep"] = []any{"[SEP]"} },
-		`decoder.type "BPEDecoder": only WordPiece`:                  func(r object) { part(r, "decoder")["type"] = "BPEDecoder" },
-		`model.type "BPE": only WordPiece`:                           func(r object) { part(r, "model")["type"] = "BPE" },
+		`decoder.type "BPEDecoder": want WordPiece`:                  func(r object) { part(r, "decoder")["type"] = "BPEDecoder" },
+		`model.type "BPE": want WordPiece`:                           func(r object) { part(r, "model")["type"] = "BPE" },
 		`model is missing`:                                           func(r object) { delete(r, "model") },
 		`model: unknown field "merges"`:                              func(r object) { part(r, "model")["merges"] = []any{} },
 		`model: the vocabulary is empty`:                             func(r object) { part(r, "model")["vocab"] = object{} },
@@ -287,15 +287,15 @@ func TestJSONErrors(t *testing.T) {
 		`model.unk_token "": want a token`:                           func(r object) { part(r, "model")["unk_token"] = "" },
 		`lacks the unknown token <unk>`:                              func(r object) { part(r, "model")["unk_token"] = "<unk>" },
 		`added_tokens[0]: "x" has no id`:                             func(r object) { r["added_tokens"] = []any{object{"content": "x"}} },
-		`added_tokens: "a" has id 2, in the vocabulary 3`:            func(r object) { r["added_tokens"] = []any{object{"content": "a", "id": 2}} },
-		`added_tokens: "x" has id 2, which is that of "[SEP]"`:       func(r object) { r["added_tokens"] = []any{object{"content": "x", "id": 2}} },
-		`version "2.0": only 1.0`:                                    func(r object) { r["version"] = "2.0" },
+		`added_tokens: "a" has id 2, but 3 in the vocabulary`:        func(r object) { r["added_tokens"] = []any{object{"content": "a", "id": 2}} },
+		`added_tokens: "x" has id 2, which belongs to "[SEP]"`:       func(r object) { r["added_tokens"] = []any{object{"content": "x", "id": 2}} },
+		`version "2.0": want 1.0`:                                    func(r object) { r["version"] = "2.0" },
 		`unknown field "normaliser"`:                                 func(r object) { r["normaliser"] = nil },
 		`padding: want an object or null`:                            func(r object) { r["padding"] = 3 },
 		`truncation.strategy "Longest"`:                              func(r object) { r["truncation"] = object{"max_length": 3, "strategy": "Longest"} },
 		`truncation.direction "Up"`:                                  func(r object) { r["truncation"] = object{"max_length": 3, "direction": "Up"} },
 		`truncation: max_length 0`:                                   func(r object) { r["truncation"] = object{} },
-		`single: sequence A stands in it 0 times`:                    func(r object) { r["post_processor"] = object{"type": "TemplateProcessing"} },
+		`single: sequence A occurs 0 times`:                          func(r object) { r["post_processor"] = object{"type": "TemplateProcessing"} },
 		`special_tokens lacks "[X]"`: func(r object) {
 			r["post_processor"] = object{"type": "TemplateProcessing", "single": []any{object{"SpecialToken": object{"id": "[X]", "type_id": 0}}}}
 		},
@@ -311,8 +311,8 @@ func TestJSONErrors(t *testing.T) {
 	}
 }
 
-// checkRoundTrip saves tok and checks that what is loaded again is no different, with tokenizer.json and, for what that
-// file alone can say, without it.
+// checkRoundTrip saves tok and checks that the loaded tokenizer is the same: with tokenizer.json and, as far as the other files
+// can describe it, without.
 func checkRoundTrip(t *testing.T, tok *Tokenizer) {
 	t.Helper()
 	dir := t.TempDir()
@@ -362,7 +362,7 @@ func TestSave(t *testing.T) {
 	tok := smallVocab(t, c)
 	checkRoundTrip(t, tok)
 
-	// Without tokenizer.json the settings and the vocabulary say the same.
+	// Without tokenizer.json, the settings and the vocabulary give the same tokenizer.
 	dir := t.TempDir()
 	if err := tok.Save(dir); err != nil {
 		t.Fatal(err)
@@ -378,7 +378,7 @@ func TestSave(t *testing.T) {
 		t.Errorf("%+v", again.Config())
 	}
 	if data, err := os.ReadFile(filepath.Join(dir, vocabFile)); err != nil || string(data) != smallVocabText(t) {
-		t.Errorf("vocab.txt is not what it was: %v", err)
+		t.Errorf("vocab.txt has changed: %v", err)
 	}
 
 	odd, err := New([]string{"[UNK]", "[CLS]", "[SEP]", "a\nb"}, DefaultConfig())
@@ -386,7 +386,7 @@ func TestSave(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir = t.TempDir()
-	if err := odd.Save(dir); err == nil || !strings.Contains(err.Error(), "does not fit on a line") {
+	if err := odd.Save(dir); err == nil || !strings.Contains(err.Error(), "contains a line break") {
 		t.Errorf("a token of two lines: %v", err)
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 0 {

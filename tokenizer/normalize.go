@@ -6,31 +6,30 @@ import (
 	"github.com/go-bert/bert/tokenizer/internal/unidata"
 )
 
-// Normalization, one code point after the other:
+// Normalization, one code point at a time:
 //
 //	HF      clean · space out ideographs · decompose (NFD) and drop marks · lower-case
 //	Google  clean · space out ideographs · lower-case · decompose and drop marks
 //
-// NFD puts the marks that follow a letter in the order of their combining classes. A run of marks is therefore kept
-// until the next letter. Offsets follow HF there: after sorting, the marks of a run take the places of the run in the
-// order in which these stand in the text, and a code point that a decomposition made takes that of the one before it.
+// NFD sorts the marks after a letter by combining class, so a run of marks is buffered until the next letter. Offsets are those
+// of HF: after sorting, the marks of a run get the places of the run in the order of the text, and a code point that comes from
+// a decomposition shares the place of the one before it.
 
 // combining is a mark of a run that is not sorted yet.
 type combining struct {
 	r     rune
 	class uint8
-	made  bool // a decomposition made it: it has no place of its own
+	made  bool // it comes from a decomposition and has no place of its own
 }
 
-// normalize goes on at text[i] until it stands between words at an ASCII character, where segment can go on, and
-// returns that place.
+// normalize continues at text[i] up to an ASCII character between words, where segment can continue, and returns its index.
 func (s *scanner) normalize(text string, i int) int {
 	t := s.t
 	clean, ideographs := t.config.CleanText, t.config.HandleChineseChars
 	for i < len(text) {
 		r, size := rune(text[i]), 1
 		if r >= utf8.RuneSelf {
-			// A byte that is not UTF-8 comes out as U+FFFD.
+			// A byte that is not valid UTF-8 is decoded as U+FFFD.
 			r, size = utf8.DecodeRuneInString(text[i:])
 		} else if class := t.classes[r]; !s.whole && (class == classSpace || class == classPunct) {
 			break
@@ -96,11 +95,10 @@ func (s *scanner) transform(r rune, p unidata.Properties, from Offset, text stri
 	}
 }
 
-// combiningDot follows the i that U+0130 becomes in lower case.
+// combiningDot follows the i in the lower case of U+0130.
 const combiningDot = 0x307
 
-// decompose adds the decomposition of r to the run of marks, or ends the run and hands it on. first says that r has a
-// place of its own.
+// decompose passes the decomposition of r to order. first says that r has a place of its own.
 func (s *scanner) decompose(r rune, p unidata.Properties, from Offset, first bool) {
 	if p&unidata.Decomposes == 0 {
 		s.order(r, p, from, first)
@@ -112,7 +110,7 @@ func (s *scanner) decompose(r rune, p unidata.Properties, from Offset, first boo
 	}
 }
 
-// order is the canonical ordering of NFD: a mark waits in the run, anything else ends it.
+// order implements the canonical ordering of NFD: a mark is added to the run, anything else ends it.
 func (s *scanner) order(r rune, p unidata.Properties, from Offset, first bool) {
 	if p&unidata.Combines != 0 {
 		s.run = append(s.run, combining{r, unidata.CombiningClass(r), !first})
@@ -128,7 +126,7 @@ func (s *scanner) order(r rune, p unidata.Properties, from Offset, first bool) {
 	s.stripped(r, p, s.place)
 }
 
-// flushRun sorts the run of marks and hands on what is not dropped.
+// flushRun sorts the run of marks and passes each on to stripped.
 func (s *scanner) flushRun() {
 	if len(s.run) == 0 {
 		return
@@ -145,8 +143,8 @@ func (s *scanner) flushRun() {
 	s.run, s.places = s.run[:0], s.places[:0]
 }
 
-// sortRun sorts by combining class and keeps the order of equals. Long runs are counted, so that a text of nothing but
-// marks costs no more than its length.
+// sortRun sorts by combining class, stably. Long runs use a counting sort, so that even a text of nothing but marks takes linear
+// time.
 func (s *scanner) sortRun() {
 	run := s.run
 	if len(run) <= 16 {
@@ -172,7 +170,7 @@ func (s *scanner) sortRun() {
 	s.run, s.sorted = s.sorted, run
 }
 
-// stripped drops r if it is a nonspacing mark and hands it on if not.
+// stripped drops r if it is a nonspacing mark, and passes it on otherwise.
 func (s *scanner) stripped(r rune, p unidata.Properties, from Offset) {
 	switch {
 	case p&unidata.Mark != 0:
@@ -183,7 +181,7 @@ func (s *scanner) stripped(r rune, p unidata.Properties, from Offset) {
 	}
 }
 
-// lower is HF's lower-casing, which sees one code point at a time.
+// lower implements HF's lower-casing, which sees one code point at a time.
 func (s *scanner) lower(r rune, p unidata.Properties, from Offset) {
 	if s.t.config.LowerCase && p&unidata.Lowers != 0 {
 		lower, dot := unidata.Lower(r)
@@ -196,9 +194,9 @@ func (s *scanner) lower(r rune, p unidata.Properties, from Offset) {
 	s.push(r, from)
 }
 
-// finalSigma reports whether the capital sigma at text[at:next] ends a word, as Python's str.lower sees it: a cased
-// letter stands before it and none after it, case-ignorable code points not counting. Python is given one white-space
-// word at a time. The search stops at the next sigma, so that all searches of a text together go through it twice.
+// finalSigma reports whether the capital sigma at text[at:next] ends a word in the sense of Python's str.lower: a cased letter
+// precedes it and none follows, ignoring case-ignorable code points. Google's code calls str.lower for one white-space-separated
+// word at a time. A search stops at the next sigma at the latest, so all searches of a text together read it at most twice.
 func (t *Tokenizer) finalSigma(text string, at, next int) bool {
 	before := false
 	for i := at; i > 0; {

@@ -2,23 +2,23 @@ package tokenizer
 
 import "fmt"
 
-// Truncation says which text of a pair gives up tokens when both do not fit.
+// Truncation says which text of a pair is truncated if both do not fit.
 type Truncation int
 
 const (
-	// LongestFirst takes from the longer text. HF and Google share an odd place out differently; see Config.Google.
+	// LongestFirst truncates the longer text. HF and Google differ in who gets an odd place; see the package comment.
 	LongestFirst Truncation = iota
-	// OnlyFirst takes from the first text alone.
+	// OnlyFirst truncates only the first text.
 	OnlyFirst
-	// OnlySecond takes from the second text alone: for a question and its context.
+	// OnlySecond truncates only the second text, such as the context of a question.
 	OnlySecond
-	// DoNotTruncate leaves texts as long as they are, whatever Options.MaxLength says.
+	// DoNotTruncate truncates no text, whatever Options.MaxLength says.
 	DoNotTruncate
 )
 
 var truncationNames = [...]string{"longest_first", "only_first", "only_second", "do_not_truncate"}
 
-// String returns the name that HF uses: longest_first, only_first, only_second, do_not_truncate.
+// String returns HF's name: longest_first, only_first, only_second or do_not_truncate.
 func (t Truncation) String() string {
 	if t < 0 || int(t) >= len(truncationNames) {
 		return fmt.Sprintf("Truncation(%d)", int(t))
@@ -47,21 +47,21 @@ func (t *Truncation) UnmarshalText(text []byte) (err error) {
 
 // Options say how long an encoding may become and what happens to the rest.
 type Options struct {
-	// MaxLength is the most tokens an encoding may have, special ones included; 0 means no limit.
+	// MaxLength is the maximal number of tokens, including special tokens; 0 means no limit.
 	MaxLength  int
 	Truncation Truncation
 
-	// Overflow asks for the rest of a text that is cut as further windows, in Encoding.Overflowing. Each has at most
-	// MaxLength tokens and repeats the text that is not cut.
+	// Overflow returns the rest of a truncated text as further windows, in Encoding.Overflowing. Each has at most MaxLength
+	// tokens and repeats the text that is not truncated.
 	Overflow bool
 
-	// Stride is the number of tokens that a window repeats from the one before it: HF's sense of the word. (Google's
-	// doc_stride is the step from one window to the next.) A stride above 0 implies Overflow.
+	// Stride is the number of tokens that a window repeats from the previous one, as in HF. (Google's doc_stride is the step
+	// from one window to the next.) A stride above 0 implies Overflow.
 	Stride int
 
-	// TruncateLeft cuts the beginning of a text instead of its end; windows then run from the end to the beginning.
+	// TruncateLeft removes the beginning of a text instead of its end; windows then run from the end to the beginning.
 	TruncateLeft bool
 
-	// OmitSpecialTokens leaves out what the template adds: no [CLS], no [SEP].
+	// OmitSpecialTokens omits the tokens that the template adds, [CLS] and [SEP].
 	OmitSpecialTokens bool
 }

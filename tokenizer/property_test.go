@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// mode is a tokenizer that properties are checked with.
+// A mode is a tokenizer for property tests.
 type mode struct {
 	name string
 	tok  *Tokenizer
@@ -40,7 +40,7 @@ func modes(t testing.TB) []mode {
 	return list
 }
 
-// fragments are what random texts are made of: one of each thing that tokenization treats in its own way.
+// fragments are the parts of random texts: one for each case that tokenization distinguishes.
 var fragments = []string{
 	" ", "  ", "\t", "\n", "\u00a0", "\u3000", "\u2028", "\x0b", "\x1c", "a", "b", "the", "unwanted", "Running", "UNwantéd", "x", "zq", "0", "42",
 	",", ".", "'", "-", "—", "…", "$", "`", "[", "]", "[MASK]", "[SEP]", "[CLS", "[mask]", "##ing", "##",
@@ -57,7 +57,7 @@ func textGen() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(piece, 0, 40).Draw(t, "parts"), "") })
 }
 
-// checkEncoding checks what holds of every encoding of one text or of a pair.
+// checkEncoding checks the invariants of an encoding of one text or of a pair.
 func checkEncoding(tok *Tokenizer, e *Encoding, texts ...string) error {
 	n := len(e.IDs)
 	for _, l := range []int{len(e.TypeIDs), len(e.Offsets), len(e.SpecialTokensMask), len(e.SequenceIDs), len(e.WordIDs)} {
@@ -126,7 +126,7 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestReused checks that what an Encoding held before, and what options and texts came before, leaves no trace.
+// TestReused checks that an Encoding does not depend on its earlier contents, or on earlier options and texts.
 func TestReused(t *testing.T) {
 	tok := smallVocab(t, DefaultConfig())
 	var reused Encoding
@@ -180,7 +180,7 @@ func sameEncoding(a, b *Encoding) error {
 	return nil
 }
 
-// TestWindows checks that windows hold every token, in order, repeat exactly the stride, and count what they lack.
+// TestWindows checks that windows hold every token in order, repeat exactly Stride tokens, and count the tokens they lack.
 func TestWindows(t *testing.T) {
 	tok := smallVocab(t, DefaultConfig())
 	rapid.Check(t, func(t *rapid.T) {
@@ -202,7 +202,7 @@ func TestWindows(t *testing.T) {
 			t.Fatal(err)
 		}
 		if encode(&e, o) != nil {
-			return // no room, said in TestOptionErrors
+			return // no room: see TestOptionErrors
 		}
 		cut := int8(0)
 		if o.Truncation == OnlySecond {
@@ -238,7 +238,7 @@ func TestWindows(t *testing.T) {
 	})
 }
 
-// TestPieces checks that every piece that can begin a word is one token and comes back.
+// TestPieces checks that every piece that can begin a word is encoded as one token and decoded to itself.
 func TestPieces(t *testing.T) {
 	tok := smallVocab(t, DefaultConfig())
 	var e Encoding

@@ -9,8 +9,8 @@ import (
 	"github.com/go-bert/bert/tokenizer/internal/unidata"
 )
 
-// The reference is tokenization as the papers and programs tell it, one whole pass after the other over a list of
-// characters, with a map for a vocabulary. It is what the scanner, which does all in one go, is compared with.
+// The reference is tokenization as the papers and programs describe it: a sequence of passes over a list of characters, with a
+// map as the vocabulary. The scanner, which needs only one pass, is compared with it.
 
 type refChar struct {
 	r          rune
@@ -22,7 +22,7 @@ type refPiece struct {
 	start, end, word int32
 }
 
-// reference returns the pieces of text. Only special tokens that are not normalized are looked for in it.
+// reference returns the pieces of text. Of added tokens it matches only special ones that are not normalized.
 func reference(t *Tokenizer, text string) []refPiece {
 	var out []refPiece
 	word := int32(0)
@@ -184,8 +184,8 @@ func refFinal(chars []refChar, i int) bool {
 	return j == len(chars) || !unidata.IsCased(chars[j].r)
 }
 
-// refStrip is NFD without nonspacing marks. Characters that stand for one of the input take the places in order, those
-// that a decomposition made share that of the character before.
+// refStrip returns the NFD without nonspacing marks. Characters of the input keep their places in order; those that come from a
+// decomposition share the place of the character before.
 func refStrip(t *Tokenizer, chars []refChar) []refChar {
 	type mark struct {
 		r     rune
@@ -199,7 +199,7 @@ func refStrip(t *Tokenizer, chars []refChar) []refChar {
 		if t.table.Properties(c.r)&unidata.Decomposes != 0 {
 			d, n = unidata.Decompose(c.r)
 		}
-		// The i and the dot of U+0130 in lower case come from one character.
+		// The i and the dot in the lower case of U+0130 come from one character.
 		shared := i > 0 && chars[i-1].start == c.start
 		if !shared {
 			places = append(places, c)

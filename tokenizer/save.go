@@ -12,9 +12,9 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// Save writes vocab.txt, tokenizer_config.json and tokenizer.json to a directory that exists, as HF's tools read them;
-// Load gives the same tokenizer back. Each file is written whole or not at all. HF's tools do not know Google's mode:
-// they read such a directory as the nearest pipeline they have.
+// Save writes vocab.txt, tokenizer_config.json and tokenizer.json to an existing directory, in HF's formats; Load returns the
+// same tokenizer. Each file is written completely or not at all. HF's tools do not know Google mode: they read such a directory
+// as their closest pipeline.
 func (t *Tokenizer) Save(dir string) error {
 	vocab, err := t.vocabText()
 	if err != nil {
@@ -43,7 +43,7 @@ func (t *Tokenizer) Save(dir string) error {
 	return nil
 }
 
-// pieces returns the number of ids up to the last piece of the vocabulary: added tokens after it are not in vocab.txt.
+// pieces returns the number of ids up to the last piece of the vocabulary: added tokens after it do not go into vocab.txt.
 func (t *Tokenizer) pieces() int {
 	n := len(t.tokens)
 	for n > 0 && t.outside[int32(n-1)] && t.tokens[n-1] != "" {
@@ -52,12 +52,12 @@ func (t *Tokenizer) pieces() int {
 	return n
 }
 
-// vocabText is one token a line. An id without a token is an empty line, so that those after it keep theirs.
+// vocabText returns one token per line. An id without a token is an empty line, so that the tokens after it keep their ids.
 func (t *Tokenizer) vocabText() ([]byte, error) {
 	var b bytes.Buffer
 	for id, s := range t.tokens[:t.pieces()] {
 		if strings.ContainsAny(s, "\n\r") {
-			return nil, fmt.Errorf("token %d, %q, does not fit on a line", id, s)
+			return nil, fmt.Errorf("token %d, %q, contains a line break", id, s)
 		}
 		b.WriteString(s)
 		b.WriteByte('\n')
@@ -65,14 +65,14 @@ func (t *Tokenizer) vocabText() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// noMaxLength is what HF writes for a model without a longest input: int(1e30).
+// noMaxLength is HF's value for a model without a maximal length: int(1e30).
 const noMaxLength = "1000000000000000019884624838656"
 
 func (t *Tokenizer) settingsJSON() ([]byte, error) {
 	c := t.config
 	name := func(s string) *string {
 		if _, ok := t.ids[s]; !ok {
-			return nil // HF would add a token that is named here and missing
+			return nil // HF would add a token that is named here but not in the vocabulary
 		}
 		return &s
 	}
@@ -123,7 +123,7 @@ func indented(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// orderedVocab writes the vocabulary in the order of the ids.
+// orderedVocab marshals the vocabulary in the order of the ids.
 type orderedVocab struct{ t *Tokenizer }
 
 func (v orderedVocab) MarshalJSON() ([]byte, error) {
@@ -148,7 +148,7 @@ func (v orderedVocab) MarshalJSON() ([]byte, error) {
 		if err := e.Encode(s); err != nil {
 			return nil, err
 		}
-		b.Truncate(b.Len() - 1) // the newline that Encode adds
+		b.Truncate(b.Len() - 1) // remove the newline that Encode adds
 		b.WriteByte(':')
 		b.WriteString(strconv.Itoa(id))
 	}
@@ -163,7 +163,7 @@ func (t *Tokenizer) pipelineJSON() ([]byte, error) {
 		added = append(added, entry(a, t.ids[a.Content]))
 	}
 	if c.Google {
-		// Google's mode has none, but the ids of tokens outside the vocabulary must not be lost.
+		// Google mode has no added tokens, but the ids of tokens outside the vocabulary must not be lost.
 		for id, s := range t.tokens {
 			if s != "" && t.outside[int32(id)] {
 				added = append(added, entry(AddedToken{Content: s, Special: t.special[id]}, int32(id)))
@@ -214,7 +214,7 @@ func (t *Tokenizer) pipelineJSON() ([]byte, error) {
 	})
 }
 
-// items writes a template, and the special tokens that it names to special.
+// items returns the items of a template, and adds its special tokens to special.
 func (t *Tokenizer) items(form template, special map[string]*jsonSpecialToken) []jsonItem {
 	items := []jsonItem{}
 	for _, item := range form {

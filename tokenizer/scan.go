@@ -17,25 +17,25 @@ const (
 	classOther        // a control character that is dropped, or part of a longer code point
 )
 
-// scanner holds the working memory of one call. It goes through the text once, word by word. Words of ASCII alone are
-// found where they stand; whatever else is normalized code point by code point into norm, with the place in the text
-// that each byte came from.
+// scanner holds the working memory of one call. It reads the text once, word by word. Words of nothing but ASCII are processed in
+// place; everything else is normalized, one code point at a time, into norm, together with the place in the text from which
+// each byte came.
 type scanner struct {
 	t           *Tokenizer
 	out         []piece
 	word        int32 // the number of the next word
-	given       bool  // words have the numbers that the caller gave (EncodeWords)
+	given       bool  // the caller numbers the words (EncodeWords)
 	spans       []span
-	ascii       []byte     // the word at hand, lower-cased
-	norm        normalized // the word at hand
-	segmentText normalized // the segment at hand, where added tokens are looked for in it
+	ascii       []byte     // the current word, lower-cased
+	norm        normalized // the current word
+	segmentText normalized // the current segment, if added tokens are matched in it
 	runes       int        // code points of the word in norm
 	whole       bool       // collect the whole normalized segment, white space included, instead of its words
 	run         []combining
 	sorted      []combining
-	places      []Offset          // the places in the text that the code points of run came from
+	places      []Offset          // the places in the text from which the code points of run came
 	place       Offset            // the last one used
-	visit       func(word []byte) // is given the words in place of out; see words
+	visit       func(word []byte) // receives the words instead of out; see words
 }
 
 // normalized is text after normalization; byte i stands for text[start[i]:end[i]].
@@ -86,7 +86,7 @@ func (s *scanner) nextWord() {
 	}
 }
 
-// segment appends the pieces of text[i:end], which holds no token added to the vocabulary.
+// segment appends the pieces of text[i:end], which contains no added token that is matched in the text.
 func (s *scanner) segment(text string, i, end int) {
 	if i >= end {
 		return
@@ -139,7 +139,7 @@ func (s *scanner) segment(text string, i, end int) {
 	}
 }
 
-// asciiWord splits text[i:j], a word of ASCII that is no piece.
+// asciiWord splits text[i:j], an ASCII word that is not a piece.
 func (s *scanner) asciiWord(text string, i, j int) {
 	t := s.t
 	if j-i > t.maxWordChars {
@@ -201,7 +201,7 @@ func (s *scanner) normalizedWord() {
 	s.runes = 0
 }
 
-// push hands a normalized code point to the pre-tokenizer.
+// push adds a normalized code point to the current word, or ends the word.
 func (s *scanner) push(r rune, from Offset) {
 	if s.whole {
 		s.norm.append(r, from)
@@ -216,7 +216,7 @@ func (s *scanner) push(r rune, from Offset) {
 		s.runes = 1
 		s.normalizedWord()
 	case s.runes > s.t.maxWordChars:
-		// Unknown whatever follows: only where it ends matters.
+		// The word is too long and so unknown: only its end matters.
 		s.norm.end[len(s.norm.end)-1] = from.End
 	default:
 		s.norm.append(r, from)
@@ -224,7 +224,7 @@ func (s *scanner) push(r rune, from Offset) {
 	}
 }
 
-// normalizedSegment is segment where added tokens are looked for in the normalized text.
+// normalizedSegment is segment for tokenizers that match added tokens in the normalized text.
 func (s *scanner) normalizedSegment(text string, i, end int) {
 	s.whole = true
 	s.norm.reset()
@@ -256,8 +256,8 @@ func (s *scanner) normalizedSegment(text string, i, end int) {
 	words(at, len(content))
 }
 
-// words hands each word of a text, normalized, to visit, which must not keep it; nil stands for a word that is too long.
-// Added tokens in the text are no words.
+// words calls visit with each normalized word of a text, or nil for a word that is too long. visit must not keep the word. Added
+// tokens in the text are not words.
 func (s *scanner) words(text string) {
 	s.sequence(text)
 	s.out = s.out[:0] // the added tokens
@@ -295,7 +295,7 @@ func (s *scanner) wordsOf(text string, i, end int) {
 	}
 }
 
-// lowerASCII returns a word of ASCII as the vocabulary has it.
+// lowerASCII returns an ASCII word, lower-cased if the tokenizer does that.
 func (s *scanner) lowerASCII(word string) []byte {
 	s.ascii = append(s.ascii[:0], word...)
 	if s.t.config.LowerCase {

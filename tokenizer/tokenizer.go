@@ -10,13 +10,13 @@ import (
 	"github.com/go-bert/bert/tokenizer/internal/unidata"
 )
 
-// Tokenizer turns text into ids and back. It does not change once it is made and is safe for concurrent use.
+// Tokenizer converts text to ids and back. It is immutable and safe for concurrent use.
 type Tokenizer struct {
 	config  Config
 	tokens  []string // by id
 	ids     map[string]int32
-	outside map[int32]bool // the ids below len(tokens) that no piece of the vocabulary has: added tokens, and gaps
-	special []bool         // by id: what Decode skips
+	outside map[int32]bool // the ids below len(tokens) that are not pieces of the vocabulary: added tokens and gaps
+	special []bool         // by id: tokens that Decode skips
 
 	unknown, classifier, separator, pad, mask int32
 
@@ -27,19 +27,19 @@ type Tokenizer struct {
 	maxWordChars int
 	vocab        *vocabulary
 
-	added           *addedTokens // looked for in the text; nil: none
-	addedNormalized *addedTokens // looked for in the normalized text; nil: none
+	added           *addedTokens // matched in the text; nil if none
+	addedNormalized *addedTokens // matched in the normalized text; nil if none
 
 	single, pair template
 	decoder      decoder
-	written      map[int32]string // what Decode writes for an added token that is looked for in the normalized text
-	defaults     Options          // the section "truncation" of tokenizer.json
-	padding      json.RawMessage  // its section "padding"
+	written      map[int32]string // what Decode writes for added tokens that are matched in the normalized text
+	defaults     Options          // from "truncation" in tokenizer.json
+	padding      json.RawMessage  // "padding" in tokenizer.json
 
 	scanners sync.Pool
 }
 
-// parts are what a tokenizer is made of beside its Config. Zero values ask for BERT's own.
+// parts are what build needs besides a Config. Zero values stand for BERT's defaults.
 type parts struct {
 	tokens       []string
 	outside      map[int32]bool
@@ -49,8 +49,8 @@ type parts struct {
 	padding      json.RawMessage
 }
 
-// New makes a tokenizer of a vocabulary: vocab[id] is the token with that id. Where a token stands twice, text gets the
-// id of the last, as in Google's and HF's tokenizers; Duplicates tells. An empty string is an id without a token.
+// New makes a tokenizer from a vocabulary: vocab[id] is the token with that id. If a token occurs more than once, its last id is
+// used, as in Google's and HF's tokenizers; Duplicates lists such tokens. An empty string is an id without a token.
 func New(vocab []string, c Config) (*Tokenizer, error) {
 	t, err := build(c, parts{tokens: slices.Clone(vocab)})
 	if err != nil {
@@ -109,7 +109,7 @@ func build(c Config, p parts) (*Tokenizer, error) {
 	return t, nil
 }
 
-// addTokens gives the added tokens that the vocabulary lacks the ids after it.
+// addTokens assigns ids after the vocabulary to added tokens that it lacks.
 func (t *Tokenizer) addTokens() error {
 	c := &t.config
 	if c.Google {
@@ -130,7 +130,7 @@ func (t *Tokenizer) addTokens() error {
 			return fmt.Errorf("added %w", err)
 		}
 		if a.Content == "" || seen[a.Content] {
-			return fmt.Errorf("added token %q: want each once, and none empty", a.Content)
+			return fmt.Errorf("added token %q: empty or duplicate", a.Content)
 		}
 		seen[a.Content] = true
 		if _, ok := t.ids[a.Content]; !ok {
@@ -142,7 +142,8 @@ func (t *Tokenizer) addTokens() error {
 	return nil
 }
 
-// findSpecialTokens sets the ids of the special tokens, BERT's templates where the file had none, and what Decode skips.
+// findSpecialTokens sets the ids of the special tokens, BERT's templates unless there are others, and the tokens that Decode
+// skips.
 func (t *Tokenizer) findSpecialTokens() error {
 	c := &t.config
 	bert := t.single == nil && t.pair == nil
@@ -186,7 +187,7 @@ func (t *Tokenizer) findSpecialTokens() error {
 	return nil
 }
 
-// classify fills the tables of bytes.
+// classify fills the tables that are indexed by bytes.
 func (t *Tokenizer) classify() {
 	for b := range t.classes {
 		t.classes[b] = classOther
@@ -249,11 +250,11 @@ func (t *Tokenizer) Config() Config {
 	return c
 }
 
-// DefaultOptions returns the section "truncation" of the tokenizer.json that the tokenizer came from, zero Options if
-// it had none. Encode applies only the options that it is given.
+// DefaultOptions returns the options in "truncation" of the tokenizer.json that the tokenizer was loaded from, or zero Options.
+// Encode does not use them: it applies only the options it is given.
 func (t *Tokenizer) DefaultOptions() Options { return t.defaults }
 
-// VocabSize returns the number of ids, 0 to VocabSize-1, those of added tokens included.
+// VocabSize returns the number of ids, including those of added tokens. Ids are 0 to VocabSize-1.
 func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
 
 // ID returns the id of a token.
@@ -262,7 +263,7 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return id, ok
 }
 
-// Token returns the token with an id: false if the id is out of range or has none.
+// Token returns the token with an id, or false if the id is out of range or has no token.
 func (t *Tokenizer) Token(id int32) (string, bool) {
 	if id < 0 || int(id) >= len(t.tokens) || t.tokens[id] == "" {
 		return "", false
@@ -270,7 +271,7 @@ func (t *Tokenizer) Token(id int32) (string, bool) {
 	return t.tokens[id], true
 }
 
-// Tokens returns the token for each id, the unknown token where there is none.
+// Tokens returns the token of each id, or the unknown token for an id without one.
 func (t *Tokenizer) Tokens(ids []int32) []string {
 	tokens := make([]string, len(ids))
 	for i, id := range ids {
@@ -283,18 +284,18 @@ func (t *Tokenizer) Tokens(ids []int32) []string {
 	return tokens
 }
 
-// IsSpecial reports whether Decode skips the token on request: [CLS], [MASK] and the like, [UNK] too.
+// IsSpecial reports whether Decode skips the token on request: [CLS], [MASK] and the like, including [UNK].
 func (t *Tokenizer) IsSpecial(id int32) bool {
 	return id >= 0 && int(id) < len(t.special) && t.special[id]
 }
 
-// Continues reports whether the token with this id continues a word: whether it begins with ##.
+// Continues reports whether the token with this id continues a word: whether it begins with Config.Prefix.
 func (t *Tokenizer) Continues(id int32) bool {
 	s, ok := t.Token(id)
 	return ok && !t.outside[id] && len(s) > len(t.config.Prefix) && s[:len(t.config.Prefix)] == t.config.Prefix
 }
 
-// Duplicates returns the tokens that have more than one id, in the order of the vocabulary. Text gets the last of them.
+// Duplicates returns the tokens that have more than one id, in the order of the vocabulary. Encode uses the last id.
 func (t *Tokenizer) Duplicates() []string {
 	var twice []string
 	seen := map[string]bool{}
@@ -307,8 +308,8 @@ func (t *Tokenizer) Duplicates() []string {
 	return twice
 }
 
-// ClassifierID returns the id of [CLS]; SeparatorID, PadID, MaskID and UnknownID those of [SEP], [PAD], [MASK] and
-// [UNK]. A token that the vocabulary lacks has -1.
+// ClassifierID returns the id of [CLS]; SeparatorID, PadID, MaskID and UnknownID return those of [SEP], [PAD], [MASK] and
+// [UNK]. The id is -1 if the vocabulary lacks the token.
 func (t *Tokenizer) ClassifierID() int32 { return t.classifier }
 
 // SeparatorID returns the id of [SEP].

@@ -20,7 +20,7 @@ func TestTokens(t *testing.T) {
 	long := strings.Repeat("a", 150)
 	for _, c := range []struct {
 		text       string
-		hf, google string // "": as HF
+		hf, google string // google: "" means the same as hf
 	}{
 		{"", "", ""},
 		{" \t\r\n\u00a0", "", ""},
@@ -189,7 +189,7 @@ func TestTruncation(t *testing.T) {
 			}
 		}
 	}
-	// Google's rule is what its loop leaves.
+	// Google's rule is the result of its loop.
 	for a := range 20 {
 		for b := range 20 {
 			for room := 1; room < a+b; room++ {
@@ -250,7 +250,7 @@ func TestOptionErrors(t *testing.T) {
 		}
 	}
 	if _, err := ParseTruncation("longest"); err == nil {
-		t.Error("longest is no truncation")
+		t.Error("longest is not the name of a truncation")
 	}
 }
 
@@ -319,10 +319,10 @@ func TestVocabulary(t *testing.T) {
 		{[]string{"[UNK]", "[SEP]"}, DefaultConfig(), "lacks the classifier token [CLS]"},
 		{[]string{"[UNK]", "[CLS]"}, DefaultConfig(), "lacks the separator token [SEP]"},
 		{[]string{"[UNK]", "[CLS]", "[SEP]", "\xff"}, DefaultConfig(), "id 3"},
-		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{MaxWordChars: -1}, "longest word"},
+		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{MaxWordChars: -1}, "MaxWordChars is -1"},
 		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{ModelMaxLength: -1}, "model_max_length"},
-		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{Google: true, AddedTokens: []AddedToken{{Content: "x"}}}, "Google's tokenizer has none"},
-		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{AddedTokens: []AddedToken{{Content: "x"}, {Content: "x"}}}, "each once"},
+		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{Google: true, AddedTokens: []AddedToken{{Content: "x"}}}, "Google's tokenizer has no added tokens"},
+		{[]string{"[UNK]", "[CLS]", "[SEP]"}, Config{AddedTokens: []AddedToken{{Content: "x"}, {Content: "x"}}}, "empty or duplicate"},
 	} {
 		if _, err := New(c.vocab, c.c); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: got %v, want %s", c.vocab, err, c.want)
@@ -330,10 +330,10 @@ func TestVocabulary(t *testing.T) {
 	}
 }
 
-// TestAllocations checks that a steady state allocates nothing, on the fast path and off it.
+// TestAllocations checks that reusing an Encoding does not allocate, on the fast and the slow path.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector makes sync.Pool forget")
+		t.Skip("the race detector makes sync.Pool drop items")
 	}
 	for _, m := range modes(t) {
 		name, tok := m.name, m.tok
@@ -350,7 +350,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestAppendIDs: the ids are those of Encode without special tokens, behind what was there.
+// TestAppendIDs checks that AppendIDs appends the ids of Encode without special tokens.
 func TestAppendIDs(t *testing.T) {
 	tok, err := New([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "é", "."}, DefaultConfig())
 	if err != nil {

@@ -8,19 +8,18 @@ import (
 	"unicode/utf8"
 )
 
-// vocabulary finds pieces. Most words are whole pieces, and those of up to maxPacked bytes are found with one look into
-// words; what is not is split by walking trie, which holds every piece twice over: as it may begin a word, and, for
-// pieces that begin with the prefix ("##"), without it, as it may continue one.
+// vocabulary finds pieces. Most words are whole pieces, and those of up to maxPacked bytes are found with one lookup in words.
+// Other words are split by walking trie, which holds every piece as it may begin a word and, under another root, the pieces that
+// begin with the prefix ("##") without it, as they may continue a word.
 type vocabulary struct {
 	words wordTable
 	trie  trie
 }
 
-// A span is a piece found in a word: bytes [start, end) of the word.
+// A span is a piece of a word: its bytes [start, end).
 type span struct{ id, start, end int32 }
 
-// newVocabulary indexes the pieces: tokens[id], where has(id) says which ids stand for a piece. Of two pieces with the
-// same text the later one is found.
+// newVocabulary indexes the pieces tokens[id] for which has(id) is true. Of equal pieces the last one is found.
 func newVocabulary(tokens []string, has func(id int32) bool, prefix string) (*vocabulary, error) {
 	total, short := 0, 0
 	for _, s := range tokens {
@@ -49,12 +48,12 @@ func newVocabulary(tokens []string, has func(id int32) bool, prefix string) (*vo
 	return v, nil
 }
 
-// whole returns the id of a word of up to maxPacked bytes that is a piece, or -1.
+// whole returns the id of a word of up to maxPacked bytes if it is a piece, or -1.
 func (v *vocabulary) whole(k packed) int32 { return v.words.get(k) }
 
-// split appends to spans the pieces of word, each the longest that fits (greedy longest match first, as
-// google-research/bert WordpieceTokenizer), and reports false if the word has a part that no piece fits. It costs at
-// most the length of the word times that of the longest piece.
+// split appends the pieces of word to spans, each the longest that fits (greedy longest match first, as in
+// google-research/bert WordpieceTokenizer). It reports false if the word can't be split completely. The time is at most
+// proportional to the length of the word times that of the longest piece.
 func (v *vocabulary) split(spans []span, word []byte) ([]span, bool) {
 	for at := 0; at < len(word); {
 		root := rootContinuing
@@ -71,7 +70,7 @@ func (v *vocabulary) split(spans []span, word []byte) ([]span, bool) {
 	return spans, true
 }
 
-// packed is a word of up to maxPacked bytes: the bytes in order, padded with zeros, and the length in the last byte.
+// packed is a word of up to maxPacked bytes: its bytes in order, padded with zeros, and its length in the last byte.
 type packed struct{ lo, hi uint64 }
 
 const maxPacked = 15
@@ -96,7 +95,7 @@ func loadBytes(b []byte) uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
-// packText packs text[i:i+n] without copying, where 16 bytes can be read.
+// packText packs text[i:i+n], without copying if 16 bytes can be read there.
 func packText(text string, i, n int) packed {
 	s := text[i:]
 	if len(s) < 16 {
@@ -117,7 +116,7 @@ func (k packed) lower() packed { return packed{lowerWord(k.lo), lowerWord(k.hi)}
 
 func lowerWord(x uint64) uint64 {
 	const ones = 0x0101010101010101
-	// A byte from A to Z has its high bit set by the first sum and not by the second.
+	// The first sum sets the high bit of bytes from A on, the second that of bytes beyond Z.
 	upper := (x + (0x80-'A')*ones) &^ (x + (0x80-'Z'-1)*ones) & (0x80 * ones)
 	return x | upper>>2
 }
@@ -138,7 +137,7 @@ func newWordTable(n int) wordTable {
 	return wordTable{make([]wordSlot, 1<<size), uint(64 - size)}
 }
 
-// slot is where the search for k begins.
+// slot returns the index at which the search for k begins.
 func (t *wordTable) slot(k packed) uint64 {
 	hi, lo := bits.Mul64(k.lo^0x9E3779B97F4A7C15, k.hi^0xD6E8FEB86659FD93)
 	return (hi ^ lo) * 0x9E3779B97F4A7C15 >> t.shift
@@ -162,13 +161,13 @@ func (t *wordTable) get(k packed) int32 {
 	}
 }
 
-// trie is a byte trie whose edges lie in one hash table, so it needs no more than 8 bytes an edge and a look an edge.
-// A slot is from<<36 | byte<<28 | to, and 0 where empty.
+// trie is a byte trie whose edges are in one hash table, so that following an edge takes one lookup. A slot is
+// from<<36 | byte<<28 | to, or 0 if it is empty; at most half of the slots are used.
 type trie struct {
 	slots []uint64
 	shift uint
 	edges int
-	ids   []int32 // by node: the piece that ends there, or -1
+	ids   []int32 // by node: the id of the piece that ends there, or -1
 }
 
 const (
@@ -178,7 +177,7 @@ const (
 	nodeMask       = 1<<nodeBits - 1
 )
 
-// newTrie makes room for pieces of total bytes; the table grows where that does not do.
+// newTrie makes room for pieces of total bytes; the table grows if that does not suffice.
 func newTrie(total int) trie {
 	size := max(4, bits.Len(uint(total)))
 	return trie{slots: make([]uint64, 1<<size), shift: uint(64 - size), ids: []int32{-1, -1, -1}}
@@ -211,7 +210,7 @@ func (t *trie) put(root int, s string, id int32) error {
 	return nil
 }
 
-// find returns the slot of an edge, or the empty one where it belongs.
+// find returns the slot of an edge, or the empty slot where it belongs.
 func (t *trie) find(key uint64) (at uint64, found bool) {
 	mask := uint64(len(t.slots) - 1)
 	for i := key * 0x9E3779B97F4A7C15 >> t.shift; ; i = (i + 1) & mask {
@@ -232,7 +231,7 @@ func (t *trie) enlarge() {
 	}
 }
 
-// longest returns the longest piece under root that s begins with and its length, 0 if there is none.
+// longest returns the longest piece under root that is a prefix of s, and its length, which is 0 if there is none.
 func (t *trie) longest(root int, s []byte) (id int32, n int) {
 	node := uint64(root)
 	slots := t.slots
@@ -270,7 +269,7 @@ func (t *trie) longestString(root int, s string) (id int32, n int) {
 	return id, n
 }
 
-// checkToken refuses what no text can match.
+// checkToken rejects a token that no text can match.
 func checkToken(s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("token %q is not valid UTF-8", s)

@@ -2,17 +2,17 @@ package tokenizer
 
 import "fmt"
 
-// noLimit is the room where nothing is truncated.
+// noLimit is the room if nothing is truncated.
 const noLimit = -1
 
-// layout is what decides how much of each text an encoding holds.
+// layout decides how much of each text an encoding holds.
 type layout struct {
 	pair   bool
 	google bool
-	room   int // the places for tokens of texts, or noLimit
+	room   int // the number of text tokens that fit, or noLimit
 }
 
-// room checks the options and returns how many tokens of the texts they leave room for, beside the special tokens.
+// room checks the options and returns how many text tokens fit beside the special tokens.
 func (o Options) room(form template, pair bool) (int, error) {
 	switch {
 	case o.Truncation < LongestFirst || o.Truncation > DoNotTruncate:
@@ -26,7 +26,7 @@ func (o Options) room(form template, pair bool) (int, error) {
 	case o.Truncation == OnlySecond && !pair:
 		return 0, fmt.Errorf("tokenizer: only_second: there is no second text to truncate; use longest_first or only_first")
 	case o.Truncation == LongestFirst && pair && o.windows():
-		return 0, fmt.Errorf("tokenizer: longest_first cuts both texts of a pair, so their windows would have to be paired with one another; use only_first or only_second")
+		return 0, fmt.Errorf("tokenizer: longest_first truncates both texts of a pair, which does not work with windows; use only_first or only_second")
 	}
 	room := o.MaxLength
 	if !o.OmitSpecialTokens {
@@ -45,7 +45,7 @@ func (o Options) room(form template, pair bool) (int, error) {
 
 func (o Options) windows() bool { return o.Overflow || o.Stride > 0 }
 
-// keep returns how many of a and b tokens the texts of a pair, or a text and nothing, may keep.
+// keep returns how many of their a and b tokens the texts of a pair may keep; b is 0 for a single text.
 func (l layout) keep(o Options, a, b int) (int, int, error) {
 	if l.room == noLimit || a+b <= l.room {
 		return a, b, nil
@@ -73,10 +73,10 @@ func noRoom(o Options, other string, tokens, room int) error {
 		o.Truncation, other, tokens, o.MaxLength, room)
 }
 
-// longestFirst shares room out between two texts that together do not fit. The shorter stays whole if it has at most
-// half; otherwise each gets half. An odd place goes to the longer text, and of two equally long ones to the second (HF),
-// or always to the first (what is left when tokens are taken off the longer text, the second on a tie, one by one:
-// google-research/bert _truncate_seq_pair).
+// longestFirst divides room between two texts that do not fit together. The shorter one stays whole if it has at most half the
+// room; otherwise each gets half. HF gives an odd place to the longer text, or to the second if they are equally long. Google
+// always gives it to the first: google-research/bert _truncate_seq_pair removes one token at a time from the longer text, or
+// from the second on a tie.
 func longestFirst(a, b, room int, google bool) (int, int) {
 	halfA := room / 2
 	if google || a > b {
@@ -129,7 +129,7 @@ func (form template) assemble(dst *Encoding, o Options, l layout, a, b []piece) 
 	}
 }
 
-// part returns p[from:to], or the same part counted from the end.
+// part returns p[from:to], or the same range counted from the end if the left is truncated.
 func (o Options) part(p []piece, from, to int) []piece {
 	if o.TruncateLeft {
 		return p[len(p)-to : len(p)-from]
@@ -137,7 +137,7 @@ func (o Options) part(p []piece, from, to int) []piece {
 	return p[from:to]
 }
 
-// overflow adds a window, using the memory of an earlier one where there is one.
+// overflow adds a window, reusing the memory of an earlier one if possible.
 func (e *Encoding) overflow() *Encoding {
 	n := len(e.Overflowing)
 	if n < cap(e.Overflowing) {
@@ -150,7 +150,7 @@ func (e *Encoding) overflow() *Encoding {
 	return w
 }
 
-// write fills e with the template; total is how many tokens the texts have.
+// write fills e according to the template; total is the number of tokens before truncation.
 func (form template) write(e *Encoding, o Options, a, b []piece, total int) {
 	texts := [2][]piece{a, b}
 	n := 0

@@ -10,13 +10,13 @@ import (
 	"github.com/go-bert/bert/internal/random"
 )
 
-// Data are the examples to train on. Which examples a batch has and in which order is decided here, from the seed.
+// Data are the examples to train on. Run selects and orders the examples of the batches, depending on the seed.
 type Data interface {
-	// Len is the number of examples.
+	// Len returns the number of examples.
 	Len() int
-	// Length is the number of tokens that example i adds to a batch. It is asked for often.
+	// Length returns the number of tokens that example i adds to a batch. It is called often.
 	Length(i int) int
-	// Append adds example i with its labels to the batch: one sequence, or several of multiple choice.
+	// Append adds example i with its labels to the batch: one sequence, or several for multiple choice.
 	Append(b *bert.Batch, i int) error
 }
 
@@ -24,22 +24,23 @@ type Data interface {
 // arXiv:1907.11692, §4.1).
 type EpochData interface {
 	Data
-	// AppendEpoch is Append of example i as it is in an epoch, counted from 0. It has Length(i) tokens in each.
+	// AppendEpoch is like Append, but adds the version of example i for an epoch, counted from 0. Each version has Length(i)
+	// tokens.
 	AppendEpoch(b *bert.Batch, i, epoch int) error
 }
 
-// batches says which examples each step trains on: a function of the step alone.
+// batches determines the examples of each step. They depend on the step alone.
 type batches interface {
-	// steps is the number of steps of so many epochs.
+	// steps returns the number of steps in a number of epochs.
 	steps(epochs float64) int
-	// batch is the examples of a step, good until the next call.
+	// batch returns the examples of a step, valid until the next call.
 	batch(step int) []draw
-	// epochs is how far into the data a run is after so many steps. It is whole at the end of an epoch of cutByTokens,
-	// and passes the whole number there with cutBySize.
+	// epochs returns the number of epochs after a number of steps. An epoch of cutByTokens ends at a whole number, one of
+	// cutBySize may end within a step.
 	epochs(step int) float64
 }
 
-// draw is an example of a batch, and the epoch that it is drawn in.
+// A draw is an example of a batch, and the epoch in which it is drawn.
 type draw struct{ example, epoch int32 }
 
 func newBatches(data Data, r *Recipe) (batches, error) {
@@ -59,7 +60,7 @@ func newBatches(data Data, r *Recipe) (batches, error) {
 			case length < 1:
 				return nil, fmt.Errorf("example %d has %d tokens, want at least 1", i, length)
 			case limit > 0 && length > limit:
-				return nil, fmt.Errorf("example %d has %d tokens, more than the %d that a batch may have: truncate it or allow more", i, length, limit)
+				return nil, fmt.Errorf("example %d has %d tokens, more than the limit of %d for a batch: truncate it or raise the limit", i, length, limit)
 			}
 		}
 	}
@@ -71,7 +72,7 @@ func newBatches(data Data, r *Recipe) (batches, error) {
 	return &cutBySize{order: order, size: size, out: make([]draw, size)}, nil
 }
 
-// tightest is the smaller of two limits, of which 0 is none.
+// tightest returns the smaller of two limits, where 0 means no limit.
 func tightest(a, b int) int {
 	if a == 0 || b == 0 {
 		return max(a, b)
@@ -79,16 +80,16 @@ func tightest(a, b int) int {
 	return min(a, b)
 }
 
-// order is the order of the examples within an epoch: a permutation that depends on the seed and the epoch.
+// order is the order of the examples within an epoch: a permutation that depends on the seed and the epoch alone.
 type order struct {
 	data     Data
 	seed     uint64
 	group    bool
-	examples []int32 // of epoch
-	epoch    int     // -1: none yet
+	examples []int32 // in the order of epoch
+	epoch    int     // -1 if none yet
 }
 
-// shuffle makes examples those of an epoch.
+// shuffle puts examples into the order of an epoch.
 func (o *order) shuffle(epoch int) {
 	for i := range o.examples {
 		o.examples[i] = int32(i)
@@ -98,27 +99,27 @@ func (o *order) shuffle(epoch int) {
 	o.epoch = epoch
 }
 
-// groupWindow is the number of batches whose examples are sorted by length together. Hugging Face's
-// LengthGroupedSampler has 50 too: enough for batches of nearly equal lengths, few enough that batches stay random.
+// groupWindow is the number of batches whose examples are sorted by length together: 50, as in Hugging Face's
+// LengthGroupedSampler. That is enough for nearly equal lengths within a batch, and little enough that batches stay random.
 const groupWindow = 50
 
-// sortByLength sorts examples by length; those of the same length stay in their random order.
+// sortByLength sorts examples by length; those of equal length keep their random order.
 func (o *order) sortByLength(examples []int32) {
 	slices.SortStableFunc(examples, func(a, b int32) int {
 		return cmp.Compare(o.data.Length(int(a)), o.data.Length(int(b)))
 	})
 }
 
-// cutBySize puts the epochs end to end and cuts a batch every size examples, as run_classifier.py does by repeating the
-// data before it batches them: a batch may hold the end of one epoch and the beginning of the next, all batches have
-// the same size, and what is left of the last epoch is not trained on.
+// cutBySize puts the epochs end to end and cuts a batch every size examples. run_classifier.py does the same by repeating the data
+// before batching: a batch may contain the end of one epoch and the beginning of the next, all batches have the same size, and
+// the rest of the last epoch is dropped.
 type cutBySize struct {
 	order
 	size int
 	out  []draw
 }
 
-// steps is int(examples / size * epochs), as in run_classifier.py.
+// steps returns int(examples / size * epochs), as in run_classifier.py.
 func (c *cutBySize) steps(epochs float64) int {
 	return int(float64(len(c.examples)) / float64(c.size) * epochs)
 }
@@ -142,8 +143,8 @@ func (c *cutBySize) batch(step int) []draw {
 	return c.out
 }
 
-// groupByLength changes the order of an epoch so that the batches that lie whole in it have examples of like length.
-// The batches that it shares with its neighbours are left as they are.
+// groupByLength changes the order of an epoch so that the batches entirely within it have examples of similar length. Batches
+// shared with a neighbouring epoch are not changed.
 func (c *cutBySize) groupByLength() {
 	n, size := int64(len(c.examples)), int64(c.size)
 	before := int64(c.epoch) * n % size // examples of the previous epoch in the first batch
@@ -165,17 +166,16 @@ func (c *cutBySize) groupByLength() {
 	})
 }
 
-// cutByTokens fills each batch with as many examples as the budget of tokens holds. An epoch ends with a batch that may
-// be small.
+// cutByTokens fills each batch with as many examples as the token budget allows. The last batch of an epoch may be small.
 type cutByTokens struct {
 	order
 	budget int
 	cuts   []span // the batches of the epoch, in the order of training
-	starts []int  // starts[e] is the first step of epoch e, as far as known
+	starts []int  // starts[e] is the first step of epoch e, for the epochs computed so far
 	out    []draw
 }
 
-// span is a run of examples.
+// A span is a range of examples.
 type span struct{ from, to int32 }
 
 func (c *cutByTokens) steps(epochs float64) int {
@@ -187,7 +187,7 @@ func (c *cutByTokens) steps(epochs float64) int {
 	return first + int(part*float64(c.start(int(whole)+1)-first))
 }
 
-// start is the first step of an epoch.
+// start returns the first step of an epoch.
 func (c *cutByTokens) start(epoch int) int {
 	for len(c.starts) <= epoch {
 		if len(c.starts) == 0 {
@@ -201,7 +201,7 @@ func (c *cutByTokens) start(epoch int) int {
 	return c.starts[epoch]
 }
 
-// find is the epoch in which a step lies.
+// find returns the epoch of a step.
 func (c *cutByTokens) find(step int) int {
 	for c.start(0); c.starts[len(c.starts)-1] <= step; {
 		c.start(len(c.starts))
@@ -232,7 +232,7 @@ func (c *cutByTokens) batch(step int) []draw {
 	return c.out
 }
 
-// cut makes examples and cuts those of an epoch.
+// cut sets examples and cuts to those of an epoch.
 func (c *cutByTokens) cut(epoch int) {
 	c.shuffle(epoch)
 	if c.group {
@@ -254,7 +254,7 @@ func (c *cutByTokens) cut(epoch int) {
 	}
 }
 
-// fill is the end of the longest run of examples from an index on that has no more tokens than the budget.
+// fill returns the end of the longest range of examples that begins at from and fits into the budget of tokens.
 func (c *cutByTokens) fill(from, budget int) int {
 	tokens := 0
 	for i, e := range c.examples[from:] {

@@ -12,13 +12,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// lengths are data without contents: the number of tokens of each example.
+// lengths are data without contents: just the number of tokens of each example.
 type lengths []int
 
 func (l lengths) Len() int         { return len(l) }
 func (l lengths) Length(i int) int { return l[i] }
 
-// Append adds an example whose first token tells which it is.
+// Append adds an example whose first token is its index.
 func (l lengths) Append(b *bert.Batch, i int) error {
 	ids := make([]int32, l[i])
 	ids[0] = int32(i)
@@ -47,7 +47,7 @@ func examplesOf(batch []draw) []int32 {
 	return list
 }
 
-// The counts of run_classifier.py: MRPC, and the reference run on 5,000 reviews.
+// The step counts of run_classifier.py: MRPC, and the reference run on 5,000 reviews.
 func TestStepCount(t *testing.T) {
 	for _, test := range []struct {
 		examples, batch int
@@ -62,7 +62,7 @@ func TestStepCount(t *testing.T) {
 	}
 }
 
-// Whatever the options, each epoch has every example once.
+// With any options, each epoch has every example once.
 func TestEpochs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := drawLengths(t)
@@ -118,7 +118,7 @@ func TestEpochs(t *testing.T) {
 	})
 }
 
-// A batch is a function of the step: asking for any of them first, as a resumed run does, gives the same.
+// A batch is a function of the step: starting at any step, as a resumed run does, gives the same batches.
 func TestBatchesFromAnyStep(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := drawLengths(t)
@@ -142,7 +142,7 @@ func TestBatchesFromAnyStep(t *testing.T) {
 	})
 }
 
-// The order is part of what a checkpoint means: if these change, runs that are under way can't be resumed.
+// Checkpoints depend on the order: if these values change, interrupted runs can't be resumed.
 func TestOrderIsPinned(t *testing.T) {
 	o := defaults()
 	o.BatchSize = 10
@@ -157,7 +157,7 @@ func TestOrderIsPinned(t *testing.T) {
 			t.Errorf("step %d has the dropout key %d, want %d", step, got, want)
 		}
 	}
-	// The first numbers of SplitMix64 from 1234567, as its authors' C program gives them.
+	// The first numbers of SplitMix64 from 1234567, as computed by its authors' C program.
 	s := random.Stream(1234567)
 	for _, want := range []uint64{6457827717110365317, 3203168211198807973, 9817491932198370423} {
 		if got := s.Next(); got != want {
@@ -174,14 +174,14 @@ func TestSeedsAndEpochsDiffer(t *testing.T) {
 			o.shuffle(epoch)
 			key := strings.Join(strings.Fields(string(mustJSON(t, o.examples))), "")
 			if _, twice := seen[key]; twice {
-				t.Errorf("seed %d, epoch %d has an order that came before: %s", seed, epoch, key)
+				t.Errorf("seed %d, epoch %d has an order that occurred before: %s", seed, epoch, key)
 			}
 			seen[key] = ""
 		}
 	}
 }
 
-// Every example is as likely at every place: χ² of the counts, 99.99 % of which lie below the bound.
+// Every example is equally likely in every position: 99.99 % of the values of χ² lie below the bound.
 func TestShuffleIsUniform(t *testing.T) {
 	const n, epochs = 6, 6000
 	var counts [n][n]float64
@@ -203,9 +203,9 @@ func TestShuffleIsUniform(t *testing.T) {
 	}
 }
 
-// Grouped batches have a small share of the spread of lengths that random ones have.
+// The spread of lengths in grouped batches is a small fraction of that in random ones.
 func TestGroupByLength(t *testing.T) {
-	data := make(lengths, 4013) // no multiple of the batch size, so that batches lie across epochs
+	data := make(lengths, 4013) // not a multiple of the batch size, so that some batches span two epochs
 	s := random.New(7, 0, 0)
 	for i := range data {
 		data[i] = 1 + int(s.Below(100))
@@ -249,8 +249,8 @@ func TestDataErrors(t *testing.T) {
 	}{
 		{lengths{}, func(*Options) {}, "no examples"},
 		{lengths{3, 0, 3}, func(o *Options) { o.GroupByLength = true }, "example 1 has 0 tokens"},
-		{lengths{3, 3, 60}, func(o *Options) { o.BatchSize, o.TokenBudget = 0, 50 }, "example 2 has 60 tokens, more than the 50"},
-		{lengths{3, 70, 60}, func(o *Options) { o.MicroBatchTokens = 64 }, "example 1 has 70 tokens, more than the 64"},
+		{lengths{3, 3, 60}, func(o *Options) { o.BatchSize, o.TokenBudget = 0, 50 }, "example 2 has 60 tokens, more than the limit of 50"},
+		{lengths{3, 70, 60}, func(o *Options) { o.MicroBatchTokens = 64 }, "example 1 has 70 tokens, more than the limit of 64"},
 	} {
 		o := defaults()
 		test.o(&o)

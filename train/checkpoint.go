@@ -18,17 +18,17 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// state is what a checkpoint holds beside the parameters and moments: everything that the rest of the run depends on,
-// and the sums that its result and its log have. The order of the examples and the dropout need only the step.
+// state is the content of a checkpoint besides the parameters and moments: everything on which the rest of the run depends, and
+// the sums for its result and log. The order of the examples and the dropout depend only on the step.
 type state struct {
 	Format int     `json:"format"`
-	Step   int     `json:"step"` // steps made
+	Step   int     `json:"step"` // steps done
 	Epoch  float64 `json:"epoch"`
-	// Examples and Tokens were trained on so far; LossSum is the sum of the losses of all steps.
+	// Examples and Tokens are those trained on so far; LossSum is the sum of the losses of all steps.
 	Examples int64   `json:"examples"`
 	Tokens   int64   `json:"tokens"`
 	LossSum  float64 `json:"loss_sum"`
-	// The steps since the last that was logged, and the sum of their losses.
+	// The number of steps since the last logged one, and the sum of their losses.
 	UnloggedSteps   int     `json:"unlogged_steps"`
 	UnloggedLossSum float64 `json:"unlogged_loss_sum"`
 
@@ -50,7 +50,7 @@ type evaluated struct {
 	Evaluation Evaluation `json:"evaluation"`
 }
 
-// stateFormat is raised when a state.json no longer means the same.
+// stateFormat is incremented when the meaning of state.json changes.
 const stateFormat = 1
 
 // The files of a checkpoint.
@@ -59,13 +59,13 @@ const (
 	stateName   = "state.json"
 )
 
-// sealed is state.json: a state, and a hash by which damage is seen.
+// sealed is the content of state.json: a state and its hash, which reveals damage.
 type sealed struct {
 	SHA256 string          `json:"sha256"` // of State without white space
 	State  json.RawMessage `json:"state"`
 }
 
-// checkpoints is the folder of a run's checkpoints. Each is a folder step-N in it, which is either whole or not there.
+// checkpoints is the folder of a run's checkpoints. Each is a subfolder step-N, which is either complete or absent.
 type checkpoints string
 
 const stepPrefix = "step-"
@@ -74,7 +74,7 @@ func (c checkpoints) path(step int) string {
 	return filepath.Join(string(c), stepPrefix+strconv.Itoa(step))
 }
 
-// list is the steps of all checkpoints, rising.
+// list returns the steps of all checkpoints in increasing order.
 func (c checkpoints) list() ([]int, error) {
 	entries, err := os.ReadDir(string(c))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,12 +91,12 @@ func (c checkpoints) list() ([]int, error) {
 	return steps, nil
 }
 
-// save writes a checkpoint. It is built under a temporary name, which is gone after an error.
+// save writes a checkpoint. It builds the checkpoint under a temporary name, which it removes after an error.
 func (c checkpoints) save(t trainer, s *state) (err error) {
 	path := c.path(s.Step)
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("checkpoint %s could not be written: %w", path, err)
+			err = fmt.Errorf("can't write checkpoint %s: %w", path, err)
 		}
 	}()
 	if err := os.MkdirAll(string(c), 0o777); err != nil {
@@ -135,7 +135,7 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 	return atomicfile.SyncDir(string(c))
 }
 
-// read gives the state of a checkpoint, after making sure that it is as it was written.
+// read returns the state of a checkpoint, after verifying its size and hashes.
 func (c checkpoints) read(step int) (*state, error) {
 	text, err := os.ReadFile(filepath.Join(c.path(step), stateName))
 	if err != nil {
@@ -146,14 +146,14 @@ func (c checkpoints) read(step int) (*state, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(c.path(step), stateName), err)
 	}
 	if s.Step != step {
-		return nil, fmt.Errorf("%s is that of step %d", filepath.Join(c.path(step), stateName), s.Step)
+		return nil, fmt.Errorf("%s belongs to step %d", filepath.Join(c.path(step), stateName), s.Step)
 	}
 	tensors := c.tensors(step)
 	switch size, hash, err := hashFile(tensors); {
 	case err != nil:
 		return nil, err
 	case size != s.StateBytes:
-		return nil, fmt.Errorf("%s has %d bytes, %d were written", tensors, size, s.StateBytes)
+		return nil, fmt.Errorf("%s has %d bytes, want %d", tensors, size, s.StateBytes)
 	case hash != s.StateSHA256:
 		return nil, fmt.Errorf("%s: its contents have changed since it was written", tensors)
 	}
@@ -162,7 +162,7 @@ func (c checkpoints) read(step int) (*state, error) {
 
 func (c checkpoints) tensors(step int) string { return filepath.Join(c.path(step), tensorsName) }
 
-// newest reads the newest checkpoint; it is nil where there is none.
+// newest reads the newest checkpoint. It returns nil if there is none.
 func (c checkpoints) newest() (*state, error) {
 	steps, err := c.list()
 	if err != nil || len(steps) == 0 {
@@ -171,16 +171,16 @@ func (c checkpoints) newest() (*state, error) {
 	last := steps[len(steps)-1]
 	s, err := c.read(last)
 	if err != nil {
-		before := "begin anew"
+		before := "start over"
 		if len(steps) > 1 {
-			before = "go on from " + c.path(steps[len(steps)-2])
+			before = "resume from " + c.path(steps[len(steps)-2])
 		}
 		return nil, fmt.Errorf("checkpoint %s is damaged: %w; remove the folder to %s", c.path(last), err, before)
 	}
 	return s, nil
 }
 
-// prune removes all checkpoints but the newest and that of the best step. keep is the number of the newest, 0 for all.
+// prune removes all checkpoints except the keep newest and that of step best. keep = 0 keeps all.
 func (c checkpoints) prune(keep, best int) error {
 	steps, err := c.list()
 	if err != nil || keep == 0 {
@@ -190,7 +190,7 @@ func (c checkpoints) prune(keep, best int) error {
 		if i >= len(steps)-keep || step == best {
 			continue
 		}
-		// Under a temporary name first: what stands under the name of a checkpoint is whole.
+		// Renamed first, so that a folder with the name of a checkpoint is always complete.
 		temp := atomicfile.TempName(c.path(step))
 		if err := os.Rename(c.path(step), temp); err != nil {
 			return pathError(err)
@@ -213,7 +213,7 @@ func seal(s *state) ([]byte, error) {
 	return append(out, '\n'), err
 }
 
-// unseal reads what seal wrote.
+// unseal decodes the output of seal.
 func unseal(text []byte) (*state, error) {
 	var f sealed
 	if err := json.Unmarshal(text, &f); err != nil {
@@ -221,7 +221,7 @@ func unseal(text []byte) (*state, error) {
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, f.State); err != nil {
-		return nil, errors.New("there is no state in it")
+		return nil, errors.New("it contains no state")
 	}
 	if sum := sha256.Sum256(compact.Bytes()); hex.EncodeToString(sum[:]) != f.SHA256 {
 		return nil, errors.New("its contents have changed since it was written")
@@ -231,12 +231,12 @@ func unseal(text []byte) (*state, error) {
 		return nil, err
 	}
 	if s.Format != stateFormat {
-		return nil, fmt.Errorf("it has format %d, this program reads %d", s.Format, stateFormat)
+		return nil, fmt.Errorf("it has format %d, want %d", s.Format, stateFormat)
 	}
 	return &s, nil
 }
 
-// hashFile is the size and the SHA-256 of a file.
+// hashFile returns the size and the SHA-256 of a file.
 func hashFile(path string) (size int64, sum string, err error) {
 	f, err := os.Open(path)
 	if err != nil {

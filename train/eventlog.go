@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// eventLog is the file of the events, to be appended to.
+// An eventLog appends to the file of the events.
 type eventLog struct {
 	file *os.File
 	size int64
 	line []byte
 }
 
-// openEventLog opens the file of a folder and cuts it to a size, that at the checkpoint which the run goes on from. A
-// file that is shorter than that is left as it is, and short says so.
+// openEventLog opens the events file of a folder and truncates it to size, its size at the checkpoint from which the run is
+// resumed. short reports that the file was shorter than that; it is then left unchanged.
 func openEventLog(dir string, size int64) (l *eventLog, short bool, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, eventsName), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -56,13 +56,13 @@ func (l *eventLog) sync() error { return pathError(l.file.Sync()) }
 
 func (l *eventLog) close() error { return pathError(l.file.Close()) }
 
-// record is what the first and the last line of the events say of a run.
+// A record holds the options and the result of a run, from the first and last lines of its events.
 type record struct {
 	options map[string]string
 	result  *Result // nil if the run has not ended
 }
 
-// readRecord reads the events of a folder. It is nil where there are none.
+// readRecord reads the events of a folder. It returns nil if there are none.
 func readRecord(dir string) (*record, error) {
 	f, err := os.Open(filepath.Join(dir, eventsName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,8 +76,8 @@ func readRecord(dir string) (*record, error) {
 	return rec, pathError(err)
 }
 
-// parseRecord takes the first and the last line. A run that was killed leaves a line that is not whole: it doesn't count.
-// The error is the reader's.
+// parseRecord reads the first and the last line. It ignores an incomplete last line, which a killed run may leave. An error comes
+// from the reader.
 func parseRecord(r io.Reader) (*record, error) {
 	var first, last []byte
 	for b := bufio.NewReader(r); ; {
@@ -112,7 +112,7 @@ func parseRecord(r io.Reader) (*record, error) {
 	return rec, nil
 }
 
-// pathError turns the os package's "open x: reason" and "rename x y: reason" into "x: reason" and "y: reason".
+// pathError shortens the os package's "open x: reason" and "rename x y: reason" to "x: reason" and "y: reason".
 func pathError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

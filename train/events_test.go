@@ -51,12 +51,12 @@ func TestLines(t *testing.T) {
 		report(e)
 	}
 	want := `training for 312 steps on 5000 examples
-going on from out/checkpoints/step-20: step 20 of 312, 5000 examples
+resuming from out/checkpoints/step-20: step 20 of 312, 5000 examples
 step 30/312  epoch 0.19  loss 0.6931  rate 1.87e-05  25.1 examples/s  3203 tokens/s  4m12s left
 evaluation at step 157/312: loss 0.4057  accuracy 0.8574  f1 0.8545  (best so far)
 checkpoint out/checkpoints/step-30
 something
-trained for 312 steps (2.00 epochs) in 8.3s, stopped early: the model is that of step 157
+trained for 312 steps (2.00 epochs) in 8.3s, stopped early: the model is from step 157
 `
 	if b.String() != want {
 		t.Errorf("lines are\n%s\nwant\n%s", b.String(), want)
@@ -68,7 +68,7 @@ func TestMeter(t *testing.T) {
 	if e, tok, ops := m.rates(); e != 0 || tok != 0 || ops != 0 || m.left(5) != 0 {
 		t.Error("an unused meter shows something")
 	}
-	// The first step counts whole, not as a share beside nothing.
+	// The first step has full weight.
 	m.add(2*time.Second, 32, 1000, 6e9)
 	if e, tok, ops := m.rates(); !within(e, 16, 1e-12) || !within(tok, 500, 1e-12) || !within(ops, 3e9, 1e-12) {
 		t.Errorf("rates are %v, %v and %v, want 16, 500 and 3e9", e, tok, ops)
@@ -76,7 +76,7 @@ func TestMeter(t *testing.T) {
 	if left := m.left(10); (left - 20*time.Second).Abs() > time.Millisecond {
 		t.Errorf("%v left, want 20s", left)
 	}
-	// After a change of speed the new one soon shows.
+	// The rate adapts to a change of speed.
 	for range 100 {
 		m.add(time.Second, 32, 1000, 6e9)
 	}
@@ -88,7 +88,7 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-// The events of a killed run end anywhere.
+// The events of a killed run may end anywhere.
 func TestReadRecord(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	f.mustRun(t)

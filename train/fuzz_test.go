@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Any text is read as a state or refused; what is read is written again as it was.
+// Any text is either read as a state or refused; a state that was read is written unchanged.
 func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"format":1,"step":3,"options":{"seed":"42"},"best_evaluation":{"step":1,"evaluation":{"loss":null,"metrics":{"f1":0.5}}}}`))
 	f.Add([]byte(`{"format":1,"examples":1e9,"loss_sum":0.1}`))
@@ -64,7 +64,7 @@ func FuzzEvaluation(f *testing.F) {
 	})
 }
 
-// The events of a folder may be anything: a killed run, another program's file.
+// The events file of a folder may hold anything: the events of a killed run, or another program's data.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"event":"start","options":{"seed":"42"}}` + "\n" + `{"event":"end","step":3,"evaluation":{"loss":1,"metrics":{}}}` + "\n"))
 	f.Add([]byte("{\"event\":\"start\"}\n\n\x00"))

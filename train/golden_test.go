@@ -15,8 +15,8 @@ import (
 	"github.com/go-bert/bert/internal/golden"
 )
 
-// Bounds on training, from the goldens' README. The trained values of null_gradients are not compared: their gradient is
-// zero in exact arithmetic and rounding noise in any other, which Adam divides by itself.
+// Bounds on training, from the goldens' README. The trained values of null_gradients are not compared: their gradient is zero in
+// exact arithmetic but rounding noise in floating point, which Adam normalises to full size.
 const (
 	goldenLossBound = 5e-5 // relative
 	goldenNormBound = 1e-4 // relative
@@ -33,7 +33,7 @@ type goldenSequence struct {
 	ClassLabel   int32   `json:"class_label"`
 }
 
-// goldenData gives the goldens' batches in their order, one a step, whichever example is asked for.
+// goldenData supplies the goldens' batches in their order, one per step, whichever example is requested.
 type goldenData struct {
 	Steps []struct {
 		Sequences []goldenSequence `json:"sequences"`
@@ -167,7 +167,7 @@ func testGoldenTraining(t *testing.T, config, path string) {
 			moved += square(float64(reference[i]) - float64(before[name][i]))
 		}
 		if r := math.Sqrt(off / moved); !(r <= goldenMoveBound) {
-			t.Errorf("%s is %.2g of its way off the reference, want at most %.2g", name, r, goldenMoveBound)
+			t.Errorf("%s differs from the reference by %.2g of its movement, want at most %.2g", name, r, goldenMoveBound)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func readJSON(t *testing.T, path string, v any) {
 	}
 }
 
-// tensors is the contents of a safetensors file or model directory, by name.
+// tensors returns the contents of a safetensors file or model directory, by name.
 func tensors(t *testing.T, path string) map[string][]float32 {
 	t.Helper()
 	f, err := checkpoint.Open(path)
@@ -206,7 +206,7 @@ func tensors(t *testing.T, path string) map[string][]float32 {
 	return all
 }
 
-// within reports whether got differs from want by no more than a share of it.
+// within reports whether the relative difference between got and want is within a bound.
 func within(got, want, bound float64) bool { return math.Abs(got-want) <= bound*math.Abs(want) }
 
 func square(v float64) float64 { return v * v }

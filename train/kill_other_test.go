@@ -4,5 +4,5 @@ package train
 
 const childVariable = "BERT_TRAIN_TEST_CHILD"
 
-// child is only run where processes can be killed as on Unix: see kill_test.go.
+// child runs only where processes can be killed as on Unix: see kill_test.go.
 func child() {}

@@ -22,24 +22,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childVariable makes this test program a run of its own, to be killed: its value is a childRun as JSON.
+// childVariable makes this test program execute a run, to be killed: its value is a childRun as JSON.
 const childVariable = "BERT_TRAIN_TEST_CHILD"
 
-// childRun is a run of the tiny model in a process of its own.
+// A childRun is a run of the tiny model in a separate process.
 type childRun struct {
 	Output string
 	Best   bool
-	// Kill is the place at which the process ends itself with SIGKILL, as childPoint names it.
+	// Kill is the point at which the process kills itself with SIGKILL, as passed to point.
 	Kill string
 	// Slow makes each step take some milliseconds, so that a parent has time to kill.
 	Slow bool
-	// FileSize is the size in bytes beyond which the system refuses to write from the first checkpoint on: a full disk.
+	// FileSize simulates a full disk: from the first checkpoint on, the system refuses to write files beyond this size in bytes.
 	FileSize uint64
-	// Signal makes the process end as on SIGINT.
+	// Signal makes SIGINT cancel the run.
 	Signal bool
 }
 
-// child is the process.
+// child is the main function of the process.
 func child() {
 	var c childRun
 	err := json.Unmarshal([]byte(os.Getenv(childVariable)), &c)
@@ -89,7 +89,7 @@ func (c *childRun) run() error {
 		case Saved:
 			c.point("saved %d", e.Step)
 			if c.FileSize > 0 {
-				// The system's signal, unlike its error, would end the process.
+				// Without this, the system's signal would end the process before it sees the error.
 				signal.Ignore(unix.SIGXFSZ)
 				if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: c.FileSize, Max: c.FileSize}); err != nil {
 					fmt.Fprintln(os.Stderr, err)
@@ -116,7 +116,7 @@ func (c *childRun) run() error {
 	return err
 }
 
-// childTrainer is a bert.Trainer in whose checkpoints the process can die.
+// A childTrainer is a bert.Trainer that can kill the process while it writes a checkpoint.
 type childTrainer struct {
 	*bert.Trainer
 	c *childRun
@@ -124,7 +124,7 @@ type childTrainer struct {
 
 func (t *childTrainer) WriteState(path string, metadata map[string]string) error {
 	if t.c.Kill == "half a checkpoint of step "+metadata["step"] {
-		// As it is while the file is written, under its temporary name.
+		// A partial file under its temporary name, as it is during writing.
 		if err := os.WriteFile(path, []byte("half"), 0o666); err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func (t *childTrainer) WriteState(path string, metadata map[string]string) error
 	return err
 }
 
-// command is the process, not started yet.
+// command returns the process, not yet started.
 func (c childRun) command(t *testing.T) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -147,7 +147,7 @@ func (c childRun) command(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// mustRun lets the process come to its end, and returns the first step it made, 0 for none.
+// mustRun runs the process to its end, and returns its first step, or 0 if it made none.
 func (c childRun) mustRun(t *testing.T) (first int) {
 	t.Helper()
 	out, err := c.command(t).CombinedOutput()
@@ -160,7 +160,7 @@ func (c childRun) mustRun(t *testing.T) (first int) {
 	return first
 }
 
-// wholeRun is the folder of a run that nobody killed.
+// wholeRun returns the folder of an uninterrupted run.
 func wholeRun(t *testing.T, best bool) string {
 	t.Helper()
 	c := childRun{Output: t.TempDir(), Best: best}
@@ -168,7 +168,7 @@ func wholeRun(t *testing.T, best bool) string {
 	return c.Output
 }
 
-// sameRun compares what two runs left.
+// sameRun compares the folders of two runs.
 func sameRun(t *testing.T, got, want string) {
 	t.Helper()
 	sameFile(t, filepath.Join("checkpoints", "step-30", tensorsName), got, want)
@@ -198,7 +198,7 @@ func TestKillAtPoints(t *testing.T) {
 	for _, test := range []struct {
 		point string
 		best  bool
-		first int // step that the resumed run makes
+		first int // the first step of the resumed run
 	}{
 		{"step 1", false, 1},
 		{"step 6", false, 5},
@@ -213,7 +213,7 @@ func TestKillAtPoints(t *testing.T) {
 		{"unnamed checkpoint of step 30", true, 29},
 		{"model", false, 0},
 		{"model", true, 0},
-		{"ended", false, 0}, // just before the line that says so
+		{"ended", false, 0}, // just before the last line of the events
 	} {
 		t.Run(fmt.Sprintf("%s, best %v", test.point, test.best), func(t *testing.T) {
 			c := childRun{Output: t.TempDir(), Best: test.best, Kill: test.point}
@@ -229,7 +229,7 @@ func TestKillAtPoints(t *testing.T) {
 	}
 }
 
-// The process is killed from outside, again and again, wherever it happens to be.
+// The process is killed from outside, repeatedly, at random points.
 func TestKillAnywhere(t *testing.T) {
 	want := wholeRun(t, true)
 	c := childRun{Output: t.TempDir(), Best: true, Slow: true}
@@ -243,7 +243,7 @@ func TestKillAnywhere(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// After up to 7 steps, a little more than lie between two checkpoints.
+		// After up to 7 steps, slightly more than the distance of two checkpoints.
 		lines := bufio.NewScanner(out)
 		for range 1 + rand.IntN(7) {
 			lines.Scan()
@@ -303,7 +303,7 @@ func TestInterruptSignal(t *testing.T) {
 	sameRun(t, c.Output, want)
 }
 
-// The disk is full in the middle of the second checkpoint.
+// The disk becomes full in the middle of the second checkpoint.
 func TestFullDisk(t *testing.T) {
 	want := wholeRun(t, false)
 	c := childRun{Output: t.TempDir(), FileSize: 20000}
@@ -313,7 +313,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	text := strings.TrimSpace(string(out[strings.LastIndex(string(out), "step 8\n")+len("step 8\n"):]))
 	checkpoints := filepath.Join(c.Output, "checkpoints")
-	wantError(t, errors.New(text), "checkpoint "+filepath.Join(checkpoints, "step-8")+" could not be written", "file too large",
+	wantError(t, errors.New(text), "can't write checkpoint "+filepath.Join(checkpoints, "step-8"), "file too large",
 		"the last checkpoint is "+filepath.Join(checkpoints, "step-4"))
 	wantNames(t, checkpointsIn(t, c.Output), "step-4")
 	c.FileSize = 0

@@ -2,13 +2,12 @@ package train
 
 import "time"
 
-// meter measures how fast a run is: the mean over the last steps, the newest of which count most. It is told of steps
-// alone, so evaluations and checkpoints take no part.
+// A meter measures the speed of a run by an exponential moving average over its steps. Evaluations and checkpoints do not count.
 type meter struct {
 	seconds, examples, tokens, operations, weight float64
 }
 
-// meterMemory is the share of the past that is left after a step: half after 14.
+// meterMemory is the weight of the past after one step; after 14 steps it is one half.
 const meterMemory = 0.95
 
 func (m *meter) add(d time.Duration, examples, tokens int, operations float64) {
@@ -20,7 +19,7 @@ func (m *meter) add(d time.Duration, examples, tokens int, operations float64) {
 	}
 }
 
-// rates are 0 while nothing is known.
+// rates returns the speeds, or 0 before the first step.
 func (m *meter) rates() (examplesPerSecond, tokensPerSecond, operationsPerSecond float64) {
 	if m.seconds <= 0 {
 		return 0, 0, 0
@@ -28,7 +27,7 @@ func (m *meter) rates() (examplesPerSecond, tokensPerSecond, operationsPerSecond
 	return m.examples / m.seconds, m.tokens / m.seconds, m.operations / m.seconds
 }
 
-// left is the time that so many steps will take.
+// left estimates the time for a number of steps.
 func (m *meter) left(steps int) time.Duration {
 	if m.weight <= 0 {
 		return 0

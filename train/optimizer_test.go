@@ -8,7 +8,7 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// update makes one step of bert.Update on a tensor of one parameter, in the words of its doc comment.
+// update applies one bert.Update to a tensor of one parameter, by the formulas of its doc comment.
 func update(u bert.Update, p, g, m, v float64) (newP, newM, newV float64) {
 	g *= u.GradScale
 	m = u.Beta1*m + (1-u.Beta1)*g
@@ -23,7 +23,7 @@ func update(u bert.Update, p, g, m, v float64) (newP, newM, newV float64) {
 	return p - off, m, v
 }
 
-// The reference is each optimiser as its authors wrote it, on one parameter.
+// The reference is each optimiser as in its authors' code, on one parameter.
 func TestOptimizers(t *testing.T) {
 	grads := []float64{0.3, -2, 0.01, 0.7, 5e-4, 0, -0.2}
 	const (
@@ -97,16 +97,16 @@ func TestRates(t *testing.T) {
 		optimizer Optimizer
 		schedule  Schedule
 		steps     int
-		warmup    float64 // proportion, or steps from 1 on
+		warmup    float64 // a proportion if less than 1, otherwise steps
 		want      map[int]float64
 	}{
-		// 1−31/312 of the peak where the warm-up ends, after 30/31 of it.
+		// 1−31/312 of the peak after the warm-up, 30/31 of it just before.
 		{"google", GoogleAdam, OwnSchedule, 312, 0.1, map[int]float64{0: 0, 1: 1. / 31, 30: 30. / 31, 31: 281. / 312, 156: 0.5, 311: 1. / 312}},
 		{"google without warm-up", GoogleAdam, OwnSchedule, 4, 0, map[int]float64{0: 1, 1: 0.75, 2: 0.5, 3: 0.25}},
 		{"google's schedule for adamw", AdamW, GoogleLinear, 10, 3, map[int]float64{2: 2. / 3, 3: 0.7, 9: 0.1}},
-		// Hugging Face rounds the warm-up up: 32 steps.
+		// Hugging Face rounds the warm-up steps up, to 32.
 		{"linear", AdamW, OwnSchedule, 312, 0.1, map[int]float64{0: 0, 31: 31. / 32, 32: 1, 172: 0.5, 311: 1. / 280}},
-		{"linear, all warm-up", AdamW, OwnSchedule, 4, 1, map[int]float64{0: 0, 1: 1, 3: 1. / 3}},
+		{"linear, one warm-up step", AdamW, OwnSchedule, 4, 1, map[int]float64{0: 0, 1: 1, 3: 1. / 3}},
 		{"constant", GoogleAdam, Constant, 100, 0.1, map[int]float64{0: 0, 5: 0.5, 10: 1, 99: 1}},
 		{"warm-up longer than the run", AdamW, OwnSchedule, 5, 10, map[int]float64{0: 0, 4: 0.4}},
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// changing are data whose first token tells which example it is, and the second in which epoch.
+// changing are data whose first token is the index of the example, and whose second is the epoch.
 type changing struct{ lengths }
 
 func (c changing) AppendEpoch(b *bert.Batch, i, epoch int) error {
@@ -22,7 +22,7 @@ func (c changing) AppendEpoch(b *bert.Batch, i, epoch int) error {
 	return nil
 }
 
-// The loop asks for each example as it is in the epoch in which it is drawn.
+// The loop uses the version of each example for the epoch in which it is drawn.
 func TestEpochData(t *testing.T) {
 	data := make(lengths, 10)
 	for i := range data {
@@ -33,7 +33,7 @@ func TestEpochData(t *testing.T) {
 	r := &run{o: f.Options, data: f.data}
 	batches := batchesOf(t, f.data, f.Options)
 	var epochs []int32
-	for step := range 5 { // the third batch has the end of an epoch and the beginning of the next
+	for step := range 5 { // the third batch contains the end of one epoch and the beginning of the next
 		got, _, err := r.fill(batches.batch(step))
 		if err != nil {
 			t.Fatal(err)
@@ -47,7 +47,7 @@ func TestEpochData(t *testing.T) {
 	}
 }
 
-// Each phase takes the examples of its own data in an order of its own, from the first epoch on, in batches as it says.
+// Each phase uses its own data, in its own order, from its first epoch, in batches of its own size.
 func TestPhases(t *testing.T) {
 	short, long := make(lengths, 6), lengths{30, 30, 30, 30}
 	for i := range short {
@@ -112,9 +112,9 @@ func TestPhasesErrors(t *testing.T) {
 		{Phases{}, nil, "there are no phases"},
 		{Phases{{Data: data, Steps: 2}, {Data: data}}, nil, "phase 2 has 0 steps, want at least 1"},
 		{Phases{{Data: data, Steps: 2}, {Data: lengths{}, Steps: 1}}, nil, "phase 2: there are no examples"},
-		{Phases{{Data: data, Steps: 2}, {Data: data, Steps: 1, TokenBudget: 39}}, nil, "phase 2: example 2 has 40 tokens, more than the 39"},
+		{Phases{{Data: data, Steps: 2}, {Data: data, Steps: 1, TokenBudget: 39}}, nil, "phase 2: example 2 has 40 tokens, more than the limit of 39"},
 		{Phases{{Data: data, Steps: 2, BatchSize: 1, TokenBudget: 99}}, nil, "phase 1 has both a batch size and a token budget"},
-		{Phases{{Data: Phases{}, Steps: 2}}, nil, "phase 1 has phases itself"},
+		{Phases{{Data: Phases{}, Steps: 2}}, nil, "phase 1 consists of phases itself"},
 		{Phases{{Data: data, Steps: 2}, {Data: data, Steps: 1}}, func(o *Options) { o.MaxSteps = 4 }, "the phases have 3 steps, but the number of steps is 4"},
 	} {
 		o := defaults()
@@ -127,7 +127,7 @@ func TestPhasesErrors(t *testing.T) {
 	}
 }
 
-// A run whose phases differ is not gone on with.
+// A run can't be resumed with different phases.
 func TestResumeOtherPhases(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	data := f.data

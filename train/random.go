@@ -2,7 +2,7 @@ package train
 
 import "github.com/go-bert/bert/internal/random"
 
-// What random numbers are for; each purpose has streams of its own, of (seed, purpose, index).
+// The purposes of random numbers. Each has its own streams, with keys (seed, purpose, index).
 const (
 	forOrder uint64 = iota + 1
 	forBatches
@@ -10,13 +10,13 @@ const (
 	forPhases
 )
 
-// dropoutKey is the key of the dropout masks of the step that follows the given number of steps.
+// dropoutKey returns the key of the dropout masks of a step, counted from 0.
 func dropoutKey(seed uint64, step int) uint64 {
 	s := random.New(seed, forDropout, uint64(step))
 	return s.Next()
 }
 
-// phaseSeed is the seed of the order of a phase's examples: that of the run for the first.
+// phaseSeed returns the seed for the order of a phase's examples. For the first phase it is the seed of the run.
 func phaseSeed(seed uint64, phase int) uint64 {
 	if phase == 0 {
 		return seed

@@ -31,8 +31,8 @@ const (
 	sessionLogStart  = 1
 )
 
-// board writes an event file for TensorBoard. A resumed run has a file of its own: it says from which step on the older
-// files no longer count, and TensorBoard drops what they say of these.
+// A board writes an event file for TensorBoard. A resumed run has its own file. It contains the step from which the older files
+// are invalid, and TensorBoard drops their later events.
 type board struct {
 	file    *os.File
 	record  []byte
@@ -40,8 +40,7 @@ type board struct {
 	summary []byte
 }
 
-// openBoard begins a file in a folder. purge says that what older files there say of steps from the given one on is to
-// be dropped.
+// openBoard creates a file in a folder. purge makes TensorBoard drop the events of older files there from the given step on.
 func openBoard(dir string, now time.Time, purge bool, step int) (*board, error) {
 	f, err := createBoard(dir, now)
 	if err != nil {
@@ -66,8 +65,8 @@ func openBoard(dir string, now time.Time, purge bool, step int) (*board, error) 
 	return b, nil
 }
 
-// createBoard makes a file of a new name. TensorBoard reads the files of a folder in the order of their names, which is
-// that of the seconds in them; several runs may be begun in one second.
+// createBoard creates a file with a new name. TensorBoard reads the files of a folder in the order of their names, so these begin
+// with the time in seconds, followed by a counter for runs that start in the same second.
 func createBoard(dir string, now time.Time) (*os.File, error) {
 	host, err := os.Hostname()
 	if err != nil || strings.ContainsAny(host, `/\`) {
@@ -82,7 +81,7 @@ func createBoard(dir string, now time.Time) (*os.File, error) {
 	}
 }
 
-// write records an event's numbers, if it has any.
+// write writes the numbers of an event, if it has any.
 func (b *board) write(e Event, now time.Time) error {
 	b.summary = b.summary[:0]
 	step := 0
@@ -119,7 +118,7 @@ func (b *board) scalar(tag string, v float64) {
 	b.summary = protowire.AppendBytes(protowire.AppendTag(b.summary, summaryValue, protowire.BytesType), value)
 }
 
-// begin starts an Event.
+// begin starts an Event message.
 func (b *board) begin(now time.Time, step int) {
 	b.message = protowire.AppendTag(b.message[:0], eventWallTime, protowire.Fixed64Type)
 	b.message = protowire.AppendFixed64(b.message, math.Float64bits(float64(now.UnixNano())/1e9))
@@ -127,7 +126,7 @@ func (b *board) begin(now time.Time, step int) {
 	b.message = protowire.AppendVarint(b.message, uint64(step))
 }
 
-// end writes the Event as a record of a TFRecord file.
+// end writes the Event message as a TFRecord.
 func (b *board) end() error {
 	b.record = tfrecord.Append(b.record[:0], b.message)
 	_, err := b.file.Write(b.record)

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// The reader below shares nothing with the writer: it is made from the descriptions of the formats, TFRecord
+// The reader below shares no code with the writer: it follows the descriptions of the formats, TFRecord
 // (tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details"), protocol buffers (protobuf.dev, "Encoding"),
 // and the messages of event.proto and summary.proto.
 
-// crc32c is the CRC of RFC 3720, a bit at a time.
+// crc32c computes the CRC of RFC 3720, bit by bit.
 func crc32c(data []byte) uint32 {
 	crc := ^uint32(0)
 	for _, b := range data {
@@ -32,12 +32,12 @@ func crc32c(data []byte) uint32 {
 	return ^crc
 }
 
-// records are the contents of a TFRecord file.
+// records returns the contents of a TFRecord file.
 func records(data []byte) (all [][]byte, err error) {
 	masked := func(data []byte) uint32 { return bits.RotateLeft32(crc32c(data), -15) + 0xa282ead8 }
 	for len(data) > 0 {
 		if len(data) < 16 {
-			return all, fmt.Errorf("%d bytes are no record", len(data))
+			return all, fmt.Errorf("%d bytes are not a record", len(data))
 		}
 		n := binary.LittleEndian.Uint64(data)
 		if got, want := binary.LittleEndian.Uint32(data[8:]), masked(data[:8]); got != want {
@@ -56,7 +56,7 @@ func records(data []byte) (all [][]byte, err error) {
 	return all, nil
 }
 
-// field is a field of a message: a number (of any of the fixed or varint types) or bytes.
+// A field is a field of a message: a number (fixed or varint) or bytes.
 type field struct {
 	number int
 	value  uint64
@@ -107,7 +107,7 @@ func message(data []byte) (fields []field, err error) {
 	return fields, err
 }
 
-// boardEvent is an Event of event.proto.
+// A boardEvent is an Event of event.proto.
 type boardEvent struct {
 	wallTime float64
 	step     int64
@@ -202,7 +202,7 @@ func TestTensorBoard(t *testing.T) {
 		}
 		at := 1
 		if i == 1 {
-			// Resumed from step 10: what the first file has of 11 and later does not count.
+			// Resumed from step 10: events of step 11 and later in the first file are invalid.
 			if !got[1].start || got[1].step != 11 {
 				t.Errorf("second event is %+v, want a start at step 11", got[1])
 			}
@@ -245,7 +245,7 @@ func TestTensorBoard(t *testing.T) {
 	}
 }
 
-// The reader sees a bit that has changed, anywhere.
+// The reader detects a changed bit anywhere.
 func TestTensorBoardReader(t *testing.T) {
 	if got := crc32c([]byte("123456789")); got != 0xe3069283 { // the check value of CRC-32C
 		t.Fatalf("CRC is %x", got)
@@ -259,7 +259,7 @@ func TestTensorBoardReader(t *testing.T) {
 	for i := range data {
 		data[i] ^= 0x10
 		if _, err := records(data); err == nil {
-			t.Fatalf("byte %d was changed unseen", i)
+			t.Fatalf("a change of byte %d was not detected", i)
 		}
 		data[i] ^= 0x10
 	}

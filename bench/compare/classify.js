@@ -1,10 +1,10 @@
-// From texts to labels with ONNX Runtime and the tokenizers of Hugging Face, as a program in Node.js does it: batches in the
-// order of the texts, padded to the longest text of the batch.
+// Classifies texts with ONNX Runtime and Hugging Face's tokenizers, as a Node.js program would: batches in the order of the
+// texts, padded to the longest text of the batch.
 //
 //	node - MODULES MODEL.onnx tokenizer.json TEXTS batch threads seconds <classify.js
 //
-// MODULES is the folder beside whose node_modules it looks. It prints the milliseconds from the start of the process to the
-// first label, which is that of the first text alone, then a line for the passes over all texts; of 0 seconds none.
+// MODULES is the folder that contains node_modules. It prints the milliseconds from the start of the process to the first label,
+// for the first text alone, and then, unless seconds is 0, a line for the passes over all texts.
 const { createRequire } = require('module');
 const fs = require('fs');
 const path = require('path');

@@ -81,7 +81,7 @@ func TestParseFlags(t *testing.T) {
 	}
 }
 
-// TestTable compares programs that answer as told: medians and ratios, one that fails in a round, one that lacks a case.
+// TestTable compares fake programs: medians and ratios, a program that fails in a round, and one that lacks a case.
 func TestTable(t *testing.T) {
 	answers := func(rates ...float64) func(context.Context, *benchCase) (result, error) {
 		round := -1

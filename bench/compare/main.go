@@ -1,5 +1,5 @@
-// Command compare measures bert beside PyTorch, ONNX Runtime and the tokenizers of Hugging Face, in turns, and prints the
-// medians as Markdown tables.
+// Command compare measures bert, PyTorch, ONNX Runtime and Hugging Face's tokenizers in turns, and prints the medians as Markdown
+// tables.
 //
 //	go run ./bench/compare --peers ../peers --rounds 5
 //	go run ./bench/compare --peers ../peers --work infer --sizes tiny,mini --threads 1
@@ -7,12 +7,12 @@
 //	go run ./bench/compare --peers ../peers --work vocab --text reviews.txt
 //	go run ./bench/compare --peers ../peers --work texts,startup --sizes tiny,base --vocab bert-base-uncased --text sentences.txt
 //
-// The peers are scripts in a folder of their own: torch/bench_torch.py, torch/export_onnx.py, node/ort_bench.mjs and
-// node/tok_bench.mjs, the latter two beside a node_modules. What turns texts into labels with these modules is classify.js,
-// here. A peer that is not installed is left out and named.
+// The peers are scripts in a separate folder: torch/bench_torch.py, torch/export_onnx.py, node/ort_bench.mjs and
+// node/tok_bench.mjs, the latter two with a node_modules. classify.js, in this folder, classifies texts with these modules. A peer
+// that is not installed is left out, and the output says so.
 //
-// A round measures each case with each program, one after the other, so that what else the machine does at the time meets
-// all of them alike. Every measurement is a process of its own with a warm-up.
+// A round measures each case with each program in turn, so that other load on the machine affects all of them alike. Every
+// measurement is a separate process with a warm-up.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	bert    string // the program; "" builds it
 	peers   string
@@ -65,7 +65,7 @@ type options struct {
 	vocab     string
 	texts     []string
 
-	trained map[benchCase]float64 // what PyTorch's training reached in the last round
+	trained map[benchCase]float64 // PyTorch's training rate in the last round
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -76,23 +76,23 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if shared == "" {
 		shared = filepath.Join("..", "shared")
 	}
-	f.StringVar(&o.bert, "bert", "", "measure this `program`; without, the one that go build makes of ./cmd/bert")
-	f.StringVar(&o.peers, "peers", filepath.Join(shared, "peers"), "the `folder` of the peers' scripts; $BERT_SHARED/peers, if that is set,")
-	f.StringVar(&o.python, "python", "/usr/bin/python3", "the `program` that has PyTorch")
-	f.StringVar(&o.blas, "blas", debianBLAS(), "the `folder` with the OpenBLAS for PyTorch, which has to use OpenMP; none: PyTorch's own")
+	f.StringVar(&o.bert, "bert", "", "measure this `program` (default: build ./cmd/bert)")
+	f.StringVar(&o.peers, "peers", filepath.Join(shared, "peers"), "the `folder` of the peers' scripts; $BERT_SHARED/peers, if BERT_SHARED is set")
+	f.StringVar(&o.python, "python", "/usr/bin/python3", "the Python `program` with PyTorch")
+	f.StringVar(&o.blas, "blas", debianBLAS(), "the `folder` with the OpenBLAS for PyTorch, which must use OpenMP; none: PyTorch's default")
 	f.StringVar(&o.onnx, "onnx", "", "keep the models exported for ONNX Runtime in this `folder` (default: a temporary one)")
-	works := f.String("work", "infer,train,tokenize,texts,startup", "what to measure, a `list`: these, and vocab")
+	works := f.String("work", "infer,train,tokenize,texts,startup", "a `list` of what to measure: these and vocab")
 	sizes := f.String("sizes", "base", "a `list` of tiny, mini, small, medium, base")
 	infer := f.String("batch-sizes", "1,8,32", "a `list` for inference")
 	train := f.String("train-batch-sizes", "32", "a `list` for training")
 	labels := f.String("text-batch-sizes", "8,32", "a `list` for texts to labels")
-	f.IntVar(&o.length, "seq-length", 128, "`tokens` of a sequence")
+	f.IntVar(&o.length, "seq-length", 128, "the length of a sequence in `tokens`")
 	f.IntVar(&o.threads, "threads", runtime.NumCPU(), "threads of each program")
-	f.IntVar(&o.rounds, "rounds", 5, "measure everything so many times")
-	f.Float64Var(&o.seconds, "seconds", 5, "measure each case of a round for so long; a training step: at least three times")
+	f.IntVar(&o.rounds, "rounds", 5, "the number of rounds")
+	f.Float64Var(&o.seconds, "seconds", 5, "the time for each case of a round; training measures at least three steps")
 	f.StringVar(&o.precision, "precision", "float32", "float32 or bf16")
-	f.StringVar(&o.vocab, "vocab", "", "the `folder` of a tokenizer.json and a vocab.txt, for tokenize, texts and startup")
-	texts := f.String("text", "", "a `list` of files with a text a line, for all works but infer and train")
+	f.StringVar(&o.vocab, "vocab", "", "the `folder` of tokenizer.json and vocab.txt, for tokenize, texts and startup")
+	texts := f.String("text", "", "a `list` of files with one text per line, for all works except infer and train")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -112,12 +112,12 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	}
 	for _, w := range o.works {
 		if !slices.Contains(known, w) {
-			return nil, fmt.Errorf("--work: %q is not known: want some of %s", w, strings.Join(known, ", "))
+			return nil, fmt.Errorf("--work: %q is unknown: want some of %s", w, strings.Join(known, ", "))
 		}
 	}
 	switch {
 	case o.threads < 1 || o.rounds < 1 || o.length < 1:
-		return nil, errors.New("--threads, --rounds and --seq-length have to be positive")
+		return nil, errors.New("--threads, --rounds and --seq-length must be positive")
 	case !(o.seconds > 0):
 		return nil, fmt.Errorf("--seconds is %v, want more than 0", o.seconds)
 	case o.precision != "float32" && o.precision != "bf16":
@@ -134,14 +134,14 @@ func counts(name, s string) (all []int, err error) {
 	for _, word := range list(s) {
 		n, err := strconv.Atoi(word)
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("--%s: %q is no positive number", name, word)
+			return nil, fmt.Errorf("--%s: %q is not a positive number", name, word)
 		}
 		all = append(all, n)
 	}
 	return all, nil
 }
 
-// debianBLAS is where Debian's libopenblas0-openmp is, "none" without.
+// debianBLAS returns the folder of Debian's libopenblas0-openmp, or "none".
 func debianBLAS() string {
 	if found, _ := filepath.Glob("/usr/lib/*/openblas-openmp"); len(found) > 0 { // the error is for a bad pattern
 		return found[0]
@@ -149,14 +149,14 @@ func debianBLAS() string {
 	return "none"
 }
 
-// The works that are compared.
+// The kinds of work to compare.
 const (
 	inferring   = "infer"
 	training    = "train"
 	tokenizing  = "tokenize"
 	classifying = "texts"
 	starting    = "startup"
-	learning    = "vocab" // a vocabulary from a text
+	learning    = "vocab" // learning a vocabulary from a text
 )
 
 var known = []string{inferring, training, tokenizing, classifying, starting, learning}
@@ -164,12 +164,12 @@ var known = []string{inferring, training, tokenizing, classifying, starting, lea
 // ofTexts are the works that need --vocab and --text.
 var ofTexts = []string{tokenizing, classifying, starting}
 
-// benchCase is a line of a table.
+// A benchCase is a line of a table.
 type benchCase struct {
 	work  string
 	size  string // of the model
 	batch int
-	text  string // a file, of those that are no pass of the model alone
+	text  string // a file, for work on texts
 }
 
 func (c *benchCase) String() string {
@@ -179,7 +179,7 @@ func (c *benchCase) String() string {
 	return fmt.Sprintf("%s, batch %d", c.name(), c.batch)
 }
 
-// name is the case but for the batch.
+// name returns the case without the batch size.
 func (c *benchCase) name() string {
 	words := []string{c.work}
 	if c.size != "" {
@@ -258,7 +258,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	for _, work := range ofTexts {
 		if slices.Contains(o.works, work) && (o.vocab == "" || len(o.texts) == 0) {
-			t.absent = append(t.absent, work+": --vocab or --text is not given")
+			t.absent = append(t.absent, work+": --vocab or --text is missing")
 		}
 	}
 	for _, p := range o.programs() {

@@ -19,21 +19,21 @@ import (
 	"github.com/go-bert/bert/internal/bench"
 )
 
-// result is what a program says of a case.
+// A result is a program's result in a case.
 type result struct {
-	rate   float64 // sequences, or megabytes of text, a second
-	memory float64 // the most bytes it had; 0: not known
-	share  float64 // of the processor's peak; 0: not known
-	labels []int   // how often each label was given, the rarest first; nil: not of texts
+	rate   float64 // sequences, texts, starts or megabytes of text per second
+	memory float64 // peak memory in bytes; 0 if unknown
+	share  float64 // of the processor's peak; 0 if unknown
+	labels []int   // how often each label was given, in increasing order; nil unless texts are classified
 }
 
-// program is one of those that are compared.
+// A program is one of the programs to compare.
 type program struct {
 	name string
 	ours bool
-	// version says which it is; the error, why it can't be measured.
+	// version returns its version, or an error that says why it can't be measured.
 	version func(context.Context) (string, error)
-	// run measures a case. It returns errors.ErrUnsupported for what the program does not do.
+	// run measures a case. It returns errors.ErrUnsupported if the program can't do that work.
 	run func(context.Context, *benchCase) (result, error)
 }
 
@@ -46,7 +46,7 @@ func (o *options) programs() []*program {
 	}
 }
 
-// output runs a command and returns what it wrote to stdout. An error ends with the last line of stderr.
+// output runs a command and returns its stdout. An error ends with the last line of stderr.
 func output(ctx context.Context, env []string, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -82,7 +82,7 @@ func (o *options) runBert(ctx context.Context, c *benchCase) (result, error) {
 	case classifying, starting:
 		dir := o.modelFolder(c.size)
 		if _, err := os.Stat(dir); err != nil {
-			return result{}, fmt.Errorf("there is no model to read texts with: PyTorch makes it: %w", err)
+			return result{}, fmt.Errorf("no model for texts, which PyTorch makes: %w", err)
 		}
 		args = append(args, "--model", dir, "--precision", o.precision)
 		if c.work == classifying {
@@ -98,8 +98,8 @@ func (o *options) runBert(ctx context.Context, c *benchCase) (result, error) {
 	return parseBert(out)
 }
 
-// runBertVocab learns what trainWordPiece does, and five special tokens. The time is that of the whole program, from its start
-// until the vocabulary is on disk.
+// runBertVocab learns the same vocabulary as trainWordPiece, and five special tokens. The time is that of the whole process, from
+// its start until the vocabulary is on disk.
 func (o *options) runBertVocab(ctx context.Context, text string) (result, error) {
 	info, err := os.Stat(text)
 	if err != nil {
@@ -116,12 +116,12 @@ func (o *options) runBertVocab(ctx context.Context, text string) (result, error)
 	return result{rate: float64(info.Size()) / 1e6 / time.Since(begun).Seconds()}, err
 }
 
-// trainWordPiece is run by node.
+// trainWordPiece is a script for node.
 //
 //go:embed train_wordpiece.mjs
 var trainWordPiece string
 
-// parseBert reads the line of JSON of bert bench.
+// parseBert parses the JSON line of bert bench.
 func parseBert(out []byte) (result, error) {
 	var line struct {
 		Sequences float64        `json:"sequences_per_second"`
@@ -144,13 +144,13 @@ func parseBert(out []byte) (result, error) {
 		r.rate = line.Megabytes
 	}
 	if !(r.rate > 0) {
-		return result{}, fmt.Errorf("bert bench wrote %q: no rate in it", out)
+		return result{}, fmt.Errorf("bert bench wrote %q, which has no rate", out)
 	}
 	return r, nil
 }
 
-// torchEnv lets PyTorch find the OpenBLAS that shares OpenMP's threads with it. Debian's default one has threads of its
-// own, which fight with those: three to four times slower.
+// torchEnv lets PyTorch find the OpenBLAS that shares OpenMP's threads with it. Debian's default one has its own threads, which
+// compete with PyTorch's and make it three to four times slower.
 func (o *options) torchEnv(wait string) []string {
 	env := []string{wait}
 	if o.blas != "none" {
@@ -159,7 +159,7 @@ func (o *options) torchEnv(wait string) []string {
 	return env
 }
 
-// How threads wait for work: without using the processor, or each bound to a core.
+// Settings of OpenMP: threads wait without using the processor, or are bound to cores.
 const (
 	waitPassive = "OMP_WAIT_POLICY=passive"
 	waitBound   = "OMP_PROC_BIND=true"
@@ -179,7 +179,7 @@ except OSError: print()`
 	}
 	version, threads, _ := strings.Cut(string(out), "\n")
 	if strings.TrimSpace(threads) == "pthread" {
-		return "", errors.New("it would use an OpenBLAS with threads of its own, which is several times slower: install libopenblas0-openmp, or name its folder with --blas")
+		return "", errors.New("it would use an OpenBLAS with its own threads, which is several times slower: install libopenblas0-openmp, or name its folder with --blas")
 	}
 	return strings.TrimSpace(version), nil
 }
@@ -194,7 +194,7 @@ func (o *options) runTorch(ctx context.Context, c *benchCase) (result, error) {
 	if o.precision == "bf16" {
 		mode += "-bf16"
 	}
-	steps := 3 // of training, until it is known how many fill the time
+	steps := 3 // of training, until the speed is known
 	if rate := o.trained[*c]; rate > 0 {
 		steps = max(steps, int(o.seconds*rate/float64(c.batch)))
 	}
@@ -203,7 +203,7 @@ func (o *options) runTorch(ctx context.Context, c *benchCase) (result, error) {
 		"--seq", strconv.Itoa(o.length), "--secs", fmt.Sprint(o.seconds), "--steps", strconv.Itoa(steps),
 	}
 	waits := []string{waitPassive}
-	if c.batch == 1 { // either can be the faster one there
+	if c.batch == 1 { // either setting can be faster
 		waits = append(waits, waitBound)
 	}
 	var best result
@@ -226,18 +226,18 @@ func (o *options) runTorch(ctx context.Context, c *benchCase) (result, error) {
 	return best, nil
 }
 
-// median and memory are in the lines of bench_torch.py and ort_bench.mjs:
+// median and memory match parts of the lines of bench_torch.py and ort_bench.mjs:
 //
 //	ort base.onnx thr=2 B=8 S=128: 8.91 seq/s [8.70-9.00] p50 897.868 ms p95 … n=6 maxRSS 812 MB
 var (
 	median = regexp.MustCompile(`\bp50 ([0-9.]+) ms\b`)
 	memory = regexp.MustCompile(`\bmaxRSS ([0-9.]+) MB\b`)
-	// speed is in the line of tok_bench.mjs, and of trainWordPiece.
+	// speed matches a part of the lines of tok_bench.mjs and trainWordPiece.
 	speed = regexp.MustCompile(`: ([0-9.]+) MB/s\b`)
 )
 
-// parsePeer reads the line of PyTorch and of ONNX Runtime. The rate is taken from the time of the median, which has more
-// digits. Their megabytes are of 2²⁰ bytes.
+// parsePeer parses the lines of PyTorch and ONNX Runtime. It computes the rate from the median time, which has more digits. Their
+// megabytes are 2²⁰ bytes.
 func parsePeer(out []byte, batch int) (result, error) {
 	ms, err := field(out, median)
 	if err != nil {
@@ -250,7 +250,7 @@ func parsePeer(out []byte, batch int) (result, error) {
 	return r, nil
 }
 
-// parseTokenizers reads the line of tok_bench.mjs and of trainWordPiece.
+// parseTokenizers parses the lines of tok_bench.mjs and trainWordPiece.
 func parseTokenizers(out []byte) (result, error) {
 	rate, err := field(out, speed)
 	if err != nil {
@@ -263,22 +263,22 @@ func parseTokenizers(out []byte) (result, error) {
 	return r, nil
 }
 
-// field is the positive number that a pattern finds.
+// field returns the positive number that a pattern matches.
 func field(out []byte, pattern *regexp.Regexp) (float64, error) {
 	found := pattern.FindSubmatch(out)
 	if found == nil {
-		return 0, fmt.Errorf("the peer wrote %q: want %s in it", out, pattern)
+		return 0, fmt.Errorf("the peer wrote %q, which does not match %s", out, pattern)
 	}
 	v, err := strconv.ParseFloat(string(found[1]), 64)
 	if err != nil || v <= 0 {
-		return 0, fmt.Errorf("the peer wrote %q: %q is no positive number", out, found[1])
+		return 0, fmt.Errorf("the peer wrote %q: %q is not a positive number", out, found[1])
 	}
 	return v, nil
 }
 
 func (o *options) nodeScript(name string) string { return filepath.Join(o.peers, "node", name) }
 
-// nodeModule is the version of an installed module, if a script and node are there to use it.
+// nodeModule returns the version of an installed module, if the script and node exist too.
 func (o *options) nodeModule(ctx context.Context, module, script string) (string, error) {
 	if _, err := os.Stat(o.nodeScript(script)); err != nil {
 		return "", err
@@ -316,10 +316,10 @@ func (o *options) onnxVersion(ctx context.Context) (string, error) {
 
 func (o *options) onnxModel(size string) string { return filepath.Join(o.onnx, size+".onnx") }
 
-// modelFolder is the same model for bert.
+// modelFolder returns the directory of the same model for bert.
 func (o *options) modelFolder(size string) string { return filepath.Join(o.onnx, size) }
 
-// export makes the model for ONNX Runtime and, with --vocab, for bert, unless they are there.
+// export makes the model for ONNX Runtime and, with --vocab, for bert, unless they exist.
 func (o *options) export(ctx context.Context, size string) error {
 	_, err := os.Stat(o.onnxModel(size))
 	if err == nil && o.vocab != "" {
@@ -347,16 +347,16 @@ func (o *options) export(ctx context.Context, size string) error {
 	return os.Rename(filepath.Join(dir, size+".onnx"), o.onnxModel(size))
 }
 
-// makeFolder makes a model directory of the weights that were exported.
+// makeFolder makes a model directory from the exported weights.
 func (o *options) makeFolder(exported, size string) error {
 	at := slices.IndexFunc(bench.ModelSizes, func(s bench.ModelSize) bool { return s.Name == size })
 	if at < 0 {
-		return fmt.Errorf("%q is no size of a model", size)
+		return fmt.Errorf("%q is not the size of a model", size)
 	}
 	s := bench.ModelSizes[at]
 	config, err := json.Marshal(map[string]any{
 		"architectures": []string{"BertForSequenceClassification"}, "num_labels": 2,
-		"vocab_size":        30522, // what export_onnx.py makes
+		"vocab_size":        30522, // as in export_onnx.py
 		"num_hidden_layers": s.Layers, "hidden_size": s.Hidden, "num_attention_heads": s.Heads(), "intermediate_size": s.Intermediate(),
 	})
 	if err != nil {
@@ -403,12 +403,12 @@ func (o *options) runONNX(ctx context.Context, c *benchCase) (result, error) {
 	return parsePeer(out, c.batch)
 }
 
-// classifyScript reads texts with ONNX Runtime and tokenizers.
+// classifyScript classifies texts with ONNX Runtime and tokenizers.
 //
 //go:embed classify.js
 var classifyScript string
 
-// classifyONNX measures texts to labels, or the time to the first label.
+// classifyONNX measures classifying texts, or the time to the first label.
 func (o *options) classifyONNX(ctx context.Context, c *benchCase) (result, error) {
 	if o.vocab == "" {
 		return result{}, errors.ErrUnsupported
@@ -432,14 +432,14 @@ func (o *options) classifyONNX(ctx context.Context, c *benchCase) (result, error
 	return parseTexts(out)
 }
 
-// first, textCount and labelCounts are in what classify.js prints.
+// first, textCount and labelCounts match parts of the output of classify.js.
 var (
 	first       = regexp.MustCompile(`(?m)^first ([0-9.]+) ms$`)
 	textCount   = regexp.MustCompile(`(?m)^texts ([0-9]+) `)
 	labelCounts = regexp.MustCompile(`\blabels ([0-9 ]+);`)
 )
 
-// parseTexts reads the second line of classify.js.
+// parseTexts parses the second line of classify.js.
 func parseTexts(out []byte) (result, error) {
 	n, err := field(out, textCount)
 	if err != nil {
@@ -451,7 +451,7 @@ func parseTexts(out []byte) (result, error) {
 	}
 	if found := labelCounts.FindSubmatch(out); found != nil {
 		for _, word := range strings.Fields(string(found[1])) {
-			if n, _ := strconv.Atoi(word); n > 0 { // digits alone
+			if n, _ := strconv.Atoi(word); n > 0 { // the pattern permits only digits
 				r.labels = append(r.labels, n)
 			}
 		}
@@ -464,7 +464,7 @@ func (o *options) tokenizersVersion(ctx context.Context) (string, error) {
 	return o.nodeModule(ctx, "tokenizers", "tok_bench.mjs")
 }
 
-// rayon gives tokenizers as many threads.
+// rayon gives tokenizers the same number of threads.
 func (o *options) rayon() []string {
 	return []string{"RAYON_NUM_THREADS=" + strconv.Itoa(o.threads), "TOKENIZERS_PARALLELISM=true"}
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/go-bert/bert/internal/bench"
 )
 
-// table is what was measured.
+// A table holds the measurements.
 type table struct {
 	*options
 	cases    []benchCase
 	programs []*program
 	versions []string
-	absent   []string // what was left out, and why
+	absent   []string // what is left out, and why
 
-	results map[cell][]result // a result for each round
+	results map[cell][]result // by round
 }
 
 type cell struct{ row, program int }
 
-// measure runs the rounds, until ctx ends. A program that fails at a case is not asked again.
+// measure runs the rounds, until ctx is cancelled. A case in which a program failed is not repeated with that program.
 func (t *table) measure(ctx context.Context, stderr io.Writer) {
 	t.results = make(map[cell][]result)
 	failed := make(map[cell]bool)
@@ -42,7 +42,7 @@ func (t *table) measure(ctx context.Context, stderr io.Writer) {
 				r, err := p.run(ctx, &t.cases[row])
 				switch {
 				case ctx.Err() != nil:
-					t.absent = append(t.absent, fmt.Sprintf("all from round %d on: interrupted", round+1))
+					t.absent = append(t.absent, fmt.Sprintf("everything from round %d on: interrupted", round+1))
 					return
 				case errors.Is(err, errors.ErrUnsupported):
 					failed[at] = true
@@ -71,7 +71,7 @@ func unit(c *benchCase) string {
 	return "sequences/s"
 }
 
-// samples are one number of each round's result, where it is known.
+// samples returns one number from each round's result, where it is known.
 func samples(results []result, of func(*result) float64) (s bench.Samples) {
 	for i := range results {
 		if v := of(&results[i]); v > 0 {
@@ -86,7 +86,7 @@ func rate(r *result) float64      { return r.rate }
 func gigabytes(r *result) float64 { return r.memory / 1e9 }
 func share(r *result) float64     { return 100 * r.share }
 
-// spread is the median, with the lowest and the highest; – for none.
+// spread formats the median with the minimum and the maximum, or – if there are no samples.
 func spread(s bench.Samples) string {
 	switch len(s) {
 	case 0:
@@ -97,7 +97,7 @@ func spread(s bench.Samples) string {
 	return fmt.Sprintf("%s (%s–%s)", digits(s.Median()), digits(s[0]), digits(s[len(s)-1]))
 }
 
-// digits writes at least three of them.
+// digits formats a number with at least three digits.
 func digits(v float64) string {
 	switch {
 	case v >= 99.95:
@@ -111,7 +111,7 @@ func digits(v float64) string {
 // write prints the tables: rates with their ratios, then memory.
 func (t *table) write(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "%s. %s, %s/%s, threads: %d. %d tokens, %s. Medians of %d rounds, with the lowest and the highest.\n",
+	fmt.Fprintf(b, "%s. %s, %s/%s, threads: %d. %d tokens, %s. Medians of %d rounds, with the minimum and the maximum.\n",
 		time.Now().UTC().Format(time.DateOnly), processor(), runtime.GOOS, runtime.GOARCH, t.threads, t.length, t.precision, t.rounds)
 	fmt.Fprintf(b, "%s.\n", strings.Join(t.versions, ", "))
 
@@ -171,7 +171,7 @@ func (t *table) write(w io.Writer) error {
 	return b.Flush()
 }
 
-// compareLabels says where programs gave other labels: they would not have done the same work.
+// compareLabels reports cases in which programs gave different labels, and so did not do the same work.
 func (t *table) compareLabels(w io.Writer) {
 	for row := range t.cases {
 		var (
@@ -194,7 +194,7 @@ func (t *table) compareLabels(w io.Writer) {
 	}
 }
 
-// label is the first cells of a line.
+// label returns the first cells of a line.
 func (t *table) label(row int, unit string) []string {
 	c := &t.cases[row]
 	batch := "–"
@@ -204,7 +204,7 @@ func (t *table) label(row int, unit string) []string {
 	return []string{c.name(), batch, unit}
 }
 
-// begin writes the head of a table.
+// begin writes the header of a table.
 func begin(w io.Writer, head []string) {
 	fmt.Fprintln(w)
 	line(w, head)
@@ -213,7 +213,7 @@ func begin(w io.Writer, head []string) {
 
 func line(w io.Writer, cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
 
-// processor is what the system calls it.
+// processor returns the system's name of the processor.
 func processor() string {
 	data, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {
@@ -223,5 +223,5 @@ func processor() string {
 			}
 		}
 	}
-	return "a processor of unknown name"
+	return "unknown processor"
 }

@@ -1,5 +1,5 @@
-// The WordPiece trainer of tokenizers on a file: 30,000 tokens, any frequency, all characters, which is all that its
-// binding for Node offers. Arguments: the folder with node_modules, and the file.
+// Trains WordPiece with tokenizers on a file: 30,000 tokens, any frequency, all characters. Its binding for Node has no other
+// options. Arguments: the folder with node_modules, and the file.
 import fs from 'fs';
 import path from 'path';
 import { createRequire } from 'module';

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The procedure of google-research/bert's create_pretraining_data.py in plain Python, to measure bert instances against.
+"""The procedure of google-research/bert's create_pretraining_data.py in plain Python, for comparison with bert instances.
 
-It does what that program does to a text, by the same means (strings in lists, a random.Random, one core): tokenization.py's
-cleaning, splitting and WordPiece; pairs of segments; truncation a token at a time; masks; ids, padded. What needs TensorFlow,
-packing tf.Examples and writing them, is left out, so the figure flatters Python. Uncased.
+It processes a text like that program, by the same means (lists of strings, a random.Random, one core): tokenization.py's
+cleaning, splitting and WordPiece; pairs of segments; truncation one token at a time; masks; padded ids. It omits the parts that
+need TensorFlow, encoding tf.Examples and writing them, so the result favours Python. Uncased.
 
     python3 bench/instances/procedure.py --vocab vocab.txt [--dupe-factor 10] text.txt
     GOMAXPROCS=1 taskset -c 0 bert instances --vocab vocab.txt --google --workers 1 --output out text.txt
 
-It prints the tokens of the instances a second of processor time.
+It prints the tokens of the instances per second of processor time.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-// Package atomicfile writes files that are either whole or not there: the bytes go to a temporary name in the same folder,
-// are synced, and only then take the file's name. A crash, a full disk or a failing writer leaves the old file as it was.
+// Package atomicfile writes files that are either complete or absent: the bytes go to a temporary file in the same folder,
+// which is synced and then renamed. A crash, a full disk or a failing writer leaves the old file unchanged.
 package atomicfile
 
 import (
@@ -19,26 +19,26 @@ import (
 // A temporary name is "." + the file's name + tempMark + random text.
 const (
 	tempMark = ".tmp-"
-	randLen  = 26 // of rand.Text
+	randLen  = 26 // the length of rand.Text
 )
 
-// TempName returns a name in the folder of path that nothing bears, to build the new path under, be it a file or a folder.
+// TempName returns an unused name in the folder of path, under which the new file or folder can be built.
 func TempName(path string) string {
 	dir, base := filepath.Split(path)
 	return dir + "." + base + tempMark + rand.Text()
 }
 
-// IsTemp reports whether name, without its folder, is one of TempName's. A process that is killed while it writes leaves
-// what bears one behind; whoever owns the folder may remove it when no other process writes there.
+// IsTemp reports whether name, without its folder, was made by TempName. A process that is killed while it writes leaves such
+// a file behind; the owner of the folder may remove it when no other process writes there.
 func IsTemp(name string) bool {
 	at := len(name) - randLen - len(tempMark)
 	return at > 1 && name[0] == '.' && strings.HasPrefix(name[at:], tempMark)
 }
 
-// WriteFile makes path hold what write writes, or leaves it as it was when write or the system fails. The writer is
-// buffered. perm, before the umask, is the mode of the new file; a symbolic link at path is replaced, not followed. The file
-// and its folder are on disk when WriteFile returns nil. Errors name path, never the temporary file, which is removed.
-// Several processes may write the same path at once: one of the files stands at the end, whole.
+// WriteFile replaces the contents of path with what write writes, or leaves path unchanged if write or the system fails. The
+// writer is buffered. perm is the mode of the new file, before the umask; a symbolic link at path is replaced, not followed.
+// The file and its folder are on disk when WriteFile returns nil. Errors name path, not the temporary file, which is removed.
+// Several processes may write the same path at once: one of the files remains, complete.
 func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
 	temp := TempName(path)
 	defer func() { err = rename(err, temp, path) }()
@@ -47,7 +47,7 @@ func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) (err 
 	if err != nil {
 		return err
 	}
-	// Deferred, so that a panic in write cleans up too. After the rename nothing bears this name.
+	// Deferred, so that a panic in write cleans up too. After the rename the temporary name is gone.
 	renamed := false
 	defer func() {
 		if !renamed {
@@ -77,8 +77,8 @@ func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) (err 
 	return SyncDir(filepath.Dir(path))
 }
 
-// SyncDir makes the names in a folder (created, renamed or removed files) durable. It does
-// nothing where folders cannot be synced.
+// SyncDir makes the entries of a folder (created, renamed or removed files) durable. It does nothing where folders can't be
+// synced.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" || runtime.GOOS == "plan9" {
 		return nil
@@ -88,14 +88,14 @@ func SyncDir(dir string) error {
 		return fmt.Errorf("sync the folder: %w", err)
 	}
 	defer d.Close()
-	// EINVAL and its like: a file system without this operation, on which there is nothing better to do.
+	// EINVAL and the like: the file system does not support this operation, and there is no alternative.
 	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("sync the folder: %w", err)
 	}
 	return nil
 }
 
-// rename puts path in the place of temp in err.
+// rename replaces temp by path in err.
 func rename(err error, temp, path string) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) && pathErr.Path == temp {

@@ -14,7 +14,7 @@ import (
 func TestWriteFileOnAFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("needs the right to mount a small tmpfs: %v", err)
+		t.Skipf("needs permission to mount a small tmpfs: %v", err)
 	}
 	defer func() {
 		if err := unix.Unmount(disk, 0); err != nil {

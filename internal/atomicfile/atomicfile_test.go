@@ -20,7 +20,7 @@ func writeAll(content []byte) func(io.Writer) error {
 	}
 }
 
-// onlyFile checks that dir holds one file, path, and that it holds want.
+// onlyFile checks that path is the only file in its folder, and that it holds want.
 func onlyFile(t *testing.T, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)
@@ -105,7 +105,7 @@ func TestWriteFileErrorsNameThePath(t *testing.T) {
 		}
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("the folder holds %v, %v; want the one that was there", entries, err)
+		t.Errorf("the folder holds %v, %v; want only the one that existed before", entries, err)
 	}
 }
 

@@ -1,6 +1,5 @@
-// Package bench measures how fast things are here: runs of a function, the machine's own limits, the kernels at the sizes of
-// a model. It is what the command bert bench stands on, which itself knows models and flags but neither devices nor
-// instructions.
+// Package bench measures the speed of functions, the limits of the machine, and the kernels at the sizes of a model. The command
+// bert bench is built on it; that command deals with models and flags, but not with devices or instructions.
 package bench
 
 import (
@@ -9,14 +8,14 @@ import (
 	"time"
 )
 
-// leastRuns is how many runs Time measures, however long they take.
-const leastRuns = 3
+// minRuns is the minimal number of runs that are measured, however long they take.
+const minRuns = 3
 
 // Samples are the durations of runs in seconds, the shortest first.
 type Samples []float64
 
-// Time runs f for about so long and returns the duration of each run. Runs before them, a tenth of the time and at least
-// one, are not counted: they make memory and fill caches.
+// Time runs f repeatedly, for about the time limit, and returns the duration of each run. Warm-up runs, for a tenth of the limit
+// and at least one, are not counted: they allocate memory and fill caches.
 func Time(limit time.Duration, f func() error) (Samples, error) {
 	for begun := time.Now(); ; {
 		if err := f(); err != nil {
@@ -27,7 +26,7 @@ func Time(limit time.Duration, f func() error) (Samples, error) {
 		}
 	}
 	var s Samples
-	for begun := time.Now(); len(s) < leastRuns || time.Since(begun) < limit; {
+	for begun := time.Now(); len(s) < minRuns || time.Since(begun) < limit; {
 		from := time.Now()
 		if err := f(); err != nil {
 			return nil, err
@@ -38,11 +37,10 @@ func Time(limit time.Duration, f func() error) (Samples, error) {
 	return s, nil
 }
 
-// Median is the middle of the samples.
+// Median returns the median of the samples.
 func (s Samples) Median() float64 { return s.Quantile(0.5) }
 
-// Quantile is the value below which a share q of the samples lies, between two samples by a straight line (as in numpy and
-// R, type 7). Of no samples it is NaN.
+// Quantile returns the q-quantile of the samples, interpolated linearly (as in numpy and R, type 7), or NaN if there are none.
 func (s Samples) Quantile(q float64) float64 {
 	if len(s) == 0 {
 		return math.NaN()
@@ -59,22 +57,22 @@ type ModelSize struct {
 	Layers, Hidden int
 }
 
-// ModelSizes are those of google-research/bert README ("smaller BERT models") and of the paper.
+// ModelSizes are the sizes in the README of google-research/bert ("smaller BERT models") and in the paper.
 var ModelSizes = []ModelSize{
 	{"tiny", 2, 128}, {"mini", 4, 256}, {"small", 4, 512}, {"medium", 8, 512}, {"base", 12, 768}, {"large", 24, 1024},
 }
 
-// Heads is the number of attention heads, each 64 wide.
+// Heads returns the number of attention heads, each of width 64.
 func (s ModelSize) Heads() int { return s.Hidden / 64 }
 
-// Intermediate is the width between the two products of a block.
+// Intermediate returns the width between the two products of a feed-forward network.
 func (s ModelSize) Intermediate() int { return 4 * s.Hidden }
 
-// ForwardOperations counts the floating-point operations that the encoder needs for one sequence of n tokens that a head
-// classifies: two for each multiply-add in the products of the layers and of attention. Of the last layer the head takes the
-// first token's row alone, so that beside the keys and values of all tokens only that row counts. Activations, norms,
-// embeddings, the pooler and the head are left out, being less than a hundredth. A backward pass has twice as many, two
-// products for each of the forward pass.
+// ForwardOperations returns the number of floating-point operations of the encoder for classifying one sequence of n tokens: two
+// for each multiply-add in the products of the layers and of attention. The head needs only the first row of the last layer, so
+// that layer counts the keys and values of all tokens and otherwise only that row. Activations, norms, embeddings, the pooler and
+// the head, which are less than a hundredth, are not counted. A backward pass takes twice as many: two products for each one of
+// the forward pass.
 func ForwardOperations(layers, hidden, intermediate, n int) float64 {
 	l, h, i, t := float64(layers), float64(hidden), float64(intermediate), float64(n)
 	row := 4*h*h + 2*h*i + 2*t*h // multiply-adds: query, key, value and output; the block's two products; scores and context

@@ -50,8 +50,8 @@ func TestQuantile(t *testing.T) {
 func TestTime(t *testing.T) {
 	runs := 0
 	s, err := Time(0, func() error { runs++; return nil })
-	if err != nil || len(s) != leastRuns || runs != leastRuns+1 || !slices.IsSorted(s) {
-		t.Errorf("%d runs, samples %v, error %v; want %d sorted samples after a run that doesn't count", runs, s, err, leastRuns)
+	if err != nil || len(s) != minRuns || runs != minRuns+1 || !slices.IsSorted(s) {
+		t.Errorf("%d runs, samples %v, error %v; want %d sorted samples after a warm-up run", runs, s, err, minRuns)
 	}
 	boom := errors.New("boom")
 	for _, at := range []int{1, 3} {
@@ -69,12 +69,12 @@ func TestTime(t *testing.T) {
 }
 
 func TestForwardOperations(t *testing.T) {
-	// BERT-base at 128 tokens: a layer of all rows is 1.86 billion operations; eleven of them, then keys and values of 128
-	// rows and the rest of one.
+	// BERT-base at 128 tokens: a whole layer is 1.86 billion operations; eleven of them, then keys and values of 128 rows and
+	// everything else for one row.
 	if got, want := ForwardOperations(12, 768, 3072, 128), 11*1862270976.0+127*2*2*768*768+14548992; got != want {
 		t.Errorf("BERT-base: %.0f operations, want %.0f", got, want)
 	}
-	// One token is all rows: in each of two layers 4 products of 128×128, 2 of 128×512 and 2 of 128 for attention.
+	// With one token there is only one row: in each of two layers 4 products of 128×128, 2 of 128×512 and 2 of 128 for attention.
 	if got, want := ForwardOperations(2, 128, 512, 1), 2*2*float64(4*128*128+2*128*512+2*128); got != want {
 		t.Errorf("Tiny, one token: %.0f operations, want %.0f", got, want)
 	}
@@ -109,7 +109,7 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// TestKernels runs every kernel, whose operations panic if a size doesn't fit, and checks that it counts one thing.
+// TestKernels runs every kernel, whose operations panic if a size is wrong, and checks that it counts operations or bytes.
 func TestKernels(t *testing.T) {
 	m, err := Open(2)
 	if err != nil {
@@ -125,16 +125,16 @@ func TestKernels(t *testing.T) {
 			t.Errorf("%s %s: %v operations, %v bytes, want one of them", k.Name, k.Shape, k.Operations, k.Bytes)
 		}
 		if k.Streams() {
-			t.Errorf("%s %s: said to stream", k.Name, k.Shape)
+			t.Errorf("%s %s: Streams is true", k.Name, k.Shape)
 		}
 	}
 	base := Sizes{Hidden: 768, Intermediate: 3072, Heads: 12, Parameters: 110e6}
 	if k := Adam(base); !k.Streams() {
-		t.Errorf("adam %s: not said to stream", k.Shape)
+		t.Errorf("adam %s: Streams is false", k.Shape)
 	}
 }
 
-// TestThresholds runs the work of every threshold, among whose values is the one compiled in.
+// TestThresholds runs the work of every threshold, and checks that its candidates include the compiled-in value.
 func TestThresholds(t *testing.T) {
 	m, err := Open(2)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestThresholds(t *testing.T) {
 		}
 		for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
 			for _, trial := range threshold.Try(m, p, s, 0) {
-				if len(trial.Times) < leastRuns || !slices.IsSorted(trial.Times) || trial.Times[0] <= 0 {
+				if len(trial.Times) < minRuns || !slices.IsSorted(trial.Times) || trial.Times[0] <= 0 {
 					t.Errorf("%s %d: the times are %v", threshold.Name, trial.Value, trial.Times)
 				}
 			}
@@ -155,12 +155,12 @@ func TestThresholds(t *testing.T) {
 	}
 }
 
-// TestPeakMemory: where it is known, it sees what is allocated, and forgets it.
+// TestPeakMemory checks that the peak rises with an allocation, and that resetting it works.
 func TestPeakMemory(t *testing.T) {
 	ResetPeakMemory()
 	before := PeakMemory()
 	if before == 0 {
-		t.Skip("the peak of memory is not known on this system")
+		t.Skip("the peak memory is unknown on this system")
 	}
 	const size = 64 << 20
 	block := make([]byte, size)

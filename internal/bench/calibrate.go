@@ -8,8 +8,8 @@ import (
 	"github.com/go-bert/bert/internal/compute/cpu"
 )
 
-// Threshold is one of cpu.Thresholds with the values that are tried for it and the work that shows which is best. The others
-// stay as they are compiled in.
+// Threshold is one of cpu.Thresholds, with candidate values and the work by which to compare them. The other thresholds keep
+// their compiled-in values.
 type Threshold struct {
 	Name       string
 	Unit       string
@@ -20,13 +20,13 @@ type Threshold struct {
 	work func(d *cpu.Device, s *Sizes) (run func())
 }
 
-// Trial is how long the work took with a value, the shortest run first.
+// Trial holds the durations of the work with a value, the shortest first.
 type Trial struct {
 	Value int
 	Times Samples
 }
 
-// Thresholds lists what can be calibrated.
+// Thresholds returns the thresholds that can be calibrated.
 func Thresholds() []Threshold {
 	at := cpu.DefaultThresholds()
 	return []Threshold{
@@ -57,8 +57,8 @@ func Thresholds() []Threshold {
 	}
 }
 
-// Try measures the work with each candidate, one after the other and again and again for about so long, at least three
-// times, so that what else the machine does at the time meets all of them alike.
+// Try measures the work with all candidates in turn, repeatedly for about the time limit and at least three times. So other load on
+// the machine affects all of them alike.
 func (t *Threshold) Try(m *Machine, p compute.Precision, s Sizes, limit time.Duration) []Trial {
 	trials := make([]Trial, len(t.Candidates))
 	runs := make([]func(), len(t.Candidates))
@@ -68,9 +68,9 @@ func (t *Threshold) Try(m *Machine, p compute.Precision, s Sizes, limit time.Dur
 		d := cpu.NewWith(m.kernels, m.threads, p, at)
 		defer d.Close()
 		trials[i].Value, runs[i] = v, t.work(d, &s)
-		runs[i]() // it makes memory
+		runs[i]() // warm up
 	}
-	for begun := time.Now(); len(trials[0].Times) < leastRuns || time.Since(begun) < limit; {
+	for begun := time.Now(); len(trials[0].Times) < minRuns || time.Since(begun) < limit; {
 		for i, run := range runs {
 			from := time.Now()
 			run()
@@ -83,7 +83,7 @@ func (t *Threshold) Try(m *Machine, p compute.Precision, s Sizes, limit time.Dur
 	return trials
 }
 
-// products are the two of a block, with weights that are packed once, as in inference.
+// products returns the two products of a feed-forward network, with weights that are packed once, as in inference.
 func products(d *cpu.Device, s *Sizes) (run func()) {
 	rows := s.Sequences * s.Length
 	up := s.linear("", rows, s.Hidden, s.Intermediate, compute.GELU).prepare(nil, d)
@@ -91,7 +91,7 @@ func products(d *cpu.Device, s *Sizes) (run func()) {
 	return func() { up(); down() }
 }
 
-// packedProducts are two of a training step, which pack their operands as they go.
+// packedProducts returns two products of the backward pass, which pack their operands each time.
 func packedProducts(d *cpu.Device, s *Sizes) (run func()) {
 	rows := s.Sequences * s.Length
 	input := s.linearInputGrad(rows, s.Intermediate, s.Hidden).prepare(nil, d)
@@ -99,8 +99,8 @@ func packedProducts(d *cpu.Device, s *Sizes) (run func()) {
 	return func() { input(); weight() }
 }
 
-// smallRounds are additions of vectors that take from half a microsecond to sixty, a few of each length: what a batch of few
-// tokens is made of.
+// smallRounds returns additions of vectors that take from half a microsecond to sixty, several of each length, like the operations
+// of a batch of few tokens.
 func smallRounds(d *cpu.Device, _ *Sizes) (run func()) {
 	const shortest, lengths, each = 1 << 11, 8, 64
 	x, y := alloc(d, shortest<<(lengths-1)), alloc(d, shortest<<(lengths-1))

@@ -8,42 +8,42 @@ import (
 	"github.com/go-bert/bert/internal/compute/cpu"
 )
 
-// Sizes are those of a model and of a batch.
+// Sizes are the sizes of a model and a batch.
 //
 // Legend: T = Sequences·Length tokens, H hidden, I intermediate, A heads, D = H/A head size, n tokens of a sequence.
 type Sizes struct {
 	Sequences, Length           int
 	Hidden, Intermediate, Heads int
-	// Parameters is how many a step of Adam updates.
+	// Parameters is the number of parameters that Adam updates.
 	Parameters int
 }
 
-// Kernel is an operation at the sizes that a model gives it.
+// Kernel is an operation at the sizes of a model.
 type Kernel struct {
 	Name  string
 	Shape string
-	// Operations are the floating-point operations of a run, and Bytes what it reads and writes of its operands. One of
-	// them is 0: products are measured by operations, what goes over memory by bytes.
+	// Operations is the number of floating-point operations of a run, Bytes the size of the operands it reads and writes. One of
+	// them is 0: products are measured by operations, memory-bound kernels by bytes.
 	Operations, Bytes float64
 
 	prepare func(m *Machine, d *cpu.Device) (run func())
 }
 
-// Streams says whether the operands are too large for a cache, so that memory's bandwidth is the limit.
+// Streams reports whether the operands are too large for any cache, so that memory bandwidth is the limit.
 func (k *Kernel) Streams() bool {
 	const largestCache = 64 << 20
 	return k.Bytes > largestCache
 }
 
-// Prepare makes the operands, for products of a precision. run does the operation once; done gives all back.
+// Prepare allocates the operands, for products of the given precision. run executes the operation once; done frees everything.
 func (k *Kernel) Prepare(m *Machine, p compute.Precision) (run, done func()) {
 	d := cpu.NewAt(m.kernels, m.threads, p)
 	return k.prepare(m, d), d.Close
 }
 
-const dropRate = 0.1 // as BERT is trained
+const dropRate = 0.1 // as in BERT's training
 
-// Kernels lists the operations of a batch through a layer, forward and backward.
+// Kernels returns the operations of a layer for a batch, forward and backward.
 func Kernels(s Sizes) []Kernel {
 	var (
 		rows   = s.Sequences * s.Length
@@ -63,7 +63,7 @@ func Kernels(s Sizes) []Kernel {
 			op := attention(d, &s)
 			return func() { d.Attention(op) }
 		}},
-		// Five products: the scores once more, and two for each of the two of the forward pass.
+		// Five products: the scores again, and two for each of the two products of the forward pass.
 		{"attention-grad", tokens, 5 * 2 * pairs, 0, func(_ *Machine, d *cpu.Device) func() { return attentionGrad(d, &s) }},
 		{"norm", shape(rows, h), 0, 4 * 4 * wide, func(_ *Machine, d *cpu.Device) func() { return norm(d, rows, h) }},
 		{"norm-grad", shape(rows, h), 0, 4 * 4 * wide, func(_ *Machine, d *cpu.Device) func() { return normGrad(d, rows, h) }},
@@ -77,7 +77,7 @@ func Kernels(s Sizes) []Kernel {
 	}
 }
 
-// Adam is the update of the parameters, or of the 32 million that are enough for no cache to hold them.
+// Adam returns the update of the parameters, or of 32 million of them, which exceed any cache.
 func Adam(s Sizes) Kernel {
 	n := min(s.Parameters, 32<<20)
 	return Kernel{"adam", shape(n), 0, 7 * 4 * float64(n), func(_ *Machine, d *cpu.Device) func() {
@@ -97,7 +97,7 @@ func shape(dims ...int) string {
 	return s
 }
 
-// randomNumbers is n numbers in ±½.
+// randomNumbers returns n numbers in [−½, ½).
 func randomNumbers(n int) []float32 {
 	r := rand.New(rand.NewPCG(1, uint64(n)))
 	x := make([]float32, n)
@@ -107,7 +107,7 @@ func randomNumbers(n int) []float32 {
 	return x
 }
 
-// random is randomNumbers for operations to read.
+// random returns random numbers in a buffer that operations read.
 func random(d *cpu.Device, n int) compute.Buffer { return must(d.Wrap(randomNumbers(n))) }
 
 func alloc(d *cpu.Device, n int) compute.Buffer { return must(d.Alloc(n)) }
@@ -124,15 +124,15 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// written is randomNumbers for operations to write.
+// written returns random numbers in a buffer that operations write.
 func written(d *cpu.Device, n int) compute.Buffer {
 	b := alloc(d, n)
 	d.Copy(b, random(d, n))
 	return b
 }
 
-// stride is the distance of an operand's rows: those between the two products of a feed-forward network are as the device
-// would have them.
+// stride returns the distance between an operand's rows. Between the two products of a feed-forward network it is the device's
+// preferred one.
 func (s Sizes) stride(d *cpu.Device, width int) int {
 	if width == s.Intermediate {
 		return d.Stride(width)
@@ -152,7 +152,7 @@ func (s Sizes) linear(name string, rows, in, out int, f compute.Activation) Kern
 	}}
 }
 
-// linearInputGrad goes back from out to in columns through the activation before the product.
+// linearInputGrad is the gradient of a product's input, from out to in columns, with that of the activation before the product.
 func (s Sizes) linearInputGrad(rows, in, out int) Kernel {
 	return Kernel{"linear-input-grad", shape(rows, out, in), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
 		dys, dxs := s.stride(d, out), s.stride(d, in)
@@ -216,7 +216,7 @@ func normGrad(d *cpu.Device, rows, width int) func() {
 	return func() { d.NormGrad(&op) }
 }
 
-// softmax is what attention does to its scores, here of all heads at once and without the products around it.
+// softmax is the softmax of attention's scores, here for all heads at once and without the products around it.
 func softmax(m *Machine, rows, n int) func() {
 	x := randomNumbers(rows * n)
 	return func() {

@@ -11,14 +11,14 @@ import (
 	"github.com/go-bert/bert/internal/simd"
 )
 
-// Machine is a number of threads at the level of instructions in use.
+// Machine is a number of threads with an instruction level.
 type Machine struct {
 	kernels *simd.Kernels
 	threads int
 }
 
-// Open describes the machine with so many threads; 0 stands for all. It fails where BERT_SIMD asks for a level that the
-// machine lacks.
+// Open returns the machine with the given number of threads; 0 means all. It fails if BERT_SIMD asks for a level that the machine
+// lacks.
 func Open(threads int) (*Machine, error) {
 	if threads < 0 {
 		return nil, fmt.Errorf("%d threads, want 0 (all) or more", threads)
@@ -33,26 +33,26 @@ func Open(threads int) (*Machine, error) {
 	return &Machine{k, threads}, nil
 }
 
-// Threads is the number of threads.
+// Threads returns the number of threads.
 func (m *Machine) Threads() int { return m.threads }
 
-// Level names the instructions: amx, avx512, avx2, neon or purego.
+// Level returns the name of the instruction level: amx, avx512, avx2, neon or purego.
 func (m *Machine) Level() string { return m.kernels.Level.String() }
 
-// Native says whether there are instructions for products of a precision.
+// Native reports whether the level has instructions for products of a precision.
 func (m *Machine) Native(p compute.Precision) bool { return p == compute.Float32 || m.kernels.Native16 }
 
-// Both peaks are the best of so many tries, since another process can only make a try slower.
+// PeakOperations takes the best of peakTries tries, since other processes can only make a try slower.
 const peakTries = 15
 
-// PeakOperations is how many floating-point operations a second the threads reach together when they do nothing but
-// multiply-adds of registers. It measures for about the given time.
+// PeakOperations returns the floating-point operations per second of all threads together when they execute nothing but
+// multiply-adds of registers. It measures for about the time limit.
 func (m *Machine) PeakOperations(p compute.Precision, limit time.Duration) float64 {
 	do := m.kernels.MultiplyAdds
 	if p == compute.BFloat16 {
 		do = m.kernels.MultiplyAdds16
 	}
-	// As many steps as fill a try.
+	// Find a number of steps that fills a try.
 	steps, try := 1000, limit/peakTries
 	for {
 		begun := time.Now()
@@ -75,11 +75,11 @@ func (m *Machine) PeakOperations(p compute.Precision, limit time.Duration) float
 	return best
 }
 
-// streamed is how many elements the arrays have that MemoryBandwidth goes through: 128 MiB each.
+// streamed is the number of elements of MemoryBandwidth's arrays, which have 128 MiB each.
 const streamed = 32 << 20
 
-// MemoryBandwidth is how many bytes a second the threads move together between memory and registers, with two reads to a
-// write, as in x += y.
+// MemoryBandwidth returns the bytes per second that all threads together move between memory and registers, with two reads per
+// write, as in x += y. It measures for about the time limit and takes the best run.
 func (m *Machine) MemoryBandwidth(limit time.Duration) float64 {
 	d := cpu.NewAt(m.kernels, m.threads, compute.Float32)
 	defer d.Close()
@@ -94,7 +94,7 @@ func (m *Machine) MemoryBandwidth(limit time.Duration) float64 {
 		d.Write(y.Slice(at, at+len(one)), one)
 	}
 	best := 0.0
-	for i, begun := 0, time.Now(); i < leastRuns || time.Since(begun) < limit; i++ {
+	for i, begun := 0, time.Now(); i < minRuns || time.Since(begun) < limit; i++ {
 		from := time.Now()
 		d.Add(x, y)
 		best = max(best, 3*4*streamed/time.Since(from).Seconds())
@@ -102,7 +102,7 @@ func (m *Machine) MemoryBandwidth(limit time.Duration) float64 {
 	return best
 }
 
-// parallel runs f on each thread at once and returns the time from the first one's start to the last one's end.
+// parallel runs f on all threads at once and returns the time from the common start to the end of the last.
 func (m *Machine) parallel(f func(thread int)) time.Duration {
 	var (
 		ready, ended sync.WaitGroup

@@ -5,14 +5,14 @@ import (
 	"syscall"
 )
 
-// ResetPeakMemory gives memory that is no longer used back. Here PeakMemory is of the whole process.
+// ResetPeakMemory returns unused memory to the system. On this system it can't reset PeakMemory.
 func ResetPeakMemory() { debug.FreeOSMemory() }
 
-// PeakMemory is the most bytes of memory that the process has had; 0 if that is not known.
+// PeakMemory returns the peak memory of the process in bytes, or 0 if it is unknown.
 func PeakMemory() int64 {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return 0
 	}
-	return usage.Maxrss // in bytes, unlike elsewhere
+	return usage.Maxrss // in bytes, unlike on other systems
 }

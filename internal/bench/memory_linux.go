@@ -7,15 +7,15 @@ import (
 	"strconv"
 )
 
-// ResetPeakMemory gives memory that is no longer used back and begins PeakMemory anew from what is in use.
+// ResetPeakMemory returns unused memory to the system and resets PeakMemory to the memory in use.
 func ResetPeakMemory() {
 	debug.FreeOSMemory()
-	// Where it may not be written the peak is that of the whole process.
+	// If that is not permitted, PeakMemory covers the whole life of the process.
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// PeakMemory is the most bytes of memory that the process has had since ResetPeakMemory, files that it has mapped and
-// touched included (VmHWM of proc(5)); 0 if that is not known.
+// PeakMemory returns the peak resident memory in bytes since ResetPeakMemory, including mapped files (VmHWM of proc(5)), or 0 if it
+// is unknown.
 func PeakMemory() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -4,8 +4,8 @@ package bench
 
 import "runtime/debug"
 
-// ResetPeakMemory gives memory that is no longer used back.
+// ResetPeakMemory returns unused memory to the system.
 func ResetPeakMemory() { debug.FreeOSMemory() }
 
-// PeakMemory is 0: not known here.
+// PeakMemory returns 0: the peak is unknown on this system.
 func PeakMemory() int64 { return 0 }

@@ -7,11 +7,10 @@ import (
 	"strconv"
 )
 
-// Pages are the bytes of memory that a process has: all that is resident, and that with each page that several processes
-// have divided by their number.
+// Pages is the memory of a process in bytes. Proportional divides each shared page by the number of processes that share it.
 type Pages struct{ Resident, Proportional int64 }
 
-// PagesOf asks for the pages of a running process (smaps_rollup of proc(5)).
+// PagesOf returns the memory of a running process (smaps_rollup of proc(5)).
 func PagesOf(pid int) (p Pages, known bool) {
 	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {

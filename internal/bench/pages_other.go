@@ -2,9 +2,8 @@
 
 package bench
 
-// Pages are the bytes of memory that a process has: all that is resident, and that with each page that several processes
-// have divided by their number.
+// Pages is the memory of a process in bytes. Proportional divides each shared page by the number of processes that share it.
 type Pages struct{ Resident, Proportional int64 }
 
-// PagesOf knows nothing here.
+// PagesOf returns false: the memory of other processes is unknown on this system.
 func PagesOf(int) (p Pages, known bool) { return p, false }

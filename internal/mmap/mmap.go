@@ -1,5 +1,5 @@
-// Package mmap gives the bytes of a file, mapped where the system can: opening is instant, pages come in as they are
-// touched, and processes that open the same file share them. A mapped file must not be cut short while it is in use.
+// Package mmap maps files into memory where the system supports it: opening is instant, pages are loaded as they are
+// touched, and processes that map the same file share them. A mapped file must not be truncated while it is in use.
 package mmap
 
 import (
@@ -8,8 +8,7 @@ import (
 	"os"
 )
 
-// Read returns the bytes of a file of the given size, read into memory. release does nothing; it is for what takes Map
-// and Read alike.
+// Read reads a file of the given size into memory. release does nothing; it exists so that Read can stand in for Map.
 func Read(f *os.File, size int) (data []byte, release func() error, err error) {
 	data = make([]byte, size)
 	if _, err := io.ReadFull(f, data); err != nil {

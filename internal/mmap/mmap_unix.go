@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Map returns the bytes of a file of the given size, mapped, and what unmaps them. f may be closed before that.
+// Map maps a file of the given size into memory. release unmaps it; f may be closed earlier.
 func Map(f *os.File, size int) (data []byte, release func() error, err error) {
 	data, err = unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
-		return Read(f, size) // a file system without mappings
+		return Read(f, size) // a file system that can't map files
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
 }

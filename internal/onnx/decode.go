@@ -12,15 +12,15 @@ import (
 	"github.com/go-bert/bert/internal/proto"
 )
 
-// Limits of what is read, far beyond any BERT, so that a file can't ask for more memory than a small multiple of its size.
+// Limits on a file, far beyond any BERT, so that it can't make Read allocate more than a small multiple of its size.
 const (
-	maxEntries = 1 << 20 // nodes, and initializers
+	maxEntries = 1 << 20 // of nodes, and of initializers
 	maxRank    = 64
 )
 
-// Read reads a model from the bytes of its file, which it must not outlive: tensors lie in them. Every tensor that holds its
-// elements has as many as type and shape say, but for types that have no Size, whose elements are left out. An error says in
-// which part of the model something is wrong.
+// Read reads a model from the bytes of its file. The tensors alias these bytes, so the model must not outlive them. Each
+// tensor that holds its elements has as many as its type and shape say; elements of types without a Size are left out. An
+// error names the part of the model that is wrong.
 func Read(file []byte) (*Model, error) {
 	m := &Model{}
 	graphs := 0
@@ -33,9 +33,9 @@ func Read(file []byte) (*Model, error) {
 		case modelOpsetImport:
 			err = within("opset_import", f.Message(m.readOpset))
 		case modelGraph:
-			// A second one would be merged into the first by a protobuf library; nobody writes that.
+			// A protobuf library would merge a second graph into the first; no exporter writes one.
 			if graphs++; graphs > 1 {
-				return errors.New("graph comes twice")
+				return errors.New("more than one graph")
 			}
 			err = within("graph", f.Message(m.Graph.read))
 		}
@@ -153,8 +153,8 @@ func (a *Attribute) read(file []byte) error {
 }
 
 func (t *Tensor) read(file []byte) error {
-	// The fields that elements may stand in. A packed list is the elements one after the other, so that lists in several
-	// pieces, or not packed, are joined as bytes.
+	// The fields that may hold the elements. A packed list is its elements end to end, so lists in several pieces, or not
+	// packed, can be joined as bytes.
 	var (
 		raw, floats, doubles, int32s, int64s, uint64s []byte
 		hasRaw                                        bool
@@ -180,7 +180,7 @@ func (t *Tensor) read(file []byte) error {
 				err = fmt.Errorf("more than %d dimensions", maxRank)
 			}
 		case tensorSegment:
-			err = errors.New("is one of several segments, which are not supported")
+			err = errors.New("is split into segments, which are not supported")
 		case tensorRawData:
 			hasRaw = true
 			raw, err = f.Bytes()
@@ -206,13 +206,13 @@ func (t *Tensor) read(file []byte) error {
 	}
 	size, ok := byteSize(t.Type, t.Shape)
 	if !ok {
-		return fmt.Errorf("shape %v is not that of anything in memory", t.Shape)
+		return fmt.Errorf("shape %v is negative or too large", t.Shape)
 	}
 	width := t.Type.Size()
 	switch {
 	case location == locationExternal:
 		if external.Location == "" {
-			return errors.New("is in another file, but not said in which")
+			return errors.New("is in another file, which is not named")
 		}
 		t.External = &external
 		return nil
@@ -232,15 +232,15 @@ func (t *Tensor) read(file []byte) error {
 		t.Raw, err = widen(int32s, width, size)
 	}
 	if err == nil && int64(len(t.Raw)) != size {
-		err = fmt.Errorf("%d bytes of data, type %d with shape %v has %d", len(t.Raw), t.Type, t.Shape, size)
+		err = fmt.Errorf("%d bytes of data, want %d for type %d with shape %v", len(t.Raw), size, t.Type, t.Shape)
 	}
 	return err
 }
 
 // widen turns varints into little-endian elements of width bytes, size bytes in all.
 func widen(varints []byte, width, size int64) ([]byte, error) {
-	if int64(len(varints)) < size/width { // each takes a byte at least
-		return nil, fmt.Errorf("%d bytes of numbers, want %d numbers", len(varints), size/width)
+	if int64(len(varints)) < size/width { // each takes at least a byte
+		return nil, fmt.Errorf("%d bytes can't hold %d numbers", len(varints), size/width)
 	}
 	elements := make([]byte, 0, size)
 	for len(varints) > 0 {
@@ -289,7 +289,7 @@ func (e *External) read(file []byte) error {
 	case "length":
 		return number(&e.Length)
 	}
-	return nil // checksum, and what a later version adds
+	return nil // checksum, and keys of later versions
 }
 
 func integer(f proto.Field) (int64, error) {
@@ -297,7 +297,7 @@ func integer(f proto.Field) (int64, error) {
 	return int64(v), err
 }
 
-// ints calls visit with the numbers of a list, packed or not.
+// ints calls visit with each number of a list, packed or not.
 func ints(f proto.Field, visit func(uint64)) error {
 	switch f.Type {
 	case protowire.VarintType:
@@ -317,7 +317,7 @@ func ints(f proto.Field, visit func(uint64)) error {
 	return f.Wrong()
 }
 
-// list adds the field's bytes to those of the list before it: a packed list, or one element that is encoded as wire.
+// list appends the field's bytes to those of the list so far. The field is a packed list, or one element with wire type wire.
 func list(f proto.Field, before []byte, wire protowire.Type) ([]byte, error) {
 	if f.Type != wire && f.Type != protowire.BytesType {
 		return nil, f.Wrong()

@@ -8,11 +8,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// MaxSize is the length that a protobuf message, and so a model in one file, may have.
+// MaxSize is the maximal length of a protobuf message, and so of a model in one file.
 const MaxSize = math.MaxInt32
 
-// Write writes m. The elements of its tensors are written one tensor after the other, those of a Tensor with a Write being
-// asked for then.
+// Write writes m. Tensors are written one at a time; the Write function of a tensor is called when its elements are due.
 func Write(w io.Writer, m *Model) error {
 	g := &m.Graph
 	var front, back message // of the graph, before and after the initializers
@@ -27,9 +26,9 @@ func Write(w io.Writer, m *Model) error {
 		back.message(graphOutput, g.Outputs[i].encode())
 	}
 
-	// The length of a message stands before it. What is in the tensors is not needed for it: each is as long as its shape says.
+	// The length of a message precedes it. It can be computed without the elements: their size follows from the shape.
 	var (
-		heads  = make([]message, len(g.Initializers)) // all of a tensor but its elements
+		heads  = make([]message, len(g.Initializers)) // each tensor without its elements
 		sizes  = make([]int64, len(g.Initializers))
 		length = int64(len(front) + len(back))
 	)
@@ -51,10 +50,10 @@ func Write(w io.Writer, m *Model) error {
 	start.string(modelProducerName, m.ProducerName)
 	start.tag(modelGraph, protowire.BytesType)
 	start = protowire.AppendVarint(start, uint64(length))
-	opset.int(opsetVersion, m.Opset) // the domain "" is left out, as any empty string
+	opset.int(opsetVersion, m.Opset) // the domain "" is omitted, like any empty string
 	back.message(modelOpsetImport, opset)
 	if total := int64(len(start)+len(opset)) + length; total > MaxSize {
-		return fmt.Errorf("the model would take %d bytes, an ONNX file holds at most %d", total, int64(MaxSize))
+		return fmt.Errorf("the model needs %d bytes, but an ONNX file holds at most %d", total, int64(MaxSize))
 	}
 	if _, err := w.Write(append(start, front...)); err != nil {
 		return err
@@ -69,7 +68,7 @@ func Write(w io.Writer, m *Model) error {
 			}
 		}
 		if int64(len(raw)) != sizes[i] {
-			return fmt.Errorf("tensor %q: %d bytes of data, shape %v has %d", t.Name, len(raw), t.Shape, sizes[i])
+			return fmt.Errorf("tensor %q: %d bytes of data, want %d for shape %v", t.Name, len(raw), sizes[i], t.Shape)
 		}
 		if _, err := w.Write(heads[i]); err != nil {
 			return err
@@ -94,7 +93,7 @@ func (m *message) int(field protowire.Number, v int64) {
 	*m = protowire.AppendVarint(*m, uint64(v))
 }
 
-// string leaves an empty string out: it is what a reader takes for a missing one.
+// string appends a string field. An empty string is omitted: it is the default value.
 func (m *message) string(field protowire.Number, s string) {
 	if s != "" {
 		m.tag(field, protowire.BytesType)
@@ -102,7 +101,7 @@ func (m *message) string(field protowire.Number, s string) {
 	}
 }
 
-// element is an element of a list of strings, which may be empty: an input that an operator is not given.
+// element appends an element of a list of strings. It may be empty: an optional input that is not given.
 func (m *message) element(field protowire.Number, s string) {
 	m.tag(field, protowire.BytesType)
 	*m = protowire.AppendString(*m, s)
@@ -148,7 +147,7 @@ func (a *Attribute) encode() message {
 	return m
 }
 
-// encodeHead is the tensor up to its elements: the tag and the length of raw_data end it.
+// encodeHead encodes the tensor up to its elements; it ends with the tag and the length of raw_data.
 func (t *Tensor) encodeHead() message {
 	var m message
 	for _, d := range t.Shape {

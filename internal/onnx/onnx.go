@@ -1,8 +1,8 @@
-// Package onnx reads and writes ONNX models: graphs of operators with named tensors. It knows the file, not what a graph
-// computes, and of the file what a BERT needs.
+// Package onnx reads and writes ONNX models: graphs of operators with named tensors. It knows the file format, as far as a
+// BERT needs it, but not what a graph computes.
 //
-// The format is the protobuf message ModelProto of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; the names of the
-// types and fields are those there, without "Proto". It is written and read field by field, without generated code.
+// The format is the protobuf message ModelProto of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. Types and fields
+// have the names used there, without "Proto". The message is read and written field by field, without generated code.
 package onnx
 
 import "math"
@@ -11,28 +11,28 @@ import "math"
 type Model struct {
 	IRVersion    int64
 	ProducerName string
-	// Opset is the version of the standard operators, of the opset_import whose domain is "" or "ai.onnx".
+	// Opset is the version of the standard operators: that of the opset_import whose domain is "" or "ai.onnx".
 	Opset int64
 	Graph Graph
 }
 
-// A Graph is a GraphProto: nodes in an order in which each comes after those whose outputs it takes.
+// A Graph is a GraphProto. Its nodes are in topological order.
 type Graph struct {
 	Name         string
 	Nodes        []Node
 	Initializers []Tensor
-	// Inputs and Outputs are not read: who wants the weights needs them not.
+	// Inputs and Outputs are written but not read: they are not needed to find the weights.
 	Inputs, Outputs []ValueInfo
 }
 
-// A Node is a NodeProto: an operator, the names of the values that it takes and of those that it gives.
+// A Node is a NodeProto: an operator with the names of its inputs and outputs.
 type Node struct {
 	Name, OpType, Domain string
 	Inputs, Outputs      []string
 	Attributes           []Attribute
 }
 
-// An Attribute is an AttributeProto: a constant of an operator. One of the values is set, as Type says.
+// An Attribute is an AttributeProto: a constant of an operator. Type says which of the values is set.
 type Attribute struct {
 	Name   string
 	Type   AttributeType
@@ -45,7 +45,7 @@ type Attribute struct {
 // AttributeType is AttributeProto.AttributeType.
 type AttributeType int32
 
-// The types of attributes that have a field in [Attribute]. Others are read as a type alone.
+// The attribute types that have a field in [Attribute]. Of other types only Name and Type are read.
 const (
 	FloatAttribute  AttributeType = 1
 	IntAttribute    AttributeType = 2
@@ -53,22 +53,22 @@ const (
 	IntsAttribute   AttributeType = 7
 )
 
-// IntAttr is an attribute that is a whole number.
+// IntAttr returns an integer attribute.
 func IntAttr(name string, v int64) Attribute {
 	return Attribute{Name: name, Type: IntAttribute, Int: v}
 }
 
-// FloatAttr is an attribute that is a number.
+// FloatAttr returns a float attribute.
 func FloatAttr(name string, v float32) Attribute {
 	return Attribute{Name: name, Type: FloatAttribute, Float: v}
 }
 
-// IntsAttr is an attribute that is a list of whole numbers.
+// IntsAttr returns an attribute that is a list of integers.
 func IntsAttr(name string, v ...int64) Attribute {
 	return Attribute{Name: name, Type: IntsAttribute, Ints: v}
 }
 
-// Attribute returns the attribute of a name, nil if the node has none.
+// Attribute returns the attribute with a name, or nil if the node has none.
 func (n *Node) Attribute(name string) *Attribute {
 	for i := range n.Attributes {
 		if n.Attributes[i].Name == name {
@@ -78,25 +78,25 @@ func (n *Node) Attribute(name string) *Attribute {
 	return nil
 }
 
-// A Tensor is a TensorProto: a named array of numbers, the last dimension running fastest.
+// A Tensor is a TensorProto: a named array of numbers in row-major order.
 type Tensor struct {
 	Name  string
 	Type  ElementType
 	Shape []int64
-	// Raw is the elements, little-endian, without gaps. Of a Model that was read it may lie in the file's bytes.
+	// Raw holds the elements, little-endian, without gaps. After Read it may alias the file's bytes.
 	Raw []byte
-	// Write, if it is set, gives the elements in place of Raw when the model is written, so that a large model needs not be
-	// in memory twice. It has to give as many bytes as type and shape say.
+	// Write, if set, supplies the elements instead of Raw when the model is written, so that a large model need not be in
+	// memory twice. It must return as many bytes as the type and shape say.
 	Write func() ([]byte, error)
-	// External says that the elements stand in a file of their own; nil for a tensor that holds them itself.
+	// External says where the elements are if they are in another file; nil if the tensor holds them itself.
 	External *External
 }
 
-// External is where the elements of a tensor are that are not in the model's file: external_data.
+// External is external_data: the place of elements that are not in the model's file.
 type External struct {
 	Location string // a path relative to the folder of the model's file
 	Offset   int64  // in bytes
-	Length   int64  // in bytes; −1 where it isn't said: to the end of the file
+	Length   int64  // in bytes; −1 if not given: to the end of the file
 }
 
 // ElementType is TensorProto.DataType.
@@ -120,7 +120,7 @@ const (
 	BFloat16 ElementType = 16
 )
 
-// Size is the number of bytes of an element, 0 for types that have no fixed size or are not known here.
+// Size returns the size of an element in bytes, or 0 for types that have no fixed size or are unknown.
 func (t ElementType) Size() int64 {
 	switch t {
 	case Uint8, Int8, Bool:
@@ -135,7 +135,7 @@ func (t ElementType) Size() int64 {
 	return 0
 }
 
-// byteSize is the length of the elements; false if a dimension is negative or the product beyond what can be addressed.
+// byteSize returns the size of the elements in bytes. It returns false if a dimension is negative or the product overflows.
 func byteSize(t ElementType, shape []int64) (int64, bool) {
 	n, zero := t.Size(), false
 	for _, d := range shape {
@@ -163,13 +163,13 @@ type ValueInfo struct {
 	Shape []Dim
 }
 
-// A Dim is a dimension of a ValueInfo: a name for one that may be of any length, else a length.
+// A Dim is a dimension of a ValueInfo: a name if its length is variable, otherwise a length.
 type Dim struct {
 	Param string
 	Value int64
 }
 
-// The field numbers of the messages, onnx.proto.
+// The field numbers of the messages in onnx.proto.
 const (
 	modelIRVersion    = 1
 	modelProducerName = 2

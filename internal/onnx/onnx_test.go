@@ -31,7 +31,7 @@ func testModel() *Model {
 	}
 }
 
-// TestWriteBytes pins the bytes of a file, which protoc --decode=onnx.ModelProto onnx.proto shows.
+// TestWriteBytes pins the bytes of a file. protoc --decode=onnx.ModelProto onnx.proto prints them in readable form.
 func TestWriteBytes(t *testing.T) {
 	var b bytes.Buffer
 	if err := Write(&b, testModel()); err != nil {
@@ -54,7 +54,7 @@ func TestWriteBytes(t *testing.T) {
 	}
 }
 
-func TestReadWhatIsWritten(t *testing.T) {
+func TestRoundTrip(t *testing.T) {
 	want := testModel()
 	var b bytes.Buffer
 	if err := Write(&b, want); err != nil {
@@ -64,7 +64,7 @@ func TestReadWhatIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want.Graph.Inputs, want.Graph.Outputs = nil, nil // are not read
+	want.Graph.Inputs, want.Graph.Outputs = nil, nil // they are not read
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read\n%+v, want\n%+v", got, want)
 	}
@@ -73,7 +73,7 @@ func TestReadWhatIsWritten(t *testing.T) {
 func TestWriteErrors(t *testing.T) {
 	failure := errors.New("no elements")
 	for want, tensor := range map[string]Tensor{
-		`tensor "x": 3 bytes of data, shape [4] has 4`:      {Name: "x", Type: Uint8, Shape: []int64{4}, Raw: []byte("abc")},
+		`tensor "x": 3 bytes of data, want 4 for shape [4]`: {Name: "x", Type: Uint8, Shape: []int64{4}, Raw: []byte("abc")},
 		`tensor "x": type 8 with shape [] can't be written`: {Name: "x", Type: String},
 		`tensor "x": type 1 with shape [-1] can't be`:       {Name: "x", Type: Float, Shape: []int64{-1}},
 		`tensor "x": no elements`:                           {Name: "x", Type: Uint8, Write: func() ([]byte, error) { return nil, failure }},

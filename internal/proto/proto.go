@@ -1,4 +1,4 @@
-// Package proto reads messages of protocol buffers field by field, without generated code:
+// Package proto reads protocol buffer messages field by field, without generated code. The wire format is described at
 // https://protobuf.dev/programming-guides/encoding.
 package proto
 
@@ -12,13 +12,13 @@ import (
 type Field struct {
 	Number protowire.Number
 	Type   protowire.Type
-	// Value is that of a number: a varint, or 32 or 64 bits.
+	// Value is the value of a numeric field: a varint, or 32 or 64 bits.
 	Value uint64
-	// Data is the content of bytes, a text or a message; of a number it is its encoding. It lies in the message.
+	// Data is the content of a bytes, string or message field; for a number it is the encoded number. It aliases the message.
 	Data []byte
 }
 
-// Fields calls visit with each field of a message in turn, until one returns an error.
+// Fields calls visit for each field of a message in turn, until a call returns an error.
 func Fields(message []byte, visit func(Field) error) error {
 	for len(message) > 0 {
 		number, kind, n := protowire.ConsumeTag(message)
@@ -39,8 +39,8 @@ func Fields(message []byte, visit func(Field) error) error {
 		case protowire.BytesType:
 			f.Data, n = protowire.ConsumeBytes(message)
 		default:
-			// A group, which nobody has written for long: its fields would be another level of nesting.
-			return fmt.Errorf("not a protocol buffer that is read: field %d has the wire type %d", number, kind)
+			// A group: long deprecated, and its fields would be another level of nesting.
+			return fmt.Errorf("unsupported protocol buffer: field %d has wire type %d", number, kind)
 		}
 		if n < 0 {
 			return fmt.Errorf("not a protocol buffer: field %d: %w", number, protowire.ParseError(n))
@@ -57,7 +57,7 @@ func Fields(message []byte, visit func(Field) error) error {
 	return nil
 }
 
-// Wrong is the error of a field that has another wire type than its number lets expect.
+// Wrong returns the error for a field whose wire type does not match its number.
 func (f Field) Wrong() error {
 	return fmt.Errorf("field %d has the wrong wire type %d", f.Number, f.Type)
 }
@@ -69,19 +69,19 @@ func (f Field) need(kind protowire.Type) error {
 	return nil
 }
 
-// Varint is the value of a varint.
+// Varint returns the value of a varint field.
 func (f Field) Varint() (uint64, error) { return f.Value, f.need(protowire.VarintType) }
 
-// Fixed32 is the value of a number of 32 bits.
+// Fixed32 returns the value of a 32-bit field.
 func (f Field) Fixed32() (uint32, error) { return uint32(f.Value), f.need(protowire.Fixed32Type) }
 
-// Bytes is the content of bytes, a text or a message.
+// Bytes returns the content of a bytes, string or message field.
 func (f Field) Bytes() ([]byte, error) { return f.Data, f.need(protowire.BytesType) }
 
-// Text is the content of a text.
+// Text returns the content of a string field.
 func (f Field) Text() (string, error) { return string(f.Data), f.need(protowire.BytesType) }
 
-// Message reads a field that is a message.
+// Message calls read with the content of a message field.
 func (f Field) Message(read func(message []byte) error) error {
 	if err := f.need(protowire.BytesType); err != nil {
 		return err

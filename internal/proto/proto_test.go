@@ -28,7 +28,7 @@ func TestFields(t *testing.T) {
 	}
 	for message, want := range map[string]string{
 		"\x08": "not a protocol buffer: field 1: unexpected EOF", "\x80": "not a protocol buffer: unexpected EOF",
-		"\x0a\x05x": "not a protocol buffer: field 1: unexpected EOF", "\x0b\x0c": "field 1 has the wire type 3",
+		"\x0a\x05x": "not a protocol buffer: field 1: unexpected EOF", "\x0b\x0c": "field 1 has wire type 3",
 		"\x00\x00": "not a protocol buffer: ",
 	} {
 		if err := Fields([]byte(message), visit); err == nil || !strings.Contains(err.Error(), want) {

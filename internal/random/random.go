@@ -1,14 +1,14 @@
-// Package random gives random numbers by counter: they depend on nothing but their keys and how many were drawn before, so
-// that work which is resumed, or shared out among workers, needs no state of a generator.
+// Package random generates random numbers by counter. A number depends only on its keys and on how many were drawn before
+// it, so work that is resumed or divided among workers needs no saved generator state.
 package random
 
 import "math/bits"
 
-// Stream is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), written out here so that
-// another release of Go gives the same numbers. Streams of different keys have nothing to do with one another.
+// Stream is SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014). It is implemented here so
+// that every release of Go gives the same numbers. Streams with different keys are unrelated.
 type Stream uint64
 
-// New returns the stream of a seed and keys: what the numbers are for, and for which of such things.
+// New returns the stream for a seed and keys. The keys say what the numbers are used for, such as a purpose and an index.
 func New(seed uint64, keys ...uint64) Stream {
 	s := Stream(seed)
 	for _, key := range keys {
@@ -17,13 +17,13 @@ func New(seed uint64, keys ...uint64) Stream {
 	return Stream(s.Next())
 }
 
-// Next is a number of 64 random bits.
+// Next returns 64 random bits.
 func (s *Stream) Next() uint64 {
 	*s += step
 	return mix(uint64(*s))
 }
 
-// step is what a stream advances by.
+// step is the increment of a stream's state.
 const step = 0x9e3779b97f4a7c15
 
 func mix(z uint64) uint64 {
@@ -32,8 +32,7 @@ func mix(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// Below is a number in [0, n), every one equally likely (Lemire: Fast Random Integer Generation in an Interval, 2019). n
-// is not 0.
+// Below returns a uniform number in [0, n) (Lemire: Fast Random Integer Generation in an Interval, 2019). n must not be 0.
 func (s *Stream) Below(n uint64) uint64 {
 	hi, lo := bits.Mul64(s.Next(), n)
 	if lo < n {
@@ -44,18 +43,18 @@ func (s *Stream) Below(n uint64) uint64 {
 	return hi
 }
 
-// Float64 is a number in [0, 1), a multiple of 2⁻⁵³.
+// Float64 returns a uniform number in [0, 1), a multiple of 2⁻⁵³.
 func (s *Stream) Float64() float64 { return float64(s.Next()>>11) * 0x1p-53 }
 
-// Shuffle puts n things into random order, every one equally likely, from the last place to the first.
+// Shuffle puts n elements into random order, each order equally likely, working from the last position to the first.
 func (s *Stream) Shuffle(n int, swap func(i, j int)) {
 	for i := n - 1; i > 0; i-- {
 		swap(i, int(s.Below(uint64(i+1))))
 	}
 }
 
-// ShuffleHead makes the first n elements of a list what Shuffle would, with the same draws; what the others are is not
-// said. It is for lists that are short and many: Below is written out, and the stream stays in a register.
+// ShuffleHead gives the first n elements of list the values that Shuffle would give them, with the same draws; the other
+// elements are unspecified. It is fast for many short lists: Below is inlined and the state stays in a register.
 func ShuffleHead[T any](s *Stream, list []T, n int) {
 	state := uint64(*s)
 	for i := len(list) - 1; i > 0; i-- {
@@ -67,7 +66,7 @@ func ShuffleHead[T any](s *Stream, list []T, n int) {
 			j, lo = bits.Mul64(mix(state), bound)
 		}
 		if i >= n {
-			list[j] = list[i] // what list[i] becomes no later draw moves
+			list[j] = list[i] // list[i] is outside the head, and no later draw reads it
 		} else {
 			list[i], list[j] = list[j], list[i]
 		}

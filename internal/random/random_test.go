@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestShuffleHead: the head is Shuffle's, and so is the state of the stream afterwards.
+// TestShuffleHead checks that the head, and the state of the stream afterwards, are those of Shuffle.
 func TestShuffleHead(t *testing.T) {
 	for size := range 40 {
 		for head := range size + 2 {

@@ -1,5 +1,5 @@
-// Package tfrecord knows the framing of TFRecord files (tensorflow/core/lib/io/record_writer.h): records one after the
-// other, each of
+// Package tfrecord implements the framing of TFRecord files (tensorflow/core/lib/io/record_writer.h). A file is a sequence
+// of records, each of
 //
 //	length  uint64, little-endian
 //	        uint32, the masked CRC-32C of length
@@ -21,13 +21,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedCRC is a CRC-32C that is safe to store among the data it is of (tensorflow/core/lib/hash/crc32c.h, Mask).
+// maskedCRC returns the CRC-32C of data, masked so that it can be stored next to the data it covers
+// (tensorflow/core/lib/hash/crc32c.h, Mask).
 func maskedCRC(data []byte) uint32 {
 	crc := crc32.Checksum(data, castagnoli)
 	return (crc>>15 | crc<<17) + 0xa282ead8
 }
 
-// Append appends a record.
+// Append appends a record with the given data to b.
 func Append(b, data []byte) []byte {
 	at := len(b)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
@@ -36,29 +37,29 @@ func Append(b, data []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, maskedCRC(data))
 }
 
-// Sniff says whether a file begins like one of records.
+// Sniff reports whether b begins like a TFRecord file.
 func Sniff(b []byte) bool {
 	return len(b) >= head && binary.LittleEndian.Uint32(b[8:]) == maskedCRC(b[:8])
 }
 
-// ErrCutOff says that a file ends in the middle of a record.
-var ErrCutOff = errors.New("the file is cut off")
+// ErrCutOff is returned for a file that ends in the middle of a record.
+var ErrCutOff = errors.New("the file is truncated")
 
-// First returns the data of the first record of b, which is not empty, and what follows the record.
+// First returns the data of the first record of b and what follows the record. b must not be empty.
 func First(b []byte) (data, rest []byte, err error) {
 	if len(b) < head {
 		return nil, nil, ErrCutOff
 	}
 	if !Sniff(b) {
-		return nil, nil, errors.New("damaged, or no TFRecord: the checksum of its length is wrong")
+		return nil, nil, errors.New("damaged, or not a TFRecord file: the checksum of a record's length is wrong")
 	}
 	size := binary.LittleEndian.Uint64(b)
 	if b = b[head:]; uint64(len(b)) < size || uint64(len(b))-size < foot {
-		return nil, nil, fmt.Errorf("%w: a record of %d bytes, of which %d are there", ErrCutOff, size, len(b))
+		return nil, nil, fmt.Errorf("%w: a record of %d bytes, only %d left", ErrCutOff, size, len(b))
 	}
 	data, b = b[:size:size], b[size:]
 	if binary.LittleEndian.Uint32(b) != maskedCRC(data) {
-		return nil, nil, errors.New("damaged: the checksum is wrong")
+		return nil, nil, errors.New("damaged: the checksum of a record is wrong")
 	}
 	return data, b[foot:], nil
 }

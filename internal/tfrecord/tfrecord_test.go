@@ -8,15 +8,14 @@ import (
 	"testing"
 )
 
-// TestAppend compares with a record put together from the definition: the CRC-32C of eight bytes 03 00… is e1eba51e, of
-// "abc" 364b3fb7.
+// TestAppend compares with a record built from the definition: the CRC-32C of "abc" is 364b3fb7.
 func TestAppend(t *testing.T) {
 	got := Append([]byte("before"), []byte("abc"))
 	want := "before" + "\x03\x00\x00\x00\x00\x00\x00\x00"
 	if !strings.HasPrefix(string(got), want) || len(got) != len(want)+4+3+4 {
 		t.Fatalf("%q", got)
 	}
-	// crc32c("abc") = 0x364b3fb7; rotated right by 15 bits and 0xa282ead8 added.
+	// Masking rotates right by 15 bits and adds 0xa282ead8.
 	crc := uint32(0x364b3fb7)
 	crc = (crc>>15 | crc<<17) + 0xa282ead8
 	if foot := got[len(got)-4:]; foot[0] != byte(crc) || foot[1] != byte(crc>>8) || foot[2] != byte(crc>>16) || foot[3] != byte(crc>>24) {
@@ -54,7 +53,7 @@ func TestFirst(t *testing.T) {
 		bad := bytes.Clone(first)
 		bad[i] ^= 1
 		if _, _, err := First(bad); err == nil {
-			t.Errorf("byte %d is damaged, and no error", i)
+			t.Errorf("no error with byte %d damaged", i)
 		}
 	}
 }

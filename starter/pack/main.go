@@ -2,7 +2,7 @@
 //
 //	go run ./starter/pack PRETRAINED SENTIMENT starter/model
 //
-// It belongs to starter/make.sh, which makes the models.
+// starter/make.sh, which makes the models, runs it.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/go-bert/bert/starter/internal/archive"
 )
 
-// maxBytes is the most that both archives may have: they are in the program and in every clone of the repository.
+// maxBytes limits the total size of the archives, because they are in every executable and every clone of the repository.
 const maxBytes = 24 << 20
 
 func main() {
@@ -60,12 +60,12 @@ func run(pretrained, sentiment, out string) error {
 		log.Printf("%s: %d bytes", path, info.Size())
 	}
 	if sum > maxBytes {
-		return fmt.Errorf("both archives have %d bytes, want at most %d", sum, maxBytes)
+		return fmt.Errorf("the archives have %d bytes together, want at most %d", sum, maxBytes)
 	}
 	return nil
 }
 
-// check reports a model that can't be opened, or isn't ready to be fine-tuned.
+// check reports a model that can't be opened or isn't ready for fine-tuning.
 func check(dir string, head bert.Head) error {
 	m, err := bert.Load(context.Background(), dir, bert.Options{})
 	if err != nil {
@@ -74,7 +74,7 @@ func check(dir string, head bert.Head) error {
 	defer m.Close()
 	c := m.Config()
 	if m.Head() != head {
-		return fmt.Errorf("%s: a %s, want a %s", dir, m.Head(), head)
+		return fmt.Errorf("%s: its head is %s, want %s", dir, m.Head(), head)
 	}
 	if c.HiddenDropoutProb != 0.1 || c.AttentionProbsDropoutProb != 0.1 {
 		return fmt.Errorf("%s: config.json: dropout of %g and %g, want BERT's 0.1 for fine-tuning", dir, c.HiddenDropoutProb, c.AttentionProbsDropoutProb)

@@ -2,11 +2,11 @@
 //
 //	cd tokenizer/_gen && go run .
 //
-// Token ids must not change when Go is upgraded, so the tables are data in the repository and this program refuses to
-// run on other Unicode tables than it was written for. Its sources are Go's package unicode and golang.org/x/text, both
-// of Unicode 15.0. The older tables that HF's Rust library carries follow from them, because Unicode never changes a
-// decomposition, a combining class or a case pair once it is assigned: what was assigned later is left out by its age,
-// and the few characters whose category did change are listed below.
+// Token ids must not change when Go is upgraded. Therefore the tables are committed, and this program refuses to run with any
+// Unicode version other than the one it was written for. Its sources are Go's package unicode and golang.org/x/text, both of
+// Unicode 15.0. The older tables of HF's Rust library can be derived from them, because Unicode never changes a decomposition,
+// a combining class or a case pair once it is assigned: code points that were assigned later are excluded by age, and the few
+// characters whose category did change are listed below.
 package main
 
 import (
@@ -43,21 +43,21 @@ const (
 	combines
 )
 
-// A source says which Unicode a tokenizer follows, part by part.
+// A source says which Unicode version each part of a tokenizer follows.
 type source struct {
-	category *unicode.RangeTable // the code points that have a category other than "unassigned"
-	normal   *unicode.RangeTable // the code points that NFD knows
-	lower    map[rune]rune       // lower-casing beyond Unicode 15.0
-	recast   map[rune]string     // categories that a later Unicode changed: what they were
+	category *unicode.RangeTable // the code points with a category other than "unassigned"
+	normal   *unicode.RangeTable // the code points that NFD covers
+	lower    map[rune]rune       // lower-casing that Unicode 15.0 lacks
+	recast   map[rune]string     // the original categories of code points that a later version changed
 	dropped  []string            // the categories that cleaning removes
 	cjk      [][2]rune
 }
 
-// The ideographs of both: CJK Unified Ideographs, Extensions A, B, C and D, Compatibility Ideographs and Supplement.
+// The ideographs of both tokenizers: CJK Unified Ideographs, Extensions A, B, C and D, Compatibility Ideographs and Supplement.
 var ideographs = [][2]rune{{0x4E00, 0x9FFF}, {0x3400, 0x4DBF}, {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
 	{0xF900, 0xFAFF}, {0x2F800, 0x2FA1F}}
 
-// google-research/bert tokenization.py under a Python of Unicode 15.0 (3.12).
+// google-research/bert tokenization.py under a Python with Unicode 15.0 (3.12).
 var google = source{
 	category: rangetable.Assigned("15.0.0"),
 	normal:   rangetable.Assigned("15.0.0"),
@@ -66,7 +66,7 @@ var google = source{
 }
 
 // HF's tokenizers: categories from the crate unicode_categories (8.0), NFD from unicode_normalization_alignments (9.0),
-// lower-casing from Rust's standard library (17.0). Its range of Extension E begins at 2B920, a slip for 2B820.
+// lower-casing from Rust's standard library (17.0). Its range of Extension E begins at 2B920, a mistake for 2B820.
 var hf = source{
 	category: rangetable.Assigned("8.0.0"),
 	normal:   rangetable.Assigned("9.0.0"),
@@ -83,7 +83,7 @@ var hf = source{
 	cjk:     append(ideographs[:len(ideographs):len(ideographs)], [2]rune{0x2B920, 0x2CEAF}),
 }
 
-// laterCasePairs are the case pairs that Unicode 16.0 and 17.0 added.
+// laterCasePairs returns the case pairs that Unicode 16.0 and 17.0 added.
 func laterCasePairs() map[rune]rune {
 	pairs := map[rune]rune{
 		0x1C89: 0x1C8A,                                                                                               // Cyrillic
@@ -136,13 +136,13 @@ func generate() ([]byte, error) {
 	var classes blocks[uint8]
 	rust := classes.add(func(r rune) uint8 { return hf.properties(r) })
 	python := classes.add(func(r rune) uint8 { return google.properties(r) })
-	writeBytes(&b, "hfIndex", "the block of propertyBlocks that holds each run of code points, for HF", rust)
+	writeBytes(&b, "hfIndex", "the block in propertyBlocks of each run of code points, for HF", rust)
 	writeBytes(&b, "googleIndex", "the same for Google", python)
 	writeBytes(&b, "propertyBlocks", "the properties of each code point", classes.data)
 
 	var ccc blocks[uint8]
 	index := ccc.add(combiningClass)
-	writeBytes(&b, "cccIndex", "the block of cccBlocks that holds each run of code points", index)
+	writeBytes(&b, "cccIndex", "the block in cccBlocks of each run of code points", index)
 	writeBytes(&b, "cccBlocks", "canonical combining classes", ccc.data)
 
 	var lower blocks[uint16]
@@ -155,8 +155,8 @@ func generate() ([]byte, error) {
 		lowered = append(lowered, to)
 		return uint16(len(lowered) - 1)
 	})
-	writeBytes(&b, "lowerIndex", "the block of lowerBlocks that holds each run of code points", index)
-	writeNumbers(&b, "lowerBlocks", "uint16", "where lowered has the lower case of each code point; 0: nowhere", lower.data)
+	writeBytes(&b, "lowerIndex", "the block in lowerBlocks of each run of code points", index)
+	writeNumbers(&b, "lowerBlocks", "uint16", "the index in lowered of the lower case of each code point; 0: none", lower.data)
 	writeNumbers(&b, "lowered", "rune", "lower-case letters", lowered)
 
 	var nfd blocks[uint16]
@@ -173,11 +173,11 @@ func generate() ([]byte, error) {
 	if len(parts)<<2 > 0xFFFF {
 		return nil, fmt.Errorf("%d code points of decompositions do not fit 14 bits", len(parts))
 	}
-	writeBytes(&b, "nfdIndex", "the block of nfdBlocks that holds each run of code points", index)
-	writeNumbers(&b, "nfdBlocks", "uint16", "where parts has the decomposition of each code point, times 4, plus its length less 1; 0: nowhere", nfd.data)
+	writeBytes(&b, "nfdIndex", "the block in nfdBlocks of each run of code points", index)
+	writeNumbers(&b, "nfdBlocks", "uint16", "the index in parts of the decomposition of each code point, times 4, plus its length minus 1; 0: none", nfd.data)
 	writeNumbers(&b, "parts", "rune", "canonical decompositions", parts)
 
-	writeRanges(&b, "wordRanges", `what \w means to Rust's regex (Unicode 16.0): Alphabetic, M, Nd, Pc, Join_Control`, laterWords,
+	writeRanges(&b, "wordRanges", `the characters that \w matches in Rust's regex (Unicode 16.0): Alphabetic, M, Nd, Pc, Join_Control`, laterWords,
 		unicode.L, unicode.Nl, unicode.Other_Alphabetic, unicode.M, unicode.Nd, unicode.Pc, unicode.Join_Control)
 	writeRanges(&b, "casedRanges", "the derived property Cased",
 		unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Lowercase, unicode.Other_Uppercase)
@@ -203,7 +203,7 @@ func (s *source) properties(r rune) uint8 {
 	case r == 0 || r == utf8.RuneError || is(s.dropped...):
 		p |= drop
 	}
-	// White_Space; Python's str.split adds the four information separators, which only cleaning keeps from it.
+	// White_Space; Python's str.split also splits at the four information separators, unless cleaning has dropped them.
 	if unicode.Is(unicode.White_Space, r) || s.python() && 0x1C <= r && r <= 0x1F {
 		p |= space
 	}
@@ -251,7 +251,8 @@ func (s *source) lowerCase(r rune) rune {
 	return unicode.ToLower(r)
 }
 
-// decomposition is the full canonical decomposition of r, nil if it has none. Hangul syllables decompose by arithmetic.
+// decomposition returns the full canonical decomposition of r, or nil if it has none or is a Hangul syllable, which decomposes by
+// arithmetic.
 func decomposition(r rune) []rune {
 	if 0xAC00 <= r && r <= 0xD7A3 || 0xD800 <= r && r <= 0xDFFF {
 		return nil
@@ -270,13 +271,13 @@ func combiningClass(r rune) uint8 {
 	return norm.NFD.PropertiesString(string(r)).CCC()
 }
 
-// blocks is the second stage of tables that share their blocks.
+// blocks is the second stage of two-stage tables that share their blocks.
 type blocks[T uint8 | uint16] struct {
 	data []T
 	seen map[string]int
 }
 
-// add returns the first stage of a table of f.
+// add adds a table of f and returns its first stage.
 func (b *blocks[T]) add(f func(rune) T) []uint8 {
 	if b.seen == nil {
 		b.seen = map[string]int{}

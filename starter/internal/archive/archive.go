@@ -1,6 +1,6 @@
-// Package archive packs a model directory for embedding: a ZIP archive with Zstandard inside. Of weights in bfloat16 the
-// bytes with the sign and the exponent compress well and those with the mantissa not at all, so that the former are put
-// before the latter: that saves an eighth.
+// Package archive packs a model directory for embedding: a ZIP archive compressed with Zstandard. In bfloat16 weights, the bytes
+// with sign and exponent compress well and those with the mantissa do not compress at all, so the two kinds are stored
+// separately, which saves an eighth.
 package archive
 
 import (
@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	// methodPlanes is a compression method of our own, with a number that section 4.4.5 of PKWARE's APPNOTE.TXT gives to
-	// nobody: Zstandard over the bytes at even places of the file, followed by those at odd places.
+	// methodPlanes is a compression method of our own, with a number that section 4.4.5 of PKWARE's APPNOTE.TXT does not
+	// assign: Zstandard over the bytes at even positions of the file followed by those at odd positions.
 	methodPlanes = 0xbf16
-	// weightsExt is that of the files with that method.
+	// weightsExt is the extension of files that use methodPlanes.
 	weightsExt = ".safetensors"
-	// maxSize bounds what a file may claim to unpack to.
+	// maxSize limits the unpacked size of a file.
 	maxSize = 1 << 28
 )
 
-// Write packs files of a folder, in their order. The same files give the same bytes.
+// Write packs files of a folder in the given order. The same files give the same bytes.
 func Write(w io.Writer, dir fs.FS, names []string) error {
 	z := zip.NewWriter(w)
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
@@ -71,7 +71,7 @@ func Write(w io.Writer, dir fs.FS, names []string) error {
 	return z.Close()
 }
 
-// compressor compresses what has been written to it when it is closed.
+// A compressor collects the data written to it and compresses them on Close.
 type compressor struct {
 	w         io.Writer
 	encoder   *zstd.Encoder
@@ -86,7 +86,7 @@ func (c *compressor) Close() error {
 	return err
 }
 
-// split puts the bytes at even places before those at odd places; join undoes it.
+// split puts the bytes at even positions before those at odd positions; join undoes it.
 func split(data []byte) []byte {
 	out := make([]byte, len(data))
 	even, odd := out[:(len(out)+1)/2], out[(len(out)+1)/2:]
@@ -114,18 +114,18 @@ func join(data []byte) []byte {
 // Reader reads an archive.
 type Reader struct{ zip *zip.Reader }
 
-// Open reads the directory of an archive of size bytes, and nothing else yet.
+// Open reads the directory of an archive of size bytes. It does not read the files.
 func Open(r io.ReaderAt, size int64) (*Reader, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return nil, err
 	}
 	if len(z.Comment) != 2*sha256.Size {
-		return nil, errors.New("no archive of a model: its comment is no SHA-256")
+		return nil, errors.New("not a model archive: its comment is not a SHA-256")
 	}
 	for _, f := range z.File {
 		if !filepath.IsLocal(f.Name) || filepath.Base(f.Name) != f.Name {
-			return nil, fmt.Errorf("%q is no file of a model directory", f.Name)
+			return nil, fmt.Errorf("%q is not a file name", f.Name)
 		}
 		if f.UncompressedSize64 > maxSize {
 			return nil, fmt.Errorf("%s claims %d bytes, want at most %d", f.Name, f.UncompressedSize64, maxSize)
@@ -136,13 +136,13 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 	return &Reader{z}, nil
 }
 
-// Digest is the SHA-256, in hexadecimal, of the names, sizes and contents.
+// Digest returns the hexadecimal SHA-256 of the names, sizes and contents of all files.
 func (r *Reader) Digest() string { return r.zip.Comment }
 
 // File is a file of an archive.
 type File struct{ zip *zip.File }
 
-// Files are those of the archive.
+// Files returns the files of the archive.
 func (r *Reader) Files() []File {
 	files := make([]File, len(r.zip.File))
 	for i, f := range r.zip.File {
@@ -151,13 +151,14 @@ func (r *Reader) Files() []File {
 	return files
 }
 
-// Name is the file's name, without a folder.
+// Name returns the file's name, without a folder.
 func (f File) Name() string { return f.zip.Name }
 
-// Size is the size of its contents, in bytes.
+// Size returns the size of the file's contents in bytes.
 func (f File) Size() int64 { return int64(f.zip.UncompressedSize64) }
 
-// WriteTo unpacks the file. It fails if size or checksum are not what the archive says; some of it may then be written.
+// WriteTo unpacks the file to w. It fails if the size or checksum differs from the archive's; part of the file may have been
+// written then.
 func (f File) WriteTo(w io.Writer) (int64, error) {
 	r, err := f.zip.Open()
 	if err != nil {
@@ -170,12 +171,12 @@ func (f File) WriteTo(w io.Writer) (int64, error) {
 	return n, r.Close()
 }
 
-// decompressor is Zstandard in one piece, with transform after it.
+// decompressor returns a decompressor for Zstandard in one piece, followed by transform.
 func decompressor(transform func([]byte) []byte) zip.Decompressor {
 	return func(r io.Reader) io.ReadCloser { return &unpacked{from: r, transform: transform} }
 }
 
-// unpacked reads and unpacks all of from before the first byte is read from it.
+// unpacked unpacks all of from at the first Read.
 type unpacked struct {
 	from      io.Reader
 	transform func([]byte) []byte

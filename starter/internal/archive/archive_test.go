@@ -9,7 +9,7 @@ import (
 	"testing/fstest"
 )
 
-// pack makes an archive of files with these contents.
+// pack makes an archive of files with the given contents.
 func pack(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	dir := fstest.MapFS{}
@@ -36,7 +36,7 @@ var sample = map[string]string{
 	"none.safetensors":  "",
 }
 
-// TestRoundTrip: what is packed comes out, and the same files give the same bytes.
+// TestRoundTrip checks that files survive packing, and that the same files give the same bytes.
 func TestRoundTrip(t *testing.T) {
 	data := pack(t, sample)
 	if !bytes.Equal(data, pack(t, sample)) {
@@ -66,7 +66,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestDamage: whichever bit is changed, the contents are as they were, or there is an error.
+// TestDamage checks that a changed byte either leaves the contents intact or causes an error.
 func TestDamage(t *testing.T) {
 	data := pack(t, map[string]string{"model.safetensors": strings.Repeat("\x01\x80\x02\x3f", 20)})
 	for i := range data {
@@ -85,7 +85,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestOutside: no archive names a file outside its folder.
+// TestOutside checks that an archive can't name a file outside its folder.
 func TestOutside(t *testing.T) {
 	data := pack(t, map[string]string{"xyzzy": ""})
 	for _, name := range []string{"../zy", "xy/zy", "/yzzy", "xyz/."} {

@@ -1,42 +1,42 @@
-// Package unidata holds the Unicode tables of package tokenizer. They are pinned: they say the same whatever Go the
-// program is built with, and what a given tokenizer's own tables say, old versions and slips included.
+// Package unidata holds the Unicode tables of package tokenizer. They are pinned: they do not depend on the Go release, and they
+// match the tables of the original tokenizers, including their old Unicode versions and mistakes.
 package unidata
 
-// Properties are what tokenization asks of a code point, as bits.
+// Properties are the properties of a code point that tokenization needs, as bits.
 type Properties uint8
 
 const (
 	// Drop: cleaning removes it: NUL, U+FFFD and control characters other than tab, newline and carriage return.
 	Drop Properties = 1 << iota
-	// Space: white space, which separates words. Where a code point is both, cleaning drops it before it can separate.
+	// Space: white space, which separates words. A code point with both Drop and Space is dropped if the text is cleaned.
 	Space
 	// Punct: punctuation, a word of its own.
 	Punct
-	// CJK: an ideograph, a word of its own where Chinese characters are handled.
+	// CJK: an ideograph, a word of its own if Chinese characters are handled.
 	CJK
 	// Mark: category Mn, which stripping accents removes.
 	Mark
-	// Decomposes: its canonical decomposition is not itself.
+	// Decomposes: its canonical decomposition differs from itself.
 	Decomposes
-	// Lowers: its lower case is not itself.
+	// Lowers: its lower case differs from itself.
 	Lowers
 	// Combines: its canonical combining class is not 0.
 	Combines
 )
 
-// Table is one tokenizer's idea of Unicode.
+// Table is the Unicode table of one tokenizer.
 type Table struct{ index string }
 
 var (
-	// HF is what huggingface/tokenizers 0.23.2 does: categories of Unicode 8.0, decompositions of 9.0, lower case of 17.0.
+	// HF is that of huggingface/tokenizers 0.23.2: categories of Unicode 8.0, decompositions of 9.0, lower case of 17.0.
 	HF = Table{hfIndex}
-	// Google is what google-research/bert does under a Python of Unicode 15.0.
+	// Google is that of google-research/bert under a Python with Unicode 15.0.
 	Google = Table{googleIndex}
 )
 
 const blockMask = 1<<blockBits - 1
 
-// Properties returns what t says of r, which must be from 0 to U+10FFFF.
+// Properties returns the properties of r, which must be from 0 to U+10FFFF.
 func (t Table) Properties(r rune) Properties {
 	return Properties(propertyBlocks[int(t.index[r>>blockBits])<<blockBits|int(r&blockMask)])
 }
@@ -46,8 +46,8 @@ func CombiningClass(r rune) uint8 {
 	return cccBlocks[int(cccIndex[r>>blockBits])<<blockBits|int(r&blockMask)]
 }
 
-// Lower returns the lower case of r, for a code point with property Lowers. It is one code point for all but U+0130
-// (İ), whose dot, U+0307, follows.
+// Lower returns the lower case of r, for a code point with property Lowers. It is one code point, except for U+0130 (İ), where
+// dot says that U+0307 follows.
 func Lower(r rune) (lower rune, dot bool) {
 	return lowered[lowerBlocks[int(lowerIndex[r>>blockBits])<<blockBits|int(r&blockMask)]], r == 0x130
 }
@@ -59,8 +59,8 @@ const (
 	vowelCount, tailCount         = 21, 28
 )
 
-// Decompose returns the canonical decomposition (NFD) of r, n code points in canonical order, for a code point with
-// property Decomposes.
+// Decompose returns the canonical decomposition (NFD) of r, for a code point with property Decomposes: n code points in
+// canonical order.
 func Decompose(r rune) (d [4]rune, n int) {
 	if hangulBase <= r && r < hangulEnd {
 		s := r - hangulBase
@@ -78,11 +78,11 @@ func Decompose(r rune) (d [4]rune, n int) {
 	return d, n
 }
 
-// IsWord reports whether r is a word character as Rust's regex has \w, of Unicode 16.0.
+// IsWord reports whether r matches \w in Rust's regex, with Unicode 16.0.
 func IsWord(r rune) bool { return in(wordRanges[:], r) }
 
-// IsCased and IsCaseIgnorable are the derived properties that the rule of the final sigma asks for: The Unicode
-// Standard, table 3-17.
+// IsCased and IsCaseIgnorable report the derived properties that the rule of the final sigma needs: The Unicode Standard,
+// table 3-17.
 func IsCased(r rune) bool         { return in(casedRanges[:], r) }
 func IsCaseIgnorable(r rune) bool { return in(caseIgnorableRanges[:], r) }
 

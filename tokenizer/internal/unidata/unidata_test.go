@@ -10,7 +10,7 @@ import (
 	"github.com/go-bert/bert/internal/golden"
 )
 
-// TestGoldenCodePoints compares every code point with what HF's Rust library did to it.
+// TestGoldenCodePoints compares every code point with the output of HF's Rust library.
 func TestGoldenCodePoints(t *testing.T) {
 	data, err := os.ReadFile(golden.Path(t, "tokenization", "rust-codepoints.json"))
 	if err != nil {
@@ -54,7 +54,7 @@ func TestGoldenCodePoints(t *testing.T) {
 			}
 		}
 		if 0xAC00 <= r && r <= 0xD7A3 {
-			continue // the file leaves them out; TestHangul has them
+			continue // not in the file; see TestHangul
 		}
 		d, n := [4]rune{r}, 1
 		if p&Decomposes != 0 {
@@ -144,7 +144,7 @@ func TestHangul(t *testing.T) {
 	}
 }
 
-// TestGoogle pins where Google's tables part from HF's.
+// TestGoogle pins the differences between Google's tables and HF's.
 func TestGoogle(t *testing.T) {
 	for _, c := range []struct {
 		r          rune
