@@ -23,7 +23,7 @@ type Pass struct {
 
 	// Between, if not nil, is called between the forward and the backward pass of each batch. It may read the batch's
 	// activations and add gradients of a loss of its own at them. Its error ends Backward; the gradients then include those
-	// of earlier batches, and should be zeroed.
+	// of earlier batches, and should be zeroed. It may use sessions, of this model too, but not the Trainer.
 	Between func(batch int, a *Activations) error
 	// Hidden lists the hidden states that Between reads or adds gradients at: 0 for the embeddings' output, i for that of
 	// layer i. With the last layer in it, heads that use the pooler compute that layer for all tokens instead of the first.
