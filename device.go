@@ -5,14 +5,14 @@ import (
 	"github.com/go-bert/bert/internal/compute/cpu"
 )
 
-// Device opens what a model computes on: see Options.Device. Devices are made inside this module, by what implements its
-// internal contract (internal/compute).
+// Device opens the device that a model computes on: see Options.Device. Devices implement this module's internal contract
+// (internal/compute), and so are made inside it.
 type Device struct {
 	open func(threads int, p Precision) (compute.Device, error)
 }
 
-// NewDevice makes a Device of a function that opens it with a number of threads, 0 for all, and a precision. A model opens
-// one of its own, and closes it.
+// NewDevice makes a Device from a function that opens it with a number of threads, 0 for all, and a precision. Each model opens
+// its own, and closes it.
 func NewDevice(open func(threads int, p Precision) (compute.Device, error)) *Device {
 	return &Device{open}
 }

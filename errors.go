@@ -17,7 +17,7 @@ var (
 	ErrNotFinite = errors.New("not a finite number")
 )
 
-// TensorReason says what is wrong with a tensor of a file.
+// TensorReason is the kind of a TensorError.
 type TensorReason uint8
 
 const (
@@ -35,7 +35,7 @@ const (
 	TensorUntied
 )
 
-// TensorError says which tensors of a file a model can't be read from.
+// TensorError says which tensors keep a model from being read from a file.
 type TensorError struct {
 	Path   string // of the model or its file; "" in Compare
 	Name   string // of the tensor, in the file or, of one that is missing, in the table of parameters
@@ -103,7 +103,7 @@ func atPath(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// BatchError says what in a batch a model can't take.
+// BatchError is the error of a batch that a model can't take.
 type BatchError struct {
 	// Batch is the batch's index among those that Backward was given, 0 of Forward.
 	Batch int

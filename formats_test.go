@@ -132,7 +132,7 @@ func TestLoadNames(t *testing.T) {
 		},
 		{
 			name: "two models", format: checkpoint.Torch, add: []string{"other.bert.embeddings.word_embeddings.weight"},
-			want: `several models in one file: embeddings.word_embeddings.weight stands under "" and under "other."`,
+			want: `several models in one file: embeddings.word_embeddings.weight is under "" and under "other."`,
 		},
 		{name: "no architectures", format: checkpoint.TensorFlow, config: `"architectures": [
     "BertForPreTraining"

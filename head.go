@@ -162,7 +162,7 @@ func (h Head) choose(*Config, *Head) (Head, error) { return h, h.check() }
 
 // HeadOfTensors chooses the head of pre-training whose tensors a file has, whichever of them the configuration names: so that
 // nothing is left over of a checkpoint of both whose configuration says that it is a masked LM, as published ones do.
-// Classifiers, whose tensors look alike, are what the configuration says.
+// For classifiers, whose tensors look alike, it is the configuration that counts.
 var HeadOfTensors HeadChoice = headOfTensors{}
 
 type headOfTensors struct{}

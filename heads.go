@@ -4,7 +4,7 @@ import (
 	"github.com/go-bert/bert/internal/compute"
 )
 
-// This file holds the heads: from hidden states to logits, and back. losses.go has what is between. The masked LM and the
+// This file holds the heads: from hidden states to logits, and back. The losses in between are in losses.go. The masked LM and the
 // next-sentence classifier are those of google-research/bert run_pretraining.py (get_masked_lm_output,
 // get_next_sentence_output), the classifiers those of run_classifier.py and run_squad.py, with Hugging Face's dropout.
 //

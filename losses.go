@@ -8,8 +8,8 @@ import (
 	"github.com/go-bert/bert/internal/compute"
 )
 
-// This file holds the losses: what labels each takes, what it is divided by, and its operation on the device. A head names its
-// losses in the table of heads.
+// This file holds the losses: the labels of each, its divisor and its operation on the device. The table of heads names the
+// losses of each head.
 //
 // Legend: B sequences, T tokens, M masked tokens, C classes, V vocabulary, N choices of an example.
 
@@ -19,16 +19,13 @@ type Loss struct {
 	MaskedLM, NextSentence float64 // the two terms of a pre-training head's loss
 }
 
-// Denominators is what the terms of a loss are divided by: of each, the sum of the weights of the rows that take part, which is
-// their number where a batch has no Weights. A row is a sequence, an example of multiple choice, a token or a masked token;
-// it has the weight of its sequence, or of its example. It takes part if it has a target: a label that is not negative,
-// probabilities that are not all zero, a position inside its sequence. Values of regressions and multi-label classifiers
-// always do.
+// Denominators holds the divisor of each term of a loss: the sum of the weights of the rows that take part, which is their
+// number if the batch has no Weights. A row is a sequence, an example of multiple choice, a token or a masked token, with the
+// weight of its sequence or example. It takes part if it has a target: a label that is not negative, probabilities that are not
+// all zero, a position inside its sequence. Each sequence of a regression or a multi-label classifier takes part.
 //
-// A term is Σ weight·loss / Σ weight, where the loss of a sequence is
-//
-//   - of a multi-label classifier the mean over its classes,
-//   - of question answering half of each of its two softmaxes, which have a denominator each.
+// So a term is Σ weight·loss / Σ weight. The loss of a sequence is the mean over the classes for a multi-label classifier. In
+// question answering, each of the two softmaxes is a term with a divisor of its own, and the loss is the mean of the two.
 //
 // Several machines share a step by adding up their Denominators, handing the sum to Backward and adding up the gradients: see
 // [Pass].
@@ -52,8 +49,7 @@ func (d *Denominators) Add(other Denominators) {
 // it (google-research/bert run_pretraining.py, get_masked_lm_output).
 const MaskedLMEpsilon = 1e-5
 
-// Denominators is what the loss of the batches, taken together as one, is divided by. The error is for what is wrong with a
-// batch or its labels.
+// Denominators holds the divisors of the loss of the batches, taken together as one. The error is a BatchError.
 func (m *Model) Denominators(batches ...*Batch) (Denominators, error) {
 	for i, b := range batches {
 		if err := b.check(&m.config); err != nil {
@@ -107,7 +103,7 @@ type lossInfo struct {
 	epsilon     float64
 	// term is the loss's own field of Loss; nil if it has none but Total.
 	term func(*Loss) *float64
-	// target is the labels, what they are labels of, and the operation.
+	// target has the labels, what they are labels of, and the operation.
 	target
 }
 
@@ -171,10 +167,10 @@ var maskedTarget = &softmaxTarget{
 	logits:  func(w *workspace) compute.Buffer { return w.maskedLogits },
 }
 
-// divisor is what the losses of the rows are divided by.
+// divisor is the divisor of the sum of the rows' losses.
 func (l *lossInfo) divisor(d *Denominators) float64 { return *l.denominator(d) + l.epsilon }
 
-// rowsOf says what the rows of a loss are.
+// rowsOf is the kind of rows that a loss has.
 type rowsOf uint8
 
 const (
@@ -316,7 +312,7 @@ func (b *Batch) checkMaskedPositions() error {
 	return nil
 }
 
-// target is what a loss compares the logits with, and how.
+// target is a kind of labels, and how logits are compared with them.
 type target interface {
 	// rows are what has a label each, and with it a weight.
 	rows() rowsOf
@@ -326,13 +322,13 @@ type target interface {
 	takes(b *Batch, c *Config, r int) bool
 	// perRow is the number of losses of a row.
 	perRow(c *Config) int
-	// mean is a sum of the losses of rows, divided by n and what else the loss is divided by.
+	// mean is the loss, from the sum of the losses of all rows and its divisor.
 	mean(c *Config, sum, n float64) float64
 	// issue lets the device compute the losses of the batch and, with o.gradient, replaces the logits by their gradients.
 	issue(w *workspace, o lossOp)
 }
 
-// lossOp is what an operation of a loss is told.
+// lossOp is the arguments of a loss's operation.
 type lossOp struct {
 	rows     int
 	weights  []float32 // of the rows, nil for ones
@@ -540,7 +536,7 @@ func (regressionTarget) issue(w *workspace, o lossOp) {
 	w.device.SquaredError(&w.op.squared)
 }
 
-// checkValues reports what is wrong with Values of so many a sequence.
+// checkValues reports the first thing wrong with Values of which each sequence has the given number.
 func (b *Batch) checkValues(each int) error {
 	if err := count("values", len(b.Values), b.Len()*each); err != nil {
 		return err

@@ -35,9 +35,9 @@ type Options struct {
 type LoadReport struct {
 	NewHead  []string // of a head that the file does not have: initialised
 	Missing  []string // accepted by AllowMissing: initialised
-	LeftOver []string // in the file, but of another head, or accepted by AllowMissing: not used
+	LeftOver []string // in the file, but of another head or accepted by AllowMissing: not used
 	Training []string // in the file, but an optimiser's or a counter of steps: not used
-	Assumed  []string // sentences: what the configuration leaves open, and what was taken
+	Assumed  []string // sentences: what the configuration leaves open, and what was assumed
 
 	DType checkpoint.DType // in which all weights are stored; 0: in several
 }
@@ -117,8 +117,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	return m, nil
 }
 
-// own gives the parameters memory of their own, end to end in the order of the table, and copies into it what they were
-// read from.
+// own gives the parameters memory of their own, end to end in the order of the table, and copies their values into it.
 func (m *Model) own() error {
 	if !m.values.None() {
 		return nil
@@ -214,7 +213,7 @@ func (m *Model) use() error {
 
 func (m *Model) done() { m.users.Done() }
 
-// Prepare does what a first short pass would begin with, so that it can be done while something else is waited for.
+// Prepare does the work with which a first short pass would begin, so that it can be done while waiting for something else.
 func (m *Model) Prepare() error {
 	if err := m.use(); err != nil {
 		return err
@@ -227,7 +226,7 @@ func (m *Model) Prepare() error {
 // shortPass is the number of tokens below which packing all weights takes longer than a pass.
 const shortPass = 256
 
-// prepare gives the weights for a pass over so many tokens. For inference they are packed once; but a short first pass,
+// prepare gives the weights for a pass over the given number of tokens. For inference they are packed once; but a short first pass,
 // which may be the only one, takes them where they are and leaves the packing to the next. While a Trainer changes them
 // they are packed anew for each product. All ways give the same bits.
 func (m *Model) prepare(tokens int) (*weights, error) {

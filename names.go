@@ -123,7 +123,7 @@ func wrapperOf(tensors []checkpoint.Tensor) (string, error) {
 		case len(found) == 1:
 			return found[0], nil
 		case len(found) > 1:
-			return "", fmt.Errorf("several models in one file: %s stands under %q and under %q", known, found[0], found[1])
+			return "", fmt.Errorf("several models in one file: %s is under %q and under %q", known, found[0], found[1])
 		}
 	}
 	return "", nil
@@ -195,7 +195,7 @@ const positionIDs = "embeddings.position_ids"
 // matching pairs a table of parameters with the tensors of a file.
 type matching struct {
 	sources []source // of the table's rows; without a tensor where a row has none
-	newHead []string // rows of a head that the file has not
+	newHead []string // rows of a head that the file does not have
 	missing []string // other rows without a tensor
 	other   []string // tensors of other heads
 	odd     []string // tensors that are no part of a BERT of this configuration

@@ -12,29 +12,28 @@ import (
 type Pass struct {
 	// Key decides what dropout drops; it should differ from step to step.
 	Key uint64
-	// Denominators is what the terms of the loss are divided by; nil: those of the batches. Machines that share a step add
-	// up theirs ([Model.Denominators]) and hand each the sum: then their losses and their gradients add up to those of the
-	// whole step.
+	// Denominators are the divisors of the loss; nil: those of the batches. Machines that share a step add up theirs (see
+	// [Model.Denominators]) and each passes the sum: then their losses and gradients add up to those of the whole step.
 	Denominators *Denominators
-	// NoDropout computes as in inference, for gradients that are to explain what a model does.
+	// NoDropout computes as in inference, for gradients that explain a prediction.
 	NoDropout bool
 	// Unlabelled says that the batches have no labels: there is no loss, and the gradients are those that Between adds. It
 	// is the way to train a model without a head.
 	Unlabelled bool
 
-	// Between, if not nil, is called between the forward and the backward pass of each batch. It may read what the batch
-	// gave, and add gradients of a loss of its own there. An error ends Backward; the gradients then hold those of the
-	// batches before, and ZeroGrad gets rid of them.
+	// Between, if not nil, is called between the forward and the backward pass of each batch. It may read the batch's
+	// activations and add gradients of a loss of its own at them. Its error ends Backward; the gradients then include those
+	// of earlier batches, and should be zeroed. It may use sessions, of this model too, but not the Trainer.
 	Between func(batch int, a *Activations) error
 	// Hidden lists the hidden states that Between reads or adds gradients at: 0 for the embeddings' output, i for that of
-	// layer i.
+	// layer i. With the last layer in it, heads that use the pooler compute that layer for all tokens instead of the first.
 	Hidden []int
 	// EmbeddingGradient, if not nil, is called with the gradient at the embeddings' output of each batch, [T,H]: of the
-	// hidden states 0, behind their LayerNorm and dropout. The slice is good until it returns. Its error ends Backward.
+	// hidden states 0, after LayerNorm and dropout. The slice is good until it returns. Its error ends Backward.
 	EmbeddingGradient func(batch int, gradient []float32) error
 }
 
-// check reports what is wrong with p for a model.
+// check reports the first thing in p that a model can't take.
 func (p *Pass) check(m *Model) error {
 	for _, layer := range p.Hidden {
 		if layer < 0 || layer > m.config.NumHiddenLayers {
@@ -47,9 +46,9 @@ func (p *Pass) check(m *Model) error {
 	return nil
 }
 
-// Activations are what a batch gave on its way forward, and the gradients of a loss of the caller's at it, which are added to
-// those of the batch's labels. They are good until Between returns. Slices that are returned are copies, good until the same
-// method is called again.
+// Activations are the results of a batch's forward pass. The caller may add gradients of a loss of its own at them: these are
+// added to the gradients of the loss of the batch's labels. Activations are valid until Between returns. Slices that are
+// returned are copies, valid until the same method is called again.
 //
 // Legend: B sequences, T tokens, H hidden.
 type Activations struct {
@@ -98,8 +97,8 @@ func (a *Activations) AddPooled(gradient []float32) error {
 	return a.add(&a.t.space.added.pooled, "the pooled vectors", a.pooled(), gradient)
 }
 
-// AddHidden adds a gradient at hidden states that Pass.Hidden lists. That of hidden states from which others are computed is
-// added to what comes back from those.
+// AddHidden adds a gradient at hidden states that Pass.Hidden lists. It is added to the gradient there that comes from the layers
+// above.
 func (a *Activations) AddHidden(layer int, gradient []float32) error {
 	if err := a.checkLayer(layer); err != nil {
 		return err
@@ -118,7 +117,7 @@ func (a *Activations) checkLayer(layer int) error {
 	return nil
 }
 
-// The buffers of what a pass gave, none where the head has no such thing.
+// The buffers of the activations, none where the head does not have them.
 
 func (a *Activations) logits() compute.Buffer {
 	w := a.t.space
@@ -173,14 +172,14 @@ func (a *Activations) add(to *addend, what string, at compute.Buffer, gradient [
 	return to.add(a.t.space, gradient)
 }
 
-// added are the gradients that a pass was given beside those of its labels, until they are added to these.
+// added are the caller's gradients, until they are added to those of the labels.
 type added struct {
 	logits, nextLogits, pooled addend
 	hidden                     []addend // by layer
 	scratch                    compute.Buffer
 }
 
-// forget drops what a pass that ended early has left.
+// forget drops the gradients that a pass which ended early has left.
 func (a *added) forget() {
 	a.logits.n, a.nextLogits.n, a.pooled.n = 0, 0, 0
 	for i := range a.hidden {
@@ -194,7 +193,7 @@ type addend struct {
 	n      int // elements; 0: there is no gradient
 }
 
-// add adds a gradient to what there is.
+// add adds a gradient to g.
 func (g *addend) add(w *workspace, gradient []float32) error {
 	n := len(gradient)
 	if g.n == 0 {

@@ -156,7 +156,7 @@ func TestBetween(t *testing.T) {
 			{name: "unlabelled", unlabelled: true, hidden: []int{0, 2}, logits: true},
 			{name: "unlabelled logits", unlabelled: true, logits: true},
 		} {
-			if h.head == NoHead && (!test.unlabelled || test.hidden == nil) {
+			if h.head == NoHead && !test.unlabelled {
 				continue
 			}
 			t.Run(h.name+"/"+test.name, func(t *testing.T) {

@@ -2,11 +2,12 @@ package bert
 
 import "github.com/go-bert/bert/internal/compute"
 
-// Precision is how a model takes the operands of its matrix products, attention's among them, forward and backward.
+// Precision is that of the operands of matrix products, attention's among them, forward and backward. Its text is "float32" or
+// "bf16": see ParsePrecision.
 //
 // At BFloat16 each operand is rounded to bfloat16 (8 bits of significand, to nearest, ties to even) when it is packed, and
-// products are added up in float32. All else stays float32 at any precision: the parameters and Adam's moments, what is
-// kept between products, softmax, LayerNorm, activations, losses, gradients and their sums. So a model trained at BFloat16
+// products are added up in float32. All else stays float32 at any precision: the parameters and Adam's moments, values
+// between products, softmax, LayerNorm, activations, losses, gradients and their sums. So a model trained at BFloat16
 // has float32 parameters, and no scaling of the loss is needed, since bfloat16 has the range of float32.
 //
 // Results depend on the precision, but at a precision all promises hold: a sequence gives the same bits alone or in a

@@ -53,7 +53,7 @@ type Output struct {
 }
 
 // Forward runs the model over a batch, without dropout. A sequence's results are the same, to the bit, whatever else is
-// in the batch. The error is a [BatchError] for what is wrong with the batch, ErrClosed, or that of the device.
+// in the batch. The error is a [BatchError] if the batch is wrong, ErrClosed, or that of the device.
 func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	m, w := s.m, s.space
 	if err := m.use(); err != nil {

@@ -99,19 +99,17 @@ func (t *Trainer) use() error {
 // Backward runs the model forward and back over the batches and adds the gradient of their loss to the gradients. The loss
 // is that of the batches taken together as one, so that a batch can be split to save memory.
 //
-// What is the same of a batch that is split, in the same order, and of the whole, both without dropout:
+// A batch that is split, its sequences in the same order, gives without dropout
 //
-//   - the loss, to the bit, whatever rows are without a target;
-//   - at Float32, the gradients at logits and hidden states, to the bit, and those of weights of dense layers, whose sums over
-//     tokens go on where those of the batch before ended, but for MultipleChoice's and SequenceClassification's last block
-//     and head where a processor cuts products along the rows;
-//   - the gradients of biases, LayerNorms and embeddings, and at BFloat16 all gradients of parameters, but for the order of
-//     sums: within 2e-6 of the largest gradient at Float32.
+//   - the loss of the whole, to the bit;
+//   - at Float32 the gradients of the whole, to the bit, of the weights of dense layers and of embeddings;
+//   - all other gradients (of biases, of LayerNorms, of the word embedding where a masked LM ties its decoder to it, and at
+//     BFloat16 of every parameter) but for the order of their sums: within 2e-6 of the largest gradient.
 //
-// With dropout a split batch has other masks, since those depend on the place of a batch among the batches.
+// With dropout the parts have masks of their own, which depend on Pass.Key and a batch's index.
 //
-// The error is a [BatchError] for what is wrong with a batch, with the gradients as they were, or that of a function of p or of
-// the device.
+// If a batch is wrong, the error is a [BatchError] and the gradients are as they were. Other errors are those of p, of its
+// functions, of the device, and ErrClosed.
 func (t *Trainer) Backward(batches []*Batch, p Pass) (Loss, error) {
 	if err := t.use(); err != nil {
 		return Loss{}, err
@@ -233,7 +231,7 @@ type Update struct {
 	RootScale    float64 // 1, or the root of the bias correction of the second moment
 	Decay        float64 // the rate times the weight decay
 
-	// LAMB multiplies what is taken off each parameter, called u, by LayerRate·‖p‖/‖u‖ (You et al. 2020, arXiv:1904.00962,
+	// LAMB multiplies the step of each parameter, called u, by LayerRate·‖p‖/‖u‖ (You et al. 2020, arXiv:1904.00962,
 	// Algorithm 2), or by LayerRate alone where a norm is 0 and, as in the authors' code, for parameters without decay.
 	// StepSize and Decay then leave the rate out.
 	LAMB      bool

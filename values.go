@@ -8,8 +8,8 @@ import (
 	"github.com/go-bert/bert/internal/compute"
 )
 
-// Values are the values of a parameter, or its gradients, as a Trainer has them on the device: len(dst) float32 in the order
-// of Param.Shape. They are good until the Trainer is closed; after that every method gives ErrClosed.
+// Values are the values of a parameter or its gradient, on the device of a Trainer's model, in the order of Param.Shape. Once
+// the Trainer is closed, their methods give ErrClosed.
 type Values struct {
 	t *Trainer
 	// buffer is of t.m.values or t.grads.
@@ -19,9 +19,9 @@ type Values struct {
 // Len is the number of values.
 func (v Values) Len() int { return v.buffer.Len }
 
-// View is the values in place, where the device has them in host memory, as the processor has: what is written to the slice
-// is the parameter or the gradient. It may be used until the next call of a method of the Trainer. Where the device has memory
-// of its own, the error is errors.ErrUnsupported: Read and Write do there.
+// View is the values in place, to be read and written, if the device has them in host memory, as the processor does. The slice
+// may be used until the next call of a method of the Trainer or the model. On a device with memory of its own the error is
+// errors.ErrUnsupported; use Read and Write there.
 func (v Values) View() ([]float32, error) {
 	if err := v.t.use(); err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func (v Values) View() ([]float32, error) {
 	defer v.t.m.done()
 	viewer, ok := v.t.m.device.(compute.Viewer)
 	if !ok {
-		return nil, fmt.Errorf("the device %s has memory of its own, which has no view: read and write it: %w", v.t.m.device.Name(), errors.ErrUnsupported)
+		return nil, fmt.Errorf("the device %s has memory of its own: use Read and Write: %w", v.t.m.device.Name(), errors.ErrUnsupported)
 	}
 	return viewer.View(v.buffer)
 }
@@ -61,18 +61,18 @@ func (v Values) check(n int) error {
 	return v.t.use()
 }
 
-// Gradients are the parameters with their gradients, in the order of the table. Machines that share a step add up their
+// Gradients ranges over the parameters and their gradients, in the order of the table. Machines that share a step add up their
 // gradients between Backward and GradNorm.
 func (t *Trainer) Gradients() iter.Seq2[Param, Values] {
 	return t.all(func() compute.Buffer { return t.grads })
 }
 
-// Parameters are the parameters with their values, in the order of the table.
+// Parameters ranges over the parameters and their values, in the order of the table.
 func (t *Trainer) Parameters() iter.Seq2[Param, Values] {
 	return t.all(func() compute.Buffer { return t.m.values })
 }
 
-// all goes through the parts of a buffer that has all parameters end to end.
+// all ranges over the parts of a buffer that holds all parameters end to end.
 func (t *Trainer) all(of func() compute.Buffer) iter.Seq2[Param, Values] {
 	return func(yield func(Param, Values) bool) {
 		at := 0

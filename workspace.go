@@ -115,7 +115,7 @@ func (w *workspace) begin(b *Batch) error {
 		masked = len(b.MaskedPositions)
 	}
 	if c := &w.capacity; b.Len() > c.sequences || b.Tokens() > c.tokens || masked > c.masked {
-		// An eighth more than asked for: batches of about the same size don't each need a little more.
+		// An eighth more than needed, so that not every batch that is a little larger needs new memory.
 		grow := func(has, need int) int {
 			if need <= has {
 				return has
@@ -127,7 +127,7 @@ func (w *workspace) begin(b *Batch) error {
 		w.layOut(&counter)
 		arena, err := w.device.Alloc(counter.at)
 		if err != nil {
-			w.capacity.sequences, w.capacity.tokens, w.capacity.masked = 0, 0, 0 // what is laid out has no memory
+			w.capacity.sequences, w.capacity.tokens, w.capacity.masked = 0, 0, 0 // the buffers have no memory
 			return fmt.Errorf("memory for a pass over %d tokens: %w", b.Tokens(), err)
 		}
 		w.layOut(&carver{arena: arena})
@@ -135,7 +135,7 @@ func (w *workspace) begin(b *Batch) error {
 	return nil
 }
 
-// carver cuts an arena into buffers; without an arena it counts what is asked of it.
+// carver cuts an arena into buffers; without an arena it counts the elements.
 type carver struct {
 	arena compute.Buffer
 	at    int

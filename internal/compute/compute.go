@@ -254,7 +254,7 @@ type AttentionGrad struct {
 
 // The losses below are sums over rows: Scale·Σ loss[r] of losses that may have a weight each. An operation writes the loss of
 // each row to Losses, weighted but without Scale, and the gradient of the whole, with Scale, to DLogits. Adding up the rows
-// is left to the caller, who may have more of them: so a batch that is split gives the bits of the whole.
+// is left to the caller, who may have more of them, so that a batch that is split gives the bits of the whole.
 
 // CrossEntropy is the loss of a softmax over C classes in each of R rows, Weights[r]·Σ t[c]·(−log p[r, c]), against a label
 // or a distribution t of targets. A row has one target: its label if that isn't negative, else its row of Targets. A row
