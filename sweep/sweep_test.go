@@ -197,6 +197,11 @@ func TestRecipe(t *testing.T) {
 	if got := strings.Join(strings.Fields(string(compact["sweep"])), ""); got != `{"learning_rate":[1e-3,0.01,0.001],"optimizer":["google","adamw"]}` {
 		t.Errorf("axes are %s", got)
 	}
+	varied := Recipe{Recipe: r.Recipe, Axes: Axes{{"token_budget", []string{"50", "60"}}}}
+	varied.BatchSize = 0
+	if full := varied.WithDefaults(); full.BatchSize != 0 || full.TokenBudget != 0 || full.Validate() != nil {
+		t.Errorf("with defaults %+v, %v", full, full.Validate())
+	}
 	runs, err := r.runs()
 	if err != nil || len(runs) != 8 || runs[3].Name != "learning-rate=0.001,optimizer=adamw,seed=43" || *runs[3].Recipe.Seed != 43 || runs[3].Recipe.Optimizer != train.AdamW {
 		t.Errorf("%d runs, %v", len(runs), err)
