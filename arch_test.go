@@ -31,7 +31,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"glue", "sweep", "finetune", "train", "task", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -53,7 +53,8 @@ var rooms = []room{
 		dir: "pretrain", ours: []string{".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
-	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile"}},
+	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile"}},
+	{dir: "squad", ours: []string{"data", "metric", "internal/jsonobject", "internal/message", "internal/textfile"}},
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
 	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile"}},
 	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile"}},

@@ -99,7 +99,7 @@ func TestDrawIsStable(t *testing.T) {
 
 func TestSplitValidation(t *testing.T) {
 	examples := numbered(200)
-	// A text that stands there thirty times, under both labels.
+	// A text that occurs thirty times, under both labels.
 	for i := range 30 {
 		examples[i*3].Text = "the same"
 	}

@@ -33,7 +33,7 @@ func TestGoldenIMDB(t *testing.T) {
 				t.Fatalf("%v is labelled %q", e.Source, e.Label)
 			}
 			if i > 0 && examples[i-1].Source.Member >= e.Source.Member {
-				t.Fatalf("%v stands behind %v", e.Source, examples[i-1].Source)
+				t.Fatalf("%v comes after %v", e.Source, examples[i-1].Source)
 			}
 		}
 		if len(got) != len(want) {

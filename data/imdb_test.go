@@ -208,7 +208,7 @@ func FuzzReadIMDBArchive(f *testing.F) {
 					t.Fatalf("label %q", e.Label)
 				}
 				if i > 0 && examples[i-1].Source.Member >= e.Source.Member {
-					t.Fatalf("%v stands behind %v", e.Source, examples[i-1].Source)
+					t.Fatalf("%v comes after %v", e.Source, examples[i-1].Source)
 				}
 			}
 		}

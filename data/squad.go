@@ -80,7 +80,7 @@ type Span struct {
 	Start int
 }
 
-// squadFile is a file of SQuAD. Pointers tell what is missing from what is empty.
+// squadFile is a file of SQuAD. A nil pointer is a missing key.
 type squadFile struct {
 	Version json.RawMessage `json:"version"`
 	Data    *[]struct {
@@ -106,13 +106,13 @@ type squadAnswer struct {
 
 // ReadSQuAD reads a file of SQuAD in the JSON of either version, plain or compressed by gzip. A file is of the second if
 // it has is_impossible anywhere. Each question is an Example with its answers, none if it is impossible, and the title of its article
-// as Group; without the key answers it is unlabelled. An answer has to stand in its context where the file says. An error
+// as Group; without the key answers it is unlabelled. An answer has to be in its context where the file says. An error
 // names the article and the question.
 func ReadSQuAD(ctx context.Context, path string) (version SQuADVersion, examples []Example, err error) {
 	return readSQuAD(ctx, path, true)
 }
 
-// ReadSQuADAnswers is ReadSQuAD for scoring, for which where an answer stands is of no account: Span.Start is −1.
+// ReadSQuADAnswers is ReadSQuAD for scoring, which needs no positions of answers: they aren't checked, and Span.Start is −1.
 func ReadSQuADAnswers(ctx context.Context, path string) (version SQuADVersion, examples []Example, err error) {
 	return readSQuAD(ctx, path, false)
 }
@@ -172,7 +172,7 @@ func parseSQuAD(r io.Reader, name string, places bool) (version SQuADVersion, ex
 				source := Source{File: name, Member: title + "/" + *q.ID}
 				x, err := q.example(at, places)
 				if err == nil && seen[x.ID] {
-					err = errors.New("the id stands in the file twice")
+					err = errors.New("the id occurs in the file twice")
 				}
 				if err != nil {
 					return 0, nil, &SourceError{source, err}
@@ -219,7 +219,7 @@ func (q *squadQuestion) example(context *codePoints, places bool) (Example, erro
 				return x, fmt.Errorf("answer %s: answer_start is %d, the context has %d characters", message.Quote(*a.Text), *a.Start, context.len())
 			}
 			if !strings.HasPrefix(context.text[span.Start:], *a.Text) {
-				return x, fmt.Errorf("answer %s is not at %d of its context, where %s stands", message.Quote(*a.Text), *a.Start,
+				return x, fmt.Errorf("answer %s is not at %d of its context, which has %s there", message.Quote(*a.Text), *a.Start,
 					message.Quote(context.text[span.Start:min(len(context.text), span.Start+len(*a.Text))]))
 			}
 		}

@@ -20,7 +20,7 @@ var SWAG = Layout{Tables: map[Split]Table{
 	Test:  {File: "test.csv", TableOptions: TableOptions{Unlabelled: true}, ReadFile: ReadSWAG},
 }}
 
-// ReadSWAG reads a CSV table with the columns of SWAG that say something: sent1, the sentence before; sent2, how the next one
+// ReadSWAG reads a CSV table with the columns of SWAG that matter: sent1, the sentence before; sent2, how the next one
 // begins; ending0, ending1 and so on, at least two, how it may go on; and label, the number of the right one, unless
 // o.Unlabelled. fold-ind, where it is, becomes the ID. Choice i is [CLS] sent1 [SEP]
 // sent2 endingi [SEP], as Google's and Hugging Face's code for the task put it.
@@ -28,7 +28,7 @@ func ReadSWAG(ctx context.Context, path string, o TableOptions) (*Set, error) {
 	return readFile(ctx, path, o, readSWAG, "record", onlyHeader)
 }
 
-// swagColumns are where the columns stand that are read; −1: nowhere.
+// swagColumns are the indices of the columns that are read; −1: there is none.
 type swagColumns struct {
 	width               int
 	first, begin, label int

@@ -17,16 +17,16 @@ import (
 	"github.com/go-bert/bert/internal/textfile"
 )
 
-// Format is how a table is written down.
+// Format is the file format of a table.
 type Format uint8
 
 // The formats of tables.
 const (
 	// ByExtension takes the format from the file's name: .csv, .tsv, .jsonl, each also with .gz.
 	ByExtension Format = iota
-	// CSV is RFC 4180: fields between commas, in quotes where need be, and then over several lines too.
+	// CSV is RFC 4180: fields between commas; a field in quotes may go over several lines.
 	CSV
-	// TSV has fields between tabs and one record a line; quotes are text. It is how GLUE's files are.
+	// TSV has fields between tabs and one record a line; quotes are text. GLUE's files are TSV.
 	TSV
 	// JSONL has one JSON object a line.
 	JSONL
@@ -49,6 +49,23 @@ func ParseFormat(name string) (Format, error) {
 	return 0, fmt.Errorf("format %q: want csv, tsv or jsonl", name)
 }
 
+// MarshalText writes String, nothing for ByExtension.
+func (f Format) MarshalText() ([]byte, error) {
+	if f == ByExtension {
+		return nil, nil
+	}
+	return []byte(f.String()), nil
+}
+
+// UnmarshalText is the reverse of MarshalText. It also takes auto, for ByExtension.
+func (f *Format) UnmarshalText(text []byte) (err error) {
+	*f = ByExtension
+	if len(text) > 0 && string(text) != "auto" {
+		*f, err = ParseFormat(string(text))
+	}
+	return err
+}
+
 func formatOf(path string) (Format, error) {
 	name := strings.TrimSuffix(strings.ToLower(filepath.Base(path)), ".gz")
 	if f, err := ParseFormat(strings.TrimPrefix(filepath.Ext(name), ".")); err == nil {
@@ -57,7 +74,7 @@ func formatOf(path string) (Format, error) {
 	return 0, fmt.Errorf("%s: its name ends in none of .csv, .tsv, .jsonl (or these with .gz): say which format it has", path)
 }
 
-// Columns says where a table's record has what: by the names in the header, or the keys of a JSON object.
+// Columns names a table's columns as in its header, or the keys of its JSON objects.
 type Columns struct {
 	Text     string `json:"text,omitempty"`      // "": text
 	TextPair string `json:"text_pair,omitempty"` // "": text_pair where the table has one
@@ -67,11 +84,11 @@ type Columns struct {
 	NoHeader bool `json:"no_header,omitempty"`
 }
 
-// TableOptions say how a table is read.
+// TableOptions say how a table is read. The zero value is good for a labelled table in the format of its file's extension.
 type TableOptions struct {
 	Format  Format
 	Columns Columns
-	// Unlabelled says that no label is asked for; the label column, if there is one, isn't read.
+	// Unlabelled says that no label is needed; the label column, if there is one, isn't read.
 	Unlabelled bool
 	// MultiLabel says that a record has any number of labels: between commas, or in JSON in a list. Blanks around a label
 	// are no part of it.
@@ -113,10 +130,11 @@ func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
 	return &data, data.check(path, "record", none)
 }
 
-// onlyHeader is what is wrong with a table without a record.
+// onlyHeader describes a table without a record.
 const onlyHeader = "a header and no examples"
 
-// check is the error of a file without an example: what is one of its records, none says that there are no bad ones either.
+// check returns the error of a file without an example. what is the name of a record, none the error where there is no bad one
+// either.
 func (d *Set) check(path, what, none string) error {
 	switch {
 	case len(d.Examples) > 0:
@@ -127,7 +145,7 @@ func (d *Set) check(path, what, none string) error {
 	return fmt.Errorf("%s: %s", path, none)
 }
 
-// readFile reads the file path, of which check is asked what and none.
+// readFile reads the file path. what and none are those of check.
 func readFile(ctx context.Context, path string, o TableOptions, read func(io.Reader, string, TableOptions) (*Set, error), what, none string) (*Set, error) {
 	f, err := textfile.Open(ctx, path)
 	if err != nil {
@@ -141,9 +159,8 @@ func readFile(ctx context.Context, path string, o TableOptions, read func(io.Rea
 	return data, data.check(path, what, none)
 }
 
-// TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Compression by gzip
-// and a UTF-8 byte order mark are taken off; lines end in LF or CRLF; blank lines hold no record; NUL
-// and bytes that are not UTF-8 are kept, for the tokenizer to clean.
+// TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Lines end in LF or
+// CRLF; blank lines hold no record; NUL and bytes that are not UTF-8 are kept, for the tokenizer to clean.
 //
 // Every record of a CSV or TSV table has as many fields as the first line, and the text and label columns have to be
 // there and the label not be empty. Other columns, and keys of a JSON object, are not looked at.
@@ -181,7 +198,7 @@ func (b *badRecords) add(err error) error {
 		return err
 	}
 	b.count++
-	// A stream's reader is ahead of what finds an input bad otherwise, so the first to come needn't be the first.
+	// A stream reads ahead of what the model refuses, so errors don't come in the order of the lines.
 	var e, first *SourceError
 	if b.first == nil || errors.As(err, &e) && errors.As(b.first, &first) && e.Source.Line < first.Source.Line {
 		b.first = err
@@ -189,8 +206,8 @@ func (b *badRecords) add(err error) error {
 	return nil
 }
 
-// NewTableReader reads a table from r. name stands for it in errors and, unless o gives the format, says it by its
-// extension. The header is read at once.
+// NewTableReader reads a table from r. name is what errors call it; unless o gives the format, its extension
+// does. The header is read at once.
 func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, error) {
 	if o.Format == ByExtension {
 		var err error

@@ -143,7 +143,7 @@ func TestReadTableErrors(t *testing.T) {
 	wantError(t, err, "testdata: a folder")
 }
 
-// A line just within the bound is read, and behind one beyond it reading goes on.
+// A line just within the bound is read, and after one beyond it reading goes on.
 func TestLongLines(t *testing.T) {
 	within := strings.Repeat("x", textfile.MaxRecord-len("\tpos"))
 	content := "text\tlabel\n" + within + "\tpos\r\n" + within + "x\tpos\nshort\tneg\n"
@@ -235,7 +235,7 @@ func TestTablesRoundTrip(t *testing.T) {
 				}
 			}
 			if _, err := table.Read(); err != io.EOF {
-				t.Fatalf("%v: behind the last record: %v", format, err)
+				t.Fatalf("%v: after the last record: %v", format, err)
 			}
 		}
 	})
@@ -277,7 +277,7 @@ func checkTable(t *testing.T, format Format, data []byte, noHeader, several bool
 				t.Fatalf("an example without a label, or with an empty one: %+v", e)
 			}
 			if n := len(examples); n > 0 && examples[n-1].Source.Line >= e.Source.Line {
-				t.Fatalf("line %d behind line %d", e.Source.Line, examples[n-1].Source.Line)
+				t.Fatalf("line %d after line %d", e.Source.Line, examples[n-1].Source.Line)
 			}
 			examples = append(examples, e)
 		}

@@ -138,7 +138,7 @@ func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *to
 	if r.NullThreshold != nil {
 		d.spec.NullThreshold = *r.NullThreshold
 	}
-	if err := d.tokenize(tok, r, training, held); err != nil {
+	if err := d.tokenize(ctx, tok, r, training, held); err != nil {
 		return nil, err
 	}
 	return d, ctx.Err()
@@ -221,8 +221,8 @@ func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config) (
 }
 
 // tokenize makes the features.
-func (d *sets) tokenize(tok *tokenizer.Tokenizer, r *Recipe, training, held []data.Example) (err error) {
-	if d.train, err = task.NewDataset(tok, d.spec, training); err != nil {
+func (d *sets) tokenize(ctx context.Context, tok *tokenizer.Tokenizer, r *Recipe, training, held []data.Example) (err error) {
+	if d.train, err = task.NewDataset(ctx, tok, d.spec, training); err != nil {
 		return err
 	}
 	weights, err := classWeights(d.train, r.ClassWeights)
@@ -235,7 +235,7 @@ func (d *sets) tokenize(tok *tokenizer.Tokenizer, r *Recipe, training, held []da
 	if d.trainDigest, err = digestOf(d.train); err != nil || held == nil {
 		return err
 	}
-	if d.eval, err = task.NewDataset(tok, d.spec, held); err != nil {
+	if d.eval, err = task.NewDataset(ctx, tok, d.spec, held); err != nil {
 		return err
 	}
 	d.evalDigest, err = digestOf(d.eval)

@@ -413,7 +413,7 @@ func TestClassWeights(t *testing.T) {
 	for i := range 10 {
 		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
 	}
-	d, err := task.NewDataset(testTokenizer(t), task.Spec{Task: "made", Labels: []string{"neg", "pos"}, MaxSeqLength: 16}, examples)
+	d, err := task.NewDataset(t.Context(), testTokenizer(t), task.Spec{Task: "made", Labels: []string{"neg", "pos"}, MaxSeqLength: 16}, examples)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -355,7 +355,7 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 		if err != nil {
 			return err
 		}
-		dataset, err := task.NewDataset(model.tokenizer, model.spec, examples)
+		dataset, err := task.NewDataset(ctx, model.tokenizer, model.spec, examples)
 		if err != nil {
 			return err
 		}

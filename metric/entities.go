@@ -2,7 +2,7 @@ package metric
 
 import "fmt"
 
-// Place is where in an entity a word stands.
+// Place is a word's place in an entity.
 type Place uint8
 
 // The places of the tagging schemes. IOB1 and IOB2 have the first three, IOE1 and IOE2 Outside, Inside and End, and IOBES
@@ -38,8 +38,8 @@ func begins(prev, t Tag) bool {
 	return prev.Place == End || prev.Place == Single
 }
 
-// Entities lists the entities that the tags of a sentence spell, in order. Every sequence of tags spells some: an I behind
-// an O, or behind another type, begins an entity, and so does what comes after an E or an S.
+// Entities lists the entities that the tags of a sentence spell, in order. Every sequence of tags spells some: an I after
+// an O, or after another type, begins an entity, and so does what comes after an E or an S.
 //
 // Of tags in B, I and O these are the chunks of conlleval (Tjong Kim Sang, for the shared tasks of CoNLL-2000 to 2003). Of E
 // and S, which that script hardly knows (it joins a B to an E of the same type before it), they are those of seqeval's default

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Overlap is the number of words that two texts have in common, each as often as it stands in both.
+// Overlap is the number of words that two texts have in common, each as often as it occurs in both.
 func Overlap[T comparable](a, b []T) int {
 	times := make(map[T]int, len(a))
 	for _, x := range a {

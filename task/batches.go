@@ -20,7 +20,7 @@ type features interface {
 	Append(b *bert.Batch, i int) error
 }
 
-// withSession lends a session for the time of a call.
+// withSession lends a session for the duration of a call.
 type withSession func(ctx context.Context, use func(*bert.Session) error) error
 
 // only lends s.
@@ -31,8 +31,8 @@ func only(s *bert.Session) withSession {
 // forward runs all features through the model in batches of at most tokens tokens (a longer example has one to itself),
 // and calls each with the indices of a batch's examples and the model's output, which is good until it returns. Examples
 // of like length go together, the longest first, so that the session's memory reaches its size at once and a batch that
-// is too big for the machine fails before any work is done. The session is given back after each batch, so that somebody
-// with few inputs doesn't wait for somebody with many.
+// is too big for the machine fails before any work is done. The session is given back after each batch, so that a call
+// with few inputs doesn't wait for one with many.
 func forward(ctx context.Context, with withSession, f features, tokens int, want bert.Outputs,
 	each func(indices []int, b *bert.Batch, out *bert.Output) error,
 ) error {

@@ -28,7 +28,7 @@ func BenchmarkNewDataset(b *testing.B) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := NewDataset(tok, d, examples); err != nil {
+		if _, err := NewDataset(b.Context(), tok, d, examples); err != nil {
 			b.Fatal(err)
 		}
 	}

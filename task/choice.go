@@ -14,8 +14,8 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// multipleChoice is the codec of examples with choices of their own (paper §4.4). A choice is a pair of texts: Input.Text
-// and, behind Input.TextPair, the choice. The choice of an example's label is counted from 0.
+// multipleChoice is the codec of examples with choices of their own (paper §4.4). A choice is a pair of texts: Input.Text,
+// and Input.TextPair followed by the choice. The choice of an example's label is counted from 0.
 type multipleChoice struct{}
 
 func (multipleChoice) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {

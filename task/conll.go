@@ -13,8 +13,8 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// tagLabels adds to the labels of words in IOB2 those that tags of these types can be and the data happens not to have, so
-// that an I- which is only in data to come has its class too.
+// tagLabels adds to the labels of words in IOB2 the others that their types have, so that an I- that the training data lacks
+// has its class too.
 func tagLabels(labels []string) []string {
 	s := metric.NewTagSet(labels)
 	if s.Whole {
@@ -40,7 +40,7 @@ func (c tokenClassification) save(dir string, examples []data.Example, predictio
 }
 
 // WriteCoNLL writes sentences with predictions as conlleval reads them: a line a word with the word, its tag unless the data
-// has none, and the predicted tag, with blanks between them, and an empty line behind each sentence.
+// has none, and the predicted tag, with blanks between them, and an empty line after each sentence.
 func WriteCoNLL(w io.Writer, examples []data.Example, predictions []Prediction) error {
 	if len(examples) != len(predictions) {
 		return fmt.Errorf("%d predictions for %d sentences", len(predictions), len(examples))

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -76,8 +77,8 @@ func (s Stats) String() string {
 
 // NewDataset turns examples into features as d says, on all processors. Data in which no example has a label makes an
 // unlabelled Dataset, for prediction; otherwise every example has to have one of d's kind. An error names the first bad
-// example's source.
-func NewDataset(t *tokenizer.Tokenizer, d Spec, examples []data.Example) (*Dataset, error) {
+// example's source. When ctx ends, NewDataset ends with the cause.
+func NewDataset(ctx context.Context, t *tokenizer.Tokenizer, d Spec, examples []data.Example) (*Dataset, error) {
 	if err := d.Validate(); err != nil {
 		return nil, fmt.Errorf("task %s: %w", d.Task, err)
 	}
@@ -95,7 +96,7 @@ func NewDataset(t *tokenizer.Tokenizer, d Spec, examples []data.Example) (*Datas
 	if k := dataset.kind(); k.places || k.choices {
 		dataset.examples = slices.Clone(examples)
 	}
-	parts, err := dataset.encode(&featurizer{
+	parts, err := dataset.encode(ctx, &featurizer{
 		tokenizer: t, options: d.options(), spec: &dataset.spec,
 		longest: d.MaxSeqLength, vocab: t.VocabSize(), types: math.MaxUint8 + 1,
 	}, examples)
@@ -109,7 +110,7 @@ func NewDataset(t *tokenizer.Tokenizer, d Spec, examples []data.Example) (*Datas
 	return dataset, nil
 }
 
-func (d *Dataset) kind() *kindInfo { return &kinds[d.spec.Kind] }
+func (d *Dataset) kind() *kindInfo { return d.spec.Kind.info() }
 
 // part is the features of consecutive examples.
 type part struct {
@@ -128,7 +129,7 @@ type part struct {
 
 // encode tokenizes the examples in parts, each by one goroutine. Where a part fails, those that are not begun yet aren't;
 // but those before it were, so that the error is always that of the first bad example.
-func (d *Dataset) encode(f *featurizer, examples []data.Example) ([]part, error) {
+func (d *Dataset) encode(ctx context.Context, f *featurizer, examples []data.Example) ([]part, error) {
 	const size = 256
 	var (
 		parts = make([]part, (len(examples)+size-1)/size)
@@ -142,7 +143,7 @@ func (d *Dataset) encode(f *featurizer, examples []data.Example) ([]part, error)
 				e     tokenizer.Encoding
 				views []sequence
 			)
-			for !stop.Load() {
+			for !stop.Load() && ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= len(parts) {
 					return
@@ -160,6 +161,9 @@ func (d *Dataset) encode(f *featurizer, examples []data.Example) ([]part, error)
 		})
 	}
 	wait.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	for _, p := range parts {
 		if p.err != nil {
 			return nil, &data.SourceError{Source: examples[p.failed].Source, Err: p.err}

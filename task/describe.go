@@ -177,7 +177,7 @@ func (d *Description) named(err error) error {
 // bareSpec is the Spec of a model that has no task.json.
 func bareSpec(kind Kind, c *bert.Config, t *tokenizer.Tokenizer) *Spec {
 	s := &Spec{Task: "text", Kind: kind, MaxSeqLength: c.MaxPositionEmbeddings}
-	if kinds[kind].labels > 0 {
+	if kind.info().labels > 0 {
 		s.Labels = c.Labels
 	}
 	// Some tokenizers give a number that leaves no room for a token.

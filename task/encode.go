@@ -49,7 +49,16 @@ func ParsePooling(name string) (Pooling, error) {
 	return 0, fmt.Errorf("pooling %q: want %s", name, strings.Join(poolingNames[:], ", "))
 }
 
-// ParseLayers reads the numbers of layers between commas, as in "-1,-2", or "all" for those of a model of so many layers
+// MarshalText writes String.
+func (p Pooling) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText is ParsePooling.
+func (p *Pooling) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePooling(string(text))
+	return err
+}
+
+// ParseLayers reads the numbers of layers between commas, as in "-1,-2", or "all" for those of a model with this number of layers,
 // from the embeddings on.
 func ParseLayers(list string, layers int) ([]int, error) {
 	if list == "all" {
@@ -81,7 +90,7 @@ type EncodeOptions struct {
 	Normalize bool
 	// Attention asks for the attention probabilities of all layers.
 	Attention bool
-	// MaxLength truncates texts to so many tokens; 0: a text longer than the model's positions is an error.
+	// MaxLength is the most tokens of a text, which is truncated to them; 0: a text longer than the model's positions is an error.
 	MaxLength int
 }
 

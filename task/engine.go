@@ -65,7 +65,7 @@ func (e *engine) close() error {
 	return e.closeErr
 }
 
-// withSession runs use with a session that nobody else has, when one is free.
+// withSession runs use with a session that no other call has, when one is free.
 func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error) error {
 	select {
 	case <-e.closed:

@@ -140,7 +140,7 @@ func TestResultOfManyLabels(t *testing.T) {
 func TestEvaluate(t *testing.T) {
 	m := tinyModel(t, bert.SequenceClassification, "neg", "pos")
 	examples := someExamples(60)
-	data, err := NewDataset(tinyTokenizer(t), tinySpec(), examples)
+	data, err := NewDataset(t.Context(), tinyTokenizer(t), tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestEvaluate(t *testing.T) {
 func TestEvaluateErrors(t *testing.T) {
 	tok := tinyTokenizer(t)
 	examples := someExamples(10)
-	dataset, err := NewDataset(tok, tinySpec(), examples)
+	dataset, err := NewDataset(t.Context(), tok, tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +215,7 @@ func TestEvaluateErrors(t *testing.T) {
 	_, err = Evaluate(t.Context(), tinyModel(t, bert.SequenceClassification, "x"), dataset, EvaluateOptions{})
 	wantError(t, err, "the model is for regression, the task is a single_label_classification")
 
-	unlabelled, err := NewDataset(tok, tinySpec(), []data.Example{{}})
+	unlabelled, err := NewDataset(t.Context(), tok, tinySpec(), []data.Example{{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestEvaluateErrors(t *testing.T) {
 
 	long := tinySpec()
 	long.MaxSeqLength = 49
-	data49, err := NewDataset(tok, long, examples)
+	data49, err := NewDataset(t.Context(), tok, long, examples)
 	if err != nil {
 		t.Fatal(err)
 	}

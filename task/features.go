@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/message"
@@ -97,16 +96,13 @@ func newView(ids []int32, typeIDs []uint8, offsets []tokenizer.Offset, words []i
 	return s
 }
 
-// list writes numbers with blanks between them.
-func list[T any](numbers []T) string { return strings.Trim(fmt.Sprint(numbers), "[]") }
-
 // sequence is what a model reads at a time: an input, a window of a long one, or one of its choices.
 type sequence struct {
 	ids, typeIDs []int32
 	dropped      int // tokens of the input that this is without
 	cost         int // share of a batch's budget: its tokens, and what needs memory beside
 
-	// Only of a kind with places: where in its text each token stands, and the number of its word, −1 for what the
+	// Only of a kind with places: the place of each token in its text, and the number of its word, −1 for tokens that the
 	// template adds. See tokenizer.Encoding.
 	offsets []tokenizer.Offset
 	words   []int32

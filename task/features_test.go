@@ -1,6 +1,8 @@
 package task
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -38,7 +40,7 @@ func TestDataset(t *testing.T) {
 				}
 			}
 			d := tinySpec()
-			data, err := NewDataset(tok, d, examples)
+			data, err := NewDataset(t.Context(), tok, d, examples)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +111,7 @@ func TestDatasetTruncates(t *testing.T) {
 	} {
 		d := tinySpec()
 		d.MaxSeqLength, d.Truncation, d.TruncateLeft = 5, c.truncation, c.left
-		dataset, err := NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "bad " + text}, Label: "pos"}, {Label: "neg"}})
+		dataset, err := NewDataset(t.Context(), tok, d, []data.Example{{Input: data.Input{Text: "bad " + text}, Label: "pos"}, {Label: "neg"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +155,7 @@ func TestDatasetErrors(t *testing.T) {
 		{"long ids", d, []data.Example{good, at(3, data.Input{IDs: make([]int32, 17)}, "neg")}, "a.csv:3: 17 ids, want at most 16"},
 		{"spec", short, []data.Example{good}, "max_seq_length is 1"},
 	} {
-		_, err := NewDataset(tok, c.spec, c.examples)
+		_, err := NewDataset(t.Context(), tok, c.spec, c.examples)
 		if err == nil {
 			t.Errorf("%s: no error", c.name)
 			continue
@@ -167,13 +169,13 @@ func TestDatasetErrors(t *testing.T) {
 		examples[i] = at(i, long, "neg")
 	}
 	for range 20 {
-		_, err := NewDataset(tok, refuse, examples)
+		_, err := NewDataset(t.Context(), tok, refuse, examples)
 		wantError(t, err, "a.csv:1700: ")
 	}
 }
 
 func TestUnlabelledDataset(t *testing.T) {
-	dataset, err := NewDataset(tinyTokenizer(t), tinySpec(), []data.Example{{Input: data.Input{Text: "good"}}})
+	dataset, err := NewDataset(t.Context(), tinyTokenizer(t), tinySpec(), []data.Example{{Input: data.Input{Text: "good"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,7 @@ func TestClassWeights(t *testing.T) {
 	for i := range 10 {
 		examples = append(examples, data.Example{Input: data.Input{Text: "good"}, Label: []string{"neg", "pos"}[min(i/8, 1)]})
 	}
-	dataset, err := NewDataset(tinyTokenizer(t), tinySpec(), examples)
+	dataset, err := NewDataset(t.Context(), tinyTokenizer(t), tinySpec(), examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,10 +223,20 @@ func TestClassWeights(t *testing.T) {
 		wantError(t, dataset.SetClassWeights([]float32{1, float32(w)}), `the class weight of "pos" is`, "want a positive number")
 	}
 
-	dataset, err = NewDataset(tinyTokenizer(t), tinySpec(), examples[:3])
+	dataset, err = NewDataset(t.Context(), tinyTokenizer(t), tinySpec(), examples[:3])
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = dataset.BalancedClassWeights()
 	wantError(t, err, `there is none of "pos"`)
+}
+
+// Making features ends with the cause of its context.
+func TestDatasetContext(t *testing.T) {
+	stop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(stop)
+	if _, err := NewDataset(ctx, tinyTokenizer(t), tinySpec(), someExamples(600)); !errors.Is(err, stop) {
+		t.Errorf("%v, want the cause", err)
+	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Candidate is a token that may stand in a masked place.
+// Candidate is a token that fits a masked place.
 type Candidate struct {
 	Token       string  `json:"token"`
 	Probability float64 `json:"probability"`
 }
 
-// Mask is a masked place with what may stand there.
+// Mask is a masked place with the tokens that fit it best.
 type Mask struct {
 	Position   int         `json:"position"` // index of the token in its sequence; [CLS] has 0
 	Candidates []Candidate `json:"candidates"`

@@ -27,14 +27,14 @@ func TestGoldenFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := data.Draw(train, 1000, 1)
-	features, err := NewDataset(tok, imdb.Spec(nil, 128), drawn)
+	features, err := NewDataset(t.Context(), tok, imdb.Spec(nil, 128), drawn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// What is dropped and what is left is all that the texts have.
 	d := imdb.Spec(nil, 128)
 	d.Truncation, d.MaxSeqLength = tokenizer.DoNotTruncate, 1<<20
-	whole, err := NewDataset(tok, d, drawn)
+	whole, err := NewDataset(t.Context(), tok, d, drawn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Kind is what a task asks of a model, and so what an answer is.
+// Kind is what a task asks of a model, and so what an answer is. Kinds are closed: a program can't add one.
 type Kind uint8
 
 const (
@@ -25,32 +25,32 @@ const (
 	Regression
 	// TokenClassification is a label for each word.
 	TokenClassification
-	// QuestionAnswering is a piece of a context that answers a question, or that there is none.
+	// QuestionAnswering is a piece of a context that answers a question, or no answer.
 	QuestionAnswering
 	// MultipleChoice is one of an example's own choices.
 	MultipleChoice
 )
 
-// kindInfo is a row of the table of kinds: all that sets one kind apart from the others.
+// kindInfo is a row of the table of kinds: all that distinguishes one kind from the others.
 type kindInfo struct {
 	name    string    // in task.json and on the command line
 	head    bert.Head // that gives the logits
 	problem string    // the bert.Config.ProblemType of a head that has several
 	// labels is the least number of labels that its models have, of which a Spec has a list; 0: none at all.
 	labels int
-	// metrics are the figures to judge a task by that names none itself, the main one first.
+	// metrics judge a task that names none itself, the main one first.
 	metrics []string
 	// long says that a text may be treated in other ways than cutting it: see LongText.
 	long bool
 	// weights says that examples have one class each, by which their loss can be weighed.
 	weights bool
-	// places says that answers are parts of the text, so that a Dataset keeps its texts and where each token stands.
+	// places says that answers are parts of the text, so that a Dataset keeps its texts and the places of tokens in them.
 	places bool
 	// choices says that the sequences of an input are its choices, which are one item together.
 	choices bool
 	// maxSeqLength is how many tokens are usual; 0: 128.
 	maxSeqLength int
-	// input is an input in JSON, of a kind that a text alone is none for.
+	// input is an example of an input in JSON, of a kind for which a text alone is no input.
 	input string
 	codec codec
 }
@@ -89,22 +89,30 @@ var kinds = [...]kindInfo{
 // codec is how a kind goes both ways: from examples to the sequences that a model reads, and from the logits to answers.
 // Each is in a file of its own. They have no state, and are used from many goroutines.
 type codec interface {
-	// encode gives to add the sequences of an input: one, or the windows of a long text in their order, or one for each
-	// choice. e is scratch memory, and what add is given is good until it returns.
+	// encode calls add with the sequences of an input: one, or the windows of a long text in their order, or one for each
+	// choice. e is scratch memory, and the argument of add is valid until add returns.
 	encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
 
-	// target adds to t what a batch has to know of an example's label. s are the sequences that encode made of it.
+	// target adds to t an example's label as a batch takes it. s are the sequences that encode made of the example.
 	target(d *Spec, x *data.Example, s []sequence, t *targets) error
 
 	// measure compares the logits of a labelled data set with its labels, and computes the mean loss. d.logits has those
 	// of an example.
 	measure(d *Dataset, logits [][]float32) (r Report, loss float64, err error)
 
-	// empty is the report of nothing, which says what figures there are.
+	// empty is a report of no examples, which has the names of the metrics.
 	empty(d *Spec) Report
 
-	// answer makes of an input's logits, those of a sequence or of an input's choices after another, a prediction.
+	// answer makes a prediction of an input's logits, those of its sequences or of its choices one after another.
 	answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction
+}
+
+// info is the kind's row, an empty one of a number that is no Kind.
+func (k Kind) info() *kindInfo {
+	if int(k) >= len(kinds) {
+		return new(kindInfo)
+	}
+	return &kinds[k]
 }
 
 // String is the kind's name in task.json.
@@ -129,17 +137,26 @@ func ParseKind(name string) (Kind, error) {
 	return 0, fmt.Errorf("kind %s: want %s", message.Quote(name), strings.Join(names, ", "))
 }
 
+// MarshalText writes String.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText is ParseKind.
+func (k *Kind) UnmarshalText(text []byte) (err error) {
+	*k, err = ParseKind(string(text))
+	return err
+}
+
 // Head is the head of the kind's models.
-func (k Kind) Head() bert.Head { return kinds[k].head }
+func (k Kind) Head() bert.Head { return k.info().head }
 
 // MaxSeqLength is the most tokens of a sequence that is usual for the kind.
-func (k Kind) MaxSeqLength() int { return cmp.Or(kinds[k].maxSeqLength, 128) }
+func (k Kind) MaxSeqLength() int { return cmp.Or(k.info().maxSeqLength, 128) }
 
-// InputJSON is an input in JSON, as InputReader takes it, of a kind that a text alone is none for; "" for the others.
-func (k Kind) InputJSON() string { return kinds[k].input }
+// InputJSON is an input in JSON, as data.InputReader takes it, of a kind for which a text alone is no input; "" for the others.
+func (k Kind) InputJSON() string { return k.info().input }
 
 // ProblemType is the bert.Config.ProblemType of the kind's models, "" where the head knows only one.
-func (k Kind) ProblemType() string { return kinds[k].problem }
+func (k Kind) ProblemType() string { return k.info().problem }
 
 // KindOf is the kind of task that a model is for. A model for none is an error.
 func KindOf(head bert.Head, c *bert.Config) (Kind, error) {
@@ -166,12 +183,15 @@ func (d *Spec) official() []string {
 	if d.Official != nil {
 		return d.Official
 	}
-	return kinds[d.Kind].metrics
+	return d.Kind.info().metrics
 }
 
 // MetricNames are the metrics that an evaluation will have, and the official ones, the main one first.
 func (d *Spec) MetricNames() (all, official []string) {
-	r := Result{Report: kinds[d.Kind].codec.empty(d)}
+	if d.Kind.info().codec == nil {
+		return nil, nil
+	}
+	r := Result{Report: d.Kind.info().codec.empty(d)}
 	for _, m := range r.Metrics() {
 		if m.Name != "global_step" {
 			all = append(all, m.Name)
@@ -185,10 +205,10 @@ func (d *Spec) Validate() error {
 	if d.Task == "" {
 		return errors.New("task is empty")
 	}
-	if int(d.Kind) >= len(kinds) || kinds[d.Kind].codec == nil {
+	if int(d.Kind) >= len(kinds) || d.Kind.info().codec == nil {
 		return fmt.Errorf("there is no %v", d.Kind)
 	}
-	switch k := &kinds[d.Kind]; {
+	switch k := d.Kind.info(); {
 	case k.labels > 0 && len(d.Labels) == 0:
 		return errors.New("labels is empty")
 	case k.labels == 0 && len(d.Labels) > 0:
@@ -239,7 +259,7 @@ func (d *Spec) checkModel(head bert.Head, c *bert.Config) error {
 	if d.MaxSeqLength > c.MaxPositionEmbeddings {
 		return fmt.Errorf("max_seq_length is %d, the model has %d positions", d.MaxSeqLength, c.MaxPositionEmbeddings)
 	}
-	if kinds[d.Kind].labels > 0 && !slices.Equal(d.Labels, c.Labels) {
+	if d.Kind.info().labels > 0 && !slices.Equal(d.Labels, c.Labels) {
 		return fmt.Errorf("the task's labels are %s, the model's %s", message.QuoteAll(d.Labels), message.QuoteAll(c.Labels))
 	}
 	return nil

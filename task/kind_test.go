@@ -129,7 +129,7 @@ func TestKinds(t *testing.T) {
 		t.Run(c.kind.String(), func(t *testing.T) {
 			seen[c.kind] = true
 			m := c.model(t)
-			dataset, err := NewDataset(tok, c.spec(), c.examples)
+			dataset, err := NewDataset(t.Context(), tok, c.spec(), c.examples)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,12 +314,12 @@ func TestKindErrors(t *testing.T) {
 		{describe(SingleLabel, "a", "b"), data.Example{Input: data.Input{Words: []string{"a"}}, Label: "a"}, `a.tsv:3: words, but the model reads texts`},
 	} {
 		c.x.Source = at
-		_, err := NewDataset(tok, c.d, []data.Example{c.x})
+		_, err := NewDataset(t.Context(), tok, c.d, []data.Example{c.x})
 		wantError(t, err, c.want)
 	}
 	three := data.Example{Input: data.Input{Choices: []string{"a", "b", "c"}}, Label: "0", Source: at}
 	two := data.Example{Input: data.Input{Choices: []string{"a", "b"}}, Label: "0"}
-	_, err := NewDataset(tok, describe(MultipleChoice), []data.Example{two, three})
+	_, err := NewDataset(t.Context(), tok, describe(MultipleChoice), []data.Example{two, three})
 	wantError(t, err, "a.tsv:3: 3 choices, want 2 as those before")
 
 	_, err = ParseKind("classification")
@@ -338,7 +338,7 @@ func TestKindErrors(t *testing.T) {
 // Weights of kinds whose examples don't have one class each are refused, and not set without an effect.
 func TestWeightsOfOtherKinds(t *testing.T) {
 	for _, c := range kindCases()[1:] {
-		dataset, err := NewDataset(tinyTokenizer(t), c.spec(), c.examples)
+		dataset, err := NewDataset(t.Context(), tinyTokenizer(t), c.spec(), c.examples)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -368,7 +368,7 @@ func TestHeadTail(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := Spec{Task: "made", Labels: []string{"a", "b"}, MaxSeqLength: 22, Long: HeadTail}
 	long := longText(40)
-	dataset, err := NewDataset(tok, d, []data.Example{
+	dataset, err := NewDataset(t.Context(), tok, d, []data.Example{
 		{Input: data.Input{Text: long}, Label: "a"},
 		{Input: data.Input{Text: longText(20)}, Label: "a"},
 		{Input: data.Input{Text: "good bad", TextPair: long}, Label: "b"},
@@ -409,7 +409,7 @@ func TestWindows(t *testing.T) {
 		{Input: data.Input{Text: long}, Label: "b", Source: data.Source{File: "x", Line: 2}},
 		{Input: data.Input{Text: "bad"}, Label: "a", Source: data.Source{File: "x", Line: 3}},
 	}
-	dataset, err := NewDataset(tok, d, examples)
+	dataset, err := NewDataset(t.Context(), tok, d, examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -475,10 +475,10 @@ func TestWindows(t *testing.T) {
 	}
 
 	d.Truncation = tokenizer.LongestFirst
-	_, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
+	_, err = NewDataset(t.Context(), tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
 	wantError(t, err, "want truncation only_first or only_second")
 	d.Truncation, d.DocStride = tokenizer.OnlySecond, 4
-	dataset, err = NewDataset(tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
+	dataset, err = NewDataset(t.Context(), tok, d, []data.Example{{Input: data.Input{Text: "good", TextPair: long}, Label: "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +493,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// The tokens that an input loses count once, not once for each choice that stands beside it.
+// The tokens that an input loses count once, not once for each choice beside it.
 func TestDroppedTokensOfChoices(t *testing.T) {
 	tok := tinyTokenizer(t)
 	d := Spec{Task: "made", Kind: MultipleChoice, MaxSeqLength: 16, Truncation: tokenizer.OnlyFirst}
@@ -510,13 +510,35 @@ func TestDroppedTokensOfChoices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, in := range inputs {
-		dataset, err := NewDataset(tok, d, []data.Example{{Input: in, Label: "0"}})
+		dataset, err := NewDataset(t.Context(), tok, d, []data.Example{{Input: in, Label: "0"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		const want = 30 - (16 - 3 - 1)
 		if s := dataset.Stats(); got[i].DroppedTokens != want || s.Dropped != want || s.Truncated != 1 {
 			t.Errorf("%d choices: %d tokens dropped, by the Dataset %d of %d examples; want %d of 1", len(in.Choices), got[i].DroppedTokens, s.Dropped, s.Truncated, want)
+		}
+	}
+}
+
+// A number that is no Kind has a name and no head, and doesn't panic.
+func TestUnknownKind(t *testing.T) {
+	k := Kind(99)
+	if k.String() != "Kind(99)" || k.Head() != bert.NoHead || k.PredictionsFile() != "" || k.ProblemType() != "" || k.InputJSON() != "" {
+		t.Errorf("%v: %v, %q", k, k.Head(), k.PredictionsFile())
+	}
+	d := Spec{Task: "made", Kind: k, MaxSeqLength: 9}
+	wantError(t, d.Validate(), "there is no Kind(99)")
+	_, err := SavePredictions(t.TempDir(), k, nil, nil)
+	wantError(t, err, "there is no form for predictions of Kind(99)")
+	for k := range Kind(len(kinds)) {
+		text, err := k.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back Kind
+		if err := back.UnmarshalText(text); err != nil || back != k {
+			t.Errorf("%v: %v, %v", k, back, err)
 		}
 	}
 }

@@ -41,3 +41,12 @@ func ParseLongText(name string) (LongText, error) {
 	}
 	return 0, fmt.Errorf("long texts %s: want %s", message.Quote(name), strings.Join(longNames[:], ", "))
 }
+
+// MarshalText writes String.
+func (l LongText) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText is ParseLongText.
+func (l *LongText) UnmarshalText(text []byte) (err error) {
+	*l, err = ParseLongText(string(text))
+	return err
+}

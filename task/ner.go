@@ -48,10 +48,10 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 }
 
 // wordPlace is where the first piece of a word is read: in which of an example's windows, and which token of it.
-// window is −1 for a word of no piece, of which cleaning left nothing.
+// window is −1 for a word without a piece, of which cleaning left nothing.
 type wordPlace struct{ window, token int }
 
-// wordPlaces finds each of n words in the window in which its first piece has the most tokens on its poorer side, the
+// wordPlaces finds each of n words in the window in which its first piece has the most context, counted on the side that has less; the
 // first of equal ones.
 func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	var (
@@ -62,7 +62,7 @@ func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	for i := range places {
 		places[i].window = -1
 	}
-	const specials = 1 // before the text, and behind it
+	const specials = 1 // before the text, and after it
 	step := min(d.step(), len(s[0].ids)-2*specials)
 	for w := range s {
 		tokens := len(s[w].ids)
@@ -131,7 +131,7 @@ func (tokenClassification) empty(d *Spec) Report {
 }
 
 // wordLabels are the most probable label of each word, by number, and the logarithms of the probabilities of all. A word
-// of no piece has no probabilities and is outside, or where there is no such label has the first.
+// without a piece has no probabilities and is outside, or where there is no such label has the first.
 func (d *Spec) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
 	labels, log = make([]int, n), make([][]float64, n)
 	none := max(0, slices.Index(d.Labels, metric.OutsideTag))
@@ -226,7 +226,7 @@ func spansOf(in *data.Input, s []sequence, n int) (string, []tokenizer.Offset) {
 		}
 	}
 	for i := range spans {
-		spans[i].Start = min(spans[i].Start, spans[i].End) // of a word of no piece
+		spans[i].Start = min(spans[i].Start, spans[i].End) // of a word without a piece
 	}
 	return in.Text, spans
 }

@@ -27,7 +27,7 @@ func TestWordTargets(t *testing.T) {
 		Input:  data.Input{Words: []string{"film", "bcd", "\u200b", "very", "good!"}},
 		Labels: []string{"O", "B-X", "B-Y", "O", "I-X"},
 	}
-	dataset, err := NewDataset(tok, d, []data.Example{x})
+	dataset, err := NewDataset(t.Context(), tok, d, []data.Example{x})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestWordTargets(t *testing.T) {
 		{data.Example{Input: data.Input{Text: "a", Choices: []string{"b"}}, Labels: []string{"O"}}, "choices, but the model labels words"},
 	} {
 		c.x.Source = data.Source{File: "a.txt", Line: 7}
-		_, err := NewDataset(tok, d, []data.Example{c.x})
+		_, err := NewDataset(t.Context(), tok, d, []data.Example{c.x})
 		wantError(t, err, "a.txt:7: "+c.want)
 	}
 }
@@ -85,7 +85,7 @@ func TestWordWindows(t *testing.T) {
 				x.Words[i] = []string{"good", "bcd", "film", "very", "not", "bc"}[(i*i+i/3)%6]
 				x.Labels[i] = d.Labels[i%5]
 			}
-			dataset, err := NewDataset(tok, d, []data.Example{x})
+			dataset, err := NewDataset(t.Context(), tok, d, []data.Example{x})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +204,7 @@ func TestLongSentences(t *testing.T) {
 		}
 		examples, inputs = append(examples, x), append(inputs, x.Input)
 	}
-	dataset, err := NewDataset(tok, d, examples)
+	dataset, err := NewDataset(t.Context(), tok, d, examples)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 func Predict() Use[Prediction] {
 	return Use[Prediction]{Predicting, func(e *engine, d *Description) (*work[Prediction], error) {
 		e.spec, e.options = d.Spec, d.Spec.options()
-		p := &predictor{e, &kinds[d.Spec.Kind]}
+		p := &predictor{e, d.Spec.Kind.info()}
 		return &work[Prediction]{prepare: p.prepare, answer: p.answer}, nil
 	}}
 }

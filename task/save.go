@@ -16,7 +16,7 @@ type scored interface {
 // PredictionsFile is the name of the file in which the kind's scorer takes predictions: conlleval for words, SQuAD's scripts
 // for questions. It is "" of a kind that has no such scorer.
 func (k Kind) PredictionsFile() string {
-	if s, ok := kinds[k].codec.(scored); ok {
+	if s, ok := k.info().codec.(scored); ok {
 		return s.file()
 	}
 	return ""
@@ -25,7 +25,7 @@ func (k Kind) PredictionsFile() string {
 // SavePredictions writes the predictions of examples into dir as the kind's scorer takes them (WriteCoNLL, SaveAnswers), and
 // returns the path of PredictionsFile.
 func SavePredictions(dir string, k Kind, examples []data.Example, predictions []Prediction) (string, error) {
-	s, ok := kinds[k].codec.(scored)
+	s, ok := k.info().codec.(scored)
 	if !ok {
 		return "", fmt.Errorf("there is no form for predictions of %v", k)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/squad"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -29,7 +30,7 @@ const (
 )
 
 // questionAnswering is the codec of questions to a context, of which a part is the answer (google-research/bert run_squad.py).
-// A context is read in windows, each behind the question.
+// A context is read in windows, each after the question.
 type questionAnswering struct{}
 
 func (questionAnswering) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
@@ -59,7 +60,7 @@ func (questionAnswering) encode(f *featurizer, in *data.Input, e *tokenizer.Enco
 // contextStep is the most tokens from one window of a context to the next.
 func (d *Spec) contextStep() int { return cmp.Or(d.DocStride, squadStride) }
 
-// window is where a part of a context's tokens stands.
+// window is the place of a part of a context's tokens.
 type window struct {
 	at    int // its first token in the sequence
 	start int // and in the context
@@ -216,8 +217,8 @@ func bestIndexes(logits []float32) []int {
 
 // AnswerReport is what an evaluation of questions finds.
 type AnswerReport struct {
-	Score *SQuADScore
-	// BestThreshold is, where there may be no answer, that with the best F1 over the questions: for Spec.NullThreshold.
+	Score *squad.Score
+	// BestThreshold is, where there may be no answer, the Spec.NullThreshold with the best F1 over the questions.
 	BestThreshold float64
 	IDs           []string
 	Predictions   []Prediction
@@ -225,7 +226,7 @@ type AnswerReport struct {
 	examples []data.Example
 }
 
-func (questionAnswering) empty(*Spec) Report { return &AnswerReport{Score: new(SQuADScore)} }
+func (questionAnswering) empty(*Spec) Report { return &AnswerReport{Score: new(squad.Score)} }
 
 func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float64, error) {
 	var (
@@ -266,21 +267,21 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 	}
 	r.examples = examples
 	var err error
-	if r.Score, err = ScoreSQuAD(examples, answers, SQuADScoring{Version: data.SQuAD2}); err != nil || odds == nil {
+	if r.Score, err = squad.Evaluate(examples, answers, squad.Options{Version: data.SQuAD2}); err != nil || odds == nil {
 		return r, loss / float64(n), err
 	}
-	ungated, err := ScoreSQuAD(examples, best, SQuADScoring{Version: data.SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
+	ungated, err := squad.Evaluate(examples, best, squad.Options{Version: data.SQuAD2, NoAnswer: odds, Threshold: math.Inf(1)})
 	if err != nil {
 		return nil, 0, err
 	}
 	r.Score.Best, r.BestThreshold = ungated.Best, ungated.Best.F1Threshold
-	if ungated.Best.never {
+	if ungated.Best.Never {
 		r.BestThreshold = math.Nextafter(slices.Min(slices.Collect(maps.Values(odds))), math.Inf(-1))
 	}
 	return r, loss / float64(n), nil
 }
 
-// SetThreshold makes the report one of answers with another Spec.NullThreshold.
+// SetThreshold makes the report that of another Spec.NullThreshold.
 func (r *AnswerReport) SetThreshold(threshold float64) error {
 	answers := make(map[string]string)
 	for i := range r.Predictions {
@@ -291,7 +292,7 @@ func (r *AnswerReport) SetThreshold(threshold float64) error {
 		p.choose(threshold)
 		answers[r.IDs[i]] = p.Answer.Text
 	}
-	score, err := ScoreSQuAD(r.examples, answers, SQuADScoring{Version: data.SQuAD2})
+	score, err := squad.Evaluate(r.examples, answers, squad.Options{Version: data.SQuAD2})
 	if err == nil {
 		score.Best, r.Score = r.Score.Best, score
 	}

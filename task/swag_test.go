@@ -31,7 +31,7 @@ func TestGoldenSWAG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dataset, err := NewDataset(tok, swag.Spec(nil, 64), read.Examples)
+	dataset, err := NewDataset(t.Context(), tok, swag.Spec(nil, 64), read.Examples)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/bench"
+	"github.com/go-bert/bert/task"
 )
 
 const countHelp = `
@@ -122,18 +123,19 @@ const benchSeed = 1
 func randomBatch(c *bert.Config, sequences, length int) *bert.Batch {
 	r := rand.New(rand.NewPCG(benchSeed, uint64(sequences*length)))
 	b := &bert.Batch{}
+	kind, _ := task.KindOf(bert.SequenceClassification, c) // there is one for each problem type
 	ids := make([]int32, length)
 	for range sequences {
 		for i := range ids {
 			ids[i] = r.Int32N(int32(c.VocabSize))
 		}
 		b.Add(ids, nil)
-		switch {
-		case c.ProblemType == bert.MultiLabelClassification:
+		switch kind {
+		case task.MultiLabel:
 			for range c.NumLabels() {
 				b.Values = append(b.Values, float32(r.IntN(2)))
 			}
-		case c.ProblemType == bert.RegressionProblem || c.ProblemType == "" && c.NumLabels() == 1:
+		case task.Regression:
 			b.Values = append(b.Values, r.Float32())
 		default:
 			b.Classes = append(b.Classes, r.Int32N(int32(c.NumLabels())))

@@ -54,7 +54,7 @@ func TestShowExamples(t *testing.T) {
 	} {
 		tok := showVocab(t)
 		c.example.Source = source
-		d, err := task.NewDataset(tok, task.Spec{Task: "made", Kind: kind, Labels: c.labels, MaxSeqLength: 16}, []data.Example{c.example, c.example})
+		d, err := task.NewDataset(t.Context(), tok, task.Spec{Task: "made", Kind: kind, Labels: c.labels, MaxSeqLength: 16}, []data.Example{c.example, c.example})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -109,7 +109,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDemo(dir)
+	d, err := newDemo(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ type demoData struct {
 }
 
 // newDemo makes the data, with the tokenizer in dir.
-func newDemo(dir string) (*demoData, error) {
+func newDemo(ctx context.Context, dir string) (*demoData, error) {
 	training, held, err := demoReviews()
 	if err != nil {
 		return nil, err
@@ -236,10 +236,10 @@ func newDemo(dir string) (*demoData, error) {
 		return nil, err
 	}
 	d.description = t.Spec(d.labels, demoMaxSeqLength)
-	if d.train, err = task.NewDataset(d.tokenizer, d.description, training); err != nil {
+	if d.train, err = task.NewDataset(ctx, d.tokenizer, d.description, training); err != nil {
 		return nil, err
 	}
-	d.eval, err = task.NewDataset(d.tokenizer, d.description, held)
+	d.eval, err = task.NewDataset(ctx, d.tokenizer, d.description, held)
 	return d, err
 }
 

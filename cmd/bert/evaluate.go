@@ -109,7 +109,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err != nil {
 		return err
 	}
-	dataset, err := task.NewDataset(tok, description, examples)
+	dataset, err := task.NewDataset(cmd.Context(), tok, description, examples)
 	if err != nil {
 		return err
 	}

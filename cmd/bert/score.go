@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert/data"
-	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/squad"
 )
 
 func (a *app) scoreCommand() *cobra.Command {
 	var (
 		version, odds string
-		o             task.SQuADScoring
+		o             squad.Options
 		out           outputFlags
 	)
 	cmd := &cobra.Command{
@@ -41,16 +41,16 @@ answer is, like null_odds.json, and adds the best scores that a threshold on the
 			if err != nil {
 				return err
 			}
-			predictions, err := task.ReadAnswers(args[2])
+			predictions, err := squad.ReadAnswers(args[2])
 			if err != nil {
 				return err
 			}
 			if odds != "" {
-				if o.NoAnswer, err = task.ReadNullOdds(odds); err != nil {
+				if o.NoAnswer, err = squad.ReadNullOdds(odds); err != nil {
 					return err
 				}
 			}
-			score, err := task.ScoreSQuAD(examples, predictions, o)
+			score, err := squad.Evaluate(examples, predictions, o)
 			if err != nil {
 				return err
 			}

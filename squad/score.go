@@ -1,4 +1,5 @@
-package task
+// Package squad scores answers to questions as the official evaluate-v1.1.py and evaluate-v2.0.py of SQuAD do, to the digit.
+package squad
 
 import (
 	"encoding/json"
@@ -16,59 +17,57 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// This file scores answers as the official evaluate-v1.1.py and evaluate-v2.0.py of SQuAD do.
-
-// SpanScore is the score of some questions: the share of exact matches and the mean F1 over words, both in percent and
-// NaN of no questions.
-type SpanScore struct {
+// Part is the score of some of the questions: the share of exact matches and the mean F1 over words, both in percent and NaN
+// where there is no question.
+type Part struct {
 	Exact, F1 float64
 	Total     int
 }
 
-// SQuADScore is what the official scripts print.
-type SQuADScore struct {
+// Score is what the official scripts print.
+type Score struct {
 	Version data.SQuADVersion
-	SpanScore
-	HasAns, NoAns SpanScore // of the questions with and without an answer
-	// Best are the best scores that a threshold gives, nil where it isn't known how probable no answer is.
-	Best *BestScore
+	Part
+	HasAns, NoAns Part // of the questions with and without an answer
+	// Best is nil without Options.NoAnswer.
+	Best *Best
 	// Missing is the number of questions without a prediction. They score 0.
 	Missing int
 }
 
-// BestScore are the best scores in percent and the thresholds that give them: where no answer is given to a question of which
-// having none is more probable than that.
-type BestScore struct {
+// Best has the best scores in percent and the thresholds that give them: a question gets no answer where Options.NoAnswer is above
+// the threshold.
+type Best struct {
 	Exact, ExactThreshold, F1, F1Threshold float64
 
-	never bool // the best F1 is that of never answering
+	Never bool // the best F1 is that of never answering; F1Threshold is then 0, as in the official script
 }
 
-// SQuADScoring is what ScoreSQuAD asks for beside answers.
-type SQuADScoring struct {
+// Options say how answers are scored.
+type Options struct {
 	Version data.SQuADVersion
-	// NoAnswer says of each question how probable it is that it has no answer, or how that scores; nil: not known.
+	// NoAnswer says by each question's id how probable it is that there is no answer, or how high that scores; nil: not known.
 	NoAnswer map[string]float64
 	// Threshold is the NoAnswer above which an answer counts as none. The official script's is 1.
 	Threshold float64
 }
 
-// ScoreSQuAD scores the predicted answers, by the questions' ids, to examples with Answers. Predictions of other questions
+// Evaluate scores the predicted answers, by the questions' ids, to examples with Answers. Predictions of other questions
 // aren't looked at. Without a prediction a question of SQuAD1 scores 0; of SQuAD2, as in the official script, it is an error,
 // and so is one of which NoAnswer says nothing.
-func ScoreSQuAD(examples []data.Example, predictions map[string]string, o SQuADScoring) (*SQuADScore, error) {
+func Evaluate(examples []data.Example, predictions map[string]string, o Options) (*Score, error) {
 	if o.Version != data.SQuAD1 && o.Version != data.SQuAD2 {
 		return nil, fmt.Errorf("SQuAD %v: want version %v or %v", o.Version, data.SQuAD1, data.SQuAD2)
 	}
 	var (
-		s          = &SQuADScore{Version: o.Version}
+		s          = &Score{Version: o.Version}
 		n          = len(examples)
 		exact, f1  = make([]float64, n), make([]float64, n) // as answered, for the best thresholds
 		answerable = make([]bool, n)
 		none       = make([]bool, n)    // the prediction is that there is no answer
 		odds       = make([]float64, n) // NoAnswer
 		ok         bool
-		sums       [2]SpanScore // of those without and with an answer
+		sums       [2]Part // of those without and with an answer
 	)
 	for i := range examples {
 		x := &examples[i]
@@ -101,30 +100,30 @@ func ScoreSQuAD(examples []data.Example, predictions map[string]string, o SQuADS
 				e, f = 0, 0
 			}
 		}
-		for _, part := range []*SpanScore{sum, &s.SpanScore} {
+		for _, part := range []*Part{sum, &s.Part} {
 			part.Exact, part.F1, part.Total = part.Exact+e, part.F1+f, part.Total+1
 		}
 	}
 	s.NoAns, s.HasAns = sums[0], sums[1]
-	for _, part := range []*SpanScore{&s.SpanScore, &s.HasAns, &s.NoAns} {
+	for _, part := range []*Part{&s.Part, &s.HasAns, &s.NoAns} {
 		part.Exact, part.F1 = percent(part.Exact, part.Total), percent(part.F1, part.Total)
 	}
 	if o.NoAnswer == nil {
 		return s, nil
 	}
-	s.Best = new(BestScore)
+	s.Best = new(Best)
 	for _, b := range []struct {
 		scores          []float64
 		best, threshold *float64
 	}{{exact, &s.Best.Exact, &s.Best.ExactThreshold}, {f1, &s.Best.F1, &s.Best.F1Threshold}} {
-		s.Best.never = false
+		s.Best.Never = false
 		best, threshold, err := metric.BestNullThreshold(b.scores, answerable, none, odds)
 		if err != nil {
 			return nil, err
 		}
 		if math.IsInf(threshold, -1) {
-			s.Best.never = true // of F1, which comes last
-			threshold = 0       // the official script's word for never answering
+			s.Best.Never = true // of F1, which comes last
+			threshold = 0       // the official script's number for never answering
 		}
 		*b.best, *b.threshold = percent(best, n), threshold
 	}
@@ -175,7 +174,7 @@ func normalizeAnswer(s string) string {
 		}
 		return r
 	}, lowerPython(s))
-	// An article is a whole word in the sense of \b: what stands between other characters than letters, digits and _.
+	// An article is a whole word in the sense of \b: what is between characters other than letters, digits and _.
 	var (
 		b    strings.Builder
 		word = func(w string) {
@@ -220,15 +219,15 @@ func lowerPython(s string) string {
 	return strings.ToLower(strings.ReplaceAll(s, "İ", "i\u0307"))
 }
 
-// figures are the scores by the official names.
-func (s *SQuADScore) figures() metric.Metrics {
+// Metrics are the scores by the official names.
+func (s *Score) Metrics() metric.Metrics {
 	if s.Version == data.SQuAD1 {
 		return metric.Metrics{{Name: "exact_match", Value: s.Exact}, {Name: "f1", Value: s.F1}}
 	}
 	m := metric.Metrics{{Name: "exact", Value: s.Exact}, {Name: "f1", Value: s.F1}, {Name: "total", Value: float64(s.Total)}}
 	for _, p := range []struct {
 		name string
-		SpanScore
+		Part
 	}{{"HasAns", s.HasAns}, {"NoAns", s.NoAns}} {
 		if p.Total > 0 {
 			m = append(m, metric.Metric{Name: p.name + "_exact", Value: p.Exact}, metric.Metric{Name: p.name + "_f1", Value: p.F1}, metric.Metric{Name: p.name + "_total", Value: float64(p.Total)})
@@ -242,13 +241,17 @@ func (s *SQuADScore) figures() metric.Metrics {
 }
 
 // MarshalJSON writes the object that the official script of the version prints.
-func (s *SQuADScore) MarshalJSON() ([]byte, error) { return s.figures().MarshalJSON() }
+func (s *Score) MarshalJSON() ([]byte, error) { return s.Metrics().MarshalJSON() }
 
 // String is the scores for people.
-func (s *SQuADScore) String() string {
+func (s *Score) String() string {
 	var b strings.Builder
-	for _, m := range s.figures() {
-		fmt.Fprintf(&b, "%-18s %s\n", m.Name, figure(m.Value))
+	for _, m := range s.Metrics() {
+		value := "–"
+		if !math.IsNaN(m.Value) {
+			value = fmt.Sprintf("%.4f", m.Value)
+		}
+		fmt.Fprintf(&b, "%-18s %s\n", m.Name, value)
 	}
 	if s.Missing > 0 {
 		fmt.Fprintf(&b, "%s without a prediction\n", message.Thousands(s.Missing))
@@ -257,38 +260,47 @@ func (s *SQuADScore) String() string {
 }
 
 // ReadAnswers reads predictions.json: an object with an answer for each question's id.
-func ReadAnswers(path string) (map[string]string, error) {
-	return readByID(path, func(key string, value json.RawMessage) (answer string, err error) {
-		if err = json.Unmarshal(value, &answer); err != nil || string(value) == "null" {
-			err = fmt.Errorf("%s is %s, want a string", key, message.Quote(string(value)))
-		}
-		return answer, err
-	})
-}
+func ReadAnswers(path string) (map[string]string, error) { return readByID(path, parseAnswer) }
 
 // ReadNullOdds reads null_odds.json: an object with a number for each question's id.
-func ReadNullOdds(path string) (map[string]float64, error) {
-	return readByID(path, func(key string, value json.RawMessage) (float64, error) {
-		var v float64
-		if err := json.Unmarshal(value, &v); err != nil || string(value) == "null" {
-			return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
-		}
-		return v, nil
-	})
+func ReadNullOdds(path string) (map[string]float64, error) { return readByID(path, parseOdds) }
+
+func parseAnswer(key string, value json.RawMessage) (string, error) {
+	var answer string
+	if err := json.Unmarshal(value, &answer); err != nil || string(value) == "null" {
+		return "", fmt.Errorf("%s is %s, want a string", message.Quote(key), message.Quote(string(value)))
+	}
+	return answer, nil
+}
+
+func parseOdds(key string, value json.RawMessage) (float64, error) {
+	var odds float64
+	if err := json.Unmarshal(value, &odds); err != nil || string(value) == "null" {
+		return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
+	}
+	return odds, nil
 }
 
 func readByID[T any](path string, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
-	data, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, textfile.PathError(err)
 	}
+	byID, err := parseByID(content, parse)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return byID, nil
+}
+
+func parseByID[T any](content []byte, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
 	out := make(map[string]T)
-	err = jsonobject.Parse(textfile.TrimMark(data), func(key string, value json.RawMessage) (err error) {
+	err := jsonobject.Parse(textfile.TrimMark(content), func(key string, value json.RawMessage) (err error) {
 		out[key], err = parse(key, value)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	return out, nil
 }
