@@ -17,11 +17,11 @@ import (
 // This file reads the columns of the shared tasks of CoNLL: a word a line, its tag in the last column, and an empty line after
 // each sentence.
 
-// maxCoNLLColumns is the most columns of which the last is taken for the tag without being named: the format of
-// CoNLL-2003. Others, like CoNLL-U's ten, have something else there.
+// maxCoNLLColumns is the largest number of columns of which the last is the tag unless another is named: CoNLL-2003 has four.
+// Formats with more, like CoNLL-U's ten, have something else there.
 const maxCoNLLColumns = 4
 
-// docStart is the word of the line that parts documents. It is no sentence.
+// docStart is the word of the line between two documents. It is no sentence.
 const docStart = "-DOCSTART-"
 
 // CoNLL is the layout of a data set in columns, whose parts are published under several names.
@@ -41,10 +41,10 @@ func conllTable(name string, others ...string) Table {
 
 // ReadCoNLL reads sentences in columns: a word a line, 2 to 4 columns with blanks or tabs between them, the word in the first
 // and its tag in the last, empty lines between sentences. o.Columns names others, by number from 1, as for the parts of
-// speech or the phrases of CoNLL-2003. Lines that begin with -DOCSTART- part documents and hold no word. Every line has as many
-// columns as the first. Compression by gzip, a byte order mark and CR are taken off.
+// speech or the phrases of CoNLL-2003. Lines that begin with -DOCSTART- separate documents and hold no word. Every line has as many
+// columns as the first.
 //
-// Tags may be in IOB1, IOB2, IOE1, IOE2, IOBES, BILOU or BMEWO; they become IOB2 that spells the same entities, as
+// Tags may be in IOB1, IOB2, IOE1, IOE2, IOBES, BILOU or BMEWO; they are rewritten in IOB2 with the same entities, as
 // conlleval and seqeval find them (see metric.Entities), so that one model reads them all. Tags without a B-, I- or the like
 // (parts of speech) stay as they are.
 //
@@ -104,7 +104,7 @@ func columnNumber(s, what string, byDefault int) (int, error) {
 	return n, nil
 }
 
-// conllReader puts lines together to sentences.
+// conllReader makes sentences of lines.
 type conllReader struct {
 	name       string
 	word, tag  int // columns, from 1; of the tag 0: the last
@@ -119,7 +119,7 @@ type conllReader struct {
 
 // line takes a line, or what is wrong with it.
 func (c *conllReader) line(line []byte, number int, err error) error {
-	// A stray CR too, which at the end of a line that is written again would be taken for part of the line's end.
+	// A stray CR too: at the end of a line it would become part of the line's end when it is written.
 	blank := func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' }
 	fields := strings.FieldsFunc(string(line), blank)
 	if err == nil && (len(fields) == 0 || fields[0] == docStart) {

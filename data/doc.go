@@ -13,6 +13,6 @@
 // about a record is a [*SourceError], which names the file and the line; with TableOptions.SkipBad such records are counted
 // instead. Nothing is guessed: a missing column, a label that isn't known and an answer that isn't in its context are errors.
 //
-// [Draw] and [SplitValidation] take examples at random, by a seed and by what they say, so that the same data gives the same
+// [Draw] and [SplitValidation] take examples at random, by a seed and their content, so that the same data gives the same
 // parts whatever its order.
 package data

@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Draw draws n of the examples at random, all if there are not more, and keeps their order. Which ones depends on the
-// seed and on what the examples say, not on their order or on the file they came from: the same data in a folder, in an
+// Draw draws n of the examples at random, or all if there are no more, and keeps their order. The draw depends on the
+// seed and on the content of the examples, not on their order or on the file they came from: the same data in a folder, in an
 // archive or shuffled gives the same draw. It is the first n examples in the order of a hash of seed and content; an
 // example that occurs in the data twice may be drawn twice.
 func Draw(examples []Example, n int, seed uint64) []Example {
@@ -36,8 +36,8 @@ func Draw(examples []Example, n int, seed uint64) []Example {
 }
 
 // SplitValidation takes n of the examples out at random as a validation part, by seed and content as Draw does, and
-// keeps the order of both parts. Examples of the same Group, or without one of the same text, go to the same part, so that none is learned by heart and
-// then asked for; the validation part can exceed n for that.
+// keeps the order of both parts. Examples of the same Group, or without a Group of the same text, go to the same part, so that no
+// text of the validation part is trained on; the validation part can therefore exceed n.
 func SplitValidation(examples []Example, n int, seed uint64) (train, validation []Example) {
 	keys := make([]digest, len(examples))
 	for i, e := range examples {
@@ -65,12 +65,12 @@ func SplitValidation(examples []Example, n int, seed uint64) (train, validation 
 	return train, validation
 }
 
-// texts are what an example says, without its label.
+// texts are the content of an example without its label.
 func (x *Example) texts() []string {
 	return slices.Concat([]string{x.Text, x.TextPair}, x.Words, x.Choices)
 }
 
-// parts are what an example says, with its label.
+// parts are the content of an example with its label.
 func (x *Example) parts() []string {
 	parts := slices.Concat([]string{x.Text, x.TextPair, x.Label}, x.Words, x.Choices, x.Labels)
 	for _, a := range x.Answers {

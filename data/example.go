@@ -20,7 +20,7 @@ type Input struct {
 
 	// Words are a text that is split already, in place of Text, for a model that labels words.
 	Words []string
-	// Choices are the ways in which Text (and TextPair) may go on, for a model of multiple choice.
+	// Choices are possible continuations of Text (and TextPair), for a model of multiple choice.
 	Choices []string
 
 	// IDs are the ids of a whole sequence, [CLS] and [SEP] included, in place of a text. They are never truncated.
@@ -48,7 +48,7 @@ type Example struct {
 	// none, nil in unlabelled data.
 	Answers []Span
 	Group   string // of examples that SplitValidation keeps together, like an article's; "": none
-	ID      string // what the data set calls the example; "" where it has no name for it
+	ID      string // of the example in its data set; "" where it has none
 	Source  Source
 }
 
@@ -74,7 +74,7 @@ func (s Source) String() string {
 	return out
 }
 
-// SourceError is what is wrong with the record at Source.
+// SourceError says what is wrong with the record at Source.
 type SourceError struct {
 	Source Source
 	Err    error
@@ -83,8 +83,8 @@ type SourceError struct {
 func (e *SourceError) Error() string { return e.Source.String() + ": " + e.Err.Error() }
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// LabelsOf lists the labels that examples have: as numbers if all are whole numbers, else by their bytes. A classifier that
-// gives each example one needs two, so fewer are an error.
+// LabelsOf lists the labels that examples have, sorted as numbers if all are whole numbers, else by their bytes. Fewer than two are
+// an error, unless examples have any number of labels.
 func LabelsOf(examples []Example) ([]string, error) {
 	seen := make(map[string]bool)
 	numbers, several := true, false

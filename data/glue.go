@@ -67,8 +67,8 @@ var (
 	}}
 )
 
-// mrpc is a part of MRPC as GLUE's script writes it, or from the corpus as Microsoft gives it out, of whose training part
-// GLUE takes some for development, by a list of ids.
+// mrpc is a part of MRPC as GLUE's script writes it, or from the corpus that Microsoft publishes, of whose training part
+// GLUE uses some for development, by a list of ids.
 func mrpc(file string, original string, read func(context.Context, string, TableOptions) (*Set, error)) Table {
 	label := "Quality"
 	t := pair(file, "#1 String", "#2 String", label)

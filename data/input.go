@@ -24,15 +24,14 @@ type Inputs interface {
 }
 
 // InputReader reads inputs for a model, one a line, in bounded memory. A line is a text; or, where it begins with a
-// brace, a JSON object with the keys text and text_pair, question and context (the same by other names), text and choices,
-// words, or ids and type_ids, and no others. An empty line is an empty
-// text, so that there is an answer for each line. Compression by gzip and a UTF-8 byte order mark are taken off.
+// brace, a JSON object with the keys text and text_pair, question and context (other names for the same), text and choices,
+// words, or ids and type_ids, and no others. An empty line is an empty text, so that there is an answer for each line.
 type InputReader struct {
 	r     io.Reader
 	name  string
 	lines *textfile.Lines
 
-	mu  sync.Mutex // Stream skips inputs that its reading goroutine didn't find bad
+	mu  sync.Mutex // Read and Skip are called from two goroutines
 	bad badRecords
 }
 
@@ -42,8 +41,8 @@ func NewInputReader(r io.Reader, name string, skipBad bool) *InputReader {
 	return &InputReader{r: r, name: name, bad: badRecords{skip: skipBad}}
 }
 
-// Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out. A read of
-// the underlying reader that blocks goes on when ctx is done.
+// Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out. A
+// blocked read of the underlying reader isn't interrupted when ctx is done.
 func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 	if r.lines == nil {
 		b, err := textfile.New(r.r, r.name)
@@ -78,8 +77,8 @@ func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 	}
 }
 
-// Skip counts a bad input and returns nil, or returns what is wrong with it, as the reader was made. Stream calls it for
-// an input that Read gave and the model can't take.
+// Skip counts a bad input and returns nil or, of a reader without skipBad, returns err. Stream calls it for an input that Read
+// returned and the model can't take.
 func (r *InputReader) Skip(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,14 +15,14 @@ import (
 // Split names a part of a data set.
 type Split string
 
-// The parts that data sets have. Not each has all.
+// The parts that data sets have. No data set has all of them.
 const (
 	Train        Split = "train"
 	Dev          Split = "dev"
 	Test         Split = "test"
 	Unsupervised Split = "unsup" // IMDB's 50,000 reviews without a label
 
-	// MNLI's are of the genres of its training part, or of others.
+	// MNLI's parts are of the genres of its training part (matched), or of others (mismatched).
 	DevMatched     Split = "dev_matched"
 	DevMismatched  Split = "dev_mismatched"
 	TestMatched    Split = "test_matched"
@@ -38,7 +38,7 @@ type Set struct {
 }
 
 // Layout says where the parts of a data set are and how each is read. The zero Layout is that of a single table in CSV, TSV or
-// JSONL, which is every part.
+// JSONL, which stands for every part.
 type Layout struct {
 	// Tables are the files of a folder of the data set.
 	Tables map[Split]Table
@@ -63,7 +63,7 @@ type Table struct {
 // ReadOptions say which part of a data set Layout.Read reads, and how.
 type ReadOptions struct {
 	Split Split // "": Train
-	// TableOptions are for tables. Zero values leave what the layout says.
+	// TableOptions are for tables. Zero values leave the layout's options as they are.
 	TableOptions
 }
 

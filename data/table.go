@@ -17,16 +17,16 @@ import (
 	"github.com/go-bert/bert/internal/textfile"
 )
 
-// Format is how a table is written down.
+// Format is the file format of a table.
 type Format uint8
 
 // The formats of tables.
 const (
 	// ByExtension takes the format from the file's name: .csv, .tsv, .jsonl, each also with .gz.
 	ByExtension Format = iota
-	// CSV is RFC 4180: fields between commas, in quotes where need be, and then over several lines too.
+	// CSV is RFC 4180: fields between commas; a field in quotes may go over several lines.
 	CSV
-	// TSV has fields between tabs and one record a line; quotes are text. It is how GLUE's files are.
+	// TSV has fields between tabs and one record a line; quotes are text. GLUE's files are TSV.
 	TSV
 	// JSONL has one JSON object a line.
 	JSONL
@@ -91,7 +91,7 @@ type Columns struct {
 type TableOptions struct {
 	Format  Format
 	Columns Columns
-	// Unlabelled says that no label is asked for; the label column, if there is one, isn't read.
+	// Unlabelled says that no label is needed; the label column, if there is one, isn't read.
 	Unlabelled bool
 	// MultiLabel says that a record has any number of labels: between commas, or in JSON in a list. Blanks around a label
 	// are no part of it.
@@ -133,10 +133,11 @@ func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
 	return &data, data.check(path, "record", none)
 }
 
-// onlyHeader is what is wrong with a table without a record.
+// onlyHeader describes a table without a record.
 const onlyHeader = "a header and no examples"
 
-// check is the error of a file without an example: what is one of its records, none says that there are no bad ones either.
+// check returns the error of a file without an example. what is the name of a record, none the error where there is no bad one
+// either.
 func (d *Set) check(path, what, none string) error {
 	switch {
 	case len(d.Examples) > 0:
@@ -147,7 +148,7 @@ func (d *Set) check(path, what, none string) error {
 	return fmt.Errorf("%s: %s", path, none)
 }
 
-// readFile reads the file path, of which check is asked what and none.
+// readFile reads the file path. what and none are those of check.
 func readFile(ctx context.Context, path string, o TableOptions, read func(io.Reader, string, TableOptions) (*Set, error), what, none string) (*Set, error) {
 	f, err := textfile.Open(ctx, path)
 	if err != nil {
@@ -161,9 +162,8 @@ func readFile(ctx context.Context, path string, o TableOptions, read func(io.Rea
 	return data, data.check(path, what, none)
 }
 
-// TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Compression by gzip
-// and a UTF-8 byte order mark are taken off; lines end in LF or CRLF; blank lines hold no record; NUL
-// and bytes that are not UTF-8 are kept, for the tokenizer to clean.
+// TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Lines end in LF or
+// CRLF; blank lines hold no record; NUL and bytes that are not UTF-8 are kept, for the tokenizer to clean.
 //
 // Every record of a CSV or TSV table has as many fields as the first line, and the text and label columns have to be
 // there and the label not be empty. Other columns, and keys of a JSON object, are not looked at.
@@ -201,7 +201,7 @@ func (b *badRecords) add(err error) error {
 		return err
 	}
 	b.count++
-	// A stream's reader is ahead of what finds an input bad otherwise, so the first to come needn't be the first.
+	// A stream reads ahead of what the model refuses, so errors don't come in the order of the lines.
 	var e, first *SourceError
 	if b.first == nil || errors.As(err, &e) && errors.As(b.first, &first) && e.Source.Line < first.Source.Line {
 		b.first = err

@@ -64,7 +64,7 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// definition is what there is to say of the metric of a name, beside its value.
+// definition describes the metric of a name.
 type definition struct {
 	name, label string // label is what people call it; "": the name without its underscores
 	less        bool   // less is better

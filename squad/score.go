@@ -260,38 +260,47 @@ func (s *Score) String() string {
 }
 
 // ReadAnswers reads predictions.json: an object with an answer for each question's id.
-func ReadAnswers(path string) (map[string]string, error) {
-	return readByID(path, func(key string, value json.RawMessage) (answer string, err error) {
-		if err = json.Unmarshal(value, &answer); err != nil || string(value) == "null" {
-			err = fmt.Errorf("%s is %s, want a string", key, message.Quote(string(value)))
-		}
-		return answer, err
-	})
-}
+func ReadAnswers(path string) (map[string]string, error) { return readByID(path, parseAnswer) }
 
 // ReadNullOdds reads null_odds.json: an object with a number for each question's id.
-func ReadNullOdds(path string) (map[string]float64, error) {
-	return readByID(path, func(key string, value json.RawMessage) (float64, error) {
-		var v float64
-		if err := json.Unmarshal(value, &v); err != nil || string(value) == "null" {
-			return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
-		}
-		return v, nil
-	})
+func ReadNullOdds(path string) (map[string]float64, error) { return readByID(path, parseOdds) }
+
+func parseAnswer(key string, value json.RawMessage) (string, error) {
+	var answer string
+	if err := json.Unmarshal(value, &answer); err != nil || string(value) == "null" {
+		return "", fmt.Errorf("%s is %s, want a string", message.Quote(key), message.Quote(string(value)))
+	}
+	return answer, nil
+}
+
+func parseOdds(key string, value json.RawMessage) (float64, error) {
+	var odds float64
+	if err := json.Unmarshal(value, &odds); err != nil || string(value) == "null" {
+		return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
+	}
+	return odds, nil
 }
 
 func readByID[T any](path string, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
-	data, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, textfile.PathError(err)
 	}
+	byID, err := parseByID(content, parse)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return byID, nil
+}
+
+func parseByID[T any](content []byte, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
 	out := make(map[string]T)
-	err = jsonobject.Parse(textfile.TrimMark(data), func(key string, value json.RawMessage) (err error) {
+	err := jsonobject.Parse(textfile.TrimMark(content), func(key string, value json.RawMessage) (err error) {
 		out[key], err = parse(key, value)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	return out, nil
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,4 +73,35 @@ func TestEvaluate2(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `no prediction for question "c"`) {
 		t.Error(err)
 	}
+}
+
+func TestReadAnswers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "predictions.json")
+	for content, want := range map[string]string{
+		`{"1": 2}`: `predictions.json: "1" is "2", want a string`, `{"1": null}`: `"1" is "null", want a string`, `[]`: "not a JSON object",
+		`{"1": "a", "1": "b"}`: `key "1" twice`, `{"1": "a"`: "it ends too early",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadAnswers(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", content, err, want)
+		}
+	}
+	if err := os.WriteFile(path, []byte("\ufeff{\"1\": 0.5, \"b\": -3}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if odds, err := ReadNullOdds(path); err != nil || len(odds) != 2 || odds["b"] != -3 {
+		t.Errorf("%v, %v", odds, err)
+	}
+}
+
+func FuzzParseByID(f *testing.F) {
+	f.Add([]byte(`{"1": "a", "2": 0.5}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		answers, err := parseByID(content, parseAnswer)
+		if odds, oddsErr := parseByID(content, parseOdds); err == nil && oddsErr == nil && len(answers)+len(odds) > 0 {
+			t.Errorf("both answers %v and numbers %v", answers, odds)
+		}
+	})
 }

@@ -48,7 +48,7 @@ var later = []string{"micro_batch_size", "micro_batch_tokens", "warmup_steps", "
 
 // unset is how run.json writes the values of keys that are not set and whose default depends on the task, or is a word.
 var unset = map[string]string{
-	"train_batch_size": "32", "max_seq_length": "128", "class_weights": "none", "problem_type": task.SingleLabel.String(),
+	"train_batch_size": "32", "max_seq_length": "128", "class_weights": "none", "problem_type": task.SingleLabel.String(), "data_format": "auto",
 }
 
 // decisive is what of a recipe may change the result, as run.json has it.

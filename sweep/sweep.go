@@ -125,10 +125,17 @@ func ReadRecipe(file string) (Recipe, error) {
 	return r, err
 }
 
-// WithDefaults is r with the defaults filled in that depend on nothing else.
+// WithDefaults is r with the defaults filled in that depend on nothing else. Keys that vary have none.
 func (r Recipe) WithDefaults() Recipe {
+	given := r.BatchSize
 	r.Recipe = r.Recipe.WithDefaults()
 	r.Seeds = max(r.Seeds, 1)
+	for _, axis := range r.Axes {
+		_ = recipe.Clear(&r, axis.Key) // a key that is not known is for Validate to report
+		if axis.Key == "token_budget" {
+			r.BatchSize = given
+		}
+	}
 	return r
 }
 

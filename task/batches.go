@@ -20,7 +20,7 @@ type features interface {
 	Append(b *bert.Batch, i int) error
 }
 
-// withSession lends a session for the time of a call.
+// withSession lends a session for the duration of a call.
 type withSession func(ctx context.Context, use func(*bert.Session) error) error
 
 // only lends s.

@@ -68,12 +68,12 @@ type ClassReport struct {
 	Predictions []int // class ids in the order of the examples, [N]
 }
 
-// BinaryReport is what is said of two labels beside.
+// BinaryReport is what a ClassReport of two labels has in addition.
 type BinaryReport struct {
 	Positive string // the label that it is about
 	metric.BinaryCounts
-	// AUC is the area under the ROC curve of the probability of Positive; AUCHard that of the predicted labels, which is
-	// what a metric gives that is handed labels for scores. NaN where the examples are all of one class.
+	// AUC is the area under the ROC curve of the probability of Positive; AUCHard that of the predicted labels
+	// taken for scores. NaN where the examples are all of one class.
 	AUC, AUCHard float64
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// tagLabels adds to the labels of words in IOB2 those that tags of these types can be and the data happens not to have, so
-// that an I- which is only in data to come has its class too.
+// tagLabels adds to the labels of words in IOB2 the others that their types have, so that an I- that the training data lacks
+// has its class too.
 func tagLabels(labels []string) []string {
 	s := metric.NewTagSet(labels)
 	if s.Whole {

@@ -13,7 +13,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Kind is what a task asks of a model, and so what an answer is.
+// Kind is what a task asks of a model, and so what an answer is. Kinds are closed: a program can't add one.
 type Kind uint8
 
 const (
@@ -25,20 +25,20 @@ const (
 	Regression
 	// TokenClassification is a label for each word.
 	TokenClassification
-	// QuestionAnswering is a piece of a context that answers a question, or that there is none.
+	// QuestionAnswering is a piece of a context that answers a question, or no answer.
 	QuestionAnswering
 	// MultipleChoice is one of an example's own choices.
 	MultipleChoice
 )
 
-// kindInfo is a row of the table of kinds: all that sets one kind apart from the others.
+// kindInfo is a row of the table of kinds: all that distinguishes one kind from the others.
 type kindInfo struct {
 	name    string           // in task.json and on the command line
 	head    bert.Head        // that gives the logits
 	problem bert.ProblemType // the bert.Config.ProblemType of a head that has several
 	// labels is the least number of labels that its models have, of which a Spec has a list; 0: none at all.
 	labels int
-	// metrics are the figures to judge a task by that names none itself, the main one first.
+	// metrics judge a task that names none itself, the main one first.
 	metrics []string
 	// long says that a text may be treated in other ways than cutting it: see LongText.
 	long bool
@@ -50,7 +50,7 @@ type kindInfo struct {
 	choices bool
 	// maxSeqLength is how many tokens are usual; 0: 128.
 	maxSeqLength int
-	// input is an input in JSON, of a kind that a text alone is none for.
+	// input is an example of an input in JSON, of a kind for which a text alone is no input.
 	input string
 	codec codec
 }
@@ -89,21 +89,21 @@ var kinds = [...]kindInfo{
 // codec is how a kind goes both ways: from examples to the sequences that a model reads, and from the logits to answers.
 // Each is in a file of its own. They have no state, and are used from many goroutines.
 type codec interface {
-	// encode gives to add the sequences of an input: one, or the windows of a long text in their order, or one for each
-	// choice. e is scratch memory, and what add is given is good until it returns.
+	// encode calls add with the sequences of an input: one, or the windows of a long text in their order, or one for each
+	// choice. e is scratch memory, and the argument of add is valid until add returns.
 	encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
 
-	// target adds to t what a batch has to know of an example's label. s are the sequences that encode made of it.
+	// target adds to t an example's label as a batch takes it. s are the sequences that encode made of the example.
 	target(d *Spec, x *data.Example, s []sequence, t *targets) error
 
 	// measure compares the logits of a labelled data set with its labels, and computes the mean loss. d.logits has those
 	// of an example.
 	measure(d *Dataset, logits [][]float32) (r Report, loss float64, err error)
 
-	// empty is the report of nothing, which says what figures there are.
+	// empty is a report of no examples, which has the names of the metrics.
 	empty(d *Spec) Report
 
-	// answer makes of an input's logits, those of a sequence or of an input's choices after another, a prediction.
+	// answer makes a prediction of an input's logits, those of its sequences or of its choices one after another.
 	answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction
 }
 
@@ -152,7 +152,7 @@ func (k Kind) Head() bert.Head { return k.info().head }
 // MaxSeqLength is the most tokens of a sequence that is usual for the kind.
 func (k Kind) MaxSeqLength() int { return cmp.Or(k.info().maxSeqLength, 128) }
 
-// InputJSON is an input in JSON, as InputReader takes it, of a kind that a text alone is none for; "" for the others.
+// InputJSON is an input in JSON, as data.InputReader takes it, of a kind for which a text alone is no input; "" for the others.
 func (k Kind) InputJSON() string { return k.info().input }
 
 // ProblemType is the bert.Config.ProblemType of the kind's models, the zero value where the head knows only one.
@@ -181,6 +181,9 @@ func (d *Spec) official() []string {
 
 // MetricNames are the metrics that an evaluation will have, and the official ones, the main one first.
 func (d *Spec) MetricNames() (all, official []string) {
+	if d.Kind.info().codec == nil {
+		return nil, nil
+	}
 	r := Result{Report: d.Kind.info().codec.empty(d)}
 	for _, m := range r.Metrics() {
 		if m.Name != "global_step" {

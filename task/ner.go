@@ -51,7 +51,7 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 // window is −1 for a word without a piece, of which cleaning left nothing.
 type wordPlace struct{ window, token int }
 
-// wordPlaces finds each of n words in the window in which its first piece has the most tokens on its poorer side, the
+// wordPlaces finds each of n words in the window in which its first piece has the most context, counted on the side that has less; the
 // first of equal ones.
 func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	var (
@@ -131,7 +131,7 @@ func (tokenClassification) empty(d *Spec) Report {
 }
 
 // wordLabels are the most probable label of each word, by number, and the logarithms of the probabilities of all. A word
-// of no piece has no probabilities and is outside, or where there is no such label has the first.
+// without a piece has no probabilities and is outside, or where there is no such label has the first.
 func (d *Spec) wordLabels(s []sequence, n int, logits [][]float32) (labels []int, log [][]float64) {
 	labels, log = make([]int, n), make([][]float64, n)
 	none := max(0, slices.Index(d.Labels, metric.OutsideTag))

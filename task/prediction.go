@@ -9,7 +9,7 @@ import (
 	"github.com/go-bert/bert/internal/jsonobject"
 )
 
-// Entity is a piece of a text that is of a type: a name, say.
+// Entity is a piece of a text that has a type, such as a name.
 type Entity struct {
 	Type string `json:"type"`
 	Text string `json:"text"`
@@ -120,7 +120,7 @@ func (p Prediction) String() string {
 	return fmt.Sprintf("%s (%.4f)", p.Label, p.Probabilities.Of(p.Label))
 }
 
-// finite32 is finite with as many digits as float32 has.
+// finite32 is jsonobject.Number with as many digits as float32 has.
 func finite32(v float64) any {
 	return jsonobject.Number(float32(v))
 }
@@ -137,7 +137,7 @@ type Answer struct {
 
 func (a *Answer) score() float64 { return float64(a.StartLogit) + float64(a.EndLogit) }
 
-// choose makes the best candidate the answer, or none where that scores more by more than the threshold.
+// choose makes the best candidate the answer, or none where NullOdds is above the threshold.
 func (p *Prediction) choose(threshold float64) {
 	answer := func(a Answer) bool { return a.Text != "" }
 	if i := slices.IndexFunc(p.NBest, answer); i >= 0 && *p.NullOdds <= threshold {

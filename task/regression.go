@@ -17,7 +17,7 @@ import (
 // regressionLabel is the name of a regression's number in config.json, which names every output of a head.
 const regressionLabel = "value"
 
-// regression is the codec of texts that have a number, like the likeness of two sentences (GLUE's STS-B).
+// regression is the codec of texts that have a number, like the similarity of two sentences (GLUE's STS-B).
 type regression struct{}
 
 func (regression) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {

@@ -37,7 +37,7 @@ type average struct {
 	metric.Score
 }
 
-// writeScores writes a table of precision, recall and F1 by label, and what about it is 0 by convention only.
+// writeScores writes a table of precision, recall and F1 by label, and which of the numbers are 0 by convention only.
 func writeScores(w *strings.Builder, labels []string, scores []metric.Score, averages []average) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\n\tprecision\trecall\tF1\tsupport\t\n")

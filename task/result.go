@@ -23,7 +23,7 @@ type Result struct {
 	Official   []string // names of the metrics to judge the task by, the main one first
 	Examples   int
 	Windows    int     // sequences of windows, where long texts have several; else 0
-	Truncated  int     // examples that were longer than what the model was given of them
+	Truncated  int     // examples that lost tokens
 	Loss       float64 // the mean, as in training: cross-entropies are in nats
 	GlobalStep int
 	Precision  bert.Precision // of the model's products

@@ -17,8 +17,8 @@ type Similarity struct {
 	DroppedTokens int  `json:"dropped_tokens,omitempty"`
 }
 
-// Compare gives the similarity of the two texts of each input, by their pooled vectors. Each text is encoded by itself. o.Pooling has to
-// be one.
+// Compare gives the similarity of the two texts of each input, by their pooled vectors. Each text is encoded by itself.
+// o.Pooling must not be NoPooling.
 func Compare(o EncodeOptions) Use[Similarity] {
 	return Use[Similarity]{Comparing, func(e *engine, d *Description) (*work[Similarity], error) {
 		if o.Pooling == NoPooling {

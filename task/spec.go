@@ -23,7 +23,7 @@ type Spec struct {
 	Task   string   // the name of a Task
 	Kind   Kind     // of the task
 	Labels []string // by class id; of a regression one, the name of the number; none where the answers are no labels
-	// Positive is the label that precision, recall and AUC are about; "" where there is no such one.
+	// Positive is the label that precision, recall and AUC are about; "" where there is none.
 	Positive string
 
 	// MaxSeqLength is the most tokens of a sequence, [CLS] and [SEP] included.
@@ -32,7 +32,7 @@ type Spec struct {
 	Truncation tokenizer.Truncation
 	// TruncateLeft cuts the beginning of a text instead of its end.
 	TruncateLeft bool
-	// Long says what becomes of a text that is longer, of a kind of task that has a choice.
+	// Long says how longer texts are treated, by the kinds that have a choice.
 	Long LongText
 	// DocStride is the number of tokens from one window to the next, as in google-research/bert run_squad.py; 0: half of a
 	// window.
@@ -54,8 +54,8 @@ type Spec struct {
 // minSeqLength has room for [CLS], a token and [SEP].
 const minSeqLength = 3
 
-// SetPositive makes a label the one that precision, recall and AUC are about; "" is the second of two, if that is what
-// there is.
+// SetPositive makes a label the one that precision, recall and AUC are about; "" is the second label of
+// two, and none of more.
 func (d *Spec) SetPositive(label string) {
 	if label == "" && d.Kind == SingleLabel && len(d.Labels) == 2 {
 		label = d.Labels[1]
@@ -63,7 +63,7 @@ func (d *Spec) SetPositive(label string) {
 	d.Positive = label
 }
 
-// GlobalStep is the training step of the model, by its metrics; 0 where it was not trained here.
+// GlobalStep is the training step that Metrics give; 0 where they give none.
 func (d *Spec) GlobalStep() int {
 	if v, ok := d.Metrics.Get("global_step"); ok && v > 0 { // false of NaN
 		return int(v)
@@ -203,7 +203,7 @@ func parseField(key string, value json.RawMessage, field any) error {
 	case *[]string:
 		want = "a list of strings"
 	default:
-		return fmt.Errorf("%s: %w", key, err) // a type with an UnmarshalJSON, which says it
+		return fmt.Errorf("%s: %w", key, err) // a type with an UnmarshalJSON, whose error says it
 	}
 	return fmt.Errorf("%s is %s, want %s", key, message.Quote(string(value)), want)
 }

@@ -218,7 +218,7 @@ func bestIndexes(logits []float32) []int {
 // AnswerReport is what an evaluation of questions finds.
 type AnswerReport struct {
 	Score *squad.Score
-	// BestThreshold is, where there may be no answer, that with the best F1 over the questions: for Spec.NullThreshold.
+	// BestThreshold is, where there may be no answer, the Spec.NullThreshold with the best F1 over the questions.
 	BestThreshold float64
 	IDs           []string
 	Predictions   []Prediction
@@ -281,7 +281,7 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 	return r, loss / float64(n), nil
 }
 
-// SetThreshold makes the report one of answers with another Spec.NullThreshold.
+// SetThreshold makes the report that of another Spec.NullThreshold.
 func (r *AnswerReport) SetThreshold(threshold float64) error {
 	answers := make(map[string]string)
 	for i := range r.Predictions {

@@ -10,11 +10,11 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// stream takes what has come in when a batch is put together, but no more than this.
+// These bound what stream puts into a batch of what has come in.
 const (
 	streamBatches = 8 // in token budgets: enough to put texts of like length together
 	streamInputs  = 512
-	streamBytes   = textfile.MaxRecord // of text, which may be far longer than what is left of it when it is truncated
+	streamBytes   = textfile.MaxRecord // of text, of which truncation may leave far less
 	streamAhead   = 16                 // inputs read ahead
 	// streamWait is how long a batch that could be larger waits for lines once there is none. A reader of a file is
 	// quicker; at a terminal it isn't noticed.
@@ -27,8 +27,8 @@ type Item struct {
 	Source data.Source
 }
 
-// stream reads inputs, answers them and emits the answers in the inputs' order. Answers come as soon as no further input
-// waits; under load, inputs are put together. Memory is bounded by the constants above.
+// stream reads inputs, answers them and emits the answers in the inputs' order. A batch is answered as soon as no further input
+// waits; under load, batches are larger. Memory is bounded by the constants above.
 func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(Item, T) error) error {
 	type line struct {
 		Item
@@ -36,7 +36,7 @@ func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(It
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// A read can't be interrupted: where ctx ends first, this goroutine ends with its read.
+	// A blocked read may not end with ctx; this goroutine then ends when it does.
 	lines := make(chan line, streamAhead)
 	go func() {
 		for {

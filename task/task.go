@@ -8,14 +8,16 @@ import (
 	"github.com/go-bert/bert/data"
 )
 
-// Task is a row of the table of tasks: all that sets one task apart from the others of its Kind. A new one is one new row.
+// Task is a row of the table of tasks: all that distinguishes one task from the others of its Kind. A new task is one new row, or
+// a Task that a program fills in.
 type Task struct {
 	Name  string
 	About string // one line, for a list of the tasks
 	Kind  Kind
-	// unanswerable says that a context may have no answer.
-	unanswerable bool
-	kinds        []Kind // that SetKind may choose instead
+	// Kinds are others that SetKind may choose instead.
+	Kinds []Kind
+	// Unanswerable says that a question may have no answer in its context.
+	Unanswerable bool
 
 	// Labels are the names of the classes in the order of their ids; nil: whatever the training data has.
 	Labels []string
@@ -23,7 +25,7 @@ type Task struct {
 	Positive string
 	// Metrics are the official figures by their names in Result.Metrics, the main one first; nil: those of the Kind.
 	Metrics []string
-	// EvalSplit is the part that an evaluation reads when none is asked for.
+	// EvalSplit is the part of the data that is evaluated on by default.
 	EvalSplit data.Split
 
 	// Layout says where the parts of the data set are and how they are read.
@@ -57,19 +59,19 @@ func (t *Task) Read(ctx context.Context, path string, o data.ReadOptions) (*data
 	return set, nil
 }
 
-// SetKind says what the answers are, of a task that leaves it open.
+// SetKind chooses the kind of a task that has several.
 func (t *Task) SetKind(k Kind) error {
-	if k != t.Kind && !slices.Contains(t.kinds, k) {
+	if k != t.Kind && !slices.Contains(t.Kinds, k) {
 		return fmt.Errorf("task %s is a %v, not a %v", t.Name, t.Kind, k)
 	}
 	t.Kind = k
 	return nil
 }
 
-// Describe is the spec of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
+// Spec is the Spec of a model for this task, for texts of at most maxSeqLength tokens. labels are those of
 // the training data, for a task that has none of its own.
 func (t *Task) Spec(labels []string, maxSeqLength int) Spec {
-	d := Spec{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics, Unanswerable: t.unanswerable}
+	d := Spec{Task: t.Name, Kind: t.Kind, Labels: t.Labels, MaxSeqLength: maxSeqLength, Official: t.Metrics, Unanswerable: t.Unanswerable}
 	switch {
 	case t.Kind.info().labels == 0:
 		d.Labels = nil
@@ -84,7 +86,7 @@ func (t *Task) Spec(labels []string, maxSeqLength int) Spec {
 	return d
 }
 
-// HasLabels says that the labels of a model for this task are those of its training data.
+// HasLabels reports whether the labels of a model for this task are those of its training data.
 func (t *Task) HasLabels() bool {
 	return t.Labels == nil && t.Kind != Regression && t.Kind.info().labels > 0
 }

@@ -17,7 +17,7 @@ var (
 	correlations = []string{"pearson", "spearman"}
 )
 
-// tasks is the table of tasks.
+// tasks is the table of tasks: a task is a row.
 var tasks = []Task{
 	{
 		Name:   "imdb",
@@ -28,7 +28,7 @@ var tasks = []Task{
 	{
 		Name:  "text",
 		About: "texts or pairs of texts with a label, several labels or a number: a CSV, TSV or JSONL file",
-		kinds: []Kind{MultiLabel, Regression},
+		Kinds: []Kind{MultiLabel, Regression},
 	},
 	{
 		Name: "squad", Kind: QuestionAnswering, EvalSplit: data.Dev,
@@ -36,7 +36,7 @@ var tasks = []Task{
 		Layout: data.SQuAD(data.SQuAD1),
 	},
 	{
-		Name: "squad2", Kind: QuestionAnswering, EvalSplit: data.Dev, unanswerable: true,
+		Name: "squad2", Kind: QuestionAnswering, EvalSplit: data.Dev, Unanswerable: true,
 		About:  "SQuAD 2.0, where some questions have no answer: a JSON file, or the folder of train-v2.0.json and dev-v2.0.json",
 		Layout: data.SQuAD(data.SQuAD2),
 	},

@@ -7,7 +7,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// encodeLong gives to add the sequences of a text or a pair of texts, as the spec says of long ones.
+// encodeLong calls add with the sequences of a text or a pair of texts: Spec.Long says which a long one has.
 func (f *featurizer) encodeLong(in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
 	long := TruncateLong
 	if in.IDs == nil {
@@ -33,8 +33,7 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 	own := *f
 	own.options.Overflow = true
 	own.options.Stride = 0
-	// What windows repeat is what a window has room for without a step. A second text that every window repeats takes of
-	// that room.
+	// Windows overlap by the room of a window less a step. A second text, which every window repeats, takes part of the room.
 	room := f.options.MaxLength - 2
 	if in.TextPair != "" {
 		if f.options.Truncation == tokenizer.LongestFirst {
@@ -57,7 +56,8 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 	return nil
 }
 
-// addWindows gives the windows of a text to add. None counts the tokens of the other windows as dropped; dropped is the number of tokens in no window, which the first counts.
+// addWindows calls add with the windows of a text. None counts the tokens of the other windows as dropped; dropped is the number of
+// tokens in no window, which the first counts.
 func addWindows(e *tokenizer.Encoding, dropped int, add func(*tokenizer.Encoding)) {
 	e.Truncated = dropped
 	add(e)
@@ -74,7 +74,7 @@ func (f *featurizer) encodeHeadTail(in *data.Input, e *tokenizer.Encoding) error
 	if err := f.encode(e, in); err != nil || e.Truncated == 0 {
 		return err
 	}
-	// How many tokens each text keeps is the business of the truncation.
+	// The truncation decides how many tokens each text keeps.
 	var keep [2]int
 	for _, s := range e.SequenceIDs {
 		if s >= 0 {

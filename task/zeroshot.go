@@ -17,12 +17,12 @@ import (
 // DefaultTemplate is the hypothesis of ZeroShot where none is given.
 const DefaultTemplate = "This text is {}."
 
-// ZeroShotOptions say what ZeroShot asks.
+// ZeroShotOptions are the labels of ZeroShot and how it asks for them.
 type ZeroShotOptions struct {
 	Labels []string // at least one
 	// Template makes a hypothesis of a label, which takes the place of {}; "": DefaultTemplate.
 	Template string
-	// MultiLabel asks for each label alone whether it holds. Otherwise one of them does, and the probabilities sum to 1.
+	// MultiLabel decides for each label alone whether it holds. Otherwise exactly one holds, and the probabilities sum to 1.
 	MultiLabel bool
 }
 
