@@ -956,9 +956,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packA16AVX2(dst *uint32, src *float32, ld int, m int, k int)
+// func packA16x1AVX2(dst *uint32, src *float32, ld int, m int, k int)
 // Requires: AVX, AVX2
-TEXT ·packA16AVX2(SB), NOSPLIT, $0-40
+TEXT ·packA16x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    dst+0(FP), AX
 	MOVQ    src+8(FP), CX
 	MOVQ    ld+16(FP), DX

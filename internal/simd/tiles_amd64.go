@@ -55,6 +55,18 @@ type tileOperand struct {
 // lineBytes is the size of what a request brings to a cache.
 const lineBytes = 64
 
+// An upcoming panel is one that blocks ask for beside their work: pace bytes of it, from at, at each step.
+type upcoming struct {
+	at   uintptr
+	pace int
+}
+
+// after is u once so many blocks of k steps have asked.
+func (u upcoming) after(blocks, k int) upcoming {
+	u.at += uintptr(blocks * k * u.pace)
+	return u
+}
+
 // upcomingTiles is next, of which each of so many blocks asks for its part, whole lines at each step.
 func upcomingTiles(next []uint32, blocks int) upcoming {
 	if next == nil {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"go/token"
+	"go/types"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -42,10 +45,11 @@ var (
 type gen struct {
 	*build.Context
 	*isa
-	file   *build.Context         // where data goes, also while code goes elsewhere
-	named  map[string]operand.Mem // data that is there already
-	labels int
-	shape  shape // of the tiles of a file
+	file    *build.Context         // where data goes, also while code goes elsewhere
+	named   map[string]operand.Mem // data that is there already
+	labels  int
+	shape   shape // of the tiles of a file
+	offsets bool  // it uses those of fields of Go's types
 }
 
 func newGen(v *isa) *gen {
@@ -58,11 +62,25 @@ func newGen(v *isa) *gen {
 // function begins a function of this level; its name gets the level as suffix. The signature is without "func".
 func (g *gen) function(name, signature, doc string) {
 	name, g.labels = name+g.suffix, 0
+	g.begin(name, doc)
+	g.SignatureExpr("func" + signature)
+}
+
+func (g *gen) begin(name, doc string) {
 	g.Function(name)
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
-	g.SignatureExpr("func" + signature)
 	g.Doc(name + " " + doc)
+}
+
+// functionOf begins a function whose only parameter points to a struct of package simd.
+func (g *gen) functionOf(name, param, typeName, doc string) {
+	name, g.labels, g.offsets = name+g.suffix, 0, true
+	g.begin(name, doc)
+	pkg := types.NewPackage("simd", "simd")
+	t := types.NewNamed(types.NewTypeName(token.NoPos, pkg, typeName, nil), types.NewStruct(nil, nil), nil)
+	params := types.NewTuple(types.NewParam(token.NoPos, pkg, param, types.NewPointer(t)))
+	g.Signature(gotypes.NewSignature(pkg, types.NewSignatureType(nil, nil, nil, params, nil, false)))
 }
 
 func (g *gen) ret() {

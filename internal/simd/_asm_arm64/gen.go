@@ -15,6 +15,7 @@ const suffix = "NEON"
 type gen struct {
 	text, stubs bytes.Buffer // of the functions that are finished
 	constants   [][4]uint32  // the file's vectors of constants
+	offsets     bool         // it uses those of fields of Go's types
 	f           *function    // the one at hand
 	err         error        // the first one
 }
@@ -69,6 +70,7 @@ var fieldSizes = map[string]struct {
 }{
 	"*float32": {8, "MOVD"},
 	"*uint32":  {8, "MOVD"},
+	"*gemmRun": {8, "MOVD"},
 	"int":      {8, "MOVD"},
 	"float64":  {8, "MOVD"},
 	"float32":  {4, "MOVWU"},
@@ -81,14 +83,6 @@ func (g *gen) function(name, signature, doc string) {
 	name += suffix
 	g.begin("·"+name, signature)
 	fmt.Fprintf(&g.stubs, "\n// %s %s\n//\n//go:noescape\nfunc %s%s\n", name, doc, name, signature)
-}
-
-// part begins what functions of the same signature go on to.
-func (g *gen) part(name, signature string) { g.begin(name+"<>", signature) }
-
-// goOn emits a jump to a part; it finds the parameters where they are.
-func (g *gen) goOn(part string) {
-	g.emit(instruction{text: func(func(vector) int) string { return "B " + part + "<>(SB)" }, ends: true})
 }
 
 func (g *gen) begin(symbol, signature string) {
@@ -194,7 +188,11 @@ func (g *gen) file() (text, stubs []byte, err error) {
 		return nil, nil, g.err
 	}
 	var s bytes.Buffer
-	s.WriteString(header + "#include \"textflag.h\"\n")
+	s.WriteString(header)
+	if g.offsets {
+		s.WriteString("#include \"go_asm.h\"\n")
+	}
+	s.WriteString("#include \"textflag.h\"\n")
 	for i, c := range g.constants {
 		if i == 0 {
 			s.WriteString("\n")

@@ -1,0 +1,120 @@
+//go:build (amd64 || arm64) && !purego
+
+package simd
+
+import "unsafe"
+
+// An element is what operands of products consist of: a number, or a word of two of bfloat16.
+type element interface{ float32 | uint32 }
+
+const elementSize = 4
+
+// A gemmRun is a product with one panel of B, as the assembly takes it: tiles that lie below one another in C, of one height
+// and then, if lowTiles is not zero, of another. The assembly finds the fields by their names (go_asm.h) and leaves integers
+// changed. Strides are in bytes.
+type gemmRun struct {
+	vectors int // of a tile's row
+	last    int // columns of the last of them
+
+	tiles, rows, as, cs             int // as and cs are the strides of tiles in A and C
+	lowTiles, lowRows, lowAs, lowCs int
+
+	a      unsafe.Pointer // element (i, p) of a tile is rs·i + ps·p from the tile's beginning
+	rs, ps int
+	b      unsafe.Pointer // a panel
+	k      int
+	c      unsafe.Pointer
+	ldc    int
+	bias   unsafe.Pointer // a row that is added to each row at the end, or nil
+
+	next uintptr // where tiles ask for a panel that is multiplied later
+	pace int     // how many bytes of it a step asks for
+
+	fetch  int  // is 1 if b may not be in the cache: then the first tile asks for it
+	add    bool // to C
+	packed bool // A is
+}
+
+// A tileShape is the rows of the highest tile of each width in vectors. Narrow tiles may be higher than the widest, of mr
+// rows, by which A is packed.
+type tileShape struct {
+	mr, lanes int
+	heights   []int
+}
+
+// nr is the columns of a panel of B.
+func (s *tileShape) nr() int { return len(s.heights) * s.lanes }
+
+// setInPlace describes Kernels.Gemm or Gemm16 and reports whether there is anything to compute. It cuts m into the fewest
+// tiles, of heights that differ by at most one.
+func setInPlace[E element](r *gemmRun, s *tileShape, m, n, k int, a []E, lda int, b []E, c []float32, ldc int, add bool, next []E, bias []float32) bool {
+	if m <= 0 || n <= 0 {
+		return false
+	}
+	s.check(m, n, k, len(b), c, ldc)
+	if k > 0 {
+		_ = a[(m-1)*lda+k-1]
+	}
+	if bias != nil {
+		_ = bias[n-1]
+	}
+	most := s.heights[(n-1)/s.lanes]
+	tiles := (m + most - 1) / most
+	low := m / tiles
+	high := m % tiles // tiles of one row more
+	set(r, s, n, k, a, b, c, ldc, add, next, tiles)
+	r.bias = unsafe.Pointer(unsafe.SliceData(bias))
+	r.rs, r.ps = lda*elementSize, elementSize
+	r.tiles, r.rows, r.as, r.cs = tiles-high, low, low*r.rs, low*r.ldc
+	if high > 0 {
+		r.lowTiles, r.lowRows, r.lowAs, r.lowCs = r.tiles, r.rows, r.as, r.cs
+		r.tiles, r.rows, r.as, r.cs = high, low+1, r.as+r.rs, r.cs+r.ldc
+	}
+	return true
+}
+
+// setPacked is setInPlace for Kernels.GemmPacked or GemmPacked16.
+func setPacked[E element](r *gemmRun, s *tileShape, m, n, k int, a, b []E, c []float32, ldc int, add bool, next []E) bool {
+	if m <= 0 || n <= 0 {
+		return false
+	}
+	s.check(m, n, k, len(b), c, ldc)
+	whole, rest := m/s.mr, m%s.mr
+	if k > 0 {
+		_ = a[(m+s.mr-1)/s.mr*s.mr*k-1]
+	}
+	set(r, s, n, k, a, b, c, ldc, add, next, max(1, whole))
+	r.packed = true
+	r.rs, r.ps = elementSize, s.mr*elementSize
+	r.tiles, r.rows, r.as, r.cs = whole, s.mr, k*r.ps, s.mr*r.ldc
+	if whole == 0 {
+		r.tiles, r.rows, r.cs = 1, rest, rest*r.ldc
+	} else if rest > 0 {
+		r.lowTiles, r.lowRows, r.lowAs, r.lowCs = 1, rest, r.as, rest*r.ldc
+	}
+	return true
+}
+
+// set sets what does not depend on the layout of A. So many tiles share the work of asking for next; without it they ask for
+// what they have, b.
+func set[E element](r *gemmRun, s *tileShape, n, k int, a, b []E, c []float32, ldc int, add bool, next []E, tiles int) {
+	r.vectors = (n + s.lanes - 1) / s.lanes
+	r.last = n - (r.vectors-1)*s.lanes
+	r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+	r.k, r.ldc, r.add = k, ldc*elementSize, add
+	r.next = uintptr(r.b)
+	if next != nil {
+		r.next = uintptr(unsafe.Pointer(unsafe.SliceData(next)))
+		r.pace = (s.nr()*elementSize + tiles - 1) / tiles
+		r.fetch = 1
+	}
+}
+
+// check panics where the assembly would leave its slices.
+func (s *tileShape) check(m, n, k, b int, c []float32, ldc int) {
+	checkWidth(n, s.nr())
+	if k*s.nr() > b {
+		panic("simd: a panel of B is shorter than k rows")
+	}
+	_ = c[(m-1)*ldc+n-1]
+}

@@ -1,0 +1,75 @@
+//go:build (amd64 || arm64) && !purego
+
+package simd
+
+import "unsafe"
+
+// A packFunc copies k rows or columns, ld bytes apart, of n elements, or of vectors of which the last has n; see the generators'
+// pack.go.
+type packFunc[E element] func(dst *E, src *float32, ld, n, k int)
+
+// A packLevel is one level's functions that copy operands.
+type packLevel[E element] struct {
+	shape     *tileShape
+	depth     int                               // elements of k in an element of a panel
+	rows      []packFunc[E]                     // of B, by its vectors, less one
+	columns   []packFunc[E]                     // of A, by its vectors, less one
+	transpose packFunc[E]                       // a vector's width of B
+	row       func(dst *E, src *float32, n int) // words only
+}
+
+// elements is how many elements of a panel hold k of an operand.
+func (l *packLevel[E]) elements(k int) int { return (k + l.depth - 1) / l.depth }
+
+// round is Kernels.RoundRow.
+func (l *packLevel[E]) round(dst []E, src []float32) {
+	length(l.elements(len(src)), len(dst))
+	l.row(unsafe.SliceData(dst), unsafe.SliceData(src), len(src))
+}
+
+// b is Kernels.PackB or PackB16.
+func (l *packLevel[E]) b(dst []E, src []float32, ld, n, k int) {
+	l.panel(l.rows, l.shape.nr(), dst, src, ld, n, k)
+}
+
+// a is Kernels.PackA or PackA16.
+func (l *packLevel[E]) a(dst []E, src []float32, ld, m, k int) {
+	l.panel(l.columns, l.shape.mr, dst, src, ld, m, k)
+}
+
+// panel copies k rows of n columns to a panel of the given width.
+func (l *packLevel[E]) panel(byVectors []packFunc[E], width int, dst []E, src []float32, ld, n, k int) {
+	dst = dst[: l.elements(k)*width : len(dst)]
+	if n <= 0 || k <= 0 {
+		clear(dst)
+		return
+	}
+	checkWidth(n, width)
+	_ = src[(k-1)*ld+n-1]
+	lanes := l.shape.lanes
+	vectors := (n + lanes - 1) / lanes
+	byVectors[vectors-1](unsafe.SliceData(dst), unsafe.SliceData(src), ld*elementSize, n-(vectors-1)*lanes, k)
+}
+
+// bt is Kernels.PackBT or PackBT16.
+func (l *packLevel[E]) bt(dst []E, src []float32, ld, n, k int) {
+	nr, lanes := l.shape.nr(), l.shape.lanes
+	dst = dst[: l.elements(k)*nr : len(dst)]
+	if n <= 0 || k <= 0 {
+		clear(dst)
+		return
+	}
+	checkWidth(n, nr)
+	_ = src[(n-1)*ld+k-1]
+	for at := 0; at < nr; at += lanes {
+		count := min(max(n-at, 0), lanes)
+		l.transpose(&dst[at], &src[min(at, n-1)*ld], ld*elementSize, count, k)
+	}
+}
+
+// checkWidth panics where an operand is wider than its panel.
+func checkWidth(n, most int) {
+	if n > most {
+		panic("simd: operand is wider than a panel")
+	}
+}
