@@ -46,7 +46,8 @@ type tileShape struct {
 func (s *tileShape) nr() int { return len(s.heights) * s.lanes }
 
 // setInPlace describes Kernels.Gemm or Gemm16 and reports whether there is anything to compute. It cuts m into the fewest
-// tiles, of heights that differ by at most one.
+// tiles, of heights that differ by at most one. The caller sets the pointers: set through r, they would make operands escape
+// to the heap that are on the stack.
 func setInPlace[E element](r *gemmRun, s *tileShape, m, n, k int, a []E, lda int, b []E, c []float32, ldc int, add bool, next []E, bias []float32) bool {
 	if m <= 0 || n <= 0 {
 		return false
@@ -62,8 +63,7 @@ func setInPlace[E element](r *gemmRun, s *tileShape, m, n, k int, a []E, lda int
 	tiles := (m + most - 1) / most
 	low := m / tiles
 	high := m % tiles // tiles of one row more
-	set(r, s, n, k, a, b, c, ldc, add, next, tiles)
-	r.bias = unsafe.Pointer(unsafe.SliceData(bias))
+	set(r, s, n, k, b, ldc, add, next, tiles)
 	r.rs, r.ps = lda*elementSize, elementSize
 	r.tiles, r.rows, r.as, r.cs = tiles-high, low, low*r.rs, low*r.ldc
 	if high > 0 {
@@ -83,7 +83,7 @@ func setPacked[E element](r *gemmRun, s *tileShape, m, n, k int, a, b []E, c []f
 	if k > 0 {
 		_ = a[(m+s.mr-1)/s.mr*s.mr*k-1]
 	}
-	set(r, s, n, k, a, b, c, ldc, add, next, max(1, whole))
+	set(r, s, n, k, b, ldc, add, next, max(1, whole))
 	r.packed = true
 	r.rs, r.ps = elementSize, s.mr*elementSize
 	r.tiles, r.rows, r.as, r.cs = whole, s.mr, k*r.ps, s.mr*r.ldc
@@ -97,17 +97,17 @@ func setPacked[E element](r *gemmRun, s *tileShape, m, n, k int, a, b []E, c []f
 
 // set sets what does not depend on the layout of A. So many tiles share the work of asking for next; without it they ask for
 // what they have, b.
-func set[E element](r *gemmRun, s *tileShape, n, k int, a, b []E, c []float32, ldc int, add bool, next []E, tiles int) {
+func set[E element](r *gemmRun, s *tileShape, n, k int, b []E, ldc int, add bool, next []E, tiles int) {
 	r.vectors = (n + s.lanes - 1) / s.lanes
 	r.last = n - (r.vectors-1)*s.lanes
-	r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 	r.k, r.ldc, r.add = k, ldc*elementSize, add
-	r.next = uintptr(r.b)
-	if next != nil {
-		r.next = uintptr(unsafe.Pointer(unsafe.SliceData(next)))
+	if next == nil {
+		next = b
+	} else {
 		r.pace = (s.nr()*elementSize + tiles - 1) / tiles
 		r.fetch = 1
 	}
+	r.next = uintptr(unsafe.Pointer(unsafe.SliceData(next)))
 }
 
 // check panics where the assembly would leave its slices.

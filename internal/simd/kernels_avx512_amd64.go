@@ -22,6 +22,8 @@ var packAVX512 = packLevel[float32]{
 func gemmInPlaceAVX512(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool, next []float32, bias []float32) {
 	var r gemmRun
 	if setInPlace(&r, &tilesAVX512, m, n, k, a, lda, b, c, ldc, add, next, bias) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		r.bias = unsafe.Pointer(unsafe.SliceData(bias))
 		gemmRunAVX512(&r)
 	}
 }
@@ -29,6 +31,7 @@ func gemmInPlaceAVX512(m, n, k int, a []float32, lda int, b []float32, c []float
 func gemmPackedAVX512(m, n, k int, a, b []float32, c []float32, ldc int, add bool, next []float32) {
 	var r gemmRun
 	if setPacked(&r, &tilesAVX512, m, n, k, a, b, c, ldc, add, next) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 		gemmRunAVX512(&r)
 	}
 }
@@ -59,6 +62,7 @@ var pack16AVX512 = packLevel[uint32]{
 func gemmInPlace16AVX512(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	var r gemmRun
 	if setInPlace(&r, &tiles16AVX512, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 		gemmRun16AVX512(&r)
 	}
 }
@@ -66,6 +70,7 @@ func gemmInPlace16AVX512(m, n, k int, a []uint32, lda int, b []uint32, c []float
 func gemmPacked16AVX512(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	var r gemmRun
 	if setPacked(&r, &tiles16AVX512, m, n, k, a, b, c, ldc, add, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 		gemmRun16AVX512(&r)
 	}
 }

@@ -4,6 +4,8 @@
 
 package simd
 
+import "unsafe"
+
 var tiles16AVX512BF16 = tileShape{mr: 14, lanes: 16, heights: []int{14, 14}}
 
 var pack16AVX512BF16 = packLevel[uint32]{
@@ -18,6 +20,7 @@ var pack16AVX512BF16 = packLevel[uint32]{
 func gemmInPlace16AVX512BF16(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	var r gemmRun
 	if setInPlace(&r, &tiles16AVX512BF16, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 		gemmRun16AVX512BF16(&r)
 	}
 }
@@ -25,6 +28,7 @@ func gemmInPlace16AVX512BF16(m, n, k int, a []uint32, lda int, b []uint32, c []f
 func gemmPacked16AVX512BF16(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
 	var r gemmRun
 	if setPacked(&r, &tiles16AVX512BF16, m, n, k, a, b, c, ldc, add, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 		gemmRun16AVX512BF16(&r)
 	}
 }

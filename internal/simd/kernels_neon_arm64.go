@@ -22,6 +22,8 @@ var packNEON = packLevel[float32]{
 func gemmInPlaceNEON(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool, next []float32, bias []float32) {
 	var r gemmRun
 	if setInPlace(&r, &tilesNEON, m, n, k, a, lda, b, c, ldc, add, next, bias) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		r.bias = unsafe.Pointer(unsafe.SliceData(bias))
 		gemmRunNEON(&r)
 	}
 }
@@ -29,6 +31,7 @@ func gemmInPlaceNEON(m, n, k int, a []float32, lda int, b []float32, c []float32
 func gemmPackedNEON(m, n, k int, a, b []float32, c []float32, ldc int, add bool, next []float32) {
 	var r gemmRun
 	if setPacked(&r, &tilesNEON, m, n, k, a, b, c, ldc, add, next) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 		gemmRunNEON(&r)
 	}
 }
