@@ -85,61 +85,29 @@ fresh3:
 	VXORPS Y7, Y7, Y7
 
 begun4:
-	MOVQ  gemmRun_k+0(AX), SI
-	TESTQ SI, SI
-	JZ    store2
-	MOVQ  gemmRun_b+0(AX), DI
-	MOVQ  (SP), R8
-	LEAQ  (BX)(DX*2), R9
-	LEAQ  (R8)(R9*1), R9
-	MOVQ  gemmRun_cs+0(AX), R10
-	ADDQ  CX, R10
-	MOVQ  gemmRun_rows+0(AX), R11
-	CMPQ  R11, $0x08
-	JEQ   row6of8
-	CMPQ  R11, $0x07
-	JEQ   row6of7
-	CMPQ  R11, $0x06
-	JEQ   row6of6
-	CMPQ  R11, $0x05
-	JEQ   row6of5
-	CMPQ  R11, $0x04
-	JEQ   row6of4
-	CMPQ  R11, $0x03
-	JEQ   row6of3
-	CMPQ  R11, $0x02
-	JEQ   row6of2
-	JMP   row6of1
-
-row6of8:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	LEAQ       (BX)(DX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       gemmRun_cs+0(AX), R10
+	ADDQ       CX, R10
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of7:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of6:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of5:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of4:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of3:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of2:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
-
-row6of1:
 	PREFETCHT0 (R10)
 	ADDQ       gemmRun_ldc+0(AX), R10
 	MOVQ       gemmRun_rows+0(AX), R10
@@ -475,60 +443,60 @@ single8:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x08
-	JNE  partial15
+	JNE  partial14
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ CX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x08
-	JEQ  row17of8
+	JEQ  row16of8
 	CMPQ DI, $0x07
-	JEQ  row17of7
+	JEQ  row16of7
 	CMPQ DI, $0x06
-	JEQ  row17of6
+	JEQ  row16of6
 	CMPQ DI, $0x05
-	JEQ  row17of5
+	JEQ  row16of5
 	CMPQ DI, $0x04
-	JEQ  row17of4
+	JEQ  row16of4
 	CMPQ DI, $0x03
-	JEQ  row17of3
+	JEQ  row16of3
 	CMPQ DI, $0x02
-	JEQ  row17of2
-	JMP  row17of1
+	JEQ  row16of2
+	JMP  row16of1
 
-row17of8:
+row16of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y7, (SI)
 
-row17of7:
+row16of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 
-row17of6:
+row16of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y5, (SI)
 
-row17of5:
+row16of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y4, (SI)
 
-row17of4:
+row16of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y3, (SI)
 
-row17of3:
+row16of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y2, (SI)
 
-row17of2:
+row16of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y1, (SI)
 
-row17of1:
+row16of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y0, (SI)
-	JMP     stored16
+	JMP     stored15
 
-partial15:
+partial14:
 	MOVQ    gemmRun_last+0(AX), SI
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
@@ -537,54 +505,54 @@ partial15:
 	ADDQ    CX, SI
 	MOVQ    gemmRun_rows+0(AX), DI
 	CMPQ    DI, $0x08
-	JEQ     row18of8
+	JEQ     row17of8
 	CMPQ    DI, $0x07
-	JEQ     row18of7
+	JEQ     row17of7
 	CMPQ    DI, $0x06
-	JEQ     row18of6
+	JEQ     row17of6
 	CMPQ    DI, $0x05
-	JEQ     row18of5
+	JEQ     row17of5
 	CMPQ    DI, $0x04
-	JEQ     row18of4
+	JEQ     row17of4
 	CMPQ    DI, $0x03
-	JEQ     row18of3
+	JEQ     row17of3
 	CMPQ    DI, $0x02
-	JEQ     row18of2
-	JMP     row18of1
+	JEQ     row17of2
+	JMP     row17of1
 
-row18of8:
+row17of8:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y7, Y9, (SI)
 
-row18of7:
+row17of7:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y6, Y9, (SI)
 
-row18of6:
+row17of6:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y5, Y9, (SI)
 
-row18of5:
+row17of5:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y4, Y9, (SI)
 
-row18of4:
+row17of4:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y3, Y9, (SI)
 
-row18of3:
+row17of3:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y2, Y9, (SI)
 
-row18of2:
+row17of2:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y1, Y9, (SI)
 
-row18of1:
+row17of1:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y0, Y9, (SI)
 
-stored16:
+stored15:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -593,7 +561,7 @@ stored16:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end19
+	JZ    end18
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -604,7 +572,7 @@ stored16:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end19:
+end18:
 	VZEROUPPER
 	RET
 
@@ -626,14 +594,10 @@ DATA tailTable<>+56(SB)/4, $+0
 DATA tailTable<>+60(SB)/4, $+0
 GLOBL tailTable<>(SB), RODATA|NOPTR, $64
 
-DATA cffff0000<>+0(SB)/4, $0xffff0000
-DATA cffff0000<>+4(SB)/4, $0xffff0000
-DATA cffff0000<>+8(SB)/4, $0xffff0000
-DATA cffff0000<>+12(SB)/4, $0xffff0000
-DATA cffff0000<>+16(SB)/4, $0xffff0000
-DATA cffff0000<>+20(SB)/4, $0xffff0000
-DATA cffff0000<>+24(SB)/4, $0xffff0000
-DATA cffff0000<>+28(SB)/4, $0xffff0000
+DATA cffff0000<>+0(SB)/8, $0xffff0000ffff0000
+DATA cffff0000<>+8(SB)/8, $0xffff0000ffff0000
+DATA cffff0000<>+16(SB)/8, $0xffff0000ffff0000
+DATA cffff0000<>+24(SB)/8, $0xffff0000ffff0000
 GLOBL cffff0000<>(SB), RODATA|NOPTR, $32
 
 // func gemm16x2AVX2(run *gemmRun)
@@ -696,35 +660,19 @@ fresh3:
 	VXORPS Y7, Y7, Y7
 
 begun4:
-	MOVQ  gemmRun_k+0(AX), SI
-	TESTQ SI, SI
-	JZ    store2
-	MOVQ  gemmRun_b+0(AX), DI
-	MOVQ  (SP), R8
-	MOVQ  gemmRun_cs+0(AX), R9
-	ADDQ  CX, R9
-	MOVQ  gemmRun_rows+0(AX), R10
-	CMPQ  R10, $0x04
-	JEQ   row6of4
-	CMPQ  R10, $0x03
-	JEQ   row6of3
-	CMPQ  R10, $0x02
-	JEQ   row6of2
-	JMP   row6of1
-
-row6of4:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	MOVQ       gemmRun_cs+0(AX), R9
+	ADDQ       CX, R9
 	PREFETCHT0 (R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
-
-row6of3:
 	PREFETCHT0 (R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
-
-row6of2:
 	PREFETCHT0 (R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
-
-row6of1:
 	PREFETCHT0 (R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
 	MOVQ       gemmRun_rows+0(AX), R9
@@ -881,40 +829,40 @@ single4:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x08
-	JNE  partial11
+	JNE  partial10
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ CX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x04
-	JEQ  row13of4
+	JEQ  row12of4
 	CMPQ DI, $0x03
-	JEQ  row13of3
+	JEQ  row12of3
 	CMPQ DI, $0x02
-	JEQ  row13of2
-	JMP  row13of1
+	JEQ  row12of2
+	JMP  row12of1
 
-row13of4:
+row12of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
 
-row13of3:
+row12of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y4, (SI)
 	VMOVUPS Y5, 32(SI)
 
-row13of2:
+row12of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y2, (SI)
 	VMOVUPS Y3, 32(SI)
 
-row13of1:
+row12of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
-	JMP     stored12
+	JMP     stored11
 
-partial11:
+partial10:
 	MOVQ    gemmRun_last+0(AX), SI
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
@@ -923,34 +871,34 @@ partial11:
 	ADDQ    CX, SI
 	MOVQ    gemmRun_rows+0(AX), DI
 	CMPQ    DI, $0x04
-	JEQ     row14of4
+	JEQ     row13of4
 	CMPQ    DI, $0x03
-	JEQ     row14of3
+	JEQ     row13of3
 	CMPQ    DI, $0x02
-	JEQ     row14of2
-	JMP     row14of1
+	JEQ     row13of2
+	JMP     row13of1
 
-row14of4:
+row13of4:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y6, (SI)
 	VMASKMOVPS Y7, Y10, 32(SI)
 
-row14of3:
+row13of3:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y4, (SI)
 	VMASKMOVPS Y5, Y10, 32(SI)
 
-row14of2:
+row13of2:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y2, (SI)
 	VMASKMOVPS Y3, Y10, 32(SI)
 
-row14of1:
+row13of1:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y0, (SI)
 	VMASKMOVPS Y1, Y10, 32(SI)
 
-stored12:
+stored11:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -959,7 +907,7 @@ stored12:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end15
+	JZ    end14
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -970,7 +918,7 @@ stored12:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end15:
+end14:
 	VZEROUPPER
 	RET
 
@@ -1042,38 +990,22 @@ fresh3:
 	VXORPS Y11, Y11, Y11
 
 begun4:
-	MOVQ  gemmRun_k+0(AX), SI
-	TESTQ SI, SI
-	JZ    store2
-	MOVQ  gemmRun_b+0(AX), DI
-	MOVQ  (SP), R8
-	MOVQ  gemmRun_cs+0(AX), R9
-	ADDQ  CX, R9
-	MOVQ  gemmRun_rows+0(AX), R10
-	CMPQ  R10, $0x04
-	JEQ   row6of4
-	CMPQ  R10, $0x03
-	JEQ   row6of3
-	CMPQ  R10, $0x02
-	JEQ   row6of2
-	JMP   row6of1
-
-row6of4:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	MOVQ       gemmRun_cs+0(AX), R9
+	ADDQ       CX, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
-
-row6of3:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
-
-row6of2:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
-
-row6of1:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	ADDQ       gemmRun_ldc+0(AX), R9
@@ -1271,44 +1203,44 @@ single4:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x08
-	JNE  partial11
+	JNE  partial10
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ CX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x04
-	JEQ  row13of4
+	JEQ  row12of4
 	CMPQ DI, $0x03
-	JEQ  row13of3
+	JEQ  row12of3
 	CMPQ DI, $0x02
-	JEQ  row13of2
-	JMP  row13of1
+	JEQ  row12of2
+	JMP  row12of1
 
-row13of4:
+row12of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y9, (SI)
 	VMOVUPS Y10, 32(SI)
 	VMOVUPS Y11, 64(SI)
 
-row13of3:
+row12of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
 	VMOVUPS Y8, 64(SI)
 
-row13of2:
+row12of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y3, (SI)
 	VMOVUPS Y4, 32(SI)
 	VMOVUPS Y5, 64(SI)
 
-row13of1:
+row12of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
-	JMP     stored12
+	JMP     stored11
 
-partial11:
+partial10:
 	MOVQ    gemmRun_last+0(AX), SI
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
@@ -1317,38 +1249,38 @@ partial11:
 	ADDQ    CX, SI
 	MOVQ    gemmRun_rows+0(AX), DI
 	CMPQ    DI, $0x04
-	JEQ     row14of4
+	JEQ     row13of4
 	CMPQ    DI, $0x03
-	JEQ     row14of3
+	JEQ     row13of3
 	CMPQ    DI, $0x02
-	JEQ     row14of2
-	JMP     row14of1
+	JEQ     row13of2
+	JMP     row13of1
 
-row14of4:
+row13of4:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y9, (SI)
 	VMOVUPS    Y10, 32(SI)
 	VMASKMOVPS Y11, Y15, 64(SI)
 
-row14of3:
+row13of3:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y6, (SI)
 	VMOVUPS    Y7, 32(SI)
 	VMASKMOVPS Y8, Y15, 64(SI)
 
-row14of2:
+row13of2:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y3, (SI)
 	VMOVUPS    Y4, 32(SI)
 	VMASKMOVPS Y5, Y15, 64(SI)
 
-row14of1:
+row13of1:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y0, (SI)
 	VMOVUPS    Y1, 32(SI)
 	VMASKMOVPS Y2, Y15, 64(SI)
 
-stored12:
+stored11:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -1357,7 +1289,7 @@ stored12:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end15
+	JZ    end14
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -1368,6 +1300,6 @@ stored12:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end15:
+end14:
 	VZEROUPPER
 	RET

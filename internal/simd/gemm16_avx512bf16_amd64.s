@@ -128,98 +128,42 @@ fresh3:
 	VPXORD Z13, Z13, Z13
 
 begun4:
-	MOVQ  gemmRun_k+0(AX), SI
-	TESTQ SI, SI
-	JZ    store2
-	MOVQ  gemmRun_b+0(AX), DI
-	MOVQ  (SP), R8
-	LEAQ  (BX)(CX*2), R9
-	LEAQ  (R8)(R9*1), R10
-	LEAQ  (R10)(R9*1), R9
-	MOVQ  gemmRun_cs+0(AX), R11
-	ADDQ  DX, R11
-	MOVQ  gemmRun_rows+0(AX), R12
-	CMPQ  R12, $0x0e
-	JEQ   row6of14
-	CMPQ  R12, $0x0d
-	JEQ   row6of13
-	CMPQ  R12, $0x0c
-	JEQ   row6of12
-	CMPQ  R12, $0x0b
-	JEQ   row6of11
-	CMPQ  R12, $0x0a
-	JEQ   row6of10
-	CMPQ  R12, $0x09
-	JEQ   row6of9
-	CMPQ  R12, $0x08
-	JEQ   row6of8
-	CMPQ  R12, $0x07
-	JEQ   row6of7
-	CMPQ  R12, $0x06
-	JEQ   row6of6
-	CMPQ  R12, $0x05
-	JEQ   row6of5
-	CMPQ  R12, $0x04
-	JEQ   row6of4
-	CMPQ  R12, $0x03
-	JEQ   row6of3
-	CMPQ  R12, $0x02
-	JEQ   row6of2
-	JMP   row6of1
-
-row6of14:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	LEAQ       (BX)(CX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       gemmRun_cs+0(AX), R11
+	ADDQ       DX, R11
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of13:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of12:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of11:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of10:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of9:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of8:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of7:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of6:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of5:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of4:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of3:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of2:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of1:
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 	MOVQ       gemmRun_rows+0(AX), R11
@@ -601,7 +545,96 @@ single14:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x10
-	JNE  partial21
+	JNE  partial20
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row22of14
+	CMPQ DI, $0x0d
+	JEQ  row22of13
+	CMPQ DI, $0x0c
+	JEQ  row22of12
+	CMPQ DI, $0x0b
+	JEQ  row22of11
+	CMPQ DI, $0x0a
+	JEQ  row22of10
+	CMPQ DI, $0x09
+	JEQ  row22of9
+	CMPQ DI, $0x08
+	JEQ  row22of8
+	CMPQ DI, $0x07
+	JEQ  row22of7
+	CMPQ DI, $0x06
+	JEQ  row22of6
+	CMPQ DI, $0x05
+	JEQ  row22of5
+	CMPQ DI, $0x04
+	JEQ  row22of4
+	CMPQ DI, $0x03
+	JEQ  row22of3
+	CMPQ DI, $0x02
+	JEQ  row22of2
+	JMP  row22of1
+
+row22of14:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z13, (SI)
+
+row22of13:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z12, (SI)
+
+row22of12:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z11, (SI)
+
+row22of11:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z10, (SI)
+
+row22of10:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z9, (SI)
+
+row22of9:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z8, (SI)
+
+row22of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z7, (SI)
+
+row22of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z6, (SI)
+
+row22of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z5, (SI)
+
+row22of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z4, (SI)
+
+row22of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z3, (SI)
+
+row22of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z2, (SI)
+
+row22of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z1, (SI)
+
+row22of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z0, (SI)
+	JMP     stored21
+
+partial20:
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ DX, SI
 	MOVQ gemmRun_rows+0(AX), DI
@@ -635,150 +668,61 @@ store2:
 
 row23of14:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z13, (SI)
+	VMOVUPS Z13, K1, (SI)
 
 row23of13:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z12, (SI)
+	VMOVUPS Z12, K1, (SI)
 
 row23of12:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z11, (SI)
+	VMOVUPS Z11, K1, (SI)
 
 row23of11:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z10, (SI)
+	VMOVUPS Z10, K1, (SI)
 
 row23of10:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z9, (SI)
+	VMOVUPS Z9, K1, (SI)
 
 row23of9:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z8, (SI)
+	VMOVUPS Z8, K1, (SI)
 
 row23of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z7, (SI)
+	VMOVUPS Z7, K1, (SI)
 
 row23of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z6, (SI)
+	VMOVUPS Z6, K1, (SI)
 
 row23of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z5, (SI)
+	VMOVUPS Z5, K1, (SI)
 
 row23of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z4, (SI)
+	VMOVUPS Z4, K1, (SI)
 
 row23of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z3, (SI)
+	VMOVUPS Z3, K1, (SI)
 
 row23of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z2, (SI)
+	VMOVUPS Z2, K1, (SI)
 
 row23of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z1, (SI)
+	VMOVUPS Z1, K1, (SI)
 
 row23of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z0, (SI)
-	JMP     stored22
-
-partial21:
-	MOVQ gemmRun_cs+0(AX), SI
-	ADDQ DX, SI
-	MOVQ gemmRun_rows+0(AX), DI
-	CMPQ DI, $0x0e
-	JEQ  row24of14
-	CMPQ DI, $0x0d
-	JEQ  row24of13
-	CMPQ DI, $0x0c
-	JEQ  row24of12
-	CMPQ DI, $0x0b
-	JEQ  row24of11
-	CMPQ DI, $0x0a
-	JEQ  row24of10
-	CMPQ DI, $0x09
-	JEQ  row24of9
-	CMPQ DI, $0x08
-	JEQ  row24of8
-	CMPQ DI, $0x07
-	JEQ  row24of7
-	CMPQ DI, $0x06
-	JEQ  row24of6
-	CMPQ DI, $0x05
-	JEQ  row24of5
-	CMPQ DI, $0x04
-	JEQ  row24of4
-	CMPQ DI, $0x03
-	JEQ  row24of3
-	CMPQ DI, $0x02
-	JEQ  row24of2
-	JMP  row24of1
-
-row24of14:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z13, K1, (SI)
-
-row24of13:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z12, K1, (SI)
-
-row24of12:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z11, K1, (SI)
-
-row24of11:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z10, K1, (SI)
-
-row24of10:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z9, K1, (SI)
-
-row24of9:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z8, K1, (SI)
-
-row24of8:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z7, K1, (SI)
-
-row24of7:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z6, K1, (SI)
-
-row24of6:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z5, K1, (SI)
-
-row24of5:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z4, K1, (SI)
-
-row24of4:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z3, K1, (SI)
-
-row24of3:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z2, K1, (SI)
-
-row24of2:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z1, K1, (SI)
-
-row24of1:
-	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z0, K1, (SI)
 
-stored22:
+stored21:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), DX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -787,7 +731,7 @@ stored22:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end25
+	JZ    end24
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -798,7 +742,7 @@ stored22:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end25:
+end24:
 	VZEROUPPER
 	RET
 
@@ -953,111 +897,55 @@ fresh3:
 	VPXORD Z27, Z27, Z27
 
 begun4:
-	MOVQ  gemmRun_k+0(AX), SI
-	TESTQ SI, SI
-	JZ    store2
-	MOVQ  gemmRun_b+0(AX), DI
-	MOVQ  (SP), R8
-	LEAQ  (BX)(CX*2), R9
-	LEAQ  (R8)(R9*1), R10
-	LEAQ  (R10)(R9*1), R9
-	MOVQ  gemmRun_cs+0(AX), R11
-	ADDQ  DX, R11
-	MOVQ  gemmRun_rows+0(AX), R12
-	CMPQ  R12, $0x0e
-	JEQ   row6of14
-	CMPQ  R12, $0x0d
-	JEQ   row6of13
-	CMPQ  R12, $0x0c
-	JEQ   row6of12
-	CMPQ  R12, $0x0b
-	JEQ   row6of11
-	CMPQ  R12, $0x0a
-	JEQ   row6of10
-	CMPQ  R12, $0x09
-	JEQ   row6of9
-	CMPQ  R12, $0x08
-	JEQ   row6of8
-	CMPQ  R12, $0x07
-	JEQ   row6of7
-	CMPQ  R12, $0x06
-	JEQ   row6of6
-	CMPQ  R12, $0x05
-	JEQ   row6of5
-	CMPQ  R12, $0x04
-	JEQ   row6of4
-	CMPQ  R12, $0x03
-	JEQ   row6of3
-	CMPQ  R12, $0x02
-	JEQ   row6of2
-	JMP   row6of1
-
-row6of14:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	LEAQ       (BX)(CX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       gemmRun_cs+0(AX), R11
+	ADDQ       DX, R11
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of13:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of12:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of11:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of10:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of9:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of8:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of7:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of6:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of5:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of4:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of3:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of2:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
-
-row6of1:
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
@@ -1573,7 +1461,110 @@ single14:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x10
-	JNE  partial21
+	JNE  partial20
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row22of14
+	CMPQ DI, $0x0d
+	JEQ  row22of13
+	CMPQ DI, $0x0c
+	JEQ  row22of12
+	CMPQ DI, $0x0b
+	JEQ  row22of11
+	CMPQ DI, $0x0a
+	JEQ  row22of10
+	CMPQ DI, $0x09
+	JEQ  row22of9
+	CMPQ DI, $0x08
+	JEQ  row22of8
+	CMPQ DI, $0x07
+	JEQ  row22of7
+	CMPQ DI, $0x06
+	JEQ  row22of6
+	CMPQ DI, $0x05
+	JEQ  row22of5
+	CMPQ DI, $0x04
+	JEQ  row22of4
+	CMPQ DI, $0x03
+	JEQ  row22of3
+	CMPQ DI, $0x02
+	JEQ  row22of2
+	JMP  row22of1
+
+row22of14:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
+
+row22of13:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+
+row22of12:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+
+row22of11:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+
+row22of10:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+
+row22of9:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+
+row22of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+
+row22of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+
+row22of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+
+row22of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+
+row22of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+
+row22of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+
+row22of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+
+row22of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	JMP     stored21
+
+partial20:
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ DX, SI
 	MOVQ gemmRun_rows+0(AX), DI
@@ -1608,177 +1599,74 @@ store2:
 row23of14:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z26, (SI)
-	VMOVUPS Z27, 64(SI)
+	VMOVUPS Z27, K1, 64(SI)
 
 row23of13:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z24, (SI)
-	VMOVUPS Z25, 64(SI)
+	VMOVUPS Z25, K1, 64(SI)
 
 row23of12:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z22, (SI)
-	VMOVUPS Z23, 64(SI)
+	VMOVUPS Z23, K1, 64(SI)
 
 row23of11:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z20, (SI)
-	VMOVUPS Z21, 64(SI)
+	VMOVUPS Z21, K1, 64(SI)
 
 row23of10:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z18, (SI)
-	VMOVUPS Z19, 64(SI)
+	VMOVUPS Z19, K1, 64(SI)
 
 row23of9:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z16, (SI)
-	VMOVUPS Z17, 64(SI)
+	VMOVUPS Z17, K1, 64(SI)
 
 row23of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z14, (SI)
-	VMOVUPS Z15, 64(SI)
+	VMOVUPS Z15, K1, 64(SI)
 
 row23of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z12, (SI)
-	VMOVUPS Z13, 64(SI)
+	VMOVUPS Z13, K1, 64(SI)
 
 row23of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z10, (SI)
-	VMOVUPS Z11, 64(SI)
+	VMOVUPS Z11, K1, 64(SI)
 
 row23of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z8, (SI)
-	VMOVUPS Z9, 64(SI)
+	VMOVUPS Z9, K1, 64(SI)
 
 row23of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, 64(SI)
+	VMOVUPS Z7, K1, 64(SI)
 
 row23of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
+	VMOVUPS Z5, K1, 64(SI)
 
 row23of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, 64(SI)
+	VMOVUPS Z3, K1, 64(SI)
 
 row23of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	JMP     stored22
-
-partial21:
-	MOVQ gemmRun_cs+0(AX), SI
-	ADDQ DX, SI
-	MOVQ gemmRun_rows+0(AX), DI
-	CMPQ DI, $0x0e
-	JEQ  row24of14
-	CMPQ DI, $0x0d
-	JEQ  row24of13
-	CMPQ DI, $0x0c
-	JEQ  row24of12
-	CMPQ DI, $0x0b
-	JEQ  row24of11
-	CMPQ DI, $0x0a
-	JEQ  row24of10
-	CMPQ DI, $0x09
-	JEQ  row24of9
-	CMPQ DI, $0x08
-	JEQ  row24of8
-	CMPQ DI, $0x07
-	JEQ  row24of7
-	CMPQ DI, $0x06
-	JEQ  row24of6
-	CMPQ DI, $0x05
-	JEQ  row24of5
-	CMPQ DI, $0x04
-	JEQ  row24of4
-	CMPQ DI, $0x03
-	JEQ  row24of3
-	CMPQ DI, $0x02
-	JEQ  row24of2
-	JMP  row24of1
-
-row24of14:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z26, (SI)
-	VMOVUPS Z27, K1, 64(SI)
-
-row24of13:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z24, (SI)
-	VMOVUPS Z25, K1, 64(SI)
-
-row24of12:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z22, (SI)
-	VMOVUPS Z23, K1, 64(SI)
-
-row24of11:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z20, (SI)
-	VMOVUPS Z21, K1, 64(SI)
-
-row24of10:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z18, (SI)
-	VMOVUPS Z19, K1, 64(SI)
-
-row24of9:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z16, (SI)
-	VMOVUPS Z17, K1, 64(SI)
-
-row24of8:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z14, (SI)
-	VMOVUPS Z15, K1, 64(SI)
-
-row24of7:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z12, (SI)
-	VMOVUPS Z13, K1, 64(SI)
-
-row24of6:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z10, (SI)
-	VMOVUPS Z11, K1, 64(SI)
-
-row24of5:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z8, (SI)
-	VMOVUPS Z9, K1, 64(SI)
-
-row24of4:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, K1, 64(SI)
-
-row24of3:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, K1, 64(SI)
-
-row24of2:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, K1, 64(SI)
-
-row24of1:
-	SUBQ    gemmRun_ldc+0(AX), SI
-	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, K1, 64(SI)
 
-stored22:
+stored21:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), DX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -1787,7 +1675,7 @@ stored22:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end25
+	JZ    end24
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -1798,6 +1686,6 @@ stored22:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end25:
+end24:
 	VZEROUPPER
 	RET

@@ -119,10 +119,6 @@ inPlace8:
 	JEQ  lines7
 	CMPQ R13, $0x06
 	JEQ  lines6
-	CMPQ R13, $0x05
-	JEQ  lines5
-	CMPQ R13, $0x04
-	JEQ  lines4
 
 warm7:
 	MOVQ $0x00000000, R13
@@ -305,126 +301,14 @@ turn13:
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
 	JZ           store2
-	JMP          single4
-
-lines4:
-	MOVQ   $0x00000002, 8(SP)
-	IMUL3Q $-4, SI, R11
-	ADDQ   $0x40, R11
-	MOVQ   R11, 16(SP)
-
-line15:
-	DECQ       8(SP)
-	JL         asked17
-	PREFETCHT0 (R12)
-	ADDQ       gemmRun_ldc+0(AX), R12
-	PREFETCHT0 (R12)
-	ADDQ       gemmRun_ldc+0(AX), R12
-
-asked17:
-	MOVQ $0x00000002, R11
-
-turn16:
-	VMOVUPS      (R9), Y8
-	VBROADCASTSS (R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS (R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS (R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS (R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	PREFETCHT1   (DX)
-	VMOVUPS      96(R9), Y8
-	VBROADCASTSS 4(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 4(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 4(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VMOVUPS      192(R9), Y8
-	VBROADCASTSS 8(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 8(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 8(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 8(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      288(R9), Y8
-	VBROADCASTSS 12(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 12(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 12(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 12(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	PREFETCHT0   (R8)
-	VMOVUPS      384(R9), Y8
-	VBROADCASTSS 16(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 16(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 16(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 16(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	PREFETCHT1   (DX)
-	VMOVUPS      480(R9), Y8
-	VBROADCASTSS 20(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 20(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 20(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 20(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VMOVUPS      576(R9), Y8
-	VBROADCASTSS 24(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 24(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 24(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 24(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      672(R9), Y8
-	VBROADCASTSS 28(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 28(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 28(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 28(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	PREFETCHT0   (R8)(SI*1)
-	LEAQ         (R8)(SI*2), R8
-	ADDQ         $+32, R10
-	ADDQ         $+768, R9
-	DECQ         R11
-	JNZ          turn16
-	ADDQ         16(SP), R8
-	DECQ         R14
-	JNZ          line15
-	MOVQ         $0x00000000, R13
-	MOVQ         gemmRun_k+0(AX), R8
-	ANDQ         $0x0f, R8
-	JZ           store2
 
 single4:
 	VMOVUPS    (R9), Y8
 	TESTQ      R13, R13
-	JZ         skip18
+	JZ         skip15
 	PREFETCHT0 4096(R9)
 
-skip18:
+skip15:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y9
@@ -441,141 +325,13 @@ skip18:
 	JNZ          single4
 	JMP          store2
 
-lines5:
-	MOVQ   $0x00000003, 8(SP)
-	IMUL3Q $-6, SI, R11
-	ADDQ   $0x40, R11
-	MOVQ   R11, 16(SP)
-
-line19:
-	DECQ       8(SP)
-	JL         asked21
-	PREFETCHT0 (R12)
-	ADDQ       gemmRun_ldc+0(AX), R12
-	PREFETCHT0 (R12)
-	ADDQ       gemmRun_ldc+0(AX), R12
-
-asked21:
-	MOVQ $0x00000002, R11
-
-turn20:
-	VMOVUPS      (R9), Y8
-	VBROADCASTSS (R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS (R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS (R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS (R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS (R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	PREFETCHT1   (DX)
-	VMOVUPS      96(R9), Y8
-	VBROADCASTSS 4(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 4(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 4(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 4(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 4(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	VMOVUPS      192(R9), Y8
-	VBROADCASTSS 8(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 8(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 8(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 8(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 8(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	PREFETCHT0   (R8)
-	VMOVUPS      288(R9), Y8
-	VBROADCASTSS 12(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 12(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 12(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 12(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 12(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	VMOVUPS      384(R9), Y8
-	VBROADCASTSS 16(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 16(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 16(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 16(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 16(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	PREFETCHT1   (DX)
-	VMOVUPS      480(R9), Y8
-	VBROADCASTSS 20(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 20(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 20(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 20(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 20(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	PREFETCHT0   (R8)(SI*1)
-	VMOVUPS      576(R9), Y8
-	VBROADCASTSS 24(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 24(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 24(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 24(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 24(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      672(R9), Y8
-	VBROADCASTSS 28(R10), Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS 28(R10)(SI*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS 28(R10)(SI*2), Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS 28(R10)(DI*1), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS 28(R10)(SI*4), Y9
-	VFMADD231PS  Y9, Y8, Y4
-	PREFETCHT0   (R8)(SI*2)
-	LEAQ         (R8)(DI*1), R8
-	ADDQ         $+32, R10
-	ADDQ         $+768, R9
-	DECQ         R11
-	JNZ          turn20
-	ADDQ         16(SP), R8
-	DECQ         R14
-	JNZ          line19
-	MOVQ         $0x00000000, R13
-	MOVQ         gemmRun_k+0(AX), R8
-	ANDQ         $0x0f, R8
-	JZ           store2
-
 single5:
 	VMOVUPS    (R9), Y8
 	TESTQ      R13, R13
-	JZ         skip22
+	JZ         skip16
 	PREFETCHT0 4096(R9)
 
-skip22:
+skip16:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y9
@@ -600,18 +356,18 @@ lines6:
 	ADDQ   $0x40, R13
 	MOVQ   R13, 16(SP)
 
-line23:
+line17:
 	DECQ       8(SP)
-	JL         asked25
+	JL         asked19
 	PREFETCHT0 (R12)
 	ADDQ       gemmRun_ldc+0(AX), R12
 	PREFETCHT0 (R12)
 	ADDQ       gemmRun_ldc+0(AX), R12
 
-asked25:
+asked19:
 	MOVQ $0x00000002, R13
 
-turn24:
+turn18:
 	VMOVUPS      (R9), Y8
 	VBROADCASTSS (R10), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -730,10 +486,10 @@ turn24:
 	ADDQ         $+32, R11
 	ADDQ         $+768, R9
 	DECQ         R13
-	JNZ          turn24
+	JNZ          turn18
 	ADDQ         16(SP), R8
 	DECQ         R14
-	JNZ          line23
+	JNZ          line17
 	MOVQ         $0x00000000, R13
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -742,10 +498,10 @@ turn24:
 single6:
 	VMOVUPS    (R9), Y8
 	TESTQ      R13, R13
-	JZ         skip26
+	JZ         skip20
 	PREFETCHT0 4096(R9)
 
-skip26:
+skip20:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y9
@@ -773,18 +529,18 @@ lines7:
 	ADDQ   $0x40, R13
 	MOVQ   R13, 16(SP)
 
-line27:
+line21:
 	DECQ       8(SP)
-	JL         asked29
+	JL         asked23
 	PREFETCHT0 (R12)
 	ADDQ       gemmRun_ldc+0(AX), R12
 	PREFETCHT0 (R12)
 	ADDQ       gemmRun_ldc+0(AX), R12
 
-asked29:
+asked23:
 	MOVQ $0x00000002, R13
 
-turn28:
+turn22:
 	VMOVUPS      (R9), Y8
 	VBROADCASTSS (R10), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -920,10 +676,10 @@ turn28:
 	ADDQ         $+32, R11
 	ADDQ         $+768, R9
 	DECQ         R13
-	JNZ          turn28
+	JNZ          turn22
 	ADDQ         16(SP), R8
 	DECQ         R14
-	JNZ          line27
+	JNZ          line21
 	MOVQ         $0x00000000, R13
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -932,10 +688,10 @@ turn28:
 single7:
 	VMOVUPS    (R9), Y8
 	TESTQ      R13, R13
-	JZ         skip30
+	JZ         skip24
 	PREFETCHT0 4096(R9)
 
-skip30:
+skip24:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y9
@@ -965,18 +721,18 @@ lines8:
 	ADDQ   $0x40, R13
 	MOVQ   R13, 16(SP)
 
-line31:
+line25:
 	DECQ       8(SP)
-	JL         asked33
+	JL         asked27
 	PREFETCHT0 (R12)
 	ADDQ       gemmRun_ldc+0(AX), R12
 	PREFETCHT0 (R12)
 	ADDQ       gemmRun_ldc+0(AX), R12
 
-asked33:
+asked27:
 	MOVQ $0x00000002, R13
 
-turn32:
+turn26:
 	VMOVUPS      (R9), Y8
 	VBROADCASTSS (R10), Y9
 	VFMADD231PS  Y9, Y8, Y0
@@ -1128,10 +884,10 @@ turn32:
 	ADDQ         $+32, R11
 	ADDQ         $+768, R9
 	DECQ         R13
-	JNZ          turn32
+	JNZ          turn26
 	ADDQ         16(SP), R8
 	DECQ         R14
-	JNZ          line31
+	JNZ          line25
 	MOVQ         $0x00000000, R13
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -1140,10 +896,10 @@ turn32:
 single8:
 	VMOVUPS    (R9), Y8
 	TESTQ      R13, R13
-	JZ         skip34
+	JZ         skip28
 	PREFETCHT0 4096(R9)
 
-skip34:
+skip28:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y9
@@ -1171,110 +927,78 @@ skip34:
 store2:
 	MOVQ       gemmRun_bias+0(AX), R8
 	TESTQ      R8, R8
-	JZ         none35
+	JZ         none29
 	MOVQ       gemmRun_last+0(AX), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
 	VMOVUPS    (R10)(R9*4), Y9
 	VMASKMOVPS (R8), Y9, Y8
-	MOVQ       gemmRun_rows+0(AX), R8
-	CMPQ       R8, $0x08
-	JEQ        row36of8
-	CMPQ       R8, $0x07
-	JEQ        row36of7
-	CMPQ       R8, $0x06
-	JEQ        row36of6
-	CMPQ       R8, $0x05
-	JEQ        row36of5
-	CMPQ       R8, $0x04
-	JEQ        row36of4
-	CMPQ       R8, $0x03
-	JEQ        row36of3
-	CMPQ       R8, $0x02
-	JEQ        row36of2
-	JMP        row36of1
+	VADDPS     Y8, Y0, Y0
+	VADDPS     Y8, Y1, Y1
+	VADDPS     Y8, Y2, Y2
+	VADDPS     Y8, Y3, Y3
+	VADDPS     Y8, Y4, Y4
+	VADDPS     Y8, Y5, Y5
+	VADDPS     Y8, Y6, Y6
+	VADDPS     Y8, Y7, Y7
 
-row36of8:
-	VADDPS Y8, Y7, Y7
-
-row36of7:
-	VADDPS Y8, Y6, Y6
-
-row36of6:
-	VADDPS Y8, Y5, Y5
-
-row36of5:
-	VADDPS Y8, Y4, Y4
-
-row36of4:
-	VADDPS Y8, Y3, Y3
-
-row36of3:
-	VADDPS Y8, Y2, Y2
-
-row36of2:
-	VADDPS Y8, Y1, Y1
-
-row36of1:
-	VADDPS Y8, Y0, Y0
-
-none35:
+none29:
 	MOVQ gemmRun_last+0(AX), R8
 	CMPQ R8, $0x08
-	JNE  partial37
+	JNE  partial30
 	MOVQ gemmRun_cs+0(AX), R8
 	ADDQ CX, R8
 	MOVQ gemmRun_rows+0(AX), R9
 	CMPQ R9, $0x08
-	JEQ  row39of8
+	JEQ  row32of8
 	CMPQ R9, $0x07
-	JEQ  row39of7
+	JEQ  row32of7
 	CMPQ R9, $0x06
-	JEQ  row39of6
+	JEQ  row32of6
 	CMPQ R9, $0x05
-	JEQ  row39of5
+	JEQ  row32of5
 	CMPQ R9, $0x04
-	JEQ  row39of4
+	JEQ  row32of4
 	CMPQ R9, $0x03
-	JEQ  row39of3
+	JEQ  row32of3
 	CMPQ R9, $0x02
-	JEQ  row39of2
-	JMP  row39of1
+	JEQ  row32of2
+	JMP  row32of1
 
-row39of8:
+row32of8:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y7, (R8)
 
-row39of7:
+row32of7:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y6, (R8)
 
-row39of6:
+row32of6:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y5, (R8)
 
-row39of5:
+row32of5:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y4, (R8)
 
-row39of4:
+row32of4:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y3, (R8)
 
-row39of3:
+row32of3:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y2, (R8)
 
-row39of2:
+row32of2:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y1, (R8)
 
-row39of1:
+row32of1:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y0, (R8)
-	JMP     stored38
+	JMP     stored31
 
-partial37:
+partial30:
 	MOVQ    gemmRun_last+0(AX), R8
 	LEAQ    tailTable<>+32(SB), R9
 	NEGQ    R8
@@ -1283,54 +1007,54 @@ partial37:
 	ADDQ    CX, R8
 	MOVQ    gemmRun_rows+0(AX), R9
 	CMPQ    R9, $0x08
-	JEQ     row40of8
+	JEQ     row33of8
 	CMPQ    R9, $0x07
-	JEQ     row40of7
+	JEQ     row33of7
 	CMPQ    R9, $0x06
-	JEQ     row40of6
+	JEQ     row33of6
 	CMPQ    R9, $0x05
-	JEQ     row40of5
+	JEQ     row33of5
 	CMPQ    R9, $0x04
-	JEQ     row40of4
+	JEQ     row33of4
 	CMPQ    R9, $0x03
-	JEQ     row40of3
+	JEQ     row33of3
 	CMPQ    R9, $0x02
-	JEQ     row40of2
-	JMP     row40of1
+	JEQ     row33of2
+	JMP     row33of1
 
-row40of8:
+row33of8:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y7, Y9, (R8)
 
-row40of7:
+row33of7:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y6, Y9, (R8)
 
-row40of6:
+row33of6:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y5, Y9, (R8)
 
-row40of5:
+row33of5:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y4, Y9, (R8)
 
-row40of4:
+row33of4:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y3, Y9, (R8)
 
-row40of3:
+row33of3:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y2, Y9, (R8)
 
-row40of2:
+row33of2:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y1, Y9, (R8)
 
-row40of1:
+row33of1:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMASKMOVPS Y0, Y9, (R8)
 
-stored38:
+stored31:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), R8
@@ -1339,7 +1063,7 @@ stored38:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), R8
 	TESTQ R8, R8
-	JZ    end41
+	JZ    end34
 	MOVQ  R8, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), R8
@@ -1350,7 +1074,7 @@ stored38:
 	MOVQ  R8, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end41:
+end34:
 	VZEROUPPER
 	RET
 
@@ -1462,8 +1186,6 @@ inPlace8:
 	JEQ  lines4
 	CMPQ R12, $0x03
 	JEQ  lines3
-	CMPQ R12, $0x02
-	JEQ  lines2
 
 warm7:
 	MOVQ $0x00000000, R12
@@ -1497,116 +1219,14 @@ skip9:
 	JNZ          single1
 	JMP          store2
 
-lines2:
-	MOVQ   $0x00000001, 8(SP)
-	IMUL3Q $-2, SI, R12
-	ADDQ   $0x40, R12
-	MOVQ   R12, 16(SP)
-
-line10:
-	DECQ       8(SP)
-	JL         asked12
-	PREFETCHT0 (R11)
-	ADDQ       gemmRun_ldc+0(AX), R11
-	PREFETCHT0 (R11)
-	ADDQ       gemmRun_ldc+0(AX), R11
-
-asked12:
-	MOVQ $0x00000002, R12
-
-turn11:
-	VMOVUPS      (R9), Y8
-	VMOVUPS      32(R9), Y9
-	VBROADCASTSS (R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	PREFETCHT1   (DX)
-	VMOVUPS      96(R9), Y8
-	VMOVUPS      128(R9), Y9
-	VBROADCASTSS 4(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 4(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	VMOVUPS      192(R9), Y8
-	VMOVUPS      224(R9), Y9
-	VBROADCASTSS 8(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 8(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      288(R9), Y8
-	VMOVUPS      320(R9), Y9
-	VBROADCASTSS 12(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 12(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	VMOVUPS      384(R9), Y8
-	VMOVUPS      416(R9), Y9
-	VBROADCASTSS 16(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 16(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	PREFETCHT1   (DX)
-	VMOVUPS      480(R9), Y8
-	VMOVUPS      512(R9), Y9
-	VBROADCASTSS 20(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 20(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	VMOVUPS      576(R9), Y8
-	VMOVUPS      608(R9), Y9
-	VBROADCASTSS 24(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 24(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      672(R9), Y8
-	VMOVUPS      704(R9), Y9
-	VBROADCASTSS 28(R10), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS 28(R10)(SI*1), Y11
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y11, Y9, Y3
-	PREFETCHT0   (R8)
-	LEAQ         (R8)(SI*1), R8
-	ADDQ         $+32, R10
-	ADDQ         $+768, R9
-	DECQ         R12
-	JNZ          turn11
-	ADDQ         16(SP), R8
-	DECQ         R13
-	JNZ          line10
-	MOVQ         $0x00000000, R12
-	MOVQ         gemmRun_k+0(AX), R8
-	ANDQ         $0x0f, R8
-	JZ           store2
-
 single2:
 	VMOVUPS    (R9), Y8
 	VMOVUPS    32(R9), Y9
 	TESTQ      R12, R12
-	JZ         skip13
+	JZ         skip10
 	PREFETCHT0 4096(R9)
 
-skip13:
+skip10:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y10
@@ -1627,18 +1247,18 @@ lines3:
 	ADDQ   $0x40, R12
 	MOVQ   R12, 16(SP)
 
-line14:
+line11:
 	DECQ       8(SP)
-	JL         asked16
+	JL         asked13
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 
-asked16:
+asked13:
 	MOVQ $0x00000002, R12
 
-turn15:
+turn12:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	VBROADCASTSS (R10), Y10
@@ -1739,10 +1359,10 @@ turn15:
 	ADDQ         $+32, R10
 	ADDQ         $+768, R9
 	DECQ         R12
-	JNZ          turn15
+	JNZ          turn12
 	ADDQ         16(SP), R8
 	DECQ         R13
-	JNZ          line14
+	JNZ          line11
 	MOVQ         $0x00000000, R12
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -1752,10 +1372,10 @@ single3:
 	VMOVUPS    (R9), Y8
 	VMOVUPS    32(R9), Y9
 	TESTQ      R12, R12
-	JZ         skip17
+	JZ         skip14
 	PREFETCHT0 4096(R9)
 
-skip17:
+skip14:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y10
@@ -1776,18 +1396,18 @@ skip17:
 packed4:
 	MOVQ $0x00000002, 8(SP)
 
-line18:
+line15:
 	DECQ       8(SP)
-	JL         asked20
+	JL         asked17
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 
-asked20:
+asked17:
 	MOVQ $0x00000002, R8
 
-turn19:
+turn16:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	VBROADCASTSS (R10), Y10
@@ -1909,9 +1529,9 @@ turn19:
 	ADDQ         $+128, R10
 	ADDQ         $+768, R9
 	DECQ         R8
-	JNZ          turn19
+	JNZ          turn16
 	DECQ         R13
-	JNZ          line18
+	JNZ          line15
 	MOVQ         $0x00000000, R12
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -1924,18 +1544,18 @@ lines4:
 	ADDQ   $0x40, R12
 	MOVQ   R12, 16(SP)
 
-line21:
+line18:
 	DECQ       8(SP)
-	JL         asked23
+	JL         asked20
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 	PREFETCHT0 (R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 
-asked23:
+asked20:
 	MOVQ $0x00000002, R12
 
-turn22:
+turn19:
 	VMOVUPS      (R9), Y8
 	VMOVUPS      32(R9), Y9
 	VBROADCASTSS (R10), Y10
@@ -2060,10 +1680,10 @@ turn22:
 	ADDQ         $+32, R10
 	ADDQ         $+768, R9
 	DECQ         R12
-	JNZ          turn22
+	JNZ          turn19
 	ADDQ         16(SP), R8
 	DECQ         R13
-	JNZ          line21
+	JNZ          line18
 	MOVQ         $0x00000000, R12
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -2073,10 +1693,10 @@ single4:
 	VMOVUPS    (R9), Y8
 	VMOVUPS    32(R9), Y9
 	TESTQ      R12, R12
-	JZ         skip24
+	JZ         skip21
 	PREFETCHT0 4096(R9)
 
-skip24:
+skip21:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y10
@@ -2099,75 +1719,59 @@ skip24:
 store2:
 	MOVQ       gemmRun_bias+0(AX), R8
 	TESTQ      R8, R8
-	JZ         none25
+	JZ         none22
 	VMOVUPS    (R8), Y8
 	MOVQ       gemmRun_last+0(AX), R9
 	LEAQ       tailTable<>+32(SB), R10
 	NEGQ       R9
 	VMOVUPS    (R10)(R9*4), Y10
 	VMASKMOVPS 32(R8), Y10, Y9
-	MOVQ       gemmRun_rows+0(AX), R8
-	CMPQ       R8, $0x04
-	JEQ        row26of4
-	CMPQ       R8, $0x03
-	JEQ        row26of3
-	CMPQ       R8, $0x02
-	JEQ        row26of2
-	JMP        row26of1
+	VADDPS     Y8, Y0, Y0
+	VADDPS     Y9, Y1, Y1
+	VADDPS     Y8, Y2, Y2
+	VADDPS     Y9, Y3, Y3
+	VADDPS     Y8, Y4, Y4
+	VADDPS     Y9, Y5, Y5
+	VADDPS     Y8, Y6, Y6
+	VADDPS     Y9, Y7, Y7
 
-row26of4:
-	VADDPS Y8, Y6, Y6
-	VADDPS Y9, Y7, Y7
-
-row26of3:
-	VADDPS Y8, Y4, Y4
-	VADDPS Y9, Y5, Y5
-
-row26of2:
-	VADDPS Y8, Y2, Y2
-	VADDPS Y9, Y3, Y3
-
-row26of1:
-	VADDPS Y8, Y0, Y0
-	VADDPS Y9, Y1, Y1
-
-none25:
+none22:
 	MOVQ gemmRun_last+0(AX), R8
 	CMPQ R8, $0x08
-	JNE  partial27
+	JNE  partial23
 	MOVQ gemmRun_cs+0(AX), R8
 	ADDQ CX, R8
 	MOVQ gemmRun_rows+0(AX), R9
 	CMPQ R9, $0x04
-	JEQ  row29of4
+	JEQ  row25of4
 	CMPQ R9, $0x03
-	JEQ  row29of3
+	JEQ  row25of3
 	CMPQ R9, $0x02
-	JEQ  row29of2
-	JMP  row29of1
+	JEQ  row25of2
+	JMP  row25of1
 
-row29of4:
+row25of4:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y6, (R8)
 	VMOVUPS Y7, 32(R8)
 
-row29of3:
+row25of3:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y4, (R8)
 	VMOVUPS Y5, 32(R8)
 
-row29of2:
+row25of2:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y2, (R8)
 	VMOVUPS Y3, 32(R8)
 
-row29of1:
+row25of1:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y0, (R8)
 	VMOVUPS Y1, 32(R8)
-	JMP     stored28
+	JMP     stored24
 
-partial27:
+partial23:
 	MOVQ    gemmRun_last+0(AX), R8
 	LEAQ    tailTable<>+32(SB), R9
 	NEGQ    R8
@@ -2176,34 +1780,34 @@ partial27:
 	ADDQ    CX, R8
 	MOVQ    gemmRun_rows+0(AX), R9
 	CMPQ    R9, $0x04
-	JEQ     row30of4
+	JEQ     row26of4
 	CMPQ    R9, $0x03
-	JEQ     row30of3
+	JEQ     row26of3
 	CMPQ    R9, $0x02
-	JEQ     row30of2
-	JMP     row30of1
+	JEQ     row26of2
+	JMP     row26of1
 
-row30of4:
+row26of4:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y6, (R8)
 	VMASKMOVPS Y7, Y10, 32(R8)
 
-row30of3:
+row26of3:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y4, (R8)
 	VMASKMOVPS Y5, Y10, 32(R8)
 
-row30of2:
+row26of2:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y2, (R8)
 	VMASKMOVPS Y3, Y10, 32(R8)
 
-row30of1:
+row26of1:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y0, (R8)
 	VMASKMOVPS Y1, Y10, 32(R8)
 
-stored28:
+stored24:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), R8
@@ -2212,7 +1816,7 @@ stored28:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), R8
 	TESTQ R8, R8
-	JZ    end31
+	JZ    end27
 	MOVQ  R8, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), R8
@@ -2223,7 +1827,7 @@ stored28:
 	MOVQ  R8, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end31:
+end27:
 	VZEROUPPER
 	RET
 
@@ -2325,8 +1929,6 @@ inPlace8:
 	JEQ  lines4
 	CMPQ R12, $0x03
 	JEQ  lines3
-	CMPQ R12, $0x02
-	JEQ  lines2
 
 warm7:
 	MOVQ $0x00000000, R12
@@ -2363,144 +1965,16 @@ skip9:
 	JNZ          single1
 	JMP          store2
 
-lines2:
-	MOVQ   $0x00000001, 8(SP)
-	IMUL3Q $-2, SI, R12
-	ADDQ   $0x40, R12
-	MOVQ   R12, 16(SP)
-
-line10:
-	DECQ       8(SP)
-	JL         asked12
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       gemmRun_ldc+0(AX), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       gemmRun_ldc+0(AX), R11
-
-asked12:
-	MOVQ $0x00000002, R12
-
-turn11:
-	VMOVUPS      (R9), Y12
-	VMOVUPS      32(R9), Y13
-	VMOVUPS      64(R9), Y14
-	VBROADCASTSS (R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	PREFETCHT1   (DX)
-	VMOVUPS      96(R9), Y12
-	VMOVUPS      128(R9), Y13
-	VMOVUPS      160(R9), Y14
-	VBROADCASTSS 4(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 4(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	VMOVUPS      192(R9), Y12
-	VMOVUPS      224(R9), Y13
-	VMOVUPS      256(R9), Y14
-	VBROADCASTSS 8(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 8(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      288(R9), Y12
-	VMOVUPS      320(R9), Y13
-	VMOVUPS      352(R9), Y14
-	VBROADCASTSS 12(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 12(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	VMOVUPS      384(R9), Y12
-	VMOVUPS      416(R9), Y13
-	VMOVUPS      448(R9), Y14
-	VBROADCASTSS 16(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 16(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	PREFETCHT1   (DX)
-	VMOVUPS      480(R9), Y12
-	VMOVUPS      512(R9), Y13
-	VMOVUPS      544(R9), Y14
-	VBROADCASTSS 20(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 20(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	VMOVUPS      576(R9), Y12
-	VMOVUPS      608(R9), Y13
-	VMOVUPS      640(R9), Y14
-	VBROADCASTSS 24(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 24(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	PREFETCHT1   (DX)(BX*2)
-	LEAQ         (DX)(BX*4), DX
-	VMOVUPS      672(R9), Y12
-	VMOVUPS      704(R9), Y13
-	VMOVUPS      736(R9), Y14
-	VBROADCASTSS 28(R10), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y1
-	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS 28(R10)(SI*1), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y5
-	PREFETCHT0   (R8)
-	LEAQ         (R8)(SI*1), R8
-	ADDQ         $+32, R10
-	ADDQ         $+768, R9
-	DECQ         R12
-	JNZ          turn11
-	ADDQ         16(SP), R8
-	DECQ         R13
-	JNZ          line10
-	MOVQ         $0x00000000, R12
-	MOVQ         gemmRun_k+0(AX), R8
-	ANDQ         $0x0f, R8
-	JZ           store2
-
 single2:
 	VMOVUPS    (R9), Y12
 	VMOVUPS    32(R9), Y13
 	VMOVUPS    64(R9), Y14
 	TESTQ      R12, R12
-	JZ         skip13
+	JZ         skip10
 	PREFETCHT0 4096(R9)
 	PREFETCHT0 4160(R9)
 
-skip13:
+skip10:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y15
@@ -2523,9 +1997,9 @@ lines3:
 	ADDQ   $0x40, R12
 	MOVQ   R12, 16(SP)
 
-line14:
+line11:
 	DECQ       8(SP)
-	JL         asked16
+	JL         asked13
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
@@ -2533,10 +2007,10 @@ line14:
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 
-asked16:
+asked13:
 	MOVQ $0x00000002, R12
 
-turn15:
+turn12:
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
 	VMOVUPS      64(R9), Y14
@@ -2669,10 +2143,10 @@ turn15:
 	ADDQ         $+32, R10
 	ADDQ         $+768, R9
 	DECQ         R12
-	JNZ          turn15
+	JNZ          turn12
 	ADDQ         16(SP), R8
 	DECQ         R13
-	JNZ          line14
+	JNZ          line11
 	MOVQ         $0x00000000, R12
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -2683,11 +2157,11 @@ single3:
 	VMOVUPS    32(R9), Y13
 	VMOVUPS    64(R9), Y14
 	TESTQ      R12, R12
-	JZ         skip17
+	JZ         skip14
 	PREFETCHT0 4096(R9)
 	PREFETCHT0 4160(R9)
 
-skip17:
+skip14:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y15
@@ -2711,9 +2185,9 @@ skip17:
 packed4:
 	MOVQ $0x00000002, 8(SP)
 
-line18:
+line15:
 	DECQ       8(SP)
-	JL         asked20
+	JL         asked17
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
@@ -2721,10 +2195,10 @@ line18:
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 
-asked20:
+asked17:
 	MOVQ $0x00000002, R8
 
-turn19:
+turn16:
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
 	VMOVUPS      64(R9), Y14
@@ -2886,9 +2360,9 @@ turn19:
 	ADDQ         $+128, R10
 	ADDQ         $+768, R9
 	DECQ         R8
-	JNZ          turn19
+	JNZ          turn16
 	DECQ         R13
-	JNZ          line18
+	JNZ          line15
 	MOVQ         $0x00000000, R12
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -2901,9 +2375,9 @@ lines4:
 	ADDQ   $0x40, R12
 	MOVQ   R12, 16(SP)
 
-line21:
+line18:
 	DECQ       8(SP)
-	JL         asked23
+	JL         asked20
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
@@ -2911,10 +2385,10 @@ line21:
 	PREFETCHT0 64(R11)
 	ADDQ       gemmRun_ldc+0(AX), R11
 
-asked23:
+asked20:
 	MOVQ $0x00000002, R12
 
-turn22:
+turn19:
 	VMOVUPS      (R9), Y12
 	VMOVUPS      32(R9), Y13
 	VMOVUPS      64(R9), Y14
@@ -3079,10 +2553,10 @@ turn22:
 	ADDQ         $+32, R10
 	ADDQ         $+768, R9
 	DECQ         R12
-	JNZ          turn22
+	JNZ          turn19
 	ADDQ         16(SP), R8
 	DECQ         R13
-	JNZ          line21
+	JNZ          line18
 	MOVQ         $0x00000000, R12
 	MOVQ         gemmRun_k+0(AX), R8
 	ANDQ         $0x0f, R8
@@ -3093,11 +2567,11 @@ single4:
 	VMOVUPS    32(R9), Y13
 	VMOVUPS    64(R9), Y14
 	TESTQ      R12, R12
-	JZ         skip24
+	JZ         skip21
 	PREFETCHT0 4096(R9)
 	PREFETCHT0 4160(R9)
 
-skip24:
+skip21:
 	PREFETCHT1   (DX)
 	ADDQ         BX, DX
 	VBROADCASTSS (R10), Y15
@@ -3124,7 +2598,7 @@ skip24:
 store2:
 	MOVQ       gemmRun_bias+0(AX), R8
 	TESTQ      R8, R8
-	JZ         none25
+	JZ         none22
 	VMOVUPS    (R8), Y12
 	VMOVUPS    32(R8), Y13
 	MOVQ       gemmRun_last+0(AX), R9
@@ -3132,76 +2606,60 @@ store2:
 	NEGQ       R9
 	VMOVUPS    (R10)(R9*4), Y15
 	VMASKMOVPS 64(R8), Y15, Y14
-	MOVQ       gemmRun_rows+0(AX), R8
-	CMPQ       R8, $0x04
-	JEQ        row26of4
-	CMPQ       R8, $0x03
-	JEQ        row26of3
-	CMPQ       R8, $0x02
-	JEQ        row26of2
-	JMP        row26of1
+	VADDPS     Y12, Y0, Y0
+	VADDPS     Y13, Y1, Y1
+	VADDPS     Y14, Y2, Y2
+	VADDPS     Y12, Y3, Y3
+	VADDPS     Y13, Y4, Y4
+	VADDPS     Y14, Y5, Y5
+	VADDPS     Y12, Y6, Y6
+	VADDPS     Y13, Y7, Y7
+	VADDPS     Y14, Y8, Y8
+	VADDPS     Y12, Y9, Y9
+	VADDPS     Y13, Y10, Y10
+	VADDPS     Y14, Y11, Y11
 
-row26of4:
-	VADDPS Y12, Y9, Y9
-	VADDPS Y13, Y10, Y10
-	VADDPS Y14, Y11, Y11
-
-row26of3:
-	VADDPS Y12, Y6, Y6
-	VADDPS Y13, Y7, Y7
-	VADDPS Y14, Y8, Y8
-
-row26of2:
-	VADDPS Y12, Y3, Y3
-	VADDPS Y13, Y4, Y4
-	VADDPS Y14, Y5, Y5
-
-row26of1:
-	VADDPS Y12, Y0, Y0
-	VADDPS Y13, Y1, Y1
-	VADDPS Y14, Y2, Y2
-
-none25:
+none22:
 	MOVQ gemmRun_last+0(AX), R8
 	CMPQ R8, $0x08
-	JNE  partial27
+	JNE  partial23
 	MOVQ gemmRun_cs+0(AX), R8
 	ADDQ CX, R8
 	MOVQ gemmRun_rows+0(AX), R9
 	CMPQ R9, $0x04
-	JEQ  row29of4
+	JEQ  row25of4
 	CMPQ R9, $0x03
-	JEQ  row29of3
+	JEQ  row25of3
 	CMPQ R9, $0x02
-	JEQ  row29of2
-	JMP  row29of1
+	JEQ  row25of2
+	JMP  row25of1
 
-row29of4:
+row25of4:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y9, (R8)
 	VMOVUPS Y10, 32(R8)
 	VMOVUPS Y11, 64(R8)
 
-row29of3:
+row25of3:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y6, (R8)
 	VMOVUPS Y7, 32(R8)
 	VMOVUPS Y8, 64(R8)
 
-row29of2:
+row25of2:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y3, (R8)
 	VMOVUPS Y4, 32(R8)
 	VMOVUPS Y5, 64(R8)
 
-row29of1:
+row25of1:
 	SUBQ    gemmRun_ldc+0(AX), R8
 	VMOVUPS Y0, (R8)
 	VMOVUPS Y1, 32(R8)
 	VMOVUPS Y2, 64(R8)
-	JMP     stored28
+	JMP     stored24
 
-partial27:
+partial23:
 	MOVQ    gemmRun_last+0(AX), R8
 	LEAQ    tailTable<>+32(SB), R9
 	NEGQ    R8
@@ -3210,38 +2668,38 @@ partial27:
 	ADDQ    CX, R8
 	MOVQ    gemmRun_rows+0(AX), R9
 	CMPQ    R9, $0x04
-	JEQ     row30of4
+	JEQ     row26of4
 	CMPQ    R9, $0x03
-	JEQ     row30of3
+	JEQ     row26of3
 	CMPQ    R9, $0x02
-	JEQ     row30of2
-	JMP     row30of1
+	JEQ     row26of2
+	JMP     row26of1
 
-row30of4:
+row26of4:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y9, (R8)
 	VMOVUPS    Y10, 32(R8)
 	VMASKMOVPS Y11, Y15, 64(R8)
 
-row30of3:
+row26of3:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y6, (R8)
 	VMOVUPS    Y7, 32(R8)
 	VMASKMOVPS Y8, Y15, 64(R8)
 
-row30of2:
+row26of2:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y3, (R8)
 	VMOVUPS    Y4, 32(R8)
 	VMASKMOVPS Y5, Y15, 64(R8)
 
-row30of1:
+row26of1:
 	SUBQ       gemmRun_ldc+0(AX), R8
 	VMOVUPS    Y0, (R8)
 	VMOVUPS    Y1, 32(R8)
 	VMASKMOVPS Y2, Y15, 64(R8)
 
-stored28:
+stored24:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), R8
@@ -3250,7 +2708,7 @@ stored28:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), R8
 	TESTQ R8, R8
-	JZ    end31
+	JZ    end27
 	MOVQ  R8, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), R8
@@ -3261,6 +2719,6 @@ stored28:
 	MOVQ  R8, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end31:
+end27:
 	VZEROUPPER
 	RET

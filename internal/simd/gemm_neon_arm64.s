@@ -391,6 +391,16 @@ one39:
 	FMOVS 0(R5), F6
 
 done40:
+	WORD $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	WORD $0x4e26d421 // FADD V1.4S, V1.4S, V6.4S
+	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
+	WORD $0x4e26d463 // FADD V3.4S, V3.4S, V6.4S
+	WORD $0x4e26d484 // FADD V4.4S, V4.4S, V6.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
 	MOVD gemmRun_rows(R0), R6
 	CMP $6, R6
 	BEQ row41of6
@@ -405,152 +415,118 @@ done40:
 	B row41of1
 
 row41of6:
-	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
-
-row41of5:
-	WORD $0x4e26d484 // FADD V4.4S, V4.4S, V6.4S
-
-row41of4:
-	WORD $0x4e26d463 // FADD V3.4S, V3.4S, V6.4S
-
-row41of3:
-	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
-
-row41of2:
-	WORD $0x4e26d421 // FADD V1.4S, V1.4S, V6.4S
-
-row41of1:
-	WORD $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
-
-none37:
-	MOVD gemmRun_cs(R0), R5
-	ADD R2, R5
-	MOVD gemmRun_rows(R0), R6
-	CMP $6, R6
-	BEQ row42of6
-	CMP $5, R6
-	BEQ row42of5
-	CMP $4, R6
-	BEQ row42of4
-	CMP $3, R6
-	BEQ row42of3
-	CMP $2, R6
-	BEQ row42of2
-	B row42of1
-
-row42of6:
 	SUB R13, R5
-	TBZ $2, R14, notAll43
+	TBZ $2, R14, notAll42
 	FMOVQ F5, 0(R5)
-	B done45
+	B done44
 
-notAll43:
-	TBZ $1, R14, one44
+notAll42:
+	TBZ $1, R14, one43
 	FMOVD F5, 0(R5)
-	TBZ $0, R14, done45
+	TBZ $0, R14, done44
 	ADD $8, R5, R15
 	VST1 V5.S[2], (R15)
-	B done45
+	B done44
 
-one44:
+one43:
 	FMOVS F5, 0(R5)
 
-done45:
+done44:
 
-row42of5:
+row41of5:
 	SUB R13, R5
-	TBZ $2, R14, notAll46
+	TBZ $2, R14, notAll45
 	FMOVQ F4, 0(R5)
-	B done48
+	B done47
 
-notAll46:
-	TBZ $1, R14, one47
+notAll45:
+	TBZ $1, R14, one46
 	FMOVD F4, 0(R5)
-	TBZ $0, R14, done48
+	TBZ $0, R14, done47
 	ADD $8, R5, R15
 	VST1 V4.S[2], (R15)
-	B done48
+	B done47
 
-one47:
+one46:
 	FMOVS F4, 0(R5)
 
-done48:
+done47:
 
-row42of4:
+row41of4:
 	SUB R13, R5
-	TBZ $2, R14, notAll49
+	TBZ $2, R14, notAll48
 	FMOVQ F3, 0(R5)
-	B done51
+	B done50
 
-notAll49:
-	TBZ $1, R14, one50
+notAll48:
+	TBZ $1, R14, one49
 	FMOVD F3, 0(R5)
-	TBZ $0, R14, done51
+	TBZ $0, R14, done50
 	ADD $8, R5, R15
 	VST1 V3.S[2], (R15)
-	B done51
+	B done50
 
-one50:
+one49:
 	FMOVS F3, 0(R5)
 
-done51:
+done50:
 
-row42of3:
+row41of3:
 	SUB R13, R5
-	TBZ $2, R14, notAll52
+	TBZ $2, R14, notAll51
 	FMOVQ F2, 0(R5)
-	B done54
+	B done53
 
-notAll52:
-	TBZ $1, R14, one53
+notAll51:
+	TBZ $1, R14, one52
 	FMOVD F2, 0(R5)
-	TBZ $0, R14, done54
+	TBZ $0, R14, done53
 	ADD $8, R5, R15
 	VST1 V2.S[2], (R15)
-	B done54
+	B done53
 
-one53:
+one52:
 	FMOVS F2, 0(R5)
 
-done54:
+done53:
 
-row42of2:
+row41of2:
 	SUB R13, R5
-	TBZ $2, R14, notAll55
+	TBZ $2, R14, notAll54
 	FMOVQ F1, 0(R5)
-	B done57
+	B done56
 
-notAll55:
-	TBZ $1, R14, one56
+notAll54:
+	TBZ $1, R14, one55
 	FMOVD F1, 0(R5)
-	TBZ $0, R14, done57
+	TBZ $0, R14, done56
 	ADD $8, R5, R15
 	VST1 V1.S[2], (R15)
-	B done57
+	B done56
 
-one56:
+one55:
 	FMOVS F1, 0(R5)
 
-done57:
+done56:
 
-row42of1:
+row41of1:
 	SUB R13, R5
-	TBZ $2, R14, notAll58
+	TBZ $2, R14, notAll57
 	FMOVQ F0, 0(R5)
-	B done60
+	B done59
 
-notAll58:
-	TBZ $1, R14, one59
+notAll57:
+	TBZ $1, R14, one58
 	FMOVD F0, 0(R5)
-	TBZ $0, R14, done60
+	TBZ $0, R14, done59
 	ADD $8, R5, R15
 	VST1 V0.S[2], (R15)
-	B done60
+	B done59
 
-one59:
+one58:
 	FMOVS F0, 0(R5)
 
-done60:
+done59:
 	MOVD gemmRun_as(R0), R6
 	ADD R6, R1
 	MOVD gemmRun_cs(R0), R6
@@ -560,7 +536,7 @@ done60:
 	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
 	MOVD gemmRun_lowTiles(R0), R6
-	CBZ R6, end61
+	CBZ R6, end60
 	MOVD R6, gemmRun_tiles(R0)
 	MOVD ZR, gemmRun_lowTiles(R0)
 	MOVD gemmRun_lowRows(R0), R6
@@ -571,7 +547,7 @@ done60:
 	MOVD R6, gemmRun_cs(R0)
 	B tile1
 
-end61:
+end60:
 	RET
 
 TEXT ·gemm2NEON(SB), NOSPLIT, $0-8
@@ -1021,6 +997,22 @@ one39:
 	FMOVS 16(R5), F13
 
 done40:
+	WORD $0x4e2cd400 // FADD V0.4S, V0.4S, V12.4S
+	WORD $0x4e2dd421 // FADD V1.4S, V1.4S, V13.4S
+	WORD $0x4e2cd442 // FADD V2.4S, V2.4S, V12.4S
+	WORD $0x4e2dd463 // FADD V3.4S, V3.4S, V13.4S
+	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
+	WORD $0x4e2dd4a5 // FADD V5.4S, V5.4S, V13.4S
+	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
+	WORD $0x4e2dd4e7 // FADD V7.4S, V7.4S, V13.4S
+	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
+	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
+	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
+	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
+
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
 	MOVD gemmRun_rows(R0), R6
 	CMP $6, R6
 	BEQ row41of6
@@ -1035,164 +1027,124 @@ done40:
 	B row41of1
 
 row41of6:
-	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
-	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
-
-row41of5:
-	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
-	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
-
-row41of4:
-	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
-	WORD $0x4e2dd4e7 // FADD V7.4S, V7.4S, V13.4S
-
-row41of3:
-	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
-	WORD $0x4e2dd4a5 // FADD V5.4S, V5.4S, V13.4S
-
-row41of2:
-	WORD $0x4e2cd442 // FADD V2.4S, V2.4S, V12.4S
-	WORD $0x4e2dd463 // FADD V3.4S, V3.4S, V13.4S
-
-row41of1:
-	WORD $0x4e2cd400 // FADD V0.4S, V0.4S, V12.4S
-	WORD $0x4e2dd421 // FADD V1.4S, V1.4S, V13.4S
-
-none37:
-	MOVD gemmRun_cs(R0), R5
-	ADD R2, R5
-	MOVD gemmRun_rows(R0), R6
-	CMP $6, R6
-	BEQ row42of6
-	CMP $5, R6
-	BEQ row42of5
-	CMP $4, R6
-	BEQ row42of4
-	CMP $3, R6
-	BEQ row42of3
-	CMP $2, R6
-	BEQ row42of2
-	B row42of1
-
-row42of6:
 	SUB R13, R5
 	FMOVQ F10, 0(R5)
-	TBZ $2, R14, notAll43
+	TBZ $2, R14, notAll42
 	FMOVQ F11, 16(R5)
-	B done45
+	B done44
 
-notAll43:
-	TBZ $1, R14, one44
+notAll42:
+	TBZ $1, R14, one43
 	FMOVD F11, 16(R5)
-	TBZ $0, R14, done45
+	TBZ $0, R14, done44
 	ADD $24, R5, R15
 	VST1 V11.S[2], (R15)
-	B done45
+	B done44
 
-one44:
+one43:
 	FMOVS F11, 16(R5)
 
-done45:
+done44:
 
-row42of5:
+row41of5:
 	SUB R13, R5
 	FMOVQ F8, 0(R5)
-	TBZ $2, R14, notAll46
+	TBZ $2, R14, notAll45
 	FMOVQ F9, 16(R5)
-	B done48
+	B done47
 
-notAll46:
-	TBZ $1, R14, one47
+notAll45:
+	TBZ $1, R14, one46
 	FMOVD F9, 16(R5)
-	TBZ $0, R14, done48
+	TBZ $0, R14, done47
 	ADD $24, R5, R15
 	VST1 V9.S[2], (R15)
-	B done48
+	B done47
 
-one47:
+one46:
 	FMOVS F9, 16(R5)
 
-done48:
+done47:
 
-row42of4:
+row41of4:
 	SUB R13, R5
 	FMOVQ F6, 0(R5)
-	TBZ $2, R14, notAll49
+	TBZ $2, R14, notAll48
 	FMOVQ F7, 16(R5)
-	B done51
+	B done50
 
-notAll49:
-	TBZ $1, R14, one50
+notAll48:
+	TBZ $1, R14, one49
 	FMOVD F7, 16(R5)
-	TBZ $0, R14, done51
+	TBZ $0, R14, done50
 	ADD $24, R5, R15
 	VST1 V7.S[2], (R15)
-	B done51
+	B done50
 
-one50:
+one49:
 	FMOVS F7, 16(R5)
 
-done51:
+done50:
 
-row42of3:
+row41of3:
 	SUB R13, R5
 	FMOVQ F4, 0(R5)
-	TBZ $2, R14, notAll52
+	TBZ $2, R14, notAll51
 	FMOVQ F5, 16(R5)
-	B done54
+	B done53
 
-notAll52:
-	TBZ $1, R14, one53
+notAll51:
+	TBZ $1, R14, one52
 	FMOVD F5, 16(R5)
-	TBZ $0, R14, done54
+	TBZ $0, R14, done53
 	ADD $24, R5, R15
 	VST1 V5.S[2], (R15)
-	B done54
+	B done53
 
-one53:
+one52:
 	FMOVS F5, 16(R5)
 
-done54:
+done53:
 
-row42of2:
+row41of2:
 	SUB R13, R5
 	FMOVQ F2, 0(R5)
-	TBZ $2, R14, notAll55
+	TBZ $2, R14, notAll54
 	FMOVQ F3, 16(R5)
-	B done57
+	B done56
 
-notAll55:
-	TBZ $1, R14, one56
+notAll54:
+	TBZ $1, R14, one55
 	FMOVD F3, 16(R5)
-	TBZ $0, R14, done57
+	TBZ $0, R14, done56
 	ADD $24, R5, R15
 	VST1 V3.S[2], (R15)
-	B done57
+	B done56
 
-one56:
+one55:
 	FMOVS F3, 16(R5)
 
-done57:
+done56:
 
-row42of1:
+row41of1:
 	SUB R13, R5
 	FMOVQ F0, 0(R5)
-	TBZ $2, R14, notAll58
+	TBZ $2, R14, notAll57
 	FMOVQ F1, 16(R5)
-	B done60
+	B done59
 
-notAll58:
-	TBZ $1, R14, one59
+notAll57:
+	TBZ $1, R14, one58
 	FMOVD F1, 16(R5)
-	TBZ $0, R14, done60
+	TBZ $0, R14, done59
 	ADD $24, R5, R15
 	VST1 V1.S[2], (R15)
-	B done60
+	B done59
 
-one59:
+one58:
 	FMOVS F1, 16(R5)
 
-done60:
+done59:
 	MOVD gemmRun_as(R0), R6
 	ADD R6, R1
 	MOVD gemmRun_cs(R0), R6
@@ -1202,7 +1154,7 @@ done60:
 	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
 	MOVD gemmRun_lowTiles(R0), R6
-	CBZ R6, end61
+	CBZ R6, end60
 	MOVD R6, gemmRun_tiles(R0)
 	MOVD ZR, gemmRun_lowTiles(R0)
 	MOVD gemmRun_lowRows(R0), R6
@@ -1213,7 +1165,7 @@ done60:
 	MOVD R6, gemmRun_cs(R0)
 	B tile1
 
-end61:
+end60:
 	RET
 
 TEXT ·gemm3NEON(SB), NOSPLIT, $0-8
@@ -1736,6 +1688,28 @@ one39:
 	FMOVS 32(R5), F20
 
 done40:
+	WORD $0x4e32d400 // FADD V0.4S, V0.4S, V18.4S
+	WORD $0x4e33d421 // FADD V1.4S, V1.4S, V19.4S
+	WORD $0x4e34d442 // FADD V2.4S, V2.4S, V20.4S
+	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
+	WORD $0x4e33d484 // FADD V4.4S, V4.4S, V19.4S
+	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
+	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
+	WORD $0x4e33d4e7 // FADD V7.4S, V7.4S, V19.4S
+	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
+	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
+	WORD $0x4e33d54a // FADD V10.4S, V10.4S, V19.4S
+	WORD $0x4e34d56b // FADD V11.4S, V11.4S, V20.4S
+	WORD $0x4e32d58c // FADD V12.4S, V12.4S, V18.4S
+	WORD $0x4e33d5ad // FADD V13.4S, V13.4S, V19.4S
+	WORD $0x4e34d5ce // FADD V14.4S, V14.4S, V20.4S
+	WORD $0x4e32d5ef // FADD V15.4S, V15.4S, V18.4S
+	WORD $0x4e33d610 // FADD V16.4S, V16.4S, V19.4S
+	WORD $0x4e34d631 // FADD V17.4S, V17.4S, V20.4S
+
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
 	MOVD gemmRun_rows(R0), R6
 	CMP $6, R6
 	BEQ row41of6
@@ -1750,176 +1724,130 @@ done40:
 	B row41of1
 
 row41of6:
-	WORD $0x4e32d5ef // FADD V15.4S, V15.4S, V18.4S
-	WORD $0x4e33d610 // FADD V16.4S, V16.4S, V19.4S
-	WORD $0x4e34d631 // FADD V17.4S, V17.4S, V20.4S
-
-row41of5:
-	WORD $0x4e32d58c // FADD V12.4S, V12.4S, V18.4S
-	WORD $0x4e33d5ad // FADD V13.4S, V13.4S, V19.4S
-	WORD $0x4e34d5ce // FADD V14.4S, V14.4S, V20.4S
-
-row41of4:
-	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
-	WORD $0x4e33d54a // FADD V10.4S, V10.4S, V19.4S
-	WORD $0x4e34d56b // FADD V11.4S, V11.4S, V20.4S
-
-row41of3:
-	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
-	WORD $0x4e33d4e7 // FADD V7.4S, V7.4S, V19.4S
-	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
-
-row41of2:
-	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
-	WORD $0x4e33d484 // FADD V4.4S, V4.4S, V19.4S
-	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
-
-row41of1:
-	WORD $0x4e32d400 // FADD V0.4S, V0.4S, V18.4S
-	WORD $0x4e33d421 // FADD V1.4S, V1.4S, V19.4S
-	WORD $0x4e34d442 // FADD V2.4S, V2.4S, V20.4S
-
-none37:
-	MOVD gemmRun_cs(R0), R5
-	ADD R2, R5
-	MOVD gemmRun_rows(R0), R6
-	CMP $6, R6
-	BEQ row42of6
-	CMP $5, R6
-	BEQ row42of5
-	CMP $4, R6
-	BEQ row42of4
-	CMP $3, R6
-	BEQ row42of3
-	CMP $2, R6
-	BEQ row42of2
-	B row42of1
-
-row42of6:
 	SUB R13, R5
 	FMOVQ F15, 0(R5)
 	FMOVQ F16, 16(R5)
-	TBZ $2, R14, notAll43
+	TBZ $2, R14, notAll42
 	FMOVQ F17, 32(R5)
-	B done45
+	B done44
 
-notAll43:
-	TBZ $1, R14, one44
+notAll42:
+	TBZ $1, R14, one43
 	FMOVD F17, 32(R5)
-	TBZ $0, R14, done45
+	TBZ $0, R14, done44
 	ADD $40, R5, R15
 	VST1 V17.S[2], (R15)
-	B done45
+	B done44
 
-one44:
+one43:
 	FMOVS F17, 32(R5)
 
-done45:
+done44:
 
-row42of5:
+row41of5:
 	SUB R13, R5
 	FMOVQ F12, 0(R5)
 	FMOVQ F13, 16(R5)
-	TBZ $2, R14, notAll46
+	TBZ $2, R14, notAll45
 	FMOVQ F14, 32(R5)
-	B done48
+	B done47
 
-notAll46:
-	TBZ $1, R14, one47
+notAll45:
+	TBZ $1, R14, one46
 	FMOVD F14, 32(R5)
-	TBZ $0, R14, done48
+	TBZ $0, R14, done47
 	ADD $40, R5, R15
 	VST1 V14.S[2], (R15)
-	B done48
+	B done47
 
-one47:
+one46:
 	FMOVS F14, 32(R5)
 
-done48:
+done47:
 
-row42of4:
+row41of4:
 	SUB R13, R5
 	FMOVQ F9, 0(R5)
 	FMOVQ F10, 16(R5)
-	TBZ $2, R14, notAll49
+	TBZ $2, R14, notAll48
 	FMOVQ F11, 32(R5)
-	B done51
+	B done50
 
-notAll49:
-	TBZ $1, R14, one50
+notAll48:
+	TBZ $1, R14, one49
 	FMOVD F11, 32(R5)
-	TBZ $0, R14, done51
+	TBZ $0, R14, done50
 	ADD $40, R5, R15
 	VST1 V11.S[2], (R15)
-	B done51
+	B done50
 
-one50:
+one49:
 	FMOVS F11, 32(R5)
 
-done51:
+done50:
 
-row42of3:
+row41of3:
 	SUB R13, R5
 	FMOVQ F6, 0(R5)
 	FMOVQ F7, 16(R5)
-	TBZ $2, R14, notAll52
+	TBZ $2, R14, notAll51
 	FMOVQ F8, 32(R5)
-	B done54
+	B done53
 
-notAll52:
-	TBZ $1, R14, one53
+notAll51:
+	TBZ $1, R14, one52
 	FMOVD F8, 32(R5)
-	TBZ $0, R14, done54
+	TBZ $0, R14, done53
 	ADD $40, R5, R15
 	VST1 V8.S[2], (R15)
-	B done54
+	B done53
 
-one53:
+one52:
 	FMOVS F8, 32(R5)
 
-done54:
+done53:
 
-row42of2:
+row41of2:
 	SUB R13, R5
 	FMOVQ F3, 0(R5)
 	FMOVQ F4, 16(R5)
-	TBZ $2, R14, notAll55
+	TBZ $2, R14, notAll54
 	FMOVQ F5, 32(R5)
-	B done57
+	B done56
 
-notAll55:
-	TBZ $1, R14, one56
+notAll54:
+	TBZ $1, R14, one55
 	FMOVD F5, 32(R5)
-	TBZ $0, R14, done57
+	TBZ $0, R14, done56
 	ADD $40, R5, R15
 	VST1 V5.S[2], (R15)
-	B done57
+	B done56
 
-one56:
+one55:
 	FMOVS F5, 32(R5)
 
-done57:
+done56:
 
-row42of1:
+row41of1:
 	SUB R13, R5
 	FMOVQ F0, 0(R5)
 	FMOVQ F1, 16(R5)
-	TBZ $2, R14, notAll58
+	TBZ $2, R14, notAll57
 	FMOVQ F2, 32(R5)
-	B done60
+	B done59
 
-notAll58:
-	TBZ $1, R14, one59
+notAll57:
+	TBZ $1, R14, one58
 	FMOVD F2, 32(R5)
-	TBZ $0, R14, done60
+	TBZ $0, R14, done59
 	ADD $40, R5, R15
 	VST1 V2.S[2], (R15)
-	B done60
+	B done59
 
-one59:
+one58:
 	FMOVS F2, 32(R5)
 
-done60:
+done59:
 	MOVD gemmRun_as(R0), R6
 	ADD R6, R1
 	MOVD gemmRun_cs(R0), R6
@@ -1929,7 +1857,7 @@ done60:
 	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
 	MOVD gemmRun_lowTiles(R0), R6
-	CBZ R6, end61
+	CBZ R6, end60
 	MOVD R6, gemmRun_tiles(R0)
 	MOVD ZR, gemmRun_lowTiles(R0)
 	MOVD gemmRun_lowRows(R0), R6
@@ -1940,7 +1868,7 @@ done60:
 	MOVD R6, gemmRun_cs(R0)
 	B tile1
 
-end61:
+end60:
 	RET
 
 TEXT ·gemm4NEON(SB), NOSPLIT, $0-8
@@ -2524,6 +2452,34 @@ one39:
 	FMOVS 48(R5), F27
 
 done40:
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
+	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
+	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
+	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
+	WORD $0x4e38d58c // FADD V12.4S, V12.4S, V24.4S
+	WORD $0x4e39d5ad // FADD V13.4S, V13.4S, V25.4S
+	WORD $0x4e3ad5ce // FADD V14.4S, V14.4S, V26.4S
+	WORD $0x4e3bd5ef // FADD V15.4S, V15.4S, V27.4S
+	WORD $0x4e38d610 // FADD V16.4S, V16.4S, V24.4S
+	WORD $0x4e39d631 // FADD V17.4S, V17.4S, V25.4S
+	WORD $0x4e3ad652 // FADD V18.4S, V18.4S, V26.4S
+	WORD $0x4e3bd673 // FADD V19.4S, V19.4S, V27.4S
+	WORD $0x4e38d694 // FADD V20.4S, V20.4S, V24.4S
+	WORD $0x4e39d6b5 // FADD V21.4S, V21.4S, V25.4S
+	WORD $0x4e3ad6d6 // FADD V22.4S, V22.4S, V26.4S
+	WORD $0x4e3bd6f7 // FADD V23.4S, V23.4S, V27.4S
+
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
 	MOVD gemmRun_rows(R0), R6
 	CMP $6, R6
 	BEQ row41of6
@@ -2538,188 +2494,136 @@ done40:
 	B row41of1
 
 row41of6:
-	WORD $0x4e38d694 // FADD V20.4S, V20.4S, V24.4S
-	WORD $0x4e39d6b5 // FADD V21.4S, V21.4S, V25.4S
-	WORD $0x4e3ad6d6 // FADD V22.4S, V22.4S, V26.4S
-	WORD $0x4e3bd6f7 // FADD V23.4S, V23.4S, V27.4S
-
-row41of5:
-	WORD $0x4e38d610 // FADD V16.4S, V16.4S, V24.4S
-	WORD $0x4e39d631 // FADD V17.4S, V17.4S, V25.4S
-	WORD $0x4e3ad652 // FADD V18.4S, V18.4S, V26.4S
-	WORD $0x4e3bd673 // FADD V19.4S, V19.4S, V27.4S
-
-row41of4:
-	WORD $0x4e38d58c // FADD V12.4S, V12.4S, V24.4S
-	WORD $0x4e39d5ad // FADD V13.4S, V13.4S, V25.4S
-	WORD $0x4e3ad5ce // FADD V14.4S, V14.4S, V26.4S
-	WORD $0x4e3bd5ef // FADD V15.4S, V15.4S, V27.4S
-
-row41of3:
-	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
-	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
-	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
-	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
-
-row41of2:
-	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
-	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
-	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
-	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
-
-row41of1:
-	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
-	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
-	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
-	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
-
-none37:
-	MOVD gemmRun_cs(R0), R5
-	ADD R2, R5
-	MOVD gemmRun_rows(R0), R6
-	CMP $6, R6
-	BEQ row42of6
-	CMP $5, R6
-	BEQ row42of5
-	CMP $4, R6
-	BEQ row42of4
-	CMP $3, R6
-	BEQ row42of3
-	CMP $2, R6
-	BEQ row42of2
-	B row42of1
-
-row42of6:
 	SUB R13, R5
 	FMOVQ F20, 0(R5)
 	FMOVQ F21, 16(R5)
 	FMOVQ F22, 32(R5)
-	TBZ $2, R14, notAll43
+	TBZ $2, R14, notAll42
 	FMOVQ F23, 48(R5)
-	B done45
+	B done44
 
-notAll43:
-	TBZ $1, R14, one44
+notAll42:
+	TBZ $1, R14, one43
 	FMOVD F23, 48(R5)
-	TBZ $0, R14, done45
+	TBZ $0, R14, done44
 	ADD $56, R5, R15
 	VST1 V23.S[2], (R15)
-	B done45
+	B done44
 
-one44:
+one43:
 	FMOVS F23, 48(R5)
 
-done45:
+done44:
 
-row42of5:
+row41of5:
 	SUB R13, R5
 	FMOVQ F16, 0(R5)
 	FMOVQ F17, 16(R5)
 	FMOVQ F18, 32(R5)
-	TBZ $2, R14, notAll46
+	TBZ $2, R14, notAll45
 	FMOVQ F19, 48(R5)
-	B done48
+	B done47
 
-notAll46:
-	TBZ $1, R14, one47
+notAll45:
+	TBZ $1, R14, one46
 	FMOVD F19, 48(R5)
-	TBZ $0, R14, done48
+	TBZ $0, R14, done47
 	ADD $56, R5, R15
 	VST1 V19.S[2], (R15)
-	B done48
+	B done47
 
-one47:
+one46:
 	FMOVS F19, 48(R5)
 
-done48:
+done47:
 
-row42of4:
+row41of4:
 	SUB R13, R5
 	FMOVQ F12, 0(R5)
 	FMOVQ F13, 16(R5)
 	FMOVQ F14, 32(R5)
-	TBZ $2, R14, notAll49
+	TBZ $2, R14, notAll48
 	FMOVQ F15, 48(R5)
-	B done51
+	B done50
 
-notAll49:
-	TBZ $1, R14, one50
+notAll48:
+	TBZ $1, R14, one49
 	FMOVD F15, 48(R5)
-	TBZ $0, R14, done51
+	TBZ $0, R14, done50
 	ADD $56, R5, R15
 	VST1 V15.S[2], (R15)
-	B done51
+	B done50
 
-one50:
+one49:
 	FMOVS F15, 48(R5)
 
-done51:
+done50:
 
-row42of3:
+row41of3:
 	SUB R13, R5
 	FMOVQ F8, 0(R5)
 	FMOVQ F9, 16(R5)
 	FMOVQ F10, 32(R5)
-	TBZ $2, R14, notAll52
+	TBZ $2, R14, notAll51
 	FMOVQ F11, 48(R5)
-	B done54
+	B done53
 
-notAll52:
-	TBZ $1, R14, one53
+notAll51:
+	TBZ $1, R14, one52
 	FMOVD F11, 48(R5)
-	TBZ $0, R14, done54
+	TBZ $0, R14, done53
 	ADD $56, R5, R15
 	VST1 V11.S[2], (R15)
-	B done54
+	B done53
 
-one53:
+one52:
 	FMOVS F11, 48(R5)
 
-done54:
+done53:
 
-row42of2:
+row41of2:
 	SUB R13, R5
 	FMOVQ F4, 0(R5)
 	FMOVQ F5, 16(R5)
 	FMOVQ F6, 32(R5)
-	TBZ $2, R14, notAll55
+	TBZ $2, R14, notAll54
 	FMOVQ F7, 48(R5)
-	B done57
+	B done56
 
-notAll55:
-	TBZ $1, R14, one56
+notAll54:
+	TBZ $1, R14, one55
 	FMOVD F7, 48(R5)
-	TBZ $0, R14, done57
+	TBZ $0, R14, done56
 	ADD $56, R5, R15
 	VST1 V7.S[2], (R15)
-	B done57
+	B done56
 
-one56:
+one55:
 	FMOVS F7, 48(R5)
 
-done57:
+done56:
 
-row42of1:
+row41of1:
 	SUB R13, R5
 	FMOVQ F0, 0(R5)
 	FMOVQ F1, 16(R5)
 	FMOVQ F2, 32(R5)
-	TBZ $2, R14, notAll58
+	TBZ $2, R14, notAll57
 	FMOVQ F3, 48(R5)
-	B done60
+	B done59
 
-notAll58:
-	TBZ $1, R14, one59
+notAll57:
+	TBZ $1, R14, one58
 	FMOVD F3, 48(R5)
-	TBZ $0, R14, done60
+	TBZ $0, R14, done59
 	ADD $56, R5, R15
 	VST1 V3.S[2], (R15)
-	B done60
+	B done59
 
-one59:
+one58:
 	FMOVS F3, 48(R5)
 
-done60:
+done59:
 	MOVD gemmRun_as(R0), R6
 	ADD R6, R1
 	MOVD gemmRun_cs(R0), R6
@@ -2729,7 +2633,7 @@ done60:
 	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
 	MOVD gemmRun_lowTiles(R0), R6
-	CBZ R6, end61
+	CBZ R6, end60
 	MOVD R6, gemmRun_tiles(R0)
 	MOVD ZR, gemmRun_lowTiles(R0)
 	MOVD gemmRun_lowRows(R0), R6
@@ -2740,5 +2644,5 @@ done60:
 	MOVD R6, gemmRun_cs(R0)
 	B tile1
 
-end61:
+end60:
 	RET

@@ -183,7 +183,9 @@ var kernelsAVX2 = Kernels{
 			scaleAVX2(unsafe.SliceData(x), -1, len(x))
 			s = -s
 		}
-		top, sum := softmaxAVX2(unsafe.SliceData(x), s, len(x))
+		var stats [2]float32
+		softmaxRowsAVX2(unsafe.SliceData(x), 0, 1, s, len(x), &stats[0])
+		top, sum := stats[0], stats[1]
 		return float32(float64(s)*float64(top) + math.Log(float64(sum))) // the product is exact, so fusing changes nothing
 	},
 	SoftmaxAgain: func(x []float32, s, lse float32) {

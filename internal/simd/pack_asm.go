@@ -11,7 +11,7 @@ type packFunc[E element] func(dst *E, src *float32, ld, n, k int)
 // A packLevel is one level's functions that copy operands.
 type packLevel[E element] struct {
 	shape     *tileShape
-	depth     int                               // elements of k in an element of a panel
+	depth     int                               // elements of k in an element of a panel: 1 or 2
 	rows      []packFunc[E]                     // of B, by its vectors, less one
 	columns   []packFunc[E]                     // of A, by its vectors, less one
 	transpose packFunc[E]                       // a vector's width of B
@@ -19,7 +19,12 @@ type packLevel[E element] struct {
 }
 
 // elements is how many elements of a panel hold k of an operand.
-func (l *packLevel[E]) elements(k int) int { return (k + l.depth - 1) / l.depth }
+func (l *packLevel[E]) elements(k int) int {
+	if l.depth == 1 {
+		return k
+	}
+	return words(k)
+}
 
 // round is Kernels.RoundRow.
 func (l *packLevel[E]) round(dst []E, src []float32) {
@@ -29,26 +34,43 @@ func (l *packLevel[E]) round(dst []E, src []float32) {
 
 // b is Kernels.PackB or PackB16.
 func (l *packLevel[E]) b(dst []E, src []float32, ld, n, k int) {
-	l.panel(l.rows, l.shape.nr(), dst, src, ld, n, k)
+	dst = l.panel(dst, l.shape.nr(), src, ld, n, k)
+	if dst != nil {
+		f, last := ofVectors(l.rows, n, l.shape.lanes)
+		f(unsafe.SliceData(dst), unsafe.SliceData(src), ld*elementSize, last, k)
+	}
 }
 
 // a is Kernels.PackA or PackA16.
 func (l *packLevel[E]) a(dst []E, src []float32, ld, m, k int) {
-	l.panel(l.columns, l.shape.mr, dst, src, ld, m, k)
+	dst = l.panel(dst, l.shape.mr, src, ld, m, k)
+	if dst != nil {
+		f, last := ofVectors(l.columns, m, l.shape.lanes)
+		f(unsafe.SliceData(dst), unsafe.SliceData(src), ld*elementSize, last, k)
+	}
 }
 
-// panel copies k rows of n columns to a panel of the given width.
-func (l *packLevel[E]) panel(byVectors []packFunc[E], width int, dst []E, src []float32, ld, n, k int) {
+// panel is the part of dst that k rows of a panel of the given width take, or nil where there is nothing to copy to it. It
+// panics where n columns of k rows leave src or the panel.
+func (l *packLevel[E]) panel(dst []E, width int, src []float32, ld, n, k int) []E {
 	dst = dst[: l.elements(k)*width : len(dst)]
 	if n <= 0 || k <= 0 {
 		clear(dst)
-		return
+		return nil
 	}
 	checkWidth(n, width)
 	_ = src[(k-1)*ld+n-1]
-	lanes := l.shape.lanes
-	vectors := (n + lanes - 1) / lanes
-	byVectors[vectors-1](unsafe.SliceData(dst), unsafe.SliceData(src), ld*elementSize, n-(vectors-1)*lanes, k)
+	return dst
+}
+
+// ofVectors is the function for as many vectors as n columns take, and how many of them are in the last.
+func ofVectors[E element](functions []packFunc[E], n, lanes int) (f packFunc[E], last int) {
+	whole := 0
+	for n > lanes {
+		n -= lanes
+		whole++
+	}
+	return functions[whole], n
 }
 
 // bt is Kernels.PackBT or PackBT16.

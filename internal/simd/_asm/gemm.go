@@ -245,8 +245,9 @@ func (l *tileLoop) eachRowOfC(body func(row reg.Register, i int)) {
 	})
 }
 
-// hot reports whether tiles of so many rows in place are frequent: the driver makes lower ones of few rows only.
-func (l *tileLoop) hot(rows int) bool { return 2*rows >= l.most }
+// hot reports whether tiles of so many rows in place are frequent: of more than three highest tiles, the driver makes no lower
+// ones.
+func (l *tileLoop) hot(rows int) bool { return 3*rows >= 2*l.most }
 
 // gemmWidth writes the function that computes tiles that lie below one another, of the given width and any height that the
 // registers allow. What loads and stores them is the same for all heights; loops along k are not. With lines, the frequent
@@ -287,7 +288,7 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 	if lines {
 		l.linesOf(store)
 	} else {
-		l.eachRow(func(int) { l.askC(1) })
+		l.askC(most)
 		l.singly(store)
 	}
 
@@ -525,11 +526,11 @@ func (l *tileLoop) addBias() {
 		l.VMOVUPS(at(bias, j*l.bytes), l.rowB[j])
 	}
 	l.loadTail(at(bias, last*l.bytes), l.lastMask(), l.rowB[last])
-	l.eachRow(func(i int) {
+	for i := range l.most { // whatever the height: what lower tiles have not is not stored
 		for j, r := range l.rowB {
 			l.VADDPS(r, l.acc(i, j), l.acc(i, j))
 		}
-	})
+	}
 	l.Label(none)
 }
 

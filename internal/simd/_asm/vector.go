@@ -27,11 +27,11 @@ func (g *gen) constant(bits uint32) operand.Mem {
 	if !ok {
 		m = g.file.StaticGlobal(name)
 		g.file.DataAttributes(attr.RODATA | attr.NOPTR)
-		copies := 1
 		if g.isa == avx2 {
-			copies = g.lanes
-		}
-		for range copies {
+			for range g.lanes / 2 {
+				g.file.AppendDatum(operand.U64(uint64(bits)<<32 | uint64(bits)))
+			}
+		} else {
 			g.file.AppendDatum(operand.U32(bits))
 		}
 		g.named[name] = m
@@ -241,6 +241,113 @@ func (r row) sweepBy(unroll int, body func(c chunk), emit func(bodies ...func())
 	r.JZ(r.jmp(done))
 	body(chunk{gen: r.gen, index: index, mask: &r.mask})
 	r.Label(done)
+}
+
+// atMostLanes returns the lesser of left and the lanes of a vector.
+func (g *gen) atMostLanes(left reg.GPVirtual) reg.GPVirtual {
+	count, most := g.GP64(), g.GP64()
+	g.MOVQ(left, count)
+	g.MOVQ(operand.U32(uint64(g.lanes)), most)
+	g.CMPQ(count, most)
+	g.CMOVQGT(most, count)
+	return count
+}
+
+// apply emits f for every vector of rows, unroll at a time: it gets those of the operands in from, and what it returns is
+// stored to. The code for whole vectors serves the row's end too, where loads and stores are masked. Instructions of several
+// vectors take turns. late, which may be nil, is an operand that f loads itself, as its last one.
+func (r row) apply(unroll int, to reg.Register, from []reg.Register, late reg.GPVirtual, f func(v []reg.VecVirtual, late func() reg.VecVirtual) reg.VecVirtual) {
+	loop, compute, rest, partial, done := r.label("loop"), r.label("compute"), r.label("rest"), r.label("partial"), r.label("done")
+	index, left := r.GP64(), r.GP64()
+	chunks := make([]chunk, unroll)
+	in, out := make([][]reg.VecVirtual, unroll), make([]reg.VecVirtual, unroll)
+	for u := range chunks {
+		chunks[u] = chunk{gen: r.gen, index: index, off: u * r.bytes}
+		for range from {
+			in[u] = append(in[u], r.reg())
+		}
+	}
+	step := operand.I32(unroll * r.lanes)
+	r.XORQ(index, index)
+	r.MOVQ(r.n, left)
+	r.Label(loop)
+	r.SUBQ(step, left)
+	r.JL(r.jmp(rest))
+	for u, c := range chunks {
+		for i, p := range from {
+			r.VMOVUPS(c.addr(p), in[u][i])
+		}
+	}
+	r.Label(compute)
+	var bodies []func()
+	for u, c := range chunks {
+		bodies = append(bodies, func() {
+			out[u] = f(in[u], func() reg.VecVirtual { return c.load(late) })
+		})
+	}
+	if unroll > 1 {
+		r.together(bodies...)
+	} else {
+		bodies[0]()
+	}
+	r.TESTQ(left, left)
+	r.JS(r.jmp(partial))
+	for u, c := range chunks {
+		c.store(out[u], to)
+	}
+	r.ADDQ(operand.I32(unroll*r.bytes), index)
+	r.JMP(r.jmp(loop))
+
+	r.Label(rest) // a negative number left says that these are the last
+	r.ADDQ(step, left)
+	r.JZ(r.jmp(done))
+	var end operand.Mem // of late
+	if late != nil {
+		end = r.AllocLocal(unroll * r.bytes)
+	}
+	r.eachPart(chunks, left, func(u int, c chunk) {
+		for i, p := range from {
+			r.loadTail(c.addr(p), *c.mask, in[u][i])
+		}
+		if late != nil {
+			r.VMOVUPS(c.load(late), end.Offset(u*r.bytes))
+		}
+	})
+	if late != nil {
+		r.LEAQ(end, late)
+		r.SUBQ(index, late)
+	}
+	r.SUBQ(step, left)
+	r.JMP(r.jmp(compute))
+
+	r.Label(partial)
+	r.ADDQ(step, left)
+	r.eachPart(chunks, left, func(u int, c chunk) { r.storeTail(out[u], *c.mask, c.addr(to)) })
+	r.Label(done)
+}
+
+// eachPart emits body for the chunks of the row's end, of left elements, with their masks.
+func (r row) eachPart(chunks []chunk, left reg.GPVirtual, body func(u int, c chunk)) {
+	count := left
+	for u, c := range chunks {
+		if len(chunks) > 1 {
+			if u > 0 {
+				next, none := r.GP64(), r.GP64()
+				r.MOVQ(left, next)
+				r.XORQ(none, none)
+				r.SUBQ(operand.I32(u*r.lanes), next)
+				r.CMOVQLT(none, next)
+				count = next
+			}
+			count = r.atMostLanes(count)
+		}
+		mask := r.mask
+		if r.isa == avx2 {
+			mask = r.tailMask(count, r.maskRegister())
+		}
+		c.mask = &mask
+		body(u, c)
+	}
 }
 
 // sums returns n cleared registers.

@@ -188,11 +188,11 @@ func (l *tileLoop) addBias(vectors int, last general) {
 			l.load(bias[j], vectorSize, l.row, j*vectorSize)
 		}
 	}
-	l.eachRow(func(i int) {
+	for _, row := range l.acc { // whatever the height: what lower tiles have not is not stored
 		for j, r := range bias {
-			l.three(fadd, l.acc[i][j], l.acc[i][j], r)
+			l.three(fadd, row[j], row[j], r)
 		}
-	})
+	}
 	l.place(none)
 }
 

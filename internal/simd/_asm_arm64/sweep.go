@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // A chunk is one vector of each operand of a row.
 type chunk struct {
 	*gen
@@ -76,6 +78,50 @@ func (g *gen) sweep(unroll int, operands []string, body func(c chunk)) {
 	g.jump("BEQ", done)
 	c.count = left
 	body(c)
+	g.place(done)
+}
+
+// apply emits f for every vector of the rows of n elements at the named parameters: it gets those of the operands in from, and
+// what it returns is stored to. The code for whole vectors serves the row's end too, which is loaded and stored piecewise.
+func (g *gen) apply(to string, from []string, f func(v []vector) vector) {
+	c := chunk{gen: g, pointers: map[string]general{to: g.param(to)}}
+	for _, name := range from {
+		c.pointers[name] = g.param(name)
+	}
+	left := g.param("n")
+	in := make([]vector, len(from))
+	for i := range in {
+		in[i] = g.vector()
+	}
+	loop, compute, rest, part, done := g.label("loop"), g.label("compute"), g.label("rest"), g.label("part"), g.label("done")
+	g.line("SUBS $%d, %s", lanes, left)
+	g.jump("BLT", rest)
+	g.place(loop)
+	for i, name := range from {
+		g.load(in[i], vectorSize, c.pointers[name], 0)
+	}
+	g.place(compute)
+	out := f(in)
+	g.jump(fmt.Sprintf("TBNZ $63, %s,", left), part)
+	c.store(out, to)
+	for _, name := range append([]string{to}, from...) {
+		g.line("ADD $%d, %s", vectorSize, c.pointers[name])
+	}
+	g.line("SUBS $%d, %s", lanes, left)
+	g.jump("BGE", loop)
+
+	g.place(rest) // a negative number left says that these are the last
+	g.line("ADDS $%d, %s", lanes, left)
+	g.jump("BEQ", done)
+	for i, name := range from {
+		g.loadPart(in[i], c.pointers[name], 0, left)
+	}
+	g.line("SUB $%d, %s", lanes, left)
+	g.jump("B", compute)
+
+	g.place(part)
+	g.line("ADD $%d, %s", lanes, left)
+	g.storePart(out, c.pointers[to], 0, left)
 	g.place(done)
 }
 
