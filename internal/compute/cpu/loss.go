@@ -40,12 +40,12 @@ func (t *crossEntropyTask) do(w *worker, job int) {
 
 // crossEntropy returns −log p of the label and, unless d is nil, writes the gradient times weight to it. d may be logits.
 func crossEntropy(w *worker, logits, d []float32, label int, weight float32) float64 {
-	loss := w.k.LogSumExp(logits) - float64(logits[label])
+	loss := w.k.simd.LogSumExp(logits) - float64(logits[label])
 	if d != nil {
 		copy(d, logits)
-		w.k.Softmax(d, 1)
+		w.k.simd.Softmax(d, 1)
 		d[label]--
-		w.k.Scale(d, weight)
+		w.k.simd.Scale(d, weight)
 	}
 	return loss
 }
