@@ -4,17 +4,17 @@
 
 package simd
 
-// gemm16x1AVX2 computes tiles of 1 vectors a row.
+// gemm16x1AVX2 computes tiles of width 1, in vectors.
 //
 //go:noescape
 func gemm16x1AVX2(run *gemmRun)
 
-// gemm16x2AVX2 computes tiles of 2 vectors a row.
+// gemm16x2AVX2 computes tiles of width 2, in vectors.
 //
 //go:noescape
 func gemm16x2AVX2(run *gemmRun)
 
-// gemm16x3AVX2 computes tiles of 3 vectors a row.
+// gemm16x3AVX2 computes tiles of width 3, in vectors.
 //
 //go:noescape
 func gemm16x3AVX2(run *gemmRun)

@@ -4,12 +4,12 @@
 
 package simd
 
-// gemm16x1AVX512BF16 computes tiles of 1 vectors a row.
+// gemm16x1AVX512BF16 computes tiles of width 1, in vectors.
 //
 //go:noescape
 func gemm16x1AVX512BF16(run *gemmRun)
 
-// gemm16x2AVX512BF16 computes tiles of 2 vectors a row.
+// gemm16x2AVX512BF16 computes tiles of width 2, in vectors.
 //
 //go:noescape
 func gemm16x2AVX512BF16(run *gemmRun)

@@ -9,9 +9,9 @@ type element interface{ float32 | uint32 }
 
 const elementSize = 4
 
-// A gemmRun is a product with one panel of B, as the assembly takes it: tiles that lie below one another in C, of one height
-// and then, if lowTiles is not zero, of another. The assembly finds the fields by their names (go_asm.h) and leaves integers
-// changed. Strides are in bytes.
+// A gemmRun holds the arguments of the assembly for a product with one panel of B: tiles one below the other in C, of one height
+// and then, if lowTiles is not zero, of another. The assembly refers to the fields by name (go_asm.h) and overwrites some
+// integers. Strides are in bytes.
 type gemmRun struct {
 	vectors int // of a tile's row
 	last    int // columns of the last of them
@@ -27,16 +27,16 @@ type gemmRun struct {
 	ldc    int
 	bias   unsafe.Pointer // a row that is added to each row at the end, or nil
 
-	next uintptr // where tiles ask for a panel that is multiplied later
-	pace int     // how many bytes of it a step asks for
+	next uintptr // the panel that is multiplied next, which tiles prefetch
+	pace int     // bytes of it per step
 
-	fetch  int  // is 1 if b may not be in the cache: then the first tile asks for it
-	add    bool // to C
-	packed bool // A is
+	fetch  int  // 1 if b may not be in the cache: then the first tile prefetches it
+	add    bool // add to C
+	packed bool // A is packed
 }
 
-// A tileShape is the rows of the highest tile of each width in vectors. Narrow tiles may be higher than the widest, of mr
-// rows, by which A is packed.
+// A tileShape is the rows of the highest tile of each width in vectors. Narrow tiles may be higher than the widest tile, which
+// has mr rows, those of a panel of A.
 type tileShape struct {
 	mr, lanes int
 	heights   []int
@@ -45,9 +45,9 @@ type tileShape struct {
 // nr is the columns of a panel of B.
 func (s *tileShape) nr() int { return len(s.heights) * s.lanes }
 
-// setInPlace describes Kernels.Gemm or Gemm16 and reports whether there is anything to compute. It cuts m into the fewest
-// tiles, of heights that differ by at most one. The caller sets the pointers: set through r, they would make operands escape
-// to the heap that are on the stack.
+// setInPlace sets r for Kernels.Gemm or Gemm16 and reports whether there is anything to compute. It cuts m into the fewest tiles,
+// whose heights differ by at most one. The caller sets the pointers: if they were stored through r, operands on the stack
+// would escape to the heap.
 func setInPlace[E element](r *gemmRun, s *tileShape, m, n, k int, a []E, lda int, b []E, c []float32, ldc int, add bool, next []E, bias []float32) bool {
 	if m <= 0 || n <= 0 {
 		return false
@@ -95,8 +95,8 @@ func setPacked[E element](r *gemmRun, s *tileShape, m, n, k int, a, b []E, c []f
 	return true
 }
 
-// set sets what does not depend on the layout of A. So many tiles share the work of asking for next; without it they ask for
-// what they have, b.
+// set sets what does not depend on the layout of A. The tiles divide the prefetching of next among them; if it is nil, they
+// prefetch b, which is in the cache.
 func set[E element](r *gemmRun, s *tileShape, n, k int, b []E, ldc int, add bool, next []E, tiles int) {
 	r.vectors = (n + s.lanes - 1) / s.lanes
 	r.last = n - (r.vectors-1)*s.lanes

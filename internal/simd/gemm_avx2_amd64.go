@@ -4,17 +4,17 @@
 
 package simd
 
-// gemm1AVX2 computes tiles of 1 vectors a row.
+// gemm1AVX2 computes tiles of width 1, in vectors.
 //
 //go:noescape
 func gemm1AVX2(run *gemmRun)
 
-// gemm2AVX2 computes tiles of 2 vectors a row.
+// gemm2AVX2 computes tiles of width 2, in vectors.
 //
 //go:noescape
 func gemm2AVX2(run *gemmRun)
 
-// gemm3AVX2 computes tiles of 3 vectors a row.
+// gemm3AVX2 computes tiles of width 3, in vectors.
 //
 //go:noescape
 func gemm3AVX2(run *gemmRun)

@@ -4,22 +4,22 @@
 
 package simd
 
-// gemm1NEON computes tiles of 1 vectors a row.
+// gemm1NEON computes tiles of width 1, in vectors.
 //
 //go:noescape
 func gemm1NEON(run *gemmRun)
 
-// gemm2NEON computes tiles of 2 vectors a row.
+// gemm2NEON computes tiles of width 2, in vectors.
 //
 //go:noescape
 func gemm2NEON(run *gemmRun)
 
-// gemm3NEON computes tiles of 3 vectors a row.
+// gemm3NEON computes tiles of width 3, in vectors.
 //
 //go:noescape
 func gemm3NEON(run *gemmRun)
 
-// gemm4NEON computes tiles of 4 vectors a row.
+// gemm4NEON computes tiles of width 4, in vectors.
 //
 //go:noescape
 func gemm4NEON(run *gemmRun)

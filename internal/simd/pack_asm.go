@@ -4,8 +4,8 @@ package simd
 
 import "unsafe"
 
-// A packFunc copies k rows or columns, ld bytes apart, of n elements, or of vectors of which the last has n; see the generators'
-// pack.go.
+// A packFunc copies k rows or columns, ld bytes apart. A row has n elements, or several vectors of which the last has n
+// elements; see pack.go of the generators.
 type packFunc[E element] func(dst *E, src *float32, ld, n, k int)
 
 // A packLevel is one level's functions that copy operands.
@@ -50,8 +50,8 @@ func (l *packLevel[E]) a(dst []E, src []float32, ld, m, k int) {
 	}
 }
 
-// panel is the part of dst that k rows of a panel of the given width take, or nil where there is nothing to copy to it. It
-// panics where n columns of k rows leave src or the panel.
+// panel returns the part of dst that k rows of a panel of the given width take, or nil if there is nothing to copy. It panics
+// if n columns of k rows exceed src or the panel.
 func (l *packLevel[E]) panel(dst []E, width int, src []float32, ld, n, k int) []E {
 	dst = dst[: l.elements(k)*width : len(dst)]
 	if n <= 0 || k <= 0 {
@@ -63,7 +63,7 @@ func (l *packLevel[E]) panel(dst []E, width int, src []float32, ld, n, k int) []
 	return dst
 }
 
-// ofVectors is the function for as many vectors as n columns take, and how many of them are in the last.
+// ofVectors returns the function for the number of vectors that n columns take, and the columns in the last of them.
 func ofVectors[E element](functions []packFunc[E], n, lanes int) (f packFunc[E], last int) {
 	whole := 0
 	for n > lanes {
@@ -89,7 +89,7 @@ func (l *packLevel[E]) bt(dst []E, src []float32, ld, n, k int) {
 	}
 }
 
-// checkWidth panics where an operand is wider than its panel.
+// checkWidth panics if an operand is wider than its panel.
 func checkWidth(n, most int) {
 	if n > most {
 		panic("simd: operand is wider than a panel")

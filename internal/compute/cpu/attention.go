@@ -23,7 +23,7 @@ type attentionJob struct {
 const tileRows = 84
 
 // tileOf is how many queries of a sequence of n make a tile: tileRows, or less so that all tiles are alike. It does not
-// depend on who does what, since the gradients of keys and values are added up tile by tile.
+// depend on how the work is shared, since the gradients of keys and values are added up tile by tile.
 func tileOf(n, mr int) int {
 	return roundUp(ceil(n, max(1, ceil(n, tileRows))), mr)
 }
@@ -37,8 +37,8 @@ func scoreStride(n, nr int) int {
 	return ld
 }
 
-// attentionJobs appends the jobs of a batch to jobs, those of the longest sequences first, so that no long one is begun
-// last. The queries of a head are divided into so many parts, of a multiple of tile; with firstOnly there is one.
+// attentionJobs appends the jobs of a batch to jobs, those of the longest sequences first, so that no long one starts
+// last. The queries of a head are divided into that many parts, each a multiple of tile; with firstOnly there is one.
 func attentionJobs(jobs []attentionJob, starts []int, heads, parts, tile int, firstOnly bool) []attentionJob {
 	probs := 0
 	for b := range len(starts) - 1 {

@@ -47,8 +47,8 @@ var (
 	_ compute.Viewer = (*Device)(nil)
 )
 
-// New opens the device with so many workers, the caller of an operation among them; 0 stands for GOMAXPROCS. Its
-// products have the precision p. It fails where BERT_SIMD asks for a level that the machine lacks.
+// New opens the device with the given number of workers, including the caller of an operation; 0 means GOMAXPROCS. Its
+// products have the precision p. It fails if BERT_SIMD asks for a level that the machine lacks.
 func New(threads int, p compute.Precision) (*Device, error) {
 	if threads < 0 {
 		return nil, fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)

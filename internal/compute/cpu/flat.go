@@ -67,7 +67,7 @@ func (t *flatTask) do(w *worker, job int) {
 	}
 }
 
-// runFlat runs d.flat, whose jobs do so many elements a nanosecond, and clears it. The caller holds the lock.
+// runFlat runs d.flat, whose jobs process that many elements per nanosecond, and clears it. The caller holds the lock.
 func (d *Device) runFlat(rate int) {
 	n := len(d.flat.dst)
 	d.run(&d.flat, (n+flatRun-1)/flatRun, n/rate)

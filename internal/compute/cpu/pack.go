@@ -51,7 +51,7 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) compute.Packed {
 	return p
 }
 
-// weightPanels is what Pack made of w, or nil.
+// weightPanels is the panels that Pack made of w, or nil.
 func (d *Device) weightPanels(w compute.Matrix) []float32 {
 	if w.Packed == nil {
 		return nil

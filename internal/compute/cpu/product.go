@@ -8,7 +8,7 @@ import (
 	"github.com/go-bert/bert/internal/simd"
 )
 
-// product is C[m, n] = A[m, k]·B[k, n] with what comes after it.
+// product is C[m, n] = A[m, k]·B[k, n] and the operations that follow it.
 //
 // B is packed into panels of NR columns, slice by slice where all of it would be too large. The jobs are blocks of rows
 // of C × stripes of its columns. A job goes along k in steps of depth; a step's part of A, which stays in the second
@@ -49,7 +49,7 @@ const (
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
 	// their lines, which stay in the first cache.
 	turnRows = 32
-	// sumRows is how many rows are added up before the sum is added to the total: so many turnRows that divide every step.
+	// sumRows is how many rows are added up before the sum is added to the total: a multiple of turnRows that divides every step.
 	sumRows = 128
 )
 
@@ -71,7 +71,7 @@ func (d *Device) Stride(width int) int {
 	return width
 }
 
-// strideOf is the stride of an operation's rows of so many elements.
+// strideOf is the stride of an operation's rows of width elements.
 func strideOf(stride, width int, what string) int {
 	if stride == 0 {
 		return width
@@ -141,9 +141,9 @@ func (d *Device) multiplySlice(p *product) {
 	}
 }
 
-// cut chooses the blocks and stripes of a slice: those with which all workers are expected to end soonest. It counts in
-// elements of C. A job costs its own, copyCols columns for a row of A that is to be copied, and jobCost; when all others
-// have ended, a job may still have a part of it to go.
+// cut chooses the blocks and stripes of a slice with which all workers are expected to finish first. Costs are in elements of
+// C: a job costs its own elements, copyCols for each row of A that is copied, and jobCost; and when all others have finished,
+// part of one job may still remain.
 func (p *product) cut(k *kernels, threads int) {
 	const copyCols, jobCost, tail = 16, 256, 4
 	panels := ceil(p.n1-p.n0, k.panelCols)
@@ -246,8 +246,8 @@ func (p *product) do(w *worker, job int) {
 	}
 }
 
-// left is the block of m rows from i and size columns from at of A: in place, or in words with a stride that suits the
-// caches.
+// left returns the block of A of m rows from i and size columns from at: in place, or copied to words with a stride that suits
+// the caches.
 func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
@@ -296,7 +296,7 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 	}
 }
 
-// finish does what comes after the product to columns from…to of m rows from i.
+// finish applies the operations that follow the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
 	bias := p.bias
 	if !k.rounds() {

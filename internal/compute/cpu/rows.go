@@ -65,7 +65,7 @@ func tableRows(b compute.Buffer, width int, what string) int {
 }
 
 // scatterTask adds rows of src to rows of tables. Its jobs are stripes of columns, so that each element of a table has
-// one worker, who adds to it in the order of the rows.
+// one worker, which adds to it in the order of the rows.
 type scatterTask struct {
 	src    []float32
 	width  int

@@ -29,8 +29,8 @@ type activation struct {
 	value func(g *gen) func(x reg.Register) reg.VecVirtual
 	// backward returns dy·f'(x); dy loads it.
 	backward func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual
-	crowded  bool // AVX2 has no registers for two vectors at a time
-	short    bool // it takes few instructions
+	crowded  bool // AVX2 lacks registers for two vectors at a time
+	short    bool // few instructions
 }
 
 var activations = []activation{
@@ -63,7 +63,7 @@ func emitActivate(g *gen) {
 		switch {
 		case a.short:
 			r.sweep(unrolled, func(c chunk) { c.store(b(c.load(x), func() reg.VecVirtual { return c.load(dy) }), dx) })
-		case g.isa == avx2: // there is no register for dy before
+		case g.isa == avx2: // no register is free for dy earlier
 			r.apply(a.unroll(g), dx, []reg.Register{x}, dy,
 				func(v []reg.VecVirtual, dy func() reg.VecVirtual) reg.VecVirtual { return b(v[0], dy) })
 		default:
@@ -75,7 +75,7 @@ func emitActivate(g *gen) {
 	}
 }
 
-// unroll is how many vectors are treated at a time: two at AVX2, where one is a chain of some thirty operations.
+// unroll is the number of vectors computed at a time: two at AVX2, since one is a chain of about thirty operations.
 func (a *activation) unroll(g *gen) int {
 	if g.isa == avx2 && !a.crowded {
 		return 2

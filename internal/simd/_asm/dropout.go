@@ -48,13 +48,13 @@ func (g *gen) dropout(name string, add bool) {
 	g.MOVQ(operand.U32(uint64(dropGroup-g.lanes)), step)
 	m0, m1 := g.hold(philoxM0), g.hold(philoxM1)
 
-	// A turn takes as many blocks of the generator as a vector has lanes: of a group all, or at AVX2 half of them.
+	// A turn computes as many blocks of the generator as a vector has lanes: all of a group, or half of them at AVX2.
 	g.Label("turn")
 	words := g.philox(counter, local, m0, m1)
 	scale := g.spread("scale")
 	threshold := g.reg()
 	g.VPBROADCASTD(bound, threshold)
-	draws, first := g.reg(), g.GP64() // of a vector that the row ends in
+	draws, first := g.reg(), g.GP64() // of the vector in which the row ends
 	for q := range dropGroup / dropLanes {
 		g.CMPQ(left, operand.I32(q*dropLanes+g.lanes))
 		g.JL(g.jmp(fmt.Sprint("part", q)))
@@ -111,7 +111,7 @@ func (g *gen) keySchedule(to operand.Mem) {
 }
 
 // A philoxState holds as many counters as a vector has 64-bit lanes, in the lower halves of these; the upper halves are
-// of no meaning. That suits VPMULUDQ, which multiplies lower halves to whole lanes.
+// ignored. That suits VPMULUDQ, which multiplies lower halves to whole lanes.
 type philoxState [4]reg.VecVirtual
 
 // philox returns the four words of as many blocks as a vector has lanes, beginning with that of the counter. Two states hold
@@ -131,7 +131,7 @@ func (g *gen) philox(counter, keys operand.Mem, m0, m1 reg.Register) [4]reg.VecV
 		g.VBROADCASTSS(g.paramAddr("rowLow"), s[2])
 		g.VBROADCASTSS(g.paramAddr("rowHigh"), s[3])
 	}
-	// Products take the places of the words that a round has used up, so after two rounds all are where they were.
+	// Products replace the words that a round has used, so after two rounds every word is in its first register again.
 	const unrolled = 2
 	round := g.GP64()
 	g.XORQ(round, round)
@@ -203,8 +203,8 @@ func (g *gen) xor3(r, a reg.Register, key operand.Mem) {
 	g.VPXOR(k, r, r)
 }
 
-// draws writes the draws that are the lower or the upper halves of words: at AVX-512 to the upper halves of lanes, whose lower
-// ones do not change the comparison.
+// draws extracts draws, the lower or the upper halves of words. At AVX-512 they are in the upper halves of lanes; the lower
+// halves do not change the comparison.
 func (g *gen) draws(words reg.Register, upper bool, draws reg.Register) {
 	switch {
 	case g.isa == avx512 && upper:

@@ -7,18 +7,18 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// A shape is how high tiles are: the rows of the highest with a vector in each, with two, and so on. The last is the largest
-// tile, by whose rows and columns operands are packed; narrower ones serve the last columns.
+// A shape is the largest number of rows of tiles that are one vector wide, two vectors wide, and so on. Operands are packed by
+// the rows and columns of the widest tile; narrower tiles serve the last columns.
 type shape []int
 
 func (s shape) rows() int    { return s[len(s)-1] }
 func (s shape) vectors() int { return len(s) }
 
-// floatTiles are those of float32. Their sums are as many as leave registers for a row of B and for elements of A, and at
-// least eight, which in turns hide the latency of the multiply-adds. Wide and low ones take fewer loads for as many
-// multiply-adds: 4×3 seven for 12, where 6×2 take eight, and 9×3 twelve for 27, where 14×2 take sixteen for 28. It tells
-// where a sibling hyperthread takes its share of the processor. And the lines of rows of A whose distance is a large power of
-// two fall into the same set of the first cache, which holds eight or twelve.
+// floatTiles is the shape of tiles of float32. A tile has as many sums as registers allow beside a row of B and elements of A,
+// and at least eight, enough to hide the latency of the multiply-adds. Wide, low tiles need fewer loads for the same number
+// of multiply-adds: 4×3 needs seven loads for 12 and 6×2 eight; 9×3 needs twelve for 27, and 14×2 sixteen for 28. This matters
+// where a sibling hyperthread shares the core. Also, rows of A that are a large power of two apart map to the same set of the
+// first-level cache, which holds eight or twelve lines.
 func (v *isa) floatTiles() shape {
 	if v == avx2 {
 		return shape{8, 4, 4}
@@ -26,7 +26,7 @@ func (v *isa) floatTiles() shape {
 	return shape{14, 14, 9}
 }
 
-// wordTiles are those of bfloat16. What packs B for them packs it for AMX too, whose tiles are 32 columns wide.
+// wordTiles is the shape of tiles of bfloat16. AMX, whose tiles are 32 columns wide, uses the same packing of B.
 func (v *isa) wordTiles() shape {
 	if v == avx2 {
 		return v.floatTiles()
@@ -34,24 +34,25 @@ func (v *isa) wordTiles() shape {
 	return shape{14, 14}
 }
 
-// prefetchAhead is how many bytes ahead of its use the first tile of a block asks for B. Where no one has asked for the
-// panel before, it comes from the third level of cache or from memory: measured on Zen 5, 4096 is 2 to 5 % better there than
-// 1024. The later tiles do not ask: at AVX2 that was a load beside eight others for twelve multiply-adds, and a fifth of a
-// tile's speed where the panel is in the cache already.
+// prefetchAhead is how many bytes ahead of its use the first tile of a block prefetches B. A panel that has not been prefetched
+// before comes from the third-level cache or from memory; on Zen 5, 4096 is 2 to 5 % faster there than 1024. Later tiles do
+// not prefetch B: at AVX2 this was one load in addition to eight for twelve multiply-adds, and cost a fifth of a tile's speed
+// when the panel was in the cache already.
 const prefetchAhead = 4096
 
-// Tiles also ask for the panel to come, into the second cache: pace bytes a step, so that all tiles of a block together have
-// asked for all of it. Had its first tile to wait for it alone, whose time is a fraction of the block's, it would need more
-// than a core reads from beyond the second cache. askSteps is how many steps share a request where the loop is unrolled.
+// Tiles also prefetch the next panel into the second-level cache, pace bytes per step, so that all tiles of a block together
+// fetch all of it. The first tile of the next block takes only a fraction of a block's time; if it had to fetch the panel
+// alone, it would need more bandwidth than a core has beyond its second-level cache. askSteps is the number of steps that
+// share one such prefetch in the unrolled loops.
 const askSteps = 2
 
-// lineSteps is how many steps along k use up a cache line of each row of A. In as many, the loop of float32 asks for a line of
-// each row of the next tile: the first panel finds A in the third level of cache or in memory, and where C is narrow there are
-// few more.
+// lineSteps is the number of steps along k that use up a cache line of each row of A. During that many steps, the loop of float32
+// prefetches one line of each row of the next tile: the first panel finds A in the third-level cache or in memory, and a
+// narrow C has few panels after it.
 const lineSteps = 16
 
-// unrolledSteps is how many steps the loop of float32 takes at a time, a multiple of four. What moves it on takes units that
-// multiply and add from those instructions at AVX2, but hardly at AVX-512.
+// unrolledSteps is the number of steps in one iteration of the loop of float32, a multiple of four. At AVX2 the instructions
+// that advance the loop compete with the multiply-adds for execution units: four steps cost 2 to 5 %. At AVX-512 they do not.
 func (v *isa) unrolledSteps() int {
 	if v == avx2 {
 		return 8
@@ -59,12 +60,12 @@ func (v *isa) unrolledSteps() int {
 	return 4
 }
 
-// rowsAsked is how many rows of C of the next tile the loop of float32 asks for in lineSteps. All at once they would take the
-// places in which lines of A and B are waited for.
+// rowsAsked is how many rows of C of the next tile the loop of float32 prefetches during lineSteps. All at once, they would
+// occupy the fill buffers that lines of A and B need.
 const rowsAsked = 2
 
-// emitGemm writes a function for each width of a tile. The driver in Go cuts m into tiles of nearly equal height, so there is
-// no remainder of few rows, which would have too few independent sums to hide the latency of the multiply-adds.
+// emitGemm writes one function for each width of a tile. The driver in Go cuts m into tiles of nearly equal height, so no tile
+// has only the few rows that are left, too few independent sums to hide the latency of the multiply-adds.
 func emitGemm(g *gen) {
 	g.shape = g.floatTiles()
 	for vectors := range g.shape {
@@ -72,7 +73,7 @@ func emitGemm(g *gen) {
 	}
 }
 
-// emitGemm16 writes those of products of bfloat16.
+// emitGemm16 writes the functions for products of bfloat16.
 func emitGemm16(g *gen) {
 	g.shape = g.wordTiles()
 	step := (*gen).stepHalves
@@ -84,15 +85,15 @@ func emitGemm16(g *gen) {
 	}
 }
 
-// A tileStep is what one step along k works on.
+// A tileStep holds the operands of one step along k.
 type tileStep struct {
 	rows     int
 	b        reg.GPVirtual
-	offB     int                            // where the row of B stands, in bytes behind b
-	fetch    bool                           // ask for B
-	unless   reg.GPVirtual                  // is zero, or nil
-	next     reg.GPVirtual                  // what to ask for of the panel to come, or nil
-	pace     reg.GPVirtual                  // how far next moves
+	offB     int                            // the offset of the row of B from b, in bytes
+	fetch    bool                           // prefetch B
+	fetchIf  reg.GPVirtual                  // if not nil, prefetch B only if this is not zero
+	next     reg.GPVirtual                  // the address to prefetch from the next panel, or nil
+	pace     reg.GPVirtual                  // added to next
 	rowA     func(i int) operand.Mem        // the element of A in row i
 	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
 	rowB     []reg.VecPhysical
@@ -119,7 +120,7 @@ func (g *gen) stepWhole(t tileStep, multiplyAdd instruction) {
 	}
 }
 
-// stepHalves does it without an instruction for words: a bfloat16 is the upper half of a float32.
+// stepHalves does the same without an instruction for words: a bfloat16 is the upper half of a float32.
 func (g *gen) stepHalves(t tileStep) {
 	upper := func(r reg.Register) { g.with(g.VANDPS, g.VANDPS_BCST, upperHalf, r, r) }
 	lower := func(r reg.Register) { g.VPSLLD(operand.Imm(halfBits), r, r) }
@@ -143,14 +144,14 @@ func (g *gen) stepHalves(t tileStep) {
 func (g *gen) prefetchB(t tileStep) {
 	if t.fetch {
 		skip := g.label("skip")
-		if t.unless != nil {
-			g.TESTQ(t.unless, t.unless)
+		if t.fetchIf != nil {
+			g.TESTQ(t.fetchIf, t.fetchIf)
 			g.JZ(g.jmp(skip))
 		}
 		for off := 0; off < len(t.rowB)*g.bytes; off += 64 {
 			g.PREFETCHT0(at(t.b, t.offB+prefetchAhead+off))
 		}
-		if t.unless != nil {
+		if t.fetchIf != nil {
 			g.Label(skip)
 		}
 	}
@@ -160,8 +161,7 @@ func (g *gen) prefetchB(t tileStep) {
 	}
 }
 
-// runType is the type in package simd that describes a call. Its fields are found by the offsets that the Go tools write to
-// go_asm.h.
+// runType is the type in package simd that holds the arguments. The Go tools write the offsets of its fields to go_asm.h.
 const runType = "gemmRun"
 
 // A tileLoop is the state of a function that computes tiles of one width and any height.
@@ -191,19 +191,19 @@ type tileLoop struct {
 // from a register that holds as much.
 const rowsOfBase = 5
 
-// field is a field of the call's description.
+// field is a field of the arguments.
 func (l *tileLoop) field(name string) operand.Mem {
 	return operand.Mem{Symbol: operand.Symbol{Name: runType + "_" + name}, Base: l.run}
 }
 
-// load loads a field into a new register.
+// load loads a field of the arguments into a new register.
 func (l *tileLoop) load(name string) reg.GPVirtual {
 	r := l.GP64()
 	l.MOVQ(l.field(name), r)
 	return r
 }
 
-// rowA is the element of A in row i, offset bytes from where the loop is.
+// rowA is the element of A in row i, offset bytes from the current step.
 func (l *tileLoop) rowA(i, offset int) operand.Mem {
 	return l.rowFrom(l.a[i/rowsOfBase], i%rowsOfBase, offset)
 }
@@ -223,8 +223,7 @@ func (l *tileLoop) rowFrom(base reg.GPVirtual, i, offset int) operand.Mem {
 // bases are the registers from which the elements of A of some rows are addressed.
 func (l *tileLoop) bases(rows int) []reg.GPVirtual { return l.a[:(rows+rowsOfBase-1)/rowsOfBase] }
 
-// eachRow emits body for each row of the tile, from the last up to the first. Of the rows of the highest tile, lower tiles skip
-// those that they do not have.
+// eachRow emits body for each row of the highest tile, from the last to the first. Lower tiles enter at their own last row.
 func (l *tileLoop) eachRow(body func(i int)) {
 	label := l.label("row") + "of"
 	l.pick(l.most, 2, label)
@@ -245,14 +244,14 @@ func (l *tileLoop) eachRowOfC(body func(row reg.Register, i int)) {
 	})
 }
 
-// hot reports whether tiles of so many rows in place are frequent: of more than three highest tiles, the driver makes no lower
-// ones.
+// hot reports whether tiles of that many rows in place are frequent. If m is more than three times the rows of the highest
+// tile, the driver makes no lower ones.
 func (l *tileLoop) hot(rows int) bool { return 3*rows >= 2*l.most }
 
-// gemmWidth writes the function that computes tiles that lie below one another, of the given width and any height that the
-// registers allow. What loads and stores them is the same for all heights; loops along k are not. With lines, the frequent
-// heights have loops that go along A by cache lines, and only the first tile of a block asks for B as it goes: the others
-// find it in the cache.
+// gemmWidth writes the function that computes tiles below one another in C, of the given width and any height that the registers
+// allow. All heights share the code that loads and stores C; each has its own loops along k. With lines, frequent heights
+// have loops that advance by cache lines of A, and only the first tile of a block prefetches B: the others find it in the
+// cache.
 func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, tileStep)) {
 	most := g.shape[vectors-1]
 	free := g.vec[most*vectors:]
@@ -263,7 +262,7 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 		element: free[vectors:min(vectors+2, len(free))],
 	}
 	g.functionOf(fmt.Sprintf("%s%d", name, vectors), "run", runType,
-		fmt.Sprintf("computes tiles of %d vectors a row.", vectors))
+		fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
 	l.run = g.param("run")
 	l.c = l.load("c")
 	if g.isa != avx2 {
@@ -346,7 +345,7 @@ func (l *tileLoop) lastMask() tail {
 	return l.mask
 }
 
-// operands loads what the loops along k move on.
+// operands loads the pointers that the loops along k advance.
 func (l *tileLoop) operands() {
 	l.b = l.load("b")
 	first := l.GP64()
@@ -365,7 +364,7 @@ func (l *tileLoop) operands() {
 	l.ADDQ(l.c, l.below)
 }
 
-// askC asks for rows of C of the next tile.
+// askC prefetches rows of C of the next tile.
 func (l *tileLoop) askC(rows int) {
 	for range rows {
 		for off := 0; off < l.vectors*l.bytes; off += 64 {
@@ -375,7 +374,7 @@ func (l *tileLoop) askC(rows int) {
 	}
 }
 
-// pick emits jumps to the labels of some heights, from the highest down to the lowest that is not jumped to.
+// pick emits jumps to the labels of the given heights. Other heights fall through.
 func (l *tileLoop) pick(from, downTo int, label string) {
 	rows := l.load("rows")
 	for r := from; r >= downTo; r-- {
@@ -392,12 +391,12 @@ func (l *tileLoop) singly(store string) {
 	}
 }
 
-// single is the loop of one step, of A with any distances. It ends with a jump to store.
+// single writes the loop of one step, for A of any strides, and a jump to store.
 func (l *tileLoop) single(rows int, store string) {
 	label := fmt.Sprint("single", rows)
 	l.Label(label)
 	l.step(l.gen, tileStep{
-		rows: rows, b: l.b, fetch: true, unless: l.fetch, next: l.next, pace: l.pace,
+		rows: rows, b: l.b, fetch: true, fetchIf: l.fetch, next: l.next, pace: l.pace,
 		rowA: func(i int) operand.Mem { return l.rowA(i, 0) },
 		acc:  l.acc, rowB: l.rowB, elementA: l.element,
 	})
@@ -413,7 +412,7 @@ func (l *tileLoop) single(rows int, store string) {
 
 const elementSize = 4
 
-// linesOf writes the loops by lines for the heights that are frequent, and those of one step for all heights.
+// linesOf writes the loops by lines for frequent heights, and the loops of one step for all heights.
 func (l *tileLoop) linesOf(store string) {
 	single, warm := l.label("singly"), l.label("warm")
 	l.fetch = l.load("fetch")
@@ -437,7 +436,7 @@ func (l *tileLoop) linesOf(store string) {
 	}
 	l.pick(l.most, lowest, "lines")
 	l.Label(warm)
-	l.MOVQ(operand.U32(0), l.fetch) // again, and k, so that the loops by lines have their registers
+	l.MOVQ(operand.U32(0), l.fetch) // fetch and k were not kept: the loops by lines need their registers
 	l.MOVQ(l.field("k"), l.k)
 	l.Label(single)
 	l.pick(l.most, 2, "single")
@@ -452,7 +451,7 @@ func (l *tileLoop) linesOf(store string) {
 	}
 }
 
-// byLines is the loop that takes lineSteps at a time, in turns. The rest is left to the loop of one step.
+// byLines writes the loop that advances by lineSteps, in turns of unrolledSteps. The loop of one step does the rest.
 func (l *tileLoop) byLines(rows int, packed bool, name, store string) {
 	l.Label(fmt.Sprint(name, rows))
 	l.MOVQ(operand.U32(uint64((rows+rowsAsked-1)/rowsAsked)), l.toAsk)
@@ -462,7 +461,7 @@ func (l *tileLoop) byLines(rows int, packed bool, name, store string) {
 	stepSize := elementSize
 	if packed {
 		stepSize *= l.shape.rows()
-	} else { // after the last turn, back to the first row, a line farther
+	} else { // after the last turn, ahead returns to the first row, one line farther
 		back := l.GP64()
 		l.IMUL3Q(operand.I32(-rowsOfTurn*turns), l.rs, back)
 		l.ADDQ(operand.Imm(elementSize*lineSteps), back)
@@ -526,7 +525,7 @@ func (l *tileLoop) addBias() {
 		l.VMOVUPS(at(bias, j*l.bytes), l.rowB[j])
 	}
 	l.loadTail(at(bias, last*l.bytes), l.lastMask(), l.rowB[last])
-	for i := range l.most { // whatever the height: what lower tiles have not is not stored
+	for i := range l.most { // rows that a lower tile lacks are not stored
 		for j, r := range l.rowB {
 			l.VADDPS(r, l.acc(i, j), l.acc(i, j))
 		}
@@ -534,7 +533,7 @@ func (l *tileLoop) addBias() {
 	l.Label(none)
 }
 
-// store stores the sums. Where the last vector is whole it takes no mask: at AVX2, masked stores are slow on some processors.
+// store stores the sums. It uses no mask if the last vector is whole: masked stores of AVX2 are slow on some processors.
 func (l *tileLoop) store() {
 	partial, stored := l.label("partial"), l.label("stored")
 	l.CMPQ(l.load("last"), operand.Imm(uint64(l.lanes)))

@@ -59,7 +59,7 @@ func newGen(v *isa) *gen {
 	return g
 }
 
-// function begins a function of this level; its name gets the level as suffix. The signature is without "func".
+// function begins a function of this level; the level is appended to its name. The signature is without "func".
 func (g *gen) function(name, signature, doc string) {
 	name, g.labels = name+g.suffix, 0
 	g.begin(name, doc)
@@ -119,7 +119,7 @@ func (g *gen) param(name string) reg.GPVirtual {
 	return r
 }
 
-// paramAddr is where a parameter stands on the stack.
+// paramAddr is the address of a parameter on the stack.
 func (g *gen) paramAddr(name string) operand.Mem {
 	b, err := g.Param(name).Resolve()
 	if err != nil {
@@ -128,7 +128,7 @@ func (g *gen) paramAddr(name string) operand.Mem {
 	return b.Addr
 }
 
-// label returns a label that no other in this function is equal to.
+// label returns a label that is unique in this function.
 func (g *gen) label(what string) string {
 	g.labels++
 	return fmt.Sprintf("%s%d", what, g.labels)
@@ -144,7 +144,7 @@ func (g *gen) reg() reg.VecVirtual {
 	return g.ZMM()
 }
 
-// at is the vector that stands off bytes behind a pointer.
+// at is the memory off bytes after a pointer.
 func at(base reg.Register, off int) operand.Mem { return operand.Mem{Base: base, Disp: off} }
 
 // rows returns a function that gives the address of row i < n, stride bytes apart.
@@ -192,7 +192,7 @@ func (g *gen) zero(r reg.Register) {
 	g.Instruction(i)
 }
 
-// A tail is what stands for the mask of the last, partly filled vector of a row: in AVX-512 a mask register, in AVX2 a
+// A tail is the mask of the last, partly filled vector of a row: in AVX-512 a mask register, in AVX2 a
 // vector register.
 type tail struct{ r reg.Register }
 
@@ -254,5 +254,5 @@ func (g *gen) storeTail(src reg.Register, t tail, m operand.Mem) {
 	}
 }
 
-// rounds tells if the level has instructions that round to bfloat16.
+// rounds reports whether the level has instructions that round to bfloat16.
 func (v *isa) rounds() bool { return v == avx512bf16 || v == amx }

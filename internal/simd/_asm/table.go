@@ -32,7 +32,7 @@ type table struct {
 	SoftmaxRows  bool // there is assembly that takes several rows at a time
 }
 
-// products are what products of one kind of element are made of: the shapes of tiles, and the names of functions.
+// products describes the products of one kind of element: the shape of tiles and the names of functions.
 type products struct {
 	Element                           string
 	MR, Depth                         int
@@ -43,7 +43,7 @@ type products struct {
 	PackBT, RoundRow                  string
 }
 
-// Products are those that the level has functions for.
+// Products are the kinds of products that the level has functions of its own for.
 func (t *table) Products() []*products {
 	var all []*products
 	if t.Base == "" {
@@ -55,7 +55,7 @@ func (t *table) Products() []*products {
 	return all
 }
 
-// tables are those of all levels but AMX, whose table is written by hand.
+// tables are the tables of all levels except AMX, whose table is written by hand.
 func tables() []*table {
 	var all []*table
 	for _, v := range rounding {

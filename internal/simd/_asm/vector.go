@@ -19,7 +19,7 @@ const (
 	signBits = 0x80000000
 )
 
-// constant is where a constant stands in memory: once for AVX-512, whose instructions spread it, and as a whole vector
+// constant is a constant in memory: once for AVX-512, whose instructions spread it, and as a whole vector
 // for AVX2.
 func (g *gen) constant(bits uint32) operand.Mem {
 	name := fmt.Sprintf("c%08x", bits)
@@ -153,7 +153,7 @@ func (c chunk) addr(p reg.Register) operand.Mem {
 	return operand.Mem{Base: p, Index: c.index, Scale: 1, Disp: c.off}
 }
 
-// load loads the chunk of the row at p; elements behind the row's end are zero.
+// load loads the chunk of the row at p; elements past the row's end are zero.
 func (c chunk) load(p reg.Register) reg.VecVirtual {
 	r := c.reg()
 	if c.mask != nil {
@@ -172,7 +172,7 @@ func (c chunk) store(r, p reg.Register) {
 	}
 }
 
-// clearTail sets the elements behind the row's end to zero.
+// clearTail sets the elements past the row's end to zero.
 func (c chunk) clearTail(r reg.Register) {
 	switch {
 	case c.mask == nil:
@@ -253,9 +253,9 @@ func (g *gen) atMostLanes(left reg.GPVirtual) reg.GPVirtual {
 	return count
 }
 
-// apply emits f for every vector of rows, unroll at a time: it gets those of the operands in from, and what it returns is
-// stored to. The code for whole vectors serves the row's end too, where loads and stores are masked. Instructions of several
-// vectors take turns. late, which may be nil, is an operand that f loads itself, as its last one.
+// apply calls f for every vector of a row, unroll at a time, with the vectors of the operands from, and emits code that stores
+// its result in to. The end of the row uses the same code, only with masked loads and stores. The instructions of several
+// vectors alternate. late, which may be nil, is an operand that f loads itself, last of all.
 func (r row) apply(unroll int, to reg.Register, from []reg.Register, late reg.GPVirtual, f func(v []reg.VecVirtual, late func() reg.VecVirtual) reg.VecVirtual) {
 	loop, compute, rest, partial, done := r.label("loop"), r.label("compute"), r.label("rest"), r.label("partial"), r.label("done")
 	index, left := r.GP64(), r.GP64()
@@ -298,7 +298,7 @@ func (r row) apply(unroll int, to reg.Register, from []reg.Register, late reg.GP
 	r.ADDQ(operand.I32(unroll*r.bytes), index)
 	r.JMP(r.jmp(loop))
 
-	r.Label(rest) // a negative number left says that these are the last
+	r.Label(rest) // from here on, left is negative
 	r.ADDQ(step, left)
 	r.JZ(r.jmp(done))
 	var end operand.Mem // of late

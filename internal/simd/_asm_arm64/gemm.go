@@ -13,8 +13,8 @@ const (
 // elementsAhead is how many elements of A are loaded before they are needed.
 const elementsAhead = 3
 
-// emitGemm writes a function for each width of a tile. The driver in Go cuts m into tiles of nearly equal height, so there is
-// no remainder of few rows.
+// emitGemm writes one function for each width of a tile. The driver in Go cuts m into tiles of nearly equal height, so no tile
+// has only the few rows that are left.
 //
 // A step of k of the largest tile is 24 multiply-adds of whole vectors and, with A in place, 10 other instructions: two
 // loads of pairs of B, six of elements of A, a count and a jump; with A packed it is 7 others. These need none of the units
@@ -32,8 +32,8 @@ func emitGemm(g *gen) {
 	}
 }
 
-// A tileLoop is the state of a function that computes tiles of one width and any height. The fields of the run are loaded by
-// the offsets that the Go tools write to go_asm.h.
+// A tileLoop is the state of a function that computes tiles of one width and any height. The Go tools write the offsets of the
+// fields of its arguments to go_asm.h.
 type tileLoop struct {
 	*gen
 	acc          [][]vector // by row and vector, whatever the height
@@ -54,7 +54,7 @@ func (l *tileLoop) setField(r general, name string) {
 // flag loads a field that is a bool.
 func (l *tileLoop) flag(name string, r general) { l.line("MOVBU gemmRun_%s(%s), %s", name, l.run, r) }
 
-// pick emits jumps to the labels of the heights above one; what follows is for one row.
+// pick emits jumps to the labels of the heights above one. A height of one falls through.
 func (l *tileLoop) pick(label string) {
 	l.field("rows", l.scratch)
 	for rows := tileRows; rows > 1; rows-- {
@@ -63,8 +63,7 @@ func (l *tileLoop) pick(label string) {
 	}
 }
 
-// eachRow emits body for each row of the tile, from the last up to the first. Of the rows of the highest tile, lower tiles skip
-// those that they do not have.
+// eachRow emits body for each row of the highest tile, from the last to the first. Lower tiles enter at their own last row.
 func (l *tileLoop) eachRow(body func(i int)) {
 	label := l.label("row") + "of"
 	l.pick(label)
@@ -85,10 +84,10 @@ func (l *tileLoop) eachRowOfC(ldc general, body func(i int)) {
 	})
 }
 
-// gemmWidth writes the function that computes tiles that lie below one another, of the given width and any height up to
-// tileRows. What loads and stores them is the same for all heights; loops along k are not.
+// gemmWidth writes the function that computes tiles below one another in C, of the given width and any height up to tileRows. All
+// heights share the code that loads and stores C; each has its own loops along k.
 func (g *gen) gemmWidth(vectors int) {
-	g.function(fmt.Sprintf("gemm%d", vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of %d vectors a row.", vectors))
+	g.function(fmt.Sprintf("gemm%d", vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
 	l := &tileLoop{
 		gen: g, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
 		row: g.general(), scratch: g.general(),
@@ -188,7 +187,7 @@ func (l *tileLoop) addBias(vectors int, last general) {
 			l.load(bias[j], vectorSize, l.row, j*vectorSize)
 		}
 	}
-	for _, row := range l.acc { // whatever the height: what lower tiles have not is not stored
+	for _, row := range l.acc { // rows that a lower tile lacks are not stored
 		for j, r := range bias {
 			l.three(fadd, row[j], row[j], r)
 		}

@@ -30,11 +30,11 @@ type function struct {
 	vectors   int
 	generals  int
 	labels    int
-	pool      general // where the constants stand, if it uses any
+	pool      general // the address of the constants, if it uses any
 	address   general // of single elements, if it moves any
 }
 
-// A vector stands for a 128-bit register that is still to be chosen.
+// A vector is a 128-bit register that is chosen later.
 type vector int
 
 // A general is a general register.
@@ -52,7 +52,7 @@ type instruction struct {
 	text          func(number func(vector) int) string
 	reads, writes []vector
 	move          bool   // from reads[0] to writes[0]
-	label         string // what stands here
+	label         string // that is placed here
 	target        string // where it may jump
 	ends          bool   // the next instruction is not reached from here
 }
@@ -137,7 +137,7 @@ func (g *gen) line(format string, args ...any) {
 	g.emit(instruction{text: func(func(vector) int) string { return s }})
 }
 
-// jump emits a jump to a label: B, or one that depends on the flags or on what stands before the label.
+// jump emits a jump to a label: B, or one that depends on the flags or on the operands before the label.
 func (g *gen) jump(what, label string) {
 	g.emit(instruction{
 		text:   func(func(vector) int) string { return what + " " + label },
@@ -148,7 +148,7 @@ func (g *gen) jump(what, label string) {
 
 func (g *gen) place(label string) { g.emit(instruction{label: label}) }
 
-// label returns a label that no other in this function is equal to.
+// label returns a label that is unique in this function.
 func (g *gen) label(what string) string {
 	g.f.labels++
 	return fmt.Sprintf("%s%d", what, g.f.labels)

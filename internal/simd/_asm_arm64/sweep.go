@@ -11,7 +11,7 @@ type chunk struct {
 	count    general // the elements of a partly filled vector, else ""
 }
 
-// load loads the chunk of an operand; elements behind the row's end are zero.
+// load loads the chunk of an operand; elements past the row's end are zero.
 func (c chunk) load(operand string) vector {
 	r := c.vector()
 	if c.count != "" {
@@ -30,16 +30,16 @@ func (c chunk) store(r vector, operand string) {
 	}
 }
 
-// filled returns r with the elements behind the row's end replaced by those of other.
+// filled returns r with the elements past the row's end replaced by those of other.
 func (c chunk) filled(r, other vector) vector {
 	if c.count == "" {
 		return r
 	}
-	behind := c.op3(cmhs, c.vectorOf([4]uint32{0, 1, 2, 3}), c.spreadFrom(c.count)) // lanes of no lesser number
-	return c.blend(behind, other, r)
+	past := c.op3(cmhs, c.vectorOf([4]uint32{0, 1, 2, 3}), c.spreadFrom(c.count)) // lanes of no lesser number
+	return c.blend(past, other, r)
 }
 
-// clearTail returns r with zeros behind the row's end.
+// clearTail returns r with zeros past the row's end.
 func (c chunk) clearTail(r vector) vector {
 	if c.count == "" {
 		return r
@@ -81,8 +81,8 @@ func (g *gen) sweep(unroll int, operands []string, body func(c chunk)) {
 	g.place(done)
 }
 
-// apply emits f for every vector of the rows of n elements at the named parameters: it gets those of the operands in from, and
-// what it returns is stored to. The code for whole vectors serves the row's end too, which is loaded and stored piecewise.
+// apply calls f for every vector of the rows of n elements at the named parameters, with the vectors of the operands from, and
+// emits code that stores its result in to. The end of the row uses the same code, only with piecewise loads and stores.
 func (g *gen) apply(to string, from []string, f func(v []vector) vector) {
 	c := chunk{gen: g, pointers: map[string]general{to: g.param(to)}}
 	for _, name := range from {
@@ -110,7 +110,7 @@ func (g *gen) apply(to string, from []string, f func(v []vector) vector) {
 	g.line("SUBS $%d, %s", lanes, left)
 	g.jump("BGE", loop)
 
-	g.place(rest) // a negative number left says that these are the last
+	g.place(rest) // from here on, left is negative
 	g.line("ADDS $%d, %s", lanes, left)
 	g.jump("BEQ", done)
 	for i, name := range from {
