@@ -20,10 +20,12 @@ TEXT ·activateGELUAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS c00000000<>+0(SB), Z1
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, BX
-	JL                afterOne4
-	VMOVUPS           (DX)(CX*1), Z2
+loop1:
+	SUBQ    $+16, BX
+	JL      rest3
+	VMOVUPS (DX)(CX*1), Z2
+
+compute2:
 	VANDPS.BCST       c7fffffff<>+0(SB), Z2, Z3
 	VMINPS            Z3, Z0, Z3
 	VMULPS            Z3, Z3, Z4
@@ -61,52 +63,22 @@ one3:
 	VMULPS            Z4, Z5, Z4
 	VMAXPS            Z2, Z1, Z2
 	VFNMADD231PS      Z4, Z3, Z2
+	TESTQ             BX, BX
+	JS                partial4
 	VMOVUPS           Z2, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, BX
-	JZ                done5
-	VMOVUPS.Z         (DX)(CX*1), K1, Z2
-	VANDPS.BCST       c7fffffff<>+0(SB), Z2, Z3
-	VMINPS            Z3, Z0, Z0
-	VMULPS            Z0, Z0, Z3
-	VMOVAPS           Z0, Z4
-	VFMSUB213PS       Z3, Z0, Z4
-	VMULPS.BCST       cbf000000<>+0(SB), Z3, Z3
-	VMULPS.BCST       cbf000000<>+0(SB), Z4, Z4
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z3, Z5
-	VRNDSCALEPS       $0x08, Z5, Z5
-	VMOVAPS           Z3, Z3
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z5, Z3
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z5, Z3
-	VADDPS            Z4, Z3, Z3
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z4
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z3, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z3, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z3, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z3, Z4
-	VMULPS            Z3, Z3, Z6
-	VFMADD231PS       Z6, Z4, Z3
-	VADDPS.BCST       c3f800000<>+0(SB), Z3, Z3
-	VSCALEFPS         Z5, Z3, Z3
-	VBROADCASTSS      c3b881848<>+0(SB), Z4
-	VFMADD213PS.BCST  c3d277357<>+0(SB), Z0, Z4
-	VFMADD213PS.BCST  c3e3c62ac<>+0(SB), Z0, Z4
-	VFMADD213PS.BCST  c3ee0e9ee<>+0(SB), Z0, Z4
-	VFMADD213PS.BCST  c3f000000<>+0(SB), Z0, Z4
-	VBROADCASTSS      c3c2a9159<>+0(SB), Z5
-	VFMADD213PS.BCST  c3dd1e173<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3ef15cd5<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3f9a4f8b<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3fd69610<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3f800000<>+0(SB), Z0, Z5
-	VDIVPS            Z5, Z4, Z4
-	VMULPS            Z3, Z4, Z3
-	VMAXPS            Z2, Z1, Z1
-	VFNMADD231PS      Z3, Z0, Z1
-	VMOVUPS           Z1, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, BX
+	JZ        done5
+	VMOVUPS.Z (DX)(CX*1), K1, Z2
+	SUBQ      $+16, BX
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, BX
+	VMOVUPS Z2, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -198,103 +170,71 @@ TEXT ·backwardGELUAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS c3f800000<>+0(SB), Z1
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, SI
-	JL                afterOne4
-	VMOVUPS           (BX)(CX*1), Z2
-	VMOVUPS           (DX)(CX*1), Z3
+loop1:
+	SUBQ    $+16, SI
+	JL      rest3
+	VMOVUPS (BX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+
+compute2:
 	VANDPS.BCST       c7fffffff<>+0(SB), Z2, Z4
 	VMINPS            Z4, Z0, Z4
-	VMULPS            Z4, Z4, Z7
-	VMOVAPS           Z4, Z8
-	VFMSUB213PS       Z7, Z4, Z8
+	VMULPS            Z4, Z4, Z6
+	VMOVAPS           Z4, Z7
+	VFMSUB213PS       Z6, Z4, Z7
+	VMULPS.BCST       cbf000000<>+0(SB), Z6, Z6
 	VMULPS.BCST       cbf000000<>+0(SB), Z7, Z7
-	VMULPS.BCST       cbf000000<>+0(SB), Z8, Z8
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z7, Z9
-	VRNDSCALEPS       $0x08, Z9, Z9
-	VMOVAPS           Z7, Z7
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z9, Z7
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z9, Z7
-	VADDPS            Z8, Z7, Z7
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z8
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z7, Z8
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z7, Z8
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z7, Z8
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z7, Z8
-	VMULPS            Z7, Z7, Z10
-	VFMADD231PS       Z10, Z8, Z7
-	VADDPS.BCST       c3f800000<>+0(SB), Z7, Z7
-	VSCALEFPS         Z9, Z7, Z7
-	VBROADCASTSS      c3b881848<>+0(SB), Z8
-	VFMADD213PS.BCST  c3d277357<>+0(SB), Z4, Z8
-	VFMADD213PS.BCST  c3e3c62ac<>+0(SB), Z4, Z8
-	VFMADD213PS.BCST  c3ee0e9ee<>+0(SB), Z4, Z8
-	VFMADD213PS.BCST  c3f000000<>+0(SB), Z4, Z8
-	VBROADCASTSS      c3c2a9159<>+0(SB), Z9
-	VFMADD213PS.BCST  c3dd1e173<>+0(SB), Z4, Z9
-	VFMADD213PS.BCST  c3ef15cd5<>+0(SB), Z4, Z9
-	VFMADD213PS.BCST  c3f9a4f8b<>+0(SB), Z4, Z9
-	VFMADD213PS.BCST  c3fd69610<>+0(SB), Z4, Z9
-	VFMADD213PS.BCST  c3f800000<>+0(SB), Z4, Z9
-	VDIVPS            Z9, Z8, Z8
-	VMULPS            Z7, Z8, Z8
-	VMULPS            Z7, Z4, Z4
-	VFNMADD231PS.BCST c3ecc422a<>+0(SB), Z4, Z8
-	VSUBPS            Z8, Z1, Z4
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z6, Z8
+	VRNDSCALEPS       $0x08, Z8, Z8
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z8, Z6
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z8, Z6
+	VADDPS            Z7, Z6, Z6
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z7
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z6, Z7
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z6, Z7
+	VMULPS            Z6, Z6, Z9
+	VFMADD231PS       Z9, Z7, Z6
+	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z6
+	VSCALEFPS         Z8, Z6, Z6
+	VBROADCASTSS      c3b881848<>+0(SB), Z7
+	VFMADD213PS.BCST  c3d277357<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c3e3c62ac<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c3ee0e9ee<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c3f000000<>+0(SB), Z4, Z7
+	VBROADCASTSS      c3c2a9159<>+0(SB), Z8
+	VFMADD213PS.BCST  c3dd1e173<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3ef15cd5<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3f9a4f8b<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3fd69610<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3f800000<>+0(SB), Z4, Z8
+	VDIVPS            Z8, Z7, Z7
+	VMULPS            Z6, Z7, Z7
+	VMULPS            Z6, Z4, Z4
+	VFNMADD231PS.BCST c3ecc422a<>+0(SB), Z4, Z7
+	VSUBPS            Z7, Z1, Z4
 	VPMOVD2M          Z2, K2
-	VBLENDMPS         Z8, Z4, K2, Z5
+	VBLENDMPS         Z7, Z4, K2, Z5
 	VMULPS            Z3, Z5, Z2
+	TESTQ             SI, SI
+	JS                partial4
 	VMOVUPS           Z2, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, SI
-	JZ                done5
-	VMOVUPS.Z         (BX)(CX*1), K1, Z2
-	VMOVUPS.Z         (DX)(CX*1), K1, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z2, Z4
-	VMINPS            Z4, Z0, Z0
-	VMULPS            Z0, Z0, Z4
-	VMOVAPS           Z0, Z5
-	VFMSUB213PS       Z4, Z0, Z5
-	VMULPS.BCST       cbf000000<>+0(SB), Z4, Z4
-	VMULPS.BCST       cbf000000<>+0(SB), Z5, Z5
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z4, Z7
-	VRNDSCALEPS       $0x08, Z7, Z7
-	VMOVAPS           Z4, Z4
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z7, Z4
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z7, Z4
-	VADDPS            Z5, Z4, Z4
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z4, Z5
-	VMULPS            Z4, Z4, Z8
-	VFMADD231PS       Z8, Z5, Z4
-	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z4
-	VSCALEFPS         Z7, Z4, Z4
-	VBROADCASTSS      c3b881848<>+0(SB), Z5
-	VFMADD213PS.BCST  c3d277357<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3e3c62ac<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3ee0e9ee<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3f000000<>+0(SB), Z0, Z5
-	VBROADCASTSS      c3c2a9159<>+0(SB), Z7
-	VFMADD213PS.BCST  c3dd1e173<>+0(SB), Z0, Z7
-	VFMADD213PS.BCST  c3ef15cd5<>+0(SB), Z0, Z7
-	VFMADD213PS.BCST  c3f9a4f8b<>+0(SB), Z0, Z7
-	VFMADD213PS.BCST  c3fd69610<>+0(SB), Z0, Z7
-	VFMADD213PS.BCST  c3f800000<>+0(SB), Z0, Z7
-	VDIVPS            Z7, Z5, Z5
-	VMULPS            Z4, Z5, Z5
-	VMULPS            Z4, Z0, Z0
-	VFNMADD231PS.BCST c3ecc422a<>+0(SB), Z0, Z5
-	VSUBPS            Z5, Z1, Z0
-	VPMOVD2M          Z2, K2
-	VBLENDMPS         Z5, Z0, K2, Z6
-	VMULPS            Z3, Z6, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, SI
+	JZ        done5
+	VMOVUPS.Z (BX)(CX*1), K1, Z2
+	VMOVUPS.Z (DX)(CX*1), K1, Z3
+	SUBQ      $+16, SI
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, SI
+	VMOVUPS Z2, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -321,77 +261,57 @@ TEXT ·activateGELUTanhAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS c41c00000<>+0(SB), Z3
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, BX
-	JL                afterOne4
-	VMOVUPS           (DX)(CX*1), Z4
-	VMAXPS            Z4, Z2, Z4
-	VMINPS            Z4, Z3, Z7
-	VMULPS            Z7, Z7, Z8
-	VBROADCASTSS      c3d922279<>+0(SB), Z9
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z8, Z9
-	VMULPS            Z7, Z9, Z7
-	VANDPS.BCST       c7fffffff<>+0(SB), Z7, Z8
-	VMINPS            Z8, Z0, Z8
-	VMULPS.BCST       cbf800000<>+0(SB), Z8, Z8
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z8, Z9
-	VRNDSCALEPS       $0x08, Z9, Z9
-	VMOVAPS           Z8, Z8
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z9, Z8
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z9, Z8
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z10
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z8, Z10
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z8, Z10
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z8, Z10
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z8, Z10
-	VMULPS            Z8, Z8, Z11
-	VFMADD231PS       Z11, Z10, Z8
-	VADDPS.BCST       c3f800000<>+0(SB), Z8, Z8
-	VSCALEFPS         Z9, Z8, Z8
-	VADDPS            Z1, Z8, Z9
-	VDIVPS            Z9, Z1, Z9
-	VPMOVD2M          Z7, K2
-	VBLENDMPS         Z8, Z1, K2, Z5
-	VMULPS            Z9, Z5, Z7
-	VMULPS            Z4, Z7, Z4
-	VMOVUPS           Z4, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+loop1:
+	SUBQ    $+16, BX
+	JL      rest3
+	VMOVUPS (DX)(CX*1), Z4
 
-afterOne4:
-	ADDQ              $0x10, BX
-	JZ                done5
-	VMOVUPS.Z         (DX)(CX*1), K1, Z4
-	VMAXPS            Z4, Z2, Z2
-	VMINPS            Z2, Z3, Z3
-	VMULPS            Z3, Z3, Z4
-	VBROADCASTSS      c3d922279<>+0(SB), Z5
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z4, Z5
-	VMULPS            Z3, Z5, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
-	VMINPS            Z4, Z0, Z0
-	VMULPS.BCST       cbf800000<>+0(SB), Z0, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z4
-	VRNDSCALEPS       $0x08, Z4, Z4
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z4, Z0
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z4, Z0
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z5
-	VMULPS            Z0, Z0, Z7
-	VFMADD231PS       Z7, Z5, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VSCALEFPS         Z4, Z0, Z0
-	VADDPS            Z1, Z0, Z4
-	VDIVPS            Z4, Z1, Z4
-	VPMOVD2M          Z3, K2
-	VBLENDMPS         Z0, Z1, K2, Z6
-	VMULPS            Z4, Z6, Z0
-	VMULPS            Z2, Z0, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
+compute2:
+	VMAXPS            Z4, Z2, Z4
+	VMINPS            Z4, Z3, Z6
+	VMULPS            Z6, Z6, Z7
+	VBROADCASTSS      c3d922279<>+0(SB), Z8
+	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z7, Z8
+	VMULPS            Z6, Z8, Z6
+	VANDPS.BCST       c7fffffff<>+0(SB), Z6, Z7
+	VMINPS            Z7, Z0, Z7
+	VMULPS.BCST       cbf800000<>+0(SB), Z7, Z7
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z7, Z8
+	VRNDSCALEPS       $0x08, Z8, Z8
+	VMOVAPS           Z7, Z7
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z8, Z7
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z8, Z7
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z9
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z7, Z9
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z7, Z9
+	VMULPS            Z7, Z7, Z10
+	VFMADD231PS       Z10, Z9, Z7
+	VADDPS.BCST       c3f800000<>+0(SB), Z7, Z7
+	VSCALEFPS         Z8, Z7, Z7
+	VADDPS            Z1, Z7, Z8
+	VDIVPS            Z8, Z1, Z8
+	VPMOVD2M          Z6, K2
+	VBLENDMPS         Z7, Z1, K2, Z5
+	VMULPS            Z8, Z5, Z6
+	VMULPS            Z4, Z6, Z4
+	TESTQ             BX, BX
+	JS                partial4
+	VMOVUPS           Z4, (AX)(CX*1)
+	ADDQ              $+64, CX
+	JMP               loop1
+
+rest3:
+	ADDQ      $+16, BX
+	JZ        done5
+	VMOVUPS.Z (DX)(CX*1), K1, Z4
+	SUBQ      $+16, BX
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, BX
+	VMOVUPS Z4, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -434,91 +354,65 @@ TEXT ·backwardGELUTanhAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS c41c00000<>+0(SB), Z3
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, SI
-	JL                afterOne4
-	VMOVUPS           (BX)(CX*1), Z4
-	VMOVUPS           (DX)(CX*1), Z5
+loop1:
+	SUBQ    $+16, SI
+	JL      rest3
+	VMOVUPS (BX)(CX*1), Z4
+	VMOVUPS (DX)(CX*1), Z5
+
+compute2:
 	VMAXPS            Z4, Z2, Z4
 	VMINPS            Z4, Z3, Z4
-	VMULPS            Z4, Z4, Z8
-	VBROADCASTSS      c3d922279<>+0(SB), Z9
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z8, Z9
-	VMULPS            Z4, Z9, Z9
-	VANDPS.BCST       c7fffffff<>+0(SB), Z9, Z10
-	VMINPS            Z10, Z0, Z10
-	VMULPS.BCST       cbf800000<>+0(SB), Z10, Z10
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z10, Z11
-	VRNDSCALEPS       $0x08, Z11, Z11
-	VMOVAPS           Z10, Z10
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z11, Z10
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z11, Z10
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z12
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z10, Z12
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z10, Z12
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z10, Z12
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z10, Z12
-	VMULPS            Z10, Z10, Z13
-	VFMADD231PS       Z13, Z12, Z10
-	VADDPS.BCST       c3f800000<>+0(SB), Z10, Z10
-	VSCALEFPS         Z11, Z10, Z10
-	VADDPS            Z1, Z10, Z11
-	VDIVPS            Z11, Z1, Z11
-	VPMOVD2M          Z9, K2
-	VBLENDMPS         Z10, Z1, K2, Z6
-	VMULPS            Z11, Z6, Z9
-	VBROADCASTSS      c3e5b33b6<>+0(SB), Z12
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z8, Z12
-	VMULPS            Z4, Z12, Z12
-	VMULPS            Z10, Z12, Z12
-	VMULPS            Z11, Z11, Z4
-	VFMADD231PS       Z12, Z4, Z9
-	VMULPS            Z5, Z9, Z4
+	VMULPS            Z4, Z4, Z7
+	VBROADCASTSS      c3d922279<>+0(SB), Z8
+	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z7, Z8
+	VMULPS            Z4, Z8, Z8
+	VANDPS.BCST       c7fffffff<>+0(SB), Z8, Z9
+	VMINPS            Z9, Z0, Z9
+	VMULPS.BCST       cbf800000<>+0(SB), Z9, Z9
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z9, Z10
+	VRNDSCALEPS       $0x08, Z10, Z10
+	VMOVAPS           Z9, Z9
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z10, Z9
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z10, Z9
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z11
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z9, Z11
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z9, Z11
+	VMULPS            Z9, Z9, Z12
+	VFMADD231PS       Z12, Z11, Z9
+	VADDPS.BCST       c3f800000<>+0(SB), Z9, Z9
+	VSCALEFPS         Z10, Z9, Z9
+	VADDPS            Z1, Z9, Z10
+	VDIVPS            Z10, Z1, Z10
+	VPMOVD2M          Z8, K2
+	VBLENDMPS         Z9, Z1, K2, Z6
+	VMULPS            Z10, Z6, Z8
+	VBROADCASTSS      c3e5b33b6<>+0(SB), Z11
+	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z7, Z11
+	VMULPS            Z4, Z11, Z11
+	VMULPS            Z9, Z11, Z11
+	VMULPS            Z10, Z10, Z4
+	VFMADD231PS       Z11, Z4, Z8
+	VMULPS            Z5, Z8, Z4
+	TESTQ             SI, SI
+	JS                partial4
 	VMOVUPS           Z4, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, SI
-	JZ                done5
-	VMOVUPS.Z         (BX)(CX*1), K1, Z4
-	VMOVUPS.Z         (DX)(CX*1), K1, Z5
-	VMAXPS            Z4, Z2, Z2
-	VMINPS            Z2, Z3, Z2
-	VMULPS            Z2, Z2, Z3
-	VBROADCASTSS      c3d922279<>+0(SB), Z4
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z3, Z4
-	VMULPS            Z2, Z4, Z4
-	VANDPS.BCST       c7fffffff<>+0(SB), Z4, Z6
-	VMINPS            Z6, Z0, Z0
-	VMULPS.BCST       cbf800000<>+0(SB), Z0, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z6
-	VRNDSCALEPS       $0x08, Z6, Z6
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z6, Z0
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z6, Z0
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z8
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z0, Z8
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z8
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z8
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z8
-	VMULPS            Z0, Z0, Z9
-	VFMADD231PS       Z9, Z8, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VSCALEFPS         Z6, Z0, Z0
-	VADDPS            Z1, Z0, Z6
-	VDIVPS            Z6, Z1, Z6
-	VPMOVD2M          Z4, K2
-	VBLENDMPS         Z0, Z1, K2, Z7
-	VMULPS            Z6, Z7, Z1
-	VBROADCASTSS      c3e5b33b6<>+0(SB), Z4
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z3, Z4
-	VMULPS            Z2, Z4, Z4
-	VMULPS            Z0, Z4, Z4
-	VMULPS            Z6, Z6, Z0
-	VFMADD231PS       Z4, Z0, Z1
-	VMULPS            Z5, Z1, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, SI
+	JZ        done5
+	VMOVUPS.Z (BX)(CX*1), K1, Z4
+	VMOVUPS.Z (DX)(CX*1), K1, Z5
+	SUBQ      $+16, SI
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, SI
+	VMOVUPS Z4, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -541,6 +435,27 @@ TEXT ·activateReLUAVX512(SB), NOSPLIT, $0-24
 	KMOVW        SI, K1
 	VBROADCASTSS c00000000<>+0(SB), Z0
 	XORQ         CX, CX
+
+many1:
+	SUBQ    $+64, BX
+	JL      afterMany2
+	VMOVUPS (DX)(CX*1), Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, 64(AX)(CX*1)
+	VMOVUPS 128(DX)(CX*1), Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, 128(AX)(CX*1)
+	VMOVUPS 192(DX)(CX*1), Z1
+	VMAXPS  Z1, Z0, Z1
+	VMOVUPS Z1, 192(AX)(CX*1)
+	ADDQ    $+256, CX
+	JMP     many1
+
+afterMany2:
+	ADDQ $+64, BX
 
 one3:
 	SUBQ    $0x10, BX
@@ -578,13 +493,42 @@ TEXT ·backwardReLUAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS c00000000<>+0(SB), Z0
 	XORQ         CX, CX
 
+many1:
+	SUBQ      $+64, SI
+	JL        afterMany2
+	VMOVUPS   (BX)(CX*1), Z1
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVUPS   (DX)(CX*1), Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, (AX)(CX*1)
+	VMOVUPS   64(BX)(CX*1), Z1
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVUPS   64(DX)(CX*1), Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, 64(AX)(CX*1)
+	VMOVUPS   128(BX)(CX*1), Z1
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVUPS   128(DX)(CX*1), Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, 128(AX)(CX*1)
+	VMOVUPS   192(BX)(CX*1), Z1
+	VCMPPS    $0x06, Z0, Z1, K2
+	VMOVUPS   192(DX)(CX*1), Z1
+	VMOVAPS.Z Z1, K2, Z1
+	VMOVUPS   Z1, 192(AX)(CX*1)
+	ADDQ      $+256, CX
+	JMP       many1
+
+afterMany2:
+	ADDQ $+64, SI
+
 one3:
 	SUBQ      $0x10, SI
 	JL        afterOne4
 	VMOVUPS   (BX)(CX*1), Z1
-	VMOVUPS   (DX)(CX*1), Z2
 	VCMPPS    $0x06, Z0, Z1, K2
-	VMOVAPS.Z Z2, K2, Z1
+	VMOVUPS   (DX)(CX*1), Z1
+	VMOVAPS.Z Z1, K2, Z1
 	VMOVUPS   Z1, (AX)(CX*1)
 	ADDQ      $0x40, CX
 	JMP       one3
@@ -593,9 +537,9 @@ afterOne4:
 	ADDQ      $0x10, SI
 	JZ        done5
 	VMOVUPS.Z (BX)(CX*1), K1, Z1
-	VMOVUPS.Z (DX)(CX*1), K1, Z2
 	VCMPPS    $0x06, Z0, Z1, K2
-	VMOVAPS.Z Z2, K2, Z0
+	VMOVUPS.Z (DX)(CX*1), K1, Z0
+	VMOVAPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (AX)(CX*1)
 
 done5:
@@ -619,10 +563,12 @@ TEXT ·activateTanhAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS c40000000<>+0(SB), Z2
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, BX
-	JL                afterOne4
-	VMOVUPS           (DX)(CX*1), Z3
+loop1:
+	SUBQ    $+16, BX
+	JL      rest3
+	VMOVUPS (DX)(CX*1), Z3
+
+compute2:
 	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMULPS.BCST       cc0000000<>+0(SB), Z4, Z4
@@ -648,40 +594,22 @@ one3:
 	VANDPS.BCST       c7fffffff<>+0(SB), Z4, Z4
 	VANDPS.BCST       c80000000<>+0(SB), Z3, Z3
 	VORPS             Z4, Z3, Z3
+	TESTQ             BX, BX
+	JS                partial4
 	VMOVUPS           Z3, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, BX
-	JZ                done5
-	VMOVUPS.Z         (DX)(CX*1), K1, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
-	VMINPS            Z4, Z0, Z0
-	VMULPS.BCST       cc0000000<>+0(SB), Z0, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z4
-	VRNDSCALEPS       $0x08, Z4, Z4
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z4, Z0
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z4, Z0
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z5
-	VMULPS            Z0, Z0, Z6
-	VFMADD231PS       Z6, Z5, Z0
-	VCVTPS2DQ         Z4, Z4
-	VPADDD.BCST       c0000007f<>+0(SB), Z4, Z4
-	VPSLLD            $0x17, Z4, Z4
-	VSUBPS            Z1, Z4, Z1
-	VFMADD231PS       Z4, Z0, Z1
-	VADDPS            Z2, Z1, Z0
-	VDIVPS            Z0, Z1, Z0
-	VANDPS.BCST       c7fffffff<>+0(SB), Z0, Z0
-	VANDPS.BCST       c80000000<>+0(SB), Z3, Z1
-	VORPS             Z0, Z1, Z1
-	VMOVUPS           Z1, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, BX
+	JZ        done5
+	VMOVUPS.Z (DX)(CX*1), K1, Z3
+	SUBQ      $+16, BX
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, BX
+	VMOVUPS Z3, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -719,11 +647,13 @@ TEXT ·backwardTanhAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS c3f800000<>+0(SB), Z1
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, SI
-	JL                afterOne4
-	VMOVUPS           (BX)(CX*1), Z2
-	VMOVUPS           (DX)(CX*1), Z3
+loop1:
+	SUBQ    $+16, SI
+	JL      rest3
+	VMOVUPS (BX)(CX*1), Z2
+	VMOVUPS (DX)(CX*1), Z3
+
+compute2:
 	VANDPS.BCST       c7fffffff<>+0(SB), Z2, Z2
 	VMINPS            Z2, Z0, Z2
 	VMULPS.BCST       cc0000000<>+0(SB), Z2, Z2
@@ -747,39 +677,23 @@ one3:
 	VMULPS            Z4, Z2, Z2
 	VMULPS            Z4, Z2, Z2
 	VMULPS            Z3, Z2, Z2
+	TESTQ             SI, SI
+	JS                partial4
 	VMOVUPS           Z2, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, SI
-	JZ                done5
-	VMOVUPS.Z         (BX)(CX*1), K1, Z2
-	VMOVUPS.Z         (DX)(CX*1), K1, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z2, Z2
-	VMINPS            Z2, Z0, Z0
-	VMULPS.BCST       cc0000000<>+0(SB), Z0, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z2, Z0
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z2, Z0
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z4
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z0, Z4
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z4
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z4
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z4
-	VMULPS            Z0, Z0, Z5
-	VFMADD231PS       Z5, Z4, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VSCALEFPS         Z2, Z0, Z0
-	VADDPS            Z1, Z0, Z2
-	VDIVPS            Z2, Z1, Z1
-	VMULPS.BCST       c40800000<>+0(SB), Z0, Z0
-	VMULPS            Z1, Z0, Z0
-	VMULPS            Z1, Z0, Z0
-	VMULPS            Z3, Z0, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, SI
+	JZ        done5
+	VMOVUPS.Z (BX)(CX*1), K1, Z2
+	VMOVUPS.Z (DX)(CX*1), K1, Z3
+	SUBQ      $+16, SI
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, SI
+	VMOVUPS Z2, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -808,67 +722,52 @@ TEXT ·activateSiLUAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS c3f800000<>+0(SB), Z2
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, BX
-	JL                afterOne4
-	VMOVUPS           (DX)(CX*1), Z3
+loop1:
+	SUBQ    $+16, BX
+	JL      rest3
+	VMOVUPS (DX)(CX*1), Z3
+
+compute2:
 	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
 	VMINPS            Z4, Z0, Z4
 	VMULPS.BCST       cbf800000<>+0(SB), Z4, Z4
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z4, Z7
-	VRNDSCALEPS       $0x08, Z7, Z7
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z4, Z6
+	VRNDSCALEPS       $0x08, Z6, Z6
 	VMOVAPS           Z4, Z4
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z7, Z4
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z7, Z4
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z8
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z4, Z8
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z4, Z8
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z4, Z8
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z4, Z8
-	VMULPS            Z4, Z4, Z9
-	VFMADD231PS       Z9, Z8, Z4
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z6, Z4
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z6, Z4
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z7
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z4, Z7
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z4, Z7
+	VMULPS            Z4, Z4, Z8
+	VFMADD231PS       Z8, Z7, Z4
 	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z4
-	VSCALEFPS         Z7, Z4, Z4
-	VADDPS            Z2, Z4, Z7
-	VDIVPS            Z7, Z2, Z7
+	VSCALEFPS         Z6, Z4, Z4
+	VADDPS            Z2, Z4, Z6
+	VDIVPS            Z6, Z2, Z6
 	VPMOVD2M          Z3, K2
 	VBLENDMPS         Z4, Z2, K2, Z5
-	VMULPS            Z7, Z5, Z4
+	VMULPS            Z6, Z5, Z4
 	VMAXPS            Z3, Z1, Z3
 	VMULPS            Z3, Z4, Z3
+	TESTQ             BX, BX
+	JS                partial4
 	VMOVUPS           Z3, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, BX
-	JZ                done5
-	VMOVUPS.Z         (DX)(CX*1), K1, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
-	VMINPS            Z4, Z0, Z0
-	VMULPS.BCST       cbf800000<>+0(SB), Z0, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z4
-	VRNDSCALEPS       $0x08, Z4, Z4
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z4, Z0
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z4, Z0
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z5
-	VMULPS            Z0, Z0, Z7
-	VFMADD231PS       Z7, Z5, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VSCALEFPS         Z4, Z0, Z0
-	VADDPS            Z2, Z0, Z4
-	VDIVPS            Z4, Z2, Z4
-	VPMOVD2M          Z3, K2
-	VBLENDMPS         Z0, Z2, K2, Z6
-	VMULPS            Z4, Z6, Z0
-	VMAXPS            Z3, Z1, Z1
-	VMULPS            Z1, Z0, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, BX
+	JZ        done5
+	VMOVUPS.Z (DX)(CX*1), K1, Z3
+	SUBQ      $+16, BX
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, BX
+	VMOVUPS Z3, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER
@@ -895,77 +794,58 @@ TEXT ·backwardSiLUAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS c3f800000<>+0(SB), Z2
 	XORQ         CX, CX
 
-one3:
-	SUBQ              $0x10, SI
-	JL                afterOne4
-	VMOVUPS           (BX)(CX*1), Z3
-	VMOVUPS           (DX)(CX*1), Z4
+loop1:
+	SUBQ    $+16, SI
+	JL      rest3
+	VMOVUPS (BX)(CX*1), Z3
+	VMOVUPS (DX)(CX*1), Z4
+
+compute2:
 	VMAXPS            Z3, Z1, Z3
 	VMINPS            Z3, Z0, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z7
-	VMINPS            Z7, Z0, Z7
-	VMULPS.BCST       cbf800000<>+0(SB), Z7, Z7
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z7, Z8
-	VRNDSCALEPS       $0x08, Z8, Z8
-	VMOVAPS           Z7, Z7
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z8, Z7
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z8, Z7
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z9
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z7, Z9
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z7, Z9
-	VMULPS            Z7, Z7, Z10
-	VFMADD231PS       Z10, Z9, Z7
-	VADDPS.BCST       c3f800000<>+0(SB), Z7, Z7
-	VSCALEFPS         Z8, Z7, Z7
-	VADDPS            Z2, Z7, Z8
-	VDIVPS            Z8, Z2, Z8
+	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z6
+	VMINPS            Z6, Z0, Z6
+	VMULPS.BCST       cbf800000<>+0(SB), Z6, Z6
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z6, Z7
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z7, Z6
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z7, Z6
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z8
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z6, Z8
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z6, Z8
+	VMULPS            Z6, Z6, Z9
+	VFMADD231PS       Z9, Z8, Z6
+	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z6
+	VSCALEFPS         Z7, Z6, Z6
+	VADDPS            Z2, Z6, Z7
+	VDIVPS            Z7, Z2, Z7
 	VPMOVD2M          Z3, K2
-	VBLENDMPS         Z7, Z2, K2, Z5
-	VMULPS            Z8, Z5, Z9
-	VMULPS            Z3, Z7, Z3
-	VMULPS            Z8, Z8, Z7
-	VFMADD231PS       Z3, Z7, Z9
-	VMULPS            Z4, Z9, Z3
+	VBLENDMPS         Z6, Z2, K2, Z5
+	VMULPS            Z7, Z5, Z8
+	VMULPS            Z3, Z6, Z3
+	VMULPS            Z7, Z7, Z6
+	VFMADD231PS       Z3, Z6, Z8
+	VMULPS            Z4, Z8, Z3
+	TESTQ             SI, SI
+	JS                partial4
 	VMOVUPS           Z3, (AX)(CX*1)
-	ADDQ              $0x40, CX
-	JMP               one3
+	ADDQ              $+64, CX
+	JMP               loop1
 
-afterOne4:
-	ADDQ              $0x10, SI
-	JZ                done5
-	VMOVUPS.Z         (BX)(CX*1), K1, Z3
-	VMOVUPS.Z         (DX)(CX*1), K1, Z4
-	VMAXPS            Z3, Z1, Z1
-	VMINPS            Z1, Z0, Z1
-	VANDPS.BCST       c7fffffff<>+0(SB), Z1, Z3
-	VMINPS            Z3, Z0, Z0
-	VMULPS.BCST       cbf800000<>+0(SB), Z0, Z0
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z0, Z3
-	VRNDSCALEPS       $0x08, Z3, Z3
-	VMOVAPS           Z0, Z0
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z3, Z0
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z3, Z0
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z0, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z0, Z5
-	VMULPS            Z0, Z0, Z7
-	VFMADD231PS       Z7, Z5, Z0
-	VADDPS.BCST       c3f800000<>+0(SB), Z0, Z0
-	VSCALEFPS         Z3, Z0, Z0
-	VADDPS            Z2, Z0, Z3
-	VDIVPS            Z3, Z2, Z3
-	VPMOVD2M          Z1, K2
-	VBLENDMPS         Z0, Z2, K2, Z6
-	VMULPS            Z3, Z6, Z2
-	VMULPS            Z1, Z0, Z0
-	VMULPS            Z3, Z3, Z1
-	VFMADD231PS       Z0, Z1, Z2
-	VMULPS            Z4, Z2, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
+rest3:
+	ADDQ      $+16, SI
+	JZ        done5
+	VMOVUPS.Z (BX)(CX*1), K1, Z3
+	VMOVUPS.Z (DX)(CX*1), K1, Z4
+	SUBQ      $+16, SI
+	JMP       compute2
+
+partial4:
+	ADDQ    $+16, SI
+	VMOVUPS Z3, K1, (AX)(CX*1)
 
 done5:
 	VZEROUPPER

@@ -80,14 +80,16 @@ GLOBL constants<>(SB), RODATA|NOPTR, $576
 
 TEXT ·activateGELUNEON(SB), NOSPLIT, $0-24
 	MOVD $constants<>(SB), R3
-	MOVD x+8(FP), R0
-	MOVD dst+0(FP), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
 	MOVD n+16(FP), R2
 	SUBS $4, R2
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
+	FMOVQ 0(R1), F0
+
+compute2:
 	WORD $0x4ea0f801 // FABS V1.4S, V0.4S
 	FMOVQ 0(R3), F2
 	WORD $0x4ea2f421 // FMIN V1.4S, V1.4S, V2.4S
@@ -153,128 +155,71 @@ loop1:
 	VMOVI $0, V3.B16
 	WORD $0x4e23f400 // FMAX V0.4S, V0.4S, V3.4S
 	VFMLS V2.S4, V1.S4, V0.S4
-	FMOVQ F0, 0(R1)
+	TBNZ $63, R2, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	SUBS $4, R2
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R2
-	BEQ done3
-	TBZ $2, R2, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R2, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R2, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R2, done6
-	ADD $8, R0, R4
-	VLD1 (R4), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	WORD $0x4ea0f801 // FABS V1.4S, V0.4S
-	FMOVQ 0(R3), F2
-	WORD $0x4ea2f421 // FMIN V1.4S, V1.4S, V2.4S
-	WORD $0x6e21dc22 // FMUL V2.4S, V1.4S, V1.4S
-	VMOV V2.B16, V3.B16
-	VFMLS V1.S4, V1.S4, V3.S4
-	FMOVQ 16(R3), F4
-	WORD $0x6e24dc42 // FMUL V2.4S, V2.4S, V4.4S
-	FMOVQ 32(R3), F4
-	WORD $0x6e24dc63 // FMUL V3.4S, V3.4S, V4.4S
-	FMOVQ 48(R3), F4
-	WORD $0x6e24dc44 // FMUL V4.4S, V2.4S, V4.4S
-	WORD $0x4e21a885 // FCVTNS V5.4S, V4.4S
-	WORD $0x4e218884 // FRINTN V4.4S, V4.4S
-	FMOVQ 64(R3), F6
-	VFMLS V6.S4, V4.S4, V2.S4
-	FMOVQ 80(R3), F6
-	VFMLS V6.S4, V4.S4, V2.S4
-	WORD $0x4e23d442 // FADD V2.4S, V2.4S, V3.4S
-	FMOVQ 96(R3), F3
-	FMOVQ 112(R3), F4
-	VFMLA V2.S4, V3.S4, V4.S4
-	FMOVQ 128(R3), F3
-	VFMLA V2.S4, V4.S4, V3.S4
-	FMOVQ 144(R3), F4
-	VFMLA V2.S4, V3.S4, V4.S4
-	FMOVQ 160(R3), F3
-	VFMLA V2.S4, V4.S4, V3.S4
-	WORD $0x6e22dc44 // FMUL V4.4S, V2.4S, V2.4S
-	VFMLA V3.S4, V4.S4, V2.S4
-	WORD $0x4f3f04a3 // SSHR V3.4S, V5.4S, #1
-	VSUB V3.S4, V5.S4, V4.S4
-	FMOVQ 176(R3), F5
-	VADD V5.S4, V3.S4, V3.S4
-	VSHL $23, V3.S4, V3.S4
-	VFMLA V3.S4, V2.S4, V3.S4
-	FMOVQ 176(R3), F2
-	VADD V2.S4, V4.S4, V2.S4
-	VSHL $23, V2.S4, V2.S4
-	WORD $0x6e22dc62 // FMUL V2.4S, V3.4S, V2.4S
-	FMOVQ 192(R3), F3
-	FMOVQ 208(R3), F4
-	VFMLA V1.S4, V3.S4, V4.S4
-	FMOVQ 224(R3), F3
-	VFMLA V1.S4, V4.S4, V3.S4
-	FMOVQ 240(R3), F4
-	VFMLA V1.S4, V3.S4, V4.S4
-	FMOVQ 32(R3), F3
-	VFMLA V1.S4, V4.S4, V3.S4
-	FMOVQ 256(R3), F4
-	FMOVQ 272(R3), F5
-	VFMLA V1.S4, V4.S4, V5.S4
-	FMOVQ 288(R3), F4
-	VFMLA V1.S4, V5.S4, V4.S4
-	FMOVQ 304(R3), F5
-	VFMLA V1.S4, V4.S4, V5.S4
-	FMOVQ 320(R3), F4
-	VFMLA V1.S4, V5.S4, V4.S4
-	FMOVQ 336(R3), F5
-	VFMLA V1.S4, V4.S4, V5.S4
-	WORD $0x6e25fc63 // FDIV V3.4S, V3.4S, V5.4S
-	WORD $0x6e22dc62 // FMUL V2.4S, V3.4S, V2.4S
-	VMOVI $0, V3.B16
-	WORD $0x4e23f400 // FMAX V0.4S, V0.4S, V3.4S
-	VFMLS V2.S4, V1.S4, V0.S4
-	TBZ $2, R2, notAll7
-	FMOVQ F0, 0(R1)
-	B done9
-
-notAll7:
-	TBZ $1, R2, one8
-	FMOVD F0, 0(R1)
-	TBZ $0, R2, done9
+notAll6:
+	TBZ $1, R2, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R2, done8
 	ADD $8, R1, R4
+	VLD1 (R4), V0.S[2]
+	B done8
+
+one7:
+	FMOVS 0(R1), F0
+
+done8:
+	SUB $4, R2
+	B compute2
+
+part4:
+	ADD $4, R2
+	TBZ $2, R2, notAll9
+	FMOVQ F0, 0(R0)
+	B done11
+
+notAll9:
+	TBZ $1, R2, one10
+	FMOVD F0, 0(R0)
+	TBZ $0, R2, done11
+	ADD $8, R0, R4
 	VST1 V0.S[2], (R4)
-	B done9
+	B done11
 
-one8:
-	FMOVS F0, 0(R1)
+one10:
+	FMOVS F0, 0(R0)
 
-done9:
+done11:
 
-done3:
+done5:
 	RET
 
 TEXT ·backwardGELUNEON(SB), NOSPLIT, $0-32
 	MOVD $constants<>(SB), R4
-	MOVD x+16(FP), R0
-	MOVD dy+8(FP), R1
-	MOVD dx+0(FP), R2
+	MOVD dx+0(FP), R0
+	MOVD x+16(FP), R1
+	MOVD dy+8(FP), R2
 	MOVD n+24(FP), R3
 	SUBS $4, R3
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
-	FMOVQ 0(R1), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+
+compute2:
 	WORD $0x4ea0f802 // FABS V2.4S, V0.4S
 	FMOVQ 0(R4), F3
 	WORD $0x4ea3f442 // FMIN V2.4S, V2.4S, V3.4S
@@ -345,148 +290,86 @@ loop1:
 	WORD $0x4f210400 // SSHR V0.4S, V0.4S, #31
 	VBSL V2.B16, V4.B16, V0.B16
 	WORD $0x6e21dc00 // FMUL V0.4S, V0.4S, V1.4S
-	FMOVQ F0, 0(R2)
+	TBNZ $63, R3, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R3
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R3
-	BEQ done3
-	TBZ $2, R3, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R3, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R3, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R3, done6
-	ADD $8, R0, R5
-	VLD1 (R5), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	TBZ $2, R3, notAll7
-	FMOVQ 0(R1), F1
-	B done9
-
-notAll7:
-	TBZ $1, R3, one8
-	FMOVD 0(R1), F1
-	TBZ $0, R3, done9
+notAll6:
+	TBZ $1, R3, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R3, done8
 	ADD $8, R1, R5
-	VLD1 (R5), V1.S[2]
-	B done9
+	VLD1 (R5), V0.S[2]
+	B done8
 
-one8:
-	FMOVS 0(R1), F1
+one7:
+	FMOVS 0(R1), F0
 
-done9:
-	WORD $0x4ea0f802 // FABS V2.4S, V0.4S
-	FMOVQ 0(R4), F3
-	WORD $0x4ea3f442 // FMIN V2.4S, V2.4S, V3.4S
-	WORD $0x6e22dc43 // FMUL V3.4S, V2.4S, V2.4S
-	VMOV V3.B16, V4.B16
-	VFMLS V2.S4, V2.S4, V4.S4
-	FMOVQ 16(R4), F5
-	WORD $0x6e25dc63 // FMUL V3.4S, V3.4S, V5.4S
-	FMOVQ 32(R4), F5
-	WORD $0x6e25dc84 // FMUL V4.4S, V4.4S, V5.4S
-	FMOVQ 48(R4), F5
-	WORD $0x6e25dc65 // FMUL V5.4S, V3.4S, V5.4S
-	WORD $0x4e21a8a6 // FCVTNS V6.4S, V5.4S
-	WORD $0x4e2188a5 // FRINTN V5.4S, V5.4S
-	FMOVQ 64(R4), F7
-	VFMLS V7.S4, V5.S4, V3.S4
-	FMOVQ 80(R4), F7
-	VFMLS V7.S4, V5.S4, V3.S4
-	WORD $0x4e24d463 // FADD V3.4S, V3.4S, V4.4S
-	FMOVQ 96(R4), F4
-	FMOVQ 112(R4), F5
-	VFMLA V3.S4, V4.S4, V5.S4
-	FMOVQ 128(R4), F4
-	VFMLA V3.S4, V5.S4, V4.S4
-	FMOVQ 144(R4), F5
-	VFMLA V3.S4, V4.S4, V5.S4
-	FMOVQ 160(R4), F4
-	VFMLA V3.S4, V5.S4, V4.S4
-	WORD $0x6e23dc65 // FMUL V5.4S, V3.4S, V3.4S
-	VFMLA V4.S4, V5.S4, V3.S4
-	WORD $0x4f3f04c4 // SSHR V4.4S, V6.4S, #1
-	VSUB V4.S4, V6.S4, V5.S4
-	FMOVQ 176(R4), F6
-	VADD V6.S4, V4.S4, V4.S4
-	VSHL $23, V4.S4, V4.S4
-	VFMLA V4.S4, V3.S4, V4.S4
-	FMOVQ 176(R4), F3
-	VADD V3.S4, V5.S4, V3.S4
-	VSHL $23, V3.S4, V3.S4
-	WORD $0x6e23dc83 // FMUL V3.4S, V4.4S, V3.4S
-	FMOVQ 192(R4), F4
-	FMOVQ 208(R4), F5
-	VFMLA V2.S4, V4.S4, V5.S4
-	FMOVQ 224(R4), F4
-	VFMLA V2.S4, V5.S4, V4.S4
-	FMOVQ 240(R4), F5
-	VFMLA V2.S4, V4.S4, V5.S4
-	FMOVQ 32(R4), F4
-	VFMLA V2.S4, V5.S4, V4.S4
-	FMOVQ 256(R4), F5
-	FMOVQ 272(R4), F6
-	VFMLA V2.S4, V5.S4, V6.S4
-	FMOVQ 288(R4), F5
-	VFMLA V2.S4, V6.S4, V5.S4
-	FMOVQ 304(R4), F6
-	VFMLA V2.S4, V5.S4, V6.S4
-	FMOVQ 320(R4), F5
-	VFMLA V2.S4, V6.S4, V5.S4
-	FMOVQ 336(R4), F6
-	VFMLA V2.S4, V5.S4, V6.S4
-	WORD $0x6e26fc84 // FDIV V4.4S, V4.4S, V6.4S
-	WORD $0x6e23dc84 // FMUL V4.4S, V4.4S, V3.4S
-	WORD $0x6e23dc42 // FMUL V2.4S, V2.4S, V3.4S
-	FMOVQ 352(R4), F3
-	VFMLS V3.S4, V2.S4, V4.S4
-	FMOVQ 336(R4), F2
-	WORD $0x4ea4d442 // FSUB V2.4S, V2.4S, V4.4S
-	WORD $0x4f210400 // SSHR V0.4S, V0.4S, #31
-	VBSL V2.B16, V4.B16, V0.B16
-	WORD $0x6e21dc00 // FMUL V0.4S, V0.4S, V1.4S
-	TBZ $2, R3, notAll10
-	FMOVQ F0, 0(R2)
-	B done12
+done8:
+	TBZ $2, R3, notAll9
+	FMOVQ 0(R2), F1
+	B done11
 
-notAll10:
-	TBZ $1, R3, one11
-	FMOVD F0, 0(R2)
-	TBZ $0, R3, done12
+notAll9:
+	TBZ $1, R3, one10
+	FMOVD 0(R2), F1
+	TBZ $0, R3, done11
 	ADD $8, R2, R5
+	VLD1 (R5), V1.S[2]
+	B done11
+
+one10:
+	FMOVS 0(R2), F1
+
+done11:
+	SUB $4, R3
+	B compute2
+
+part4:
+	ADD $4, R3
+	TBZ $2, R3, notAll12
+	FMOVQ F0, 0(R0)
+	B done14
+
+notAll12:
+	TBZ $1, R3, one13
+	FMOVD F0, 0(R0)
+	TBZ $0, R3, done14
+	ADD $8, R0, R5
 	VST1 V0.S[2], (R5)
-	B done12
+	B done14
 
-one11:
-	FMOVS F0, 0(R2)
+one13:
+	FMOVS F0, 0(R0)
 
-done12:
+done14:
 
-done3:
+done5:
 	RET
 
 TEXT ·activateGELUTanhNEON(SB), NOSPLIT, $0-24
 	MOVD $constants<>(SB), R3
-	MOVD x+8(FP), R0
-	MOVD dst+0(FP), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
 	MOVD n+16(FP), R2
 	SUBS $4, R2
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
+	FMOVQ 0(R1), F0
+
+compute2:
 	FMOVQ 368(R3), F1
 	WORD $0x4e21f400 // FMAX V0.4S, V0.4S, V1.4S
 	FMOVQ 384(R3), F1
@@ -536,112 +419,71 @@ loop1:
 	VBSL V3.B16, V2.B16, V1.B16
 	WORD $0x6e24dc21 // FMUL V1.4S, V1.4S, V4.4S
 	WORD $0x6e20dc20 // FMUL V0.4S, V1.4S, V0.4S
-	FMOVQ F0, 0(R1)
+	TBNZ $63, R2, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	SUBS $4, R2
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R2
-	BEQ done3
-	TBZ $2, R2, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R2, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R2, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R2, done6
-	ADD $8, R0, R4
-	VLD1 (R4), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	FMOVQ 368(R3), F1
-	WORD $0x4e21f400 // FMAX V0.4S, V0.4S, V1.4S
-	FMOVQ 384(R3), F1
-	WORD $0x4ea1f401 // FMIN V1.4S, V0.4S, V1.4S
-	WORD $0x6e21dc22 // FMUL V2.4S, V1.4S, V1.4S
-	FMOVQ 400(R3), F3
-	FMOVQ 416(R3), F4
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD $0x6e21dc81 // FMUL V1.4S, V4.4S, V1.4S
-	WORD $0x4ea0f822 // FABS V2.4S, V1.4S
-	FMOVQ 432(R3), F3
-	WORD $0x4ea3f442 // FMIN V2.4S, V2.4S, V3.4S
-	WORD $0x6ea0f842 // FNEG V2.4S, V2.4S
-	FMOVQ 48(R3), F3
-	WORD $0x6e23dc43 // FMUL V3.4S, V2.4S, V3.4S
-	WORD $0x4e21a864 // FCVTNS V4.4S, V3.4S
-	WORD $0x4e218863 // FRINTN V3.4S, V3.4S
-	FMOVQ 64(R3), F5
-	VFMLS V5.S4, V3.S4, V2.S4
-	FMOVQ 80(R3), F5
-	VFMLS V5.S4, V3.S4, V2.S4
-	FMOVQ 96(R3), F3
-	FMOVQ 112(R3), F5
-	VFMLA V2.S4, V3.S4, V5.S4
-	FMOVQ 128(R3), F3
-	VFMLA V2.S4, V5.S4, V3.S4
-	FMOVQ 144(R3), F5
-	VFMLA V2.S4, V3.S4, V5.S4
-	FMOVQ 160(R3), F3
-	VFMLA V2.S4, V5.S4, V3.S4
-	WORD $0x6e22dc45 // FMUL V5.4S, V2.4S, V2.4S
-	VFMLA V3.S4, V5.S4, V2.S4
-	WORD $0x4f3f0483 // SSHR V3.4S, V4.4S, #1
-	VSUB V3.S4, V4.S4, V4.S4
-	FMOVQ 176(R3), F5
-	VADD V5.S4, V3.S4, V3.S4
-	VSHL $23, V3.S4, V3.S4
-	VFMLA V3.S4, V2.S4, V3.S4
-	FMOVQ 176(R3), F2
-	VADD V2.S4, V4.S4, V2.S4
-	VSHL $23, V2.S4, V2.S4
-	WORD $0x6e22dc62 // FMUL V2.4S, V3.4S, V2.4S
-	FMOVQ 336(R3), F3
-	WORD $0x4e23d444 // FADD V4.4S, V2.4S, V3.4S
-	WORD $0x6e24fc64 // FDIV V4.4S, V3.4S, V4.4S
-	WORD $0x4f210421 // SSHR V1.4S, V1.4S, #31
-	VBSL V3.B16, V2.B16, V1.B16
-	WORD $0x6e24dc21 // FMUL V1.4S, V1.4S, V4.4S
-	WORD $0x6e20dc20 // FMUL V0.4S, V1.4S, V0.4S
-	TBZ $2, R2, notAll7
-	FMOVQ F0, 0(R1)
-	B done9
-
-notAll7:
-	TBZ $1, R2, one8
-	FMOVD F0, 0(R1)
-	TBZ $0, R2, done9
+notAll6:
+	TBZ $1, R2, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R2, done8
 	ADD $8, R1, R4
+	VLD1 (R4), V0.S[2]
+	B done8
+
+one7:
+	FMOVS 0(R1), F0
+
+done8:
+	SUB $4, R2
+	B compute2
+
+part4:
+	ADD $4, R2
+	TBZ $2, R2, notAll9
+	FMOVQ F0, 0(R0)
+	B done11
+
+notAll9:
+	TBZ $1, R2, one10
+	FMOVD F0, 0(R0)
+	TBZ $0, R2, done11
+	ADD $8, R0, R4
 	VST1 V0.S[2], (R4)
-	B done9
+	B done11
 
-one8:
-	FMOVS F0, 0(R1)
+one10:
+	FMOVS F0, 0(R0)
 
-done9:
+done11:
 
-done3:
+done5:
 	RET
 
 TEXT ·backwardGELUTanhNEON(SB), NOSPLIT, $0-32
 	MOVD $constants<>(SB), R4
-	MOVD x+16(FP), R0
-	MOVD dy+8(FP), R1
-	MOVD dx+0(FP), R2
+	MOVD dx+0(FP), R0
+	MOVD x+16(FP), R1
+	MOVD dy+8(FP), R2
 	MOVD n+24(FP), R3
 	SUBS $4, R3
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
-	FMOVQ 0(R1), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+
+compute2:
 	FMOVQ 368(R4), F2
 	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
 	FMOVQ 384(R4), F2
@@ -698,269 +540,233 @@ loop1:
 	WORD $0x6e26dcc2 // FMUL V2.4S, V6.4S, V6.4S
 	VFMLA V2.S4, V0.S4, V3.S4
 	WORD $0x6e21dc60 // FMUL V0.4S, V3.4S, V1.4S
-	FMOVQ F0, 0(R2)
+	TBNZ $63, R3, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R3
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R3
-	BEQ done3
-	TBZ $2, R3, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R3, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R3, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R3, done6
-	ADD $8, R0, R5
-	VLD1 (R5), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	TBZ $2, R3, notAll7
-	FMOVQ 0(R1), F1
-	B done9
-
-notAll7:
-	TBZ $1, R3, one8
-	FMOVD 0(R1), F1
-	TBZ $0, R3, done9
+notAll6:
+	TBZ $1, R3, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R3, done8
 	ADD $8, R1, R5
-	VLD1 (R5), V1.S[2]
-	B done9
+	VLD1 (R5), V0.S[2]
+	B done8
 
-one8:
-	FMOVS 0(R1), F1
+one7:
+	FMOVS 0(R1), F0
 
-done9:
-	FMOVQ 368(R4), F2
-	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
-	FMOVQ 384(R4), F2
-	WORD $0x4ea2f400 // FMIN V0.4S, V0.4S, V2.4S
-	WORD $0x6e20dc02 // FMUL V2.4S, V0.4S, V0.4S
-	FMOVQ 400(R4), F3
-	FMOVQ 416(R4), F4
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD $0x6e20dc83 // FMUL V3.4S, V4.4S, V0.4S
-	WORD $0x4ea0f864 // FABS V4.4S, V3.4S
-	FMOVQ 432(R4), F5
-	WORD $0x4ea5f484 // FMIN V4.4S, V4.4S, V5.4S
-	WORD $0x6ea0f884 // FNEG V4.4S, V4.4S
-	FMOVQ 48(R4), F5
-	WORD $0x6e25dc85 // FMUL V5.4S, V4.4S, V5.4S
-	WORD $0x4e21a8a6 // FCVTNS V6.4S, V5.4S
-	WORD $0x4e2188a5 // FRINTN V5.4S, V5.4S
-	FMOVQ 64(R4), F7
-	VFMLS V7.S4, V5.S4, V4.S4
-	FMOVQ 80(R4), F7
-	VFMLS V7.S4, V5.S4, V4.S4
-	FMOVQ 96(R4), F5
-	FMOVQ 112(R4), F7
-	VFMLA V4.S4, V5.S4, V7.S4
-	FMOVQ 128(R4), F5
-	VFMLA V4.S4, V7.S4, V5.S4
-	FMOVQ 144(R4), F7
-	VFMLA V4.S4, V5.S4, V7.S4
-	FMOVQ 160(R4), F5
-	VFMLA V4.S4, V7.S4, V5.S4
-	WORD $0x6e24dc87 // FMUL V7.4S, V4.4S, V4.4S
-	VFMLA V5.S4, V7.S4, V4.S4
-	WORD $0x4f3f04c5 // SSHR V5.4S, V6.4S, #1
-	VSUB V5.S4, V6.S4, V6.S4
-	FMOVQ 176(R4), F7
-	VADD V7.S4, V5.S4, V5.S4
-	VSHL $23, V5.S4, V5.S4
-	VFMLA V5.S4, V4.S4, V5.S4
-	FMOVQ 176(R4), F4
-	VADD V4.S4, V6.S4, V4.S4
-	VSHL $23, V4.S4, V4.S4
-	WORD $0x6e24dca4 // FMUL V4.4S, V5.4S, V4.4S
-	FMOVQ 336(R4), F5
-	WORD $0x4e25d486 // FADD V6.4S, V4.4S, V5.4S
-	WORD $0x6e26fca6 // FDIV V6.4S, V5.4S, V6.4S
-	WORD $0x4f210463 // SSHR V3.4S, V3.4S, #31
-	VBSL V5.B16, V4.B16, V3.B16
-	WORD $0x6e26dc63 // FMUL V3.4S, V3.4S, V6.4S
-	FMOVQ 448(R4), F5
-	FMOVQ 416(R4), F7
-	VFMLA V2.S4, V5.S4, V7.S4
-	WORD $0x6e20dce0 // FMUL V0.4S, V7.4S, V0.4S
-	WORD $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	WORD $0x6e26dcc2 // FMUL V2.4S, V6.4S, V6.4S
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD $0x6e21dc60 // FMUL V0.4S, V3.4S, V1.4S
-	TBZ $2, R3, notAll10
-	FMOVQ F0, 0(R2)
-	B done12
+done8:
+	TBZ $2, R3, notAll9
+	FMOVQ 0(R2), F1
+	B done11
 
-notAll10:
-	TBZ $1, R3, one11
-	FMOVD F0, 0(R2)
-	TBZ $0, R3, done12
+notAll9:
+	TBZ $1, R3, one10
+	FMOVD 0(R2), F1
+	TBZ $0, R3, done11
 	ADD $8, R2, R5
+	VLD1 (R5), V1.S[2]
+	B done11
+
+one10:
+	FMOVS 0(R2), F1
+
+done11:
+	SUB $4, R3
+	B compute2
+
+part4:
+	ADD $4, R3
+	TBZ $2, R3, notAll12
+	FMOVQ F0, 0(R0)
+	B done14
+
+notAll12:
+	TBZ $1, R3, one13
+	FMOVD F0, 0(R0)
+	TBZ $0, R3, done14
+	ADD $8, R0, R5
 	VST1 V0.S[2], (R5)
-	B done12
+	B done14
 
-one11:
-	FMOVS F0, 0(R2)
+one13:
+	FMOVS F0, 0(R0)
 
-done12:
+done14:
 
-done3:
+done5:
 	RET
 
 TEXT ·activateReLUNEON(SB), NOSPLIT, $0-24
-	MOVD x+8(FP), R0
-	MOVD dst+0(FP), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
 	MOVD n+16(FP), R2
 	SUBS $4, R2
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
+	FMOVQ 0(R1), F0
+
+compute2:
 	VMOVI $0, V1.B16
 	WORD $0x4e21f400 // FMAX V0.4S, V0.4S, V1.4S
-	FMOVQ F0, 0(R1)
+	TBNZ $63, R2, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	SUBS $4, R2
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R2
-	BEQ done3
-	TBZ $2, R2, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R2, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R2, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R2, done6
-	ADD $8, R0, R3
-	VLD1 (R3), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	VMOVI $0, V1.B16
-	WORD $0x4e21f400 // FMAX V0.4S, V0.4S, V1.4S
-	TBZ $2, R2, notAll7
-	FMOVQ F0, 0(R1)
-	B done9
-
-notAll7:
-	TBZ $1, R2, one8
-	FMOVD F0, 0(R1)
-	TBZ $0, R2, done9
+notAll6:
+	TBZ $1, R2, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R2, done8
 	ADD $8, R1, R3
+	VLD1 (R3), V0.S[2]
+	B done8
+
+one7:
+	FMOVS 0(R1), F0
+
+done8:
+	SUB $4, R2
+	B compute2
+
+part4:
+	ADD $4, R2
+	TBZ $2, R2, notAll9
+	FMOVQ F0, 0(R0)
+	B done11
+
+notAll9:
+	TBZ $1, R2, one10
+	FMOVD F0, 0(R0)
+	TBZ $0, R2, done11
+	ADD $8, R0, R3
 	VST1 V0.S[2], (R3)
-	B done9
+	B done11
 
-one8:
-	FMOVS F0, 0(R1)
+one10:
+	FMOVS F0, 0(R0)
 
-done9:
+done11:
 
-done3:
+done5:
 	RET
 
 TEXT ·backwardReLUNEON(SB), NOSPLIT, $0-32
-	MOVD x+16(FP), R0
-	MOVD dy+8(FP), R1
-	MOVD dx+0(FP), R2
+	MOVD dx+0(FP), R0
+	MOVD x+16(FP), R1
+	MOVD dy+8(FP), R2
 	MOVD n+24(FP), R3
 	SUBS $4, R3
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
-	FMOVQ 0(R1), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+
+compute2:
 	WORD $0x6ea0d800 // FCMLE V0.4S, V0.4S, #0.0
 	WORD $0x4e601c20 // BIC V0.16B, V1.16B, V0.16B
-	FMOVQ F0, 0(R2)
+	TBNZ $63, R3, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R3
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R3
-	BEQ done3
-	TBZ $2, R3, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R3, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R3, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R3, done6
-	ADD $8, R0, R4
-	VLD1 (R4), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	TBZ $2, R3, notAll7
-	FMOVQ 0(R1), F1
-	B done9
-
-notAll7:
-	TBZ $1, R3, one8
-	FMOVD 0(R1), F1
-	TBZ $0, R3, done9
+notAll6:
+	TBZ $1, R3, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R3, done8
 	ADD $8, R1, R4
-	VLD1 (R4), V1.S[2]
-	B done9
+	VLD1 (R4), V0.S[2]
+	B done8
 
-one8:
-	FMOVS 0(R1), F1
+one7:
+	FMOVS 0(R1), F0
 
-done9:
-	WORD $0x6ea0d800 // FCMLE V0.4S, V0.4S, #0.0
-	WORD $0x4e601c20 // BIC V0.16B, V1.16B, V0.16B
-	TBZ $2, R3, notAll10
-	FMOVQ F0, 0(R2)
-	B done12
+done8:
+	TBZ $2, R3, notAll9
+	FMOVQ 0(R2), F1
+	B done11
 
-notAll10:
-	TBZ $1, R3, one11
-	FMOVD F0, 0(R2)
-	TBZ $0, R3, done12
+notAll9:
+	TBZ $1, R3, one10
+	FMOVD 0(R2), F1
+	TBZ $0, R3, done11
 	ADD $8, R2, R4
+	VLD1 (R4), V1.S[2]
+	B done11
+
+one10:
+	FMOVS 0(R2), F1
+
+done11:
+	SUB $4, R3
+	B compute2
+
+part4:
+	ADD $4, R3
+	TBZ $2, R3, notAll12
+	FMOVQ F0, 0(R0)
+	B done14
+
+notAll12:
+	TBZ $1, R3, one13
+	FMOVD F0, 0(R0)
+	TBZ $0, R3, done14
+	ADD $8, R0, R4
 	VST1 V0.S[2], (R4)
-	B done12
+	B done14
 
-one11:
-	FMOVS F0, 0(R2)
+one13:
+	FMOVS F0, 0(R0)
 
-done12:
+done14:
 
-done3:
+done5:
 	RET
 
 TEXT ·activateTanhNEON(SB), NOSPLIT, $0-24
 	MOVD $constants<>(SB), R3
-	MOVD x+8(FP), R0
-	MOVD dst+0(FP), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
 	MOVD n+16(FP), R2
 	SUBS $4, R2
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
+	FMOVQ 0(R1), F0
+
+compute2:
 	WORD $0x4ea0f801 // FABS V1.4S, V0.4S
 	FMOVQ 464(R3), F2
 	WORD $0x4ea2f421 // FMIN V1.4S, V1.4S, V2.4S
@@ -997,99 +803,71 @@ loop1:
 	WORD $0x4ea0f821 // FABS V1.4S, V1.4S
 	FMOVQ 512(R3), F2
 	VBSL V1.B16, V0.B16, V2.B16
-	FMOVQ F2, 0(R1)
+	TBNZ $63, R2, part4
+	FMOVQ F2, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	SUBS $4, R2
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R2
-	BEQ done3
-	TBZ $2, R2, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R2, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R2, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R2, done6
-	ADD $8, R0, R4
-	VLD1 (R4), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	WORD $0x4ea0f801 // FABS V1.4S, V0.4S
-	FMOVQ 464(R3), F2
-	WORD $0x4ea2f421 // FMIN V1.4S, V1.4S, V2.4S
-	FMOVQ 480(R3), F2
-	WORD $0x6e22dc21 // FMUL V1.4S, V1.4S, V2.4S
-	FMOVQ 48(R3), F2
-	WORD $0x6e22dc22 // FMUL V2.4S, V1.4S, V2.4S
-	WORD $0x4e21a843 // FCVTNS V3.4S, V2.4S
-	WORD $0x4e218842 // FRINTN V2.4S, V2.4S
-	FMOVQ 64(R3), F4
-	VFMLS V4.S4, V2.S4, V1.S4
-	FMOVQ 80(R3), F4
-	VFMLS V4.S4, V2.S4, V1.S4
-	FMOVQ 96(R3), F2
-	FMOVQ 112(R3), F4
-	VFMLA V1.S4, V2.S4, V4.S4
-	FMOVQ 128(R3), F2
-	VFMLA V1.S4, V4.S4, V2.S4
-	FMOVQ 144(R3), F4
-	VFMLA V1.S4, V2.S4, V4.S4
-	FMOVQ 160(R3), F2
-	VFMLA V1.S4, V4.S4, V2.S4
-	WORD $0x6e21dc24 // FMUL V4.4S, V1.4S, V1.4S
-	VFMLA V2.S4, V4.S4, V1.S4
-	FMOVQ 176(R3), F2
-	VADD V2.S4, V3.S4, V2.S4
-	VSHL $23, V2.S4, V2.S4
-	FMOVQ 336(R3), F3
-	WORD $0x4ea3d443 // FSUB V3.4S, V2.4S, V3.4S
-	VFMLA V1.S4, V2.S4, V3.S4
-	FMOVQ 496(R3), F1
-	WORD $0x4e21d461 // FADD V1.4S, V3.4S, V1.4S
-	WORD $0x6e21fc61 // FDIV V1.4S, V3.4S, V1.4S
-	WORD $0x4ea0f821 // FABS V1.4S, V1.4S
-	FMOVQ 512(R3), F2
-	VBSL V1.B16, V0.B16, V2.B16
-	TBZ $2, R2, notAll7
-	FMOVQ F2, 0(R1)
-	B done9
-
-notAll7:
-	TBZ $1, R2, one8
-	FMOVD F2, 0(R1)
-	TBZ $0, R2, done9
+notAll6:
+	TBZ $1, R2, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R2, done8
 	ADD $8, R1, R4
+	VLD1 (R4), V0.S[2]
+	B done8
+
+one7:
+	FMOVS 0(R1), F0
+
+done8:
+	SUB $4, R2
+	B compute2
+
+part4:
+	ADD $4, R2
+	TBZ $2, R2, notAll9
+	FMOVQ F2, 0(R0)
+	B done11
+
+notAll9:
+	TBZ $1, R2, one10
+	FMOVD F2, 0(R0)
+	TBZ $0, R2, done11
+	ADD $8, R0, R4
 	VST1 V2.S[2], (R4)
-	B done9
+	B done11
 
-one8:
-	FMOVS F2, 0(R1)
+one10:
+	FMOVS F2, 0(R0)
 
-done9:
+done11:
 
-done3:
+done5:
 	RET
 
 TEXT ·backwardTanhNEON(SB), NOSPLIT, $0-32
 	MOVD $constants<>(SB), R4
-	MOVD x+16(FP), R0
-	MOVD dy+8(FP), R1
-	MOVD dx+0(FP), R2
+	MOVD dx+0(FP), R0
+	MOVD x+16(FP), R1
+	MOVD dy+8(FP), R2
 	MOVD n+24(FP), R3
 	SUBS $4, R3
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
-	FMOVQ 0(R1), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+
+compute2:
 	WORD $0x4ea0f800 // FABS V0.4S, V0.4S
 	FMOVQ 528(R4), F2
 	WORD $0x4ea2f400 // FMIN V0.4S, V0.4S, V2.4S
@@ -1132,120 +910,86 @@ loop1:
 	WORD $0x6e22dc00 // FMUL V0.4S, V0.4S, V2.4S
 	WORD $0x6e22dc00 // FMUL V0.4S, V0.4S, V2.4S
 	WORD $0x6e21dc00 // FMUL V0.4S, V0.4S, V1.4S
-	FMOVQ F0, 0(R2)
+	TBNZ $63, R3, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R3
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R3
-	BEQ done3
-	TBZ $2, R3, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R3, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R3, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R3, done6
-	ADD $8, R0, R5
-	VLD1 (R5), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	TBZ $2, R3, notAll7
-	FMOVQ 0(R1), F1
-	B done9
-
-notAll7:
-	TBZ $1, R3, one8
-	FMOVD 0(R1), F1
-	TBZ $0, R3, done9
+notAll6:
+	TBZ $1, R3, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R3, done8
 	ADD $8, R1, R5
-	VLD1 (R5), V1.S[2]
-	B done9
+	VLD1 (R5), V0.S[2]
+	B done8
 
-one8:
-	FMOVS 0(R1), F1
+one7:
+	FMOVS 0(R1), F0
 
-done9:
-	WORD $0x4ea0f800 // FABS V0.4S, V0.4S
-	FMOVQ 528(R4), F2
-	WORD $0x4ea2f400 // FMIN V0.4S, V0.4S, V2.4S
-	FMOVQ 480(R4), F2
-	WORD $0x6e22dc00 // FMUL V0.4S, V0.4S, V2.4S
-	FMOVQ 48(R4), F2
-	WORD $0x6e22dc02 // FMUL V2.4S, V0.4S, V2.4S
-	WORD $0x4e21a843 // FCVTNS V3.4S, V2.4S
-	WORD $0x4e218842 // FRINTN V2.4S, V2.4S
-	FMOVQ 64(R4), F4
-	VFMLS V4.S4, V2.S4, V0.S4
-	FMOVQ 80(R4), F4
-	VFMLS V4.S4, V2.S4, V0.S4
-	FMOVQ 96(R4), F2
-	FMOVQ 112(R4), F4
-	VFMLA V0.S4, V2.S4, V4.S4
-	FMOVQ 128(R4), F2
-	VFMLA V0.S4, V4.S4, V2.S4
-	FMOVQ 144(R4), F4
-	VFMLA V0.S4, V2.S4, V4.S4
-	FMOVQ 160(R4), F2
-	VFMLA V0.S4, V4.S4, V2.S4
-	WORD $0x6e20dc04 // FMUL V4.4S, V0.4S, V0.4S
-	VFMLA V2.S4, V4.S4, V0.S4
-	WORD $0x4f3f0462 // SSHR V2.4S, V3.4S, #1
-	VSUB V2.S4, V3.S4, V3.S4
-	FMOVQ 176(R4), F4
-	VADD V4.S4, V2.S4, V2.S4
-	VSHL $23, V2.S4, V2.S4
-	VFMLA V2.S4, V0.S4, V2.S4
-	FMOVQ 176(R4), F0
-	VADD V0.S4, V3.S4, V0.S4
-	VSHL $23, V0.S4, V0.S4
-	WORD $0x6e20dc40 // FMUL V0.4S, V2.4S, V0.4S
-	FMOVQ 336(R4), F2
-	WORD $0x4e22d403 // FADD V3.4S, V0.4S, V2.4S
-	WORD $0x6e23fc42 // FDIV V2.4S, V2.4S, V3.4S
-	FMOVQ 544(R4), F3
-	WORD $0x6e23dc00 // FMUL V0.4S, V0.4S, V3.4S
-	WORD $0x6e22dc00 // FMUL V0.4S, V0.4S, V2.4S
-	WORD $0x6e22dc00 // FMUL V0.4S, V0.4S, V2.4S
-	WORD $0x6e21dc00 // FMUL V0.4S, V0.4S, V1.4S
-	TBZ $2, R3, notAll10
-	FMOVQ F0, 0(R2)
-	B done12
+done8:
+	TBZ $2, R3, notAll9
+	FMOVQ 0(R2), F1
+	B done11
 
-notAll10:
-	TBZ $1, R3, one11
-	FMOVD F0, 0(R2)
-	TBZ $0, R3, done12
+notAll9:
+	TBZ $1, R3, one10
+	FMOVD 0(R2), F1
+	TBZ $0, R3, done11
 	ADD $8, R2, R5
+	VLD1 (R5), V1.S[2]
+	B done11
+
+one10:
+	FMOVS 0(R2), F1
+
+done11:
+	SUB $4, R3
+	B compute2
+
+part4:
+	ADD $4, R3
+	TBZ $2, R3, notAll12
+	FMOVQ F0, 0(R0)
+	B done14
+
+notAll12:
+	TBZ $1, R3, one13
+	FMOVD F0, 0(R0)
+	TBZ $0, R3, done14
+	ADD $8, R0, R5
 	VST1 V0.S[2], (R5)
-	B done12
+	B done14
 
-one11:
-	FMOVS F0, 0(R2)
+one13:
+	FMOVS F0, 0(R0)
 
-done12:
+done14:
 
-done3:
+done5:
 	RET
 
 TEXT ·activateSiLUNEON(SB), NOSPLIT, $0-24
 	MOVD $constants<>(SB), R3
-	MOVD x+8(FP), R0
-	MOVD dst+0(FP), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
 	MOVD n+16(FP), R2
 	SUBS $4, R2
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
+	FMOVQ 0(R1), F0
+
+compute2:
 	WORD $0x4ea0f801 // FABS V1.4S, V0.4S
 	FMOVQ 432(R3), F2
 	WORD $0x4ea2f421 // FMIN V1.4S, V1.4S, V2.4S
@@ -1288,105 +1032,71 @@ loop1:
 	FMOVQ 560(R3), F2
 	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
 	WORD $0x6e20dc20 // FMUL V0.4S, V1.4S, V0.4S
-	FMOVQ F0, 0(R1)
+	TBNZ $63, R2, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	SUBS $4, R2
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R2
-	BEQ done3
-	TBZ $2, R2, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R2, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R2, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R2, done6
-	ADD $8, R0, R4
-	VLD1 (R4), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	WORD $0x4ea0f801 // FABS V1.4S, V0.4S
-	FMOVQ 432(R3), F2
-	WORD $0x4ea2f421 // FMIN V1.4S, V1.4S, V2.4S
-	WORD $0x6ea0f821 // FNEG V1.4S, V1.4S
-	FMOVQ 48(R3), F2
-	WORD $0x6e22dc22 // FMUL V2.4S, V1.4S, V2.4S
-	WORD $0x4e21a843 // FCVTNS V3.4S, V2.4S
-	WORD $0x4e218842 // FRINTN V2.4S, V2.4S
-	FMOVQ 64(R3), F4
-	VFMLS V4.S4, V2.S4, V1.S4
-	FMOVQ 80(R3), F4
-	VFMLS V4.S4, V2.S4, V1.S4
-	FMOVQ 96(R3), F2
-	FMOVQ 112(R3), F4
-	VFMLA V1.S4, V2.S4, V4.S4
-	FMOVQ 128(R3), F2
-	VFMLA V1.S4, V4.S4, V2.S4
-	FMOVQ 144(R3), F4
-	VFMLA V1.S4, V2.S4, V4.S4
-	FMOVQ 160(R3), F2
-	VFMLA V1.S4, V4.S4, V2.S4
-	WORD $0x6e21dc24 // FMUL V4.4S, V1.4S, V1.4S
-	VFMLA V2.S4, V4.S4, V1.S4
-	WORD $0x4f3f0462 // SSHR V2.4S, V3.4S, #1
-	VSUB V2.S4, V3.S4, V3.S4
-	FMOVQ 176(R3), F4
-	VADD V4.S4, V2.S4, V2.S4
-	VSHL $23, V2.S4, V2.S4
-	VFMLA V2.S4, V1.S4, V2.S4
-	FMOVQ 176(R3), F1
-	VADD V1.S4, V3.S4, V1.S4
-	VSHL $23, V1.S4, V1.S4
-	WORD $0x6e21dc41 // FMUL V1.4S, V2.4S, V1.4S
-	FMOVQ 336(R3), F2
-	WORD $0x4e22d423 // FADD V3.4S, V1.4S, V2.4S
-	WORD $0x6e23fc43 // FDIV V3.4S, V2.4S, V3.4S
-	WORD $0x4f210404 // SSHR V4.4S, V0.4S, #31
-	VBSL V2.B16, V1.B16, V4.B16
-	WORD $0x6e23dc81 // FMUL V1.4S, V4.4S, V3.4S
-	FMOVQ 560(R3), F2
-	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
-	WORD $0x6e20dc20 // FMUL V0.4S, V1.4S, V0.4S
-	TBZ $2, R2, notAll7
-	FMOVQ F0, 0(R1)
-	B done9
-
-notAll7:
-	TBZ $1, R2, one8
-	FMOVD F0, 0(R1)
-	TBZ $0, R2, done9
+notAll6:
+	TBZ $1, R2, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R2, done8
 	ADD $8, R1, R4
+	VLD1 (R4), V0.S[2]
+	B done8
+
+one7:
+	FMOVS 0(R1), F0
+
+done8:
+	SUB $4, R2
+	B compute2
+
+part4:
+	ADD $4, R2
+	TBZ $2, R2, notAll9
+	FMOVQ F0, 0(R0)
+	B done11
+
+notAll9:
+	TBZ $1, R2, one10
+	FMOVD F0, 0(R0)
+	TBZ $0, R2, done11
+	ADD $8, R0, R4
 	VST1 V0.S[2], (R4)
-	B done9
+	B done11
 
-one8:
-	FMOVS F0, 0(R1)
+one10:
+	FMOVS F0, 0(R0)
 
-done9:
+done11:
 
-done3:
+done5:
 	RET
 
 TEXT ·backwardSiLUNEON(SB), NOSPLIT, $0-32
 	MOVD $constants<>(SB), R4
-	MOVD x+16(FP), R0
-	MOVD dy+8(FP), R1
-	MOVD dx+0(FP), R2
+	MOVD dx+0(FP), R0
+	MOVD x+16(FP), R1
+	MOVD dy+8(FP), R2
 	MOVD n+24(FP), R3
 	SUBS $4, R3
-	BLT end2
+	BLT rest3
 
 loop1:
-	FMOVQ 0(R0), F0
-	FMOVQ 0(R1), F1
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+
+compute2:
 	FMOVQ 560(R4), F2
 	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
 	FMOVQ 432(R4), F2
@@ -1434,111 +1144,70 @@ loop1:
 	WORD $0x6e24dc82 // FMUL V2.4S, V4.4S, V4.4S
 	VFMLA V2.S4, V0.S4, V3.S4
 	WORD $0x6e21dc60 // FMUL V0.4S, V3.4S, V1.4S
-	FMOVQ F0, 0(R2)
+	TBNZ $63, R3, part4
+	FMOVQ F0, 0(R0)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $4, R3
 	BGE loop1
 
-end2:
+rest3:
 	ADDS $4, R3
-	BEQ done3
-	TBZ $2, R3, notAll4
-	FMOVQ 0(R0), F0
-	B done6
+	BEQ done5
+	TBZ $2, R3, notAll6
+	FMOVQ 0(R1), F0
+	B done8
 
-notAll4:
-	TBZ $1, R3, one5
-	FMOVD 0(R0), F0
-	TBZ $0, R3, done6
-	ADD $8, R0, R5
-	VLD1 (R5), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R0), F0
-
-done6:
-	TBZ $2, R3, notAll7
-	FMOVQ 0(R1), F1
-	B done9
-
-notAll7:
-	TBZ $1, R3, one8
-	FMOVD 0(R1), F1
-	TBZ $0, R3, done9
+notAll6:
+	TBZ $1, R3, one7
+	FMOVD 0(R1), F0
+	TBZ $0, R3, done8
 	ADD $8, R1, R5
-	VLD1 (R5), V1.S[2]
-	B done9
+	VLD1 (R5), V0.S[2]
+	B done8
 
-one8:
-	FMOVS 0(R1), F1
+one7:
+	FMOVS 0(R1), F0
 
-done9:
-	FMOVQ 560(R4), F2
-	WORD $0x4e22f400 // FMAX V0.4S, V0.4S, V2.4S
-	FMOVQ 432(R4), F2
-	WORD $0x4ea2f400 // FMIN V0.4S, V0.4S, V2.4S
-	WORD $0x4ea0f802 // FABS V2.4S, V0.4S
-	FMOVQ 432(R4), F3
-	WORD $0x4ea3f442 // FMIN V2.4S, V2.4S, V3.4S
-	WORD $0x6ea0f842 // FNEG V2.4S, V2.4S
-	FMOVQ 48(R4), F3
-	WORD $0x6e23dc43 // FMUL V3.4S, V2.4S, V3.4S
-	WORD $0x4e21a864 // FCVTNS V4.4S, V3.4S
-	WORD $0x4e218863 // FRINTN V3.4S, V3.4S
-	FMOVQ 64(R4), F5
-	VFMLS V5.S4, V3.S4, V2.S4
-	FMOVQ 80(R4), F5
-	VFMLS V5.S4, V3.S4, V2.S4
-	FMOVQ 96(R4), F3
-	FMOVQ 112(R4), F5
-	VFMLA V2.S4, V3.S4, V5.S4
-	FMOVQ 128(R4), F3
-	VFMLA V2.S4, V5.S4, V3.S4
-	FMOVQ 144(R4), F5
-	VFMLA V2.S4, V3.S4, V5.S4
-	FMOVQ 160(R4), F3
-	VFMLA V2.S4, V5.S4, V3.S4
-	WORD $0x6e22dc45 // FMUL V5.4S, V2.4S, V2.4S
-	VFMLA V3.S4, V5.S4, V2.S4
-	WORD $0x4f3f0483 // SSHR V3.4S, V4.4S, #1
-	VSUB V3.S4, V4.S4, V4.S4
-	FMOVQ 176(R4), F5
-	VADD V5.S4, V3.S4, V3.S4
-	VSHL $23, V3.S4, V3.S4
-	VFMLA V3.S4, V2.S4, V3.S4
-	FMOVQ 176(R4), F2
-	VADD V2.S4, V4.S4, V2.S4
-	VSHL $23, V2.S4, V2.S4
-	WORD $0x6e22dc62 // FMUL V2.4S, V3.4S, V2.4S
-	FMOVQ 336(R4), F3
-	WORD $0x4e23d444 // FADD V4.4S, V2.4S, V3.4S
-	WORD $0x6e24fc64 // FDIV V4.4S, V3.4S, V4.4S
-	WORD $0x4f210405 // SSHR V5.4S, V0.4S, #31
-	VBSL V3.B16, V2.B16, V5.B16
-	WORD $0x6e24dca3 // FMUL V3.4S, V5.4S, V4.4S
-	WORD $0x6e20dc40 // FMUL V0.4S, V2.4S, V0.4S
-	WORD $0x6e24dc82 // FMUL V2.4S, V4.4S, V4.4S
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD $0x6e21dc60 // FMUL V0.4S, V3.4S, V1.4S
-	TBZ $2, R3, notAll10
-	FMOVQ F0, 0(R2)
-	B done12
+done8:
+	TBZ $2, R3, notAll9
+	FMOVQ 0(R2), F1
+	B done11
 
-notAll10:
-	TBZ $1, R3, one11
-	FMOVD F0, 0(R2)
-	TBZ $0, R3, done12
+notAll9:
+	TBZ $1, R3, one10
+	FMOVD 0(R2), F1
+	TBZ $0, R3, done11
 	ADD $8, R2, R5
+	VLD1 (R5), V1.S[2]
+	B done11
+
+one10:
+	FMOVS 0(R2), F1
+
+done11:
+	SUB $4, R3
+	B compute2
+
+part4:
+	ADD $4, R3
+	TBZ $2, R3, notAll12
+	FMOVQ F0, 0(R0)
+	B done14
+
+notAll12:
+	TBZ $1, R3, one13
+	FMOVD F0, 0(R0)
+	TBZ $0, R3, done14
+	ADD $8, R0, R5
 	VST1 V0.S[2], (R5)
-	B done12
+	B done14
 
-one11:
-	FMOVS F0, 0(R2)
+one13:
+	FMOVS F0, 0(R0)
 
-done12:
+done14:
 
-done3:
+done5:
 	RET

@@ -8,25 +8,28 @@ package simd
 const (
 	wideWords = 32 // along k
 	wideDepth = 2 * wideWords
+
+	wideRows    = 6  // of a panel of A, as in tilesNEON
+	wideColumns = 16 // of a panel of B
 )
 
 func packB16NEON(dst []uint32, src []float32, ld, n, k int) {
-	packRows16(dst, tileCols, src, ld, n, k)
+	packRows16(dst, wideColumns, src, ld, n, k)
 }
 
 func packA16NEON(dst []uint32, src []float32, ld, m, k int) {
-	packRows16(dst, tileRows, src, ld, m, k)
+	packRows16(dst, wideRows, src, ld, m, k)
 }
 
 func packBT16NEON(dst []uint32, src []float32, ld, n, k int) {
-	dst = dst[:words(k)*tileCols]
+	dst = dst[:words(k)*wideColumns]
 	clear(dst)
 	if k == 0 {
 		return
 	}
 	for j := range n {
 		for p, x := range src[j*ld:][:k] {
-			dst[p/2*tileCols+j] |= bfloat16(x) << (p % 2 * halfBits)
+			dst[p/2*wideColumns+j] |= bfloat16(x) << (p % 2 * halfBits)
 		}
 	}
 }
@@ -48,28 +51,28 @@ func gemmPacked16NEON(m, n, k int, a, b []uint32, c []float32, ldc int, add bool
 		return
 	}
 	if k > 0 {
-		_ = a[(m+tileRows-1)/tileRows*tileRows*k-1]
+		_ = a[(m+wideRows-1)/wideRows*wideRows*k-1]
 	}
 	gemmWide(m, n, k, a, 0, true, b, c, ldc, add)
 }
 
 // gemmWide computes a product of words; if a is packed, lda has no meaning.
 func gemmWide(m, n, k int, a []uint32, lda int, packed bool, b []uint32, c []float32, ldc int, add bool) {
-	checkWidth(n, tileCols)
-	b = b[:k*tileCols]
-	var panel [wideDepth * tileCols]float32
-	var rows [tileRows * wideDepth]float32
+	checkWidth(n, wideColumns)
+	b = b[:k*wideColumns]
+	var panel [wideDepth * wideColumns]float32
+	var rows [wideRows * wideDepth]float32
 	for from := 0; ; from += wideWords {
 		step := min(wideWords, k-from)
 		if step > 0 {
-			widenBNEON(&panel[0], &b[from*tileCols], step)
+			widenBNEON(&panel[0], &b[from*wideColumns], step)
 		}
-		for i := 0; i < m; i += tileRows {
-			height := min(tileRows, m-i)
+		for i := 0; i < m; i += wideRows {
+			height := min(wideRows, m-i)
 			block := c[i*ldc:]
 			if packed {
 				if step > 0 {
-					widenANEON(&rows[0], &a[i*k+from*tileRows], step)
+					widenANEON(&rows[0], &a[i*k+from*wideRows], step)
 				}
 				gemmPackedNEON(height, n, 2*step, rows[:], panel[:], block, ldc, add, nil)
 				continue
@@ -79,7 +82,7 @@ func gemmWide(m, n, k int, a []uint32, lda int, packed bool, b []uint32, c []flo
 					widenRowNEON(&rows[r*wideDepth], &a[(i+r)*lda+from], step)
 				}
 			}
-			gemmNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add, nil, nil)
+			gemmInPlaceNEON(height, n, 2*step, rows[:], wideDepth, panel[:], block, ldc, add, nil, nil)
 		}
 		if add = true; from+step == k {
 			return

@@ -6,922 +6,273 @@
 
 // func dropoutAVX2(dst *float32, x *float32, n int, key0 uint32, key1 uint32, threshold uint32, scale float32, rowLow uint32, rowHigh uint32)
 // Requires: AVX, AVX2
-TEXT ·dropoutAVX2(SB), NOSPLIT, $96-48
-	MOVL key0+24(FP), AX
-	MOVL AX, (SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 8(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 16(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 24(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 32(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 40(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 48(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 56(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 64(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 72(SP)
-	MOVL key1+28(FP), AX
-	MOVL AX, 4(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 12(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 20(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 28(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 36(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 44(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 52(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 60(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 68(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 76(SP)
-	MOVL threshold+32(FP), AX
-	MOVL AX, 84(SP)
-	MOVL $0x00000000, 80(SP)
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
+TEXT ·dropoutAVX2(SB), NOSPLIT, $88-48
+	MOVL         key0+24(FP), AX
+	MOVL         AX, (SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 8(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 16(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 24(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 32(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 40(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 48(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 56(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 64(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 72(SP)
+	MOVL         key1+28(FP), AX
+	MOVL         AX, 4(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 12(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 20(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 28(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 36(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 44(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 52(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 60(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 68(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 76(SP)
+	MOVL         threshold+32(FP), AX
+	MOVL         AX, 84(SP)
+	MOVL         $0x00000000, 80(SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	MOVQ         $0x00000078, SI
+	VBROADCASTSS cd2511f53<>+0(SB), Y0
+	VBROADCASTSS ccd9e8d57<>+0(SB), Y1
 
-group:
-	VPBROADCASTD 80(SP), Y0
-	VPADDD       lanes0<>+0(SB), Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS rowLow+40(FP), Y2
-	VBROADCASTSS rowHigh+44(FP), Y3
-	VPBROADCASTD 80(SP), Y4
-	VPADDD       lanes1<>+0(SB), Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VBROADCASTSS rowLow+40(FP), Y6
-	VBROADCASTSS rowHigh+44(FP), Y7
-	VBROADCASTSS cd2511f53<>+0(SB), Y8
-	VBROADCASTSS ccd9e8d57<>+0(SB), Y9
-	VPMULUDQ     Y8, Y0, Y0
-	VPMULUDQ     Y9, Y2, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD (SP), Y12
-	VPXOR        Y1, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 4(SP), Y1
-	VPXOR        Y3, Y11, Y11
-	VPXOR        Y1, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y1
-	VPMULUDQ     Y9, Y6, Y3
-	VPSRLQ       $0x20, Y3, Y4
-	VPSRLQ       $0x20, Y1, Y6
-	VPBROADCASTD (SP), Y12
+turn:
+	VPBROADCASTD 80(SP), Y2
+	VPADDD       lanes0<>+0(SB), Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS rowLow+40(FP), Y4
+	VBROADCASTSS rowHigh+44(FP), Y5
+	VPBROADCASTD 80(SP), Y8
+	VPADDD       lanes1<>+0(SB), Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VBROADCASTSS rowLow+40(FP), Y10
+	VBROADCASTSS rowHigh+44(FP), Y11
+	XORQ         DI, DI
+
+rounds1:
+	VPMULUDQ     Y0, Y2, Y6
+	VPMULUDQ     Y1, Y4, Y7
+	VPSRLQ       $0x20, Y7, Y2
+	VPSRLQ       $0x20, Y6, Y4
+	VPBROADCASTD (SP)(DI*8), Y12
+	VPXOR        Y3, Y2, Y2
+	VPXOR        Y12, Y2, Y2
+	VPBROADCASTD 4(SP)(DI*8), Y3
 	VPXOR        Y5, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 4(SP), Y5
-	VPXOR        Y7, Y6, Y6
-	VPXOR        Y5, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y5
-	VPMULUDQ     Y9, Y11, Y7
-	VPSRLQ       $0x20, Y7, Y10
-	VPSRLQ       $0x20, Y5, Y11
-	VPBROADCASTD 8(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 12(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y0
-	VPMULUDQ     Y9, Y6, Y2
-	VPSRLQ       $0x20, Y2, Y4
-	VPSRLQ       $0x20, Y0, Y6
-	VPBROADCASTD 8(SP), Y12
 	VPXOR        Y3, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 12(SP), Y3
-	VPXOR        Y1, Y6, Y6
-	VPXOR        Y3, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y7, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 20(SP), Y7
-	VPXOR        Y5, Y11, Y11
-	VPXOR        Y7, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y4
-	VPMULUDQ     Y9, Y6, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 20(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 24(SP), Y12
+	VPMULUDQ     Y0, Y8, Y12
+	VPMULUDQ     Y1, Y10, Y13
+	VPSRLQ       $0x20, Y13, Y8
+	VPSRLQ       $0x20, Y12, Y10
+	VPBROADCASTD (SP)(DI*8), Y3
+	VPXOR        Y9, Y8, Y8
+	VPXOR        Y3, Y8, Y8
+	VPBROADCASTD 4(SP)(DI*8), Y3
+	VPXOR        Y11, Y10, Y10
 	VPXOR        Y3, Y10, Y10
+	VPMULUDQ     Y0, Y2, Y5
+	VPMULUDQ     Y1, Y4, Y3
+	VPSRLQ       $0x20, Y3, Y2
+	VPSRLQ       $0x20, Y5, Y4
+	VPBROADCASTD 8(SP)(DI*8), Y9
+	VPXOR        Y7, Y2, Y2
+	VPXOR        Y9, Y2, Y2
+	VPBROADCASTD 12(SP)(DI*8), Y7
+	VPXOR        Y6, Y4, Y4
+	VPXOR        Y7, Y4, Y4
+	VPMULUDQ     Y0, Y8, Y11
+	VPMULUDQ     Y1, Y10, Y9
+	VPSRLQ       $0x20, Y9, Y8
+	VPSRLQ       $0x20, Y11, Y10
+	VPBROADCASTD 8(SP)(DI*8), Y6
+	VPXOR        Y13, Y8, Y8
+	VPXOR        Y6, Y8, Y8
+	VPBROADCASTD 12(SP)(DI*8), Y6
 	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 28(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 24(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 28(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 36(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 36(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 44(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 44(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 52(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 52(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 60(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 60(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 68(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 68(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 72(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 76(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 72(SP), Y8
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y8, Y6, Y6
-	VPBROADCASTD 76(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPSLLQ       $0x20, Y6, Y6
-	VPBLENDD     $0xaa, Y6, Y10, Y4
-	VPSLLQ       $0x20, Y3, Y3
-	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPSLLQ       $0x20, Y7, Y7
-	VPBLENDD     $0xaa, Y7, Y11, Y3
-	VPSLLQ       $0x20, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VBROADCASTSS scale+36(FP), Y1
-	VPBROADCASTD 84(SP), Y5
+	VPXOR        Y6, Y10, Y10
+	ADDQ         $0x02, DI
+	CMPQ         DI, $0x0a
+	JL           rounds1
+	VPSLLQ       $0x20, Y8, Y8
+	VPBLENDD     $0xaa, Y8, Y2, Y2
+	VPSLLQ       $0x20, Y9, Y9
+	VPBLENDD     $0xaa, Y9, Y3, Y3
+	VPSLLQ       $0x20, Y10, Y10
+	VPBLENDD     $0xaa, Y10, Y4, Y4
+	VPSLLQ       $0x20, Y11, Y11
+	VPBLENDD     $0xaa, Y11, Y5, Y5
+	VBROADCASTSS scale+36(FP), Y6
+	VPBROADCASTD 84(SP), Y7
 	CMPQ         DX, $+8
+	JL           part0
+	VPSLLD       $0x10, Y2, Y8
+	VPSRLD       $0x10, Y8, Y8
+	VPCMPGTD     Y8, Y7, Y8
+	VMOVUPS      (CX)(BX*1), Y9
+	VMULPS       Y6, Y9, Y9
+	VANDNPS      Y9, Y8, Y9
+	VMOVUPS      Y9, (AX)(BX*1)
+	CMPQ         DX, $+24
+	JL           part1
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      64(CX)(BX*1), Y8
+	VMULPS       Y6, Y8, Y8
+	VANDNPS      Y8, Y2, Y8
+	VMOVUPS      Y8, 64(AX)(BX*1)
+	CMPQ         DX, $+40
 	JL           part2
-	VPSLLD       $0x10, Y4, Y6
-	VPSRLD       $0x10, Y6, Y6
-	VPCMPGTD     Y6, Y5, Y6
-	VMOVUPS      (CX)(BX*1), Y7
-	VMULPS       Y1, Y7, Y7
-	VANDNPS      Y7, Y6, Y7
-	VMOVUPS      Y7, (AX)(BX*1)
+	VPSLLD       $0x10, Y3, Y2
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      128(CX)(BX*1), Y8
+	VMULPS       Y6, Y8, Y8
+	VANDNPS      Y8, Y2, Y8
+	VMOVUPS      Y8, 128(AX)(BX*1)
+	CMPQ         DX, $+56
+	JL           part3
+	VPSRLD       $0x10, Y3, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      192(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      Y3, 192(AX)(BX*1)
+	CMPQ         DX, $+72
+	JL           part4
+	VPSLLD       $0x10, Y4, Y2
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      256(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      Y3, 256(AX)(BX*1)
+	CMPQ         DX, $+88
+	JL           part5
+	VPSRLD       $0x10, Y4, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      320(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      Y3, 320(AX)(BX*1)
+	CMPQ         DX, $+104
+	JL           part6
+	VPSLLD       $0x10, Y5, Y2
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      384(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      Y3, 384(AX)(BX*1)
+	CMPQ         DX, $+120
+	JL           part7
+	VPSRLD       $0x10, Y5, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      448(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      Y3, 448(AX)(BX*1)
 
-next1:
-	CMPQ     DX, $+24
-	JL       part4
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  64(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  Y6, 64(AX)(BX*1)
-
-next3:
-	CMPQ     DX, $+40
-	JL       part6
-	VPSLLD   $0x10, Y2, Y4
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  128(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  Y6, 128(AX)(BX*1)
-
-next5:
-	CMPQ     DX, $+56
-	JL       part8
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  192(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  Y4, 192(AX)(BX*1)
-
-next7:
-	CMPQ     DX, $+72
-	JL       part10
-	VPSLLD   $0x10, Y3, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  256(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  Y4, 256(AX)(BX*1)
-
-next9:
-	CMPQ     DX, $+88
-	JL       part12
-	VPSRLD   $0x10, Y3, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  320(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  Y3, 320(AX)(BX*1)
-
-next11:
-	CMPQ     DX, $+104
-	JL       part14
-	VPSLLD   $0x10, Y0, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  384(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  Y3, 384(AX)(BX*1)
-
-next13:
-	CMPQ     DX, $+120
-	JL       part16
-	VPSRLD   $0x10, Y0, Y0
-	VPCMPGTD Y0, Y5, Y0
-	VMOVUPS  448(CX)(BX*1), Y2
-	VMULPS   Y1, Y2, Y1
-	VANDNPS  Y1, Y0, Y1
-	VMOVUPS  Y1, 448(AX)(BX*1)
-
-next15:
-	VPBROADCASTD 80(SP), Y0
-	VPADDD       lanes8<>+0(SB), Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS rowLow+40(FP), Y2
-	VBROADCASTSS rowHigh+44(FP), Y3
-	VPBROADCASTD 80(SP), Y4
-	VPADDD       lanes9<>+0(SB), Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VBROADCASTSS rowLow+40(FP), Y6
-	VBROADCASTSS rowHigh+44(FP), Y7
-	VBROADCASTSS cd2511f53<>+0(SB), Y8
-	VBROADCASTSS ccd9e8d57<>+0(SB), Y9
-	VPMULUDQ     Y8, Y0, Y0
-	VPMULUDQ     Y9, Y2, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD (SP), Y12
-	VPXOR        Y1, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 4(SP), Y1
-	VPXOR        Y3, Y11, Y11
-	VPXOR        Y1, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y1
-	VPMULUDQ     Y9, Y6, Y3
-	VPSRLQ       $0x20, Y3, Y4
-	VPSRLQ       $0x20, Y1, Y6
-	VPBROADCASTD (SP), Y12
-	VPXOR        Y5, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 4(SP), Y5
-	VPXOR        Y7, Y6, Y6
-	VPXOR        Y5, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y5
-	VPMULUDQ     Y9, Y11, Y7
-	VPSRLQ       $0x20, Y7, Y10
-	VPSRLQ       $0x20, Y5, Y11
-	VPBROADCASTD 8(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 12(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y0
-	VPMULUDQ     Y9, Y6, Y2
-	VPSRLQ       $0x20, Y2, Y4
-	VPSRLQ       $0x20, Y0, Y6
-	VPBROADCASTD 8(SP), Y12
-	VPXOR        Y3, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 12(SP), Y3
-	VPXOR        Y1, Y6, Y6
-	VPXOR        Y3, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y7, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 20(SP), Y7
-	VPXOR        Y5, Y11, Y11
-	VPXOR        Y7, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y4
-	VPMULUDQ     Y9, Y6, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 20(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 24(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 28(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 24(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 28(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 36(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 36(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 44(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 44(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 52(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 52(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 60(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 60(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 68(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 68(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 72(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 76(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 72(SP), Y8
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y8, Y6, Y6
-	VPBROADCASTD 76(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPSLLQ       $0x20, Y6, Y6
-	VPBLENDD     $0xaa, Y6, Y10, Y4
-	VPSLLQ       $0x20, Y3, Y3
-	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPSLLQ       $0x20, Y7, Y7
-	VPBLENDD     $0xaa, Y7, Y11, Y3
-	VPSLLQ       $0x20, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VBROADCASTSS scale+36(FP), Y1
-	VPBROADCASTD 84(SP), Y5
-	CMPQ         DX, $+16
-	JL           part18
-	VPSLLD       $0x10, Y4, Y6
-	VPSRLD       $0x10, Y6, Y6
-	VPCMPGTD     Y6, Y5, Y6
-	VMOVUPS      32(CX)(BX*1), Y7
-	VMULPS       Y1, Y7, Y7
-	VANDNPS      Y7, Y6, Y7
-	VMOVUPS      Y7, 32(AX)(BX*1)
-
-next17:
-	CMPQ     DX, $+32
-	JL       part20
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  96(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  Y6, 96(AX)(BX*1)
-
-next19:
-	CMPQ     DX, $+48
-	JL       part22
-	VPSLLD   $0x10, Y2, Y4
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  160(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  Y6, 160(AX)(BX*1)
-
-next21:
-	CMPQ     DX, $+64
-	JL       part24
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  224(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  Y4, 224(AX)(BX*1)
-
-next23:
-	CMPQ     DX, $+80
-	JL       part26
-	VPSLLD   $0x10, Y3, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  288(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  Y4, 288(AX)(BX*1)
-
-next25:
-	CMPQ     DX, $+96
-	JL       part28
-	VPSRLD   $0x10, Y3, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  352(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  Y3, 352(AX)(BX*1)
-
-next27:
-	CMPQ     DX, $+112
-	JL       part30
-	VPSLLD   $0x10, Y0, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  416(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  Y3, 416(AX)(BX*1)
-
-next29:
-	CMPQ     DX, $+128
-	JL       part32
-	VPSRLD   $0x10, Y0, Y0
-	VPCMPGTD Y0, Y5, Y0
-	VMOVUPS  480(CX)(BX*1), Y2
-	VMULPS   Y1, Y2, Y1
-	VANDNPS  Y1, Y0, Y1
-	VMOVUPS  Y1, 480(AX)(BX*1)
-
-next31:
-	ADDL $0x00000010, 80(SP)
-	ADDQ $+512, BX
-	SUBQ $+128, DX
-	JG   group
+advance:
+	ADDL $0x00000008, 80(SP)
+	SUBQ $+128, SI
+	NEGQ SI
+	LEAQ (BX)(SI*4), BX
+	SUBQ SI, DX
+	JG   turn
 	VZEROUPPER
 	RET
 
+part0:
+	VPSLLD $0x10, Y2, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000000, DI
+	JMP    part
+
+part1:
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000010, DI
+	JMP    part
+
 part2:
-	MOVQ       DX, SI
-	SUBQ       $+0, SI
-	JLE        next1
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSLLD     $0x10, Y4, Y7
-	VPSRLD     $0x10, Y7, Y7
-	VPCMPGTD   Y7, Y5, Y7
-	VMASKMOVPS (CX)(BX*1), Y6, Y8
-	VMULPS     Y1, Y8, Y8
-	VANDNPS    Y8, Y7, Y8
-	VMASKMOVPS Y8, Y6, (AX)(BX*1)
-	JMP        next1
+	VPSLLD $0x10, Y3, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000020, DI
+	JMP    part
+
+part3:
+	VPSRLD $0x10, Y3, Y2
+	MOVQ   $0x00000030, DI
+	JMP    part
 
 part4:
-	MOVQ       DX, SI
-	SUBQ       $+16, SI
-	JLE        next3
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 64(CX)(BX*1), Y6, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y4, Y7
-	VMASKMOVPS Y7, Y6, 64(AX)(BX*1)
-	JMP        next3
+	VPSLLD $0x10, Y4, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000040, DI
+	JMP    part
+
+part5:
+	VPSRLD $0x10, Y4, Y2
+	MOVQ   $0x00000050, DI
+	JMP    part
 
 part6:
-	MOVQ       DX, SI
-	SUBQ       $+32, SI
-	JLE        next5
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSLLD     $0x10, Y2, Y6
-	VPSRLD     $0x10, Y6, Y6
-	VPCMPGTD   Y6, Y5, Y6
-	VMASKMOVPS 128(CX)(BX*1), Y4, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y6, Y7
-	VMASKMOVPS Y7, Y4, 128(AX)(BX*1)
-	JMP        next5
+	VPSLLD $0x10, Y5, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000060, DI
+	JMP    part
 
-part8:
-	MOVQ       DX, SI
-	SUBQ       $+48, SI
-	JLE        next7
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSRLD     $0x10, Y2, Y2
-	VPCMPGTD   Y2, Y5, Y2
-	VMASKMOVPS 192(CX)(BX*1), Y4, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y2, Y6
-	VMASKMOVPS Y6, Y4, 192(AX)(BX*1)
-	JMP        next7
+part7:
+	VPSRLD $0x10, Y5, Y2
+	MOVQ   $0x00000070, DI
 
-part10:
-	MOVQ       DX, SI
-	SUBQ       $+64, SI
-	JLE        next9
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y3, Y4
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 256(CX)(BX*1), Y2, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y4, Y6
-	VMASKMOVPS Y6, Y2, 256(AX)(BX*1)
-	JMP        next9
+part:
+	MOVQ       DX, R8
+	SUBQ       DI, R8
+	JLE        advance
+	LEAQ       tailTable<>+32(SB), R9
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y3
+	LEAQ       (BX)(DI*4), DI
+	VPCMPGTD   Y2, Y7, Y2
+	VMASKMOVPS (CX)(DI*1), Y3, Y4
+	VMULPS     Y6, Y4, Y4
+	VANDNPS    Y4, Y2, Y4
+	VMASKMOVPS Y4, Y3, (AX)(DI*1)
+	JMP        advance
 
-part12:
-	MOVQ       DX, SI
-	SUBQ       $+80, SI
-	JLE        next11
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 320(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS Y4, Y2, 320(AX)(BX*1)
-	JMP        next11
+DATA cd2511f53<>+0(SB)/8, $0xd2511f53d2511f53
+DATA cd2511f53<>+8(SB)/8, $0xd2511f53d2511f53
+DATA cd2511f53<>+16(SB)/8, $0xd2511f53d2511f53
+DATA cd2511f53<>+24(SB)/8, $0xd2511f53d2511f53
+GLOBL cd2511f53<>(SB), RODATA|NOPTR, $32
 
-part14:
-	MOVQ       DX, SI
-	SUBQ       $+96, SI
-	JLE        next13
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y0, Y3
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 384(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS Y4, Y2, 384(AX)(BX*1)
-	JMP        next13
-
-part16:
-	MOVQ       DX, SI
-	SUBQ       $+112, SI
-	JLE        next15
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y0, Y0
-	VPCMPGTD   Y0, Y5, Y0
-	VMASKMOVPS 448(CX)(BX*1), Y2, Y3
-	VMULPS     Y1, Y3, Y1
-	VANDNPS    Y1, Y0, Y1
-	VMASKMOVPS Y1, Y2, 448(AX)(BX*1)
-	JMP        next15
-
-part18:
-	MOVQ       DX, SI
-	SUBQ       $+8, SI
-	JLE        next17
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSLLD     $0x10, Y4, Y7
-	VPSRLD     $0x10, Y7, Y7
-	VPCMPGTD   Y7, Y5, Y7
-	VMASKMOVPS 32(CX)(BX*1), Y6, Y8
-	VMULPS     Y1, Y8, Y8
-	VANDNPS    Y8, Y7, Y8
-	VMASKMOVPS Y8, Y6, 32(AX)(BX*1)
-	JMP        next17
-
-part20:
-	MOVQ       DX, SI
-	SUBQ       $+24, SI
-	JLE        next19
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 96(CX)(BX*1), Y6, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y4, Y7
-	VMASKMOVPS Y7, Y6, 96(AX)(BX*1)
-	JMP        next19
-
-part22:
-	MOVQ       DX, SI
-	SUBQ       $+40, SI
-	JLE        next21
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSLLD     $0x10, Y2, Y6
-	VPSRLD     $0x10, Y6, Y6
-	VPCMPGTD   Y6, Y5, Y6
-	VMASKMOVPS 160(CX)(BX*1), Y4, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y6, Y7
-	VMASKMOVPS Y7, Y4, 160(AX)(BX*1)
-	JMP        next21
-
-part24:
-	MOVQ       DX, SI
-	SUBQ       $+56, SI
-	JLE        next23
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSRLD     $0x10, Y2, Y2
-	VPCMPGTD   Y2, Y5, Y2
-	VMASKMOVPS 224(CX)(BX*1), Y4, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y2, Y6
-	VMASKMOVPS Y6, Y4, 224(AX)(BX*1)
-	JMP        next23
-
-part26:
-	MOVQ       DX, SI
-	SUBQ       $+72, SI
-	JLE        next25
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y3, Y4
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 288(CX)(BX*1), Y2, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y4, Y6
-	VMASKMOVPS Y6, Y2, 288(AX)(BX*1)
-	JMP        next25
-
-part28:
-	MOVQ       DX, SI
-	SUBQ       $+88, SI
-	JLE        next27
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 352(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS Y4, Y2, 352(AX)(BX*1)
-	JMP        next27
-
-part30:
-	MOVQ       DX, SI
-	SUBQ       $+104, SI
-	JLE        next29
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y0, Y3
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 416(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS Y4, Y2, 416(AX)(BX*1)
-	JMP        next29
-
-part32:
-	MOVQ       DX, SI
-	SUBQ       $+120, SI
-	JLE        next31
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y0, Y0
-	VPCMPGTD   Y0, Y5, Y0
-	VMASKMOVPS 480(CX)(BX*1), Y2, Y3
-	VMULPS     Y1, Y3, Y1
-	VANDNPS    Y1, Y0, Y1
-	VMASKMOVPS Y1, Y2, 480(AX)(BX*1)
-	JMP        next31
+DATA ccd9e8d57<>+0(SB)/8, $0xcd9e8d57cd9e8d57
+DATA ccd9e8d57<>+8(SB)/8, $0xcd9e8d57cd9e8d57
+DATA ccd9e8d57<>+16(SB)/8, $0xcd9e8d57cd9e8d57
+DATA ccd9e8d57<>+24(SB)/8, $0xcd9e8d57cd9e8d57
+GLOBL ccd9e8d57<>(SB), RODATA|NOPTR, $32
 
 DATA lanes0<>+0(SB)/8, $0x0000000000000000
 DATA lanes0<>+8(SB)/8, $0x0000000000000002
@@ -934,38 +285,6 @@ DATA lanes1<>+8(SB)/8, $0x0000000000000003
 DATA lanes1<>+16(SB)/8, $0x0000000000000005
 DATA lanes1<>+24(SB)/8, $0x0000000000000007
 GLOBL lanes1<>(SB), RODATA|NOPTR, $32
-
-DATA cd2511f53<>+0(SB)/4, $0xd2511f53
-DATA cd2511f53<>+4(SB)/4, $0xd2511f53
-DATA cd2511f53<>+8(SB)/4, $0xd2511f53
-DATA cd2511f53<>+12(SB)/4, $0xd2511f53
-DATA cd2511f53<>+16(SB)/4, $0xd2511f53
-DATA cd2511f53<>+20(SB)/4, $0xd2511f53
-DATA cd2511f53<>+24(SB)/4, $0xd2511f53
-DATA cd2511f53<>+28(SB)/4, $0xd2511f53
-GLOBL cd2511f53<>(SB), RODATA|NOPTR, $32
-
-DATA ccd9e8d57<>+0(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+4(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+8(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+12(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+16(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+20(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+24(SB)/4, $0xcd9e8d57
-DATA ccd9e8d57<>+28(SB)/4, $0xcd9e8d57
-GLOBL ccd9e8d57<>(SB), RODATA|NOPTR, $32
-
-DATA lanes8<>+0(SB)/8, $0x0000000000000008
-DATA lanes8<>+8(SB)/8, $0x000000000000000a
-DATA lanes8<>+16(SB)/8, $0x000000000000000c
-DATA lanes8<>+24(SB)/8, $0x000000000000000e
-GLOBL lanes8<>(SB), RODATA|NOPTR, $32
-
-DATA lanes9<>+0(SB)/8, $0x0000000000000009
-DATA lanes9<>+8(SB)/8, $0x000000000000000b
-DATA lanes9<>+16(SB)/8, $0x000000000000000d
-DATA lanes9<>+24(SB)/8, $0x000000000000000f
-GLOBL lanes9<>(SB), RODATA|NOPTR, $32
 
 DATA tailTable<>+0(SB)/4, $-1
 DATA tailTable<>+4(SB)/4, $-1
@@ -987,983 +306,276 @@ GLOBL tailTable<>(SB), RODATA|NOPTR, $64
 
 // func dropoutAddAVX2(dst *float32, x *float32, n int, key0 uint32, key1 uint32, threshold uint32, scale float32, rowLow uint32, rowHigh uint32)
 // Requires: AVX, AVX2
-TEXT ·dropoutAddAVX2(SB), NOSPLIT, $96-48
-	MOVL key0+24(FP), AX
-	MOVL AX, (SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 8(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 16(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 24(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 32(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 40(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 48(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 56(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 64(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 72(SP)
-	MOVL key1+28(FP), AX
-	MOVL AX, 4(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 12(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 20(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 28(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 36(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 44(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 52(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 60(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 68(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 76(SP)
-	MOVL threshold+32(FP), AX
-	MOVL AX, 84(SP)
-	MOVL $0x00000000, 80(SP)
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-	XORQ BX, BX
+TEXT ·dropoutAddAVX2(SB), NOSPLIT, $88-48
+	MOVL         key0+24(FP), AX
+	MOVL         AX, (SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 8(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 16(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 24(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 32(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 40(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 48(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 56(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 64(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 72(SP)
+	MOVL         key1+28(FP), AX
+	MOVL         AX, 4(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 12(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 20(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 28(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 36(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 44(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 52(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 60(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 68(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 76(SP)
+	MOVL         threshold+32(FP), AX
+	MOVL         AX, 84(SP)
+	MOVL         $0x00000000, 80(SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	MOVQ         $0x00000078, SI
+	VBROADCASTSS cd2511f53<>+0(SB), Y0
+	VBROADCASTSS ccd9e8d57<>+0(SB), Y1
 
-group:
-	VPBROADCASTD 80(SP), Y0
-	VPADDD       lanes0<>+0(SB), Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS rowLow+40(FP), Y2
-	VBROADCASTSS rowHigh+44(FP), Y3
-	VPBROADCASTD 80(SP), Y4
-	VPADDD       lanes1<>+0(SB), Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VBROADCASTSS rowLow+40(FP), Y6
-	VBROADCASTSS rowHigh+44(FP), Y7
-	VBROADCASTSS cd2511f53<>+0(SB), Y8
-	VBROADCASTSS ccd9e8d57<>+0(SB), Y9
-	VPMULUDQ     Y8, Y0, Y0
-	VPMULUDQ     Y9, Y2, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD (SP), Y12
-	VPXOR        Y1, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 4(SP), Y1
-	VPXOR        Y3, Y11, Y11
-	VPXOR        Y1, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y1
-	VPMULUDQ     Y9, Y6, Y3
-	VPSRLQ       $0x20, Y3, Y4
-	VPSRLQ       $0x20, Y1, Y6
-	VPBROADCASTD (SP), Y12
+turn:
+	VPBROADCASTD 80(SP), Y2
+	VPADDD       lanes0<>+0(SB), Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS rowLow+40(FP), Y4
+	VBROADCASTSS rowHigh+44(FP), Y5
+	VPBROADCASTD 80(SP), Y8
+	VPADDD       lanes1<>+0(SB), Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VBROADCASTSS rowLow+40(FP), Y10
+	VBROADCASTSS rowHigh+44(FP), Y11
+	XORQ         DI, DI
+
+rounds1:
+	VPMULUDQ     Y0, Y2, Y6
+	VPMULUDQ     Y1, Y4, Y7
+	VPSRLQ       $0x20, Y7, Y2
+	VPSRLQ       $0x20, Y6, Y4
+	VPBROADCASTD (SP)(DI*8), Y12
+	VPXOR        Y3, Y2, Y2
+	VPXOR        Y12, Y2, Y2
+	VPBROADCASTD 4(SP)(DI*8), Y3
 	VPXOR        Y5, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 4(SP), Y5
-	VPXOR        Y7, Y6, Y6
-	VPXOR        Y5, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y5
-	VPMULUDQ     Y9, Y11, Y7
-	VPSRLQ       $0x20, Y7, Y10
-	VPSRLQ       $0x20, Y5, Y11
-	VPBROADCASTD 8(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 12(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y0
-	VPMULUDQ     Y9, Y6, Y2
-	VPSRLQ       $0x20, Y2, Y4
-	VPSRLQ       $0x20, Y0, Y6
-	VPBROADCASTD 8(SP), Y12
 	VPXOR        Y3, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 12(SP), Y3
-	VPXOR        Y1, Y6, Y6
-	VPXOR        Y3, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y7, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 20(SP), Y7
-	VPXOR        Y5, Y11, Y11
-	VPXOR        Y7, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y4
-	VPMULUDQ     Y9, Y6, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 20(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 24(SP), Y12
+	VPMULUDQ     Y0, Y8, Y12
+	VPMULUDQ     Y1, Y10, Y13
+	VPSRLQ       $0x20, Y13, Y8
+	VPSRLQ       $0x20, Y12, Y10
+	VPBROADCASTD (SP)(DI*8), Y3
+	VPXOR        Y9, Y8, Y8
+	VPXOR        Y3, Y8, Y8
+	VPBROADCASTD 4(SP)(DI*8), Y3
+	VPXOR        Y11, Y10, Y10
 	VPXOR        Y3, Y10, Y10
+	VPMULUDQ     Y0, Y2, Y5
+	VPMULUDQ     Y1, Y4, Y3
+	VPSRLQ       $0x20, Y3, Y2
+	VPSRLQ       $0x20, Y5, Y4
+	VPBROADCASTD 8(SP)(DI*8), Y9
+	VPXOR        Y7, Y2, Y2
+	VPXOR        Y9, Y2, Y2
+	VPBROADCASTD 12(SP)(DI*8), Y7
+	VPXOR        Y6, Y4, Y4
+	VPXOR        Y7, Y4, Y4
+	VPMULUDQ     Y0, Y8, Y11
+	VPMULUDQ     Y1, Y10, Y9
+	VPSRLQ       $0x20, Y9, Y8
+	VPSRLQ       $0x20, Y11, Y10
+	VPBROADCASTD 8(SP)(DI*8), Y6
+	VPXOR        Y13, Y8, Y8
+	VPXOR        Y6, Y8, Y8
+	VPBROADCASTD 12(SP)(DI*8), Y6
 	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 28(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 24(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 28(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 36(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 36(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 44(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 44(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 52(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 52(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 60(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 60(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 68(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 68(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 72(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 76(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 72(SP), Y8
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y8, Y6, Y6
-	VPBROADCASTD 76(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPSLLQ       $0x20, Y6, Y6
-	VPBLENDD     $0xaa, Y6, Y10, Y4
-	VPSLLQ       $0x20, Y3, Y3
-	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPSLLQ       $0x20, Y7, Y7
-	VPBLENDD     $0xaa, Y7, Y11, Y3
-	VPSLLQ       $0x20, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VBROADCASTSS scale+36(FP), Y1
-	VPBROADCASTD 84(SP), Y5
+	VPXOR        Y6, Y10, Y10
+	ADDQ         $0x02, DI
+	CMPQ         DI, $0x0a
+	JL           rounds1
+	VPSLLQ       $0x20, Y8, Y8
+	VPBLENDD     $0xaa, Y8, Y2, Y2
+	VPSLLQ       $0x20, Y9, Y9
+	VPBLENDD     $0xaa, Y9, Y3, Y3
+	VPSLLQ       $0x20, Y10, Y10
+	VPBLENDD     $0xaa, Y10, Y4, Y4
+	VPSLLQ       $0x20, Y11, Y11
+	VPBLENDD     $0xaa, Y11, Y5, Y5
+	VBROADCASTSS scale+36(FP), Y6
+	VPBROADCASTD 84(SP), Y7
 	CMPQ         DX, $+8
+	JL           part0
+	VPSLLD       $0x10, Y2, Y8
+	VPSRLD       $0x10, Y8, Y8
+	VPCMPGTD     Y8, Y7, Y8
+	VMOVUPS      (CX)(BX*1), Y9
+	VMULPS       Y6, Y9, Y9
+	VANDNPS      Y9, Y8, Y9
+	VMOVUPS      (AX)(BX*1), Y8
+	VADDPS       Y9, Y8, Y8
+	VMOVUPS      Y8, (AX)(BX*1)
+	CMPQ         DX, $+24
+	JL           part1
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      64(CX)(BX*1), Y8
+	VMULPS       Y6, Y8, Y8
+	VANDNPS      Y8, Y2, Y8
+	VMOVUPS      64(AX)(BX*1), Y2
+	VADDPS       Y8, Y2, Y2
+	VMOVUPS      Y2, 64(AX)(BX*1)
+	CMPQ         DX, $+40
 	JL           part2
-	VPSLLD       $0x10, Y4, Y6
-	VPSRLD       $0x10, Y6, Y6
-	VPCMPGTD     Y6, Y5, Y6
-	VMOVUPS      (CX)(BX*1), Y7
-	VMULPS       Y1, Y7, Y7
-	VANDNPS      Y7, Y6, Y7
-	VMOVUPS      (AX)(BX*1), Y6
-	VADDPS       Y7, Y6, Y6
-	VMOVUPS      Y6, (AX)(BX*1)
+	VPSLLD       $0x10, Y3, Y2
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      128(CX)(BX*1), Y8
+	VMULPS       Y6, Y8, Y8
+	VANDNPS      Y8, Y2, Y8
+	VMOVUPS      128(AX)(BX*1), Y2
+	VADDPS       Y8, Y2, Y2
+	VMOVUPS      Y2, 128(AX)(BX*1)
+	CMPQ         DX, $+56
+	JL           part3
+	VPSRLD       $0x10, Y3, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      192(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      192(AX)(BX*1), Y2
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 192(AX)(BX*1)
+	CMPQ         DX, $+72
+	JL           part4
+	VPSLLD       $0x10, Y4, Y2
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      256(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      256(AX)(BX*1), Y2
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 256(AX)(BX*1)
+	CMPQ         DX, $+88
+	JL           part5
+	VPSRLD       $0x10, Y4, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      320(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      320(AX)(BX*1), Y2
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 320(AX)(BX*1)
+	CMPQ         DX, $+104
+	JL           part6
+	VPSLLD       $0x10, Y5, Y2
+	VPSRLD       $0x10, Y2, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      384(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      384(AX)(BX*1), Y2
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 384(AX)(BX*1)
+	CMPQ         DX, $+120
+	JL           part7
+	VPSRLD       $0x10, Y5, Y2
+	VPCMPGTD     Y2, Y7, Y2
+	VMOVUPS      448(CX)(BX*1), Y3
+	VMULPS       Y6, Y3, Y3
+	VANDNPS      Y3, Y2, Y3
+	VMOVUPS      448(AX)(BX*1), Y2
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 448(AX)(BX*1)
 
-next1:
-	CMPQ     DX, $+24
-	JL       part4
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  64(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  64(AX)(BX*1), Y4
-	VADDPS   Y6, Y4, Y4
-	VMOVUPS  Y4, 64(AX)(BX*1)
-
-next3:
-	CMPQ     DX, $+40
-	JL       part6
-	VPSLLD   $0x10, Y2, Y4
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  128(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  128(AX)(BX*1), Y4
-	VADDPS   Y6, Y4, Y4
-	VMOVUPS  Y4, 128(AX)(BX*1)
-
-next5:
-	CMPQ     DX, $+56
-	JL       part8
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  192(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  192(AX)(BX*1), Y2
-	VADDPS   Y4, Y2, Y2
-	VMOVUPS  Y2, 192(AX)(BX*1)
-
-next7:
-	CMPQ     DX, $+72
-	JL       part10
-	VPSLLD   $0x10, Y3, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  256(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  256(AX)(BX*1), Y2
-	VADDPS   Y4, Y2, Y2
-	VMOVUPS  Y2, 256(AX)(BX*1)
-
-next9:
-	CMPQ     DX, $+88
-	JL       part12
-	VPSRLD   $0x10, Y3, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  320(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  320(AX)(BX*1), Y2
-	VADDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 320(AX)(BX*1)
-
-next11:
-	CMPQ     DX, $+104
-	JL       part14
-	VPSLLD   $0x10, Y0, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  384(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  384(AX)(BX*1), Y2
-	VADDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 384(AX)(BX*1)
-
-next13:
-	CMPQ     DX, $+120
-	JL       part16
-	VPSRLD   $0x10, Y0, Y0
-	VPCMPGTD Y0, Y5, Y0
-	VMOVUPS  448(CX)(BX*1), Y2
-	VMULPS   Y1, Y2, Y1
-	VANDNPS  Y1, Y0, Y1
-	VMOVUPS  448(AX)(BX*1), Y0
-	VADDPS   Y1, Y0, Y0
-	VMOVUPS  Y0, 448(AX)(BX*1)
-
-next15:
-	VPBROADCASTD 80(SP), Y0
-	VPADDD       lanes8<>+0(SB), Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS rowLow+40(FP), Y2
-	VBROADCASTSS rowHigh+44(FP), Y3
-	VPBROADCASTD 80(SP), Y4
-	VPADDD       lanes9<>+0(SB), Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VBROADCASTSS rowLow+40(FP), Y6
-	VBROADCASTSS rowHigh+44(FP), Y7
-	VBROADCASTSS cd2511f53<>+0(SB), Y8
-	VBROADCASTSS ccd9e8d57<>+0(SB), Y9
-	VPMULUDQ     Y8, Y0, Y0
-	VPMULUDQ     Y9, Y2, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD (SP), Y12
-	VPXOR        Y1, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 4(SP), Y1
-	VPXOR        Y3, Y11, Y11
-	VPXOR        Y1, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y1
-	VPMULUDQ     Y9, Y6, Y3
-	VPSRLQ       $0x20, Y3, Y4
-	VPSRLQ       $0x20, Y1, Y6
-	VPBROADCASTD (SP), Y12
-	VPXOR        Y5, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 4(SP), Y5
-	VPXOR        Y7, Y6, Y6
-	VPXOR        Y5, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y5
-	VPMULUDQ     Y9, Y11, Y7
-	VPSRLQ       $0x20, Y7, Y10
-	VPSRLQ       $0x20, Y5, Y11
-	VPBROADCASTD 8(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 12(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y0
-	VPMULUDQ     Y9, Y6, Y2
-	VPSRLQ       $0x20, Y2, Y4
-	VPSRLQ       $0x20, Y0, Y6
-	VPBROADCASTD 8(SP), Y12
-	VPXOR        Y3, Y4, Y4
-	VPXOR        Y12, Y4, Y4
-	VPBROADCASTD 12(SP), Y3
-	VPXOR        Y1, Y6, Y6
-	VPXOR        Y3, Y6, Y6
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y7, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 20(SP), Y7
-	VPXOR        Y5, Y11, Y11
-	VPXOR        Y7, Y11, Y11
-	VPMULUDQ     Y8, Y4, Y4
-	VPMULUDQ     Y9, Y6, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 16(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 20(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 24(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 28(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 24(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 28(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 36(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 32(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 36(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 44(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 40(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 44(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 52(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 48(SP), Y12
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 52(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y4
-	VPMULUDQ     Y9, Y11, Y5
-	VPSRLQ       $0x20, Y5, Y10
-	VPSRLQ       $0x20, Y4, Y11
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y2, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 60(SP), Y2
-	VPXOR        Y0, Y11, Y11
-	VPXOR        Y2, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y0
-	VPMULUDQ     Y9, Y7, Y2
-	VPSRLQ       $0x20, Y2, Y6
-	VPSRLQ       $0x20, Y0, Y7
-	VPBROADCASTD 56(SP), Y12
-	VPXOR        Y3, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 60(SP), Y3
-	VPXOR        Y1, Y7, Y7
-	VPXOR        Y3, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y1
-	VPMULUDQ     Y9, Y11, Y3
-	VPSRLQ       $0x20, Y3, Y10
-	VPSRLQ       $0x20, Y1, Y11
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y5, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 68(SP), Y5
-	VPXOR        Y4, Y11, Y11
-	VPXOR        Y5, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y4
-	VPMULUDQ     Y9, Y7, Y5
-	VPSRLQ       $0x20, Y5, Y6
-	VPSRLQ       $0x20, Y4, Y7
-	VPBROADCASTD 64(SP), Y12
-	VPXOR        Y2, Y6, Y6
-	VPXOR        Y12, Y6, Y6
-	VPBROADCASTD 68(SP), Y2
-	VPXOR        Y0, Y7, Y7
-	VPXOR        Y2, Y7, Y7
-	VPMULUDQ     Y8, Y10, Y0
-	VPMULUDQ     Y9, Y11, Y2
-	VPSRLQ       $0x20, Y2, Y10
-	VPSRLQ       $0x20, Y0, Y11
-	VPBROADCASTD 72(SP), Y12
-	VPXOR        Y3, Y10, Y10
-	VPXOR        Y12, Y10, Y10
-	VPBROADCASTD 76(SP), Y3
-	VPXOR        Y1, Y11, Y11
-	VPXOR        Y3, Y11, Y11
-	VPMULUDQ     Y8, Y6, Y1
-	VPMULUDQ     Y9, Y7, Y3
-	VPSRLQ       $0x20, Y3, Y6
-	VPSRLQ       $0x20, Y1, Y7
-	VPBROADCASTD 72(SP), Y8
-	VPXOR        Y5, Y6, Y6
-	VPXOR        Y8, Y6, Y6
-	VPBROADCASTD 76(SP), Y5
-	VPXOR        Y4, Y7, Y7
-	VPXOR        Y5, Y7, Y7
-	VPSLLQ       $0x20, Y6, Y6
-	VPBLENDD     $0xaa, Y6, Y10, Y4
-	VPSLLQ       $0x20, Y3, Y3
-	VPBLENDD     $0xaa, Y3, Y2, Y2
-	VPSLLQ       $0x20, Y7, Y7
-	VPBLENDD     $0xaa, Y7, Y11, Y3
-	VPSLLQ       $0x20, Y1, Y1
-	VPBLENDD     $0xaa, Y1, Y0, Y0
-	VBROADCASTSS scale+36(FP), Y1
-	VPBROADCASTD 84(SP), Y5
-	CMPQ         DX, $+16
-	JL           part18
-	VPSLLD       $0x10, Y4, Y6
-	VPSRLD       $0x10, Y6, Y6
-	VPCMPGTD     Y6, Y5, Y6
-	VMOVUPS      32(CX)(BX*1), Y7
-	VMULPS       Y1, Y7, Y7
-	VANDNPS      Y7, Y6, Y7
-	VMOVUPS      32(AX)(BX*1), Y6
-	VADDPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 32(AX)(BX*1)
-
-next17:
-	CMPQ     DX, $+32
-	JL       part20
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  96(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  96(AX)(BX*1), Y4
-	VADDPS   Y6, Y4, Y4
-	VMOVUPS  Y4, 96(AX)(BX*1)
-
-next19:
-	CMPQ     DX, $+48
-	JL       part22
-	VPSLLD   $0x10, Y2, Y4
-	VPSRLD   $0x10, Y4, Y4
-	VPCMPGTD Y4, Y5, Y4
-	VMOVUPS  160(CX)(BX*1), Y6
-	VMULPS   Y1, Y6, Y6
-	VANDNPS  Y6, Y4, Y6
-	VMOVUPS  160(AX)(BX*1), Y4
-	VADDPS   Y6, Y4, Y4
-	VMOVUPS  Y4, 160(AX)(BX*1)
-
-next21:
-	CMPQ     DX, $+64
-	JL       part24
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  224(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  224(AX)(BX*1), Y2
-	VADDPS   Y4, Y2, Y2
-	VMOVUPS  Y2, 224(AX)(BX*1)
-
-next23:
-	CMPQ     DX, $+80
-	JL       part26
-	VPSLLD   $0x10, Y3, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  288(CX)(BX*1), Y4
-	VMULPS   Y1, Y4, Y4
-	VANDNPS  Y4, Y2, Y4
-	VMOVUPS  288(AX)(BX*1), Y2
-	VADDPS   Y4, Y2, Y2
-	VMOVUPS  Y2, 288(AX)(BX*1)
-
-next25:
-	CMPQ     DX, $+96
-	JL       part28
-	VPSRLD   $0x10, Y3, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  352(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  352(AX)(BX*1), Y2
-	VADDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 352(AX)(BX*1)
-
-next27:
-	CMPQ     DX, $+112
-	JL       part30
-	VPSLLD   $0x10, Y0, Y2
-	VPSRLD   $0x10, Y2, Y2
-	VPCMPGTD Y2, Y5, Y2
-	VMOVUPS  416(CX)(BX*1), Y3
-	VMULPS   Y1, Y3, Y3
-	VANDNPS  Y3, Y2, Y3
-	VMOVUPS  416(AX)(BX*1), Y2
-	VADDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 416(AX)(BX*1)
-
-next29:
-	CMPQ     DX, $+128
-	JL       part32
-	VPSRLD   $0x10, Y0, Y0
-	VPCMPGTD Y0, Y5, Y0
-	VMOVUPS  480(CX)(BX*1), Y2
-	VMULPS   Y1, Y2, Y1
-	VANDNPS  Y1, Y0, Y1
-	VMOVUPS  480(AX)(BX*1), Y0
-	VADDPS   Y1, Y0, Y0
-	VMOVUPS  Y0, 480(AX)(BX*1)
-
-next31:
-	ADDL $0x00000010, 80(SP)
-	ADDQ $+512, BX
-	SUBQ $+128, DX
-	JG   group
+advance:
+	ADDL $0x00000008, 80(SP)
+	SUBQ $+128, SI
+	NEGQ SI
+	LEAQ (BX)(SI*4), BX
+	SUBQ SI, DX
+	JG   turn
 	VZEROUPPER
 	RET
 
+part0:
+	VPSLLD $0x10, Y2, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000000, DI
+	JMP    part
+
+part1:
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000010, DI
+	JMP    part
+
 part2:
-	MOVQ       DX, SI
-	SUBQ       $+0, SI
-	JLE        next1
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSLLD     $0x10, Y4, Y7
-	VPSRLD     $0x10, Y7, Y7
-	VPCMPGTD   Y7, Y5, Y7
-	VMASKMOVPS (CX)(BX*1), Y6, Y8
-	VMULPS     Y1, Y8, Y8
-	VANDNPS    Y8, Y7, Y8
-	VMASKMOVPS (AX)(BX*1), Y6, Y7
-	VADDPS     Y8, Y7, Y7
-	VMASKMOVPS Y7, Y6, (AX)(BX*1)
-	JMP        next1
+	VPSLLD $0x10, Y3, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000020, DI
+	JMP    part
+
+part3:
+	VPSRLD $0x10, Y3, Y2
+	MOVQ   $0x00000030, DI
+	JMP    part
 
 part4:
-	MOVQ       DX, SI
-	SUBQ       $+16, SI
-	JLE        next3
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 64(CX)(BX*1), Y6, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y4, Y7
-	VMASKMOVPS 64(AX)(BX*1), Y6, Y4
-	VADDPS     Y7, Y4, Y4
-	VMASKMOVPS Y4, Y6, 64(AX)(BX*1)
-	JMP        next3
+	VPSLLD $0x10, Y4, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000040, DI
+	JMP    part
+
+part5:
+	VPSRLD $0x10, Y4, Y2
+	MOVQ   $0x00000050, DI
+	JMP    part
 
 part6:
-	MOVQ       DX, SI
-	SUBQ       $+32, SI
-	JLE        next5
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSLLD     $0x10, Y2, Y6
-	VPSRLD     $0x10, Y6, Y6
-	VPCMPGTD   Y6, Y5, Y6
-	VMASKMOVPS 128(CX)(BX*1), Y4, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y6, Y7
-	VMASKMOVPS 128(AX)(BX*1), Y4, Y6
-	VADDPS     Y7, Y6, Y6
-	VMASKMOVPS Y6, Y4, 128(AX)(BX*1)
-	JMP        next5
+	VPSLLD $0x10, Y5, Y2
+	VPSRLD $0x10, Y2, Y2
+	MOVQ   $0x00000060, DI
+	JMP    part
 
-part8:
-	MOVQ       DX, SI
-	SUBQ       $+48, SI
-	JLE        next7
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSRLD     $0x10, Y2, Y2
-	VPCMPGTD   Y2, Y5, Y2
-	VMASKMOVPS 192(CX)(BX*1), Y4, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y2, Y6
-	VMASKMOVPS 192(AX)(BX*1), Y4, Y2
-	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS Y2, Y4, 192(AX)(BX*1)
-	JMP        next7
+part7:
+	VPSRLD $0x10, Y5, Y2
+	MOVQ   $0x00000070, DI
 
-part10:
-	MOVQ       DX, SI
-	SUBQ       $+64, SI
-	JLE        next9
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y3, Y4
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 256(CX)(BX*1), Y2, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y4, Y6
-	VMASKMOVPS 256(AX)(BX*1), Y2, Y4
-	VADDPS     Y6, Y4, Y4
-	VMASKMOVPS Y4, Y2, 256(AX)(BX*1)
-	JMP        next9
-
-part12:
-	MOVQ       DX, SI
-	SUBQ       $+80, SI
-	JLE        next11
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 320(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS 320(AX)(BX*1), Y2, Y3
-	VADDPS     Y4, Y3, Y3
-	VMASKMOVPS Y3, Y2, 320(AX)(BX*1)
-	JMP        next11
-
-part14:
-	MOVQ       DX, SI
-	SUBQ       $+96, SI
-	JLE        next13
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y0, Y3
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 384(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS 384(AX)(BX*1), Y2, Y3
-	VADDPS     Y4, Y3, Y3
-	VMASKMOVPS Y3, Y2, 384(AX)(BX*1)
-	JMP        next13
-
-part16:
-	MOVQ       DX, SI
-	SUBQ       $+112, SI
-	JLE        next15
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y0, Y0
-	VPCMPGTD   Y0, Y5, Y0
-	VMASKMOVPS 448(CX)(BX*1), Y2, Y3
-	VMULPS     Y1, Y3, Y1
-	VANDNPS    Y1, Y0, Y1
-	VMASKMOVPS 448(AX)(BX*1), Y2, Y0
-	VADDPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y2, 448(AX)(BX*1)
-	JMP        next15
-
-part18:
-	MOVQ       DX, SI
-	SUBQ       $+8, SI
-	JLE        next17
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSLLD     $0x10, Y4, Y7
-	VPSRLD     $0x10, Y7, Y7
-	VPCMPGTD   Y7, Y5, Y7
-	VMASKMOVPS 32(CX)(BX*1), Y6, Y8
-	VMULPS     Y1, Y8, Y8
-	VANDNPS    Y8, Y7, Y8
-	VMASKMOVPS 32(AX)(BX*1), Y6, Y7
-	VADDPS     Y8, Y7, Y7
-	VMASKMOVPS Y7, Y6, 32(AX)(BX*1)
-	JMP        next17
-
-part20:
-	MOVQ       DX, SI
-	SUBQ       $+24, SI
-	JLE        next19
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y6
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 96(CX)(BX*1), Y6, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y4, Y7
-	VMASKMOVPS 96(AX)(BX*1), Y6, Y4
-	VADDPS     Y7, Y4, Y4
-	VMASKMOVPS Y4, Y6, 96(AX)(BX*1)
-	JMP        next19
-
-part22:
-	MOVQ       DX, SI
-	SUBQ       $+40, SI
-	JLE        next21
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSLLD     $0x10, Y2, Y6
-	VPSRLD     $0x10, Y6, Y6
-	VPCMPGTD   Y6, Y5, Y6
-	VMASKMOVPS 160(CX)(BX*1), Y4, Y7
-	VMULPS     Y1, Y7, Y7
-	VANDNPS    Y7, Y6, Y7
-	VMASKMOVPS 160(AX)(BX*1), Y4, Y6
-	VADDPS     Y7, Y6, Y6
-	VMASKMOVPS Y6, Y4, 160(AX)(BX*1)
-	JMP        next21
-
-part24:
-	MOVQ       DX, SI
-	SUBQ       $+56, SI
-	JLE        next23
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y4
-	VPSRLD     $0x10, Y2, Y2
-	VPCMPGTD   Y2, Y5, Y2
-	VMASKMOVPS 224(CX)(BX*1), Y4, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y2, Y6
-	VMASKMOVPS 224(AX)(BX*1), Y4, Y2
-	VADDPS     Y6, Y2, Y2
-	VMASKMOVPS Y2, Y4, 224(AX)(BX*1)
-	JMP        next23
-
-part26:
-	MOVQ       DX, SI
-	SUBQ       $+72, SI
-	JLE        next25
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y3, Y4
-	VPSRLD     $0x10, Y4, Y4
-	VPCMPGTD   Y4, Y5, Y4
-	VMASKMOVPS 288(CX)(BX*1), Y2, Y6
-	VMULPS     Y1, Y6, Y6
-	VANDNPS    Y6, Y4, Y6
-	VMASKMOVPS 288(AX)(BX*1), Y2, Y4
-	VADDPS     Y6, Y4, Y4
-	VMASKMOVPS Y4, Y2, 288(AX)(BX*1)
-	JMP        next25
-
-part28:
-	MOVQ       DX, SI
-	SUBQ       $+88, SI
-	JLE        next27
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 352(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS 352(AX)(BX*1), Y2, Y3
-	VADDPS     Y4, Y3, Y3
-	VMASKMOVPS Y3, Y2, 352(AX)(BX*1)
-	JMP        next27
-
-part30:
-	MOVQ       DX, SI
-	SUBQ       $+104, SI
-	JLE        next29
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSLLD     $0x10, Y0, Y3
-	VPSRLD     $0x10, Y3, Y3
-	VPCMPGTD   Y3, Y5, Y3
-	VMASKMOVPS 416(CX)(BX*1), Y2, Y4
-	VMULPS     Y1, Y4, Y4
-	VANDNPS    Y4, Y3, Y4
-	VMASKMOVPS 416(AX)(BX*1), Y2, Y3
-	VADDPS     Y4, Y3, Y3
-	VMASKMOVPS Y3, Y2, 416(AX)(BX*1)
-	JMP        next29
-
-part32:
-	MOVQ       DX, SI
-	SUBQ       $+120, SI
-	JLE        next31
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       SI
-	VMOVUPS    (DI)(SI*4), Y2
-	VPSRLD     $0x10, Y0, Y0
-	VPCMPGTD   Y0, Y5, Y0
-	VMASKMOVPS 480(CX)(BX*1), Y2, Y3
-	VMULPS     Y1, Y3, Y1
-	VANDNPS    Y1, Y0, Y1
-	VMASKMOVPS 480(AX)(BX*1), Y2, Y0
-	VADDPS     Y1, Y0, Y0
-	VMASKMOVPS Y0, Y2, 480(AX)(BX*1)
-	JMP        next31
+part:
+	MOVQ       DX, R8
+	SUBQ       DI, R8
+	JLE        advance
+	LEAQ       tailTable<>+32(SB), R9
+	NEGQ       R8
+	VMOVUPS    (R9)(R8*4), Y3
+	LEAQ       (BX)(DI*4), DI
+	VPCMPGTD   Y2, Y7, Y2
+	VMASKMOVPS (CX)(DI*1), Y3, Y4
+	VMULPS     Y6, Y4, Y4
+	VANDNPS    Y4, Y2, Y4
+	VMASKMOVPS (AX)(DI*1), Y3, Y2
+	VADDPS     Y4, Y2, Y2
+	VMASKMOVPS Y2, Y3, (AX)(DI*1)
+	JMP        advance

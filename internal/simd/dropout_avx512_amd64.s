@@ -6,391 +6,236 @@
 
 // func dropoutAVX512(dst *float32, x *float32, n int, key0 uint32, key1 uint32, threshold uint32, scale float32, rowLow uint32, rowHigh uint32)
 // Requires: AVX, AVX512F
-TEXT ·dropoutAVX512(SB), NOSPLIT, $96-48
-	MOVL key0+24(FP), AX
-	MOVL AX, (SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 8(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 16(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 24(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 32(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 40(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 48(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 56(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 64(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 72(SP)
-	MOVL key1+28(FP), AX
-	MOVL AX, 4(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 12(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 20(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 28(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 36(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 44(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 52(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 60(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 68(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 76(SP)
-	MOVL threshold+32(FP), AX
-	SHLL $0x10, AX
-	MOVL AX, 84(SP)
-	MOVL $0x00000000, 80(SP)
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), DX
-	MOVQ n+16(FP), BX
-	XORQ SI, SI
+TEXT ·dropoutAVX512(SB), NOSPLIT, $88-48
+	MOVL         key0+24(FP), AX
+	MOVL         AX, (SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 8(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 16(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 24(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 32(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 40(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 48(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 56(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 64(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 72(SP)
+	MOVL         key1+28(FP), AX
+	MOVL         AX, 4(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 12(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 20(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 28(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 36(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 44(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 52(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 60(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 68(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 76(SP)
+	MOVL         threshold+32(FP), AX
+	SHLL         $0x10, AX
+	MOVL         AX, 84(SP)
+	MOVL         $0x00000000, 80(SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), DX
+	MOVQ         n+16(FP), BX
+	XORQ         SI, SI
+	MOVQ         $0x00000070, CX
+	VBROADCASTSS cd2511f53<>+0(SB), Z0
+	VBROADCASTSS ccd9e8d57<>+0(SB), Z1
 
-group:
-	VPBROADCASTD    80(SP), Z0
-	VPADDD          lanes0<>+0(SB), Z0, Z0
-	VPXORD          Z1, Z1, Z1
-	VBROADCASTSS    rowLow+40(FP), Z2
-	VBROADCASTSS    rowHigh+44(FP), Z3
-	VPBROADCASTD    80(SP), Z4
-	VPADDD          lanes1<>+0(SB), Z4, Z4
-	VPXORD          Z5, Z5, Z5
-	VBROADCASTSS    rowLow+40(FP), Z6
-	VBROADCASTSS    rowHigh+44(FP), Z7
-	VBROADCASTSS    cd2511f53<>+0(SB), Z8
-	VBROADCASTSS    ccd9e8d57<>+0(SB), Z9
-	VPMULUDQ        Z8, Z0, Z0
-	VPMULUDQ        Z9, Z2, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, (SP), Z1, Z14
-	VPTERNLOGD.BCST $0x96, 4(SP), Z3, Z15
-	VPMULUDQ        Z8, Z4, Z1
-	VPMULUDQ        Z9, Z6, Z3
-	VPSRLQ          $0x20, Z3, Z4
-	VPSRLQ          $0x20, Z1, Z6
-	VPTERNLOGD.BCST $0x96, (SP), Z5, Z4
-	VPTERNLOGD.BCST $0x96, 4(SP), Z7, Z6
-	VPMULUDQ        Z8, Z14, Z5
-	VPMULUDQ        Z9, Z15, Z7
-	VPSRLQ          $0x20, Z7, Z14
-	VPSRLQ          $0x20, Z5, Z15
-	VPTERNLOGD.BCST $0x96, 8(SP), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 12(SP), Z0, Z15
-	VPMULUDQ        Z8, Z4, Z0
-	VPMULUDQ        Z9, Z6, Z2
-	VPSRLQ          $0x20, Z2, Z4
-	VPSRLQ          $0x20, Z0, Z6
-	VPTERNLOGD.BCST $0x96, 8(SP), Z3, Z4
-	VPTERNLOGD.BCST $0x96, 12(SP), Z1, Z6
-	VPMULUDQ        Z8, Z14, Z1
-	VPMULUDQ        Z9, Z15, Z3
-	VPSRLQ          $0x20, Z3, Z14
-	VPSRLQ          $0x20, Z1, Z15
-	VPTERNLOGD.BCST $0x96, 16(SP), Z7, Z14
-	VPTERNLOGD.BCST $0x96, 20(SP), Z5, Z15
-	VPMULUDQ        Z8, Z4, Z4
-	VPMULUDQ        Z9, Z6, Z5
-	VPSRLQ          $0x20, Z5, Z6
-	VPSRLQ          $0x20, Z4, Z7
-	VPTERNLOGD.BCST $0x96, 16(SP), Z2, Z6
-	VPTERNLOGD.BCST $0x96, 20(SP), Z0, Z7
-	VPMULUDQ        Z8, Z14, Z0
-	VPMULUDQ        Z9, Z15, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, 24(SP), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 28(SP), Z1, Z15
-	VPMULUDQ        Z8, Z6, Z1
-	VPMULUDQ        Z9, Z7, Z3
-	VPSRLQ          $0x20, Z3, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPTERNLOGD.BCST $0x96, 24(SP), Z5, Z6
-	VPTERNLOGD.BCST $0x96, 28(SP), Z4, Z7
-	VPMULUDQ        Z8, Z14, Z4
-	VPMULUDQ        Z9, Z15, Z5
-	VPSRLQ          $0x20, Z5, Z14
-	VPSRLQ          $0x20, Z4, Z15
-	VPTERNLOGD.BCST $0x96, 32(SP), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 36(SP), Z0, Z15
-	VPMULUDQ        Z8, Z6, Z0
-	VPMULUDQ        Z9, Z7, Z2
-	VPSRLQ          $0x20, Z2, Z6
-	VPSRLQ          $0x20, Z0, Z7
-	VPTERNLOGD.BCST $0x96, 32(SP), Z3, Z6
-	VPTERNLOGD.BCST $0x96, 36(SP), Z1, Z7
-	VPMULUDQ        Z8, Z14, Z1
-	VPMULUDQ        Z9, Z15, Z3
-	VPSRLQ          $0x20, Z3, Z14
-	VPSRLQ          $0x20, Z1, Z15
-	VPTERNLOGD.BCST $0x96, 40(SP), Z5, Z14
-	VPTERNLOGD.BCST $0x96, 44(SP), Z4, Z15
-	VPMULUDQ        Z8, Z6, Z4
-	VPMULUDQ        Z9, Z7, Z5
-	VPSRLQ          $0x20, Z5, Z6
-	VPSRLQ          $0x20, Z4, Z7
-	VPTERNLOGD.BCST $0x96, 40(SP), Z2, Z6
-	VPTERNLOGD.BCST $0x96, 44(SP), Z0, Z7
-	VPMULUDQ        Z8, Z14, Z0
-	VPMULUDQ        Z9, Z15, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, 48(SP), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 52(SP), Z1, Z15
-	VPMULUDQ        Z8, Z6, Z1
-	VPMULUDQ        Z9, Z7, Z3
-	VPSRLQ          $0x20, Z3, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPTERNLOGD.BCST $0x96, 48(SP), Z5, Z6
-	VPTERNLOGD.BCST $0x96, 52(SP), Z4, Z7
-	VPMULUDQ        Z8, Z14, Z4
-	VPMULUDQ        Z9, Z15, Z5
-	VPSRLQ          $0x20, Z5, Z14
-	VPSRLQ          $0x20, Z4, Z15
-	VPTERNLOGD.BCST $0x96, 56(SP), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 60(SP), Z0, Z15
-	VPMULUDQ        Z8, Z6, Z0
-	VPMULUDQ        Z9, Z7, Z2
-	VPSRLQ          $0x20, Z2, Z6
-	VPSRLQ          $0x20, Z0, Z7
-	VPTERNLOGD.BCST $0x96, 56(SP), Z3, Z6
-	VPTERNLOGD.BCST $0x96, 60(SP), Z1, Z7
-	VPMULUDQ        Z8, Z14, Z1
-	VPMULUDQ        Z9, Z15, Z3
-	VPSRLQ          $0x20, Z3, Z14
-	VPSRLQ          $0x20, Z1, Z15
-	VPTERNLOGD.BCST $0x96, 64(SP), Z5, Z14
-	VPTERNLOGD.BCST $0x96, 68(SP), Z4, Z15
-	VPMULUDQ        Z8, Z6, Z4
-	VPMULUDQ        Z9, Z7, Z5
-	VPSRLQ          $0x20, Z5, Z6
-	VPSRLQ          $0x20, Z4, Z7
-	VPTERNLOGD.BCST $0x96, 64(SP), Z2, Z6
-	VPTERNLOGD.BCST $0x96, 68(SP), Z0, Z7
-	VPMULUDQ        Z8, Z14, Z0
-	VPMULUDQ        Z9, Z15, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, 72(SP), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 76(SP), Z1, Z15
-	VPMULUDQ        Z8, Z6, Z1
-	VPMULUDQ        Z9, Z7, Z3
-	VPSRLQ          $0x20, Z3, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPTERNLOGD.BCST $0x96, 72(SP), Z5, Z6
-	VPTERNLOGD.BCST $0x96, 76(SP), Z4, Z7
+turn:
+	VPBROADCASTD 80(SP), Z2
+	VPADDD       lanes0<>+0(SB), Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSS rowLow+40(FP), Z4
+	VBROADCASTSS rowHigh+44(FP), Z5
+	VPBROADCASTD 80(SP), Z8
+	VPADDD       lanes1<>+0(SB), Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VBROADCASTSS rowLow+40(FP), Z10
+	VBROADCASTSS rowHigh+44(FP), Z11
+	XORQ         CX, CX
+
+rounds1:
+	VPMULUDQ        Z0, Z2, Z6
+	VPMULUDQ        Z1, Z4, Z7
+	VPSRLQ          $0x20, Z7, Z2
+	VPSRLQ          $0x20, Z6, Z4
+	VPTERNLOGD.BCST $0x96, (SP)(CX*8), Z3, Z2
+	VPTERNLOGD.BCST $0x96, 4(SP)(CX*8), Z5, Z4
+	VPMULUDQ        Z0, Z8, Z12
+	VPMULUDQ        Z1, Z10, Z13
+	VPSRLQ          $0x20, Z13, Z8
+	VPSRLQ          $0x20, Z12, Z10
+	VPTERNLOGD.BCST $0x96, (SP)(CX*8), Z9, Z8
+	VPTERNLOGD.BCST $0x96, 4(SP)(CX*8), Z11, Z10
+	VPMULUDQ        Z0, Z2, Z5
+	VPMULUDQ        Z1, Z4, Z3
+	VPSRLQ          $0x20, Z3, Z2
+	VPSRLQ          $0x20, Z5, Z4
+	VPTERNLOGD.BCST $0x96, 8(SP)(CX*8), Z7, Z2
+	VPTERNLOGD.BCST $0x96, 12(SP)(CX*8), Z6, Z4
+	VPMULUDQ        Z0, Z8, Z11
+	VPMULUDQ        Z1, Z10, Z9
+	VPSRLQ          $0x20, Z9, Z8
+	VPSRLQ          $0x20, Z11, Z10
+	VPTERNLOGD.BCST $0x96, 8(SP)(CX*8), Z13, Z8
+	VPTERNLOGD.BCST $0x96, 12(SP)(CX*8), Z12, Z10
+	ADDQ            $0x02, CX
+	CMPQ            CX, $0x0a
+	JL              rounds1
 	MOVL            $0x0000aaaa, CX
 	KMOVW           CX, K2
-	VPSLLQ          $0x20, Z6, Z6
-	VPBLENDMD       Z6, Z14, K2, Z10
-	VPSLLQ          $0x20, Z3, Z3
-	VPBLENDMD       Z3, Z2, K2, Z11
-	VPSLLQ          $0x20, Z7, Z7
-	VPBLENDMD       Z7, Z15, K2, Z12
-	VPSLLQ          $0x20, Z1, Z1
-	VPBLENDMD       Z1, Z0, K2, Z13
-	VBROADCASTSS    scale+36(FP), Z0
-	VPBROADCASTD    84(SP), Z1
+	VPSLLQ          $0x20, Z8, Z8
+	VPBLENDMD       Z8, Z2, K2, Z14
+	VPSLLQ          $0x20, Z9, Z9
+	VPBLENDMD       Z9, Z3, K2, Z15
+	VPSLLQ          $0x20, Z10, Z10
+	VPBLENDMD       Z10, Z4, K2, Z16
+	VPSLLQ          $0x20, Z11, Z11
+	VPBLENDMD       Z11, Z5, K2, Z17
+	VBROADCASTSS    scale+36(FP), Z2
+	VPBROADCASTD    84(SP), Z3
 	CMPQ            BX, $+16
+	JL              part0
+	VPSLLD          $0x10, Z14, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         (DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, (AX)(SI*1)
+	CMPQ            BX, $+32
+	JL              part1
+	VMOVAPS         Z14, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         64(DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, 64(AX)(SI*1)
+	CMPQ            BX, $+48
 	JL              part2
-	VPSLLD          $0x10, Z10, Z2
-	VPCMPUD         $0x05, Z1, Z2, K2
-	VMOVUPS         (DX)(SI*1), Z2
-	VMULPS.Z        Z2, Z0, K2, Z2
-	VMOVUPS         Z2, (AX)(SI*1)
+	VPSLLD          $0x10, Z15, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         128(DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, 128(AX)(SI*1)
+	CMPQ            BX, $+64
+	JL              part3
+	VMOVAPS         Z15, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         192(DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, 192(AX)(SI*1)
+	CMPQ            BX, $+80
+	JL              part4
+	VPSLLD          $0x10, Z16, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         256(DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, 256(AX)(SI*1)
+	CMPQ            BX, $+96
+	JL              part5
+	VMOVAPS         Z16, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         320(DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, 320(AX)(SI*1)
+	CMPQ            BX, $+112
+	JL              part6
+	VPSLLD          $0x10, Z17, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         384(DX)(SI*1), Z4
+	VMULPS.Z        Z4, Z2, K2, Z4
+	VMOVUPS         Z4, 384(AX)(SI*1)
+	CMPQ            BX, $+128
+	JL              part7
+	VMOVAPS         Z17, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         448(DX)(SI*1), Z3
+	VMULPS.Z        Z3, Z2, K2, Z2
+	VMOVUPS         Z2, 448(AX)(SI*1)
 
-next1:
-	CMPQ     BX, $+32
-	JL       part4
-	VPCMPUD  $0x05, Z1, Z10, K2
-	VMOVUPS  64(DX)(SI*1), Z2
-	VMULPS.Z Z2, Z0, K2, Z2
-	VMOVUPS  Z2, 64(AX)(SI*1)
-
-next3:
-	CMPQ     BX, $+48
-	JL       part6
-	VPSLLD   $0x10, Z11, Z2
-	VPCMPUD  $0x05, Z1, Z2, K2
-	VMOVUPS  128(DX)(SI*1), Z2
-	VMULPS.Z Z2, Z0, K2, Z2
-	VMOVUPS  Z2, 128(AX)(SI*1)
-
-next5:
-	CMPQ     BX, $+64
-	JL       part8
-	VPCMPUD  $0x05, Z1, Z11, K2
-	VMOVUPS  192(DX)(SI*1), Z2
-	VMULPS.Z Z2, Z0, K2, Z2
-	VMOVUPS  Z2, 192(AX)(SI*1)
-
-next7:
-	CMPQ     BX, $+80
-	JL       part10
-	VPSLLD   $0x10, Z12, Z2
-	VPCMPUD  $0x05, Z1, Z2, K2
-	VMOVUPS  256(DX)(SI*1), Z2
-	VMULPS.Z Z2, Z0, K2, Z2
-	VMOVUPS  Z2, 256(AX)(SI*1)
-
-next9:
-	CMPQ     BX, $+96
-	JL       part12
-	VPCMPUD  $0x05, Z1, Z12, K2
-	VMOVUPS  320(DX)(SI*1), Z2
-	VMULPS.Z Z2, Z0, K2, Z2
-	VMOVUPS  Z2, 320(AX)(SI*1)
-
-next11:
-	CMPQ     BX, $+112
-	JL       part14
-	VPSLLD   $0x10, Z13, Z2
-	VPCMPUD  $0x05, Z1, Z2, K2
-	VMOVUPS  384(DX)(SI*1), Z2
-	VMULPS.Z Z2, Z0, K2, Z2
-	VMOVUPS  Z2, 384(AX)(SI*1)
-
-next13:
-	CMPQ     BX, $+128
-	JL       part16
-	VPCMPUD  $0x05, Z1, Z13, K2
-	VMOVUPS  448(DX)(SI*1), Z1
-	VMULPS.Z Z1, Z0, K2, Z0
-	VMOVUPS  Z0, 448(AX)(SI*1)
-
-next15:
+advance:
 	ADDL $0x00000010, 80(SP)
 	ADDQ $+512, SI
 	SUBQ $+128, BX
-	JG   group
+	JG   turn
 	VZEROUPPER
 	RET
 
+part0:
+	VPSLLD $0x10, Z14, Z4
+	MOVQ   $0x00000000, DI
+	JMP    part
+
+part1:
+	VMOVAPS Z14, Z4
+	MOVQ    $0x00000010, DI
+	JMP     part
+
 part2:
-	MOVQ      BX, CX
-	SUBQ      $+0, CX
-	JLE       next1
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPSLLD    $0x10, Z10, Z2
-	VPCMPUD   $0x05, Z1, Z2, K2
-	VMOVUPS.Z (DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, (AX)(SI*1)
-	JMP       next1
+	VPSLLD $0x10, Z15, Z4
+	MOVQ   $0x00000020, DI
+	JMP    part
+
+part3:
+	VMOVAPS Z15, Z4
+	MOVQ    $0x00000030, DI
+	JMP     part
 
 part4:
-	MOVQ      BX, CX
-	SUBQ      $+16, CX
-	JLE       next3
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPCMPUD   $0x05, Z1, Z10, K2
-	VMOVUPS.Z 64(DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, 64(AX)(SI*1)
-	JMP       next3
+	VPSLLD $0x10, Z16, Z4
+	MOVQ   $0x00000040, DI
+	JMP    part
+
+part5:
+	VMOVAPS Z16, Z4
+	MOVQ    $0x00000050, DI
+	JMP     part
 
 part6:
-	MOVQ      BX, CX
-	SUBQ      $+32, CX
-	JLE       next5
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPSLLD    $0x10, Z11, Z2
-	VPCMPUD   $0x05, Z1, Z2, K2
-	VMOVUPS.Z 128(DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, 128(AX)(SI*1)
-	JMP       next5
+	VPSLLD $0x10, Z17, Z4
+	MOVQ   $0x00000060, DI
+	JMP    part
 
-part8:
-	MOVQ      BX, CX
-	SUBQ      $+48, CX
-	JLE       next7
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPCMPUD   $0x05, Z1, Z11, K2
-	VMOVUPS.Z 192(DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, 192(AX)(SI*1)
-	JMP       next7
+part7:
+	VMOVAPS Z17, Z4
+	MOVQ    $0x00000070, DI
 
-part10:
+part:
 	MOVQ      BX, CX
-	SUBQ      $+64, CX
-	JLE       next9
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPSLLD    $0x10, Z12, Z2
-	VPCMPUD   $0x05, Z1, Z2, K2
-	VMOVUPS.Z 256(DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, 256(AX)(SI*1)
-	JMP       next9
+	SUBQ      DI, CX
+	JLE       advance
+	MOVL      $0x00000001, R8
+	SHLL      CL, R8
+	DECL      R8
+	KMOVW     R8, K1
+	LEAQ      (SI)(DI*4), DI
+	VPCMPUD   $0x05, Z3, Z4, K2
+	VMOVUPS.Z (DX)(DI*1), K1, Z3
+	VMULPS.Z  Z3, Z2, K2, Z2
+	VMOVUPS   Z2, K1, (AX)(DI*1)
+	JMP       advance
 
-part12:
-	MOVQ      BX, CX
-	SUBQ      $+80, CX
-	JLE       next11
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPCMPUD   $0x05, Z1, Z12, K2
-	VMOVUPS.Z 320(DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, 320(AX)(SI*1)
-	JMP       next11
+DATA cd2511f53<>+0(SB)/4, $0xd2511f53
+GLOBL cd2511f53<>(SB), RODATA|NOPTR, $4
 
-part14:
-	MOVQ      BX, CX
-	SUBQ      $+96, CX
-	JLE       next13
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPSLLD    $0x10, Z13, Z2
-	VPCMPUD   $0x05, Z1, Z2, K2
-	VMOVUPS.Z 384(DX)(SI*1), K1, Z2
-	VMULPS.Z  Z2, Z0, K2, Z2
-	VMOVUPS   Z2, K1, 384(AX)(SI*1)
-	JMP       next13
-
-part16:
-	MOVQ      BX, CX
-	SUBQ      $+112, CX
-	JLE       next15
-	MOVL      $0x00000001, DI
-	SHLL      CL, DI
-	DECL      DI
-	KMOVW     DI, K1
-	VPCMPUD   $0x05, Z1, Z13, K2
-	VMOVUPS.Z 448(DX)(SI*1), K1, Z1
-	VMULPS.Z  Z1, Z0, K2, Z0
-	VMOVUPS   Z0, K1, 448(AX)(SI*1)
-	JMP       next15
+DATA ccd9e8d57<>+0(SB)/4, $0xcd9e8d57
+GLOBL ccd9e8d57<>(SB), RODATA|NOPTR, $4
 
 DATA lanes0<>+0(SB)/8, $0x0000000000000000
 DATA lanes0<>+8(SB)/8, $0x0000000000000002
@@ -412,412 +257,238 @@ DATA lanes1<>+48(SB)/8, $0x000000000000000d
 DATA lanes1<>+56(SB)/8, $0x000000000000000f
 GLOBL lanes1<>(SB), RODATA|NOPTR, $64
 
-DATA cd2511f53<>+0(SB)/4, $0xd2511f53
-GLOBL cd2511f53<>(SB), RODATA|NOPTR, $4
-
-DATA ccd9e8d57<>+0(SB)/4, $0xcd9e8d57
-GLOBL ccd9e8d57<>(SB), RODATA|NOPTR, $4
-
 // func dropoutAddAVX512(dst *float32, x *float32, n int, key0 uint32, key1 uint32, threshold uint32, scale float32, rowLow uint32, rowHigh uint32)
 // Requires: AVX, AVX512F
-TEXT ·dropoutAddAVX512(SB), NOSPLIT, $96-48
-	MOVL key0+24(FP), AX
-	MOVL AX, (SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 8(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 16(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 24(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 32(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 40(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 48(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 56(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 64(SP)
-	ADDL $0x9e3779b9, AX
-	MOVL AX, 72(SP)
-	MOVL key1+28(FP), AX
-	MOVL AX, 4(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 12(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 20(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 28(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 36(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 44(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 52(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 60(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 68(SP)
-	ADDL $0xbb67ae85, AX
-	MOVL AX, 76(SP)
-	MOVL threshold+32(FP), AX
-	SHLL $0x10, AX
-	MOVL AX, 84(SP)
-	MOVL $0x00000000, 80(SP)
-	MOVQ dst+0(FP), AX
-	MOVQ x+8(FP), DX
-	MOVQ n+16(FP), BX
-	XORQ SI, SI
+TEXT ·dropoutAddAVX512(SB), NOSPLIT, $88-48
+	MOVL         key0+24(FP), AX
+	MOVL         AX, (SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 8(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 16(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 24(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 32(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 40(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 48(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 56(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 64(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 72(SP)
+	MOVL         key1+28(FP), AX
+	MOVL         AX, 4(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 12(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 20(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 28(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 36(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 44(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 52(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 60(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 68(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 76(SP)
+	MOVL         threshold+32(FP), AX
+	SHLL         $0x10, AX
+	MOVL         AX, 84(SP)
+	MOVL         $0x00000000, 80(SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), DX
+	MOVQ         n+16(FP), BX
+	XORQ         SI, SI
+	MOVQ         $0x00000070, CX
+	VBROADCASTSS cd2511f53<>+0(SB), Z0
+	VBROADCASTSS ccd9e8d57<>+0(SB), Z1
 
-group:
-	VPBROADCASTD    80(SP), Z0
-	VPADDD          lanes0<>+0(SB), Z0, Z0
-	VPXORD          Z1, Z1, Z1
-	VBROADCASTSS    rowLow+40(FP), Z2
-	VBROADCASTSS    rowHigh+44(FP), Z3
-	VPBROADCASTD    80(SP), Z4
-	VPADDD          lanes1<>+0(SB), Z4, Z4
-	VPXORD          Z5, Z5, Z5
-	VBROADCASTSS    rowLow+40(FP), Z6
-	VBROADCASTSS    rowHigh+44(FP), Z7
-	VBROADCASTSS    cd2511f53<>+0(SB), Z8
-	VBROADCASTSS    ccd9e8d57<>+0(SB), Z9
-	VPMULUDQ        Z8, Z0, Z0
-	VPMULUDQ        Z9, Z2, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, (SP), Z1, Z14
-	VPTERNLOGD.BCST $0x96, 4(SP), Z3, Z15
-	VPMULUDQ        Z8, Z4, Z1
-	VPMULUDQ        Z9, Z6, Z3
-	VPSRLQ          $0x20, Z3, Z4
-	VPSRLQ          $0x20, Z1, Z6
-	VPTERNLOGD.BCST $0x96, (SP), Z5, Z4
-	VPTERNLOGD.BCST $0x96, 4(SP), Z7, Z6
-	VPMULUDQ        Z8, Z14, Z5
-	VPMULUDQ        Z9, Z15, Z7
-	VPSRLQ          $0x20, Z7, Z14
-	VPSRLQ          $0x20, Z5, Z15
-	VPTERNLOGD.BCST $0x96, 8(SP), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 12(SP), Z0, Z15
-	VPMULUDQ        Z8, Z4, Z0
-	VPMULUDQ        Z9, Z6, Z2
-	VPSRLQ          $0x20, Z2, Z4
-	VPSRLQ          $0x20, Z0, Z6
-	VPTERNLOGD.BCST $0x96, 8(SP), Z3, Z4
-	VPTERNLOGD.BCST $0x96, 12(SP), Z1, Z6
-	VPMULUDQ        Z8, Z14, Z1
-	VPMULUDQ        Z9, Z15, Z3
-	VPSRLQ          $0x20, Z3, Z14
-	VPSRLQ          $0x20, Z1, Z15
-	VPTERNLOGD.BCST $0x96, 16(SP), Z7, Z14
-	VPTERNLOGD.BCST $0x96, 20(SP), Z5, Z15
-	VPMULUDQ        Z8, Z4, Z4
-	VPMULUDQ        Z9, Z6, Z5
-	VPSRLQ          $0x20, Z5, Z6
-	VPSRLQ          $0x20, Z4, Z7
-	VPTERNLOGD.BCST $0x96, 16(SP), Z2, Z6
-	VPTERNLOGD.BCST $0x96, 20(SP), Z0, Z7
-	VPMULUDQ        Z8, Z14, Z0
-	VPMULUDQ        Z9, Z15, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, 24(SP), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 28(SP), Z1, Z15
-	VPMULUDQ        Z8, Z6, Z1
-	VPMULUDQ        Z9, Z7, Z3
-	VPSRLQ          $0x20, Z3, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPTERNLOGD.BCST $0x96, 24(SP), Z5, Z6
-	VPTERNLOGD.BCST $0x96, 28(SP), Z4, Z7
-	VPMULUDQ        Z8, Z14, Z4
-	VPMULUDQ        Z9, Z15, Z5
-	VPSRLQ          $0x20, Z5, Z14
-	VPSRLQ          $0x20, Z4, Z15
-	VPTERNLOGD.BCST $0x96, 32(SP), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 36(SP), Z0, Z15
-	VPMULUDQ        Z8, Z6, Z0
-	VPMULUDQ        Z9, Z7, Z2
-	VPSRLQ          $0x20, Z2, Z6
-	VPSRLQ          $0x20, Z0, Z7
-	VPTERNLOGD.BCST $0x96, 32(SP), Z3, Z6
-	VPTERNLOGD.BCST $0x96, 36(SP), Z1, Z7
-	VPMULUDQ        Z8, Z14, Z1
-	VPMULUDQ        Z9, Z15, Z3
-	VPSRLQ          $0x20, Z3, Z14
-	VPSRLQ          $0x20, Z1, Z15
-	VPTERNLOGD.BCST $0x96, 40(SP), Z5, Z14
-	VPTERNLOGD.BCST $0x96, 44(SP), Z4, Z15
-	VPMULUDQ        Z8, Z6, Z4
-	VPMULUDQ        Z9, Z7, Z5
-	VPSRLQ          $0x20, Z5, Z6
-	VPSRLQ          $0x20, Z4, Z7
-	VPTERNLOGD.BCST $0x96, 40(SP), Z2, Z6
-	VPTERNLOGD.BCST $0x96, 44(SP), Z0, Z7
-	VPMULUDQ        Z8, Z14, Z0
-	VPMULUDQ        Z9, Z15, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, 48(SP), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 52(SP), Z1, Z15
-	VPMULUDQ        Z8, Z6, Z1
-	VPMULUDQ        Z9, Z7, Z3
-	VPSRLQ          $0x20, Z3, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPTERNLOGD.BCST $0x96, 48(SP), Z5, Z6
-	VPTERNLOGD.BCST $0x96, 52(SP), Z4, Z7
-	VPMULUDQ        Z8, Z14, Z4
-	VPMULUDQ        Z9, Z15, Z5
-	VPSRLQ          $0x20, Z5, Z14
-	VPSRLQ          $0x20, Z4, Z15
-	VPTERNLOGD.BCST $0x96, 56(SP), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 60(SP), Z0, Z15
-	VPMULUDQ        Z8, Z6, Z0
-	VPMULUDQ        Z9, Z7, Z2
-	VPSRLQ          $0x20, Z2, Z6
-	VPSRLQ          $0x20, Z0, Z7
-	VPTERNLOGD.BCST $0x96, 56(SP), Z3, Z6
-	VPTERNLOGD.BCST $0x96, 60(SP), Z1, Z7
-	VPMULUDQ        Z8, Z14, Z1
-	VPMULUDQ        Z9, Z15, Z3
-	VPSRLQ          $0x20, Z3, Z14
-	VPSRLQ          $0x20, Z1, Z15
-	VPTERNLOGD.BCST $0x96, 64(SP), Z5, Z14
-	VPTERNLOGD.BCST $0x96, 68(SP), Z4, Z15
-	VPMULUDQ        Z8, Z6, Z4
-	VPMULUDQ        Z9, Z7, Z5
-	VPSRLQ          $0x20, Z5, Z6
-	VPSRLQ          $0x20, Z4, Z7
-	VPTERNLOGD.BCST $0x96, 64(SP), Z2, Z6
-	VPTERNLOGD.BCST $0x96, 68(SP), Z0, Z7
-	VPMULUDQ        Z8, Z14, Z0
-	VPMULUDQ        Z9, Z15, Z2
-	VPSRLQ          $0x20, Z2, Z14
-	VPSRLQ          $0x20, Z0, Z15
-	VPTERNLOGD.BCST $0x96, 72(SP), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 76(SP), Z1, Z15
-	VPMULUDQ        Z8, Z6, Z1
-	VPMULUDQ        Z9, Z7, Z3
-	VPSRLQ          $0x20, Z3, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPTERNLOGD.BCST $0x96, 72(SP), Z5, Z6
-	VPTERNLOGD.BCST $0x96, 76(SP), Z4, Z7
+turn:
+	VPBROADCASTD 80(SP), Z2
+	VPADDD       lanes0<>+0(SB), Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSS rowLow+40(FP), Z4
+	VBROADCASTSS rowHigh+44(FP), Z5
+	VPBROADCASTD 80(SP), Z8
+	VPADDD       lanes1<>+0(SB), Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VBROADCASTSS rowLow+40(FP), Z10
+	VBROADCASTSS rowHigh+44(FP), Z11
+	XORQ         CX, CX
+
+rounds1:
+	VPMULUDQ        Z0, Z2, Z6
+	VPMULUDQ        Z1, Z4, Z7
+	VPSRLQ          $0x20, Z7, Z2
+	VPSRLQ          $0x20, Z6, Z4
+	VPTERNLOGD.BCST $0x96, (SP)(CX*8), Z3, Z2
+	VPTERNLOGD.BCST $0x96, 4(SP)(CX*8), Z5, Z4
+	VPMULUDQ        Z0, Z8, Z12
+	VPMULUDQ        Z1, Z10, Z13
+	VPSRLQ          $0x20, Z13, Z8
+	VPSRLQ          $0x20, Z12, Z10
+	VPTERNLOGD.BCST $0x96, (SP)(CX*8), Z9, Z8
+	VPTERNLOGD.BCST $0x96, 4(SP)(CX*8), Z11, Z10
+	VPMULUDQ        Z0, Z2, Z5
+	VPMULUDQ        Z1, Z4, Z3
+	VPSRLQ          $0x20, Z3, Z2
+	VPSRLQ          $0x20, Z5, Z4
+	VPTERNLOGD.BCST $0x96, 8(SP)(CX*8), Z7, Z2
+	VPTERNLOGD.BCST $0x96, 12(SP)(CX*8), Z6, Z4
+	VPMULUDQ        Z0, Z8, Z11
+	VPMULUDQ        Z1, Z10, Z9
+	VPSRLQ          $0x20, Z9, Z8
+	VPSRLQ          $0x20, Z11, Z10
+	VPTERNLOGD.BCST $0x96, 8(SP)(CX*8), Z13, Z8
+	VPTERNLOGD.BCST $0x96, 12(SP)(CX*8), Z12, Z10
+	ADDQ            $0x02, CX
+	CMPQ            CX, $0x0a
+	JL              rounds1
 	MOVL            $0x0000aaaa, CX
 	KMOVW           CX, K2
-	VPSLLQ          $0x20, Z6, Z6
-	VPBLENDMD       Z6, Z14, K2, Z10
-	VPSLLQ          $0x20, Z3, Z3
-	VPBLENDMD       Z3, Z2, K2, Z11
-	VPSLLQ          $0x20, Z7, Z7
-	VPBLENDMD       Z7, Z15, K2, Z12
-	VPSLLQ          $0x20, Z1, Z1
-	VPBLENDMD       Z1, Z0, K2, Z13
-	VBROADCASTSS    scale+36(FP), Z0
-	VPBROADCASTD    84(SP), Z1
+	VPSLLQ          $0x20, Z8, Z8
+	VPBLENDMD       Z8, Z2, K2, Z14
+	VPSLLQ          $0x20, Z9, Z9
+	VPBLENDMD       Z9, Z3, K2, Z15
+	VPSLLQ          $0x20, Z10, Z10
+	VPBLENDMD       Z10, Z4, K2, Z16
+	VPSLLQ          $0x20, Z11, Z11
+	VPBLENDMD       Z11, Z5, K2, Z17
+	VBROADCASTSS    scale+36(FP), Z2
+	VPBROADCASTD    84(SP), Z3
 	CMPQ            BX, $+16
+	JL              part0
+	VPSLLD          $0x10, Z14, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         (AX)(SI*1), Z4
+	VMOVUPS         (DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, (AX)(SI*1)
+	CMPQ            BX, $+32
+	JL              part1
+	VMOVAPS         Z14, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         64(AX)(SI*1), Z4
+	VMOVUPS         64(DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, 64(AX)(SI*1)
+	CMPQ            BX, $+48
 	JL              part2
-	VPSLLD          $0x10, Z10, Z2
-	VPCMPUD         $0x05, Z1, Z2, K2
-	VMOVUPS         (AX)(SI*1), Z2
-	VMOVUPS         (DX)(SI*1), Z3
-	VFMADD231PS     Z3, Z0, K2, Z2
-	VMOVUPS         Z2, (AX)(SI*1)
+	VPSLLD          $0x10, Z15, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         128(AX)(SI*1), Z4
+	VMOVUPS         128(DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, 128(AX)(SI*1)
+	CMPQ            BX, $+64
+	JL              part3
+	VMOVAPS         Z15, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         192(AX)(SI*1), Z4
+	VMOVUPS         192(DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, 192(AX)(SI*1)
+	CMPQ            BX, $+80
+	JL              part4
+	VPSLLD          $0x10, Z16, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         256(AX)(SI*1), Z4
+	VMOVUPS         256(DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, 256(AX)(SI*1)
+	CMPQ            BX, $+96
+	JL              part5
+	VMOVAPS         Z16, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         320(AX)(SI*1), Z4
+	VMOVUPS         320(DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, 320(AX)(SI*1)
+	CMPQ            BX, $+112
+	JL              part6
+	VPSLLD          $0x10, Z17, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         384(AX)(SI*1), Z4
+	VMOVUPS         384(DX)(SI*1), Z5
+	VFMADD231PS     Z5, Z2, K2, Z4
+	VMOVUPS         Z4, 384(AX)(SI*1)
+	CMPQ            BX, $+128
+	JL              part7
+	VMOVAPS         Z17, Z4
+	VPCMPUD         $0x05, Z3, Z4, K2
+	VMOVUPS         448(AX)(SI*1), Z3
+	VMOVUPS         448(DX)(SI*1), Z4
+	VFMADD231PS     Z4, Z2, K2, Z3
+	VMOVUPS         Z3, 448(AX)(SI*1)
 
-next1:
-	CMPQ        BX, $+32
-	JL          part4
-	VPCMPUD     $0x05, Z1, Z10, K2
-	VMOVUPS     64(AX)(SI*1), Z2
-	VMOVUPS     64(DX)(SI*1), Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, 64(AX)(SI*1)
-
-next3:
-	CMPQ        BX, $+48
-	JL          part6
-	VPSLLD      $0x10, Z11, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS     128(AX)(SI*1), Z2
-	VMOVUPS     128(DX)(SI*1), Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, 128(AX)(SI*1)
-
-next5:
-	CMPQ        BX, $+64
-	JL          part8
-	VPCMPUD     $0x05, Z1, Z11, K2
-	VMOVUPS     192(AX)(SI*1), Z2
-	VMOVUPS     192(DX)(SI*1), Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, 192(AX)(SI*1)
-
-next7:
-	CMPQ        BX, $+80
-	JL          part10
-	VPSLLD      $0x10, Z12, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS     256(AX)(SI*1), Z2
-	VMOVUPS     256(DX)(SI*1), Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, 256(AX)(SI*1)
-
-next9:
-	CMPQ        BX, $+96
-	JL          part12
-	VPCMPUD     $0x05, Z1, Z12, K2
-	VMOVUPS     320(AX)(SI*1), Z2
-	VMOVUPS     320(DX)(SI*1), Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, 320(AX)(SI*1)
-
-next11:
-	CMPQ        BX, $+112
-	JL          part14
-	VPSLLD      $0x10, Z13, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS     384(AX)(SI*1), Z2
-	VMOVUPS     384(DX)(SI*1), Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, 384(AX)(SI*1)
-
-next13:
-	CMPQ        BX, $+128
-	JL          part16
-	VPCMPUD     $0x05, Z1, Z13, K2
-	VMOVUPS     448(AX)(SI*1), Z1
-	VMOVUPS     448(DX)(SI*1), Z2
-	VFMADD231PS Z2, Z0, K2, Z1
-	VMOVUPS     Z1, 448(AX)(SI*1)
-
-next15:
+advance:
 	ADDL $0x00000010, 80(SP)
 	ADDQ $+512, SI
 	SUBQ $+128, BX
-	JG   group
+	JG   turn
 	VZEROUPPER
 	RET
 
+part0:
+	VPSLLD $0x10, Z14, Z4
+	MOVQ   $0x00000000, DI
+	JMP    part
+
+part1:
+	VMOVAPS Z14, Z4
+	MOVQ    $0x00000010, DI
+	JMP     part
+
 part2:
-	MOVQ        BX, CX
-	SUBQ        $+0, CX
-	JLE         next1
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPSLLD      $0x10, Z10, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS.Z   (AX)(SI*1), K1, Z2
-	VMOVUPS.Z   (DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, (AX)(SI*1)
-	JMP         next1
+	VPSLLD $0x10, Z15, Z4
+	MOVQ   $0x00000020, DI
+	JMP    part
+
+part3:
+	VMOVAPS Z15, Z4
+	MOVQ    $0x00000030, DI
+	JMP     part
 
 part4:
-	MOVQ        BX, CX
-	SUBQ        $+16, CX
-	JLE         next3
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPCMPUD     $0x05, Z1, Z10, K2
-	VMOVUPS.Z   64(AX)(SI*1), K1, Z2
-	VMOVUPS.Z   64(DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, 64(AX)(SI*1)
-	JMP         next3
+	VPSLLD $0x10, Z16, Z4
+	MOVQ   $0x00000040, DI
+	JMP    part
+
+part5:
+	VMOVAPS Z16, Z4
+	MOVQ    $0x00000050, DI
+	JMP     part
 
 part6:
-	MOVQ        BX, CX
-	SUBQ        $+32, CX
-	JLE         next5
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPSLLD      $0x10, Z11, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS.Z   128(AX)(SI*1), K1, Z2
-	VMOVUPS.Z   128(DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, 128(AX)(SI*1)
-	JMP         next5
+	VPSLLD $0x10, Z17, Z4
+	MOVQ   $0x00000060, DI
+	JMP    part
 
-part8:
-	MOVQ        BX, CX
-	SUBQ        $+48, CX
-	JLE         next7
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPCMPUD     $0x05, Z1, Z11, K2
-	VMOVUPS.Z   192(AX)(SI*1), K1, Z2
-	VMOVUPS.Z   192(DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, 192(AX)(SI*1)
-	JMP         next7
+part7:
+	VMOVAPS Z17, Z4
+	MOVQ    $0x00000070, DI
 
-part10:
+part:
 	MOVQ        BX, CX
-	SUBQ        $+64, CX
-	JLE         next9
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPSLLD      $0x10, Z12, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS.Z   256(AX)(SI*1), K1, Z2
-	VMOVUPS.Z   256(DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, 256(AX)(SI*1)
-	JMP         next9
-
-part12:
-	MOVQ        BX, CX
-	SUBQ        $+80, CX
-	JLE         next11
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPCMPUD     $0x05, Z1, Z12, K2
-	VMOVUPS.Z   320(AX)(SI*1), K1, Z2
-	VMOVUPS.Z   320(DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, 320(AX)(SI*1)
-	JMP         next11
-
-part14:
-	MOVQ        BX, CX
-	SUBQ        $+96, CX
-	JLE         next13
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPSLLD      $0x10, Z13, Z2
-	VPCMPUD     $0x05, Z1, Z2, K2
-	VMOVUPS.Z   384(AX)(SI*1), K1, Z2
-	VMOVUPS.Z   384(DX)(SI*1), K1, Z3
-	VFMADD231PS Z3, Z0, K2, Z2
-	VMOVUPS     Z2, K1, 384(AX)(SI*1)
-	JMP         next13
-
-part16:
-	MOVQ        BX, CX
-	SUBQ        $+112, CX
-	JLE         next15
-	MOVL        $0x00000001, DI
-	SHLL        CL, DI
-	DECL        DI
-	KMOVW       DI, K1
-	VPCMPUD     $0x05, Z1, Z13, K2
-	VMOVUPS.Z   448(AX)(SI*1), K1, Z1
-	VMOVUPS.Z   448(DX)(SI*1), K1, Z2
-	VFMADD231PS Z2, Z0, K2, Z1
-	VMOVUPS     Z1, K1, 448(AX)(SI*1)
-	JMP         next15
+	SUBQ        DI, CX
+	JLE         advance
+	MOVL        $0x00000001, R8
+	SHLL        CL, R8
+	DECL        R8
+	KMOVW       R8, K1
+	LEAQ        (SI)(DI*4), DI
+	VPCMPUD     $0x05, Z3, Z4, K2
+	VMOVUPS.Z   (AX)(DI*1), K1, Z3
+	VMOVUPS.Z   (DX)(DI*1), K1, Z4
+	VFMADD231PS Z4, Z2, K2, Z3
+	VMOVUPS     Z3, K1, (AX)(DI*1)
+	JMP         advance

@@ -4,82 +4,17 @@
 
 package simd
 
-// gemm16x1x1AVX2 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
+// gemm16x1AVX2 computes tiles of width 1, in vectors.
 //
 //go:noescape
-func gemm16x1x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemm16x1AVX2(run *gemmRun)
 
-// gemm16x2x1AVX2 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
+// gemm16x2AVX2 computes tiles of width 2, in vectors.
 //
 //go:noescape
-func gemm16x2x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemm16x2AVX2(run *gemmRun)
 
-// gemm16x3x1AVX2 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
+// gemm16x3AVX2 computes tiles of width 3, in vectors.
 //
 //go:noescape
-func gemm16x3x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x4x1AVX2 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x4x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x5x1AVX2 computes tiles of 5×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x5x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x6x1AVX2 computes tiles of 6×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x6x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x7x1AVX2 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x7x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x8x1AVX2 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x8x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x1x2AVX2 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x1x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x2x2AVX2 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x2x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x3x2AVX2 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x3x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x4x2AVX2 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x4x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x1x3AVX2 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x1x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x2x3AVX2 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x2x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x3x3AVX2 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x3x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm16x4x3AVX2 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm16x4x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemm16x3AVX2(run *gemmRun)

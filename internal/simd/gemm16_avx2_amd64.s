@@ -2,77 +2,577 @@
 
 //go:build amd64 && !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 
-// func gemm16x1x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+// func gemm16x1AVX2(run *gemmRun)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x1x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ c+56(FP), DX
+TEXT ·gemm16x1AVX2(SB), NOSPLIT, $8-8
+	MOVQ run+0(FP), AX
+	MOVQ gemmRun_c+0(AX), CX
+	MOVQ gemmRun_a+0(AX), DX
+	MOVQ DX, (SP)
+	MOVQ gemmRun_rs+0(AX), DX
+	LEAQ (DX)(DX*2), BX
 
 tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), BX
-	MOVQ       k+48(FP), SI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), DI
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       DI
-	VMOVUPS    (R8)(DI*4), Y2
-	MOVQ       DX, DI
-	VMASKMOVPS (DI), Y2, Y0
-	JMP        start7
+	CMPB    gemmRun_add+0(AX), $0x00
+	JEQ     fresh3
+	MOVQ    gemmRun_last+0(AX), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y9
+	MOVQ    gemmRun_cs+0(AX), SI
+	ADDQ    CX, SI
+	MOVQ    gemmRun_rows+0(AX), DI
+	CMPQ    DI, $0x08
+	JEQ     row5of8
+	CMPQ    DI, $0x07
+	JEQ     row5of7
+	CMPQ    DI, $0x06
+	JEQ     row5of6
+	CMPQ    DI, $0x05
+	JEQ     row5of5
+	CMPQ    DI, $0x04
+	JEQ     row5of4
+	CMPQ    DI, $0x03
+	JEQ     row5of3
+	CMPQ    DI, $0x02
+	JEQ     row5of2
+	JMP     row5of1
 
-fresh2:
+row5of8:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y7
+
+row5of7:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y6
+
+row5of6:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y5
+
+row5of5:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y4
+
+row5of4:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y3
+
+row5of3:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y2
+
+row5of2:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y1
+
+row5of1:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS (SI), Y9, Y0
+	JMP        begun4
+
+fresh3:
 	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 
-start7:
+begun4:
+	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
-	JZ         store4
-	MOVQ       DX, DI
-	ADDQ       ldc+64(FP), DI
-	PREFETCHT0 (DI)
-	ADDQ       ldc+64(FP), DI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	LEAQ       (BX)(DX*2), R9
+	LEAQ       (R8)(R9*1), R9
+	MOVQ       gemmRun_cs+0(AX), R10
+	ADDQ       CX, R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	PREFETCHT0 (R10)
+	ADDQ       gemmRun_ldc+0(AX), R10
+	MOVQ       gemmRun_rows+0(AX), R10
+	CMPQ       R10, $0x08
+	JEQ        single8
+	CMPQ       R10, $0x07
+	JEQ        single7
+	CMPQ       R10, $0x06
+	JEQ        single6
+	CMPQ       R10, $0x05
+	JEQ        single5
+	CMPQ       R10, $0x04
+	JEQ        single4
+	CMPQ       R10, $0x03
+	JEQ        single3
+	CMPQ       R10, $0x02
+	JEQ        single2
 
-loop3:
-	VMOVUPS      (BX), Y1
-	VANDPS       cffff0000<>+0(SB), Y1, Y1
-	VBROADCASTSS (CX), Y2
-	VANDPS       cffff0000<>+0(SB), Y2, Y2
-	VFMADD231PS  Y2, Y1, Y0
-	VMOVUPS      (BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (CX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VFMADD231PS  Y2, Y1, Y0
-	PREFETCHT0   4096(BX)
-	ADDQ         AX, CX
-	ADDQ         $+96, BX
+single1:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
 	DECQ         SI
-	JNZ          loop3
+	JNZ          single1
+	JMP          store2
 
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), BX
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (DX)
-	ADDQ    BX, DX
-	JMP     next6
+single2:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single2
+	JMP          store2
 
-partial5:
-	LEAQ       tailTable<>+32(SB), SI
-	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y2
-	VMASKMOVPS Y0, Y2, (DX)
-	ADDQ       BX, DX
+single3:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single3
+	JMP          store2
 
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
+single4:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single4
+	JMP          store2
+
+single5:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single5
+	JMP          store2
+
+single6:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (R9), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single6
+	JMP          store2
+
+single7:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (R9), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS (R9)(DX*1), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS (R9)(DX*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single7
+	JMP          store2
+
+single8:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (R9), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS (R9)(DX*1), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS (R9)(DX*2), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y7
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VBROADCASTSS (R8), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y0
+	VBROADCASTSS (R8)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS (R8)(DX*2), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y2
+	VBROADCASTSS (R8)(BX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS (R8)(DX*4), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VBROADCASTSS (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS (R9)(DX*1), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VFMADD231PS  Y9, Y8, Y6
+	VBROADCASTSS (R9)(DX*2), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y7
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single8
+
+store2:
+	MOVQ gemmRun_last+0(AX), SI
+	CMPQ SI, $0x08
+	JNE  partial14
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ CX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x08
+	JEQ  row16of8
+	CMPQ DI, $0x07
+	JEQ  row16of7
+	CMPQ DI, $0x06
+	JEQ  row16of6
+	CMPQ DI, $0x05
+	JEQ  row16of5
+	CMPQ DI, $0x04
+	JEQ  row16of4
+	CMPQ DI, $0x03
+	JEQ  row16of3
+	CMPQ DI, $0x02
+	JEQ  row16of2
+	JMP  row16of1
+
+row16of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y7, (SI)
+
+row16of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y6, (SI)
+
+row16of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y5, (SI)
+
+row16of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y4, (SI)
+
+row16of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y3, (SI)
+
+row16of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y2, (SI)
+
+row16of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y1, (SI)
+
+row16of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y0, (SI)
+	JMP     stored15
+
+partial14:
+	MOVQ    gemmRun_last+0(AX), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y9
+	MOVQ    gemmRun_cs+0(AX), SI
+	ADDQ    CX, SI
+	MOVQ    gemmRun_rows+0(AX), DI
+	CMPQ    DI, $0x08
+	JEQ     row17of8
+	CMPQ    DI, $0x07
+	JEQ     row17of7
+	CMPQ    DI, $0x06
+	JEQ     row17of6
+	CMPQ    DI, $0x05
+	JEQ     row17of5
+	CMPQ    DI, $0x04
+	JEQ     row17of4
+	CMPQ    DI, $0x03
+	JEQ     row17of3
+	CMPQ    DI, $0x02
+	JEQ     row17of2
+	JMP     row17of1
+
+row17of8:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y7, Y9, (SI)
+
+row17of7:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y6, Y9, (SI)
+
+row17of6:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y5, Y9, (SI)
+
+row17of5:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y4, Y9, (SI)
+
+row17of4:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y3, Y9, (SI)
+
+row17of3:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y2, Y9, (SI)
+
+row17of2:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y1, Y9, (SI)
+
+row17of1:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMASKMOVPS Y0, Y9, (SI)
+
+stored15:
+	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
+	ADDQ  gemmRun_cs+0(AX), CX
+	MOVQ  gemmRun_as+0(AX), SI
+	ADDQ  SI, (SP)
+	DECQ  gemmRun_tiles+0(AX)
+	JNZ   tile1
+	MOVQ  gemmRun_lowTiles+0(AX), SI
+	TESTQ SI, SI
+	JZ    end18
+	MOVQ  SI, gemmRun_tiles+0(AX)
+	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
+	MOVQ  gemmRun_lowRows+0(AX), SI
+	MOVQ  SI, gemmRun_rows+0(AX)
+	MOVQ  gemmRun_lowAs+0(AX), SI
+	MOVQ  SI, gemmRun_as+0(AX)
+	MOVQ  gemmRun_lowCs+0(AX), SI
+	MOVQ  SI, gemmRun_cs+0(AX)
+	JMP   tile1
+
+end18:
 	VZEROUPPER
 	RET
 
@@ -94,835 +594,62 @@ DATA tailTable<>+56(SB)/4, $+0
 DATA tailTable<>+60(SB)/4, $+0
 GLOBL tailTable<>(SB), RODATA|NOPTR, $64
 
-DATA cffff0000<>+0(SB)/4, $0xffff0000
-DATA cffff0000<>+4(SB)/4, $0xffff0000
-DATA cffff0000<>+8(SB)/4, $0xffff0000
-DATA cffff0000<>+12(SB)/4, $0xffff0000
-DATA cffff0000<>+16(SB)/4, $0xffff0000
-DATA cffff0000<>+20(SB)/4, $0xffff0000
-DATA cffff0000<>+24(SB)/4, $0xffff0000
-DATA cffff0000<>+28(SB)/4, $0xffff0000
+DATA cffff0000<>+0(SB)/8, $0xffff0000ffff0000
+DATA cffff0000<>+8(SB)/8, $0xffff0000ffff0000
+DATA cffff0000<>+16(SB)/8, $0xffff0000ffff0000
+DATA cffff0000<>+24(SB)/8, $0xffff0000ffff0000
 GLOBL cffff0000<>(SB), RODATA|NOPTR, $32
 
-// func gemm16x2x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+// func gemm16x2AVX2(run *gemmRun)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x2x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	MOVQ c+56(FP), BX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), SI
-	MOVQ       k+48(FP), DI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R8
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y3
-	MOVQ       BX, R8
-	VMASKMOVPS (R8), Y3, Y0
-	ADDQ       ldc+64(FP), R8
-	VMASKMOVPS (R8), Y3, Y1
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Y2
-	VANDPS       cffff0000<>+0(SB), Y2, Y2
-	VBROADCASTSS (CX), Y3
-	VANDPS       cffff0000<>+0(SB), Y3, Y3
-	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS (CX)(DX*1), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VFMADD231PS  Y4, Y2, Y1
-	VMOVUPS      (SI), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VBROADCASTSS (CX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VFMADD231PS  Y3, Y2, Y0
-	VBROADCASTSS (CX)(DX*1), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VFMADD231PS  Y4, Y2, Y1
-	PREFETCHT0   4096(SI)
-	ADDQ         AX, CX
-	ADDQ         $+96, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Y1, (BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y3
-	VMASKMOVPS Y0, Y3, (BX)
-	ADDQ       SI, BX
-	VMASKMOVPS Y1, Y3, (BX)
-	ADDQ       SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x3x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x3x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	MOVQ c+56(FP), BX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), SI
-	MOVQ       k+48(FP), DI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R8
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y4
-	MOVQ       BX, R8
-	VMASKMOVPS (R8), Y4, Y0
-	ADDQ       ldc+64(FP), R8
-	VMASKMOVPS (R8), Y4, Y1
-	ADDQ       ldc+64(FP), R8
-	VMASKMOVPS (R8), Y4, Y2
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Y3
-	VANDPS       cffff0000<>+0(SB), Y3, Y3
-	VBROADCASTSS (CX), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS (CX)(DX*1), Y5
-	VANDPS       cffff0000<>+0(SB), Y5, Y5
-	VFMADD231PS  Y5, Y3, Y1
-	VBROADCASTSS (CX)(DX*2), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VFMADD231PS  Y4, Y3, Y2
-	VMOVUPS      (SI), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS (CX), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VFMADD231PS  Y4, Y3, Y0
-	VBROADCASTSS (CX)(DX*1), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y5, Y3, Y1
-	VBROADCASTSS (CX)(DX*2), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VFMADD231PS  Y4, Y3, Y2
-	PREFETCHT0   4096(SI)
-	ADDQ         AX, CX
-	ADDQ         $+96, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Y1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y4
-	VMASKMOVPS Y0, Y4, (BX)
-	ADDQ       SI, BX
-	VMASKMOVPS Y1, Y4, (BX)
-	ADDQ       SI, BX
-	VMASKMOVPS Y2, Y4, (BX)
-	ADDQ       SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x4x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x4x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
+TEXT ·gemm16x2AVX2(SB), NOSPLIT, $8-8
+	MOVQ run+0(FP), AX
+	MOVQ gemmRun_c+0(AX), CX
+	MOVQ gemmRun_a+0(AX), DX
+	MOVQ DX, (SP)
+	MOVQ gemmRun_rs+0(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ c+56(FP), SI
 
 tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), DI
-	MOVQ       k+48(FP), R8
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R9
-	LEAQ       tailTable<>+32(SB), R10
-	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y5
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y5, Y0
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y5, Y1
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y5, Y2
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y5, Y3
-	JMP        start7
+	CMPB    gemmRun_add+0(AX), $0x00
+	JEQ     fresh3
+	MOVQ    gemmRun_last+0(AX), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y10
+	MOVQ    gemmRun_cs+0(AX), SI
+	ADDQ    CX, SI
+	MOVQ    gemmRun_rows+0(AX), DI
+	CMPQ    DI, $0x04
+	JEQ     row5of4
+	CMPQ    DI, $0x03
+	JEQ     row5of3
+	CMPQ    DI, $0x02
+	JEQ     row5of2
+	JMP     row5of1
 
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+row5of4:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y6
+	VMASKMOVPS 32(SI), Y10, Y7
 
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
+row5of3:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y4
+	VMASKMOVPS 32(SI), Y10, Y5
 
-loop3:
-	VMOVUPS      (DI), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VBROADCASTSS (CX), Y5
-	VANDPS       cffff0000<>+0(SB), Y5, Y5
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS (CX)(DX*1), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y4, Y1
-	VBROADCASTSS (CX)(DX*2), Y5
-	VANDPS       cffff0000<>+0(SB), Y5, Y5
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS (CX)(BX*1), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y4, Y3
-	VMOVUPS      (DI), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VBROADCASTSS (CX), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y5, Y4, Y0
-	VBROADCASTSS (CX)(DX*1), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y4, Y1
-	VBROADCASTSS (CX)(DX*2), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y5, Y4, Y2
-	VBROADCASTSS (CX)(BX*1), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y4, Y3
-	PREFETCHT0   4096(DI)
-	ADDQ         AX, CX
-	ADDQ         $+96, DI
-	DECQ         R8
-	JNZ          loop3
+row5of2:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y2
+	VMASKMOVPS 32(SI), Y10, Y3
 
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y3, (SI)
-	ADDQ    DI, SI
-	JMP     next6
+row5of1:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y0
+	VMASKMOVPS 32(SI), Y10, Y1
+	JMP        begun4
 
-partial5:
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       CX
-	VMOVUPS    (R8)(CX*4), Y5
-	VMASKMOVPS Y0, Y5, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y1, Y5, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y2, Y5, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y3, Y5, (SI)
-	ADDQ       DI, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x5x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x5x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ c+56(FP), SI
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), DI
-	MOVQ       k+48(FP), R8
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R9
-	LEAQ       tailTable<>+32(SB), R10
-	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y6
-	MOVQ       SI, R9
-	VMASKMOVPS (R9), Y6, Y0
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y6, Y1
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y6, Y2
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y6, Y3
-	ADDQ       ldc+64(FP), R9
-	VMASKMOVPS (R9), Y6, Y4
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-
-loop3:
-	VMOVUPS      (DI), Y5
-	VANDPS       cffff0000<>+0(SB), Y5, Y5
-	VBROADCASTSS (CX), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS (CX)(DX*1), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y5, Y1
-	VBROADCASTSS (CX)(DX*2), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS (CX)(BX*1), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y5, Y3
-	VBROADCASTSS (CX)(DX*4), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y5, Y4
-	VMOVUPS      (DI), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VBROADCASTSS (CX), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y5, Y0
-	VBROADCASTSS (CX)(DX*1), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VFMADD231PS  Y7, Y5, Y1
-	VBROADCASTSS (CX)(DX*2), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VBROADCASTSS (CX)(BX*1), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VFMADD231PS  Y7, Y5, Y3
-	VBROADCASTSS (CX)(DX*4), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y5, Y4
-	PREFETCHT0   4096(DI)
-	ADDQ         AX, CX
-	ADDQ         $+96, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y3, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	ADDQ    DI, SI
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       CX
-	VMOVUPS    (R8)(CX*4), Y6
-	VMASKMOVPS Y0, Y6, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y1, Y6, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y2, Y6, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y3, Y6, (SI)
-	ADDQ       DI, SI
-	VMASKMOVPS Y4, Y6, (SI)
-	ADDQ       DI, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x6x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x6x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	LEAQ (DX)(DX*2), BX
-	LEAQ (BX)(DX*2), SI
-	MOVQ c+56(FP), DI
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), R8
-	MOVQ       k+48(FP), R9
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R10
-	LEAQ       tailTable<>+32(SB), R11
-	NEGQ       R10
-	VMOVUPS    (R11)(R10*4), Y7
-	MOVQ       DI, R10
-	VMASKMOVPS (R10), Y7, Y0
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y7, Y1
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y7, Y2
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y7, Y3
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y7, Y4
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y7, Y5
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       DI, R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-
-loop3:
-	VMOVUPS      (R8), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VBROADCASTSS (CX), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS (CX)(DX*1), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y6, Y1
-	VBROADCASTSS (CX)(DX*2), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS (CX)(BX*1), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y6, Y3
-	VBROADCASTSS (CX)(DX*4), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS (CX)(SI*1), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y6, Y5
-	VMOVUPS      (R8), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VBROADCASTSS (CX), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VFMADD231PS  Y7, Y6, Y0
-	VBROADCASTSS (CX)(DX*1), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y6, Y1
-	VBROADCASTSS (CX)(DX*2), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VFMADD231PS  Y7, Y6, Y2
-	VBROADCASTSS (CX)(BX*1), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y6, Y3
-	VBROADCASTSS (CX)(DX*4), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VFMADD231PS  Y7, Y6, Y4
-	VBROADCASTSS (CX)(SI*1), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y6, Y5
-	PREFETCHT0   4096(R8)
-	ADDQ         AX, CX
-	ADDQ         $+96, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    R8, DI
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       CX
-	VMOVUPS    (R9)(CX*4), Y7
-	VMASKMOVPS Y0, Y7, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y1, Y7, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y2, Y7, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y3, Y7, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y4, Y7, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y5, Y7, (DI)
-	ADDQ       R8, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x7x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x7x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	LEAQ (DX)(DX*2), BX
-	LEAQ (BX)(DX*2), SI
-	MOVQ c+56(FP), DI
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), R8
-	MOVQ       k+48(FP), R9
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R10
-	LEAQ       tailTable<>+32(SB), R11
-	NEGQ       R10
-	VMOVUPS    (R11)(R10*4), Y8
-	MOVQ       DI, R10
-	VMASKMOVPS (R10), Y8, Y0
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y8, Y1
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y8, Y2
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y8, Y3
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y8, Y4
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y8, Y5
-	ADDQ       ldc+64(FP), R10
-	VMASKMOVPS (R10), Y8, Y6
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       DI, R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-
-loop3:
-	VMOVUPS      (R8), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VBROADCASTSS (CX), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y7, Y0
-	VBROADCASTSS (CX)(DX*1), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y7, Y1
-	VBROADCASTSS (CX)(DX*2), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y7, Y2
-	VBROADCASTSS (CX)(BX*1), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y7, Y3
-	VBROADCASTSS (CX)(DX*4), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y7, Y4
-	VBROADCASTSS (CX)(SI*1), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y7, Y5
-	VBROADCASTSS (CX)(BX*2), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y7, Y6
-	VMOVUPS      (R8), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VBROADCASTSS (CX), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y7, Y0
-	VBROADCASTSS (CX)(DX*1), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y7, Y1
-	VBROADCASTSS (CX)(DX*2), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y7, Y2
-	VBROADCASTSS (CX)(BX*1), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y7, Y3
-	VBROADCASTSS (CX)(DX*4), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y7, Y4
-	VBROADCASTSS (CX)(SI*1), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y7, Y5
-	VBROADCASTSS (CX)(BX*2), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y7, Y6
-	PREFETCHT0   4096(R8)
-	ADDQ         AX, CX
-	ADDQ         $+96, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y2, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y3, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y4, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y5, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Y6, (DI)
-	ADDQ    R8, DI
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       CX
-	VMOVUPS    (R9)(CX*4), Y8
-	VMASKMOVPS Y0, Y8, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y1, Y8, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y2, Y8, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y3, Y8, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y4, Y8, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y5, Y8, (DI)
-	ADDQ       R8, DI
-	VMASKMOVPS Y6, Y8, (DI)
-	ADDQ       R8, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x8x1AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x8x1AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	LEAQ (DX)(DX*2), BX
-	LEAQ (BX)(DX*2), SI
-	LEAQ (SI)(DX*2), DI
-	MOVQ c+56(FP), R8
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), R9
-	MOVQ       k+48(FP), R10
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R11
-	LEAQ       tailTable<>+32(SB), R12
-	NEGQ       R11
-	VMOVUPS    (R12)(R11*4), Y9
-	MOVQ       R8, R11
-	VMASKMOVPS (R11), Y9, Y0
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y1
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y2
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y3
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y4
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y5
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y6
-	ADDQ       ldc+64(FP), R11
-	VMASKMOVPS (R11), Y9, Y7
-	JMP        start7
-
-fresh2:
+fresh3:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -932,537 +659,144 @@ fresh2:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       R8, R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-
-loop3:
-	VMOVUPS      (R9), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VBROADCASTSS (CX), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS (CX)(DX*1), Y10
-	VANDPS       cffff0000<>+0(SB), Y10, Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS (CX)(DX*2), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS (CX)(BX*1), Y10
-	VANDPS       cffff0000<>+0(SB), Y10, Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS (CX)(DX*4), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y8, Y4
-	VBROADCASTSS (CX)(SI*1), Y10
-	VANDPS       cffff0000<>+0(SB), Y10, Y10
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS (CX)(BX*2), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y8, Y6
-	VBROADCASTSS (CX)(DI*1), Y10
-	VANDPS       cffff0000<>+0(SB), Y10, Y10
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVUPS      (R9), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VBROADCASTSS (CX), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y8, Y0
-	VBROADCASTSS (CX)(DX*1), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VBROADCASTSS (CX)(DX*2), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS (CX)(BX*1), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VBROADCASTSS (CX)(DX*4), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y8, Y4
-	VBROADCASTSS (CX)(SI*1), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y5
-	VBROADCASTSS (CX)(BX*2), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y8, Y6
-	VBROADCASTSS (CX)(DI*1), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y7
-	PREFETCHT0   4096(R9)
-	ADDQ         AX, CX
-	ADDQ         $+96, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y3, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y5, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y6, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Y7, (R8)
-	ADDQ    R9, R8
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), R10
-	NEGQ       CX
-	VMOVUPS    (R10)(CX*4), Y9
-	VMASKMOVPS Y0, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y1, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y2, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y3, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y4, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y5, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y6, Y9, (R8)
-	ADDQ       R9, R8
-	VMASKMOVPS Y7, Y9, (R8)
-	ADDQ       R9, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x1x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x1x2AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ c+56(FP), DX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), BX
-	MOVQ       k+48(FP), SI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), DI
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       DI
-	VMOVUPS    (R8)(DI*4), Y4
-	MOVQ       DX, DI
-	VMOVUPS    (DI), Y0
-	VMASKMOVPS 32(DI), Y4, Y1
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-
-start7:
+begun4:
+	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
-	JZ         store4
-	MOVQ       DX, DI
-	ADDQ       ldc+64(FP), DI
-	PREFETCHT0 (DI)
-	ADDQ       ldc+64(FP), DI
-
-loop3:
-	VMOVUPS      (BX), Y2
-	VANDPS       cffff0000<>+0(SB), Y2, Y2
-	VMOVUPS      32(BX), Y3
-	VANDPS       cffff0000<>+0(SB), Y3, Y3
-	VBROADCASTSS (CX), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	VMOVUPS      (BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      32(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS (CX), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VFMADD231PS  Y4, Y2, Y0
-	VFMADD231PS  Y4, Y3, Y1
-	PREFETCHT0   4096(BX)
-	ADDQ         AX, CX
-	ADDQ         $+96, BX
-	DECQ         SI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), BX
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	ADDQ    BX, DX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), SI
-	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y4
-	VMOVUPS    Y0, (DX)
-	VMASKMOVPS Y1, Y4, 32(DX)
-	ADDQ       BX, DX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x2x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x2x2AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	MOVQ c+56(FP), BX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), SI
-	MOVQ       k+48(FP), DI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R8
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y6
-	MOVQ       BX, R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y6, Y1
-	ADDQ       ldc+64(FP), R8
-	VMOVUPS    (R8), Y2
-	VMASKMOVPS 32(R8), Y6, Y3
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VANDPS       cffff0000<>+0(SB), Y5, Y5
-	VBROADCASTSS (CX), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y4, Y0
-	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (CX)(DX*1), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VFMADD231PS  Y7, Y4, Y2
-	VFMADD231PS  Y7, Y5, Y3
-	VMOVUPS      (SI), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VMOVUPS      32(SI), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VBROADCASTSS (CX), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y4, Y0
-	VFMADD231PS  Y6, Y5, Y1
-	VBROADCASTSS (CX)(DX*1), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VFMADD231PS  Y7, Y4, Y2
-	VFMADD231PS  Y7, Y5, Y3
-	PREFETCHT0   4096(SI)
-	ADDQ         AX, CX
-	ADDQ         $+96, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y6
-	VMOVUPS    Y0, (BX)
-	VMASKMOVPS Y1, Y6, 32(BX)
-	ADDQ       SI, BX
-	VMOVUPS    Y2, (BX)
-	VMASKMOVPS Y3, Y6, 32(BX)
-	ADDQ       SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x3x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x3x2AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	MOVQ c+56(FP), BX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), SI
-	MOVQ       k+48(FP), DI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R8
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y8
-	MOVQ       BX, R8
-	VMOVUPS    (R8), Y0
-	VMASKMOVPS 32(R8), Y8, Y1
-	ADDQ       ldc+64(FP), R8
-	VMOVUPS    (R8), Y2
-	VMASKMOVPS 32(R8), Y8, Y3
-	ADDQ       ldc+64(FP), R8
-	VMOVUPS    (R8), Y4
-	VMASKMOVPS 32(R8), Y8, Y5
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VMOVUPS      32(SI), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VBROADCASTSS (CX), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y6, Y0
-	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (CX)(DX*1), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y6, Y2
-	VFMADD231PS  Y9, Y7, Y3
-	VBROADCASTSS (CX)(DX*2), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VFMADD231PS  Y8, Y6, Y4
-	VFMADD231PS  Y8, Y7, Y5
-	VMOVUPS      (SI), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VMOVUPS      32(SI), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VBROADCASTSS (CX), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y6, Y0
-	VFMADD231PS  Y8, Y7, Y1
-	VBROADCASTSS (CX)(DX*1), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y6, Y2
-	VFMADD231PS  Y9, Y7, Y3
-	VBROADCASTSS (CX)(DX*2), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y8, Y6, Y4
-	VFMADD231PS  Y8, Y7, Y5
-	PREFETCHT0   4096(SI)
-	ADDQ         AX, CX
-	ADDQ         $+96, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y2, (BX)
-	VMOVUPS Y3, 32(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y4, (BX)
-	VMOVUPS Y5, 32(BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y8
-	VMOVUPS    Y0, (BX)
-	VMASKMOVPS Y1, Y8, 32(BX)
-	ADDQ       SI, BX
-	VMOVUPS    Y2, (BX)
-	VMASKMOVPS Y3, Y8, 32(BX)
-	ADDQ       SI, BX
-	VMOVUPS    Y4, (BX)
-	VMASKMOVPS Y5, Y8, 32(BX)
-	ADDQ       SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x4x2AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x4x2AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	LEAQ (DX)(DX*2), BX
-	MOVQ c+56(FP), SI
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), DI
-	MOVQ       k+48(FP), R8
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R9
-	LEAQ       tailTable<>+32(SB), R10
-	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y10
-	MOVQ       SI, R9
-	VMOVUPS    (R9), Y0
-	VMASKMOVPS 32(R9), Y10, Y1
-	ADDQ       ldc+64(FP), R9
-	VMOVUPS    (R9), Y2
-	VMASKMOVPS 32(R9), Y10, Y3
-	ADDQ       ldc+64(FP), R9
-	VMOVUPS    (R9), Y4
-	VMASKMOVPS 32(R9), Y10, Y5
-	ADDQ       ldc+64(FP), R9
-	VMOVUPS    (R9), Y6
-	VMASKMOVPS 32(R9), Y10, Y7
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	MOVQ       gemmRun_cs+0(AX), R9
+	ADDQ       CX, R9
 	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
 	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
 	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
 	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
+	MOVQ       gemmRun_rows+0(AX), R9
+	CMPQ       R9, $0x04
+	JEQ        single4
+	CMPQ       R9, $0x03
+	JEQ        single3
+	CMPQ       R9, $0x02
+	JEQ        single2
 
-loop3:
+single1:
 	VMOVUPS      (DI), Y8
 	VANDPS       cffff0000<>+0(SB), Y8, Y8
 	VMOVUPS      32(DI), Y9
 	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VBROADCASTSS (CX), Y10
+	VBROADCASTSS (R8), Y10
 	VANDPS       cffff0000<>+0(SB), Y10, Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (CX)(DX*1), Y11
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (R8), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single1
+	JMP          store2
+
+single2:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VBROADCASTSS (R8), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (R8)(DX*1), Y11
 	VANDPS       cffff0000<>+0(SB), Y11, Y11
 	VFMADD231PS  Y11, Y8, Y2
 	VFMADD231PS  Y11, Y9, Y3
-	VBROADCASTSS (CX)(DX*2), Y10
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (R8), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (R8)(DX*1), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single2
+	JMP          store2
+
+single3:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VBROADCASTSS (R8), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (R8)(DX*1), Y11
+	VANDPS       cffff0000<>+0(SB), Y11, Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VBROADCASTSS (R8)(DX*2), Y10
 	VANDPS       cffff0000<>+0(SB), Y10, Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (CX)(BX*1), Y11
+	VMOVUPS      (DI), Y8
+	VPSLLD       $0x10, Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VPSLLD       $0x10, Y9, Y9
+	VBROADCASTSS (R8), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (R8)(DX*1), Y11
+	VPSLLD       $0x10, Y11, Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VBROADCASTSS (R8)(DX*2), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	PREFETCHT0   4096(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single3
+	JMP          store2
+
+single4:
+	VMOVUPS      (DI), Y8
+	VANDPS       cffff0000<>+0(SB), Y8, Y8
+	VMOVUPS      32(DI), Y9
+	VANDPS       cffff0000<>+0(SB), Y9, Y9
+	VBROADCASTSS (R8), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (R8)(DX*1), Y11
+	VANDPS       cffff0000<>+0(SB), Y11, Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VBROADCASTSS (R8)(DX*2), Y10
+	VANDPS       cffff0000<>+0(SB), Y10, Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (R8)(BX*1), Y11
 	VANDPS       cffff0000<>+0(SB), Y11, Y11
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
@@ -1470,480 +804,178 @@ loop3:
 	VPSLLD       $0x10, Y8, Y8
 	VMOVUPS      32(DI), Y9
 	VPSLLD       $0x10, Y9, Y9
-	VBROADCASTSS (CX), Y10
+	VBROADCASTSS (R8), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y10, Y8, Y0
 	VFMADD231PS  Y10, Y9, Y1
-	VBROADCASTSS (CX)(DX*1), Y11
+	VBROADCASTSS (R8)(DX*1), Y11
 	VPSLLD       $0x10, Y11, Y11
 	VFMADD231PS  Y11, Y8, Y2
 	VFMADD231PS  Y11, Y9, Y3
-	VBROADCASTSS (CX)(DX*2), Y10
+	VBROADCASTSS (R8)(DX*2), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y10, Y8, Y4
 	VFMADD231PS  Y10, Y9, Y5
-	VBROADCASTSS (CX)(BX*1), Y11
+	VBROADCASTSS (R8)(BX*1), Y11
 	VPSLLD       $0x10, Y11, Y11
 	VFMADD231PS  Y11, Y8, Y6
 	VFMADD231PS  Y11, Y9, Y7
 	PREFETCHT0   4096(DI)
-	ADDQ         AX, CX
+	ADDQ         gemmRun_ps+0(AX), R8
 	ADDQ         $+96, DI
-	DECQ         R8
-	JNZ          loop3
+	DECQ         SI
+	JNZ          single4
 
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y2, (SI)
-	VMOVUPS Y3, 32(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y4, (SI)
-	VMOVUPS Y5, 32(SI)
-	ADDQ    DI, SI
+store2:
+	MOVQ gemmRun_last+0(AX), SI
+	CMPQ SI, $0x08
+	JNE  partial10
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ CX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x04
+	JEQ  row12of4
+	CMPQ DI, $0x03
+	JEQ  row12of3
+	CMPQ DI, $0x02
+	JEQ  row12of2
+	JMP  row12of1
+
+row12of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
-	ADDQ    DI, SI
-	JMP     next6
 
-partial5:
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       CX
-	VMOVUPS    (R8)(CX*4), Y10
-	VMOVUPS    Y0, (SI)
-	VMASKMOVPS Y1, Y10, 32(SI)
-	ADDQ       DI, SI
-	VMOVUPS    Y2, (SI)
-	VMASKMOVPS Y3, Y10, 32(SI)
-	ADDQ       DI, SI
-	VMOVUPS    Y4, (SI)
-	VMASKMOVPS Y5, Y10, 32(SI)
-	ADDQ       DI, SI
+row12of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y4, (SI)
+	VMOVUPS Y5, 32(SI)
+
+row12of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y2, (SI)
+	VMOVUPS Y3, 32(SI)
+
+row12of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	JMP     stored11
+
+partial10:
+	MOVQ    gemmRun_last+0(AX), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y10
+	MOVQ    gemmRun_cs+0(AX), SI
+	ADDQ    CX, SI
+	MOVQ    gemmRun_rows+0(AX), DI
+	CMPQ    DI, $0x04
+	JEQ     row13of4
+	CMPQ    DI, $0x03
+	JEQ     row13of3
+	CMPQ    DI, $0x02
+	JEQ     row13of2
+	JMP     row13of1
+
+row13of4:
+	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y6, (SI)
 	VMASKMOVPS Y7, Y10, 32(SI)
-	ADDQ       DI, SI
 
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
+row13of3:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    Y4, (SI)
+	VMASKMOVPS Y5, Y10, 32(SI)
+
+row13of2:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    Y2, (SI)
+	VMASKMOVPS Y3, Y10, 32(SI)
+
+row13of1:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    Y0, (SI)
+	VMASKMOVPS Y1, Y10, 32(SI)
+
+stored11:
+	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
+	ADDQ  gemmRun_cs+0(AX), CX
+	MOVQ  gemmRun_as+0(AX), SI
+	ADDQ  SI, (SP)
+	DECQ  gemmRun_tiles+0(AX)
+	JNZ   tile1
+	MOVQ  gemmRun_lowTiles+0(AX), SI
+	TESTQ SI, SI
+	JZ    end14
+	MOVQ  SI, gemmRun_tiles+0(AX)
+	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
+	MOVQ  gemmRun_lowRows+0(AX), SI
+	MOVQ  SI, gemmRun_rows+0(AX)
+	MOVQ  gemmRun_lowAs+0(AX), SI
+	MOVQ  SI, gemmRun_as+0(AX)
+	MOVQ  gemmRun_lowCs+0(AX), SI
+	MOVQ  SI, gemmRun_cs+0(AX)
+	JMP   tile1
+
+end14:
 	VZEROUPPER
 	RET
 
-// func gemm16x1x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+// func gemm16x3AVX2(run *gemmRun)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x1x3AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ c+56(FP), DX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), BX
-	MOVQ       k+48(FP), SI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), DI
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       DI
-	VMOVUPS    (R8)(DI*4), Y6
-	MOVQ       DX, DI
-	VMOVUPS    (DI), Y0
-	VMOVUPS    32(DI), Y1
-	VMASKMOVPS 64(DI), Y6, Y2
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-
-start7:
-	TESTQ      SI, SI
-	JZ         store4
-	MOVQ       DX, DI
-	ADDQ       ldc+64(FP), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       ldc+64(FP), DI
-
-loop3:
-	VMOVUPS      (BX), Y3
-	VANDPS       cffff0000<>+0(SB), Y3, Y3
-	VMOVUPS      32(BX), Y4
-	VANDPS       cffff0000<>+0(SB), Y4, Y4
-	VMOVUPS      64(BX), Y5
-	VANDPS       cffff0000<>+0(SB), Y5, Y5
-	VBROADCASTSS (CX), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VFMADD231PS  Y6, Y3, Y0
-	VFMADD231PS  Y6, Y4, Y1
-	VFMADD231PS  Y6, Y5, Y2
-	VMOVUPS      (BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VMOVUPS      32(BX), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VMOVUPS      64(BX), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VBROADCASTSS (CX), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y6, Y3, Y0
-	VFMADD231PS  Y6, Y4, Y1
-	VFMADD231PS  Y6, Y5, Y2
-	PREFETCHT0   4096(BX)
-	PREFETCHT0   4160(BX)
-	ADDQ         AX, CX
-	ADDQ         $+96, BX
-	DECQ         SI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), BX
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (DX)
-	VMOVUPS Y1, 32(DX)
-	VMOVUPS Y2, 64(DX)
-	ADDQ    BX, DX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), SI
-	NEGQ       CX
-	VMOVUPS    (SI)(CX*4), Y6
-	VMOVUPS    Y0, (DX)
-	VMOVUPS    Y1, 32(DX)
-	VMASKMOVPS Y2, Y6, 64(DX)
-	ADDQ       BX, DX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x2x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x2x3AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	MOVQ c+56(FP), BX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), SI
-	MOVQ       k+48(FP), DI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R8
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y9
-	MOVQ       BX, R8
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	VMASKMOVPS 64(R8), Y9, Y2
-	ADDQ       ldc+64(FP), R8
-	VMOVUPS    (R8), Y3
-	VMOVUPS    32(R8), Y4
-	VMASKMOVPS 64(R8), Y9, Y5
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Y6
-	VANDPS       cffff0000<>+0(SB), Y6, Y6
-	VMOVUPS      32(SI), Y7
-	VANDPS       cffff0000<>+0(SB), Y7, Y7
-	VMOVUPS      64(SI), Y8
-	VANDPS       cffff0000<>+0(SB), Y8, Y8
-	VBROADCASTSS (CX), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VFMADD231PS  Y9, Y6, Y0
-	VFMADD231PS  Y9, Y7, Y1
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS (CX)(DX*1), Y10
-	VANDPS       cffff0000<>+0(SB), Y10, Y10
-	VFMADD231PS  Y10, Y6, Y3
-	VFMADD231PS  Y10, Y7, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	VMOVUPS      (SI), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VMOVUPS      32(SI), Y7
-	VPSLLD       $0x10, Y7, Y7
-	VMOVUPS      64(SI), Y8
-	VPSLLD       $0x10, Y8, Y8
-	VBROADCASTSS (CX), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VFMADD231PS  Y9, Y6, Y0
-	VFMADD231PS  Y9, Y7, Y1
-	VFMADD231PS  Y9, Y8, Y2
-	VBROADCASTSS (CX)(DX*1), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y6, Y3
-	VFMADD231PS  Y10, Y7, Y4
-	VFMADD231PS  Y10, Y8, Y5
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	ADDQ         AX, CX
-	ADDQ         $+96, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	VMOVUPS Y2, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y3, (BX)
-	VMOVUPS Y4, 32(BX)
-	VMOVUPS Y5, 64(BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y9
-	VMOVUPS    Y0, (BX)
-	VMOVUPS    Y1, 32(BX)
-	VMASKMOVPS Y2, Y9, 64(BX)
-	ADDQ       SI, BX
-	VMOVUPS    Y3, (BX)
-	VMOVUPS    Y4, 32(BX)
-	VMASKMOVPS Y5, Y9, 64(BX)
-	ADDQ       SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x3x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x3x3AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
-	MOVQ c+56(FP), BX
-
-tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), SI
-	MOVQ       k+48(FP), DI
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R8
-	LEAQ       tailTable<>+32(SB), R9
-	NEGQ       R8
-	VMOVUPS    (R9)(R8*4), Y12
-	MOVQ       BX, R8
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	VMASKMOVPS 64(R8), Y12, Y2
-	ADDQ       ldc+64(FP), R8
-	VMOVUPS    (R8), Y3
-	VMOVUPS    32(R8), Y4
-	VMASKMOVPS 64(R8), Y12, Y5
-	ADDQ       ldc+64(FP), R8
-	VMOVUPS    (R8), Y6
-	VMOVUPS    32(R8), Y7
-	VMASKMOVPS 64(R8), Y12, Y8
-	JMP        start7
-
-fresh2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Y9
-	VANDPS       cffff0000<>+0(SB), Y9, Y9
-	VMOVUPS      32(SI), Y10
-	VANDPS       cffff0000<>+0(SB), Y10, Y10
-	VMOVUPS      64(SI), Y11
-	VANDPS       cffff0000<>+0(SB), Y11, Y11
-	VBROADCASTSS (CX), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VFMADD231PS  Y12, Y9, Y0
-	VFMADD231PS  Y12, Y10, Y1
-	VFMADD231PS  Y12, Y11, Y2
-	VBROADCASTSS (CX)(DX*1), Y13
-	VANDPS       cffff0000<>+0(SB), Y13, Y13
-	VFMADD231PS  Y13, Y9, Y3
-	VFMADD231PS  Y13, Y10, Y4
-	VFMADD231PS  Y13, Y11, Y5
-	VBROADCASTSS (CX)(DX*2), Y12
-	VANDPS       cffff0000<>+0(SB), Y12, Y12
-	VFMADD231PS  Y12, Y9, Y6
-	VFMADD231PS  Y12, Y10, Y7
-	VFMADD231PS  Y12, Y11, Y8
-	VMOVUPS      (SI), Y9
-	VPSLLD       $0x10, Y9, Y9
-	VMOVUPS      32(SI), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VMOVUPS      64(SI), Y11
-	VPSLLD       $0x10, Y11, Y11
-	VBROADCASTSS (CX), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VFMADD231PS  Y12, Y9, Y0
-	VFMADD231PS  Y12, Y10, Y1
-	VFMADD231PS  Y12, Y11, Y2
-	VBROADCASTSS (CX)(DX*1), Y13
-	VPSLLD       $0x10, Y13, Y13
-	VFMADD231PS  Y13, Y9, Y3
-	VFMADD231PS  Y13, Y10, Y4
-	VFMADD231PS  Y13, Y11, Y5
-	VBROADCASTSS (CX)(DX*2), Y12
-	VPSLLD       $0x10, Y12, Y12
-	VFMADD231PS  Y12, Y9, Y6
-	VFMADD231PS  Y12, Y10, Y7
-	VFMADD231PS  Y12, Y11, Y8
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	ADDQ         AX, CX
-	ADDQ         $+96, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (BX)
-	VMOVUPS Y1, 32(BX)
-	VMOVUPS Y2, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y3, (BX)
-	VMOVUPS Y4, 32(BX)
-	VMOVUPS Y5, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Y6, (BX)
-	VMOVUPS Y7, 32(BX)
-	VMOVUPS Y8, 64(BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	LEAQ       tailTable<>+32(SB), DI
-	NEGQ       CX
-	VMOVUPS    (DI)(CX*4), Y12
-	VMOVUPS    Y0, (BX)
-	VMOVUPS    Y1, 32(BX)
-	VMASKMOVPS Y2, Y12, 64(BX)
-	ADDQ       SI, BX
-	VMOVUPS    Y3, (BX)
-	VMOVUPS    Y4, 32(BX)
-	VMASKMOVPS Y5, Y12, 64(BX)
-	ADDQ       SI, BX
-	VMOVUPS    Y6, (BX)
-	VMOVUPS    Y7, 32(BX)
-	VMASKMOVPS Y8, Y12, 64(BX)
-	ADDQ       SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x4x3AVX2(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·gemm16x4x3AVX2(SB), NOSPLIT, $0-112
-	MOVQ ps+32(FP), AX
-	MOVQ rs+24(FP), DX
+TEXT ·gemm16x3AVX2(SB), NOSPLIT, $8-8
+	MOVQ run+0(FP), AX
+	MOVQ gemmRun_c+0(AX), CX
+	MOVQ gemmRun_a+0(AX), DX
+	MOVQ DX, (SP)
+	MOVQ gemmRun_rs+0(AX), DX
 	LEAQ (DX)(DX*2), BX
-	MOVQ c+56(FP), SI
 
 tile1:
-	MOVQ       a+8(FP), CX
-	MOVQ       b+40(FP), DI
-	MOVQ       k+48(FP), R8
-	CMPB       add+80(FP), $0x00
-	JEQ        fresh2
-	MOVQ       last+72(FP), R9
-	LEAQ       tailTable<>+32(SB), R10
-	NEGQ       R9
-	VMOVUPS    (R10)(R9*4), Y15
-	MOVQ       SI, R9
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VMASKMOVPS 64(R9), Y15, Y2
-	ADDQ       ldc+64(FP), R9
-	VMOVUPS    (R9), Y3
-	VMOVUPS    32(R9), Y4
-	VMASKMOVPS 64(R9), Y15, Y5
-	ADDQ       ldc+64(FP), R9
-	VMOVUPS    (R9), Y6
-	VMOVUPS    32(R9), Y7
-	VMASKMOVPS 64(R9), Y15, Y8
-	ADDQ       ldc+64(FP), R9
-	VMOVUPS    (R9), Y9
-	VMOVUPS    32(R9), Y10
-	VMASKMOVPS 64(R9), Y15, Y11
-	JMP        start7
+	CMPB    gemmRun_add+0(AX), $0x00
+	JEQ     fresh3
+	MOVQ    gemmRun_last+0(AX), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y15
+	MOVQ    gemmRun_cs+0(AX), SI
+	ADDQ    CX, SI
+	MOVQ    gemmRun_rows+0(AX), DI
+	CMPQ    DI, $0x04
+	JEQ     row5of4
+	CMPQ    DI, $0x03
+	JEQ     row5of3
+	CMPQ    DI, $0x02
+	JEQ     row5of2
+	JMP     row5of1
 
-fresh2:
+row5of4:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y9
+	VMOVUPS    32(SI), Y10
+	VMASKMOVPS 64(SI), Y15, Y11
+
+row5of3:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y6
+	VMOVUPS    32(SI), Y7
+	VMASKMOVPS 64(SI), Y15, Y8
+
+row5of2:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y3
+	VMOVUPS    32(SI), Y4
+	VMASKMOVPS 64(SI), Y15, Y5
+
+row5of1:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    (SI), Y0
+	VMOVUPS    32(SI), Y1
+	VMASKMOVPS 64(SI), Y15, Y2
+	JMP        begun4
+
+fresh3:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1957,50 +989,180 @@ fresh2:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
+begun4:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	MOVQ       gemmRun_cs+0(AX), R9
+	ADDQ       CX, R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
+	ADDQ       gemmRun_ldc+0(AX), R9
+	MOVQ       gemmRun_rows+0(AX), R9
+	CMPQ       R9, $0x04
+	JEQ        single4
+	CMPQ       R9, $0x03
+	JEQ        single3
+	CMPQ       R9, $0x02
+	JEQ        single2
 
-loop3:
+single1:
 	VMOVUPS      (DI), Y12
 	VANDPS       cffff0000<>+0(SB), Y12, Y12
 	VMOVUPS      32(DI), Y13
 	VANDPS       cffff0000<>+0(SB), Y13, Y13
 	VMOVUPS      64(DI), Y14
 	VANDPS       cffff0000<>+0(SB), Y14, Y14
-	VBROADCASTSS (CX), Y15
+	VBROADCASTSS (R8), Y15
 	VANDPS       cffff0000<>+0(SB), Y15, Y15
 	VFMADD231PS  Y15, Y12, Y0
 	VFMADD231PS  Y15, Y13, Y1
 	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (CX)(DX*1), Y15
+	VMOVUPS      (DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VMOVUPS      32(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VMOVUPS      64(DI), Y14
+	VPSLLD       $0x10, Y14, Y14
+	VBROADCASTSS (R8), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single1
+	JMP          store2
+
+single2:
+	VMOVUPS      (DI), Y12
+	VANDPS       cffff0000<>+0(SB), Y12, Y12
+	VMOVUPS      32(DI), Y13
+	VANDPS       cffff0000<>+0(SB), Y13, Y13
+	VMOVUPS      64(DI), Y14
+	VANDPS       cffff0000<>+0(SB), Y14, Y14
+	VBROADCASTSS (R8), Y15
+	VANDPS       cffff0000<>+0(SB), Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VBROADCASTSS (R8)(DX*1), Y15
 	VANDPS       cffff0000<>+0(SB), Y15, Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y4
 	VFMADD231PS  Y15, Y14, Y5
-	VBROADCASTSS (CX)(DX*2), Y15
+	VMOVUPS      (DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VMOVUPS      32(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VMOVUPS      64(DI), Y14
+	VPSLLD       $0x10, Y14, Y14
+	VBROADCASTSS (R8), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VBROADCASTSS (R8)(DX*1), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single2
+	JMP          store2
+
+single3:
+	VMOVUPS      (DI), Y12
+	VANDPS       cffff0000<>+0(SB), Y12, Y12
+	VMOVUPS      32(DI), Y13
+	VANDPS       cffff0000<>+0(SB), Y13, Y13
+	VMOVUPS      64(DI), Y14
+	VANDPS       cffff0000<>+0(SB), Y14, Y14
+	VBROADCASTSS (R8), Y15
+	VANDPS       cffff0000<>+0(SB), Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VBROADCASTSS (R8)(DX*1), Y15
+	VANDPS       cffff0000<>+0(SB), Y15, Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VBROADCASTSS (R8)(DX*2), Y15
 	VANDPS       cffff0000<>+0(SB), Y15, Y15
 	VFMADD231PS  Y15, Y12, Y6
 	VFMADD231PS  Y15, Y13, Y7
 	VFMADD231PS  Y15, Y14, Y8
-	VBROADCASTSS (CX)(BX*1), Y15
+	VMOVUPS      (DI), Y12
+	VPSLLD       $0x10, Y12, Y12
+	VMOVUPS      32(DI), Y13
+	VPSLLD       $0x10, Y13, Y13
+	VMOVUPS      64(DI), Y14
+	VPSLLD       $0x10, Y14, Y14
+	VBROADCASTSS (R8), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VBROADCASTSS (R8)(DX*1), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VBROADCASTSS (R8)(DX*2), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+96, DI
+	DECQ         SI
+	JNZ          single3
+	JMP          store2
+
+single4:
+	VMOVUPS      (DI), Y12
+	VANDPS       cffff0000<>+0(SB), Y12, Y12
+	VMOVUPS      32(DI), Y13
+	VANDPS       cffff0000<>+0(SB), Y13, Y13
+	VMOVUPS      64(DI), Y14
+	VANDPS       cffff0000<>+0(SB), Y14, Y14
+	VBROADCASTSS (R8), Y15
+	VANDPS       cffff0000<>+0(SB), Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VBROADCASTSS (R8)(DX*1), Y15
+	VANDPS       cffff0000<>+0(SB), Y15, Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VBROADCASTSS (R8)(DX*2), Y15
+	VANDPS       cffff0000<>+0(SB), Y15, Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VBROADCASTSS (R8)(BX*1), Y15
 	VANDPS       cffff0000<>+0(SB), Y15, Y15
 	VFMADD231PS  Y15, Y12, Y9
 	VFMADD231PS  Y15, Y13, Y10
@@ -2011,81 +1173,133 @@ loop3:
 	VPSLLD       $0x10, Y13, Y13
 	VMOVUPS      64(DI), Y14
 	VPSLLD       $0x10, Y14, Y14
-	VBROADCASTSS (CX), Y15
+	VBROADCASTSS (R8), Y15
 	VPSLLD       $0x10, Y15, Y15
 	VFMADD231PS  Y15, Y12, Y0
 	VFMADD231PS  Y15, Y13, Y1
 	VFMADD231PS  Y15, Y14, Y2
-	VBROADCASTSS (CX)(DX*1), Y15
+	VBROADCASTSS (R8)(DX*1), Y15
 	VPSLLD       $0x10, Y15, Y15
 	VFMADD231PS  Y15, Y12, Y3
 	VFMADD231PS  Y15, Y13, Y4
 	VFMADD231PS  Y15, Y14, Y5
-	VBROADCASTSS (CX)(DX*2), Y15
+	VBROADCASTSS (R8)(DX*2), Y15
 	VPSLLD       $0x10, Y15, Y15
 	VFMADD231PS  Y15, Y12, Y6
 	VFMADD231PS  Y15, Y13, Y7
 	VFMADD231PS  Y15, Y14, Y8
-	VBROADCASTSS (CX)(BX*1), Y15
+	VBROADCASTSS (R8)(BX*1), Y15
 	VPSLLD       $0x10, Y15, Y15
 	VFMADD231PS  Y15, Y12, Y9
 	VFMADD231PS  Y15, Y13, Y10
 	VFMADD231PS  Y15, Y14, Y11
 	PREFETCHT0   4096(DI)
 	PREFETCHT0   4160(DI)
-	ADDQ         AX, CX
+	ADDQ         gemmRun_ps+0(AX), R8
 	ADDQ         $+96, DI
-	DECQ         R8
-	JNZ          loop3
+	DECQ         SI
+	JNZ          single4
 
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x08
-	JNE     partial5
-	VMOVUPS Y0, (SI)
-	VMOVUPS Y1, 32(SI)
-	VMOVUPS Y2, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y3, (SI)
-	VMOVUPS Y4, 32(SI)
-	VMOVUPS Y5, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Y6, (SI)
-	VMOVUPS Y7, 32(SI)
-	VMOVUPS Y8, 64(SI)
-	ADDQ    DI, SI
+store2:
+	MOVQ gemmRun_last+0(AX), SI
+	CMPQ SI, $0x08
+	JNE  partial10
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ CX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x04
+	JEQ  row12of4
+	CMPQ DI, $0x03
+	JEQ  row12of3
+	CMPQ DI, $0x02
+	JEQ  row12of2
+	JMP  row12of1
+
+row12of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y9, (SI)
 	VMOVUPS Y10, 32(SI)
 	VMOVUPS Y11, 64(SI)
-	ADDQ    DI, SI
-	JMP     next6
 
-partial5:
-	LEAQ       tailTable<>+32(SB), R8
-	NEGQ       CX
-	VMOVUPS    (R8)(CX*4), Y15
-	VMOVUPS    Y0, (SI)
-	VMOVUPS    Y1, 32(SI)
-	VMASKMOVPS Y2, Y15, 64(SI)
-	ADDQ       DI, SI
-	VMOVUPS    Y3, (SI)
-	VMOVUPS    Y4, 32(SI)
-	VMASKMOVPS Y5, Y15, 64(SI)
-	ADDQ       DI, SI
-	VMOVUPS    Y6, (SI)
-	VMOVUPS    Y7, 32(SI)
-	VMASKMOVPS Y8, Y15, 64(SI)
-	ADDQ       DI, SI
+row12of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	VMOVUPS Y8, 64(SI)
+
+row12of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y3, (SI)
+	VMOVUPS Y4, 32(SI)
+	VMOVUPS Y5, 64(SI)
+
+row12of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, 32(SI)
+	VMOVUPS Y2, 64(SI)
+	JMP     stored11
+
+partial10:
+	MOVQ    gemmRun_last+0(AX), SI
+	LEAQ    tailTable<>+32(SB), DI
+	NEGQ    SI
+	VMOVUPS (DI)(SI*4), Y15
+	MOVQ    gemmRun_cs+0(AX), SI
+	ADDQ    CX, SI
+	MOVQ    gemmRun_rows+0(AX), DI
+	CMPQ    DI, $0x04
+	JEQ     row13of4
+	CMPQ    DI, $0x03
+	JEQ     row13of3
+	CMPQ    DI, $0x02
+	JEQ     row13of2
+	JMP     row13of1
+
+row13of4:
+	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y9, (SI)
 	VMOVUPS    Y10, 32(SI)
 	VMASKMOVPS Y11, Y15, 64(SI)
-	ADDQ       DI, SI
 
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
+row13of3:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    Y6, (SI)
+	VMOVUPS    Y7, 32(SI)
+	VMASKMOVPS Y8, Y15, 64(SI)
+
+row13of2:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    Y3, (SI)
+	VMOVUPS    Y4, 32(SI)
+	VMASKMOVPS Y5, Y15, 64(SI)
+
+row13of1:
+	SUBQ       gemmRun_ldc+0(AX), SI
+	VMOVUPS    Y0, (SI)
+	VMOVUPS    Y1, 32(SI)
+	VMASKMOVPS Y2, Y15, 64(SI)
+
+stored11:
+	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
+	ADDQ  gemmRun_cs+0(AX), CX
+	MOVQ  gemmRun_as+0(AX), SI
+	ADDQ  SI, (SP)
+	DECQ  gemmRun_tiles+0(AX)
+	JNZ   tile1
+	MOVQ  gemmRun_lowTiles+0(AX), SI
+	TESTQ SI, SI
+	JZ    end14
+	MOVQ  SI, gemmRun_tiles+0(AX)
+	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
+	MOVQ  gemmRun_lowRows+0(AX), SI
+	MOVQ  SI, gemmRun_rows+0(AX)
+	MOVQ  gemmRun_lowAs+0(AX), SI
+	MOVQ  SI, gemmRun_as+0(AX)
+	MOVQ  gemmRun_lowCs+0(AX), SI
+	MOVQ  SI, gemmRun_cs+0(AX)
+	JMP   tile1
+
+end14:
 	VZEROUPPER
 	RET

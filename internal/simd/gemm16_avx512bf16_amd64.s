@@ -2,1860 +2,116 @@
 
 //go:build amd64 && !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 
-// func gemm16x1x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+// func gemm16x1AVX512BF16(run *gemmRun)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x1x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  c+56(FP), DX
-	MOVQ  last+72(FP), CX
+TEXT ·gemm16x1AVX512BF16(SB), NOSPLIT, $8-8
+	MOVQ  run+0(FP), AX
+	MOVQ  gemmRun_c+0(AX), DX
+	MOVQ  gemmRun_last+0(AX), CX
 	MOVL  $0x00000001, BX
 	SHLL  CL, BX
 	DECL  BX
 	KMOVW BX, K1
+	MOVQ  gemmRun_a+0(AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  gemmRun_rs+0(AX), CX
+	LEAQ  (CX)(CX*2), BX
 
 tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), BX
-	MOVQ      k+48(FP), SI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DX, DI
-	VMOVUPS.Z (DI), K1, Z0
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-
-start7:
-	TESTQ      SI, SI
-	JZ         store4
-	MOVQ       DX, DI
-	ADDQ       ldc+64(FP), DI
-	PREFETCHT0 (DI)
-	ADDQ       ldc+64(FP), DI
-
-loop3:
-	VMOVUPS      (BX), Z1
-	PREFETCHT0   4096(BX)
-	VBROADCASTSS (CX), Z2
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x76; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z2, Z1, Z0
-	ADDQ         AX, CX
-	ADDQ         $+128, BX
-	DECQ         SI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), BX
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DX)
-	ADDQ    BX, DX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (DX)
-	ADDQ    BX, DX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x2x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x2x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	MOVQ  c+56(FP), BX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, SI
-	SHLL  CL, SI
-	DECL  SI
-	KMOVW SI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS.Z (R8), K1, Z0
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS.Z (R8), K1, Z1
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Z2
-	PREFETCHT0   4096(SI)
-	VBROADCASTSS (CX), Z3
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x6e; BYTE $0x48; BYTE $0x52; BYTE $0xc3 // VDPBF16PS Z3, Z2, Z0
-	VBROADCASTSS (CX)(DX*1), Z4
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x6e; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z4, Z2, Z1
-	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z1, (BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z1, K1, (BX)
-	ADDQ    SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x3x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x3x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	MOVQ  c+56(FP), BX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, SI
-	SHLL  CL, SI
-	DECL  SI
-	KMOVW SI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS.Z (R8), K1, Z0
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS.Z (R8), K1, Z1
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS.Z (R8), K1, Z2
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Z3
-	PREFETCHT0   4096(SI)
-	VBROADCASTSS (CX), Z4
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z4, Z3, Z0
-	VBROADCASTSS (CX)(DX*1), Z5
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xcd // VDPBF16PS Z5, Z3, Z1
-	VBROADCASTSS (CX)(DX*2), Z4
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xd4 // VDPBF16PS Z4, Z3, Z2
-	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, (BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z1, K1, (BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, K1, (BX)
-	ADDQ    SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x4x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x4x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	MOVQ  c+56(FP), SI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, DI
-	SHLL  CL, DI
-	DECL  DI
-	KMOVW DI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z3
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-
-loop3:
-	VMOVUPS      (DI), Z4
-	PREFETCHT0   4096(DI)
-	VBROADCASTSS (CX), Z5
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xc5 // VDPBF16PS Z5, Z4, Z0
-	VBROADCASTSS (CX)(DX*1), Z6
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z6, Z4, Z1
-	VBROADCASTSS (CX)(DX*2), Z5
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z5, Z4, Z2
-	VBROADCASTSS (CX)(BX*1), Z6
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xde // VDPBF16PS Z6, Z4, Z3
-	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z3, (SI)
-	ADDQ    DI, SI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z1, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z3, K1, (SI)
-	ADDQ    DI, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x5x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x5x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	MOVQ  c+56(FP), SI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, DI
-	SHLL  CL, DI
-	DECL  DI
-	KMOVW DI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS.Z (R9), K1, Z0
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z2
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z3
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS.Z (R9), K1, Z4
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	ADDQ       ldc+64(FP), R9
-
-loop3:
-	VMOVUPS      (DI), Z5
-	PREFETCHT0   4096(DI)
-	VBROADCASTSS (CX), Z6
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z6, Z5, Z0
-	VBROADCASTSS (CX)(DX*1), Z7
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z7, Z5, Z1
-	VBROADCASTSS (CX)(DX*2), Z6
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z6, Z5, Z2
-	VBROADCASTSS (CX)(BX*1), Z7
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z7, Z5, Z3
-	VBROADCASTSS (CX)(DX*4), Z6
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z6, Z5, Z4
-	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z3, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z4, (SI)
-	ADDQ    DI, SI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z1, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z3, K1, (SI)
-	ADDQ    DI, SI
-	VMOVUPS Z4, K1, (SI)
-	ADDQ    DI, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x6x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x6x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	MOVQ  c+56(FP), DI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R8
-	SHLL  CL, R8
-	DECL  R8
-	KMOVW R8, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS.Z (R10), K1, Z0
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z2
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z4
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z5
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       DI, R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-
-loop3:
-	VMOVUPS      (R8), Z6
-	PREFETCHT0   4096(R8)
-	VBROADCASTSS (CX), Z7
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z7, Z6, Z0
-	VBROADCASTSS (CX)(DX*1), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z8, Z6, Z1
-	VBROADCASTSS (CX)(DX*2), Z7
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z7, Z6, Z2
-	VBROADCASTSS (CX)(BX*1), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z8, Z6, Z3
-	VBROADCASTSS (CX)(DX*4), Z7
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z7, Z6, Z4
-	VBROADCASTSS (CX)(SI*1), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z8, Z6, Z5
-	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, (DI)
-	ADDQ    R8, DI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z1, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, (DI)
-	ADDQ    R8, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x7x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x7x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	MOVQ  c+56(FP), DI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R8
-	SHLL  CL, R8
-	DECL  R8
-	KMOVW R8, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS.Z (R10), K1, Z0
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z2
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z4
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z5
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS.Z (R10), K1, Z6
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       DI, R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	ADDQ       ldc+64(FP), R10
-
-loop3:
-	VMOVUPS      (R8), Z7
-	PREFETCHT0   4096(R8)
-	VBROADCASTSS (CX), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z8, Z7, Z0
-	VBROADCASTSS (CX)(DX*1), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xc9 // VDPBF16PS Z9, Z7, Z1
-	VBROADCASTSS (CX)(DX*2), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xd0 // VDPBF16PS Z8, Z7, Z2
-	VBROADCASTSS (CX)(BX*1), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z9, Z7, Z3
-	VBROADCASTSS (CX)(DX*4), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z8, Z7, Z4
-	VBROADCASTSS (CX)(SI*1), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xe9 // VDPBF16PS Z9, Z7, Z5
-	VBROADCASTSS (CX)(BX*2), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xf0 // VDPBF16PS Z8, Z7, Z6
-	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	ADDQ    R8, DI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z1, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z3, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z5, K1, (DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, K1, (DI)
-	ADDQ    R8, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x8x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x8x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	MOVQ  c+56(FP), R8
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R9
-	SHLL  CL, R9
-	DECL  R9
-	KMOVW R9, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z0
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z2
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z4
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z6
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z7
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       R8, R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-
-loop3:
-	VMOVUPS      (R9), Z8
-	PREFETCHT0   4096(R9)
-	VBROADCASTSS (CX), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xc1 // VDPBF16PS Z9, Z8, Z0
-	VBROADCASTSS (CX)(DX*1), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xca // VDPBF16PS Z10, Z8, Z1
-	VBROADCASTSS (CX)(DX*2), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z9, Z8, Z2
-	VBROADCASTSS (CX)(BX*1), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xda // VDPBF16PS Z10, Z8, Z3
-	VBROADCASTSS (CX)(DX*4), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xe1 // VDPBF16PS Z9, Z8, Z4
-	VBROADCASTSS (CX)(SI*1), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xea // VDPBF16PS Z10, Z8, Z5
-	VBROADCASTSS (CX)(BX*2), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z9, Z8, Z6
-	VBROADCASTSS (CX)(DI*1), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xfa // VDPBF16PS Z10, Z8, Z7
-	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, (R8)
-	ADDQ    R9, R8
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z1, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, (R8)
-	ADDQ    R9, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x9x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x9x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	MOVQ  c+56(FP), R8
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R9
-	SHLL  CL, R9
-	DECL  R9
-	KMOVW R9, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS.Z (R11), K1, Z0
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z2
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z4
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z6
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z7
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS.Z (R11), K1, Z8
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       R8, R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	ADDQ       ldc+64(FP), R11
-
-loop3:
-	VMOVUPS      (R9), Z9
-	PREFETCHT0   4096(R9)
-	VBROADCASTSS (CX), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z10, Z9, Z0
-	VBROADCASTSS (CX)(DX*1), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xcb // VDPBF16PS Z11, Z9, Z1
-	VBROADCASTSS (CX)(DX*2), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xd2 // VDPBF16PS Z10, Z9, Z2
-	VBROADCASTSS (CX)(BX*1), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z11, Z9, Z3
-	VBROADCASTSS (CX)(DX*4), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z10, Z9, Z4
-	VBROADCASTSS (CX)(SI*1), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xeb // VDPBF16PS Z11, Z9, Z5
-	VBROADCASTSS (CX)(BX*2), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xf2 // VDPBF16PS Z10, Z9, Z6
-	VBROADCASTSS (CX)(DI*1), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z11, Z9, Z7
-	VBROADCASTSS (CX)(DX*8), Z10
-	BYTE         $0x62; BYTE $0x52; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z10, Z9, Z8
-	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z8, (R8)
-	ADDQ    R9, R8
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z1, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z3, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z5, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z7, K1, (R8)
-	ADDQ    R9, R8
-	VMOVUPS Z8, K1, (R8)
-	ADDQ    R9, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x10x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x10x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	MOVQ  c+56(FP), R9
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R10
-	SHLL  CL, R10
-	DECL  R10
-	KMOVW R10, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z0
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z2
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z4
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z6
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z8
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z9
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-
-start7:
-	TESTQ      R11, R11
-	JZ         store4
-	MOVQ       R9, R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-
-loop3:
-	VMOVUPS      (R10), Z10
-	PREFETCHT0   4096(R10)
-	VBROADCASTSS (CX), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc3 // VDPBF16PS Z11, Z10, Z0
-	VBROADCASTSS (CX)(DX*1), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z10, Z1
-	VBROADCASTSS (CX)(DX*2), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z11, Z10, Z2
-	VBROADCASTSS (CX)(BX*1), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xdc // VDPBF16PS Z12, Z10, Z3
-	VBROADCASTSS (CX)(DX*4), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xe3 // VDPBF16PS Z11, Z10, Z4
-	VBROADCASTSS (CX)(SI*1), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xec // VDPBF16PS Z12, Z10, Z5
-	VBROADCASTSS (CX)(BX*2), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z11, Z10, Z6
-	VBROADCASTSS (CX)(DI*1), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xfc // VDPBF16PS Z12, Z10, Z7
-	VBROADCASTSS (CX)(DX*8), Z11
-	BYTE         $0x62; BYTE $0x52; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc3 // VDPBF16PS Z11, Z10, Z8
-	VBROADCASTSS (CX)(R8*1), Z12
-	BYTE         $0x62; BYTE $0x52; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z10, Z9
-	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, (R9)
-	ADDQ    R10, R9
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, (R9)
-	ADDQ    R10, R9
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x11x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x11x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	MOVQ  c+56(FP), R9
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R10
-	SHLL  CL, R10
-	DECL  R10
-	KMOVW R10, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS.Z (R12), K1, Z0
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z2
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z4
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z6
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z8
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z9
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS.Z (R12), K1, Z10
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-
-start7:
-	TESTQ      R11, R11
-	JZ         store4
-	MOVQ       R9, R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	ADDQ       ldc+64(FP), R12
-
-loop3:
-	VMOVUPS      (R10), Z11
-	PREFETCHT0   4096(R10)
-	VBROADCASTSS (CX), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z11, Z0
-	VBROADCASTSS (CX)(DX*1), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcd // VDPBF16PS Z13, Z11, Z1
-	VBROADCASTSS (CX)(DX*2), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xd4 // VDPBF16PS Z12, Z11, Z2
-	VBROADCASTSS (CX)(BX*1), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z13, Z11, Z3
-	VBROADCASTSS (CX)(DX*4), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z12, Z11, Z4
-	VBROADCASTSS (CX)(SI*1), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xed // VDPBF16PS Z13, Z11, Z5
-	VBROADCASTSS (CX)(BX*2), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xf4 // VDPBF16PS Z12, Z11, Z6
-	VBROADCASTSS (CX)(DI*1), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z13, Z11, Z7
-	VBROADCASTSS (CX)(DX*8), Z12
-	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z11, Z8
-	VBROADCASTSS (CX)(R8*1), Z13
-	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcd // VDPBF16PS Z13, Z11, Z9
-	VBROADCASTSS (CX)(SI*2), Z12
-	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xd4 // VDPBF16PS Z12, Z11, Z10
-	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z10, (R9)
-	ADDQ    R10, R9
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z3, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z5, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z7, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z9, K1, (R9)
-	ADDQ    R10, R9
-	VMOVUPS Z10, K1, (R9)
-	ADDQ    R10, R9
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x12x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x12x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	MOVQ  c+56(FP), R10
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R11
-	SHLL  CL, R11
-	DECL  R11
-	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z0
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z2
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z4
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z6
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z8
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z10
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z11
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       R10, R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-
-loop3:
-	VMOVUPS      (R11), Z12
-	PREFETCHT0   4096(R11)
-	VBROADCASTSS (CX), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc5 // VDPBF16PS Z13, Z12, Z0
-	VBROADCASTSS (CX)(DX*1), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z12, Z1
-	VBROADCASTSS (CX)(DX*2), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z13, Z12, Z2
-	VBROADCASTSS (CX)(BX*1), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xde // VDPBF16PS Z14, Z12, Z3
-	VBROADCASTSS (CX)(DX*4), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xe5 // VDPBF16PS Z13, Z12, Z4
-	VBROADCASTSS (CX)(SI*1), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xee // VDPBF16PS Z14, Z12, Z5
-	VBROADCASTSS (CX)(BX*2), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z13, Z12, Z6
-	VBROADCASTSS (CX)(DI*1), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xfe // VDPBF16PS Z14, Z12, Z7
-	VBROADCASTSS (CX)(DX*8), Z13
-	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc5 // VDPBF16PS Z13, Z12, Z8
-	VBROADCASTSS (CX)(R8*1), Z14
-	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z12, Z9
-	VBROADCASTSS (CX)(SI*2), Z13
-	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z13, Z12, Z10
-	VBROADCASTSS (CX)(R9*1), Z14
-	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xde // VDPBF16PS Z14, Z12, Z11
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z3, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z5, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z7, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z9, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z11, (R10)
-	ADDQ    R11, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z7, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z9, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z11, K1, (R10)
-	ADDQ    R11, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x13x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x13x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	MOVQ  c+56(FP), R10
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R11
-	SHLL  CL, R11
-	DECL  R11
-	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS.Z (R13), K1, Z0
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z2
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z4
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z6
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z8
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z10
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z11
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS.Z (R13), K1, Z12
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       R10, R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	ADDQ       ldc+64(FP), R13
-
-loop3:
-	VMOVUPS      (R11), Z13
-	PREFETCHT0   4096(R11)
-	VBROADCASTSS (CX), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z13, Z0
-	VBROADCASTSS (CX)(DX*1), Z15
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z15, Z13, Z1
-	VBROADCASTSS (CX)(DX*2), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z14, Z13, Z2
-	VBROADCASTSS (CX)(BX*1), Z15
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z3
-	VBROADCASTSS (CX)(DX*4), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z14, Z13, Z4
-	VBROADCASTSS (CX)(SI*1), Z15
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xef // VDPBF16PS Z15, Z13, Z5
-	VBROADCASTSS (CX)(BX*2), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xf6 // VDPBF16PS Z14, Z13, Z6
-	VBROADCASTSS (CX)(DI*1), Z15
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xff // VDPBF16PS Z15, Z13, Z7
-	VBROADCASTSS (CX)(DX*8), Z14
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z13, Z8
-	VBROADCASTSS (CX)(R8*1), Z15
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xcf // VDPBF16PS Z15, Z13, Z9
-	VBROADCASTSS (CX)(SI*2), Z14
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xd6 // VDPBF16PS Z14, Z13, Z10
-	VBROADCASTSS (CX)(R9*1), Z15
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z11
-	VBROADCASTSS (CX)(BX*4), Z14
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z14, Z13, Z12
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z3, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z5, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z7, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z9, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z11, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z12, (R10)
-	ADDQ    R11, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z1, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z3, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z5, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z7, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z9, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z11, K1, (R10)
-	ADDQ    R11, R10
-	VMOVUPS Z12, K1, (R10)
-	ADDQ    R11, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x14x1AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x14x1AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	LEAQ  (R9)(DX*2), R10
-	MOVQ  c+56(FP), R11
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R12
-	SHLL  CL, R12
-	DECL  R12
-	KMOVW R12, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R12
-	MOVQ      k+48(FP), R13
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R11, R14
-	VMOVUPS.Z (R14), K1, Z0
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z1
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z2
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z3
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z4
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z5
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z6
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z7
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z8
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z9
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z10
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z11
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z12
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS.Z (R14), K1, Z13
-	JMP       start7
-
-fresh2:
+	CMPB gemmRun_add+0(AX), $0x00
+	JEQ  fresh3
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row5of14
+	CMPQ DI, $0x0d
+	JEQ  row5of13
+	CMPQ DI, $0x0c
+	JEQ  row5of12
+	CMPQ DI, $0x0b
+	JEQ  row5of11
+	CMPQ DI, $0x0a
+	JEQ  row5of10
+	CMPQ DI, $0x09
+	JEQ  row5of9
+	CMPQ DI, $0x08
+	JEQ  row5of8
+	CMPQ DI, $0x07
+	JEQ  row5of7
+	CMPQ DI, $0x06
+	JEQ  row5of6
+	CMPQ DI, $0x05
+	JEQ  row5of5
+	CMPQ DI, $0x04
+	JEQ  row5of4
+	CMPQ DI, $0x03
+	JEQ  row5of3
+	CMPQ DI, $0x02
+	JEQ  row5of2
+	JMP  row5of1
+
+row5of14:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z13
+
+row5of13:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z12
+
+row5of12:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z11
+
+row5of11:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z10
+
+row5of10:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z9
+
+row5of9:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z8
+
+row5of8:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z7
+
+row5of7:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z6
+
+row5of6:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z5
+
+row5of5:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z4
+
+row5of4:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z3
+
+row5of3:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z2
+
+row5of2:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z1
+
+row5of1:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS.Z (SI), K1, Z0
+	JMP       begun4
+
+fresh3:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1871,2600 +127,746 @@ fresh2:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
-start7:
-	TESTQ      R13, R13
-	JZ         store4
-	MOVQ       R11, R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	ADDQ       ldc+64(FP), R14
+begun4:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	LEAQ       (BX)(CX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       gemmRun_cs+0(AX), R11
+	ADDQ       DX, R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	MOVQ       gemmRun_rows+0(AX), R11
+	CMPQ       R11, $0x0e
+	JEQ        single14
+	CMPQ       R11, $0x0d
+	JEQ        single13
+	CMPQ       R11, $0x0c
+	JEQ        single12
+	CMPQ       R11, $0x0b
+	JEQ        single11
+	CMPQ       R11, $0x0a
+	JEQ        single10
+	CMPQ       R11, $0x09
+	JEQ        single9
+	CMPQ       R11, $0x08
+	JEQ        single8
+	CMPQ       R11, $0x07
+	JEQ        single7
+	CMPQ       R11, $0x06
+	JEQ        single6
+	CMPQ       R11, $0x05
+	JEQ        single5
+	CMPQ       R11, $0x04
+	JEQ        single4
+	CMPQ       R11, $0x03
+	JEQ        single3
+	CMPQ       R11, $0x02
+	JEQ        single2
 
-loop3:
-	VMOVUPS      (R12), Z14
-	PREFETCHT0   4096(R12)
-	VBROADCASTSS (CX), Z15
+single1:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
 	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
-	VBROADCASTSS (CX)(DX*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single1
+	JMP          store2
+
+single2:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
 	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
-	VBROADCASTSS (CX)(DX*2), Z15
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single2
+	JMP          store2
+
+single3:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
 	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
-	VBROADCASTSS (CX)(BX*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single3
+	JMP          store2
+
+single4:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
 	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
-	VBROADCASTSS (CX)(DX*4), Z15
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single4
+	JMP          store2
+
+single5:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
 	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
-	VBROADCASTSS (CX)(SI*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single5
+	JMP          store2
+
+single6:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
 	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
-	VBROADCASTSS (CX)(BX*2), Z15
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single6
+	JMP          store2
+
+single7:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
 	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
-	VBROADCASTSS (CX)(DI*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single7
+	JMP          store2
+
+single8:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
 	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
-	VBROADCASTSS (CX)(DX*8), Z15
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single8
+	JMP          store2
+
+single9:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (R10)(BX*1), Z15
 	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
-	VBROADCASTSS (CX)(R8*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single9
+	JMP          store2
+
+single10:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (R10)(BX*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
+	VBROADCASTSS (R10)(CX*4), Z16
 	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z9
-	VBROADCASTSS (CX)(SI*2), Z15
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single10
+	JMP          store2
+
+single11:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (R10)(BX*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
+	VBROADCASTSS (R10)(CX*4), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z9
+	VBROADCASTSS (R9), Z15
 	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z10
-	VBROADCASTSS (CX)(R9*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single11
+	JMP          store2
+
+single12:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (R10)(BX*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
+	VBROADCASTSS (R10)(CX*4), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z9
+	VBROADCASTSS (R9), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z10
+	VBROADCASTSS (R9)(CX*1), Z16
 	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z11
-	VBROADCASTSS (CX)(BX*4), Z15
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single12
+	JMP          store2
+
+single13:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (R10)(BX*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
+	VBROADCASTSS (R10)(CX*4), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z9
+	VBROADCASTSS (R9), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z10
+	VBROADCASTSS (R9)(CX*1), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z11
+	VBROADCASTSS (R9)(CX*2), Z15
 	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z12
-	VBROADCASTSS (CX)(R10*1), Z16
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single13
+	JMP          store2
+
+single14:
+	VMOVUPS      (DI), Z14
+	PREFETCHT0   4096(DI)
+	VBROADCASTSS (R8), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z0
+	VBROADCASTSS (R8)(CX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z1
+	VBROADCASTSS (R8)(CX*2), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z2
+	VBROADCASTSS (R8)(BX*1), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z3
+	VBROADCASTSS (R8)(CX*4), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z4
+	VBROADCASTSS (R10), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z5
+	VBROADCASTSS (R10)(CX*1), Z15
+	BYTE         $0x62; BYTE $0xd2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z14, Z6
+	VBROADCASTSS (R10)(CX*2), Z16
+	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf8 // VDPBF16PS Z16, Z14, Z7
+	VBROADCASTSS (R10)(BX*1), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc7 // VDPBF16PS Z15, Z14, Z8
+	VBROADCASTSS (R10)(CX*4), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z14, Z9
+	VBROADCASTSS (R9), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z14, Z10
+	VBROADCASTSS (R9)(CX*1), Z16
+	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd8 // VDPBF16PS Z16, Z14, Z11
+	VBROADCASTSS (R9)(CX*2), Z15
+	BYTE         $0x62; BYTE $0x52; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe7 // VDPBF16PS Z15, Z14, Z12
+	VBROADCASTSS (R9)(BX*1), Z16
 	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z14, Z13
-	ADDQ         AX, CX
-	ADDQ         $+128, R12
-	DECQ         R13
-	JNZ          loop3
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single14
 
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z2, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z3, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z4, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z5, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z6, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z7, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z8, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z9, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z10, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z11, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z12, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z13, (R11)
-	ADDQ    R12, R11
-	JMP     next6
+store2:
+	MOVQ gemmRun_last+0(AX), SI
+	CMPQ SI, $0x10
+	JNE  partial20
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row22of14
+	CMPQ DI, $0x0d
+	JEQ  row22of13
+	CMPQ DI, $0x0c
+	JEQ  row22of12
+	CMPQ DI, $0x0b
+	JEQ  row22of11
+	CMPQ DI, $0x0a
+	JEQ  row22of10
+	CMPQ DI, $0x09
+	JEQ  row22of9
+	CMPQ DI, $0x08
+	JEQ  row22of8
+	CMPQ DI, $0x07
+	JEQ  row22of7
+	CMPQ DI, $0x06
+	JEQ  row22of6
+	CMPQ DI, $0x05
+	JEQ  row22of5
+	CMPQ DI, $0x04
+	JEQ  row22of4
+	CMPQ DI, $0x03
+	JEQ  row22of3
+	CMPQ DI, $0x02
+	JEQ  row22of2
+	JMP  row22of1
 
-partial5:
-	VMOVUPS Z0, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z1, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z2, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z3, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z4, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z5, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z6, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z7, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z8, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z9, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z10, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z11, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z12, K1, (R11)
-	ADDQ    R12, R11
-	VMOVUPS Z13, K1, (R11)
-	ADDQ    R12, R11
+row22of14:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z13, (SI)
 
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
+row22of13:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z12, (SI)
+
+row22of12:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z11, (SI)
+
+row22of11:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z10, (SI)
+
+row22of10:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z9, (SI)
+
+row22of9:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z8, (SI)
+
+row22of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z7, (SI)
+
+row22of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z6, (SI)
+
+row22of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z5, (SI)
+
+row22of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z4, (SI)
+
+row22of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z3, (SI)
+
+row22of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z2, (SI)
+
+row22of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z1, (SI)
+
+row22of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z0, (SI)
+	JMP     stored21
+
+partial20:
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row23of14
+	CMPQ DI, $0x0d
+	JEQ  row23of13
+	CMPQ DI, $0x0c
+	JEQ  row23of12
+	CMPQ DI, $0x0b
+	JEQ  row23of11
+	CMPQ DI, $0x0a
+	JEQ  row23of10
+	CMPQ DI, $0x09
+	JEQ  row23of9
+	CMPQ DI, $0x08
+	JEQ  row23of8
+	CMPQ DI, $0x07
+	JEQ  row23of7
+	CMPQ DI, $0x06
+	JEQ  row23of6
+	CMPQ DI, $0x05
+	JEQ  row23of5
+	CMPQ DI, $0x04
+	JEQ  row23of4
+	CMPQ DI, $0x03
+	JEQ  row23of3
+	CMPQ DI, $0x02
+	JEQ  row23of2
+	JMP  row23of1
+
+row23of14:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z13, K1, (SI)
+
+row23of13:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z12, K1, (SI)
+
+row23of12:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z11, K1, (SI)
+
+row23of11:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z10, K1, (SI)
+
+row23of10:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z9, K1, (SI)
+
+row23of9:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z8, K1, (SI)
+
+row23of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z7, K1, (SI)
+
+row23of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z6, K1, (SI)
+
+row23of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z5, K1, (SI)
+
+row23of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z4, K1, (SI)
+
+row23of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z3, K1, (SI)
+
+row23of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z2, K1, (SI)
+
+row23of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z1, K1, (SI)
+
+row23of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z0, K1, (SI)
+
+stored21:
+	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
+	ADDQ  gemmRun_cs+0(AX), DX
+	MOVQ  gemmRun_as+0(AX), SI
+	ADDQ  SI, (SP)
+	DECQ  gemmRun_tiles+0(AX)
+	JNZ   tile1
+	MOVQ  gemmRun_lowTiles+0(AX), SI
+	TESTQ SI, SI
+	JZ    end24
+	MOVQ  SI, gemmRun_tiles+0(AX)
+	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
+	MOVQ  gemmRun_lowRows+0(AX), SI
+	MOVQ  SI, gemmRun_rows+0(AX)
+	MOVQ  gemmRun_lowAs+0(AX), SI
+	MOVQ  SI, gemmRun_as+0(AX)
+	MOVQ  gemmRun_lowCs+0(AX), SI
+	MOVQ  SI, gemmRun_cs+0(AX)
+	JMP   tile1
+
+end24:
 	VZEROUPPER
 	RET
 
-// func gemm16x1x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+// func gemm16x2AVX512BF16(run *gemmRun)
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x1x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  c+56(FP), DX
-	MOVQ  last+72(FP), CX
+TEXT ·gemm16x2AVX512BF16(SB), NOSPLIT, $8-8
+	MOVQ  run+0(FP), AX
+	MOVQ  gemmRun_c+0(AX), DX
+	MOVQ  gemmRun_last+0(AX), CX
 	MOVL  $0x00000001, BX
 	SHLL  CL, BX
 	DECL  BX
 	KMOVW BX, K1
+	MOVQ  gemmRun_a+0(AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  gemmRun_rs+0(AX), CX
+	LEAQ  (CX)(CX*2), BX
 
 tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), BX
-	MOVQ      k+48(FP), SI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DX, DI
-	VMOVUPS   (DI), Z0
-	VMOVUPS.Z 64(DI), K1, Z1
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-
-start7:
-	TESTQ      SI, SI
-	JZ         store4
-	MOVQ       DX, DI
-	ADDQ       ldc+64(FP), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       ldc+64(FP), DI
-
-loop3:
-	VMOVUPS      (BX), Z2
-	VMOVUPS      64(BX), Z3
-	PREFETCHT0   4096(BX)
-	PREFETCHT0   4160(BX)
-	VBROADCASTSS (CX), Z4
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x6e; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z4, Z2, Z0
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x66; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z4, Z3, Z1
-	ADDQ         AX, CX
-	ADDQ         $+128, BX
-	DECQ         SI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), BX
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	ADDQ    BX, DX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, K1, 64(DX)
-	ADDQ    BX, DX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x2x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x2x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	MOVQ  c+56(FP), BX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, SI
-	SHLL  CL, SI
-	DECL  SI
-	KMOVW SI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS   (R8), Z2
-	VMOVUPS.Z 64(R8), K1, Z3
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Z4
-	VMOVUPS      64(SI), Z5
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	VBROADCASTSS (CX), Z6
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z6, Z4, Z0
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z6, Z5, Z1
-	VBROADCASTSS (CX)(DX*1), Z7
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x5e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z7, Z4, Z2
-	BYTE         $0x62; BYTE $0xf2; BYTE $0x56; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z7, Z5, Z3
-	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, K1, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, K1, 64(BX)
-	ADDQ    SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x3x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x3x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	MOVQ  c+56(FP), BX
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, SI
-	SHLL  CL, SI
-	DECL  SI
-	KMOVW SI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), SI
-	MOVQ      k+48(FP), DI
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      BX, R8
-	VMOVUPS   (R8), Z0
-	VMOVUPS.Z 64(R8), K1, Z1
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS   (R8), Z2
-	VMOVUPS.Z 64(R8), K1, Z3
-	ADDQ      ldc+64(FP), R8
-	VMOVUPS   (R8), Z4
-	VMOVUPS.Z 64(R8), K1, Z5
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-
-start7:
-	TESTQ      DI, DI
-	JZ         store4
-	MOVQ       BX, R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-	PREFETCHT0 (R8)
-	PREFETCHT0 64(R8)
-	ADDQ       ldc+64(FP), R8
-
-loop3:
-	VMOVUPS      (SI), Z6
-	VMOVUPS      64(SI), Z7
-	PREFETCHT0   4096(SI)
-	PREFETCHT0   4160(SI)
-	VBROADCASTSS (CX), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z8, Z6, Z0
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z8, Z7, Z1
-	VBROADCASTSS (CX)(DX*1), Z9
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z9, Z6, Z2
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z9, Z7, Z3
-	VBROADCASTSS (CX)(DX*2), Z8
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x4e; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z8, Z6, Z4
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x46; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z8, Z7, Z5
-	ADDQ         AX, CX
-	ADDQ         $+128, SI
-	DECQ         DI
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), SI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Z4, (BX)
-	VMOVUPS Z5, 64(BX)
-	ADDQ    SI, BX
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (BX)
-	VMOVUPS Z1, K1, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Z2, (BX)
-	VMOVUPS Z3, K1, 64(BX)
-	ADDQ    SI, BX
-	VMOVUPS Z4, (BX)
-	VMOVUPS Z5, K1, 64(BX)
-	ADDQ    SI, BX
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x4x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x4x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	MOVQ  c+56(FP), SI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, DI
-	SHLL  CL, DI
-	DECL  DI
-	KMOVW DI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z2
-	VMOVUPS.Z 64(R9), K1, Z3
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z4
-	VMOVUPS.Z 64(R9), K1, Z5
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z6
-	VMOVUPS.Z 64(R9), K1, Z7
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-
-loop3:
-	VMOVUPS      (DI), Z8
-	VMOVUPS      64(DI), Z9
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
-	VBROADCASTSS (CX), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z10, Z8, Z0
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xca // VDPBF16PS Z10, Z9, Z1
-	VBROADCASTSS (CX)(DX*1), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z11, Z8, Z2
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z11, Z9, Z3
-	VBROADCASTSS (CX)(DX*2), Z10
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z10, Z8, Z4
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xea // VDPBF16PS Z10, Z9, Z5
-	VBROADCASTSS (CX)(BX*1), Z11
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x3e; BYTE $0x48; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z11, Z8, Z6
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x36; BYTE $0x48; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z11, Z9, Z7
-	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, 64(SI)
-	ADDQ    DI, SI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, K1, 64(SI)
-	ADDQ    DI, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x5x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x5x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	MOVQ  c+56(FP), SI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, DI
-	SHLL  CL, DI
-	DECL  DI
-	KMOVW DI, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), DI
-	MOVQ      k+48(FP), R8
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      SI, R9
-	VMOVUPS   (R9), Z0
-	VMOVUPS.Z 64(R9), K1, Z1
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z2
-	VMOVUPS.Z 64(R9), K1, Z3
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z4
-	VMOVUPS.Z 64(R9), K1, Z5
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z6
-	VMOVUPS.Z 64(R9), K1, Z7
-	ADDQ      ldc+64(FP), R9
-	VMOVUPS   (R9), Z8
-	VMOVUPS.Z 64(R9), K1, Z9
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-
-start7:
-	TESTQ      R8, R8
-	JZ         store4
-	MOVQ       SI, R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 64(R9)
-	ADDQ       ldc+64(FP), R9
-
-loop3:
-	VMOVUPS      (DI), Z10
-	VMOVUPS      64(DI), Z11
-	PREFETCHT0   4096(DI)
-	PREFETCHT0   4160(DI)
-	VBROADCASTSS (CX), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z10, Z0
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z11, Z1
-	VBROADCASTSS (CX)(DX*1), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z13, Z10, Z2
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z13, Z11, Z3
-	VBROADCASTSS (CX)(DX*2), Z12
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z12, Z10, Z4
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xec // VDPBF16PS Z12, Z11, Z5
-	VBROADCASTSS (CX)(BX*1), Z13
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z13, Z10, Z6
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z13, Z11, Z7
-	VBROADCASTSS (CX)(DX*4), Z12
-	BYTE         $0x62; BYTE $0x52; BYTE $0x2e; BYTE $0x48; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z12, Z10, Z8
-	BYTE         $0x62; BYTE $0x52; BYTE $0x26; BYTE $0x48; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z12, Z11, Z9
-	ADDQ         AX, CX
-	ADDQ         $+128, DI
-	DECQ         R8
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), DI
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z8, (SI)
-	VMOVUPS Z9, 64(SI)
-	ADDQ    DI, SI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (SI)
-	VMOVUPS Z1, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z2, (SI)
-	VMOVUPS Z3, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z4, (SI)
-	VMOVUPS Z5, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z6, (SI)
-	VMOVUPS Z7, K1, 64(SI)
-	ADDQ    DI, SI
-	VMOVUPS Z8, (SI)
-	VMOVUPS Z9, K1, 64(SI)
-	ADDQ    DI, SI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x6x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x6x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	MOVQ  c+56(FP), DI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R8
-	SHLL  CL, R8
-	DECL  R8
-	KMOVW R8, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z2
-	VMOVUPS.Z 64(R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z4
-	VMOVUPS.Z 64(R10), K1, Z5
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z6
-	VMOVUPS.Z 64(R10), K1, Z7
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z8
-	VMOVUPS.Z 64(R10), K1, Z9
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z10
-	VMOVUPS.Z 64(R10), K1, Z11
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       DI, R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-
-loop3:
-	VMOVUPS      (R8), Z12
-	VMOVUPS      64(R8), Z13
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VBROADCASTSS (CX), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z12, Z0
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z13, Z1
-	VBROADCASTSS (CX)(DX*1), Z15
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z12, Z2
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z3
-	VBROADCASTSS (CX)(DX*2), Z14
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z14, Z12, Z4
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xee // VDPBF16PS Z14, Z13, Z5
-	VBROADCASTSS (CX)(BX*1), Z15
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z15, Z12, Z6
-	BYTE         $0x62; BYTE $0xd2; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xff // VDPBF16PS Z15, Z13, Z7
-	VBROADCASTSS (CX)(DX*4), Z14
-	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z14, Z12, Z8
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xce // VDPBF16PS Z14, Z13, Z9
-	VBROADCASTSS (CX)(SI*1), Z15
-	BYTE         $0x62; BYTE $0x52; BYTE $0x1e; BYTE $0x48; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z15, Z12, Z10
-	BYTE         $0x62; BYTE $0x52; BYTE $0x16; BYTE $0x48; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z15, Z13, Z11
-	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, 64(DI)
-	ADDQ    R8, DI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R8, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x7x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x7x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	MOVQ  c+56(FP), DI
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R8
-	SHLL  CL, R8
-	DECL  R8
-	KMOVW R8, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R8
-	MOVQ      k+48(FP), R9
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      DI, R10
-	VMOVUPS   (R10), Z0
-	VMOVUPS.Z 64(R10), K1, Z1
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z2
-	VMOVUPS.Z 64(R10), K1, Z3
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z4
-	VMOVUPS.Z 64(R10), K1, Z5
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z6
-	VMOVUPS.Z 64(R10), K1, Z7
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z8
-	VMOVUPS.Z 64(R10), K1, Z9
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z10
-	VMOVUPS.Z 64(R10), K1, Z11
-	ADDQ      ldc+64(FP), R10
-	VMOVUPS   (R10), Z12
-	VMOVUPS.Z 64(R10), K1, Z13
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-
-start7:
-	TESTQ      R9, R9
-	JZ         store4
-	MOVQ       DI, R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	ADDQ       ldc+64(FP), R10
-
-loop3:
-	VMOVUPS      (R8), Z14
-	VMOVUPS      64(R8), Z15
-	PREFETCHT0   4096(R8)
-	PREFETCHT0   4160(R8)
-	VBROADCASTSS (CX), Z16
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z16, Z14, Z0
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z15, Z1
-	VBROADCASTSS (CX)(DX*1), Z17
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z17, Z14, Z2
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z17, Z15, Z3
-	VBROADCASTSS (CX)(DX*2), Z16
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z16, Z14, Z4
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z15, Z5
-	VBROADCASTSS (CX)(BX*1), Z17
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z17, Z14, Z6
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xf9 // VDPBF16PS Z17, Z15, Z7
-	VBROADCASTSS (CX)(DX*4), Z16
-	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z16, Z14, Z8
-	BYTE         $0x62; BYTE $0x32; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z16, Z15, Z9
-	VBROADCASTSS (CX)(SI*1), Z17
-	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z17, Z14, Z10
-	BYTE         $0x62; BYTE $0x32; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z17, Z15, Z11
-	VBROADCASTSS (CX)(BX*2), Z16
-	BYTE         $0x62; BYTE $0x32; BYTE $0x0e; BYTE $0x48; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z16, Z14, Z12
-	BYTE         $0x62; BYTE $0x32; BYTE $0x06; BYTE $0x48; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z16, Z15, Z13
-	ADDQ         AX, CX
-	ADDQ         $+128, R8
-	DECQ         R9
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R8
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z12, (DI)
-	VMOVUPS Z13, 64(DI)
-	ADDQ    R8, DI
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z1, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z2, (DI)
-	VMOVUPS Z3, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z4, (DI)
-	VMOVUPS Z5, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z6, (DI)
-	VMOVUPS Z7, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z8, (DI)
-	VMOVUPS Z9, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z10, (DI)
-	VMOVUPS Z11, K1, 64(DI)
-	ADDQ    R8, DI
-	VMOVUPS Z12, (DI)
-	VMOVUPS Z13, K1, 64(DI)
-	ADDQ    R8, DI
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x8x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x8x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	MOVQ  c+56(FP), R8
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R9
-	SHLL  CL, R9
-	DECL  R9
-	KMOVW R9, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS   (R11), Z0
-	VMOVUPS.Z 64(R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z2
-	VMOVUPS.Z 64(R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z4
-	VMOVUPS.Z 64(R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z6
-	VMOVUPS.Z 64(R11), K1, Z7
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z8
-	VMOVUPS.Z 64(R11), K1, Z9
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z10
-	VMOVUPS.Z 64(R11), K1, Z11
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z12
-	VMOVUPS.Z 64(R11), K1, Z13
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z14
-	VMOVUPS.Z 64(R11), K1, Z15
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       R8, R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-
-loop3:
-	VMOVUPS      (R9), Z16
-	VMOVUPS      64(R9), Z17
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VBROADCASTSS (CX), Z18
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z18, Z16, Z0
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z18, Z17, Z1
-	VBROADCASTSS (CX)(DX*1), Z19
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z19, Z16, Z2
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z19, Z17, Z3
-	VBROADCASTSS (CX)(DX*2), Z18
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z18, Z16, Z4
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z18, Z17, Z5
-	VBROADCASTSS (CX)(BX*1), Z19
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z19, Z16, Z6
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z19, Z17, Z7
-	VBROADCASTSS (CX)(DX*4), Z18
-	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z18, Z16, Z8
-	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z18, Z17, Z9
-	VBROADCASTSS (CX)(SI*1), Z19
-	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z19, Z16, Z10
-	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z19, Z17, Z11
-	VBROADCASTSS (CX)(BX*2), Z18
-	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z18, Z16, Z12
-	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z18, Z17, Z13
-	VBROADCASTSS (CX)(DI*1), Z19
-	BYTE         $0x62; BYTE $0x32; BYTE $0x7e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z19, Z16, Z14
-	BYTE         $0x62; BYTE $0x32; BYTE $0x76; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z19, Z17, Z15
-	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, 64(R8)
-	ADDQ    R9, R8
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, K1, 64(R8)
-	ADDQ    R9, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x9x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x9x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	MOVQ  c+56(FP), R8
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R9
-	SHLL  CL, R9
-	DECL  R9
-	KMOVW R9, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R9
-	MOVQ      k+48(FP), R10
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R8, R11
-	VMOVUPS   (R11), Z0
-	VMOVUPS.Z 64(R11), K1, Z1
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z2
-	VMOVUPS.Z 64(R11), K1, Z3
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z4
-	VMOVUPS.Z 64(R11), K1, Z5
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z6
-	VMOVUPS.Z 64(R11), K1, Z7
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z8
-	VMOVUPS.Z 64(R11), K1, Z9
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z10
-	VMOVUPS.Z 64(R11), K1, Z11
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z12
-	VMOVUPS.Z 64(R11), K1, Z13
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z14
-	VMOVUPS.Z 64(R11), K1, Z15
-	ADDQ      ldc+64(FP), R11
-	VMOVUPS   (R11), Z16
-	VMOVUPS.Z 64(R11), K1, Z17
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-
-start7:
-	TESTQ      R10, R10
-	JZ         store4
-	MOVQ       R8, R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	ADDQ       ldc+64(FP), R11
-
-loop3:
-	VMOVUPS      (R9), Z18
-	VMOVUPS      64(R9), Z19
-	PREFETCHT0   4096(R9)
-	PREFETCHT0   4160(R9)
-	VBROADCASTSS (CX), Z20
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z20, Z18, Z0
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z20, Z19, Z1
-	VBROADCASTSS (CX)(DX*1), Z21
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z21, Z18, Z2
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z21, Z19, Z3
-	VBROADCASTSS (CX)(DX*2), Z20
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z20, Z18, Z4
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z20, Z19, Z5
-	VBROADCASTSS (CX)(BX*1), Z21
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z21, Z18, Z6
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z21, Z19, Z7
-	VBROADCASTSS (CX)(DX*4), Z20
-	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z20, Z18, Z8
-	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z20, Z19, Z9
-	VBROADCASTSS (CX)(SI*1), Z21
-	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z21, Z18, Z10
-	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z21, Z19, Z11
-	VBROADCASTSS (CX)(BX*2), Z20
-	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z20, Z18, Z12
-	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z20, Z19, Z13
-	VBROADCASTSS (CX)(DI*1), Z21
-	BYTE         $0x62; BYTE $0x32; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z21, Z18, Z14
-	BYTE         $0x62; BYTE $0x32; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z21, Z19, Z15
-	VBROADCASTSS (CX)(DX*8), Z20
-	BYTE         $0x62; BYTE $0xa2; BYTE $0x6e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z20, Z18, Z16
-	BYTE         $0x62; BYTE $0xa2; BYTE $0x66; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z20, Z19, Z17
-	ADDQ         AX, CX
-	ADDQ         $+128, R9
-	DECQ         R10
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R9
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z16, (R8)
-	VMOVUPS Z17, 64(R8)
-	ADDQ    R9, R8
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R8)
-	VMOVUPS Z1, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z2, (R8)
-	VMOVUPS Z3, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z4, (R8)
-	VMOVUPS Z5, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z6, (R8)
-	VMOVUPS Z7, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z8, (R8)
-	VMOVUPS Z9, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z10, (R8)
-	VMOVUPS Z11, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z12, (R8)
-	VMOVUPS Z13, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, K1, 64(R8)
-	ADDQ    R9, R8
-	VMOVUPS Z16, (R8)
-	VMOVUPS Z17, K1, 64(R8)
-	ADDQ    R9, R8
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x10x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x10x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	MOVQ  c+56(FP), R9
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R10
-	SHLL  CL, R10
-	DECL  R10
-	KMOVW R10, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS   (R12), Z0
-	VMOVUPS.Z 64(R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z2
-	VMOVUPS.Z 64(R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z4
-	VMOVUPS.Z 64(R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z6
-	VMOVUPS.Z 64(R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z8
-	VMOVUPS.Z 64(R12), K1, Z9
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z10
-	VMOVUPS.Z 64(R12), K1, Z11
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z12
-	VMOVUPS.Z 64(R12), K1, Z13
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z14
-	VMOVUPS.Z 64(R12), K1, Z15
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z16
-	VMOVUPS.Z 64(R12), K1, Z17
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z18
-	VMOVUPS.Z 64(R12), K1, Z19
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-
-start7:
-	TESTQ      R11, R11
-	JZ         store4
-	MOVQ       R9, R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-
-loop3:
-	VMOVUPS      (R10), Z20
-	VMOVUPS      64(R10), Z21
-	PREFETCHT0   4096(R10)
-	PREFETCHT0   4160(R10)
-	VBROADCASTSS (CX), Z22
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z22, Z20, Z0
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z22, Z21, Z1
-	VBROADCASTSS (CX)(DX*1), Z23
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z23, Z20, Z2
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z23, Z21, Z3
-	VBROADCASTSS (CX)(DX*2), Z22
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z22, Z20, Z4
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z22, Z21, Z5
-	VBROADCASTSS (CX)(BX*1), Z23
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z23, Z20, Z6
-	BYTE         $0x62; BYTE $0xb2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z23, Z21, Z7
-	VBROADCASTSS (CX)(DX*4), Z22
-	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z22, Z20, Z8
-	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z22, Z21, Z9
-	VBROADCASTSS (CX)(SI*1), Z23
-	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z23, Z20, Z10
-	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z23, Z21, Z11
-	VBROADCASTSS (CX)(BX*2), Z22
-	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z22, Z20, Z12
-	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z22, Z21, Z13
-	VBROADCASTSS (CX)(DI*1), Z23
-	BYTE         $0x62; BYTE $0x32; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z23, Z20, Z14
-	BYTE         $0x62; BYTE $0x32; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z23, Z21, Z15
-	VBROADCASTSS (CX)(DX*8), Z22
-	BYTE         $0x62; BYTE $0xa2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z22, Z20, Z16
-	BYTE         $0x62; BYTE $0xa2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z22, Z21, Z17
-	VBROADCASTSS (CX)(R8*1), Z23
-	BYTE         $0x62; BYTE $0xa2; BYTE $0x5e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z23, Z20, Z18
-	BYTE         $0x62; BYTE $0xa2; BYTE $0x56; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z23, Z21, Z19
-	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, 64(R9)
-	ADDQ    R10, R9
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, K1, 64(R9)
-	ADDQ    R10, R9
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x11x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x11x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	MOVQ  c+56(FP), R9
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R10
-	SHLL  CL, R10
-	DECL  R10
-	KMOVW R10, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R10
-	MOVQ      k+48(FP), R11
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R9, R12
-	VMOVUPS   (R12), Z0
-	VMOVUPS.Z 64(R12), K1, Z1
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z2
-	VMOVUPS.Z 64(R12), K1, Z3
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z4
-	VMOVUPS.Z 64(R12), K1, Z5
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z6
-	VMOVUPS.Z 64(R12), K1, Z7
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z8
-	VMOVUPS.Z 64(R12), K1, Z9
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z10
-	VMOVUPS.Z 64(R12), K1, Z11
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z12
-	VMOVUPS.Z 64(R12), K1, Z13
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z14
-	VMOVUPS.Z 64(R12), K1, Z15
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z16
-	VMOVUPS.Z 64(R12), K1, Z17
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z18
-	VMOVUPS.Z 64(R12), K1, Z19
-	ADDQ      ldc+64(FP), R12
-	VMOVUPS   (R12), Z20
-	VMOVUPS.Z 64(R12), K1, Z21
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-
-start7:
-	TESTQ      R11, R11
-	JZ         store4
-	MOVQ       R9, R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	ADDQ       ldc+64(FP), R12
-
-loop3:
-	VMOVUPS      (R10), Z22
-	VMOVUPS      64(R10), Z23
-	PREFETCHT0   4096(R10)
-	PREFETCHT0   4160(R10)
-	VBROADCASTSS (CX), Z24
-	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z24, Z22, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z24, Z23, Z1
-	VBROADCASTSS (CX)(DX*1), Z25
-	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z25, Z22, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z25, Z23, Z3
-	VBROADCASTSS (CX)(DX*2), Z24
-	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z24, Z22, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z24, Z23, Z5
-	VBROADCASTSS (CX)(BX*1), Z25
-	BYTE         $0x62; BYTE $0x92; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z25, Z22, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xf9 // VDPBF16PS Z25, Z23, Z7
-	VBROADCASTSS (CX)(DX*4), Z24
-	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z24, Z22, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z24, Z23, Z9
-	VBROADCASTSS (CX)(SI*1), Z25
-	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z25, Z22, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z25, Z23, Z11
-	VBROADCASTSS (CX)(BX*2), Z24
-	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z24, Z22, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z24, Z23, Z13
-	VBROADCASTSS (CX)(DI*1), Z25
-	BYTE         $0x62; BYTE $0x12; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xf1 // VDPBF16PS Z25, Z22, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xf9 // VDPBF16PS Z25, Z23, Z15
-	VBROADCASTSS (CX)(DX*8), Z24
-	BYTE         $0x62; BYTE $0x82; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xc0 // VDPBF16PS Z24, Z22, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xc8 // VDPBF16PS Z24, Z23, Z17
-	VBROADCASTSS (CX)(R8*1), Z25
-	BYTE         $0x62; BYTE $0x82; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xd1 // VDPBF16PS Z25, Z22, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xd9 // VDPBF16PS Z25, Z23, Z19
-	VBROADCASTSS (CX)(SI*2), Z24
-	BYTE         $0x62; BYTE $0x82; BYTE $0x4e; BYTE $0x40; BYTE $0x52; BYTE $0xe0 // VDPBF16PS Z24, Z22, Z20
-	BYTE         $0x62; BYTE $0x82; BYTE $0x46; BYTE $0x40; BYTE $0x52; BYTE $0xe8 // VDPBF16PS Z24, Z23, Z21
-	ADDQ         AX, CX
-	ADDQ         $+128, R10
-	DECQ         R11
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R10
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z20, (R9)
-	VMOVUPS Z21, 64(R9)
-	ADDQ    R10, R9
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z3, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z4, (R9)
-	VMOVUPS Z5, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z6, (R9)
-	VMOVUPS Z7, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z8, (R9)
-	VMOVUPS Z9, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z10, (R9)
-	VMOVUPS Z11, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z12, (R9)
-	VMOVUPS Z13, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z14, (R9)
-	VMOVUPS Z15, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z16, (R9)
-	VMOVUPS Z17, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z18, (R9)
-	VMOVUPS Z19, K1, 64(R9)
-	ADDQ    R10, R9
-	VMOVUPS Z20, (R9)
-	VMOVUPS Z21, K1, 64(R9)
-	ADDQ    R10, R9
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x12x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x12x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	MOVQ  c+56(FP), R10
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R11
-	SHLL  CL, R11
-	DECL  R11
-	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS   (R13), Z0
-	VMOVUPS.Z 64(R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z2
-	VMOVUPS.Z 64(R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z4
-	VMOVUPS.Z 64(R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z6
-	VMOVUPS.Z 64(R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z8
-	VMOVUPS.Z 64(R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z10
-	VMOVUPS.Z 64(R13), K1, Z11
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z12
-	VMOVUPS.Z 64(R13), K1, Z13
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z14
-	VMOVUPS.Z 64(R13), K1, Z15
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z16
-	VMOVUPS.Z 64(R13), K1, Z17
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z18
-	VMOVUPS.Z 64(R13), K1, Z19
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z20
-	VMOVUPS.Z 64(R13), K1, Z21
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z22
-	VMOVUPS.Z 64(R13), K1, Z23
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       R10, R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-
-loop3:
-	VMOVUPS      (R11), Z24
-	VMOVUPS      64(R11), Z25
-	PREFETCHT0   4096(R11)
-	PREFETCHT0   4160(R11)
-	VBROADCASTSS (CX), Z26
-	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z26, Z24, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z26, Z25, Z1
-	VBROADCASTSS (CX)(DX*1), Z27
-	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z27, Z24, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z27, Z25, Z3
-	VBROADCASTSS (CX)(DX*2), Z26
-	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z26, Z24, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z26, Z25, Z5
-	VBROADCASTSS (CX)(BX*1), Z27
-	BYTE         $0x62; BYTE $0x92; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z27, Z24, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z27, Z25, Z7
-	VBROADCASTSS (CX)(DX*4), Z26
-	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z26, Z24, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z26, Z25, Z9
-	VBROADCASTSS (CX)(SI*1), Z27
-	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z27, Z24, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z27, Z25, Z11
-	VBROADCASTSS (CX)(BX*2), Z26
-	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z26, Z24, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z26, Z25, Z13
-	VBROADCASTSS (CX)(DI*1), Z27
-	BYTE         $0x62; BYTE $0x12; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z27, Z24, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z27, Z25, Z15
-	VBROADCASTSS (CX)(DX*8), Z26
-	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xc2 // VDPBF16PS Z26, Z24, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xca // VDPBF16PS Z26, Z25, Z17
-	VBROADCASTSS (CX)(R8*1), Z27
-	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xd3 // VDPBF16PS Z27, Z24, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xdb // VDPBF16PS Z27, Z25, Z19
-	VBROADCASTSS (CX)(SI*2), Z26
-	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xe2 // VDPBF16PS Z26, Z24, Z20
-	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xea // VDPBF16PS Z26, Z25, Z21
-	VBROADCASTSS (CX)(R9*1), Z27
-	BYTE         $0x62; BYTE $0x82; BYTE $0x3e; BYTE $0x40; BYTE $0x52; BYTE $0xf3 // VDPBF16PS Z27, Z24, Z22
-	BYTE         $0x62; BYTE $0x82; BYTE $0x36; BYTE $0x40; BYTE $0x52; BYTE $0xfb // VDPBF16PS Z27, Z25, Z23
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, 64(R10)
-	ADDQ    R11, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, K1, 64(R10)
-	ADDQ    R11, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x13x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x13x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	MOVQ  c+56(FP), R10
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R11
-	SHLL  CL, R11
-	DECL  R11
-	KMOVW R11, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R11
-	MOVQ      k+48(FP), R12
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R10, R13
-	VMOVUPS   (R13), Z0
-	VMOVUPS.Z 64(R13), K1, Z1
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z2
-	VMOVUPS.Z 64(R13), K1, Z3
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z4
-	VMOVUPS.Z 64(R13), K1, Z5
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z6
-	VMOVUPS.Z 64(R13), K1, Z7
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z8
-	VMOVUPS.Z 64(R13), K1, Z9
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z10
-	VMOVUPS.Z 64(R13), K1, Z11
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z12
-	VMOVUPS.Z 64(R13), K1, Z13
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z14
-	VMOVUPS.Z 64(R13), K1, Z15
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z16
-	VMOVUPS.Z 64(R13), K1, Z17
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z18
-	VMOVUPS.Z 64(R13), K1, Z19
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z20
-	VMOVUPS.Z 64(R13), K1, Z21
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z22
-	VMOVUPS.Z 64(R13), K1, Z23
-	ADDQ      ldc+64(FP), R13
-	VMOVUPS   (R13), Z24
-	VMOVUPS.Z 64(R13), K1, Z25
-	JMP       start7
-
-fresh2:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-	VPXORD Z22, Z22, Z22
-	VPXORD Z23, Z23, Z23
-	VPXORD Z24, Z24, Z24
-	VPXORD Z25, Z25, Z25
-
-start7:
-	TESTQ      R12, R12
-	JZ         store4
-	MOVQ       R10, R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	ADDQ       ldc+64(FP), R13
-
-loop3:
-	VMOVUPS      (R11), Z26
-	VMOVUPS      64(R11), Z27
-	PREFETCHT0   4096(R11)
-	PREFETCHT0   4160(R11)
-	VBROADCASTSS (CX), Z28
-	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z0
-	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z1
-	VBROADCASTSS (CX)(DX*1), Z29
-	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z29, Z26, Z2
-	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z29, Z27, Z3
-	VBROADCASTSS (CX)(DX*2), Z28
-	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z28, Z26, Z4
-	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z28, Z27, Z5
-	VBROADCASTSS (CX)(BX*1), Z29
-	BYTE         $0x62; BYTE $0x92; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z29, Z26, Z6
-	BYTE         $0x62; BYTE $0x92; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z29, Z27, Z7
-	VBROADCASTSS (CX)(DX*4), Z28
-	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z8
-	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z9
-	VBROADCASTSS (CX)(SI*1), Z29
-	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z29, Z26, Z10
-	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z29, Z27, Z11
-	VBROADCASTSS (CX)(BX*2), Z28
-	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z28, Z26, Z12
-	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z28, Z27, Z13
-	VBROADCASTSS (CX)(DI*1), Z29
-	BYTE         $0x62; BYTE $0x12; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z29, Z26, Z14
-	BYTE         $0x62; BYTE $0x12; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z29, Z27, Z15
-	VBROADCASTSS (CX)(DX*8), Z28
-	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z16
-	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z17
-	VBROADCASTSS (CX)(R8*1), Z29
-	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xd5 // VDPBF16PS Z29, Z26, Z18
-	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xdd // VDPBF16PS Z29, Z27, Z19
-	VBROADCASTSS (CX)(SI*2), Z28
-	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xe4 // VDPBF16PS Z28, Z26, Z20
-	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xec // VDPBF16PS Z28, Z27, Z21
-	VBROADCASTSS (CX)(R9*1), Z29
-	BYTE         $0x62; BYTE $0x82; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xf5 // VDPBF16PS Z29, Z26, Z22
-	BYTE         $0x62; BYTE $0x82; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xfd // VDPBF16PS Z29, Z27, Z23
-	VBROADCASTSS (CX)(BX*4), Z28
-	BYTE         $0x62; BYTE $0x02; BYTE $0x2e; BYTE $0x40; BYTE $0x52; BYTE $0xc4 // VDPBF16PS Z28, Z26, Z24
-	BYTE         $0x62; BYTE $0x02; BYTE $0x26; BYTE $0x40; BYTE $0x52; BYTE $0xcc // VDPBF16PS Z28, Z27, Z25
-	ADDQ         AX, CX
-	ADDQ         $+128, R11
-	DECQ         R12
-	JNZ          loop3
-
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R11
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z24, (R10)
-	VMOVUPS Z25, 64(R10)
-	ADDQ    R11, R10
-	JMP     next6
-
-partial5:
-	VMOVUPS Z0, (R10)
-	VMOVUPS Z1, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z2, (R10)
-	VMOVUPS Z3, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z4, (R10)
-	VMOVUPS Z5, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z6, (R10)
-	VMOVUPS Z7, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z8, (R10)
-	VMOVUPS Z9, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z10, (R10)
-	VMOVUPS Z11, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z12, (R10)
-	VMOVUPS Z13, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z14, (R10)
-	VMOVUPS Z15, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z16, (R10)
-	VMOVUPS Z17, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z18, (R10)
-	VMOVUPS Z19, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z20, (R10)
-	VMOVUPS Z21, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z22, (R10)
-	VMOVUPS Z23, K1, 64(R10)
-	ADDQ    R11, R10
-	VMOVUPS Z24, (R10)
-	VMOVUPS Z25, K1, 64(R10)
-	ADDQ    R11, R10
-
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
-	VZEROUPPER
-	RET
-
-// func gemm16x14x2AVX512BF16(tiles int, a *uint32, as int, rs int, ps int, b *uint32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
-TEXT ·gemm16x14x2AVX512BF16(SB), NOSPLIT, $0-112
-	MOVQ  ps+32(FP), AX
-	MOVQ  rs+24(FP), DX
-	LEAQ  (DX)(DX*2), BX
-	LEAQ  (BX)(DX*2), SI
-	LEAQ  (SI)(DX*2), DI
-	LEAQ  (DI)(DX*2), R8
-	LEAQ  (R8)(DX*2), R9
-	LEAQ  (R9)(DX*2), R10
-	MOVQ  c+56(FP), R11
-	MOVQ  last+72(FP), CX
-	MOVL  $0x00000001, R12
-	SHLL  CL, R12
-	DECL  R12
-	KMOVW R12, K1
-
-tile1:
-	MOVQ      a+8(FP), CX
-	MOVQ      b+40(FP), R12
-	MOVQ      k+48(FP), R13
-	CMPB      add+80(FP), $0x00
-	JEQ       fresh2
-	MOVQ      R11, R14
-	VMOVUPS   (R14), Z0
-	VMOVUPS.Z 64(R14), K1, Z1
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z2
-	VMOVUPS.Z 64(R14), K1, Z3
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z4
-	VMOVUPS.Z 64(R14), K1, Z5
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z6
-	VMOVUPS.Z 64(R14), K1, Z7
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z8
-	VMOVUPS.Z 64(R14), K1, Z9
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z10
-	VMOVUPS.Z 64(R14), K1, Z11
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z12
-	VMOVUPS.Z 64(R14), K1, Z13
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z14
-	VMOVUPS.Z 64(R14), K1, Z15
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z16
-	VMOVUPS.Z 64(R14), K1, Z17
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z18
-	VMOVUPS.Z 64(R14), K1, Z19
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z20
-	VMOVUPS.Z 64(R14), K1, Z21
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z22
-	VMOVUPS.Z 64(R14), K1, Z23
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z24
-	VMOVUPS.Z 64(R14), K1, Z25
-	ADDQ      ldc+64(FP), R14
-	VMOVUPS   (R14), Z26
-	VMOVUPS.Z 64(R14), K1, Z27
-	JMP       start7
-
-fresh2:
+	CMPB gemmRun_add+0(AX), $0x00
+	JEQ  fresh3
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row5of14
+	CMPQ DI, $0x0d
+	JEQ  row5of13
+	CMPQ DI, $0x0c
+	JEQ  row5of12
+	CMPQ DI, $0x0b
+	JEQ  row5of11
+	CMPQ DI, $0x0a
+	JEQ  row5of10
+	CMPQ DI, $0x09
+	JEQ  row5of9
+	CMPQ DI, $0x08
+	JEQ  row5of8
+	CMPQ DI, $0x07
+	JEQ  row5of7
+	CMPQ DI, $0x06
+	JEQ  row5of6
+	CMPQ DI, $0x05
+	JEQ  row5of5
+	CMPQ DI, $0x04
+	JEQ  row5of4
+	CMPQ DI, $0x03
+	JEQ  row5of3
+	CMPQ DI, $0x02
+	JEQ  row5of2
+	JMP  row5of1
+
+row5of14:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z26
+	VMOVUPS.Z 64(SI), K1, Z27
+
+row5of13:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z24
+	VMOVUPS.Z 64(SI), K1, Z25
+
+row5of12:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z22
+	VMOVUPS.Z 64(SI), K1, Z23
+
+row5of11:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z20
+	VMOVUPS.Z 64(SI), K1, Z21
+
+row5of10:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z18
+	VMOVUPS.Z 64(SI), K1, Z19
+
+row5of9:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z16
+	VMOVUPS.Z 64(SI), K1, Z17
+
+row5of8:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z14
+	VMOVUPS.Z 64(SI), K1, Z15
+
+row5of7:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z12
+	VMOVUPS.Z 64(SI), K1, Z13
+
+row5of6:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z10
+	VMOVUPS.Z 64(SI), K1, Z11
+
+row5of5:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z8
+	VMOVUPS.Z 64(SI), K1, Z9
+
+row5of4:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z6
+	VMOVUPS.Z 64(SI), K1, Z7
+
+row5of3:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z4
+	VMOVUPS.Z 64(SI), K1, Z5
+
+row5of2:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z2
+	VMOVUPS.Z 64(SI), K1, Z3
+
+row5of1:
+	SUBQ      gemmRun_ldc+0(AX), SI
+	VMOVUPS   (SI), Z0
+	VMOVUPS.Z 64(SI), K1, Z1
+	JMP       begun4
+
+fresh3:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4494,216 +896,796 @@ fresh2:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
 
-start7:
-	TESTQ      R13, R13
-	JZ         store4
-	MOVQ       R11, R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	ADDQ       ldc+64(FP), R14
+begun4:
+	MOVQ       gemmRun_k+0(AX), SI
+	TESTQ      SI, SI
+	JZ         store2
+	MOVQ       gemmRun_b+0(AX), DI
+	MOVQ       (SP), R8
+	LEAQ       (BX)(CX*2), R9
+	LEAQ       (R8)(R9*1), R10
+	LEAQ       (R10)(R9*1), R9
+	MOVQ       gemmRun_cs+0(AX), R11
+	ADDQ       DX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       gemmRun_ldc+0(AX), R11
+	MOVQ       gemmRun_rows+0(AX), R11
+	CMPQ       R11, $0x0e
+	JEQ        single14
+	CMPQ       R11, $0x0d
+	JEQ        single13
+	CMPQ       R11, $0x0c
+	JEQ        single12
+	CMPQ       R11, $0x0b
+	JEQ        single11
+	CMPQ       R11, $0x0a
+	JEQ        single10
+	CMPQ       R11, $0x09
+	JEQ        single9
+	CMPQ       R11, $0x08
+	JEQ        single8
+	CMPQ       R11, $0x07
+	JEQ        single7
+	CMPQ       R11, $0x06
+	JEQ        single6
+	CMPQ       R11, $0x05
+	JEQ        single5
+	CMPQ       R11, $0x04
+	JEQ        single4
+	CMPQ       R11, $0x03
+	JEQ        single3
+	CMPQ       R11, $0x02
+	JEQ        single2
 
-loop3:
-	VMOVUPS      (R12), Z28
-	VMOVUPS      64(R12), Z29
-	PREFETCHT0   4096(R12)
-	PREFETCHT0   4160(R12)
-	VBROADCASTSS (CX), Z30
+single1:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
 	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
 	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
-	VBROADCASTSS (CX)(DX*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single1
+	JMP          store2
+
+single2:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
 	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
 	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
-	VBROADCASTSS (CX)(DX*2), Z30
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single2
+	JMP          store2
+
+single3:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
 	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
 	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
-	VBROADCASTSS (CX)(BX*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single3
+	JMP          store2
+
+single4:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
 	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
 	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
-	VBROADCASTSS (CX)(DX*4), Z30
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single4
+	JMP          store2
+
+single5:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
 	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
 	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
-	VBROADCASTSS (CX)(SI*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single5
+	JMP          store2
+
+single6:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
 	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
 	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
-	VBROADCASTSS (CX)(BX*2), Z30
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single6
+	JMP          store2
+
+single7:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
 	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
 	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
-	VBROADCASTSS (CX)(DI*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single7
+	JMP          store2
+
+single8:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
 	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
 	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
-	VBROADCASTSS (CX)(DX*8), Z30
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single8
+	JMP          store2
+
+single9:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (R10)(BX*1), Z30
 	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
 	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
-	VBROADCASTSS (CX)(R8*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single9
+	JMP          store2
+
+single10:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (R10)(BX*1), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
+	VBROADCASTSS (R10)(CX*4), Z31
 	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
 	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
-	VBROADCASTSS (CX)(SI*2), Z30
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single10
+	JMP          store2
+
+single11:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (R10)(BX*1), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
+	VBROADCASTSS (R10)(CX*4), Z31
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
+	VBROADCASTSS (R9), Z30
 	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
 	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
-	VBROADCASTSS (CX)(R9*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single11
+	JMP          store2
+
+single12:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (R10)(BX*1), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
+	VBROADCASTSS (R10)(CX*4), Z31
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
+	VBROADCASTSS (R9), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
+	VBROADCASTSS (R9)(CX*1), Z31
 	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z22
 	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z23
-	VBROADCASTSS (CX)(BX*4), Z30
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single12
+	JMP          store2
+
+single13:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (R10)(BX*1), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
+	VBROADCASTSS (R10)(CX*4), Z31
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
+	VBROADCASTSS (R9), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
+	VBROADCASTSS (R9)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z22
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z23
+	VBROADCASTSS (R9)(CX*2), Z30
 	BYTE         $0x62; BYTE $0x02; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z24
 	BYTE         $0x62; BYTE $0x02; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z25
-	VBROADCASTSS (CX)(R10*1), Z31
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single13
+	JMP          store2
+
+single14:
+	VMOVUPS      (DI), Z28
+	VMOVUPS      64(DI), Z29
+	PREFETCHT0   4096(DI)
+	PREFETCHT0   4160(DI)
+	VBROADCASTSS (R8), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z0
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z1
+	VBROADCASTSS (R8)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z2
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z3
+	VBROADCASTSS (R8)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z4
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z5
+	VBROADCASTSS (R8)(BX*1), Z31
+	BYTE         $0x62; BYTE $0x92; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z6
+	BYTE         $0x62; BYTE $0x92; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z7
+	VBROADCASTSS (R8)(CX*4), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z8
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z9
+	VBROADCASTSS (R10), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z10
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z11
+	VBROADCASTSS (R10)(CX*1), Z30
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z12
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z13
+	VBROADCASTSS (R10)(CX*2), Z31
+	BYTE         $0x62; BYTE $0x12; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z14
+	BYTE         $0x62; BYTE $0x12; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z15
+	VBROADCASTSS (R10)(BX*1), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z16
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z17
+	VBROADCASTSS (R10)(CX*4), Z31
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z18
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z19
+	VBROADCASTSS (R9), Z30
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xe6 // VDPBF16PS Z30, Z28, Z20
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xee // VDPBF16PS Z30, Z29, Z21
+	VBROADCASTSS (R9)(CX*1), Z31
+	BYTE         $0x62; BYTE $0x82; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xf7 // VDPBF16PS Z31, Z28, Z22
+	BYTE         $0x62; BYTE $0x82; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xff // VDPBF16PS Z31, Z29, Z23
+	VBROADCASTSS (R9)(CX*2), Z30
+	BYTE         $0x62; BYTE $0x02; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xc6 // VDPBF16PS Z30, Z28, Z24
+	BYTE         $0x62; BYTE $0x02; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xce // VDPBF16PS Z30, Z29, Z25
+	VBROADCASTSS (R9)(BX*1), Z31
 	BYTE         $0x62; BYTE $0x02; BYTE $0x1e; BYTE $0x40; BYTE $0x52; BYTE $0xd7 // VDPBF16PS Z31, Z28, Z26
 	BYTE         $0x62; BYTE $0x02; BYTE $0x16; BYTE $0x40; BYTE $0x52; BYTE $0xdf // VDPBF16PS Z31, Z29, Z27
-	ADDQ         AX, CX
-	ADDQ         $+128, R12
-	DECQ         R13
-	JNZ          loop3
+	ADDQ         gemmRun_ps+0(AX), R8
+	ADDQ         gemmRun_ps+0(AX), R10
+	ADDQ         gemmRun_ps+0(AX), R9
+	ADDQ         $+128, DI
+	DECQ         SI
+	JNZ          single14
 
-store4:
-	MOVQ    last+72(FP), CX
-	MOVQ    ldc+64(FP), R12
-	CMPQ    CX, $0x10
-	JNE     partial5
-	VMOVUPS Z0, (R11)
-	VMOVUPS Z1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z2, (R11)
-	VMOVUPS Z3, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z4, (R11)
-	VMOVUPS Z5, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z6, (R11)
-	VMOVUPS Z7, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z8, (R11)
-	VMOVUPS Z9, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z10, (R11)
-	VMOVUPS Z11, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z12, (R11)
-	VMOVUPS Z13, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z14, (R11)
-	VMOVUPS Z15, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z16, (R11)
-	VMOVUPS Z17, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z18, (R11)
-	VMOVUPS Z19, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z20, (R11)
-	VMOVUPS Z21, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z22, (R11)
-	VMOVUPS Z23, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z24, (R11)
-	VMOVUPS Z25, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z26, (R11)
-	VMOVUPS Z27, 64(R11)
-	ADDQ    R12, R11
-	JMP     next6
+store2:
+	MOVQ gemmRun_last+0(AX), SI
+	CMPQ SI, $0x10
+	JNE  partial20
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row22of14
+	CMPQ DI, $0x0d
+	JEQ  row22of13
+	CMPQ DI, $0x0c
+	JEQ  row22of12
+	CMPQ DI, $0x0b
+	JEQ  row22of11
+	CMPQ DI, $0x0a
+	JEQ  row22of10
+	CMPQ DI, $0x09
+	JEQ  row22of9
+	CMPQ DI, $0x08
+	JEQ  row22of8
+	CMPQ DI, $0x07
+	JEQ  row22of7
+	CMPQ DI, $0x06
+	JEQ  row22of6
+	CMPQ DI, $0x05
+	JEQ  row22of5
+	CMPQ DI, $0x04
+	JEQ  row22of4
+	CMPQ DI, $0x03
+	JEQ  row22of3
+	CMPQ DI, $0x02
+	JEQ  row22of2
+	JMP  row22of1
 
-partial5:
-	VMOVUPS Z0, (R11)
-	VMOVUPS Z1, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z2, (R11)
-	VMOVUPS Z3, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z4, (R11)
-	VMOVUPS Z5, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z6, (R11)
-	VMOVUPS Z7, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z8, (R11)
-	VMOVUPS Z9, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z10, (R11)
-	VMOVUPS Z11, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z12, (R11)
-	VMOVUPS Z13, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z14, (R11)
-	VMOVUPS Z15, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z16, (R11)
-	VMOVUPS Z17, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z18, (R11)
-	VMOVUPS Z19, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z20, (R11)
-	VMOVUPS Z21, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z22, (R11)
-	VMOVUPS Z23, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z24, (R11)
-	VMOVUPS Z25, K1, 64(R11)
-	ADDQ    R12, R11
-	VMOVUPS Z26, (R11)
-	VMOVUPS Z27, K1, 64(R11)
-	ADDQ    R12, R11
+row22of14:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, 64(SI)
 
-next6:
-	MOVQ as+16(FP), CX
-	ADDQ CX, a+8(FP)
-	DECQ tiles+0(FP)
-	JNZ  tile1
+row22of13:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, 64(SI)
+
+row22of12:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, 64(SI)
+
+row22of11:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, 64(SI)
+
+row22of10:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, 64(SI)
+
+row22of9:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, 64(SI)
+
+row22of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, 64(SI)
+
+row22of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, 64(SI)
+
+row22of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, 64(SI)
+
+row22of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, 64(SI)
+
+row22of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, 64(SI)
+
+row22of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
+
+row22of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, 64(SI)
+
+row22of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, 64(SI)
+	JMP     stored21
+
+partial20:
+	MOVQ gemmRun_cs+0(AX), SI
+	ADDQ DX, SI
+	MOVQ gemmRun_rows+0(AX), DI
+	CMPQ DI, $0x0e
+	JEQ  row23of14
+	CMPQ DI, $0x0d
+	JEQ  row23of13
+	CMPQ DI, $0x0c
+	JEQ  row23of12
+	CMPQ DI, $0x0b
+	JEQ  row23of11
+	CMPQ DI, $0x0a
+	JEQ  row23of10
+	CMPQ DI, $0x09
+	JEQ  row23of9
+	CMPQ DI, $0x08
+	JEQ  row23of8
+	CMPQ DI, $0x07
+	JEQ  row23of7
+	CMPQ DI, $0x06
+	JEQ  row23of6
+	CMPQ DI, $0x05
+	JEQ  row23of5
+	CMPQ DI, $0x04
+	JEQ  row23of4
+	CMPQ DI, $0x03
+	JEQ  row23of3
+	CMPQ DI, $0x02
+	JEQ  row23of2
+	JMP  row23of1
+
+row23of14:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z26, (SI)
+	VMOVUPS Z27, K1, 64(SI)
+
+row23of13:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z24, (SI)
+	VMOVUPS Z25, K1, 64(SI)
+
+row23of12:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z22, (SI)
+	VMOVUPS Z23, K1, 64(SI)
+
+row23of11:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z20, (SI)
+	VMOVUPS Z21, K1, 64(SI)
+
+row23of10:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z18, (SI)
+	VMOVUPS Z19, K1, 64(SI)
+
+row23of9:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z16, (SI)
+	VMOVUPS Z17, K1, 64(SI)
+
+row23of8:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z14, (SI)
+	VMOVUPS Z15, K1, 64(SI)
+
+row23of7:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z12, (SI)
+	VMOVUPS Z13, K1, 64(SI)
+
+row23of6:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z10, (SI)
+	VMOVUPS Z11, K1, 64(SI)
+
+row23of5:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z8, (SI)
+	VMOVUPS Z9, K1, 64(SI)
+
+row23of4:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z6, (SI)
+	VMOVUPS Z7, K1, 64(SI)
+
+row23of3:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, K1, 64(SI)
+
+row23of2:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z2, (SI)
+	VMOVUPS Z3, K1, 64(SI)
+
+row23of1:
+	SUBQ    gemmRun_ldc+0(AX), SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, K1, 64(SI)
+
+stored21:
+	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
+	ADDQ  gemmRun_cs+0(AX), DX
+	MOVQ  gemmRun_as+0(AX), SI
+	ADDQ  SI, (SP)
+	DECQ  gemmRun_tiles+0(AX)
+	JNZ   tile1
+	MOVQ  gemmRun_lowTiles+0(AX), SI
+	TESTQ SI, SI
+	JZ    end24
+	MOVQ  SI, gemmRun_tiles+0(AX)
+	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
+	MOVQ  gemmRun_lowRows+0(AX), SI
+	MOVQ  SI, gemmRun_rows+0(AX)
+	MOVQ  gemmRun_lowAs+0(AX), SI
+	MOVQ  SI, gemmRun_as+0(AX)
+	MOVQ  gemmRun_lowCs+0(AX), SI
+	MOVQ  SI, gemmRun_cs+0(AX)
+	JMP   tile1
+
+end24:
 	VZEROUPPER
 	RET

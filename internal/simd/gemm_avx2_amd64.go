@@ -4,142 +4,17 @@
 
 package simd
 
-// gemm1x1AVX2 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
+// gemm1AVX2 computes tiles of width 1, in vectors.
 //
 //go:noescape
-func gemm1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemm1AVX2(run *gemmRun)
 
-// gemm2x1AVX2 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
+// gemm2AVX2 computes tiles of width 2, in vectors.
 //
 //go:noescape
-func gemm2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemm2AVX2(run *gemmRun)
 
-// gemm3x1AVX2 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
+// gemm3AVX2 computes tiles of width 3, in vectors.
 //
 //go:noescape
-func gemm3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm4x1AVX2 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm5x1AVX2 computes tiles of 5×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm5x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm6x1AVX2 computes tiles of 6×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm6x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm7x1AVX2 computes tiles of 7×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm7x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm8x1AVX2 computes tiles of 8×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm8x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm1x2AVX2 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm2x2AVX2 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm3x2AVX2 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm4x2AVX2 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm1x3AVX2 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm2x3AVX2 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm3x3AVX2 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemm4x3AVX2 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemm4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked1x1AVX2 computes tiles of 1×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked1x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked2x1AVX2 computes tiles of 2×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked2x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked3x1AVX2 computes tiles of 3×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked3x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked4x1AVX2 computes tiles of 4×1 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked4x1AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked1x2AVX2 computes tiles of 1×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked1x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked2x2AVX2 computes tiles of 2×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked2x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked3x2AVX2 computes tiles of 3×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked3x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked4x2AVX2 computes tiles of 4×2 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked4x2AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked1x3AVX2 computes tiles of 1×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked1x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked2x3AVX2 computes tiles of 2×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked2x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked3x3AVX2 computes tiles of 3×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked3x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
-
-// gemmPacked4x3AVX2 computes tiles of 4×3 vectors, the last of which has last columns. Strides are in bytes.
-//
-//go:noescape
-func gemmPacked4x3AVX2(tiles int, a *float32, as int, rs int, ps int, b *float32, k int, c *float32, ldc int, last int, add bool, next uintptr, pace int, bias *float32)
+func gemm3AVX2(run *gemmRun)

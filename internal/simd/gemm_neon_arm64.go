@@ -4,8 +4,22 @@
 
 package simd
 
-// gemmTilesNEON computes tiles of rows×vectors, the last vector of which has last columns, that lie below one another. Strides are
-// in bytes: as of the tiles of A, rs of its rows; if A is packed, a tile's rows are a panel and rs has no meaning.
+// gemm1NEON computes tiles of width 1, in vectors.
 //
 //go:noescape
-func gemmTilesNEON(rows, vectors, tiles int, a *float32, as, rs int, b *float32, k int, c *float32, ldc, last int, add, packed bool)
+func gemm1NEON(run *gemmRun)
+
+// gemm2NEON computes tiles of width 2, in vectors.
+//
+//go:noescape
+func gemm2NEON(run *gemmRun)
+
+// gemm3NEON computes tiles of width 3, in vectors.
+//
+//go:noescape
+func gemm3NEON(run *gemmRun)
+
+// gemm4NEON computes tiles of width 4, in vectors.
+//
+//go:noescape
+func gemm4NEON(run *gemmRun)

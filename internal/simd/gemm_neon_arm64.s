@@ -2,1103 +2,155 @@
 
 //go:build arm64 && !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 
-TEXT ·gemmTilesNEON(SB), NOSPLIT, $0-90
-	MOVD rows+0(FP), R0
-	MOVD vectors+8(FP), R1
-	CMP $4, R1
-	BNE narrower1
-	CMP $6, R0
-	BNE lower2
-	B gemm6x4<>(SB)
-
-lower2:
-	CMP $5, R0
-	BNE lower3
-	B gemm5x4<>(SB)
-
-lower3:
-	CMP $4, R0
-	BNE lower4
-	B gemm4x4<>(SB)
-
-lower4:
-	CMP $3, R0
-	BNE lower5
-	B gemm3x4<>(SB)
-
-lower5:
-	CMP $2, R0
-	BNE lower6
-	B gemm2x4<>(SB)
-
-lower6:
-	CMP $1, R0
-	BNE lower7
-	B gemm1x4<>(SB)
-
-lower7:
-
-narrower1:
-	CMP $3, R1
-	BNE narrower8
-	CMP $6, R0
-	BNE lower9
-	B gemm6x3<>(SB)
-
-lower9:
-	CMP $5, R0
-	BNE lower10
-	B gemm5x3<>(SB)
-
-lower10:
-	CMP $4, R0
-	BNE lower11
-	B gemm4x3<>(SB)
-
-lower11:
-	CMP $3, R0
-	BNE lower12
-	B gemm3x3<>(SB)
-
-lower12:
-	CMP $2, R0
-	BNE lower13
-	B gemm2x3<>(SB)
-
-lower13:
-	CMP $1, R0
-	BNE lower14
-	B gemm1x3<>(SB)
-
-lower14:
-
-narrower8:
-	CMP $2, R1
-	BNE narrower15
-	CMP $6, R0
-	BNE lower16
-	B gemm6x2<>(SB)
-
-lower16:
-	CMP $5, R0
-	BNE lower17
-	B gemm5x2<>(SB)
-
-lower17:
-	CMP $4, R0
-	BNE lower18
-	B gemm4x2<>(SB)
-
-lower18:
-	CMP $3, R0
-	BNE lower19
-	B gemm3x2<>(SB)
-
-lower19:
-	CMP $2, R0
-	BNE lower20
-	B gemm2x2<>(SB)
-
-lower20:
-	CMP $1, R0
-	BNE lower21
-	B gemm1x2<>(SB)
-
-lower21:
-
-narrower15:
-	CMP $1, R1
-	BNE narrower22
-	CMP $6, R0
-	BNE lower23
-	B gemm6x1<>(SB)
-
-lower23:
-	CMP $5, R0
-	BNE lower24
-	B gemm5x1<>(SB)
-
-lower24:
-	CMP $4, R0
-	BNE lower25
-	B gemm4x1<>(SB)
-
-lower25:
-	CMP $3, R0
-	BNE lower26
-	B gemm3x1<>(SB)
-
-lower26:
-	CMP $2, R0
-	BNE lower27
-	B gemm2x1<>(SB)
-
-lower27:
-	CMP $1, R0
-	BNE lower28
-	B gemm1x1<>(SB)
-
-lower28:
-
-narrower22:
-	RET
-
-TEXT gemm1x1<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	TBZ $2, R8, notAll4
-	FMOVQ 0(R11), F0
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 0(R11), F0
-	TBZ $0, R8, done6
-	ADD $8, R11, R12
-	VLD1 (R12), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R11), F0
-
-done6:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-
-start3:
-	CBZ R5, store7
-	CBNZ R10, panel8
-	MOVD R1, R13
-	ADD R5<<2, R13
-	NEG R5, R5
-
-loop9:
-	FMOVQ.P 64(R4), F1
-	FMOVS (R13)(R5<<2), F2
-	WORD $0x4f821020 // FMLA V0.4S, V1.4S, V2.S[0]
-	ADDS $1, R5
-	BNE loop9
-	B store7
-
-panel8:
-	MOVD R1, R11
-
-loop10:
-	FMOVQ.P 64(R4), F1
-	FMOVQ 0(R11), F2
-	ADD $24, R11
-	WORD $0x4f821020 // FMLA V0.4S, V1.4S, V2.S[0]
-	SUBS $1, R5
-	BNE loop10
-
-store7:
-	TBZ $2, R8, notAll11
-	FMOVQ F0, 0(R6)
-	B done13
-
-notAll11:
-	TBZ $1, R8, one12
-	FMOVD F0, 0(R6)
-	TBZ $0, R8, done13
-	ADD $8, R6, R12
-	VST1 V0.S[2], (R12)
-	B done13
-
-one12:
-	FMOVS F0, 0(R6)
-
-done13:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm2x1<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	TBZ $2, R8, notAll4
-	FMOVQ 0(R11), F0
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 0(R11), F0
-	TBZ $0, R8, done6
-	ADD $8, R11, R12
-	VLD1 (R12), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R11), F0
-
-done6:
-	ADD R7, R11
-	TBZ $2, R8, notAll7
-	FMOVQ 0(R11), F1
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 0(R11), F1
-	TBZ $0, R8, done9
-	ADD $8, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done9
-
-one8:
-	FMOVS 0(R11), F1
-
-done9:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-
-start3:
-	CBZ R5, store10
-	CBNZ R10, panel11
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	NEG R5, R5
-
-loop12:
-	FMOVQ.P 64(R4), F2
-	FMOVS (R13)(R5<<2), F3
-	FMOVS (R14)(R5<<2), F4
-	WORD $0x4f831040 // FMLA V0.4S, V2.4S, V3.S[0]
-	WORD $0x4f841041 // FMLA V1.4S, V2.4S, V4.S[0]
-	ADDS $1, R5
-	BNE loop12
-	B store10
-
-panel11:
-	MOVD R1, R11
-
-loop13:
-	FMOVQ.P 64(R4), F2
-	FMOVQ 0(R11), F3
-	ADD $24, R11
-	WORD $0x4f831040 // FMLA V0.4S, V2.4S, V3.S[0]
-	WORD $0x4fa31041 // FMLA V1.4S, V2.4S, V3.S[1]
-	SUBS $1, R5
-	BNE loop13
-
-store10:
-	TBZ $2, R8, notAll14
-	FMOVQ F0, 0(R6)
-	B done16
-
-notAll14:
-	TBZ $1, R8, one15
-	FMOVD F0, 0(R6)
-	TBZ $0, R8, done16
-	ADD $8, R6, R12
-	VST1 V0.S[2], (R12)
-	B done16
-
-one15:
-	FMOVS F0, 0(R6)
-
-done16:
-	ADD R7, R6
-	TBZ $2, R8, notAll17
-	FMOVQ F1, 0(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F1, 0(R6)
-	TBZ $0, R8, done19
-	ADD $8, R6, R12
-	VST1 V1.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F1, 0(R6)
-
-done19:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm3x1<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	TBZ $2, R8, notAll4
-	FMOVQ 0(R11), F0
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 0(R11), F0
-	TBZ $0, R8, done6
-	ADD $8, R11, R12
-	VLD1 (R12), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R11), F0
-
-done6:
-	ADD R7, R11
-	TBZ $2, R8, notAll7
-	FMOVQ 0(R11), F1
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 0(R11), F1
-	TBZ $0, R8, done9
-	ADD $8, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done9
-
-one8:
-	FMOVS 0(R11), F1
-
-done9:
-	ADD R7, R11
-	TBZ $2, R8, notAll10
-	FMOVQ 0(R11), F2
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 0(R11), F2
-	TBZ $0, R8, done12
-	ADD $8, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done12
-
-one11:
-	FMOVS 0(R11), F2
-
-done12:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-
-start3:
-	CBZ R5, store13
-	CBNZ R10, panel14
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	NEG R5, R5
-
-loop15:
-	FMOVQ.P 64(R4), F3
-	FMOVS (R13)(R5<<2), F4
-	FMOVS (R14)(R5<<2), F5
-	FMOVS (R15)(R5<<2), F6
-	WORD $0x4f841060 // FMLA V0.4S, V3.4S, V4.S[0]
-	WORD $0x4f851061 // FMLA V1.4S, V3.4S, V5.S[0]
-	WORD $0x4f861062 // FMLA V2.4S, V3.4S, V6.S[0]
-	ADDS $1, R5
-	BNE loop15
-	B store13
-
-panel14:
-	MOVD R1, R11
-
-loop16:
-	FMOVQ.P 64(R4), F3
-	FMOVQ 0(R11), F4
-	ADD $24, R11
-	WORD $0x4f841060 // FMLA V0.4S, V3.4S, V4.S[0]
-	WORD $0x4fa41061 // FMLA V1.4S, V3.4S, V4.S[1]
-	WORD $0x4f841862 // FMLA V2.4S, V3.4S, V4.S[2]
-	SUBS $1, R5
-	BNE loop16
-
-store13:
-	TBZ $2, R8, notAll17
-	FMOVQ F0, 0(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F0, 0(R6)
-	TBZ $0, R8, done19
-	ADD $8, R6, R12
-	VST1 V0.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F0, 0(R6)
-
-done19:
-	ADD R7, R6
-	TBZ $2, R8, notAll20
-	FMOVQ F1, 0(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F1, 0(R6)
-	TBZ $0, R8, done22
-	ADD $8, R6, R12
-	VST1 V1.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F1, 0(R6)
-
-done22:
-	ADD R7, R6
-	TBZ $2, R8, notAll23
-	FMOVQ F2, 0(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F2, 0(R6)
-	TBZ $0, R8, done25
-	ADD $8, R6, R12
-	VST1 V2.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F2, 0(R6)
-
-done25:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm4x1<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	TBZ $2, R8, notAll4
-	FMOVQ 0(R11), F0
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 0(R11), F0
-	TBZ $0, R8, done6
-	ADD $8, R11, R12
-	VLD1 (R12), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R11), F0
-
-done6:
-	ADD R7, R11
-	TBZ $2, R8, notAll7
-	FMOVQ 0(R11), F1
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 0(R11), F1
-	TBZ $0, R8, done9
-	ADD $8, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done9
-
-one8:
-	FMOVS 0(R11), F1
-
-done9:
-	ADD R7, R11
-	TBZ $2, R8, notAll10
-	FMOVQ 0(R11), F2
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 0(R11), F2
-	TBZ $0, R8, done12
-	ADD $8, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done12
-
-one11:
-	FMOVS 0(R11), F2
-
-done12:
-	ADD R7, R11
-	TBZ $2, R8, notAll13
-	FMOVQ 0(R11), F3
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 0(R11), F3
-	TBZ $0, R8, done15
-	ADD $8, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done15
-
-one14:
-	FMOVS 0(R11), F3
-
-done15:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-
-start3:
-	CBZ R5, store16
-	CBNZ R10, panel17
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	NEG R5, R5
-
-loop18:
-	FMOVQ.P 64(R4), F4
-	FMOVS (R13)(R5<<2), F5
-	FMOVS (R14)(R5<<2), F6
-	FMOVS (R15)(R5<<2), F7
-	WORD $0x4f851080 // FMLA V0.4S, V4.4S, V5.S[0]
-	FMOVS (R16)(R5<<2), F5
-	WORD $0x4f861081 // FMLA V1.4S, V4.4S, V6.S[0]
-	WORD $0x4f871082 // FMLA V2.4S, V4.4S, V7.S[0]
-	WORD $0x4f851083 // FMLA V3.4S, V4.4S, V5.S[0]
-	ADDS $1, R5
-	BNE loop18
-	B store16
-
-panel17:
-	MOVD R1, R11
-
-loop19:
-	FMOVQ.P 64(R4), F4
-	FMOVQ 0(R11), F5
-	ADD $24, R11
-	WORD $0x4f851080 // FMLA V0.4S, V4.4S, V5.S[0]
-	WORD $0x4fa51081 // FMLA V1.4S, V4.4S, V5.S[1]
-	WORD $0x4f851882 // FMLA V2.4S, V4.4S, V5.S[2]
-	WORD $0x4fa51883 // FMLA V3.4S, V4.4S, V5.S[3]
-	SUBS $1, R5
-	BNE loop19
-
-store16:
-	TBZ $2, R8, notAll20
-	FMOVQ F0, 0(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F0, 0(R6)
-	TBZ $0, R8, done22
-	ADD $8, R6, R12
-	VST1 V0.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F0, 0(R6)
-
-done22:
-	ADD R7, R6
-	TBZ $2, R8, notAll23
-	FMOVQ F1, 0(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F1, 0(R6)
-	TBZ $0, R8, done25
-	ADD $8, R6, R12
-	VST1 V1.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F1, 0(R6)
-
-done25:
-	ADD R7, R6
-	TBZ $2, R8, notAll26
-	FMOVQ F2, 0(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F2, 0(R6)
-	TBZ $0, R8, done28
-	ADD $8, R6, R12
-	VST1 V2.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F2, 0(R6)
-
-done28:
-	ADD R7, R6
-	TBZ $2, R8, notAll29
-	FMOVQ F3, 0(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F3, 0(R6)
-	TBZ $0, R8, done31
-	ADD $8, R6, R12
-	VST1 V3.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F3, 0(R6)
-
-done31:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm5x1<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	TBZ $2, R8, notAll4
-	FMOVQ 0(R11), F0
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 0(R11), F0
-	TBZ $0, R8, done6
-	ADD $8, R11, R12
-	VLD1 (R12), V0.S[2]
-	B done6
-
-one5:
-	FMOVS 0(R11), F0
-
-done6:
-	ADD R7, R11
-	TBZ $2, R8, notAll7
-	FMOVQ 0(R11), F1
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 0(R11), F1
-	TBZ $0, R8, done9
-	ADD $8, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done9
-
-one8:
-	FMOVS 0(R11), F1
-
-done9:
-	ADD R7, R11
-	TBZ $2, R8, notAll10
-	FMOVQ 0(R11), F2
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 0(R11), F2
-	TBZ $0, R8, done12
-	ADD $8, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done12
-
-one11:
-	FMOVS 0(R11), F2
-
-done12:
-	ADD R7, R11
-	TBZ $2, R8, notAll13
-	FMOVQ 0(R11), F3
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 0(R11), F3
-	TBZ $0, R8, done15
-	ADD $8, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done15
-
-one14:
-	FMOVS 0(R11), F3
-
-done15:
-	ADD R7, R11
-	TBZ $2, R8, notAll16
-	FMOVQ 0(R11), F4
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 0(R11), F4
-	TBZ $0, R8, done18
-	ADD $8, R11, R12
-	VLD1 (R12), V4.S[2]
-	B done18
-
-one17:
-	FMOVS 0(R11), F4
-
-done18:
-	ADD R7, R11
-	B start3
-
-fresh2:
+TEXT ·gemm1NEON(SB), NOSPLIT, $0-8
+	MOVD run+0(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
 	VMOVI $0, V3.B16
 	VMOVI $0, V4.B16
-
-start3:
-	CBZ R5, store19
-	CBNZ R10, panel20
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	NEG R5, R5
-
-loop21:
-	FMOVQ.P 64(R4), F5
-	FMOVS (R13)(R5<<2), F6
-	FMOVS (R14)(R5<<2), F7
-	FMOVS (R15)(R5<<2), F8
-	WORD $0x4f8610a0 // FMLA V0.4S, V5.4S, V6.S[0]
-	FMOVS (R16)(R5<<2), F6
-	WORD $0x4f8710a1 // FMLA V1.4S, V5.4S, V7.S[0]
-	FMOVS (R17)(R5<<2), F7
-	WORD $0x4f8810a2 // FMLA V2.4S, V5.4S, V8.S[0]
-	WORD $0x4f8610a3 // FMLA V3.4S, V5.4S, V6.S[0]
-	WORD $0x4f8710a4 // FMLA V4.4S, V5.4S, V7.S[0]
-	ADDS $1, R5
-	BNE loop21
-	B store19
-
-panel20:
-	MOVD R1, R11
-
-loop22:
-	FMOVQ.P 64(R4), F5
-	FMOVQ 0(R11), F6
-	FMOVD 16(R11), F7
-	ADD $24, R11
-	WORD $0x4f8610a0 // FMLA V0.4S, V5.4S, V6.S[0]
-	WORD $0x4fa610a1 // FMLA V1.4S, V5.4S, V6.S[1]
-	WORD $0x4f8618a2 // FMLA V2.4S, V5.4S, V6.S[2]
-	WORD $0x4fa618a3 // FMLA V3.4S, V5.4S, V6.S[3]
-	WORD $0x4f8710a4 // FMLA V4.4S, V5.4S, V7.S[0]
-	SUBS $1, R5
-	BNE loop22
-
-store19:
-	TBZ $2, R8, notAll23
-	FMOVQ F0, 0(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F0, 0(R6)
-	TBZ $0, R8, done25
-	ADD $8, R6, R12
-	VST1 V0.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F0, 0(R6)
-
-done25:
-	ADD R7, R6
-	TBZ $2, R8, notAll26
-	FMOVQ F1, 0(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F1, 0(R6)
-	TBZ $0, R8, done28
-	ADD $8, R6, R12
-	VST1 V1.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F1, 0(R6)
-
-done28:
-	ADD R7, R6
-	TBZ $2, R8, notAll29
-	FMOVQ F2, 0(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F2, 0(R6)
-	TBZ $0, R8, done31
-	ADD $8, R6, R12
-	VST1 V2.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F2, 0(R6)
-
-done31:
-	ADD R7, R6
-	TBZ $2, R8, notAll32
-	FMOVQ F3, 0(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F3, 0(R6)
-	TBZ $0, R8, done34
-	ADD $8, R6, R12
-	VST1 V3.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F3, 0(R6)
-
-done34:
-	ADD R7, R6
-	TBZ $2, R8, notAll35
-	FMOVQ F4, 0(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F4, 0(R6)
-	TBZ $0, R8, done37
-	ADD $8, R6, R12
-	VST1 V4.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F4, 0(R6)
-
-done37:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm6x1<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
+	VMOVI $0, V5.B16
+	MOVD gemmRun_a(R0), R1
+	MOVD gemmRun_c(R0), R2
+	MOVD gemmRun_ldc(R0), R13
+	MOVD gemmRun_last(R0), R14
 
 tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	TBZ $2, R8, notAll4
-	FMOVQ 0(R11), F0
-	B done6
+	MOVD gemmRun_b(R0), R3
+	MOVD gemmRun_k(R0), R4
+	MOVBU gemmRun_add(R0), R6
+	CBZ R6, fresh2
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row5of6
+	CMP $5, R6
+	BEQ row5of5
+	CMP $4, R6
+	BEQ row5of4
+	CMP $3, R6
+	BEQ row5of3
+	CMP $2, R6
+	BEQ row5of2
+	B row5of1
 
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 0(R11), F0
-	TBZ $0, R8, done6
-	ADD $8, R11, R12
-	VLD1 (R12), V0.S[2]
-	B done6
+row5of6:
+	SUB R13, R5
+	TBZ $2, R14, notAll6
+	FMOVQ 0(R5), F5
+	B done8
 
-one5:
-	FMOVS 0(R11), F0
+notAll6:
+	TBZ $1, R14, one7
+	FMOVD 0(R5), F5
+	TBZ $0, R14, done8
+	ADD $8, R5, R15
+	VLD1 (R15), V5.S[2]
+	B done8
 
-done6:
-	ADD R7, R11
-	TBZ $2, R8, notAll7
-	FMOVQ 0(R11), F1
-	B done9
+one7:
+	FMOVS 0(R5), F5
 
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 0(R11), F1
-	TBZ $0, R8, done9
-	ADD $8, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done9
+done8:
 
-one8:
-	FMOVS 0(R11), F1
+row5of5:
+	SUB R13, R5
+	TBZ $2, R14, notAll9
+	FMOVQ 0(R5), F4
+	B done11
 
-done9:
-	ADD R7, R11
-	TBZ $2, R8, notAll10
-	FMOVQ 0(R11), F2
-	B done12
+notAll9:
+	TBZ $1, R14, one10
+	FMOVD 0(R5), F4
+	TBZ $0, R14, done11
+	ADD $8, R5, R15
+	VLD1 (R15), V4.S[2]
+	B done11
 
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 0(R11), F2
-	TBZ $0, R8, done12
-	ADD $8, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done12
+one10:
+	FMOVS 0(R5), F4
 
-one11:
-	FMOVS 0(R11), F2
+done11:
 
-done12:
-	ADD R7, R11
-	TBZ $2, R8, notAll13
-	FMOVQ 0(R11), F3
-	B done15
+row5of4:
+	SUB R13, R5
+	TBZ $2, R14, notAll12
+	FMOVQ 0(R5), F3
+	B done14
 
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 0(R11), F3
-	TBZ $0, R8, done15
-	ADD $8, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done15
+notAll12:
+	TBZ $1, R14, one13
+	FMOVD 0(R5), F3
+	TBZ $0, R14, done14
+	ADD $8, R5, R15
+	VLD1 (R15), V3.S[2]
+	B done14
 
-one14:
-	FMOVS 0(R11), F3
+one13:
+	FMOVS 0(R5), F3
 
-done15:
-	ADD R7, R11
-	TBZ $2, R8, notAll16
-	FMOVQ 0(R11), F4
-	B done18
+done14:
 
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 0(R11), F4
-	TBZ $0, R8, done18
-	ADD $8, R11, R12
-	VLD1 (R12), V4.S[2]
-	B done18
+row5of3:
+	SUB R13, R5
+	TBZ $2, R14, notAll15
+	FMOVQ 0(R5), F2
+	B done17
 
-one17:
-	FMOVS 0(R11), F4
+notAll15:
+	TBZ $1, R14, one16
+	FMOVD 0(R5), F2
+	TBZ $0, R14, done17
+	ADD $8, R5, R15
+	VLD1 (R15), V2.S[2]
+	B done17
 
-done18:
-	ADD R7, R11
-	TBZ $2, R8, notAll19
-	FMOVQ 0(R11), F5
-	B done21
+one16:
+	FMOVS 0(R5), F2
 
-notAll19:
-	TBZ $1, R8, one20
-	FMOVD 0(R11), F5
-	TBZ $0, R8, done21
-	ADD $8, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done21
+done17:
 
-one20:
-	FMOVS 0(R11), F5
+row5of2:
+	SUB R13, R5
+	TBZ $2, R14, notAll18
+	FMOVQ 0(R5), F1
+	B done20
 
-done21:
-	ADD R7, R11
+notAll18:
+	TBZ $1, R14, one19
+	FMOVD 0(R5), F1
+	TBZ $0, R14, done20
+	ADD $8, R5, R15
+	VLD1 (R15), V1.S[2]
+	B done20
+
+one19:
+	FMOVS 0(R5), F1
+
+done20:
+
+row5of1:
+	SUB R13, R5
+	TBZ $2, R14, notAll21
+	FMOVQ 0(R5), F0
+	B done23
+
+notAll21:
+	TBZ $1, R14, one22
+	FMOVD 0(R5), F0
+	TBZ $0, R14, done23
+	ADD $8, R5, R15
+	VLD1 (R15), V0.S[2]
+	B done23
+
+one22:
+	FMOVS 0(R5), F0
+
+done23:
 	B start3
 
 fresh2:
@@ -1110,912 +162,396 @@ fresh2:
 	VMOVI $0, V5.B16
 
 start3:
-	CBZ R5, store22
-	CBNZ R10, panel23
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R3, R17, R19
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	ADD R5<<2, R19
-	NEG R5, R5
+	CBZ R4, store4
+	MOVBU gemmRun_packed(R0), R6
+	CBNZ R6, panel24
+	MOVD gemmRun_rs(R0), R6
+	ADD R4<<2, R1, R7
+	ADD R6, R7, R8
+	ADD R6, R8, R9
+	ADD R6, R9, R10
+	ADD R6, R10, R11
+	ADD R6, R11, R12
+	NEG R4, R4
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ inPlace6
+	CMP $5, R6
+	BEQ inPlace5
+	CMP $4, R6
+	BEQ inPlace4
+	CMP $3, R6
+	BEQ inPlace3
+	CMP $2, R6
+	BEQ inPlace2
 
-loop24:
-	FMOVQ.P 64(R4), F6
-	FMOVS (R13)(R5<<2), F7
-	FMOVS (R14)(R5<<2), F8
-	FMOVS (R15)(R5<<2), F9
+inPlace1:
+
+loop25:
+	FMOVQ.P 64(R3), F6
+	FMOVS (R7)(R4<<2), F7
 	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
-	FMOVS (R16)(R5<<2), F7
+	ADDS $1, R4
+	BNE loop25
+	B store4
+
+inPlace2:
+
+loop26:
+	FMOVQ.P 64(R3), F6
+	FMOVS (R7)(R4<<2), F7
+	FMOVS (R8)(R4<<2), F8
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
 	WORD $0x4f8810c1 // FMLA V1.4S, V6.4S, V8.S[0]
-	FMOVS (R17)(R5<<2), F8
+	ADDS $1, R4
+	BNE loop26
+	B store4
+
+inPlace3:
+
+loop27:
+	FMOVQ.P 64(R3), F6
+	FMOVS (R7)(R4<<2), F7
+	FMOVS (R8)(R4<<2), F8
+	FMOVS (R9)(R4<<2), F9
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	WORD $0x4f8810c1 // FMLA V1.4S, V6.4S, V8.S[0]
 	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
-	FMOVS (R19)(R5<<2), F9
+	ADDS $1, R4
+	BNE loop27
+	B store4
+
+inPlace4:
+
+loop28:
+	FMOVQ.P 64(R3), F6
+	FMOVS (R7)(R4<<2), F7
+	FMOVS (R8)(R4<<2), F8
+	FMOVS (R9)(R4<<2), F9
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	FMOVS (R10)(R4<<2), F7
+	WORD $0x4f8810c1 // FMLA V1.4S, V6.4S, V8.S[0]
+	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
+	WORD $0x4f8710c3 // FMLA V3.4S, V6.4S, V7.S[0]
+	ADDS $1, R4
+	BNE loop28
+	B store4
+
+inPlace5:
+
+loop29:
+	FMOVQ.P 64(R3), F6
+	FMOVS (R7)(R4<<2), F7
+	FMOVS (R8)(R4<<2), F8
+	FMOVS (R9)(R4<<2), F9
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	FMOVS (R10)(R4<<2), F7
+	WORD $0x4f8810c1 // FMLA V1.4S, V6.4S, V8.S[0]
+	FMOVS (R11)(R4<<2), F8
+	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
+	WORD $0x4f8710c3 // FMLA V3.4S, V6.4S, V7.S[0]
+	WORD $0x4f8810c4 // FMLA V4.4S, V6.4S, V8.S[0]
+	ADDS $1, R4
+	BNE loop29
+	B store4
+
+inPlace6:
+
+loop30:
+	FMOVQ.P 64(R3), F6
+	FMOVS (R7)(R4<<2), F7
+	FMOVS (R8)(R4<<2), F8
+	FMOVS (R9)(R4<<2), F9
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	FMOVS (R10)(R4<<2), F7
+	WORD $0x4f8810c1 // FMLA V1.4S, V6.4S, V8.S[0]
+	FMOVS (R11)(R4<<2), F8
+	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
+	FMOVS (R12)(R4<<2), F9
 	WORD $0x4f8710c3 // FMLA V3.4S, V6.4S, V7.S[0]
 	WORD $0x4f8810c4 // FMLA V4.4S, V6.4S, V8.S[0]
 	WORD $0x4f8910c5 // FMLA V5.4S, V6.4S, V9.S[0]
-	ADDS $1, R5
-	BNE loop24
-	B store22
+	ADDS $1, R4
+	BNE loop30
+	B store4
 
-panel23:
-	MOVD R1, R11
+panel24:
+	MOVD R1, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ packed6
+	CMP $5, R6
+	BEQ packed5
+	CMP $4, R6
+	BEQ packed4
+	CMP $3, R6
+	BEQ packed3
+	CMP $2, R6
+	BEQ packed2
 
-loop25:
-	FMOVQ.P 64(R4), F6
-	FMOVQ 0(R11), F7
-	FMOVD 16(R11), F8
-	ADD $24, R11
+packed1:
+
+loop31:
+	FMOVQ.P 64(R3), F6
+	FMOVQ 0(R5), F7
+	ADD $24, R5
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	SUBS $1, R4
+	BNE loop31
+	B store4
+
+packed2:
+
+loop32:
+	FMOVQ.P 64(R3), F6
+	FMOVQ 0(R5), F7
+	ADD $24, R5
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	WORD $0x4fa710c1 // FMLA V1.4S, V6.4S, V7.S[1]
+	SUBS $1, R4
+	BNE loop32
+	B store4
+
+packed3:
+
+loop33:
+	FMOVQ.P 64(R3), F6
+	FMOVQ 0(R5), F7
+	ADD $24, R5
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	WORD $0x4fa710c1 // FMLA V1.4S, V6.4S, V7.S[1]
+	WORD $0x4f8718c2 // FMLA V2.4S, V6.4S, V7.S[2]
+	SUBS $1, R4
+	BNE loop33
+	B store4
+
+packed4:
+
+loop34:
+	FMOVQ.P 64(R3), F6
+	FMOVQ 0(R5), F7
+	ADD $24, R5
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	WORD $0x4fa710c1 // FMLA V1.4S, V6.4S, V7.S[1]
+	WORD $0x4f8718c2 // FMLA V2.4S, V6.4S, V7.S[2]
+	WORD $0x4fa718c3 // FMLA V3.4S, V6.4S, V7.S[3]
+	SUBS $1, R4
+	BNE loop34
+	B store4
+
+packed5:
+
+loop35:
+	FMOVQ.P 64(R3), F6
+	FMOVQ 0(R5), F7
+	FMOVD 16(R5), F8
+	ADD $24, R5
+	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
+	WORD $0x4fa710c1 // FMLA V1.4S, V6.4S, V7.S[1]
+	WORD $0x4f8718c2 // FMLA V2.4S, V6.4S, V7.S[2]
+	WORD $0x4fa718c3 // FMLA V3.4S, V6.4S, V7.S[3]
+	WORD $0x4f8810c4 // FMLA V4.4S, V6.4S, V8.S[0]
+	SUBS $1, R4
+	BNE loop35
+	B store4
+
+packed6:
+
+loop36:
+	FMOVQ.P 64(R3), F6
+	FMOVQ 0(R5), F7
+	FMOVD 16(R5), F8
+	ADD $24, R5
 	WORD $0x4f8710c0 // FMLA V0.4S, V6.4S, V7.S[0]
 	WORD $0x4fa710c1 // FMLA V1.4S, V6.4S, V7.S[1]
 	WORD $0x4f8718c2 // FMLA V2.4S, V6.4S, V7.S[2]
 	WORD $0x4fa718c3 // FMLA V3.4S, V6.4S, V7.S[3]
 	WORD $0x4f8810c4 // FMLA V4.4S, V6.4S, V8.S[0]
 	WORD $0x4fa810c5 // FMLA V5.4S, V6.4S, V8.S[1]
-	SUBS $1, R5
-	BNE loop25
+	SUBS $1, R4
+	BNE loop36
+	B store4
 
-store22:
-	TBZ $2, R8, notAll26
-	FMOVQ F0, 0(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F0, 0(R6)
-	TBZ $0, R8, done28
-	ADD $8, R6, R12
-	VST1 V0.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F0, 0(R6)
-
-done28:
-	ADD R7, R6
-	TBZ $2, R8, notAll29
-	FMOVQ F1, 0(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F1, 0(R6)
-	TBZ $0, R8, done31
-	ADD $8, R6, R12
-	VST1 V1.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F1, 0(R6)
-
-done31:
-	ADD R7, R6
-	TBZ $2, R8, notAll32
-	FMOVQ F2, 0(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F2, 0(R6)
-	TBZ $0, R8, done34
-	ADD $8, R6, R12
-	VST1 V2.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F2, 0(R6)
-
-done34:
-	ADD R7, R6
-	TBZ $2, R8, notAll35
-	FMOVQ F3, 0(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F3, 0(R6)
-	TBZ $0, R8, done37
-	ADD $8, R6, R12
-	VST1 V3.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F3, 0(R6)
-
-done37:
-	ADD R7, R6
-	TBZ $2, R8, notAll38
-	FMOVQ F4, 0(R6)
+store4:
+	MOVD gemmRun_bias(R0), R5
+	CBZ R5, none37
+	TBZ $2, R14, notAll38
+	FMOVQ 0(R5), F6
 	B done40
 
 notAll38:
-	TBZ $1, R8, one39
-	FMOVD F4, 0(R6)
-	TBZ $0, R8, done40
-	ADD $8, R6, R12
-	VST1 V4.S[2], (R12)
+	TBZ $1, R14, one39
+	FMOVD 0(R5), F6
+	TBZ $0, R14, done40
+	ADD $8, R5, R15
+	VLD1 (R15), V6.S[2]
 	B done40
 
 one39:
-	FMOVS F4, 0(R6)
+	FMOVS 0(R5), F6
 
 done40:
-	ADD R7, R6
-	TBZ $2, R8, notAll41
-	FMOVQ F5, 0(R6)
-	B done43
+	WORD $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	WORD $0x4e26d421 // FADD V1.4S, V1.4S, V6.4S
+	WORD $0x4e26d442 // FADD V2.4S, V2.4S, V6.4S
+	WORD $0x4e26d463 // FADD V3.4S, V3.4S, V6.4S
+	WORD $0x4e26d484 // FADD V4.4S, V4.4S, V6.4S
+	WORD $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
 
-notAll41:
-	TBZ $1, R8, one42
-	FMOVD F5, 0(R6)
-	TBZ $0, R8, done43
-	ADD $8, R6, R12
-	VST1 V5.S[2], (R12)
-	B done43
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row41of6
+	CMP $5, R6
+	BEQ row41of5
+	CMP $4, R6
+	BEQ row41of4
+	CMP $3, R6
+	BEQ row41of3
+	CMP $2, R6
+	BEQ row41of2
+	B row41of1
 
-one42:
-	FMOVS F5, 0(R6)
+row41of6:
+	SUB R13, R5
+	TBZ $2, R14, notAll42
+	FMOVQ F5, 0(R5)
+	B done44
 
-done43:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
+notAll42:
+	TBZ $1, R14, one43
+	FMOVD F5, 0(R5)
+	TBZ $0, R14, done44
+	ADD $8, R5, R15
+	VST1 V5.S[2], (R15)
+	B done44
+
+one43:
+	FMOVS F5, 0(R5)
+
+done44:
+
+row41of5:
+	SUB R13, R5
+	TBZ $2, R14, notAll45
+	FMOVQ F4, 0(R5)
+	B done47
+
+notAll45:
+	TBZ $1, R14, one46
+	FMOVD F4, 0(R5)
+	TBZ $0, R14, done47
+	ADD $8, R5, R15
+	VST1 V4.S[2], (R15)
+	B done47
+
+one46:
+	FMOVS F4, 0(R5)
+
+done47:
+
+row41of4:
+	SUB R13, R5
+	TBZ $2, R14, notAll48
+	FMOVQ F3, 0(R5)
+	B done50
+
+notAll48:
+	TBZ $1, R14, one49
+	FMOVD F3, 0(R5)
+	TBZ $0, R14, done50
+	ADD $8, R5, R15
+	VST1 V3.S[2], (R15)
+	B done50
+
+one49:
+	FMOVS F3, 0(R5)
+
+done50:
+
+row41of3:
+	SUB R13, R5
+	TBZ $2, R14, notAll51
+	FMOVQ F2, 0(R5)
+	B done53
+
+notAll51:
+	TBZ $1, R14, one52
+	FMOVD F2, 0(R5)
+	TBZ $0, R14, done53
+	ADD $8, R5, R15
+	VST1 V2.S[2], (R15)
+	B done53
+
+one52:
+	FMOVS F2, 0(R5)
+
+done53:
+
+row41of2:
+	SUB R13, R5
+	TBZ $2, R14, notAll54
+	FMOVQ F1, 0(R5)
+	B done56
+
+notAll54:
+	TBZ $1, R14, one55
+	FMOVD F1, 0(R5)
+	TBZ $0, R14, done56
+	ADD $8, R5, R15
+	VST1 V1.S[2], (R15)
+	B done56
+
+one55:
+	FMOVS F1, 0(R5)
+
+done56:
+
+row41of1:
+	SUB R13, R5
+	TBZ $2, R14, notAll57
+	FMOVQ F0, 0(R5)
+	B done59
+
+notAll57:
+	TBZ $1, R14, one58
+	FMOVD F0, 0(R5)
+	TBZ $0, R14, done59
+	ADD $8, R5, R15
+	VST1 V0.S[2], (R15)
+	B done59
+
+one58:
+	FMOVS F0, 0(R5)
+
+done59:
+	MOVD gemmRun_as(R0), R6
+	ADD R6, R1
+	MOVD gemmRun_cs(R0), R6
+	ADD R6, R2
+	MOVD gemmRun_tiles(R0), R6
+	SUBS $1, R6
+	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
+	MOVD gemmRun_lowTiles(R0), R6
+	CBZ R6, end60
+	MOVD R6, gemmRun_tiles(R0)
+	MOVD ZR, gemmRun_lowTiles(R0)
+	MOVD gemmRun_lowRows(R0), R6
+	MOVD R6, gemmRun_rows(R0)
+	MOVD gemmRun_lowAs(R0), R6
+	MOVD R6, gemmRun_as(R0)
+	MOVD gemmRun_lowCs(R0), R6
+	MOVD R6, gemmRun_cs(R0)
+	B tile1
+
+end60:
 	RET
 
-TEXT gemm1x2<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	TBZ $2, R8, notAll4
-	FMOVQ 16(R11), F1
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 16(R11), F1
-	TBZ $0, R8, done6
-	ADD $24, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done6
-
-one5:
-	FMOVS 16(R11), F1
-
-done6:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-
-start3:
-	CBZ R5, store7
-	CBNZ R10, panel8
-	MOVD R1, R13
-	ADD R5<<2, R13
-	NEG R5, R5
-
-loop9:
-	FLDPQ.P 64(R4), (F2, F3)
-	FMOVS (R13)(R5<<2), F4
-	WORD $0x4f841040 // FMLA V0.4S, V2.4S, V4.S[0]
-	WORD $0x4f841061 // FMLA V1.4S, V3.4S, V4.S[0]
-	ADDS $1, R5
-	BNE loop9
-	B store7
-
-panel8:
-	MOVD R1, R11
-
-loop10:
-	FLDPQ.P 64(R4), (F2, F3)
-	FMOVQ 0(R11), F4
-	ADD $24, R11
-	WORD $0x4f841040 // FMLA V0.4S, V2.4S, V4.S[0]
-	WORD $0x4f841061 // FMLA V1.4S, V3.4S, V4.S[0]
-	SUBS $1, R5
-	BNE loop10
-
-store7:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll11
-	FMOVQ F1, 16(R6)
-	B done13
-
-notAll11:
-	TBZ $1, R8, one12
-	FMOVD F1, 16(R6)
-	TBZ $0, R8, done13
-	ADD $24, R6, R12
-	VST1 V1.S[2], (R12)
-	B done13
-
-one12:
-	FMOVS F1, 16(R6)
-
-done13:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm2x2<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	TBZ $2, R8, notAll4
-	FMOVQ 16(R11), F1
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 16(R11), F1
-	TBZ $0, R8, done6
-	ADD $24, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done6
-
-one5:
-	FMOVS 16(R11), F1
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F2
-	TBZ $2, R8, notAll7
-	FMOVQ 16(R11), F3
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 16(R11), F3
-	TBZ $0, R8, done9
-	ADD $24, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done9
-
-one8:
-	FMOVS 16(R11), F3
-
-done9:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-
-start3:
-	CBZ R5, store10
-	CBNZ R10, panel11
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	NEG R5, R5
-
-loop12:
-	FLDPQ.P 64(R4), (F4, F5)
-	FMOVS (R13)(R5<<2), F6
-	FMOVS (R14)(R5<<2), F7
-	WORD $0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
-	WORD $0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
-	WORD $0x4f871082 // FMLA V2.4S, V4.4S, V7.S[0]
-	WORD $0x4f8710a3 // FMLA V3.4S, V5.4S, V7.S[0]
-	ADDS $1, R5
-	BNE loop12
-	B store10
-
-panel11:
-	MOVD R1, R11
-
-loop13:
-	FLDPQ.P 64(R4), (F4, F5)
-	FMOVQ 0(R11), F6
-	ADD $24, R11
-	WORD $0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
-	WORD $0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
-	WORD $0x4fa61082 // FMLA V2.4S, V4.4S, V6.S[1]
-	WORD $0x4fa610a3 // FMLA V3.4S, V5.4S, V6.S[1]
-	SUBS $1, R5
-	BNE loop13
-
-store10:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll14
-	FMOVQ F1, 16(R6)
-	B done16
-
-notAll14:
-	TBZ $1, R8, one15
-	FMOVD F1, 16(R6)
-	TBZ $0, R8, done16
-	ADD $24, R6, R12
-	VST1 V1.S[2], (R12)
-	B done16
-
-one15:
-	FMOVS F1, 16(R6)
-
-done16:
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll17
-	FMOVQ F3, 16(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F3, 16(R6)
-	TBZ $0, R8, done19
-	ADD $24, R6, R12
-	VST1 V3.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F3, 16(R6)
-
-done19:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm3x2<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	TBZ $2, R8, notAll4
-	FMOVQ 16(R11), F1
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 16(R11), F1
-	TBZ $0, R8, done6
-	ADD $24, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done6
-
-one5:
-	FMOVS 16(R11), F1
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F2
-	TBZ $2, R8, notAll7
-	FMOVQ 16(R11), F3
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 16(R11), F3
-	TBZ $0, R8, done9
-	ADD $24, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done9
-
-one8:
-	FMOVS 16(R11), F3
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	TBZ $2, R8, notAll10
-	FMOVQ 16(R11), F5
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 16(R11), F5
-	TBZ $0, R8, done12
-	ADD $24, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done12
-
-one11:
-	FMOVS 16(R11), F5
-
-done12:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-
-start3:
-	CBZ R5, store13
-	CBNZ R10, panel14
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	NEG R5, R5
-
-loop15:
-	FLDPQ.P 64(R4), (F6, F7)
-	FMOVS (R13)(R5<<2), F8
-	FMOVS (R14)(R5<<2), F9
-	FMOVS (R15)(R5<<2), F10
-	WORD $0x4f8810c0 // FMLA V0.4S, V6.4S, V8.S[0]
-	WORD $0x4f8810e1 // FMLA V1.4S, V7.4S, V8.S[0]
-	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
-	WORD $0x4f8910e3 // FMLA V3.4S, V7.4S, V9.S[0]
-	WORD $0x4f8a10c4 // FMLA V4.4S, V6.4S, V10.S[0]
-	WORD $0x4f8a10e5 // FMLA V5.4S, V7.4S, V10.S[0]
-	ADDS $1, R5
-	BNE loop15
-	B store13
-
-panel14:
-	MOVD R1, R11
-
-loop16:
-	FLDPQ.P 64(R4), (F6, F7)
-	FMOVQ 0(R11), F8
-	ADD $24, R11
-	WORD $0x4f8810c0 // FMLA V0.4S, V6.4S, V8.S[0]
-	WORD $0x4f8810e1 // FMLA V1.4S, V7.4S, V8.S[0]
-	WORD $0x4fa810c2 // FMLA V2.4S, V6.4S, V8.S[1]
-	WORD $0x4fa810e3 // FMLA V3.4S, V7.4S, V8.S[1]
-	WORD $0x4f8818c4 // FMLA V4.4S, V6.4S, V8.S[2]
-	WORD $0x4f8818e5 // FMLA V5.4S, V7.4S, V8.S[2]
-	SUBS $1, R5
-	BNE loop16
-
-store13:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll17
-	FMOVQ F1, 16(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F1, 16(R6)
-	TBZ $0, R8, done19
-	ADD $24, R6, R12
-	VST1 V1.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F1, 16(R6)
-
-done19:
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll20
-	FMOVQ F3, 16(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F3, 16(R6)
-	TBZ $0, R8, done22
-	ADD $24, R6, R12
-	VST1 V3.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F3, 16(R6)
-
-done22:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F5, 16(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F5, 16(R6)
-	TBZ $0, R8, done25
-	ADD $24, R6, R12
-	VST1 V5.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F5, 16(R6)
-
-done25:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm4x2<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	TBZ $2, R8, notAll4
-	FMOVQ 16(R11), F1
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 16(R11), F1
-	TBZ $0, R8, done6
-	ADD $24, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done6
-
-one5:
-	FMOVS 16(R11), F1
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F2
-	TBZ $2, R8, notAll7
-	FMOVQ 16(R11), F3
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 16(R11), F3
-	TBZ $0, R8, done9
-	ADD $24, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done9
-
-one8:
-	FMOVS 16(R11), F3
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	TBZ $2, R8, notAll10
-	FMOVQ 16(R11), F5
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 16(R11), F5
-	TBZ $0, R8, done12
-	ADD $24, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done12
-
-one11:
-	FMOVS 16(R11), F5
-
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	TBZ $2, R8, notAll13
-	FMOVQ 16(R11), F7
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 16(R11), F7
-	TBZ $0, R8, done15
-	ADD $24, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done15
-
-one14:
-	FMOVS 16(R11), F7
-
-done15:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V7.B16
-
-start3:
-	CBZ R5, store16
-	CBNZ R10, panel17
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	NEG R5, R5
-
-loop18:
-	FLDPQ.P 64(R4), (F8, F9)
-	FMOVS (R13)(R5<<2), F10
-	FMOVS (R14)(R5<<2), F11
-	FMOVS (R15)(R5<<2), F12
-	WORD $0x4f8a1100 // FMLA V0.4S, V8.4S, V10.S[0]
-	WORD $0x4f8a1121 // FMLA V1.4S, V9.4S, V10.S[0]
-	FMOVS (R16)(R5<<2), F10
-	WORD $0x4f8b1102 // FMLA V2.4S, V8.4S, V11.S[0]
-	WORD $0x4f8b1123 // FMLA V3.4S, V9.4S, V11.S[0]
-	WORD $0x4f8c1104 // FMLA V4.4S, V8.4S, V12.S[0]
-	WORD $0x4f8c1125 // FMLA V5.4S, V9.4S, V12.S[0]
-	WORD $0x4f8a1106 // FMLA V6.4S, V8.4S, V10.S[0]
-	WORD $0x4f8a1127 // FMLA V7.4S, V9.4S, V10.S[0]
-	ADDS $1, R5
-	BNE loop18
-	B store16
-
-panel17:
-	MOVD R1, R11
-
-loop19:
-	FLDPQ.P 64(R4), (F8, F9)
-	FMOVQ 0(R11), F10
-	ADD $24, R11
-	WORD $0x4f8a1100 // FMLA V0.4S, V8.4S, V10.S[0]
-	WORD $0x4f8a1121 // FMLA V1.4S, V9.4S, V10.S[0]
-	WORD $0x4faa1102 // FMLA V2.4S, V8.4S, V10.S[1]
-	WORD $0x4faa1123 // FMLA V3.4S, V9.4S, V10.S[1]
-	WORD $0x4f8a1904 // FMLA V4.4S, V8.4S, V10.S[2]
-	WORD $0x4f8a1925 // FMLA V5.4S, V9.4S, V10.S[2]
-	WORD $0x4faa1906 // FMLA V6.4S, V8.4S, V10.S[3]
-	WORD $0x4faa1927 // FMLA V7.4S, V9.4S, V10.S[3]
-	SUBS $1, R5
-	BNE loop19
-
-store16:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll20
-	FMOVQ F1, 16(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F1, 16(R6)
-	TBZ $0, R8, done22
-	ADD $24, R6, R12
-	VST1 V1.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F1, 16(R6)
-
-done22:
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F3, 16(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F3, 16(R6)
-	TBZ $0, R8, done25
-	ADD $24, R6, R12
-	VST1 V3.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F3, 16(R6)
-
-done25:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F5, 16(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F5, 16(R6)
-	TBZ $0, R8, done28
-	ADD $24, R6, R12
-	VST1 V5.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F5, 16(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F7, 16(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F7, 16(R6)
-	TBZ $0, R8, done31
-	ADD $24, R6, R12
-	VST1 V7.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F7, 16(R6)
-
-done31:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm5x2<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	TBZ $2, R8, notAll4
-	FMOVQ 16(R11), F1
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 16(R11), F1
-	TBZ $0, R8, done6
-	ADD $24, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done6
-
-one5:
-	FMOVS 16(R11), F1
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F2
-	TBZ $2, R8, notAll7
-	FMOVQ 16(R11), F3
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 16(R11), F3
-	TBZ $0, R8, done9
-	ADD $24, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done9
-
-one8:
-	FMOVS 16(R11), F3
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	TBZ $2, R8, notAll10
-	FMOVQ 16(R11), F5
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 16(R11), F5
-	TBZ $0, R8, done12
-	ADD $24, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done12
-
-one11:
-	FMOVS 16(R11), F5
-
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	TBZ $2, R8, notAll13
-	FMOVQ 16(R11), F7
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 16(R11), F7
-	TBZ $0, R8, done15
-	ADD $24, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done15
-
-one14:
-	FMOVS 16(R11), F7
-
-done15:
-	ADD R7, R11
-	FMOVQ 0(R11), F8
-	TBZ $2, R8, notAll16
-	FMOVQ 16(R11), F9
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 16(R11), F9
-	TBZ $0, R8, done18
-	ADD $24, R11, R12
-	VLD1 (R12), V9.S[2]
-	B done18
-
-one17:
-	FMOVS 16(R11), F9
-
-done18:
-	ADD R7, R11
-	B start3
-
-fresh2:
+TEXT ·gemm2NEON(SB), NOSPLIT, $0-8
+	MOVD run+0(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -2026,284 +562,152 @@ fresh2:
 	VMOVI $0, V7.B16
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
-
-start3:
-	CBZ R5, store19
-	CBNZ R10, panel20
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	NEG R5, R5
-
-loop21:
-	FLDPQ.P 64(R4), (F10, F11)
-	FMOVS (R13)(R5<<2), F12
-	FMOVS (R14)(R5<<2), F13
-	FMOVS (R15)(R5<<2), F14
-	WORD $0x4f8c1140 // FMLA V0.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1161 // FMLA V1.4S, V11.4S, V12.S[0]
-	FMOVS (R16)(R5<<2), F12
-	WORD $0x4f8d1142 // FMLA V2.4S, V10.4S, V13.S[0]
-	WORD $0x4f8d1163 // FMLA V3.4S, V11.4S, V13.S[0]
-	FMOVS (R17)(R5<<2), F13
-	WORD $0x4f8e1144 // FMLA V4.4S, V10.4S, V14.S[0]
-	WORD $0x4f8e1165 // FMLA V5.4S, V11.4S, V14.S[0]
-	WORD $0x4f8c1146 // FMLA V6.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1167 // FMLA V7.4S, V11.4S, V12.S[0]
-	WORD $0x4f8d1148 // FMLA V8.4S, V10.4S, V13.S[0]
-	WORD $0x4f8d1169 // FMLA V9.4S, V11.4S, V13.S[0]
-	ADDS $1, R5
-	BNE loop21
-	B store19
-
-panel20:
-	MOVD R1, R11
-
-loop22:
-	FLDPQ.P 64(R4), (F10, F11)
-	FMOVQ 0(R11), F12
-	FMOVD 16(R11), F13
-	ADD $24, R11
-	WORD $0x4f8c1140 // FMLA V0.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1161 // FMLA V1.4S, V11.4S, V12.S[0]
-	WORD $0x4fac1142 // FMLA V2.4S, V10.4S, V12.S[1]
-	WORD $0x4fac1163 // FMLA V3.4S, V11.4S, V12.S[1]
-	WORD $0x4f8c1944 // FMLA V4.4S, V10.4S, V12.S[2]
-	WORD $0x4f8c1965 // FMLA V5.4S, V11.4S, V12.S[2]
-	WORD $0x4fac1946 // FMLA V6.4S, V10.4S, V12.S[3]
-	WORD $0x4fac1967 // FMLA V7.4S, V11.4S, V12.S[3]
-	WORD $0x4f8d1148 // FMLA V8.4S, V10.4S, V13.S[0]
-	WORD $0x4f8d1169 // FMLA V9.4S, V11.4S, V13.S[0]
-	SUBS $1, R5
-	BNE loop22
-
-store19:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F1, 16(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F1, 16(R6)
-	TBZ $0, R8, done25
-	ADD $24, R6, R12
-	VST1 V1.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F1, 16(R6)
-
-done25:
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F3, 16(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F3, 16(R6)
-	TBZ $0, R8, done28
-	ADD $24, R6, R12
-	VST1 V3.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F3, 16(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F5, 16(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F5, 16(R6)
-	TBZ $0, R8, done31
-	ADD $24, R6, R12
-	VST1 V5.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F5, 16(R6)
-
-done31:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	TBZ $2, R8, notAll32
-	FMOVQ F7, 16(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F7, 16(R6)
-	TBZ $0, R8, done34
-	ADD $24, R6, R12
-	VST1 V7.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F7, 16(R6)
-
-done34:
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	TBZ $2, R8, notAll35
-	FMOVQ F9, 16(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F9, 16(R6)
-	TBZ $0, R8, done37
-	ADD $24, R6, R12
-	VST1 V9.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F9, 16(R6)
-
-done37:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm6x2<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	MOVD gemmRun_a(R0), R1
+	MOVD gemmRun_c(R0), R2
+	MOVD gemmRun_ldc(R0), R13
+	MOVD gemmRun_last(R0), R14
 
 tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	TBZ $2, R8, notAll4
-	FMOVQ 16(R11), F1
-	B done6
+	MOVD gemmRun_b(R0), R3
+	MOVD gemmRun_k(R0), R4
+	MOVBU gemmRun_add(R0), R6
+	CBZ R6, fresh2
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row5of6
+	CMP $5, R6
+	BEQ row5of5
+	CMP $4, R6
+	BEQ row5of4
+	CMP $3, R6
+	BEQ row5of3
+	CMP $2, R6
+	BEQ row5of2
+	B row5of1
 
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 16(R11), F1
-	TBZ $0, R8, done6
-	ADD $24, R11, R12
-	VLD1 (R12), V1.S[2]
-	B done6
+row5of6:
+	SUB R13, R5
+	FMOVQ 0(R5), F10
+	TBZ $2, R14, notAll6
+	FMOVQ 16(R5), F11
+	B done8
 
-one5:
-	FMOVS 16(R11), F1
+notAll6:
+	TBZ $1, R14, one7
+	FMOVD 16(R5), F11
+	TBZ $0, R14, done8
+	ADD $24, R5, R15
+	VLD1 (R15), V11.S[2]
+	B done8
 
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F2
-	TBZ $2, R8, notAll7
-	FMOVQ 16(R11), F3
-	B done9
+one7:
+	FMOVS 16(R5), F11
 
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 16(R11), F3
-	TBZ $0, R8, done9
-	ADD $24, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done9
+done8:
 
-one8:
-	FMOVS 16(R11), F3
+row5of5:
+	SUB R13, R5
+	FMOVQ 0(R5), F8
+	TBZ $2, R14, notAll9
+	FMOVQ 16(R5), F9
+	B done11
 
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	TBZ $2, R8, notAll10
-	FMOVQ 16(R11), F5
-	B done12
+notAll9:
+	TBZ $1, R14, one10
+	FMOVD 16(R5), F9
+	TBZ $0, R14, done11
+	ADD $24, R5, R15
+	VLD1 (R15), V9.S[2]
+	B done11
 
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 16(R11), F5
-	TBZ $0, R8, done12
-	ADD $24, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done12
+one10:
+	FMOVS 16(R5), F9
 
-one11:
-	FMOVS 16(R11), F5
+done11:
 
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	TBZ $2, R8, notAll13
-	FMOVQ 16(R11), F7
-	B done15
+row5of4:
+	SUB R13, R5
+	FMOVQ 0(R5), F6
+	TBZ $2, R14, notAll12
+	FMOVQ 16(R5), F7
+	B done14
 
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 16(R11), F7
-	TBZ $0, R8, done15
-	ADD $24, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done15
+notAll12:
+	TBZ $1, R14, one13
+	FMOVD 16(R5), F7
+	TBZ $0, R14, done14
+	ADD $24, R5, R15
+	VLD1 (R15), V7.S[2]
+	B done14
 
-one14:
-	FMOVS 16(R11), F7
+one13:
+	FMOVS 16(R5), F7
 
-done15:
-	ADD R7, R11
-	FMOVQ 0(R11), F8
-	TBZ $2, R8, notAll16
-	FMOVQ 16(R11), F9
-	B done18
+done14:
 
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 16(R11), F9
-	TBZ $0, R8, done18
-	ADD $24, R11, R12
-	VLD1 (R12), V9.S[2]
-	B done18
+row5of3:
+	SUB R13, R5
+	FMOVQ 0(R5), F4
+	TBZ $2, R14, notAll15
+	FMOVQ 16(R5), F5
+	B done17
 
-one17:
-	FMOVS 16(R11), F9
+notAll15:
+	TBZ $1, R14, one16
+	FMOVD 16(R5), F5
+	TBZ $0, R14, done17
+	ADD $24, R5, R15
+	VLD1 (R15), V5.S[2]
+	B done17
 
-done18:
-	ADD R7, R11
-	FMOVQ 0(R11), F10
-	TBZ $2, R8, notAll19
-	FMOVQ 16(R11), F11
-	B done21
+one16:
+	FMOVS 16(R5), F5
 
-notAll19:
-	TBZ $1, R8, one20
-	FMOVD 16(R11), F11
-	TBZ $0, R8, done21
-	ADD $24, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done21
+done17:
 
-one20:
-	FMOVS 16(R11), F11
+row5of2:
+	SUB R13, R5
+	FMOVQ 0(R5), F2
+	TBZ $2, R14, notAll18
+	FMOVQ 16(R5), F3
+	B done20
 
-done21:
-	ADD R7, R11
+notAll18:
+	TBZ $1, R14, one19
+	FMOVD 16(R5), F3
+	TBZ $0, R14, done20
+	ADD $24, R5, R15
+	VLD1 (R15), V3.S[2]
+	B done20
+
+one19:
+	FMOVS 16(R5), F3
+
+done20:
+
+row5of1:
+	SUB R13, R5
+	FMOVQ 0(R5), F0
+	TBZ $2, R14, notAll21
+	FMOVQ 16(R5), F1
+	B done23
+
+notAll21:
+	TBZ $1, R14, one22
+	FMOVD 16(R5), F1
+	TBZ $0, R14, done23
+	ADD $24, R5, R15
+	VLD1 (R15), V1.S[2]
+	B done23
+
+one22:
+	FMOVS 16(R5), F1
+
+done23:
 	B start3
 
 fresh2:
@@ -2321,54 +725,242 @@ fresh2:
 	VMOVI $0, V11.B16
 
 start3:
-	CBZ R5, store22
-	CBNZ R10, panel23
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R3, R17, R19
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	ADD R5<<2, R19
-	NEG R5, R5
+	CBZ R4, store4
+	MOVBU gemmRun_packed(R0), R6
+	CBNZ R6, panel24
+	MOVD gemmRun_rs(R0), R6
+	ADD R4<<2, R1, R7
+	ADD R6, R7, R8
+	ADD R6, R8, R9
+	ADD R6, R9, R10
+	ADD R6, R10, R11
+	ADD R6, R11, R12
+	NEG R4, R4
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ inPlace6
+	CMP $5, R6
+	BEQ inPlace5
+	CMP $4, R6
+	BEQ inPlace4
+	CMP $3, R6
+	BEQ inPlace3
+	CMP $2, R6
+	BEQ inPlace2
 
-loop24:
-	FLDPQ.P 64(R4), (F12, F13)
-	FMOVS (R13)(R5<<2), F14
-	FMOVS (R14)(R5<<2), F15
-	FMOVS (R15)(R5<<2), F16
+inPlace1:
+
+loop25:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVS (R7)(R4<<2), F14
 	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
 	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
-	FMOVS (R16)(R5<<2), F14
+	ADDS $1, R4
+	BNE loop25
+	B store4
+
+inPlace2:
+
+loop26:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVS (R7)(R4<<2), F14
+	FMOVS (R8)(R4<<2), F15
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
 	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
 	WORD $0x4f8f11a3 // FMLA V3.4S, V13.4S, V15.S[0]
-	FMOVS (R17)(R5<<2), F15
+	ADDS $1, R4
+	BNE loop26
+	B store4
+
+inPlace3:
+
+loop27:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVS (R7)(R4<<2), F14
+	FMOVS (R8)(R4<<2), F15
+	FMOVS (R9)(R4<<2), F16
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
+	WORD $0x4f8f11a3 // FMLA V3.4S, V13.4S, V15.S[0]
 	WORD $0x4f901184 // FMLA V4.4S, V12.4S, V16.S[0]
 	WORD $0x4f9011a5 // FMLA V5.4S, V13.4S, V16.S[0]
-	FMOVS (R19)(R5<<2), F16
+	ADDS $1, R4
+	BNE loop27
+	B store4
+
+inPlace4:
+
+loop28:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVS (R7)(R4<<2), F14
+	FMOVS (R8)(R4<<2), F15
+	FMOVS (R9)(R4<<2), F16
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	FMOVS (R10)(R4<<2), F14
+	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
+	WORD $0x4f8f11a3 // FMLA V3.4S, V13.4S, V15.S[0]
+	WORD $0x4f901184 // FMLA V4.4S, V12.4S, V16.S[0]
+	WORD $0x4f9011a5 // FMLA V5.4S, V13.4S, V16.S[0]
+	WORD $0x4f8e1186 // FMLA V6.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a7 // FMLA V7.4S, V13.4S, V14.S[0]
+	ADDS $1, R4
+	BNE loop28
+	B store4
+
+inPlace5:
+
+loop29:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVS (R7)(R4<<2), F14
+	FMOVS (R8)(R4<<2), F15
+	FMOVS (R9)(R4<<2), F16
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	FMOVS (R10)(R4<<2), F14
+	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
+	WORD $0x4f8f11a3 // FMLA V3.4S, V13.4S, V15.S[0]
+	FMOVS (R11)(R4<<2), F15
+	WORD $0x4f901184 // FMLA V4.4S, V12.4S, V16.S[0]
+	WORD $0x4f9011a5 // FMLA V5.4S, V13.4S, V16.S[0]
+	WORD $0x4f8e1186 // FMLA V6.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a7 // FMLA V7.4S, V13.4S, V14.S[0]
+	WORD $0x4f8f1188 // FMLA V8.4S, V12.4S, V15.S[0]
+	WORD $0x4f8f11a9 // FMLA V9.4S, V13.4S, V15.S[0]
+	ADDS $1, R4
+	BNE loop29
+	B store4
+
+inPlace6:
+
+loop30:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVS (R7)(R4<<2), F14
+	FMOVS (R8)(R4<<2), F15
+	FMOVS (R9)(R4<<2), F16
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	FMOVS (R10)(R4<<2), F14
+	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
+	WORD $0x4f8f11a3 // FMLA V3.4S, V13.4S, V15.S[0]
+	FMOVS (R11)(R4<<2), F15
+	WORD $0x4f901184 // FMLA V4.4S, V12.4S, V16.S[0]
+	WORD $0x4f9011a5 // FMLA V5.4S, V13.4S, V16.S[0]
+	FMOVS (R12)(R4<<2), F16
 	WORD $0x4f8e1186 // FMLA V6.4S, V12.4S, V14.S[0]
 	WORD $0x4f8e11a7 // FMLA V7.4S, V13.4S, V14.S[0]
 	WORD $0x4f8f1188 // FMLA V8.4S, V12.4S, V15.S[0]
 	WORD $0x4f8f11a9 // FMLA V9.4S, V13.4S, V15.S[0]
 	WORD $0x4f90118a // FMLA V10.4S, V12.4S, V16.S[0]
 	WORD $0x4f9011ab // FMLA V11.4S, V13.4S, V16.S[0]
-	ADDS $1, R5
-	BNE loop24
-	B store22
+	ADDS $1, R4
+	BNE loop30
+	B store4
 
-panel23:
-	MOVD R1, R11
+panel24:
+	MOVD R1, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ packed6
+	CMP $5, R6
+	BEQ packed5
+	CMP $4, R6
+	BEQ packed4
+	CMP $3, R6
+	BEQ packed3
+	CMP $2, R6
+	BEQ packed2
 
-loop25:
-	FLDPQ.P 64(R4), (F12, F13)
-	FMOVQ 0(R11), F14
-	FMOVD 16(R11), F15
-	ADD $24, R11
+packed1:
+
+loop31:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVQ 0(R5), F14
+	ADD $24, R5
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	SUBS $1, R4
+	BNE loop31
+	B store4
+
+packed2:
+
+loop32:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVQ 0(R5), F14
+	ADD $24, R5
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	WORD $0x4fae1182 // FMLA V2.4S, V12.4S, V14.S[1]
+	WORD $0x4fae11a3 // FMLA V3.4S, V13.4S, V14.S[1]
+	SUBS $1, R4
+	BNE loop32
+	B store4
+
+packed3:
+
+loop33:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVQ 0(R5), F14
+	ADD $24, R5
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	WORD $0x4fae1182 // FMLA V2.4S, V12.4S, V14.S[1]
+	WORD $0x4fae11a3 // FMLA V3.4S, V13.4S, V14.S[1]
+	WORD $0x4f8e1984 // FMLA V4.4S, V12.4S, V14.S[2]
+	WORD $0x4f8e19a5 // FMLA V5.4S, V13.4S, V14.S[2]
+	SUBS $1, R4
+	BNE loop33
+	B store4
+
+packed4:
+
+loop34:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVQ 0(R5), F14
+	ADD $24, R5
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	WORD $0x4fae1182 // FMLA V2.4S, V12.4S, V14.S[1]
+	WORD $0x4fae11a3 // FMLA V3.4S, V13.4S, V14.S[1]
+	WORD $0x4f8e1984 // FMLA V4.4S, V12.4S, V14.S[2]
+	WORD $0x4f8e19a5 // FMLA V5.4S, V13.4S, V14.S[2]
+	WORD $0x4fae1986 // FMLA V6.4S, V12.4S, V14.S[3]
+	WORD $0x4fae19a7 // FMLA V7.4S, V13.4S, V14.S[3]
+	SUBS $1, R4
+	BNE loop34
+	B store4
+
+packed5:
+
+loop35:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVQ 0(R5), F14
+	FMOVD 16(R5), F15
+	ADD $24, R5
+	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
+	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
+	WORD $0x4fae1182 // FMLA V2.4S, V12.4S, V14.S[1]
+	WORD $0x4fae11a3 // FMLA V3.4S, V13.4S, V14.S[1]
+	WORD $0x4f8e1984 // FMLA V4.4S, V12.4S, V14.S[2]
+	WORD $0x4f8e19a5 // FMLA V5.4S, V13.4S, V14.S[2]
+	WORD $0x4fae1986 // FMLA V6.4S, V12.4S, V14.S[3]
+	WORD $0x4fae19a7 // FMLA V7.4S, V13.4S, V14.S[3]
+	WORD $0x4f8f1188 // FMLA V8.4S, V12.4S, V15.S[0]
+	WORD $0x4f8f11a9 // FMLA V9.4S, V13.4S, V15.S[0]
+	SUBS $1, R4
+	BNE loop35
+	B store4
+
+packed6:
+
+loop36:
+	FLDPQ.P 64(R3), (F12, F13)
+	FMOVQ 0(R5), F14
+	FMOVD 16(R5), F15
+	ADD $24, R5
 	WORD $0x4f8e1180 // FMLA V0.4S, V12.4S, V14.S[0]
 	WORD $0x4f8e11a1 // FMLA V1.4S, V13.4S, V14.S[0]
 	WORD $0x4fae1182 // FMLA V2.4S, V12.4S, V14.S[1]
@@ -2381,933 +973,203 @@ loop25:
 	WORD $0x4f8f11a9 // FMLA V9.4S, V13.4S, V15.S[0]
 	WORD $0x4faf118a // FMLA V10.4S, V12.4S, V15.S[1]
 	WORD $0x4faf11ab // FMLA V11.4S, V13.4S, V15.S[1]
-	SUBS $1, R5
-	BNE loop25
+	SUBS $1, R4
+	BNE loop36
+	B store4
 
-store22:
-	FMOVQ F0, 0(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F1, 16(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F1, 16(R6)
-	TBZ $0, R8, done28
-	ADD $24, R6, R12
-	VST1 V1.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F1, 16(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F2, 0(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F3, 16(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F3, 16(R6)
-	TBZ $0, R8, done31
-	ADD $24, R6, R12
-	VST1 V3.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F3, 16(R6)
-
-done31:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	TBZ $2, R8, notAll32
-	FMOVQ F5, 16(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F5, 16(R6)
-	TBZ $0, R8, done34
-	ADD $24, R6, R12
-	VST1 V5.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F5, 16(R6)
-
-done34:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	TBZ $2, R8, notAll35
-	FMOVQ F7, 16(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F7, 16(R6)
-	TBZ $0, R8, done37
-	ADD $24, R6, R12
-	VST1 V7.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F7, 16(R6)
-
-done37:
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	TBZ $2, R8, notAll38
-	FMOVQ F9, 16(R6)
+store4:
+	MOVD gemmRun_bias(R0), R5
+	CBZ R5, none37
+	FMOVQ 0(R5), F12
+	TBZ $2, R14, notAll38
+	FMOVQ 16(R5), F13
 	B done40
 
 notAll38:
-	TBZ $1, R8, one39
-	FMOVD F9, 16(R6)
-	TBZ $0, R8, done40
-	ADD $24, R6, R12
-	VST1 V9.S[2], (R12)
+	TBZ $1, R14, one39
+	FMOVD 16(R5), F13
+	TBZ $0, R14, done40
+	ADD $24, R5, R15
+	VLD1 (R15), V13.S[2]
 	B done40
 
 one39:
-	FMOVS F9, 16(R6)
+	FMOVS 16(R5), F13
 
 done40:
-	ADD R7, R6
-	FMOVQ F10, 0(R6)
-	TBZ $2, R8, notAll41
-	FMOVQ F11, 16(R6)
-	B done43
+	WORD $0x4e2cd400 // FADD V0.4S, V0.4S, V12.4S
+	WORD $0x4e2dd421 // FADD V1.4S, V1.4S, V13.4S
+	WORD $0x4e2cd442 // FADD V2.4S, V2.4S, V12.4S
+	WORD $0x4e2dd463 // FADD V3.4S, V3.4S, V13.4S
+	WORD $0x4e2cd484 // FADD V4.4S, V4.4S, V12.4S
+	WORD $0x4e2dd4a5 // FADD V5.4S, V5.4S, V13.4S
+	WORD $0x4e2cd4c6 // FADD V6.4S, V6.4S, V12.4S
+	WORD $0x4e2dd4e7 // FADD V7.4S, V7.4S, V13.4S
+	WORD $0x4e2cd508 // FADD V8.4S, V8.4S, V12.4S
+	WORD $0x4e2dd529 // FADD V9.4S, V9.4S, V13.4S
+	WORD $0x4e2cd54a // FADD V10.4S, V10.4S, V12.4S
+	WORD $0x4e2dd56b // FADD V11.4S, V11.4S, V13.4S
 
-notAll41:
-	TBZ $1, R8, one42
-	FMOVD F11, 16(R6)
-	TBZ $0, R8, done43
-	ADD $24, R6, R12
-	VST1 V11.S[2], (R12)
-	B done43
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row41of6
+	CMP $5, R6
+	BEQ row41of5
+	CMP $4, R6
+	BEQ row41of4
+	CMP $3, R6
+	BEQ row41of3
+	CMP $2, R6
+	BEQ row41of2
+	B row41of1
 
-one42:
-	FMOVS F11, 16(R6)
+row41of6:
+	SUB R13, R5
+	FMOVQ F10, 0(R5)
+	TBZ $2, R14, notAll42
+	FMOVQ F11, 16(R5)
+	B done44
 
-done43:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
+notAll42:
+	TBZ $1, R14, one43
+	FMOVD F11, 16(R5)
+	TBZ $0, R14, done44
+	ADD $24, R5, R15
+	VST1 V11.S[2], (R15)
+	B done44
+
+one43:
+	FMOVS F11, 16(R5)
+
+done44:
+
+row41of5:
+	SUB R13, R5
+	FMOVQ F8, 0(R5)
+	TBZ $2, R14, notAll45
+	FMOVQ F9, 16(R5)
+	B done47
+
+notAll45:
+	TBZ $1, R14, one46
+	FMOVD F9, 16(R5)
+	TBZ $0, R14, done47
+	ADD $24, R5, R15
+	VST1 V9.S[2], (R15)
+	B done47
+
+one46:
+	FMOVS F9, 16(R5)
+
+done47:
+
+row41of4:
+	SUB R13, R5
+	FMOVQ F6, 0(R5)
+	TBZ $2, R14, notAll48
+	FMOVQ F7, 16(R5)
+	B done50
+
+notAll48:
+	TBZ $1, R14, one49
+	FMOVD F7, 16(R5)
+	TBZ $0, R14, done50
+	ADD $24, R5, R15
+	VST1 V7.S[2], (R15)
+	B done50
+
+one49:
+	FMOVS F7, 16(R5)
+
+done50:
+
+row41of3:
+	SUB R13, R5
+	FMOVQ F4, 0(R5)
+	TBZ $2, R14, notAll51
+	FMOVQ F5, 16(R5)
+	B done53
+
+notAll51:
+	TBZ $1, R14, one52
+	FMOVD F5, 16(R5)
+	TBZ $0, R14, done53
+	ADD $24, R5, R15
+	VST1 V5.S[2], (R15)
+	B done53
+
+one52:
+	FMOVS F5, 16(R5)
+
+done53:
+
+row41of2:
+	SUB R13, R5
+	FMOVQ F2, 0(R5)
+	TBZ $2, R14, notAll54
+	FMOVQ F3, 16(R5)
+	B done56
+
+notAll54:
+	TBZ $1, R14, one55
+	FMOVD F3, 16(R5)
+	TBZ $0, R14, done56
+	ADD $24, R5, R15
+	VST1 V3.S[2], (R15)
+	B done56
+
+one55:
+	FMOVS F3, 16(R5)
+
+done56:
+
+row41of1:
+	SUB R13, R5
+	FMOVQ F0, 0(R5)
+	TBZ $2, R14, notAll57
+	FMOVQ F1, 16(R5)
+	B done59
+
+notAll57:
+	TBZ $1, R14, one58
+	FMOVD F1, 16(R5)
+	TBZ $0, R14, done59
+	ADD $24, R5, R15
+	VST1 V1.S[2], (R15)
+	B done59
+
+one58:
+	FMOVS F1, 16(R5)
+
+done59:
+	MOVD gemmRun_as(R0), R6
+	ADD R6, R1
+	MOVD gemmRun_cs(R0), R6
+	ADD R6, R2
+	MOVD gemmRun_tiles(R0), R6
+	SUBS $1, R6
+	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
+	MOVD gemmRun_lowTiles(R0), R6
+	CBZ R6, end60
+	MOVD R6, gemmRun_tiles(R0)
+	MOVD ZR, gemmRun_lowTiles(R0)
+	MOVD gemmRun_lowRows(R0), R6
+	MOVD R6, gemmRun_rows(R0)
+	MOVD gemmRun_lowAs(R0), R6
+	MOVD R6, gemmRun_as(R0)
+	MOVD gemmRun_lowCs(R0), R6
+	MOVD R6, gemmRun_cs(R0)
+	B tile1
+
+end60:
 	RET
 
-TEXT gemm1x3<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	TBZ $2, R8, notAll4
-	FMOVQ 32(R11), F2
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 32(R11), F2
-	TBZ $0, R8, done6
-	ADD $40, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done6
-
-one5:
-	FMOVS 32(R11), F2
-
-done6:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-
-start3:
-	CBZ R5, store7
-	CBNZ R10, panel8
-	MOVD R1, R13
-	ADD R5<<2, R13
-	NEG R5, R5
-
-loop9:
-	FMOVQ 32(R4), F3
-	FLDPQ.P 64(R4), (F4, F5)
-	FMOVS (R13)(R5<<2), F6
-	WORD $0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
-	WORD $0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
-	WORD $0x4f861062 // FMLA V2.4S, V3.4S, V6.S[0]
-	ADDS $1, R5
-	BNE loop9
-	B store7
-
-panel8:
-	MOVD R1, R11
-
-loop10:
-	FMOVQ 32(R4), F3
-	FLDPQ.P 64(R4), (F4, F5)
-	FMOVQ 0(R11), F6
-	ADD $24, R11
-	WORD $0x4f861080 // FMLA V0.4S, V4.4S, V6.S[0]
-	WORD $0x4f8610a1 // FMLA V1.4S, V5.4S, V6.S[0]
-	WORD $0x4f861062 // FMLA V2.4S, V3.4S, V6.S[0]
-	SUBS $1, R5
-	BNE loop10
-
-store7:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll11
-	FMOVQ F2, 32(R6)
-	B done13
-
-notAll11:
-	TBZ $1, R8, one12
-	FMOVD F2, 32(R6)
-	TBZ $0, R8, done13
-	ADD $40, R6, R12
-	VST1 V2.S[2], (R12)
-	B done13
-
-one12:
-	FMOVS F2, 32(R6)
-
-done13:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm2x3<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	TBZ $2, R8, notAll4
-	FMOVQ 32(R11), F2
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 32(R11), F2
-	TBZ $0, R8, done6
-	ADD $40, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done6
-
-one5:
-	FMOVS 32(R11), F2
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F3
-	FMOVQ 16(R11), F4
-	TBZ $2, R8, notAll7
-	FMOVQ 32(R11), F5
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 32(R11), F5
-	TBZ $0, R8, done9
-	ADD $40, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done9
-
-one8:
-	FMOVS 32(R11), F5
-
-done9:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-
-start3:
-	CBZ R5, store10
-	CBNZ R10, panel11
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	NEG R5, R5
-
-loop12:
-	FMOVQ 32(R4), F6
-	FLDPQ.P 64(R4), (F7, F8)
-	FMOVS (R13)(R5<<2), F9
-	FMOVS (R14)(R5<<2), F10
-	WORD $0x4f8910e0 // FMLA V0.4S, V7.4S, V9.S[0]
-	WORD $0x4f891101 // FMLA V1.4S, V8.4S, V9.S[0]
-	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
-	WORD $0x4f8a10e3 // FMLA V3.4S, V7.4S, V10.S[0]
-	WORD $0x4f8a1104 // FMLA V4.4S, V8.4S, V10.S[0]
-	WORD $0x4f8a10c5 // FMLA V5.4S, V6.4S, V10.S[0]
-	ADDS $1, R5
-	BNE loop12
-	B store10
-
-panel11:
-	MOVD R1, R11
-
-loop13:
-	FMOVQ 32(R4), F6
-	FLDPQ.P 64(R4), (F7, F8)
-	FMOVQ 0(R11), F9
-	ADD $24, R11
-	WORD $0x4f8910e0 // FMLA V0.4S, V7.4S, V9.S[0]
-	WORD $0x4f891101 // FMLA V1.4S, V8.4S, V9.S[0]
-	WORD $0x4f8910c2 // FMLA V2.4S, V6.4S, V9.S[0]
-	WORD $0x4fa910e3 // FMLA V3.4S, V7.4S, V9.S[1]
-	WORD $0x4fa91104 // FMLA V4.4S, V8.4S, V9.S[1]
-	WORD $0x4fa910c5 // FMLA V5.4S, V6.4S, V9.S[1]
-	SUBS $1, R5
-	BNE loop13
-
-store10:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll14
-	FMOVQ F2, 32(R6)
-	B done16
-
-notAll14:
-	TBZ $1, R8, one15
-	FMOVD F2, 32(R6)
-	TBZ $0, R8, done16
-	ADD $40, R6, R12
-	VST1 V2.S[2], (R12)
-	B done16
-
-one15:
-	FMOVS F2, 32(R6)
-
-done16:
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll17
-	FMOVQ F5, 32(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F5, 32(R6)
-	TBZ $0, R8, done19
-	ADD $40, R6, R12
-	VST1 V5.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F5, 32(R6)
-
-done19:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm3x3<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	TBZ $2, R8, notAll4
-	FMOVQ 32(R11), F2
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 32(R11), F2
-	TBZ $0, R8, done6
-	ADD $40, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done6
-
-one5:
-	FMOVS 32(R11), F2
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F3
-	FMOVQ 16(R11), F4
-	TBZ $2, R8, notAll7
-	FMOVQ 32(R11), F5
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 32(R11), F5
-	TBZ $0, R8, done9
-	ADD $40, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done9
-
-one8:
-	FMOVS 32(R11), F5
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	FMOVQ 16(R11), F7
-	TBZ $2, R8, notAll10
-	FMOVQ 32(R11), F8
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 32(R11), F8
-	TBZ $0, R8, done12
-	ADD $40, R11, R12
-	VLD1 (R12), V8.S[2]
-	B done12
-
-one11:
-	FMOVS 32(R11), F8
-
-done12:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V8.B16
-
-start3:
-	CBZ R5, store13
-	CBNZ R10, panel14
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	NEG R5, R5
-
-loop15:
-	FMOVQ 32(R4), F9
-	FLDPQ.P 64(R4), (F10, F11)
-	FMOVS (R13)(R5<<2), F12
-	FMOVS (R14)(R5<<2), F13
-	FMOVS (R15)(R5<<2), F14
-	WORD $0x4f8c1140 // FMLA V0.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1161 // FMLA V1.4S, V11.4S, V12.S[0]
-	WORD $0x4f8c1122 // FMLA V2.4S, V9.4S, V12.S[0]
-	WORD $0x4f8d1143 // FMLA V3.4S, V10.4S, V13.S[0]
-	WORD $0x4f8d1164 // FMLA V4.4S, V11.4S, V13.S[0]
-	WORD $0x4f8d1125 // FMLA V5.4S, V9.4S, V13.S[0]
-	WORD $0x4f8e1146 // FMLA V6.4S, V10.4S, V14.S[0]
-	WORD $0x4f8e1167 // FMLA V7.4S, V11.4S, V14.S[0]
-	WORD $0x4f8e1128 // FMLA V8.4S, V9.4S, V14.S[0]
-	ADDS $1, R5
-	BNE loop15
-	B store13
-
-panel14:
-	MOVD R1, R11
-
-loop16:
-	FMOVQ 32(R4), F9
-	FLDPQ.P 64(R4), (F10, F11)
-	FMOVQ 0(R11), F12
-	ADD $24, R11
-	WORD $0x4f8c1140 // FMLA V0.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1161 // FMLA V1.4S, V11.4S, V12.S[0]
-	WORD $0x4f8c1122 // FMLA V2.4S, V9.4S, V12.S[0]
-	WORD $0x4fac1143 // FMLA V3.4S, V10.4S, V12.S[1]
-	WORD $0x4fac1164 // FMLA V4.4S, V11.4S, V12.S[1]
-	WORD $0x4fac1125 // FMLA V5.4S, V9.4S, V12.S[1]
-	WORD $0x4f8c1946 // FMLA V6.4S, V10.4S, V12.S[2]
-	WORD $0x4f8c1967 // FMLA V7.4S, V11.4S, V12.S[2]
-	WORD $0x4f8c1928 // FMLA V8.4S, V9.4S, V12.S[2]
-	SUBS $1, R5
-	BNE loop16
-
-store13:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll17
-	FMOVQ F2, 32(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F2, 32(R6)
-	TBZ $0, R8, done19
-	ADD $40, R6, R12
-	VST1 V2.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F2, 32(R6)
-
-done19:
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll20
-	FMOVQ F5, 32(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F5, 32(R6)
-	TBZ $0, R8, done22
-	ADD $40, R6, R12
-	VST1 V5.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F5, 32(R6)
-
-done22:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F8, 32(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F8, 32(R6)
-	TBZ $0, R8, done25
-	ADD $40, R6, R12
-	VST1 V8.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F8, 32(R6)
-
-done25:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm4x3<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	TBZ $2, R8, notAll4
-	FMOVQ 32(R11), F2
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 32(R11), F2
-	TBZ $0, R8, done6
-	ADD $40, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done6
-
-one5:
-	FMOVS 32(R11), F2
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F3
-	FMOVQ 16(R11), F4
-	TBZ $2, R8, notAll7
-	FMOVQ 32(R11), F5
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 32(R11), F5
-	TBZ $0, R8, done9
-	ADD $40, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done9
-
-one8:
-	FMOVS 32(R11), F5
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	FMOVQ 16(R11), F7
-	TBZ $2, R8, notAll10
-	FMOVQ 32(R11), F8
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 32(R11), F8
-	TBZ $0, R8, done12
-	ADD $40, R11, R12
-	VLD1 (R12), V8.S[2]
-	B done12
-
-one11:
-	FMOVS 32(R11), F8
-
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F9
-	FMOVQ 16(R11), F10
-	TBZ $2, R8, notAll13
-	FMOVQ 32(R11), F11
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 32(R11), F11
-	TBZ $0, R8, done15
-	ADD $40, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done15
-
-one14:
-	FMOVS 32(R11), F11
-
-done15:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V8.B16
-	VMOVI $0, V9.B16
-	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-
-start3:
-	CBZ R5, store16
-	CBNZ R10, panel17
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	NEG R5, R5
-
-loop18:
-	FMOVQ 32(R4), F12
-	FLDPQ.P 64(R4), (F13, F14)
-	FMOVS (R13)(R5<<2), F15
-	FMOVS (R14)(R5<<2), F16
-	FMOVS (R15)(R5<<2), F17
-	WORD $0x4f8f11a0 // FMLA V0.4S, V13.4S, V15.S[0]
-	WORD $0x4f8f11c1 // FMLA V1.4S, V14.4S, V15.S[0]
-	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
-	FMOVS (R16)(R5<<2), F15
-	WORD $0x4f9011a3 // FMLA V3.4S, V13.4S, V16.S[0]
-	WORD $0x4f9011c4 // FMLA V4.4S, V14.4S, V16.S[0]
-	WORD $0x4f901185 // FMLA V5.4S, V12.4S, V16.S[0]
-	WORD $0x4f9111a6 // FMLA V6.4S, V13.4S, V17.S[0]
-	WORD $0x4f9111c7 // FMLA V7.4S, V14.4S, V17.S[0]
-	WORD $0x4f911188 // FMLA V8.4S, V12.4S, V17.S[0]
-	WORD $0x4f8f11a9 // FMLA V9.4S, V13.4S, V15.S[0]
-	WORD $0x4f8f11ca // FMLA V10.4S, V14.4S, V15.S[0]
-	WORD $0x4f8f118b // FMLA V11.4S, V12.4S, V15.S[0]
-	ADDS $1, R5
-	BNE loop18
-	B store16
-
-panel17:
-	MOVD R1, R11
-
-loop19:
-	FMOVQ 32(R4), F12
-	FLDPQ.P 64(R4), (F13, F14)
-	FMOVQ 0(R11), F15
-	ADD $24, R11
-	WORD $0x4f8f11a0 // FMLA V0.4S, V13.4S, V15.S[0]
-	WORD $0x4f8f11c1 // FMLA V1.4S, V14.4S, V15.S[0]
-	WORD $0x4f8f1182 // FMLA V2.4S, V12.4S, V15.S[0]
-	WORD $0x4faf11a3 // FMLA V3.4S, V13.4S, V15.S[1]
-	WORD $0x4faf11c4 // FMLA V4.4S, V14.4S, V15.S[1]
-	WORD $0x4faf1185 // FMLA V5.4S, V12.4S, V15.S[1]
-	WORD $0x4f8f19a6 // FMLA V6.4S, V13.4S, V15.S[2]
-	WORD $0x4f8f19c7 // FMLA V7.4S, V14.4S, V15.S[2]
-	WORD $0x4f8f1988 // FMLA V8.4S, V12.4S, V15.S[2]
-	WORD $0x4faf19a9 // FMLA V9.4S, V13.4S, V15.S[3]
-	WORD $0x4faf19ca // FMLA V10.4S, V14.4S, V15.S[3]
-	WORD $0x4faf198b // FMLA V11.4S, V12.4S, V15.S[3]
-	SUBS $1, R5
-	BNE loop19
-
-store16:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll20
-	FMOVQ F2, 32(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F2, 32(R6)
-	TBZ $0, R8, done22
-	ADD $40, R6, R12
-	VST1 V2.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F2, 32(R6)
-
-done22:
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F5, 32(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F5, 32(R6)
-	TBZ $0, R8, done25
-	ADD $40, R6, R12
-	VST1 V5.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F5, 32(R6)
-
-done25:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F8, 32(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F8, 32(R6)
-	TBZ $0, R8, done28
-	ADD $40, R6, R12
-	VST1 V8.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F8, 32(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F9, 0(R6)
-	FMOVQ F10, 16(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F11, 32(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F11, 32(R6)
-	TBZ $0, R8, done31
-	ADD $40, R6, R12
-	VST1 V11.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F11, 32(R6)
-
-done31:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm5x3<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	TBZ $2, R8, notAll4
-	FMOVQ 32(R11), F2
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 32(R11), F2
-	TBZ $0, R8, done6
-	ADD $40, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done6
-
-one5:
-	FMOVS 32(R11), F2
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F3
-	FMOVQ 16(R11), F4
-	TBZ $2, R8, notAll7
-	FMOVQ 32(R11), F5
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 32(R11), F5
-	TBZ $0, R8, done9
-	ADD $40, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done9
-
-one8:
-	FMOVS 32(R11), F5
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	FMOVQ 16(R11), F7
-	TBZ $2, R8, notAll10
-	FMOVQ 32(R11), F8
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 32(R11), F8
-	TBZ $0, R8, done12
-	ADD $40, R11, R12
-	VLD1 (R12), V8.S[2]
-	B done12
-
-one11:
-	FMOVS 32(R11), F8
-
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F9
-	FMOVQ 16(R11), F10
-	TBZ $2, R8, notAll13
-	FMOVQ 32(R11), F11
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 32(R11), F11
-	TBZ $0, R8, done15
-	ADD $40, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done15
-
-one14:
-	FMOVS 32(R11), F11
-
-done15:
-	ADD R7, R11
-	FMOVQ 0(R11), F12
-	FMOVQ 16(R11), F13
-	TBZ $2, R8, notAll16
-	FMOVQ 32(R11), F14
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 32(R11), F14
-	TBZ $0, R8, done18
-	ADD $40, R11, R12
-	VLD1 (R12), V14.S[2]
-	B done18
-
-one17:
-	FMOVS 32(R11), F14
-
-done18:
-	ADD R7, R11
-	B start3
-
-fresh2:
+TEXT ·gemm3NEON(SB), NOSPLIT, $0-8
+	MOVD run+0(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -3323,307 +1185,159 @@ fresh2:
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
-
-start3:
-	CBZ R5, store19
-	CBNZ R10, panel20
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	NEG R5, R5
-
-loop21:
-	FMOVQ 32(R4), F15
-	FLDPQ.P 64(R4), (F16, F17)
-	FMOVS (R13)(R5<<2), F18
-	FMOVS (R14)(R5<<2), F19
-	FMOVS (R15)(R5<<2), F20
-	WORD $0x4f921200 // FMLA V0.4S, V16.4S, V18.S[0]
-	WORD $0x4f921221 // FMLA V1.4S, V17.4S, V18.S[0]
-	WORD $0x4f9211e2 // FMLA V2.4S, V15.4S, V18.S[0]
-	FMOVS (R16)(R5<<2), F18
-	WORD $0x4f931203 // FMLA V3.4S, V16.4S, V19.S[0]
-	WORD $0x4f931224 // FMLA V4.4S, V17.4S, V19.S[0]
-	WORD $0x4f9311e5 // FMLA V5.4S, V15.4S, V19.S[0]
-	FMOVS (R17)(R5<<2), F19
-	WORD $0x4f941206 // FMLA V6.4S, V16.4S, V20.S[0]
-	WORD $0x4f941227 // FMLA V7.4S, V17.4S, V20.S[0]
-	WORD $0x4f9411e8 // FMLA V8.4S, V15.4S, V20.S[0]
-	WORD $0x4f921209 // FMLA V9.4S, V16.4S, V18.S[0]
-	WORD $0x4f92122a // FMLA V10.4S, V17.4S, V18.S[0]
-	WORD $0x4f9211eb // FMLA V11.4S, V15.4S, V18.S[0]
-	WORD $0x4f93120c // FMLA V12.4S, V16.4S, V19.S[0]
-	WORD $0x4f93122d // FMLA V13.4S, V17.4S, V19.S[0]
-	WORD $0x4f9311ee // FMLA V14.4S, V15.4S, V19.S[0]
-	ADDS $1, R5
-	BNE loop21
-	B store19
-
-panel20:
-	MOVD R1, R11
-
-loop22:
-	FMOVQ 32(R4), F15
-	FLDPQ.P 64(R4), (F16, F17)
-	FMOVQ 0(R11), F18
-	FMOVD 16(R11), F19
-	ADD $24, R11
-	WORD $0x4f921200 // FMLA V0.4S, V16.4S, V18.S[0]
-	WORD $0x4f921221 // FMLA V1.4S, V17.4S, V18.S[0]
-	WORD $0x4f9211e2 // FMLA V2.4S, V15.4S, V18.S[0]
-	WORD $0x4fb21203 // FMLA V3.4S, V16.4S, V18.S[1]
-	WORD $0x4fb21224 // FMLA V4.4S, V17.4S, V18.S[1]
-	WORD $0x4fb211e5 // FMLA V5.4S, V15.4S, V18.S[1]
-	WORD $0x4f921a06 // FMLA V6.4S, V16.4S, V18.S[2]
-	WORD $0x4f921a27 // FMLA V7.4S, V17.4S, V18.S[2]
-	WORD $0x4f9219e8 // FMLA V8.4S, V15.4S, V18.S[2]
-	WORD $0x4fb21a09 // FMLA V9.4S, V16.4S, V18.S[3]
-	WORD $0x4fb21a2a // FMLA V10.4S, V17.4S, V18.S[3]
-	WORD $0x4fb219eb // FMLA V11.4S, V15.4S, V18.S[3]
-	WORD $0x4f93120c // FMLA V12.4S, V16.4S, V19.S[0]
-	WORD $0x4f93122d // FMLA V13.4S, V17.4S, V19.S[0]
-	WORD $0x4f9311ee // FMLA V14.4S, V15.4S, V19.S[0]
-	SUBS $1, R5
-	BNE loop22
-
-store19:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F2, 32(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F2, 32(R6)
-	TBZ $0, R8, done25
-	ADD $40, R6, R12
-	VST1 V2.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F2, 32(R6)
-
-done25:
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F5, 32(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F5, 32(R6)
-	TBZ $0, R8, done28
-	ADD $40, R6, R12
-	VST1 V5.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F5, 32(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F8, 32(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F8, 32(R6)
-	TBZ $0, R8, done31
-	ADD $40, R6, R12
-	VST1 V8.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F8, 32(R6)
-
-done31:
-	ADD R7, R6
-	FMOVQ F9, 0(R6)
-	FMOVQ F10, 16(R6)
-	TBZ $2, R8, notAll32
-	FMOVQ F11, 32(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F11, 32(R6)
-	TBZ $0, R8, done34
-	ADD $40, R6, R12
-	VST1 V11.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F11, 32(R6)
-
-done34:
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	TBZ $2, R8, notAll35
-	FMOVQ F14, 32(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F14, 32(R6)
-	TBZ $0, R8, done37
-	ADD $40, R6, R12
-	VST1 V14.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F14, 32(R6)
-
-done37:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm6x3<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	MOVD gemmRun_a(R0), R1
+	MOVD gemmRun_c(R0), R2
+	MOVD gemmRun_ldc(R0), R13
+	MOVD gemmRun_last(R0), R14
 
 tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	TBZ $2, R8, notAll4
-	FMOVQ 32(R11), F2
-	B done6
+	MOVD gemmRun_b(R0), R3
+	MOVD gemmRun_k(R0), R4
+	MOVBU gemmRun_add(R0), R6
+	CBZ R6, fresh2
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row5of6
+	CMP $5, R6
+	BEQ row5of5
+	CMP $4, R6
+	BEQ row5of4
+	CMP $3, R6
+	BEQ row5of3
+	CMP $2, R6
+	BEQ row5of2
+	B row5of1
 
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 32(R11), F2
-	TBZ $0, R8, done6
-	ADD $40, R11, R12
-	VLD1 (R12), V2.S[2]
-	B done6
+row5of6:
+	SUB R13, R5
+	FMOVQ 0(R5), F15
+	FMOVQ 16(R5), F16
+	TBZ $2, R14, notAll6
+	FMOVQ 32(R5), F17
+	B done8
 
-one5:
-	FMOVS 32(R11), F2
+notAll6:
+	TBZ $1, R14, one7
+	FMOVD 32(R5), F17
+	TBZ $0, R14, done8
+	ADD $40, R5, R15
+	VLD1 (R15), V17.S[2]
+	B done8
 
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F3
-	FMOVQ 16(R11), F4
-	TBZ $2, R8, notAll7
-	FMOVQ 32(R11), F5
-	B done9
+one7:
+	FMOVS 32(R5), F17
 
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 32(R11), F5
-	TBZ $0, R8, done9
-	ADD $40, R11, R12
-	VLD1 (R12), V5.S[2]
-	B done9
+done8:
 
-one8:
-	FMOVS 32(R11), F5
+row5of5:
+	SUB R13, R5
+	FMOVQ 0(R5), F12
+	FMOVQ 16(R5), F13
+	TBZ $2, R14, notAll9
+	FMOVQ 32(R5), F14
+	B done11
 
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F6
-	FMOVQ 16(R11), F7
-	TBZ $2, R8, notAll10
-	FMOVQ 32(R11), F8
-	B done12
+notAll9:
+	TBZ $1, R14, one10
+	FMOVD 32(R5), F14
+	TBZ $0, R14, done11
+	ADD $40, R5, R15
+	VLD1 (R15), V14.S[2]
+	B done11
 
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 32(R11), F8
-	TBZ $0, R8, done12
-	ADD $40, R11, R12
-	VLD1 (R12), V8.S[2]
-	B done12
+one10:
+	FMOVS 32(R5), F14
 
-one11:
-	FMOVS 32(R11), F8
+done11:
 
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F9
-	FMOVQ 16(R11), F10
-	TBZ $2, R8, notAll13
-	FMOVQ 32(R11), F11
-	B done15
+row5of4:
+	SUB R13, R5
+	FMOVQ 0(R5), F9
+	FMOVQ 16(R5), F10
+	TBZ $2, R14, notAll12
+	FMOVQ 32(R5), F11
+	B done14
 
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 32(R11), F11
-	TBZ $0, R8, done15
-	ADD $40, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done15
+notAll12:
+	TBZ $1, R14, one13
+	FMOVD 32(R5), F11
+	TBZ $0, R14, done14
+	ADD $40, R5, R15
+	VLD1 (R15), V11.S[2]
+	B done14
 
-one14:
-	FMOVS 32(R11), F11
+one13:
+	FMOVS 32(R5), F11
 
-done15:
-	ADD R7, R11
-	FMOVQ 0(R11), F12
-	FMOVQ 16(R11), F13
-	TBZ $2, R8, notAll16
-	FMOVQ 32(R11), F14
-	B done18
+done14:
 
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 32(R11), F14
-	TBZ $0, R8, done18
-	ADD $40, R11, R12
-	VLD1 (R12), V14.S[2]
-	B done18
+row5of3:
+	SUB R13, R5
+	FMOVQ 0(R5), F6
+	FMOVQ 16(R5), F7
+	TBZ $2, R14, notAll15
+	FMOVQ 32(R5), F8
+	B done17
 
-one17:
-	FMOVS 32(R11), F14
+notAll15:
+	TBZ $1, R14, one16
+	FMOVD 32(R5), F8
+	TBZ $0, R14, done17
+	ADD $40, R5, R15
+	VLD1 (R15), V8.S[2]
+	B done17
 
-done18:
-	ADD R7, R11
-	FMOVQ 0(R11), F15
-	FMOVQ 16(R11), F16
-	TBZ $2, R8, notAll19
-	FMOVQ 32(R11), F17
-	B done21
+one16:
+	FMOVS 32(R5), F8
 
-notAll19:
-	TBZ $1, R8, one20
-	FMOVD 32(R11), F17
-	TBZ $0, R8, done21
-	ADD $40, R11, R12
-	VLD1 (R12), V17.S[2]
-	B done21
+done17:
 
-one20:
-	FMOVS 32(R11), F17
+row5of2:
+	SUB R13, R5
+	FMOVQ 0(R5), F3
+	FMOVQ 16(R5), F4
+	TBZ $2, R14, notAll18
+	FMOVQ 32(R5), F5
+	B done20
 
-done21:
-	ADD R7, R11
+notAll18:
+	TBZ $1, R14, one19
+	FMOVD 32(R5), F5
+	TBZ $0, R14, done20
+	ADD $40, R5, R15
+	VLD1 (R15), V5.S[2]
+	B done20
+
+one19:
+	FMOVS 32(R5), F5
+
+done20:
+
+row5of1:
+	SUB R13, R5
+	FMOVQ 0(R5), F0
+	FMOVQ 16(R5), F1
+	TBZ $2, R14, notAll21
+	FMOVQ 32(R5), F2
+	B done23
+
+notAll21:
+	TBZ $1, R14, one22
+	FMOVD 32(R5), F2
+	TBZ $0, R14, done23
+	ADD $40, R5, R15
+	VLD1 (R15), V2.S[2]
+	B done23
+
+one22:
+	FMOVS 32(R5), F2
+
+done23:
 	B start3
 
 fresh2:
@@ -3647,40 +1361,154 @@ fresh2:
 	VMOVI $0, V17.B16
 
 start3:
-	CBZ R5, store22
-	CBNZ R10, panel23
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R3, R17, R19
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	ADD R5<<2, R19
-	NEG R5, R5
+	CBZ R4, store4
+	MOVBU gemmRun_packed(R0), R6
+	CBNZ R6, panel24
+	MOVD gemmRun_rs(R0), R6
+	ADD R4<<2, R1, R7
+	ADD R6, R7, R8
+	ADD R6, R8, R9
+	ADD R6, R9, R10
+	ADD R6, R10, R11
+	ADD R6, R11, R12
+	NEG R4, R4
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ inPlace6
+	CMP $5, R6
+	BEQ inPlace5
+	CMP $4, R6
+	BEQ inPlace4
+	CMP $3, R6
+	BEQ inPlace3
+	CMP $2, R6
+	BEQ inPlace2
 
-loop24:
-	FMOVQ 32(R4), F18
-	FLDPQ.P 64(R4), (F19, F20)
-	FMOVS (R13)(R5<<2), F21
-	FMOVS (R14)(R5<<2), F22
-	FMOVS (R15)(R5<<2), F23
+inPlace1:
+
+loop25:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVS (R7)(R4<<2), F21
 	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
 	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
 	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
-	FMOVS (R16)(R5<<2), F21
+	ADDS $1, R4
+	BNE loop25
+	B store4
+
+inPlace2:
+
+loop26:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVS (R7)(R4<<2), F21
+	FMOVS (R8)(R4<<2), F22
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
 	WORD $0x4f961263 // FMLA V3.4S, V19.4S, V22.S[0]
 	WORD $0x4f961284 // FMLA V4.4S, V20.4S, V22.S[0]
 	WORD $0x4f961245 // FMLA V5.4S, V18.4S, V22.S[0]
-	FMOVS (R17)(R5<<2), F22
+	ADDS $1, R4
+	BNE loop26
+	B store4
+
+inPlace3:
+
+loop27:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVS (R7)(R4<<2), F21
+	FMOVS (R8)(R4<<2), F22
+	FMOVS (R9)(R4<<2), F23
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	WORD $0x4f961263 // FMLA V3.4S, V19.4S, V22.S[0]
+	WORD $0x4f961284 // FMLA V4.4S, V20.4S, V22.S[0]
+	WORD $0x4f961245 // FMLA V5.4S, V18.4S, V22.S[0]
 	WORD $0x4f971266 // FMLA V6.4S, V19.4S, V23.S[0]
 	WORD $0x4f971287 // FMLA V7.4S, V20.4S, V23.S[0]
 	WORD $0x4f971248 // FMLA V8.4S, V18.4S, V23.S[0]
-	FMOVS (R19)(R5<<2), F23
+	ADDS $1, R4
+	BNE loop27
+	B store4
+
+inPlace4:
+
+loop28:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVS (R7)(R4<<2), F21
+	FMOVS (R8)(R4<<2), F22
+	FMOVS (R9)(R4<<2), F23
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	FMOVS (R10)(R4<<2), F21
+	WORD $0x4f961263 // FMLA V3.4S, V19.4S, V22.S[0]
+	WORD $0x4f961284 // FMLA V4.4S, V20.4S, V22.S[0]
+	WORD $0x4f961245 // FMLA V5.4S, V18.4S, V22.S[0]
+	WORD $0x4f971266 // FMLA V6.4S, V19.4S, V23.S[0]
+	WORD $0x4f971287 // FMLA V7.4S, V20.4S, V23.S[0]
+	WORD $0x4f971248 // FMLA V8.4S, V18.4S, V23.S[0]
+	WORD $0x4f951269 // FMLA V9.4S, V19.4S, V21.S[0]
+	WORD $0x4f95128a // FMLA V10.4S, V20.4S, V21.S[0]
+	WORD $0x4f95124b // FMLA V11.4S, V18.4S, V21.S[0]
+	ADDS $1, R4
+	BNE loop28
+	B store4
+
+inPlace5:
+
+loop29:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVS (R7)(R4<<2), F21
+	FMOVS (R8)(R4<<2), F22
+	FMOVS (R9)(R4<<2), F23
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	FMOVS (R10)(R4<<2), F21
+	WORD $0x4f961263 // FMLA V3.4S, V19.4S, V22.S[0]
+	WORD $0x4f961284 // FMLA V4.4S, V20.4S, V22.S[0]
+	WORD $0x4f961245 // FMLA V5.4S, V18.4S, V22.S[0]
+	FMOVS (R11)(R4<<2), F22
+	WORD $0x4f971266 // FMLA V6.4S, V19.4S, V23.S[0]
+	WORD $0x4f971287 // FMLA V7.4S, V20.4S, V23.S[0]
+	WORD $0x4f971248 // FMLA V8.4S, V18.4S, V23.S[0]
+	WORD $0x4f951269 // FMLA V9.4S, V19.4S, V21.S[0]
+	WORD $0x4f95128a // FMLA V10.4S, V20.4S, V21.S[0]
+	WORD $0x4f95124b // FMLA V11.4S, V18.4S, V21.S[0]
+	WORD $0x4f96126c // FMLA V12.4S, V19.4S, V22.S[0]
+	WORD $0x4f96128d // FMLA V13.4S, V20.4S, V22.S[0]
+	WORD $0x4f96124e // FMLA V14.4S, V18.4S, V22.S[0]
+	ADDS $1, R4
+	BNE loop29
+	B store4
+
+inPlace6:
+
+loop30:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVS (R7)(R4<<2), F21
+	FMOVS (R8)(R4<<2), F22
+	FMOVS (R9)(R4<<2), F23
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	FMOVS (R10)(R4<<2), F21
+	WORD $0x4f961263 // FMLA V3.4S, V19.4S, V22.S[0]
+	WORD $0x4f961284 // FMLA V4.4S, V20.4S, V22.S[0]
+	WORD $0x4f961245 // FMLA V5.4S, V18.4S, V22.S[0]
+	FMOVS (R11)(R4<<2), F22
+	WORD $0x4f971266 // FMLA V6.4S, V19.4S, V23.S[0]
+	WORD $0x4f971287 // FMLA V7.4S, V20.4S, V23.S[0]
+	WORD $0x4f971248 // FMLA V8.4S, V18.4S, V23.S[0]
+	FMOVS (R12)(R4<<2), F23
 	WORD $0x4f951269 // FMLA V9.4S, V19.4S, V21.S[0]
 	WORD $0x4f95128a // FMLA V10.4S, V20.4S, V21.S[0]
 	WORD $0x4f95124b // FMLA V11.4S, V18.4S, V21.S[0]
@@ -3690,19 +1518,133 @@ loop24:
 	WORD $0x4f97126f // FMLA V15.4S, V19.4S, V23.S[0]
 	WORD $0x4f971290 // FMLA V16.4S, V20.4S, V23.S[0]
 	WORD $0x4f971251 // FMLA V17.4S, V18.4S, V23.S[0]
-	ADDS $1, R5
-	BNE loop24
-	B store22
+	ADDS $1, R4
+	BNE loop30
+	B store4
 
-panel23:
-	MOVD R1, R11
+panel24:
+	MOVD R1, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ packed6
+	CMP $5, R6
+	BEQ packed5
+	CMP $4, R6
+	BEQ packed4
+	CMP $3, R6
+	BEQ packed3
+	CMP $2, R6
+	BEQ packed2
 
-loop25:
-	FMOVQ 32(R4), F18
-	FLDPQ.P 64(R4), (F19, F20)
-	FMOVQ 0(R11), F21
-	FMOVD 16(R11), F22
-	ADD $24, R11
+packed1:
+
+loop31:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVQ 0(R5), F21
+	ADD $24, R5
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	SUBS $1, R4
+	BNE loop31
+	B store4
+
+packed2:
+
+loop32:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVQ 0(R5), F21
+	ADD $24, R5
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	WORD $0x4fb51263 // FMLA V3.4S, V19.4S, V21.S[1]
+	WORD $0x4fb51284 // FMLA V4.4S, V20.4S, V21.S[1]
+	WORD $0x4fb51245 // FMLA V5.4S, V18.4S, V21.S[1]
+	SUBS $1, R4
+	BNE loop32
+	B store4
+
+packed3:
+
+loop33:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVQ 0(R5), F21
+	ADD $24, R5
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	WORD $0x4fb51263 // FMLA V3.4S, V19.4S, V21.S[1]
+	WORD $0x4fb51284 // FMLA V4.4S, V20.4S, V21.S[1]
+	WORD $0x4fb51245 // FMLA V5.4S, V18.4S, V21.S[1]
+	WORD $0x4f951a66 // FMLA V6.4S, V19.4S, V21.S[2]
+	WORD $0x4f951a87 // FMLA V7.4S, V20.4S, V21.S[2]
+	WORD $0x4f951a48 // FMLA V8.4S, V18.4S, V21.S[2]
+	SUBS $1, R4
+	BNE loop33
+	B store4
+
+packed4:
+
+loop34:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVQ 0(R5), F21
+	ADD $24, R5
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	WORD $0x4fb51263 // FMLA V3.4S, V19.4S, V21.S[1]
+	WORD $0x4fb51284 // FMLA V4.4S, V20.4S, V21.S[1]
+	WORD $0x4fb51245 // FMLA V5.4S, V18.4S, V21.S[1]
+	WORD $0x4f951a66 // FMLA V6.4S, V19.4S, V21.S[2]
+	WORD $0x4f951a87 // FMLA V7.4S, V20.4S, V21.S[2]
+	WORD $0x4f951a48 // FMLA V8.4S, V18.4S, V21.S[2]
+	WORD $0x4fb51a69 // FMLA V9.4S, V19.4S, V21.S[3]
+	WORD $0x4fb51a8a // FMLA V10.4S, V20.4S, V21.S[3]
+	WORD $0x4fb51a4b // FMLA V11.4S, V18.4S, V21.S[3]
+	SUBS $1, R4
+	BNE loop34
+	B store4
+
+packed5:
+
+loop35:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVQ 0(R5), F21
+	FMOVD 16(R5), F22
+	ADD $24, R5
+	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
+	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
+	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
+	WORD $0x4fb51263 // FMLA V3.4S, V19.4S, V21.S[1]
+	WORD $0x4fb51284 // FMLA V4.4S, V20.4S, V21.S[1]
+	WORD $0x4fb51245 // FMLA V5.4S, V18.4S, V21.S[1]
+	WORD $0x4f951a66 // FMLA V6.4S, V19.4S, V21.S[2]
+	WORD $0x4f951a87 // FMLA V7.4S, V20.4S, V21.S[2]
+	WORD $0x4f951a48 // FMLA V8.4S, V18.4S, V21.S[2]
+	WORD $0x4fb51a69 // FMLA V9.4S, V19.4S, V21.S[3]
+	WORD $0x4fb51a8a // FMLA V10.4S, V20.4S, V21.S[3]
+	WORD $0x4fb51a4b // FMLA V11.4S, V18.4S, V21.S[3]
+	WORD $0x4f96126c // FMLA V12.4S, V19.4S, V22.S[0]
+	WORD $0x4f96128d // FMLA V13.4S, V20.4S, V22.S[0]
+	WORD $0x4f96124e // FMLA V14.4S, V18.4S, V22.S[0]
+	SUBS $1, R4
+	BNE loop35
+	B store4
+
+packed6:
+
+loop36:
+	FMOVQ 32(R3), F18
+	FLDPQ.P 64(R3), (F19, F20)
+	FMOVQ 0(R5), F21
+	FMOVD 16(R5), F22
+	ADD $24, R5
 	WORD $0x4f951260 // FMLA V0.4S, V19.4S, V21.S[0]
 	WORD $0x4f951281 // FMLA V1.4S, V20.4S, V21.S[0]
 	WORD $0x4f951242 // FMLA V2.4S, V18.4S, V21.S[0]
@@ -3721,994 +1663,216 @@ loop25:
 	WORD $0x4fb6126f // FMLA V15.4S, V19.4S, V22.S[1]
 	WORD $0x4fb61290 // FMLA V16.4S, V20.4S, V22.S[1]
 	WORD $0x4fb61251 // FMLA V17.4S, V18.4S, V22.S[1]
-	SUBS $1, R5
-	BNE loop25
+	SUBS $1, R4
+	BNE loop36
+	B store4
 
-store22:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F2, 32(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F2, 32(R6)
-	TBZ $0, R8, done28
-	ADD $40, R6, R12
-	VST1 V2.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F2, 32(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F3, 0(R6)
-	FMOVQ F4, 16(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F5, 32(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F5, 32(R6)
-	TBZ $0, R8, done31
-	ADD $40, R6, R12
-	VST1 V5.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F5, 32(R6)
-
-done31:
-	ADD R7, R6
-	FMOVQ F6, 0(R6)
-	FMOVQ F7, 16(R6)
-	TBZ $2, R8, notAll32
-	FMOVQ F8, 32(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F8, 32(R6)
-	TBZ $0, R8, done34
-	ADD $40, R6, R12
-	VST1 V8.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F8, 32(R6)
-
-done34:
-	ADD R7, R6
-	FMOVQ F9, 0(R6)
-	FMOVQ F10, 16(R6)
-	TBZ $2, R8, notAll35
-	FMOVQ F11, 32(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F11, 32(R6)
-	TBZ $0, R8, done37
-	ADD $40, R6, R12
-	VST1 V11.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F11, 32(R6)
-
-done37:
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	TBZ $2, R8, notAll38
-	FMOVQ F14, 32(R6)
+store4:
+	MOVD gemmRun_bias(R0), R5
+	CBZ R5, none37
+	FMOVQ 0(R5), F18
+	FMOVQ 16(R5), F19
+	TBZ $2, R14, notAll38
+	FMOVQ 32(R5), F20
 	B done40
 
 notAll38:
-	TBZ $1, R8, one39
-	FMOVD F14, 32(R6)
-	TBZ $0, R8, done40
-	ADD $40, R6, R12
-	VST1 V14.S[2], (R12)
+	TBZ $1, R14, one39
+	FMOVD 32(R5), F20
+	TBZ $0, R14, done40
+	ADD $40, R5, R15
+	VLD1 (R15), V20.S[2]
 	B done40
 
 one39:
-	FMOVS F14, 32(R6)
+	FMOVS 32(R5), F20
 
 done40:
-	ADD R7, R6
-	FMOVQ F15, 0(R6)
-	FMOVQ F16, 16(R6)
-	TBZ $2, R8, notAll41
-	FMOVQ F17, 32(R6)
-	B done43
+	WORD $0x4e32d400 // FADD V0.4S, V0.4S, V18.4S
+	WORD $0x4e33d421 // FADD V1.4S, V1.4S, V19.4S
+	WORD $0x4e34d442 // FADD V2.4S, V2.4S, V20.4S
+	WORD $0x4e32d463 // FADD V3.4S, V3.4S, V18.4S
+	WORD $0x4e33d484 // FADD V4.4S, V4.4S, V19.4S
+	WORD $0x4e34d4a5 // FADD V5.4S, V5.4S, V20.4S
+	WORD $0x4e32d4c6 // FADD V6.4S, V6.4S, V18.4S
+	WORD $0x4e33d4e7 // FADD V7.4S, V7.4S, V19.4S
+	WORD $0x4e34d508 // FADD V8.4S, V8.4S, V20.4S
+	WORD $0x4e32d529 // FADD V9.4S, V9.4S, V18.4S
+	WORD $0x4e33d54a // FADD V10.4S, V10.4S, V19.4S
+	WORD $0x4e34d56b // FADD V11.4S, V11.4S, V20.4S
+	WORD $0x4e32d58c // FADD V12.4S, V12.4S, V18.4S
+	WORD $0x4e33d5ad // FADD V13.4S, V13.4S, V19.4S
+	WORD $0x4e34d5ce // FADD V14.4S, V14.4S, V20.4S
+	WORD $0x4e32d5ef // FADD V15.4S, V15.4S, V18.4S
+	WORD $0x4e33d610 // FADD V16.4S, V16.4S, V19.4S
+	WORD $0x4e34d631 // FADD V17.4S, V17.4S, V20.4S
 
-notAll41:
-	TBZ $1, R8, one42
-	FMOVD F17, 32(R6)
-	TBZ $0, R8, done43
-	ADD $40, R6, R12
-	VST1 V17.S[2], (R12)
-	B done43
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row41of6
+	CMP $5, R6
+	BEQ row41of5
+	CMP $4, R6
+	BEQ row41of4
+	CMP $3, R6
+	BEQ row41of3
+	CMP $2, R6
+	BEQ row41of2
+	B row41of1
 
-one42:
-	FMOVS F17, 32(R6)
+row41of6:
+	SUB R13, R5
+	FMOVQ F15, 0(R5)
+	FMOVQ F16, 16(R5)
+	TBZ $2, R14, notAll42
+	FMOVQ F17, 32(R5)
+	B done44
 
-done43:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
+notAll42:
+	TBZ $1, R14, one43
+	FMOVD F17, 32(R5)
+	TBZ $0, R14, done44
+	ADD $40, R5, R15
+	VST1 V17.S[2], (R15)
+	B done44
+
+one43:
+	FMOVS F17, 32(R5)
+
+done44:
+
+row41of5:
+	SUB R13, R5
+	FMOVQ F12, 0(R5)
+	FMOVQ F13, 16(R5)
+	TBZ $2, R14, notAll45
+	FMOVQ F14, 32(R5)
+	B done47
+
+notAll45:
+	TBZ $1, R14, one46
+	FMOVD F14, 32(R5)
+	TBZ $0, R14, done47
+	ADD $40, R5, R15
+	VST1 V14.S[2], (R15)
+	B done47
+
+one46:
+	FMOVS F14, 32(R5)
+
+done47:
+
+row41of4:
+	SUB R13, R5
+	FMOVQ F9, 0(R5)
+	FMOVQ F10, 16(R5)
+	TBZ $2, R14, notAll48
+	FMOVQ F11, 32(R5)
+	B done50
+
+notAll48:
+	TBZ $1, R14, one49
+	FMOVD F11, 32(R5)
+	TBZ $0, R14, done50
+	ADD $40, R5, R15
+	VST1 V11.S[2], (R15)
+	B done50
+
+one49:
+	FMOVS F11, 32(R5)
+
+done50:
+
+row41of3:
+	SUB R13, R5
+	FMOVQ F6, 0(R5)
+	FMOVQ F7, 16(R5)
+	TBZ $2, R14, notAll51
+	FMOVQ F8, 32(R5)
+	B done53
+
+notAll51:
+	TBZ $1, R14, one52
+	FMOVD F8, 32(R5)
+	TBZ $0, R14, done53
+	ADD $40, R5, R15
+	VST1 V8.S[2], (R15)
+	B done53
+
+one52:
+	FMOVS F8, 32(R5)
+
+done53:
+
+row41of2:
+	SUB R13, R5
+	FMOVQ F3, 0(R5)
+	FMOVQ F4, 16(R5)
+	TBZ $2, R14, notAll54
+	FMOVQ F5, 32(R5)
+	B done56
+
+notAll54:
+	TBZ $1, R14, one55
+	FMOVD F5, 32(R5)
+	TBZ $0, R14, done56
+	ADD $40, R5, R15
+	VST1 V5.S[2], (R15)
+	B done56
+
+one55:
+	FMOVS F5, 32(R5)
+
+done56:
+
+row41of1:
+	SUB R13, R5
+	FMOVQ F0, 0(R5)
+	FMOVQ F1, 16(R5)
+	TBZ $2, R14, notAll57
+	FMOVQ F2, 32(R5)
+	B done59
+
+notAll57:
+	TBZ $1, R14, one58
+	FMOVD F2, 32(R5)
+	TBZ $0, R14, done59
+	ADD $40, R5, R15
+	VST1 V2.S[2], (R15)
+	B done59
+
+one58:
+	FMOVS F2, 32(R5)
+
+done59:
+	MOVD gemmRun_as(R0), R6
+	ADD R6, R1
+	MOVD gemmRun_cs(R0), R6
+	ADD R6, R2
+	MOVD gemmRun_tiles(R0), R6
+	SUBS $1, R6
+	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
+	MOVD gemmRun_lowTiles(R0), R6
+	CBZ R6, end60
+	MOVD R6, gemmRun_tiles(R0)
+	MOVD ZR, gemmRun_lowTiles(R0)
+	MOVD gemmRun_lowRows(R0), R6
+	MOVD R6, gemmRun_rows(R0)
+	MOVD gemmRun_lowAs(R0), R6
+	MOVD R6, gemmRun_as(R0)
+	MOVD gemmRun_lowCs(R0), R6
+	MOVD R6, gemmRun_cs(R0)
+	B tile1
+
+end60:
 	RET
 
-TEXT gemm1x4<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	FMOVQ 32(R11), F2
-	TBZ $2, R8, notAll4
-	FMOVQ 48(R11), F3
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 48(R11), F3
-	TBZ $0, R8, done6
-	ADD $56, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done6
-
-one5:
-	FMOVS 48(R11), F3
-
-done6:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-
-start3:
-	CBZ R5, store7
-	CBNZ R10, panel8
-	MOVD R1, R13
-	ADD R5<<2, R13
-	NEG R5, R5
-
-loop9:
-	FLDPQ 32(R4), (F4, F5)
-	FLDPQ.P 64(R4), (F6, F7)
-	FMOVS (R13)(R5<<2), F8
-	WORD $0x4f8810c0 // FMLA V0.4S, V6.4S, V8.S[0]
-	WORD $0x4f8810e1 // FMLA V1.4S, V7.4S, V8.S[0]
-	WORD $0x4f881082 // FMLA V2.4S, V4.4S, V8.S[0]
-	WORD $0x4f8810a3 // FMLA V3.4S, V5.4S, V8.S[0]
-	ADDS $1, R5
-	BNE loop9
-	B store7
-
-panel8:
-	MOVD R1, R11
-
-loop10:
-	FLDPQ 32(R4), (F4, F5)
-	FLDPQ.P 64(R4), (F6, F7)
-	FMOVQ 0(R11), F8
-	ADD $24, R11
-	WORD $0x4f8810c0 // FMLA V0.4S, V6.4S, V8.S[0]
-	WORD $0x4f8810e1 // FMLA V1.4S, V7.4S, V8.S[0]
-	WORD $0x4f881082 // FMLA V2.4S, V4.4S, V8.S[0]
-	WORD $0x4f8810a3 // FMLA V3.4S, V5.4S, V8.S[0]
-	SUBS $1, R5
-	BNE loop10
-
-store7:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll11
-	FMOVQ F3, 48(R6)
-	B done13
-
-notAll11:
-	TBZ $1, R8, one12
-	FMOVD F3, 48(R6)
-	TBZ $0, R8, done13
-	ADD $56, R6, R12
-	VST1 V3.S[2], (R12)
-	B done13
-
-one12:
-	FMOVS F3, 48(R6)
-
-done13:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm2x4<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	FMOVQ 32(R11), F2
-	TBZ $2, R8, notAll4
-	FMOVQ 48(R11), F3
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 48(R11), F3
-	TBZ $0, R8, done6
-	ADD $56, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done6
-
-one5:
-	FMOVS 48(R11), F3
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	FMOVQ 16(R11), F5
-	FMOVQ 32(R11), F6
-	TBZ $2, R8, notAll7
-	FMOVQ 48(R11), F7
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 48(R11), F7
-	TBZ $0, R8, done9
-	ADD $56, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done9
-
-one8:
-	FMOVS 48(R11), F7
-
-done9:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V7.B16
-
-start3:
-	CBZ R5, store10
-	CBNZ R10, panel11
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	NEG R5, R5
-
-loop12:
-	FLDPQ 32(R4), (F8, F9)
-	FLDPQ.P 64(R4), (F10, F11)
-	FMOVS (R13)(R5<<2), F12
-	FMOVS (R14)(R5<<2), F13
-	WORD $0x4f8c1140 // FMLA V0.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1161 // FMLA V1.4S, V11.4S, V12.S[0]
-	WORD $0x4f8c1102 // FMLA V2.4S, V8.4S, V12.S[0]
-	WORD $0x4f8c1123 // FMLA V3.4S, V9.4S, V12.S[0]
-	WORD $0x4f8d1144 // FMLA V4.4S, V10.4S, V13.S[0]
-	WORD $0x4f8d1165 // FMLA V5.4S, V11.4S, V13.S[0]
-	WORD $0x4f8d1106 // FMLA V6.4S, V8.4S, V13.S[0]
-	WORD $0x4f8d1127 // FMLA V7.4S, V9.4S, V13.S[0]
-	ADDS $1, R5
-	BNE loop12
-	B store10
-
-panel11:
-	MOVD R1, R11
-
-loop13:
-	FLDPQ 32(R4), (F8, F9)
-	FLDPQ.P 64(R4), (F10, F11)
-	FMOVQ 0(R11), F12
-	ADD $24, R11
-	WORD $0x4f8c1140 // FMLA V0.4S, V10.4S, V12.S[0]
-	WORD $0x4f8c1161 // FMLA V1.4S, V11.4S, V12.S[0]
-	WORD $0x4f8c1102 // FMLA V2.4S, V8.4S, V12.S[0]
-	WORD $0x4f8c1123 // FMLA V3.4S, V9.4S, V12.S[0]
-	WORD $0x4fac1144 // FMLA V4.4S, V10.4S, V12.S[1]
-	WORD $0x4fac1165 // FMLA V5.4S, V11.4S, V12.S[1]
-	WORD $0x4fac1106 // FMLA V6.4S, V8.4S, V12.S[1]
-	WORD $0x4fac1127 // FMLA V7.4S, V9.4S, V12.S[1]
-	SUBS $1, R5
-	BNE loop13
-
-store10:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll14
-	FMOVQ F3, 48(R6)
-	B done16
-
-notAll14:
-	TBZ $1, R8, one15
-	FMOVD F3, 48(R6)
-	TBZ $0, R8, done16
-	ADD $56, R6, R12
-	VST1 V3.S[2], (R12)
-	B done16
-
-one15:
-	FMOVS F3, 48(R6)
-
-done16:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll17
-	FMOVQ F7, 48(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F7, 48(R6)
-	TBZ $0, R8, done19
-	ADD $56, R6, R12
-	VST1 V7.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F7, 48(R6)
-
-done19:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm3x4<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	FMOVQ 32(R11), F2
-	TBZ $2, R8, notAll4
-	FMOVQ 48(R11), F3
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 48(R11), F3
-	TBZ $0, R8, done6
-	ADD $56, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done6
-
-one5:
-	FMOVS 48(R11), F3
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	FMOVQ 16(R11), F5
-	FMOVQ 32(R11), F6
-	TBZ $2, R8, notAll7
-	FMOVQ 48(R11), F7
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 48(R11), F7
-	TBZ $0, R8, done9
-	ADD $56, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done9
-
-one8:
-	FMOVS 48(R11), F7
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F8
-	FMOVQ 16(R11), F9
-	FMOVQ 32(R11), F10
-	TBZ $2, R8, notAll10
-	FMOVQ 48(R11), F11
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 48(R11), F11
-	TBZ $0, R8, done12
-	ADD $56, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done12
-
-one11:
-	FMOVS 48(R11), F11
-
-done12:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V8.B16
-	VMOVI $0, V9.B16
-	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-
-start3:
-	CBZ R5, store13
-	CBNZ R10, panel14
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	NEG R5, R5
-
-loop15:
-	FLDPQ 32(R4), (F12, F13)
-	FLDPQ.P 64(R4), (F14, F15)
-	FMOVS (R13)(R5<<2), F16
-	FMOVS (R14)(R5<<2), F17
-	FMOVS (R15)(R5<<2), F18
-	WORD $0x4f9011c0 // FMLA V0.4S, V14.4S, V16.S[0]
-	WORD $0x4f9011e1 // FMLA V1.4S, V15.4S, V16.S[0]
-	WORD $0x4f901182 // FMLA V2.4S, V12.4S, V16.S[0]
-	WORD $0x4f9011a3 // FMLA V3.4S, V13.4S, V16.S[0]
-	WORD $0x4f9111c4 // FMLA V4.4S, V14.4S, V17.S[0]
-	WORD $0x4f9111e5 // FMLA V5.4S, V15.4S, V17.S[0]
-	WORD $0x4f911186 // FMLA V6.4S, V12.4S, V17.S[0]
-	WORD $0x4f9111a7 // FMLA V7.4S, V13.4S, V17.S[0]
-	WORD $0x4f9211c8 // FMLA V8.4S, V14.4S, V18.S[0]
-	WORD $0x4f9211e9 // FMLA V9.4S, V15.4S, V18.S[0]
-	WORD $0x4f92118a // FMLA V10.4S, V12.4S, V18.S[0]
-	WORD $0x4f9211ab // FMLA V11.4S, V13.4S, V18.S[0]
-	ADDS $1, R5
-	BNE loop15
-	B store13
-
-panel14:
-	MOVD R1, R11
-
-loop16:
-	FLDPQ 32(R4), (F12, F13)
-	FLDPQ.P 64(R4), (F14, F15)
-	FMOVQ 0(R11), F16
-	ADD $24, R11
-	WORD $0x4f9011c0 // FMLA V0.4S, V14.4S, V16.S[0]
-	WORD $0x4f9011e1 // FMLA V1.4S, V15.4S, V16.S[0]
-	WORD $0x4f901182 // FMLA V2.4S, V12.4S, V16.S[0]
-	WORD $0x4f9011a3 // FMLA V3.4S, V13.4S, V16.S[0]
-	WORD $0x4fb011c4 // FMLA V4.4S, V14.4S, V16.S[1]
-	WORD $0x4fb011e5 // FMLA V5.4S, V15.4S, V16.S[1]
-	WORD $0x4fb01186 // FMLA V6.4S, V12.4S, V16.S[1]
-	WORD $0x4fb011a7 // FMLA V7.4S, V13.4S, V16.S[1]
-	WORD $0x4f9019c8 // FMLA V8.4S, V14.4S, V16.S[2]
-	WORD $0x4f9019e9 // FMLA V9.4S, V15.4S, V16.S[2]
-	WORD $0x4f90198a // FMLA V10.4S, V12.4S, V16.S[2]
-	WORD $0x4f9019ab // FMLA V11.4S, V13.4S, V16.S[2]
-	SUBS $1, R5
-	BNE loop16
-
-store13:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll17
-	FMOVQ F3, 48(R6)
-	B done19
-
-notAll17:
-	TBZ $1, R8, one18
-	FMOVD F3, 48(R6)
-	TBZ $0, R8, done19
-	ADD $56, R6, R12
-	VST1 V3.S[2], (R12)
-	B done19
-
-one18:
-	FMOVS F3, 48(R6)
-
-done19:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll20
-	FMOVQ F7, 48(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F7, 48(R6)
-	TBZ $0, R8, done22
-	ADD $56, R6, R12
-	VST1 V7.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F7, 48(R6)
-
-done22:
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F11, 48(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F11, 48(R6)
-	TBZ $0, R8, done25
-	ADD $56, R6, R12
-	VST1 V11.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F11, 48(R6)
-
-done25:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm4x4<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	FMOVQ 32(R11), F2
-	TBZ $2, R8, notAll4
-	FMOVQ 48(R11), F3
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 48(R11), F3
-	TBZ $0, R8, done6
-	ADD $56, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done6
-
-one5:
-	FMOVS 48(R11), F3
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	FMOVQ 16(R11), F5
-	FMOVQ 32(R11), F6
-	TBZ $2, R8, notAll7
-	FMOVQ 48(R11), F7
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 48(R11), F7
-	TBZ $0, R8, done9
-	ADD $56, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done9
-
-one8:
-	FMOVS 48(R11), F7
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F8
-	FMOVQ 16(R11), F9
-	FMOVQ 32(R11), F10
-	TBZ $2, R8, notAll10
-	FMOVQ 48(R11), F11
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 48(R11), F11
-	TBZ $0, R8, done12
-	ADD $56, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done12
-
-one11:
-	FMOVS 48(R11), F11
-
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F12
-	FMOVQ 16(R11), F13
-	FMOVQ 32(R11), F14
-	TBZ $2, R8, notAll13
-	FMOVQ 48(R11), F15
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 48(R11), F15
-	TBZ $0, R8, done15
-	ADD $56, R11, R12
-	VLD1 (R12), V15.S[2]
-	B done15
-
-one14:
-	FMOVS 48(R11), F15
-
-done15:
-	ADD R7, R11
-	B start3
-
-fresh2:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	VMOVI $0, V4.B16
-	VMOVI $0, V5.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V8.B16
-	VMOVI $0, V9.B16
-	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-
-start3:
-	CBZ R5, store16
-	CBNZ R10, panel17
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	NEG R5, R5
-
-loop18:
-	FLDPQ 32(R4), (F16, F17)
-	FLDPQ.P 64(R4), (F18, F19)
-	FMOVS (R13)(R5<<2), F20
-	FMOVS (R14)(R5<<2), F21
-	FMOVS (R15)(R5<<2), F22
-	WORD $0x4f941240 // FMLA V0.4S, V18.4S, V20.S[0]
-	WORD $0x4f941261 // FMLA V1.4S, V19.4S, V20.S[0]
-	WORD $0x4f941202 // FMLA V2.4S, V16.4S, V20.S[0]
-	WORD $0x4f941223 // FMLA V3.4S, V17.4S, V20.S[0]
-	FMOVS (R16)(R5<<2), F20
-	WORD $0x4f951244 // FMLA V4.4S, V18.4S, V21.S[0]
-	WORD $0x4f951265 // FMLA V5.4S, V19.4S, V21.S[0]
-	WORD $0x4f951206 // FMLA V6.4S, V16.4S, V21.S[0]
-	WORD $0x4f951227 // FMLA V7.4S, V17.4S, V21.S[0]
-	WORD $0x4f961248 // FMLA V8.4S, V18.4S, V22.S[0]
-	WORD $0x4f961269 // FMLA V9.4S, V19.4S, V22.S[0]
-	WORD $0x4f96120a // FMLA V10.4S, V16.4S, V22.S[0]
-	WORD $0x4f96122b // FMLA V11.4S, V17.4S, V22.S[0]
-	WORD $0x4f94124c // FMLA V12.4S, V18.4S, V20.S[0]
-	WORD $0x4f94126d // FMLA V13.4S, V19.4S, V20.S[0]
-	WORD $0x4f94120e // FMLA V14.4S, V16.4S, V20.S[0]
-	WORD $0x4f94122f // FMLA V15.4S, V17.4S, V20.S[0]
-	ADDS $1, R5
-	BNE loop18
-	B store16
-
-panel17:
-	MOVD R1, R11
-
-loop19:
-	FLDPQ 32(R4), (F16, F17)
-	FLDPQ.P 64(R4), (F18, F19)
-	FMOVQ 0(R11), F20
-	ADD $24, R11
-	WORD $0x4f941240 // FMLA V0.4S, V18.4S, V20.S[0]
-	WORD $0x4f941261 // FMLA V1.4S, V19.4S, V20.S[0]
-	WORD $0x4f941202 // FMLA V2.4S, V16.4S, V20.S[0]
-	WORD $0x4f941223 // FMLA V3.4S, V17.4S, V20.S[0]
-	WORD $0x4fb41244 // FMLA V4.4S, V18.4S, V20.S[1]
-	WORD $0x4fb41265 // FMLA V5.4S, V19.4S, V20.S[1]
-	WORD $0x4fb41206 // FMLA V6.4S, V16.4S, V20.S[1]
-	WORD $0x4fb41227 // FMLA V7.4S, V17.4S, V20.S[1]
-	WORD $0x4f941a48 // FMLA V8.4S, V18.4S, V20.S[2]
-	WORD $0x4f941a69 // FMLA V9.4S, V19.4S, V20.S[2]
-	WORD $0x4f941a0a // FMLA V10.4S, V16.4S, V20.S[2]
-	WORD $0x4f941a2b // FMLA V11.4S, V17.4S, V20.S[2]
-	WORD $0x4fb41a4c // FMLA V12.4S, V18.4S, V20.S[3]
-	WORD $0x4fb41a6d // FMLA V13.4S, V19.4S, V20.S[3]
-	WORD $0x4fb41a0e // FMLA V14.4S, V16.4S, V20.S[3]
-	WORD $0x4fb41a2f // FMLA V15.4S, V17.4S, V20.S[3]
-	SUBS $1, R5
-	BNE loop19
-
-store16:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll20
-	FMOVQ F3, 48(R6)
-	B done22
-
-notAll20:
-	TBZ $1, R8, one21
-	FMOVD F3, 48(R6)
-	TBZ $0, R8, done22
-	ADD $56, R6, R12
-	VST1 V3.S[2], (R12)
-	B done22
-
-one21:
-	FMOVS F3, 48(R6)
-
-done22:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F7, 48(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F7, 48(R6)
-	TBZ $0, R8, done25
-	ADD $56, R6, R12
-	VST1 V7.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F7, 48(R6)
-
-done25:
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F11, 48(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F11, 48(R6)
-	TBZ $0, R8, done28
-	ADD $56, R6, R12
-	VST1 V11.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F11, 48(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F15, 48(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F15, 48(R6)
-	TBZ $0, R8, done31
-	ADD $56, R6, R12
-	VST1 V15.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F15, 48(R6)
-
-done31:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm5x4<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
-
-tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	FMOVQ 32(R11), F2
-	TBZ $2, R8, notAll4
-	FMOVQ 48(R11), F3
-	B done6
-
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 48(R11), F3
-	TBZ $0, R8, done6
-	ADD $56, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done6
-
-one5:
-	FMOVS 48(R11), F3
-
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	FMOVQ 16(R11), F5
-	FMOVQ 32(R11), F6
-	TBZ $2, R8, notAll7
-	FMOVQ 48(R11), F7
-	B done9
-
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 48(R11), F7
-	TBZ $0, R8, done9
-	ADD $56, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done9
-
-one8:
-	FMOVS 48(R11), F7
-
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F8
-	FMOVQ 16(R11), F9
-	FMOVQ 32(R11), F10
-	TBZ $2, R8, notAll10
-	FMOVQ 48(R11), F11
-	B done12
-
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 48(R11), F11
-	TBZ $0, R8, done12
-	ADD $56, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done12
-
-one11:
-	FMOVS 48(R11), F11
-
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F12
-	FMOVQ 16(R11), F13
-	FMOVQ 32(R11), F14
-	TBZ $2, R8, notAll13
-	FMOVQ 48(R11), F15
-	B done15
-
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 48(R11), F15
-	TBZ $0, R8, done15
-	ADD $56, R11, R12
-	VLD1 (R12), V15.S[2]
-	B done15
-
-one14:
-	FMOVS 48(R11), F15
-
-done15:
-	ADD R7, R11
-	FMOVQ 0(R11), F16
-	FMOVQ 16(R11), F17
-	FMOVQ 32(R11), F18
-	TBZ $2, R8, notAll16
-	FMOVQ 48(R11), F19
-	B done18
-
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 48(R11), F19
-	TBZ $0, R8, done18
-	ADD $56, R11, R12
-	VLD1 (R12), V19.S[2]
-	B done18
-
-one17:
-	FMOVS 48(R11), F19
-
-done18:
-	ADD R7, R11
-	B start3
-
-fresh2:
+TEXT ·gemm4NEON(SB), NOSPLIT, $0-8
+	MOVD run+0(FP), R0
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
@@ -4729,328 +1893,166 @@ fresh2:
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
 	VMOVI $0, V19.B16
-
-start3:
-	CBZ R5, store19
-	CBNZ R10, panel20
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	NEG R5, R5
-
-loop21:
-	FLDPQ 32(R4), (F20, F21)
-	FLDPQ.P 64(R4), (F22, F23)
-	FMOVS (R13)(R5<<2), F24
-	FMOVS (R14)(R5<<2), F25
-	FMOVS (R15)(R5<<2), F26
-	WORD $0x4f9812c0 // FMLA V0.4S, V22.4S, V24.S[0]
-	WORD $0x4f9812e1 // FMLA V1.4S, V23.4S, V24.S[0]
-	WORD $0x4f981282 // FMLA V2.4S, V20.4S, V24.S[0]
-	WORD $0x4f9812a3 // FMLA V3.4S, V21.4S, V24.S[0]
-	FMOVS (R16)(R5<<2), F24
-	WORD $0x4f9912c4 // FMLA V4.4S, V22.4S, V25.S[0]
-	WORD $0x4f9912e5 // FMLA V5.4S, V23.4S, V25.S[0]
-	WORD $0x4f991286 // FMLA V6.4S, V20.4S, V25.S[0]
-	WORD $0x4f9912a7 // FMLA V7.4S, V21.4S, V25.S[0]
-	FMOVS (R17)(R5<<2), F25
-	WORD $0x4f9a12c8 // FMLA V8.4S, V22.4S, V26.S[0]
-	WORD $0x4f9a12e9 // FMLA V9.4S, V23.4S, V26.S[0]
-	WORD $0x4f9a128a // FMLA V10.4S, V20.4S, V26.S[0]
-	WORD $0x4f9a12ab // FMLA V11.4S, V21.4S, V26.S[0]
-	WORD $0x4f9812cc // FMLA V12.4S, V22.4S, V24.S[0]
-	WORD $0x4f9812ed // FMLA V13.4S, V23.4S, V24.S[0]
-	WORD $0x4f98128e // FMLA V14.4S, V20.4S, V24.S[0]
-	WORD $0x4f9812af // FMLA V15.4S, V21.4S, V24.S[0]
-	WORD $0x4f9912d0 // FMLA V16.4S, V22.4S, V25.S[0]
-	WORD $0x4f9912f1 // FMLA V17.4S, V23.4S, V25.S[0]
-	WORD $0x4f991292 // FMLA V18.4S, V20.4S, V25.S[0]
-	WORD $0x4f9912b3 // FMLA V19.4S, V21.4S, V25.S[0]
-	ADDS $1, R5
-	BNE loop21
-	B store19
-
-panel20:
-	MOVD R1, R11
-
-loop22:
-	FLDPQ 32(R4), (F20, F21)
-	FLDPQ.P 64(R4), (F22, F23)
-	FMOVQ 0(R11), F24
-	FMOVD 16(R11), F25
-	ADD $24, R11
-	WORD $0x4f9812c0 // FMLA V0.4S, V22.4S, V24.S[0]
-	WORD $0x4f9812e1 // FMLA V1.4S, V23.4S, V24.S[0]
-	WORD $0x4f981282 // FMLA V2.4S, V20.4S, V24.S[0]
-	WORD $0x4f9812a3 // FMLA V3.4S, V21.4S, V24.S[0]
-	WORD $0x4fb812c4 // FMLA V4.4S, V22.4S, V24.S[1]
-	WORD $0x4fb812e5 // FMLA V5.4S, V23.4S, V24.S[1]
-	WORD $0x4fb81286 // FMLA V6.4S, V20.4S, V24.S[1]
-	WORD $0x4fb812a7 // FMLA V7.4S, V21.4S, V24.S[1]
-	WORD $0x4f981ac8 // FMLA V8.4S, V22.4S, V24.S[2]
-	WORD $0x4f981ae9 // FMLA V9.4S, V23.4S, V24.S[2]
-	WORD $0x4f981a8a // FMLA V10.4S, V20.4S, V24.S[2]
-	WORD $0x4f981aab // FMLA V11.4S, V21.4S, V24.S[2]
-	WORD $0x4fb81acc // FMLA V12.4S, V22.4S, V24.S[3]
-	WORD $0x4fb81aed // FMLA V13.4S, V23.4S, V24.S[3]
-	WORD $0x4fb81a8e // FMLA V14.4S, V20.4S, V24.S[3]
-	WORD $0x4fb81aaf // FMLA V15.4S, V21.4S, V24.S[3]
-	WORD $0x4f9912d0 // FMLA V16.4S, V22.4S, V25.S[0]
-	WORD $0x4f9912f1 // FMLA V17.4S, V23.4S, V25.S[0]
-	WORD $0x4f991292 // FMLA V18.4S, V20.4S, V25.S[0]
-	WORD $0x4f9912b3 // FMLA V19.4S, V21.4S, V25.S[0]
-	SUBS $1, R5
-	BNE loop22
-
-store19:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll23
-	FMOVQ F3, 48(R6)
-	B done25
-
-notAll23:
-	TBZ $1, R8, one24
-	FMOVD F3, 48(R6)
-	TBZ $0, R8, done25
-	ADD $56, R6, R12
-	VST1 V3.S[2], (R12)
-	B done25
-
-one24:
-	FMOVS F3, 48(R6)
-
-done25:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F7, 48(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F7, 48(R6)
-	TBZ $0, R8, done28
-	ADD $56, R6, R12
-	VST1 V7.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F7, 48(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F11, 48(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F11, 48(R6)
-	TBZ $0, R8, done31
-	ADD $56, R6, R12
-	VST1 V11.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F11, 48(R6)
-
-done31:
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	TBZ $2, R8, notAll32
-	FMOVQ F15, 48(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F15, 48(R6)
-	TBZ $0, R8, done34
-	ADD $56, R6, R12
-	VST1 V15.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F15, 48(R6)
-
-done34:
-	ADD R7, R6
-	FMOVQ F16, 0(R6)
-	FMOVQ F17, 16(R6)
-	FMOVQ F18, 32(R6)
-	TBZ $2, R8, notAll35
-	FMOVQ F19, 48(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F19, 48(R6)
-	TBZ $0, R8, done37
-	ADD $56, R6, R12
-	VST1 V19.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F19, 48(R6)
-
-done37:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
-	BNE tile1
-	RET
-
-TEXT gemm6x4<>(SB), NOSPLIT, $0-90
-	MOVD tiles+16(FP), R0
-	MOVD a+24(FP), R1
-	MOVD as+32(FP), R2
-	MOVD rs+40(FP), R3
-	MOVD c+64(FP), R6
-	MOVD ldc+72(FP), R7
-	MOVD last+80(FP), R8
-	MOVBU add+88(FP), R9
-	MOVBU packed+89(FP), R10
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	MOVD gemmRun_a(R0), R1
+	MOVD gemmRun_c(R0), R2
+	MOVD gemmRun_ldc(R0), R13
+	MOVD gemmRun_last(R0), R14
 
 tile1:
-	MOVD b+48(FP), R4
-	MOVD k+56(FP), R5
-	CBZ R9, fresh2
-	MOVD R6, R11
-	FMOVQ 0(R11), F0
-	FMOVQ 16(R11), F1
-	FMOVQ 32(R11), F2
-	TBZ $2, R8, notAll4
-	FMOVQ 48(R11), F3
-	B done6
+	MOVD gemmRun_b(R0), R3
+	MOVD gemmRun_k(R0), R4
+	MOVBU gemmRun_add(R0), R6
+	CBZ R6, fresh2
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row5of6
+	CMP $5, R6
+	BEQ row5of5
+	CMP $4, R6
+	BEQ row5of4
+	CMP $3, R6
+	BEQ row5of3
+	CMP $2, R6
+	BEQ row5of2
+	B row5of1
 
-notAll4:
-	TBZ $1, R8, one5
-	FMOVD 48(R11), F3
-	TBZ $0, R8, done6
-	ADD $56, R11, R12
-	VLD1 (R12), V3.S[2]
-	B done6
+row5of6:
+	SUB R13, R5
+	FMOVQ 0(R5), F20
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F22
+	TBZ $2, R14, notAll6
+	FMOVQ 48(R5), F23
+	B done8
 
-one5:
-	FMOVS 48(R11), F3
+notAll6:
+	TBZ $1, R14, one7
+	FMOVD 48(R5), F23
+	TBZ $0, R14, done8
+	ADD $56, R5, R15
+	VLD1 (R15), V23.S[2]
+	B done8
 
-done6:
-	ADD R7, R11
-	FMOVQ 0(R11), F4
-	FMOVQ 16(R11), F5
-	FMOVQ 32(R11), F6
-	TBZ $2, R8, notAll7
-	FMOVQ 48(R11), F7
-	B done9
+one7:
+	FMOVS 48(R5), F23
 
-notAll7:
-	TBZ $1, R8, one8
-	FMOVD 48(R11), F7
-	TBZ $0, R8, done9
-	ADD $56, R11, R12
-	VLD1 (R12), V7.S[2]
-	B done9
+done8:
 
-one8:
-	FMOVS 48(R11), F7
+row5of5:
+	SUB R13, R5
+	FMOVQ 0(R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	TBZ $2, R14, notAll9
+	FMOVQ 48(R5), F19
+	B done11
 
-done9:
-	ADD R7, R11
-	FMOVQ 0(R11), F8
-	FMOVQ 16(R11), F9
-	FMOVQ 32(R11), F10
-	TBZ $2, R8, notAll10
-	FMOVQ 48(R11), F11
-	B done12
+notAll9:
+	TBZ $1, R14, one10
+	FMOVD 48(R5), F19
+	TBZ $0, R14, done11
+	ADD $56, R5, R15
+	VLD1 (R15), V19.S[2]
+	B done11
 
-notAll10:
-	TBZ $1, R8, one11
-	FMOVD 48(R11), F11
-	TBZ $0, R8, done12
-	ADD $56, R11, R12
-	VLD1 (R12), V11.S[2]
-	B done12
+one10:
+	FMOVS 48(R5), F19
 
-one11:
-	FMOVS 48(R11), F11
+done11:
 
-done12:
-	ADD R7, R11
-	FMOVQ 0(R11), F12
-	FMOVQ 16(R11), F13
-	FMOVQ 32(R11), F14
-	TBZ $2, R8, notAll13
-	FMOVQ 48(R11), F15
-	B done15
+row5of4:
+	SUB R13, R5
+	FMOVQ 0(R5), F12
+	FMOVQ 16(R5), F13
+	FMOVQ 32(R5), F14
+	TBZ $2, R14, notAll12
+	FMOVQ 48(R5), F15
+	B done14
 
-notAll13:
-	TBZ $1, R8, one14
-	FMOVD 48(R11), F15
-	TBZ $0, R8, done15
-	ADD $56, R11, R12
-	VLD1 (R12), V15.S[2]
-	B done15
+notAll12:
+	TBZ $1, R14, one13
+	FMOVD 48(R5), F15
+	TBZ $0, R14, done14
+	ADD $56, R5, R15
+	VLD1 (R15), V15.S[2]
+	B done14
 
-one14:
-	FMOVS 48(R11), F15
+one13:
+	FMOVS 48(R5), F15
 
-done15:
-	ADD R7, R11
-	FMOVQ 0(R11), F16
-	FMOVQ 16(R11), F17
-	FMOVQ 32(R11), F18
-	TBZ $2, R8, notAll16
-	FMOVQ 48(R11), F19
-	B done18
+done14:
 
-notAll16:
-	TBZ $1, R8, one17
-	FMOVD 48(R11), F19
-	TBZ $0, R8, done18
-	ADD $56, R11, R12
-	VLD1 (R12), V19.S[2]
-	B done18
+row5of3:
+	SUB R13, R5
+	FMOVQ 0(R5), F8
+	FMOVQ 16(R5), F9
+	FMOVQ 32(R5), F10
+	TBZ $2, R14, notAll15
+	FMOVQ 48(R5), F11
+	B done17
 
-one17:
-	FMOVS 48(R11), F19
+notAll15:
+	TBZ $1, R14, one16
+	FMOVD 48(R5), F11
+	TBZ $0, R14, done17
+	ADD $56, R5, R15
+	VLD1 (R15), V11.S[2]
+	B done17
 
-done18:
-	ADD R7, R11
-	FMOVQ 0(R11), F20
-	FMOVQ 16(R11), F21
-	FMOVQ 32(R11), F22
-	TBZ $2, R8, notAll19
-	FMOVQ 48(R11), F23
-	B done21
+one16:
+	FMOVS 48(R5), F11
 
-notAll19:
-	TBZ $1, R8, one20
-	FMOVD 48(R11), F23
-	TBZ $0, R8, done21
-	ADD $56, R11, R12
-	VLD1 (R12), V23.S[2]
-	B done21
+done17:
 
-one20:
-	FMOVS 48(R11), F23
+row5of2:
+	SUB R13, R5
+	FMOVQ 0(R5), F4
+	FMOVQ 16(R5), F5
+	FMOVQ 32(R5), F6
+	TBZ $2, R14, notAll18
+	FMOVQ 48(R5), F7
+	B done20
 
-done21:
-	ADD R7, R11
+notAll18:
+	TBZ $1, R14, one19
+	FMOVD 48(R5), F7
+	TBZ $0, R14, done20
+	ADD $56, R5, R15
+	VLD1 (R15), V7.S[2]
+	B done20
+
+one19:
+	FMOVS 48(R5), F7
+
+done20:
+
+row5of1:
+	SUB R13, R5
+	FMOVQ 0(R5), F0
+	FMOVQ 16(R5), F1
+	FMOVQ 32(R5), F2
+	TBZ $2, R14, notAll21
+	FMOVQ 48(R5), F3
+	B done23
+
+notAll21:
+	TBZ $1, R14, one22
+	FMOVD 48(R5), F3
+	TBZ $0, R14, done23
+	ADD $56, R5, R15
+	VLD1 (R15), V3.S[2]
+	B done23
+
+one22:
+	FMOVS 48(R5), F3
+
+done23:
 	B start3
 
 fresh2:
@@ -5080,43 +2082,172 @@ fresh2:
 	VMOVI $0, V23.B16
 
 start3:
-	CBZ R5, store22
-	CBNZ R10, panel23
-	MOVD R1, R13
-	ADD R3, R13, R14
-	ADD R3, R14, R15
-	ADD R3, R15, R16
-	ADD R3, R16, R17
-	ADD R3, R17, R19
-	ADD R5<<2, R13
-	ADD R5<<2, R14
-	ADD R5<<2, R15
-	ADD R5<<2, R16
-	ADD R5<<2, R17
-	ADD R5<<2, R19
-	NEG R5, R5
+	CBZ R4, store4
+	MOVBU gemmRun_packed(R0), R6
+	CBNZ R6, panel24
+	MOVD gemmRun_rs(R0), R6
+	ADD R4<<2, R1, R7
+	ADD R6, R7, R8
+	ADD R6, R8, R9
+	ADD R6, R9, R10
+	ADD R6, R10, R11
+	ADD R6, R11, R12
+	NEG R4, R4
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ inPlace6
+	CMP $5, R6
+	BEQ inPlace5
+	CMP $4, R6
+	BEQ inPlace4
+	CMP $3, R6
+	BEQ inPlace3
+	CMP $2, R6
+	BEQ inPlace2
 
-loop24:
-	FLDPQ 32(R4), (F24, F25)
-	FLDPQ.P 64(R4), (F26, F27)
-	FMOVS (R13)(R5<<2), F28
-	FMOVS (R14)(R5<<2), F29
-	FMOVS (R15)(R5<<2), F30
+inPlace1:
+
+loop25:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVS (R7)(R4<<2), F28
 	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
 	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
 	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
 	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
-	FMOVS (R16)(R5<<2), F28
+	ADDS $1, R4
+	BNE loop25
+	B store4
+
+inPlace2:
+
+loop26:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVS (R7)(R4<<2), F28
+	FMOVS (R8)(R4<<2), F29
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
 	WORD $0x4f9d1344 // FMLA V4.4S, V26.4S, V29.S[0]
 	WORD $0x4f9d1365 // FMLA V5.4S, V27.4S, V29.S[0]
 	WORD $0x4f9d1306 // FMLA V6.4S, V24.4S, V29.S[0]
 	WORD $0x4f9d1327 // FMLA V7.4S, V25.4S, V29.S[0]
-	FMOVS (R17)(R5<<2), F29
+	ADDS $1, R4
+	BNE loop26
+	B store4
+
+inPlace3:
+
+loop27:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVS (R7)(R4<<2), F28
+	FMOVS (R8)(R4<<2), F29
+	FMOVS (R9)(R4<<2), F30
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	WORD $0x4f9d1344 // FMLA V4.4S, V26.4S, V29.S[0]
+	WORD $0x4f9d1365 // FMLA V5.4S, V27.4S, V29.S[0]
+	WORD $0x4f9d1306 // FMLA V6.4S, V24.4S, V29.S[0]
+	WORD $0x4f9d1327 // FMLA V7.4S, V25.4S, V29.S[0]
 	WORD $0x4f9e1348 // FMLA V8.4S, V26.4S, V30.S[0]
 	WORD $0x4f9e1369 // FMLA V9.4S, V27.4S, V30.S[0]
 	WORD $0x4f9e130a // FMLA V10.4S, V24.4S, V30.S[0]
 	WORD $0x4f9e132b // FMLA V11.4S, V25.4S, V30.S[0]
-	FMOVS (R19)(R5<<2), F30
+	ADDS $1, R4
+	BNE loop27
+	B store4
+
+inPlace4:
+
+loop28:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVS (R7)(R4<<2), F28
+	FMOVS (R8)(R4<<2), F29
+	FMOVS (R9)(R4<<2), F30
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	FMOVS (R10)(R4<<2), F28
+	WORD $0x4f9d1344 // FMLA V4.4S, V26.4S, V29.S[0]
+	WORD $0x4f9d1365 // FMLA V5.4S, V27.4S, V29.S[0]
+	WORD $0x4f9d1306 // FMLA V6.4S, V24.4S, V29.S[0]
+	WORD $0x4f9d1327 // FMLA V7.4S, V25.4S, V29.S[0]
+	WORD $0x4f9e1348 // FMLA V8.4S, V26.4S, V30.S[0]
+	WORD $0x4f9e1369 // FMLA V9.4S, V27.4S, V30.S[0]
+	WORD $0x4f9e130a // FMLA V10.4S, V24.4S, V30.S[0]
+	WORD $0x4f9e132b // FMLA V11.4S, V25.4S, V30.S[0]
+	WORD $0x4f9c134c // FMLA V12.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c136d // FMLA V13.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c130e // FMLA V14.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c132f // FMLA V15.4S, V25.4S, V28.S[0]
+	ADDS $1, R4
+	BNE loop28
+	B store4
+
+inPlace5:
+
+loop29:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVS (R7)(R4<<2), F28
+	FMOVS (R8)(R4<<2), F29
+	FMOVS (R9)(R4<<2), F30
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	FMOVS (R10)(R4<<2), F28
+	WORD $0x4f9d1344 // FMLA V4.4S, V26.4S, V29.S[0]
+	WORD $0x4f9d1365 // FMLA V5.4S, V27.4S, V29.S[0]
+	WORD $0x4f9d1306 // FMLA V6.4S, V24.4S, V29.S[0]
+	WORD $0x4f9d1327 // FMLA V7.4S, V25.4S, V29.S[0]
+	FMOVS (R11)(R4<<2), F29
+	WORD $0x4f9e1348 // FMLA V8.4S, V26.4S, V30.S[0]
+	WORD $0x4f9e1369 // FMLA V9.4S, V27.4S, V30.S[0]
+	WORD $0x4f9e130a // FMLA V10.4S, V24.4S, V30.S[0]
+	WORD $0x4f9e132b // FMLA V11.4S, V25.4S, V30.S[0]
+	WORD $0x4f9c134c // FMLA V12.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c136d // FMLA V13.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c130e // FMLA V14.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c132f // FMLA V15.4S, V25.4S, V28.S[0]
+	WORD $0x4f9d1350 // FMLA V16.4S, V26.4S, V29.S[0]
+	WORD $0x4f9d1371 // FMLA V17.4S, V27.4S, V29.S[0]
+	WORD $0x4f9d1312 // FMLA V18.4S, V24.4S, V29.S[0]
+	WORD $0x4f9d1333 // FMLA V19.4S, V25.4S, V29.S[0]
+	ADDS $1, R4
+	BNE loop29
+	B store4
+
+inPlace6:
+
+loop30:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVS (R7)(R4<<2), F28
+	FMOVS (R8)(R4<<2), F29
+	FMOVS (R9)(R4<<2), F30
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	FMOVS (R10)(R4<<2), F28
+	WORD $0x4f9d1344 // FMLA V4.4S, V26.4S, V29.S[0]
+	WORD $0x4f9d1365 // FMLA V5.4S, V27.4S, V29.S[0]
+	WORD $0x4f9d1306 // FMLA V6.4S, V24.4S, V29.S[0]
+	WORD $0x4f9d1327 // FMLA V7.4S, V25.4S, V29.S[0]
+	FMOVS (R11)(R4<<2), F29
+	WORD $0x4f9e1348 // FMLA V8.4S, V26.4S, V30.S[0]
+	WORD $0x4f9e1369 // FMLA V9.4S, V27.4S, V30.S[0]
+	WORD $0x4f9e130a // FMLA V10.4S, V24.4S, V30.S[0]
+	WORD $0x4f9e132b // FMLA V11.4S, V25.4S, V30.S[0]
+	FMOVS (R12)(R4<<2), F30
 	WORD $0x4f9c134c // FMLA V12.4S, V26.4S, V28.S[0]
 	WORD $0x4f9c136d // FMLA V13.4S, V27.4S, V28.S[0]
 	WORD $0x4f9c130e // FMLA V14.4S, V24.4S, V28.S[0]
@@ -5129,19 +2260,148 @@ loop24:
 	WORD $0x4f9e1375 // FMLA V21.4S, V27.4S, V30.S[0]
 	WORD $0x4f9e1316 // FMLA V22.4S, V24.4S, V30.S[0]
 	WORD $0x4f9e1337 // FMLA V23.4S, V25.4S, V30.S[0]
-	ADDS $1, R5
-	BNE loop24
-	B store22
+	ADDS $1, R4
+	BNE loop30
+	B store4
 
-panel23:
-	MOVD R1, R11
+panel24:
+	MOVD R1, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ packed6
+	CMP $5, R6
+	BEQ packed5
+	CMP $4, R6
+	BEQ packed4
+	CMP $3, R6
+	BEQ packed3
+	CMP $2, R6
+	BEQ packed2
 
-loop25:
-	FLDPQ 32(R4), (F24, F25)
-	FLDPQ.P 64(R4), (F26, F27)
-	FMOVQ 0(R11), F28
-	FMOVD 16(R11), F29
-	ADD $24, R11
+packed1:
+
+loop31:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVQ 0(R5), F28
+	ADD $24, R5
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	SUBS $1, R4
+	BNE loop31
+	B store4
+
+packed2:
+
+loop32:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVQ 0(R5), F28
+	ADD $24, R5
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	WORD $0x4fbc1344 // FMLA V4.4S, V26.4S, V28.S[1]
+	WORD $0x4fbc1365 // FMLA V5.4S, V27.4S, V28.S[1]
+	WORD $0x4fbc1306 // FMLA V6.4S, V24.4S, V28.S[1]
+	WORD $0x4fbc1327 // FMLA V7.4S, V25.4S, V28.S[1]
+	SUBS $1, R4
+	BNE loop32
+	B store4
+
+packed3:
+
+loop33:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVQ 0(R5), F28
+	ADD $24, R5
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	WORD $0x4fbc1344 // FMLA V4.4S, V26.4S, V28.S[1]
+	WORD $0x4fbc1365 // FMLA V5.4S, V27.4S, V28.S[1]
+	WORD $0x4fbc1306 // FMLA V6.4S, V24.4S, V28.S[1]
+	WORD $0x4fbc1327 // FMLA V7.4S, V25.4S, V28.S[1]
+	WORD $0x4f9c1b48 // FMLA V8.4S, V26.4S, V28.S[2]
+	WORD $0x4f9c1b69 // FMLA V9.4S, V27.4S, V28.S[2]
+	WORD $0x4f9c1b0a // FMLA V10.4S, V24.4S, V28.S[2]
+	WORD $0x4f9c1b2b // FMLA V11.4S, V25.4S, V28.S[2]
+	SUBS $1, R4
+	BNE loop33
+	B store4
+
+packed4:
+
+loop34:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVQ 0(R5), F28
+	ADD $24, R5
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	WORD $0x4fbc1344 // FMLA V4.4S, V26.4S, V28.S[1]
+	WORD $0x4fbc1365 // FMLA V5.4S, V27.4S, V28.S[1]
+	WORD $0x4fbc1306 // FMLA V6.4S, V24.4S, V28.S[1]
+	WORD $0x4fbc1327 // FMLA V7.4S, V25.4S, V28.S[1]
+	WORD $0x4f9c1b48 // FMLA V8.4S, V26.4S, V28.S[2]
+	WORD $0x4f9c1b69 // FMLA V9.4S, V27.4S, V28.S[2]
+	WORD $0x4f9c1b0a // FMLA V10.4S, V24.4S, V28.S[2]
+	WORD $0x4f9c1b2b // FMLA V11.4S, V25.4S, V28.S[2]
+	WORD $0x4fbc1b4c // FMLA V12.4S, V26.4S, V28.S[3]
+	WORD $0x4fbc1b6d // FMLA V13.4S, V27.4S, V28.S[3]
+	WORD $0x4fbc1b0e // FMLA V14.4S, V24.4S, V28.S[3]
+	WORD $0x4fbc1b2f // FMLA V15.4S, V25.4S, V28.S[3]
+	SUBS $1, R4
+	BNE loop34
+	B store4
+
+packed5:
+
+loop35:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVQ 0(R5), F28
+	FMOVD 16(R5), F29
+	ADD $24, R5
+	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
+	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
+	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
+	WORD $0x4f9c1323 // FMLA V3.4S, V25.4S, V28.S[0]
+	WORD $0x4fbc1344 // FMLA V4.4S, V26.4S, V28.S[1]
+	WORD $0x4fbc1365 // FMLA V5.4S, V27.4S, V28.S[1]
+	WORD $0x4fbc1306 // FMLA V6.4S, V24.4S, V28.S[1]
+	WORD $0x4fbc1327 // FMLA V7.4S, V25.4S, V28.S[1]
+	WORD $0x4f9c1b48 // FMLA V8.4S, V26.4S, V28.S[2]
+	WORD $0x4f9c1b69 // FMLA V9.4S, V27.4S, V28.S[2]
+	WORD $0x4f9c1b0a // FMLA V10.4S, V24.4S, V28.S[2]
+	WORD $0x4f9c1b2b // FMLA V11.4S, V25.4S, V28.S[2]
+	WORD $0x4fbc1b4c // FMLA V12.4S, V26.4S, V28.S[3]
+	WORD $0x4fbc1b6d // FMLA V13.4S, V27.4S, V28.S[3]
+	WORD $0x4fbc1b0e // FMLA V14.4S, V24.4S, V28.S[3]
+	WORD $0x4fbc1b2f // FMLA V15.4S, V25.4S, V28.S[3]
+	WORD $0x4f9d1350 // FMLA V16.4S, V26.4S, V29.S[0]
+	WORD $0x4f9d1371 // FMLA V17.4S, V27.4S, V29.S[0]
+	WORD $0x4f9d1312 // FMLA V18.4S, V24.4S, V29.S[0]
+	WORD $0x4f9d1333 // FMLA V19.4S, V25.4S, V29.S[0]
+	SUBS $1, R4
+	BNE loop35
+	B store4
+
+packed6:
+
+loop36:
+	FLDPQ 32(R3), (F24, F25)
+	FLDPQ.P 64(R3), (F26, F27)
+	FMOVQ 0(R5), F28
+	FMOVD 16(R5), F29
+	ADD $24, R5
 	WORD $0x4f9c1340 // FMLA V0.4S, V26.4S, V28.S[0]
 	WORD $0x4f9c1361 // FMLA V1.4S, V27.4S, V28.S[0]
 	WORD $0x4f9c1302 // FMLA V2.4S, V24.4S, V28.S[0]
@@ -5166,131 +2426,223 @@ loop25:
 	WORD $0x4fbd1375 // FMLA V21.4S, V27.4S, V29.S[1]
 	WORD $0x4fbd1316 // FMLA V22.4S, V24.4S, V29.S[1]
 	WORD $0x4fbd1337 // FMLA V23.4S, V25.4S, V29.S[1]
-	SUBS $1, R5
-	BNE loop25
+	SUBS $1, R4
+	BNE loop36
+	B store4
 
-store22:
-	FMOVQ F0, 0(R6)
-	FMOVQ F1, 16(R6)
-	FMOVQ F2, 32(R6)
-	TBZ $2, R8, notAll26
-	FMOVQ F3, 48(R6)
-	B done28
-
-notAll26:
-	TBZ $1, R8, one27
-	FMOVD F3, 48(R6)
-	TBZ $0, R8, done28
-	ADD $56, R6, R12
-	VST1 V3.S[2], (R12)
-	B done28
-
-one27:
-	FMOVS F3, 48(R6)
-
-done28:
-	ADD R7, R6
-	FMOVQ F4, 0(R6)
-	FMOVQ F5, 16(R6)
-	FMOVQ F6, 32(R6)
-	TBZ $2, R8, notAll29
-	FMOVQ F7, 48(R6)
-	B done31
-
-notAll29:
-	TBZ $1, R8, one30
-	FMOVD F7, 48(R6)
-	TBZ $0, R8, done31
-	ADD $56, R6, R12
-	VST1 V7.S[2], (R12)
-	B done31
-
-one30:
-	FMOVS F7, 48(R6)
-
-done31:
-	ADD R7, R6
-	FMOVQ F8, 0(R6)
-	FMOVQ F9, 16(R6)
-	FMOVQ F10, 32(R6)
-	TBZ $2, R8, notAll32
-	FMOVQ F11, 48(R6)
-	B done34
-
-notAll32:
-	TBZ $1, R8, one33
-	FMOVD F11, 48(R6)
-	TBZ $0, R8, done34
-	ADD $56, R6, R12
-	VST1 V11.S[2], (R12)
-	B done34
-
-one33:
-	FMOVS F11, 48(R6)
-
-done34:
-	ADD R7, R6
-	FMOVQ F12, 0(R6)
-	FMOVQ F13, 16(R6)
-	FMOVQ F14, 32(R6)
-	TBZ $2, R8, notAll35
-	FMOVQ F15, 48(R6)
-	B done37
-
-notAll35:
-	TBZ $1, R8, one36
-	FMOVD F15, 48(R6)
-	TBZ $0, R8, done37
-	ADD $56, R6, R12
-	VST1 V15.S[2], (R12)
-	B done37
-
-one36:
-	FMOVS F15, 48(R6)
-
-done37:
-	ADD R7, R6
-	FMOVQ F16, 0(R6)
-	FMOVQ F17, 16(R6)
-	FMOVQ F18, 32(R6)
-	TBZ $2, R8, notAll38
-	FMOVQ F19, 48(R6)
+store4:
+	MOVD gemmRun_bias(R0), R5
+	CBZ R5, none37
+	FMOVQ 0(R5), F24
+	FMOVQ 16(R5), F25
+	FMOVQ 32(R5), F26
+	TBZ $2, R14, notAll38
+	FMOVQ 48(R5), F27
 	B done40
 
 notAll38:
-	TBZ $1, R8, one39
-	FMOVD F19, 48(R6)
-	TBZ $0, R8, done40
-	ADD $56, R6, R12
-	VST1 V19.S[2], (R12)
+	TBZ $1, R14, one39
+	FMOVD 48(R5), F27
+	TBZ $0, R14, done40
+	ADD $56, R5, R15
+	VLD1 (R15), V27.S[2]
 	B done40
 
 one39:
-	FMOVS F19, 48(R6)
+	FMOVS 48(R5), F27
 
 done40:
-	ADD R7, R6
-	FMOVQ F20, 0(R6)
-	FMOVQ F21, 16(R6)
-	FMOVQ F22, 32(R6)
-	TBZ $2, R8, notAll41
-	FMOVQ F23, 48(R6)
-	B done43
+	WORD $0x4e38d400 // FADD V0.4S, V0.4S, V24.4S
+	WORD $0x4e39d421 // FADD V1.4S, V1.4S, V25.4S
+	WORD $0x4e3ad442 // FADD V2.4S, V2.4S, V26.4S
+	WORD $0x4e3bd463 // FADD V3.4S, V3.4S, V27.4S
+	WORD $0x4e38d484 // FADD V4.4S, V4.4S, V24.4S
+	WORD $0x4e39d4a5 // FADD V5.4S, V5.4S, V25.4S
+	WORD $0x4e3ad4c6 // FADD V6.4S, V6.4S, V26.4S
+	WORD $0x4e3bd4e7 // FADD V7.4S, V7.4S, V27.4S
+	WORD $0x4e38d508 // FADD V8.4S, V8.4S, V24.4S
+	WORD $0x4e39d529 // FADD V9.4S, V9.4S, V25.4S
+	WORD $0x4e3ad54a // FADD V10.4S, V10.4S, V26.4S
+	WORD $0x4e3bd56b // FADD V11.4S, V11.4S, V27.4S
+	WORD $0x4e38d58c // FADD V12.4S, V12.4S, V24.4S
+	WORD $0x4e39d5ad // FADD V13.4S, V13.4S, V25.4S
+	WORD $0x4e3ad5ce // FADD V14.4S, V14.4S, V26.4S
+	WORD $0x4e3bd5ef // FADD V15.4S, V15.4S, V27.4S
+	WORD $0x4e38d610 // FADD V16.4S, V16.4S, V24.4S
+	WORD $0x4e39d631 // FADD V17.4S, V17.4S, V25.4S
+	WORD $0x4e3ad652 // FADD V18.4S, V18.4S, V26.4S
+	WORD $0x4e3bd673 // FADD V19.4S, V19.4S, V27.4S
+	WORD $0x4e38d694 // FADD V20.4S, V20.4S, V24.4S
+	WORD $0x4e39d6b5 // FADD V21.4S, V21.4S, V25.4S
+	WORD $0x4e3ad6d6 // FADD V22.4S, V22.4S, V26.4S
+	WORD $0x4e3bd6f7 // FADD V23.4S, V23.4S, V27.4S
 
-notAll41:
-	TBZ $1, R8, one42
-	FMOVD F23, 48(R6)
-	TBZ $0, R8, done43
-	ADD $56, R6, R12
-	VST1 V23.S[2], (R12)
-	B done43
+none37:
+	MOVD gemmRun_cs(R0), R5
+	ADD R2, R5
+	MOVD gemmRun_rows(R0), R6
+	CMP $6, R6
+	BEQ row41of6
+	CMP $5, R6
+	BEQ row41of5
+	CMP $4, R6
+	BEQ row41of4
+	CMP $3, R6
+	BEQ row41of3
+	CMP $2, R6
+	BEQ row41of2
+	B row41of1
 
-one42:
-	FMOVS F23, 48(R6)
+row41of6:
+	SUB R13, R5
+	FMOVQ F20, 0(R5)
+	FMOVQ F21, 16(R5)
+	FMOVQ F22, 32(R5)
+	TBZ $2, R14, notAll42
+	FMOVQ F23, 48(R5)
+	B done44
 
-done43:
-	ADD R7, R6
-	ADD R2, R1
-	SUBS $1, R0
+notAll42:
+	TBZ $1, R14, one43
+	FMOVD F23, 48(R5)
+	TBZ $0, R14, done44
+	ADD $56, R5, R15
+	VST1 V23.S[2], (R15)
+	B done44
+
+one43:
+	FMOVS F23, 48(R5)
+
+done44:
+
+row41of5:
+	SUB R13, R5
+	FMOVQ F16, 0(R5)
+	FMOVQ F17, 16(R5)
+	FMOVQ F18, 32(R5)
+	TBZ $2, R14, notAll45
+	FMOVQ F19, 48(R5)
+	B done47
+
+notAll45:
+	TBZ $1, R14, one46
+	FMOVD F19, 48(R5)
+	TBZ $0, R14, done47
+	ADD $56, R5, R15
+	VST1 V19.S[2], (R15)
+	B done47
+
+one46:
+	FMOVS F19, 48(R5)
+
+done47:
+
+row41of4:
+	SUB R13, R5
+	FMOVQ F12, 0(R5)
+	FMOVQ F13, 16(R5)
+	FMOVQ F14, 32(R5)
+	TBZ $2, R14, notAll48
+	FMOVQ F15, 48(R5)
+	B done50
+
+notAll48:
+	TBZ $1, R14, one49
+	FMOVD F15, 48(R5)
+	TBZ $0, R14, done50
+	ADD $56, R5, R15
+	VST1 V15.S[2], (R15)
+	B done50
+
+one49:
+	FMOVS F15, 48(R5)
+
+done50:
+
+row41of3:
+	SUB R13, R5
+	FMOVQ F8, 0(R5)
+	FMOVQ F9, 16(R5)
+	FMOVQ F10, 32(R5)
+	TBZ $2, R14, notAll51
+	FMOVQ F11, 48(R5)
+	B done53
+
+notAll51:
+	TBZ $1, R14, one52
+	FMOVD F11, 48(R5)
+	TBZ $0, R14, done53
+	ADD $56, R5, R15
+	VST1 V11.S[2], (R15)
+	B done53
+
+one52:
+	FMOVS F11, 48(R5)
+
+done53:
+
+row41of2:
+	SUB R13, R5
+	FMOVQ F4, 0(R5)
+	FMOVQ F5, 16(R5)
+	FMOVQ F6, 32(R5)
+	TBZ $2, R14, notAll54
+	FMOVQ F7, 48(R5)
+	B done56
+
+notAll54:
+	TBZ $1, R14, one55
+	FMOVD F7, 48(R5)
+	TBZ $0, R14, done56
+	ADD $56, R5, R15
+	VST1 V7.S[2], (R15)
+	B done56
+
+one55:
+	FMOVS F7, 48(R5)
+
+done56:
+
+row41of1:
+	SUB R13, R5
+	FMOVQ F0, 0(R5)
+	FMOVQ F1, 16(R5)
+	FMOVQ F2, 32(R5)
+	TBZ $2, R14, notAll57
+	FMOVQ F3, 48(R5)
+	B done59
+
+notAll57:
+	TBZ $1, R14, one58
+	FMOVD F3, 48(R5)
+	TBZ $0, R14, done59
+	ADD $56, R5, R15
+	VST1 V3.S[2], (R15)
+	B done59
+
+one58:
+	FMOVS F3, 48(R5)
+
+done59:
+	MOVD gemmRun_as(R0), R6
+	ADD R6, R1
+	MOVD gemmRun_cs(R0), R6
+	ADD R6, R2
+	MOVD gemmRun_tiles(R0), R6
+	SUBS $1, R6
+	MOVD R6, gemmRun_tiles(R0)
 	BNE tile1
+	MOVD gemmRun_lowTiles(R0), R6
+	CBZ R6, end60
+	MOVD R6, gemmRun_tiles(R0)
+	MOVD ZR, gemmRun_lowTiles(R0)
+	MOVD gemmRun_lowRows(R0), R6
+	MOVD R6, gemmRun_rows(R0)
+	MOVD gemmRun_lowAs(R0), R6
+	MOVD R6, gemmRun_as(R0)
+	MOVD gemmRun_lowCs(R0), R6
+	MOVD R6, gemmRun_cs(R0)
+	B tile1
+
+end60:
 	RET

@@ -9,48 +9,82 @@ import (
 	"unsafe"
 )
 
-var gemmAVX2 = gemmLevel[float32]{
-	mr:    4,
-	lanes: 8,
-	tiles: [][]gemmTile[float32]{
-		{gemm1x1AVX2, gemm2x1AVX2, gemm3x1AVX2, gemm4x1AVX2, gemm5x1AVX2, gemm6x1AVX2, gemm7x1AVX2, gemm8x1AVX2},
-		{gemm1x2AVX2, gemm2x2AVX2, gemm3x2AVX2, gemm4x2AVX2},
-		{gemm1x3AVX2, gemm2x3AVX2, gemm3x3AVX2, gemm4x3AVX2},
-	},
-	panels: [][]gemmTile[float32]{
-		{gemmPacked1x1AVX2, gemmPacked2x1AVX2, gemmPacked3x1AVX2, gemmPacked4x1AVX2},
-		{gemmPacked1x2AVX2, gemmPacked2x2AVX2, gemmPacked3x2AVX2, gemmPacked4x2AVX2},
-		{gemmPacked1x3AVX2, gemmPacked2x3AVX2, gemmPacked3x3AVX2, gemmPacked4x3AVX2},
-	},
-}
+var tilesAVX2 = tileShape{mr: 4, lanes: 8, heights: []int{8, 4, 4}}
 
 var packAVX2 = packLevel[float32]{
-	mr:        4,
-	lanes:     8,
+	shape:     &tilesAVX2,
 	depth:     1,
 	rows:      []packFunc[float32]{packB1AVX2, packB2AVX2, packB3AVX2},
+	columns:   []packFunc[float32]{packA1AVX2},
 	transpose: packBTAVX2,
-	columns:   packAAVX2,
 }
 
-var gemm16AVX2 = gemmLevel[uint32]{
-	mr:    4,
-	lanes: 8,
-	tiles: [][]gemmTile[uint32]{
-		{gemm16x1x1AVX2, gemm16x2x1AVX2, gemm16x3x1AVX2, gemm16x4x1AVX2, gemm16x5x1AVX2, gemm16x6x1AVX2, gemm16x7x1AVX2, gemm16x8x1AVX2},
-		{gemm16x1x2AVX2, gemm16x2x2AVX2, gemm16x3x2AVX2, gemm16x4x2AVX2},
-		{gemm16x1x3AVX2, gemm16x2x3AVX2, gemm16x3x3AVX2, gemm16x4x3AVX2},
-	},
+func gemmInPlaceAVX2(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool, next []float32, bias []float32) {
+	var r gemmRun
+	if setInPlace(&r, &tilesAVX2, m, n, k, a, lda, b, c, ldc, add, next, bias) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		r.bias = unsafe.Pointer(unsafe.SliceData(bias))
+		gemmRunAVX2(&r)
+	}
 }
+
+func gemmPackedAVX2(m, n, k int, a, b []float32, c []float32, ldc int, add bool, next []float32) {
+	var r gemmRun
+	if setPacked(&r, &tilesAVX2, m, n, k, a, b, c, ldc, add, next) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRunAVX2(&r)
+	}
+}
+
+// gemmRunAVX2 names each function, since through a table of them r would escape to the heap.
+func gemmRunAVX2(r *gemmRun) {
+	switch r.vectors {
+	case 1:
+		gemm1AVX2(r)
+	case 2:
+		gemm2AVX2(r)
+	case 3:
+		gemm3AVX2(r)
+	}
+}
+
+var tiles16AVX2 = tileShape{mr: 4, lanes: 8, heights: []int{8, 4, 4}}
 
 var pack16AVX2 = packLevel[uint32]{
-	mr:        4,
-	lanes:     8,
+	shape:     &tiles16AVX2,
 	depth:     2,
 	rows:      []packFunc[uint32]{packB16x1AVX2, packB16x2AVX2, packB16x3AVX2},
+	columns:   []packFunc[uint32]{packA16x1AVX2},
 	transpose: packBT16AVX2,
-	columns:   packA16AVX2,
 	row:       roundRowAVX2,
+}
+
+func gemmInPlace16AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+	var r gemmRun
+	if setInPlace(&r, &tiles16AVX2, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRun16AVX2(&r)
+	}
+}
+
+func gemmPacked16AVX2(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+	var r gemmRun
+	if setPacked(&r, &tiles16AVX2, m, n, k, a, b, c, ldc, add, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRun16AVX2(&r)
+	}
+}
+
+// gemmRun16AVX2 names each function, since through a table of them r would escape to the heap.
+func gemmRun16AVX2(r *gemmRun) {
+	switch r.vectors {
+	case 1:
+		gemm16x1AVX2(r)
+	case 2:
+		gemm16x2AVX2(r)
+	case 3:
+		gemm16x3AVX2(r)
+	}
 }
 
 var kernelsAVX2 = Kernels{
@@ -61,8 +95,8 @@ var kernelsAVX2 = Kernels{
 	PackB:      packAVX2.b,
 	PackBT:     packAVX2.bt,
 	PackA:      packAVX2.a,
-	Gemm:       gemmAVX2.inPlace,
-	GemmPacked: gemmAVX2.packed,
+	Gemm:       gemmInPlaceAVX2,
+	GemmPacked: gemmPackedAVX2,
 
 	MR16:         4,
 	NR16:         3 * 8,
@@ -71,8 +105,8 @@ var kernelsAVX2 = Kernels{
 	PackB16:      pack16AVX2.b,
 	PackBT16:     pack16AVX2.bt,
 	PackA16:      pack16AVX2.a,
-	Gemm16:       gemm16AVX2.inPlace16,
-	GemmPacked16: gemm16AVX2.packed16,
+	Gemm16:       gemmInPlace16AVX2,
+	GemmPacked16: gemmPacked16AVX2,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))
@@ -149,8 +183,10 @@ var kernelsAVX2 = Kernels{
 			scaleAVX2(unsafe.SliceData(x), -1, len(x))
 			s = -s
 		}
-		top, sum := softmaxAVX2(unsafe.SliceData(x), s, len(x))
-		return float32(float64(s)*float64(top) + math.Log(float64(sum)))
+		var stats [2]float32
+		softmaxRowsAVX2(unsafe.SliceData(x), 0, 1, s, len(x), &stats[0])
+		top, sum := stats[0], stats[1]
+		return float32(float64(s)*float64(top) + math.Log(float64(sum))) // the product is exact, so fusing changes nothing
 	},
 	SoftmaxAgain: func(x []float32, s, lse float32) {
 		softmaxAgainAVX2(unsafe.SliceData(x), s, lse, len(x))

@@ -9,47 +9,80 @@ import (
 	"unsafe"
 )
 
-var gemmAVX512 = gemmLevel[float32]{
-	mr:    9,
-	lanes: 16,
-	tiles: [][]gemmTile[float32]{
-		{gemm1x1AVX512, gemm2x1AVX512, gemm3x1AVX512, gemm4x1AVX512, gemm5x1AVX512, gemm6x1AVX512, gemm7x1AVX512, gemm8x1AVX512, gemm9x1AVX512, gemm10x1AVX512, gemm11x1AVX512, gemm12x1AVX512, gemm13x1AVX512, gemm14x1AVX512},
-		{gemm1x2AVX512, gemm2x2AVX512, gemm3x2AVX512, gemm4x2AVX512, gemm5x2AVX512, gemm6x2AVX512, gemm7x2AVX512, gemm8x2AVX512, gemm9x2AVX512, gemm10x2AVX512, gemm11x2AVX512, gemm12x2AVX512, gemm13x2AVX512, gemm14x2AVX512},
-		{gemm1x3AVX512, gemm2x3AVX512, gemm3x3AVX512, gemm4x3AVX512, gemm5x3AVX512, gemm6x3AVX512, gemm7x3AVX512, gemm8x3AVX512, gemm9x3AVX512},
-	},
-	panels: [][]gemmTile[float32]{
-		{gemmPacked1x1AVX512, gemmPacked2x1AVX512, gemmPacked3x1AVX512, gemmPacked4x1AVX512, gemmPacked5x1AVX512, gemmPacked6x1AVX512, gemmPacked7x1AVX512, gemmPacked8x1AVX512, gemmPacked9x1AVX512},
-		{gemmPacked1x2AVX512, gemmPacked2x2AVX512, gemmPacked3x2AVX512, gemmPacked4x2AVX512, gemmPacked5x2AVX512, gemmPacked6x2AVX512, gemmPacked7x2AVX512, gemmPacked8x2AVX512, gemmPacked9x2AVX512},
-		{gemmPacked1x3AVX512, gemmPacked2x3AVX512, gemmPacked3x3AVX512, gemmPacked4x3AVX512, gemmPacked5x3AVX512, gemmPacked6x3AVX512, gemmPacked7x3AVX512, gemmPacked8x3AVX512, gemmPacked9x3AVX512},
-	},
-}
+var tilesAVX512 = tileShape{mr: 9, lanes: 16, heights: []int{14, 14, 9}}
 
 var packAVX512 = packLevel[float32]{
-	mr:        9,
-	lanes:     16,
+	shape:     &tilesAVX512,
 	depth:     1,
 	rows:      []packFunc[float32]{packB1AVX512, packB2AVX512, packB3AVX512},
+	columns:   []packFunc[float32]{packA1AVX512},
 	transpose: packBTAVX512,
-	columns:   packAAVX512,
 }
 
-var gemm16AVX512 = gemmLevel[uint32]{
-	mr:    14,
-	lanes: 16,
-	tiles: [][]gemmTile[uint32]{
-		{gemm16x1x1AVX512, gemm16x2x1AVX512, gemm16x3x1AVX512, gemm16x4x1AVX512, gemm16x5x1AVX512, gemm16x6x1AVX512, gemm16x7x1AVX512, gemm16x8x1AVX512, gemm16x9x1AVX512, gemm16x10x1AVX512, gemm16x11x1AVX512, gemm16x12x1AVX512, gemm16x13x1AVX512, gemm16x14x1AVX512},
-		{gemm16x1x2AVX512, gemm16x2x2AVX512, gemm16x3x2AVX512, gemm16x4x2AVX512, gemm16x5x2AVX512, gemm16x6x2AVX512, gemm16x7x2AVX512, gemm16x8x2AVX512, gemm16x9x2AVX512, gemm16x10x2AVX512, gemm16x11x2AVX512, gemm16x12x2AVX512, gemm16x13x2AVX512, gemm16x14x2AVX512},
-	},
+func gemmInPlaceAVX512(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool, next []float32, bias []float32) {
+	var r gemmRun
+	if setInPlace(&r, &tilesAVX512, m, n, k, a, lda, b, c, ldc, add, next, bias) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		r.bias = unsafe.Pointer(unsafe.SliceData(bias))
+		gemmRunAVX512(&r)
+	}
 }
+
+func gemmPackedAVX512(m, n, k int, a, b []float32, c []float32, ldc int, add bool, next []float32) {
+	var r gemmRun
+	if setPacked(&r, &tilesAVX512, m, n, k, a, b, c, ldc, add, next) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRunAVX512(&r)
+	}
+}
+
+// gemmRunAVX512 names each function, since through a table of them r would escape to the heap.
+func gemmRunAVX512(r *gemmRun) {
+	switch r.vectors {
+	case 1:
+		gemm1AVX512(r)
+	case 2:
+		gemm2AVX512(r)
+	case 3:
+		gemm3AVX512(r)
+	}
+}
+
+var tiles16AVX512 = tileShape{mr: 14, lanes: 16, heights: []int{14, 14}}
 
 var pack16AVX512 = packLevel[uint32]{
-	mr:        14,
-	lanes:     16,
+	shape:     &tiles16AVX512,
 	depth:     2,
 	rows:      []packFunc[uint32]{packB16x1AVX512, packB16x2AVX512},
+	columns:   []packFunc[uint32]{packA16x1AVX512},
 	transpose: packBT16AVX512,
-	columns:   packA16AVX512,
 	row:       roundRowAVX512,
+}
+
+func gemmInPlace16AVX512(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+	var r gemmRun
+	if setInPlace(&r, &tiles16AVX512, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRun16AVX512(&r)
+	}
+}
+
+func gemmPacked16AVX512(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+	var r gemmRun
+	if setPacked(&r, &tiles16AVX512, m, n, k, a, b, c, ldc, add, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRun16AVX512(&r)
+	}
+}
+
+// gemmRun16AVX512 names each function, since through a table of them r would escape to the heap.
+func gemmRun16AVX512(r *gemmRun) {
+	switch r.vectors {
+	case 1:
+		gemm16x1AVX512(r)
+	case 2:
+		gemm16x2AVX512(r)
+	}
 }
 
 var kernelsAVX512 = Kernels{
@@ -60,8 +93,8 @@ var kernelsAVX512 = Kernels{
 	PackB:      packAVX512.b,
 	PackBT:     packAVX512.bt,
 	PackA:      packAVX512.a,
-	Gemm:       gemmAVX512.inPlace,
-	GemmPacked: gemmAVX512.packed,
+	Gemm:       gemmInPlaceAVX512,
+	GemmPacked: gemmPackedAVX512,
 
 	MR16:         14,
 	NR16:         2 * 16,
@@ -70,8 +103,8 @@ var kernelsAVX512 = Kernels{
 	PackB16:      pack16AVX512.b,
 	PackBT16:     pack16AVX512.bt,
 	PackA16:      pack16AVX512.a,
-	Gemm16:       gemm16AVX512.inPlace16,
-	GemmPacked16: gemm16AVX512.packed16,
+	Gemm16:       gemmInPlace16AVX512,
+	GemmPacked16: gemmPacked16AVX512,
 
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))
@@ -148,8 +181,10 @@ var kernelsAVX512 = Kernels{
 			scaleAVX512(unsafe.SliceData(x), -1, len(x))
 			s = -s
 		}
-		top, sum := softmaxAVX512(unsafe.SliceData(x), s, len(x))
-		return float32(float64(s)*float64(top) + math.Log(float64(sum)))
+		var stats [2]float32
+		softmaxRowsAVX512(unsafe.SliceData(x), 0, 1, s, len(x), &stats[0])
+		top, sum := stats[0], stats[1]
+		return float32(float64(s)*float64(top) + math.Log(float64(sum))) // the product is exact, so fusing changes nothing
 	},
 	SoftmaxAgain: func(x []float32, s, lse float32) {
 		softmaxAgainAVX512(unsafe.SliceData(x), s, lse, len(x))

@@ -4,23 +4,43 @@
 
 package simd
 
-var gemm16AVX512BF16 = gemmLevel[uint32]{
-	mr:    14,
-	lanes: 16,
-	tiles: [][]gemmTile[uint32]{
-		{gemm16x1x1AVX512BF16, gemm16x2x1AVX512BF16, gemm16x3x1AVX512BF16, gemm16x4x1AVX512BF16, gemm16x5x1AVX512BF16, gemm16x6x1AVX512BF16, gemm16x7x1AVX512BF16, gemm16x8x1AVX512BF16, gemm16x9x1AVX512BF16, gemm16x10x1AVX512BF16, gemm16x11x1AVX512BF16, gemm16x12x1AVX512BF16, gemm16x13x1AVX512BF16, gemm16x14x1AVX512BF16},
-		{gemm16x1x2AVX512BF16, gemm16x2x2AVX512BF16, gemm16x3x2AVX512BF16, gemm16x4x2AVX512BF16, gemm16x5x2AVX512BF16, gemm16x6x2AVX512BF16, gemm16x7x2AVX512BF16, gemm16x8x2AVX512BF16, gemm16x9x2AVX512BF16, gemm16x10x2AVX512BF16, gemm16x11x2AVX512BF16, gemm16x12x2AVX512BF16, gemm16x13x2AVX512BF16, gemm16x14x2AVX512BF16},
-	},
-}
+import "unsafe"
+
+var tiles16AVX512BF16 = tileShape{mr: 14, lanes: 16, heights: []int{14, 14}}
 
 var pack16AVX512BF16 = packLevel[uint32]{
-	mr:        14,
-	lanes:     16,
+	shape:     &tiles16AVX512BF16,
 	depth:     2,
 	rows:      []packFunc[uint32]{packB16x1AVX512BF16, packB16x2AVX512BF16},
+	columns:   []packFunc[uint32]{packA16x1AVX512BF16},
 	transpose: packBT16AVX512BF16,
-	columns:   packA16AVX512BF16,
 	row:       roundRowAVX512BF16,
+}
+
+func gemmInPlace16AVX512BF16(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+	var r gemmRun
+	if setInPlace(&r, &tiles16AVX512BF16, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRun16AVX512BF16(&r)
+	}
+}
+
+func gemmPacked16AVX512BF16(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+	var r gemmRun
+	if setPacked(&r, &tiles16AVX512BF16, m, n, k, a, b, c, ldc, add, nil) {
+		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		gemmRun16AVX512BF16(&r)
+	}
+}
+
+// gemmRun16AVX512BF16 names each function, since through a table of them r would escape to the heap.
+func gemmRun16AVX512BF16(r *gemmRun) {
+	switch r.vectors {
+	case 1:
+		gemm16x1AVX512BF16(r)
+	case 2:
+		gemm16x2AVX512BF16(r)
+	}
 }
 
 // kernelsAVX512BF16 is kernelsAVX512 with products of bfloat16 by instructions for them.
@@ -31,8 +51,8 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.PackB16 = pack16AVX512BF16.b
 	k.PackBT16 = pack16AVX512BF16.bt
 	k.PackA16 = pack16AVX512BF16.a
-	k.Gemm16 = gemm16AVX512BF16.inPlace16
-	k.GemmPacked16 = gemm16AVX512BF16.packed16
+	k.Gemm16 = gemmInPlace16AVX512BF16
+	k.GemmPacked16 = gemmPacked16AVX512BF16
 	k.peak16 = peak16AVX512BF16
 	return k
 }()

@@ -1236,9 +1236,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packA16AVX512(dst *uint32, src *float32, ld int, m int, k int)
+// func packA16x1AVX512(dst *uint32, src *float32, ld int, m int, k int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·packA16AVX512(SB), NOSPLIT, $0-40
+TEXT ·packA16x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), DX
 	MOVQ  ld+16(FP), BX

@@ -24,7 +24,7 @@ func packB16x2AVX512BF16(dst *uint32, src *float32, ld int, last int, k int)
 //go:noescape
 func packBT16AVX512BF16(dst *uint32, src *float32, ld int, n int, k int)
 
-// packA16AVX512BF16 rounds k > 0 rows, ld bytes apart, of m columns to a panel of A.
+// packA16x1AVX512BF16 rounds k > 0 rows, ld bytes apart, of m columns to a panel of A.
 //
 //go:noescape
-func packA16AVX512BF16(dst *uint32, src *float32, ld int, m int, k int)
+func packA16x1AVX512BF16(dst *uint32, src *float32, ld int, m int, k int)

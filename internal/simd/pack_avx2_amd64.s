@@ -277,9 +277,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packAAVX2(dst *float32, src *float32, ld int, m int, k int)
+// func packA1AVX2(dst *float32, src *float32, ld int, m int, k int)
 // Requires: AVX
-TEXT ·packAAVX2(SB), NOSPLIT, $0-40
+TEXT ·packA1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    dst+0(FP), AX
 	MOVQ    src+8(FP), CX
 	MOVQ    ld+16(FP), DX

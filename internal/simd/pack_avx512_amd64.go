@@ -24,7 +24,7 @@ func packB3AVX512(dst *float32, src *float32, ld int, last int, k int)
 //go:noescape
 func packBTAVX512(dst *float32, src *float32, ld int, n int, k int)
 
-// packAAVX512 copies k > 0 rows, ld bytes apart, of m columns to a panel of A.
+// packA1AVX512 copies k > 0 rows, ld bytes apart, of m columns to a panel of A.
 //
 //go:noescape
-func packAAVX512(dst *float32, src *float32, ld int, m int, k int)
+func packA1AVX512(dst *float32, src *float32, ld int, m int, k int)

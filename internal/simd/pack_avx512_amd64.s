@@ -443,9 +443,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packAAVX512(dst *float32, src *float32, ld int, m int, k int)
+// func packA1AVX512(dst *float32, src *float32, ld int, m int, k int)
 // Requires: AVX, AVX512F
-TEXT ·packAAVX512(SB), NOSPLIT, $0-40
+TEXT ·packA1AVX512(SB), NOSPLIT, $0-40
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), DX
 	MOVQ  ld+16(FP), BX

@@ -34,7 +34,7 @@ func packA1NEON(dst, src *float32, ld, last, k int)
 //go:noescape
 func packA2NEON(dst, src *float32, ld, last, k int)
 
-// packBTRowsNEON transposes n ≤ 4 rows, ld bytes apart, of k columns into one vector's width of a panel of B; lanes from n on get zero.
+// packBTNEON transposes n ≤ 4 rows, ld bytes apart, of k columns into one vector's width of a panel of B; lanes from n on get zero.
 //
 //go:noescape
-func packBTRowsNEON(dst, src *float32, ld, n, k int)
+func packBTNEON(dst, src *float32, ld, n, k int)

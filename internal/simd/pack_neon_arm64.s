@@ -217,7 +217,7 @@ done4:
 	BNE loop1
 	RET
 
-TEXT ·packBTRowsNEON(SB), NOSPLIT, $0-40
+TEXT ·packBTNEON(SB), NOSPLIT, $0-40
 	MOVD dst+0(FP), R0
 	MOVD n+24(FP), R1
 	MOVD k+32(FP), R2

@@ -1,6 +1,6 @@
 package simd
 
-// MultiplyAdds does so many steps of independent multiply-adds and nothing else, and returns how many floating-point
+// MultiplyAdds does the given number of steps of independent multiply-adds and nothing else, and returns how many floating-point
 // operations they were, two for each multiply-add: what a thread can do at this level, to compare products with.
 func (k *Kernels) MultiplyAdds(steps int) (operations int) {
 	if perStep := k.peak(steps); perStep > 0 {

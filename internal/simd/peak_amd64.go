@@ -12,10 +12,10 @@ func (k *Kernels) peak(steps int) int {
 		return 0
 	case k.Level == AVX512 || k.Level == AMX:
 		peakAVX512(steps)
-		return 2 * peakChains * gemmAVX512.lanes
+		return 2 * peakChains * tilesAVX512.lanes
 	case k.Level == AVX2:
 		peakAVX2(steps)
-		return 2 * peakChains * gemmAVX2.lanes
+		return 2 * peakChains * tilesAVX2.lanes
 	}
 	return 0
 }
@@ -23,5 +23,5 @@ func (k *Kernels) peak(steps int) int {
 // peak16AVX512BF16 is Kernels.peak16.
 func peak16AVX512BF16(steps int) (operations int) {
 	peakAVX512BF16(steps)
-	return steps * 2 * peakChains * 2 * gemmAVX512.lanes
+	return steps * 2 * peakChains * 2 * tilesAVX512.lanes
 }

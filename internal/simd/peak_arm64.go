@@ -11,5 +11,5 @@ func (k *Kernels) peak(steps int) int {
 		return 0
 	}
 	peakNEON(steps)
-	return 2 * peakChains * lanesNEON
+	return 2 * peakChains * tilesNEON.lanes
 }

@@ -40,9 +40,9 @@ type Kernels struct {
 	// in the order of p, which starts from c with add and from zero without, whatever m, n and the tile. So a row's
 	// result does not depend on its neighbours, and a product cut along k into several calls has the same bits as one
 	// call. (The plain Go level rounds the product first; it keeps the order.) Nothing outside the m rows of k elements
-	// of a and the m rows of n elements of c is touched. next is the panel that is multiplied next: some levels ask for it
-	// meanwhile, so that it is in the cache by then; nil tells that all panels are. Last, bias, of n elements, is added to
-	// each row, unless it is nil.
+	// of a and the m rows of n elements of c is touched. next is the panel that is multiplied next, which some levels prefetch
+	// meanwhile; nil means that all panels are in the cache. Finally bias, of n elements, is added to each row, unless it is
+	// nil.
 	Gemm func(m, n, k int, a []float32, lda int, b []float32, c []float32, ldc int, add bool, next, bias []float32)
 	// GemmPacked is Gemm with a as ⌈m/MR⌉ consecutive panels of A, without a bias.
 	GemmPacked func(m, n, k int, a []float32, b []float32, c []float32, ldc int, add bool, next []float32)
@@ -59,7 +59,7 @@ type Kernels struct {
 	// it adds up the lower halves of Step16 words and their upper halves, both from zero, and adds the sum of both to the
 	// element of C. All that Gemm promises holds, of a product cut along k if it is cut between blocks of Step16 words.
 	//
-	// Native16 tells that the processor has instructions for it, which take subnormal operands, products and sums for zero;
+	// Native16 says that the processor has instructions for it, which take subnormal operands, products and sums for zero;
 	// else these count.
 	MR16, NR16   int
 	Step16       int

@@ -4,396 +4,6 @@
 
 #include "textflag.h"
 
-// func softmaxAVX2(x *float32, s float32, n int) (top float32, sum float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         CX, DX
-	ANDQ         $0x07, DX
-	LEAQ         tailTable<>+32(SB), BX
-	NEGQ         DX
-	VMOVUPS      (BX)(DX*4), Y0
-	VBROADCASTSS cff800000<>+0(SB), Y1
-	VMOVAPS      Y1, Y2
-	VMOVAPS      Y1, Y3
-	VMOVAPS      Y1, Y4
-	VMOVAPS      Y1, Y5
-	XORQ         DX, DX
-	MOVQ         CX, BX
-
-many1:
-	SUBQ    $+32, BX
-	JL      afterMany2
-	VMOVUPS (AX)(DX*1), Y6
-	VMAXPS  Y6, Y2, Y2
-	VMOVUPS 32(AX)(DX*1), Y6
-	VMAXPS  Y6, Y3, Y3
-	VMOVUPS 64(AX)(DX*1), Y6
-	VMAXPS  Y6, Y4, Y4
-	VMOVUPS 96(AX)(DX*1), Y6
-	VMAXPS  Y6, Y5, Y5
-	ADDQ    $+128, DX
-	JMP     many1
-
-afterMany2:
-	ADDQ $+32, BX
-
-one3:
-	SUBQ    $0x08, BX
-	JL      afterOne4
-	VMOVUPS (AX)(DX*1), Y6
-	VMAXPS  Y6, Y2, Y2
-	ADDQ    $0x20, DX
-	JMP     one3
-
-afterOne4:
-	ADDQ       $0x08, BX
-	JZ         done5
-	VMASKMOVPS (AX)(DX*1), Y0, Y6
-	VBLENDVPS  Y0, Y6, Y1, Y6
-	VMAXPS     Y6, Y2, Y2
-
-done5:
-	VMAXPS       Y4, Y2, Y2
-	VMAXPS       Y5, Y3, Y3
-	VMAXPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X1
-	VMAXPS       X1, X2, X2
-	VPERMILPS    $0x4e, X2, X1
-	VMAXPS       X1, X2, X2
-	VPERMILPS    $0xb1, X2, X1
-	VMAXPS       X1, X2, X2
-	VBROADCASTSS X2, Y1
-	VBROADCASTSS s+8(FP), Y2
-	VBROADCASTSS cc2d00000<>+0(SB), Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	XORQ         DX, DX
-	MOVQ         CX, BX
-
-many6:
-	SUBQ         $+16, BX
-	JL           afterMany7
-	VMOVUPS      (AX)(DX*1), Y6
-	VSUBPS       Y1, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VMAXPS       Y6, Y3, Y6
-	VMULPS       c3fb8aa3b<>+0(SB), Y6, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS c3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS cb102e308<>+0(SB), Y7, Y6
-	VBROADCASTSS c3ab511f9<>+0(SB), Y8
-	VFMADD213PS  c3c091d05<>+0(SB), Y6, Y8
-	VFMADD213PS  c3d2aac79<>+0(SB), Y6, Y8
-	VFMADD213PS  c3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  c3efffffe<>+0(SB), Y6, Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD231PS  Y9, Y8, Y6
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       c0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       c0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VFMADD213PS  Y8, Y8, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, (AX)(DX*1)
-	VADDPS       Y6, Y4, Y4
-	VMOVUPS      32(AX)(DX*1), Y6
-	VSUBPS       Y1, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VMAXPS       Y6, Y3, Y6
-	VMULPS       c3fb8aa3b<>+0(SB), Y6, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS c3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS cb102e308<>+0(SB), Y7, Y6
-	VBROADCASTSS c3ab511f9<>+0(SB), Y8
-	VFMADD213PS  c3c091d05<>+0(SB), Y6, Y8
-	VFMADD213PS  c3d2aac79<>+0(SB), Y6, Y8
-	VFMADD213PS  c3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  c3efffffe<>+0(SB), Y6, Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD231PS  Y9, Y8, Y6
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       c0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       c0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VFMADD213PS  Y8, Y8, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 32(AX)(DX*1)
-	VADDPS       Y6, Y5, Y5
-	ADDQ         $+64, DX
-	JMP          many6
-
-afterMany7:
-	ADDQ $+16, BX
-
-one8:
-	SUBQ         $0x08, BX
-	JL           afterOne9
-	VMOVUPS      (AX)(DX*1), Y6
-	VSUBPS       Y1, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VMAXPS       Y6, Y3, Y6
-	VMULPS       c3fb8aa3b<>+0(SB), Y6, Y7
-	VROUNDPS     $0x08, Y7, Y7
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS c3f317218<>+0(SB), Y7, Y6
-	VFNMADD231PS cb102e308<>+0(SB), Y7, Y6
-	VBROADCASTSS c3ab511f9<>+0(SB), Y8
-	VFMADD213PS  c3c091d05<>+0(SB), Y6, Y8
-	VFMADD213PS  c3d2aac79<>+0(SB), Y6, Y8
-	VFMADD213PS  c3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  c3efffffe<>+0(SB), Y6, Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD231PS  Y9, Y8, Y6
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y8
-	VPSUBD       Y8, Y7, Y7
-	VPADDD       c0000007f<>+0(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       c0000007f<>+0(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VFMADD213PS  Y8, Y8, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, (AX)(DX*1)
-	VADDPS       Y6, Y4, Y4
-	ADDQ         $0x20, DX
-	JMP          one8
-
-afterOne9:
-	ADDQ         $0x08, BX
-	JZ           done10
-	VMASKMOVPS   (AX)(DX*1), Y0, Y6
-	VSUBPS       Y1, Y6, Y6
-	VMULPS       Y2, Y6, Y2
-	VMAXPS       Y2, Y3, Y2
-	VMULPS       c3fb8aa3b<>+0(SB), Y2, Y3
-	VROUNDPS     $0x08, Y3, Y3
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS c3f317218<>+0(SB), Y3, Y2
-	VFNMADD231PS cb102e308<>+0(SB), Y3, Y2
-	VBROADCASTSS c3ab511f9<>+0(SB), Y6
-	VFMADD213PS  c3c091d05<>+0(SB), Y2, Y6
-	VFMADD213PS  c3d2aac79<>+0(SB), Y2, Y6
-	VFMADD213PS  c3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  c3efffffe<>+0(SB), Y2, Y6
-	VMULPS       Y2, Y2, Y7
-	VFMADD231PS  Y7, Y6, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y6
-	VPSUBD       Y6, Y3, Y3
-	VPADDD       c0000007f<>+0(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       c0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VFMADD213PS  Y6, Y6, Y2
-	VMULPS       Y3, Y2, Y2
-	VMASKMOVPS   Y2, Y0, (AX)(DX*1)
-	VANDPS       Y0, Y2, Y2
-	VADDPS       Y2, Y4, Y4
-
-done10:
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X2
-	VADDPS       X2, X4, X3
-	VPERMILPS    $0x4e, X3, X2
-	VADDPS       X2, X3, X3
-	VPERMILPS    $0xb1, X3, X2
-	VADDPS       X2, X3, X3
-	VBROADCASTSS X3, Y2
-	VBROADCASTSS c3f800000<>+0(SB), Y3
-	VDIVPS       Y2, Y3, Y3
-	XORQ         DX, DX
-
-many11:
-	SUBQ    $+32, CX
-	JL      afterMany12
-	VMOVUPS (AX)(DX*1), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, (AX)(DX*1)
-	VMOVUPS 32(AX)(DX*1), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, 32(AX)(DX*1)
-	VMOVUPS 64(AX)(DX*1), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, 64(AX)(DX*1)
-	VMOVUPS 96(AX)(DX*1), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, 96(AX)(DX*1)
-	ADDQ    $+128, DX
-	JMP     many11
-
-afterMany12:
-	ADDQ $+32, CX
-
-one13:
-	SUBQ    $0x08, CX
-	JL      afterOne14
-	VMOVUPS (AX)(DX*1), Y4
-	VMULPS  Y3, Y4, Y4
-	VMOVUPS Y4, (AX)(DX*1)
-	ADDQ    $0x20, DX
-	JMP     one13
-
-afterOne14:
-	ADDQ       $0x08, CX
-	JZ         done15
-	VMASKMOVPS (AX)(DX*1), Y0, Y4
-	VMULPS     Y3, Y4, Y3
-	VMASKMOVPS Y3, Y0, (AX)(DX*1)
-
-done15:
-	VMOVSS X1, top+24(FP)
-	VMOVSS X2, sum+28(FP)
-	VZEROUPPER
-	RET
-
-DATA tailTable<>+0(SB)/4, $-1
-DATA tailTable<>+4(SB)/4, $-1
-DATA tailTable<>+8(SB)/4, $-1
-DATA tailTable<>+12(SB)/4, $-1
-DATA tailTable<>+16(SB)/4, $-1
-DATA tailTable<>+20(SB)/4, $-1
-DATA tailTable<>+24(SB)/4, $-1
-DATA tailTable<>+28(SB)/4, $-1
-DATA tailTable<>+32(SB)/4, $+0
-DATA tailTable<>+36(SB)/4, $+0
-DATA tailTable<>+40(SB)/4, $+0
-DATA tailTable<>+44(SB)/4, $+0
-DATA tailTable<>+48(SB)/4, $+0
-DATA tailTable<>+52(SB)/4, $+0
-DATA tailTable<>+56(SB)/4, $+0
-DATA tailTable<>+60(SB)/4, $+0
-GLOBL tailTable<>(SB), RODATA|NOPTR, $64
-
-DATA cff800000<>+0(SB)/4, $0xff800000
-DATA cff800000<>+4(SB)/4, $0xff800000
-DATA cff800000<>+8(SB)/4, $0xff800000
-DATA cff800000<>+12(SB)/4, $0xff800000
-DATA cff800000<>+16(SB)/4, $0xff800000
-DATA cff800000<>+20(SB)/4, $0xff800000
-DATA cff800000<>+24(SB)/4, $0xff800000
-DATA cff800000<>+28(SB)/4, $0xff800000
-GLOBL cff800000<>(SB), RODATA|NOPTR, $32
-
-DATA cc2d00000<>+0(SB)/4, $0xc2d00000
-DATA cc2d00000<>+4(SB)/4, $0xc2d00000
-DATA cc2d00000<>+8(SB)/4, $0xc2d00000
-DATA cc2d00000<>+12(SB)/4, $0xc2d00000
-DATA cc2d00000<>+16(SB)/4, $0xc2d00000
-DATA cc2d00000<>+20(SB)/4, $0xc2d00000
-DATA cc2d00000<>+24(SB)/4, $0xc2d00000
-DATA cc2d00000<>+28(SB)/4, $0xc2d00000
-GLOBL cc2d00000<>(SB), RODATA|NOPTR, $32
-
-DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA c3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $32
-
-DATA c3f317218<>+0(SB)/4, $0x3f317218
-DATA c3f317218<>+4(SB)/4, $0x3f317218
-DATA c3f317218<>+8(SB)/4, $0x3f317218
-DATA c3f317218<>+12(SB)/4, $0x3f317218
-DATA c3f317218<>+16(SB)/4, $0x3f317218
-DATA c3f317218<>+20(SB)/4, $0x3f317218
-DATA c3f317218<>+24(SB)/4, $0x3f317218
-DATA c3f317218<>+28(SB)/4, $0x3f317218
-GLOBL c3f317218<>(SB), RODATA|NOPTR, $32
-
-DATA cb102e308<>+0(SB)/4, $0xb102e308
-DATA cb102e308<>+4(SB)/4, $0xb102e308
-DATA cb102e308<>+8(SB)/4, $0xb102e308
-DATA cb102e308<>+12(SB)/4, $0xb102e308
-DATA cb102e308<>+16(SB)/4, $0xb102e308
-DATA cb102e308<>+20(SB)/4, $0xb102e308
-DATA cb102e308<>+24(SB)/4, $0xb102e308
-DATA cb102e308<>+28(SB)/4, $0xb102e308
-GLOBL cb102e308<>(SB), RODATA|NOPTR, $32
-
-DATA c3ab511f9<>+0(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+4(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+8(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+12(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+16(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+20(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+24(SB)/4, $0x3ab511f9
-DATA c3ab511f9<>+28(SB)/4, $0x3ab511f9
-GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $32
-
-DATA c3c091d05<>+0(SB)/4, $0x3c091d05
-DATA c3c091d05<>+4(SB)/4, $0x3c091d05
-DATA c3c091d05<>+8(SB)/4, $0x3c091d05
-DATA c3c091d05<>+12(SB)/4, $0x3c091d05
-DATA c3c091d05<>+16(SB)/4, $0x3c091d05
-DATA c3c091d05<>+20(SB)/4, $0x3c091d05
-DATA c3c091d05<>+24(SB)/4, $0x3c091d05
-DATA c3c091d05<>+28(SB)/4, $0x3c091d05
-GLOBL c3c091d05<>(SB), RODATA|NOPTR, $32
-
-DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+4(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+8(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+12(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+16(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+20(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+24(SB)/4, $0x3d2aac79
-DATA c3d2aac79<>+28(SB)/4, $0x3d2aac79
-GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $32
-
-DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+4(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+8(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+12(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+16(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+20(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+24(SB)/4, $0x3e2aaa49
-DATA c3e2aaa49<>+28(SB)/4, $0x3e2aaa49
-GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $32
-
-DATA c3efffffe<>+0(SB)/4, $0x3efffffe
-DATA c3efffffe<>+4(SB)/4, $0x3efffffe
-DATA c3efffffe<>+8(SB)/4, $0x3efffffe
-DATA c3efffffe<>+12(SB)/4, $0x3efffffe
-DATA c3efffffe<>+16(SB)/4, $0x3efffffe
-DATA c3efffffe<>+20(SB)/4, $0x3efffffe
-DATA c3efffffe<>+24(SB)/4, $0x3efffffe
-DATA c3efffffe<>+28(SB)/4, $0x3efffffe
-GLOBL c3efffffe<>(SB), RODATA|NOPTR, $32
-
-DATA c0000007f<>+0(SB)/4, $0x0000007f
-DATA c0000007f<>+4(SB)/4, $0x0000007f
-DATA c0000007f<>+8(SB)/4, $0x0000007f
-DATA c0000007f<>+12(SB)/4, $0x0000007f
-DATA c0000007f<>+16(SB)/4, $0x0000007f
-DATA c0000007f<>+20(SB)/4, $0x0000007f
-DATA c0000007f<>+24(SB)/4, $0x0000007f
-DATA c0000007f<>+28(SB)/4, $0x0000007f
-GLOBL c0000007f<>(SB), RODATA|NOPTR, $32
-
-DATA c3f800000<>+0(SB)/4, $0x3f800000
-DATA c3f800000<>+4(SB)/4, $0x3f800000
-DATA c3f800000<>+8(SB)/4, $0x3f800000
-DATA c3f800000<>+12(SB)/4, $0x3f800000
-DATA c3f800000<>+16(SB)/4, $0x3f800000
-DATA c3f800000<>+20(SB)/4, $0x3f800000
-DATA c3f800000<>+24(SB)/4, $0x3f800000
-DATA c3f800000<>+28(SB)/4, $0x3f800000
-GLOBL c3f800000<>(SB), RODATA|NOPTR, $32
-
 // func logSumExpAVX2(x *float32, s float32, n int) (top float32, sum float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·logSumExpAVX2(SB), NOSPLIT, $0-32
@@ -598,6 +208,90 @@ done10:
 	VMOVSS       X0, sum+28(FP)
 	VZEROUPPER
 	RET
+
+DATA tailTable<>+0(SB)/4, $-1
+DATA tailTable<>+4(SB)/4, $-1
+DATA tailTable<>+8(SB)/4, $-1
+DATA tailTable<>+12(SB)/4, $-1
+DATA tailTable<>+16(SB)/4, $-1
+DATA tailTable<>+20(SB)/4, $-1
+DATA tailTable<>+24(SB)/4, $-1
+DATA tailTable<>+28(SB)/4, $-1
+DATA tailTable<>+32(SB)/4, $+0
+DATA tailTable<>+36(SB)/4, $+0
+DATA tailTable<>+40(SB)/4, $+0
+DATA tailTable<>+44(SB)/4, $+0
+DATA tailTable<>+48(SB)/4, $+0
+DATA tailTable<>+52(SB)/4, $+0
+DATA tailTable<>+56(SB)/4, $+0
+DATA tailTable<>+60(SB)/4, $+0
+GLOBL tailTable<>(SB), RODATA|NOPTR, $64
+
+DATA cff800000<>+0(SB)/8, $0xff800000ff800000
+DATA cff800000<>+8(SB)/8, $0xff800000ff800000
+DATA cff800000<>+16(SB)/8, $0xff800000ff800000
+DATA cff800000<>+24(SB)/8, $0xff800000ff800000
+GLOBL cff800000<>(SB), RODATA|NOPTR, $32
+
+DATA cc2d00000<>+0(SB)/8, $0xc2d00000c2d00000
+DATA cc2d00000<>+8(SB)/8, $0xc2d00000c2d00000
+DATA cc2d00000<>+16(SB)/8, $0xc2d00000c2d00000
+DATA cc2d00000<>+24(SB)/8, $0xc2d00000c2d00000
+GLOBL cc2d00000<>(SB), RODATA|NOPTR, $32
+
+DATA c3fb8aa3b<>+0(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA c3fb8aa3b<>+8(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA c3fb8aa3b<>+16(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA c3fb8aa3b<>+24(SB)/8, $0x3fb8aa3b3fb8aa3b
+GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA c3f317218<>+0(SB)/8, $0x3f3172183f317218
+DATA c3f317218<>+8(SB)/8, $0x3f3172183f317218
+DATA c3f317218<>+16(SB)/8, $0x3f3172183f317218
+DATA c3f317218<>+24(SB)/8, $0x3f3172183f317218
+GLOBL c3f317218<>(SB), RODATA|NOPTR, $32
+
+DATA cb102e308<>+0(SB)/8, $0xb102e308b102e308
+DATA cb102e308<>+8(SB)/8, $0xb102e308b102e308
+DATA cb102e308<>+16(SB)/8, $0xb102e308b102e308
+DATA cb102e308<>+24(SB)/8, $0xb102e308b102e308
+GLOBL cb102e308<>(SB), RODATA|NOPTR, $32
+
+DATA c3ab511f9<>+0(SB)/8, $0x3ab511f93ab511f9
+DATA c3ab511f9<>+8(SB)/8, $0x3ab511f93ab511f9
+DATA c3ab511f9<>+16(SB)/8, $0x3ab511f93ab511f9
+DATA c3ab511f9<>+24(SB)/8, $0x3ab511f93ab511f9
+GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $32
+
+DATA c3c091d05<>+0(SB)/8, $0x3c091d053c091d05
+DATA c3c091d05<>+8(SB)/8, $0x3c091d053c091d05
+DATA c3c091d05<>+16(SB)/8, $0x3c091d053c091d05
+DATA c3c091d05<>+24(SB)/8, $0x3c091d053c091d05
+GLOBL c3c091d05<>(SB), RODATA|NOPTR, $32
+
+DATA c3d2aac79<>+0(SB)/8, $0x3d2aac793d2aac79
+DATA c3d2aac79<>+8(SB)/8, $0x3d2aac793d2aac79
+DATA c3d2aac79<>+16(SB)/8, $0x3d2aac793d2aac79
+DATA c3d2aac79<>+24(SB)/8, $0x3d2aac793d2aac79
+GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $32
+
+DATA c3e2aaa49<>+0(SB)/8, $0x3e2aaa493e2aaa49
+DATA c3e2aaa49<>+8(SB)/8, $0x3e2aaa493e2aaa49
+DATA c3e2aaa49<>+16(SB)/8, $0x3e2aaa493e2aaa49
+DATA c3e2aaa49<>+24(SB)/8, $0x3e2aaa493e2aaa49
+GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $32
+
+DATA c3efffffe<>+0(SB)/8, $0x3efffffe3efffffe
+DATA c3efffffe<>+8(SB)/8, $0x3efffffe3efffffe
+DATA c3efffffe<>+16(SB)/8, $0x3efffffe3efffffe
+DATA c3efffffe<>+24(SB)/8, $0x3efffffe3efffffe
+GLOBL c3efffffe<>(SB), RODATA|NOPTR, $32
+
+DATA c0000007f<>+0(SB)/8, $0x0000007f0000007f
+DATA c0000007f<>+8(SB)/8, $0x0000007f0000007f
+DATA c0000007f<>+16(SB)/8, $0x0000007f0000007f
+DATA c0000007f<>+24(SB)/8, $0x0000007f0000007f
+GLOBL c0000007f<>(SB), RODATA|NOPTR, $32
 
 // func softmaxRowsAVX2(x *float32, ld int, rows int, s float32, n int, stats *float32)
 // Requires: AVX, AVX2, FMA3
@@ -1254,6 +948,12 @@ end19:
 	VZEROUPPER
 	RET
 
+DATA c3f800000<>+0(SB)/8, $0x3f8000003f800000
+DATA c3f800000<>+8(SB)/8, $0x3f8000003f800000
+DATA c3f800000<>+16(SB)/8, $0x3f8000003f800000
+DATA c3f800000<>+24(SB)/8, $0x3f8000003f800000
+GLOBL c3f800000<>(SB), RODATA|NOPTR, $32
+
 // func softmaxAgainAVX2(x *float32, s float32, lse float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·softmaxAgainAVX2(SB), NOSPLIT, $0-24
@@ -1397,14 +1097,10 @@ done5:
 	VZEROUPPER
 	RET
 
-DATA c42b20000<>+0(SB)/4, $0x42b20000
-DATA c42b20000<>+4(SB)/4, $0x42b20000
-DATA c42b20000<>+8(SB)/4, $0x42b20000
-DATA c42b20000<>+12(SB)/4, $0x42b20000
-DATA c42b20000<>+16(SB)/4, $0x42b20000
-DATA c42b20000<>+20(SB)/4, $0x42b20000
-DATA c42b20000<>+24(SB)/4, $0x42b20000
-DATA c42b20000<>+28(SB)/4, $0x42b20000
+DATA c42b20000<>+0(SB)/8, $0x42b2000042b20000
+DATA c42b20000<>+8(SB)/8, $0x42b2000042b20000
+DATA c42b20000<>+16(SB)/8, $0x42b2000042b20000
+DATA c42b20000<>+24(SB)/8, $0x42b2000042b20000
 GLOBL c42b20000<>(SB), RODATA|NOPTR, $32
 
 // func softmaxBackwardAVX2(ds *float32, p *float32, dp *float32, s float32, d float32, n int)

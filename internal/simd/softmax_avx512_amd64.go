@@ -4,11 +4,6 @@
 
 package simd
 
-// softmaxAVX512 returns the maximum of x and the sum of exp(s·(x − maximum)), s ≥ 0.
-//
-//go:noescape
-func softmaxAVX512(x *float32, s float32, n int) (top float32, sum float32)
-
 // logSumExpAVX512 returns the maximum of x and the sum of exp(s·(x − maximum)), s ≥ 0.
 //
 //go:noescape

@@ -4,267 +4,6 @@
 
 #include "textflag.h"
 
-// func softmaxAVX512(x *float32, s float32, n int) (top float32, sum float32)
-// Requires: AVX, AVX512F, AVX512VL
-TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
-	MOVQ         x+0(FP), AX
-	MOVQ         n+16(FP), DX
-	MOVQ         DX, CX
-	ANDQ         $0x0f, CX
-	MOVL         $0x00000001, BX
-	SHLL         CL, BX
-	DECL         BX
-	KMOVW        BX, K1
-	VBROADCASTSS cff800000<>+0(SB), Z0
-	VMOVAPS      Z0, Z1
-	VMOVAPS      Z0, Z2
-	VMOVAPS      Z0, Z3
-	VMOVAPS      Z0, Z0
-	XORQ         CX, CX
-	MOVQ         DX, BX
-
-many1:
-	SUBQ    $+64, BX
-	JL      afterMany2
-	VMOVUPS (AX)(CX*1), Z4
-	VMAXPS  Z4, Z1, Z1
-	VMOVUPS 64(AX)(CX*1), Z4
-	VMAXPS  Z4, Z2, Z2
-	VMOVUPS 128(AX)(CX*1), Z4
-	VMAXPS  Z4, Z3, Z3
-	VMOVUPS 192(AX)(CX*1), Z4
-	VMAXPS  Z4, Z0, Z0
-	ADDQ    $+256, CX
-	JMP     many1
-
-afterMany2:
-	ADDQ $+64, BX
-
-one3:
-	SUBQ    $0x10, BX
-	JL      afterOne4
-	VMOVUPS (AX)(CX*1), Z4
-	VMAXPS  Z4, Z1, Z1
-	ADDQ    $0x40, CX
-	JMP     one3
-
-afterOne4:
-	ADDQ      $0x10, BX
-	JZ        done5
-	VMOVUPS.Z (AX)(CX*1), K1, Z4
-	VMAXPS    Z4, Z1, K1, Z1
-
-done5:
-	VMAXPS        Z3, Z1, Z1
-	VMAXPS        Z0, Z2, Z2
-	VMAXPS        Z2, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y0
-	VMAXPS        Y0, Y1, Y1
-	VEXTRACTF32X4 $0x01, Y1, X0
-	VMAXPS        X0, X1, X1
-	VPERMILPS     $0x4e, X1, X0
-	VMAXPS        X0, X1, X1
-	VPERMILPS     $0xb1, X1, X0
-	VMAXPS        X0, X1, X1
-	VBROADCASTSS  X1, Z0
-	VBROADCASTSS  s+8(FP), Z1
-	VBROADCASTSS  cc2d00000<>+0(SB), Z2
-	VPXORD        Z3, Z3, Z3
-	VPXORD        Z4, Z4, Z4
-	XORQ          CX, CX
-	MOVQ          DX, BX
-
-many6:
-	SUBQ              $+32, BX
-	JL                afterMany7
-	VMOVUPS           (AX)(CX*1), Z5
-	VSUBPS            Z0, Z5, Z5
-	VMULPS            Z1, Z5, Z5
-	VMAXPS            Z5, Z2, Z5
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z5, Z6
-	VRNDSCALEPS       $0x08, Z6, Z6
-	VMOVAPS           Z5, Z5
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z6, Z5
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z6, Z5
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z7
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z5, Z7
-	VMULPS            Z5, Z5, Z8
-	VFMADD231PS       Z8, Z7, Z5
-	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z5
-	VSCALEFPS         Z6, Z5, Z5
-	VMOVUPS           Z5, (AX)(CX*1)
-	VADDPS            Z5, Z3, Z3
-	VMOVUPS           64(AX)(CX*1), Z5
-	VSUBPS            Z0, Z5, Z5
-	VMULPS            Z1, Z5, Z5
-	VMAXPS            Z5, Z2, Z5
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z5, Z6
-	VRNDSCALEPS       $0x08, Z6, Z6
-	VMOVAPS           Z5, Z5
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z6, Z5
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z6, Z5
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z7
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z5, Z7
-	VMULPS            Z5, Z5, Z8
-	VFMADD231PS       Z8, Z7, Z5
-	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z5
-	VSCALEFPS         Z6, Z5, Z5
-	VMOVUPS           Z5, 64(AX)(CX*1)
-	VADDPS            Z5, Z4, Z4
-	ADDQ              $+128, CX
-	JMP               many6
-
-afterMany7:
-	ADDQ $+32, BX
-
-one8:
-	SUBQ              $0x10, BX
-	JL                afterOne9
-	VMOVUPS           (AX)(CX*1), Z5
-	VSUBPS            Z0, Z5, Z5
-	VMULPS            Z1, Z5, Z5
-	VMAXPS            Z5, Z2, Z5
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z5, Z6
-	VRNDSCALEPS       $0x08, Z6, Z6
-	VMOVAPS           Z5, Z5
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z6, Z5
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z6, Z5
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z7
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z5, Z7
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z5, Z7
-	VMULPS            Z5, Z5, Z8
-	VFMADD231PS       Z8, Z7, Z5
-	VADDPS.BCST       c3f800000<>+0(SB), Z5, Z5
-	VSCALEFPS         Z6, Z5, Z5
-	VMOVUPS           Z5, (AX)(CX*1)
-	VADDPS            Z5, Z3, Z3
-	ADDQ              $0x40, CX
-	JMP               one8
-
-afterOne9:
-	ADDQ              $0x10, BX
-	JZ                done10
-	VMOVUPS.Z         (AX)(CX*1), K1, Z5
-	VSUBPS            Z0, Z5, Z5
-	VMULPS            Z1, Z5, Z1
-	VMAXPS            Z1, Z2, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS       $0x08, Z2, Z2
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z2, Z1
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z2, Z1
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z1, Z5
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z5
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z5
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z5
-	VMULPS            Z1, Z1, Z6
-	VFMADD231PS       Z6, Z5, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z1
-	VSCALEFPS         Z2, Z1, Z1
-	VMOVUPS           Z1, K1, (AX)(CX*1)
-	VMOVAPS.Z         Z1, K1, Z1
-	VADDPS            Z1, Z3, Z3
-
-done10:
-	VADDPS        Z4, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y1
-	VADDPS        Y1, Y3, Y3
-	VEXTRACTF32X4 $0x01, Y3, X1
-	VADDPS        X1, X3, X2
-	VPERMILPS     $0x4e, X2, X1
-	VADDPS        X1, X2, X2
-	VPERMILPS     $0xb1, X2, X1
-	VADDPS        X1, X2, X2
-	VBROADCASTSS  X2, Z1
-	VBROADCASTSS  c3f800000<>+0(SB), Z2
-	VDIVPS        Z1, Z2, Z2
-	XORQ          CX, CX
-
-many11:
-	SUBQ    $+64, DX
-	JL      afterMany12
-	VMOVUPS (AX)(CX*1), Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, (AX)(CX*1)
-	VMOVUPS 64(AX)(CX*1), Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 64(AX)(CX*1)
-	VMOVUPS 128(AX)(CX*1), Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 128(AX)(CX*1)
-	VMOVUPS 192(AX)(CX*1), Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, 192(AX)(CX*1)
-	ADDQ    $+256, CX
-	JMP     many11
-
-afterMany12:
-	ADDQ $+64, DX
-
-one13:
-	SUBQ    $0x10, DX
-	JL      afterOne14
-	VMOVUPS (AX)(CX*1), Z3
-	VMULPS  Z2, Z3, Z3
-	VMOVUPS Z3, (AX)(CX*1)
-	ADDQ    $0x40, CX
-	JMP     one13
-
-afterOne14:
-	ADDQ      $0x10, DX
-	JZ        done15
-	VMOVUPS.Z (AX)(CX*1), K1, Z3
-	VMULPS    Z2, Z3, Z2
-	VMOVUPS   Z2, K1, (AX)(CX*1)
-
-done15:
-	VMOVSS X0, top+24(FP)
-	VMOVSS X1, sum+28(FP)
-	VZEROUPPER
-	RET
-
-DATA cff800000<>+0(SB)/4, $0xff800000
-GLOBL cff800000<>(SB), RODATA|NOPTR, $4
-
-DATA cc2d00000<>+0(SB)/4, $0xc2d00000
-GLOBL cc2d00000<>(SB), RODATA|NOPTR, $4
-
-DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $4
-
-DATA c3f317218<>+0(SB)/4, $0x3f317218
-GLOBL c3f317218<>(SB), RODATA|NOPTR, $4
-
-DATA cb102e308<>+0(SB)/4, $0xb102e308
-GLOBL cb102e308<>(SB), RODATA|NOPTR, $4
-
-DATA c3ab511f9<>+0(SB)/4, $0x3ab511f9
-GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $4
-
-DATA c3c091d05<>+0(SB)/4, $0x3c091d05
-GLOBL c3c091d05<>(SB), RODATA|NOPTR, $4
-
-DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
-GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $4
-
-DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
-GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $4
-
-DATA c3efffffe<>+0(SB)/4, $0x3efffffe
-GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4
-
-DATA c3f800000<>+0(SB)/4, $0x3f800000
-GLOBL c3f800000<>(SB), RODATA|NOPTR, $4
-
 // func logSumExpAVX512(x *float32, s float32, n int) (top float32, sum float32)
 // Requires: AVX, AVX512F, AVX512VL
 TEXT ·logSumExpAVX512(SB), NOSPLIT, $0-32
@@ -445,6 +184,39 @@ done10:
 	VMOVSS        X1, sum+28(FP)
 	VZEROUPPER
 	RET
+
+DATA cff800000<>+0(SB)/4, $0xff800000
+GLOBL cff800000<>(SB), RODATA|NOPTR, $4
+
+DATA cc2d00000<>+0(SB)/4, $0xc2d00000
+GLOBL cc2d00000<>(SB), RODATA|NOPTR, $4
+
+DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $4
+
+DATA c3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c3f317218<>(SB), RODATA|NOPTR, $4
+
+DATA cb102e308<>+0(SB)/4, $0xb102e308
+GLOBL cb102e308<>(SB), RODATA|NOPTR, $4
+
+DATA c3ab511f9<>+0(SB)/4, $0x3ab511f9
+GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $4
+
+DATA c3c091d05<>+0(SB)/4, $0x3c091d05
+GLOBL c3c091d05<>(SB), RODATA|NOPTR, $4
+
+DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
+GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $4
+
+DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $4
+
+DATA c3efffffe<>+0(SB)/4, $0x3efffffe
+GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4
+
+DATA c3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c3f800000<>(SB), RODATA|NOPTR, $4
 
 // func softmaxRowsAVX512(x *float32, ld int, rows int, s float32, n int, stats *float32)
 // Requires: AVX, AVX512F, AVX512VL

@@ -23,12 +23,12 @@ type tileConfig struct {
 
 func (c *tileConfig) bytes() *byte { return &c.palette }
 
-// set gives the tile t rows, each of so many words or numbers.
+// set gives the tile register t the given number of rows, and of words or numbers in each.
 func (c *tileConfig) set(t, rows, columns int) {
 	c.rowBytes[t], c.rows[t] = uint16(columns*elementSize), uint8(rows)
 }
 
-// configure makes the registers fit a block of m rows and n columns and steps of so many words.
+// configure fits the tile registers to a block of m rows and n columns and to steps of that many words.
 func configure(m, n, words int) (c tileConfig) {
 	c.palette = 1
 	for i := range ceil(m, registerRows) {
@@ -45,17 +45,29 @@ func configure(m, n, words int) (c tileConfig) {
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// A tileOperand is A: element (i, p) of block t stands at t*as+i*rs+p/tileWords*ps+p%tileWords of a, in the last step along k
+// A tileOperand is A: element (i, p) of block t is at t*as+i*rs+p/tileWords*ps+p%tileWords of a, in the last step along k
 // at t*as+i*restRS+p/tileWords*ps+p%tileWords if that has fewer words.
 type tileOperand struct {
 	a                  []uint32
 	as, rs, ps, restRS int
 }
 
-// lineBytes is the size of what a request brings to a cache.
+// lineBytes is the size of a cache line.
 const lineBytes = 64
 
-// upcomingTiles is next, of which each of so many blocks asks for its part, whole lines at each step.
+// An upcoming panel is one that blocks prefetch while they compute: pace bytes of it, from at, in each step.
+type upcoming struct {
+	at   uintptr
+	pace int
+}
+
+// after is u after that many blocks of k steps.
+func (u upcoming) after(blocks, k int) upcoming {
+	u.at += uintptr(blocks * k * u.pace)
+	return u
+}
+
+// upcomingTiles is next, divided among the blocks, in whole lines per step.
 func upcomingTiles(next []uint32, blocks int) upcoming {
 	if next == nil {
 		return upcoming{}
@@ -64,7 +76,7 @@ func upcomingTiles(next []uint32, blocks int) upcoming {
 	return upcoming{uintptr(unsafe.Pointer(unsafe.SliceData(next))), ceil(lines, blocks) * lineBytes}
 }
 
-// times computes the m×n block c: blocks of tileMR rows, and one of what is left.
+// times computes the m×n block c: blocks of tileMR rows, and one of the remaining rows.
 func (a tileOperand) times(m, n, k int, b []uint32, c []float32, ldc int, add bool, next []uint32) {
 	whole, rest := m/tileMR, m%tileMR
 	ahead := upcomingTiles(next, ceil(m, tileMR))
@@ -77,7 +89,7 @@ func (a tileOperand) times(m, n, k int, b []uint32, c []float32, ldc int, add bo
 	}
 }
 
-// blocks computes blocks of equal height m that lie below one another.
+// blocks computes blocks of equal height m, one below the other.
 func (a tileOperand) blocks(blocks, m, n, k int, b []uint32, c []float32, ldc int, add bool, next upcoming) {
 	steps, rest := k/tileWords, k%tileWords
 	if steps > 0 {
@@ -89,12 +101,12 @@ func (a tileOperand) blocks(blocks, m, n, k int, b []uint32, c []float32, ldc in
 	}
 }
 
-// multiply does steps of so many words each.
+// multiply computes steps of the given number of words.
 func (a *tileOperand) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool, next upcoming) {
 	const size = elementSize
 	config := configure(m, n, words)
 	pa, pb, pc := unsafe.SliceData(a.a), unsafe.SliceData(b), unsafe.SliceData(c)
-	// Not by a table of functions, through which the configuration would escape to the heap.
+	// Not through a table of functions: the configuration would escape to the heap.
 	switch high, wide := m > registerRows, n > registerRows; {
 	case high && wide:
 		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
@@ -126,8 +138,8 @@ func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add boo
 	tileOperand{a, panel, tileWords, tileMR * tileWords, k % tileWords}.times(m, n, k, b, c, ldc, add, next)
 }
 
-// tilesFit reports if there are products to add up, and panics where the assembly would leave its slices. Without any it
-// writes what the sums over nothing are.
+// tilesFit reports whether there are products to add up, and panics where the assembly would leave its slices. If there are
+// none, it writes the empty sums.
 func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool) bool {
 	if m <= 0 || n <= 0 {
 		return false

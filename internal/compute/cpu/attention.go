@@ -23,7 +23,7 @@ type attentionJob struct {
 const tileRows = 84
 
 // tileOf is how many queries of a sequence of n make a tile: tileRows, or less so that all tiles are alike. It does not
-// depend on who does what, since the gradients of keys and values are added up tile by tile.
+// depend on how the work is shared, since the gradients of keys and values are added up tile by tile.
 func tileOf(n, mr int) int {
 	return roundUp(ceil(n, max(1, ceil(n, tileRows))), mr)
 }
@@ -37,8 +37,8 @@ func scoreStride(n, nr int) int {
 	return ld
 }
 
-// attentionJobs appends the jobs of a batch to jobs, those of the longest sequences first, so that no long one is begun
-// last. The queries of a head are divided into so many parts, of a multiple of tile; with firstOnly there is one.
+// attentionJobs appends the jobs of a batch to jobs, those of the longest sequences first, so that no long one starts
+// last. The queries of a head are divided into that many parts, each a multiple of tile; with firstOnly there is one.
 func attentionJobs(jobs []attentionJob, starts []int, heads, parts, tile int, firstOnly bool) []attentionJob {
 	probs := 0
 	for b := range len(starts) - 1 {
@@ -98,9 +98,9 @@ type attentionTask struct {
 
 func (t *attentionTask) do(w *worker, index int) {
 	job := &t.jobs[index]
-	k, nr := w.k, w.k.NR
+	k, nr := w.k, w.k.panelCols
 	n, size, hidden := job.n, t.size, t.heads*t.size
-	tile, ld := min(tileOf(n, k.MR), job.to-job.from), scoreStride(n, nr)
+	tile, ld := min(tileOf(n, k.panelRows), job.to-job.from), scoreStride(n, nr)
 
 	query := t.qkv[job.first*3*hidden+job.head*size:]
 	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
@@ -114,9 +114,9 @@ func (t *attentionTask) do(w *worker, index int) {
 		k.packRows(queries, k.words(size), query[from*3*hidden:], 3*hidden, m, size)
 		times(k, m, n, size, queries, k.words(size), keys, scores, ld)
 		if t.lse != nil {
-			k.SoftmaxRows(scores, ld, m, n, t.scale, lse[:m])
+			k.simd.SoftmaxRows(scores, ld, m, n, t.scale, lse[:m])
 		} else {
-			k.SoftmaxRows(scores, ld, m, n, t.scale, nil) // saves the logarithms
+			k.simd.SoftmaxRows(scores, ld, m, n, t.scale, nil) // saves the logarithms
 		}
 		for i := range m {
 			row := scores[i*ld:][:n]
@@ -128,7 +128,7 @@ func (t *attentionTask) do(w *worker, index int) {
 				copy(t.probs[job.probs+(from+i)*n:][:n], row)
 			}
 			if t.drop.Threshold != 0 {
-				k.Dropout(row, row, t.drop, uint64(at))
+				k.simd.Dropout(row, row, t.drop, uint64(at))
 			}
 		}
 		a, lda := rounded.of(k, scores, ld, m, n)
@@ -138,33 +138,33 @@ func (t *attentionTask) do(w *worker, index int) {
 
 // packedRows is the n rows of src, of size elements, as the B of a product with their transpose.
 func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
-	nr, words := w.k.NR, w.k.words(size)
+	nr, words := w.k.panelCols, w.k.words(size)
 	dst := w.floats(roundUp(n, nr) * words)
 	for j := 0; j < n; j += nr {
-		w.k.PackBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
+		w.k.packPanelBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
 	}
 	return dst
 }
 
 // packedColumns is the n rows of src, of size elements, as the B of a product.
 func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
-	dst := w.floats(roundUp(size, w.k.NR) * w.k.words(n))
+	dst := w.floats(roundUp(size, w.k.panelCols) * w.k.words(n))
 	packColumns(w.k, dst, src, ld, n, size)
 	return dst
 }
 
 func packColumns(k *kernels, dst, src []float32, ld, n, size int) {
-	nr, words := k.NR, k.words(n)
+	nr, words := k.panelCols, k.words(n)
 	for j := 0; j < size; j += nr {
-		k.PackB(dst[j*words:][:words*nr], src[j:], ld, min(nr, size-j), n)
+		k.packPanelB(dst[j*words:][:words*nr], src[j:], ld, min(nr, size-j), n)
 	}
 }
 
 // times is C[m, n] = A[m, size]·B, of the rows of A, in words lda apart, and the panels of B.
 func times(k *kernels, m, n, size int, a []float32, lda int, panels, c []float32, ldc int) {
 	words := k.words(size)
-	for j := 0; j < n; j += k.NR {
-		k.Gemm(m, min(k.NR, n-j), words, a, lda, panels[j*words:][:k.NR*words], c[j:], ldc, false, nil, nil)
+	for j := 0; j < n; j += k.panelCols {
+		k.mulInPlace(m, min(k.panelCols, n-j), words, a, lda, panels[j*words:][:k.panelCols*words], c[j:], ldc, false, nil, nil)
 	}
 }
 
@@ -179,7 +179,7 @@ func roundedRows(w *worker, m, n int) scratchRows {
 	if !w.k.rounds() {
 		return scratchRows{}
 	}
-	ld := scoreStride(w.k.words(n), w.k.NR)
+	ld := scoreStride(w.k.words(n), w.k.panelCols)
 	return scratchRows{w.floats(m * ld), ld}
 }
 

@@ -31,9 +31,9 @@ type attentionGradTask struct {
 
 func (t *attentionGradTask) do(w *worker, index int) {
 	job := &t.jobs[index]
-	k, nr := w.k, w.k.NR
+	k, nr := w.k, w.k.panelCols
 	n, size, hidden := job.n, t.size, t.heads*t.size
-	tile, ld := min(tileOf(n, k.MR), job.to), scoreStride(n, nr)
+	tile, ld := min(tileOf(n, k.panelRows), job.to), scoreStride(n, nr)
 	wide := roundUp(size, nr)
 
 	query := t.qkv[job.first*3*hidden+job.head*size:]
@@ -45,7 +45,7 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	valuesT := packedRows(w, query[2*hidden:], 3*hidden, n, size)
 	rows, columns := w.floats(tile*k.words(size)), w.floats(k.words(tile)*wide)
 	scores, dscores := w.floats(tile*ld), w.floats(tile*ld)
-	turned := w.floats(roundUp(n, k.MR) * k.words(tile))
+	turned := w.floats(roundUp(n, k.panelRows) * k.words(tile))
 	rounded := roundedRows(w, tile, n)
 
 	for from := 0; from < job.to; from += tile {
@@ -58,14 +58,14 @@ func (t *attentionGradTask) do(w *worker, index int) {
 		for i := range m {
 			p, dp := scores[i*ld:][:n], dscores[i*ld:][:n]
 			at := (job.row+from+i)*t.heads + job.head
-			k.SoftmaxAgain(p, t.scale, t.lse[at])
-			d := k.Dot(do[i*hidden:][:size], context[(from+i)*hidden:][:size])
+			k.simd.SoftmaxAgain(p, t.scale, t.lse[at])
+			d := k.simd.Dot(do[i*hidden:][:size], context[(from+i)*hidden:][:size])
 			if t.drop.Threshold != 0 {
-				k.Dropout(dp, dp, t.drop, uint64(at))
+				k.simd.Dropout(dp, dp, t.drop, uint64(at))
 			}
-			k.SoftmaxBackward(dp, p, dp, t.scale, d)
+			k.simd.SoftmaxBackward(dp, p, dp, t.scale, d)
 			if t.drop.Threshold != 0 {
-				k.Dropout(p, p, t.drop, uint64(at))
+				k.simd.Dropout(p, p, t.drop, uint64(at))
 			}
 		}
 		a, lda := rounded.of(k, dscores, ld, m, n)
@@ -84,11 +84,11 @@ func (t *attentionGradTask) do(w *worker, index int) {
 // turnedTimes is C[m, n] = Aᵀ·B or C += Aᵀ·B, of A[size, m] and the panels of B; turned takes the panels of A.
 func turnedTimes(k *kernels, turned []float32, m, n, size int, a []float32, lda int, panels, c []float32, ldc int, add bool) {
 	words := k.words(size)
-	for i := 0; i < m; i += k.MR {
-		k.PackA(turned[i*words:][:k.MR*words], a[i:], lda, min(k.MR, m-i), size)
+	for i := 0; i < m; i += k.panelRows {
+		k.packPanelA(turned[i*words:][:k.panelRows*words], a[i:], lda, min(k.panelRows, m-i), size)
 	}
-	for j := 0; j < n; j += k.NR {
-		k.GemmPacked(m, min(k.NR, n-j), words, turned, panels[j*words:][:k.NR*words], c[j:], ldc, add, nil)
+	for j := 0; j < n; j += k.panelCols {
+		k.mulPacked(m, min(k.panelCols, n-j), words, turned, panels[j*words:][:k.panelCols*words], c[j:], ldc, add, nil)
 	}
 }
 

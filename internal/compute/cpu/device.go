@@ -47,8 +47,8 @@ var (
 	_ compute.Viewer = (*Device)(nil)
 )
 
-// New opens the device with so many workers, the caller of an operation among them; 0 stands for GOMAXPROCS. Its
-// products have the precision p. It fails where BERT_SIMD asks for a level that the machine lacks.
+// New opens the device with the given number of workers, including the caller of an operation; 0 means GOMAXPROCS. Its
+// products have the precision p. It fails if BERT_SIMD asks for a level that the machine lacks.
 func New(threads int, p compute.Precision) (*Device, error) {
 	if threads < 0 {
 		return nil, fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)
@@ -82,7 +82,7 @@ func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Threshold
 
 // Name is the level of the primitives, the precision unless it is float32, and the number of workers.
 func (d *Device) Name() string {
-	name := d.k.Level.String()
+	name := d.k.simd.Level.String()
 	if d.k.rounds() {
 		name += " " + d.k.precision.String()
 	}
@@ -94,7 +94,7 @@ func (d *Device) Name() string {
 
 // Precision is that of the products. Float32 is native to every level.
 func (d *Device) Precision() (p compute.Precision, native bool) {
-	return d.k.precision, !d.k.rounds() || d.k.Native16
+	return d.k.precision, !d.k.rounds() || d.k.simd.Native16
 }
 
 // Threads is the number of workers, the caller of an operation among them.

@@ -45,29 +45,29 @@ func (t *flatTask) do(w *worker, job int) {
 	case flatCopy:
 		copy(dst, t.x[from:to])
 	case flatAdd:
-		w.k.Add(dst, t.x[from:to])
+		w.k.simd.Add(dst, t.x[from:to])
 	case flatActivate:
-		w.k.Activate(t.f, dst, t.x[from:to])
+		w.k.simd.Activate(t.f, dst, t.x[from:to])
 	case flatActivateGrad:
-		w.k.ActivateBackward(t.f, dst, t.x[from:to], t.y[from:to])
+		w.k.simd.ActivateBackward(t.f, dst, t.x[from:to], t.y[from:to])
 	case flatSumSquares:
-		t.sums[job] = w.k.SumSquares(dst)
+		t.sums[job] = w.k.simd.SumSquares(dst)
 	case flatAdam:
-		w.k.Adam(dst, t.x[from:to], t.y[from:to], t.z[from:to], &t.step)
+		w.k.simd.Adam(dst, t.x[from:to], t.y[from:to], t.z[from:to], &t.step)
 	case flatDirection:
 		p := t.x[from:to]
 		u := w.floats(len(dst))
 		clear(u)
-		w.k.Adam(u, dst, t.y[from:to], t.z[from:to], &t.step)
-		w.k.Axpy(u, t.c, p)
+		w.k.simd.Adam(u, dst, t.y[from:to], t.z[from:to], &t.step)
+		w.k.simd.Axpy(u, t.c, p)
 		copy(dst, u)
-		t.sums[2*job], t.sums[2*job+1] = w.k.SumSquares(p), w.k.SumSquares(u)
+		t.sums[2*job], t.sums[2*job+1] = w.k.simd.SumSquares(p), w.k.simd.SumSquares(u)
 	case flatAxpy:
-		w.k.Axpy(dst, t.c, t.x[from:to])
+		w.k.simd.Axpy(dst, t.c, t.x[from:to])
 	}
 }
 
-// runFlat runs d.flat, whose jobs do so many elements a nanosecond, and clears it. The caller holds the lock.
+// runFlat runs d.flat, whose jobs process that many elements per nanosecond, and clears it. The caller holds the lock.
 func (d *Device) runFlat(rate int) {
 	n := len(d.flat.dst)
 	d.run(&d.flat, (n+flatRun-1)/flatRun, n/rate)

@@ -81,19 +81,19 @@ func (t *crossEntropyTask) do(w *worker, job int) {
 
 // crossEntropy returns −log p of the label and, unless d is nil, writes the gradient times weight to it. d may be logits.
 func crossEntropy(w *worker, logits, d []float32, label int, weight float32) float64 {
-	loss := w.k.LogSumExp(logits) - float64(logits[label])
+	loss := w.k.simd.LogSumExp(logits) - float64(logits[label])
 	if d != nil {
 		copy(d, logits)
-		w.k.Softmax(d, 1)
+		w.k.simd.Softmax(d, 1)
 		d[label]--
-		w.k.Scale(d, weight)
+		w.k.simd.Scale(d, weight)
 	}
 	return loss
 }
 
 // softCrossEntropy is crossEntropy against a distribution: Σ t·(−log p), and p·Σt − t.
 func softCrossEntropy(w *worker, logits, d, targets []float32, weight float32) float64 {
-	mass, loss, lse := 0.0, 0.0, w.k.LogSumExp(logits)
+	mass, loss, lse := 0.0, 0.0, w.k.simd.LogSumExp(logits)
 	for i, t := range targets {
 		if t != 0 {
 			mass += float64(t)
@@ -105,10 +105,10 @@ func softCrossEntropy(w *worker, logits, d, targets []float32, weight float32) f
 		return loss
 	}
 	copy(d, logits)
-	w.k.Softmax(d, 1)
-	w.k.Scale(d, float32(mass))
-	w.k.Axpy(d, -1, targets)
-	w.k.Scale(d, weight)
+	w.k.simd.Softmax(d, 1)
+	w.k.simd.Scale(d, float32(mass))
+	w.k.simd.Axpy(d, -1, targets)
+	w.k.simd.Scale(d, weight)
 	return loss
 }
 

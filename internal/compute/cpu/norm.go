@@ -18,11 +18,11 @@ func (t *normTask) do(w *worker, job int) {
 	for r := job * t.run; r < min((job+1)*t.run, t.count); r++ {
 		from, to := r*t.width, (r+1)*t.width
 		s := t.s[from:to]
-		k.Dropout(s, t.x[from:to], t.drop, uint64(r))
+		k.simd.Dropout(s, t.x[from:to], t.drop, uint64(r))
 		if t.residual != nil {
-			k.Add(s, t.residual[from:to])
+			k.simd.Add(s, t.residual[from:to])
 		}
-		t.mean[r], t.rstd[r] = k.LayerNorm(t.y[from:to], s, t.gamma, t.beta, t.eps)
+		t.mean[r], t.rstd[r] = k.simd.LayerNorm(t.y[from:to], s, t.gamma, t.beta, t.eps)
 	}
 }
 
@@ -69,12 +69,12 @@ func (t *normGradTask) do(w *worker, job int) {
 		from, to := r*t.width, (r+1)*t.width
 		dy, ds := t.dy[from:to], t.ds[from:to]
 		if t.before.Threshold != 0 {
-			k.Dropout(ds, dy, t.before, uint64(r))
+			k.simd.Dropout(ds, dy, t.before, uint64(r))
 			dy = ds
 		}
-		k.LayerNormBackward(ds, dy, t.s[from:to], t.gamma, t.mean[r], t.rstd[r], dgamma, dbeta)
+		k.simd.LayerNormBackward(ds, dy, t.s[from:to], t.gamma, t.mean[r], t.rstd[r], dgamma, dbeta)
 		if t.dx != nil {
-			k.Dropout(t.dx[from:to], ds, t.after, uint64(r))
+			k.simd.Dropout(t.dx[from:to], ds, t.after, uint64(r))
 		}
 	}
 }
@@ -89,8 +89,8 @@ func (d *Device) runNormGrad(dgamma, dbeta []float32) {
 	d.run(t, jobs, t.count*t.width/rowRate)
 	for j := range jobs {
 		part := t.partials[j*2*t.width:][:2*t.width]
-		d.k.Add(dgamma, part[:t.width])
-		d.k.Add(dbeta, part[t.width:])
+		d.k.simd.Add(dgamma, part[:t.width])
+		d.k.simd.Add(dbeta, part[t.width:])
 	}
 	*t = normGradTask{}
 }
@@ -129,11 +129,11 @@ func (t *embeddingTask) do(w *worker, job int) {
 		from, to := r*t.width, (r+1)*t.width
 		s, y := t.s[from:to], t.y[from:to]
 		copy(s, t.word[int(t.ids[r])*t.width:])
-		k.Add(s, t.position[int(t.positions[r])*t.width:][:t.width])
-		k.Add(s, t.kind[int(t.types[r])*t.width:][:t.width])
-		t.mean[r], t.rstd[r] = k.LayerNorm(y, s, t.gamma, t.beta, t.eps)
+		k.simd.Add(s, t.position[int(t.positions[r])*t.width:][:t.width])
+		k.simd.Add(s, t.kind[int(t.types[r])*t.width:][:t.width])
+		t.mean[r], t.rstd[r] = k.simd.LayerNorm(y, s, t.gamma, t.beta, t.eps)
 		if t.drop.Threshold != 0 {
-			k.Dropout(y, y, t.drop, uint64(r))
+			k.simd.Dropout(y, y, t.drop, uint64(r))
 		}
 	}
 }

@@ -7,47 +7,52 @@ import (
 	"github.com/go-bert/bert/internal/simd"
 )
 
-// kernels is the primitives of a device. Those of products are of its precision and stand before the ones of
-// simd.Kernels with the same names.
+// kernels are the primitives of a device: those of products at its precision, and those of rows, which are the same at every
+// precision.
 //
-// They take packed operands in words, of which each holds perWord successive elements of k: at Float32 one; at BFloat16
-// two, rounded. Both kinds of word have the size of a float32 and lie in memory of that type, so that one driver and one
-// scratch memory serve both; no one but these primitives looks into packed operands.
+// Products take packed operands in words. A word holds perWord successive elements of k: one at Float32, and at BFloat16 two,
+// rounded. Both kinds of word have the size of a float32 and are in memory of that type, so that one driver and one scratch
+// memory serve both; only these primitives read packed operands.
 type kernels struct {
-	*simd.Kernels
+	simd      *simd.Kernels
 	precision compute.Precision
 	at        Thresholds
-	perWord   int
-	MR, NR    int // of panels of A and B
 
-	// The packing primitives count k in elements, the others in words. Only at Float32 does Gemm add a bias.
-	PackB, PackBT, PackA func(dst, src []float32, ld, n, k int)
-	Gemm                 func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32)
-	GemmPacked           func(m, n, k int, a, b, c []float32, ldc int, add bool, next []float32)
+	perWord   int
+	panelRows int // of a panel of A
+	panelCols int // of a panel of B
+
+	// These pack panels, and count k in elements: simd's PackB, PackBT and PackA, or those of bfloat16.
+	packPanelB, packPanelBT, packPanelA func(dst, src []float32, ld, n, k int)
 	// packRow writes a row of A that is not used in place: a copy, or rounded.
 	packRow func(dst, src []float32)
+
+	// These multiply a panel of B, and count k in words: simd's Gemm and GemmPacked, or those of bfloat16, which add no bias.
+	mulInPlace func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32)
+	mulPacked  func(m, n, k int, a, b, c []float32, ldc int, add bool, next []float32)
 }
 
 func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 	if p == compute.BFloat16 {
 		return &kernels{
-			Kernels: k, precision: p, at: at, perWord: 2, MR: k.MR16, NR: k.NR16,
-			PackB:  func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
-			PackBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
-			PackA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
-			Gemm: func(m, n, size int, a []float32, lda int, b, c []float32, ldc int, add bool, next, _ []float32) {
-				k.Gemm16(m, n, size, asWords(a), lda, asWords(b), c, ldc, add, asWords(next))
+			simd: k, precision: p, at: at, perWord: 2, panelRows: k.MR16, panelCols: k.NR16,
+			packPanelB:  func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
+			packPanelBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
+			packPanelA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
+			packRow:     func(dst, src []float32) { k.RoundRow(asWords(dst), src) },
+			mulInPlace: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, next, _ []float32) {
+				k.Gemm16(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, asWords(next))
 			},
-			GemmPacked: func(m, n, size int, a, b, c []float32, ldc int, add bool, next []float32) {
-				k.GemmPacked16(m, n, size, asWords(a), asWords(b), c, ldc, add, asWords(next))
+			mulPacked: func(m, n, words int, a, b, c []float32, ldc int, add bool, next []float32) {
+				k.GemmPacked16(m, n, words, asWords(a), asWords(b), c, ldc, add, asWords(next))
 			},
-			packRow: func(dst, src []float32) { k.RoundRow(asWords(dst), src) },
 		}
 	}
 	return &kernels{
-		Kernels: k, precision: p, at: at, perWord: 1, MR: k.MR, NR: k.NR,
-		PackB: k.PackB, PackBT: k.PackBT, PackA: k.PackA, Gemm: k.Gemm, GemmPacked: k.GemmPacked,
-		packRow: func(dst, src []float32) { copy(dst, src) },
+		simd: k, precision: p, at: at, perWord: 1, panelRows: k.MR, panelCols: k.NR,
+		packPanelB: k.PackB, packPanelBT: k.PackBT, packPanelA: k.PackA,
+		packRow:    func(dst, src []float32) { copy(dst, src) },
+		mulInPlace: k.Gemm, mulPacked: k.GemmPacked,
 	}
 }
 

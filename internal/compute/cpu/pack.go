@@ -17,7 +17,7 @@ type packed struct {
 
 // Pack lays out a weight for many products.
 func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
-	nr := d.k.NR
+	nr := d.k.panelCols
 	whole := true // no panel holds rows of two weights
 	rows := 0
 	for i, w := range weights {
@@ -40,7 +40,7 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, e
 		}
 		weights = []compute.Buffer{{Memory: &memory{data: joint}, Len: len(joint)}}
 	}
-	p := &packed{d.k.Level, d.k.precision, out, in, aligned(roundUp(out, nr) * d.k.words(in))}
+	p := &packed{d.k.simd.Level, d.k.precision, out, in, aligned(roundUp(out, nr) * d.k.words(in))}
 	rows = 0
 	for _, w := range weights {
 		d.pack = packTask{dst: p.panels[rows*d.k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
@@ -51,15 +51,15 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, e
 	return p, nil
 }
 
-// weightPanels is what Pack made of w, or nil.
+// weightPanels is the panels that Pack made of w, or nil.
 func (d *Device) weightPanels(w compute.Matrix) []float32 {
 	if w.Packed == nil {
 		return nil
 	}
 	p := w.Packed.(*packed)
-	if p.level != d.k.Level || p.precision != d.k.precision || p.out != w.Out || p.in != w.In {
+	if p.level != d.k.simd.Level || p.precision != d.k.precision || p.out != w.Out || p.in != w.In {
 		panic(fmt.Sprintf("cpu: weight packed as [%d, %d] for %v %v, want [%d, %d] for %v %v",
-			p.out, p.in, p.level, p.precision, w.Out, w.In, d.k.Level, d.k.precision))
+			p.out, p.in, p.level, p.precision, w.Out, w.In, d.k.simd.Level, d.k.precision))
 	}
 	return p.panels
 }
@@ -89,17 +89,17 @@ func (t *packTask) jobs(nr int) int {
 }
 
 func (t *packTask) do(w *worker, job int) {
-	nr, words := w.k.NR, w.k.words
+	nr, words := w.k.panelCols, w.k.words
 	if !t.transposed {
 		p := job * packBand
 		k := min(packBand, t.k-p)
 		for j := 0; j < t.n; j += nr {
-			w.k.PackB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
+			w.k.packPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
 		}
 		return
 	}
 	runs := ceil(t.k, packRun)
 	j, p := job/runs*nr, job%runs*packRun
 	n, k := min(nr, t.n-j), min(packRun, t.k-p)
-	w.k.PackBT(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[j*t.ld+p:], t.ld, n, k)
+	w.k.packPanelBT(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[j*t.ld+p:], t.ld, n, k)
 }

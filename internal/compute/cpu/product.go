@@ -8,7 +8,7 @@ import (
 	"github.com/go-bert/bert/internal/simd"
 )
 
-// product is C[m, n] = A[m, k]·B[k, n] with what comes after it.
+// product is C[m, n] = A[m, k]·B[k, n] and the operations that follow it.
 //
 // B is packed into panels of NR columns, slice by slice where all of it would be too large. The jobs are blocks of rows
 // of C × stripes of its columns. A job goes along k in steps of depth; a step's part of A, which stays in the second
@@ -49,7 +49,7 @@ const (
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
 	// their lines, which stay in the first cache.
 	turnRows = 32
-	// sumRows is how many rows are added up before the sum is added to the total: so many turnRows that divide every step.
+	// sumRows is how many rows are added up before the sum is added to the total: a multiple of turnRows that divides every step.
 	sumRows = 128
 )
 
@@ -71,7 +71,7 @@ func (d *Device) Stride(width int) int {
 	return width
 }
 
-// strideOf is the stride of an operation's rows of so many elements.
+// strideOf is the stride of an operation's rows of width elements.
 func strideOf(stride, width int, what string) int {
 	if stride == 0 {
 		return width
@@ -85,7 +85,7 @@ func strideOf(stride, width int, what string) int {
 // multiply computes d.product and clears it.
 func (d *Device) multiply() {
 	p := &d.product
-	nr := d.k.NR
+	nr := d.k.panelCols
 	if p.sums != nil {
 		d.partials = grow(d.partials, p.m)
 		p.totals = d.partials[:p.m]
@@ -114,7 +114,7 @@ func (d *Device) multiply() {
 }
 
 func (d *Device) multiplySlice(p *product) {
-	nr := d.k.NR
+	nr := d.k.panelCols
 	n, k := p.n1-p.n0, p.k1-p.k0
 	wide := roundUp(n, nr)
 	given := p.panels != nil
@@ -141,12 +141,12 @@ func (d *Device) multiplySlice(p *product) {
 	}
 }
 
-// cut chooses the blocks and stripes of a slice: those with which all workers are expected to end soonest. It counts in
-// elements of C. A job costs its own, copyCols columns for a row of A that is to be copied, and jobCost; when all others
-// have ended, a job may still have a part of it to go.
+// cut chooses the blocks and stripes of a slice with which all workers are expected to finish first. Costs are in elements of
+// C: a job costs its own elements, copyCols for each row of A that is copied, and jobCost; and when all others have finished,
+// part of one job may still remain.
 func (p *product) cut(k *kernels, threads int) {
 	const copyCols, jobCost, tail = 16, 256, 4
-	panels := ceil(p.n1-p.n0, k.NR)
+	panels := ceil(p.n1-p.n0, k.panelCols)
 	copying := 0
 	if p.copied(k) {
 		copying = copyCols
@@ -158,10 +158,10 @@ func (p *product) cut(k *kernels, threads int) {
 	least := ceil(p.m, k.at.BlockRows)
 	best := math.MaxInt
 	for blocks := least; blocks <= min(p.m, least+2*(threads-1)); blocks++ {
-		rows := min(p.m, roundUp(ceil(p.m, blocks), k.MR))
+		rows := min(p.m, roundUp(ceil(p.m, blocks), k.panelRows))
 		for stripes := 1; stripes <= maxStripes; stripes++ {
-			cols := ceil(panels, stripes) * k.NR
-			jobs := ceil(p.m, rows) * ceil(panels*k.NR, cols)
+			cols := ceil(panels, stripes) * k.panelCols
+			jobs := ceil(p.m, rows) * ceil(panels*k.panelCols, cols)
 			cost := rows*(cols+copying) + jobCost
 			if cost = cost*ceil(jobs, threads) + cost/tail; cost < best {
 				best = cost
@@ -179,14 +179,14 @@ func (p *product) copied(k *kernels) bool {
 }
 
 func (p *product) do(w *worker, job int) {
-	k, nr := w.k, w.k.NR
+	k, nr := w.k, w.k.panelCols
 	i := job / p.stripes * p.rows
 	m := min(p.rows, p.m-i)
 	from := p.n0 + job%p.stripes*p.cols
 	to := min(from+p.cols, p.n1)
 	var scratch, rows, part []float32
 	if p.copied(k) {
-		scratch = w.floats(roundUp(m, k.MR) * (min(k.at.Depth, k.words(p.k)) + pad))
+		scratch = w.floats(roundUp(m, k.panelRows) * (min(k.at.Depth, k.words(p.k)) + pad))
 	}
 	if p.aTurned {
 		rows = w.floats(turnRows * (m + pad))
@@ -226,13 +226,13 @@ func (p *product) do(w *worker, job int) {
 				c := p.c[i*p.ldc+j:]
 				add := p.add || at > 0
 				if p.aTurned {
-					k.GemmPacked(m, n, words, a, b, c, p.ldc, add, next)
+					k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
 				} else {
 					var bias []float32
 					if p.bias != nil && at+size == p.k && !k.rounds() {
 						bias = p.bias[j:][:n]
 					}
-					k.Gemm(m, n, words, a, lda, b, c, p.ldc, add, next, bias)
+					k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, bias)
 				}
 			}
 			j = finish
@@ -246,8 +246,8 @@ func (p *product) do(w *worker, job int) {
 	}
 }
 
-// left is the block of m rows from i and size columns from at of A: in place, or in words with a stride that suits the
-// caches.
+// left returns the block of A of m rows from i and size columns from at: in place, or copied to words with a stride that suits
+// the caches.
 func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
@@ -269,8 +269,8 @@ func (p *product) turn(k *kernels, panels, rows, part []float32, i, m, at, size 
 			}
 			src, ld = rows, m+pad
 		}
-		for r := 0; r < m; r += k.MR {
-			k.PackA(panels[r*k.words(size)+k.words(q)*k.MR:][:k.words(count)*k.MR], src[r:], ld, min(k.MR, m-r), count)
+		for r := 0; r < m; r += k.panelRows {
+			k.packPanelA(panels[r*k.words(size)+k.words(q)*k.panelRows:][:k.words(count)*k.panelRows], src[r:], ld, min(k.panelRows, m-r), count)
 		}
 		if part != nil {
 			p.sum(k, part, src, ld, i, at+q, count)
@@ -285,18 +285,18 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 		clear(part)
 	}
 	for r := range count {
-		k.Add(part, src[r*ld:][:len(part)])
+		k.simd.Add(part, src[r*ld:][:len(part)])
 	}
 	to := from + count
 	if to%sumRows == 0 || to == p.k {
-		k.Add(p.totals[i:][:len(part)], part)
+		k.simd.Add(p.totals[i:][:len(part)], part)
 	}
 	if to == p.k {
-		k.Add(p.sums[i:][:len(part)], p.totals[i:][:len(part)])
+		k.simd.Add(p.sums[i:][:len(part)], p.totals[i:][:len(part)])
 	}
 }
 
-// finish does what comes after the product to columns from…to of m rows from i.
+// finish applies the operations that follow the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
 	bias := p.bias
 	if !k.rounds() {
@@ -309,13 +309,13 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 		begin, end := r*p.ldc+from, r*p.ldc+to
 		c := p.c[begin:end]
 		if bias != nil {
-			k.Add(c, bias[from:to])
+			k.simd.Add(c, bias[from:to])
 		}
 		if p.y != nil {
-			k.Activate(p.f, p.y[begin:end], c)
+			k.simd.Activate(p.f, p.y[begin:end], c)
 		}
 		if p.pre != nil {
-			k.ActivateBackward(p.f, c, c, p.pre[begin:end])
+			k.simd.ActivateBackward(p.f, c, c, p.pre[begin:end])
 		}
 	}
 }

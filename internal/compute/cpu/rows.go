@@ -21,7 +21,7 @@ func (t *rowsTask) do(w *worker, job int) {
 		if t.indices != nil {
 			copy(dst, t.src[int(t.indices[r])*t.width:])
 		} else {
-			w.k.Dropout(dst, t.src[r*t.width:][:t.width], t.drop, uint64(r))
+			w.k.simd.Dropout(dst, t.src[r*t.width:][:t.width], t.drop, uint64(r))
 		}
 	}
 }
@@ -65,7 +65,7 @@ func tableRows(b compute.Buffer, width int, what string) int {
 }
 
 // scatterTask adds rows of src to rows of tables. Its jobs are stripes of columns, so that each element of a table has
-// one worker, who adds to it in the order of the rows.
+// one worker, which adds to it in the order of the rows.
 type scatterTask struct {
 	src    []float32
 	width  int
@@ -84,7 +84,7 @@ func (t *scatterTask) do(w *worker, job int) {
 	n := min(t.cols, t.width-from)
 	for _, table := range t.tables {
 		for i, row := range table.indices {
-			w.k.Add(table.dst[int(row)*t.width+from:][:n], t.src[i*t.width+from:][:n])
+			w.k.simd.Add(table.dst[int(row)*t.width+from:][:n], t.src[i*t.width+from:][:n])
 		}
 	}
 }

@@ -5,7 +5,7 @@ import "time"
 // Thresholds are the sizes at which a device cuts work. They change how fast it is and no bit of what it computes. Those
 // that are compiled in were chosen by measuring (bert bench calibrate).
 type Thresholds struct {
-	// Depth is the step along k: a panel of B of so many rows of words, and so many columns of a block of A.
+	// Depth is the step along k: the rows of words in a panel of B, and the columns of a block of A.
 	Depth int
 	// BlockRows is the most rows of a block; with Depth they say how much of A is to stay in the second cache.
 	BlockRows int

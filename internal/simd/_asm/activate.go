@@ -29,16 +29,16 @@ type activation struct {
 	value func(g *gen) func(x reg.Register) reg.VecVirtual
 	// backward returns dy·f'(x); dy loads it.
 	backward func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual
-	// crowded tells that AVX2 has no registers for two vectors at a time.
-	crowded bool
+	crowded  bool // AVX2 lacks registers for two vectors at a time
+	short    bool // few instructions
 }
 
 var activations = []activation{
-	{"GELU", geluValue, timesSlope(geluSlope), false},
-	{"GELUTanh", geluTanhValue, timesSlope(geluTanhSlope), true},
-	{"ReLU", reluValue, reluBackward, false},
-	{"Tanh", tanhValue, timesSlope(tanhSlope), false},
-	{"SiLU", siluValue, timesSlope(siluSlope), false},
+	{"GELU", geluValue, timesSlope(geluSlope), false, false},
+	{"GELUTanh", geluTanhValue, timesSlope(geluTanhSlope), true, false},
+	{"ReLU", reluValue, reluBackward, false, true},
+	{"Tanh", tanhValue, timesSlope(tanhSlope), false, false},
+	{"SiLU", siluValue, timesSlope(siluSlope), false, false},
 }
 
 func emitActivate(g *gen) {
@@ -48,33 +48,39 @@ func emitActivate(g *gen) {
 		dst, x := g.param("dst"), g.param("x")
 		r := g.row(g.param("n"))
 		f := a.value(g)
-		a.sweep(r, func(c chunk) { c.store(f(c.load(x)), dst) })
+		if a.short {
+			r.sweep(unrolled, func(c chunk) { c.store(f(c.load(x)), dst) })
+		} else {
+			r.apply(a.unroll(g), dst, []reg.Register{x}, nil,
+				func(v []reg.VecVirtual, _ func() reg.VecVirtual) reg.VecVirtual { return f(v[0]) })
+		}
 		g.ret()
 
 		g.function("backward"+a.name, "(dx, dy, x *float32, n int)", "is Kernels.ActivateBackward.")
 		dx, dy, x := g.param("dx"), g.param("dy"), g.param("x")
 		r = g.row(g.param("n"))
 		b := a.backward(g)
-		a.sweep(r, func(c chunk) {
-			v := c.load(x)
-			late := func() reg.VecVirtual { return c.load(dy) } // needs no register before
-			if g.isa != avx2 {
-				early := late()
-				late = func() reg.VecVirtual { return early }
-			}
-			c.store(b(v, late), dx)
-		})
+		switch {
+		case a.short:
+			r.sweep(unrolled, func(c chunk) { c.store(b(c.load(x), func() reg.VecVirtual { return c.load(dy) }), dx) })
+		case g.isa == avx2: // no register is free for dy earlier
+			r.apply(a.unroll(g), dx, []reg.Register{x}, dy,
+				func(v []reg.VecVirtual, dy func() reg.VecVirtual) reg.VecVirtual { return b(v[0], dy) })
+		default:
+			r.apply(1, dx, []reg.Register{x, dy}, nil, func(v []reg.VecVirtual, _ func() reg.VecVirtual) reg.VecVirtual {
+				return b(v[0], func() reg.VecVirtual { return v[1] })
+			})
+		}
 		g.ret()
 	}
 }
 
-// sweep treats two vectors at a time at AVX2: one is a chain of some thirty operations.
-func (a *activation) sweep(r row, body func(c chunk)) {
-	if r.isa == avx2 && !a.crowded {
-		r.sweepTogether(2, body)
-	} else {
-		r.sweep(1, body)
+// unroll is the number of vectors computed at a time: two at AVX2, since one is a chain of about thirty operations.
+func (a *activation) unroll(g *gen) int {
+	if g.isa == avx2 && !a.crowded {
+		return 2
 	}
+	return 1
 }
 
 func timesSlope(slope func(g *gen) func(x reg.Register) reg.VecVirtual) func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual {

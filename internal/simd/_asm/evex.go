@@ -11,7 +11,7 @@ import (
 )
 
 // missing are the instructions that neither the generator nor Go's assembler knows. All take three 512-bit registers, in
-// Go's order: second source, first source, destination. They stand in the program like any other until registers are
+// Go's order: second source, first source, destination. They are in the program like any other until registers are
 // allocated; then encodeMissing writes their bytes.
 var missing = map[string]struct {
 	prefix byte // the field pp
@@ -76,7 +76,7 @@ func asBytes(i *ir.Instruction, code []byte) {
 	i.Opcode = "BYTE"
 }
 
-// raw is what stands behind an opcode.
+// raw is the text after an opcode.
 type raw string
 
 func (r raw) Asm() string { return string(r) }

@@ -72,21 +72,19 @@ func (g *gen) clamp(x reg.Register, b bounds) reg.VecVirtual {
 }
 
 func emitSoftmax(g *gen) {
-	g.softmax("softmax", true)
-	g.softmax("logSumExp", false)
+	g.logSumExp()
 	g.softmaxRows()
 	g.softmaxAgain()
 	g.softmaxBackward()
 }
 
-// softmax writes the function that finds the maximum and the sum of exponentials, and, if store, replaces the row by the
-// quotients.
-func (g *gen) softmax(name string, store bool) {
-	g.function(name, "(x *float32, s float32, n int) (top, sum float32)",
+// logSumExp writes the function that finds the maximum and the sum of exponentials.
+func (g *gen) logSumExp() {
+	g.function("logSumExp", "(x *float32, s float32, n int) (top, sum float32)",
 		"returns the maximum of x and the sum of exp(s·(x − maximum)), s ≥ 0.")
 	x := g.param("x")
 	r := g.row(g.param("n"))
-	top, sum := g.softmaxOf([]reg.Register{x}, r, store)
+	top, sum := g.softmaxOf([]reg.Register{x}, r, false)
 	g.result(top[0], "top")
 	g.result(sum[0], "sum")
 	g.ret()

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"go/token"
+	"go/types"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -42,10 +45,11 @@ var (
 type gen struct {
 	*build.Context
 	*isa
-	file   *build.Context         // where data goes, also while code goes elsewhere
-	named  map[string]operand.Mem // data that is there already
-	labels int
-	shape  shape // of the tiles of a file
+	file    *build.Context         // where data goes, also while code goes elsewhere
+	named   map[string]operand.Mem // data that is there already
+	labels  int
+	shape   shape // of the tiles of a file
+	offsets bool  // it uses those of fields of Go's types
 }
 
 func newGen(v *isa) *gen {
@@ -55,14 +59,28 @@ func newGen(v *isa) *gen {
 	return g
 }
 
-// function begins a function of this level; its name gets the level as suffix. The signature is without "func".
+// function begins a function of this level; the level is appended to its name. The signature is without "func".
 func (g *gen) function(name, signature, doc string) {
 	name, g.labels = name+g.suffix, 0
+	g.begin(name, doc)
+	g.SignatureExpr("func" + signature)
+}
+
+func (g *gen) begin(name, doc string) {
 	g.Function(name)
 	g.Attributes(attr.NOSPLIT)
 	g.Pragma("noescape")
-	g.SignatureExpr("func" + signature)
 	g.Doc(name + " " + doc)
+}
+
+// functionOf begins a function whose only parameter points to a struct of package simd.
+func (g *gen) functionOf(name, param, typeName, doc string) {
+	name, g.labels, g.offsets = name+g.suffix, 0, true
+	g.begin(name, doc)
+	pkg := types.NewPackage("simd", "simd")
+	t := types.NewNamed(types.NewTypeName(token.NoPos, pkg, typeName, nil), types.NewStruct(nil, nil), nil)
+	params := types.NewTuple(types.NewParam(token.NoPos, pkg, param, types.NewPointer(t)))
+	g.Signature(gotypes.NewSignature(pkg, types.NewSignatureType(nil, nil, nil, params, nil, false)))
 }
 
 func (g *gen) ret() {
@@ -101,7 +119,7 @@ func (g *gen) param(name string) reg.GPVirtual {
 	return r
 }
 
-// paramAddr is where a parameter stands on the stack.
+// paramAddr is the address of a parameter on the stack.
 func (g *gen) paramAddr(name string) operand.Mem {
 	b, err := g.Param(name).Resolve()
 	if err != nil {
@@ -110,7 +128,7 @@ func (g *gen) paramAddr(name string) operand.Mem {
 	return b.Addr
 }
 
-// label returns a label that no other in this function is equal to.
+// label returns a label that is unique in this function.
 func (g *gen) label(what string) string {
 	g.labels++
 	return fmt.Sprintf("%s%d", what, g.labels)
@@ -126,7 +144,7 @@ func (g *gen) reg() reg.VecVirtual {
 	return g.ZMM()
 }
 
-// at is the vector that stands off bytes behind a pointer.
+// at is the memory off bytes after a pointer.
 func at(base reg.Register, off int) operand.Mem { return operand.Mem{Base: base, Disp: off} }
 
 // rows returns a function that gives the address of row i < n, stride bytes apart.
@@ -174,7 +192,7 @@ func (g *gen) zero(r reg.Register) {
 	g.Instruction(i)
 }
 
-// A tail is what stands for the mask of the last, partly filled vector of a row: in AVX-512 a mask register, in AVX2 a
+// A tail is the mask of the last, partly filled vector of a row: in AVX-512 a mask register, in AVX2 a
 // vector register.
 type tail struct{ r reg.Register }
 
@@ -236,5 +254,5 @@ func (g *gen) storeTail(src reg.Register, t tail, m operand.Mem) {
 	}
 }
 
-// rounds tells if the level has instructions that round to bfloat16.
+// rounds reports whether the level has instructions that round to bfloat16.
 func (v *isa) rounds() bool { return v == avx512bf16 || v == amx }

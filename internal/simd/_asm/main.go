@@ -1,20 +1,17 @@
-// Command asm writes the assembly of package simd: one .s file and one file of stubs for each family of primitives and
-// level.
+// Command asm writes the amd64 assembly of package simd: one .s file and one file of stubs for each family of primitives and
+// level. It also writes the tables of primitives of all levels, of amd64 and of arm64.
 //
 //	go run . -dir ..
 package main
 
 import (
 	"bytes"
-	_ "embed"
 	"flag"
 	"fmt"
-	"go/format"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"text/template"
 
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
@@ -74,70 +71,13 @@ func write(dir string) error {
 				return err
 			}
 		}
-		if v == amx { // its table is written by hand
-			continue
-		}
-		var table bytes.Buffer
-		if err := tableTemplate.Execute(&table, v.table()); err != nil {
-			return err
-		}
-		text, err := format.Source(table.Bytes())
-		if err != nil {
-			return fmt.Errorf("table of %s: %w", v.name, err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "kernels_"+v.name+"_amd64.go"), text, 0o644); err != nil {
-			return err
+	}
+	for _, t := range tables() {
+		if err := t.write(dir); err != nil {
+			return fmt.Errorf("table of %s: %w", t.Level, err)
 		}
 	}
 	return nil
-}
-
-// tableText is the table of one level. It is written for each so that an entry calls its assembly without a detour.
-//
-//go:embed kernels.go.tmpl
-var tableText string
-
-var tableTemplate = template.Must(template.New("kernels").Parse(tableText))
-
-type tableFields struct {
-	Level         string
-	Base          string // the level whose table this one has, but for products of bfloat16
-	Lanes         int
-	Floats, Words tileFields
-	Panels        bool // packed A of float32 has tiles of its own
-}
-
-// tileFields are the rows and vectors of the largest tile, and the heights of the tiles of each width in vectors, with those
-// that serve packed A.
-type tileFields struct {
-	MR, Vectors int
-	Tiles       []widthFields
-}
-
-type widthFields struct {
-	Width           int
-	Heights, Packed []int
-}
-
-func (v *isa) table() tableFields {
-	t := tableFields{Level: v.suffix, Lanes: v.lanes, Floats: v.floatTiles().fields(), Words: v.wordTiles().fields(), Panels: v != avx512bf16}
-	if v == avx512bf16 {
-		t.Base = avx512.suffix
-	}
-	return t
-}
-
-func (s shape) fields() tileFields {
-	t := tileFields{MR: s.rows(), Vectors: s.vectors()}
-	for i, most := range s {
-		f := widthFields{Width: i + 1}
-		for h := 1; h <= most; h++ {
-			f.Heights = append(f.Heights, h)
-		}
-		f.Packed = f.Heights[:min(most, s.rows())]
-		t.Tiles = append(t.Tiles, f)
-	}
-	return t
 }
 
 // evexRegister finds the registers that only AVX-512 can name. The allocator may hand them out for any level.
@@ -147,6 +87,9 @@ func (g *gen) compile() (text, stubs []byte, err error) {
 	f, err := g.Result()
 	if err != nil {
 		return nil, nil, err
+	}
+	if g.offsets {
+		f.Includes = append(f.Includes, "go_asm.h")
 	}
 	cfg := printer.Config{Name: "go run . -dir .. in _asm", Pkg: "simd"}
 	var s, t bytes.Buffer

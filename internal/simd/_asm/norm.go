@@ -68,7 +68,7 @@ func (g *gen) layerNormBackward() {
 		dg := c.load(dgamma)
 		g.VFMADD231PS(xhat, d, dg)
 		c.store(dg, dgamma)
-		g.VMULPS(c.load(gamma), d, d) // zero behind the end
+		g.VMULPS(c.load(gamma), d, d) // zero past the end
 		g.VADDPS(d, sums[c.turn], sums[c.turn])
 		g.VFMADD231PS(xhat, d, dots[c.turn])
 	})

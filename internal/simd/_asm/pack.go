@@ -54,7 +54,7 @@ func (g *gen) packB(vectors int) {
 
 // packA writes whole vectors, which reach into the next row; that is written afterwards. Only the last row is masked.
 func (g *gen) packA() {
-	g.function("packA", "(dst, src *float32, ld, m, k int)", "copies k > 0 rows, ld bytes apart, of m columns to a panel of A.")
+	g.function("packA1", "(dst, src *float32, ld, m, k int)", "copies k > 0 rows, ld bytes apart, of m columns to a panel of A.")
 	dst, src, ld, k := g.param("dst"), g.param("src"), g.param("ld"), g.param("k")
 	mask := g.tailMask(g.param("m"), g.maskRegister())
 	v := g.reg()

@@ -256,7 +256,7 @@ func (g *gen) packB16(vectors int) {
 
 // packA16 writes whole vectors but for the last row, as packA does.
 func (g *gen) packA16() {
-	g.function("packA16", "(dst *uint32, src *float32, ld, m, k int)", "rounds k > 0 rows, ld bytes apart, of m columns to a panel of A.")
+	g.function("packA16x1", "(dst *uint32, src *float32, ld, m, k int)", "rounds k > 0 rows, ld bytes apart, of m columns to a panel of A.")
 	dst, src, ld, k := g.param("dst"), g.param("src"), g.param("ld"), g.param("k")
 	mask := g.tailMask(g.param("m"), g.maskRegister())
 	r := g.zipper()

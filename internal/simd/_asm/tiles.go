@@ -123,9 +123,9 @@ func emitTiles(g *gen) {
 	g.peakTiles()
 }
 
-// tileProduct writes the function that computes blocks that lie below one another, each of so many tiles. Step q of A
-// stands ps·q bytes behind a, its rows rs bytes apart. Each step asks for so many lines of what is multiplied next: the first
-// block would wait for a panel that is in no near cache longer than it computes.
+// tileProduct writes the function that computes blocks that lie below one another, of rows × columns tiles. Step q of A
+// is ps·q bytes after a, its rows rs bytes apart. Each step prefetches lines of the panel that is multiplied next: otherwise the
+// first block would wait longer for that panel than it computes.
 func (g *gen) tileProduct(rows, columns int) {
 	g.function(fmt.Sprintf("tiles%dx%d", rows, columns),
 		"(config *byte, blocks int, a *uint32, as, rs, ps int, b *uint32, steps int, c *float32, cs, ldc int, add bool, next uintptr, lines int)",

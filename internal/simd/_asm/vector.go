@@ -19,7 +19,7 @@ const (
 	signBits = 0x80000000
 )
 
-// constant is where a constant stands in memory: once for AVX-512, whose instructions spread it, and as a whole vector
+// constant is a constant in memory: once for AVX-512, whose instructions spread it, and as a whole vector
 // for AVX2.
 func (g *gen) constant(bits uint32) operand.Mem {
 	name := fmt.Sprintf("c%08x", bits)
@@ -27,11 +27,11 @@ func (g *gen) constant(bits uint32) operand.Mem {
 	if !ok {
 		m = g.file.StaticGlobal(name)
 		g.file.DataAttributes(attr.RODATA | attr.NOPTR)
-		copies := 1
 		if g.isa == avx2 {
-			copies = g.lanes
-		}
-		for range copies {
+			for range g.lanes / 2 {
+				g.file.AppendDatum(operand.U64(uint64(bits)<<32 | uint64(bits)))
+			}
+		} else {
 			g.file.AppendDatum(operand.U32(bits))
 		}
 		g.named[name] = m
@@ -153,7 +153,7 @@ func (c chunk) addr(p reg.Register) operand.Mem {
 	return operand.Mem{Base: p, Index: c.index, Scale: 1, Disp: c.off}
 }
 
-// load loads the chunk of the row at p; elements behind the row's end are zero.
+// load loads the chunk of the row at p; elements past the row's end are zero.
 func (c chunk) load(p reg.Register) reg.VecVirtual {
 	r := c.reg()
 	if c.mask != nil {
@@ -172,7 +172,7 @@ func (c chunk) store(r, p reg.Register) {
 	}
 }
 
-// clearTail sets the elements behind the row's end to zero.
+// clearTail sets the elements past the row's end to zero.
 func (c chunk) clearTail(r reg.Register) {
 	switch {
 	case c.mask == nil:
@@ -241,6 +241,113 @@ func (r row) sweepBy(unroll int, body func(c chunk), emit func(bodies ...func())
 	r.JZ(r.jmp(done))
 	body(chunk{gen: r.gen, index: index, mask: &r.mask})
 	r.Label(done)
+}
+
+// atMostLanes returns the lesser of left and the lanes of a vector.
+func (g *gen) atMostLanes(left reg.GPVirtual) reg.GPVirtual {
+	count, most := g.GP64(), g.GP64()
+	g.MOVQ(left, count)
+	g.MOVQ(operand.U32(uint64(g.lanes)), most)
+	g.CMPQ(count, most)
+	g.CMOVQGT(most, count)
+	return count
+}
+
+// apply calls f for every vector of a row, unroll at a time, with the vectors of the operands from, and emits code that stores
+// its result in to. The end of the row uses the same code, only with masked loads and stores. The instructions of several
+// vectors alternate. late, which may be nil, is an operand that f loads itself, last of all.
+func (r row) apply(unroll int, to reg.Register, from []reg.Register, late reg.GPVirtual, f func(v []reg.VecVirtual, late func() reg.VecVirtual) reg.VecVirtual) {
+	loop, compute, rest, partial, done := r.label("loop"), r.label("compute"), r.label("rest"), r.label("partial"), r.label("done")
+	index, left := r.GP64(), r.GP64()
+	chunks := make([]chunk, unroll)
+	in, out := make([][]reg.VecVirtual, unroll), make([]reg.VecVirtual, unroll)
+	for u := range chunks {
+		chunks[u] = chunk{gen: r.gen, index: index, off: u * r.bytes}
+		for range from {
+			in[u] = append(in[u], r.reg())
+		}
+	}
+	step := operand.I32(unroll * r.lanes)
+	r.XORQ(index, index)
+	r.MOVQ(r.n, left)
+	r.Label(loop)
+	r.SUBQ(step, left)
+	r.JL(r.jmp(rest))
+	for u, c := range chunks {
+		for i, p := range from {
+			r.VMOVUPS(c.addr(p), in[u][i])
+		}
+	}
+	r.Label(compute)
+	var bodies []func()
+	for u, c := range chunks {
+		bodies = append(bodies, func() {
+			out[u] = f(in[u], func() reg.VecVirtual { return c.load(late) })
+		})
+	}
+	if unroll > 1 {
+		r.together(bodies...)
+	} else {
+		bodies[0]()
+	}
+	r.TESTQ(left, left)
+	r.JS(r.jmp(partial))
+	for u, c := range chunks {
+		c.store(out[u], to)
+	}
+	r.ADDQ(operand.I32(unroll*r.bytes), index)
+	r.JMP(r.jmp(loop))
+
+	r.Label(rest) // from here on, left is negative
+	r.ADDQ(step, left)
+	r.JZ(r.jmp(done))
+	var end operand.Mem // of late
+	if late != nil {
+		end = r.AllocLocal(unroll * r.bytes)
+	}
+	r.eachPart(chunks, left, func(u int, c chunk) {
+		for i, p := range from {
+			r.loadTail(c.addr(p), *c.mask, in[u][i])
+		}
+		if late != nil {
+			r.VMOVUPS(c.load(late), end.Offset(u*r.bytes))
+		}
+	})
+	if late != nil {
+		r.LEAQ(end, late)
+		r.SUBQ(index, late)
+	}
+	r.SUBQ(step, left)
+	r.JMP(r.jmp(compute))
+
+	r.Label(partial)
+	r.ADDQ(step, left)
+	r.eachPart(chunks, left, func(u int, c chunk) { r.storeTail(out[u], *c.mask, c.addr(to)) })
+	r.Label(done)
+}
+
+// eachPart emits body for the chunks of the row's end, of left elements, with their masks.
+func (r row) eachPart(chunks []chunk, left reg.GPVirtual, body func(u int, c chunk)) {
+	count := left
+	for u, c := range chunks {
+		if len(chunks) > 1 {
+			if u > 0 {
+				next, none := r.GP64(), r.GP64()
+				r.MOVQ(left, next)
+				r.XORQ(none, none)
+				r.SUBQ(operand.I32(u*r.lanes), next)
+				r.CMOVQLT(none, next)
+				count = next
+			}
+			count = r.atMostLanes(count)
+		}
+		mask := r.mask
+		if r.isa == avx2 {
+			mask = r.tailMask(count, r.maskRegister())
+		}
+		c.mask = &mask
+		body(u, c)
+	}
 }
 
 // sums returns n cleared registers.

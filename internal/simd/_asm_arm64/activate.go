@@ -37,11 +37,11 @@ var activations = []activation{
 func emitActivate(g *gen) {
 	for _, a := range activations {
 		g.function("activate"+a.name, "(dst, x *float32, n int)", "is Kernels.Activate.")
-		g.sweep(1, []string{"x", "dst"}, func(c chunk) { c.store(a.value(g, c.load("x")), "dst") })
+		g.apply("dst", []string{"x"}, func(v []vector) vector { return a.value(g, v[0]) })
 		g.ret()
 
 		g.function("backward"+a.name, "(dx, dy, x *float32, n int)", "is Kernels.ActivateBackward.")
-		g.sweep(1, []string{"x", "dy", "dx"}, func(c chunk) { c.store(a.backward(g, c.load("x"), c.load("dy")), "dx") })
+		g.apply("dx", []string{"x", "dy"}, func(v []vector) vector { return a.backward(g, v[0], v[1]) })
 		g.ret()
 	}
 }

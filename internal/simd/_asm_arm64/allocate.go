@@ -55,7 +55,7 @@ func (f *function) allocate() ([]int, error) {
 	return numbers, nil
 }
 
-// liveness returns for each instruction the vectors that are needed behind it.
+// liveness returns for each instruction the vectors that are needed after it.
 func (f *function) liveness() ([]set, error) {
 	places := map[string]int{}
 	for i, ins := range f.code {

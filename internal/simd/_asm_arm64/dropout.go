@@ -66,40 +66,28 @@ func (g *gen) philox(block, key0, key1, rowLow, rowHigh general) [dropLanes / la
 		at := uint32(v * lanes)
 		counter := g.vector()
 		g.native("VADD", "S4", counter, first, g.vectorOf([4]uint32{at, at + 1, at + 2, at + 3}))
-		states[v] = [4]vector{counter, g.zero(), low, high}
+		states[v] = [4]vector{counter, g.zero(), g.copy(low), g.copy(high)}
 	}
 	m0, m1 := g.bits(philoxM0), g.bits(philoxM1)
 	keys := [2]vector{g.spreadFrom(key0), g.spreadFrom(key1)}
-	for round := range philoxRounds {
-		if round > 0 {
-			for w, weyl := range []uint32{philoxW0, philoxW1} {
-				next := g.vector()
-				g.native("VADD", "S4", next, keys[w], g.bits(weyl))
-				keys[w] = next
-			}
+	rounds := g.general()
+	g.line("MOVD $%d, %s", philoxRounds, rounds)
+	g.loop(rounds, func() {
+		for _, s := range states {
+			first0, second0 := g.op3(umull, m0, s[0]), g.op3(umull2, m0, s[0])
+			first1, second1 := g.op3(umull, m1, s[2]), g.op3(umull2, m1, s[2])
+			g.native("VUZP2", "S4", s[0], first1, second1) // upper halves of products
+			g.native("VUZP2", "S4", s[2], first0, second0)
+			g.native("VEOR", "B16", s[0], s[0], s[1])
+			g.native("VEOR", "B16", s[2], s[2], s[3])
+			g.native("VEOR", "B16", s[0], s[0], keys[0])
+			g.native("VEOR", "B16", s[2], s[2], keys[1])
+			g.native("VUZP1", "S4", s[1], first1, second1) // and lower ones
+			g.native("VUZP1", "S4", s[3], first0, second0)
 		}
-		for v := range states {
-			s := &states[v]
-			high0, low0 := g.multiplyWide(m0, s[0])
-			high1, low1 := g.multiplyWide(m1, s[2])
-			*s = [4]vector{g.xor3(high1, s[1], keys[0]), low1, g.xor3(high0, s[3], keys[1]), low0}
+		for w, weyl := range []uint32{philoxW0, philoxW1} {
+			g.native("VADD", "S4", keys[w], keys[w], g.bits(weyl))
 		}
-	}
+	})
 	return states
-}
-
-// multiplyWide returns the upper and lower halves of the products of 32-bit words.
-func (g *gen) multiplyWide(a, b vector) (high, low vector) {
-	first, second := g.op3(umull, a, b), g.op3(umull2, a, b)
-	low, high = g.vector(), g.vector()
-	g.native("VUZP1", "S4", low, first, second)
-	g.native("VUZP2", "S4", high, first, second)
-	return high, low
-}
-
-func (g *gen) xor3(a, b, c vector) vector {
-	r := g.vector()
-	g.native("VEOR", "B16", r, a, b)
-	g.native("VEOR", "B16", r, r, c)
-	return r
 }

@@ -13,8 +13,8 @@ const (
 // elementsAhead is how many elements of A are loaded before they are needed.
 const elementsAhead = 3
 
-// emitGemm writes a part for each height and each width of a tile. The driver in Go cuts m into tiles of nearly equal
-// height, so there is no remainder of few rows.
+// emitGemm writes one function for each width of a tile. The driver in Go cuts m into tiles of nearly equal height, so no tile
+// has only the few rows that are left.
 //
 // A step of k of the largest tile is 24 multiply-adds of whole vectors and, with A in place, 10 other instructions: two
 // loads of pairs of B, six of elements of A, a count and a jump; with A packed it is 7 others. These need none of the units
@@ -26,107 +26,183 @@ const elementsAhead = 3
 //
 // That is arithmetic; it has not been measured.
 func emitGemm(g *gen) {
-	g.gemm()
+	g.offsets = true
 	for vectors := 1; vectors <= tileVectors; vectors++ {
-		for rows := 1; rows <= tileRows; rows++ {
-			g.gemmTile(rows, vectors)
-		}
+		g.gemmWidth(vectors)
 	}
 }
 
-// tileParameters are those of the function that all tiles are part of.
-const tileParameters = "(rows, vectors, tiles int, a *float32, as, rs int, b *float32, k int, c *float32, ldc, last int, add, packed bool)"
-
-// gemm writes the function that goes on to the tile of the given size. Tiles that only it knows keep it to one call, of
-// which the compiler sees that it leaves its operands where they are.
-func (g *gen) gemm() {
-	g.function("gemmTiles", tileParameters,
-		"computes tiles of rows×vectors, the last vector of which has last columns, that lie below one another. Strides are\n"+
-			"// in bytes: as of the tiles of A, rs of its rows; if A is packed, a tile's rows are a panel and rs has no meaning.")
-	rows, vectors := g.param("rows"), g.param("vectors")
-	for v := tileVectors; v > 0; v-- {
-		narrower := g.label("narrower")
-		g.line("CMP $%d, %s", v, vectors)
-		g.jump("BNE", narrower)
-		for r := tileRows; r > 0; r-- {
-			lower := g.label("lower")
-			g.line("CMP $%d, %s", r, rows)
-			g.jump("BNE", lower)
-			g.goOn(tileName(r, v))
-			g.place(lower)
-		}
-		g.place(narrower)
-	}
-	g.ret()
+// A tileLoop is the state of a function that computes tiles of one width and any height. The Go tools write the offsets of the
+// fields of its arguments to go_asm.h.
+type tileLoop struct {
+	*gen
+	acc          [][]vector // by row and vector, whatever the height
+	run, a, c    general
+	b, k         general
+	row, scratch general
+	ends         []general // of the rows of A
 }
 
-func tileName(rows, vectors int) string { return fmt.Sprintf("gemm%dx%d", rows, vectors) }
+// field loads a field of the run.
+func (l *tileLoop) field(name string, r general) { l.line("MOVD gemmRun_%s(%s), %s", name, l.run, r) }
 
-// gemmTile writes the part of gemmTiles for tiles of one size.
-func (g *gen) gemmTile(rows, vectors int) {
-	g.part(tileName(rows, vectors), tileParameters)
+// setField stores to a field of the run.
+func (l *tileLoop) setField(r general, name string) {
+	l.line("MOVD %s, gemmRun_%s(%s)", r, name, l.run)
+}
 
-	acc := make([][]vector, rows)
-	for i := range acc {
-		acc[i] = make([]vector, vectors)
-		for j := range acc[i] {
-			acc[i][j] = g.vector()
-		}
+// flag loads a field that is a bool.
+func (l *tileLoop) flag(name string, r general) { l.line("MOVBU gemmRun_%s(%s), %s", name, l.run, r) }
+
+// pick emits jumps to the labels of the heights above one. A height of one falls through.
+func (l *tileLoop) pick(label string) {
+	l.field("rows", l.scratch)
+	for rows := tileRows; rows > 1; rows-- {
+		l.line("CMP $%d, %s", rows, l.scratch)
+		l.jump("BEQ", fmt.Sprint(label, rows))
 	}
-	tiles, a, as, rs := g.param("tiles"), g.param("a"), g.param("as"), g.param("rs")
-	b, k, c, ldc := g.general(), g.general(), g.param("c"), g.param("ldc")
-	last, add, packed := g.param("last"), g.param("add"), g.param("packed")
-	row := g.general()
+}
 
-	tile := g.label("tile")
+// eachRow emits body for each row of the highest tile, from the last to the first. Lower tiles enter at their own last row.
+func (l *tileLoop) eachRow(body func(i int)) {
+	label := l.label("row") + "of"
+	l.pick(label)
+	l.jump("B", label+"1")
+	for i := tileRows - 1; i >= 0; i-- {
+		l.place(fmt.Sprint(label, i+1))
+		body(i)
+	}
+}
+
+// eachRowOfC is eachRow with the address of the row of C in row. It leaves scratch to body.
+func (l *tileLoop) eachRowOfC(ldc general, body func(i int)) {
+	l.field("cs", l.row)
+	l.line("ADD %s, %s", l.c, l.row)
+	l.eachRow(func(i int) {
+		l.line("SUB %s, %s", ldc, l.row)
+		body(i)
+	})
+}
+
+// gemmWidth writes the function that computes tiles below one another in C, of the given width and any height up to tileRows. All
+// heights share the code that loads and stores C; each has its own loops along k.
+func (g *gen) gemmWidth(vectors int) {
+	g.function(fmt.Sprintf("gemm%d", vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
+	l := &tileLoop{
+		gen: g, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
+		row: g.general(), scratch: g.general(),
+	}
+	for range tileRows {
+		l.ends = append(l.ends, g.general())
+		l.acc = append(l.acc, g.sums(vectors))
+	}
+	ldc, last := g.general(), g.general()
+	l.field("a", l.a)
+	l.field("c", l.c)
+	l.field("ldc", ldc)
+	l.field("last", last)
+
+	tile, fresh, start, store := g.label("tile"), g.label("fresh"), g.label("start"), g.label("store")
 	g.place(tile)
-	g.reload("b", b)
-	g.reload("k", k)
-	fresh, start := g.label("fresh"), g.label("start")
-	g.jump(fmt.Sprintf("CBZ %s,", add), fresh)
-	g.line("MOVD %s, %s", c, row)
-	for i := range acc {
-		for j, r := range acc[i] {
+	l.field("b", l.b)
+	l.field("k", l.k)
+	l.flag("add", l.scratch)
+	g.jump(fmt.Sprintf("CBZ %s,", l.scratch), fresh)
+	l.eachRowOfC(ldc, func(i int) {
+		for j, r := range l.acc[i] {
 			if j == vectors-1 {
-				g.loadPart(r, row, j*vectorSize, last)
+				g.loadPart(r, l.row, j*vectorSize, last)
 			} else {
-				g.load(r, vectorSize, row, j*vectorSize)
+				g.load(r, vectorSize, l.row, j*vectorSize)
 			}
 		}
-		g.line("ADD %s, %s", ldc, row)
-	}
+	})
 	g.jump("B", start)
 	g.place(fresh)
-	for i := range acc {
-		for _, r := range acc[i] {
+	for _, row := range l.acc {
+		for _, r := range row {
 			g.clear(r)
 		}
 	}
 	g.place(start)
-	store, panel := g.label("store"), g.label("panel")
-	g.jump(fmt.Sprintf("CBZ %s,", k), store)
-	g.jump(fmt.Sprintf("CBNZ %s,", packed), panel)
-	g.stepsInPlace(acc, a, rs, b, k)
-	g.jump("B", store)
+	g.jump(fmt.Sprintf("CBZ %s,", l.k), store)
+	panel := g.label("panel")
+	l.flag("packed", l.scratch)
+	g.jump(fmt.Sprintf("CBNZ %s,", l.scratch), panel)
+	l.findEnds()
+	l.eachHeight("inPlace", store, l.stepsInPlace)
 	g.place(panel)
-	g.line("MOVD %s, %s", a, row)
-	g.stepsPacked(acc, row, b, k)
+	g.line("MOVD %s, %s", l.a, l.row)
+	l.eachHeight("packed", store, l.stepsPacked)
 
 	g.place(store)
-	for i := range acc {
-		for j, r := range acc[i] {
+	l.addBias(vectors, last)
+	l.eachRowOfC(ldc, func(i int) {
+		for j, r := range l.acc[i] {
 			if j == vectors-1 {
-				g.storePart(r, c, j*vectorSize, last)
+				g.storePart(r, l.row, j*vectorSize, last)
 			} else {
-				g.store(r, vectorSize, c, j*vectorSize)
+				g.store(r, vectorSize, l.row, j*vectorSize)
 			}
 		}
-		g.line("ADD %s, %s", ldc, c)
-	}
-	g.line("ADD %s, %s", as, a)
-	g.line("SUBS $1, %s", tiles)
-	g.jump("BNE", tile)
+	})
+	l.next(tile)
 	g.ret()
+}
+
+// next goes on to the next tile, if there is one.
+func (l *tileLoop) next(tile string) {
+	end := l.label("end")
+	l.field("as", l.scratch)
+	l.line("ADD %s, %s", l.scratch, l.a)
+	l.field("cs", l.scratch)
+	l.line("ADD %s, %s", l.scratch, l.c)
+	l.field("tiles", l.scratch)
+	l.line("SUBS $1, %s", l.scratch)
+	l.setField(l.scratch, "tiles")
+	l.jump("BNE", tile)
+	l.field("lowTiles", l.scratch)
+	l.jump(fmt.Sprintf("CBZ %s,", l.scratch), end)
+	l.setField(l.scratch, "tiles")
+	l.setField("ZR", "lowTiles")
+	for _, low := range [][2]string{{"lowRows", "rows"}, {"lowAs", "as"}, {"lowCs", "cs"}} {
+		l.field(low[0], l.scratch)
+		l.setField(l.scratch, low[1])
+	}
+	l.jump("B", tile)
+	l.place(end)
+}
+
+// addBias adds a row to each row of sums, unless there is none.
+func (l *tileLoop) addBias(vectors int, last general) {
+	none := l.label("none")
+	l.field("bias", l.row)
+	l.jump(fmt.Sprintf("CBZ %s,", l.row), none)
+	bias := make([]vector, vectors)
+	for j := range bias {
+		bias[j] = l.vector()
+		if j == vectors-1 {
+			l.loadPart(bias[j], l.row, j*vectorSize, last)
+		} else {
+			l.load(bias[j], vectorSize, l.row, j*vectorSize)
+		}
+	}
+	for _, row := range l.acc { // rows that a lower tile lacks are not stored
+		for j, r := range bias {
+			l.three(fadd, row[j], row[j], r)
+		}
+	}
+	l.place(none)
+}
+
+// eachHeight emits steps for each height, and a jump to store after each.
+func (l *tileLoop) eachHeight(label, store string, steps func(acc [][]vector)) {
+	l.pick(label)
+	for rows := 1; rows <= tileRows; rows++ {
+		l.place(fmt.Sprint(label, rows))
+		steps(l.acc[:rows])
+		l.jump("B", store)
+	}
 }
 
 // loadB loads a row of a panel of B and goes on to the next.
@@ -152,21 +228,29 @@ func (g *gen) loadB(b general, vectors int) []vector {
 	return r
 }
 
-// stepsInPlace adds up k > 0 steps of rows of A, rs bytes apart. A negative index leads to the ends of all rows at once.
-func (g *gen) stepsInPlace(acc [][]vector, a, rs, b, k general) {
-	ends := g.rows(a, rs, len(acc))
-	for _, r := range ends {
-		g.line("ADD %s<<2, %s", k, r)
+// findEnds prepares stepsInPlace: a negative index leads to the ends of all rows at once.
+func (l *tileLoop) findEnds() {
+	l.field("rs", l.scratch)
+	for i, end := range l.ends {
+		if i == 0 {
+			l.line("ADD %s<<2, %s, %s", l.k, l.a, end)
+		} else {
+			l.line("ADD %s, %s, %s", l.scratch, l.ends[i-1], end)
+		}
 	}
-	g.line("NEG %s, %s", k, k)
-	loop := g.label("loop")
-	g.place(loop)
-	rowB := g.loadB(b, len(acc[0]))
+	l.line("NEG %s, %s", l.k, l.k)
+}
+
+// stepsInPlace adds up k > 0 steps of rows of A.
+func (l *tileLoop) stepsInPlace(acc [][]vector) {
+	loop := l.label("loop")
+	l.place(loop)
+	rowB := l.loadB(l.b, len(acc[0]))
 	elements := make([]vector, len(acc))
 	load := func(i int) {
 		if i < len(acc) {
-			elements[i] = g.vector()
-			g.to(elements[i], fmt.Sprintf("FMOVS (%s)(%s<<2), F%%d", ends[i], k))
+			elements[i] = l.vector()
+			l.to(elements[i], fmt.Sprintf("FMOVS (%s)(%s<<2), F%%d", l.ends[i], l.k))
 		}
 	}
 	for i := range elementsAhead {
@@ -174,32 +258,32 @@ func (g *gen) stepsInPlace(acc [][]vector, a, rs, b, k general) {
 	}
 	for i := range acc {
 		for j, r := range rowB {
-			g.fmlaLane(acc[i][j], r, elements[i], 0)
+			l.fmlaLane(acc[i][j], r, elements[i], 0)
 		}
 		load(i + elementsAhead)
 	}
-	g.line("ADDS $1, %s", k)
-	g.jump("BNE", loop)
+	l.line("ADDS $1, %s", l.k)
+	l.jump("BNE", loop)
 }
 
-// stepsPacked adds up k > 0 steps of a panel of A.
-func (g *gen) stepsPacked(acc [][]vector, a, b, k general) {
-	g.loop(k, func() {
-		rowB := g.loadB(b, len(acc[0]))
+// stepsPacked adds up k > 0 steps of a panel of A, of which row is the address.
+func (l *tileLoop) stepsPacked(acc [][]vector) {
+	l.loop(l.k, func() {
+		rowB := l.loadB(l.b, len(acc[0]))
 		var columnA []vector
 		for i := 0; i < len(acc); i += lanes {
 			size := vectorSize
 			if i+lanes > tileRows {
 				size = (tileRows - i) * floatSize
 			}
-			r := g.vector()
-			g.load(r, size, a, i*floatSize)
+			r := l.vector()
+			l.load(r, size, l.row, i*floatSize)
 			columnA = append(columnA, r)
 		}
-		g.line("ADD $%d, %s", tileRows*floatSize, a)
+		l.line("ADD $%d, %s", tileRows*floatSize, l.row)
 		for i := range acc {
 			for j, r := range rowB {
-				g.fmlaLane(acc[i][j], r, columnA[i/lanes], i%lanes)
+				l.fmlaLane(acc[i][j], r, columnA[i/lanes], i%lanes)
 			}
 		}
 	})

@@ -15,6 +15,7 @@ const suffix = "NEON"
 type gen struct {
 	text, stubs bytes.Buffer // of the functions that are finished
 	constants   [][4]uint32  // the file's vectors of constants
+	offsets     bool         // it uses those of fields of Go's types
 	f           *function    // the one at hand
 	err         error        // the first one
 }
@@ -29,11 +30,11 @@ type function struct {
 	vectors   int
 	generals  int
 	labels    int
-	pool      general // where the constants stand, if it uses any
+	pool      general // the address of the constants, if it uses any
 	address   general // of single elements, if it moves any
 }
 
-// A vector stands for a 128-bit register that is still to be chosen.
+// A vector is a 128-bit register that is chosen later.
 type vector int
 
 // A general is a general register.
@@ -51,7 +52,7 @@ type instruction struct {
 	text          func(number func(vector) int) string
 	reads, writes []vector
 	move          bool   // from reads[0] to writes[0]
-	label         string // what stands here
+	label         string // that is placed here
 	target        string // where it may jump
 	ends          bool   // the next instruction is not reached from here
 }
@@ -69,6 +70,7 @@ var fieldSizes = map[string]struct {
 }{
 	"*float32": {8, "MOVD"},
 	"*uint32":  {8, "MOVD"},
+	"*gemmRun": {8, "MOVD"},
 	"int":      {8, "MOVD"},
 	"float64":  {8, "MOVD"},
 	"float32":  {4, "MOVWU"},
@@ -81,14 +83,6 @@ func (g *gen) function(name, signature, doc string) {
 	name += suffix
 	g.begin("·"+name, signature)
 	fmt.Fprintf(&g.stubs, "\n// %s %s\n//\n//go:noescape\nfunc %s%s\n", name, doc, name, signature)
-}
-
-// part begins what functions of the same signature go on to.
-func (g *gen) part(name, signature string) { g.begin(name+"<>", signature) }
-
-// goOn emits a jump to a part; it finds the parameters where they are.
-func (g *gen) goOn(part string) {
-	g.emit(instruction{text: func(func(vector) int) string { return "B " + part + "<>(SB)" }, ends: true})
 }
 
 func (g *gen) begin(symbol, signature string) {
@@ -143,7 +137,7 @@ func (g *gen) line(format string, args ...any) {
 	g.emit(instruction{text: func(func(vector) int) string { return s }})
 }
 
-// jump emits a jump to a label: B, or one that depends on the flags or on what stands before the label.
+// jump emits a jump to a label: B, or one that depends on the flags or on the operands before the label.
 func (g *gen) jump(what, label string) {
 	g.emit(instruction{
 		text:   func(func(vector) int) string { return what + " " + label },
@@ -154,7 +148,7 @@ func (g *gen) jump(what, label string) {
 
 func (g *gen) place(label string) { g.emit(instruction{label: label}) }
 
-// label returns a label that no other in this function is equal to.
+// label returns a label that is unique in this function.
 func (g *gen) label(what string) string {
 	g.f.labels++
 	return fmt.Sprintf("%s%d", what, g.f.labels)
@@ -194,7 +188,11 @@ func (g *gen) file() (text, stubs []byte, err error) {
 		return nil, nil, g.err
 	}
 	var s bytes.Buffer
-	s.WriteString(header + "#include \"textflag.h\"\n")
+	s.WriteString(header)
+	if g.offsets {
+		s.WriteString("#include \"go_asm.h\"\n")
+	}
+	s.WriteString("#include \"textflag.h\"\n")
 	for i, c := range g.constants {
 		if i == 0 {
 			s.WriteString("\n")

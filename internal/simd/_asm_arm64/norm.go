@@ -45,7 +45,7 @@ func (g *gen) layerNormBackward() {
 		dg := c.load("dgamma")
 		g.multiplyAdd(dg, xhat, d)
 		c.store(dg, "dgamma")
-		d = g.mul(d, c.load("gamma")) // zero behind the end
+		d = g.mul(d, c.load("gamma")) // zero past the end
 		g.three(fadd, sums[c.turn], sums[c.turn], d)
 		g.multiplyAdd(dots[c.turn], d, xhat)
 	})

@@ -43,7 +43,7 @@ func (g *gen) packRows(name string, width, columns int) {
 
 // packBT writes the function that transposes square blocks of as many rows as a vector has lanes.
 func (g *gen) packBT() {
-	g.function("packBTRows", "(dst, src *float32, ld, n, k int)",
+	g.function("packBT", "(dst, src *float32, ld, n, k int)",
 		"transposes n ≤ 4 rows, ld bytes apart, of k columns into one vector's width of a panel of B; lanes from n on get zero.")
 	dst, n, k := g.param("dst"), g.param("n"), g.param("k")
 	rows := g.rows(g.param("src"), g.param("ld"), lanes)

@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // A chunk is one vector of each operand of a row.
 type chunk struct {
 	*gen
@@ -9,7 +11,7 @@ type chunk struct {
 	count    general // the elements of a partly filled vector, else ""
 }
 
-// load loads the chunk of an operand; elements behind the row's end are zero.
+// load loads the chunk of an operand; elements past the row's end are zero.
 func (c chunk) load(operand string) vector {
 	r := c.vector()
 	if c.count != "" {
@@ -28,16 +30,16 @@ func (c chunk) store(r vector, operand string) {
 	}
 }
 
-// filled returns r with the elements behind the row's end replaced by those of other.
+// filled returns r with the elements past the row's end replaced by those of other.
 func (c chunk) filled(r, other vector) vector {
 	if c.count == "" {
 		return r
 	}
-	behind := c.op3(cmhs, c.vectorOf([4]uint32{0, 1, 2, 3}), c.spreadFrom(c.count)) // lanes of no lesser number
-	return c.blend(behind, other, r)
+	past := c.op3(cmhs, c.vectorOf([4]uint32{0, 1, 2, 3}), c.spreadFrom(c.count)) // lanes of no lesser number
+	return c.blend(past, other, r)
 }
 
-// clearTail returns r with zeros behind the row's end.
+// clearTail returns r with zeros past the row's end.
 func (c chunk) clearTail(r vector) vector {
 	if c.count == "" {
 		return r
@@ -76,6 +78,50 @@ func (g *gen) sweep(unroll int, operands []string, body func(c chunk)) {
 	g.jump("BEQ", done)
 	c.count = left
 	body(c)
+	g.place(done)
+}
+
+// apply calls f for every vector of the rows of n elements at the named parameters, with the vectors of the operands from, and
+// emits code that stores its result in to. The end of the row uses the same code, only with piecewise loads and stores.
+func (g *gen) apply(to string, from []string, f func(v []vector) vector) {
+	c := chunk{gen: g, pointers: map[string]general{to: g.param(to)}}
+	for _, name := range from {
+		c.pointers[name] = g.param(name)
+	}
+	left := g.param("n")
+	in := make([]vector, len(from))
+	for i := range in {
+		in[i] = g.vector()
+	}
+	loop, compute, rest, part, done := g.label("loop"), g.label("compute"), g.label("rest"), g.label("part"), g.label("done")
+	g.line("SUBS $%d, %s", lanes, left)
+	g.jump("BLT", rest)
+	g.place(loop)
+	for i, name := range from {
+		g.load(in[i], vectorSize, c.pointers[name], 0)
+	}
+	g.place(compute)
+	out := f(in)
+	g.jump(fmt.Sprintf("TBNZ $63, %s,", left), part)
+	c.store(out, to)
+	for _, name := range append([]string{to}, from...) {
+		g.line("ADD $%d, %s", vectorSize, c.pointers[name])
+	}
+	g.line("SUBS $%d, %s", lanes, left)
+	g.jump("BGE", loop)
+
+	g.place(rest) // from here on, left is negative
+	g.line("ADDS $%d, %s", lanes, left)
+	g.jump("BEQ", done)
+	for i, name := range from {
+		g.loadPart(in[i], c.pointers[name], 0, left)
+	}
+	g.line("SUB $%d, %s", lanes, left)
+	g.jump("B", compute)
+
+	g.place(part)
+	g.line("ADD $%d, %s", lanes, left)
+	g.storePart(out, c.pointers[to], 0, left)
 	g.place(done)
 }
 

@@ -125,19 +125,19 @@ func (g *gen) horner(x vector, coefficients ...float64) vector {
 	return r
 }
 
-// load loads size bytes, 4, 8 or 16, that stand off bytes behind p, and clears the rest of the register.
+// load loads size bytes, 4, 8 or 16, off bytes after p, and clears the rest of the register.
 func (g *gen) load(r vector, size int, p general, off int) {
 	g.to(r, fmt.Sprintf("%s %d(%s), F%%d", moves[size], off, p))
 }
 
-// store stores the lowest size bytes, 4, 8 or 16, off bytes behind p.
+// store stores the lowest size bytes, 4, 8 or 16, off bytes after p.
 func (g *gen) store(r vector, size int, p general, off int) {
 	g.from(r, fmt.Sprintf("%s F%%d, %d(%s)", moves[size], off, p))
 }
 
 var moves = map[int]string{4: "FMOVS", 8: "FMOVD", 16: "FMOVQ"}
 
-// loadPart loads the first count elements, 1 ≤ count ≤ 4, off bytes behind p, and sets the others to zero.
+// loadPart loads the first count elements, 1 ≤ count ≤ 4, off bytes after p, and sets the others to zero.
 func (g *gen) loadPart(r vector, p general, off int, count general) {
 	g.piecewise(p, off, count, func(size int) { g.load(r, size, p, off) }, func(at general) {
 		g.to(r, fmt.Sprintf("VLD1 (%s), V%%d.S[2]", at))
@@ -146,7 +146,7 @@ func (g *gen) loadPart(r vector, p general, off int, count general) {
 	})
 }
 
-// storePart stores the first count elements, 1 ≤ count ≤ 4, off bytes behind p.
+// storePart stores the first count elements, 1 ≤ count ≤ 4, off bytes after p.
 func (g *gen) storePart(r vector, p general, off int, count general) {
 	g.piecewise(p, off, count, func(size int) { g.store(r, size, p, off) }, func(at general) {
 		g.from(r, fmt.Sprintf("VST1 V%%d.S[2], (%s)", at))
