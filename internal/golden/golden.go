@@ -7,6 +7,7 @@
 package golden
 
 //go:generate go run ./generate ../../testdata/golden
+//go:generate go test ../../tokenizer -run ^TestCommittedTokenizations$ -update
 
 import (
 	"os"

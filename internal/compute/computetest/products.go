@@ -150,18 +150,18 @@ func linearWeightGradChecks(p compute.Precision) (checks []check) {
 		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			dy, x := data.normal(rows*out, 1), data.normal(rows*in, 1)
 			dw, dbias := data.normal(out*in, 1), data.normal(out, 1)
-			wantW := linearWeightGrad(operand(p, dy), operand(p, x), rows, in, out)
-			wantBias := columnSums(wide(dy), rows, out)
+			wantW := plus(linearWeightGrad(operand(p, dy), operand(p, x), rows, in, out), wide(dw))
+			wantBias := plus(columnSums(wide(dy), rows, out), wide(dbias))
 			dys, xs := strideOf(i, out), strideOf(i+1, in)
 			return func(d compute.Device) operation {
 				op := compute.LinearWeightGrad{
 					Rows: rows, Out: out, In: in, DY: apart(d, dy, rows, out, dys), DYStride: dys, X: apart(d, x, rows, in, xs), XStride: xs,
 					DW: upload(d, dw),
 				}
-				results := []result{inBuffer(d, "dw", op.DW, plus(wantW, wide(dw)), gradient)}
+				results := []result{inBuffer(d, "dw", op.DW, wantW, gradient)}
 				if hasBias {
 					op.DBias = upload(d, dbias)
-					results = append(results, inBuffer(d, "dbias", op.DBias, plus(wantBias, wide(dbias)), gradient))
+					results = append(results, inBuffer(d, "dbias", op.DBias, wantBias, gradient))
 				}
 				return operation{func() { d.LinearWeightGrad(&op) }, results}
 			}
