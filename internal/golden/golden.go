@@ -1,9 +1,9 @@
 // Package golden finds the reference data that Golden tests compare with. A small part of it is committed, in
-// testdata/golden; the rest is no part of the repository: it is looked for in the folder that $BERT_SHARED names, by default
-// "shared" beside the repository, and $BERT_GOLDENS names one in the place of golden/ in that.
+// testdata/golden. The rest is not in the repository: $BERT_SHARED names its folder, by default "shared" beside the
+// repository, and $BERT_GOLDENS names a folder to use instead of golden/ in that.
 //
-// A Golden test may be skipped for no other reason than that this package does not find its data: skipcheck, which .ci/run
-// calls, fails otherwise. So what a test can't compare for another reason, it leaves out without skipping.
+// A Golden test may be skipped only because this package does not find its data: skipcheck, which .ci/run calls, fails
+// otherwise. A test that can't compare something for another reason leaves it out without skipping.
 package golden
 
 //go:generate go run ./generate ../../testdata/golden
@@ -35,7 +35,7 @@ func Path(t testing.TB, elem ...string) string {
 }
 
 // Folders returns every path of elem in the goldens: that of Path and that in testdata/golden, as far as they are there.
-// A test of what is committed takes all of them, so that it runs everywhere and sees other goldens, too.
+// A test of the committed goldens uses all of them, so that it runs everywhere and covers other goldens too.
 func Folders(t testing.TB, elem ...string) []string {
 	t.Helper()
 	var found []string
