@@ -7,7 +7,10 @@ COUNT      ?= 10
 BENCHMARK   = go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 BENCHSTAT   = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 
-.PHONY: build test test-arm64 race lint fuzz bench bench-save bench-diff bench-compare generate ci clean help
+# Packages of this module that import one of the packages given, in their tests too.
+importers = $(shell go list -f '{{range .Imports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .TestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .XTestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}' ./... | awk '$(foreach p,$(1),$$1 == "$(p)" ||) 0 { print $$2 }' | sort -u)
+
+.PHONY: build test purego-packages test-arm64 race lint fuzz bench bench-save bench-diff bench-compare generate ci clean help
 
 build: ## bin/bert: one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/bert ./cmd/bert
@@ -15,6 +18,11 @@ build: ## bin/bert: one static binary
 test: ## the tests, with the assembly of this machine and with plain Go
 	go test ./...
 	go test -tags purego ./...
+
+# The build tag changes internal/simd alone. What imports it sees the change; whatever is above that runs the same code on the
+# results of plain Go, as BERT_SIMD=purego also gives them.
+purego-packages: ## the packages whose tests .ci/run runs on plain Go, too
+	@echo $(call importers,github.com/go-bert/bert/internal/simd) ./internal/simd
 
 test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-user)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
@@ -24,8 +32,8 @@ test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-u
 		(cd "$$package" && qemu-aarch64 "$$dir/test" -test.short); \
 	done
 
-race: ## the race detector on what is concurrent; it needs a C compiler
-	CGO_ENABLED=1 go test -race . ./internal/compute/cpu ./tokenizer ./task ./train ./cmd/bert
+race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler
+	CGO_ENABLED=1 go test -race -timeout 30m $(call importers,sync sync/atomic) ./train
 
 lint: ## what .ci/run asks of the sources
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"

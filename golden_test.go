@@ -24,17 +24,36 @@ type goldenBounds struct {
 	loss       float64 // relative
 	grad       float64 // of a tensor, relative to its own largest
 	modelGrad  float64 // relative to the largest gradient of the whole model
+	angle      float64 // between the whole gradients, in radians
+	norm       float64 // of the whole gradient, relative
 	hiddenGrad float64
-	norm       float64 // relative
 	nullGrad   float64 // absolute, over the global norm: gradients that are zero but for rounding
 }
 
+// boundsAt holds the bounds of float32 that the goldens' README states: a little over what float32 itself costs. Those of
+// bfloat16, whose operands are off by up to 2⁻⁹ = 0.2 %, are about twice the worst that was measured.
+//
+// At bfloat16 a single parameter has no bound of its own, since a gradient that is small beside its neighbours' is mostly
+// their error: a query's bias with a thousandth of the norm of the tensors around it was off by 0.65 of its largest element.
+// What an optimizer needs is that the step goes where it should. So the angle and the norm of the whole gradient are held (at
+// worst 0.043 rad and 1.7 %, over these goldens and 24 more random models of 1 to 3 layers), and each element against the
+// largest of the whole (5 %).
 var boundsAt = map[Precision]goldenBounds{
-	// Those that the goldens' README states: a little over what float32 itself costs.
-	Float32: {forward: 5e-6, loss: 2e-6, grad: 5e-5, modelGrad: 1e-5, hiddenGrad: 2e-5, norm: 5e-6, nullGrad: 1e-6},
-	// About twice the worst that was measured: an operand is off by up to 2⁻⁹ = 0.2 %. A tensor whose gradient is small
-	// beside the others', as the query's bias, is blurred most.
-	BFloat16: {forward: 0.04, loss: 5e-3, grad: 0.5, modelGrad: 0.12, hiddenGrad: 0.07, norm: 0.035, nullGrad: 1e-3},
+	Float32: {forward: 5e-6, loss: 2e-6, grad: 5e-5, modelGrad: 1e-5, angle: 1e-5, norm: 5e-6, hiddenGrad: 2e-5, nullGrad: 1e-6},
+	BFloat16: {
+		forward: 0.04, loss: 5e-3, grad: math.Inf(1), modelGrad: 0.12, angle: 0.09, norm: 0.035, hiddenGrad: 0.07, nullGrad: 1e-3,
+	},
+}
+
+// boundsFor is boundsAt, but for a model with ReLU at bfloat16. There the gradient jumps where rounding moves a value across
+// 0, by all that comes through that element: 0.22 rad and 3.7 % at worst, and no bound holds for a single element.
+func boundsFor(p Precision, c *Config) goldenBounds {
+	b := boundsAt[p]
+	if p == BFloat16 && c.HiddenAct == "relu" {
+		b.modelGrad, b.hiddenGrad = math.Inf(1), math.Inf(1)
+		b.angle, b.norm = 0.45, 0.075
+	}
+	return b
 }
 
 // knownDifferent lists the goldens that are not to be met, and why.
@@ -175,18 +194,21 @@ func nearFloat(t *testing.T, what string, got, want, bound float64) {
 	}
 }
 
-// goldenConfigs lists the configurations in the goldens' folder.
+// goldenConfigs lists the configurations of all goldens.
 func goldenConfigs(t *testing.T) []string {
 	t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(golden.Path(t, "model"), "*", "inputs.json"))
-	if err != nil {
-		t.Fatal(err)
+	var dirs []string
+	for _, root := range golden.Folders(t, "model") {
+		inputs, err := filepath.Glob(filepath.Join(root, "*", "inputs.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range inputs {
+			dirs = append(dirs, filepath.Dir(path))
+		}
 	}
 	if len(dirs) == 0 {
-		t.Skip("no model goldens: no */inputs.json under model")
-	}
-	for i, d := range dirs {
-		dirs[i] = filepath.Dir(d)
+		t.Fatal("no model goldens, not even those of testdata/golden")
 	}
 	return dirs
 }
@@ -249,10 +271,11 @@ func TestGoldenTasks(t *testing.T) {
 		}
 		for _, path := range tasks {
 			name := strings.TrimSuffix(filepath.Base(path), ".json")
+			if reason, ok := knownDifferent[name]; ok {
+				t.Logf("%s of %s is left out: %s", name, filepath.Base(dir), reason)
+				continue
+			}
 			t.Run(filepath.Base(dir)+"/"+name, func(t *testing.T) {
-				if reason, ok := knownDifferent[name]; ok {
-					t.Skip("known to be different: " + reason)
-				}
 				atEachPrecision(t, func(t *testing.T, p Precision) { goldenTaskTest(t, p, dir, name) })
 			})
 		}
@@ -271,8 +294,6 @@ func goldenTaskTest(t *testing.T, precision Precision, dir, name string) {
 	var (
 		in   goldenInputs
 		task goldenTask
-
-		bounds = boundsAt[precision]
 	)
 	readJSON(t, filepath.Join(dir, "inputs.json"), &in)
 	readJSON(t, filepath.Join(dir, "task", name+".json"), &task)
@@ -280,12 +301,9 @@ func goldenTaskTest(t *testing.T, precision Precision, dir, name string) {
 	base := strings.TrimSuffix(strings.TrimSuffix(name, "-fp16"), "-bf16")
 	head, ok := goldenHeads[base]
 	if !ok {
-		t.Skipf("no head for the task %s", name)
+		t.Fatalf("no head for the task %s: add it to goldenHeads, or to knownDifferent", name)
 	}
-	model := filepath.Join(dir, task.Model)
-	if _, err := os.Stat(model); err != nil {
-		t.Skipf("no model at %s", model)
-	}
+	model := golden.Match(t, dir, task.Model)[0]
 	b := goldenBatch(in.Batch.Sequences)
 	if task.Inputs == "multiple_choice" {
 		b = &Batch{}
@@ -298,6 +316,7 @@ func goldenTaskTest(t *testing.T, precision Precision, dir, name string) {
 		}
 	}
 	m := load(t, model, Options{Threads: 2, Precision: precision, Head: head})
+	bounds := boundsFor(precision, &m.config)
 
 	out, err := m.NewSession().Forward(b, Outputs{Loss: true})
 	if err != nil {
@@ -336,6 +355,7 @@ func goldenTaskTest(t *testing.T, precision Precision, dir, name string) {
 	if task.GradGlobalNorm != nil {
 		nearFloat(t, "global norm", gradNorm(t, tr), *task.GradGlobalNorm, bounds.norm)
 	}
+	var whole wholeGradient
 	largest := 0.0
 	for _, g := range want {
 		for _, x := range g {
@@ -362,19 +382,41 @@ func goldenTaskTest(t *testing.T, precision Precision, dir, name string) {
 			}
 			continue
 		}
+		whole.add(got, g)
 		near(t, "gradient of "+p.Name, got, g, bounds.grad, 0)
 		near(t, "gradient of "+p.Name, got, g, bounds.modelGrad, largest)
 	}
+	whole.check(t, "all parameters", bounds.angle)
 	for name, g := range want {
 		if slices.ContainsFunc(g, func(x float32) bool { return x != 0 }) {
 			t.Errorf("the golden gradient of %s belongs to no parameter", name)
 		}
 	}
-	goldenHiddenGrads(t, bounds.hiddenGrad, m, b, filepath.Join(dir, "task", name+".hidden-grad.safetensors"))
+	goldenHiddenGrads(t, bounds, m, b, filepath.Join(dir, "task", name+".hidden-grad.safetensors"))
+}
+
+// wholeGradient compares gradients as if they were one vector.
+type wholeGradient struct{ product, got, want float64 }
+
+func (w *wholeGradient) add(got, want []float32) {
+	for i := range want {
+		g, x := float64(got[i]), float64(want[i])
+		w.product += g * x
+		w.got += g * g
+		w.want += x * x
+	}
+}
+
+// check reports an error if the angle between the gradients is larger than bound.
+func (w *wholeGradient) check(t *testing.T, what string, bound float64) {
+	t.Helper()
+	if angle := math.Acos(min(1, w.product/math.Sqrt(w.got*w.want))); !(angle <= bound) {
+		t.Errorf("the gradient of %s is %.2g rad off its direction, bound %.2g", what, angle, bound)
+	}
 }
 
 // goldenHiddenGrads takes the backward pass a block at a time.
-func goldenHiddenGrads(t *testing.T, bound float64, m *Model, b *Batch, path string) {
+func goldenHiddenGrads(t *testing.T, bounds goldenBounds, m *Model, b *Batch, path string) {
 	if _, err := os.Stat(path); err != nil {
 		return
 	}
@@ -390,7 +432,11 @@ func goldenHiddenGrads(t *testing.T, bound float64, m *Model, b *Batch, path str
 	w.headLoss(&d, true)
 	w.headBackward()
 	check := func(name string) {
-		near(t, "gradient at "+name, m.host(rows(w.dHidden, b.Tokens(), m.config.HiddenSize)), want[name], bound, 0)
+		got := m.host(rows(w.dHidden, b.Tokens(), m.config.HiddenSize))
+		near(t, "gradient at "+name, got, want[name], bounds.hiddenGrad, 0)
+		var whole wholeGradient
+		whole.add(got, want[name])
+		whole.check(t, name, bounds.angle)
 	}
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		check(fmt.Sprintf("layer.%d.output", i))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/compute/computetest"
 )
 
 // smallConfig has sizes that are no multiple of any vector's width.
@@ -326,17 +327,6 @@ func TestDropoutGradient(t *testing.T) {
 	}
 }
 
-// steadyAllocations is how often f allocates once the workers, some of which a busy machine lets come late, have grown their
-// memory.
-func steadyAllocations(f func()) (n float64) {
-	for range 20 {
-		if n = testing.AllocsPerRun(5, f); n == 0 {
-			break
-		}
-	}
-	return n
-}
-
 func TestSteadyStepAllocatesNothing(t *testing.T) {
 	c := smallConfig()
 	for h := PreTraining; int(h) < len(heads); h++ {
@@ -352,7 +342,7 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 			}
 			update(t, tr, Update{GradScale: 1 / gradNorm(t, tr), Beta1: 0.9, Beta2: 0.999, Eps: 1e-6, StepSize: 1e-3, RootScale: 1})
 		}
-		if n := steadyAllocations(step); n != 0 {
+		if n := computetest.SteadyAllocations(step); n != 0 {
 			t.Errorf("%v: a training step allocates %v times", h, n)
 		}
 		tr.Close()
@@ -362,7 +352,7 @@ func TestSteadyStepAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := steadyAllocations(pass); n != 0 {
+		if n := computetest.SteadyAllocations(pass); n != 0 {
 			t.Errorf("%v: a forward pass allocates %v times", h, n)
 		}
 	}

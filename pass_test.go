@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/go-bert/bert/internal/compute/computetest"
 )
 
 // checkSlope compares the gradient that a pass leaves with the change of its loss along a direction: the gradient's own with
@@ -357,7 +359,7 @@ func TestSteadyPassAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := steadyAllocations(step); n != 0 {
+		if n := computetest.SteadyAllocations(step); n != 0 {
 			t.Errorf("%s: a pass allocates %v times", h.name, n)
 		}
 	}

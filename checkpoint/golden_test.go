@@ -17,7 +17,17 @@ import (
 	"github.com/go-bert/bert/internal/mmap"
 )
 
-// files returns the files under root whose names end in suffix. It skips the test if there are none.
+// goldenFiles returns the files of the goldens whose names end in suffix.
+func goldenFiles(t *testing.T, suffix string) []string {
+	t.Helper()
+	var found []string
+	for _, root := range golden.Folders(t) {
+		found = append(found, files(t, root, suffix)...)
+	}
+	return found
+}
+
+// files returns the files under root whose names end in suffix.
 func files(t *testing.T, root, suffix string) []string {
 	t.Helper()
 	var found []string
@@ -30,14 +40,11 @@ func files(t *testing.T, root, suffix string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(found) == 0 {
-		t.Skipf("no %s under %s", suffix, root)
-	}
 	return found
 }
 
 func TestGoldenSafetensors(t *testing.T) {
-	t.Run("goldens", func(t *testing.T) { readAndRewrite(t, files(t, golden.Path(t), ".safetensors")) })
+	t.Run("goldens", func(t *testing.T) { readAndRewrite(t, goldenFiles(t, ".safetensors")) })
 	t.Run("models", func(t *testing.T) { readAndRewrite(t, files(t, golden.Shared(t, "models"), ".safetensors")) })
 }
 
@@ -81,16 +88,11 @@ func readAndRewrite(t *testing.T, paths []string) {
 	}
 }
 
-// TestGoldenHalf rounds the float32 model next to each -fp16 and -bf16 model: the bytes must be the same.
+// TestGoldenHalf rounds the float32 model that is beside each -fp16 and -bf16 model: the bytes must be the same.
 func TestGoldenHalf(t *testing.T) {
-	found := false
-	for _, path := range files(t, golden.Path(t), "model.safetensors") {
-		for suffix, dtype := range map[string]DType{"-fp16": F16, "-bf16": BF16} {
-			full, ok := strings.CutSuffix(filepath.Dir(path), suffix)
-			if !ok || !exists(filepath.Join(full, singleName)) {
-				continue
-			}
-			found = true
+	for suffix, dtype := range map[string]DType{"-fp16": F16, "-bf16": BF16} {
+		for _, path := range golden.Match(t, golden.Path(t, "model"), "*", "*"+suffix, singleName) {
+			full := golden.Match(t, strings.TrimSuffix(filepath.Dir(path), suffix))[0]
 			want, err := Open(filepath.Dir(path))
 			if err != nil {
 				t.Fatal(err)
@@ -124,16 +126,12 @@ func TestGoldenHalf(t *testing.T) {
 			}
 		}
 	}
-	if !found {
-		t.Skip("no model beside its -fp16 or -bf16 version under " + golden.Path(t))
-	}
 }
 
 // TestGoldenTorch compares files of current and older versions of torch.save with the safetensors file next to them.
 func TestGoldenTorch(t *testing.T) {
-	compared := 0
 	for suffix, format := range map[string]Format{"pytorch_model.bin": Torch, "pytorch_model.legacy.bin": TorchLegacy} {
-		for _, path := range files(t, golden.Path(t, "model"), suffix) {
+		for _, path := range golden.Match(t, golden.Path(t, "model"), "*", "*", suffix) {
 			f, err := Open(path)
 			if err != nil {
 				t.Error(err)
@@ -155,17 +153,13 @@ func TestGoldenTorch(t *testing.T) {
 			if err := equalTensors(f.Tensors(), want.Tensors()); err != nil {
 				t.Errorf("%s: %v", path, err)
 			}
-			compared++
 		}
-	}
-	if compared == 0 {
-		t.Skip("no file of PyTorch beside a model.safetensors")
 	}
 }
 
 // TestGoldenTorchStrides reads a file with shared storages and transposed strides, in both of PyTorch's formats.
 func TestGoldenTorchStrides(t *testing.T) {
-	dir := golden.Path(t, "model", "c3", "pretraining-old-names")
+	dir := golden.Match(t, golden.Path(t, "model"), "c3", "pretraining-old-names")[0]
 	archive, err := Open(filepath.Join(dir, "pytorch_model.bin"))
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +173,7 @@ func TestGoldenTorchStrides(t *testing.T) {
 	if err := equalTensors(archive.Tensors(), legacy.Tensors()); err != nil {
 		t.Error(err)
 	}
-	reference, err := Open(golden.Path(t, "model", "c3", "pretraining"))
+	reference, err := Open(strings.TrimSuffix(dir, "-old-names"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +274,7 @@ func TestGoldenTensorFlowIndex(t *testing.T) {
 
 // TestGoldenTensorFlowBytes rewrites TensorFlow's own files: the bytes must be the same.
 func TestGoldenTensorFlowBytes(t *testing.T) {
-	for _, path := range files(t, golden.Shared(t, "models"), ".index") {
+	for _, path := range golden.Match(t, golden.Shared(t, "models"), "*", "*.index") {
 		want, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -297,7 +291,7 @@ func TestGoldenTensorFlowBytes(t *testing.T) {
 			t.Errorf("%s: written again, the table has other bytes", path)
 		}
 	}
-	path := golden.Shared(t, "models", "bert4rec-tf", "model.ckpt-200000")
+	path := filepath.Join(golden.Shared(t, "models", "bert4rec-tf"), "model.ckpt-200000")
 	f, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +318,7 @@ func TestGoldenTensorFlowBytes(t *testing.T) {
 
 // TestGoldenPointer opens the placeholder of a file that Git LFS did not fetch.
 func TestGoldenPointer(t *testing.T) {
-	for _, path := range files(t, golden.Shared(t, "models"), ".LFS-POINTER") {
+	for _, path := range golden.Match(t, golden.Shared(t, "models"), "*", "*.LFS-POINTER") {
 		if _, err := Open(path); err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), "run git lfs pull") {
 			t.Errorf("error %v, want the advice to run git lfs pull", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,31 +16,46 @@ import (
 	"github.com/go-bert/bert/internal/golden"
 )
 
-// rustRecord is a line of rust-<vocab>.jsonl: the output of HF's Rust library for a text or a pair.
+// rustRecord is a line of rust-<vocab>.jsonl, what HF's Rust library makes of a text or a pair, or of
+// reference-<vocab>.jsonl, what the reference makes of it.
 type rustRecord struct {
-	Kind              string
-	N                 int
-	Text              string
-	Pair              *string
-	Tokens            []string
-	Decoded           string
-	SpecialTokensMask []uint8 `json:"special_tokens_mask"`
+	Kind string  `json:"kind"`
+	N    int     `json:"n"`
+	Text string  `json:"text"`
+	Pair *string `json:"pair,omitempty"`
 	rustEncoding
-	LongestFirst map[string]struct {
-		rustEncoding
-		Kept         []int
-		KeptByGoogle []int `json:"kept_by_google"`
-	} `json:"longest_first"`
-	MaxLength  int `json:"max_length"`
-	Stride     int
-	PairTokens int `json:"pair_tokens"`
-	Windows    []rustEncoding
+	Tokens            []string           `json:"tokens,omitempty"`
+	SpecialTokensMask mask               `json:"special_tokens_mask,omitempty"`
+	Decoded           string             `json:"decoded"`
+	LongestFirst      map[string]rustCut `json:"longest_first,omitempty"`
+	MaxLength         int                `json:"max_length,omitempty"`
+	Stride            int                `json:"stride,omitempty"`
+	PairTokens        int                `json:"pair_tokens,omitempty"`
+	Windows           []rustEncoding     `json:"windows,omitempty"`
+}
+
+// rustCut is a record truncated, longest first.
+type rustCut struct {
+	rustEncoding
+	Kept         []int `json:"kept,omitempty"`
+	KeptByGoogle []int `json:"kept_by_google,omitempty"`
 }
 
 type rustEncoding struct {
-	IDs         []int32    `json:"ids"`
-	TypeIDs     []int32    `json:"type_ids"`
-	ByteOffsets [][2]int32 `json:"byte_offsets"`
+	IDs         []int32    `json:"ids,omitempty"`
+	TypeIDs     []int32    `json:"type_ids,omitempty"`
+	ByteOffsets [][2]int32 `json:"byte_offsets,omitempty"`
+}
+
+// mask is numbers in JSON, where a []uint8 is base64.
+type mask []uint8
+
+func (m mask) MarshalJSON() ([]byte, error) {
+	numbers := make([]int, len(m))
+	for i, v := range m {
+		numbers[i] = int(v)
+	}
+	return json.Marshal(numbers)
 }
 
 // compare reports how e differs from the library's output; for truncated single texts the file has only ids.
@@ -74,13 +90,21 @@ func kept(e *Encoding) []int {
 	return n
 }
 
-// goldenTokenizers returns the tokenizers of a golden vocabulary: from vocab.txt, which does not say whether it is lower-cased,
-// and from tokenizer.json if there is one.
-func goldenTokenizers(t testing.TB, name string) map[string]*Tokenizer {
-	dir := golden.Shared(t, "vocab", name)
+// goldenTokenizers returns the tokenizers of a vocabulary of the goldens: of vocab.txt, which does not say whether it is
+// lower-cased, and of tokenizer.json where there is one. The vocabulary may be beside the tokenizations, in folder.
+func goldenTokenizers(t testing.TB, folder, name string) map[string]*Tokenizer {
 	c := DefaultConfig()
 	c.LowerCase = strings.Contains(name, "uncased")
 	list := map[string]*Tokenizer{}
+	if path := filepath.Join(folder, name+"."+vocabFile); folder != "" && exists(path) {
+		tok, err := LoadVocab(path, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[vocabFile] = tok
+		return list
+	}
+	dir := golden.Shared(t, "vocab", name)
 	for _, mode := range []string{vocabFile, jsonFile} {
 		if _, err := os.Stat(filepath.Join(dir, mode)); err != nil {
 			continue
@@ -98,20 +122,34 @@ func goldenTokenizers(t testing.TB, name string) map[string]*Tokenizer {
 	return list
 }
 
+// TestGoldenRust compares the tokenizer, and the reference that it is tested with elsewhere, with HF's Rust library.
 func TestGoldenRust(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(golden.Path(t, "tokenization"), "rust-*.jsonl"))
-	if err != nil || len(files) == 0 {
-		t.Skipf("no rust-*.jsonl in %s", golden.Path(t, "tokenization"))
+	var files []string
+	for _, folder := range golden.Folders(t, "tokenization") {
+		for _, pattern := range []string{"rust-*.jsonl", "reference-*.jsonl"} {
+			found, err := filepath.Glob(filepath.Join(folder, pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, found...)
+		}
+	}
+	if len(files) == 0 {
+		t.Fatal("no tokenizations, not even those of testdata/golden")
 	}
 	for _, path := range files {
-		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "rust-"), ".jsonl")
+		_, name, _ := strings.Cut(strings.TrimSuffix(filepath.Base(path), ".jsonl"), "-")
 		t.Run(name, func(t *testing.T) {
 			records := readLines[rustRecord](t, path)
-			for from, tok := range goldenTokenizers(t, name) {
+			for from, tok := range goldenTokenizers(t, filepath.Dir(path), name) {
 				t.Run(from, func(t *testing.T) {
 					failed := 0
 					for _, r := range records {
-						if err := checkRust(tok, &r); err != nil {
+						err := checkRust(tok, &r)
+						if from == vocabFile { // the same vocabulary otherwise
+							err = errors.Join(err, compareReferenceRecord(tok, r))
+						}
+						if err != nil {
 							t.Errorf("%s %d, %q: %v", r.Kind, r.N, r.Text, err)
 							if failed++; failed == 20 {
 								t.FailNow()
@@ -223,7 +261,7 @@ func TestGoldenQuestions(t *testing.T) {
 		IDs              []int32
 	}
 	questions := readLines[question](t, golden.Path(t, "tokenization", "squad-questions.jsonl"))
-	for from, tok := range goldenTokenizers(t, "bert-base-uncased") {
+	for from, tok := range goldenTokenizers(t, "", "bert-base-uncased") {
 		var e Encoding
 		for _, q := range questions {
 			if err := tok.Encode(&e, q.Text, Options{OmitSpecialTokens: true}); err != nil {
@@ -248,7 +286,7 @@ func TestGoldenBertCpp(t *testing.T) {
 		}
 	}
 	readJSON(t, golden.Path(t, "tokenization", "bert.cpp-uncased-cases.json"), &file)
-	for from, tok := range goldenTokenizers(t, file.Vocab) {
+	for from, tok := range goldenTokenizers(t, "", file.Vocab) {
 		var e Encoding
 		for _, c := range file.Cases {
 			if err := tok.Encode(&e, c.Text, Options{}); err != nil {
@@ -261,55 +299,96 @@ func TestGoldenBertCpp(t *testing.T) {
 	}
 }
 
-// TestGoldenGoogle runs the cases of google-research/bert tokenization_test.py.
+// googleFile is google-bert-cases.json.
+type googleFile struct {
+	Source string `json:"source"`
+	Full   struct {
+		Vocab []string     `json:"vocab"`
+		Lower bool         `json:"do_lower_case"`
+		Cases []googleCase `json:"cases"`
+	} `json:"full"`
+	Basic     []googleCase `json:"basic"`
+	Wordpiece struct {
+		Vocab []string     `json:"vocab"`
+		Cases []googleCase `json:"cases"`
+	} `json:"wordpiece"`
+	Space   truth `json:"is_whitespace"`
+	Control truth `json:"is_control"`
+	Punct   truth `json:"is_punctuation"`
+}
+
+type googleCase struct {
+	Text   string   `json:"text"`
+	Tokens []string `json:"tokens"`
+	IDs    []int32  `json:"ids,omitempty"`
+	Lower  bool     `json:"do_lower_case,omitempty"` // of basic
+}
+
+type truth struct {
+	True  []string `json:"true"`
+	False []string `json:"false"`
+}
+
+// TestGoldenGoogle runs the cases of google-research/bert tokenization_test.py, and those that the reference made.
 func TestGoldenGoogle(t *testing.T) {
-	type pieces struct {
-		Text   string
-		Tokens []string
-		IDs    []int32
-		Lower  bool `json:"do_lower_case"`
+	for _, path := range golden.Folders(t, "tokenization", "google-bert-cases.json") {
+		goldenGoogle(t, path)
 	}
-	var file struct {
-		Full struct {
-			Vocab []string
-			Lower bool `json:"do_lower_case"`
-			Cases []pieces
-		}
-		Basic     []pieces
-		Wordpiece struct {
-			Vocab []string
-			Cases []pieces
-		}
-		Space   truth `json:"is_whitespace"`
-		Control truth `json:"is_control"`
-		Punct   truth `json:"is_punctuation"`
-	}
-	readJSON(t, golden.Path(t, "tokenization", "google-bert-cases.json"), &file)
-	check := func(vocab []string, lower bool, c pieces) {
-		t.Helper()
+}
+
+func goldenGoogle(t *testing.T, path string) {
+	var file googleFile
+	readJSON(t, path, &file)
+	tokenizer := func(vocab []string, lower bool) *Tokenizer {
 		tok, err := New(vocab, GoogleConfig(lower))
 		if err != nil {
 			t.Fatal(err)
 		}
+		return tok
+	}
+	check := func(tok *Tokenizer, c googleCase) {
+		t.Helper()
 		var e Encoding
 		if err := tok.Encode(&e, c.Text, Options{OmitSpecialTokens: true}); err != nil {
 			t.Fatal(err)
 		}
 		if got := tok.Tokens(e.IDs); !slices.Equal(got, c.Tokens) {
-			t.Errorf("%q: got %q, want %q", c.Text, got, c.Tokens)
+			t.Errorf("%s: %q: got %q, want %q", path, c.Text, got, c.Tokens)
 		}
 		if c.IDs != nil && !slices.Equal(e.IDs, c.IDs) {
-			t.Errorf("%q: got %v, want %v", c.Text, e.IDs, c.IDs)
+			t.Errorf("%s: %q: got %v, want %v", path, c.Text, e.IDs, c.IDs)
+		}
+		var pieces []string
+		for _, p := range reference(tok, c.Text) {
+			pieces = append(pieces, p.token)
+		}
+		if !slices.Equal(pieces, c.Tokens) {
+			t.Errorf("%s: %q: the reference has %q, want %q", path, c.Text, pieces, c.Tokens)
 		}
 	}
+	full := tokenizer(file.Full.Vocab, file.Full.Lower)
 	for _, c := range file.Full.Cases {
-		check(file.Full.Vocab, file.Full.Lower, c)
+		check(full, c)
 	}
-	for _, c := range file.Wordpiece.Cases {
-		check(file.Wordpiece.Vocab, false, c)
+	if len(file.Wordpiece.Cases) > 0 {
+		wordpiece := tokenizer(file.Wordpiece.Vocab, false)
+		for _, c := range file.Wordpiece.Cases {
+			check(wordpiece, c)
+		}
 	}
-	for _, c := range file.Basic {
-		check(append([]string{"[UNK]", "[CLS]", "[SEP]"}, c.Tokens...), c.Lower, c)
+	// With a vocabulary of all words, each is one piece.
+	for _, lower := range []bool{true, false} {
+		words := []string{"[UNK]", "[CLS]", "[SEP]"}
+		for _, c := range file.Basic {
+			words = append(words, c.Tokens...)
+		}
+		slices.Sort(words)
+		basic := tokenizer(slices.Compact(words), lower)
+		for _, c := range file.Basic {
+			if c.Lower == lower {
+				check(basic, c)
+			}
+		}
 	}
 	vocab := []string{"[UNK]", "[CLS]", "[SEP]", "a", "b", "ab"}
 	tok, err := New(vocab, GoogleConfig(false))
@@ -344,7 +423,10 @@ func TestGoldenGoogle(t *testing.T) {
 	}
 }
 
-type truth struct{ True, False []string }
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
 
 func readJSON(t testing.TB, path string, v any) {
 	t.Helper()

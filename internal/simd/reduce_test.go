@@ -44,8 +44,8 @@ func eachRow(t *testing.T, operands, least int, f func(n int, o [][]float32) []f
 
 // near fails unless |got − want| ≤ bound.
 func near(t *testing.T, what string, n int, got, want, bound float64) {
-	t.Helper()
 	if !(math.Abs(got-want) <= bound) {
+		t.Helper() // here, since it takes longer than all the rest
 		t.Fatalf("n=%d: %s = %v, want %v ± %v", n, what, got, want, bound)
 	}
 }

@@ -76,15 +76,26 @@ type result struct {
 	bound float64
 }
 
-// Run runs the suite on devices that open opens and whose products have the precision p; t closes them.
-func Run(t *testing.T, p compute.Precision, open func(t testing.TB, threads int) compute.Device) {
-	devices := make([]compute.Device, len(threads))
-	for i, n := range threads {
-		devices[i] = open(t, n)
-		if got := devices[i].Threads(); got != n {
-			t.Fatalf("opened with %d threads, has %d", n, got)
+// A Kind is a device to test: Open opens it with a number of threads, and t closes it.
+type Kind struct {
+	Name string
+	Open func(t testing.TB, threads int) compute.Device
+}
+
+// Run runs the suite on kinds of a device whose products have the precision p. Inputs and references, which take longer
+// than the operations, are made once for all kinds; so the first kind's masks of dropout are those of all.
+func Run(t *testing.T, p compute.Precision, kinds []Kind) {
+	devices := make([][]compute.Device, len(kinds))
+	for k, kind := range kinds {
+		for _, n := range threads {
+			d := kind.Open(t, n)
+			if got := d.Threads(); got != n {
+				t.Fatalf("opened with %d threads, has %d", n, got)
+			}
+			devices[k] = append(devices[k], d)
 		}
 	}
+	probe := devices[0][0]
 	for _, group := range []struct {
 		name   string
 		checks []check
@@ -116,36 +127,44 @@ func Run(t *testing.T, p compute.Precision, open func(t testing.TB, threads int)
 					t.Fatalf("two checks are named %q", c.name)
 				}
 				seen[c.name] = true
-				t.Run(c.name, func(t *testing.T) { runCheck(t, c, devices) })
+				t.Run(c.name, func(t *testing.T) {
+					on := c.prepare(newInputs(c.name), probe)
+					for k, kind := range kinds {
+						t.Run(kind.Name, func(t *testing.T) { runCheck(t, on, devices[k]) })
+					}
+				})
 			}
 		})
 	}
-	t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
-	t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, p, devices) })
-	t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
-	t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
-	t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })
-	t.Run("HostMemory", func(t *testing.T) { testHostMemory(t, devices[0]) })
-	t.Run("Order", func(t *testing.T) { testOrder(t, devices[0]) })
-	t.Run("Misfits", func(t *testing.T) { testMisfits(t, devices[0]) })
-	t.Run("Allocations", func(t *testing.T) { testAllocations(t, devices) })
+	for k, kind := range kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			devices := devices[k]
+			t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
+			t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, p, devices) })
+			t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
+			t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
+			t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })
+			t.Run("HostMemory", func(t *testing.T) { testHostMemory(t, devices[0]) })
+			t.Run("Order", func(t *testing.T) { testOrder(t, devices[0]) })
+			t.Run("Misfits", func(t *testing.T) { testMisfits(t, devices[0]) })
+			t.Run("Allocations", func(t *testing.T) { testAllocations(t, devices) })
+		})
+	}
 }
 
-func runCheck(t *testing.T, c check, devices []compute.Device) {
-	prepare := c.prepare(newInputs(c.name), devices[0])
-	var first operation
+// runCheck runs an operation on each device, and compares the results of the first with the reference, bit for bit those of
+// the others with the first's.
+func runCheck(t *testing.T, on func(compute.Device) operation, devices []compute.Device) {
+	var first [][]float64
 	for i, d := range devices {
-		op := prepare(d)
+		op := on(d)
 		op.do()
-		if i == 0 {
-			first = op
-			for _, r := range op.results {
-				r.check(t)
-			}
-			continue
-		}
 		for j, r := range op.results {
-			if at := differ(r.read(), first.results[j].read()); at >= 0 {
+			got := r.read()
+			if i == 0 {
+				first = append(first, got)
+				r.compare(t, got)
+			} else if at := differ(got, first[j]); at >= 0 {
 				t.Errorf("%s: %d threads give other bits than %d, first at %d", r.name, d.Threads(), devices[0].Threads(), at)
 			}
 		}
@@ -155,7 +174,11 @@ func runCheck(t *testing.T, c check, devices []compute.Device) {
 // check compares a result with the reference.
 func (r result) check(t *testing.T) {
 	t.Helper()
-	got := r.read()
+	r.compare(t, r.read())
+}
+
+func (r result) compare(t *testing.T, got []float64) {
+	t.Helper()
 	if len(got) != len(r.want) {
 		t.Fatalf("%s has %d values, want %d", r.name, len(got), len(r.want))
 	}

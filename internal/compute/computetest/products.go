@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"testing"
 
 	"github.com/go-bert/bert/internal/compute"
 )
@@ -25,6 +26,9 @@ func productShapes(add func(i, rows, in, out int)) {
 	// Rows at a stride of 4,096 bytes; several steps along the inner dimension; operands so large that a device may take
 	// them in parts.
 	for _, s := range [][3]int{{30, 1024, 70}, {1, 1024, 5}, {17, 1700, 33}, {2, 1600, 6001}, {2, 3000, 3000}, {3000, 3001, 2}} {
+		if testing.Short() && max(s[0], s[2])*s[1] > 1e6 {
+			continue // minutes on an emulated processor: what cuts large operands is the same code on all
+		}
 		add(i, s[0], s[1], s[2])
 		i++
 	}
@@ -150,18 +154,18 @@ func linearWeightGradChecks(p compute.Precision) (checks []check) {
 		checks = append(checks, check{fmt.Sprintf("%d-%dx%dx%d", i, rows, in, out), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			dy, x := data.normal(rows*out, 1), data.normal(rows*in, 1)
 			dw, dbias := data.normal(out*in, 1), data.normal(out, 1)
-			wantW := linearWeightGrad(operand(p, dy), operand(p, x), rows, in, out)
-			wantBias := columnSums(wide(dy), rows, out)
+			wantW := plus(linearWeightGrad(operand(p, dy), operand(p, x), rows, in, out), wide(dw))
+			wantBias := plus(columnSums(wide(dy), rows, out), wide(dbias))
 			dys, xs := strideOf(i, out), strideOf(i+1, in)
 			return func(d compute.Device) operation {
 				op := compute.LinearWeightGrad{
 					Rows: rows, Out: out, In: in, DY: apart(d, dy, rows, out, dys), DYStride: dys, X: apart(d, x, rows, in, xs), XStride: xs,
 					DW: upload(d, dw),
 				}
-				results := []result{inBuffer(d, "dw", op.DW, plus(wantW, wide(dw)), gradient)}
+				results := []result{inBuffer(d, "dw", op.DW, wantW, gradient)}
 				if hasBias {
 					op.DBias = upload(d, dbias)
-					results = append(results, inBuffer(d, "dbias", op.DBias, plus(wantBias, wide(dbias)), gradient))
+					results = append(results, inBuffer(d, "dbias", op.DBias, wantBias, gradient))
 				}
 				return operation{func() { d.LinearWeightGrad(&op) }, results}
 			}

@@ -122,3 +122,24 @@ func TestReferenceGradients(t *testing.T) {
 		checkGradient(t, "squaredError", func() float64 { return total(squaredError(x, targets, weights)) }, x, d)
 	})
 }
+
+// TestSteadyAllocations: memory that grows at first is none; an allocation now and then is one.
+func TestSteadyAllocations(t *testing.T) {
+	runs := 0
+	var sink []byte
+	at := func(allocates func(run int) bool) float64 {
+		runs = 0
+		return SteadyAllocations(func() {
+			if runs++; allocates(runs) {
+				sink = make([]byte, 64)
+			}
+		})
+	}
+	if got := at(func(run int) bool { return run < 70 }); got != 0 {
+		t.Errorf("of memory that grows in 70 runs: %v", got)
+	}
+	if got := at(func(run int) bool { return run%15 == 0 }); got == 0 {
+		t.Error("one allocation in 15 runs is taken for none")
+	}
+	_ = sink
+}

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 
@@ -38,12 +37,16 @@ func pack(d *Device, out, in int, w ...compute.Buffer) compute.Packed {
 }
 
 func TestDevice(t *testing.T) {
-	for _, level := range levels(t) {
-		for _, p := range precisions {
-			t.Run(fmt.Sprintf("%v/%v", level, p), func(t *testing.T) {
-				computetest.Run(t, p, func(t testing.TB, threads int) compute.Device { return at(t, level, threads, p) })
-			})
-		}
+	for _, p := range precisions {
+		t.Run(p.String(), func(t *testing.T) {
+			var kinds []computetest.Kind
+			for _, level := range levels(t) {
+				kinds = append(kinds, computetest.Kind{
+					Name: level.String(), Open: func(t testing.TB, threads int) compute.Device { return at(t, level, threads, p) },
+				})
+			}
+			computetest.Run(t, p, kinds)
+		})
 	}
 }
 
@@ -53,15 +56,18 @@ func TestDeferred(t *testing.T) {
 	if raceEnabled {
 		t.Skip("plain Go is slow under the race detector")
 	}
-	computetest.Run(t, compute.Float32, func(t testing.TB, threads int) compute.Device {
-		return computetest.DeferredView{Deferred: computetest.Defer(at(t, simd.Generic, threads, compute.Float32))}
-	})
+	computetest.Run(t, compute.Float32, []computetest.Kind{{
+		Name: "deferred", Open: func(t testing.TB, threads int) compute.Device {
+			return computetest.DeferredView{Deferred: computetest.Defer(at(t, simd.Generic, threads, compute.Float32))}
+		},
+	}})
 }
 
-// levels are those there are here. Under the race detector it is the best alone: what is concurrent is the same at all of
-// them, and plain Go kernels take many times longer there.
+// levels are those there are here. Under the race detector and with -short, as on an emulated processor, it is the best
+// alone: what is above the kernels is the same at all of them, plain Go kernels take many times longer there, and simd's tests
+// compare those with the best.
 func levels(t testing.TB) []simd.Level {
-	if !raceEnabled {
+	if !raceEnabled && !testing.Short() {
 		return simd.Available()
 	}
 	best, err := simd.Best()
