@@ -36,6 +36,7 @@ type recipeFlag struct {
 	kind    string
 	choices []string
 	list    bool // takes several values between commas, which are not for the recipe itself
+	set     bool
 }
 
 func (f *recipeFlag) String() string { return f.value }
@@ -60,7 +61,10 @@ func (f *recipeFlag) Set(value string) error {
 			return err
 		}
 	}
-	f.value = value
+	if f.kind == "strings" && f.set {
+		value = f.value + "," + value // a list grows with each flag
+	}
+	f.value, f.set = value, true
 	return nil
 }
 
