@@ -93,7 +93,7 @@ func (e *Evaluator) Set() *Set { return e.sets.held }
 // Evaluate measures the model. progress, if not nil, is called after each batch with the number of instances done and of all.
 func (e *Evaluator) Evaluate(ctx context.Context, progress func(done, all int)) (*Evaluation, error) {
 	if e.model == nil {
-		return nil, bert.ErrClosed
+		return nil, fmt.Errorf("the evaluator is %w", bert.ErrClosed)
 	}
 	return Evaluate(ctx, e.model, e.source, EvaluateOptions{GlobalStep: e.step, Progress: progress})
 }

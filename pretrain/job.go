@@ -325,7 +325,7 @@ type Result struct {
 // saved and the error is ctx's.
 func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
 	if j.model == nil {
-		return nil, bert.ErrClosed
+		return nil, fmt.Errorf("the job is %w", bert.ErrClosed)
 	}
 	if observe == nil {
 		observe = func(train.Event) {}

@@ -406,33 +406,59 @@ func text(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// Kind says of what sort the value of a key is: "bool", "int", "uint", "float", "strings", "text" (a name or any string); ""
-// for a key that v does not have.
-func Kind(v any, key string) string {
+// Kind is the sort of value that a key has.
+type Kind uint8
+
+const (
+	TextKind   Kind = iota // a string, or a name of a closed set
+	BoolKind               // true or false
+	IntKind                // a whole number
+	UintKind               // a whole number from 0 on
+	FloatKind              // a number
+	ListKind               // several texts or numbers
+	ObjectKind             // anything else
+)
+
+var kindNames = [...]string{
+	TextKind: "text", BoolKind: "bool", IntKind: "int", UintKind: "uint", FloatKind: "float", ListKind: "strings", ObjectKind: "object",
+}
+
+// String is the kind's name, as command lines name the types of their flags.
+func (k Kind) String() string {
+	if int(k) >= len(kindNames) {
+		return fmt.Sprintf("Kind(%d)", uint8(k))
+	}
+	return kindNames[k]
+}
+
+// KindOf is the kind of a key of v, a pointer to a recipe. ok is false where there is no such key.
+func KindOf(v any, key string) (kind Kind, ok bool) {
 	f, ok := lookup(v, key)
 	if !ok {
-		return ""
+		return 0, false
 	}
 	t := f.value.Type()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if _, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler); ok {
-		return "text"
+		return TextKind, true
 	}
 	switch t.Kind() {
+	case reflect.String:
+		return TextKind, true
 	case reflect.Bool:
-		return "bool"
+		return BoolKind, true
 	case reflect.Int, reflect.Int32, reflect.Int64:
-		return "int"
+		return IntKind, true
 	case reflect.Uint, reflect.Uint32, reflect.Uint64:
-		return "uint"
+		return UintKind, true
 	case reflect.Float32, reflect.Float64:
-		return "float"
+		return FloatKind, true
 	case reflect.Slice:
-		return "strings"
+		return ListKind, true
 	}
-	return "text"
+	return ObjectKind, true
 }
 
 // Value is a single value of a recipe as text, for recipes that hold values of other recipes. In JSON it is a number or true or

@@ -184,3 +184,16 @@ func TestValue(t *testing.T) {
 		t.Error("a list is a value")
 	}
 }
+
+func TestKindOf(t *testing.T) {
+	for key, want := range map[string]string{
+		"name": "text", "flag": "bool", "list": "strings", "sizes": "strings", "rate": "float", "decay": "float", "color": "text", "seed": "uint", "count": "int",
+	} {
+		if kind, ok := KindOf(new(outer), key); !ok || kind.String() != want {
+			t.Errorf("%s is a %v, want %s", key, kind, want)
+		}
+	}
+	if _, ok := KindOf(new(outer), "colour"); ok {
+		t.Error("a key that is not there has a kind")
+	}
+}

@@ -63,7 +63,7 @@ func decisive(r finetune.Recipe) map[string]string {
 		if text, ok := unset[key]; ok && isUnset(&full, key) {
 			value = text
 		}
-		if recipe.Kind(&full, key) == "strings" {
+		if kind, _ := recipe.KindOf(&full, key); kind == recipe.ListKind {
 			value = "[" + value + "]"
 		}
 		values[settingName(key)] = value

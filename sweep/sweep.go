@@ -217,6 +217,8 @@ type Run struct {
 	Values []string // of the axes, in their order
 	record Record
 	dir    string
+	// unwritten is why the record could not be written during the run.
+	unwritten error
 }
 
 // run makes the run of a setting and a seed.
@@ -513,7 +515,7 @@ func (s *Sweep) train(ctx context.Context, r *Run) (result *task.Result, failed 
 	if err != nil {
 		return nil, "", err
 	}
-	return trained.Evaluation, "", nil
+	return trained.Evaluation, "", r.unwritten
 }
 
 // evaluated keeps an evaluation of a run, and says whether the median rule ends the run.
@@ -530,8 +532,7 @@ func (s *Sweep) evaluated(r *Run, metric string, e train.Evaluated) bool {
 	if s.recipe.MedianStopping && worseThanMedian(r, s.runs, metric) {
 		r.record.Stopped = true
 	}
-	// What is wrong with the folder is for the run's own files to find.
-	_ = jsonobject.Save(filepath.Join(r.dir, RunFile), &r.record)
+	r.unwritten = jsonobject.Save(filepath.Join(r.dir, RunFile), &r.record)
 	return r.record.Stopped
 }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
+// errClosed is the error of a Runner after Close.
+var errClosed = fmt.Errorf("the model is %w", bert.ErrClosed)
+
 // engine is what all uses share: a model with its tokenizer, and sessions.
 type engine struct {
 	featurizer
@@ -65,12 +68,12 @@ func (e *engine) close() error {
 func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error) error {
 	select {
 	case <-e.closed:
-		return bert.ErrClosed
+		return errClosed
 	default:
 	}
 	select {
 	case <-e.closed:
-		return bert.ErrClosed
+		return errClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case s := <-e.sessions:

@@ -190,7 +190,7 @@ func TestOpen(t *testing.T) {
 	}
 	_, err = p.Do(t.Context(), inputs)
 	wantError(t, err, "the model is closed")
-	if !errors.Is(err, ErrClosed) {
+	if !errors.Is(err, bert.ErrClosed) {
 		t.Errorf("%v is not ErrClosed", err)
 	}
 

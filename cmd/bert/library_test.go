@@ -176,6 +176,10 @@ func TestRecipeFlags(t *testing.T) {
 	if err := flag.Value.Set("2e-5,fast"); err == nil || !strings.Contains(err.Error(), "want a number") || flag.Value.String() != "2e-5, 0.00002,3e-5" {
 		t.Errorf("after a bad value: %v, %v", flag.Value, err)
 	}
+	labels := cmd.Flags().Lookup("labels")
+	if err := errors.Join(labels.Value.Set("a,b"), labels.Value.Set("c")); err != nil || labels.Value.String() != "a,b,c" {
+		t.Errorf("--labels a,b --labels c is %s, %v", labels.Value, err)
+	}
 	for name, want := range map[string]string{
 		"num-train-epochs": "2", "train-batch-size": "32", "learning-rate": "2e-05", "weight-decay": "0.01", "seed": "42", "optimizer": "google",
 		"max-seq-length": "0", "seeds": "1", "null-score-diff-threshold": "best", "data-format": "", "skip-bad": "false",

@@ -33,21 +33,22 @@ type recipeFlag struct {
 	of      *recipeFlags
 	key     string
 	value   string
-	kind    string
+	kind    recipe.Kind
 	choices []string
 	list    bool // takes several values between commas, which are not for the recipe itself
+	set     bool
 }
 
 func (f *recipeFlag) String() string { return f.value }
 
 func (f *recipeFlag) Type() string {
 	if f.list {
-		return f.kind + "s"
+		return f.kind.String() + "s"
 	}
 	if f.choices != nil {
 		return strings.Join(f.choices, "|")
 	}
-	return f.kind
+	return f.kind.String()
 }
 
 func (f *recipeFlag) Set(value string) error {
@@ -60,7 +61,10 @@ func (f *recipeFlag) Set(value string) error {
 			return err
 		}
 	}
-	f.value = value
+	if f.kind == recipe.ListKind && f.set {
+		value = f.value + "," + value // a list grows with each flag
+	}
+	f.value, f.set = value, true
 	return nil
 }
 
@@ -103,10 +107,11 @@ func (f *recipeFlags) add(flags *pflag.FlagSet, key, usage string, choices ...st
 	if !ok {
 		panic("there is no key " + key)
 	}
-	flag := &recipeFlag{of: f, key: key, value: value, kind: recipe.Kind(f.defaults, key), choices: choices}
+	flag := &recipeFlag{of: f, key: key, value: value, choices: choices}
+	flag.kind, _ = recipe.KindOf(f.defaults, key)
 	f.flags = append(f.flags, flag)
 	p := flags.VarPF(flag, strings.TrimPrefix(flagName(key), "--"), "", usage)
-	if flag.kind == "bool" {
+	if flag.kind == recipe.BoolKind {
 		p.NoOptDefVal = "true"
 	}
 }
