@@ -12,7 +12,8 @@
 // on them.
 //
 // Kinds of tasks are closed: a kind is a row of the table in kind.go and a codec in a file of its own. Tasks are open: a
-// program may fill in a Task of its own.
+// program may fill in a Task of its own. The names are more than a page because each kind has a report and each use an answer
+// and options of its own; Open, Runner, NewDataset and Evaluate are where to begin.
 //
 // The files are storeys, here from the bottom up, of which each uses those below it; a test holds them to that.
 //

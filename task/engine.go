@@ -12,7 +12,10 @@ import (
 )
 
 // ErrClosed is the error of a Runner after Close.
-var ErrClosed = errors.New("the model is closed")
+var ErrClosed = errors.New("closed")
+
+// errModelClosed is ErrClosed in a sentence.
+var errModelClosed = fmt.Errorf("the model is %w", ErrClosed)
 
 // engine is what all uses share: a model with its tokenizer, and sessions.
 type engine struct {
@@ -69,12 +72,12 @@ func (e *engine) close() error {
 func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error) error {
 	select {
 	case <-e.closed:
-		return ErrClosed
+		return errModelClosed
 	default:
 	}
 	select {
 	case <-e.closed:
-		return ErrClosed
+		return errModelClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case s := <-e.sessions:

@@ -190,6 +190,9 @@ func TestOpen(t *testing.T) {
 	}
 	_, err = p.Do(t.Context(), inputs)
 	wantError(t, err, "the model is closed")
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("%v is not ErrClosed", err)
+	}
 
 	d.MaxSeqLength = 6
 	if err := d.Save(dir); err != nil {
