@@ -124,7 +124,7 @@ func TestReadTableErrors(t *testing.T) {
 		{"no key text", "a.jsonl", `{"Text": "a", "label": "b"}`, TableOptions{}, []string{`a.jsonl:1: no key "text"`}},
 		{"no key label", "a.jsonl", `{"text": "a", "label": null}`, TableOptions{}, []string{`a.jsonl:1: no label: no key "label"`}},
 		{"utf-16", "a.csv", "\xff\xfet\x00e\x00", TableOptions{}, []string{"a.csv: text in UTF-16"}},
-		{"compressed and cut off", "a.csv.gz", string(gzipped(t, []byte("text,label\na,b\n"))[:20]), TableOptions{}, []string{"a.csv.gz", "cut off"}},
+		{"compressed and cut off", "a.csv.gz", string(gzipped(t, []byte("text,label\na,b\n"))[:20]), TableOptions{}, []string{"a.csv.gz", "truncated"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := readAll(t, c.content, c.file, c.options)

@@ -19,34 +19,33 @@ import (
 // MaxLine bounds a line of a corpus in bytes, so that a file of another kind doesn't fill the memory.
 const MaxLine = textfile.MaxRecord
 
-// The path that means the standard input, and how messages call it.
+// The path that stands for standard input, and its name in messages.
 const (
 	stdinPath = "-"
 	stdinName = "stdin"
 )
 
-// maxWindow bounds the memory that a zstd file may ask for: what zstd --ultra -22 asks for.
+// maxWindow limits the memory that a zstd file can demand to that of zstd's highest compression level.
 const maxWindow = 128 << 20
 
-// Corpus is text to learn from: files of documents, which are lines (sentences, or paragraphs) with blank lines in between.
-// A file may be plain, gzip or zstd, which its content tells, or the Large Movie Review Dataset (Maas et al. 2011), its
-// folder aclImdb or the archive. Reading takes bounded memory and the same order each time.
+// Corpus is text to learn from: files of documents separated by blank lines. The lines of a document are sentences or
+// paragraphs. A file may be plain, gzip or zstd, recognised by its content, or the Large Movie Review Dataset (Maas et al. 2011),
+// as the folder aclImdb or as the archive. Reading takes bounded memory, in the same order each time.
 type Corpus struct {
 	// Paths are the files in order; "-" is Stdin.
 	Paths []string
 	Stdin io.Reader
-	// IMDBSplits are the splits of the Large Movie Review Dataset that are read: "train", "unsup". nil: both. Its test
-	// reviews are never read: a model must not have seen them.
+	// IMDBSplits are the splits of the Large Movie Review Dataset to read: "train", "unsup". nil means both. The test reviews are
+	// never read, because models are evaluated on them.
 	IMDBSplits []string
 
 	read atomic.Int64 // bytes of the files
 }
 
-// Read is how many bytes of the files, as they are on disk, have been read so far, by all loops over Lines. Size is how
-// many there are; 0 if that is not known.
+// Read returns the number of bytes of the files, as on disk, that all loops over Lines have read so far.
 func (c *Corpus) Read() int64 { return c.read.Load() }
 
-// Size is how many bytes the files have on disk, 0 if that can't be known because one is no regular file.
+// Size returns the total size of the files on disk in bytes, or 0 if that is unknown because one is not a regular file.
 func (c *Corpus) Size() int64 {
 	total := int64(0)
 	for _, path := range c.Paths {
@@ -59,7 +58,7 @@ func (c *Corpus) Size() int64 {
 	return total
 }
 
-// names are the files for a message.
+// names returns the names of the files for a message.
 func (c *Corpus) names() string {
 	names := slices.Clone(c.Paths)
 	for i, name := range names {
@@ -70,11 +69,11 @@ func (c *Corpus) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Lines are the lines of all files, white space around them dropped, good until the next. An empty line ends a document,
-// as does the end of a file; no document is empty. An error, which names file and line, ends the loop.
+// Lines yields the lines of all files, without surrounding white space. A line is valid until the next. An empty line ends a
+// document, as does the end of a file; no document is empty. An error, which names the file and line, ends the loop.
 func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		blank := true // no two ends of documents in a row
+		blank := true // avoids two empty lines in a row
 		line := func(text []byte) bool {
 			text = bytes.TrimFunc(text, textfile.IsPythonSpace)
 			if len(text) == 0 && blank {
@@ -101,7 +100,7 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 	name, in := path, c.Stdin
 	if path == stdinPath {
 		if name = stdinName; in == nil {
-			return false, errors.New(stdinName + ": there is none")
+			return false, errors.New(stdinName + ": not available")
 		}
 	} else {
 		info, err := os.Stat(path)
@@ -132,7 +131,7 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 	return eachLine(plain.Reader, name, line)
 }
 
-// eachLine gives the lines of r to line. A lone CR is white space, not the end of a line, as for Google's reader.
+// eachLine calls line with the lines of r. A lone CR is white space, not the end of a line, as in Google's reader.
 func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, err error) {
 	var long []byte
 	for number := 1; ; number++ {
@@ -144,7 +143,7 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 			long = append(long, text...)
 			text = long
 			if len(text) > MaxLine {
-				return false, fmt.Errorf("%s:%d: a line of more than %d MiB: want text with a sentence or paragraph a line", name, number, MaxLine>>20)
+				return false, fmt.Errorf("%s:%d: a line of more than %d MiB: want text with one sentence or paragraph per line", name, number, MaxLine>>20)
 			}
 		}
 		if err != nil && err != io.EOF {
@@ -164,7 +163,7 @@ var zstdFormat = textfile.Compression{Name: "zstd", Magic: []byte{0x28, 0xb5, 0x
 	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 }}
 
-// countingReader adds what is read to n.
+// A countingReader adds the number of bytes read to n.
 type countingReader struct {
 	io.Reader
 	n *atomic.Int64
@@ -179,23 +178,23 @@ func (r *countingReader) Read(p []byte) (int, error) {
 // group is a number of documents that are made into instances together.
 type group struct {
 	number int
-	text   []byte // lines, each ended by a line feed; an empty one between documents
-	// documents counts them; cut counts those that are the rest of one longer than a group.
+	text   []byte // lines ended by line feeds, with an empty line between documents
+	// documents is the number of documents, cut that of the continuations of documents longer than a group.
 	documents, cut int
 }
 
-// groups cuts a corpus into groups of about size bytes of text, by nothing but its lines, so that whoever reads it cuts it
-// the same way. A group has size bytes or more, and at least two documents; the last has at least half as much, or else is
-// one with the group before it. A document of more than size bytes is cut at the end of a line and goes on as another one.
+// groups divides a corpus into groups of about size bytes of text. The groups depend only on the lines, so every reader gets the
+// same ones. A group has at least size bytes and at least two documents. The last one has at least half as many bytes, or else is
+// merged with the previous one. A document of more than size bytes is split at the end of a line and continued as another one.
 func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 	return func(yield func(*group, error) bool) {
 		var (
 			g        = &group{}
-			waiting  *group // the group before g, until g is big enough to stand alone
-			document = 0    // bytes of the document under way
+			waiting  *group // the group before g, until g is large enough on its own
+			document = 0    // bytes of the current document
 		)
 		alone := func(g *group, least int) bool { return g.documents >= 2 && len(g.text) >= least }
-		// endDocument is false when the loop is over.
+		// endDocument returns false if the loop has ended.
 		endDocument := func() bool {
 			g.documents++
 			document = 0
@@ -232,7 +231,7 @@ func groups(lines iter.Seq2[[]byte, error], size int) iter.Seq2[*group, error] {
 				g.text = append(g.text, '\n')
 			}
 			if len(g.text)+len(line) >= cap(g.text) && len(g.text) >= 1<<16 {
-				// All at once: growing little by little would copy it five times.
+				// Grow to the full size at once: growing step by step would copy the text five times.
 				g.text = slices.Grow(g.text, len(line)+1+max(0, size+size/16-len(g.text)))
 			}
 			g.text = append(append(g.text, line...), '\n')

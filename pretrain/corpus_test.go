@@ -101,9 +101,9 @@ func TestCorpus(t *testing.T) {
 		{write("m", zstded(t, bytes.Repeat(text, 100))[:30]), "m:"},
 		{write("n", []byte("\xff\xfeo\x00")), "n: text in UTF-16"},
 		{write("o", append([]byte("short\n"), bytes.Repeat([]byte("x"), MaxLine+1)...)), "o:2: a line of more than 16 MiB"},
-		{dir, "a folder, but not that of the Large Movie Review Dataset"},
+		{dir, "a folder, but not that of the Large Movie Review Dataset, aclImdb: want files"},
 		{filepath.Join(dir, "missing"), "missing: no such file"},
-		{write("p", tarOf(t, map[string]string{"other/a.txt": "x"})), "the archive has no reviews"},
+		{write("p", tarOf(t, map[string]string{"other/a.txt": "x"})), "an archive without reviews of the Large Movie Review Dataset"},
 	} {
 		_, err := read(&Corpus{Paths: []string{c.name}})
 		wantError(t, err, c.want)

@@ -34,7 +34,7 @@ func TestDataAppend(t *testing.T) {
 	for k, i := range []int{2, 0, 1} {
 		in, first := source[i], int32(len(ids))
 		ids, types, masked = append(ids, in.IDs...), append(types, in.TypeIDs...), append(masked, in.MaskedIDs...)
-		at := []int32{3, 3, 0}[k] // the epoch, by which the first position has moved on
+		at := []int32{3, 3, 0}[k] // the epoch, by which the first position has moved
 		positions, next = append(positions, first+in.Positions[0]+at, first+in.Positions[1]), append(next, int32(in.Next))
 	}
 	if !slices.Equal(b.IDs, ids) || !slices.Equal(b.TypeIDs, types) || !slices.Equal(b.MaskedIDs, masked) ||
@@ -46,7 +46,7 @@ func TestDataAppend(t *testing.T) {
 	}
 }
 
-// Every instance is in one of the parts, and which does not depend on how many there are.
+// Every instance is in one of the parts, independent of the number of instances.
 func TestSplit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
@@ -82,7 +82,7 @@ func TestSplit(t *testing.T) {
 		}
 		again, _, err := Split(source[:900], share, seed)
 		if err != nil || !slices.Equal(numbers(again), numbers(rest)[:again.Len()]) {
-			t.Errorf("of 900 instances others are taken")
+			t.Errorf("of 900 instances, different ones are held out")
 		}
 	})
 	if _, _, err := Split(madeInstances(3), 1e-9, 1); err == nil {
@@ -167,7 +167,7 @@ func TestPreTrainingResumes(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(read(dir), read(whole)) {
-				t.Errorf("interrupted after step %d, the model is another", at)
+				t.Errorf("interrupted after step %d, the model differs", at)
 			}
 		})
 	}

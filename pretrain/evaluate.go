@@ -16,12 +16,12 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// ResultsFile is the name of an Evaluation in an output directory.
+// ResultsFile is the file name of an Evaluation in an output directory.
 const ResultsFile = "eval_results.json"
 
-// Evaluation is what google-research/bert run_pretraining.py reports (model_fn, metric_fn): means over all
-// masked tokens and over all instances. Its loss is the mean over batches of their total loss, this one the sum of the two
-// means, which doesn't depend on the batches.
+// Evaluation holds the metrics of google-research/bert run_pretraining.py (model_fn, metric_fn): means over all masked tokens and
+// over all instances. Google's loss is the mean over batches of their total loss; Loss is the sum of the two means, which does
+// not depend on the batches.
 type Evaluation struct {
 	MaskedLMAccuracy float64 `json:"masked_lm_accuracy"`
 	MaskedLMLoss     float64 `json:"masked_lm_loss"` // in nats
@@ -36,7 +36,7 @@ type Evaluation struct {
 	Precision bert.Precision `json:"compute_precision"`
 }
 
-// NextSentence is what there is to report of next-sentence prediction.
+// NextSentence holds the metrics of next-sentence prediction.
 type NextSentence struct {
 	NextSentenceAccuracy float64 `json:"next_sentence_accuracy"`
 	NextSentenceLoss     float64 `json:"next_sentence_loss"`
@@ -52,7 +52,7 @@ func (r *Evaluation) Metrics() metric.Metrics {
 	return m
 }
 
-// String is the result in a line.
+// String returns the result in one line.
 func (r *Evaluation) String() string {
 	precision := ""
 	if r.Precision != bert.Float32 {
@@ -65,12 +65,12 @@ func (r *Evaluation) String() string {
 	return text
 }
 
-// Save writes eval_results.json into dir; the file is whole or not there.
+// Save atomically writes eval_results.json to dir.
 func (r *Evaluation) Save(dir string) error {
 	return jsonobject.Save(filepath.Join(dir, ResultsFile), r)
 }
 
-// GlobalStep is the training step of the model in a folder, by the eval_results.json in it; 0 where there is none.
+// GlobalStep returns the training step of the model in a folder, from its eval_results.json, or 0 if there is none.
 func GlobalStep(dir string) (int, error) {
 	path := filepath.Join(dir, ResultsFile)
 	data, err := os.ReadFile(path)
@@ -89,17 +89,17 @@ func GlobalStep(dir string) (int, error) {
 	return e.GlobalStep, nil
 }
 
-// EvaluateOptions say how Evaluate runs. The zero value is good.
+// EvaluateOptions are the options of Evaluate. The zero value is the default.
 type EvaluateOptions struct {
-	Tokens     int // the most tokens of a batch; 0: 4,096
-	GlobalStep int // the training step of the model, for the report
-	// Progress, if not nil, is called after each batch with the number of instances done and of all.
+	Tokens     int // the maximal number of tokens of a batch; 0 means 4,096
+	GlobalStep int // the training step of the model, for the result
+	// Progress, if not nil, is called after each batch with the numbers of instances done and of all instances.
 	Progress func(done, all int)
 }
 
-// Evaluate measures a model's masked language model, and its next-sentence classifier if it has one. The instances of a
-// dynamic set are masked as in epoch 0, so that one evaluation can be compared with another. When ctx ends, Evaluate ends
-// after the batch it is at with the cause.
+// Evaluate measures a model's masked language model, and its next-sentence classifier if it has one. The instances of a dynamic
+// set are masked for epoch 0, so that evaluations are comparable. If ctx is cancelled, Evaluate returns the cause after the
+// current batch.
 func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (*Evaluation, error) {
 	if s.Len() == 0 {
 		return nil, errors.New("there are no instances to evaluate on")
@@ -139,7 +139,7 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 	return r, nil
 }
 
-// measuring adds up what an Evaluation is made of.
+// measuring accumulates the sums for an Evaluation.
 type measuring struct {
 	session      *bert.Session
 	nextSentence bool
@@ -157,11 +157,11 @@ func (e *measuring) add(b *bert.Batch) error {
 		return err
 	}
 	if l := out.Loss.Total; math.IsNaN(l) || math.IsInf(l, 0) {
-		return fmt.Errorf("the loss is %v: the model's weights are broken", l)
+		return fmt.Errorf("the loss is %v: the model's weights are damaged", l)
 	}
 	e.masked += len(b.MaskedIDs)
 	e.maskedRight += right(out.Logits, b.MaskedIDs)
-	// A batch's loss is a mean; PreTraining's divides by a little more (run_pretraining.py, get_masked_lm_output).
+	// The loss of a batch is a mean; for PreTraining the divisor is slightly larger (run_pretraining.py, get_masked_lm_output).
 	divisor := float64(len(b.MaskedIDs))
 	if e.nextSentence {
 		divisor += bert.MaskedLMEpsilon
@@ -175,7 +175,7 @@ func (e *measuring) add(b *bert.Batch) error {
 	return nil
 }
 
-// right counts the rows of logits [N,C] whose largest, the first of equal ones, is that of the label [N].
+// right returns the number of rows of logits [N,C] whose maximum, or the first of several, is at the label [N].
 func right(logits []float32, labels []int32) int {
 	if len(labels) == 0 {
 		return 0

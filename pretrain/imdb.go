@@ -13,7 +13,7 @@ import (
 	"github.com/go-bert/bert/internal/textfile"
 )
 
-// imdbSplits are the folders of each split of the Large Movie Review Dataset that may be read.
+// imdbSplits are the splits of the Large Movie Review Dataset that may be read, and their folders.
 var imdbSplits = []imdbSplit{
 	{"train", []string{imdb.TrainNeg, imdb.TrainPos}},
 	{"unsup", []string{imdb.TrainUnsup}},
@@ -24,11 +24,11 @@ type imdbSplit struct {
 	folders []string
 }
 
-// imdbFolders returns the folders of the splits that are asked for.
+// imdbFolders returns the folders of the requested splits.
 func (c *Corpus) imdbFolders() (folders []string, err error) {
 	for _, asked := range c.IMDBSplits {
 		if !slices.ContainsFunc(imdbSplits, func(s imdbSplit) bool { return s.name == asked }) {
-			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews are not for training", asked)
+			return nil, fmt.Errorf("IMDB split %q: want train, unsup or both; test reviews must not be used for training", asked)
 		}
 	}
 	for _, s := range imdbSplits {
@@ -39,7 +39,7 @@ func (c *Corpus) imdbFolders() (folders []string, err error) {
 	return folders, nil
 }
 
-// splits are the names of the splits that are read, in their order.
+// splits returns the names of the requested splits, in order.
 func (c *Corpus) splits() (names []string) {
 	for _, s := range imdbSplits {
 		if c.IMDBSplits == nil || slices.Contains(c.IMDBSplits, s.name) {
@@ -63,11 +63,11 @@ func review(text []byte, line func([]byte) bool) (more bool) {
 // errEnough ends the reading of reviews where the loop over lines ends.
 var errEnough = errors.New("enough lines")
 
-// imdbFolder reads the reviews in the folder dir, in the order of their folders and names.
+// imdbFolder reads the reviews in the folder dir, ordered by folder and name.
 func (c *Corpus) imdbFolder(dir string, line func([]byte) bool) (more bool, err error) {
 	root, ok := imdb.Root(dir)
 	if !ok {
-		return false, fmt.Errorf("%s: a folder, and not that of the Large Movie Review Dataset, aclImdb: want files", dir)
+		return false, fmt.Errorf("%s: a folder, but not that of the Large Movie Review Dataset, aclImdb: want files", dir)
 	}
 	folders, err := c.imdbFolders()
 	if err != nil {
@@ -86,13 +86,13 @@ func (c *Corpus) imdbFolder(dir string, line func([]byte) bool) (more bool, err 
 	return err == nil, err
 }
 
-// isTar says whether a stream begins with a tar header.
+// isTar reports whether a stream begins with a tar header.
 func isTar(r *bufio.Reader) bool {
 	head, _ := r.Peek(262)
 	return len(head) == 262 && string(head[257:]) == "ustar"
 }
 
-// imdbArchive reads the reviews in an archive as they come: in one pass, so in the archive's order.
+// imdbArchive reads the reviews in an archive in one pass, and so in the archive's order.
 func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (more bool, err error) {
 	folders, err := c.imdbFolders()
 	if err != nil {

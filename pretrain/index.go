@@ -15,14 +15,14 @@ import (
 	"github.com/go-bert/bert/internal/textfile"
 )
 
-// The files of a set, beside those of the tokenizer.
+// The files of a set, besides those of the tokenizer and the instances.
 const (
 	indexName   = "index.json"
 	summaryName = "summary.json"
 )
 
-// index says what a set is. It is written twice: at the beginning, so that whoever goes on knows how, and when all files are
-// there.
+// index describes a set. It is written twice: at the beginning, so that the job can be resumed or shared, and when all files
+// exist.
 type index struct {
 	Version    int             `json:"version"`
 	Complete   bool            `json:"complete"`
@@ -34,12 +34,12 @@ type index struct {
 
 const indexVersion = 1
 
-// record is what is known of a file of instances that is done. Until the set is complete it is a file of its own.
+// A record describes a finished file of instances. It is a file of its own until the set is complete.
 type record struct {
 	File   string `json:"file"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
-	// TextSHA256 is that of the group's text: lines ended by a line feed, an empty one between documents.
+	// TextSHA256 is the hash of the group's text: lines ended by line feeds, with an empty line between documents.
 	TextSHA256 string `json:"text_sha256"`
 	Stats      Stats  `json:"stats"`
 }
@@ -53,7 +53,7 @@ func fileName(group int, f Format) string {
 
 func recordName(group int) string { return fmt.Sprintf("instances-%06d.json", group) }
 
-// groupOf returns the group that a file in the folder belongs to, a temporary one too.
+// groupOf returns the group to which a file in the folder belongs, even if it is a temporary file.
 func groupOf(name string) (group int, ok bool) {
 	if atomicfile.IsTemp(name) {
 		name = name[1:]
@@ -88,7 +88,7 @@ func readIndex(dir string) (*index, error) {
 		return nil, err
 	}
 	if x.Version != indexVersion {
-		return nil, fmt.Errorf("%s: version %d, want %d: made by another release of bert", path, x.Version, indexVersion)
+		return nil, fmt.Errorf("%s: version %d, want %d: made by a different release of bert", path, x.Version, indexVersion)
 	}
 	if err := x.Options.Validate(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -101,25 +101,25 @@ func readIndex(dir string) (*index, error) {
 	return x, nil
 }
 
-// differs names the first setting in which two sets differ: "max_seq_length is 512, there 128"; "" if there is none.
+// differs describes the first setting in which two sets differ, as in "max_seq_length is 512, there it is 128", or returns "".
 func (x *index) differs(there *index) string {
 	if x.Vocabulary != there.Vocabulary {
-		return fmt.Sprintf("the vocabulary is another (%d tokens, SHA-256 %.8s…; there %d, %.8s…)",
+		return fmt.Sprintf("the vocabulary has %d tokens and SHA-256 %.8s…, there it has %d and %.8s…",
 			x.Vocabulary.Size, x.Vocabulary.SHA256, there.Vocabulary.Size, there.Vocabulary.SHA256)
 	}
 	here, other := reflect.ValueOf(x.Options), reflect.ValueOf(there.Options)
 	for i := range here.NumField() {
 		if a, b := here.Field(i).Interface(), other.Field(i).Interface(); a != b {
-			return fmt.Sprintf("%s is %v, there %v", here.Type().Field(i).Tag.Get("json"), a, b)
+			return fmt.Sprintf("%s is %v, there it is %v", here.Type().Field(i).Tag.Get("json"), a, b)
 		}
 	}
 	if a, b := fmt.Sprint(x.IMDBSplits), fmt.Sprint(there.IMDBSplits); a != b {
-		return fmt.Sprintf("imdb_splits is %s, there %s", a, b)
+		return fmt.Sprintf("imdb_splits is %s, there it is %s", a, b)
 	}
 	return ""
 }
 
-// records reads what is known of the files that are done, by group.
+// records reads the records of the finished files, by group.
 func records(dir string, x *index) (map[int]record, error) {
 	known := make(map[int]record)
 	if x.Complete {
@@ -140,13 +140,13 @@ func records(dir string, x *index) (map[int]record, error) {
 		var r record
 		err := readJSON(filepath.Join(dir, entry.Name()), &r)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // another process has just made the set complete
+			continue // another process has just completed the set
 		}
 		if err != nil {
 			return nil, err
 		}
 		if r.File != fileName(group, x.Options.Format) {
-			return nil, fmt.Errorf("%s: says it is of %q", filepath.Join(dir, entry.Name()), r.File)
+			return nil, fmt.Errorf("%s: is the record of %q", filepath.Join(dir, entry.Name()), r.File)
 		}
 		known[group] = r
 	}

@@ -27,19 +27,19 @@ import (
 type InstanceJob struct {
 	Corpus    *Corpus
 	Tokenizer *tokenizer.Tokenizer
-	// Dir is the folder of the set. It gets the tokenizer's files too, so that training needs nothing else.
+	// Dir is the folder of the set. The tokenizer's files are written there too, so that training needs nothing else.
 	Dir     string
 	Options InstanceOptions
 	// Shard of Shards says which part of the work is done: the groups g with g mod Shards = Shard. All parts go into one
 	// folder, at once or one after the other; what is last makes the set complete. Shards 0 is 1.
 	Shard, Shards int
-	// Workers is how many groups are made at once; 0: as many as there are processors. Each takes memory for a group.
+	// Workers is the number of groups that are made at once; 0 means the number of processors. Each needs memory for a group.
 	Workers int
 	// Memory bounds, roughly, the bytes that the process takes, whatever the corpus: no more groups are made at once than fit
 	// (see InstanceOptions.groupMemory), which changes no byte of the set. What the garbage collector has not freed yet comes on top,
 	// unless runtime/debug.SetMemoryLimit says the same. 0: no bound.
 	Memory int64
-	// Resume goes on where a run in the same folder ended.
+	// Resume continues an earlier run in the same folder.
 	Resume bool
 	// Report, if not nil, is told how far the work is, by one goroutine at a time.
 	Report func(InstanceProgress)
@@ -216,7 +216,7 @@ func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 		}
 		for _, entry := range entries {
 			if !strings.HasPrefix(entry.Name(), ".") {
-				return nil, fmt.Errorf("%s: holds %s and no instances: want a new or empty folder", j.Dir, entry.Name())
+				return nil, fmt.Errorf("%s: holds %s but no instances: want a new or empty folder", j.Dir, entry.Name())
 			}
 		}
 		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
@@ -228,9 +228,9 @@ func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 		return nil, err
 	}
 	if difference := x.differs(there); difference != "" {
-		return nil, fmt.Errorf("%s: holds instances made otherwise: %s; choose another folder", j.Dir, difference)
+		return nil, fmt.Errorf("%s: holds instances made with other settings: %s; choose another folder", j.Dir, difference)
 	}
-	// A run that was killed may have left files half written, those of this part and no other's.
+	// A killed run of this part may have left temporary files. Those of other parts may be in use.
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil {
 		return nil, textfile.PathError(err)
@@ -269,7 +269,7 @@ func (j *InstanceJob) finish(x *index, total int, result *InstanceResult) error 
 		return err
 	}
 	if !there.Complete {
-		// Perhaps another process has made the set complete in between, and removed the records.
+		// Another process may have completed the set in the meantime, and removed the records.
 		if there, err = readIndex(j.Dir); err != nil {
 			return err
 		}
@@ -291,13 +291,13 @@ func (j *InstanceJob) finish(x *index, total int, result *InstanceResult) error 
 		all.add(&r.Stats)
 	}
 	for g := range known {
-		return fmt.Errorf("%s: has instances of group %d of the corpus, which now has %d: the corpus has changed; choose another folder", j.Dir, g, total)
+		return fmt.Errorf("%s: has instances of group %d of the corpus, which now has only %d groups: the corpus has changed; choose another folder", j.Dir, g, total)
 	}
 	if result.Missing > 0 {
 		return nil
 	}
 	if all.Instances == 0 {
-		return fmt.Errorf("%s: no text in the corpus of which anything is left as tokens", j.Corpus.names())
+		return fmt.Errorf("%s: no tokens in the corpus", j.Corpus.names())
 	}
 	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
 	if !there.Complete {
@@ -317,14 +317,14 @@ func (j *InstanceJob) finish(x *index, total int, result *InstanceResult) error 
 	return nil
 }
 
-// finished is a group whose file is there.
+// finished is a group whose file is finished.
 type finished struct {
 	group  int
 	record record
-	kept   bool // from an earlier run
+	kept   bool // whether it is from an earlier run
 }
 
-// worker makes files of instances, one group after the other.
+// A worker makes files of instances, one group after another.
 type worker struct {
 	job       *InstanceJob
 	index     *index
@@ -342,14 +342,15 @@ func (j *InstanceJob) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
 	return w
 }
 
-// group writes the file of a group and its record, or finds that known, if ok, is the record of a file that is there.
+// group writes the file of a group and its record. If ok, known is the group's record from an earlier run; if its file still
+// exists, it is kept.
 func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, err error) {
 	digest := sha256.Sum256(g.text)
 	r = record{File: fileName(g.number, w.job.Options.Format), TextSHA256: hex.EncodeToString(digest[:])}
 	path := filepath.Join(w.job.Dir, r.File)
 	if ok {
 		if known.TextSHA256 != r.TextSHA256 {
-			return r, false, fmt.Errorf("%s: made from other text than group %d of the corpus has now: the corpus has changed; choose another folder", path, g.number)
+			return r, false, fmt.Errorf("%s: made from a different text than group %d of the corpus has now: the corpus has changed; choose another folder", path, g.number)
 		}
 		same, err := isFile(path, &known)
 		if err != nil || same {
@@ -388,12 +389,12 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 	}
 	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if ok && r != known {
-		return r, false, fmt.Errorf("%s: was lost or damaged, and made again it differs: another release of bert made it; choose another folder", path)
+		return r, false, fmt.Errorf("%s: was lost or damaged, and the new file differs: the old one was made by a different release of bert; choose another folder", path)
 	}
 	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)
 }
 
-// isFile says whether the file at path is the one of a record.
+// isFile reports whether the file at path matches a record.
 func isFile(path string, r *record) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -422,16 +423,16 @@ func (c *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// tokenize makes tokens of a group's text.
+// tokenize tokenizes the text of a group.
 func (w *worker) tokenize(g *group, stats *Stats) {
 	t := &w.text
-	// Few languages have fewer than four bytes to a token.
+	// Few languages have fewer than four bytes per token.
 	t.ids = slices.Grow(t.ids[:0], len(g.text)/4)
 	t.sentences, t.documents = append(t.sentences[:0], 0), append(t.documents[:0], 0)
 	unknown := w.tokenizer.UnknownID()
 	sentence := func(s string) {
 		begin := len(t.ids)
-		t.ids, _ = w.tokenizer.AppendIDs(t.ids, s) // only a text longer than a line can be wrong
+		t.ids, _ = w.tokenizer.AppendIDs(t.ids, s) // fails only for texts longer than MaxLine
 		if len(t.ids) == begin {
 			return
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// testVocabulary has the special tokens, the letters, each also within a word, some words, and ends of words.
+// testVocabulary returns the special tokens, all letters at the beginning of and within a word, some words, and ends of words.
 func testVocabulary() []string {
 	v := []string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused1]", "."}
 	for c := 'a'; c <= 'z'; c++ {
@@ -33,7 +33,7 @@ func testTokenizer(t testing.TB) *tokenizer.Tokenizer {
 	return tok
 }
 
-// testText is so many documents of random sentences, among them long and very short ones.
+// testText generates documents of random sentences, including long and very short ones.
 func testText(documents int) string {
 	rng := rand.New(rand.NewPCG(1, uint64(documents)))
 	words := strings.Fields("the film was good bad acting acted seas unwanted never again q actable bx sea films unable [MASK] [SEP]")
@@ -100,7 +100,7 @@ func wantError(t testing.TB, err error, part string) {
 	}
 }
 
-// TestReference: the instances are those of the published procedure.
+// TestReference compares the instances with those of the published procedure.
 func TestReference(t *testing.T) {
 	for name, change := range map[string]func(*InstanceOptions){
 		"google":          func(*InstanceOptions) {},
@@ -190,7 +190,7 @@ func compareWithReference(t *testing.T, tok *tokenizer.Tokenizer, text string, o
 	}
 }
 
-// restore puts back what is masked.
+// restore restores the masked tokens.
 func restore(in *Instance) []int32 {
 	ids := slices.Clone(in.IDs)
 	for k, p := range in.Positions {
@@ -199,8 +199,8 @@ func restore(in *Instance) []int32 {
 	return ids
 }
 
-// TestDynamic: the segments are those of a static set of one duplicate; masks are a function of the epoch and differ
-// between epochs, and are those of the procedure.
+// TestDynamic checks that the segments are those of a static set with one duplicate, and that masks depend only on the epoch, differ
+// between epochs and follow the procedure.
 func TestDynamic(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		o := testOptions()
@@ -247,8 +247,8 @@ func TestDynamic(t *testing.T) {
 	}
 }
 
-// TestPacked: without next-sentence prediction the instances of a document are its sentences, packed as far as they fit, and
-// nothing is lost.
+// TestPacked checks that, without next-sentence prediction, the instances of a document are its sentences, packed as far as they
+// fit, and that nothing is lost.
 func TestPacked(t *testing.T) {
 	o := testOptions()
 	o.NextSentence, o.DupeFactor, o.ShortSeqProb, o.GroupBytes = false, 1, 0, maxGroupBytes
@@ -302,7 +302,7 @@ func TestPacked(t *testing.T) {
 	}
 }
 
-// TestShares checks the shares that the paper names, on so many instances that chance plays no part.
+// TestShares checks the shares given in the paper, on enough instances to make chance negligible.
 func TestShares(t *testing.T) {
 	tok := testTokenizer(t)
 	for _, whole := range []bool{false, true} {
@@ -333,7 +333,7 @@ func TestShares(t *testing.T) {
 			}
 			b := slices.Index(in.TypeIDs, 1)
 			for p := 2; whole && p < len(ids)-1; p++ {
-				// A word of a and its rest in b are apart only in Google's code.
+				// Google's code can join a word of a with a piece in b.
 				if tok.Continues(ids[p]) && p != b && at[int32(p)] != at[int32(p-1)] {
 					t.Fatalf("instance %d: a word is masked in part: %v at %v", i, tok.Tokens(ids), in.Positions)
 				}
@@ -353,11 +353,11 @@ func TestShares(t *testing.T) {
 		}{
 			{"masked", float64(all) / float64(tokens), 0.13, 0.16},
 			{"replaced by [MASK]", float64(masked) / float64(all), 0.79, 0.81},
-			// A random word is the one that stood there once in a while.
+			// A random word may be the original one by chance.
 			{"kept", float64(kept) / float64(all), 0.095, 0.11},
 			{"random", float64(random) / float64(all), 0.09, 0.105},
 			{"random next", summary.RandomNextShare, 0.5, 0.7},
-			{"short", summary.ShortShare, 0.1, 0.45}, // of the instances, which are more where they are shorter
+			{"short", summary.ShortShare, 0.1, 0.45}, // of the instances: short documents make more of them
 		} {
 			if c.got < c.low || c.got > c.high {
 				t.Errorf("whole words %v: %s: %.4f, want %.3f to %.3f", whole, c.name, c.got, c.low, c.high)
@@ -376,7 +376,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// files are the names and contents of a folder.
+// files returns the names and contents of the files in a folder.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -398,18 +398,18 @@ func sameFiles(t testing.TB, what string, got, want map[string]string) {
 	t.Helper()
 	for name, data := range want {
 		if other, ok := got[name]; !ok || other != data {
-			t.Errorf("%s: %s is there: %v, and differs", what, name, ok)
+			t.Errorf("%s: %s differs (exists: %v)", what, name, ok)
 		}
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
-			t.Errorf("%s: %s is too much", what, name)
+			t.Errorf("%s: %s should not exist", what, name)
 		}
 	}
 }
 
-// TestSameBytes: the number of workers, how the work is shared out and in which order its parts are done, and
-// interruptions make no difference to a byte of the set.
+// TestSameBytes checks that the bytes of a set depend neither on the number of workers, nor on how the work is divided and in which
+// order its parts are done, nor on interruptions.
 func TestSameBytes(t *testing.T) {
 	text := testText(150)
 	for name, change := range map[string]func(*InstanceOptions){
@@ -448,7 +448,7 @@ func TestSameBytes(t *testing.T) {
 			}
 			sameFiles(t, "3 shards", files(t, dir), want)
 
-			// Killed after each file in turn: what is begun is left lying about.
+			// Interrupted after each file in turn; unfinished files are left behind.
 			dir = t.TempDir()
 			for stop := 1; ; stop++ {
 				ctx, cancel := context.WithCancel(context.Background())
@@ -470,7 +470,7 @@ func TestSameBytes(t *testing.T) {
 				if !errors.Is(err, context.Canceled) {
 					t.Fatal(err)
 				}
-				// What a kill leaves: a temporary file, and a file cut short whose record is there.
+				// What a killed process may leave: a temporary file, and a truncated file with a record.
 				half := fileName(0, o.Format)
 				if err := os.WriteFile(filepath.Join(dir, "."+half+".tmp-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), []byte("x"), 0o666); err != nil {
 					t.Fatal(err)
@@ -481,7 +481,7 @@ func TestSameBytes(t *testing.T) {
 			}
 			sameFiles(t, "resumed", files(t, dir), want)
 
-			// A complete set is found complete, and a file of it that was lost is made again.
+			// A complete set is recognised, and a lost file is made again.
 			if err := os.Remove(filepath.Join(dir, fileName(1, o.Format))); err != nil {
 				t.Fatal(err)
 			}
@@ -495,7 +495,7 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// TestResumeRefuses: nothing is mixed that does not belong together.
+// TestResumeRefuses checks that a job never adds to a set made with other settings.
 func TestResumeRefuses(t *testing.T) {
 	text, dir := testText(60), t.TempDir()
 	run(t, testJob(t, text, dir, testOptions()))
@@ -505,16 +505,16 @@ func TestResumeRefuses(t *testing.T) {
 		want   string
 	}{
 		{func(j *InstanceJob) { j.Resume = false }, "holds instances: resume the job"},
-		{func(j *InstanceJob) { j.Options.Seed = 8 }, "seed is 8, there 7"},
-		{func(j *InstanceJob) { j.Options.MaxSeqLength = 41 }, "max_seq_length is 41, there 40"},
-		{func(j *InstanceJob) { j.Options.Dynamic = true }, "dynamic is true, there false"},
-		{func(j *InstanceJob) { j.Corpus.IMDBSplits = []string{"unsup"} }, "imdb_splits is [unsup], there [train unsup]"},
+		{func(j *InstanceJob) { j.Options.Seed = 8 }, "seed is 8, there it is 7"},
+		{func(j *InstanceJob) { j.Options.MaxSeqLength = 41 }, "max_seq_length is 41, there it is 40"},
+		{func(j *InstanceJob) { j.Options.Dynamic = true }, "dynamic is true, there it is false"},
+		{func(j *InstanceJob) { j.Corpus.IMDBSplits = []string{"unsup"} }, "imdb_splits is [unsup], there it is [train unsup]"},
 		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader(text + "the end\n") }, "the corpus has changed"},
 		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader("good " + text) }, "the corpus has changed"},
 		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader(text[:len(text)/2]) }, "the corpus has changed"},
 		{func(j *InstanceJob) {
 			j.Tokenizer, _ = tokenizer.New(append(testVocabulary(), "another"), tokenizer.DefaultConfig())
-		}, "the vocabulary is another"},
+		}, "the vocabulary has"},
 	} {
 		j := testJob(t, text, dir, testOptions())
 		j.Resume = true
@@ -540,7 +540,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"", nil, "stdin: no text in the corpus"},
 		{"\n \n\t\n", nil, "no text in the corpus"},
-		{"\x00\n\n\x00\n", func(j *InstanceJob) { j.Options.NextSentence = false }, "of which anything is left as tokens"},
+		{"\x00\n\n\x00\n", func(j *InstanceJob) { j.Options.NextSentence = false }, "no tokens in the corpus"},
 		{"one film .\nthe film .\n", nil, "one document only"},
 		{"one film .\n\n\x00\n", nil, "one document only"},
 		{"a\n\nb\n", func(j *InstanceJob) { j.Tokenizer = lacking("[MASK]") }, "lacks [MASK]"},
@@ -551,7 +551,7 @@ func TestBadInput(t *testing.T) {
 		{"a\n\nb\n", func(j *InstanceJob) { j.Options.MaskedLMProb = 0 }, "masked_lm_prob"},
 		{"a\n\nb\n", func(j *InstanceJob) { j.Options.Dynamic, j.Options.Format = true, TFRecord }, "dynamic"},
 		{"a\n\nb\n", func(j *InstanceJob) { j.Dir = "make_test.go" }, "make_test.go: not a directory"},
-		{"a\n\nb\n", func(j *InstanceJob) { j.Dir = "." }, "and no instances: want a new or empty folder"},
+		{"a\n\nb\n", func(j *InstanceJob) { j.Dir = "." }, "but no instances: want a new or empty folder"},
 	} {
 		j := testJob(t, c.text, t.TempDir(), testOptions())
 		if c.change != nil {
@@ -562,7 +562,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses: a set that is not whole is not opened, and the error says what is wrong with which file.
+// TestOpenRefuses checks that a damaged set is refused, and that the error names the file and the problem.
 func TestOpenRefuses(t *testing.T) {
 	text := testText(60)
 	made := func() string {
@@ -579,8 +579,8 @@ func TestOpenRefuses(t *testing.T) {
 		damage func(dir string) error
 		want   string
 	}{
-		{func(dir string) error { return os.Remove(filepath.Join(dir, second)) }, second + ": no such file or directory: file 2 of the"},
-		{func(dir string) error { return os.Truncate(filepath.Join(dir, second), 1000) }, second + ": the file is cut off: 1000 bytes, want "},
+		{func(dir string) error { return os.Remove(filepath.Join(dir, second)) }, second + ": no such file or directory: file 2 of "},
+		{func(dir string) error { return os.Truncate(filepath.Join(dir, second), 1000) }, second + ": the file is truncated: 1000 bytes, want "},
 		{func(dir string) error { return os.Truncate(filepath.Join(dir, second), 0) }, second + ": 0 bytes, want "},
 		{func(dir string) error { return copyFile(filepath.Join(other, second), filepath.Join(dir, second)) }, "another vocabulary"},
 		{func(dir string) error {
@@ -598,7 +598,7 @@ func TestOpenRefuses(t *testing.T) {
 			data[len(data)/2] ^= 4
 			return errors.Join(err, os.WriteFile(path, data, 0o666))
 		}, second + ": damaged: checksum"},
-		{func(dir string) error { return os.Remove(filepath.Join(dir, indexName)) }, "no instances in it"},
+		{func(dir string) error { return os.Remove(filepath.Join(dir, indexName)) }, "no instances in it: want"},
 		{func(dir string) error { return os.WriteFile(filepath.Join(dir, indexName), []byte("{"), 0o666) }, indexName + ": "},
 	} {
 		dir := made()
@@ -618,7 +618,7 @@ func TestOpenRefuses(t *testing.T) {
 	_, err := Open(t.Context(), filepath.Join(t.TempDir(), "missing"))
 	wantError(t, err, "missing: no such file")
 	_, err = Open(t.Context(), "make_test.go")
-	wantError(t, err, "make_test.go: no file of instances")
+	wantError(t, err, "make_test.go: not a file of instances")
 }
 
 func copyFile(from, to string) error {
@@ -626,7 +626,7 @@ func copyFile(from, to string) error {
 	return errors.Join(err, os.WriteFile(to, data, 0o666))
 }
 
-// TestWideIDs: a vocabulary of more than 65,536 tokens takes four bytes an id.
+// TestWideIDs checks that ids take four bytes if the vocabulary has more than 65,536 tokens.
 func TestWideIDs(t *testing.T) {
 	vocabulary := testVocabulary()
 	for i := len(vocabulary); i < 70_000; i++ {

@@ -100,7 +100,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 func TestMemoryTooSmall(t *testing.T) {
 	j := &InstanceJob{Corpus: &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(testText(4))}, Tokenizer: testTokenizer(t), Dir: t.TempDir(), Options: DefaultInstanceOptions(), Memory: 64 << 20}
 	_, err := j.Run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "a group of 8192 KiB takes about") {
+	if err == nil || !strings.Contains(err.Error(), "groups of 8192 KiB take about") {
 		t.Errorf("%v", err)
 	}
 }

@@ -58,7 +58,7 @@ func openSet(ctx context.Context, dir string, x *index) (*Set, error) {
 		return nil, err
 	}
 	if v := VocabularyOf(t); v != x.Vocabulary {
-		return nil, fmt.Errorf("%s: its vocabulary has %d tokens, SHA-256 %.8s…; its instances were made with one of %d, %.8s…",
+		return nil, fmt.Errorf("%s: its vocabulary has %d tokens and SHA-256 %.8s…, but its instances were made with one of %d and %.8s…",
 			dir, v.Size, v.SHA256, x.Vocabulary.Size, x.Vocabulary.SHA256)
 	}
 	s := &Set{path: dir, tokenizer: t, info: Info{Options: x.Options, Vocabulary: x.Vocabulary}}
@@ -74,7 +74,7 @@ func openSet(ctx context.Context, dir string, x *index) (*Set, error) {
 	err = s.open(ctx, paths, func(i int, f file, size int64) error {
 		r := x.Files[i]
 		if size != r.Bytes {
-			return fmt.Errorf("%d bytes, want %d: damaged, or not copied whole", size, r.Bytes)
+			return fmt.Errorf("%d bytes, want %d: damaged, or not copied completely", size, r.Bytes)
 		}
 		if own, ok := f.(*shard); ok {
 			if err := own.agrees(&x.Options, x.Vocabulary, i); err != nil {
@@ -83,10 +83,10 @@ func openSet(ctx context.Context, dir string, x *index) (*Set, error) {
 		}
 		d := f.describe()
 		if int64(d.instances) != r.Stats.Instances || d.tokens != r.Stats.Tokens || !x.Options.Dynamic && d.masked != r.Stats.MaskedTokens {
-			return fmt.Errorf("%d instances of %d tokens, the index says %d of %d", d.instances, d.tokens, r.Stats.Instances, r.Stats.Tokens)
+			return fmt.Errorf("%d instances with %d tokens, the index says %d with %d", d.instances, d.tokens, r.Stats.Instances, r.Stats.Tokens)
 		}
 		if o := &x.Options; d.instances > 0 && (d.maxSeqLength != o.MaxSeqLength || d.maxPredictions != o.MaxPredictions || int(d.highestID) >= x.Vocabulary.Size) {
-			return fmt.Errorf("%d tokens and %d predictions with ids up to %d, the set has %d and %d and ids below %d",
+			return fmt.Errorf("at most %d tokens, %d predictions and ids up to %d; the set has %d, %d and ids below %d",
 				d.maxSeqLength, d.maxPredictions, d.highestID, o.MaxSeqLength, o.MaxPredictions, x.Vocabulary.Size)
 		}
 		s.info.MaskedTokens += r.Stats.MaskedTokens
@@ -152,7 +152,7 @@ func openForeign(ctx context.Context, path string, files []string) (*Set, error)
 	err := s.open(ctx, files, func(i int, f file, _ int64) error {
 		r, ok := f.(*tfRecords)
 		if !ok {
-			return errors.New("a file of a set: give the folder that it is in")
+			return errors.New("a file of a set: give the path of its folder")
 		}
 		sums[i] = sha256.Sum256(r.data)
 		d := f.describe()
@@ -161,10 +161,10 @@ func openForeign(ctx context.Context, path string, files []string) (*Set, error)
 		}
 		o := &s.info.Options
 		if d.maxSeqLength != o.MaxSeqLength || d.maxPredictions != o.MaxPredictions {
-			return fmt.Errorf("%d tokens and %d predictions, the files before it have %d and %d", d.maxSeqLength, d.maxPredictions, o.MaxSeqLength, o.MaxPredictions)
+			return fmt.Errorf("%d tokens and %d predictions, the previous files have %d and %d", d.maxSeqLength, d.maxPredictions, o.MaxSeqLength, o.MaxPredictions)
 		}
 		if size := s.info.Vocabulary.Size; size > 0 && int(d.highestID) >= size {
-			return fmt.Errorf("an id of %d: the vocabulary beside it has %d tokens", d.highestID, size)
+			return fmt.Errorf("it contains the id %d, but the vocabulary in its folder has %d tokens", d.highestID, size)
 		}
 		o.NextSentence = o.NextSentence || d.paired
 		s.info.MaskedTokens += d.masked
@@ -205,7 +205,7 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 				return
 			}
 			if o.file, o.size, o.release, o.err = openFile(path); o.err != nil && errors.Is(o.err, fs.ErrNotExist) {
-				o.err = fmt.Errorf("%w: file %d of the %d of its set", o.err, i+1, len(paths))
+				o.err = fmt.Errorf("%w: file %d of %d of its set", o.err, i+1, len(paths))
 			}
 		})
 	}
@@ -218,7 +218,7 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 	for i := range all {
 		o := &all[i]
 		if o.err != nil {
-			if err == nil { // the first says enough
+			if err == nil { // report only the first
 				err = o.err
 			}
 			continue
@@ -247,7 +247,7 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 	return nil
 }
 
-// openFile opens a file of a format that its content tells.
+// openFile opens a file, whose format is recognised by its content.
 func openFile(path string) (_ file, size int64, release func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {

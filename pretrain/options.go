@@ -55,23 +55,23 @@ func (f *Format) UnmarshalText(name []byte) (err error) {
 type InstanceOptions struct {
 	// MaxSeqLength is the most tokens of an instance, [CLS] and [SEP] included.
 	MaxSeqLength int `json:"max_seq_length"`
-	// MaxPredictions is the most tokens of an instance that are masked, MaskedLMProb their share.
+	// MaxPredictions is the maximal number of masked tokens of an instance, MaskedLMProb their share.
 	MaxPredictions int     `json:"max_predictions_per_seq"`
 	MaskedLMProb   float64 `json:"masked_lm_prob"`
-	// ShortSeqProb is the share of documents, for each duplicate anew, whose instances are made shorter.
+	// ShortSeqProb is the probability, for each document and duplicate, that its instances are made shorter.
 	ShortSeqProb float64 `json:"short_seq_prob"`
-	// DupeFactor is how often each document is gone through, with other pairs and masks.
+	// DupeFactor is the number of passes over each document, with different pairs and masks.
 	DupeFactor int `json:"dupe_factor"`
 	// WholeWordMask masks all pieces of a word or none.
 	WholeWordMask bool `json:"whole_word_mask"`
 	// NextSentence pairs segments for next-sentence prediction; without it, sentences are packed (see maker.packed).
 	NextSentence bool `json:"next_sentence"`
-	// Dynamic stores no masks: they are drawn afresh for each epoch as instances are read.
+	// Dynamic stores no masks: new ones are drawn for each epoch when instances are read.
 	Dynamic bool `json:"dynamic"`
-	// SplitSentences says that a line of the corpus holds a paragraph, which Sentences splits.
+	// SplitSentences says that a line of the corpus is a paragraph, to be split by Sentences.
 	SplitSentences bool `json:"sentences"`
-	// GroupBytes is about how much text is made into instances at a time. A group of documents is one file of the set, and
-	// the second segments of random pairs come from the same group.
+	// GroupBytes is the approximate size of a group of documents, which becomes one file of the set. The second segments of
+	// random pairs come from the same group.
 	GroupBytes int    `json:"group_bytes"`
 	Seed       uint64 `json:"seed"`
 	Format     Format `json:"format"`
@@ -85,14 +85,14 @@ func DefaultInstanceOptions() InstanceOptions {
 	}
 }
 
-// Bounds of a group: below, pairs would come from too few documents; above, a file's counts would not fit its format.
+// Bounds of a group: smaller ones have too few documents for pairs; the counts of larger ones would not fit the file format.
 const (
 	minGroupBytes = 1 << 10
 	maxGroupBytes = 256 << 20
 )
 
-// What a job takes beside its groups: the program, the tokenizer and its tables; and how many groups' text the reader
-// holds, the one that is passed on, the one that waits to be, and the one under way.
+// fixedMemory is the memory of a job besides its groups: the program, the tokenizer and its tables. readerGroups is the number of
+// groups in the reader: one that is passed on, one that is waiting, and one that is being read.
 const (
 	fixedMemory  = 32 << 20
 	readerGroups = 3
@@ -159,7 +159,7 @@ func (o *InstanceOptions) Validate() error {
 	return nil
 }
 
-// Vocabulary identifies a vocabulary: two tokenizers with the same one give the same ids the same meaning.
+// Vocabulary identifies a vocabulary: with equal ones, two tokenizers use the same ids for the same tokens.
 type Vocabulary struct {
 	Size   int    `json:"size"`
 	SHA256 string `json:"sha256"` // of the tokens in the order of their ids, each followed by a line feed
@@ -176,11 +176,11 @@ func VocabularyOf(t *tokenizer.Tokenizer) Vocabulary {
 	return Vocabulary{t.VocabSize(), hex.EncodeToString(digest[:])}
 }
 
-// wide says whether an id takes four bytes instead of two.
+// wide reports whether an id takes four bytes instead of two.
 func (v Vocabulary) wide() bool { return v.Size > 1<<16 }
 
-// textTokenizer returns a tokenizer that takes text for nothing but text: "[MASK]" in it is three words, as in Google's
-// code, so that the special tokens of an instance are those that this package put there.
+// textTokenizer returns a tokenizer that does not recognise special tokens in text: "[MASK]" is three words, as in Google's code.
+// So all special tokens of an instance come from this package.
 func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 	for _, special := range []struct {
 		id   int32
@@ -190,9 +190,9 @@ func textTokenizer(t *tokenizer.Tokenizer) (*tokenizer.Tokenizer, error) {
 			return nil, fmt.Errorf("the vocabulary of %d tokens lacks %s: pre-training needs it", t.VocabSize(), special.name)
 		}
 	}
-	// tokenizer.json has a place for a token once only, so the set could not name all ids.
+	// tokenizer.json can list a token only once, so the set could not name all ids.
 	if twice := t.Duplicates(); len(twice) > 0 {
-		return nil, fmt.Errorf("the vocabulary has %q twice: give each token one id", twice[0])
+		return nil, fmt.Errorf("the vocabulary contains %q twice: give each token one id", twice[0])
 	}
 	c := t.Config()
 	if !slices.ContainsFunc(c.AddedTokens, func(a tokenizer.AddedToken) bool { return a.Special }) {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// What random numbers are for; each purpose has streams of its own.
+// The purposes of random numbers. Each has its own streams.
 const (
 	forDocuments uint64 = iota + 1 // by group: the order of its documents
 	forInstances                   // by group and duplicate: pairs, lengths and, in a static set, masks
@@ -18,13 +18,13 @@ const (
 	forHolding                     // by instance: whether it is held out
 )
 
-// text is a group of documents as tokens.
+// A text is a tokenized group of documents.
 //
-// Legend: T tokens, S sentences ("segments" in create_pretraining_data.py), D documents, none of them empty.
+// Legend: T tokens, S sentences ("segments" in create_pretraining_data.py), D documents. No sentence or document is empty.
 type text struct {
 	ids       []int32 // [T]
-	sentences []int32 // [S+1]: where each begins in ids, and the end
-	documents []int32 // [D+1]: where each begins among the sentences, and the end
+	sentences []int32 // [S+1]: the beginning of each in ids, and the end
+	documents []int32 // [D+1]: the first sentence of each, and the end
 }
 
 // sentence returns the range of ids of sentence i.
@@ -32,13 +32,13 @@ func (t *text) sentence(i int32) span { return span{t.sentences[i], t.sentences[
 
 func (t *text) numDocuments() int { return len(t.documents) - 1 }
 
-// span is a half-open range of a text's ids. Sentences that follow one another make one span.
+// A span is a half-open range of a text's ids. Consecutive sentences form a span.
 type span struct{ start, end int32 }
 
 func (s span) len() int { return int(s.end - s.start) }
 
-// maker makes the instances of one group of documents after another: google-research/bert create_pretraining_data.py,
-// create_instances_from_document, draw by draw.
+// A maker makes the instances of one group of documents after another, with the same draws as google-research/bert
+// create_pretraining_data.py, create_instances_from_document.
 type maker struct {
 	options *InstanceOptions
 	masker  masker
@@ -47,10 +47,10 @@ type maker struct {
 	stats *Stats
 	out   *instances
 
-	ids []int32 // of the instance that is masked
+	ids []int32 // of the instance being masked
 }
 
-// make makes the instances of a group, each duplicate with a stream of its own, and returns them in random order.
+// make makes the instances of a group, with a random stream for each duplicate, and puts them into random order.
 func (m *maker) make(t *text, group int, out *instances, stats *Stats) {
 	m.text, m.out, m.stats = t, out, stats
 	seed, number := m.options.Seed, uint64(group)
@@ -77,8 +77,8 @@ func (m *maker) make(t *text, group int, out *instances, stats *Stats) {
 	out.shuffle(&shuffle)
 }
 
-// targetLength draws how many tokens the instances of a document shall have, special ones not counted: most, but with
-// probability short_seq_prob fewer, since the sequences of the tasks are often shorter than those of pre-training.
+// targetLength draws the target length of a document's instances, without special tokens. It is most or, with probability
+// short_seq_prob, less, because the sequences of tasks are often shorter than those of pre-training.
 func (m *maker) targetLength(most int, rng *random.Stream) (length int, short bool) {
 	if rng.Float64() < m.options.ShortSeqProb {
 		return 2 + int(rng.Below(uint64(most-1))), true
@@ -94,13 +94,13 @@ func (m *maker) pairs(order []int32, index int, rng *random.Stream) {
 	t := m.text
 	first, end := t.documents[order[index]], t.documents[order[index]+1]
 
-	chunk, length := first, 0 // sentences [chunk, i] are gathered
+	chunk, length := first, 0 // the current chunk is sentences [chunk, i]
 	for i := first; i < end; i++ {
 		length += t.sentence(i).len()
 		if i != end-1 && length < target {
 			continue
 		}
-		// The chunk is cut in two behind a random sentence: a and, perhaps, b.
+		// The chunk is split after a random sentence, into a and possibly b.
 		n := i + 1 - chunk
 		cut := int32(1)
 		if n >= 2 {
@@ -109,11 +109,11 @@ func (m *maker) pairs(order []int32, index int, rng *random.Stream) {
 		a := span{t.sentences[chunk], t.sentences[chunk+cut]}
 		var b span
 		next := ActualNext
-		// A chunk of one sentence has no actual next: that is why a little over half of all are random.
+		// A chunk of one sentence has no actual next; therefore a little over half of all are random.
 		if n == 1 || rng.Float64() < 0.5 {
 			next = RandomNext
 			b = m.randomNext(order, index, target-a.len(), rng)
-			i -= n - cut // the sentences that b would have had are put back
+			i -= n - cut // put back the sentences that would have been b
 		} else {
 			b = span{a.end, t.sentences[i+1]}
 		}
@@ -123,9 +123,9 @@ func (m *maker) pairs(order []int32, index int, rng *random.Stream) {
 	}
 }
 
-// randomNext draws a second segment of about so many tokens from another document of the group.
+// randomNext draws a second segment of about length tokens from another document of the group.
 func (m *maker) randomNext(order []int32, index, length int, rng *random.Stream) span {
-	// With few documents ten draws may all hit the same one; then it is taken, as Google does.
+	// If all ten draws hit the same document, which happens with few documents, it is used, as in Google's code.
 	var other int
 	for range 10 {
 		if other = int(rng.Below(uint64(len(order)))); other != index {
@@ -142,8 +142,8 @@ func (m *maker) randomNext(order []int32, index, length int, rng *random.Stream)
 	return b
 }
 
-// truncatePair takes tokens off the longer of two segments, at its beginning or end as a draw for each says, until they
-// fit, and returns how many it took.
+// truncatePair removes tokens from the longer of two segments, each at the beginning or the end at random, until they fit. It
+// returns how many it removed.
 func (m *maker) truncatePair(a, b *span, most int, rng *random.Stream) int {
 	excess := max(0, a.len()+b.len()-most)
 	for range excess {
@@ -151,7 +151,7 @@ func (m *maker) truncatePair(a, b *span, most int, rng *random.Stream) int {
 		if a.len() > b.len() {
 			longer = a
 		}
-		// The highest bit of the draw is that of Float64() ≥ 0.5, without a branch that nobody can predict.
+		// The highest bit of the draw is equivalent to Float64() ≥ 0.5, without an unpredictable branch.
 		end := int32(rng.Next() >> 63)
 		longer.start += 1 - end
 		longer.end -= end
@@ -159,9 +159,9 @@ func (m *maker) truncatePair(a, b *span, most int, rng *random.Stream) int {
 	return excess
 }
 
-// packed makes the instances of a document without next-sentence prediction: as many whole sentences as fit, one after the
-// other and never beyond the document (Liu et al. 2019, arXiv:1907.11692, §4.2, DOC-SENTENCES). A sentence that is longer
-// than an instance goes on in the next one: no token is lost.
+// packed makes the instances of a document without next-sentence prediction: as many consecutive whole sentences of the document
+// as fit (Liu et al. 2019, arXiv:1907.11692, §4.2, DOC-SENTENCES). A sentence that is longer than an instance continues in the
+// next one, so no token is lost.
 func (m *maker) packed(document int32, rng *random.Stream) {
 	target, short := m.targetLength(m.options.MaxSeqLength-2, rng) // [CLS] a [SEP]
 	t := m.text
@@ -217,21 +217,21 @@ func (o *InstanceOptions) budget(n int) int {
 	return min(o.MaxPredictions, max(1, int(math.RoundToEven(float64(n)*o.MaskedLMProb))))
 }
 
-// masker draws masks: create_pretraining_data.py, create_masked_lm_predictions.
+// A masker draws masks as in create_pretraining_data.py, create_masked_lm_predictions.
 type masker struct {
 	options   *InstanceOptions
 	maskID    int32
 	vocabSize int
-	continues []bool // [vocabulary]: the token begins with ##; nil unless whole words are masked
+	continues []bool // [vocabulary]: whether the token begins with ##; nil unless whole words are masked
 
 	singles           []word   // [length]: position i alone
 	words             []word   // candidates
-	label             []int32  // by position: what stood there, where something is masked
+	label             []int32  // by position: the original id of a masked token
 	isMasked          []uint64 // a bit for each position
 	positions, masked []int32
 }
 
-// word is a range of positions that are masked together, half-open.
+// A word is a half-open range of positions that are masked together.
 type word struct{ start, end uint16 }
 
 func newMasker(o *InstanceOptions, t *tokenizer.Tokenizer) masker {
@@ -245,17 +245,17 @@ func newMasker(o *InstanceOptions, t *tokenizer.Tokenizer) masker {
 	return m
 }
 
-// mask masks tokens of a sequence in place. The first segment, [CLS] and [SEP] included, has the length first. It returns
-// the masked positions, rising, and what stood there, good until the next call.
+// mask masks tokens of a sequence in place. first is the length of the first segment, including [CLS] and [SEP]. It returns the
+// masked positions in increasing order and their original ids, valid until the next call.
 func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, masked []int32) {
 	sep := first - 1 // between the segments; the last position if there is one segment
 	budget := m.options.budget(len(ids))
 	words := m.candidates(ids, sep)
-	looked := budget // at so many words at most
+	needed := budget // the number of words that can be masked
 	if m.continues != nil {
-		looked = len(words) // some may have more tokens than are left
+		needed = len(words) // words with more tokens than the rest of the budget are skipped
 	}
-	random.ShuffleHead(rng, words, looked)
+	random.ShuffleHead(rng, words, needed)
 
 	m.label = slices.Grow(m.label[:0], len(ids))[:len(ids)]
 	m.isMasked = slices.Grow(m.isMasked[:0], len(ids)/64+1)[:len(ids)/64+1]
@@ -271,7 +271,7 @@ func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, ma
 			size--
 		}
 		if size > left {
-			continue // a whole word or nothing of it
+			continue // a word is masked as a whole or not at all
 		}
 		left -= size
 		for i := start; i < end; i++ {
@@ -298,8 +298,8 @@ func (m *masker) mask(ids []int32, first int, rng *random.Stream) (positions, ma
 	return m.positions, m.masked
 }
 
-// candidates are the words of a sequence in their order: single tokens, or whole words. [CLS], the [SEP] at position sep
-// and the last one are none.
+// candidates returns the words of a sequence in order: single tokens, or whole words. [CLS], the [SEP] at position sep and the
+// last [SEP] are excluded.
 func (m *masker) candidates(ids []int32, sep int) []word {
 	for i := len(m.singles); i < len(ids); i++ {
 		m.singles = append(m.singles, word{uint16(i), uint16(i + 1)})
@@ -316,8 +316,8 @@ func (m *masker) candidates(ids []int32, sep int) []word {
 	whole := words[:0]
 	for _, w := range words {
 		if len(whole) > 0 && m.continues[ids[w.start]] {
-			// As in Google's code, a piece that begins b because truncation took the beginning of its word joins the last word
-			// of a: then the range has the [SEP] in it.
+			// As in Google's code, if truncation removed the beginning of b's first word, the rest of that word joins the last
+			// word of a. The range then includes the [SEP].
 			whole[len(whole)-1].end = w.end
 			continue
 		}

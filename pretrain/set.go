@@ -10,19 +10,19 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Info is what training needs to know of a set.
+// Info describes a set.
 type Info struct {
-	// Options are those that the set was made with. Of files that others made, only MaxSeqLength, MaxPredictions,
+	// Options are the options with which the set was made. For files of other programs, only MaxSeqLength, MaxPredictions,
 	// NextSentence and Format are known.
 	Options InstanceOptions
 	// Vocabulary is zero where a folder of files that others made has no tokenizer.
 	Vocabulary Vocabulary
 	Instances  int
-	Tokens     int64 // of all instances, special ones included
-	// MaskedTokens are those of an epoch; in a dynamic set at most so many.
+	Tokens     int64 // of all instances, including special tokens
+	// MaskedTokens is the number of masked tokens in an epoch; in a dynamic set, the maximum.
 	MaskedTokens int64
-	Longest      int // instance, in tokens
-	// SHA256 identifies the set: the instances, their order and how they are masked.
+	Longest      int // the length of the longest instance in tokens
+	// SHA256 identifies the set: the instances, their order and their masks.
 	SHA256 string
 }
 
@@ -31,32 +31,32 @@ type Info struct {
 type Set struct {
 	path      string
 	info      Info
-	tokenizer *tokenizer.Tokenizer // nil: not known
+	tokenizer *tokenizer.Tokenizer // nil if unknown
 	files     []file
-	starts    []int          // the number of the first instance of each file
+	starts    []int          // the index of the first instance of each file
 	release   []func() error // one for each file
 	maskers   sync.Pool      // of *masker, in a dynamic set
 }
 
 var _ Source = (*Set)(nil)
 
-// file is a file of instances that has been checked.
+// A file is a file of instances that has been checked.
 type file interface {
 	describe() fileInfo
 	length(i int) int
 	instance(i int, to *Instance) error
 }
 
-// fileInfo is what a file says of itself.
+// fileInfo describes a file.
 type fileInfo struct {
 	instances                    int
 	tokens, masked               int64
 	maxSeqLength, maxPredictions int
-	paired                       bool // instances are pairs
+	paired                       bool // whether the instances are pairs
 	highestID                    int32
 }
 
-// Close lets go of the files. What Instance filled in stays good.
+// Close closes the files. Instances that were read earlier stay valid.
 func (s *Set) Close() error {
 	var err error
 	for _, release := range s.release {
@@ -75,25 +75,25 @@ func (s *Set) Paired() bool { return s.info.Options.NextSentence }
 // Info says what the set is.
 func (s *Set) Info() Info { return s.info }
 
-// Tokenizer is the one that the set was made with, nil where Info has no Vocabulary.
+// Tokenizer returns the tokenizer with which the set was made, or nil if Info has no Vocabulary.
 func (s *Set) Tokenizer() *tokenizer.Tokenizer { return s.tokenizer }
 
-// Len is the number of instances.
+// Len returns the number of instances.
 func (s *Set) Len() int { return s.info.Instances }
 
-// find returns the file that instance i is in, and its number there.
+// find returns the file that contains instance i, and its index there.
 func (s *Set) find(i int) (file, int) {
 	k := sort.SearchInts(s.starts, i+1) - 1
 	return s.files[k], i - s.starts[k]
 }
 
-// Length is the number of tokens of instance i, special ones included.
+// Length returns the number of tokens of instance i, including special tokens.
 func (s *Set) Length(i int) int {
 	f, i := s.find(i)
 	return f.length(i)
 }
 
-// Instance fills to with instance i, as it is masked in an epoch, from 0.
+// Instance fills to with instance i, masked for an epoch, counted from 0.
 func (s *Set) Instance(i, epoch int, to *Instance) error {
 	if i < 0 || i >= s.info.Instances || epoch < 0 {
 		return fmt.Errorf("instance %d of %d, epoch %d: out of range", i, s.info.Instances, epoch)

@@ -16,17 +16,17 @@ import (
 // A file of instances in the package's own format, all numbers little-endian:
 //
 //	header       [headerSize]byte, as in shardHeader
-//	ends         [N]uint32      where each instance's ids end
-//	maskEnds     [N]uint32      where each instance's masks end; static sets only
-//	firsts       [N]uint16      the length of the first segment, [CLS] and [SEP] included
+//	ends         [N]uint32      the end of each instance in ids
+//	maskEnds     [N]uint32      the end of each instance in positions and masked; static sets only
+//	firsts       [N]uint16      the length of the first segment, including [CLS] and [SEP]
 //	nexts        [N]int8        Next
-//	ids          [T]id          the tokens, as the model sees them: masked in a static set
-//	positions    [M]uint16      the masked positions, rising in each instance; static sets only
-//	masked       [M]id          what stood there; static sets only
+//	ids          [T]id          the tokens as the model sees them: masked in a static set
+//	positions    [M]uint16      the masked positions, increasing in each instance; static sets only
+//	masked       [M]id          the original ids there; static sets only
 //	checksum     uint32         CRC-32C of everything before it
 //
-// Each array begins at a multiple of 8, with zeros before it; so does the checksum. An id is a uint16, or a uint32 where the
-// vocabulary has more than 65,536 tokens.
+// Each array and the checksum begin at a multiple of 8, after padding with zeros. An id is a uint16, or a uint32 if the vocabulary
+// has more than 65,536 tokens.
 //
 // Legend: N instances, T tokens, M masked tokens.
 const (
@@ -42,7 +42,7 @@ const (
 	flagPaired             // made for next-sentence prediction
 )
 
-// shardHeader is what a file says of itself.
+// shardHeader is the header of a file.
 type shardHeader struct {
 	flags                        uint32
 	group                        uint32
@@ -72,7 +72,7 @@ func (h *shardHeader) append(b []byte) []byte {
 	return append(b, make([]byte, headerSize-len(b)%headerSize)...)
 }
 
-// arrays are the sizes in bytes of the arrays in their order.
+// arrays returns the sizes of the arrays in bytes, in order.
 func (h *shardHeader) arrays() [7]uint64 {
 	a := [7]uint64{4 * h.instances, 0, 2 * h.instances, h.instances, h.idSize() * h.tokens, 0, 0}
 	if h.flags&flagStatic != 0 {
@@ -86,8 +86,8 @@ func align(n uint64) uint64 { return (n + 7) &^ 7 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// instances are those of a group while they are made: where in the text each has its segments, and how it is masked. Their
-// ids are put together as they are written, since they take ten times the memory.
+// instances are the instances of a group in the making: the segments of each in the text, and its masks. Their ids, which need ten
+// times the memory, are assembled when they are written.
 //
 // Legend: N instances, M masked tokens.
 type instances struct {
@@ -100,8 +100,8 @@ type instances struct {
 	positions    []uint16      // [M], rising in each instance
 	shown        []int32       // [M]: the ids that the model sees there
 
-	packed []byte // the text's ids as in the file
-	masked []byte // what stood at positions, as in the file
+	packed []byte // the text's ids, encoded as in the file
+	masked []byte // the original ids at positions, encoded as in the file
 }
 
 // composition is what an instance is made of: [CLS] a [SEP] b [SEP], or [CLS] a [SEP] if next is NotPaired.
@@ -122,7 +122,7 @@ func (r *composition) len() int {
 	return r.first() + r.b.len() + 1
 }
 
-// reset empties it and keeps the memory.
+// reset removes all instances and keeps the memory.
 func (s *instances) reset() {
 	s.compositions, s.tokens, s.positions, s.shown = s.compositions[:0], 0, s.positions[:0], s.shown[:0]
 }
@@ -216,7 +216,7 @@ func (s *instances) shuffle(rng *random.Stream) {
 func (s *instances) write(w io.Writer, h shardHeader) error {
 	h.instances, h.tokens, h.masks = uint64(len(s.compositions)), s.tokens, uint64(len(s.positions))
 	if h.tokens > math.MaxUint32 {
-		return fmt.Errorf("%d tokens from one group of documents, want at most %d: make the groups smaller", h.tokens, uint32(math.MaxUint32))
+		return fmt.Errorf("one group of documents gives %d tokens, want at most %d: make the groups smaller", h.tokens, uint32(math.MaxUint32))
 	}
 	if s.wide {
 		h.flags |= flagWide
@@ -292,7 +292,7 @@ func (s *instances) appendMasked(b []byte, r *composition) []byte {
 	return b
 }
 
-// checkedWriter sums up what is written, and remembers the first error.
+// A checkedWriter computes the checksum of the bytes written, and keeps the first error.
 type checkedWriter struct {
 	w   io.Writer
 	n   uint64
@@ -311,19 +311,19 @@ func (c *checkedWriter) write(b []byte) {
 
 func (c *checkedWriter) align() { c.write(make([]byte, align(c.n)-c.n)) }
 
-// shard is a file of instances in the own format, as it lies in memory.
+// A shard is a file of instances in the package's own format, in memory.
 type shard struct {
 	shardHeader
 	ends, maskEnds, firsts, nexts, ids, positions, masked []byte
 }
 
-var errTruncated = errors.New("the file is cut off")
+var errTruncated = errors.New("the file is truncated")
 
-// parseShard checks a whole file, so that whatever it gives afterwards is sound. It allocates nothing of a size that the
-// file names.
+// parseShard checks a whole file, so that all instances read later are valid. It allocates no memory of a size that the file
+// claims.
 func parseShard(data []byte) (*shard, error) {
 	if len(data) < len(shardMagic) || string(data[:len(shardMagic)]) != shardMagic {
-		return nil, errors.New("no file of instances")
+		return nil, errors.New("not a file of instances")
 	}
 	if len(data) < headerSize+4 {
 		return nil, fmt.Errorf("%w: %d bytes, want a header of %d", errTruncated, len(data), headerSize)
@@ -331,7 +331,7 @@ func parseShard(data []byte) (*shard, error) {
 	u32 := func(i int) uint32 { return binary.LittleEndian.Uint32(data[8+4*i:]) }
 	u64 := func(i int) uint64 { return binary.LittleEndian.Uint64(data[32+8*i:]) }
 	if v := u32(0); v != shardVersion {
-		return nil, fmt.Errorf("version %d of the format, want %d: made by another release of bert", v, shardVersion)
+		return nil, fmt.Errorf("version %d of the format, want %d: made by a different release of bert", v, shardVersion)
 	}
 	s := &shard{shardHeader: shardHeader{
 		flags: u32(1), group: u32(2), maxSeqLength: u32(3), maxPredictions: u32(4), vocabSize: u32(5),
@@ -339,10 +339,10 @@ func parseShard(data []byte) (*shard, error) {
 	}}
 	copy(s.vocabulary[:], data[56:])
 	copy(s.text[:], data[88:])
-	// Below these bounds no size overflows.
+	// Within these bounds no size overflows.
 	if s.instances > math.MaxUint32 || s.tokens > math.MaxUint32 || s.masks > math.MaxUint32 || s.flags >= 8 ||
 		s.vocabSize > math.MaxInt32 || s.maxSeqLength > math.MaxUint16 {
-		return nil, errors.New("a damaged header")
+		return nil, errors.New("the header is damaged")
 	}
 	sizes := s.arrays()
 	want := uint64(headerSize)
@@ -354,7 +354,7 @@ func parseShard(data []byte) (*shard, error) {
 	case uint64(len(data)) < want:
 		return nil, fmt.Errorf("%w: %d bytes, want %d", errTruncated, len(data), want)
 	case uint64(len(data)) > want:
-		return nil, fmt.Errorf("%d bytes, want %d: more than the header says", len(data), want)
+		return nil, fmt.Errorf("%d bytes, but the header says %d", len(data), want)
 	}
 	body := data[:want-4]
 	if got, want := crc32.Checksum(body, castagnoli), binary.LittleEndian.Uint32(data[want-4:]); got != want {
@@ -368,7 +368,7 @@ func parseShard(data []byte) (*shard, error) {
 	return s, s.check()
 }
 
-// check looks at every instance.
+// check checks every instance.
 func (s *shard) check() error {
 	static, wide := s.flags&flagStatic != 0, s.flags&flagWide != 0
 	known := func(ids []byte, from, to uint64) bool {
@@ -422,7 +422,7 @@ func (s *shard) check() error {
 func (s *shard) agrees(o *InstanceOptions, v Vocabulary, group int) error {
 	switch {
 	case hex.EncodeToString(s.vocabulary[:]) != v.SHA256 || int(s.vocabSize) != v.Size:
-		return fmt.Errorf("made with another vocabulary (%d tokens, SHA-256 %x…; the set's has %d, %.8s…)", s.vocabSize, s.vocabulary[:4], v.Size, v.SHA256)
+		return fmt.Errorf("made with another vocabulary (%d tokens, SHA-256 %x…) than the set (%d, %.8s…)", s.vocabSize, s.vocabulary[:4], v.Size, v.SHA256)
 	case int(s.group) != group:
 		return fmt.Errorf("file number %d of its set, want %d", s.group, group)
 	case (s.flags&flagStatic == 0) != o.Dynamic || (s.flags&flagPaired != 0) != o.NextSentence || (s.flags&flagWide != 0) != v.wide():
@@ -471,7 +471,7 @@ func (s *shard) instance(i int, to *Instance) error {
 	return nil
 }
 
-// typeID is that of the token at a position, the first segment being so long.
+// typeID returns the type id of the token at a position, where first is the length of the first segment.
 func typeID(position, first uint64) int32 {
 	if position < first {
 		return 0

@@ -25,7 +25,7 @@ func smallShard(t testing.TB, change func(*InstanceOptions)) []byte {
 	return data
 }
 
-// seal gives a damaged file a checksum that fits.
+// seal gives a damaged file a valid checksum.
 func seal(data []byte) []byte {
 	data = slices.Clone(data)
 	if n := len(data) - 4; n >= 0 {
@@ -34,7 +34,7 @@ func seal(data []byte) []byte {
 	return data
 }
 
-// TestShardDamage: no byte of a file can change, and no end be missing, without an error.
+// TestShardDamage checks that any changed byte, and any truncation of a file, causes an error.
 func TestShardDamage(t *testing.T) {
 	for _, dynamic := range []bool{false, true} {
 		data := smallShard(t, func(o *InstanceOptions) { o.Dynamic = dynamic })
@@ -56,7 +56,7 @@ func TestShardDamage(t *testing.T) {
 				t.Fatalf("byte %d is damaged: no error", i)
 			}
 		}
-		// With a checksum that fits, what is wrong is either found or harmless.
+		// With a valid checksum, damage is either detected or harmless.
 		for i := range data {
 			for _, flip := range []byte{1, 0x80, 0xff} {
 				bad := slices.Clone(data)
@@ -67,7 +67,7 @@ func TestShardDamage(t *testing.T) {
 	}
 }
 
-// readAll reads the instances of a file, if it is one, and checks that a model can take each.
+// readAll reads the instances of a file, if it is valid, and checks that a model can use each of them.
 func readAll(t *testing.T, data []byte) {
 	s, err := parseShard(data)
 	if err != nil {
@@ -100,7 +100,7 @@ func checkInstance(t *testing.T, i int, in *Instance, length int, info fileInfo)
 	}
 }
 
-// TestShardSize: a token costs two bytes, an instance and a masked token a few more.
+// TestShardSize checks that a token takes two bytes, plus a few for each instance and masked token.
 func TestShardSize(t *testing.T) {
 	dir := t.TempDir()
 	o := testOptions()
@@ -149,7 +149,7 @@ func FuzzTFRecord(f *testing.F) {
 	})
 }
 
-// TestTFRecordDamage: no byte of a file can change without an error, and none but whole records can be missing.
+// TestTFRecordDamage checks that any changed byte, and any truncation except between records, causes an error.
 func TestTFRecordDamage(t *testing.T) {
 	data := smallShard(t, func(o *InstanceOptions) { o.Format = TFRecord })
 	whole, err := parseTFRecords(data)

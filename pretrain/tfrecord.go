@@ -13,9 +13,9 @@ import (
 	"github.com/go-bert/bert/internal/tfrecord"
 )
 
-// The files of google-research/bert: TFRecord files of tf.Examples (tensorflow/core/example/example.proto, feature.proto)
-// with the features of create_pretraining_data.py, write_instance_to_example_files. Instances are padded with zeros, to L
-// tokens and P masked ones.
+// The files of google-research/bert are TFRecord files of tf.Examples (tensorflow/core/example/example.proto, feature.proto) with
+// the features of create_pretraining_data.py, write_instance_to_example_files. Instances are padded with zeros to L tokens and P
+// masked tokens.
 const (
 	featureIDs       = "input_ids"            // [L]
 	featureMask      = "input_mask"           // [L]: 1 for tokens, 0 for padding
@@ -72,7 +72,7 @@ func (s *instances) instance(r *composition, to *Instance) {
 	to.Next = r.next
 }
 
-// exampleWriter makes tf.Examples and keeps its memory.
+// An exampleWriter encodes tf.Examples, reusing its memory.
 type exampleWriter struct{ values, feature, features, message []byte }
 
 func (e *exampleWriter) example(in *Instance, o *InstanceOptions) []byte {
@@ -99,7 +99,7 @@ func (e *exampleWriter) example(in *Instance, o *InstanceOptions) []byte {
 	return e.message
 }
 
-// ints adds a feature of so many values, the first n given and the others 0.
+// ints adds a feature with size values: value(i) for i < n, and 0 for the others.
 func (e *exampleWriter) ints(name string, size, n int, value func(int) int32) {
 	e.values = e.values[:0]
 	for i := range size {
@@ -112,7 +112,7 @@ func (e *exampleWriter) ints(name string, size, n int, value func(int) int32) {
 	e.add(name, featureInts)
 }
 
-// add adds a feature: its values, packed, as a list of a kind.
+// add adds a feature: a list of the given kind with the packed values.
 func (e *exampleWriter) add(name string, kind protowire.Number) {
 	list := protowire.SizeTag(listValues) + protowire.SizeBytes(len(e.values))
 	value := protowire.SizeTag(kind) + protowire.SizeBytes(list)
@@ -128,10 +128,10 @@ func (e *exampleWriter) add(name string, kind protowire.Number) {
 	e.features = protowire.AppendBytes(e.features, e.feature)
 }
 
-// examples are what instances are read through; they keep their memory.
+// examples pools the buffers through which instances are read.
 var examples = sync.Pool{New: func() any { return new(example) }}
 
-// example is a tf.Example of the features above, nil where it lacks one. Others are passed over.
+// An example is a decoded tf.Example with the features above, empty if one is missing. Other features are ignored.
 type example struct {
 	ids, mask, segments, positions, maskedIDs, next []int32
 	weights                                         []float32
@@ -155,9 +155,9 @@ func (x *example) ints(name string) *[]int32 {
 	return nil
 }
 
-var errMessage = errors.New("no tf.Example")
+var errMessage = errors.New("not a tf.Example")
 
-// fields calls f with each field of a message: its bytes, or its number where it is a varint or of 32 bits.
+// fields calls f with each field of a message: its bytes, or its value if it is a varint or a 32-bit number.
 func fields(message []byte, f func(n protowire.Number, bytes []byte, number uint64) error) error {
 	for len(message) > 0 {
 		n, kind, size := protowire.ConsumeTag(message)
@@ -192,7 +192,7 @@ func fields(message []byte, f func(n protowire.Number, bytes []byte, number uint
 	return nil
 }
 
-// parse reads a tf.Example. Its slices keep their memory.
+// parse decodes a tf.Example, reusing the slices of x.
 func (x *example) parse(message []byte) error {
 	for _, list := range []*[]int32{&x.ids, &x.mask, &x.segments, &x.positions, &x.maskedIDs, &x.next} {
 		*list = (*list)[:0]
@@ -276,12 +276,12 @@ func (x *example) list(name string, kind protowire.Number, list []byte) error {
 			return nil
 		})
 	case ints != nil || name == featureWeights:
-		return fmt.Errorf("%s: a list of another type than Google's", name)
+		return fmt.Errorf("%s: the list has the wrong type", name)
 	}
 	return nil
 }
 
-// instance checks the example and fills to with it, the padding stripped.
+// instance checks the example and fills to with it, without padding.
 func (x *example) instance(to *Instance) error {
 	length, predictions := len(x.ids), len(x.positions)
 	for _, f := range []struct {
@@ -304,11 +304,11 @@ func (x *example) instance(to *Instance) error {
 	}
 	for i, m := range x.mask {
 		if i >= n && m != 0 || i < n && x.segments[i] != typeID(uint64(i), uint64(first)) {
-			return errors.New("input_mask or segment_ids are no 1s behind 0s or before them")
+			return errors.New("input_mask is not 1s followed by 0s, or segment_ids are not 0s followed by 1s")
 		}
 	}
 	if n < 3 || length > math.MaxUint16 || first == 0 {
-		return fmt.Errorf("a sequence of %d tokens in %d", n, length)
+		return fmt.Errorf("a sequence of %d tokens, padded to %d, is not valid", n, length)
 	}
 	m := 0
 	for m < predictions && x.weights[m] == 1 {
@@ -319,7 +319,7 @@ func (x *example) instance(to *Instance) error {
 	}
 	for _, w := range x.weights[m:] {
 		if w != 0 {
-			return fmt.Errorf("masked_lm_weights: %v, want 1s and then 0s", w)
+			return fmt.Errorf("masked_lm_weights: %v, want 1s followed by 0s", w)
 		}
 	}
 	if x.next[0] > int32(RandomNext) {
@@ -333,14 +333,14 @@ func (x *example) instance(to *Instance) error {
 	return nil
 }
 
-// tfRecords is a TFRecord file of instances.
+// tfRecords is a TFRecord file of instances, in memory.
 type tfRecords struct {
 	data    []byte
 	info    fileInfo
 	records []tfRecord
 }
 
-// tfRecord is where the record of an instance lies.
+// A tfRecord is the place of an instance's record in the file.
 type tfRecord struct {
 	at     uint64
 	size   uint32
@@ -364,7 +364,7 @@ func parseTFRecords(data []byte) (*tfRecords, error) {
 			return nil, bad("%w", err)
 		}
 		if len(message) > math.MaxInt32 {
-			return nil, bad("%d bytes: no instance", len(message))
+			return nil, bad("%d bytes are too many for an instance", len(message))
 		}
 		if err := x.parse(message); err != nil {
 			return nil, bad("%w", err)
@@ -376,7 +376,7 @@ func parseTFRecords(data []byte) (*tfRecords, error) {
 			s.info.maxSeqLength, s.info.maxPredictions = len(x.ids), len(x.positions)
 		}
 		if len(x.ids) != s.info.maxSeqLength || len(x.positions) != s.info.maxPredictions {
-			return nil, bad("%d tokens and %d predictions, those before have %d and %d", len(x.ids), len(x.positions), s.info.maxSeqLength, s.info.maxPredictions)
+			return nil, bad("%d tokens and %d predictions, the previous records have %d and %d", len(x.ids), len(x.positions), s.info.maxSeqLength, s.info.maxPredictions)
 		}
 		s.records = append(s.records, tfRecord{uint64(at), uint32(len(rest) - len(after)), uint16(len(in.IDs))})
 		s.info.tokens += int64(len(in.IDs))

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// frame makes a record of a message, without the package that the code under test uses.
+// frame encodes a message as a record, independently of the package that the code under test uses.
 func frame(message []byte) []byte {
 	masked := func(data []byte) uint32 {
 		return bits.RotateLeft32(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)), -15) + 0xa282ead8
@@ -24,7 +24,7 @@ func frame(message []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, masked(message))
 }
 
-// field is a field of a message in the wire format of protocol buffers, read by the letter of its specification.
+// A field is a field of a message in the wire format of protocol buffers, decoded exactly as specified.
 type field struct {
 	number int
 	data   []byte // of a length-delimited field
@@ -44,7 +44,7 @@ func wireFields(t *testing.T, b []byte) (fields []field) {
 	return fields
 }
 
-// wireExample reads a tf.Example: the values of each feature as numbers.
+// wireExample decodes a tf.Example: the values of each feature as numbers.
 func wireExample(t *testing.T, b []byte) map[string][]float64 {
 	t.Helper()
 	values := make(map[string][]float64)
@@ -76,8 +76,8 @@ func wireExample(t *testing.T, b []byte) map[string][]float64 {
 	return values
 }
 
-// TestTFRecordIndependently reads the files that are written with a reader that shares no code with the writer: they hold the
-// instances of the own format, padded.
+// TestTFRecordIndependently reads the written files with a reader that shares no code with the writer. They must contain the
+// instances of the package's own format, padded.
 func TestTFRecordIndependently(t *testing.T) {
 	text := testText(30)
 	o := testOptions()
@@ -134,7 +134,7 @@ func TestTFRecordIndependently(t *testing.T) {
 		t.Errorf("%d records, want %d", i, own.Len())
 	}
 
-	// The same records as Google's tool leaves them: one file, no index, no vocabulary.
+	// The same records in the form of Google's tool: one file, no index, no vocabulary.
 	path := filepath.Join(t.TempDir(), "tf_examples.tfrecord")
 	if err := os.WriteFile(path, foreign, 0o666); err != nil {
 		t.Fatal(err)
@@ -160,10 +160,10 @@ func TestTFRecordIndependently(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(t.Context(), path)
-	wantError(t, err, "the vocabulary beside it has 6 tokens")
+	wantError(t, err, "the vocabulary in its folder has 6 tokens")
 }
 
-// TestTFRecordPacked: instances without a second segment are known as such when they are read back.
+// TestTFRecordPacked checks that instances without a second segment are recognised when they are read.
 func TestTFRecordPacked(t *testing.T) {
 	o := testOptions()
 	o.NextSentence, o.Format = false, TFRecord
@@ -176,7 +176,7 @@ func TestTFRecordPacked(t *testing.T) {
 	}
 }
 
-// TestTFRecordRefuses: Examples that are sound but no instances.
+// TestTFRecordRefuses reads tf.Examples that are valid but not instances.
 func TestTFRecordRefuses(t *testing.T) {
 	in := Instance{IDs: []int32{2, 7, 8, 3, 9, 3}, TypeIDs: []int32{0, 0, 0, 0, 1, 1}, Positions: []int32{1, 4}, MaskedIDs: []int32{5, 6}, Next: RandomNext}
 	o := &InstanceOptions{MaxSeqLength: 8, MaxPredictions: 3}
@@ -206,5 +206,5 @@ func TestTFRecordRefuses(t *testing.T) {
 	_, err = parseTFRecords(append(frame(w.example(&in, o)), frame(w.example(&in, &InstanceOptions{MaxSeqLength: 9, MaxPredictions: 3}))...))
 	wantError(t, err, "record 1, at byte ")
 	_, err = parseTFRecords(frame([]byte(strings.Repeat("\xff", 20))))
-	wantError(t, err, "no tf.Example")
+	wantError(t, err, "not a tf.Example")
 }

@@ -1,5 +1,5 @@
-// Package starter brings a small BERT along, inside the program that imports it: pre-trained, and fine-tuned from that to
-// tell favourable film reviews from unfavourable ones. Both are for English, uncased. Their model card, Card, says what
+// Package starter embeds two small BERTs in the program that imports it: a pre-trained model, and one fine-tuned from it to
+// distinguish favourable film reviews from unfavourable ones. Both are for uncased English. Their model card, Card, says what
 // they were trained on, how good they are, and what they should not be used for.
 //
 //	dir, err := starter.Dir(ctx, starter.Sentiment)
@@ -40,10 +40,10 @@ var Card string
 type Model uint8
 
 const (
-	// Pretrained has the heads of pre-training, masked LM and next sentence: the model to fine-tune, and to fill masks with.
+	// Pretrained has the heads of pre-training, masked LM and next sentence. It is for fine-tuning and for filling masks.
 	Pretrained Model = iota
-	// Sentiment was fine-tuned from Pretrained on the 25,000 training reviews of IMDB (Maas et al. 2011), and has the labels
-	// neg and pos.
+	// Sentiment was fine-tuned from Pretrained on the 25,000 training reviews of IMDB (Maas et al. 2011). Its labels are neg
+	// and pos.
 	Sentiment
 )
 
@@ -77,8 +77,8 @@ func (m *Model) UnmarshalText(name []byte) (err error) {
 	return err
 }
 
-// CacheVariable names the environment variable with the folder to unpack models to. Without it that is bert in the user's
-// cache directory (os.UserCacheDir) or, where there is none or it can't be written, a private folder in os.TempDir.
+// CacheVariable is the environment variable that names the folder to unpack models to. By default that is bert in the user's
+// cache directory (os.UserCacheDir) or, if there is none or it is not writable, a private folder in os.TempDir.
 const CacheVariable = "BERT_CACHE"
 
 // ErrMissing says that the program was built without the weights.
@@ -122,7 +122,7 @@ func Dir(ctx context.Context, m Model) (string, error) {
 		}
 		first = cmp.Or(first, err)
 	}
-	return "", fmt.Errorf("the model %s can't be unpacked: %w: let %s name a folder that can be written", m, first, CacheVariable)
+	return "", fmt.Errorf("can't unpack the model %s: %w: set %s to a writable folder", m, first, CacheVariable)
 }
 
 // Find is Dir for the name of a model. For any other name the directory is "". It is a hub.ResolveOptions.BuiltIn, with which
@@ -152,7 +152,7 @@ func open(m Model) (*archive.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The files of an embed.FS are io.ReaderAt; reading from them copies no more than is asked for.
+	// The files of an embed.FS implement io.ReaderAt, which copies only the requested bytes.
 	a, err := archive.Open(f.(io.ReaderAt), info.Size())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -160,7 +160,7 @@ func open(m Model) (*archive.Reader, error) {
 	return a, nil
 }
 
-// cacheRoots are the folders for models, the one to be tried first before the others.
+// cacheRoots returns the folders for models, in the order in which to try them.
 func cacheRoots() []func() (string, error) {
 	if dir := os.Getenv(CacheVariable); dir != "" {
 		return []func() (string, error){func() (string, error) { return filepath.Abs(dir) }}
@@ -172,7 +172,7 @@ func cacheRoots() []func() (string, error) {
 	return []func() (string, error){user, privateTemp}
 }
 
-// privateTemp is a folder for temporary files into which nobody else can have put anything.
+// privateTemp returns a folder in os.TempDir into which no other user can have put anything.
 func privateTemp() (string, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("bert-%d", os.Getuid()))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -183,7 +183,7 @@ func privateTemp() (string, error) {
 		return "", err
 	}
 	if !info.IsDir() || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s: others may write there", dir)
+		return "", fmt.Errorf("%s: not a private folder", dir)
 	}
 	return dir, nil
 }

@@ -20,7 +20,7 @@ import (
 
 var models = []Model{Pretrained, Sentiment}
 
-// withWeights skips a test in sources whose weights have not been made.
+// withWeights skips a test if the sources lack the weights.
 func withWeights(t *testing.T) {
 	t.Helper()
 	if !Included() {
@@ -44,7 +44,7 @@ func mustDir(t *testing.T, m Model) string {
 	return dir
 }
 
-// TestArchives: both fit in the program, and their digests are those of what is in them.
+// TestArchives checks that both archives are small enough, and that their digests match their contents.
 func TestArchives(t *testing.T) {
 	withWeights(t)
 	entries, err := embedded.ReadDir("model")
@@ -80,8 +80,8 @@ func TestArchives(t *testing.T) {
 	}
 }
 
-// TestModels: both load, the card is beside them, dropout is as fine-tuning wants it, the classifier knows plain praise
-// and complaint, and the masked LM what reviews are about.
+// TestModels checks that both models load, have the card and dropout for fine-tuning, and that they work: the classifier on plain
+// praise and complaint, the masked LM on a sentence about a film.
 func TestModels(t *testing.T) {
 	withWeights(t)
 	cache(t)
@@ -133,7 +133,7 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// TestDir: the second call finds what the first unpacked and changes none of it; what is damaged is made anew, and nothing else.
+// TestDir checks that a second call changes nothing, and that damaged files, and only those, are written again.
 func TestDir(t *testing.T) {
 	withWeights(t)
 	root := cache(t)
@@ -182,7 +182,7 @@ func TestDir(t *testing.T) {
 		now := state()
 		for file, was := range first {
 			got, want := now[file], was
-			if file == "model.safetensors" { // the contents, not the time
+			if file == "model.safetensors" { // compare contents, not times
 				got, want = got[:2*sha256.Size], want[:2*sha256.Size]
 			}
 			if got != want {
@@ -195,7 +195,7 @@ func TestDir(t *testing.T) {
 	}
 }
 
-// TestDirAtOnce: many may unpack the same model, and each finds it whole.
+// TestDirAtOnce checks that concurrent calls for one model all find it complete.
 func TestDirAtOnce(t *testing.T) {
 	withWeights(t)
 	cache(t)
@@ -229,8 +229,8 @@ func TestDirAtOnce(t *testing.T) {
 	}
 }
 
-// TestUnwritable: where the named folder can't be made there is one line that says so and what to do; where the user's cache
-// can't, a private folder for temporary files serves.
+// TestUnwritable checks that an unwritable BERT_CACHE is a one-line error with advice, and that a private temporary folder
+// replaces an unwritable user cache.
 func TestUnwritable(t *testing.T) {
 	withWeights(t)
 	file := filepath.Join(t.TempDir(), "file")
@@ -239,7 +239,7 @@ func TestUnwritable(t *testing.T) {
 	}
 	t.Setenv(CacheVariable, filepath.Join(file, "cache"))
 	_, err := Dir(t.Context(), Pretrained)
-	if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), "let BERT_CACHE name a folder that can be written") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), file) || !strings.HasSuffix(err.Error(), "set BERT_CACHE to a writable folder") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line with the folder and BERT_CACHE", err)
 	}
 
@@ -266,7 +266,7 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestCard: no place for a figure is left open.
+// TestCard checks that no placeholder for a figure is left.
 func TestCard(t *testing.T) {
 	withWeights(t)
 	if n := strings.Count(Card, "[to fill"); n > 0 {

@@ -16,10 +16,10 @@ type Observer func(Event)
 
 // Started is the first event.
 type Started struct {
-	Step     int // done already, by the run that this one resumes
+	Step     int // steps done before this run was resumed
 	Steps    int // of the whole run
 	Examples int // in the data
-	// Checkpoint is the folder of the checkpoint that the run goes on from, or "".
+	// Checkpoint is the folder of the checkpoint from which the run is resumed, or "".
 	Checkpoint string
 	// Options are what decides the result, by name, with Options.Fingerprint among them.
 	Options map[string]string
@@ -28,22 +28,22 @@ type Started struct {
 // Stepped follows every step.
 type Stepped struct {
 	Step, Steps  int
-	Epoch        float64 // how far into the data
+	Epoch        float64 // passes over the data so far
 	Loss         float64 // of this step
-	MeanLoss     float64 // of the steps since the last that was logged
+	MeanLoss     float64 // over the steps since the last logged one
 	LearningRate float64
 	GradNorm     float64 // before clipping
 	Examples     int64   // trained on so far
 	Tokens       int64
 	Logged       bool // every Recipe.LogSteps, and the last
 
-	// Smoothed over the last steps; time spent on evaluations and checkpoints is left out.
+	// The speeds are smoothed over the last steps, without the time for evaluations and checkpoints.
 	ExamplesPerSecond, TokensPerSecond float64
-	// OperationsPerSecond are those that Options.Operations counts; 0 without it.
+	// OperationsPerSecond counts operations by Options.Operations; 0 without it.
 	OperationsPerSecond float64
-	// ShareOfPeak is what they are of Options.Peak; 0 where that is not known.
+	// ShareOfPeak is OperationsPerSecond divided by Options.Peak; 0 if that is unknown.
 	ShareOfPeak float64
-	Left        time.Duration
+	Left        time.Duration // estimated
 }
 
 // Evaluating says how far an evaluation is, as often as the Evaluator does.
@@ -68,13 +68,13 @@ type Saved struct {
 	Elapsed     time.Duration
 }
 
-// Note is something that the user should know.
+// Note is a message for the user.
 type Note struct{ Text string }
 
-// Ended is the last event of a run that came to its end.
+// Ended is the last event of a completed run.
 type Ended struct {
 	Result  Result
-	Elapsed time.Duration // since the run was begun or resumed
+	Elapsed time.Duration // since the run was started or resumed
 }
 
 func (Started) isEvent()    {}
@@ -85,7 +85,7 @@ func (Saved) isEvent()      {}
 func (Note) isEvent()       {}
 func (Ended) isEvent()      {}
 
-// number is a float64 that JSON can't always hold: not finite is null.
+// number is a float64 that is null in JSON if it is not finite.
 type number float64
 
 func (n number) MarshalJSON() ([]byte, error) {
@@ -110,12 +110,12 @@ type evaluationJSON struct {
 	Stop    bool           `json:"stop,omitempty"`
 }
 
-// MarshalJSON writes {"loss": …, "metrics": {…}}.
+// MarshalJSON returns {"loss": …, "metrics": {…}}.
 func (e Evaluation) MarshalJSON() ([]byte, error) {
 	return json.Marshal(evaluationJSON{number(e.Loss), e.Metrics, e.Stop})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON reads the output of MarshalJSON.
 func (e *Evaluation) UnmarshalJSON(data []byte) error {
 	var j evaluationJSON
 	if err := json.Unmarshal(data, &j); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/go-bert/bert/train"
 )
 
-// sentences are token ids with the class of each sentence.
+// sentences are sentences of token ids with their classes.
 type sentences struct {
 	ids     [][]int32
 	classes []int32
@@ -50,8 +50,8 @@ func (s sentences) Evaluate(ctx context.Context, m *bert.Model, at train.Point) 
 	}, nil
 }
 
-// A small model learns that sentences with token 7 are of class 1, and others of class 0. It keeps the model of the
-// epoch in which it did best.
+// A small model learns that sentences with token 7 are of class 1, and others of class 0. The run keeps the model of the best
+// epoch.
 func Example() {
 	data := sentences{
 		ids:     [][]int32{{2, 7, 5, 3}, {2, 4, 5, 3}, {2, 6, 7, 8, 3}, {2, 6, 4, 8, 3}, {2, 7, 3}, {2, 8, 3}, {2, 5, 5, 7, 3}, {2, 5, 5, 9, 3}},

@@ -22,7 +22,7 @@ func Line(e Event) string {
 	switch e := e.(type) {
 	case Started:
 		if e.Checkpoint != "" {
-			return fmt.Sprintf("going on from %s: step %d of %d, %d examples", e.Checkpoint, e.Step, e.Steps, e.Examples)
+			return fmt.Sprintf("resuming from %s: step %d of %d, %d examples", e.Checkpoint, e.Step, e.Steps, e.Examples)
 		}
 		return fmt.Sprintf("training for %d steps on %d examples", e.Steps, e.Examples)
 	case Stepped:
@@ -52,14 +52,14 @@ func Line(e Event) string {
 			text += ", stopped early"
 		}
 		if r.ModelStep != r.Steps {
-			text += fmt.Sprintf(": the model is that of step %d", r.ModelStep)
+			text += fmt.Sprintf(": the model is from step %d", r.ModelStep)
 		}
 		return text
 	}
 	return ""
 }
 
-// String is the loss and the metrics in a line.
+// String returns the loss and the metrics in one line.
 func (e Evaluation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "loss %.4f", e.Loss)
@@ -69,7 +69,7 @@ func (e Evaluation) String() string {
 	return b.String()
 }
 
-// seconds rounds a time as people read it.
+// seconds rounds a duration for display.
 func seconds(d time.Duration) time.Duration {
 	if d < 10*time.Second {
 		return d.Round(100 * time.Millisecond)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// lockName is the file in the folder of a run that says that a process is writing there.
+// lockName is the lock file in the folder of a run.
 const lockName = ".lock"
 
 // busy is the error for a folder that another process holds.

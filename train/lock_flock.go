@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes the folder for this process until release is called or the process ends, however it ends.
+// lock locks the folder until release is called or the process ends in any way.
 func lock(dir string) (release func() error, err error) {
 	path := filepath.Join(dir, lockName)
 	for {
@@ -26,7 +26,7 @@ func lock(dir string) (release func() error, err error) {
 			}
 			return nil, fmt.Errorf("%s: can't be locked: %w", path, err)
 		}
-		// A run that ends removes its file; then this lock is on a file that nobody else will find.
+		// A run that ends removes its file. If that happened just now, this lock is on a file that no other process can find.
 		if same, err := isAt(f, path); err != nil || !same {
 			f.Close()
 			if err != nil {
@@ -35,7 +35,7 @@ func lock(dir string) (release func() error, err error) {
 			continue
 		}
 		if err := f.Truncate(0); err == nil {
-			fmt.Fprintln(f, os.Getpid()) // for the other run's message; the lock holds without
+			fmt.Fprintln(f, os.Getpid()) // for the message of another run; the lock does not depend on it
 		}
 		return func() error {
 			return errors.Join(os.Remove(path), f.Close())

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// lock takes the folder for this process until release is called. If the process is killed before, the file is left and
-// has to be removed by hand.
+// lock locks the folder until release is called. If the process is killed earlier, the lock file stays and must be removed by
+// hand.
 func lock(dir string) (release func() error, err error) {
 	path := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)

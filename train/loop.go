@@ -17,7 +17,7 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
-// trainer is what the loop needs of bert.Trainer.
+// A trainer is the part of bert.Trainer that the loop needs.
 type trainer interface {
 	Backward(batches []*bert.Batch, p bert.Pass) (bert.Loss, error)
 	GradNorm() (float64, error)
@@ -27,7 +27,7 @@ type trainer interface {
 	Close()
 }
 
-// run is a run that is under way.
+// A run is a run in progress.
 type run struct {
 	o        Options
 	data     Data
@@ -43,7 +43,7 @@ type run struct {
 	board       *board
 
 	state state
-	saved int // the step of the newest checkpoint, -1: none
+	saved int // the step of the newest checkpoint, or -1
 	meter meter
 	begun time.Time
 }
@@ -94,7 +94,7 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 	return r.finish()
 }
 
-// plan decides what each step trains on, and the number of steps.
+// plan determines the batches and the number of steps.
 func (r *run) plan() (err error) {
 	if r.batches, err = newBatches(r.data, &r.o.Recipe); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (r *run) plan() (err error) {
 		r.steps = r.batches.steps(r.o.Epochs)
 	}
 	if r.steps < 1 {
-		return fmt.Errorf("%d examples for %v epochs are less than one batch: want smaller batches or more epochs", r.data.Len(), r.o.Epochs)
+		return fmt.Errorf("%d examples for %v epochs do not fill one batch: want smaller batches or more epochs", r.data.Len(), r.o.Epochs)
 	}
 	if r.options, err = r.o.fingerprint(r.data.Len(), r.steps); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (r *run) plan() (err error) {
 	return nil
 }
 
-// find looks for a run in the folder and gives the state to go on from: nil to begin.
+// find looks for a run in the folder and returns the state from which to continue, or nil to start a new run.
 func (r *run) find() (*state, error) {
 	rec, err := readRecord(r.o.Output)
 	if err != nil {
@@ -127,7 +127,7 @@ func (r *run) find() (*state, error) {
 	}
 	if !r.o.Resume {
 		if rec != nil || len(steps) > 0 {
-			return nil, fmt.Errorf("%s: there is a run in this folder: resume it, or choose another", r.o.Output)
+			return nil, fmt.Errorf("%s: this folder contains a run: resume it, or choose another folder", r.o.Output)
 		}
 		return nil, nil
 	}
@@ -150,12 +150,12 @@ func (r *run) find() (*state, error) {
 		return nil, err
 	}
 	if s.Best != nil && s.Best.Step != s.Step && !slices.Contains(steps, s.Best.Step) {
-		return nil, fmt.Errorf("%s: the best model so far was that of step %d, but its checkpoint %s is missing", r.o.Output, s.Best.Step, r.checkpoints.path(s.Best.Step))
+		return nil, fmt.Errorf("%s: the best model so far is from step %d, but its checkpoint %s is missing", r.o.Output, s.Best.Step, r.checkpoints.path(s.Best.Step))
 	}
 	return s, nil
 }
 
-// compare reports the options that differ from those that the run was begun with.
+// compare returns an error that lists the options in which this run differs from the one in the folder.
 func (r *run) compare(begun map[string]string) error {
 	if maps.Equal(begun, r.options) {
 		return nil
@@ -171,7 +171,7 @@ func (r *run) compare(begun map[string]string) error {
 	return fmt.Errorf("%s: the run in this folder can't be resumed with other options: %s", r.o.Output, strings.Join(differ, ", "))
 }
 
-// clean removes what a killed process left half-written. The folder is locked: nobody is writing.
+// clean removes the temporary files of a killed process. The folder is locked, so no other process is writing.
 func (r *run) clean() error {
 	for _, dir := range []string{r.o.Output, string(r.checkpoints)} {
 		entries, err := os.ReadDir(dir)
@@ -190,7 +190,7 @@ func (r *run) clean() error {
 	return nil
 }
 
-// open takes over the state of a checkpoint, or begins, and opens the logs.
+// open restores the state of a checkpoint, if there is one, and opens the logs.
 func (r *run) open(found *state) (err error) {
 	checkpoint := ""
 	if found != nil {
@@ -213,10 +213,10 @@ func (r *run) open(found *state) (err error) {
 	if found == nil {
 		err = r.emit(started)
 	} else {
-		r.report(started) // the log has it
+		r.report(started) // it is in the log already
 	}
 	if short && err == nil {
-		err = r.emit(Note{fmt.Sprintf("%s has lost lines of steps before %d", r.events.file.Name(), r.state.Step)})
+		err = r.emit(Note{fmt.Sprintf("%s lacks lines of steps before %d", r.events.file.Name(), r.state.Step)})
 	}
 	if err != nil {
 		r.close()
@@ -226,7 +226,7 @@ func (r *run) open(found *state) (err error) {
 
 func (r *run) close() error { return cmp.Or(r.events.close(), r.board.close()) }
 
-// emit tells everybody what happened.
+// emit reports an event and writes it to the logs.
 func (r *run) emit(e Event) error {
 	r.report(e)
 	now := time.Now()
@@ -239,11 +239,11 @@ func (r *run) report(e Event) {
 	}
 }
 
-// loop goes on until the run has ended. Everything it decides, it decides from the state, so that it goes on from a
-// checkpoint as if nothing had been.
+// loop runs until the run ends. All decisions depend on the state alone, so that a resumed run continues as if it had never been
+// interrupted.
 func (r *run) loop(ctx context.Context) error {
 	for {
-		// The checkpoint comes before the evaluation, which may take long; it is then made again if it is interrupted.
+		// The checkpoint comes before the evaluation, which may take long and is repeated if it is interrupted.
 		if r.saveDue() {
 			if err := r.save(); err != nil {
 				return err
@@ -343,7 +343,7 @@ func (r *run) step() error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// indices are the numbers of the examples of a batch.
+// indices returns the indices of the examples of a batch.
 func indices(examples []draw) []int {
 	list := make([]int, len(examples))
 	for i, d := range examples {
@@ -360,8 +360,8 @@ func (r *run) nonFinite(loss, norm float64, examples []draw) error {
 	return e
 }
 
-// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch ask for. Their
-// memory is used again for the next step.
+// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch require. Their memory is
+// reused for the next step.
 func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err error) {
 	n, inLast := 0, 0 // batches, and examples in the last of them
 	mostExamples, mostTokens := r.o.microExamples(), r.o.microTokens()
@@ -384,7 +384,7 @@ func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err erro
 			return nil, 0, fmt.Errorf("example %d: %w", i, err)
 		}
 		if got := b.Tokens() - before; got != length {
-			return nil, 0, fmt.Errorf("example %d has %d tokens, but its length was given as %d", i, got, length)
+			return nil, 0, fmt.Errorf("example %d has %d tokens, but Length returned %d", i, got, length)
 		}
 		inLast++
 		tokens += length
@@ -392,7 +392,7 @@ func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err erro
 	return r.micro[:n], tokens, nil
 }
 
-// evaluation evaluates the model and decides whether it is the best so far.
+// evaluation evaluates the model and determines whether it is the best so far.
 func (r *run) evaluation(ctx context.Context) error {
 	begun := time.Now()
 	s := &r.state
@@ -430,7 +430,7 @@ func (r *run) evaluation(ctx context.Context) error {
 	return nil
 }
 
-// better reports whether an evaluation is better than the best so far. One that is not a number is never better.
+// better reports whether an evaluation is better than the best so far. NaN is never better.
 func (r *run) better(e Evaluation) (bool, error) {
 	v, err := r.o.measure(e)
 	if err != nil || math.IsNaN(v) {
@@ -446,7 +446,7 @@ func (r *run) better(e Evaluation) (bool, error) {
 	return v > best, err
 }
 
-// save writes a checkpoint and removes those that are too many.
+// save writes a checkpoint and removes superfluous ones.
 func (r *run) save() error {
 	begun := time.Now()
 	if err := r.events.sync(); err != nil {
@@ -466,8 +466,8 @@ func (r *run) save() error {
 	return r.emit(Saved{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), time.Since(begun)})
 }
 
-// prune removes the checkpoints that are too many. It has to follow a save: the best model that the newest checkpoint
-// knows of is needed if the run is resumed from there.
+// prune removes superfluous checkpoints. It must follow a save: the best model that the newest checkpoint refers to is needed if
+// the run is resumed from there.
 func (r *run) prune() error {
 	best := -1
 	if r.state.Best != nil {
@@ -476,7 +476,7 @@ func (r *run) prune() error {
 	return r.checkpoints.prune(*r.o.KeepCheckpoints, best)
 }
 
-// interrupted saves the run to be resumed.
+// interrupted saves the run, so that it can be resumed, and returns an InterruptedError.
 func (r *run) interrupted(ctx context.Context) error {
 	if r.saved != r.state.Step {
 		if err := r.save(); err != nil {
@@ -486,7 +486,7 @@ func (r *run) interrupted(ctx context.Context) error {
 	return &InterruptedError{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), context.Cause(ctx)}
 }
 
-// finish brings back the best model, if that was asked for, and writes the model.
+// finish restores the best model, if there is one, and saves the model.
 func (r *run) finish() (Result, error) {
 	s := &r.state
 	if *r.o.SaveSteps > 0 && r.saved != s.Step {
@@ -516,7 +516,7 @@ func (r *run) finish() (Result, error) {
 	}
 	if r.o.SaveModel != nil {
 		if err := r.o.SaveModel(r.o.Output); err != nil {
-			return Result{}, fmt.Errorf("the model could not be saved: %w", err)
+			return Result{}, fmt.Errorf("can't save the model: %w", err)
 		}
 	}
 	if err := r.emit(Ended{result, time.Since(r.begun)}); err != nil {
@@ -525,6 +525,6 @@ func (r *run) finish() (Result, error) {
 	if err := r.events.sync(); err != nil {
 		return Result{}, err
 	}
-	// Once more, now that the run can't be resumed: the last evaluation may have found another best.
+	// Prune once more, now that the run can't be resumed: the last evaluation may have found a new best model.
 	return result, r.prune()
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// fakeTrainer stands for a model of one parameter. Its gradient depends on the examples in their order, on the dropout
-// key and on the parameter, so a run that differs anywhere ends elsewhere.
+// A fakeTrainer simulates a model with one parameter. Its gradient depends on the examples and their order, on the dropout key
+// and on the parameter, so any difference in a run changes the final parameter.
 type fakeTrainer struct {
 	Value, Moment float64
 	grad          float64
 	closed        bool
 
-	loss, norm float64 // what the step gives instead, if badStep
+	loss, norm float64 // the results of badStep
 	badStep    int     // counted from 1
 	step       int
 	updates    []bert.Update
@@ -84,7 +84,7 @@ func (f *fakeTrainer) ReadState(path string) (map[string]string, error) {
 
 func (f *fakeTrainer) Close() { f.closed = true }
 
-// fakeRun is a run of a fakeTrainer.
+// A fakeRun is a run of a fakeTrainer.
 type fakeRun struct {
 	Options
 	trainer  fakeTrainer
@@ -92,10 +92,10 @@ type fakeRun struct {
 	evaluate func(context.Context, Point) (Evaluation, error)
 	ctx      context.Context
 	events   []Event
-	saved    float64 // the parameter that SaveModel saw
+	saved    float64 // the parameter at SaveModel
 }
 
-// newFakeRun is a run of 25 steps on 50 examples in batches of 4: two epochs, 12.5 steps each.
+// newFakeRun returns a run of 25 steps on 50 examples in batches of 4: two epochs of 12.5 steps.
 func newFakeRun(dir string) *fakeRun {
 	data := make(lengths, 50)
 	for i := range data {
@@ -137,7 +137,7 @@ func (f *fakeRun) onStep(step int, do func()) {
 	}
 }
 
-// evaluateAs makes f's evaluations give the numbers in turn, as the metric "score".
+// evaluateAs makes f's evaluations return the numbers in turn, as the metric "score".
 func (f *fakeRun) evaluateAs(scores ...float64) {
 	f.evaluate = func(context.Context, Point) (Evaluation, error) {
 		score := scores[0]
@@ -146,7 +146,7 @@ func (f *fakeRun) evaluateAs(scores ...float64) {
 	}
 }
 
-// logged is the lines of a run's events without what has to do with the clock.
+// logged returns the lines of a run's events without the fields that depend on the clock.
 func logged(t *testing.T, dir string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, eventsName))
@@ -287,8 +287,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// However a run is interrupted, and wherever, the resumed one ends as if it had not been: the same parameters, the same
-// events, the same result.
+// A run that is interrupted, in any way and anywhere, and resumed has the same parameters, events and result as an uninterrupted
+// one.
 func TestResumeEqualsUninterrupted(t *testing.T) {
 	configure := map[string]func(*fakeRun){
 		"last model":  func(f *fakeRun) { f.SaveSteps = new(6) },
@@ -323,7 +323,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 			}
 			for at := range want.Steps + 1 {
 				for _, during := range []string{"step", "evaluation"} {
-					// Every fourth step, which meets all distances from a checkpoint, and every evaluation.
+					// Every fourth step, which covers all distances from a checkpoint, and every evaluation.
 					if during == "step" && at%4 != 0 && at != want.Steps || during == "evaluation" && !slices.Contains(evaluations, at) {
 						continue
 					}
@@ -377,7 +377,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 	}
 }
 
-// What a run does depends on every option that its fingerprint names.
+// The result of a run depends on every option in its fingerprint.
 func TestOptionsDecide(t *testing.T) {
 	base := newFakeRun(t.TempDir())
 	base.mustRun(t)
@@ -396,7 +396,7 @@ func TestOptionsDecide(t *testing.T) {
 		change(&f.Options)
 		f.mustRun(t)
 		if f.trainer.Value == base.trainer.Value {
-			t.Errorf("with another %s the run ends with the same parameter", name)
+			t.Errorf("with a different %s the run ends with the same parameter", name)
 		}
 		f.Options = base.Options
 		change(&f.Options)
@@ -439,7 +439,7 @@ func TestBestModel(t *testing.T) {
 			}
 			r := f.mustRun(t)
 			if r.ModelStep != test.best || f.saved != values[test.best] || f.trainer.Value != values[test.best] {
-				t.Errorf("the model is that of step %d, saved with %v, want step %d with %v", r.ModelStep, f.saved, test.best, values[test.best])
+				t.Errorf("the model is from step %d, saved with %v, want step %d with %v", r.ModelStep, f.saved, test.best, values[test.best])
 			}
 			if score, _ := r.Evaluation.Metrics.Get("score"); score != test.scores[test.best/5-1] {
 				t.Errorf("the result has the score %v, want %v", score, test.scores[test.best/5-1])
@@ -557,7 +557,7 @@ func TestNonFinite(t *testing.T) {
 	for _, test := range []struct {
 		loss, norm float64
 		want       string
-	}{{math.NaN(), 1, "loss is NaN"}, {math.Inf(1), 1, "loss is +Inf"}, {0.5, math.NaN(), "loss is 0.5, but the norm of its gradient NaN"}} {
+	}{{math.NaN(), 1, "loss is NaN"}, {math.Inf(1), 1, "loss is +Inf"}, {0.5, math.NaN(), "loss is 0.5, but the norm of its gradient is NaN"}} {
 		f := newFakeRun(t.TempDir())
 		f.trainer.loss, f.trainer.norm, f.trainer.badStep = test.loss, test.norm, 13
 		var before float64
@@ -602,7 +602,7 @@ func TestFolderInUse(t *testing.T) {
 	}
 	f.Observer = nil
 	_, err := f.run()
-	wantError(t, err, f.Output, "there is a run in this folder")
+	wantError(t, err, f.Output, "this folder contains a run")
 }
 
 func TestResumeFinished(t *testing.T) {
@@ -625,7 +625,7 @@ func TestResumeFinished(t *testing.T) {
 	}
 }
 
-// Resume is also how to begin: a job can be started again and again with the same command.
+// Resume can also start a run, so that a job can always be started with the same command.
 func TestResumeNothing(t *testing.T) {
 	f := newFakeRun(filepath.Join(t.TempDir(), "new", "folder"))
 	f.Resume = true
@@ -635,7 +635,7 @@ func TestResumeNothing(t *testing.T) {
 	}
 	value := f.trainer.Value
 
-	// A run that stopped before its first checkpoint begins anew, if it is the same.
+	// A run that stopped before its first checkpoint starts over, if its options are the same.
 	f = newFakeRun(t.TempDir())
 	f.trainer.badStep, f.trainer.loss = 7, math.NaN()
 	if _, err := f.run(); err == nil {
@@ -654,7 +654,7 @@ func TestResumeNothing(t *testing.T) {
 	}
 }
 
-// What a run wrote after its last checkpoint is gone when it is resumed, even if the resumed run gets less far.
+// Resuming a run discards what it wrote after its last checkpoint, even if the resumed run gets less far.
 func TestEventsAreCut(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	f.LogSteps, f.trainer.loss = 1, math.NaN()
@@ -687,7 +687,7 @@ func TestFingerprint(t *testing.T) {
 	_, err := f.run()
 	wantError(t, err, `data was "abc" and is now "abd"`)
 
-	// The events may be gone: the checkpoint knows too.
+	// Without the events, the options in the checkpoint are compared.
 	if err := os.Remove(filepath.Join(f.Output, eventsName)); err != nil {
 		t.Fatal(err)
 	}
@@ -697,14 +697,14 @@ func TestFingerprint(t *testing.T) {
 	f.Fingerprint["data"] = "abc"
 	f.events = nil
 	f.mustRun(t)
-	if !slices.ContainsFunc(f.events, func(e Event) bool { n, ok := e.(Note); return ok && strings.Contains(n.Text, "lost lines") }) {
-		t.Error("nobody was told that lines are lost")
+	if !slices.ContainsFunc(f.events, func(e Event) bool { n, ok := e.(Note); return ok && strings.Contains(n.Text, "lacks lines") }) {
+		t.Error("no note about the missing lines")
 	}
 
 	f = newFakeRun(t.TempDir())
 	f.Fingerprint = map[string]string{"seed": "1"}
 	_, err = f.run()
-	wantError(t, err, `"seed"`, "that of an option")
+	wantError(t, err, `"seed"`, "is reserved")
 }
 
 func TestDamagedCheckpoint(t *testing.T) {
@@ -732,11 +732,11 @@ func TestDamagedCheckpoint(t *testing.T) {
 		"no tensors":      {tensors, os.Remove, "no such file"},
 		"no state":        {state, os.Remove, "no such file"},
 		"cut state":       {state, func(path string) error { return os.Truncate(path, 40) }, "not the JSON of a checkpoint"},
-		"empty state":     {state, func(path string) error { return os.WriteFile(path, []byte("{}"), 0o666) }, "no state in it"},
+		"empty state":     {state, func(path string) error { return os.WriteFile(path, []byte("{}"), 0o666) }, "it contains no state"},
 		"changed state":   {state, change(`"examples": 80`, `"examples": 81`), "have changed"},
 		"other state": {state, func(path string) error {
 			return os.Rename(filepath.Join(filepath.Dir(path), "..", "step-10", stateName), path)
-		}, "that of step 10"},
+		}, "belongs to step 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFakeRun(t.TempDir())
@@ -751,9 +751,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 			_, err := f.run()
 			folder := filepath.Join(f.Output, "checkpoints", "step-20")
 			wantError(t, err, "checkpoint "+folder+" is damaged", filepath.Join(f.Output, "checkpoints", test.file), test.want,
-				"remove the folder to go on from "+filepath.Join(f.Output, "checkpoints", "step-10"))
+				"remove the folder to resume from "+filepath.Join(f.Output, "checkpoints", "step-10"))
 			if name == "other state" {
-				return // step-10 is damaged now too
+				return // step-10 is now damaged too
 			}
 			if err := os.RemoveAll(folder); err != nil {
 				t.Fatal(err)
@@ -781,10 +781,10 @@ func TestMissingBestCheckpoint(t *testing.T) {
 	}
 	f.Resume = true
 	_, err := f.run()
-	wantError(t, err, "best model so far was that of step 5", filepath.Join("checkpoints", "step-5")+" is missing")
+	wantError(t, err, "best model so far is from step 5", filepath.Join("checkpoints", "step-5")+" is missing")
 }
 
-// A checkpoint that can't be written leaves nothing behind, and those before it are whole.
+// A checkpoint that can't be written leaves nothing behind, and earlier ones are intact.
 func TestFailedCheckpoint(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	full := errors.New("no space left on device")
@@ -801,14 +801,14 @@ func TestFailedCheckpoint(t *testing.T) {
 	if !errors.Is(err, full) {
 		t.Fatal(err)
 	}
-	wantError(t, err, "checkpoint "+filepath.Join(f.Output, "checkpoints", "step-20")+" could not be written",
+	wantError(t, err, "can't write checkpoint "+filepath.Join(f.Output, "checkpoints", "step-20"),
 		"the last checkpoint is "+filepath.Join(f.Output, "checkpoints", "step-10"))
 	wantNames(t, checkpointsIn(t, f.Output), "step-10")
 	f.trainer.write, f.Resume = nil, true
 	f.mustRun(t)
 }
 
-// What a killed process left half-written is removed when the run is resumed.
+// Resuming a run removes the temporary files of a killed process.
 func TestLeftovers(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	f.trainer.badStep, f.trainer.loss = 13, math.NaN()
@@ -835,7 +835,7 @@ func TestLeftovers(t *testing.T) {
 	wantNames(t, left, ".notes.tmp-mine")
 }
 
-// brokenData give an error, or another length than they say, at an example.
+// brokenData return an error, or a wrong length, for one example.
 type brokenData struct {
 	lengths
 	err    error
@@ -864,7 +864,7 @@ func TestBrokenData(t *testing.T) {
 	f = newFakeRun(t.TempDir())
 	f.data = brokenData{lengths: f.data.(lengths), longer: 3}
 	_, err = f.run()
-	wantError(t, err, "example 17 has 5 tokens, but its length was given as 2")
+	wantError(t, err, "example 17 has 5 tokens, but Length returned 2")
 }
 
 func TestEvaluationFails(t *testing.T) {
@@ -895,7 +895,7 @@ func TestValidate(t *testing.T) {
 		"no metric to minimise": func(o *Options) { o.Minimize = true },
 		"learning_rate is -1":   func(o *Options) { o.LearningRate = -1 },
 		"there is no evaluator": func(o *Options) { o.EvalSteps = 1 },
-		"less than one batch":   func(o *Options) { o.BatchSize = 1000 },
+		"do not fill one batch":   func(o *Options) { o.BatchSize = 1000 },
 	} {
 		f := newFakeRun(filepath.Join(t.TempDir(), "run"))
 		change(&f.Options)
@@ -909,13 +909,13 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// With the limits of a micro-batch, the batches of a step are split, and only as far as needed.
+// The limits of a micro-batch split the batches of a step, but not more than necessary.
 func TestMicroBatches(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	f.BatchSize, f.MicroBatchTokens, f.MicroBatchSize = 16, 21, 5
 	r := &run{o: f.Options, data: f.data}
 	examples := batchesOf(t, f.data, f.Options).batch(0)
-	for range 2 { // the second time in the same memory
+	for range 2 { // the second time with the same memory
 		got, tokens, err := r.fill(examples)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// tinyData are 60 made sentences of 3 to 15 tokens with a class that follows from the tokens.
+// tinyData are 60 generated sentences of 3 to 15 tokens, with a class that depends on the tokens.
 type tinyData struct{}
 
 func (tinyData) Len() int         { return 60 }
@@ -32,7 +32,7 @@ func (d tinyData) Append(b *bert.Batch, i int) error {
 	return nil
 }
 
-// tinyModel is a model of 2 layers whose sizes are no multiples of 8.
+// tinyModel returns a model of 2 layers whose sizes are not multiples of 8.
 func tinyModel(threads int, dropout float64) (*bert.Model, error) {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = 43, 18, 2, 3, 30, 16
@@ -40,7 +40,7 @@ func tinyModel(threads int, dropout float64) (*bert.Model, error) {
 	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: threads, Seed: 3})
 }
 
-// tinyEvaluator is the loss and the accuracy on the data that are trained on.
+// A tinyEvaluator measures the loss and the accuracy on the training data.
 type tinyEvaluator struct{}
 
 func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model, _ Point) (Evaluation, error) {
@@ -64,7 +64,7 @@ func (tinyEvaluator) Evaluate(_ context.Context, m *bert.Model, _ Point) (Evalua
 	return Evaluation{Metrics: metric.Metrics{{Name: "accuracy", Value: right / float64(b.Len())}}, Loss: out.Loss.Total}, nil
 }
 
-// tinyOptions are for a run of 30 steps.
+// tinyOptions returns options for a run of 30 steps.
 func tinyOptions(dir string, m *bert.Model) Options {
 	o := defaults()
 	o.Output, o.Epochs, o.BatchSize, o.LearningRate, o.SaveSteps, o.EvalSteps = dir, 4, 8, 1e-2, new(4), 10
@@ -130,8 +130,8 @@ func TestThreadsGiveTheSameBits(t *testing.T) {
 	}
 }
 
-// A batch that goes through the model in parts gives the gradient of the whole, but for the rounding of float32: one
-// step of plain size tells, before Adam divides noise by noise.
+// A batch that is processed in parts gives the gradient of the whole, up to the rounding of float32. The loss and the norm of the
+// first step show it, before Adam divides noise by noise.
 func TestGradientAccumulation(t *testing.T) {
 	var first *Stepped
 	step := func(change func(*Options)) Stepped {
@@ -179,7 +179,7 @@ func TestGradientAccumulation(t *testing.T) {
 		}
 	}
 	if r := math.Sqrt(off / moved); !(r <= goldenMoveBound) || moved == 0 {
-		t.Errorf("in parts, the parameters are %v of their way off those of whole batches, want at most %v", r, goldenMoveBound)
+		t.Errorf("in parts, the parameters differ from those of whole batches by %v of their movement, want at most %v", r, goldenMoveBound)
 	}
 }
 

@@ -9,17 +9,17 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// Optimizer is the form of Adam that makes a step. All decay the weights apart from the gradient, at the parameters that
-// bert.Param.Decay names, and all clip the global norm of the gradient before the moments take it in.
+// Optimizer is a variant of Adam. All variants decay the weights independently of the gradient, for the parameters with
+// bert.Param.Decay, and clip the global norm of the gradient before updating the moments.
 type Optimizer uint8
 
 const (
 	// GoogleAdam is AdamWeightDecayOptimizer of google-research/bert optimization.py: Adam without bias correction.
 	GoogleAdam Optimizer = iota
-	// AdamW is Loshchilov and Hutter's with bias correction, as PyTorch and Hugging Face have it.
+	// AdamW is Loshchilov and Hutter's AdamW with bias correction, as in PyTorch and Hugging Face.
 	AdamW
-	// LAMB scales each tensor's step to the tensor's own size, which lets batches be very large (You et al. 2020,
-	// arXiv:1904.00962, Algorithm 2). As in the authors' code, biases and LayerNorm take Adam's step.
+	// LAMB scales each tensor's step to the norm of the tensor, which permits very large batches (You et al. 2020,
+	// arXiv:1904.00962, Algorithm 2). As in the authors' code, biases and LayerNorm use Adam's step.
 	LAMB
 )
 
@@ -28,8 +28,8 @@ type optimizerInfo struct {
 	name           string
 	epsilon        float64 // the default
 	biasCorrection bool
-	trustRatio     bool    // scales the step of each tensor
-	clipEpsilon    float64 // added to the norm that clipping divides by
+	trustRatio     bool    // whether the step of each tensor is scaled
+	clipEpsilon    float64 // added to the norm by which clipping divides
 	schedule       Schedule
 }
 
@@ -39,7 +39,7 @@ var optimizers = [...]optimizerInfo{
 	LAMB:       {name: "lamb", epsilon: 1e-6, biasCorrection: true, trustRatio: true, schedule: GoogleLinear},
 }
 
-// String is the name that ParseOptimizer takes: google, adamw or lamb.
+// String returns the name that ParseOptimizer accepts: google, adamw or lamb.
 func (o Optimizer) String() string {
 	if int(o) >= len(optimizers) {
 		return fmt.Sprintf("Optimizer(%d)", uint8(o))
@@ -47,7 +47,7 @@ func (o Optimizer) String() string {
 	return optimizers[o].name
 }
 
-// ParseOptimizer is the optimiser of a name.
+// ParseOptimizer returns the optimiser with the given name.
 func ParseOptimizer(name string) (Optimizer, error) {
 	names := optimizerNames()
 	if i := slices.Index(names, name); i >= 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// Phase is a stretch of a run with data of its own, such as BERT's pre-training on sequences of 128 tokens and then, for
-// the last tenth of the steps, of 512 (paper, appendix A.2).
+// Phase is a part of a run with its own data. BERT, for example, is pre-trained on sequences of 128 tokens and, for the last tenth
+// of the steps, of 512 (paper, appendix A.2).
 type Phase struct {
 	Data  Data
 	Steps int // at least 1
@@ -23,7 +23,7 @@ type Phase struct {
 // phases before.
 type Phases []Phase
 
-// Len is the number of examples of all phases.
+// Len returns the number of examples of all phases.
 func (p Phases) Len() int {
 	n := 0
 	for i := range p {
@@ -32,7 +32,7 @@ func (p Phases) Len() int {
 	return n
 }
 
-// find is the data that example i is in, and its number there.
+// find returns the data that contain example i, and its index there.
 func (p Phases) find(i int) (Data, int) {
 	for k := range p[:len(p)-1] {
 		n := p[k].Data.Len()
@@ -44,22 +44,22 @@ func (p Phases) find(i int) (Data, int) {
 	return p[len(p)-1].Data, i
 }
 
-// Length is the number of tokens of example i.
+// Length returns the number of tokens of example i.
 func (p Phases) Length(i int) int {
 	data, i := p.find(i)
 	return data.Length(i)
 }
 
-// Append adds example i as it is in epoch 0.
+// Append adds the version of example i for epoch 0.
 func (p Phases) Append(b *bert.Batch, i int) error { return p.AppendEpoch(b, i, 0) }
 
-// AppendEpoch adds example i as it is in an epoch of its phase.
+// AppendEpoch adds the version of example i for an epoch of its phase.
 func (p Phases) AppendEpoch(b *bert.Batch, i, epoch int) error {
 	data, i := p.find(i)
 	return appendExample(data, b, i, epoch)
 }
 
-// appendExample adds an example as it is in an epoch, if that makes a difference.
+// appendExample adds the version of an example for an epoch, if its data have versions.
 func appendExample(data Data, b *bert.Batch, i, epoch int) error {
 	if d, ok := data.(EpochData); ok {
 		return d.AppendEpoch(b, i, epoch)
@@ -67,7 +67,7 @@ func appendExample(data Data, b *bert.Batch, i, epoch int) error {
 	return data.Append(b, i)
 }
 
-// String is the phases for the fingerprint: steps, examples and batch of each.
+// String describes the phases for the fingerprint: steps, examples and batch of each.
 func (p Phases) String() string {
 	var parts []string
 	for _, phase := range p {
@@ -83,22 +83,22 @@ type phased struct {
 	out   []draw
 }
 
-// phasePart is a phase under way.
+// A phasePart is a phase with its place in the run.
 type phasePart struct {
 	batches
 	first, end   int   // steps
-	firstExample int32 // as Phases counts them
+	firstExample int32 // its number in Phases
 }
 
 func newPhased(phases Phases, r *Recipe) (*phased, error) {
 	if len(phases) == 0 {
-		return nil, fmt.Errorf("there are no phases to train in")
+		return nil, fmt.Errorf("there are no phases")
 	}
 	p := new(phased)
 	step, example := 0, 0
 	for i, phase := range phases {
 		if _, nested := phase.Data.(Phases); nested {
-			return nil, fmt.Errorf("phase %d has phases itself", i+1)
+			return nil, fmt.Errorf("phase %d consists of phases itself", i+1)
 		}
 		if phase.Steps < 1 {
 			return nil, fmt.Errorf("phase %d has %d steps, want at least 1", i+1, phase.Steps)
@@ -130,10 +130,10 @@ func newPhased(phases Phases, r *Recipe) (*phased, error) {
 	return p, nil
 }
 
-// steps is the sum of the phases' steps.
+// steps returns the sum of the phases' steps.
 func (p *phased) steps(float64) int { return p.parts[len(p.parts)-1].end }
 
-// epochs is how far into their data the phases are, added up.
+// epochs returns the sum of the phases' epochs.
 func (p *phased) epochs(step int) float64 {
 	sum := 0.0
 	for _, part := range p.parts {

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// Schedule says how the learning rate changes over the steps. All begin with a linear rise from 0 over the warm-up's
-// steps: the first step of a run with a warm-up has rate 0.
+// Schedule says how the learning rate changes over the steps. All schedules begin with a linear rise from 0 over the warm-up
+// steps, so the first step of a run with a warm-up has rate 0.
 type Schedule uint8
 
 const (
-	// OwnSchedule is the optimiser's: GoogleLinear with GoogleAdam and LAMB, Linear with AdamW.
+	// OwnSchedule is the optimiser's default: GoogleLinear for GoogleAdam and LAMB, Linear for AdamW.
 	OwnSchedule Schedule = iota
-	// GoogleLinear falls from the peak at step 0 to 0 at the end, but for the warm-up, which replaces the fall's first
-	// part: the rate drops where the warm-up ends (google-research/bert optimization.py, create_optimizer).
+	// GoogleLinear falls linearly from the peak at step 0 to 0 at the end. The warm-up replaces the first part of the fall, so the
+	// rate jumps down slightly when the warm-up ends (google-research/bert optimization.py, create_optimizer).
 	GoogleLinear
-	// Linear falls from the full peak at the end of the warm-up to 0 (Hugging Face get_linear_schedule_with_warmup).
+	// Linear falls from the peak at the end of the warm-up to 0 (Hugging Face get_linear_schedule_with_warmup).
 	Linear
 	// Constant stays at the peak after the warm-up.
 	Constant
@@ -24,7 +24,7 @@ const (
 
 var scheduleNames = [...]string{OwnSchedule: "own", GoogleLinear: "google", Linear: "linear", Constant: "constant"}
 
-// String is the name that ParseSchedule takes: own, google, linear or constant.
+// String returns the name that ParseSchedule accepts: own, google, linear or constant.
 func (s Schedule) String() string {
 	if int(s) >= len(scheduleNames) {
 		return fmt.Sprintf("Schedule(%d)", uint8(s))
@@ -32,7 +32,7 @@ func (s Schedule) String() string {
 	return scheduleNames[s]
 }
 
-// ParseSchedule is the schedule of a name.
+// ParseSchedule returns the schedule with the given name.
 func ParseSchedule(name string) (Schedule, error) {
 	for i, n := range scheduleNames {
 		if n == name {

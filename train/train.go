@@ -1,16 +1,16 @@
-// Package train is the training loop of BERT (Devlin et al. 2018, appendix A.2 and A.3; google-research/bert
-// run_classifier.py and optimization.py; Hugging Face trainer.py). It knows no task: [Data] gives it labelled examples,
-// an [Evaluator] says how good the model is, and [Run] does what is between.
+// Package train implements the training loop of BERT (Devlin et al. 2018, appendix A.2 and A.3; google-research/bert
+// run_classifier.py and optimization.py; Hugging Face trainer.py). It is independent of tasks: [Data] supplies labelled
+// examples, an [Evaluator] measures the model, and [Run] does everything else.
 //
-// A run writes into one folder:
+// A run writes to one folder:
 //
 //	events.jsonl               a line for the start, for every few steps, for each evaluation and for the end
 //	events.out.tfevents.…      the same numbers for TensorBoard
-//	checkpoints/step-N/        state.safetensors (parameters and moments), state.json (the rest)
-//	config.json, model.…       the model at the end, by Options.SaveModel
+//	checkpoints/step-N/        state.safetensors (parameters and moments), state.json (everything else)
+//	config.json, model.…       the final model, written by Options.SaveModel
 //
-// A run is a function of the model it begins with, the data and the options. Batches and dropout depend on (seed, step)
-// alone, so a run that is killed and resumed gives the same bits as one that is not, on any number of threads.
+// A run is a function of the initial model, the data and the options. Batches and dropout depend only on (seed, step), so a run
+// that is killed and resumed ends with the same bits as an uninterrupted one, on any number of threads.
 package train
 
 import (
@@ -24,8 +24,8 @@ import (
 	"github.com/go-bert/bert/metric"
 )
 
-// Evaluator says how good the model is, usually on held-out data. When the context is cancelled it may stop early with
-// an error; the evaluation is then made again when the run is resumed.
+// An Evaluator measures the model, usually on held-out data. When the context is cancelled it may return early with an error;
+// the evaluation is then repeated when the run is resumed.
 type Evaluator interface {
 	Evaluate(ctx context.Context, m *bert.Model, at Point) (Evaluation, error)
 }
@@ -38,7 +38,7 @@ type Point struct {
 	Progress func(done, all int)
 }
 
-// Evaluation is what an Evaluator found.
+// Evaluation is the result of an Evaluator.
 type Evaluation struct {
 	Metrics metric.Metrics
 	Loss    float64 // NaN where there is none
@@ -55,8 +55,8 @@ type Options struct {
 
 	// Output is the folder of the run; it is made if it is not there.
 	Output string
-	// Resume goes on from the newest checkpoint in Output, or begins where there is none. Without it, a folder with a run
-	// in it is an error.
+	// Resume continues from the newest checkpoint in Output, or starts the run if there is none. Without Resume, a folder that
+	// contains a run is an error.
 	Resume bool
 	// Fingerprint holds what the caller wants to be the same when the run is resumed, beside the recipe, which is
 	// compared anyway: hashes of the data and of the model it began with, for instance.
@@ -128,7 +128,7 @@ func (o *Options) fingerprint(examples, steps int) (map[string]string, error) {
 		"warmup_steps":       strconv.Itoa(o.warmup(steps)),
 		"best_metric":        o.BestMetric,
 	}
-	// Only where a model is chosen does it matter to the result when it is evaluated.
+	// The evaluations affect the result only if they select the model.
 	if o.BestMetric != "" {
 		f["minimize"] = strconv.FormatBool(o.minimize())
 		f["eval_steps"] = strconv.Itoa(o.EvalSteps)
@@ -148,14 +148,14 @@ func (o *Options) fingerprint(examples, steps int) (map[string]string, error) {
 const precisionKey = "precision"
 
 func takenName(name string) error {
-	return fmt.Errorf("the caller's fingerprint has the name %q, which is that of an option", name)
+	return fmt.Errorf("the caller's fingerprint uses the name %q, which is reserved", name)
 }
 
 func formatFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 func (o *Options) minimize() bool { return o.Minimize || o.BestMetric == LossMetric }
 
-// measure is the number by which the best model is chosen.
+// measure returns the number by which the best model is selected.
 func (o *Options) measure(e Evaluation) (float64, error) {
 	if v, ok := e.Metrics.Get(o.BestMetric); ok {
 		return v, nil
@@ -167,13 +167,13 @@ func (o *Options) measure(e Evaluation) (float64, error) {
 	for _, m := range e.Metrics {
 		names += ", " + m.Name
 	}
-	return 0, fmt.Errorf("there is no metric %q to choose the best model by, only %s", o.BestMetric, names)
+	return 0, fmt.Errorf("there is no metric %q to select the best model by, want one of %s", o.BestMetric, names)
 }
 
-// Result is how a run ended.
+// Result is the result of a run.
 type Result struct {
-	Steps    int     `json:"step"`  // made, those before a resumption among them
-	Epochs   float64 `json:"epoch"` // gone through
+	Steps    int     `json:"step"`  // including those before a resumption
+	Epochs   float64 `json:"epoch"` // passes over the data
 	Examples int64   `json:"examples"`
 	Tokens   int64   `json:"tokens"`
 	// Loss is the mean of the steps' losses.
@@ -182,19 +182,19 @@ type Result struct {
 	StoppedEarly bool `json:"stopped_early"`
 	// ModelStep is the step whose model the run gave: the best one's if Recipe.BestMetric is set, otherwise the last.
 	ModelStep int `json:"model_step"`
-	// Evaluation is that of the model; nil without an Evaluator.
+	// Evaluation is the evaluation of that model; nil without an Evaluator.
 	Evaluation *Evaluation `json:"evaluation,omitempty"`
 }
 
 // Run trains m. At its end m holds the model that the run gave: the last, or with Recipe.BestMetric the best.
 //
-// When ctx is cancelled, Run finishes the step, writes a checkpoint and returns an *InterruptedError. A loss or a gradient
-// that is not finite gives a *NonFiniteError, and a run to be resumed that has ended before a *FinishedError. After any
-// error the checkpoints written before are whole, and m holds the parameters of some step.
+// When ctx is cancelled, Run finishes the step, writes a checkpoint and returns an *InterruptedError. A loss or a gradient that
+// is not finite is a *NonFiniteError, and resuming a run that has ended a *FinishedError. After any error the earlier
+// checkpoints are intact, and m holds the parameters of some step.
 //
 // A folder is locked while a run writes into it: a second run gets a *BusyError. eval may be nil.
 func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Options) (Result, error) {
-	// The precision decides the bits as much as any option does.
+	// The precision affects the bits just as the options do.
 	precision, _ := m.Precision()
 	fingerprint := map[string]string{precisionKey: precision.String()}
 	for name, value := range o.Fingerprint {
@@ -219,31 +219,31 @@ func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Option
 	return start(ctx, newTrainer, data, evaluate, o)
 }
 
-// InterruptedError says that a run was interrupted and where it can go on.
+// InterruptedError reports that a run was interrupted, and the checkpoint from which it can be resumed.
 type InterruptedError struct {
 	Step, Steps int
-	Checkpoint  string // the folder it was saved in
-	Cause       error  // of the context
+	Checkpoint  string // its folder
+	Cause       error  // the cause of the context's cancellation
 }
 
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("interrupted after step %d of %d and saved in %s: resume the run to go on from there", e.Step, e.Steps, e.Checkpoint)
+	return fmt.Sprintf("interrupted after step %d of %d and saved in %s: resume the run to continue", e.Step, e.Steps, e.Checkpoint)
 }
 
 func (e *InterruptedError) Unwrap() error { return e.Cause }
 
-// NonFiniteError says that the loss or the gradient of a step was infinite or not a number. The step was not made.
+// NonFiniteError reports that the loss or the gradient of a step is infinite or not a number. The parameters were not updated.
 type NonFiniteError struct {
 	Step           int // counted from 1
 	Loss, GradNorm float64
-	Examples       []int  // of the batch
-	Checkpoint     string // the folder of the newest one, or ""
+	Examples       []int  // in the batch
+	Checkpoint     string // the folder of the newest checkpoint, or ""
 }
 
 func (e *NonFiniteError) Error() string {
 	what := fmt.Sprintf("loss is %v", e.Loss)
 	if !math.IsNaN(e.Loss) && !math.IsInf(e.Loss, 0) {
-		what = fmt.Sprintf("loss is %v, but the norm of its gradient %v", e.Loss, e.GradNorm)
+		what = fmt.Sprintf("loss is %v, but the norm of its gradient is %v", e.Loss, e.GradNorm)
 	}
 	const most = 64
 	examples := fmt.Sprint(e.Examples)
@@ -254,17 +254,17 @@ func (e *NonFiniteError) Error() string {
 	if e.Checkpoint != "" {
 		last = "the last checkpoint is " + e.Checkpoint
 	}
-	return fmt.Sprintf("step %d: %s; the batch is examples %s; %s. Look at these examples, or try a lower learning rate", e.Step, what, examples, last)
+	return fmt.Sprintf("step %d: %s; the batch consists of examples %s; %s. Check these examples, or try a lower learning rate", e.Step, what, examples, last)
 }
 
-// FinishedError says that there was nothing to resume, because the run in the folder had ended.
+// FinishedError reports that there is nothing to resume, because the run in the folder has ended.
 type FinishedError struct {
 	Output string
-	Result Result // of that run
+	Result Result // the result of that run
 }
 
 func (e *FinishedError) Error() string {
-	return fmt.Sprintf("%s: the run in this folder ended at step %d: there is nothing to resume", e.Output, e.Result.Steps)
+	return fmt.Sprintf("%s: the run in this folder has ended at step %d: there is nothing to resume", e.Output, e.Result.Steps)
 }
 
 // BusyError says that another run is writing into a folder.

@@ -256,7 +256,7 @@ func PathError(err error) error {
 // CutOff says in words that a file ends too early, and takes the path off an error of the os package.
 func CutOff(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the file is cut off: %w", err)
+		return fmt.Errorf("the file is truncated: %w", err)
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {

@@ -59,7 +59,7 @@ func TestLines(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for content, want := range map[string]string{
-		"\xff\xfea\x00": "f: text in UTF-16", "\xfe\xff\x00a": "f: text in UTF-16", "\x1f\x8b\x08": "f: no gzip file: the file is cut off",
+		"\xff\xfea\x00": "f: text in UTF-16", "\xfe\xff\x00a": "f: text in UTF-16", "\x1f\x8b\x08": "f: no gzip file: the file is truncated",
 	} {
 		if _, err := New(strings.NewReader(content), "f"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", content, err, want)
