@@ -71,6 +71,7 @@ var rooms = []room{
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
+	{dir: "internal/torture", others: []string{"golang.org/x/sys"}, unsafe: true},
 }
 
 // TestArchitecture checks the imports of every file that is no test, whatever its build constraints, against rooms; that
