@@ -66,6 +66,7 @@ var rooms = []room{
 	},
 	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
+	{dir: "internal/files", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
 	{dir: "internal/proto", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/random"},
