@@ -38,7 +38,7 @@ func (d *dataFlags) addDetails(cmd *cobra.Command) {
 	f.StringVar(&d.columns.Label, "label-column", "", "the `COLUMN` of the label (default label)")
 	f.BoolVar(&d.columns.NoHeader, "no-header", false, "the first line is data; columns are given by number, from 1")
 	d.format = newChoice("auto", "auto", "csv", "tsv", "jsonl")
-	addChoice(cmd, d.format, "data-format", "how the data is written; auto: as the file's name ends")
+	addChoice(cmd, d.format, "data-format", "the format of the data; auto: by the file's name")
 }
 
 func (d *dataFlags) addSkipBad(cmd *cobra.Command) {

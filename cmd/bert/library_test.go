@@ -182,7 +182,7 @@ func TestRecipeFlags(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"num-train-epochs": "2", "train-batch-size": "32", "learning-rate": "2e-05", "weight-decay": "0.01", "seed": "42", "optimizer": "google",
-		"max-seq-length": "0", "seeds": "1", "null-score-diff-threshold": "best", "data-format": "", "skip-bad": "false",
+		"max-seq-length": "0", "seeds": "1", "null-score-diff-threshold": "best", "data-format": "auto", "skip-bad": "false",
 	} {
 		if got := cmd.Flags().Lookup(name).DefValue; got != want {
 			t.Errorf("--%s is %s by default, want %s", name, got, want)

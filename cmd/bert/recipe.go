@@ -212,7 +212,7 @@ func (f *recipeFlags) addTask() {
 		f.add(flags, "text_pair_column", "the `COLUMN` of the second text (default text_pair, where there is one)")
 		f.add(flags, "label_column", "the `COLUMN` of the label (default label)")
 		f.add(flags, "no_header", "the first line is data; columns are given by number, from 1")
-		f.add(flags, "data_format", "the format of the data; auto, the default: by the file's name", "auto", "csv", "tsv", "jsonl")
+		f.add(flags, "data_format", "the format of the data; auto: by the file's name", "auto", "csv", "tsv", "jsonl")
 		f.add(flags, "labels", "the labels as `A,B`, in the order of their ids (default: those in the data, sorted)")
 		f.add(flags, "class_weights", "weigh the loss by label: none, balanced, or `W1,W2` in the order of the labels (default none)")
 		f.add(flags, "problem_type", "of --task text: one label a text (the default), several at once (between commas; a list in JSON), or a number",
