@@ -32,14 +32,14 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile"},
+		dir: "cmd/bert", ours: []string{"convert", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile", "internal/files"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
 		},
 	},
-	{dir: "glue", ours: []string{"finetune", "task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/atomicfile", "internal/jsonobject", "internal/textfile"}},
-	{dir: "sweep", ours: []string{"finetune", "task", "train", "metric", "recipe", "internal/jsonobject", "internal/textfile"}},
+	{dir: "glue", ours: []string{"finetune", "task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/atomicfile", "internal/jsonobject", "internal/textfile", "internal/files"}},
+	{dir: "sweep", ours: []string{"finetune", "task", "train", "metric", "recipe", "internal/jsonobject", "internal/textfile", "internal/files"}},
 	{dir: "finetune", ours: []string{"task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/jsonobject"}},
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile"}},
@@ -49,20 +49,21 @@ var rooms = []room{
 	{dir: "bench/compare", ours: []string{"internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
-	{dir: "train", ours: []string{".", "metric", "recipe", "internal/atomicfile", "internal/random", "internal/tfrecord"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
+	{dir: "train", ours: []string{".", "metric", "recipe", "internal/atomicfile", "internal/random", "internal/tfrecord", "internal/files"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}},
 	{
-		dir: "pretrain", ours: []string{"train", "recipe", ".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord"},
+		dir: "pretrain", ours: []string{"train", "recipe", ".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord", "internal/files"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
-	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile"}},
-	{dir: "squad", ours: []string{"data", "metric", "internal/jsonobject", "internal/message", "internal/textfile"}},
+	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "internal/atomicfile", "internal/files"}},
+	{dir: "squad", ours: []string{"data", "metric", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
-	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile"}},
-	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile"}},
-	{dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message"}},
-	{dir: "internal/jsonobject", ours: []string{"internal/atomicfile", "internal/message", "internal/textfile"}},
+	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile", "internal/files"}},
+	{dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message", "internal/files"}},
+	{dir: "internal/jsonobject", ours: []string{"internal/atomicfile", "internal/message", "internal/textfile", "internal/files"}},
 	{dir: "internal/message"},
-	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
+	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile", "internal/files"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
@@ -71,7 +72,7 @@ var rooms = []room{
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "recipe"},
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
-	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
+	{dir: "hub", ours: []string{"internal/atomicfile", "internal/files"}, others: []string{"golang.org/x/sys"}},
 	{
 		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // Config describes a BERT: its sizes, its constants and what its head is for. The names are those of config.json
@@ -220,7 +221,7 @@ func LoadConfig(path string) (Config, error) {
 func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Config{}, nil, pathError(err)
+		return Config{}, nil, files.PathError(err)
 	}
 	if info.IsDir() {
 		if path, err = FindConfig(path); err != nil {
@@ -229,7 +230,7 @@ func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, nil, pathError(err)
+		return Config{}, nil, files.PathError(err)
 	}
 	c, keys, err = parseConfig(data)
 	if err != nil {
@@ -241,7 +242,7 @@ func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 // FindConfig is the path of the configuration in a folder: config.json, or bert_config.json without it. The error is
 // fs.ErrNotExist if there is neither.
 func FindConfig(dir string) (string, error) {
-	for _, name := range []string{configName, googleConfigName} {
+	for _, name := range ConfigFiles() {
 		path := filepath.Join(dir, name)
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return path, nil
@@ -249,6 +250,9 @@ func FindConfig(dir string) (string, error) {
 	}
 	return "", noConfigError(dir)
 }
+
+// ConfigFiles are the names that a configuration may have in a folder. A folder without one is no model directory.
+func ConfigFiles() []string { return []string{configName, googleConfigName} }
 
 // noConfigError is for a folder without a configuration.
 type noConfigError string
@@ -264,15 +268,6 @@ const (
 	configName       = "config.json"
 	googleConfigName = "bert_config.json"
 )
-
-// pathError turns the os package's "open x: reason" into "x: reason".
-func pathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	return err
-}
 
 // ParseConfig reads the JSON of config.json or bert_config.json and validates it. A key with a value of the wrong type,
 // or one that asks for a computation that is not BERT's, is an error; keys that no BERT configuration has are listed

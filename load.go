@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // Load reads a model: config.json (or bert_config.json) and the weights, in any format that package checkpoint reads and under
@@ -55,10 +56,10 @@ func ModelDir(path string) (string, error) {
 		return path, nil
 	case errors.Is(err, fs.ErrNotExist):
 		if _, noIndex := os.Stat(path + ".index"); noIndex != nil { // no prefix of a TensorFlow checkpoint
-			return "", pathError(err)
+			return "", files.PathError(err)
 		}
 	case err != nil:
-		return "", pathError(err)
+		return "", files.PathError(err)
 	}
 	return filepath.Dir(path), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // SaveOptions says how a model is written. The zero value means the defaults.
@@ -52,7 +53,7 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 		o.MaxShardBytes = math.MaxInt64
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	if o.Format == checkpoint.ONNX {
 		if o.DType != checkpoint.F32 {

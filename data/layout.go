@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/textfile"
 )
 
@@ -97,7 +98,7 @@ func (l *Layout) Read(ctx context.Context, path string, o ReadOptions) (*Set, er
 func (l *Layout) table(path string, o ReadOptions) (Table, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Table{}, textfile.PathError(err)
+		return Table{}, files.PathError(err)
 	}
 	table, ok := l.Tables[o.Split]
 	switch {

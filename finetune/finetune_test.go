@@ -231,7 +231,7 @@ func TestOutputErrors(t *testing.T) {
 		if _, ok := e.(train.Started); ok {
 			_, err := second.Run(context.Background(), nil)
 			var busy *train.BusyError
-			if !errors.As(err, &busy) || busy.Output != o.Output || busy.PID != os.Getpid() {
+			if !errors.As(err, &busy) || busy.Dir != o.Output || busy.PID != os.Getpid() {
 				t.Errorf("error is %v", err)
 			}
 		}

@@ -20,8 +20,8 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
-	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -193,7 +193,7 @@ func (s *Suite) observe(e Event) {
 // training after its step, saves it, and returns an *InterruptedError.
 func (s *Suite) Run(ctx context.Context) (*Summary, error) {
 	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe.WithDefaults()); err != nil {
 		return nil, err
@@ -298,7 +298,7 @@ func (s *Suite) train(ctx context.Context, m *member) (err error) {
 // measure evaluates the task's model on the parts of its data that have labels, and answers those that have none.
 func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	if err := os.MkdirAll(m.output, 0o777); err != nil {
-		return textfile.PathError(err)
+		return files.PathError(err)
 	}
 	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads}
 	defer func() { err = errors.Join(err, model.close()) }()
@@ -322,7 +322,7 @@ func (m *member) readScores(precision bert.Precision) (found bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, textfile.PathError(err)
+		return false, files.PathError(err)
 	}
 	var parts []part
 	if err := json.Unmarshal(text, &parts); err != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/finetune"
-	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 )
@@ -100,7 +100,7 @@ func (r Recipe) Prepare(o Options) (*Suite, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(r.Path); err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s: a file, want the folder of GLUE's tasks", r.Path)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/atomicfile"
-	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
 )
 
@@ -74,7 +74,7 @@ func SavePredictions(dir, name string, split data.Split, predictions []task.Pred
 		return "", fmt.Errorf("GLUE takes no predictions of task %s, part %q", name, split)
 	}
 	path := filepath.Join(dir, file)
-	return path, textfile.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return s.write(w, predictions) }))
+	return path, files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return s.write(w, predictions) }))
 }
 
 func (s *submission) write(w io.Writer, predictions []task.Prediction) error {

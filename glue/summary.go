@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
@@ -170,7 +171,7 @@ func (s *Suite) pack(path string) error {
 		return z.Close()
 	})
 	if err != nil {
-		return textfile.PathError(err)
+		return files.PathError(err)
 	}
 	s.observe(e)
 	return nil

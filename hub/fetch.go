@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // A blob is the server's description of a file.
@@ -49,7 +50,7 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 			return "", err
 		}
 	}
-	unlock, err := acquire(ctx, lock, func() { o.Note("another process is fetching " + name + ": waiting for it") })
+	unlock, err := files.Acquire(ctx, lock, func() { o.Note("another process is fetching " + name + ": waiting for it") })
 	if err != nil {
 		return "", err
 	}

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/go-bert/bert/internal/textfile"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 // MaxLine bounds a line of a corpus in bytes, so that a file of another kind doesn't fill the memory.
@@ -105,14 +107,14 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 	} else {
 		info, err := os.Stat(path)
 		if err != nil {
-			return false, textfile.PathError(err)
+			return false, files.PathError(err)
 		}
 		if info.IsDir() {
 			return c.imdbFolder(path, line)
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return false, textfile.PathError(err)
+			return false, files.PathError(err)
 		}
 		defer f.Close()
 		in = f

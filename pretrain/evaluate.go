@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
-	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
 )
 
@@ -78,7 +78,7 @@ func GlobalStep(dir string) (int, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, textfile.PathError(err)
+		return 0, files.PathError(err)
 	}
 	var e struct {
 		GlobalStep int `json:"global_step"`

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
-	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // The files of a set, besides those of the tokenizer and the instances.
@@ -70,7 +70,7 @@ func groupOf(name string) (group int, ok bool) {
 func readJSON(path string, v any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return textfile.PathError(err)
+		return files.PathError(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -130,7 +130,7 @@ func records(dir string, x *index) (map[int]record, error) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	for _, entry := range entries {
 		group, ok := groupOf(entry.Name())

@@ -17,8 +17,8 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
-	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -206,13 +206,13 @@ func (e *ExistsError) Error() string {
 // begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
 func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	there, err := readIndex(j.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		entries, err := os.ReadDir(j.Dir)
 		if err != nil {
-			return nil, textfile.PathError(err)
+			return nil, files.PathError(err)
 		}
 		for _, entry := range entries {
 			if !strings.HasPrefix(entry.Name(), ".") {
@@ -233,7 +233,7 @@ func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 	// A killed run of this part may have left temporary files. Those of other parts may be in use.
 	entries, err := os.ReadDir(j.Dir)
 	if err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	for _, entry := range entries {
 		group, ok := groupOf(entry.Name())
@@ -245,7 +245,7 @@ func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 		}
 		if atomicfile.IsTemp(entry.Name()) {
 			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, textfile.PathError(err)
+				return nil, files.PathError(err)
 			}
 		}
 	}
@@ -311,7 +311,7 @@ func (j *InstanceJob) finish(x *index, total int, result *InstanceResult) error 
 	}
 	for g := range total {
 		if err := os.Remove(filepath.Join(j.Dir, recordName(g))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return textfile.PathError(err)
+			return files.PathError(err)
 		}
 	}
 	return nil
@@ -385,7 +385,7 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 		return w.out.write(count, h)
 	})
 	if err != nil {
-		return r, false, textfile.PathError(err)
+		return r, false, files.PathError(err)
 	}
 	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if ok && r != known {
@@ -401,13 +401,13 @@ func isFile(path string, r *record) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, textfile.PathError(err)
+		return false, files.PathError(err)
 	}
 	defer f.Close()
 	sum := sha256.New()
 	n, err := io.Copy(sum, f)
 	if err != nil {
-		return false, textfile.PathError(err)
+		return false, files.PathError(err)
 	}
 	return n == r.Bytes && hex.EncodeToString(sum.Sum(nil)) == r.SHA256, nil
 }

@@ -376,8 +376,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// files returns the names and contents of the files in a folder.
-func files(t testing.TB, dir string) map[string]string {
+// contents returns the names and contents of the files in a folder.
+func contents(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -422,7 +422,7 @@ func TestSameBytes(t *testing.T) {
 			j := testJob(t, text, dir, o)
 			j.Workers = 1
 			one := run(t, j)
-			want := files(t, dir)
+			want := contents(t, dir)
 			if one.Groups < 5 || len(want) != one.Groups+5 {
 				t.Fatalf("%d groups, %d files", one.Groups, len(want))
 			}
@@ -431,7 +431,7 @@ func TestSameBytes(t *testing.T) {
 			j = testJob(t, text, dir, o)
 			j.Workers = 7
 			run(t, j)
-			sameFiles(t, "7 workers", files(t, dir), want)
+			sameFiles(t, "7 workers", contents(t, dir), want)
 
 			dir = t.TempDir()
 			for part, shard := range []int{2, 0, 1} {
@@ -446,7 +446,7 @@ func TestSameBytes(t *testing.T) {
 					wantError(t, err, "not complete")
 				}
 			}
-			sameFiles(t, "3 shards", files(t, dir), want)
+			sameFiles(t, "3 shards", contents(t, dir), want)
 
 			// Interrupted after each file in turn; unfinished files are left behind.
 			dir = t.TempDir()
@@ -479,7 +479,7 @@ func TestSameBytes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			sameFiles(t, "resumed", files(t, dir), want)
+			sameFiles(t, "resumed", contents(t, dir), want)
 
 			// A complete set is recognised, and a lost file is made again.
 			if err := os.Remove(filepath.Join(dir, fileName(1, o.Format))); err != nil {
@@ -490,7 +490,7 @@ func TestSameBytes(t *testing.T) {
 			if r := run(t, j); r.Kept != r.Groups-1 || r.Summary == nil {
 				t.Errorf("%+v", r)
 			}
-			sameFiles(t, "made again", files(t, dir), want)
+			sameFiles(t, "made again", contents(t, dir), want)
 		})
 	}
 }
@@ -499,7 +499,7 @@ func TestSameBytes(t *testing.T) {
 func TestResumeRefuses(t *testing.T) {
 	text, dir := testText(60), t.TempDir()
 	run(t, testJob(t, text, dir, testOptions()))
-	before := files(t, dir)
+	before := contents(t, dir)
 	for _, c := range []struct {
 		change func(*InstanceJob)
 		want   string
@@ -522,7 +522,7 @@ func TestResumeRefuses(t *testing.T) {
 		_, err := j.Run(context.Background())
 		wantError(t, err, c.want)
 	}
-	sameFiles(t, "after refusals", files(t, dir), before)
+	sameFiles(t, "after refusals", contents(t, dir), before)
 }
 
 func TestBadInput(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/mmap"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/internal/tfrecord"
@@ -26,7 +27,7 @@ import (
 func Open(ctx context.Context, path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	if !info.IsDir() {
 		return openForeign(ctx, path, []string{path})
@@ -109,7 +110,7 @@ func (e *IncompleteError) Error() string {
 func tfRecordFiles(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
@@ -118,7 +119,7 @@ func tfRecordFiles(dir string) (paths []string, err error) {
 		}
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, textfile.PathError(err)
+			return nil, files.PathError(err)
 		}
 		head := make([]byte, 16)
 		n, err := io.ReadFull(f, head)
@@ -251,12 +252,12 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 func openFile(path string) (_ file, size int64, release func() error, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, nil, textfile.PathError(err)
+		return nil, 0, nil, files.PathError(err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, nil, textfile.PathError(err)
+		return nil, 0, nil, files.PathError(err)
 	}
 	data, release, err := mmap.Map(f, int(info.Size()))
 	if err != nil {

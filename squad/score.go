@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
@@ -284,7 +285,7 @@ func parseOdds(key string, value json.RawMessage) (float64, error) {
 func readByID[T any](path string, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	byID, err := parseByID(content, parse)
 	if err != nil {

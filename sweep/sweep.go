@@ -25,6 +25,7 @@ import (
 	"sync"
 
 	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/recipe"
@@ -364,7 +365,7 @@ func (s *Sweep) readRecord(r *Run) error {
 		return nil
 	}
 	if err != nil {
-		return textfile.PathError(err)
+		return files.PathError(err)
 	}
 	var before Record
 	if err := json.Unmarshal(data, &before); err != nil {
@@ -387,7 +388,7 @@ func (s *Sweep) readRecord(r *Run) error {
 // it ends the runs that are under way after their step, saves them, and returns an *InterruptedError.
 func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe); err != nil {
 		return nil, err
@@ -476,7 +477,7 @@ func (s *Sweep) do(ctx context.Context, r *Run) error {
 	if errors.As(err, &finished) {
 		// It ended, but what it found wasn't written: it is made again.
 		if err := os.RemoveAll(r.dir); err != nil {
-			return textfile.PathError(err)
+			return files.PathError(err)
 		}
 		r.record.Evaluations = []Evaluation{}
 		result, failed, err = s.train(ctx, r)
@@ -500,7 +501,7 @@ func (s *Sweep) train(ctx context.Context, r *Run) (result *task.Result, failed 
 	defer func() { err = errors.Join(err, j.Close()) }()
 	metric = j.BestMetric()
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
-		return nil, "", textfile.PathError(err)
+		return nil, "", files.PathError(err)
 	}
 	s.mu.Lock()
 	s.metric, r.record.Metric = metric, metric
@@ -568,7 +569,7 @@ func (s *Sweep) tidy() error {
 		}
 		for _, name := range remove {
 			if err := os.RemoveAll(filepath.Join(r.dir, name)); err != nil {
-				return textfile.PathError(err)
+				return files.PathError(err)
 			}
 		}
 	}

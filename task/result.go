@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
@@ -108,7 +109,7 @@ func ReadResult(dir string) (*SavedResult, error) {
 	path := filepath.Join(dir, ResultsFile)
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return nil, textfile.PathError(err)
+		return nil, files.PathError(err)
 	}
 	r := new(SavedResult)
 	if err := r.UnmarshalJSON(textfile.TrimMark(content)); err != nil {

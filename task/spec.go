@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
@@ -222,7 +223,7 @@ func LoadSpec(dir string) (Spec, error) {
 	name := filepath.Join(dir, SpecFile)
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return d, textfile.PathError(err)
+		return d, files.PathError(err)
 	}
 	if err := d.UnmarshalJSON(textfile.TrimMark(data)); err != nil {
 		return d, fmt.Errorf("%s: %w", name, err)

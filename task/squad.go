@@ -12,9 +12,9 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
-	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/squad"
 	"github.com/go-bert/bert/tokenizer"
@@ -359,7 +359,7 @@ func SaveAnswers(dir string, ids []string, p []Prediction) error {
 		return jsonobject.Save(filepath.Join(dir, "null_odds.json"), object(func(i int) any { return *p[i].NullOdds }))
 	}
 	if e := os.Remove(filepath.Join(dir, "null_odds.json")); err == nil && e != nil && !os.IsNotExist(e) {
-		return textfile.PathError(e)
+		return files.PathError(e)
 	}
 	return err
 }

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/random"
-	"pgregory.net/rapid"
 )
 
 // lengths are data without contents: just the number of tokens of each example.

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // state is the content of a checkpoint besides the parameters and moments: everything on which the rest of the run depends, and
@@ -78,7 +79,7 @@ func (c checkpoints) path(step int) string {
 func (c checkpoints) list() ([]int, error) {
 	entries, err := os.ReadDir(string(c))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, pathError(err)
+		return nil, files.PathError(err)
 	}
 	var steps []int
 	for _, e := range entries {
@@ -100,11 +101,11 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 		}
 	}()
 	if err := os.MkdirAll(string(c), 0o777); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	temp := atomicfile.TempName(path)
 	if err := os.Mkdir(temp, 0o777); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	defer func() {
 		if err != nil {
@@ -127,10 +128,10 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 		_, err := w.Write(text)
 		return err
 	}); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	if err := os.Rename(temp, path); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	return atomicfile.SyncDir(string(c))
 }
@@ -139,7 +140,7 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 func (c checkpoints) read(step int) (*state, error) {
 	text, err := os.ReadFile(filepath.Join(c.path(step), stateName))
 	if err != nil {
-		return nil, pathError(err)
+		return nil, files.PathError(err)
 	}
 	s, err := unseal(text)
 	if err != nil {
@@ -193,10 +194,10 @@ func (c checkpoints) prune(keep, best int) error {
 		// Renamed first, so that a folder with the name of a checkpoint is always complete.
 		temp := atomicfile.TempName(c.path(step))
 		if err := os.Rename(c.path(step), temp); err != nil {
-			return pathError(err)
+			return files.PathError(err)
 		}
 		if err := os.RemoveAll(temp); err != nil {
-			return pathError(err)
+			return files.PathError(err)
 		}
 	}
 	return nil
@@ -240,13 +241,13 @@ func unseal(text []byte) (*state, error) {
 func hashFile(path string) (size int64, sum string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, "", pathError(err)
+		return 0, "", files.PathError(err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	size, err = io.Copy(h, f)
 	if err != nil {
-		return 0, "", pathError(err)
+		return 0, "", files.PathError(err)
 	}
 	return size, hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/go-bert/bert/internal/files"
 )
 
 // An eventLog appends to the file of the events.
@@ -24,7 +26,7 @@ type eventLog struct {
 func openEventLog(dir string, size int64) (l *eventLog, short bool, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, eventsName), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, false, pathError(err)
+		return nil, false, files.PathError(err)
 	}
 	end, err := f.Seek(0, io.SeekEnd)
 	if err == nil && end > size {
@@ -35,7 +37,7 @@ func openEventLog(dir string, size int64) (l *eventLog, short bool, err error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, false, pathError(err)
+		return nil, false, files.PathError(err)
 	}
 	return &eventLog{file: f, size: end}, end < size, nil
 }
@@ -49,12 +51,12 @@ func (l *eventLog) write(e Event, now time.Time) error {
 	l.line = line
 	n, err := l.file.Write(line)
 	l.size += int64(n)
-	return pathError(err)
+	return files.PathError(err)
 }
 
-func (l *eventLog) sync() error { return pathError(l.file.Sync()) }
+func (l *eventLog) sync() error { return files.PathError(l.file.Sync()) }
 
-func (l *eventLog) close() error { return pathError(l.file.Close()) }
+func (l *eventLog) close() error { return files.PathError(l.file.Close()) }
 
 // A record holds the options and the result of a run, from the first and last lines of its events.
 type record struct {
@@ -69,11 +71,11 @@ func readRecord(dir string) (*record, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, pathError(err)
+		return nil, files.PathError(err)
 	}
 	defer f.Close()
 	rec, err := parseRecord(f)
-	return rec, pathError(err)
+	return rec, files.PathError(err)
 }
 
 // parseRecord reads the first and the last line. It ignores an incomplete last line, which a killed run may leave. An error comes
@@ -110,17 +112,4 @@ func parseRecord(r io.Reader) (*record, error) {
 		rec.result = &end.Result
 	}
 	return rec, nil
-}
-
-// pathError shortens the os package's "open x: reason" and "rename x y: reason" to "x: reason" and "y: reason".
-func pathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	var l *os.LinkError
-	if errors.As(err, &l) {
-		return fmt.Errorf("%s: %w", l.New, l.Err)
-	}
-	return err
 }

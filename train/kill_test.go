@@ -18,8 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-bert/bert"
 	"golang.org/x/sys/unix"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // childVariable makes this test program execute a run, to be killed: its value is a childRun as JSON.
@@ -178,7 +180,7 @@ func sameRun(t *testing.T, got, want string) {
 	}
 	wantNames(t, checkpointsIn(t, got), checkpointsIn(t, want)...)
 	for _, name := range names(t, got) {
-		if strings.HasPrefix(name, ".") && name != lockName {
+		if strings.HasPrefix(name, ".") && name != files.LockName {
 			t.Errorf("%s is left in the folder", name)
 		}
 	}

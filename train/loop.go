@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // A trainer is the part of bert.Trainer that the loop needs.
@@ -63,9 +64,9 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 		return Result{}, err
 	}
 	if err := os.MkdirAll(o.Output, 0o777); err != nil {
-		return Result{}, pathError(err)
+		return Result{}, files.PathError(err)
 	}
-	release, err := lock(o.Output)
+	release, err := files.Lock(o.Output)
 	if err != nil {
 		return Result{}, err
 	}
@@ -77,7 +78,7 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 	}
 	if o.Begin != nil {
 		if err := o.Begin(o.Output); err != nil {
-			return Result{}, pathError(err)
+			return Result{}, files.PathError(err)
 		}
 	}
 	if r.t, err = newTrainer(); err != nil {
@@ -176,14 +177,14 @@ func (r *run) clean() error {
 	for _, dir := range []string{r.o.Output, string(r.checkpoints)} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return pathError(err)
+			return files.PathError(err)
 		}
 		for _, e := range entries {
 			if !atomicfile.IsTemp(e.Name()) {
 				continue
 			}
 			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return pathError(err)
+				return files.PathError(err)
 			}
 		}
 	}

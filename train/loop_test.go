@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/metric"
 )
 
@@ -593,11 +594,11 @@ func TestFolderInUse(t *testing.T) {
 			second := newFakeRun(f.Output)
 			second.Resume = resume
 			_, err := second.run()
-			wantError(t, err, f.Output, fmt.Sprintf("another run (process %d) is writing", os.Getpid()))
+			wantError(t, err, f.Output, fmt.Sprintf("process %d) is writing", os.Getpid()))
 		}
 	})
 	f.mustRun(t)
-	if _, err := os.Stat(filepath.Join(f.Output, lockName)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(f.Output, files.LockName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the lock is still there: %v", err)
 	}
 	f.Observer = nil
@@ -895,7 +896,7 @@ func TestValidate(t *testing.T) {
 		"no metric to minimise": func(o *Options) { o.Minimize = true },
 		"learning_rate is -1":   func(o *Options) { o.LearningRate = -1 },
 		"there is no evaluator": func(o *Options) { o.EvalSteps = 1 },
-		"do not fill one batch":   func(o *Options) { o.BatchSize = 1000 },
+		"do not fill one batch": func(o *Options) { o.BatchSize = 1000 },
 	} {
 		f := newFakeRun(filepath.Join(t.TempDir(), "run"))
 		change(&f.Options)

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/tfrecord"
 )
 
@@ -44,7 +45,7 @@ type board struct {
 func openBoard(dir string, now time.Time, purge bool, step int) (*board, error) {
 	f, err := createBoard(dir, now)
 	if err != nil {
-		return nil, pathError(err)
+		return nil, files.PathError(err)
 	}
 	b := &board{file: f}
 	b.begin(now, 0)
@@ -130,7 +131,7 @@ func (b *board) begin(now time.Time, step int) {
 func (b *board) end() error {
 	b.record = tfrecord.Append(b.record[:0], b.message)
 	_, err := b.file.Write(b.record)
-	return pathError(err)
+	return files.PathError(err)
 }
 
-func (b *board) close() error { return pathError(b.file.Close()) }
+func (b *board) close() error { return files.PathError(b.file.Close()) }

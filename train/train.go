@@ -21,6 +21,7 @@ import (
 	"strconv"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/metric"
 )
 
@@ -267,17 +268,5 @@ func (e *FinishedError) Error() string {
 	return fmt.Sprintf("%s: the run in this folder has ended at step %d: there is nothing to resume", e.Output, e.Result.Steps)
 }
 
-// BusyError says that another run is writing into a folder.
-type BusyError struct {
-	Output string
-	PID    int // of the process that holds the folder; 0 if it is not known
-	Advice string
-}
-
-func (e *BusyError) Error() string {
-	who := "another run"
-	if e.PID > 0 {
-		who = fmt.Sprintf("another run (process %d)", e.PID)
-	}
-	return fmt.Sprintf("%s: %s is writing into this folder: %s", e.Output, who, e.Advice)
-}
+// BusyError says that another process is writing into the folder of a run.
+type BusyError = files.BusyError

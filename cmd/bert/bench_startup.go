@@ -19,6 +19,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/bench"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -65,7 +66,7 @@ func (a *app) benchStartup(ctx context.Context, f *benchFlags, s *modelSizeFlags
 	if dir == "" {
 		temp, err := os.MkdirTemp("", "bert-startup-")
 		if err != nil {
-			return pathError(err)
+			return files.PathError(err)
 		}
 		defer os.RemoveAll(temp)
 		dir = filepath.Join(temp, "model")

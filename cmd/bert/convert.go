@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,58 +13,11 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
-	"github.com/go-bert/bert/internal/atomicfile"
-	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/convert"
 )
-
-// target is a format that models are converted to.
-type target struct {
-	name string
-	what string // for the help
-	save func(m *bert.Model, dir string, o bert.SaveOptions) error
-	// shards: it may be written as several files.
-	shards bool
-	// float32: it has no other type of weights.
-	float32 bool
-	// check lists what the format's own programs would compute differently; it may be nil.
-	check func(c bert.Config) []string
-}
-
-// targets are the values of --to.
-var targets = []target{
-	{name: "hf", what: "Hugging Face's: config.json, model.safetensors", save: saveAs(checkpoint.Safetensors), shards: true},
-	{name: "tf", what: "google-research/bert's: bert_config.json, bert_model.ckpt", save: saveAs(checkpoint.TensorFlow), check: checkGoogle},
-	{name: "torch", what: "PyTorch's: config.json, pytorch_model.bin", save: saveAs(checkpoint.Torch), shards: true},
-	{name: "onnx", what: "an ONNX graph in float32: config.json, model.onnx", save: saveAs(checkpoint.ONNX), float32: true},
-}
-
-func saveAs(format checkpoint.Format) func(*bert.Model, string, bert.SaveOptions) error {
-	return func(m *bert.Model, dir string, o bert.SaveOptions) error {
-		o.Format = format
-		return m.Save(dir, o)
-	}
-}
-
-// checkGoogle lists what google-research/bert's modeling.py does not read from bert_config.json.
-func checkGoogle(c bert.Config) []string {
-	var notes []string
-	const eps = 1e-12
-	if c.LayerNormEps != eps {
-		notes = append(notes, fmt.Sprintf("google-research/bert has no layer_norm_eps and uses %g; this model has %g", eps, c.LayerNormEps))
-	}
-	if known := []string{"gelu", "relu", "tanh", "linear"}; !slices.Contains(known, c.HiddenAct) {
-		notes = append(notes, fmt.Sprintf("google-research/bert does not have the hidden_act %q of this model, only %s", c.HiddenAct, strings.Join(known, ", ")))
-	}
-	return notes
-}
 
 // dtypes are the values of --dtype.
 var dtypes = map[string]checkpoint.DType{"f32": checkpoint.F32, "f16": checkpoint.F16, "bf16": checkpoint.BF16}
-
-// carriedFiles are the files beside the weights that are copied unchanged: those of the tokenizer and the task.
-var carriedFiles = []string{
-	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
-}
 
 type convertFlags struct {
 	to           *choice
@@ -94,9 +43,9 @@ type conversionJSON struct {
 func (a *app) convertCommand() *cobra.Command {
 	var names []string
 	help := ""
-	for _, t := range targets {
-		names = append(names, t.name)
-		help += fmt.Sprintf("  %-6s %s\n", t.name, t.what)
+	for _, f := range convert.Formats() {
+		names = append(names, f.String())
+		help += fmt.Sprintf("  %-6v %s\n", f, f.About())
 	}
 	f := convertFlags{to: newChoice("", names...), dtype: newChoice("auto", "auto", "f32", "f16", "bf16"), maxShard: byteSize(math.MaxInt64)}
 	cmd := &cobra.Command{
@@ -123,8 +72,8 @@ are tokenized as before.`,
 			return nil
 		},
 		Annotations: map[string]string{namesModel: ""},
-		RunE: func(_ *cobra.Command, args []string) error {
-			result, err := a.convert(args[0], args[1], &f)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := a.convert(cmd.Context(), args[0], args[1], &f)
 			if err != nil || f.out.table(a) { // the messages are the table
 				return err
 			}
@@ -143,67 +92,36 @@ are tokenized as before.`,
 }
 
 // convert writes the model in to the new folder out.
-func (a *app) convert(in, out string, f *convertFlags) (result *conversionJSON, err error) {
-	i := slices.IndexFunc(targets, func(t target) bool { return t.name == f.to.value })
-	if i < 0 {
+func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*conversionJSON, error) {
+	format, err := convert.ParseFormat(f.to.value)
+	switch {
+	case err != nil:
 		return nil, usagef("--to is missing: want one of %s", strings.Join(f.to.choices, ", "))
+	case !format.Shards() && f.maxShard != math.MaxInt64:
+		return nil, usagef("--max-shard-size is not for --to %v, which is one file", format)
+	case format.Float32Only() && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32:
+		return nil, usagef("--dtype %s is not for --to %v, which is float32", f.dtype.value, format)
 	}
-	to := targets[i]
-	if !to.shards && f.maxShard != math.MaxInt64 {
-		return nil, usagef("--max-shard-size is not for --to %s, which is one file", to.name)
-	}
-	if to.float32 && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32 {
-		return nil, usagef("--dtype %s is not for --to %s, which is float32", f.dtype.value, to.name)
-	}
-	if err := checkNew(out); err != nil {
-		return nil, err
-	}
-	from, err := bert.ModelDir(in)
-	if err != nil {
-		return nil, err
-	}
-	m, err := bert.Load(context.Background(), in, bert.Options{Head: bert.HeadOfTensors, AllowMissing: f.allowMissing, Seed: 42})
+	shown := &conversionJSON{Model: in, Format: format.String(), Dir: out}
+	result, err := convert.Run(ctx, in, out, convert.Options{
+		Format: format, DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard), AllowMissing: f.allowMissing,
+		Loaded: func(m *bert.Model) {
+			a.warnConfig(m.Config(), in)
+			a.describeConversion(m, in)
+			report := m.Report()
+			shown.Head, shown.Parameters = m.Head().String(), countParameters(m)
+			shown.Random, shown.LeftOut = list(slices.Concat(report.NewHead, report.Missing)), list(slices.Concat(report.LeftOver, report.Training))
+		},
+	})
 	if err != nil {
 		return nil, suggestAllowMissing(err)
 	}
-	defer m.Close()
-	a.warnConfig(m.Config(), from)
-	a.describeConversion(m, in)
-	if to.check != nil {
-		for _, note := range to.check(m.Config()) {
-			a.log.Warn(note)
-		}
+	for _, note := range result.Notes {
+		a.log.Warn(note)
 	}
-	o := bert.SaveOptions{DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard)}
-	switch {
-	case to.float32:
-		o.DType = checkpoint.F32
-	case o.DType == 0:
-		o.DType = a.keptType(m.Report().DType)
-	}
-
-	_, statErr := os.Stat(out)
-	if err := os.MkdirAll(out, 0o777); err != nil {
-		return nil, pathError(err)
-	}
-	defer func() {
-		if err != nil && errors.Is(statErr, fs.ErrNotExist) {
-			os.RemoveAll(out)
-		}
-	}()
-	if err := to.save(m, out, o); err != nil {
-		return nil, pathError(err)
-	}
-	files, err := a.carry(from, out)
-	if err != nil {
-		return nil, pathError(err)
-	}
-	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, o.DType, strings.Join(append([]string{""}, files...), ", ")))
-	report := m.Report()
-	return &conversionJSON{
-		Model: in, Head: m.Head().String(), Parameters: countParameters(m), Format: to.name, DType: o.DType.String(), Dir: out,
-		Copied: list(files), Random: list(slices.Concat(report.NewHead, report.Missing)), LeftOut: list(slices.Concat(report.LeftOver, report.Training)),
-	}, nil
+	shown.DType, shown.Copied = result.DType.String(), list(result.Copied)
+	a.log.Info(fmt.Sprintf("written: %s as %v%s", out, result.DType, strings.Join(append([]string{""}, result.Copied...), ", ")))
+	return shown, nil
 }
 
 func countParameters(m *bert.Model) int {
@@ -233,72 +151,6 @@ func (a *app) describeConversion(m *bert.Model, in string) {
 	if n := len(report.Training); n > 0 {
 		a.log.Info(fmt.Sprintf("left out: %s of the training, such as %s", count(n, "tensor"), report.Training[0]))
 	}
-}
-
-// keptType returns the type for writing weights that are stored in a type; 0 is several types.
-func (a *app) keptType(stored checkpoint.DType) checkpoint.DType {
-	switch stored {
-	case checkpoint.F32, checkpoint.F16, checkpoint.BF16:
-		return stored
-	case 0:
-		a.log.Warn("the weights are stored in several types: written as F32")
-	default:
-		a.log.Warn(fmt.Sprintf("the weights are stored as %v: rounded to F32", stored))
-	}
-	return checkpoint.F32
-}
-
-// checkNew returns an error for a path that exists, unless it is an empty folder.
-func checkNew(dir string) error {
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return pathError(err)
-	case len(entries) > 0:
-		return fmt.Errorf("%s: the folder is not empty (%s is in it): want a new one, so that no two models mix", dir, entries[0].Name())
-	}
-	return nil
-}
-
-// carry copies the files beside the weights and returns their names.
-func (a *app) carry(from, to string) (copied []string, err error) {
-	for _, name := range carriedFiles {
-		data, err := os.ReadFile(filepath.Join(from, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		err = atomicfile.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
-			_, err := w.Write(data)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		copied = append(copied, name)
-	}
-	has := func(name string) bool { return slices.Contains(copied, name) }
-	switch {
-	case has("tokenizer.json") || has("tokenizer_config.json"):
-	case !has("vocab.txt"):
-		a.log.Warn(from + " has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
-	default:
-		// How vocab.txt alone is used depends on the files beside it, so the settings are written out.
-		t, err := tokenizer.Load(from)
-		if err != nil {
-			a.log.Warn(fmt.Sprintf("vocab.txt is copied, but is no tokenizer's (%v)", err))
-			return copied, nil
-		}
-		if err := t.Save(to); err != nil {
-			return nil, err
-		}
-		copied = append(copied, "tokenizer.json", "tokenizer_config.json")
-	}
-	return copied, nil
 }
 
 // byteSize is a number of bytes, written as Hugging Face's max_shard_size: "500MB", "5GB", "2GiB", or a plain number.

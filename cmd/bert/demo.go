@@ -17,6 +17,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -101,7 +102,7 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	begun := time.Now()
 	temp, err := os.MkdirTemp("", "bert-demo-")
 	if err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	defer os.RemoveAll(temp)
 	output := cmp.Or(f.output, filepath.Join(temp, "starter"))

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/go-bert/bert"
@@ -24,15 +23,6 @@ func suggestAllowMissing(err error) error {
 	default:
 		return err
 	}
-}
-
-// pathError turns the os package's "open x: reason" into "x: reason".
-func pathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	return err
 }
 
 // flagName is the flag of a recipe's key.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -170,7 +171,7 @@ func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) erro
 	}
 	if f.output != "" {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return pathError(err)
+			return files.PathError(err)
 		}
 	}
 	err := r.Save(dir)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // inputFlags are the flags of commands that read texts from their arguments, a file or stdin.
@@ -59,7 +60,7 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 	case f.file != "" && f.file != "-":
 		file, err := os.Open(f.file)
 		if err != nil {
-			return nil, pathError(err)
+			return nil, files.PathError(err)
 		}
 		if info, err := file.Stat(); err == nil && info.IsDir() {
 			file.Close()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/files"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -91,7 +92,7 @@ type inspectedModel struct {
 func (a *app) inspect(path, configPath string, table bool) error {
 	f, absent, err := checkpoint.List(path)
 	if err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	defer f.Close()
 	in := inspection{Path: path, Format: f.Format().String(), Metadata: f.Metadata(), Tensors: []inspectedTensor{}}

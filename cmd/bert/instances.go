@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/pretrain"
 )
 
@@ -155,7 +156,7 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	info, err := os.Stat(f.vocab)
 	switch {
 	case err != nil:
-		return pathError(err)
+		return files.PathError(err)
 	case !info.IsDir():
 		f.modes.vocab = f.vocab
 	case f.modes.cased || f.modes.google:

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 func (a *app) manCommand() *cobra.Command {
@@ -36,7 +37,7 @@ what bert VERB --help all prints.`,
 // writeManual writes the manual pages of all commands.
 func (a *app) writeManual(root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	pages := 0
 	var failed error
@@ -52,7 +53,7 @@ func (a *app) writeManual(root *cobra.Command, dir string) error {
 		pages++
 	})
 	if failed != nil {
-		return pathError(failed)
+		return files.PathError(failed)
 	}
 	a.log.Info(fmt.Sprintf("%s in %s", count(pages, "manual page"), dir))
 	return nil

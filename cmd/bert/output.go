@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/go-bert/bert/internal/files"
 )
 
 // outputFlags are the flags for printing results. docs/output.md has the convention and the keys of every object.
@@ -58,7 +60,7 @@ func jsonLine(w io.Writer, v any) error {
 
 func writeOut(w io.Writer, data []byte) error {
 	if _, err := w.Write(data); err != nil {
-		return fmt.Errorf("stdout: %w", pathError(err))
+		return fmt.Errorf("stdout: %w", files.PathError(err))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/glue"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
 )
 
@@ -297,7 +298,7 @@ func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *ta
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	var (
 		path string

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/hub"
+	"github.com/go-bert/bert/internal/files"
 )
 
 func (a *app) pullCommand() *cobra.Command {
@@ -90,13 +91,13 @@ func (a *app) pull(ctx context.Context, ref hub.Ref, dir string, asJSON bool) er
 		return errors.New("interrupted; what has come is kept, and the same command goes on")
 	}
 	if err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	a.log.Info(fmt.Sprintf("%s, commit %s: %s in %s", ref, snapshot.Commit, count(len(snapshot.Files), "file"), snapshot.Dir))
 	if dir == "" {
 		dir = snapshot.Dir
 	} else if err := snapshot.CopyTo(dir); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	if asJSON {
 		return jsonLine(a.stdout, pullJSON{ref.String(), snapshot.Commit, dir, list(snapshot.Files)})

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/pretrain"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -137,7 +138,7 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 	// What can't be written is better known before than after.
 	_, missing := os.Stat(f.output)
 	if err := os.MkdirAll(f.output, 0o777); err != nil {
-		return pathError(err)
+		return files.PathError(err)
 	}
 	defer func() {
 		if err != nil && missing != nil {

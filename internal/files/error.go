@@ -4,14 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 )
 
-// PathError turns the os package's "open x: reason" into "x: reason". What errors.Is and errors.As find in err they find
-// in the result too, but for the *fs.PathError itself.
+// PathError turns the os package's "open x: reason" into "x: reason", and "rename x y: reason" into "y: reason". The result
+// wraps the reason.
 func PathError(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return fmt.Errorf("%s: %w", p.Path, p.Err)
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return fmt.Errorf("%s: %w", l.New, l.Err)
 	}
 	return err
 }

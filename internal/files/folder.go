@@ -61,7 +61,7 @@ func Folder(dir string, write func(dir string) error, last ...string) (err error
 	if err := RemoveTemporary(clean, filepath.Base(temp)); err != nil {
 		return err
 	}
-	if err := wantEmpty(dir); err != nil {
+	if err := CheckEmpty(dir); err != nil {
 		return err
 	}
 	if err := os.Mkdir(temp, 0o777); err != nil {
@@ -134,8 +134,9 @@ func RemoveTemporary(dir, temp string) error {
 	return nil
 }
 
-// wantEmpty reports a folder that holds anything but a lock.
-func wantEmpty(dir string) error {
+// CheckEmpty reports a folder that exists and holds anything but a lock and what a killed writer left aside. The error is a
+// *NotEmptyError.
+func CheckEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -144,7 +145,7 @@ func wantEmpty(dir string) error {
 		return PathError(err)
 	}
 	for _, e := range entries {
-		if e.Name() != LockName {
+		if e.Name() != LockName && !atomicfile.IsTemp(e.Name()) {
 			return &NotEmptyError{dir, e.Name()}
 		}
 	}

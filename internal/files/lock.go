@@ -27,7 +27,7 @@ func (e *BusyError) Error() string {
 	if e.PID > 0 {
 		who = fmt.Sprintf("process %d", e.PID)
 	}
-	advice := "wait for it to end, or choose another folder"
+	advice := "wait for it to end, or choose another"
 	if e.Lock != "" {
 		advice = "wait for it to end, or remove " + e.Lock + " if it was killed"
 	}

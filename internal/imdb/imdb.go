@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
 )
@@ -57,7 +58,7 @@ func ReadFolder(ctx context.Context, root string, folders []string, visit func(R
 		dir := filepath.Join(root, filepath.FromSlash(folder))
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			return textfile.PathError(err)
+			return files.PathError(err)
 		}
 		for _, entry := range entries {
 			if !isReview(entry.Name()) {

@@ -11,8 +11,8 @@ import (
 	"math"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
-	"github.com/go-bert/bert/internal/textfile"
 )
 
 // Parse calls visit with each key of a JSON object and its value. A key that occurs twice, and anything after the object,
@@ -115,7 +115,7 @@ func Save(path string, v any) error {
 		return err
 	}
 	b.WriteByte('\n')
-	return textfile.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	}))

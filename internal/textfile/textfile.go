@@ -14,6 +14,7 @@ import (
 	"os"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
 )
 
@@ -124,7 +125,7 @@ func Open(ctx context.Context, path string) (*File, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, PathError(err)
+		return nil, files.PathError(err)
 	}
 	return &File{f, ctx}, nil
 }
@@ -207,7 +208,7 @@ func ReadAll(ctx context.Context, path string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, MaxRecord+1))
 	if err != nil {
-		return nil, PathError(err)
+		return nil, files.PathError(err)
 	}
 	if len(text) > MaxRecord {
 		return nil, fmt.Errorf("%s: a text of more than %s bytes", path, message.Thousands(MaxRecord))
@@ -238,19 +239,10 @@ func IsPythonSpace(r rune) bool {
 
 // Save writes a text to a file that is whole or not there.
 func Save(path, text string) error {
-	return PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
 		return err
 	}))
-}
-
-// PathError turns the os package's "open x: reason" into "x: reason".
-func PathError(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("%s: %w", p.Path, p.Err)
-	}
-	return err
 }
 
 // CutOff says in words that a file ends too early, and takes the path off an error of the os package.

@@ -1,0 +1,238 @@
+// Package convert writes a model directory in another format: the weights, the configuration and what is beside them, such
+// as the tokenizer's files.
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// Format is a layout of model directories.
+type Format uint8
+
+const (
+	// HuggingFace is config.json and model.safetensors.
+	HuggingFace Format = iota
+	// Google is google-research/bert's: bert_config.json and the TensorFlow checkpoint bert_model.ckpt.
+	Google
+	// PyTorch is config.json and pytorch_model.bin.
+	PyTorch
+	// ONNX is config.json and model.onnx, a graph in float32.
+	ONNX
+)
+
+// format is a row of the table of formats.
+type format struct {
+	name    string
+	about   string
+	weights checkpoint.Format
+	shards  bool // the weights may be written as several files
+	float32 bool // there is no other type of weights
+	// check lists what the format's own programs would compute differently; it may be nil.
+	check func(c bert.Config) []string
+}
+
+var formats = [...]format{
+	HuggingFace: {name: "hf", about: "Hugging Face's: config.json, model.safetensors", weights: checkpoint.Safetensors, shards: true},
+	Google:      {name: "tf", about: "google-research/bert's: bert_config.json, bert_model.ckpt", weights: checkpoint.TensorFlow, check: checkGoogle},
+	PyTorch:     {name: "torch", about: "PyTorch's: config.json, pytorch_model.bin", weights: checkpoint.Torch, shards: true},
+	ONNX:        {name: "onnx", about: "an ONNX graph in float32: config.json, model.onnx", weights: checkpoint.ONNX, float32: true},
+}
+
+// Formats lists all formats.
+func Formats() []Format {
+	out := make([]Format, len(formats))
+	for i := range formats {
+		out[i] = Format(i)
+	}
+	return out
+}
+
+// String is the name that ParseFormat reads.
+func (f Format) String() string {
+	if int(f) >= len(formats) {
+		return fmt.Sprintf("Format(%d)", uint8(f))
+	}
+	return formats[f].name
+}
+
+// About describes the format in a line.
+func (f Format) About() string { return formats[f].about }
+
+// Shards reports whether weights may be written as several files.
+func (f Format) Shards() bool { return formats[f].shards }
+
+// Float32Only reports whether weights can be written in float32 alone.
+func (f Format) Float32Only() bool { return formats[f].float32 }
+
+// ParseFormat is the reverse of String.
+func ParseFormat(name string) (Format, error) {
+	var names []string
+	for i, f := range formats {
+		if f.name == name {
+			return Format(i), nil
+		}
+		names = append(names, f.name)
+	}
+	return 0, fmt.Errorf("format %q: want one of %s", name, strings.Join(names, ", "))
+}
+
+// MarshalText writes String.
+func (f Format) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText is ParseFormat.
+func (f *Format) UnmarshalText(text []byte) (err error) {
+	*f, err = ParseFormat(string(text))
+	return err
+}
+
+// checkGoogle lists what google-research/bert's modeling.py does not read from bert_config.json.
+func checkGoogle(c bert.Config) []string {
+	var notes []string
+	const eps = 1e-12
+	if c.LayerNormEps != eps {
+		notes = append(notes, fmt.Sprintf("google-research/bert has no layer_norm_eps and uses %g; this model has %g", eps, c.LayerNormEps))
+	}
+	if known := []string{"gelu", "relu", "tanh", "linear"}; !slices.Contains(known, c.HiddenAct) {
+		notes = append(notes, fmt.Sprintf("google-research/bert does not have the hidden_act %q of this model, only %s", c.HiddenAct, strings.Join(known, ", ")))
+	}
+	return notes
+}
+
+// Options say how a model is converted. The zero value writes Hugging Face's format in the type that the weights are stored
+// in.
+type Options struct {
+	Format Format
+	// DType is the type of the weights: F32, F16 or BF16; 0: the one that they are stored in, or F32 if they have several or
+	// another.
+	DType checkpoint.DType
+	// MaxShardBytes is the most bytes of weights in a file; 0: one file.
+	MaxShardBytes int64
+	// AllowMissing initialises missing tensors at random, and leaves unknown ones out.
+	AllowMissing bool
+	// Loaded, if not nil, is given the model before anything is written.
+	Loaded func(*bert.Model)
+}
+
+// Result says what was written.
+type Result struct {
+	DType  checkpoint.DType
+	Copied []string // files beside the weights, those of the tokenizer and the task
+	Notes  []string // what may not be expected, as sentences
+}
+
+// seed is that of the values of missing tensors.
+const seed = 42
+
+// carried are the files beside the weights that are copied unchanged: those of the tokenizer and the task.
+var carried = []string{
+	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
+}
+
+// Run reads the model in, any path that bert.Load takes, and writes it to the folder out, which must be new or empty; another
+// is a *files.NotEmptyError, which is an fs.ErrExist. The folder appears whole or not at all. Float32, float16 and bfloat16
+// weights keep their bits unless they are rounded to another type.
+func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
+	if err := files.CheckEmpty(out); err != nil {
+		return nil, err
+	}
+	from, err := bert.ModelDir(in)
+	if err != nil {
+		return nil, err
+	}
+	m, err := bert.Load(ctx, in, bert.Options{Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed})
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	if o.Loaded != nil {
+		o.Loaded(m)
+	}
+	var (
+		f = formats[o.Format]
+		r = &Result{DType: o.DType}
+	)
+	if f.check != nil {
+		r.Notes = f.check(m.Config())
+	}
+	switch {
+	case f.float32:
+		r.DType = checkpoint.F32
+	case o.DType == 0:
+		r.keep(m.Report().DType)
+	}
+	err = files.Folder(out, func(dir string) error {
+		if err := m.Save(dir, bert.SaveOptions{DType: r.DType, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
+			return err
+		}
+		return r.carry(from, dir)
+	}, bert.ConfigFiles()...)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// keep chooses the type of weights that are stored in a type; 0 is several.
+func (r *Result) keep(stored checkpoint.DType) {
+	switch stored {
+	case checkpoint.F32, checkpoint.F16, checkpoint.BF16:
+		r.DType = stored
+		return
+	case 0:
+		r.Notes = append(r.Notes, "the weights are stored in several types: written as F32")
+	default:
+		r.Notes = append(r.Notes, fmt.Sprintf("the weights are stored as %v: rounded to F32", stored))
+	}
+	r.DType = checkpoint.F32
+}
+
+// carry copies the files beside the weights.
+func (r *Result) carry(from, to string) error {
+	for _, name := range carried {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return files.PathError(err)
+		}
+		err = atomicfile.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
+		if err != nil {
+			return files.PathError(err)
+		}
+		r.Copied = append(r.Copied, name)
+	}
+	has := func(name string) bool { return slices.Contains(r.Copied, name) }
+	switch {
+	case has("tokenizer.json") || has("tokenizer_config.json"):
+		return nil
+	case !has("vocab.txt"):
+		r.Notes = append(r.Notes, from+" has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
+		return nil
+	}
+	// How vocab.txt alone is used depends on the files beside it, so the settings are written out.
+	t, err := tokenizer.Load(from)
+	if err != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("vocab.txt is copied, but is no tokenizer's (%v)", err))
+		return nil
+	}
+	r.Copied = append(r.Copied, "tokenizer.json", "tokenizer_config.json")
+	return t.Save(to)
+}
