@@ -594,7 +594,7 @@ func TestFolderInUse(t *testing.T) {
 			second := newFakeRun(f.Output)
 			second.Resume = resume
 			_, err := second.run()
-			wantError(t, err, f.Output, fmt.Sprintf("process %d) is writing", os.Getpid()))
+			wantError(t, err, f.Output, fmt.Sprintf("process %d is writing", os.Getpid()))
 		}
 	})
 	f.mustRun(t)
