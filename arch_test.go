@@ -66,11 +66,13 @@ var rooms = []room{
 	},
 	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
+	{dir: "internal/files", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
 	{dir: "internal/proto", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
+	{dir: "internal/torture", others: []string{"golang.org/x/sys"}, unsafe: true},
 }
 
 // TestArchitecture checks the imports of every file that is no test, whatever its build constraints, against rooms; that

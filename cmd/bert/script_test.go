@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/torture"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -27,6 +28,7 @@ import (
 var update = flag.Bool("update", false, "write the expected output into the scripts")
 
 func TestMain(m *testing.M) {
+	torture.Begin()
 	testscript.Main(m, map[string]func(){"bert": main})
 }
 

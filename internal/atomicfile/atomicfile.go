@@ -107,3 +107,8 @@ func rename(err error, temp, path string) error {
 	}
 	return err
 }
+
+// SameTarget reports whether two names of TempName's are for the same file.
+func SameTarget(a, b string) bool {
+	return IsTemp(a) && IsTemp(b) && a[:len(a)-randLen] == b[:len(b)-randLen]
+}

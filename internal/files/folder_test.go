@@ -1,0 +1,207 @@
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-bert/bert/internal/atomicfile"
+)
+
+// two writes the files a and b.
+func two(dir string) error {
+	return errors.Join(os.WriteFile(filepath.Join(dir, "a"), []byte("1"), 0o666), os.WriteFile(filepath.Join(dir, "b"), []byte("2"), 0o666))
+}
+
+// names lists what is in a folder.
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return strings.Join(out, " ")
+}
+
+func TestFolder(t *testing.T) {
+	parent := t.TempDir()
+	for _, dir := range []string{"new", "empty", "deep/er", "link"} {
+		path := filepath.Join(parent, dir)
+		switch dir {
+		case "empty":
+			os.Mkdir(path, 0o777)
+		case "link":
+			os.Mkdir(filepath.Join(parent, "target"), 0o777)
+			if err := os.Symlink("target", path); err != nil {
+				t.Skip(err)
+			}
+		}
+		if err := Folder(path, two, "a"); err != nil {
+			t.Fatal(err)
+		}
+		if got := names(t, path); got != "a b" {
+			t.Errorf("%s holds %q", dir, got)
+		}
+	}
+	if got := names(t, parent); got != "deep empty link new target" {
+		t.Errorf("beside the folders: %q", got)
+	}
+	if info, err := os.Lstat(filepath.Join(parent, "link")); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link became %v, %v", info, err)
+	}
+}
+
+// A folder that holds something stays as it is, and so does one whose writer fails.
+func TestFolderFails(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "full")
+	os.Mkdir(dir, 0o777)
+	os.WriteFile(filepath.Join(dir, "x"), nil, 0o666)
+	var notEmpty *NotEmptyError
+	if err := Folder(dir, two); !errors.As(err, &notEmpty) || notEmpty.Entry != "x" || !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a full folder: %v", err)
+	}
+	if got := names(t, dir); got != "x" {
+		t.Errorf("the full folder holds %q", got)
+	}
+
+	broken := errors.New("broken")
+	fresh := filepath.Join(parent, "fresh")
+	err := Folder(fresh, func(temp string) error {
+		return errors.Join(two(temp), &fs.PathError{Op: "open", Path: filepath.Join(temp, "c"), Err: broken})
+	})
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), filepath.Join(fresh, "c")) {
+		t.Errorf("a failing writer: %v", err)
+	}
+	if got := names(t, parent); got != "full" {
+		t.Errorf("after the failure: %q", got)
+	}
+}
+
+// What a process that was killed left is removed, and only that.
+func TestFolderCleans(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "model")
+	mine, other := atomicfile.TempName(dir), atomicfile.TempName(filepath.Join(parent, "modell"))
+	for _, left := range []string{mine, other} {
+		if err := os.MkdirAll(filepath.Join(left, "sub"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Folder(dir, two); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(t, parent), filepath.Base(other)+" model"; got != want {
+		t.Errorf("left: %q, want %q", got, want)
+	}
+}
+
+// While one writes a folder, another can't.
+func TestFolderBusy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	err := Folder(dir, func(temp string) error {
+		var busy *BusyError
+		if err := Folder(dir, two); !errors.As(err, &busy) || busy.Dir != dir || busy.PID != os.Getpid() {
+			t.Errorf("a second writer: %v", err)
+		}
+		return two(temp)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where a folder can't be replaced, its files are moved into it one by one, those of last after the others.
+func TestMoveInto(t *testing.T) {
+	dir := t.TempDir()
+	temp := atomicfile.TempName(filepath.Join(dir, "new"))
+	os.Mkdir(temp, 0o777)
+	for _, name := range []string{"config.json", "vocab.txt", "model.safetensors"} {
+		os.WriteFile(filepath.Join(temp, name), nil, 0o666)
+	}
+	entries, _ := os.ReadDir(temp)
+	order := inOrder(entries, []string{"model.safetensors", "config.json"})
+	var got []string
+	for _, e := range order {
+		got = append(got, e.Name())
+	}
+	if want := []string{"vocab.txt", "model.safetensors", "config.json"}; !slices.Equal(got, want) {
+		t.Errorf("order %v, want %v", got, want)
+	}
+	if err := moveInto(dir, temp, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); got != "config.json model.safetensors vocab.txt" {
+		t.Errorf("the folder holds %q", got)
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "small")
+	os.WriteFile(path, []byte("12345"), 0o666)
+	if data, err := ReadFile(path, 5); err != nil || string(data) != "12345" {
+		t.Errorf("%q, %v", data, err)
+	}
+	var size *SizeError
+	if _, err := ReadFile(path, 4); !errors.As(err, &size) || size.Path != path {
+		t.Errorf("a larger file: %v", err)
+	}
+	var kind *KindError
+	if _, err := ReadFile(dir, 5); !errors.As(err, &kind) || !kind.Mode.IsDir() {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := ReadFile(os.DevNull, 5); !errors.As(err, &kind) {
+		t.Errorf("a device: %v", err)
+	}
+	if _, err := ReadFile(filepath.Join(dir, "none"), 5); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+func TestScratch(t *testing.T) {
+	dir := t.TempDir()
+	f, remove, err := Scratch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("x"); err != nil {
+		t.Error(err)
+	}
+	f.Close()
+	remove()
+	if got := names(t, dir); got != "" {
+		t.Errorf("left: %q", got)
+	}
+}
+
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	release, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var busy *BusyError
+	if _, err := Lock(dir); !errors.As(err, &busy) || busy.PID != os.Getpid() {
+		t.Errorf("locked twice: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, dir); got != "" {
+		t.Errorf("left: %q", got)
+	}
+	again, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package files
+
+func isMount(string) bool { return false }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package files
+
+import "os"
+
+func unnamed(string) (*os.File, bool) { return nil, false }
