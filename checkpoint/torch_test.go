@@ -401,7 +401,7 @@ func FuzzPickle(f *testing.F) {
 			return
 		}
 		storages := map[string]*storage{}
-		value, _, err := unpickle(program, storages)
+		value, _, err := unpickle(program, storages, len(program))
 		size := 0
 		if err == nil {
 			for _, s := range storages {
