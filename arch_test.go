@@ -51,17 +51,17 @@ var rooms = []room{
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
 	{dir: "task", ours: []string{".", "tokenizer", "metric", "internal/atomicfile"}},
-	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile"}},
+	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile", "internal/files"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
 	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
-	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
+	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile", "internal/files"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "metric"},
 	{dir: "hub", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},
 	{
-		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/mmap"},
+		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/files", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,
 	},
 	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
@@ -72,6 +72,7 @@ var rooms = []room{
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
+	{dir: "internal/testbound"},
 	{dir: "internal/torture", others: []string{"golang.org/x/sys"}, unsafe: true},
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/go-bert/bert/internal/mmap"
 )
 
-// files returns the files under root whose names end in suffix. It skips the test if there are none.
-func files(t *testing.T, root, suffix string) []string {
+// filesIn returns the files under root whose names end in suffix. It skips the test if there are none.
+func filesIn(t *testing.T, root, suffix string) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -37,8 +37,8 @@ func files(t *testing.T, root, suffix string) []string {
 }
 
 func TestGoldenSafetensors(t *testing.T) {
-	t.Run("goldens", func(t *testing.T) { readAndRewrite(t, files(t, golden.Path(t), ".safetensors")) })
-	t.Run("models", func(t *testing.T) { readAndRewrite(t, files(t, golden.Shared(t, "models"), ".safetensors")) })
+	t.Run("goldens", func(t *testing.T) { readAndRewrite(t, filesIn(t, golden.Path(t), ".safetensors")) })
+	t.Run("models", func(t *testing.T) { readAndRewrite(t, filesIn(t, golden.Shared(t, "models"), ".safetensors")) })
 }
 
 // readAndRewrite reads files, mapped and unmapped, writes their contents, and reads the result.
@@ -84,7 +84,7 @@ func readAndRewrite(t *testing.T, paths []string) {
 // TestGoldenHalf rounds the float32 model next to each -fp16 and -bf16 model: the bytes must be the same.
 func TestGoldenHalf(t *testing.T) {
 	found := false
-	for _, path := range files(t, golden.Path(t), "model.safetensors") {
+	for _, path := range filesIn(t, golden.Path(t), "model.safetensors") {
 		for suffix, dtype := range map[string]DType{"-fp16": F16, "-bf16": BF16} {
 			full, ok := strings.CutSuffix(filepath.Dir(path), suffix)
 			if !ok || !exists(filepath.Join(full, singleName)) {
@@ -133,7 +133,7 @@ func TestGoldenHalf(t *testing.T) {
 func TestGoldenTorch(t *testing.T) {
 	compared := 0
 	for suffix, format := range map[string]Format{"pytorch_model.bin": Torch, "pytorch_model.legacy.bin": TorchLegacy} {
-		for _, path := range files(t, golden.Path(t, "model"), suffix) {
+		for _, path := range filesIn(t, golden.Path(t, "model"), suffix) {
 			f, err := Open(path)
 			if err != nil {
 				t.Error(err)
@@ -280,7 +280,7 @@ func TestGoldenTensorFlowIndex(t *testing.T) {
 
 // TestGoldenTensorFlowBytes rewrites TensorFlow's own files: the bytes must be the same.
 func TestGoldenTensorFlowBytes(t *testing.T) {
-	for _, path := range files(t, golden.Shared(t, "models"), ".index") {
+	for _, path := range filesIn(t, golden.Shared(t, "models"), ".index") {
 		want, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -324,7 +324,7 @@ func TestGoldenTensorFlowBytes(t *testing.T) {
 
 // TestGoldenPointer opens the placeholder of a file that Git LFS did not fetch.
 func TestGoldenPointer(t *testing.T) {
-	for _, path := range files(t, golden.Shared(t, "models"), ".LFS-POINTER") {
+	for _, path := range filesIn(t, golden.Shared(t, "models"), ".LFS-POINTER") {
 		if _, err := Open(path); err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), "run git lfs pull") {
 			t.Errorf("error %v, want the advice to run git lfs pull", err)
 		}
