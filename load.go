@@ -106,6 +106,9 @@ func (m *Model) read(k *catalogue, o Options) error {
 			return fmt.Errorf("%s %s no part of a %v of this configuration; with --allow-missing they are left out", list("tensor", found.odd), isAre(found.odd), m.head)
 		}
 	}
+	if err := m.plausible(found); err != nil {
+		return err
+	}
 	m.report = k.report(found)
 	for i := range m.params {
 		p := &m.params[i]
