@@ -213,6 +213,9 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(minimalConfig + `}`))
 	f.Add([]byte(minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "use_cache": [1, {"a": null}], "classifier_dropout": 0.5}`))
 	f.Add([]byte(`{"vocab_size": 1e3}`))
+	for _, h := range hostileConfigs {
+		f.Add([]byte(h.content(300)))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return
