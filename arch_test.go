@@ -68,13 +68,13 @@ var rooms = []room{
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
 	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
-	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
+	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile", "internal/files"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "recipe"},
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
 	{dir: "hub", ours: []string{"internal/atomicfile", "internal/files"}, others: []string{"golang.org/x/sys"}},
 	{
-		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/mmap"},
+		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/files", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,
 	},
 	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
@@ -90,6 +90,7 @@ var rooms = []room{
 	{dir: "internal/golden/reference"},
 	{dir: "internal/golden/generate", ours: []string{"internal/golden/reference", "checkpoint"}},
 	{dir: "internal/golden/skipcheck", ours: []string{"internal/golden"}},
+	{dir: "internal/testbound"},
 	{dir: "internal/torture", others: []string{"golang.org/x/sys"}, unsafe: true},
 }
 

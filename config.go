@@ -1,6 +1,7 @@
 package bert
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,7 +53,8 @@ type Config struct {
 	// Extra holds the keys of the file that say nothing about the computation, or nothing this package knows. They are
 	// written back by Save.
 	Extra map[string]json.RawMessage
-	// Unknown lists, in order, those keys of Extra that no BERT configuration has, such as a misspelt one.
+	// Unknown lists, in order, those keys of Extra that no BERT configuration has, such as a misspelt one. They are at most
+	// 100: a file with more is refused.
 	Unknown []string
 }
 
@@ -93,26 +95,22 @@ var activations = map[string]compute.Activation{
 
 // Validate reports the first thing wrong with c.
 func (c *Config) Validate() error {
-	for _, s := range []struct {
-		key   string
-		value int
-	}{
-		{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"num_hidden_layers", c.NumHiddenLayers},
-		{"num_attention_heads", c.NumAttentionHeads}, {"intermediate_size", c.IntermediateSize},
-		{"max_position_embeddings", c.MaxPositionEmbeddings}, {"type_vocab_size", c.TypeVocabSize},
-	} {
-		if s.value < 1 {
-			return fmt.Errorf("%s is %d, want at least 1", s.key, s.value)
+	for _, limit := range sizeLimits {
+		switch n := limit.size(c); {
+		case n < 1:
+			return fmt.Errorf("%s is %d, want at least 1", limit.key, n)
+		case n > limit.most:
+			return fmt.Errorf("%s is %d, want at most %d: no published BERT comes near that", limit.key, n, limit.most)
 		}
-		if s.value > maxSize {
-			return fmt.Errorf("%s is %d, want at most %d", s.key, s.value, maxSize)
-		}
+	}
+	if n := c.parameters(); n > maxParameters {
+		return fmt.Errorf("these sizes make a model of %d million parameters, want at most %d million", n/1e6, int64(maxParameters/1e6))
 	}
 	if c.HiddenSize%c.NumAttentionHeads != 0 {
 		return fmt.Errorf("hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	}
 	if _, ok := activations[c.HiddenAct]; !ok {
-		return fmt.Errorf("hidden_act is %q, want one of %s", c.HiddenAct, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
+		return fmt.Errorf("hidden_act is %s, want one of %s", quoteShort(c.HiddenAct), strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
 	}
 	for _, p := range []struct {
 		key   string
@@ -131,13 +129,16 @@ func (c *Config) Validate() error {
 	if !(c.InitializerRange > 0 && c.InitializerRange < 10) {
 		return fmt.Errorf("initializer_range is %v, want a small positive number", c.InitializerRange)
 	}
-	if len(c.Labels) == 0 {
+	switch n := len(c.Labels); {
+	case n == 0:
 		return errors.New("id2label is empty, want at least one label")
+	case n > maxLabels:
+		return fmt.Errorf("%d labels, want at most %d", n, maxLabels)
 	}
 	seen := make(map[string]bool, len(c.Labels))
 	for _, l := range c.Labels {
 		if seen[l] {
-			return fmt.Errorf("id2label names %q twice", l)
+			return fmt.Errorf("id2label names %s twice", quoteShort(l))
 		}
 		seen[l] = true
 	}
@@ -150,8 +151,39 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// maxSize bounds every size of a configuration, so that their products stay far from overflow.
-const maxSize = 1 << 24
+// sizeLimits are the sizes of a model with their limits, so that one long number in a configuration can't ask for more memory
+// than there is. They leave a margin over what is published: Megatron-BERT of 3.9 billion parameters has 48 layers of 2,560 with
+// 40 heads (Shoeybi et al. 2019), LaBSE a vocabulary of 501,153, TAPAS segments of 256.
+var sizeLimits = []struct {
+	key  string
+	size func(*Config) int
+	most int
+}{
+	{"vocab_size", func(c *Config) int { return c.VocabSize }, maxVocabulary},
+	{"hidden_size", func(c *Config) int { return c.HiddenSize }, 1 << 14},
+	{"num_hidden_layers", func(c *Config) int { return c.NumHiddenLayers }, 256},
+	{"num_attention_heads", func(c *Config) int { return c.NumAttentionHeads }, 1024},
+	{"intermediate_size", func(c *Config) int { return c.IntermediateSize }, 1 << 16},
+	{"max_position_embeddings", func(c *Config) int { return c.MaxPositionEmbeddings }, 1 << 16},
+	{"type_vocab_size", func(c *Config) int { return c.TypeVocabSize }, 1 << 12},
+}
+
+const (
+	maxVocabulary = 1 << 20 // tokens; the same limit as package tokenizer's
+	maxLabels     = 1 << 16
+	// maxParameters is twice what Megatron-BERT has.
+	maxParameters = 8e9
+)
+
+// parameters is about the number of parameters without the head. No product overflows within sizeLimits.
+func (c *Config) parameters() int64 {
+	var (
+		h     = int64(c.HiddenSize)
+		layer = 4*h*(h+1) + 2*h*int64(c.IntermediateSize)
+		rows  = int64(c.VocabSize) + int64(c.MaxPositionEmbeddings) + int64(c.TypeVocabSize)
+	)
+	return rows*h + int64(c.NumHiddenLayers)*layer
+}
 
 func (c *Config) classifierDropout() float64 {
 	if c.ClassifierDropout != nil {
@@ -228,9 +260,9 @@ func loadConfig(path string) (c Config, keys map[string]bool, err error) {
 			return Config{}, nil, err
 		}
 	}
-	data, err := os.ReadFile(path)
+	data, err := files.ReadFile(path, maxConfigFile)
 	if err != nil {
-		return Config{}, nil, files.PathError(err)
+		return Config{}, nil, err
 	}
 	c, keys, err = parseConfig(data)
 	if err != nil {
@@ -262,6 +294,15 @@ func (dir noConfigError) Error() string {
 }
 
 func (noConfigError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Limits on the file of a configuration. That of BERT-base has 600 bytes and 20 keys; 65,536 labels take 4 MB.
+const (
+	maxConfigFile = 8 << 20 // bytes
+	maxConfigKeys = 1000
+	maxUnknown    = 100
+	maxKeyBytes   = 200
+	maxValueBytes = 4096 // of a key that is no list of labels and is not just carried along
+)
 
 // The names of a configuration in a folder: Hugging Face's and google-research/bert's.
 const (
@@ -305,6 +346,9 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 			}
 			continue
 		}
+		if len(raw) > maxValueBytes {
+			return Config{}, fmt.Errorf("%s is %s, want %s of at most %d bytes", k.name, abbreviate(raw), jsonKind(k.field(&c)), maxValueBytes)
+		}
 		if err := json.Unmarshal(raw, k.field(&c)); err != nil {
 			return Config{}, fmt.Errorf("%s is %s, want %s", k.name, abbreviate(raw), jsonKind(k.field(&c)))
 		}
@@ -335,6 +379,9 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 			c.Unknown = append(c.Unknown, name)
 		}
 	}
+	if len(c.Unknown) > maxUnknown {
+		return Config{}, fmt.Errorf("%d keys that no BERT configuration has, such as %q: it is of another model", len(c.Unknown), c.Unknown[0])
+	}
 	if err := c.Validate(); err != nil {
 		return Config{}, err
 	}
@@ -343,7 +390,7 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 
 // jsonObject splits an object into its keys; a key given twice is an error.
 func jsonObject(data []byte) (map[string]json.RawMessage, error) {
-	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec := json.NewDecoder(bytes.NewReader(data))
 	t, err := dec.Token()
 	if err != nil {
 		return nil, fmt.Errorf("not JSON: %w", err)
@@ -358,6 +405,12 @@ func jsonObject(data []byte) (map[string]json.RawMessage, error) {
 			return nil, fmt.Errorf("not JSON: %w", err)
 		}
 		name, _ := t.(string)
+		switch {
+		case len(name) > maxKeyBytes:
+			return nil, fmt.Errorf("a key of %d bytes, %s: want at most %d", len(name), quoteShort(name), maxKeyBytes)
+		case len(keys) == maxConfigKeys:
+			return nil, fmt.Errorf("more than %d keys, which no BERT configuration has", maxConfigKeys)
+		}
 		if _, twice := keys[name]; twice {
 			return nil, fmt.Errorf("key %q twice", name)
 		}
@@ -385,6 +438,10 @@ func (c *Config) parseLabels(keys map[string]json.RawMessage) error {
 	)
 	for name, field := range map[string]any{"id2label": &id2label, "label2id": &label2id, "num_labels": &numLabels} {
 		if raw, ok := keys[name]; ok {
+			// Each label has a colon, so that there are no more than this; a few may be in the labels themselves.
+			if n := bytes.Count(raw, []byte{':'}); n > 2*maxLabels {
+				return fmt.Errorf("%s has %d labels, want at most %d", name, n, maxLabels)
+			}
 			if err := json.Unmarshal(raw, field); err != nil {
 				return fmt.Errorf("%s is %s, want %s", name, abbreviate(raw), jsonKind(field))
 			}
@@ -398,18 +455,18 @@ func (c *Config) parseLabels(keys map[string]json.RawMessage) error {
 		for key, label := range id2label {
 			i, err := strconv.Atoi(key)
 			if err != nil || i < 0 || i >= len(c.Labels) || filled[i] {
-				return fmt.Errorf("id2label has the key %q, want the ids 0 to %d", key, len(c.Labels)-1)
+				return fmt.Errorf("id2label has the key %s, want the ids 0 to %d", quoteShort(key), len(c.Labels)-1)
 			}
 			c.Labels[i], filled[i] = label, true
 		}
 		for label, id := range label2id {
 			if id < 0 || id >= len(c.Labels) || c.Labels[id] != label {
-				return fmt.Errorf("label2id maps %q to %d, which id2label does not", label, id)
+				return fmt.Errorf("label2id maps %s to %d, which id2label does not", quoteShort(label), id)
 			}
 		}
 	case numLabels != nil:
-		if *numLabels < 1 || *numLabels > maxSize {
-			return fmt.Errorf("num_labels is %d, want at least 1", *numLabels)
+		if *numLabels < 1 || *numLabels > maxLabels {
+			return fmt.Errorf("num_labels is %d, want 1 to %d", *numLabels, maxLabels)
 		}
 		c.Labels = defaultLabels(*numLabels)
 	}
@@ -489,9 +546,12 @@ func jsonKind(field any) string {
 // abbreviate shortens a piece of a user's JSON for an error message.
 func abbreviate(raw []byte) string {
 	const most = 40
-	s := strings.ToValidUTF8(string(raw), "�")
+	s := strings.ToValidUTF8(string(raw[:min(len(raw), 4*most)]), "�")
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "…"
 	}
 	return s
 }
+
+// quoteShort quotes the beginning of a user's string for an error message.
+func quoteShort(s string) string { return strconv.Quote(abbreviate([]byte(s[:min(len(s), 200)]))) }

@@ -2,11 +2,19 @@ package bert
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/testbound"
 )
 
 const minimalConfig = `{"vocab_size": 30, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16`
@@ -74,6 +82,17 @@ func TestParseConfigErrors(t *testing.T) {
 		{"heads", strings.Replace(minimalConfig, `"num_attention_heads": 2`, `"num_attention_heads": 3`, 1) + `}`, "hidden_size 8 is no multiple of num_attention_heads 3"},
 		{"zero", strings.Replace(minimalConfig, "30", "0", 1) + `}`, "vocab_size is 0, want at least 1"},
 		{"huge", strings.Replace(minimalConfig, "30", "1000000000000", 1) + `}`, "want at most"},
+		{"layers", strings.Replace(minimalConfig, `"num_hidden_layers": 1`, `"num_hidden_layers": 100000`, 1) + `}`, "num_hidden_layers is 100000, want at most 256"},
+		{"width", strings.Replace(minimalConfig, `"hidden_size": 8`, `"hidden_size": 16777216`, 1) + `}`, "hidden_size is 16777216, want at most 16384"},
+		{"parameters", `{"vocab_size": 1000000, "hidden_size": 16384, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 1}`, "million parameters, want at most 8000 million"},
+		{"labels", minimalConfig + `, "num_labels": 1000000000}`, "num_labels is 1000000000, want 1 to 65536"},
+		{"no labels", minimalConfig + `, "num_labels": 0}`, "num_labels is 0, want 1 to 65536"},
+		{"many labels", minimalConfig + `, "id2label": {` + strings.Repeat(`"0": "a", `, 200_000) + `"0": "a"}}`, "id2label has 200001 labels, want at most 65536"},
+		{"many keys", minimalConfig + repeated(2000, `, "k%d": 0`) + `}`, "more than 1000 keys"},
+		{"unknown keys", minimalConfig + repeated(101, `, "k%d": 0`) + `}`, `101 keys that no BERT configuration has, such as "k0"`},
+		{"a long key", minimalConfig + `, "` + strings.Repeat("k", 1_000_000) + `": 0}`, "a key of 1000000 bytes"},
+		{"a long number", minimalConfig + `, "pad_token_id": ` + strings.Repeat("9", 1_000_000) + `}`, "pad_token_id is 9999999999999999999999999999999999999999…, want a whole number of at most 4096 bytes"},
+		{"a long label", minimalConfig + `, "id2label": {"0": "` + strings.Repeat("k", 1_000_000) + `", "1": "` + strings.Repeat("k", 1_000_000) + `"}}`, `names "kkk`},
 		{"activation", minimalConfig + `, "hidden_act": "quick"}`, `hidden_act is "quick", want one of gelu,`},
 		{"dropout", minimalConfig + `, "hidden_dropout_prob": 1}`, "hidden_dropout_prob is 1, want a share"},
 		{"eps", minimalConfig + `, "layer_norm_eps": 0}`, "layer_norm_eps is 0"},
@@ -89,10 +108,86 @@ func TestParseConfigErrors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := ParseConfig([]byte(test.json))
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error is %v, want one with %q", err, test.want)
+			if err == nil || !strings.Contains(err.Error(), test.want) || len(err.Error()) > 500 {
+				t.Errorf("error is %.500v, want a short one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// repeated is format with each of the numbers below n.
+func repeated(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// A configuration that is no regular file is refused at once.
+func TestLoadConfigOfDevices(t *testing.T) {
+	var kind *files.KindError
+	for _, path := range []string{os.DevNull, "/dev/zero", testbound.Pipe(t, t.TempDir(), "config.json")} {
+		if _, err := LoadConfig(path); !errors.As(err, &kind) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	link := t.TempDir()
+	if err := os.Symlink("/dev/zero", filepath.Join(link, "config.json")); err != nil {
+		t.Skip(err)
+	}
+	if _, err := LoadConfig(link); !errors.As(err, &kind) {
+		t.Errorf("a link to a device: %v", err)
+	}
+	var size *files.SizeError
+	large := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(large, make([]byte, maxConfigFile+1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadConfig(large); !errors.As(err, &size) {
+		t.Errorf("a large file: %v", err)
+	}
+}
+
+// A file of weights that lacks most of what its configuration says is refused before memory is allocated.
+func TestLoadImplausible(t *testing.T) {
+	dir := t.TempDir()
+	c, err := ParseConfig([]byte(minimalConfig + `}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(c, Options{Head: NoHead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Save(dir, SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	larger := regexp.MustCompile(`"num_hidden_layers":\s*\d+`).ReplaceAll(text, []byte(`"num_hidden_layers": 200`))
+	larger = regexp.MustCompile(`"intermediate_size":\s*\d+`).ReplaceAll(larger, []byte(`"intermediate_size": 60000`))
+	if err := os.WriteFile(path, larger, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	// Without the layer whose shapes differ.
+	f, err := checkpoint.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := slices.DeleteFunc(f.Tensors(), func(t checkpoint.Tensor) bool { return strings.Contains(t.Name, "layer.") })
+	if err := checkpoint.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(t.Context(), dir, Options{AllowMissing: true}); err == nil || !strings.Contains(err.Error(), "the configuration is that of another model") {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -118,6 +213,9 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(minimalConfig + `}`))
 	f.Add([]byte(minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "use_cache": [1, {"a": null}], "classifier_dropout": 0.5}`))
 	f.Add([]byte(`{"vocab_size": 1e3}`))
+	for _, h := range hostileConfigs {
+		f.Add([]byte(h.content(300)))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

@@ -112,6 +112,9 @@ func (m *Model) read(ctx context.Context, k *catalogue, o Options) error {
 			}
 		}
 	}
+	if err := m.plausible(found); err != nil {
+		return err
+	}
 	m.report = k.report(found)
 	for i := range m.params {
 		if err := ctx.Err(); err != nil {

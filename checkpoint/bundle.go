@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -81,6 +83,9 @@ func (f *File) addBundle(path string, index []byte, load loader) (absent, err er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := distinct(entries); err != nil {
+		return nil, fmt.Errorf("%s: index: %w", path, err)
+	}
 	loaded := map[int][]byte{} // nil: missing
 	for _, e := range entries {
 		t := Tensor{Name: e.name, DType: e.dtype, Shape: e.shape}
@@ -99,13 +104,31 @@ func (f *File) addBundle(path string, index []byte, load loader) (absent, err er
 			}
 			if data != nil {
 				if t.Data, err = e.slice(data); err != nil {
-					return nil, fmt.Errorf("%s: tensor %q: %w", name, e.name, err)
+					return nil, fmt.Errorf("%s: tensor %s: %w", name, quoted(e.name), err)
 				}
 			}
 		}
 		f.tensors = append(f.tensors, t)
 	}
 	return absent, nil
+}
+
+// distinct checks that no byte belongs to two tensors. TensorFlow writes no such index, and the CRC of a byte that belonged
+// to thousands would be computed as often.
+func distinct(entries []bundleEntry) error {
+	order := make([]*bundleEntry, len(entries))
+	for i := range entries {
+		order[i] = &entries[i]
+	}
+	slices.SortFunc(order, func(a, b *bundleEntry) int {
+		return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(a.offset, b.offset), cmp.Compare(a.size, b.size))
+	})
+	for i, e := range order[min(1, len(order)):] {
+		if before := order[i]; e.shard == before.shard && e.size > 0 && e.offset < before.offset+before.size {
+			return fmt.Errorf("tensors %s and %s share bytes of data file %d", quoted(before.name), quoted(e.name), e.shard)
+		}
+	}
+	return nil
 }
 
 // loadShard loads a data file. missing is an error if the file does not exist or is only a Git LFS pointer.
@@ -160,7 +183,7 @@ func parseBundleIndex(index []byte) (shards int, entries []bundleEntry, err erro
 		}
 		e := bundleEntry{name: kv.key}
 		if err := e.parse(kv.value, shards); err != nil {
-			return 0, nil, fmt.Errorf("index: tensor %q: %w", kv.key, err)
+			return 0, nil, fmt.Errorf("index: tensor %s: %w", quoted(kv.key), err)
 		}
 		entries = append(entries, e)
 	}
@@ -244,7 +267,7 @@ func (e *bundleEntry) parse(b []byte, shards int) error {
 	case err != nil:
 		return err
 	case size != uint64(want):
-		return fmt.Errorf("%d bytes, want %d for %v with shape %v", size, want, e.dtype, e.shape)
+		return fmt.Errorf("%d bytes, want %d for %v with shape %s", size, want, e.dtype, shapeText(e.shape))
 	case shard >= uint64(shards):
 		return fmt.Errorf("in data file %d, but there are only %d (counted from 0)", shard, shards)
 	case offset > math.MaxInt-size:
@@ -278,6 +301,9 @@ func (e *bundleEntry) parseShape(f proto.Field) error {
 		}
 		if size > math.MaxInt {
 			return fmt.Errorf("a dimension of %d", int64(size))
+		}
+		if len(e.shape) == maxDims {
+			return fmt.Errorf("more than %d dimensions", maxDims)
 		}
 		e.shape = append(e.shape, int(size))
 	}

@@ -260,6 +260,7 @@ func TestWriteTensorFlowRefuses(t *testing.T) {
 // FuzzBundleIndex feeds arbitrary bytes to the index parser. An accepted index has valid sizes and sorted entries; written and
 // read again, it is the same.
 func FuzzBundleIndex(f *testing.F) {
+	addHostile(f)
 	good := table(f, goodHeader, keyValue{"x", bytesEntry()}, keyValue{"xy", bytesEntry(entryOffset, 4)})
 	f.Add(good)
 	f.Add(good[1:])

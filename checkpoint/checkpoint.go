@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/mmap"
 )
 
@@ -145,13 +146,7 @@ func openAny(path string, load loader) (_ *File, err error) {
 
 // load loads one file until Close. The data are never empty.
 func (f *File) load(path string, load loader) ([]byte, error) {
-	// Checked before opening, because opening a named pipe would block until a writer opens it too.
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	file, err := os.Open(path)
+	file, err := files.Open(path)
 	if err != nil {
 		return nil, err
 	}

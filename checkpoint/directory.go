@@ -79,11 +79,20 @@ func weightsIn(dir string) (string, error) {
 	case len(weights) == 1:
 		return filepath.Join(dir, weights[0]), nil
 	case len(weights) > 1:
-		return "", fmt.Errorf("%s: several weight files: %s; give the path of one of them", dir, strings.Join(weights, ", "))
+		return "", fmt.Errorf("%s: several weight files: %s; give the path of one of them", dir, some(weights, ", "))
 	case len(others) > 0:
-		return "", fmt.Errorf("%s: no weights here (%s)", dir, strings.Join(others, "; "))
+		return "", fmt.Errorf("%s: no weights here (%s)", dir, some(others, "; "))
 	}
 	return "", fmt.Errorf("%s: no weights here: no %s, no %s and no TensorFlow checkpoint", dir, singleName, torchName)
+}
+
+// some joins the first of a folder's names, which may be many.
+func some(names []string, separator string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, separator)
+	}
+	return fmt.Sprintf("%s%sand %d more", strings.Join(names[:most], separator), separator, len(names)-most)
 }
 
 // newestCheckpoint reads TensorFlow's record of its checkpoints, a CheckpointState in text format
@@ -103,12 +112,12 @@ func newestCheckpoint(path string) (string, error) {
 		}
 		prefix, err := strconv.Unquote(strings.TrimSpace(value))
 		if err != nil || prefix == "" {
-			return "", fmt.Errorf("%s: model_checkpoint_path is %s, want a path in quotes", path, strings.TrimSpace(value))
+			return "", fmt.Errorf("%s: model_checkpoint_path is %s, want a path in quotes", path, clip(strings.TrimSpace(value)))
 		}
 		// Only the base name counts: the path may be absolute, and the folder may have been moved.
 		index := filepath.Join(filepath.Dir(path), filepath.Base(prefix)) + indexSuffix
 		if !exists(index) {
-			return "", fmt.Errorf("%s: names %q as the newest checkpoint, but %s is missing", path, prefix, filepath.Base(index))
+			return "", fmt.Errorf("%s: names %s as the newest checkpoint, but %s is missing", path, quoted(prefix), clip(filepath.Base(index)))
 		}
 		return index, nil
 	}

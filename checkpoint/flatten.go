@@ -9,10 +9,13 @@ import (
 
 // A flattener names the tensors of nested containers by their paths, joined by dots.
 type flattener struct {
-	names    map[string]bool
+	names    map[string]bool // of the tensors
 	tensors  []namedView
 	metadata map[string]string
 	visits   int // how many are left
+	used     ledger
+	text     int // bytes of the metadata's values so far
+	fileSize int
 }
 
 type namedView struct {
@@ -45,27 +48,40 @@ func (f *flattener) add(place []string, v any) error {
 	case tuple:
 		return f.addAll(place, v)
 	case *storage:
-		return fmt.Errorf("%q is a storage, not a tensor", strings.Join(place, "."))
+		return fmt.Errorf("%s is a storage, not a tensor", quoted(strings.Join(place, ".")))
 	}
 	if len(place) == 0 {
 		return fmt.Errorf("the file holds %s, want a dict of tensors", kindOf(v))
 	}
+	length := 0
+	for _, part := range place {
+		length += len(part) + 1
+	}
+	if length > maxKey+1 {
+		return fmt.Errorf("a name has %d bytes, want at most %d", length-1, maxKey)
+	}
 	name := strings.Join(place, ".")
-	if len(name) > maxKey {
-		return fmt.Errorf("a name has %d bytes, more than %d", len(name), maxKey)
+	t, isTensor := v.(*view)
+	if err := f.used.name(name, isTensor); err != nil {
+		return err
 	}
 	if strings.ContainsRune(name, 0) {
-		return fmt.Errorf("NUL in the name %q", name)
+		return fmt.Errorf("NUL in the name %s", quoted(name))
 	}
-	if f.names[name] {
-		return fmt.Errorf("%q appears twice", name)
+	if _, twice := f.metadata[name]; twice || f.names[name] {
+		return fmt.Errorf("%s appears twice", quoted(name))
 	}
-	f.names[name] = true
-	if t, ok := v.(*view); ok {
+	if isTensor {
+		f.names[name] = true
 		f.tensors = append(f.tensors, namedView{name, t})
-	} else {
-		f.metadata[name] = scalar(v)
+		return nil
 	}
+	// A string may be the value of many keys.
+	value := scalar(v)
+	if f.text += len(value); f.text > maxNames+f.fileSize {
+		return errors.New("its strings refer to one another too often")
+	}
+	f.metadata[name] = value
 	return nil
 }
 

@@ -22,13 +22,13 @@ func goldenFiles(t *testing.T, suffix string) []string {
 	t.Helper()
 	var found []string
 	for _, root := range golden.Folders(t) {
-		found = append(found, files(t, root, suffix)...)
+		found = append(found, filesIn(t, root, suffix)...)
 	}
 	return found
 }
 
-// files returns the files under root whose names end in suffix.
-func files(t *testing.T, root, suffix string) []string {
+// filesIn returns the files under root whose names end in suffix.
+func filesIn(t *testing.T, root, suffix string) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -45,7 +45,7 @@ func files(t *testing.T, root, suffix string) []string {
 
 func TestGoldenSafetensors(t *testing.T) {
 	t.Run("goldens", func(t *testing.T) { readAndRewrite(t, goldenFiles(t, ".safetensors")) })
-	t.Run("models", func(t *testing.T) { readAndRewrite(t, files(t, golden.Shared(t, "models"), ".safetensors")) })
+	t.Run("models", func(t *testing.T) { readAndRewrite(t, filesIn(t, golden.Shared(t, "models"), ".safetensors")) })
 }
 
 // readAndRewrite reads files, mapped and unmapped, writes their contents, and reads the result.

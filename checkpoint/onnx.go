@@ -36,10 +36,11 @@ func (f *File) addONNX(path string, data []byte, load loader) error {
 	if err != nil {
 		return fmt.Errorf("%s: ONNX model: %w", path, err)
 	}
-	if err := f.loadExternal(path, &m.Graph, load); err != nil {
+	external, err := f.loadExternal(path, &m.Graph, load)
+	if err != nil {
 		return err
 	}
-	tensors, err := graphTensors(&m.Graph)
+	tensors, err := graphTensors(&m.Graph, len(data)+external)
 	if err != nil {
 		return fmt.Errorf("%s: ONNX model: %w", path, err)
 	}
@@ -48,26 +49,26 @@ func (f *File) addONNX(path string, data []byte, load loader) error {
 }
 
 // loadExternal loads the elements of tensors that are stored in other files. Such a file must be in the model's folder: no
-// other file is ever opened, whatever the model says.
-func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
+// other file is ever opened, whatever the model says. size is that of the files in bytes.
+func (f *File) loadExternal(path string, g *onnx.Graph, load loader) (size int, err error) {
 	files := map[string][]byte{}
 	for i := range g.Initializers {
 		t := &g.Initializers[i]
 		if t.External == nil {
 			continue
 		}
-		fail := func(format string, args ...any) error {
-			return fmt.Errorf("%s: tensor %q: %s", path, t.Name, fmt.Sprintf(format, args...))
+		fail := func(format string, args ...any) (int, error) {
+			return 0, fmt.Errorf("%s: tensor %s: %s", path, quoted(t.Name), fmt.Sprintf(format, args...))
 		}
 		name := strings.TrimPrefix(t.External.Location, "./")
-		if !filepath.IsLocal(name) || strings.ContainsAny(name, "/\\\x00") {
-			return fail("its data are in %q, which is not a file name in the model's folder", t.External.Location)
+		if !filepath.IsLocal(name) || strings.ContainsAny(name, "/\\\x00") || len(name) > maxFileName {
+			return fail("its data are in %s, which is not a file name in the model's folder", quoted(t.External.Location))
 		}
 		dtype, shape, err := typeAndShape(t)
 		if err != nil {
 			return fail("%v", err)
 		}
-		size, err := byteSize(dtype, shape)
+		bytes, err := byteSize(dtype, shape)
 		if err != nil {
 			return fail("%v", err)
 		}
@@ -78,20 +79,21 @@ func (f *File) loadExternal(path string, g *onnx.Graph, load loader) error {
 				return fail("its data are in %q, which is missing", name)
 			}
 			if err != nil {
-				return err
+				return 0, err
 			}
 			files[name] = data
+			size += len(data)
 		}
 		offset, length := t.External.Offset, t.External.Length
-		if length >= 0 && length != int64(size) {
-			return fail("%d bytes of data in %q, want %d for %v with shape %v", length, name, size, dtype, shape)
+		if length >= 0 && length != int64(bytes) {
+			return fail("%d bytes of data in %q, want %d for %v with shape %s", length, name, bytes, dtype, shapeText(shape))
 		}
-		if offset > int64(len(data)) || int64(size) > int64(len(data))-offset {
-			return fail("its %d bytes at %d go beyond the %d bytes of %q: truncated?", size, offset, len(data), name)
+		if offset > int64(len(data)) || int64(bytes) > int64(len(data))-offset {
+			return fail("its %d bytes at %d go beyond the %d bytes of %q: truncated?", bytes, offset, len(data), name)
 		}
-		t.Raw = data[offset:][:size:size]
+		t.Raw = data[offset:][:bytes:bytes]
 	}
-	return nil
+	return size, nil
 }
 
 func typeAndShape(t *onnx.Tensor) (DType, []int, error) {
@@ -103,21 +105,25 @@ func typeAndShape(t *onnx.Tensor) (DType, []int, error) {
 	for i, d := range t.Shape {
 		shape[i] = int(d)
 		if int64(shape[i]) != d {
-			return 0, nil, fmt.Errorf("shape %v is larger than the address space", t.Shape)
+			return 0, nil, errors.New("its shape is larger than the address space")
 		}
 	}
 	return dtype, shape, nil
 }
 
-// graphTensors returns the tensors of a graph, under their names in PyTorch.
-func graphTensors(g *onnx.Graph) ([]Tensor, error) {
+// graphTensors returns the tensors of a graph, under their names in PyTorch. fileSize is the size of its files in bytes.
+func graphTensors(g *onnx.Graph, fileSize int) ([]Tensor, error) {
 	var (
+		used   ledger
 		names  []string // of values, in the order of the file
 		values = map[string]*onnx.Tensor{}
 	)
 	add := func(name string, t *onnx.Tensor) error {
+		if err := used.name(name, true); err != nil {
+			return err
+		}
 		if values[name] != nil {
-			return fmt.Errorf("tensor %q appears twice", name)
+			return fmt.Errorf("tensor %s appears twice", quoted(name))
 		}
 		names = append(names, name)
 		values[name] = t
@@ -144,7 +150,7 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 			return nil
 		}
 		if before, ok := weights[base+".weight"]; ok && before != (weight{matrix, transposed}) {
-			return fmt.Errorf("%q is the bias of two products, with %q and %q", bias, before.value, matrix)
+			return fmt.Errorf("%s is the bias of two products, with %s and %s", quoted(bias), quoted(before.value), quoted(matrix))
 		}
 		weights[base+".weight"] = weight{matrix, transposed}
 		return nil
@@ -195,11 +201,12 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 		tensors    []Tensor
 		named      = map[string]bool{}         // values already added under the name of their bias
 		transposed = map[*onnx.Tensor][]byte{} // each is transposed once, however often the graph uses it
+		room       = copyLimit * fileSize
 	)
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		w := weights[name]
 		if other := values[name]; other != nil && name != w.value {
-			return nil, fmt.Errorf("the graph uses %q where tensor %q belongs, but has a tensor of that name too", w.value, name)
+			return nil, fmt.Errorf("the graph uses %s where tensor %s belongs, but has a tensor of that name too", quoted(w.value), quoted(name))
 		}
 		named[w.value] = true
 		t, err := initializerOf(name, values[w.value])
@@ -209,6 +216,9 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 		if w.transposed {
 			source := values[w.value]
 			if transposed[source] == nil {
+				if room -= len(t.Data); room < 0 {
+					return nil, fmt.Errorf("its transposed weights have more than %d times the bytes of the file: they share data", copyLimit)
+				}
 				transposed[source] = Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
 			}
 			t.Shape[0], t.Shape[1], t.Data = t.Shape[1], t.Shape[0], transposed[source]
@@ -225,7 +235,7 @@ func graphTensors(g *onnx.Graph) ([]Tensor, error) {
 		}
 		tensors = append(tensors, t)
 	}
-	return tensors, nil
+	return tensors, checkShared(tensors, fileSize)
 }
 
 // isConstant reports whether a tensor is a constant of the computation, not a learnt parameter: its name does not look like a
@@ -246,11 +256,11 @@ func isConstant(name string, t *onnx.Tensor) bool {
 func initializerOf(name string, t *onnx.Tensor) (Tensor, error) {
 	dtype, shape, err := typeAndShape(t)
 	if err != nil {
-		return Tensor{}, fmt.Errorf("tensor %q: %w", name, err)
+		return Tensor{}, fmt.Errorf("tensor %s: %w", quoted(name), err)
 	}
 	out := Tensor{Name: name, DType: dtype, Shape: shape, Data: t.Raw}
 	if err := out.check(); err != nil {
-		return Tensor{}, fmt.Errorf("tensor %q: %w", name, err)
+		return Tensor{}, fmt.Errorf("tensor %s: %w", quoted(name), err)
 	}
 	return out, nil
 }

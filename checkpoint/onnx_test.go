@@ -225,6 +225,7 @@ func TestONNXBadFiles(t *testing.T) {
 
 // FuzzONNX reads arbitrary bytes as an ONNX model in an otherwise empty folder: no other file may ever be opened.
 func FuzzONNX(f *testing.F) {
+	addHostile(f)
 	for _, bad := range badONNX {
 		f.Add(bad.file)
 	}

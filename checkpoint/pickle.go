@@ -77,8 +77,8 @@ func newDict(u *unpickler, args tuple) (any, error) {
 	case 1: // Python 2: a list of pairs
 		if items, ok := args[0].(*array); ok {
 			// The same list may be passed many times.
-			if u.copied += len(items.items); u.copied > len(u.data) {
-				return nil, errors.New("more items than the pickle has bytes")
+			if err := u.spend(2 * valueSize * len(items.items)); err != nil {
+				return nil, err
 			}
 			for _, item := range items.items {
 				pair, err := sequence(item)
@@ -151,9 +151,6 @@ func rebuildParameter(_ *unpickler, args tuple) (any, error) {
 	return v, nil
 }
 
-// maxDims is PyTorch's limit on the dimensions of a tensor.
-const maxDims = 64
-
 // sizes reads a tuple of non-negative integers.
 func sizes(v any) ([]int, error) {
 	s, err := sequence(v)
@@ -212,7 +209,31 @@ type unpickler struct {
 	stack    []any
 	memo     map[uint32]any
 	storages map[string]*storage
-	copied   int // list items copied into dictionaries
+	left     int // bytes of memory that the objects may still take
+	steps    int // instructions that may still be run
+}
+
+// Limits on what a pickle builds, beside the strings that it holds: an object of Python can be one byte of a pickle and a
+// hundred bytes of memory. A state_dict of 65,536 tensors takes 2 million instructions.
+const (
+	pickleMemory = 16 << 20 // bytes, and as many again as the file has
+	maxSteps     = 1 << 22
+	maxStack     = 1 << 17
+)
+
+// The memory of objects in bytes, roughly: with what the allocator adds.
+const (
+	valueSize  = 16 // an interface
+	objectSize = 64 // a container with nothing in it, or a tensor's view and its lists
+	memoSize   = 64 // an entry of the memo or of the table of storages
+)
+
+// spend takes n bytes off what is left.
+func (u *unpickler) spend(n int) error {
+	if u.left -= n; u.left < 0 {
+		return errors.New("it builds more objects than any checkpoint of its size has")
+	}
+	return nil
 }
 
 // The instructions, named as in pickletools.
@@ -264,11 +285,18 @@ const highestProtocol = 5
 var errPickleEnds = errors.New("the pickle ends in the middle of an instruction: truncated?")
 
 // unpickle runs the pickle at the beginning of data and returns its value and its length. It records storages in storages.
-func unpickle(data []byte, storages map[string]*storage) (value any, n int, err error) {
-	u := &unpickler{data: data, memo: map[uint32]any{}, storages: storages}
+// fileSize is the size of the whole file in bytes.
+func unpickle(data []byte, storages map[string]*storage, fileSize int) (value any, n int, err error) {
+	u := &unpickler{data: data, memo: map[uint32]any{}, storages: storages, left: pickleMemory + fileSize, steps: maxSteps}
 	for {
 		at := u.at
 		stop, err := u.step()
+		if u.steps--; err == nil && u.steps < 0 {
+			err = fmt.Errorf("more than %d instructions, which no checkpoint has", maxSteps)
+		}
+		if err == nil && len(u.stack) > maxStack {
+			err = fmt.Errorf("more than %d values at once, which no checkpoint needs", maxStack)
+		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("pickle, byte %d: %w", at, err)
 		}
@@ -315,6 +343,10 @@ func (u *unpickler) text(n int) error {
 	if !utf8.Valid(b) {
 		return errors.New("a string is not UTF-8")
 	}
+	// The bytes of a string are bytes of the file: only what comes with them counts.
+	if err := u.spend(2 * valueSize); err != nil {
+		return err
+	}
 	u.push(string(b))
 	return nil
 }
@@ -326,7 +358,7 @@ func (u *unpickler) pop(n int) ([]any, error) {
 	if n > len(u.stack) {
 		return nil, errors.New("the stack is empty")
 	}
-	values := append([]any(nil), u.stack[len(u.stack)-n:]...)
+	values := slices.Clone(u.stack[len(u.stack)-n:])
 	for _, v := range values {
 		if v == (mark{}) {
 			return nil, errors.New("a mark where a value should be")
@@ -340,7 +372,7 @@ func (u *unpickler) pop(n int) ([]any, error) {
 func (u *unpickler) popMark() ([]any, error) {
 	for i := len(u.stack) - 1; i >= 0; i-- {
 		if u.stack[i] == (mark{}) {
-			values := append([]any(nil), u.stack[i+1:]...)
+			values := slices.Clone(u.stack[i+1:])
 			u.stack = u.stack[:i]
 			return values, nil
 		}
@@ -361,10 +393,26 @@ func top[T any](u *unpickler) (T, error) {
 	return v, nil
 }
 
+// costs is the memory that each instruction takes beside that of what it is given.
+var costs = [256]int{
+	opEmptyList: objectSize, opEmptyDict: objectSize,
+	opTuple: objectSize, opTuple1: objectSize, opTuple2: objectSize, opTuple3: 2 * objectSize,
+	opBinInt: valueSize, opBinInt1: valueSize, opBinInt2: valueSize, opLong1: valueSize, opBinFloat: valueSize,
+	opBinPut: memoSize, opLongBinPut: memoSize, opMemoize: memoSize,
+	opGlobal: 2 * objectSize, opStackGlobal: 2 * objectSize,
+	opReduce: 2 * objectSize, opNewObj: 2 * objectSize,
+	opBinPersID: 2 * objectSize,
+	// A value in a list, and a key and a value in a dict, as their slices grow.
+	opAppend: 4 * valueSize, opSetItem: 8 * valueSize,
+}
+
 // step runs one instruction.
 func (u *unpickler) step() (stop bool, err error) {
 	op, err := u.number(1)
 	if err != nil {
+		return false, err
+	}
+	if err := u.spend(costs[op]); err != nil {
 		return false, err
 	}
 	switch op {
@@ -422,6 +470,9 @@ func (u *unpickler) step() (stop bool, err error) {
 		return false, err
 	case opTuple:
 		values, err := u.popMark()
+		if err == nil {
+			err = u.spend(valueSize * len(values))
+		}
 		u.push(tuple(values))
 		return false, err
 	case opAppend, opAppends:
@@ -469,10 +520,14 @@ func (u *unpickler) step() (stop bool, err error) {
 
 // values pops what an instruction adds to a container: n values, or all above the mark.
 func (u *unpickler) values(toMark bool, n int) ([]any, error) {
-	if toMark {
-		return u.popMark()
+	if !toMark {
+		return u.pop(n)
 	}
-	return u.pop(n)
+	values, err := u.popMark()
+	if err == nil {
+		err = u.spend(4 * valueSize * len(values))
+	}
+	return values, err
 }
 
 // long reads LONG1, a little-endian number in two's complement.
@@ -541,7 +596,7 @@ func (u *unpickler) global(op uint64) error {
 			if end < 0 {
 				return errPickleEnds
 			}
-			names[i] = string(u.data[u.at : u.at+end])
+			names[i] = clip(string(u.data[u.at : u.at+min(end, maxKey)]))
 			u.at += end + 1
 		}
 	} else {
@@ -556,7 +611,7 @@ func (u *unpickler) global(op uint64) error {
 			}
 		}
 	}
-	g := global(names[0] + "." + names[1])
+	g := global(clip(names[0]) + "." + clip(names[1]))
 	if !knownGlobal(g) {
 		return fmt.Errorf("it names %q, which is not a tensor, storage or container: refused, and nothing was run. Save only the state_dict", string(g))
 	}
@@ -612,7 +667,7 @@ func (u *unpickler) persistent() error {
 	}
 	if id[0] != "storage" {
 		if kind, ok := id[0].(string); ok {
-			return fmt.Errorf("a persistent object of kind %q: only storages are supported", kind)
+			return fmt.Errorf("a persistent object of kind %s: only storages are supported", quoted(kind))
 		}
 		return errors.New("a persistent object that is not a storage")
 	}
@@ -626,18 +681,21 @@ func (u *unpickler) persistent() error {
 	case !isKey || !isSize || n < 0:
 		return errors.New("a storage without a key or a size")
 	case len(id) > 5 && id[5] != nil:
-		return fmt.Errorf("storage %q is a view of another, as written by PyTorch before 0.4: save the file again with a newer version", key)
+		return fmt.Errorf("storage %s is a view of another, as written by PyTorch before 0.4: save the file again with a newer version", quoted(key))
 	}
 	if _, err := byteSize(dtype, []int{int(min(n, math.MaxInt))}); err != nil || n > math.MaxInt {
-		return fmt.Errorf("storage %q of %d elements is larger than the address space", key, n)
+		return fmt.Errorf("storage %s of %d elements is larger than the address space", quoted(key), n)
 	}
 	s := u.storages[key]
 	if s == nil {
+		if len(u.storages) == maxTensors {
+			return fmt.Errorf("more than %d storages, which no checkpoint has", maxTensors)
+		}
 		s = &storage{key: key, dtype: dtype, len: int(n)}
 		u.storages[key] = s
 	}
 	if s.dtype != dtype || s.len != int(n) {
-		return fmt.Errorf("storage %q has %d elements of %v here and %d of %v before", key, n, dtype, s.len, s.dtype)
+		return fmt.Errorf("storage %s has %d elements of %v here and %d of %v before", quoted(key), n, dtype, s.len, s.dtype)
 	}
 	u.push(s)
 	return nil

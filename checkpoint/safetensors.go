@@ -1,16 +1,11 @@
 package checkpoint
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -53,28 +48,35 @@ func parseHeader(header, data []byte) ([]Tensor, map[string]string, error) {
 	if !utf8.Valid(header) {
 		return nil, nil, errors.New("the header is not UTF-8")
 	}
-	// The decoder allocates only for tokens that exist, so memory is bounded by a multiple of the header's size.
-	dec := json.NewDecoder(bytes.NewReader(header))
-	dec.UseNumber()
-	var entries []entry
-	metadata := map[string]string{}
-	err := object(dec, func(key string) error {
+	var (
+		r        = &jsonReader{text: header}
+		entries  []entry
+		used     ledger
+		metadata = map[string]string{}
+	)
+	err := r.object(nil, func(key string) error {
 		if key == metadataKey {
-			return inside(metadataKey, object(dec, func(key string) error {
-				value, err := token[string](dec, "a string")
+			return inside(metadataKey, r.object(func(key string) bool { _, ok := metadata[key]; return !ok }, func(key string) error {
+				if err := used.name(key, false); err != nil {
+					return err
+				}
+				value, err := r.string("a string")
 				metadata[key] = value
-				return inside(strconv.Quote(key), err)
+				return inside(quoted(key), err)
 			}))
 		}
+		if err := used.name(key, true); err != nil {
+			return err
+		}
 		e := entry{name: key}
-		if err := e.parse(dec); err != nil {
-			return fmt.Errorf("tensor %q: %w", key, err)
+		if err := e.parse(r); err != nil {
+			return fmt.Errorf("tensor %s: %w", quoted(key), err)
 		}
 		entries = append(entries, e)
 		return nil
 	})
 	if err == nil {
-		err = end(dec, header)
+		err = r.end()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("header: %w", err)
@@ -94,28 +96,28 @@ type entry struct {
 	begin, end int // in the data
 }
 
-func (e *entry) parse(dec *json.Decoder) error {
+func (e *entry) parse(r *jsonReader) error {
 	var hasShape, hasOffsets bool
-	err := object(dec, func(key string) error {
+	err := r.object(nil, func(key string) error {
 		switch key {
 		case "dtype":
-			name, err := token[string](dec, "a string")
+			name, err := r.string("a string")
 			if err != nil {
 				return inside("dtype", err)
 			}
 			var ok bool
 			if e.dtype, ok = parseDType(name); !ok {
-				return fmt.Errorf("dtype %q is not supported, want one of %s", name, dtypeNames())
+				return fmt.Errorf("dtype %s is not supported, want one of %s", quoted(name), dtypeNames())
 			}
 			return nil
 		case "shape":
 			hasShape = true
 			var err error
-			e.shape, err = ints(dec)
+			e.shape, err = r.ints(maxDims)
 			return inside("shape", err)
 		case "data_offsets":
 			hasOffsets = true
-			offsets, err := ints(dec)
+			offsets, err := r.ints(maxDims)
 			if err == nil && len(offsets) != 2 {
 				err = fmt.Errorf("%d numbers, want 2", len(offsets))
 			}
@@ -125,7 +127,7 @@ func (e *entry) parse(dec *json.Decoder) error {
 			e.begin, e.end = offsets[0], offsets[1]
 			return nil
 		default:
-			return fmt.Errorf("unknown key %q", key)
+			return fmt.Errorf("unknown key %s", quoted(key))
 		}
 	})
 	switch {
@@ -147,7 +149,7 @@ func (e *entry) parse(dec *json.Decoder) error {
 	case e.begin < 0 || e.end < e.begin:
 		return fmt.Errorf("data_offsets [%d, %d] are not a range", e.begin, e.end)
 	case e.end-e.begin != size:
-		return fmt.Errorf("data_offsets [%d, %d] hold %d bytes, want %d for %v with shape %v", e.begin, e.end, e.end-e.begin, size, e.dtype, e.shape)
+		return fmt.Errorf("data_offsets [%d, %d] hold %d bytes, want %d for %v with shape %s", e.begin, e.end, e.end-e.begin, size, e.dtype, shapeText(e.shape))
 	}
 	return nil
 }
@@ -162,11 +164,11 @@ func place(entries []entry, data []byte) ([]Tensor, error) {
 	for i, e := range entries {
 		switch {
 		case e.end > len(data):
-			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] go beyond the %d bytes of data in the file: truncated?", e.name, e.begin, e.end, len(data))
+			return nil, fmt.Errorf("tensor %s: data_offsets [%d, %d] go beyond the %d bytes of data in the file: truncated?", quoted(e.name), e.begin, e.end, len(data))
 		case e.begin < at:
-			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] overlap tensor %q, which ends at %d", e.name, e.begin, e.end, before, at)
+			return nil, fmt.Errorf("tensor %s: data_offsets [%d, %d] overlap tensor %s, which ends at %d", quoted(e.name), e.begin, e.end, quoted(before), at)
 		case e.begin > at:
-			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] leave a hole after byte %d of the data", e.name, e.begin, e.end, at)
+			return nil, fmt.Errorf("tensor %s: data_offsets [%d, %d] leave a hole after byte %d of the data", quoted(e.name), e.begin, e.end, at)
 		}
 		tensors[i] = Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, Data: data[e.begin:e.end:e.end]}
 		at, before = e.end, e.name
@@ -183,83 +185,6 @@ func dtypeNames() string {
 		names = append(names, d.String())
 	}
 	return strings.Join(names, " ")
-}
-
-// object reads an object, calling member after each key to read its value. A duplicate key is an error: readers disagree on
-// which one counts.
-func object(dec *json.Decoder, member func(key string) error) error {
-	if err := delim(dec, '{'); err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		key, err := token[string](dec, "a key")
-		if err != nil {
-			return err
-		}
-		if seen[key] {
-			return fmt.Errorf("the key %q appears twice", key)
-		}
-		seen[key] = true
-		if err := member(key); err != nil {
-			return err
-		}
-	}
-	return delim(dec, '}')
-}
-
-// ints reads an array of non-negative integers.
-func ints(dec *json.Decoder) ([]int, error) {
-	if err := delim(dec, '['); err != nil {
-		return nil, err
-	}
-	list := []int{}
-	for dec.More() {
-		number, err := token[json.Number](dec, "a number")
-		if err != nil {
-			return nil, err
-		}
-		n, err := strconv.Atoi(number.String())
-		if err != nil || n < 0 {
-			return nil, fmt.Errorf("%s is not a whole number from 0 to %d", number, math.MaxInt)
-		}
-		list = append(list, n)
-	}
-	return list, delim(dec, ']')
-}
-
-// end checks that only white space follows the value that dec read from text.
-func end(dec *json.Decoder, text []byte) error {
-	if rest := bytes.TrimLeft(text[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
-		return fmt.Errorf("%q after the end of the object", rest[:1])
-	}
-	return nil
-}
-
-// delim reads a JSON delimiter.
-func delim(dec *json.Decoder, want json.Delim) error {
-	got, err := token[json.Delim](dec, want.String())
-	if err == nil && got != want {
-		return fmt.Errorf("%v where %v should be", got, want)
-	}
-	return err
-}
-
-// token reads one token of type T; errors call it what.
-func token[T any](dec *json.Decoder, what string) (T, error) {
-	t, err := dec.Token()
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		var none T
-		return none, fmt.Errorf("not JSON at byte %d: %w", dec.InputOffset(), err)
-	}
-	v, ok := t.(T)
-	if !ok {
-		return v, fmt.Errorf("%v where %s should be", cmp.Or[any](t, "null"), what)
-	}
-	return v, nil
 }
 
 // inside prefixes an error with the place where it was found.

@@ -426,6 +426,7 @@ func TestDTypes(t *testing.T) {
 // FuzzOpen feeds arbitrary bytes to the parsers of safetensors and of indexes. Accepted tensors must fill the file without gaps,
 // and be the same when written and read again.
 func FuzzOpen(f *testing.F) {
+	addHostile(f)
 	for _, bad := range badFiles {
 		f.Add(bad.content)
 	}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
@@ -45,41 +44,55 @@ func (f *File) addShards(path string, index []byte, load loader) error {
 		}
 		for _, t := range f.tensors[before:] {
 			if shardOf[t.Name] != shard {
-				return fmt.Errorf("%s: tensor %q is not in this shard according to the index %s", shardPath, t.Name, filepath.Base(path))
+				return fmt.Errorf("%s: tensor %s is not in this shard according to the index %s", shardPath, quoted(t.Name), filepath.Base(path))
 			}
 			delete(shardOf, t.Name)
 		}
 	}
 	if len(shardOf) > 0 {
 		name := slices.Min(slices.Collect(maps.Keys(shardOf)))
-		return fmt.Errorf("%s: tensor %q is missing, but the index %s places it here", filepath.Join(filepath.Dir(path), shardOf[name]), name, filepath.Base(path))
+		return fmt.Errorf("%s: tensor %s is missing, but the index %s places it here", filepath.Join(filepath.Dir(path), shardOf[name]), quoted(name), filepath.Base(path))
 	}
 	return nil
 }
 
+// maxFileName is the longest name that file systems allow.
+const maxFileName = 255
+
 // parseIndex reads the index of a sharded checkpoint: the shard of each tensor. It does not check metadata.total_size against
 // the shards, because some published indexes count tied weights twice.
 func parseIndex(index []byte) (map[string]string, error) {
-	dec := json.NewDecoder(bytes.NewReader(index))
-	dec.UseNumber()
-	var shardOf map[string]string
-	err := object(dec, func(key string) error {
+	var (
+		r       = &jsonReader{text: index}
+		used    ledger
+		shardOf map[string]string
+		shards  = map[string]string{} // each name once, however many tensors are in the shard
+	)
+	err := r.object(nil, func(key string) error {
+		if err := used.name(key, false); err != nil {
+			return err
+		}
 		if key != "weight_map" {
-			var other json.RawMessage
-			return inside(strconv.Quote(key), dec.Decode(&other))
+			return inside(quoted(key), r.skip())
 		}
 		shardOf = map[string]string{}
-		return inside(key, object(dec, func(name string) error {
-			shard, err := token[string](dec, "a file name")
-			if err == nil && (!filepath.IsLocal(shard) || strings.ContainsAny(shard, "/\\\x00")) {
-				err = fmt.Errorf("shard %q is not a file name in the index's folder", shard)
+		return inside(key, r.object(func(name string) bool { _, ok := shardOf[name]; return !ok }, func(name string) error {
+			if err := used.name(name, true); err != nil {
+				return err
 			}
-			shardOf[name] = shard
-			return inside(fmt.Sprintf("tensor %q", name), err)
+			shard, err := r.string("a file name")
+			if err == nil && (!filepath.IsLocal(shard) || strings.ContainsAny(shard, "/\\\x00") || len(shard) > maxFileName) {
+				err = fmt.Errorf("shard %s is not a file name in the index's folder", quoted(shard))
+			}
+			if _, ok := shards[shard]; !ok {
+				shards[shard] = shard
+			}
+			shardOf[name] = shards[shard]
+			return inside("tensor "+quoted(name), err)
 		}))
 	})
 	if err == nil {
-		err = end(dec, index)
+		err = r.end()
 	}
 	switch {
 	case err != nil:

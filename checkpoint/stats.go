@@ -17,7 +17,7 @@ type Stats struct {
 func (t *Tensor) Stats() (Stats, error) {
 	size := t.DType.Size()
 	if size == 0 || len(t.Data) != t.Len()*size {
-		return Stats{}, fmt.Errorf("tensor %q: %d bytes of data do not fit %v with shape %v", t.Name, len(t.Data), t.DType, t.Shape)
+		return Stats{}, fmt.Errorf("tensor %s: %d bytes of data do not fit %v with shape %s", quoted(t.Name), len(t.Data), t.DType, shapeText(t.Shape))
 	}
 	var (
 		s       = Stats{Min: math.Inf(1), Max: math.Inf(-1)}

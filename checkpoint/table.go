@@ -29,9 +29,6 @@ const (
 	blockSize = 256 << 10
 	// restartInterval is the number of keys from one that is stored whole to the next; the others share bytes with the previous key.
 	restartInterval = 16
-
-	// maxKey limits the length of a key. Keys share bytes with their predecessors, so that a small file could make long ones.
-	maxKey = 1 << 12
 )
 
 // The types of compression.
@@ -77,7 +74,9 @@ func readTable(file []byte) ([]keyValue, error) {
 	if err != nil {
 		return nil, inside("index block", err)
 	}
-	handles, err := readBlock(block, "")
+	// Keys share bytes with their predecessors: what they take is counted.
+	var used ledger
+	handles, err := readBlock(block, "", &ledger{})
 	if err != nil {
 		return nil, inside("index block", err)
 	}
@@ -104,7 +103,7 @@ func readTable(file []byte) ([]keyValue, error) {
 		if len(entries) > 0 {
 			last = entries[len(entries)-1].key
 		}
-		more, err := readBlock(block, last)
+		more, err := readBlock(block, last, &used)
 		if err != nil {
 			return nil, inside(where, err)
 		}
@@ -152,7 +151,7 @@ func (h blockHandle) block(body []byte) ([]byte, error) {
 }
 
 // readBlock returns the entries of a block. Their keys must be in order and, unless last is "", follow last.
-func readBlock(block []byte, last string) ([]keyValue, error) {
+func readBlock(block []byte, last string, used *ledger) ([]keyValue, error) {
 	if len(block) < 4 {
 		return nil, errors.New("too short to be a block")
 	}
@@ -170,21 +169,24 @@ func readBlock(block []byte, last string) ([]keyValue, error) {
 		for i := range lengths {
 			v, n := binary.Uvarint(rest)
 			if n <= 0 {
-				return nil, fmt.Errorf("the entry after key %q is malformed", key)
+				return nil, fmt.Errorf("the entry after key %s is malformed", quoted(key))
 			}
 			lengths[i], rest = v, rest[n:]
 		}
 		shared, own, value := lengths[0], lengths[1], lengths[2]
 		if shared > uint64(len(key)) || own > uint64(len(rest)) || value > uint64(len(rest))-own {
-			return nil, fmt.Errorf("the entry after key %q is malformed", key)
+			return nil, fmt.Errorf("the entry after key %s is malformed", quoted(key))
 		}
 		if shared+own > maxKey {
-			return nil, fmt.Errorf("the key after %q has %d bytes, want at most %d", key, shared+own, maxKey)
+			return nil, fmt.Errorf("the key after %s has %d bytes, want at most %d", quoted(key), shared+own, maxKey)
 		}
 		key = append(key[:shared], rest[:own]...)
+		if err := used.name(string(key), true); err != nil {
+			return nil, err
+		}
 		e := keyValue{string(key), rest[own : own+value : own+value]}
 		if first := len(entries) == 0 && last == ""; !first && e.key <= last {
-			return nil, fmt.Errorf("key %q after %q: out of order", e.key, last)
+			return nil, fmt.Errorf("key %s after %s: out of order", quoted(e.key), quoted(last))
 		}
 		entries = append(entries, e)
 		last, rest = e.key, rest[own+value:]

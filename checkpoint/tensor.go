@@ -31,11 +31,11 @@ func byteSize(d DType, shape []int) (int, error) {
 	for _, dim := range shape {
 		switch {
 		case dim < 0:
-			return 0, fmt.Errorf("shape %v has a negative dimension", shape)
+			return 0, fmt.Errorf("shape %s has a negative dimension", shapeText(shape))
 		case dim == 0:
 			zero = true
 		case n > math.MaxInt/dim:
-			return 0, fmt.Errorf("shape %v of %v is larger than the address space", shape, d)
+			return 0, fmt.Errorf("shape %s of %v is larger than the address space", shapeText(shape), d)
 		default:
 			n *= dim
 		}
@@ -70,15 +70,15 @@ func (t *Tensor) Float32View() ([]float32, bool) {
 // beyond float32 is an error. A NaN stays a NaN.
 func (t *Tensor) Float32(dst []float32) error {
 	if n := t.Len(); len(dst) != n {
-		return fmt.Errorf("tensor %q: shape %v has %d elements, the destination %d", t.Name, t.Shape, n, len(dst))
+		return fmt.Errorf("tensor %s: shape %s has %d elements, the destination %d", quoted(t.Name), shapeText(t.Shape), n, len(dst))
 	}
 	if len(t.Data) != len(dst)*t.DType.Size() {
-		return fmt.Errorf("tensor %q: %v with shape %v has %d bytes of data, want %d", t.Name, t.DType, t.Shape, len(t.Data), len(dst)*t.DType.Size())
+		return fmt.Errorf("tensor %s: %v with shape %s has %d bytes of data, want %d", quoted(t.Name), t.DType, shapeText(t.Shape), len(t.Data), len(dst)*t.DType.Size())
 	}
 	switch t.DType {
 	case F64:
 		if i := fromF64(dst, t.Data); i >= 0 {
-			return fmt.Errorf("tensor %q: element %d, %g, is beyond float32", t.Name, i, math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:])))
+			return fmt.Errorf("tensor %s: element %d, %g, is beyond float32", quoted(t.Name), i, math.Float64frombits(binary.LittleEndian.Uint64(t.Data[8*i:])))
 		}
 	case F32:
 		fromF32(dst, t.Data)
@@ -87,7 +87,7 @@ func (t *Tensor) Float32(dst []float32) error {
 	case BF16:
 		fromBF16(dst, t.Data)
 	default:
-		return fmt.Errorf("tensor %q: %v elements cannot be read as float32", t.Name, t.DType)
+		return fmt.Errorf("tensor %s: %v elements cannot be read as float32", quoted(t.Name), t.DType)
 	}
 	return nil
 }

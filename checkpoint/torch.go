@@ -2,10 +2,10 @@ package checkpoint
 
 import (
 	"archive/zip"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -28,15 +28,15 @@ const legacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 
 const legacyVersion = 1001
 
-// copyLimit bounds the size of copied tensors, as a multiple of the size of the file.
-const copyLimit = 4
-
 const pickleRecord = "data.pkl"
 
 // parseTorchZip reads an archive of torch.save. It does not check the CRCs of the records: neither does PyTorch, which may also
 // write none (torch.serialization.set_crc32_options).
 func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
-	archive, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
+	archive, err := zip.NewReader(&directoryReader{file: file, left: maxDirectory}, int64(len(file)))
+	if errors.Is(err, errDirectory) {
+		return nil, nil, errDirectory
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the archive's directory cannot be read (%w): truncated?", err)
 	}
@@ -44,7 +44,7 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 	folder, found := "", false
 	for _, r := range archive.File {
 		if records[r.Name] != nil {
-			return nil, nil, fmt.Errorf("record %q appears twice", r.Name)
+			return nil, nil, fmt.Errorf("record %s appears twice", quoted(r.Name))
 		}
 		records[r.Name] = r
 		if name, ok := strings.CutSuffix(r.Name, "/"+pickleRecord); ok && !strings.Contains(name, "/") {
@@ -57,10 +57,10 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 	record := func(name string) ([]byte, error) {
 		r := records[folder+name]
 		if r == nil {
-			return nil, fmt.Errorf("record %q is missing", folder+name)
+			return nil, fmt.Errorf("record %s is missing", quoted(folder+name))
 		}
 		data, err := stored(file, r)
-		return data, inside(fmt.Sprintf("record %q", folder+name), err)
+		return data, inside("record "+quoted(folder+name), err)
 	}
 	if records[folder+"byteorder"] != nil {
 		order, err := record("byteorder")
@@ -76,12 +76,12 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 		return nil, nil, err
 	}
 	storages := map[string]*storage{}
-	value, n, err := unpickle(program, storages)
+	value, n, err := unpickle(program, storages, len(file))
 	if err == nil && n != len(program) {
 		err = fmt.Errorf("%d bytes after the end of the pickle", len(program)-n)
 	}
 	if err != nil {
-		return nil, nil, inside(folder+pickleRecord, err)
+		return nil, nil, inside(clip(folder)+pickleRecord, err)
 	}
 	for _, key := range slices.Sorted(maps.Keys(storages)) {
 		s := storages[key]
@@ -89,10 +89,36 @@ func parseTorchZip(file []byte) ([]Tensor, map[string]string, error) {
 			return nil, nil, err
 		}
 		if want := s.len * s.dtype.Size(); len(s.data) != want {
-			return nil, nil, fmt.Errorf("record %q has %d bytes, want %d for %d elements of %v", folder+"data/"+key, len(s.data), want, s.len, s.dtype)
+			return nil, nil, fmt.Errorf("record %s has %d bytes, want %d for %d elements of %v", quoted(folder+"data/"+key), len(s.data), want, s.len, s.dtype)
 		}
 	}
 	return viewed(value, len(program), len(file))
+}
+
+// maxDirectory limits the bytes of an archive's directory, of which an entry has 46 and the name of its record. PyTorch's
+// have a hundred for each tensor.
+const maxDirectory = 8 << 20
+
+var errDirectory = fmt.Errorf("the archive's directory has more than %d bytes, which no checkpoint needs", maxDirectory)
+
+// A directoryReader reads an archive until more has been read than a directory has.
+type directoryReader struct {
+	file []byte
+	left int
+}
+
+func (r *directoryReader) ReadAt(p []byte, at int64) (n int, err error) {
+	if at < 0 || at > int64(len(r.file)) {
+		return 0, io.EOF
+	}
+	n = copy(p, r.file[at:])
+	if r.left -= n; r.left < 0 {
+		return 0, errDirectory
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // stored returns the bytes of an uncompressed record.
@@ -122,7 +148,7 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 	at := len(legacyMagic)
 	storages := map[string]*storage{}
 	next := func(what string) (any, error) {
-		v, n, err := unpickle(file[at:], storages)
+		v, n, err := unpickle(file[at:], storages, len(file))
 		at += n
 		return v, inside(what, err)
 	}
@@ -163,19 +189,19 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 		key, _ := k.(string)
 		s := storages[key]
 		if s == nil || s.data != nil {
-			return nil, nil, fmt.Errorf("keys of the storages: %q is not a storage of the state, or appears twice", key)
+			return nil, nil, fmt.Errorf("keys of the storages: %s is not a storage of the state, or appears twice", quoted(key))
 		}
 		if len(file)-at < 8 {
-			return nil, nil, fmt.Errorf("storage %q is missing: truncated?", key)
+			return nil, nil, fmt.Errorf("storage %s is missing: truncated?", quoted(key))
 		}
 		n := binary.LittleEndian.Uint64(file[at:])
 		at += 8
 		if n != uint64(s.len) {
-			return nil, nil, fmt.Errorf("storage %q has %d elements, the pickle says %d", key, n, s.len)
+			return nil, nil, fmt.Errorf("storage %s has %d elements, the pickle says %d", quoted(key), n, s.len)
 		}
 		size := s.len * s.dtype.Size()
 		if size > len(file)-at {
-			return nil, nil, fmt.Errorf("storage %q: its %d bytes go beyond the end of the file: truncated?", key, size)
+			return nil, nil, fmt.Errorf("storage %s: its %d bytes go beyond the end of the file: truncated?", quoted(key), size)
 		}
 		s.data = file[at : at+size : at+size]
 		at += size
@@ -193,7 +219,7 @@ func parseTorchLegacy(file []byte) ([]Tensor, map[string]string, error) {
 // viewed turns a state into named tensors, with all other values as metadata. The sizes of the pickle and of the file bound the
 // work.
 func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, error) {
-	f := flattener{names: map[string]bool{}, metadata: map[string]string{}, visits: pickleSize}
+	f := flattener{names: map[string]bool{}, metadata: map[string]string{}, visits: min(pickleSize, maxSteps), fileSize: fileSize}
 	if err := f.add(nil, state); err != nil {
 		return nil, nil, err
 	}
@@ -203,10 +229,13 @@ func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, e
 	for i, v := range f.tensors {
 		t, copied, err := v.view.tensor(v.name, room)
 		if err != nil {
-			return nil, nil, fmt.Errorf("tensor %q: %w", v.name, err)
+			return nil, nil, fmt.Errorf("tensor %s: %w", quoted(v.name), err)
 		}
 		tensors[i] = t
 		room -= copied
+	}
+	if err := checkShared(tensors, fileSize); err != nil {
+		return nil, nil, err
 	}
 	return tensors, f.metadata, nil
 }
@@ -228,7 +257,7 @@ func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
 			continue // its stride is never used
 		}
 		if v.strides[i] != 0 && dim-1 > (math.MaxInt-last)/v.strides[i] {
-			return t, 0, fmt.Errorf("shape %v with strides %v goes beyond its storage of %d elements", v.shape, v.strides, v.storage.len)
+			return t, 0, fmt.Errorf("shape %s with strides %s goes beyond its storage of %d elements", shapeText(v.shape), shapeText(v.strides), v.storage.len)
 		}
 		last += (dim - 1) * v.strides[i]
 		inOrder = inOrder && v.strides[i] == expected
@@ -237,9 +266,9 @@ func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
 	n := size / v.storage.dtype.Size()
 	switch {
 	case last >= v.storage.len:
-		return t, 0, fmt.Errorf("shape %v with strides %v from element %d goes beyond its storage of %d elements", v.shape, v.strides, v.offset, v.storage.len)
+		return t, 0, fmt.Errorf("shape %s with strides %s from element %d goes beyond its storage of %d elements", shapeText(v.shape), shapeText(v.strides), v.offset, v.storage.len)
 	case n > v.storage.len:
-		return t, 0, fmt.Errorf("shape %v has more elements than its storage of %d: an expanded tensor, which is not supported", v.shape, v.storage.len)
+		return t, 0, fmt.Errorf("shape %s has more elements than its storage of %d: an expanded tensor, which is not supported", shapeText(v.shape), v.storage.len)
 	}
 	e := v.storage.dtype.Size()
 	if inOrder {

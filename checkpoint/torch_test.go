@@ -392,6 +392,7 @@ print(s["w"].data_ptr() == s["tied"].data_ptr())
 
 // FuzzPickle feeds arbitrary bytes to the unpickler and gives it storages of the sizes it asks for.
 func FuzzPickle(f *testing.F) {
+	addHostile(f)
 	for _, bad := range badPrograms {
 		f.Add(bad.program)
 	}
@@ -401,7 +402,7 @@ func FuzzPickle(f *testing.F) {
 			return
 		}
 		storages := map[string]*storage{}
-		value, _, err := unpickle(program, storages)
+		value, _, err := unpickle(program, storages, len(program))
 		size := 0
 		if err == nil {
 			for _, s := range storages {
@@ -423,6 +424,7 @@ func FuzzPickle(f *testing.F) {
 
 // FuzzTorch feeds arbitrary bytes to the parsers of PyTorch's files.
 func FuzzTorch(f *testing.F) {
+	addHostile(f)
 	f.Add(archive(f, zip.Store, "m/data.pkl", string(goodState), "m/data/0", "data"))
 	f.Add(archive(f, zip.Store, "m/data.pkl", string(goodState), "m/byteorder", "little", "m/data/0", "data", "m/version", "3\n"))
 	f.Add(archive(f, zip.Deflate, "m/data.pkl", string(goodState), "m/data/0", "data"))

@@ -51,7 +51,7 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 	if len(metadata) > 0 {
 		for _, k := range slices.Sorted(maps.Keys(metadata)) {
 			if !utf8.ValidString(k) || !utf8.ValidString(metadata[k]) {
-				return nil, nil, fmt.Errorf("metadata %q: not UTF-8", k)
+				return nil, nil, fmt.Errorf("metadata %s: not UTF-8", quoted(k))
 			}
 		}
 		fmt.Fprintf(h, "%s:%s", quote(metadataKey), quote(metadata))
@@ -60,10 +60,10 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 	for i := range sorted {
 		t := &sorted[i]
 		if err := t.check(); err != nil {
-			return nil, nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+			return nil, nil, fmt.Errorf("tensor %s: %w", quoted(t.Name), err)
 		}
 		if names[t.Name] {
-			return nil, nil, fmt.Errorf("tensor %q appears twice", t.Name)
+			return nil, nil, fmt.Errorf("tensor %s appears twice", quoted(t.Name))
 		}
 		names[t.Name] = true
 		if h.Len() > len("12345678{") {
@@ -96,10 +96,14 @@ func (t *Tensor) check() error {
 		return errors.New("the name is not UTF-8")
 	case strings.ContainsRune(t.Name, 0):
 		return errors.New("NUL in the name")
+	case len(t.Name) > maxKey:
+		return fmt.Errorf("the name has %d bytes, want at most %d", len(t.Name), maxKey)
+	case len(t.Shape) > maxDims:
+		return fmt.Errorf("%d dimensions, want at most %d", len(t.Shape), maxDims)
 	}
 	size, err := byteSize(t.DType, t.Shape)
 	if err == nil && size != len(t.Data) {
-		err = fmt.Errorf("%v with shape %v has %d bytes of data, want %d", t.DType, t.Shape, len(t.Data), size)
+		err = fmt.Errorf("%v with shape %s has %d bytes of data, want %d", t.DType, shapeText(t.Shape), len(t.Data), size)
 	}
 	return err
 }
@@ -109,10 +113,10 @@ func sortByName(tensors []Tensor) ([]Tensor, error) {
 	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int { return strings.Compare(a.Name, b.Name) })
 	for i := range sorted {
 		if err := sorted[i].check(); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", sorted[i].Name, err)
+			return nil, fmt.Errorf("tensor %s: %w", quoted(sorted[i].Name), err)
 		}
 		if i > 0 && sorted[i].Name == sorted[i-1].Name {
-			return nil, fmt.Errorf("tensor %q appears twice", sorted[i].Name)
+			return nil, fmt.Errorf("tensor %s appears twice", quoted(sorted[i].Name))
 		}
 	}
 	return sorted, nil

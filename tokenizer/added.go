@@ -23,11 +23,14 @@ type AddedToken struct {
 
 // addedTokens finds the added tokens in a text: the leftmost match and, of those that begin there, the longest.
 type addedTokens struct {
-	trie   trie
-	tokens []AddedToken // by the number in trie
-	ids    []int32
-	begins [256]bool // the bytes that a token can begin with
-	first  int       // the only such byte, or -1
+	trie     trie    // of those of at most longPiece bytes
+	long     *finder // of the others; nil if there are none
+	longNums []int32 // the numbers of its patterns
+	content  []string
+	tokens   []AddedToken // by number
+	ids      []int32
+	begins   [256]bool // the bytes that a token can begin with
+	first    int       // the only such byte, or -1
 }
 
 // newAddedTokens returns nil for no tokens. content[i] is matched instead of tokens[i].Content.
@@ -37,17 +40,27 @@ func newAddedTokens(tokens []AddedToken, content []string, ids []int32) (*addedT
 	}
 	total := 0
 	for _, c := range content {
-		total += len(c)
+		if len(c) <= longPiece {
+			total += len(c)
+		}
 	}
-	a := &addedTokens{trie: newTrie(total), tokens: tokens, ids: ids, first: -1}
+	a := &addedTokens{trie: newTrie(total), content: content, tokens: tokens, ids: ids, first: -1}
+	var long []string
 	for i, c := range content {
 		if c == "" {
 			continue // normalization removes all of it, so it never matches
 		}
-		if err := a.trie.put(rootInitial, c, int32(i)); err != nil {
+		if len(c) > longPiece {
+			long = append(long, c)
+			a.longNums = append(a.longNums, int32(i))
+		} else if err := a.trie.put(rootInitial, c, int32(i)); err != nil {
 			return nil, err
 		}
 		a.begins[c[0]] = true
+	}
+	var err error
+	if a.long, err = newFinder(long); err != nil {
+		return nil, err
 	}
 	n := 0
 	for b, ok := range a.begins {
@@ -68,8 +81,24 @@ type match struct {
 	start, end int
 }
 
-// next returns the first match at or after from.
-func (a *addedTokens) next(text string, from int) (match, bool) {
+// A search finds the matches of a text, one after the other.
+type search struct {
+	*addedTokens
+	text  string
+	found []found // the long tokens in what is left of the text
+}
+
+func (a *addedTokens) in(text string) search {
+	s := search{addedTokens: a, text: text}
+	if a.long != nil {
+		s.found = find(a.long, nil, text)
+	}
+	return s
+}
+
+// next returns the first match at or after from, which must not be less than in the call before.
+func (a *search) next(from int) (match, bool) {
+	text := a.text
 	for i := from; i < len(text); {
 		if a.first >= 0 {
 			skip := strings.IndexByte(text[i:], byte(a.first))
@@ -81,7 +110,16 @@ func (a *addedTokens) next(text string, from int) (match, bool) {
 			i++
 			continue
 		}
-		k, n := a.trie.longestString(rootInitial, text[i:])
+		k, n := int32(-1), 0
+		if len(a.found) > 0 {
+			if k, a.found = at(a.found, i); k >= 0 {
+				k = a.longNums[k]
+				n = len(a.content[k])
+			}
+		}
+		if n == 0 {
+			k, n = a.trie.longestString(rootInitial, text[i:])
+		}
 		if n == 0 {
 			i++
 			continue

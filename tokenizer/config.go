@@ -82,7 +82,7 @@ func (c Config) validate() error {
 		return fmt.Errorf("model_max_length is %d: want at least 1, or 0 for none", c.ModelMaxLength)
 	}
 	if c.Google && len(c.AddedTokens) > 0 {
-		return fmt.Errorf("added token %q: Google's tokenizer has no added tokens", c.AddedTokens[0].Content)
+		return fmt.Errorf("added token %q: Google's tokenizer has no added tokens", clip(c.AddedTokens[0].Content))
 	}
 	return nil
 }

@@ -57,6 +57,11 @@ func FuzzJSON(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(data)
+	for _, h := range hostileFiles {
+		if h.name == jsonFile {
+			f.Add([]byte(h.content(300)))
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

@@ -241,7 +241,7 @@ func (f *jsonTokenizer) model(c *Config, p *parts) error {
 	c.UnknownToken, c.Prefix, c.MaxWordChars = m.UnknownToken, m.Prefix, m.MaxWordChars
 
 	// The table of tokens is as long as the largest id, so an id far beyond the number of tokens could exhaust memory.
-	limit := int32(min(2*(len(m.Vocab)+len(f.AddedTokens))+1024, 1<<30))
+	limit := int32(min(2*(len(m.Vocab)+len(f.AddedTokens))+1024, maxTokens))
 	largest := int32(0)
 	for token, id := range m.Vocab {
 		if id < 0 || id >= limit {
@@ -326,6 +326,9 @@ func (p *parts) checkSpecial(token string, id int32) error {
 	return nil
 }
 
+// maxSpecial limits the special tokens that a template adds to each text: BERT's has three.
+const maxSpecial = 64
+
 // template reads a template for n texts, each of which must occur once.
 func (p *parts) template(items []jsonItem, special map[string]*jsonSpecialToken, n int) (template, error) {
 	form := template{}
@@ -353,6 +356,9 @@ func (p *parts) template(items []jsonItem, special map[string]*jsonSpecialToken,
 			form = append(form, templateItem{sequence: -1, typeID: item.SpecialToken.TypeID, token: item.SpecialToken.ID, ids: token.IDs})
 		default:
 			return nil, fmt.Errorf("item %d: want one of Sequence and SpecialToken", i)
+		}
+		if n := form.added(); n > maxSpecial {
+			return nil, fmt.Errorf("item %d: more than %d special tokens", i, maxSpecial)
 		}
 		if form[len(form)-1].typeID < 0 {
 			return nil, fmt.Errorf("item %d: type_id %d", i, form[len(form)-1].typeID)

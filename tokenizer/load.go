@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/tokenizer/internal/unidata"
 )
 
@@ -40,7 +41,7 @@ func Load(dir string) (*Tokenizer, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, jsonFile)
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path)
 	if err == nil {
 		t, err := parseJSON(data, settings)
 		if err != nil {
@@ -52,7 +53,7 @@ func Load(dir string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	path = filepath.Join(dir, vocabFile)
-	data, err = os.ReadFile(path)
+	data, err = readBounded(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); err != nil {
 			return nil, fmt.Errorf("tokenizer: %w", err)
@@ -68,6 +69,31 @@ func Load(dir string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
 	}
 	return t, nil
+}
+
+// Limits on the files, far beyond any BERT's: LaBSE has the largest published vocabulary, 501,153 tokens in a vocab.txt of
+// 5 MB.
+const (
+	maxTokens    = 1 << 20
+	maxAdded     = 1 << 16
+	maxVocabFile = 16 << 20 // bytes
+	maxJSONFile  = 32 << 20 // of tokenizer.json
+	maxSettings  = 8 << 20  // of the others
+	// maxValues limits the values of a JSON file: a token is one, and an added token seven.
+	maxValues = maxTokens + 7*maxAdded
+)
+
+// readBounded reads one of the files above, which must be regular.
+func readBounded(path string) ([]byte, error) {
+	most := int64(maxSettings)
+	switch filepath.Base(path) {
+	case jsonFile:
+		most = maxJSONFile
+	case configFile, specialFile, addedFile:
+	default: // vocab.txt, or what a user calls it
+		most = maxVocabFile
+	}
+	return files.ReadFile(path, most)
 }
 
 // fromVocab makes a tokenizer from vocab.txt and the settings of tokenizer_config.json. If s is nil, google says whether the
@@ -94,7 +120,7 @@ func fromVocab(vocab []byte, s *settings, google bool) (*Tokenizer, error) {
 // LoadVocab reads a vocabulary with one token per line; the first has id 0. Google mode strips white space from both ends of a
 // line, HF mode does not.
 func LoadVocab(path string, c Config) (*Tokenizer, error) {
-	data, err := os.ReadFile(path)
+	data, err := readBounded(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
@@ -113,6 +139,9 @@ func LoadVocab(path string, c Config) (*Tokenizer, error) {
 func parseVocab(data []byte, google bool) ([]string, error) {
 	if len(data) == 0 {
 		return nil, errors.New("the vocabulary is empty")
+	}
+	if n := bytes.Count(data, []byte{'\n'}); n > maxTokens {
+		return nil, fmt.Errorf("%d lines, want a token on each of at most %d", n, maxTokens)
 	}
 	lines := strings.Split(string(data), "\n")
 	if lines[len(lines)-1] == "" {
@@ -135,11 +164,17 @@ func parseVocab(data []byte, google bool) ([]string, error) {
 }
 
 // clip shortens a string for quoting in an error.
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
+func clip(s string) string { return clipAt(s, 40) }
+
+func clipAt(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return s
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
 }
 
 // cased reports whether a vocabulary has all pieces A to Z.
@@ -219,7 +254,7 @@ func readSettings(dir string) (*settings, error) {
 	var s *settings
 	read := func(name string, apply func(data []byte) error) error {
 		path := filepath.Join(dir, name)
-		data, err := os.ReadFile(path)
+		data, err := readBounded(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -268,6 +303,9 @@ func (s *settings) addNames(data []byte) error {
 // addAdded takes added tokens from added_tokens.json, which has only their ids: those that are not special tokens are matched in
 // the normalized text.
 func (s *settings) addAdded(data []byte) error {
+	if n := bytes.Count(data, []byte{','}); n > maxAdded {
+		return fmt.Errorf("%d added tokens, want at most %d", n+1, maxAdded)
+	}
 	var ids map[string]int
 	if err := decodeJSON(data, &ids, false); err != nil {
 		return err
@@ -276,9 +314,12 @@ func (s *settings) addAdded(data []byte) error {
 		return nil // added_tokens_decoder has all of them, with their flags
 	}
 	s.Added = map[string]*addedEntry{}
+	isSpecial := map[tokenName]bool{s.Unknown: true, s.Classifier: true, s.Separator: true, s.Pad: true, s.Mask: true}
+	for _, name := range s.Additional {
+		isSpecial[name] = true
+	}
 	for content, id := range ids {
-		special := slices.Contains(s.Additional, tokenName(content)) ||
-			slices.Contains([]tokenName{s.Unknown, s.Classifier, s.Separator, s.Pad, s.Mask}, tokenName(content))
+		special := isSpecial[tokenName(content)]
 		key := strconv.Itoa(id)
 		if other := s.Added[key]; other != nil {
 			return fmt.Errorf("%q and %q both have id %d", clip(min(content, other.Content)), clip(max(content, other.Content)), id)
@@ -298,6 +339,17 @@ func parseSettings(data []byte) (*settings, error) {
 
 // decodeJSON decodes one value. A syntax error names its line.
 func decodeJSON(data []byte, v any, strict bool) error {
+	// A value may be two bytes of a file and a hundred of memory. Each has a comma after it, but for the last of a list.
+	if n := bytes.Count(data, []byte{','}); n > maxValues {
+		return fmt.Errorf("%d values, want at most %d: more than any tokenizer has", n, maxValues)
+	}
+	if n := bytes.Count(data, []byte{'{'}); n > 2*maxAdded {
+		return fmt.Errorf("%d objects, want at most %d: more than any tokenizer has", n, 2*maxAdded)
+	}
+	// The decoder copies each string and number several times.
+	if longestValue(data) > maxLong {
+		return fmt.Errorf("a value of more than %d bytes, which no tokenizer has", maxLong)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	if strict {
@@ -314,7 +366,23 @@ func decodeJSON(data []byte, v any, strict bool) error {
 	if errors.As(err, &syntax) {
 		return fmt.Errorf("line %d: %w", 1+bytes.Count(data[:min(int(syntax.Offset), len(data))], []byte("\n")), err)
 	}
-	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	// The decoder's messages quote whole numbers and names.
+	return errors.New(clipAt(strings.TrimPrefix(err.Error(), "json: "), 200))
+}
+
+// longestValue is at least the length of the longest string or number in JSON: the most bytes between two quotes or commas.
+func longestValue(data []byte) int {
+	longest, begin := 0, 0
+	if len(data) <= maxLong {
+		return 0
+	}
+	for i, c := range data {
+		if c == '"' || c == ',' {
+			longest = max(longest, i-begin)
+			begin = i
+		}
+	}
+	return max(longest, len(data)-begin)
 }
 
 // apply returns c changed by the settings.

@@ -61,9 +61,9 @@ func (s *scanner) sequence(text string) {
 		s.segment(text, 0, len(text))
 		return
 	}
-	at := 0
+	added, at := s.t.added.in(text), 0
 	for at < len(text) {
-		m, ok := s.t.added.next(text, at)
+		m, ok := added.next(at)
 		if !ok {
 			break
 		}
@@ -243,9 +243,9 @@ func (s *scanner) normalizedSegment(text string, i, end int) {
 		}
 		s.normalizedWord()
 	}
-	at := 0
+	added, at := s.t.addedNormalized.in(content), 0
 	for at < len(content) {
-		m, ok := s.t.addedNormalized.next(content, at)
+		m, ok := added.next(at)
 		if !ok {
 			break
 		}

@@ -64,8 +64,13 @@ func build(c Config, p parts) (*Tokenizer, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	if len(p.tokens) == 0 {
+	switch n := len(p.tokens); {
+	case n == 0:
 		return nil, errors.New("the vocabulary is empty")
+	case n > maxTokens:
+		return nil, fmt.Errorf("%d tokens, want at most %d", n, maxTokens)
+	case len(c.AddedTokens) > maxAdded:
+		return nil, fmt.Errorf("%d added tokens, want at most %d", len(c.AddedTokens), maxAdded)
 	}
 	t := &Tokenizer{config: c, tokens: p.tokens, outside: p.outside, table: unidata.HF, strip: c.stripAccents(),
 		maxWordChars: c.MaxWordChars, single: p.single, pair: p.pair, decoder: decoder{c.Prefix, true, true},
@@ -97,7 +102,7 @@ func build(c Config, p parts) (*Tokenizer, error) {
 		return nil, err
 	}
 	var err error
-	t.vocab, err = newVocabulary(t.tokens, func(id int32) bool { return !t.outside[id] }, c.Prefix)
+	t.vocab, err = newVocabulary(t.tokens, func(id int32) bool { return !t.outside[id] }, c.Prefix, t.maxWordChars)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +135,7 @@ func (t *Tokenizer) addTokens() error {
 			return fmt.Errorf("added %w", err)
 		}
 		if a.Content == "" || seen[a.Content] {
-			return fmt.Errorf("added token %q: empty or duplicate", a.Content)
+			return fmt.Errorf("added token %q: empty or duplicate", clip(a.Content))
 		}
 		seen[a.Content] = true
 		if _, ok := t.ids[a.Content]; !ok {
@@ -162,7 +167,7 @@ func (t *Tokenizer) findSpecialTokens() error {
 		id, ok := t.ids[s.name]
 		if !ok {
 			if s.needed {
-				return fmt.Errorf("the vocabulary of %d tokens lacks the %s token %s", len(t.tokens), s.what, s.name)
+				return fmt.Errorf("the vocabulary of %d tokens lacks the %s token %s", len(t.tokens), s.what, clip(s.name))
 			}
 			id = -1
 		}

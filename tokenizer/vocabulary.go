@@ -14,21 +14,31 @@ import (
 type vocabulary struct {
 	words wordTable
 	trie  trie
+
+	// The pieces of more than longPiece bytes that may continue a word, which trie doesn't have. long is nil if there are none.
+	long    *finder
+	longIDs []int32
+	lengths []int32
 }
 
 // A span is a piece of a word: its bytes [start, end).
 type span struct{ id, start, end int32 }
 
-// newVocabulary indexes the pieces tokens[id] for which has(id) is true. Of equal pieces the last one is found.
-func newVocabulary(tokens []string, has func(id int32) bool, prefix string) (*vocabulary, error) {
+// newVocabulary indexes the pieces tokens[id] for which has(id) is true and that have at most most code points, as words have. Of
+// equal pieces the last one is found.
+func newVocabulary(tokens []string, has func(id int32) bool, prefix string, most int) (*vocabulary, error) {
+	fits := func(s string) bool { return len(s) <= most || utf8.RuneCountInString(s) <= most }
 	total, short := 0, 0
 	for _, s := range tokens {
-		total += len(s)
 		if len(s) <= maxPacked {
 			short++
 		}
+		if fits(s) {
+			total += len(s)
+		}
 	}
 	v := &vocabulary{words: newWordTable(short), trie: newTrie(total)}
+	var long []string
 	for id, s := range tokens {
 		if s == "" || !has(int32(id)) {
 			continue
@@ -36,16 +46,27 @@ func newVocabulary(tokens []string, has func(id int32) bool, prefix string) (*vo
 		if len(s) <= maxPacked {
 			v.words.put(packString(s), int32(id))
 		}
-		if err := v.trie.put(rootInitial, s, int32(id)); err != nil {
-			return nil, err
+		if fits(s) {
+			if err := v.trie.put(rootInitial, s, int32(id)); err != nil {
+				return nil, err
+			}
 		}
-		if tail, ok := strings.CutPrefix(s, prefix); ok && tail != "" {
+		tail, ok := strings.CutPrefix(s, prefix)
+		switch {
+		case !ok || tail == "" || !fits(tail):
+		case len(tail) > longPiece:
+			long = append(long, tail)
+			v.longIDs = append(v.longIDs, int32(id))
+			v.lengths = append(v.lengths, int32(len(tail)))
+		default:
 			if err := v.trie.put(rootContinuing, tail, int32(id)); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return v, nil
+	var err error
+	v.long, err = newFinder(long)
+	return v, err
 }
 
 // whole returns the id of a word of up to maxPacked bytes if it is a piece, or -1.
@@ -53,8 +74,11 @@ func (v *vocabulary) whole(k packed) int32 { return v.words.get(k) }
 
 // split appends the pieces of word to spans, each the longest that fits (greedy longest match first, as in
 // google-research/bert WordpieceTokenizer). It reports false if the word can't be split completely. The time is at most
-// proportional to the length of the word times that of the longest piece.
+// proportional to the length of the word times longPiece.
 func (v *vocabulary) split(spans []span, word []byte) ([]span, bool) {
+	if v.long != nil && len(word) > longPiece {
+		return v.splitLong(spans, word)
+	}
 	for at := 0; at < len(word); {
 		root := rootContinuing
 		if at == 0 {
@@ -66,6 +90,33 @@ func (v *vocabulary) split(spans []span, word []byte) ([]span, bool) {
 		}
 		spans = append(spans, span{id, int32(at), int32(at + n)})
 		at += n
+	}
+	return spans, true
+}
+
+// splitLong is split for a word that long pieces may continue.
+func (v *vocabulary) splitLong(spans []span, word []byte) ([]span, bool) {
+	list := find(v.long, nil, word)
+	for from := 0; from < len(word); {
+		var (
+			id int32
+			n  int
+		)
+		if from == 0 {
+			id, n = v.trie.longest(rootInitial, word)
+		} else {
+			var pattern int32
+			if pattern, list = at(list, from); pattern >= 0 {
+				id, n = v.longIDs[pattern], int(v.lengths[pattern])
+			} else {
+				id, n = v.trie.longest(rootContinuing, word[from:])
+			}
+		}
+		if n == 0 {
+			return spans, false
+		}
+		spans = append(spans, span{id, int32(from), int32(from + n)})
+		from += n
 	}
 	return spans, true
 }
@@ -173,13 +224,16 @@ type trie struct {
 const (
 	rootInitial    = 1
 	rootContinuing = 2
+	firstNode      = 3
 	nodeBits       = 28
 	nodeMask       = 1<<nodeBits - 1
+	// maxNodes limits the memory of a trie. LaBSE's vocabulary, the largest published one, has 5 MB in all.
+	maxNodes = 1 << 23
 )
 
 // newTrie makes room for pieces of total bytes; the table grows if that does not suffice.
 func newTrie(total int) trie {
-	size := max(4, bits.Len(uint(total)))
+	size := max(4, bits.Len(uint(min(total, maxNodes))))
 	return trie{slots: make([]uint64, 1<<size), shift: uint(64 - size), ids: []int32{-1, -1, -1}}
 }
 
@@ -199,7 +253,7 @@ func (t *trie) put(root int, s string, id int32) error {
 			at, _ = t.find(key)
 		}
 		node = uint64(len(t.ids))
-		if node > nodeMask {
+		if node >= maxNodes {
 			return errVocabularySize
 		}
 		t.ids = append(t.ids, -1)
@@ -208,6 +262,12 @@ func (t *trie) put(root int, s string, id int32) error {
 	}
 	t.ids[node] = id
 	return nil
+}
+
+// edge is the edge in a slot.
+func (t *trie) edge(slot uint64) (from int32, b byte, to int32) {
+	key := slot >> nodeBits
+	return int32(key >> 8), byte(key), int32(slot & nodeMask)
 }
 
 // find returns the slot of an edge, or the empty slot where it belongs.
@@ -272,7 +332,7 @@ func (t *trie) longestString(root int, s string) (id int32, n int) {
 // checkToken rejects a token that no text can match.
 func checkToken(s string) error {
 	if !utf8.ValidString(s) {
-		return fmt.Errorf("token %q is not valid UTF-8", s)
+		return fmt.Errorf("token %q is not valid UTF-8", clip(s))
 	}
 	return nil
 }

@@ -14,22 +14,59 @@ import (
 
 // Limits on a file, far beyond any BERT, so that it can't make Read allocate more than a small multiple of its size.
 const (
-	maxEntries = 1 << 20 // of nodes, and of initializers
+	maxEntries = 1 << 20 // of nodes, of initializers, and of the parts of nodes
 	maxRank    = 64
+	// maxMemory is what all parts of a model may take in memory, in bytes beside the size of the file. A node of two bytes is
+	// 120 in memory, but the elements of a real model's tensors outweigh its nodes, and those are not copied.
+	maxMemory = 12 << 20
 )
+
+// The sizes of the parts in memory, in bytes.
+const (
+	nodeSize      = 120
+	tensorSize    = 88
+	attributeSize = 72
+	stringSize    = 16
+)
+
+// A budget is what the parts of a model may still take.
+type budget struct {
+	bytes   int
+	entries int
+}
+
+var errTooMuch = errors.New("the graph has more parts than that of any model of its size")
+
+// spend takes an entry of n bytes off the budget.
+func (b *budget) spend(n int) error {
+	b.entries--
+	if b.bytes -= n; b.bytes < 0 || b.entries < 0 {
+		return errTooMuch
+	}
+	return nil
+}
+
+// text reads a string, and takes it off the budget.
+func (b *budget) text(f proto.Field) (string, error) {
+	if err := b.spend(stringSize + len(f.Data)); err != nil {
+		return "", err
+	}
+	return f.Text()
+}
 
 // Read reads a model from the bytes of its file. The tensors alias these bytes, so the model must not outlive them. Each
 // tensor that holds its elements has as many as its type and shape say; elements of types without a Size are left out. An
 // error names the part of the model that is wrong.
 func Read(file []byte) (*Model, error) {
 	m := &Model{}
+	b := &budget{bytes: maxMemory + len(file), entries: maxEntries}
 	graphs := 0
 	err := proto.Fields(file, func(f proto.Field) (err error) {
 		switch f.Number {
 		case modelIRVersion:
 			m.IRVersion, err = integer(f)
 		case modelProducerName:
-			m.ProducerName, err = f.Text()
+			m.ProducerName, err = b.text(f)
 		case modelOpsetImport:
 			err = within("opset_import", f.Message(m.readOpset))
 		case modelGraph:
@@ -37,7 +74,7 @@ func Read(file []byte) (*Model, error) {
 			if graphs++; graphs > 1 {
 				return errors.New("more than one graph")
 			}
-			err = within("graph", f.Message(m.Graph.read))
+			err = within("graph", f.Message(func(file []byte) error { return m.Graph.read(file, b) }))
 		}
 		return err
 	})
@@ -70,27 +107,27 @@ func (m *Model) readOpset(file []byte) error {
 	return err
 }
 
-func (g *Graph) read(file []byte) error {
+func (g *Graph) read(file []byte, b *budget) error {
 	return proto.Fields(file, func(f proto.Field) (err error) {
 		switch f.Number {
 		case graphName:
-			g.Name, err = f.Text()
+			g.Name, err = b.text(f)
 		case graphNode:
 			var n Node
-			if err := f.Message(n.read); err != nil {
-				return fmt.Errorf("node %d: %w", len(g.Nodes), err)
+			if err := b.spend(2 * nodeSize); err != nil { // with what a growing slice leaves free
+				return err
 			}
-			if len(g.Nodes) == maxEntries {
-				return fmt.Errorf("more than %d nodes", maxEntries)
+			if err := f.Message(func(file []byte) error { return n.read(file, b) }); err != nil {
+				return fmt.Errorf("node %d: %w", len(g.Nodes), err)
 			}
 			g.Nodes = append(g.Nodes, n)
 		case graphInitializer:
 			var t Tensor
-			if err := f.Message(t.read); err != nil {
-				return fmt.Errorf("tensor %d %q: %w", len(g.Initializers), t.Name, err)
+			if err := b.spend(2 * tensorSize); err != nil {
+				return err
 			}
-			if len(g.Initializers) == maxEntries {
-				return fmt.Errorf("more than %d tensors", maxEntries)
+			if err := f.Message(func(file []byte) error { return t.read(file, b) }); err != nil {
+				return fmt.Errorf("tensor %d %q: %w", len(g.Initializers), clip(t.Name), err)
 			}
 			g.Initializers = append(g.Initializers, t)
 		}
@@ -98,25 +135,28 @@ func (g *Graph) read(file []byte) error {
 	})
 }
 
-func (n *Node) read(file []byte) error {
+func (n *Node) read(file []byte, b *budget) error {
 	err := proto.Fields(file, func(f proto.Field) (err error) {
 		var s string
 		switch f.Number {
 		case nodeInput:
-			s, err = f.Text()
+			s, err = b.text(f)
 			n.Inputs = append(n.Inputs, s)
 		case nodeOutput:
-			s, err = f.Text()
+			s, err = b.text(f)
 			n.Outputs = append(n.Outputs, s)
 		case nodeName:
-			n.Name, err = f.Text()
+			n.Name, err = b.text(f)
 		case nodeOpType:
-			n.OpType, err = f.Text()
+			n.OpType, err = b.text(f)
 		case nodeDomain:
-			n.Domain, err = f.Text()
+			n.Domain, err = b.text(f)
 		case nodeAttribute:
 			var a Attribute
-			err = within("attribute", f.Message(a.read))
+			if err := b.spend(2 * attributeSize); err != nil {
+				return err
+			}
+			err = within("attribute", f.Message(func(file []byte) error { return a.read(file, b) }))
 			n.Attributes = append(n.Attributes, a)
 		}
 		return err
@@ -127,11 +167,11 @@ func (n *Node) read(file []byte) error {
 	return err
 }
 
-func (a *Attribute) read(file []byte) error {
+func (a *Attribute) read(file []byte, b *budget) error {
 	return proto.Fields(file, func(f proto.Field) (err error) {
 		switch f.Number {
 		case attributeName:
-			a.Name, err = f.Text()
+			a.Name, err = b.text(f)
 		case attributeType:
 			var v int64
 			v, err = integer(f)
@@ -143,59 +183,65 @@ func (a *Attribute) read(file []byte) error {
 			v, err = f.Fixed32()
 			a.Float = math.Float32frombits(v)
 		case attributeInts:
-			err = ints(f, func(v uint64) { a.Ints = append(a.Ints, int64(v)) })
+			err = ints(f, func(v uint64) error {
+				a.Ints = append(a.Ints, int64(v))
+				return b.spend(2 * 8)
+			})
 		case attributeTensor:
+			if err := b.spend(tensorSize); err != nil {
+				return err
+			}
 			a.Tensor = &Tensor{}
-			err = within("tensor", f.Message(a.Tensor.read))
+			err = within("tensor", f.Message(func(file []byte) error { return a.Tensor.read(file, b) }))
 		}
 		return err
 	})
 }
 
-func (t *Tensor) read(file []byte) error {
+func (t *Tensor) read(file []byte, b *budget) error {
 	// The fields that may hold the elements. A packed list is its elements end to end, so lists in several pieces, or not
 	// packed, can be joined as bytes.
 	var (
-		raw, floats, doubles, int32s, int64s, uint64s []byte
-		hasRaw                                        bool
-		location                                      int64
-		external                                      External
+		raw                                      []byte
+		floats, doubles, int32s, int64s, uint64s numberList
+		hasRaw                                   bool
+		location                                 int64
+		external                                 External
 	)
 	external.Length = -1
 	err := proto.Fields(file, func(f proto.Field) (err error) {
 		switch f.Number {
 		case tensorName:
-			t.Name, err = f.Text()
+			t.Name, err = b.text(f)
 		case tensorDataType:
 			var v int64
 			v, err = integer(f)
 			t.Type = ElementType(v)
 		case tensorDims:
-			err = ints(f, func(v uint64) {
-				if len(t.Shape) <= maxRank {
-					t.Shape = append(t.Shape, int64(v))
+			err = ints(f, func(v uint64) error {
+				if len(t.Shape) == maxRank {
+					return fmt.Errorf("more than %d dimensions", maxRank)
 				}
+				t.Shape = append(t.Shape, int64(v))
+				return b.spend(8)
 			})
-			if len(t.Shape) > maxRank {
-				err = fmt.Errorf("more than %d dimensions", maxRank)
-			}
 		case tensorSegment:
 			err = errors.New("is split into segments, which are not supported")
 		case tensorRawData:
 			hasRaw = true
 			raw, err = f.Bytes()
 		case tensorFloatData:
-			floats, err = list(f, floats, protowire.Fixed32Type)
+			err = floats.add(f, protowire.Fixed32Type, b)
 		case tensorDoubleData:
-			doubles, err = list(f, doubles, protowire.Fixed64Type)
+			err = doubles.add(f, protowire.Fixed64Type, b)
 		case tensorInt32Data:
-			int32s, err = list(f, int32s, protowire.VarintType)
+			err = int32s.add(f, protowire.VarintType, b)
 		case tensorInt64Data:
-			int64s, err = list(f, int64s, protowire.VarintType)
+			err = int64s.add(f, protowire.VarintType, b)
 		case tensorUint64Data:
-			uint64s, err = list(f, uint64s, protowire.VarintType)
+			err = uint64s.add(f, protowire.VarintType, b)
 		case tensorExternalData:
-			err = within("external_data", f.Message(external.read))
+			err = within("external_data", f.Message(func(file []byte) error { return external.read(file, b) }))
 		case tensorDataLocation:
 			location, err = integer(f)
 		}
@@ -206,7 +252,7 @@ func (t *Tensor) read(file []byte) error {
 	}
 	size, ok := byteSize(t.Type, t.Shape)
 	if !ok {
-		return fmt.Errorf("shape %v is negative or too large", t.Shape)
+		return fmt.Errorf("shape %s is negative or too large", shapeText(t.Shape))
 	}
 	width := t.Type.Size()
 	switch {
@@ -221,26 +267,29 @@ func (t *Tensor) read(file []byte) error {
 	case hasRaw:
 		t.Raw = raw
 	case t.Type == Float:
-		t.Raw = floats
+		t.Raw = floats.bytes
 	case t.Type == Double:
-		t.Raw = doubles
+		t.Raw = doubles.bytes
 	case t.Type == Int64:
-		t.Raw, err = widen(int64s, width, size)
+		t.Raw, err = b.widen(int64s.bytes, width, size)
 	case t.Type == Uint64 || t.Type == Uint32:
-		t.Raw, err = widen(uint64s, width, size)
+		t.Raw, err = b.widen(uint64s.bytes, width, size)
 	default:
-		t.Raw, err = widen(int32s, width, size)
+		t.Raw, err = b.widen(int32s.bytes, width, size)
 	}
 	if err == nil && int64(len(t.Raw)) != size {
-		err = fmt.Errorf("%d bytes of data, want %d for type %d with shape %v", len(t.Raw), size, t.Type, t.Shape)
+		err = fmt.Errorf("%d bytes of data, want %d for type %d with shape %s", len(t.Raw), size, t.Type, shapeText(t.Shape))
 	}
 	return err
 }
 
 // widen turns varints into little-endian elements of width bytes, size bytes in all.
-func widen(varints []byte, width, size int64) ([]byte, error) {
+func (b *budget) widen(varints []byte, width, size int64) ([]byte, error) {
 	if int64(len(varints)) < size/width { // each takes at least a byte
 		return nil, fmt.Errorf("%d bytes can't hold %d numbers", len(varints), size/width)
+	}
+	if err := b.spend(int(size)); err != nil {
+		return nil, err
 	}
 	elements := make([]byte, 0, size)
 	for len(varints) > 0 {
@@ -259,14 +308,14 @@ func widen(varints []byte, width, size int64) ([]byte, error) {
 	return elements, nil
 }
 
-func (e *External) read(file []byte) error {
+func (e *External) read(file []byte, b *budget) error {
 	var key, value string
 	err := proto.Fields(file, func(f proto.Field) (err error) {
 		switch f.Number {
 		case entryKey:
-			key, err = f.Text()
+			key, err = b.text(f)
 		case entryValue:
-			value, err = f.Text()
+			value, err = b.text(f)
 		}
 		return err
 	})
@@ -276,7 +325,7 @@ func (e *External) read(file []byte) error {
 	number := func(n *int64) error {
 		v, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || v < 0 {
-			return fmt.Errorf("%s is %q, want a number of bytes", key, value)
+			return fmt.Errorf("%s is %q, want a number of bytes", key, clip(value))
 		}
 		*n = v
 		return nil
@@ -297,19 +346,20 @@ func integer(f proto.Field) (int64, error) {
 	return int64(v), err
 }
 
-// ints calls visit with each number of a list, packed or not.
-func ints(f proto.Field, visit func(uint64)) error {
+// ints calls visit with each number of a list, packed or not, until a call returns an error.
+func ints(f proto.Field, visit func(uint64) error) error {
 	switch f.Type {
 	case protowire.VarintType:
-		visit(f.Value)
-		return nil
+		return visit(f.Value)
 	case protowire.BytesType:
 		for list := f.Data; len(list) > 0; {
 			v, n := protowire.ConsumeVarint(list)
 			if n < 0 {
 				return fmt.Errorf("field %d: %w", f.Number, protowire.ParseError(n))
 			}
-			visit(v)
+			if err := visit(v); err != nil {
+				return err
+			}
 			list = list[n:]
 		}
 		return nil
@@ -317,15 +367,31 @@ func ints(f proto.Field, visit func(uint64)) error {
 	return f.Wrong()
 }
 
-// list appends the field's bytes to those of the list so far. The field is a packed list, or one element with wire type wire.
-func list(f proto.Field, before []byte, wire protowire.Type) ([]byte, error) {
+// A numberList is a list of numbers in one or more pieces.
+type numberList struct {
+	bytes  []byte
+	joined bool // bytes is no part of the file, but memory of its own
+}
+
+// add appends the field's bytes to the list. The field is a packed list, or one element with wire type wire.
+func (l *numberList) add(f proto.Field, wire protowire.Type, b *budget) error {
 	if f.Type != wire && f.Type != protowire.BytesType {
-		return nil, f.Wrong()
+		return f.Wrong()
 	}
-	if before == nil {
-		return f.Data, nil
+	if l.bytes == nil {
+		l.bytes = f.Data
+		return nil
 	}
-	return append(before, f.Data...), nil
+	size := len(f.Data)
+	if !l.joined {
+		size += len(l.bytes)
+		l.joined = true
+	}
+	if b.bytes -= size; b.bytes < 0 {
+		return errTooMuch
+	}
+	l.bytes = append(l.bytes, f.Data...)
+	return nil
 }
 
 func within(what string, err error) error {
@@ -333,4 +399,22 @@ func within(what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// clip shortens a string from a file, for an error.
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}
+
+// shapeText is a shape for an error: its first dimensions.
+func shapeText(shape []int64) string {
+	const most = 8
+	if len(shape) <= most {
+		return fmt.Sprint(shape)
+	}
+	return fmt.Sprintf("%v and %d more dimensions", shape[:most], len(shape)-most)
 }

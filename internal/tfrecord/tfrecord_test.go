@@ -2,6 +2,7 @@ package tfrecord
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -56,4 +57,29 @@ func TestFirst(t *testing.T) {
 			t.Errorf("no error with byte %d damaged", i)
 		}
 	}
+}
+
+// FuzzFirst reads records of arbitrary bytes: each is a part of them, and written again it is the same bytes.
+func FuzzFirst(f *testing.F) {
+	f.Add(Append(nil, []byte("data")))
+	f.Add(Append(Append(nil, nil), []byte("x"))[:20])
+	for _, size := range []uint64{1 << 20, 1 << 40, 1<<64 - 1, 1<<64 - 4, 1<<64 - 16} {
+		b := binary.LittleEndian.AppendUint64(nil, size)
+		f.Add(append(binary.LittleEndian.AppendUint32(b, maskedCRC(b)), 1, 2, 3, 4, 5))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for len(b) > 0 {
+			data, rest, err := First(b)
+			if err != nil {
+				return
+			}
+			if len(data)+len(rest)+head+foot != len(b) {
+				t.Fatalf("a record of %d bytes and %d more, of %d", len(data), len(rest), len(b))
+			}
+			if !bytes.HasPrefix(b, Append(nil, data)) {
+				t.Fatal("written again, the record differs")
+			}
+			b = rest
+		}
+	})
 }
