@@ -269,7 +269,7 @@ func TestGoldenTensorFlowIndex(t *testing.T) {
 	if !ok || word.DType != F32 || !slices.Equal(word.Shape, []int{30522, 512}) || word.Data != nil {
 		t.Errorf("word embeddings are %+v", word)
 	}
-	const want = "bert_model.ckpt.data-00000-of-00001: the data file is not there"
+	const want = "bert_model.ckpt.data-00000-of-00001: the data file is missing"
 	if absent == nil || !strings.Contains(absent.Error(), want) {
 		t.Errorf("List: absent %v, want %q", absent, want)
 	}
