@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/checkpoint"
@@ -145,6 +146,10 @@ func (m *Model) convert(p *parameter, s source) error {
 // list names a few things: "tensors a, b, c and 9 more".
 func list(what string, names []string) string {
 	const most = 5
+	names = slices.Clone(names)
+	for i := range names[:min(len(names), most)] {
+		names[i] = shortName(names[i])
+	}
 	if len(names) == 1 {
 		return what + " " + names[0]
 	}
