@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/testbound"
 )
 
@@ -116,6 +117,40 @@ func TestBoundSizes(t *testing.T) {
 				return dir, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o666)
 			}, func(path string) error {
 				m, err := Load(context.Background(), path, Options{Head: SequenceClassification, Threads: 1})
+				if err != nil {
+					return err
+				}
+				return m.Close()
+			})
+			if !strings.Contains(u.Err, c.want) {
+				t.Errorf("error %q, want %q", u.Err, c.want)
+			}
+		})
+	}
+}
+
+// TestBoundNames loads files of as many tensors as are allowed, with names that search and messages could choke on.
+func TestBoundNames(t *testing.T) {
+	for _, c := range []struct {
+		what, format, want string
+	}{
+		{"models in one file", "%d.embeddings.word_embeddings.weight", "several models in one file"},
+		{"Keras's names", "a/layer_normalization_%d/dense_1/dense_2/layer_normalization/gamma", "missing"},
+		{"long names", strings.Repeat("x", 200) + "%d", "missing"},
+		{"copies", "optimizer.%d", "missing"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			u := testbound.Read(t, testbound.Default, func(dir string) (string, error) {
+				tensors := make([]checkpoint.Tensor, 60_000)
+				for i := range tensors {
+					tensors[i] = checkpoint.Tensor{Name: fmt.Sprintf(c.format, i), DType: checkpoint.U8, Shape: []int{1}, Data: []byte{0}}
+				}
+				if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(minimalConfig+"}"), 0o666); err != nil {
+					return "", err
+				}
+				return dir, checkpoint.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, nil)
+			}, func(path string) error {
+				m, err := Load(context.Background(), path, Options{Threads: 1})
 				if err != nil {
 					return err
 				}

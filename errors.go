@@ -76,6 +76,9 @@ func (e *TensorError) Error() string {
 func (e *TensorError) tensors() string {
 	const most = 5
 	names := append([]string{e.Name}, e.Others...)
+	for i := range names[:min(len(names), most)] {
+		names[i] = shortName(names[i])
+	}
 	switch n := len(names); {
 	case n == 1:
 		return "tensor " + names[0]

@@ -114,7 +114,7 @@ func wrapperOf(tensors []checkpoint.Tensor) (string, error) {
 		var found []string
 		for i := range tensors {
 			if prefix, ok := strings.CutSuffix(tensors[i].Name, known); ok && !strings.HasPrefix(prefix, "optimizer") {
-				if prefix = strings.TrimSuffix(prefix, "bert."); !slices.Contains(found, prefix) {
+				if prefix = strings.TrimSuffix(prefix, "bert."); len(found) < 2 && !slices.Contains(found, prefix) {
 					found = append(found, prefix)
 				}
 			}
@@ -123,7 +123,7 @@ func wrapperOf(tensors []checkpoint.Tensor) (string, error) {
 		case len(found) == 1:
 			return found[0], nil
 		case len(found) > 1:
-			return "", fmt.Errorf("several models in one file: %s is under %q and under %q", known, found[0], found[1])
+			return "", fmt.Errorf("several models in one file: %s is under %s and under %s", known, quoteShort(found[0]), quoteShort(found[1]))
 		}
 	}
 	return "", nil

@@ -1,6 +1,9 @@
 package bert
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // What a file may leave to be made anew, as a multiple of the bytes that it holds, and always. A model of 12 layers may begin
 // with the embeddings and 3 layers of another; but a configuration beside a file of another model, or one written to
@@ -31,4 +34,13 @@ func (m *Model) plausible(found *matching) error {
 			lacking>>20, held>>20, p.Name, p.Shape)
 	}
 	return nil
+}
+
+// shortName is a tensor's name for an error message: those of a BERT in full, and the beginning and the end of longer ones.
+func shortName(name string) string {
+	const most = 120
+	if len(name) <= most {
+		return name
+	}
+	return strings.ToValidUTF8(name[:most/2]+"…"+name[len(name)-most/2:], "")
 }

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/testbound"
 )
 
@@ -359,4 +361,47 @@ func openAndClose(path string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// Files that are no regular files are refused at once, as weights, as a shard, as data of a bundle and of a graph.
+func TestOpenOfDevices(t *testing.T) {
+	write := func(dir, name string, content []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		open, device string
+		content      []byte
+	}{
+		{"model.safetensors", "model.safetensors", nil},
+		{"pytorch_model.bin", "pytorch_model.bin", nil},
+		{"x.index.json", "shard", []byte(`{"weight_map":{"a":"shard"}}`)},
+		{"x.index", "x.data-00000-of-00001", rawTable(goodHeader, keyValue{"x", bytesEntry()})},
+		{"x.onnx", "data", graphOf(message(5, message(1, 4, 2, 2, 8, "a.weight", 13, message(1, "location", 2, "data"), 14, 1)))},
+	} {
+		for _, kind := range []string{"pipe", "/dev/zero", "folder"} {
+			dir := t.TempDir()
+			if c.content != nil {
+				write(dir, c.open, c.content)
+			}
+			var err error
+			switch path := filepath.Join(dir, c.device); kind {
+			case "pipe":
+				testbound.Pipe(t, dir, c.device)
+			case "folder":
+				err = os.Mkdir(path, 0o777)
+			default:
+				err = os.Symlink(kind, path)
+			}
+			if err != nil {
+				t.Skip(err)
+			}
+			_, err = Open(filepath.Join(dir, c.open))
+			var wrong *files.KindError
+			if !errors.As(err, &wrong) && (kind != "folder" || c.content != nil) {
+				t.Errorf("%s as %s: %v", kind, c.device, err)
+			}
+		}
+	}
 }

@@ -219,7 +219,7 @@ var badFiles = []struct {
 	{[]byte(`{"weight_map": {"x": "sub\\a"}}`), `shard "sub\\a" is not a file name`},
 	{[]byte(`{"weight_map": {"x": ""}}`), `shard "" is not a file name`},
 	{[]byte(`{"weight_map": {"x": "a\u0000"}}`), `shard "a\x00" is not a file name`},
-	{[]byte(`{"weight_map": {"x": "."}}`), `not a regular file`},
+	{[]byte(`{"weight_map": {"x": "."}}`), `a folder, want a regular file`},
 	{[]byte(`{"weight_map": {"x": "missing"}}`), `shard "missing" is missing`},
 }
 
