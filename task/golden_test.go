@@ -14,6 +14,9 @@ import (
 // The Large Movie Review Dataset v1.0 has 25,000 reviews to train, 25,000 to test, half of each of each label, and 50,000
 // without.
 func TestGoldenIMDB(t *testing.T) {
+	if testing.Short() {
+		t.Skip("inflates 215 MB three times")
+	}
 	archive := golden.Shared(t, "data", "imdb", "aclImdb_v1.tar.gz")
 	var train []Example
 	for split, want := range map[Split]map[string]int{
