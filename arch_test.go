@@ -42,7 +42,7 @@ var rooms = []room{
 	{dir: "sweep", ours: []string{"finetune", "task", "train", "metric", "recipe", "internal/jsonobject", "internal/textfile", "internal/files"}},
 	{dir: "finetune", ours: []string{"task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/jsonobject"}},
 	// The models that come along are files: whoever opens them knows how.
-	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile"}},
+	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile", "internal/files"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/atomicfile"}},
 	// It starts bert as a process of its own, as it does the others.
@@ -68,7 +68,7 @@ var rooms = []room{
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
 	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
-	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile"}},
+	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile", "internal/files"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "recipe"},
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
