@@ -2,18 +2,17 @@ package hub
 
 import (
 	"context"
-	"crypto/sha1"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"io/fs"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,8 +31,9 @@ type blob struct {
 
 var checksumForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// fetchBlob fetches a file of a commit into the cache, unless it is there already, and returns its path.
-func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullOptions) (path string, err error) {
+// fetchBlob fetches a file of a commit into the cache, unless it is there already, and returns its path. have is a file that
+// may already hold it, in the place of a link; "" for none.
+func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name, have string, o PullOptions) (path string, err error) {
 	var b blob
 	err = h.retry(ctx, o.Note, func() (int64, error) {
 		var err error
@@ -43,10 +43,18 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 	if err != nil {
 		return "", err
 	}
+	if have != "" && h.check(ctx, r, copyKey(commit, name), b, have) == nil {
+		return have, nil
+	}
 	path = filepath.Join(h.folder(r), "blobs", b.checksum)
 	lock := filepath.Join(h.Cache, ".locks", repoName(r), b.checksum+".lock")
 	for _, dir := range []string{filepath.Dir(path), filepath.Dir(lock)} {
-		if err := os.MkdirAll(dir, 0o777); err != nil {
+		if err := h.mkdir(dir); err != nil {
+			return "", err
+		}
+	}
+	if info, err := os.Lstat(lock); err == nil && !info.Mode().IsRegular() {
+		if err := os.Remove(lock); err != nil {
 			return "", err
 		}
 	}
@@ -56,8 +64,13 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 	}
 	defer unlock()
 	// The previous holder of the lock may have fetched it.
-	if isFile(path) {
+	switch err := h.check(ctx, r, b.checksum, b, path); {
+	case err == nil:
 		return path, nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case !errors.Is(err, fs.ErrNotExist):
+		o.Note(fmt.Sprintf("%s is damaged in the cache: fetching it again", name))
 	}
 	retried := false
 	err = h.retry(ctx, o.Note, func() (int64, error) {
@@ -65,9 +78,10 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 		if err != nil || done < b.size {
 			return done, err
 		}
-		err = b.verify(path + incomplete)
+		err = b.verify(ctx, path+incomplete)
 		var wrong *checksumError
 		if errors.As(err, &wrong) {
+			err = fmt.Errorf("%w: it was changed in transit, or the server is broken", err)
 			// After an interrupted download one part may be bad, so fetch it once more. A second failure is final.
 			if err := os.Remove(path + incomplete); err != nil {
 				return 0, err
@@ -88,13 +102,20 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name string, o PullO
 	if err := os.Rename(path+incomplete, path); err != nil {
 		return "", err
 	}
-	return path, atomicfile.SyncDir(filepath.Dir(path))
+	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	// It was verified just now, and nobody else writes to it while the lock is held.
+	if stamp, err := files.Settled(path); err == nil {
+		h.remember(r, b.checksum, b.checksum, stamp)
+	}
+	return path, nil
 }
 
 // head asks for a file's checksum and length.
 func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error) {
 	b := blob{name: name, size: -1}
-	resp, err := h.do(ctx, http.MethodHead, h.fileAddress(r, commit, name), nil, func(resp *http.Response) bool {
+	resp, err := h.do(ctx, http.MethodHead, h.fileAddress(r, commit, name), nil, h.answer, func(resp *http.Response) bool {
 		// For a file in Git LFS, the hub's own answer has the checksum; the server it redirects to may use another ETag.
 		b.checksum = checksum(resp.Header.Get("X-Linked-Etag"))
 		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil {
@@ -120,6 +141,8 @@ func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error
 		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not implement the API of Hugging Face's hub", resp.Request.URL.Host, name)
 	case b.size < 0:
 		return blob{}, fmt.Errorf("%s does not give the length of %s", resp.Request.URL.Host, name)
+	case b.size > maxJSON && isSmall(name):
+		return blob{}, fmt.Errorf("%s says that %s has %d bytes, which no such file has", resp.Request.URL.Host, name, b.size)
 	}
 	return b, nil
 }
@@ -131,6 +154,18 @@ func (h *Hub) fileAddress(r Ref, commit, name string) *url.URL {
 	return h.modelAddress(nil, r, "resolve", commit, name)
 }
 
+const (
+	// maxSmall is the size up to which a file has to come within a time, which is smallTime times that of an answer without
+	// a file. A larger one has to keep coming.
+	maxSmall  = 1 << 20
+	smallTime = 5
+)
+
+// isSmall reports whether a file is one of those that hold no weights.
+func isSmall(name string) bool {
+	return slices.Contains(configNames, name) || slices.Contains(companions, name) || strings.HasSuffix(name, shardIndex)
+}
+
 // incomplete is the suffix of a blob that is not fetched completely.
 const incomplete = ".incomplete"
 
@@ -138,7 +173,7 @@ const incomplete = ".incomplete"
 // and from different servers; only the checksum shows that they belong together. If-Range would not help: the servers that a
 // hub redirects to have ETags of their own.
 func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path string, progress func(string, int64, int64)) (done int64, err error) {
-	f, err := os.OpenFile(path+incomplete, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := files.OpenPart(path + incomplete)
 	if err != nil {
 		return 0, err
 	}
@@ -168,13 +203,15 @@ func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path s
 		return done, nil
 	}
 
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	header := http.Header{}
 	if done > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", done))
 	}
-	resp, err := h.do(ctx, http.MethodGet, h.fileAddress(r, commit, b.name), header, nil)
+	limit := time.Duration(0)
+	if b.size <= maxSmall {
+		limit = smallTime * h.answer
+	}
+	resp, err := h.do(ctx, http.MethodGet, h.fileAddress(r, commit, b.name), header, limit, nil)
 	if err != nil {
 		return done, err
 	}
@@ -193,17 +230,13 @@ func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path s
 	default:
 		return done, h.statusError(r, "file "+b.name+" of "+r.String(), resp)
 	}
-	body := &watchedBody{Reader: resp.Body, stall: h.stall, timer: time.AfterFunc(h.stall, func() { cancel(errStalled) })}
-	defer body.timer.Stop()
 	// The limit is one byte too many, to notice a longer file.
-	n, err := io.Copy(&counter{f, done, func(at int64) { progress(b.name, at, b.size) }}, io.LimitReader(body, b.size-done+1))
+	n, err := io.Copy(&counter{f, done, func(at int64) { progress(b.name, at, b.size) }}, io.LimitReader(resp.Body, min(b.size-done, math.MaxInt64-1)+1))
 	done += n
 	var local *os.PathError
 	switch {
 	case errors.As(err, &local): // writing failed
 		return done, err
-	case context.Cause(ctx) == errStalled:
-		return done, networkError(resp.Request.URL, errStalled)
 	case err != nil:
 		return done, networkError(resp.Request.URL, err)
 	case done > b.size:
@@ -226,32 +259,4 @@ func (c *counter) Write(p []byte) (int, error) {
 	c.at += int64(n)
 	c.report(c.at)
 	return n, err
-}
-
-// A checksumError reports a file whose checksum differs from the server's.
-type checksumError struct{ name, got, want string }
-
-func (e *checksumError) Error() string {
-	return fmt.Sprintf("%s has the checksum %s, the hub says %s: it was changed in transit, or the server is broken", e.name, e.got, e.want)
-}
-
-// verify checks that the file at path has the blob's checksum.
-func (b *blob) verify(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var sum hash.Hash = sha256.New()
-	if len(b.checksum) == 2*sha1.Size {
-		sum = sha1.New()
-		fmt.Fprintf(sum, "blob %d\x00", b.size) // as git hash-object does
-	}
-	if _, err := io.Copy(sum, f); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != b.checksum {
-		return &checksumError{b.name, got, b.checksum}
-	}
-	return nil
 }

@@ -14,8 +14,11 @@
 //	models--ORG--NAME/snapshots/COMMIT/FILE      a symbolic link to its blob; a copy where links are not supported
 //	models--ORG--NAME/refs/REVISION              the commit of a branch or a tag when it was last fetched
 //	.locks/models--ORG--NAME/CHECKSUM.lock       held by the process that fetches the blob
+//	models--ORG--NAME/.checked/CHECKSUM          ours: the size and the times that the blob had when its checksum was computed
 //
-// A file enters the cache once its checksum is verified, a snapshot once all its files are present.
+// A file enters the cache once its checksum is verified, a snapshot once all its files are present. What other programs put
+// there, or what changed since, is verified when it is next used. Nothing is written through a symbolic link below the
+// cache's own folder.
 package hub
 
 import (
@@ -29,6 +32,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/go-bert/bert/internal/files"
 )
 
 // A Hub is a server and the cache of its files. Its fields must not be changed while it is in use.
@@ -41,8 +46,11 @@ type Hub struct {
 	Offline bool
 
 	client *http.Client
-	// stall is how long to wait for data, pause how long to wait before the first retry. Fields, so that tests can shorten them.
-	stall, pause time.Duration
+	// stall is how long to wait for data, answer how long an answer without a file may take, pause how long to wait before the
+	// first retry. Fields, so that tests can shorten them.
+	stall, answer, pause time.Duration
+	// least is how many bytes of a body have to come within stall, and how many make a retry one after progress.
+	least int64
 }
 
 // New makes a Hub with the given endpoint, token and cache.
@@ -55,7 +63,7 @@ func New(endpoint, token, cache string) (*Hub, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() // with the proxies of the environment
 	transport.ResponseHeaderTimeout = time.Minute
 	return &Hub{
-		Endpoint: u, Token: token, Cache: cache, stall: time.Minute, pause: time.Second,
+		Endpoint: u, Token: token, Cache: cache, stall: 30 * time.Second, answer: time.Minute, pause: time.Second, least: 16 << 10,
 		client: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -164,11 +172,11 @@ func (h *Hub) snapshot(r Ref, commit string) string {
 var ErrNotCached = errors.New("not in the model cache")
 
 // Lookup returns the folder of a model in the cache. It does not contact the server: a branch means the commit of its last
-// pull. If the cache has no such model, the error is ErrNotCached.
+// pull. If the cache has no such model, the error is ErrNotCached. Resolve also checks that the files are what the hub has.
 func (h *Hub) Lookup(r Ref) (dir string, err error) {
 	commit := r.Revision
 	if !commitID.MatchString(commit) {
-		data, err := os.ReadFile(h.refFile(r))
+		data, err := files.ReadFile(h.refFile(r), 1<<10)
 		if err != nil {
 			if errors.Is(err, os.ErrNotExist) {
 				return "", ErrNotCached

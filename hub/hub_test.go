@@ -605,7 +605,7 @@ func TestCopyTo(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	for range 2 { // the second time the files exist already
-		if err := snapshot.CopyTo(dir); err != nil {
+		if err := snapshot.CopyTo(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 		checkSnapshot(t, h, dir, modelFiles, wantNames...)
@@ -617,7 +617,7 @@ func TestCopyTo(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(other, name), []byte("mine"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if err := snapshot.CopyTo(other); err == nil || !strings.Contains(err.Error(), want) {
+		if err := snapshot.CopyTo(t.Context(), other); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 		if entries, err := os.ReadDir(other); err != nil || len(entries) != 1 {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // configNames are the files that mark a folder as a model. The first that exists counts.
@@ -57,7 +58,8 @@ type Snapshot struct {
 
 // Pull fetches the files of a model that a BERT needs into the cache: its configuration, its tokenizer, and its weights in the
 // first available format of safetensors, PyTorch and TensorFlow. Files or parts of files already in the cache are not fetched
-// again. The checksum of every file is compared with the server's. Several processes may pull the same model at once.
+// again. The checksum of every file is compared with the server's, also of those that are in the cache: what is damaged there is
+// fetched anew. Several processes may pull the same model at once. Offline, the error for a damaged file is a *DamagedError.
 //
 // The error is one line. Everything fetched before it is kept, and another Pull continues from there.
 func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error) {
@@ -68,7 +70,7 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 		o.Progress = func(string, int64, int64) {}
 	}
 	if h.Offline {
-		return h.cached(r)
+		return h.cached(ctx, r)
 	}
 	if h.Token != "" && !h.mayHaveToken(h.Endpoint) {
 		o.Note("HF_TOKEN is not sent to " + h.Endpoint.String() + ", because the connection is not encrypted: use https")
@@ -90,12 +92,15 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 }
 
 // cached returns a model that is in the cache already.
-func (h *Hub) cached(r Ref) (*Snapshot, error) {
+func (h *Hub) cached(ctx context.Context, r Ref) (*Snapshot, error) {
 	dir, err := h.Lookup(r)
 	if errors.Is(err, ErrNotCached) {
 		return nil, fmt.Errorf("%s is not in the cache %s, and HF_HUB_OFFLINE forbids fetching it", r, h.Cache)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := h.checkSnapshot(ctx, r, filepath.Base(dir), true); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(dir)
@@ -104,7 +109,7 @@ func (h *Hub) cached(r Ref) (*Snapshot, error) {
 	}
 	s := &Snapshot{Dir: dir, Commit: filepath.Base(dir)}
 	for _, e := range entries {
-		if !e.IsDir() {
+		if !e.IsDir() && !atomicfile.IsTemp(e.Name()) {
 			s.Files = append(s.Files, e.Name())
 		}
 	}
@@ -129,7 +134,7 @@ func (m *modelInfo) has(name string) bool {
 }
 
 func (h *Hub) modelInfo(ctx context.Context, r Ref) (info modelInfo, err error) {
-	resp, err := h.do(ctx, http.MethodGet, h.modelAddress([]string{"api", "models"}, r, "revision", r.Revision), nil, nil)
+	resp, err := h.do(ctx, http.MethodGet, h.modelAddress([]string{"api", "models"}, r, "revision", r.Revision), nil, h.answer, nil)
 	if err != nil {
 		return info, err
 	}
@@ -186,7 +191,7 @@ func (p *puller) pull(ctx context.Context) error {
 	if err := p.fetchWeights(ctx); err != nil {
 		return err
 	}
-	return p.finish()
+	return p.finish(ctx)
 }
 
 // first returns the first of the names that the model has, or "".
@@ -215,6 +220,9 @@ func (p *puller) fetchWeights(ctx context.Context) error {
 		if !isFileName(shard) || !p.info.has(shard) {
 			return fmt.Errorf("%s: %s names the file %q, which the model does not have", p.ref, name, shard)
 		}
+		if filepath.Ext(shard) != filepath.Ext(strings.TrimSuffix(name, shardIndex)) {
+			return fmt.Errorf("%s: %s names the file %q, which holds no weights", p.ref, name, shard)
+		}
 		if _, err := p.fetch(ctx, shard); err != nil {
 			return err
 		}
@@ -229,7 +237,7 @@ func isFileName(name string) bool {
 
 // readShards lists the files that an index names.
 func readShards(path string) ([]string, error) {
-	data, err := os.ReadFile(path)
+	data, err := files.ReadFile(path, maxJSON)
 	if err != nil {
 		return nil, err
 	}
@@ -273,16 +281,25 @@ func (p *puller) fetchBundle(ctx context.Context) error {
 	return nil
 }
 
-// fetch fetches a file into the cache and returns its path. If the snapshot has the file, fetch does not contact the server: a
-// commit never changes.
+// fetch fetches a file into the cache and returns its path. If the snapshot has the file, and its checksum is right, fetch does
+// not contact the server: a commit never changes.
 func (p *puller) fetch(ctx context.Context, name string) (path string, err error) {
 	p.names = append(p.names, name)
-	if path := filepath.Join(p.dir, name); isFile(path) {
-		return path, nil
+	there := filepath.Join(p.dir, name)
+	err = p.hub.checkFile(ctx, p.ref, p.info.Commit, name)
+	if err == nil {
+		return there, nil
 	}
-	path, err = p.hub.fetchBlob(ctx, p.ref, p.info.Commit, name, p.o)
-	if err != nil {
-		return "", err
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	have := ""
+	if err == errUnknown {
+		have = there
+	}
+	path, err = p.hub.fetchBlob(ctx, p.ref, p.info.Commit, name, have, p.o)
+	if err != nil || path == there {
+		return path, err
 	}
 	p.blobs[name] = path
 	return path, nil
@@ -294,28 +311,56 @@ func isFile(path string) bool {
 }
 
 // finish makes the snapshot from the blobs, and then the ref. The configuration, by which Lookup finds a snapshot, is made last.
-func (p *puller) finish() error {
-	if err := os.MkdirAll(p.dir, 0o777); err != nil {
+func (p *puller) finish(ctx context.Context) error {
+	h, commit := p.hub, p.info.Commit
+	locks := filepath.Join(h.Cache, ".locks", repoName(p.ref))
+	for _, dir := range []string{p.dir, locks} {
+		if err := h.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	unlock, err := files.Acquire(ctx, filepath.Join(locks, commit+".lock"), nil)
+	if err != nil {
 		return err
 	}
+	defer unlock()
+	for _, dir := range []string{p.dir, filepath.Join(h.folder(p.ref), checkedName)} {
+		if err := removeTemporary(dir, ""); err != nil {
+			return err
+		}
+	}
 	for _, name := range slices.Backward(p.names) { // the configuration was fetched first
-		if blob := p.blobs[name]; blob != "" {
-			if err := link(blob, filepath.Join(p.dir, name)); err != nil {
-				return err
+		blob := p.blobs[name]
+		if blob == "" {
+			continue
+		}
+		path := filepath.Join(p.dir, name)
+		if err := link(blob, path); err != nil {
+			return err
+		}
+		if linkedBlob(path) == "" { // a copy
+			if stamp, err := files.Settled(path); err == nil {
+				h.remember(p.ref, copyKey(commit, name), filepath.Base(blob), stamp)
 			}
 		}
 	}
 	if err := atomicfile.SyncDir(p.dir); err != nil {
 		return err
 	}
-	if p.ref.Revision == p.info.Commit {
+	if p.ref.Revision == commit {
 		return nil
 	}
-	ref := p.hub.refFile(p.ref)
-	if err := os.MkdirAll(filepath.Dir(ref), 0o777); err != nil {
+	ref := h.refFile(p.ref)
+	if err := h.mkdir(filepath.Dir(ref)); err != nil {
 		return err
 	}
-	return writeFile(ref, strings.NewReader(p.info.Commit))
+	if err := removeTemporary(filepath.Dir(ref), filepath.Base(ref)); err != nil {
+		return err
+	}
+	if was, err := files.ReadFile(ref, 1<<10); err == nil && string(was) == commit {
+		return nil
+	}
+	return writeFile(ref, strings.NewReader(commit))
 }
 
 // link makes path a symbolic link to blob, or a copy where links are not supported. The link is relative, so that the cache can
@@ -360,18 +405,55 @@ func withoutPath(err error, path string) error {
 	return err
 }
 
-// CopyTo copies the snapshot's files to the folder dir, which it creates if necessary. Existing files are left alone if they are
-// identical. Any other model file in dir is an error, so that two models are never mixed.
-func (s *Snapshot) CopyTo(dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+// CopyTo copies the snapshot's files to the folder dir, which it creates if necessary, with all files or not at all. In a folder
+// that is there, existing files are left alone if they are identical; any other model file in it is an error, so that two
+// models are never mixed. While another process writes into dir, the error says so.
+func (s *Snapshot) CopyTo(ctx context.Context, dir string) error {
+	put := func(name, dir string) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return copyFile(filepath.Join(s.Dir, name), filepath.Join(dir, name))
+	}
+	err := files.Folder(dir, func(dir string) error {
+		for _, name := range slices.Backward(s.Files) {
+			if err := put(name, dir); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, configNames...)
+	var notEmpty *files.NotEmptyError
+	if !errors.As(err, &notEmpty) {
 		return err
 	}
-	for _, name := range slices.Concat(configNames, companions, weights) {
-		if isFile(filepath.Join(dir, name)) && !slices.Contains(s.Files, name) {
-			return fmt.Errorf("%s: contains the %s of another model: choose another folder", dir, name)
+	missing, err := s.missingIn(dir)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	release, err := files.Lock(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Backward(missing) { // the configuration, which makes it a model, last
+		err = removeTemporary(dir, name)
+		if err == nil {
+			err = put(name, dir)
+		}
+		if err != nil {
+			break
 		}
 	}
-	var missing []string
+	return errors.Join(err, release())
+}
+
+// missingIn lists the files that a folder lacks, and checks those that it has.
+func (s *Snapshot) missingIn(dir string) (missing []string, err error) {
+	for _, name := range slices.Concat(configNames, companions, weights) {
+		if isFile(filepath.Join(dir, name)) && !slices.Contains(s.Files, name) {
+			return nil, fmt.Errorf("%s: contains the %s of another model: choose another folder", dir, name)
+		}
+	}
 	for _, name := range s.Files {
 		path := filepath.Join(dir, name)
 		if !isFile(path) {
@@ -380,22 +462,17 @@ func (s *Snapshot) CopyTo(dir string) error {
 		}
 		same, err := sameContent(path, filepath.Join(s.Dir, name))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !same {
-			return fmt.Errorf("%s: contains a different %s: choose another folder", dir, name)
+			return nil, fmt.Errorf("%s: contains a different %s: choose another folder", dir, name)
 		}
 	}
-	for _, name := range slices.Backward(missing) { // the configuration, which makes it a model, last
-		if err := copyFile(filepath.Join(s.Dir, name), filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return missing, nil
 }
 
 func sameContent(a, b string) (bool, error) {
-	var files [2]*os.File
+	var both [2]*os.File
 	var sizes [2]int64
 	for i, path := range []string{a, b} {
 		f, err := os.Open(path)
@@ -407,15 +484,15 @@ func sameContent(a, b string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		files[i], sizes[i] = f, info.Size()
+		both[i], sizes[i] = f, info.Size()
 	}
 	if sizes[0] != sizes[1] {
 		return false, nil
 	}
 	var chunks [2][1 << 16]byte
 	for {
-		n, err := io.ReadFull(files[0], chunks[0][:])
-		m, _ := io.ReadFull(files[1], chunks[1][:])
+		n, err := io.ReadFull(both[0], chunks[0][:])
+		m, _ := io.ReadFull(both[1], chunks[1][:])
 		switch {
 		case n != m || string(chunks[0][:n]) != string(chunks[1][:m]):
 			return false, nil

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,7 +28,8 @@ type temporaryError struct {
 
 func (e *temporaryError) Unwrap() error { return e.error }
 
-// retry calls f until it succeeds, fails permanently, or fails too many times without progress. f returns how far it got.
+// retry calls f until it succeeds, fails permanently, or fails too many times without progress. f returns how far it got, in
+// bytes.
 func (h *Hub) retry(ctx context.Context, note func(string), f func() (progress int64, err error)) error {
 	failed, best := 0, int64(0)
 	for {
@@ -42,7 +44,8 @@ func (h *Hub) retry(ctx context.Context, note func(string), f func() (progress i
 		if !errors.As(err, &temporary) {
 			return err
 		}
-		if progress > best {
+		// A server that gives a few bytes at a time does not count as one that makes progress.
+		if progress-best >= max(h.least, 1) {
 			failed, best = 0, progress
 		}
 		if failed++; failed == tries {
@@ -60,8 +63,26 @@ func (h *Hub) retry(ctx context.Context, note func(string), f func() (progress i
 }
 
 // do sends a request and follows redirects until it gets another answer, or until visit reports that the answer is enough. visit
-// may be nil.
-func (h *Hub) do(ctx context.Context, method string, u *url.URL, header http.Header, visit func(*http.Response) (enough bool)) (*http.Response, error) {
+// may be nil. The request ends with an error when its body does not keep coming or, where limit is not 0, when all of it takes
+// longer than that; the body has to be closed.
+func (h *Hub) do(ctx context.Context, method string, u *url.URL, header http.Header, limit time.Duration, visit func(*http.Response) (enough bool)) (*http.Response, error) {
+	w := h.watch(ctx, limit)
+	resp, err := h.follow(w.ctx, method, u, header, visit)
+	if err != nil {
+		if cause := context.Cause(w.ctx); isSlow(cause) {
+			err = networkError(u, cause)
+		}
+		w.stop()
+		return nil, err
+	}
+	w.body = resp.Body
+	resp.Body = w
+	w.start()
+	return resp, nil
+}
+
+// follow is do without a watch.
+func (h *Hub) follow(ctx context.Context, method string, u *url.URL, header http.Header, visit func(*http.Response) (enough bool)) (*http.Response, error) {
 	for range maxRedirects {
 		req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 		if err != nil {
@@ -159,17 +180,84 @@ func (h *Hub) modelAddress(before []string, r Ref, after ...string) *url.URL {
 	return h.address(append(parts, after...)...)
 }
 
-// A watchedBody is a body whose timer ends the request when no data arrive for some time.
+// A slowError says that an answer did not come in time.
+type slowError struct{ text string }
+
+func (e *slowError) Error() string { return e.text }
+
+func isSlow(err error) bool {
+	var slow *slowError
+	return errors.As(err, &slow)
+}
+
+// A watchedBody is a body that has to keep coming: it ends with an error where less than some bytes come within some time, or
+// where all of it takes too long.
 type watchedBody struct {
-	io.Reader
-	timer *time.Timer
-	stall time.Duration
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	body   io.ReadCloser
+	came   atomic.Int64 // bytes since the clock was last looked at
+	last   atomic.Int64 // when some came last, as time.Time.UnixNano
+	pace   *time.Timer
+	limit  *time.Timer // nil: none
+	stall  time.Duration
+	least  int64
+}
+
+// watch begins a request, all of which may take limit; 0: any time.
+func (h *Hub) watch(ctx context.Context, limit time.Duration) *watchedBody {
+	w := &watchedBody{stall: h.stall, least: h.least}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	if limit > 0 {
+		w.limit = time.AfterFunc(limit, func() { w.cancel(&slowError{fmt.Sprintf("the answer takes more than %v", limit)}) })
+	}
+	return w
+}
+
+// start is called when the body begins.
+func (w *watchedBody) start() {
+	w.last.Store(time.Now().UnixNano())
+	const later = time.Hour // the timer is set below, once w.pace is there
+	w.pace = time.AfterFunc(later, func() {
+		quiet := time.Since(time.Unix(0, w.last.Load()))
+		switch n := w.came.Swap(0); {
+		case n < w.least && quiet >= w.stall/2:
+			w.cancel(&slowError{fmt.Sprintf("no data for %v", quiet.Round(time.Millisecond))})
+		case n < w.least:
+			w.cancel(&slowError{fmt.Sprintf("only %d bytes in %v", n, w.stall)})
+		default:
+			w.pace.Reset(w.stall)
+		}
+	})
+	w.pace.Reset(w.stall)
 }
 
 func (w *watchedBody) Read(p []byte) (int, error) {
-	n, err := w.Reader.Read(p)
-	w.timer.Reset(w.stall)
+	n, err := w.body.Read(p)
+	if n > 0 {
+		w.came.Add(int64(n))
+		w.last.Store(time.Now().UnixNano())
+	}
+	if err != nil && err != io.EOF {
+		if cause := context.Cause(w.ctx); isSlow(cause) {
+			err = cause
+		}
+	}
 	return n, err
 }
 
-var errStalled = errors.New("no data for a minute")
+func (w *watchedBody) Close() error {
+	err := w.body.Close()
+	w.stop()
+	return err
+}
+
+func (w *watchedBody) stop() {
+	if w.pace != nil {
+		w.pace.Stop()
+	}
+	if w.limit != nil {
+		w.limit.Stop()
+	}
+	w.cancel(nil)
+}

@@ -57,7 +57,8 @@ func (e *NotFoundError) Unwrap() []error {
 //   - NAME or NAME@REVISION of a model in the cache;
 //   - the same on the hub, if o.Pull says so.
 //
-// Where it is none of these, the error is a *NotFoundError.
+// Where it is none of these, the error is a *NotFoundError. A model in the cache is checked: where one of its files is not what
+// the hub has, it is pulled again or, without o.Pull, the error is a *DamagedError.
 func Resolve(ctx context.Context, name string, o ResolveOptions) (Location, error) {
 	if ctx.Err() != nil {
 		return Location{}, context.Cause(ctx)
@@ -87,7 +88,15 @@ func Resolve(ctx context.Context, name string, o ResolveOptions) (Location, erro
 	dir, err := h.Lookup(r)
 	switch {
 	case err == nil:
-		return Location{Path: dir, Shared: true}, nil
+		err := h.checkSnapshot(ctx, r, filepath.Base(dir), false)
+		var damaged *DamagedError
+		switch {
+		case err == nil:
+			return Location{Path: dir, Shared: true}, nil
+		case o.Pull == nil || !errors.As(err, &damaged):
+			return Location{}, err
+		}
+		// A pull fetches what is damaged.
 	case !errors.Is(err, ErrNotCached):
 		return Location{}, err
 	case o.Pull == nil:

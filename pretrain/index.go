@@ -2,10 +2,12 @@ package pretrain
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -66,16 +68,44 @@ func groupOf(name string) (group int, ok bool) {
 	return group, n == 1 && err == nil
 }
 
-// readJSON reads a file that this package wrote. fs.ErrNotExist says that there is none.
-func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
+// maxRecord and maxIndex are more bytes than a record and the index of a million files take.
+const (
+	maxRecord = 1 << 20
+	maxIndex  = 1 << 30
+)
+
+// readJSON reads a file of at most so many bytes that this package wrote. fs.ErrNotExist says that there is none; anything
+// that wasn't written there is a *DamagedError.
+func readJSON(path string, most int64, v any) error {
+	data, err := files.ReadFile(path, most)
 	if err != nil {
-		return files.PathError(err)
+		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	err = d.Decode(v)
+	switch {
+	case len(bytes.TrimSpace(data)) == 0:
+		err = errors.New("it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("it ends early")
+	case err == nil && d.More():
+		err = errors.New("something follows its JSON object")
+	}
+	if err != nil {
+		return &DamagedError{Path: path, Err: err, Remove: true}
+	}
+	return nil
+}
+
+// check reports what is wrong with a record of a group.
+func (r *record) check(group int, f Format) error {
+	hash := func(s string) bool { b, err := hex.DecodeString(s); return err == nil && len(b) == sha256.Size }
+	switch {
+	case r.File != fileName(group, f):
+		return fmt.Errorf("it is the record of %q, want %q", r.File, fileName(group, f))
+	case r.Bytes < 0 || !hash(r.SHA256) || !hash(r.TextSHA256):
+		return fmt.Errorf("its record of %s has no size or no checksums", r.File)
 	}
 	return nil
 }
@@ -84,18 +114,24 @@ func readJSON(path string, v any) error {
 func readIndex(dir string) (*index, error) {
 	path := filepath.Join(dir, indexName)
 	x := new(index)
-	if err := readJSON(path, x); err != nil {
+	if err := readJSON(path, maxIndex, x); err != nil {
 		return nil, err
+	}
+	if x.Version == 0 {
+		return nil, &DamagedError{Path: path, Err: errors.New("it says no version"), Remove: true}
 	}
 	if x.Version != indexVersion {
 		return nil, fmt.Errorf("%s: version %d, want %d: made by a different release of bert", path, x.Version, indexVersion)
 	}
 	if err := x.Options.Validate(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, &DamagedError{Path: path, Err: err, Remove: true}
+	}
+	if x.Complete && len(x.Files) == 0 {
+		return nil, &DamagedError{Path: path, Err: errors.New("it lists no files"), Remove: true}
 	}
 	for group, r := range x.Files {
-		if r.File != fileName(group, x.Options.Format) {
-			return nil, fmt.Errorf("%s: file %d is %q, want %q", path, group, r.File, fileName(group, x.Options.Format))
+		if err := r.check(group, x.Options.Format); err != nil {
+			return nil, &DamagedError{Path: path, Err: err, Remove: true}
 		}
 	}
 	return x, nil
@@ -119,7 +155,7 @@ func (x *index) differs(there *index) string {
 	return ""
 }
 
-// records reads the records of the finished files, by group.
+// records reads the records of the finished files, by group. The caller holds indexLock.
 func records(dir string, x *index) (map[int]record, error) {
 	known := make(map[int]record)
 	if x.Complete {
@@ -138,15 +174,12 @@ func records(dir string, x *index) (map[int]record, error) {
 			continue
 		}
 		var r record
-		err := readJSON(filepath.Join(dir, entry.Name()), &r)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // another process has just completed the set
-		}
-		if err != nil {
+		path := filepath.Join(dir, entry.Name())
+		if err := readJSON(path, maxRecord, &r); err != nil {
 			return nil, err
 		}
-		if r.File != fileName(group, x.Options.Format) {
-			return nil, fmt.Errorf("%s: is the record of %q", filepath.Join(dir, entry.Name()), r.File)
+		if err := r.check(group, x.Options.Format); err != nil {
+			return nil, &DamagedError{Path: path, Err: err, Remove: true}
 		}
 		known[group] = r
 	}

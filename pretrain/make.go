@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/go-bert/bert/internal/atomicfile"
@@ -39,7 +38,7 @@ type InstanceJob struct {
 	// (see InstanceOptions.groupMemory), which changes no byte of the set. What the garbage collector has not freed yet comes on top,
 	// unless runtime/debug.SetMemoryLimit says the same. 0: no bound.
 	Memory int64
-	// Resume continues an earlier run in the same folder.
+	// Resume continues an earlier run in the same folder. Of a complete set, it makes again what is missing or damaged.
 	Resume bool
 	// Report, if not nil, is told how far the work is, by one goroutine at a time.
 	Report func(InstanceProgress)
@@ -62,8 +61,10 @@ type InstanceResult struct {
 	Missing int
 }
 
-// Run makes the set, or its part. When ctx ends, it ends with an error; what is done is kept.
-func (j *InstanceJob) Run(ctx context.Context) (*InstanceResult, error) {
+// Run makes the set, or its part. When ctx ends, it ends with an error; what is done is kept. Parts may be started at once.
+// While another process makes the same part, or one with files of it, the error is a *PartBusyError; for a file that holds
+// something else than what was written there, it is a *DamagedError.
+func (j *InstanceJob) Run(ctx context.Context) (result *InstanceResult, err error) {
 	shards, workers := max(j.Shards, 1), j.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -92,10 +93,15 @@ func (j *InstanceJob) Run(ctx context.Context) (*InstanceResult, error) {
 	x := &index{
 		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: vocabulary, Files: []record{},
 	}
-	before, err := j.begin(x, shards)
+	before, err := j.begin(ctx, x, shards)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if e := before.release(); err == nil && e != nil {
+			result, err = nil, files.PathError(e)
+		}
+	}()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -130,9 +136,10 @@ func (j *InstanceJob) Run(ctx context.Context) (*InstanceResult, error) {
 	for range workers {
 		group.Go(func() {
 			w := j.newWorker(x, plain)
+			w.lost = before.lost
 			for g := range todo {
 				f := finished{group: g.number}
-				r, ok := before[g.number]
+				r, ok := before.known[g.number]
 				var err error
 				if f.record, f.kept, err = w.group(g, r, ok); err != nil {
 					cancel(err)
@@ -150,7 +157,7 @@ func (j *InstanceJob) Run(ctx context.Context) (*InstanceResult, error) {
 		group.Wait()
 		close(done)
 	}()
-	result := &InstanceResult{InstanceProgress: InstanceProgress{Size: j.Corpus.Size()}}
+	result = &InstanceResult{InstanceProgress: InstanceProgress{Size: j.Corpus.Size()}}
 	for f := range done {
 		result.Groups++
 		if f.kept {
@@ -167,7 +174,10 @@ func (j *InstanceJob) Run(ctx context.Context) (*InstanceResult, error) {
 	if total == 0 {
 		return nil, fmt.Errorf("%s: no text in the corpus", j.Corpus.names())
 	}
-	return result, j.finish(x, total, result)
+	if err := j.finish(ctx, x, total, result); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // MemoryError says that InstanceJob.Memory has no room for a group.
@@ -203,120 +213,6 @@ func (e *ExistsError) Error() string {
 	return e.Dir + ": holds instances: resume the job that makes them, or choose another folder"
 }
 
-// begin makes the folder ready, or checks that it holds the beginning of this very job, and returns what is done already.
-func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
-	if err := os.MkdirAll(j.Dir, 0o777); err != nil {
-		return nil, files.PathError(err)
-	}
-	there, err := readIndex(j.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		entries, err := os.ReadDir(j.Dir)
-		if err != nil {
-			return nil, files.PathError(err)
-		}
-		for _, entry := range entries {
-			if !strings.HasPrefix(entry.Name(), ".") {
-				return nil, fmt.Errorf("%s: holds %s but no instances: want a new or empty folder", j.Dir, entry.Name())
-			}
-		}
-		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
-			return nil, err
-		}
-		return nil, j.Tokenizer.Save(j.Dir)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if difference := x.differs(there); difference != "" {
-		return nil, fmt.Errorf("%s: holds instances made with other settings: %s; choose another folder", j.Dir, difference)
-	}
-	// A killed run of this part may have left temporary files. Those of other parts may be in use.
-	entries, err := os.ReadDir(j.Dir)
-	if err != nil {
-		return nil, files.PathError(err)
-	}
-	for _, entry := range entries {
-		group, ok := groupOf(entry.Name())
-		if !ok || group%shards != j.Shard {
-			continue
-		}
-		if !j.Resume {
-			return nil, &ExistsError{j.Dir}
-		}
-		if atomicfile.IsTemp(entry.Name()) {
-			if err := os.Remove(filepath.Join(j.Dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, files.PathError(err)
-			}
-		}
-	}
-	if there.Complete {
-		return records(j.Dir, there)
-	}
-	if err := j.Tokenizer.Save(j.Dir); err != nil {
-		return nil, err
-	}
-	return records(j.Dir, there)
-}
-
-// finish makes the set complete if all parts are there.
-func (j *InstanceJob) finish(x *index, total int, result *InstanceResult) error {
-	there, err := readIndex(j.Dir)
-	if err != nil {
-		return err
-	}
-	known, err := records(j.Dir, there)
-	if err != nil {
-		return err
-	}
-	if !there.Complete {
-		// Another process may have completed the set in the meantime, and removed the records.
-		if there, err = readIndex(j.Dir); err != nil {
-			return err
-		}
-		if there.Complete {
-			if known, err = records(j.Dir, there); err != nil {
-				return err
-			}
-		}
-	}
-	var all Stats
-	for g := range total {
-		r, ok := known[g]
-		if !ok {
-			result.Missing++
-			continue
-		}
-		delete(known, g)
-		x.Files = append(x.Files, r)
-		all.add(&r.Stats)
-	}
-	for g := range known {
-		return fmt.Errorf("%s: has instances of group %d of the corpus, which now has only %d groups: the corpus has changed; choose another folder", j.Dir, g, total)
-	}
-	if result.Missing > 0 {
-		return nil
-	}
-	if all.Instances == 0 {
-		return fmt.Errorf("%s: no tokens in the corpus", j.Corpus.names())
-	}
-	result.Summary = summarise(all, total, j.Options.MaxSeqLength)
-	if !there.Complete {
-		x.Complete = true
-		if err := jsonobject.Save(filepath.Join(j.Dir, summaryName), result.Summary); err != nil {
-			return err
-		}
-		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
-			return err
-		}
-	}
-	for g := range total {
-		if err := os.Remove(filepath.Join(j.Dir, recordName(g))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return files.PathError(err)
-		}
-	}
-	return nil
-}
-
 // finished is a group whose file is finished.
 type finished struct {
 	group  int
@@ -332,6 +228,7 @@ type worker struct {
 	text      text
 	maker     maker
 	out       instances
+	lost      bool // as begun.lost
 }
 
 func (j *InstanceJob) newWorker(x *index, plain *tokenizer.Tokenizer) *worker {
@@ -365,43 +262,69 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 	if w.text.numDocuments() > 0 {
 		w.maker.make(&w.text, g.number, &w.out, &r.Stats)
 	}
-	sum := sha256.New()
-	err = atomicfile.WriteFile(path, 0o666, func(file io.Writer) error {
-		count := &countingWriter{w: io.MultiWriter(file, sum)}
-		defer func() { r.Bytes = count.n }()
-		if w.job.Options.Format == TFRecord {
-			return w.out.writeTFRecord(count, &w.job.Options)
-		}
-		h := shardHeader{
-			group: uint32(g.number), maxSeqLength: uint32(w.job.Options.MaxSeqLength), maxPredictions: uint32(w.job.Options.MaxPredictions),
-			vocabSize: uint32(w.index.Vocabulary.Size), text: digest,
-		}
-		if w.job.Options.NextSentence {
-			h.flags |= flagPaired
-		}
-		if _, err := hex.Decode(h.vocabulary[:], []byte(w.index.Vocabulary.SHA256)); err != nil {
+	write := func(to io.Writer) error {
+		sum := sha256.New()
+		count := &countingWriter{w: io.MultiWriter(to, sum)}
+		if err := w.write(count, g, digest); err != nil {
 			return err
 		}
-		return w.out.write(count, h)
-	})
-	if err != nil {
-		return r, false, files.PathError(err)
+		r.Bytes, r.SHA256 = count.n, hex.EncodeToString(sum.Sum(nil))
+		return nil
 	}
-	r.SHA256 = hex.EncodeToString(sum.Sum(nil))
-	if ok && r != known {
-		return r, false, fmt.Errorf("%s: was lost or damaged, and the new file differs: the old one was made by a different release of bert; choose another folder", path)
+	switch {
+	case ok:
+		// The file was lost or damaged. It is replaced only by what it was.
+		if err := write(io.Discard); err != nil {
+			return r, false, err
+		}
+		if r != known {
+			return r, false, fmt.Errorf("%s: is lost or damaged, and what would replace it is not what its record says: "+
+				"the record is damaged, or was made by a different release of bert; choose another folder", path)
+		}
+	case w.lost:
+		// Nothing but the file itself says how it was made.
+		if err := write(io.Discard); err != nil {
+			return r, false, err
+		}
+		if same, err := isFile(path, &r); err != nil {
+			return r, false, err
+		} else if _, err := os.Lstat(path); err == nil && !same {
+			return r, false, fmt.Errorf("%s: made with other settings than these, or damaged, and there is no %s to tell: "+
+				"remove it if it is damaged, or choose another folder", path, indexName)
+		}
+	}
+	if err := atomicfile.WriteFile(path, 0o666, write); err != nil {
+		return r, false, files.PathError(err)
 	}
 	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)
 }
 
+// write writes the instances of a group, in the format of the set.
+func (w *worker) write(to io.Writer, g *group, text [sha256.Size]byte) error {
+	if w.job.Options.Format == TFRecord {
+		return w.out.writeTFRecord(to, &w.job.Options)
+	}
+	h := shardHeader{
+		group: uint32(g.number), maxSeqLength: uint32(w.job.Options.MaxSeqLength), maxPredictions: uint32(w.job.Options.MaxPredictions),
+		vocabSize: uint32(w.index.Vocabulary.Size), text: text,
+	}
+	if w.job.Options.NextSentence {
+		h.flags |= flagPaired
+	}
+	if _, err := hex.Decode(h.vocabulary[:], []byte(w.index.Vocabulary.SHA256)); err != nil {
+		return err
+	}
+	return w.out.write(to, h)
+}
+
 // isFile reports whether the file at path matches a record.
 func isFile(path string, r *record) (bool, error) {
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, files.PathError(err)
+		return false, err
 	}
 	defer f.Close()
 	sum := sha256.New()

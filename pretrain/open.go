@@ -54,6 +54,13 @@ func openSet(ctx context.Context, dir string, x *index) (*Set, error) {
 	if !x.Complete {
 		return nil, &IncompleteError{Dir: dir}
 	}
+	// Without one of its files a tokenizer might split texts in another way.
+	for _, name := range tokenizerFiles {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w: resume the job that makes the instances, which puts it back", path, fs.ErrNotExist)
+		}
+	}
 	t, err := tokenizer.Load(dir)
 	if err != nil {
 		return nil, err
@@ -72,7 +79,8 @@ func openSet(ctx context.Context, dir string, x *index) (*Set, error) {
 		paths = append(paths, filepath.Join(dir, r.File))
 	}
 	s.info.SHA256 = hex.EncodeToString(digest.Sum(nil))
-	err = s.open(ctx, paths, func(i int, f file, size int64) error {
+	damaged := func(path string, err error) error { return &DamagedError{Path: path, Err: err} }
+	err = s.open(ctx, paths, damaged, func(i int, f file, size int64) error {
 		r := x.Files[i]
 		if size != r.Bytes {
 			return fmt.Errorf("%d bytes, want %d: damaged, or not copied completely", size, r.Bytes)
@@ -150,7 +158,8 @@ func openForeign(ctx context.Context, path string, files []string) (*Set, error)
 		break
 	}
 	sums := make([][sha256.Size]byte, len(files))
-	err := s.open(ctx, files, func(i int, f file, _ int64) error {
+	damaged := func(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }
+	err := s.open(ctx, files, damaged, func(i int, f file, _ int64) error {
 		r, ok := f.(*tfRecords)
 		if !ok {
 			return errors.New("a file of a set: give the path of its folder")
@@ -183,8 +192,8 @@ func openForeign(ctx context.Context, path string, files []string) (*Set, error)
 }
 
 // open opens all files of the set, several at once, and closes the set again if something is wrong with one. check is called
-// with each in turn.
-func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file, size int64) error) (err error) {
+// with each in turn; damaged is the error for a file in which something is wrong.
+func (s *Set) open(ctx context.Context, paths []string, damaged func(path string, err error) error, check func(i int, f file, size int64) error) (err error) {
 	type opened struct {
 		file    file
 		size    int64
@@ -205,8 +214,8 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 				o.err = context.Cause(ctx)
 				return
 			}
-			if o.file, o.size, o.release, o.err = openFile(path); o.err != nil && errors.Is(o.err, fs.ErrNotExist) {
-				o.err = fmt.Errorf("%w: file %d of %d of its set", o.err, i+1, len(paths))
+			if o.file, o.size, o.release, o.err = openFile(path, damaged); o.err != nil && errors.Is(o.err, fs.ErrNotExist) {
+				o.err = fmt.Errorf("%w: file %d of %d of its set: resume the job that makes the instances, which makes it again", o.err, i+1, len(paths))
 			}
 		})
 	}
@@ -232,7 +241,7 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 	}
 	for i, f := range s.files {
 		if err := check(i, f, all[i].size); err != nil {
-			return fmt.Errorf("%s: %w", paths[i], err)
+			return damaged(paths[i], err)
 		}
 		d := f.describe()
 		s.starts = append(s.starts, s.info.Instances)
@@ -249,10 +258,10 @@ func (s *Set) open(ctx context.Context, paths []string, check func(i int, f file
 }
 
 // openFile opens a file, whose format is recognised by its content.
-func openFile(path string) (_ file, size int64, release func() error, err error) {
-	f, err := os.Open(path)
+func openFile(path string, damaged func(path string, err error) error) (_ file, size int64, release func() error, err error) {
+	f, err := files.Open(path)
 	if err != nil {
-		return nil, 0, nil, files.PathError(err)
+		return nil, 0, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -270,7 +279,7 @@ func openFile(path string) (_ file, size int64, release func() error, err error)
 		opened, err = parseShard(data)
 	}
 	if err != nil {
-		return nil, 0, nil, errors.Join(fmt.Errorf("%s: %w", path, err), release())
+		return nil, 0, nil, errors.Join(damaged(path, err), release())
 	}
 	return opened, info.Size(), release, nil
 }

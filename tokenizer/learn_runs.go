@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/go-bert/bert/internal/files"
 )
 
 // runs are counted words on disk, for texts with more distinct words than fit into memory. Each run is a temporary file of words
@@ -16,8 +18,14 @@ import (
 type runs struct {
 	dir     string
 	mu      sync.Mutex
-	files   []*os.File
+	files   []run
 	written int64
+}
+
+// run is a temporary file.
+type run struct {
+	*os.File
+	remove func() // to be called once it is closed
 }
 
 // maxRuns is the number of open files at which they are merged into one.
@@ -48,22 +56,22 @@ func (r *runs) add(table *wordCounts) error {
 }
 
 // createRun writes a run of the words that each visits in sorted order, and returns its size in bytes.
-func createRun(dir string, each func(visit func(word []byte, n int64) error) error) (f *os.File, size int64, err error) {
+func createRun(dir string, each func(visit func(word []byte, n int64) error) error) (f run, size int64, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("a temporary file for words: %w", err)
 		}
 	}()
-	if f, err = os.CreateTemp(dir, "bert-words-*"); err != nil {
-		return nil, 0, err
+	if f.File, f.remove, err = files.Scratch(dir); err != nil {
+		return run{}, 0, err
 	}
 	defer func() {
 		if err != nil {
-			closeAll([]*os.File{f})
+			closeAll([]run{f})
 		}
 	}()
-	// Where an open file can be removed, nothing is left behind even after a crash. Elsewhere closeAll removes it.
-	os.Remove(f.Name())
+	// A file that has a name loses it now where the system removes open files: a process that is killed then leaves nothing.
+	f.remove()
 	w := bufio.NewWriterSize(f, 1<<16)
 	var number [binary.MaxVarintLen64]byte
 	err = each(func(word []byte, n int64) error {
@@ -82,10 +90,10 @@ func createRun(dir string, each func(visit func(word []byte, n int64) error) err
 	return f, size, err
 }
 
-func closeAll(files []*os.File) {
-	for _, f := range files {
+func closeAll(runs []run) {
+	for _, f := range runs {
 		f.Close()
-		os.Remove(f.Name())
+		f.remove()
 	}
 }
 
@@ -128,7 +136,7 @@ func noEOF(err error) error {
 }
 
 // mergeRuns visits every word of the runs once, sorted by bytes, with the sum of its counts.
-func mergeRuns(files []*os.File, visit func(word []byte, n int64) error) error {
+func mergeRuns(runs []run, visit func(word []byte, n int64) error) error {
 	var queue []*runReader // a heap
 	less := func(i, j int) bool { return bytes.Compare(queue[i].word, queue[j].word) < 0 }
 	sift := func(i int) {
@@ -147,7 +155,7 @@ func mergeRuns(files []*os.File, visit func(word []byte, n int64) error) error {
 			i = child
 		}
 	}
-	for _, f := range files {
+	for _, f := range runs {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}

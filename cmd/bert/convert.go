@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,6 +104,10 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 		return nil, usagef("--dtype %s is not for --to %v, which is float32", f.dtype.value, format)
 	}
 	shown := &conversionJSON{Model: in, Format: format.String(), Dir: out}
+	ctx, stop := untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
+	})
+	defer stop()
 	result, err := convert.Run(ctx, in, out, convert.Options{
 		Format: format, DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard), AllowMissing: f.allowMissing,
 		Loaded: func(m *bert.Model) {
@@ -113,6 +118,9 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 			shown.Random, shown.LeftOut = list(slices.Concat(report.NewHead, report.Missing)), list(slices.Concat(report.LeftOver, report.Training))
 		},
 	})
+	if errors.Is(err, context.Canceled) {
+		return nil, errors.New("interrupted: nothing was written")
+	}
 	if err != nil {
 		return nil, suggestAllowMissing(err)
 	}

@@ -54,8 +54,9 @@ Memory does not grow with the text. Each of the --workers groups being made take
 --dupe-factor, about three times with --dynamic; --memory limits the number of groups at a time.
 
 The same text, vocabulary and options give the same bytes, whatever --workers and --memory are. With --shard 0/3, 1/3 and 2/3,
-three machines that share a folder make the set together; the last one to finish completes it. --resume continues an
-interrupted run.`,
+three machines that share a folder make the set together; the last one to finish completes it. They may start at once, but two
+processes can't make the same part at the same time. --resume continues an interrupted run, and makes again what a complete
+set has lost or what is damaged in it.`,
 		Example: `  bert instances --input corpus.txt --vocab bert-base-uncased --output instances
   bert instances --sentences --dynamic --vocab vocab.txt --output instances wikipedia-*.txt.zst aclImdb_v1.tar.gz
   bert instances --input corpus.txt.gz --vocab vocab.txt --output shared/instances --shard $SLURM_ARRAY_TASK_ID/16 --resume`,
@@ -205,6 +206,7 @@ func explainInstances(err error) error {
 		one        *pretrain.OneDocumentError
 		exists     *pretrain.ExistsError
 		incomplete *pretrain.IncompleteError
+		damaged    *pretrain.DamagedError
 	)
 	switch {
 	case errors.As(err, &memory):
@@ -214,6 +216,8 @@ func explainInstances(err error) error {
 	case errors.As(err, &exists):
 		return fmt.Errorf("%w (--resume goes on with them)", err)
 	case errors.As(err, &incomplete):
+		return fmt.Errorf("%w (bert instances with the same flags and --resume)", err)
+	case errors.As(err, &damaged):
 		return fmt.Errorf("%w (bert instances with the same flags and --resume)", err)
 	}
 	return err

@@ -91,6 +91,10 @@ func (a *app) modelPath(cmd *cobra.Command, name string, given bool) (string, er
 	if l.Shared {
 		a.cached = l.Path
 	}
+	var damaged *hub.DamagedError
+	if errors.As(err, &damaged) {
+		return "", fmt.Errorf("%w (bert pull %s)", err, damaged.Ref)
+	}
 	return l.Path, err
 }
 

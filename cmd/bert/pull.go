@@ -96,7 +96,7 @@ func (a *app) pull(ctx context.Context, ref hub.Ref, dir string, asJSON bool) er
 	a.log.Info(fmt.Sprintf("%s, commit %s: %s in %s", ref, snapshot.Commit, count(len(snapshot.Files), "file"), snapshot.Dir))
 	if dir == "" {
 		dir = snapshot.Dir
-	} else if err := snapshot.CopyTo(dir); err != nil {
+	} else if err := snapshot.CopyTo(ctx, dir); err != nil {
 		return files.PathError(err)
 	}
 	if asJSON {

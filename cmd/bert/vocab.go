@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 
-	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/pretrain"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -125,36 +122,30 @@ func (f *vocabFlags) config() tokenizer.Config {
 	return c
 }
 
-// vocabularyFiles are what a tokenizer is saved as.
-var vocabularyFiles = []string{"vocab.txt", "tokenizer_config.json", "tokenizer.json"}
-
-func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
+func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
 	begun := time.Now()
-	for _, name := range vocabularyFiles {
-		if _, err := os.Stat(filepath.Join(f.output, name)); err == nil {
-			return fmt.Errorf("%s: there is a vocabulary in this folder: choose another", f.output)
-		}
-	}
-	// What can't be written is better known before than after.
-	_, missing := os.Stat(f.output)
-	if err := os.MkdirAll(f.output, 0o777); err != nil {
-		return files.PathError(err)
-	}
-	defer func() {
-		if err != nil && missing != nil {
-			os.Remove(f.output) // if it is empty
-		}
-	}()
 	if slices.Contains(f.input, "-") && isTerminal(a.stdin) {
 		a.log.Info("reading text from the terminal; Ctrl-D ends it")
 	}
 	texts := &pretrain.Corpus{Paths: f.input, Stdin: a.stdin, IMDBSplits: f.splits}
 	progress := newVocabProgress(a, texts)
 	f.options.Report = progress.report
-	t, stats, err := tokenizer.Learn(ctx, blocks(texts.Lines()), f.config(), f.options)
+	ctx, stop := untilInterrupted(ctx, func(s os.Signal) {
+		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
+	})
+	defer stop()
+	job := &pretrain.VocabularyJob{Corpus: texts, Config: f.config(), Dir: f.output, Options: f.options}
+	job.Learned = func(r *pretrain.VocabularyResult) {
+		progress.close()
+		a.describeLearning(f, r.Tokenizer, &r.Stats)
+	}
+	result, err := job.Run(ctx)
 	progress.close()
+	stats := result.Stats
 	var size *tokenizer.LearnSizeError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted: nothing was written")
 	case errors.Is(err, tokenizer.ErrNoWords):
 		return fmt.Errorf("%s: no word in it: want text", strings.Join(f.input, ", "))
 	case errors.As(err, &size) && size.Most == 0:
@@ -164,13 +155,6 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 		return fmt.Errorf("--size %d can't be reached: with --min-frequency %d the texts give %s: ask for %d, for a lower --min-frequency, or give more text",
 			size.Size, size.MinFrequency, count(size.Most, "token"), size.Most)
 	case err != nil:
-		return err
-	}
-	a.describeLearning(f, t, &stats)
-	if err := t.Save(f.output); err != nil {
-		for _, name := range vocabularyFiles {
-			os.Remove(filepath.Join(f.output, name)) // some without the others are of no use
-		}
 		return err
 	}
 	a.log.Info(fmt.Sprintf("saved in %s after %s", f.output, shortTime(time.Since(begun))))
@@ -210,32 +194,6 @@ func megabytes(n int64) string {
 		return count(int(n), "byte")
 	}
 	return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB"
-}
-
-// blocks puts lines together, so that handing them on costs nothing.
-func blocks(lines iter.Seq2[[]byte, error]) iter.Seq2[string, error] {
-	const size = 1 << 16
-	return func(yield func(string, error) bool) {
-		block := make([]byte, 0, 2*size)
-		for line, err := range lines {
-			if err != nil {
-				yield("", err)
-				return
-			}
-			if len(line) > 0 {
-				block = append(append(block, line...), '\n')
-			}
-			if len(block) >= size {
-				if !yield(string(block), nil) {
-					return
-				}
-				block = block[:0]
-			}
-		}
-		if len(block) > 0 {
-			yield(string(block), nil)
-		}
-	}
 }
 
 // vocabProgress shows how far learning is: a bar on a terminal, now and then a line elsewhere.

@@ -77,7 +77,10 @@ func Folder(dir string, write func(dir string) error, last ...string) (err error
 	if inside {
 		return moveInto(dir, temp, last)
 	}
-	// Package os renames no folder over another, not even an empty one.
+	// Package os renames no folder over another, not even an empty one. What killed processes left in it goes first.
+	if err := clearOut(dir); err != nil {
+		return err
+	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return PathError(err)
 	}
@@ -150,6 +153,20 @@ func CheckEmpty(dir string) error {
 		}
 	}
 	return nil
+}
+
+// clearOut removes what CheckEmpty does not count from a folder, unless another process is writing there.
+func clearOut(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, LockName)); err == nil {
+		release, err := Lock(dir)
+		if err != nil {
+			return err
+		}
+		if err := release(); err != nil {
+			return PathError(err)
+		}
+	}
+	return RemoveTemporary(dir, "")
 }
 
 // moveInto moves the files of temp into dir, those of last after the others, in its order.

@@ -104,6 +104,23 @@ func TestFolderCleans(t *testing.T) {
 	}
 }
 
+// A folder that holds nothing but what killed processes left counts as empty.
+func TestFolderLeftovers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	os.Mkdir(dir, 0o777)
+	for _, name := range []string{LockName, filepath.Base(atomicfile.TempName("config.json"))} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Folder(dir, two); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); got != "a b" {
+		t.Errorf("the folder holds %q", got)
+	}
+}
+
 // While one writes a folder, another can't.
 func TestFolderBusy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")

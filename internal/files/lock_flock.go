@@ -13,7 +13,7 @@ import (
 // lockFile takes the lock whose file is at path, for the folder dir.
 func lockFile(path, dir string) (release func() error, err error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
 		if err != nil {
 			return nil, PathError(err)
 		}
@@ -54,7 +54,7 @@ func isAt(f *os.File, path string) (bool, error) {
 
 // tryAcquire takes the lock at path; release is nil if another process has it.
 func tryAcquire(path string) (release func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
 		return nil, PathError(err)
 	}
