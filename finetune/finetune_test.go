@@ -391,6 +391,10 @@ func TestFingerprint(t *testing.T) {
 		}
 		delete(options, name)
 	}
+	if !slices.Contains([]string{"purego", "avx2", "avx512", "neon"}, options["kernels"]) { // it depends on the machine
+		t.Errorf("kernels are %q", options["kernels"])
+	}
+	delete(options, "kernels")
 	want := `{"batch_size":"2","best_metric":"","beta1":"0.9","beta2":"0.999","clip_norm":"1","epsilon":"1e-06","examples":"6","group_by_length":"false",` +
 		`"kind":"single_label_classification","labels":"dull,fun","learning_rate":"0.001","max_seq_length":"16","micro_batch_size":"0","micro_batch_tokens":"0",` +
 		`"optimizer":"google","precision":"float32","schedule":"google","seed":"42","steps":"6","task":"text","token_budget":"0","warmup_steps":"0","weight_decay":"0.01"}`

@@ -7,6 +7,7 @@
 package glue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,8 @@ const (
 type Options struct {
 	Output  string // a folder for each task, the table and the predictions
 	Threads int    // 0: as many as the machine has
+	// AllowOtherKernels is train.Options.AllowOtherKernels, for a training that was interrupted.
+	AllowOtherKernels bool
 	// Observer, if not nil, hears what happens.
 	Observer func(Event)
 }
@@ -191,9 +194,18 @@ func (s *Suite) observe(e Event) {
 
 // Run trains and measures what is not done yet, and writes the table of all and the submission. When ctx is cancelled it ends a
 // training after its step, saves it, and returns an *InterruptedError.
-func (s *Suite) Run(ctx context.Context) (*Summary, error) {
-	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, files.PathError(err)
+//
+// Another process that writes to the folder is a *train.BusyError.
+func (s *Suite) Run(ctx context.Context) (_ *Summary, err error) {
+	release, err := files.Claim(s.options.Output)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
+	for _, m := range s.tasks {
+		if err := files.Clean(m.output); err != nil {
+			return nil, err
+		}
 	}
 	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe.WithDefaults()); err != nil {
 		return nil, err
@@ -274,7 +286,9 @@ func (s *Suite) trained(m *member) *member {
 func (s *Suite) train(ctx context.Context, m *member) (err error) {
 	name := m.row.Name
 	s.observe(Begun{name, m.row.About})
-	j, err := m.recipe.Prepare(ctx, finetune.Options{Output: m.output, Resume: true, Threads: s.options.Threads})
+	j, err := m.recipe.Prepare(ctx, finetune.Options{
+		Output: m.output, Resume: true, Threads: s.options.Threads, AllowOtherKernels: s.options.AllowOtherKernels,
+	})
 	if err != nil {
 		return err
 	}

@@ -748,23 +748,15 @@ func TestDamagedCheckpoint(t *testing.T) {
 			if err := test.damage(filepath.Join(f.Output, "checkpoints", test.file)); err != nil {
 				t.Fatal(err)
 			}
-			f.Resume, f.trainer.badStep = true, 0
-			_, err := f.run()
-			folder := filepath.Join(f.Output, "checkpoints", "step-20")
-			wantError(t, err, "checkpoint "+folder+" is damaged", filepath.Join(f.Output, "checkpoints", test.file), test.want,
-				"remove the folder to resume from "+filepath.Join(f.Output, "checkpoints", "step-10"))
-			if name == "other state" {
-				return // step-10 is now damaged too
-			}
-			if err := os.RemoveAll(folder); err != nil {
-				t.Fatal(err)
-			}
+			f.Resume, f.trainer.badStep, f.events = true, 0, nil
 			f.mustRun(t)
-			whole := newFakeRun(t.TempDir())
-			whole.mustRun(t)
-			if f.trainer.Value != whole.trainer.Value {
-				t.Errorf("parameter is %v, want %v", f.trainer.Value, whole.trainer.Value)
+			from := "going on from " + filepath.Join(f.Output, "checkpoints", "step-10")
+			if name == "other state" { // step-10 is now damaged too
+				from = "are damaged: going on from the beginning"
 			}
+			wantError(t, errors.New(oneWarning(t, f)), "checkpoint "+filepath.Join(f.Output, "checkpoints", "step-20")+" (", "damaged",
+				filepath.Join(f.Output, "checkpoints", test.file), test.want, from)
+			sameAsWhole(t, f, newFakeRun(t.TempDir()))
 		})
 	}
 }
@@ -780,9 +772,17 @@ func TestMissingBestCheckpoint(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(f.Output, "checkpoints", "step-5")); err != nil {
 		t.Fatal(err)
 	}
-	f.Resume = true
-	_, err := f.run()
-	wantError(t, err, "best model so far is from step 5", filepath.Join("checkpoints", "step-5")+" is missing")
+	f.Resume, f.trainer.badStep, f.events = true, 0, nil
+	f.evaluateAs(9, 8, 7, 6, 5)
+	r := f.mustRun(t)
+	wantError(t, errors.New(oneWarning(t, f)), "step-20 (its best model's, ", "step-10 (its best model's, ", "are damaged: going on from the beginning")
+	if r.ModelStep != 5 {
+		t.Errorf("the model is from step %d, want 5", r.ModelStep)
+	}
+	whole := newFakeRun(t.TempDir())
+	whole.EvalSteps, whole.BestMetric = 5, "score"
+	whole.evaluateAs(9, 8, 7, 6, 5)
+	sameAsWhole(t, f, whole)
 }
 
 // A checkpoint that can't be written leaves nothing behind, and earlier ones are intact.
@@ -943,4 +943,32 @@ func TestMicroBatches(t *testing.T) {
 			t.Errorf("the parts have the examples %v of %d tokens, want %v of %d", ids, total, examples, tokens)
 		}
 	}
+}
+
+// oneWarning is the text of the only warning of a run.
+func oneWarning(t *testing.T, f *fakeRun) string {
+	t.Helper()
+	var warnings []string
+	for _, e := range f.events {
+		if note, ok := e.(Note); ok && note.Warning {
+			warnings = append(warnings, note.Text)
+		}
+	}
+	if len(warnings) != 1 {
+		t.Fatalf("warnings are %q, want one", warnings)
+	}
+	return warnings[0]
+}
+
+// sameAsWhole runs whole and wants the model, the events and the checkpoints of f.
+func sameAsWhole(t *testing.T, f, whole *fakeRun) {
+	t.Helper()
+	whole.mustRun(t)
+	if f.trainer.Value != whole.trainer.Value || f.saved != whole.saved {
+		t.Errorf("parameter is %v, saved as %v, want %v and %v", f.trainer.Value, f.saved, whole.trainer.Value, whole.saved)
+	}
+	if got, want := logged(t, f.Output), logged(t, whole.Output); !slices.Equal(got, want) {
+		t.Errorf("events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	wantNames(t, checkpointsIn(t, f.Output), checkpointsIn(t, whole.Output)...)
 }
