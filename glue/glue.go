@@ -314,7 +314,7 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	if err := os.MkdirAll(m.output, 0o777); err != nil {
 		return files.PathError(err)
 	}
-	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads}
+	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads, otherKernels: s.options.AllowOtherKernels}
 	defer func() { err = errors.Join(err, model.close()) }()
 	found, err := m.readScores(model.of.recipe.Precision)
 	if err != nil {
@@ -461,9 +461,12 @@ func (in *inputs) Skip(err error) error { return err }
 
 // trainedModel is a task's fine-tuned model, opened when it is needed, as it answers the task row.
 type trainedModel struct {
-	of        *member
-	row       *task.Task
-	threads   int
+	of      *member
+	row     *task.Task
+	threads int
+	// otherKernels lets the model be measured by other kernels than those that it was trained by.
+	otherKernels bool
+
 	model     *bert.Model
 	tokenizer *tokenizer.Tokenizer
 	spec      task.Spec
@@ -482,9 +485,17 @@ func (t *trainedModel) open(ctx context.Context) error {
 	if t.spec, err = d.For(t.row, nil); err != nil {
 		return err
 	}
-	m, err := bert.Load(ctx, dir, bert.Options{Threads: t.threads, Precision: t.of.recipe.Precision})
+	o := bert.Options{Threads: t.threads, Precision: t.of.recipe.Precision}
+	kernels := train.RecordedKernels(dir)
+	if kernels != "" && !t.otherKernels {
+		o.Device, _ = bert.OnKernels(kernels, o.Precision)
+	}
+	m, err := bert.Load(ctx, dir, o)
 	if err != nil {
 		return err
+	}
+	if is := m.Kernels(); kernels != "" && is != "" && is != kernels && !t.otherKernels {
+		return errors.Join(&train.KernelsError{Output: dir, Was: kernels, Is: is}, m.Close())
 	}
 	if err := m.CheckVocabulary(t.tokenizer.VocabSize()); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", dir, err), m.Close())
