@@ -17,6 +17,21 @@ func NewDevice(open func(threads int, p Precision) (compute.Device, error)) *Dev
 	return &Device{open}
 }
 
+// OnKernels is the processor, computing with the kernels that Model.Kernels named, on this machine or another. ok is false where
+// this machine lacks them, or has other bits at the precision.
+func OnKernels(name string, p Precision) (d *Device, ok bool) {
+	if !cpu.HasKernels(name, p) {
+		return nil, false
+	}
+	return NewDevice(func(threads int, p Precision) (compute.Device, error) {
+		d, err := cpu.NewOn(name, threads, p)
+		if err != nil {
+			return nil, err // not d, which would be an interface that isn't nil
+		}
+		return d, nil
+	}), true
+}
+
 // openDevice opens the device of o.
 func (o *Options) openDevice() (compute.Device, error) {
 	if o.Device != nil {

@@ -156,6 +156,15 @@ func (m *Model) Report() LoadReport { return m.report }
 // Device describes what the model computes on, for people: "avx512, 2 threads", "avx512 bf16, 2 threads".
 func (m *Model) Device() string { return m.device.Name() }
 
+// Kernels names the primitives that the device computes with, as far as their bits differ: with the same kernels, a
+// computation has the same bits on any machine. OnKernels is the reverse. It is "" of a device that doesn't say.
+func (m *Model) Kernels() string {
+	if d, ok := m.device.(interface{ Kernels() string }); ok {
+		return d.Kernels()
+	}
+	return ""
+}
+
 // Precision is that of the model's products. native says that the processor has instructions for it; without them it is
 // emulated, as exactly but slower than Float32.
 func (m *Model) Precision() (p Precision, native bool) { return m.device.Precision() }

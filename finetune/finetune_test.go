@@ -391,6 +391,10 @@ func TestFingerprint(t *testing.T) {
 		}
 		delete(options, name)
 	}
+	if !slices.Contains([]string{"purego", "avx2", "avx512", "neon"}, options["kernels"]) { // it depends on the machine
+		t.Errorf("kernels are %q", options["kernels"])
+	}
+	delete(options, "kernels")
 	want := `{"batch_size":"2","best_metric":"","beta1":"0.9","beta2":"0.999","clip_norm":"1","epsilon":"1e-06","examples":"6","group_by_length":"false",` +
 		`"kind":"single_label_classification","labels":"dull,fun","learning_rate":"0.001","max_seq_length":"16","micro_batch_size":"0","micro_batch_tokens":"0",` +
 		`"optimizer":"google","precision":"float32","schedule":"google","seed":"42","steps":"6","task":"text","token_budget":"0","warmup_steps":"0","weight_decay":"0.01"}`
@@ -434,5 +438,83 @@ func TestClassWeights(t *testing.T) {
 		if err == nil || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%q: %v, want %s", choice, err, want)
 		}
+	}
+}
+
+// A run goes on with the kernels that it began with, whichever the machine would choose, and ends with their bits.
+func TestKernels(t *testing.T) {
+	dir, r := setting(t)
+	names := []string{"model.safetensors", task.ResultsFile, task.SpecFile}
+	t.Setenv("BERT_SIMD", "purego")
+	whole := mustRun(t, r, Options{Output: filepath.Join(dir, "whole")})
+	for _, allow := range []bool{false, true} {
+		t.Setenv("BERT_SIMD", "purego")
+		ctx, cancel := context.WithCancel(context.Background())
+		o := Options{Output: filepath.Join(dir, fmt.Sprint("cut ", allow))}
+		_, err := mustPrepare(t, r, o).Run(ctx, func(e train.Event) {
+			if s, ok := e.(train.Stepped); ok && s.Step == 3 {
+				cancel()
+			}
+		})
+		if !errors.As(err, new(*train.InterruptedError)) {
+			t.Fatalf("error is %v", err)
+		}
+		t.Setenv("BERT_SIMD", "")
+		o.Resume, o.AllowOtherKernels = true, allow
+		j := mustPrepare(t, r, o)
+		if got := j.Parts().Model.Kernels(); !allow && got != "purego" {
+			t.Errorf("the kernels are %s", got)
+		}
+		result, err := j.Run(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !allow && read(t, filepath.Join(result.Output, name)) != read(t, filepath.Join(whole.Output, name)) {
+				t.Errorf("%s differs", name)
+			}
+		}
+	}
+}
+
+// What is missing of a run that has ended is made again, byte for byte.
+func TestMissing(t *testing.T) {
+	dir, r := setting(t)
+	r.BestMetric = MainMetric
+	o := Options{Output: filepath.Join(dir, "out")}
+	mustRun(t, r, o)
+	o.Resume = true
+	for _, name := range []string{task.ResultsFile, task.SpecFile, "model.safetensors", "config.json", "vocab.txt tokenizer.json"} {
+		want := make(map[string]string)
+		for _, file := range strings.Fields(name) {
+			path := filepath.Join(o.Output, file)
+			want[path] = read(t, path)
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustRun(t, r, o)
+		for path, content := range want {
+			if read(t, path) != content {
+				t.Errorf("%s differs", path)
+			}
+		}
+		if _, err := mustPrepare(t, r, o).Run(context.Background(), nil); !errors.As(err, new(*train.FinishedError)) {
+			t.Errorf("%s: error is %v, want a FinishedError", name, err)
+		}
+	}
+	// As a release that wrote results after the end of the run left it, when it was killed in between.
+	spec, err := task.LoadSpec(o.Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := read(t, filepath.Join(o.Output, task.SpecFile))
+	spec.Metrics = nil
+	if err := spec.Save(o.Output); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, r, o)
+	if read(t, filepath.Join(o.Output, task.SpecFile)) != want {
+		t.Error("task.json differs")
 	}
 }

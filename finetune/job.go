@@ -28,10 +28,22 @@ type Options struct {
 	// Resume goes on from the newest checkpoint in Output, or begins where there is none.
 	Resume  bool
 	Threads int // 0: as many as the machine has
+	// AllowOtherKernels is train.Options.AllowOtherKernels. Without it, a run that is resumed computes as the processor did on
+	// which it began, if this machine can.
+	AllowOtherKernels bool
 	// Datasets, if not nil, shares data sets with other jobs.
 	Datasets *Datasets
 	// Stop is train.Options.Stop.
 	Stop func(train.Evaluated) bool
+}
+
+// device is the one on which the run in the folder began, nil for the machine's own.
+func (o *Options) device(p bert.Precision) *bert.Device {
+	if !o.Resume || o.AllowOtherKernels {
+		return nil
+	}
+	d, _ := bert.OnKernels(train.RecordedKernels(o.Output), p) // where it can't be had, train.Run says so
+	return d
 }
 
 // OutputError says that the folder to write to holds a model already.
@@ -136,7 +148,7 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 	if j.training.BestMetric, err = j.recipe.bestMetric(&j.parts.Spec, d.eval != nil); err != nil {
 		return err
 	}
-	if j.parts.Model, err = j.recipe.model(ctx, config, &j.parts.Spec, j.options.Threads); err != nil {
+	if j.parts.Model, err = j.recipe.model(ctx, config, &j.parts.Spec, &j.options); err != nil {
 		return err
 	}
 	if err := j.parts.Model.CheckVocabulary(j.parts.Tokenizer.VocabSize()); err != nil {
@@ -171,9 +183,9 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 }
 
 // model makes the model to begin with.
-func (r *Recipe) model(ctx context.Context, config bert.Config, d *task.Spec, threads int) (*bert.Model, error) {
+func (r *Recipe) model(ctx context.Context, config bert.Config, d *task.Spec, options *Options) (*bert.Model, error) {
 	o := bert.Options{
-		Threads: threads, Precision: r.Precision, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
+		Device: options.device(r.Precision), Threads: options.Threads, Precision: r.Precision, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		AllowMissing: r.AllowMissing, Seed: *r.Training.WithDefaults().Seed,
 	}
 	if r.Config == "" {
@@ -253,8 +265,8 @@ type Result struct {
 // Run trains the model, evaluates it and writes the model directory: the model, its tokenizer, task.json, eval_results.json and
 // recipe.json, beside what train.Run writes. observe, which may be nil, hears what happens.
 //
-// Errors are those of train.Run. When ctx is cancelled after the training, while the model is evaluated, the model has been
-// saved and the error is ctx's.
+// Errors are those of train.Run. A run has ended when all of these files are written; resuming one that lacks some writes
+// them, with the same bytes.
 func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
 	if observe == nil {
 		observe = func(train.Event) {}
@@ -267,23 +279,33 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 			e.event(event)
 			observe(event)
 		},
-		Stop: j.options.Stop, Begin: j.writeRecipe, SaveModel: j.save,
+		Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels,
+		Begin: j.writeRecipe, SaveModel: j.save, Missing: j.missing,
 	}
+	result := &Result{Output: j.options.Output}
 	var eval train.Evaluator
 	if e.data != nil {
 		eval = e
+		o.SaveResults = func(ctx context.Context, dir string, trained train.Result) (err error) {
+			result.Evaluation, err = j.results(ctx, e, trained, observe)
+			if err != nil {
+				return err
+			}
+			return result.Evaluation.Save(dir)
+		}
 	}
 	trained, err := train.Run(ctx, j.parts.Model, j.parts.Train, eval, o)
 	if err != nil {
 		return nil, j.sources(err)
 	}
-	result := &Result{Output: j.options.Output, Training: trained}
-	if e.data == nil {
-		return result, nil
-	}
+	result.Training = trained
+	return result, nil
+}
+
+// results is the evaluation of the trained model, by which it gets its threshold and its metrics.
+func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, observe train.Observer) (measured *task.Result, err error) {
 	// The evaluation was made before the run was resumed, if it is not here.
-	measured := e.of(trained.ModelStep)
-	if measured == nil {
+	if measured = e.of(trained.ModelStep); measured == nil {
 		if measured, err = task.Evaluate(ctx, j.parts.Model, e.data, task.EvaluateOptions{
 			GlobalStep: trained.ModelStep,
 			Progress: func(done, all int) {
@@ -293,20 +315,42 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 			return nil, err
 		}
 	}
-	spec := j.parts.Spec
-	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && spec.Unanswerable {
+	if r, ok := measured.Report.(*task.AnswerReport); ok && j.bestThreshold && j.parts.Spec.Unanswerable {
 		if err := r.SetThreshold(r.BestThreshold); err != nil {
 			return nil, err
 		}
-		spec.NullThreshold = r.BestThreshold
+		j.parts.Spec.NullThreshold = r.BestThreshold
 	}
-	if err := measured.Save(j.options.Output); err != nil {
-		return nil, err
+	j.parts.Spec.Metrics = measured.Metrics()
+	return measured, nil
+}
+
+// missing is the name of a file that the folder of a run that has ended lacks, or that doesn't belong to its end; "" if there
+// is none.
+func (j *Job) missing(dir string) string {
+	names := []string{"config.json", "model.safetensors"}
+	spec, err := task.LoadSpec(dir)
+	if err != nil {
+		return task.SpecFile
 	}
-	spec.Metrics = measured.Metrics()
-	j.parts.Spec = spec
-	result.Evaluation = measured
-	return result, spec.Save(j.options.Output)
+	if j.parts.Eval != nil {
+		if _, err := task.ReadResult(dir); err != nil {
+			return task.ResultsFile
+		}
+		if spec.Metrics == nil {
+			return task.SpecFile + " with metrics"
+		}
+		names = append(names, task.ResultFiles(&spec)...)
+	}
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			return name
+		}
+	}
+	if _, err := tokenizer.Load(dir); err != nil {
+		return "the tokenizer"
+	}
+	return ""
 }
 
 // writeRecipe writes the job's recipe, if it has one, into its folder.
@@ -317,15 +361,15 @@ func (j *Job) writeRecipe(dir string) error {
 	return jsonobject.Save(filepath.Join(dir, RecipeFile), j.recipe.WithDefaults())
 }
 
-// save writes the model directory.
+// save writes the model directory. The weights come last: where they are, what says how to use them is.
 func (j *Job) save(dir string) error {
-	if err := j.parts.Model.Save(dir, bert.SaveOptions{}); err != nil {
-		return err
-	}
 	if err := j.parts.Tokenizer.Save(dir); err != nil {
 		return err
 	}
-	return j.parts.Spec.Save(dir)
+	if err := j.parts.Spec.Save(dir); err != nil {
+		return err
+	}
+	return j.parts.Model.Save(dir, bert.SaveOptions{})
 }
 
 // sources adds to a loss that is not finite where the examples of its batch are.

@@ -7,6 +7,7 @@
 package glue
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,8 @@ const (
 type Options struct {
 	Output  string // a folder for each task, the table and the predictions
 	Threads int    // 0: as many as the machine has
+	// AllowOtherKernels is train.Options.AllowOtherKernels, for a training that was interrupted.
+	AllowOtherKernels bool
 	// Observer, if not nil, hears what happens.
 	Observer func(Event)
 }
@@ -191,9 +194,18 @@ func (s *Suite) observe(e Event) {
 
 // Run trains and measures what is not done yet, and writes the table of all and the submission. When ctx is cancelled it ends a
 // training after its step, saves it, and returns an *InterruptedError.
-func (s *Suite) Run(ctx context.Context) (*Summary, error) {
-	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, files.PathError(err)
+//
+// Another process that writes to the folder is a *train.BusyError.
+func (s *Suite) Run(ctx context.Context) (_ *Summary, err error) {
+	release, err := files.Claim(s.options.Output)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
+	for _, m := range s.tasks {
+		if err := files.Clean(m.output); err != nil {
+			return nil, err
+		}
 	}
 	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe.WithDefaults()); err != nil {
 		return nil, err
@@ -274,7 +286,9 @@ func (s *Suite) trained(m *member) *member {
 func (s *Suite) train(ctx context.Context, m *member) (err error) {
 	name := m.row.Name
 	s.observe(Begun{name, m.row.About})
-	j, err := m.recipe.Prepare(ctx, finetune.Options{Output: m.output, Resume: true, Threads: s.options.Threads})
+	j, err := m.recipe.Prepare(ctx, finetune.Options{
+		Output: m.output, Resume: true, Threads: s.options.Threads, AllowOtherKernels: s.options.AllowOtherKernels,
+	})
 	if err != nil {
 		return err
 	}
@@ -300,7 +314,7 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	if err := os.MkdirAll(m.output, 0o777); err != nil {
 		return files.PathError(err)
 	}
-	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads}
+	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads, otherKernels: s.options.AllowOtherKernels}
 	defer func() { err = errors.Join(err, model.close()) }()
 	found, err := m.readScores(model.of.recipe.Precision)
 	if err != nil {
@@ -447,9 +461,12 @@ func (in *inputs) Skip(err error) error { return err }
 
 // trainedModel is a task's fine-tuned model, opened when it is needed, as it answers the task row.
 type trainedModel struct {
-	of        *member
-	row       *task.Task
-	threads   int
+	of      *member
+	row     *task.Task
+	threads int
+	// otherKernels lets the model be measured by other kernels than those that it was trained by.
+	otherKernels bool
+
 	model     *bert.Model
 	tokenizer *tokenizer.Tokenizer
 	spec      task.Spec
@@ -468,9 +485,17 @@ func (t *trainedModel) open(ctx context.Context) error {
 	if t.spec, err = d.For(t.row, nil); err != nil {
 		return err
 	}
-	m, err := bert.Load(ctx, dir, bert.Options{Threads: t.threads, Precision: t.of.recipe.Precision})
+	o := bert.Options{Threads: t.threads, Precision: t.of.recipe.Precision}
+	kernels := train.RecordedKernels(dir)
+	if kernels != "" && !t.otherKernels {
+		o.Device, _ = bert.OnKernels(kernels, o.Precision)
+	}
+	m, err := bert.Load(ctx, dir, o)
 	if err != nil {
 		return err
+	}
+	if is := m.Kernels(); kernels != "" && is != "" && is != kernels && !t.otherKernels {
+		return errors.Join(&train.KernelsError{Output: dir, Was: kernels, Is: is}, m.Close())
 	}
 	if err := m.CheckVocabulary(t.tokenizer.VocabSize()); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", dir, err), m.Close())

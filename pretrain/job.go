@@ -18,6 +18,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/recipe"
+	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
 )
 
@@ -37,6 +38,9 @@ type Options struct {
 	// Peak, if not nil, is asked at the beginning of a run how many floating-point operations a second the machine can do at
 	// most at a precision. The run's events then say what share of it the run reaches.
 	Peak func(bert.Precision) (float64, error)
+	// AllowOtherKernels is train.Options.AllowOtherKernels. Without it, a run that is resumed computes as the processor did on
+	// which it began, if this machine can.
+	AllowOtherKernels bool
 	// Stop is train.Options.Stop.
 	Stop func(train.Evaluated) bool
 }
@@ -274,6 +278,9 @@ func (j *Job) divide(head bert.Head) (err error) {
 func (j *Job) open(ctx context.Context, config bert.Config, head bert.Head) (*bert.Model, error) {
 	r := &j.recipe
 	o := bert.Options{Threads: j.options.Threads, Precision: r.Precision, Head: head, AllowMissing: r.AllowMissing, Seed: *r.Seed}
+	if j.options.Resume && !j.options.AllowOtherKernels {
+		o.Device, _ = bert.OnKernels(train.RecordedKernels(j.options.Output), r.Precision) // without it train.Run says so
+	}
 	if j.init != "" {
 		return bert.Load(ctx, j.init, o)
 	}
@@ -321,8 +328,8 @@ type Result struct {
 // Run trains the model, evaluates it and writes the model directory: the model, the vocabulary of the instances,
 // eval_results.json and recipe.json, besides what train.Run writes. observe, which may be nil, hears what happens.
 //
-// Errors are those of train.Run. When ctx is cancelled after the training, while the model is evaluated, the model has been
-// saved and the error is ctx's.
+// Errors are those of train.Run. A run has ended when all of these files are written; resuming one that lacks some writes
+// them, with the same bytes.
 func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
 	if j.model == nil {
 		return nil, fmt.Errorf("the job is %w", bert.ErrClosed)
@@ -333,7 +340,8 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	o := train.Options{
 		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
 		Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
-		Observer: observe, Stop: j.options.Stop, Begin: j.saveRecipe,
+		Observer: observe, Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels,
+		Begin: j.saveRecipe, SaveModel: j.save, Missing: j.missing,
 	}
 	if j.options.Peak != nil {
 		precision, _ := j.model.Precision()
@@ -345,33 +353,54 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 		o.Peak = peak
 		o.Operations = func(batches []*bert.Batch) float64 { return Operations(&c, batches) }
 	}
-	o.SaveModel = func(dir string) error {
-		return cmp.Or(j.model.Save(dir, bert.SaveOptions{}), j.sets.tokenizer.Save(dir))
-	}
 	var (
+		result   = &Result{Output: o.Output}
 		eval     train.Evaluator
 		measured = &measurer{source: j.eval, results: make(map[int]*Evaluation)}
 	)
 	if j.eval != nil {
 		eval = measured
+		o.SaveResults = func(ctx context.Context, dir string, trained train.Result) (err error) {
+			result.Evaluation = measured.results[trained.ModelStep]
+			if result.Evaluation == nil { // made before the run was resumed
+				at := train.Point{Step: trained.ModelStep, Progress: func(done, all int) {
+					observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
+				}}
+				if result.Evaluation, err = measured.measure(ctx, j.model, at); err != nil {
+					return err
+				}
+			}
+			return result.Evaluation.Save(dir)
+		}
 	}
 	trained, err := train.Run(ctx, j.model, j.data, eval, o)
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Output: o.Output, Training: trained}
-	if j.eval == nil {
-		return result, nil
+	result.Training = trained
+	return result, nil
+}
+
+// save writes the model directory. The weights come last: where they are, what says how to use them is.
+func (j *Job) save(dir string) error {
+	return cmp.Or(j.sets.tokenizer.Save(dir), j.model.Save(dir, bert.SaveOptions{}))
+}
+
+// missing is the name of a file that the folder of a run that has ended lacks; "" if there is none.
+func (j *Job) missing(dir string) string {
+	names := []string{"config.json", "model.safetensors"}
+	if j.eval != nil {
+		names = append(names, ResultsFile)
 	}
-	if result.Evaluation = measured.results[trained.ModelStep]; result.Evaluation == nil { // made before the run was resumed
-		at := train.Point{Step: trained.ModelStep, Progress: func(done, all int) {
-			observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
-		}}
-		if result.Evaluation, err = measured.measure(ctx, j.model, at); err != nil {
-			return nil, err
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+			return name
 		}
 	}
-	return result, result.Evaluation.Save(o.Output)
+	if _, err := tokenizer.Load(dir); err != nil {
+		return "the tokenizer"
+	}
+	return ""
 }
 
 // saveRecipe writes the recipe, with its defaults, into the folder of the run.

@@ -11,6 +11,7 @@ package sweep
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ import (
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/textfile"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/train"
@@ -254,6 +256,8 @@ type Options struct {
 	Output   string // the folder of the sweep
 	Parallel int    // runs at once, which share the threads; 0: 1
 	Threads  int    // of all runs together; 0: as many as the machine has
+	// AllowOtherKernels is train.Options.AllowOtherKernels, for the runs that were interrupted.
+	AllowOtherKernels bool
 	// KeepModels keeps the models of all runs, not only of the best.
 	KeepModels bool
 	// Observer, if not nil, hears what happens, one event at a time.
@@ -343,11 +347,19 @@ func (r Recipe) Prepare(o Options) (*Sweep, error) {
 	s := &Sweep{recipe: r.WithDefaults(), options: o, runs: runs}
 	for _, run := range runs {
 		run.dir = filepath.Join(o.Output, run.Name)
+	}
+	return s, s.readRecords()
+}
+
+// readRecords reads what is known of the runs.
+func (s *Sweep) readRecords() error {
+	s.todo, s.done = nil, 0
+	for _, run := range s.runs {
 		if err := s.readRecord(run); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // Runs are the runs of the sweep: those of a setting follow one another, by seed.
@@ -356,16 +368,19 @@ func (s *Sweep) Runs() []*Run { return s.runs }
 // Datasets are the data sets that the runs share.
 func (s *Sweep) Datasets() *finetune.Datasets { return &s.data }
 
+// mostRecordBytes is more than any run.json has.
+const mostRecordBytes = 256 << 20
+
 // readRecord reads what is known of a run.
 func (s *Sweep) readRecord(r *Run) error {
 	path := filepath.Join(r.dir, RunFile)
-	data, err := os.ReadFile(path)
+	data, err := files.ReadFile(path, mostRecordBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.todo = append(s.todo, r)
 		return nil
 	}
 	if err != nil {
-		return files.PathError(err)
+		return err
 	}
 	var before Record
 	if err := json.Unmarshal(data, &before); err != nil {
@@ -386,9 +401,23 @@ func (s *Sweep) readRecord(r *Run) error {
 
 // Run makes the runs that are not made yet and writes the table of all. After an error no other run begins. When ctx is cancelled
 // it ends the runs that are under way after their step, saves them, and returns an *InterruptedError.
-func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
-	if err := os.MkdirAll(s.options.Output, 0o777); err != nil {
-		return nil, files.PathError(err)
+//
+// Another process that writes to the folder is a *train.BusyError.
+func (s *Sweep) Run(ctx context.Context) (_ *Summary, err error) {
+	release, err := files.Claim(s.options.Output)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
+	if err := s.readRecords(); err != nil { // another process may have been at work since Prepare
+		return nil, err
+	}
+	for _, r := range s.runs {
+		if r.record.Finished {
+			if err := files.Clean(r.dir); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := jsonobject.Save(filepath.Join(s.options.Output, finetune.RecipeFile), s.recipe); err != nil {
 		return nil, err
@@ -403,6 +432,9 @@ func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	s.todo = nil
+	if err := s.tidy(); err != nil { // the process that made the last run may have been killed before
+		return nil, err
+	}
 	summary := s.summarize()
 	if err := jsonobject.Save(filepath.Join(s.options.Output, ResultsFile), summary); err != nil {
 		return nil, err
@@ -472,78 +504,111 @@ func (s *Sweep) do(ctx context.Context, r *Run) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	result, failed, err := s.train(ctx, r)
-	var finished *train.FinishedError
-	if errors.As(err, &finished) {
-		// It ended, but what it found wasn't written: it is made again.
-		if err := os.RemoveAll(r.dir); err != nil {
-			return files.PathError(err)
-		}
-		r.record.Evaluations = []Evaluation{}
-		result, failed, err = s.train(ctx, r)
-	}
+	found, failed, err := s.train(ctx, r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.Name, err)
 	}
-	return s.finish(r, result, failed)
+	return s.finish(r, found, failed)
 }
 
-// train trains and evaluates the model of a run. failed is why it has no result.
-func (s *Sweep) train(ctx context.Context, r *Run) (result *task.Result, failed string, err error) {
-	metric := ""
+// train trains and evaluates the model of a run, or what is left of that. failed is why it has no metrics.
+func (s *Sweep) train(ctx context.Context, r *Run) (found metric.Metrics, failed string, err error) {
+	by := ""
 	j, err := r.Recipe.Prepare(ctx, finetune.Options{
-		Output: r.dir, Resume: true, Threads: s.threads(), Datasets: &s.data,
-		Stop: func(e train.Evaluated) bool { return s.evaluated(r, metric, e) },
+		Output: r.dir, Resume: true, Threads: s.threads(), Datasets: &s.data, AllowOtherKernels: s.options.AllowOtherKernels,
+		Stop: func(e train.Evaluated) bool { return s.evaluated(r, by, e) },
 	})
 	if err != nil {
 		return nil, "", err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	metric = j.BestMetric()
+	by = j.BestMetric()
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
 		return nil, "", files.PathError(err)
 	}
 	s.mu.Lock()
-	s.metric, r.record.Metric = metric, metric
+	s.metric, r.record.Metric = by, by
 	s.mu.Unlock()
 	s.observe(Prepared{r.Name, j})
 
-	trained, err := j.Run(ctx, func(e train.Event) { s.observe(Trained{r.Name, e}) })
-	var notFinite *train.NonFiniteError
-	if errors.As(err, &notFinite) {
+	trained, err := j.Run(ctx, func(e train.Event) {
+		if e, ok := e.(train.Started); ok {
+			s.resumed(r, by, e.Step, e.Evaluations)
+		}
+		s.observe(Trained{r.Name, e})
+	})
+	var (
+		notFinite *train.NonFiniteError
+		finished  *train.FinishedError
+	)
+	switch {
+	case errors.As(err, &notFinite):
 		return nil, err.Error(), nil
-	}
-	if err != nil {
+	case errors.As(err, &finished):
+		// It ended, but that wasn't written here.
+		stopped := r.record.Stopped && finished.Result.StoppedEarly // which the events of earlier releases lack
+		s.resumed(r, by, finished.Result.Steps, finished.Evaluations)
+		r.record.Stopped = r.record.Stopped || stopped
+		saved, err := task.ReadResult(r.dir)
+		if err != nil {
+			return nil, "", err
+		}
+		return saved.Metrics, "", nil
+	case err != nil:
 		return nil, "", err
 	}
-	return trained.Evaluation, "", r.unwritten
+	return trained.Evaluation.Metrics(), "", r.unwritten
+}
+
+// resumed sets the evaluations of a run to those up to a step, before which it was resumed. Those that the run's events have count
+// more than those of run.json, which may be ahead of the checkpoint, or behind.
+func (s *Sweep) resumed(r *Run, by string, step int, evaluations []train.Evaluated) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recorded := r.record.Evaluations
+	r.record.Evaluations = []Evaluation{}
+	stopped := false
+	for _, e := range evaluations {
+		r.record.Evaluations = append(r.record.Evaluations, Evaluation{e.Step, e.Epoch, measured(by, e.Evaluation)})
+		stopped = e.Evaluation.Stop
+	}
+	for _, e := range recorded {
+		if e.Step <= step && !slices.ContainsFunc(r.record.Evaluations, func(x Evaluation) bool { return x.Step == e.Step }) {
+			r.record.Evaluations = append(r.record.Evaluations, e)
+		}
+	}
+	slices.SortFunc(r.record.Evaluations, func(a, b Evaluation) int { return a.Step - b.Step })
+	r.record.Stopped = stopped
+}
+
+// measured is an evaluation's value of a metric, nil where there is none.
+func measured(by string, e train.Evaluation) *float64 {
+	value, ok := e.Metrics.Get(by)
+	if !ok && by == train.LossMetric {
+		value = e.Loss
+	}
+	return existing(value)
 }
 
 // evaluated keeps an evaluation of a run, and says whether the median rule ends the run.
-func (s *Sweep) evaluated(r *Run, metric string, e train.Evaluated) bool {
-	value, ok := e.Evaluation.Metrics.Get(metric)
-	if !ok && metric == train.LossMetric {
-		value = e.Evaluation.Loss
-	}
+func (s *Sweep) evaluated(r *Run, by string, e train.Evaluated) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// A resumed run may evaluate again where it did before.
 	kept := slices.DeleteFunc(r.record.Evaluations, func(x Evaluation) bool { return x.Step >= e.Step })
-	r.record.Evaluations = append(kept, Evaluation{e.Step, e.Epoch, existing(value)})
-	if s.recipe.MedianStopping && worseThanMedian(r, s.runs, metric) {
-		r.record.Stopped = true
-	}
+	r.record.Evaluations = append(kept, Evaluation{e.Step, e.Epoch, measured(by, e.Evaluation)})
+	r.record.Stopped = s.recipe.MedianStopping && worseThanMedian(r, s.runs, by)
 	r.unwritten = jsonobject.Save(filepath.Join(r.dir, RunFile), &r.record)
 	return r.record.Stopped
 }
 
 // finish writes what a run found and removes the models that aren't kept.
-func (s *Sweep) finish(r *Run, result *task.Result, failed string) error {
+func (s *Sweep) finish(r *Run, found metric.Metrics, failed string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.record.Finished, r.record.Failed = true, failed
-	if result != nil {
-		r.record.Metrics = result.Metrics()
+	if found != nil {
+		r.record.Metrics = found
 		if v, ok := r.record.Metrics.Get(r.record.Metric); ok {
 			r.record.Value = existing(v)
 		}

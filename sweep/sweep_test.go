@@ -284,3 +284,58 @@ func TestMeanDeviation(t *testing.T) {
 		t.Errorf("median %v", m)
 	}
 }
+
+// The record of a run may be ahead of the checkpoint from which it is resumed, and even say that the median rule has stopped it.
+func TestRecordAhead(t *testing.T) {
+	dir, r := setting(t)
+	r.MedianStopping, r.Axes[0].Values, r.Seeds = true, []string{"1e-3", "0.01"}, 1
+	r.SaveSteps, r.Epochs = new(1), 3
+	whole := Options{Output: filepath.Join(dir, "whole")}
+	if _, err := mustPrepare(t, r, whole).Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o := Options{Output: filepath.Join(dir, "cut"), Observer: func(e Event) {
+		if e, ok := e.(Trained); ok {
+			if s, ok := e.Event.(train.Stepped); ok && s.Step == 5 {
+				cancel()
+			}
+		}
+	}}
+	if _, err := mustPrepare(t, r, o).Run(ctx); !errors.As(err, new(*InterruptedError)) {
+		t.Fatalf("error is %v", err)
+	}
+	run := filepath.Join(o.Output, "learning-rate=0.001,seed=42", RunFile)
+	var record Record
+	if err := json.Unmarshal([]byte(read(t, run)), &record); err != nil {
+		t.Fatal(err)
+	}
+	record.Stopped = true
+	record.Evaluations = append(record.Evaluations, Evaluation{6, 2, new(0.125)})
+	text, err := json.Marshal(&record)
+	if err == nil {
+		err = os.WriteFile(run, text, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Observer = nil
+	if _, err := mustPrepare(t, r, o).Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{ResultsFile, TableFile, "learning-rate=0.001,seed=42/" + RunFile} {
+		if got, want := read(t, filepath.Join(o.Output, name)), read(t, filepath.Join(whole.Output, name)); got != want {
+			t.Errorf("%s is\n%s\nwant\n%s", name, got, want)
+		}
+	}
+	// A second process is told who is at work.
+	o.Observer = func(Event) {
+		if _, err := mustPrepare(t, r, Options{Output: o.Output}).Run(context.Background()); !errors.As(err, new(*train.BusyError)) {
+			t.Errorf("error is %v, want a BusyError", err)
+		}
+	}
+	if _, err := mustPrepare(t, r, o).Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -183,6 +183,18 @@ func (r *Result) Save(dir string) error {
 	return jsonobject.Save(filepath.Join(dir, ResultsFile), r)
 }
 
+// ResultFiles are the names of the files that Result.Save writes for a model.
+func ResultFiles(d *Spec) []string {
+	names := []string{ResultsFile}
+	if d.Kind == QuestionAnswering {
+		names = append(names, d.Kind.PredictionsFile(), nbestFile)
+		if d.Unanswerable {
+			names = append(names, nullOddsFile)
+		}
+	}
+	return names
+}
+
 // WriteText writes String.
 func (r *Result) WriteText(w io.Writer) error {
 	_, err := io.WriteString(w, r.String())

@@ -334,6 +334,12 @@ func (questionAnswering) save(dir string, examples []data.Example, predictions [
 	return SaveAnswers(dir, ids, predictions)
 }
 
+// The files beside predictions.json.
+const (
+	nbestFile    = "nbest_predictions.json"
+	nullOddsFile = "null_odds.json"
+)
+
 // SaveAnswers writes predictions.json, nbest_predictions.json and, where there may be no answer, null_odds.json into dir, as
 // run_squad.py does. ids are those of the questions.
 func SaveAnswers(dir string, ids []string, p []Prediction) error {
@@ -353,12 +359,12 @@ func SaveAnswers(dir string, ids []string, p []Prediction) error {
 	}
 	err := jsonobject.Save(filepath.Join(dir, questionAnswering{}.file()), object(func(i int) any { return p[i].Answer.Text }))
 	if err == nil {
-		err = jsonobject.Save(filepath.Join(dir, "nbest_predictions.json"), object(func(i int) any { return p[i].NBest }))
+		err = jsonobject.Save(filepath.Join(dir, nbestFile), object(func(i int) any { return p[i].NBest }))
 	}
 	if err == nil && len(p) > 0 && p[0].NullOdds != nil {
-		return jsonobject.Save(filepath.Join(dir, "null_odds.json"), object(func(i int) any { return *p[i].NullOdds }))
+		return jsonobject.Save(filepath.Join(dir, nullOddsFile), object(func(i int) any { return *p[i].NullOdds }))
 	}
-	if e := os.Remove(filepath.Join(dir, "null_odds.json")); err == nil && e != nil && !os.IsNotExist(e) {
+	if e := os.Remove(filepath.Join(dir, nullOddsFile)); err == nil && e != nil && !os.IsNotExist(e) {
 		return files.PathError(e)
 	}
 	return err

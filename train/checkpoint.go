@@ -38,6 +38,10 @@ type state struct {
 	// NotBetter counts the evaluations since Best.
 	NotBetter int `json:"evaluations_since_best"`
 
+	// Interrupted says that the checkpoint was written because the run was interrupted, at a step at which an undisturbed run
+	// writes none. It is removed once there is another.
+	Interrupted bool `json:"interrupted,omitempty"`
+
 	EventsBytes int64             `json:"events_bytes"` // size of the events file at this step
 	Options     map[string]string `json:"options"`      // as in Started
 
@@ -50,6 +54,9 @@ type evaluated struct {
 	Step       int        `json:"step"`
 	Evaluation Evaluation `json:"evaluation"`
 }
+
+// mostStateBytes is more than any state.json has.
+const mostStateBytes = 16 << 20
 
 // stateFormat is incremented when the meaning of state.json changes.
 const stateFormat = 1
@@ -69,7 +76,10 @@ type sealed struct {
 // checkpoints is the folder of a run's checkpoints. Each is a subfolder step-N, which is either complete or absent.
 type checkpoints string
 
-const stepPrefix = "step-"
+const (
+	checkpointsName = "checkpoints" // in the folder of the run
+	stepPrefix      = "step-"
+)
 
 func (c checkpoints) path(step int) string {
 	return filepath.Join(string(c), stepPrefix+strconv.Itoa(step))
@@ -92,7 +102,8 @@ func (c checkpoints) list() ([]int, error) {
 	return steps, nil
 }
 
-// save writes a checkpoint. It builds the checkpoint under a temporary name, which it removes after an error.
+// save writes a checkpoint, in the place of another of the same step if there is one. It builds the checkpoint under a
+// temporary name, which it removes after an error.
 func (c checkpoints) save(t trainer, s *state) (err error) {
 	path := c.path(s.Step)
 	defer func() {
@@ -130,74 +141,148 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 	}); err != nil {
 		return files.PathError(err)
 	}
+	if err := c.remove(s.Step); err != nil {
+		return err
+	}
 	if err := os.Rename(temp, path); err != nil {
 		return files.PathError(err)
 	}
 	return atomicfile.SyncDir(string(c))
 }
 
-// read returns the state of a checkpoint, after verifying its size and hashes.
-func (c checkpoints) read(step int) (*state, error) {
-	text, err := os.ReadFile(filepath.Join(c.path(step), stateName))
-	if err != nil {
-		return nil, files.PathError(err)
+// remove removes a checkpoint, if it is there. It is renamed first, so that a folder with the name of a checkpoint is always
+// complete.
+func (c checkpoints) remove(step int) error {
+	temp := atomicfile.TempName(c.path(step))
+	switch err := os.Rename(c.path(step), temp); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s: %w", c.path(step), errors.Unwrap(err))
+	}
+	return files.PathError(os.RemoveAll(temp))
+}
+
+// A damageError says that a checkpoint is not as it was written, unlike an error of a system that can't read it now.
+type damageError struct{ error }
+
+func (e damageError) Unwrap() error { return e.error }
+
+// readState returns the state of a checkpoint.
+func (c checkpoints) readState(step int) (*state, error) {
+	path := filepath.Join(c.path(step), stateName)
+	text, err := files.ReadFile(path, mostStateBytes)
+	var (
+		size *files.SizeError
+		kind *files.KindError
+	)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.As(err, &size), errors.As(err, &kind):
+		return nil, damageError{err}
+	case err != nil:
+		return nil, err
 	}
 	s, err := unseal(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(c.path(step), stateName), err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if s.Step != step {
-		return nil, fmt.Errorf("%s belongs to step %d", filepath.Join(c.path(step), stateName), s.Step)
+		return nil, damageError{fmt.Errorf("%s belongs to step %d", path, s.Step)}
+	}
+	return s, nil
+}
+
+// read returns the state of a checkpoint, after verifying its size and hashes. What is damaged is a damageError.
+func (c checkpoints) read(step int) (*state, error) {
+	s, err := c.readState(step)
+	if err != nil {
+		return nil, err
 	}
 	tensors := c.tensors(step)
 	switch size, hash, err := hashFile(tensors); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, damageError{err}
 	case err != nil:
 		return nil, err
 	case size != s.StateBytes:
-		return nil, fmt.Errorf("%s has %d bytes, want %d", tensors, size, s.StateBytes)
+		return nil, damageError{fmt.Errorf("%s has %d bytes, want %d", tensors, size, s.StateBytes)}
 	case hash != s.StateSHA256:
-		return nil, fmt.Errorf("%s: its contents have changed since it was written", tensors)
+		return nil, damageError{fmt.Errorf("%s: its contents have changed since it was written", tensors)}
 	}
 	return s, nil
 }
 
 func (c checkpoints) tensors(step int) string { return filepath.Join(c.path(step), tensorsName) }
 
-// newest reads the newest checkpoint. It returns nil if there is none.
-func (c checkpoints) newest() (*state, error) {
+// usable reads the newest checkpoint from which a run can be resumed: it is whole, and so is that of the best model that it
+// refers to, unless that is of step model, which needs no other. It returns nil if there is none. damaged lists what is
+// wrong with newer checkpoints.
+func (c checkpoints) usable(model int) (found *state, damaged []string, err error) {
+	steps, err := c.list()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, step := range slices.Backward(steps) {
+		s, err := c.read(step)
+		what := ""
+		if err == nil && s.Best != nil && s.Best.Step != step && step != model {
+			what = fmt.Sprintf("its best model's, %s: ", c.path(s.Best.Step))
+			_, err = c.read(s.Best.Step)
+		}
+		switch {
+		case err == nil:
+			return s, damaged, nil
+		case !errors.As(err, new(damageError)):
+			return nil, nil, fmt.Errorf("checkpoint %s can't be read: %s%w", c.path(step), what, err)
+		}
+		damaged = append(damaged, fmt.Sprintf("%s (%s%v)", c.path(step), what, err))
+	}
+	return nil, damaged, nil
+}
+
+// superfluous lists the checkpoints that a run does not need: all except the keep newest (0: all) and those of the best
+// models that step best and the kept ones refer to, and of interrupted runs all but the newest checkpoint. Once a run has
+// ended, the model of step best alone is needed beside the newest.
+func (c checkpoints) superfluous(keep, best int, ended bool) ([]int, error) {
 	steps, err := c.list()
 	if err != nil || len(steps) == 0 {
 		return nil, err
 	}
-	last := steps[len(steps)-1]
-	s, err := c.read(last)
-	if err != nil {
-		before := "start over"
-		if len(steps) > 1 {
-			before = "resume from " + c.path(steps[len(steps)-2])
-		}
-		return nil, fmt.Errorf("checkpoint %s is damaged: %w; remove the folder to %s", c.path(last), err, before)
+	var (
+		needed  = map[int]bool{best: true}
+		kept    = 0
+		newest  = steps[len(steps)-1]
+		regular = keep
+	)
+	if regular == 0 {
+		regular = len(steps)
 	}
-	return s, nil
+	for _, step := range slices.Backward(steps) {
+		s, err := c.readState(step)
+		if err != nil {
+			s = new(state) // a damaged one counts like the others: when the run is resumed it is found out
+		}
+		switch {
+		case s.Interrupted && (step != newest || ended):
+			continue
+		case !s.Interrupted && kept == regular:
+			continue
+		case !s.Interrupted:
+			kept++
+		}
+		needed[step] = true
+		if s.Best != nil && !ended {
+			needed[s.Best.Step] = true
+		}
+	}
+	return slices.DeleteFunc(steps, func(step int) bool { return needed[step] }), nil
 }
 
-// prune removes all checkpoints except the keep newest and that of step best. keep = 0 keeps all.
-func (c checkpoints) prune(keep, best int) error {
-	steps, err := c.list()
-	if err != nil || keep == 0 {
-		return err
-	}
-	for i, step := range steps {
-		if i >= len(steps)-keep || step == best {
-			continue
-		}
-		// Renamed first, so that a folder with the name of a checkpoint is always complete.
-		temp := atomicfile.TempName(c.path(step))
-		if err := os.Rename(c.path(step), temp); err != nil {
-			return files.PathError(err)
-		}
-		if err := os.RemoveAll(temp); err != nil {
-			return files.PathError(err)
+// removeAll removes checkpoints.
+func (c checkpoints) removeAll(steps []int) error {
+	for _, step := range steps {
+		if err := c.remove(step); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -218,14 +303,14 @@ func seal(s *state) ([]byte, error) {
 func unseal(text []byte) (*state, error) {
 	var f sealed
 	if err := json.Unmarshal(text, &f); err != nil {
-		return nil, fmt.Errorf("not the JSON of a checkpoint: %w", err)
+		return nil, damageError{fmt.Errorf("not the JSON of a checkpoint: %w", err)}
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, f.State); err != nil {
-		return nil, errors.New("it contains no state")
+		return nil, damageError{errors.New("it contains no state")}
 	}
 	if sum := sha256.Sum256(compact.Bytes()); hex.EncodeToString(sum[:]) != f.SHA256 {
-		return nil, errors.New("its contents have changed since it was written")
+		return nil, damageError{errors.New("its contents have changed since it was written")}
 	}
 	var s state
 	if err := json.Unmarshal(compact.Bytes(), &s); err != nil {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,10 +59,31 @@ func (l *eventLog) sync() error { return files.PathError(l.file.Sync()) }
 
 func (l *eventLog) close() error { return files.PathError(l.file.Close()) }
 
-// A record holds the options and the result of a run, from the first and last lines of its events.
+// A record holds the options, the evaluations and the result of a run, from the lines of its events.
 type record struct {
-	options map[string]string
-	result  *Result // nil if the run has not ended
+	options     map[string]string
+	evaluations []recorded
+	result      *Result // nil if the run has not ended
+}
+
+// recorded is an evaluation, and the size of the events up to the end of its line.
+type recorded struct {
+	bytes int64
+	Evaluated
+}
+
+// upTo lists the evaluations in a number of bytes of the events.
+func (r *record) upTo(bytes int64) []Evaluated {
+	if r == nil {
+		return nil
+	}
+	var list []Evaluated
+	for _, e := range r.evaluations {
+		if e.bytes <= bytes {
+			list = append(list, e.Evaluated)
+		}
+	}
+	return list
 }
 
 // readRecord reads the events of a folder. It returns nil if there are none.
@@ -78,10 +100,17 @@ func readRecord(dir string) (*record, error) {
 	return rec, files.PathError(err)
 }
 
-// parseRecord reads the first and the last line. It ignores an incomplete last line, which a killed run may leave. An error comes
-// from the reader.
+// evaluationStart is how the line of an evaluation begins.
+var evaluationStart = []byte(`{"event":"` + evaluationLine + `"`)
+
+// parseRecord reads the first line, the last, and those of evaluations. It ignores an incomplete last line, which a killed run
+// may leave. An error comes from the reader.
 func parseRecord(r io.Reader) (*record, error) {
-	var first, last []byte
+	var (
+		rec         = &record{}
+		first, last []byte
+		size        int64
+	)
 	for b := bufio.NewReader(r); ; {
 		line, err := b.ReadBytes('\n')
 		if err == io.EOF {
@@ -94,8 +123,18 @@ func parseRecord(r io.Reader) (*record, error) {
 			first = line
 		}
 		last = line
+		size += int64(len(line))
+		var e struct {
+			Step  int     `json:"step"`
+			Epoch float64 `json:"epoch"`
+			Best  bool    `json:"best"`
+			evaluationJSON
+		}
+		if bytes.HasPrefix(line, evaluationStart) && json.Unmarshal(line, &e) == nil {
+			found := Evaluation{Metrics: e.Metrics, Loss: float64(e.Loss), Stop: e.Stop}
+			rec.evaluations = append(rec.evaluations, recorded{size, Evaluated{Step: e.Step, Epoch: e.Epoch, Evaluation: found, Best: e.Best}})
+		}
 	}
-	rec := &record{}
 	var start struct {
 		Event   string            `json:"event"`
 		Options map[string]string `json:"options"`

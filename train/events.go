@@ -16,9 +16,12 @@ type Observer func(Event)
 
 // Started is the first event.
 type Started struct {
-	Step     int // steps done before this run was resumed
-	Steps    int // of the whole run
-	Examples int // in the data
+	Step     int     // steps done before this run was resumed
+	Steps    int     // of the whole run
+	Epoch    float64 // passes over the data before this run was resumed
+	Examples int     // in the data
+	// Evaluations are those made before this run was resumed, as its events record them, without how long they took.
+	Evaluations []Evaluated
 	// Checkpoint is the folder of the checkpoint from which the run is resumed, or "".
 	Checkpoint string
 	// Options are what decides the result, by name, with Options.Fingerprint among them.
@@ -69,7 +72,11 @@ type Saved struct {
 }
 
 // Note is a message for the user.
-type Note struct{ Text string }
+type Note struct {
+	Text string
+	// Warning says that something is not as it should be.
+	Warning bool
+}
 
 // Ended is the last event of a completed run.
 type Ended struct {
@@ -178,8 +185,9 @@ func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 			Loss    number         `json:"loss"`
 			Metrics metric.Metrics `json:"metrics"`
 			Best    bool           `json:"best"`
+			Stop    bool           `json:"stop,omitempty"`
 			Seconds float64        `json:"seconds"`
-		}{evaluationLine, at, e.Step, e.Epoch, number(e.Evaluation.Loss), e.Evaluation.Metrics, e.Best, e.Elapsed.Seconds()}
+		}{evaluationLine, at, e.Step, e.Epoch, number(e.Evaluation.Loss), e.Evaluation.Metrics, e.Best, e.Evaluation.Stop, e.Elapsed.Seconds()}
 	case Ended:
 		line = struct {
 			Event string `json:"event"`

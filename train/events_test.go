@@ -45,7 +45,7 @@ func TestLines(t *testing.T) {
 		Stepped{Step: 30, Steps: 312, Epoch: 0.192, Loss: 9, MeanLoss: 0.69314, LearningRate: 1.871e-5, Logged: true, ExamplesPerSecond: 25.06, TokensPerSecond: 3203.4, Left: 252*time.Second + 300*time.Millisecond},
 		Evaluated{Step: 157, Steps: 312, Evaluation: Evaluation{Metrics: metric.Metrics{{Name: "accuracy", Value: 0.85741}, {Name: "f1", Value: 0.8545}}, Loss: 0.4057}, Best: true},
 		Saved{Checkpoint: "out/checkpoints/step-30"},
-		Note{"something"},
+		Note{Text: "something"},
 		Ended{Result{Steps: 312, Epochs: 1.9968, ModelStep: 157, StoppedEarly: true}, 8340 * time.Millisecond},
 	} {
 		report(e)

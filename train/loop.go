@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -45,8 +43,11 @@ type run struct {
 
 	state state
 	saved int // the step of the newest checkpoint, or -1
-	meter meter
-	begun time.Time
+	// passing says that the newest checkpoint is one of an interruption, which another replaces.
+	passing bool
+	before  []Evaluated // the evaluations before this run was resumed
+	meter   meter
+	begun   time.Time
 }
 
 // start prepares the folder, goes through the run and cleans up.
@@ -59,19 +60,18 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 		return Result{}, errors.New("the options ask for evaluations, but there is no evaluator")
 	}
 	r := &run{o: o, data: data, evaluate: evaluate, saved: -1, begun: time.Now(),
-		checkpoints: checkpoints(filepath.Join(o.Output, "checkpoints"))}
+		checkpoints: checkpoints(filepath.Join(o.Output, checkpointsName))}
 	if err := r.plan(); err != nil {
 		return Result{}, err
 	}
-	if err := os.MkdirAll(o.Output, 0o777); err != nil {
-		return Result{}, files.PathError(err)
-	}
-	release, err := files.Lock(o.Output)
+	release, err := files.Claim(o.Output)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { err = cmp.Or(err, release()) }()
-
+	if err := files.RemoveTemporary(string(r.checkpoints), ""); err != nil {
+		return Result{}, err
+	}
 	found, err := r.find()
 	if err != nil {
 		return Result{}, err
@@ -92,7 +92,7 @@ func start(ctx context.Context, newTrainer func() (trainer, error), data Data, e
 	if err := r.loop(ctx); err != nil {
 		return Result{}, err
 	}
-	return r.finish()
+	return r.finish(ctx)
 }
 
 // plan determines the batches and the number of steps.
@@ -132,36 +132,89 @@ func (r *run) find() (*state, error) {
 		}
 		return nil, nil
 	}
+	model, missing := -1, ""
 	if rec != nil && rec.options != nil {
 		if err := r.compare(rec.options); err != nil {
 			return nil, err
 		}
 		if rec.result != nil {
-			return nil, &FinishedError{r.o.Output, *rec.result}
+			if r.o.Missing != nil {
+				missing = r.o.Missing(r.o.Output)
+			}
+			if missing == "" {
+				return nil, r.finished(rec)
+			}
+			model = rec.result.ModelStep
 		}
 	}
-	if err := r.clean(); err != nil {
+	s, damaged, err := r.checkpoints.usable(model)
+	if err != nil {
 		return nil, err
 	}
-	s, err := r.checkpoints.newest()
-	if s == nil || err != nil {
-		return nil, err
+	from := "from the beginning"
+	if s != nil {
+		if err := r.compare(s.Options); err != nil {
+			return nil, err
+		}
+		if err := r.compareKernels(s.Options); err != nil {
+			return nil, err
+		}
+		r.before = rec.upTo(s.EventsBytes)
+		if n := len(r.before); n > 0 && s.Last != nil && r.before[n-1].Step == s.Last.Step {
+			r.before[n-1].Evaluation.Stop = s.Last.Evaluation.Stop // which the events of earlier releases lack
+		}
+		from = "from " + r.checkpoints.path(s.Step)
 	}
-	if err := r.compare(s.Options); err != nil {
-		return nil, err
+	if missing != "" {
+		r.report(Note{Text: fmt.Sprintf("%s: the run has ended, but %s is missing: going on %s", r.o.Output, missing, from), Warning: true})
 	}
-	if s.Best != nil && s.Best.Step != s.Step && !slices.Contains(steps, s.Best.Step) {
-		return nil, fmt.Errorf("%s: the best model so far is from step %d, but its checkpoint %s is missing", r.o.Output, s.Best.Step, r.checkpoints.path(s.Best.Step))
+	if len(damaged) > 0 {
+		is := "is"
+		if len(damaged) > 1 {
+			is = "are"
+		}
+		r.report(Note{Text: fmt.Sprintf("checkpoint %s %s damaged: going on %s", strings.Join(damaged, ", "), is, from), Warning: true})
 	}
-	return s, nil
+	// What is newer will be written again.
+	return s, r.checkpoints.removeAll(slices.DeleteFunc(steps, func(step int) bool { return s != nil && step <= s.Step }))
+}
+
+// finished is the error for a run that has ended. It removes what a process that was killed after the end left to remove.
+func (r *run) finished(rec *record) error {
+	superfluous, err := r.checkpoints.superfluous(*r.o.KeepCheckpoints, rec.result.ModelStep, true)
+	if err != nil {
+		return err
+	}
+	// The run may have been made with another number of checkpoints to keep: only those go that were kept for another reason.
+	before, err := r.checkpoints.superfluous(*r.o.KeepCheckpoints, rec.result.ModelStep, false)
+	if err != nil {
+		return err
+	}
+	for _, step := range superfluous {
+		s, err := r.checkpoints.readState(step)
+		if !slices.Contains(before, step) || err == nil && s.Interrupted {
+			if err := r.checkpoints.remove(step); err != nil {
+				return err
+			}
+		}
+	}
+	return &FinishedError{Output: r.o.Output, Result: *rec.result, Evaluations: rec.upTo(math.MaxInt64)}
+}
+
+// compareKernels returns an error if the checkpoint's steps were computed with other bits than those of this run will be.
+// Checkpoints of earlier releases don't say.
+func (r *run) compareKernels(begun map[string]string) error {
+	was, is := begun[kernelsKey], r.options[kernelsKey]
+	if was == "" || is == "" || was == is || r.o.AllowOtherKernels {
+		return nil
+	}
+	return &KernelsError{r.o.Output, was, is}
 }
 
 // compare returns an error that lists the options in which this run differs from the one in the folder.
 func (r *run) compare(begun map[string]string) error {
-	if maps.Equal(begun, r.options) {
-		return nil
-	}
 	names := slices.Concat(slices.Collect(maps.Keys(begun)), slices.Collect(maps.Keys(r.options)))
+	names = slices.DeleteFunc(names, func(name string) bool { return name == kernelsKey })
 	slices.Sort(names)
 	var differ []string
 	for _, name := range slices.Compact(names) {
@@ -169,33 +222,18 @@ func (r *run) compare(begun map[string]string) error {
 			differ = append(differ, fmt.Sprintf("%s was %q and is now %q", name, was, is))
 		}
 	}
-	return fmt.Errorf("%s: the run in this folder can't be resumed with other options: %s", r.o.Output, strings.Join(differ, ", "))
-}
-
-// clean removes the temporary files of a killed process. The folder is locked, so no other process is writing.
-func (r *run) clean() error {
-	for _, dir := range []string{r.o.Output, string(r.checkpoints)} {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return files.PathError(err)
-		}
-		for _, e := range entries {
-			if !atomicfile.IsTemp(e.Name()) {
-				continue
-			}
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-				return files.PathError(err)
-			}
-		}
+	if differ == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: the run in this folder can't be resumed with other options: %s", r.o.Output, strings.Join(differ, ", "))
 }
 
 // open restores the state of a checkpoint, if there is one, and opens the logs.
 func (r *run) open(found *state) (err error) {
 	checkpoint := ""
 	if found != nil {
-		r.state, r.saved = *found, found.Step
+		r.state, r.saved, r.passing = *found, found.Step, found.Interrupted
+		r.state.Interrupted = false
 		checkpoint = r.checkpoints.path(found.Step)
 		if _, err := r.t.ReadState(r.checkpoints.tensors(found.Step)); err != nil {
 			return fmt.Errorf("checkpoint %s: %w", checkpoint, err)
@@ -210,14 +248,14 @@ func (r *run) open(found *state) (err error) {
 	if r.board, err = openBoard(r.o.Output, time.Now(), r.o.Resume, r.state.Step+1); err != nil {
 		return cmp.Or(err, r.events.close())
 	}
-	started := Started{Step: r.state.Step, Steps: r.steps, Examples: r.data.Len(), Checkpoint: checkpoint, Options: r.options}
+	started := Started{Step: r.state.Step, Steps: r.steps, Epoch: r.state.Epoch, Examples: r.data.Len(), Evaluations: r.before, Checkpoint: checkpoint, Options: r.options}
 	if found == nil {
 		err = r.emit(started)
 	} else {
 		r.report(started) // it is in the log already
 	}
 	if short && err == nil {
-		err = r.emit(Note{fmt.Sprintf("%s lacks lines of steps before %d", r.events.file.Name(), r.state.Step)})
+		err = r.emit(Note{Text: fmt.Sprintf("%s lacks lines of steps before %d", r.events.file.Name(), r.state.Step), Warning: true})
 	}
 	if err != nil {
 		r.close()
@@ -272,8 +310,11 @@ func (r *run) loop(ctx context.Context) error {
 
 func (r *run) saveDue() bool {
 	s := r.state.Step
-	return *r.o.SaveSteps > 0 && s > 0 && s != r.saved && (s%*r.o.SaveSteps == 0 || s == r.steps)
+	return *r.o.SaveSteps > 0 && s > 0 && !r.isSaved() && (s%*r.o.SaveSteps == 0 || s == r.steps)
 }
+
+// isSaved reports whether there is a checkpoint of this step, but for one of an interruption.
+func (r *run) isSaved() bool { return r.saved == r.state.Step && !r.passing }
 
 func (r *run) evaluationDue() bool {
 	s := r.state.Step
@@ -425,7 +466,7 @@ func (r *run) evaluation(ctx context.Context) error {
 	if err := r.emit(event); err != nil {
 		return err
 	}
-	if better && r.saved != s.Step {
+	if better && !r.isSaved() {
 		return r.save()
 	}
 	return nil
@@ -460,26 +501,30 @@ func (r *run) save() error {
 		}
 		return err
 	}
-	r.saved = r.state.Step
-	if err := r.prune(); err != nil {
+	r.saved, r.passing = r.state.Step, r.state.Interrupted
+	if err := r.prune(false); err != nil {
 		return err
 	}
 	return r.emit(Saved{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), time.Since(begun)})
 }
 
-// prune removes superfluous checkpoints. It must follow a save: the best model that the newest checkpoint refers to is needed if
-// the run is resumed from there.
-func (r *run) prune() error {
+// prune removes superfluous checkpoints.
+func (r *run) prune(ended bool) error {
 	best := -1
 	if r.state.Best != nil {
 		best = r.state.Best.Step
 	}
-	return r.checkpoints.prune(*r.o.KeepCheckpoints, best)
+	steps, err := r.checkpoints.superfluous(*r.o.KeepCheckpoints, best, ended)
+	if err != nil {
+		return err
+	}
+	return r.checkpoints.removeAll(steps)
 }
 
 // interrupted saves the run, so that it can be resumed, and returns an InterruptedError.
 func (r *run) interrupted(ctx context.Context) error {
 	if r.saved != r.state.Step {
+		r.state.Interrupted = true
 		if err := r.save(); err != nil {
 			return fmt.Errorf("interrupted after step %d: %w", r.state.Step, err)
 		}
@@ -487,10 +532,10 @@ func (r *run) interrupted(ctx context.Context) error {
 	return &InterruptedError{r.state.Step, r.steps, r.checkpoints.path(r.state.Step), context.Cause(ctx)}
 }
 
-// finish restores the best model, if there is one, and saves the model.
-func (r *run) finish() (Result, error) {
+// finish restores the best model, if there is one, saves results and model, and only then records that the run has ended.
+func (r *run) finish(ctx context.Context) (Result, error) {
 	s := &r.state
-	if *r.o.SaveSteps > 0 && r.saved != s.Step {
+	if *r.o.SaveSteps > 0 && !r.isSaved() {
 		if err := r.save(); err != nil {
 			return Result{}, err
 		}
@@ -504,7 +549,7 @@ func (r *run) finish() (Result, error) {
 		model = s.Best
 		if best := s.Best.Step; best != s.Step {
 			if _, err := r.checkpoints.read(best); err != nil {
-				return Result{}, fmt.Errorf("checkpoint %s of the best model is damaged: %w", r.checkpoints.path(best), err)
+				return Result{}, fmt.Errorf("checkpoint %s of the best model can't be read: %w; resume the run to go on from an older one", r.checkpoints.path(best), err)
 			}
 			if _, err := r.t.ReadState(r.checkpoints.tensors(best)); err != nil {
 				return Result{}, err
@@ -514,6 +559,14 @@ func (r *run) finish() (Result, error) {
 	}
 	if model != nil {
 		result.Evaluation = &model.Evaluation
+	}
+	if r.o.SaveResults != nil {
+		if err := r.o.SaveResults(ctx, r.o.Output, result); err != nil {
+			if ctx.Err() != nil {
+				return Result{}, r.interruptedAtEnd(ctx, result.ModelStep)
+			}
+			return Result{}, fmt.Errorf("can't save the results: %w", err)
+		}
 	}
 	if r.o.SaveModel != nil {
 		if err := r.o.SaveModel(r.o.Output); err != nil {
@@ -527,5 +580,14 @@ func (r *run) finish() (Result, error) {
 		return Result{}, err
 	}
 	// Prune once more, now that the run can't be resumed: the last evaluation may have found a new best model.
-	return result, r.prune()
+	return result, r.prune(true)
+}
+
+// interruptedAtEnd is interrupted for a run that has made its last step and has restored the model of step model.
+func (r *run) interruptedAtEnd(ctx context.Context, model int) error {
+	if model == r.state.Step {
+		return r.interrupted(ctx)
+	}
+	// There is a checkpoint, at least the best model's, and the parameters of the last step may be gone.
+	return &InterruptedError{r.saved, r.steps, r.checkpoints.path(r.saved), context.Cause(ctx)}
 }

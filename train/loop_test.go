@@ -748,23 +748,15 @@ func TestDamagedCheckpoint(t *testing.T) {
 			if err := test.damage(filepath.Join(f.Output, "checkpoints", test.file)); err != nil {
 				t.Fatal(err)
 			}
-			f.Resume, f.trainer.badStep = true, 0
-			_, err := f.run()
-			folder := filepath.Join(f.Output, "checkpoints", "step-20")
-			wantError(t, err, "checkpoint "+folder+" is damaged", filepath.Join(f.Output, "checkpoints", test.file), test.want,
-				"remove the folder to resume from "+filepath.Join(f.Output, "checkpoints", "step-10"))
-			if name == "other state" {
-				return // step-10 is now damaged too
-			}
-			if err := os.RemoveAll(folder); err != nil {
-				t.Fatal(err)
-			}
+			f.Resume, f.trainer.badStep, f.events = true, 0, nil
 			f.mustRun(t)
-			whole := newFakeRun(t.TempDir())
-			whole.mustRun(t)
-			if f.trainer.Value != whole.trainer.Value {
-				t.Errorf("parameter is %v, want %v", f.trainer.Value, whole.trainer.Value)
+			from := "going on from " + filepath.Join(f.Output, "checkpoints", "step-10")
+			if name == "other state" { // step-10 is now damaged too
+				from = "are damaged: going on from the beginning"
 			}
+			wantError(t, errors.New(oneWarning(t, f)), "checkpoint "+filepath.Join(f.Output, "checkpoints", "step-20")+" (", "damaged",
+				filepath.Join(f.Output, "checkpoints", test.file), test.want, from)
+			sameAsWhole(t, f, newFakeRun(t.TempDir()))
 		})
 	}
 }
@@ -780,9 +772,17 @@ func TestMissingBestCheckpoint(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(f.Output, "checkpoints", "step-5")); err != nil {
 		t.Fatal(err)
 	}
-	f.Resume = true
-	_, err := f.run()
-	wantError(t, err, "best model so far is from step 5", filepath.Join("checkpoints", "step-5")+" is missing")
+	f.Resume, f.trainer.badStep, f.events = true, 0, nil
+	f.evaluateAs(9, 8, 7, 6, 5)
+	r := f.mustRun(t)
+	wantError(t, errors.New(oneWarning(t, f)), "step-20 (its best model's, ", "step-10 (its best model's, ", "are damaged: going on from the beginning")
+	if r.ModelStep != 5 {
+		t.Errorf("the model is from step %d, want 5", r.ModelStep)
+	}
+	whole := newFakeRun(t.TempDir())
+	whole.EvalSteps, whole.BestMetric = 5, "score"
+	whole.evaluateAs(9, 8, 7, 6, 5)
+	sameAsWhole(t, f, whole)
 }
 
 // A checkpoint that can't be written leaves nothing behind, and earlier ones are intact.
@@ -941,6 +941,234 @@ func TestMicroBatches(t *testing.T) {
 		}
 		if !slices.Equal(ids, examplesOf(examples)) || total != tokens {
 			t.Errorf("the parts have the examples %v of %d tokens, want %v of %d", ids, total, examples, tokens)
+		}
+	}
+}
+
+// oneWarning is the text of the only warning of a run.
+func oneWarning(t *testing.T, f *fakeRun) string {
+	t.Helper()
+	var warnings []string
+	for _, e := range f.events {
+		if note, ok := e.(Note); ok && note.Warning {
+			warnings = append(warnings, note.Text)
+		}
+	}
+	if len(warnings) != 1 {
+		t.Fatalf("warnings are %q, want one", warnings)
+	}
+	return warnings[0]
+}
+
+// sameAsWhole runs whole and wants the model, the events and the checkpoints of f.
+func sameAsWhole(t *testing.T, f, whole *fakeRun) {
+	t.Helper()
+	whole.mustRun(t)
+	if f.trainer.Value != whole.trainer.Value || f.saved != whole.saved {
+		t.Errorf("parameter is %v, saved as %v, want %v and %v", f.trainer.Value, f.saved, whole.trainer.Value, whole.saved)
+	}
+	if got, want := logged(t, f.Output), logged(t, whole.Output); !slices.Equal(got, want) {
+		t.Errorf("events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	wantNames(t, checkpointsIn(t, f.Output), checkpointsIn(t, whole.Output)...)
+}
+
+// The newest checkpoint is damaged, in each way, in a run that keeps its best model.
+func TestDamagedWithBest(t *testing.T) {
+	scores := map[int]float64{5: 1, 10: 3, 15: 2, 20: 4, 25: 3.5}
+	begin := func(keep int) *fakeRun {
+		f := newFakeRun(t.TempDir())
+		f.SaveSteps, f.EvalSteps, f.KeepCheckpoints, f.BestMetric = new(5), 5, new(keep), "score"
+		f.evaluate = func(_ context.Context, at Point) (Evaluation, error) {
+			return Evaluation{Metrics: metric.Metrics{{Name: "score", Value: scores[at.Step]}}}, nil
+		}
+		return f
+	}
+	damages := map[string]func(path string) error{
+		"removed": os.Remove,
+		"emptied": func(path string) error { return os.Truncate(path, 0) },
+		"cut":     func(path string) error { return os.Truncate(path, 7) },
+		"changed": func(path string) error {
+			content, err := os.ReadFile(path)
+			if err == nil {
+				content[len(content)/2] ^= 1
+				err = os.WriteFile(path, content, 0o666)
+			}
+			return err
+		},
+		"a folder": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o777)) },
+	}
+	for keep := 0; keep <= 3; keep++ {
+		for stop := 6; stop <= 25; stop += 5 {
+			for how, damage := range damages {
+				for _, name := range []string{stateName, tensorsName} {
+					if how == "a folder" && name == tensorsName {
+						continue // reading a folder is an error of the system
+					}
+					t.Run(fmt.Sprintf("keep %d, stop at %d, %s %s", keep, stop, name, how), func(t *testing.T) {
+						f := begin(keep)
+						f.trainer.badStep, f.trainer.loss = stop, math.NaN()
+						if _, err := f.run(); err == nil {
+							t.Fatal("no error")
+						}
+						newest := filepath.Join(f.Output, "checkpoints", fmt.Sprint("step-", stop-1))
+						if err := damage(filepath.Join(newest, name)); err != nil {
+							t.Fatal(err)
+						}
+						f.Resume, f.trainer.badStep, f.events = true, 0, nil
+						f.mustRun(t)
+						if text := oneWarning(t, f); !strings.Contains(text, newest) || !strings.Contains(text, "damaged: going on from ") {
+							t.Errorf("warning is %q", text)
+						}
+						sameAsWhole(t, f, begin(keep))
+					})
+				}
+			}
+		}
+	}
+}
+
+// A run that was interrupted at any step, even again and again, has the checkpoints of one that was not.
+func TestInterruptedCheckpoints(t *testing.T) {
+	begin := func(save, keep int) *fakeRun {
+		f := newFakeRun(t.TempDir())
+		f.SaveSteps, f.EvalSteps, f.KeepCheckpoints, f.BestMetric = new(save), 3, new(keep), "score"
+		f.evaluate = func(ctx context.Context, at Point) (Evaluation, error) {
+			if ctx.Err() != nil {
+				return Evaluation{}, ctx.Err()
+			}
+			return Evaluation{Metrics: metric.Metrics{{Name: "score", Value: float64(at.Step * 7 % 11)}}}, nil
+		}
+		return f
+	}
+	for _, save := range []int{0, 4, 6} {
+		for keep := range 3 {
+			f := begin(save, keep)
+			f.Resume = true
+			for step := 1; step <= 25; step++ {
+				ctx, cancel := context.WithCancel(context.Background())
+				f.ctx = ctx
+				f.onStep(step, cancel)
+				if _, err := f.run(); !errors.As(err, new(*InterruptedError)) {
+					t.Fatalf("interrupted at step %d: %v", step, err)
+				}
+			}
+			f.ctx, f.Observer = context.Background(), nil
+			f.mustRun(t)
+			sameAsWhole(t, f, begin(save, keep))
+		}
+	}
+}
+
+// What a run has to write at its end is written before the run counts as ended, and written again where it is missing.
+func TestResultsBeforeEnd(t *testing.T) {
+	for _, save := range []int{0, 10} {
+		f := newFakeRun(t.TempDir())
+		f.SaveSteps = new(save)
+		full := errors.New("no space left on device")
+		var results []Result
+		fail := true
+		f.SaveResults = func(_ context.Context, dir string, r Result) error {
+			results = append(results, r)
+			if fail {
+				return full
+			}
+			return os.WriteFile(filepath.Join(dir, "results"), mustJSON(t, r), 0o666)
+		}
+		f.Missing = func(dir string) string {
+			if _, err := os.Stat(filepath.Join(dir, "results")); err != nil {
+				return "results"
+			}
+			return ""
+		}
+		if _, err := f.run(); !errors.Is(err, full) {
+			t.Fatal(err)
+		}
+		f.Resume, fail = true, false
+		f.mustRun(t)
+		want := f.trainer.Value
+		if len(results) != 2 || string(mustJSON(t, results[0])) != string(mustJSON(t, results[1])) {
+			t.Errorf("results are %+v", results)
+		}
+		if _, err := f.run(); !errors.As(err, new(*FinishedError)) {
+			t.Fatalf("error is %v, want a FinishedError", err)
+		}
+		before := logged(t, f.Output)
+		if err := os.Remove(filepath.Join(f.Output, "results")); err != nil {
+			t.Fatal(err)
+		}
+		f.events = nil
+		f.mustRun(t)
+		if text := oneWarning(t, f); !strings.Contains(text, "the run has ended, but results is missing: going on from") {
+			t.Errorf("warning is %q", text)
+		}
+		if f.trainer.Value != want || len(results) != 3 || !slices.Equal(logged(t, f.Output), before) {
+			t.Errorf("parameter is %v, want %v; results are %+v", f.trainer.Value, want, results)
+		}
+	}
+}
+
+func TestOtherKernels(t *testing.T) {
+	begin := func(kernels string) *fakeRun {
+		f := newFakeRun(t.TempDir())
+		f.Fingerprint = map[string]string{kernelsKey: kernels}
+		if kernels == "" { // as in earlier releases
+			f.Fingerprint = nil
+		}
+		f.trainer.badStep, f.trainer.loss = 13, math.NaN()
+		if _, err := f.run(); err == nil {
+			t.Fatal("no error")
+		}
+		f.Resume, f.trainer.badStep = true, 0
+		return f
+	}
+	for _, test := range []struct {
+		was, is string
+		allow   bool
+		same    bool
+	}{{"avx512", "avx512", false, true}, {"avx512", "avx2", false, false}, {"avx512", "avx2", true, true}, {"", "avx2", false, true}} {
+		f := begin(test.was)
+		if got := RecordedKernels(f.Output); got != test.was {
+			t.Errorf("recorded kernels are %q, want %q", got, test.was)
+		}
+		f.Fingerprint, f.AllowOtherKernels = map[string]string{kernelsKey: test.is}, test.allow
+		_, err := f.run()
+		if test.same {
+			if err != nil {
+				t.Errorf("%+v: %v", test, err)
+			}
+			if got := RecordedKernels(f.Output); got != test.is {
+				t.Errorf("recorded kernels are %q, want %q", got, test.is)
+			}
+			continue
+		}
+		var other *KernelsError
+		if !errors.As(err, &other) || other.Was != test.was || other.Is != test.is {
+			t.Errorf("%+v: error is %v, want a KernelsError", test, err)
+		}
+		wantError(t, err, "avx512", "avx2")
+	}
+}
+
+// A run that is resumed knows what it has evaluated, and where it is.
+func TestStartedKnows(t *testing.T) {
+	f := newFakeRun(t.TempDir())
+	f.EvalSteps = 4
+	f.evaluateAs(1, math.NaN(), 3, 1, math.NaN(), 3, 4, 5, 6, 7)
+	f.trainer.badStep, f.trainer.loss = 13, math.NaN()
+	if _, err := f.run(); err == nil {
+		t.Fatal("no error")
+	}
+	f.Resume, f.trainer.badStep, f.events = true, 0, nil
+	f.mustRun(t)
+	s, ok := f.events[0].(Started)
+	if !ok || s.Step != 10 || s.Epoch != 0.8 || len(s.Evaluations) != 2 {
+		t.Fatalf("the first event is %+v", f.events[0])
+	}
+	for i, e := range s.Evaluations {
+		score, _ := e.Evaluation.Metrics.Get("score")
+		if want := []float64{1, math.NaN()}[i]; e.Step != 4*(i+1) || e.Epoch != 0.32*float64(i+1) || score != want && !math.IsNaN(want+score) {
+			t.Errorf("evaluation %d is %+v", i, e)
 		}
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/go-bert/bert"
@@ -79,11 +81,20 @@ type Options struct {
 	// Stop, if not nil, is asked after each evaluation whether the run ends with it, as Recipe.EarlyStop may decide too: for
 	// instance because other runs are better. Its answer is kept in Evaluation.Stop.
 	Stop func(Evaluated) bool
+	// AllowOtherKernels resumes a run whose steps were computed by kernels with other bits, as another processor has them:
+	// see KernelsError.
+	AllowOtherKernels bool
 	// Begin, if not nil, is called once the folder is there, locked and known to be this run's, to write what belongs beside
 	// the events. An error ends the run.
 	Begin func(dir string) error
-	// SaveModel, if not nil, writes the model directory at the end: weights, tokenizer, and what else belongs to it.
-	SaveModel func(dir string) error
+	// SaveResults, if not nil, writes at the end what the run found out: evaluations, for instance. Then SaveModel, if not
+	// nil, writes the model directory: weights, tokenizer, and what else belongs to it. A run has ended when both are done:
+	// if it dies before, resuming it calls both again, with the same model and result.
+	SaveResults func(ctx context.Context, dir string, r Result) error
+	SaveModel   func(dir string) error
+	// Missing, if not nil, says what of the files of SaveResults and SaveModel is not in dir, "" if nothing. It is asked when a
+	// run that has ended is resumed. If something is missing, the end of the run is made again.
+	Missing func(dir string) string
 }
 
 // Validate reports the first thing wrong with o. Of the recipe that is a *recipe.Error.
@@ -145,8 +156,27 @@ func (o *Options) fingerprint(examples, steps int) (map[string]string, error) {
 	return f, nil
 }
 
-// precisionKey is the name of the model's precision in the fingerprint.
-const precisionKey = "precision"
+// precisionKey and kernelsKey are the names of the model's precision and kernels (bert.Model.Kernels) in the fingerprint.
+const (
+	precisionKey = "precision"
+	kernelsKey   = "kernels"
+)
+
+// RecordedKernels are the kernels (bert.Model.Kernels) of the newest checkpoint of the run in a folder; "" where there is none,
+// or where it doesn't say.
+func RecordedKernels(output string) string {
+	c := checkpoints(filepath.Join(output, checkpointsName))
+	steps, err := c.list()
+	if err != nil {
+		return "" // Run reports what is wrong with the folder
+	}
+	for _, step := range slices.Backward(steps) {
+		if s, err := c.readState(step); err == nil {
+			return s.Options[kernelsKey]
+		}
+	}
+	return ""
+}
 
 func takenName(name string) error {
 	return fmt.Errorf("the caller's fingerprint uses the name %q, which is reserved", name)
@@ -193,13 +223,18 @@ type Result struct {
 // is not finite is a *NonFiniteError, and resuming a run that has ended a *FinishedError. After any error the earlier
 // checkpoints are intact, and m holds the parameters of some step.
 //
+// A run is resumed from the newest checkpoint that is whole. If newer ones are damaged, a Note says so.
+//
 // A folder is locked while a run writes into it: a second run gets a *BusyError. eval may be nil.
 func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Options) (Result, error) {
 	// The precision affects the bits just as the options do.
 	precision, _ := m.Precision()
 	fingerprint := map[string]string{precisionKey: precision.String()}
+	if kernels := m.Kernels(); kernels != "" {
+		fingerprint[kernelsKey] = kernels
+	}
 	for name, value := range o.Fingerprint {
-		if name == precisionKey {
+		if name == precisionKey || name == kernelsKey {
 			return Result{}, takenName(name)
 		}
 		fingerprint[name] = value
@@ -260,12 +295,24 @@ func (e *NonFiniteError) Error() string {
 
 // FinishedError reports that there is nothing to resume, because the run in the folder has ended.
 type FinishedError struct {
-	Output string
-	Result Result // the result of that run
+	Output      string
+	Result      Result      // the result of that run
+	Evaluations []Evaluated // of that run, without how long they took
 }
 
 func (e *FinishedError) Error() string {
 	return fmt.Sprintf("%s: the run in this folder has ended at step %d: there is nothing to resume", e.Output, e.Result.Steps)
+}
+
+// KernelsError reports that a run can't be resumed with the same bits, because its checkpoint was made by kernels whose sums
+// have other bits than those of the model (bert.Model.Kernels).
+type KernelsError struct {
+	Output  string
+	Was, Is string
+}
+
+func (e *KernelsError) Error() string {
+	return fmt.Sprintf("%s: this run was computed by the kernels %s and would be continued by %s, with other bits: resume it on a machine that has %s, or allow other kernels", e.Output, e.Was, e.Is, e.Was)
 }
 
 // BusyError says that another process is writing into the folder of a run.

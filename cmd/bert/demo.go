@@ -177,12 +177,18 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 // trainDemo trains a model of the demonstration.
 func (a *app) trainDemo(ctx context.Context, d *demoData, m *bert.Model, r train.Recipe, output string) (*task.Result, error) {
 	j, err := finetune.NewJob(
-		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output})
+		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output, Resume: true})
 	if err != nil {
 		return nil, prepareError(err)
 	}
 	result, err := a.runJob(ctx, j)
-	var interrupted *train.InterruptedError
+	var (
+		interrupted *train.InterruptedError
+		finished    *train.FinishedError
+	)
+	if errors.As(err, &finished) {
+		return nil, prepareError(&finetune.OutputError{Output: output})
+	}
 	if errors.As(err, &interrupted) {
 		return nil, fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
 	}

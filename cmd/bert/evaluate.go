@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"syscall"
 
@@ -94,7 +93,7 @@ classifier, of next-sentence prediction.`,
 	return cmd
 }
 
-func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
+func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	t, err := f.data.lookup()
 	if err != nil {
 		return err
@@ -129,6 +128,11 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) error {
 	if err := showExamples(a.stderr, dataset, tok, f.showExamples); err != nil {
 		return err
 	}
+	release, err := f.claim()
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
 	progress := a.newProgress()
 	defer progress.close()
 	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: description.GlobalStep(), Progress: progress.evaluated})
@@ -169,13 +173,8 @@ func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) erro
 	if f.output == "" && dir == a.cached {
 		return nil
 	}
-	if f.output != "" {
-		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return files.PathError(err)
-		}
-	}
-	err := r.Save(dir)
-	if f.output == "" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+	err := f.saveIn(dir, r)
+	if f.output == "" && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.As(err, new(*files.BusyError))) {
 		a.log.Warn(fmt.Sprintf("%s is not written: %v (--output DIR names another folder)", task.ResultsFile, err))
 		return nil
 	}
@@ -183,6 +182,27 @@ func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) erro
 		a.log.Info(fmt.Sprintf("saved %s in %s", task.ResultsFile, dir))
 	}
 	return err
+}
+
+// saveIn writes eval_results.json into a folder, which is this process's until then. With --output it has been since the
+// beginning.
+func (f *evaluateFlags) saveIn(dir string, r interface{ Save(dir string) error }) (err error) {
+	if f.output == "" {
+		release, err := files.Claim(dir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = cmp.Or(err, release()) }()
+	}
+	return r.Save(dir)
+}
+
+// claim takes the folder of --output, so that nothing is computed for a folder that is another process's.
+func (f *evaluateFlags) claim() (release func() error, err error) {
+	if f.output == "" {
+		return func() error { return nil }, nil
+	}
+	return files.Claim(f.output)
 }
 
 // printResult prints an evaluation.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 
 	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/hub"
-	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/train"
 )
 
@@ -69,6 +67,7 @@ options, and ends with the same bits.`,
 	f.recipe.addSeed("`SEED` of everything random: drawn examples, new weights, the order of the examples, dropout")
 	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.options.Resume, "resume", false, "go on from the newest checkpoint in --output")
+		addOtherKernels(flags, &f.options.AllowOtherKernels)
 		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	})
 	f.recipe.addFile()
@@ -118,7 +117,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	}
 	result, err := a.runJob(cmd.Context(), j)
 	if err != nil {
-		return a.explain(err, j.Output(), p.Eval != nil)
+		return a.explain(err, j.Output())
 	}
 	if result.Evaluation != nil {
 		if err := f.out.printResult(a, result.Evaluation); err != nil {
@@ -214,10 +213,11 @@ func (a *app) untilInterruptedStep(ctx context.Context) (context.Context, contex
 }
 
 // explain says what the user can do after a run ended as it did.
-func (a *app) explain(err error, output string, evaluated bool) error {
+func (a *app) explain(err error, output string) error {
 	var (
 		interrupted *train.InterruptedError
 		finished    *train.FinishedError
+		kernels     *train.KernelsError
 	)
 	switch {
 	case errors.As(err, &interrupted):
@@ -225,14 +225,26 @@ func (a *app) explain(err error, output string, evaluated bool) error {
 			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand())
 	case errors.As(err, &finished):
 		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", output, finished.Result.Steps))
-		if _, err := os.Stat(filepath.Join(output, task.ResultsFile)); err != nil && evaluated {
-			a.log.Warn("it was ended before its model could be evaluated: bert evaluate does that")
-		}
 		return nil
+	case errors.As(err, &kernels):
+		return otherKernels(err)
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("interrupted; the model is saved in %s, but not evaluated", output)
+		return fmt.Errorf("interrupted; to go on: %s", a.resumeCommand())
 	}
 	return err
+}
+
+// otherKernels adds the flag that helps against a *train.KernelsError.
+func otherKernels(err error) error {
+	if errors.As(err, new(*train.KernelsError)) {
+		return fmt.Errorf("%w (--allow-other-kernels)", err)
+	}
+	return err
+}
+
+// addOtherKernels defines --allow-other-kernels.
+func addOtherKernels(flags *pflag.FlagSet, allow *bool) {
+	flags.BoolVar(allow, "allow-other-kernels", false, "resume a run on a processor without the instructions that it began with: the bits of the result change")
 }
 
 // resumeCommand is the command line that goes on with this run.

@@ -54,6 +54,7 @@ Each task has a folder in --output. The same command goes on where it was interr
 	f.recipe.in(trainingSection, func(flags *pflag.FlagSet) {
 		flags.StringArrayVar(&f.perTask, "for", nil, "`TASK:FLAG=VALUE`: a flag of finetune for one task, like cola:learning-rate=3e-5; several times")
 	})
+	f.recipe.in(outputSection, func(flags *pflag.FlagSet) { addOtherKernels(flags, &f.options.AllowOtherKernels) })
 	f.recipe.addFile()
 	f.recipe.finish()
 	f.out.add(cmd)
@@ -131,7 +132,7 @@ func glueError(err error) error {
 	case errors.As(err, &unknown):
 		return usagef("--for: there is no flag %s for a task", flagName(unknown.Key))
 	}
-	return flagNamed(err)
+	return otherKernels(flagNamed(err))
 }
 
 // glueProgress shows what happens in a run of the benchmark.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -231,7 +230,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 }
 
 // predictData predicts a split of a task's data.
-func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) error {
+func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (err error) {
 	t, err := f.data.lookup()
 	if err != nil {
 		return err
@@ -273,6 +272,11 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) er
 	if f.output == "" {
 		return a.predict(cmd.Context(), p, &exampleInputs{examples: examples}, f.out.table(a), nil)
 	}
+	release, err := files.Claim(f.output)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
 	return a.submit(cmd.Context(), p, t, split, examples, f.output)
 }
 
@@ -296,9 +300,6 @@ func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *ta
 	keep := func(answer task.Prediction) { predictions = append(predictions, answer) }
 	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, false, keep); err != nil {
 		return err
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return files.PathError(err)
 	}
 	var (
 		path string

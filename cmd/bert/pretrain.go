@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 	r.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.options.Output, "output", "", "write the model, events and checkpoints to `DIR`")
 		flags.BoolVar(&f.options.Resume, "resume", false, "go on from the newest checkpoint in --output")
+		addOtherKernels(flags, &f.options.AllowOtherKernels)
 		r.add(flags, "save_steps", "write a checkpoint every `N` steps and at the end; 0: only when interrupted")
 		r.add(flags, "keep_checkpoints", "keep the newest `N` checkpoints, and the best; 0: all")
 		r.add(flags, "log_steps", "record the loss every `N` steps")
@@ -180,7 +182,7 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 	result, err := job.Run(stepwise, progress.event)
 	progress.close()
 	if err != nil {
-		return a.explain(err, o.Output, job.Evaluated() != nil)
+		return a.explain(err, o.Output)
 	}
 	if result.Evaluation != nil {
 		if err := f.out.printPretraining(a, result.Evaluation); err != nil {
@@ -258,7 +260,7 @@ func (a *app) describeSet(what string, set *pretrain.Set, training bool) {
 }
 
 // evaluateInstances measures a pre-trained model.
-func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
+func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) (err error) {
 	if f.maxExamples < 0 {
 		return usagef("--max-eval-examples is %d, want 0 or more", f.maxExamples)
 	}
@@ -274,6 +276,11 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) error {
 	defer e.Close() // read only: nothing is lost
 	a.describeSet("evaluating on", e.Set(), false)
 	a.describeModel(e.Model(), "weights from "+f.model.dir)
+	release, err := f.claim()
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, release()) }()
 	progress := a.newProgress()
 	defer progress.close()
 	result, err := e.Evaluate(ctx, progress.evaluated)

@@ -62,7 +62,9 @@ func (p *progress) event(e train.Event) {
 		evaluated.Evaluation.Metrics = p.few(evaluated.Evaluation.Metrics)
 		e = evaluated
 	}
-	if line := train.Line(e); line != "" && (!isStep || p.bars == nil) {
+	if note, ok := e.(train.Note); ok && note.Warning {
+		p.app.log.Warn(note.Text)
+	} else if line := train.Line(e); line != "" && (!isStep || p.bars == nil) {
 		p.app.log.Info(line)
 	}
 	if p.bars == nil {

@@ -67,6 +67,7 @@ reached. Which runs are stopped depends on the order in which they end, so with 
 	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.options.KeepModels, "keep-models", false, "keep the models of all runs, not only of the best")
 	})
+	f.recipe.in(outputSection, func(flags *pflag.FlagSet) { addOtherKernels(flags, &f.options.AllowOtherKernels) })
 	f.recipe.addFile()
 	for _, flag := range f.recipe.flags {
 		if slices.Contains(sweptKeys, flag.key) {
@@ -162,7 +163,7 @@ func sweepError(err error) error {
 	case errors.As(err, &other):
 		return fmt.Errorf("%s: this run was made with --%s %q, not %q: choose another --output", other.File, other.Key, other.Was, other.Is)
 	}
-	return flagNamed(err)
+	return otherKernels(flagNamed(err))
 }
 
 // sweepEvent shows what happens in a sweep.

@@ -20,7 +20,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// tortured is a command that is killed at each system call that changes a file.
+// tortured is a command that is disturbed at each system call that changes a file.
 type tortured struct {
 	name string
 	// args are those of the command. It writes to the folder out.
@@ -31,55 +31,84 @@ type tortured struct {
 	before [][]string
 	// every is the distance of the points of the sample that the tests take; with BERT_TORTURE=all each point is taken.
 	every int
+	// killed says that the command is only killed: of a command that did its work in spite of an error, it may be that the
+	// same command refuses to do it again.
+	killed bool
 }
 
 // trained are the flags of a short run with checkpoints and evaluations on the way.
-var trained = strings.Fields("--train-batch-size 4 --max-seq-length 16 --learning-rate 1e-2 --num-train-epochs 3 --save-steps 2 --seed 3 --threads 1")
+var trained = strings.Fields("--train-batch-size 4 --max-seq-length 16 --learning-rate 1e-2 --num-train-epochs 3 --save-steps 2 --seed 3 --threads 1 --output out")
+
+// fine is a command line of finetune.
+func fine(line string) []string {
+	return slices.Concat([]string{"finetune"}, trained, strings.Fields(line))
+}
 
 // tortures lists the commands. All of them work in a folder of their own, with the files of torturedFiles and the model tiny.
 var tortures = []tortured{
 	{
-		name: "finetune", every: 29, resume: []string{"--resume"},
-		args: slices.Concat([]string{"finetune", "--task", "text", "--data", "train.tsv", "--eval-data", "dev.tsv", "--model", "tiny", "--output", "out"}, trained),
+		name: "finetune", every: 13, resume: []string{"--resume"},
+		args: fine("--task text --data train.tsv --eval-data dev.tsv --model tiny"),
 	},
 	{
-		name: "finetune best", every: 31, resume: []string{"--resume"},
-		args: slices.Concat([]string{"finetune", "--task", "text", "--data", "train.tsv", "--eval-data", "dev.tsv", "--model", "tiny", "--output", "out",
-			"--metric-for-best-model", "loss", "--eval-steps", "2"}, trained),
+		name: "finetune best", every: 17, resume: []string{"--resume"},
+		args: fine("--task text --data train.tsv --eval-data dev.tsv --model tiny --metric-for-best-model loss --eval-steps 2"),
 	},
 	{
-		name: "finetune squad2", every: 37, resume: []string{"--resume"},
-		args: slices.Concat([]string{"finetune", "--task", "squad2", "--data", "squad.json", "--eval-data", "squad.json", "--model", "tiny", "--output", "out"}, trained),
+		name: "finetune stop", every: 2, resume: []string{"--resume"},
+		args: fine("--task text --data train.tsv --validation-share 0.3 --model tiny --metric-for-best-model main --eval-steps 1 --early-stopping-patience 3 --save-steps 3 --keep-checkpoints 1"),
 	},
 	{
-		name: "sweep", every: 97,
+		name: "finetune squad2", every: 12, resume: []string{"--resume"},
+		args: fine("--task squad2 --data squad.json --eval-data squad.json --model tiny --metric-for-best-model main --train-batch-size 2 --keep-checkpoints 1"),
+	},
+	{
+		name: "finetune ner", every: 19, resume: []string{"--resume"},
+		args: fine("--task ner --data ner --model tiny"),
+	},
+	{
+		name: "finetune regression", every: 16, resume: []string{"--resume"},
+		args: fine("--task text --problem-type regression --data numbers.tsv --eval-data numbers.tsv --model tiny --save-steps 0"),
+	},
+	{
+		name: "sweep", every: 47,
 		args: strings.Fields("sweep --task text --data train.tsv --eval-data dev.tsv --model tiny --output out --learning-rate 1e-3,1e-2 --num-train-epochs 2 --seeds 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
 	{
-		name: "sweep median", every: 97,
+		name: "sweep median", every: 61,
 		args: strings.Fields("sweep --task text --data train.tsv --eval-data dev.tsv --model tiny --output out --learning-rate 1e-3,1 --num-train-epochs 4 --seeds 3 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --median-stopping --metric-for-best-model loss --threads 1"),
 	},
 	{
-		name: "glue", every: 61,
-		args: strings.Fields("glue --data glue --tasks cola --model tiny --output out --num-train-epochs 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
+		name: "glue", every: 19,
+		args: strings.Fields("glue --data glue --tasks cola,rte --model tiny --output out --num-train-epochs 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
 	{
-		name: "vocab", every: 3,
-		args: strings.Fields("vocab --input corpus.txt --output out --size 90 --accents keep"),
+		name: "vocab", every: 3, killed: true,
+		args: strings.Fields("vocab --input corpus.txt --output out --size 50 --accents keep"),
 	},
 	{
-		name: "instances", every: 5, resume: []string{"--resume"},
+		name: "instances", every: 5, resume: []string{"--resume"}, killed: true,
 		args: strings.Fields("instances --input corpus.txt --vocab tiny --output out --max-seq-length 12 --dupe-factor 2 --group-size 1"),
 	},
 	{
-		name: "pretrain", every: 41, resume: []string{"--resume"},
-		before: [][]string{strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output instances --max-seq-length 12 --dupe-factor 2")},
-		args:   strings.Fields("pretrain --instances instances --eval-instances instances --config tiny/config.json --output out --num-train-steps 6 --train-batch-size 4 --save-steps 2 --eval-steps 3 --threads 1"),
+		name: "pretrain", every: 14, resume: []string{"--resume"},
+		before: [][]string{
+			strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output instances --max-seq-length 12 --dupe-factor 2"),
+			strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output longer --max-seq-length 20 --dupe-factor 1"),
+		},
+		args: strings.Fields("pretrain --instances instances --instances longer --phase-steps 4,3 --eval-instances instances --config tiny/config.json --output out --train-batch-size 4 --save-steps 2 --eval-steps 3 --metric-for-best-model loss --threads 1"),
 	},
-	{name: "convert", every: 7, args: strings.Fields("convert tiny out --to torch")},
-	{name: "convert tf", every: 7, args: strings.Fields("convert tiny out --to tf")},
-	{name: "evaluate", every: 3, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --labels fun,dull")},
-	{name: "predict", every: 3, args: strings.Fields("predict --task cola --data glue/CoLA --split test --model cola --output out")},
+	{name: "convert", every: 7, args: strings.Fields("convert tiny out --to torch"), killed: true},
+	{name: "convert tf", every: 7, args: strings.Fields("convert tiny out --to tf"), killed: true},
+	{name: "evaluate", every: 2, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --labels fun,dull")},
+	{name: "evaluate in place", every: 2, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --labels fun,dull")},
+	{name: "predict", every: 2, args: strings.Fields("predict --task cola --data glue/CoLA --split test --model cola --output out")},
+	{
+		name: "predict squad2", every: 2,
+		before: [][]string{append(strings.Fields("finetune --quiet --task squad2 --data squad.json --eval-data squad.json --model tiny"),
+			append(slices.Clone(trained[:len(trained)-1]), "answerer")...)},
+		args: strings.Fields("predict --task squad2 --data squad.json --model answerer --output out"),
+	},
 }
 
 // torturedFiles are the files that the commands read.
@@ -89,10 +118,17 @@ func torturedFiles() map[string]string {
 		fmt.Fprintf(&corpus, "the film was good %s.\na bad, dull film.\nwas the film a joy?\n\n", strings.Repeat("good ", i%5))
 	}
 	cola := "gj04\t1\t\tthe film was good\ngj04\t0\t*\tgood was film the\ngj04\t1\t\ta joy\ngj04\t0\t*\tjoy a film\n"
+	rte := "index\tsentence1\tsentence2\tlabel\n0\tthe film was good\ta joy\tentailment\n1\ta joy\tbad\tnot_entailment\n2\tfilm\tdull\tnot_entailment\n3\tgood\tjoy\tentailment\n"
 	return map[string]string{
 		"train.tsv":           "label\ttext\n" + strings.Repeat("fun\ta joy\nfun\tgood film\ndull\tdull film\ndull\tbad, bad film\nfun\twas good!\ndull\tthe film was dull\n", 2),
 		"dev.tsv":             "label\ttext\nfun\ta good joy\ndull\tdull, bad\nfun\tthe good film\ndull\twas dull\n",
 		"corpus.txt":          corpus.String(),
+		"numbers.tsv":         "label\ttext\n" + strings.Repeat("1.5\ta joy\n-2\tdull film\n0.25\tthe film was good\n", 4),
+		"ner/train.txt":       strings.Repeat("joy B-PER\nwas O\ngood O\n\nthe O\nfilm B-ORG\nbad I-ORG\n\n", 6),
+		"ner/valid.txt":       "joy B-PER\nfilm O\n\nbad O\nfilm B-ORG\n",
+		"glue/RTE/train.tsv":  rte,
+		"glue/RTE/dev.tsv":    rte,
+		"glue/RTE/test.tsv":   "index\tsentence1\tsentence2\n0\tthe film was good\ta joy\n1\ta joy\tfilm good\n",
 		"glue/CoLA/train.tsv": cola,
 		"glue/CoLA/dev.tsv":   cola,
 		"glue/CoLA/test.tsv":  "index\tsentence\n0\tthe film was good\n1\tfilm good\n",
@@ -104,29 +140,87 @@ func torturedFiles() map[string]string {
 	}
 }
 
-// TestTorture kills commands at system calls that change files, runs them again, and wants the files of an undisturbed
-// run, byte for byte, and nothing else beside them. It takes a sample of the calls; BERT_TORTURE=all takes every one.
+// disturbance is what is done to a command at a call.
+type disturbance struct {
+	name string
+	// act is what becomes of call n when the command is disturbed at call at.
+	act func(n, at int) torture.Action
+	// reason is what the error of a command says that fails.
+	reason string
+}
+
+// at disturbs one call.
+func at(action torture.Action) func(n, at int) torture.Action {
+	return func(n, at int) torture.Action {
+		if n == at {
+			return action
+		}
+		return torture.Continue
+	}
+}
+
+var disturbances = []disturbance{
+	{name: "killed", act: at(torture.Kill)},
+	{name: "interrupted", act: at(torture.Interrupt), reason: "interrupted"},
+	{name: "no space from", reason: "no space left on device", act: func(n, at int) torture.Action {
+		if n >= at {
+			return torture.NoSpace
+		}
+		return torture.Continue
+	}},
+	{name: "failed", act: at(torture.IOError), reason: "input/output error"},
+}
+
+// TestTorture disturbs commands at system calls that change files: it kills them, interrupts them, lets the call fail, or all
+// calls from it on. Then it runs them again, and wants the files of an undisturbed run, byte for byte, and nothing else beside
+// them. It takes a sample of the calls, and of each a disturbance in turn; BERT_TORTURE=all takes every one.
 func TestTorture(t *testing.T) {
 	if !torture.Supported() {
 		t.Skip("needs Linux with seccomp notifications")
 	}
 	all := os.Getenv("BERT_TORTURE") == "all"
+	summary := [][]string{{"command", "calls", "killed", "interrupted", "full disk", "failed call", "wrong"}}
 	for _, c := range tortures {
 		t.Run(c.name, func(t *testing.T) {
 			base := tortureBase(t, &c)
 			want, points := tortureReference(t, base, &c)
-			every := c.every
-			if all {
-				every = 1
+			kinds := disturbances
+			if c.killed {
+				kinds = kinds[:1]
 			}
-			bad := 0
-			for at := 1 + len(c.name)%every; at <= points && bad < 5; at += every {
-				if !torturePoint(t, base, &c, want, at) {
-					bad++
+			var (
+				counts = make([]int, len(disturbances))
+				bad    = 0
+				turn   = len(c.name)
+				step   = c.every
+			)
+			if all {
+				step = 1
+			}
+			for at := 1 + len(c.name)%step; at <= points && bad < 5; at += step {
+				turn++
+				for i := range kinds {
+					if !all && i != turn%len(kinds) {
+						continue
+					}
+					counts[i]++
+					if !torturePoint(t, base, &c, &kinds[i], want, at) {
+						bad++
+					}
 				}
 			}
-			t.Logf("%s: %d calls that change files", c.name, points)
+			row := []string{c.name, fmt.Sprint(points)}
+			for _, n := range counts {
+				row = append(row, fmt.Sprint(n))
+			}
+			summary = append(summary, append(row, fmt.Sprint(bad)))
 		})
+	}
+	for i, row := range summary {
+		t.Logf("| %s |", strings.Join(row, " | "))
+		if i == 0 {
+			t.Logf("|%s", strings.Repeat("---|", len(row)))
+		}
 	}
 }
 
@@ -194,24 +288,35 @@ func tortureReference(t *testing.T, base string, c *tortured) (want map[string]s
 	return treeOf(t, work), points
 }
 
-// torturePoint kills the command at a call, lets it go on, and compares.
-func torturePoint(t *testing.T, base string, c *tortured, want map[string]string, at int) bool {
+// torturePoint disturbs the command at a call, lets it go on, and compares.
+func torturePoint(t *testing.T, base string, c *tortured, d *disturbance, want map[string]string, at int) bool {
 	t.Helper()
 	work := copyTree(t, base)
 	defer os.RemoveAll(work)
-	var where torture.Call
-	err := torture.Run(bertIn(work, c.args), func(call torture.Call) torture.Action {
+	var (
+		where  torture.Call
+		stderr bytes.Buffer
+		exit   *exec.ExitError
+	)
+	cmd := bertIn(work, c.args)
+	cmd.Stderr = &stderr
+	err := torture.Run(cmd, func(call torture.Call) torture.Action {
 		if call.N == at {
 			where = call
-			return torture.Kill
 		}
-		return torture.Continue
+		return d.act(call.N, at)
 	})
-	var exit *exec.ExitError
-	if err != nil && !(errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled()) {
+	place := fmt.Sprintf("%s call %d (%s %s)", d.name, at, where.Name, strings.TrimPrefix(where.Path, work+"/"))
+	switch {
+	case err != nil && !errors.As(err, &exit):
 		t.Fatal(err)
+	case err != nil && !exit.Sys().(syscall.WaitStatus).Signaled():
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "bert "+c.args[0]+": ") || !strings.Contains(last, d.reason) {
+			t.Errorf("%s: the last line is %q, want the reason, %q\n%s", place, last, d.reason, &stderr)
+			return false
+		}
 	}
-	place := fmt.Sprintf("killed at call %d (%s %s)", at, where.Name, strings.TrimPrefix(where.Path, work+"/"))
 	args := slices.Concat(c.args, c.resume)
 	if out, err := bertIn(work, args).CombinedOutput(); err != nil {
 		t.Errorf("%s: bert %s: %v\n%s", place, strings.Join(args, " "), err, out)

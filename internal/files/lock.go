@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,6 +39,36 @@ func (e *BusyError) Error() string {
 // folder has to exist. If another process has it, the error is a *BusyError. The lock's file is removed by release.
 func Lock(dir string) (release func() error, err error) {
 	return lockFile(filepath.Join(dir, LockName), dir)
+}
+
+// Claim makes the folder dir if it isn't there, takes it as Lock does, and removes what a process that was killed left aside
+// in it.
+func Claim(dir string) (release func() error, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, PathError(err)
+	}
+	if release, err = Lock(dir); err != nil {
+		return nil, err
+	}
+	if err := RemoveTemporary(dir, ""); err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return release, nil
+}
+
+// Clean removes from the folder dir, if it is there, what a process that was killed left aside, under the folder's lock.
+func Clean(dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return PathError(err)
+	}
+	release, err := Claim(dir)
+	if err != nil {
+		return err
+	}
+	return release()
 }
 
 // Acquire takes the lock at path, which Hugging Face's tools take in the same way, and waits while another process has it;

@@ -61,6 +61,29 @@ func For(l Level) (*Kernels, bool) {
 	return nil, false
 }
 
+// Bits names the bits of the table's results: two tables of the same name give the same ones, of products rounded to
+// bfloat16 or of others. Without rounding AMX is AVX512; with it, the sums of AMX differ, and the processor's instructions for
+// bfloat16 take subnormal numbers for zero.
+func (k *Kernels) Bits(rounded bool) string {
+	switch {
+	case k.Level == AMX && !rounded:
+		return AVX512.String()
+	case k.Level == AVX512 && rounded && k.Native16:
+		return AVX512.String() + "-bf16"
+	}
+	return k.Level.String()
+}
+
+// WithBits returns the best table of this machine whose Bits have a name, and false if there is none.
+func WithBits(name string, rounded bool) (*Kernels, bool) {
+	for _, k := range tables() {
+		if k.Bits(rounded) == name {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
 // Available lists the levels of this processor and build, the highest first.
 func Available() []Level {
 	var levels []Level

@@ -50,17 +50,42 @@ var (
 // New opens the device with the given number of workers, including the caller of an operation; 0 means GOMAXPROCS. Its
 // products have the precision p. It fails if BERT_SIMD asks for a level that the machine lacks.
 func New(threads int, p compute.Precision) (*Device, error) {
-	if threads < 0 {
-		return nil, fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)
-	}
-	if p > compute.BFloat16 {
-		return nil, fmt.Errorf("cpu: unknown precision %v: want %v or %v", p, compute.Float32, compute.BFloat16)
+	if err := check(threads, p); err != nil {
+		return nil, err
 	}
 	k, err := simd.Best()
 	if err != nil {
 		return nil, err
 	}
 	return NewAt(k, threads, p), nil
+}
+
+// NewOn is New with the kernels that Kernels named. It fails where this machine lacks them.
+func NewOn(kernels string, threads int, p compute.Precision) (*Device, error) {
+	if err := check(threads, p); err != nil {
+		return nil, err
+	}
+	k, ok := simd.WithBits(kernels, p == compute.BFloat16)
+	if !ok {
+		return nil, fmt.Errorf("cpu: this processor or build lacks the kernels %s", kernels)
+	}
+	return NewAt(k, threads, p), nil
+}
+
+// HasKernels reports whether this machine has the kernels of a name, at a precision.
+func HasKernels(name string, p compute.Precision) bool {
+	_, ok := simd.WithBits(name, p == compute.BFloat16)
+	return ok
+}
+
+func check(threads int, p compute.Precision) error {
+	if threads < 0 {
+		return fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)
+	}
+	if p > compute.BFloat16 {
+		return fmt.Errorf("cpu: unknown precision %v: want %v or %v", p, compute.Float32, compute.BFloat16)
+	}
+	return nil
 }
 
 // NewAt is New with a given table of primitives.
@@ -91,6 +116,9 @@ func (d *Device) Name() string {
 	}
 	return name + ", 1 thread"
 }
+
+// Kernels names the primitives by their bits: two devices of the same name and precision give the same results.
+func (d *Device) Kernels() string { return d.k.simd.Bits(d.k.rounds()) }
 
 // Precision is that of the products. Float32 is native to every level.
 func (d *Device) Precision() (p compute.Precision, native bool) {
