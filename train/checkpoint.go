@@ -278,6 +278,18 @@ func (c checkpoints) superfluous(keep, best int, ended bool) ([]int, error) {
 	return slices.DeleteFunc(steps, func(step int) bool { return needed[step] }), nil
 }
 
+// removeEmpty removes the folder if there is nothing in it, as where the only checkpoint was one of an interruption.
+func (c checkpoints) removeEmpty() error {
+	entries, err := os.ReadDir(string(c))
+	if err == nil && len(entries) == 0 {
+		err = os.Remove(string(c))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return files.PathError(err)
+}
+
 // removeAll removes checkpoints.
 func (c checkpoints) removeAll(steps []int) error {
 	for _, step := range steps {

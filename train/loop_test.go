@@ -970,6 +970,9 @@ func sameAsWhole(t *testing.T, f, whole *fakeRun) {
 	if got, want := logged(t, f.Output), logged(t, whole.Output); !slices.Equal(got, want) {
 		t.Errorf("events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	if got, want := slices.Contains(names(t, f.Output), checkpointsName), slices.Contains(names(t, whole.Output), checkpointsName); got != want {
+		t.Errorf("there is a folder of checkpoints: %v, want %v", got, want)
+	}
 	wantNames(t, checkpointsIn(t, f.Output), checkpointsIn(t, whole.Output)...)
 }
 
