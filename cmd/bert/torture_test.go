@@ -150,6 +150,8 @@ type disturbance struct {
 	act func(n, at int) torture.Action
 	// reason is what the error of a command says that fails.
 	reason string
+	// chain disturbs the command that goes on too, and that after it, each at an earlier call.
+	chain bool
 }
 
 // at disturbs one call.
@@ -172,6 +174,7 @@ var disturbances = []disturbance{
 		return torture.Continue
 	}},
 	{name: "failed", act: at(torture.IOError), reason: "input/output error"},
+	{name: "again and again", act: at(torture.Kill), chain: true},
 }
 
 // TestTorture disturbs commands at system calls that change files: it kills them, interrupts them, lets the call fail, or all
@@ -194,7 +197,7 @@ func TestTorture(t *testing.T) {
 		}
 		all = true
 	}
-	summary := [][]string{{"command", "calls", "killed", "interrupted", "full disk", "failed call", "wrong"}}
+	summary := [][]string{{"command", "calls", "killed", "interrupted", "full disk", "failed call", "killed thrice", "wrong"}}
 	for _, c := range tortures {
 		t.Run(c.name, func(t *testing.T) {
 			base := tortureBase(t, &c)
@@ -391,6 +394,12 @@ func (p point) torture(base, temporary string, c *tortured, want map[string]stri
 		}
 	}
 	args := slices.Concat(c.args, c.resume)
+	for at := p.at * 2 / 3; p.chain && at > p.at/4; at /= 2 {
+		again := bertIn(work, args)
+		if err := torture.Run(again, func(call torture.Call) torture.Action { return p.act(call.N, at) }); err != nil && !errors.As(err, &exit) {
+			return fmt.Errorf("%s: %w", place, err)
+		}
+	}
 	if out, err := bertIn(work, args).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: bert %s: %w\n%s", place, strings.Join(args, " "), err, out)
 	}
