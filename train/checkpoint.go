@@ -200,7 +200,7 @@ func (c checkpoints) read(step int) (*state, error) {
 	}
 	tensors := c.tensors(step)
 	switch size, hash, err := hashFile(tensors); {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.As(err, new(*files.KindError)):
 		return nil, damageError{err}
 	case err != nil:
 		return nil, err
@@ -336,9 +336,9 @@ func unseal(text []byte) (*state, error) {
 
 // hashFile returns the size and the SHA-256 of a file.
 func hashFile(path string) (size int64, sum string, err error) {
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	if err != nil {
-		return 0, "", files.PathError(err)
+		return 0, "", err
 	}
 	defer f.Close()
 	h := sha256.New()

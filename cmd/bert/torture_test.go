@@ -58,7 +58,7 @@ var tortures = []tortured{
 		args: fine("--task text --data train.tsv --eval-data dev.tsv --model tiny --metric-for-best-model loss --eval-steps 2"),
 	},
 	{
-		name: "finetune stop", every: 2, resume: []string{"--resume"},
+		name: "finetune stop", every: 9, resume: []string{"--resume"},
 		args: fine("--task text --data train.tsv --validation-share 0.3 --model tiny --metric-for-best-model main --eval-steps 1 --early-stopping-patience 3 --save-steps 3 --keep-checkpoints 1"),
 	},
 	{
