@@ -10,7 +10,7 @@ BENCHSTAT   = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 # Packages of this module that import one of the packages given, in their tests too.
 importers = $(shell go list -f '{{range .Imports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .TestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .XTestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}' ./... | awk '$(foreach p,$(1),$$1 == "$(p)" ||) 0 { print $$2 }' | sort -u)
 
-.PHONY: build test purego-packages test-arm64 race lint fuzz bench bench-save bench-diff bench-compare generate ci clean help
+.PHONY: build test torture purego-packages test-arm64 race lint fuzz bench bench-save bench-diff bench-compare generate ci clean help
 
 build: ## bin/bert: one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/bert ./cmd/bert
@@ -18,6 +18,9 @@ build: ## bin/bert: one static binary
 test: ## the tests, with the assembly of this machine and with plain Go
 	go test ./...
 	go test -tags purego ./...
+
+torture: ## commands killed, interrupted and failing at every system call that changes a file
+	BERT_TORTURE=all go test -run TestTorture -timeout 4h -v ./cmd/bert
 
 # The build tag changes internal/simd alone. What imports it sees the change; whatever is above that runs the same code on the
 # results of plain Go, as BERT_SIMD=purego also gives them.

@@ -156,8 +156,6 @@ type member struct {
 	step   int    // of its model
 	parts  []part // evaluated
 	files  []string
-	// stale says that what was found before was found in another precision.
-	stale bool
 }
 
 // part is how good a model is on a part of a task's data, an element of glue.json.
@@ -328,7 +326,8 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	return s.predict(ctx, m, model)
 }
 
-// readScores reads glue.json. Scores of another precision than the recipe's are to be made again, and predictions too.
+// readScores reads glue.json. Scores of another precision than the recipe's are to be made again. The predictions are too, and
+// are removed before there are new scores, by which they would be taken for new ones.
 func (m *member) readScores(precision bert.Precision) (found bool, err error) {
 	path := filepath.Join(m.output, ScoresFile)
 	text, err := os.ReadFile(path)
@@ -347,7 +346,12 @@ func (m *member) readScores(precision bert.Precision) (found bool, err error) {
 			return false, fmt.Errorf("%s: part %q has no official metrics", path, p.Split)
 		}
 		if p.Precision != precision {
-			m.stale = true
+			for _, split := range Submissions(m.row.Name) {
+				err := os.Remove(filepath.Join(m.output, SubmissionFile(m.row.Name, split)))
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return false, files.PathError(err)
+				}
+			}
 			return false, nil
 		}
 	}
@@ -409,7 +413,7 @@ func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) err
 		}
 		path := filepath.Join(m.output, SubmissionFile(m.row.Name, split))
 		m.files = append(m.files, path)
-		if _, err := os.Stat(path); err == nil && !m.stale {
+		if _, err := os.Stat(path); err == nil {
 			continue
 		}
 		if err := model.open(ctx); err != nil {

@@ -107,6 +107,38 @@ func TestPrecision(t *testing.T) {
 	if again, _ := scores(t, o, "cola")[0].Metrics.Get("loss"); again != scored {
 		t.Errorf("the loss is %v, want %v again", again, scored)
 	}
+	// The predictions of another precision are made again, also where the process died after it had the scores.
+	predictions := filepath.Join(o.Output, "mnli", SubmissionFile("mnli", data.TestMatched))
+	want, err := os.ReadFile(predictions)
+	if err == nil {
+		err = errors.Join(os.WriteFile(predictions, []byte("of another precision"), 0o666),
+			os.WriteFile(filepath.Join(o.Output, "mnli", ScoresFile), []byte(`[{"split": "dev_matched", "official_metrics": ["eval_accuracy"], "metrics": {"eval_accuracy": 0.5, "loss": 9}}]`), 0o666))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o.Observer = func(e Event) {
+		if e, ok := e.(Evaluating); ok && e.Task == "mnli" && e.Split == data.DevMismatched && e.Done == e.All {
+			cancel()
+		}
+	}
+	s, err := r.Prepare(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Run(ctx); !errors.As(err, new(*InterruptedError)) {
+		t.Fatalf("error is %v", err)
+	}
+	o.Observer = nil
+	if loss, _ := scores(t, o, "mnli")[0].Metrics.Get("loss"); loss == 9 {
+		t.Fatal("the process did not get to the scores")
+	}
+	mustRun(t, r, o)
+	if got, err := os.ReadFile(predictions); err != nil || string(got) != string(want) {
+		t.Errorf("predictions are %q, %v, want %q", got, err, want)
+	}
 	r.Precision = bert.Float32
 	single := Options{Output: filepath.Join(dir, "single")}
 	mustRun(t, r, single)

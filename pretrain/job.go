@@ -393,8 +393,14 @@ func (j *Job) missing(dir string) string {
 		names = append(names, ResultsFile)
 	}
 	for _, name := range names {
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
 			return name
+		}
+		if filepath.Ext(name) == ".json" {
+			if content, err := os.ReadFile(path); err != nil || !json.Valid(content) {
+				return "a whole " + name
+			}
 		}
 	}
 	if _, err := tokenizer.Load(dir); err != nil {

@@ -200,7 +200,7 @@ func (c checkpoints) read(step int) (*state, error) {
 	}
 	tensors := c.tensors(step)
 	switch size, hash, err := hashFile(tensors); {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.As(err, new(*files.KindError)):
 		return nil, damageError{err}
 	case err != nil:
 		return nil, err
@@ -278,6 +278,18 @@ func (c checkpoints) superfluous(keep, best int, ended bool) ([]int, error) {
 	return slices.DeleteFunc(steps, func(step int) bool { return needed[step] }), nil
 }
 
+// removeEmpty removes the folder if there is nothing in it, as where the only checkpoint was one of an interruption.
+func (c checkpoints) removeEmpty() error {
+	entries, err := os.ReadDir(string(c))
+	if err == nil && len(entries) == 0 {
+		err = os.Remove(string(c))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return files.PathError(err)
+}
+
 // removeAll removes checkpoints.
 func (c checkpoints) removeAll(steps []int) error {
 	for _, step := range steps {
@@ -324,9 +336,9 @@ func unseal(text []byte) (*state, error) {
 
 // hashFile returns the size and the SHA-256 of a file.
 func hashFile(path string) (size int64, sum string, err error) {
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	if err != nil {
-		return 0, "", files.PathError(err)
+		return 0, "", err
 	}
 	defer f.Close()
 	h := sha256.New()

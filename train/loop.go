@@ -198,6 +198,9 @@ func (r *run) finished(rec *record) error {
 			}
 		}
 	}
+	if err := r.checkpoints.removeEmpty(); err != nil {
+		return err
+	}
 	return &FinishedError{Output: r.o.Output, Result: *rec.result, Evaluations: rec.upTo(math.MaxInt64)}
 }
 
@@ -518,7 +521,10 @@ func (r *run) prune(ended bool) error {
 	if err != nil {
 		return err
 	}
-	return r.checkpoints.removeAll(steps)
+	if err := r.checkpoints.removeAll(steps); err != nil || !ended {
+		return err
+	}
+	return r.checkpoints.removeEmpty()
 }
 
 // interrupted saves the run, so that it can be resumed, and returns an InterruptedError.

@@ -970,6 +970,9 @@ func sameAsWhole(t *testing.T, f, whole *fakeRun) {
 	if got, want := logged(t, f.Output), logged(t, whole.Output); !slices.Equal(got, want) {
 		t.Errorf("events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	if got, want := slices.Contains(names(t, f.Output), checkpointsName), slices.Contains(names(t, whole.Output), checkpointsName); got != want {
+		t.Errorf("there is a folder of checkpoints: %v, want %v", got, want)
+	}
 	wantNames(t, checkpointsIn(t, f.Output), checkpointsIn(t, whole.Output)...)
 }
 
@@ -1002,9 +1005,6 @@ func TestDamagedWithBest(t *testing.T) {
 		for stop := 6; stop <= 25; stop += 5 {
 			for how, damage := range damages {
 				for _, name := range []string{stateName, tensorsName} {
-					if how == "a folder" && name == tensorsName {
-						continue // reading a folder is an error of the system
-					}
 					t.Run(fmt.Sprintf("keep %d, stop at %d, %s %s", keep, stop, name, how), func(t *testing.T) {
 						f := begin(keep)
 						f.trainer.badStep, f.trainer.loss = stop, math.NaN()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,19 +177,16 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 
 // trainDemo trains a model of the demonstration.
 func (a *app) trainDemo(ctx context.Context, d *demoData, m *bert.Model, r train.Recipe, output string) (*task.Result, error) {
+	// A training that was killed goes on; a folder with a model is left alone.
+	_, err := os.Stat(filepath.Join(output, "model.safetensors"))
+	resume := errors.Is(err, fs.ErrNotExist)
 	j, err := finetune.NewJob(
-		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output, Resume: true})
+		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output, Resume: resume})
 	if err != nil {
 		return nil, prepareError(err)
 	}
 	result, err := a.runJob(ctx, j)
-	var (
-		interrupted *train.InterruptedError
-		finished    *train.FinishedError
-	)
-	if errors.As(err, &finished) {
-		return nil, prepareError(&finetune.OutputError{Output: output})
-	}
+	var interrupted *train.InterruptedError
 	if errors.As(err, &interrupted) {
 		return nil, fmt.Errorf("interrupted after step %d of %d", interrupted.Step, interrupted.Steps)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/sweep"
+	"github.com/go-bert/bert/train"
 )
 
 // sweptKeys are the keys whose flags take a list here.
@@ -173,6 +174,10 @@ func (a *app) sweepEvent(e sweep.Event) {
 		a.log.Info(fmt.Sprintf("%s of %s, %d done before", count(e.Runs, "run"), count(e.Settings, "setting"), e.Done))
 	case sweep.Prepared:
 		a.warnJob(e.Job)
+	case sweep.Trained:
+		if note, ok := e.Event.(train.Note); ok && note.Warning {
+			a.log.Warn(fmt.Sprintf("%s: %s", e.Run, note.Text))
+		}
 	case sweep.Ended:
 		r := &e.Record
 		line := "failed"

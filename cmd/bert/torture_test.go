@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -55,7 +58,7 @@ var tortures = []tortured{
 		args: fine("--task text --data train.tsv --eval-data dev.tsv --model tiny --metric-for-best-model loss --eval-steps 2"),
 	},
 	{
-		name: "finetune stop", every: 2, resume: []string{"--resume"},
+		name: "finetune stop", every: 9, resume: []string{"--resume"},
 		args: fine("--task text --data train.tsv --validation-share 0.3 --model tiny --metric-for-best-model main --eval-steps 1 --early-stopping-patience 3 --save-steps 3 --keep-checkpoints 1"),
 	},
 	{
@@ -147,6 +150,8 @@ type disturbance struct {
 	act func(n, at int) torture.Action
 	// reason is what the error of a command says that fails.
 	reason string
+	// chain disturbs the command that goes on too, and that after it, each at an earlier call.
+	chain bool
 }
 
 // at disturbs one call.
@@ -169,17 +174,30 @@ var disturbances = []disturbance{
 		return torture.Continue
 	}},
 	{name: "failed", act: at(torture.IOError), reason: "input/output error"},
+	{name: "again and again", act: at(torture.Kill), chain: true},
 }
 
 // TestTorture disturbs commands at system calls that change files: it kills them, interrupts them, lets the call fail, or all
 // calls from it on. Then it runs them again, and wants the files of an undisturbed run, byte for byte, and nothing else beside
-// them. It takes a sample of the calls, and of each a disturbance in turn; BERT_TORTURE=all takes every one.
+// them. It takes a sample of the calls, and of each a disturbance in turn; BERT_TORTURE=all takes every one, BERT_TORTURE=N all
+// disturbances at every Nth call.
 func TestTorture(t *testing.T) {
 	if !torture.Supported() {
 		t.Skip("needs Linux with seccomp notifications")
 	}
-	all := os.Getenv("BERT_TORTURE") == "all"
-	summary := [][]string{{"command", "calls", "killed", "interrupted", "full disk", "failed call", "wrong"}}
+	all, stride := false, 0
+	switch value := os.Getenv("BERT_TORTURE"); value {
+	case "":
+	case "all":
+		all, stride = true, 1
+	default:
+		var err error
+		if stride, err = strconv.Atoi(value); err != nil || stride < 1 {
+			t.Fatalf("BERT_TORTURE=%s: want all, or a number N for every Nth call", value)
+		}
+		all = true
+	}
+	summary := [][]string{{"command", "calls", "killed", "interrupted", "full disk", "failed call", "killed thrice", "wrong"}}
 	for _, c := range tortures {
 		t.Run(c.name, func(t *testing.T) {
 			base := tortureBase(t, &c)
@@ -195,18 +213,22 @@ func TestTorture(t *testing.T) {
 				step   = c.every
 			)
 			if all {
-				step = 1
+				step = stride
 			}
-			for at := 1 + len(c.name)%step; at <= points && bad < 5; at += step {
+			var chosen []point
+			for at := 1 + len(c.name)%step; at <= points; at += step {
 				turn++
 				for i := range kinds {
-					if !all && i != turn%len(kinds) {
-						continue
+					if all || i == turn%len(kinds) {
+						counts[i]++
+						chosen = append(chosen, point{&kinds[i], at})
 					}
-					counts[i]++
-					if !torturePoint(t, base, &c, &kinds[i], want, at) {
-						bad++
-					}
+				}
+			}
+			temporary := t.TempDir()
+			for err := range concurrently(chosen, func(p point) error { return p.torture(base, temporary, &c, want) }) {
+				if bad++; bad <= 5 {
+					t.Error(err)
 				}
 			}
 			row := []string{c.name, fmt.Sprint(points)}
@@ -278,21 +300,74 @@ func bertIn(dir string, args []string) *exec.Cmd {
 // tortureReference runs the command undisturbed, and returns what it left and how many calls changed a file.
 func tortureReference(t *testing.T, base string, c *tortured) (want map[string]string, points int) {
 	t.Helper()
-	work := copyTree(t, base)
+	work := t.TempDir()
+	if err := os.CopyFS(work, os.DirFS(base)); err != nil {
+		t.Fatal(err)
+	}
 	cmd := bertIn(work, c.args)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := torture.Run(cmd, func(call torture.Call) torture.Action { points = call.N; return torture.Continue }); err != nil {
 		t.Fatalf("bert %s: %v\n%s", strings.Join(c.args, " "), err, &out)
 	}
-	return treeOf(t, work), points
+	want, err := treeOf(work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want, points
 }
 
-// torturePoint disturbs the command at a call, lets it go on, and compares.
-func torturePoint(t *testing.T, base string, c *tortured, d *disturbance, want map[string]string, at int) bool {
-	t.Helper()
-	work := copyTree(t, base)
+// tortureFolder is found in the path of any file that a command writes.
+var tortureFolder = regexp.MustCompile(`\b(out|tiny|tmp)[/:]`)
+
+// point is a disturbance at a call.
+type point struct {
+	*disturbance
+	at int
+}
+
+// concurrently calls f for each point, several at once: they wait for the disk most of the time. It yields the errors.
+func concurrently(points []point, f func(point) error) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		var (
+			wait   sync.WaitGroup
+			queue  = make(chan point)
+			failed = make(chan error)
+		)
+		for range 6 {
+			wait.Go(func() {
+				for p := range queue {
+					if err := f(p); err != nil {
+						failed <- err
+					}
+				}
+			})
+		}
+		go func() {
+			for _, p := range points {
+				queue <- p
+			}
+			close(queue)
+			wait.Wait()
+			close(failed)
+		}()
+		going := true
+		for err := range failed {
+			going = going && yield(err)
+		}
+	}
+}
+
+// torture disturbs the command, lets it go on, and compares.
+func (p point) torture(base, temporary string, c *tortured, want map[string]string) error {
+	work, err := os.MkdirTemp(temporary, "")
+	if err != nil {
+		return err
+	}
 	defer os.RemoveAll(work)
+	if err := os.CopyFS(work, os.DirFS(base)); err != nil {
+		return err
+	}
 	var (
 		where  torture.Call
 		stderr bytes.Buffer
@@ -300,52 +375,47 @@ func torturePoint(t *testing.T, base string, c *tortured, d *disturbance, want m
 	)
 	cmd := bertIn(work, c.args)
 	cmd.Stderr = &stderr
-	err := torture.Run(cmd, func(call torture.Call) torture.Action {
-		if call.N == at {
+	err = torture.Run(cmd, func(call torture.Call) torture.Action {
+		if call.N == p.at {
 			where = call
 		}
-		return d.act(call.N, at)
+		return p.act(call.N, p.at)
 	})
-	place := fmt.Sprintf("%s call %d (%s %s)", d.name, at, where.Name, strings.TrimPrefix(where.Path, work+"/"))
+	place := fmt.Sprintf("%s call %d (%s %s)", p.name, p.at, where.Name, strings.TrimPrefix(where.Path, work+"/"))
 	switch {
 	case err != nil && !errors.As(err, &exit):
-		t.Fatal(err)
+		return fmt.Errorf("%s: %w", place, err)
 	case err != nil && !exit.Sys().(syscall.WaitStatus).Signaled():
 		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "bert "+c.args[0]+": ") || !strings.Contains(last, d.reason) {
-			t.Errorf("%s: the last line is %q, want the reason, %q\n%s", place, last, d.reason, &stderr)
-			return false
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "bert "+c.args[0]+": ") || !strings.Contains(last, p.reason) {
+			return fmt.Errorf("%s: the last line is %q, want the reason, %q\n%s", place, last, p.reason, &stderr)
+		} else if p.reason != disturbances[1].reason && !tortureFolder.MatchString(last) {
+			return fmt.Errorf("%s: the last line names no file: %q", place, last)
 		}
 	}
 	args := slices.Concat(c.args, c.resume)
+	for at := p.at * 2 / 3; p.chain && at > p.at/4; at /= 2 {
+		again := bertIn(work, args)
+		if err := torture.Run(again, func(call torture.Call) torture.Action { return p.act(call.N, at) }); err != nil && !errors.As(err, &exit) {
+			return fmt.Errorf("%s: %w", place, err)
+		}
+	}
 	if out, err := bertIn(work, args).CombinedOutput(); err != nil {
-		t.Errorf("%s: bert %s: %v\n%s", place, strings.Join(args, " "), err, out)
-		return false
+		return fmt.Errorf("%s: bert %s: %w\n%s", place, strings.Join(args, " "), err, out)
 	}
-	if difference := differentTree(want, treeOf(t, work)); difference != "" {
-		t.Errorf("%s: %s", place, difference)
-		return false
-	}
-	return true
-}
-
-// copyTree copies a folder into a new one.
-func copyTree(t *testing.T, from string) string {
-	t.Helper()
-	to, err := os.MkdirTemp(t.TempDir(), "")
-	if err == nil {
-		err = os.CopyFS(to, os.DirFS(from))
-	}
+	got, err := treeOf(work)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	return to
+	if difference := differentTree(want, got); difference != "" {
+		return fmt.Errorf("%s: %s", place, difference)
+	}
+	return nil
 }
 
 // treeOf is the content of the files of a folder by name. Of the events, times and rates are left out; TensorBoard's files,
 // one for each start, are too.
-func treeOf(t *testing.T, dir string) map[string]string {
-	t.Helper()
+func treeOf(dir string) (map[string]string, error) {
 	tree := make(map[string]string)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -372,10 +442,7 @@ func treeOf(t *testing.T, dir string) map[string]string {
 		tree[name] = string(data)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tree
+	return tree, err
 }
 
 // eventsBytes are the lines of state.json that depend on the times in the events.

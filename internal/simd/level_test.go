@@ -44,3 +44,36 @@ func TestLevelString(t *testing.T) {
 		}
 	}
 }
+
+// Tables of the same bits have one name, and each is found by its own.
+func TestBits(t *testing.T) {
+	for _, k := range tables() {
+		for _, rounded := range []bool{false, true} {
+			name := k.Bits(rounded)
+			found, ok := WithBits(name, rounded)
+			if !ok || found.Bits(rounded) != name {
+				t.Errorf("%s, rounded %v: found %v", name, rounded, ok)
+			}
+		}
+	}
+	for _, c := range []struct {
+		k       Kernels
+		rounded bool
+		want    string
+	}{
+		{Kernels{Level: AMX, Native16: true}, false, "avx512"},
+		{Kernels{Level: AMX, Native16: true}, true, "amx"},
+		{Kernels{Level: AVX512, Native16: true}, false, "avx512"},
+		{Kernels{Level: AVX512, Native16: true}, true, "avx512-bf16"},
+		{Kernels{Level: AVX512}, true, "avx512"},
+		{Kernels{Level: AVX2}, true, "avx2"},
+		{Kernels{Level: Generic}, false, "purego"},
+	} {
+		if got := c.k.Bits(c.rounded); got != c.want {
+			t.Errorf("%v, rounded %v: %q, want %q", c.k.Level, c.rounded, got, c.want)
+		}
+	}
+	if _, ok := WithBits("abacus", false); ok {
+		t.Error("there are kernels of an unknown name")
+	}
+}
