@@ -64,20 +64,10 @@ var tortures = []tortured{
 		args: strings.Fields("glue --data glue --tasks cola --model tiny --output out --num-train-epochs 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
 	{
-		name: "vocab", every: 3,
-		args: strings.Fields("vocab --input corpus.txt --output out --size 90 --accents keep"),
-	},
-	{
-		name: "instances", every: 5, resume: []string{"--resume"},
-		args: strings.Fields("instances --input corpus.txt --vocab tiny --output out --max-seq-length 12 --dupe-factor 2 --group-size 1"),
-	},
-	{
 		name: "pretrain", every: 41, resume: []string{"--resume"},
 		before: [][]string{strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output instances --max-seq-length 12 --dupe-factor 2")},
 		args:   strings.Fields("pretrain --instances instances --eval-instances instances --config tiny/config.json --output out --num-train-steps 6 --train-batch-size 4 --save-steps 2 --eval-steps 3 --threads 1"),
 	},
-	{name: "convert", every: 7, args: strings.Fields("convert tiny out --to torch")},
-	{name: "convert tf", every: 7, args: strings.Fields("convert tiny out --to tf")},
 	{name: "evaluate", every: 3, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --labels fun,dull")},
 	{name: "predict", every: 3, args: strings.Fields("predict --task cola --data glue/CoLA --split test --model cola --output out")},
 }
