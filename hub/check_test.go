@@ -181,6 +181,7 @@ func TestWritesThroughNoLink(t *testing.T) {
 		"a file of a snapshot": {at: model + "/snapshots/" + testCommit + "/config.json"},
 		"a ref":                {at: model + "/refs/main"},
 		"a lock":               {at: ".locks/" + model + "/" + sum + ".lock"},
+		"a commit's lock":      {at: ".locks/" + model + "/" + testCommit + ".lock"},
 		"a memory":             {at: model + "/.checked/" + sum},
 		"the blobs":            {at: model + "/blobs", folder: true, fails: true},
 		"the snapshots":        {at: model + "/snapshots", folder: true, fails: true},

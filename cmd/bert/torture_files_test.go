@@ -34,7 +34,7 @@ const tortureCorpus = "--max-seq-length 12 --dupe-factor 2 --group-size 1 --work
 var torturedFolders = []torturedFolder{
 	{name: "vocab", every: 4, args: strings.Fields("vocab --input corpus.txt --output out --size 50 --accents keep --threads 1")},
 	// 1 MiB of memory: the counts go through temporary files.
-	{name: "vocab spilling", every: 23, args: strings.Fields("vocab --input words.txt --output out --size 28 --memory 1 --min-frequency 1 --threads 1")},
+	{name: "vocab spilling", every: 101, args: strings.Fields("vocab --input words.txt --output out --size 28 --memory 1 --min-frequency 1 --threads 1")},
 	{name: "instances", every: 11, resume: []string{"--resume"}, args: strings.Fields("instances --input corpus.txt --vocab tiny --output out " + tortureCorpus)},
 	{
 		name: "instances parts", every: 9, resume: []string{"--resume"},
