@@ -12,7 +12,6 @@
 package starter
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -110,7 +109,7 @@ func Dir(ctx context.Context, m Model) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(a.Digest() + Card))
 	name := m.String() + "-" + hex.EncodeToString(sum[:6])
-	var first error
+	var tried attempts
 	for _, root := range cacheRoots() {
 		dir, err := root()
 		if err == nil {
@@ -122,10 +121,23 @@ func Dir(ctx context.Context, m Model) (string, error) {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		first = cmp.Or(first, err)
+		tried = append(tried, files.PathError(err))
 	}
-	return "", fmt.Errorf("can't unpack the model %s: %w: set %s to a writable folder", m, files.PathError(first), CacheVariable)
+	return "", fmt.Errorf("can't unpack the model %s: %w: set %s to a writable folder", m, tried, CacheVariable)
 }
+
+// attempts are the reasons why none of several folders could be used, in one line.
+type attempts []error
+
+func (a attempts) Error() string {
+	texts := make([]string, len(a))
+	for i, err := range a {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (a attempts) Unwrap() []error { return a }
 
 // Find is Dir for the name of a model. For any other name the directory is "". It is a hub.ResolveOptions.BuiltIn, with which
 // hub.Resolve knows these models.

@@ -34,7 +34,7 @@ const tortureCorpus = "--max-seq-length 12 --dupe-factor 2 --group-size 1 --work
 var torturedFolders = []torturedFolder{
 	{name: "vocab", every: 4, args: strings.Fields("vocab --input corpus.txt --output out --size 50 --accents keep --threads 1")},
 	// 1 MiB of memory: the counts go through temporary files.
-	{name: "vocab spilling", every: 101, args: strings.Fields("vocab --input words.txt --output out --size 28 --memory 1 --min-frequency 1 --threads 1")},
+	{name: "vocab spilling", every: 31, args: strings.Fields("vocab --input words.txt --output out --size 28 --memory 1 --min-frequency 1 --threads 1")},
 	{name: "instances", every: 11, resume: []string{"--resume"}, args: strings.Fields("instances --input corpus.txt --vocab tiny --output out " + tortureCorpus)},
 	{
 		name: "instances parts", every: 9, resume: []string{"--resume"},
@@ -117,7 +117,7 @@ func newFolderTorture(t *testing.T, c *torturedFolder) *folderTorture {
 	f := &folderTorture{torturedFolder: c}
 	f.base = tortureBase(t, &tortured{})
 	var words strings.Builder
-	for i := range 60_000 {
+	for i := range 20_000 {
 		fmt.Fprintf(&words, "w%dx%d ", i%97, i)
 	}
 	if err := os.WriteFile(filepath.Join(f.base, "words.txt"), []byte(words.String()), 0o666); err != nil {
