@@ -199,6 +199,21 @@ func (h *Hub) mkdir(dir string) error {
 	return nil
 }
 
+// lock takes the lock of a blob, as Hugging Face's tools do, or of a commit's snapshot. waiting, if not nil, is called before
+// it waits for another process.
+func (h *Hub) lock(ctx context.Context, r Ref, name string, waiting func()) (unlock func(), err error) {
+	path := filepath.Join(h.Cache, ".locks", repoName(r), name+".lock")
+	if err := h.mkdir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return files.Acquire(ctx, path, waiting)
+}
+
 // removeTemporary removes what killed processes left of files in a folder of the cache whose lock is held.
 func removeTemporary(dir, name string) error {
 	temp := ""

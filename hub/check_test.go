@@ -181,6 +181,7 @@ func TestWritesThroughNoLink(t *testing.T) {
 		"a file of a snapshot": {at: model + "/snapshots/" + testCommit + "/config.json"},
 		"a ref":                {at: model + "/refs/main"},
 		"a lock":               {at: ".locks/" + model + "/" + sum + ".lock"},
+		"a commit's lock":      {at: ".locks/" + model + "/" + testCommit + ".lock"},
 		"a memory":             {at: model + "/.checked/" + sum},
 		"the blobs":            {at: model + "/blobs", folder: true, fails: true},
 		"the snapshots":        {at: model + "/snapshots", folder: true, fails: true},
@@ -335,9 +336,12 @@ func TestSlowServers(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, modelFiles)
 			h := s.hub(t)
-			h.stall, h.answer, h.least = 100*time.Millisecond, 300*time.Millisecond, 4<<10
-			if c.want == "the answer takes more than" {
+			h.stall, h.answer, h.least = 100*time.Millisecond, 80*time.Millisecond, 4<<10
+			switch c.want { // the other limits are out of the way
+			case "the answer takes more than":
 				h.stall, h.least = time.Minute, 0
+			case "no data for":
+				h.answer = time.Minute
 			}
 			s.answer = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method != c.method || !strings.Contains(r.URL.Path, c.part) {

@@ -47,18 +47,10 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name, have string, o
 		return have, nil
 	}
 	path = filepath.Join(h.folder(r), "blobs", b.checksum)
-	lock := filepath.Join(h.Cache, ".locks", repoName(r), b.checksum+".lock")
-	for _, dir := range []string{filepath.Dir(path), filepath.Dir(lock)} {
-		if err := h.mkdir(dir); err != nil {
-			return "", err
-		}
+	if err := h.mkdir(filepath.Dir(path)); err != nil {
+		return "", err
 	}
-	if info, err := os.Lstat(lock); err == nil && !info.Mode().IsRegular() {
-		if err := os.Remove(lock); err != nil {
-			return "", err
-		}
-	}
-	unlock, err := files.Acquire(ctx, lock, func() { o.Note("another process is fetching " + name + ": waiting for it") })
+	unlock, err := h.lock(ctx, r, b.checksum, func() { o.Note("another process is fetching " + name + ": waiting for it") })
 	if err != nil {
 		return "", err
 	}

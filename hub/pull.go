@@ -313,13 +313,10 @@ func isFile(path string) bool {
 // finish makes the snapshot from the blobs, and then the ref. The configuration, by which Lookup finds a snapshot, is made last.
 func (p *puller) finish(ctx context.Context) error {
 	h, commit := p.hub, p.info.Commit
-	locks := filepath.Join(h.Cache, ".locks", repoName(p.ref))
-	for _, dir := range []string{p.dir, locks} {
-		if err := h.mkdir(dir); err != nil {
-			return err
-		}
+	if err := h.mkdir(p.dir); err != nil {
+		return err
 	}
-	unlock, err := files.Acquire(ctx, filepath.Join(locks, commit+".lock"), nil)
+	unlock, err := h.lock(ctx, p.ref, commit, nil)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@
 package starter
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -27,7 +26,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/starter/internal/archive"
 )
 
@@ -96,8 +95,11 @@ func Included() bool {
 
 // Dir is the directory of a model: config.json, vocab.txt, tokenizer.json, tokenizer_config.json, model.safetensors in bfloat16,
 // README.md, and task.json of Sentiment. It is unpacked there unless that was done before; its name holds a digest of the
-// contents, so that programs with other weights don't meet there. Files appear whole or not at all, so that several processes
-// may call Dir at once; a file that is missing or has another size is made anew. What else is in the folder is left alone.
+// contents, so that programs with other weights don't meet there. Files appear whole or not at all, and several processes may
+// call Dir at once. A file that is missing, or whose contents are not the program's, is made anew: each is verified by its
+// checksum once, and again when its size or its times have changed. What else is in the folder is left alone.
+//
+// A folder that belongs to another user, or to which others may write, is not used.
 //
 // In a program without the weights the error is ErrMissing. When ctx ends, Dir ends with its cause.
 func Dir(ctx context.Context, m Model) (string, error) {
@@ -107,12 +109,11 @@ func Dir(ctx context.Context, m Model) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(a.Digest() + Card))
 	name := m.String() + "-" + hex.EncodeToString(sum[:6])
-	var first error
+	var tried attempts
 	for _, root := range cacheRoots() {
 		dir, err := root()
 		if err == nil {
-			dir = filepath.Join(dir, name)
-			err = unpack(ctx, a, dir)
+			dir, err = unpack(ctx, a, dir, name)
 		}
 		if err == nil {
 			return dir, nil
@@ -120,10 +121,23 @@ func Dir(ctx context.Context, m Model) (string, error) {
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
-		first = cmp.Or(first, err)
+		tried = append(tried, files.PathError(err))
 	}
-	return "", fmt.Errorf("can't unpack the model %s: %w: set %s to a writable folder", m, first, CacheVariable)
+	return "", fmt.Errorf("can't unpack the model %s: %w: set %s to a writable folder", m, tried, CacheVariable)
 }
+
+// attempts are the reasons why none of several folders could be used, in one line.
+type attempts []error
+
+func (a attempts) Error() string {
+	texts := make([]string, len(a))
+	for i, err := range a {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (a attempts) Unwrap() []error { return a }
 
 // Find is Dir for the name of a model. For any other name the directory is "". It is a hub.ResolveOptions.BuiltIn, with which
 // hub.Resolve knows these models.
@@ -172,7 +186,7 @@ func cacheRoots() []func() (string, error) {
 	return []func() (string, error){user, privateTemp}
 }
 
-// privateTemp returns a folder in os.TempDir into which no other user can have put anything.
+// privateTemp returns a folder in os.TempDir, where anybody can make folders, into which no other user can have put anything.
 func privateTemp() (string, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("bert-%d", os.Getuid()))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -182,55 +196,8 @@ func privateTemp() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !info.IsDir() || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s: not a private folder", dir)
+	if !info.IsDir() || !files.Owned(info) || runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("%s: not a private folder of this user", dir)
 	}
 	return dir, nil
-}
-
-// unpack makes dir hold the files of an archive, and the card.
-func unpack(ctx context.Context, a *archive.Reader, dir string) error {
-	made := false
-	put := func(name string, size int64, write func(io.Writer) error) error {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == size {
-			return nil
-		}
-		if !made {
-			if err := os.MkdirAll(dir, 0o777); err != nil {
-				return err
-			}
-			made = true
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return atomicfile.WriteFile(path, 0o666, write)
-	}
-	for _, f := range a.Files() {
-		err := put(f.Name(), f.Size(), func(w io.Writer) error {
-			_, err := f.WriteTo(untilDone{ctx, w})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return put("README.md", int64(len(Card)), func(w io.Writer) error {
-		_, err := io.WriteString(w, Card)
-		return err
-	})
-}
-
-// untilDone is a writer that fails once its context has ended.
-type untilDone struct {
-	ctx context.Context
-	w   io.Writer
-}
-
-func (u untilDone) Write(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.w.Write(p)
 }

@@ -20,12 +20,19 @@ func cmdHub(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args)%2 != 0 {
 		ts.Fatalf("usage: hub NAME DIR [NAME DIR ...]")
 	}
-	const commit = "0123456789abcdef0123456789abcdef01234567"
 	dirs := map[string]string{}
 	for i := 0; i < len(args); i += 2 {
 		dirs[args[i]] = ts.MkAbs(args[i+1])
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(hubOf(dirs))
+	ts.Defer(server.Close)
+	ts.Setenv("HF_ENDPOINT", server.URL)
+}
+
+// hubOf answers as Hugging Face's hub does, for the model directories dirs by name.
+func hubOf(dirs map[string]string) http.HandlerFunc {
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	return func(w http.ResponseWriter, r *http.Request) {
 		if name, revision, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/models/"), "/revision/"); ok {
 			entries, err := os.ReadDir(dirs[name])
 			if err != nil || revision != "main" {
@@ -48,7 +55,5 @@ func cmdHub(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		w.Header().Set("Etag", fmt.Sprintf(`"%x"`, sha1.Sum(fmt.Appendf(nil, "blob %d\x00%s", len(data), data))))
 		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(data)))
-	}))
-	ts.Defer(server.Close)
-	ts.Setenv("HF_ENDPOINT", server.URL)
+	}
 }

@@ -34,9 +34,6 @@ type tortured struct {
 	before [][]string
 	// every is the distance of the points of the sample that the tests take; with BERT_TORTURE=all each point is taken.
 	every int
-	// killed says that the command is only killed: of a command that did its work in spite of an error, it may be that the
-	// same command refuses to do it again.
-	killed bool
 }
 
 // trained are the flags of a short run with checkpoints and evaluations on the way.
@@ -86,14 +83,6 @@ var tortures = []tortured{
 		args: strings.Fields("glue --data glue --tasks cola,rte --model tiny --output out --num-train-epochs 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
 	{
-		name: "vocab", every: 3, killed: true,
-		args: strings.Fields("vocab --input corpus.txt --output out --size 50 --accents keep"),
-	},
-	{
-		name: "instances", every: 5, resume: []string{"--resume"}, killed: true,
-		args: strings.Fields("instances --input corpus.txt --vocab tiny --output out --max-seq-length 12 --dupe-factor 2 --group-size 1"),
-	},
-	{
 		name: "pretrain", every: 14, resume: []string{"--resume"},
 		before: [][]string{
 			strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output instances --max-seq-length 12 --dupe-factor 2"),
@@ -101,8 +90,6 @@ var tortures = []tortured{
 		},
 		args: strings.Fields("pretrain --instances instances --instances longer --phase-steps 4,3 --eval-instances instances --config tiny/config.json --output out --train-batch-size 4 --save-steps 2 --eval-steps 3 --metric-for-best-model loss --threads 1"),
 	},
-	{name: "convert", every: 7, args: strings.Fields("convert tiny out --to torch"), killed: true},
-	{name: "convert tf", every: 7, args: strings.Fields("convert tiny out --to tf"), killed: true},
 	{name: "evaluate", every: 2, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --labels fun,dull")},
 	{name: "evaluate in place", every: 2, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --labels fun,dull")},
 	{name: "predict", every: 2, args: strings.Fields("predict --task cola --data glue/CoLA --split test --model cola --output out")},
@@ -202,10 +189,6 @@ func TestTorture(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			base := tortureBase(t, &c)
 			want, points := tortureReference(t, base, &c)
-			kinds := disturbances
-			if c.killed {
-				kinds = kinds[:1]
-			}
 			var (
 				counts = make([]int, len(disturbances))
 				bad    = 0
@@ -218,10 +201,10 @@ func TestTorture(t *testing.T) {
 			var chosen []point
 			for at := 1 + len(c.name)%step; at <= points; at += step {
 				turn++
-				for i := range kinds {
-					if all || i == turn%len(kinds) {
+				for i := range disturbances {
+					if all || i == turn%len(disturbances) {
 						counts[i]++
-						chosen = append(chosen, point{&kinds[i], at})
+						chosen = append(chosen, point{&disturbances[i], at})
 					}
 				}
 			}

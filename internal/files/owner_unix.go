@@ -8,10 +8,11 @@ import (
 	"syscall"
 )
 
-// Ours reports whether a file or folder belongs to this user and no other one may write to it.
+// Ours reports whether a file or folder belongs to this user, or to root, which may do anything, and no other one may write
+// to it.
 func Ours(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(s.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
+	return ok && (s.Uid == 0 || int(s.Uid) == os.Geteuid()) && info.Mode().Perm()&0o022 == 0
 }
 
 // Links is the number of names of a file.

@@ -157,6 +157,9 @@ func (f File) Name() string { return f.zip.Name }
 // Size returns the size of the file's contents in bytes.
 func (f File) Size() int64 { return int64(f.zip.UncompressedSize64) }
 
+// CRC32 returns the CRC-32 (IEEE) of the file's contents.
+func (f File) CRC32() uint32 { return f.zip.CRC32 }
+
 // WriteTo unpacks the file to w. It fails if the size or checksum differs from the archive's; part of the file may have been
 // written then.
 func (f File) WriteTo(w io.Writer) (int64, error) {
