@@ -219,7 +219,7 @@ var badFiles = []struct {
 	{[]byte(`{"weight_map": {"x": "sub\\a"}}`), `shard "sub\\a" is not a file name`},
 	{[]byte(`{"weight_map": {"x": ""}}`), `shard "" is not a file name`},
 	{[]byte(`{"weight_map": {"x": "a\u0000"}}`), `shard "a\x00" is not a file name`},
-	{[]byte(`{"weight_map": {"x": "."}}`), `not a regular file`},
+	{[]byte(`{"weight_map": {"x": "."}}`), `want a regular file`},
 	{[]byte(`{"weight_map": {"x": "missing"}}`), `shard "missing" is missing`},
 }
 
@@ -255,7 +255,7 @@ func TestOpenNoWeights(t *testing.T) {
 		t.Errorf("a missing path: %v", err)
 	}
 	for _, step := range []struct{ name, content, want string }{
-		{"config.json", "{}", "no weights here: no model.safetensors, no pytorch_model.bin and no TensorFlow checkpoint"},
+		{"config.json", "{}", "no weights here: no model.safetensors, no pytorch_model.bin, no TensorFlow checkpoint and no ONNX model"},
 		{"tf_model.h5", "\x89HDF\r\n\x1a\n\x00\x00", "no weights here (tf_model.h5 is a HDF5 file, which is not supported)"},
 	} {
 		writeFile(t, dir, step.name, []byte(step.content))
