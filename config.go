@@ -49,6 +49,9 @@ type Config struct {
 	ProblemType ProblemType
 	// Architectures names the model's head as Hugging Face does: BertForSequenceClassification and so on.
 	Architectures []string
+	// UntiedDecoder says that the masked LM's decoder is a matrix of its own, and not the word embedding as in the paper: the
+	// reverse of tie_word_embeddings.
+	UntiedDecoder bool
 
 	// Extra holds the keys of the file that say nothing about the computation, or nothing this package knows. They are
 	// written back by Save.
@@ -56,6 +59,9 @@ type Config struct {
 	// Unknown lists, in order, those keys of Extra that no BERT configuration has, such as a misspelt one. They are at most
 	// 100: a file with more is refused.
 	Unknown []string
+
+	notes      []string       // sentences: what the file leaves open or contradicts, and what was taken
+	labelNames map[int]string // id2label, where its ids are not 0 to n−1
 }
 
 // DefaultConfig is BERT-base uncased (Devlin et al. 2018, §3) with two labels.
@@ -112,22 +118,16 @@ func (c *Config) Validate() error {
 	if _, ok := activations[c.HiddenAct]; !ok {
 		return fmt.Errorf("hidden_act is %s, want one of %s", quoteShort(c.HiddenAct), strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
 	}
-	for _, p := range []struct {
-		key   string
-		value float64
-	}{
-		{"hidden_dropout_prob", c.HiddenDropoutProb}, {"attention_probs_dropout_prob", c.AttentionProbsDropoutProb},
-		{"classifier_dropout", c.classifierDropout()},
-	} {
-		if !(p.value >= 0 && p.value < 1) {
-			return fmt.Errorf("%s is %v, want a share in [0, 1)", p.key, p.value)
+	for _, p := range c.dropouts() {
+		if !(p.value >= 0 && p.value <= 1) {
+			return fmt.Errorf("%s is %v, want a share in [0, 1]", p.key, p.value)
 		}
 	}
 	if !(c.LayerNormEps > 0 && c.LayerNormEps < 1) {
 		return fmt.Errorf("layer_norm_eps is %v, want a small positive number", c.LayerNormEps)
 	}
-	if !(c.InitializerRange > 0 && c.InitializerRange < 10) {
-		return fmt.Errorf("initializer_range is %v, want a small positive number", c.InitializerRange)
+	if !(c.InitializerRange >= 0 && c.InitializerRange < 10) {
+		return fmt.Errorf("initializer_range is %v, want a small number that is not negative", c.InitializerRange)
 	}
 	switch n := len(c.Labels); {
 	case n == 0:
@@ -145,10 +145,30 @@ func (c *Config) Validate() error {
 	if int(c.ProblemType) >= len(problems) {
 		return fmt.Errorf("problem_type is %v, want %s", c.ProblemType, problemNames())
 	}
-	if c.ProblemType == RegressionProblem && len(c.Labels) != 1 {
-		return fmt.Errorf("problem_type is regression with %d labels, want 1", len(c.Labels))
+	return nil
+}
+
+// checkTraining reports what is fine for inference, but leaves nothing to be learnt.
+func (c *Config) checkTraining() error {
+	for _, p := range c.dropouts() {
+		if p.value >= 1 {
+			return fmt.Errorf("%s is %v, which drops everything: want a share below 1 for training", p.key, p.value)
+		}
 	}
 	return nil
+}
+
+// dropout is a share of the configuration, with its key.
+type dropout struct {
+	key   string
+	value float64
+}
+
+func (c *Config) dropouts() []dropout {
+	return []dropout{
+		{"hidden_dropout_prob", c.HiddenDropoutProb}, {"attention_probs_dropout_prob", c.AttentionProbsDropoutProb},
+		{"classifier_dropout", c.classifierDropout()},
+	}
 }
 
 // sizeLimits are the sizes of a model with their limits, so that one long number in a configuration can't ask for more memory
@@ -221,12 +241,10 @@ var configKeys = []configKey{
 
 // fixedKeys change the computation in ways this package does not know; any value but the one here is refused.
 var fixedKeys = map[string]any{
-	"model_type":              "bert",
 	"position_embedding_type": "absolute",
 	"is_decoder":              false,
 	"add_cross_attention":     false,
 	"is_encoder_decoder":      false,
-	"tie_word_embeddings":     true,
 	"pruned_heads":            map[string]any{},
 }
 
@@ -236,7 +254,7 @@ var carriedKeys = strings.Fields(`
 	bos_token_id chunk_size_feed_forward cross_attention_hidden_size decoder_start_token_id directionality
 	diversity_penalty do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id
 	exponential_decay_length_penalty finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing
-	language length_penalty max_length min_length name no_repeat_ngram_size num_beam_groups num_beams
+	gelu_form language length_penalty max_length min_length name no_repeat_ngram_size num_beam_groups num_beams
 	num_return_sequences output_attentions output_hidden_states output_past output_scores pooler_fc_size
 	pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix
 	remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens
@@ -249,26 +267,33 @@ func LoadConfig(path string) (Config, error) {
 	return c, err
 }
 
-// loadConfig is LoadConfig that also returns the keys that the file has.
-func loadConfig(path string) (c Config, keys map[string]bool, err error) {
+// configFile is what is known of the file of a configuration beside its contents.
+type configFile struct {
+	name string          // without the folder
+	keys map[string]bool // that it has
+}
+
+// loadConfig is LoadConfig that also describes the file.
+func loadConfig(path string) (c Config, from configFile, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Config{}, nil, files.PathError(err)
+		return Config{}, from, files.PathError(err)
 	}
 	if info.IsDir() {
 		if path, err = FindConfig(path); err != nil {
-			return Config{}, nil, err
+			return Config{}, from, err
 		}
 	}
 	data, err := files.ReadFile(path, maxConfigFile)
 	if err != nil {
-		return Config{}, nil, err
+		return Config{}, from, err
 	}
-	c, keys, err = parseConfig(data)
+	from.name = filepath.Base(path)
+	c, from.keys, err = parseConfig(data)
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("%s: %w", path, err)
+		return Config{}, from, fmt.Errorf("%s: %w", path, err)
 	}
-	return c, keys, nil
+	return c, from, nil
 }
 
 // FindConfig is the path of the configuration in a folder: config.json, or bert_config.json without it. The error is
@@ -337,6 +362,9 @@ func parseConfig(data []byte) (c Config, has map[string]bool, err error) {
 // fromKeys makes a configuration of the keys of a file, which it takes out of the map.
 func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 	c := DefaultConfig()
+	if err := checkModelType(keys); err != nil {
+		return Config{}, err
+	}
 	for _, k := range configKeys {
 		raw, ok := keys[k.name]
 		delete(keys, k.name)
@@ -349,9 +377,17 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 		if len(raw) > maxValueBytes {
 			return Config{}, fmt.Errorf("%s is %s, want %s of at most %d bytes", k.name, abbreviate(raw), jsonKind(k.field(&c)), maxValueBytes)
 		}
-		if err := json.Unmarshal(raw, k.field(&c)); err != nil {
+		if err := decodeField(raw, k.field(&c)); err != nil {
 			return Config{}, fmt.Errorf("%s is %s, want %s", k.name, abbreviate(raw), jsonKind(k.field(&c)))
 		}
+	}
+	if raw, ok := keys["tie_word_embeddings"]; ok {
+		tied := true
+		if err := decodeField(raw, &tied); err != nil {
+			return Config{}, fmt.Errorf("tie_word_embeddings is %s, want true or false", abbreviate(raw))
+		}
+		c.UntiedDecoder = !tied
+		delete(keys, "tie_word_embeddings")
 	}
 	for _, name := range slices.Sorted(maps.Keys(fixedKeys)) {
 		raw, ok := keys[name]
@@ -362,7 +398,7 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 		if err != nil {
 			return Config{}, err
 		}
-		if string(raw) != string(want) && string(raw) != "null" {
+		if text := strings.ToLower(string(raw)); text != string(want) && text != `"`+string(want)+`"` && text != "null" {
 			return Config{}, fmt.Errorf("%s is %s, only %s is supported", name, abbreviate(raw), want)
 		}
 		delete(keys, name)
@@ -429,53 +465,6 @@ func jsonObject(data []byte) (map[string]json.RawMessage, error) {
 	return keys, nil
 }
 
-// parseLabels reads id2label, label2id and num_labels, which have to agree, and takes them out of keys.
-func (c *Config) parseLabels(keys map[string]json.RawMessage) error {
-	var (
-		id2label  map[string]string
-		label2id  map[string]int
-		numLabels *int
-	)
-	for name, field := range map[string]any{"id2label": &id2label, "label2id": &label2id, "num_labels": &numLabels} {
-		if raw, ok := keys[name]; ok {
-			// Each label has a colon, so that there are no more than this; a few may be in the labels themselves.
-			if n := bytes.Count(raw, []byte{':'}); n > 2*maxLabels {
-				return fmt.Errorf("%s has %d labels, want at most %d", name, n, maxLabels)
-			}
-			if err := json.Unmarshal(raw, field); err != nil {
-				return fmt.Errorf("%s is %s, want %s", name, abbreviate(raw), jsonKind(field))
-			}
-			delete(keys, name)
-		}
-	}
-	switch {
-	case len(id2label) > 0:
-		c.Labels = make([]string, len(id2label))
-		filled := make([]bool, len(id2label))
-		for key, label := range id2label {
-			i, err := strconv.Atoi(key)
-			if err != nil || i < 0 || i >= len(c.Labels) || filled[i] {
-				return fmt.Errorf("id2label has the key %s, want the ids 0 to %d", quoteShort(key), len(c.Labels)-1)
-			}
-			c.Labels[i], filled[i] = label, true
-		}
-		for label, id := range label2id {
-			if id < 0 || id >= len(c.Labels) || c.Labels[id] != label {
-				return fmt.Errorf("label2id maps %s to %d, which id2label does not", quoteShort(label), id)
-			}
-		}
-	case numLabels != nil:
-		if *numLabels < 1 || *numLabels > maxLabels {
-			return fmt.Errorf("num_labels is %d, want 1 to %d", *numLabels, maxLabels)
-		}
-		c.Labels = defaultLabels(*numLabels)
-	}
-	if numLabels != nil && *numLabels != len(c.Labels) {
-		return fmt.Errorf("num_labels is %d, but id2label has %d labels", *numLabels, len(c.Labels))
-	}
-	return nil
-}
-
 // MarshalJSON writes config.json as Hugging Face's tools do.
 func (c Config) MarshalJSON() ([]byte, error) {
 	keys := maps.Clone(c.Extra)
@@ -501,9 +490,14 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		id2label[strconv.Itoa(i)], label2id[l] = l, i
 	}
 	for name, v := range map[string]any{
-		"id2label": id2label, "label2id": label2id, "model_type": "bert", "position_embedding_type": "absolute",
+		"id2label": id2label, "label2id": label2id, "model_type": modelType, "position_embedding_type": "absolute",
 	} {
 		if err := put(name, v); err != nil {
+			return nil, err
+		}
+	}
+	if c.UntiedDecoder {
+		if err := put("tie_word_embeddings", false); err != nil {
 			return nil, err
 		}
 	}
@@ -534,6 +528,8 @@ func jsonKind(field any) string {
 		return "a whole number"
 	case reflect.Float64:
 		return "a number"
+	case reflect.Bool:
+		return "true or false"
 	case reflect.String:
 		return "a string"
 	case reflect.Slice:

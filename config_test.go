@@ -92,19 +92,17 @@ func TestParseConfigErrors(t *testing.T) {
 		{"unknown keys", minimalConfig + repeated(101, `, "k%d": 0`) + `}`, `101 keys that no BERT configuration has, such as "k0"`},
 		{"a long key", minimalConfig + `, "` + strings.Repeat("k", 1_000_000) + `": 0}`, "a key of 1000000 bytes"},
 		{"a long number", minimalConfig + `, "pad_token_id": ` + strings.Repeat("9", 1_000_000) + `}`, "pad_token_id is 9999999999999999999999999999999999999999…, want a whole number of at most 4096 bytes"},
-		{"a long label", minimalConfig + `, "id2label": {"0": "` + strings.Repeat("k", 1_000_000) + `", "1": "` + strings.Repeat("k", 1_000_000) + `"}}`, `names "kkk`},
 		{"activation", minimalConfig + `, "hidden_act": "quick"}`, `hidden_act is "quick", want one of gelu,`},
-		{"dropout", minimalConfig + `, "hidden_dropout_prob": 1}`, "hidden_dropout_prob is 1, want a share"},
+		{"dropout", minimalConfig + `, "hidden_dropout_prob": 1.5}`, "hidden_dropout_prob is 1.5, want a share"},
 		{"eps", minimalConfig + `, "layer_norm_eps": 0}`, "layer_norm_eps is 0"},
 		{"positions", minimalConfig + `, "position_embedding_type": "relative_key"}`, `position_embedding_type is "relative_key", only "absolute"`},
 		{"decoder", minimalConfig + `, "is_decoder": true}`, "is_decoder is true, only false"},
-		{"another model", minimalConfig + `, "model_type": "roberta"}`, `model_type is "roberta", only "bert"`},
+		{"another model", minimalConfig + `, "model_type": "roberta"}`, "a model of type roberta: only BERT"},
 		{"problem", minimalConfig + `, "problem_type": "ranking"}`, `problem_type is "ranking"`},
-		{"regression", minimalConfig + `, "problem_type": "regression", "num_labels": 2}`, "regression with 2 labels"},
-		{"label ids", minimalConfig + `, "id2label": {"0": "a", "2": "b"}}`, `id2label has the key "2", want the ids 0 to 1`},
-		{"label names", minimalConfig + `, "id2label": {"0": "a", "1": "a"}}`, `names "a" twice`},
-		{"labels differ", minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}`, `label2id maps`},
-		{"labels count", minimalConfig + `, "id2label": {"0": "a", "1": "b"}, "num_labels": 3}`, "num_labels is 3, but id2label has 2"},
+		{"label ids", minimalConfig + `, "id2label": {"x": "a", "2": "b"}}`, `id2label has the key "x", want an id from 0 on`},
+		{"labels of another kind", minimalConfig + `, "id2label": 3}`, "id2label is 3, want an object"},
+		{"another model by its class", `{"architectures": ["DistilBertModel"], "dim": 8}`, "a model of type DistilBertModel"},
+		{"tied", minimalConfig + `, "tie_word_embeddings": 3}`, "tie_word_embeddings is 3, want true or false"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := ParseConfig([]byte(test.json))
@@ -243,4 +241,63 @@ func FuzzParseConfig(f *testing.F) {
 			t.Fatalf("written as\n%s\nthen as\n%s", written, again)
 		}
 	})
+}
+
+// What a configuration contradicts or leaves open is settled as transformers does, and noted.
+func TestParseConfigLabels(t *testing.T) {
+	for _, test := range []struct {
+		name, json string
+		want       []string
+		notes      string // a part of them
+	}{
+		{"numbers", `"id2label": {"0": 0, "1": 1}, "label2id": {"0": 0, "1": 1}`, []string{"0", "1"}, ""},
+		{"ids as text", `"id2label": {"0": "a", "1": "b"}, "label2id": {"a": "0", "b": "1"}`, []string{"a", "b"}, ""},
+		{"a list", `"id2label": ["a", "b", "c"]`, []string{"a", "b", "c"}, ""},
+		{"booleans", `"id2label": {"0": true, "1": false}`, []string{"true", "false"}, ""},
+		{"gaps", `"id2label": {"1": "bad", "2": "good"}`, []string{"LABEL_0", "bad"}, "id2label has no name for 0: it is called LABEL_0; id2label names 2 as \"good\", but there are only the ids 0 to 1"},
+		{"twice", `"id2label": {"0": "a", "1": "a"}`, []string{"a", "LABEL_1"}, `id2label names "a" twice, for 0 and 1: the latter is called LABEL_1`},
+		{"empty", `"id2label": {"0": "", "1": "a"}`, []string{"LABEL_0", "a"}, "id2label has an empty name for 0"},
+		{"null", `"id2label": {"0": null, "1": "a"}`, []string{"LABEL_0", "a"}, "id2label has an empty name for 0"},
+		{"the name of a class without one", `"id2label": {"0": "LABEL_1", "1": ""}`, []string{"LABEL_1", "LABEL_1_"}, "empty name"},
+		{"contradiction", `"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"bad": 0, "good": 1}`, []string{"LABEL_0", "LABEL_1"}, `label2id has "bad" as 0, which id2label does not: id2label decides`},
+		{"swapped", `"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}`, []string{"a", "b"}, "id2label decides"},
+		{"label2id alone", `"label2id": {"bad": 0, "good": 1}`, []string{"bad", "good"}, ""},
+		{"another number", `"id2label": {"0": "a", "1": "b"}, "num_labels": 3`, []string{"a", "b"}, "num_labels is 3, but id2label has 2 labels: id2label decides"},
+		{"a number as text", `"num_labels": "3"`, []string{"LABEL_0", "LABEL_1", "LABEL_2"}, ""},
+		{"nothing", `"id2label": null, "label2id": null`, []string{"LABEL_0", "LABEL_1"}, ""},
+		{"several numbers", `"problem_type": "regression", "id2label": {"0": "x", "1": "y"}`, []string{"x", "y"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := ParseConfig([]byte(minimalConfig + ", " + test.json + "}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes := strings.Join(c.notes, "; "); !slices.Equal(c.Labels, test.want) || !strings.Contains(notes, test.notes) || (notes == "") != (test.notes == "") {
+				t.Errorf("labels %q, notes %q; want %q, %q", c.Labels, notes, test.want, test.notes)
+			}
+		})
+	}
+}
+
+// Numbers and booleans may be text, and whole numbers have a fraction of zero.
+func TestParseConfigText(t *testing.T) {
+	text := strings.NewReplacer(`"hidden_size": 8`, `"hidden_size": "8"`, `"num_hidden_layers": 1`, `"num_hidden_layers": 1.0`).Replace(minimalConfig)
+	c, err := ParseConfig([]byte(text + `, "layer_norm_eps": "1e-7", "classifier_dropout": "0.25", "is_decoder": "False", "tie_word_embeddings": "false", "architectures": "BertModel"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HiddenSize != 8 || c.NumHiddenLayers != 1 || c.LayerNormEps != 1e-7 || *c.ClassifierDropout != 0.25 || !c.UntiedDecoder || !slices.Equal(c.Architectures, []string{"BertModel"}) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// A model of another family is refused by its name before any key that it lacks.
+func TestForeignModelType(t *testing.T) {
+	for _, name := range []string{"distilbert", "electra", "roberta", "albert", "mpnet", "deberta-v2", "modernbert", "gpt2"} {
+		_, err := ParseConfig([]byte(`{"model_type": "` + name + `", "dim": 768}`))
+		var foreign *ForeignModelError
+		if !errors.As(err, &foreign) || foreign.Type != name {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -17,22 +17,45 @@ var (
 	ErrNotFinite = errors.New("not a finite number")
 )
 
+// NotFiniteError is the error of an output that is no finite number: its cause is ErrNotFinite.
+type NotFiniteError struct {
+	Sequence int // of the batch; −1: the error that wraps this one says which
+	// Tensor is the parameter that holds a NaN or an infinity, and Count the number of those in it; "" where all parameters are
+	// finite, so that the computation overflowed.
+	Tensor string
+	Count  int
+}
+
+func (e *NotFiniteError) Error() string {
+	of := ""
+	if e.Sequence >= 0 {
+		of = fmt.Sprintf(" of sequence %d of the batch", e.Sequence)
+	}
+	if e.Tensor == "" {
+		return fmt.Sprintf("the output%s is %v: the computation overflowed, though all weights are finite", of, ErrNotFinite)
+	}
+	return fmt.Sprintf("the output%s is %v: tensor %s has %d NaN or infinite values, so the model is broken", of, ErrNotFinite, e.Tensor, e.Count)
+}
+
+// Unwrap is ErrNotFinite.
+func (e *NotFiniteError) Unwrap() error { return ErrNotFinite }
+
 // TensorReason is the kind of a TensorError.
 type TensorReason uint8
 
 const (
 	// TensorMissing: the model has a parameter that the file does not.
 	TensorMissing TensorReason = iota + 1
-	// TensorLeftOver: the file has a tensor that is no part of the model.
-	TensorLeftOver
 	// TensorMisshapen: the tensor has another shape than the parameter.
 	TensorMisshapen
 	// TensorOfWrongType: the tensor does not hold floating-point numbers, or not of the type that is wanted.
 	TensorOfWrongType
 	// TensorTwice: two tensors are the same parameter.
 	TensorTwice
-	// TensorUntied: a decoder that is not the word embedding, to which the paper ties it.
+	// TensorUntied: a decoder that is not the word embedding, though the configuration ties the two.
 	TensorUntied
+	// HeadMissing: the file has nothing of the head, or of the pooler below it, that the model would answer with.
+	HeadMissing
 )
 
 // TensorError says which tensors keep a model from being read from a file.
@@ -55,8 +78,6 @@ func (e *TensorError) Error() string {
 	switch e.Reason {
 	case TensorMissing:
 		text = fmt.Sprintf("%s %s missing for a %s", e.tensors(), e.isAre(), e.Model)
-	case TensorLeftOver:
-		text = fmt.Sprintf("%s %s no part of a %s of this configuration", e.tensors(), e.isAre(), e.Model)
 	case TensorMisshapen:
 		text = fmt.Sprintf("tensor %s has shape %v, want %v", e.Name, e.Got, e.Want)
 	case TensorOfWrongType:
@@ -64,7 +85,10 @@ func (e *TensorError) Error() string {
 	case TensorTwice:
 		text = fmt.Sprintf("%s are the same parameter", e.tensors())
 	case TensorUntied:
-		text = fmt.Sprintf("tensor %s differs from %s: a decoder of its own is not supported, the paper ties the two", e.Name, strings.Join(e.Others, ", "))
+		text = fmt.Sprintf("tensor %s differs from %s, but the configuration ties the two: if the model was trained with both, its tie_word_embeddings should be false",
+			e.Name, strings.Join(e.Others, ", "))
+	case HeadMissing:
+		text = fmt.Sprintf("%s %s missing for a %s: the model has no such head to answer with, and has to be fine-tuned first", e.tensors(), e.isAre(), e.Model)
 	}
 	if e.Path != "" {
 		return e.Path + ": " + text

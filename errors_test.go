@@ -167,8 +167,8 @@ func TestTensorErrors(t *testing.T) {
 	}{
 		{"missing", func(x map[string]checkpoint.Tensor) { delete(x, pooler); delete(x, word) },
 			TensorError{Name: word, Others: []string{pooler}, Reason: TensorMissing, Model: "BertForSequenceClassification"}},
-		{"left over", func(x map[string]checkpoint.Tensor) { x["odd"] = x[word] },
-			TensorError{Name: "odd", Reason: TensorLeftOver, Model: "BertForSequenceClassification"}},
+		{"no head", func(x map[string]checkpoint.Tensor) { delete(x, "classifier.weight"); delete(x, "classifier.bias") },
+			TensorError{Name: "classifier.weight", Others: []string{"classifier.bias"}, Reason: HeadMissing, Model: "BertForSequenceClassification"}},
 		{"misshapen", func(x map[string]checkpoint.Tensor) {
 			x[word] = checkpoint.Tensor{DType: checkpoint.F32, Shape: []int{2}, Data: make([]byte, 8)}
 		}, TensorError{Name: word, Reason: TensorMisshapen, Got: []int{2}, Want: []int{53, 20}}},

@@ -78,6 +78,9 @@ var heads = [...]headInfo{
 	},
 }
 
+// labels reports whether the head's layer has an output for each label.
+func (h *headInfo) labels() bool { return h.output == "classifier" && h.architecture != "BertForMultipleChoice" }
+
 // always is a head's losses where they don't depend on the type of problem.
 func always(kinds ...lossKind) func(ProblemType) []lossKind {
 	return func(ProblemType) []lossKind { return kinds }
@@ -125,12 +128,32 @@ func (h Head) check() error {
 	return nil
 }
 
-// HeadOf is the head that a configuration's architectures name. Without any, it is NoHead.
+// HeadOf is the head that a configuration's architectures name, those of TensorFlow and Flax too. Without any, it is NoHead. A
+// class that is not one of Hugging Face's is an error: only the tensors of its file say which head it has.
 func HeadOf(c *Config) (Head, error) {
 	if len(c.Architectures) == 0 {
 		return NoHead, nil
 	}
+	if head, ok := c.namedHead(); ok {
+		return head, nil
+	}
 	return ParseHead(c.Architectures[0])
+}
+
+// namedHead is the head that the configuration's architectures name, if they do.
+func (c *Config) namedHead() (Head, bool) {
+	for _, name := range c.Architectures {
+		for _, framework := range []string{"TF", "Flax"} {
+			name = strings.TrimPrefix(name, framework)
+		}
+		if name == "BertLMHeadModel" { // the masked LM's tensors; is_decoder says that they predict the next token
+			return MaskedLM, true
+		}
+		if i := slices.IndexFunc(heads[:], func(h headInfo) bool { return h.architecture == name }); i >= 0 {
+			return Head(i), true
+		}
+	}
+	return 0, false
 }
 
 // outputs is the width of the head's final dense layer, 0 without one.
@@ -150,9 +173,10 @@ func (h Head) losses(c *Config) []lossKind {
 }
 
 // pooledOnly reports whether the head takes the pooled vectors alone, and so the first tokens' hidden states.
-func (h Head) pooledOnly() bool { return heads[h].pooler && !heads[h].maskedLM }
+func (m *Model) pooledOnly() bool { return m.pooler && !heads[m.head].maskedLM }
 
-// HeadChoice says which head a model gets: a [Head], [HeadOfTensors], or nil for the one that the configuration names.
+// HeadChoice says which head a model gets: a [Head], [HeadOfTensors], or nil for the one that the configuration names or, where
+// it names no class of Hugging Face's, the one whose tensors are in the file.
 type HeadChoice interface {
 	// choose is the head of a configuration, whose file has the tensors of found; found is nil where there is no file.
 	choose(c *Config, found *Head) (Head, error)
@@ -179,8 +203,10 @@ func (headOfTensors) choose(c *Config, found *Head) (Head, error) {
 type headOfConfig struct{}
 
 func (headOfConfig) choose(c *Config, found *Head) (Head, error) {
-	if len(c.Architectures) == 0 && found != nil {
+	if head, ok := c.namedHead(); !ok && found != nil {
 		return *found, nil
+	} else if ok {
+		return head, nil
 	}
 	return HeadOf(c)
 }

@@ -19,7 +19,7 @@ func (w *workspace) headForward(hidden compute.Buffer) {
 		none    compute.Buffer
 		input   = hidden
 	)
-	if info.pooler {
+	if w.m.pooler {
 		input = w.pool(hidden)
 	}
 	if info.output != "" {
@@ -112,7 +112,7 @@ func (w *workspace) headBackward() {
 		w.inputGrad(M, d, &w.w.transform, masked, false)
 		w.device.ScatterAdd(dHidden, masked, w.b.MaskedPositions, H)
 	}
-	if info.pooler {
+	if w.m.pooler {
 		if info.output == "" && !info.nextSentence { // nothing of the loss comes this way
 			w.device.Zero(rows(w.dPooled, B, H))
 		}

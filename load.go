@@ -18,37 +18,55 @@ import (
 // checkpoint with the configuration beside it. Parameters stored as float32 and [out, in] are read in place from the mapped
 // file.
 //
-// o.Head chooses the head. If the file has nothing of it, it begins as in a new model, and Report says so. Any other tensor
-// that is missing, left over, of the wrong shape or type is a [TensorError], unless o.AllowMissing accepts it. The error is
-// ctx's if that ends first.
+// o.Head chooses the head. A tensor that is missing, of the wrong shape or type is a [TensorError], unless o.NewHead or
+// o.AllowMissing accepts it. A model without a head needs no pooler: without one it gives no pooled vectors. Tensors of the
+// file that the model doesn't have are left out, and Report names them. The error is ctx's if that ends first.
 func Load(ctx context.Context, path string, o Options) (*Model, error) {
 	dir, err := ModelDir(path)
 	if err != nil {
 		return nil, err
 	}
-	c, keys, err := loadConfig(dir)
+	a, err := findAdapter(path)
+	if err != nil {
+		return nil, err
+	}
+	weights := path
+	if a != nil {
+		if weights, err = a.base(o.Base); err != nil {
+			return nil, err
+		}
+		if _, err := FindConfig(dir); errors.Is(err, fs.ErrNotExist) {
+			if dir, err = ModelDir(weights); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c, from, err := loadConfig(dir)
 	if err != nil {
 		return nil, err
 	}
 	// A head that can't be is found before the weights are opened.
-	if _, err := o.headChoice().choose(&c, nil); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if head, ok := o.Head.(Head); ok {
+		if err := head.check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	file, err := checkpoint.Open(path)
+	file, err := checkpoint.Open(weights)
 	if err != nil {
 		return nil, err
 	}
-	m, err := fromFile(ctx, c, keys, file, o)
+	m, err := fromFile(ctx, c, from, file, a, o)
 	if err != nil {
 		return nil, errors.Join(atPath(path, err), file.Close())
 	}
 	return m, nil
 }
 
-// ModelDir is the folder of a model's configuration and tokenizer, for any path that Load takes.
+// ModelDir is the folder of a model's configuration and tokenizer, for any path that Load takes. Of a file in a folder onnx without
+// a configuration it is the folder above.
 func ModelDir(path string) (string, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -61,25 +79,54 @@ func ModelDir(path string) (string, error) {
 	case err != nil:
 		return "", files.PathError(err)
 	}
-	return filepath.Dir(path), nil
+	dir := filepath.Dir(path)
+	if above := filepath.Dir(dir); filepath.Base(dir) == checkpoint.ONNXFolder {
+		if _, err := FindConfig(dir); errors.Is(err, fs.ErrNotExist) {
+			if _, err := FindConfig(above); err == nil {
+				return above, nil
+			}
+		}
+	}
+	return dir, nil
 }
 
 // kerasEps is the default epsilon of Keras's LayerNormalization.
 const kerasEps = 1e-3
 
-// fromFile makes a model of a configuration, whose file has the given keys, with the parameters of a file. The model owns the
-// file if there is no error.
-func fromFile(ctx context.Context, c Config, keys map[string]bool, file *checkpoint.File, o Options) (*Model, error) {
+// fromFile makes a model of a configuration with the parameters of a file and of an adapter, which may be nil. The model owns
+// the file if there is no error.
+func fromFile(ctx context.Context, c Config, from configFile, file *checkpoint.File, a *adapter, o Options) (*Model, error) {
 	k, err := newCatalogue(&c, file.Tensors())
 	if err != nil {
 		return nil, err
 	}
-	head, err := k.chooseHead(&c, o.headChoice())
+	if err := k.foreign(); err != nil {
+		return nil, err
+	}
+	assumed := file.Notes()
+	if a != nil {
+		if err := a.merge(k); err != nil {
+			return nil, err
+		}
+		assumed = append(assumed, a.note())
+		// The base's configuration names the base's head, not that of the task.
+		if head, ok := a.head(); ok && o.Head == nil {
+			c.Architectures = []string{head.String()}
+		}
+	}
+	head, err := k.chooseHead(&c, from.keys, o.headChoice())
 	if err != nil {
 		return nil, err
 	}
-	var assumed []string
-	if k.keras && !keys["layer_norm_eps"] {
+	if heads[head].labels() {
+		assumed = append(assumed, c.notes...)
+	}
+	for _, note := range []string{k.tie(&c, head), c.resolveGELU(o.GELU, origin{from.name, k.google && !k.keras, file.Format()})} {
+		if note != "" {
+			assumed = append(assumed, note)
+		}
+	}
+	if k.keras && !from.keys["layer_norm_eps"] {
 		c.LayerNormEps = kerasEps
 		assumed = append(assumed, fmt.Sprintf("layer_norm_eps is %g, as the configuration has none and the LayerNorms bear Keras's names", kerasEps))
 	}
@@ -98,22 +145,33 @@ func fromFile(ctx context.Context, c Config, keys map[string]bool, file *checkpo
 
 // read connects the parameters with the tensors of a file.
 func (m *Model) read(ctx context.Context, k *catalogue, o Options) error {
-	found, err := k.match(m.Params(), o.Labels != nil)
+	newHead := o.NewHead || o.AllowMissing
+	if m.head == NoHead && !o.NewHead && !k.has(poolerPrefix+"weight") && !k.has(poolerPrefix+"bias") {
+		m.dropPooler()
+	}
+	found, err := k.match(m.Params(), m.head, newHead)
 	if err != nil {
 		return err
 	}
-	if !o.AllowMissing {
-		for _, wrong := range []struct {
-			reason  TensorReason
-			tensors []string
-		}{{TensorMissing, found.missing}, {TensorLeftOver, found.odd}} {
-			if len(wrong.tensors) > 0 {
-				return &TensorError{Name: wrong.tensors[0], Others: wrong.tensors[1:], Reason: wrong.reason, Model: m.head.String()}
-			}
+	for _, wrong := range []struct {
+		reason  TensorReason
+		tensors []string
+		allowed bool
+	}{{TensorMissing, found.missing, o.AllowMissing}, {HeadMissing, found.newHead, newHead}} {
+		if len(wrong.tensors) > 0 && !wrong.allowed {
+			return &TensorError{Name: wrong.tensors[0], Others: wrong.tensors[1:], Reason: wrong.reason, Model: m.head.String()}
 		}
+	}
+	if found.none() {
+		return errNoBERT
 	}
 	if err := m.plausible(found); err != nil {
 		return err
+	}
+	if m.config.InitializerRange == 0 && slices.ContainsFunc(m.Params(), func(p Param) bool {
+		return p.Init == InitNormal && slices.Contains(found.newHead, p.Name)
+	}) {
+		return errors.New("initializer_range is 0: a new head would be all zeros and would learn nothing; want a small positive number")
 	}
 	m.report = k.report(found)
 	for i := range m.params {
@@ -126,6 +184,12 @@ func (m *Model) read(ctx context.Context, k *catalogue, o Options) error {
 		}
 	}
 	return nil
+}
+
+// dropPooler makes the model one without a pooler.
+func (m *Model) dropPooler() {
+	m.pooler = false
+	m.params = slices.DeleteFunc(m.params, func(p parameter) bool { return groupOf(&p.Param) == poolerPrefix })
 }
 
 // readParameter gives p the values of s, or those of a new model if s has no tensor.
@@ -144,16 +208,9 @@ func (m *Model) readParameter(p *parameter, s source, seed uint64) (err error) {
 }
 
 // convert gives p the values of s in memory of its own.
-func (m *Model) convert(p *parameter, s source) (err error) {
-	t := *s.Tensor
-	if !slices.Contains([]checkpoint.DType{checkpoint.F16, checkpoint.BF16, checkpoint.F32, checkpoint.F64}, t.DType) {
-		return &TensorError{Name: t.Name, Reason: TensorOfWrongType, Type: t.DType}
-	}
-	if s.transposed {
-		t.Data = checkpoint.Transpose(t.Data, p.Shape[1], p.Shape[0], t.DType.Size())
-	}
-	values := make([]float32, p.Len())
-	if err := t.Float32(values); err != nil {
+func (m *Model) convert(p *parameter, s source) error {
+	values, err := s.values()
+	if err != nil {
 		return err
 	}
 	if p.value, err = m.device.Alloc(p.Len()); err != nil {
@@ -161,4 +218,17 @@ func (m *Model) convert(p *parameter, s source) (err error) {
 	}
 	m.device.Write(p.value, values)
 	return nil
+}
+
+// values are the numbers of s in the order of the parameter, in memory of their own.
+func (s source) values() ([]float32, error) {
+	t := *s.Tensor
+	if !slices.Contains([]checkpoint.DType{checkpoint.F16, checkpoint.BF16, checkpoint.F32, checkpoint.F64}, t.DType) {
+		return nil, &TensorError{Name: t.Name, Reason: TensorOfWrongType, Type: t.DType}
+	}
+	if s.transposed {
+		t.Data = checkpoint.Transpose(t.Data, t.Shape[0], t.Shape[1], t.DType.Size())
+	}
+	values := make([]float32, t.Len())
+	return values, t.Float32(values)
 }

@@ -520,7 +520,12 @@ type regressionTarget struct{}
 
 func (regressionTarget) rows() rowsOf { return perSequence }
 
-func (regressionTarget) check(b *Batch, _ *Config) error { return b.checkValues(1) }
+func (regressionTarget) check(b *Batch, c *Config) error {
+	if n := len(c.Labels); n > 1 {
+		return fmt.Errorf("a regression of %d numbers has no loss here: only one of a single number has", n)
+	}
+	return b.checkValues(1)
+}
 
 func (regressionTarget) takes(*Batch, *Config, int) bool { return true }
 

@@ -19,25 +19,34 @@ type Options struct {
 	Precision Precision
 	// Head chooses the head: a Head; HeadOfTensors; or nil for the one that the configuration's architectures name and,
 	// without architectures, NoHead of a new model and the head whose tensors are there of a file. A file's tensors of
-	// other heads are not used, and a head that the file does not have begins as in a new model.
+	// other heads are not used.
 	Head HeadChoice
+	// NewHead lets a head or a pooler that the file does not have, or has for other labels, begin as in a new model, as
+	// fine-tuning does; LoadReport.NewHead names its tensors. Without it that is a TensorError: a model never answers from
+	// random weights.
+	NewHead bool
 	// Labels and ProblemType override the configuration's, for a new classifier.
 	Labels      []string
 	ProblemType ProblemType
-	// AllowMissing accepts that tensors of the encoder, or single ones of the head, are missing (they begin as in a new
-	// model) or that a file has tensors of no BERT. Otherwise either is a TensorError.
+	// AllowMissing accepts whatever NewHead does and that tensors of the encoder, or single ones of the head, are missing:
+	// they begin as in a new model, and LoadReport.Missing names them. It is for conversions and for training.
 	AllowMissing bool
+	// Base is the model that an adapter changes: any path that Load takes. "": the one that the adapter names.
+	Base string
+	// GELU says what the configuration's "gelu" means. The zero value leaves it to the origin of the file.
+	GELU GELU
 	// Seed decides the values of new parameters.
 	Seed uint64
 }
 
 // LoadReport lists how a model's file and its parameter table differ, by tensor name, and what Load decided.
 type LoadReport struct {
-	NewHead  []string // of a head that the file does not have: initialised
+	NewHead  []string // of a head or a pooler that the file does not have: initialised
 	Missing  []string // accepted by AllowMissing: initialised
-	LeftOver []string // in the file, but of another head or accepted by AllowMissing: not used
-	Training []string // in the file, but an optimiser's or a counter of steps: not used
-	Assumed  []string // sentences: what the configuration leaves open, and what was assumed
+	LeftOver []string // in the file, but of another head or of no BERT: not used
+	Unknown  []string // those of LeftOver that are of no head
+	Training []string // in the file, but an optimiser's, a counter of steps or the like: not used
+	Assumed  []string // sentences: what the files leave open or contradict, and what was assumed
 
 	DType checkpoint.DType // in which all weights are stored; 0: in several
 }
@@ -47,6 +56,7 @@ type LoadReport struct {
 type Model struct {
 	config Config
 	head   Head
+	pooler bool // the model has one: its head's class has, and so has the file
 	device compute.Device
 	report LoadReport
 
@@ -103,6 +113,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 		c.ProblemType = o.ProblemType
 	}
 	c.Architectures = []string{head.String()}
+	c.notes, c.labelNames = nil, nil
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -110,7 +121,7 @@ func newModel(c Config, head Head, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{config: c, head: head, device: device}
+	m := &Model{config: c, head: head, pooler: heads[head].pooler, device: device}
 	for _, p := range Params(&c, head) {
 		m.params = append(m.params, parameter{Param: p})
 	}
@@ -178,17 +189,23 @@ func (m *Model) Params() []Param {
 	return table
 }
 
-// CheckVocabulary reports whether a vocabulary of n tokens can be this model's. The embedding may have a few rows more
-// than the vocabulary has tokens, as where it was padded to a round number.
+// CheckVocabulary reports whether a vocabulary of n tokens can be this model's. The embedding may have more rows than the
+// vocabulary has tokens, as where room was left for more.
 func (m *Model) CheckVocabulary(n int) error {
-	const padding = 128
-	switch rows := m.config.VocabSize; {
-	case n > rows:
+	if rows := m.config.VocabSize; n > rows {
 		return fmt.Errorf("the vocabulary has %d tokens, the model's embedding only %d rows: it is another model's vocabulary", n, rows)
-	case n <= rows-padding:
-		return fmt.Errorf("the vocabulary has only %d tokens for the model's embedding of %d rows: it is another model's vocabulary, or cut short", n, rows)
 	}
 	return nil
+}
+
+// VocabularyNote says where a vocabulary of n tokens is so much smaller than the model's embedding that it may be another
+// model's, or cut short; "" where it isn't.
+func (m *Model) VocabularyNote(n int) string {
+	const padding = 128 // to a round number
+	if rows := m.config.VocabSize; n <= rows-padding {
+		return fmt.Sprintf("the vocabulary has %d tokens, the model's embedding %d rows: if it is not cut short or another model's, the rest is spare", n, rows)
+	}
+	return ""
 }
 
 // Close waits for the passes under way, ends the device's workers and lets go of the model's file. Afterwards all that needs

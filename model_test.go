@@ -446,10 +446,16 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 			want: "tensor " + pooler + " is missing for a BertForSequenceClassification"},
 		{name: "missing allowed", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler) },
 			options: Options{AllowMissing: true}, report: LoadReport{Missing: []string{pooler}}},
-		{name: "left over", change: func(x map[string]checkpoint.Tensor) { x["bert.encoder.layer.2.odd"] = scalar },
-			want: "tensor bert.encoder.layer.2.odd is no part of a BertForSequenceClassification"},
-		{name: "left over allowed", change: func(x map[string]checkpoint.Tensor) { x["odd"] = scalar },
-			options: Options{AllowMissing: true}, report: LoadReport{LeftOver: []string{"odd"}}},
+		{name: "left over", change: func(x map[string]checkpoint.Tensor) { x["bert.encoder.layer.2.odd"] = scalar; x["odd"] = scalar },
+			report: LoadReport{LeftOver: []string{"bert.encoder.layer.2.odd", "odd"}, Unknown: []string{"bert.encoder.layer.2.odd", "odd"}}},
+		{name: "nothing of the head", change: func(x map[string]checkpoint.Tensor) { delete(x, "classifier.weight"); delete(x, "classifier.bias") },
+			want: "tensors classifier.weight and classifier.bias are missing for a BertForSequenceClassification: the model has no such head to answer with"},
+		{name: "no pooler", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler); delete(x, "bert.pooler.dense.bias") },
+			want: "tensors bert.pooler.dense.weight and bert.pooler.dense.bias are missing for a BertForSequenceClassification: the model has no such head"},
+		{name: "a new pooler", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler); delete(x, "bert.pooler.dense.bias") },
+			options: Options{NewHead: true}, report: LoadReport{NewHead: []string{pooler, "bert.pooler.dense.bias"}}},
+		{name: "no pooler needed", change: func(x map[string]checkpoint.Tensor) { delete(x, pooler); delete(x, "bert.pooler.dense.bias") },
+			options: Options{Head: NoHead}, report: LoadReport{LeftOver: []string{"classifier.bias", "classifier.weight"}}},
 		{name: "misshapen", change: func(x map[string]checkpoint.Tensor) { x[word] = scalar },
 			want: "tensor " + word + " has shape [1], want [53 20]"},
 		{name: "not numbers", change: func(x map[string]checkpoint.Tensor) {
@@ -458,11 +464,11 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 		{name: "twice", change: func(x map[string]checkpoint.Tensor) { x["embeddings.word_embeddings.weight"] = x[word] },
 			want: "are the same parameter"},
 		{name: "another head", change: func(x map[string]checkpoint.Tensor) {},
-			options: Options{Head: QuestionAnswering},
+			options: Options{Head: QuestionAnswering, NewHead: true},
 			report: LoadReport{NewHead: []string{"qa_outputs.weight", "qa_outputs.bias"},
 				LeftOver: []string{"bert.pooler.dense.bias", pooler, "classifier.bias", "classifier.weight"}}},
 		{name: "other labels", change: func(x map[string]checkpoint.Tensor) {},
-			options: Options{Labels: []string{"a", "b", "c", "d"}},
+			options: Options{Labels: []string{"a", "b", "c", "d"}, NewHead: true},
 			report:  LoadReport{NewHead: []string{"classifier.weight", "classifier.bias"}}},
 		{name: "half a head", change: func(x map[string]checkpoint.Tensor) { delete(x, "classifier.bias") },
 			want: "tensor classifier.bias is missing"},
@@ -495,7 +501,9 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 			other.Data = slices.Clone(other.Data)
 			other.Data[0]++
 			x["cls.predictions.decoder.weight"] = other
-		}, want: "a decoder of its own is not supported"},
+		}, report: LoadReport{LeftOver: []string{"cls.predictions.decoder.weight"}}},
+		{name: "half a pooler", change: func(x map[string]checkpoint.Tensor) { delete(x, "bert.pooler.dense.bias") },
+			options: Options{NewHead: true}, want: "tensor bert.pooler.dense.bias is missing"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := saveTensors(t, m, test.change)

@@ -108,14 +108,16 @@ func (b *graphBuilder) model() {
 	}
 
 	input := hidden // of the head
-	if info.pooler {
+	if b.m.pooler {
 		first := b.node("/pooler", "Gather", []string{hidden, b.index(0)}, onnx.IntAttr("axis", 1))
 		input = b.node("/pooler", "Tanh", []string{b.rowsDense("/pooler/dense", first, info.prefix+"pooler.dense")})
 	}
 	switch b.m.head {
 	case NoHead:
 		output(hidden, "last_hidden_state", tokens, c.HiddenSize)
-		output(input, "pooler_output", sequences, c.HiddenSize)
+		if b.m.pooler {
+			output(input, "pooler_output", sequences, c.HiddenSize)
+		}
 	case PreTraining:
 		output(b.maskedLM(hidden), "prediction_logits", tokens, c.VocabSize)
 		output(b.rowsDense("/cls/seq_relationship", input, "cls.seq_relationship"), "seq_relationship_logits", sequences, 2)
@@ -223,10 +225,14 @@ func (b *graphBuilder) maskedLM(hidden string) string {
 	x := b.dense(scope+"/transform/dense", hidden, name+"transform.dense")
 	x = b.activation(scope+"/transform/transform_act_fn", x)
 	x = b.norm(scope+"/transform/LayerNorm", x, name+"transform.LayerNorm")
-	// The decoder is the word embedding, which stays one tensor: a runtime turns it when it loads the file.
-	word := heads[b.m.head].prefix + "embeddings.word_embeddings.weight"
-	decoder := b.node(scope+"/decoder", "Transpose", []string{b.parameter(word)}, onnx.IntsAttr("perm", 1, 0))
-	x = b.node(scope+"/decoder", "MatMul", []string{x, decoder})
+	if b.m.config.UntiedDecoder {
+		x = b.node(scope+"/decoder", "MatMul", []string{x, b.transposed(decoderWeight)})
+	} else {
+		// The decoder is the word embedding, which stays one tensor: a runtime turns it when it loads the file.
+		word := heads[b.m.head].prefix + "embeddings.word_embeddings.weight"
+		decoder := b.node(scope+"/decoder", "Transpose", []string{b.parameter(word)}, onnx.IntsAttr("perm", 1, 0))
+		x = b.node(scope+"/decoder", "MatMul", []string{x, decoder})
+	}
 	return b.node(scope+"/decoder", "Add", []string{x, b.parameter(name + "bias")})
 }
 

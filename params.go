@@ -42,6 +42,9 @@ func (p *Param) Len() int {
 	return n
 }
 
+// decoderWeight is the masked LM's decoder where it is not the word embedding.
+const decoderWeight = "cls.predictions.decoder.weight"
+
 // Params is the table of the parameters of a model, in the order in which data goes through them. The weights of a
 // layer's query, key and value follow one another, and so do their biases: each three are one matrix and one vector
 // to the encoder. A head that isn't one of the constants has none.
@@ -83,6 +86,9 @@ func Params(c *Config, head Head) []Param {
 		const m = "cls.predictions."
 		t.denseBoth(m+"transform.dense", h, h)
 		t.layerNorm(m+"transform.LayerNorm", h)
+		if c.UntiedDecoder {
+			t.add(Param{Name: decoderWeight, Shape: []int{c.VocabSize, h}, Decay: true})
+		}
 		t.add(Param{Name: m + "bias", Google: "cls/predictions/output_bias", Shape: []int{c.VocabSize}, Init: InitZero})
 	}
 	if info.nextSentence {

@@ -141,7 +141,7 @@ func (a *Activations) nextLogits() compute.Buffer {
 
 func (a *Activations) pooled() compute.Buffer {
 	w := a.t.space
-	if !heads[w.m.head].pooler {
+	if !w.m.pooler {
 		return compute.Buffer{}
 	}
 	return rows(w.pooled, w.b.Len(), w.m.config.HiddenSize)

@@ -94,6 +94,11 @@ func (m *Model) saveConfig(dir string, o SaveOptions) error {
 	if err := c.setExtra("torch_dtype", names[o.DType]); err != nil {
 		return err
 	}
+	if o.Format == checkpoint.TensorFlow {
+		if err := c.forGoogle(); err != nil {
+			return err
+		}
+	}
 	config, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
@@ -115,9 +120,12 @@ func (m *Model) withTied(tensors []checkpoint.Tensor) []checkpoint.Tensor {
 		return tensors
 	}
 	for _, tied := range [...][2]string{
-		{"cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"},
+		{decoderWeight, "bert.embeddings.word_embeddings.weight"},
 		{"cls.predictions.decoder.bias", "cls.predictions.bias"},
 	} {
+		if tied[0] == decoderWeight && m.config.UntiedDecoder {
+			continue
+		}
 		i := slices.IndexFunc(tensors, func(t checkpoint.Tensor) bool { return t.Name == tied[1] })
 		t := tensors[i]
 		t.Name = tied[0]
@@ -130,6 +138,9 @@ func (m *Model) withTied(tensors []checkpoint.Tensor) []checkpoint.Tensor {
 func (m *Model) stored(p *parameter, o SaveOptions) (checkpoint.Tensor, error) {
 	if o.Format != checkpoint.TensorFlow {
 		return m.tensor(p.Name, p.Shape, p.value, o.DType)
+	}
+	if p.Google == "" {
+		return checkpoint.Tensor{}, fmt.Errorf("google-research/bert has no place for %s: there the decoder is the word embedding, and this model's is not", p.Name)
 	}
 	if !p.GoogleTransposed {
 		return m.tensor(p.Google, p.Shape, p.value, o.DType)
@@ -185,4 +196,12 @@ func (c *Config) setExtra(key string, value any) error {
 	extra[key] = raw
 	c.Extra = extra
 	return nil
+}
+
+// dropExtra takes such a key out.
+func (c *Config) dropExtra(key string) {
+	if _, ok := c.Extra[key]; ok {
+		c.Extra = maps.Clone(c.Extra)
+		delete(c.Extra, key)
+	}
 }

@@ -2,6 +2,7 @@ package bert
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/go-bert/bert/internal/compute"
@@ -53,7 +54,8 @@ type Output struct {
 }
 
 // Forward runs the model over a batch, without dropout. A sequence's results are the same, to the bit, whatever else is
-// in the batch. The error is a [BatchError] if the batch is wrong, ErrClosed, or that of the device.
+// in the batch. The error is a [BatchError] if the batch is wrong, a [NotFiniteError] if an output is no finite number,
+// ErrClosed, or that of the device.
 func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	m, w := s.m, s.space
 	if err := m.use(); err != nil {
@@ -65,8 +67,8 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 		return nil, err
 	}
 	switch {
-	case want.Pooled && !info.pooler:
-		return nil, fmt.Errorf("a %v has no pooler: take the mean or the first of the hidden states", m.head)
+	case want.Pooled && !m.pooler:
+		return nil, fmt.Errorf("this %v has no pooler: take the mean or the first of the hidden states", m.head)
 	case want.Loss:
 		if err := b.checkLabels(&m.config, m.head); err != nil {
 			return nil, err
@@ -81,7 +83,7 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 		return nil, err
 	}
 	w.w = weights
-	w.firstOnly = m.head.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions
+	w.firstOnly = m.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions
 	if err := w.begin(b); err != nil {
 		return nil, err
 	}
@@ -148,6 +150,9 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 		s.logits = read(s.logits, w.outputLogits())
 		s.out.Logits = s.logits
 	}
+	if err == nil {
+		err = s.checkFinite(b)
+	}
 	if err == nil && want.Loss {
 		s.out.Loss, err = s.loss(b)
 	}
@@ -155,6 +160,69 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 		return nil, err
 	}
 	return &s.out, nil
+}
+
+// checkFinite reports the first sequence with an output that is no finite number.
+func (s *Session) checkFinite(b *Batch) error {
+	var (
+		head   = s.m.head
+		perRow = perSequence // of the logits
+		width  = 1
+	)
+	switch {
+	case heads[head].maskedLM:
+		perRow, width = perMaskedToken, s.m.config.VocabSize
+	case heads[head].perToken:
+		perRow, width = perToken, head.outputs(&s.m.config)
+	case heads[head].output != "":
+		width = head.outputs(&s.m.config)
+	case heads[head].nextSentence:
+		width = 2
+	}
+	for _, output := range [...]struct {
+		values []float32
+		of     rowsOf
+		width  int
+	}{
+		{s.out.Logits, perRow, width}, {s.out.NextSentenceLogits, perSequence, 2},
+		{s.out.Pooled, perSequence, s.m.config.HiddenSize}, {s.out.LastHidden, perToken, s.m.config.HiddenSize},
+	} {
+		if i := notFinite(output.values); i >= 0 {
+			sequence, _ := output.of.place(b, i/output.width)
+			return s.m.blame(&NotFiniteError{Sequence: sequence})
+		}
+	}
+	return nil
+}
+
+// notFinite is the index of the first NaN or infinity, −1 where there is none.
+func notFinite(values []float32) int {
+	for i, x := range values {
+		if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
+			return i
+		}
+	}
+	return -1
+}
+
+// blame finds the parameter that holds a NaN or an infinity.
+func (m *Model) blame(e *NotFiniteError) error {
+	for i := range m.params {
+		values, err := m.hostValues(m.params[i].value)
+		if err != nil {
+			return err
+		}
+		for _, x := range values {
+			if !finite(x) {
+				e.Count++
+			}
+		}
+		if e.Count > 0 {
+			e.Tensor = m.params[i].Name
+			break
+		}
+	}
+	return e
 }
 
 // loss is the loss of the batch that went forward.

@@ -38,6 +38,9 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	if m.trainer != nil {
 		return nil, ErrTrainerExists
 	}
+	if err := m.config.checkTraining(); err != nil {
+		return nil, err
+	}
 	if err := m.own(); err != nil {
 		return nil, err
 	}
@@ -137,7 +140,7 @@ func (t *Trainer) Backward(batches []*Batch, p Pass) (Loss, error) {
 		m.denominators(&t.denominators, batches)
 	}
 	w.noDropout = p.NoDropout
-	w.firstOnly = m.head.pooledOnly() && !slices.Contains(p.Hidden, m.config.NumHiddenLayers)
+	w.firstOnly = m.pooledOnly() && !slices.Contains(p.Hidden, m.config.NumHiddenLayers)
 	if !p.Unlabelled {
 		if err := w.expectLosses(batches); err != nil {
 			return Loss{}, err

@@ -18,7 +18,7 @@ type weights struct {
 
 	transform     dense // of the masked LM, [H, H]
 	transformNorm norm
-	decoder       dense // the word embedding again, [V, H], with a bias of its own
+	decoder       dense // the word embedding again or, untied, a matrix of its own, [V, H], with a bias
 	nextSentence  dense // [2, H]
 	output        dense // of the other heads, [C, H]
 }
@@ -134,19 +134,23 @@ func (m *Model) link(pack packing) (*weights, error) {
 		block.intermediate.outStride, block.output.inStride = m.innerStride(), m.innerStride()
 		w.layers = append(w.layers, block)
 	}
-	if info.pooler {
+	if m.pooler {
 		w.pooler = denseOf(h, h, info.prefix+"pooler.dense")
 	}
 	if info.maskedLM {
 		w.transform = denseOf(h, h, "cls.predictions.transform.dense")
 		w.transformNorm = normOf("cls.predictions.transform.LayerNorm")
 		bias := find("cls.predictions.bias")
+		decoder := w.word
+		if c.UntiedDecoder {
+			decoder = find(decoderWeight)
+		}
 		w.decoder = dense{
-			matrix: compute.Matrix{Weight: w.word.value, Out: c.VocabSize, In: h},
-			bias:   bias.value, weightGrad: w.word.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
+			matrix: compute.Matrix{Weight: decoder.value, Out: c.VocabSize, In: h},
+			bias:   bias.value, weightGrad: decoder.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
 		}
 		if pack == packAll {
-			w.decoder.matrix.Packed = packed(c.VocabSize, h, w.word.value)
+			w.decoder.matrix.Packed = packed(c.VocabSize, h, decoder.value)
 		}
 	}
 	if info.nextSentence {

@@ -182,7 +182,7 @@ func (w *workspace) layOut(c *carver) {
 		}
 		w.layers = append(w.layers, l)
 	}
-	if info.pooler {
+	if w.m.pooler {
 		w.first, w.pooledPre, w.pooled, w.residual = c.take(B*H), c.take(B*H), c.take(B*H), c.take(B*H)
 	}
 	if info.output != "" {

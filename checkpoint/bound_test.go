@@ -118,7 +118,7 @@ var hostile = []struct {
 	}, "refer to one another too often"},
 	{"a long name of a class", "x", func(size int) []byte {
 		return torchOf([]byte("c"), bytes.Repeat([]byte("n"), size), []byte("\nx\n"))
-	}, "refused, and nothing was run"},
+	}, "want a dict of tensors"},
 	{"a long key of a storage", "x", func(size int) []byte {
 		b := append([]byte{opMark, opShortBinString, 7}, "storage"...)
 		b = append(b, "ctorch\nByteStorage\n"...)

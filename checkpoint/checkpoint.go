@@ -38,7 +38,8 @@ type File struct {
 	tensors  []Tensor // by name
 	metadata map[string]string
 	format   Format
-	absent   error          // why tensors have no data
+	absent   error // why tensors have no data
+	notes    []string
 	release  []func() error // one for each file on disk
 }
 
@@ -49,7 +50,8 @@ type File struct {
 //     Hugging Face's libraries);
 //  2. the TensorFlow checkpoint that the file "checkpoint" says is the newest;
 //  3. bert_model.ckpt.index, the name in google-research/bert's releases;
-//  4. the only other file whose content is weights. If there are several, the error lists them.
+//  4. the only other file whose content is weights. If there are several, the error lists them;
+//  5. model.onnx in the folder onnx, or the only file of weights there.
 //
 // Open checks the whole structure of the files: every tensor lies inside its file and has the size that its type and shape
 // require; safetensors data do not overlap; TensorFlow tensors match the CRCs in the index. Values are not examined. An error
@@ -85,6 +87,9 @@ func (f *File) Lookup(name string) (*Tensor, bool) {
 // Metadata returns the free-form strings of the file's header, such as {"format": "pt"}. For shards it returns the union; where
 // they differ, the first shard by name wins.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
+
+// Notes are sentences that say where the tensors are not simply those of the file, as where weights were quantized.
+func (f *File) Notes() []string { return slices.Clone(f.notes) }
 
 // Close releases the memory of all tensors. Data and Float32View slices obtained earlier must not be used after it: the memory
 // may be unmapped, and reading it then kills the process. A second Close does nothing.

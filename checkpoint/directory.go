@@ -18,7 +18,11 @@ const (
 	torchIndex  = "pytorch_model.bin.index.json"
 	stateName   = "checkpoint"
 	googleIndex = "bert_model.ckpt.index"
+	onnxName    = "model.onnx"
 )
+
+// ONNXFolder is the folder of a model directory in which exporters put graphs.
+const ONNXFolder = "onnx"
 
 // locate finds the file to open for a path, as Open documents.
 func locate(path string) (string, error) {
@@ -65,8 +69,16 @@ func weightsIn(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var weights, others []string
+	var (
+		weights, others []string
+		newest          = -1 // the last of a Trainer's folders checkpoint-N
+	)
 	for _, e := range entries {
+		if n, ok := strings.CutPrefix(e.Name(), "checkpoint-"); ok && e.IsDir() {
+			if n, err := strconv.Atoi(n); err == nil {
+				newest = max(newest, n)
+			}
+		}
 		switch f := formatAt(filepath.Join(dir, e.Name())); {
 		case f == nil:
 		case f.format != 0:
@@ -80,10 +92,24 @@ func weightsIn(dir string) (string, error) {
 		return filepath.Join(dir, weights[0]), nil
 	case len(weights) > 1:
 		return "", fmt.Errorf("%s: several weight files: %s; give the path of one of them", dir, some(weights, ", "))
+	}
+	if path := filepath.Join(dir, ONNXFolder); filepath.Base(dir) != ONNXFolder && exists(path) {
+		if model := filepath.Join(path, onnxName); exists(model) {
+			return model, nil
+		}
+		if found, err := weightsIn(path); err == nil {
+			return found, nil
+		}
+	}
+	switch {
+	case newest >= 0:
+		return "", fmt.Errorf("%s: no weights here, but checkpoints of a training: give one of them, such as %s", dir, filepath.Join(dir, fmt.Sprintf("checkpoint-%d", newest)))
+	case exists(filepath.Join(dir, "adapter_config.json")):
+		return "", fmt.Errorf("%s: no model's weights here: adapter_config.json says that this is an adapter of another model", dir)
 	case len(others) > 0:
 		return "", fmt.Errorf("%s: no weights here (%s)", dir, some(others, "; "))
 	}
-	return "", fmt.Errorf("%s: no weights here: no %s, no %s and no TensorFlow checkpoint", dir, singleName, torchName)
+	return "", fmt.Errorf("%s: no weights here: no %s, no %s, no TensorFlow checkpoint and no ONNX model", dir, singleName, torchName)
 }
 
 // some joins the first of a folder's names, which may be many.

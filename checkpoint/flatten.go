@@ -38,6 +38,10 @@ func (f *flattener) add(place []string, v any) error {
 			if err != nil {
 				return err
 			}
+			switch key.(type) {
+			case tuple, *object, global: // several may be of one kind
+				name += " " + strconv.Itoa(i)
+			}
 			if err := f.add(append(place, name), v.values[i]); err != nil {
 				return err
 			}
@@ -47,6 +51,13 @@ func (f *flattener) add(place []string, v any) error {
 		return f.addAll(place, v.items)
 	case tuple:
 		return f.addAll(place, v)
+	case *object:
+		if len(v.items.keys) > 0 {
+			return f.add(place, &v.items)
+		}
+		if len(place) == 0 {
+			return fmt.Errorf("the file holds %s, not a dict of tensors: refused, and nothing was run. Save its state_dict", kindOf(v))
+		}
 	case *storage:
 		return fmt.Errorf("%s is a storage, not a tensor", quoted(strings.Join(place, ".")))
 	}
@@ -98,8 +109,10 @@ func keyName(key any) (string, error) {
 	switch key := key.(type) {
 	case string:
 		return key, nil
-	case int64:
-		return strconv.FormatInt(key, 10), nil
+	case nil, int64, bool, float64:
+		return scalar(key), nil
+	case tuple, *object, global: // of a table beside the tensors
+		return kindOf(key), nil
 	}
 	return "", fmt.Errorf("%s is the key of a dict: want a str or an int", kindOf(key))
 }
@@ -120,6 +133,8 @@ func scalar(v any) string {
 		return v
 	case int64:
 		return strconv.FormatInt(v, 10)
+	case *object:
+		return string(v.class)
 	default: // a global
 		return fmt.Sprint(v)
 	}

@@ -35,6 +35,15 @@ func (r *jsonReader) next() (byte, error) {
 	return 0, r.fail(io.ErrUnexpectedEOF)
 }
 
+// null reads null, and reports false where there is something else.
+func (r *jsonReader) null() bool {
+	if _, err := r.next(); err != nil || !bytes.HasPrefix(r.text[r.at:], []byte("null")) {
+		return false
+	}
+	r.at += len("null")
+	return true
+}
+
 // delim reads a delimiter.
 func (r *jsonReader) delim(want byte) error {
 	c, err := r.next()

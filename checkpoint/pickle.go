@@ -8,12 +8,14 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
 // A pickle is a program for a stack machine that builds Python objects: Lib/pickletools.py describes its instructions. Python's
-// own machine can call any function. This one supports only containers, numbers, strings and the objects from which torch.save
-// builds tensors. It calls nothing: a name that is not in the tables below is an error.
+// own machine can call any function. This one builds only containers, numbers, strings and the objects from which torch.save
+// builds tensors. It calls nothing: an object of any other class is a value that is read past, with its items if it has any.
+// Names that only a program meant to do harm has, and those of whole modules, are errors.
 
 // The values of a pickle are nil for None, bool, int64, float64, string, and these.
 type (
@@ -21,6 +23,13 @@ type (
 	array  struct{ items []any } // Python's list
 	tuple  []any
 	global string // a qualified name: "torch.FloatStorage"
+
+	// object is a value that is no container and no tensor: an instance of a class that this package doesn't know, such as
+	// numpy's scalars, bytes, or a number of many bytes. items are what the pickle puts into it, as into a dict.
+	object struct {
+		class global
+		items dict
+	}
 )
 
 // mark is the value that MARK pushes.
@@ -57,16 +66,51 @@ var constants = []global{
 
 // calls are the functions and classes that a pickle may call, with their substitutes.
 var calls = map[global]func(u *unpickler, args tuple) (any, error){
-	"collections.OrderedDict":         newDict,
-	"torch.Size":                      newSize,
-	"torch._utils._rebuild_tensor":    rebuildTensor,
-	"torch._utils._rebuild_tensor_v2": rebuildTensor,
-	"torch._utils._rebuild_parameter": rebuildParameter,
+	"collections.OrderedDict":                    newDict,
+	"collections.defaultdict":                    newDefaultDict,
+	"torch.Size":                                 newSize,
+	"torch._utils._rebuild_tensor":               rebuildTensor,
+	"torch._utils._rebuild_tensor_v2":            rebuildTensor,
+	"torch._utils._rebuild_parameter":            rebuildParameter,
+	"torch._utils._rebuild_parameter_with_state": rebuildParameter,
 }
 
-// knownGlobal reports whether a pickle may name g.
-func knownGlobal(g global) bool {
+// builtinClasses are what a pickle may name of Python's built-in functions and classes.
+var builtinClasses = []string{
+	"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set", "slice", "str",
+	"tuple", "long", "unicode",
+}
+
+// harmfulModules are modules that no checkpoint needs, but a pickle that is meant to run programs or to read files does.
+var harmfulModules = []string{
+	"asyncio", "bdb", "cProfile", "code", "codeop", "commands", "ctypes", "httplib", "imp", "importlib", "marshal", "multiprocessing",
+	"nt", "ntpath", "os", "pdb", "pickle", "pip", "posix", "posixpath", "profile", "pty", "requests", "runpy", "shutil", "signal",
+	"smtplib", "socket", "ssl", "subprocess", "sys", "timeit", "trace", "urllib", "urllib2", "webbrowser",
+}
+
+// refused reports whether a pickle that names g is refused.
+func (g global) refused() bool {
+	module, name, _ := strings.Cut(string(g), ".")
+	switch {
+	case module == "builtins" || module == "__builtin__":
+		return !slices.Contains(builtinClasses, name)
+	case module == "torch":
+		return slices.Contains([]string{"load", "save", "compile", "package", "jit", "hub"}, strings.Split(name, ".")[0]) || strings.HasPrefix(name, "nn.modules.")
+	}
+	return slices.Contains(harmfulModules, module)
+}
+
+// known reports whether g is a storage, a constant, or what has a substitute.
+func (g global) known() bool {
 	return storageTypes[g] != 0 || calls[g] != nil || slices.Contains(constants, g)
+}
+
+// newDefaultDict stands for a dict that makes values for keys it hasn't: its first argument is what makes them.
+func newDefaultDict(u *unpickler, args tuple) (any, error) {
+	if len(args) > 1 {
+		return newDict(u, args[1:])
+	}
+	return &dict{}, nil
 }
 
 func newDict(u *unpickler, args tuple) (any, error) {
@@ -196,6 +240,8 @@ func kindOf(v any) string {
 		return "a storage"
 	case *view:
 		return "a tensor"
+	case *object:
+		return "an object of class " + string(v.class)
 	case mark:
 		return "a mark"
 	}
@@ -274,6 +320,17 @@ const (
 	opLong1           = 0x8a
 	opShortBinUnicode = 0x8c
 	opBinUnicode8     = 0x8d
+	opBinBytes        = 'B'
+	opShortBinBytes   = 'C'
+	opBinBytes8       = 0x8e
+	opByteArray8      = 0x96
+	opEmptySet        = 0x8f
+	opAddItems        = 0x90
+	opFrozenSet       = 0x91
+	opNewObjEx        = 0x92
+	opLong4           = 0x8b
+	opPop             = '0'
+	opDup             = '2'
 	opStackGlobal     = 0x93
 	opMemoize         = 0x94
 	opFrame           = 0x95
@@ -340,8 +397,12 @@ func (u *unpickler) text(n int) error {
 	if err != nil {
 		return err
 	}
-	if !utf8.Valid(b) {
-		return errors.New("a string is not UTF-8")
+	if !utf8.Valid(b) { // bytes, as Python 2 wrote them
+		if err := u.spend(objectSize); err != nil {
+			return err
+		}
+		u.push(&object{class: "bytes"})
+		return nil
 	}
 	// The bytes of a string are bytes of the file: only what comes with them counts.
 	if err := u.spend(2 * valueSize); err != nil {
@@ -402,6 +463,9 @@ var costs = [256]int{
 	opGlobal: 2 * objectSize, opStackGlobal: 2 * objectSize,
 	opReduce: 2 * objectSize, opNewObj: 2 * objectSize,
 	opBinPersID: 2 * objectSize,
+	opBinBytes:  2 * objectSize, opShortBinBytes: 2 * objectSize, opBinBytes8: 2 * objectSize, opByteArray8: 2 * objectSize,
+	opEmptySet: 2 * objectSize, opFrozenSet: 2 * objectSize, opNewObjEx: 2 * objectSize, opLong4: 2 * objectSize,
+	opDup: valueSize,
 	// A value in a list, and a key and a value in a dict, as their slices grow.
 	opAppend: 4 * valueSize, opSetItem: 8 * valueSize,
 }
@@ -445,7 +509,30 @@ func (u *unpickler) step() (stop bool, err error) {
 		u.push(int64(v))
 		return false, err
 	case opLong1:
-		err = u.long()
+		err = u.long(1)
+	case opLong4:
+		err = u.long(4)
+	case opShortBinBytes:
+		err = u.bytes(1)
+	case opBinBytes:
+		err = u.bytes(4)
+	case opBinBytes8, opByteArray8:
+		err = u.bytes(8)
+	case opEmptySet:
+		u.push(&object{class: "set"})
+	case opAddItems:
+		if _, err = u.popMark(); err == nil {
+			_, err = top[*object](u)
+		}
+	case opFrozenSet:
+		_, err = u.popMark()
+		u.push(&object{class: "frozenset"})
+	case opPop:
+		_, err = u.pop(1)
+	case opDup:
+		v, err := top[any](u)
+		u.push(v)
+		return false, err
 	case opBinFloat: // the only big-endian number
 		b, err := u.take(8)
 		if err == nil {
@@ -480,6 +567,11 @@ func (u *unpickler) step() (stop bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if len(u.stack) > 0 {
+			if _, ok := u.stack[len(u.stack)-1].(*object); ok { // a list of a class of its own
+				return false, nil
+			}
+		}
 		l, err := top[*array](u)
 		if err == nil {
 			l.items = append(l.items, values...)
@@ -493,7 +585,15 @@ func (u *unpickler) step() (stop bool, err error) {
 		if len(values)%2 != 0 {
 			return false, errors.New("a key without a value")
 		}
-		d, err := top[*dict](u)
+		var d *dict
+		if len(u.stack) > 0 {
+			if o, ok := u.stack[len(u.stack)-1].(*object); ok { // a dict of a class of its own
+				d = &o.items
+			}
+		}
+		if d == nil {
+			d, err = top[*dict](u)
+		}
 		if err == nil {
 			for i := 0; i < len(values); i += 2 {
 				d.keys, d.values = append(d.keys, values[i]), append(d.values, values[i+1])
@@ -508,6 +608,10 @@ func (u *unpickler) step() (stop bool, err error) {
 		err = u.global(op)
 	case opReduce, opNewObj:
 		err = u.call()
+	case opNewObjEx: // with arguments by name, which nothing known here has
+		if _, err = u.pop(1); err == nil {
+			err = u.call()
+		}
 	case opBuild:
 		err = u.build()
 	case opBinPersID:
@@ -530,14 +634,33 @@ func (u *unpickler) values(toMark bool, n int) ([]any, error) {
 	return values, err
 }
 
-// long reads LONG1, a little-endian number in two's complement.
-func (u *unpickler) long() error {
-	n, err := u.number(1)
+// bytes reads bytes that are preceded by their number, itself of n bytes. No tensor is made of them.
+func (u *unpickler) bytes(n int) error {
+	length, err := u.number(n)
 	if err != nil {
 		return err
 	}
-	if n > 8 {
-		return fmt.Errorf("a number of %d bytes, want at most 8", n)
+	if _, err := u.take(length); err != nil {
+		return err
+	}
+	u.push(&object{class: "bytes"})
+	return nil
+}
+
+// long reads LONG1 or LONG4, a little-endian number in two's complement, preceded by the number of its bytes, itself of width
+// bytes.
+func (u *unpickler) long(width int) error {
+	n, err := u.number(width)
+	if err != nil {
+		return err
+	}
+	if n > 8 { // a seed, not a size
+		if err := u.spend(objectSize); err != nil {
+			return err
+		}
+		_, err := u.take(n)
+		u.push(&object{class: "int"})
+		return err
 	}
 	v, err := u.number(int(n))
 	if n > 0 {
@@ -612,7 +735,7 @@ func (u *unpickler) global(op uint64) error {
 		}
 	}
 	g := global(clip(names[0]) + "." + clip(names[1]))
-	if !knownGlobal(g) {
+	if g.refused() {
 		return fmt.Errorf("it names %q, which is not a tensor, storage or container: refused, and nothing was run. Save only the state_dict", string(g))
 	}
 	u.push(g)
@@ -625,6 +748,10 @@ func (u *unpickler) call() error {
 	if err != nil {
 		return err
 	}
+	if o, ok := values[0].(*object); ok {
+		u.push(&object{class: o.class})
+		return nil
+	}
 	g, ok := values[0].(global)
 	if !ok {
 		return fmt.Errorf("%s is called", kindOf(values[0]))
@@ -633,9 +760,18 @@ func (u *unpickler) call() error {
 	if !ok {
 		return fmt.Errorf("%s is called with %s", g, kindOf(values[1]))
 	}
+	const withType = "torch._tensor._rebuild_from_type_v2" // (function, class, its arguments, attributes)
+	if g == withType && len(args) >= 3 {
+		g, _ = args[0].(global)
+		args, _ = args[2].(tuple)
+	}
 	f := calls[g]
-	if f == nil {
+	switch {
+	case f == nil && g.known():
 		return fmt.Errorf("%s is called: refused, and nothing was run", g)
+	case f == nil:
+		u.push(&object{class: g})
+		return nil
 	}
 	v, err := f(u, args)
 	if err != nil {
@@ -645,11 +781,16 @@ func (u *unpickler) call() error {
 	return nil
 }
 
-// build runs BUILD, which sets attributes of an object. Only those of a dictionary are accepted, and they are dropped: the
+// build runs BUILD, which sets attributes of an object. They are dropped: the
 // _metadata of a state_dict, with the versions of its modules, says nothing about tensors.
 func (u *unpickler) build() error {
 	if _, err := u.pop(1); err != nil {
 		return err
+	}
+	if len(u.stack) > 0 {
+		if _, ok := u.stack[len(u.stack)-1].(*object); ok {
+			return nil
+		}
 	}
 	_, err := top[*dict](u)
 	return err

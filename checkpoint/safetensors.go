@@ -56,6 +56,9 @@ func parseHeader(header, data []byte) ([]Tensor, map[string]string, error) {
 	)
 	err := r.object(nil, func(key string) error {
 		if key == metadataKey {
+			if r.null() { // some writers of an optional map
+				return nil
+			}
 			return inside(metadataKey, r.object(func(key string) bool { _, ok := metadata[key]; return !ok }, func(key string) error {
 				if err := used.name(key, false); err != nil {
 					return err

@@ -255,7 +255,7 @@ func TestOpenNoWeights(t *testing.T) {
 		t.Errorf("a missing path: %v", err)
 	}
 	for _, step := range []struct{ name, content, want string }{
-		{"config.json", "{}", "no weights here: no model.safetensors, no pytorch_model.bin and no TensorFlow checkpoint"},
+		{"config.json", "{}", "no weights here: no model.safetensors, no pytorch_model.bin, no TensorFlow checkpoint and no ONNX model"},
 		{"tf_model.h5", "\x89HDF\r\n\x1a\n\x00\x00", "no weights here (tf_model.h5 is a HDF5 file, which is not supported)"},
 	} {
 		writeFile(t, dir, step.name, []byte(step.content))

@@ -225,13 +225,17 @@ func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, e
 	}
 	// Tensors whose elements are not in row-major order are copied. Many could be copies of one storage, so their total is limited.
 	room := copyLimit * fileSize
-	tensors := make([]Tensor, len(f.tensors))
-	for i, v := range f.tensors {
+	tensors := make([]Tensor, 0, len(f.tensors))
+	for _, v := range f.tensors {
 		t, copied, err := v.view.tensor(v.name, room)
+		if errors.Is(err, errExpanded) {
+			f.metadata[v.name] = fmt.Sprintf("an expanded tensor of shape %s, left out", shapeText(v.view.shape))
+			continue
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("tensor %s: %w", quoted(v.name), err)
 		}
-		tensors[i] = t
+		tensors = append(tensors, t)
 		room -= copied
 	}
 	if err := checkShared(tensors, fileSize); err != nil {
@@ -239,6 +243,10 @@ func viewed(state any, pickleSize, fileSize int) ([]Tensor, map[string]string, e
 	}
 	return tensors, f.metadata, nil
 }
+
+// errExpanded is the error of a tensor that repeats its elements so often that it has far more bytes than the file. Buffers are
+// stored so, parameters never.
+var errExpanded = errors.New("an expanded tensor")
 
 // tensor returns the view as a tensor: a slice of its storage if its elements are in row-major order, otherwise a copy of at
 // most room bytes.
@@ -267,8 +275,8 @@ func (v *view) tensor(name string, room int) (t Tensor, copied int, err error) {
 	switch {
 	case last >= v.storage.len:
 		return t, 0, fmt.Errorf("shape %s with strides %s from element %d goes beyond its storage of %d elements", shapeText(v.shape), shapeText(v.strides), v.offset, v.storage.len)
-	case n > v.storage.len:
-		return t, 0, fmt.Errorf("shape %s has more elements than its storage of %d: an expanded tensor, which is not supported", shapeText(v.shape), v.storage.len)
+	case n > v.storage.len && size > room:
+		return t, 0, errExpanded
 	}
 	e := v.storage.dtype.Size()
 	if inOrder {

@@ -105,7 +105,6 @@ var badPrograms = []struct {
 	{"by a name on the stack", state("builtins", "exec", opStackGlobal), `it names "builtins.exec"`},
 	{"a module's attribute", state(global("torch.nn.modules.linear.Linear"), opEmptyTuple, opNewObj), `it names "torch.nn.modules.linear.Linear"`},
 	{"torch.load", state(global("torch.load"), "x", opTuple1, opReduce), `it names "torch.load"`},
-	{"numpy", state(global("numpy.core.multiarray._reconstruct")), `it names "numpy.core.multiarray._reconstruct"`},
 	{"a known class called", state(global("torch.FloatStorage"), opEmptyTuple, opReduce), "torch.FloatStorage is called: refused"},
 	{"a constant called", state(global("torch.float32"), opEmptyTuple, opReduce), "torch.float32 is called: refused"},
 	{"a text called", state("x", opEmptyTuple, opReduce), "a str is called"},
@@ -117,8 +116,6 @@ var badPrograms = []struct {
 	{"an endless text", state([]byte("X\xff\xff\xff\xff")), "the pickle ends in the middle of an instruction: truncated?"},
 	{"an endless text of 64 bits", state([]byte("\x8d\xff\xff\xff\xff\xff\xff\xff\xff")), "the pickle ends in the middle of an instruction: truncated?"},
 	{"an endless name", state([]byte("cposix")), "the pickle ends in the middle of an instruction: truncated?"},
-	{"not UTF-8", state([]byte("U\x01\xff")), "a string is not UTF-8"},
-	{"a number of many bytes", state([]byte("\x8a\x09123456789")), "a number of 9 bytes, want at most 8"},
 	{"another protocol", append([]byte{opProto, 6}, goodState...), "protocol 6, want at most 5"},
 	{"an empty stack", program(opTuple1), "the stack is empty"},
 	{"no mark", program(opTuple), "no mark on the stack"},
@@ -149,12 +146,12 @@ var badPrograms = []struct {
 	{"strides that overflow", state(tensorOf(0, []int{3, 3}, []int{math.MaxInt64 / 2, math.MaxInt64 / 2})...), "goes beyond its storage of 4 elements"},
 	{"an offset that overflows", state(tensorOf(math.MaxInt64, []int{2}, []int{1})...), "goes beyond its storage of 4 elements"},
 	{"a shape that overflows", state(tensorOf(0, []int{1 << 40, 1 << 40}, []int{0, 0})...), "is larger than the address space"},
-	{"an expanded tensor", state(tensorOf(0, []int{1 << 40}, []int{0})...), "shape [1099511627776] has more elements than its storage of 4: an expanded tensor"},
 
 	// Containers.
 	{"one tensor", program(tensorOf(0, []int{4}, []int{1})...), "the file holds a tensor, want a dict of tensors"},
 	{"the same name", program(opEmptyDict, opMark, "x.y", int64(1), "x", opEmptyDict, "y", int64(2), opSetItem, opSetItems), `"x.y" appears twice`},
-	{"a tuple as a key", program(opEmptyDict, opEmptyTuple, int64(1), opSetItem), "a tuple is the key of a dict: want a str or an int"},
+	{"a tensor as a key", program(slices.Concat([]any{opEmptyDict}, tensorOf(0, []int{4}, []int{1}), []any{int64(1), opSetItem})...), "a tensor is the key of a dict: want a str or an int"},
+	{"an object", program(global("transformers.models.bert.modeling_bert.BertModel"), opEmptyTuple, opNewObj, opEmptyDict, opBuild), "the file holds an object of class transformers.models.bert.modeling_bert.BertModel, not a dict of tensors: refused, and nothing was run"},
 	{"a dict in itself", program(opEmptyDict, []byte{opBinPut, 0}, "x", []byte{opBinGet, 0}, opSetItem), "its containers are nested too deeply or refer to one another too often"},
 	{"NUL in a name", program(opEmptyDict, "x\x00", int64(1), opSetItem), `NUL in the name "x\x00"`},
 	{"billion laughs", func() []byte { // each list holds the previous one twice: 2⁴⁰ visits

@@ -113,14 +113,12 @@ func Describe(ctx context.Context, dir string) (*Description, error) {
 	return newDescription(dir, head, c, t, nil), nil
 }
 
-// headOf is the head that the configuration names or, where it names none, that whose tensors are in the weights.
+// headOf is the head that the configuration names or, where it names none of Hugging Face's, that whose tensors are in the weights.
 func headOf(dir string, c *bert.Config) (bert.Head, error) {
 	if len(c.Architectures) > 0 {
-		head, err := bert.HeadOf(c)
-		if err != nil {
-			err = fmt.Errorf("%s: %w", dir, err)
+		if head, err := bert.HeadOf(c); err == nil {
+			return head, nil
 		}
-		return head, err
 	}
 	// Data that isn't there is missed when it is loaded.
 	f, _, err := checkpoint.List(dir)
@@ -198,6 +196,14 @@ func (d *Description) Can() []Capability {
 		can = append(can, c)
 	}
 	return can
+}
+
+// load is how a model is loaded for the use: what needs no head needs none in the file either.
+func (c Capability) load(o bert.Options) bert.Options {
+	if o.Head == nil && (c == Encoding || c == Comparing) {
+		o.Head = bert.NoHead
+	}
+	return o
 }
 
 // needsSpec says that a model can't do it without a Spec.

@@ -257,7 +257,10 @@ func TestPredictOfBrokenWeights(t *testing.T) {
 	}
 	defer p.Close()
 	_, err = p.Do(t.Context(), data.Texts("good"))
-	wantError(t, err, "NaN", "its weights are broken")
+	wantError(t, err, "input 0", "tensor classifier.bias has 1 NaN", "the model is broken")
+	if !errors.Is(err, bert.ErrNotFinite) {
+		t.Errorf("%v is not ErrNotFinite", err)
+	}
 }
 
 func TestPredictConcurrently(t *testing.T) {

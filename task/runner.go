@@ -59,7 +59,7 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		waiting sync.WaitGroup
 	)
 	waiting.Go(func() { t, failed = tokenizer.Load(dir) })
-	m, err := bert.Load(ctx, dir, o.Model)
+	m, err := bert.Load(ctx, dir, use.asked.load(o.Model))
 	if err == nil {
 		if err = m.Prepare(); err != nil {
 			err = errors.Join(err, m.Close())
@@ -75,7 +75,11 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		return nil, err
 	}
 	if o.Loaded != nil {
-		o.Loaded(m.Report())
+		report := m.Report()
+		if note := m.VocabularyNote(t.VocabSize()); note != "" {
+			report.Assumed = append(report.Assumed, note)
+		}
+		o.Loaded(report)
 	}
 	r, err := newRunner(m, newDescription(dir, m.Head(), m.Config(), t, nil), use, o)
 	if err != nil {
@@ -134,7 +138,8 @@ func (r *Runner[T]) Do(ctx context.Context, inputs []data.Input) ([]T, error) {
 			return nil, &InputError{i, err}
 		}
 	}
-	return r.work.answer(ctx, all)
+	answers, err := r.work.answer(ctx, all)
+	return answers, atInput(err, all)
 }
 
 // Stream answers what in reads and passes inputs and answers to emit in their order. An error of emit ends it.

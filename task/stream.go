@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -106,7 +107,11 @@ func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(It
 		// Lines before a bad one are answered before it is reported.
 		if len(batch) > 0 {
 			answers, err := w.answer(ctx, batch)
-			if err != nil {
+			if err = atInput(err, batch); err != nil {
+				var e *InputError
+				if errors.As(err, &e) {
+					return &data.SourceError{Source: items[e.Index].Source, Err: e.Err}
+				}
 				return err
 			}
 			for i, a := range answers {

@@ -150,7 +150,7 @@ func (a *app) describeConversion(m *bert.Model, in string) {
 		names []string
 	}{
 		{"missing, so with random values", slices.Concat(report.NewHead, report.Missing)},
-		{"left out", report.LeftOver},
+		{"left out", otherHeads(report)},
 	} {
 		if len(part.names) > 0 {
 			a.log.Warn(part.what + ": " + strings.Join(part.names, ", "))

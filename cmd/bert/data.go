@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -124,6 +125,11 @@ func (a *app) describeData(what string, d *task.Dataset) {
 	a.log.Info(what + " by label: " + strings.Join(labels, ", "))
 }
 
+// otherHeads are the tensors that were left out as they are of another head: warnAssumed names the rest.
+func otherHeads(report bert.LoadReport) []string {
+	return slices.DeleteFunc(slices.Clone(report.LeftOver), func(name string) bool { return slices.Contains(report.Unknown, name) })
+}
+
 // describeModel says on stderr what a model is.
 func (a *app) describeModel(m *bert.Model, from string) {
 	c := m.Config()
@@ -138,13 +144,13 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	report := m.Report()
 	a.warnAssumed(report)
 	if len(report.NewHead) > 0 {
-		a.log.Info("new, with random values: " + strings.Join(report.NewHead, ", "))
+		a.log.Warn("new, with random values: " + strings.Join(report.NewHead, ", "))
 	}
 	if len(report.Missing) > 0 {
 		a.log.Warn("missing, so with random values: " + strings.Join(report.Missing, ", "))
 	}
-	if len(report.LeftOver) > 0 {
-		a.log.Info("not used: " + strings.Join(report.LeftOver, ", "))
+	if others := otherHeads(report); len(others) > 0 {
+		a.log.Info("not used: " + strings.Join(others, ", "))
 	}
 	if n := len(report.Training); n > 0 {
 		a.log.Info(fmt.Sprintf("not used: %s of an earlier training, such as %s", count(n, "tensor"), report.Training[0]))

@@ -250,7 +250,7 @@ func newDemo(ctx context.Context, dir string) (*demoData, error) {
 
 // modelOptions are those of a model that learns the task.
 func (d *demoData) modelOptions(f *demoFlags) bert.Options {
-	return bert.Options{Head: d.kind.Head(), Labels: d.labels, ProblemType: d.kind.ProblemType(), Seed: f.seed, Threads: f.threads}
+	return bert.Options{Head: d.kind.Head(), NewHead: true, Labels: d.labels, ProblemType: d.kind.ProblemType(), Seed: f.seed, Threads: f.threads}
 }
 
 // demoReviews gives the reviews to train on and the others.

@@ -16,10 +16,8 @@ func suggestAllowMissing(err error) error {
 		return err
 	}
 	switch e.Reason {
-	case bert.TensorMissing:
+	case bert.TensorMissing, bert.HeadMissing:
 		return fmt.Errorf("%w; with --allow-missing they begin as in a new model", err)
-	case bert.TensorLeftOver:
-		return fmt.Errorf("%w; with --allow-missing they are left out", err)
 	default:
 		return err
 	}

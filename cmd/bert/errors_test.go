@@ -12,7 +12,7 @@ import (
 func TestSuggestAllowMissing(t *testing.T) {
 	for reason, want := range map[bert.TensorReason]string{
 		bert.TensorMissing:   "--allow-missing they begin",
-		bert.TensorLeftOver:  "--allow-missing they are left out",
+		bert.HeadMissing:     "--allow-missing they begin",
 		bert.TensorMisshapen: "",
 	} {
 		err := fmt.Errorf("m: %w", &bert.TensorError{Name: "x", Reason: reason})

@@ -146,7 +146,8 @@ func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor)
 	}
 	c, err := bert.LoadConfig(configPath)
 	if err != nil {
-		return nil, err
+		// The tensors are there to be listed all the same.
+		return &inspectedModel{NewHead: list(nil), Missing: list(nil), LeftOver: list(nil), Training: list(nil), Problem: err.Error()}, nil
 	}
 	a.warnConfig(c, filepath.Dir(configPath))
 	head, report, err := bert.Compare(c, tensors)
@@ -207,7 +208,7 @@ func inspectionTable(s screen, in *inspection, types map[string]int) string {
 	}
 	m := in.Model
 	if m.Problem != "" {
-		fmt.Fprintf(&b, "does not fit the configuration: %s\n", visible(m.Problem))
+		fmt.Fprintf(&b, "it can't run here: %s\n", visible(m.Problem))
 		return b.String()
 	}
 	for _, part := range []struct {

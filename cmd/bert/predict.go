@@ -58,8 +58,16 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 	return c, nil
 }
 
-// warnAssumed warns of what Load assumed because the model's configuration does not say.
+// warnAssumed warns of what Load assumed because the model's files do not say, and of tensors of no BERT.
 func (a *app) warnAssumed(report bert.LoadReport) {
+	if n := len(report.Unknown); n > 0 {
+		const most = 10
+		names := strings.Join(report.Unknown[:min(n, most)], ", ")
+		if n > most {
+			names += fmt.Sprintf(" and %d more", n-most)
+		}
+		a.log.Warn("left out, as it belongs to no BERT: " + names)
+	}
 	for _, note := range report.Assumed {
 		a.log.Warn(note)
 	}
