@@ -60,7 +60,7 @@ var rooms = []room{
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
 	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
 	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile", "internal/files"}},
-	{dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message", "internal/files"}},
+	{dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message", "internal/files"}, others: []string{"github.com/klauspost/compress"}},
 	{dir: "internal/jsonobject", ours: []string{"internal/atomicfile", "internal/message", "internal/textfile", "internal/files"}},
 	{dir: "internal/message"},
 	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile", "internal/files"}},
@@ -70,7 +70,7 @@ var rooms = []room{
 	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/atomicfile", "internal/files"}},
 	{dir: "tokenizer/internal/unidata"},
-	{dir: "recipe"},
+	{dir: "recipe", ours: []string{"internal/files"}},
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
 	{dir: "hub", ours: []string{"internal/atomicfile", "internal/files"}, others: []string{"golang.org/x/sys"}},
 	{
@@ -85,6 +85,7 @@ var rooms = []room{
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},
+	{dir: "internal/testbound"},
 	{dir: "internal/tinymodel", ours: []string{".", "tokenizer"}},
 	// reference is BERT once more: it must share nothing with what it is compared with. The files are checkpoint's to write.
 	{dir: "internal/golden/reference"},

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,6 +71,8 @@ func readCoNLL(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer b.Close()
+	c.hold = b.Hold
 	lines := textfile.NewLines(b)
 	for {
 		line, err := lines.Next()
@@ -109,7 +112,8 @@ type conllReader struct {
 	name       string
 	word, tag  int // columns, from 1; of the tag 0: the last
 	unlabelled bool
-	width      int // columns of a line; 0: not known yet
+	width      int                   // columns of a line; 0: not known yet
+	hold       func(bytes int) error // see textfile.Reader.Hold
 
 	current  Example
 	failed   error // what is wrong with the sentence that is being read
@@ -121,6 +125,11 @@ type conllReader struct {
 func (c *conllReader) line(line []byte, number int, err error) error {
 	// A stray CR too: at the end of a line it would become part of the line's end when it is written.
 	blank := func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' }
+	if err == nil && bytes.Count(line, []byte(" "))+bytes.Count(line, []byte("\t")) > maxColumns {
+		// More than that many blanks, though perhaps not as many columns.
+		err = errColumns
+		line = nil
+	}
 	fields := strings.FieldsFunc(string(line), blank)
 	if err == nil && (len(fields) == 0 || fields[0] == docStart) {
 		return c.end()
@@ -182,6 +191,7 @@ func (c *conllReader) end() error {
 		return c.bad.add(err)
 	case len(x.Words) > 0:
 		c.examples = append(c.examples, x)
+		return c.hold(x.size())
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,23 @@ type Example struct {
 	Source  Source
 }
 
+// size is the memory of the example in bytes.
+func (x *Example) size() int {
+	const header = 16 // of a string in a list
+	n := int(exampleType.Size()) + len(x.Text) + len(x.TextPair) + len(x.Label) + len(x.ID) + len(x.Source.Member)
+	for _, list := range [...][]string{x.Words, x.Choices, x.Labels} {
+		for _, s := range list {
+			n += header + len(s)
+		}
+	}
+	for _, a := range x.Answers {
+		n += header + 8 + len(a.Text)
+	}
+	return n
+}
+
+var exampleType = reflect.TypeFor[Example]()
+
 // Labelled reports whether the example has a label, labels or answers.
 func (x *Example) Labelled() bool { return x.Label != "" || x.Labels != nil || x.Answers != nil }
 
@@ -66,7 +84,7 @@ type Source struct {
 func (s Source) String() string {
 	out := s.File
 	if s.Member != "" {
-		out += ":" + s.Member
+		out += ":" + message.Cut(s.Member)
 	}
 	if s.Line > 0 {
 		out += ":" + strconv.Itoa(s.Line)
@@ -117,7 +135,7 @@ func LabelsOf(examples []Example) ([]string, error) {
 	case len(labels) == 0:
 		return nil, fmt.Errorf("none of %s examples has a label", message.Thousands(len(examples)))
 	case len(labels) == 1 && !several:
-		return nil, fmt.Errorf("all %s examples have the label %q: a classifier needs two", message.Thousands(len(examples)), labels[0])
+		return nil, fmt.Errorf("all %s examples have the label %s: a classifier needs two", message.Thousands(len(examples)), message.Quote(labels[0]))
 	}
 	slices.SortFunc(labels, func(a, b string) int {
 		if numbers {

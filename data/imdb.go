@@ -58,7 +58,8 @@ func ReadIMDB(ctx context.Context, path string, split Split) ([]Example, error) 
 // reviewCollector makes examples of the reviews of a split.
 type reviewCollector struct {
 	folders  []string
-	labels   map[string]string // by folder
+	labels   map[string]string     // by folder
+	hold     func(bytes int) error // see textfile.Reader.Hold; nil of a folder
 	examples []Example
 }
 
@@ -76,9 +77,14 @@ func newReviewCollector(path string, split Split) (*reviewCollector, error) {
 }
 
 func (c *reviewCollector) visit(r imdb.Review) error {
-	c.examples = append(c.examples, Example{
-		Input: Input{Text: string(r.Text)}, Label: c.labels[r.Folder], Source: Source{File: r.File, Member: r.Member},
-	})
+	x := Example{Input: Input{Text: string(r.Text)}, Label: c.labels[r.Folder], Source: Source{File: r.File, Member: r.Member}}
+	c.examples = append(c.examples, x)
+	if c.hold == nil {
+		return nil
+	}
+	if err := c.hold(x.size()); err != nil {
+		return fmt.Errorf("%s: %w", r.File, err)
+	}
 	return nil
 }
 
@@ -88,11 +94,12 @@ func readIMDBArchive(r io.Reader, name string, split Split) ([]Example, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := textfile.Decompress(r, name, textfile.Gzip)
+	plain, err := textfile.Decompress(r, name)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
+	c.hold = plain.Hold
 	if err := imdb.ReadArchive(plain, name, c.folders, c.visit); err != nil {
 		var bad *imdb.MemberError
 		if errors.As(err, &bad) {

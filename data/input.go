@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/go-bert/bert/internal/jsonobject"
@@ -157,35 +158,41 @@ func ParseInput(line []byte) (Input, error) {
 
 // jsonTexts reads a list of strings.
 func jsonTexts(key string, value json.RawMessage) ([]string, error) {
-	bad := fmt.Errorf("%s is %s, want a list of strings", key, message.Quote(string(value)))
-	// Pointers, because a null in a list of strings would be read as an empty one.
-	var texts []*string
-	if err := json.Unmarshal(value, &texts); err != nil || texts == nil {
-		return nil, bad
+	texts := make([]string, 0, listLength(value))
+	// A null in the list would be read as an empty text.
+	if err := json.Unmarshal(value, &texts); err != nil || texts == nil || hasNull(value) {
+		return nil, fmt.Errorf("%s is %s, want a list of strings", key, message.Quote(string(value[:min(len(value), quoted)])))
 	}
-	out := make([]string, len(texts))
-	for i, text := range texts {
-		if text == nil {
-			return nil, bad
-		}
-		out[i] = *text
-	}
-	return out, nil
+	return texts, nil
 }
 
 func jsonIDs(key string, value json.RawMessage) ([]int32, error) {
-	bad := fmt.Errorf("%s is %s, want a list of whole numbers from 0 to %d", key, message.Quote(string(value)), math.MaxInt32)
-	// Pointers, because a null in a list of numbers would be read as 0.
-	var numbers []*int32
-	if err := json.Unmarshal(value, &numbers); err != nil || numbers == nil {
-		return nil, bad
-	}
-	ids := make([]int32, len(numbers))
-	for i, n := range numbers {
-		if n == nil || *n < 0 {
-			return nil, bad
-		}
-		ids[i] = *n
+	ids := make([]int32, 0, listLength(value))
+	err := json.Unmarshal(value, &ids)
+	if err != nil || ids == nil || hasNull(value) || slices.ContainsFunc(ids, func(id int32) bool { return id < 0 }) {
+		return nil, fmt.Errorf("%s is %s, want a list of whole numbers from 0 to %d", key, message.Quote(string(value[:min(len(value), quoted)])), math.MaxInt32)
 	}
 	return ids, nil
+}
+
+// quoted is more than message.Quote shows of a value.
+const quoted = 1 << 10
+
+// listLength is the number of elements of a JSON list, or more, so that encoding/json need not grow a long one.
+func listLength(value json.RawMessage) int { return bytes.Count(value, []byte(",")) + 1 }
+
+// hasNull reports whether JSON has a null outside of its strings.
+func hasNull(value json.RawMessage) bool {
+	inString := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"':
+			inString = !inString
+		case c == '\\' && inString:
+			i++
+		case c == 'n' && !inString:
+			return true
+		}
+	}
+	return false
 }

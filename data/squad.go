@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -80,28 +79,16 @@ type Span struct {
 	Start int
 }
 
-// squadFile is a file of SQuAD. A nil pointer is a missing key.
-type squadFile struct {
-	Version json.RawMessage `json:"version"`
-	Data    *[]struct {
-		Title      string `json:"title"`
-		Paragraphs []struct {
-			Context *string         `json:"context"`
-			QAs     []squadQuestion `json:"qas"`
-		} `json:"paragraphs"`
-	} `json:"data"`
-}
-
+// squadQuestion is a question of a file of SQuAD. A nil pointer is a missing key.
 type squadQuestion struct {
-	ID         *string        `json:"id"`
-	Question   *string        `json:"question"`
-	Answers    *[]squadAnswer `json:"answers"`
-	Impossible *bool          `json:"is_impossible"`
+	id, question *string
+	answers      *[]squadAnswer
+	impossible   *bool
 }
 
 type squadAnswer struct {
-	Text  *string `json:"text"`
-	Start *int    `json:"answer_start"` // counted in code points, as Python does
+	text  *string
+	start *int // counted in code points, as Python does
 }
 
 // ReadSQuAD reads a file of SQuAD in the JSON of either version, plain or compressed by gzip. A file is of the second if
@@ -135,92 +122,237 @@ func parseSQuAD(r io.Reader, name string, places bool) (version SQuADVersion, ex
 	if err != nil {
 		return 0, nil, err
 	}
-	var (
-		file squadFile
-		d    = json.NewDecoder(b)
-	)
-	if err := d.Decode(&file); err != nil {
-		var t *json.UnmarshalTypeError
-		if errors.As(err, &t) {
-			return 0, nil, fmt.Errorf("%s: no file of SQuAD: %s is a %s (byte %d)", name, message.Quote(t.Field), t.Value, t.Offset)
+	defer b.Close()
+	p := squadParser{
+		name: name, places: places, json: jsonobject.NewStream(b, 2*textfile.MaxRecord), hold: b.Hold,
+		version: SQuAD1, seen: make(map[string]bool),
+	}
+	if err := p.file(); err != nil {
+		var at *SourceError
+		if !errors.As(err, &at) {
+			err = fmt.Errorf("%s: %w", name, textfile.CutOff(err))
 		}
-		return 0, nil, fmt.Errorf("%s: %w", name, jsonobject.Error(textfile.CutOff(err)))
+		return 0, nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return 0, nil, fmt.Errorf("%s: something follows the JSON object", name)
-	}
-	if file.Data == nil {
-		return 0, nil, fmt.Errorf(`%s: no file of SQuAD: it has no key "data"`, name)
-	}
-	version = SQuAD1
-	seen := make(map[string]bool)
-	for i, article := range *file.Data {
-		title := article.Title
-		if title == "" {
-			title = fmt.Sprintf("article %d", i+1)
-		}
-		for j, paragraph := range article.Paragraphs {
-			if paragraph.Context == nil {
-				return 0, nil, &SourceError{Source{File: name, Member: title}, fmt.Errorf(`paragraph %d has no key "context"`, j+1)}
-			}
-			at := newCodePoints(*paragraph.Context)
-			for k := range paragraph.QAs {
-				q := &paragraph.QAs[k]
-				if q.ID == nil || *q.ID == "" {
-					return 0, nil, &SourceError{Source{File: name, Member: title}, fmt.Errorf("question %d of paragraph %d has no id", k+1, j+1)}
-				}
-				source := Source{File: name, Member: title + "/" + *q.ID}
-				x, err := q.example(at, places)
-				if err == nil && seen[x.ID] {
-					err = errors.New("the id occurs in the file twice")
-				}
-				if err != nil {
-					return 0, nil, &SourceError{source, err}
-				}
-				if q.Impossible != nil {
-					version = SQuAD2
-				}
-				seen[x.ID] = true
-				x.Source, x.Group = source, title
-				examples = append(examples, x)
-			}
-		}
-	}
-	if len(examples) == 0 {
+	if len(p.examples) == 0 {
 		return 0, nil, fmt.Errorf("%s: no questions", name)
 	}
-	return version, examples, nil
+	return p.version, p.examples, nil
+}
+
+// squadParser makes examples of a file of SQuAD as it reads it.
+type squadParser struct {
+	name   string
+	places bool
+	json   *jsonobject.Stream
+	hold   func(bytes int) error // see textfile.Reader.Hold
+
+	version  SQuADVersion
+	examples []Example
+	seen     map[string]bool // ids of questions
+	articles int
+}
+
+// unfit says where a file differs from SQuAD's format: at a key whose value has another type.
+func unfit(key string, err error) error {
+	if err == nil || strings.HasPrefix(err.Error(), "not JSON") || strings.HasPrefix(err.Error(), "no file of SQuAD") {
+		return err
+	}
+	var (
+		at   *SourceError
+		long = errors.Is(err, jsonobject.ErrTooLong)
+	)
+	if errors.As(err, &at) || !long && !strings.Contains(err.Error(), ", want ") {
+		return err
+	}
+	return fmt.Errorf("no file of SQuAD: %s is %w", key, err)
+}
+
+func (p *squadParser) file() error {
+	data := false
+	err := p.json.Object(func(key string) (err error) {
+		if key != "data" {
+			return p.json.Skip()
+		}
+		if data {
+			return jsonobject.Twice(key)
+		}
+		data, err = p.json.List(p.article)
+		return unfit(key, err)
+	})
+	switch {
+	case err != nil:
+		return err
+	case !data:
+		return errors.New(`no file of SQuAD: it has no key "data"`)
+	}
+	return p.json.End()
+}
+
+func (p *squadParser) article() error {
+	p.articles++
+	var (
+		title = fmt.Sprintf("article %d", p.articles)
+		first = len(p.examples)
+		n     = 0
+	)
+	return p.json.Object(func(key string) error {
+		switch key {
+		case "title":
+			text, err := p.json.String()
+			if err != nil || text == nil || *text == "" {
+				return unfit(key, err)
+			}
+			title = *text
+			for i := first; i < len(p.examples); i++ { // of paragraphs before the title
+				x := &p.examples[i]
+				x.Group, x.Source.Member = title, title+"/"+x.ID
+			}
+			return nil
+		case "paragraphs":
+			_, err := p.json.List(func() error {
+				n++
+				return p.paragraph(title, n)
+			})
+			return unfit(key, err)
+		}
+		return p.json.Skip()
+	})
+}
+
+func (p *squadParser) paragraph(title string, number int) error {
+	var (
+		context   *string
+		questions []squadQuestion
+		from      = Source{File: p.name, Member: title}
+	)
+	err := p.json.Object(func(key string) (err error) {
+		switch key {
+		case "context":
+			context, err = p.json.String()
+			return unfit(key, err)
+		case "qas":
+			_, err := p.json.List(func() error {
+				q, err := p.question()
+				if err == nil && (q.id == nil || *q.id == "") {
+					err = &SourceError{from, fmt.Errorf("question %d of paragraph %d has no id", len(questions)+1, number)}
+				}
+				questions = append(questions, q)
+				return err
+			})
+			return unfit(key, err)
+		}
+		return p.json.Skip()
+	})
+	if err != nil {
+		return err
+	}
+	if context == nil {
+		return &SourceError{from, fmt.Errorf(`paragraph %d has no key "context"`, number)}
+	}
+	at := newCodePoints(*context)
+	if err := p.hold(len(*context)); err != nil {
+		return err
+	}
+	for i := range questions {
+		q := &questions[i]
+		source := Source{File: p.name, Member: title + "/" + *q.id}
+		x, err := q.example(at, p.places)
+		if err == nil && p.seen[x.ID] {
+			err = errors.New("the id occurs in the file twice")
+		}
+		if err != nil {
+			return &SourceError{source, err}
+		}
+		if q.impossible != nil {
+			p.version = SQuAD2
+		}
+		p.seen[x.ID] = true
+		x.Source, x.Group = source, title
+		p.examples = append(p.examples, x)
+		if err := p.hold(x.size() - len(x.TextPair)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *squadParser) question() (q squadQuestion, err error) {
+	err = p.json.Object(func(key string) (err error) {
+		switch key {
+		case "id":
+			q.id, err = p.json.String()
+		case "question":
+			q.question, err = p.json.String()
+		case "is_impossible":
+			q.impossible, err = p.json.Bool()
+		case "answers":
+			var (
+				answers = []squadAnswer{}
+				there   bool
+			)
+			if there, err = p.json.List(func() error {
+				a, err := p.answer()
+				if err == nil && a.text == nil {
+					err = fmt.Errorf("answer %d has no text, want a text", len(answers)+1)
+				}
+				answers = append(answers, a)
+				return err
+			}); there {
+				q.answers = &answers
+			}
+		default:
+			return p.json.Skip()
+		}
+		return unfit(key, err)
+	})
+	return q, err
+}
+
+func (p *squadParser) answer() (a squadAnswer, err error) {
+	err = p.json.Object(func(key string) (err error) {
+		switch key {
+		case "text":
+			a.text, err = p.json.String()
+		case "answer_start":
+			a.start, err = p.json.Int()
+		default:
+			return p.json.Skip()
+		}
+		return unfit(key, err)
+	})
+	return a, err
 }
 
 // example checks a question of a context.
 func (q *squadQuestion) example(context *codePoints, places bool) (Example, error) {
-	if q.Question == nil {
+	if q.question == nil {
 		return Example{}, errors.New(`no key "question"`)
 	}
-	x := Example{Input: Input{Text: *q.Question, TextPair: context.text}, ID: *q.ID}
-	if q.Answers == nil {
+	x := Example{Input: Input{Text: *q.question, TextPair: context.text}, ID: *q.id}
+	if q.answers == nil {
 		return x, nil
 	}
-	impossible := q.Impossible != nil && *q.Impossible
-	switch n := len(*q.Answers); {
+	impossible := q.impossible != nil && *q.impossible
+	switch n := len(*q.answers); {
 	case impossible && n > 0:
 		return x, fmt.Errorf("is_impossible is true, but there %s", countAnswers(n))
-	case q.Impossible != nil && !impossible && n == 0:
+	case q.impossible != nil && !impossible && n == 0:
 		return x, errors.New("is_impossible is false, but there is no answer")
 	}
 	x.Answers = []Span{}
-	for i, a := range *q.Answers {
-		if a.Text == nil || places && a.Start == nil {
+	for i, a := range *q.answers {
+		if a.text == nil || places && a.start == nil {
 			return x, fmt.Errorf("answer %d has no text or no answer_start", i+1)
 		}
-		span := Span{*a.Text, -1}
+		span := Span{*a.text, -1}
 		if places {
-			if span.Start = context.byte(*a.Start); span.Start < 0 {
-				return x, fmt.Errorf("answer %s: answer_start is %d, the context has %d characters", message.Quote(*a.Text), *a.Start, context.len())
+			if span.Start = context.byte(*a.start); span.Start < 0 {
+				return x, fmt.Errorf("answer %s: answer_start is %d, the context has %d characters", message.Quote(*a.text), *a.start, context.len())
 			}
-			if !strings.HasPrefix(context.text[span.Start:], *a.Text) {
-				return x, fmt.Errorf("answer %s is not at %d of its context, which has %s there", message.Quote(*a.Text), *a.Start,
-					message.Quote(context.text[span.Start:min(len(context.text), span.Start+len(*a.Text))]))
+			if !strings.HasPrefix(context.text[span.Start:], *a.text) {
+				return x, fmt.Errorf("answer %s is not at %d of its context, which has %s there", message.Quote(*a.text), *a.start,
+					message.Quote(context.text[span.Start:min(len(context.text), span.Start+len(*a.text))]))
 			}
 		}
 		x.Answers = append(x.Answers, span)
@@ -238,33 +370,44 @@ func countAnswers(n int) string {
 // codePoints finds the bytes of a text that Python counts in code points.
 type codePoints struct {
 	text  string
-	bytes []int // where each code point begins; nil where all are ASCII
+	n     int
+	every []int32 // where each hundredth or so code point begins; nil where all are ASCII
 }
 
+// codePointStep is the number of code points from one entry of codePoints.every to the next.
+const codePointStep = 128
+
 func newCodePoints(text string) *codePoints {
-	c := &codePoints{text: text}
-	if utf8.RuneCountInString(text) < len(text) {
-		for i := range text {
-			c.bytes = append(c.bytes, i)
+	c := &codePoints{text: text, n: utf8.RuneCountInString(text)}
+	if c.n == len(text) {
+		return c
+	}
+	at := 0
+	for i := range text {
+		if at%codePointStep == 0 {
+			c.every = append(c.every, int32(i))
 		}
+		at++
 	}
 	return c
 }
 
-func (c *codePoints) len() int {
-	if c.bytes == nil {
-		return len(c.text)
-	}
-	return len(c.bytes)
-}
+func (c *codePoints) len() int { return c.n }
 
 // byte is where code point i begins, −1 where there is none.
 func (c *codePoints) byte(i int) int {
 	switch {
-	case i < 0 || i >= c.len():
+	case i < 0 || i >= c.n:
 		return -1
-	case c.bytes == nil:
+	case c.every == nil:
 		return i
 	}
-	return c.bytes[i]
+	from, left := int(c.every[i/codePointStep]), i%codePointStep
+	for j := range c.text[from:] {
+		if left == 0 {
+			return from + j
+		}
+		left--
+	}
+	return -1
 }

@@ -77,6 +77,7 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer b.Close()
 	var (
 		table = newCSVFormat(b)
 		bad   = badRecords{skip: o.SkipBad}
@@ -114,6 +115,9 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 			return nil, &SourceError{x.Source, err}
 		}
 		data.Examples = append(data.Examples, x)
+		if err := b.Hold(x.size()); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	data.Skipped, data.FirstSkipped = bad.count, bad.first
 	return &data, nil

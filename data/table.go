@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ type Format uint8
 
 // The formats of tables.
 const (
-	// ByExtension takes the format from the file's name: .csv, .tsv, .jsonl, each also with .gz.
+	// ByExtension takes the format from the file's name: .csv, .tsv, .jsonl, each also with .gz, .zst or .bz2.
 	ByExtension Format = iota
 	// CSV is RFC 4180: fields between commas; a field in quotes may go over several lines.
 	CSV
@@ -70,11 +69,14 @@ func (f *Format) UnmarshalText(text []byte) (err error) {
 const autoFormat = "auto"
 
 func formatOf(path string) (Format, error) {
-	name := strings.TrimSuffix(strings.ToLower(filepath.Base(path)), ".gz")
+	name := strings.ToLower(filepath.Base(path))
+	for _, compressed := range []string{".gz", ".zst", ".bz2"} {
+		name = strings.TrimSuffix(name, compressed)
+	}
 	if f, err := ParseFormat(strings.TrimPrefix(filepath.Ext(name), ".")); err == nil {
 		return f, nil
 	}
-	return 0, fmt.Errorf("%s: its name ends in none of .csv, .tsv, .jsonl (or these with .gz): say which format it has", path)
+	return 0, fmt.Errorf("%s: its name ends in none of .csv, .tsv, .jsonl (or these with .gz, .zst or .bz2): say which format it has", path)
 }
 
 // Columns names a table's columns as in its header, or the keys of its JSON objects.
@@ -114,6 +116,7 @@ func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer t.text.Close()
 	var data Set
 	for {
 		e, err := t.Read()
@@ -124,6 +127,9 @@ func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
 			return nil, err
 		}
 		data.Examples = append(data.Examples, e)
+		if err := t.text.Hold(e.size()); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	data.Skipped, data.FirstSkipped = t.Skipped()
 	none := "empty file"
@@ -169,6 +175,7 @@ func readFile(ctx context.Context, path string, o TableOptions, read func(io.Rea
 // there and the label not be empty. Other columns, and keys of a JSON object, are not looked at.
 type TableReader struct {
 	name    string
+	text    *textfile.Reader
 	options TableOptions
 	format  recordFormat
 	header  []string
@@ -222,7 +229,7 @@ func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, err
 	if err != nil {
 		return nil, err
 	}
-	t := &TableReader{name: name, options: o, bad: badRecords{skip: o.SkipBad}}
+	t := &TableReader{name: name, text: b, options: o, bad: badRecords{skip: o.SkipBad}}
 	switch o.Format {
 	case CSV:
 		t.format = newCSVFormat(b)
@@ -274,7 +281,7 @@ func (t *TableReader) columns() ([3]int, error) {
 			}
 			n, err := strconv.Atoi(w.name)
 			if err != nil || n < 1 || n > textfile.MaxRecord {
-				return indices, fmt.Errorf("%s: column %q for the %s: a file without a header needs the columns' numbers, from 1", t.name, w.name, w.what)
+				return indices, fmt.Errorf("%s: column %s for the %s: a file without a header needs the columns' numbers, from 1", t.name, message.Quote(w.name), w.what)
 			}
 			indices[i] = n - 1
 			continue
@@ -287,9 +294,9 @@ func (t *TableReader) columns() ([3]int, error) {
 		case len(at) == 1:
 			indices[i] = at[0]
 		case len(at) > 1:
-			return indices, fmt.Errorf("%s:1: %d columns are called %q", t.name, len(at), name)
+			return indices, fmt.Errorf("%s:1: %d columns are called %s", t.name, len(at), message.Quote(name))
 		case !w.optional:
-			return indices, fmt.Errorf("%s:1: no column %q for the %s; the columns are %s", t.name, name, w.what, message.QuoteAll(t.header))
+			return indices, fmt.Errorf("%s:1: no column %s for the %s; the columns are %s", t.name, message.Quote(name), w.what, message.QuoteAll(t.header))
 		}
 	}
 	return indices, nil
@@ -402,6 +409,9 @@ func (f *tsvFormat) next() ([]string, int, error) {
 	}
 	f.fields = f.fields[:0]
 	for field := range strings.SplitSeq(string(line), "\t") {
+		if len(f.fields) == maxColumns {
+			return nil, f.lines.Number(), &badRecord{errColumns}
+		}
 		f.fields = append(f.fields, field)
 	}
 	return f.fields, f.lines.Number(), nil
@@ -418,69 +428,6 @@ func nextRecord(l *textfile.Lines) ([]byte, error) {
 			return line, err
 		}
 	}
-}
-
-type csvFormat struct {
-	limit  *limitedReader
-	reader *csv.Reader
-	last   int // line that the last record ended on
-}
-
-func newCSVFormat(b io.Reader) *csvFormat {
-	f := &csvFormat{limit: &limitedReader{r: b}}
-	f.reader = csv.NewReader(f.limit)
-	f.reader.FieldsPerRecord = -1 // selected counts them
-	f.reader.ReuseRecord = true
-	return f
-}
-
-func (f *csvFormat) next() ([]string, int, error) {
-	f.limit.left = textfile.MaxRecord
-	fields, err := f.reader.Read()
-	if err == nil {
-		line, _ := f.reader.FieldPos(0)
-		f.last, _ = f.reader.FieldPos(len(fields) - 1)
-		f.last += strings.Count(fields[len(fields)-1], "\n")
-		return fields, line, nil
-	}
-	if err == io.EOF {
-		return nil, f.last, err
-	}
-	var parse *csv.ParseError
-	if !errors.As(err, &parse) {
-		return nil, f.last + 1, textfile.CutOff(err)
-	}
-	line := parse.StartLine
-	f.last = parse.Line
-	switch {
-	case errors.Is(err, csv.ErrQuote) && parse.Line > parse.StartLine && f.limit.ended:
-		// Nearly always a stray quote that took the rest of the file for its field: not one bad record, but all to come.
-		return nil, line, errors.New("a quoted field begins in this record and has no end, or a wrong one")
-	case errors.Is(err, csv.ErrQuote):
-		err = fmt.Errorf(`column %d: a quoted field without an end, or with a quote in it that isn't ""`, parse.Column)
-	case errors.Is(err, csv.ErrBareQuote):
-		err = fmt.Errorf(`column %d: a quote inside a field without quotes, want the field in quotes and ""`, parse.Column)
-	default:
-		return nil, line, textfile.CutOff(parse.Err)
-	}
-	return nil, line, &badRecord{err}
-}
-
-// limitedReader fails when more than left bytes are read between two resets: encoding/csv has no bound of its own.
-type limitedReader struct {
-	r     io.Reader
-	left  int
-	ended bool
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, textfile.ErrTooLong
-	}
-	n, err := l.r.Read(p[:min(len(p), l.left)])
-	l.left -= n
-	l.ended = l.ended || err == io.EOF
-	return n, err
 }
 
 type jsonFormat struct {
@@ -550,9 +497,9 @@ func (f *jsonFormat) parse(line []byte) error {
 	for i, must := range f.must {
 		if must && !found[i] {
 			if i == 2 {
-				return fmt.Errorf("no label: no key %q", f.keys[i])
+				return fmt.Errorf("no label: no key %s", message.Quote(f.keys[i]))
 			}
-			return fmt.Errorf("no key %q", f.keys[i])
+			return fmt.Errorf("no key %s", message.Quote(f.keys[i]))
 		}
 	}
 	return nil

@@ -38,6 +38,10 @@ func begins(prev, t Tag) bool {
 	return prev.Place == End || prev.Place == Single
 }
 
+// Begins reports whether an entity begins with the tag, after prev: the zero Tag before a sentence's first word. It is for tags that
+// come one by one.
+func (t Tag) Begins(prev Tag) bool { return begins(prev, t) }
+
 // Entities lists the entities that the tags of a sentence spell, in order. Every sequence of tags spells some: an I after
 // an O, or after another type, begins an entity, and so does what comes after an E or an S.
 //

@@ -52,7 +52,7 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 		x := Metric{Name: key, Value: math.NaN()}
 		if string(value) != "null" {
 			if err := json.Unmarshal(value, &x.Value); err != nil {
-				return fmt.Errorf("%s is %s, want a number", key, message.Quote(string(value)))
+				return fmt.Errorf("%s is %s, want a number", message.Cut(key), message.Quote(string(value)))
 			}
 		}
 		out = append(out, x)

@@ -17,11 +17,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/go-bert/bert/internal/files"
 )
 
 // Error is a value in a recipe that is not valid, or is missing.
@@ -241,14 +241,13 @@ func (f *field) wrong(value string, err error) error {
 	return &Error{Key: f.key, Value: value, Want: want}
 }
 
+// maxFile bounds the file of a recipe.
+const maxFile = 16 << 20
+
 // ReadFile reads the JSON object in a file into v, a pointer to a recipe. Errors name the file and the line.
 func ReadFile(name string, v any) error {
-	data, err := os.ReadFile(name)
+	data, err := files.ReadFile(name, maxFile)
 	if err != nil {
-		var p *fs.PathError
-		if errors.As(err, &p) {
-			return fmt.Errorf("%s: %w", p.Path, p.Err)
-		}
 		return err
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))

@@ -86,15 +86,9 @@ func (s sequences) Append(b *bert.Batch, i int) error {
 	return nil
 }
 
-// items is features of which each is one sequence or several that belong together, like the choices of an example.
-type items interface {
-	features
-	Sequences(i int) int
-}
-
-// allLogits returns the logits of all items: [C] of a sequence, [n,C] where each of its n tokens has logits, or one for
-// each of several sequences.
-func allLogits(ctx context.Context, with withSession, f items, head bert.Head, tokens int, progress func(done, all int)) ([][]float32, error) {
+// allLogits returns the logits of all sequences: [C] of a sequence, or [n,C] where each of its n tokens has logits. Sequences that
+// belong together, like the choices of an example, may be in several batches: an example may have more than fit in one.
+func allLogits(ctx context.Context, with withSession, f features, head bert.Head, tokens int, progress func(done, all int)) ([][]float32, error) {
 	if tokens <= 0 {
 		tokens = defaultTokens
 	}
@@ -107,10 +101,8 @@ func allLogits(ctx context.Context, with withSession, f items, head bert.Head, t
 		if byToken {
 			width = len(values) / b.Tokens()
 		}
-		sequence := 0
-		for _, at := range indices {
-			from, to := sequence, sequence+f.Sequences(at)
-			sequence = to
+		for i, at := range indices {
+			from, to := i, i+1
 			if byToken {
 				from, to = b.Starts[from], b.Starts[to]
 			}

@@ -25,12 +25,16 @@ func (multipleChoice) encode(f *featurizer, in *data.Input, e *tokenizer.Encodin
 	if in.IDs != nil {
 		return errors.New("both choices and ids")
 	}
+	repeat, err := f.repeated(in.Text)
+	if err != nil {
+		return err
+	}
 	for _, choice := range in.Choices {
 		pair := data.Input{Text: in.Text, TextPair: choice}
 		if in.TextPair != "" {
 			pair.TextPair = in.TextPair + " " + choice
 		}
-		if err := f.encode(e, &pair); err != nil {
+		if err := repeat.encode(e, &pair); err != nil {
 			return err
 		}
 		add(e)
@@ -60,7 +64,7 @@ func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, 
 		loss  = 0.0
 	)
 	for i := range n {
-		log, best := logSoftmax(d.logits(logits, i)[0])
+		log, best := logSoftmax(slices.Concat(d.logits(logits, i)...))
 		truth[i], r.Predictions[i] = int(d.targets.classes[i]), best
 		loss -= log[truth[i]]
 	}
@@ -69,12 +73,22 @@ func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, 
 	return r, loss / float64(n), err
 }
 
-func (multipleChoice) answer(_ *Spec, in *data.Input, _ []sequence, logits [][]float32) Prediction {
-	log, best := logSoftmax(logits[0])
+func (multipleChoice) fold(_ *Spec, in *data.Input) fold { return &choiceFold{choices: in.Choices} }
+
+// choiceFold is the logits of choices, of which each sequence has one.
+type choiceFold struct {
+	choices []string
+	logits  []float32
+}
+
+func (f *choiceFold) add(_ *sequence, logits []float32) { f.logits = append(f.logits, logits...) }
+
+func (f *choiceFold) answer() Prediction {
+	log, best := logSoftmax(f.logits)
 	return Prediction{
-		Label: in.Choices[best], Choice: &best, Logits: logits[0],
-		Probabilities:    newScores(in.Choices, func(i int) float64 { return math.Exp(log[i]) }),
-		LogProbabilities: newScores(in.Choices, func(i int) float64 { return log[i] }),
+		Label: f.choices[best], Choice: &best, Logits: f.logits,
+		Probabilities:    newScores(f.choices, func(i int) float64 { return math.Exp(log[i]) }),
+		LogProbabilities: newScores(f.choices, func(i int) float64 { return log[i] }),
 	}
 }
 

@@ -46,14 +46,16 @@ func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, err
 	return newClassReport(d.targets.classes, log, d.spec.Labels, d.spec.Positive)
 }
 
-func (singleLabel) answer(d *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
-	log, best := logProbabilities(logits)
-	return Prediction{
-		Label:            d.Labels[best],
-		Probabilities:    newScores(d.Labels, func(i int) float64 { return math.Exp(log[i]) }),
-		LogProbabilities: newScores(d.Labels, func(i int) float64 { return log[i] }),
-		Logits:           meanLogits(logits),
-	}
+func (singleLabel) fold(d *Spec, _ *data.Input) fold {
+	return &gathered{finish: func(logits [][]float32) Prediction {
+		log, best := logProbabilities(logits)
+		return Prediction{
+			Label:            d.Labels[best],
+			Probabilities:    newScores(d.Labels, func(i int) float64 { return math.Exp(log[i]) }),
+			LogProbabilities: newScores(d.Labels, func(i int) float64 { return log[i] }),
+			Logits:           meanLogits(logits),
+		}
+	}}
 }
 
 // ClassReport is what an evaluation finds of a task that gives each example one label.

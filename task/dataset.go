@@ -98,7 +98,7 @@ func NewDataset(ctx context.Context, t *tokenizer.Tokenizer, d Spec, examples []
 	}
 	parts, err := dataset.encode(ctx, &featurizer{
 		tokenizer: t, options: d.options(), spec: &dataset.spec,
-		longest: d.MaxSeqLength, vocab: t.VocabSize(), types: math.MaxUint8 + 1,
+		longest: d.MaxSeqLength, vocab: t.VocabSize(), types: math.MaxUint8 + 1, longBytes: longBytes,
 	}, examples)
 	if err != nil {
 		return nil, err
@@ -321,10 +321,11 @@ func (d *Dataset) itemsOf(i int) (from, to int) {
 	return d.firsts[i], d.firsts[i+1]
 }
 
-// logits are those of example i among those of all items.
+// logits are those of example i among those of all sequences.
 func (d *Dataset) logits(all [][]float32, i int) [][]float32 {
 	from, to := d.itemsOf(i)
-	return all[from:to]
+	n := d.Sequences(0)
+	return all[from*n : to*n]
 }
 
 // example is the input and the sequences of example i. Of a kind without places it doesn't know the texts.
@@ -339,6 +340,30 @@ func (d *Dataset) example(i int) (in data.Input, s []sequence) {
 	return in, s
 }
 
+// eachSequence is the sequences of a data set one by one, without their labels: those of an item may be too many for a batch.
+type eachSequence struct{ *Dataset }
+
+func (d eachSequence) Len() int { return len(d.starts) - 1 }
+
+func (d eachSequence) Length(s int) int { return d.starts[s+1] - d.starts[s] }
+
+func (d eachSequence) Append(b *bert.Batch, s int) error {
+	d.appendSequence(b, s)
+	return nil
+}
+
+// appendSequence adds sequence s to a batch, without its label.
+func (d *Dataset) appendSequence(b *bert.Batch, s int) {
+	from, to := d.starts[s], d.starts[s+1]
+	at := b.Tokens()
+	b.Add(d.ids[from:to], nil)
+	if d.typeIDs != nil {
+		for j, t := range d.typeIDs[from:to] {
+			b.TypeIDs[at+j] = int32(t)
+		}
+	}
+}
+
 // Length is the number of tokens of item i.
 func (d *Dataset) Length(i int) int {
 	n := d.Sequences(i)
@@ -350,13 +375,7 @@ func (d *Dataset) Append(b *bert.Batch, i int) error {
 	n := d.Sequences(i)
 	for s := i * n; s < (i+1)*n; s++ {
 		from, to := d.starts[s], d.starts[s+1]
-		at := b.Tokens()
-		b.Add(d.ids[from:to], nil)
-		if d.typeIDs != nil {
-			for j, t := range d.typeIDs[from:to] {
-				b.TypeIDs[at+j] = int32(t)
-			}
-		}
+		d.appendSequence(b, s)
 		if d.targets.tokens != nil {
 			b.TokenClasses = append(b.TokenClasses, d.targets.tokens[from:to]...)
 		}

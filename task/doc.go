@@ -18,13 +18,13 @@
 // The files are storeys, here from the bottom up, of which each uses those below it; a test holds them to that.
 //
 //	long.go spec.go                                  what has to be the same in training and in prediction
-//	features.go windows.go dataset.go                from inputs to sequences of ids
+//	features.go shorten.go windows.go dataset.go     from inputs to sequences of ids
 //	prediction.go report.go softmax.go               answers, and what is measured
 //	classification.go multilabel.go regression.go choice.go ner.go conll.go squad.go    a codec for each kind
 //	kind.go                                          the table of kinds
 //	task.go tasks.go save.go                         the table of tasks
 //	batches.go result.go evaluate.go                 a model measured
 //	describe.go                                      what a model directory is
-//	prepared.go engine.go runner.go stream.go        a model run
+//	prepared.go engine.go many.go runner.go stream.go    a model run
 //	predict.go encode.go similarity.go fillmask.go zeroshot.go    the uses
 package task

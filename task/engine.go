@@ -33,7 +33,7 @@ func newEngine(m *bert.Model, t *tokenizer.Tokenizer, o Options) (*engine, error
 	}
 	c := m.Config()
 	e := &engine{
-		featurizer: featurizer{tokenizer: t, longest: c.MaxPositionEmbeddings, vocab: c.VocabSize, types: c.TypeVocabSize},
+		featurizer: featurizer{tokenizer: t, longest: c.MaxPositionEmbeddings, vocab: c.VocabSize, types: c.TypeVocabSize, longBytes: longBytes},
 		model:      m, tokens: o.Tokens, closed: make(chan struct{}),
 	}
 	if e.tokens <= 0 {
@@ -91,7 +91,7 @@ func (e *engine) sequence(scratch *tokenizer.Encoding, in *data.Input) (sequence
 		return sequence{}, err
 	}
 	s := newSequence(scratch, false)
-	if err := e.checkTypes(&s); err != nil {
+	if err := e.checkTypes(s.typeIDs); err != nil {
 		return sequence{}, err
 	}
 	if e.finish != nil {
@@ -118,8 +118,8 @@ func (e *engine) prepareOne(scratch *tokenizer.Encoding, in *data.Input) (prepar
 }
 
 // checkTypes reports a pair of texts for a model that has a single segment.
-func (e *engine) checkTypes(s *sequence) error {
-	for _, id := range s.typeIDs {
+func (e *engine) checkTypes(typeIDs []int32) error {
+	for _, id := range typeIDs {
 		if int(id) >= e.types {
 			return fmt.Errorf("a pair of texts, but the model has only %d segment: join the texts", e.types)
 		}

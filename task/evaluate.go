@@ -11,7 +11,7 @@ import (
 type EvaluateOptions struct {
 	Tokens     int // the most tokens of a batch; 0: 4,096
 	GlobalStep int // the training step of the model, for the report
-	// Progress, if not nil, is called after each batch with the number of examples (or windows of them) done and of all.
+	// Progress, if not nil, is called after each batch with the number of sequences (examples, windows or choices of them) done and of all.
 	Progress func(done, all int)
 }
 
@@ -25,7 +25,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	if err := d.spec.checkModel(m.Head(), &c); err != nil {
 		return nil, err
 	}
-	logits, err := allLogits(ctx, only(m.NewSession()), d, m.Head(), o.Tokens, o.Progress)
+	logits, err := allLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), o.Tokens, o.Progress)
 	if err != nil {
 		return nil, err
 	}

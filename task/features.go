@@ -18,6 +18,7 @@ type featurizer struct {
 	longest   int   // tokens of a sequence of ready-made ids
 	vocab     int   // ids
 	types     int   // type ids
+	longBytes int   // of a text that is encoded in pieces: longBytes, but in tests
 }
 
 // encode puts the ids and type ids of an input into e. The other fields of e are only good for a text.
@@ -33,6 +34,14 @@ func (f *featurizer) encode(e *tokenizer.Encoding, in *data.Input) error {
 	case in.Choices != nil:
 		return errors.New("choices, but the model reads texts")
 	}
+	cut := 0
+	if cuts := !f.options.Overflow || f.options.Truncation == tokenizer.DoNotTruncate; cuts && (len(in.Text) > f.longBytes || len(in.TextPair) > f.longBytes) {
+		short, n, err := f.shortened(in, f.longBytes)
+		if err != nil {
+			return err
+		}
+		in, cut = &short, n
+	}
 	var err error
 	if in.TextPair != "" {
 		err = f.tokenizer.EncodePair(e, in.Text, in.TextPair, f.options)
@@ -42,9 +51,10 @@ func (f *featurizer) encode(e *tokenizer.Encoding, in *data.Input) error {
 	if err != nil {
 		return err
 	}
+	e.Truncated += cut
 	// Only where the options don't truncate.
 	if n := e.Len(); f.options.MaxLength > 0 && n > f.options.MaxLength {
-		return fmt.Errorf("%s tokens, want at most %s: shorten the text, or have it truncated", message.Thousands(n), message.Thousands(f.options.MaxLength))
+		return errors.New(tooLong(n+cut, f.options.MaxLength))
 	}
 	return nil
 }
@@ -119,17 +129,6 @@ func newSequence(e *tokenizer.Encoding, places bool) sequence {
 		s.offsets, s.words = slices.Clone(e.Offsets), slices.Clone(e.WordIDs)
 	}
 	return s
-}
-
-// dropped is the number of tokens of an input that its sequences are without. Where it has several they repeat a text: of
-// windows the first counts what is in none of them, and choices or hypotheses are each beside the same text. So it is the
-// most that one is without, not the sum.
-func dropped(s []sequence) int {
-	most := 0
-	for i := range s {
-		most = max(most, s[i].dropped)
-	}
-	return most
 }
 
 // targets are the labels of examples as a batch takes them. Which are filled is the codec's affair.

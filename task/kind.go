@@ -103,8 +103,8 @@ type codec interface {
 	// empty is a report of no examples, which has the names of the metrics.
 	empty(d *Spec) Report
 
-	// answer makes a prediction of an input's logits, those of its sequences or of its choices one after another.
-	answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction
+	// fold begins the answer to an input.
+	fold(d *Spec, in *data.Input) fold
 }
 
 // info is the kind's row, an empty one of a number that is no Kind.

@@ -106,20 +106,22 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	return r, loss / float64(n*c), nil
 }
 
-func (multiLabel) answer(d *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
-	probabilities := sigmoids(logits)
-	p := Prediction{
-		Labels:           []string{},
-		Probabilities:    newScores(d.Labels, func(i int) float64 { return probabilities[i] }),
-		LogProbabilities: newScores(d.Labels, func(i int) float64 { return math.Log(probabilities[i]) }),
-		Logits:           meanLogits(logits),
-	}
-	for i, label := range d.Labels {
-		if probabilities[i] > 0.5 {
-			p.Labels = append(p.Labels, label)
+func (multiLabel) fold(d *Spec, _ *data.Input) fold {
+	return &gathered{finish: func(logits [][]float32) Prediction {
+		probabilities := sigmoids(logits)
+		p := Prediction{
+			Labels:           []string{},
+			Probabilities:    newScores(d.Labels, func(i int) float64 { return probabilities[i] }),
+			LogProbabilities: newScores(d.Labels, func(i int) float64 { return math.Log(probabilities[i]) }),
+			Logits:           meanLogits(logits),
 		}
-	}
-	return p
+		for i, label := range d.Labels {
+			if probabilities[i] > 0.5 {
+				p.Labels = append(p.Labels, label)
+			}
+		}
+		return p
+	}}
 }
 
 // MultiLabelReport is what an evaluation finds of a task that gives each example any number of labels.

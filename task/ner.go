@@ -34,6 +34,9 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 	o := f.options
 	o.Truncation, o.TruncateLeft, o.Overflow = tokenizer.OnlyFirst, false, true
 	o.Stride = max(0, o.MaxLength-2-f.spec.step())
+	if done, err := f.longWindows(in, e, o, 0, add); done || err != nil {
+		return err
+	}
 	var err error
 	if in.Words != nil {
 		err = f.tokenizer.EncodeWords(e, in.Words, o)
@@ -82,19 +85,6 @@ func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 		}
 	}
 	return places
-}
-
-// wordsOf is the number of words of an input.
-func wordsOf(in *data.Input, s []sequence) int {
-	n := len(in.Words)
-	if in.Words == nil {
-		for i := range s {
-			for _, w := range s[i].words {
-				n = max(n, int(w)+1)
-			}
-		}
-	}
-	return n
 }
 
 func (tokenClassification) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
@@ -172,63 +162,150 @@ func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, floa
 	return r, loss / float64(max(words, 1)), err
 }
 
-func (tokenClassification) answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction {
-	var (
-		n           = wordsOf(in, s)
-		labels, log = d.wordLabels(s, n, logits)
-		set         = metric.NewTagSet(d.Labels)
-		tags        = make([]metric.Tag, n)
-		text, spans = spansOf(in, s, n)
-		p           = Prediction{Entities: []Entity{}}
-	)
-	for i, label := range labels {
-		tags[i] = set.Tag(d.Labels[label])
-		if in.Words != nil {
-			p.Labels = append(p.Labels, d.Labels[label])
-		}
+// fold finds the entities of an input.
+func (tokenClassification) fold(d *Spec, in *data.Input) fold {
+	f := &entityFold{spec: d, in: in, none: max(0, slices.Index(d.Labels, metric.OutsideTag)), p: Prediction{Entities: []Entity{}}}
+	set := metric.NewTagSet(d.Labels)
+	f.types = set.Types
+	for _, label := range d.Labels {
+		f.tags = append(f.tags, set.Tag(label))
 	}
-	for _, e := range metric.Entities(tags) {
-		x := Entity{
-			Type: set.Types[e.Type], FirstWord: e.From, LastWord: e.To - 1,
-			Start: int(spans[e.From].Start), End: int(spans[e.To-1].End),
-		}
-		x.Text = text[x.Start:x.End]
-		for i := e.From; i < e.To; i++ {
-			if log[i] != nil {
-				x.Score += math.Exp(log[i][labels[i]]) / float64(e.To-e.From)
-			}
-		}
-		p.Entities = append(p.Entities, x)
+	if in.Words != nil {
+		f.text = strings.Join(in.Words, " ")
+	} else {
+		f.text = in.Text
 	}
-	return p
+	return f
 }
 
-// spansOf are the places of the words of an input in its text, and that text.
-func spansOf(in *data.Input, s []sequence, n int) (string, []tokenizer.Offset) {
-	spans := make([]tokenizer.Offset, n)
-	if in.Words != nil {
-		at := 0
-		for i, word := range in.Words {
-			spans[i] = tokenizer.Offset{Start: int32(at), End: int32(at + len(word))}
-			at += len(word) + 1
+// entityFold finds the entities of a text whose windows come one by one, in memory that doesn't grow with the text but for its
+// answer. It reads each word where wordPlaces does.
+type entityFold struct {
+	spec    *Spec
+	in      *data.Input
+	text    string // of which entities are parts
+	types   []string
+	tags    []metric.Tag // by label
+	none    int          // the label of a word without a piece
+	windows int
+	step    int // tokens from one window to the next
+
+	next    int // the number of the first word of pending
+	pending []pendingWord
+	at      int // bytes before it, of given words
+
+	prev   metric.Tag
+	open   *Entity   // the entity that the last words are in
+	scores []float64 // of its words
+	words  int
+	p      Prediction
+}
+
+// pendingWord is a word of which a later window may say more.
+type pendingWord struct {
+	found      bool // it has a piece
+	first      int  // piece, counted over the whole text
+	context    int
+	label      int
+	score      float64
+	start, end int // bytes of the text
+}
+
+func (f *entityFold) add(s *sequence, logits []float32) {
+	const specials = 1 // before the text, and after it
+	if f.windows == 0 {
+		f.step = min(f.spec.step(), len(s.ids)-2*specials)
+	}
+	width := len(f.spec.Labels)
+	first := true
+	for t, word := range s.words {
+		if word < 0 {
+			continue
 		}
-		return strings.Join(in.Words, " "), spans
-	}
-	for i := range spans {
-		spans[i].Start = math.MaxInt32
-	}
-	for i := range s {
-		for t, word := range s[i].words {
-			if word >= 0 {
-				x := &spans[word]
-				x.Start, x.End = min(x.Start, s[i].offsets[t].Start), max(x.End, s[i].offsets[t].End)
-			}
+		if first {
+			f.end(int(word)) // of those before it no later window has a piece
+			first = false
 		}
+		for len(f.pending) <= int(word)-f.next {
+			f.pending = append(f.pending, pendingWord{start: math.MaxInt})
+		}
+		p := &f.pending[int(word)-f.next]
+		p.start, p.end = min(p.start, int(s.offsets[t].Start)), max(p.end, int(s.offsets[t].End))
+		at, context := f.windows*f.step+t, min(t, len(s.ids)-1-t)
+		switch {
+		case !p.found:
+			p.found, p.first = true, at
+		case p.first != at || context <= p.context:
+			continue
+		}
+		p.context = context
+		log, label := logSoftmax(logits[t*width : (t+1)*width])
+		p.label, p.score = label, math.Exp(log[label])
 	}
-	for i := range spans {
-		spans[i].Start = min(spans[i].Start, spans[i].End) // of a word without a piece
+	f.windows++
+}
+
+// end ends the words before number n.
+func (f *entityFold) end(n int) {
+	for f.next < n {
+		var w pendingWord
+		if len(f.pending) > 0 {
+			w, f.pending = f.pending[0], f.pending[1:]
+		}
+		if !w.found {
+			w.label = f.none
+		}
+		if f.in.Words != nil {
+			w.start = f.at
+			w.end = f.at + len(f.in.Words[f.next])
+			f.at = w.end + 1
+			f.p.Labels = append(f.p.Labels, f.spec.Labels[w.label])
+		}
+		f.word(&w)
+		f.next++
 	}
-	return in.Text, spans
+}
+
+// word adds a word to the entities.
+func (f *entityFold) word(w *pendingWord) {
+	tag := f.tags[w.label]
+	if tag.Place == metric.Outside || tag.Begins(f.prev) {
+		f.close()
+	}
+	if tag.Place != metric.Outside && f.open == nil {
+		f.open = &Entity{Type: f.types[tag.Type], Start: min(w.start, w.end), FirstWord: f.next}
+	}
+	if f.prev = tag; f.open == nil {
+		return
+	}
+	f.open.LastWord, f.open.End = f.next, w.end
+	f.words++
+	if w.found {
+		f.scores = append(f.scores, w.score)
+	}
+}
+
+// close ends an entity.
+func (f *entityFold) close() {
+	if f.open == nil {
+		return
+	}
+	for _, s := range f.scores {
+		f.open.Score += s / float64(f.words)
+	}
+	f.open.Text = f.text[f.open.Start:f.open.End]
+	f.p.Entities = append(f.p.Entities, *f.open)
+	f.open, f.scores, f.words = nil, f.scores[:0], 0
+}
+
+func (f *entityFold) answer() Prediction {
+	n := f.next + len(f.pending)
+	if f.in.Words != nil {
+		n = len(f.in.Words)
+	}
+	f.end(n)
+	f.close()
+	return f.p
 }
 
 // EntityReport is what an evaluation finds of a task that labels words: the figures of conlleval.

@@ -154,7 +154,7 @@ func TestEntityOffsets(t *testing.T) {
 				logits[p.window][p.token*len(labels)+slices.Index(labels, tags[word])] = 20
 			}
 		}
-		return tokenClassification{}.answer(&d, &in, s, logits)
+		return foldAll(tokenClassification{}.fold(&d, &in), s, logits)
 	}
 	text := "Très  Müller-Ôze, «Ⅷ日本» é"
 	// très müller - ôze , « Ⅷ 日 本 » é

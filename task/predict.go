@@ -22,36 +22,19 @@ type predictor struct {
 }
 
 func (p *predictor) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
-	out := prepared{input: *in}
-	err := p.kind.codec.encode(&p.featurizer, in, scratch, func(e *tokenizer.Encoding) {
-		out.sequences = append(out.sequences, newSequence(e, p.kind.places))
+	return p.prepareMany(in, p.kind.places, func(add func(*tokenizer.Encoding)) error {
+		return p.kind.codec.encode(&p.featurizer, in, scratch, add)
 	})
-	for i := range out.sequences {
-		if err == nil {
-			err = p.checkTypes(&out.sequences[i])
-		}
-	}
-	return out, err
 }
 
 func (p *predictor) answer(ctx context.Context, inputs []prepared) ([]Prediction, error) {
-	logits, err := allLogits(ctx, p.withSession, newItemised(inputs, p.kind.choices), p.model.Head(), p.tokens, nil)
-	if err != nil {
-		return nil, err
-	}
-	predictions := make([]Prediction, len(inputs))
-	for i := range inputs {
-		in, n := &inputs[i], 1
-		if !p.kind.choices {
-			n = len(in.sequences)
-		}
-		answer := p.kind.codec.answer(p.spec, &in.input, in.sequences, logits[:n])
-		logits = logits[n:]
-		answer.cut(in.sequences)
-		if !p.kind.choices && n > 1 {
-			answer.Windows = n
-		}
-		predictions[i] = answer
-	}
-	return predictions, nil
+	return p.answerMany(ctx, inputs, func(in *prepared) fold { return p.kind.codec.fold(p.spec, &in.input) },
+		func(in *prepared, add func(*tokenizer.Encoding)) error {
+			return p.kind.codec.encode(&p.featurizer, &in.input, new(tokenizer.Encoding), add)
+		},
+		func(in *prepared, answer *Prediction) {
+			if !p.kind.choices && in.count > 1 {
+				answer.Windows = in.count
+			}
+		})
 }

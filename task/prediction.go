@@ -23,6 +23,31 @@ type Entity struct {
 	Score float64 `json:"score"`
 }
 
+// fold makes a prediction of an input whose sequences come one by one, in their order.
+type fold interface {
+	// add takes a sequence and its logits, which are not the fold's to keep. Only kinds with places look at the sequence.
+	add(s *sequence, logits []float32)
+	answer() Prediction
+}
+
+// foldAll folds all sequences of an input.
+func foldAll(f fold, s []sequence, logits [][]float32) Prediction {
+	for i := range s {
+		f.add(&s[i], logits[i])
+	}
+	return f.answer()
+}
+
+// gathered is the fold of kinds whose answer is made of all logits: each is a row, of a window or a choice.
+type gathered struct {
+	rows   [][]float32
+	finish func(rows [][]float32) Prediction
+}
+
+func (g *gathered) add(_ *sequence, logits []float32) { g.rows = append(g.rows, slices.Clone(logits)) }
+
+func (g *gathered) answer() Prediction { return g.finish(g.rows) }
+
 // Score is a number that a label has.
 type Score struct {
 	Label string
@@ -87,12 +112,6 @@ type Prediction struct {
 	DroppedTokens int  `json:"dropped_tokens,omitempty"`
 	// Windows is the number of windows that a long input was read in; 0: in one piece.
 	Windows int `json:"windows,omitempty"`
-}
-
-// cut says what was cut from the sequences that p is about.
-func (p *Prediction) cut(s []sequence) {
-	p.DroppedTokens = dropped(s)
-	p.Truncated = p.DroppedTokens > 0
 }
 
 // String is the answer in short.

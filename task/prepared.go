@@ -1,17 +1,23 @@
 package task
 
-import (
-	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/data"
-)
+import "github.com/go-bert/bert/data"
 
-// prepared is an input with its sequences.
+// prepared is an input with its sequences, or with what is known of them.
 type prepared struct {
 	input     data.Input
 	sequences []sequence
+
+	// Of prepareMany.
+	long    bool // there are too many sequences to hold
+	count   int  // of sequences
+	tokens  int  // of all of them
+	dropped int  // tokens of the input that its sequences are without: the most that one is without
 }
 
-func (p prepared) weight() int {
+func (p *prepared) weight() int {
+	if p.long {
+		return p.tokens
+	}
 	n := 0
 	for _, s := range p.sequences {
 		n += s.cost
@@ -26,43 +32,4 @@ func flatten(inputs []prepared) []sequence {
 		s = append(s, inputs[i].sequences...)
 	}
 	return s
-}
-
-// itemised is sequences in items: each one of its own, or the choices of an input together.
-type itemised struct {
-	sequences
-	starts []int // of each item in the sequences, and the end
-}
-
-// newItemised makes an item of each sequence or, with together, of those of each input.
-func newItemised(inputs []prepared, together bool) *itemised {
-	t := &itemised{starts: []int{0}}
-	for i := range inputs {
-		before := len(t.sequences)
-		t.sequences = append(t.sequences, inputs[i].sequences...)
-		if together {
-			before = len(t.sequences) - 1
-		}
-		for s := before; s < len(t.sequences); s++ {
-			t.starts = append(t.starts, s+1)
-		}
-	}
-	return t
-}
-
-func (t *itemised) Len() int { return len(t.starts) - 1 }
-
-func (t *itemised) Sequences(i int) int { return t.starts[i+1] - t.starts[i] }
-
-func (t *itemised) Length(i int) int {
-	return prepared{sequences: t.sequences[t.starts[i]:t.starts[i+1]]}.weight()
-}
-
-func (t *itemised) Append(b *bert.Batch, i int) error {
-	for s := t.starts[i]; s < t.starts[i+1]; s++ {
-		if err := t.sequences.Append(b, s); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -65,10 +65,12 @@ func orNaN(v float64, err error) (float64, error) {
 	return v, err
 }
 
-func (regression) answer(_ *Spec, _ *data.Input, _ []sequence, logits [][]float32) Prediction {
-	mean := meanLogits(logits)
-	value := float64(mean[0])
-	return Prediction{Value: &value, Logits: mean}
+func (regression) fold(_ *Spec, _ *data.Input) fold {
+	return &gathered{finish: func(logits [][]float32) Prediction {
+		mean := meanLogits(logits)
+		value := float64(mean[0])
+		return Prediction{Value: &value, Logits: mean}
+	}}
 }
 
 // RegressionReport is what an evaluation finds of a task that gives each example a number.

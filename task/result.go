@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -107,9 +106,9 @@ type Detail struct {
 // ReadResult reads eval_results.json from dir, as Result.Save wrote it. Where there is none the error is an fs.ErrNotExist.
 func ReadResult(dir string) (*SavedResult, error) {
 	path := filepath.Join(dir, ResultsFile)
-	content, err := os.ReadFile(path)
+	content, err := files.ReadFile(path, maxJSONFile)
 	if err != nil {
-		return nil, files.PathError(err)
+		return nil, err
 	}
 	r := new(SavedResult)
 	if err := r.UnmarshalJSON(textfile.TrimMark(content)); err != nil {

@@ -2,8 +2,8 @@ package task
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/go-bert/bert/data"
@@ -51,6 +51,9 @@ type Spec struct {
 	// Metrics are those of the evaluation that the model was saved after.
 	Metrics metric.Metrics
 }
+
+// maxJSONFile bounds task.json and eval_results.json. A confusion matrix of a thousand labels has 4 MB.
+const maxJSONFile = 64 << 20
 
 // minSeqLength has room for [CLS], a token and [SEP].
 const minSeqLength = 3
@@ -204,7 +207,12 @@ func parseField(key string, value json.RawMessage, field any) error {
 	case *[]string:
 		want = "a list of strings"
 	default:
-		return fmt.Errorf("%s: %w", key, err) // a type with an UnmarshalJSON, whose error says it
+		// A type with an UnmarshalJSON, whose error says it, but for those of encoding/json, which quote the whole value.
+		var t *json.UnmarshalTypeError
+		if errors.As(err, &t) {
+			return fmt.Errorf("%s is %s, which has a %s in a wrong place", key, message.Quote(string(value)), message.Cut(t.Value))
+		}
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return fmt.Errorf("%s is %s, want %s", key, message.Quote(string(value)), want)
 }
@@ -221,9 +229,9 @@ func (d *Spec) Save(dir string) error {
 func LoadSpec(dir string) (Spec, error) {
 	var d Spec
 	name := filepath.Join(dir, SpecFile)
-	data, err := os.ReadFile(name)
+	data, err := files.ReadFile(name, maxJSONFile)
 	if err != nil {
-		return d, files.PathError(err)
+		return d, err
 	}
 	if err := d.UnmarshalJSON(textfile.TrimMark(data)); err != nil {
 		return d, fmt.Errorf("%s: %w", name, err)

@@ -38,17 +38,28 @@ func (questionAnswering) encode(f *featurizer, in *data.Input, e *tokenizer.Enco
 		return errors.New("no context: want a question and a context")
 	}
 	question, dropped := in.Text, 0
+	if len(question) > f.longBytes {
+		s, err := f.shorten(question, maxQueryLength+1, false)
+		if err != nil {
+			return err
+		}
+		question, dropped = s.text, s.all-s.kept
+	}
 	if err := f.tokenizer.Encode(e, question, tokenizer.Options{OmitSpecialTokens: true}); err != nil {
 		return err
 	}
 	n := e.Len()
 	if n > maxQueryLength {
-		question, dropped, n = question[:e.Offsets[maxQueryLength-1].End], n-maxQueryLength, maxQueryLength
+		question, dropped, n = question[:e.Offsets[maxQueryLength-1].End], dropped+n-maxQueryLength, maxQueryLength
 	}
 	length := f.options.MaxLength
 	o := tokenizer.Options{
 		MaxLength: length, Truncation: tokenizer.OnlySecond, Overflow: true,
 		Stride: max(0, length-n-3-f.spec.contextStep()),
+	}
+	both := data.Input{Text: question, TextPair: in.TextPair}
+	if done, err := f.longWindows(&both, e, o, dropped, add); done || err != nil {
+		return err
 	}
 	if err := f.tokenizer.EncodePair(e, question, in.TextPair, o); err != nil {
 		return err
@@ -84,21 +95,6 @@ func windowsOf(d *Spec, s []sequence) (w []window, offsets []tokenizer.Offset) {
 	return w, offsets
 }
 
-// maxContext is the window in which a token of the context has the most context to both sides; of equal ones the first.
-func maxContext(windows []window, token int) int {
-	best, at := math.Inf(-1), -1
-	for i, w := range windows {
-		left, right := token-w.start, w.start+w.n-1-token
-		if left < 0 || right < 0 {
-			continue
-		}
-		if score := float64(min(left, right)) + 0.01*float64(w.n); score > best {
-			best, at = score, i
-		}
-	}
-	return at
-}
-
 func (questionAnswering) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
 	if x.Answers == nil {
 		return data.ErrNoLabel
@@ -129,52 +125,139 @@ func (questionAnswering) target(d *Spec, x *data.Example, s []sequence, t *targe
 	return nil
 }
 
-func (questionAnswering) answer(d *Spec, in *data.Input, s []sequence, logits [][]float32) Prediction {
-	windows, offsets := windowsOf(d, s)
-	var (
-		all  []Answer
-		null = Answer{StartLogit: float32(math.Inf(1))}
-	)
-	for i, w := range windows {
-		start, end := make([]float32, len(logits[i])/2), make([]float32, len(logits[i])/2)
-		for j := range start {
-			start[j], end[j] = logits[i][2*j], logits[i][2*j+1]
+// fold finds the answer to a question.
+func (questionAnswering) fold(d *Spec, in *data.Input) fold {
+	return &answerFold{spec: d, in: in, null: Answer{StartLogit: float32(math.Inf(1))}}
+}
+
+// answerFold finds the answer in a context whose windows come one by one, in memory that doesn't grow with the context.
+type answerFold struct {
+	spec    *Spec
+	in      *data.Input
+	windows []answerWindow // those that may have tokens in common with one that isn't done
+	done    int            // of windows
+	all     []Answer       // candidates
+	null    Answer
+}
+
+// answerWindow is a window with the tokens that are the likeliest to begin and to end an answer.
+type answerWindow struct {
+	window
+	starts, ends []answerToken
+}
+
+// answerToken is a token of a window.
+type answerToken struct {
+	token int // of the window's part of the context; may be outside of it
+	logit float32
+	place tokenizer.Offset
+}
+
+func (f *answerFold) add(s *sequence, logits []float32) {
+	at := slices.Index(s.typeIDs, 1)
+	if at < 0 {
+		at = len(s.ids) - 1
+	}
+	w := answerWindow{window: window{at: at, n: len(s.ids) - 1 - at}}
+	if n := len(f.windows); n > 0 {
+		last := f.windows[n-1]
+		w.start = last.start + min(last.n, f.spec.contextStep())
+	}
+	start, end := make([]float32, len(logits)/2), make([]float32, len(logits)/2)
+	for j := range start {
+		start[j], end[j] = logits[2*j], logits[2*j+1]
+	}
+	if none := (Answer{StartLogit: start[0], EndLogit: end[0]}); none.score() < f.null.score() {
+		f.null = none
+	}
+	best := func(logits []float32) []answerToken {
+		out := make([]answerToken, 0, nBestSize)
+		for _, i := range bestIndexes(logits) {
+			out = append(out, answerToken{i - at, logits[i], s.offsets[i]})
 		}
-		if none := (Answer{StartLogit: start[0], EndLogit: end[0]}); none.score() < null.score() {
-			null = none
+		return out
+	}
+	w.starts, w.ends = best(start), best(end)
+	f.windows = append(f.windows, w)
+	// Later windows begin at w or after it.
+	for f.done < len(f.windows)-1 && f.windows[f.done].start+f.windows[f.done].n <= w.start {
+		f.candidates()
+	}
+}
+
+// candidates adds those of the first window that isn't done, and forgets windows that have no token in common with those after it.
+func (f *answerFold) candidates() {
+	w := &f.windows[f.done]
+	for _, from := range w.starts {
+		if from.token < 0 || from.token >= w.n || f.maxContext(w.start+from.token) != f.done {
+			continue
 		}
-		ends := bestIndexes(end)
-		for _, from := range bestIndexes(start) {
-			for _, to := range ends {
-				first, last := from-w.at, to-w.at
-				if first < 0 || last < first || last >= w.n || last-first >= maxAnswer || maxContext(windows, w.start+first) != i {
-					continue
-				}
-				a := Answer{
-					Start: int(offsets[w.start+first].Start), End: int(offsets[w.start+last].End),
-					StartLogit: start[from], EndLogit: end[to],
-				}
-				a.Text = in.TextPair[a.Start:a.End]
-				all = append(all, a)
+		for _, to := range w.ends {
+			if to.token < from.token || to.token >= w.n || to.token-from.token >= maxAnswer {
+				continue
 			}
+			a := Answer{Start: int(from.place.Start), End: int(to.place.End), StartLogit: from.logit, EndLogit: to.logit}
+			a.Text = f.in.TextPair[a.Start:a.End]
+			f.all = append(f.all, a)
 		}
 	}
-	if d.Unanswerable {
-		all = append(all, null)
+	f.done++
+	if len(f.all) > 1<<12 {
+		f.all = bestAnswers(f.all)
 	}
+	gone := 0
+	for f.done < len(f.windows) && gone < f.done && f.windows[gone].start+f.windows[gone].n <= f.windows[f.done].start {
+		gone++
+	}
+	if gone > 16 {
+		f.windows, f.done = slices.Delete(f.windows, 0, gone), f.done-gone
+	}
+}
+
+// maxContext is the window in which a token of the context has the most context to both sides; of equal ones the first.
+func (f *answerFold) maxContext(token int) int {
+	best, at := math.Inf(-1), -1
+	for i := range f.windows {
+		w := &f.windows[i]
+		left, right := token-w.start, w.start+w.n-1-token
+		if left < 0 || right < 0 {
+			continue
+		}
+		if score := float64(min(left, right)) + 0.01*float64(w.n); score > best {
+			best, at = score, i
+		}
+	}
+	return at
+}
+
+// bestAnswers are the best answers of different texts, the best first: all that can be among the n best.
+func bestAnswers(all []Answer) []Answer {
 	slices.SortStableFunc(all, func(a, b Answer) int { return cmp.Compare(b.score(), a.score()) })
+	seen := make(map[string]bool)
+	best := all[:0]
+	for _, a := range all {
+		if len(best) < nBestSize && !seen[a.Text] {
+			seen[a.Text] = true
+			best = append(best, a)
+		}
+	}
+	return best
+}
+
+func (f *answerFold) answer() Prediction {
+	for f.done < len(f.windows) {
+		f.candidates()
+	}
+	d, all, null := f.spec, f.all, f.null
+	if d.Unanswerable {
+		all = append(f.all, null)
+	}
 	var (
-		p    Prediction
-		seen = make(map[string]bool)
+		p    = Prediction{NBest: slices.Clone(bestAnswers(all))}
 		best *Answer
 	)
-	for _, a := range all {
-		if len(p.NBest) < nBestSize && !seen[a.Text] {
-			seen[a.Text] = true
-			p.NBest = append(p.NBest, a)
-		}
-	}
-	if d.Unanswerable && !seen[""] {
+	isNull := func(a Answer) bool { return a.Text == "" }
+	if d.Unanswerable && !slices.ContainsFunc(p.NBest, isNull) {
 		p.NBest = append(p.NBest, null)
 	}
 	if len(p.NBest) == 0 {
@@ -244,7 +327,7 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 	for i := range d.Examples() {
 		in, s := d.example(i)
 		own := d.logits(logits, i)
-		p := questionAnswering{}.answer(&d.spec, &in, s, own)
+		p := foldAll(questionAnswering{}.fold(&d.spec, &in), s, own)
 		from, _ := d.itemsOf(i)
 		for j, l := range own {
 			for side, label := range []int32{d.targets.from[from+j], d.targets.to[from+j]} {

@@ -92,7 +92,7 @@ func TestSQuADAnswer(t *testing.T) {
 	logits[0], logits[1] = 1, 1 // [CLS]
 	logits[2*4], logits[2*5+1], logits[2*6+1] = 3, 2, 1.5
 	logits[2*1], logits[2*1+1] = 9, 9 // of the question: no answer
-	p := questionAnswering{}.answer(&d, &in, s, [][]float32{logits})
+	p := foldAll(questionAnswering{}.fold(&d, &in), s, [][]float32{logits})
 	sum := 0.0
 	for _, a := range p.NBest {
 		sum += a.Probability
@@ -101,7 +101,7 @@ func TestSQuADAnswer(t *testing.T) {
 		t.Errorf("%+v, odds %v", p, *p.NullOdds)
 	}
 	d.NullThreshold = -4
-	if p = (questionAnswering{}).answer(&d, &in, s, [][]float32{logits}); p.Answer.Text != "" || p.best != "good bad" {
+	if p = foldAll(questionAnswering{}.fold(&d, &in), s, [][]float32{logits}); p.Answer.Text != "" || p.best != "good bad" {
 		t.Errorf("%+v", p.Answer)
 	}
 	dir := t.TempDir()

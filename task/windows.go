@@ -43,12 +43,37 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 		if f.options.Truncation == tokenizer.OnlySecond {
 			repeated = in.Text
 		}
+		if len(repeated) > f.longBytes {
+			// It leaves no room, as the tokenizer says of its beginning too.
+			begin, err := f.shorten(repeated, f.options.MaxLength+1, false)
+			if err != nil {
+				return err
+			}
+			cut := *in
+			if repeated = begin.text; f.options.Truncation == tokenizer.OnlySecond {
+				cut.Text = repeated
+			} else {
+				cut.TextPair = repeated
+			}
+			in = &cut
+		}
 		if err := f.tokenizer.Encode(e, repeated, tokenizer.Options{OmitSpecialTokens: true}); err != nil {
 			return err
 		}
 		room -= e.Len() + 1
 	}
 	own.options.Stride = max(0, room-f.spec.step())
+	o := own.options
+	if in.TextPair == "" && o.Truncation == tokenizer.LongestFirst {
+		o.Truncation = tokenizer.OnlyFirst // the same
+	}
+	refused := in.Words != nil || in.Choices != nil || in.TypeIDs != nil || o.Truncation == tokenizer.DoNotTruncate ||
+		in.TextPair == "" && o.Truncation == tokenizer.OnlySecond
+	if !refused { // by encode
+		if done, err := f.longWindows(in, e, o, 0, add); done || err != nil {
+			return err
+		}
+	}
 	if err := own.encode(e, in); err != nil {
 		return err
 	}
@@ -71,6 +96,10 @@ func addWindows(e *tokenizer.Encoding, dropped int, add func(*tokenizer.Encoding
 const headShare = 128.0 / 510
 
 func (f *featurizer) encodeHeadTail(in *data.Input, e *tokenizer.Encoding) error {
+	in, cut, err := f.middle(in)
+	if err != nil {
+		return err
+	}
 	if err := f.encode(e, in); err != nil || e.Truncated == 0 {
 		return err
 	}
@@ -81,7 +110,7 @@ func (f *featurizer) encodeHeadTail(in *data.Input, e *tokenizer.Encoding) error
 			keep[s]++
 		}
 	}
-	dropped := e.Truncated
+	dropped := e.Truncated + cut
 	whole := *f
 	whole.options = tokenizer.Options{}
 	if err := whole.encode(e, in); err != nil {
@@ -110,4 +139,50 @@ func (f *featurizer) encodeHeadTail(in *data.Input, e *tokenizer.Encoding) error
 	e.SpecialTokensMask, e.SequenceIDs, e.WordIDs = e.SpecialTokensMask[:to], e.SequenceIDs[:to], e.WordIDs[:to]
 	e.Truncated = dropped
 	return nil
+}
+
+// middle is an input without the middle of its long texts, of which encodeHeadTail keeps nothing, and the number of tokens that it is
+// without.
+func (f *featurizer) middle(in *data.Input) (*data.Input, int, error) {
+	if len(in.Text) <= f.longBytes && len(in.TextPair) <= f.longBytes || f.options.MaxLength <= 0 {
+		return in, 0, nil
+	}
+	most := f.options.MaxLength + 1
+	type ends struct {
+		text string
+		all  int
+		kept int
+	}
+	cut := func(text string, most int) (ends, error) {
+		head, err := f.shorten(text, most, false)
+		if err != nil {
+			return ends{}, err
+		}
+		tail, err := f.shorten(text, most, true)
+		if err != nil || len(head.text)+len(tail.text) >= len(text) {
+			return ends{text, head.all, head.all}, err
+		}
+		// A blank keeps the two apart. A token that goes across is in neither what is kept of the beginning nor of the end.
+		text = head.text + " " + tail.text
+		ids, err := f.tokenizer.AppendIDs(nil, text)
+		return ends{text, head.all, len(ids)}, err
+	}
+	a, err := cut(in.Text, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	b, err := cut(in.TextPair, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	// Which text is longer matters to the truncation of a pair.
+	switch {
+	case a.all > b.all && a.kept <= b.kept:
+		a, err = cut(in.Text, b.kept+1)
+	case a.all <= b.all && a.kept > b.kept:
+		b, err = cut(in.TextPair, a.kept)
+	}
+	out := *in
+	out.Text, out.TextPair = a.text, b.text
+	return &out, a.all - a.kept + b.all - b.kept, err
 }

@@ -40,10 +40,12 @@ func ZeroShot(o ZeroShotOptions) Use[Prediction] {
 		case strings.Count(template, "{}") != 1:
 			return nil, fmt.Errorf("template %s: want {} in it, once, in the place of the label", message.Quote(template))
 		}
-		for i, label := range o.Labels {
-			if label == "" || slices.Contains(o.Labels[:i], label) {
+		seen := make(map[string]bool, len(o.Labels))
+		for _, label := range o.Labels {
+			if label == "" || seen[label] {
 				return nil, fmt.Errorf("labels %s: want different ones, none of them empty", message.QuoteAll(o.Labels))
 			}
+			seen[label] = true
 			z.hypotheses = append(z.hypotheses, strings.Replace(template, "{}", label, 1))
 		}
 		// A long text is cut, never the hypothesis.
@@ -63,27 +65,30 @@ func (z *zeroShot) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepare
 	if in.TextPair != "" || in.IDs != nil {
 		return prepared{}, errors.New("want a single text: its second text is the label")
 	}
-	pairs := make([]data.Input, len(z.hypotheses))
-	for i, hypothesis := range z.hypotheses {
-		pairs[i] = *in
-		pairs[i].TextPair = hypothesis
+	return z.prepareMany(in, false, func(add func(*tokenizer.Encoding)) error { return z.encodePairs(in, scratch, add) })
+}
+
+// encodePairs calls add with the text beside each hypothesis.
+func (z *zeroShot) encodePairs(in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error {
+	repeat, err := z.repeated(in.Text)
+	if err != nil {
+		return err
 	}
-	return z.engine.prepare(scratch, in, pairs...)
+	pair := *in
+	for _, pair.TextPair = range z.hypotheses {
+		if err := repeat.encode(e, &pair); err != nil {
+			return err
+		}
+		add(e)
+	}
+	return nil
 }
 
 func (z *zeroShot) predict(ctx context.Context, inputs []prepared) ([]Prediction, error) {
-	logits, err := allLogits(ctx, z.withSession, newItemised(inputs, false), z.model.Head(), z.tokens, nil)
-	if err != nil {
-		return nil, err
-	}
-	predictions := make([]Prediction, len(inputs))
-	for i := range inputs {
-		n := len(inputs[i].sequences)
-		predictions[i] = z.answer(logits[:n])
-		predictions[i].cut(inputs[i].sequences)
-		logits = logits[n:]
-	}
-	return predictions, nil
+	return z.answerMany(ctx, inputs, func(*prepared) fold { return &gathered{finish: z.answer} },
+		func(in *prepared, add func(*tokenizer.Encoding)) error {
+			return z.encodePairs(&in.input, new(tokenizer.Encoding), add)
+		}, func(*prepared, *Prediction) {})
 }
 
 // answer makes of the logits for each hypothesis a prediction: one softmax over the entailments of all or, for labels that

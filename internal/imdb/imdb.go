@@ -69,6 +69,9 @@ func ReadFolder(ctx context.Context, root string, folders []string, visit func(R
 			if err != nil {
 				return err
 			}
+			if err := textfile.Check(text); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
 			if err := visit(Review{Text: text, Folder: folder, File: file}); err != nil {
 				return err
 			}
@@ -83,7 +86,9 @@ type MemberError struct {
 	Err             error
 }
 
-func (e *MemberError) Error() string { return e.Archive + ":" + e.Member + ": " + e.Err.Error() }
+func (e *MemberError) Error() string {
+	return e.Archive + ":" + message.Cut(e.Member) + ": " + e.Err.Error()
+}
 func (e *MemberError) Unwrap() error { return e.Err }
 
 // ReadArchive calls visit with the reviews in these folders of the tar stream r, in the order of the archive, until visit returns
@@ -111,6 +116,9 @@ func ReadArchive(r io.Reader, name string, folders []string, visit func(Review) 
 		if h.Typeflag != tar.TypeReg {
 			return bad(errors.New("a link or special file, want a review"))
 		}
+		if isSparse(h) {
+			return bad(errors.New("a file with holes, want a review"))
+		}
 		if h.Size > textfile.MaxRecord {
 			return bad(fmt.Errorf("a text of %s bytes, want at most %s", message.Thousands(h.Size), message.Thousands(textfile.MaxRecord)))
 		}
@@ -123,10 +131,23 @@ func ReadArchive(r io.Reader, name string, folders []string, visit func(Review) 
 		if _, err := io.ReadFull(archive, text); err != nil {
 			return bad(fmt.Errorf("no whole tar archive: %w", textfile.CutOff(err)))
 		}
+		if err := textfile.Check(text); err != nil {
+			return bad(err)
+		}
 		if err := visit(Review{Text: text, Folder: folders[i], File: name, Member: member}); err != nil {
 			return err
 		}
 	}
+}
+
+// isSparse reports whether a member is stored without its zeros, as GNU tar does: a few bytes of the archive can then be any size.
+func isSparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // inFolder reports whether folder, which ends in a slash, is want or ends in it.

@@ -15,9 +15,30 @@ import (
 	"github.com/go-bert/bert/internal/message"
 )
 
-// Parse calls visit with each key of a JSON object and its value. A key that occurs twice, and anything after the object,
-// is an error. The error of visit ends the parse and is returned as it is.
+// maxKeys bounds the keys of an object that Parse reads: all are remembered, and no object that has names for keys has nearly so many.
+const maxKeys = 1 << 16
+
+// Parse calls visit with each key of a JSON object and its value. A key that occurs twice, more than 65,536 keys, and anything after
+// the object are errors. The error of visit ends the parse and is returned as it is.
 func Parse(data []byte, visit func(key string, value json.RawMessage) error) error {
+	seen := make(map[string]bool, 8)
+	return Each(data, func(key string, value json.RawMessage) error {
+		if seen[key] {
+			return Twice(key)
+		}
+		if len(seen) == maxKeys {
+			return fmt.Errorf("an object of more than %s keys", message.Thousands(maxKeys))
+		}
+		seen[key] = true
+		return visit(key, value)
+	})
+}
+
+// Twice is the error of a key that occurs twice in an object.
+func Twice(key string) error { return fmt.Errorf("key %s twice", message.Quote(key)) }
+
+// Each is Parse for objects of any number of keys, which the caller checks for keys that occur twice.
+func Each(data []byte, visit func(key string, value json.RawMessage) error) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	t, err := d.Token()
 	if err != nil {
@@ -26,17 +47,12 @@ func Parse(data []byte, visit func(key string, value json.RawMessage) error) err
 	if t != json.Delim('{') {
 		return errors.New("not a JSON object")
 	}
-	seen := make(map[string]bool, 8)
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
 			return Error(err)
 		}
 		key, _ := t.(string)
-		if seen[key] {
-			return fmt.Errorf("key %s twice", message.Quote(key))
-		}
-		seen[key] = true
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return Error(err)

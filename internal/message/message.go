@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Quote quotes a piece of a user's file, cut to 60 characters.
@@ -14,6 +15,22 @@ func Quote(s string) string {
 		s = string(r[:most]) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// Cut is a name, such as that of a member of an archive, for an error of one line: control characters become blanks, and what is
+// beyond 120 characters is left out.
+func Cut(name string) string {
+	const most = 120
+	cut := name
+	if r := []rune(name[:min(len(name), 4*(most+1))]); len(r) > most {
+		cut = string(r[:most]) + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, cut)
 }
 
 // QuoteAll quotes names, the first 20 of them, with commas in between.

@@ -5,13 +5,13 @@ package textfile
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
@@ -28,17 +28,6 @@ var ErrTooLong = fmt.Errorf("a record of more than %s bytes", message.Thousands(
 // bufferSize is that of the readers.
 const bufferSize = 1 << 16
 
-// Compression is a way in which a file may be compressed.
-type Compression struct {
-	Name  string
-	Magic []byte // how such a file begins
-	// Open reads what r has compressed. The reader is closed when it is no longer needed, where it can be closed.
-	Open func(r io.Reader) (io.Reader, error)
-}
-
-// Gzip is RFC 1952.
-var Gzip = Compression{"gzip", []byte{0x1f, 0x8b}, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }}
-
 var (
 	utf8Mark  = []byte{0xef, 0xbb, 0xbf}
 	utf16Mark = [][]byte{{0xff, 0xfe}, {0xfe, 0xff}}
@@ -47,51 +36,80 @@ var (
 // Reader is the plain content of a file.
 type Reader struct {
 	*bufio.Reader
+	check *checker
 	close func()
+	from  *counter // of a compressed file, else nil
+	held  int64
+}
+
+// freeMemory is what readers may keep of a compressed file, however small that is.
+const freeMemory = 24 << 20
+
+// Hold takes note of memory that the caller keeps of the content, for as long as it reads on. Where a compressed file makes it keep
+// out of all proportion to its size the error is an *ExpansionError. Plain files have no such bound.
+func (r *Reader) Hold(bytes int) error {
+	r.held += int64(bytes)
+	if r.from != nil && r.held > freeMemory+maxExpansion*r.from.n {
+		return &ExpansionError{r.from.n, r.held}
+	}
+	return nil
 }
 
 // Close frees the memory of the decompression. The file is the caller's.
 func (r *Reader) Close() { r.close() }
 
-// Decompress reads r through the decompression whose magic it begins with, if any. It reads no further than it must, so that
-// lines typed at a terminal come at once. Errors call r name.
-func Decompress(r io.Reader, name string, by ...Compression) (*Reader, error) {
-	b := bufio.NewReaderSize(r, bufferSize)
-	for _, c := range by {
-		if !beginsWith(b, c.Magic) {
-			continue
-		}
-		z, err := c.Open(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: no %s file: %w", name, c.Name, CutOff(err))
-		}
-		plain := &Reader{bufio.NewReaderSize(z, bufferSize), func() {}}
-		switch z := z.(type) {
-		case interface{ Close() error }:
-			plain.close = func() { z.Close() }
-		case interface{ Close() }:
-			plain.close = z.Close
-		}
-		return plain, nil
-	}
-	return &Reader{b, func() {}}, nil
-}
-
-// beginsWith reports whether b begins with mark, waiting for each byte only after those before it.
-func beginsWith(b *bufio.Reader, mark []byte) bool {
-	for i := range mark {
-		if head, err := b.Peek(i + 1); err != nil || head[i] != mark[i] {
-			return false
+// Decompress reads r, decompressed if it is a file of gzip, zstd, bzip2 or of one of the further compressions. Another compressed
+// file or an archive other than tar is a *NotTextError; content that is far longer than the file is an *ExpansionError of a
+// later read. Decompress reads no further than it must, so that lines typed at a terminal come at once. Errors call r name.
+func Decompress(r io.Reader, name string, further ...Compression) (*Reader, error) {
+	from := &counter{r: r}
+	b := bufio.NewReaderSize(from, bufferSize)
+	var f *format
+	for i := range further {
+		if c := &further[i]; f == nil && beginsWith(b, c.Magic) {
+			f = &format{name: c.Name, open: c.Open}
 		}
 	}
-	return true
+	if f == nil {
+		f = formatOf(b)
+	}
+	switch {
+	case f == nil:
+		return newReader(b, func() {}), nil
+	case f.open == nil:
+		return nil, &NotTextError{name, f.name, f.advice}
+	}
+	z, err := f.open(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: no %s file: %w", name, f.name, CutOff(err))
+	}
+	closing := func() {}
+	switch z := z.(type) {
+	case interface{ Close() error }:
+		closing = func() { z.Close() }
+	case interface{ Close() }:
+		closing = z.Close
+	}
+	plain := newReader(&expanding{r: z, from: from}, closing)
+	plain.from = from
+	if f := formatOf(plain.Reader); f != nil {
+		plain.Close()
+		return nil, &NotTextError{name, "a compressed file in a compressed file", "decompress it first"}
+	}
+	return plain, nil
 }
 
-// UTF8 drops a byte order mark of UTF-8 and refuses text in UTF-16.
+func newReader(r io.Reader, closing func()) *Reader {
+	c := &checker{r: r}
+	return &Reader{Reader: bufio.NewReaderSize(c, bufferSize), check: c, close: closing}
+}
+
+// UTF8 drops a byte order mark of UTF-8 and refuses what is no text in UTF-8 as a *NotTextError, at once or, where that shows in
+// later bytes, by the error of a read.
 func (r *Reader) UTF8(name string) error {
 	for _, mark := range utf16Mark {
 		if beginsWith(r.Reader, mark) {
-			return fmt.Errorf("%s: text in UTF-16: convert it to UTF-8 first", name)
+			return utf16Error(name)
 		}
 	}
 	if beginsWith(r.Reader, utf8Mark) {
@@ -99,12 +117,28 @@ func (r *Reader) UTF8(name string) error {
 			return err
 		}
 	}
-	return nil
+	r.check.armed = true
+	head, _ := r.Peek(r.Buffered())
+	if len(head) >= tarMarkEnd && string(head[tarMarkEnd-len(tarMark):tarMarkEnd]) == tarMark {
+		return &NotTextError{name, "a tar archive", "extract the text first"}
+	}
+	err := r.check.look(head)
+	var not *NotTextError
+	if errors.As(err, &not) {
+		return &NotTextError{name, not.Is, not.Advice}
+	}
+	return err
 }
 
-// New reads r as text in UTF-8, compressed by gzip or not.
+// A tar archive has a mark in its first header.
+const (
+	tarMark    = "ustar"
+	tarMarkEnd = 262
+)
+
+// New reads r as text in UTF-8, compressed or not, as Decompress and UTF8 do.
 func New(r io.Reader, name string) (*Reader, error) {
-	t, err := Decompress(r, name, Gzip)
+	t, err := Decompress(r, name)
 	if err != nil {
 		return nil, err
 	}
@@ -118,16 +152,51 @@ func New(r io.Reader, name string) (*Reader, error) {
 // TrimMark takes a byte order mark off text in UTF-8.
 func TrimMark(text []byte) []byte { return bytes.TrimPrefix(text, utf8Mark) }
 
-// Open opens a file whose reads end with the cause of ctx once it is done.
+// Open opens a file, a folder or a pipe whose reads end with the cause of ctx once it is done. Devices and sockets are a
+// *files.KindError.
 func Open(ctx context.Context, path string) (*File, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, files.PathError(err)
+	}
+	switch mode := info.Mode(); {
+	case mode&(fs.ModeDevice|fs.ModeSocket) != 0:
+		return nil, &files.KindError{Path: path, Mode: mode}
+	case mode&fs.ModeNamedPipe != 0:
+		return openPipe(ctx, path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, files.PathError(err)
 	}
-	return &File{f, ctx}, nil
+	return &File{file: f, ctx: ctx}, nil
+}
+
+// openPipe opens a pipe, which may wait for its writer until ctx is done.
+func openPipe(ctx context.Context, path string) (*File, error) {
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		f, err := os.Open(path)
+		done <- opened{f, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx) // the goroutine ends when a writer comes
+	case o := <-done:
+		if o.err != nil {
+			return nil, files.PathError(o.err)
+		}
+		// A deadline in the past ends a read that waits. Where the system has none, the read ends with the writer.
+		stop := context.AfterFunc(ctx, func() { _ = o.f.SetReadDeadline(time.Unix(1, 0)) })
+		return &File{o.f, ctx, stop}, nil
+	}
 }
 
 // File is a file that can be read until a context is done. It holds the context because readers of other packages, like gzip's,
@@ -135,13 +204,18 @@ func Open(ctx context.Context, path string) (*File, error) {
 type File struct {
 	file *os.File
 	ctx  context.Context
+	stop func() bool // of a pipe, else nil
 }
 
 func (f *File) Read(p []byte) (int, error) {
 	if f.ctx.Err() != nil {
 		return 0, context.Cause(f.ctx)
 	}
-	return f.file.Read(p)
+	n, err := f.file.Read(p)
+	if err != nil && err != io.EOF && f.ctx.Err() != nil {
+		err = context.Cause(f.ctx)
+	}
+	return n, err
 }
 
 // IsDir reports whether the file is a folder.
@@ -151,13 +225,20 @@ func (f *File) IsDir() bool {
 }
 
 // Close closes the file.
-func (f *File) Close() error { return f.file.Close() }
+func (f *File) Close() error {
+	if f.stop != nil {
+		f.stop()
+	}
+	return f.file.Close()
+}
 
 // Lines gives the lines of a text, ended by LF or CRLF, the last one also by the end of the file.
 type Lines struct {
-	b      *bufio.Reader
-	number int
-	buf    []byte
+	b       *bufio.Reader
+	number  int
+	buf     []byte
+	tooLong bool // the rest of the last line has to be skipped
+	cut     bool // the last line has no end
 }
 
 // NewLines gives the lines of r.
@@ -166,54 +247,69 @@ func NewLines(r *Reader) *Lines { return &Lines{b: r.Reader} }
 // Number is the number of the last line read, from 1.
 func (l *Lines) Number() int { return l.number }
 
-// Next returns the next line, without its end, good until the next call. io.EOF says that there is none; after
-// ErrTooLong the reader is past the line that is too long.
+// Cut reports whether the last line was ended by the end of the file and not by a line end.
+func (l *Lines) Cut() bool { return l.cut }
+
+// keepAtMost is the memory that Lines keeps from line to line.
+const keepAtMost = 1 << 20
+
+// Next returns the next line, without its end, good until the next call. io.EOF says that there is none. ErrTooLong comes as soon as
+// a line is too long; the next call goes on after its end.
 func (l *Lines) Next() ([]byte, error) {
-	l.buf = l.buf[:0]
-	tooLong := false
-	for {
-		part, err := l.b.ReadSlice('\n')
-		if len(l.buf)+len(part) > MaxRecord+len("\r\n") {
-			tooLong = true
-		}
-		if !tooLong {
-			l.buf = append(l.buf, part...)
-		}
+	for l.tooLong {
+		_, err := l.b.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
+		case err != nil && err != io.EOF:
+			return nil, CutOff(err)
+		default:
+			l.tooLong = false // of the end of the file the next read says so again
+		}
+	}
+	if cap(l.buf) > keepAtMost {
+		l.buf = nil
+	}
+	l.buf = l.buf[:0]
+	for {
+		part, err := l.b.ReadSlice('\n')
+		full := errors.Is(err, bufio.ErrBufferFull)
+		if len(l.buf)+len(part) > MaxRecord+len("\r\n") {
+			l.number++
+			l.tooLong = full
+			return nil, ErrTooLong
+		}
+		l.buf = append(l.buf, part...)
+		switch {
+		case full:
 			continue
-		case err == io.EOF && len(l.buf) == 0 && !tooLong:
+		case err == io.EOF && len(l.buf) == 0:
 			return nil, io.EOF
 		case err != nil && err != io.EOF:
 			return nil, CutOff(err)
 		}
 		l.number++
 		line := bytes.TrimSuffix(l.buf, []byte("\n"))
-		if len(line) < len(l.buf) {
+		if l.cut = len(line) == len(l.buf); !l.cut {
 			line = bytes.TrimSuffix(line, []byte("\r"))
 		}
-		if tooLong || len(line) > MaxRecord {
+		if len(line) > MaxRecord {
 			return nil, ErrTooLong
 		}
 		return line, nil
 	}
 }
 
-// ReadAll reads a file that is one text, of at most MaxRecord bytes.
+// ReadAll reads a regular file that is one text, of at most MaxRecord bytes.
 func ReadAll(ctx context.Context, path string) ([]byte, error) {
-	f, err := Open(ctx, path)
-	if err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, MaxRecord+1))
-	if err != nil {
-		return nil, files.PathError(err)
-	}
-	if len(text) > MaxRecord {
+	text, err := files.ReadFile(path, MaxRecord)
+	var size *files.SizeError
+	if errors.As(err, &size) {
 		return nil, fmt.Errorf("%s: a text of more than %s bytes", path, message.Thousands(MaxRecord))
 	}
-	return text, nil
+	return text, err
 }
 
 // IsDir reports whether path is a folder.

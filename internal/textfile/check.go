@@ -1,0 +1,93 @@
+package textfile
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"unicode/utf8"
+)
+
+// checkedBytes is how far into a file is looked for what is no text.
+const checkedBytes = 1 << 16
+
+// checker is a reader that fails where its first bytes are no text in UTF-8. It looks at them as they come, so that it never waits
+// for more of them than its reader does.
+type checker struct {
+	r       io.Reader
+	armed   bool // before that the bytes pass unseen
+	seen    int
+	control int    // control characters that texts don't have, of which NUL
+	invalid int    // bytes that are not UTF-8
+	zeros   [2]int // NUL at even and odd places
+	rest    []byte // of a code point that is not whole yet
+	failed  error
+}
+
+func (c *checker) Read(p []byte) (int, error) {
+	if c.failed != nil {
+		return 0, c.failed
+	}
+	n, err := c.r.Read(p)
+	if c.armed && c.seen < checkedBytes {
+		if c.failed = c.look(p[:n]); c.failed != nil {
+			return 0, c.failed
+		}
+	}
+	return n, err
+}
+
+// fewest is the number of bytes below which nothing is concluded: a short text may well be of odd characters.
+const fewest = 32
+
+// look counts what is in text and says whether the bytes so far can be text. Some NULs and some bytes in another encoding are
+// left to the tokenizer, which cleans them.
+func (c *checker) look(text []byte) error {
+	text = text[:min(len(text), checkedBytes-c.seen)]
+	for i, b := range text {
+		switch {
+		case b == 0:
+			c.zeros[(c.seen+i)%2]++
+			c.control++
+		case b < '\t', b > '\r' && b < ' ' && b != 0x1b, b == 0x7f:
+			c.control++
+		}
+	}
+	c.seen += len(text)
+	text = append(c.rest, text...)
+	for len(text) > 0 && (utf8.FullRune(text) || len(text) >= utf8.UTFMax) {
+		r, size := utf8.DecodeRune(text)
+		if r == utf8.RuneError && size == 1 {
+			c.invalid++
+		}
+		text = text[size:]
+	}
+	c.rest = append(c.rest[:0:0], text...)
+	if c.seen < fewest {
+		return nil
+	}
+	switch most := c.seen * 3 / 10; {
+	case max(c.zeros[0], c.zeros[1]) > most && min(c.zeros[0], c.zeros[1]) <= c.seen/20:
+		return utf16Error("")
+	case c.control+c.invalid > most:
+		return &NotTextError{"", "not text in UTF-8", "want a text file; convert one in another encoding to UTF-8 first"}
+	}
+	return nil
+}
+
+// Check reports what is no text in UTF-8 as a *NotTextError, by its first bytes.
+func Check(text []byte) error {
+	b := bufio.NewReaderSize(bytes.NewReader(text), 16)
+	if f := formatOf(b); f != nil {
+		return &NotTextError{"", "a compressed file", "decompress it first"}
+	}
+	for _, mark := range utf16Mark {
+		if bytes.HasPrefix(text, mark) {
+			return utf16Error("")
+		}
+	}
+	return new(checker).look(text)
+}
+
+func utf16Error(name string) error {
+	return &NotTextError{name, "text in UTF-16", "convert it to UTF-8 first"}
+}
