@@ -39,30 +39,24 @@ func forward(ctx context.Context, with withSession, f features, tokens int, want
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(f.Length(b), f.Length(a)) })
-	var (
-		b      bert.Batch
-		counts []int // of the sequences of each
-	)
+	var b bert.Batch
 	for len(order) > 0 {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
 		b.Reset()
-		counts = counts[:0]
 		n, room := 0, tokens
 		for n < len(order) && (n == 0 || f.Length(order[n]) <= room) {
 			room -= f.Length(order[n])
-			before := b.Len()
 			if err := f.Append(&b, order[n]); err != nil {
 				return err
 			}
-			counts = append(counts, b.Len()-before)
 			n++
 		}
 		err := with(ctx, func(s *bert.Session) error {
 			out, err := s.Forward(&b, want)
 			if err != nil {
-				return brokenOutput(err, f, order[:n], counts)
+				return brokenOutput(err, order[:n])
 			}
 			return each(order[:n], &b, out)
 		})

@@ -16,27 +16,15 @@ type sequenceError struct {
 func (e *sequenceError) Error() string { return fmt.Sprintf("sequence %d: %v", e.sequence, e.err) }
 func (e *sequenceError) Unwrap() error { return e.err }
 
-// brokenOutput names the sequence, of a batch of features, that the error of a pass is about. lengths has the number of sequences
-// of each of the features.
-func brokenOutput(err error, f features, indices, lengths []int) error {
+// brokenOutput names the sequence that the error of a pass over a batch is about. indices are those of the batch's sequences.
+func brokenOutput(err error, indices []int) error {
 	var broken *bert.NotFiniteError
-	if !errors.As(err, &broken) {
+	if !errors.As(err, &broken) || broken.Sequence < 0 || broken.Sequence >= len(indices) {
 		return err
 	}
-	at := broken.Sequence
-	for i, index := range indices {
-		if at >= lengths[i] {
-			at -= lengths[i]
-			continue
-		}
-		if t, ok := f.(*itemised); ok {
-			index = t.starts[index] + at
-		}
-		plain := *broken
-		plain.Sequence = -1 // of a batch that the caller knows nothing of
-		return &sequenceError{index, &plain}
-	}
-	return err
+	plain := *broken
+	plain.Sequence = -1 // of a batch that the caller knows nothing of
+	return &sequenceError{indices[broken.Sequence], &plain}
 }
 
 // atInput names the input that such an error is about.

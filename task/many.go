@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
@@ -55,6 +56,10 @@ func (e *engine) answerMany(ctx context.Context, inputs []prepared, begin func(i
 			predictions[i] = foldAll(f, in.sequences, logits[:n])
 			logits = logits[n:]
 		} else if predictions[i], err = e.answerLong(ctx, in, f, encode); err != nil {
+			var broken *sequenceError
+			if errors.As(err, &broken) {
+				err = &InputError{i, broken.err} // the number of the sequence is that in a group
+			}
 			return nil, err
 		}
 		predictions[i].DroppedTokens = in.dropped
