@@ -1001,8 +1001,8 @@ func TestDamagedWithBest(t *testing.T) {
 		},
 		"a folder": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o777)) },
 	}
-	for keep := 0; keep <= 3; keep++ {
-		for stop := 6; stop <= 25; stop += 5 {
+	for _, keep := range []int{1, 2} {
+		for _, stop := range []int{6, 16, 21} {
 			for how, damage := range damages {
 				for _, name := range []string{stateName, tensorsName} {
 					t.Run(fmt.Sprintf("keep %d, stop at %d, %s %s", keep, stop, name, how), func(t *testing.T) {
