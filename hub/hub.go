@@ -61,9 +61,9 @@ func New(endpoint, token, cache string) (*Hub, error) {
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone() // with the proxies of the environment
-	transport.ResponseHeaderTimeout = time.Minute
+	transport.ResponseHeaderTimeout = 30 * time.Second
 	return &Hub{
-		Endpoint: u, Token: token, Cache: cache, stall: 30 * time.Second, answer: time.Minute, pause: time.Second, least: 16 << 10,
+		Endpoint: u, Token: token, Cache: cache, stall: 20 * time.Second, answer: time.Minute, pause: time.Second, least: 16 << 10,
 		client: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
