@@ -74,9 +74,10 @@ var rooms = []room{
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
 	{dir: "hub", ours: []string{"internal/atomicfile", "internal/files"}, others: []string{"golang.org/x/sys"}},
 	{
-		dir: "checkpoint", ours: []string{"internal/onnx", "internal/proto", "internal/atomicfile", "internal/files", "internal/mmap"},
+		dir: "checkpoint", ours: []string{"internal/bertgraph", "internal/onnx", "internal/proto", "internal/atomicfile", "internal/files", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,
 	},
+	{dir: "internal/bertgraph", ours: []string{"internal/onnx"}},
 	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/atomicfile"},
 	{dir: "internal/files", ours: []string{"internal/atomicfile"}, others: []string{"golang.org/x/sys"}},

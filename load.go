@@ -121,6 +121,11 @@ func fromFile(ctx context.Context, c Config, from configFile, file *checkpoint.F
 	if heads[head].labels() {
 		assumed = append(assumed, c.notes...)
 	}
+	if file.Format() == checkpoint.ONNX {
+		if note := k.fit(&c, head); note != "" {
+			assumed = append(assumed, note)
+		}
+	}
 	for _, note := range []string{k.tie(&c, head), c.resolveGELU(o.GELU, origin{from.name, k.google && !k.keras, file.Format()})} {
 		if note != "" {
 			assumed = append(assumed, note)

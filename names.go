@@ -281,6 +281,24 @@ func (k *catalogue) tie(c *Config, head Head) (note string) {
 	return ""
 }
 
+// fit makes the configuration that of a graph, which may have been exported for a fixed length or for one segment, and whose
+// decoder may have been quantized in another way than the word embedding.
+func (k *catalogue) fit(c *Config, head Head) (note string) {
+	for name, size := range map[string]*int{
+		"embeddings.position_embeddings.weight": &c.MaxPositionEmbeddings, "embeddings.token_type_embeddings.weight": &c.TypeVocabSize,
+	} {
+		if s, ok := k.sources[name]; ok && len(s.Shape) == 2 && s.Shape[0] >= 1 && s.Shape[0] < *size {
+			*size = s.Shape[0]
+		}
+	}
+	decoder, word := k.sources[decoderWeight], k.sources[wordWeight]
+	if heads[head].maskedLM && decoder.Tensor != nil && word.Tensor != nil && !c.UntiedDecoder && !bytes.Equal(decoder.Data, word.Data) {
+		c.UntiedDecoder = true
+		return "the graph's decoder is not its word embedding: it is used as a matrix of its own"
+	}
+	return ""
+}
+
 // notParameters are buffers that some versions of Hugging Face's tools store: 0, 1, 2, … and zeros.
 var notParameters = []string{"embeddings.position_ids", "embeddings.token_type_ids"}
 

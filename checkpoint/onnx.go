@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/internal/bertgraph"
 	"github.com/go-bert/bert/internal/onnx"
 )
 
@@ -40,12 +42,112 @@ func (f *File) addONNX(path string, data []byte, load loader) error {
 	if err != nil {
 		return err
 	}
-	tensors, err := graphTensors(&m.Graph, len(data)+external)
+	fileSize := len(data) + external
+	tensors, err := graphTensors(&m.Graph, fileSize)
+	found, unclear := bertgraph.Find(&m.Graph, fileSize)
+	switch {
+	case unclear == nil && (err != nil || !covered(found, tensors)):
+		if tensors, err = computedTensors(found, tensors, fileSize); err == nil {
+			f.notes = append(f.notes, graphNotes(found)...)
+		}
+	case unclear != nil && optimized(&m.Graph):
+		err = fmt.Errorf("its graph is quantized or fused in a way that is not understood: %w", unclear)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: ONNX model: %w", path, err)
 	}
 	f.tensors = append(f.tensors, tensors...)
 	return nil
+}
+
+// covered reports whether all parameters of a BERT are among the tensors, under their names.
+func covered(found *bertgraph.Result, tensors []Tensor) bool {
+	shapes := make(map[string][]int, len(tensors))
+	for i := range tensors {
+		shapes[plainName(tensors[i].Name)] = tensors[i].Shape
+	}
+	for i := range found.Parameters {
+		p := &found.Parameters[i]
+		if shape, ok := shapes[p.Name]; !ok || !slices.Equal(shape, p.Shape) {
+			return false
+		}
+	}
+	return !found.Quantized && found.Positions == 0 && !found.NoTypes
+}
+
+// plainName is a name without what precedes a BERT's part of it.
+func plainName(name string) string {
+	for _, part := range []string{"embeddings.", "encoder.layer.", "pooler.dense.", "cls.", "classifier.", "qa_outputs."} {
+		if at := strings.Index(name, part); at == 0 || at > 0 && name[at-1] == '.' {
+			return name[at:]
+		}
+	}
+	return name
+}
+
+// computedTensors are the parameters that were found by what the graph computes, and the tensors under parameters' names that it
+// does not compute with.
+func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]Tensor, error) {
+	var (
+		tensors []Tensor
+		used    = map[string]bool{} // names of the graph and of the parameters
+	)
+	for i := range found.Parameters {
+		p := &found.Parameters[i]
+		data, err := found.Data(p)
+		if err != nil {
+			return nil, err
+		}
+		dtype, ok := onnxTypes[p.Type]
+		if !ok {
+			return nil, fmt.Errorf("tensor %s: ONNX element type %d is not supported", p.Name, p.Type)
+		}
+		t := Tensor{Name: p.Name, DType: dtype, Shape: p.Shape, Data: data}
+		if err := t.check(); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", p.Name, err)
+		}
+		tensors = append(tensors, t)
+		used[p.Name] = true
+		if p.From != nil {
+			used[p.From.Name] = true
+		}
+	}
+	for _, t := range named {
+		if plain := plainName(t.Name); !used[t.Name] && !used[plain] && !strings.ContainsAny(t.Name, ":/") && strings.Contains(t.Name, ".") && !ofQuantization.MatchString(t.Name) {
+			t.Name = plain
+			used[plain] = true
+			tensors = append(tensors, t)
+		}
+	}
+	if found.Quantized {
+		fileSize *= 4 // each byte becomes a float32
+	}
+	return tensors, checkShared(tensors, fileSize)
+}
+
+// ofQuantization are the names of what quantizers put beside a tensor.
+var ofQuantization = regexp.MustCompile(`_(scale|zero_point|quantized|q|qdq|f)$`)
+
+func graphNotes(found *bertgraph.Result) []string {
+	var notes []string
+	if found.Quantized {
+		notes = append(notes, "the graph's weights are 8-bit integers: they are used as the float32 numbers that these mean, so results differ a little from the original model's and from the graph's own")
+	}
+	if found.Positions > 0 {
+		notes = append(notes, fmt.Sprintf("the graph is for %d tokens: it has position embeddings for no more", found.Positions))
+	}
+	if found.NoTypes {
+		notes = append(notes, "the graph has no embeddings of segments of their own: there is one segment")
+	}
+	return notes
+}
+
+// optimized reports whether a graph is one that a quantizer or ONNX Runtime's optimizer made.
+func optimized(g *onnx.Graph) bool {
+	return slices.ContainsFunc(g.Nodes, func(n onnx.Node) bool {
+		return n.Domain != "" && n.Domain != "ai.onnx" && strings.HasPrefix(n.Domain, "com.microsoft") ||
+			slices.Contains([]string{"MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "QLinearMatMul"}, n.OpType)
+	})
 }
 
 // loadExternal loads the elements of tensors that are stored in other files. Such a file must be in the model's folder: no

@@ -106,7 +106,11 @@ func checkGoogle(c bert.Config) []string {
 	if c.LayerNormEps != eps {
 		notes = append(notes, fmt.Sprintf("google-research/bert has no layer_norm_eps and uses %g; this model has %g", eps, c.LayerNormEps))
 	}
-	if known := []string{"gelu", "relu", "tanh", "linear"}; !slices.Contains(known, c.HiddenAct) {
+	switch known := []string{"relu", "tanh", "linear", "gelu_new", "gelu_pytorch_tanh", "gelu_fast"}; {
+	case c.HiddenAct == "gelu" || c.HiddenAct == "gelu_python":
+		notes = append(notes, "google-research/bert computes gelu by tanh's approximation; this model was made with the error function, so its results there differ a little")
+	case !slices.Contains(known, c.HiddenAct):
+		known = []string{"gelu", "relu", "tanh", "linear"}
 		notes = append(notes, fmt.Sprintf("google-research/bert does not have the hidden_act %q of this model, only %s", c.HiddenAct, strings.Join(known, ", ")))
 	}
 	return notes
@@ -121,8 +125,11 @@ type Options struct {
 	DType checkpoint.DType
 	// MaxShardBytes is the most bytes of weights in a file; 0: one file.
 	MaxShardBytes int64
-	// AllowMissing initialises missing tensors at random, and leaves unknown ones out.
+	// AllowMissing initialises missing tensors at random.
 	AllowMissing bool
+	// GELU and Base are those of bert.Options.
+	GELU bert.GELU
+	Base string
 	// Loaded, if not nil, is given the model before anything is written.
 	Loaded func(*bert.Model)
 }
@@ -153,7 +160,9 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := bert.Load(ctx, in, bert.Options{Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed})
+	m, err := bert.Load(ctx, in, bert.Options{
+		Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed, GELU: o.GELU, Base: o.Base,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +187,7 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 		if err := m.Save(dir, bert.SaveOptions{DType: r.DType, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
 			return err
 		}
-		return r.carry(from, dir)
+		return r.carry(from, dir, o.Format)
 	}, bert.ConfigFiles()...)
 	if err != nil {
 		return nil, err
@@ -201,7 +210,7 @@ func (r *Result) keep(stored checkpoint.DType) {
 }
 
 // carry copies the files beside the weights.
-func (r *Result) carry(from, to string) error {
+func (r *Result) carry(from, to string, format Format) error {
 	for _, name := range carried {
 		data, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -220,6 +229,9 @@ func (r *Result) carry(from, to string) error {
 		r.Copied = append(r.Copied, name)
 	}
 	has := func(name string) bool { return slices.Contains(r.Copied, name) }
+	if format == Google && !has("vocab.txt") {
+		r.Notes = append(r.Notes, "google-research/bert needs vocab.txt, which "+from+" does not have")
+	}
 	switch {
 	case has("tokenizer.json") || has("tokenizer_config.json"):
 		return nil

@@ -97,8 +97,10 @@ type Model struct {
 	Google bool   `json:"google,omitzero"`
 
 	// AllowMissing is bert.Options.AllowMissing: tensors that Dir lacks begin with random values.
-	AllowMissing bool           `json:"allow_missing,omitzero"`
-	Precision    bert.Precision `json:"precision,omitzero"`
+	AllowMissing bool `json:"allow_missing,omitzero"`
+	// GELU is bert.Options.GELU: what hidden_act "gelu" of Dir means.
+	GELU      bert.GELU      `json:"gelu,omitzero"`
+	Precision bert.Precision `json:"precision,omitzero"`
 }
 
 // RecipeFile is the name of a run's recipe in its folder.
@@ -201,7 +203,7 @@ func (r Recipe) dataKey() (string, error) {
 	if r.ValidationShare > 0 || r.MaxTrainExamples > 0 || r.MaxEvalExamples > 0 {
 		r.Seed = seed // of the draw
 	}
-	r.AllowMissing, r.Precision = false, bert.Float32
+	r.AllowMissing, r.GELU, r.Precision = false, bert.GELUByOrigin, bert.Float32
 	text, err := recipe.Marshal(&r)
 	return string(text), err
 }

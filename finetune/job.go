@@ -186,7 +186,7 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 func (r *Recipe) model(ctx context.Context, config bert.Config, d *task.Spec, options *Options) (*bert.Model, error) {
 	o := bert.Options{
 		Device: options.device(r.Precision), Threads: options.Threads, Precision: r.Precision, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
-		NewHead: true, AllowMissing: r.AllowMissing, Seed: *r.Training.WithDefaults().Seed,
+		NewHead: true, AllowMissing: r.AllowMissing, GELU: r.GELU, Seed: *r.Training.WithDefaults().Seed,
 	}
 	if r.Config == "" {
 		return bert.Load(ctx, r.Dir, o)

@@ -25,6 +25,7 @@ type convertFlags struct {
 	dtype        *choice
 	maxShard     byteSize
 	allowMissing bool
+	loading      loading
 	out          outputFlags
 }
 
@@ -59,7 +60,8 @@ The formats to write are
 ` + help + `
 Weights in float32, float16 or bfloat16 keep their bits, so converting a model there and back gives the same bits, unless
 --dtype f16 or bf16 rounds them, to nearest. Every pre-training head whose tensors are in the file is converted, whatever class the configuration names. Tensors that are left
-out, such as those of an optimizer or of other heads, are listed.
+out, such as those of an optimizer or of other heads, are listed. A LoRA adapter is merged into its base model. 8-bit weights of an
+ONNX graph are written as the numbers that they mean.
 
 Tokenizer files and task.json are copied. Where vocab.txt is the only tokenizer file, the others are written, so that texts
 are tokenized as before.`,
@@ -84,7 +86,8 @@ are tokenized as before.`,
 	addChoice(cmd, f.to, "to", "the format to write (required)")
 	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the type they are stored in")
 	cmd.Flags().Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
-	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "initialize missing tensors at random, and drop unknown ones")
+	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "initialize missing tensors at random, and name them")
+	f.loading.add(cmd)
 	place(cmd, outputSection, "to", "dtype", "max-shard-size")
 	place(cmd, modelSection, "allow-missing")
 	cmd.ValidArgsFunction = completeModel(true)
@@ -110,6 +113,7 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 	defer stop()
 	result, err := convert.Run(ctx, in, out, convert.Options{
 		Format: format, DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard), AllowMissing: f.allowMissing,
+		GELU: f.loading.gelu, Base: f.loading.base,
 		Loaded: func(m *bert.Model) {
 			a.warnConfig(m.Config(), in)
 			a.describeConversion(m, in)

@@ -103,6 +103,7 @@ A text with more tokens than the model has positions is an error, unless --max-s
 		flags.BoolVar(&options.Attention, "attention", false, "print the attention probabilities")
 	})
 	out.add(cmd)
+	mainFlags(cmd, "model", "layers", "pooling", "normalize", "pairs", "attention", "max-seq-length", "input", "json", "threads")
 	return cmd
 }
 

@@ -23,6 +23,7 @@ type modelFlags struct {
 	dir       string
 	threads   int
 	precision bert.Precision
+	loading   loading
 	loaded    func(bert.LoadReport) // set by check
 }
 
@@ -32,6 +33,7 @@ func (m *modelFlags) add(cmd *cobra.Command) {
 	})
 	markModel(cmd, "model")
 	addPrecision(cmd, &m.precision)
+	m.loading.add(cmd)
 	addThreads(cmd, &m.threads)
 }
 
@@ -75,7 +77,10 @@ func (a *app) warnAssumed(report bert.LoadReport) {
 
 // options returns the options to open the model with.
 func (m *modelFlags) options() task.Options {
-	return task.Options{Model: bert.Options{Threads: m.threads, Precision: m.precision}, Loaded: m.loaded}
+	return task.Options{
+		Model:  bert.Options{Threads: m.threads, Precision: m.precision, GELU: m.loading.gelu, Base: m.loading.base},
+		Loaded: m.loaded,
+	}
 }
 
 func checkThreads(threads int) error {

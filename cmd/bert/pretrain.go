@@ -72,7 +72,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 	r.in(modelSection, func(flags *pflag.FlagSet) {
 		r.add(flags, "config", "begin with random weights, for the configuration in `FILE` (config.json)")
 		r.add(flags, "init", "begin with the weights of the model in `DIR`")
-		r.add(flags, "allow_missing", "with --init: let tensors that are missing begin with random values, and leave out those that are left over")
+		r.add(flags, "allow_missing", "with --init: let tensors that are missing begin with random values, and name them")
 	})
 	r.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.options.Output, "output", "", "write the model, events and checkpoints to `DIR`")

@@ -26,6 +26,7 @@ const (
 	nodeSize      = 120
 	tensorSize    = 88
 	attributeSize = 72
+	valueInfoSize = 48
 	stringSize    = 16
 )
 
@@ -121,6 +122,19 @@ func (g *Graph) read(file []byte, b *budget) error {
 				return fmt.Errorf("node %d: %w", len(g.Nodes), err)
 			}
 			g.Nodes = append(g.Nodes, n)
+		case graphInput, graphOutput:
+			var v ValueInfo
+			if err := b.spend(2 * valueInfoSize); err != nil {
+				return err
+			}
+			if err := f.Message(func(file []byte) error { return v.read(file, b) }); err != nil {
+				return within("inputs and outputs", err)
+			}
+			if f.Number == graphInput {
+				g.Inputs = append(g.Inputs, v)
+			} else {
+				g.Outputs = append(g.Outputs, v)
+			}
 		case graphInitializer:
 			var t Tensor
 			if err := b.spend(2 * tensorSize); err != nil {
@@ -130,6 +144,16 @@ func (g *Graph) read(file []byte, b *budget) error {
 				return fmt.Errorf("tensor %d %q: %w", len(g.Initializers), clip(t.Name), err)
 			}
 			g.Initializers = append(g.Initializers, t)
+		}
+		return err
+	})
+}
+
+// read reads the name: types and shapes are not needed to find the weights.
+func (v *ValueInfo) read(file []byte, b *budget) error {
+	return proto.Fields(file, func(f proto.Field) (err error) {
+		if f.Number == valueInfoName {
+			v.Name, err = b.text(f)
 		}
 		return err
 	})

@@ -21,7 +21,7 @@ type Graph struct {
 	Name         string
 	Nodes        []Node
 	Initializers []Tensor
-	// Inputs and Outputs are written but not read: they are not needed to find the weights.
+	// Inputs and Outputs are written whole. Of them only the names are read.
 	Inputs, Outputs []ValueInfo
 }
 
