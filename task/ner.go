@@ -34,7 +34,7 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 	o := f.options
 	o.Truncation, o.TruncateLeft, o.Overflow = tokenizer.OnlyFirst, false, true
 	o.Stride = max(0, o.MaxLength-2-f.spec.step())
-	if done, err := f.longWindows(in, e, o, 0, add); done || err != nil {
+	if done, err := f.longWindows(in, o, 0, add); done || err != nil {
 		return err
 	}
 	var err error

@@ -116,166 +116,26 @@ func (r *repeated) encode(e *tokenizer.Encoding, pair *data.Input) error {
 	return nil
 }
 
-// pieces are the encodings of the parts of a text or of words, without special tokens, one after another. at is the number of bytes
-// before the part, word that of the words. They end where each returns false.
-func (f *featurizer) pieces(text string, words []string, each func(e *tokenizer.Encoding, at, word int) bool) error {
-	var (
-		e    tokenizer.Encoding
-		o    = tokenizer.Options{OmitSpecialTokens: true}
-		word = 0
-	)
-	if words != nil {
-		for len(words) > 0 {
-			n := min(len(words), pieceBytes/4)
-			if err := f.tokenizer.EncodeWords(&e, words[:n], o); err != nil {
-				return err
-			}
-			if !each(&e, 0, word) {
-				return nil
-			}
-			word, words = word+n, words[n:]
-		}
-		return nil
-	}
-	at := 0
-	for piece := range f.tokenizer.Chunks(text, pieceBytes) {
-		if err := f.tokenizer.Encode(&e, piece, o); err != nil {
-			return err
-		}
-		if !each(&e, at, word) {
-			return nil
-		}
-		at += len(piece)
-		if n := e.Len(); n > 0 {
-			word += int(e.WordIDs[n-1]) + 1
-		}
-	}
-	return nil
-}
-
-// longWindows calls add with the windows of a long text, or of many words, as an Encoding with o.Overflow has them, one by one.
-// second says that the text is the second of a pair, beside another that each window repeats; pair that it is the first.
-// It is false, and nothing is done, where the windows have to be made at once.
-func (f *featurizer) longWindows(in *data.Input, e *tokenizer.Encoding, o tokenizer.Options, dropped int, add func(*tokenizer.Encoding)) (done bool, err error) {
-	second := o.Truncation == tokenizer.OnlySecond
-	text, sequence := in.Text, int8(0)
-	if second {
-		text, sequence = in.TextPair, 1
-	}
-	if len(text) <= f.longBytes && len(in.Words) <= f.longBytes/4 || o.TruncateLeft {
+// longWindows calls add with the windows of a long text, or of many words, as an Encoding with o.Overflow has them, one by one. It is
+// false, and nothing is done, where the text is not long.
+func (f *featurizer) longWindows(in *data.Input, o tokenizer.Options, dropped int, add func(*tokenizer.Encoding)) (done bool, err error) {
+	if len(in.Text) <= f.longBytes && len(in.TextPair) <= f.longBytes && len(in.Words) <= f.longBytes/4 {
 		return false, nil
 	}
-	// The first window says what is before the text in each, and after it.
-	begin := *in
-	if in.Words != nil {
-		begin.Words = in.Words[:min(len(in.Words), pieceBytes/4)]
-	} else {
-		s, err := f.shorten(text, o.MaxLength+1, false)
-		if err != nil || s.kept <= o.MaxLength {
-			return false, err
-		}
-		if second {
-			begin.TextPair = s.text
-		} else {
-			begin.Text = s.text
-		}
+	visit := func(e *tokenizer.Encoding) error {
+		e.Truncated, dropped = dropped, 0 // the first counts what is in no window
+		add(e)
+		return nil
 	}
-	one := o
-	one.Overflow, one.Stride = false, 0
 	switch {
 	case in.Words != nil:
-		err = f.tokenizer.EncodeWords(e, begin.Words, one)
+		err = f.tokenizer.WordWindows(in.Words, o, visit)
 	case in.TextPair != "":
-		err = f.tokenizer.EncodePair(e, begin.Text, begin.TextPair, one)
+		err = f.tokenizer.PairWindows(in.Text, in.TextPair, o, visit)
 	default:
-		err = f.tokenizer.Encode(e, begin.Text, one)
-	}
-	if err != nil {
-		return true, err
-	}
-	from, to := -1, -1
-	for i, s := range e.SequenceIDs {
-		if s == sequence {
-			if from < 0 {
-				from = i
-			}
-			to = i + 1
-		}
-	}
-	keep := to - from
-	if from < 0 || e.Truncated == 0 || keep-o.Stride < 1 {
-		return false, nil // the tokenizer says what is wrong, if anything is
-	}
-	w := windower{frame: e, from: from, to: to, step: keep - o.Stride, dropped: dropped, add: add}
-	err = f.pieces(text, in.Words, func(e *tokenizer.Encoding, at, word int) bool {
-		w.take(e, at, word)
-		return true
-	})
-	if err == nil {
-		w.end()
+		err = f.tokenizer.Windows(in.Text, o, visit)
 	}
 	return true, err
-}
-
-// windower makes windows of tokens that come piece by piece.
-type windower struct {
-	frame    *tokenizer.Encoding // a window, whose tokens in [from, to) are replaced
-	from, to int
-	step     int
-	dropped  int // which the first window counts
-	add      func(*tokenizer.Encoding)
-
-	ids     []int32 // of the tokens from the next window on
-	offsets []tokenizer.Offset
-	words   []int32
-	out     tokenizer.Encoding
-	n       int // windows so far
-}
-
-func (w *windower) take(e *tokenizer.Encoding, at, word int) {
-	w.ids = append(w.ids, e.IDs...)
-	for i, o := range e.Offsets {
-		w.offsets = append(w.offsets, tokenizer.Offset{Start: o.Start + int32(at), End: o.End + int32(at)})
-		w.words = append(w.words, e.WordIDs[i]+int32(word))
-	}
-	// A window that might be the last one waits for the end.
-	from, keep := 0, w.to-w.from
-	for len(w.ids)-from > keep {
-		w.window(from, from+keep)
-		from += w.step
-	}
-	if from > 0 {
-		w.ids = append(w.ids[:0], w.ids[from:]...)
-		w.offsets = append(w.offsets[:0], w.offsets[from:]...)
-		w.words = append(w.words[:0], w.words[from:]...)
-	}
-}
-
-// end makes the last window. There is always one: its tokens go beyond the window before it.
-func (w *windower) end() { w.window(0, len(w.ids)) }
-
-func (w *windower) window(from, to int) {
-	f, out := w.frame, &w.out
-	out.Reset()
-	part := func(a, b int) {
-		out.IDs, out.TypeIDs = append(out.IDs, f.IDs[a:b]...), append(out.TypeIDs, f.TypeIDs[a:b]...)
-		out.Offsets, out.WordIDs = append(out.Offsets, f.Offsets[a:b]...), append(out.WordIDs, f.WordIDs[a:b]...)
-		out.SpecialTokensMask, out.SequenceIDs = append(out.SpecialTokensMask, f.SpecialTokensMask[a:b]...), append(out.SequenceIDs, f.SequenceIDs[a:b]...)
-	}
-	part(0, w.from)
-	out.IDs, out.Offsets, out.WordIDs = append(out.IDs, w.ids[from:to]...), append(out.Offsets, w.offsets[from:to]...), append(out.WordIDs, w.words[from:to]...)
-	for range to - from {
-		out.TypeIDs = append(out.TypeIDs, f.TypeIDs[w.from])
-		out.SpecialTokensMask = append(out.SpecialTokensMask, 0)
-		out.SequenceIDs = append(out.SequenceIDs, f.SequenceIDs[w.from])
-	}
-	part(w.to, len(f.IDs))
-	out.Truncated = 0
-	if w.n == 0 {
-		out.Truncated = w.dropped
-	}
-	w.n++
-	w.add(out)
 }
 
 // tooLong is the error of an input of n tokens that may not be truncated.

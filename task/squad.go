@@ -58,7 +58,7 @@ func (questionAnswering) encode(f *featurizer, in *data.Input, e *tokenizer.Enco
 		Stride: max(0, length-n-3-f.spec.contextStep()),
 	}
 	both := data.Input{Text: question, TextPair: in.TextPair}
-	if done, err := f.longWindows(&both, e, o, dropped, add); done || err != nil {
+	if done, err := f.longWindows(&both, o, dropped, add); done || err != nil {
 		return err
 	}
 	if err := f.tokenizer.EncodePair(e, question, in.TextPair, o); err != nil {

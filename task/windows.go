@@ -70,7 +70,7 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 	refused := in.Words != nil || in.Choices != nil || in.TypeIDs != nil || o.Truncation == tokenizer.DoNotTruncate ||
 		in.TextPair == "" && o.Truncation == tokenizer.OnlySecond
 	if !refused { // by encode
-		if done, err := f.longWindows(in, e, o, 0, add); done || err != nil {
+		if done, err := f.longWindows(in, o, 0, add); done || err != nil {
 			return err
 		}
 	}

@@ -70,3 +70,47 @@ func TestChunkSizes(t *testing.T) {
 		}
 	}
 }
+
+// Windows that come one by one are those of Encode.
+func TestWindowsOneByOne(t *testing.T) {
+	tok := smallVocab(t, DefaultConfig())
+	long := strings.Repeat("the unwanted, running é. 电影! ", 700)
+	words := strings.Fields(long)
+	for _, text := range []string{"", "the", long, strings.Repeat(" ", 9000), strings.Repeat(" ", 9000) + long} {
+		for _, o := range []Options{
+			{MaxLength: 20}, {MaxLength: 20, Stride: 7}, {MaxLength: 20, Stride: 17, Truncation: OnlyFirst}, {MaxLength: 30, Truncation: OnlySecond}, {},
+			{MaxLength: 20, Stride: 3, Truncation: OnlyFirst, TruncateLeft: true}, {MaxLength: 20, Truncation: DoNotTruncate}, {MaxLength: 8000, Stride: 3, OmitSpecialTokens: true}, {MaxLength: 3, Stride: 1},
+		} {
+			o.Overflow = true
+			for name, c := range map[string]struct {
+				encode  func(e *Encoding) error
+				windows func(visit func(*Encoding) error) error
+			}{
+				"text":   {func(e *Encoding) error { return tok.Encode(e, text, o) }, func(v func(*Encoding) error) error { return tok.Windows(text, o, v) }},
+				"first":  {func(e *Encoding) error { return tok.EncodePair(e, text, "x.", o) }, func(v func(*Encoding) error) error { return tok.PairWindows(text, "x.", o, v) }},
+				"second": {func(e *Encoding) error { return tok.EncodePair(e, "x.", text, o) }, func(v func(*Encoding) error) error { return tok.PairWindows("x.", text, o, v) }},
+				"words":  {func(e *Encoding) error { return tok.EncodeWords(e, words, o) }, func(v func(*Encoding) error) error { return tok.WordWindows(words, o, v) }},
+			} {
+				var e Encoding
+				wantErr := c.encode(&e)
+				want := append([]Encoding{e}, e.Overflowing...)
+				n := 0
+				err := c.windows(func(got *Encoding) error {
+					if wantErr != nil || n >= len(want) {
+						t.Fatalf("%s of %d bytes, %+v: more than %d windows, or none (%v)", name, len(text), o, len(want), wantErr)
+					}
+					w := &want[n]
+					if !slices.Equal(got.IDs, w.IDs) || !slices.Equal(got.TypeIDs, w.TypeIDs) || !slices.Equal(got.Offsets, w.Offsets) || !slices.Equal(got.WordIDs, w.WordIDs) ||
+						!slices.Equal(got.SequenceIDs, w.SequenceIDs) || !slices.Equal(got.SpecialTokensMask, w.SpecialTokensMask) || got.Truncated != 0 {
+						t.Fatalf("%s of %d bytes, %+v: window %d is\n%+v, want\n%+v", name, len(text), o, n, got, w)
+					}
+					n++
+					return nil
+				})
+				if (err == nil) != (wantErr == nil) || err == nil && n != len(want) {
+					t.Errorf("%s of %d bytes, %+v: %d windows, %v; want %d, %v", name, len(text), o, n, err, len(want), wantErr)
+				}
+			}
+		}
+	}
+}

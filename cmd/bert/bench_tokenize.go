@@ -180,7 +180,7 @@ func (w *tokenizing) share() error {
 			return nil
 		}
 		for i := from; i < min(to, len(w.texts)); i++ {
-			if err := tokenizeInput(w.tokenizer, &dst, &w.texts[i], tokenizer.Options{}); err != nil {
+			if err := encodeInput(w.tokenizer, &dst, &w.texts[i], tokenizer.Options{}); err != nil {
 				return err
 			}
 			tokens += dst.Len()

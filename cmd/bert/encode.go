@@ -116,7 +116,7 @@ func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *sour
 	err := e.Stream(ctx, in, func(item task.Item, answer task.Encoded) error {
 		cut.add(answer.DroppedTokens)
 		if !table {
-			return jsonLine(a.stdout, answer)
+			return jsonStream(a.stdout, answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(encodedTable(screen, &item, &answer, results > 1)))

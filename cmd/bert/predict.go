@@ -92,10 +92,17 @@ func checkThreads(threads int) error {
 
 // warnConfig warns of unknown keys in a model's config.json: they may have been meant to change something.
 func (a *app) warnConfig(c bert.Config, where string) {
-	for _, key := range c.Unknown {
-		a.log.Warn(fmt.Sprintf("%s: config.json has the unknown key %q, which is ignored", where, key))
+	for i, key := range c.Unknown {
+		if i == maxWarnings {
+			a.log.Warn(fmt.Sprintf("%s: config.json has %s more, which are ignored", where, count(len(c.Unknown)-i, "unknown key")))
+			break
+		}
+		a.log.Warn(fmt.Sprintf("%s: config.json has the unknown key %s, which is ignored", where, quoted(key)))
 	}
 }
+
+// maxWarnings is the number of warnings of one sort beyond which the others are only counted.
+const maxWarnings = 10
 
 // predictFlags are the flags of bert predict.
 type predictFlags struct {
@@ -230,7 +237,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 			return nil
 		}
 		if !table {
-			return jsonLine(a.stdout, answer)
+			return jsonStream(a.stdout, answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
@@ -370,13 +377,17 @@ func inputLine(s screen, in *data.Input) string {
 		text += " | " + in.TextPair
 	}
 	if in.Words != nil {
-		text = strings.Join(in.Words, " ")
+		text = strings.Join(in.Words[:min(len(in.Words), s.width)], " ")
 	}
 	if in.IDs != nil {
-		text = fmt.Sprintf("ids %v", in.IDs)
+		text = fmt.Sprintf("ids %v", in.IDs[:min(len(in.IDs), s.width)])
 	}
+	text = text[:min(len(text), 16*s.width)] // of which fit shows the beginning
 	return s.style(cyan, strings.TrimRight(fit(visible(text), s.width), " "))
 }
+
+// maxEntities is the number of entities that a table shows.
+const maxEntities = 1000
 
 // maxBars is the number of labels that a table shows, the most probable ones.
 const maxBars = 10
@@ -424,9 +435,15 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 	for i, score := range scores {
 		bars[i] = barRow{score.Label, score.Value, score.Label == p.Label || slices.Contains(p.Labels, score.Label)}
 	}
-	for _, e := range p.Entities {
+	for i, e := range p.Entities {
+		if i == maxEntities {
+			break
+		}
 		bars = append(bars, barRow{e.Type + "  " + e.Text, e.Score, true})
 	}
 	b.WriteString(s.bars(bars))
+	if n := len(p.Entities) - maxEntities; n > 0 {
+		b.WriteString(s.style(dim, "  and "+thousands(n)+" more, which --json prints") + "\n")
+	}
 	return b.String()
 }

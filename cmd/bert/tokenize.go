@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -114,16 +115,6 @@ func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
 }
 
-// tokenizedJSON is the result for a text, or one of its windows.
-type tokenizedJSON struct {
-	Tokens      []string        `json:"tokens"`
-	IDs         []int32         `json:"ids"`
-	TypeIDs     []int32         `json:"type_ids"`
-	Offsets     [][2]int32      `json:"offsets"`             // null for input that is ids
-	Mask        []int           `json:"special_tokens_mask"` // []uint8 would become base64
-	Overflowing []tokenizedJSON `json:"overflowing"`
-}
-
 func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {
 	var (
 		encoding tokenizer.Encoding
@@ -139,21 +130,18 @@ func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, 
 		if err != nil {
 			return err
 		}
-		if err := tokenizeInput(t, &encoding, &input, options); err != nil {
+		each, err := tokenizeInput(t, &encoding, &input, options)
+		if err != nil {
 			if err := in.Skip(&data.SourceError{Source: at, Err: err}); err != nil {
 				return err
 			}
 			continue
 		}
 		if table {
-			text := tokenTable(screen, t, &input, &encoding)
-			if !first {
-				text = "\n" + text
-			}
+			err = a.tokenTables(screen, t, &input, each, first)
 			first = false
-			err = writeOut(a.stdout, []byte(text))
 		} else {
-			err = jsonLine(a.stdout, tokenized(t, &encoding))
+			err = writeTokens(a.stdout, t, each)
 		}
 		if err != nil {
 			return err
@@ -161,14 +149,46 @@ func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, 
 	}
 }
 
-// tokenizeInput encodes a text or a pair. Input that is ids already is copied.
-func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o tokenizer.Options) error {
+// tokenizeInput encodes a text or a pair, and returns its windows. Input that is ids already is copied.
+func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o tokenizer.Options) (windows, error) {
+	long := len(in.Text)+len(in.TextPair) > longText
 	switch {
-	case in.IDs == nil && in.TextPair == "":
+	case in.IDs != nil:
+		return one(dst), takeIDs(t, dst, in, o)
+	case long && o.MaxLength == 0:
+		return longTokens(t, in, o)
+	case long:
+		each := func(visit func(*tokenizer.Encoding) error) error {
+			if in.TextPair == "" {
+				return t.Windows(in.Text, o, visit)
+			}
+			return t.PairWindows(in.Text, in.TextPair, o, visit)
+		}
+		// What is wrong with the options shows in the first window.
+		if err := each(func(*tokenizer.Encoding) error { return errStop }); err != nil && !errors.Is(err, errStop) {
+			return nil, err
+		}
+		return func(visit func(parts) error) error {
+			return each(func(e *tokenizer.Encoding) error { return visit(onePart(e)) })
+		}, nil
+	default:
+		return one(dst), encodeInput(t, dst, in, o)
+	}
+}
+
+// encodeInput encodes an input at once.
+func encodeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o tokenizer.Options) error {
+	switch {
+	case in.IDs != nil:
+		return takeIDs(t, dst, in, o)
+	case in.TextPair == "":
 		return t.Encode(dst, in.Text, o)
-	case in.IDs == nil:
-		return t.EncodePair(dst, in.Text, in.TextPair, o)
-	case o.MaxLength > 0 && len(in.IDs) > o.MaxLength:
+	}
+	return t.EncodePair(dst, in.Text, in.TextPair, o)
+}
+
+func takeIDs(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o tokenizer.Options) error {
+	if o.MaxLength > 0 && len(in.IDs) > o.MaxLength {
 		return fmt.Errorf("%d ids, want at most %d: ids are never cut", len(in.IDs), o.MaxLength)
 	}
 	dst.Reset()
@@ -189,46 +209,54 @@ func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Inp
 	return nil
 }
 
-func tokenized(t *tokenizer.Tokenizer, e *tokenizer.Encoding) tokenizedJSON {
-	out := tokenizedJSON{
-		Tokens: t.Tokens(e.IDs), IDs: e.IDs, TypeIDs: e.TypeIDs,
-		Mask: make([]int, len(e.SpecialTokensMask)), Overflowing: make([]tokenizedJSON, len(e.Overflowing)),
+// tokenTables prints the windows of an input as tables.
+func (a *app) tokenTables(s screen, t *tokenizer.Tokenizer, in *data.Input, each windows, first bool) error {
+	n := 0
+	err := each(func(parts) error {
+		n++
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	for i, m := range e.SpecialTokensMask {
-		out.Mask[i] = int(m)
+	if !first {
+		if err := writeOut(a.stdout, []byte("\n")); err != nil {
+			return err
+		}
 	}
-	for _, o := range e.Offsets {
-		out.Offsets = append(out.Offsets, [2]int32{o.Start, o.End})
-	}
-	for i := range e.Overflowing {
-		out.Overflowing[i] = tokenized(t, &e.Overflowing[i])
-	}
-	return out
+	w := 0
+	return each(func(p parts) error {
+		w++
+		if n > 1 {
+			if err := writeOut(a.stdout, []byte(s.style(bold, fmt.Sprintf("window %d of %d", w, n))+"\n")); err != nil {
+				return err
+			}
+		}
+		number := 0
+		return p(func(e *tokenizer.Encoding, at [2]int32) error {
+			text := tokenTable(s, t, in, e, at, number)
+			number += e.Len()
+			return writeOut(a.stdout, []byte(text))
+		})
+	})
 }
 
-func tokenTable(s screen, t *tokenizer.Tokenizer, in *data.Input, e *tokenizer.Encoding) string {
-	windows := append([]tokenizer.Encoding{*e}, e.Overflowing...)
+// tokenTable is a table of tokens, of which the first has a number; at is where the texts begin that their places count from.
+func tokenTable(s screen, t *tokenizer.Tokenizer, in *data.Input, e *tokenizer.Encoding, at [2]int32, first int) string {
 	columns := []column{{head: "#", right: true}, {head: "token"}, {head: "id", right: true}, {head: "type", right: true}, {head: "bytes", right: true}, {head: "text"}}
-	var out string
-	for w := range windows {
-		e := &windows[w]
-		if len(windows) > 1 {
-			out += s.style(bold, fmt.Sprintf("window %d of %d", w+1, len(windows))) + "\n"
-		}
-		var rows [][]string
-		for i, id := range e.IDs {
-			token, _ := t.Token(id)
-			row := []string{strconv.Itoa(i), visible(token), strconv.Itoa(int(id)), strconv.Itoa(int(e.TypeIDs[i])), "", ""}
-			if len(e.Offsets) > 0 && e.SpecialTokensMask[i] == 0 {
-				o, text := e.Offsets[i], in.Text
-				if e.SequenceIDs[i] == 1 {
-					text = in.TextPair
-				}
-				row[4], row[5] = fmt.Sprintf("%d–%d", o.Start, o.End), visible(text[o.Start:o.End])
+	var rows [][]string
+	for i, id := range e.IDs {
+		token, _ := t.Token(id)
+		row := []string{strconv.Itoa(first + i), visible(token), strconv.Itoa(int(id)), strconv.Itoa(int(e.TypeIDs[i])), "", ""}
+		if len(e.Offsets) > 0 && e.SpecialTokensMask[i] == 0 {
+			o, text, from := e.Offsets[i], in.Text, at[0]
+			if e.SequenceIDs[i] == 1 {
+				text, from = in.TextPair, at[1]
 			}
-			rows = append(rows, row)
+			o.Start, o.End = o.Start+from, o.End+from
+			row[4], row[5] = fmt.Sprintf("%d–%d", o.Start, o.End), visible(text[o.Start:o.End])
 		}
-		out += s.table(columns, rows)
+		rows = append(rows, row)
 	}
-	return out
+	return s.table(columns, rows)
 }
