@@ -50,11 +50,27 @@ var foreignKinds = []foreignKind{
 var foreignPrefixes = regexp.MustCompile(`(^|\.)(distilbert|roberta|xlm_roberta|camembert|electra|albert|mpnet|deberta|convbert|mobilebert|nezha|ernie|rembert|layoutlm|longformer|big_bird|megatron_bert|roformer|squeezebert|funnel)\.|` +
 	`(^|\.)discriminator_predictions\.|(^|\.)transformer\.h\.\d+\.|(^|\.)wte\.weight$|(^|\.)encoder\.albert_layer_groups\.`)
 
+// anyForeign matches what one of foreignKinds or foreignPrefixes matches. One search instead of many bounds the time that a file
+// with very many names takes.
+var anyForeign = func() *regexp.Regexp {
+	patterns := []string{foreignPrefixes.String()}
+	for _, kind := range foreignKinds {
+		patterns = append(patterns, kind.names.String())
+	}
+	return regexp.MustCompile(strings.Join(patterns, "|"))
+}()
+
+// longestForeign is the length of a name beyond which it isn't searched: no program that writes such tensors writes it.
+const longestForeign = 128
+
 // foreign reports that the tensors are of a kind that can't be run.
 func (k *catalogue) foreign() error {
 	names := slices.Sorted(maps.Keys(k.sources))
 	for _, name := range names {
 		stored := k.sources[name].Name
+		if len(stored) > longestForeign || !anyForeign.MatchString(stored) {
+			continue
+		}
 		for _, kind := range foreignKinds {
 			if kind.names.MatchString(stored) {
 				return &ModelKindError{kind.kind, stored, kind.advice}
