@@ -234,5 +234,5 @@ func (r *Result) carry(from, to string) error {
 		return nil
 	}
 	r.Copied = append(r.Copied, "tokenizer.json", "tokenizer_config.json")
-	return t.Save(to)
+	return t.Save(to, tokenizer.SaveOptions{})
 }

@@ -322,7 +322,7 @@ func (j *Job) save(dir string) error {
 	if err := j.parts.Model.Save(dir, bert.SaveOptions{}); err != nil {
 		return err
 	}
-	if err := j.parts.Tokenizer.Save(dir); err != nil {
+	if err := j.parts.Tokenizer.Save(dir, tokenizer.SaveOptions{MaxLength: j.parts.Model.Config().MaxPositionEmbeddings}); err != nil {
 		return err
 	}
 	return j.parts.Spec.Save(dir)

@@ -18,6 +18,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/recipe"
+	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
 )
 
@@ -346,7 +347,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 		o.Operations = func(batches []*bert.Batch) float64 { return Operations(&c, batches) }
 	}
 	o.SaveModel = func(dir string) error {
-		return cmp.Or(j.model.Save(dir, bert.SaveOptions{}), j.sets.tokenizer.Save(dir))
+		return cmp.Or(j.model.Save(dir, bert.SaveOptions{}), j.sets.tokenizer.Save(dir, tokenizer.SaveOptions{MaxLength: j.model.Config().MaxPositionEmbeddings}))
 	}
 	var (
 		eval     train.Evaluator

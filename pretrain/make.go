@@ -222,7 +222,7 @@ func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 		if err := jsonobject.Save(filepath.Join(j.Dir, indexName), x); err != nil {
 			return nil, err
 		}
-		return nil, j.Tokenizer.Save(j.Dir)
+		return nil, j.Tokenizer.Save(j.Dir, tokenizer.SaveOptions{})
 	}
 	if err != nil {
 		return nil, err
@@ -252,7 +252,7 @@ func (j *InstanceJob) begin(x *index, shards int) (map[int]record, error) {
 	if there.Complete {
 		return records(j.Dir, there)
 	}
-	if err := j.Tokenizer.Save(j.Dir); err != nil {
+	if err := j.Tokenizer.Save(j.Dir, tokenizer.SaveOptions{}); err != nil {
 		return nil, err
 	}
 	return records(j.Dir, there)

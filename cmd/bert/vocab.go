@@ -167,7 +167,7 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) (err error) {
 		return err
 	}
 	a.describeLearning(f, t, &stats)
-	if err := t.Save(f.output); err != nil {
+	if err := t.Save(f.output, tokenizer.SaveOptions{}); err != nil {
 		for _, name := range vocabularyFiles {
 			os.Remove(filepath.Join(f.output, name)) // some without the others are of no use
 		}
