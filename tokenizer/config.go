@@ -85,7 +85,7 @@ func (c Config) validate() error {
 		return fmt.Errorf("MaxWordChars is %d: want at least 1, or 0 for the default", c.MaxWordChars)
 	}
 	if c.NoPrefix && c.Prefix != "" {
-		return fmt.Errorf("Prefix is %q although NoPrefix is set", clip(c.Prefix))
+		return fmt.Errorf("there is a prefix, %q, although NoPrefix is set", clip(c.Prefix))
 	}
 	if c.ModelMaxLength < 0 {
 		return fmt.Errorf("model_max_length is %d: want at least 1, or 0 for none", c.ModelMaxLength)

@@ -408,7 +408,6 @@ func checkPipelineEncoding(e *Encoding, text string) error {
 	return nil
 }
 
-
 // BenchmarkPipeline measures a pipeline that is not BERT's own, beside the scanner on the same text.
 func BenchmarkPipeline(b *testing.B) {
 	g := readPipelines(b)

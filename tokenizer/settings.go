@@ -263,10 +263,10 @@ func (s *settings) apply(c Config) (Config, error) {
 	}
 	// HF's Rust library, and so AutoTokenizer, knows neither key; transformers' tokenizers in Python, which did, are gone.
 	if s.BasicTokenize != nil && !*s.BasicTokenize {
-		s.note(NoteIgnored, "%s: do_basic_tokenize is false, which Hugging Face's AutoTokenizer ignores, and so does this program: text is split at white space and punctuation", configFile)
+		s.note(NoteIgnored, "%s: do_basic_tokenize is false, which has no effect, as in Hugging Face's AutoTokenizer: text is split at white space and punctuation", configFile)
 	}
 	if len(s.NeverSplit) > 0 {
-		s.note(NoteIgnored, "%s: never_split is ignored, as by Hugging Face's AutoTokenizer: list such words as added tokens", configFile)
+		s.note(NoteIgnored, "%s: never_split has no effect, as in Hugging Face's AutoTokenizer: list such words as added tokens", configFile)
 	}
 	for _, f := range []struct {
 		from *bool
@@ -307,7 +307,7 @@ func (s *settings) defaults() Options {
 }
 
 // addedTokens returns the added tokens of a vocabulary file and the settings: the tokens of added_tokens_decoder, the five
-// special tokens and the additional special tokens. Its errors name the file.
+// special tokens and the additional special tokens. Its errors are of the file s.added.
 func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
 	if c.Google {
 		return nil, nil
@@ -324,15 +324,15 @@ func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
 			list = append(list, a)
 		}
 	}
-	where := s.added
-	if where == configFile {
-		where += ": added_tokens_decoder"
+	where := ""
+	if s.added == configFile {
+		where = "added_tokens_decoder: "
 	}
 	ids := make([]int, 0, len(s.Added))
 	for key, e := range s.Added {
 		id, err := strconv.Atoi(key)
 		if err != nil || e == nil {
-			return nil, fmt.Errorf("%s: %q: want an id and an object", where, clip(key))
+			return nil, fmt.Errorf("%s%q: want an id and an object", where, clip(key))
 		}
 		ids = append(ids, id)
 	}
@@ -341,17 +341,17 @@ func (s *settings) addedTokens(c Config, vocab []string) ([]AddedToken, error) {
 	for _, id := range ids {
 		e := s.Added[strconv.Itoa(id)]
 		if e == nil {
-			return nil, fmt.Errorf("%s: the id %d has leading zeros or a sign", where, id)
+			return nil, fmt.Errorf("%sthe id %d has leading zeros or a sign", where, id)
 		}
 		at, ok := known[e.Content]
 		switch {
 		case !ok && id != next:
-			return nil, fmt.Errorf("%s: %q has id %d, but the next id after the %d tokens of vocab.txt and the added tokens is %d",
+			return nil, fmt.Errorf("%s%q has id %d, but the next id after the %d tokens of vocab.txt and the added tokens is %d",
 				where, clip(e.Content), id, len(vocab), next)
 		case !ok:
 			next++
 		case at != id:
-			return nil, fmt.Errorf("%s: %q has id %d, but id %d in vocab.txt", where, clip(e.Content), id, at)
+			return nil, fmt.Errorf("%s%q has id %d, but id %d in vocab.txt", where, clip(e.Content), id, at)
 		}
 		add(e.token())
 	}
