@@ -246,5 +246,5 @@ func (r *Result) carry(from, to string, format Format) error {
 		return nil
 	}
 	r.Copied = append(r.Copied, "tokenizer.json", "tokenizer_config.json")
-	return t.Save(to)
+	return t.Save(to, tokenizer.SaveOptions{})
 }

@@ -369,7 +369,7 @@ func (j *Job) writeRecipe(dir string) error {
 
 // save writes the model directory. The weights come last: where they are, what says how to use them is.
 func (j *Job) save(dir string) error {
-	if err := j.parts.Tokenizer.Save(dir); err != nil {
+	if err := j.parts.Tokenizer.Save(dir, tokenizer.SaveOptions{MaxLength: j.parts.Model.Config().MaxPositionEmbeddings}); err != nil {
 		return err
 	}
 	if err := j.parts.Spec.Save(dir); err != nil {

@@ -10,9 +10,10 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/train"
-	"pgregory.net/rapid"
 )
 
 func TestDataAppend(t *testing.T) {

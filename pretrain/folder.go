@@ -13,6 +13,7 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // The folder of a set is written by several processes, one for each part. What they share (the index, the summary, the
@@ -177,7 +178,7 @@ func (j *InstanceJob) begin(ctx context.Context, x *index, shards int) (b begun,
 		}
 	}
 	// Also in a complete set: one of the files may have been lost.
-	if err := j.Tokenizer.Save(j.Dir); err != nil {
+	if err := j.Tokenizer.Save(j.Dir, tokenizer.SaveOptions{}); err != nil {
 		return b, err
 	}
 	if !b.lost {

@@ -383,7 +383,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 
 // save writes the model directory. The weights come last: where they are, what says how to use them is.
 func (j *Job) save(dir string) error {
-	return cmp.Or(j.sets.tokenizer.Save(dir), j.model.Save(dir, bert.SaveOptions{}))
+	return cmp.Or(j.sets.tokenizer.Save(dir, tokenizer.SaveOptions{MaxLength: j.model.Config().MaxPositionEmbeddings}), j.model.Save(dir, bert.SaveOptions{}))
 }
 
 // missing is the name of a file that the folder of a run that has ended lacks; "" if there is none.

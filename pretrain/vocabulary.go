@@ -38,7 +38,7 @@ func (j *VocabularyJob) Run(ctx context.Context) (*VocabularyResult, error) {
 		if j.Learned != nil {
 			j.Learned(r)
 		}
-		return r.Tokenizer.Save(dir)
+		return r.Tokenizer.Save(dir, tokenizer.SaveOptions{})
 	}, tokenizerFiles...)
 	return r, err
 }

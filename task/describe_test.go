@@ -110,7 +110,7 @@ func TestDescribeLength(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tok.Save(dir); err != nil {
+		if err := tok.Save(dir, tokenizer.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		d, err := Describe(t.Context(), dir)

@@ -27,7 +27,7 @@ func saveSmallModel(dir string) error {
 		return err
 	}
 	defer m.Close()
-	if err := t.Save(dir); err != nil {
+	if err := t.Save(dir, tokenizer.SaveOptions{}); err != nil {
 		return err
 	}
 	d := task.Spec{Task: "text", Labels: []string{"neg", "pos"}, Positive: "pos", MaxSeqLength: 8}

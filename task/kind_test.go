@@ -151,7 +151,7 @@ func TestKinds(t *testing.T) {
 			dir := t.TempDir()
 			d := c.spec()
 			d.Metrics = after.Metrics()
-			for _, err := range []error{m.Save(dir, bert.SaveOptions{}), tok.Save(dir), d.Save(dir)} {
+			for _, err := range []error{m.Save(dir, bert.SaveOptions{}), tok.Save(dir, tokenizer.SaveOptions{}), d.Save(dir)} {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -191,7 +191,7 @@ func TestKinds(t *testing.T) {
 			if err := m.Save(bare, bert.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			if err := tok.Save(bare); err != nil {
+			if err := tok.Save(bare, tokenizer.SaveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			q, err := Open(t.Context(), bare, Predict(), Options{})

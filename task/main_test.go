@@ -70,7 +70,7 @@ func tinyDir(t testing.TB, head bert.Head, labels ...string) string {
 	if err := tinyModel(t, head, labels...).Save(dir, bert.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := tinyTokenizer(t).Save(dir); err != nil {
+	if err := tinyTokenizer(t).Save(dir, tokenizer.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -83,7 +83,7 @@ var hostileFiles = []struct {
 		return `{"added_tokens_decoder":{` + many(size, func(i int) string { return fmt.Sprintf(`"%d":{},`, i) }) + `"x":{}}}`
 	}, "more than any tokenizer has", testbound.Default},
 	{"a long name", configFile, maxSettings - 1000, func(size int) string { return `{"unk_token":"` + strings.Repeat("x", size/9) + `"}` }, "lacks the unknown token", testbound.Default},
-	{"a long number", configFile, maxSettings - 1000, func(size int) string { return `{"do_lower_case":` + strings.Repeat("9", size/9) + `}` }, "cannot unmarshal number", testbound.Default},
+	{"a long number", configFile, maxSettings - 1000, func(size int) string { return `{"do_lower_case":` + strings.Repeat("9", size/9) + `}` }, "do_lower_case: want true or false, got 999", testbound.Default},
 	{"added tokens", addedFile, maxSettings - 1000, func(size int) string {
 		return `{` + many(size, func(i int) string { return fmt.Sprintf(`"%x":%d,`, i, i) }) + `"":0}`
 	}, "added tokens, want at most", testbound.Default},

@@ -19,8 +19,10 @@ type Config struct {
 	// MaxWordChars is the maximal number of code points of a normalized word; a longer word is unknown. 0 means 100, or 200
 	// in Google mode.
 	MaxWordChars int
-	// Prefix marks the pieces that continue a word. "" means "##".
-	Prefix string
+	// Prefix marks the pieces that continue a word. "" means "##", or no prefix if NoPrefix is set: any piece may then continue a
+	// word.
+	Prefix   string
+	NoPrefix bool
 
 	// The names of the special tokens. "" means [UNK], [CLS], [SEP], [PAD] or [MASK]. The first three must be in the
 	// vocabulary.
@@ -53,11 +55,15 @@ func (c Config) withDefaults() Config {
 			c.MaxWordChars = 200
 		}
 	}
+	prefix := "##"
+	if c.NoPrefix {
+		prefix = ""
+	}
 	for _, s := range []struct {
 		value *string
 		name  string
 	}{
-		{&c.Prefix, "##"}, {&c.UnknownToken, "[UNK]"}, {&c.ClassifierToken, "[CLS]"}, {&c.SeparatorToken, "[SEP]"},
+		{&c.Prefix, prefix}, {&c.UnknownToken, "[UNK]"}, {&c.ClassifierToken, "[CLS]"}, {&c.SeparatorToken, "[SEP]"},
 		{&c.PadToken, "[PAD]"}, {&c.MaskToken, "[MASK]"},
 	} {
 		if *s.value == "" {
@@ -77,6 +83,9 @@ func (c Config) stripAccents() bool {
 func (c Config) validate() error {
 	if c.MaxWordChars < 0 {
 		return fmt.Errorf("MaxWordChars is %d: want at least 1, or 0 for the default", c.MaxWordChars)
+	}
+	if c.NoPrefix && c.Prefix != "" {
+		return fmt.Errorf("there is a prefix, %q, although NoPrefix is set", clip(c.Prefix))
 	}
 	if c.ModelMaxLength < 0 {
 		return fmt.Errorf("model_max_length is %d: want at least 1, or 0 for none", c.ModelMaxLength)

@@ -35,14 +35,16 @@ func (t template) added() int {
 	return n
 }
 
-// Encode encodes text as an input of the model, [CLS] text [SEP], and overwrites dst with it. It fails only for invalid
-// Options and for texts of 2 GiB or more.
+// Encode encodes text as an input of the model, [CLS] text [SEP], and overwrites dst with it. It fails for invalid Options, for
+// texts of 2 GiB or more and, with a *UTF8Error, for text that is not valid UTF-8.
 func (t *Tokenizer) Encode(dst *Encoding, text string, o Options) error {
 	return t.encode(dst, false, o, text, "", nil)
 }
 
 // EncodePair encodes two texts as an input of the model, [CLS] a [SEP] b [SEP]. See Encode. It also fails if only one text may
-// be truncated and the other leaves no room for it.
+// be truncated and the other leaves no room for it. With an empty second text the input is still a pair, [CLS] a [SEP] [SEP], as in
+// HF's library. In Google mode a second text without tokens is none: the input is [CLS] a [SEP], as in google-research/bert
+// run_classifier.py.
 func (t *Tokenizer) EncodePair(dst *Encoding, a, b string, o Options) error {
 	return t.encode(dst, true, o, a, b, nil)
 }
@@ -74,28 +76,74 @@ func (t *Tokenizer) encode(dst *Encoding, pair bool, o Options, a, b string, wor
 	}
 	s := t.scanners.Get().(*scanner)
 	defer t.release(s)
-	s.out, s.word, s.given = s.out[:0], 0, words != nil
+	s.out, s.word, s.given, s.failed = s.out[:0], 0, words != nil, nil
 	for i, w := range words {
 		s.word = int32(i)
-		s.sequence(w)
+		if s.sequence(w); s.failed != nil {
+			return failedAt(s.failed, 0, i)
+		}
 	}
-	s.sequence(a)
+	if s.sequence(a); s.failed != nil {
+		return failedAt(s.failed, 0, 0)
+	}
 	split := len(s.out)
 	s.word = 0
-	s.sequence(b)
+	if s.sequence(b); s.failed != nil {
+		return failedAt(s.failed, 1, 0)
+	}
+	if pair && t.config.Google && len(s.out) == split && room != noLimit {
+		// There is more room without the second text.
+		room += form.added() - t.single.added()
+		if o.OmitSpecialTokens {
+			room = o.MaxLength
+		}
+	}
+	if pair && t.config.Google && len(s.out) == split {
+		form = t.single
+	}
 	return form.assemble(dst, o, layout{pair: pair, google: t.config.Google, room: room}, s.out[:split], s.out[split:])
 }
 
+// A UTF8Error reports a text that is not valid UTF-8. Nothing of such a text is encoded: characters that a wrong decoding lost can't
+// be guessed. strings.ToValidUTF8 replaces them where that is wanted.
+type UTF8Error struct {
+	Sequence int // 0, or 1 for the second text of a pair
+	Word     int // of EncodeWords: the index of the word
+	Offset   int // the first byte of the text, or of the word, that is not valid UTF-8
+}
+
+func (e *UTF8Error) Error() string {
+	text := "the text"
+	if e.Sequence == 1 {
+		text = "the second text"
+	}
+	if e.Word > 0 {
+		text = fmt.Sprintf("word %d", e.Word+1)
+	}
+	return fmt.Sprintf("tokenizer: %s is not valid UTF-8 at byte %d: decode it with its own encoding, for example Latin-1", text, e.Offset)
+}
+
+// failedAt completes the error of a text with the place of the text.
+func failedAt(err error, sequence, word int) error {
+	if invalid, ok := err.(*UTF8Error); ok {
+		invalid.Sequence, invalid.Word = sequence, word
+	}
+	return err
+}
+
 // AppendIDs appends the ids of a text's tokens, without special tokens, to ids and returns the extended slice. They are the IDs
-// of Encode with OmitSpecialTokens and no limit. AppendIDs fails only for texts of 2 GiB or more.
+// of Encode with OmitSpecialTokens and no limit. AppendIDs fails for texts of 2 GiB or more and, with a *UTF8Error, for text that is
+// not valid UTF-8; ids is then returned as it was.
 func (t *Tokenizer) AppendIDs(ids []int32, text string) ([]int32, error) {
 	if len(text) > math.MaxInt32 {
 		return ids, errLongText(len(text))
 	}
 	s := t.scanners.Get().(*scanner)
 	defer t.release(s)
-	s.out, s.word, s.given = s.out[:0], 0, false
-	s.sequence(text)
+	s.out, s.word, s.given, s.failed = s.out[:0], 0, false, nil
+	if s.sequence(text); s.failed != nil {
+		return ids, s.failed
+	}
 	for _, p := range s.out {
 		ids = append(ids, p.id)
 	}
@@ -111,7 +159,8 @@ const keepAtMost = 1 << 18
 
 func (t *Tokenizer) release(s *scanner) {
 	if cap(s.out) <= keepAtMost && cap(s.run) <= keepAtMost && cap(s.ascii) <= keepAtMost &&
-		cap(s.norm.text) <= keepAtMost && cap(s.segmentText.text) <= keepAtMost {
+		cap(s.norm.text) <= keepAtMost && cap(s.segmentText.text) <= keepAtMost && cap(s.aligned.chars) <= keepAtMost &&
+		cap(s.aligned.spare) <= keepAtMost && cap(s.words0) <= keepAtMost && cap(s.words1) <= keepAtMost {
 		t.scanners.Put(s)
 	}
 }

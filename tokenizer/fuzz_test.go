@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzEncode compares both modes with the reference on arbitrary bytes.
@@ -21,6 +22,12 @@ func FuzzEncode(f *testing.F) {
 		var e Encoding
 		for _, m := range toks {
 			name, tok := m.name, m.tok
+			if !utf8.ValidString(a) || !utf8.ValidString(b) {
+				if err := checkInvalid(tok, a, b); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				continue
+			}
 			if err := tok.Encode(&e, a+b, Options{OmitSpecialTokens: true}); err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +56,7 @@ func FuzzJSON(f *testing.F) {
 		r["added_tokens"] = []any{object{"id": 6, "content": " Aé", "normalized": true, "lstrip": true, "rstrip": true, "single_word": true}}
 	}))
 	dir := f.TempDir()
-	if err := smallVocab(f, DefaultConfig()).Save(dir); err != nil {
+	if err := smallVocab(f, DefaultConfig()).Save(dir, SaveOptions{}); err != nil {
 		f.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, jsonFile))
@@ -127,7 +134,7 @@ func FuzzVocab(f *testing.F) {
 		if err := checkEncoding(tok, &e, text); err != nil {
 			t.Fatal(err)
 		}
-		saved, err := tok.settingsJSON()
+		saved, err := tok.settingsJSON(SaveOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// tokenizer.json is the file of HF's tokenizers library: a pipeline of components, each an object with a type. Only BERT's
-// components are supported; any other is an error that names it.
+// tokenizer.json is the file of HF's tokenizers library: a pipeline of components, each an object with a type. What is not supported
+// is an error that names it.
 
 type jsonTokenizer struct {
 	Version       string          `json:"version"`
@@ -117,31 +117,36 @@ func parseJSON(data []byte, s *settings) (*Tokenizer, error) {
 		return nil, fmt.Errorf("version %q: want 1.0", clip(file.Version))
 	}
 	c := Config{}
-	if err := file.normalizer(&c); err != nil {
-		return nil, err
-	}
-	var pre struct {
-		Type string `json:"type"`
-	}
-	if err := component("pre_tokenizer", file.PreTokenizer, "BertPreTokenizer", &pre); err != nil {
-		return nil, err
-	}
 	p := parts{defaults: s.defaults()}
 	if err := file.model(&c, &p); err != nil {
 		return nil, err
 	}
+	if err := file.pipeline(&c, &p); err != nil {
+		return nil, err
+	}
 	unknown := c.UnknownToken
+	read := c
 	c, err := s.apply(c)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", configFile, err)
+		return nil, &fileError{configFile, err}
 	}
 	c.UnknownToken = unknown // the model's name takes precedence
+	if p.fixed {
+		c.LowerCase, c.StripAccents, c.CleanText, c.HandleChineseChars = read.LowerCase, read.StripAccents, read.CleanText, read.HandleChineseChars
+	}
 	if c.Google {
 		c.AddedTokens = nil
+		if p.pipeline != nil {
+			return nil, &fileError{configFile, errors.New("bert_tokenization is google, but tokenizer.json has a pipeline that Google's tokenizer has not")}
+		}
+	}
+	if s != nil {
+		p.notes = s.notes
 	}
 	if err := file.postProcessor(&c, &p); err != nil {
-		return nil, fmt.Errorf("post_processor: %w", err)
+		return nil, err
 	}
+	p.roles(&c, s)
 	if err := file.decoder(&p); err != nil {
 		return nil, err
 	}
@@ -185,54 +190,34 @@ func component(name string, data json.RawMessage, only string, v any) error {
 	return nil
 }
 
-func (f *jsonTokenizer) normalizer(c *Config) error {
-	if null(f.Normalizer) {
-		return nil // text is not normalized
-	}
-	var n jsonNormalizer
-	if err := component("normalizer", f.Normalizer, "BertNormalizer", &n); err != nil {
-		return err
-	}
-	for _, b := range []struct {
-		name string
-		from *bool
-		to   *bool
-	}{{"clean_text", n.CleanText, &c.CleanText}, {"handle_chinese_chars", n.HandleChineseChars, &c.HandleChineseChars}, {"lowercase", n.Lowercase, &c.LowerCase}} {
-		if b.from == nil {
-			return fmt.Errorf("normalizer lacks %s", b.name)
-		}
-		*b.to = *b.from
-	}
-	c.StripAccents = n.StripAccents
-	return nil
-}
-
 // model reads the vocabulary and the added tokens.
 func (f *jsonTokenizer) model(c *Config, p *parts) error {
 	m := jsonModel{UnknownToken: "[UNK]", Prefix: "##", MaxWordChars: 100}
 	if null(f.Model) {
 		return errors.New("model is missing")
 	}
-	decoded := decodeJSON(f.Model, &m, true)
-	kind := m.Type
-	if decoded != nil { // if the cause is that it is another model, report that instead
-		var err error
-		if kind, err = typeOf("model", f.Model); err != nil {
+	kind, err := typeOf("model", f.Model)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case "", "WordPiece": // files of old versions have no type; no other model has exactly these keys
+		if err := decodeJSON(f.Model, &m, true); err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		c.NoPrefix = m.Prefix == ""
+	case "WordLevel":
+		if m.Vocab, err = f.wordLevel(c); err != nil {
 			return err
 		}
-	}
-	// Files of old versions have no type; no other model has exactly these keys.
-	if kind != "" && kind != "WordPiece" {
-		return fmt.Errorf("model.type %q: want WordPiece", clip(kind))
-	}
-	if decoded != nil {
-		return fmt.Errorf("model: %w", decoded)
+		m.UnknownToken = c.UnknownToken
+		p.pipeline = &pipeline{wordLevel: m.Vocab}
+	default:
+		return unsupported("model", kind, "WordPiece or WordLevel")
 	}
 	switch {
 	case len(m.Vocab) == 0:
 		return errors.New("model: the vocabulary is empty")
-	case m.Prefix == "":
-		return errors.New(`model.continuing_subword_prefix "": want a prefix, such as ##`)
 	case m.MaxWordChars < 1:
 		return fmt.Errorf("model.max_input_chars_per_word %d: want at least 1", m.MaxWordChars)
 	case m.UnknownToken == "":
@@ -278,45 +263,6 @@ func (f *jsonTokenizer) model(c *Config, p *parts) error {
 		c.AddedTokens = append(c.AddedTokens, a.token())
 	}
 	return nil
-}
-
-func (f *jsonTokenizer) postProcessor(c *Config, p *parts) error {
-	kind, err := typeOf("post_processor", f.PostProcessor)
-	if err != nil {
-		return err
-	}
-	switch {
-	case null(f.PostProcessor):
-		p.pair = template{{sequence: 0}, {sequence: 1, typeID: 1}}
-		p.single = p.pair[:1:1]
-		return nil
-	case kind == "BertProcessing":
-		var b jsonBert
-		if err := decodeJSON(f.PostProcessor, &b, true); err != nil {
-			return err
-		}
-		for _, n := range []jsonNamed{b.Cls, b.Sep} {
-			if err := p.checkSpecial(n.token, n.id); err != nil {
-				return err
-			}
-		}
-		c.ClassifierToken, c.SeparatorToken = b.Cls.token, b.Sep.token
-		p.single, p.pair = bertTemplates(b.Cls.token, b.Sep.token, b.Cls.id, b.Sep.id)
-		return nil
-	case kind == "TemplateProcessing":
-		var t jsonTemplates
-		if err := decodeJSON(f.PostProcessor, &t, true); err != nil {
-			return err
-		}
-		if p.single, err = p.template(t.Single, t.SpecialTokens, 1); err != nil {
-			return fmt.Errorf("single: %w", err)
-		}
-		if p.pair, err = p.template(t.Pair, t.SpecialTokens, 2); err != nil {
-			return fmt.Errorf("pair: %w", err)
-		}
-		return nil
-	}
-	return fmt.Errorf("type %q: want TemplateProcessing or BertProcessing", clip(kind))
 }
 
 func (p *parts) checkSpecial(token string, id int32) error {

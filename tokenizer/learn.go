@@ -61,7 +61,7 @@ type LearnStats struct {
 	// LongWords is the number of words with more characters than Config.MaxWordChars. They are unknown to the tokenizer and
 	// ignored.
 	LongWords int64 `json:"long_words"`
-	// InvalidBytes is the number of bytes that are not valid UTF-8. They count as U+FFFD, which cleaning drops.
+	// InvalidBytes is the number of bytes that are not valid UTF-8. They count as U+FFFD, which cleaning drops. Encode refuses such text.
 	InvalidBytes int64 `json:"invalid_bytes"`
 	// Characters is the number of different characters. LimitAlphabet drops DroppedCharacters of them, which occur
 	// DroppedOccurrences times, in UnknownWords occurrences of words.

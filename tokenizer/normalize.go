@@ -30,7 +30,9 @@ func (s *scanner) normalize(text string, i int) int {
 		r, size := rune(text[i]), 1
 		if r >= utf8.RuneSelf {
 			// A byte that is not valid UTF-8 is decoded as U+FFFD.
-			r, size = utf8.DecodeRuneInString(text[i:])
+			if r, size = utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && size == 1 {
+				s.invalidAt(i)
+			}
 		} else if class := t.classes[r]; !s.whole && (class == classSpace || class == classPunct) {
 			break
 		}

@@ -48,7 +48,7 @@ var fragments = []string{
 	"\u302a", "\u302e", "\U0001d165", "\U0001d16d", "\u1b44", "\u1baa", "\u1bf2", "\U00010f4e", "\u0d3b", "\u09cb", "\u0345", "\U00011938",
 	"İ", "ı", "ß", "ẞ", "ﬁ", "Σ", "σ", "ς", "ΑΣ", "ΣΑΣ.", "Σ'", "Ω", "\u037e", "\u1fef", "\u212a",
 	"电", "影", "\U0002b820", "\U0002b920", "\uf900", "\U0002f800", "한", "각", "\u1100\u1161", "カ", "ｶ", "Ａ",
-	"\x00", "\ufffd", "\xff", "\xe4\xb8", "\xf0\x9f", "\u200b", "\u00ad", "\ue000", "\x7f", "\U000e0001", "😀", "\u0378", "\uffff",
+	"\x00", "\ufffd", "\u200b", "\u00ad", "\ue000", "\x7f", "\U000e0001", "😀", "\u0378", "\uffff",
 	"aaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "internationalisation",
 }
 

@@ -12,15 +12,26 @@ import (
 	"github.com/go-bert/bert/internal/atomicfile"
 )
 
+// SaveOptions are what Save may change. The zero value changes nothing.
+type SaveOptions struct {
+	// MaxLength is the number of positions that the model has; 0 if unknown. It is written as model_max_length unless the
+	// tokenizer's own Config.ModelMaxLength is smaller.
+	MaxLength int
+}
+
 // Save writes vocab.txt, tokenizer_config.json and tokenizer.json to an existing directory, in HF's formats; Load returns the
 // same tokenizer. Each file is written completely or not at all. HF's tools do not know Google mode: they read such a directory
-// as their closest pipeline.
-func (t *Tokenizer) Save(dir string) error {
+// as their closest pipeline. vocab.txt has the tokens of any vocabulary, but what splits text otherwise than BERT does is in
+// tokenizer.json alone.
+func (t *Tokenizer) Save(dir string, o SaveOptions) error {
+	if o.MaxLength < 0 {
+		return fmt.Errorf("tokenizer: MaxLength is %d: want at least 1, or 0 if unknown", o.MaxLength)
+	}
 	vocab, err := t.vocabText()
 	if err != nil {
 		return fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, vocabFile), err)
 	}
-	settings, err := t.settingsJSON()
+	settings, err := t.settingsJSON(o)
 	if err != nil {
 		return fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, configFile), err)
 	}
@@ -68,7 +79,7 @@ func (t *Tokenizer) vocabText() ([]byte, error) {
 // noMaxLength is HF's value for a model without a maximal length: int(1e30).
 const noMaxLength = "1000000000000000019884624838656"
 
-func (t *Tokenizer) settingsJSON() ([]byte, error) {
+func (t *Tokenizer) settingsJSON(o SaveOptions) ([]byte, error) {
 	c := t.config
 	name := func(s string) *string {
 		if _, ok := t.ids[s]; !ok {
@@ -85,9 +96,6 @@ func (t *Tokenizer) settingsJSON() ([]byte, error) {
 	}
 	out := map[string]any{
 		"tokenizer_class":              "BertTokenizer",
-		"do_lower_case":                c.LowerCase,
-		"strip_accents":                c.StripAccents,
-		"tokenize_chinese_chars":       c.HandleChineseChars,
 		"unk_token":                    name(c.UnknownToken),
 		"cls_token":                    name(c.ClassifierToken),
 		"sep_token":                    name(c.SeparatorToken),
@@ -97,10 +105,19 @@ func (t *Tokenizer) settingsJSON() ([]byte, error) {
 		"model_max_length":             json.Number(noMaxLength),
 		"clean_up_tokenization_spaces": t.decoder.cleanup,
 	}
-	if c.ModelMaxLength > 0 {
-		out["model_max_length"] = c.ModelMaxLength
+	limit := c.ModelMaxLength
+	if o.MaxLength > 0 && (limit == 0 || limit > o.MaxLength) {
+		limit = o.MaxLength
 	}
-	if !c.CleanText {
+	if limit > 0 {
+		out["model_max_length"] = limit
+	}
+	if t.general() {
+		out["tokenizer_class"] = "PreTrainedTokenizerFast" // BertTokenizer would make a pipeline of its own
+	} else {
+		out["do_lower_case"], out["strip_accents"], out["tokenize_chinese_chars"] = c.LowerCase, c.StripAccents, c.HandleChineseChars
+	}
+	if !c.CleanText && !t.general() {
 		out["clean_text"] = false
 	}
 	if t.defaults.TruncateLeft {
@@ -111,6 +128,9 @@ func (t *Tokenizer) settingsJSON() ([]byte, error) {
 	}
 	return indented(out)
 }
+
+// general reports whether the tokenizer can't be described by a Config.
+func (t *Tokenizer) general() bool { return t.pipeline != nil || t.trim != nil || t.config.NoPrefix }
 
 func indented(v any) ([]byte, error) {
 	var b bytes.Buffer
@@ -188,30 +208,46 @@ func (t *Tokenizer) pipelineJSON() ([]byte, error) {
 		decode = jsonDecoder{"WordPiece", t.decoder.prefix, t.decoder.cleanup}
 	}
 	special := map[string]*jsonSpecialToken{}
+	var (
+		normalize any = jsonNormalizer{"BertNormalizer", &c.CleanText, &c.HandleChineseChars, c.StripAccents, &c.LowerCase}
+		split     any = map[string]string{"type": "BertPreTokenizer"}
+		finish    any = jsonTemplates{"TemplateProcessing", t.items(t.single, special), t.items(t.pair, special), special}
+		model     any = jsonWordPiece{"WordPiece", c.UnknownToken, c.Prefix, c.MaxWordChars, orderedVocab{t}}
+	)
+	if t.pipeline != nil {
+		normalize, split = t.source.normalizer, t.source.preTokenizer
+		if t.pipeline.wordLevel != nil {
+			model = jsonWordLevelOut{"WordLevel", orderedVocab{t}, c.UnknownToken}
+		}
+	}
+	if t.source.postProcessor != nil {
+		finish = t.source.postProcessor
+	}
 	return indented(struct {
 		Version       string          `json:"version"`
 		Truncation    any             `json:"truncation"`
 		Padding       json.RawMessage `json:"padding"`
 		AddedTokens   []addedEntry    `json:"added_tokens"`
-		Normalizer    jsonNormalizer  `json:"normalizer"`
+		Normalizer    any             `json:"normalizer"`
 		PreTokenizer  any             `json:"pre_tokenizer"`
-		PostProcessor jsonTemplates   `json:"post_processor"`
+		PostProcessor any             `json:"post_processor"`
 		Decoder       any             `json:"decoder"`
 		Model         any             `json:"model"`
-	}{
-		"1.0", truncation, t.padding, added,
-		jsonNormalizer{"BertNormalizer", &c.CleanText, &c.HandleChineseChars, c.StripAccents, &c.LowerCase},
-		map[string]string{"type": "BertPreTokenizer"},
-		jsonTemplates{"TemplateProcessing", t.items(t.single, special), t.items(t.pair, special), special},
-		decode,
-		struct {
-			Type         string       `json:"type"`
-			UnknownToken string       `json:"unk_token"`
-			Prefix       string       `json:"continuing_subword_prefix"`
-			MaxWordChars int          `json:"max_input_chars_per_word"`
-			Vocab        orderedVocab `json:"vocab"`
-		}{"WordPiece", c.UnknownToken, c.Prefix, c.MaxWordChars, orderedVocab{t}},
-	})
+	}{"1.0", truncation, t.padding, added, normalize, split, finish, decode, model})
+}
+
+type jsonWordPiece struct {
+	Type         string       `json:"type"`
+	UnknownToken string       `json:"unk_token"`
+	Prefix       string       `json:"continuing_subword_prefix"`
+	MaxWordChars int          `json:"max_input_chars_per_word"`
+	Vocab        orderedVocab `json:"vocab"`
+}
+
+type jsonWordLevelOut struct {
+	Type         string       `json:"type"`
+	Vocab        orderedVocab `json:"vocab"`
+	UnknownToken string       `json:"unk_token"`
 }
 
 // items returns the items of a template, and adds its special tokens to special.

@@ -36,6 +36,13 @@ type scanner struct {
 	places      []Offset          // the places in the text from which the code points of run came
 	place       Offset            // the last one used
 	visit       func(word []byte) // receives the words instead of out; see words
+
+	// failed is the first error of a text. Each text begins at begin in out.
+	failed error
+	begin  int
+
+	aligned        aligned // of a pipeline: the current segment
+	words0, words1 []bounds
 }
 
 // normalized is text after normalization; byte i stands for text[start[i]:end[i]].
@@ -57,6 +64,11 @@ func (n *normalized) append(r rune, from Offset) {
 
 // sequence appends the pieces of one text to s.out.
 func (s *scanner) sequence(text string) {
+	s.begin = len(s.out)
+	if s.t.pipeline != nil {
+		s.t.pipeline.sequence(s, text)
+		return
+	}
 	if s.t.added == nil {
 		s.segment(text, 0, len(text))
 		return
@@ -68,10 +80,25 @@ func (s *scanner) sequence(text string) {
 			break
 		}
 		s.segment(text, at, m.start)
-		s.emit(m.id, int32(m.start), int32(m.end))
+		s.emitAdded(m.id, Offset{int32(m.start), int32(m.end)}, text[m.start:m.end], text)
 		at = m.end
 	}
 	s.segment(text, at, len(text))
+}
+
+// emitAdded adds an added token: matched is the text that it was found as, in text or in the normalized text.
+func (s *scanner) emitAdded(id int32, from Offset, matched, text string) {
+	if s.t.trim != nil {
+		from = s.t.trim.apply(from, matched, text, len(s.out) == s.begin)
+	}
+	s.emit(id, from.Start, from.End)
+}
+
+// invalidAt records that the text is not valid UTF-8 at a byte. Only the first such byte counts.
+func (s *scanner) invalidAt(i int) {
+	if s.failed == nil {
+		s.failed = &UTF8Error{Offset: i}
+	}
 }
 
 // emit adds a token that is a word of its own.
@@ -250,7 +277,7 @@ func (s *scanner) normalizedSegment(text string, i, end int) {
 			break
 		}
 		words(at, m.start)
-		s.emit(m.id, all.start[m.start], all.end[m.end-1])
+		s.emitAdded(m.id, Offset{all.start[m.start], all.end[m.end-1]}, content[m.start:m.end], text)
 		at = m.end
 	}
 	words(at, len(content))

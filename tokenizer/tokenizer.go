@@ -36,6 +36,11 @@ type Tokenizer struct {
 	defaults     Options          // from "truncation" in tokenizer.json
 	padding      json.RawMessage  // "padding" in tokenizer.json
 
+	pipeline *pipeline  // nil: BERT's own, which is the scanner's
+	trim     *trimming  // nil: offsets keep the white space of a token
+	source   components // of tokenizer.json, to be written back
+	notes    []Note
+
 	scanners sync.Pool
 }
 
@@ -47,6 +52,12 @@ type parts struct {
 	decoder      *decoder
 	defaults     Options
 	padding      json.RawMessage
+	pipeline     *pipeline
+	trim         *trimming
+	source       components
+	notes        []Note
+	// fixed says that tokenizer_config.json can't change the normalizer: only a BertNormalizer by itself follows it.
+	fixed bool
 }
 
 // New makes a tokenizer from a vocabulary: vocab[id] is the token with that id. If a token occurs more than once, its last id is
@@ -74,7 +85,7 @@ func build(c Config, p parts) (*Tokenizer, error) {
 	}
 	t := &Tokenizer{config: c, tokens: p.tokens, outside: p.outside, table: unidata.HF, strip: c.stripAccents(),
 		maxWordChars: c.MaxWordChars, single: p.single, pair: p.pair, decoder: decoder{c.Prefix, true, true},
-		defaults: p.defaults, padding: p.padding}
+		defaults: p.defaults, padding: p.padding, pipeline: p.pipeline, trim: p.trim, source: p.source, notes: p.notes}
 	if c.Google {
 		t.table = unidata.Google
 	}
@@ -226,9 +237,17 @@ func (t *Tokenizer) indexAddedTokens() error {
 	for _, a := range t.config.AddedTokens {
 		to, content := &raw, a.Content
 		if a.Normalized {
-			s := scanner{t: t, whole: true}
-			s.normalize(content, 0)
-			to, content = &normal, string(s.norm.text)
+			to = &normal
+			if t.pipeline != nil {
+				var err error
+				if content, err = t.pipeline.normalizeToken(content); err != nil {
+					return fmt.Errorf("added token %q: %w", clip(a.Content), err)
+				}
+			} else {
+				s := scanner{t: t, whole: true}
+				s.normalize(content, 0)
+				content = string(s.norm.text)
+			}
 			if content != a.Content && content != "" {
 				if t.written == nil {
 					t.written = map[int32]string{}
@@ -294,10 +313,11 @@ func (t *Tokenizer) IsSpecial(id int32) bool {
 	return id >= 0 && int(id) < len(t.special) && t.special[id]
 }
 
-// Continues reports whether the token with this id continues a word: whether it begins with Config.Prefix.
+// Continues reports whether the token with this id continues a word: whether it begins with Config.Prefix. Without a prefix no token
+// is known to.
 func (t *Tokenizer) Continues(id int32) bool {
 	s, ok := t.Token(id)
-	return ok && !t.outside[id] && len(s) > len(t.config.Prefix) && s[:len(t.config.Prefix)] == t.config.Prefix
+	return ok && !t.config.NoPrefix && !t.outside[id] && len(s) > len(t.config.Prefix) && s[:len(t.config.Prefix)] == t.config.Prefix
 }
 
 // Duplicates returns the tokens that have more than one id, in the order of the vocabulary. Encode uses the last id.

@@ -153,7 +153,7 @@ func (s *modelSizeFlags) write(dir string, c bert.Config) error {
 	if err := m.Save(dir, bert.SaveOptions{}); err != nil {
 		return err
 	}
-	return t.Save(dir)
+	return t.Save(dir, tokenizer.SaveOptions{})
 }
 
 // passOf is the time in milliseconds that a prediction takes, in the median: the first of a model that has just been opened,

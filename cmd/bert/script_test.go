@@ -120,7 +120,7 @@ func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(m.Save(dir, bert.SaveOptions{DType: dtype}))
 	tok, err := tokenizer.New(vocabulary, tokenizer.DefaultConfig())
 	ts.Check(err)
-	ts.Check(tok.Save(dir))
+	ts.Check(tok.Save(dir, tokenizer.SaveOptions{}))
 }
 
 // cmdReplace replaces a text that stands once in a file, binary or not: replace FILE OLD NEW.

@@ -79,7 +79,7 @@ func TestTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tok.Save(model); err != nil {
+	if err := tok.Save(model, tokenizer.SaveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(data, []byte("label\ttext\ngood\ta joy\nbad\tdull\n"), 0o666); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,7 @@ repeats the last --stride tokens of the one before it.` + inputHelp,
 			if err != nil {
 				return err
 			}
+			a.warnTokenizer(t)
 			stream, err := in.open(a, args)
 			if err != nil {
 				return err
@@ -100,19 +102,35 @@ func (v *vocabularyFlags) addModes(cmd *cobra.Command) {
 	})
 }
 
+// load reads the tokenizer. One rule holds for --model and --vocab: where neither a file nor a flag says otherwise, text is
+// lower-cased, with a warning if the vocabulary is cased; only Google's mode then keeps case.
 func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 	switch {
+	case v.vocab != "" && v.google:
+		t, err := tokenizer.LoadVocab(v.vocab, tokenizer.GoogleConfig(!v.cased))
+		if err == nil && slices.ContainsFunc(t.Notes(), func(n tokenizer.Note) bool { return n.Kind == tokenizer.NoteCasedVocabulary }) {
+			return tokenizer.LoadVocab(v.vocab, tokenizer.GoogleConfig(false))
+		}
+		return t, err
 	case v.vocab != "":
 		c := tokenizer.DefaultConfig()
 		c.LowerCase = !v.cased
-		if v.google {
-			c = tokenizer.GoogleConfig(!v.cased)
-		}
 		return tokenizer.LoadVocab(v.vocab, c)
 	case v.model != "":
 		return tokenizer.Load(v.model)
 	}
 	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
+}
+
+// warnTokenizer shows what a user should know about the files of a tokenizer.
+func (a *app) warnTokenizer(t *tokenizer.Tokenizer) {
+	for _, note := range t.Notes() {
+		text := note.Text
+		if note.Kind == tokenizer.NoteCasedVocabulary {
+			text += "; with --vocab, give --cased"
+		}
+		a.log.Warn(text)
+	}
 }
 
 func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {

@@ -265,7 +265,7 @@ func makeTinyModel(t *testing.T, dir string, labels ...string) {
 	}
 	defer m.Close()
 	tok, err := tokenizer.New(vocabulary, tokenizer.DefaultConfig())
-	if err := errors.Join(err, m.Save(dir, bert.SaveOptions{}), tok.Save(dir)); err != nil {
+	if err := errors.Join(err, m.Save(dir, bert.SaveOptions{}), tok.Save(dir, tokenizer.SaveOptions{})); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -54,7 +54,7 @@ func TestGoldenTransformers(t *testing.T) {
 		if err := m.Save(from, bert.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := tok.Save(from); err != nil {
+		if err := tok.Save(from, tokenizer.SaveOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		ours(nil, "convert", from, filepath.Join(dir, name), "--to", "onnx")

@@ -36,5 +36,5 @@ func Save(dir string) (err error) {
 	if err := m.Save(dir, bert.SaveOptions{}); err != nil {
 		return err
 	}
-	return tok.Save(dir)
+	return tok.Save(dir, tokenizer.SaveOptions{})
 }

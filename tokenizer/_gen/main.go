@@ -184,6 +184,9 @@ func generate() ([]byte, error) {
 	writeRanges(&b, "caseIgnorableRanges", "the derived property Case_Ignorable: Mn, Me, Cf, Lm, Sk and the Word_Break values MidLetter, MidNumLet, Single_Quote",
 		unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk,
 		rangetable.New('\'', '.', ':', 0xB7, 0x387, 0x55F, 0x5F4, 0x2018, 0x2019, 0x2024, 0x2027, 0xFE13, 0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A))
+	if err := writePipeline(&b); err != nil {
+		return nil, err
+	}
 	return format.Source(b.Bytes())
 }
 
