@@ -153,7 +153,7 @@ var carried = []string{
 // is a *files.NotEmptyError, which is an fs.ErrExist. The folder appears whole or not at all. Float32, float16 and bfloat16
 // weights keep their bits unless they are rounded to another type.
 func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
-	if err := files.CheckEmpty(out); err != nil {
+	if err := files.CheckFolder(out); err != nil {
 		return nil, err
 	}
 	from, err := bert.ModelDir(in)

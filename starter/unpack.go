@@ -29,13 +29,20 @@ func unpack(ctx context.Context, a *archive.Reader, root, name string) (dir stri
 		return "", err
 	}
 	u := unpacking{a: a, dir: filepath.Join(root, name), memory: filepath.Join(root, "."+name+".verified")}
+	lock := filepath.Join(root, "."+name+files.LockName)
 	if u.remembered() {
+		// A process that was killed at the very end leaves its lock. One that is at work keeps it.
+		if _, err := os.Lstat(lock); err == nil {
+			if release, err := files.LockFile(lock, u.dir); err == nil {
+				_ = release() // in a folder that can only be read it stays
+			}
+		}
 		return u.dir, nil
 	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	release, err := files.WaitLock(ctx, filepath.Join(root, "."+name+files.LockName), u.dir)
+	release, err := files.WaitLock(ctx, lock, u.dir)
 	var busy *files.BusyError
 	switch {
 	case errors.As(err, &busy):

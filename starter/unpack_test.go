@@ -105,6 +105,14 @@ func TestLeftovers(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
+	lock := filepath.Join(root, "."+name+".lock") // of a process that was killed when all was done
+	if err := os.WriteFile(lock, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	mustDir(t, Pretrained)
+	if _, err := os.Lstat(lock); err == nil {
+		t.Errorf("left: %s", lock)
+	}
 }
 
 // TestOthersFolder: a folder of another user, or to which others may write, is not used.

@@ -68,7 +68,7 @@ var torturedFolders = []torturedFolder{
 	{name: "convert torch", every: 9, args: strings.Fields("convert tiny out --to torch")},
 	{name: "convert tf", every: 9, args: strings.Fields("convert tiny out --to tf")},
 	{name: "convert onnx", every: 9, args: strings.Fields("convert tiny out --to onnx")},
-	{name: "starter", every: 97, needs: starter.Included, args: []string{"predict", "--quiet", "--model", "starter-sentiment", "a joy"}},
+	{name: "starter", every: 61, needs: starter.Included, args: []string{"predict", "--quiet", "--model", "starter-sentiment", "a joy"}},
 }
 
 // TestTortureFolders kills commands that make folders, lets others meet a full disk, and runs them again: they leave the files

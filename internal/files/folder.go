@@ -38,32 +38,11 @@ func Folder(dir string, write func(dir string) error, last ...string) (err error
 	if err := os.MkdirAll(parent, 0o777); err != nil {
 		return PathError(err)
 	}
-	inside, err := inPlace(dir)
-	if err != nil {
-		return err
-	}
-	lock := filepath.Join(parent, "."+filepath.Base(dir)+LockName)
-	if inside {
-		lock = filepath.Join(dir, LockName)
-	}
-	release, err := lockFile(lock, dir)
+	inside, temp, release, err := claim(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, release()) }()
-
-	clean := parent
-	temp := atomicfile.TempName(dir)
-	if inside {
-		clean = dir
-		temp = atomicfile.TempName(filepath.Join(dir, "new"))
-	}
-	if err := RemoveTemporary(clean, filepath.Base(temp)); err != nil {
-		return err
-	}
-	if err := CheckEmpty(dir); err != nil {
-		return err
-	}
 	if err := os.Mkdir(temp, 0o777); err != nil {
 		return PathError(err)
 	}
@@ -88,6 +67,45 @@ func Folder(dir string, write func(dir string) error, last ...string) (err error
 		return renamed(err, temp, dir)
 	}
 	return atomicfile.SyncDir(parent)
+}
+
+// CheckFolder reports what Folder would refuse dir for, before the work of filling it begins, and removes what a process that
+// was killed left.
+func CheckFolder(dir string) error {
+	dir = filepath.Clean(dir)
+	if _, err := os.Stat(filepath.Dir(dir)); err != nil {
+		return CheckEmpty(dir) // there is nothing yet, or the system says what is wrong
+	}
+	_, _, release, err := claim(dir)
+	if err != nil {
+		return err
+	}
+	return release()
+}
+
+// claim takes the lock of a folder that is to be written, removes what a killed process left, and checks that the folder is
+// new or empty. temp is where to write.
+func claim(dir string) (inside bool, temp string, release func() error, err error) {
+	parent := filepath.Dir(dir)
+	if inside, err = inPlace(dir); err != nil {
+		return false, "", nil, err
+	}
+	lock, clean := filepath.Join(parent, "."+filepath.Base(dir)+LockName), parent
+	temp = atomicfile.TempName(dir)
+	if inside {
+		lock, clean = filepath.Join(dir, LockName), dir
+		temp = atomicfile.TempName(filepath.Join(dir, "new"))
+	}
+	if release, err = lockFile(lock, dir); err != nil {
+		return false, "", nil, err
+	}
+	if err = RemoveTemporary(clean, filepath.Base(temp)); err == nil {
+		err = CheckEmpty(dir)
+	}
+	if err != nil {
+		return false, "", nil, errors.Join(err, release())
+	}
+	return inside, temp, release, nil
 }
 
 // inPlace reports whether dir has to be filled file by file, since it can't be replaced as a whole.

@@ -121,6 +121,43 @@ func TestFolderLeftovers(t *testing.T) {
 	}
 }
 
+// CheckFolder refuses what Folder would refuse, cleans up all the same, and makes nothing.
+func TestCheckFolder(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "model")
+	if err := CheckFolder(filepath.Join(parent, "none", "model")); err != nil {
+		t.Error(err)
+	}
+	if err := CheckFolder(dir); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, parent); got != "" {
+		t.Errorf("made %q", got)
+	}
+	os.Mkdir(dir, 0o777)
+	os.Mkdir(atomicfile.TempName(dir), 0o777)
+	for _, path := range []string{filepath.Join(dir, "x"), filepath.Join(parent, ".model"+LockName)} {
+		os.WriteFile(path, nil, 0o666)
+	}
+	var notEmpty *NotEmptyError
+	if err := CheckFolder(dir); !errors.As(err, &notEmpty) {
+		t.Errorf("a full folder: %v", err)
+	}
+	if got := names(t, parent); got != "model" {
+		t.Errorf("left: %q", got)
+	}
+	err := Folder(filepath.Join(parent, "other"), func(temp string) error {
+		var busy *BusyError
+		if err := CheckFolder(filepath.Join(parent, "other")); !errors.As(err, &busy) {
+			t.Errorf("a folder that is being written: %v", err)
+		}
+		return two(temp)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // While one writes a folder, another can't.
 func TestFolderBusy(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
