@@ -79,7 +79,9 @@ var heads = [...]headInfo{
 }
 
 // labels reports whether the head's layer has an output for each label.
-func (h *headInfo) labels() bool { return h.output == "classifier" && h.architecture != "BertForMultipleChoice" }
+func (h *headInfo) labels() bool {
+	return h.output == "classifier" && h.architecture != "BertForMultipleChoice"
+}
 
 // always is a head's losses where they don't depend on the type of problem.
 func always(kinds ...lossKind) func(ProblemType) []lossKind {
