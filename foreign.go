@@ -77,11 +77,17 @@ func (k *catalogue) foreign() error {
 			}
 		}
 		if found := foreignPrefixes.FindStringSubmatch(stored); found != nil {
-			family := found[2]
-			if family == "" {
-				family = "with tensors such as " + stored
+			family := strings.ReplaceAll(found[2], "_", "-")
+			switch {
+			case family != "":
+			case strings.Contains(stored, "discriminator_predictions."):
+				family = "electra"
+			case strings.Contains(stored, "albert_layer_groups."):
+				family = "albert"
+			default:
+				family = "gpt2"
 			}
-			return &ForeignModelError{strings.ReplaceAll(family, "_", "-")}
+			return &ForeignModelError{family}
 		}
 	}
 	return nil

@@ -179,17 +179,39 @@ func (s *Session) checkFinite(b *Batch) error {
 	case heads[head].nextSentence:
 		width = 2
 	}
-	for _, output := range [...]struct {
-		values []float32
-		of     rowsOf
-		width  int
-	}{
-		{s.out.Logits, perRow, width}, {s.out.NextSentenceLogits, perSequence, 2},
-		{s.out.Pooled, perSequence, s.m.config.HiddenSize}, {s.out.LastHidden, perToken, s.m.config.HiddenSize},
-	} {
-		if i := notFinite(output.values); i >= 0 {
-			sequence, _ := output.of.place(b, i/output.width)
-			return s.m.blame(&NotFiniteError{Sequence: sequence})
+	hidden := s.m.config.HiddenSize
+	check := func(values []float32, of rowsOf, width int) error {
+		i := notFinite(values)
+		if i < 0 {
+			return nil
+		}
+		sequence, _ := of.place(b, i/width)
+		return s.m.blame(&NotFiniteError{Sequence: sequence})
+	}
+	if err := check(s.out.Logits, perRow, width); err != nil {
+		return err
+	}
+	if err := check(s.out.NextSentenceLogits, perSequence, 2); err != nil {
+		return err
+	}
+	if err := check(s.out.Pooled, perSequence, hidden); err != nil {
+		return err
+	}
+	for _, states := range s.out.Hidden {
+		if err := check(states, perToken, hidden); err != nil {
+			return err
+		}
+	}
+	if err := check(s.out.LastHidden, perToken, hidden); err != nil {
+		return err
+	}
+	for _, probs := range s.out.Attentions {
+		at := notFinite(probs)
+		for i := 0; at >= 0; i++ {
+			from, to := b.Sequence(i)
+			if at -= s.m.config.NumAttentionHeads * (to - from) * (to - from); at < 0 {
+				return s.m.blame(&NotFiniteError{Sequence: i})
+			}
 		}
 	}
 	return nil

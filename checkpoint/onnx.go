@@ -60,11 +60,17 @@ func (f *File) addONNX(path string, data []byte, load loader) error {
 	return nil
 }
 
+// decoderByBias is the name that the decoder of a masked LM gets after its bias.
+const decoderByBias = "cls.predictions.weight"
+
 // covered reports whether all parameters of a BERT are among the tensors, under their names.
 func covered(found *bertgraph.Result, tensors []Tensor) bool {
 	shapes := make(map[string][]int, len(tensors))
 	for i := range tensors {
 		shapes[plainName(tensors[i].Name)] = tensors[i].Shape
+	}
+	if shape, ok := shapes[decoderByBias]; ok { // an untied decoder
+		shapes["cls.predictions.decoder.weight"] = shape
 	}
 	for i := range found.Parameters {
 		p := &found.Parameters[i]
@@ -90,7 +96,7 @@ func plainName(name string) string {
 func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]Tensor, error) {
 	var (
 		tensors []Tensor
-		used    = map[string]bool{} // names of the graph and of the parameters
+		used    = map[string]bool{decoderByBias: true} // names of the graph and of the parameters
 	)
 	for i := range found.Parameters {
 		p := &found.Parameters[i]

@@ -260,6 +260,24 @@ func TestOpenPickles(t *testing.T) {
 			map[string]string{"x": "[4] data"}, "map[]"},
 		{"protocol 4", slices.Concat([]byte("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00"), state(slices.Concat([]any{[]byte("\x8c\x01y\x94"), opEmptyDict}, []any{[]byte("\x8c\x01y"), []byte("\x8d\x01\x00\x00\x00\x00\x00\x00\x00z"), opSetItem, opTuple2})...)[2:]),
 			map[string]string{}, "map[x.0:y x.1.y:z]"},
+		{"values that are no tensors", dict(slices.Concat([]any{"w"}, x, []any{
+			"device", global("torch.device"), "cuda", int64(0), opTuple2, opReduce,
+			"scalar", global("numpy.core.multiarray.scalar"), global("numpy.dtype"), "f8", opNewFalse, opNewTrue, opTuple3, opReduce, []byte("C\x02ab"), opTuple2, opReduce,
+			"array", global("numpy.core.multiarray._reconstruct"), global("numpy.ndarray"), opTuple1, opReduce, []byte("B\x01\x00\x00\x00a"), opBuild,
+			"set", []byte{opEmptySet, opMark}, "a", []byte{opAddItems}, "frozen", []byte{opMark}, "a", []byte{opFrozenSet},
+			"args", global("argparse.Namespace"), opEmptyTuple, opNewObj, opEmptyDict, "lr", int64(1), opSetItem, opBuild,
+			"seed", []byte("\x8a\x09123456789"), "python 2", []byte("U\x01\xff"),
+			"keyed", opEmptyDict, opEmptyTuple, int64(1), opSetItem, opNone, int64(2), opSetItem,
+		})...), map[string]string{"w": "[4] data"}, "map[args:argparse.Namespace array:numpy.core.multiarray._reconstruct device:torch.device frozen:frozenset keyed.None:2 keyed.a tuple 0:1 python 2:bytes scalar:numpy.core.multiarray.scalar seed:int set:set]"},
+		{"dicts of other classes", dict(slices.Concat([]any{
+			"default", global("collections.defaultdict"), global("builtins.dict"), opTuple1, opReduce, "w"}, x, []any{opSetItem,
+			"own", global("somebody.Dict"), opEmptyTuple, opNewObj, "w"}, x, []any{opSetItem})...),
+			map[string]string{"default.w": "[4] data", "own.w": "[4] data"}, "map[]"},
+		{"a tensor of a class", state(slices.Concat([]any{global("torch._tensor._rebuild_from_type_v2"), opMark, global("torch._utils._rebuild_tensor_v2"), global("somebody.Tensor"), opMark}, storageOf,
+			[]any{int64(0), []int{4}, []int{1}, opNewFalse, opNone, opTuple, opEmptyDict, opTuple, opReduce})...), map[string]string{"x": "[4] data"}, "map[]"},
+		{"an expanded tensor", state(tensorOf(0, []int{3, 4}, []int{0, 1})...), map[string]string{"x": "[3 4] datadatadata"}, "map[]"},
+		{"one expanded beyond the file", dict(slices.Concat([]any{"x"}, tensorOf(0, []int{1 << 40}, []int{0}), []any{"w"}, x)...),
+			map[string]string{"w": "[4] data"}, "map[x:an expanded tensor of shape [1099511627776], left out]"},
 	} {
 		for format, file := range map[string][]byte{
 			"archive": archive(t, zip.Store, "model/data.pkl", string(good.program), "model/data/0", "data"),
