@@ -185,11 +185,11 @@ var hostileFiles = []struct {
 	{"a string without an end", "a.json", 300 << 20, func(size int) string { return `{"data":[{"title":"` + repeat("a", size) }, "more bytes than is sensible", testbound.Default},
 	{"nesting", "a.json", 100 << 20, func(size int) string { return `{"x":` + repeat("[", size) }, "nested more than 1000 deep", testbound.Default},
 	{"objects", "a.json", 20 << 20, func(size int) string { return `{"x":` + repeat(`{"a":`, size) }, "nested more than 1000 deep", testbound.Default},
-	{"digits", "a.json", 20 << 20, func(size int) string { return `{"version":` + repeat("9", size) + `,"data":[]}` }, "no questions", testbound.Default},
-	{"digits for a place", "a.json", 20 << 20, func(size int) string {
+	{"digits", "a.json", 15 << 20, func(size int) string { return `{"version":` + repeat("9", size) + `,"data":[]}` }, "no questions", testbound.Default},
+	{"digits for a place", "a.json", 15 << 20, func(size int) string {
 		return squadOf(`{"context":"a","qas":[{"id":"1","question":"q","answers":[{"text":"a","answer_start":` + repeat("9", size) + `}]}]}`)
 	}, "want a whole number", testbound.Default},
-	{"a long title", "a.json", 20 << 20, func(size int) string {
+	{"a long title", "a.json", 15 << 20, func(size int) string {
 		return `{"data":[{"title":"` + repeat("t\\n", size) + `","paragraphs":[{"context":"","qas":[{}]}]}]}`
 	}, "has no id", testbound.Default},
 	{"contexts", "a.json", 30 << 20, func(size int) string {
