@@ -89,6 +89,7 @@ func readCoNLL(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
+	c.examples = c.list.all()
 	if err := c.toIOB2(); err != nil {
 		return nil, err
 	}
@@ -117,7 +118,8 @@ type conllReader struct {
 
 	current  Example
 	failed   error // what is wrong with the sentence that is being read
-	examples []Example
+	list     exampleList
+	examples []Example // of list, at the end
 	bad      badRecords
 }
 
@@ -190,7 +192,7 @@ func (c *conllReader) end() error {
 	case err != nil:
 		return c.bad.add(err)
 	case len(x.Words) > 0:
-		c.examples = append(c.examples, x)
+		c.list.add(x)
 		return c.hold(x.size())
 	}
 	return nil

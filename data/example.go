@@ -70,6 +70,39 @@ func (x *Example) size() int {
 
 var exampleType = reflect.TypeFor[Example]()
 
+// exampleList is examples whose number is not known yet. It grows without a copy, of which append would leave several behind.
+type exampleList struct {
+	full [][]Example
+	last []Example
+	n    int
+}
+
+func (l *exampleList) add(x Example) {
+	if len(l.last) == cap(l.last) {
+		if l.last != nil {
+			l.full = append(l.full, l.last)
+		}
+		l.last = make([]Example, 0, min(max(16, 2*cap(l.last)), 4096))
+	}
+	l.last = append(l.last, x)
+	l.n++
+}
+
+// all is the examples in one piece. The list is empty after it.
+func (l *exampleList) all() []Example {
+	if l.full == nil {
+		return l.last
+	}
+	all := make([]Example, 0, l.n)
+	for i, part := range l.full {
+		all = append(all, part...)
+		l.full[i] = nil
+	}
+	all = append(all, l.last...)
+	*l = exampleList{}
+	return all
+}
+
 // Labelled reports whether the example has a label, labels or answers.
 func (x *Example) Labelled() bool { return x.Label != "" || x.Labels != nil || x.Answers != nil }
 

@@ -49,18 +49,18 @@ func ReadIMDB(ctx context.Context, path string, split Split) ([]Example, error) 
 	if err := imdb.ReadFolder(ctx, root, c.folders, c.visit); err != nil {
 		return nil, err
 	}
-	if len(c.examples) == 0 {
+	if c.list.n == 0 {
 		return nil, fmt.Errorf("%s: no reviews in its %s", path, split)
 	}
-	return c.examples, nil
+	return c.list.all(), nil
 }
 
 // reviewCollector makes examples of the reviews of a split.
 type reviewCollector struct {
-	folders  []string
-	labels   map[string]string     // by folder
-	hold     func(bytes int) error // see textfile.Reader.Hold; nil of a folder
-	examples []Example
+	folders []string
+	labels  map[string]string     // by folder
+	hold    func(bytes int) error // see textfile.Reader.Hold; nil of a folder
+	list    exampleList
 }
 
 func newReviewCollector(path string, split Split) (*reviewCollector, error) {
@@ -78,7 +78,7 @@ func newReviewCollector(path string, split Split) (*reviewCollector, error) {
 
 func (c *reviewCollector) visit(r imdb.Review) error {
 	x := Example{Input: Input{Text: string(r.Text)}, Label: c.labels[r.Folder], Source: Source{File: r.File, Member: r.Member}}
-	c.examples = append(c.examples, x)
+	c.list.add(x)
 	if c.hold == nil {
 		return nil
 	}
@@ -107,15 +107,16 @@ func readIMDBArchive(r io.Reader, name string, split Split) ([]Example, error) {
 		}
 		return nil, err
 	}
-	if len(c.examples) == 0 {
+	if c.list.n == 0 {
 		return nil, fmt.Errorf("%s: no reviews of %s in it: want %s/*.txt", name, split, c.folders[0])
 	}
 	// neg sorts before pos, so the order of the members is that of the folders.
-	slices.SortFunc(c.examples, func(a, b Example) int { return cmp.Compare(a.Source.Member, b.Source.Member) })
-	for i := range c.examples[1:] {
-		if a, b := c.examples[i].Source, c.examples[i+1].Source; a == b {
+	examples := c.list.all()
+	slices.SortFunc(examples, func(a, b Example) int { return cmp.Compare(a.Source.Member, b.Source.Member) })
+	for i := range examples[1:] {
+		if a, b := examples[i].Source, examples[i+1].Source; a == b {
 			return nil, &SourceError{b, errors.New("twice in the archive")}
 		}
 	}
-	return c.examples, nil
+	return examples, nil
 }

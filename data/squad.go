@@ -124,7 +124,7 @@ func parseSQuAD(r io.Reader, name string, places bool) (version SQuADVersion, ex
 	}
 	defer b.Close()
 	p := squadParser{
-		name: name, places: places, json: jsonobject.NewStream(b, 2*textfile.MaxRecord), hold: b.Hold,
+		name: name, places: places, json: jsonobject.NewStream(b, textfile.MaxRecord), hold: b.Hold,
 		version: SQuAD1, seen: make(map[string]bool),
 	}
 	if err := p.file(); err != nil {
@@ -134,10 +134,10 @@ func parseSQuAD(r io.Reader, name string, places bool) (version SQuADVersion, ex
 		}
 		return 0, nil, err
 	}
-	if len(p.examples) == 0 {
+	if p.list.n == 0 {
 		return 0, nil, fmt.Errorf("%s: no questions", name)
 	}
-	return p.version, p.examples, nil
+	return p.version, p.list.all(), nil
 }
 
 // squadParser makes examples of a file of SQuAD as it reads it.
@@ -148,7 +148,8 @@ type squadParser struct {
 	hold   func(bytes int) error // see textfile.Reader.Hold
 
 	version  SQuADVersion
-	examples []Example
+	list     exampleList
+	examples []Example       // of the article
 	seen     map[string]bool // ids of questions
 	articles int
 }
@@ -193,10 +194,9 @@ func (p *squadParser) article() error {
 	p.articles++
 	var (
 		title = fmt.Sprintf("article %d", p.articles)
-		first = len(p.examples)
 		n     = 0
 	)
-	return p.json.Object(func(key string) error {
+	err := p.json.Object(func(key string) error {
 		switch key {
 		case "title":
 			text, err := p.json.String()
@@ -204,7 +204,7 @@ func (p *squadParser) article() error {
 				return unfit(key, err)
 			}
 			title = *text
-			for i := first; i < len(p.examples); i++ { // of paragraphs before the title
+			for i := range p.examples { // of paragraphs before the title
 				x := &p.examples[i]
 				x.Group, x.Source.Member = title, title+"/"+x.ID
 			}
@@ -218,6 +218,12 @@ func (p *squadParser) article() error {
 		}
 		return p.json.Skip()
 	})
+	for _, x := range p.examples {
+		p.list.add(x)
+	}
+	clear(p.examples)
+	p.examples = p.examples[:0]
+	return err
 }
 
 func (p *squadParser) paragraph(title string, number int) error {

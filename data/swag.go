@@ -82,6 +82,7 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 		table = newCSVFormat(b)
 		bad   = badRecords{skip: o.SkipBad}
 		data  Set
+		list  exampleList
 	)
 	header, line, err := table.next()
 	if err == io.EOF {
@@ -114,11 +115,12 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 		if err != nil {
 			return nil, &SourceError{x.Source, err}
 		}
-		data.Examples = append(data.Examples, x)
+		list.add(x)
 		if err := b.Hold(x.size()); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	data.Examples = list.all()
 	data.Skipped, data.FirstSkipped = bad.count, bad.first
 	return &data, nil
 }

@@ -117,7 +117,10 @@ func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
 		return nil, err
 	}
 	defer t.text.Close()
-	var data Set
+	var (
+		data Set
+		list exampleList
+	)
 	for {
 		e, err := t.Read()
 		if err == io.EOF {
@@ -126,11 +129,12 @@ func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		data.Examples = append(data.Examples, e)
+		list.add(e)
 		if err := t.text.Hold(e.size()); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
+	data.Examples = list.all()
 	data.Skipped, data.FirstSkipped = t.Skipped()
 	none := "empty file"
 	if t.header != nil {
@@ -381,6 +385,9 @@ func (s *selected) next() ([]string, int, error) {
 		}
 	}
 	if s.table.options.MultiLabel {
+		if strings.Count(out[2], ",") > maxColumns {
+			return nil, line, &badRecord{fmt.Errorf("more than %s labels", message.Thousands(maxColumns))}
+		}
 		for label := range strings.SplitSeq(out[2], ",") {
 			if label = strings.TrimSpace(label); label != "" {
 				out = append(out, label)
@@ -515,9 +522,9 @@ func jsonField(key string, value json.RawMessage, label bool) (string, error) {
 	case label && c != '{' && c != '[':
 		return string(value), nil
 	case label:
-		return "", fmt.Errorf("%s is %s, want a string or a number", key, message.Quote(string(value)))
+		return "", fmt.Errorf("%s is %s, want a string or a number", message.Cut(key), message.Quote(string(value)))
 	default:
-		return "", fmt.Errorf("%s is %s, want a string", key, message.Quote(string(value)))
+		return "", fmt.Errorf("%s is %s, want a string", message.Cut(key), message.Quote(string(value)))
 	}
 }
 
@@ -530,6 +537,9 @@ func jsonLabels(key string, value json.RawMessage) ([]string, error) {
 		}
 		return []string{label}, err
 	}
+	if listLength(value) > maxColumns {
+		return nil, fmt.Errorf("%s: more than %s labels", message.Cut(key), message.Thousands(maxColumns))
+	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(value, &list); err != nil {
 		return nil, err
@@ -541,7 +551,7 @@ func jsonLabels(key string, value json.RawMessage) ([]string, error) {
 			return nil, err
 		}
 		if labels[i] = strings.TrimSpace(labels[i]); labels[i] == "" || labels[i] == "null" && v[0] != '"' {
-			return nil, fmt.Errorf("%s: number %d is empty", key, i+1)
+			return nil, fmt.Errorf("%s: number %d is empty", message.Cut(key), i+1)
 		}
 	}
 	return labels, nil

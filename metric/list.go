@@ -51,7 +51,8 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 	err := jsonobject.Parse(data, func(key string, value json.RawMessage) error {
 		x := Metric{Name: key, Value: math.NaN()}
 		if string(value) != "null" {
-			if err := json.Unmarshal(value, &x.Value); err != nil {
+			const longest = 1 << 10 // of a number
+			if len(value) > longest || json.Unmarshal(value, &x.Value) != nil {
 				return fmt.Errorf("%s is %s, want a number", message.Cut(key), message.Quote(string(value)))
 			}
 		}

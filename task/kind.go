@@ -215,13 +215,18 @@ func (d *Spec) Validate() error {
 	case d.DocStride < 0:
 		return fmt.Errorf("doc_stride is %d, want at least 1, or 0 for half of a window", d.DocStride)
 	}
+	if len(d.Labels) > maxLabels {
+		return fmt.Errorf("labels: more than %s", message.Thousands(maxLabels))
+	}
+	seen := make(map[string]bool, len(d.Labels))
 	for i, l := range d.Labels {
 		if l == "" {
 			return fmt.Errorf("labels: number %d is empty", i+1)
 		}
-		if slices.Contains(d.Labels[:i], l) {
+		if seen[l] {
 			return fmt.Errorf("labels: %s twice", message.Quote(l))
 		}
+		seen[l] = true
 	}
 	if d.Positive != "" && !slices.Contains(d.Labels, d.Positive) {
 		return fmt.Errorf("positive_label %s is not one of %s", message.Quote(d.Positive), message.QuoteAll(d.Labels))

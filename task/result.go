@@ -103,10 +103,13 @@ type Detail struct {
 	Value json.RawMessage
 }
 
+// maxResultsFile bounds eval_results.json. A confusion matrix of a thousand labels has 4 MB.
+const maxResultsFile = 64 << 20
+
 // ReadResult reads eval_results.json from dir, as Result.Save wrote it. Where there is none the error is an fs.ErrNotExist.
 func ReadResult(dir string) (*SavedResult, error) {
 	path := filepath.Join(dir, ResultsFile)
-	content, err := files.ReadFile(path, maxJSONFile)
+	content, err := files.ReadFile(path, maxResultsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +138,7 @@ func (r *SavedResult) UnmarshalJSON(content []byte) error {
 			metrics = metrics && key != officialKey
 			return parseField(key, value, field)
 		case !metrics:
-			out.Details = append(out.Details, Detail{key, value})
+			out.Details = append(out.Details, Detail{key, slices.Clone(value)})
 			return nil
 		}
 		v := math.NaN()

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,8 +53,11 @@ type Spec struct {
 	Metrics metric.Metrics
 }
 
-// maxJSONFile bounds task.json and eval_results.json. A confusion matrix of a thousand labels has 4 MB.
-const maxJSONFile = 64 << 20
+// maxSpecFile bounds task.json, maxLabels the labels in it.
+const (
+	maxSpecFile = 4 << 20
+	maxLabels   = 1 << 16
+)
 
 // minSeqLength has room for [CLS], a token and [SEP].
 const minSeqLength = 3
@@ -188,9 +192,27 @@ func parseColumns(content []byte, c *data.Columns) error {
 	return nil
 }
 
+// maxValue is the length in bytes of a number or a text in task.json or eval_results.json.
+const maxValue = 1 << 16
+
+var errTooLong = errors.New("too long")
+
 // parseField reads a value into field, a pointer.
 func parseField(key string, value json.RawMessage, field any) error {
-	err := json.Unmarshal(value, field)
+	var err error
+	switch field.(type) {
+	case *string, *int, *float64, *bool:
+		if len(value) > maxValue {
+			err = errTooLong
+		}
+	case *[]string:
+		if bytes.Count(value, []byte(",")) > maxLabels {
+			return fmt.Errorf("%s: more than %s", message.Cut(key), message.Thousands(maxLabels))
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(value, field)
+	}
 	if err == nil {
 		return nil
 	}
@@ -214,7 +236,7 @@ func parseField(key string, value json.RawMessage, field any) error {
 		}
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	return fmt.Errorf("%s is %s, want %s", key, message.Quote(string(value)), want)
+	return fmt.Errorf("%s is %s, want %s", message.Cut(key), message.Quote(string(value)), want)
 }
 
 // Save writes task.json into a model directory; the file is whole or not there.
@@ -229,7 +251,7 @@ func (d *Spec) Save(dir string) error {
 func LoadSpec(dir string) (Spec, error) {
 	var d Spec
 	name := filepath.Join(dir, SpecFile)
-	data, err := files.ReadFile(name, maxJSONFile)
+	data, err := files.ReadFile(name, maxSpecFile)
 	if err != nil {
 		return d, err
 	}

@@ -18,7 +18,7 @@ import (
 // maxKeys bounds the keys of an object that Parse reads: all are remembered, and no object that has names for keys has nearly so many.
 const maxKeys = 1 << 16
 
-// Parse calls visit with each key of a JSON object and its value. A key that occurs twice, more than 65,536 keys, and anything after
+// Parse calls visit with each key of a JSON object and its value, which is good until visit returns. A key that occurs twice, more than 65,536 keys, and anything after
 // the object are errors. The error of visit ends the parse and is returned as it is.
 func Parse(data []byte, visit func(key string, value json.RawMessage) error) error {
 	seen := make(map[string]bool, 8)
@@ -53,11 +53,11 @@ func Each(data []byte, visit func(key string, value json.RawMessage) error) erro
 			return Error(err)
 		}
 		key, _ := t.(string)
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
+		var v value
+		if err := d.Decode(&v); err != nil {
 			return Error(err)
 		}
-		if err := visit(key, value); err != nil {
+		if err := visit(key, v.raw); err != nil {
 			return err
 		}
 	}
@@ -67,6 +67,14 @@ func Each(data []byte, visit func(key string, value json.RawMessage) error) erro
 	if _, err := d.Token(); err != io.EOF {
 		return errors.New("something follows the JSON object")
 	}
+	return nil
+}
+
+// value is a json.RawMessage without a copy: a part of the decoder's memory.
+type value struct{ raw json.RawMessage }
+
+func (v *value) UnmarshalJSON(raw []byte) error {
+	v.raw = raw
 	return nil
 }
 

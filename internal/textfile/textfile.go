@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/go-bert/bert/internal/atomicfile"
@@ -43,7 +44,7 @@ type Reader struct {
 }
 
 // freeMemory is what readers may keep of a compressed file, however small that is.
-const freeMemory = 24 << 20
+const freeMemory = 12 << 20
 
 // Hold takes note of memory that the caller keeps of the content, for as long as it reads on. Where a compressed file makes it keep
 // out of all proportion to its size the error is an *ExpansionError. Plain files have no such bound.
@@ -277,6 +278,10 @@ func (l *Lines) Next() ([]byte, error) {
 			l.number++
 			l.tooLong = full
 			return nil, ErrTooLong
+		}
+		if need := len(l.buf) + len(part); need > cap(l.buf) {
+			// Twice as much, unlike append's quarter more: a long line then leaves as much garbage as it has bytes.
+			l.buf = slices.Grow(l.buf, min(max(need, 2*cap(l.buf)), max(need, MaxRecord+len("\r\n")))-len(l.buf))
 		}
 		l.buf = append(l.buf, part...)
 		switch {
