@@ -241,6 +241,9 @@ func kindOf(v any) string {
 	case *view:
 		return "a tensor"
 	case *object:
+		if v == nil {
+			return "an object" // in general
+		}
 		return "an object of class " + string(v.class)
 	case mark:
 		return "a mark"

@@ -25,6 +25,6 @@
 //	task.go tasks.go save.go                         the table of tasks
 //	batches.go result.go evaluate.go                 a model measured
 //	describe.go                                      what a model directory is
-//	prepared.go engine.go runner.go stream.go        a model run
+//	prepared.go engine.go runner.go broken.go stream.go    a model run
 //	predict.go encode.go similarity.go fillmask.go zeroshot.go    the uses
 package task
