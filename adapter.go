@@ -239,3 +239,25 @@ func (a *adapter) head() (Head, bool) {
 	h, ok := heads[a.Task]
 	return h, ok
 }
+
+// TokenizerDir is the folder of the tokenizer of a model directory: the directory itself or, of an adapter that has no tokenizer's
+// files, that of its base model, which is given as Options.Base is.
+func TokenizerDir(dir, base string) string {
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "vocab.txt"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return dir
+		}
+	}
+	a, err := findAdapter(dir)
+	if a == nil || err != nil {
+		return dir
+	}
+	path, err := a.base(base)
+	if err != nil {
+		return dir
+	}
+	if path, err = ModelDir(path); err != nil {
+		return dir
+	}
+	return path
+}

@@ -280,7 +280,25 @@ func loadConfig(path string) (c Config, from configFile, err error) {
 		return Config{}, from, files.PathError(err)
 	}
 	if info.IsDir() {
-		if path, err = FindConfig(path); err != nil {
+		dir := path
+		if path, err = FindConfig(dir); errors.Is(err, fs.ErrNotExist) {
+			if a, failed := findAdapter(dir); failed != nil {
+				return Config{}, from, failed
+			} else if a != nil { // its base has the configuration
+				base, err := a.base("")
+				if err != nil {
+					return Config{}, from, err
+				}
+				if base, err = ModelDir(base); err != nil {
+					return Config{}, from, err
+				}
+				path, err = FindConfig(base)
+				if err != nil {
+					return Config{}, from, err
+				}
+			}
+		}
+		if path == "" {
 			return Config{}, from, err
 		}
 	}

@@ -428,6 +428,16 @@ func Compare(c Config, tensors []checkpoint.Tensor) (Head, LoadReport, error) {
 	return head, report, nil
 }
 
+// CheckTensors reports that tensors are of a kind that can't be run: a *ModelKindError or a *ForeignModelError. It looks at names
+// alone.
+func CheckTensors(tensors []checkpoint.Tensor) error {
+	k := &catalogue{sources: make(map[string]source, len(tensors))}
+	for i := range tensors {
+		k.sources[tensors[i].Name] = source{Tensor: &tensors[i]}
+	}
+	return k.foreign()
+}
+
 // report is a matching as Load reports it.
 func (k *catalogue) report(m *matching) LoadReport {
 	return LoadReport{NewHead: m.newHead, Missing: m.missing, LeftOver: m.leftOver, Unknown: m.unknown, Training: k.training, DType: m.commonType()}

@@ -187,7 +187,7 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 		if err := m.Save(dir, bert.SaveOptions{DType: r.DType, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
 			return err
 		}
-		return r.carry(from, dir, o.Format)
+		return r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format)
 	}, bert.ConfigFiles()...)
 	if err != nil {
 		return nil, err

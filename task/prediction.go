@@ -88,8 +88,9 @@ type Prediction struct {
 	// Labels are those with a probability above a half, of a multi-label classifier, or one for each of the input's Words;
 	// not nil, but perhaps empty.
 	Labels []string `json:"labels,omitzero"`
-	// Value is the number of a regression.
-	Value *float64 `json:"value,omitempty"`
+	// Value is the number of a regression, and Values are those of one with several.
+	Value  *float64 `json:"value,omitempty"`
+	Values Scores   `json:"values,omitempty"`
 	// Choice is the number of the most probable of the input's choices, from 0.
 	Choice *int `json:"choice,omitempty"`
 	// Entities are those that the labels of words spell, in the order of the text; not nil, but perhaps empty.
@@ -123,6 +124,12 @@ func (p Prediction) String() string {
 		return fmt.Sprintf("%s (%.4f)", p.Answer.Text, p.Answer.Probability)
 	case p.Value != nil:
 		return fmt.Sprintf("%.4f", *p.Value)
+	case p.Values != nil:
+		names := make([]string, len(p.Values))
+		for i, s := range p.Values {
+			names[i] = fmt.Sprintf("%s %.4f", s.Label, s.Value)
+		}
+		return strings.Join(names, ", ")
 	case p.Entities != nil:
 		names := make([]string, len(p.Entities))
 		for i, e := range p.Entities {

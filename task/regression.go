@@ -65,9 +65,12 @@ func orNaN(v float64, err error) (float64, error) {
 	return v, err
 }
 
-func (regression) fold(_ *Spec, _ *data.Input) fold {
+func (regression) fold(d *Spec, _ *data.Input) fold {
 	return &gathered{finish: func(logits [][]float32) Prediction {
 		mean := meanLogits(logits)
+		if len(mean) > 1 && len(d.Labels) == len(mean) {
+			return Prediction{Values: newScores(d.Labels, func(i int) float64 { return float64(mean[i]) }), Logits: mean}
+		}
 		value := float64(mean[0])
 		return Prediction{Value: &value, Logits: mean}
 	}}

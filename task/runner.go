@@ -58,7 +58,7 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		failed  error
 		waiting sync.WaitGroup
 	)
-	waiting.Go(func() { t, failed = tokenizer.Load(dir) })
+	waiting.Go(func() { t, failed = tokenizer.Load(bert.TokenizerDir(dir, o.Model.Base)) })
 	m, err := bert.Load(ctx, dir, use.asked.load(o.Model))
 	if err == nil {
 		if err = m.Prepare(); err != nil {

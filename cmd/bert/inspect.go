@@ -139,6 +139,9 @@ func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor)
 			return nil, err
 		}
 		if configPath, err = bert.FindConfig(dir); errors.Is(err, fs.ErrNotExist) {
+			if err := bert.CheckTensors(tensors); err != nil {
+				return unfit(err), nil
+			}
 			return nil, nil
 		} else if err != nil {
 			return nil, err
@@ -147,7 +150,7 @@ func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor)
 	c, err := bert.LoadConfig(configPath)
 	if err != nil {
 		// The tensors are there to be listed all the same.
-		return &inspectedModel{NewHead: list(nil), Missing: list(nil), LeftOver: list(nil), Training: list(nil), Problem: err.Error()}, nil
+		return unfit(err), nil
 	}
 	a.warnConfig(c, filepath.Dir(configPath))
 	head, report, err := bert.Compare(c, tensors)
@@ -159,6 +162,11 @@ func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor)
 		m.Problem = err.Error()
 	}
 	return m, nil
+}
+
+// unfit is the comparison of tensors that can't be run.
+func unfit(err error) *inspectedModel {
+	return &inspectedModel{NewHead: list(nil), Missing: list(nil), LeftOver: list(nil), Training: list(nil), Problem: err.Error()}
 }
 
 // list makes nil an empty list, for JSON.

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -51,11 +53,15 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 	if err := checkThreads(m.threads); err != nil {
 		return bert.Config{}, err
 	}
-	c, err := bert.LoadConfig(m.dir)
+	dir := m.dir
+	if _, err := bert.FindConfig(dir); m.loading.base != "" && errors.Is(err, fs.ErrNotExist) {
+		dir = m.loading.base // of an adapter without a configuration
+	}
+	c, err := bert.LoadConfig(dir)
 	if err != nil {
 		return c, err
 	}
-	a.warnConfig(c, m.dir)
+	a.warnConfig(c, dir)
 	m.loaded = a.warnAssumed
 	return c, nil
 }
