@@ -240,9 +240,13 @@ func (a *adapter) head() (Head, bool) {
 	return h, ok
 }
 
-// TokenizerDir is the folder of the tokenizer of a model directory: the directory itself or, of an adapter that has no tokenizer's
-// files, that of its base model, which is given as Options.Base is.
-func TokenizerDir(dir, base string) string {
+// TokenizerDir is the folder of the tokenizer of a model, for any path that Load takes: ModelDir or, of an adapter that has no
+// tokenizer's files, that of its base model, which is given as Options.Base is.
+func TokenizerDir(path, base string) string {
+	dir, err := ModelDir(path)
+	if err != nil {
+		return path
+	}
 	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "vocab.txt"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return dir
@@ -252,12 +256,12 @@ func TokenizerDir(dir, base string) string {
 	if a == nil || err != nil {
 		return dir
 	}
-	path, err := a.base(base)
+	from, err := a.base(base)
 	if err != nil {
 		return dir
 	}
-	if path, err = ModelDir(path); err != nil {
+	if from, err = ModelDir(from); err != nil {
 		return dir
 	}
-	return path
+	return from
 }

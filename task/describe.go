@@ -142,7 +142,11 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 	}
 	if s == nil && dir != "" {
 		var saved Spec
-		if saved, d.specErr = LoadSpec(dir); errors.Is(d.specErr, fs.ErrNotExist) {
+		folder := dir
+		if parent, err := bert.ModelDir(dir); err == nil { // dir may be a file of weights
+			folder = parent
+		}
+		if saved, d.specErr = LoadSpec(folder); errors.Is(d.specErr, fs.ErrNotExist) {
 			d.specErr = nil
 		} else {
 			s, d.Saved = &saved, true

@@ -53,7 +53,10 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 	if err := checkThreads(m.threads); err != nil {
 		return bert.Config{}, err
 	}
-	dir := m.dir
+	dir, err := bert.ModelDir(m.dir)
+	if err != nil {
+		return bert.Config{}, err
+	}
 	if _, err := bert.FindConfig(dir); m.loading.base != "" && errors.Is(err, fs.ErrNotExist) {
 		dir = m.loading.base // of an adapter without a configuration
 	}
