@@ -171,6 +171,7 @@ func (j *InstanceJob) Run(ctx context.Context) (result *InstanceResult, err erro
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	result.Read = j.Corpus.Read() // with what followed the last group of this part
 	if total == 0 {
 		return nil, fmt.Errorf("%s: no text in the corpus", j.Corpus.names())
 	}
