@@ -78,6 +78,9 @@ func TestTortureFolders(t *testing.T) {
 	if !torture.Supported() {
 		t.Skip("needs Linux with seccomp notifications")
 	}
+	if testing.Short() {
+		t.Skip("starts hundreds of processes")
+	}
 	all := os.Getenv("BERT_TORTURE") == "all"
 	for _, c := range torturedFolders {
 		t.Run(c.name, func(t *testing.T) {

@@ -172,6 +172,9 @@ func TestTorture(t *testing.T) {
 	if !torture.Supported() {
 		t.Skip("needs Linux with seccomp notifications")
 	}
+	if testing.Short() {
+		t.Skip("starts hundreds of processes")
+	}
 	all, stride := false, 0
 	switch value := os.Getenv("BERT_TORTURE"); value {
 	case "":

@@ -68,6 +68,9 @@ func Read(t *testing.T, bound Bound, make func(dir string) (path string, err err
 	if !canMeasure {
 		t.Skip("the memory and time of processes are measured on Linux only, and without the race detector")
 	}
+	if testing.Short() {
+		t.Skip("measures a process of its own, which an emulator or a race detector would distort")
+	}
 	path, err := make(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
