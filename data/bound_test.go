@@ -193,7 +193,7 @@ var hostileFiles = []struct {
 		return `{"data":[{"title":"` + repeat("t\\n", size) + `","paragraphs":[{"context":"","qas":[{}]}]}]}`
 	}, "has no id", testbound.Default},
 	{"contexts", "a.json", 30 << 20, func(size int) string {
-		return squadOf(many(size, func(i int) string { return question(i, repeat("é a ", 5<<20)) }))
+		return squadOf(many(size, func(i int) string { return question(i, repeat("é a ", size/6)) }))
 	}, "", testbound.Bound{Memory: 64 << 20, PerByte: 4, Time: 4 * time.Second, PerHundred: 3 * time.Second}},
 	{"empty questions", "a.json", 20 << 20, func(size int) string { return squadOf(`{"context":"a","qas":[` + repeat("{},", size) + `{}]}`) }, "has no id", testbound.Default},
 	{"empty answers", "a.json", 20 << 20, func(size int) string {
@@ -203,6 +203,15 @@ var hostileFiles = []struct {
 	{"gzip of questions", "b.json", 20 << 20, func(size int) string {
 		return zipped(squadOf(many(size, func(i int) string { return question(i, "") })))
 	}, "", compressedBound},
+}
+
+// addHostile adds small files of a kind as seeds for a fuzz test.
+func addHostile(f *testing.F, extension string) {
+	for _, h := range hostileFiles {
+		if strings.HasSuffix(h.name, extension) {
+			f.Add([]byte(h.content(min(h.size, 300))))
+		}
+	}
 }
 
 // readHostile reads a file by the reader that its name stands for.

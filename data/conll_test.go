@@ -179,6 +179,8 @@ func FuzzReadCoNLL(f *testing.F) {
 	f.Add("a NN I-NP\tO\r\n\r\nb NN S-NP E-X\n", "2", true)
 	f.Add("a\n", "", true)
 	f.Add("0 0 0 0\n\r 0 0 0", "1", false)
+	f.Add(repeat("a ", 300), "2", true)
+	f.Add("a "+repeat("\x00", 300), "1", true)
 	f.Fuzz(func(t *testing.T, file, column string, loose bool) {
 		o := TableOptions{Columns: Columns{Label: column}, Unlabelled: loose, SkipBad: loose}
 		data, err := readCoNLL(strings.NewReader(file), "f", o)

@@ -191,6 +191,8 @@ func FuzzReadIMDBArchive(f *testing.F) {
 	f.Add(gzipped(f, small))
 	f.Add([]byte{0x1f, 0x8b, 8})
 	f.Add([]byte(nil))
+	f.Add([]byte(sparseTar(2, 16<<20)))
+	f.Add([]byte(zipped(manyReviews(2, 300))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

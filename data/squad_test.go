@@ -25,6 +25,10 @@ func TestReadSQuAD(t *testing.T) {
 		`"id":"1"|"id":""`:                       `s.json:T: question 1 of paragraph 1 has no id`,
 		`"id":"1"|"id":"1","is_impossible":true`: `s.json:T/1: is_impossible is true, but there is an answer`,
 		`"data"|"date"`:                          `s.json: no file of SQuAD: it has no key "data"`,
+		`"data":[|"data":null,"x":[`:             `s.json: no file of SQuAD: it has no key "data"`,
+		`"data":[|"data":[],"data":[`:            `s.json: key "data" twice`,
+		`"context":"|"context":0,"x":"`:          `s.json: no file of SQuAD: context is 0, want a string`,
+		`"qas":[|"qas":3,"x":[`:                  `s.json: no file of SQuAD: qas is 3, want a list`,
 	} {
 		old, with, _ := strings.Cut(replace, "|")
 		_, _, err := parseSQuAD(strings.NewReader(strings.Replace(squadSmall, old, with, 1)), "s.json", true)
@@ -34,6 +38,7 @@ func TestReadSQuAD(t *testing.T) {
 
 func FuzzSQuAD(f *testing.F) {
 	f.Add([]byte(squadSmall))
+	addHostile(f, ".json")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, examples, err := parseSQuAD(bytes.NewReader(data), "s.json", true)
 		if err != nil {
@@ -47,4 +52,34 @@ func FuzzSQuAD(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The keys of an object may come in any order, and answers may be missing.
+func TestReadSQuADOrder(t *testing.T) {
+	const file = `{"data":[{"paragraphs":[{"qas":[{"answers":[{"answer_start":2,"text":"was"}],"question":"q","id":"1","x":[{}]},` +
+		`{"id":"2","question":"r","answers":null},{"id":"3","question":"s","answers":[],"is_impossible":true}],"context":"é was"}],"title":"T"},` +
+		`{"title":null,"paragraphs":[{"context":"","qas":[{"id":"4","question":"r"}]}]}],"version":2}`
+	version, x, err := parseSQuAD(strings.NewReader(file), "s.json", true)
+	if err != nil || version != SQuAD2 || len(x) != 4 {
+		t.Fatalf("version %v, %d examples, %v", version, len(x), err)
+	}
+	if x[0].Answers[0] != (Span{"was", 3}) || x[0].Group != "T" || x[0].Source.Member != "T/1" || x[1].Answers != nil || x[2].Answers == nil || len(x[2].Answers) != 0 || x[3].Group != "article 2" {
+		t.Errorf("%+v", x)
+	}
+}
+
+// Places in a context are counted in code points, however long it is.
+func TestCodePoints(t *testing.T) {
+	for _, text := range []string{"", "abc", strings.Repeat("aé東😀", 300)} {
+		c, i := newCodePoints(text), 0
+		for at := range text {
+			if got := c.byte(i); got != at {
+				t.Fatalf("code point %d is at %d, want %d", i, got, at)
+			}
+			i++
+		}
+		if c.len() != i || c.byte(i) != -1 || c.byte(-1) != -1 {
+			t.Errorf("%d code points, want %d", c.len(), i)
+		}
+	}
 }
