@@ -9,7 +9,8 @@
 //   - GLUE's folders, each by its [Layout];
 //   - inputs without labels, one a line, as text or as a JSON object ([InputReader]).
 //
-// All of them may be compressed by gzip and may begin with a UTF-8 byte order mark. Text in UTF-16 is an error. An error
+// All of them may be compressed by gzip, zstd or bzip2 and may begin with a UTF-8 byte order mark. Other compressed files, binary files
+// and text in UTF-16 are errors, and so is a compressed file that becomes far longer than text does. An error
 // about a record is a [*SourceError], which names the file and the line; with TableOptions.SkipBad such records are counted
 // instead. Nothing is guessed: a missing column, a label that isn't known and an answer that isn't in its context are errors.
 //

@@ -274,8 +274,9 @@ func parseAnswer(key string, value json.RawMessage) (string, error) {
 }
 
 func parseOdds(key string, value json.RawMessage) (float64, error) {
+	const longest = 1 << 10 // of a number
 	var odds float64
-	if err := json.Unmarshal(value, &odds); err != nil || string(value) == "null" {
+	if len(value) > longest || json.Unmarshal(value, &odds) != nil || string(value) == "null" {
 		return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
 	}
 	return odds, nil
