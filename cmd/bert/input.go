@@ -32,9 +32,9 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 // inputHelp ends the help of each command with inputFlags.
 const inputHelp = `
 
-Texts are the arguments or, without any, the lines of --input or stdin, which may be gzip, zstd or bzip2. A line that begins with { is a JSON
-object: {"text": …, "text_pair": …}, or {"ids": [2, 7, 3], "type_ids": [0, 0, 0]} for text that is tokenized already, with
-[CLS] and [SEP]. Results come in the order of the texts.`
+Texts are the arguments or, without any, the lines of --input or stdin, which may be compressed by gzip, zstd or bzip2. A line
+that begins with { is a JSON object: {"text": …, "text_pair": …}, or {"ids": [2, 7, 3], "type_ids": [0, 0, 0]} for text that is
+tokenized already, with [CLS] and [SEP]. Results come in the order of the texts.`
 
 // source is a stream of inputs. It has to be closed.
 type source struct {
