@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -60,5 +61,32 @@ func BenchmarkDraw(b *testing.B) {
 	}
 	for b.Loop() {
 		Draw(examples, 5000, 1)
+	}
+}
+
+func BenchmarkReadSQuAD(b *testing.B) {
+	context := strings.Repeat("The film was bright, and not dull at all. ", 18)
+	var file strings.Builder
+	file.WriteString(`{"version":"1.1","data":[{"title":"T","paragraphs":[`)
+	for i := range 2000 {
+		if i > 0 {
+			file.WriteByte(',')
+		}
+		fmt.Fprintf(&file, `{"context":%q,"qas":[`, context)
+		for j := range 5 {
+			if j > 0 {
+				file.WriteByte(',')
+			}
+			fmt.Fprintf(&file, `{"id":"%d-%d","question":"What was the film that is asked for here?","answers":[{"text":"bright","answer_start":13}]}`, i, j)
+		}
+		file.WriteString("]}")
+	}
+	file.WriteString("]}]}")
+	b.SetBytes(int64(file.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := parseSQuAD(strings.NewReader(file.String()), "f", true); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

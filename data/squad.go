@@ -240,6 +240,10 @@ func (p *squadParser) paragraph(title string, number int) error {
 		case "qas":
 			_, err := p.json.List(func() error {
 				q, err := p.question()
+				var bad *answerError
+				if errors.As(err, &bad) {
+					return &SourceError{from, fmt.Errorf("question %d of paragraph %d: %w", len(questions)+1, number, bad)}
+				}
 				if err == nil && (q.id == nil || *q.id == "") {
 					err = &SourceError{from, fmt.Errorf("question %d of paragraph %d has no id", len(questions)+1, number)}
 				}
@@ -300,7 +304,7 @@ func (p *squadParser) question() (q squadQuestion, err error) {
 			if there, err = p.json.List(func() error {
 				a, err := p.answer()
 				if err == nil && a.text == nil {
-					err = fmt.Errorf("answer %d has no text, want a text", len(answers)+1)
+					err = &answerError{len(answers) + 1}
 				}
 				answers = append(answers, a)
 				return err
@@ -314,6 +318,11 @@ func (p *squadParser) question() (q squadQuestion, err error) {
 	})
 	return q, err
 }
+
+// answerError says that an answer has no text.
+type answerError struct{ number int }
+
+func (e *answerError) Error() string { return fmt.Sprintf("answer %d has no text", e.number) }
 
 func (p *squadParser) answer() (a squadAnswer, err error) {
 	err = p.json.Object(func(key string) (err error) {
