@@ -28,3 +28,13 @@ func TestQuote(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestCut(t *testing.T) {
+	for name, want := range map[string]string{
+		"a/b.txt": "a/b.txt", "a\nb\x00c\u0085": "a b c ", strings.Repeat("é", 120): strings.Repeat("é", 120), strings.Repeat("é", 1<<20): strings.Repeat("é", 120) + "…",
+	} {
+		if got := Cut(name); got != want {
+			t.Errorf("%.20q: %q, want %q", name, got, want)
+		}
+	}
+}
