@@ -140,6 +140,9 @@ func TestPipelines(t *testing.T) {
 
 // TestCodePoints compares normalizers and classes for every code point.
 func TestCodePoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("goes through every code point, on one goroutine")
+	}
 	g := readPipelines(t)
 	digest := func(f func(a *aligned) string) string {
 		h := sha256.New()
