@@ -270,10 +270,10 @@ func TestOnlyFiles(t *testing.T) {
 	if _, err := ReadTable(ctx, pipe, TableOptions{}); !errors.Is(err, stop) {
 		t.Errorf("of a pipe %v", err)
 	}
-	// It is read like a file where somebody writes to it; this ends the goroutine that still waits, too.
+	// It is read like a file where somebody writes to it. The reader that gave up is gone and takes nothing.
 	go func() {
 		if f, err := os.OpenFile(pipe, os.O_WRONLY, 0); err == nil {
-			_, _ = io.WriteString(f, "text,label\na,b\n") // a reader that is gone fails the test below
+			_, _ = io.WriteString(f, "text,label\na,b\n") // what doesn't arrive fails the test below
 			f.Close()
 		}
 	}()

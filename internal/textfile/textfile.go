@@ -189,7 +189,18 @@ func openPipe(ctx context.Context, path string) (*File, error) {
 	}()
 	select {
 	case <-ctx.Done():
-		return nil, context.Cause(ctx) // the goroutine ends when a writer comes
+		// The open that waits has to end now: later it would take the first writer away from another reader.
+		for ended := false; !ended && wakeReader(path); {
+			select {
+			case o := <-done:
+				ended = true
+				if o.err == nil {
+					o.f.Close()
+				}
+			case <-time.After(time.Millisecond):
+			}
+		}
+		return nil, context.Cause(ctx)
 	case o := <-done:
 		if o.err != nil {
 			return nil, files.PathError(o.err)
