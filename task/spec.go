@@ -11,6 +11,7 @@ import (
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -42,6 +43,10 @@ type Spec struct {
 	// best answer's by more than NullThreshold.
 	Unanswerable  bool
 	NullThreshold float64
+
+	// Activation is what a regression with one value passes it through: that of a cross-encoder of sentence-transformers. It comes
+	// from the model's configuration; a model that has a task.json is none.
+	Activation sentence.Activation
 
 	Columns data.Columns // of the table that it was trained on
 
