@@ -16,7 +16,7 @@ func (r *Result) pipeline(folder, tokens string, c bert.Config, o Options) (*sen
 	p, err := sentence.Load(folder, c.HiddenSize)
 	var unsupported *sentence.UnsupportedError
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && p == nil:
+	case errors.Is(err, fs.ErrNotExist):
 		if use != needed {
 			return nil, nil
 		}

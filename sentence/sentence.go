@@ -121,6 +121,9 @@ func Load(dir string, hidden int) (*Pipeline, error) {
 	if errors.As(err, &p.unsupported) {
 		return p, err
 	}
+	if errors.Is(err, fs.ErrNotExist) { // of a module's folder: only a missing modules.json means that there is no pipeline
+		err = fmt.Errorf("%v: %s wants it", err, modulesFile)
+	}
 	return nil, err
 }
 

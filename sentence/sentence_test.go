@@ -103,7 +103,7 @@ func TestLoadErrors(t *testing.T) {
 		{"no pooling", with(modulesJSON()), modulesFile, "there is no Pooling in it", true},
 		{"normalize first", with(modulesJSON("Normalize", "Pooling")), "1_Normalize/config.json", "comes before a Pooling", true},
 
-		{"pooling missing", map[string]string{modulesFile: pooled}, "1_Pooling/config.json", "no such file", false},
+		{"pooling missing", map[string]string{modulesFile: pooled}, "1_Pooling/config.json", "modules.json wants it", false},
 		{"pooling no object", with(pooled, "1_Pooling/config.json", `[]`), "1_Pooling/config.json", "not a JSON object", false},
 		{"mode", with(pooled, "1_Pooling/config.json", `{"pooling_mode": "median"}`), "1_Pooling/config.json", `pooling mode "median": want one of cls, max, mean`, false},
 		{"modes", with(pooled, "1_Pooling/config.json", `{"pooling_mode": []}`), "1_Pooling/config.json", "0 modes, want 1 to 32", false},
@@ -138,6 +138,9 @@ func TestLoadErrors(t *testing.T) {
 			_, err := Load(dir, 4)
 			wantError(t, err, c.want)
 			wantError(t, err, filepath.Join(dir, filepath.FromSlash(c.file))+": ")
+			if errors.Is(err, fs.ErrNotExist) {
+				t.Error("it is as if there were no modules.json")
+			}
 			if unsupported := errors.As(err, new(*UnsupportedError)); unsupported != c.unsupported {
 				t.Errorf("unsupported %v, want %v", unsupported, c.unsupported)
 			}

@@ -148,7 +148,7 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 			folder = parent
 		}
 		d.Pipeline, d.pipelineErr = sentence.Load(folder, c.HiddenSize)
-		if errors.Is(d.pipelineErr, fs.ErrNotExist) && d.Pipeline == nil {
+		if errors.Is(d.pipelineErr, fs.ErrNotExist) {
 			d.pipelineErr = nil
 		}
 	}
@@ -166,6 +166,8 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 	}
 	switch {
 	case d.specErr != nil: // which names the file
+	case s == nil && d.pipelineErr != nil && !d.vectors(): // scores may come from more than the head
+		d.specErr = d.pipelineErr
 	case s == nil:
 		d.Spec, d.specErr = bareSpec(kind, &c, t, d.Pipeline)
 		d.specErr = d.named(d.specErr)

@@ -247,6 +247,23 @@ func TestNewPipeline(t *testing.T) {
 	wantError(t, err, "a pipeline is made for sentence-transformers only")
 }
 
+// A cross-encoder with a module after its head is refused, and so is a classifier of which it can't be known; vectors are another matter.
+func TestSentenceTransformersRefused(t *testing.T) {
+	whole := sentenceCase{Model: "cross", Files: map[string]string{
+		"modules.json": `[{"name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
+			{"name": "1", "path": "1_LogitScore", "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"}]`,
+		"config_sentence_transformers.json": `{"model_type": "CrossEncoder"}`,
+	}}
+	wantError(t, opens(t, whole.write(t), Predict()), "modules.json: module 1 is sentence_transformers.cross_encoder.modules.logit_score.LogitScore, which is not supported")
+	whole.Files["modules.json"] = `[`
+	wantError(t, opens(t, whole.write(t), Predict()), "modules.json: not JSON")
+	wantError(t, opens(t, whole.write(t), Encode(EncodeOptions{Pooling: MeanPooling})), "modules.json: not JSON")
+	delete(whole.Files, "config_sentence_transformers.json")
+	whole.Files["modules.json"] = `[{"name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+		{"name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]`
+	wantError(t, opens(t, whole.write(t), Encode(EncodeOptions{})), filepath.Join("1_Pooling", "config.json")+": ")
+}
+
 // TestGoldenCasesPipeline gives the vector of a folder with a Dense layer.
 func TestGoldenCasesPipeline(t *testing.T) {
 	dir := golden.Shared(t, "cases", "61b-st-dense", "m")

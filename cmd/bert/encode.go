@@ -28,9 +28,9 @@ func (a *app) encodeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "encode --model DIR [flags] [TEXT ...]",
 		Short: "Print text vectors, hidden states or attention",
-		Long: `encode runs the encoder on each text, for search, clustering or comparison. Of a sentence-transformers folder it prints one vector
-for the text, the one that sentence-transformers gives. Of another model it prints the hidden states of the last layer or, with
---pooling, one vector. With --pairs it prints how similar two texts are.
+		Long: `encode runs the encoder on each text, for search, clustering or comparison. Of a sentence-transformers folder it prints
+one vector for the text, the one that sentence-transformers gives. Of another model it prints the hidden states of the last
+layer or, with --pooling, one vector. With --pairs it prints how similar two texts are.
 
 A sentence-transformers folder has a file modules.json, which says how a vector is made of the hidden states: pooling, dense
 layers, normalization. Its settings say how many tokens of a text are read and which prompt is put before it; --prompt and
@@ -110,7 +110,7 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
 		flags.IntVar(&options.MaxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: as a sentence-transformers folder says)")
 		flags.StringVar(&prompt, "prompt", "", "put `TEXT` before each text")
-		flags.StringVar(&options.PromptName, "prompt-name", "", "put the prompt `NAME` of a sentence-transformers folder before each text")
+		flags.StringVar(&options.PromptName, "prompt-name", "", "put a sentence-transformers folder's prompt `NAME` before each text")
 	})
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&layers, "layers", "", "print the hidden states of `LAYERS`: all, or numbers such as -1,-2")

@@ -106,15 +106,15 @@ type inspectedPipeline struct {
 	Problem       string            `json:"problem,omitempty"`
 }
 
-// inspectPipeline describes the pipeline of the folder of a model, nil where there is none. hidden is the width of the model's hidden
-// states, 0 if that is not known.
+// inspectPipeline describes the pipeline of the folder of a model, nil where there is none. hidden is the width of the model's
+// hidden states, 0 if that is not known.
 func inspectPipeline(path string, hidden int) *inspectedPipeline {
 	dir, err := bert.ModelDir(path)
 	if err != nil {
 		return nil
 	}
 	p, err := sentence.Load(dir, hidden)
-	if p == nil && errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	in := &inspectedPipeline{Modules: []string{}}
