@@ -60,8 +60,6 @@ type kind struct {
 	class string
 	// read reads the module's folder. nil: the encoder, which is somebody else's.
 	read func(r *reader, m *Module, dir string) (step, error)
-	// weights says that there is a file of weights beside the configuration.
-	weights bool
 	// refused says why the module can't be run.
 	refused string
 }
@@ -77,8 +75,8 @@ var kinds = []kind{
 	{class: "Transformer"},
 	{class: "BERT"}, // of releases before 1.0
 	{class: "Pooling", read: readPooling},
-	{class: "Dense", read: readDense, weights: true},
-	{class: "LayerNorm", read: readLayerNorm, weights: true},
+	{class: "Dense", read: readDense},
+	{class: "LayerNorm", read: readLayerNorm},
 	{class: "Normalize", read: readNormalize},
 	{class: "Dropout", read: readDropout},
 

@@ -247,6 +247,33 @@ func TestNewPipeline(t *testing.T) {
 	wantError(t, err, "a pipeline is made for sentence-transformers only")
 }
 
+// A cross-encoder is evaluated by its scores, and one that was fine-tuned here by its values.
+func TestSentenceTransformersEvaluated(t *testing.T) {
+	cases := readSentenceCases(t)
+	i := slices.IndexFunc(cases, func(c sentenceCase) bool { return c.Name == "cross-encoder: older key, tanh" })
+	dir := cases[i].write(t)
+	stsb, err := Lookup("stsb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, saved := range []bool{false, true} {
+		d, err := Describe(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.For(stsb, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]string{false: "Tanh", true: "Identity"}[saved]; s.Activation.String() != want || d.Saved != saved {
+			t.Errorf("saved %v: the activation is %v, want %s", d.Saved, s.Activation, want)
+		}
+		if err := s.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A cross-encoder with a module after its head is refused, and so is a classifier of which it can't be known; vectors are another matter.
 func TestSentenceTransformersRefused(t *testing.T) {
 	whole := sentenceCase{Model: "cross", Files: map[string]string{
