@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -77,12 +76,9 @@ const (
 	maxPrompts = 10_000
 )
 
-// EncoderDir is the folder of the encoder of a sentence-transformers folder: dir itself or, where that has no configuration of a
-// model, the folder in it that modules.json names. A path that is no such folder stays as it is.
+// EncoderDir is the folder of the encoder of a sentence-transformers folder: dir itself or the folder in it that modules.json names. A
+// path that is no such folder stays as it is.
 func EncoderDir(dir string) string {
-	if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
-		return dir
-	}
 	data, err := files.ReadFile(filepath.Join(dir, modulesFile), maxFile)
 	if err != nil {
 		return dir

@@ -234,6 +234,10 @@ func TestEncoderDir(t *testing.T) {
 	list := strings.Replace(modulesJSON("Pooling"), `"path": ""`, `"path": "0_Transformer"`, 1)
 	dir := folder(t, map[string]string{modulesFile: list, "1_Pooling/config.json": `{}`, "0_Transformer/config.json": `{}`})
 	encoder := filepath.Join(dir, "0_Transformer")
+	// A configuration in the folder itself is somebody else's.
+	if err := os.WriteFile(filepath.Join(dir, configFile), []byte(`{}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{dir: encoder, encoder: encoder, filepath.Join(dir, "1_Pooling"): filepath.Join(dir, "1_Pooling"), "nowhere": "nowhere"} {
 		if got := EncoderDir(path); got != want {
 			t.Errorf("the encoder of %s is in %s, want %s", path, got, want)
