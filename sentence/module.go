@@ -121,24 +121,44 @@ func (e *entry) encoder() bool {
 	return k != nil && k.read == nil && k.refused == ""
 }
 
-// parseModules reads modules.json. The order of modules is that of the file, as for the library, whatever idx says.
-func parseModules(data []byte) ([]entry, error) {
-	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '[' {
+// listModules splits modules.json into its modules.
+func listModules(data []byte) ([]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	t, err := d.Token()
+	if err != nil {
+		return nil, jsonobject.Error(err)
+	}
+	if t != json.Delim('[') {
 		return nil, errors.New("not a JSON array, want a list of modules")
 	}
 	var list []json.RawMessage
-	d := json.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(&list); err != nil {
+	for d.More() {
+		if len(list) == maxModules {
+			return nil, fmt.Errorf("more than %d modules", maxModules)
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil, jsonobject.Error(err)
+		}
+		list = append(list, raw)
+	}
+	if _, err := d.Token(); err != nil {
 		return nil, jsonobject.Error(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("something follows the list of modules")
 	}
-	switch {
-	case len(list) == 0:
+	if len(list) == 0 {
 		return nil, errors.New("no module in it")
-	case len(list) > maxModules:
-		return nil, fmt.Errorf("%d modules, want at most %d", len(list), maxModules)
+	}
+	return list, nil
+}
+
+// parseModules reads modules.json. The order of modules is that of the file, as for the library, whatever idx says.
+func parseModules(data []byte) ([]entry, error) {
+	list, err := listModules(data)
+	if err != nil {
+		return nil, err
 	}
 	entries := make([]entry, len(list))
 	for i, raw := range list {

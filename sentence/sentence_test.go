@@ -78,11 +78,11 @@ func TestLoadErrors(t *testing.T) {
 		unsupported bool
 	}{
 		{"no list", with(`{}`), modulesFile, "not a JSON array", false},
-		{"empty file", with(``), modulesFile, "not a JSON array", false},
+		{"empty file", with(``), modulesFile, "not JSON: it ends too early", false},
 		{"cut", with(`[{"idx": 0`), modulesFile, "ends too early", false},
 		{"two lists", with(pooled + `[]`), modulesFile, "something follows the list of modules", false},
 		{"no module", with(`[]`), modulesFile, "no module in it", false},
-		{"many", with(`[` + strings.Repeat(`{},`, 100) + `{}]`), modulesFile, "101 modules, want at most 100", false},
+		{"many", with(`[` + strings.Repeat(`{},`, 100) + `{}]`), modulesFile, "more than 100 modules", false},
 		{"no object", with(`["x"]`), modulesFile, "module 0: not a JSON object", false},
 		{"no type", with(`[{"name": "0", "path": ""}]`), modulesFile, `module 0: no key "type"`, false},
 		{"path no text", with(`[{"name": "0", "path": 3, "type": "x"}]`), modulesFile, "path is \"3\", want a string", false},

@@ -212,7 +212,7 @@ func (e *encoder) readTexts(d *Description) (err error) {
 	if !truncates {
 		e.engine.options.Truncation = tokenizer.DoNotTruncate
 	}
-	if e.pipeline != nil {
+	if d.vectors() {
 		e.engine.options.TruncateLeft = d.Tokenizer.DefaultOptions().TruncateLeft
 	}
 	if e.pipeline == nil || e.pipeline.IncludesPrompt() || e.prompt == "" {
