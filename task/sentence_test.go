@@ -360,6 +360,9 @@ func TestGoldenMiniLM(t *testing.T) {
 
 // TestGoldenMiniLMInt8 runs 8-bit exports of the model in its folder: the mean cosine to the vectors of the original is at least 0.985.
 func TestGoldenMiniLMInt8(t *testing.T) {
+	if testing.Short() {
+		t.Skip("loads two models")
+	}
 	texts, want := goldenMiniLM(t)
 	for _, name := range []string{"minilm-int8-a.onnx", "minilm-int8-b.onnx"} {
 		graph, original := golden.Models(t, name), golden.Models(t, "minilm")
@@ -401,6 +404,9 @@ func TestGoldenMiniLMInt8(t *testing.T) {
 
 // TestGoldenMiniLMSimilarity scores STS-B: Spearman's correlation is that of sentence-transformers, 0.8673.
 func TestGoldenMiniLMSimilarity(t *testing.T) {
+	if testing.Short() {
+		t.Skip("encodes 3,000 sentences")
+	}
 	dir := golden.Models(t, "minilm")
 	stsb, err := Lookup("stsb")
 	if err != nil {
