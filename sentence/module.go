@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -274,9 +275,12 @@ func (r *reader) unsupported(format string, args ...any) error {
 }
 
 // config reads the configuration of a module. The library drops keys that a module doesn't know, or ends with an error: here they
-// are noted.
+// are noted. Where there is no configuration the error is an fs.ErrNotExist; that in the folder of the encoder is none of a module.
 func (r *reader) config(m *Module, dir string, fields map[string]any) (string, error) {
 	path := filepath.Join(dir, configFile)
+	if p := r.pipeline; p.Encoder != "" && (dir == p.Encoder || dir == filepath.Clean(p.Dir)) {
+		return path, fmt.Errorf("%s: %w for the module %s in the folder of the encoder", dir, fs.ErrNotExist, m.Class())
+	}
 	data, err := files.ReadFile(path, maxFile)
 	if err != nil {
 		return path, err

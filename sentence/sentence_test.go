@@ -104,6 +104,7 @@ func TestLoadErrors(t *testing.T) {
 		{"normalize first", with(modulesJSON("Normalize", "Pooling")), "1_Normalize/config.json", "comes before a Pooling", true},
 
 		{"pooling missing", map[string]string{modulesFile: pooled}, "1_Pooling/config.json", "modules.json wants it", false},
+		{"pooling in the model's folder", with(strings.Replace(pooled, "1_Pooling", "", 1)), "", "file does not exist for the module Pooling in the folder of the encoder", false},
 		{"pooling no object", with(pooled, "1_Pooling/config.json", `[]`), "1_Pooling/config.json", "not a JSON object", false},
 		{"mode", with(pooled, "1_Pooling/config.json", `{"pooling_mode": "median"}`), "1_Pooling/config.json", `pooling mode "median": want one of cls, max, mean`, false},
 		{"modes", with(pooled, "1_Pooling/config.json", `{"pooling_mode": []}`), "1_Pooling/config.json", "0 modes, want 1 to 32", false},
@@ -250,6 +251,22 @@ func TestEncoderDir(t *testing.T) {
 	}
 	if p, err := Load(filepath.Join(dir, "1_Pooling"), 4); err == nil {
 		t.Errorf("the folder of another module: %+v", p)
+	}
+}
+
+// A Normalize needs no folder of its own, and what lies in that of the encoder stays as it is.
+func TestNormalizeWithoutFolder(t *testing.T) {
+	for _, at := range []string{"", "0_Transformer"} {
+		list := strings.Replace(modulesJSON("Pooling", "Normalize"), `"path": ""`, `"path": "`+at+`"`, 1)
+		list = strings.Replace(list, "2_Normalize", "", 1)
+		dir := folder(t, map[string]string{modulesFile: list, "1_Pooling/config.json": `{}`, configFile: `{"hidden_size": 4}`})
+		p, err := Load(dir, 4)
+		if err != nil || p.String() != "mean pooling, Normalize" || p.Notes != nil {
+			t.Fatalf("%v, %v, notes %q", p, err, p.Notes)
+		}
+		if names, err := p.Save(t.TempDir()); err != nil || !slices.Equal(names, []string{modulesFile, "1_Pooling/config.json"}) {
+			t.Errorf("wrote %q, %v", names, err)
+		}
 	}
 }
 
