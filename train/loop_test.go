@@ -896,7 +896,7 @@ func TestValidate(t *testing.T) {
 		"no metric to minimise": func(o *Options) { o.Minimize = true },
 		"learning_rate is -1":   func(o *Options) { o.LearningRate = -1 },
 		"there is no evaluator": func(o *Options) { o.EvalSteps = 1 },
-		"do not fill one batch": func(o *Options) { o.BatchSize = 1000 },
+		"do not fill one batch": func(o *Options) { o.BatchSize, o.Epochs = 1000, 0.5 },
 	} {
 		f := newFakeRun(filepath.Join(t.TempDir(), "run"))
 		change(&f.Options)
