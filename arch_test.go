@@ -62,7 +62,10 @@ var rooms = []room{
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
 	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
 	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile", "internal/files"}},
-	{dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message", "internal/files"}, others: []string{"github.com/klauspost/compress"}},
+	{
+		dir: "internal/textfile", ours: []string{"internal/atomicfile", "internal/message", "internal/files"},
+		others: []string{"github.com/klauspost/compress", "github.com/therootcompany/xz", "golang.org/x/text"},
+	},
 	{dir: "internal/jsonobject", ours: []string{"internal/atomicfile", "internal/message", "internal/textfile", "internal/files"}},
 	{dir: "internal/message"},
 	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/atomicfile", "internal/files"}},

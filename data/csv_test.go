@@ -14,7 +14,7 @@ import (
 // checkCSV reads a file as encoding/csv does, record by record, up to a record that goes over several lines and is wrong.
 func checkCSV(t *testing.T, file string) {
 	t.Helper()
-	b, err := textfile.New(strings.NewReader(file), "f")
+	b, err := textfile.New(strings.NewReader(file), "f", "")
 	if err != nil {
 		return // no text
 	}
@@ -24,7 +24,7 @@ func checkCSV(t *testing.T, file string) {
 		return
 	}
 	file = string(plain)
-	if b, err = textfile.New(io.MultiReader(strings.NewReader("\ufeff"), strings.NewReader(file)), "f"); err != nil {
+	if b, err = textfile.New(io.MultiReader(strings.NewReader("\ufeff"), strings.NewReader(file)), "f", ""); err != nil {
 		return
 	}
 	got, want := newCSVFormat(b), csv.NewReader(strings.NewReader(file))

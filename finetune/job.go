@@ -9,11 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/sentence"
@@ -32,6 +34,8 @@ type Options struct {
 	// AllowOtherKernels is train.Options.AllowOtherKernels. Without it, a run that is resumed computes as the processor did on
 	// which it began, if this machine can.
 	AllowOtherKernels bool
+	// Stdin, if not nil, is what the path "-" of the data stands for.
+	Stdin io.Reader
 	// Datasets, if not nil, shares data sets with other jobs.
 	Datasets *Datasets
 	// Stop is train.Options.Stop.
@@ -92,6 +96,8 @@ type Job struct {
 	// fingerprint is what has to be the same when the run is resumed, beside the training.
 	fingerprint map[string]string
 	skipped     []Skipped
+	evalSkipped int
+	alike       []data.Alike
 	unknown     []string
 	notes       []string
 	// bestThreshold says that the model takes the threshold of no answer that is the best of the evaluation.
@@ -130,13 +136,13 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok) })
+	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok, o.Stdin) })
 	if err != nil {
 		return nil, err
 	}
 	j := &Job{
 		parts:   Parts{Tokenizer: tok, Spec: d.spec, Train: d.train, Eval: d.eval},
-		options: o, recipe: &r, training: r.Training, skipped: d.skipped, unknown: config.Unknown, notes: r.notes(),
+		options: o, recipe: &r, training: r.Training, skipped: d.skipped, evalSkipped: d.evalSkipped, alike: d.alike, unknown: config.Unknown, notes: r.notes(),
 		bestThreshold: r.NullThreshold == nil, release: release,
 	}
 	if err := j.begin(ctx, config, d); err != nil {
@@ -242,8 +248,32 @@ func (j *Job) Close() error {
 // Parts are the model and the data. They are the job's.
 func (j *Job) Parts() Parts { return j.parts }
 
-// Skipped are the bad records that were left out, by file.
+// Skipped are the bad records and the comments that were left out, by file.
 func (j *Job) Skipped() []Skipped { return j.skipped }
+
+// AlikeLabels are labels of the training data that differ so little, from one another or from those of the model to begin with, that
+// they are probably one. The model learns them as they are.
+func (j *Job) AlikeLabels() []data.Alike { return j.alike }
+
+// remarks are what was left out, for the record of the run.
+func (j *Job) remarks() map[string]string {
+	var records, comments []string
+	for _, s := range j.skipped {
+		if s.Count > 0 {
+			records = append(records, fmt.Sprintf("%s: %d", s.Path, s.Count))
+		}
+		if s.Comments > 0 {
+			comments = append(comments, fmt.Sprintf("%s: %d", s.Path, s.Comments))
+		}
+	}
+	remarks := make(map[string]string)
+	for name, of := range map[string][]string{"skipped_records": records, "comment_lines": comments} {
+		if of != nil {
+			remarks[name] = strings.Join(of, ", ")
+		}
+	}
+	return remarks
+}
 
 // UnknownKeys are the keys of the model's config.json that mean nothing here.
 func (j *Job) UnknownKeys() []string { return j.unknown }
@@ -296,9 +326,9 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	if observe == nil {
 		observe = func(train.Event) {}
 	}
-	e := &evaluator{data: j.parts.Eval}
+	e := &evaluator{data: j.parts.Eval, skipped: j.evalSkipped}
 	o := train.Options{
-		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
+		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint, Remarks: j.remarks(),
 		EvalEpochs: j.parts.Eval != nil, Minimize: metric.LessIsBetter(j.training.BestMetric),
 		Observer: func(event train.Event) {
 			e.event(event)
@@ -332,7 +362,7 @@ func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, o
 	// The evaluation was made before the run was resumed, if it is not here.
 	if measured = e.of(trained.ModelStep); measured == nil {
 		if measured, err = task.Evaluate(ctx, j.parts.Model, e.data, task.EvaluateOptions{
-			GlobalStep: trained.ModelStep,
+			GlobalStep: trained.ModelStep, Skipped: j.evalSkipped,
 			Progress: func(done, all int) {
 				observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
 			},
@@ -424,11 +454,12 @@ func (j *Job) sources(err error) error {
 // evaluator measures the model for train.Run and keeps what that does not need.
 type evaluator struct {
 	data       *task.Dataset
+	skipped    int // records of the data
 	last, best *task.Result
 }
 
 func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
-	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Progress: at.Progress})
+	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Skipped: e.skipped, Progress: at.Progress})
 	if err != nil {
 		return train.Evaluation{}, err
 	}

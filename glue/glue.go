@@ -163,6 +163,7 @@ type part struct {
 	Split    data.Split     `json:"split"`
 	Official []string       `json:"official_metrics"`
 	Metrics  metric.Metrics `json:"metrics"`
+	Skipped  int            `json:"skipped_records,omitzero"` // bad records that were left out
 	// Precision is that of the products; without it they were in float32.
 	Precision bert.Precision `json:"precision,omitzero"`
 }
@@ -369,7 +370,7 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 		if err := model.open(ctx); err != nil {
 			return err
 		}
-		examples, err := s.read(ctx, m, split)
+		examples, skipped, err := s.read(ctx, m, split, &model.spec)
 		if err != nil {
 			return err
 		}
@@ -378,30 +379,35 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 			return err
 		}
 		r, err := task.Evaluate(ctx, model.model, dataset, task.EvaluateOptions{
-			GlobalStep: model.of.step,
-			Progress:   func(done, all int) { s.observe(Evaluating{m.row.Name, split, done, all}) },
+			GlobalStep: model.of.step, Skipped: skipped,
+			Progress: func(done, all int) { s.observe(Evaluating{m.row.Name, split, done, all}) },
 		})
 		if err != nil {
 			return err
 		}
-		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Precision})
+		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Skipped, r.Precision})
 	}
 	return jsonobject.Save(filepath.Join(m.output, ScoresFile), m.parts)
 }
 
-// read reads a part to evaluate on.
-func (s *Suite) read(ctx context.Context, m *member, split data.Split) ([]data.Example, error) {
-	set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{SkipBad: m.recipe.SkipBad}})
+// read reads a part to evaluate on, and says how many bad records were left out.
+func (s *Suite) read(ctx context.Context, m *member, split data.Split, spec *task.Spec) ([]data.Example, int, error) {
+	set, err := m.row.Read(ctx, m.folder, data.ReadOptions{
+		Split: split, TableOptions: data.TableOptions{Encoding: m.recipe.Encoding, SkipBad: m.recipe.SkipBad},
+	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if err := spec.CheckLabels(set, m.recipe.SkipBad); err != nil {
+		return nil, 0, err
 	}
 	if set.Skipped > 0 {
 		s.observe(Skipped{m.row.Name, finetune.Skipped{Path: m.folder, Count: set.Skipped, First: set.FirstSkipped}})
 	}
 	if m.recipe.MaxEvalExamples > 0 {
-		return data.Draw(set.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), nil
+		return data.Draw(set.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), set.Skipped, nil
 	}
-	return set.Examples, nil
+	return set.Examples, set.Skipped, nil
 }
 
 // predict answers the parts without labels that are not answered yet.
@@ -419,7 +425,7 @@ func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) err
 		if err := model.open(ctx); err != nil {
 			return err
 		}
-		set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true}})
+		set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true, Encoding: m.recipe.Encoding}})
 		if err != nil {
 			return err
 		}

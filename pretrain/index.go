@@ -30,6 +30,7 @@ type index struct {
 	Complete   bool            `json:"complete"`
 	Options    InstanceOptions `json:"options"`
 	IMDBSplits []string        `json:"imdb_splits"`
+	Encoding   string          `json:"encoding,omitempty"` // of the text; without it UTF-8
 	Vocabulary Vocabulary      `json:"vocabulary"`
 	Files      []record        `json:"files"` // by group; empty before the set is complete
 }
@@ -151,6 +152,9 @@ func (x *index) differs(there *index) string {
 	}
 	if a, b := fmt.Sprint(x.IMDBSplits), fmt.Sprint(there.IMDBSplits); a != b {
 		return fmt.Sprintf("imdb_splits is %s, there it is %s", a, b)
+	}
+	if x.Encoding != there.Encoding {
+		return fmt.Sprintf("encoding is %q, there it is %q", x.Encoding, there.Encoding)
 	}
 	return ""
 }

@@ -91,7 +91,8 @@ func (j *InstanceJob) Run(ctx context.Context) (result *InstanceResult, err erro
 		return nil, err
 	}
 	x := &index{
-		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: vocabulary, Files: []record{},
+		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Encoding: j.Corpus.Encoding, Vocabulary: vocabulary,
+		Files: []record{},
 	}
 	before, err := j.begin(ctx, x, shards)
 	if err != nil {

@@ -81,7 +81,7 @@ type Description struct {
 	Dir       string // "" of a model that was not opened from one
 	Config    bert.Config
 	Head      bert.Head
-	Tokenizer *tokenizer.Tokenizer
+	Tokenizer *tokenizer.Tokenizer // nil where there is none: see Open
 	// Spec says what the answers are and how texts become features; nil of a model whose head answers no task. It is that of
 	// task.json or, where there is none, what the configuration and the tokenizer allow: the labels of the configuration, and
 	// sequences of up to the tokenizer's model_max_length, no longer than the model's positions.
@@ -198,8 +198,10 @@ func bareSpec(kind Kind, c *bert.Config, t *tokenizer.Tokenizer, p *sentence.Pip
 		s.Labels = c.Labels
 	}
 	// Some tokenizers give a number that leaves no room for a token.
-	if n := t.Config().ModelMaxLength; n >= minSeqLength && n < s.MaxSeqLength {
-		s.MaxSeqLength = n
+	if t != nil {
+		if n := t.Config().ModelMaxLength; n >= minSeqLength && n < s.MaxSeqLength {
+			s.MaxSeqLength = n
+		}
 	}
 	s.SetPositive("")
 	activation, crosses, err := sentence.CrossEncoder(c.Extra, p)
@@ -255,6 +257,9 @@ func (c Capability) load(o bert.Options) bert.Options {
 	return o
 }
 
+// takesIDs says that inputs may be ids alone, for which no tokenizer is needed.
+func (c Capability) takesIDs() bool { return c == Predicting || c == Encoding }
+
 // needsSpec says that a model can't do it without a Spec.
 func (c Capability) needsSpec() bool { return c == Predicting || c == ZeroShotting }
 
@@ -282,6 +287,8 @@ func (d *Description) reason(asked Capability) string {
 		return fmt.Sprintf("its labels are %s, want a model of natural language inference, with the label entailment", message.QuoteAll(d.Spec.Labels))
 	case asked == FillingMasks && d.Head != bert.MaskedLM && d.Head != bert.PreTraining:
 		return fmt.Sprintf("a %v has no masked-LM head", d.Head)
+	case asked == FillingMasks && d.Tokenizer == nil:
+		return "there is no tokenizer"
 	case asked == FillingMasks && d.Tokenizer.MaskID() < 0:
 		return "the vocabulary has no mask token"
 	}

@@ -66,11 +66,11 @@ classifier, of next-sentence prediction.`,
 	}
 	f.model.add(cmd)
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
-		f.data.add(cmd, "the `PATH` of the labelled texts: a file, or the folder or archive of the task")
+		f.data.add(cmd, "the `PATH` of the labelled texts: a file, or the folder or archive of the task; - is stdin")
 		flags.StringVar(&f.instances, "instances", "", "evaluate a pre-trained model on the instances in `DIR`")
 		flags.StringVar(&f.split, "split", "", "the `SPLIT` of the task's data, such as train, dev, test or dev_mismatched (default: the task's own)")
 		f.data.addDetails(cmd)
-		f.data.addSkipBad(cmd)
+		f.data.reading.add(flags)
 	})
 	flagsIn(cmd, evaluationSection, func(flags *pflag.FlagSet) {
 		flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "truncate texts to `N` tokens (default: as in task.json)")
@@ -115,11 +115,11 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	}
 	defer m.Close()
 	split := data.Split(cmp.Or(f.split, string(t.EvalSplit)))
-	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, f.maxExamples, f.seed)
+	set, err := f.data.read(cmd.Context(), a, t, &description, split, f.maxExamples, f.seed)
 	if err != nil {
 		return err
 	}
-	dataset, err := task.NewDataset(cmd.Context(), tok, description, examples)
+	dataset, err := task.NewDataset(cmd.Context(), tok, description, set.Examples)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,9 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	defer func() { err = cmp.Or(err, release()) }()
 	progress := a.newProgress()
 	defer progress.close()
-	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: description.GlobalStep(), Progress: progress.evaluated})
+	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{
+		GlobalStep: description.GlobalStep(), Skipped: set.Skipped, Progress: progress.evaluated,
+	})
 	progress.close()
 	if err != nil {
 		return err

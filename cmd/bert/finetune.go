@@ -94,6 +94,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if f.showExamples < 0 {
 		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
 	}
+	f.options.Stdin = a.stdin
 	j, err := r.Prepare(cmd.Context(), f.options)
 	if err != nil {
 		return prepareError(err)
@@ -193,7 +194,14 @@ func (a *app) warnJob(j *finetune.Job) {
 		a.log.Warn(note)
 	}
 	for _, s := range j.Skipped() {
-		a.warnSkipped(s.Path, s.Count, s.First)
+		a.warnSkipped(s)
+	}
+	for i, alike := range j.AlikeLabels() {
+		if i == maxWarnings {
+			a.log.Warn(fmt.Sprintf("%s of labels more differ as little", count(len(j.AlikeLabels())-i, "pair")))
+			break
+		}
+		a.log.Warn(fmt.Sprintf("%v: to the model they are two", alike))
 	}
 }
 

@@ -178,7 +178,7 @@ func (g *glueProgress) event(e glue.Event) {
 		}
 		a.log.Info(fmt.Sprintf("%s: %s: the part %s isn't there", e.Task, what, e.Split))
 	case glue.Skipped:
-		a.warnSkipped(e.Records.Path, e.Records.Count, e.Records.First)
+		a.warnSkipped(e.Records)
 	case glue.Evaluating:
 		if g.progress == nil {
 			g.progress = a.newProgress()

@@ -214,7 +214,7 @@ label too.` + inputHelp,
 	defaultModel(cmd)
 	f.in.add(cmd)
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
-		f.data.add(cmd, "with --task: the `PATH` of the data, a file or the folder or archive of the task")
+		f.data.add(cmd, "with --task: the `PATH` of the data, a file or the folder or archive of the task; - is stdin")
 		flags.StringVar(&f.split, "split", "", "the `SPLIT` of the task's data: train, dev or test")
 		f.data.addDetails(cmd)
 	})
@@ -284,8 +284,8 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	if f.data.columns == (data.Columns{}) {
 		f.data.columns = d.Columns
 	}
-	f.data.unlabelled, f.data.skipBad = true, f.in.skipBad
-	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, 0, 0)
+	f.data.unlabelled, f.data.reading = true, f.in.reading
+	set, err := f.data.read(cmd.Context(), a, t, &d, split, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -299,14 +299,14 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 		return err
 	}
 	if f.output == "" {
-		return a.predict(cmd.Context(), p, &exampleInputs{examples: examples}, f.out.table(a), nil)
+		return a.predict(cmd.Context(), p, &exampleInputs{examples: set.Examples}, f.out.table(a), nil)
 	}
 	release, err := files.Claim(f.output)
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, release()) }()
-	return a.submit(cmd.Context(), p, t, split, examples, f.output)
+	return a.submit(cmd.Context(), p, t, split, set.Examples, f.output)
 }
 
 // predictedSplit returns the split of a task to predict by default: the one that its benchmark scores, else the one for
@@ -382,7 +382,7 @@ func (c *truncations) report(a *app, maxSeqLength int) {
 // inputLine shows the input of a result.
 func inputLine(s screen, in *data.Input) string {
 	text := in.Text
-	if in.TextPair != "" {
+	if in.IsPair() {
 		text += " | " + in.TextPair
 	}
 	if in.Words != nil {

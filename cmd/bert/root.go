@@ -103,7 +103,7 @@ func (a *app) prepare(parent *cobra.Command, prefix string) {
 		verb, run := prefix+cmd.Name(), a.withModel(cmd.RunE)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = verb // an error from here on is not about parsing the flags
-			return run(cmd, args)
+			return offered(cmd, run(cmd, args))
 		}
 		a.prepare(cmd, verb+" ")
 	}

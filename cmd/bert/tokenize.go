@@ -177,7 +177,7 @@ func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Inp
 		return longTokens(t, in, o)
 	case long:
 		each := func(visit func(*tokenizer.Encoding) error) error {
-			if in.TextPair == "" {
+			if !in.IsPair() {
 				return t.Windows(in.Text, o, visit)
 			}
 			return t.PairWindows(in.Text, in.TextPair, o, visit)
@@ -199,7 +199,7 @@ func encodeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input
 	switch {
 	case in.IDs != nil:
 		return takeIDs(t, dst, in, o)
-	case in.TextPair == "":
+	case !in.IsPair():
 		return t.Encode(dst, in.Text, o)
 	}
 	return t.EncodePair(dst, in.Text, in.TextPair, o)
