@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const squadSmall = `{"version":"1.1","data":[{"title":"T","paragraphs":[{"context":"é 東京 was bright","qas":[
@@ -40,14 +41,24 @@ func TestReadSQuAD(t *testing.T) {
 
 func FuzzSQuAD(f *testing.F) {
 	f.Add([]byte(squadSmall))
+	f.Add([]byte(`{"data":[{"paragraphs":[{"context":"a b","qas":[{"id":"1","question":"q","answers":[{"text":"b","answer_start":0}]},{"id":"2","question":"q","answers":[{"text":"b","answer_start":2}]}]}]}]}`))
 	addHostile(f, ".json")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, set, err := parseSQuAD(bytes.NewReader(data), "s.json", true, TableOptions{})
-		if err != nil {
+		_, kept, skipErr := parseSQuAD(bytes.NewReader(data), "s.json", true, TableOptions{SkipBad: true})
+		if err == nil && (skipErr != nil || len(kept.Examples) != len(set.Examples) || kept.Skipped > 0) {
+			t.Fatalf("%d examples, with SkipBad %+v, %v", len(set.Examples), kept, skipErr)
+		}
+		if skipErr != nil {
 			return
 		}
-		examples := set.Examples
-		for _, x := range examples {
+		if e := new(SourceError); err != nil && (!errors.As(err, &e) || !e.Skippable) {
+			t.Fatalf("%v was left out", err)
+		}
+		for _, x := range kept.Examples {
+			if !utf8.ValidString(x.Text) || !utf8.ValidString(x.TextPair) {
+				t.Fatalf("%q, %q", x.Text, x.TextPair)
+			}
 			for _, a := range x.Answers {
 				if !strings.HasPrefix(x.TextPair[a.Start:], a.Text) {
 					t.Fatalf("%+v", x)

@@ -117,6 +117,8 @@ func (w *work[T]) onlyIDs(err error) {
 // noTextError says why no text can be answered. It is no fault of the input.
 type noTextError struct{ error }
 
+func (e *noTextError) Unwrap() error { return e.error }
+
 // NewRunner runs a model that the caller closes, after the Runner. s says what its answers are and how texts become features;
 // nil: as Description.Spec of a directory without task.json. o.Model and o.Loaded aren't used.
 func NewRunner[T any](m *bert.Model, t *tokenizer.Tokenizer, s *Spec, use Use[T], o Options) (*Runner[T], error) {

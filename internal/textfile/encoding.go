@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/ianaindex"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 
@@ -34,6 +34,12 @@ var pythonNames = map[string]string{
 	"cp932": "shift_jis", "cp936": "gbk", "cp949": "euc-kr", "cp950": "big5", "mac-roman": "macintosh", "mac-cyrillic": "x-mac-cyrillic",
 }
 
+// codePages are those of DOS, which web pages never had and the standard lacks.
+var codePages = map[string]*charmap.Charmap{
+	"cp437": charmap.CodePage437, "cp850": charmap.CodePage850, "cp852": charmap.CodePage852, "cp855": charmap.CodePage855, "cp858": charmap.CodePage858,
+	"cp860": charmap.CodePage860, "cp862": charmap.CodePage862, "cp863": charmap.CodePage863, "cp865": charmap.CodePage865,
+}
+
 // UnknownEncodingError is a name that no encoding has.
 type UnknownEncodingError struct{ Name string }
 
@@ -41,7 +47,7 @@ func (e *UnknownEncodingError) Error() string {
 	return fmt.Sprintf("encoding %s: want a name such as latin-1, windows-1251, utf-16, shift_jis, gb18030 or euc-kr", message.Quote(e.Name))
 }
 
-// FindEncoding finds an encoding by its name in the WHATWG's Encoding Standard or, where that has none, in IANA's list; names of
+// FindEncoding finds an encoding by its name in the WHATWG's Encoding Standard, or a code page of DOS, such as cp437; names of
 // Python are read too, such as latin-1 and cp1251. Case doesn't matter. As in the standard, latin-1 means windows-1252, which has
 // letters where ISO 8859-1 has control characters. "" is UTF-8. Another name is an *UnknownEncodingError.
 func FindEncoding(name string) (Encoding, error) {
@@ -58,18 +64,19 @@ func FindEncoding(name string) (Encoding, error) {
 	case utf16BE.name:
 		return utf16BE, nil
 	}
+	if page, ok := codePages[strings.Replace(hyphens, "ibm", "cp", 1)]; ok {
+		return Encoding{hyphens, page}, nil
+	}
 	for _, n := range []string{folded, hyphens, strings.ReplaceAll(hyphens, "-", "")} {
 		e, err := htmlindex.Get(n)
-		if err != nil {
-			e, err = ianaindex.IANA.Encoding(n)
-		}
-		if err != nil || e == nil || e == encoding.Replacement {
+		if err != nil || e == encoding.Replacement {
 			continue
 		}
-		if canonical, err := htmlindex.Name(e); err == nil {
-			n = canonical
-		}
-		if n == "utf-8" {
+		n, err = htmlindex.Name(e)
+		switch {
+		case err != nil:
+			continue
+		case n == "utf-8":
 			return Encoding{}, nil
 		}
 		return Encoding{n, e}, nil

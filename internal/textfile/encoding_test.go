@@ -17,7 +17,7 @@ func TestFindEncoding(t *testing.T) {
 		"cp1252": "windows-1252", "ascii": "windows-1252", "iso-8859-15": "iso-8859-15", "windows-1251": "windows-1251", "cp1251": "windows-1251", "koi8_r": "koi8-r",
 		"shift_jis": "shift_jis", "sjis": "shift_jis", "cp932": "shift_jis", "euc_jp": "euc-jp", "iso-2022-jp": "iso-2022-jp",
 		"gbk": "gbk", "gb2312": "gbk", "cp936": "gbk", "gb18030": "gb18030", "big5": "big5", "cp950": "big5", "euc-kr": "euc-kr", "cp949": "euc-kr",
-		"utf-16": "utf-16le", "UTF16": "utf-16le", "utf_16_be": "utf-16be", "utf-16le": "utf-16le", "cp437": "cp437", "mac_roman": "macintosh",
+		"utf-16": "utf-16le", "UTF16": "utf-16le", "utf_16_be": "utf-16be", "utf-16le": "utf-16le", "cp437": "cp437", "IBM850": "ibm850", "mac_roman": "macintosh",
 	} {
 		if e, err := FindEncoding(name); err != nil || e.String() != want {
 			t.Errorf("%q is %v, %v; want %s", name, e, err, want)
