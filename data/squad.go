@@ -94,7 +94,8 @@ type squadAnswer struct {
 }
 
 // ReadSQuAD reads a file of SQuAD in the JSON of either version, compressed or not. A file is of the second if it has is_impossible
-// anywhere. Each question is an Example with its answers, and the title of its article as Group. A question has no answer where
+// anywhere. Each question is an Example with its answers, in a list of objects or, as in Hugging Face's datasets, in an object of lists,
+// and the title of its article as Group. A question has no answer where
 // is_impossible is true, answers is empty or null, or, among others that have answers, there is no such key; in a file without any
 // it is unlabelled. An answer has to be in its context where the file says. An error names the article and the question. Of o,
 // Encoding and SkipBad matter: with SkipBad questions with such errors are left out and counted.
@@ -341,13 +342,22 @@ func (p *squadParser) question() (q squadQuestion, err error) {
 	err = p.json.Object(func(key string) (err error) {
 		switch key {
 		case "id":
-			q.id, err = p.json.String()
+			q.id, err = p.json.Word()
 		case "question":
 			q.question, err = p.json.String()
 		case "is_impossible":
 			q.impossible, err = p.json.Bool()
 		case "answers":
 			answers, n := []squadAnswer{}, 0
+			if q.answers = &answers; p.json.Begins('{') {
+				if answers, err = p.answerLists(); errors.As(err, new(*unevenError)) {
+					q.bad = err
+					if p.bad.skip {
+						err = nil
+					}
+				}
+				return unfit(key, err)
+			}
 			_, err = p.json.List(func() error {
 				a, err := p.answer()
 				n++
@@ -366,7 +376,6 @@ func (p *squadParser) question() (q squadQuestion, err error) {
 				answers = append(answers, a)
 				return nil
 			})
-			q.answers = &answers
 		default:
 			return p.json.Skip()
 		}
@@ -388,6 +397,62 @@ func (p *squadParser) answer() (a squadAnswer, err error) {
 		return unfit(key, err)
 	})
 	return a, err
+}
+
+// unevenError says that lists of texts and of places have not the same length.
+type unevenError struct{ texts, starts int }
+
+func (e *unevenError) Error() string {
+	return fmt.Sprintf("%d texts of answers and %d answer_start", e.texts, e.starts)
+}
+
+// maxAnswers is more answers than a question has in lists.
+const maxAnswers = 1 << 12
+
+// answerLists reads answers as Hugging Face's datasets have them: {"text": […], "answer_start": […]}.
+func (p *squadParser) answerLists() ([]squadAnswer, error) {
+	var (
+		texts  []*string
+		starts []*int
+		many   = fmt.Errorf("a list of more than %s, want the answers to one question", message.Thousands(maxAnswers))
+	)
+	err := p.json.Object(func(key string) (err error) {
+		switch key {
+		case "text":
+			_, err = p.json.List(func() error {
+				text, err := p.json.String()
+				if texts = append(texts, text); err == nil && len(texts) > maxAnswers {
+					err = many
+				}
+				return err
+			})
+		case "answer_start":
+			_, err = p.json.List(func() error {
+				start, err := p.json.Int()
+				if starts = append(starts, start); err == nil && len(starts) > maxAnswers {
+					err = many
+				}
+				return err
+			})
+		default:
+			return p.json.Skip()
+		}
+		return unfit(key, err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(texts) != len(starts) && (p.places || len(starts) > 0) || slices.Contains(texts, nil) {
+		return nil, &unevenError{len(texts), len(starts)}
+	}
+	answers := make([]squadAnswer, len(texts))
+	for i := range texts {
+		answers[i].text = texts[i]
+		if i < len(starts) {
+			answers[i].start = starts[i]
+		}
+	}
+	return answers, nil
 }
 
 // example checks a question of a context.

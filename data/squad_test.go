@@ -41,6 +41,7 @@ func TestReadSQuAD(t *testing.T) {
 
 func FuzzSQuAD(f *testing.F) {
 	f.Add([]byte(squadSmall))
+	f.Add([]byte(`{"data":[{"paragraphs":[{"context":"a b","qas":[{"id":1,"question":"q","answers":{"text":["b"],"answer_start":[2]}}]}]}]}`))
 	f.Add([]byte(`{"data":[{"paragraphs":[{"context":"a b","qas":[{"id":"1","question":"q","answers":[{"text":"b","answer_start":0}]},{"id":"2","question":"q","answers":[{"text":"b","answer_start":2}]}]}]}]}`))
 	addHostile(f, ".json")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -105,6 +106,9 @@ func TestSQuADSkipBad(t *testing.T) {
 		`{"id":"2","question":"who","answers":null,"is_impossible":false}`:                                `is_impossible is false, but there is no answer`,
 		`{"id":"2","question":"who","is_impossible":false}`:                                               `is_impossible is false, but there is no answer`,
 		`{"id":"2","question":"who","answers":[{"text":"Paris","answer_start":24}],"is_impossible":true}`: `is_impossible is true, but there is an answer`,
+		`{"id":"2","question":"who","answers":{"text":["cat","Paris"],"answer_start":[4]}}`:               `question 2 of paragraph 1: 2 texts of answers and 1 answer_start`,
+		`{"id":"2","question":"who","answers":{"text":[null],"answer_start":[4]}}`:                        `question 2 of paragraph 1: 1 texts`,
+		`{"id":"2","question":"who","answers":{"text":["cat"],"answer_start":[5]}}`:                       `s.json:T/2: answer "cat" is not at 5`,
 		`{"id":"2","answers":[]}`:                  `no key "question"`,
 		`{"id":"","question":"who","answers":[]}`:  `question 2 of paragraph 1: it has no id`,
 		`{"id":"1","question":"who","answers":[]}`: `the id occurs in the file twice`,
@@ -138,7 +142,13 @@ func TestSQuADSkipBad(t *testing.T) {
 			t.Errorf("%s: %v, want %s", questions, x.Answers, want)
 		}
 	}
-	_, _, err := parseSQuAD(strings.NewReader(paragraph(`{"id":"2","question":"who","answers":[{"text":"x","answer_start":3}]}`)), "s.json", true, TableOptions{SkipBad: true})
+	// As Hugging Face's datasets have them, with numbers for ids.
+	_, set, err := parseSQuAD(strings.NewReader(paragraph(`{"id":7,"question":"q","answers":{"answer_start":[24,24],"text":["Paris","Paris"]}}`,
+		`{"id":8,"question":"q","answers":{"text":[],"answer_start":[]}}`)), "s.json", true, TableOptions{})
+	if err != nil || len(set.Examples) != 2 || set.Examples[0].ID != "7" || len(set.Examples[0].Answers) != 2 || set.Examples[0].Answers[1] != (Span{"Paris", 24}) || set.Examples[1].Answers == nil {
+		t.Errorf("%+v, %v", set, err)
+	}
+	_, _, err = parseSQuAD(strings.NewReader(paragraph(`{"id":"2","question":"who","answers":[{"text":"x","answer_start":3}]}`)), "s.json", true, TableOptions{SkipBad: true})
 	wantError(t, err, "s.json: no good question among 1; the first bad one: s.json:T/2: answer")
 }
 

@@ -259,7 +259,12 @@ func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config, d
 	if slices.Equal(mine, models) {
 		return c.Labels, nil
 	}
-	d.alike = append(data.AlikeLabels(labels, nil), data.AlikeLabels(labels, c.Labels)...)
+	d.alike = data.AlikeLabels(labels, nil)
+	for _, a := range data.AlikeLabels(labels, c.Labels) {
+		if !slices.Contains(labels, a.Labels[1]) { // or the data alone shows it
+			d.alike = append(d.alike, a)
+		}
+	}
 	return labels, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -54,6 +55,11 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 	case len(args) > 0 && f.file != "":
 		return nil, usagef("both texts as arguments and --input %s: want one of them", f.file)
 	case len(args) > 0:
+		// JSON would lose bytes that are not UTF-8, and --encoding is for files.
+		if i := slices.IndexFunc(args, func(text string) bool { return !utf8.ValidString(text) }); i >= 0 {
+			return nil, usagef("argument %d, %s, is not valid UTF-8: want text in UTF-8, or a file with --encoding", i+1, quoted(args[i]))
+		}
+		o.Encoding = ""
 		lines, err := linesOf(args)
 		if f.pairs {
 			lines, err = pairOf(args)
@@ -62,7 +68,6 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 			return nil, err
 		}
 		r, name = lines, argumentName
-		o.Encoding = "" // --encoding is for files
 	case f.file != "" && f.file != "-":
 		file, err := os.Open(f.file)
 		if err != nil {
@@ -84,7 +89,7 @@ func linesOf(args []string) (io.Reader, error) {
 	var b bytes.Buffer
 	for _, text := range args {
 		if strings.ContainsAny(text, "\r\n") || strings.HasPrefix(strings.TrimLeft(text, " \t"), "{") {
-			line, err := jsonText(map[string]string{"text": text})
+			line, err := json.Marshal(map[string]string{"text": text})
 			if err != nil {
 				return nil, err
 			}
@@ -100,18 +105,8 @@ func pairOf(args []string) (io.Reader, error) {
 	if len(args) != 2 {
 		return nil, usagef("%s, want the two texts to compare", count(len(args), "argument"))
 	}
-	line, err := jsonText(map[string]string{"text": args[0], "text_pair": args[1]})
+	line, err := json.Marshal(map[string]string{"text": args[0], "text_pair": args[1]})
 	return bytes.NewReader(append(line, '\n')), err
-}
-
-// jsonText writes arguments as JSON, which would lose bytes that are not UTF-8.
-func jsonText(texts map[string]string) ([]byte, error) {
-	for _, text := range texts {
-		if !utf8.ValidString(text) {
-			return nil, usagef("the argument %s is not valid UTF-8", quoted(text))
-		}
-	}
-	return json.Marshal(texts)
 }
 
 // reportSkipped warns of the lines that --skip-bad skipped.
