@@ -193,7 +193,7 @@ var hostileFiles = []struct {
 		testbound.Bound{Memory: 64 << 20, PerByte: 4, Time: 4 * time.Second, PerHundred: time.Second}},
 	{"xz of a large dictionary", "h.csv", 1, func(int) string { return xzOfDictionary() }, "a dictionary of more than 64 MiB", testbound.Default},
 	{"comments", "a.conll", 50 << 20, func(size int) string { return repeat("# a b\n", size) }, "no sentence in it", testbound.Default},
-	{"bad encoding", "j.csv", 20 << 20, func(size int) string { return "text,label\n\"" + repeat("some letters \xe9\n", size) }, "no end", testbound.Default},
+	{"bad encoding", "j.csv", 20 << 20, func(size int) string { return "text,label\n\"" + repeat("some letters \xe9\n", size) }, "more than 16,777,216 bytes", testbound.Default},
 	{"gzip of gzip", "f.csv", 1 << 20, func(size int) string { return zipped(zipped(repeat("text,label\na,b\n", size))) }, "a compressed file in a compressed file", testbound.Default},
 
 	{"sparse members", "a.tar", 200, func(n int) string { return zipped(sparseTar(n, 16<<20)) }, "a file with holes", testbound.Default},

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -207,6 +208,9 @@ func FuzzReadCoNLL(f *testing.F) {
 			b.WriteByte('\n')
 		}
 		again, err := readCoNLL(strings.NewReader(b.String()), "f", TableOptions{Columns: Columns{Label: "2"}})
+		if errors.As(err, new(*NotTextError)) {
+			return // in which the same words are a larger share
+		}
 		if err != nil {
 			t.Fatalf("%q: %v", b.String(), err)
 		}

@@ -76,7 +76,7 @@ func (f *csvFormat) next() ([]string, int, error) {
 // encoding may be a part of a field in quotes, so it is for next to report when the record has ended.
 func (f *csvFormat) line() ([]byte, error) {
 	line, err := f.lines.Next()
-	if errors.As(err, new(*textfile.EncodingError)) {
+	if err != nil && errors.As(err, new(*textfile.EncodingError)) {
 		if f.coding == nil {
 			f.coding, f.at = err, f.lines.Number()
 		}

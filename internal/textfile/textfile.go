@@ -291,7 +291,7 @@ const keepAtMost = 1 << 20
 
 // BadLine reports whether an error is about one line, after which the next can be read: ErrTooLong or an *EncodingError.
 func BadLine(err error) bool {
-	return errors.Is(err, ErrTooLong) || errors.As(err, new(*EncodingError))
+	return err != nil && (errors.Is(err, ErrTooLong) || errors.As(err, new(*EncodingError)))
 }
 
 // Next returns the next line, without its end, good until the next call. io.EOF says that there is none. ErrTooLong comes as soon as
