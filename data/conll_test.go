@@ -179,6 +179,7 @@ func FuzzReadCoNLL(f *testing.F) {
 	f.Add("-DOCSTART- O\n\na B-X\nb I-X\n\nc O\n", "", false)
 	f.Add("a NN I-NP\tO\r\n\r\nb NN S-NP E-X\n", "2", true)
 	f.Add("a\n", "", true)
+	f.Add("# id 1 d\nthe O\n#x y z\ncat O\n\n# O\n", "", false)
 	f.Add("0 0 0 0\n\r 0 0 0", "1", false)
 	f.Add(repeat("a ", 300), "2", true)
 	f.Add("a "+repeat("\x00", 300), "1", true)

@@ -178,9 +178,6 @@ func (a *app) describeLearning(f *vocabFlags, t *tokenizer.Tokenizer, s *tokeniz
 	if s.LongWords > 0 {
 		a.log.Warn(fmt.Sprintf("%s of more than %d characters left out, which the tokenizer does not know", count(int(s.LongWords), "word"), t.Config().MaxWordChars))
 	}
-	if s.InvalidBytes > 0 {
-		a.log.Warn(fmt.Sprintf("%s outside UTF-8 dropped: if the text is in another encoding, convert it first", count(int(s.InvalidBytes), "byte")))
-	}
 	if s.SpilledBytes > 0 {
 		a.log.Info(fmt.Sprintf("%s of counts went through temporary files", megabytes(s.SpilledBytes)))
 	}
