@@ -91,14 +91,18 @@ type Description struct {
 	specErr error // why there is no Spec
 }
 
-// Describe reads what a model directory says of itself: config.json, the tokenizer's files and task.json. Of the weights it
+// Describe reads what a model directory, or that of any path that bert.Load takes, says of itself: config.json, the tokenizer's files and task.json. Of the weights it
 // reads the names at most, where the configuration doesn't say which head the model has. A task.json that doesn't fit the
 // model is no error here, but of the uses that need it.
 func Describe(ctx context.Context, dir string) (*Description, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c, err := bert.LoadConfig(dir)
+	folder, err := bert.ModelDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := bert.LoadConfig(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +110,7 @@ func Describe(ctx context.Context, dir string) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := tokenizer.Load(dir)
+	t, err := tokenizer.Load(bert.TokenizerDir(dir, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +140,10 @@ func headOf(dir string, c *bert.Config) (bert.Head, error) {
 // newDescription describes a model. s, if not nil, takes the place of task.json.
 func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Tokenizer, s *Spec) *Description {
 	d := &Description{Dir: dir, Config: c, Head: head, Tokenizer: t}
+	if tellsNext(head) && s == nil {
+		d.Spec = nextSentenceSpec(&c, t)
+		return d
+	}
 	kind, err := KindOf(head, &c)
 	if err != nil {
 		return d // a task.json says nothing of this head
@@ -273,6 +281,9 @@ func (e *LabelsError) Error() string {
 func (d *Description) For(t *Task, labels []string) (Spec, error) {
 	if err := d.Check(Predicting); err != nil {
 		return Spec{}, err
+	}
+	if tellsNext(d.Head) {
+		return Spec{}, d.named(fmt.Errorf("a %v answers no task's data: fine-tune it first, or evaluate it on instances", d.Head))
 	}
 	s := *d.Spec
 	if err := t.SetKind(s.Kind); err != nil {

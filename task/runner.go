@@ -75,11 +75,7 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		return nil, err
 	}
 	if o.Loaded != nil {
-		report := m.Report()
-		if note := m.VocabularyNote(t.VocabSize()); note != "" {
-			report.Assumed = append(report.Assumed, note)
-		}
-		o.Loaded(report)
+		o.Loaded(m.Report())
 	}
 	r, err := newRunner(m, newDescription(dir, m.Head(), m.Config(), t, nil), use, o)
 	if err != nil {
@@ -154,6 +150,10 @@ func (r *Runner[T]) MaxSeqLength() int { return r.engine.options.MaxLength }
 
 // Description describes the model.
 func (r *Runner[T]) Description() *Description { return r.description }
+
+// Notes are what a user should know about the tokenizer's files and about how the vocabulary fits the model. A program is expected
+// to show them.
+func (r *Runner[T]) Notes() []tokenizer.Note { return r.engine.tokenizer.NotesFor(r.engine.model) }
 
 // Model is the model that answers.
 func (r *Runner[T]) Model() *bert.Model { return r.engine.model }

@@ -78,6 +78,7 @@ A text with more tokens than the model has positions is an error, unless --max-s
 					return err
 				}
 				defer c.Close()
+				a.warnNotes(c.Notes())
 				a.warnPrecision(c.Model())
 				return a.compare(cmd.Context(), c, stream, options.MaxLength, out.table(a))
 			}
@@ -86,6 +87,7 @@ A text with more tokens than the model has positions is an error, unless --max-s
 				return err
 			}
 			defer e.Close()
+			a.warnNotes(e.Notes())
 			a.warnPrecision(e.Model())
 			return a.encode(cmd.Context(), e, stream, options.MaxLength, out.table(a))
 		},
