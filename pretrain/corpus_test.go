@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -43,7 +44,7 @@ func zstded(t testing.TB, text []byte) []byte {
 // read returns the documents of a corpus, with bars between lines.
 func read(c *Corpus) (documents []string, err error) {
 	var document []string
-	for line, err := range c.Lines() {
+	for line, err := range c.Lines(context.Background()) {
 		if err != nil {
 			return documents, err
 		}
@@ -113,7 +114,7 @@ func TestCorpus(t *testing.T) {
 		t.Errorf("%d of %d bytes read, %v", c.Read(), c.Size(), err)
 	}
 	// A loop may end early.
-	for line, err := range c.Lines() {
+	for line, err := range c.Lines(t.Context()) {
 		if err != nil || string(line) != "one" {
 			t.Errorf("%q, %v", line, err)
 		}

@@ -113,7 +113,7 @@ func (j *InstanceJob) Run(ctx context.Context) (result *InstanceResult, err erro
 	)
 	group.Go(func() {
 		defer close(todo)
-		for g, err := range groups(j.Corpus.Lines(), j.Options.GroupBytes) {
+		for g, err := range groups(j.Corpus.Lines(ctx), j.Options.GroupBytes) {
 			if err != nil {
 				cancel(err)
 				return
