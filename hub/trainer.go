@@ -149,26 +149,38 @@ func wholeWeights(path string) error {
 	if int64(n) > size-int64(len(length)) {
 		return short
 	}
-	header := make([]byte, n)
-	if _, err := f.ReadAt(header, int64(len(length))); err != nil && !errors.Is(err, io.EOF) {
-		return files.PathError(err)
-	}
-	var tensors map[string]struct {
-		Offsets []int64 `json:"data_offsets"`
-	}
-	if err := json.Unmarshal(header, &tensors); err != nil {
+	end, err := lastByte(io.NewSectionReader(f, int64(len(length)), int64(n)))
+	switch {
+	case err != nil:
 		return fmt.Errorf("%s: its header is damaged", path)
-	}
-	end := int64(0)
-	for _, t := range tensors {
-		if len(t.Offsets) == 2 {
-			end = max(end, t.Offsets[1])
-		}
-	}
-	if end > size-int64(len(length))-int64(n) {
+	case end > size-int64(len(length))-int64(n):
 		return short
 	}
 	return nil
+}
+
+// lastByte is where the tensors of a safetensors header end, from where they begin. It reads one after another.
+func lastByte(header io.Reader) (end int64, err error) {
+	d := json.NewDecoder(header)
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return 0, errors.Join(errors.New("no object"), err)
+	}
+	for d.More() {
+		if _, err := d.Token(); err != nil { // its name
+			return 0, err
+		}
+		var tensor struct {
+			Offsets []int64 `json:"data_offsets"`
+		}
+		if err := d.Decode(&tensor); err != nil {
+			return 0, err
+		}
+		if len(tensor.Offsets) == 2 {
+			end = max(end, tensor.Offsets[1])
+		}
+	}
+	_, err = d.Token()
+	return end, err
 }
 
 func exists(path string) bool {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,4 +77,31 @@ func TestTrainer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzLastByte compares the end of a header's tensors with what a map of all of them says.
+func FuzzLastByte(f *testing.F) {
+	for _, s := range []string{
+		`{"a": {"data_offsets": [0, 8]}, "b": {"data_offsets": [8, 9]}, "__metadata__": {"x": "y"}}`, `{}`, `[]`, `{"a": {}`, `{"a": 1}`, `{"a": {"data_offsets": [1]}}`, "",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		end, err := lastByte(strings.NewReader(header))
+		var all map[string]struct {
+			Offsets []int64 `json:"data_offsets"`
+		}
+		if json.Unmarshal([]byte(header), &all) != nil || all == nil {
+			return
+		}
+		want := int64(0)
+		for _, tensor := range all {
+			if len(tensor.Offsets) == 2 {
+				want = max(want, tensor.Offsets[1])
+			}
+		}
+		if err != nil || end < want { // of two tensors of a name, the map has the last
+			t.Errorf("%q ends at %d, want %d: %v", header, end, want, err)
+		}
+	})
 }
