@@ -16,7 +16,6 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -220,7 +219,7 @@ func (r *Result) carry(from, to string, format Format, m *bert.Model) error {
 		if err != nil {
 			return files.PathError(err)
 		}
-		err = atomicfile.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
+		err = files.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
 			_, err := w.Write(data)
 			return err
 		})
@@ -264,7 +263,7 @@ func (r *Result) writeVocabulary(dir string, t *tokenizer.Tokenizer) error {
 		r.Notes = append(r.Notes, "vocab.txt has the tokens of tokenizer.json, but google-research/bert splits texts in another way than that says")
 	}
 	r.Copied = append(r.Copied, "vocab.txt")
-	return files.PathError(atomicfile.WriteFile(filepath.Join(dir, "vocab.txt"), 0o666, func(w io.Writer) error {
+	return files.PathError(files.WriteFile(filepath.Join(dir, "vocab.txt"), 0o666, func(w io.Writer) error {
 		_, err := text.WriteTo(w)
 		return err
 	}))

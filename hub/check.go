@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -235,7 +234,7 @@ func removeTemporary(dir, name string) error {
 		return files.RemoveTemporary(dir, "")
 	}
 	dir, name = filepath.Split(filepath.Join(dir, filepath.FromSlash(name)))
-	return files.RemoveTemporary(dir, atomicfile.TempName(name))
+	return files.RemoveTemporary(dir, files.TempName(name))
 }
 
 // A checksumError reports a file whose checksum differs from the server's.

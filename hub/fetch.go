@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -96,7 +95,7 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name, have string, o
 	if err := os.Rename(path+incomplete, path); err != nil {
 		return "", err
 	}
-	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
+	if err := files.SyncDir(filepath.Dir(path)); err != nil {
 		return "", err
 	}
 	// It was verified just now, and nobody else writes to it while the lock is held.

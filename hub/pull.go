@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -120,7 +119,7 @@ func (h *Hub) cached(ctx context.Context, r Ref, chosen *selection) (*Snapshot, 
 	s := &Snapshot{Dir: dir, Commit: commit}
 	included := 0
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || atomicfile.IsTemp(d.Name()) {
+		if err != nil || d.IsDir() || files.IsTemp(d.Name()) {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
@@ -420,7 +419,7 @@ func (p *puller) finish(ctx context.Context) error {
 		}
 	}
 	for _, dir := range slices.Backward(folders) {
-		if err := atomicfile.SyncDir(dir); err != nil {
+		if err := files.SyncDir(dir); err != nil {
 			return err
 		}
 	}
@@ -447,7 +446,7 @@ func link(blob, path string) error {
 	if err != nil {
 		return err
 	}
-	temp := atomicfile.TempName(path)
+	temp := files.TempName(path)
 	if err := os.Symlink(target, temp); err != nil {
 		return copyFile(blob, path)
 	}
@@ -468,7 +467,7 @@ func copyFile(from, to string) error {
 }
 
 func writeFile(path string, content io.Reader) error {
-	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := io.Copy(w, content)
 		return err
 	})

@@ -16,7 +16,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -388,7 +388,7 @@ func (j *Job) saveRecipe(dir string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
+	return files.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/tokenizer"
@@ -294,7 +293,7 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 				"remove it if it is damaged, or choose another folder", path, indexName)
 		}
 	}
-	if err := atomicfile.WriteFile(path, 0o666, write); err != nil {
+	if err := files.WriteFile(path, 0o666, write); err != nil {
 		return r, false, files.PathError(err)
 	}
 	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)

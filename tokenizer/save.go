@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // SaveOptions are what Save may change. The zero value changes nothing.
@@ -43,7 +43,7 @@ func (t *Tokenizer) Save(dir string, o SaveOptions) error {
 		name string
 		data []byte
 	}{{vocabFile, vocab}, {configFile, settings}, {jsonFile, pipeline}} {
-		err := atomicfile.WriteFile(filepath.Join(dir, f.name), 0o644, func(w io.Writer) error {
+		err := files.WriteFile(filepath.Join(dir, f.name), 0o644, func(w io.Writer) error {
 			_, err := w.Write(f.data)
 			return err
 		})
