@@ -48,7 +48,8 @@ type PullOptions struct {
 	Include, Exclude []string
 	// Check is called with the path of the configuration before anything large is fetched. Its error ends the pull.
 	Check func(config string) error
-	// Progress is called with the number of bytes of a file fetched so far, and its size, which is -1 while it isn't known.
+	// Progress is called with the number of bytes of a file fetched so far, and its size, which is -1 while it isn't
+	// known. There is one call at a time.
 	Progress func(file string, done, size int64)
 	// Note is called with a one-line message about waits and temporary failures.
 	Note func(string)

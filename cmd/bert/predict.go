@@ -175,7 +175,7 @@ the answer to a question. Without --model it uses starter-sentiment, the small c
 with the program; its labels are neg and pos.
 
 Each label has a probability, its logarithm and a logit. A multi-label model gives every label with a probability above 0.5,
-a regression model a value.
+a regression model a value. A model with a next-sentence head says of a pair of texts whether the second follows the first.
 
 A text that is longer than those the model was fine-tuned on (max_seq_length in task.json, else its number of positions) is
 truncated or split into windows, as task.json says. The result of a truncated text has "truncated": true, and a warning counts
