@@ -17,10 +17,10 @@ var nextSentenceLabels = []string{"is_next", "not_next"}
 func tellsNext(head bert.Head) bool { return head == bert.NextSentence || head == bert.PreTraining }
 
 // nextSentenceSpec is the Spec of a model that was pre-trained, and answers no other question.
-func nextSentenceSpec(c *bert.Config, t *tokenizer.Tokenizer) *Spec {
+func nextSentenceSpec(c *bert.Config, t *tokenizer.Tokenizer) (*Spec, error) {
 	labelled := *c
 	labelled.Labels = nextSentenceLabels
-	return bareSpec(SingleLabel, &labelled, t)
+	return bareSpec(SingleLabel, &labelled, t, nil)
 }
 
 // checkPair reports an input that is no pair of texts.

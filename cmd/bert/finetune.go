@@ -187,6 +187,9 @@ func prepareError(err error) error {
 // warnJob warns of what was left out when a job was prepared.
 func (a *app) warnJob(j *finetune.Job) {
 	a.warnUnknown(j.UnknownKeys(), "the model")
+	for _, note := range j.Notes() {
+		a.log.Warn(note)
+	}
 	for _, s := range j.Skipped() {
 		a.warnSkipped(s.Path, s.Count, s.First)
 	}
