@@ -292,7 +292,7 @@ func TestOutputErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var output *OutputError
+	var output *train.OutputError
 	if _, err := r.Prepare(context.Background(), o); !errors.As(err, &output) || output.Begun {
 		t.Errorf("error is %v", err)
 	}

@@ -51,41 +51,6 @@ func (o *Options) device(p bert.Precision) *bert.Device {
 	return d
 }
 
-// OutputError says that the folder to write to holds a model already.
-type OutputError struct {
-	Output string
-	// Begun says that it is the model that the run was to begin with.
-	Begun bool
-}
-
-func (e *OutputError) Error() string {
-	if e.Begun {
-		return fmt.Sprintf("%s: this is the folder of the model to begin with: want another one to write to", e.Output)
-	}
-	return fmt.Sprintf("%s: there is a model in this folder: choose another, or resume its run", e.Output)
-}
-
-var errNoOutput = errors.New("there is no output folder")
-
-// check reports an output folder that a run of a model in dir can't write to.
-func (o *Options) check(dir string) error {
-	if o.Output == "" {
-		return errNoOutput
-	}
-	if o.Resume {
-		return nil
-	}
-	if model, err := os.Stat(dir); err == nil {
-		if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
-			return &OutputError{o.Output, true}
-		}
-	}
-	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
-		return &OutputError{Output: o.Output}
-	}
-	return nil
-}
-
 // Job is a run that is ready to begin. It is not for use by many goroutines.
 type Job struct {
 	parts   Parts
@@ -115,13 +80,13 @@ type Parts struct {
 }
 
 // Prepare reads the model and the data. The small files come first, so that mistakes in them are found at once. What is wrong
-// with the recipe is a *recipe.Error, an output folder with a model in it an *OutputError, and a bad record of the data a
+// with the recipe is a *recipe.Error, an output folder with a model in it a *train.OutputError, and a bad record of the data a
 // *data.SourceError. The caller closes the job.
 func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	if err := o.check(r.Dir); err != nil {
+	if err := train.CheckOutput(o.Output, o.Resume, r.Dir); err != nil {
 		return nil, err
 	}
 	t, err := r.lookup()
@@ -156,6 +121,11 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 	if j.training.BestMetric, err = j.recipe.bestMetric(&j.parts.Spec, d.eval != nil); err != nil {
 		return err
 	}
+	if j.recipe.Config != "" { // before there is memory for it
+		if err := config.CheckVocabulary(j.parts.Tokenizer.VocabSize()); err != nil {
+			return fmt.Errorf("%s: %w (%s)", j.recipe.Config, err, j.recipe.Vocab)
+		}
+	}
 	if j.parts.Model, err = j.recipe.model(ctx, config, &j.parts.Spec, &j.options); err != nil {
 		return err
 	}
@@ -168,8 +138,14 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 
 // load reads the configuration and the tokenizer.
 func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
-	dir := sentence.EncoderDir(r.Dir)
-	path := cmp.Or(r.Config, dir)
+	path := r.Config
+	dir, err := bert.ModelDir(sentence.EncoderDir(r.Dir))
+	switch {
+	case path == "" && err != nil:
+		return bert.Config{}, nil, err
+	case path == "":
+		path = dir
+	}
 	config, err := bert.LoadConfig(path)
 	if err != nil {
 		return config, nil, err
@@ -179,7 +155,7 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
 	}
 	if r.Vocab == "" {
-		tok, err := tokenizer.Load(dir)
+		tok, err := tokenizer.Load(bert.TokenizerDir(dir, ""))
 		return config, tok, err
 	}
 	c := tokenizer.DefaultConfig()
@@ -214,7 +190,7 @@ func NewJob(p Parts, training Training, o Options) (*Job, error) {
 		return nil, err
 	}
 	if o.Output == "" {
-		return nil, errNoOutput
+		return nil, train.ErrNoOutput
 	}
 	j := &Job{parts: p, options: o, training: training, release: func() {}}
 	var err error
@@ -318,13 +294,16 @@ type Result struct {
 }
 
 // Run trains the model, evaluates it and writes the model directory: the model, its tokenizer, task.json, eval_results.json and
-// recipe.json, beside what train.Run writes. observe, which may be nil, hears what happens.
+// recipe.json, beside what train.Run writes. observe, which may be nil, hears what happens, first the notes about the tokenizer.
 //
 // Errors are those of train.Run. A run has ended when all of these files are written; resuming one that lacks some writes
 // them, with the same bytes.
 func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) {
 	if observe == nil {
 		observe = func(train.Event) {}
+	}
+	for _, note := range j.parts.Tokenizer.NotesFor(j.parts.Model) {
+		observe(train.Note{Text: note.Text, Warning: true})
 	}
 	e := &evaluator{data: j.parts.Eval, skipped: j.evalSkipped}
 	o := train.Options{

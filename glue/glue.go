@@ -47,8 +47,8 @@ type Options struct {
 	Observer func(Event)
 }
 
-// Event is something that happens in a run: LeftOut, Begun, Prepared, Trained, Ended, NoPart, Skipped, Evaluating, Predicted or
-// Packed. Each carries the name of its task, but for Packed.
+// Event is something that happens in a run: LeftOut, Begun, Prepared, Trained, Ended, NoPart, Damaged, Skipped, Evaluating,
+// Predicted or Packed. Each carries the name of its task, but for Packed.
 type Event interface{ isEvent() }
 
 // LeftOut is a task that is left out.
@@ -81,6 +81,12 @@ type NoPart struct {
 	Task  string
 	Split data.Split
 	Test  bool
+}
+
+// Damaged is a record of scores that can't be read: the model is measured again, which gives the same.
+type Damaged struct {
+	Task, File string
+	Err        error
 }
 
 // Skipped are bad records that were left out of the data to evaluate on.
@@ -118,6 +124,7 @@ func (Prepared) isEvent()   {}
 func (Trained) isEvent()    {}
 func (Ended) isEvent()      {}
 func (NoPart) isEvent()     {}
+func (Damaged) isEvent()    {}
 func (Skipped) isEvent()    {}
 func (Evaluating) isEvent() {}
 func (Predicted) isEvent()  {}
@@ -315,7 +322,7 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	}
 	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads, otherKernels: s.options.AllowOtherKernels}
 	defer func() { err = errors.Join(err, model.close()) }()
-	found, err := m.readScores(model.of.recipe.Precision)
+	found, err := s.readScores(m, model.of.recipe.Precision)
 	if err != nil {
 		return err
 	}
@@ -327,38 +334,44 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	return s.predict(ctx, m, model)
 }
 
-// readScores reads glue.json. Scores of another precision than the recipe's are to be made again. The predictions are too, and
-// are removed before there are new scores, by which they would be taken for new ones.
-func (m *member) readScores(precision bert.Precision) (found bool, err error) {
+// readScores reads glue.json. Scores of another precision than the recipe's, and those of a damaged file, are to be made again. The
+// predictions are too, and are removed before there are new scores, by which they would be taken for new ones.
+func (s *Suite) readScores(m *member, precision bert.Precision) (found bool, err error) {
 	path := filepath.Join(m.output, ScoresFile)
-	text, err := os.ReadFile(path)
+	text, err := files.ReadFile(path, mostScoreBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, files.PathError(err)
+		return false, err
 	}
 	var parts []part
-	if err := json.Unmarshal(text, &parts); err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
-	}
+	err = json.Unmarshal(text, &parts)
+	other := false
 	for _, p := range parts {
-		if len(p.Official) == 0 {
-			return false, fmt.Errorf("%s: part %q has no official metrics", path, p.Split)
+		if len(p.Official) == 0 && err == nil {
+			err = fmt.Errorf("part %q has no official metrics", p.Split)
 		}
-		if p.Precision != precision {
-			for _, split := range Submissions(m.row.Name) {
-				err := os.Remove(filepath.Join(m.output, SubmissionFile(m.row.Name, split)))
-				if err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return false, files.PathError(err)
-				}
-			}
-			return false, nil
+		other = other || p.Precision != precision
+	}
+	switch {
+	case err != nil:
+		s.observe(Damaged{m.row.Name, path, err})
+	case !other:
+		m.parts = parts
+		return true, nil
+	}
+	for _, split := range Submissions(m.row.Name) {
+		err := os.Remove(filepath.Join(m.output, SubmissionFile(m.row.Name, split)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, files.PathError(err)
 		}
 	}
-	m.parts = parts
-	return true, nil
+	return false, nil
 }
+
+// mostScoreBytes is more than any glue.json has.
+const mostScoreBytes = 16 << 20
 
 // evaluate evaluates all parts with labels and writes what it finds into the task's folder.
 func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) error {

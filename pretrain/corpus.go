@@ -3,6 +3,7 @@ package pretrain
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -75,8 +76,9 @@ func (c *Corpus) names() string {
 }
 
 // Lines yields the lines of all files, without surrounding white space. A line is valid until the next. An empty line ends a
-// document, as does the end of a file; no document is empty. An error, which names the file and line, ends the loop.
-func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
+// document, as does the end of a file; no document is empty. An error, which names the file and line, or the cause of ctx's end, ends
+// the loop; a pipe that waits for its writer ends with ctx too.
+func (c *Corpus) Lines(ctx context.Context) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		blank := true // avoids two empty lines in a row
 		line := func(text []byte) bool {
@@ -88,7 +90,7 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 			return yield(text, nil)
 		}
 		for _, path := range c.Paths {
-			more, err := c.file(path, line)
+			more, err := c.file(ctx, path, line)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -101,7 +103,7 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 }
 
 // file gives the lines of a file to line, until it returns false.
-func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error) {
+func (c *Corpus) file(ctx context.Context, path string, line func([]byte) bool) (more bool, err error) {
 	name, in := path, c.Stdin
 	if path == stdinPath {
 		if name = stdinName; in == nil {
@@ -115,9 +117,9 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 		if info.IsDir() {
 			return c.imdbFolder(path, line)
 		}
-		f, err := os.Open(path)
+		f, err := textfile.Open(ctx, path)
 		if err != nil {
-			return false, files.PathError(err)
+			return false, err
 		}
 		defer f.Close()
 		in = f

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ const (
 // read returns the documents of a corpus, with bars between lines.
 func read(c *Corpus) (documents []string, err error) {
 	var document []string
-	for line, err := range c.Lines() {
+	for line, err := range c.Lines(context.Background()) {
 		if err != nil {
 			return documents, err
 		}
@@ -142,7 +143,7 @@ func TestCorpus(t *testing.T) {
 		t.Errorf("%d of %d bytes read, %v", c.Read(), c.Size(), err)
 	}
 	// A loop may end early.
-	for line, err := range c.Lines() {
+	for line, err := range c.Lines(t.Context()) {
 		if err != nil || string(line) != "one" {
 			t.Errorf("%q, %v", line, err)
 		}

@@ -13,7 +13,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -58,7 +57,7 @@ func recordName(group int) string { return fmt.Sprintf("instances-%06d.json", gr
 
 // groupOf returns the group to which a file in the folder belongs, even if it is a temporary file.
 func groupOf(name string) (group int, ok bool) {
-	if atomicfile.IsTemp(name) {
+	if files.IsTemp(name) {
 		name = name[1:]
 	}
 	rest, ok := strings.CutPrefix(name, "instances-")

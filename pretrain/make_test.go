@@ -160,7 +160,7 @@ func compareWithReference(t *testing.T, tok *tokenizer.Tokenizer, text string, o
 	}
 	var want []trainingInstance
 	corpus := &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(text)}
-	for g, err := range groups(corpus.Lines(), o.GroupBytes) {
+	for g, err := range groups(corpus.Lines(t.Context()), o.GroupBytes) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -96,15 +96,19 @@ type Description struct {
 	pipelineErr error // why Pipeline gives no vectors
 }
 
-// Describe reads what a model directory says of itself: config.json, the tokenizer's files and task.json. Of the weights it
-// reads the names at most, where the configuration doesn't say which head the model has. A task.json that doesn't fit the
-// model is no error here, but of the uses that need it.
+// Describe reads what a model directory, or that of any path that bert.Load takes, says of itself: config.json, the tokenizer's
+// files and task.json. Of the weights it reads the names at most, where the configuration doesn't say which head the model has. A
+// task.json that doesn't fit the model is no error here, but of the uses that need it.
 func Describe(ctx context.Context, dir string) (*Description, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	encoder := sentence.EncoderDir(dir)
-	c, err := bert.LoadConfig(encoder)
+	folder, err := bert.ModelDir(encoder)
+	if err != nil {
+		return nil, err
+	}
+	c, err := bert.LoadConfig(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +116,7 @@ func Describe(ctx context.Context, dir string) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := tokenizer.Load(encoder)
+	t, err := tokenizer.Load(bert.TokenizerDir(encoder, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +155,10 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 		if errors.Is(d.pipelineErr, fs.ErrNotExist) {
 			d.pipelineErr = nil
 		}
+	}
+	if tellsNext(head) && s == nil {
+		d.Spec, d.specErr = nextSentenceSpec(&c, t)
+		return d
 	}
 	kind, err := KindOf(head, &c)
 	if err != nil {
@@ -325,6 +333,9 @@ func (e *LabelsError) Error() string {
 func (d *Description) For(t *Task, labels []string) (Spec, error) {
 	if err := d.Check(Predicting); err != nil {
 		return Spec{}, err
+	}
+	if tellsNext(d.Head) {
+		return Spec{}, d.named(fmt.Errorf("a %v answers no task's data: fine-tune it first, or evaluate it on instances", d.Head))
 	}
 	s := *d.Spec
 	if err := t.SetKind(s.Kind); err != nil {

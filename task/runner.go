@@ -87,8 +87,6 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		report.Assumed = append(report.Assumed, d.notes(use.asked)...)
 		if t == nil {
 			report.Assumed = append(report.Assumed, fmt.Sprintf("inputs have to be ids: %v", untold))
-		} else if note := m.VocabularyNote(t.VocabSize()); note != "" {
-			report.Assumed = append(report.Assumed, note)
 		}
 		o.Loaded(report)
 	}
@@ -184,6 +182,15 @@ func (r *Runner[T]) MaxSeqLength() int { return r.engine.options.MaxLength }
 
 // Description describes the model.
 func (r *Runner[T]) Description() *Description { return r.description }
+
+// Notes are what a user should know about the tokenizer's files and about how the vocabulary fits the model. A program is expected
+// to show them.
+func (r *Runner[T]) Notes() []tokenizer.Note {
+	if r.engine.tokenizer == nil { // inputs are ids
+		return nil
+	}
+	return r.engine.tokenizer.NotesFor(r.engine.model)
+}
 
 // Model is the model that answers.
 func (r *Runner[T]) Model() *bert.Model { return r.engine.model }

@@ -123,6 +123,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	a.warnNotes(tok.NotesFor(m))
 	a.describeModel(m, "weights from "+f.model.dir)
 	a.describeData("evaluation data", dataset)
 	if err := showExamples(a.stderr, dataset, tok, f.showExamples); err != nil {
@@ -171,7 +172,13 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. A
 // folder in a cache is other programs' too, and stays as it is.
 func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) error {
-	dir := cmp.Or(f.output, f.model.dir)
+	dir := f.output
+	if dir == "" {
+		var err error
+		if dir, err = bert.ModelDir(f.model.dir); err != nil {
+			return err
+		}
+	}
 	if f.output == "" && dir == a.cached {
 		return nil
 	}

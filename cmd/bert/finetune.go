@@ -175,7 +175,7 @@ func checkFinetune(r *finetune.Recipe, output string, threads int) error {
 
 // prepareError puts what is wrong with a recipe or its output folder into the words of the command line.
 func prepareError(err error) error {
-	var output *finetune.OutputError
+	var output *train.OutputError
 	switch {
 	case errors.As(err, &output) && output.Begun:
 		return usagef("--output is the folder of --model: want another one")
@@ -187,9 +187,7 @@ func prepareError(err error) error {
 
 // warnJob warns of what was left out when a job was prepared.
 func (a *app) warnJob(j *finetune.Job) {
-	for _, key := range j.UnknownKeys() {
-		a.log.Warn(fmt.Sprintf("config.json has the unknown key %q, which changes nothing here", key))
-	}
+	a.warnUnknown(j.UnknownKeys(), "the model")
 	for _, note := range j.Notes() {
 		a.log.Warn(note)
 	}

@@ -170,6 +170,7 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	if job.Tokenizer, err = f.modes.load(); err != nil {
 		return err
 	}
+	a.warnNotes(job.Tokenizer.Notes())
 	if job.Memory > 0 {
 		debug.SetMemoryLimit(job.Memory) // the collector keeps what the job would let lie
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // modelFlags are the flags of a model to run.
@@ -99,15 +100,42 @@ func checkThreads(threads int) error {
 	return nil
 }
 
-// warnConfig warns of unknown keys in a model's config.json: they may have been meant to change something.
-func (a *app) warnConfig(c bert.Config, where string) {
-	for i, key := range c.Unknown {
+// warnConfig warns of unknown keys in a model's config.json.
+func (a *app) warnConfig(c bert.Config, where string) { a.warnUnknown(c.Unknown, where) }
+
+// warnUnknown warns of unknown keys in the config.json of a folder: they may have been meant to change something.
+func (a *app) warnUnknown(keys []string, where string) {
+	for i, key := range keys {
 		if i == maxWarnings {
-			a.log.Warn(fmt.Sprintf("%s: config.json has %s more, which are ignored", where, count(len(c.Unknown)-i, "unknown key")))
+			a.warnOnce(fmt.Sprintf("%s: config.json has %s more, which are ignored", where, count(len(keys)-i, "unknown key")))
 			break
 		}
-		a.log.Warn(fmt.Sprintf("%s: config.json has the unknown key %s, which is ignored", where, quoted(key)))
+		a.warnOnce(fmt.Sprintf("%s: config.json has the unknown key %s, which is ignored", where, quoted(key)))
 	}
+}
+
+// warnNotes shows what a user should know about a tokenizer. Every command that uses one calls it, unless the notes are events
+// of its run.
+func (a *app) warnNotes(notes []tokenizer.Note) {
+	for _, note := range notes {
+		text := note.Text
+		if note.Kind == tokenizer.NoteCasedVocabulary {
+			text += "; with --vocab, give --cased"
+		}
+		a.warnOnce(text)
+	}
+}
+
+// warnOnce shows a warning that the parts of a command may have in common once.
+func (a *app) warnOnce(text string) {
+	if a.warned[text] {
+		return
+	}
+	if a.warned == nil {
+		a.warned = make(map[string]bool)
+	}
+	a.warned[text] = true
+	a.log.Warn(text)
 }
 
 // maxWarnings is the number of warnings of one sort beyond which the others are only counted.
@@ -147,7 +175,7 @@ the answer to a question. Without --model it uses starter-sentiment, the small c
 with the program; its labels are neg and pos.
 
 Each label has a probability, its logarithm and a logit. A multi-label model gives every label with a probability above 0.5,
-a regression model a value.
+a regression model a value. A model with a next-sentence head says of a pair of texts whether the second follows the first.
 
 A text that is longer than those the model was fine-tuned on (max_seq_length in task.json, else its number of positions) is
 truncated or split into windows, as task.json says. The result of a truncated text has "truncated": true, and a warning counts
@@ -202,6 +230,7 @@ label too.` + inputHelp,
 				return err
 			}
 			defer p.Close()
+			a.warnNotes(p.Notes())
 			a.warnPrecision(p.Model())
 			if err := a.predict(cmd.Context(), p, stream, f.out.table(a), nil); err != nil {
 				return err
@@ -298,6 +327,7 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	if err != nil {
 		return err
 	}
+	a.warnNotes(p.Notes())
 	if f.output == "" {
 		return a.predict(cmd.Context(), p, &exampleInputs{examples: set.Examples}, f.out.table(a), nil)
 	}
@@ -412,6 +442,8 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 		answer = p.String()
 	case p.Value != nil:
 		answer = fmt.Sprintf("%.4f", *p.Value)
+	case p.Values != nil:
+		answer = p.String()
 	case p.Entities != nil:
 		answer = "entities: " + thousands(len(p.Entities))
 	case p.Labels != nil && len(p.Labels) == 0:

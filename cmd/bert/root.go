@@ -18,6 +18,7 @@ type app struct {
 	verbs          []verbGroup
 	verb           string // the running command; "" while the command line is parsed
 	quiet, verbose bool
+	warned         map[string]bool
 	cached         string // the folder of a model that a flag names by its name, in a cache: nothing is written into it
 }
 

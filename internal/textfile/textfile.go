@@ -15,7 +15,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
 )
@@ -383,7 +382,7 @@ func IsPythonSpace(r rune) bool {
 
 // Save writes a text to a file that is whole or not there.
 func Save(path, text string) error {
-	return files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.PathError(files.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
 		return err
 	}))
