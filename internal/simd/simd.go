@@ -155,7 +155,7 @@ func (k *Kernels) SoftmaxRows(x []float32, ld, rows, n int, s float32, lse []flo
 // AdamStep holds the constants of one step for one run of parameters.
 type AdamStep struct {
 	GradScale float32 // the factor of gradient clipping
-	// Rest1 and Rest2 are 1−β1 and 1−β2, each rounded once: float32 has 0.999 to 3e-8, and what is left of that to 1 to 1.3e-5.
+	// Rest1 and Rest2 are 1−β1 and 1−β2, rounded once: 1 minus a float32 of 0.999 would be 1.3e-5 off.
 	Beta1, Rest1 float32
 	Beta2, Rest2 float32
 	Decay        float32 // rate·decay; as 1 − rate·decay it would lose its digits
