@@ -55,7 +55,7 @@ TOOLS = [
          ["safetensors", "safetensors, sharded", "PyTorch"], 1e-5),
     Tool("ONNX Runtime", "torch", "ort", ["ONNX"], ["ONNX, optimized"], 1e-5),
     Tool("OpenVINO", "openvino", "ov", ["ONNX"], [], 1e-5),
-    Tool("google-research/bert", "tensorflow", "google", ["TensorFlow"], ["TensorFlow"], 1e-5),
+    Tool("google-research/bert", "tensorflow", "google_bert", ["TensorFlow"], ["TensorFlow"], 1e-5),
     Tool("sentence-transformers", "torch", "st", [], ["sentence-transformers"], 1e-5,
          off="bert encode does not yet follow modules.json"),
 ]

@@ -36,15 +36,23 @@ def layer_norm(inputs, begin_norm_axis, begin_params_axis, scope):
     return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, 1e-12)
 
 
-# The module that modeling.py sees as tensorflow.
-old = types.ModuleType("tensorflow")
-old.__getattr__ = lambda name: getattr(tf, name)
-old.layers = types.SimpleNamespace(dense=dense)
-old.contrib = types.SimpleNamespace(layers=types.SimpleNamespace(layer_norm=layer_norm))
-sys.modules["tensorflow"] = old
-from bert import modeling
+contrib = types.ModuleType("tensorflow.contrib")
+contrib.layers = types.SimpleNamespace(layer_norm=layer_norm)
+sys.modules["tensorflow.contrib"] = contrib
 
-sys.modules["tensorflow"] = tensorflow
+from bert import modeling  # it imports contrib
+
+
+class Old:
+    """tf as modeling.py is to see it."""
+
+    layers = types.SimpleNamespace(dense=dense)
+
+    def __getattr__(self, name):
+        return getattr(tf, name)
+
+
+modeling.tf = Old()
 
 
 def pre_training(model, config):
