@@ -15,7 +15,7 @@ from pathlib import Path
 
 import venvs
 from heads import HEADS, Head
-from tables import DTYPE_FLAGS, FORMATS, MODELS, TOOLS, Format, Model, Tool
+from tables import DTYPE_FLAGS, DTYPES, FORMATS, MODELS, TOOLS, Format, Model, Tool
 
 HERE = Path(__file__).resolve().parent
 
@@ -84,8 +84,10 @@ class Case:
 
 
 class Matrix:
-    def __init__(self, bert, work, models, tools, dtypes):
-        self.bert, self.work, self.models, self.tools, self.dtypes = bert, work, models, tools, dtypes
+    def __init__(self, bert, work, models, tools, quick):
+        self.bert, self.work, self.models, self.tools = bert, work, models, tools
+        self.formats = {f.name: f for f in FORMATS if not (quick and f.slow)}
+        self.dtypes = ["float32"] if quick else DTYPES
         self.bases = {}  # (model, head, whether the format has a configuration of its own) -> folder
         self.cases = []
         self.cells = defaultdict(dict)  # model -> (row, column) -> text
@@ -99,7 +101,7 @@ class Matrix:
         """Makes the model of each head that all else is made of."""
         jobs = []
         for model in self.models:
-            for head, f in itertools.product(HEADS, FORMATS):
+            for head, f in itertools.product(HEADS, self.formats.values()):
                 key = (model.name, head.name, str(f.config))
                 if key in self.bases or head.name not in model.heads or head.name not in f.heads or model.source and f.config:
                     continue
@@ -140,10 +142,11 @@ class Matrix:
 
     def plan(self):
         """Lists the cases, and writes what bert writes."""
-        formats = {f.name: f for f in FORMATS}
         for tool, model in itertools.product(self.tools, self.models):
             for reads, name in [(True, name) for name in tool.reads] + [(False, name) for name in tool.writes]:
-                f = formats[name]
+                if name not in self.formats:
+                    continue
+                f = self.formats[name]
                 for dtype, head in itertools.product(f.dtypes, HEADS):
                     base = self.bases.get((model.name, head.name, str(f.config)))
                     if dtype not in self.dtypes or base is None or head.name not in f.heads:
@@ -156,7 +159,7 @@ class Matrix:
                         folder = self.folder(tool.name, model.name, head.name, f.name, dtype)
                         job |= {"do": "write", "from": str(base), "to": str(folder)}
                         if f.name == "ONNX, optimized":
-                            job["onnx"] = str(self.converted(base, model, head, formats["ONNX"], dtype))
+                            job["onnx"] = str(self.converted(base, model, head, self.formats["ONNX"], dtype))
                     self.cases.append(Case(tool, reads, f, dtype, head, model, folder, job))
 
     def run(self):
@@ -219,7 +222,7 @@ def main():
     p.add_argument("--bert", default="bert", help="the program")
     p.add_argument("--tools", default=",".join(tool.name for tool in TOOLS if not tool.off), help=f"between commas, of: {', '.join(names)}")
     p.add_argument("--model", action="append", default=[], help="an encoder to take too, such as the folder of all-MiniLM-L6-v2")
-    p.add_argument("--quick", action="store_true", help="the random model in float32 only")
+    p.add_argument("--quick", action="store_true", help="the random model in float32 only, and no format that takes long")
     p.add_argument("--work", help="the folder to write to, which is kept; without it, one that is removed")
     p.add_argument("--prepare", action="store_true", help="make the environments and no more")
     a = p.parse_args()
@@ -241,7 +244,7 @@ def main():
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
     try:
-        m = Matrix(bert, work, models, tools, ["float32"] if a.quick else list(DTYPE_FLAGS))
+        m = Matrix(bert, work, models, tools, a.quick)
         m.make_bases()
         m.plan()
         m.run()

@@ -22,6 +22,7 @@ class Format:
     dtypes: list[str] = field(default_factory=lambda: ["float32"])
     heads: list[str] = field(default_factory=lambda: PLAIN)
     config: dict = field(default_factory=dict)  # keys of config.json that a model of this format has
+    slow: bool = False  # left out by --quick
 
 
 FORMATS = [
@@ -29,7 +30,7 @@ FORMATS = [
     Format("safetensors, sharded", ["--to", "hf", "--max-shard-size", "20KB"], DTYPES),
     Format("PyTorch", ["--to", "torch"], DTYPES),
     Format("ONNX", ["--to", "onnx"], heads=GRAPHS),
-    Format("ONNX, dynamo", None, heads=GRAPHS),
+    Format("ONNX, dynamo", None, heads=GRAPHS, slow=True),
     Format("ONNX, optimized", None, heads=GRAPHS),
     # Where the name gelu means tanh's approximation, only gelu_new is the same to both.
     Format("TensorFlow", ["--to", "tf"], heads=["encoder", "pre-training", "classifier"], config={"hidden_act": "gelu_new"}),
