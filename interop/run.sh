@@ -17,7 +17,10 @@ while [ $# -gt 0 ]; do
 	--quick) quick=1 ;;
 	--prepare) prepare=1 ;;
 	--model) models+=(--model "$(realpath "$2")") && shift ;;
-	*) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2 && exit 2 ;;
+	*)
+		sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' run.sh >&2
+		exit 2
+		;;
 	esac
 	shift
 done
