@@ -50,8 +50,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	a := &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 	defer func() {
 		if p := recover(); p != nil {
+			stack := debug.Stack()
+			if carried, ok := p.(interface{ Panic() (any, []byte) }); ok { // from another goroutine, by task.Runner.Stream
+				p, stack = carried.Panic()
+			}
 			if a.verbose {
-				fmt.Fprintf(stderr, "%s\n", debug.Stack())
+				fmt.Fprintf(stderr, "%s\n", stack)
 			}
 			a.fail(fmt.Errorf("a bug in bert: %v; please report it at https://github.com/go-bert/bert/issues with the command (--verbose shows where)", p))
 			status = exitFailed

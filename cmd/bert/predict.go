@@ -266,6 +266,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
+		lines   = jsonWriter{w: a.stdout}
 		results = 0
 	)
 	err := p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
@@ -275,7 +276,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 			return nil
 		}
 		if !table {
-			return jsonStream(a.stdout, answer)
+			return lines.line(answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
