@@ -73,6 +73,11 @@ func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, 
 	return r, loss / float64(n), err
 }
 
+func (multipleChoice) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	log, _ := logSoftmax(slices.Concat(logits...))
+	o.class(int(d.targets.classes[i]), log)
+}
+
 func (multipleChoice) fold(_ *Spec, in *data.Input) fold { return &choiceFold{choices: in.Choices} }
 
 // choiceFold is the logits of choices, of which each sequence has one.

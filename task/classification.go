@@ -46,6 +46,11 @@ func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, err
 	return newClassReport(d.targets.classes, log, d.spec.Labels, d.spec.Positive)
 }
 
+func (singleLabel) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	log, _ := logProbabilities(logits)
+	o.class(int(d.targets.classes[i]), log)
+}
+
 func (singleLabel) fold(d *Spec, _ *data.Input) fold {
 	return &gathered{finish: func(logits [][]float32) Prediction {
 		log, best := logProbabilities(logits)

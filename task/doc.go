@@ -19,7 +19,7 @@
 //
 //	long.go spec.go                                  what has to be the same in training and in prediction
 //	features.go shorten.go windows.go dataset.go     from inputs to sequences of ids
-//	prediction.go report.go softmax.go               answers, and what is measured
+//	prediction.go outcome.go report.go softmax.go    answers, and what is measured
 //	classification.go multilabel.go regression.go choice.go ner.go conll.go squad.go    a codec for each kind
 //	kind.go                                          the table of kinds
 //	task.go tasks.go save.go                         the table of tasks

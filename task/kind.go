@@ -100,6 +100,9 @@ type codec interface {
 	// of an example.
 	measure(d *Dataset, logits [][]float32) (r Report, loss float64, err error)
 
+	// outcome fills in what example i of a labelled data set, with these logits, is and what the model says of it.
+	outcome(d *Dataset, i int, logits [][]float32, o *Outcome)
+
 	// empty is a report of no examples, which has the names of the metrics.
 	empty(d *Spec) Report
 

@@ -69,11 +69,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 		for j := range c {
 			at := i*c + j
 			truth[at], said[at], score[at] = d.targets.values[at] == 1, p[j] > 0.5, p[j]
-			if truth[at] {
-				loss -= math.Log(max(p[j], math.SmallestNonzeroFloat64))
-			} else {
-				loss -= math.Log(max(1-p[j], math.SmallestNonzeroFloat64))
-			}
+			loss += crossEntropy(truth[at], p[j])
 		}
 	}
 	scores, err := metric.MultiLabel(truth, said, c)
@@ -104,6 +100,26 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 		}
 	}
 	return r, loss / float64(n*c), nil
+}
+
+// crossEntropy is that of a label's probability.
+func crossEntropy(truth bool, p float64) float64 {
+	if !truth {
+		p = 1 - p
+	}
+	return -math.Log(max(p, math.SmallestNonzeroFloat64))
+}
+
+func (multiLabel) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	p := sigmoids(logits)
+	o.Labels, o.Probabilities = []int{}, float32s(p)
+	for j := range p {
+		truth := d.targets.values[i*len(p)+j] == 1
+		if truth {
+			o.Labels = append(o.Labels, j)
+		}
+		o.Loss += crossEntropy(truth, p[j]) / float64(len(p))
+	}
 }
 
 func (multiLabel) fold(d *Spec, _ *data.Input) fold {

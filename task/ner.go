@@ -162,6 +162,22 @@ func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, floa
 	return r, loss / float64(max(words, 1)), err
 }
 
+func (tokenClassification) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	_, s := d.example(i)
+	x := &d.examples[i]
+	labels, log := d.spec.wordLabels(s, len(x.Words), logits)
+	o.Words, o.Predicted, o.Tags = x.Words, labels, make([]int, len(labels))
+	n := 0
+	for j, label := range x.Labels {
+		o.Tags[j] = slices.Index(d.spec.Labels, label)
+		if log[j] != nil {
+			o.Loss -= log[j][o.Tags[j]]
+			n++
+		}
+	}
+	o.Loss /= float64(max(n, 1))
+}
+
 // fold finds the entities of an input.
 func (tokenClassification) fold(d *Spec, in *data.Input) fold {
 	f := &entityFold{spec: d, in: in, none: max(0, slices.Index(d.Labels, metric.OutsideTag)), p: Prediction{Entities: []Entity{}}}

@@ -65,6 +65,11 @@ func orNaN(v float64, err error) (float64, error) {
 	return v, err
 }
 
+func (regression) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	target, value := float64(d.targets.values[i]), float64(meanLogits(logits)[0])
+	o.Target, o.Value, o.Loss = &target, &value, (value-target)*(value-target)
+}
+
 func (regression) fold(d *Spec, _ *data.Input) fold {
 	return &gathered{finish: func(logits [][]float32) Prediction {
 		mean := meanLogits(logits)

@@ -125,6 +125,38 @@ func (questionAnswering) target(d *Spec, x *data.Example, s []sequence, t *targe
 	return nil
 }
 
+func (questionAnswering) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	in, s := d.example(i)
+	p := foldAll(questionAnswering{}.fold(&d.spec, &in), s, logits)
+	o.ID, o.Answer, o.Best, o.NullOdds = cmp.Or(d.examples[i].ID, fmt.Sprint(i)), &p.Answer.Text, p.best, p.NullOdds
+	if p.NullOdds == nil {
+		o.Best = p.Answer.Text
+	}
+	for _, a := range d.examples[i].Answers {
+		if !slices.Contains(o.Answers, a.Text) {
+			o.Answers = append(o.Answers, a.Text)
+		}
+	}
+	from, _ := d.itemsOf(i)
+	for j, l := range logits {
+		half := d.spanLoss(from+j, l)
+		o.Loss += (half[0] + half[1]) / float64(len(logits))
+	}
+}
+
+// spanLoss is the loss of a sequence: the halves that its first and its last token have in it.
+func (d *Dataset) spanLoss(sequence int, logits []float32) (loss [2]float64) {
+	for side, label := range []int32{d.targets.from[sequence], d.targets.to[sequence]} {
+		values := make([]float32, len(logits)/2)
+		for k := range values {
+			values[k] = logits[2*k+side]
+		}
+		log, _ := logSoftmax(values)
+		loss[side] = -log[label] / 2
+	}
+	return loss
+}
+
 // fold finds the answer to a question.
 func (questionAnswering) fold(d *Spec, in *data.Input) fold {
 	return &answerFold{spec: d, in: in, null: Answer{StartLogit: float32(math.Inf(1))}}
@@ -330,13 +362,8 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 		p := foldAll(questionAnswering{}.fold(&d.spec, &in), s, own)
 		from, _ := d.itemsOf(i)
 		for j, l := range own {
-			for side, label := range []int32{d.targets.from[from+j], d.targets.to[from+j]} {
-				values := make([]float32, len(l)/2)
-				for k := range values {
-					values[k] = l[2*k+side]
-				}
-				log, _ := logSoftmax(values)
-				loss -= log[label] / 2
+			for _, half := range d.spanLoss(from+j, l) {
+				loss += half
 			}
 			n++
 		}
