@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/report/draw"
@@ -90,7 +91,7 @@ func HistogramFigure(h Histogram) *Figure {
 	if h.At != nil {
 		c.lines = append(c.lines, chartLine{h.AtName, []float64{*h.At, *h.At}, []float64{0, c.y.Max}, draw.Stroke{Paint: draw.Muted, Width: 1.2, Dash: []float64{5, 4}}})
 	}
-	f := &Figure{Name: h.Name, Title: h.Title, Finding: cmp.Or(h.Finding, find, "There are no numbers."), Table: t, Text: c.text}
+	f := &Figure{Name: h.Name, Title: h.Title, Finding: cmp.Or(h.Finding, strings.TrimSpace(find), "There are no numbers."), Table: t, Text: c.text}
 	f.Width, f.Height = c.size()
 	f.Draw = func(on draw.Canvas) {
 		c.fillLines(on, len(h.Samples))

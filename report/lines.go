@@ -117,8 +117,8 @@ func (c *chart) text(columns int) string {
 		}
 	}
 	for _, l := range c.lines {
-		if l.stroke.Paint.Opacity() < 0.6 {
-			continue // what is drawn faintly
+		if l.stroke.Paint.Opacity() < 0.6 || l.stroke.Paint == draw.Muted {
+			continue // what is drawn faintly, and lines to compare with
 		}
 		for i := range l.x {
 			if !finite(l.x[i]) || !finite(l.y[i]) || y.Log && l.y[i] <= 0 {

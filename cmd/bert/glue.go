@@ -112,6 +112,7 @@ func (a *app) glue(cmd *cobra.Command, f *glueFlags) error {
 	if err != nil {
 		return glueError(err)
 	}
+	a.writeReport(f.options.Output)
 	if !f.out.table(a) {
 		return jsonLine(a.stdout, summary)
 	}
