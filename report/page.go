@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -141,7 +142,6 @@ func style() string {
 		fmt.Fprintf(&b, ".m%d{border-color:var(--series%d)}\n", i, i)
 	}
 	b.WriteString(pageStyle)
-	b.WriteString("@media print{details::details-content{content-visibility:visible;display:block;block-size:auto}}\n")
 	return b.String()
 }
 
@@ -180,6 +180,10 @@ func newTableView(name string, t Table) tableView {
 			cells[i] = tableCell{Text: text}
 			if i < len(v.Columns) {
 				cells[i].Number, cells[i].User = v.Columns[i].Number, v.Columns[i].Text
+			}
+			// A reader wants fewer digits than a program.
+			if number, err := strconv.ParseFloat(text, 64); cells[i].Number && err == nil {
+				cells[i].Text = draw.Number(number)
 			}
 		}
 		v.Rows = append(v.Rows, cells)
