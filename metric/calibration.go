@@ -22,7 +22,7 @@ type Binning uint8
 const (
 	// UniformBins are of equal width.
 	UniformBins Binning = iota
-	// QuantileBins hold equal numbers of examples, as far as equal confidences allow. There may be fewer than asked for.
+	// QuantileBins hold equal numbers of examples, as far as equal confidences allow: some may be empty.
 	QuantileBins
 )
 
@@ -43,10 +43,6 @@ func Calibration(right []bool, confidence []float64, bins int, binning Binning) 
 		sorted := slices.Sorted(slices.Values(confidence))
 		for i := range edges {
 			edges[i] = quantile(sorted, float64(i)/float64(bins))
-		}
-		edges = slices.Compact(edges)
-		if len(edges) == 1 {
-			edges = append(edges, edges[0])
 		}
 	}
 	out := make([]CalibrationBin, len(edges)-1)
