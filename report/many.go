@@ -142,9 +142,9 @@ func runState(r *sweep.Record) RunState {
 }
 
 // runName names a run by what was varied.
-func runName(r *sweep.Record) string {
+func runName(r *sweep.Record, keys []string) string {
 	var parts []string
-	for _, key := range sortedKeys(r.Settings) {
+	for _, key := range keys {
 		parts = append(parts, key+" "+r.Settings[key])
 	}
 	return strings.Join(append(parts, fmt.Sprintf("seed %d", r.Seed)), ", ")
@@ -164,7 +164,7 @@ func sweepFigures(runs []*Run, _ *Options) []*Figure {
 				}
 			}
 		}
-		keys := sortedKeys(axes)
+		keys := slices.DeleteFunc(sortedKeys(axes), func(key string) bool { return len(axes[key]) < 2 })
 		for _, key := range keys {
 			s := Strips{Name: "by-" + key, Title: r.of("Runs by "+key, runs), XTitle: key, YTitle: label, Less: metric.LessIsBetter(name)}
 			slices.SortFunc(axes[key], compareValues)
@@ -172,7 +172,7 @@ func sweepFigures(runs []*Run, _ *Options) []*Figure {
 				strip := Strip{Name: value}
 				for i := range r.Sweep {
 					if x := &r.Sweep[i]; x.Settings[key] == value {
-						strip.Points = append(strip.Points, StripPoint{runName(x), runValue(x), runState(x)})
+						strip.Points = append(strip.Points, StripPoint{runName(x, keys), runValue(x), runState(x)})
 					}
 				}
 				s.Strips = append(s.Strips, strip)
@@ -183,7 +183,7 @@ func sweepFigures(runs []*Run, _ *Options) []*Figure {
 			p := Parallel{Name: "parallel", Title: r.of("Settings and results", runs), Axes: keys, ResultTitle: label}
 			for i := range r.Sweep {
 				x := &r.Sweep[i]
-				run := ParallelRun{Name: runName(x), Result: runValue(x)}
+				run := ParallelRun{Name: runName(x, keys), Result: runValue(x)}
 				for _, key := range keys {
 					run.Values = append(run.Values, x.Settings[key])
 				}

@@ -209,9 +209,9 @@ var drawings = []struct {
 	{"Training", rateCurves},
 	{"Training", normCurves},
 	{"Training", speedCurves},
-	{"Errors", confusions},
-	{"Errors", classScores},
-	{"Errors", outcomeFigures},
+	{"Results", confusions},
+	{"Results", classScores},
+	{"Results", outcomeFigures},
 }
 
 // New makes the page of one or several runs, whose curves are drawn over one another.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/pretrain"
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/sweep"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -132,6 +133,9 @@ func TestDocumentedKeys(t *testing.T) {
 		"sweep":                  sweep.Summary{},
 		"sweep: a setting":       sweep.Row{},
 		"sweep: a run":           sweep.Record{},
+		"report":                 report.Summary{},
+		"report: a number":       report.SummaryFact{},
+		"report: a figure":       report.SummaryFigure{},
 		"vocab":                  tokenizer.LearnStats{},
 		"instances":              pretrain.Summary{},
 		"convert":                conversionJSON{},

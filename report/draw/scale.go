@@ -82,8 +82,8 @@ func (s *Scale) powers(n int) []Tick {
 // tickLabel writes a round number with so many places, and thousands as k and millions as M.
 func tickLabel(v float64, places int) string {
 	switch a := math.Abs(v); {
-	case a != 0 && a < 1e-4:
-		return Number(v)
+	case places > 4: // numbers of many zeros
+		return Number(math.Round(v*math.Pow(10, float64(places))) / math.Pow(10, float64(places)))
 	case a >= 1e6:
 		return trimmed(v/1e6, 2) + "M"
 	case a >= 1e4:
