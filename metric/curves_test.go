@@ -135,6 +135,36 @@ func TestOperatingPointsAgreeWithAUC(t *testing.T) {
 	})
 }
 
+// The error of calibration in bins is ECE.
+func TestCalibrationErrorIsECE(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 50).Draw(t, "n")
+		labels, p := make([]int, n), make([]float64, 2*n)
+		right, confidence := make([]bool, n), make([]float64, n)
+		for i := range labels {
+			// In the middle between the edges of bins, so that rounding decides nothing.
+			labels[i], p[2*i] = rapid.IntRange(0, 1).Draw(t, "label"), (float64(rapid.IntRange(0, 29).Draw(t, "share"))+0.25)/30
+			p[2*i+1] = 1 - p[2*i]
+			best := 0
+			if p[2*i+1] > p[2*i] {
+				best = 1
+			}
+			right[i], confidence[i] = best == labels[i], p[2*i+best]
+		}
+		want, err := ECE(labels, p, 2, 15)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bins, err := Calibration(right, confidence, 15, UniformBins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := CalibrationError(bins); math.Abs(got-want) > 1e-12 {
+			t.Errorf("the error is %v, ECE %v", got, want)
+		}
+	})
+}
+
 func TestWilson(t *testing.T) {
 	// 8 of 10 give .490 to .943 (Wilson 1927, by statsmodels' proportion_confint).
 	i := Wilson(8, 10)

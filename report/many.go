@@ -179,6 +179,11 @@ func sweepFigures(runs []*Run, _ *Options) []*Figure {
 			}
 			figures = append(figures, StripsFigure(s))
 		}
+		for i, row := range keys {
+			for _, column := range keys[i+1:] {
+				figures = append(figures, pairFigure(r, runs, axes, row, column, label))
+			}
+		}
 		if len(keys) > 1 {
 			p := Parallel{Name: "parallel", Title: r.of("Settings and results", runs), Axes: keys, ResultTitle: label}
 			for i := range r.Sweep {
@@ -194,6 +199,28 @@ func sweepFigures(runs []*Run, _ *Options) []*Figure {
 		figures = append(figures, expectedFigure(r, runs, name)...)
 	}
 	return figures
+}
+
+// pairFigure is the mean result of each pair of values of two settings.
+func pairFigure(r *Run, runs []*Run, axes map[string][]string, row, column, label string) *Figure {
+	h := HeatMap{
+		Name: "by-" + row + "-and-" + column, Title: r.of("Mean by "+row+" and "+column, runs), RowTitle: row, ColumnTitle: column, ValueTitle: label,
+		Rows: axes[row], Columns: axes[column],
+	}
+	for _, a := range h.Rows {
+		values := make([]float64, len(h.Columns))
+		for j, b := range h.Columns {
+			var strip Strip
+			for i := range r.Sweep {
+				if x := &r.Sweep[i]; x.Settings[row] == a && x.Settings[column] == b {
+					strip.Points = append(strip.Points, StripPoint{Value: runValue(x)})
+				}
+			}
+			values[j], _ = strip.mean() // NaN where there is none
+		}
+		h.Values = append(h.Values, values)
+	}
+	return HeatMapFigure(h)
 }
 
 // expectedFigure is the expected best of so many runs.

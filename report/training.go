@@ -123,39 +123,61 @@ func (r *Run) chosenBy() string {
 	return ""
 }
 
-// metricCurves is the metric that chooses or judges the model, by evaluation.
+// followed are the metrics that are drawn along a training: the one that chooses or judges the model, and of a pre-training all
+// accuracies.
+func (r *Run) followed() []string {
+	var names []string
+	if name := r.chosenBy(); name != "" && name != "loss" {
+		names = append(names, name)
+	}
+	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy"} {
+		if !slices.Contains(names, name) && slices.ContainsFunc(r.Events.Evaluations, func(v train.LoggedEvaluation) bool {
+			_, ok := v.Evaluation.Metrics.Get(name)
+			return ok
+		}) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// metricCurves are the metrics of the evaluations.
 func metricCurves(runs []*Run, o *Options) []*Figure {
 	by := make(map[string]*Curves)
 	var names []string
 	for _, r := range runs {
-		name := r.chosenBy()
-		if r.Events == nil || len(r.Events.Evaluations) == 0 || name == "" || name == "loss" {
+		if r.Events == nil || len(r.Events.Evaluations) == 0 {
 			continue
 		}
-		c := by[name]
-		if c == nil {
-			label := metric.Label(name)
-			c = &Curves{Name: "metric", Title: "Evaluations", XTitle: o.Against.String(), YTitle: label}
-			by[name], names = c, append(names, name)
-		}
-		y, best := make([]float64, len(r.Events.Evaluations)), -1
-		for i, v := range r.Events.Evaluations {
-			value, ok := v.Evaluation.Metrics.Get(name)
-			if !ok {
-				value = math.NaN()
+		for _, name := range r.followed() {
+			if by[name] == nil {
+				by[name], names = &Curves{Name: "metric", Title: "Evaluations", XTitle: o.Against.String(), YTitle: metric.Label(name)}, append(names, name)
 			}
-			y[i] = value
-			if finite(value) && (best < 0 || value > y[best] && !metric.LessIsBetter(name) || value < y[best] && metric.LessIsBetter(name)) {
-				best = i
-			}
+			c := by[name]
+			c.Curves = append(c.Curves, metricCurve(r, runs, o, name))
 		}
-		c.Curves = append(c.Curves, Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best})
 	}
 	var figures []*Figure
 	for _, name := range names {
 		figures = append(figures, CurvesFigure(*by[name]))
 	}
 	return figures
+}
+
+// metricCurve is a metric of a run's evaluations.
+func metricCurve(r *Run, runs []*Run, o *Options, name string) Curve {
+	y, best := make([]float64, len(r.Events.Evaluations)), -1
+	for i, v := range r.Events.Evaluations {
+		value, ok := v.Evaluation.Metrics.Get(name)
+		if !ok {
+			value = math.NaN()
+		}
+		y[i] = value
+		if finite(value) && (best < 0 || value > y[best] && !metric.LessIsBetter(name) || value < y[best] && metric.LessIsBetter(name)) {
+			best = i
+		}
+	}
+	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best}
 }
 
 // stepCurves is a number of the logged steps.
