@@ -7,10 +7,14 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-bert/bert/internal/testbound"
 )
 
 // What the outcomes of an evaluation say, one by one, is what its result says of all; and they can be read back.
@@ -175,4 +179,26 @@ func FuzzParseOutcomes(f *testing.F) {
 			t.Errorf("written and read again: %v", err)
 		}
 	})
+}
+
+// Outcomes of the shortest lines take no more than docs/security.md says.
+func TestBoundOutcomes(t *testing.T) {
+	for what, c := range map[string]struct{ head, line string }{
+		"examples": {`{"kind":"question_answering","examples":1000000}`, `{"answer":""}`},
+		"labels":   {`{"kind":"single_label_classification","labels":["a","b"],"examples":1}`, `{"label":0,"log_probabilities":[0,0]}`},
+		"numbers":  {`{"kind":"single_label_classification","labels":["a","b"],"examples":1}`, `{"label":0,"log_probabilities":[` + strings.Repeat("0,", 2_000_000) + `0]}`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bound := testbound.Default
+			bound.PerByte += 100
+			bound.PerHundred = 40 * time.Second
+			testbound.Read(t, bound, func(dir string) (string, error) {
+				content := c.head + "\n" + strings.Repeat(c.line+"\n", max(1, 3_000_000/len(c.line)))
+				return dir, os.WriteFile(filepath.Join(dir, OutcomesFile), []byte(content), 0o666)
+			}, func(path string) error {
+				_, err := ReadOutcomes(path)
+				return err
+			})
+		})
+	}
 }
