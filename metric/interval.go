@@ -17,7 +17,7 @@ func Wilson(hits, n int) Interval {
 	if n <= 0 {
 		return Interval{0, 1}
 	}
-	N, p := float64(n), float64(hits)/float64(n)
+	N, p := float64(n), max(0, min(1, float64(hits)/float64(n)))
 	centre := (p + z95*z95/(2*N)) / (1 + z95*z95/N)
 	half := z95 / (1 + z95*z95/N) * math.Sqrt(p*(1-p)/N+z95*z95/(4*N*N))
 	return Interval{max(0, centre-half), min(1, centre+half)}

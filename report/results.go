@@ -209,20 +209,25 @@ func (r *Run) positive() int {
 
 // confusionIntervals are those of metrics that the matrix alone decides.
 func confusionIntervals(out map[string]*metric.Interval, m metric.ConfusionMatrix, positive int) {
-	type cell struct{ row, column int }
-	var cells []cell // of each example
-	right := 0
+	right, all := 0, 0
 	for i, row := range m {
 		right += row[i]
+		for _, n := range row {
+			all += n
+		}
+	}
+	out["eval_accuracy"] = new(metric.Wilson(right, all))
+	if all <= 0 || all > maxBootstrap {
+		return
+	}
+	type cell struct{ row, column int }
+	cells := make([]cell, 0, all) // of each example
+	for i, row := range m {
 		for j, n := range row {
-			for range min(n, maxBootstrap) {
+			for range min(n, all-len(cells)) {
 				cells = append(cells, cell{i, j})
 			}
 		}
-	}
-	out["eval_accuracy"] = new(metric.Wilson(right, len(cells)))
-	if len(cells) == 0 || len(cells) > maxBootstrap {
-		return
 	}
 	drawn := make(metric.ConfusionMatrix, len(m))
 	for i := range drawn {

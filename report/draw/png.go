@@ -150,7 +150,11 @@ func dashes(points []Point, dash []float64) [][]Point {
 	if len(points) < 2 {
 		return nil
 	}
-	if len(dash) == 0 {
+	long := 0.0
+	for i, to := range points[1:] {
+		long = max(long, math.Hypot(to.X-points[i].X, to.Y-points[i].Y))
+	}
+	if len(dash) == 0 || !(long < maxDots) { // what is longer than a picture isn't worth its dashes
 		return [][]Point{points}
 	}
 	var (
