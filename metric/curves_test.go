@@ -182,7 +182,8 @@ func TestWilson(t *testing.T) {
 	}
 }
 
-// The interval of a mean is about ±1.96 standard errors, is the same for the same seed, and there is none of what is never a number.
+// The interval of a mean is about ±1.96 standard errors, is the same for the same seed, and there is none of what is never a
+// number.
 func TestBootstrap(t *testing.T) {
 	const n = 400
 	values := make([]float64, n)

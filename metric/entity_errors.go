@@ -35,13 +35,13 @@ type EntityPair struct {
 	Error       EntityError
 }
 
-// MatchEntities pairs the entities of a sentence with those that were found in it, both as Entities lists them: in order and apart
-// from one another. Only entities that have a word in common make a pair. Of all ways to pair them it is one with the most
-// exact pairs, of these one with the most pairs, and of these one with the most right boundaries and then types: so it does not depend on an
-// order.
+// MatchEntities pairs the entities of a sentence with those that were found in it, both as Entities lists them: in order and
+// apart from one another. Only entities that have a word in common make a pair. Of all ways to pair them it is one with the most
+// exact pairs, of these one with the most pairs, and of these one with the most right boundaries and then types: so it does not
+// depend on an order.
 func MatchEntities(gold, found []Entity) []EntityPair {
-	// As neither list has two entities that overlap, pairs never cross, and the best pairing of the rest of the lists from i and j on
-	// is all that matters.
+	// As neither list has two entities that overlap, pairs never cross, and the best pairing of the rest of the lists from i and
+	// j on is all that matters.
 	const pair, exact = 1 << 20, 1 << 40
 	value := func(g, f Entity) int64 {
 		switch {

@@ -12,7 +12,8 @@ type Interval struct{ Low, High float64 }
 // z95 is the quantile of the normal distribution at 0.975.
 const z95 = 1.959963984540054
 
-// Wilson is the interval of a share of which hits of n were seen (Wilson 1927): 8 of 10 give 0.490 to 0.943. Of nothing it is 0 to 1.
+// Wilson is the interval of a share of which hits of n were seen (Wilson 1927): 8 of 10 give 0.490 to 0.943. Of nothing it is 0
+// to 1.
 func Wilson(hits, n int) Interval {
 	if n <= 0 {
 		return Interval{0, 1}

@@ -229,8 +229,8 @@ func (b *browser) complaints(url string) []string {
 	return list
 }
 
-// TestBrowser opens the page with everything in Chromium: at the widths of a phone and of a screen, light, dark and as it is printed.
-// BERT_PAGE is another page to test, and BERT_SCREENSHOTS a folder for what it looks like.
+// TestBrowser opens the page with everything in Chromium: at the widths of a phone and of a screen, light, dark and as it is
+// printed. BERT_PAGE is another page to test, and BERT_SCREENSHOTS a folder for what it looks like.
 func TestBrowser(t *testing.T) {
 	b := openBrowser(t)
 	path := os.Getenv("BERT_PAGE")
@@ -273,8 +273,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// TestAccessible asks axe-core about a page of some figures, or that of BERT_PAGE, in both themes. BERT_AXE is the file axe.min.js of the
-// package axe-core of npm.
+// TestAccessible asks axe-core about a page of some figures, or that of BERT_PAGE, in both themes. BERT_AXE is the file
+// axe.min.js of the package axe-core of npm.
 func TestAccessible(t *testing.T) {
 	path := os.Getenv("BERT_AXE")
 	if path == "" {

@@ -78,33 +78,7 @@ func ConfusionFigure(c Confusion) *Figure {
 	}
 }
 
-// share is the share of a cell, NaN where the sum is 0.
-func (c *Confusion) share(i, j int) float64 {
-	sum := 0
-	switch c.Normalization {
-	case ByPrediction:
-		for _, row := range c.Counts {
-			sum += row[j]
-		}
-	case ByAll:
-		for _, row := range c.Counts {
-			for _, n := range row {
-				sum += n
-			}
-		}
-	case NoShares: // of the largest
-		for _, row := range c.Counts {
-			sum = max(sum, slices.Max(row))
-		}
-	default:
-		for _, n := range c.Counts[i] {
-			sum += n
-		}
-	}
-	return float64(c.Counts[i][j]) / float64(sum)
-}
-
-// shares are those of all cells.
+// shares are the cells as shares of what the normalization says, NaN where that is 0.
 func (c *Confusion) shares() [][]float64 {
 	out := make([][]float64, len(c.Counts))
 	rows, columns := make([]int, len(c.Counts)), make([]int, len(c.Columns))
@@ -214,9 +188,9 @@ func (c *Confusion) table() Table {
 	t.Page = [][]string{}
 	byLabel := *c
 	byLabel.Normalization = ByLabel
-	pairs := c.confused()
+	shares, pairs := byLabel.shares(), c.confused()
 	for _, p := range pairs[:min(len(pairs), pagePairs)] {
-		t.Page = append(t.Page, []string{c.Labels[p.row], c.Columns[p.column], strconv.Itoa(p.count), percent(byLabel.share(p.row, p.column))})
+		t.Page = append(t.Page, []string{c.Labels[p.row], c.Columns[p.column], strconv.Itoa(p.count), percent(shares[p.row][p.column])})
 	}
 	t.Note = fmt.Sprintf("The pairs that are confused most, of %s; the CSV has the whole matrix.", message.Thousands(len(pairs)))
 	return t

@@ -13,8 +13,8 @@ import (
 type Curve struct {
 	Name string
 	X, Y []float64 // of the same length; what is no number is a gap
-	// Points marks each number and joins them, as for evaluations, of which there are few; without it the curve is a faint line with
-	// a smoothed one over it.
+	// Points marks each number and joins them, as for evaluations, of which there are few; without it the curve is a faint line
+	// with a smoothed one over it.
 	Points bool
 	// Best is the index of the number that gets a star, −1 for none. Without Points it plays no part.
 	Best int
@@ -34,8 +34,8 @@ type Curves struct {
 	Finding   string // "": computed from the curves
 }
 
-// Smooth is the exponential moving average of numbers without the bias of its beginning, as TensorBoard's: what is no number is left
-// out of it, and is none in the result.
+// Smooth is the exponential moving average of numbers without the bias of its beginning, as TensorBoard's: what is no number is
+// left out of it, and is none in the result.
 func Smooth(values []float64, weight float64) []float64 {
 	out := make([]float64, len(values))
 	mean, past := 0.0, 1.0
@@ -134,7 +134,8 @@ func finitePairs(x, y []float64) (fx, fy []float64) {
 // maxPoints is how many points a drawn line has.
 const maxPoints = 1000
 
-// extremes is a curve of at most maxPoints points: of each stretch of it the least and the greatest number, so that no peak is lost.
+// extremes is a curve of at most maxPoints points: of each stretch of it the least and the greatest number, so that no peak is
+// lost.
 func extremes(x, y []float64) (ex, ey []float64) {
 	if len(x) <= maxPoints {
 		return x, y

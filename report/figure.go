@@ -2,8 +2,8 @@
 // pictures as SVG, PNG and CSV.
 //
 // A picture is a [Figure]: what draws it, the numbers it is made of as a [Table], and what it shows in a sentence. There is a
-// function for each kind of figure that makes one of numbers, such as [ConfusionFigure], [CurvesFigure] or [BarsFigure]. A [Page] is
-// figures, tables and texts; Page.Write makes it HTML:
+// function for each kind of figure that makes one of numbers, such as [ConfusionFigure], [CurvesFigure] or [BarsFigure]. A [Page]
+// is figures, tables and texts; Page.Write makes it HTML:
 //
 //	figure := report.ConfusionFigure(report.Confusion{Labels: labels, Counts: matrix})
 //	page := report.Page{Title: "My model", Sections: []report.Section{{Title: "Errors", Figures: []*report.Figure{figure}}}}
@@ -114,5 +114,6 @@ const (
 	smallSize = 11.0
 )
 
-// figureWidth is the width of a figure that needs no other: two stand side by side on a wide screen, and one on a phone can be read.
+// figureWidth is the width of a figure that needs no other: two stand side by side on a wide screen, and one on a phone can be
+// read.
 const figureWidth = 520.0

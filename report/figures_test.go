@@ -109,8 +109,8 @@ func examples(t testing.TB) []*Figure {
 	)
 }
 
-// TestGoldenPictures compares the pictures with those in testdata, which -update draws anew. A dot of a PNG may differ by two of 255
-// on other processors, whose products and sums are rounded otherwise.
+// TestGoldenPictures compares the pictures with those in testdata, which -update draws anew. A dot of a PNG may differ by two of
+// 255 on other processors, whose products and sums are rounded otherwise.
 func TestPictures(t *testing.T) {
 	var all []string
 	for _, f := range examples(t) {

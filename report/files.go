@@ -26,12 +26,13 @@ func Formats() []string { return []string{"svg", "png", "csv"} }
 
 // FileOptions say how figures are written as files. The zero value is good.
 type FileOptions struct {
-	Formats []string // of Formats; nil: all
+	Formats []string // of Formats; nil: all, empty: none
 	Theme   draw.Theme
 	Fonts   []*draw.Font // of the characters that the figures' own font lacks, for PNG
 }
 
-// SaveFigures writes figures into dir, which it makes where it isn't: NAME.svg, NAME.png and NAME.csv of each, all whole or not there.
+// SaveFigures writes figures into dir, which it makes where it isn't: NAME.svg, NAME.png and NAME.csv of each, all whole or not
+// there.
 func SaveFigures(dir string, figures []*Figure, o FileOptions) error {
 	if o.Formats == nil {
 		o.Formats = Formats()
@@ -40,6 +41,9 @@ func SaveFigures(dir string, figures []*Figure, o FileOptions) error {
 		if !slices.Contains(Formats(), format) {
 			return fmt.Errorf("format %q: want %s", format, strings.Join(Formats(), ", "))
 		}
+	}
+	if len(o.Formats) == 0 {
+		return nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return files.PathError(err)

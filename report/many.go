@@ -11,8 +11,8 @@ import (
 	"github.com/go-bert/bert/sweep"
 )
 
-// paperScores are those of BERT-base on GLUE's test data (Devlin et al. 2018, table 1), by the names of the benchmark's table: F1 of
-// QQP and MRPC, Spearman's coefficient of STS-B, Matthews' of CoLA and accuracies.
+// paperScores are those of BERT-base on GLUE's test data (Devlin et al. 2018, table 1), by the names of the benchmark's table: F1
+// of QQP and MRPC, Spearman's coefficient of STS-B, Matthews' of CoLA and accuracies.
 var paperScores = []struct {
 	name, metric string
 	value        float64

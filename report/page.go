@@ -19,8 +19,8 @@ import (
 	"github.com/go-bert/bert/report/draw"
 )
 
-// Page is an HTML page that needs nothing beside it: no other file, no network, and no scripts, though it has one. It shows texts as
-// texts, whatever is in them.
+// Page is an HTML page that needs nothing beside it: no other file, no network, and no scripts, though it has one. It shows texts
+// as texts, whatever is in them.
 type Page struct {
 	Title    string
 	Lead     string // below the title

@@ -11,8 +11,8 @@ import (
 	"github.com/go-bert/bert/task"
 )
 
-// PredictionExample shows what a model says of an input: the probabilities of labels or choices as bars, entities and answers as marked
-// text.
+// PredictionExample shows what a model says of an input: the probabilities of labels or choices as bars, entities and answers as
+// marked text.
 func PredictionExample(in *data.Input, p *task.Prediction) Example {
 	e := Example{Head: "Text", Lines: inputLines(in, p)}
 	if said := p.String(); p.Entities == nil {
@@ -138,7 +138,8 @@ func (p *Predictions) Page(title, generator string) *Page {
 	return &Page{Title: title, Generator: generator, Sections: []Section{s}}
 }
 
-// PredictionFigure is the picture of what a model says of input number n, from 1; nil where there is nothing to draw, as of a number.
+// PredictionFigure is the picture of what a model says of input number n, from 1; nil where there is nothing to draw, as of a
+// number.
 func PredictionFigure(n int, in *data.Input, p *task.Prediction) *Figure {
 	f := predictionBars(p)
 	if f == nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/go-bert/bert/report/draw"
 )
 
-// Ranking is scores of a question with two answers, from which the ROC curve, the curve of precision and recall and the sweep of the
-// threshold are drawn.
+// Ranking is scores of a question with two answers, from which the ROC curve, the curve of precision and recall and the sweep of
+// the threshold are drawn.
 type Ranking struct {
 	Positive string                  // what a high score says
 	Points   []metric.OperatingPoint // as metric.OperatingPoints lists them

@@ -46,8 +46,8 @@ func (e *NoRunError) Error() string {
 // maxRecipe bounds recipe.json.
 const maxRecipe = 1 << 20
 
-// Open reads the folder of a run: of a fine-tuning, an evaluation, a pre-training, a sweep or a run of GLUE. Files that aren't there
-// are left out, as a run that is under way or was killed lacks some.
+// Open reads the folder of a run: of a fine-tuning, an evaluation, a pre-training, a sweep or a run of GLUE. Files that aren't
+// there are left out, as a run that is under way or was killed lacks some.
 func Open(dir string) (*Run, error) {
 	r := &Run{Name: filepath.Base(filepath.Clean(dir))}
 	if r.Name == "." || r.Name == string(filepath.Separator) {

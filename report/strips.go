@@ -152,7 +152,8 @@ func (s *Strip) median() float64 {
 }
 
 // ExpectedBest is the expected best of b runs, drawn with replacement from those whose values these are (Dodge et al. 2019,
-// arXiv:1909.03004): Σᵢ v₍ᵢ₎·((i/n)^b − ((i−1)/n)^b). 0.5, 0.7 and 0.9 give 0.789 for two runs. less says that the least is the best.
+// arXiv:1909.03004): Σᵢ v₍ᵢ₎·((i/n)^b − ((i−1)/n)^b). 0.5, 0.7 and 0.9 give 0.789 for two runs. less says that the least is the
+// best.
 func ExpectedBest(values []float64, b int, less bool) float64 {
 	sorted := slices.Clone(values)
 	slices.SortFunc(sorted, func(x, y float64) int {
@@ -183,8 +184,8 @@ type Parallel struct {
 	ResultTitle string
 }
 
-// ParallelFigure draws an axis for each setting and one for the result, and a line for each run, in the colour of its result. Values
-// that are numbers are in their order, others by the alphabet, at equal distances.
+// ParallelFigure draws an axis for each setting and one for the result, and a line for each run, in the colour of its result.
+// Values that are numbers are in their order, others by the alphabet, at equal distances.
 func ParallelFigure(p Parallel) *Figure {
 	t := Table{Columns: append(words("run"), append(words(p.Axes...), numbers(p.ResultTitle)...)...)}
 	t.Columns[0].Text = true

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Terminal is the page for a terminal of so many columns: the headline numbers, the warnings, and those figures that can be drawn with
-// characters.
+// Terminal is the page for a terminal of so many columns: the headline numbers, the warnings, and those figures that can be drawn
+// with characters.
 func (p *Page) Terminal(columns int) string {
 	var b strings.Builder
 	line := func(text string) { b.WriteString(printable(text) + "\n") }

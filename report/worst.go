@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/report/draw"
 	"github.com/go-bert/bert/task"
 )
@@ -44,9 +45,34 @@ func worst(runs []*Run) []Section {
 			}
 			s.Examples = append(s.Examples, x)
 		}
+		if t, ok := suspects(o); ok {
+			s.Tables = append(s.Tables, NamedTable{r.of("Labels that may be wrong", runs), t})
+		}
 		sections = append(sections, s)
 	}
 	return sections
+}
+
+// suspectBelow is the probability of the right label below which it may be wrong.
+const suspectBelow = 0.05
+
+// suspects lists the examples whose label the model holds for all but impossible, those that it is surest of first.
+func suspects(o *task.Outcomes) (Table, bool) {
+	t := Table{Columns: append(words("example", "right", "predicted"), numbers("probability of the right one")...)}
+	t.Columns[0].Text, t.Columns[1].Text, t.Columns[2].Text = true, true, true
+	var list []*task.Outcome
+	for i := range o.Examples {
+		if x := &o.Examples[i]; x.Label != nil && math.Exp(float64(x.LogProbabilities[*x.Label])) < suspectBelow {
+			list = append(list, x)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *task.Outcome) int { return cmp.Compare(b.Loss, a.Loss) })
+	for _, x := range list[:min(len(list), pageRows)] {
+		class, _ := predicted(x)
+		t.Rows = append(t.Rows, []string{x.Source, className(o, *x.Label), className(o, class), exactly(math.Exp(float64(x.LogProbabilities[*x.Label])))})
+	}
+	t.Note = fmt.Sprintf("The model gives the right label of %s of %s examples a probability below %g.", message.Thousands(len(list)), message.Thousands(len(o.Examples)), suspectBelow)
+	return t, len(list) > 0
 }
 
 // plain is a line of plain text.

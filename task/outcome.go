@@ -101,8 +101,8 @@ const (
 	outcomeTokens = 128  // tokens of such a text
 )
 
-// AddTexts gives the 1,000 examples of the greatest loss the beginning of their text, as the model reads it: what d's ids spell. d is
-// the data of the evaluation.
+// AddTexts gives the 1,000 examples of the greatest loss the beginning of their text, as the model reads it: what d's ids spell.
+// d is the data of the evaluation.
 func (o *Outcomes) AddTexts(d *Dataset, t *tokenizer.Tokenizer) {
 	order := make([]int, len(o.Examples))
 	for i := range order {

@@ -96,6 +96,9 @@ func (a *app) report(f *reportFlags, args []string) error {
 		return err
 	}
 	fileOptions := report.FileOptions{Theme: theme, Formats: f.figures}
+	if slices.Contains(f.figures, "none") {
+		fileOptions.Formats = []string{}
+	}
 	if f.font != "" {
 		font, err := openFont(f.font)
 		if err != nil {
@@ -119,12 +122,7 @@ func (a *app) report(f *reportFlags, args []string) error {
 			path = filepath.Join(args[0], report.PageFile)
 		}
 	}
-	if slices.Contains(f.figures, "none") {
-		err = page.Save(path)
-	} else {
-		err = page.SaveAll(path, fileOptions)
-	}
-	if err != nil {
+	if err := page.SaveAll(path, fileOptions); err != nil {
 		return err
 	}
 	a.log.Info("the page is " + path)

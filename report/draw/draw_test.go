@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Text is read with a contrast of 4.5 on every background that it stands on, and marks and lines are seen with 3 (WCAG 2.2, 1.4.3 and
-// 1.4.11), in both themes.
+// Text is read with a contrast of 4.5 on every background that it stands on, and marks and lines are seen with 3 (WCAG 2.2, 1.4.3
+// and 1.4.11), in both themes.
 func TestContrast(t *testing.T) {
 	for _, theme := range []Theme{Light, Dark} {
 		for _, ground := range []Paint{Paper, Panel} {
