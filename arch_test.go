@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "starter", "internal/bench", "internal/atomicfile", "internal/files"},
+		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "internal/bench", "internal/atomicfile", "internal/files"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -43,7 +43,7 @@ var rooms = []room{
 	{dir: "report/draw", others: []string{"golang.org/x/image"}},
 	{dir: "glue", ours: []string{"finetune", "task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/atomicfile", "internal/jsonobject", "internal/textfile", "internal/files"}},
 	{dir: "sweep", ours: []string{"finetune", "task", "train", "metric", "recipe", "internal/jsonobject", "internal/textfile", "internal/files"}},
-	{dir: "finetune", ours: []string{"task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/jsonobject"}},
+	{dir: "finetune", ours: []string{"task", "data", "train", "metric", "recipe", "sentence", ".", "tokenizer", "internal/jsonobject"}},
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/atomicfile", "internal/files"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
@@ -57,8 +57,10 @@ var rooms = []room{
 		dir: "pretrain", ours: []string{"train", "recipe", ".", "tokenizer", "metric", "internal/atomicfile", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord", "internal/files"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
-	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
-	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "internal/atomicfile", "internal/files"}},
+	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "sentence", "data", "squad", "metric", "internal/atomicfile", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "sentence", "internal/atomicfile", "internal/files"}},
+	// Hidden states become vectors of texts here, whoever computed them: it knows neither the model nor the tokenizer.
+	{dir: "sentence", ours: []string{"checkpoint", "internal/atomicfile", "internal/files", "internal/jsonobject", "internal/message"}},
 	{dir: "squad", ours: []string{"data", "metric", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
 	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},

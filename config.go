@@ -257,9 +257,9 @@ var carriedKeys = strings.Fields(`
 	gelu_form language length_penalty max_length min_length name no_repeat_ngram_size num_beam_groups num_beams
 	num_return_sequences output_attentions output_hidden_states output_past output_scores pooler_fc_size
 	pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix
-	remove_invalid_values repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens
-	task_specific_params temperature tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript
-	transformers_version typical_p use_bfloat16 use_cache`)
+	remove_invalid_values repetition_penalty return_dict return_dict_in_generate sbert_ce_default_activation_function
+	sentence_transformers sep_token_id suppress_tokens task_specific_params temperature tf_legacy_loss tokenizer_class top_k
+	top_p torch_dtype torchscript transformers_version typical_p use_bfloat16 use_cache`)
 
 // LoadConfig reads config.json or bert_config.json: a file, or the one in a folder.
 func LoadConfig(path string) (Config, error) {

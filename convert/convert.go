@@ -17,6 +17,7 @@ import (
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -32,6 +33,8 @@ const (
 	PyTorch
 	// ONNX is config.json and model.onnx, a graph in float32.
 	ONNX
+	// SentenceTransformers is HuggingFace with the pipeline that makes vectors of texts: the model's own or a new one.
+	SentenceTransformers
 )
 
 // format is a row of the table of formats.
@@ -41,15 +44,30 @@ type format struct {
 	weights checkpoint.Format
 	shards  bool // the weights may be written as several files
 	float32 bool // there is no other type of weights
+	// pipeline says what becomes of the pipeline of a sentence-transformers folder.
+	pipeline pipelineUse
 	// check lists what the format's own programs would compute differently; it may be nil.
 	check func(c bert.Config) []string
 }
 
+// pipelineUse says what becomes of a pipeline.
+type pipelineUse uint8
+
+const (
+	leftBehind pipelineUse = iota // the format's programs don't know it
+	carriedOn                     // where there is one
+	needed                        // made where there is none
+)
+
 var formats = [...]format{
-	HuggingFace: {name: "hf", about: "Hugging Face's: config.json, model.safetensors", weights: checkpoint.Safetensors, shards: true},
+	HuggingFace: {name: "hf", about: "Hugging Face's: config.json, model.safetensors", weights: checkpoint.Safetensors, shards: true, pipeline: carriedOn},
 	Google:      {name: "tf", about: "google-research/bert's: bert_config.json, bert_model.ckpt", weights: checkpoint.TensorFlow, check: checkGoogle},
-	PyTorch:     {name: "torch", about: "PyTorch's: config.json, pytorch_model.bin", weights: checkpoint.Torch, shards: true},
+	PyTorch:     {name: "torch", about: "PyTorch's: config.json, pytorch_model.bin", weights: checkpoint.Torch, shards: true, pipeline: carriedOn},
 	ONNX:        {name: "onnx", about: "an ONNX graph in float32: config.json, model.onnx", weights: checkpoint.ONNX, float32: true},
+	SentenceTransformers: {
+		name: "sentence-transformers", about: "Hugging Face's, with modules.json and the modules that make vectors of texts",
+		weights: checkpoint.Safetensors, shards: true, pipeline: needed,
+	},
 }
 
 // Formats lists all formats.
@@ -74,6 +92,9 @@ func (f Format) About() string { return formats[f].about }
 
 // Shards reports whether weights may be written as several files.
 func (f Format) Shards() bool { return formats[f].shards }
+
+// NewPipeline reports whether Options.Pooling and Normalize have a meaning.
+func (f Format) NewPipeline() bool { return formats[f].pipeline == needed }
 
 // Float32Only reports whether weights can be written in float32 alone.
 func (f Format) Float32Only() bool { return formats[f].float32 }
@@ -130,6 +151,10 @@ type Options struct {
 	// GELU and Base are those of bert.Options.
 	GELU bert.GELU
 	Base string
+	// Pooling are the modes of a new pipeline, for SentenceTransformers; nil: the model's own pipeline or, of a model without one,
+	// the mean. Normalize makes the vectors of a new pipeline as long as 1.
+	Pooling   []sentence.Mode
+	Normalize bool
 	// Loaded, if not nil, is given the model before anything is written.
 	Loaded func(*bert.Model)
 }
@@ -137,7 +162,7 @@ type Options struct {
 // Result says what was written.
 type Result struct {
 	DType  checkpoint.DType
-	Copied []string // files beside the weights, those of the tokenizer and the task
+	Copied []string // files beside the weights, those of the tokenizer, the task and the pipeline
 	Notes  []string // what may not be expected, as sentences
 }
 
@@ -156,6 +181,14 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	if err := files.CheckFolder(out); err != nil {
 		return nil, err
 	}
+	if (o.Pooling != nil || o.Normalize) && !o.Format.NewPipeline() {
+		return nil, fmt.Errorf("a pipeline is made for %v only, not for %v", SentenceTransformers, o.Format)
+	}
+	folder, err := bert.ModelDir(in)
+	if err != nil {
+		return nil, err
+	}
+	in = sentence.EncoderDir(in)
 	from, err := bert.ModelDir(in)
 	if err != nil {
 		return nil, err
@@ -167,15 +200,19 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer m.Close()
-	if o.Loaded != nil {
-		o.Loaded(m)
-	}
 	var (
 		f = formats[o.Format]
 		r = &Result{DType: o.DType}
 	)
+	pipeline, err := r.pipeline(folder, bert.TokenizerDir(from, o.Base), m.Config(), o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Loaded != nil {
+		o.Loaded(m)
+	}
 	if f.check != nil {
-		r.Notes = f.check(m.Config())
+		r.Notes = append(r.Notes, f.check(m.Config())...)
 	}
 	switch {
 	case f.float32:
@@ -187,7 +224,15 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 		if err := m.Save(dir, bert.SaveOptions{DType: r.DType, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
 			return err
 		}
-		return r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format)
+		if err := r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format); err != nil {
+			return err
+		}
+		if pipeline == nil {
+			return nil
+		}
+		names, err := pipeline.Save(dir)
+		r.Copied = append(r.Copied, names...)
+		return err
 	}, bert.ConfigFiles()...)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -94,6 +95,7 @@ type Job struct {
 	fingerprint map[string]string
 	skipped     []Skipped
 	unknown     []string
+	notes       []string
 	// bestThreshold says that the model takes the threshold of no answer that is the best of the evaluation.
 	bestThreshold bool
 	release       func()
@@ -136,7 +138,7 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	}
 	j := &Job{
 		parts:   Parts{Tokenizer: tok, Spec: d.spec, Train: d.train, Eval: d.eval},
-		options: o, recipe: &r, training: r.Training, skipped: d.skipped, unknown: config.Unknown,
+		options: o, recipe: &r, training: r.Training, skipped: d.skipped, unknown: config.Unknown, notes: r.notes(),
 		bestThreshold: r.NullThreshold == nil, release: release,
 	}
 	if err := j.begin(ctx, config, d); err != nil {
@@ -162,7 +164,8 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 
 // load reads the configuration and the tokenizer.
 func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
-	path := cmp.Or(r.Config, r.Dir)
+	dir := sentence.EncoderDir(r.Dir)
+	path := cmp.Or(r.Config, dir)
 	config, err := bert.LoadConfig(path)
 	if err != nil {
 		return config, nil, err
@@ -172,7 +175,7 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
 	}
 	if r.Vocab == "" {
-		tok, err := tokenizer.Load(r.Dir)
+		tok, err := tokenizer.Load(dir)
 		return config, tok, err
 	}
 	c := tokenizer.DefaultConfig()
@@ -191,7 +194,7 @@ func (r *Recipe) model(ctx context.Context, config bert.Config, d *task.Spec, op
 		NewHead: true, AllowMissing: r.AllowMissing, GELU: r.GELU, Seed: *r.Training.WithDefaults().Seed,
 	}
 	if r.Config == "" {
-		return bert.Load(ctx, r.Dir, o)
+		return bert.Load(ctx, sentence.EncoderDir(r.Dir), o)
 	}
 	m, err := bert.New(config, o)
 	if err != nil {
@@ -246,6 +249,28 @@ func (j *Job) Skipped() []Skipped { return j.skipped }
 
 // UnknownKeys are the keys of the model's config.json that mean nothing here.
 func (j *Job) UnknownKeys() []string { return j.unknown }
+
+// Notes are sentences about what the model that is written does not have of the one to begin with.
+func (j *Job) Notes() []string { return j.notes }
+
+// notes is Notes before the job is made.
+func (r *Recipe) notes() []string {
+	if r.Dir == "" {
+		return nil
+	}
+	dir, err := bert.ModelDir(r.Dir)
+	if err != nil {
+		return nil // as loading will say
+	}
+	p, err := sentence.Load(dir, 0)
+	switch {
+	case err == nil && !p.CrossEncoder:
+		return []string{fmt.Sprintf("the pipeline of %s (%v) makes vectors of texts: the fine-tuned model has its head in place of it", r.Dir, p)}
+	case p != nil:
+		return []string{fmt.Sprintf("the modules of %s are those of sentence-transformers: the fine-tuned model has its head in place of them", r.Dir)}
+	}
+	return nil
+}
 
 // Output is the folder that the job writes to.
 func (j *Job) Output() string { return j.options.Output }

@@ -18,8 +18,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-bert/bert/internal/files"
 )
@@ -93,33 +95,72 @@ type field struct {
 	null string
 }
 
-// fields are those of v, a pointer to a struct, in their order.
-func fields(v any) []field {
-	var list []field
-	var visit func(reflect.Value)
-	visit = func(s reflect.Value) {
-		for i := range s.NumField() {
-			f := s.Type().Field(i)
+// place is where a field is in a struct, and what its tags say.
+type place struct {
+	key           string
+	index         []int // for reflect.Value.FieldByIndex
+	notZero, null string
+}
+
+// layout is the places of a struct, in the order of its fields.
+type layout struct {
+	places []place
+	of     map[string]int // the places by key
+}
+
+// layouts keeps the layout of each type of recipe. A program asks for each key of several types when it starts.
+var layouts sync.Map // reflect.Type → *layout
+
+func layoutOf(t reflect.Type) *layout {
+	if l, ok := layouts.Load(t); ok {
+		return l.(*layout)
+	}
+	l := &layout{of: make(map[string]int)}
+	var visit func(t reflect.Type, above []int)
+	visit = func(t reflect.Type, above []int) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			index := append(slices.Clone(above), i)
 			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			switch {
 			case f.Anonymous && key == "":
-				visit(s.Field(i))
+				visit(f.Type, index)
 			case f.IsExported() && key != "" && key != "-":
-				list = append(list, field{key, s.Field(i), f.Tag.Get("zero"), f.Tag.Get("nil")})
+				if _, twice := l.of[key]; !twice {
+					l.of[key] = len(l.places)
+				}
+				l.places = append(l.places, place{key, index, f.Tag.Get("zero"), f.Tag.Get("nil")})
 			}
 		}
 	}
-	visit(reflect.ValueOf(v).Elem())
+	visit(t, nil)
+	layouts.Store(t, l)
+	return l
+}
+
+func (p *place) in(s reflect.Value) field {
+	return field{p.key, s.FieldByIndex(p.index), p.notZero, p.null}
+}
+
+// fields are those of v, a pointer to a struct, in their order.
+func fields(v any) []field {
+	s := reflect.ValueOf(v).Elem()
+	l := layoutOf(s.Type())
+	list := make([]field, len(l.places))
+	for i := range l.places {
+		list[i] = l.places[i].in(s)
+	}
 	return list
 }
 
 func lookup(v any, key string) (field, bool) {
-	for _, f := range fields(v) {
-		if f.key == key {
-			return f, true
-		}
+	s := reflect.ValueOf(v).Elem()
+	l := layoutOf(s.Type())
+	i, ok := l.of[key]
+	if !ok {
+		return field{}, false
 	}
-	return field{}, false
+	return l.places[i].in(s), true
 }
 
 // Keys are the keys of v, a pointer to a recipe, in the order of its fields.

@@ -12,6 +12,7 @@ import (
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -87,8 +88,12 @@ type Description struct {
 	Spec *Spec
 	// Saved says that Spec was read from task.json.
 	Saved bool
+	// Pipeline is that of a sentence-transformers folder, which makes vectors of texts or says that the model is a cross-encoder;
+	// nil of another folder. Where something in it is not supported, it has the settings for texts alone.
+	Pipeline *sentence.Pipeline
 
-	specErr error // why there is no Spec
+	specErr     error // why there is no Spec
+	pipelineErr error // why Pipeline gives no vectors
 }
 
 // Describe reads what a model directory says of itself: config.json, the tokenizer's files and task.json. Of the weights it
@@ -98,15 +103,16 @@ func Describe(ctx context.Context, dir string) (*Description, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c, err := bert.LoadConfig(dir)
+	encoder := sentence.EncoderDir(dir)
+	c, err := bert.LoadConfig(encoder)
 	if err != nil {
 		return nil, err
 	}
-	head, err := headOf(dir, &c)
+	head, err := headOf(encoder, &c)
 	if err != nil {
 		return nil, err
 	}
-	t, err := tokenizer.Load(dir)
+	t, err := tokenizer.Load(encoder)
 	if err != nil {
 		return nil, err
 	}
@@ -136,17 +142,23 @@ func headOf(dir string, c *bert.Config) (bert.Head, error) {
 // newDescription describes a model. s, if not nil, takes the place of task.json.
 func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Tokenizer, s *Spec) *Description {
 	d := &Description{Dir: dir, Config: c, Head: head, Tokenizer: t}
+	folder := dir
+	if dir != "" {
+		if parent, err := bert.ModelDir(dir); err == nil { // dir may be a file of weights
+			folder = parent
+		}
+		d.Pipeline, d.pipelineErr = sentence.Load(folder, c.HiddenSize)
+		if errors.Is(d.pipelineErr, fs.ErrNotExist) {
+			d.pipelineErr = nil
+		}
+	}
 	kind, err := KindOf(head, &c)
 	if err != nil {
 		return d // a task.json says nothing of this head
 	}
 	if s == nil && dir != "" {
 		var saved Spec
-		folder := dir
-		if parent, err := bert.ModelDir(dir); err == nil { // dir may be a file of weights
-			folder = parent
-		}
-		if saved, d.specErr = LoadSpec(folder); errors.Is(d.specErr, fs.ErrNotExist) {
+		if saved, d.specErr = LoadSpec(sentence.EncoderDir(folder)); errors.Is(d.specErr, fs.ErrNotExist) {
 			d.specErr = nil
 		} else {
 			s, d.Saved = &saved, true
@@ -154,8 +166,11 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 	}
 	switch {
 	case d.specErr != nil: // which names the file
+	case s == nil && d.pipelineErr != nil && !d.vectors(): // scores may come from more than the head
+		d.specErr = d.pipelineErr
 	case s == nil:
-		d.Spec = bareSpec(kind, &c, t)
+		d.Spec, d.specErr = bareSpec(kind, &c, t, d.Pipeline)
+		d.specErr = d.named(d.specErr)
 	default:
 		if d.specErr = s.Validate(); d.specErr == nil {
 			d.specErr = s.checkModel(head, &c)
@@ -168,16 +183,16 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 	return d
 }
 
-// named puts the model's directory before an error.
+// named puts the model's directory before an error that does not name a file.
 func (d *Description) named(err error) error {
-	if err == nil || d.Dir == "" {
+	if err == nil || d.Dir == "" || err == d.pipelineErr {
 		return err
 	}
 	return fmt.Errorf("%s: %w", d.Dir, err)
 }
 
-// bareSpec is the Spec of a model that has no task.json.
-func bareSpec(kind Kind, c *bert.Config, t *tokenizer.Tokenizer) *Spec {
+// bareSpec is the Spec of a model that has no task.json. p may be nil.
+func bareSpec(kind Kind, c *bert.Config, t *tokenizer.Tokenizer, p *sentence.Pipeline) (*Spec, error) {
 	s := &Spec{Task: "text", Kind: kind, MaxSeqLength: c.MaxPositionEmbeddings}
 	if kind.info().labels > 0 {
 		s.Labels = c.Labels
@@ -187,8 +202,38 @@ func bareSpec(kind Kind, c *bert.Config, t *tokenizer.Tokenizer) *Spec {
 		s.MaxSeqLength = n
 	}
 	s.SetPositive("")
-	return s
+	activation, crosses, err := sentence.CrossEncoder(c.Extra, p)
+	if !crosses {
+		return s, nil
+	}
+	if p != nil && p.CrossEncoder && p.MaxSeqLength > 0 {
+		s.MaxSeqLength = min(p.MaxSeqLength, s.MaxSeqLength)
+	}
+	if kind == Regression && len(s.Labels) == 1 {
+		if err != nil {
+			return nil, err
+		}
+		s.Activation = activation
+	}
+	return s, nil
 }
+
+// notes are sentences about what a use of the model does not take from the files of sentence-transformers.
+func (d *Description) notes(asked Capability) []string {
+	p := d.Pipeline
+	switch {
+	case p == nil:
+		return nil
+	case asked == Encoding || asked == Comparing:
+		return p.Notes
+	case asked == Predicting && p.CrossEncoder && p.DefaultPrompt != "":
+		return []string{fmt.Sprintf("the prompt %s of the cross-encoder is not put before texts", message.Quote(p.DefaultPrompt))}
+	}
+	return nil
+}
+
+// vectors says that the model has a pipeline of its own to make vectors of texts.
+func (d *Description) vectors() bool { return d.Pipeline != nil && !d.Pipeline.CrossEncoder }
 
 // Can lists what the model can do.
 func (d *Description) Can() []Capability {
@@ -283,6 +328,7 @@ func (d *Description) For(t *Task, labels []string) (Spec, error) {
 		if s.Labels != nil {
 			s.Labels = d.Config.Labels // not the task's: the model says what its classes are
 		}
+		s.Activation = d.Spec.Activation
 	}
 	if s.Task != t.Name {
 		s.Official, s.Columns = t.Metrics, data.Columns{}

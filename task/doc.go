@@ -26,5 +26,5 @@
 //	batches.go result.go evaluate.go                 a model measured
 //	describe.go                                      what a model directory is
 //	prepared.go engine.go broken.go many.go runner.go stream.go    a model run
-//	predict.go encode.go similarity.go fillmask.go zeroshot.go    the uses
+//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go    the uses
 package task

@@ -1,62 +1,19 @@
 package task
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
-
-// Pooling makes one vector of a sequence.
-type Pooling uint8
-
-const (
-	// NoPooling gives no such vector, only layers.
-	NoPooling Pooling = iota
-	// CLSPooling takes the hidden state of the first token, [CLS].
-	CLSPooling
-	// MeanPooling takes the mean of the hidden states of all tokens, [CLS] and [SEP] included.
-	MeanPooling
-	// PoolerPooling takes what the model's pooler makes of [CLS] for next-sentence prediction and classifiers (tanh of a
-	// dense layer).
-	PoolerPooling
-	// MaxPooling takes, in each place, the largest value of the hidden states of all tokens, [CLS] and [SEP] included.
-	MaxPooling
-)
-
-var poolingNames = [...]string{NoPooling: "none", CLSPooling: "cls", MeanPooling: "mean", PoolerPooling: "pooler", MaxPooling: "max"}
-
-func (p Pooling) String() string {
-	if int(p) >= len(poolingNames) {
-		return fmt.Sprintf("Pooling(%d)", p)
-	}
-	return poolingNames[p]
-}
-
-// Poolings lists what ParsePooling reads.
-func Poolings() []string { return slices.Clone(poolingNames[:]) }
-
-// ParsePooling reads none, cls, mean, max or pooler.
-func ParsePooling(name string) (Pooling, error) {
-	if i := slices.Index(poolingNames[:], name); i >= 0 {
-		return Pooling(i), nil
-	}
-	return 0, fmt.Errorf("pooling %q: want %s", name, strings.Join(poolingNames[:], ", "))
-}
-
-// MarshalText writes String.
-func (p Pooling) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// UnmarshalText is ParsePooling.
-func (p *Pooling) UnmarshalText(text []byte) (err error) {
-	*p, err = ParsePooling(string(text))
-	return err
-}
 
 // ParseLayers reads the numbers of layers between commas, as in "-1,-2", or "all" for those of a model with this number of layers,
 // from the embeddings on.
@@ -79,20 +36,31 @@ func ParseLayers(list string, layers int) ([]int, error) {
 	return out, nil
 }
 
-// EncodeOptions say what Encode gives.
+// EncodeOptions say what Encode gives. The zero value gives the vector of a sentence-transformers folder, and of another model the
+// hidden states of its last layer.
 type EncodeOptions struct {
 	// Layers are the layers whose hidden states are given: 0 the embeddings, 1 the first layer; -1 the last layer, -2 the
-	// one before. nil: the last one, but none at all where there is a Pooling or Attention.
+	// one before. nil: the last one, but none at all where there is a vector or Attention.
 	Layers []int
-	// Pooling makes Encoded.Pooled: of CLSPooling, MeanPooling and MaxPooling from the last of Layers.
+	// Pooling makes Encoded.Pooled: a mode of package sentence from the last of Layers. ModelPooling makes none where Layers or
+	// Attention are asked for.
 	Pooling Pooling
-	// Normalize divides Encoded.Pooled by its length, so that the product of two vectors is their cosine.
+	// Normalize divides Encoded.Pooled by its length, so that the product of two vectors is their cosine. Without a vector it is
+	// ErrNoVector.
 	Normalize bool
 	// Attention asks for the attention probabilities of all layers.
 	Attention bool
-	// MaxLength is the most tokens of a text, which is truncated to them; 0: a text longer than the model's positions is an error.
+	// MaxLength is the most tokens of a text, which is truncated to them; 0: what a sentence-transformers folder says, and of
+	// another model a text longer than the model's positions is an error.
 	MaxLength int
+	// Prompt is put before each text, of a pair before the first. nil: the prompt of the name PromptName in a
+	// sentence-transformers folder or, where that is "", the folder's default.
+	Prompt     *string
+	PromptName string
 }
+
+// ErrNoVector says that a vector is to be normalized where none is made.
+var ErrNoVector = errors.New("there is no vector of the text to normalize: want a pooling")
 
 // Encoded is what a model makes of an input.
 //
@@ -100,7 +68,7 @@ type EncodeOptions struct {
 type Encoded struct {
 	Tokens    []string        `json:"tokens"`              // [n]
 	Layers    []LayerStates   `json:"layers,omitempty"`    // in the order asked for
-	Pooled    []float32       `json:"pooled,omitempty"`    // [H]
+	Pooled    []float32       `json:"pooled,omitempty"`    // the vector, [H], or as wide as a pipeline makes it
 	Attention [][][][]float32 `json:"attention,omitempty"` // [L,A,n,n]: layer, head, from, to
 	// Truncated says that the input was longer than MaxLength; DroppedTokens were cut.
 	Truncated     bool `json:"truncated,omitempty"`
@@ -116,42 +84,47 @@ type LayerStates struct {
 // Encode gives hidden states, vectors of texts and attention, of a model with whatever head.
 func Encode(o EncodeOptions) Use[Encoded] {
 	return Use[Encoded]{Encoding, func(e *engine, d *Description) (*work[Encoded], error) {
-		x, err := newEncoder(e, d, o)
+		x, err := newEncoder(e, d, o, NoPooling)
 		if err != nil {
 			return nil, err
 		}
 		// Answers can be larger than all that a pass needs, so a stream holds no more of them than a batch has.
-		return &work[Encoded]{
-			prepare: x.prepareOne, window: e.tokens,
-			answer: func(ctx context.Context, inputs []prepared) ([]Encoded, error) {
-				return x.encodeAll(ctx, flatten(inputs))
-			},
-		}, nil
+		return &work[Encoded]{prepare: x.prepareText, window: e.tokens, answer: x.encodeAll}, nil
 	}}
 }
 
 type encoder struct {
 	*engine
-	options EncodeOptions
-	layers  []int // options.Layers as indices into bert.Output.Hidden
-	pooled  int   // the layer that is pooled, likewise
+	options  EncodeOptions
+	layers   []int              // options.Layers as indices into bert.Output.Hidden
+	pooled   int                // the layer that is pooled, likewise
+	pipeline *sentence.Pipeline // that makes the vectors; nil: options.Pooling does
+
+	// What a sentence-transformers folder or the caller says of texts.
+	prompt       string
+	promptTokens int // of which the pipeline makes no part of a vector
+	lower        bool
 }
 
-func newEncoder(e *engine, d *Description, o EncodeOptions) (*encoder, error) {
+// newEncoder resolves ModelPooling: to the pipeline of the model or, without one, to plain.
+func newEncoder(e *engine, d *Description, o EncodeOptions, plain Pooling) (*encoder, error) {
 	c := &d.Config
 	switch n := o.MaxLength; {
 	case n != 0 && n < minSeqLength:
 		return nil, fmt.Errorf("the longest sequence is %d, want at least %d", n, minSeqLength)
 	case n > c.MaxPositionEmbeddings:
 		return nil, fmt.Errorf("the longest sequence is %d, the model has %d positions", n, c.MaxPositionEmbeddings)
-	case int(o.Pooling) >= len(poolingNames):
+	case int(o.Pooling) >= len(Poolings()):
 		return nil, fmt.Errorf("there is no %v", o.Pooling)
 	}
+	x := &encoder{engine: e, options: o, pooled: c.NumHiddenLayers}
+	if err := x.choose(d, plain); err != nil {
+		return nil, err
+	}
 	asked := slices.Clone(o.Layers)
-	if o.Layers == nil && o.Pooling == NoPooling && !o.Attention {
+	if o.Layers == nil && !x.vector() && !o.Attention {
 		asked = []int{-1}
 	}
-	x := &encoder{engine: e, options: o, pooled: c.NumHiddenLayers}
 	x.options.Layers = asked
 	for _, l := range asked {
 		i := l
@@ -164,9 +137,8 @@ func newEncoder(e *engine, d *Description, o EncodeOptions) (*encoder, error) {
 		x.layers = append(x.layers, i)
 		x.pooled = i
 	}
-	e.options = tokenizer.Options{MaxLength: o.MaxLength}
-	if o.MaxLength == 0 {
-		e.options = tokenizer.Options{MaxLength: c.MaxPositionEmbeddings, Truncation: tokenizer.DoNotTruncate}
+	if err := x.readTexts(d); err != nil {
+		return nil, err
 	}
 	// Answers can be larger than all that a pass needs: the attention of 512 tokens in BERT-base has 150 MB. So they count
 	// in tokens too, of which each needs about four times the width of a feed-forward block.
@@ -182,11 +154,118 @@ func newEncoder(e *engine, d *Description, o EncodeOptions) (*encoder, error) {
 	return x, nil
 }
 
-func (e *encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error) {
+// choose decides what makes the vectors.
+func (e *encoder) choose(d *Description, plain Pooling) error {
+	own := e.options.Pooling == ModelPooling && e.options.Layers == nil && !e.options.Attention
+	switch {
+	case d.pipelineErr != nil && (own || d.Pipeline == nil): // which names the file
+		return d.pipelineErr
+	case own && d.vectors():
+		e.pipeline = d.Pipeline
+	case e.options.Pooling == ModelPooling:
+		e.options.Pooling = plain
+	}
+	if e.options.Normalize && !e.vector() {
+		return ErrNoVector
+	}
+	return nil
+}
+
+// vector says that each text gets a vector.
+func (e *encoder) vector() bool { return e.pipeline != nil || e.options.Pooling != NoPooling }
+
+// readTexts takes what is said of texts: by the options or, where they are silent, by a sentence-transformers folder.
+func (e *encoder) readTexts(d *Description) (err error) {
+	var (
+		o         = &e.options
+		c         = &d.Config
+		truncates = o.MaxLength > 0
+		length    = cmp.Or(o.MaxLength, c.MaxPositionEmbeddings)
+	)
+	switch {
+	case o.Prompt != nil && o.PromptName != "":
+		return errors.New("both a prompt and the name of one: want one of them")
+	case o.Prompt != nil:
+		e.prompt = *o.Prompt
+	case o.PromptName != "" && !d.vectors():
+		return &sentence.PromptError{Name: o.PromptName}
+	}
+	if d.vectors() {
+		p, t := d.Pipeline, d.Tokenizer.Config()
+		if o.Prompt == nil {
+			if e.prompt, err = p.Prompt(o.PromptName); err != nil {
+				return err
+			}
+		}
+		e.lower = p.LowerCase && !t.LowerCase
+		if !truncates { // as the library does
+			truncates = true
+			switch {
+			case p.MaxSeqLength > 0:
+				length = min(length, p.MaxSeqLength)
+			case t.ModelMaxLength >= minSeqLength:
+				length = min(length, t.ModelMaxLength)
+			}
+		}
+	}
+	e.engine.options = tokenizer.Options{MaxLength: length}
+	if !truncates {
+		e.engine.options.Truncation = tokenizer.DoNotTruncate
+	}
+	if d.vectors() {
+		e.engine.options.TruncateLeft = d.Tokenizer.DefaultOptions().TruncateLeft
+	}
+	if e.pipeline == nil || e.pipeline.IncludesPrompt() || e.prompt == "" {
+		return nil
+	}
+	// The prompt's tokens are those that it has alone, without [SEP].
+	var scratch tokenizer.Encoding
+	alone := data.Input{}
+	if err := e.encode(&scratch, e.text(&alone)); err != nil {
+		return fmt.Errorf("the prompt: %w", err)
+	}
+	e.promptTokens = scratch.Len()
+	if n := scratch.Len(); n > 0 && e.tokenizer.IsSpecial(scratch.IDs[n-1]) {
+		e.promptTokens--
+	}
+	return nil
+}
+
+// text is an input as the tokenizer gets it.
+func (e *encoder) text(in *data.Input) *data.Input {
+	if in.IDs != nil || e.prompt == "" && !e.lower {
+		return in
+	}
+	own := *in
+	own.Text = e.prompt + in.Text
+	if e.lower {
+		own.Text, own.TextPair = e.tokenizer.LowerCase(own.Text), e.tokenizer.LowerCase(own.TextPair)
+	}
+	return &own
+}
+
+// prepareText makes a sequence of an input.
+func (e *encoder) prepareText(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
+	return e.prepare(scratch, in, *e.text(in))
+}
+
+// encodeAll answers all sequences of inputs, in their order.
+func (e *encoder) encodeAll(ctx context.Context, inputs []prepared) ([]Encoded, error) {
+	s := flatten(inputs)
+	prompts := make([]int, 0, len(s)) // tokens of a prompt; ready-made ids have none that is known
+	for i := range inputs {
+		for range inputs[i].sequences {
+			n := e.promptTokens
+			if inputs[i].input.IDs != nil {
+				n = 0
+			}
+			prompts = append(prompts, n)
+		}
+	}
 	answers := make([]Encoded, len(s))
 	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention}
 	states := e.layers
-	if e.options.Pooling != NoPooling && e.options.Pooling != PoolerPooling {
+	if e.vector() && e.options.Pooling != PoolerPooling {
 		states = append(slices.Clip(states), e.pooled)
 	}
 	last := e.model.Config().NumHiddenLayers
@@ -195,7 +274,10 @@ func (e *encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error
 	err := forward(ctx, e.withSession, sequences(s), e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
 		probabilities := 0 // before this sequence, in each layer
 		for i, at := range indices {
-			answers[at] = e.encoded(s[at], b, i, out, probabilities)
+			var err error
+			if answers[at], err = e.encoded(s[at], b, i, out, probabilities, prompts[at]); err != nil {
+				return &sequenceError{at, err}
+			}
 			n := len(s[at].ids)
 			probabilities += e.model.Config().NumAttentionHeads * n * n
 		}
@@ -208,8 +290,8 @@ func (e *encoder) encodeAll(ctx context.Context, s []sequence) ([]Encoded, error
 }
 
 // encoded copies what is asked for of sequence i of a batch out of the session's memory. probabilities is where the
-// sequence's attention begins.
-func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, probabilities int) Encoded {
+// sequence's attention begins, prompt the number of its tokens that are a prompt's.
+func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, probabilities, prompt int) (answer Encoded, err error) {
 	var (
 		c        = e.model.Config()
 		h        = c.HiddenSize
@@ -221,23 +303,23 @@ func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 			}
 			return out.Hidden[l][from*h : to*h]
 		}
-		answer = Encoded{Tokens: e.tokenizer.Tokens(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
 	)
+	answer = Encoded{Tokens: e.tokenizer.Tokens(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
 	for j, l := range e.layers {
 		answer.Layers = append(answer.Layers, LayerStates{e.options.Layers[j], rows(states(l), n, h)})
 	}
-	switch e.options.Pooling {
-	case CLSPooling:
-		answer.Pooled = slices.Clone(states(e.pooled)[:h])
-	case MeanPooling:
-		answer.Pooled = mean(states(e.pooled), h)
-	case MaxPooling:
-		answer.Pooled = largest(states(e.pooled), h)
-	case PoolerPooling:
+	switch mode, ok := e.options.Pooling.mode(); {
+	case e.pipeline != nil:
+		if answer.Pooled, err = e.pipeline.Vector(states(e.pooled), h, prompt); err != nil {
+			return answer, err
+		}
+	case ok:
+		answer.Pooled = mode.Pool(states(e.pooled), h)
+	case e.options.Pooling == PoolerPooling:
 		answer.Pooled = slices.Clone(out.Pooled[i*h : (i+1)*h])
 	}
 	if e.options.Normalize {
-		normalize(answer.Pooled)
+		sentence.Normalize(answer.Pooled)
 	}
 	if e.options.Attention {
 		for _, layer := range out.Attentions {
@@ -249,7 +331,7 @@ func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 			answer.Attention = append(answer.Attention, heads)
 		}
 	}
-	return answer
+	return answer, nil
 }
 
 // rows copies values [n,width] and cuts them into rows.
@@ -260,40 +342,4 @@ func rows(values []float32, n, width int) [][]float32 {
 		out[i] = own[i*width : (i+1)*width : (i+1)*width]
 	}
 	return out
-}
-
-// mean is the mean of the rows of values [n,width].
-func mean(values []float32, width int) []float32 {
-	sum := make([]float64, width)
-	for i, x := range values {
-		sum[i%width] += float64(x)
-	}
-	out := make([]float32, width)
-	for i, x := range sum {
-		out[i] = float32(x / float64(len(values)/width))
-	}
-	return out
-}
-
-// largest has the largest values in the columns of values [n,width].
-func largest(values []float32, width int) []float32 {
-	out := slices.Clone(values[:width])
-	for i, x := range values {
-		out[i%width] = max(out[i%width], x)
-	}
-	return out
-}
-
-// normalize gives v the length 1; one without a length stays as it is.
-func normalize(v []float32) {
-	squares := 0.0
-	for _, x := range v {
-		squares += float64(x) * float64(x)
-	}
-	if squares == 0 {
-		return
-	}
-	for i, x := range v {
-		v[i] = float32(float64(x) / math.Sqrt(squares))
-	}
 }

@@ -18,7 +18,7 @@ func TestEncode(t *testing.T) {
 	m := tinyModel(t, bert.SequenceClassification, "a", "b")
 	c := m.Config()
 	inputs := someTexts(12)
-	for _, pooling := range []Pooling{NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
+	for _, pooling := range []Pooling{ModelPooling, NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		for _, layers := range [][]int{nil, {-1}, {0, -2, 3}, {2}} {
 			o := EncodeOptions{Layers: layers, Pooling: pooling, Attention: len(layers) == 1}
 			e, err := NewRunner(m, tok, nil, Encode(o), Options{Tokens: 40})
@@ -29,7 +29,7 @@ func TestEncode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if layers == nil && pooling == NoPooling {
+			if layers == nil && (pooling == NoPooling || pooling == ModelPooling) {
 				layers = []int{-1}
 			}
 			s := m.NewSession()
@@ -143,9 +143,12 @@ func TestEncodeErrors(t *testing.T) {
 	for want, o := range map[string]EncodeOptions{
 		"layer 4: the model has 0 (its embeddings) to 3": {Layers: []int{1, 4}},
 		"layer -5": {Layers: []int{-5}},
-		"the longest sequence is 2, want at least 3":   {MaxLength: 2},
-		"the longest sequence is 49, the model has 48": {MaxLength: 49},
-		"there is no Pooling(9)":                       {Pooling: 9},
+		"the longest sequence is 2, want at least 3":     {MaxLength: 2},
+		"the longest sequence is 49, the model has 48":   {MaxLength: 49},
+		"there is no Pooling(9)":                         {Pooling: 9},
+		"there is no vector of the text to normalize":    {Normalize: true},
+		"both a prompt and the name of one":              {Prompt: new(string), PromptName: "query"},
+		`there is no prompt "query": the model has none`: {PromptName: "query"},
 	} {
 		_, err := NewRunner(m, tok, nil, Encode(o), Options{})
 		wantError(t, err, want)
@@ -171,11 +174,11 @@ func TestParseLayers(t *testing.T) {
 		_, err := ParseLayers(list, 3)
 		wantError(t, err, "want all, or numbers as in -1,-2")
 	}
-	for _, p := range []Pooling{NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
+	for _, p := range []Pooling{ModelPooling, NoPooling, CLSPooling, MeanPooling, MaxPooling, PoolerPooling} {
 		if got, err := ParsePooling(p.String()); err != nil || got != p {
 			t.Errorf("%v: %v, %v", p, got, err)
 		}
 	}
 	_, err := ParsePooling("sum")
-	wantError(t, err, `pooling "sum": want none, cls, mean, pooler, max`)
+	wantError(t, err, `pooling "sum": want model, none, pooler, cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken`)
 }

@@ -246,7 +246,7 @@ func (x *Outcome) fields() map[string]any {
 func parseLine(line []byte, fields map[string]any) error {
 	return jsonobject.Parse(line, func(key string, value json.RawMessage) error {
 		if field, ok := fields[key]; ok && !bytes.Equal(value, []byte("null")) {
-			return parseField(key, value, field)
+			return jsonobject.Field(key, value, field)
 		}
 		return nil
 	})

@@ -42,7 +42,7 @@ func (regression) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	n := d.Examples()
 	r := &RegressionReport{Labels: make([]float64, n), Predictions: make([]float64, n)}
 	for i := range n {
-		r.Labels[i], r.Predictions[i] = float64(d.targets.values[i]), float64(meanLogits(d.logits(logits, i))[0])
+		r.Labels[i], r.Predictions[i] = float64(d.targets.values[i]), d.spec.value(meanLogits(d.logits(logits, i))[0])
 		off := r.Predictions[i] - r.Labels[i]
 		r.MeanSquaredError += off * off / float64(n)
 		r.MeanAbsoluteError += math.Abs(off) / float64(n)
@@ -57,6 +57,9 @@ func (regression) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 	return r, r.MeanSquaredError, nil
 }
 
+// value is the answer of a regression by its logit.
+func (d *Spec) value(logit float32) float64 { return float64(float32(d.Activation.Of(float64(logit)))) }
+
 // orNaN is NaN for a metric that doesn't exist.
 func orNaN(v float64, err error) (float64, error) {
 	if errors.Is(err, metric.ErrUndefined) {
@@ -66,7 +69,7 @@ func orNaN(v float64, err error) (float64, error) {
 }
 
 func (regression) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
-	target, value := float64(d.targets.values[i]), float64(meanLogits(logits)[0])
+	target, value := float64(d.targets.values[i]), d.spec.value(meanLogits(logits)[0])
 	o.Target, o.Value, o.Loss = &target, &value, (value-target)*(value-target)
 }
 
@@ -76,7 +79,7 @@ func (regression) fold(d *Spec, _ *data.Input) fold {
 		if len(mean) > 1 && len(d.Labels) == len(mean) {
 			return Prediction{Values: newScores(d.Labels, func(i int) float64 { return float64(mean[i]) }), Logits: mean}
 		}
-		value := float64(mean[0])
+		value := d.value(mean[0])
 		return Prediction{Value: &value, Logits: mean}
 	}}
 }

@@ -140,14 +140,14 @@ func (r *SavedResult) UnmarshalJSON(content []byte) error {
 		switch {
 		case ok:
 			metrics = metrics && key != officialKey
-			return parseField(key, value, field)
+			return jsonobject.Field(key, value, field)
 		case !metrics:
 			out.Details = append(out.Details, Detail{key, slices.Clone(value)})
 			return nil
 		}
 		v := math.NaN()
 		if string(value) != "null" {
-			if err := parseField(key, value, &v); err != nil {
+			if err := jsonobject.Field(key, value, &v); err != nil {
 				return err
 			}
 		}
@@ -173,7 +173,7 @@ func (r *SavedResult) Main() (main metric.Metric, ok bool) { return mainOf(r.Off
 func (r *SavedResult) Detail(key string, v any) (ok bool, err error) {
 	for _, d := range r.Details {
 		if d.Key == key {
-			return true, parseField(key, d.Value, v)
+			return true, jsonobject.Field(key, d.Value, v)
 		}
 	}
 	return false, nil

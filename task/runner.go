@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -45,8 +46,8 @@ type Runner[T any] struct {
 	description *Description
 }
 
-// Open loads the model directory dir for a use: config.json, the weights, the tokenizer's files and, where it was fine-tuned
-// here, task.json (see Description). A model that can't be used so is a *WrongTaskError. Close the Runner when it is no longer
+// Open loads the model directory dir for a use: config.json, the weights, the tokenizer's files, where it was fine-tuned
+// here, task.json, and of a sentence-transformers folder the pipeline (see Description). A model that can't be used so is a *WrongTaskError. Close the Runner when it is no longer
 // needed.
 func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runner[T], error) {
 	if ctx.Err() != nil {
@@ -58,8 +59,9 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		failed  error
 		waiting sync.WaitGroup
 	)
-	waiting.Go(func() { t, failed = tokenizer.Load(bert.TokenizerDir(dir, o.Model.Base)) })
-	m, err := bert.Load(ctx, dir, use.asked.load(o.Model))
+	encoder := sentence.EncoderDir(dir)
+	waiting.Go(func() { t, failed = tokenizer.Load(bert.TokenizerDir(encoder, o.Model.Base)) })
+	m, err := bert.Load(ctx, encoder, use.asked.load(o.Model))
 	if err == nil {
 		if err = m.Prepare(); err != nil {
 			err = errors.Join(err, m.Close())
@@ -74,14 +76,16 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 	case err != nil:
 		return nil, err
 	}
+	d := newDescription(dir, m.Head(), m.Config(), t, nil)
 	if o.Loaded != nil {
 		report := m.Report()
+		report.Assumed = append(report.Assumed, d.notes(use.asked)...)
 		if note := m.VocabularyNote(t.VocabSize()); note != "" {
 			report.Assumed = append(report.Assumed, note)
 		}
 		o.Loaded(report)
 	}
-	r, err := newRunner(m, newDescription(dir, m.Head(), m.Config(), t, nil), use, o)
+	r, err := newRunner(m, d, use, o)
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}

@@ -1,9 +1,7 @@
 package task
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -13,6 +11,7 @@ import (
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/internal/textfile"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -44,6 +43,10 @@ type Spec struct {
 	// best answer's by more than NullThreshold.
 	Unanswerable  bool
 	NullThreshold float64
+
+	// Activation is what a regression with one value passes it through: that of a cross-encoder of sentence-transformers. It comes
+	// from the model's configuration; a model that has a task.json is none.
+	Activation sentence.Activation
 
 	Columns data.Columns // of the table that it was trained on
 
@@ -148,7 +151,7 @@ func (d *Spec) UnmarshalJSON(data []byte) error {
 		if key == "columns" {
 			return parseColumns(value, &j.Columns)
 		}
-		return parseField(key, value, field)
+		return jsonobject.Field(key, value, field)
 	})
 	if err != nil {
 		return err
@@ -184,59 +187,12 @@ func parseColumns(content []byte, c *data.Columns) error {
 		if !ok {
 			return fmt.Errorf("key %s is not known", message.Quote(key))
 		}
-		return parseField(key, value, field)
+		return jsonobject.Field(key, value, field)
 	})
 	if err != nil {
 		return fmt.Errorf("columns: %w", err)
 	}
 	return nil
-}
-
-// maxValue is the length in bytes of a number or a text in task.json or eval_results.json.
-const maxValue = 1 << 16
-
-var errTooLong = errors.New("too long")
-
-// parseField reads a value into field, a pointer.
-func parseField(key string, value json.RawMessage, field any) error {
-	var err error
-	switch field.(type) {
-	case *string, *int, *float64, *bool:
-		if len(value) > maxValue {
-			err = errTooLong
-		}
-	case *[]string:
-		if bytes.Count(value, []byte(",")) > maxLabels {
-			return fmt.Errorf("%s: more than %s", message.Cut(key), message.Thousands(maxLabels))
-		}
-	}
-	if err == nil {
-		err = json.Unmarshal(value, field)
-	}
-	if err == nil {
-		return nil
-	}
-	want := ""
-	switch field.(type) {
-	case *string:
-		want = "a string"
-	case *int:
-		want = "a whole number"
-	case *float64:
-		want = "a number"
-	case *bool:
-		want = "true or false"
-	case *[]string:
-		want = "a list of strings"
-	default:
-		// A type with an UnmarshalJSON, whose error says it, but for those of encoding/json, which quote the whole value.
-		var t *json.UnmarshalTypeError
-		if errors.As(err, &t) {
-			return fmt.Errorf("%s is %s, which has a %s in a wrong place", key, message.Quote(string(value)), message.Cut(t.Value))
-		}
-		return fmt.Errorf("%s: %w", key, err)
-	}
-	return fmt.Errorf("%s is %s, want %s", message.Cut(key), message.Quote(string(value)), want)
 }
 
 // Save writes task.json into a model directory; the file is whole or not there.

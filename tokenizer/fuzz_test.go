@@ -1,6 +1,8 @@
 package tokenizer
 
 import (
+	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -154,6 +156,22 @@ func FuzzVocab(f *testing.F) {
 		}
 		if err := sameEncoding(&e, &again); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A vocabulary is read as encoding/json reads a map.
+func FuzzVocabJSON(f *testing.F) {
+	for _, s := range []string{`{}`, ` { } `, `{"a":1,"b":2,"a":3}`, `{"\"":0,"\\":1,"é":2, "\u00e9" : 3}`, "{\"\xff\":1}", `{"a":-1}`, `{"a":1.0}`,
+		`{"a":1234567890123}`, `{"a":null}`, `{"a":[1]}`, `[1]`, `null`, `{"a":"1"}`, "{\n\t\"a\" :\r 7 }"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got jsonVocab
+		var want map[string]int32
+		gotErr, wantErr := json.Unmarshal(data, &got), json.Unmarshal(data, &want)
+		if (gotErr == nil) != (wantErr == nil) || gotErr == nil && !maps.Equal(got, want) {
+			t.Fatalf("%q: %v, %v; want %v, %v", data, got, gotErr, want, wantErr)
 		}
 	})
 }

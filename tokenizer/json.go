@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // tokenizer.json is the file of HF's tokenizers library: a pipeline of components, each an object with a type. What is not supported
@@ -38,11 +40,73 @@ type jsonNormalizer struct {
 }
 
 type jsonModel struct {
-	Type         string           `json:"type"`
-	UnknownToken string           `json:"unk_token"`
-	Prefix       string           `json:"continuing_subword_prefix"`
-	MaxWordChars int              `json:"max_input_chars_per_word"`
-	Vocab        map[string]int32 `json:"vocab"`
+	Type         string    `json:"type"`
+	UnknownToken string    `json:"unk_token"`
+	Prefix       string    `json:"continuing_subword_prefix"`
+	MaxWordChars int       `json:"max_input_chars_per_word"`
+	Vocab        jsonVocab `json:"vocab"`
+}
+
+// jsonVocab is an object of tokens and ids, of which the last holds where a token occurs twice.
+type jsonVocab map[string]int32
+
+// UnmarshalJSON is what encoding/json does for a map, in a third of the time: vocabularies are most of what is read when a program
+// starts.
+func (v *jsonVocab) UnmarshalJSON(data []byte) error {
+	if null(data) {
+		return nil
+	}
+	plain := make(map[string]int32, bytes.Count(data, []byte{','})+1)
+	if !plainVocab(data, plain) {
+		clear(plain) // something is no id
+		if err := json.Unmarshal(data, &plain); err != nil {
+			return err
+		}
+	}
+	*v = plain
+	return nil
+}
+
+// plainVocab reads valid JSON into ids. It reports false where that is not an object of ids.
+func plainVocab(data []byte, ids map[string]int32) bool {
+	const blanks = " \n\t\r"
+	data = bytes.TrimRight(data, blanks)
+	if len(data) < 2 || data[0] != '{' {
+		return false
+	}
+	for data = bytes.TrimLeft(data[1:], blanks); data[0] == '"'; data = bytes.TrimLeft(data[1:], blanks) {
+		end := 1
+		for data[end] != '"' {
+			if data[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		token := string(data[1:end])
+		if strings.IndexByte(token, '\\') >= 0 || !utf8.ValidString(token) {
+			if json.Unmarshal(data[:end+1], &token) != nil {
+				return false
+			}
+		}
+		data = bytes.TrimLeft(data[end+1:], blanks)
+		data = bytes.TrimLeft(data[1:], blanks) // the colon
+		id, n := int32(0), 0
+		for ; n < len(data) && data[n] >= '0' && data[n] <= '9'; n++ {
+			if n == 9 { // ids have fewer digits
+				return false
+			}
+			id = 10*id + int32(data[n]-'0')
+		}
+		data = bytes.TrimLeft(data[n:], blanks)
+		if n == 0 || data[0] != ',' && data[0] != '}' {
+			return false
+		}
+		ids[token] = id
+		if data[0] == '}' {
+			return true
+		}
+	}
+	return data[0] == '}'
 }
 
 type jsonDecoder struct {
@@ -166,10 +230,29 @@ func typeOf(name string, data json.RawMessage) (string, error) {
 	if null(data) {
 		return "", nil
 	}
+	if kind, ok := firstType(data); ok {
+		return kind, nil
+	}
 	if err := json.Unmarshal(data, &head); err != nil {
 		return "", fmt.Errorf("%s: want an object with a type", name)
 	}
 	return head.Type, nil
+}
+
+// firstType returns the type of a component that begins with it, as the library writes them. Without it, the type of a model costs a
+// pass over its vocabulary.
+func firstType(data json.RawMessage) (kind string, ok bool) {
+	rest := data
+	for i, sign := range []string{"{", `"type"`, ":", `"`} {
+		if rest, ok = bytes.CutPrefix(rest, []byte(sign)); !ok {
+			return "", false
+		}
+		if i < 3 {
+			rest = bytes.TrimLeft(rest, " \n\t\r")
+		}
+	}
+	text, _, ok := bytes.Cut(rest, []byte{'"'})
+	return string(text), ok && utf8.Valid(text) && bytes.IndexByte(text, '\\') < 0
 }
 
 // component decodes a component, which must be of type only.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -484,10 +485,6 @@ func (p *parts) roles(c *Config, s *settings) {
 	if len(p.single) != 3 || !special(0) || special(1) || !special(2) {
 		return
 	}
-	ids := map[string]int32{}
-	for id, token := range p.tokens {
-		ids[token] = int32(id)
-	}
 	keeps := s == nil || p.trim != nil || strings.HasPrefix(s.Class, "PreTrainedTokenizer") || s.Class == "TokenizersBackend"
 	for _, role := range []struct {
 		place    int
@@ -495,8 +492,8 @@ func (p *parts) roles(c *Config, s *settings) {
 		to       *string
 	}{{0, s.classifier(), &c.ClassifierToken}, {2, s.separator(), &c.SeparatorToken}} {
 		old := p.tokens[p.single[role.place].ids[0]]
-		id, known := ids[string(role.declared)]
-		if keeps || role.declared == "" || !known || old == string(role.declared) {
+		id := int32(slices.Index(p.tokens, string(role.declared)))
+		if keeps || role.declared == "" || id < 0 || old == string(role.declared) {
 			*role.to = old
 			continue
 		}

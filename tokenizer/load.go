@@ -242,7 +242,7 @@ func decodeJSON(data []byte, v any, strict bool) error {
 		return fmt.Errorf("%d objects, want at most %d: more than any tokenizer has", n, 2*maxAdded)
 	}
 	// The decoder copies each string and number several times.
-	if longestValue(data) > maxLong {
+	if longValue(data) {
 		return fmt.Errorf("a value of more than %d bytes, which no tokenizer has", maxLong)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -293,17 +293,22 @@ func plainJSONError(err error) error {
 	return errors.New(clipAt(strings.TrimPrefix(err.Error(), "json: "), 200))
 }
 
-// longestValue is at least the length of the longest string or number in JSON: the most bytes between two quotes or commas.
-func longestValue(data []byte) int {
-	longest, begin := 0, 0
-	if len(data) <= maxLong {
-		return 0
-	}
-	for i, c := range data {
-		if c == '"' || c == ',' {
-			longest = max(longest, i-begin)
-			begin = i
+// longValue reports whether a string or a number in JSON may be longer than maxLong: whether so many bytes are between two quotes or
+// commas.
+func longValue(data []byte) bool {
+	for len(data) > maxLong {
+		end := bytes.IndexByte(data, '"')
+		if end < 0 {
+			end = len(data)
 		}
+		if end > maxLong {
+			for part := range bytes.SplitSeq(data[:end], []byte{','}) {
+				if len(part) > maxLong {
+					return true
+				}
+			}
+		}
+		data = data[min(end+1, len(data)):]
 	}
-	return max(longest, len(data)-begin)
+	return false
 }

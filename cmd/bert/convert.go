@@ -15,6 +15,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/convert"
+	"github.com/go-bert/bert/sentence"
 )
 
 // dtypes are the values of --dtype.
@@ -25,6 +26,8 @@ type convertFlags struct {
 	dtype        *choice
 	maxShard     byteSize
 	allowMissing bool
+	pooling      []string
+	normalize    bool
 	loading      loading
 	out          outputFlags
 }
@@ -37,7 +40,7 @@ type conversionJSON struct {
 	Format     string   `json:"format"` // as in --to
 	DType      string   `json:"dtype"`
 	Dir        string   `json:"dir"`
-	Copied     []string `json:"copied"`   // files of the tokenizer and the task
+	Copied     []string `json:"copied"`   // files of the tokenizer, the task and the pipeline
 	Random     []string `json:"random"`   // tensors that were missing
 	LeftOut    []string `json:"left_out"` // tensors that are no parameters of the model
 }
@@ -47,7 +50,7 @@ func (a *app) convertCommand() *cobra.Command {
 	help := ""
 	for _, f := range convert.Formats() {
 		names = append(names, f.String())
-		help += fmt.Sprintf("  %-6v %s\n", f, f.About())
+		help += fmt.Sprintf("  %-21v %s\n", f, f.About())
 	}
 	f := convertFlags{to: newChoice("", names...), dtype: newChoice("auto", "auto", "f32", "f16", "bf16"), maxShard: byteSize(math.MaxInt64)}
 	cmd := &cobra.Command{
@@ -64,10 +67,12 @@ out, such as those of an optimizer or of other heads, are listed. A LoRA adapter
 ONNX graph are written as the numbers that they mean.
 
 Tokenizer files and task.json are copied. Where vocab.txt is the only tokenizer file, the others are written, so that texts
-are tokenized as before.`,
+are tokenized as before. hf, torch and sentence-transformers carry the pipeline of a sentence-transformers folder along. For a model
+without one, sentence-transformers makes it: --pooling, by default the mean, and --normalize say how.`,
 		Example: `  bert convert uncased_L-12_H-768_A-12 bert-base --to hf
   bert convert my-model my-model-tf --to tf
-  bert convert bert-large bert-large-bf16 --to hf --dtype bf16 --max-shard-size 500MB`,
+  bert convert bert-large bert-large-bf16 --to hf --dtype bf16 --max-shard-size 500MB
+  bert convert my-bert my-encoder --to sentence-transformers --pooling mean --normalize`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usagef("%s, want IN, a model, and OUT, a new folder", count(len(args), "argument"))
@@ -86,9 +91,11 @@ are tokenized as before.`,
 	addChoice(cmd, f.to, "to", "the format to write (required)")
 	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the type they are stored in")
 	cmd.Flags().Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
+	cmd.Flags().StringSliceVar(&f.pooling, "pooling", nil, "with --to sentence-transformers: a new pipeline with the poolings `A,B`, such as mean or cls")
+	cmd.Flags().BoolVar(&f.normalize, "normalize", false, "with --to sentence-transformers: vectors of a new pipeline have length 1")
 	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "initialize missing tensors at random, and name them")
 	f.loading.add(cmd)
-	place(cmd, outputSection, "to", "dtype", "max-shard-size")
+	place(cmd, outputSection, "to", "dtype", "max-shard-size", "pooling", "normalize")
 	place(cmd, modelSection, "allow-missing")
 	cmd.ValidArgsFunction = completeModel(true)
 	f.out.add(cmd)
@@ -105,6 +112,16 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 		return nil, usagef("--max-shard-size is not for --to %v, which is one file", format)
 	case format.Float32Only() && f.dtype.value != "auto" && dtypes[f.dtype.value] != checkpoint.F32:
 		return nil, usagef("--dtype %s is not for --to %v, which is float32", f.dtype.value, format)
+	case !format.NewPipeline() && (f.pooling != nil || f.normalize):
+		return nil, usagef("--pooling and --normalize are for --to %v, not for --to %v", convert.SentenceTransformers, format)
+	}
+	var pooling []sentence.Mode
+	for _, name := range f.pooling {
+		mode, err := sentence.ParseMode(name)
+		if err != nil {
+			return nil, usagef("--pooling: %v", err)
+		}
+		pooling = append(pooling, mode)
 	}
 	shown := &conversionJSON{Model: in, Format: format.String(), Dir: out}
 	ctx, stop := untilInterrupted(ctx, func(s os.Signal) {
@@ -113,7 +130,7 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 	defer stop()
 	result, err := convert.Run(ctx, in, out, convert.Options{
 		Format: format, DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard), AllowMissing: f.allowMissing,
-		GELU: f.loading.gelu, Base: f.loading.base,
+		GELU: f.loading.gelu, Base: f.loading.base, Pooling: pooling, Normalize: f.normalize,
 		Loaded: func(m *bert.Model) {
 			a.warnConfig(m.Config(), in)
 			a.describeConversion(m, in)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -20,25 +21,33 @@ func (a *app) encodeCommand() *cobra.Command {
 		out     outputFlags
 		options task.EncodeOptions
 		layers  string
-		pooling = newChoice(task.NoPooling.String(), task.Poolings()...)
+		pooling = newChoice(task.ModelPooling.String(), task.Poolings()...)
+		prompt  string
 		pairs   bool
 	)
 	cmd := &cobra.Command{
 		Use:   "encode --model DIR [flags] [TEXT ...]",
-		Short: "Print hidden states, text vectors or attention",
-		Long: `encode runs the encoder on each text. It prints the hidden states of the last layer or, with --pooling, one vector for the
-text, for search, clustering or comparison. With --pairs it prints the cosine similarity of two texts.
+		Short: "Print text vectors, hidden states or attention",
+		Long: `encode runs the encoder on each text, for search, clustering or comparison. Of a sentence-transformers folder it prints
+one vector for the text, the one that sentence-transformers gives. Of another model it prints the hidden states of the last
+layer or, with --pooling, one vector. With --pairs it prints how similar two texts are.
+
+A sentence-transformers folder has a file modules.json, which says how a vector is made of the hidden states: pooling, dense
+layers, normalization. Its settings say how many tokens of a text are read and which prompt is put before it; --prompt and
+--prompt-name choose another. --pooling makes the vector by that pooling alone, --pooling none and --layers print hidden states.
 
 Hidden states have the shape [tokens][hidden]; --attention adds the attention probabilities of all layers,
 [layer][head][from][to]. --layers selects layers: 0 is the embeddings, 1 the first layer, -1 the last. --pooling takes the
 last of the selected layers. Without --layers, --pooling and --attention leave the hidden states out.
 
---pairs compares the two arguments, or text and text_pair of a JSON line. Their vectors are the means of their hidden states
-unless --pooling selects another method.
+--pairs compares the two arguments, or text and text_pair of a JSON line: by the cosine of their vectors and, where a
+sentence-transformers folder says so, by another similarity too. Without such a folder or --pooling, a vector is the mean of the
+hidden states.
 
-A text with more tokens than the model has positions is an error, unless --max-seq-length truncates it. The result then has
-"truncated": true, and a warning counts such texts.` + inputHelp,
-		Example: `  bert encode --model bert-base-uncased --pooling mean --input sentences.txt > vectors.jsonl
+A text with more tokens than the model has positions is an error, unless --max-seq-length or the settings of a
+sentence-transformers folder truncate it. The result then has "truncated": true, and a warning counts such texts.` + inputHelp,
+		Example: `  bert encode --model sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt > vectors.jsonl
+  bert encode --model bert-base-uncased --pooling mean "some text"
   bert encode --model bert-base-uncased --layers -1,-2,-3,-4 "some text"
   bert encode --model bert-base-uncased --attention "some text" | jq .attention
   bert encode --model bert-base-uncased --pairs "A cat sleeps." "A kitten is asleep."`,
@@ -58,13 +67,16 @@ A text with more tokens than the model has positions is an error, unless --max-s
 					return usageError{err}
 				}
 			}
+			if cmd.Flags().Changed("prompt") {
+				options.Prompt = &prompt
+			}
 			switch {
-			case options.Normalize && options.Pooling == task.NoPooling && !pairs:
-				return usagef("--normalize needs --pooling: it scales that vector")
+			case options.Prompt != nil && options.PromptName != "":
+				return usagef("both --prompt and --prompt-name: want one of them")
 			case pairs && (layers != "" && strings.Contains(layers, ",") || options.Attention):
-				return usagef("--pairs prints cosines only: want neither --attention nor several --layers")
+				return usagef("--pairs prints similarities only: want neither --attention nor several --layers")
 			case pairs && options.Pooling == task.NoPooling:
-				options.Pooling = task.MeanPooling
+				return usagef("--pairs compares vectors: want another --pooling than none")
 			}
 			in.pairs = pairs
 			stream, err := in.open(a, args)
@@ -79,35 +91,40 @@ A text with more tokens than the model has positions is an error, unless --max-s
 				}
 				defer c.Close()
 				a.warnPrecision(c.Model())
-				return a.compare(cmd.Context(), c, stream, options.MaxLength, out.table(a))
+				return a.compare(cmd.Context(), c, stream, out.table(a))
 			}
 			e, err := task.Open(cmd.Context(), model.dir, task.Encode(options), model.options())
+			if errors.Is(err, task.ErrNoVector) {
+				return usagef("--normalize needs --pooling: it scales that vector")
+			}
 			if err != nil {
 				return err
 			}
 			defer e.Close()
 			a.warnPrecision(e.Model())
-			return a.encode(cmd.Context(), e, stream, options.MaxLength, out.table(a))
+			return a.encode(cmd.Context(), e, stream, out.table(a))
 		},
 	}
 	model.add(cmd)
 	in.add(cmd)
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
-		flags.IntVar(&options.MaxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: no limit)")
+		flags.IntVar(&options.MaxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: as a sentence-transformers folder says)")
+		flags.StringVar(&prompt, "prompt", "", "put `TEXT` before each text")
+		flags.StringVar(&options.PromptName, "prompt-name", "", "put a sentence-transformers folder's prompt `NAME` before each text")
 	})
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&layers, "layers", "", "print the hidden states of `LAYERS`: all, or numbers such as -1,-2")
-		addChoice(cmd, pooling, "pooling", "print one vector per text, pooled from the hidden states of its tokens")
-		flags.BoolVar(&options.Normalize, "normalize", false, "with --pooling: scale the vector to length 1")
-		flags.BoolVar(&pairs, "pairs", false, "print the cosine similarity of two texts")
+		addChoice(cmd, pooling, "pooling", "how one vector is made of the hidden states of a text's tokens; model: as a sentence-transformers folder says")
+		flags.BoolVar(&options.Normalize, "normalize", false, "scale the vector to length 1")
+		flags.BoolVar(&pairs, "pairs", false, "print how similar two texts are")
 		flags.BoolVar(&options.Attention, "attention", false, "print the attention probabilities")
 	})
 	out.add(cmd)
-	mainFlags(cmd, "model", "layers", "pooling", "normalize", "pairs", "attention", "max-seq-length", "input", "json", "threads")
+	mainFlags(cmd, "model", "layers", "pooling", "normalize", "pairs", "attention", "prompt-name", "max-seq-length", "input", "json", "threads")
 	return cmd
 }
 
-func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *source, maxSeqLength int, table bool) error {
+func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *source, table bool) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -124,13 +141,13 @@ func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *sour
 	if err != nil {
 		return err
 	}
-	cut.report(a, maxSeqLength)
+	cut.report(a, e.MaxSeqLength())
 	in.reportSkipped(a)
 	return nil
 }
 
-// compare prints the cosine similarity of each pair of texts.
-func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *source, maxSeqLength int, table bool) error {
+// compare prints the similarity of each pair of texts.
+func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *source, table bool) error {
 	var (
 		cut    truncations
 		screen = screenOf(a.stdout)
@@ -140,12 +157,12 @@ func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *
 		if !table {
 			return jsonLine(a.stdout, answer)
 		}
-		return writeOut(a.stdout, fmt.Appendf(nil, "%7.4f  %s\n", answer.Cosine, inputLine(screen, &item.Input)))
+		return writeOut(a.stdout, fmt.Appendf(nil, "%7.4f  %s\n", answer.Of(), inputLine(screen, &item.Input)))
 	})
 	if err != nil {
 		return err
 	}
-	cut.report(a, maxSeqLength)
+	cut.report(a, e.MaxSeqLength())
 	in.reportSkipped(a)
 	return nil
 }

@@ -195,6 +195,9 @@ func (a *app) warnJob(j *finetune.Job) {
 	for _, key := range j.UnknownKeys() {
 		a.log.Warn(fmt.Sprintf("config.json has the unknown key %q, which changes nothing here", key))
 	}
+	for _, note := range j.Notes() {
+		a.log.Warn(note)
+	}
 	for _, s := range j.Skipped() {
 		a.warnSkipped(s.Path, s.Count, s.First)
 	}

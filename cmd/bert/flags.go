@@ -35,6 +35,7 @@ const (
 // flagsIn adds the flags that define defines to a command, in a section of its help. Flags that define adds to the command
 // itself, as addChoice does, belong to the section too.
 func flagsIn(cmd *cobra.Command, s section, define func(*pflag.FlagSet)) {
+	cmd.Flags().SortFlags = false // sorting at each call is a third of the time that the command line takes
 	before := make(map[string]bool)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { before[f.Name] = true })
 	set := pflag.NewFlagSet(string(s), pflag.ContinueOnError)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/sentence"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -26,8 +28,8 @@ func (a *app) inspectCommand() *cobra.Command {
 		Use:   "inspect PATH [--config FILE] [flags]",
 		Short: "List the tensors of a model and check them",
 		Long: `inspect lists the tensors of a model: name, type, shape, L2 norm, smallest and largest value, and the numbers of NaNs and
-infinities. Totals and the file's metadata follow, and which tensors are missing or left over for the BERT that the
-configuration describes.
+infinities. Totals and the file's metadata follow, which tensors are missing or left over for the BERT that the
+configuration describes, and how a sentence-transformers folder makes vectors of texts.
 
 PATH is a model directory, a file of weights (safetensors, PyTorch or ONNX, also in shards) or the prefix of a TensorFlow
 checkpoint. The format is recognized by the content. If the data of a TensorFlow checkpoint is missing, its index is listed and
@@ -57,14 +59,15 @@ index of shards), the newest checkpoint that the file "checkpoint" names, bert_m
 
 // inspection is the result of bert inspect.
 type inspection struct {
-	Path     string            `json:"path"`
-	Format   string            `json:"format"`
-	Tensors  []inspectedTensor `json:"tensors"`
-	Elements int               `json:"elements"`
-	Bytes    int               `json:"bytes"`
-	Metadata map[string]string `json:"metadata,omitempty"`
-	Model    *inspectedModel   `json:"model,omitempty"`
-	Missing  string            `json:"missing_data,omitempty"`
+	Path     string             `json:"path"`
+	Format   string             `json:"format"`
+	Tensors  []inspectedTensor  `json:"tensors"`
+	Elements int                `json:"elements"`
+	Bytes    int                `json:"bytes"`
+	Metadata map[string]string  `json:"metadata,omitempty"`
+	Model    *inspectedModel    `json:"model,omitempty"`
+	Pipeline *inspectedPipeline `json:"pipeline,omitempty"`
+	Missing  string             `json:"missing_data,omitempty"`
 }
 
 type inspectedTensor struct {
@@ -87,6 +90,52 @@ type inspectedModel struct {
 	LeftOver     []string `json:"left_over"`
 	Training     []string `json:"training"`
 	Problem      string   `json:"problem,omitempty"`
+}
+
+// inspectedPipeline is what a sentence-transformers folder does with texts.
+type inspectedPipeline struct {
+	Modules       []string          `json:"modules"`
+	CrossEncoder  bool              `json:"cross_encoder"`
+	MaxSeqLength  int               `json:"max_seq_length,omitempty"`
+	LowerCase     bool              `json:"do_lower_case"`
+	Prompts       map[string]string `json:"prompts,omitempty"`
+	DefaultPrompt string            `json:"default_prompt_name,omitempty"`
+	Similarity    string            `json:"similarity_fn_name"`
+	TruncateDim   int               `json:"truncate_dim,omitempty"`
+	Notes         []string          `json:"notes,omitempty"`
+	Problem       string            `json:"problem,omitempty"`
+}
+
+// inspectPipeline describes the pipeline of the folder of a model, nil where there is none. hidden is the width of the model's
+// hidden states, 0 if that is not known.
+func inspectPipeline(path string, hidden int) *inspectedPipeline {
+	dir, err := bert.ModelDir(path)
+	if err != nil {
+		return nil
+	}
+	p, err := sentence.Load(dir, hidden)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	in := &inspectedPipeline{Modules: []string{}}
+	if err != nil {
+		in.Problem = err.Error()
+	}
+	if p == nil {
+		return in
+	}
+	for i := range p.Modules {
+		in.Modules = append(in.Modules, cmp.Or(p.Modules[i].String(), p.Modules[i].Class()))
+	}
+	in.CrossEncoder, in.MaxSeqLength, in.LowerCase, in.DefaultPrompt = p.CrossEncoder, p.MaxSeqLength, p.LowerCase, p.DefaultPrompt
+	in.Similarity, in.TruncateDim, in.Notes = p.Similarity.String(), p.TruncateDim, p.Notes
+	for _, prompt := range p.Prompts {
+		if in.Prompts == nil {
+			in.Prompts = make(map[string]string, len(p.Prompts))
+		}
+		in.Prompts[prompt.Name] = prompt.Text
+	}
+	return in
 }
 
 func (a *app) inspect(path, configPath string, table bool) error {
@@ -119,10 +168,12 @@ func (a *app) inspect(path, configPath string, table bool) error {
 	if absent != nil {
 		in.Missing = absent.Error()
 	}
-	in.Model, err = a.compareModel(path, configPath, tensors)
+	var hidden int
+	in.Model, hidden, err = a.compareModel(path, configPath, tensors)
 	if err != nil {
 		return err
 	}
+	in.Pipeline = inspectPipeline(path, hidden)
 	if table {
 		err = writeOut(a.stdout, []byte(inspectionTable(screenOf(a.stdout), &in, types)))
 	} else {
@@ -131,37 +182,37 @@ func (a *app) inspect(path, configPath string, table bool) error {
 	return errors.Join(err, absent)
 }
 
-// compareModel compares the tensors with the configuration. It returns nil if there is none.
-func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor) (*inspectedModel, error) {
+// compareModel compares the tensors with the configuration. It returns nil if there is none, and the width of hidden states.
+func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor) (m *inspectedModel, hidden int, err error) {
 	if configPath == "" {
 		dir, err := bert.ModelDir(path)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if configPath, err = bert.FindConfig(dir); errors.Is(err, fs.ErrNotExist) {
 			if err := bert.CheckTensors(tensors); err != nil {
-				return unfit(err), nil
+				return unfit(err), 0, nil
 			}
-			return nil, nil
+			return nil, 0, nil
 		} else if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	c, err := bert.LoadConfig(configPath)
 	if err != nil {
 		// The tensors are there to be listed all the same.
-		return unfit(err), nil
+		return unfit(err), 0, nil
 	}
 	a.warnConfig(c, filepath.Dir(configPath))
 	head, report, err := bert.Compare(c, tensors)
-	m := &inspectedModel{
+	m = &inspectedModel{
 		Architecture: head.String(), NewHead: list(report.NewHead), Missing: list(report.Missing), LeftOver: list(report.LeftOver),
 		Training: list(report.Training),
 	}
 	if err != nil {
 		m.Problem = err.Error()
 	}
-	return m, nil
+	return m, c.HiddenSize, nil
 }
 
 // unfit is the comparison of tensors that can't be run.
@@ -175,6 +226,34 @@ func list(names []string) []string {
 		return []string{}
 	}
 	return names
+}
+
+// pipelineText is a pipeline in a line, "" without one.
+func pipelineText(p *inspectedPipeline) string {
+	if p == nil {
+		return ""
+	}
+	parts := []string{strings.Join(p.Modules, ", ")}
+	if p.CrossEncoder {
+		parts = append(parts, "a cross-encoder")
+	}
+	if p.MaxSeqLength > 0 {
+		parts = append(parts, "at most "+count(p.MaxSeqLength, "token"))
+	}
+	if p.LowerCase {
+		parts = append(parts, "lower-cased")
+	}
+	if len(p.Prompts) > 0 {
+		parts = append(parts, "prompts "+strings.Join(slices.Sorted(maps.Keys(p.Prompts)), ", "))
+	}
+	if p.DefaultPrompt != "" {
+		parts = append(parts, "by default "+p.DefaultPrompt)
+	}
+	text := "sentence-transformers: " + visible(strings.Join(parts, "; ")) + "\n"
+	if p.Problem != "" {
+		text += "its vectors can't be made here: " + visible(p.Problem) + "\n"
+	}
+	return text
 }
 
 // inspectionTable formats an inspection for people. It truncates nothing to the width of the screen.
@@ -210,6 +289,7 @@ func inspectionTable(s screen, in *inspection, types map[string]int) string {
 	for _, key := range slices.Sorted(maps.Keys(in.Metadata)) {
 		fmt.Fprintf(&b, "metadata: %s = %s\n", visible(key), visible(in.Metadata[key]))
 	}
+	b.WriteString(pipelineText(in.Pipeline))
 	if in.Model == nil {
 		b.WriteString("no configuration beside it: not compared with a BERT\n")
 		return b.String()

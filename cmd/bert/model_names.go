@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/hub"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/starter"
 )
 
@@ -95,7 +96,7 @@ func (a *app) modelPath(cmd *cobra.Command, name string, given bool) (string, er
 	if errors.As(err, &damaged) {
 		return "", fmt.Errorf("%w (bert pull %s)", err, damaged.Ref)
 	}
-	return l.Path, err
+	return sentence.EncoderDir(l.Path), err
 }
 
 // starterModel gives hub.Resolve the models that come with the program.

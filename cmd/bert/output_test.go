@@ -142,6 +142,7 @@ func TestDocumentedKeys(t *testing.T) {
 		"inspect":                inspection{},
 		"inspect: a tensor":      inspectedTensor{},
 		"inspect: the model":     inspectedModel{},
+		"inspect: the pipeline":  inspectedPipeline{},
 		"bench":                  measurement{},
 		"bench calibrate":        calibration{},
 		"pull --json":            pullJSON{},

@@ -38,3 +38,37 @@ func TestMarshal(t *testing.T) {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 }
+
+func TestField(t *testing.T) {
+	var (
+		text   string
+		whole  int
+		number float64
+		yes    bool
+		list   []string
+	)
+	for value, field := range map[string]any{`"a"`: &text, `3`: &whole, `0.5`: &number, `true`: &yes, `["a"]`: &list} {
+		if err := Field("k", json.RawMessage(value), field); err != nil {
+			t.Error(err)
+		}
+	}
+	if text != "a" || whole != 3 || number != 0.5 || !yes || len(list) != 1 {
+		t.Errorf("read %q, %d, %v, %v, %q", text, whole, number, yes, list)
+	}
+	for want, field := range map[string]any{
+		`k is "{}", want a string`: &text, `k is "{}", want a whole number`: &whole, `k is "{}", want a number`: &number,
+		`k is "{}", want true or false`: &yes, `k is "{}", want a list of strings`: &list,
+	} {
+		if err := Field("k", json.RawMessage("{}"), field); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	long := json.RawMessage(`"` + strings.Repeat("a", maxValue) + `"`)
+	if err := Field("k", long, &text); err == nil || !strings.Contains(err.Error(), "want a string") || len(err.Error()) > 200 {
+		t.Errorf("a long text: %v", err)
+	}
+	many := json.RawMessage("[" + strings.Repeat(`"",`, maxList+1) + `""]`)
+	if err := Field("k", many, &list); err == nil || err.Error() != "k: more than 65,536" {
+		t.Errorf("a long list: %v", err)
+	}
+}
