@@ -307,6 +307,10 @@ func (h *heatMap) draw(c draw.Canvas) {
 	if h.names {
 		h.drawNames(c, area)
 	}
+	if h.block > 1 {
+		note := fmt.Sprintf("a cell stands for %d × %d labels", h.block, h.block)
+		c.Text(draw.Point{X: area.X + area.W/2, Y: area.Y + area.H + 17}, note, draw.TextStyle{Size: smallSize, Anchor: draw.Middle, Paint: draw.Muted})
+	}
 	c.Text(draw.Point{X: 13, Y: area.Y + area.H/2}, h.RowTitle, draw.TextStyle{Size: textSize, Anchor: draw.Middle, Rotate: -90, Centred: true})
 	c.Text(draw.Point{X: area.X + area.W/2, Y: h.height - 8}, h.ColumnTitle, draw.TextStyle{Size: textSize, Anchor: draw.Middle})
 	h.colourBar(c, area)

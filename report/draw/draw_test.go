@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/image/font/gofont/gomono"
 	"pgregory.net/rapid"
 )
 
@@ -155,6 +156,24 @@ func TestPrefix(t *testing.T) {
 	}
 	if !strings.Contains(a, `class="f-ink s-rule"`) {
 		t.Errorf("without classes: %s", a)
+	}
+}
+
+// A font of the user's has the characters that the figures' own lacks, and no others.
+func TestReadFont(t *testing.T) {
+	font, err := ReadFont(bytes.NewReader(gomono.TTF))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, same := range map[string]bool{"abc": true, "\u2588": true} {
+		paint := func(c Canvas) { c.Text(Point{2, 15}, text, TextStyle{}) }
+		with, without := Image(40, 20, ImageOptions{Fonts: []*Font{font}}, paint), Image(40, 20, ImageOptions{}, paint)
+		if got := bytes.Equal(with.Pix, without.Pix); got != same {
+			t.Errorf("%q looks the same with the font: %v, want %v", text, got, same)
+		}
+		if bytes.Equal(with.Pix, Image(40, 20, ImageOptions{}, func(Canvas) {}).Pix) {
+			t.Errorf("%q leaves no dot", text)
+		}
 	}
 }
 
