@@ -133,7 +133,15 @@ func singleLabelFigures(o *task.Outcomes) []*Figure {
 		}
 		figures = append(figures, HistogramFigure(h))
 	} else if len(o.Labels) <= oneAgainstRest {
-		figures = append(figures, againstRest(o, labels)...)
+		figures = append(figures, againstRest(o.Labels, func(k int) ([]int, []float64) {
+			is := make([]int, len(labels))
+			for i, l := range labels {
+				if l == k {
+					is[i] = 1
+				}
+			}
+			return is, probabilitiesOf(o, k)
+		})...)
 	}
 	return append(figures, calibrationFigures(o)...)
 }
@@ -141,13 +149,15 @@ func singleLabelFigures(o *task.Outcomes) []*Figure {
 // oneAgainstRest is the number of labels up to which each has a curve of precision and recall.
 const oneAgainstRest = 12
 
-// againstRest is a curve of precision and recall for each label against all others.
-func againstRest(o *task.Outcomes, labels []int) []*Figure {
+// againstRest is a curve of precision and recall for each label. of says of a label which examples have it, by 1, and its
+// probabilities.
+func againstRest(labels []string, of func(label int) (has []int, probabilities []float64)) []*Figure {
 	c := &chart{xTitle: "recall", yTitle: "precision", square: true, x: draw.Scale{Min: 0, Max: 1}, y: draw.Scale{Min: 0, Max: 1}}
 	t := Table{Columns: append(words("label"), numbers("average precision", "share of examples")...)}
 	worst, low := "", math.Inf(1)
-	for k, name := range o.Labels {
-		points, err := metric.OperatingPoints(labels, probabilitiesOf(o, k), k)
+	for k, name := range labels {
+		has, probabilities := of(k)
+		points, err := metric.OperatingPoints(has, probabilities, 1)
 		if err != nil {
 			continue
 		}
@@ -173,7 +183,7 @@ func againstRest(o *task.Outcomes, labels []int) []*Figure {
 		return nil
 	}
 	t.Columns[0].Text = true
-	f := &Figure{Name: "pr", Title: "Precision and recall, each label against the rest", Table: t, Draw: c.draw, Text: c.text}
+	f := &Figure{Name: "pr-by-label", Title: "Precision and recall by label", Table: t, Draw: c.draw, Text: c.text}
 	f.Finding = fmt.Sprintf("Average precision is lowest for %s: %s.", shortName(worst), draw.Number(low))
 	f.Width, f.Height = c.size()
 	return []*Figure{f}
@@ -252,21 +262,27 @@ func sums(rows [][]float64, of func(sums []float64) float64) *metric.Interval {
 // f1Of is the F1 of sums of right, found and true ones.
 func f1Of(s []float64) float64 { return 2 * s[0] / (s[1] + s[2]) }
 
+// lengthEdges cuts lengths into some groups of like size: the last length of each.
+func lengthEdges(lengths []int) []int {
+	sorted := slices.Sorted(slices.Values(lengths))
+	const groups = 6
+	var edges []int
+	for g := 1; g <= groups; g++ {
+		edge := sorted[max(0, len(sorted)*g/groups-1)]
+		if len(edges) == 0 || edge > edges[len(edges)-1] {
+			edges = append(edges, edge)
+		}
+	}
+	return edges
+}
+
 // lengthFigure is the share of right answers by the length of the text.
 func lengthFigure(o *task.Outcomes, right func(*task.Outcomes, *task.Outcome) (bool, bool)) []*Figure {
 	lengths := make([]int, len(o.Examples))
 	for i := range o.Examples {
 		lengths[i] = o.Examples[i].Tokens
 	}
-	slices.Sort(lengths)
-	const buckets = 6
-	var edges []int // the last length of each bucket
-	for b := 1; b <= buckets; b++ {
-		edge := lengths[len(lengths)*b/buckets-min(1, len(lengths)*b/buckets)]
-		if len(edges) == 0 || edge > edges[len(edges)-1] {
-			edges = append(edges, edge)
-		}
-	}
+	edges := lengthEdges(lengths)
 	if len(edges) < 2 {
 		return nil
 	}
@@ -282,7 +298,7 @@ func lengthFigure(o *task.Outcomes, right func(*task.Outcomes, *task.Outcome) (b
 		}
 	}
 	d := Dots{Name: "length", Title: "Right answers by length", XTitle: "share that is right", Series: []string{"right"}, Extra: []ExtraColumn{{Column: Column{Name: "examples", Number: true}}}}
-	from := lengths[0]
+	from := slices.Min(lengths)
 	for b, edge := range edges {
 		name := fmt.Sprintf("%d to %d tokens", from, edge)
 		from = edge + 1
@@ -365,6 +381,15 @@ func multiLabelFigures(o *task.Outcomes) []*Figure {
 	if last := len(points) - 1; err == nil && points[last].TP > 0 && points[last].FP > 0 {
 		r := Ranking{Positive: "that a text has a label", Points: points, Used: 0.5, Of: "all labels together"}
 		figures = append(figures, PRFigure(r), ThresholdFigure(r))
+	}
+	if c <= oneAgainstRest {
+		figures = append(figures, againstRest(o.Labels, func(k int) ([]int, []float64) {
+			has, p := make([]int, len(o.Examples)), make([]float64, len(o.Examples))
+			for i := range o.Examples {
+				has[i], p[i] = labels[i*c+k], scores[i*c+k]
+			}
+			return has, p
+		})...)
 	}
 	for k, what := range []string{"right", "predicted"} {
 		f := ConfusionFigure(Confusion{
@@ -464,7 +489,42 @@ func tagged(o *task.Outcomes) (types []string, sentences []Tagged) {
 
 func wordFigures(o *task.Outcomes) []*Figure {
 	types, sentences := tagged(o)
-	return EntityFigures(types, sentences)
+	return append(EntityFigures(types, sentences), entityLengthFigure(o, sentences)...)
+}
+
+// entityLengthFigure is F1 by the number of words of a sentence.
+func entityLengthFigure(o *task.Outcomes, sentences []Tagged) []*Figure {
+	lengths := make([]int, len(o.Examples))
+	for i := range o.Examples {
+		lengths[i] = len(o.Examples[i].Words)
+	}
+	edges := lengthEdges(lengths)
+	if len(edges) < 2 {
+		return nil
+	}
+	counts := make([][3]float64, len(edges)) // right, found and true entities
+	for i, s := range sentences {
+		g, _ := slices.BinarySearch(edges, lengths[i])
+		for _, p := range metric.MatchEntities(s.Gold, s.Found) {
+			if p.Error == metric.Exact {
+				counts[g][0]++
+			}
+		}
+		counts[g][1] += float64(len(s.Found))
+		counts[g][2] += float64(len(s.Gold))
+	}
+	d := Dots{
+		Name: "length", Title: "F1 by length of the sentence", XTitle: "F1", Series: []string{"F1"}, Range: &Range{0, 1},
+		Extra: []ExtraColumn{{Column: Column{Name: "entities", Number: true}}},
+	}
+	from := slices.Min(lengths)
+	for g, edge := range edges {
+		d.Rows = append(d.Rows, DotRow{Name: fmt.Sprintf("%d to %d words", from, edge), Values: []float64{f1Of(counts[g][:])}})
+		d.Extra[0].Cells = append(d.Extra[0].Cells, fmt.Sprint(int(counts[g][2])))
+		from = edge + 1
+	}
+	d.Finding = fmt.Sprintf("In the shortest sentences F1 is %s, in the longest %s.", draw.Number(d.Rows[0].Values[0]), draw.Number(d.Rows[len(d.Rows)-1].Values[0]))
+	return []*Figure{DotsFigure(d)}
 }
 
 func wordIntervals(o *task.Outcomes, out map[string]*metric.Interval) {
