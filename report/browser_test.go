@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ type devtools struct {
 // chromium is the browser's program: that of BERT_CHROMIUM, or one that is in the path.
 func chromium(t *testing.T) string {
 	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the browser is driven by pipes that Windows doesn't pass on")
+	}
 	if path := os.Getenv("BERT_CHROMIUM"); path != "" {
 		return path
 	}

@@ -13,8 +13,8 @@ import (
 // bootstrapSeed is that of all intervals, so that the same run has the same page.
 const bootstrapSeed = 1
 
-// maxBootstrap is the number of examples up to which intervals are drawn: a thousand draws of so many take a second or so.
-const maxBootstrap = 200_000
+// maxBootstrap is the number of examples up to which intervals are drawn: a thousand draws of so many take some seconds.
+const maxBootstrap = 100_000
 
 // confusion is the matrix of eval_results.json with its labels; nil where it has none.
 func (r *Run) confusion() (labels []string, m metric.ConfusionMatrix) {
