@@ -198,6 +198,19 @@ func (m *Model) CheckVocabulary(n int) error {
 	return nil
 }
 
+// CheckVocabulary reports a vocab_size that a new model for a vocabulary of n tokens can't have, or would waste its memory on.
+// It may be larger than the vocabulary, as where room is left for more tokens or the rows are a round number.
+func (c *Config) CheckVocabulary(n int) error {
+	const spare = 1 << 15 // rows, or as many as the vocabulary has tokens
+	switch {
+	case n > c.VocabSize:
+		return fmt.Errorf("vocab_size is %d, the vocabulary has %d tokens: want that", c.VocabSize, n)
+	case c.VocabSize-n > max(n, spare):
+		return fmt.Errorf("vocab_size is %d, the vocabulary has only %d tokens: want that, or a little more", c.VocabSize, n)
+	}
+	return nil
+}
+
 // VocabularyNote says where a vocabulary of n tokens is so much smaller than the model's embedding that it may be another
 // model's, or cut short; "" where it isn't.
 func (m *Model) VocabularyNote(n int) string {

@@ -7,8 +7,8 @@ import (
 	"math"
 
 	"github.com/go-bert/bert/checkpoint"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/onnx"
 )
 
@@ -64,7 +64,7 @@ func (m *Model) exportONNX(path string) error {
 		b.byName[m.params[i].Name] = &m.params[i]
 	}
 	b.model()
-	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.WriteFile(path, 0o666, func(w io.Writer) error {
 		err := onnx.Write(w, &onnx.Model{IRVersion: onnxIR, ProducerName: "bert", Opset: onnxOpset, Graph: b.graph})
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)

@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert/checkpoint"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/files"
 )
@@ -107,7 +106,7 @@ func (m *Model) saveConfig(dir string, o SaveOptions) error {
 	if o.Format == checkpoint.TensorFlow {
 		name = googleConfigName
 	}
-	return atomicfile.WriteFile(filepath.Join(dir, name), 0o666, func(w io.Writer) error {
+	return files.WriteFile(filepath.Join(dir, name), 0o666, func(w io.Writer) error {
 		_, err := w.Write(append(config, '\n'))
 		return err
 	})

@@ -15,7 +15,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/proto"
 )
 
@@ -349,12 +349,12 @@ func WriteTensorFlow(prefix string, tensors []Tensor) error {
 	}
 
 	dir, index, data := filepath.Dir(prefix), prefix+indexSuffix, shardName(prefix, 0, 1)
-	staging := atomicfile.TempName(index)
+	staging := files.TempName(index)
 	if err := os.Mkdir(staging, 0o777); err != nil {
 		return withPath(err, dir)
 	}
 	defer os.RemoveAll(staging)
-	err = atomicfile.WriteFile(filepath.Join(staging, filepath.Base(data)), 0o666, func(w io.Writer) error {
+	err = files.WriteFile(filepath.Join(staging, filepath.Base(data)), 0o666, func(w io.Writer) error {
 		for _, t := range sorted {
 			if _, err := w.Write(t.Data); err != nil {
 				return err
@@ -365,7 +365,7 @@ func WriteTensorFlow(prefix string, tensors []Tensor) error {
 	if err != nil {
 		return withPath(err, data)
 	}
-	err = atomicfile.WriteFile(filepath.Join(staging, filepath.Base(index)), 0o666, func(w io.Writer) error {
+	err = files.WriteFile(filepath.Join(staging, filepath.Base(index)), 0o666, func(w io.Writer) error {
 		return writeTable(w, entries)
 	})
 	if err != nil {

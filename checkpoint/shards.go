@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // isIndex reports whether file is the index of a sharded checkpoint: JSON, where safetensors has a header length.
@@ -154,7 +154,7 @@ func (s *sharding) write(tensors []Tensor, write func(path string, tensors []Ten
 		}
 		return s.removeOthers(nil, index)
 	}
-	staging := atomicfile.TempName(single)
+	staging := files.TempName(single)
 	if err := os.Mkdir(staging, 0o777); err != nil {
 		return withPath(err, dir)
 	}
@@ -189,7 +189,7 @@ func publish(staging, dir string, names []string, index string) error {
 	if err := remove(index); err != nil {
 		return err
 	}
-	if err := atomicfile.SyncDir(dir); err != nil {
+	if err := files.SyncDir(dir); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -197,17 +197,17 @@ func publish(staging, dir string, names []string, index string) error {
 			return err
 		}
 	}
-	if err := atomicfile.SyncDir(dir); err != nil {
+	if err := files.SyncDir(dir); err != nil {
 		return err
 	}
 	if err := os.Rename(filepath.Join(staging, filepath.Base(index)), index); err != nil {
 		return err
 	}
-	return atomicfile.SyncDir(dir)
+	return files.SyncDir(dir)
 }
 
 func writeIndex(path string, totalSize int64, shardOf map[string]string) error {
-	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.WriteFile(path, 0o666, func(w io.Writer) error {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")
@@ -270,7 +270,7 @@ func (s *sharding) removeOthers(keep []string, other string) error {
 			}
 		}
 	}
-	return atomicfile.SyncDir(s.dir)
+	return files.SyncDir(s.dir)
 }
 
 // remove removes a file, if it exists.

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // recordAlignment is the alignment of a record's data in an archive, so that it can be mapped
@@ -33,7 +33,7 @@ func WriteTorch(path string, tensors []Tensor) error {
 	}
 	base := filepath.Base(path)
 	a := archiveWriter{folder: strings.TrimSuffix(base, filepath.Ext(base)) + "/"}
-	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.WriteFile(path, 0o666, func(w io.Writer) error {
 		a.begin(w)
 		a.record(pickleRecord, program)
 		a.record("byteorder", []byte("little"))

@@ -3,6 +3,7 @@
 package convert
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/checkpoint"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
@@ -224,7 +224,7 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 		if err := m.Save(dir, bert.SaveOptions{DType: r.DType, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
 			return err
 		}
-		if err := r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format); err != nil {
+		if err := r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format, m); err != nil {
 			return err
 		}
 		if pipeline == nil {
@@ -255,7 +255,7 @@ func (r *Result) keep(stored checkpoint.DType) {
 }
 
 // carry copies the files beside the weights.
-func (r *Result) carry(from, to string, format Format) error {
+func (r *Result) carry(from, to string, format Format, m *bert.Model) error {
 	for _, name := range carried {
 		data, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -264,7 +264,7 @@ func (r *Result) carry(from, to string, format Format) error {
 		if err != nil {
 			return files.PathError(err)
 		}
-		err = atomicfile.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
+		err = files.WriteFile(filepath.Join(to, name), 0o666, func(w io.Writer) error {
 			_, err := w.Write(data)
 			return err
 		})
@@ -274,22 +274,42 @@ func (r *Result) carry(from, to string, format Format) error {
 		r.Copied = append(r.Copied, name)
 	}
 	has := func(name string) bool { return slices.Contains(r.Copied, name) }
-	if format == Google && !has("vocab.txt") {
-		r.Notes = append(r.Notes, "google-research/bert needs vocab.txt, which "+from+" does not have")
-	}
-	switch {
-	case has("tokenizer.json") || has("tokenizer_config.json"):
-		return nil
-	case !has("vocab.txt"):
+	if !has("vocab.txt") && !has("tokenizer.json") {
 		r.Notes = append(r.Notes, from+" has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
 		return nil
 	}
-	// How vocab.txt alone is used depends on the files beside it, so the settings are written out.
 	t, err := tokenizer.Load(from)
 	if err != nil {
-		r.Notes = append(r.Notes, fmt.Sprintf("vocab.txt is copied, but is no tokenizer's (%v)", err))
+		r.Notes = append(r.Notes, fmt.Sprintf("the tokenizer's files are copied, but can't be used (%v)", err))
 		return nil
 	}
-	r.Copied = append(r.Copied, "tokenizer.json", "tokenizer_config.json")
-	return t.Save(to, tokenizer.SaveOptions{})
+	for _, note := range t.NotesFor(m) {
+		r.Notes = append(r.Notes, note.Text)
+	}
+	if !has("tokenizer.json") && !has("tokenizer_config.json") {
+		// How vocab.txt alone is used depends on the files beside it, so the settings are written out.
+		r.Copied = append(r.Copied, "tokenizer.json", "tokenizer_config.json")
+		return t.Save(to, tokenizer.SaveOptions{MaxLength: m.Config().MaxPositionEmbeddings})
+	}
+	if format == Google && !has("vocab.txt") {
+		return r.writeVocabulary(to, t)
+	}
+	return nil
+}
+
+// writeVocabulary writes the vocabulary of a tokenizer.json as the file that google-research/bert reads.
+func (r *Result) writeVocabulary(dir string, t *tokenizer.Tokenizer) error {
+	var text bytes.Buffer
+	if err := t.WriteVocabulary(&text); err != nil {
+		r.Notes = append(r.Notes, fmt.Sprintf("google-research/bert needs vocab.txt, which the tokenizer can't be written as: %v", err))
+		return nil
+	}
+	if !t.OnlyVocabulary() {
+		r.Notes = append(r.Notes, "vocab.txt has the tokens of tokenizer.json, but google-research/bert splits texts in another way than that says")
+	}
+	r.Copied = append(r.Copied, "vocab.txt")
+	return files.PathError(files.WriteFile(filepath.Join(dir, "vocab.txt"), 0o666, func(w io.Writer) error {
+		_, err := text.WriteTo(w)
+		return err
+	}))
 }

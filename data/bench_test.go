@@ -20,9 +20,9 @@ func BenchmarkReadIMDB(b *testing.B) {
 	b.SetBytes(info.Size())
 	b.ReportAllocs()
 	for b.Loop() {
-		examples, err := ReadIMDB(b.Context(), archive, Train)
-		if err != nil || len(examples) != 25000 {
-			b.Fatal(len(examples), err)
+		set, err := ReadIMDB(b.Context(), archive, Train, TableOptions{})
+		if err != nil || len(set.Examples) != 25000 {
+			b.Fatal(set, err)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func BenchmarkReadSQuAD(b *testing.B) {
 	b.SetBytes(int64(file.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := parseSQuAD(strings.NewReader(file.String()), "f", true); err != nil {
+		if _, _, err := parseSQuAD(strings.NewReader(file.String()), "f", true, TableOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}

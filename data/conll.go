@@ -3,7 +3,6 @@ package data
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -49,6 +48,9 @@ func conllTable(name string, others ...string) Table {
 // conlleval and seqeval find them (see metric.Entities), so that one model reads them all. Tags without a B-, I- or the like
 // (parts of speech) stay as they are.
 //
+// Lines that begin with # and have another number of columns are comments, which some data sets have before each sentence; they are
+// counted. A # that is a word has its line's columns.
+//
 // With o.Unlabelled a single column is enough, and the tags' column may hold anything. With o.SkipBad a sentence with
 // a bad line is left out.
 func ReadCoNLL(ctx context.Context, path string, o TableOptions) (*Set, error) {
@@ -67,7 +69,7 @@ func readCoNLL(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if c.tag, err = columnNumber(o.Columns.Label, "tag", 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	b, err := textfile.New(r, name)
+	b, err := textfile.New(r, name, o.Encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +81,8 @@ func readCoNLL(r io.Reader, name string, o TableOptions) (*Set, error) {
 		if err == io.EOF {
 			break
 		}
-		if err != nil && !errors.Is(err, textfile.ErrTooLong) {
-			return nil, &SourceError{Source{File: name, Line: lines.Number() + 1}, err}
+		if err != nil && !textfile.BadLine(err) {
+			return nil, &SourceError{Source: Source{File: name, Line: lines.Number() + 1}, Err: err}
 		}
 		if err := c.line(line, lines.Number(), err); err != nil {
 			return nil, err
@@ -89,11 +91,12 @@ func readCoNLL(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if err := c.end(); err != nil {
 		return nil, err
 	}
+	c.comments += len(c.held) // nothing else is in the file
 	c.examples = c.list.all()
 	if err := c.toIOB2(); err != nil {
 		return nil, err
 	}
-	return &Set{Examples: c.examples, Skipped: c.bad.count, FirstSkipped: c.bad.first}, nil
+	return &Set{Examples: c.examples, Skipped: c.bad.count, FirstSkipped: c.bad.first, Comments: c.comments}, nil
 }
 
 // columnNumber reads a column's number, from 1; 0 is the last.
@@ -116,12 +119,26 @@ type conllReader struct {
 	width      int                   // columns of a line; 0: not known yet
 	hold       func(bytes int) error // see textfile.Reader.Hold
 
+	held      []heldLine // those that begin with # before the width is known
+	heldBytes int
+	comments  int
+
 	current  Example
 	failed   error // what is wrong with the sentence that is being read
 	list     exampleList
 	examples []Example // of list, at the end
 	bad      badRecords
 }
+
+// heldLine is a line that may be a comment.
+type heldLine struct {
+	fields []string
+	number int
+	last   bool // of its sentence
+}
+
+// maxHeld is how many bytes of such lines are held. More of them are surely comments.
+const maxHeld = 1 << 16
 
 // line takes a line, or what is wrong with it.
 func (c *conllReader) line(line []byte, number int, err error) error {
@@ -136,18 +153,66 @@ func (c *conllReader) line(line []byte, number int, err error) error {
 	if err == nil && (len(fields) == 0 || fields[0] == docStart) {
 		return c.end()
 	}
+	if err == nil && fields[0][0] == '#' {
+		switch {
+		case c.width > 0 && c.isComment(fields):
+			c.comments++
+			return nil
+		case c.width == 0 && c.heldBytes+len(line) > maxHeld:
+			c.comments++
+			return nil
+		case c.width == 0:
+			c.heldBytes += len(line)
+			c.held = append(c.held, heldLine{fields: fields, number: number})
+			return nil
+		}
+	}
+	if err == nil {
+		if err = c.check(len(fields)); err == nil {
+			if err := c.release(); err != nil {
+				return err
+			}
+		}
+	}
+	return c.add(fields, number, err)
+}
+
+// isComment reports whether a line that begins with # is a comment: it doesn't fit the columns, and something follows the #, at once
+// only outside of sentences.
+func (c *conllReader) isComment(fields []string) bool {
+	return len(fields) != c.width && (strings.Trim(fields[0], "#") == "" || len(fields) > 1 && len(c.current.Words) == 0)
+}
+
+// release takes the lines that were held until the width was known.
+func (c *conllReader) release() error {
+	held := c.held
+	c.held = nil
+	for _, l := range held {
+		if c.isComment(l.fields) {
+			c.comments++
+		} else if err := c.add(l.fields, l.number, c.check(len(l.fields))); err != nil {
+			return err
+		}
+		if l.last {
+			if err := c.end(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add adds the word of a line to the sentence, or what is wrong with the line.
+func (c *conllReader) add(fields []string, number int, err error) error {
 	if c.current.Source.Line == 0 {
 		c.current.Source = Source{File: c.name, Line: number}
 	}
-	if err == nil {
-		err = c.check(len(fields))
-	}
 	if err != nil {
 		if c.failed == nil {
-			c.failed = &SourceError{Source{File: c.name, Line: number}, err}
+			c.failed = &SourceError{Source: Source{File: c.name, Line: number}, Err: err}
 		}
 		if !c.bad.skip {
-			return c.failed
+			return c.bad.add(c.failed)
 		}
 		return nil
 	}
@@ -186,6 +251,9 @@ func (c *conllReader) check(n int) error {
 
 // end ends a sentence, if there is one.
 func (c *conllReader) end() error {
+	if n := len(c.held); n > 0 {
+		c.held[n-1].last = true
+	}
 	x, err := c.current, c.failed
 	c.current, c.failed = Example{}, nil
 	switch {
@@ -220,8 +288,10 @@ func (c *conllReader) toIOB2() error {
 		bad := slices.IndexFunc(x.Labels, unknown)
 		if bad >= 0 {
 			// A sentence is consecutive lines.
-			err := &SourceError{Source{File: c.name, Line: x.Source.Line + bad},
-				fmt.Errorf("tag %s has no B- or I- before its type, unlike others", message.Quote(x.Labels[bad]))}
+			err := &SourceError{
+				Source: Source{File: c.name, Line: x.Source.Line + bad},
+				Err:    fmt.Errorf("tag %s has no B- or I- before its type, unlike others", message.Quote(x.Labels[bad])),
+			}
 			if err := c.bad.add(err); err != nil {
 				return err
 			}

@@ -33,10 +33,16 @@ func TestContext(t *testing.T) {
 			_, err := ReadSWAG(ctx, path("swag.csv", "sent1,sent2,ending0,ending1,label\na,b,c,d,1\n"), TableOptions{})
 			return err
 		},
-		"SQuAD":       func(ctx context.Context) error { _, _, err := ReadSQuAD(ctx, path("a.json", squadSmall)); return err },
-		"IMDB folder": func(ctx context.Context) error { _, err := ReadIMDB(ctx, "testdata/aclImdb", Train); return err },
+		"SQuAD": func(ctx context.Context) error {
+			_, _, err := ReadSQuAD(ctx, path("a.json", squadSmall), TableOptions{})
+			return err
+		},
+		"IMDB folder": func(ctx context.Context) error {
+			_, err := ReadIMDB(ctx, "testdata/aclImdb", Train, TableOptions{})
+			return err
+		},
 		"inputs": func(ctx context.Context) error {
-			_, _, err := NewInputReader(strings.NewReader("a\n"), "f", false).Read(ctx)
+			_, _, err := NewInputReader(strings.NewReader("a\n"), "f", InputOptions{}).Read(ctx)
 			return err
 		},
 	} {

@@ -21,6 +21,8 @@ var errColumns = fmt.Errorf("more than %s columns", message.Thousands(maxColumns
 type csvFormat struct {
 	lines  *textfile.Lines
 	width  int    // bytes of the last line
+	coding error  // of the record's first line that is not in the text's encoding
+	at     int    // the number of that line
 	text   []byte // of the record's fields, end to end
 	ends   []int  // of each field in text
 	fields []string
@@ -30,6 +32,7 @@ func newCSVFormat(b *textfile.Reader) *csvFormat { return &csvFormat{lines: text
 
 func (f *csvFormat) next() ([]string, int, error) {
 	var line []byte
+	f.coding = nil
 	for len(line) == 0 {
 		var err error
 		if line, err = f.line(); err != nil {
@@ -56,6 +59,9 @@ func (f *csvFormat) next() ([]string, int, error) {
 		}
 		f.ends = append(f.ends, len(f.text))
 	}
+	if f.coding != nil {
+		return nil, f.at, &badRecord{f.coding}
+	}
 	// One string for all fields: a caller copies what it keeps.
 	all, from := string(f.text), 0
 	f.fields = f.fields[:0]
@@ -66,9 +72,16 @@ func (f *csvFormat) next() ([]string, int, error) {
 	return f.fields, start, nil
 }
 
-// line is the next line, without a CR that the end of the file keeps from being the end of a line.
+// line is the next line, without a CR that the end of the file keeps from being the end of a line. One that is not in the text's
+// encoding may be a part of a field in quotes, so it is for next to report when the record has ended.
 func (f *csvFormat) line() ([]byte, error) {
 	line, err := f.lines.Next()
+	if err != nil && errors.As(err, new(*textfile.EncodingError)) {
+		if f.coding == nil {
+			f.coding, f.at = err, f.lines.Number()
+		}
+		err = nil
+	}
 	if err == nil && f.lines.Cut() {
 		line = bytes.TrimSuffix(line, []byte("\r"))
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/go-bert/bert/internal/textfile"
 )
@@ -14,7 +15,7 @@ import (
 // checkCSV reads a file as encoding/csv does, record by record, up to a record that goes over several lines and is wrong.
 func checkCSV(t *testing.T, file string) {
 	t.Helper()
-	b, err := textfile.New(strings.NewReader(file), "f")
+	b, err := textfile.New(strings.NewReader(file), "f", "")
 	if err != nil {
 		return // no text
 	}
@@ -24,7 +25,7 @@ func checkCSV(t *testing.T, file string) {
 		return
 	}
 	file = string(plain)
-	if b, err = textfile.New(io.MultiReader(strings.NewReader("\ufeff"), strings.NewReader(file)), "f"); err != nil {
+	if b, err = textfile.New(io.MultiReader(strings.NewReader("\ufeff"), strings.NewReader(file)), "f", ""); err != nil {
 		return
 	}
 	got, want := newCSVFormat(b), csv.NewReader(strings.NewReader(file))
@@ -37,6 +38,10 @@ func checkCSV(t *testing.T, file string) {
 			parse *csv.ParseError
 		)
 		switch {
+		case wantErr == nil && errors.As(err, &bad) && errors.As(bad.err, new(*EncodingError)):
+			if !slices.ContainsFunc(wantFields, func(s string) bool { return !utf8.ValidString(s) }) {
+				t.Fatalf("%q: %v; want %q", file, err, wantFields)
+			}
 		case wantErr == io.EOF:
 			if err != io.EOF {
 				t.Fatalf("%q: %q, %v; want the end", file, fields, err)
@@ -59,6 +64,7 @@ func checkCSV(t *testing.T, file string) {
 
 var csvFiles = []string{
 	"", "\n", "a", "a,b\n", "a,b\r\n\r\nc,d\r", "\"a\",\"b\"\n", "\"a,\nb\"\"\r\n\",c\n,\n", "a\"b,c\nd,e", "\"a\"b,c\nd,e\n", "\"a\nb\"c\nd", "\"a", "\"a\n", "\"", "\"\"", "\"\"\"", ",\"\"\r",
+	"\xcb\nb", "\"a\n\xff\",b\nc",
 	"a,\"\n\n\",\"\r\"\n\n\nb", "\ufeff\"a\",b\n", "a,b\r\r\nc", "\r", "\r\n", "\"\r\n\"", "\"a\"\r", "\"a\"\r\n\"b\r",
 }
 

@@ -9,10 +9,12 @@
 //   - GLUE's folders, each by its [Layout];
 //   - inputs without labels, one a line, as text or as a JSON object ([InputReader]).
 //
-// All of them may be compressed by gzip, zstd or bzip2 and may begin with a UTF-8 byte order mark. Other compressed files, binary files
-// and text in UTF-16 are errors, and so is a compressed file that becomes far longer than text does. An error
+// All of them may be compressed by gzip, zstd, bzip2 or xz, and may begin with a byte order mark. Text that is not UTF-8 is decoded
+// where TableOptions.Encoding names its encoding, and otherwise an [*EncodingError] with line and byte. Other compressed files and
+// binary files are errors, and so is a compressed file that becomes far longer than text does. An error
 // about a record is a [*SourceError], which names the file and the line; with TableOptions.SkipBad such records are counted
 // instead. Nothing is guessed: a missing column, a label that isn't known and an answer that isn't in its context are errors.
+// Labels that differ so little from a known one that they are probably the same are pointed out ([AlikeLabels]).
 //
 // [Draw] and [SplitValidation] take examples at random, by a seed and their content, so that the same data gives the same
 // parts whatever its order.

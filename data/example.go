@@ -1,12 +1,8 @@
 package data
 
 import (
-	"errors"
-	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/go-bert/bert/internal/message"
 )
@@ -15,9 +11,10 @@ import (
 // elsewhere.
 type Input struct {
 	Text string // of a question with its context, the question
-	// TextPair is the second text of a pair. Empty means there is none, as in google-research/bert run_classifier.py:
-	// an empty second text adds no [SEP].
+	// TextPair is the second text of a pair. Pair says that there is one although it is empty, which Hugging Face's tokenizers and
+	// google-research/bert treat differently: see tokenizer.Tokenizer.EncodePair.
 	TextPair string
+	Pair     bool
 
 	// Words are a text that is split already, in place of Text, for a model that labels words.
 	Words []string
@@ -29,6 +26,9 @@ type Input struct {
 	// TypeIDs are the segments of IDs; nil for zeros.
 	TypeIDs []int32
 }
+
+// IsPair reports whether there is a second text, empty or not.
+func (in *Input) IsPair() bool { return in.Pair || in.TextPair != "" }
 
 // Texts makes an Input of each text.
 func Texts(texts ...string) []Input {
@@ -129,87 +129,10 @@ func (s Source) String() string {
 type SourceError struct {
 	Source Source
 	Err    error
+	// Skippable says that the record alone is bad, and would have been left out if the options had said so: see TableOptions.SkipBad
+	// and InputOptions.SkipBad.
+	Skippable bool
 }
 
 func (e *SourceError) Error() string { return e.Source.String() + ": " + e.Err.Error() }
 func (e *SourceError) Unwrap() error { return e.Err }
-
-// LabelsOf lists the labels that examples have, sorted as numbers if all are whole numbers, else by their bytes. Fewer than two are
-// an error, unless examples have any number of labels.
-func LabelsOf(examples []Example) ([]string, error) {
-	seen := make(map[string]bool)
-	numbers, several := true, false
-	var labels []string
-	add := func(label string) {
-		if !seen[label] {
-			seen[label] = true
-			labels = append(labels, label)
-			if _, err := strconv.Atoi(label); err != nil {
-				numbers = false
-			}
-		}
-	}
-	for _, e := range examples {
-		switch {
-		case e.Labels != nil:
-			several = true
-			for _, label := range e.Labels {
-				add(label)
-			}
-		case e.Label == "":
-			return nil, &SourceError{e.Source, ErrNoLabel}
-		default:
-			add(e.Label)
-		}
-	}
-	switch {
-	case len(examples) == 0:
-		return nil, errors.New("no examples")
-	case len(labels) == 0:
-		return nil, fmt.Errorf("none of %s examples has a label", message.Thousands(len(examples)))
-	case len(labels) == 1 && !several:
-		return nil, fmt.Errorf("all %s examples have the label %s: a classifier needs two", message.Thousands(len(examples)), message.Quote(labels[0]))
-	}
-	slices.SortFunc(labels, func(a, b string) int {
-		if numbers {
-			x, _ := strconv.Atoi(a)
-			y, _ := strconv.Atoi(b)
-			if x != y {
-				return x - y
-			}
-		}
-		return strings.Compare(a, b)
-	})
-	return labels, nil
-}
-
-// ErrNoLabel says that an example has no label where it needs one.
-var ErrNoLabel = errors.New("no label")
-
-// CheckLabels reports the first example with a label that is not one of labels.
-func CheckLabels(examples []Example, labels []string) error {
-	for _, e := range examples {
-		of := e.Labels
-		if of == nil {
-			of = []string{e.Label}
-		}
-		for _, label := range of {
-			if _, err := LabelID(label, labels); err != nil {
-				return &SourceError{e.Source, err}
-			}
-		}
-	}
-	return nil
-}
-
-// LabelID is the index of a label in labels. An empty label is ErrNoLabel.
-func LabelID(label string, labels []string) (int, error) {
-	switch id := slices.Index(labels, label); {
-	case label == "":
-		return -1, ErrNoLabel
-	case id < 0:
-		return -1, fmt.Errorf("label %s is not one of %s", message.Quote(label), message.QuoteAll(labels))
-	default:
-		return id, nil
-	}
-}

@@ -49,7 +49,9 @@ var (
 		Test:  mrpc("test.tsv", "msr_paraphrase_test.txt", ReadTable),
 	}}
 	STSB = Layout{Folders: []string{"STS-B"}, Tables: pairs("sentence1", "sentence2", "score")}
-	QQP  = Layout{Folders: []string{"QQP"}, Tables: pairs("question1", "question2", "is_duplicate")}
+	QQP  = Layout{Folders: []string{"QQP"}, Tables: map[Split]Table{
+		Train: qqp("train.tsv"), Dev: qqp("dev.tsv"), Test: pair("test.tsv", "question1", "question2", ""),
+	}}
 	MNLI = Layout{Folders: []string{"MNLI"}, Tables: map[Split]Table{
 		Train:          pair("train.tsv", "sentence1", "sentence2", "gold_label"),
 		DevMatched:     pair("dev_matched.tsv", "sentence1", "sentence2", "gold_label"),
@@ -66,6 +68,14 @@ var (
 		Test: pair("diagnostic.tsv", "sentence1", "sentence2", ""),
 	}}
 )
+
+// qqp is a labelled part of QQP. The training part that GLUE publishes has lines that end too early, which Hugging Face's QqpProcessor
+// leaves out too.
+func qqp(file string) Table {
+	t := pair(file, "question1", "question2", "is_duplicate")
+	t.SkipShort = true
+	return t
+}
 
 // mrpc is a part of MRPC as GLUE's script writes it, or from the corpus that Microsoft publishes, of whose training part
 // GLUE uses some for development, by a list of ids.
@@ -106,7 +116,7 @@ func readMRPC(ctx context.Context, path string, o TableOptions, listed bool) (*S
 		return nil, err
 	}
 	list, err := ReadTable(ctx, filepath.Join(filepath.Dir(path), mrpcIDs), TableOptions{
-		Format: TSV, Columns: Columns{Text: "1", TextPair: "2", NoHeader: true}, Unlabelled: true,
+		Format: TSV, Columns: Columns{Text: "1", TextPair: "2", NoHeader: true}, Unlabelled: true, Encoding: o.Encoding,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w (the list of the pairs for development)", err)

@@ -19,10 +19,11 @@ func TestGoldenIMDB(t *testing.T) {
 	for split, want := range map[Split]map[string]int{
 		Train: {"neg": 12500, "pos": 12500}, Test: {"neg": 12500, "pos": 12500}, Unsupervised: {"": 50000},
 	} {
-		examples, err := ReadIMDB(t.Context(), archive, split)
+		set, err := ReadIMDB(t.Context(), archive, split, TableOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
+		examples := set.Examples
 		got := make(map[string]int)
 		for i, e := range examples {
 			got[e.Label]++

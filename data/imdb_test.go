@@ -111,10 +111,11 @@ func TestReadIMDB(t *testing.T) {
 	}
 	for name, path := range sources {
 		for split, want := range reviews {
-			got, err := ReadIMDB(t.Context(), path, split)
+			set, err := ReadIMDB(t.Context(), path, split, TableOptions{})
 			if err != nil {
 				t.Fatalf("%s, %s: %v", name, split, err)
 			}
+			got := set.Examples
 			if len(got) != len(want) {
 				t.Fatalf("%s, %s: %d reviews, want %d", name, split, len(got), len(want))
 			}
@@ -162,7 +163,7 @@ func TestReadIMDBErrors(t *testing.T) {
 			[]string{"b/train/pos/2_9.txt", `beside "a/"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ReadIMDB(t.Context(), c.path, c.split)
+			_, err := ReadIMDB(t.Context(), c.path, c.split, TableOptions{})
 			wantError(t, err, c.want...)
 		})
 	}
@@ -174,10 +175,11 @@ func TestReadIMDBFolderNames(t *testing.T) {
 		member{"x/mytrain/neg/0_1.txt", "no", tar.TypeReg},
 		member{"x/train/neg/sub/0_1.txt", "no", tar.TypeReg},
 		member{"x/train/neg/0_2.txt", "yes", tar.TypeReg})
-	got, err := readIMDBArchive(bytes.NewReader(data), "a.tar", Train)
+	set, err := readIMDBArchive(bytes.NewReader(data), "a.tar", Train, TableOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := set.Examples
 	if len(got) != 1 || got[0].Text != "yes" {
 		t.Errorf("read %v, want the one review", got)
 	}
@@ -198,10 +200,11 @@ func FuzzReadIMDBArchive(f *testing.F) {
 			return
 		}
 		for split := range imdbParts {
-			examples, err := readIMDBArchive(bytes.NewReader(data), "fuzz", split)
+			set, err := readIMDBArchive(bytes.NewReader(data), "fuzz", split, TableOptions{})
 			if err != nil {
 				continue
 			}
+			examples := set.Examples
 			if len(examples) == 0 {
 				t.Fatal("neither reviews nor an error")
 			}

@@ -26,27 +26,36 @@ type Inputs interface {
 
 // InputReader reads inputs for a model, one a line, in bounded memory. A line is a text; or, where it begins with a
 // brace, a JSON object with the keys text and text_pair, question and context (other names for the same), text and choices,
-// words, or ids and type_ids, and no others. An empty line is an empty text, so that there is an answer for each line.
+// words, or ids and type_ids, and no others. A text_pair that is given and empty is a second text, null is none. An empty line is
+// an empty text, so that there is an answer for each line.
 type InputReader struct {
-	r     io.Reader
-	name  string
-	lines *textfile.Lines
+	r        io.Reader
+	name     string
+	encoding string
+	lines    *textfile.Lines
 
 	mu  sync.Mutex // Read and Skip are called from two goroutines
 	bad badRecords
 }
 
-// NewInputReader reads from r, which errors call name. With skipBad, bad lines are left out and counted; without it, the
-// first one is an error. Nothing is read before the first Read.
-func NewInputReader(r io.Reader, name string, skipBad bool) *InputReader {
-	return &InputReader{r: r, name: name, bad: badRecords{skip: skipBad}}
+// InputOptions say how inputs are read. The zero value is good for text in UTF-8.
+type InputOptions struct {
+	// SkipBad leaves bad lines out and counts them. Without it the first one is an error.
+	SkipBad bool
+	// Encoding is the name of the text's encoding; "": UTF-8. See CheckEncoding.
+	Encoding string
+}
+
+// NewInputReader reads from r, which errors call name. Nothing is read before the first Read.
+func NewInputReader(r io.Reader, name string, o InputOptions) *InputReader {
+	return &InputReader{r: r, name: name, encoding: o.Encoding, bad: badRecords{skip: o.SkipBad}}
 }
 
 // Read returns the next input and its place, io.EOF after the last. A bad line is a *SourceError, or is left out. A
 // blocked read of the underlying reader isn't interrupted when ctx is done.
 func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 	if r.lines == nil {
-		b, err := textfile.New(r.r, r.name)
+		b, err := textfile.New(r.r, r.name, r.encoding)
 		if err != nil {
 			return Input{}, Source{}, err
 		}
@@ -61,9 +70,9 @@ func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 			return Input{}, Source{}, io.EOF
 		}
 		source := Source{File: r.name, Line: r.lines.Number()}
-		if err != nil && !errors.Is(err, textfile.ErrTooLong) {
+		if err != nil && !textfile.BadLine(err) {
 			source.Line++
-			return Input{}, source, &SourceError{source, err}
+			return Input{}, source, &SourceError{Source: source, Err: err}
 		}
 		var in Input
 		if err == nil {
@@ -72,7 +81,7 @@ func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 		if err == nil {
 			return in, source, nil
 		}
-		if err := r.Skip(&SourceError{source, err}); err != nil {
+		if err := r.Skip(&SourceError{Source: source, Err: err}); err != nil {
 			return Input{}, source, err
 		}
 	}
@@ -111,10 +120,11 @@ func ParseInput(line []byte) (Input, error) {
 			text = true
 			in.Text, err = jsonField(key, value, false)
 		case "text_pair", "context":
-			if in.TextPair != "" {
+			if in.Pair {
 				return errors.New("both text_pair and context")
 			}
 			if string(value) != "null" {
+				in.Pair = true
 				in.TextPair, err = jsonField(key, value, false)
 			}
 		case "words":
@@ -144,7 +154,7 @@ func ParseInput(line []byte) (Input, error) {
 		return Input{}, errors.New("words beside text or ids, want them alone")
 	case !text && !words && !haveIDs:
 		return Input{}, errors.New("neither text nor ids")
-	case haveIDs && in.TextPair != "":
+	case haveIDs && in.Pair:
 		return Input{}, errors.New("text_pair beside ids, want it beside text")
 	case in.TypeIDs != nil && !haveIDs:
 		return Input{}, errors.New("type_ids without ids")

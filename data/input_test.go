@@ -61,7 +61,7 @@ func TestParseInput(t *testing.T) {
 func TestInputReader(t *testing.T) {
 	content := "\ufeffone\r\n\n{\"text\": \"three\"}\n{bad}\nlast"
 	for _, data := range [][]byte{[]byte(content), gzipped(t, []byte(content))} {
-		r := NewInputReader(bytes.NewReader(data), "lines", true)
+		r := NewInputReader(bytes.NewReader(data), "lines", InputOptions{SkipBad: true})
 		var got []string
 		for {
 			in, source, err := r.Read(t.Context())
@@ -87,7 +87,7 @@ func TestInputReader(t *testing.T) {
 // A line is there as soon as its end is, whoever still writes.
 func TestInputReaderWaitsForNothing(t *testing.T) {
 	r, w := io.Pipe()
-	in := NewInputReader(r, "pipe", false)
+	in := NewInputReader(r, "pipe", InputOptions{})
 	for _, line := range []string{"", "a", "bc", "{\"text\": \"d\"}"} {
 		go io.WriteString(w, line+"\n")
 		if _, _, err := in.Read(t.Context()); err != nil {
@@ -109,7 +109,7 @@ func FuzzInputReader(f *testing.F) {
 		if len(data) > 1<<16 {
 			return
 		}
-		r := NewInputReader(bytes.NewReader(data), "fuzz", true)
+		r := NewInputReader(bytes.NewReader(data), "fuzz", InputOptions{SkipBad: true})
 		n := 0
 		for {
 			in, _, err := r.Read(t.Context())
@@ -133,7 +133,7 @@ func FuzzInputReader(f *testing.F) {
 			}
 		}
 		skipped, _ := r.Skipped()
-		plain, err := textfile.New(bytes.NewReader(data), "fuzz")
+		plain, err := textfile.New(bytes.NewReader(data), "fuzz", "")
 		if err != nil {
 			return
 		}

@@ -36,6 +36,8 @@ type Set struct {
 	// Skipped counts the bad records that TableOptions.SkipBad left out; FirstSkipped says what was wrong with the first.
 	Skipped      int
 	FirstSkipped error
+	// Comments is the number of lines that were passed over as comments.
+	Comments int
 }
 
 // Layout says where the parts of a data set are and how each is read. The zero Layout is that of a single table in CSV, TSV or
@@ -44,7 +46,7 @@ type Layout struct {
 	// Tables are the files of a folder of the data set.
 	Tables map[Split]Table
 	// ReadPart, in place of Tables, reads a data set that has neither columns nor a format to choose.
-	ReadPart func(ctx context.Context, path string, split Split) ([]Example, error)
+	ReadPart func(ctx context.Context, path string, split Split, o TableOptions) (*Set, error)
 	// Archive says that a single file holds all parts.
 	Archive bool
 	// Folders are the names of the data set's folder in a folder of several data sets, like GLUE's.
@@ -78,11 +80,7 @@ func (l *Layout) Read(ctx context.Context, path string, o ReadOptions) (*Set, er
 		if o.Columns != (Columns{}) || o.Format != ByExtension {
 			return nil, fmt.Errorf("%s: the data set is no table: it has neither columns nor a format to choose", path)
 		}
-		examples, err := l.ReadPart(ctx, path, o.Split)
-		if err != nil {
-			return nil, err
-		}
-		return &Set{Examples: examples}, nil
+		return l.ReadPart(ctx, path, o.Split, o.TableOptions)
 	}
 	table, err := l.table(path, o)
 	if err != nil {
@@ -96,17 +94,21 @@ func (l *Layout) Read(ctx context.Context, path string, o ReadOptions) (*Set, er
 
 // table is the table that holds a split, one of the folder path or path itself, and how to read it.
 func (l *Layout) table(path string, o ReadOptions) (Table, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Table{}, files.PathError(err)
+	folder := false
+	if !o.isStdin(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return Table{}, files.PathError(err)
+		}
+		folder = info.IsDir()
 	}
 	table, ok := l.Tables[o.Split]
 	switch {
-	case l.Tables == nil && info.IsDir():
+	case l.Tables == nil && folder:
 		return Table{}, fmt.Errorf("%s: a folder, want a CSV, TSV or JSONL file", path)
 	case l.Tables != nil && !ok:
 		return Table{}, fmt.Errorf("%s: the data set has no split %q, want one of %s", path, o.Split, joined(l.Splits()))
-	case info.IsDir():
+	case folder:
 		table = table.in(path)
 	default:
 		table.File = path
@@ -120,6 +122,8 @@ func (l *Layout) table(path string, o ReadOptions) (Table, error) {
 	table.MultiLabel = table.MultiLabel || o.MultiLabel
 	table.Unlabelled = table.Unlabelled || o.Unlabelled
 	table.SkipBad = table.SkipBad || o.SkipBad
+	table.SkipShort = table.SkipShort || o.SkipShort
+	table.Encoding, table.Stdin = o.Encoding, o.Stdin
 	return table, nil
 }
 
@@ -162,8 +166,11 @@ func (l *Layout) Folder(dir string) string {
 }
 
 // OnePart reports whether path is a file that holds one part of the data alone, whichever is asked for. A model that was
-// trained on it can't be evaluated on it.
+// trained on it can't be evaluated on it. "-" is such a file: see TableOptions.Stdin.
 func (l *Layout) OnePart(path string) bool {
+	if path == "-" {
+		return !l.Archive
+	}
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && !l.Archive
 }

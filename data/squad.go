@@ -53,23 +53,24 @@ func (v *SQuADVersion) UnmarshalText(text []byte) (err error) {
 
 // SQuAD is the layout of a version: a JSON file, or the folder of train-v1.1.json and dev-v1.1.json, or of those of version 2.0.
 func SQuAD(version SQuADVersion) Layout {
-	return Layout{ReadPart: func(ctx context.Context, path string, split Split) ([]Example, error) {
+	return Layout{ReadPart: func(ctx context.Context, path string, split Split, o TableOptions) (*Set, error) {
 		if textfile.IsDir(path) {
 			if split != Train && split != Dev {
 				return nil, fmt.Errorf("%s: SQuAD has no split %q: want %s or %s, or name a file", path, split, Train, Dev)
 			}
 			path = filepath.Join(path, fmt.Sprintf("%s-v%v.json", split, version))
 		}
-		_, examples, err := ReadSQuAD(ctx, path)
+		_, set, err := ReadSQuAD(ctx, path, o)
 		if err != nil || version == SQuAD2 {
-			return examples, err
+			return set, err
 		}
-		for i := range examples {
-			if x := &examples[i]; x.Answers != nil && len(x.Answers) == 0 {
-				return nil, &SourceError{x.Source, fmt.Errorf("a question without an answer, which version %v doesn't have: want %v", SQuAD1, SQuAD2)}
+		err = set.Check(func(x *Example) error {
+			if x.Answers != nil && len(x.Answers) == 0 {
+				return fmt.Errorf("a question without an answer, which version %v doesn't have: want %v", SQuAD1, SQuAD2)
 			}
-		}
-		return examples, nil
+			return nil
+		}, o.SkipBad)
+		return set, err
 	}}
 }
 
@@ -82,8 +83,9 @@ type Span struct {
 // squadQuestion is a question of a file of SQuAD. A nil pointer is a missing key.
 type squadQuestion struct {
 	id, question *string
-	answers      *[]squadAnswer
+	answers      *[]squadAnswer // null is an empty list
 	impossible   *bool
+	bad          error // what else is wrong with it
 }
 
 type squadAnswer struct {
@@ -91,21 +93,23 @@ type squadAnswer struct {
 	start *int // counted in code points, as Python does
 }
 
-// ReadSQuAD reads a file of SQuAD in the JSON of either version, plain or compressed by gzip. A file is of the second if
-// it has is_impossible anywhere. Each question is an Example with its answers, none if it is impossible, and the title of its article
-// as Group; without the key answers it is unlabelled. An answer has to be in its context where the file says. An error
-// names the article and the question.
-func ReadSQuAD(ctx context.Context, path string) (version SQuADVersion, examples []Example, err error) {
-	return readSQuAD(ctx, path, true)
+// ReadSQuAD reads a file of SQuAD in the JSON of either version, compressed or not. A file is of the second if it has is_impossible
+// anywhere. Each question is an Example with its answers, in a list of objects or, as in Hugging Face's datasets, in an object of lists,
+// and the title of its article as Group. A question has no answer where
+// is_impossible is true, answers is empty or null, or, among others that have answers, there is no such key; in a file without any
+// it is unlabelled. An answer has to be in its context where the file says. An error names the article and the question. Of o,
+// Encoding and SkipBad matter: with SkipBad questions with such errors are left out and counted.
+func ReadSQuAD(ctx context.Context, path string, o TableOptions) (SQuADVersion, *Set, error) {
+	return readSQuAD(ctx, path, true, o)
 }
 
 // ReadSQuADAnswers is ReadSQuAD for scoring, which needs no positions of answers: they aren't checked, and Span.Start is −1.
-func ReadSQuADAnswers(ctx context.Context, path string) (version SQuADVersion, examples []Example, err error) {
-	return readSQuAD(ctx, path, false)
+func ReadSQuADAnswers(ctx context.Context, path string, o TableOptions) (SQuADVersion, *Set, error) {
+	return readSQuAD(ctx, path, false, o)
 }
 
-func readSQuAD(ctx context.Context, path string, places bool) (version SQuADVersion, examples []Example, err error) {
-	f, err := textfile.Open(ctx, path)
+func readSQuAD(ctx context.Context, path string, places bool, o TableOptions) (SQuADVersion, *Set, error) {
+	f, path, err := o.open(ctx, path)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -113,31 +117,39 @@ func readSQuAD(ctx context.Context, path string, places bool) (version SQuADVers
 	if f.IsDir() {
 		return 0, nil, fmt.Errorf("%s: a folder, want a JSON file of SQuAD", path)
 	}
-	return parseSQuAD(f, path, places)
+	return parseSQuAD(f, path, places, o)
 }
 
 // parseSQuAD reads from r, which errors call name.
-func parseSQuAD(r io.Reader, name string, places bool) (version SQuADVersion, examples []Example, err error) {
-	b, err := textfile.New(r, name)
+func parseSQuAD(r io.Reader, name string, places bool, o TableOptions) (SQuADVersion, *Set, error) {
+	b, err := textfile.New(r, name, o.Encoding)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer b.Close()
 	p := squadParser{
-		name: name, places: places, json: jsonobject.NewStream(b, textfile.MaxRecord), hold: b.Hold,
-		version: SQuAD1, seen: make(map[string]bool),
+		name: name, places: places, json: jsonobject.NewStream(b.Whole(), textfile.MaxRecord), hold: b.Hold,
+		version: SQuAD1, seen: make(map[string]bool), bad: badRecords{skip: o.SkipBad},
 	}
 	if err := p.file(); err != nil {
-		var at *SourceError
-		if !errors.As(err, &at) {
+		var (
+			at     *SourceError
+			coding *textfile.EncodingError
+		)
+		switch {
+		case errors.As(err, &at):
+		case errors.As(err, &coding):
+			err = &SourceError{Source: Source{File: name, Line: coding.Line}, Err: coding}
+		default:
 			err = fmt.Errorf("%s: %w", name, textfile.CutOff(err))
 		}
 		return 0, nil, err
 	}
-	if p.list.n == 0 {
-		return 0, nil, fmt.Errorf("%s: no questions", name)
+	set := &Set{Examples: p.list.all(), Skipped: p.bad.count, FirstSkipped: p.bad.first}
+	if err := p.unanswered(set, o.SkipBad); err != nil {
+		return 0, nil, err
 	}
-	return p.version, p.list.all(), nil
+	return p.version, set, set.check(name, "question", "no questions")
 }
 
 // squadParser makes examples of a file of SQuAD as it reads it.
@@ -152,7 +164,29 @@ type squadParser struct {
 	examples []Example       // of the article
 	seen     map[string]bool // ids of questions
 	articles int
+	answered bool            // some question has the key answers
+	possible map[string]bool // ids of questions without it, of which is_impossible is false
+	bad      badRecords
 }
+
+// unanswered decides what questions without the key answers are, where others have it.
+func (p *squadParser) unanswered(set *Set, skipBad bool) error {
+	if !p.answered {
+		return nil
+	}
+	return set.Check(func(x *Example) error {
+		switch {
+		case x.Answers != nil:
+		case p.possible[x.ID]:
+			return errPossible
+		default:
+			x.Answers = []Span{}
+		}
+		return nil
+	}, skipBad)
+}
+
+var errPossible = errors.New("is_impossible is false, but there is no answer")
 
 // unfit says where a file differs from SQuAD's format: at a key whose value has another type.
 func unfit(key string, err error) error {
@@ -230,6 +264,7 @@ func (p *squadParser) paragraph(title string, number int) error {
 	var (
 		context   *string
 		questions []squadQuestion
+		n         = 0 // questions
 		from      = Source{File: p.name, Member: title}
 	)
 	err := p.json.Object(func(key string) (err error) {
@@ -240,15 +275,17 @@ func (p *squadParser) paragraph(title string, number int) error {
 		case "qas":
 			_, err := p.json.List(func() error {
 				q, err := p.question()
-				var bad *answerError
-				if errors.As(err, &bad) {
-					return &SourceError{from, fmt.Errorf("question %d of paragraph %d: %w", len(questions)+1, number, bad)}
+				if n++; err != nil && q.bad == nil {
+					return err
 				}
-				if err == nil && (q.id == nil || *q.id == "") {
-					err = &SourceError{from, fmt.Errorf("question %d of paragraph %d has no id", len(questions)+1, number)}
+				if q.bad == nil && (q.id == nil || *q.id == "") {
+					q.bad = errors.New("it has no id")
+				}
+				if q.bad != nil { // it is not kept: there may be any number
+					return p.bad.add(&SourceError{Source: from, Err: fmt.Errorf("question %d of paragraph %d: %w", n, number, q.bad)})
 				}
 				questions = append(questions, q)
-				return err
+				return nil
 			})
 			return unfit(key, err)
 		}
@@ -258,7 +295,9 @@ func (p *squadParser) paragraph(title string, number int) error {
 		return err
 	}
 	if context == nil {
-		return &SourceError{from, fmt.Errorf(`paragraph %d has no key "context"`, number)}
+		err := p.bad.add(&SourceError{Source: from, Err: fmt.Errorf(`paragraph %d has no key "context"`, number)})
+		p.bad.count += max(0, len(questions)-1) // all are left out
+		return err
 	}
 	at := newCodePoints(*context)
 	if err := p.hold(len(*context)); err != nil {
@@ -266,16 +305,28 @@ func (p *squadParser) paragraph(title string, number int) error {
 	}
 	for i := range questions {
 		q := &questions[i]
+		if q.impossible != nil {
+			p.version = SQuAD2
+		}
 		source := Source{File: p.name, Member: title + "/" + *q.id}
 		x, err := q.example(at, p.places)
 		if err == nil && p.seen[x.ID] {
 			err = errors.New("the id occurs in the file twice")
 		}
 		if err != nil {
-			return &SourceError{source, err}
+			if err := p.bad.add(&SourceError{Source: source, Err: err}); err != nil {
+				return err
+			}
+			continue
 		}
-		if q.impossible != nil {
-			p.version = SQuAD2
+		switch {
+		case q.answers != nil:
+			p.answered = true
+		case q.impossible != nil && !*q.impossible:
+			if p.possible == nil {
+				p.possible = make(map[string]bool)
+			}
+			p.possible[x.ID] = true
 		}
 		p.seen[x.ID] = true
 		x.Source, x.Group = source, title
@@ -291,26 +342,40 @@ func (p *squadParser) question() (q squadQuestion, err error) {
 	err = p.json.Object(func(key string) (err error) {
 		switch key {
 		case "id":
-			q.id, err = p.json.String()
+			q.id, err = p.json.Word()
 		case "question":
 			q.question, err = p.json.String()
 		case "is_impossible":
 			q.impossible, err = p.json.Bool()
 		case "answers":
-			var (
-				answers = []squadAnswer{}
-				there   bool
-			)
-			if there, err = p.json.List(func() error {
+			answers, n := []squadAnswer{}, 0
+			if q.answers = &answers; p.json.Begins('{') {
+				if answers, err = p.answerLists(); errors.As(err, new(*unevenError)) {
+					q.bad = err
+					if p.bad.skip {
+						err = nil
+					}
+				}
+				return unfit(key, err)
+			}
+			_, err = p.json.List(func() error {
 				a, err := p.answer()
-				if err == nil && a.text == nil {
-					err = &answerError{len(answers) + 1}
+				n++
+				switch {
+				case err != nil:
+					return err
+				case a.text == nil: // it is not kept: there may be any number
+					if q.bad == nil {
+						q.bad = fmt.Errorf("answer %d has no text", n)
+					}
+					if !p.bad.skip {
+						return q.bad
+					}
+					return nil
 				}
 				answers = append(answers, a)
-				return err
-			}); there {
-				q.answers = &answers
-			}
+				return nil
+			})
 		default:
 			return p.json.Skip()
 		}
@@ -318,11 +383,6 @@ func (p *squadParser) question() (q squadQuestion, err error) {
 	})
 	return q, err
 }
-
-// answerError says that an answer has no text.
-type answerError struct{ number int }
-
-func (e *answerError) Error() string { return fmt.Sprintf("answer %d has no text", e.number) }
 
 func (p *squadParser) answer() (a squadAnswer, err error) {
 	err = p.json.Object(func(key string) (err error) {
@@ -339,26 +399,85 @@ func (p *squadParser) answer() (a squadAnswer, err error) {
 	return a, err
 }
 
+// unevenError says that lists of texts and of places have not the same length.
+type unevenError struct{ texts, starts int }
+
+func (e *unevenError) Error() string {
+	return fmt.Sprintf("%d texts of answers and %d answer_start", e.texts, e.starts)
+}
+
+// maxAnswers is more answers than a question has in lists.
+const maxAnswers = 1 << 12
+
+// answerLists reads answers as Hugging Face's datasets have them: {"text": […], "answer_start": […]}.
+func (p *squadParser) answerLists() ([]squadAnswer, error) {
+	var (
+		texts  []*string
+		starts []*int
+		many   = fmt.Errorf("a list of more than %s, want the answers to one question", message.Thousands(maxAnswers))
+	)
+	err := p.json.Object(func(key string) (err error) {
+		switch key {
+		case "text":
+			_, err = p.json.List(func() error {
+				text, err := p.json.String()
+				if texts = append(texts, text); err == nil && len(texts) > maxAnswers {
+					err = many
+				}
+				return err
+			})
+		case "answer_start":
+			_, err = p.json.List(func() error {
+				start, err := p.json.Int()
+				if starts = append(starts, start); err == nil && len(starts) > maxAnswers {
+					err = many
+				}
+				return err
+			})
+		default:
+			return p.json.Skip()
+		}
+		return unfit(key, err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(texts) != len(starts) && (p.places || len(starts) > 0) || slices.Contains(texts, nil) {
+		return nil, &unevenError{len(texts), len(starts)}
+	}
+	answers := make([]squadAnswer, len(texts))
+	for i := range texts {
+		answers[i].text = texts[i]
+		if i < len(starts) {
+			answers[i].start = starts[i]
+		}
+	}
+	return answers, nil
+}
+
 // example checks a question of a context.
 func (q *squadQuestion) example(context *codePoints, places bool) (Example, error) {
 	if q.question == nil {
 		return Example{}, errors.New(`no key "question"`)
 	}
-	x := Example{Input: Input{Text: *q.question, TextPair: context.text}, ID: *q.id}
+	x := Example{Input: Input{Text: *q.question, TextPair: context.text, Pair: true}, ID: *q.id}
+	impossible := q.impossible != nil && *q.impossible
 	if q.answers == nil {
+		if impossible {
+			x.Answers = []Span{}
+		}
 		return x, nil
 	}
-	impossible := q.impossible != nil && *q.impossible
 	switch n := len(*q.answers); {
 	case impossible && n > 0:
 		return x, fmt.Errorf("is_impossible is true, but there %s", countAnswers(n))
 	case q.impossible != nil && !impossible && n == 0:
-		return x, errors.New("is_impossible is false, but there is no answer")
+		return x, errPossible
 	}
 	x.Answers = []Span{}
 	for i, a := range *q.answers {
-		if a.text == nil || places && a.start == nil {
-			return x, fmt.Errorf("answer %d has no text or no answer_start", i+1)
+		if places && a.start == nil {
+			return x, fmt.Errorf("answer %d has no answer_start", i+1)
 		}
 		span := Span{*a.text, -1}
 		if places {

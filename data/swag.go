@@ -73,7 +73,7 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 	if o.Columns != (Columns{}) || o.Format != ByExtension && o.Format != CSV {
 		return nil, fmt.Errorf("%s: SWAG's CSV has columns of its own: there is neither a column nor a format to choose", name)
 	}
-	b, err := textfile.New(r, name)
+	b, err := textfile.New(r, name, o.Encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 		line = 1
 	}
 	if err != nil {
-		return nil, &SourceError{Source{File: name, Line: line}, err}
+		return nil, &SourceError{Source: Source{File: name, Line: line}, Err: err}
 	}
 	for {
 		fields, line, err := table.next()
@@ -107,13 +107,13 @@ func readSWAG(r io.Reader, name string, o TableOptions) (*Set, error) {
 		}
 		var record *badRecord
 		if err != nil && errors.As(err, &record) {
-			if err := bad.add(&SourceError{x.Source, record.err}); err != nil {
+			if err := bad.add(&SourceError{Source: x.Source, Err: record.err}); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		if err != nil {
-			return nil, &SourceError{x.Source, err}
+			return nil, &SourceError{Source: x.Source, Err: err}
 		}
 		list.add(x)
 		if err := b.Hold(x.size()); err != nil {
@@ -131,7 +131,7 @@ func (c *swagColumns) read(fields []string, x *Example) error {
 		return &badRecord{fmt.Errorf("%s, want %d as on the first line", columns(len(fields)), c.width)}
 	}
 	// Copies, because the fields are one string that is overwritten, and most of it isn't kept.
-	x.Text, x.TextPair = strings.Clone(fields[c.first]), strings.Clone(fields[c.begin])
+	x.Text, x.TextPair, x.Pair = strings.Clone(fields[c.first]), strings.Clone(fields[c.begin]), true
 	for _, at := range c.endings {
 		x.Choices = append(x.Choices, strings.Clone(fields[at]))
 	}

@@ -21,7 +21,7 @@ type Format uint8
 
 // The formats of tables.
 const (
-	// ByExtension takes the format from the file's name: .csv, .tsv, .jsonl, each also with .gz, .zst or .bz2.
+	// ByExtension takes the format from the file's name: .csv, .tsv, .jsonl, each also with .gz, .zst, .bz2 or .xz.
 	ByExtension Format = iota
 	// CSV is RFC 4180: fields between commas; a field in quotes may go over several lines.
 	CSV
@@ -70,13 +70,13 @@ const autoFormat = "auto"
 
 func formatOf(path string) (Format, error) {
 	name := strings.ToLower(filepath.Base(path))
-	for _, compressed := range []string{".gz", ".zst", ".bz2"} {
+	for _, compressed := range []string{".gz", ".zst", ".bz2", ".xz"} {
 		name = strings.TrimSuffix(name, compressed)
 	}
 	if f, err := ParseFormat(strings.TrimPrefix(filepath.Ext(name), ".")); err == nil {
 		return f, nil
 	}
-	return 0, fmt.Errorf("%s: its name ends in none of .csv, .tsv, .jsonl (or these with .gz, .zst or .bz2): say which format it has", path)
+	return 0, fmt.Errorf("%s: its name ends in none of .csv, .tsv, .jsonl (or these with .gz, .zst, .bz2 or .xz): say which format it has", path)
 }
 
 // Columns names a table's columns as in its header, or the keys of its JSON objects.
@@ -89,10 +89,15 @@ type Columns struct {
 	NoHeader bool `json:"no_header,omitempty"`
 }
 
-// TableOptions say how a table is read. The zero value is good for a labelled table in the format of its file's extension.
+// TableOptions say how a table, or another file of a data set, is read. The zero value is good for a labelled table in UTF-8 and the
+// format of its file's extension.
 type TableOptions struct {
 	Format  Format
 	Columns Columns
+	// Encoding is the name of the text's encoding; "": UTF-8. See CheckEncoding. A byte order mark decides all the same.
+	Encoding string
+	// Stdin, if not nil, is what the path "-" stands for.
+	Stdin io.Reader
 	// Unlabelled says that no label is needed; the label column, if there is one, isn't read.
 	Unlabelled bool
 	// MultiLabel says that a record has any number of labels: between commas, or in JSON in a list. Blanks around a label
@@ -100,11 +105,25 @@ type TableOptions struct {
 	MultiLabel bool
 	// SkipBad leaves bad records out and counts them. Without it the first one is an error.
 	SkipBad bool
+	// SkipShort does so with records of fewer columns than the header has, as the readers of a data set do that is known to have some.
+	SkipShort bool
+}
+
+// isStdin says that a path stands for Stdin.
+func (o *TableOptions) isStdin(path string) bool { return path == "-" && o.Stdin != nil }
+
+// open opens a file, and says what errors call it.
+func (o *TableOptions) open(ctx context.Context, path string) (f *textfile.File, name string, err error) {
+	if o.isStdin(path) {
+		return textfile.From(ctx, o.Stdin), "stdin", nil
+	}
+	f, err = textfile.Open(ctx, path)
+	return f, path, err
 }
 
 // ReadTable reads all examples of the file path; a table without any is an error.
 func ReadTable(ctx context.Context, path string, o TableOptions) (*Set, error) {
-	f, err := textfile.Open(ctx, path)
+	f, path, err := o.open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +179,7 @@ func (d *Set) check(path, what, none string) error {
 
 // readFile reads the file path. what and none are those of check.
 func readFile(ctx context.Context, path string, o TableOptions, read func(io.Reader, string, TableOptions) (*Set, error), what, none string) (*Set, error) {
-	f, err := textfile.Open(ctx, path)
+	f, path, err := o.open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +192,7 @@ func readFile(ctx context.Context, path string, o TableOptions, read func(io.Rea
 }
 
 // TableReader reads the examples of a CSV, TSV or JSONL table one after another, in bounded memory. Lines end in LF or
-// CRLF; blank lines hold no record; NUL and bytes that are not UTF-8 are kept, for the tokenizer to clean.
+// CRLF; blank lines hold no record; NUL is kept, for the tokenizer to clean. A line that is not in the table's encoding is bad.
 //
 // Every record of a CSV or TSV table has as many fields as the first line, and the text and label columns have to be
 // there and the label not be empty. Other columns, and keys of a JSON object, are not looked at.
@@ -183,7 +202,8 @@ type TableReader struct {
 	options TableOptions
 	format  recordFormat
 	header  []string
-	width   int // fields of a record; 0: not known yet
+	width   int         // fields of a record; 0: not known yet
+	pair    func() bool // whether the last record had a second text, empty or not
 	bad     badRecords
 }
 
@@ -199,16 +219,24 @@ type badRecord struct{ err error }
 
 func (e *badRecord) Error() string { return e.err.Error() }
 
+// shortRecord says that a record has too few columns.
+type shortRecord struct{ error }
+
 // badRecords counts what SkipBad leaves out.
 type badRecords struct {
 	skip  bool
+	short bool // skip those that are short alone
 	count int
 	first error
 }
 
 // add returns err, or nil if it is counted instead.
 func (b *badRecords) add(err error) error {
-	if !b.skip {
+	if !b.skip && !(b.short && errors.As(err, new(shortRecord))) {
+		var e *SourceError
+		if errors.As(err, &e) {
+			e.Skippable = true
+		}
 		return err
 	}
 	b.count++
@@ -229,18 +257,19 @@ func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, err
 			return nil, err
 		}
 	}
-	b, err := textfile.New(r, name)
+	b, err := textfile.New(r, name, o.Encoding)
 	if err != nil {
 		return nil, err
 	}
-	t := &TableReader{name: name, text: b, options: o, bad: badRecords{skip: o.SkipBad}}
+	t := &TableReader{name: name, text: b, options: o, bad: badRecords{skip: o.SkipBad, short: o.SkipShort}}
 	switch o.Format {
 	case CSV:
 		t.format = newCSVFormat(b)
 	case TSV:
 		t.format = &tsvFormat{lines: textfile.NewLines(b)}
 	case JSONL:
-		t.format = newJSONFormat(b, o)
+		f := newJSONFormat(b, o)
+		t.format, t.pair = f, func() bool { return f.pair }
 		return t, nil
 	default:
 		return nil, fmt.Errorf("%s: no format %v", name, o.Format)
@@ -250,6 +279,7 @@ func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, err
 		return nil, err
 	}
 	t.format = &selected{t.format, columns, t}
+	t.pair = func() bool { return columns[1] >= 0 }
 	return t, nil
 }
 
@@ -270,7 +300,7 @@ func (t *TableReader) columns() ([3]int, error) {
 			return [3]int{}, fmt.Errorf("%s: empty file", t.name)
 		}
 		if err != nil {
-			return [3]int{}, &SourceError{Source{File: t.name, Line: line}, err}
+			return [3]int{}, &SourceError{Source: Source{File: t.name, Line: line}, Err: err}
 		}
 		t.header, t.width = slices.Clone(header), len(header)
 	}
@@ -329,7 +359,7 @@ func (t *TableReader) Read() (Example, error) {
 			err = &badRecord{ErrNoLabel}
 		}
 		if err == nil {
-			x := Example{Input: Input{Text: fields[0], TextPair: fields[1]}, Source: source}
+			x := Example{Input: Input{Text: fields[0], TextPair: fields[1], Pair: t.pair()}, Source: source}
 			switch {
 			case t.options.Unlabelled:
 			case t.options.MultiLabel:
@@ -344,12 +374,12 @@ func (t *TableReader) Read() (Example, error) {
 		}
 		var bad *badRecord
 		if errors.As(err, &bad) {
-			if err = t.bad.add(&SourceError{source, bad.err}); err == nil {
+			if err = t.bad.add(&SourceError{Source: source, Err: bad.err}); err == nil {
 				continue
 			}
 			return Example{}, err
 		}
-		return Example{}, &SourceError{source, err}
+		return Example{}, &SourceError{Source: source, Err: err}
 	}
 }
 
@@ -374,8 +404,12 @@ func (s *selected) next() ([]string, int, error) {
 		}
 		s.table.width = len(fields)
 	}
-	if len(fields) != s.table.width {
-		return nil, line, &badRecord{fmt.Errorf("%s, want %d as on the first line", columns(len(fields)), s.table.width)}
+	if n := len(fields); n != s.table.width {
+		err := fmt.Errorf("%s, want %d as on the first line", columns(n), s.table.width)
+		if n < s.table.width {
+			err = shortRecord{err}
+		}
+		return nil, line, &badRecord{err}
 	}
 	out := make([]string, 3)
 	for i, c := range s.columns {
@@ -428,7 +462,7 @@ func (f *tsvFormat) next() ([]string, int, error) {
 func nextRecord(l *textfile.Lines) ([]byte, error) {
 	for {
 		line, err := l.Next()
-		if errors.Is(err, textfile.ErrTooLong) {
+		if textfile.BadLine(err) {
 			return nil, &badRecord{err}
 		}
 		if err != nil || len(line) > 0 {
@@ -442,6 +476,7 @@ type jsonFormat struct {
 	keys   [3]string
 	must   [3]bool
 	multi  bool // the label is a list
+	pair   bool // the last record has a second text
 	fields []string
 }
 
@@ -501,6 +536,7 @@ func (f *jsonFormat) parse(line []byte) error {
 	if err != nil {
 		return err
 	}
+	f.pair = found[1]
 	for i, must := range f.must {
 		if must && !found[i] {
 			if i == 2 {

@@ -1,8 +1,10 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,29 +108,34 @@ type sets struct {
 	spec        task.Spec
 	train, eval *task.Dataset // eval is nil without data to evaluate on
 	skipped     []Skipped
+	evalSkipped int // records of the data to evaluate on
+	alike       []data.Alike
 	// trainDigest and evalDigest hash the features, labels and weights.
 	trainDigest, evalDigest string
+	stdin                   io.Reader
 }
 
-// Skipped are bad records that were left out because of Data.SkipBad.
+// Skipped are records of a file that were left out: bad ones because of Data.SkipBad, or because the task's own readers leave
+// them out, and comments.
 type Skipped struct {
-	Path  string
-	Count int
-	First error // what was wrong with the first
+	Path     string
+	Count    int   // of bad records
+	First    error // what was wrong with the first; nil: there is none
+	Comments int   // lines
 }
 
 // read reads the data of a recipe and makes the features.
-func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *tokenizer.Tokenizer) (*sets, error) {
+func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *tokenizer.Tokenizer, stdin io.Reader) (*sets, error) {
 	length, err := r.sequenceLength(t, c)
 	if err != nil {
 		return nil, err
 	}
-	d := new(sets)
+	d := &sets{stdin: stdin}
 	training, held, err := r.examples(ctx, t, d)
 	if err != nil {
 		return nil, err
 	}
-	labels, err := r.labels(t, training, c)
+	labels, err := r.labels(t, training, c, d)
 	if err != nil {
 		return nil, err
 	}
@@ -138,10 +145,37 @@ func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *to
 	if r.NullThreshold != nil {
 		d.spec.NullThreshold = *r.NullThreshold
 	}
+	if training, err = d.check(r, r.Path, training); err != nil {
+		return nil, err
+	}
+	if held != nil {
+		before := len(held)
+		if held, err = d.check(r, cmp.Or(r.EvalPath, r.Path), held); err != nil {
+			return nil, err
+		}
+		d.evalSkipped += before - len(held)
+	}
 	if err := d.tokenize(ctx, tok, r, training, held); err != nil {
 		return nil, err
 	}
 	return d, ctx.Err()
+}
+
+// check leaves out examples whose label the model will not have, or reports the first.
+func (d *sets) check(r *Recipe, path string, examples []data.Example) ([]data.Example, error) {
+	set := &data.Set{Examples: examples}
+	if err := d.spec.CheckLabels(set, r.SkipBad); err != nil {
+		return nil, err
+	}
+	d.skip(path, set)
+	return set.Examples, nil
+}
+
+// skip takes note of what was left out of a file.
+func (d *sets) skip(path string, set *data.Set) {
+	if set.Skipped > 0 || set.Comments > 0 {
+		d.skipped = append(d.skipped, Skipped{path, set.Skipped, set.FirstSkipped, set.Comments})
+	}
 }
 
 // examples reads the examples to train on and those to evaluate on, nil where there are none.
@@ -161,10 +195,10 @@ func (r *Recipe) examples(ctx context.Context, t *task.Task, d *sets) (training,
 		}
 		training, held = data.SplitValidation(training, n, seed)
 	case r.EvalPath != "":
-		held, err = r.part(ctx, t, r.EvalPath, t.EvalSplit, d)
+		held, err = r.evaluated(ctx, t, r.EvalPath, d)
 	case t.OnePart(r.Path):
 	case t.EvalSplit != "":
-		held, err = r.part(ctx, t, r.Path, t.EvalSplit, d)
+		held, err = r.evaluated(ctx, t, r.Path, d)
 	}
 	if r.MaxEvalExamples > 0 && held != nil {
 		held = data.Draw(held, r.MaxEvalExamples, seed)
@@ -175,23 +209,31 @@ func (r *Recipe) examples(ctx context.Context, t *task.Task, d *sets) (training,
 	return training, held, err
 }
 
+// evaluated reads the part of the data to evaluate on.
+func (r *Recipe) evaluated(ctx context.Context, t *task.Task, path string, d *sets) ([]data.Example, error) {
+	before := len(d.skipped)
+	held, err := r.part(ctx, t, path, t.EvalSplit, d)
+	for _, s := range d.skipped[before:] {
+		d.evalSkipped += s.Count
+	}
+	return held, err
+}
+
 // part reads a part of the data.
 func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split data.Split, d *sets) ([]data.Example, error) {
 	read, err := t.Read(ctx, path, data.ReadOptions{
-		Split: split, TableOptions: data.TableOptions{Format: r.Format, Columns: r.columns(), SkipBad: r.SkipBad},
+		Split: split, TableOptions: data.TableOptions{Format: r.Format, Columns: r.columns(), Encoding: r.Encoding, Stdin: d.stdin, SkipBad: r.SkipBad},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if read.Skipped > 0 {
-		d.skipped = append(d.skipped, Skipped{path, read.Skipped, read.FirstSkipped})
-	}
+	d.skip(path, read)
 	return read.Examples, nil
 }
 
 // labels gives the labels in the order of their ids: the task's, the recipe's, or those in the data; these in the order of the
 // model, if it was made for the same ones.
-func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config) ([]string, error) {
+func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config, d *sets) ([]string, error) {
 	wrong := func(format string, args ...any) error {
 		err := recipe.Wrong(r, "labels", "")
 		err.Reason = fmt.Sprintf(format, args...)
@@ -207,7 +249,7 @@ func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config) (
 	case t.Labels != nil:
 		return t.Labels, nil
 	case r.Labels != nil:
-		return r.Labels, data.CheckLabels(training, r.Labels)
+		return r.Labels, nil
 	}
 	labels, err := data.LabelsOf(training)
 	if err != nil {
@@ -216,6 +258,12 @@ func (r *Recipe) labels(t *task.Task, training []data.Example, c *bert.Config) (
 	mine, models := slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(c.Labels))
 	if slices.Equal(mine, models) {
 		return c.Labels, nil
+	}
+	d.alike = data.AlikeLabels(labels, nil)
+	for _, a := range data.AlikeLabels(labels, c.Labels) {
+		if !slices.Contains(labels, a.Labels[1]) { // or the data alone shows it
+			d.alike = append(d.alike, a)
+		}
 	}
 	return labels, nil
 }

@@ -61,6 +61,7 @@ type Data struct {
 	LabelColumn    string      `json:"label_column,omitzero"`
 	NoHeader       bool        `json:"no_header,omitzero"`
 	Format         data.Format `json:"data_format,omitzero"`
+	Encoding       string      `json:"encoding,omitzero"` // of the data; "": UTF-8. See data.CheckEncoding.
 	SkipBad        bool        `json:"skip_bad,omitzero"` // leave bad records out instead of ending at the first
 
 	// MaxTrainExamples and MaxEvalExamples are the numbers of examples drawn at random; 0: all.
@@ -144,6 +145,7 @@ func (r Recipe) Validate() error {
 		{"eval_data", r.EvalPath == "" || r.ValidationShare == 0, "none beside `validation_share`"},
 		{"validation_share", r.ValidationShare >= 0 && r.ValidationShare < 1, "a share in [0, 1)"},
 		{"data_format", known(r.Format), "auto, csv, tsv or jsonl"},
+		{"encoding", data.CheckEncoding(r.Encoding) == nil, "the name of an encoding, such as latin-1, windows-1251, utf-16 or shift_jis"},
 		{"max_train_examples", r.MaxTrainExamples >= 0, "0 or more"},
 		{"max_eval_examples", r.MaxEvalExamples >= 0, "0 or more"},
 		{"max_seq_length", r.MaxSeqLength == 0 || r.MaxSeqLength >= minSeqLength, "at least 3: [CLS], a token and [SEP]"},

@@ -86,6 +86,7 @@ func TestValidate(t *testing.T) {
 		"validation_share is 1, want a share in":                      func(r *Recipe) { r.EvalPath, r.ValidationShare = "", 1 },
 		"dev.tsv\", want none beside validation_share":                func(r *Recipe) { r.ValidationShare = 0.5 },
 		"data_format is Format(9)":                                    func(r *Recipe) { r.Format = 9 },
+		`encoding is "utf-9", want the name of an encoding`:           func(r *Recipe) { r.Encoding = "utf-9" },
 		"truncation is Truncation(9)":                                 func(r *Recipe) { r.Truncation = 9 },
 		"long is LongText(9)":                                         func(r *Recipe) { r.Long = 9 },
 		"max_seq_length is 2, want at least 3":                        func(r *Recipe) { r.MaxSeqLength = 2 },
@@ -111,10 +112,62 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// What is left out of the data is in the job, in the first line of the events and in the results, and the rest is what is trained on:
+// with the same bits as without the bad records.
+func TestSkipped(t *testing.T) {
+	dir, r := setting(t)
+	plain := mustRun(t, r, Options{Output: filepath.Join(dir, "plain")})
+	if s := read(t, filepath.Join(dir, "plain", "eval_results.json")); strings.Contains(s, "skipped") || plain.Evaluation.Skipped != 0 {
+		t.Errorf("%s", s)
+	}
+	training, dev := read(t, r.Path), read(t, r.EvalPath)
+	write(t, r.Path, training+"\nshort\nfun\tcaf\xe9\n")
+	write(t, r.EvalPath, dev+"Fun\ta joy\n")
+	_, err := r.Prepare(t.Context(), Options{Output: filepath.Join(dir, "out")})
+	if e := new(data.SourceError); !errors.As(err, &e) || !e.Skippable || e.Source.Line != 9 {
+		t.Errorf("%v", err)
+	}
+	r.SkipBad = true
+	j := mustPrepare(t, r, Options{Output: filepath.Join(dir, "out")})
+	var got []string
+	for _, s := range j.Skipped() {
+		got = append(got, fmt.Sprintf("%s %d", filepath.Base(s.Path), s.Count))
+	}
+	if want := []string{"train.tsv 2", "dev.tsv 1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	result, err := j.Run(t.Context(), nil)
+	if err != nil || result.Evaluation.Skipped != 1 || result.Evaluation.Loss != plain.Evaluation.Loss {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	saved, err := task.ReadResult(filepath.Join(dir, "out"))
+	if err != nil || saved.Skipped != 1 || saved.Examples != 2 {
+		t.Errorf("%+v, %v", saved, err)
+	}
+	events := read(t, filepath.Join(dir, "out", "events.jsonl"))
+	if first, _, _ := strings.Cut(events, "\n"); !strings.Contains(first, `"skipped_records":"`+r.Path+`: 2, `+r.EvalPath+`: 1"`) {
+		t.Errorf("events begin with %s", first)
+	}
+}
+
+// Labels that differ from one another, or from the model's, in next to nothing are pointed out once each.
+func TestAlikeLabels(t *testing.T) {
+	dir, r := setting(t)
+	r.EvalPath, r.BatchSize = "", 100 // more than there are
+	mustRun(t, r, Options{Output: filepath.Join(dir, "first")})
+	r.Dir = filepath.Join(dir, "first") // of dull and fun
+	write(t, r.Path, strings.Replace(read(t, r.Path), "dull\t", "Dull\t", -1)+"fun \tanother\n")
+	j := mustPrepare(t, r, Options{Output: filepath.Join(dir, "second")})
+	if got, want := fmt.Sprint(j.AlikeLabels()), `[labels "fun " and "fun" differ by blanks alone labels "Dull" and "dull" differ by letter case alone]`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // A recipe with a value for every key is written and read back.
 func TestRecipeJSON(t *testing.T) {
 	_, r := setting(t)
 	r.ProblemType, r.Labels, r.ClassWeights, r.Long, r.Truncation = new(task.SingleLabel), []string{"fun", "dull"}, "1,2", task.Windows, tokenizer.OnlyFirst
+	r.Encoding = "latin-1"
 	r.Format, r.Precision, r.NullThreshold, r.Optimizer = data.TSV, bert.BFloat16, new(0.0), train.LAMB
 	text, err := recipe.Marshal(r)
 	if err != nil {
@@ -239,7 +292,7 @@ func TestOutputErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var output *OutputError
+	var output *train.OutputError
 	if _, err := r.Prepare(context.Background(), o); !errors.As(err, &output) || output.Begun {
 		t.Errorf("error is %v", err)
 	}

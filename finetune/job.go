@@ -9,11 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/sentence"
@@ -32,6 +34,8 @@ type Options struct {
 	// AllowOtherKernels is train.Options.AllowOtherKernels. Without it, a run that is resumed computes as the processor did on
 	// which it began, if this machine can.
 	AllowOtherKernels bool
+	// Stdin, if not nil, is what the path "-" of the data stands for.
+	Stdin io.Reader
 	// Datasets, if not nil, shares data sets with other jobs.
 	Datasets *Datasets
 	// Stop is train.Options.Stop.
@@ -49,41 +53,6 @@ func (o *Options) device(p bert.Precision) *bert.Device {
 	return d
 }
 
-// OutputError says that the folder to write to holds a model already.
-type OutputError struct {
-	Output string
-	// Begun says that it is the model that the run was to begin with.
-	Begun bool
-}
-
-func (e *OutputError) Error() string {
-	if e.Begun {
-		return fmt.Sprintf("%s: this is the folder of the model to begin with: want another one to write to", e.Output)
-	}
-	return fmt.Sprintf("%s: there is a model in this folder: choose another, or resume its run", e.Output)
-}
-
-var errNoOutput = errors.New("there is no output folder")
-
-// check reports an output folder that a run of a model in dir can't write to.
-func (o *Options) check(dir string) error {
-	if o.Output == "" {
-		return errNoOutput
-	}
-	if o.Resume {
-		return nil
-	}
-	if model, err := os.Stat(dir); err == nil {
-		if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
-			return &OutputError{o.Output, true}
-		}
-	}
-	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
-		return &OutputError{Output: o.Output}
-	}
-	return nil
-}
-
 // Job is a run that is ready to begin. It is not for use by many goroutines.
 type Job struct {
 	parts   Parts
@@ -94,6 +63,8 @@ type Job struct {
 	// fingerprint is what has to be the same when the run is resumed, beside the training.
 	fingerprint map[string]string
 	skipped     []Skipped
+	evalSkipped int
+	alike       []data.Alike
 	unknown     []string
 	notes       []string
 	// bestThreshold says that the model takes the threshold of no answer that is the best of the evaluation.
@@ -111,13 +82,13 @@ type Parts struct {
 }
 
 // Prepare reads the model and the data. The small files come first, so that mistakes in them are found at once. What is wrong
-// with the recipe is a *recipe.Error, an output folder with a model in it an *OutputError, and a bad record of the data a
+// with the recipe is a *recipe.Error, an output folder with a model in it a *train.OutputError, and a bad record of the data a
 // *data.SourceError. The caller closes the job.
 func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	if err := o.check(r.Dir); err != nil {
+	if err := train.CheckOutput(o.Output, o.Resume, r.Dir); err != nil {
 		return nil, err
 	}
 	t, err := r.lookup()
@@ -132,13 +103,13 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok) })
+	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok, o.Stdin) })
 	if err != nil {
 		return nil, err
 	}
 	j := &Job{
 		parts:   Parts{Tokenizer: tok, Spec: d.spec, Train: d.train, Eval: d.eval},
-		options: o, recipe: &r, training: r.Training, skipped: d.skipped, unknown: config.Unknown, notes: r.notes(),
+		options: o, recipe: &r, training: r.Training, skipped: d.skipped, evalSkipped: d.evalSkipped, alike: d.alike, unknown: config.Unknown, notes: r.notes(),
 		bestThreshold: r.NullThreshold == nil, release: release,
 	}
 	if err := j.begin(ctx, config, d); err != nil {
@@ -152,6 +123,11 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 	if j.training.BestMetric, err = j.recipe.bestMetric(&j.parts.Spec, d.eval != nil); err != nil {
 		return err
 	}
+	if j.recipe.Config != "" { // before there is memory for it
+		if err := config.CheckVocabulary(j.parts.Tokenizer.VocabSize()); err != nil {
+			return fmt.Errorf("%s: %w (%s)", j.recipe.Config, err, j.recipe.Vocab)
+		}
+	}
 	if j.parts.Model, err = j.recipe.model(ctx, config, &j.parts.Spec, &j.options); err != nil {
 		return err
 	}
@@ -164,8 +140,14 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 
 // load reads the configuration and the tokenizer.
 func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
-	dir := sentence.EncoderDir(r.Dir)
-	path := cmp.Or(r.Config, dir)
+	path := r.Config
+	dir, err := bert.ModelDir(sentence.EncoderDir(r.Dir))
+	switch {
+	case path == "" && err != nil:
+		return bert.Config{}, nil, err
+	case path == "":
+		path = dir
+	}
 	config, err := bert.LoadConfig(path)
 	if err != nil {
 		return config, nil, err
@@ -175,7 +157,7 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 		return config, nil, fmt.Errorf("%s: unknown key %q: take it out, or correct its spelling", path, config.Unknown[0])
 	}
 	if r.Vocab == "" {
-		tok, err := tokenizer.Load(dir)
+		tok, err := tokenizer.Load(bert.TokenizerDir(dir, ""))
 		return config, tok, err
 	}
 	c := tokenizer.DefaultConfig()
@@ -210,7 +192,7 @@ func NewJob(p Parts, training Training, o Options) (*Job, error) {
 		return nil, err
 	}
 	if o.Output == "" {
-		return nil, errNoOutput
+		return nil, train.ErrNoOutput
 	}
 	j := &Job{parts: p, options: o, training: training, release: func() {}}
 	var err error
@@ -244,8 +226,32 @@ func (j *Job) Close() error {
 // Parts are the model and the data. They are the job's.
 func (j *Job) Parts() Parts { return j.parts }
 
-// Skipped are the bad records that were left out, by file.
+// Skipped are the bad records and the comments that were left out, by file.
 func (j *Job) Skipped() []Skipped { return j.skipped }
+
+// AlikeLabels are labels of the training data that differ so little, from one another or from those of the model to begin with, that
+// they are probably one. The model learns them as they are.
+func (j *Job) AlikeLabels() []data.Alike { return j.alike }
+
+// remarks are what was left out, for the record of the run.
+func (j *Job) remarks() map[string]string {
+	var records, comments []string
+	for _, s := range j.skipped {
+		if s.Count > 0 {
+			records = append(records, fmt.Sprintf("%s: %d", s.Path, s.Count))
+		}
+		if s.Comments > 0 {
+			comments = append(comments, fmt.Sprintf("%s: %d", s.Path, s.Comments))
+		}
+	}
+	remarks := make(map[string]string)
+	for name, of := range map[string][]string{"skipped_records": records, "comment_lines": comments} {
+		if of != nil {
+			remarks[name] = strings.Join(of, ", ")
+		}
+	}
+	return remarks
+}
 
 // UnknownKeys are the keys of the model's config.json that mean nothing here.
 func (j *Job) UnknownKeys() []string { return j.unknown }
@@ -290,7 +296,7 @@ type Result struct {
 }
 
 // Run trains the model, evaluates it and writes the model directory: the model, its tokenizer, task.json, eval_results.json and
-// recipe.json, beside what train.Run writes. observe, which may be nil, hears what happens.
+// recipe.json, beside what train.Run writes. observe, which may be nil, hears what happens, first the notes about the tokenizer.
 //
 // Errors are those of train.Run. A run has ended when all of these files are written; resuming one that lacks some writes
 // them, with the same bytes.
@@ -298,9 +304,12 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	if observe == nil {
 		observe = func(train.Event) {}
 	}
-	e := &evaluator{data: j.parts.Eval, outcomes: j.options.SaveOutcomes}
+	for _, note := range j.parts.Tokenizer.NotesFor(j.parts.Model) {
+		observe(train.Note{Text: note.Text, Warning: true})
+	}
+	e := &evaluator{data: j.parts.Eval, skipped: j.evalSkipped, outcomes: j.options.SaveOutcomes}
 	o := train.Options{
-		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
+		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint, Remarks: j.remarks(),
 		EvalEpochs: j.parts.Eval != nil, Minimize: metric.LessIsBetter(j.training.BestMetric),
 		Observer: func(event train.Event) {
 			e.event(event)
@@ -334,7 +343,7 @@ func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, o
 	// The evaluation was made before the run was resumed, if it is not here.
 	if measured = e.of(trained.ModelStep); measured == nil {
 		if measured, err = task.Evaluate(ctx, j.parts.Model, e.data, task.EvaluateOptions{
-			GlobalStep: trained.ModelStep, Outcomes: j.options.SaveOutcomes,
+			GlobalStep: trained.ModelStep, Skipped: j.evalSkipped, Outcomes: j.options.SaveOutcomes,
 			Progress: func(done, all int) {
 				observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
 			},
@@ -434,12 +443,13 @@ func (j *Job) sources(err error) error {
 // evaluator measures the model for train.Run and keeps what that does not need.
 type evaluator struct {
 	data       *task.Dataset
+	skipped    int // records of the data
 	outcomes   bool
 	last, best *task.Result
 }
 
 func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
-	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Outcomes: e.outcomes, Progress: at.Progress})
+	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Skipped: e.skipped, Outcomes: e.outcomes, Progress: at.Progress})
 	if err != nil {
 		return train.Evaluation{}, err
 	}

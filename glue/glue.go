@@ -47,8 +47,8 @@ type Options struct {
 	Observer func(Event)
 }
 
-// Event is something that happens in a run: LeftOut, Begun, Prepared, Trained, Ended, NoPart, Skipped, Evaluating, Predicted or
-// Packed. Each carries the name of its task, but for Packed.
+// Event is something that happens in a run: LeftOut, Begun, Prepared, Trained, Ended, NoPart, Damaged, Skipped, Evaluating,
+// Predicted or Packed. Each carries the name of its task, but for Packed.
 type Event interface{ isEvent() }
 
 // LeftOut is a task that is left out.
@@ -81,6 +81,12 @@ type NoPart struct {
 	Task  string
 	Split data.Split
 	Test  bool
+}
+
+// Damaged is a record of scores that can't be read: the model is measured again, which gives the same.
+type Damaged struct {
+	Task, File string
+	Err        error
 }
 
 // Skipped are bad records that were left out of the data to evaluate on.
@@ -118,6 +124,7 @@ func (Prepared) isEvent()   {}
 func (Trained) isEvent()    {}
 func (Ended) isEvent()      {}
 func (NoPart) isEvent()     {}
+func (Damaged) isEvent()    {}
 func (Skipped) isEvent()    {}
 func (Evaluating) isEvent() {}
 func (Predicted) isEvent()  {}
@@ -163,6 +170,7 @@ type part struct {
 	Split    data.Split     `json:"split"`
 	Official []string       `json:"official_metrics"`
 	Metrics  metric.Metrics `json:"metrics"`
+	Skipped  int            `json:"skipped_records,omitzero"` // bad records that were left out
 	// Precision is that of the products; without it they were in float32.
 	Precision bert.Precision `json:"precision,omitzero"`
 }
@@ -314,7 +322,7 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	}
 	model := &trainedModel{of: s.trained(m), row: m.row, threads: s.options.Threads, otherKernels: s.options.AllowOtherKernels}
 	defer func() { err = errors.Join(err, model.close()) }()
-	found, err := m.readScores(model.of.recipe.Precision)
+	found, err := s.readScores(m, model.of.recipe.Precision)
 	if err != nil {
 		return err
 	}
@@ -326,38 +334,44 @@ func (s *Suite) measure(ctx context.Context, m *member) (err error) {
 	return s.predict(ctx, m, model)
 }
 
-// readScores reads glue.json. Scores of another precision than the recipe's are to be made again. The predictions are too, and
-// are removed before there are new scores, by which they would be taken for new ones.
-func (m *member) readScores(precision bert.Precision) (found bool, err error) {
+// readScores reads glue.json. Scores of another precision than the recipe's, and those of a damaged file, are to be made again. The
+// predictions are too, and are removed before there are new scores, by which they would be taken for new ones.
+func (s *Suite) readScores(m *member, precision bert.Precision) (found bool, err error) {
 	path := filepath.Join(m.output, ScoresFile)
-	text, err := os.ReadFile(path)
+	text, err := files.ReadFile(path, mostScoreBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, files.PathError(err)
+		return false, err
 	}
 	var parts []part
-	if err := json.Unmarshal(text, &parts); err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
-	}
+	err = json.Unmarshal(text, &parts)
+	other := false
 	for _, p := range parts {
-		if len(p.Official) == 0 {
-			return false, fmt.Errorf("%s: part %q has no official metrics", path, p.Split)
+		if len(p.Official) == 0 && err == nil {
+			err = fmt.Errorf("part %q has no official metrics", p.Split)
 		}
-		if p.Precision != precision {
-			for _, split := range Submissions(m.row.Name) {
-				err := os.Remove(filepath.Join(m.output, SubmissionFile(m.row.Name, split)))
-				if err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return false, files.PathError(err)
-				}
-			}
-			return false, nil
+		other = other || p.Precision != precision
+	}
+	switch {
+	case err != nil:
+		s.observe(Damaged{m.row.Name, path, err})
+	case !other:
+		m.parts = parts
+		return true, nil
+	}
+	for _, split := range Submissions(m.row.Name) {
+		err := os.Remove(filepath.Join(m.output, SubmissionFile(m.row.Name, split)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, files.PathError(err)
 		}
 	}
-	m.parts = parts
-	return true, nil
+	return false, nil
 }
+
+// mostScoreBytes is more than any glue.json has.
+const mostScoreBytes = 16 << 20
 
 // evaluate evaluates all parts with labels and writes what it finds into the task's folder.
 func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) error {
@@ -369,7 +383,7 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 		if err := model.open(ctx); err != nil {
 			return err
 		}
-		examples, err := s.read(ctx, m, split)
+		examples, skipped, err := s.read(ctx, m, split, &model.spec)
 		if err != nil {
 			return err
 		}
@@ -378,30 +392,35 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 			return err
 		}
 		r, err := task.Evaluate(ctx, model.model, dataset, task.EvaluateOptions{
-			GlobalStep: model.of.step,
-			Progress:   func(done, all int) { s.observe(Evaluating{m.row.Name, split, done, all}) },
+			GlobalStep: model.of.step, Skipped: skipped,
+			Progress: func(done, all int) { s.observe(Evaluating{m.row.Name, split, done, all}) },
 		})
 		if err != nil {
 			return err
 		}
-		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Precision})
+		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Skipped, r.Precision})
 	}
 	return jsonobject.Save(filepath.Join(m.output, ScoresFile), m.parts)
 }
 
-// read reads a part to evaluate on.
-func (s *Suite) read(ctx context.Context, m *member, split data.Split) ([]data.Example, error) {
-	set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{SkipBad: m.recipe.SkipBad}})
+// read reads a part to evaluate on, and says how many bad records were left out.
+func (s *Suite) read(ctx context.Context, m *member, split data.Split, spec *task.Spec) ([]data.Example, int, error) {
+	set, err := m.row.Read(ctx, m.folder, data.ReadOptions{
+		Split: split, TableOptions: data.TableOptions{Encoding: m.recipe.Encoding, SkipBad: m.recipe.SkipBad},
+	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if err := spec.CheckLabels(set, m.recipe.SkipBad); err != nil {
+		return nil, 0, err
 	}
 	if set.Skipped > 0 {
 		s.observe(Skipped{m.row.Name, finetune.Skipped{Path: m.folder, Count: set.Skipped, First: set.FirstSkipped}})
 	}
 	if m.recipe.MaxEvalExamples > 0 {
-		return data.Draw(set.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), nil
+		return data.Draw(set.Examples, m.recipe.MaxEvalExamples, *m.recipe.WithDefaults().Seed), set.Skipped, nil
 	}
-	return set.Examples, nil
+	return set.Examples, set.Skipped, nil
 }
 
 // predict answers the parts without labels that are not answered yet.
@@ -419,7 +438,7 @@ func (s *Suite) predict(ctx context.Context, m *member, model *trainedModel) err
 		if err := model.open(ctx); err != nil {
 			return err
 		}
-		set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true}})
+		set, err := m.row.Read(ctx, m.folder, data.ReadOptions{Split: split, TableOptions: data.TableOptions{Unlabelled: true, Encoding: m.recipe.Encoding}})
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/go-bert/bert/data"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
 )
@@ -74,7 +73,7 @@ func SavePredictions(dir, name string, split data.Split, predictions []task.Pred
 		return "", fmt.Errorf("GLUE takes no predictions of task %s, part %q", name, split)
 	}
 	path := filepath.Join(dir, file)
-	return path, files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return s.write(w, predictions) }))
+	return path, files.PathError(files.WriteFile(path, 0o666, func(w io.Writer) error { return s.write(w, predictions) }))
 }
 
 func (s *submission) write(w io.Writer, predictions []task.Prediction) error {

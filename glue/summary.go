@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert/data"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/textfile"
@@ -153,7 +152,7 @@ func (s *Suite) pack(path string) error {
 			}
 		}
 	}
-	err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	err := files.WriteFile(path, 0o666, func(w io.Writer) error {
 		z := zip.NewWriter(w)
 		for _, file := range e.Files {
 			data, err := os.ReadFile(file)

@@ -11,11 +11,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -80,10 +80,23 @@ func readNames(dir string) []string {
 		}
 		return names
 	}
+	small := len(names)
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if _, after, ok := strings.Cut(e.Name(), ".data-"); strings.HasSuffix(e.Name(), bundleIndex) || ok && bundleData.MatchString(".data-"+after) {
 			names = append(names, e.Name())
+		}
+	}
+	if len(names) > small {
+		return names
+	}
+	// Graphs, and the files of data beside them.
+	for _, folder := range []string{"", "onnx"} {
+		entries, _ := os.ReadDir(filepath.Join(dir, folder))
+		for _, e := range entries {
+			if strings.Contains(e.Name(), ".onnx") && !e.IsDir() {
+				names = append(names, path.Join(folder, e.Name()))
+			}
 		}
 	}
 	return names
@@ -91,7 +104,7 @@ func readNames(dir string) []string {
 
 // checkFile checks a file of a snapshot. The error is a *DamagedError, or errUnknown.
 func (h *Hub) checkFile(ctx context.Context, r Ref, commit, name string) error {
-	path := filepath.Join(h.snapshot(r, commit), name)
+	path := filepath.Join(h.snapshot(r, commit), filepath.FromSlash(name))
 	key := copyKey(commit, name)
 	if sum := linkedBlob(path); sum != "" {
 		key = sum
@@ -118,7 +131,7 @@ func linkedBlob(path string) string {
 }
 
 // copyKey is the key of a file of a snapshot that is no link.
-func copyKey(commit, name string) string { return commit + "-" + name }
+func copyKey(commit, name string) string { return commit + "-" + strings.ReplaceAll(name, "/", "--") }
 
 // check checks that the file at path has the checksum of b, or if that is "" the one that is remembered under key.
 func (h *Hub) check(ctx context.Context, r Ref, key string, b blob, path string) error {
@@ -214,13 +227,14 @@ func (h *Hub) lock(ctx context.Context, r Ref, name string, waiting func()) (unl
 	return files.Acquire(ctx, path, waiting)
 }
 
-// removeTemporary removes what killed processes left of files in a folder of the cache whose lock is held.
+// removeTemporary removes what killed processes left of files in a folder whose lock is held: of all, or of the one of a name,
+// which may be in a folder below.
 func removeTemporary(dir, name string) error {
-	temp := ""
-	if name != "" {
-		temp = filepath.Base(atomicfile.TempName(filepath.Join(dir, name)))
+	if name == "" {
+		return files.RemoveTemporary(dir, "")
 	}
-	return files.RemoveTemporary(dir, temp)
+	dir, name = filepath.Split(filepath.Join(dir, filepath.FromSlash(name)))
+	return files.RemoveTemporary(dir, files.TempName(name))
 }
 
 // A checksumError reports a file whose checksum differs from the server's.

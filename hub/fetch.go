@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,9 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -26,7 +22,7 @@ import (
 type blob struct {
 	name     string // of the file
 	checksum string // hexadecimal: SHA-256 for a file in Git LFS, git's blob id for any other
-	size     int64
+	size     int64  // -1: not known until the file comes
 }
 
 var checksumForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
@@ -64,10 +60,11 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name, have string, o
 	case !errors.Is(err, fs.ErrNotExist):
 		o.Note(fmt.Sprintf("%s is damaged in the cache: fetching it again", name))
 	}
+	t := &transfer{hub: h, ref: r, commit: commit, blob: &b, path: path + incomplete, progress: o.Progress, atOnce: connections}
 	retried := false
 	err = h.retry(ctx, o.Note, func() (int64, error) {
-		done, err := h.download(ctx, r, commit, b, path, o.Progress)
-		if err != nil || done < b.size {
+		done, err := t.attempt(ctx)
+		if err != nil {
 			return done, err
 		}
 		err = b.verify(ctx, path+incomplete)
@@ -87,14 +84,18 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name, have string, o
 	})
 	if err != nil {
 		if errors.Is(err, syscall.ENOSPC) {
-			return "", fmt.Errorf("%s: no space left for %s (%d bytes): free some space and pull again; the part already fetched is kept", filepath.Dir(path), name, b.size)
+			what := name
+			if b.size >= 0 {
+				what += fmt.Sprintf(" (%d bytes)", b.size)
+			}
+			return "", fmt.Errorf("%s: no space left for %s: free some space and pull again; the part already fetched is kept", filepath.Dir(path), what)
 		}
 		return "", err
 	}
 	if err := os.Rename(path+incomplete, path); err != nil {
 		return "", err
 	}
-	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
+	if err := files.SyncDir(filepath.Dir(path)); err != nil {
 		return "", err
 	}
 	// It was verified just now, and nobody else writes to it while the lock is held.
@@ -104,39 +105,55 @@ func (h *Hub) fetchBlob(ctx context.Context, r Ref, commit, name, have string, o
 	return path, nil
 }
 
-// head asks for a file's checksum and length.
+// head asks for a file's checksum and length. For a file in Git LFS the hub's own answer has the checksum; the server that it
+// redirects to may use another ETag, or answer no HEAD. The length may remain unknown.
 func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error) {
 	b := blob{name: name, size: -1}
 	resp, err := h.do(ctx, http.MethodHead, h.fileAddress(r, commit, name), nil, h.answer, func(resp *http.Response) bool {
-		// For a file in Git LFS, the hub's own answer has the checksum; the server it redirects to may use another ETag.
-		b.checksum = checksum(resp.Header.Get("X-Linked-Etag"))
-		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil {
+		sums := []string{resp.Header.Get("X-Linked-Etag")}
+		if resp.StatusCode != http.StatusOK && resp.Request.URL.Host == h.Endpoint.Host {
+			sums = append(sums, resp.Header.Get("Etag")) // of a redirect to the file
+		}
+		for _, sum := range sums {
+			if sum = checksum(sum); b.checksum == "" && checksumForm.MatchString(sum) {
+				b.checksum = sum
+			}
+		}
+		if n, err := strconv.ParseInt(resp.Header.Get("X-Linked-Size"), 10, 64); err == nil && b.size < 0 {
 			b.size = n
 		}
 		return b.checksum != "" && b.size >= 0
 	})
-	if err != nil {
+	switch {
+	case err != nil && (b.checksum == "" || ctx.Err() != nil):
 		return blob{}, err
+	case err != nil: // a GET may do better
+		return b, nil
 	}
 	resp.Body.Close()
-	if b.checksum == "" {
-		if resp.StatusCode != http.StatusOK {
-			return blob{}, h.statusError(r, "file "+name+" of "+r.String(), resp)
-		}
-		b.checksum, b.size = checksum(resp.Header.Get("Etag")), resp.ContentLength
-	}
-	if b.size < 0 {
-		b.size = resp.ContentLength
-	}
 	switch {
-	case !checksumForm.MatchString(b.checksum):
-		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not implement the API of Hugging Face's hub", resp.Request.URL.Host, name)
-	case b.size < 0:
-		return blob{}, fmt.Errorf("%s does not give the length of %s", resp.Request.URL.Host, name)
-	case b.size > maxJSON && isSmall(name):
-		return blob{}, fmt.Errorf("%s says that %s has %d bytes, which no such file has", resp.Request.URL.Host, name, b.size)
+	case resp.StatusCode == http.StatusOK:
+		if b.checksum == "" {
+			b.checksum = checksum(resp.Header.Get("Etag"))
+		}
+		if b.size < 0 {
+			b.size = resp.ContentLength
+		}
+	case b.checksum == "":
+		return blob{}, h.statusError(r, "file "+name+" of "+r.String(), resp)
 	}
-	return b, nil
+	if !checksumForm.MatchString(b.checksum) {
+		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not implement the API of Hugging Face's hub", resp.Request.URL.Host, name)
+	}
+	return b, b.plausible(resp.Request.URL.Host)
+}
+
+// plausible reports a length that no such file has.
+func (b *blob) plausible(host string) error {
+	if b.size > maxJSON && isSmall(b.name) {
+		return fmt.Errorf("%s says that %s has %d bytes, which no such file has", host, b.name, b.size)
+	}
+	return nil
 }
 
 // checksum returns the checksum in an ETag.
@@ -160,95 +177,3 @@ func isSmall(name string) bool {
 
 // incomplete is the suffix of a blob that is not fetched completely.
 const incomplete = ".incomplete"
-
-// download fetches the missing part of the file path.incomplete and returns its new length. Parts may come at different times
-// and from different servers; only the checksum shows that they belong together. If-Range would not help: the servers that a
-// hub redirects to have ETags of their own.
-func (h *Hub) download(ctx context.Context, r Ref, commit string, b blob, path string, progress func(string, int64, int64)) (done int64, err error) {
-	f, err := files.OpenPart(path + incomplete)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		if e := f.Close(); err == nil {
-			err = e
-		}
-	}()
-	if done, err = f.Seek(0, io.SeekEnd); err != nil {
-		return 0, err
-	}
-	restart := func() error {
-		done = 0
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-		_, err := f.Seek(0, io.SeekStart)
-		return err
-	}
-	if done > b.size {
-		if err := restart(); err != nil {
-			return 0, err
-		}
-	}
-	progress(b.name, done, b.size)
-	if done == b.size {
-		return done, nil
-	}
-
-	header := http.Header{}
-	if done > 0 {
-		header.Set("Range", fmt.Sprintf("bytes=%d-", done))
-	}
-	limit := time.Duration(0)
-	if b.size <= maxSmall {
-		limit = smallTime * h.answer
-	}
-	resp, err := h.do(ctx, http.MethodGet, h.fileAddress(r, commit, b.name), header, limit, nil)
-	if err != nil {
-		return done, err
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK: // the whole file, even if a range was requested
-		if err := restart(); err != nil {
-			return 0, err
-		}
-	case http.StatusPartialContent:
-		if got, want := resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-%d/%d", done, b.size-1, b.size); got != want {
-			return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s sends the range %q of %s, want %q", resp.Request.URL.Host, got, b.name, want)})
-		}
-	case http.StatusRequestedRangeNotSatisfiable:
-		return 0, errors.Join(restart(), &temporaryError{error: fmt.Errorf("%s gives a different length of %s", resp.Request.URL.Host, b.name)})
-	default:
-		return done, h.statusError(r, "file "+b.name+" of "+r.String(), resp)
-	}
-	// The limit is one byte too many, to notice a longer file.
-	n, err := io.Copy(&counter{f, done, func(at int64) { progress(b.name, at, b.size) }}, io.LimitReader(resp.Body, min(b.size-done, math.MaxInt64-1)+1))
-	done += n
-	var local *os.PathError
-	switch {
-	case errors.As(err, &local): // writing failed
-		return done, err
-	case err != nil:
-		return done, networkError(resp.Request.URL, err)
-	case done > b.size:
-		return 0, errors.Join(restart(), fmt.Errorf("%s sends more than the %d bytes that %s has", resp.Request.URL.Host, b.size, b.name))
-	case done < b.size:
-		return done, networkError(resp.Request.URL, fmt.Errorf("the connection ended after %d of %d bytes of %s", done, b.size, b.name))
-	}
-	return done, f.Sync()
-}
-
-// A counter reports how much has been written.
-type counter struct {
-	w      io.Writer
-	at     int64
-	report func(int64)
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.at += int64(n)
-	c.report(c.at)
-	return n, err
-}

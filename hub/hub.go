@@ -6,7 +6,7 @@
 //
 //	GET  /api/models/NAME/revision/REVISION    JSON: "sha", the commit, and "siblings", the names of its files
 //	HEAD /NAME/resolve/COMMIT/FILE             ETag or X-Linked-ETag: the file's checksum; X-Linked-Size or Content-Length
-//	GET  /NAME/resolve/COMMIT/FILE             the file, often by a redirect to another host
+//	GET  /NAME/resolve/COMMIT/FILE             the file, often by a redirect to another host; large ones in several ranges at once
 //
 // The cache (https://huggingface.co/docs/huggingface_hub/guides/manage-cache):
 //
@@ -24,24 +24,30 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-bert/bert/internal/files"
 )
 
+const officialEndpoint = "https://huggingface.co"
+
 // A Hub is a server and the cache of its files. Its fields must not be changed while it is in use.
 type Hub struct {
 	Endpoint *url.URL // https://huggingface.co
 	// Token is sent to Endpoint, never to another host, and only over https or to this machine. "" for none.
 	Token string
-	Cache string // a folder
+	// TokenFrom says in messages where Token is from: "HF_TOKEN", or a file.
+	TokenFrom string
+	Cache     string // a folder
 	// Offline forbids requests to the server.
 	Offline bool
 
@@ -51,6 +57,10 @@ type Hub struct {
 	stall, answer, pause time.Duration
 	// least is how many bytes of a body have to come within stall, and how many make a retry one after progress.
 	least int64
+	// piece is how many bytes of a large file are asked for at once.
+	piece int64
+	// tokenErr says why the token that is there is not used.
+	tokenErr error
 }
 
 // New makes a Hub with the given endpoint, token and cache.
@@ -62,8 +72,13 @@ func New(endpoint, token, cache string) (*Hub, error) {
 	u.Path = strings.TrimRight(u.Path, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone() // with the proxies of the environment
 	transport.ResponseHeaderTimeout = 30 * time.Second
+	// Requests at once have connections of their own: those of HTTP/2 would share one, and its speed.
+	transport.MaxIdleConnsPerHost = connections
+	transport.Protocols = new(http.Protocols)
+	transport.Protocols.SetHTTP1(true)
 	return &Hub{
 		Endpoint: u, Token: token, Cache: cache, stall: 20 * time.Second, answer: time.Minute, pause: time.Second, least: 16 << 10,
+		piece: pieceSize,
 		client: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -71,37 +86,97 @@ func New(endpoint, token, cache string) (*Hub, error) {
 	}, nil
 }
 
-// FromEnvironment makes a Hub from the variables of Hugging Face's tools: HF_ENDPOINT, HF_TOKEN, HF_HUB_CACHE, HF_HOME,
-// XDG_CACHE_HOME and HF_HUB_OFFLINE. getenv returns the value of a variable, as os.Getenv does.
+// FromEnvironment makes a Hub from the variables of Hugging Face's tools: HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HUB_CACHE,
+// HF_HOME, XDG_CACHE_HOME, HF_HUB_OFFLINE and HF_HUB_DISABLE_IMPLICIT_TOKEN. Without HF_TOKEN, the token is that of the file
+// HF_TOKEN_PATH or HF_HOME/token, where their login leaves it. getenv returns the value of a variable, as os.Getenv does.
 func FromEnvironment(getenv func(string) string) (*Hub, error) {
 	endpoint := getenv("HF_ENDPOINT")
 	if endpoint == "" {
-		endpoint = "https://huggingface.co"
+		endpoint = officialEndpoint
 	}
-	cache, home := getenv("HF_HUB_CACHE"), getenv("HF_HOME")
-	if cache == "" && home == "" {
-		caches := getenv("XDG_CACHE_HOME")
-		if caches == "" {
-			user, err := os.UserHomeDir()
-			if err != nil {
-				return nil, fmt.Errorf("no folder for the model cache: %w: set HF_HOME", err)
-			}
-			caches = filepath.Join(user, ".cache")
-		}
-		home = filepath.Join(caches, "huggingface")
-	}
+	home, err := homeOf(getenv)
+	cache := expand(getenv("HF_HUB_CACHE"), getenv)
 	if cache == "" {
+		if err != nil {
+			return nil, fmt.Errorf("no folder for the model cache: %w: set HF_HOME", err)
+		}
 		cache = filepath.Join(home, "hub")
 	}
-	h, err := New(endpoint, strings.TrimSpace(getenv("HF_TOKEN")), cache)
+	h, err := New(endpoint, "", cache)
 	if err != nil {
 		return nil, fmt.Errorf("HF_ENDPOINT: %w", err)
 	}
-	switch strings.ToUpper(getenv("HF_HUB_OFFLINE")) {
-	case "1", "ON", "YES", "TRUE":
-		h.Offline = true
+	h.Offline = isTrue(getenv("HF_HUB_OFFLINE"))
+	if !isTrue(getenv("HF_HUB_DISABLE_IMPLICIT_TOKEN")) {
+		h.Token, h.TokenFrom, h.tokenErr = findToken(getenv, home)
 	}
 	return h, nil
+}
+
+// homeOf is the folder of Hugging Face's tools.
+func homeOf(getenv func(string) string) (string, error) {
+	if home := expand(getenv("HF_HOME"), getenv); home != "" {
+		return home, nil
+	}
+	caches := expand(getenv("XDG_CACHE_HOME"), getenv)
+	if caches == "" {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return "", err
+		}
+		caches = filepath.Join(user, ".cache")
+	}
+	return filepath.Join(caches, "huggingface"), nil
+}
+
+// expand replaces variables and a ~ at the beginning of a path, as Hugging Face's tools do. They may stand in a file of
+// settings, which no shell has read.
+func expand(path string, getenv func(string) string) string {
+	path = os.Expand(path, getenv)
+	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		if user, err := os.UserHomeDir(); err == nil {
+			return user + rest
+		}
+	}
+	return path
+}
+
+// isTrue reads a switch of Hugging Face's tools.
+func isTrue(value string) bool {
+	return slices.Contains([]string{"1", "ON", "YES", "TRUE"}, strings.ToUpper(value))
+}
+
+// tokenForm is what a header can hold.
+var tokenForm = regexp.MustCompile(`^[!-~]+$`)
+
+// findToken finds the access token, and says where it is from. home may be "". A file that can't be read is no reason to do
+// nothing, as most models need no token.
+func findToken(getenv func(string) string, home string) (token, from string, err error) {
+	for _, from = range []string{"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"} { // the second is the name in earlier releases
+		if token = strings.TrimSpace(getenv(from)); token != "" {
+			break
+		}
+	}
+	if token == "" {
+		if from = expand(getenv("HF_TOKEN_PATH"), getenv); from == "" {
+			if home == "" {
+				return "", "", nil
+			}
+			from = filepath.Join(home, "token")
+		}
+		data, err := files.ReadFile(from, 64<<10)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", "", nil
+		case err != nil:
+			return "", "", fmt.Errorf("the access token is not used: %w", err)
+		}
+		token = strings.TrimSpace(string(data))
+	}
+	if token != "" && !tokenForm.MatchString(token) {
+		return "", "", fmt.Errorf("the access token is not used: what %s holds is none", from)
+	}
+	return token, from, nil
 }
 
 // A Ref names a model at a revision.

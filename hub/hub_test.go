@@ -439,8 +439,8 @@ func TestPullErrors(t *testing.T) {
 		hub     func(*Hub)
 		want    string
 	}{
-		"no model":          {model: "org/other", want: `has no model "org/other", or it is private: check the name (most are ORGANISATION/NAME); if it is private, set HF_TOKEN`},
-		"no model, a token": {model: "org/other", hub: func(h *Hub) { h.Token = "t0ken" }, want: `the token in HF_TOKEN may not read it`},
+		"no model":          {model: "org/other", want: `has no model "org/other", or it is private: check the name (most are ORGANISATION/NAME); if it is private, log in with Hugging Face's tools, or set HF_TOKEN`},
+		"no model, a token": {model: "org/other", hub: func(h *Hub) { h.Token = "t0ken" }, want: `the token may not read it, or has expired`},
 		"no revision":       {model: "org/model@other", want: `org/model has no revision "other"`},
 		"gated":             {prepare: status("/resolve/", 403, "X-Error-Code", "GatedRepo"), want: "refuses access to org/model: accept the model's terms at http://"},
 		"not found":         {prepare: status("/api/", 404), want: "has no model org/model: check the name"},

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -39,11 +40,16 @@ const (
 // bundleData matches the names of a TensorFlow checkpoint's data files after its prefix.
 var bundleData = regexp.MustCompile(`^\.data-\d{5}-of-\d{5}$`)
 
-// PullOptions are hooks of Pull. All are optional.
+// PullOptions say what Pull fetches, and have hooks. All are optional.
 type PullOptions struct {
+	// Include, if not empty, are patterns of the files to fetch in place of those that Pull chooses; the configuration is fetched
+	// in any case. Exclude are patterns of files to do without. They are huggingface_hub's allow_patterns and ignore_patterns:
+	// "onnx/*", "*.json", where * stands for slashes too.
+	Include, Exclude []string
 	// Check is called with the path of the configuration before anything large is fetched. Its error ends the pull.
 	Check func(config string) error
-	// Progress is called with the number of bytes of a file fetched so far.
+	// Progress is called with the number of bytes of a file fetched so far, and its size, which is -1 while it isn't
+	// known. There is one call at a time.
 	Progress func(file string, done, size int64)
 	// Note is called with a one-line message about waits and temporary failures.
 	Note func(string)
@@ -53,7 +59,7 @@ type PullOptions struct {
 type Snapshot struct {
 	Dir    string
 	Commit string
-	Files  []string // names in Dir
+	Files  []string // that were asked for: names in Dir, with slashes
 }
 
 // Pull fetches the files of a model that a BERT needs into the cache: its configuration, its tokenizer, and its weights in the
@@ -69,14 +75,21 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	if h.Offline {
-		return h.cached(ctx, r)
+	chosen, err := newSelection(&o)
+	if err != nil {
+		return nil, err
 	}
-	if h.Token != "" && !h.mayHaveToken(h.Endpoint) {
-		o.Note("HF_TOKEN is not sent to " + h.Endpoint.String() + ", because the connection is not encrypted: use https")
+	if h.Offline {
+		return h.cached(ctx, r, &chosen)
+	}
+	switch {
+	case h.tokenErr != nil:
+		o.Note(h.tokenErr.Error())
+	case h.Token != "" && !h.mayHaveToken(h.Endpoint):
+		o.Note("the access token is not sent to " + h.Endpoint.String() + ", because the connection is not encrypted: use https")
 	}
 	var info modelInfo
-	err := h.retry(ctx, o.Note, func() (int64, error) {
+	err = h.retry(ctx, o.Note, func() (int64, error) {
 		var err error
 		info, err = h.modelInfo(ctx, r)
 		return 0, err
@@ -84,7 +97,7 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 	if err != nil {
 		return nil, err
 	}
-	p := puller{hub: h, ref: r, info: info, o: o, dir: h.snapshot(r, info.Commit)}
+	p := puller{hub: h, ref: r, info: info, o: o, chosen: chosen, dir: h.snapshot(r, info.Commit)}
 	if err := p.pull(ctx); err != nil {
 		return nil, err
 	}
@@ -92,7 +105,7 @@ func (h *Hub) Pull(ctx context.Context, r Ref, o PullOptions) (*Snapshot, error)
 }
 
 // cached returns a model that is in the cache already.
-func (h *Hub) cached(ctx context.Context, r Ref) (*Snapshot, error) {
+func (h *Hub) cached(ctx context.Context, r Ref, chosen *selection) (*Snapshot, error) {
 	dir, err := h.Lookup(r)
 	if errors.Is(err, ErrNotCached) {
 		return nil, fmt.Errorf("%s is not in the cache %s, and HF_HUB_OFFLINE forbids fetching it", r, h.Cache)
@@ -100,28 +113,50 @@ func (h *Hub) cached(ctx context.Context, r Ref) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.checkSnapshot(ctx, r, filepath.Base(dir), true); err != nil {
+	commit := filepath.Base(dir)
+	if err := h.checkSnapshot(ctx, r, commit, true); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	s := &Snapshot{Dir: dir, Commit: filepath.Base(dir)}
-	for _, e := range entries {
-		if !e.IsDir() && !atomicfile.IsTemp(e.Name()) {
-			s.Files = append(s.Files, e.Name())
+	s := &Snapshot{Dir: dir, Commit: commit}
+	included := 0
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || files.IsTemp(d.Name()) {
+			return err
 		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		switch name = filepath.ToSlash(name); {
+		case slices.Contains(configNames, name):
+		case chosen.excludes(name), len(chosen.include) > 0 && !chosen.includes(name):
+			return nil
+		default:
+			included++
+			if len(chosen.include) == 0 {
+				break // what is read of a model was checked
+			}
+			if err := h.checkFile(ctx, r, commit, name); err != nil && err != errUnknown {
+				return err
+			}
+		}
+		s.Files = append(s.Files, name)
+		return nil
+	})
+	if err == nil && included == 0 && len(chosen.include) > 0 {
+		err = fmt.Errorf("%s has no file in the cache %s that was asked for, and HF_HUB_OFFLINE forbids fetching it", r, h.Cache)
 	}
-	return s, nil
+	return s, err
 }
 
 // modelInfo is the hub's description of a model at a revision.
 type modelInfo struct {
-	Commit string `json:"sha"`
-	Files  []struct {
-		Name string `json:"rfilename"`
-	} `json:"siblings"`
+	Commit string    `json:"sha"`
+	Files  []sibling `json:"siblings"`
+}
+
+type sibling struct {
+	Name string `json:"rfilename"`
 }
 
 func (m *modelInfo) has(name string) bool {
@@ -154,13 +189,14 @@ func (h *Hub) modelInfo(ctx context.Context, r Ref) (info modelInfo, err error) 
 
 // A puller is a pull in progress.
 type puller struct {
-	hub   *Hub
-	ref   Ref
-	info  modelInfo
-	o     PullOptions
-	dir   string // the snapshot
-	names []string
-	blobs map[string]string // paths of files that were fetched and are not in the snapshot yet
+	hub    *Hub
+	ref    Ref
+	info   modelInfo
+	o      PullOptions
+	chosen selection
+	dir    string // the snapshot
+	names  []string
+	blobs  map[string]string // paths of files that were fetched and are not in the snapshot yet
 }
 
 func (p *puller) pull(ctx context.Context) error {
@@ -178,6 +214,13 @@ func (p *puller) pull(ctx context.Context) error {
 			return fmt.Errorf("%s: %s: %w", p.ref, config, withoutPath(err, path))
 		}
 	}
+	if len(p.chosen.include) > 0 {
+		if err := p.fetchIncluded(ctx, config); err != nil {
+			return err
+		}
+		return p.finish(ctx)
+	}
+	p.info.Files = slices.DeleteFunc(p.info.Files, func(f sibling) bool { return p.chosen.excludes(f.Name) })
 	for _, name := range companions {
 		if p.info.has(name) {
 			if _, err := p.fetch(ctx, name); err != nil {
@@ -185,13 +228,34 @@ func (p *puller) pull(ctx context.Context) error {
 			}
 		}
 	}
-	if !p.info.has("vocab.txt") && !p.info.has("tokenizer.json") {
+	if len(p.o.Exclude) == 0 && !p.info.has("vocab.txt") && !p.info.has("tokenizer.json") {
 		p.o.Note(fmt.Sprintf("%s has neither vocab.txt nor tokenizer.json: to use it, you need its vocabulary from elsewhere", p.ref))
 	}
 	if err := p.fetchWeights(ctx); err != nil {
 		return err
 	}
 	return p.finish(ctx)
+}
+
+// fetchIncluded fetches the files that were asked for, beside the configuration.
+func (p *puller) fetchIncluded(ctx context.Context, config string) error {
+	found := false
+	for _, f := range p.info.Files {
+		if f.Name == config || !p.chosen.includes(f.Name) {
+			continue
+		}
+		if !isPath(f.Name) {
+			return fmt.Errorf("%s has a file of the name %q, which is no path in a folder", p.ref, f.Name)
+		}
+		if _, err := p.fetch(ctx, f.Name); err != nil {
+			return err
+		}
+		found = true
+	}
+	if !found {
+		return fmt.Errorf("%s has none of the files that were asked for (%s)", p.ref, strings.Join(p.o.Include, ", "))
+	}
+	return nil
 }
 
 // first returns the first of the names that the model has, or "".
@@ -233,6 +297,11 @@ func (p *puller) fetchWeights(ctx context.Context) error {
 // isFileName reports whether a name is a plain file name, which can't lead to another folder.
 func isFileName(name string) bool {
 	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, "/\\\x00")
+}
+
+// isPath reports whether a name, with slashes, is a path that stays in its folder.
+func isPath(name string) bool {
+	return filepath.IsLocal(filepath.FromSlash(name)) && path.Clean(name) == name && name != "." && !strings.ContainsAny(name, "\\:\x00")
 }
 
 // readShards lists the files that an index names.
@@ -285,7 +354,7 @@ func (p *puller) fetchBundle(ctx context.Context) error {
 // not contact the server: a commit never changes.
 func (p *puller) fetch(ctx context.Context, name string) (path string, err error) {
 	p.names = append(p.names, name)
-	there := filepath.Join(p.dir, name)
+	there := filepath.Join(p.dir, filepath.FromSlash(name))
 	err = p.hub.checkFile(ctx, p.ref, p.info.Commit, name)
 	if err == nil {
 		return there, nil
@@ -321,7 +390,16 @@ func (p *puller) finish(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	for _, dir := range []string{p.dir, filepath.Join(h.folder(p.ref), checkedName)} {
+	folders := []string{p.dir}
+	for name := range p.blobs {
+		if dir := filepath.Dir(filepath.Join(p.dir, filepath.FromSlash(name))); !slices.Contains(folders, dir) {
+			folders = append(folders, dir)
+			if err := h.mkdir(dir); err != nil {
+				return err
+			}
+		}
+	}
+	for _, dir := range append(folders, filepath.Join(h.folder(p.ref), checkedName)) {
 		if err := removeTemporary(dir, ""); err != nil {
 			return err
 		}
@@ -331,7 +409,7 @@ func (p *puller) finish(ctx context.Context) error {
 		if blob == "" {
 			continue
 		}
-		path := filepath.Join(p.dir, name)
+		path := filepath.Join(p.dir, filepath.FromSlash(name))
 		if err := link(blob, path); err != nil {
 			return err
 		}
@@ -341,8 +419,10 @@ func (p *puller) finish(ctx context.Context) error {
 			}
 		}
 	}
-	if err := atomicfile.SyncDir(p.dir); err != nil {
-		return err
+	for _, dir := range slices.Backward(folders) {
+		if err := files.SyncDir(dir); err != nil {
+			return err
+		}
 	}
 	if p.ref.Revision == commit {
 		return nil
@@ -367,7 +447,7 @@ func link(blob, path string) error {
 	if err != nil {
 		return err
 	}
-	temp := atomicfile.TempName(path)
+	temp := files.TempName(path)
 	if err := os.Symlink(target, temp); err != nil {
 		return copyFile(blob, path)
 	}
@@ -388,7 +468,7 @@ func copyFile(from, to string) error {
 }
 
 func writeFile(path string, content io.Reader) error {
-	return atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := io.Copy(w, content)
 		return err
 	})
@@ -410,7 +490,11 @@ func (s *Snapshot) CopyTo(ctx context.Context, dir string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return copyFile(filepath.Join(s.Dir, name), filepath.Join(dir, name))
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+			return err
+		}
+		return copyFile(filepath.Join(s.Dir, filepath.FromSlash(name)), to)
 	}
 	err := files.Folder(dir, func(dir string) error {
 		for _, name := range slices.Backward(s.Files) {
@@ -452,12 +536,12 @@ func (s *Snapshot) missingIn(dir string) (missing []string, err error) {
 		}
 	}
 	for _, name := range s.Files {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, filepath.FromSlash(name))
 		if !isFile(path) {
 			missing = append(missing, name)
 			continue
 		}
-		same, err := sameContent(path, filepath.Join(s.Dir, name))
+		same, err := sameContent(path, filepath.Join(s.Dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
 		}

@@ -132,14 +132,24 @@ func networkError(u *url.URL, err error) error {
 
 // statusError explains an answer that is not a success.
 func (h *Hub) statusError(r Ref, what string, resp *http.Response) error {
-	code := resp.Header.Get("X-Error-Code")
-	token := "set HF_TOKEN to a token that may read it"
-	if h.Token != "" {
-		token = "the token in HF_TOKEN may not read it"
+	var (
+		code  = resp.Header.Get("X-Error-Code")
+		host  = resp.Request.URL.Host
+		away  = host != h.Endpoint.Host
+		token = "log in with Hugging Face's tools, or set HF_TOKEN to a token that may read it"
+	)
+	switch {
+	case h.Token != "" && away:
+		token = h.Endpoint.Host + " sends on to " + host + ", which is not given the token"
+	case h.Token != "":
+		token = "the token may not read it, or has expired"
+		if h.TokenFrom != "" {
+			token = fmt.Sprintf("the token in %s may not read it, or has expired", h.TokenFrom)
+		}
 	}
 	switch status := resp.StatusCode; {
-	case status == http.StatusForbidden && resp.Request.URL.Host != h.Endpoint.Host: // a signed address that has expired
-		return &temporaryError{error: fmt.Errorf("%s answers %q for %s", resp.Request.URL.Host, resp.Status, what)}
+	case status == http.StatusForbidden && away && code == "": // a signed address that has expired
+		return &temporaryError{error: fmt.Errorf("%s answers %q for %s", host, resp.Status, what)}
 	case code == "RevisionNotFound":
 		return fmt.Errorf("%s has no revision %q", r.Name, r.Revision)
 	case code == "GatedRepo" || status == http.StatusForbidden:
@@ -154,11 +164,11 @@ func (h *Hub) statusError(r Ref, what string, resp *http.Response) error {
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500:
 		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
 		return &temporaryError{
-			error: fmt.Errorf("%s answers %q for %s", resp.Request.URL.Host, resp.Status, what),
+			error: fmt.Errorf("%s answers %q for %s", host, resp.Status, what),
 			after: time.Duration(max(0, min(seconds, 3600))) * time.Second,
 		}
 	default:
-		return fmt.Errorf("%s answers %q for %s", resp.Request.URL.Host, resp.Status, what)
+		return fmt.Errorf("%s answers %q for %s", host, resp.Status, what)
 	}
 }
 

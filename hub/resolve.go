@@ -16,6 +16,10 @@ type Location struct {
 	Path string
 	// Shared says that Path is in a cache that other programs use too: write nothing into it.
 	Shared bool
+	// Checkpoint, where the output folder of a Trainer was named, is the folder in it that Path leads to: the newest checkpoint
+	// that is whole. Damaged are the newer ones. A program is expected to say which it took.
+	Checkpoint string
+	Damaged    []string
 }
 
 // ResolveOptions say where Resolve looks, besides the file system and the cache. The zero value is good.
@@ -53,7 +57,8 @@ func (e *NotFoundError) Unwrap() []error {
 // Resolve turns what a user calls a model into the place of its files. In this order, name is
 //
 //   - a model that is part of the program, if o.BuiltIn knows it, unless there is a model in a folder of that name;
-//   - a folder, a file of weights, or the prefix of a TensorFlow checkpoint;
+//   - a folder, a file of weights, or the prefix of a TensorFlow checkpoint; of a folder that has no model but checkpoints of a
+//     Trainer (checkpoint-500), the one after the most steps that is whole;
 //   - NAME or NAME@REVISION of a model in the cache;
 //   - the same on the hub, if o.Pull says so.
 //
@@ -73,7 +78,11 @@ func Resolve(ctx context.Context, name string, o ResolveOptions) (Location, erro
 	case err != nil:
 		return Location{}, err
 	case local:
-		return Location{Path: name}, nil
+		checkpoint, damaged, err := newestCheckpoint(name)
+		if err != nil || checkpoint == "" {
+			return Location{Path: name}, err
+		}
+		return Location{Path: filepath.Join(name, checkpoint), Checkpoint: checkpoint, Damaged: damaged}, nil
 	}
 	r, err := ParseRef(name)
 	if err != nil {

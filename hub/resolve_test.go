@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -41,7 +42,7 @@ func TestResolve(t *testing.T) {
 	}
 	want := func(name string, o ResolveOptions, want Location) {
 		t.Helper()
-		if got, err := Resolve(ctx, name, o); got != want || err != nil {
+		if got, err := Resolve(ctx, name, o); !reflect.DeepEqual(got, want) || err != nil {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, err, want)
 		}
 	}

@@ -50,7 +50,7 @@ func BenchmarkMake(b *testing.B) {
 			for b.Loop() {
 				c := &Corpus{Paths: []string{"-"}, Stdin: bytes.NewReader(text)}
 				w := (&InstanceJob{Dir: b.TempDir(), Options: o, Tokenizer: tok}).newWorker(&index{Options: o, Vocabulary: VocabularyOf(tok)}, plain)
-				for g, err := range groups(c.Lines(), o.GroupBytes) {
+				for g, err := range groups(c.Lines(b.Context()), o.GroupBytes) {
 					if err != nil {
 						b.Fatal(err)
 					}

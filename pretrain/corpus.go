@@ -3,6 +3,7 @@ package pretrain
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +32,8 @@ const (
 const maxWindow = 128 << 20
 
 // Corpus is text to learn from: files of documents separated by blank lines. The lines of a document are sentences or
-// paragraphs. A file may be plain, gzip or zstd, recognised by its content, or the Large Movie Review Dataset (Maas et al. 2011),
-// as the folder aclImdb or as the archive. Reading takes bounded memory, in the same order each time.
+// paragraphs. A file may be plain, gzip, zstd, bzip2 or xz, recognised by its content, or the Large Movie Review Dataset (Maas et
+// al. 2011), as the folder aclImdb or as the archive. Reading takes bounded memory, in the same order each time.
 type Corpus struct {
 	// Paths are the files in order; "-" is Stdin.
 	Paths []string
@@ -40,6 +41,9 @@ type Corpus struct {
 	// IMDBSplits are the splits of the Large Movie Review Dataset to read: "train", "unsup". nil means both. The test reviews are
 	// never read, because models are evaluated on them.
 	IMDBSplits []string
+	// Encoding is the name of the text's encoding, as data.CheckEncoding has it; "": UTF-8. Text that is not in it is a
+	// *data.EncodingError.
+	Encoding string
 
 	read atomic.Int64 // bytes of the files
 }
@@ -72,8 +76,9 @@ func (c *Corpus) names() string {
 }
 
 // Lines yields the lines of all files, without surrounding white space. A line is valid until the next. An empty line ends a
-// document, as does the end of a file; no document is empty. An error, which names the file and line, ends the loop.
-func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
+// document, as does the end of a file; no document is empty. An error, which names the file and line, or the cause of ctx's end, ends
+// the loop; a pipe that waits for its writer ends with ctx too.
+func (c *Corpus) Lines(ctx context.Context) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		blank := true // avoids two empty lines in a row
 		line := func(text []byte) bool {
@@ -85,7 +90,7 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 			return yield(text, nil)
 		}
 		for _, path := range c.Paths {
-			more, err := c.file(path, line)
+			more, err := c.file(ctx, path, line)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -98,7 +103,7 @@ func (c *Corpus) Lines() iter.Seq2[[]byte, error] {
 }
 
 // file gives the lines of a file to line, until it returns false.
-func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error) {
+func (c *Corpus) file(ctx context.Context, path string, line func([]byte) bool) (more bool, err error) {
 	name, in := path, c.Stdin
 	if path == stdinPath {
 		if name = stdinName; in == nil {
@@ -112,9 +117,9 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 		if info.IsDir() {
 			return c.imdbFolder(path, line)
 		}
-		f, err := os.Open(path)
+		f, err := textfile.Open(ctx, path)
 		if err != nil {
-			return false, files.PathError(err)
+			return false, err
 		}
 		defer f.Close()
 		in = f
@@ -127,14 +132,18 @@ func (c *Corpus) file(path string, line func([]byte) bool) (more bool, err error
 	if isTar(plain.Reader) {
 		return c.imdbArchive(plain, name, line)
 	}
-	if err := plain.UTF8(name); err != nil {
+	encoding, err := textfile.FindEncoding(c.Encoding)
+	if err != nil {
 		return false, err
 	}
-	return eachLine(plain.Reader, name, line)
+	if err := plain.Text(name, encoding); err != nil {
+		return false, err
+	}
+	return eachLine(plain, name, line)
 }
 
 // eachLine calls line with the lines of r. A lone CR is white space, not the end of a line, as in Google's reader.
-func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, err error) {
+func eachLine(r *textfile.Reader, name string, line func([]byte) bool) (more bool, err error) {
 	var long []byte
 	for number := 1; ; number++ {
 		text, err := r.ReadSlice('\n')
@@ -150,6 +159,9 @@ func eachLine(r *bufio.Reader, name string, line func([]byte) bool) (more bool, 
 		}
 		if err != nil && err != io.EOF {
 			return false, fmt.Errorf("%s:%d: %w", name, number, textfile.CutOff(err))
+		}
+		if err := r.Check(text); err != nil {
+			return false, fmt.Errorf("%s:%d: %w", name, number, err)
 		}
 		if !line(text) {
 			return false, nil

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/go-bert/bert/internal/golden"
+	"github.com/go-bert/bert/internal/textfile"
 )
 
 func gzipped(t testing.TB, text []byte) []byte {
@@ -40,10 +43,16 @@ func zstded(t testing.TB, text []byte) []byte {
 	return w.EncodeAll(text, nil)
 }
 
+// "one\ntwo\n\nthree\n" as Python's lzma and bz2 compress it.
+const (
+	xzText    = "\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x0e\x6f\x6e\x65\x0a\x74\x77\x6f\x0a\x0a\x74\x68\x72\x65\x65\x0a\x00\x00\xe8\x89\x20\x3a\x3b\xb8\x05\xad\x00\x01\x27\x0f\xdf\x1a\xfc\x6a\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a"
+	bzip2Text = "\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xc9\xa9\xa0\x95\x00\x00\x05\x41\x80\x00\x10\x02\x41\x94\x80\x20\x00\x31\x0c\x08\x1a\x68\xc2\x2d\xd2\x13\x8e\xca\x42\xf1\x77\x24\x53\x85\x09\x0c\x9a\x9a\x09\x50"
+)
+
 // read returns the documents of a corpus, with bars between lines.
 func read(c *Corpus) (documents []string, err error) {
 	var document []string
-	for line, err := range c.Lines() {
+	for line, err := range c.Lines(context.Background()) {
 		if err != nil {
 			return documents, err
 		}
@@ -86,6 +95,7 @@ func TestCorpus(t *testing.T) {
 		{"stdin", []string{"-"}, string(text), want},
 		{"a file ends a document", []string{write("f", []byte("one\ntwo")), write("g", []byte("\n\nthree"))}, "", want},
 		{"byte order mark", []string{write("h", []byte("\ufeffone\ntwo\n\nthree"))}, "", want},
+		{"xz", []string{write("q", []byte(xzText))}, "", []string{"one|two", "three"}}, {"bzip2", []string{write("r", []byte(bzip2Text))}, "", []string{"one|two", "three"}},
 		{"long lines", []string{write("i", []byte(long+"\n"+long))}, "", []string{long + "|" + long}},
 		{"empty", []string{write("j", nil), write("k", []byte("\n\n\n"))}, "", nil},
 	} {
@@ -108,12 +118,32 @@ func TestCorpus(t *testing.T) {
 		_, err := read(&Corpus{Paths: []string{c.name}})
 		wantError(t, err, c.want)
 	}
+	// Text in another encoding is an error with its line, or decoded; a mark decides.
+	latin := write("s", []byte("one\r\n\ncaf\xe9 \xa0\n"))
+	_, err := read(&Corpus{Paths: []string{latin}})
+	wantError(t, err, "s:3: not valid UTF-8 at byte 3: say which encoding the text has")
+	if !errors.As(err, new(*textfile.EncodingError)) {
+		t.Errorf("%T", err)
+	}
+	for _, paths := range [][]string{{latin}, {write("t", gzipped(t, []byte("one\n\ncaf\xe9")))}, {write("u", []byte("\xff\xfeo\x00n\x00e\x00\n\x00\n\x00c\x00a\x00f\x00\xe9\x00"))}, {write("v", []byte("\ufeffone\n\ncafé"))}} {
+		if got, err := read(&Corpus{Paths: paths, Encoding: "latin-1"}); err != nil || !slices.Equal(got, []string{"one", "café"}) {
+			t.Errorf("%s: %q, %v", paths, got, err)
+		}
+	}
+	_, err = read(&Corpus{Paths: []string{latin}, Encoding: "utf-9"})
+	wantError(t, err, `encoding "utf-9": want a name`)
+	review := tarOf(t, map[string]string{"aclImdb/train/pos/0_9.txt": "caf\xe9<br />good", "aclImdb/train/neg/0_1.txt": "bad"})
+	_, err = read(&Corpus{Paths: []string{write("w", review)}})
+	wantError(t, err, "w:aclImdb/train/pos/0_9.txt: not valid UTF-8 at byte 3")
+	if got, err := read(&Corpus{Paths: []string{write("w", review)}, Encoding: "latin-1"}); err != nil || !slices.Contains(got, "café|good") {
+		t.Errorf("%q, %v", got, err)
+	}
 	c := &Corpus{Paths: []string{filepath.Join(dir, "a"), filepath.Join(dir, "d")}}
 	if _, err := read(c); err != nil || c.Read() != c.Size() || c.Size() == 0 {
 		t.Errorf("%d of %d bytes read, %v", c.Read(), c.Size(), err)
 	}
 	// A loop may end early.
-	for line, err := range c.Lines() {
+	for line, err := range c.Lines(t.Context()) {
 		if err != nil || string(line) != "one" {
 			t.Errorf("%q, %v", line, err)
 		}

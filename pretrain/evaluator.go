@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // EvaluatorOptions say how an Evaluator measures. The zero value is good.
@@ -72,6 +73,9 @@ func OpenEvaluator(ctx context.Context, model, instances string, o EvaluatorOpti
 	e.step, err = GlobalStep(dir)
 	return e, err
 }
+
+// Notes are what a user should know about the tokenizer of the instances, and about how its vocabulary fits the model.
+func (e *Evaluator) Notes() []tokenizer.Note { return e.sets.tokenizer.NotesFor(e.model) }
 
 // Close lets go of the model and the instances.
 func (e *Evaluator) Close() error {

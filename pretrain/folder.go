@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/tokenizer"
@@ -228,11 +227,11 @@ func (j *InstanceJob) clean(shards int) error {
 		group, instances := groupOf(e.Name())
 		mine := instances && group%shards == j.Shard
 		switch {
-		case atomicfile.IsTemp(e.Name()) && (mine || !instances):
+		case files.IsTemp(e.Name()) && (mine || !instances):
 			if err := os.Remove(filepath.Join(j.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return files.PathError(err)
 			}
-		case mine && !atomicfile.IsTemp(e.Name()) && !j.Resume:
+		case mine && !files.IsTemp(e.Name()) && !j.Resume:
 			return &ExistsError{j.Dir}
 		}
 	}

@@ -49,15 +49,21 @@ func (c *Corpus) splits() (names []string) {
 	return names
 }
 
-// review gives a review as a document, its <br /> tags taken for the ends of lines.
-func review(text []byte, line func([]byte) bool) (more bool) {
-	for part := range bytes.SplitSeq(text, []byte("<br />")) {
+// review gives a review as a document, its <br /> tags taken for the ends of lines. The error is errEnough where line wants no more.
+func review(r *imdb.Review, line func([]byte) bool) error {
+	if r.Err != nil {
+		return r.Failed()
+	}
+	for part := range bytes.SplitSeq(r.Text, []byte("<br />")) {
 		// A review is one line; should one have more, white space keeps it one document.
 		if part = bytes.TrimFunc(bytes.ReplaceAll(part, []byte("\n"), []byte(" ")), textfile.IsPythonSpace); len(part) > 0 && !line(part) {
-			return false
+			return errEnough
 		}
 	}
-	return line(nil)
+	if !line(nil) {
+		return errEnough
+	}
+	return nil
 }
 
 // errEnough ends the reading of reviews where the loop over lines ends.
@@ -73,12 +79,9 @@ func (c *Corpus) imdbFolder(dir string, line func([]byte) bool) (more bool, err 
 	if err != nil {
 		return false, err
 	}
-	err = imdb.ReadFolder(context.Background(), root, folders, func(r imdb.Review) error {
+	err = imdb.ReadFolder(context.Background(), root, imdb.Part{Folders: folders, Encoding: c.Encoding}, func(r imdb.Review) error {
 		c.read.Add(int64(len(r.Text)))
-		if !review(r.Text, line) {
-			return errEnough
-		}
-		return nil
+		return review(&r, line)
 	})
 	if errors.Is(err, errEnough) {
 		return false, nil
@@ -99,12 +102,9 @@ func (c *Corpus) imdbArchive(r io.Reader, name string, line func([]byte) bool) (
 		return false, err
 	}
 	found := false
-	err = imdb.ReadArchive(r, name, folders, func(r imdb.Review) error {
+	err = imdb.ReadArchive(r, name, imdb.Part{Folders: folders, Encoding: c.Encoding}, func(r imdb.Review) error {
 		found = true
-		if !review(r.Text, line) {
-			return errEnough
-		}
-		return nil
+		return review(&r, line)
 	})
 	switch {
 	case errors.Is(err, errEnough):

@@ -13,7 +13,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -30,6 +29,7 @@ type index struct {
 	Complete   bool            `json:"complete"`
 	Options    InstanceOptions `json:"options"`
 	IMDBSplits []string        `json:"imdb_splits"`
+	Encoding   string          `json:"encoding,omitempty"` // of the text; without it UTF-8
 	Vocabulary Vocabulary      `json:"vocabulary"`
 	Files      []record        `json:"files"` // by group; empty before the set is complete
 }
@@ -57,7 +57,7 @@ func recordName(group int) string { return fmt.Sprintf("instances-%06d.json", gr
 
 // groupOf returns the group to which a file in the folder belongs, even if it is a temporary file.
 func groupOf(name string) (group int, ok bool) {
-	if atomicfile.IsTemp(name) {
+	if files.IsTemp(name) {
 		name = name[1:]
 	}
 	rest, ok := strings.CutPrefix(name, "instances-")
@@ -151,6 +151,9 @@ func (x *index) differs(there *index) string {
 	}
 	if a, b := fmt.Sprint(x.IMDBSplits), fmt.Sprint(there.IMDBSplits); a != b {
 		return fmt.Sprintf("imdb_splits is %s, there it is %s", a, b)
+	}
+	if x.Encoding != there.Encoding {
+		return fmt.Sprintf("encoding is %q, there it is %q", x.Encoding, there.Encoding)
 	}
 	return ""
 }

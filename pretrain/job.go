@@ -16,7 +16,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -71,7 +71,7 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 			return nil, err
 		}
 	}
-	if err := j.checkOutput(); err != nil {
+	if err := train.CheckOutput(o.Output, o.Resume, j.init); err != nil {
 		return nil, err
 	}
 	config, modelDir, err := j.loadConfig()
@@ -99,17 +99,19 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 	if j.fingerprint, err = j.recipe.fingerprint(&config, j.sets); err != nil {
 		return nil, err
 	}
+	tokens := j.sets.tokenizer.VocabSize()
+	if j.init == "" { // before there is memory for it
+		if err := config.CheckVocabulary(tokens); err != nil {
+			return nil, fmt.Errorf("%s: %w (%s)", r.Config, err, j.sets.from)
+		}
+	}
 	if j.model, err = j.open(ctx, config, head); err != nil {
 		return nil, err
 	}
-	switch n := j.sets.tokenizer.VocabSize(); {
-	case j.model.CheckVocabulary(n) == nil:
-		return j, nil
-	case j.init == "":
-		return nil, fmt.Errorf("%s: vocab_size is %d, the vocabulary in %s has %d tokens: want that", r.Config, config.VocabSize, j.sets.from, n)
-	default:
-		return nil, fmt.Errorf("%s: %w", r.Init, j.model.CheckVocabulary(n))
+	if err := j.model.CheckVocabulary(tokens); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Init, err)
 	}
+	return j, nil
 }
 
 // Close lets go of the model and the instances. Only Recipe serves after it.
@@ -138,39 +140,6 @@ func (j *Job) Held() *Set { return j.sets.held }
 // Evaluated are the instances to evaluate on: of Held, or those that Recipe.EvalShare takes out of the last phase's. It is nil
 // where there are none.
 func (j *Job) Evaluated() Source { return j.eval }
-
-// checkOutput reports an output folder that holds a model already, which a new run would overwrite.
-func (j *Job) checkOutput() error {
-	o := &j.options
-	if o.Output == "" {
-		return errors.New("there is no output folder")
-	}
-	if o.Resume {
-		return nil
-	}
-	if model, err := os.Stat(j.init); err == nil {
-		if output, err := os.Stat(o.Output); err == nil && os.SameFile(model, output) {
-			return &OutputError{Output: o.Output, Begun: true}
-		}
-	}
-	if _, err := os.Stat(filepath.Join(o.Output, "model.safetensors")); err == nil {
-		return &OutputError{Output: o.Output}
-	}
-	return nil
-}
-
-// OutputError says that the output folder of a new run holds a model.
-type OutputError struct {
-	Output string
-	Begun  bool // the model is the one that the run was to begin with
-}
-
-func (e *OutputError) Error() string {
-	if e.Begun {
-		return e.Output + ": the output folder is that of the model to begin with: want another one"
-	}
-	return e.Output + ": there is a model in this folder: choose another, or resume its run"
-}
 
 // loadConfig reads the configuration of the model to begin with, and finds its folder. If there are both a configuration and
 // a model, they have to agree.
@@ -326,7 +295,8 @@ type Result struct {
 }
 
 // Run trains the model, evaluates it and writes the model directory: the model, the vocabulary of the instances,
-// eval_results.json and recipe.json, besides what train.Run writes. observe, which may be nil, hears what happens.
+// eval_results.json and recipe.json, besides what train.Run writes. observe, which may be nil, hears what happens, first the notes
+// about the tokenizer.
 //
 // Errors are those of train.Run. A run has ended when all of these files are written; resuming one that lacks some writes
 // them, with the same bytes.
@@ -336,6 +306,9 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	}
 	if observe == nil {
 		observe = func(train.Event) {}
+	}
+	for _, note := range j.sets.tokenizer.NotesFor(j.model) {
+		observe(train.Note{Text: note.Text, Warning: true})
 	}
 	o := train.Options{
 		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
@@ -415,7 +388,7 @@ func (j *Job) saveRecipe(dir string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
+	return files.WriteFile(filepath.Join(dir, RecipeFile), 0o666, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})

@@ -229,7 +229,7 @@ func TestPrepare(t *testing.T) {
 	}
 	var (
 		length *LengthError
-		output *OutputError
+		output *train.OutputError
 		wrong  *recipe.Error
 	)
 	for _, test := range []struct {
@@ -245,7 +245,7 @@ func TestPrepare(t *testing.T) {
 		{"another vocabulary", func(r *Recipe, _ *Options) { r.Config, r.Init = "", other }, nil, `"book", in ` + f.short + ` it is "film"`},
 		{"another size of the vocabulary", func(r *Recipe, _ *Options) {
 			r.Config = variant("small.json", func(c *bert.Config) { c.VocabSize = 60 })
-		}, nil, "small.json: vocab_size is 60, the vocabulary in " + f.short + " has 73 tokens: want that"},
+		}, nil, "small.json: vocab_size is 60, the vocabulary has 73 tokens: want that (" + f.short + ")"},
 		{"an unknown key", func(r *Recipe, _ *Options) { r.Config = misspelt }, nil, `misspelt.json: unknown key "hidden_sice": take it out`},
 		{"another configuration than the model's", func(r *Recipe, _ *Options) {
 			r.Config, r.Init = variant("deep.json", func(c *bert.Config) { c.NumHiddenLayers = 3 }), model
@@ -258,7 +258,7 @@ func TestPrepare(t *testing.T) {
 		}, &wrong, `want one of loss, masked_lm_accuracy, masked_lm_loss`},
 		{"no output", func(_ *Recipe, o *Options) { o.Output = "" }, nil, "no output folder"},
 		{"a model in the output", func(_ *Recipe, o *Options) { o.Output = model }, &output, "there is a model in this folder"},
-		{"the model to begin with in the output", func(r *Recipe, o *Options) { r.Config, r.Init, o.Output = "", model, model }, &output, "is that of the model to begin with"},
+		{"the model to begin with in the output", func(r *Recipe, o *Options) { r.Config, r.Init, o.Output = "", model, model }, &output, "this is the folder of the model to begin with"},
 		{"an unknown name", func(r *Recipe, o *Options) {
 			r.Config, r.Init, o.Resolve = "", "name", func(context.Context, string) (string, error) { return "", fs.ErrNotExist }
 		}, nil, "file does not exist"},

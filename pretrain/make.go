@@ -15,7 +15,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/tokenizer"
@@ -91,7 +90,8 @@ func (j *InstanceJob) Run(ctx context.Context) (result *InstanceResult, err erro
 		return nil, err
 	}
 	x := &index{
-		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Vocabulary: vocabulary, Files: []record{},
+		Version: indexVersion, Options: j.Options, IMDBSplits: j.Corpus.splits(), Encoding: j.Corpus.Encoding, Vocabulary: vocabulary,
+		Files: []record{},
 	}
 	before, err := j.begin(ctx, x, shards)
 	if err != nil {
@@ -113,7 +113,7 @@ func (j *InstanceJob) Run(ctx context.Context) (result *InstanceResult, err erro
 	)
 	group.Go(func() {
 		defer close(todo)
-		for g, err := range groups(j.Corpus.Lines(), j.Options.GroupBytes) {
+		for g, err := range groups(j.Corpus.Lines(ctx), j.Options.GroupBytes) {
 			if err != nil {
 				cancel(err)
 				return
@@ -294,7 +294,7 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 				"remove it if it is damaged, or choose another folder", path, indexName)
 		}
 	}
-	if err := atomicfile.WriteFile(path, 0o666, write); err != nil {
+	if err := files.WriteFile(path, 0o666, write); err != nil {
 		return r, false, files.PathError(err)
 	}
 	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)

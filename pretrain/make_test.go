@@ -160,7 +160,7 @@ func compareWithReference(t *testing.T, tok *tokenizer.Tokenizer, text string, o
 	}
 	var want []trainingInstance
 	corpus := &Corpus{Paths: []string{"-"}, Stdin: strings.NewReader(text)}
-	for g, err := range groups(corpus.Lines(), o.GroupBytes) {
+	for g, err := range groups(corpus.Lines(t.Context()), o.GroupBytes) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -509,6 +509,7 @@ func TestResumeRefuses(t *testing.T) {
 		{func(j *InstanceJob) { j.Options.MaxSeqLength = 41 }, "max_seq_length is 41, there it is 40"},
 		{func(j *InstanceJob) { j.Options.Dynamic = true }, "dynamic is true, there it is false"},
 		{func(j *InstanceJob) { j.Corpus.IMDBSplits = []string{"unsup"} }, "imdb_splits is [unsup], there it is [train unsup]"},
+		{func(j *InstanceJob) { j.Corpus.Encoding = "latin-1" }, `encoding is "latin-1", there it is ""`},
 		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader(text + "the end\n") }, "the corpus has changed"},
 		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader("good " + text) }, "the corpus has changed"},
 		{func(j *InstanceJob) { j.Corpus.Stdin = strings.NewReader(text[:len(text)/2]) }, "the corpus has changed"},

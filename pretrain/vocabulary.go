@@ -32,7 +32,7 @@ type VocabularyResult struct {
 func (j *VocabularyJob) Run(ctx context.Context) (*VocabularyResult, error) {
 	r := new(VocabularyResult)
 	err := files.Folder(j.Dir, func(dir string) (err error) {
-		if r.Tokenizer, r.Stats, err = tokenizer.Learn(ctx, blocks(j.Corpus.Lines()), j.Config, j.Options); err != nil {
+		if r.Tokenizer, r.Stats, err = tokenizer.Learn(ctx, blocks(j.Corpus.Lines(ctx)), j.Config, j.Options); err != nil {
 			return err
 		}
 		if j.Learned != nil {

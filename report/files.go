@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/report/draw"
@@ -51,7 +50,7 @@ func SaveFigures(dir string, figures []*Figure, o FileOptions) error {
 	for _, f := range figures {
 		for _, format := range o.Formats {
 			path := filepath.Join(dir, fileName(f.Name)+"."+format)
-			err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+			err := files.WriteFile(path, 0o666, func(w io.Writer) error {
 				switch format {
 				case "svg":
 					_, err := io.WriteString(w, f.SVG(o.Theme))

@@ -13,7 +13,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/report/draw"
@@ -234,7 +233,7 @@ func hashSource(content string) string {
 
 // Save writes the page to a file that is whole or not there.
 func (p *Page) Save(path string) error {
-	return files.PathError(atomicfile.WriteFile(path, 0o666, p.Write))
+	return files.PathError(files.WriteFile(path, 0o666, p.Write))
 }
 
 // Figures are those of the page, in order.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 )
@@ -48,7 +47,7 @@ func (f *file) save(dir string) error {
 		defer source.Close()
 		from = source
 	}
-	return files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.PathError(files.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := io.Copy(w, from)
 		return err
 	}))

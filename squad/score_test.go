@@ -15,10 +15,11 @@ import (
 
 // The official figure of predictions of SQuAD 1.1.
 func TestGoldenScore(t *testing.T) {
-	_, examples, err := data.ReadSQuAD(t.Context(), golden.Shared(t, "data", "squad", "dev-v1.1.reconstructed.json"))
+	_, set, err := data.ReadSQuAD(t.Context(), golden.Shared(t, "data", "squad", "dev-v1.1.reconstructed.json"), data.TableOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	examples := set.Examples
 	for _, c := range []struct {
 		name      string
 		exact, f1 float64

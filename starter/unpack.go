@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/starter/internal/archive"
 )
@@ -60,7 +59,7 @@ func unpack(ctx context.Context, a *archive.Reader, root, name string) (dir stri
 		if u.remembered() { // the process that had the lock did it
 			return u.dir, nil
 		}
-		for _, left := range []struct{ in, of string }{{u.dir, ""}, {root, filepath.Base(atomicfile.TempName(u.memory))}} {
+		for _, left := range []struct{ in, of string }{{u.dir, ""}, {root, filepath.Base(files.TempName(u.memory))}} {
 			if err := files.RemoveTemporary(left.in, left.of); err != nil {
 				return "", err
 			}
@@ -149,7 +148,7 @@ func (u *unpacking) mend(ctx context.Context) error {
 			return err
 		case right:
 			// Without the memory they are verified again the next time.
-			_ = atomicfile.WriteFile(u.memory, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, stamps); return err })
+			_ = files.WriteFile(u.memory, 0o644, func(w io.Writer) error { _, err := io.WriteString(w, stamps); return err })
 			return nil
 		}
 	}
@@ -171,7 +170,7 @@ func (u *unpacking) write(ctx context.Context, all bool) error {
 				return err
 			}
 		}
-		return atomicfile.WriteFile(path, 0o644, func(w io.Writer) error { return write(untilDone{ctx, w}) })
+		return files.WriteFile(path, 0o644, func(w io.Writer) error { return write(untilDone{ctx, w}) })
 	}
 	for _, f := range u.a.Files() {
 		if err := put(f.Name(), f.Size(), f.CRC32(), func(w io.Writer) error { _, err := f.WriteTo(w); return err }); err != nil {

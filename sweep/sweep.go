@@ -220,6 +220,8 @@ type Run struct {
 	Values []string // of the axes, in their order
 	record Record
 	dir    string
+	// damaged says that run.json is there and can't be read.
+	damaged bool
 	// unwritten is why the record could not be written during the run.
 	unwritten error
 }
@@ -264,7 +266,7 @@ type Options struct {
 	Observer func(Event)
 }
 
-// Event is something that happens in a sweep: Started, Prepared, Trained or Ended.
+// Event is something that happens in a sweep: Damaged, Started, Prepared, Trained or Ended.
 type Event interface{ isEvent() }
 
 // Started is the first event.
@@ -272,6 +274,9 @@ type Started struct {
 	Runs, Settings int
 	Done           int // runs that have ended before
 }
+
+// Damaged is a record of a run that can't be read: the run goes on from its checkpoints, or is made again, as if it hadn't ended.
+type Damaged struct{ Run, File string }
 
 // Prepared says that a run's data and model are there.
 type Prepared struct {
@@ -292,6 +297,7 @@ type Ended struct {
 	Done, Runs int // of the sweep
 }
 
+func (Damaged) isEvent()  {}
 func (Started) isEvent()  {}
 func (Prepared) isEvent() {}
 func (Trained) isEvent()  {}
@@ -374,6 +380,7 @@ const mostRecordBytes = 256 << 20
 // readRecord reads what is known of a run.
 func (s *Sweep) readRecord(r *Run) error {
 	path := filepath.Join(r.dir, RunFile)
+	r.damaged = false
 	data, err := files.ReadFile(path, mostRecordBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.todo = append(s.todo, r)
@@ -383,8 +390,8 @@ func (s *Sweep) readRecord(r *Run) error {
 		return err
 	}
 	var before Record
-	if err := json.Unmarshal(data, &before); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if json.Unmarshal(data, &before) != nil || before.Flags == nil {
+		return s.readDamaged(r, path)
 	}
 	if key, was, is, differ := before.differs(&r.record); differ {
 		return &OtherRunError{path, key, was, is}
@@ -396,6 +403,20 @@ func (s *Sweep) readRecord(r *Run) error {
 	} else {
 		s.todo = append(s.todo, r)
 	}
+	return nil
+}
+
+// readDamaged takes a run whose record at path is damaged for one that has not ended, if its own recipe shows that it is this
+// sweep's: its files are then made as they were. Otherwise nothing is touched.
+func (s *Sweep) readDamaged(r *Run, path string) error {
+	made, err := finetune.ReadRecipe(filepath.Join(r.dir, finetune.RecipeFile))
+	was := Record{Flags: decisive(made)}
+	is := Record{Flags: decisive(r.Recipe)}
+	if _, _, _, differ := was.differs(&is); err != nil || differ {
+		return fmt.Errorf("%s: the record of this run is damaged, and nothing shows that the run is one of this sweep: remove the folder if it is, or choose another for the sweep", path)
+	}
+	r.damaged = true
+	s.todo = append(s.todo, r)
 	return nil
 }
 
@@ -413,6 +434,9 @@ func (s *Sweep) Run(ctx context.Context) (_ *Summary, err error) {
 		return nil, err
 	}
 	for _, r := range s.runs {
+		if r.damaged {
+			s.observe(Damaged{r.Name, filepath.Join(r.dir, RunFile)})
+		}
 		if r.record.Finished {
 			if err := files.Clean(r.dir); err != nil {
 				return nil, err

@@ -91,6 +91,9 @@ func allLogits(ctx context.Context, with withSession, f features, head bert.Head
 	done := 0
 	err := forward(ctx, with, f, tokens, bert.Outputs{}, func(indices []int, b *bert.Batch, out *bert.Output) error {
 		values := slices.Clone(out.Logits)
+		if head == bert.PreTraining {
+			values = slices.Clone(out.NextSentenceLogits)
+		}
 		width := len(values) / b.Len()
 		if byToken {
 			width = len(values) / b.Tokens()

@@ -15,11 +15,11 @@ func BenchmarkNewDataset(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	examples, err := data.ReadIMDB(b.Context(), archive, data.Train)
+	set, err := data.ReadIMDB(b.Context(), archive, data.Train, data.TableOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	examples = data.Draw(examples, 2000, 1)
+	examples := data.Draw(set.Examples, 2000, 1)
 	size := 0
 	for _, e := range examples {
 		size += len(e.Text)

@@ -101,7 +101,7 @@ func TestBound(t *testing.T) {
 					return err
 				}
 				n := 0
-				err = p.Stream(context.Background(), data.NewInputReader(f, path, false), func(Item, Prediction) error { n++; return nil })
+				err = p.Stream(context.Background(), data.NewInputReader(f, path, data.InputOptions{}), func(Item, Prediction) error { n++; return nil })
 				if err == nil && n != 1 {
 					err = fmt.Errorf("%d answers", n)
 				}

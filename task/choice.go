@@ -30,7 +30,7 @@ func (multipleChoice) encode(f *featurizer, in *data.Input, e *tokenizer.Encodin
 		return err
 	}
 	for _, choice := range in.Choices {
-		pair := data.Input{Text: in.Text, TextPair: choice}
+		pair := data.Input{Text: in.Text, TextPair: choice, Pair: true}
 		if in.TextPair != "" {
 			pair.TextPair = in.TextPair + " " + choice
 		}
@@ -40,6 +40,13 @@ func (multipleChoice) encode(f *featurizer, in *data.Input, e *tokenizer.Encodin
 		add(e)
 	}
 	return nil
+}
+
+func (multipleChoice) checkLabel(_ *Spec, x *data.Example) error {
+	if x.Label == "" {
+		return data.ErrNoLabel
+	}
+	return nil // the reader has counted the choices
 }
 
 func (multipleChoice) target(_ *Spec, x *data.Example, s []sequence, t *targets) error {

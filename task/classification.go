@@ -21,6 +21,11 @@ func (singleLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, 
 	return f.encodeLong(in, e, add)
 }
 
+func (singleLabel) checkLabel(d *Spec, x *data.Example) error {
+	_, err := data.LabelID(x.Label, d.Labels)
+	return err
+}
+
 func (singleLabel) target(d *Spec, x *data.Example, _ []sequence, t *targets) error {
 	id, err := data.LabelID(x.Label, d.Labels)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert/data"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/metric"
 )
@@ -34,7 +33,7 @@ func tagLabels(labels []string) []string {
 func (tokenClassification) file() string { return "predictions.txt" }
 
 func (c tokenClassification) save(dir string, examples []data.Example, predictions []Prediction) error {
-	return files.PathError(atomicfile.WriteFile(filepath.Join(dir, c.file()), 0o666, func(w io.Writer) error {
+	return files.PathError(files.WriteFile(filepath.Join(dir, c.file()), 0o666, func(w io.Writer) error {
 		return WriteCoNLL(w, examples, predictions)
 	}))
 }

@@ -110,6 +110,16 @@ func NewDataset(ctx context.Context, t *tokenizer.Tokenizer, d Spec, examples []
 	return dataset, nil
 }
 
+// CheckLabels reports the first example whose label is none of d's, or no number where it has to be one. With skipBad such examples
+// are left out of the set and counted. Data in which no example has a label has nothing to check.
+func (d *Spec) CheckLabels(set *data.Set, skipBad bool) error {
+	codec := d.Kind.info().codec
+	if codec == nil || !slices.ContainsFunc(set.Examples, func(x data.Example) bool { return x.Labelled() }) {
+		return nil
+	}
+	return set.Check(func(x *data.Example) error { return codec.checkLabel(d, x) }, skipBad)
+}
+
 func (d *Dataset) kind() *kindInfo { return d.spec.Kind.info() }
 
 // part is the features of consecutive examples.

@@ -81,7 +81,7 @@ type Description struct {
 	Dir       string // "" of a model that was not opened from one
 	Config    bert.Config
 	Head      bert.Head
-	Tokenizer *tokenizer.Tokenizer
+	Tokenizer *tokenizer.Tokenizer // nil where there is none: see Open
 	// Spec says what the answers are and how texts become features; nil of a model whose head answers no task. It is that of
 	// task.json or, where there is none, what the configuration and the tokenizer allow: the labels of the configuration, and
 	// sequences of up to the tokenizer's model_max_length, no longer than the model's positions.
@@ -96,15 +96,19 @@ type Description struct {
 	pipelineErr error // why Pipeline gives no vectors
 }
 
-// Describe reads what a model directory says of itself: config.json, the tokenizer's files and task.json. Of the weights it
-// reads the names at most, where the configuration doesn't say which head the model has. A task.json that doesn't fit the
-// model is no error here, but of the uses that need it.
+// Describe reads what a model directory, or that of any path that bert.Load takes, says of itself: config.json, the tokenizer's
+// files and task.json. Of the weights it reads the names at most, where the configuration doesn't say which head the model has. A
+// task.json that doesn't fit the model is no error here, but of the uses that need it.
 func Describe(ctx context.Context, dir string) (*Description, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	encoder := sentence.EncoderDir(dir)
-	c, err := bert.LoadConfig(encoder)
+	folder, err := bert.ModelDir(encoder)
+	if err != nil {
+		return nil, err
+	}
+	c, err := bert.LoadConfig(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +116,7 @@ func Describe(ctx context.Context, dir string) (*Description, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := tokenizer.Load(encoder)
+	t, err := tokenizer.Load(bert.TokenizerDir(encoder, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +155,10 @@ func newDescription(dir string, head bert.Head, c bert.Config, t *tokenizer.Toke
 		if errors.Is(d.pipelineErr, fs.ErrNotExist) {
 			d.pipelineErr = nil
 		}
+	}
+	if tellsNext(head) && s == nil {
+		d.Spec, d.specErr = nextSentenceSpec(&c, t)
+		return d
 	}
 	kind, err := KindOf(head, &c)
 	if err != nil {
@@ -198,8 +206,10 @@ func bareSpec(kind Kind, c *bert.Config, t *tokenizer.Tokenizer, p *sentence.Pip
 		s.Labels = c.Labels
 	}
 	// Some tokenizers give a number that leaves no room for a token.
-	if n := t.Config().ModelMaxLength; n >= minSeqLength && n < s.MaxSeqLength {
-		s.MaxSeqLength = n
+	if t != nil {
+		if n := t.Config().ModelMaxLength; n >= minSeqLength && n < s.MaxSeqLength {
+			s.MaxSeqLength = n
+		}
 	}
 	s.SetPositive("")
 	activation, crosses, err := sentence.CrossEncoder(c.Extra, p)
@@ -255,6 +265,9 @@ func (c Capability) load(o bert.Options) bert.Options {
 	return o
 }
 
+// takesIDs says that inputs may be ids alone, for which no tokenizer is needed.
+func (c Capability) takesIDs() bool { return c == Predicting || c == Encoding }
+
 // needsSpec says that a model can't do it without a Spec.
 func (c Capability) needsSpec() bool { return c == Predicting || c == ZeroShotting }
 
@@ -282,6 +295,8 @@ func (d *Description) reason(asked Capability) string {
 		return fmt.Sprintf("its labels are %s, want a model of natural language inference, with the label entailment", message.QuoteAll(d.Spec.Labels))
 	case asked == FillingMasks && d.Head != bert.MaskedLM && d.Head != bert.PreTraining:
 		return fmt.Sprintf("a %v has no masked-LM head", d.Head)
+	case asked == FillingMasks && d.Tokenizer == nil:
+		return "there is no tokenizer"
 	case asked == FillingMasks && d.Tokenizer.MaskID() < 0:
 		return "the vocabulary has no mask token"
 	}
@@ -318,6 +333,9 @@ func (e *LabelsError) Error() string {
 func (d *Description) For(t *Task, labels []string) (Spec, error) {
 	if err := d.Check(Predicting); err != nil {
 		return Spec{}, err
+	}
+	if tellsNext(d.Head) {
+		return Spec{}, d.named(fmt.Errorf("a %v answers no task's data: fine-tune it first, or evaluate it on instances", d.Head))
 	}
 	s := *d.Spec
 	if err := t.SetKind(s.Kind); err != nil {

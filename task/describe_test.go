@@ -23,8 +23,8 @@ func TestDescribe(t *testing.T) {
 	}{
 		{bert.NoHead, nil, 0, []Capability{Encoding, Comparing}},
 		{bert.MaskedLM, nil, 0, []Capability{FillingMasks, Encoding, Comparing}},
-		{bert.PreTraining, nil, 0, []Capability{FillingMasks, Encoding, Comparing}},
-		{bert.NextSentence, nil, 0, []Capability{Encoding, Comparing}},
+		{bert.PreTraining, nil, SingleLabel, []Capability{Predicting, FillingMasks, Encoding, Comparing}},
+		{bert.NextSentence, nil, SingleLabel, []Capability{Predicting, Encoding, Comparing}},
 		{bert.SequenceClassification, []string{"neg", "pos"}, SingleLabel, []Capability{Predicting, Encoding, Comparing}},
 		{bert.SequenceClassification, []string{"Entailment", "other"}, SingleLabel, []Capability{Predicting, Encoding, Comparing, ZeroShotting}},
 		{bert.SequenceClassification, []string{"x"}, Regression, []Capability{Predicting, Encoding, Comparing}},

@@ -24,7 +24,7 @@
 //	kind.go                                          the table of kinds
 //	task.go tasks.go save.go                         the table of tasks
 //	batches.go result.go evaluate.go                 a model measured
-//	describe.go                                      what a model directory is
+//	nextsentence.go describe.go                      what a model directory is
 //	prepared.go engine.go broken.go many.go runner.go stream.go    a model run
 //	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go    the uses
 package task

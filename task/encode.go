@@ -66,7 +66,7 @@ var ErrNoVector = errors.New("there is no vector of the text to normalize: want 
 //
 // Legend: n tokens, H hidden, L layers, A heads.
 type Encoded struct {
-	Tokens    []string        `json:"tokens"`              // [n]
+	Tokens    []string        `json:"tokens"`              // [n]; ids of a model without a vocabulary
 	Layers    []LayerStates   `json:"layers,omitempty"`    // in the order asked for
 	Pooled    []float32       `json:"pooled,omitempty"`    // the vector, [H], or as wide as a pipeline makes it
 	Attention [][][][]float32 `json:"attention,omitempty"` // [L,A,n,n]: layer, head, from, to
@@ -190,8 +190,11 @@ func (e *encoder) readTexts(d *Description) (err error) {
 	case o.PromptName != "" && !d.vectors():
 		return &sentence.PromptError{Name: o.PromptName}
 	}
-	if d.vectors() {
-		p, t := d.Pipeline, d.Tokenizer.Config()
+	var t tokenizer.Config
+	if d.Tokenizer != nil { // or inputs are ids
+		t = d.Tokenizer.Config()
+	}
+	if p := d.Pipeline; d.vectors() {
 		if o.Prompt == nil {
 			if e.prompt, err = p.Prompt(o.PromptName); err != nil {
 				return err
@@ -212,10 +215,10 @@ func (e *encoder) readTexts(d *Description) (err error) {
 	if !truncates {
 		e.engine.options.Truncation = tokenizer.DoNotTruncate
 	}
-	if d.vectors() {
+	if d.vectors() && d.Tokenizer != nil {
 		e.engine.options.TruncateLeft = d.Tokenizer.DefaultOptions().TruncateLeft
 	}
-	if e.pipeline == nil || e.pipeline.IncludesPrompt() || e.prompt == "" {
+	if d.Tokenizer == nil || e.pipeline == nil || e.pipeline.IncludesPrompt() || e.prompt == "" {
 		return nil
 	}
 	// The prompt's tokens are those that it has alone, without [SEP].
@@ -304,7 +307,7 @@ func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 			return out.Hidden[l][from*h : to*h]
 		}
 	)
-	answer = Encoded{Tokens: e.tokenizer.Tokens(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
+	answer = Encoded{Tokens: e.names(s.ids), Truncated: s.dropped > 0, DroppedTokens: s.dropped}
 	for j, l := range e.layers {
 		answer.Layers = append(answer.Layers, LayerStates{e.options.Layers[j], rows(states(l), n, h)})
 	}

@@ -121,7 +121,7 @@ func TestEncodeStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []Encoded
-	err = e.Stream(t.Context(), data.NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", false), func(_ Item, x Encoded) error {
+	err = e.Stream(t.Context(), data.NewInputReader(strings.NewReader("good\nvery very bad film\n\n"), "f", data.InputOptions{}), func(_ Item, x Encoded) error {
 		got = append(got, x)
 		return nil
 	})

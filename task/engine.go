@@ -26,10 +26,12 @@ type engine struct {
 	closeErr error
 }
 
-// newEngine joins a model and a tokenizer. How long sequences may be is left open.
+// newEngine joins a model and a tokenizer, which is nil where inputs are ids alone. How long sequences may be is left open.
 func newEngine(m *bert.Model, t *tokenizer.Tokenizer, o Options) (*engine, error) {
-	if err := m.CheckVocabulary(t.VocabSize()); err != nil {
-		return nil, err
+	if t != nil {
+		if err := m.CheckVocabulary(t.VocabSize()); err != nil {
+			return nil, err
+		}
 	}
 	c := m.Config()
 	e := &engine{

@@ -11,6 +11,7 @@ import (
 type EvaluateOptions struct {
 	Tokens     int // the most tokens of a batch; 0: 4,096
 	GlobalStep int // the training step of the model, for the report
+	Skipped    int // bad records that were left out of the data, for the report
 	// Outcomes keeps what the model says of each example, as Result.Outcomes.
 	Outcomes bool
 	// Progress, if not nil, is called after each batch with the number of sequences (examples, windows or choices of them) done and of all.
@@ -33,7 +34,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	}
 	r := &Result{
 		Kind: d.spec.Kind, Official: d.spec.official(),
-		Examples: d.Examples(), Windows: d.stats.Windows, Truncated: d.stats.Truncated, GlobalStep: o.GlobalStep,
+		Examples: d.Examples(), Windows: d.stats.Windows, Truncated: d.stats.Truncated, Skipped: o.Skipped, GlobalStep: o.GlobalStep,
 	}
 	r.Precision, _ = m.Precision()
 	r.Report, r.Loss, err = d.kind().codec.measure(d, logits)

@@ -81,7 +81,7 @@ func ExampleRunner_Stream() {
 	}
 	defer p.Close()
 
-	in := data.NewInputReader(strings.NewReader("A joy.\n{\"text\": \"A mess.\"}\n{\"txt\": \"A joy.\"}\n"), "reviews.txt", true)
+	in := data.NewInputReader(strings.NewReader("A joy.\n{\"text\": \"A mess.\"}\n{\"txt\": \"A joy.\"}\n"), "reviews.txt", data.InputOptions{SkipBad: true})
 	err = p.Stream(context.Background(), in, func(item task.Item, answer task.Prediction) error {
 		fmt.Println(item.Source, item.Text, len(answer.Logits))
 		return nil

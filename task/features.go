@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/message"
@@ -12,7 +13,7 @@ import (
 
 // featurizer turns inputs into token ids.
 type featurizer struct {
-	tokenizer *tokenizer.Tokenizer
+	tokenizer *tokenizer.Tokenizer // nil where inputs are ids alone
 	options   tokenizer.Options
 	spec      *Spec // for a kind's codec; nil where there is no task
 	longest   int   // tokens of a sequence of ready-made ids
@@ -43,7 +44,7 @@ func (f *featurizer) encode(e *tokenizer.Encoding, in *data.Input) error {
 		in, cut = &short, n
 	}
 	var err error
-	if in.TextPair != "" {
+	if f.isPair(in) {
 		err = f.tokenizer.EncodePair(e, in.Text, in.TextPair, f.options)
 	} else {
 		err = f.tokenizer.Encode(e, in.Text, f.options)
@@ -59,10 +60,27 @@ func (f *featurizer) encode(e *tokenizer.Encoding, in *data.Input) error {
 	return nil
 }
 
+// isPair says that an input has a second text, as the tokenizer has it: one that is given and empty is none to Google's.
+func (f *featurizer) isPair(in *data.Input) bool {
+	return in.TextPair != "" || in.Pair && !f.tokenizer.Config().Google
+}
+
+// names are the tokens of ids, or the ids where there is no tokenizer.
+func (f *featurizer) names(ids []int32) []string {
+	if f.tokenizer != nil {
+		return f.tokenizer.Tokens(ids)
+	}
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = strconv.Itoa(int(id))
+	}
+	return names
+}
+
 // take checks ids that were made elsewhere.
 func (f *featurizer) take(e *tokenizer.Encoding, in *data.Input) error {
 	switch n := len(in.IDs); {
-	case in.Text != "" || in.TextPair != "":
+	case in.Text != "" || in.IsPair():
 		return errors.New("both text and ids")
 	case n == 0:
 		return errors.New("no ids")

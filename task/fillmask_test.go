@@ -113,7 +113,7 @@ func TestFillMaskErrors(t *testing.T) {
 	wantError(t, err, "input 1: no [MASK] in it")
 	_, err = f.Do(t.Context(), data.Texts(strings.Repeat("good ", 50)+"[MASK]"))
 	wantError(t, err, "input 0: 53 tokens, want at most 48")
-	in := data.NewInputReader(strings.NewReader("[MASK]\nnone\n[MASK] !\n"), "f", true)
+	in := data.NewInputReader(strings.NewReader("[MASK]\nnone\n[MASK] !\n"), "f", data.InputOptions{SkipBad: true})
 	var lines []int
 	if err := f.Stream(t.Context(), in, func(item Item, masks []Mask) error {
 		lines = append(lines, item.Source.Line)

@@ -13,10 +13,11 @@ func TestGoldenFeatures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("inflates 215 MB")
 	}
-	train, err := data.ReadIMDB(t.Context(), golden.Shared(t, "data", "imdb", "aclImdb_v1.tar.gz"), data.Train)
+	set, err := data.ReadIMDB(t.Context(), golden.Shared(t, "data", "imdb", "aclImdb_v1.tar.gz"), data.Train, data.TableOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	train := set.Examples
 	vocab := golden.Shared(t, "vocab", "bert-base-uncased", "vocab.txt")
 	tok, err := tokenizer.LoadVocab(vocab, tokenizer.DefaultConfig())
 	if err != nil {

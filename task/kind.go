@@ -93,6 +93,9 @@ type codec interface {
 	// choice. e is scratch memory, and the argument of add is valid until add returns.
 	encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, add func(*tokenizer.Encoding)) error
 
+	// checkLabel reports a label that no model of d can learn or be measured by. It is asked before the texts are encoded.
+	checkLabel(d *Spec, x *data.Example) error
+
 	// target adds to t an example's label as a batch takes it. s are the sequences that encode made of the example.
 	target(d *Spec, x *data.Example, s []sequence, t *targets) error
 

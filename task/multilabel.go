@@ -22,6 +22,18 @@ func (multiLabel) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, a
 	return f.encodeLong(in, e, add)
 }
 
+func (multiLabel) checkLabel(d *Spec, x *data.Example) error {
+	if x.Labels == nil {
+		return data.ErrNoLabel
+	}
+	for _, label := range x.Labels {
+		if _, err := data.LabelID(label, d.Labels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (multiLabel) target(d *Spec, x *data.Example, _ []sequence, t *targets) error {
 	if x.Labels == nil {
 		return data.ErrNoLabel

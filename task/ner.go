@@ -24,7 +24,7 @@ func (tokenClassification) encode(f *featurizer, in *data.Input, e *tokenizer.En
 	switch {
 	case in.IDs != nil || in.TypeIDs != nil:
 		return errors.New("ids, but the model labels words: want a text, or words")
-	case in.TextPair != "":
+	case in.IsPair():
 		return errors.New("a pair of texts, but the model labels the words of one")
 	case in.Choices != nil:
 		return errors.New("choices, but the model labels words")
@@ -87,12 +87,24 @@ func (d *Spec) wordPlaces(s []sequence, n int) []wordPlace {
 	return places
 }
 
-func (tokenClassification) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
+func (tokenClassification) checkLabel(d *Spec, x *data.Example) error {
 	switch {
 	case x.Labels == nil:
 		return data.ErrNoLabel
 	case len(x.Labels) != len(x.Words):
 		return fmt.Errorf("%d labels for %d words", len(x.Labels), len(x.Words))
+	}
+	for i, label := range x.Labels {
+		if _, err := data.LabelID(label, d.Labels); err != nil {
+			return fmt.Errorf("word %d, %s: %w", i+1, message.Quote(x.Words[i]), err)
+		}
+	}
+	return nil
+}
+
+func (tokenClassification) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
+	if err := (tokenClassification{}).checkLabel(d, x); err != nil {
+		return err
 	}
 	from := make([]int, len(s))
 	at := len(t.tokens)
@@ -106,7 +118,7 @@ func (tokenClassification) target(d *Spec, x *data.Example, s []sequence, t *tar
 	for i, p := range d.wordPlaces(s, len(x.Words)) {
 		id, err := data.LabelID(x.Labels[i], d.Labels)
 		if err != nil {
-			return fmt.Errorf("word %d, %s: %w", i+1, message.Quote(x.Words[i]), err)
+			return err
 		}
 		if p.window >= 0 {
 			t.tokens[from[p.window]+p.token] = int32(id)

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/internal/message"
@@ -139,7 +138,7 @@ type outcomesHead struct {
 
 // Save writes OutcomesFile into dir: a line of JSON about all, and one for each example. The file is whole or not there.
 func (o *Outcomes) Save(dir string) error {
-	return files.PathError(atomicfile.WriteFile(filepath.Join(dir, OutcomesFile), 0o666, o.write))
+	return files.PathError(files.WriteFile(filepath.Join(dir, OutcomesFile), 0o666, o.write))
 }
 
 func (o *Outcomes) write(w io.Writer) error {

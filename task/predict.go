@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -11,7 +12,7 @@ import (
 func Predict() Use[Prediction] {
 	return Use[Prediction]{Predicting, func(e *engine, d *Description) (*work[Prediction], error) {
 		e.spec, e.options = d.Spec, d.Spec.options()
-		p := &predictor{e, d.Spec.Kind.info()}
+		p := &predictor{e, d.Spec.Kind.info(), d.Head}
 		return &work[Prediction]{prepare: p.prepare, answer: p.answer}, nil
 	}}
 }
@@ -19,9 +20,15 @@ func Predict() Use[Prediction] {
 type predictor struct {
 	*engine
 	kind *kindInfo
+	head bert.Head
 }
 
 func (p *predictor) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
+	if tellsNext(p.head) {
+		if err := checkPair(p.head, in); err != nil {
+			return prepared{}, err
+		}
+	}
 	return p.prepareMany(in, p.kind.places, func(add func(*tokenizer.Encoding)) error {
 		return p.kind.codec.encode(&p.featurizer, in, scratch, add)
 	})

@@ -363,7 +363,7 @@ func TestStream(t *testing.T) {
 			}
 			want = append(want, fmt.Sprintf("f:%d|%s|%s|%v", i+1, in.Text, in.TextPair, answers[i]))
 		}
-		got, err := streamed(t, p, data.NewInputReader(&lines, "f", false))
+		got, err := streamed(t, p, data.NewInputReader(&lines, "f", data.InputOptions{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,12 +378,12 @@ func TestStreamOfBadLines(t *testing.T) {
 	d.Truncation = tokenizer.DoNotTruncate
 	p := tinyPredictor(t, d, Options{})
 	const content = "good\nbad\n{\"ids\": [9999]}\nfilm\n{\"txt\": 1}\nthe film is very very very very very very very very very very very very very bad\nlast\n"
-	got, err := streamed(t, p, data.NewInputReader(strings.NewReader(content), "f", false))
+	got, err := streamed(t, p, data.NewInputReader(strings.NewReader(content), "f", data.InputOptions{}))
 	wantError(t, err, "f:3: id 9999")
 	if len(got) != 2 {
 		t.Errorf("%d answers, want those of the 2 lines before the bad one", len(got))
 	}
-	in := data.NewInputReader(strings.NewReader(content), "f", true)
+	in := data.NewInputReader(strings.NewReader(content), "f", data.InputOptions{SkipBad: true})
 	got, err = streamed(t, p, in)
 	if err != nil {
 		t.Fatal(err)
@@ -393,17 +393,17 @@ func TestStreamOfBadLines(t *testing.T) {
 		t.Errorf("skipped %d, answers %q", n, got)
 	}
 	wantError(t, first, "f:3: id 9999")
-	if got, err := streamed(t, p, data.NewInputReader(strings.NewReader(""), "f", false)); err != nil || len(got) != 0 {
+	if got, err := streamed(t, p, data.NewInputReader(strings.NewReader(""), "f", data.InputOptions{})); err != nil || len(got) != 0 {
 		t.Errorf("an empty stream: %v, %v", got, err)
 	}
 	broken := errors.New("broken disk")
-	got, err = streamed(t, p, data.NewInputReader(io.MultiReader(strings.NewReader("good\nbad"), iotest.ErrReader(broken)), "f", true))
+	got, err = streamed(t, p, data.NewInputReader(io.MultiReader(strings.NewReader("good\nbad"), iotest.ErrReader(broken)), "f", data.InputOptions{SkipBad: true}))
 	if !errors.Is(err, broken) || len(got) != 1 {
 		t.Errorf("a failing reader: %q, %v", got, err)
 	}
 	full := errors.New("full disk")
 	n = 0
-	err = p.Stream(t.Context(), data.NewInputReader(strings.NewReader(content), "f", true), func(Item, Prediction) error {
+	err = p.Stream(t.Context(), data.NewInputReader(strings.NewReader(content), "f", data.InputOptions{SkipBad: true}), func(Item, Prediction) error {
 		n++
 		return full
 	})
@@ -421,7 +421,7 @@ func TestStreamAnswersAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
-		ended <- p.Stream(ctx, data.NewInputReader(r, "pipe", false), func(item Item, _ Prediction) error {
+		ended <- p.Stream(ctx, data.NewInputReader(r, "pipe", data.InputOptions{}), func(item Item, _ Prediction) error {
 			answers <- item.Text
 			return nil
 		})

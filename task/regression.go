@@ -24,15 +24,29 @@ func (regression) encode(f *featurizer, in *data.Input, e *tokenizer.Encoding, a
 	return f.encodeLong(in, e, add)
 }
 
-func (regression) target(_ *Spec, x *data.Example, _ []sequence, t *targets) error {
+// numberOf is an example's label.
+func numberOf(x *data.Example) (float32, error) {
 	if x.Label == "" {
-		return data.ErrNoLabel
+		return 0, data.ErrNoLabel
 	}
 	v, err := strconv.ParseFloat(strings.TrimSpace(x.Label), 32)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return fmt.Errorf("label %s is no number", message.Quote(x.Label))
+		return 0, fmt.Errorf("label %s is no number", message.Quote(x.Label))
 	}
-	t.values = append(t.values, float32(v))
+	return float32(v), nil
+}
+
+func (regression) checkLabel(_ *Spec, x *data.Example) error {
+	_, err := numberOf(x)
+	return err
+}
+
+func (regression) target(_ *Spec, x *data.Example, _ []sequence, t *targets) error {
+	v, err := numberOf(x)
+	if err != nil {
+		return err
+	}
+	t.values = append(t.values, v)
 	return nil
 }
 

@@ -24,6 +24,7 @@ type Result struct {
 	Examples   int
 	Windows    int     // sequences of windows, where long texts have several; else 0
 	Truncated  int     // examples that lost tokens
+	Skipped    int     // bad records that were left out
 	Loss       float64 // the mean, as in training: cross-entropies are in nats
 	GlobalStep int
 	Precision  bert.Precision // of the model's products
@@ -62,8 +63,8 @@ func mainOf(official []string, m metric.Metrics) (metric.Metric, bool) {
 	return metric.Metric{Name: official[0], Value: value}, ok
 }
 
-// MarshalJSON writes the content of eval_results.json: the Metrics, then official_metrics, examples, windows (if there are any),
-// truncated and compute_precision, and then what is peculiar to the kind, in this order:
+// MarshalJSON writes the content of eval_results.json: the Metrics, then official_metrics, examples, skipped_records and windows (if
+// there are any), truncated and compute_precision, and then what is peculiar to the kind, in this order:
 //
 //   - of one label: positive_label (of two labels), classes, macro_average, weighted_average, labels, confusion_matrix
 //     [label][prediction];
@@ -78,6 +79,9 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		entries = append(entries, entry{m.Name, jsonobject.Number(m.Value)})
 	}
 	entries = append(entries, entry{officialKey, r.Official}, entry{"examples", r.Examples})
+	if r.Skipped > 0 {
+		entries = append(entries, entry{"skipped_records", r.Skipped})
+	}
 	if r.Windows > 0 {
 		entries = append(entries, entry{"windows", r.Windows})
 	}
@@ -94,6 +98,7 @@ type SavedResult struct {
 	Metrics                      metric.Metrics // NaN where the file has null
 	Official                     []string       // names of the metrics to judge the task by, the main one first
 	Examples, Windows, Truncated int
+	Skipped                      int // bad records that were left out
 	Precision                    bert.Precision
 
 	// Details are the keys peculiar to the kind of task, in their order, and any that this version doesn't know. See
@@ -133,6 +138,7 @@ func (r *SavedResult) UnmarshalJSON(content []byte) error {
 	)
 	fields := map[string]any{
 		officialKey: &out.Official, "examples": &out.Examples, "windows": &out.Windows, "truncated": &out.Truncated,
+		"skipped_records":   &out.Skipped,
 		"compute_precision": &precision,
 	}
 	err := jsonobject.Parse(content, func(key string, value json.RawMessage) error {

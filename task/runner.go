@@ -46,9 +46,10 @@ type Runner[T any] struct {
 	description *Description
 }
 
-// Open loads the model directory dir for a use: config.json, the weights, the tokenizer's files, where it was fine-tuned
-// here, task.json, and of a sentence-transformers folder the pipeline (see Description). A model that can't be used so is a *WrongTaskError. Close the Runner when it is no longer
-// needed.
+// Open loads the model directory dir for a use: config.json, the weights, the tokenizer's files, where it was fine-tuned here,
+// task.json, and of a sentence-transformers folder the pipeline (see Description). Without a vocabulary, or with one that lacks a
+// token that every text needs, Predict and Encode take ids alone, and a text is an error. A model that can't be used so is a
+// *WrongTaskError. Close the Runner when it is no longer needed.
 func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runner[T], error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -68,6 +69,10 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		}
 	}
 	waiting.Wait()
+	var untold error // what is wrong with the tokenizer, for the first text
+	if errors.As(failed, new(*tokenizer.IncompleteError)) && use.asked.takesIDs() {
+		untold, failed = failed, nil
+	}
 	switch {
 	case failed != nil && err == nil:
 		return nil, errors.Join(failed, m.Close())
@@ -80,8 +85,8 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 	if o.Loaded != nil {
 		report := m.Report()
 		report.Assumed = append(report.Assumed, d.notes(use.asked)...)
-		if note := m.VocabularyNote(t.VocabSize()); note != "" {
-			report.Assumed = append(report.Assumed, note)
+		if t == nil {
+			report.Assumed = append(report.Assumed, fmt.Sprintf("inputs have to be ids: %v", untold))
 		}
 		o.Loaded(report)
 	}
@@ -90,8 +95,27 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 		return nil, errors.Join(err, m.Close())
 	}
 	r.engine.owned = true
+	if untold != nil {
+		r.work.onlyIDs(untold)
+	}
 	return r, nil
 }
+
+// onlyIDs lets the work refuse inputs that are no ids, for want of a tokenizer.
+func (w *work[T]) onlyIDs(err error) {
+	prepare := w.prepare
+	w.prepare = func(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
+		if in.IDs == nil {
+			return prepared{}, &noTextError{err}
+		}
+		return prepare(scratch, in)
+	}
+}
+
+// noTextError says why no text can be answered. It is no fault of the input.
+type noTextError struct{ error }
+
+func (e *noTextError) Unwrap() error { return e.error }
 
 // NewRunner runs a model that the caller closes, after the Runner. s says what its answers are and how texts become features;
 // nil: as Description.Spec of a directory without task.json. o.Model and o.Loaded aren't used.
@@ -158,6 +182,15 @@ func (r *Runner[T]) MaxSeqLength() int { return r.engine.options.MaxLength }
 
 // Description describes the model.
 func (r *Runner[T]) Description() *Description { return r.description }
+
+// Notes are what a user should know about the tokenizer's files and about how the vocabulary fits the model. A program is expected
+// to show them.
+func (r *Runner[T]) Notes() []tokenizer.Note {
+	if r.engine.tokenizer == nil { // inputs are ids
+		return nil
+	}
+	return r.engine.tokenizer.NotesFor(r.engine.model)
+}
 
 // Model is the model that answers.
 func (r *Runner[T]) Model() *bert.Model { return r.engine.model }

@@ -130,7 +130,7 @@ func (f *featurizer) longWindows(in *data.Input, o tokenizer.Options, dropped in
 	switch {
 	case in.Words != nil:
 		err = f.tokenizer.WordWindows(in.Words, o, visit)
-	case in.TextPair != "":
+	case f.isPair(in):
 		err = f.tokenizer.PairWindows(in.Text, in.TextPair, o, visit)
 	default:
 		err = f.tokenizer.Windows(in.Text, o, visit)

@@ -46,7 +46,7 @@ func Compare(o EncodeOptions) Use[Similarity] {
 
 // prepareTexts makes a sequence of each of two texts.
 func (e *encoder) prepareTexts(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
-	if in.IDs != nil || in.TextPair == "" {
+	if in.IDs != nil || !in.IsPair() {
 		return prepared{}, errors.New("want two texts to compare: text and text_pair")
 	}
 	texts := data.Texts(in.Text, in.TextPair)

@@ -95,6 +95,13 @@ func windowsOf(d *Spec, s []sequence) (w []window, offsets []tokenizer.Offset) {
 	return w, offsets
 }
 
+func (questionAnswering) checkLabel(_ *Spec, x *data.Example) error {
+	if x.Answers == nil {
+		return data.ErrNoLabel
+	}
+	return nil
+}
+
 func (questionAnswering) target(d *Spec, x *data.Example, s []sequence, t *targets) error {
 	if x.Answers == nil {
 		return data.ErrNoLabel

@@ -68,6 +68,11 @@ func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(It
 			return false
 		}
 		p, err := w.prepare(&scratch, &l.Input)
+		var noText *noTextError
+		if errors.As(err, &noText) {
+			failed = noText.error
+			return false
+		}
 		if err != nil {
 			failed = in.Skip(&data.SourceError{Source: l.Source, Err: err})
 			return failed == nil

@@ -41,7 +41,8 @@ func (t *Task) EvalSplits() []data.Split {
 }
 
 // Read reads a part of the task's data set from path: a folder or an archive as the task has it, or a table. An error
-// names the file and the line. Data without an example is an error, and so is a label that is not one of the task's.
+// names the file and the line. Data without an example is an error, and so is a label that is not one of the task's, unless
+// o.SkipBad leaves such records out.
 func (t *Task) Read(ctx context.Context, path string, o data.ReadOptions) (*data.Set, error) {
 	if o.Split == "" {
 		o.Split = data.Train
@@ -52,7 +53,7 @@ func (t *Task) Read(ctx context.Context, path string, o data.ReadOptions) (*data
 		return nil, err
 	}
 	if t.Labels != nil && t.ReadPart == nil && t.Kind.info().labels > 0 && !o.Unlabelled && !t.Unlabelled(o.Split) {
-		if err := data.CheckLabels(set.Examples, t.Labels); err != nil {
+		if err := set.CheckLabels(t.Labels, o.SkipBad); err != nil {
 			return nil, err
 		}
 	}

@@ -35,7 +35,7 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 	own.options.Stride = 0
 	// Windows overlap by the room of a window less a step. A second text, which every window repeats, takes part of the room.
 	room := f.options.MaxLength - 2
-	if in.TextPair != "" {
+	if f.isPair(in) {
 		if f.options.Truncation == tokenizer.LongestFirst {
 			return errors.New("windows of a pair of texts need to know which text is long: want truncation only_first or only_second")
 		}
@@ -64,11 +64,11 @@ func (f *featurizer) encodeWindows(in *data.Input, e *tokenizer.Encoding, add fu
 	}
 	own.options.Stride = max(0, room-f.spec.step())
 	o := own.options
-	if in.TextPair == "" && o.Truncation == tokenizer.LongestFirst {
+	if !f.isPair(in) && o.Truncation == tokenizer.LongestFirst {
 		o.Truncation = tokenizer.OnlyFirst // the same
 	}
 	refused := in.Words != nil || in.Choices != nil || in.TypeIDs != nil || o.Truncation == tokenizer.DoNotTruncate ||
-		in.TextPair == "" && o.Truncation == tokenizer.OnlySecond
+		!f.isPair(in) && o.Truncation == tokenizer.OnlySecond
 	if !refused { // by encode
 		if done, err := f.longWindows(in, o, 0, add); done || err != nil {
 			return err

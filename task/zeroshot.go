@@ -62,7 +62,7 @@ type zeroShot struct {
 }
 
 func (z *zeroShot) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepared, error) {
-	if in.TextPair != "" || in.IDs != nil {
+	if in.IsPair() || in.IDs != nil {
 		return prepared{}, errors.New("want a single text: its second text is the label")
 	}
 	return z.prepareMany(in, false, func(add func(*tokenizer.Encoding)) error { return z.encodePairs(in, scratch, add) })
@@ -75,6 +75,7 @@ func (z *zeroShot) encodePairs(in *data.Input, e *tokenizer.Encoding, add func(*
 		return err
 	}
 	pair := *in
+	pair.Pair = true
 	for _, pair.TextPair = range z.hypotheses {
 		if err := repeat.encode(e, &pair); err != nil {
 			return err

@@ -38,7 +38,8 @@ const (
 // Where no setting says so, text is lower-cased, as by HF, and Notes says it if the vocabulary is cased. A cased vocabulary of a
 // Google checkpoint keeps case: google-research/bert refuses to lower-case with one.
 //
-// A model that needs a tokenizer of another kind, such as MeCab or SentencePiece, is a *KindError.
+// A model that needs a tokenizer of another kind, such as MeCab or SentencePiece, is a *KindError; one without a vocabulary, or without
+// a token that every text needs, is an *IncompleteError.
 func Load(dir string) (*Tokenizer, error) {
 	settings, err := readSettings(dir)
 	if err != nil {
@@ -69,7 +70,7 @@ func Load(dir string) (*Tokenizer, error) {
 		if err := otherFiles(dir); err != nil {
 			return nil, fmt.Errorf("tokenizer: %w", err)
 		}
-		return nil, fmt.Errorf("tokenizer: %s has neither %s nor %s", dir, jsonFile, vocabFile)
+		return nil, fmt.Errorf("tokenizer: %w", &IncompleteError{fmt.Sprintf("%s has neither %s nor %s", dir, jsonFile, vocabFile)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
@@ -85,6 +86,11 @@ func Load(dir string) (*Tokenizer, error) {
 	t.noteCase()
 	return t, nil
 }
+
+// IncompleteError says that a model has no vocabulary, or one without a token that every text needs. Its ids can be used all the same.
+type IncompleteError struct{ text string }
+
+func (e *IncompleteError) Error() string { return e.text }
 
 // A fileError is an error of another file than the one that is being read.
 type fileError struct {

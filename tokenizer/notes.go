@@ -1,6 +1,9 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A NoteKind says what a Note is about.
 type NoteKind uint8
@@ -16,11 +19,13 @@ const (
 	NoteByteOrderMark
 	// NoteUnknownClass: tokenizer_class names a class that is not known, and the files are read as BertTokenizer's.
 	NoteUnknownClass
+	// NoteVocabularySize: the vocabulary is much smaller than the model's.
+	NoteVocabularySize
 )
 
-var noteKinds = [...]string{"cased_vocabulary", "text_value", "ignored", "byte_order_mark", "unknown_class"}
+var noteKinds = [...]string{"cased_vocabulary", "text_value", "ignored", "byte_order_mark", "unknown_class", "vocabulary_size"}
 
-// String returns cased_vocabulary, text_value, ignored, byte_order_mark or unknown_class.
+// String returns cased_vocabulary, text_value, ignored, byte_order_mark, unknown_class or vocabulary_size.
 func (k NoteKind) String() string {
 	if int(k) >= len(noteKinds) {
 		return fmt.Sprintf("NoteKind(%d)", int(k))
@@ -35,7 +40,7 @@ func ParseNoteKind(s string) (NoteKind, error) {
 			return NoteKind(i), nil
 		}
 	}
-	return 0, fmt.Errorf("tokenizer: note %q: want cased_vocabulary, text_value, ignored, byte_order_mark or unknown_class", clip(s))
+	return 0, fmt.Errorf("tokenizer: note %q: want one of %s", clip(s), strings.Join(noteKinds[:], ", "))
 }
 
 // MarshalText writes String.
@@ -58,6 +63,21 @@ func (n Note) String() string { return n.Text }
 
 // Notes returns what a user should know about the files that the tokenizer was loaded from. A program is expected to show them.
 func (t *Tokenizer) Notes() []Note { return append([]Note(nil), t.notes...) }
+
+// A Model is what a vocabulary's tokens are for: a *bert.Model.
+type Model interface {
+	// VocabularyNote says where a vocabulary of n tokens may be another model's; "" where it isn't.
+	VocabularyNote(n int) string
+}
+
+// NotesFor are Notes, and what there is to say about the vocabulary beside a model.
+func (t *Tokenizer) NotesFor(m Model) []Note {
+	notes := t.Notes()
+	if text := m.VocabularyNote(t.VocabSize()); text != "" {
+		notes = append(notes, Note{NoteVocabularySize, text})
+	}
+	return notes
+}
 
 func (s *settings) note(kind NoteKind, format string, values ...any) {
 	s.notes = append(s.notes, Note{kind, fmt.Sprintf(format, values...)})

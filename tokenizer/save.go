@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 )
 
 // SaveOptions are what Save may change. The zero value changes nothing.
@@ -43,7 +43,7 @@ func (t *Tokenizer) Save(dir string, o SaveOptions) error {
 		name string
 		data []byte
 	}{{vocabFile, vocab}, {configFile, settings}, {jsonFile, pipeline}} {
-		err := atomicfile.WriteFile(filepath.Join(dir, f.name), 0o644, func(w io.Writer) error {
+		err := files.WriteFile(filepath.Join(dir, f.name), 0o644, func(w io.Writer) error {
 			_, err := w.Write(f.data)
 			return err
 		})
@@ -53,6 +53,18 @@ func (t *Tokenizer) Save(dir string, o SaveOptions) error {
 	}
 	return nil
 }
+
+// WriteVocabulary writes the vocabulary as vocab.txt has it, a token a line. A token with a line break is an error.
+func (t *Tokenizer) WriteVocabulary(w io.Writer) error {
+	vocab, err := t.vocabText()
+	if err == nil {
+		_, err = w.Write(vocab)
+	}
+	return err
+}
+
+// OnlyVocabulary reports whether a vocabulary and a Config are all of the tokenizer: it splits texts as BERT does.
+func (t *Tokenizer) OnlyVocabulary() bool { return !t.general() }
 
 // pieces returns the number of ids up to the last piece of the vocabulary: added tokens after it do not go into vocab.txt.
 func (t *Tokenizer) pieces() int {

@@ -178,7 +178,7 @@ func (t *Tokenizer) findSpecialTokens() error {
 		id, ok := t.ids[s.name]
 		if !ok {
 			if s.needed {
-				return fmt.Errorf("the vocabulary of %d tokens lacks the %s token %s", len(t.tokens), s.what, clip(s.name))
+				return &IncompleteError{fmt.Sprintf("the vocabulary of %d tokens lacks the %s token %s", len(t.tokens), s.what, clip(s.name))}
 			}
 			id = -1
 		}

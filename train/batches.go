@@ -69,6 +69,10 @@ func newBatches(data Data, r *Recipe) (batches, error) {
 		return &cutByTokens{order: order, budget: budget}, nil
 	}
 	size := r.stepExamples()
+	if r.MaxSteps == 0 {
+		// A batch larger than the data is all of it. A number of steps asks for batches of that size, from several epochs each.
+		size = min(size, n)
+	}
 	return &cutBySize{order: order, size: size, out: make([]draw, size)}, nil
 }
 

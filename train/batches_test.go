@@ -54,7 +54,7 @@ func TestStepCount(t *testing.T) {
 		examples, batch int
 		epochs          float64
 		want            int
-	}{{3668, 32, 3, 343}, {5000, 32, 2, 312}, {8551, 32, 3, 801}, {10, 32, 3, 0}, {10, 32, 4, 1}, {7, 1, 0.5, 3}} {
+	}{{3668, 32, 3, 343}, {5000, 32, 2, 312}, {8551, 32, 3, 801}, {10, 32, 3, 3}, {10, 32, 0.5, 0}, {10, 10, 4, 4}, {7, 1, 0.5, 3}} {
 		o := defaults()
 		o.BatchSize = test.batch
 		if got := batchesOf(t, make(lengths, test.examples), o).steps(test.epochs); got != test.want {
@@ -81,8 +81,8 @@ func TestEpochs(t *testing.T) {
 		step := 0
 		for ; len(stream) < epochs*len(data); step++ {
 			batch := b.batch(step)
-			if o.BatchSize > 0 && len(batch) != o.BatchSize {
-				t.Fatalf("batch %d has %d examples, want %d", step, len(batch), o.BatchSize)
+			if size := min(o.BatchSize, len(data)); o.BatchSize > 0 && len(batch) != size {
+				t.Fatalf("batch %d has %d examples, want %d", step, len(batch), size)
 			}
 			tokens := 0
 			for i, d := range batch {

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -114,7 +113,7 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 	if err := os.MkdirAll(string(c), 0o777); err != nil {
 		return files.PathError(err)
 	}
-	temp := atomicfile.TempName(path)
+	temp := files.TempName(path)
 	if err := os.Mkdir(temp, 0o777); err != nil {
 		return files.PathError(err)
 	}
@@ -135,7 +134,7 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.WriteFile(filepath.Join(temp, stateName), 0o666, func(w io.Writer) error {
+	if err := files.WriteFile(filepath.Join(temp, stateName), 0o666, func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	}); err != nil {
@@ -147,13 +146,13 @@ func (c checkpoints) save(t trainer, s *state) (err error) {
 	if err := os.Rename(temp, path); err != nil {
 		return files.PathError(err)
 	}
-	return atomicfile.SyncDir(string(c))
+	return files.SyncDir(string(c))
 }
 
 // remove removes a checkpoint, if it is there. It is renamed first, so that a folder with the name of a checkpoint is always
 // complete.
 func (c checkpoints) remove(step int) error {
-	temp := atomicfile.TempName(c.path(step))
+	temp := files.TempName(c.path(step))
 	switch err := os.Rename(c.path(step), temp); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

@@ -252,6 +252,10 @@ func (r *run) open(found *state) (err error) {
 		return cmp.Or(err, r.events.close())
 	}
 	started := Started{Step: r.state.Step, Steps: r.steps, Epoch: r.state.Epoch, Examples: r.data.Len(), Evaluations: r.before, Checkpoint: checkpoint, Options: r.options}
+	if len(r.o.Remarks) > 0 {
+		started.Options = maps.Clone(r.options)
+		maps.Copy(started.Options, r.o.Remarks)
+	}
 	if found == nil {
 		err = r.emit(started)
 	} else {

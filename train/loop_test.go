@@ -16,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/metric"
 )
@@ -817,7 +816,7 @@ func TestLeftovers(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, path := range []string{filepath.Join(f.Output, "model.safetensors"), filepath.Join(f.Output, "checkpoints", "step-20")} {
-		if err := os.MkdirAll(filepath.Join(atomicfile.TempName(path), "x"), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Join(files.TempName(path), "x"), 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -896,7 +895,7 @@ func TestValidate(t *testing.T) {
 		"no metric to minimise": func(o *Options) { o.Minimize = true },
 		"learning_rate is -1":   func(o *Options) { o.LearningRate = -1 },
 		"there is no evaluator": func(o *Options) { o.EvalSteps = 1 },
-		"do not fill one batch": func(o *Options) { o.BatchSize = 1000 },
+		"do not fill one batch": func(o *Options) { o.BatchSize, o.Epochs = 1000, 0.5 },
 	} {
 		f := newFakeRun(filepath.Join(t.TempDir(), "run"))
 		change(&f.Options)

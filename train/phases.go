@@ -104,6 +104,7 @@ func newPhased(phases Phases, r *Recipe) (*phased, error) {
 			return nil, fmt.Errorf("phase %d has %d steps, want at least 1", i+1, phase.Steps)
 		}
 		own := *r
+		own.MaxSteps = phase.Steps
 		own.Seed = new(phaseSeed(*r.Seed, i))
 		if phase.BatchSize > 0 || phase.TokenBudget > 0 {
 			if r.Accumulation > 1 {

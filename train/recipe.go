@@ -14,7 +14,8 @@ import (
 //
 // In JSON it is a flat object with the keys of the tags. A key that is not known or occurs twice is an error.
 type Recipe struct {
-	// BatchSize is the number of examples of a batch (0: 32); TokenBudget, instead of it, the most tokens.
+	// BatchSize is the number of examples of a batch (0: 32); TokenBudget, instead of it, the most tokens. Without MaxSteps, a batch larger
+	// than the data is all of it.
 	BatchSize   int `json:"train_batch_size,omitzero" zero:"at least 1"`
 	TokenBudget int `json:"token_budget,omitzero"`
 	// Accumulation is the number of batches whose gradients are added up before each step; 0: 1. Each goes through the model

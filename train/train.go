@@ -64,6 +64,8 @@ type Options struct {
 	// Fingerprint holds what the caller wants to be the same when the run is resumed, beside the recipe, which is
 	// compared anyway: hashes of the data and of the model it began with, for instance.
 	Fingerprint map[string]string
+	// Remarks are what else the first line of events.jsonl is to say beside the options. Nothing compares them.
+	Remarks map[string]string
 
 	// EvalEpochs evaluates at the end of each epoch.
 	EvalEpochs bool

@@ -158,10 +158,14 @@ func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
 func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 	switch {
 	case f.model != "" || f.config != "":
-		if name = f.config; name == "" {
+		path := f.config
+		if name = path; path == "" {
 			name = f.model
+			if path, err = bert.ModelDir(name); err != nil {
+				return c, "", err
+			}
 		}
-		if c, err = bert.LoadConfig(name); err != nil {
+		if c, err = bert.LoadConfig(path); err != nil {
 			return c, "", err
 		}
 		a.warnConfig(c, name)

@@ -7,9 +7,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/task"
 )
 
@@ -19,7 +21,7 @@ type dataFlags struct {
 	path    string
 	columns data.Columns
 	format  *choice
-	skipBad bool
+	reading readingFlags
 	// unlabelled leaves labels out that nobody needs.
 	unlabelled bool
 }
@@ -42,8 +44,37 @@ func (d *dataFlags) addDetails(cmd *cobra.Command) {
 	addChoice(cmd, d.format, "data-format", "the format of the data; auto: by the file's name")
 }
 
-func (d *dataFlags) addSkipBad(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&d.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
+// readingFlags say how text is read.
+type readingFlags struct {
+	encoding string
+	skipBad  bool
+}
+
+// encodingUsage is the help of --encoding.
+const encodingUsage = "the text has the encoding `NAME`, such as latin-1, windows-1251, utf-16, shift_jis or gb18030 (default UTF-8)"
+
+func (r *readingFlags) add(flags *pflag.FlagSet) {
+	addEncoding(flags, &r.encoding)
+	flags.BoolVar(&r.skipBad, "skip-bad", false, "leave bad records out and count them, instead of ending at the first")
+}
+
+func addEncoding(flags *pflag.FlagSet, encoding *string) {
+	flags.Var(&encodingFlag{encoding}, "encoding", encodingUsage)
+}
+
+// encodingFlag is the name of an encoding.
+type encodingFlag struct{ name *string }
+
+func (e *encodingFlag) String() string {
+	if e.name == nil {
+		return ""
+	}
+	return *e.name
+}
+func (e *encodingFlag) Type() string { return "string" }
+func (e *encodingFlag) Set(name string) error {
+	*e.name = name
+	return data.CheckEncoding(name)
 }
 
 func (d *dataFlags) lookup() (*task.Task, error) { return lookupTask(d.task, d.path) }
@@ -63,14 +94,21 @@ func lookupTask(name, path string) (*task.Task, error) {
 	return t, nil
 }
 
-// warnSkipped warns of bad records that were left out.
-func (a *app) warnSkipped(path string, n int, first error) {
-	a.log.Warn(fmt.Sprintf("%s: %s left out; the first: %v", path, count(n, "bad record"), first))
+// warnSkipped warns of bad records that were left out, and mentions comments.
+func (a *app) warnSkipped(s finetune.Skipped) {
+	if s.Count > 0 {
+		a.log.Warn(fmt.Sprintf("%s: %s left out; the first: %v", s.Path, count(s.Count, "bad record"), s.First))
+	}
+	if s.Comments > 0 {
+		a.log.Info(fmt.Sprintf("%s: %s passed over", s.Path, count(s.Comments, "comment line")))
+	}
 }
 
-// read reads one part of the data, and draws most examples of it (0: all).
-func (d *dataFlags) read(ctx context.Context, a *app, t *task.Task, path string, split data.Split, most int, seed uint64) ([]data.Example, error) {
-	o := data.ReadOptions{Split: split, TableOptions: data.TableOptions{Columns: d.columns, SkipBad: d.skipBad, Unlabelled: d.unlabelled}}
+// read reads one part of the data for a model of spec s, and draws most examples of it (0: all).
+func (d *dataFlags) read(ctx context.Context, a *app, t *task.Task, s *task.Spec, split data.Split, most int, seed uint64) (*data.Set, error) {
+	o := data.ReadOptions{Split: split, TableOptions: data.TableOptions{
+		Columns: d.columns, Encoding: d.reading.encoding, Stdin: a.stdin, SkipBad: d.reading.skipBad, Unlabelled: d.unlabelled,
+	}}
 	if d.format.value != "auto" {
 		format, err := data.ParseFormat(d.format.value)
 		if err != nil {
@@ -78,17 +116,20 @@ func (d *dataFlags) read(ctx context.Context, a *app, t *task.Task, path string,
 		}
 		o.Format = format
 	}
-	set, err := t.Read(ctx, path, o)
+	set, err := t.Read(ctx, d.path, o)
 	if err != nil {
 		return nil, err
 	}
-	if set.Skipped > 0 {
-		a.warnSkipped(path, set.Skipped, set.FirstSkipped)
+	if !d.unlabelled {
+		if err := s.CheckLabels(set, d.reading.skipBad); err != nil {
+			return nil, err
+		}
 	}
+	a.warnSkipped(finetune.Skipped{Path: d.path, Count: set.Skipped, First: set.FirstSkipped, Comments: set.Comments})
 	if most > 0 {
-		return data.Draw(set.Examples, most, seed), nil
+		set.Examples = data.Draw(set.Examples, most, seed)
 	}
-	return set.Examples, nil
+	return set, nil
 }
 
 // describeData says on stderr what became of a part of the data.

@@ -101,11 +101,11 @@ to show what pre-training is for. It needs no files and, on two cores, less than
 
 func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	begun := time.Now()
-	temp, err := os.MkdirTemp("", "bert-demo-")
+	temp, remove, err := files.TempFolder("bert-demo")
 	if err != nil {
-		return files.PathError(err)
+		return err
 	}
-	defer os.RemoveAll(temp)
+	defer remove()
 	output := cmp.Or(f.output, filepath.Join(temp, "starter"))
 	dir, err := starter.Dir(ctx, starter.Pretrained)
 	if err != nil {

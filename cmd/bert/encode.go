@@ -90,6 +90,7 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 					return err
 				}
 				defer c.Close()
+				a.warnNotes(c.Notes())
 				a.warnPrecision(c.Model())
 				return a.compare(cmd.Context(), c, stream, out.table(a))
 			}
@@ -101,6 +102,7 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 				return err
 			}
 			defer e.Close()
+			a.warnNotes(e.Notes())
 			a.warnPrecision(e.Model())
 			return a.encode(cmd.Context(), e, stream, out.table(a))
 		},

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/recipe"
 )
 
@@ -21,6 +24,30 @@ func suggestAllowMissing(err error) error {
 	default:
 		return err
 	}
+}
+
+// offered adds to an error about what is read the flags of the command that help.
+func offered(cmd *cobra.Command, err error) error {
+	var (
+		record *data.SourceError
+		not    *data.NotTextError
+		flags  []string
+	)
+	offer := func(name, text string) {
+		if f := cmd.Flags().Lookup(name); f != nil && !(f.Changed && f.Value.Type() == "bool") {
+			flags = append(flags, "--"+name+text)
+		}
+	}
+	if errors.As(err, new(*data.EncodingError)) || errors.As(err, &not) && not.Undecoded {
+		offer("encoding", " NAME decodes it")
+	}
+	if errors.As(err, &record) && record.Skippable && record.Source.File != argumentName {
+		offer("skip-bad", " leaves such records out")
+	}
+	if flags == nil {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, strings.Join(flags, ", "))
 }
 
 // flagName is the flag of a recipe's key.

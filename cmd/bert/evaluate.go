@@ -67,11 +67,11 @@ classifier, of next-sentence prediction.`,
 	}
 	f.model.add(cmd)
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
-		f.data.add(cmd, "the `PATH` of the labelled texts: a file, or the folder or archive of the task")
+		f.data.add(cmd, "the `PATH` of the labelled texts: a file, or the folder or archive of the task; - is stdin")
 		flags.StringVar(&f.instances, "instances", "", "evaluate a pre-trained model on the instances in `DIR`")
 		flags.StringVar(&f.split, "split", "", "the `SPLIT` of the task's data, such as train, dev, test or dev_mismatched (default: the task's own)")
 		f.data.addDetails(cmd)
-		f.data.addSkipBad(cmd)
+		f.data.reading.add(flags)
 	})
 	flagsIn(cmd, evaluationSection, func(flags *pflag.FlagSet) {
 		flags.IntVar(&f.maxSeqLength, "max-seq-length", 0, "truncate texts to `N` tokens (default: as in task.json)")
@@ -117,14 +117,15 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	}
 	defer m.Close()
 	split := data.Split(cmp.Or(f.split, string(t.EvalSplit)))
-	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, f.maxExamples, f.seed)
+	set, err := f.data.read(cmd.Context(), a, t, &description, split, f.maxExamples, f.seed)
 	if err != nil {
 		return err
 	}
-	dataset, err := task.NewDataset(cmd.Context(), tok, description, examples)
+	dataset, err := task.NewDataset(cmd.Context(), tok, description, set.Examples)
 	if err != nil {
 		return err
 	}
+	a.warnNotes(tok.NotesFor(m))
 	a.describeModel(m, "weights from "+f.model.dir)
 	a.describeData("evaluation data", dataset)
 	if err := showExamples(a.stderr, dataset, tok, f.showExamples); err != nil {
@@ -137,7 +138,9 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	defer func() { err = cmp.Or(err, release()) }()
 	progress := a.newProgress()
 	defer progress.close()
-	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{GlobalStep: description.GlobalStep(), Outcomes: f.saveLogits, Progress: progress.evaluated})
+	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{
+		GlobalStep: description.GlobalStep(), Skipped: set.Skipped, Outcomes: f.saveLogits, Progress: progress.evaluated,
+	})
 	progress.close()
 	if err != nil {
 		return err
@@ -174,7 +177,13 @@ func (f *evaluateFlags) describe(cmd *cobra.Command, t *task.Task, c bert.Config
 // save writes eval_results.json. A model's folder that can't be written to is no failure: nobody asked for the file there. A
 // folder in a cache is other programs' too, and stays as it is.
 func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) error {
-	dir := cmp.Or(f.output, f.model.dir)
+	dir := f.output
+	if dir == "" {
+		var err error
+		if dir, err = bert.ModelDir(f.model.dir); err != nil {
+			return err
+		}
+	}
 	if f.output == "" && dir == a.cached {
 		return nil
 	}

@@ -47,6 +47,7 @@ positions is an error: nothing is truncated.` + inputHelp,
 				return err
 			}
 			defer f.Close()
+			a.warnNotes(f.Notes())
 			a.warnPrecision(f.Model())
 			return a.fillMask(cmd.Context(), f, stream, out.table(a))
 		},

@@ -96,6 +96,7 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	if f.showExamples < 0 {
 		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
 	}
+	f.options.Stdin = a.stdin
 	j, err := r.Prepare(cmd.Context(), f.options)
 	if err != nil {
 		return prepareError(err)
@@ -180,7 +181,7 @@ func checkFinetune(r *finetune.Recipe, output string, threads int) error {
 
 // prepareError puts what is wrong with a recipe or its output folder into the words of the command line.
 func prepareError(err error) error {
-	var output *finetune.OutputError
+	var output *train.OutputError
 	switch {
 	case errors.As(err, &output) && output.Begun:
 		return usagef("--output is the folder of --model: want another one")
@@ -192,14 +193,19 @@ func prepareError(err error) error {
 
 // warnJob warns of what was left out when a job was prepared.
 func (a *app) warnJob(j *finetune.Job) {
-	for _, key := range j.UnknownKeys() {
-		a.log.Warn(fmt.Sprintf("config.json has the unknown key %q, which changes nothing here", key))
-	}
+	a.warnUnknown(j.UnknownKeys(), "the model")
 	for _, note := range j.Notes() {
 		a.log.Warn(note)
 	}
 	for _, s := range j.Skipped() {
-		a.warnSkipped(s.Path, s.Count, s.First)
+		a.warnSkipped(s)
+	}
+	for i, alike := range j.AlikeLabels() {
+		if i == maxWarnings {
+			a.log.Warn(fmt.Sprintf("%s of labels more differ as little", count(len(j.AlikeLabels())-i, "pair")))
+			break
+		}
+		a.log.Warn(fmt.Sprintf("%v: to the model they are two", alike))
 	}
 }
 

@@ -187,8 +187,10 @@ func (g *glueProgress) event(e glue.Event) {
 			what = "no predictions"
 		}
 		a.log.Info(fmt.Sprintf("%s: %s: the part %s isn't there", e.Task, what, e.Split))
+	case glue.Damaged:
+		a.log.Warn(fmt.Sprintf("%s: it is damaged: measuring the model again", e.File))
 	case glue.Skipped:
-		a.warnSkipped(e.Records.Path, e.Records.Count, e.Records.First)
+		a.warnSkipped(e.Records)
 	case glue.Evaluating:
 		if g.progress == nil {
 			g.progress = a.newProgress()

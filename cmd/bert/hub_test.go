@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -34,21 +35,24 @@ func hubOf(dirs map[string]string) http.HandlerFunc {
 	const commit = "0123456789abcdef0123456789abcdef01234567"
 	return func(w http.ResponseWriter, r *http.Request) {
 		if name, revision, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/models/"), "/revision/"); ok {
-			entries, err := os.ReadDir(dirs[name])
-			if err != nil || revision != "main" {
+			siblings := []map[string]string{}
+			dir, ok := dirs[name]
+			err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && !d.IsDir() {
+					path, err = filepath.Rel(dir, path)
+					siblings = append(siblings, map[string]string{"rfilename": filepath.ToSlash(path)})
+				}
+				return err
+			})
+			if err != nil || !ok || revision != "main" {
 				w.WriteHeader(http.StatusNotFound)
 				return
-			}
-			siblings := []map[string]string{}
-			for _, e := range entries {
-				siblings = append(siblings, map[string]string{"rfilename": e.Name()})
 			}
 			json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": siblings})
 			return
 		}
 		name, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/resolve/"+commit+"/")
-		path := filepath.Join(dirs[name], filepath.Base(file))
-		data, err := os.ReadFile(path)
+		data, err := fs.ReadFile(os.DirFS(dirs[name]), file)
 		if err != nil {
 			w.WriteHeader(http.StatusNotFound)
 			return

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,25 +17,28 @@ import (
 	"github.com/go-bert/bert/internal/files"
 )
 
+// argumentName is what errors call the texts on the command line.
+const argumentName = "argument"
+
 // inputFlags are the flags of commands that read texts from their arguments, a file or stdin.
 type inputFlags struct {
 	file    string
-	skipBad bool
+	reading readingFlags
 	pairs   bool // the arguments are the two texts of a pair
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.file, "input", "", "read texts from `FILE`, one per line; - is stdin")
-		flags.BoolVar(&f.skipBad, "skip-bad", false, "skip and count bad lines, instead of stopping at the first")
+		f.reading.add(flags)
 	})
 }
 
 // inputHelp ends the help of each command with inputFlags.
 const inputHelp = `
 
-Texts are the arguments or, without any, the lines of --input or stdin, which may be compressed by gzip, zstd or bzip2. A line
-that begins with { is a JSON object: {"text": …, "text_pair": …}, or {"ids": [2, 7, 3], "type_ids": [0, 0, 0]} for text that is
+Texts are the arguments or, without any, the lines of --input or stdin, which may be compressed by gzip, zstd, bzip2 or xz.
+A line that begins with { is a JSON object: {"text": …, "text_pair": …}, or {"ids": [2, 7, 3], "type_ids": [0, 0, 0]} for text that is
 tokenized already, with [CLS] and [SEP]. Results come in the order of the texts.`
 
 // source is a stream of inputs. It has to be closed.
@@ -45,10 +50,16 @@ type source struct {
 // open opens the stream that the flags and arguments name.
 func (f *inputFlags) open(a *app, args []string) (*source, error) {
 	r, name, closeFile := a.stdin, "stdin", func() {}
+	o := data.InputOptions{SkipBad: f.reading.skipBad, Encoding: f.reading.encoding}
 	switch {
 	case len(args) > 0 && f.file != "":
 		return nil, usagef("both texts as arguments and --input %s: want one of them", f.file)
 	case len(args) > 0:
+		// JSON would lose bytes that are not UTF-8, and --encoding is for files.
+		if i := slices.IndexFunc(args, func(text string) bool { return !utf8.ValidString(text) }); i >= 0 {
+			return nil, usagef("argument %d, %s, is not valid UTF-8: want text in UTF-8, or a file with --encoding", i+1, quoted(args[i]))
+		}
+		o.Encoding = ""
 		lines, err := linesOf(args)
 		if f.pairs {
 			lines, err = pairOf(args)
@@ -56,7 +67,7 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, name = lines, "argument"
+		r, name = lines, argumentName
 	case f.file != "" && f.file != "-":
 		file, err := os.Open(f.file)
 		if err != nil {
@@ -70,7 +81,7 @@ func (f *inputFlags) open(a *app, args []string) (*source, error) {
 	case isTerminal(a.stdin):
 		a.log.Info("reading texts from the terminal, one per line; end with Ctrl-D")
 	}
-	return &source{data.NewInputReader(r, name, f.skipBad), closeFile}, nil
+	return &source{data.NewInputReader(r, name, o), closeFile}, nil
 }
 
 // linesOf makes a line of each argument. An argument is always a text, even one that would be JSON as a line of a file.

@@ -25,6 +25,7 @@ type instancesFlags struct {
 	noNSP      bool
 	format     *choice
 	imdbSplits []string
+	encoding   string
 	groupKiB   int
 	shard      string
 	workers    int
@@ -42,7 +43,7 @@ func (a *app) instancesCommand() *cobra.Command {
 text or comes from another document, with masked tokens. The procedure is that of google-research/bert
 create_pretraining_data.py.
 
-The input is text files, plain or compressed with gzip or zstd: documents separated by blank lines, one sentence per line.
+The input is text files, plain or compressed with gzip, zstd, bzip2 or xz: documents separated by blank lines, one sentence per line.
 --sentences splits lines that hold whole paragraphs. IMDB, as the folder aclImdb or its .tar.gz, is accepted too: the
 splits in --imdb-splits, never the test split.
 
@@ -88,6 +89,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&o.Dynamic, "dynamic", false, "store no masks: training draws new ones in every epoch")
 	flags.BoolVar(&o.SplitSentences, "sentences", false, "split lines that hold paragraphs into sentences")
 	flags.StringSliceVar(&f.imdbSplits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of IMDB to read")
+	addEncoding(flags, &f.encoding)
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "the `SEED` of everything drawn at random")
 	f.format = newChoice(o.Format.String(), pretrain.FormatNames()...)
 	addChoice(cmd, f.format, "file-format", "own: mapped into memory, about 2 bytes per token; tfrecord: the format of run_pretraining.py")
@@ -97,7 +99,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.groupKiB, "group-size", o.GroupBytes>>10, "make a file from `KiB` of text; random second segments come from the same file's text")
 	flags.BoolVar(&f.resume, "resume", false, "continue an interrupted run in --output")
 	place(cmd, modelSection, "vocab")
-	place(cmd, dataSection, "input", "imdb-splits", "sentences")
+	place(cmd, dataSection, "input", "imdb-splits", "encoding", "sentences")
 	place(cmd, trainingSection, "max-seq-length", "max-predictions-per-seq", "masked-lm-prob", "short-seq-prob", "dupe-factor",
 		"whole-word-mask", "no-nsp", "dynamic", "seed")
 	place(cmd, outputSection, "output", "file-format", "shard", "group-size", "resume")
@@ -168,10 +170,11 @@ func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {
 	if job.Tokenizer, err = f.modes.load(); err != nil {
 		return err
 	}
+	a.warnNotes(job.Tokenizer.Notes())
 	if job.Memory > 0 {
 		debug.SetMemoryLimit(job.Memory) // the collector keeps what the job would let lie
 	}
-	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBSplits: f.imdbSplits}
+	job.Corpus = &pretrain.Corpus{Paths: f.inputs, Stdin: a.stdin, IMDBSplits: f.imdbSplits, Encoding: f.encoding}
 
 	ctx, stop := untilInterrupted(cmd.Context(), func(s os.Signal) {
 		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 )
 
@@ -46,7 +45,7 @@ func (a *app) writeManual(root *cobra.Command, dir string) error {
 			return
 		}
 		path := filepath.Join(dir, manName(cmd.CommandPath())+".1")
-		failed = atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+		failed = files.WriteFile(path, 0o666, func(w io.Writer) error {
 			_, err := io.WriteString(w, manPage(a.page(cmd, true)))
 			return err
 		})

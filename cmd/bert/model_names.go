@@ -92,6 +92,13 @@ func (a *app) modelPath(cmd *cobra.Command, name string, given bool) (string, er
 	if l.Shared {
 		a.cached = l.Path
 	}
+	if l.Checkpoint != "" {
+		line := fmt.Sprintf("%s is the output folder of a Trainer: taking %s, its newest checkpoint", name, l.Checkpoint)
+		if len(l.Damaged) > 0 {
+			line += " that is whole (not " + sentenceList(l.Damaged[:min(len(l.Damaged), maxWarnings)], "or") + ")"
+		}
+		a.log.Info(line)
+	}
 	var damaged *hub.DamagedError
 	if errors.As(err, &damaged) {
 		return "", fmt.Errorf("%w (bert pull %s)", err, damaged.Ref)

@@ -18,6 +18,7 @@ import (
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // modelFlags are the flags of a model to run.
@@ -99,15 +100,42 @@ func checkThreads(threads int) error {
 	return nil
 }
 
-// warnConfig warns of unknown keys in a model's config.json: they may have been meant to change something.
-func (a *app) warnConfig(c bert.Config, where string) {
-	for i, key := range c.Unknown {
+// warnConfig warns of unknown keys in a model's config.json.
+func (a *app) warnConfig(c bert.Config, where string) { a.warnUnknown(c.Unknown, where) }
+
+// warnUnknown warns of unknown keys in the config.json of a folder: they may have been meant to change something.
+func (a *app) warnUnknown(keys []string, where string) {
+	for i, key := range keys {
 		if i == maxWarnings {
-			a.log.Warn(fmt.Sprintf("%s: config.json has %s more, which are ignored", where, count(len(c.Unknown)-i, "unknown key")))
+			a.warnOnce(fmt.Sprintf("%s: config.json has %s more, which are ignored", where, count(len(keys)-i, "unknown key")))
 			break
 		}
-		a.log.Warn(fmt.Sprintf("%s: config.json has the unknown key %s, which is ignored", where, quoted(key)))
+		a.warnOnce(fmt.Sprintf("%s: config.json has the unknown key %s, which is ignored", where, quoted(key)))
 	}
+}
+
+// warnNotes shows what a user should know about a tokenizer. Every command that uses one calls it, unless the notes are events
+// of its run.
+func (a *app) warnNotes(notes []tokenizer.Note) {
+	for _, note := range notes {
+		text := note.Text
+		if note.Kind == tokenizer.NoteCasedVocabulary {
+			text += "; with --vocab, give --cased"
+		}
+		a.warnOnce(text)
+	}
+}
+
+// warnOnce shows a warning that the parts of a command may have in common once.
+func (a *app) warnOnce(text string) {
+	if a.warned[text] {
+		return
+	}
+	if a.warned == nil {
+		a.warned = make(map[string]bool)
+	}
+	a.warned[text] = true
+	a.log.Warn(text)
 }
 
 // maxWarnings is the number of warnings of one sort beyond which the others are only counted.
@@ -149,7 +177,7 @@ the answer to a question. Without --model it uses starter-sentiment, the small c
 with the program; its labels are neg and pos.
 
 Each label has a probability, its logarithm and a logit. A multi-label model gives every label with a probability above 0.5,
-a regression model a value.
+a regression model a value. A model with a next-sentence head says of a pair of texts whether the second follows the first.
 
 A text that is longer than those the model was fine-tuned on (max_seq_length in task.json, else its number of positions) is
 truncated or split into windows, as task.json says. The result of a truncated text has "truncated": true, and a warning counts
@@ -204,6 +232,7 @@ label too.` + inputHelp,
 				return err
 			}
 			defer p.Close()
+			a.warnNotes(p.Notes())
 			a.warnPrecision(p.Model())
 			if err := a.predict(cmd.Context(), p, stream, &f, nil); err != nil {
 				return err
@@ -216,7 +245,7 @@ label too.` + inputHelp,
 	defaultModel(cmd)
 	f.in.add(cmd)
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
-		f.data.add(cmd, "with --task: the `PATH` of the data, a file or the folder or archive of the task")
+		f.data.add(cmd, "with --task: the `PATH` of the data, a file or the folder or archive of the task; - is stdin")
 		flags.StringVar(&f.split, "split", "", "the `SPLIT` of the task's data: train, dev or test")
 		f.data.addDetails(cmd)
 	})
@@ -291,8 +320,8 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	if f.data.columns == (data.Columns{}) {
 		f.data.columns = d.Columns
 	}
-	f.data.unlabelled, f.data.skipBad = true, f.in.skipBad
-	examples, err := f.data.read(cmd.Context(), a, t, f.data.path, split, 0, 0)
+	f.data.unlabelled, f.data.reading = true, f.in.reading
+	set, err := f.data.read(cmd.Context(), a, t, &d, split, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -305,15 +334,16 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	if err != nil {
 		return err
 	}
+	a.warnNotes(p.Notes())
 	if f.output == "" {
-		return a.predict(cmd.Context(), p, &exampleInputs{examples: examples}, f, nil)
+		return a.predict(cmd.Context(), p, &exampleInputs{examples: set.Examples}, f, nil)
 	}
 	release, err := files.Claim(f.output)
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, release()) }()
-	return a.submit(cmd.Context(), p, t, split, examples, f)
+	return a.submit(cmd.Context(), p, t, split, set.Examples, f)
 }
 
 // predictedSplit returns the split of a task to predict by default: the one that its benchmark scores, else the one for
@@ -389,7 +419,7 @@ func (c *truncations) report(a *app, maxSeqLength int) {
 // inputLine shows the input of a result.
 func inputLine(s screen, in *data.Input) string {
 	text := in.Text
-	if in.TextPair != "" {
+	if in.IsPair() {
 		text += " | " + in.TextPair
 	}
 	if in.Words != nil {
@@ -419,6 +449,8 @@ func predictionTable(s screen, in *task.Item, p *task.Prediction, below bool) st
 		answer = p.String()
 	case p.Value != nil:
 		answer = fmt.Sprintf("%.4f", *p.Value)
+	case p.Values != nil:
+		answer = p.String()
 	case p.Entities != nil:
 		answer = "entities: " + thousands(len(p.Entities))
 	case p.Labels != nil && len(p.Labels) == 0:

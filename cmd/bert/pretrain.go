@@ -201,7 +201,7 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 // explainPretraining names the flags that help against what is wrong with a run or an evaluation.
 func explainPretraining(err error) error {
 	var (
-		output *pretrain.OutputError
+		output *train.OutputError
 		length *pretrain.LengthError
 	)
 	switch {
@@ -278,6 +278,7 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) (err erro
 		return explainPretraining(err)
 	}
 	defer e.Close() // read only: nothing is lost
+	a.warnNotes(e.Notes())
 	a.describeSet("evaluating on", e.Set(), false)
 	a.describeModel(e.Model(), "weights from "+f.model.dir)
 	release, err := f.claim()

@@ -63,7 +63,7 @@ func (p *progress) event(e train.Event) {
 		e = evaluated
 	}
 	if note, ok := e.(train.Note); ok && note.Warning {
-		p.app.log.Warn(note.Text)
+		p.app.warnOnce(note.Text)
 	} else if line := train.Line(e); line != "" && (!isStep || p.bars == nil) {
 		p.app.log.Info(line)
 	}

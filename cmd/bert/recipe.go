@@ -206,7 +206,7 @@ func (f *recipeFlags) addModel() {
 func (f *recipeFlags) addTask() {
 	f.in(dataSection, func(flags *pflag.FlagSet) {
 		f.add(flags, "task", "`TASK`: "+strings.Join(task.Names(), ", "))
-		f.add(flags, "data", "the training data: the `PATH` of a file, or of the task's folder or archive")
+		f.add(flags, "data", "the training data: the `PATH` of a file, or of the task's folder or archive; - is stdin")
 		f.add(flags, "eval_data", "evaluate on the data at `PATH`")
 		f.add(flags, "validation_share", "evaluate on a `SHARE` of the training data, taken out at random")
 		f.add(flags, "text_column", "the `COLUMN` (or JSON key) of the text (default text)")
@@ -226,6 +226,7 @@ func (f *recipeFlags) addTask() {
 // addFeatures defines the flags that say which examples are used and how texts become features.
 func (f *recipeFlags) addFeatures() {
 	f.in(dataSection, func(flags *pflag.FlagSet) {
+		f.add(flags, "encoding", encodingUsage)
 		f.add(flags, "skip_bad", "leave bad records out and count them, instead of ending at the first")
 		f.add(flags, "max_train_examples", "train on `N` examples drawn at random; 0: all")
 		f.add(flags, "max_eval_examples", "evaluate on `N` examples drawn at random; 0: all")

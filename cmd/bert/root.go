@@ -18,6 +18,7 @@ type app struct {
 	verbs          []verbGroup
 	verb           string // the running command; "" while the command line is parsed
 	quiet, verbose bool
+	warned         map[string]bool
 	cached         string // the folder of a model that a flag names by its name, in a cache: nothing is written into it
 }
 
@@ -103,7 +104,7 @@ func (a *app) prepare(parent *cobra.Command, prefix string) {
 		verb, run := prefix+cmd.Name(), a.withModel(cmd.RunE)
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.verb = verb // an error from here on is not about parsing the flags
-			return run(cmd, args)
+			return offered(cmd, run(cmd, args))
 		}
 		a.prepare(cmd, verb+" ")
 	}

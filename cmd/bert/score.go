@@ -13,6 +13,7 @@ import (
 func (a *app) scoreCommand() *cobra.Command {
 	var (
 		version, odds string
+		encoding      string
 		o             squad.Options
 		out           outputFlags
 	)
@@ -40,7 +41,7 @@ adds the best scores that a threshold on it gives.`,
 				return usagef("--na-probs needs --version %v", data.SQuAD2)
 			}
 			o.Version = v
-			_, examples, err := data.ReadSQuADAnswers(cmd.Context(), args[1])
+			_, set, err := data.ReadSQuADAnswers(cmd.Context(), args[1], data.TableOptions{Encoding: encoding, Stdin: a.stdin})
 			if err != nil {
 				return err
 			}
@@ -53,7 +54,7 @@ adds the best scores that a threshold on it gives.`,
 					return err
 				}
 			}
-			score, err := squad.Evaluate(examples, predictions, o)
+			score, err := squad.Evaluate(set.Examples, predictions, o)
 			if err != nil {
 				return err
 			}
@@ -68,9 +69,10 @@ adds the best scores that a threshold on it gives.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&version, "version", "", "the `VERSION` of SQuAD: 1.1 or 2.0 (required)")
+	addEncoding(flags, &encoding)
 	flags.StringVar(&odds, "na-probs", "", "for version 2.0: the `FILE` with the score of having no answer, by question")
 	flags.Float64Var(&o.Threshold, "na-prob-thresh", 1, "with --na-probs: questions with a score above `N` count as not answered")
-	place(cmd, dataSection, "version", "na-probs")
+	place(cmd, dataSection, "version", "na-probs", "encoding")
 	place(cmd, evaluationSection, "na-prob-thresh")
 	_ = cmd.MarkFlagFilename("na-probs", "json") // the error is for a flag that does not exist
 	_ = cmd.RegisterFlagCompletionFunc("version", cobra.FixedCompletions([]cobra.Completion{data.SQuAD1.String(), data.SQuAD2.String()}, cobra.ShellCompDirectiveNoFileComp))

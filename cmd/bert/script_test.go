@@ -75,7 +75,7 @@ func tinyVocabulary() []string {
 
 // cmdModel makes a model directory with random weights:
 //
-//	model DIR [head=classifier|mlm|encoder] [labels=A,B] [rows=N] [positions=N] [dtype=F32|F16|BF16]
+//	model DIR [head=classifier|mlm|pretraining|encoder] [labels=A,B] [rows=N] [positions=N] [dtype=F32|F16|BF16]
 func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: model DIR [key=value ...]")
@@ -95,7 +95,7 @@ func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 		key, value, _ := strings.Cut(arg, "=")
 		switch key {
 		case "head":
-			heads := map[string]bert.Head{"classifier": bert.SequenceClassification, "mlm": bert.MaskedLM, "encoder": bert.NoHead}
+			heads := map[string]bert.Head{"classifier": bert.SequenceClassification, "mlm": bert.MaskedLM, "pretraining": bert.PreTraining, "encoder": bert.NoHead}
 			h, ok := heads[value]
 			if !ok {
 				ts.Fatalf("no head %q", value)

@@ -171,13 +171,17 @@ func sweepError(err error) error {
 // sweepEvent shows what happens in a sweep.
 func (a *app) sweepEvent(e sweep.Event) {
 	switch e := e.(type) {
+	case sweep.Damaged:
+		a.log.Warn(fmt.Sprintf("%s: it is damaged: the run goes on as if it had not ended", e.File))
 	case sweep.Started:
 		a.log.Info(fmt.Sprintf("%s of %s, %d done before", count(e.Runs, "run"), count(e.Settings, "setting"), e.Done))
 	case sweep.Prepared:
 		a.warnJob(e.Job)
 	case sweep.Trained:
 		if note, ok := e.Event.(train.Note); ok && note.Warning {
-			a.log.Warn(fmt.Sprintf("%s: %s", e.Run, note.Text))
+			if !a.warned[note.Text] { // runs share a model
+				a.warnOnce(note.Text)
+			}
 		}
 	case sweep.Ended:
 		r := &e.Record

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -52,7 +53,7 @@ repeats the last --stride tokens of the one before it.` + inputHelp,
 			if err != nil {
 				return err
 			}
-			a.warnTokenizer(t)
+			a.warnNotes(t.Notes())
 			stream, err := in.open(a, args)
 			if err != nil {
 				return err
@@ -117,20 +118,9 @@ func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 		c.LowerCase = !v.cased
 		return tokenizer.LoadVocab(v.vocab, c)
 	case v.model != "":
-		return tokenizer.Load(v.model)
+		return tokenizer.Load(bert.TokenizerDir(v.model, ""))
 	}
 	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
-}
-
-// warnTokenizer shows what a user should know about the files of a tokenizer.
-func (a *app) warnTokenizer(t *tokenizer.Tokenizer) {
-	for _, note := range t.Notes() {
-		text := note.Text
-		if note.Kind == tokenizer.NoteCasedVocabulary {
-			text += "; with --vocab, give --cased"
-		}
-		a.log.Warn(text)
-	}
 }
 
 func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {
@@ -177,7 +167,7 @@ func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Inp
 		return longTokens(t, in, o)
 	case long:
 		each := func(visit func(*tokenizer.Encoding) error) error {
-			if in.TextPair == "" {
+			if !in.IsPair() {
 				return t.Windows(in.Text, o, visit)
 			}
 			return t.PairWindows(in.Text, in.TextPair, o, visit)
@@ -199,7 +189,7 @@ func encodeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input
 	switch {
 	case in.IDs != nil:
 		return takeIDs(t, dst, in, o)
-	case in.TextPair == "":
+	case !in.IsPair():
 		return t.Encode(dst, in.Text, o)
 	}
 	return t.EncodePair(dst, in.Text, in.TextPair, o)

@@ -65,7 +65,7 @@ func longTokens(t *tokenizer.Tokenizer, in *data.Input, o tokenizer.Options) (wi
 	}
 	var frame tokenizer.Encoding
 	err := t.Encode(&frame, begin[0], o)
-	if in.TextPair != "" {
+	if in.IsPair() {
 		err = t.EncodePair(&frame, begin[0], begin[1], o)
 	}
 	if err != nil {

@@ -51,6 +51,13 @@ var torturedFolders = []torturedFolder{
 		args: strings.Fields("instances --input corpus.txt --vocab tiny --output out --resume " + tortureCorpus),
 	},
 	{name: "pull", every: 15, args: strings.Fields("pull org/tiny")},
+	{
+		// In pieces of 8 MiB.
+		name: "pull large", every: 11, args: strings.Fields("pull org/tiny --include model.safetensors"),
+		prepare: func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "tiny", "model.safetensors"), bytes.Repeat([]byte("0123456789abcdef"), 5<<18), 0o666)
+		},
+	},
 	{name: "pull copy", every: 19, args: strings.Fields("pull org/tiny out")},
 	{
 		name: "pull damaged", every: 11,

@@ -21,6 +21,7 @@ import (
 type vocabFlags struct {
 	input   []string
 	splits  []string // of aclImdb
+	coding  string
 	output  string
 	cased   bool
 	accents *choice
@@ -38,8 +39,8 @@ func (a *app) vocabCommand() *cobra.Command {
 		Long: `vocab learns a WordPiece vocabulary: it counts the words of texts, then merges their characters into pieces, the most
 frequent pair first, until the vocabulary has --size tokens. It writes vocab.txt, tokenizer.json and tokenizer_config.json.
 
-The input is text files, plain or compressed with gzip or zstd, or IMDB, as the folder aclImdb or its .tar.gz: the splits in
---imdb-splits, never the test split. The same texts give the same vocabulary on any number of threads.
+The input is text files, plain or compressed with gzip, zstd, bzip2 or xz, or IMDB, as the folder aclImdb or its .tar.gz: the
+splits in --imdb-splits, never the test split. The same texts give the same vocabulary on any number of threads.
 
 Ids are assigned in this order: [PAD] [UNK] [CLS] [SEP] [MASK], --special-tokens, [unused0] and so on, the characters, the
 characters within words (##a), the merges.
@@ -73,11 +74,12 @@ the rarest words are left out, and a warning says so.`,
 	flags.StringSliceVar(&o.SpecialTokens, "special-tokens", nil, "add the tokens `A,B`, which are never split")
 	flags.IntVar(&o.Reserved, "reserved", 0, "reserve `N` tokens: [unused0] and so on")
 	flags.StringSliceVar(&f.splits, "imdb-splits", []string{"train", "unsup"}, "the `SPLITS` of IMDB to read")
+	addEncoding(flags, &f.coding)
 	addThreads(cmd, &o.Threads)
 	flags.Int64Var(&f.memory, "memory", o.Memory>>20, "use about `MIB` mebibytes for words and their counts")
 	flags.StringVar(&o.TempDir, "temp-dir", "", "put temporary files in `DIR` (default: the system's folder for them)")
 	_ = cmd.MarkFlagDirname("temp-dir")
-	place(cmd, dataSection, "input", "imdb-splits")
+	place(cmd, dataSection, "input", "imdb-splits", "encoding")
 	place(cmd, trainingSection, "size", "cased", "accents", "min-frequency", "limit-alphabet", "special-tokens", "reserved")
 	place(cmd, outputSection, "output")
 	place(cmd, generalSection, "memory", "temp-dir")
@@ -127,7 +129,7 @@ func (a *app) vocab(ctx context.Context, f *vocabFlags) error {
 	if slices.Contains(f.input, "-") && isTerminal(a.stdin) {
 		a.log.Info("reading text from the terminal; Ctrl-D ends it")
 	}
-	texts := &pretrain.Corpus{Paths: f.input, Stdin: a.stdin, IMDBSplits: f.splits}
+	texts := &pretrain.Corpus{Paths: f.input, Stdin: a.stdin, IMDBSplits: f.splits, Encoding: f.coding}
 	progress := newVocabProgress(a, texts)
 	f.options.Report = progress.report
 	ctx, stop := untilInterrupted(ctx, func(s os.Signal) {
@@ -175,9 +177,6 @@ func (a *app) describeLearning(f *vocabFlags, t *tokenizer.Tokenizer, s *tokeniz
 	}
 	if s.LongWords > 0 {
 		a.log.Warn(fmt.Sprintf("%s of more than %d characters left out, which the tokenizer does not know", count(int(s.LongWords), "word"), t.Config().MaxWordChars))
-	}
-	if s.InvalidBytes > 0 {
-		a.log.Warn(fmt.Sprintf("%s outside UTF-8 dropped: if the text is in another encoding, convert it first", count(int(s.InvalidBytes), "byte")))
 	}
 	if s.SpilledBytes > 0 {
 		a.log.Info(fmt.Sprintf("%s of counts went through temporary files", megabytes(s.SpilledBytes)))

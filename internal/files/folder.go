@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/go-bert/bert/internal/atomicfile"
 )
 
 // NotEmptyError says that a folder which is to be written whole holds something already.
@@ -50,7 +48,7 @@ func Folder(dir string, write func(dir string) error, last ...string) (err error
 	if err := write(temp); err != nil {
 		return renamed(err, temp, dir)
 	}
-	if err := atomicfile.SyncDir(temp); err != nil {
+	if err := SyncDir(temp); err != nil {
 		return err
 	}
 	if inside {
@@ -66,7 +64,7 @@ func Folder(dir string, write func(dir string) error, last ...string) (err error
 	if err := os.Rename(temp, dir); err != nil {
 		return renamed(err, temp, dir)
 	}
-	return atomicfile.SyncDir(parent)
+	return SyncDir(parent)
 }
 
 // CheckFolder reports what Folder would refuse dir for, before the work of filling it begins, and removes what a process that
@@ -91,10 +89,10 @@ func claim(dir string) (inside bool, temp string, release func() error, err erro
 		return false, "", nil, err
 	}
 	lock, clean := filepath.Join(parent, "."+filepath.Base(dir)+LockName), parent
-	temp = atomicfile.TempName(dir)
+	temp = TempName(dir)
 	if inside {
 		lock, clean = filepath.Join(dir, LockName), dir
-		temp = atomicfile.TempName(filepath.Join(dir, "new"))
+		temp = TempName(filepath.Join(dir, "new"))
 	}
 	if release, err = lockFile(lock, dir); err != nil {
 		return false, "", nil, err
@@ -127,7 +125,7 @@ func inPlace(dir string) (bool, error) {
 	if isMount(dir) {
 		return true, nil
 	}
-	probe := atomicfile.TempName(dir)
+	probe := TempName(dir)
 	if err := os.Mkdir(probe, 0o777); err != nil {
 		return true, nil
 	}
@@ -145,7 +143,7 @@ func RemoveTemporary(dir, temp string) error {
 		return PathError(err)
 	}
 	for _, e := range entries {
-		if !atomicfile.IsTemp(e.Name()) || temp != "" && !atomicfile.SameTarget(e.Name(), temp) {
+		if !IsTemp(e.Name()) || temp != "" && !SameTarget(e.Name(), temp) {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
@@ -166,7 +164,7 @@ func CheckEmpty(dir string) error {
 		return PathError(err)
 	}
 	for _, e := range entries {
-		if e.Name() != LockName && !atomicfile.IsTemp(e.Name()) {
+		if e.Name() != LockName && !IsTemp(e.Name()) {
 			return &NotEmptyError{dir, e.Name()}
 		}
 	}
@@ -201,7 +199,7 @@ func moveInto(dir, temp string, last []string) error {
 	if err := os.Remove(temp); err != nil {
 		return PathError(err)
 	}
-	return atomicfile.SyncDir(dir)
+	return SyncDir(dir)
 }
 
 // inOrder sorts entries so that those of last come after the others, in its order.

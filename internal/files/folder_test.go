@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/go-bert/bert/internal/atomicfile"
 )
 
 // two writes the files a and b.
@@ -90,7 +88,7 @@ func TestFolderFails(t *testing.T) {
 func TestFolderCleans(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "model")
-	mine, other := atomicfile.TempName(dir), atomicfile.TempName(filepath.Join(parent, "modell"))
+	mine, other := TempName(dir), TempName(filepath.Join(parent, "modell"))
 	for _, left := range []string{mine, other} {
 		if err := os.MkdirAll(filepath.Join(left, "sub"), 0o777); err != nil {
 			t.Fatal(err)
@@ -108,7 +106,7 @@ func TestFolderCleans(t *testing.T) {
 func TestFolderLeftovers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "model")
 	os.Mkdir(dir, 0o777)
-	for _, name := range []string{LockName, filepath.Base(atomicfile.TempName("config.json"))} {
+	for _, name := range []string{LockName, filepath.Base(TempName("config.json"))} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +133,7 @@ func TestCheckFolder(t *testing.T) {
 		t.Errorf("made %q", got)
 	}
 	os.Mkdir(dir, 0o777)
-	os.Mkdir(atomicfile.TempName(dir), 0o777)
+	os.Mkdir(TempName(dir), 0o777)
 	for _, path := range []string{filepath.Join(dir, "x"), filepath.Join(parent, ".model"+LockName)} {
 		os.WriteFile(path, nil, 0o666)
 	}
@@ -176,7 +174,7 @@ func TestFolderBusy(t *testing.T) {
 // Where a folder can't be replaced, its files are moved into it one by one, those of last after the others.
 func TestMoveInto(t *testing.T) {
 	dir := t.TempDir()
-	temp := atomicfile.TempName(filepath.Join(dir, "new"))
+	temp := TempName(filepath.Join(dir, "new"))
 	os.Mkdir(temp, 0o777)
 	for _, name := range []string{"config.json", "vocab.txt", "model.safetensors"} {
 		os.WriteFile(filepath.Join(temp, name), nil, 0o666)

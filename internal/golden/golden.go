@@ -84,13 +84,13 @@ func Peers(t testing.TB, elem ...string) string {
 	return need(t, root, "BERT_PEERS", elem)
 }
 
-// Models returns the path of elem under $BERT_MODELS, which holds published models, by default models in the folder runs beside the
-// repository, and skips the test where nothing is there.
+// Models returns the path of elem under $BERT_MODELS, which holds published models, by default models/ in $BERT_SHARED, and skips
+// the test where nothing is there.
 func Models(t testing.TB, elem ...string) string {
 	t.Helper()
 	root := folder(t, "BERT_MODELS")
 	if root == "" {
-		root = filepath.Join(filepath.Dir(moduleRoot(t)), "runs", "models")
+		root = filepath.Join(shared(t), "models")
 	}
 	return need(t, root, "BERT_MODELS", elem)
 }

@@ -30,11 +30,22 @@ const (
 
 // Review is a review and where it is.
 type Review struct {
-	Text   []byte
+	Text   []byte // in UTF-8
 	Folder string // one of those asked for
 	File   string // path of the review, or of the archive
 	Member string // name in the archive
+	// Err says why there is no Text: the file holds something else, or text in another encoding.
+	Err error
 }
+
+// Part says which reviews are read and how.
+type Part struct {
+	Folders  []string
+	Encoding string // a name for textfile.FindEncoding
+}
+
+// take is a review of the text in a file.
+func (r *Review) take(text []byte, e textfile.Encoding) { r.Text, r.Err = e.Decode(text) }
 
 // Root is the folder aclImdb where dir is that folder or contains it.
 func Root(dir string) (root string, ok bool) {
@@ -51,10 +62,14 @@ func isReview(name string) bool {
 	return strings.HasSuffix(name, ".txt") && !strings.HasPrefix(name, ".")
 }
 
-// ReadFolder calls visit with the reviews in these folders of root, in the order of the folders and of the files' names, until
+// ReadFolder calls visit with the reviews in a part's folders of root, in the order of the folders and of the files' names, until
 // visit returns an error.
-func ReadFolder(ctx context.Context, root string, folders []string, visit func(Review) error) error {
-	for _, folder := range folders {
+func ReadFolder(ctx context.Context, root string, part Part, visit func(Review) error) error {
+	encoding, err := textfile.FindEncoding(part.Encoding)
+	if err != nil {
+		return err
+	}
+	for _, folder := range part.Folders {
 		dir := filepath.Join(root, filepath.FromSlash(folder))
 		entries, err := os.ReadDir(dir)
 		if err != nil {
@@ -69,10 +84,9 @@ func ReadFolder(ctx context.Context, root string, folders []string, visit func(R
 			if err != nil {
 				return err
 			}
-			if err := textfile.Check(text); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			if err := visit(Review{Text: text, Folder: folder, File: file}); err != nil {
+			r := Review{Folder: folder, File: file}
+			r.take(text, encoding)
+			if err := visit(r); err != nil {
 				return err
 			}
 		}
@@ -91,9 +105,22 @@ func (e *MemberError) Error() string {
 }
 func (e *MemberError) Unwrap() error { return e.Err }
 
-// ReadArchive calls visit with the reviews in these folders of the tar stream r, in the order of the archive, until visit returns
-// an error. Errors call r name; one about a review is a *MemberError.
-func ReadArchive(r io.Reader, name string, folders []string, visit func(Review) error) error {
+// Failed is Err with the review's place.
+func (r *Review) Failed() error {
+	if r.Member != "" {
+		return &MemberError{r.File, r.Member, r.Err}
+	}
+	return fmt.Errorf("%s: %w", r.File, r.Err)
+}
+
+// ReadArchive calls visit with the reviews in a part's folders of the tar stream r, in the order of the archive, until visit returns
+// an error. Errors call r name; one about a member is a *MemberError.
+func ReadArchive(r io.Reader, name string, part Part, visit func(Review) error) error {
+	folders := part.Folders
+	encoding, err := textfile.FindEncoding(part.Encoding)
+	if err != nil {
+		return err
+	}
 	var (
 		root  string
 		found bool
@@ -131,10 +158,9 @@ func ReadArchive(r io.Reader, name string, folders []string, visit func(Review) 
 		if _, err := io.ReadFull(archive, text); err != nil {
 			return bad(fmt.Errorf("no whole tar archive: %w", textfile.CutOff(err)))
 		}
-		if err := textfile.Check(text); err != nil {
-			return bad(err)
-		}
-		if err := visit(Review{Text: text, Folder: folders[i], File: name, Member: member}); err != nil {
+		review := Review{Folder: folders[i], File: name, Member: member}
+		review.take(text, encoding)
+		if err := visit(review); err != nil {
 			return err
 		}
 	}

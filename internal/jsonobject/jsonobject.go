@@ -10,7 +10,6 @@ import (
 	"io"
 	"math"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
 )
@@ -139,7 +138,7 @@ func Save(path string, v any) error {
 		return err
 	}
 	b.WriteByte('\n')
-	return files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.PathError(files.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	}))

@@ -243,6 +243,28 @@ func (s *Stream) String() (*string, error) {
 	return &text, err
 }
 
+// Word reads a string, or a number as it is written; nil of null.
+func (s *Stream) Word() (*string, error) {
+	c, word, err := s.begin()
+	switch {
+	case err != nil:
+		return nil, err
+	case c == '"':
+		text, err := s.quoted()
+		return &text, err
+	case c == '-' || c >= '0' && c <= '9':
+		text := string(word)
+		return &text, nil
+	}
+	return nil, s.other(c, word, "a string or a number")
+}
+
+// Begins reports whether the next value begins with a byte: { of an object, [ of a list.
+func (s *Stream) Begins(with byte) bool {
+	c, err := s.peek()
+	return err == nil && c == with
+}
+
 // Int reads a whole number, nil of null.
 func (s *Stream) Int() (*int, error) {
 	c, word, err := s.begin()

@@ -10,17 +10,18 @@ import (
 // checkedBytes is how far into a file is looked for what is no text.
 const checkedBytes = 1 << 16
 
-// checker is a reader that fails where its first bytes are no text in UTF-8. It looks at them as they come, so that it never waits
-// for more of them than its reader does.
+// checker is a reader that fails where its first bytes are no text. It looks at them as they come, so that it never waits for more of
+// them than its reader does.
 type checker struct {
-	r       io.Reader
-	armed   bool // before that the bytes pass unseen
-	seen    int
-	control int    // control characters that texts don't have, of which NUL
-	invalid int    // bytes that are not UTF-8
-	zeros   [2]int // NUL at even and odd places
-	rest    []byte // of a code point that is not whole yet
-	failed  error
+	r        io.Reader
+	encoding Encoding // that was decoded
+	armed    bool     // before that the bytes pass unseen
+	seen     int
+	control  int    // control characters that texts don't have, of which NUL
+	invalid  int    // bytes that are not UTF-8
+	zeros    [2]int // NUL at even and odd places
+	rest     []byte // of a code point that is not whole yet
+	failed   error
 }
 
 func (c *checker) Read(p []byte) (int, error) {
@@ -39,8 +40,8 @@ func (c *checker) Read(p []byte) (int, error) {
 // fewest is the number of bytes below which nothing is concluded: a short text may well be of odd characters.
 const fewest = 32
 
-// look counts what is in text and says whether the bytes so far can be text. Some NULs and some bytes in another encoding are
-// left to the tokenizer, which cleans them.
+// look counts what is in text and says whether the bytes so far can be text. Some NULs are left to the tokenizer, which cleans them,
+// and some bytes in another encoding to whoever reads the text line by line and can say which line it is.
 func (c *checker) look(text []byte) error {
 	text = text[:min(len(text), checkedBytes-c.seen)]
 	for i, b := range text {
@@ -66,10 +67,10 @@ func (c *checker) look(text []byte) error {
 		return nil
 	}
 	switch most := c.seen * 3 / 10; {
-	case max(c.zeros[0], c.zeros[1]) > most && min(c.zeros[0], c.zeros[1]) <= c.seen/20:
+	case c.encoding.of == nil && max(c.zeros[0], c.zeros[1]) > most && min(c.zeros[0], c.zeros[1]) <= c.seen/20:
 		return utf16Error("")
 	case c.control+c.invalid > most:
-		return &NotTextError{"", "not text in UTF-8", "want a text file; convert one in another encoding to UTF-8 first"}
+		return &NotTextError{Is: "not text in " + c.encoding.String(), Advice: "want a text file, or to know which encoding it has", Undecoded: true}
 	}
 	return nil
 }
@@ -78,7 +79,7 @@ func (c *checker) look(text []byte) error {
 func Check(text []byte) error {
 	b := bufio.NewReaderSize(bytes.NewReader(text), 16)
 	if f := formatOf(b); f != nil {
-		return &NotTextError{"", "a compressed file", "decompress it first"}
+		return &NotTextError{Is: "a compressed file", Advice: "decompress it first"}
 	}
 	for _, mark := range utf16Mark {
 		if bytes.HasPrefix(text, mark) {
@@ -89,5 +90,5 @@ func Check(text []byte) error {
 }
 
 func utf16Error(name string) error {
-	return &NotTextError{name, "text in UTF-16", "convert it to UTF-8 first"}
+	return &NotTextError{File: name, Is: "text in UTF-16", Advice: "say that its encoding is utf-16", Undecoded: true}
 }

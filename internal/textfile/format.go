@@ -61,8 +61,8 @@ var formats = []format{
 	{name: "zstd", magic: ".\x2a\x4d\x18", open: openZstd}, // a frame to skip, as pzstd writes
 	{name: "bzip2", magic: "BZh.1AY&SY", open: openBzip2},
 	{name: "bzip2", magic: "BZh.\x17rE8P\x90", open: openBzip2}, // of nothing
+	{name: "xz", magic: "\xfd7zXZ\x00", open: openXZ},
 
-	{name: "an xz file", magic: "\xfd7zXZ\x00", advice: "decompress it with xz -d first"},
 	{name: "an LZMA file", magic: "\x5d\x00\x00", advice: "decompress it with xz -d first"},
 	{name: "an lzip file", magic: "LZIP\x01", advice: "decompress it with lzip -d first"},
 	{name: "an LZ4 file", magic: "\x04\x22\x4d\x18", advice: "decompress it with lz4 -d first"},
@@ -100,11 +100,12 @@ func beginsWith(b *bufio.Reader, mark []byte) bool {
 	return true
 }
 
-// NotTextError says that a file holds something other than text in UTF-8.
+// NotTextError says that a file holds something other than text in the encoding in which it was read.
 type NotTextError struct {
-	File   string // "" where the caller names it
-	Is     string // such as "a ZIP archive"
-	Advice string
+	File      string // "" where the caller names it
+	Is        string // such as "a ZIP archive"
+	Advice    string
+	Undecoded bool // it may be text in another encoding
 }
 
 func (e *NotTextError) Error() string {

@@ -1,5 +1,5 @@
-// Package textfile reads text files as users have them: perhaps compressed, perhaps with a byte order mark, perhaps with a
-// line that has no end.
+// Package textfile reads text files as users have them: perhaps compressed, perhaps in another encoding than UTF-8 or with a byte
+// order mark, perhaps with a line that has no end.
 package textfile
 
 import (
@@ -13,8 +13,8 @@ import (
 	"os"
 	"slices"
 	"time"
+	"unicode/utf8"
 
-	"github.com/go-bert/bert/internal/atomicfile"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
 )
@@ -37,10 +37,11 @@ var (
 // Reader is the plain content of a file.
 type Reader struct {
 	*bufio.Reader
-	check *checker
-	close func()
-	from  *counter // of a compressed file, else nil
-	held  int64
+	check    *checker
+	encoding Encoding
+	close    func()
+	from     *counter // of a compressed file, else nil
+	held     int64
 }
 
 // freeMemory is what readers may keep of a compressed file, however small that is.
@@ -59,7 +60,7 @@ func (r *Reader) Hold(bytes int) error {
 // Close frees the memory of the decompression. The file is the caller's.
 func (r *Reader) Close() { r.close() }
 
-// Decompress reads r, decompressed if it is a file of gzip, zstd, bzip2 or of one of the further compressions. Another compressed
+// Decompress reads r, decompressed if it is a file of gzip, zstd, bzip2, xz or of one of the further compressions. Another compressed
 // file or an archive other than tar is a *NotTextError; content that is far longer than the file is an *ExpansionError of a
 // later read. Decompress reads no further than it must, so that lines typed at a terminal come at once. Errors call r name.
 func Decompress(r io.Reader, name string, further ...Compression) (*Reader, error) {
@@ -78,7 +79,7 @@ func Decompress(r io.Reader, name string, further ...Compression) (*Reader, erro
 	case f == nil:
 		return newReader(b, func() {}), nil
 	case f.open == nil:
-		return nil, &NotTextError{name, f.name, f.advice}
+		return nil, &NotTextError{File: name, Is: f.name, Advice: f.advice}
 	}
 	z, err := f.open(b)
 	if err != nil {
@@ -95,7 +96,7 @@ func Decompress(r io.Reader, name string, further ...Compression) (*Reader, erro
 	plain.from = from
 	if f := formatOf(plain.Reader); f != nil {
 		plain.Close()
-		return nil, &NotTextError{name, "a compressed file in a compressed file", "decompress it first"}
+		return nil, &NotTextError{File: name, Is: "a compressed file in a compressed file", Advice: "decompress it first"}
 	}
 	return plain, nil
 }
@@ -105,28 +106,35 @@ func newReader(r io.Reader, closing func()) *Reader {
 	return &Reader{Reader: bufio.NewReaderSize(c, bufferSize), check: c, close: closing}
 }
 
-// UTF8 drops a byte order mark of UTF-8 and refuses what is no text in UTF-8 as a *NotTextError, at once or, where that shows in
-// later bytes, by the error of a read.
-func (r *Reader) UTF8(name string) error {
-	for _, mark := range utf16Mark {
-		if beginsWith(r.Reader, mark) {
+// Text drops a byte order mark and decodes the content. Without an encoding it has to be UTF-8. With one a mark decides all the same:
+// that of UTF-8, or of UTF-16. What is no text is a *NotTextError, at once or, where that shows in later bytes, by the error of a
+// read. Single bytes that are no characters are for Lines and Whole to report.
+func (r *Reader) Text(name string, e Encoding) error {
+	is, n := marked(func(mark []byte) bool { return beginsWith(r.Reader, mark) })
+	if n > 0 {
+		if is.of != nil && e.of == nil {
 			return utf16Error(name)
 		}
-	}
-	if beginsWith(r.Reader, utf8Mark) {
-		if _, err := r.Discard(len(utf8Mark)); err != nil {
+		if _, err := r.Discard(n); err != nil {
 			return err
 		}
+		e = is
+	}
+	if head, _ := r.Peek(r.Buffered()); len(head) >= tarMarkEnd && string(head[tarMarkEnd-len(tarMark):tarMarkEnd]) == tarMark {
+		return &NotTextError{File: name, Is: "a tar archive", Advice: "extract the text first"}
+	}
+	if r.encoding = e; e.of != nil {
+		r.check = &checker{r: e.reader(r.Reader), encoding: e}
+		r.Reader = bufio.NewReaderSize(r.check, bufferSize)
 	}
 	r.check.armed = true
 	head, _ := r.Peek(r.Buffered())
-	if len(head) >= tarMarkEnd && string(head[tarMarkEnd-len(tarMark):tarMarkEnd]) == tarMark {
-		return &NotTextError{name, "a tar archive", "extract the text first"}
-	}
 	err := r.check.look(head)
 	var not *NotTextError
 	if errors.As(err, &not) {
-		return &NotTextError{name, not.Is, not.Advice}
+		named := *not
+		named.File = name
+		return &named
 	}
 	return err
 }
@@ -137,13 +145,17 @@ const (
 	tarMarkEnd = 262
 )
 
-// New reads r as text in UTF-8, compressed or not, as Decompress and UTF8 do.
-func New(r io.Reader, name string) (*Reader, error) {
+// New reads r as text, compressed or not, as Decompress and Text do. encoding is a name for FindEncoding; "": UTF-8.
+func New(r io.Reader, name, encoding string) (*Reader, error) {
+	e, err := FindEncoding(encoding)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	t, err := Decompress(r, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.UTF8(name); err != nil {
+	if err := t.Text(name, e); err != nil {
 		t.Close()
 		return nil, err
 	}
@@ -173,8 +185,11 @@ func Open(ctx context.Context, path string) (*File, error) {
 	if err != nil {
 		return nil, files.PathError(err)
 	}
-	return &File{file: f, ctx: ctx}, nil
+	return &File{r: f, file: f, ctx: ctx}, nil
 }
+
+// From is a file of what r reads, which Close leaves open.
+func From(ctx context.Context, r io.Reader) *File { return &File{r: r, ctx: ctx} }
 
 // openPipe opens a pipe, which may wait for its writer until ctx is done.
 func openPipe(ctx context.Context, path string) (*File, error) {
@@ -207,14 +222,15 @@ func openPipe(ctx context.Context, path string) (*File, error) {
 		}
 		// A deadline in the past ends a read that waits. Where the system has none, the read ends with the writer.
 		stop := context.AfterFunc(ctx, func() { _ = o.f.SetReadDeadline(time.Unix(1, 0)) })
-		return &File{o.f, ctx, stop}, nil
+		return &File{r: o.f, file: o.f, ctx: ctx, stop: stop}, nil
 	}
 }
 
 // File is a file that can be read until a context is done. It holds the context because readers of other packages, like gzip's,
 // are between it and the caller that has one.
 type File struct {
-	file *os.File
+	r    io.Reader
+	file *os.File // r; nil: it is another reader
 	ctx  context.Context
 	stop func() bool // of a pipe, else nil
 }
@@ -223,7 +239,7 @@ func (f *File) Read(p []byte) (int, error) {
 	if f.ctx.Err() != nil {
 		return 0, context.Cause(f.ctx)
 	}
-	n, err := f.file.Read(p)
+	n, err := f.r.Read(p)
 	if err != nil && err != io.EOF && f.ctx.Err() != nil {
 		err = context.Cause(f.ctx)
 	}
@@ -232,6 +248,9 @@ func (f *File) Read(p []byte) (int, error) {
 
 // IsDir reports whether the file is a folder.
 func (f *File) IsDir() bool {
+	if f.file == nil {
+		return false
+	}
 	info, err := f.file.Stat()
 	return err == nil && info.IsDir()
 }
@@ -241,12 +260,16 @@ func (f *File) Close() error {
 	if f.stop != nil {
 		f.stop()
 	}
+	if f.file == nil {
+		return nil
+	}
 	return f.file.Close()
 }
 
 // Lines gives the lines of a text, ended by LF or CRLF, the last one also by the end of the file.
 type Lines struct {
 	b       *bufio.Reader
+	in      Encoding
 	number  int
 	buf     []byte
 	tooLong bool // the rest of the last line has to be skipped
@@ -254,7 +277,7 @@ type Lines struct {
 }
 
 // NewLines gives the lines of r.
-func NewLines(r *Reader) *Lines { return &Lines{b: r.Reader} }
+func NewLines(r *Reader) *Lines { return &Lines{b: r.Reader, in: r.encoding} }
 
 // Number is the number of the last line read, from 1.
 func (l *Lines) Number() int { return l.number }
@@ -265,8 +288,13 @@ func (l *Lines) Cut() bool { return l.cut }
 // keepAtMost is the memory that Lines keeps from line to line.
 const keepAtMost = 1 << 20
 
+// BadLine reports whether an error is about one line, after which the next can be read: ErrTooLong or an *EncodingError.
+func BadLine(err error) bool {
+	return err != nil && (errors.Is(err, ErrTooLong) || errors.As(err, new(*EncodingError)))
+}
+
 // Next returns the next line, without its end, good until the next call. io.EOF says that there is none. ErrTooLong comes as soon as
-// a line is too long; the next call goes on after its end.
+// a line is too long; the next call goes on after its end. A line that is not in the text's encoding comes with an *EncodingError.
 func (l *Lines) Next() ([]byte, error) {
 	for l.tooLong {
 		_, err := l.b.ReadSlice('\n')
@@ -311,7 +339,10 @@ func (l *Lines) Next() ([]byte, error) {
 		if len(line) > MaxRecord {
 			return nil, ErrTooLong
 		}
-		return line, nil
+		if len(line) == 0 || utf8.Valid(line) {
+			return line, nil
+		}
+		return line, l.in.check(line)
 	}
 }
 
@@ -351,7 +382,7 @@ func IsPythonSpace(r rune) bool {
 
 // Save writes a text to a file that is whole or not there.
 func Save(path, text string) error {
-	return files.PathError(atomicfile.WriteFile(path, 0o666, func(w io.Writer) error {
+	return files.PathError(files.WriteFile(path, 0o666, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
 		return err
 	}))

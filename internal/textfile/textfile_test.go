@@ -34,7 +34,7 @@ func TestLines(t *testing.T) {
 	for name, content := range map[string][]byte{
 		"plain": []byte(text), "mark": []byte("\ufeff" + text), "gzip": gzipped(t, text), "mark in gzip": gzipped(t, "\ufeff"+text),
 	} {
-		r, err := New(iotest.OneByteReader(bytes.NewReader(content)), "f")
+		r, err := New(iotest.OneByteReader(bytes.NewReader(content)), "f", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,12 +61,12 @@ func TestErrors(t *testing.T) {
 	for content, want := range map[string]string{
 		"\xff\xfea\x00": "f: text in UTF-16", "\xfe\xff\x00a": "f: text in UTF-16", "\x1f\x8b\x08": "f: no gzip file: the file is truncated",
 	} {
-		if _, err := New(strings.NewReader(content), "f"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(strings.NewReader(content), "f", ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", content, err, want)
 		}
 	}
 	long := strings.Repeat("x", MaxRecord+1) + "\nnext\n"
-	r, err := New(strings.NewReader(long), "f")
+	r, err := New(strings.NewReader(long), "f", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 
 	"github.com/go-bert/bert"
-	"github.com/go-bert/bert/internal/atomicfile"
+	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/starter/internal/archive"
 )
 
@@ -48,7 +48,7 @@ func run(pretrained, sentiment, out string) error {
 			return err
 		}
 		path := filepath.Join(out, m.archive)
-		err := atomicfile.WriteFile(path, 0o666, func(w io.Writer) error { return archive.Write(w, os.DirFS(m.dir), m.files) })
+		err := files.WriteFile(path, 0o666, func(w io.Writer) error { return archive.Write(w, os.DirFS(m.dir), m.files) })
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,4 @@
-// Package atomicfile writes files that are either complete or absent: the bytes go to a temporary file in the same folder,
-// which is synced and then renamed. A crash, a full disk or a failing writer leaves the old file unchanged.
-package atomicfile
+package files
 
 import (
 	"bufio"
@@ -15,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 )
+
+// A file is written under a temporary name in the same folder, synced and renamed, so that it is complete or absent: a crash, a full
+// disk or a failing writer leaves the old file unchanged.
 
 // A temporary name is "." + the file's name + tempMark + random text.
 const (
