@@ -263,7 +263,7 @@ func (t *Trainer) Update(u Update) error {
 		}
 		op.adam = compute.Adam{
 			P: p.value, G: p.grad, M: t.m1.Slice(at, to), V: t.m2.Slice(at, to),
-			GradScale: float32(u.GradScale), Beta1: float32(u.Beta1), Beta2: float32(u.Beta2), Decay: decay,
+			GradScale: float32(u.GradScale), Beta1: u.Beta1, Beta2: u.Beta2, Decay: decay,
 			StepSize: float32(stepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
 		}
 		if u.LAMB && p.Decay {

@@ -68,6 +68,7 @@ func readNames(dir string) []string {
 			names = append(names, name)
 		}
 	}
+	names = append(names, pipelineIn(dir)...)
 	if i := slices.IndexFunc(weights, has); i >= 0 {
 		names = append(names, weights[i])
 		if strings.HasSuffix(weights[i], shardIndex) {

@@ -21,9 +21,10 @@ import (
 // configNames are the files that mark a folder as a model. The first that exists counts.
 var configNames = []string{"config.json", "bert_config.json"}
 
-// companions are the other small files of a model: its tokenizer, and the task file of this project's models.
+// companions are the other small files of a model: its tokenizer, the task file of this project's models, and the list of the
+// modules of a sentence-transformers folder.
 var companions = []string{
-	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json",
+	"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "task.json", modulesFile,
 }
 
 // weights are the files that may hold a model's weights. The first that exists is taken; an index stands for the files that it
@@ -227,6 +228,9 @@ func (p *puller) pull(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := p.fetchPipeline(ctx); err != nil {
+		return err
 	}
 	if len(p.o.Exclude) == 0 && !p.info.has("vocab.txt") && !p.info.has("tokenizer.json") {
 		p.o.Note(fmt.Sprintf("%s has neither vocab.txt nor tokenizer.json: to use it, you need its vocabulary from elsewhere", p.ref))

@@ -10,7 +10,8 @@ import (
 	"github.com/go-bert/bert/internal/random"
 )
 
-// Data are the examples to train on. Run selects and orders the examples of the batches, depending on the seed.
+// Data are the examples to train on. Run selects and orders the examples of the batches, by the seed or, with Recipe.NoShuffle, as
+// they come.
 type Data interface {
 	// Len returns the number of examples.
 	Len() int
@@ -64,7 +65,7 @@ func newBatches(data Data, r *Recipe) (batches, error) {
 			}
 		}
 	}
-	order := order{data: data, seed: *r.Seed, group: r.GroupByLength, examples: make([]int32, n), epoch: -1}
+	order := order{data: data, seed: *r.Seed, asIs: r.NoShuffle, group: r.GroupByLength, examples: make([]int32, n), epoch: -1}
 	if budget := r.stepTokens(); budget > 0 {
 		return &cutByTokens{order: order, budget: budget}, nil
 	}
@@ -84,23 +85,28 @@ func tightest(a, b int) int {
 	return min(a, b)
 }
 
-// order is the order of the examples within an epoch: a permutation that depends on the seed and the epoch alone.
+// order is the order of the examples within an epoch: a permutation that depends on the seed and the epoch alone, or that of the
+// data.
 type order struct {
 	data     Data
 	seed     uint64
+	asIs     bool // not shuffled
 	group    bool
 	examples []int32 // in the order of epoch
 	epoch    int     // -1 if none yet
 }
 
-// shuffle puts examples into the order of an epoch.
-func (o *order) shuffle(epoch int) {
+// arrange puts examples into the order of an epoch.
+func (o *order) arrange(epoch int) {
+	o.epoch = epoch
 	for i := range o.examples {
 		o.examples[i] = int32(i)
 	}
+	if o.asIs {
+		return
+	}
 	s := random.New(o.seed, forOrder, uint64(epoch))
 	s.Shuffle(len(o.examples), func(i, j int) { o.examples[i], o.examples[j] = o.examples[j], o.examples[i] })
-	o.epoch = epoch
 }
 
 // groupWindow is the number of batches whose examples are sorted by length together: 50, as in Hugging Face's
@@ -137,7 +143,7 @@ func (c *cutBySize) batch(step int) []draw {
 	for i := range c.out {
 		p := int64(step)*int64(c.size) + int64(i)
 		if epoch := int(p / n); c.epoch != epoch {
-			c.shuffle(epoch)
+			c.arrange(epoch)
 			if c.group {
 				c.groupByLength()
 			}
@@ -238,7 +244,7 @@ func (c *cutByTokens) batch(step int) []draw {
 
 // cut sets examples and cuts to those of an epoch.
 func (c *cutByTokens) cut(epoch int) {
-	c.shuffle(epoch)
+	c.arrange(epoch)
 	if c.group {
 		for from := 0; from < len(c.examples); {
 			to := c.fill(from, groupWindow*c.budget)

@@ -385,6 +385,7 @@ func TestOptionsDecide(t *testing.T) {
 		"seed":            func(o *Options) { o.Seed = new(uint64(43)) },
 		"batch_size":      func(o *Options) { o.BatchSize = 5 },
 		"group_by_length": func(o *Options) { o.GroupByLength = true },
+		"no_shuffle":      func(o *Options) { o.NoShuffle = true },
 		"optimizer":       func(o *Options) { o.Optimizer = AdamW },
 		"schedule":        func(o *Options) { o.Schedule = Constant },
 		"learning_rate":   func(o *Options) { o.LearningRate = 0.2 },

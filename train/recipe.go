@@ -27,6 +27,8 @@ type Recipe struct {
 	MicroBatchTokens int `json:"micro_batch_tokens,omitzero"`
 	// GroupByLength puts examples of similar length into the same batch.
 	GroupByLength bool `json:"group_by_length,omitzero"`
+	// NoShuffle takes the examples of each epoch in the order of the data, instead of one that the seed decides.
+	NoShuffle bool `json:"no_shuffle,omitzero"`
 
 	// Epochs is the number of passes over the data; 0: 2. MaxSteps, if not 0, is the length of the run instead.
 	Epochs   float64 `json:"num_train_epochs,omitzero" zero:"more than 0"`
@@ -45,7 +47,7 @@ type Recipe struct {
 	Beta2            *float64  `json:"adam_beta2,omitzero"`    // nil: 0.999
 	Epsilon          float64   `json:"adam_epsilon,omitzero"`  // 0: the optimiser's own, 1e-6 (google, lamb) or 1e-8 (adamw)
 
-	// Seed decides the order of the examples and the dropout; nil: 42.
+	// Seed decides the order of the examples, unless NoShuffle is set, and the dropout; nil: 42.
 	Seed *uint64 `json:"seed,omitzero"`
 
 	// EvalSteps is the number of steps between two evaluations; 0: none but at the end of the run, which is always evaluated,
@@ -129,6 +131,7 @@ func (r Recipe) Validate() error {
 		{"gradient_accumulation_steps", r.Accumulation >= 1 && r.Accumulation <= math.MaxInt32/max(r.BatchSize, r.TokenBudget, 1), "at least 1, and fewer than 2³¹ examples or tokens a step"},
 		{"micro_batch_size", r.MicroBatchSize >= 0, "at least 1"},
 		{"micro_batch_tokens", r.MicroBatchTokens >= 0, "at least 1"},
+		{"no_shuffle", !r.NoShuffle || !r.GroupByLength, "none beside `group_by_length`"},
 		{"optimizer", int(r.Optimizer) < len(optimizers), "one of " + strings.Join(optimizerNames(), ", ")},
 		{"lr_schedule", int(r.Schedule) < len(scheduleNames), "one of " + strings.Join(scheduleNames[:], ", ")},
 		{"learning_rate", r.LearningRate > 0 && r.LearningRate <= 1e3, "a small positive number"},

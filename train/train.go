@@ -142,6 +142,10 @@ func (o *Options) fingerprint(examples, steps int) (map[string]string, error) {
 		"warmup_steps":       strconv.Itoa(o.warmup(steps)),
 		"best_metric":        o.BestMetric,
 	}
+	// Earlier runs all shuffled, and say nothing of it.
+	if o.NoShuffle {
+		f["no_shuffle"] = "true"
+	}
 	// The evaluations affect the result only if they select the model.
 	if o.BestMetric != "" {
 		f["minimize"] = strconv.FormatBool(o.minimize())

@@ -123,6 +123,7 @@ var sharedMeanings = map[string]string{
 	"memory":                    "a limit for memory, in MiB",
 	"metric-for-best-model":     "which evaluation's model is kept",
 	"model":                     "the model, by folder or name",
+	"no-shuffle":                "the order of the data",
 	"normalize":                 "vectors of texts have length 1",
 	"null-score-diff-threshold": "squad2's threshold",
 	"num-train-epochs":          "passes over the training data",

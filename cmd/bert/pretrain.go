@@ -61,6 +61,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 	r := &recipeFlags{cmd: cmd, fresh: func() any { return new(pretrain.Recipe) }, defaults: &defaults, instead: [][]string{
 		{"eval_instances", "eval_share"},
 		{"train_batch_size", "token_budget"},
+		{"group_by_length", "no_shuffle"},
 		{"num_train_steps", "num_train_epochs", "phase_steps"},
 		{"warmup_proportion", "warmup_steps"},
 	}}
@@ -97,6 +98,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 		r.add(flags, "micro_batch_size", "let batches go through the model in parts of at most `N` instances, to save memory; 0: whole")
 		r.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
 		r.add(flags, "group_by_length", "put instances of similar length into the same batch")
+		r.add(flags, "no_shuffle", "take the instances in the order of the set, in each epoch")
 		r.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
 			train.GoogleAdam.String(), train.AdamW.String(), train.LAMB.String())
 		r.add(flags, "lr_schedule", "how the learning rate falls; own: as the optimizer's authors have it",

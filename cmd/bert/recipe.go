@@ -250,6 +250,7 @@ func (f *recipeFlags) addTraining() {
 		f.add(flags, "token_budget", "batches of at most `N` tokens, instead of --train-batch-size")
 		f.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
 		f.add(flags, "group_by_length", "put texts of similar length into the same batch")
+		f.add(flags, "no_shuffle", "take the examples in the order of the data, in each epoch")
 		f.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
 			train.GoogleAdam.String(), train.AdamW.String(), train.LAMB.String())
 		f.add(flags, "lr_schedule", "how the learning rate falls; own: as the optimizer's authors have it",
@@ -267,7 +268,7 @@ func (f *recipeFlags) addTraining() {
 		f.add(flags, "keep_checkpoints", "keep the newest `N` checkpoints, and the best; 0: all")
 		f.add(flags, "log_steps", "record the loss every `N` steps")
 	})
-	f.instead = append(f.instead, []string{"train_batch_size", "token_budget"})
+	f.instead = append(f.instead, []string{"train_batch_size", "token_budget"}, []string{"group_by_length", "no_shuffle"})
 }
 
 // addSeed defines --seed.

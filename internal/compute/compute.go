@@ -312,9 +312,10 @@ type SquaredError struct {
 //
 // The constants make it Google's AdamWeightDecayOptimizer or AdamW.
 type Adam struct {
-	P, G, M, V   Buffer
-	GradScale    float32
-	Beta1, Beta2 float32
+	P, G, M, V Buffer
+	GradScale  float32
+	// A device forms 1−Beta in float64 and rounds that. From a Beta2 of 0.999 in float32 it would be 1.3e-5 off.
+	Beta1, Beta2 float64
 	Decay        float32 // rate·decay
 	StepSize     float32 // rate, over 1−Beta1^t with bias correction
 	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction

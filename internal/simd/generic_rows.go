@@ -135,8 +135,8 @@ func adamGeneric(p, g, m, v []float32, c *AdamStep) {
 	g, m, v = g[:n], m[:n], v[:n]
 	for i := range p {
 		gi := g[i] * c.GradScale
-		m[i] = float32(c.Beta1*m[i]) + float32((1-c.Beta1)*gi)
-		v[i] = float32(c.Beta2*v[i]) + float32((1-c.Beta2)*float32(gi*gi))
+		m[i] = float32(c.Beta1*m[i]) + float32(c.Rest1*gi)
+		v[i] = float32(c.Beta2*v[i]) + float32(c.Rest2*float32(gi*gi))
 		root := float32(math.Sqrt(float64(v[i])))
 		p[i] -= float32(c.Decay*p[i]) + float32(c.StepSize*m[i])/(float32(root*c.RootScale)+c.Eps)
 	}

@@ -4,10 +4,6 @@
 
 #include "textflag.h"
 
-DATA constants<>+0(SB)/8, $0x3f8000003f800000
-DATA constants<>+8(SB)/8, $0x3f8000003f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $16
-
 TEXT ·addNEON(SB), NOSPLIT, $0-24
 	MOVD dst+0(FP), R0
 	MOVD x+8(FP), R1
@@ -468,7 +464,6 @@ done5:
 	RET
 
 TEXT ·adamNEON(SB), NOSPLIT, $0-48
-	MOVD $constants<>(SB), R8
 	MOVD c+40(FP), R0
 	MOVWU 0(R0), R1
 	VDUP R1, V0.S4
@@ -484,170 +479,171 @@ TEXT ·adamNEON(SB), NOSPLIT, $0-48
 	VDUP R6, V5.S4
 	MOVWU 24(R0), R7
 	VDUP R7, V6.S4
-	FMOVQ 0(R8), F7
-	WORD $0x4ea1d4e8 // FSUB V8.4S, V7.4S, V1.4S
-	WORD $0x4ea2d4e7 // FSUB V7.4S, V7.4S, V2.4S
-	MOVD p+0(FP), R9
-	MOVD grad+8(FP), R10
-	MOVD m+16(FP), R11
-	MOVD v+24(FP), R12
-	MOVD n+32(FP), R13
-	SUBS $4, R13
+	MOVWU 28(R0), R8
+	VDUP R8, V7.S4
+	MOVWU 32(R0), R9
+	VDUP R9, V8.S4
+	MOVD p+0(FP), R10
+	MOVD grad+8(FP), R11
+	MOVD m+16(FP), R12
+	MOVD v+24(FP), R13
+	MOVD n+32(FP), R14
+	SUBS $4, R14
 	BLT end2
 
 loop1:
-	FMOVQ 0(R10), F9
+	FMOVQ 0(R11), F9
 	WORD $0x6e20dd29 // FMUL V9.4S, V9.4S, V0.4S
-	FMOVQ 0(R11), F10
+	FMOVQ 0(R12), F10
 	WORD $0x6e21dd4a // FMUL V10.4S, V10.4S, V1.4S
-	VFMLA V8.S4, V9.S4, V10.S4
-	FMOVQ F10, 0(R11)
-	FMOVQ 0(R12), F11
-	WORD $0x6e22dd6b // FMUL V11.4S, V11.4S, V2.4S
+	VFMLA V2.S4, V9.S4, V10.S4
+	FMOVQ F10, 0(R12)
+	FMOVQ 0(R13), F11
+	WORD $0x6e23dd6b // FMUL V11.4S, V11.4S, V3.4S
 	WORD $0x6e29dd29 // FMUL V9.4S, V9.4S, V9.4S
-	VFMLA V7.S4, V9.S4, V11.S4
-	FMOVQ F11, 0(R12)
-	VMOV V6.B16, V9.B16
+	VFMLA V4.S4, V9.S4, V11.S4
+	FMOVQ F11, 0(R13)
+	VMOV V8.B16, V9.B16
 	WORD $0x6ea1f96b // FSQRT V11.4S, V11.4S
-	VFMLA V5.S4, V11.S4, V9.S4
-	WORD $0x6e24dd4a // FMUL V10.4S, V10.4S, V4.4S
+	VFMLA V7.S4, V11.S4, V9.S4
+	WORD $0x6e26dd4a // FMUL V10.4S, V10.4S, V6.4S
 	WORD $0x6e29fd49 // FDIV V9.4S, V10.4S, V9.4S
-	FMOVQ 0(R9), F10
-	VFMLA V3.S4, V10.S4, V9.S4
+	FMOVQ 0(R10), F10
+	VFMLA V5.S4, V10.S4, V9.S4
 	WORD $0x4ea9d549 // FSUB V9.4S, V10.4S, V9.4S
-	FMOVQ F9, 0(R9)
-	ADD $16, R9
+	FMOVQ F9, 0(R10)
 	ADD $16, R10
 	ADD $16, R11
 	ADD $16, R12
-	SUBS $4, R13
+	ADD $16, R13
+	SUBS $4, R14
 	BGE loop1
 
 end2:
-	ADDS $4, R13
+	ADDS $4, R14
 	BEQ done3
-	TBZ $2, R13, notAll4
-	FMOVQ 0(R10), F9
+	TBZ $2, R14, notAll4
+	FMOVQ 0(R11), F9
 	B done6
 
 notAll4:
-	TBZ $1, R13, one5
-	FMOVD 0(R10), F9
-	TBZ $0, R13, done6
-	ADD $8, R10, R14
-	VLD1 (R14), V9.S[2]
+	TBZ $1, R14, one5
+	FMOVD 0(R11), F9
+	TBZ $0, R14, done6
+	ADD $8, R11, R15
+	VLD1 (R15), V9.S[2]
 	B done6
 
 one5:
-	FMOVS 0(R10), F9
+	FMOVS 0(R11), F9
 
 done6:
 	WORD $0x6e20dd20 // FMUL V0.4S, V9.4S, V0.4S
-	TBZ $2, R13, notAll7
-	FMOVQ 0(R11), F9
+	TBZ $2, R14, notAll7
+	FMOVQ 0(R12), F9
 	B done9
 
 notAll7:
-	TBZ $1, R13, one8
-	FMOVD 0(R11), F9
-	TBZ $0, R13, done9
-	ADD $8, R11, R14
-	VLD1 (R14), V9.S[2]
+	TBZ $1, R14, one8
+	FMOVD 0(R12), F9
+	TBZ $0, R14, done9
+	ADD $8, R12, R15
+	VLD1 (R15), V9.S[2]
 	B done9
 
 one8:
-	FMOVS 0(R11), F9
+	FMOVS 0(R12), F9
 
 done9:
 	WORD $0x6e21dd21 // FMUL V1.4S, V9.4S, V1.4S
-	VFMLA V8.S4, V0.S4, V1.S4
-	TBZ $2, R13, notAll10
-	FMOVQ F1, 0(R11)
+	VFMLA V2.S4, V0.S4, V1.S4
+	TBZ $2, R14, notAll10
+	FMOVQ F1, 0(R12)
 	B done12
 
 notAll10:
-	TBZ $1, R13, one11
-	FMOVD F1, 0(R11)
-	TBZ $0, R13, done12
-	ADD $8, R11, R14
-	VST1 V1.S[2], (R14)
+	TBZ $1, R14, one11
+	FMOVD F1, 0(R12)
+	TBZ $0, R14, done12
+	ADD $8, R12, R15
+	VST1 V1.S[2], (R15)
 	B done12
 
 one11:
-	FMOVS F1, 0(R11)
+	FMOVS F1, 0(R12)
 
 done12:
-	TBZ $2, R13, notAll13
-	FMOVQ 0(R12), F8
+	TBZ $2, R14, notAll13
+	FMOVQ 0(R13), F2
 	B done15
 
 notAll13:
-	TBZ $1, R13, one14
-	FMOVD 0(R12), F8
-	TBZ $0, R13, done15
-	ADD $8, R12, R14
-	VLD1 (R14), V8.S[2]
+	TBZ $1, R14, one14
+	FMOVD 0(R13), F2
+	TBZ $0, R14, done15
+	ADD $8, R13, R15
+	VLD1 (R15), V2.S[2]
 	B done15
 
 one14:
-	FMOVS 0(R12), F8
+	FMOVS 0(R13), F2
 
 done15:
-	WORD $0x6e22dd02 // FMUL V2.4S, V8.4S, V2.4S
+	WORD $0x6e23dc42 // FMUL V2.4S, V2.4S, V3.4S
 	WORD $0x6e20dc00 // FMUL V0.4S, V0.4S, V0.4S
-	VFMLA V7.S4, V0.S4, V2.S4
-	TBZ $2, R13, notAll16
-	FMOVQ F2, 0(R12)
+	VFMLA V4.S4, V0.S4, V2.S4
+	TBZ $2, R14, notAll16
+	FMOVQ F2, 0(R13)
 	B done18
 
 notAll16:
-	TBZ $1, R13, one17
-	FMOVD F2, 0(R12)
-	TBZ $0, R13, done18
-	ADD $8, R12, R14
-	VST1 V2.S[2], (R14)
+	TBZ $1, R14, one17
+	FMOVD F2, 0(R13)
+	TBZ $0, R14, done18
+	ADD $8, R13, R15
+	VST1 V2.S[2], (R15)
 	B done18
 
 one17:
-	FMOVS F2, 0(R12)
+	FMOVS F2, 0(R13)
 
 done18:
 	WORD $0x6ea1f840 // FSQRT V0.4S, V2.4S
-	VFMLA V5.S4, V0.S4, V6.S4
-	WORD $0x6e24dc20 // FMUL V0.4S, V1.4S, V4.4S
-	WORD $0x6e26fc00 // FDIV V0.4S, V0.4S, V6.4S
-	TBZ $2, R13, notAll19
-	FMOVQ 0(R9), F1
+	VFMLA V7.S4, V0.S4, V8.S4
+	WORD $0x6e26dc20 // FMUL V0.4S, V1.4S, V6.4S
+	WORD $0x6e28fc00 // FDIV V0.4S, V0.4S, V8.4S
+	TBZ $2, R14, notAll19
+	FMOVQ 0(R10), F1
 	B done21
 
 notAll19:
-	TBZ $1, R13, one20
-	FMOVD 0(R9), F1
-	TBZ $0, R13, done21
-	ADD $8, R9, R14
-	VLD1 (R14), V1.S[2]
+	TBZ $1, R14, one20
+	FMOVD 0(R10), F1
+	TBZ $0, R14, done21
+	ADD $8, R10, R15
+	VLD1 (R15), V1.S[2]
 	B done21
 
 one20:
-	FMOVS 0(R9), F1
+	FMOVS 0(R10), F1
 
 done21:
-	VFMLA V3.S4, V1.S4, V0.S4
+	VFMLA V5.S4, V1.S4, V0.S4
 	WORD $0x4ea0d420 // FSUB V0.4S, V1.4S, V0.4S
-	TBZ $2, R13, notAll22
-	FMOVQ F0, 0(R9)
+	TBZ $2, R14, notAll22
+	FMOVQ F0, 0(R10)
 	B done24
 
 notAll22:
-	TBZ $1, R13, one23
-	FMOVD F0, 0(R9)
-	TBZ $0, R13, done24
-	ADD $8, R9, R14
-	VST1 V0.S[2], (R14)
+	TBZ $1, R14, one23
+	FMOVD F0, 0(R10)
+	TBZ $0, R14, done24
+	ADD $8, R10, R15
+	VST1 V0.S[2], (R15)
 	B done24
 
 one23:
-	FMOVS F0, 0(R9)
+	FMOVS F0, 0(R10)
 
 done24:
 

@@ -19,7 +19,7 @@ type rowOp struct {
 
 var dropExample = Drop{Key: [2]uint32{1, 2}, Threshold: 6554, Scale: 65536. / (65536 - 6554)}
 
-var adamExample = AdamStep{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 1e-4, StepSize: 1e-3, RootScale: 1.5, Eps: 1e-6}
+var adamExample = AdamStep{GradScale: 0.5, Beta1: 0.9, Rest1: 0.1, Beta2: 0.999, Rest2: 0.001, Decay: 1e-4, StepSize: 1e-3, RootScale: 1.5, Eps: 1e-6}
 
 func rowOps() []rowOp {
 	const eps = 0x1p-23
@@ -92,10 +92,9 @@ func rowOps() []rowOp {
 			},
 			want: func(_ int, o []float64) ([]float64, float64) {
 				c := adamExample
-				b1, b2 := float64(c.Beta1), float64(c.Beta2)
 				g := o[1] * float64(c.GradScale)
-				m := b1*o[2] + (1-b1)*g
-				v := b2*math.Abs(o[3]) + (1-b2)*g*g
+				m := float64(c.Beta1)*o[2] + float64(c.Rest1)*g
+				v := float64(c.Beta2)*math.Abs(o[3]) + float64(c.Rest2)*g*g
 				p := o[0] - (float64(c.Decay)*o[0] + float64(c.StepSize)*m/(math.Sqrt(v)*float64(c.RootScale)+float64(c.Eps)))
 				size := math.Abs(o[0]) + math.Abs(o[1]) + math.Abs(o[2]) + math.Abs(o[3]) + math.Abs(p)
 				return []float64{p, o[1], m, v}, 4 * eps * size

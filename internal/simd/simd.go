@@ -114,8 +114,8 @@ type Kernels struct {
 	// Adam updates a run of parameters in one pass over memory:
 	//
 	//	g' = g·GradScale
-	//	m  = Beta1·m + (1−Beta1)·g'
-	//	v  = Beta2·v + (1−Beta2)·g'²
+	//	m  = Beta1·m + Rest1·g'
+	//	v  = Beta2·v + Rest2·g'²
 	//	p  = p − (Decay·p + StepSize·m/(√v·RootScale + Eps))
 	//
 	// The caller's choice of the constants makes it Google's AdamWeightDecayOptimizer (no bias correction) or AdamW.
@@ -154,8 +154,10 @@ func (k *Kernels) SoftmaxRows(x []float32, ld, rows, n int, s float32, lse []flo
 
 // AdamStep holds the constants of one step for one run of parameters.
 type AdamStep struct {
-	GradScale    float32 // the factor of gradient clipping
-	Beta1, Beta2 float32
+	GradScale float32 // the factor of gradient clipping
+	// Rest1 and Rest2 are 1−β1 and 1−β2, rounded once: 1 minus a float32 of 0.999 would be 1.3e-5 off.
+	Beta1, Rest1 float32
+	Beta2, Rest2 float32
 	Decay        float32 // rate·decay; as 1 − rate·decay it would lose its digits
 	StepSize     float32 // rate, over 1−Beta1^t with bias correction
 	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction

@@ -115,16 +115,21 @@ type adamCase struct {
 	wantP, direction []float64 // before and what is taken off
 }
 
-func newAdamCase(data *inputs, n int, op compute.Adam) *adamCase {
-	c := &adamCase{op: op, p: data.normal(n, 0.02), g: data.normal(n, 0.1), m: data.normal(n, 0.01), v: data.normal(n, 0.01)}
-	for i := range c.v {
-		c.v[i] *= c.v[i]
+// newAdamCase makes one. In the first step of a run the moments are 0 before, so that they are nothing but 1−Beta1 and 1−Beta2
+// times their terms.
+func newAdamCase(data *inputs, n int, op compute.Adam, first bool) *adamCase {
+	c := &adamCase{op: op, p: data.normal(n, 0.02), g: data.normal(n, 0.1), m: make([]float32, n), v: make([]float32, n)}
+	if !first {
+		c.m, c.v = data.normal(n, 0.01), data.normal(n, 0.01)
+		for i := range c.v {
+			c.v[i] *= c.v[i]
+		}
 	}
 	c.wantP, c.wantM, c.wantV, c.direction = wide(c.p), wide(c.m), wide(c.v), make([]float64, n)
 	for i := range n {
 		g := float64(c.g[i]) * float64(op.GradScale)
-		c.wantM[i] = float64(op.Beta1)*c.wantM[i] + (1-float64(op.Beta1))*g
-		c.wantV[i] = float64(op.Beta2)*c.wantV[i] + (1-float64(op.Beta2))*g*g
+		c.wantM[i] = op.Beta1*c.wantM[i] + (1-op.Beta1)*g
+		c.wantV[i] = op.Beta2*c.wantV[i] + (1-op.Beta2)*g*g
 		step := c.wantM[i] / (math.Sqrt(c.wantV[i])*float64(op.RootScale) + float64(op.Eps))
 		c.direction[i] = c.wantP[i]*float64(op.Decay) + float64(op.StepSize)*step
 	}
@@ -148,10 +153,11 @@ func adamChecks() (checks []check) {
 	for i, n := range []int{0, 1, 5, 100, 70000} {
 		checks = append(checks, check{fmt.Sprint(n), func(data *inputs, _ compute.Device) func(compute.Device) operation {
 			op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 2e-7, StepSize: 2e-5, RootScale: 1, Eps: 1e-6}
-			if i%2 == 1 {
-				op.StepSize, op.RootScale = 2e-4, 31.6 // bias correction in the first steps
+			first := i%2 == 1
+			if first {
+				op.StepSize, op.RootScale = 2e-4, 31.6 // the bias correction
 			}
-			c := newAdamCase(data, n, op)
+			c := newAdamCase(data, n, op, first)
 			addTo(c.wantP, -1, c.direction)
 			return func(d compute.Device) operation {
 				op := c.on(d)
@@ -168,13 +174,14 @@ func lambChecks() (checks []check) {
 			name := strings.TrimSpace(fmt.Sprint(n, " ", zero))
 			checks = append(checks, check{name, func(data *inputs, _ compute.Device) func(compute.Device) operation {
 				op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 0.01, StepSize: 1, RootScale: 1, Eps: 1e-6}
-				if i%2 == 1 {
+				first := i%2 == 1
+				if first {
 					op.StepSize, op.RootScale = 10, 31.6
 				}
 				if zero == "u" {
 					op.StepSize, op.Decay = 0, 0
 				}
-				c := newAdamCase(data, n, op)
+				c := newAdamCase(data, n, op, first)
 				if zero == "p" {
 					addTo(c.direction, -float64(op.Decay), c.wantP)
 					clear(c.p)

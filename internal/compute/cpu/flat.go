@@ -168,8 +168,10 @@ func (d *Device) growSums(n int) {
 func adamStep(op *compute.Adam) simd.AdamStep {
 	return simd.AdamStep{
 		GradScale: op.GradScale,
-		Beta1:     op.Beta1,
-		Beta2:     op.Beta2,
+		Beta1:     float32(op.Beta1),
+		Rest1:     float32(1 - op.Beta1),
+		Beta2:     float32(op.Beta2),
+		Rest2:     float32(1 - op.Beta2),
 		Decay:     op.Decay,
 		StepSize:  op.StepSize,
 		RootScale: op.RootScale,

@@ -110,15 +110,13 @@ func (g *gen) sumSquares() {
 func (g *gen) adam() {
 	g.function("adam", "(p, grad, m, v *float32, n int, c *float32)", "is Kernels.Adam; c points to the first field of an AdamStep.")
 	p, grad, m, v, step := g.param("p"), g.param("grad"), g.param("m"), g.param("v"), g.param("c")
-	var constants [7]reg.VecVirtual
+	var constants [9]reg.VecVirtual
 	for i := range constants {
 		constants[i] = g.reg()
 		g.VBROADCASTSS(at(step, 4*i), constants[i])
 	}
-	gradScale, beta1, beta2, decay, stepSize, rootScale, eps :=
-		constants[0], constants[1], constants[2], constants[3], constants[4], constants[5], constants[6]
-	one := g.hold(f32(1))
-	rest1, rest2 := g.sub(one, beta1), g.sub(one, beta2)
+	gradScale, beta1, rest1, beta2, rest2 := constants[0], constants[1], constants[2], constants[3], constants[4]
+	decay, stepSize, rootScale, eps := constants[5], constants[6], constants[7], constants[8]
 	g.row(g.param("n")).sweep(1, func(c chunk) {
 		gi := g.mul(c.load(grad), gradScale)
 		mi := g.mul(c.load(m), beta1)

@@ -78,17 +78,15 @@ func (g *gen) sumSquares() {
 func (g *gen) adam() {
 	g.function("adam", "(p, grad, m, v *float32, n int, c *float32)", "is Kernels.Adam; c points to the first field of an AdamStep.")
 	step := g.param("c")
-	var constants [7]vector
+	var constants [9]vector
 	for i := range constants {
 		constants[i] = g.vector()
 		at := g.general()
 		g.line("MOVWU %d(%s), %s", i*floatSize, step, at)
 		g.to(constants[i], fmt.Sprintf("VDUP %s, V%%d.S4", at))
 	}
-	gradScale, beta1, beta2, decay, stepSize, rootScale, eps :=
-		constants[0], constants[1], constants[2], constants[3], constants[4], constants[5], constants[6]
-	one := g.constant(1)
-	rest1, rest2 := g.sub(one, beta1), g.sub(one, beta2)
+	gradScale, beta1, rest1, beta2, rest2 := constants[0], constants[1], constants[2], constants[3], constants[4]
+	decay, stepSize, rootScale, eps := constants[5], constants[6], constants[7], constants[8]
 	g.sweep(1, []string{"p", "grad", "m", "v"}, func(c chunk) {
 		gi := g.mul(c.load("grad"), gradScale)
 		mi := g.mul(c.load("m"), beta1)
