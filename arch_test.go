@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "internal/bench", "internal/files"},
+		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -57,7 +57,10 @@ var rooms = []room{
 		dir: "pretrain", ours: []string{"train", "recipe", ".", "tokenizer", "metric", "internal/imdb", "internal/jsonobject", "internal/mmap", "internal/random", "internal/textfile", "internal/tfrecord", "internal/files"},
 		others: []string{"github.com/klauspost/compress", "google.golang.org/protobuf"},
 	},
-	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "sentence", "data", "squad", "metric", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "sentence", "data", "explain", "squad", "metric", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	// What looks into a model is numbers to numbers: it knows none.
+	{dir: "explain", ours: []string{"internal/compute", "internal/compute/cpu", "internal/random"}, others: []string{"gonum.org/v1/gonum"}},
+	{dir: "vectors", ours: []string{"checkpoint", "data", "internal/files", "internal/message"}},
 	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "sentence", "internal/files"}},
 	// Hidden states become vectors of texts here, whoever computed them: it knows neither the model nor the tokenizer.
 	{dir: "sentence", ours: []string{"checkpoint", "internal/files", "internal/jsonobject", "internal/message"}},

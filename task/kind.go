@@ -109,6 +109,9 @@ type codec interface {
 	// empty is a report of no examples, which has the names of the metrics.
 	empty(d *Spec) Report
 
+	// aims are the numbers that an explanation of an input can be about. logits are those of its sequences.
+	aims(d *Spec, q *question, s []sequence, logits [][]float32) ([]aim, error)
+
 	// fold begins the answer to an input.
 	fold(d *Spec, in *data.Input) fold
 }

@@ -134,6 +134,49 @@ func (multiLabel) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
 	}
 }
 
+// aims are the labels of the answer or, where it has none, the most probable one.
+func (multiLabel) aims(d *Spec, q *question, _ []sequence, logits [][]float32) ([]aim, error) {
+	class, err := q.labelOf(d.Labels)
+	switch {
+	case err != nil:
+		return nil, err
+	case q.quantity == Margin:
+		return nil, fmt.Errorf("a margin needs labels that exclude each other: want %v or %v", Logit, Probability)
+	}
+	classes := []int{class}
+	if class < 0 {
+		classes = nil
+		probabilities := sigmoids(logits)
+		best := 0
+		for i, p := range probabilities {
+			if p > 0.5 {
+				classes = append(classes, i)
+			}
+			if p > probabilities[best] {
+				best = i
+			}
+		}
+		if classes == nil {
+			classes = []int{best}
+		}
+	}
+	var out []aim
+	for _, c := range classes {
+		at := linear(map[int]float32{c: 1})
+		if q.quantity == Probability {
+			at = func(logits, d []float32) float64 {
+				p := 1 / (1 + math.Exp(-float64(logits[c])))
+				if d != nil {
+					d[c] += float32(p * (1 - p))
+				}
+				return p
+			}
+		}
+		out = append(out, aim{Target{Quantity: q.quantity, Label: d.Labels[c]}, strongest(logits, c), at})
+	}
+	return out, nil
+}
+
 func (multiLabel) fold(d *Spec, _ *data.Input) fold {
 	return &gathered{finish: func(logits [][]float32) Prediction {
 		probabilities := sigmoids(logits)

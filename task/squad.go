@@ -164,6 +164,64 @@ func (d *Dataset) spanLoss(sequence int, logits []float32) (loss [2]float64) {
 	return loss
 }
 
+// aims are the first token of the answer, the last, and of the logits both. Where the answer is that there is none, they are [CLS].
+func (questionAnswering) aims(d *Spec, q *question, s []sequence, logits [][]float32) ([]aim, error) {
+	if err := q.noLabel(QuestionAnswering); err != nil {
+		return nil, err
+	}
+	var (
+		answer     = foldAll(questionAnswering{}.fold(d, q.input), s, logits).Answer
+		window     = -1
+		tokens     [2]int
+		best       float32
+		windows, _ = windowsOf(d, s)
+		consider   = func(w, from, to int, score float32) {
+			if window < 0 || score > best {
+				window, tokens, best = w, [2]int{from, to}, score
+			}
+		}
+	)
+	for w, l := range logits {
+		if answer.Text == "" {
+			consider(w, 0, 0, -(l[0] + l[1])) // the one that says so least, as the answer's odds are
+			continue
+		}
+		from, to := -1, -1
+		for i := windows[w].at; i < windows[w].at+windows[w].n; i++ {
+			if o := s[w].offsets[i]; from < 0 && int(o.Start) == answer.Start {
+				from = i
+			}
+			if int(s[w].offsets[i].End) == answer.End {
+				to = i
+			}
+		}
+		if from >= 0 && to >= from {
+			consider(w, from, to, l[2*from]+l[2*to+1])
+		}
+	}
+	if window < 0 {
+		return nil, fmt.Errorf("the answer %s is in no window", message.Quote(answer.Text))
+	}
+	var out []aim
+	n := len(logits[window]) / 2
+	for side, name := range [...]string{"start", "end"} {
+		places := upTo(n)
+		for i := range places {
+			places[i] = 2*i + side
+		}
+		at, _, err := ofSoftmax(q.quantity, tokens[side], places, logits[window])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, aim{Target{Quantity: q.quantity, Side: name, Answer: &answer.Text, FirstPiece: &tokens[side]}, window, at})
+	}
+	if q.quantity == Logit {
+		at := linear(map[int]float32{2 * tokens[0]: 1, 2*tokens[1] + 1: 1})
+		out = append(out, aim{Target{Side: "both", Answer: &answer.Text}, window, at})
+	}
+	return out, nil
+}
+
 // fold finds the answer to a question.
 func (questionAnswering) fold(d *Spec, in *data.Input) fold {
 	return &answerFold{spec: d, in: in, null: Answer{StartLogit: float32(math.Inf(1))}}
