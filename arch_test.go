@@ -60,7 +60,7 @@ var rooms = []room{
 	{dir: "task", ours: []string{".", "tokenizer", "checkpoint", "sentence", "data", "explain", "squad", "metric", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
 	// What looks into a model is numbers to numbers: it knows none.
 	{dir: "explain", ours: []string{"internal/compute", "internal/compute/cpu", "internal/random"}, others: []string{"gonum.org/v1/gonum"}},
-	{dir: "vectors", ours: []string{"checkpoint", "data", "internal/files", "internal/message"}},
+	{dir: "vectors", ours: []string{"checkpoint", "data", "internal/files", "internal/lazyregexp", "internal/message"}},
 	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "sentence", "internal/files"}},
 	// Hidden states become vectors of texts here, whoever computed them: it knows neither the model nor the tokenizer.
 	{dir: "sentence", ours: []string{"checkpoint", "internal/files", "internal/jsonobject", "internal/message"}},
@@ -74,7 +74,8 @@ var rooms = []room{
 	},
 	{dir: "internal/jsonobject", ours: []string{"internal/message", "internal/textfile", "internal/files"}},
 	{dir: "internal/message"},
-	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/files"}},
+	{dir: "internal/lazyregexp"},
+	{dir: ".", ours: []string{"checkpoint", "internal/onnx", "internal/compute", "internal/compute/cpu", "internal/files", "internal/lazyregexp"}},
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
@@ -83,9 +84,9 @@ var rooms = []room{
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "recipe", ours: []string{"internal/files"}},
 	{dir: "metric", ours: []string{"internal/jsonobject", "internal/message"}},
-	{dir: "hub", ours: []string{"internal/files"}, others: []string{"golang.org/x/sys"}},
+	{dir: "hub", ours: []string{"internal/files", "internal/lazyregexp"}, others: []string{"golang.org/x/sys"}},
 	{
-		dir: "checkpoint", ours: []string{"internal/bertgraph", "internal/onnx", "internal/proto", "internal/files", "internal/mmap"},
+		dir: "checkpoint", ours: []string{"internal/bertgraph", "internal/onnx", "internal/proto", "internal/files", "internal/lazyregexp", "internal/mmap"},
 		others: []string{"google.golang.org/protobuf"}, unsafe: true,
 	},
 	{dir: "internal/bertgraph", ours: []string{"internal/onnx"}},

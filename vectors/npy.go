@@ -8,10 +8,10 @@ import (
 	"io"
 	"math"
 
-	"regexp"
 	"strconv"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 	"github.com/go-bert/bert/internal/message"
 )
 
@@ -37,9 +37,9 @@ const (
 
 // The keys of a header, which is a Python dict such as {'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }.
 var (
-	npyType  = regexp.MustCompile(`'descr':\s*'([^']*)'`)
-	npyOrder = regexp.MustCompile(`'fortran_order':\s*(True|False)`)
-	npyShape = regexp.MustCompile(`'shape':\s*\(\s*(\d+)\s*,\s*(\d+)\s*,?\s*\)`)
+	npyType  = lazyregexp.New(`'descr':\s*'([^']*)'`)
+	npyOrder = lazyregexp.New(`'fortran_order':\s*(True|False)`)
+	npyShape = lazyregexp.New(`'shape':\s*\(\s*(\d+)\s*,\s*(\d+)\s*,?\s*\)`)
 )
 
 // npyNumbers are the types of elements by their names: sizes, and how bytes become numbers.
@@ -111,7 +111,7 @@ func parseNPY(r io.Reader) (*Set, error) {
 	if _, err := io.ReadFull(r, header); err != nil {
 		return nil, errNPYShort
 	}
-	kind, order, shape := npyType.FindSubmatch(header), npyOrder.FindSubmatch(header), npyShape.FindSubmatch(header)
+	kind, order, shape := npyType().FindSubmatch(header), npyOrder().FindSubmatch(header), npyShape().FindSubmatch(header)
 	switch {
 	case kind == nil || order == nil || !bytes.Contains(header, []byte("'shape'")):
 		return nil, fmt.Errorf("header %s, want descr, fortran_order and shape of numbers", message.Quote(string(header)))
