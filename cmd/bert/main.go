@@ -9,6 +9,7 @@
 //	bert evaluate --task text --data eval.tsv …      evaluate a model
 //	bert glue --data glue --model DIR …              fine-tune and evaluate on all of GLUE
 //	bert sweep --learning-rate 2e-5,5e-5 …           compare settings and seeds
+//	bert report DIR                                  make a page with pictures of a run
 //	bert score squad …                               score predictions
 //	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert instances --input text.gz --vocab DIR …     make pre-training data from text
