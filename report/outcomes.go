@@ -599,7 +599,7 @@ func answerFigures(o *task.Outcomes) []*Figure {
 		d.Finding = fmt.Sprintf("F1 is lowest for: %s, with %s.", worst.Name, draw.Number(worst.Values[1]))
 		figures = append(figures, DotsFigure(d))
 	}
-	return figures
+	return append(figures, moreAnswerFigures(o)...)
 }
 
 // answerLengths name the groups of right answers.
