@@ -32,6 +32,8 @@ type Curves struct {
 	Limit     *float64 // a horizontal line, named LimitName
 	LimitName string
 	Finding   string // "": computed from the curves
+
+	marks []chartMark // beside those of the curves
 }
 
 // Smooth is the exponential moving average of numbers without the bias of its beginning, as TensorBoard's: what is no number is
@@ -91,6 +93,7 @@ func (c *Curves) chart() *chart {
 		s.lines = append(s.lines, chartLine{curve.Name, x, y, draw.Stroke{Paint: paint, Width: 1.8, Dash: draw.SeriesDash(i)}})
 		xs, ys = append(xs, curve.X), append(ys, curve.Y)
 	}
+	s.marks = append(s.marks, c.marks...)
 	if c.Limit != nil {
 		ys = append(ys, []float64{*c.Limit})
 	}

@@ -57,6 +57,7 @@ func outcomeFigures(runs []*Run, _ *Options) []*Figure {
 		list := k.figures(r.Outcomes)
 		if k.right != nil {
 			list = append(list, lengthFigure(r.Outcomes, k.right)...)
+			list = append(list, truncationFigure(r.Outcomes, k.right)...)
 		}
 		for _, f := range list {
 			f.Title = r.of(f.Title, runs)
@@ -380,7 +381,7 @@ func multiLabelFigures(o *task.Outcomes) []*Figure {
 	points, err := metric.OperatingPoints(labels, scores, 1)
 	if last := len(points) - 1; err == nil && points[last].TP > 0 && points[last].FP > 0 {
 		r := Ranking{Positive: "that a text has a label", Points: points, Used: 0.5, Of: "all labels together"}
-		figures = append(figures, PRFigure(r), ThresholdFigure(r))
+		figures = append(figures, PRFigure(r), ThresholdFigure(r), averagedThresholds(o))
 	}
 	if c <= oneAgainstRest {
 		figures = append(figures, againstRest(o.Labels, func(k int) ([]int, []float64) {

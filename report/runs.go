@@ -209,6 +209,7 @@ var drawings = []struct {
 	{"Training", rateCurves},
 	{"Training", normCurves},
 	{"Training", speedCurves},
+	{"Training", timeFigures},
 	{"Results", confusions},
 	{"Results", classScores},
 	{"Results", outcomeFigures},

@@ -85,6 +85,11 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 			y[i] = s.Loss
 		}
 		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		smooth := y
+		if c.Smoothing > 0 {
+			smooth = Smooth(y, c.Smoothing)
+		}
+		c.marks = append(c.marks, pauseMarks(r, o, smooth)...)
 	}
 	for _, r := range runs {
 		if r.Events == nil || len(r.Events.Evaluations) == 0 {
