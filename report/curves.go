@@ -34,6 +34,7 @@ type Curves struct {
 	Finding   string // "": computed from the curves
 
 	marks []chartMark // beside those of the curves
+	bands []chartBand
 }
 
 // Smooth is the exponential moving average of numbers without the bias of its beginning, as TensorBoard's: what is no number is
@@ -62,7 +63,7 @@ func CurvesFigure(c Curves) *Figure {
 }
 
 func (c *Curves) chart() *chart {
-	s := &chart{xTitle: c.XTitle, yTitle: c.YTitle}
+	s := &chart{xTitle: c.XTitle, yTitle: c.YTitle, bands: c.bands}
 	var xs, ys [][]float64
 	for i := range c.Curves {
 		curve := &c.Curves[i]
