@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/report/draw"
 )
@@ -20,6 +21,7 @@ type reportFlags struct {
 	title     string
 	against   *choice
 	normalize *choice
+	bins      *choice
 	theme     *choice
 	smoothing float64
 	figures   []string
@@ -31,7 +33,7 @@ type reportFlags struct {
 func (a *app) reportCommand() *cobra.Command {
 	f := &reportFlags{
 		against: newChoice("step", "step", "epoch", "tokens", "hours"), normalize: newChoice("true", "true", "pred", "all", "none"),
-		theme: newChoice("light", "light", "dark"),
+		bins: newChoice("uniform", "uniform", "quantile"), theme: newChoice("light", "light", "dark"),
 	}
 	cmd := &cobra.Command{
 		Use:   "report RUN [RUN ...] [--output FILE.html] [flags]",
@@ -65,6 +67,7 @@ finetune, evaluate, pretrain, glue and sweep write ` + report.PageFile + ` into 
 		addChoice(cmd, f.against, "x", "what curves are drawn against")
 		flags.Float64Var(&f.smoothing, "smoothing", 0.9, "the weight `W` of the past in smoothed curves, from 0 to 0.99")
 		addChoice(cmd, f.normalize, "normalize", "the shares in a confusion matrix: of the true label, of the predicted one, of all, or none")
+		addChoice(cmd, f.bins, "bins", "the bins of calibration: of equal width, or of equal numbers of examples")
 		addChoice(cmd, f.theme, "theme", "the colours of pictures as files; the page follows the reader's")
 		flags.StringVar(&f.font, "font", "", "a TrueType or OpenType `FILE` for characters that the pictures' own font lacks, in PNG")
 		flags.StringVar(&f.title, "title", "", "the `TITLE` of the page (default: the names of the folders)")
@@ -102,6 +105,9 @@ func (a *app) report(f *reportFlags, args []string) error {
 	}
 	if o.Normalization, err = report.ParseNormalization(f.normalize.value); err != nil {
 		return err
+	}
+	if f.bins.value == "quantile" {
+		o.Bins = metric.QuantileBins
 	}
 	fileOptions := report.FileOptions{Theme: theme, Formats: f.figures}
 	if slices.Contains(f.figures, "none") {
