@@ -43,6 +43,8 @@ type Options struct {
 	Threads int    // 0: as many as the machine has
 	// AllowOtherKernels is train.Options.AllowOtherKernels, for a training that was interrupted.
 	AllowOtherKernels bool
+	// SaveOutcomes is finetune.Options.SaveOutcomes, for each task.
+	SaveOutcomes bool
 	// Observer, if not nil, hears what happens.
 	Observer func(Event)
 }
@@ -294,6 +296,7 @@ func (s *Suite) train(ctx context.Context, m *member) (err error) {
 	s.observe(Begun{name, m.row.About})
 	j, err := m.recipe.Prepare(ctx, finetune.Options{
 		Output: m.output, Resume: true, Threads: s.options.Threads, AllowOtherKernels: s.options.AllowOtherKernels,
+		SaveOutcomes: s.options.SaveOutcomes,
 	})
 	if err != nil {
 		return err

@@ -89,7 +89,8 @@ var definitions = []definition{
 	{name: "calibration_error", less: true},
 	{name: "false_positives", less: true},
 	{name: "false_negatives", less: true},
-	{name: "masked_lm_loss", less: true},
+	{name: "masked_lm_accuracy", label: "masked LM accuracy"},
+	{name: "masked_lm_loss", label: "masked LM loss", less: true},
 	{name: "next_sentence_loss", less: true},
 }
 

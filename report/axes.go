@@ -44,7 +44,9 @@ func (p *plot) frame() {
 	if ys == nil {
 		ys = p.y.Ticks(6)
 	}
+	title := 14.0 // the place of the vertical title, left of the numbers
 	for _, t := range ys {
+		title = min(title, a.X-7-draw.Width(t.Label, smallSize, false)-9)
 		y := p.y.At(t.Value)
 		draw.Line(p.c, draw.Point{X: a.X, Y: y}, draw.Point{X: a.X + a.W, Y: y}, rule)
 		p.c.Text(draw.Point{X: a.X - 7, Y: y}, t.Label, draw.TextStyle{Size: smallSize, Anchor: draw.End, Centred: true, Paint: draw.Muted})
@@ -57,7 +59,7 @@ func (p *plot) frame() {
 	axis := draw.Stroke{Paint: draw.Muted, Width: 1}
 	p.c.Polyline([]draw.Point{{X: a.X, Y: a.Y}, {X: a.X, Y: a.Y + a.H}, {X: a.X + a.W, Y: a.Y + a.H}}, axis)
 	p.c.Text(draw.Point{X: a.X + a.W/2, Y: a.Y + a.H + 37}, p.xTitle, draw.TextStyle{Size: textSize, Anchor: draw.Middle})
-	p.c.Text(draw.Point{X: 14, Y: a.Y + a.H/2}, p.yTitle, draw.TextStyle{Size: textSize, Anchor: draw.Middle, Rotate: -90, Centred: true})
+	p.c.Text(draw.Point{X: max(title, 7), Y: a.Y + a.H/2}, p.yTitle, draw.TextStyle{Size: textSize, Anchor: draw.Middle, Rotate: -90, Centred: true})
 }
 
 // line draws a line through the pairs that are numbers; where one isn't, the line has a gap.

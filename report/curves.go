@@ -32,6 +32,9 @@ type Curves struct {
 	Limit     *float64 // a horizontal line, named LimitName
 	LimitName string
 	Finding   string // "": computed from the curves
+
+	marks []chartMark // beside those of the curves
+	bands []chartBand
 }
 
 // Smooth is the exponential moving average of numbers without the bias of its beginning, as TensorBoard's: what is no number is
@@ -60,7 +63,7 @@ func CurvesFigure(c Curves) *Figure {
 }
 
 func (c *Curves) chart() *chart {
-	s := &chart{xTitle: c.XTitle, yTitle: c.YTitle}
+	s := &chart{xTitle: c.XTitle, yTitle: c.YTitle, bands: c.bands}
 	var xs, ys [][]float64
 	for i := range c.Curves {
 		curve := &c.Curves[i]
@@ -91,6 +94,7 @@ func (c *Curves) chart() *chart {
 		s.lines = append(s.lines, chartLine{curve.Name, x, y, draw.Stroke{Paint: paint, Width: 1.8, Dash: draw.SeriesDash(i)}})
 		xs, ys = append(xs, curve.X), append(ys, curve.Y)
 	}
+	s.marks = append(s.marks, c.marks...)
 	if c.Limit != nil {
 		ys = append(ys, []float64{*c.Limit})
 	}

@@ -98,6 +98,12 @@ func examples(t testing.TB) []*Figure {
 			{Precision: 0.886, Recall: 0.922, F1: 0.903, Support: 881, Predicted: 917}, {Precision: 0.752, Recall: 0.656, F1: 0.701, Support: 518, Predicted: 452}, {Precision: 0.933, Recall: 0.956, F1: 0.944, Support: 1260, Predicted: 1290}}}),
 		HeatMapFigure(HeatMap{Name: "pairs", Title: "Mean by learning-rate and batch", RowTitle: "learning-rate", ColumnTitle: "batch", ValueTitle: "accuracy",
 			Rows: []string{"2e-05", "5e-05"}, Columns: []string{"16", "32", "64"}, Values: [][]float64{{0.81, 0.83, math.NaN()}, {0.86, 0.79, 0.8}}}),
+		CurvesFigure(Curves{
+			Name: "loss-phases", Title: "Loss", XTitle: "step", YTitle: "loss", Curves: []Curve{loss, evaluation}, Smoothing: 0.9, LogY: true,
+			bands: []chartBand{{"phase 1", math.Inf(-1), 1800}, {"phase 2", 1800, 3000}},
+			marks: []chartMark{{name: "went on", legend: "went on after a pause", x: 1200, y: 0.35, shape: draw.Triangle, radius: 4.5, paint: draw.Ink}},
+		}),
+		answerCurves(someQuestions(t))[0], averagedThresholds(someLabels()),
 		HeatMapFigure(HeatMap{Name: "signed", Title: "Differences", RowTitle: "run", ColumnTitle: "task", ValueTitle: "difference", Diverging: true,
 			Rows: []string{"a", "b"}, Columns: []string{"CoLA", "RTE"}, Values: [][]float64{{-3.1, 0}, {1.2, 0.4}}}),
 		StripsFigure(Strips{Name: "strips", Title: "Runs by learning-rate", XTitle: "learning-rate", YTitle: "accuracy", Strips: []Strip{

@@ -49,23 +49,28 @@ func SaveFigures(dir string, figures []*Figure, o FileOptions) error {
 	}
 	for _, f := range figures {
 		for _, format := range o.Formats {
-			path := filepath.Join(dir, fileName(f.Name)+"."+format)
-			err := files.WriteFile(path, 0o666, func(w io.Writer) error {
-				switch format {
-				case "svg":
-					_, err := io.WriteString(w, f.SVG(o.Theme))
-					return err
-				case "png":
-					return f.WritePNG(w, draw.ImageOptions{Theme: o.Theme, Fonts: o.Fonts})
-				}
-				return f.Table.WriteCSV(w)
-			})
-			if err != nil {
+			if err := files.WriteFile(figurePath(dir, f, format), 0o666, func(w io.Writer) error { return f.write(w, format, o) }); err != nil {
 				return files.PathError(err)
 			}
 		}
 	}
 	return nil
+}
+
+func figurePath(dir string, f *Figure, format string) string {
+	return filepath.Join(dir, fileName(f.Name)+"."+format)
+}
+
+// write writes the figure in one of Formats.
+func (f *Figure) write(w io.Writer, format string, o FileOptions) error {
+	switch format {
+	case "svg":
+		_, err := io.WriteString(w, f.SVG(o.Theme))
+		return err
+	case "png":
+		return f.WritePNG(w, draw.ImageOptions{Theme: o.Theme, Fonts: o.Fonts})
+	}
+	return f.Table.WriteCSV(w)
 }
 
 // fileName is a name that every system takes.

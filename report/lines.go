@@ -12,6 +12,7 @@ type chart struct {
 	xTitle, yTitle string
 	x, y           draw.Scale // ranges
 	square         bool
+	bands          []chartBand
 	lines          []chartLine
 	marks          []chartMark
 }
@@ -77,6 +78,7 @@ func (c *chart) draw(on draw.Canvas) {
 		p.area.W = p.area.H
 	}
 	p.scales(c.x, c.y)
+	p.drawBands(c.bands)
 	p.frame()
 	on.Clip(draw.Rect{X: p.area.X - 8, Y: p.area.Y - 8, W: p.area.W + 16, H: p.area.H + 16}, func() {
 		for _, l := range c.lines {

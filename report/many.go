@@ -78,7 +78,7 @@ func glueFigures(runs []*Run, _ *Options) []*Figure {
 		d.Rows = append(d.Rows, row)
 	}
 	d.Finding = fmt.Sprintf("%s on the development data is at or above the paper's BERT-base on the test data in %d of %d parts.", d.Series[0], ahead, compared)
-	return []*Figure{DotsFigure(d)}
+	return append([]*Figure{DotsFigure(d)}, glueDifferences(runs, names)...)
 }
 
 // sweeps are the runs that are sweeps.
@@ -195,6 +195,7 @@ func sweepFigures(runs []*Run, _ *Options) []*Figure {
 				p.Runs = append(p.Runs, run)
 			}
 			figures = append(figures, ParallelFigure(p))
+			figures = append(figures, effectsFigure(r, runs, keys)...)
 		}
 		figures = append(figures, expectedFigure(r, runs, name)...)
 	}

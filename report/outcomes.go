@@ -18,7 +18,7 @@ import (
 // kindDrawing is what is drawn of the outcomes of a kind of task.
 type kindDrawing struct {
 	kind    task.Kind
-	figures func(o *task.Outcomes) []*Figure
+	figures func(o *task.Outcomes, options *Options) []*Figure
 	// intervals adds those of metrics by their names; nil: there are none.
 	intervals func(o *task.Outcomes, out map[string]*metric.Interval)
 	// example is how an example is shown among those of the greatest loss.
@@ -44,7 +44,7 @@ func kindOf(k task.Kind) kindDrawing {
 	return kindDrawings[i]
 }
 
-func outcomeFigures(runs []*Run, _ *Options) []*Figure {
+func outcomeFigures(runs []*Run, o *Options) []*Figure {
 	var figures []*Figure
 	for _, r := range runs {
 		if r.Outcomes == nil || len(r.Outcomes.Examples) == 0 {
@@ -54,9 +54,10 @@ func outcomeFigures(runs []*Run, _ *Options) []*Figure {
 		if k.figures == nil {
 			continue
 		}
-		list := k.figures(r.Outcomes)
+		list := k.figures(r.Outcomes, o)
 		if k.right != nil {
 			list = append(list, lengthFigure(r.Outcomes, k.right)...)
+			list = append(list, truncationFigure(r.Outcomes, k.right)...)
 		}
 		for _, f := range list {
 			f.Title = r.of(f.Title, runs)
@@ -107,7 +108,7 @@ func positiveOf(o *task.Outcomes) int {
 	return len(o.Labels) - 1
 }
 
-func singleLabelFigures(o *task.Outcomes) []*Figure {
+func singleLabelFigures(o *task.Outcomes, options *Options) []*Figure {
 	var figures []*Figure
 	labels := truth(o)
 	if len(o.Labels) == 2 {
@@ -143,7 +144,7 @@ func singleLabelFigures(o *task.Outcomes) []*Figure {
 			return is, probabilitiesOf(o, k)
 		})...)
 	}
-	return append(figures, calibrationFigures(o)...)
+	return append(figures, calibrationFigures(o, options.Bins)...)
 }
 
 // oneAgainstRest is the number of labels up to which each has a curve of precision and recall.
@@ -190,13 +191,13 @@ func againstRest(labels []string, of func(label int) (has []int, probabilities [
 }
 
 // calibrationFigures is that of the predicted label.
-func calibrationFigures(o *task.Outcomes) []*Figure {
+func calibrationFigures(o *task.Outcomes, binning metric.Binning) []*Figure {
 	right, confidence := make([]bool, len(o.Examples)), make([]float64, len(o.Examples))
 	for i := range o.Examples {
 		class, p := predicted(&o.Examples[i])
 		right[i], confidence[i] = class == *o.Examples[i].Label, min(p, 1)
 	}
-	bins, err := metric.Calibration(right, confidence, 15, metric.UniformBins)
+	bins, err := metric.Calibration(right, confidence, 15, binning)
 	if err != nil {
 		return nil
 	}
@@ -311,7 +312,7 @@ func lengthFigure(o *task.Outcomes, right func(*task.Outcomes, *task.Outcome) (b
 	return []*Figure{DotsFigure(d)}
 }
 
-func choiceFigures(o *task.Outcomes) []*Figure {
+func choiceFigures(o *task.Outcomes, options *Options) []*Figure {
 	most := 0
 	for i := range o.Examples {
 		most = max(most, len(o.Examples[i].LogProbabilities))
@@ -338,10 +339,10 @@ func choiceFigures(o *task.Outcomes) []*Figure {
 		ConfusionFigure(Confusion{Name: "positions", Title: "Right and chosen position", Labels: names, Counts: m, RowTitle: "right choice", ColumnTitle: "chosen"}),
 		HistogramFigure(Histogram{Name: "margins", Title: "How clear the choices are", XTitle: "probability of the choice minus that of the second", Samples: []Sample{margins}, Range: &Range{0, 1}}),
 	}
-	return append(figures, calibrationFigures(o)...)
+	return append(figures, calibrationFigures(o, options.Bins)...)
 }
 
-func multiLabelFigures(o *task.Outcomes) []*Figure {
+func multiLabelFigures(o *task.Outcomes, _ *Options) []*Figure {
 	c := len(o.Labels)
 	var labels []int
 	var scores []float64
@@ -380,7 +381,7 @@ func multiLabelFigures(o *task.Outcomes) []*Figure {
 	points, err := metric.OperatingPoints(labels, scores, 1)
 	if last := len(points) - 1; err == nil && points[last].TP > 0 && points[last].FP > 0 {
 		r := Ranking{Positive: "that a text has a label", Points: points, Used: 0.5, Of: "all labels together"}
-		figures = append(figures, PRFigure(r), ThresholdFigure(r))
+		figures = append(figures, PRFigure(r), ThresholdFigure(r), averagedThresholds(o))
 	}
 	if c <= oneAgainstRest {
 		figures = append(figures, againstRest(o.Labels, func(k int) ([]int, []float64) {
@@ -424,7 +425,7 @@ func multiLabelIntervals(o *task.Outcomes, out map[string]*metric.Interval) {
 	out["micro_f1"] = sums(rows, f1Of)
 }
 
-func regressionFigures(o *task.Outcomes) []*Figure {
+func regressionFigures(o *task.Outcomes, _ *Options) []*Figure {
 	n := len(o.Examples)
 	gold, said, off, names := make([]float64, n), make([]float64, n), make([]float64, n), make([]string, n)
 	for i := range o.Examples {
@@ -487,7 +488,7 @@ func tagged(o *task.Outcomes) (types []string, sentences []Tagged) {
 	return set.Types, sentences
 }
 
-func wordFigures(o *task.Outcomes) []*Figure {
+func wordFigures(o *task.Outcomes, _ *Options) []*Figure {
 	types, sentences := tagged(o)
 	return append(EntityFigures(types, sentences), entityLengthFigure(o, sentences)...)
 }
@@ -556,7 +557,7 @@ func answerRight(_ *task.Outcomes, x *task.Outcome) (right, ok bool) {
 	return exact == 1, true
 }
 
-func answerFigures(o *task.Outcomes) []*Figure {
+func answerFigures(o *task.Outcomes, _ *Options) []*Figure {
 	var (
 		figures []*Figure
 		odds    [2]Sample
@@ -599,7 +600,7 @@ func answerFigures(o *task.Outcomes) []*Figure {
 		d.Finding = fmt.Sprintf("F1 is lowest for: %s, with %s.", worst.Name, draw.Number(worst.Values[1]))
 		figures = append(figures, DotsFigure(d))
 	}
-	return figures
+	return append(figures, moreAnswerFigures(o)...)
 }
 
 // answerLengths name the groups of right answers.

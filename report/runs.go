@@ -11,6 +11,7 @@ import (
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/pretrain"
 	"github.com/go-bert/bert/sweep"
 	"github.com/go-bert/bert/task"
@@ -185,6 +186,7 @@ type Options struct {
 	// Smoothing is the weight of the past in smoothed curves, up to MaxSmoothing; nil: 0.9.
 	Smoothing     *float64
 	Normalization Normalization
+	Bins          metric.Binning // of calibration
 }
 
 // MaxSmoothing is the largest Options.Smoothing.
@@ -209,6 +211,7 @@ var drawings = []struct {
 	{"Training", rateCurves},
 	{"Training", normCurves},
 	{"Training", speedCurves},
+	{"Training", timeFigures},
 	{"Results", confusions},
 	{"Results", classScores},
 	{"Results", outcomeFigures},

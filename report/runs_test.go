@@ -90,7 +90,7 @@ func names(p *Page) string {
 
 func TestRun(t *testing.T) {
 	p := pageOf(t, Options{Title: "A run"}, folder(t, someRun))
-	if got, want := names(p), "loss metric learning-rate gradient-norm speed confusion classes roc pr threshold scores calibration length"; got != want {
+	if got, want := names(p), "loss metric learning-rate gradient-norm speed time confusion classes roc pr threshold scores calibration length"; got != want {
 		t.Errorf("the figures are\n%s, want\n%s", got, want)
 	}
 	facts := make(map[string]Fact)
@@ -183,7 +183,7 @@ func TestSweepAndGLUE(t *testing.T) {
 	}
 	files["run-failed/run.json"] = `{"settings":{"learning-rate":"1e-05","train-batch-size":"16","epochs":"3"},"seed":2,"metric":"eval_accuracy","failed":"the loss is NaN","value":null}`
 	p := pageOf(t, Options{}, folder(t, files))
-	if got, want := names(p), "by-learning-rate by-train-batch-size by-learning-rate-and-train-batch-size parallel expected-best"; got != want {
+	if got, want := names(p), "by-learning-rate by-train-batch-size by-learning-rate-and-train-batch-size parallel main-effects expected-best"; got != want {
 		t.Errorf("the figures of a sweep are\n%s, want\n%s", got, want)
 	}
 	if f := p.Figures()[0]; f.Finding != "Of 2 settings the mean is best at 0.0001: 0.805." {

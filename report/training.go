@@ -78,13 +78,21 @@ func curveName(r *Run, what string, runs []*Run) string {
 
 // lossCurves is the loss of the training and of the evaluations.
 func lossCurves(runs []*Run, o *Options) []*Figure {
-	c := Curves{Name: "loss", Title: "Loss", XTitle: o.Against.String(), YTitle: "loss", Smoothing: o.smoothing(), LogY: true}
+	c := Curves{
+		Name: "loss", Title: "Loss", XTitle: o.Against.String(), YTitle: "loss", Smoothing: o.smoothing(), LogY: true,
+		bands: phaseBands(runs, o),
+	}
 	for _, r := range trained(runs) {
 		y := make([]float64, len(r.Events.Logged))
 		for i, s := range r.Events.Logged {
 			y[i] = s.Loss
 		}
 		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		smooth := y
+		if c.Smoothing > 0 {
+			smooth = Smooth(y, c.Smoothing)
+		}
+		c.marks = append(c.marks, pauseMarks(r, o, smooth)...)
 	}
 	for _, r := range runs {
 		if r.Events == nil || len(r.Events.Evaluations) == 0 {
@@ -159,7 +167,12 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 	}
 	var figures []*Figure
 	for _, name := range names {
-		figures = append(figures, CurvesFigure(*by[name]))
+		c := by[name]
+		c.bands = phaseBands(runs, o)
+		if len(names) > 1 {
+			c.Title += ": " + c.YTitle
+		}
+		figures = append(figures, CurvesFigure(*c))
 	}
 	return figures
 }
@@ -182,7 +195,7 @@ func metricCurve(r *Run, runs []*Run, o *Options, name string) Curve {
 
 // stepCurves is a number of the logged steps.
 func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) float64) []*Figure {
-	c.XTitle = o.Against.String()
+	c.XTitle, c.bands = o.Against.String(), phaseBands(runs, o)
 	some := false
 	for _, r := range trained(runs) {
 		y := make([]float64, len(r.Events.Logged))

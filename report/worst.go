@@ -145,7 +145,13 @@ func answerExample(_ *task.Outcomes, x *task.Outcome) Example {
 		said = "(no answer)"
 	}
 	lines := []MarkedLine{plain("right:", right), plain("predicted:", said)}
-	if x.Text != "" {
+	if x.Passage != nil {
+		lines = append([]MarkedLine{plain("question:", x.Passage.Question)}, lines...)
+	}
+	switch {
+	case x.Passage != nil && x.Passage.Context != "":
+		lines = append(lines, contextLine(x))
+	case x.Text != "":
 		lines = append(lines, plain("", x.Text))
 	}
 	return Example{Lines: lines}

@@ -262,6 +262,8 @@ type Options struct {
 	AllowOtherKernels bool
 	// KeepModels keeps the models of all runs, not only of the best.
 	KeepModels bool
+	// SaveOutcomes is finetune.Options.SaveOutcomes, for each run.
+	SaveOutcomes bool
 	// Observer, if not nil, hears what happens, one event at a time.
 	Observer func(Event)
 }
@@ -540,7 +542,8 @@ func (s *Sweep) train(ctx context.Context, r *Run) (found metric.Metrics, failed
 	by := ""
 	j, err := r.Recipe.Prepare(ctx, finetune.Options{
 		Output: r.dir, Resume: true, Threads: s.threads(), Datasets: &s.data, AllowOtherKernels: s.options.AllowOtherKernels,
-		Stop: func(e train.Evaluated) bool { return s.evaluated(r, by, e) },
+		SaveOutcomes: s.options.SaveOutcomes,
+		Stop:         func(e train.Evaluated) bool { return s.evaluated(r, by, e) },
 	})
 	if err != nil {
 		return nil, "", err

@@ -31,6 +31,7 @@ type Dataset struct {
 	firsts   []int          // the first sequence of each example, and the end; nil: each example is one
 	choices  int            // sequences of an item, of a kind with choices; else 0
 	weights  []float32
+	dropped  []int // tokens that each example lost; nil: none did
 
 	// Only of a kind with places, of each token: see sequence.
 	offsets []tokenizer.Offset
@@ -130,6 +131,7 @@ type part struct {
 	words   []int32
 	lengths []int // of each sequence
 	counts  []int // sequences of each example
+	dropped []int // tokens that each example lost
 	targets targets
 	paired  bool // some type id isn't 0
 	stats   Stats
@@ -200,6 +202,7 @@ func (d *Dataset) encodeOne(f *featurizer, p *part, e *tokenizer.Encoding, x *da
 		return views, err
 	}
 	p.counts = append(p.counts, len(p.lengths)-sequence)
+	p.dropped = append(p.dropped, dropped)
 	if dropped > 0 {
 		p.stats.Truncated++
 		p.stats.Dropped += dropped
@@ -242,8 +245,14 @@ func (d *Dataset) join(parts []part) error {
 		d.typeIDs = make([]uint8, 0, tokens)
 	}
 	d.firsts = make([]int, 1, len(d.sources)+1)
+	if slices.ContainsFunc(parts, func(p part) bool { return p.stats.Truncated > 0 }) {
+		d.dropped = make([]int, 0, len(d.sources))
+	}
 	for i := range parts {
 		p := &parts[i]
+		if d.dropped != nil {
+			d.dropped = append(d.dropped, p.dropped...)
+		}
 		d.ids = append(d.ids, p.ids...)
 		if paired {
 			d.typeIDs = append(d.typeIDs, p.typeIDs...)

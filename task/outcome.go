@@ -11,6 +11,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
@@ -36,10 +37,12 @@ type Outcomes struct {
 //
 // Legend: C labels or choices, W words.
 type Outcome struct {
-	Source string  `json:"source"`         // where the example came from, as data.Source writes it
-	Text   string  `json:"text,omitempty"` // what the model read, shortened: see AddTexts
-	Tokens int     `json:"tokens"`         // of all its sequences
-	Loss   float64 `json:"loss"`
+	Source string `json:"source"`         // where the example came from, as data.Source writes it
+	Text   string `json:"text,omitempty"` // what the model read, shortened: see AddTexts
+	Tokens int    `json:"tokens"`         // of all its sequences
+	// Dropped tokens were cut: the model did not read them.
+	Dropped int     `json:"dropped_tokens,omitempty"`
+	Loss    float64 `json:"loss"`
 
 	// Of one label, and of choices: the number of the right one, and the logarithms of the probabilities, [C].
 	Label            *int      `json:"label,omitempty"`
@@ -61,6 +64,20 @@ type Outcome struct {
 	Answer   *string  `json:"answer,omitempty"`
 	Best     string   `json:"best,omitempty"`
 	NullOdds *float64 `json:"null_odds,omitempty"`
+	Passage  *Passage `json:"passage,omitempty"`
+}
+
+// Passage is what a question is about.
+type Passage struct {
+	Question string `json:"question"`
+	Windows  int    `json:"windows"` // in which the text was read
+	// Context is the part of the text around the right answer and the best one, which AddTexts fills in. RightAt and BestAt are their
+	// bytes in it, from the first to before the second; nil: not there.
+	Context string  `json:"context,omitempty"`
+	RightAt *[2]int `json:"right_at,omitempty"`
+	BestAt  *[2]int `json:"best_at,omitempty"`
+
+	right, best *[2]int // as RightAt and BestAt, in the whole text
 }
 
 // outcomes are those of a labelled data set.
@@ -72,6 +89,9 @@ func (d *Dataset) outcomes(logits [][]float32) *Outcomes {
 		from, to := d.itemsOf(i)
 		n := d.Sequences(0)
 		o.Tokens = d.starts[to*n] - d.starts[from*n]
+		if d.dropped != nil {
+			o.Dropped = d.dropped[i]
+		}
 		d.kind().codec.outcome(d, i, d.logits(logits, i), o)
 		o.Loss = min(o.Loss, mostLoss)
 	}
@@ -101,7 +121,7 @@ const (
 )
 
 // AddTexts gives the 1,000 examples of the greatest loss the beginning of their text, as the model reads it: what d's ids spell.
-// d is the data of the evaluation.
+// Questions get the part of the context around their answers too, as it was written. d is the data of the evaluation.
 func (o *Outcomes) AddTexts(d *Dataset, t *tokenizer.Tokenizer) {
 	order := make([]int, len(o.Examples))
 	for i := range order {
@@ -111,6 +131,9 @@ func (o *Outcomes) AddTexts(d *Dataset, t *tokenizer.Tokenizer) {
 	for _, i := range order[:min(len(order), outcomeTexts)] {
 		if o.Examples[i].Words == nil {
 			o.Examples[i].Text = d.text(t, i)
+		}
+		if p := o.Examples[i].Passage; p != nil && (p.right != nil || p.best != nil) {
+			p.addContext(d.examples[i].TextPair)
 		}
 	}
 }
@@ -124,6 +147,44 @@ func (d *Dataset) text(t *tokenizer.Tokenizer, i int) string {
 		return t.Decode(ids, false)
 	}
 	return t.Decode(ids[:outcomeTokens], false) + " …"
+}
+
+const (
+	contextAround = 300  // bytes on both sides of answers in a Context
+	contextMost   = 4000 // bytes between answers
+)
+
+// addContext sets Context, RightAt and BestAt. Where the answers are far apart only the right one is there.
+func (p *Passage) addContext(text string) {
+	from, to := len(text), 0
+	for _, at := range []*[2]int{p.right, p.best} {
+		if at == nil || to > 0 && max(to, at[1])-min(from, at[0]) > contextMost {
+			continue
+		}
+		from, to = min(from, at[0]), max(to, at[1])
+	}
+	from, to = max(0, from-contextAround), min(len(text), to+contextAround)
+	for from > 0 && !utf8.RuneStart(text[from]) {
+		from--
+	}
+	for to < len(text) && !utf8.RuneStart(text[to]) {
+		to++
+	}
+	before, after := "", ""
+	if from > 0 {
+		before = "… "
+	}
+	if to < len(text) {
+		after = " …"
+	}
+	p.Context = before + text[from:to] + after
+	place := func(at *[2]int) *[2]int {
+		if at == nil || at[0] < from || at[1] > to {
+			return nil
+		}
+		return &[2]int{at[0] - from + len(before), at[1] - from + len(before)}
+	}
+	p.RightAt, p.BestAt = place(p.right), place(p.best)
 }
 
 // outcomesHead is the first line of OutcomesFile.
@@ -232,12 +293,13 @@ func (o *Outcomes) head(line []byte) (examples int, err error) {
 // fields are the fields by their keys.
 func (x *Outcome) fields() map[string]any {
 	return map[string]any{
-		"source": &x.Source, "text": &x.Text, "tokens": &x.Tokens, "loss": &x.Loss,
+		"source": &x.Source, "text": &x.Text, "tokens": &x.Tokens, "dropped_tokens": &x.Dropped, "loss": &x.Loss,
 		"label": &x.Label, "log_probabilities": &x.LogProbabilities,
 		"labels": &x.Labels, "probabilities": &x.Probabilities,
 		"target": &x.Target, "value": &x.Value,
 		"words": &x.Words, "tags": &x.Tags, "predicted": &x.Predicted,
 		"id": &x.ID, "answers": &x.Answers, "answer": &x.Answer, "best": &x.Best, "null_odds": &x.NullOdds,
+		"passage": &x.Passage,
 	}
 }
 
@@ -290,6 +352,17 @@ func (o *Outcomes) check(x *Outcome) error {
 		if x.Answer == nil {
 			return missing("answer")
 		}
+		if p := x.Passage; p != nil {
+			return cmp.Or(p.check("right_at", p.RightAt), p.check("best_at", p.BestAt))
+		}
+	}
+	return nil
+}
+
+// check reports a place that isn't in the context.
+func (p *Passage) check(key string, at *[2]int) error {
+	if at != nil && !(0 <= at[0] && at[0] <= at[1] && at[1] <= len(p.Context)) {
+		return fmt.Errorf("passage: %s: %d to %d is not in a context of %d bytes", key, at[0], at[1], len(p.Context))
 	}
 	return nil
 }

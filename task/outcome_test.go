@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-bert/bert/internal/testbound"
 )
@@ -71,6 +72,17 @@ func TestOutcomes(t *testing.T) {
 			o.AddTexts(dataset, tinyTokenizer(t))
 			if c.kind != TokenClassification && !strings.Contains(o.Examples[0].Text, "film") {
 				t.Errorf("the text of the first example is %q", o.Examples[0].Text)
+			}
+			if c.kind == QuestionAnswering {
+				for i := range o.Examples {
+					x, p := &o.Examples[i], o.Examples[i].Passage
+					if p.Question == "" || p.BestAt == nil || p.Context[p.BestAt[0]:p.BestAt[1]] != x.Best {
+						t.Errorf("the answer %q to %q is at %v of %q", x.Best, p.Question, p.BestAt, p.Context)
+					}
+					if p.RightAt != nil && p.Context[p.RightAt[0]:p.RightAt[1]] != x.Answers[0] {
+						t.Errorf("the right answer %q is at %v of %q", x.Answers[0], p.RightAt, p.Context)
+					}
+				}
 			}
 			checkOutcomesFile(t, r)
 		})
@@ -149,8 +161,9 @@ func TestReadOutcomesRefuses(t *testing.T) {
 		head + `{"label":"x","log_probabilities":[-1,-1]}` + "\n":     ":2: label",
 		head + `{"label":0,"label":0,"log_probabilities":[0]}` + "\n": `:2: key "label" twice`,
 		head + "nonsense\n": ":2: not JSON",
-		words + `{"words":["a","b"],"tags":[0],"predicted":[0]}` + "\n": ":2: 1 tags and 1 predicted for 2 words",
-		words + `{"words":["a"],"tags":[0],"predicted":[-1]}` + "\n":    ":2: predicted: -1 is not one of 2 labels",
+		words + `{"words":["a","b"],"tags":[0],"predicted":[0]}` + "\n":                                                            ":2: 1 tags and 1 predicted for 2 words",
+		`{"kind":"question_answering","examples":1}` + "\n" + `{"answer":"a","passage":{"context":"a b","right_at":[2,4]}}` + "\n": ":2: passage: right_at: 2 to 4 is not in a context of 3 bytes",
+		words + `{"words":["a"],"tags":[0],"predicted":[-1]}` + "\n":                                                               ":2: predicted: -1 is not one of 2 labels",
 	} {
 		write(t, path, text)
 		_, err := ReadOutcomes(dir)
@@ -200,5 +213,40 @@ func TestBoundOutcomes(t *testing.T) {
 				return err
 			})
 		})
+	}
+}
+
+// The part of a context around answers has them at the places that it says, at any length and in any script.
+func TestOutcomeContext(t *testing.T) {
+	long := strings.Repeat("ä", 3000)
+	for what, c := range map[string]struct {
+		text        string
+		right, best string // parts of text that occur once; "": none
+		without     bool   // best is too far away
+	}{
+		"short":     {"one two three", "two", "two three", false},
+		"long":      {long + "one" + long, "one", "one", false},
+		"far apart": {"one" + long + long + "two", "one", "two", true},
+		"one":       {long + "two", "", "two", false},
+		"the end":   {long + "two", "two", "two", false},
+	} {
+		place := func(part string) *[2]int {
+			if part == "" {
+				return nil
+			}
+			at := strings.Index(c.text, part)
+			return &[2]int{at, at + len(part)}
+		}
+		o := Passage{right: place(c.right), best: place(c.best)}
+		o.addContext(c.text)
+		if !utf8.ValidString(o.Context) || len(o.Context) > contextMost+2*contextAround+20 {
+			t.Errorf("%s: the context has %d bytes: %.40q", what, len(o.Context), o.Context)
+		}
+		if c.right != "" && (o.RightAt == nil || o.Context[o.RightAt[0]:o.RightAt[1]] != c.right) {
+			t.Errorf("%s: the right answer is at %v", what, o.RightAt)
+		}
+		if c.without != (o.BestAt == nil) || o.BestAt != nil && o.Context[o.BestAt[0]:o.BestAt[1]] != c.best {
+			t.Errorf("%s: the best answer is at %v", what, o.BestAt)
+		}
 	}
 }

@@ -139,6 +139,13 @@ func (questionAnswering) outcome(d *Dataset, i int, logits [][]float32, o *Outco
 	if p.NullOdds == nil {
 		o.Best = p.Answer.Text
 	}
+	o.Passage = &Passage{Question: in.Text, Windows: len(logits)}
+	if best := slices.IndexFunc(p.NBest, func(a Answer) bool { return a.Text != "" && a.Text == o.Best }); best >= 0 {
+		o.Passage.best = &[2]int{p.NBest[best].Start, p.NBest[best].End}
+	}
+	if list := d.examples[i].Answers; len(list) > 0 {
+		o.Passage.right = &[2]int{list[0].Start, list[0].Start + len(list[0].Text)}
+	}
 	for _, a := range d.examples[i].Answers {
 		if !slices.Contains(o.Answers, a.Text) {
 			o.Answers = append(o.Answers, a.Text)

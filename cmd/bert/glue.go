@@ -57,7 +57,10 @@ Each task has a folder in --output. The same command goes on where it was interr
 	f.recipe.in(trainingSection, func(flags *pflag.FlagSet) {
 		flags.StringArrayVar(&f.perTask, "for", nil, "`TASK:FLAG=VALUE`: a flag of finetune for one task, like cola:learning-rate=3e-5; several times")
 	})
-	f.recipe.in(outputSection, func(flags *pflag.FlagSet) { addOtherKernels(flags, &f.options.AllowOtherKernels) })
+	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
+		addOtherKernels(flags, &f.options.AllowOtherKernels)
+		addSaveLogits(flags, &f.options.SaveOutcomes)
+	})
 	f.recipe.addFile()
 	f.recipe.finish()
 	f.out.add(cmd)

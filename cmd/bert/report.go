@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/report/draw"
 )
@@ -20,17 +21,19 @@ type reportFlags struct {
 	title     string
 	against   *choice
 	normalize *choice
+	bins      *choice
 	theme     *choice
 	smoothing float64
 	figures   []string
 	font      string
+	check     bool
 	out       outputFlags
 }
 
 func (a *app) reportCommand() *cobra.Command {
 	f := &reportFlags{
 		against: newChoice("step", "step", "epoch", "tokens", "hours"), normalize: newChoice("true", "true", "pred", "all", "none"),
-		theme: newChoice("light", "light", "dark"),
+		bins: newChoice("uniform", "uniform", "quantile"), theme: newChoice("light", "light", "dark"),
 	}
 	cmd := &cobra.Command{
 		Use:   "report RUN [RUN ...] [--output FILE.html] [flags]",
@@ -46,10 +49,14 @@ calibration, and the examples of the greatest loss.
 Beside the page are ` + report.SummaryFile + ` and each picture as SVG, PNG and CSV, in the folder ` + report.FiguresDir + `. The same run gives the same bytes.
 On a terminal the pictures are drawn there too.
 
+--check makes the page and the pictures again, with the same flags, and compares them with those that are there: it fails, with exit
+status 1, where a byte differs, as after a change of the run's files, or where another version of bert wrote them.
+
 finetune, evaluate, pretrain, glue and sweep write ` + report.PageFile + ` into their folder when they end.`,
 		Example: `  bert report imdb-model
   bert report imdb-model another-model --output both.html
-  bert report my-pretraining --x tokens --figures none`,
+  bert report my-pretraining --x tokens --figures none
+  bert report imdb-model --check`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.report(f, args) },
 	}
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
@@ -60,9 +67,13 @@ finetune, evaluate, pretrain, glue and sweep write ` + report.PageFile + ` into 
 		addChoice(cmd, f.against, "x", "what curves are drawn against")
 		flags.Float64Var(&f.smoothing, "smoothing", 0.9, "the weight `W` of the past in smoothed curves, from 0 to 0.99")
 		addChoice(cmd, f.normalize, "normalize", "the shares in a confusion matrix: of the true label, of the predicted one, of all, or none")
+		addChoice(cmd, f.bins, "bins", "the bins of calibration: of equal width, or of equal numbers of examples")
 		addChoice(cmd, f.theme, "theme", "the colours of pictures as files; the page follows the reader's")
 		flags.StringVar(&f.font, "font", "", "a TrueType or OpenType `FILE` for characters that the pictures' own font lacks, in PNG")
 		flags.StringVar(&f.title, "title", "", "the `TITLE` of the page (default: the names of the folders)")
+	})
+	flagsIn(cmd, "", func(flags *pflag.FlagSet) {
+		flags.BoolVar(&f.check, "check", false, "write nothing: compare what would be written with the files that are there, and fail where they differ")
 	})
 	_ = cmd.MarkFlagFilename("output", "html") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagFilename("font", "ttf", "otf", "ttc")
@@ -95,6 +106,9 @@ func (a *app) report(f *reportFlags, args []string) error {
 	if o.Normalization, err = report.ParseNormalization(f.normalize.value); err != nil {
 		return err
 	}
+	if f.bins.value == "quantile" {
+		o.Bins = metric.QuantileBins
+	}
 	fileOptions := report.FileOptions{Theme: theme, Formats: f.figures}
 	if slices.Contains(f.figures, "none") {
 		fileOptions.Formats = []string{}
@@ -121,6 +135,13 @@ func (a *app) report(f *reportFlags, args []string) error {
 		if len(args) == 1 {
 			path = filepath.Join(args[0], report.PageFile)
 		}
+	}
+	if f.check {
+		if err := page.Check(path, fileOptions); err != nil {
+			return err
+		}
+		a.log.Info(path + " is what the run gives")
+		return nil
 	}
 	if err := page.SaveAll(path, fileOptions); err != nil {
 		return err

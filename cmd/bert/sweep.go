@@ -68,7 +68,10 @@ reached. Which runs are stopped depends on the order in which they end, so with 
 	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.options.KeepModels, "keep-models", false, "keep the models of all runs, not only of the best")
 	})
-	f.recipe.in(outputSection, func(flags *pflag.FlagSet) { addOtherKernels(flags, &f.options.AllowOtherKernels) })
+	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
+		addOtherKernels(flags, &f.options.AllowOtherKernels)
+		addSaveLogits(flags, &f.options.SaveOutcomes)
+	})
 	f.recipe.addFile()
 	for _, flag := range f.recipe.flags {
 		if slices.Contains(sweptKeys, flag.key) {

@@ -134,19 +134,28 @@ func Number[T float32 | float64](v T) any {
 	return v
 }
 
-// Save writes v, indented, to a file that is whole or not there.
-func Save(path string, v any) error {
+// Document is v, indented, as Save writes it.
+func Document(v any) ([]byte, error) {
 	data, err := Value(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, data, "", "  "); err != nil {
-		return err
+		return nil, err
 	}
 	b.WriteByte('\n')
+	return b.Bytes(), nil
+}
+
+// Save writes v, indented, to a file that is whole or not there.
+func Save(path string, v any) error {
+	data, err := Document(v)
+	if err != nil {
+		return err
+	}
 	return files.PathError(files.WriteFile(path, 0o666, func(w io.Writer) error {
-		_, err := w.Write(b.Bytes())
+		_, err := w.Write(data)
 		return err
 	}))
 }
