@@ -53,15 +53,19 @@ const (
 	packAll
 )
 
+// packer is how a device packs a weight: at Int8 those of the layers are quantized (Device.Pack), and those of the pooler and the
+// heads are not (PackFloat). They are few, of one row a sequence, and the last before the answer.
+type packer func(out, in int, weights ...compute.Buffer) (compute.Packed, error)
+
 // link builds weights from the table. It fails where the device has no memory for what is packed or joined.
 func (m *Model) link(pack packing) (*weights, error) {
 	var failure error // the first
-	packed := func(out, in int, values ...compute.Buffer) compute.Packed {
+	packed := func(by packer, out, in int, values ...compute.Buffer) compute.Packed {
 		if failure != nil {
 			return nil
 		}
 		var p compute.Packed
-		p, failure = m.device.Pack(out, in, values...)
+		p, failure = by(out, in, values...)
 		return p
 	}
 	join := func(params []*parameter) compute.Buffer {
@@ -90,7 +94,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 		normOf  = func(name string) norm { return norm{find(name + ".weight"), find(name + ".bias")} }
 	)
 	// denseOf joins the parameters of the named layers, which follow one another in the table, to one layer.
-	denseOf := func(out, in int, names ...string) dense {
+	denseOf := func(by packer, out, in int, names ...string) dense {
 		d := dense{matrix: compute.Matrix{Out: out, In: in}, inStride: in, outStride: out}
 		var weight, bias []*parameter
 		for _, name := range names {
@@ -103,7 +107,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 			for i, p := range weight {
 				values[i] = p.value
 			}
-			d.matrix.Packed = packed(out, in, values...)
+			d.matrix.Packed = packed(by, out, in, values...)
 			return d
 		}
 		d.matrix.Weight = join(weight)
@@ -115,6 +119,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 	}
 
 	h := c.HiddenSize
+	layers, float := m.device.Pack, m.device.PackFloat
 	w := weights{
 		word:          encoder("embeddings.word_embeddings.weight"),
 		position:      encoder("embeddings.position_embeddings.weight"),
@@ -124,21 +129,21 @@ func (m *Model) link(pack packing) (*weights, error) {
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
 		block := layer{
-			qkv:             denseOf(3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
-			attentionOutput: denseOf(h, h, l+"attention.output.dense"),
+			qkv:             denseOf(layers, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			attentionOutput: denseOf(layers, h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
-			intermediate:    denseOf(c.IntermediateSize, h, l+"intermediate.dense"),
-			output:          denseOf(h, c.IntermediateSize, l+"output.dense"),
+			intermediate:    denseOf(layers, c.IntermediateSize, h, l+"intermediate.dense"),
+			output:          denseOf(layers, h, c.IntermediateSize, l+"output.dense"),
 			outputNorm:      normOf(l + "output.LayerNorm"),
 		}
 		block.intermediate.outStride, block.output.inStride = m.innerStride(), m.innerStride()
 		w.layers = append(w.layers, block)
 	}
 	if m.pooler {
-		w.pooler = denseOf(h, h, info.prefix+"pooler.dense")
+		w.pooler = denseOf(float, h, h, info.prefix+"pooler.dense")
 	}
 	if info.maskedLM {
-		w.transform = denseOf(h, h, "cls.predictions.transform.dense")
+		w.transform = denseOf(float, h, h, "cls.predictions.transform.dense")
 		w.transformNorm = normOf("cls.predictions.transform.LayerNorm")
 		bias := find("cls.predictions.bias")
 		decoder := w.word
@@ -150,14 +155,14 @@ func (m *Model) link(pack packing) (*weights, error) {
 			bias:   bias.value, weightGrad: decoder.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
 		}
 		if pack == packAll {
-			w.decoder.matrix.Packed = packed(c.VocabSize, h, decoder.value)
+			w.decoder.matrix.Packed = packed(float, c.VocabSize, h, decoder.value)
 		}
 	}
 	if info.nextSentence {
-		w.nextSentence = denseOf(2, h, "cls.seq_relationship")
+		w.nextSentence = denseOf(float, 2, h, "cls.seq_relationship")
 	}
 	if info.output != "" {
-		w.output = denseOf(m.head.outputs(c), h, info.output)
+		w.output = denseOf(float, m.head.outputs(c), h, info.output)
 	}
 	return &w, failure
 }
@@ -171,19 +176,19 @@ func (w *weights) packed(device compute.Device) (*weights, error) {
 	p := *w
 	p.layers = slices.Clone(w.layers)
 	var failure error // the first
-	pack := func(d *dense) {
+	pack := func(by packer, d *dense) {
 		if m := &d.matrix; m.Packed == nil && m.Out > 0 && failure == nil {
-			m.Packed, failure = device.Pack(m.Out, m.In, m.Weight)
+			m.Packed, failure = by(m.Out, m.In, m.Weight)
 		}
 	}
 	for i := range p.layers {
 		l := &p.layers[i]
 		for _, d := range []*dense{&l.qkv, &l.attentionOutput, &l.intermediate, &l.output} {
-			pack(d)
+			pack(device.Pack, d)
 		}
 	}
 	for _, d := range []*dense{&p.pooler, &p.transform, &p.decoder, &p.nextSentence, &p.output} {
-		pack(d)
+		pack(device.PackFloat, d)
 	}
 	return &p, failure
 }

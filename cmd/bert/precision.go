@@ -10,8 +10,11 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// precisions are the values of --precision.
-var precisions = []string{bert.Float32.String(), bert.BFloat16.String()}
+// precisions are the values of --precision, trainPrecisions those of commands that train.
+var (
+	precisions      = []string{bert.Float32.String(), bert.BFloat16.String(), bert.Int8.String()}
+	trainPrecisions = []string{bert.Float32.String(), bert.BFloat16.String()}
+)
 
 // precisionValue is --precision as a flag.
 type precisionValue bert.Precision
@@ -32,7 +35,7 @@ func (p *precisionValue) Set(name string) error {
 func addPrecision(cmd *cobra.Command, p *bert.Precision) {
 	const name = "precision"
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
-		flags.Var((*precisionValue)(p), name, "number format of matrix products; everything else is float32")
+		flags.Var((*precisionValue)(p), name, "number format of matrix products; everything else is float32 (int8: of the layers' products alone)")
 	})
 	// The only error is a flag that does not exist or has a completion already.
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(precisions, cobra.ShellCompDirectiveNoFileComp))

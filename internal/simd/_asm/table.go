@@ -28,9 +28,9 @@ type table struct {
 	Floats       *products
 	Words        *products // nil where products of bfloat16 have no assembly
 	Activations  []string
-	DropByGroups bool // dropout's assembly takes whole groups of draws
+	DropByGroups bool   // dropout's assembly takes whole groups of draws
 	Int8         string // the Integers of the level
-	SoftmaxRows  bool // there is assembly that takes several rows at a time
+	SoftmaxRows  bool   // there is assembly that takes several rows at a time
 }
 
 // products describes the products of one kind of element: the shape of tiles and the names of functions.
