@@ -15,10 +15,10 @@ import "github.com/go-bert/bert/internal/compute"
 // are twice as fast in the products or more, and others slower than at Float32: see Model.Precision. The former also take
 // subnormal numbers for zero, and AMX adds up in another order, so that their bits differ from those of others.
 //
-// Int8 is for inference alone. The weights of the layers' products (query, key and value, attention's output, both of the
-// feed-forward network) are integers from −127 to 127 with a scale for each output, a quarter of the memory; their inputs are
-// quantized likewise at each product, with a scale for each token. Sums of products are exact in int32, on any processor.
-// Attention's own products, the pooler, the heads and all else are float32.
+// Int8 is for inference alone. The weights of attention's output and of the feed-forward network are integers from −127 to 127
+// with a scale for each output, a quarter of the memory; their inputs are quantized likewise at each product, with a scale for
+// each token. Sums of products are exact in int32, on any processor. Query, key and value, attention's own products, the pooler,
+// the heads and all else are float32.
 type Precision = compute.Precision
 
 const (

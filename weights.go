@@ -53,8 +53,10 @@ const (
 	packAll
 )
 
-// packer is how a device packs a weight: at Int8 those of the layers are quantized (Device.Pack), and those of the pooler and the
-// heads are not (PackFloat). They are few, of one row a sequence, and the last before the answer.
+// packer is how a weight is packed: at Int8 attention's output and the feed-forward network are quantized (Device.Pack), and the
+// others are not (PackFloat). Query, key and value cost the most accuracy: of all-MiniLM-L6-v2's vectors, the mean cosine to
+// float32's is 0.9966 with them in int8 and 0.9984 without. The pooler and the heads are few, of few rows, and the last before
+// the answer.
 type packer func(out, in int, weights ...compute.Buffer) (compute.Packed, error)
 
 // link builds weights from the table. It fails where the device has no memory for what is packed or joined.
@@ -119,7 +121,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 	}
 
 	h := c.HiddenSize
-	layers, float := m.device.Pack, m.device.PackFloat
+	quantized, float := m.device.Pack, m.device.PackFloat
 	w := weights{
 		word:          encoder("embeddings.word_embeddings.weight"),
 		position:      encoder("embeddings.position_embeddings.weight"),
@@ -129,11 +131,11 @@ func (m *Model) link(pack packing) (*weights, error) {
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
 		block := layer{
-			qkv:             denseOf(layers, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
-			attentionOutput: denseOf(layers, h, h, l+"attention.output.dense"),
+			qkv:             denseOf(float, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			attentionOutput: denseOf(quantized, h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
-			intermediate:    denseOf(layers, c.IntermediateSize, h, l+"intermediate.dense"),
-			output:          denseOf(layers, h, c.IntermediateSize, l+"output.dense"),
+			intermediate:    denseOf(quantized, c.IntermediateSize, h, l+"intermediate.dense"),
+			output:          denseOf(quantized, h, c.IntermediateSize, l+"output.dense"),
 			outputNorm:      normOf(l + "output.LayerNorm"),
 		}
 		block.intermediate.outStride, block.output.inStride = m.innerStride(), m.innerStride()
@@ -171,24 +173,24 @@ func (m *Model) link(pack packing) (*weights, error) {
 // device's choice.
 func (m *Model) innerStride() int { return m.device.Stride(m.config.IntermediateSize) }
 
-// packed is w with those matrices laid out that were not.
+// packed is w with those matrices laid out that were not. At Int8 there are none: link packs all.
 func (w *weights) packed(device compute.Device) (*weights, error) {
 	p := *w
 	p.layers = slices.Clone(w.layers)
 	var failure error // the first
-	pack := func(by packer, d *dense) {
+	pack := func(d *dense) {
 		if m := &d.matrix; m.Packed == nil && m.Out > 0 && failure == nil {
-			m.Packed, failure = by(m.Out, m.In, m.Weight)
+			m.Packed, failure = device.PackFloat(m.Out, m.In, m.Weight)
 		}
 	}
 	for i := range p.layers {
 		l := &p.layers[i]
 		for _, d := range []*dense{&l.qkv, &l.attentionOutput, &l.intermediate, &l.output} {
-			pack(device.Pack, d)
+			pack(d)
 		}
 	}
 	for _, d := range []*dense{&p.pooler, &p.transform, &p.decoder, &p.nextSentence, &p.output} {
-		pack(device.PackFloat, d)
+		pack(d)
 	}
 	return &p, failure
 }

@@ -35,7 +35,7 @@ func (p *precisionValue) Set(name string) error {
 func addPrecision(cmd *cobra.Command, p *bert.Precision) {
 	const name = "precision"
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
-		flags.Var((*precisionValue)(p), name, "number format of matrix products; everything else is float32 (int8: of the layers' products alone)")
+		flags.Var((*precisionValue)(p), name, "number format of matrix products; everything else is float32 (int8 is for inference, of most weights: docs/light.md)")
 	})
 	// The only error is a flag that does not exist or has a completion already.
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(precisions, cobra.ShellCompDirectiveNoFileComp))
