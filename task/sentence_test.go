@@ -377,8 +377,8 @@ func TestGoldenMiniLMAtInt8(t *testing.T) {
 		least = min(least, c)
 	}
 	t.Logf("of %d texts the mean cosine is %.5f, the least %.5f", len(got), mean, least)
-	if mean < 0.998 || least < 0.98 {
-		t.Errorf("the mean cosine is %.5f, want at least 0.998; the least is %.5f, want at least 0.98", mean, least)
+	if mean < 0.998 || least < 0.985 {
+		t.Errorf("the mean cosine is %.5f, want at least 0.998; the least is %.5f, want at least 0.985", mean, least)
 	}
 }
 
