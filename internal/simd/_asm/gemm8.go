@@ -88,7 +88,8 @@ func (l *tileLoop) scale() {
 
 // peak8 writes the loop that the benchmarks compare products of int8 with.
 func (g *gen) peak8() {
-	g.function("peak8", "(steps int)", "does 14 multiply-adds of whole vectors of bytes a step and nothing else, to measure what the processor can do.")
+	g.function("peak8", "(steps int)",
+		"does 14 multiply-adds of whole vectors of bytes a step and nothing else, to measure what the processor can do.")
 	n := g.param("steps")
 	vnni := g.isa == avx512vnni
 	chains := peakChains
