@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 // The names of an adapter's files in a folder, those of PEFT (peft/utils/constants.py).
@@ -122,7 +123,7 @@ func (a *adapter) note() string {
 
 // loraName splits the name of an adapter's tensor: base_model.model.bert.…query.lora_A.weight, with the adapter's name before the last
 // part in some files.
-var loraName = regexp.MustCompile(`^(.*)\.lora_([AB])(\.[^.]+)?\.weight$`)
+var loraName = lazyregexp.New(`^(.*)\.lora_([AB])(\.[^.]+)?\.weight$`)
 
 // merge changes the sources of a base model: W + s·B·A for each pair of matrices A [r,in] and B [out,r], and what the adapter
 // holds whole, such as a classifier, in the place of the base's.
@@ -138,7 +139,7 @@ func (a *adapter) merge(k *catalogue) error {
 	for i := range tensors {
 		t := &tensors[i]
 		name := strings.TrimPrefix(strings.TrimPrefix(t.Name, "base_model.model."), "base_model.")
-		if m := loraName.FindStringSubmatch(name); m != nil {
+		if m := loraName().FindStringSubmatch(name); m != nil {
 			p := pairs[m[1]]
 			if p == nil {
 				p = new(pair)

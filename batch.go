@@ -3,7 +3,7 @@ package bert
 // Batch is a ragged batch: the token ids of all its sequences end to end, and where each begins. There is no padding
 // and no mask; attention runs inside each sequence.
 //
-// Legend: B sequences, T tokens of all of them, C classes, M masked tokens.
+// Legend: B sequences, T tokens of all of them, H hidden, C classes, M masked tokens.
 //
 // A Batch is filled by Add and used again after Reset. The labels are for the head that needs them; the others stay
 // empty. A negative label takes no part in the loss.
@@ -16,6 +16,10 @@ type Batch struct {
 	IDs     []int32 // [T]
 	TypeIDs []int32 // [T]: the segment of each token
 	Starts  []int   // [B+1]: sequence b is the tokens Starts[b]…Starts[b+1]
+
+	// Embeddings, if not empty, are rows in place of the word embeddings of all tokens, [T,H]; the embeddings of position and
+	// type are added to them. IDs are then not looked up, and the word embedding gets no gradient from them.
+	Embeddings []float32
 
 	// Weights weighs the losses of each sequence, of multiple choice of each example, with any head: [B] or [B/Choices], 0 or
 	// more; empty for ones. A token and a masked token have the weight of their sequence. Losses are divided by the sum of
@@ -52,7 +56,7 @@ func (b *Batch) Reset() {
 		IDs: b.IDs[:0], TypeIDs: b.TypeIDs[:0], Starts: b.Starts[:0], Classes: b.Classes[:0], Values: b.Values[:0],
 		Weights: b.Weights[:0], TokenClasses: b.TokenClasses[:0], From: b.From[:0], To: b.To[:0],
 		MaskedPositions: b.MaskedPositions[:0], MaskedIDs: b.MaskedIDs[:0], NextSentence: b.NextSentence[:0],
-		SoftClasses: b.SoftClasses[:0], SoftMaskedIDs: b.SoftMaskedIDs[:0],
+		Embeddings: b.Embeddings[:0], SoftClasses: b.SoftClasses[:0], SoftMaskedIDs: b.SoftMaskedIDs[:0],
 	}
 }
 
@@ -85,6 +89,9 @@ func (b *Batch) check(c *Config) error {
 	}
 	if len(b.TypeIDs) != len(b.IDs) {
 		return badBatch("batch has %d type ids for %d tokens", len(b.TypeIDs), len(b.IDs))
+	}
+	if n := len(b.Embeddings); n > 0 && n != len(b.IDs)*c.HiddenSize {
+		return badBatch("batch has %d numbers in embeddings, want %d for each of %d tokens", n, c.HiddenSize, len(b.IDs))
 	}
 	if b.Starts[0] != 0 || b.Starts[b.Len()] != len(b.IDs) {
 		return badBatch("batch's sequences span %d to %d, want 0 to %d", b.Starts[0], b.Starts[b.Len()], len(b.IDs))

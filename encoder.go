@@ -36,9 +36,13 @@ func (w *workspace) embed() compute.Buffer {
 		H   = cfg.HiddenSize
 		T   = w.b.Tokens()
 	)
+	ids, word := w.b.IDs, w.w.word.value
+	if w.ownRows() {
+		ids, word = w.rowNumbers, rows(w.wordRows, T, H)
+	}
 	w.op.embedding = compute.Embedding{
-		Width: H, IDs: w.b.IDs, PositionIDs: w.positions, TypeIDs: w.b.TypeIDs,
-		Word: w.w.word.value, Position: w.w.position.value, Type: w.w.tokenType.value,
+		Width: H, IDs: ids, PositionIDs: w.positions, TypeIDs: w.b.TypeIDs,
+		Word: word, Position: w.w.position.value, Type: w.w.tokenType.value,
 		Gamma: w.w.embeddingNorm.gamma.value, Beta: w.w.embeddingNorm.beta.value, Eps: float32(cfg.LayerNormEps),
 		Drop: w.embeddingDrop(),
 		S:    rows(w.embeddingSum, T, H), Mean: rows(w.embeddingMean, T, 1), Rstd: rows(w.embeddingRstd, T, 1),

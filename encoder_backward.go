@@ -83,8 +83,9 @@ func (w *workspace) addNormBackward(R int, dy, s, mean, rstd compute.Buffer, dro
 	}
 	w.op.normGrad = compute.NormGrad{
 		Rows: R, Width: H, DY: rows(dy, R, H), S: rows(s, R, H), Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1),
-		Gamma: p.gamma.value, Drop: drop, DS: ds, DX: dx, DGamma: p.gamma.grad, DBeta: p.beta.grad,
+		Gamma: p.gamma.value, Drop: drop, DS: ds, DX: dx,
 	}
+	w.op.normGrad.DGamma, w.op.normGrad.DBeta = w.normGrads(p)
 	w.device.NormGrad(&w.op.normGrad)
 	return branch
 }
@@ -95,16 +96,36 @@ func (w *workspace) embedBackward() {
 		H = w.m.config.HiddenSize
 		T = w.b.Tokens()
 		p = w.w
+
+		ids, word = w.b.IDs, p.word.grad
 	)
+	if w.ownRows() { // which are no parameters
+		ids, word = w.rowNumbers, rows(w.wordRows, T, H)
+	}
 	w.op.embeddingGrad = compute.EmbeddingGrad{
-		Width: H, IDs: w.b.IDs, PositionIDs: w.positions, TypeIDs: w.b.TypeIDs,
+		Width: H, IDs: ids, PositionIDs: w.positions, TypeIDs: w.b.TypeIDs,
 		DY: rows(w.dHidden, T, H), S: rows(w.embeddingSum, T, H),
 		Mean: rows(w.embeddingMean, T, 1), Rstd: rows(w.embeddingRstd, T, 1),
 		Gamma: p.embeddingNorm.gamma.value, Drop: w.embeddingDrop(),
-		DWord: p.word.grad, DPosition: p.position.grad, DType: p.tokenType.grad,
+		DWord: word, DPosition: p.position.grad, DType: p.tokenType.grad,
 		DGamma: p.embeddingNorm.gamma.grad, DBeta: p.embeddingNorm.beta.grad,
 	}
 	w.device.EmbeddingGrad(&w.op.embeddingGrad)
+}
+
+// inputBackward goes on from encodeBackward to what the embeddings of position and type are added to, and returns the gradient
+// there, [T,H].
+func (w *workspace) inputBackward() compute.Buffer {
+	return w.addNormBackward(w.b.Tokens(), w.dHidden, w.embeddingSum, w.embeddingMean, w.embeddingRstd, w.embeddingDrop(), w.w.embeddingNorm, w.dHidden)
+}
+
+// normGrads is where the gradients of a LayerNorm go.
+func (w *workspace) normGrads(p norm) (gamma, beta compute.Buffer) {
+	if w.inputOnly {
+		H := w.m.config.HiddenSize
+		return w.unused.Slice(0, H), w.unused.Slice(H, 2*H)
+	}
+	return p.gamma.grad, p.beta.grad
 }
 
 // poolBackward takes the gradient at the pooled vectors, in w.dPooled, and adds the gradient at the last hidden states to

@@ -103,8 +103,9 @@ func (w *workspace) headBackward() {
 		w.op.normGrad = compute.NormGrad{
 			Rows: M, Width: H, DY: d, S: rows(w.transformSum, M, H),
 			Mean: rows(w.transformMean, M, 1), Rstd: rows(w.transformRstd, M, 1), Gamma: w.w.transformNorm.gamma.value,
-			DS: d, DGamma: w.w.transformNorm.gamma.grad, DBeta: w.w.transformNorm.beta.grad,
+			DS: d,
 		}
+		w.op.normGrad.DGamma, w.op.normGrad.DBeta = w.normGrads(w.w.transformNorm)
 		w.device.NormGrad(&w.op.normGrad)
 		w.device.ActivateGrad(w.act, d, d, rows(w.transformPre, M, H))
 		w.weightGrad(M, d, &w.w.transform, w.masked)

@@ -67,9 +67,11 @@ type Model struct {
 	mu      sync.Mutex // guards what follows
 	weights *weights   // nil until they are asked for; what it points to does not change
 	packed  packing    // of weights
-	passed  bool       // they were asked for by a pass
-	trainer *Trainer
-	closed  bool
+	// unpacked is weights for sessions that go back, where there is no trainer; nil until they are asked for.
+	unpacked *weights
+	passed   bool // they were asked for by a pass
+	trainer  *Trainer
+	closed   bool
 
 	// users counts the calls under way that need the device or the file; Close waits for them.
 	users sync.WaitGroup

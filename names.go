@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/checkpoint"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 // This file finds the parameters of a model among the tensors of a file, which bear the names of whoever wrote it:
@@ -58,9 +58,9 @@ func canonicalName(name string) string {
 }
 
 var (
-	kerasNorm  = regexp.MustCompile(`/layer_normalization(_\d+)?/`)
-	kerasDense = regexp.MustCompile(`/dense_\d+/`)
-	tfScope    = regexp.MustCompile(`(^|/)[^/]*___([^/]*)/`)
+	kerasNorm  = lazyregexp.New(`/layer_normalization(_\d+)?/`)
+	kerasDense = lazyregexp.New(`/dense_\d+/`)
+	tfScope    = lazyregexp.New(`(^|/)[^/]*___([^/]*)/`)
 )
 
 // tfBERTName is the name in PyTorch of a variable of Hugging Face's models for TensorFlow, "" for other tensors. transposed says
@@ -71,7 +71,7 @@ func tfBERTName(name string) (_ string, transposed bool) {
 	if !ok && !strings.Contains(name, "_._") || !strings.Contains(plain, "/") {
 		return "", false
 	}
-	plain = strings.ReplaceAll(tfScope.ReplaceAllString(plain, "$1$2/"), "_._", "/")
+	plain = strings.ReplaceAll(tfScope().ReplaceAllString(plain, "$1$2/"), "_._", "/")
 	parts := strings.Split(plain, "/")
 	for i, part := range parts { // before it is the name of the whole model
 		if slices.Contains([]string{"bert", "cls", "classifier", "qa_outputs"}, part) {
@@ -119,8 +119,8 @@ func newCatalogue(c *Config, tensors []checkpoint.Tensor) (*catalogue, error) {
 		if n, transposed := tfBERTName(name); n != "" {
 			name, s.transposed = n, transposed
 		} else if strings.ContainsRune(name, '/') || strings.HasPrefix(name, "output_") {
-			plain := kerasDense.ReplaceAllString(kerasNorm.ReplaceAllString(name, "/LayerNorm/"), "/dense/")
-			k.keras = k.keras || kerasNorm.MatchString(name)
+			plain := kerasDense().ReplaceAllString(kerasNorm().ReplaceAllString(name, "/LayerNorm/"), "/dense/")
+			k.keras = k.keras || kerasNorm().MatchString(name)
 			if p, ok := google[plain]; ok {
 				name, s.transposed, k.google = p.Name, p.GoogleTransposed, true
 			}
@@ -139,14 +139,14 @@ func newCatalogue(c *Config, tensors []checkpoint.Tensor) (*catalogue, error) {
 }
 
 // trainingParts are what a component of a name says that belongs to a training run, whatever the framework.
-var trainingParts = regexp.MustCompile(`(?i)^(optimizers?|optim|opt_state|optimizer_state_dict|(lr_)?schedulers?|scaler|grad_scaler|amp|apex|ema|ema_model|model_ema|shadow_params|exponentialmovingaverage|` +
+var trainingParts = lazyregexp.New(`(?i)^(optimizers?|optim|opt_state|optimizer_state_dict|(lr_)?schedulers?|scaler|grad_scaler|amp|apex|ema|ema_model|model_ema|shadow_params|exponentialmovingaverage|` +
 	`adam_[mv]|adam(_\d+)?|lamb_[mv]|lamb|momentum|exp_avg(_sq)?|max_exp_avg_sq|beta_?[12]_power|global_step|good_steps|bad_steps|loss_scale|loss_scaler|current_loss_scale|` +
 	`iterations|learning_rate|lr|decay|step|steps|epoch|num_updates|save_counter|loss|best_\w+|rng_state|cuda_rng_state|callbacks|loops|hyper_parameters)$`)
 
 // ofTraining reports whether a name says that its tensor is what a training run left.
 func ofTraining(name string) bool {
 	parts := strings.FieldsFunc(strings.TrimSuffix(name, ":0"), func(r rune) bool { return r == '.' || r == '/' })
-	return len(parts) > 0 && (trainingParts.MatchString(parts[0]) || trainingParts.MatchString(parts[len(parts)-1]))
+	return len(parts) > 0 && (trainingParts().MatchString(parts[0]) || trainingParts().MatchString(parts[len(parts)-1]))
 }
 
 // ofModel reports whether a canonical name is one that a BERT's tensors have.

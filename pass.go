@@ -52,7 +52,7 @@ func (p *Pass) check(m *Model) error {
 //
 // Legend: B sequences, T tokens, H hidden.
 type Activations struct {
-	t      *Trainer
+	w      *workspace
 	layers []int // that Pass.Hidden lists
 	host   struct {
 		logits, nextLogits, pooled, embeddings []float32
@@ -84,17 +84,17 @@ func (a *Activations) Hidden(layer int) ([]float32, error) {
 
 // AddLogits adds a gradient at Logits.
 func (a *Activations) AddLogits(gradient []float32) error {
-	return a.add(&a.t.space.added.logits, "the logits", a.logits(), gradient)
+	return a.add(&a.w.added.logits, "the logits", a.logits(), gradient)
 }
 
 // AddNextSentenceLogits adds a gradient at NextSentenceLogits.
 func (a *Activations) AddNextSentenceLogits(gradient []float32) error {
-	return a.add(&a.t.space.added.nextLogits, "the next-sentence logits", a.nextLogits(), gradient)
+	return a.add(&a.w.added.nextLogits, "the next-sentence logits", a.nextLogits(), gradient)
 }
 
 // AddPooled adds a gradient at Pooled.
 func (a *Activations) AddPooled(gradient []float32) error {
-	return a.add(&a.t.space.added.pooled, "the pooled vectors", a.pooled(), gradient)
+	return a.add(&a.w.added.pooled, "the pooled vectors", a.pooled(), gradient)
 }
 
 // AddHidden adds a gradient at hidden states that Pass.Hidden lists. It is added to the gradient there that comes from the layers
@@ -103,7 +103,7 @@ func (a *Activations) AddHidden(layer int, gradient []float32) error {
 	if err := a.checkLayer(layer); err != nil {
 		return err
 	}
-	w := a.t.space
+	w := a.w
 	for len(w.added.hidden) <= layer {
 		w.added.hidden = append(w.added.hidden, addend{})
 	}
@@ -120,7 +120,7 @@ func (a *Activations) checkLayer(layer int) error {
 // The buffers of the activations, none where the head does not have them.
 
 func (a *Activations) logits() compute.Buffer {
-	w := a.t.space
+	w := a.w
 	switch info := heads[w.m.head]; {
 	case info.output != "":
 		return w.outputLogits()
@@ -133,14 +133,14 @@ func (a *Activations) logits() compute.Buffer {
 }
 
 func (a *Activations) nextLogits() compute.Buffer {
-	if info := heads[a.t.m.head]; info.nextSentence && info.maskedLM {
-		return a.t.space.nextSentenceLogits()
+	if info := heads[a.w.m.head]; info.nextSentence && info.maskedLM {
+		return a.w.nextSentenceLogits()
 	}
 	return compute.Buffer{}
 }
 
 func (a *Activations) pooled() compute.Buffer {
-	w := a.t.space
+	w := a.w
 	if !w.m.pooler {
 		return compute.Buffer{}
 	}
@@ -148,7 +148,7 @@ func (a *Activations) pooled() compute.Buffer {
 }
 
 func (a *Activations) hidden(layer int) compute.Buffer {
-	w := a.t.space
+	w := a.w
 	return rows(w.input(layer), w.b.Tokens(), w.m.config.HiddenSize)
 }
 
@@ -158,7 +158,7 @@ func (a *Activations) read(memory *[]float32, b compute.Buffer) ([]float32, erro
 	if b.Len == 0 {
 		return *memory, nil
 	}
-	return *memory, a.t.m.device.Read(*memory, b)
+	return *memory, a.w.device.Read(*memory, b)
 }
 
 // add adds a gradient at what.
@@ -169,7 +169,7 @@ func (a *Activations) add(to *addend, what string, at compute.Buffer, gradient [
 	if len(gradient) == 0 {
 		return nil
 	}
-	return to.add(a.t.space, gradient)
+	return to.add(a.w, gradient)
 }
 
 // added are the caller's gradients, until they are added to those of the labels.

@@ -14,12 +14,14 @@ type Session struct {
 	m     *Model
 	space *workspace
 	out   Output
+	back  *workspace // of InputGradient, nil before the first
 
 	batch        [1]*Batch    // of the loss
 	denominators Denominators // likewise
 
 	// The outputs' memory, kept between passes.
 	logits, nextLogits, pooled, last []float32
+	gradient                         []float32
 	hidden, attentions               [][]float32
 }
 

@@ -47,7 +47,7 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	if err := m.own(); err != nil {
 		return nil, err
 	}
-	m.weights, m.packed, m.passed = nil, packNone, false // what was packed of them is no longer needed
+	m.weights, m.unpacked, m.packed, m.passed = nil, nil, packNone, false // what was packed of them is no longer needed
 	t := &Trainer{m: m}
 	for _, b := range []*compute.Buffer{&t.grads, &t.m1, &t.m2} {
 		var err error
@@ -70,7 +70,7 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	m.weights = w
 	t.space = newWorkspace(m, true)
 	t.space.w = w
-	t.activations.t = t
+	t.activations.w = t.space
 	return t, nil
 }
 

@@ -57,8 +57,13 @@ type workspace struct {
 	loss       Loss      // their sum
 	rowWeights []float32 // of tokens
 
-	noDropout bool  // as in inference
-	added     added // gradients that the caller adds
+	noDropout bool // as in inference
+	// inputOnly says that the backward pass is for the gradient at the input: parameters get none.
+	inputOnly  bool
+	unused     compute.Buffer // [2H]: where the gradients of LayerNorms go with inputOnly
+	wordRows   compute.Buffer // [T,H]: Batch.Embeddings
+	rowNumbers []int32        // [T]: 0, 1, 2, …
+	added      added          // gradients that the caller adds
 
 	op ops
 }
@@ -110,6 +115,16 @@ func (w *workspace) begin(b *Batch) error {
 			w.positions = append(w.positions, int32(j))
 		}
 	}
+	if w.ownRows() {
+		if err := w.growTo(&w.wordRows, len(b.Embeddings)); err != nil {
+			return fmt.Errorf("memory for the embeddings of %d tokens: %w", b.Tokens(), err)
+		}
+		w.device.Write(w.wordRows.Slice(0, len(b.Embeddings)), b.Embeddings)
+		for i := len(w.rowNumbers); i < b.Tokens(); i++ {
+			w.rowNumbers = append(w.rowNumbers, int32(i))
+		}
+		w.rowNumbers = w.rowNumbers[:b.Tokens()]
+	}
 	masked := 0
 	if heads[w.m.head].maskedLM {
 		masked = len(b.MaskedPositions)
@@ -134,6 +149,9 @@ func (w *workspace) begin(b *Batch) error {
 	}
 	return nil
 }
+
+// ownRows says that the batch brings rows in place of the word embeddings of its tokens.
+func (w *workspace) ownRows() bool { return len(w.b.Embeddings) > 0 }
 
 // carver cuts an arena into buffers; without an arena it counts the elements.
 type carver struct {
@@ -262,6 +280,9 @@ func (w *workspace) linear(n int, x compute.Buffer, d *dense, f compute.Activati
 
 // weightGrad adds the gradients of a dense layer's weight and bias, from the gradient at its output and its input.
 func (w *workspace) weightGrad(n int, dy compute.Buffer, d *dense, x compute.Buffer) {
+	if w.inputOnly {
+		return
+	}
 	w.op.linearWeightGrad = compute.LinearWeightGrad{
 		Rows: n, Out: d.matrix.Out, In: d.matrix.In, DY: rows(dy, n, d.outStride), DYStride: d.outStride,
 		X: rows(x, n, d.inStride), XStride: d.inStride, DW: d.weightGrad, DBias: d.biasGrad,

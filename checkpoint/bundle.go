@@ -9,13 +9,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 	"github.com/go-bert/bert/internal/proto"
 )
 
@@ -163,7 +163,7 @@ func shardName(prefix string, i, n int) string {
 }
 
 // dataName matches the names of a bundle's data files after the prefix.
-var dataName = regexp.MustCompile(`\.data-\d{5}-of-\d{5}$`)
+var dataName = lazyregexp.New(`\.data-\d{5}-of-\d{5}$`)
 
 // parseBundleIndex reads an index: the number of shards, and the tensors by name.
 func parseBundleIndex(index []byte) (shards int, entries []bundleEntry, err error) {
@@ -408,7 +408,7 @@ func removeData(prefix, keep string) error {
 	}
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), base)
-		if ok && rest != "" && dataName.FindString(rest) == rest && e.Name() != keep {
+		if ok && rest != "" && dataName().FindString(rest) == rest && e.Name() != keep {
 			if err := remove(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}

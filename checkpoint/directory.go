@@ -36,7 +36,7 @@ func locate(path string) (string, error) {
 	if info.IsDir() {
 		return weightsIn(path)
 	}
-	if numbers := dataName.FindString(path); numbers != "" {
+	if numbers := dataName().FindString(path); numbers != "" {
 		if index := strings.TrimSuffix(path, numbers) + indexSuffix; exists(index) {
 			return index, nil
 		}

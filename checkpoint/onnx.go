@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/internal/bertgraph"
+	"github.com/go-bert/bert/internal/lazyregexp"
 	"github.com/go-bert/bert/internal/onnx"
 )
 
@@ -119,7 +119,7 @@ func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]T
 		}
 	}
 	for _, t := range named {
-		if plain := plainName(t.Name); !used[t.Name] && !used[plain] && !strings.ContainsAny(t.Name, ":/") && strings.Contains(t.Name, ".") && !ofQuantization.MatchString(t.Name) {
+		if plain := plainName(t.Name); !used[t.Name] && !used[plain] && !strings.ContainsAny(t.Name, ":/") && strings.Contains(t.Name, ".") && !ofQuantization().MatchString(t.Name) {
 			t.Name = plain
 			used[plain] = true
 			tensors = append(tensors, t)
@@ -132,7 +132,7 @@ func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]T
 }
 
 // ofQuantization are the names of what quantizers put beside a tensor.
-var ofQuantization = regexp.MustCompile(`_(scale|zero_point|quantized|q|qdq|f)$`)
+var ofQuantization = lazyregexp.New(`_(scale|zero_point|quantized|q|qdq|f)$`)
 
 func graphNotes(found *bertgraph.Result) []string {
 	var notes []string

@@ -10,11 +10,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 // isIndex reports whether file is the index of a sharded checkpoint: JSON, where safetensors has a header length.
@@ -250,7 +250,7 @@ func split(tensors []Tensor, limit int64) [][]Tensor {
 }
 
 // shardNumbers matches the part of a shard's name between the base name and the suffix.
-var shardNumbers = regexp.MustCompile(`^-\d{5,}-of-\d{5,}$`)
+var shardNumbers = lazyregexp.New(`^-\d{5,}-of-\d{5,}$`)
 
 // removeOthers removes the file other, and all shards in the folder except those in keep.
 func (s *sharding) removeOthers(keep []string, other string) error {
@@ -264,7 +264,7 @@ func (s *sharding) removeOthers(keep []string, other string) error {
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), s.base)
 		numbers, isShard := strings.CutSuffix(rest, s.suffix)
-		if ok && isShard && shardNumbers.MatchString(numbers) && !slices.Contains(keep, e.Name()) {
+		if ok && isShard && shardNumbers().MatchString(numbers) && !slices.Contains(keep, e.Name()) {
 			if err := remove(filepath.Join(s.dir, e.Name())); err != nil {
 				return err
 			}

@@ -25,6 +25,9 @@ type Input struct {
 	IDs []int32
 	// TypeIDs are the segments of IDs; nil for zeros.
 	TypeIDs []int32
+
+	// Target is the label or choice that an explanation is about; "": that of the answer. Nothing else looks at it.
+	Target string
 }
 
 // IsPair reports whether there is a second text, empty or not.

@@ -187,9 +187,9 @@ func oneBlank(label string) string { return strings.Join(strings.Fields(label), 
 
 func difference(a, b string) string {
 	x, y := oneBlank(a), oneBlank(b)
-	blanks, letters := x == y, strings.ToLower(a) == strings.ToLower(b)
+	blanks, letters := x == y, strings.EqualFold(a, b)
 	switch {
-	case strings.ToLower(x) != strings.ToLower(y):
+	case !strings.EqualFold(x, y):
 		return "the form of a number"
 	case blanks:
 		return "blanks"

@@ -174,15 +174,6 @@ func (d *sets) check(r *Recipe, path string, examples []data.Example) ([]data.Ex
 // skip takes note of what was left out of a file.
 func (d *sets) skip(path string, set *data.Set) {
 	if set.Skipped > 0 || set.Comments > 0 {
-		// The parts of a folder go together.
-		if i := slices.IndexFunc(d.skipped, func(s Skipped) bool { return s.Path == path }); i >= 0 {
-			s := &d.skipped[i]
-			s.Count, s.Comments = s.Count+set.Skipped, s.Comments+set.Comments
-			if s.First == nil {
-				s.First = set.FirstSkipped
-			}
-			return
-		}
 		d.skipped = append(d.skipped, Skipped{path, set.Skipped, set.FirstSkipped, set.Comments})
 	}
 }

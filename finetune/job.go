@@ -40,6 +40,8 @@ type Options struct {
 	Datasets *Datasets
 	// Stop is train.Options.Stop.
 	Stop func(train.Evaluated) bool
+	// SaveOutcomes writes what the model says of each example of the evaluation data beside the results (task.OutcomesFile).
+	SaveOutcomes bool
 }
 
 // device is the one on which the run in the folder began, nil for the machine's own.
@@ -305,7 +307,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	for _, note := range j.parts.Tokenizer.NotesFor(j.parts.Model) {
 		observe(train.Note{Text: note.Text, Warning: true})
 	}
-	e := &evaluator{data: j.parts.Eval, skipped: j.evalSkipped}
+	e := &evaluator{data: j.parts.Eval, skipped: j.evalSkipped, outcomes: j.options.SaveOutcomes}
 	o := train.Options{
 		Recipe: j.training, Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint, Remarks: j.remarks(),
 		EvalEpochs: j.parts.Eval != nil, Minimize: metric.LessIsBetter(j.training.BestMetric),
@@ -341,7 +343,7 @@ func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, o
 	// The evaluation was made before the run was resumed, if it is not here.
 	if measured = e.of(trained.ModelStep); measured == nil {
 		if measured, err = task.Evaluate(ctx, j.parts.Model, e.data, task.EvaluateOptions{
-			GlobalStep: trained.ModelStep, Skipped: j.evalSkipped,
+			GlobalStep: trained.ModelStep, Skipped: j.evalSkipped, Outcomes: j.options.SaveOutcomes,
 			Progress: func(done, all int) {
 				observe(train.Evaluating{Step: trained.ModelStep, Steps: trained.Steps, Done: done, All: all})
 			},
@@ -354,6 +356,14 @@ func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, o
 			return nil, err
 		}
 		j.parts.Spec.NullThreshold = r.BestThreshold
+		if measured.Outcomes != nil {
+			for i := range r.Predictions {
+				measured.Outcomes.Examples[i].Answer = &r.Predictions[i].Answer.Text
+			}
+		}
+	}
+	if measured.Outcomes != nil {
+		measured.Outcomes.AddTexts(e.data, j.parts.Tokenizer)
 	}
 	j.parts.Spec.Metrics = measured.Metrics()
 	return measured, nil
@@ -434,11 +444,12 @@ func (j *Job) sources(err error) error {
 type evaluator struct {
 	data       *task.Dataset
 	skipped    int // records of the data
+	outcomes   bool
 	last, best *task.Result
 }
 
 func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
-	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Skipped: e.skipped, Progress: at.Progress})
+	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Skipped: e.skipped, Outcomes: e.outcomes, Progress: at.Progress})
 	if err != nil {
 		return train.Evaluation{}, err
 	}

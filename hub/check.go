@@ -84,7 +84,7 @@ func readNames(dir string) []string {
 	small := len(names)
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		if _, after, ok := strings.Cut(e.Name(), ".data-"); strings.HasSuffix(e.Name(), bundleIndex) || ok && bundleData.MatchString(".data-"+after) {
+		if _, after, ok := strings.Cut(e.Name(), ".data-"); strings.HasSuffix(e.Name(), bundleIndex) || ok && bundleData().MatchString(".data-"+after) {
 			names = append(names, e.Name())
 		}
 	}
@@ -125,7 +125,7 @@ func (h *Hub) checkFile(ctx context.Context, r Ref, commit, name string) error {
 // linkedBlob is the checksum of the blob to which a file of a snapshot is a link; "" if it is none.
 func linkedBlob(path string) string {
 	target, err := os.Readlink(path)
-	if err != nil || filepath.Base(filepath.Dir(target)) != "blobs" || !checksumForm.MatchString(filepath.Base(target)) {
+	if err != nil || filepath.Base(filepath.Dir(target)) != "blobs" || !checksumForm().MatchString(filepath.Base(target)) {
 		return ""
 	}
 	return filepath.Base(target)
@@ -171,7 +171,7 @@ func (h *Hub) remembered(r Ref, key string) (checksum, stamp string) {
 		return "", ""
 	}
 	checksum, stamp, _ = strings.Cut(strings.TrimSuffix(string(data), "\n"), " ")
-	if !checksumForm.MatchString(checksum) {
+	if !checksumForm().MatchString(checksum) {
 		return "", ""
 	}
 	return checksum, stamp

@@ -9,13 +9,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 // A blob is the server's description of a file.
@@ -25,7 +25,7 @@ type blob struct {
 	size     int64  // -1: not known until the file comes
 }
 
-var checksumForm = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+var checksumForm = lazyregexp.New(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // fetchBlob fetches a file of a commit into the cache, unless it is there already, and returns its path. have is a file that
 // may already hold it, in the place of a link; "" for none.
@@ -115,7 +115,7 @@ func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error
 			sums = append(sums, resp.Header.Get("Etag")) // of a redirect to the file
 		}
 		for _, sum := range sums {
-			if sum = checksum(sum); b.checksum == "" && checksumForm.MatchString(sum) {
+			if sum = checksum(sum); b.checksum == "" && checksumForm().MatchString(sum) {
 				b.checksum = sum
 			}
 		}
@@ -142,7 +142,7 @@ func (h *Hub) head(ctx context.Context, r Ref, commit, name string) (blob, error
 	case b.checksum == "":
 		return blob{}, h.statusError(r, "file "+name+" of "+r.String(), resp)
 	}
-	if !checksumForm.MatchString(b.checksum) {
+	if !checksumForm().MatchString(b.checksum) {
 		return blob{}, fmt.Errorf("%s gives no checksum of %s: it does not implement the API of Hugging Face's hub", resp.Request.URL.Host, name)
 	}
 	return b, b.plausible(resp.Request.URL.Host)

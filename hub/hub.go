@@ -30,12 +30,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 const officialEndpoint = "https://huggingface.co"
@@ -147,7 +147,7 @@ func isTrue(value string) bool {
 }
 
 // tokenForm is what a header can hold.
-var tokenForm = regexp.MustCompile(`^[!-~]+$`)
+var tokenForm = lazyregexp.New(`^[!-~]+$`)
 
 // findToken finds the access token, and says where it is from. home may be "". A file that can't be read is no reason to do
 // nothing, as most models need no token.
@@ -173,7 +173,7 @@ func findToken(getenv func(string) string, home string) (token, from string, err
 		}
 		token = strings.TrimSpace(string(data))
 	}
-	if token != "" && !tokenForm.MatchString(token) {
+	if token != "" && !tokenForm().MatchString(token) {
 		return "", "", fmt.Errorf("the access token is not used: what %s holds is none", from)
 	}
 	return token, from, nil
@@ -198,10 +198,10 @@ const mainRevision = "main"
 var (
 	// namePart is a part of a name: letters, digits, "-", "_" and ".", but not these two at its ends
 	// (huggingface_hub/utils/_validators.py, validate_repo_id).
-	namePart = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+	namePart = lazyregexp.New(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 	// revisionPart is a part of a branch's name. git allows more, but that is not needed here.
-	revisionPart = regexp.MustCompile(`^[A-Za-z0-9_+][A-Za-z0-9_.+-]*$`)
-	commitID     = regexp.MustCompile(`^[0-9a-f]{40}$`)
+	revisionPart = lazyregexp.New(`^[A-Za-z0-9_+][A-Za-z0-9_.+-]*$`)
+	commitID     = lazyregexp.New(`^[0-9a-f]{40}$`)
 )
 
 // ParseRef parses NAME or NAME@REVISION. Neither part can lead to a path outside the cache.
@@ -214,14 +214,14 @@ func ParseRef(s string) (Ref, error) {
 	parts := strings.Split(name, "/")
 	ok := len(parts) <= 2 && len(name) <= 96 && !strings.Contains(name, "--") && !strings.Contains(name, "..")
 	for _, part := range parts {
-		ok = ok && namePart.MatchString(part)
+		ok = ok && namePart().MatchString(part)
 	}
 	if !ok {
 		return Ref{}, fmt.Errorf("%q is not the name of a model: want NAME or ORGANISATION/NAME, of letters, digits, dots, hyphens and underscores", name)
 	}
 	ok = len(r.Revision) <= 200 && !strings.Contains(r.Revision, "..")
 	for part := range strings.SplitSeq(r.Revision, "/") {
-		ok = ok && revisionPart.MatchString(part) && !strings.HasSuffix(part, ".lock")
+		ok = ok && revisionPart().MatchString(part) && !strings.HasSuffix(part, ".lock")
 	}
 	if !ok {
 		return Ref{}, fmt.Errorf("%q is not the name of a revision: want a branch, a tag or a commit", r.Revision)
@@ -250,7 +250,7 @@ var ErrNotCached = errors.New("not in the model cache")
 // pull. If the cache has no such model, the error is ErrNotCached. Resolve also checks that the files are what the hub has.
 func (h *Hub) Lookup(r Ref) (dir string, err error) {
 	commit := r.Revision
-	if !commitID.MatchString(commit) {
+	if !commitID().MatchString(commit) {
 		data, err := files.ReadFile(h.refFile(r), 1<<10)
 		if err != nil {
 			if errors.Is(err, os.ErrNotExist) {
@@ -258,7 +258,7 @@ func (h *Hub) Lookup(r Ref) (dir string, err error) {
 			}
 			return "", err
 		}
-		if commit = strings.TrimSpace(string(data)); !commitID.MatchString(commit) {
+		if commit = strings.TrimSpace(string(data)); !commitID().MatchString(commit) {
 			return "", fmt.Errorf("%s: %.50q is not a commit: remove the file and pull %s again", h.refFile(r), commit, r)
 		}
 	}

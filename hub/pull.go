@@ -11,11 +11,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 // configNames are the files that mark a folder as a model. The first that exists counts.
@@ -39,7 +39,7 @@ const (
 )
 
 // bundleData matches the names of a TensorFlow checkpoint's data files after its prefix.
-var bundleData = regexp.MustCompile(`^\.data-\d{5}-of-\d{5}$`)
+var bundleData = lazyregexp.New(`^\.data-\d{5}-of-\d{5}$`)
 
 // PullOptions say what Pull fetches, and have hooks. All are optional.
 type PullOptions struct {
@@ -182,7 +182,7 @@ func (h *Hub) modelInfo(ctx context.Context, r Ref) (info modelInfo, err error) 
 	if err != nil {
 		return info, networkError(resp.Request.URL, err)
 	}
-	if err := json.Unmarshal(data, &info); err != nil || !commitID.MatchString(info.Commit) || len(info.Files) > maxFileNames {
+	if err := json.Unmarshal(data, &info); err != nil || !commitID().MatchString(info.Commit) || len(info.Files) > maxFileNames {
 		return info, fmt.Errorf("%s: its description of %s is not one of Hugging Face's hub: is HF_ENDPOINT right?", resp.Request.URL.Host, r)
 	}
 	return info, nil
@@ -345,7 +345,7 @@ func (p *puller) fetchBundle(ctx context.Context) error {
 		return fmt.Errorf("%s has several TensorFlow checkpoints (%s), want one", p.ref, strings.Join(prefixes, ", "))
 	}
 	for _, f := range p.info.Files {
-		if rest, ok := strings.CutPrefix(f.Name, prefixes[0]); ok && (rest == bundleIndex || bundleData.MatchString(rest)) {
+		if rest, ok := strings.CutPrefix(f.Name, prefixes[0]); ok && (rest == bundleIndex || bundleData().MatchString(rest)) {
 			if _, err := p.fetch(ctx, f.Name); err != nil {
 				return err
 			}

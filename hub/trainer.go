@@ -9,17 +9,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/internal/lazyregexp"
 )
 
 // checkpointName matches the folders in which the Trainer of Hugging Face's transformers saves the model, each after a number of
 // steps (PREFIX_CHECKPOINT_DIR of trainer_utils.py).
-var checkpointName = regexp.MustCompile(`^checkpoint-([0-9]{1,18})$`)
+var checkpointName = lazyregexp.New(`^checkpoint-([0-9]{1,18})$`)
 
 // adapterConfig and adapterWeights are the files of an adapter, which a Trainer saves without the model.
 const adapterConfig = "adapter_config.json"
@@ -43,7 +43,7 @@ func newestCheckpoint(dir string) (name string, damaged []string, err error) {
 	}
 	var all []checkpoint
 	for _, e := range entries {
-		if m := checkpointName.FindStringSubmatch(e.Name()); m != nil && e.IsDir() {
+		if m := checkpointName().FindStringSubmatch(e.Name()); m != nil && e.IsDir() {
 			step, _ := strconv.ParseInt(m[1], 10, 64) // of few enough digits
 			all = append(all, checkpoint{e.Name(), step})
 		}

@@ -417,7 +417,7 @@ func checkPlain(t *testing.T, err error) {
 }
 
 func FuzzModules(f *testing.F) {
-	for _, s := range []string{modulesJSON("Pooling", "Dense"), `[{"idx": 0, "name": "0", "path": "a/..", "type": "x", "kwargs": ["task"]}]`, `[]`, `{}`} {
+	for _, s := range []string{modulesJSON("Pooling", "Dense"), `[{"idx": 0, "name": "0", "path": "a/..", "type": "x", "kwargs": ["task"]}]`, `[]`, `{}`, "[" + strings.Repeat("5", 400) + "]"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

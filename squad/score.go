@@ -81,7 +81,7 @@ func Evaluate(examples []data.Example, predictions map[string]string, o Options)
 		case !predicted:
 			s.Missing++
 		default:
-			exact[i], f1[i] = scoreAnswer(o.Version, x.Answers, answer)
+			exact[i], f1[i] = ScoreAnswer(o.Version, x.Answers, answer)
 		}
 		answerable[i], none[i] = len(x.Answers) > 0, answer == ""
 		if o.NoAnswer != nil {
@@ -133,8 +133,8 @@ func Evaluate(examples []data.Example, predictions map[string]string, o Options)
 // percent is 100·sum/n, NaN where n is 0.
 func percent(sum float64, n int) float64 { return 100 * sum / float64(n) }
 
-// scoreAnswer is the better of each of an answer's scores over the right ones.
-func scoreAnswer(version data.SQuADVersion, right []data.Span, answer string) (exact, f1 float64) {
+// ScoreAnswer is the score of a question, from 0 to 1: the better of each of an answer's scores over the right ones.
+func ScoreAnswer(version data.SQuADVersion, right []data.Span, answer string) (exact, f1 float64) {
 	var (
 		words = strings.FieldsFunc(normalizeAnswer(answer), textfile.IsPythonSpace)
 		score = func(gold string) {

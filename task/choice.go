@@ -80,6 +80,46 @@ func (multipleChoice) measure(d *Dataset, logits [][]float32) (Report, float64, 
 	return r, loss / float64(n), err
 }
 
+func (multipleChoice) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	log, _ := logSoftmax(slices.Concat(logits...))
+	o.class(int(d.targets.classes[i]), log)
+}
+
+// aims is the choice that was made. The logits of the others, which are other sequences, are taken as they are.
+func (multipleChoice) aims(_ *Spec, q *question, _ []sequence, logits [][]float32) ([]aim, error) {
+	choices := q.input.Choices
+	chosen := slices.Index(choices, q.label)
+	all := make([]float32, len(logits))
+	for i, l := range logits {
+		all[i] = l[0]
+	}
+	switch {
+	case q.label != "" && chosen < 0:
+		return nil, fmt.Errorf("%s is not one of the choices", message.Quote(q.label))
+	case chosen < 0:
+		_, chosen = logSoftmax(all)
+	}
+	of, rival, err := ofSoftmax(q.quantity, chosen, upTo(len(all)), all)
+	if err != nil {
+		return nil, err
+	}
+	t := Target{Quantity: q.quantity, Label: choices[chosen], Choice: &chosen}
+	if rival >= 0 {
+		t.Rival = choices[rival]
+	}
+	return []aim{{t, chosen, func(logits, d []float32) float64 {
+		now := slices.Clone(all)
+		now[chosen] = logits[0]
+		if d == nil {
+			return of(now, nil)
+		}
+		gradient := make([]float32, len(now))
+		v := of(now, gradient)
+		d[0] += gradient[chosen]
+		return v
+	}}}, nil
+}
+
 func (multipleChoice) fold(_ *Spec, in *data.Input) fold { return &choiceFold{choices: in.Choices} }
 
 // choiceFold is the logits of choices, of which each sequence has one.

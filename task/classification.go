@@ -51,6 +51,31 @@ func (singleLabel) measure(d *Dataset, logits [][]float32) (Report, float64, err
 	return newClassReport(d.targets.classes, log, d.spec.Labels, d.spec.Positive)
 }
 
+func (singleLabel) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	log, _ := logProbabilities(logits)
+	o.class(int(d.targets.classes[i]), log)
+}
+
+func (singleLabel) aims(d *Spec, q *question, _ []sequence, logits [][]float32) ([]aim, error) {
+	class, err := q.labelOf(d.Labels)
+	if err != nil {
+		return nil, err
+	}
+	if class < 0 {
+		_, class = logProbabilities(logits)
+	}
+	w := strongest(logits, class)
+	at, rival, err := ofSoftmax(q.quantity, class, upTo(len(d.Labels)), logits[w])
+	if err != nil {
+		return nil, err
+	}
+	t := Target{Quantity: q.quantity, Label: d.Labels[class]}
+	if rival >= 0 {
+		t.Rival = d.Labels[rival]
+	}
+	return []aim{{t, w, at}}, nil
+}
+
 func (singleLabel) fold(d *Spec, _ *data.Input) fold {
 	return &gathered{finish: func(logits [][]float32) Prediction {
 		log, best := logProbabilities(logits)

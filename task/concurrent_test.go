@@ -174,3 +174,16 @@ func TestConcurrentDataset(t *testing.T) {
 		t.Errorf("losses %v", losses)
 	}
 }
+
+// Calls one after the other use one session, whose memory is that of the largest batch.
+func TestSessionIsUsedAgain(t *testing.T) {
+	p := tinyPredictor(t, tinySpec(), Options{Sessions: 4, Tokens: 20})
+	for range 3 {
+		if _, err := p.Do(t.Context(), someTexts(20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(p.engine.idle); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+}

@@ -1,8 +1,8 @@
 // Package task takes BERT to its uses, both ways: from examples to the features that a model reads, and from a model's
 // logits to the answer.
 //
-// For a service, [Open] makes a [Runner] of a model directory for one of the uses [Predict], [Encode], [FillMask], [ZeroShot] and
-// [Compare]; [Describe] says beforehand which of them a model has.
+// For a service, [Open] makes a [Runner] of a model directory for one of the uses [Predict], [Encode], [FillMask], [ZeroShot],
+// [Compare], [Explain] and [Attend]; [Describe] says beforehand which of them a model has.
 //
 //	r, err := task.Open(ctx, "model", task.Predict(), task.Options{})
 //	…
@@ -19,12 +19,12 @@
 //
 //	long.go spec.go                                  what has to be the same in training and in prediction
 //	features.go shorten.go windows.go dataset.go     from inputs to sequences of ids
-//	prediction.go report.go softmax.go               answers, and what is measured
+//	prediction.go outcome.go report.go softmax.go aim.go    answers, what is measured, and what can be explained
 //	classification.go multilabel.go regression.go choice.go ner.go conll.go squad.go    a codec for each kind
 //	kind.go                                          the table of kinds
 //	task.go tasks.go save.go                         the table of tasks
 //	batches.go result.go evaluate.go                 a model measured
 //	nextsentence.go describe.go                      what a model directory is
 //	prepared.go engine.go broken.go many.go runner.go stream.go    a model run
-//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go    the uses
+//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go explain.go attend.go    the uses
 package task

@@ -88,8 +88,13 @@ func Encode(o EncodeOptions) Use[Encoded] {
 		if err != nil {
 			return nil, err
 		}
-		// Answers can be larger than all that a pass needs, so a stream holds no more of them than a batch has.
-		return &work[Encoded]{prepare: x.prepareText, window: e.tokens, answer: x.encodeAll}, nil
+		w := &work[Encoded]{prepare: x.prepareText, answer: x.encodeAll}
+		if len(x.layers) > 0 || o.Attention {
+			// Answers can be larger than all that a pass needs, so a stream holds no more of them than a batch has. It holds
+			// those of two groups.
+			w.budget = max(1, e.tokens/2)
+		}
+		return w, nil
 	}}
 }
 

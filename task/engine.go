@@ -20,7 +20,9 @@ type engine struct {
 	owned    bool                  // close closes the model
 	tokens   int                   // of a batch
 	finish   func(*sequence) error // checks and weighs an input further, or nil
-	sessions chan *bert.Session    // nil for one that isn't made yet
+	sessions chan struct{}         // one for each session that may be lent
+	mu       sync.Mutex            // of idle
+	idle     []*bert.Session       // those that were made and aren't lent
 	closed   chan struct{}
 	closing  sync.Once
 	closeErr error
@@ -45,9 +47,9 @@ func newEngine(m *bert.Model, t *tokenizer.Tokenizer, o Options) (*engine, error
 	if n <= 0 {
 		n = 2
 	}
-	e.sessions = make(chan *bert.Session, n)
+	e.sessions = make(chan struct{}, n)
 	for range n {
-		e.sessions <- nil
+		e.sessions <- struct{}{}
 	}
 	return e, nil
 }
@@ -78,13 +80,30 @@ func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error)
 		return errClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case s := <-e.sessions:
-		if s == nil {
-			s = e.model.NewSession()
-		}
-		defer func() { e.sessions <- s }()
+	case <-e.sessions:
+		s := e.session()
+		defer func() {
+			e.mu.Lock()
+			e.idle = append(e.idle, s)
+			e.mu.Unlock()
+			e.sessions <- struct{}{}
+		}()
 		return use(s)
 	}
+}
+
+// session is the session that was used last of those that are idle, or a new one. So batches one after the other use the memory of
+// one session, which is in the caches.
+func (e *engine) session() *bert.Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := len(e.idle) - 1
+	if last < 0 {
+		return e.model.NewSession()
+	}
+	s := e.idle[last]
+	e.idle = e.idle[:last]
+	return s
 }
 
 // sequence turns an input into one sequence, by way of scratch.

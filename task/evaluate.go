@@ -12,6 +12,8 @@ type EvaluateOptions struct {
 	Tokens     int // the most tokens of a batch; 0: 4,096
 	GlobalStep int // the training step of the model, for the report
 	Skipped    int // bad records that were left out of the data, for the report
+	// Outcomes keeps what the model says of each example, as Result.Outcomes.
+	Outcomes bool
 	// Progress, if not nil, is called after each batch with the number of sequences (examples, windows or choices of them) done and of all.
 	Progress func(done, all int)
 }
@@ -38,6 +40,10 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	r.Report, r.Loss, err = d.kind().codec.measure(d, logits)
 	if err != nil {
 		return nil, err
+	}
+	if o.Outcomes {
+		r.Outcomes = d.outcomes(logits)
+		r.Outcomes.GlobalStep, r.Outcomes.Loss = r.GlobalStep, r.Loss
 	}
 	return r, nil
 }

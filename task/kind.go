@@ -103,8 +103,14 @@ type codec interface {
 	// of an example.
 	measure(d *Dataset, logits [][]float32) (r Report, loss float64, err error)
 
+	// outcome fills in what example i of a labelled data set, with these logits, is and what the model says of it.
+	outcome(d *Dataset, i int, logits [][]float32, o *Outcome)
+
 	// empty is a report of no examples, which has the names of the metrics.
 	empty(d *Spec) Report
+
+	// aims are the numbers that an explanation of an input can be about. logits are those of its sequences.
+	aims(d *Spec, q *question, s []sequence, logits [][]float32) ([]aim, error)
 
 	// fold begins the answer to an input.
 	fold(d *Spec, in *data.Input) fold

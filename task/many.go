@@ -11,8 +11,11 @@ import (
 // This file answers inputs that have any number of sequences: windows of a text, choices or hypotheses. Those of an input that has
 // many are not held together: they are counted first, and made once more in groups, whose logits a fold makes an answer of.
 
-// heldTokens is how many tokens the sequences of an input may have to be held.
-func (e *engine) heldTokens() int { return streamBatches * e.tokens }
+// heldBatches is how many batches the sequences of an input may fill to be held.
+const heldBatches = 8
+
+// heldTokens is the same in tokens.
+func (e *engine) heldTokens() int { return heldBatches * e.tokens }
 
 // prepareMany prepares an input of which encode makes the sequences.
 func (e *engine) prepareMany(in *data.Input, places bool, encode func(add func(*tokenizer.Encoding)) error) (prepared, error) {

@@ -81,11 +81,7 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 		for j := range c {
 			at := i*c + j
 			truth[at], said[at], score[at] = d.targets.values[at] == 1, p[j] > 0.5, p[j]
-			if truth[at] {
-				loss -= math.Log(max(p[j], math.SmallestNonzeroFloat64))
-			} else {
-				loss -= math.Log(max(1-p[j], math.SmallestNonzeroFloat64))
-			}
+			loss += crossEntropy(truth[at], p[j])
 		}
 	}
 	scores, err := metric.MultiLabel(truth, said, c)
@@ -116,6 +112,69 @@ func (multiLabel) measure(d *Dataset, logits [][]float32) (Report, float64, erro
 		}
 	}
 	return r, loss / float64(n*c), nil
+}
+
+// crossEntropy is that of a label's probability.
+func crossEntropy(truth bool, p float64) float64 {
+	if !truth {
+		p = 1 - p
+	}
+	return -math.Log(max(p, math.SmallestNonzeroFloat64))
+}
+
+func (multiLabel) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	p := sigmoids(logits)
+	o.Labels, o.Probabilities = []int{}, float32s(p)
+	for j := range p {
+		truth := d.targets.values[i*len(p)+j] == 1
+		if truth {
+			o.Labels = append(o.Labels, j)
+		}
+		o.Loss += crossEntropy(truth, p[j]) / float64(len(p))
+	}
+}
+
+// aims are the labels of the answer or, where it has none, the most probable one.
+func (multiLabel) aims(d *Spec, q *question, _ []sequence, logits [][]float32) ([]aim, error) {
+	class, err := q.labelOf(d.Labels)
+	switch {
+	case err != nil:
+		return nil, err
+	case q.quantity == Margin:
+		return nil, fmt.Errorf("a margin needs labels that exclude each other: want %v or %v", Logit, Probability)
+	}
+	classes := []int{class}
+	if class < 0 {
+		classes = nil
+		probabilities := sigmoids(logits)
+		best := 0
+		for i, p := range probabilities {
+			if p > 0.5 {
+				classes = append(classes, i)
+			}
+			if p > probabilities[best] {
+				best = i
+			}
+		}
+		if classes == nil {
+			classes = []int{best}
+		}
+	}
+	var out []aim
+	for _, c := range classes {
+		at := linear(map[int]float32{c: 1})
+		if q.quantity == Probability {
+			at = func(logits, d []float32) float64 {
+				p := 1 / (1 + math.Exp(-float64(logits[c])))
+				if d != nil {
+					d[c] += float32(p * (1 - p))
+				}
+				return p
+			}
+		}
+		out = append(out, aim{Target{Quantity: q.quantity, Label: d.Labels[c]}, strongest(logits, c), at})
+	}
+	return out, nil
 }
 
 func (multiLabel) fold(d *Spec, _ *data.Input) fold {

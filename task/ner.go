@@ -174,6 +174,62 @@ func (tokenClassification) measure(d *Dataset, logits [][]float32) (Report, floa
 	return r, loss / float64(max(words, 1)), err
 }
 
+func (tokenClassification) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	_, s := d.example(i)
+	x := &d.examples[i]
+	labels, log := d.spec.wordLabels(s, len(x.Words), logits)
+	o.Words, o.Predicted, o.Tags = x.Words, labels, make([]int, len(labels))
+	n := 0
+	for j, label := range x.Labels {
+		o.Tags[j] = slices.Index(d.spec.Labels, label)
+		if log[j] != nil {
+			o.Loss -= log[j][o.Tags[j]]
+			n++
+		}
+	}
+	o.Loss /= float64(max(n, 1))
+}
+
+// aims are the labels of the words that are in entities, or of those that have the label that is asked about.
+func (tokenClassification) aims(d *Spec, q *question, s []sequence, logits [][]float32) ([]aim, error) {
+	asked, err := q.labelOf(d.Labels)
+	if err != nil {
+		return nil, err
+	}
+	words := 0
+	for i := range s {
+		for _, w := range s[i].words {
+			words = max(words, int(w)+1)
+		}
+	}
+	var (
+		labels, _ = d.wordLabels(s, words, logits)
+		outside   = slices.Index(d.Labels, metric.OutsideTag)
+		width     = len(d.Labels)
+		out       []aim
+	)
+	for word, p := range d.wordPlaces(s, words) {
+		label := labels[word]
+		if p.window < 0 || asked >= 0 && label != asked || asked < 0 && label == outside {
+			continue
+		}
+		places := upTo(width)
+		for i := range places {
+			places[i] += p.token * width
+		}
+		at, rival, err := ofSoftmax(q.quantity, label, places, logits[p.window])
+		if err != nil {
+			return nil, err
+		}
+		t := Target{Quantity: q.quantity, Label: d.Labels[label], Word: &word, FirstPiece: &p.token}
+		if rival >= 0 {
+			t.Rival = d.Labels[rival]
+		}
+		out = append(out, aim{t, p.window, at})
+	}
+	return out, nil
+}
+
 // fold finds the entities of an input.
 func (tokenClassification) fold(d *Spec, in *data.Input) fold {
 	f := &entityFold{spec: d, in: in, none: max(0, slices.Index(d.Labels, metric.OutsideTag)), p: Prediction{Entities: []Entity{}}}

@@ -82,6 +82,23 @@ func orNaN(v float64, err error) (float64, error) {
 	return v, err
 }
 
+func (regression) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	target, value := float64(d.targets.values[i]), d.spec.value(meanLogits(logits)[0])
+	o.Target, o.Value, o.Loss = &target, &value, (value-target)*(value-target)
+}
+
+func (regression) aims(d *Spec, q *question, _ []sequence, logits [][]float32) ([]aim, error) {
+	if q.quantity != Logit {
+		return nil, fmt.Errorf("a %v of a number: want %v", q.quantity, Logit)
+	}
+	value, err := q.labelOf(d.Labels)
+	if err != nil {
+		return nil, err
+	}
+	value = max(value, 0)
+	return []aim{{Target{Label: d.Labels[value]}, strongest(logits, value), linear(map[int]float32{value: 1})}}, nil
+}
+
 func (regression) fold(d *Spec, _ *data.Input) fold {
 	return &gathered{finish: func(logits [][]float32) Prediction {
 		mean := meanLogits(logits)

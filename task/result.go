@@ -30,6 +30,10 @@ type Result struct {
 	Precision  bert.Precision // of the model's products
 
 	Report Report // a *ClassReport, *EntityReport or the like, by Kind
+
+	// Outcomes are what the model said of each example, if EvaluateOptions asked for them. They are no part of
+	// eval_results.json.
+	Outcomes *Outcomes
 }
 
 // Metrics are the numbers of the result by the names of eval_results.json.
@@ -181,8 +185,14 @@ func (r *SavedResult) Detail(key string, v any) (ok bool, err error) {
 	return false, nil
 }
 
-// Save writes eval_results.json into dir, and of questions the answers (SaveAnswers); a file is whole or not there.
+// Save writes eval_results.json into dir, the Outcomes if there are any, and of questions the answers (SaveAnswers); a file is whole
+// or not there.
 func (r *Result) Save(dir string) error {
+	if r.Outcomes != nil {
+		if err := r.Outcomes.Save(dir); err != nil {
+			return err
+		}
+	}
 	if s, ok := r.Report.(interface{ save(dir string) error }); ok {
 		if err := s.save(dir); err != nil {
 			return err

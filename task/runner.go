@@ -25,7 +25,8 @@ type Options struct {
 	Loaded func(bert.LoadReport)
 }
 
-// Use is what a Runner does with inputs: [Predict], [Encode], [FillMask], [ZeroShot] or [Compare]. T is the answer to an input.
+// Use is what a Runner does with inputs: [Predict], [Encode], [FillMask], [ZeroShot], [Compare], [Explain] or [Attend]. T is the
+// answer to an input.
 type Use[T any] struct {
 	asked Capability
 	// start makes the work for a model that can do it. It sets e.options.
@@ -36,7 +37,7 @@ type Use[T any] struct {
 type work[T any] struct {
 	prepare func(scratch *tokenizer.Encoding, in *data.Input) (prepared, error)
 	answer  func(ctx context.Context, inputs []prepared) ([]T, error)
-	window  int // tokens that Stream takes at once; 0: several batches
+	budget  int // tokens that Stream answers at once; 0: those of a batch
 }
 
 // Runner answers inputs with a model. It is safe for concurrent use.
@@ -138,8 +139,8 @@ func newRunner[T any](m *bert.Model, d *Description, use Use[T], o Options) (*Ru
 	if err != nil {
 		return nil, d.named(err)
 	}
-	if w.window <= 0 {
-		w.window = streamBatches * e.tokens
+	if w.budget <= 0 {
+		w.budget = e.tokens
 	}
 	return &Runner[T]{e, w, d}, nil
 }
@@ -170,9 +171,14 @@ func (r *Runner[T]) Do(ctx context.Context, inputs []data.Input) ([]T, error) {
 	return answers, atInput(err, all)
 }
 
-// Stream answers what in reads and passes inputs and answers to emit in their order. An error of emit ends it.
-// Inputs are answered as they come, and put together where many wait. Where one is bad, those before it are answered, and
+// Stream answers what in reads and passes inputs and answers to emit, in their order and in the caller's goroutine. An error of emit
+// ends it. Inputs are answered as they come, and put together where many wait. Where one is bad, those before it are answered, and
 // then it is the error, a *data.SourceError; or it is left out, as in decides.
+//
+// Inputs are read and tokenized while others are computed and the answers to earlier ones are emitted, in bounded memory: at most
+// three batches of inputs and two of answers are held. in is used from other goroutines. When ctx or emit ends Stream, it returns
+// after the batch that is being computed; what was answered by the end of ctx is emitted. A Read that is blocked is left behind.
+// A panic in another goroutine is one of the caller's, with an error whose method Panic gives its value and stack.
 func (r *Runner[T]) Stream(ctx context.Context, in data.Inputs, emit func(Item, T) error) error {
 	return stream(ctx, r.work, in, emit)
 }

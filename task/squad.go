@@ -132,6 +132,96 @@ func (questionAnswering) target(d *Spec, x *data.Example, s []sequence, t *targe
 	return nil
 }
 
+func (questionAnswering) outcome(d *Dataset, i int, logits [][]float32, o *Outcome) {
+	in, s := d.example(i)
+	p := foldAll(questionAnswering{}.fold(&d.spec, &in), s, logits)
+	o.ID, o.Answer, o.Best, o.NullOdds = cmp.Or(d.examples[i].ID, fmt.Sprint(i)), &p.Answer.Text, p.best, p.NullOdds
+	if p.NullOdds == nil {
+		o.Best = p.Answer.Text
+	}
+	for _, a := range d.examples[i].Answers {
+		if !slices.Contains(o.Answers, a.Text) {
+			o.Answers = append(o.Answers, a.Text)
+		}
+	}
+	from, _ := d.itemsOf(i)
+	for j, l := range logits {
+		half := d.spanLoss(from+j, l)
+		o.Loss += (half[0] + half[1]) / float64(len(logits))
+	}
+}
+
+// spanLoss is the loss of a sequence: the halves that its first and its last token have in it.
+func (d *Dataset) spanLoss(sequence int, logits []float32) (loss [2]float64) {
+	for side, label := range []int32{d.targets.from[sequence], d.targets.to[sequence]} {
+		values := make([]float32, len(logits)/2)
+		for k := range values {
+			values[k] = logits[2*k+side]
+		}
+		log, _ := logSoftmax(values)
+		loss[side] = -log[label] / 2
+	}
+	return loss
+}
+
+// aims are the first token of the answer, the last, and of the logits both. Where the answer is that there is none, they are [CLS].
+func (questionAnswering) aims(d *Spec, q *question, s []sequence, logits [][]float32) ([]aim, error) {
+	if err := q.noLabel(QuestionAnswering); err != nil {
+		return nil, err
+	}
+	var (
+		answer     = foldAll(questionAnswering{}.fold(d, q.input), s, logits).Answer
+		window     = -1
+		tokens     [2]int
+		best       float32
+		windows, _ = windowsOf(d, s)
+		consider   = func(w, from, to int, score float32) {
+			if window < 0 || score > best {
+				window, tokens, best = w, [2]int{from, to}, score
+			}
+		}
+	)
+	for w, l := range logits {
+		if answer.Text == "" {
+			consider(w, 0, 0, -(l[0] + l[1])) // the one that says so least, as the answer's odds are
+			continue
+		}
+		from, to := -1, -1
+		for i := windows[w].at; i < windows[w].at+windows[w].n; i++ {
+			if o := s[w].offsets[i]; from < 0 && int(o.Start) == answer.Start {
+				from = i
+			}
+			if int(s[w].offsets[i].End) == answer.End {
+				to = i
+			}
+		}
+		if from >= 0 && to >= from {
+			consider(w, from, to, l[2*from]+l[2*to+1])
+		}
+	}
+	if window < 0 {
+		return nil, fmt.Errorf("the answer %s is in no window", message.Quote(answer.Text))
+	}
+	var out []aim
+	n := len(logits[window]) / 2
+	for side, name := range [...]string{"start", "end"} {
+		places := upTo(n)
+		for i := range places {
+			places[i] = 2*i + side
+		}
+		at, _, err := ofSoftmax(q.quantity, tokens[side], places, logits[window])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, aim{Target{Quantity: q.quantity, Side: name, Answer: &answer.Text, FirstPiece: &tokens[side]}, window, at})
+	}
+	if q.quantity == Logit {
+		at := linear(map[int]float32{2 * tokens[0]: 1, 2*tokens[1] + 1: 1})
+		out = append(out, aim{Target{Side: "both", Answer: &answer.Text}, window, at})
+	}
+	return out, nil
+}
+
 // fold finds the answer to a question.
 func (questionAnswering) fold(d *Spec, in *data.Input) fold {
 	return &answerFold{spec: d, in: in, null: Answer{StartLogit: float32(math.Inf(1))}}
@@ -337,13 +427,8 @@ func (questionAnswering) measure(d *Dataset, logits [][]float32) (Report, float6
 		p := foldAll(questionAnswering{}.fold(&d.spec, &in), s, own)
 		from, _ := d.itemsOf(i)
 		for j, l := range own {
-			for side, label := range []int32{d.targets.from[from+j], d.targets.to[from+j]} {
-				values := make([]float32, len(l)/2)
-				for k := range values {
-					values[k] = l[2*k+side]
-				}
-				log, _ := logSoftmax(values)
-				loss -= log[label] / 2
+			for _, half := range d.spanLoss(from+j, l) {
+				loss += half
 			}
 			n++
 		}

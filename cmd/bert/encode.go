@@ -130,12 +130,13 @@ func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *sour
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
+		lines   = jsonWriter{w: a.stdout}
 		results = 0
 	)
 	err := e.Stream(ctx, in, func(item task.Item, answer task.Encoded) error {
 		cut.add(answer.DroppedTokens)
 		if !table {
-			return jsonStream(a.stdout, answer)
+			return lines.line(answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(encodedTable(screen, &item, &answer, results > 1)))

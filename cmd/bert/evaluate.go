@@ -31,6 +31,7 @@ type evaluateFlags struct {
 	maxExamples   int
 	showExamples  int
 	seed          uint64
+	saveLogits    bool
 	out           outputFlags
 }
 
@@ -81,13 +82,14 @@ classifier, of next-sentence prediction.`,
 	})
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.output, "output", "", "write eval_results.json to `DIR` (default: the model's folder)")
+		addSaveLogits(flags, &f.saveLogits)
 		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	})
 	_ = cmd.MarkFlagDirname("instances") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagDirname("output")
 	f.out.add(cmd)
 	mainFlags(cmd, "model", "precision", "task", "data", "split", "instances", "max-seq-length", "labels", "output", "json", "threads")
-	for _, flag := range []string{"task", "data", "split", "max-seq-length", "labels", "show-examples"} {
+	for _, flag := range []string{"task", "data", "split", "max-seq-length", "labels", "save-logits", "show-examples"} {
 		cmd.MarkFlagsMutuallyExclusive("instances", flag)
 	}
 	return cmd
@@ -137,11 +139,14 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	progress := a.newProgress()
 	defer progress.close()
 	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{
-		GlobalStep: description.GlobalStep(), Skipped: set.Skipped, Progress: progress.evaluated,
+		GlobalStep: description.GlobalStep(), Skipped: set.Skipped, Outcomes: f.saveLogits, Progress: progress.evaluated,
 	})
 	progress.close()
 	if err != nil {
 		return err
+	}
+	if result.Outcomes != nil {
+		result.Outcomes.AddTexts(dataset, tok)
 	}
 	if err := f.out.printResult(a, result); err != nil {
 		return err
@@ -189,6 +194,7 @@ func (f *evaluateFlags) save(a *app, r interface{ Save(dir string) error }) erro
 	}
 	if err == nil {
 		a.log.Info(fmt.Sprintf("saved %s in %s", task.ResultsFile, dir))
+		a.writeReport(dir)
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/hub"
+	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/train"
 )
 
@@ -68,6 +69,7 @@ options, and ends with the same bits.`,
 	f.recipe.in(outputSection, func(flags *pflag.FlagSet) {
 		flags.BoolVar(&f.options.Resume, "resume", false, "go on from the newest checkpoint in --output")
 		addOtherKernels(flags, &f.options.AllowOtherKernels)
+		addSaveLogits(flags, &f.options.SaveOutcomes)
 		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	})
 	f.recipe.addFile()
@@ -118,8 +120,12 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	}
 	result, err := a.runJob(cmd.Context(), j)
 	if err != nil {
-		return a.explain(err, j.Output())
+		if err = a.explain(err, j.Output()); err == nil { // the run had ended, perhaps without its page
+			a.writeReport(j.Output())
+		}
+		return err
 	}
+	a.writeReport(j.Output())
 	if result.Evaluation != nil {
 		if err := f.out.printResult(a, result.Evaluation); err != nil {
 			return err
@@ -254,6 +260,11 @@ func otherKernels(err error) error {
 // addOtherKernels defines --allow-other-kernels.
 func addOtherKernels(flags *pflag.FlagSet, allow *bool) {
 	flags.BoolVar(allow, "allow-other-kernels", false, "resume a run on a processor without the instructions that it began with: the bits of the result change")
+}
+
+// addSaveLogits defines --save-logits.
+func addSaveLogits(flags *pflag.FlagSet, save *bool) {
+	flags.BoolVar(save, "save-logits", false, "write what the model says of each example to "+task.OutcomesFile+", for bert report")
 }
 
 // resumeCommand is the command line that goes on with this run.

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/recipe"
+	"github.com/go-bert/bert/train"
 )
 
 // glueFlags are those of bert glue.
@@ -112,6 +115,13 @@ func (a *app) glue(cmd *cobra.Command, f *glueFlags) error {
 	if err != nil {
 		return glueError(err)
 	}
+	for _, name := range glue.Tasks() {
+		dir := filepath.Join(f.options.Output, name)
+		if _, err := os.Stat(filepath.Join(dir, train.EventsFile)); err == nil {
+			a.writeReport(dir)
+		}
+	}
+	a.writeReport(f.options.Output)
 	if !f.out.table(a) {
 		return jsonLine(a.stdout, summary)
 	}

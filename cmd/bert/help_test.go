@@ -103,7 +103,8 @@ func TestFlagsHaveSections(t *testing.T) {
 
 // differentMeanings are the flags that mean different things to different commands, with the reasons.
 var differentMeanings = map[string]string{
-	"size": "of bench a published size of a model, of vocab the number of tokens: neither has a better name, and nobody uses both at once",
+	"method": "of explain how words get their scores, of project how points are placed: methods are what both are called, and nobody uses both at once",
+	"size":   "of bench a published size of a model, of vocab the number of tokens: neither has a better name, and nobody uses both at once",
 }
 
 // sharedMeanings are the flags that several commands explain in different texts, with the meaning that is common to them.
@@ -118,6 +119,7 @@ var sharedMeanings = map[string]string{
 	"input":                     "the file to read text from",
 	"instances":                 "folders that bert instances wrote",
 	"labels":                    "the labels in the order of their ids",
+	"layers":                    "layers of the model, by number",
 	"max-eval-examples":         "evaluate on N examples",
 	"max-seq-length":            "the longest sequence, in tokens",
 	"memory":                    "a limit for memory, in MiB",
@@ -135,6 +137,7 @@ var sharedMeanings = map[string]string{
 	"seed":                      "the seed of all random numbers",
 	"skip-bad":                  "skip bad input",
 	"split":                     "the split of a task's data",
+	"top-k":                     "print the N largest",
 	"token-budget":              "batches of at most N tokens",
 	"train-batch-size":          "examples per step",
 	"truncation":                "which text of a pair loses tokens",

@@ -9,6 +9,7 @@
 //	bert evaluate --task text --data eval.tsv …      evaluate a model
 //	bert glue --data glue --model DIR …              fine-tune and evaluate on all of GLUE
 //	bert sweep --learning-rate 2e-5,5e-5 …           compare settings and seeds
+//	bert report DIR                                  make a page with pictures of a run
 //	bert score squad …                               score predictions
 //	bert vocab --input text.gz --output DIR          learn a vocabulary
 //	bert instances --input text.gz --vocab DIR …     make pre-training data from text
@@ -50,8 +51,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 	a := &app{args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 	defer func() {
 		if p := recover(); p != nil {
+			stack := debug.Stack()
+			if carried, ok := p.(interface{ Panic() (any, []byte) }); ok { // from another goroutine, by task.Runner.Stream
+				p, stack = carried.Panic()
+			}
 			if a.verbose {
-				fmt.Fprintf(stderr, "%s\n", debug.Stack())
+				fmt.Fprintf(stderr, "%s\n", stack)
 			}
 			a.fail(fmt.Errorf("a bug in bert: %v; please report it at https://github.com/go-bert/bert/issues with the command (--verbose shows where)", p))
 			status = exitFailed

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -62,15 +63,14 @@ func jsonLine(w io.Writer, v any) error {
 	return writeOut(w, b.Bytes())
 }
 
-// jsonStream is jsonLine for a struct whose lists may be long: they are written a few elements at a time, so that the line needn't
-// be in memory.
-func jsonStream(w io.Writer, v any) error {
-	out := &jsonWriter{w: w}
-	if err := out.value(reflect.ValueOf(v)); err != nil {
+// line is jsonLine for a struct whose lists may be long: they are written a few elements at a time, so that the line needn't be in
+// memory. It may be called for one struct after another.
+func (j *jsonWriter) line(v any) error {
+	if err := j.value(reflect.ValueOf(v)); err != nil {
 		return err
 	}
-	out.b = append(out.b, '\n')
-	return out.flush(0)
+	j.b = append(j.b, '\n')
+	return j.flush(0)
 }
 
 // shortList is the length of a list that is marshalled at once.
@@ -78,8 +78,17 @@ const shortList = 512
 
 // value writes a struct field by field, and a list or task.Scores of more than shortList elements in parts.
 func (j *jsonWriter) value(v reflect.Value) error {
-	if scores, ok := v.Interface().(task.Scores); ok {
-		return j.parts(len(scores), '{', '}', func(from, to int) any { return scores[from:to] })
+	switch list := v.Interface().(type) {
+	case task.Scores:
+		return j.parts(len(list), '{', '}', func(from, to int) any { return list[from:to] })
+	case []float32:
+		if list != nil {
+			return writeList(j, list, appendFloat32)
+		}
+	case []string:
+		if list != nil {
+			return writeList(j, list, func(b []byte, s string) ([]byte, error) { return appendJSON(b, s), nil })
+		}
 	}
 	_, marshals := v.Interface().(json.Marshaler)
 	switch {
@@ -116,6 +125,43 @@ func (j *jsonWriter) parts(n int, begin, end byte, at func(from, to int) any) er
 	}
 	j.b = append(j.b, end)
 	return nil
+}
+
+// writeList writes a list element by element. For a vector that takes half the time of encoding/json, which is part of the time of a
+// short text.
+func writeList[T any](j *jsonWriter, list []T, appendElement func([]byte, T) ([]byte, error)) error {
+	j.b = append(j.b, '[')
+	for i, v := range list {
+		if i > 0 {
+			j.b = append(j.b, ',')
+		}
+		var err error
+		if j.b, err = appendElement(j.b, v); err != nil {
+			return err
+		}
+		if err := j.flush(flushBytes); err != nil {
+			return err
+		}
+	}
+	j.b = append(j.b, ']')
+	return nil
+}
+
+// appendFloat32 appends a number as encoding/json writes it, which is as ECMAScript does.
+func appendFloat32(b []byte, f float32) ([]byte, error) {
+	size := math.Abs(float64(f))
+	if math.IsNaN(size) || math.IsInf(size, 0) {
+		return b, &json.UnsupportedValueError{Value: reflect.ValueOf(f), Str: strconv.FormatFloat(float64(f), 'g', -1, 32)}
+	}
+	if size == 0 || float32(size) >= 1e-6 && float32(size) < 1e21 {
+		return strconv.AppendFloat(b, float64(f), 'f', -1, 32), nil
+	}
+	b = strconv.AppendFloat(b, float64(f), 'e', -1, 32)
+	if n := len(b); bytes.HasSuffix(b[:n-1], []byte("e-0")) { // the exponent without its zero
+		b[n-2] = b[n-1]
+		b = b[:n-1]
+	}
+	return b, nil
 }
 
 // marshal writes v without so many bytes at the beginning and at the end.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/pretrain"
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/sweep"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -126,12 +127,26 @@ func TestDocumentedKeys(t *testing.T) {
 		"predict":                task.Prediction{},
 		"predict: an entity":     task.Entity{},
 		"predict: an answer":     task.Answer{},
+		"explain":                task.Explanation{},
+		"explain: a target":      task.Attributed{},
+		"explain: what it is":    task.Target{},
+		"explain: a word":        task.WordScore{},
+		"attention":              task.Attended{},
+		"attention: a layer":     task.AttendedLayer{},
+		"attention: a head":      task.AttendedHead{},
+		"attention: rows":        task.AttendedRows{},
+		"attention: a link":      task.Link{},
+		"project: the whole":     projectionJSON{},
+		"project: a point":       pointJSON{},
 		"pretrain":               pretrain.Evaluation{},
 		"glue":                   glue.Summary{},
 		"glue: a row":            glue.Row{},
 		"sweep":                  sweep.Summary{},
 		"sweep: a setting":       sweep.Row{},
 		"sweep: a run":           sweep.Record{},
+		"report":                 report.Summary{},
+		"report: a number":       report.SummaryFact{},
+		"report: a figure":       report.SummaryFigure{},
 		"vocab":                  tokenizer.LearnStats{},
 		"instances":              pretrain.Summary{},
 		"convert":                conversionJSON{},

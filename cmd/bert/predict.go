@@ -150,6 +150,8 @@ type predictFlags struct {
 	output string
 	out    outputFlags
 
+	pictures pictureFlags
+
 	zeroShot   []string
 	template   string
 	multiLabel bool
@@ -232,7 +234,7 @@ label too.` + inputHelp,
 			defer p.Close()
 			a.warnNotes(p.Notes())
 			a.warnPrecision(p.Model())
-			if err := a.predict(cmd.Context(), p, stream, f.out.table(a), nil); err != nil {
+			if err := a.predict(cmd.Context(), p, stream, &f, nil); err != nil {
 				return err
 			}
 			stream.reportSkipped(a)
@@ -256,26 +258,32 @@ label too.` + inputHelp,
 		flags.StringVar(&f.output, "output", "", "with --task: write the predictions to `DIR`, in the files of the task's benchmark")
 	})
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
+	f.pictures.add(cmd)
 	f.out.add(cmd)
 	mainFlags(cmd, "model", "precision", "zero-shot", "input", "task", "data", "split", "output", "json", "threads")
 	return cmd
 }
 
-// predict runs the model on the inputs and prints the answers, or passes them to keep if that is not nil.
-func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, table bool, keep func(task.Prediction)) error {
+// predict runs the model on the inputs and prints the answers, or passes them to keep if that is not nil. It draws them if f says so.
+func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, f *predictFlags, keep func(task.Prediction)) error {
 	var (
+		table   = f.out.table(a)
 		cut     truncations
 		screen  = screenOf(a.stdout)
+		lines   = jsonWriter{w: a.stdout}
 		results = 0
 	)
 	err := p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
 		cut.add(answer.DroppedTokens)
+		if err := f.pictures.draw(&item, &answer); err != nil {
+			return err
+		}
 		if keep != nil {
 			keep(answer)
 			return nil
 		}
 		if !table {
-			return jsonStream(a.stdout, answer)
+			return lines.line(answer)
 		}
 		results++
 		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
@@ -284,7 +292,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 		return err
 	}
 	cut.report(a, p.MaxSeqLength())
-	return nil
+	return f.pictures.end(a, f.model.dir)
 }
 
 // predictData predicts a split of a task's data.
@@ -329,14 +337,14 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	}
 	a.warnNotes(p.Notes())
 	if f.output == "" {
-		return a.predict(cmd.Context(), p, &exampleInputs{examples: set.Examples}, f.out.table(a), nil)
+		return a.predict(cmd.Context(), p, &exampleInputs{examples: set.Examples}, f, nil)
 	}
 	release, err := files.Claim(f.output)
 	if err != nil {
 		return err
 	}
 	defer func() { err = cmp.Or(err, release()) }()
-	return a.submit(cmd.Context(), p, t, split, set.Examples, f.output)
+	return a.submit(cmd.Context(), p, t, split, set.Examples, f)
 }
 
 // predictedSplit returns the split of a task to predict by default: the one that its benchmark scores, else the one for
@@ -354,10 +362,10 @@ func predictionsFile(t *task.Task, split data.Split) string {
 }
 
 // submit writes the predictions of a part of a task to dir, in the form of its benchmark.
-func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *task.Task, split data.Split, examples []data.Example, dir string) error {
+func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *task.Task, split data.Split, examples []data.Example, f *predictFlags) error {
 	var predictions []task.Prediction
 	keep := func(answer task.Prediction) { predictions = append(predictions, answer) }
-	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, false, keep); err != nil {
+	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, f, keep); err != nil {
 		return err
 	}
 	var (
@@ -365,9 +373,9 @@ func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *ta
 		err  error
 	)
 	if glue.SubmissionFile(t.Name, split) != "" {
-		path, err = glue.SavePredictions(dir, t.Name, split, predictions)
+		path, err = glue.SavePredictions(f.output, t.Name, split, predictions)
 	} else {
-		path, err = task.SavePredictions(dir, t.Kind, examples, predictions)
+		path, err = task.SavePredictions(f.output, t.Kind, examples, predictions)
 	}
 	if err != nil {
 		return err

@@ -184,8 +184,12 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 	result, err := job.Run(stepwise, progress.event)
 	progress.close()
 	if err != nil {
-		return a.explain(err, o.Output)
+		if err = a.explain(err, o.Output); err == nil { // the run had ended, perhaps without its page
+			a.writeReport(o.Output)
+		}
+		return err
 	}
+	a.writeReport(o.Output)
 	if result.Evaluation != nil {
 		if err := f.out.printPretraining(a, result.Evaluation); err != nil {
 			return err

@@ -141,6 +141,7 @@ func (a *app) sweep(cmd *cobra.Command, f *sweepFlags) error {
 	if err != nil {
 		return sweepError(err)
 	}
+	a.writeReport(f.options.Output)
 	if !f.out.table(a) {
 		err = jsonLine(a.stdout, summary)
 	} else {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -77,7 +79,7 @@ func TestWriteTokens(t *testing.T) {
 	}
 }
 
-func TestJSONStream(t *testing.T) {
+func TestJSONWriterLine(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matrix := func(n, width int) (m [][]float32) {
 		for range n {
@@ -94,22 +96,73 @@ func TestJSONStream(t *testing.T) {
 		scores = append(scores, task.Score{Label: strings.Repeat("é<\"", i%3) + string(rune('a'+i%26)), Value: r.Float64()})
 	}
 	zero, one := 0.0, 1
+	numbers := []float32{
+		0, float32(math.Copysign(0, -1)), 1, -1, 0.1, 1e-6, math.Nextafter32(1e-6, 0), 1.5e-7, -1e-9, 1e-10, 1e21, math.Nextafter32(1e21, 0), -3e30, 1 << 24,
+		math.MaxFloat32, math.SmallestNonzeroFloat32,
+	}
+	for range 20_000 {
+		if f := math.Float32frombits(r.Uint32()); f-f == 0 {
+			numbers = append(numbers, f)
+		}
+	}
 	for i, v := range []any{
 		task.Prediction{}, task.Prediction{Labels: []string{}, Entities: []task.Entity{}}, task.Prediction{Label: "<é>", Value: &zero, Choice: &one, NullOdds: &zero, Truncated: true, DroppedTokens: 3, Windows: 4},
 		task.Prediction{Probabilities: scores, LogProbabilities: scores[:4], Logits: matrix(1, 2000)[0]},
 		task.Prediction{Entities: slices.Repeat([]task.Entity{{Type: "A", Text: "<é>", Start: 1, End: 2, Score: 0.5}}, 2*shortList+1), Answer: &task.Answer{Text: "x"}, NBest: []task.Answer{{Text: "y"}}},
 		task.Encoded{}, task.Encoded{Tokens: slices.Repeat([]string{"<a>"}, 1500), Layers: []task.LayerStates{{Index: -1, Values: matrix(700, 600)}, {Index: 2, Values: [][]float32{}}, {}}, Pooled: matrix(1, 700)[0]},
+		task.Encoded{Tokens: []string{}, Pooled: numbers},
 		task.Encoded{Tokens: []string{"a"}, Attention: [][][][]float32{{matrix(3, 3), matrix(3, 3)}, {matrix(600, 600)}}},
 	} {
 		var got, want bytes.Buffer
 		if err := jsonLine(&want, v); err != nil {
 			t.Fatal(err)
 		}
-		if err := jsonStream(&got, v); err != nil {
+		if err := (&jsonWriter{w: &got}).line(v); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got.Bytes(), want.Bytes()) {
 			t.Errorf("%d: %.500s, want\n%.500s", i, got.Bytes(), want.Bytes())
+		}
+	}
+}
+
+// A number that JSON lacks is encoding/json's error.
+func TestJSONWriterNotFinite(t *testing.T) {
+	for _, f := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+		v := task.Encoded{Pooled: []float32{1, f}}
+		var out bytes.Buffer
+		want, got := jsonLine(&out, v), (&jsonWriter{w: &out}).line(v)
+		if want == nil || got == nil || got.Error() != want.Error() || out.Len() > 0 {
+			t.Errorf("%v: error %v, want %v; %d bytes written", f, got, want, out.Len())
+		}
+	}
+}
+
+func BenchmarkJSONWriterLine(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	v := task.Encoded{Tokens: slices.Repeat([]string{"the", "##n"}, 12), Pooled: make([]float32, 384)}
+	for i := range v.Pooled {
+		v.Pooled[i] = float32(r.NormFloat64()) / 20
+	}
+	lines := jsonWriter{w: io.Discard}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := lines.line(v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkJSONLine(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	v := task.Encoded{Tokens: slices.Repeat([]string{"the", "##n"}, 12), Pooled: make([]float32, 384)}
+	for i := range v.Pooled {
+		v.Pooled[i] = float32(r.NormFloat64()) / 20
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := jsonLine(io.Discard, v); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/torture"
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -422,6 +423,8 @@ func treeOf(dir string) (map[string]string, error) {
 		switch d.Name() {
 		case "events.jsonl":
 			data, err = timeless(data)
+		case report.PageFile: // it has the speeds
+			data = nil
 		case "state.json": // it holds the size of the events, and a hash of all
 			data = eventsBytes.ReplaceAll(data, nil)
 		}

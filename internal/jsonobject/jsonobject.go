@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/message"
@@ -81,6 +82,12 @@ func (v *value) UnmarshalJSON(raw []byte) error {
 func Error(err error) error {
 	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("not JSON: it ends too early")
+	}
+	// Such an error quotes a whole number, and speaks of Go.
+	var t *json.UnmarshalTypeError
+	if errors.As(err, &t) {
+		kind, _, _ := strings.Cut(t.Value, " ")
+		return fmt.Errorf("a JSON %s in a wrong place", kind)
 	}
 	return fmt.Errorf("not JSON: %w", err)
 }

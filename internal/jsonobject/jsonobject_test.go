@@ -23,6 +23,8 @@ func TestParse(t *testing.T) {
 		`{"a": 1, "a":1}`: `key "a" twice`,
 		`{} {}`:           "something follows",
 		`{"a": x}`:        "not JSON: invalid character",
+
+		strings.Repeat("5", 400): "a JSON number in a wrong place", // more than a float64 holds
 	} {
 		err := Parse([]byte(text), func(string, json.RawMessage) error { return nil })
 		if err == nil || !strings.Contains(err.Error(), want) {

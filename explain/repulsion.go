@@ -1,0 +1,184 @@
+package explain
+
+import (
+	"slices"
+	"sort"
+)
+
+// repulsion computes what drives the points of a picture apart.
+//
+// Legend: N points.
+type repulsion interface {
+	// at sets force [N,2] to Σⱼ q²·(yᵢ−yⱼ) of points y [N,2], with q = 1/(1+|yᵢ−yⱼ|²), and returns Z = Σᵢ Σⱼ≠ᵢ q.
+	at(y, force []float64) float64
+}
+
+// allPairs takes each pair of points.
+type allPairs struct {
+	threads int
+	parts   []float64 // [N]: of Z
+}
+
+func (r *allPairs) at(y, force []float64) float64 {
+	n := len(y) / 2
+	r.parts = slices.Grow(r.parts[:0], n)[:n]
+	parallel(r.threads, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			xi, yi := y[2*i], y[2*i+1]
+			var z, fx, fy float64
+			for _, others := range [2][]float64{y[:2*i], y[2*i+2:]} {
+				for j := 0; j+1 < len(others); j += 2 {
+					dx, dy := xi-others[j], yi-others[j+1]
+					q := 1 / (1 + dx*dx + dy*dy)
+					z += q
+					q *= q
+					fx += q * dx
+					fy += q * dy
+				}
+			}
+			force[2*i], force[2*i+1] = fx, fy
+			r.parts[i] = z
+		}
+	})
+	return sum(r.parts)
+}
+
+// barnesHut takes the points of a square together where the square is narrower than theta times its distance (Barnes and Hut 1986).
+// The squares' order is that of a curve through all points (Morton 1966), so that those that are near in the picture are near in
+// memory.
+type barnesHut struct {
+	theta   float64
+	threads int
+
+	keys   []uint64  // [N]: where a point is along the curve, and its number
+	sorted []float64 // [N,2]: the points along the curve
+	nodes  []node    // each before those in it
+	z, f   []float64 // [N], [N,2], along the curve
+}
+
+// node is a square with its points.
+type node struct {
+	x, y     float64 // the points' mean
+	points   float64 // their number
+	reach    float64 // (width/theta)²: where the squared distance is larger, the points are taken together
+	next     int32   // the node after those in it
+	from, to int32   // its points along the curve, of a square that isn't divided; else to is 0
+}
+
+const (
+	cellBits   = 21              // of a place along each axis
+	indexBits  = 64 - 2*cellBits // of a point's number
+	maxPoints  = 1 << indexBits  // that a key has room for
+	cells      = 1 << cellBits   // along each axis
+	indexMask  = maxPoints - 1   // of a key
+	leafPoints = 8               // up to which a square isn't divided
+)
+
+func (r *barnesHut) at(y, force []float64) float64 {
+	n := len(y) / 2
+	r.keys, r.z = slices.Grow(r.keys[:0], n)[:n], slices.Grow(r.z[:0], n)[:n]
+	r.sorted, r.f = slices.Grow(r.sorted[:0], 2*n)[:2*n], slices.Grow(r.f[:0], 2*n)[:2*n]
+	lowX, highX, lowY, highY := y[0], y[0], y[1], y[1]
+	for i := range n {
+		lowX, highX = min(lowX, y[2*i]), max(highX, y[2*i])
+		lowY, highY = min(lowY, y[2*i+1]), max(highY, y[2*i+1])
+	}
+	width := max(highX-lowX, highY-lowY)
+	if !(width > 0) {
+		width = 1 // all points are in one place
+	}
+	scale := (cells - 1) / width
+	for i := range n {
+		column, row := uint32((y[2*i]-lowX)*scale), uint32((y[2*i+1]-lowY)*scale)
+		r.keys[i] = (interleave(column)|interleave(row)<<1)<<indexBits | uint64(i)
+	}
+	slices.Sort(r.keys)
+	for at, key := range r.keys {
+		i := key & indexMask
+		r.sorted[2*at], r.sorted[2*at+1] = y[2*i], y[2*i+1]
+	}
+	r.nodes = r.nodes[:0]
+	r.build(0, n, 64, width*cells/(cells-1))
+	parallel(r.threads, n, func(from, to int) {
+		for at := from; at < to; at++ {
+			r.z[at], r.f[2*at], r.f[2*at+1] = r.force(at)
+		}
+	})
+	for at, key := range r.keys {
+		i := key & indexMask
+		force[2*i], force[2*i+1] = r.f[2*at], r.f[2*at+1]
+	}
+	return sum(r.z)
+}
+
+// interleave puts a zero bit before each bit.
+func interleave(v uint32) uint64 {
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
+	x = (x | x<<2) & 0x3333333333333333
+	return (x | x<<1) & 0x5555555555555555
+}
+
+// build appends the node of the points [from, to) along the curve and those in it. Their keys differ in the lowest bits alone. It
+// returns the sum of the points.
+func (r *barnesHut) build(from, to, bits int, width float64) (x, y float64) {
+	at := len(r.nodes)
+	reach := width / r.theta
+	r.nodes = append(r.nodes, node{points: float64(to - from), reach: reach * reach})
+	if to-from <= leafPoints || bits <= indexBits {
+		for i := from; i < to; i++ {
+			x += r.sorted[2*i]
+			y += r.sorted[2*i+1]
+		}
+		r.nodes[at].from, r.nodes[at].to = int32(from), int32(to)
+	} else {
+		for quarter := uint64(0); from < to; quarter++ {
+			end := from + sort.Search(to-from, func(i int) bool { return r.keys[from+i]>>(bits-2)&3 > quarter })
+			if end > from {
+				dx, dy := r.build(from, end, bits-2, width/2)
+				x += dx
+				y += dy
+			}
+			from = end
+		}
+	}
+	n := &r.nodes[at]
+	n.x, n.y, n.next = x/n.points, y/n.points, int32(len(r.nodes))
+	return x, y
+}
+
+// force is Σ q and Σ q²·(yᵢ−yⱼ) of the point at a place along the curve.
+func (r *barnesHut) force(at int) (z, fx, fy float64) {
+	x, y := r.sorted[2*at], r.sorted[2*at+1]
+	for i := 0; i < len(r.nodes); {
+		n := &r.nodes[i]
+		dx, dy := x-n.x, y-n.y
+		d := dx*dx + dy*dy
+		switch {
+		case d > n.reach:
+			q := 1 / (1 + d)
+			z += n.points * q
+			q *= q * n.points
+			fx += q * dx
+			fy += q * dy
+			i = int(n.next)
+		case n.to > 0:
+			for j := int(n.from); j < int(n.to); j++ {
+				dx, dy := x-r.sorted[2*j], y-r.sorted[2*j+1]
+				q := 1 / (1 + dx*dx + dy*dy)
+				if j != at {
+					z += q
+				}
+				q *= q
+				fx += q * dx
+				fy += q * dy
+			}
+			i = int(n.next)
+		default:
+			i++
+		}
+	}
+	return z, fx, fy
+}

@@ -1,0 +1,126 @@
+package bert
+
+import (
+	"fmt"
+
+	"github.com/go-bert/bert/internal/compute"
+)
+
+// This file is for those who ask what a model makes of its input: gradients there, and rows to put in its place.
+//
+// Legend: B sequences, T tokens, H hidden.
+
+// InputGradient runs a batch forward and back, without dropout, and returns a gradient at its input, [T,H]: at the word
+// embeddings of its tokens, or at Batch.Embeddings, to which those of position and type are added. It is the gradient of what
+// between adds at the batch's logits and pooled vectors, as [Pass.Between] does; labels play no part. No parameter gets a
+// gradient, and there need be no Trainer. The slice is good until the session's next pass.
+//
+// A sequence's gradient is the same, to the bit, whatever else is in the batch. Errors are those of Forward and of between,
+// and ErrInferenceOnly.
+func (s *Session) InputGradient(b *Batch, between func(*Activations) error) ([]float32, error) {
+	m := s.m
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.done()
+	if p, _ := m.device.Precision(); !p.Trains() {
+		return nil, fmt.Errorf("%w, not %v", ErrInferenceOnly, p)
+	}
+	if err := b.check(&m.config); err != nil {
+		return nil, err
+	}
+	if heads[m.head].maskedLM {
+		if err := b.checkMaskedPositions(); err != nil {
+			return nil, err
+		}
+	}
+	weights, err := m.weightsForBackward()
+	if err != nil {
+		return nil, err
+	}
+	w := s.back
+	if w == nil {
+		w = newWorkspace(m, true)
+		w.noDropout, w.inputOnly = true, true
+		if w.unused, err = m.device.Alloc(2 * m.config.HiddenSize); err != nil {
+			return nil, fmt.Errorf("memory for a backward pass: %w", err)
+		}
+		s.back = w
+	}
+	w.w = weights
+	w.firstOnly = m.pooledOnly()
+	if err := w.begin(b); err != nil {
+		return nil, err
+	}
+	defer func() {
+		w.added.forget()
+		w.b = nil
+	}()
+	w.headForward(w.encode(nil))
+	a := Activations{w: w}
+	if err := between(&a); err != nil {
+		return nil, err
+	}
+	w.zeroLogits()
+	w.added.logits.into(w, a.logits())
+	w.added.nextLogits.into(w, a.nextLogits())
+	w.headBackward()
+	w.encodeBackward()
+	gradient, err := a.read(&s.gradient, w.inputBackward())
+	if err != nil {
+		return nil, err
+	}
+	if i := notFinite(gradient); i >= 0 {
+		sequence, _ := perToken.place(b, i/m.config.HiddenSize)
+		return nil, m.blame(&NotFiniteError{Sequence: sequence})
+	}
+	return gradient, nil
+}
+
+// weightsForBackward are the weights as products of a backward pass take them: not packed.
+func (m *Model) weightsForBackward() (*weights, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.trainer != nil {
+		return m.weights, nil
+	}
+	if m.unpacked == nil {
+		w, err := m.link(packNone)
+		if err != nil {
+			return nil, fmt.Errorf("memory for weights: %w", err)
+		}
+		m.unpacked = w
+	}
+	return m.unpacked, nil
+}
+
+// WordEmbeddings are the rows of the word embedding of ids, [T,H]. The error is a [BatchError] where an id is outside the
+// vocabulary.
+func (m *Model) WordEmbeddings(ids []int32) ([]float32, error) {
+	if err := m.use(); err != nil {
+		return nil, err
+	}
+	defer m.done()
+	for i, id := range ids {
+		if id < 0 || int(id) >= m.config.VocabSize {
+			return nil, badToken(0, i, "id %d is outside the model's vocabulary of %d", id, m.config.VocabSize)
+		}
+	}
+	var table compute.Buffer
+	for i := range m.params {
+		if m.params[i].Name == heads[m.head].prefix+"embeddings.word_embeddings.weight" {
+			table = m.params[i].value
+		}
+	}
+	h := m.config.HiddenSize
+	out := make([]float32, len(ids)*h)
+	if len(ids) == 0 {
+		return out, nil
+	}
+	gathered, err := m.device.Alloc(len(out))
+	if err != nil {
+		return nil, fmt.Errorf("memory for the embeddings of %d tokens: %w", len(ids), err)
+	}
+	m.device.Gather(gathered, table, ids, h)
+	return out, m.device.Read(out, gathered)
+}
