@@ -6,7 +6,7 @@
 //	config.go            the sizes and constants of a model                    §3, appendix A
 //	params.go            the table of its parameters, on which all else relies
 //	batch.go             the ragged batch: sequences end to end, no padding
-//	precision.go         the difference between float32 and bfloat16
+//	precision.go         the differences between float32, bfloat16 and int8
 //	encoder.go           embeddings, attention, feed-forward, pooler           §3
 //	head.go, heads.go    the heads of pre-training and of the tasks            §3.1, §4
 //	losses.go            their losses: labels, weights, divisors

@@ -13,6 +13,8 @@ var (
 	ErrClosed = errors.New("closed")
 	// ErrTrainerExists is the error of making a second trainer for a model that has one.
 	ErrTrainerExists = errors.New("the model has a trainer already: close it first")
+	// ErrInferenceOnly is the error of gradients, and so of training, at a precision that is for inference alone: Int8.
+	ErrInferenceOnly = errors.New("gradients are computed at float32 or bf16")
 	// ErrNotFinite is the error of a NaN or an infinity where a number is wanted.
 	ErrNotFinite = errors.New("not a finite number")
 )

@@ -158,7 +158,15 @@ func atEachLevel(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// atEachPrecision runs f at every level and precision.
+// atEveryPrecision is atEachPrecision, and Int8, at which nothing is trained.
+func atEveryPrecision(t *testing.T, f func(t *testing.T, p Precision)) {
+	atEachPrecision(t, f)
+	atEachLevel(t, func(t *testing.T) {
+		t.Run(Int8.String(), func(t *testing.T) { f(t, Int8) })
+	})
+}
+
+// atEachPrecision runs f at every level and precision that models are trained at.
 func atEachPrecision(t *testing.T, f func(t *testing.T, p Precision)) {
 	atEachLevel(t, func(t *testing.T) {
 		for p := range boundsAt {

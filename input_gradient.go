@@ -15,13 +15,17 @@ import (
 // between adds at the batch's logits and pooled vectors, as [Pass.Between] does; labels play no part. No parameter gets a
 // gradient, and there need be no Trainer. The slice is good until the session's next pass.
 //
-// A sequence's gradient is the same, to the bit, whatever else is in the batch. Errors are those of Forward and of between.
+// A sequence's gradient is the same, to the bit, whatever else is in the batch. Errors are those of Forward and of between,
+// and ErrInferenceOnly.
 func (s *Session) InputGradient(b *Batch, between func(*Activations) error) ([]float32, error) {
 	m := s.m
 	if err := m.use(); err != nil {
 		return nil, err
 	}
 	defer m.done()
+	if p, _ := m.device.Precision(); !p.Trains() {
+		return nil, fmt.Errorf("%w, not %v", ErrInferenceOnly, p)
+	}
 	if err := b.check(&m.config); err != nil {
 		return nil, err
 	}

@@ -269,15 +269,16 @@ const shortPass = 256
 
 // prepare gives the weights for a pass over the given number of tokens. For inference they are packed once; but a short first pass,
 // which may be the only one, takes them where they are and leaves the packing to the next. While a Trainer changes them
-// they are packed anew for each product. All ways give the same bits.
+// they are packed anew for each product. All ways give the same bits. At Int8 all are packed at once: nothing else quantizes them.
 func (m *Model) prepare(tokens int) (*weights, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w, pack := m.weights, m.packed
+	precision, _ := m.device.Precision()
 	var err error
 	switch {
 	case m.trainer != nil || m.packed == packAll:
-	case m.weights == nil && tokens < shortPass:
+	case m.weights == nil && tokens < shortPass && precision != Int8:
 		pack = packJoined
 		w, err = m.link(pack)
 	case m.weights == nil:

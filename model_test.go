@@ -1,6 +1,7 @@
 package bert
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -83,7 +84,7 @@ func testBatch(c Config, lengths ...int) *Batch {
 func TestBatchedEqualsSingle(t *testing.T) {
 	c := smallConfig()
 	lengths := []int{9, 1, 24, 13, 2}
-	atEachPrecision(t, func(t *testing.T, precision Precision) {
+	atEveryPrecision(t, func(t *testing.T, precision Precision) {
 		m := newTestModelAt(t, precision, c, SequenceClassification, 2)
 		b := testBatch(c, lengths...)
 		want := Outputs{LastHidden: true, Pooled: true}
@@ -119,7 +120,7 @@ func TestFirstPass(t *testing.T) {
 	c := smallConfig()
 	short := testBatch(c, 9, 1, 24)
 	long := testBatch(c, slices.Repeat([]int{24}, shortPass/24+1)...)
-	atEachPrecision(t, func(t *testing.T, precision Precision) {
+	atEveryPrecision(t, func(t *testing.T, precision Precision) {
 		for _, h := range []Head{SequenceClassification, PreTraining} {
 			dir := filepath.Join(t.TempDir(), "model")
 			if err := newTestModel(t, c, h, 1).Save(dir, SaveOptions{}); err != nil {
@@ -157,7 +158,7 @@ func TestFirstPass(t *testing.T) {
 func TestFirstTokensAlone(t *testing.T) {
 	c := smallConfig()
 	b := testBatch(c, 9, 1, 24, 13)
-	atEachPrecision(t, func(t *testing.T, precision Precision) {
+	atEveryPrecision(t, func(t *testing.T, precision Precision) {
 		for _, h := range []Head{NoHead, NextSentence, SequenceClassification} {
 			s := newTestModelAt(t, precision, c, h, 2).NewSession()
 			results := func(want Outputs) []float32 {
@@ -203,6 +204,40 @@ func TestThreadsGiveTheSameBits(t *testing.T) {
 					t.Errorf("%v: %d threads train other bits than one", h, threads)
 				}
 			}
+		}
+	})
+}
+
+// TestInt8 asserts that at int8 any number of threads, and a device that does everything late, give the same bits; that they are
+// near those of float32; and that no trainer is to be had.
+func TestInt8(t *testing.T) {
+	c := smallConfig()
+	b := testBatch(c, 9, 1, 24, 13, 2)
+	forward := func(t *testing.T, m *Model) []float32 {
+		t.Helper()
+		out, err := m.NewSession().Forward(b, Outputs{LastHidden: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Concat(out.LastHidden, out.Logits, out.NextSentenceLogits)
+	}
+	atEachLevel(t, func(t *testing.T) {
+		m := newTestModelAt(t, Int8, c, PreTraining, 1)
+		want := forward(t, m)
+		for _, threads := range []int{2, 7} {
+			if !slices.Equal(forward(t, newTestModelAt(t, Int8, c, PreTraining, threads)), want) {
+				t.Errorf("%d threads give other bits than one", threads)
+			}
+		}
+		if !slices.Equal(forward(t, onDevice(t, deferred(true, nil), c, PreTraining, Int8)), forward(t, onDevice(t, nil, c, PreTraining, Int8))) {
+			t.Error("a deferred device gives other bits")
+		}
+		near(t, "outputs", want, forward(t, newTestModel(t, c, PreTraining, 1)), 0.06, 0)
+		if p, _ := m.Precision(); p != Int8 {
+			t.Errorf("the precision is %v", p)
+		}
+		if _, err := m.NewTrainer(); !errors.Is(err, ErrInferenceOnly) {
+			t.Errorf("the error of a trainer is %v", err)
 		}
 	})
 }

@@ -27,7 +27,7 @@ type Trainer struct {
 }
 
 // NewTrainer prepares a model for training. The parameters get memory of their own, if they were read from a file in
-// place. A model that has a trainer gives ErrTrainerExists.
+// place. A model that has a trainer gives ErrTrainerExists, one at Int8 ErrInferenceOnly.
 func (m *Model) NewTrainer() (*Trainer, error) {
 	if err := m.use(); err != nil {
 		return nil, err
@@ -37,6 +37,9 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	defer m.mu.Unlock()
 	if m.trainer != nil {
 		return nil, ErrTrainerExists
+	}
+	if p, _ := m.device.Precision(); !p.Trains() {
+		return nil, fmt.Errorf("%w, not %v", ErrInferenceOnly, p)
 	}
 	if err := m.config.checkTraining(); err != nil {
 		return nil, err

@@ -53,15 +53,21 @@ const (
 	packAll
 )
 
+// packer is how a weight is packed: at Int8 attention's output and the feed-forward network are quantized (Device.Pack), and the
+// others are not (PackFloat). Query, key and value cost the most accuracy: of all-MiniLM-L6-v2's vectors, the mean cosine to
+// float32's is 0.9966 with them in int8 and 0.9984 without. The pooler and the heads are few, of few rows, and the last before
+// the answer.
+type packer func(out, in int, weights ...compute.Buffer) (compute.Packed, error)
+
 // link builds weights from the table. It fails where the device has no memory for what is packed or joined.
 func (m *Model) link(pack packing) (*weights, error) {
 	var failure error // the first
-	packed := func(out, in int, values ...compute.Buffer) compute.Packed {
+	packed := func(by packer, out, in int, values ...compute.Buffer) compute.Packed {
 		if failure != nil {
 			return nil
 		}
 		var p compute.Packed
-		p, failure = m.device.Pack(out, in, values...)
+		p, failure = by(out, in, values...)
 		return p
 	}
 	join := func(params []*parameter) compute.Buffer {
@@ -90,7 +96,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 		normOf  = func(name string) norm { return norm{find(name + ".weight"), find(name + ".bias")} }
 	)
 	// denseOf joins the parameters of the named layers, which follow one another in the table, to one layer.
-	denseOf := func(out, in int, names ...string) dense {
+	denseOf := func(by packer, out, in int, names ...string) dense {
 		d := dense{matrix: compute.Matrix{Out: out, In: in}, inStride: in, outStride: out}
 		var weight, bias []*parameter
 		for _, name := range names {
@@ -103,7 +109,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 			for i, p := range weight {
 				values[i] = p.value
 			}
-			d.matrix.Packed = packed(out, in, values...)
+			d.matrix.Packed = packed(by, out, in, values...)
 			return d
 		}
 		d.matrix.Weight = join(weight)
@@ -115,6 +121,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 	}
 
 	h := c.HiddenSize
+	quantized, float := m.device.Pack, m.device.PackFloat
 	w := weights{
 		word:          encoder("embeddings.word_embeddings.weight"),
 		position:      encoder("embeddings.position_embeddings.weight"),
@@ -124,21 +131,21 @@ func (m *Model) link(pack packing) (*weights, error) {
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
 		block := layer{
-			qkv:             denseOf(3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
-			attentionOutput: denseOf(h, h, l+"attention.output.dense"),
+			qkv:             denseOf(float, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			attentionOutput: denseOf(quantized, h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
-			intermediate:    denseOf(c.IntermediateSize, h, l+"intermediate.dense"),
-			output:          denseOf(h, c.IntermediateSize, l+"output.dense"),
+			intermediate:    denseOf(quantized, c.IntermediateSize, h, l+"intermediate.dense"),
+			output:          denseOf(quantized, h, c.IntermediateSize, l+"output.dense"),
 			outputNorm:      normOf(l + "output.LayerNorm"),
 		}
 		block.intermediate.outStride, block.output.inStride = m.innerStride(), m.innerStride()
 		w.layers = append(w.layers, block)
 	}
 	if m.pooler {
-		w.pooler = denseOf(h, h, info.prefix+"pooler.dense")
+		w.pooler = denseOf(float, h, h, info.prefix+"pooler.dense")
 	}
 	if info.maskedLM {
-		w.transform = denseOf(h, h, "cls.predictions.transform.dense")
+		w.transform = denseOf(float, h, h, "cls.predictions.transform.dense")
 		w.transformNorm = normOf("cls.predictions.transform.LayerNorm")
 		bias := find("cls.predictions.bias")
 		decoder := w.word
@@ -150,14 +157,14 @@ func (m *Model) link(pack packing) (*weights, error) {
 			bias:   bias.value, weightGrad: decoder.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
 		}
 		if pack == packAll {
-			w.decoder.matrix.Packed = packed(c.VocabSize, h, decoder.value)
+			w.decoder.matrix.Packed = packed(float, c.VocabSize, h, decoder.value)
 		}
 	}
 	if info.nextSentence {
-		w.nextSentence = denseOf(2, h, "cls.seq_relationship")
+		w.nextSentence = denseOf(float, 2, h, "cls.seq_relationship")
 	}
 	if info.output != "" {
-		w.output = denseOf(m.head.outputs(c), h, info.output)
+		w.output = denseOf(float, m.head.outputs(c), h, info.output)
 	}
 	return &w, failure
 }
@@ -166,14 +173,14 @@ func (m *Model) link(pack packing) (*weights, error) {
 // device's choice.
 func (m *Model) innerStride() int { return m.device.Stride(m.config.IntermediateSize) }
 
-// packed is w with those matrices laid out that were not.
+// packed is w with those matrices laid out that were not. At Int8 there are none: link packs all.
 func (w *weights) packed(device compute.Device) (*weights, error) {
 	p := *w
 	p.layers = slices.Clone(w.layers)
 	var failure error // the first
 	pack := func(d *dense) {
 		if m := &d.matrix; m.Packed == nil && m.Out > 0 && failure == nil {
-			m.Packed, failure = device.Pack(m.Out, m.In, m.Weight)
+			m.Packed, failure = device.PackFloat(m.Out, m.In, m.Weight)
 		}
 	}
 	for i := range p.layers {

@@ -158,7 +158,7 @@ func (r Recipe) Validate() error {
 		{"vocab", r.Config == "" || r.Vocab != "", "the vocabulary of the new model"},
 		{"cased", !r.Cased || r.Vocab != "", "none without a `vocab`"},
 		{"google", !r.Google || r.Vocab != "", "none without a `vocab`"},
-		{"precision", known(r.Precision), "float32 or bf16"},
+		{"precision", r.Precision.Trains(), "float32 or bf16"},
 	} {
 		if !c.valid {
 			return recipe.Wrong(&r, c.key, c.want)

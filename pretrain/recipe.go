@@ -150,6 +150,7 @@ func (r Recipe) Validate() error {
 	}{
 		{"instances", phases > 0 && !slices.Contains(r.Instances, ""), "the folders of the instances to train on"},
 		{"config", r.Config != "" || r.Init != "", "a configuration, or `init`, the model to begin with"},
+		{"precision", r.Precision.Trains(), "float32 or bf16"},
 		{"allow_missing", !r.AllowMissing || r.Init != "", "false without `init`"},
 		{"phase_steps", phases < 2 || len(r.PhaseSteps) == phases, oneForEach},
 		{"phase_steps", len(r.PhaseSteps) == 0 || len(r.PhaseSteps) == phases, oneForEach},

@@ -106,6 +106,7 @@ type modelSizeFlags struct {
 	model, config string
 	size          *choice
 	precision     bert.Precision
+	trains        bool // the command trains, for which not every precision is
 }
 
 // begin checks the flags of a benchmark, reads the configuration of its model, and opens the machine.
@@ -143,7 +144,11 @@ func (f *modelSizeFlags) add(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("model", "config", "size")
 	markModel(cmd, "model")
 	_ = cmd.MarkFlagFilename("config", "json") // the error is for a flag that does not exist
-	addPrecision(cmd, &f.precision)
+	offered := precisions
+	if f.trains {
+		offered = trainPrecisions
+	}
+	addPrecision(cmd, &f.precision, offered)
 }
 
 func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {

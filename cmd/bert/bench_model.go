@@ -53,6 +53,7 @@ configuration (0.1 of the published sizes), the norm of the gradient, and Adam.`
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return a.benchModel("train", &f, &s, trainRun, 3) },
 	}
+	s.trains = true
 	s.add(cmd, 32)
 	f.add(cmd, 5)
 	return cmd

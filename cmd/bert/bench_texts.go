@@ -42,7 +42,7 @@ batches in their order, without padding. The texts are those of --input or the r
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
 		flags.IntSliceVar(&f.batches, "batch-sizes", []int{8, 32}, "measure batches of `N,N…` texts")
 	})
-	addPrecision(cmd, &f.precision)
+	addPrecision(cmd, &f.precision, precisions)
 	f.in.add(cmd)
 	f.add(cmd, 5)
 	return cmd

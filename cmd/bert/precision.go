@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,32 +11,41 @@ import (
 	"github.com/go-bert/bert"
 )
 
-// precisions are the values of --precision.
-var precisions = []string{bert.Float32.String(), bert.BFloat16.String()}
+// precisions are the values of --precision, trainPrecisions those of commands that train.
+var (
+	precisions      = []string{bert.Float32.String(), bert.BFloat16.String(), bert.Int8.String()}
+	trainPrecisions = []string{bert.Float32.String(), bert.BFloat16.String()}
+)
 
 // precisionValue is --precision as a flag.
-type precisionValue bert.Precision
+type precisionValue struct {
+	*bert.Precision
+	names []string // of those that the command has
+}
 
-func (p *precisionValue) String() string { return bert.Precision(*p).String() }
-func (p *precisionValue) Type() string   { return strings.Join(precisions, "|") }
+func (p precisionValue) Type() string { return strings.Join(p.names, "|") }
 
-func (p *precisionValue) Set(name string) error {
+func (p precisionValue) Set(name string) error {
 	parsed, err := bert.ParsePrecision(name)
-	if err != nil {
-		return fmt.Errorf("want one of %s", strings.Join(precisions, ", "))
+	if err != nil || !slices.Contains(p.names, name) {
+		return fmt.Errorf("want one of %s", strings.Join(p.names, ", "))
 	}
-	*p = precisionValue(parsed)
+	*p.Precision = parsed
 	return nil
 }
 
-// addPrecision defines --precision with the default *p.
-func addPrecision(cmd *cobra.Command, p *bert.Precision) {
+// addPrecision defines --precision, of the names of precisions or trainPrecisions, with the default *p.
+func addPrecision(cmd *cobra.Command, p *bert.Precision, names []string) {
 	const name = "precision"
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
-		flags.Var((*precisionValue)(p), name, "number format of matrix products; everything else is float32")
+		usage := "number format of matrix products; everything else is float32"
+		if slices.Contains(names, bert.Int8.String()) {
+			usage += ". int8: of most of them"
+		}
+		flags.Var(precisionValue{p, names}, name, usage)
 	})
 	// The only error is a flag that does not exist or has a completion already.
-	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(precisions, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // warnPrecision warns of a precision that makes a model slower on this machine: it is usually asked for to make it faster.

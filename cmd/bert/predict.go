@@ -35,7 +35,7 @@ func (m *modelFlags) add(cmd *cobra.Command) {
 		flags.StringVar(&m.dir, "model", "", "the model: its `DIR`, the name of one that bert pull fetched, or starter")
 	})
 	markModel(cmd, "model")
-	addPrecision(cmd, &m.precision)
+	addPrecision(cmd, &m.precision, precisions)
 	m.loading.add(cmd)
 	addThreads(cmd, &m.threads)
 }

@@ -93,7 +93,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 		r.add(flags, "warmup_proportion", "the `SHARE` of the steps in which the rate rises")
 		r.add(flags, "warmup_steps", "the number `N` of steps in which the rate rises")
 		r.add(flags, "seed", "`SEED` of what is drawn at random: new weights, the order of the instances, dropout")
-		r.add(flags, "precision", "take the operands of matrix products so; all else is float32", precisions...)
+		r.add(flags, "precision", "take the operands of matrix products so; all else is float32", trainPrecisions...)
 		r.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
 		r.add(flags, "micro_batch_size", "let batches go through the model in parts of at most `N` instances, to save memory; 0: whole")
 		r.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")

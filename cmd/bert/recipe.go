@@ -194,7 +194,7 @@ func (f *recipeFlags) addModel() {
 		f.add(flags, "google", "with --vocab: tokenize as google-research/bert does where Hugging Face's library differs")
 		f.add(flags, "allow_missing", "with --model: give missing tensors random values, and name them")
 		f.add(flags, "gelu", geluUsage, gelus...)
-		f.add(flags, "precision", "number format of matrix products; everything else is float32", precisions...)
+		f.add(flags, "precision", "number format of matrix products; everything else is float32", trainPrecisions...)
 	})
 	markModel(f.cmd, "model")
 	_ = f.cmd.MarkFlagFilename("config", "json") // the errors are for flags that do not exist

@@ -40,17 +40,28 @@ func (m *Machine) Threads() int { return m.threads }
 func (m *Machine) Level() string { return m.kernels.Level.String() }
 
 // Native reports whether the level has instructions for products of a precision.
-func (m *Machine) Native(p compute.Precision) bool { return p == compute.Float32 || m.kernels.Native16 }
+func (m *Machine) Native(p compute.Precision) bool {
+	switch p {
+	case compute.BFloat16:
+		return m.kernels.Native16
+	case compute.Int8:
+		return m.kernels.Int8.Native
+	}
+	return true
+}
 
 // PeakOperations takes the best of peakTries tries, since other processes can only make a try slower.
 const peakTries = 15
 
-// PeakOperations returns the floating-point operations per second of all threads together when they execute nothing but
-// multiply-adds of registers. It measures for about the time limit.
+// PeakOperations returns the operations per second of all threads together when they execute nothing but multiply-adds of
+// registers: of floating-point numbers, or at Int8 of integers. It measures for about the time limit.
 func (m *Machine) PeakOperations(p compute.Precision, limit time.Duration) float64 {
 	do := m.kernels.MultiplyAdds
-	if p == compute.BFloat16 {
+	switch p {
+	case compute.BFloat16:
 		do = m.kernels.MultiplyAdds16
+	case compute.Int8:
+		do = m.kernels.MultiplyAdds8
 	}
 	// Find a number of steps that fills a try.
 	steps, try := 1000, limit/peakTries

@@ -71,17 +71,21 @@ type Matrix struct {
 // Packed is a weight in the layout of a device's kernels, opaque to everyone but the device.
 type Packed interface{}
 
-// Precision is how a device takes the operands of matrix products, attention's among them. All else, and what buffers
-// hold, is float32.
+// Precision is how a device takes the operands of matrix products, attention's among them where it doesn't say otherwise. All
+// else, and what buffers hold, is float32.
 type Precision uint8
 
 const (
 	Float32  Precision = iota
 	BFloat16           // rounded to nearest, ties to even; products are added up in float32
+	// Int8 takes the operands of Linear with a weight that Pack has laid out as integers from −127 to 127, to nearest, ties to
+	// even, times a scale: for the weight, one for each of its rows; for X, one for each row, at each product. The scale is the
+	// row's largest magnitude over 127. Sums are exact in int32. All other products are those of Float32.
+	Int8
 )
 
 // precisionNames are what String returns.
-var precisionNames = [...]string{Float32: "float32", BFloat16: "bf16"}
+var precisionNames = [...]string{Float32: "float32", BFloat16: "bf16", Int8: "int8"}
 
 func (p Precision) String() string {
 	if int(p) < len(precisionNames) {
@@ -89,6 +93,9 @@ func (p Precision) String() string {
 	}
 	return fmt.Sprintf("Precision(%d)", uint8(p))
 }
+
+// Trains reports whether models are trained at p.
+func (p Precision) Trains() bool { return p == Float32 || p == BFloat16 }
 
 // ParsePrecision is the precision of a name that String returns.
 func ParsePrecision(name string) (Precision, error) {
@@ -388,6 +395,8 @@ type Device interface {
 	// Pack lays out a weight for many products, from its values at this point in the order of operations. It may consist of
 	// the rows of several weights, in the order given.
 	Pack(out, in int, weights ...Buffer) (Packed, error)
+	// PackFloat is Pack, but at Int8 for products that are those of Float32.
+	PackFloat(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)
 	LinearInputGrad(op *LinearInputGrad)

@@ -12,8 +12,11 @@ func tables() []*Kernels {
 	if !cpu.X86.HasAVX512F || !cpu.X86.HasAVX512BW || !cpu.X86.HasAVX512DQ || !cpu.X86.HasAVX512VL {
 		return []*Kernels{&kernelsAVX2, &genericKernels}
 	}
-	if !cpu.X86.HasAVX512BF16 {
+	if !cpu.X86.HasAVX512VNNI {
 		return []*Kernels{&kernelsAVX512, &kernelsAVX2, &genericKernels}
+	}
+	if !cpu.X86.HasAVX512BF16 {
+		return []*Kernels{&kernelsAVX512VNNI, &kernelsAVX512, &kernelsAVX2, &genericKernels}
 	}
 	if !tilesPermitted() {
 		return []*Kernels{&kernelsAVX512BF16, &kernelsAVX512, &kernelsAVX2, &genericKernels}

@@ -27,6 +27,8 @@ type gemmRun struct {
 	ldc    int
 	bias   unsafe.Pointer // a row that is added to each row at the end, or nil
 
+	rowScales, scales, offsets unsafe.Pointer // of a Scaling, or nil
+
 	next uintptr // the panel that is multiplied next, which tiles prefetch
 	pace int     // bytes of it per step
 

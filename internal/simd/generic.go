@@ -25,6 +25,8 @@ var genericKernels = Kernels{
 	Gemm16:       gemm16Generic,
 	GemmPacked16: gemmPacked16Generic,
 
+	Int8: genericInt8,
+
 	Add:        addGeneric,
 	Axpy:       axpyGeneric,
 	Scale:      scaleGeneric,

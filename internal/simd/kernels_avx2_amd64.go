@@ -108,6 +108,8 @@ var kernelsAVX2 = Kernels{
 	Gemm16:       gemmInPlace16AVX2,
 	GemmPacked16: gemmPacked16AVX2,
 
+	Int8: int8AVX2,
+
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))
 		addAVX2(unsafe.SliceData(dst), unsafe.SliceData(x), n)

@@ -106,6 +106,8 @@ var kernelsAVX512 = Kernels{
 	Gemm16:       gemmInPlace16AVX512,
 	GemmPacked16: gemmPacked16AVX512,
 
+	Int8: int8AVX512,
+
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))
 		addAVX512(unsafe.SliceData(dst), unsafe.SliceData(x), n)

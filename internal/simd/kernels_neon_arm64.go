@@ -72,6 +72,8 @@ var kernelsNEON = Kernels{
 	Gemm16:       gemm16NEON,
 	GemmPacked16: gemmPacked16NEON,
 
+	Int8: genericInt8,
+
 	Add: func(dst, x []float32) {
 		n := length(len(dst), len(x))
 		addNEON(unsafe.SliceData(dst), unsafe.SliceData(x), n)

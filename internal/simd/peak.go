@@ -20,6 +20,17 @@ func (k *Kernels) MultiplyAdds16(steps int) (operations int) {
 	return k.peak16(steps)
 }
 
+// MultiplyAdds8 is MultiplyAdds of int8. Without instructions for it they are those of float32.
+func (k *Kernels) MultiplyAdds8(steps int) (operations int) {
+	if k.Int8.peak == nil {
+		return k.MultiplyAdds(steps)
+	}
+	if steps <= 0 {
+		return 0
+	}
+	return k.Int8.peak(steps)
+}
+
 // multiplyAddsGeneric is of single numbers, rounded between the multiplication and the addition as plain Go's products are.
 // Twelve chains leave room in sixteen registers.
 func multiplyAddsGeneric(steps int) int {

@@ -71,6 +71,9 @@ type Kernels struct {
 	Gemm16       func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32)
 	GemmPacked16 func(m, n, k int, a []uint32, b []uint32, c []float32, ldc int, add bool, next []uint32)
 
+	// Int8 is products of int8.
+	Int8 Integers
+
 	Add   func(dst, x []float32)                      // dst += x
 	Axpy  func(dst []float32, s float32, x []float32) // dst += s·x
 	Scale func(dst []float32, s float32)              // dst *= s

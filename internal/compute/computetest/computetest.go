@@ -18,9 +18,10 @@ import (
 // The bounds of the error, relative to the largest value of the reference.
 const (
 	exact     = 0
-	forward   = 5e-6 // a forward operation
-	gradient  = 5e-5 // a gradient, whose sums run over the whole batch
-	aggregate = 1e-6 // a loss or a sum that is taken in float64 of terms in float32
+	forward   = 5e-6    // a forward operation
+	gradient  = 5e-5    // a gradient, whose sums run over the whole batch
+	aggregate = 1e-6    // a loss or a sum that is taken in float64 of terms in float32
+	quantized = 1. / 24 // a product at Int8, of operands as they were before
 )
 
 // bounds are those of what a precision blurs. At BFloat16 the references of products round their operands as well, and
@@ -46,6 +47,27 @@ func operand(p compute.Precision, x []float32) []float64 {
 		for i, v := range y {
 			fraction, exponent := math.Frexp(v)
 			y[i] = math.Ldexp(math.RoundToEven(math.Ldexp(fraction, digits)), exponent-digits)
+		}
+	}
+	return y
+}
+
+// quantize is rows of width as a product at Int8 takes them: multiples of the row's scale.
+func quantize(x []float32, width int) []float64 {
+	y := make([]float64, len(x))
+	for from := 0; from < len(x); from += width {
+		row := x[from:][:width]
+		var top float32
+		for _, v := range row {
+			top = max(top, v, -v)
+		}
+		if top == 0 {
+			continue
+		}
+		const most = 127
+		scale, factor := top/most, most/top
+		for i, v := range row {
+			y[from+i] = float64(scale) * math.RoundToEven(float64(v*factor))
 		}
 	}
 	return y

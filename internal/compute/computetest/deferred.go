@@ -179,6 +179,14 @@ func (d *Deferred) Wrap(data []float32) (compute.Buffer, error) {
 }
 
 func (d *Deferred) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	return d.packLater(compute.Device.Pack, out, in, weights)
+}
+
+func (d *Deferred) PackFloat(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	return d.packLater(compute.Device.PackFloat, out, in, weights)
+}
+
+func (d *Deferred) packLater(pack func(d compute.Device, out, in int, weights ...compute.Buffer) (compute.Packed, error), out, in int, weights []compute.Buffer) (compute.Packed, error) {
 	d.mu.Lock()
 	err := d.refusal()
 	d.mu.Unlock()
@@ -187,7 +195,7 @@ func (d *Deferred) Pack(out, in int, weights ...compute.Buffer) (compute.Packed,
 	}
 	p := new(packedLater)
 	d.issue(func(d compute.Device, c *call) {
-		packed, err := d.Pack(c.rows, c.width, c.packedInputs...)
+		packed, err := pack(d, c.rows, c.width, c.packedInputs...)
 		if err != nil {
 			panic(err)
 		}

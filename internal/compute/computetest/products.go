@@ -82,7 +82,18 @@ func linearChecks(p compute.Precision) (checks []check) {
 				bias = data.normal(out, 1)
 				wideBias = wide(bias)
 			}
-			pre := linear(operand(p, x), operand(p, w), wideBias, rows, in, out)
+			wideX, wideW := operand(p, x), operand(p, w)
+			var exact []float64                                 // of operands that are not quantized, where they are
+			if p == compute.Int8 && packed && rows*out >= 100 { // the largest of a few results may be small by chance
+				exact = linear(wideX, wideW, wideBias, rows, in, out)
+				for i, v := range exact {
+					exact[i] = activate(f, v)
+				}
+			}
+			if p == compute.Int8 && packed {
+				wideX, wideW = quantize(x, in), quantize(w, in)
+			}
+			pre := linear(wideX, wideW, wideBias, rows, in, out)
 			y := make([]float64, len(pre))
 			for i, v := range pre {
 				y[i] = activate(f, v)
@@ -95,6 +106,9 @@ func linearChecks(p compute.Precision) (checks []check) {
 					Y: filledApart(d, rows, out, ys), YStride: ys,
 				}
 				results := []result{inBuffer(d, "y", op.Y, y, forward)}
+				if exact != nil {
+					results = append(results, inBuffer(d, "y, of exact operands", op.Y, spread(exact, rows, out, ys, between), quantized))
+				}
 				if hasBias {
 					op.Bias = upload(d, bias)
 				}

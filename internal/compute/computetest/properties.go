@@ -325,17 +325,18 @@ func testHostMemory(t *testing.T, d compute.Device) {
 // waits in between.
 func testOrder(t *testing.T, d compute.Device) {
 	const width = 3
-	w, x, y, again := alloc(d, width*width), upload(d, []float32{1, 2, 3}), filled(d, width), filled(d, width)
-	d.Write(w, []float32{1, 0, 0, 0, 1, 0, 0, 0, 1})
+	w, x, y, again := alloc(d, width*width), upload(d, []float32{127, 2, 3}), filled(d, width), filled(d, width)
+	const one = 127 // the largest integer of int8, so that the scale is 1 and nothing is rounded
+	d.Write(w, []float32{one, 0, 0, 0, one, 0, 0, 0, one})
 	packed := pack(d, width, width, w)
-	d.Write(w, []float32{2, 0, 0, 0, 2, 0, 0, 0, 2})
+	d.Write(w, []float32{2 * one, 0, 0, 0, 2 * one, 0, 0, 0, 2 * one})
 	d.Linear(&compute.Linear{Rows: 1, X: x, W: compute.Matrix{Weight: w, Out: width, In: width, Packed: packed}, Y: y})
 	d.Linear(&compute.Linear{Rows: 1, X: x, W: compute.Matrix{Weight: w, Out: width, In: width}, Y: again})
-	d.Add(y, again) // x + 2x
+	d.Add(y, again) // one·x + 2·one·x
 	d.Zero(x)
 	d.Copy(again, x)
-	if got := sumSquares(d, y); got != 9*(1+4+9) {
-		t.Errorf("the sum of squares is %v, want %v", got, 9*(1+4+9))
+	if got, want := sumSquares(d, y), 9*one*one*(127*127+2*2+3*3.); got != want {
+		t.Errorf("the sum of squares is %v, want %v", got, want)
 	}
 	if got := sumSquares(d, again); got != 0 {
 		t.Errorf("the sum of squares is %v, want 0", got)

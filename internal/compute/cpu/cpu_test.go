@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -77,9 +79,9 @@ func levels(t testing.TB) []simd.Level {
 	return []simd.Level{best.Level}
 }
 
-var precisions = []compute.Precision{compute.Float32, compute.BFloat16}
+var precisions = []compute.Precision{compute.Float32, compute.BFloat16, compute.Int8}
 
-// TestExactOperands asserts that no precision shows where nothing is to be rounded: all operands are small integers, the
+// TestExactOperands asserts that rounding does not show where nothing is to be rounded: all operands are small integers, the
 // sums of their products are integers below 2²⁴, and attention's queries are zero, so that each probability is 2⁻⁷.
 func TestExactOperands(t *testing.T) {
 	const rows, heads, size = 128, 2, 100
@@ -99,7 +101,7 @@ func TestExactOperands(t *testing.T) {
 	for _, level := range simd.Available() {
 		t.Run(level.String(), func(t *testing.T) {
 			var want [][]float32
-			for _, p := range precisions {
+			for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
 				d := at(t, level, 2, p)
 				weight := compute.Matrix{Weight: wrap(d, w), Out: out, In: in}
 				y, packedY, dx, dw, context := alloc(d, rows*out), alloc(d, rows*out), alloc(d, rows*in), alloc(d, out*in), alloc(d, rows*in)
@@ -140,6 +142,7 @@ func TestName(t *testing.T) {
 		{1, compute.Float32, "purego, 1 thread"},
 		{2, compute.Float32, "purego, 2 threads"},
 		{2, compute.BFloat16, "purego bf16, 2 threads"},
+		{2, compute.Int8, "purego int8, 2 threads"},
 	} {
 		if got := at(t, simd.Generic, c.threads, c.p).Name(); got != c.want {
 			t.Errorf("the name is %q, want %q", got, c.want)
@@ -160,8 +163,80 @@ func TestPackedAtOtherPrecision(t *testing.T) {
 	d.Linear(&op)
 }
 
+// TestInt8Levels asserts that a product of int8 has the same bits at every level and with either packing of its parts.
+func TestInt8Levels(t *testing.T) {
+	const rows, in, out = 37, 3 * 1031, 200 // two steps of words along in, an end of each kind
+	x, w, bias := make([]float32, rows*in), make([]float32, out*in), make([]float32, out)
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, s := range [][]float32{x, w, bias} {
+		for i := range s {
+			s[i] = float32(r.NormFloat64())
+		}
+	}
+	clear(x[5*in:][:in])
+	x[7*in+3] = float32(math.NaN())
+	var want []float32
+	for _, level := range simd.Available() {
+		for _, cut := range []int{out, out / 2, 96} {
+			d := at(t, level, 2, compute.Int8)
+			weight := wrap(d, w)
+			parts := []compute.Buffer{weight.Slice(0, cut*in), weight.Slice(cut*in, out*in)}
+			y := alloc(d, rows*out)
+			d.Linear(&compute.Linear{Rows: rows, X: wrap(d, x), W: compute.Matrix{Out: out, In: in, Packed: pack(d, out, in, parts...)}, Bias: wrap(d, bias), Y: y})
+			got := view(d, y)
+			if want == nil {
+				want = got
+			}
+			for i, v := range got {
+				row := i / out
+				switch {
+				case row == 7:
+					if v == v {
+						t.Fatalf("%v: of a row with a NaN, element %d is %g", level, i%out, v)
+					}
+				case row == 5 && v != bias[i%out]:
+					t.Fatalf("%v: of a row of zeros, element %d is %g, want %g", level, i%out, v, bias[i%out])
+				case math.Float32bits(v) != math.Float32bits(want[i]):
+					t.Fatalf("%v, cut at %d: [%d][%d] is %g, want %g", level, cut, row, i%out, v, want[i])
+				}
+			}
+		}
+	}
+}
+
+// TestPackFloat asserts that a device of int8 leaves what PackFloat laid out as it is at Float32.
+func TestPackFloat(t *testing.T) {
+	const rows, in, out = 9, 100, 70
+	x, w := make([]float32, rows*in), make([]float32, out*in)
+	for i := range x {
+		x[i] = float32(i%19) / 7
+	}
+	for i := range w {
+		w[i] = float32(i%23) / 9
+	}
+	var results [2][]float32
+	for i, p := range []compute.Precision{compute.Float32, compute.Int8} {
+		d := at(t, levels(t)[0], 2, p)
+		y := alloc(d, rows*out)
+		d.Linear(&compute.Linear{Rows: rows, X: wrap(d, x), W: compute.Matrix{Out: out, In: in, Packed: must(d.PackFloat(out, in, wrap(d, w)))}, Y: y})
+		results[i] = view(d, y)
+	}
+	if !slices.Equal(results[0], results[1]) {
+		t.Error("the bits differ from those of Float32")
+	}
+}
+
+// TestPackRefusesWideInt8 asserts that no sum of products can overflow.
+func TestPackRefusesWideInt8(t *testing.T) {
+	d := at(t, simd.Generic, 1, compute.Int8)
+	const in = simd.MaxInt8Depth + 1
+	if _, err := d.Pack(1, in, alloc(d, in)); err == nil {
+		t.Error("no error")
+	}
+}
+
 func TestNewRefusesUnknownPrecision(t *testing.T) {
-	if _, err := New(1, compute.BFloat16+1); err == nil {
+	if _, err := New(1, compute.Int8+1); err == nil {
 		t.Error("no error")
 	}
 }

@@ -1,7 +1,7 @@
 // Package cpu is the device that every machine has: its processor, through the primitives of package simd.
 //
 // A matrix product is cut into blocks of rows and stripes of columns, whose operands are packed to fit the caches
-// (product.go, pack.go), in float32 or rounded to bfloat16 (operands.go); attention into tiles of query rows
+// (product.go, pack.go), in float32, rounded to bfloat16 (operands.go) or quantized to int8 (quantize.go); attention into tiles of query rows
 // (attention.go); everything else into runs of rows. A pool of workers takes these pieces (pool.go). No sum is ever cut by
 // the number of workers: where one is cut at all, the pieces have a fixed size and are added in order.
 package cpu
@@ -21,11 +21,13 @@ import (
 type Device struct {
 	mu   sync.Mutex // held by each operation: they take turns
 	k    *kernels
+	int8 *kernels // of what Pack has quantized; nil at other precisions, at which k does all
 	pool *pool
 
 	// The state of the operations, here so that none of them allocates.
 	product       product
 	pack          packTask
+	quantize      quantizeTask
 	norm          normTask
 	normGrad      normGradTask
 	embedding     embeddingTask
@@ -37,6 +39,8 @@ type Device struct {
 	flat          flatTask
 
 	packed   []float32 // of the operand of the product at hand
+	words    []float32 // the left operand of a product of int8
+	scales   []float32 // of its rows
 	partials []float32 // sums over chunks of rows
 	sums     []float64 // sums over chunks of elements, or losses of rows
 	jobs     []attentionJob
@@ -82,8 +86,8 @@ func check(threads int, p compute.Precision) error {
 	if threads < 0 {
 		return fmt.Errorf("cpu: %d threads: want 0 (all) or more", threads)
 	}
-	if p > compute.BFloat16 {
-		return fmt.Errorf("cpu: unknown precision %v: want %v or %v", p, compute.Float32, compute.BFloat16)
+	if p > compute.Int8 {
+		return fmt.Errorf("cpu: unknown precision %v: want %v, %v or %v", p, compute.Float32, compute.BFloat16, compute.Int8)
 	}
 	return nil
 }
@@ -98,8 +102,12 @@ func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Threshold
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
+	var int8 *kernels
+	if p == compute.Int8 {
+		int8, p = newInt8Kernels(table, at), compute.Float32
+	}
 	k := newKernels(table, p, at)
-	d := &Device{k: k, pool: newPool(k, threads)}
+	d := &Device{k: k, int8: int8, pool: newPool(k, threads)}
 	// The workers know the pool alone, so a Device that was forgotten can be collected, and its workers end.
 	runtime.AddCleanup(d, (*pool).close, d.pool)
 	return d
@@ -108,8 +116,8 @@ func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Threshold
 // Name is the level of the primitives, the precision unless it is float32, and the number of workers.
 func (d *Device) Name() string {
 	name := d.k.simd.Level.String()
-	if d.k.rounds() {
-		name += " " + d.k.precision.String()
+	if p, _ := d.Precision(); p != compute.Float32 {
+		name += " " + p.String()
 	}
 	if n := d.Threads(); n != 1 {
 		return fmt.Sprintf("%s, %d threads", name, n)
@@ -122,7 +130,13 @@ func (d *Device) Kernels() string { return d.k.simd.Bits(d.k.rounds()) }
 
 // Precision is that of the products. Float32 is native to every level.
 func (d *Device) Precision() (p compute.Precision, native bool) {
-	return d.k.precision, !d.k.rounds() || d.k.simd.Native16
+	switch {
+	case d.int8 != nil:
+		return compute.Int8, d.k.simd.Int8.Native
+	case d.k.rounds():
+		return compute.BFloat16, d.k.simd.Native16
+	}
+	return compute.Float32, true
 }
 
 // Threads is the number of workers, the caller of an operation among them.

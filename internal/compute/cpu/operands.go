@@ -30,6 +30,8 @@ type kernels struct {
 	// These multiply a panel of B, and count k in words: simd's Gemm and GemmPacked, or those of bfloat16, which add no bias.
 	mulInPlace func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32)
 	mulPacked  func(m, n, k int, a, b, c []float32, ldc int, add bool, next []float32)
+	// mulBytes is there instead in products of int8.
+	mulBytes func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, to simd.Scaling)
 }
 
 func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
@@ -56,7 +58,17 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 	}
 }
 
-// asWords is the memory of s as words of bfloat16.
+// newInt8Kernels are those of products of int8, whose operands are words from the beginning: see quantize.go.
+func newInt8Kernels(k *simd.Kernels, at Thresholds) *kernels {
+	return &kernels{
+		simd: k, precision: compute.Int8, at: at, perWord: 1, panelRows: k.Int8.MR, panelCols: k.Int8.NR,
+		mulBytes: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, to simd.Scaling) {
+			k.Int8.Gemm(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, to)
+		},
+	}
+}
+
+// asWords is the memory of s as words of bfloat16 or int8.
 func asWords(s []float32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
 }
@@ -64,8 +76,8 @@ func asWords(s []float32) []uint32 {
 // words is how many words hold size elements.
 func (k *kernels) words(size int) int { return ceil(size, k.perWord) }
 
-// rounds reports whether operands are rounded: then A is never used in place.
-func (k *kernels) rounds() bool { return k.precision != compute.Float32 }
+// rounds reports whether operands are rounded to bfloat16: then A is never used in place.
+func (k *kernels) rounds() bool { return k.precision == compute.BFloat16 }
 
 // packRows packs m rows of A, of n elements, into rows of words ldd apart.
 func (k *kernels) packRows(dst []float32, ldd int, src []float32, lds, m, n int) {

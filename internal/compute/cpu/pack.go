@@ -13,12 +13,38 @@ type packed struct {
 	precision compute.Precision
 	out, in   int
 	panels    []float32
+	scales    simd.Scaling // of the columns, at Int8
 }
 
 // Pack lays out a weight for many products.
 func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	if d.int8 != nil {
+		return d.packInt8(out, in, weights)
+	}
+	return d.PackFloat(out, in, weights...)
+}
+
+// PackFloat is Pack, but not in int8.
+func (d *Device) PackFloat(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	weights = d.k.whole(out, in, weights)
 	nr := d.k.panelCols
-	whole := true // no panel holds rows of two weights
+	p := &packed{level: d.k.simd.Level, precision: d.k.precision, out: out, in: in, panels: aligned(roundUp(out, nr) * d.k.words(in))}
+	rows := 0
+	for _, w := range weights {
+		d.pack = packTask{dst: p.panels[rows*d.k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
+		d.run(&d.pack, d.pack.jobs(nr), w.Len/packRate)
+		rows += d.pack.n
+	}
+	d.pack = packTask{}
+	return p, nil
+}
+
+// whole is weights [out, in] as such of which no panel holds rows of two.
+func (k *kernels) whole(out, in int, weights []compute.Buffer) []compute.Buffer {
+	nr := k.panelCols
+	whole := true
 	rows := 0
 	for i, w := range weights {
 		if w.Len%max(in, 1) != 0 {
@@ -30,38 +56,29 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, e
 	if rows != out {
 		panic(fmt.Sprintf("cpu: weights to pack have %d rows, want %d", rows, out))
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !whole {
-		joint := aligned(out * in)
-		at := 0
-		for _, w := range weights {
-			at += copy(joint[at:], source(w, w.Len, "weight to pack"))
-		}
-		weights = []compute.Buffer{{Memory: &memory{data: joint}, Len: len(joint)}}
+	if whole {
+		return weights
 	}
-	p := &packed{d.k.simd.Level, d.k.precision, out, in, aligned(roundUp(out, nr) * d.k.words(in))}
-	rows = 0
+	joint := aligned(out * in)
+	at := 0
 	for _, w := range weights {
-		d.pack = packTask{dst: p.panels[rows*d.k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
-		d.run(&d.pack, d.pack.jobs(nr), w.Len/packRate)
-		rows += d.pack.n
+		at += copy(joint[at:], source(w, w.Len, "weight to pack"))
 	}
-	d.pack = packTask{}
-	return p, nil
+	return []compute.Buffer{{Memory: &memory{data: joint}, Len: len(joint)}}
 }
 
-// weightPanels is the panels that Pack made of w, or nil.
-func (d *Device) weightPanels(w compute.Matrix) []float32 {
+// weightPanels is what Pack made of w, or nil.
+func (d *Device) weightPanels(w compute.Matrix) *packed {
 	if w.Packed == nil {
 		return nil
 	}
 	p := w.Packed.(*packed)
-	if p.level != d.k.simd.Level || p.precision != d.k.precision || p.out != w.Out || p.in != w.In {
+	precision, _ := d.Precision()
+	if p.level != d.k.simd.Level || p.precision != d.k.precision && p.precision != precision || p.out != w.Out || p.in != w.In {
 		panic(fmt.Sprintf("cpu: weight packed as [%d, %d] for %v %v, want [%d, %d] for %v %v",
-			p.out, p.in, p.level, p.precision, w.Out, w.In, d.k.simd.Level, d.k.precision))
+			p.out, p.in, p.level, p.precision, w.Out, w.In, d.k.simd.Level, precision))
 	}
-	return p.panels
+	return p
 }
 
 // packTask packs B[k, n] into ⌈n/NR⌉ panels, each [k][NR], in words. src is B, or its transpose [n, k], with rows ld apart.

@@ -13,7 +13,8 @@ import (
 // B is packed into panels of NR columns, slice by slice where all of it would be too large. The jobs are blocks of rows
 // of C × stripes of its columns. A job goes along k in steps of depth; a step's part of A, which stays in the second
 // cache, meets one panel of B after the other. How C is cut changes no bit: an element is one chain of additions along k.
-// A, B and C are float32; the panels of B and the copies of A are of words (operands.go). k counts elements.
+// A, B and C are float32; the panels of B and the copies of A are of words (operands.go). k counts elements. A product of int8
+// (quantize.go) takes all of A and B in words, which are what k counts, and its sums stand in C until the last step.
 type product struct {
 	m, n, k int
 
@@ -37,6 +38,9 @@ type product struct {
 
 	sums   []float32 // [m]: += the sums of A along k, if a is [k, m]
 	totals []float32 // [m]: of the slices so far
+
+	with   *kernels     // nil: those of the device
+	scales simd.Scaling // of a product of int8, of all of C: Bias is in bias
 
 	n0, n1, k0, k1  int // the slice at hand
 	rows, cols      int // of a block and a stripe
@@ -85,7 +89,10 @@ func strideOf(stride, width int, what string) int {
 // multiply computes d.product and clears it.
 func (d *Device) multiply() {
 	p := &d.product
-	nr := d.k.panelCols
+	if p.with == nil {
+		p.with = d.k
+	}
+	k, nr := p.with, p.with.panelCols
 	if p.sums != nil {
 		d.partials = grow(d.partials, p.m)
 		p.totals = d.partials[:p.m]
@@ -93,10 +100,10 @@ func (d *Device) multiply() {
 	}
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
 		sliceK, sliceN := p.k, p.n
-		if wide := roundUp(p.n, nr); p.panels == nil && wide*d.k.words(p.k) > d.k.at.SliceWords {
-			if sliceK = d.k.at.SliceWords / wide / d.k.at.Depth * d.k.depth(); sliceK == 0 {
-				sliceK = min(p.k, 4*d.k.depth())
-				sliceN = d.k.at.SliceWords / d.k.words(sliceK) / nr * nr
+		if wide := roundUp(p.n, nr); p.panels == nil && wide*k.words(p.k) > k.at.SliceWords {
+			if sliceK = k.at.SliceWords / wide / k.at.Depth * k.depth(); sliceK == 0 {
+				sliceK = min(p.k, 4*k.depth())
+				sliceN = k.at.SliceWords / k.words(sliceK) / nr * nr
 			}
 		}
 		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
@@ -114,7 +121,7 @@ func (d *Device) multiply() {
 }
 
 func (d *Device) multiplySlice(p *product) {
-	nr := d.k.panelCols
+	nr := p.with.panelCols
 	n, k := p.n1-p.n0, p.k1-p.k0
 	wide := roundUp(n, nr)
 	given := p.panels != nil
@@ -134,7 +141,7 @@ func (d *Device) multiplySlice(p *product) {
 	if cost < d.k.at.Grain {
 		threads = 1
 	}
-	p.cut(d.k, threads)
+	p.cut(p.with, threads)
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
@@ -179,7 +186,7 @@ func (p *product) copied(k *kernels) bool {
 }
 
 func (p *product) do(w *worker, job int) {
-	k, nr := w.k, w.k.panelCols
+	k, nr := p.with, p.with.panelCols
 	i := job / p.stripes * p.rows
 	m := min(p.rows, p.m-i)
 	from := p.n0 + job%p.stripes*p.cols
@@ -225,11 +232,18 @@ func (p *product) do(w *worker, job int) {
 				}
 				c := p.c[i*p.ldc+j:]
 				add := p.add || at > 0
-				if p.aTurned {
+				switch last := at+size == p.k; {
+				case k.mulBytes != nil:
+					var s simd.Scaling
+					if last {
+						s = p.scaling(i, j, m, n)
+					}
+					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, s)
+				case p.aTurned:
 					k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
-				} else {
+				default:
 					var bias []float32
-					if p.bias != nil && at+size == p.k && !k.rounds() {
+					if p.bias != nil && last && !k.rounds() {
 						bias = p.bias[j:][:n]
 					}
 					k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, bias)
@@ -244,6 +258,15 @@ func (p *product) do(w *worker, job int) {
 			break
 		}
 	}
+}
+
+// scaling makes numbers of the block of C at row i and column j.
+func (p *product) scaling(i, j, m, n int) simd.Scaling {
+	s := simd.Scaling{Rows: p.scales.Rows[i:][:m], Columns: p.scales.Columns[j:][:n], Offsets: p.scales.Offsets[j:][:n]}
+	if p.bias != nil {
+		s.Bias = p.bias[j:][:n]
+	}
+	return s
 }
 
 // left returns the block of A of m rows from i and size columns from at: in place, or copied to words with a stride that suits
@@ -328,12 +351,16 @@ func (d *Device) Linear(op *compute.Linear) {
 		m: op.Rows, n: w.Out, k: w.In,
 		a: source(op.X, op.Rows*xs, "Linear.X"), lda: xs,
 		ldb: w.In, bTurned: true,
-		panels: d.weightPanels(w),
-		bias:   optional(op.Bias, w.Out, "Linear.Bias"),
-		f:      activation(op.F),
-		c:      target(op.Y, op.Rows*ys, "Linear.Y"), ldc: ys,
+		bias: optional(op.Bias, w.Out, "Linear.Bias"),
+		f:    activation(op.F),
+		c:    target(op.Y, op.Rows*ys, "Linear.Y"), ldc: ys,
 	}
-	if p.panels == nil {
+	if packed := d.weightPanels(w); packed != nil {
+		p.panels = packed.panels
+		if packed.precision == compute.Int8 {
+			p.with, p.scales = d.int8, packed.scales
+		}
+	} else {
 		p.b = source(w.Weight, w.Out*w.In, "Linear.W")
 	}
 	if pre := optionalTarget(op.Pre, op.Rows*ys, "Linear.Pre"); pre != nil {
@@ -343,6 +370,9 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if p.with != nil {
+		d.quantizeLeft(&p)
+	}
 	d.product = p
 	d.multiply()
 }

@@ -69,7 +69,7 @@ const rowsAsked = 2
 func emitGemm(g *gen) {
 	g.shape = g.floatTiles()
 	for vectors := range g.shape {
-		g.gemmWidth("gemm", vectors+1, true, (*gen).stepFloats)
+		g.gemmWidth("gemm", vectors+1, true, (*gen).stepFloats, (*tileLoop).addBias)
 	}
 }
 
@@ -81,7 +81,7 @@ func emitGemm16(g *gen) {
 		step = (*gen).stepWords
 	}
 	for vectors := range g.shape {
-		g.gemmWidth("gemm16x", vectors+1, false, step)
+		g.gemmWidth("gemm16x", vectors+1, false, step, nil)
 	}
 }
 
@@ -98,6 +98,7 @@ type tileStep struct {
 	acc      func(i, j int) reg.VecPhysical // the sums of row i in vector j
 	rowB     []reg.VecPhysical
 	elementA []reg.VecPhysical
+	spare    []reg.VecPhysical
 }
 
 // stepFloats adds the products of float32.
@@ -173,6 +174,7 @@ type tileLoop struct {
 	acc     func(i, j int) reg.VecPhysical // the sums of row i in vector j, whatever the height
 	rowB    []reg.VecPhysical
 	element []reg.VecPhysical // of A
+	spare   []reg.VecPhysical
 	step    func(*gen, tileStep)
 	mask    tail // of the last vector, at AVX-512
 
@@ -251,8 +253,8 @@ func (l *tileLoop) hot(rows int) bool { return 3*rows >= 2*l.most }
 // gemmWidth writes the function that computes tiles below one another in C, of the given width and any height that the registers
 // allow. All heights share the code that loads and stores C; each has its own loops along k. With lines, frequent heights
 // have loops that advance by cache lines of A, and only the first tile of a block prefetches B: the others find it in the
-// cache.
-func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, tileStep)) {
+// cache. complete, which may be nil, completes the sums before they are stored.
+func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, tileStep), complete func(*tileLoop)) {
 	most := g.shape[vectors-1]
 	free := g.vec[most*vectors:]
 	l := &tileLoop{
@@ -260,6 +262,7 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 		acc:     func(i, j int) reg.VecPhysical { return g.vec[i*vectors+j] },
 		rowB:    free[:vectors],
 		element: free[vectors:min(vectors+2, len(free))],
+		spare:   free[min(vectors+2, len(free)):],
 	}
 	g.functionOf(fmt.Sprintf("%s%d", name, vectors), "run", runType,
 		fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
@@ -292,8 +295,8 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 	}
 
 	g.Label(store)
-	if lines {
-		l.addBias()
+	if complete != nil {
+		complete(l)
 	}
 	l.store()
 	g.MOVQ(operand.U32(0), l.field("fetch"))
@@ -398,7 +401,7 @@ func (l *tileLoop) single(rows int, store string) {
 	l.step(l.gen, tileStep{
 		rows: rows, b: l.b, fetch: true, fetchIf: l.fetch, next: l.next, pace: l.pace,
 		rowA: func(i int) operand.Mem { return l.rowA(i, 0) },
-		acc:  l.acc, rowB: l.rowB, elementA: l.element,
+		acc:  l.acc, rowB: l.rowB, elementA: l.element, spare: l.spare,
 	})
 	ps := l.field("ps")
 	for _, a := range l.bases(rows) {
@@ -520,17 +523,22 @@ func (l *tileLoop) addBias() {
 	bias := l.load("bias")
 	l.TESTQ(bias, bias)
 	l.JZ(l.jmp(none))
-	last := l.vectors - 1
-	for j := range last {
-		l.VMOVUPS(at(bias, j*l.bytes), l.rowB[j])
-	}
-	l.loadTail(at(bias, last*l.bytes), l.lastMask(), l.rowB[last])
+	l.loadRow(bias)
 	for i := range l.most { // rows that a lower tile lacks are not stored
 		for j, r := range l.rowB {
 			l.VADDPS(r, l.acc(i, j), l.acc(i, j))
 		}
 	}
 	l.Label(none)
+}
+
+// loadRow loads a row of as many elements as a row of the tile in place of B's.
+func (l *tileLoop) loadRow(row reg.GPVirtual) {
+	last := l.vectors - 1
+	for j := range last {
+		l.VMOVUPS(at(row, j*l.bytes), l.rowB[j])
+	}
+	l.loadTail(at(row, last*l.bytes), l.lastMask(), l.rowB[last])
 }
 
 // store stores the sums. It uses no mask if the last vector is whole: masked stores of AVX2 are slow on some processors.

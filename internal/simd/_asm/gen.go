@@ -35,6 +35,8 @@ var (
 		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
 		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 	}}
+	// avx512vnni is avx512 with instructions for int8; what needs none is in the files of avx512.
+	avx512vnni = &isa{"avx512vnni", "AVX512VNNI", avx512.bytes, avx512.lanes, avx512.vec}
 	// avx512bf16 is avx512 with instructions for bfloat16; what needs none is in the files of avx512.
 	avx512bf16 = &isa{"avx512bf16", "AVX512BF16", avx512.bytes, avx512.lanes, avx512.vec}
 	// amx is avx512bf16 with products in registers of tiles (tiles.go).

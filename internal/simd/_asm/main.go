@@ -20,7 +20,7 @@ import (
 var (
 	ordinary = []*isa{avx2, avx512}
 	rounding = []*isa{avx2, avx512, avx512bf16}
-	every    = []*isa{avx2, avx512, avx512bf16, amx}
+	every    = []*isa{avx2, avx512, avx512vnni, avx512bf16, amx}
 )
 
 // families are the functions that write one pair of files each, for some levels.
@@ -31,6 +31,8 @@ var families = []struct {
 }{
 	{"gemm", emitGemm, ordinary},
 	{"gemm16", emitGemm16, rounding},
+	{"gemm8", emitGemm8, []*isa{avx2, avx512vnni}},
+	{"quantize", emitQuantize, ordinary},
 	{"pack", emitPack, ordinary},
 	{"pack16", emitPack16, rounding},
 	{"rows", emitRows, ordinary},

@@ -28,8 +28,9 @@ type table struct {
 	Floats       *products
 	Words        *products // nil where products of bfloat16 have no assembly
 	Activations  []string
-	DropByGroups bool // dropout's assembly takes whole groups of draws
-	SoftmaxRows  bool // there is assembly that takes several rows at a time
+	DropByGroups bool   // dropout's assembly takes whole groups of draws
+	Int8         string // the Integers of the level
+	SoftmaxRows  bool   // there is assembly that takes several rows at a time
 }
 
 // products describes the products of one kind of element: the shape of tiles and the names of functions.
@@ -61,7 +62,7 @@ func tables() []*table {
 	for _, v := range rounding {
 		t := newTable("amd64", v.suffix, v.lanes, v.floatTiles())
 		t.Words = newProducts("uint32", "16", v.suffix, v.lanes, v.wordTiles())
-		t.SoftmaxRows = true
+		t.SoftmaxRows, t.Int8 = true, "int8"+v.suffix
 		if v == avx512bf16 {
 			t.Base = avx512.suffix
 		}
@@ -69,7 +70,7 @@ func tables() []*table {
 	}
 	const lanesNEON = 4
 	neon := newTable("arm64", "NEON", lanesNEON, shape{6, 6, 6, 6}) // _asm_arm64/gemm.go
-	neon.DropByGroups = true
+	neon.DropByGroups, neon.Int8 = true, "genericInt8"
 	return append(all, neon)
 }
 
