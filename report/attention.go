@@ -352,7 +352,7 @@ func (p *Attentions) Page(title, generator string) *Page {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("The page has the first %s of %s texts.", message.Thousands(len(p.sections)), message.Thousands(p.texts)))
 	}
 	if p.reduced > 0 {
-		page.Warnings = append(page.Warnings, fmt.Sprintf("Of %s of the texts the page does not have all weights: see below.", message.Thousands(p.reduced)))
+		page.Warnings = append(page.Warnings, fmt.Sprintf("Texts of which the page does not have all weights: %s. Each says how much is left out.", message.Thousands(p.reduced)))
 	}
 	return page
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,14 +237,17 @@ func (b *browser) complaints(url string) []string {
 	return list
 }
 
-// browserPages are the files of the pages to test: that of BERT_PAGE, or one with everything and those of what looks into a model.
-func browserPages(t *testing.T) map[string]string {
+// browserPages are the files of the pages to test: that of BERT_PAGE, or those of what looks into a model and one with everything, of
+// which so many figures.
+func browserPages(t *testing.T, figures int) map[string]string {
 	t.Helper()
 	if path := os.Getenv("BERT_PAGE"); path != "" {
 		return map[string]string{"page": path}
 	}
 	pages := modelPages(t)
-	pages["page"] = fullPage(t)
+	full := fullPage(t)
+	full.Sections[0].Figures = full.Sections[0].Figures[:min(figures, len(full.Sections[0].Figures))]
+	pages["page"] = full
 	dir, files := t.TempDir(), make(map[string]string)
 	for name, p := range pages {
 		files[name] = filepath.Join(dir, name+".html")
@@ -258,7 +262,7 @@ func browserPages(t *testing.T) map[string]string {
 // another page to test, and BERT_SCREENSHOTS a folder for what they look like.
 func TestBrowser(t *testing.T) {
 	b := openBrowser(t)
-	for page, path := range browserPages(t) {
+	for page, path := range browserPages(t, math.MaxInt) {
 		for _, width := range []int{400, 1400} {
 			for _, look := range []struct{ media, scheme string }{{"screen", "light"}, {"screen", "dark"}, {"print", "light"}} {
 				b.look(fmt.Sprintf("%s-%d-%s-%s", page, width, look.media, look.scheme), "file://"+path, width, look.media, look.scheme)
@@ -398,7 +402,7 @@ func TestAccessible(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := openBrowser(t)
-	for name, page := range browserPages(t) {
+	for name, page := range browserPages(t, 4) {
 		for _, scheme := range []string{"light", "dark"} {
 			b.call("Emulation.setEmulatedMedia", map[string]any{"media": "screen", "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 			b.open("file://" + page)

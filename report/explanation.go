@@ -321,13 +321,13 @@ func (p *Explanations) Page(title, generator string) *Page {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("The page has the first %s of %s texts.", message.Thousands(len(p.sections)), message.Thousands(p.texts)))
 	}
 	if p.dropped > 0 {
-		page.Warnings = append(page.Warnings, fmt.Sprintf("%s further numbers of the last text are left out.", message.Thousands(p.dropped)))
+		page.Warnings = append(page.Warnings, fmt.Sprintf("Further numbers of the last text are left out: %s.", message.Thousands(p.dropped)))
 	}
 	if p.wrong > 0 {
-		page.Warnings = append(page.Warnings, fmt.Sprintf("Of %s of %s explanations the scores do not add up to the difference: see δ.", message.Thousands(p.wrong), message.Thousands(p.targets)))
+		page.Warnings = append(page.Warnings, fmt.Sprintf("The scores of %s of %s explanations do not add up to the difference: see δ.", message.Thousands(p.wrong), message.Thousands(p.targets)))
 	}
 	if p.cut > 0 {
-		page.Warnings = append(page.Warnings, fmt.Sprintf("%s of the texts were longer than the model reads.", message.Thousands(p.cut)))
+		page.Warnings = append(page.Warnings, fmt.Sprintf("Texts that were longer than the model reads: %s.", message.Thousands(p.cut)))
 	}
 	return page
 }

@@ -165,7 +165,7 @@ func TestExplanationPage(t *testing.T) {
 		`<mark class="p4" title="0.5`,                           // the darkest word
 		`class="wrong">δ = 0.5 (`, `: the scores do not add up`, // far from the sum
 		`class="name">logit `, `There is nothing to explain.`, `<mark class="p`, `>Ann</mark> wrote it.`,
-		"The page has the first ", "further numbers of the last text are left out", "characters in all)",
+		"The page has the first ", "Further numbers of the last text are left out: 1.", "characters in all)",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
