@@ -237,8 +237,8 @@ func (b *browser) complaints(url string) []string {
 	return list
 }
 
-// browserPages are the files of the pages to test: that of BERT_PAGE, or those of what looks into a model and one with everything, of
-// which so many figures.
+// browserPages are the files of the pages to test: that of BERT_PAGE, or those of what looks into a model and one with everything; of
+// the last so many figures, and so many explanations.
 func browserPages(t *testing.T, figures int) map[string]string {
 	t.Helper()
 	if path := os.Getenv("BERT_PAGE"); path != "" {
@@ -248,6 +248,8 @@ func browserPages(t *testing.T, figures int) map[string]string {
 	full := fullPage(t)
 	full.Sections[0].Figures = full.Sections[0].Figures[:min(figures, len(full.Sections[0].Figures))]
 	pages["page"] = full
+	e := pages["explanation"]
+	e.Sections = e.Sections[:min(figures, len(e.Sections))]
 	dir, files := t.TempDir(), make(map[string]string)
 	for name, p := range pages {
 		files[name] = filepath.Join(dir, name+".html")
