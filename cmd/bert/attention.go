@@ -95,7 +95,7 @@ A text with more tokens than the model has positions is an error, unless --max-s
 		flags.IntVar(&options.TopK, "top-k", 0, "print the `N` tokens with the largest weights (default: all)")
 	})
 	out.add(cmd)
-	page.add(cmd, "write a page with the layers and heads of the first texts to `FILE`")
+	page.add(cmd, "write a page with pictures of the first results to `FILE`")
 	mainFlags(cmd, "model", "weights", "layers", "heads", "top-k", "max-seq-length", "input", "html", "json", "threads")
 	return cmd
 }

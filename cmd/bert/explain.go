@@ -124,7 +124,7 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 		flags.IntVar(&options.Path.MaxPoints, "max-points", 512, "with --method ig: take at most `N` points")
 	})
 	out.add(cmd)
-	page.add(cmd, "write a page with the words of the first texts in colours to `FILE`")
+	page.add(cmd, "write a page with pictures of the first results to `FILE`")
 	mainFlags(cmd, "model", "method", "baseline", "target", "quantity", "input", "task", "data", "split", "html", "json", "threads")
 	return cmd
 }

@@ -21,7 +21,7 @@ type pictureFlags struct {
 func (f *pictureFlags) add(cmd *cobra.Command) {
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.dir, "plot", "", "draw each answer, as text-00001.svg, .png and .csv in `DIR`")
-		flags.StringVar(&f.page, "html", "", "write a page with the pictures of the first 200 answers to `FILE`")
+		flags.StringVar(&f.page, "html", "", "write a page with pictures of the first results to `FILE`")
 	})
 	_ = cmd.MarkFlagDirname("plot") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagFilename("html", "html")

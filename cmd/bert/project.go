@@ -116,7 +116,7 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 		flags.IntVar(&f.options.Neighbours, "neighbours", 0, "print the `N` nearest neighbours of a point, and judge by them (default 10)")
 	})
 	f.out.add(cmd)
-	f.page.add(cmd, "write a page with the picture, to search and look into, to `FILE`")
+	f.page.add(cmd, "write a page with pictures of the first results to `FILE`")
 	mainFlags(cmd, "model", "method", "pooling", "layer", "input", "vectors", "color", "perplexity", "normalize", "html", "json", "threads")
 	return cmd
 }
