@@ -7,13 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-bert/bert/data"
 )
 
 // browser is headless Chromium, driven by its DevTools Protocol over a pipe: messages of JSON that end with a zero byte.
@@ -233,47 +237,158 @@ func (b *browser) complaints(url string) []string {
 	return list
 }
 
-// TestBrowser opens the page with everything in Chromium: at the widths of a phone and of a screen, light, dark and as it is
-// printed. BERT_PAGE is another page to test, and BERT_SCREENSHOTS a folder for what it looks like.
-func TestBrowser(t *testing.T) {
-	b := openBrowser(t)
-	path := os.Getenv("BERT_PAGE")
-	if path == "" {
-		path = filepath.Join(t.TempDir(), "page.html")
-		if err := fullPage(t).Save(path); err != nil {
+// browserPages are the files of the pages to test: that of BERT_PAGE, or those of what looks into a model and one with everything; of
+// the last so many figures, and so many explanations.
+func browserPages(t *testing.T, figures int) map[string]string {
+	t.Helper()
+	if path := os.Getenv("BERT_PAGE"); path != "" {
+		return map[string]string{"page": path}
+	}
+	pages := modelPages(t)
+	full := fullPage(t)
+	full.Sections[0].Figures = full.Sections[0].Figures[:min(figures, len(full.Sections[0].Figures))]
+	pages["page"] = full
+	e := pages["explanation"]
+	e.Sections = e.Sections[:min(figures, len(e.Sections))]
+	dir, files := t.TempDir(), make(map[string]string)
+	for name, p := range pages {
+		files[name] = filepath.Join(dir, name+".html")
+		if err := p.Save(files[name]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	url := "file://" + path
-	for _, width := range []int{400, 1400} {
-		for _, look := range []struct{ media, scheme string }{{"screen", "light"}, {"screen", "dark"}, {"print", "light"}} {
-			name := fmt.Sprintf("%d-%s-%s", width, look.media, look.scheme)
-			b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": false}, nil)
-			b.call("Emulation.setEmulatedMedia", map[string]any{
-				"media": look.media, "features": []map[string]string{{"name": "prefers-color-scheme", "value": look.scheme}},
-			}, nil)
-			b.open(url)
-			var page struct {
-				Width, Buttons int
-				Paper          string
-				Alerted        bool
+	return files
+}
+
+// TestBrowser opens pages in Chromium: at the widths of a phone and of a screen, light, dark and as they are printed. BERT_PAGE is
+// another page to test, and BERT_SCREENSHOTS a folder for what they look like.
+func TestBrowser(t *testing.T) {
+	b := openBrowser(t)
+	for page, path := range browserPages(t, math.MaxInt) {
+		for _, width := range []int{400, 1400} {
+			for _, look := range []struct{ media, scheme string }{{"screen", "light"}, {"screen", "dark"}, {"print", "light"}} {
+				b.look(fmt.Sprintf("%s-%d-%s-%s", page, width, look.media, look.scheme), "file://"+path, width, look.media, look.scheme)
 			}
-			b.evaluate(`({Width: document.documentElement.scrollWidth, Buttons: document.querySelectorAll("button").length,
-				Paper: getComputedStyle(document.body).backgroundColor, Alerted: document.querySelector("img, iframe") !== null})`, &page)
-			for _, c := range b.complaints(url) {
-				t.Errorf("%s: %.300s", name, c)
-			}
-			if page.Width > width {
-				t.Errorf("%s: the page is %d pixels wide", name, page.Width)
-			}
-			if want := map[string]string{"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[look.scheme]; page.Paper != want {
-				t.Errorf("%s: the background is %s, want %s", name, page.Paper, want)
-			}
-			if page.Buttons == 0 || page.Alerted {
-				t.Errorf("%s: %+v: its script didn't run, or another's did", name, page)
-			}
-			b.screenshot(name)
 		}
+	}
+}
+
+// look opens a page and says what is wrong with it.
+func (b *browser) look(name, url string, width int, media, scheme string) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": false}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{
+		"media": media, "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}},
+	}, nil)
+	b.open(url)
+	var page struct {
+		Width, Buttons int
+		Paper          string
+		Alerted        bool
+	}
+	b.evaluate(`({Width: document.documentElement.scrollWidth, Buttons: document.querySelectorAll("button").length,
+		Paper: getComputedStyle(document.body).backgroundColor, Alerted: document.querySelector("img, iframe") !== null})`, &page)
+	for _, c := range b.complaints(url) {
+		b.t.Errorf("%s: %.300s", name, c)
+	}
+	if page.Width > width {
+		b.t.Errorf("%s: the page is %d pixels wide", name, page.Width)
+	}
+	if want := map[string]string{"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[scheme]; page.Paper != want {
+		b.t.Errorf("%s: the background is %s, want %s", name, page.Paper, want)
+	}
+	if page.Buttons == 0 || page.Alerted {
+		b.t.Errorf("%s: %+v: its script didn't run, or another's did", name, page)
+	}
+	b.screenshot(name)
+}
+
+// TestMapScript uses the map of points: it searches, and asks for neighbours.
+func TestMapScript(t *testing.T) {
+	b := openBrowser(t)
+	path := filepath.Join(t.TempDir(), "map.html")
+	if err := projectionPage(t, mapped(t, 150, 8)).Save(path); err != nil {
+		t.Fatal(err)
+	}
+	url := "file://" + path
+	b.open(url)
+	var got struct {
+		Found, Detail string
+		Neighbours    int
+		Lines         int
+	}
+	b.evaluate(`(() => {
+		const search = document.querySelector(".tools input");
+		search.value = "GROUP 3";
+		search.dispatchEvent(new Event("input"));
+		document.querySelector(".tools .choices button").click();
+		return {Found: document.querySelector(".tools .note").textContent, Detail: document.querySelector(".detail h3").textContent,
+			Neighbours: document.querySelectorAll(".detail .choices button").length, Lines: document.querySelectorAll("svg line").length};
+	})()`, &got)
+	if got.Found != "19 points" || !strings.HasPrefix(got.Detail, "3 ") || got.Neighbours != 5 || got.Lines != 5 {
+		t.Errorf("a search shows %+v", got)
+	}
+	for _, c := range b.complaints(url) {
+		t.Errorf("%.300s", c)
+	}
+}
+
+// TestAttentionScript uses the views of attention: it chooses a layer, hides heads, and asks for a token's weights.
+func TestAttentionScript(t *testing.T) {
+	b := openBrowser(t)
+	path := filepath.Join(t.TempDir(), "attention.html")
+	var p Attentions
+	a := attended(6, 2, 2)
+	a.Tokens = strings.Fields("[CLS] a b c d [SEP]")
+	in := data.Input{Text: "a b c d"}
+	p.Add(&in, &a)
+	if err := p.Page("Attention", "bert test").Save(path); err != nil {
+		t.Fatal(err)
+	}
+	url := "file://" + path
+	b.open(url)
+	var said []string
+	b.evaluate(`(() => {
+		const root = document.getElementById("attention0"), menu = root.querySelector("select"), box = root.querySelector("input");
+		const said = [];
+		const press = key => root.querySelector(".scroll").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+		menu.value = "0";
+		menu.dispatchEvent(new Event("change"));
+		root.querySelectorAll(".heads button")[1].click();
+		press("ArrowDown"); press("ArrowDown");
+		said.push(root.querySelector(".said").textContent);
+		box.click();
+		said.push(root.querySelector(".said").textContent);
+		press("ArrowRight");
+		said.push(root.querySelector(".said").textContent);
+		return said;
+	})()`, &said)
+	rows := a.Layers[0].Heads[0].Rows.All
+	first := topLinks(rows[1], 1)[0]
+	bare, sum := topLinks(rows[1][1:5], 1)[0], float32(0)
+	for _, w := range rows[1][1:5] {
+		sum += w
+	}
+	for i, want := range []struct {
+		begins string
+		weight float32
+	}{
+		{fmt.Sprintf("From “a”, mean of the heads shown: %s ", a.Tokens[first.To]), first.Weight},
+		{fmt.Sprintf("From “a”, mean of the heads shown: %s ", a.Tokens[1+bare.To]), bare.Weight / sum},
+		{"To “a”, mean of the heads shown: ", -1},
+	} {
+		rest, ok := strings.CutPrefix(said[i], want.begins)
+		var got float32
+		if ok && want.weight >= 0 {
+			_, err := fmt.Sscanf(rest, "%f", &got)
+			ok = err == nil && got > want.weight-0.01 && got < want.weight+0.01
+		}
+		if !ok {
+			t.Errorf("the page says %q, want %q with %.3f", said[i], want.begins, want.weight)
+		}
+	}
+	for _, c := range b.complaints(url) {
+		t.Errorf("%.300s", c)
 	}
 }
 
@@ -289,20 +404,13 @@ func TestAccessible(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := openBrowser(t)
-	page := os.Getenv("BERT_PAGE")
-	if page == "" {
-		page = filepath.Join(t.TempDir(), "page.html")
-		p := fullPage(t)
-		p.Sections[0].Figures = p.Sections[0].Figures[:4]
-		if err := p.Save(page); err != nil {
-			t.Fatal(err)
+	for name, page := range browserPages(t, 4) {
+		for _, scheme := range []string{"light", "dark"} {
+			b.call("Emulation.setEmulatedMedia", map[string]any{"media": "screen", "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+			b.open("file://" + page)
+			b.evaluate(string(axe)+";0", nil)
+			b.accessible(name + ", " + scheme)
 		}
-	}
-	for _, scheme := range []string{"light", "dark"} {
-		b.call("Emulation.setEmulatedMedia", map[string]any{"media": "screen", "features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-		b.open("file://" + page)
-		b.evaluate(string(axe)+";0", nil)
-		b.accessible(scheme)
 	}
 }
 

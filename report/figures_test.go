@@ -112,6 +112,9 @@ func examples(t testing.TB) []*Figure {
 		}}),
 		ParallelFigure(Parallel{Name: "parallel", Title: "Settings and results", Axes: []string{"learning-rate", "batch"}, ResultTitle: "accuracy", Runs: []ParallelRun{
 			{"a", []string{"2e-05", "16"}, 0.81}, {"b", []string{"2e-05", "32"}, 0.83}, {"c", []string{"5e-05", "16"}, 0.86}, {"d", []string{"5e-05", "32"}, 0.79}}}),
+		ScoresFigure(Scores{Scores: []Score{{"It", -0.1855}, {"was", 0.355}, {"a", -0.0195}, {"dull", 1.2453}, {",", 0.0799}, {"film", 0}}}),
+		ProjectionFigure(mapped(t, 150, 8)),
+		AttentionFigure("attention", "Layer 11, head 3", strings.Fields("[CLS] a dull , boring film [SEP]"), attended(7, 1, 1).Layers[0].Heads[0].Rows.All),
 	)
 }
 

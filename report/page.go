@@ -26,6 +26,8 @@ type Page struct {
 	Facts    []Fact // the headline numbers
 	Warnings []string
 	Sections []Section
+	// NoMenu leaves out the links to the sections.
+	NoMenu bool
 	// Generator names the program, such as bert v1.2.0.
 	Generator string
 	// Script is JavaScript that follows the page's own, and Data what it reads, as JSON, from the element with the id data. A page
@@ -56,8 +58,10 @@ type NamedTable struct {
 
 // Example is an input with what a model says of it.
 type Example struct {
-	Head   string
-	Lines  []MarkedLine
+	Head  string
+	Lines []MarkedLine
+	// Body is HTML as it stands, like that of a Section.
+	Body   template.HTML
 	Figure *Figure // nil: none
 }
 
@@ -132,14 +136,15 @@ func short(text string) string {
 // style is the style sheet.
 func style() string {
 	var b strings.Builder
-	light, dark := draw.Light.Variables()+"--link:#0060a0;", draw.Dark.Variables()+"--link:#7cc4f5;"
+	light, dark := draw.Light.Variables()+"--link:#0060a0;--wrong:#b00020;", draw.Dark.Variables()+"--link:#7cc4f5;--wrong:#ff8a80;"
 	fmt.Fprintf(&b, ":root{%scolor-scheme:light}\n", light)
 	fmt.Fprintf(&b, "@media screen and (prefers-color-scheme:dark){:root:not([data-theme=light]){%scolor-scheme:dark}}\n", dark)
 	fmt.Fprintf(&b, "@media screen{:root[data-theme=dark]{%scolor-scheme:dark}}\n", dark)
 	b.WriteString(draw.ClassRules())
 	for i := range draw.SeriesColours {
-		fmt.Fprintf(&b, ".m%d{border-color:var(--series%d)}\n", i, i)
+		fmt.Fprintf(&b, ".m%d,.h%d{border-color:var(--series%d)}\n", i, i, i)
 	}
+	b.WriteString(signRules())
 	b.WriteString(pageStyle)
 	return b.String()
 }

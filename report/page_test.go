@@ -110,7 +110,7 @@ func TestPage(t *testing.T) {
 var (
 	pageTags = strings.Fields(`html head meta title style body header h1 h2 h3 bdi p main dl div dt dd small section ul li nav a figure figcaption
 		details summary table thead tbody tr th td span article mark footer script svg desc g rect path circle text clippath`)
-	pageAttributes = strings.Fields(`lang charset http-equiv content name class dir id aria-label aria-labelledby tabindex role href scope type
+	pageAttributes = strings.Fields(`lang charset http-equiv title content name class dir id aria-label aria-labelledby tabindex role href scope type
 		xmlns width height viewbox font-family x y d fill stroke stroke-width stroke-dasharray stroke-linejoin fill-opacity stroke-opacity cx cy r
 		font-size text-anchor font-weight transform clip-path`)
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,6 +156,38 @@ type WordScore struct {
 	End   int     `json:"end"`
 	Pair  bool    `json:"pair,omitempty"`
 	Score float32 `json:"score"`
+}
+
+// Name says to people what is explained: the label, an entity's word with its label, the end of an answer.
+func (a *Attributed) Name() string {
+	name := a.Target.Label
+	switch {
+	case a.Target.Side != "":
+		answer := "(no answer)"
+		if a.Target.Answer != nil && *a.Target.Answer != "" {
+			answer = *a.Target.Answer
+		}
+		name = answer + ": " + a.Target.Side
+	case a.Target.FirstPiece != nil:
+		name = a.Tokens[*a.Target.FirstPiece] + ": " + name
+	}
+	if a.Target.Rival != "" {
+		name += " before " + a.Target.Rival
+	}
+	return name
+}
+
+// wrongShare is the share of the difference above which a delta is an alarm.
+const wrongShare = 0.05
+
+// Wrong says that the scores don't add up to what they explain: that Delta is beyond the tolerance, or beyond 5 % of the difference
+// and 0.001. It is false of methods without a Delta.
+func (a *Attributed) Wrong() bool {
+	if a.Delta == nil {
+		return false
+	}
+	delta := math.Abs(float64(*a.Delta))
+	return !*a.Complete || delta > wrongShare*math.Abs(float64(a.Value-*a.BaselineValue)) && delta > 1e-3
 }
 
 // GoldTarget is the data.Input.Target for the example's own label, of a kind whose examples have one label or right choice.

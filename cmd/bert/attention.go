@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/task"
 )
 
@@ -17,6 +18,7 @@ func (a *app) attentionCommand() *cobra.Command {
 		model   modelFlags
 		in      inputFlags
 		out     outputFlags
+		page    attentionPage
 		options task.AttendOptions
 		weights = newChoice(task.RawWeights.String(), task.AllAttentionWeights()...)
 		layers  string
@@ -39,6 +41,7 @@ for the residual connection: how much of each input token is in each token after
 
 A text with more tokens than the model has positions is an error, unless --max-seq-length truncates it.` + inputHelp,
 		Example: `  bert attention "The film was not bad at all."
+  bert attention --html attention.html "The film was not bad at all."
   bert attention --model bert-base-uncased --layers 7 --heads 10 --top-k 3 "The cat that the dogs chased was tired."
   bert attention --weights rollout --layers 11 --model bert-base-uncased --json "some text" | jq .layers[0].rollout`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,7 +76,10 @@ A text with more tokens than the model has positions is an error, unless --max-s
 			defer r.Close()
 			a.warnNotes(r.Notes())
 			a.warnPrecision(r.Model())
-			return a.attention(cmd.Context(), r, stream, options.MaxLength, out.table(a))
+			if err := a.attention(cmd.Context(), r, stream, options.MaxLength, &page, out.table(a)); err != nil || page.path == "" {
+				return err
+			}
+			return page.save(a, page.gathered.Page(modelTitle("Attention", model.dir), generator()))
 		},
 	}
 	model.add(cmd)
@@ -89,8 +95,15 @@ A text with more tokens than the model has positions is an error, unless --max-s
 		flags.IntVar(&options.TopK, "top-k", 0, "print the `N` tokens with the largest weights (default: all)")
 	})
 	out.add(cmd)
-	mainFlags(cmd, "model", "weights", "layers", "heads", "top-k", "max-seq-length", "input", "json", "threads")
+	page.add(cmd, "write a page with pictures of the first results to `FILE`")
+	mainFlags(cmd, "model", "weights", "layers", "heads", "top-k", "max-seq-length", "input", "html", "json", "threads")
 	return cmd
+}
+
+// attentionPage is the page of bert attention.
+type attentionPage struct {
+	pageFlag
+	gathered report.Attentions
 }
 
 // numberList reads numbers from 0 between commas; "" is nil.
@@ -109,7 +122,7 @@ func numberList(flag, list string) ([]int, error) {
 	return out, nil
 }
 
-func (a *app) attention(ctx context.Context, r *task.Runner[task.Attended], in *source, maxSeqLength int, table bool) error {
+func (a *app) attention(ctx context.Context, r *task.Runner[task.Attended], in *source, maxSeqLength int, page *attentionPage, table bool) error {
 	var (
 		cut     truncations
 		screen  = screenOf(a.stdout)
@@ -118,6 +131,9 @@ func (a *app) attention(ctx context.Context, r *task.Runner[task.Attended], in *
 	)
 	err := r.Stream(ctx, in, func(item task.Item, answer task.Attended) error {
 		cut.add(answer.DroppedTokens)
+		if page.path != "" {
+			page.gathered.Add(&item.Input, &answer)
+		}
 		if !table {
 			return lines.line(answer)
 		}

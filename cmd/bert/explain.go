@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/task"
 )
 
@@ -22,6 +23,7 @@ func (a *app) explainCommand() *cobra.Command {
 		of       dataFlags
 		split    string
 		out      outputFlags
+		page     explanationPage
 		options  task.ExplainOptions
 		method   = newChoice(task.IntegratedGradients.String(), task.Methods()...)
 		baseline = newChoice(task.DefaultBaseline.String(), task.Baselines()...)
@@ -48,6 +50,7 @@ occlusion replaces one word after another by [MASK].
 The score of a word is the sum of those of its pieces. [CLS], [SEP] and the positions stay as they are.` + inputHelp,
 		Example: `  bert explain "A joy from start to finish."
   bert explain --target neg --quantity probability "A joy from start to finish."
+  bert explain --html words.html "A joy from start to finish."
   bert explain --method occlusion --model my-model --input reviews.txt --json > words.jsonl
   echo '{"question": "Who wrote it?", "context": "Ann wrote it."}' | bert explain --model squad-model`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,7 +80,7 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 				if len(args) > 0 || in.file != "" {
 					return usagef("both texts and the data of a task: want one of them")
 				}
-				return a.explainData(cmd.Context(), &model, &of, data.Split(split), options, out.table(a))
+				return a.explainData(cmd.Context(), &model, &of, data.Split(split), options, &page, out.table(a))
 			}
 			if split != "" || options.Label == goldTarget {
 				return usagef("--split and --target %s are for the data of a task: want --task and --data too", goldTarget)
@@ -97,11 +100,11 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 			defer r.Close()
 			a.warnNotes(r.Notes())
 			a.warnPrecision(r.Model())
-			if err := a.explainTexts(cmd.Context(), r, stream, out.table(a)); err != nil {
+			if err := a.explainTexts(cmd.Context(), r, stream, &page, out.table(a)); err != nil {
 				return err
 			}
 			stream.reportSkipped(a)
-			return nil
+			return page.end(a, model.dir)
 		},
 	}
 	model.add(cmd)
@@ -121,15 +124,29 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 		flags.IntVar(&options.Path.MaxPoints, "max-points", 512, "with --method ig: take at most `N` points")
 	})
 	out.add(cmd)
-	mainFlags(cmd, "model", "method", "baseline", "target", "quantity", "input", "task", "data", "split", "json", "threads")
+	page.add(cmd, "write a page with pictures of the first results to `FILE`")
+	mainFlags(cmd, "model", "method", "baseline", "target", "quantity", "input", "task", "data", "split", "html", "json", "threads")
 	return cmd
+}
+
+// explanationPage is the page of bert explain.
+type explanationPage struct {
+	pageFlag
+	gathered report.Explanations
+}
+
+func (p *explanationPage) end(a *app, model string) error {
+	if p.path == "" {
+		return nil
+	}
+	return p.save(a, p.gathered.Page(modelTitle("Explanations", model), generator()))
 }
 
 // goldTarget is the value of --target for the labels of the data.
 const goldTarget = "gold"
 
 // explainData explains the answers to a split of a task's data.
-func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags, split data.Split, options task.ExplainOptions, table bool) error {
+func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags, split data.Split, options task.ExplainOptions, page *explanationPage, table bool) error {
 	t, err := of.lookup()
 	if err != nil {
 		return err
@@ -170,10 +187,13 @@ func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags,
 	}
 	defer r.Close()
 	a.warnNotes(r.Notes())
-	return a.explainTexts(ctx, r, &exampleInputs{examples: examples}, table)
+	if err := a.explainTexts(ctx, r, &exampleInputs{examples: examples}, page, table); err != nil {
+		return err
+	}
+	return page.end(a, model.dir)
 }
 
-func (a *app) explainTexts(ctx context.Context, r *task.Runner[task.Explanation], in data.Inputs, table bool) error {
+func (a *app) explainTexts(ctx context.Context, r *task.Runner[task.Explanation], in data.Inputs, page *explanationPage, table bool) error {
 	var (
 		cut        truncations
 		incomplete int
@@ -186,6 +206,11 @@ func (a *app) explainTexts(ctx context.Context, r *task.Runner[task.Explanation]
 		for _, t := range answer.Targets {
 			if t.Complete != nil && !*t.Complete {
 				incomplete++
+			}
+		}
+		if page.path != "" {
+			if err := page.gathered.Add(&item.Input, &answer); err != nil {
+				return err
 			}
 		}
 		if !table {
@@ -207,9 +232,6 @@ func (a *app) explainTexts(ctx context.Context, r *task.Runner[task.Explanation]
 // maxWords is the number of words that a table shows, those with the largest scores by amount.
 const maxWords = 40
 
-// wrongShare is the share of the difference above which a delta is an alarm.
-const wrongShare = 0.05
-
 // explanationTable shows the words of each target, in the order of the text.
 func explanationTable(s screen, in *task.Item, e *task.Explanation, below bool) string {
 	var b strings.Builder
@@ -225,11 +247,10 @@ func explanationTable(s screen, in *task.Item, e *task.Explanation, below bool) 
 		b.WriteString("  (nothing to explain)\n")
 	}
 	for _, t := range e.Targets {
-		b.WriteString("  " + s.style(bold, visible(targetName(&t))) + fmt.Sprintf("  %s %.4f", t.Target.Quantity, t.Value))
+		b.WriteString("  " + s.style(bold, visible(t.Name())) + fmt.Sprintf("  %s %.4f", t.Target.Quantity, t.Value))
 		if t.Delta != nil {
 			style := dim
-			difference := math.Abs(float64(t.Value - *t.BaselineValue))
-			if !*t.Complete || math.Abs(float64(*t.Delta)) > wrongShare*difference && math.Abs(float64(*t.Delta)) > 1e-3 {
+			if t.Wrong() {
 				style = red
 			}
 			b.WriteString(s.style(dim, fmt.Sprintf("; without words %.4f; %s; ", *t.BaselineValue, count(t.Points, "point"))) +
@@ -238,25 +259,6 @@ func explanationTable(s screen, in *task.Item, e *task.Explanation, below bool) 
 		b.WriteString("\n" + s.scores(t.Words))
 	}
 	return b.String()
-}
-
-// targetName is what an explanation is about.
-func targetName(t *task.Attributed) string {
-	name := t.Target.Label
-	switch {
-	case t.Target.Side != "":
-		answer := "(no answer)"
-		if t.Target.Answer != nil && *t.Target.Answer != "" {
-			answer = *t.Target.Answer
-		}
-		name = answer + ": " + t.Target.Side
-	case t.Target.FirstPiece != nil:
-		name = t.Tokens[*t.Target.FirstPiece] + ": " + name
-	}
-	if t.Target.Rival != "" {
-		name += " before " + t.Target.Rival
-	}
-	return name
 }
 
 // scores draws a row for each word: bars to the right raise the number, those to the left lower it.

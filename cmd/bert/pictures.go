@@ -21,7 +21,7 @@ type pictureFlags struct {
 func (f *pictureFlags) add(cmd *cobra.Command) {
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
 		flags.StringVar(&f.dir, "plot", "", "draw each answer, as text-00001.svg, .png and .csv in `DIR`")
-		flags.StringVar(&f.page, "html", "", "write a page with the pictures of the first 200 answers to `FILE`")
+		flags.StringVar(&f.page, "html", "", "write a page with pictures of the first results to `FILE`")
 	})
 	_ = cmd.MarkFlagDirname("plot") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagFilename("html", "html")
@@ -57,3 +57,23 @@ func (f *pictureFlags) end(a *app, model string) error {
 	a.log.Info("the page is " + f.page)
 	return nil
 }
+
+// pageFlag is the flag of a command that writes a page beside what it prints.
+type pageFlag struct{ path string }
+
+func (f *pageFlag) add(cmd *cobra.Command, usage string) {
+	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) { flags.StringVar(&f.path, "html", "", usage) })
+	_ = cmd.MarkFlagFilename("html", "html") // the error is for flags that do not exist
+}
+
+// save writes the page.
+func (f *pageFlag) save(a *app, page *report.Page) error {
+	if err := page.Save(f.path); err != nil {
+		return err
+	}
+	a.log.Info("the page is " + f.path)
+	return nil
+}
+
+// modelTitle is the title of a page about a model.
+func modelTitle(what, dir string) string { return what + " of " + filepath.Base(dir) }

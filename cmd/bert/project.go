@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/explain"
 	"github.com/go-bert/bert/internal/jsonobject"
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/vectors"
 )
@@ -24,6 +26,7 @@ type projectFlags struct {
 	model      modelFlags
 	in         inputFlags
 	out        outputFlags
+	page       pageFlag
 	textColumn string
 	vectors    string
 	tensor     string
@@ -67,6 +70,7 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 
 --normalize scales the vectors to length 1 first, so that distances are those of cosines.`,
 		Example: `  bert project --input reviews.csv --color label --method tsne > map.jsonl
+  bert project --input reviews.csv --color label --html map.html > map.jsonl
   bert project --model bert-base-uncased --layer 6 --pooling cls --input sentences.txt
   bert project --vectors embeddings.npy --method tsne --perplexity 50 --normalize`,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -112,12 +116,14 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 		flags.IntVar(&f.options.Neighbours, "neighbours", 0, "print the `N` nearest neighbours of a point, and judge by them (default 10)")
 	})
 	f.out.add(cmd)
-	mainFlags(cmd, "model", "method", "pooling", "layer", "input", "vectors", "color", "perplexity", "normalize", "json", "threads")
+	f.page.add(cmd, "write a page with pictures of the first results to `FILE`")
+	mainFlags(cmd, "model", "method", "pooling", "layer", "input", "vectors", "color", "perplexity", "normalize", "html", "json", "threads")
 	return cmd
 }
 
 // points are what is placed: vectors, and what is known of them.
 type points struct {
+	name    string // of the input
 	matrix  *explain.Matrix
 	rows    []int         // of the input, that are shown
 	records *data.Records // nil where there is nothing but the vectors
@@ -186,9 +192,27 @@ func (a *app) project(cmd *cobra.Command, f *projectFlags, args []string) error 
 		a.log.Warn(note)
 	}
 	if f.out.table(a) {
-		return writeOut(a.stdout, []byte(p.picture(screenOf(a.stdout), result)))
+		err = writeOut(a.stdout, []byte(p.picture(screenOf(a.stdout), result)))
+	} else {
+		err = p.write(a.stdout, result, all)
 	}
-	return p.write(a.stdout, result, all)
+	if err != nil || f.page.path == "" {
+		return err
+	}
+	page, err := report.ProjectionPage(p.drawn(result, all), "Map of "+filepath.Base(p.name), generator())
+	if err != nil {
+		return err
+	}
+	return f.page.save(a, page)
+}
+
+// drawn is what a page shows.
+func (p *points) drawn(r *explain.Projection, all int) report.Projection {
+	out := report.Projection{Projection: r, Dimensions: p.matrix.Columns, Of: all, Rows: p.rows, Text: p.text, Color: p.color}
+	if p.records != nil {
+		out.Columns, out.Values = p.records.Columns, p.records.Rows
+	}
+	return out
 }
 
 // readVectors reads the points of --vectors. all is their number before the sample.
@@ -201,7 +225,7 @@ func (a *app) readVectors(ctx context.Context, f *projectFlags) (p *points, all 
 	if err != nil {
 		return nil, 0, err
 	}
-	p = &points{records: set.Records, text: -1, color: -1}
+	p = &points{name: f.vectors, records: set.Records, text: -1, color: -1}
 	if set.Records != nil {
 		p.text = set.Records.Column("text")
 	}
@@ -300,6 +324,7 @@ func (a *app) embed(ctx context.Context, f *projectFlags, args []string) (*point
 	if n := p.records.Skipped; n > 0 {
 		a.log.Warn(fmt.Sprintf("%s skipped; the first: %v", count(n, "bad line"), p.records.FirstSkipped))
 	}
+	p.name = name
 	column := cmp.Or(f.textColumn, "text")
 	if p.text = p.records.Column(column); p.text < 0 {
 		return nil, 0, usagef("%s: no column %s for the text; the columns are %s: --text-column names it", name, column, strings.Join(p.records.Columns, ", "))
