@@ -38,6 +38,7 @@ test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-u
 pages: ## the pages of reports in Chromium, and axe-core of npm about them (Debian: chromium, npm)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	(cd "$$dir" && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-*.tgz package/axe.min.js); \
+	BERT_CHROMIUM="$${BERT_CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
 	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -run 'TestBrowser|TestAccessible' -v ./report
 
 # -short leaves out what takes long with one goroutine: an archive of 215 MB, products of 9 million elements.

@@ -30,9 +30,11 @@ func MainEffects(records []sweep.Record, keys []string) (shares []float64, ok bo
 		for k, key := range keys {
 			value := records[i].Settings[key]
 			cell += fmt.Sprintf("%q", value)
-			if levels[k][value] = levels[k][value]; finite(v) {
-				levels[k][value] = append(levels[k][value], v)
+			level := levels[k][value]
+			if finite(v) {
+				level = append(level, v)
 			}
+			levels[k][value] = level // there also without a finite value
 		}
 		if finite(v) {
 			cells[cell]++
