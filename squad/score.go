@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -274,7 +275,12 @@ func parseAnswer(key string, value json.RawMessage) (string, error) {
 }
 
 func parseOdds(key string, value json.RawMessage) (float64, error) {
-	const longest = 1 << 10 // of a number
+	const longest = 1 << 10                                                         // of a number
+	if c := value[0]; len(value) <= longest && (c == '-' || c >= '0' && c <= '9') { // a number, as the value is valid JSON
+		if odds, err := strconv.ParseFloat(string(value), 64); err == nil {
+			return odds, nil
+		}
+	}
 	var odds float64
 	if len(value) > longest || json.Unmarshal(value, &odds) != nil || string(value) == "null" {
 		return 0, fmt.Errorf("%s is %s, want a number", message.Quote(key), message.Quote(string(value)))
@@ -303,10 +309,10 @@ func readByID[T any](path string, parse func(key string, value json.RawMessage) 
 func parseByID[T any](content []byte, parse func(key string, value json.RawMessage) (T, error)) (map[string]T, error) {
 	out := make(map[string]T)
 	err := jsonobject.Each(textfile.TrimMark(content), func(key string, value json.RawMessage) (err error) {
-		if _, ok := out[key]; ok {
-			return jsonobject.Twice(key)
+		before := len(out)
+		if out[key], err = parse(key, value); err == nil && len(out) == before {
+			err = jsonobject.Twice(key)
 		}
-		out[key], err = parse(key, value)
 		return err
 	})
 	if err != nil {
