@@ -14,6 +14,9 @@ import (
 
 // TestModelKinds gives every command that takes a model each kind of name that a model may have. What is computed is the same.
 func TestModelKinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs every command with every kind of name")
+	}
 	t.Chdir(t.TempDir())
 	t.Setenv("HF_HUB_CACHE", "cache")
 	must := func(err error) {

@@ -104,7 +104,8 @@ type Kind struct {
 	Open func(t testing.TB, threads int) compute.Device
 }
 
-// Run runs the suite on kinds of a device whose products have the precision p. Inputs and references, which take longer
+// Run runs the suite on kinds of a device whose products have the precision p. Operations without products are the same at every
+// precision, and are checked at Float32. Inputs and references, which take longer
 // than the operations, are made once for all kinds; so the first kind's masks of dropout are those of all.
 func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 	devices := make([][]compute.Device, len(kinds))
@@ -119,29 +120,33 @@ func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 	}
 	probe := devices[0][0]
 	for _, group := range []struct {
-		name   string
-		checks []check
+		name       string
+		multiplies bool
+		checks     []check
 	}{
-		{"Memory", memoryChecks()},
-		{"Linear", linearChecks(p)},
-		{"LinearInputGrad", linearInputGradChecks(p)},
-		{"LinearWeightGrad", linearWeightGradChecks(p)},
-		{"Norm", normChecks()},
-		{"NormGrad", normGradChecks()},
-		{"Embedding", embeddingChecks()},
-		{"EmbeddingGrad", embeddingGradChecks()},
-		{"Attention", attentionChecks(p)},
-		{"AttentionGrad", attentionGradChecks(p)},
-		{"Activate", activateChecks()},
-		{"Rows", rowsChecks()},
-		{"CrossEntropy", crossEntropyChecks()},
-		{"SpanLoss", spanLossChecks()},
-		{"BinaryCrossEntropy", binaryCrossEntropyChecks()},
-		{"SquaredError", squaredErrorChecks()},
-		{"SumSquares", sumSquaresChecks()},
-		{"Adam", adamChecks()},
-		{"LAMB", lambChecks()},
+		{"Linear", true, linearChecks(p)},
+		{"LinearInputGrad", true, linearInputGradChecks(p)},
+		{"LinearWeightGrad", true, linearWeightGradChecks(p)},
+		{"Attention", true, attentionChecks(p)},
+		{"AttentionGrad", true, attentionGradChecks(p)},
+		{"Memory", false, memoryChecks()},
+		{"Norm", false, normChecks()},
+		{"NormGrad", false, normGradChecks()},
+		{"Embedding", false, embeddingChecks()},
+		{"EmbeddingGrad", false, embeddingGradChecks()},
+		{"Activate", false, activateChecks()},
+		{"Rows", false, rowsChecks()},
+		{"CrossEntropy", false, crossEntropyChecks()},
+		{"SpanLoss", false, spanLossChecks()},
+		{"BinaryCrossEntropy", false, binaryCrossEntropyChecks()},
+		{"SquaredError", false, squaredErrorChecks()},
+		{"SumSquares", false, sumSquaresChecks()},
+		{"Adam", false, adamChecks()},
+		{"LAMB", false, lambChecks()},
 	} {
+		if !group.multiplies && p != compute.Float32 {
+			continue
+		}
 		t.Run(group.name, func(t *testing.T) {
 			seen := map[string]bool{}
 			for _, c := range group.checks {
