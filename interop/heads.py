@@ -87,6 +87,16 @@ def logits(lines, results, _):
         yield from both(line["logits"], s["out"]["logits"])
 
 
+def next_sentence(lines, results, _):
+    """The logarithms of both probabilities."""
+    for line, s in zip(lines, single(results), strict=True):
+        row = s["out"]["logits"]
+        top = max(row)
+        total = top + math.log(sum(math.exp(x - top) for x in row))
+        for name, logit in zip(["is_next", "not_next"], row, strict=True):
+            yield math.log(line["probabilities"][name]), logit - total
+
+
 def value(lines, results, _):
     for line, s in zip(lines, single(results), strict=True):
         yield from both([line["value"]], s["out"]["logits"])
@@ -139,7 +149,7 @@ HEADS = [
     Head("encoder", "AutoModel", ENCODE, TEXTS, hidden_states),
     Head("pre-training", "AutoModelForPreTraining", FILL_MASK, MASKED, log_probabilities("prediction_logits")),
     Head("masked LM", "AutoModelForMaskedLM", FILL_MASK, MASKED, log_probabilities("logits")),
-    Head("next sentence", "AutoModelForNextSentencePrediction", ["predict"], PAIRS, logits),
+    Head("next sentence", "AutoModelForNextSentencePrediction", ["predict"], PAIRS, next_sentence),
     Head("classifier", "AutoModelForSequenceClassification", ["predict"], TEXTS, logits, labels("bad", "fair", "good")),
     Head("multi-label", "AutoModelForSequenceClassification", ["predict"], TEXTS, logits,
          labels("a", "b", "c", "d") | {"problem_type": "multi_label_classification"}),

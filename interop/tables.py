@@ -70,6 +70,5 @@ class Model:
 # Beside these, --model DIR adds an encoder.
 MODELS = [
     Model("random, 2 layers of 24", PLAIN + SENTENCE, ""),
-    Model("starter", ["masked LM"], "starter"),
-    Model("starter-sentiment", ["classifier"], "starter-sentiment"),
+    Model("starter", ["pre-training"], "starter"),
 ]

@@ -17,6 +17,8 @@ def sequences(tokenizer, line):
 
 def answer(tokenizer, job, run):
     """The results of a job: run gives the arrays of a sequence, from its ids and type ids."""
+    tokenizer.no_padding()  # which some published tokenizers ask for, and bert does without
+    tokenizer.no_truncation()
     return {
         "results": [
             [

@@ -37,9 +37,7 @@ def run(model):
             ids, types = torch.tensor([ids]), torch.tensor([types])
             if choices:
                 ids, types = ids[None], types[None]
-            # Of next sentence, what is beneath the head.
-            part = model.base_model if isinstance(model, transformers.BertForNextSentencePrediction) else model
-            out = part(input_ids=ids, token_type_ids=types, attention_mask=torch.ones_like(ids))
+            out = model(input_ids=ids, token_type_ids=types, attention_mask=torch.ones_like(ids))
         return {name: x[0].tolist() for name, x in out.items() if isinstance(x, torch.Tensor)}
 
     return outputs
