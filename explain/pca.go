@@ -240,3 +240,13 @@ func positive(row []float64) {
 		row[j] = -row[j]
 	}
 }
+
+// principalPlane places points by their first two components.
+func principalPlane(x *Matrix, threads int) (*PCA, *Matrix, error) {
+	p, err := NewPCA(x, 2, threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	places, err := p.Transform(x, threads)
+	return p, places, err
+}

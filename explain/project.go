@@ -79,11 +79,7 @@ func Project(ctx context.Context, x *Matrix, o ProjectOptions) (*Projection, err
 	out := &Projection{Method: o.Method}
 	switch o.Method {
 	case ByPCA:
-		p, err := NewPCA(x, 2, o.Threads)
-		if err != nil {
-			return nil, err
-		}
-		places, err := p.Transform(x, o.Threads)
+		p, places, err := principalPlane(x, o.Threads)
 		if err != nil {
 			return nil, err
 		}

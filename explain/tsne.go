@@ -176,11 +176,7 @@ func (o *TSNEOptions) begin(x *Matrix) ([]float64, error) {
 		}
 		return append([]float64(nil), o.Init.Values...), nil
 	}
-	p, err := NewPCA(x, 2, o.Threads)
-	if err != nil {
-		return nil, err
-	}
-	places, err := p.Transform(x, o.Threads)
+	_, places, err := principalPlane(x, o.Threads)
 	if err != nil {
 		return nil, err
 	}

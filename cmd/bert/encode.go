@@ -173,14 +173,7 @@ func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *
 // encodedTable shows the norm and the first numbers of each vector. JSON has all of them.
 func encodedTable(s screen, in *task.Item, e *task.Encoded, below bool) string {
 	var b strings.Builder
-	if below {
-		b.WriteByte('\n')
-	}
-	b.WriteString(inputLine(s, &in.Input))
-	if e.Truncated {
-		b.WriteString(s.style(dim, fmt.Sprintf("  (cut: %s dropped)", count(e.DroppedTokens, "token"))))
-	}
-	b.WriteByte('\n')
+	writeInput(&b, s, in, e.DroppedTokens, below)
 	columns := []column{{head: "#", right: true}, {head: "token"}, {head: "norm", right: true}, {head: "values"}}
 	vector := func(name, token string, values []float32) []string {
 		var squares float64

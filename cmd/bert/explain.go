@@ -235,14 +235,7 @@ const maxWords = 40
 // explanationTable shows the words of each target, in the order of the text.
 func explanationTable(s screen, in *task.Item, e *task.Explanation, below bool) string {
 	var b strings.Builder
-	if below {
-		b.WriteByte('\n')
-	}
-	b.WriteString(inputLine(s, &in.Input))
-	if e.Truncated {
-		b.WriteString(s.style(dim, fmt.Sprintf("  (cut: %s dropped)", count(e.DroppedTokens, "token"))))
-	}
-	b.WriteByte('\n')
+	writeInput(&b, s, in, e.DroppedTokens, below)
 	if len(e.Targets) == 0 {
 		b.WriteString("  (nothing to explain)\n")
 	}

@@ -417,6 +417,18 @@ func (c *truncations) report(a *app, maxSeqLength int) {
 	}
 }
 
+// writeInput begins what a table shows of an item: the input, and how much of it was cut. below says that it is not the first.
+func writeInput(b *strings.Builder, s screen, in *task.Item, dropped int, below bool) {
+	if below {
+		b.WriteByte('\n')
+	}
+	b.WriteString(inputLine(s, &in.Input))
+	if dropped > 0 {
+		b.WriteString(s.style(dim, fmt.Sprintf("  (cut: %s dropped)", count(dropped, "token"))))
+	}
+	b.WriteByte('\n')
+}
+
 // inputLine shows the input of a result.
 func inputLine(s screen, in *data.Input) string {
 	text := in.Text

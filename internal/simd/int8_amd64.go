@@ -26,15 +26,23 @@ var (
 	tiles8VNNI = tileShape{mr: 14, lanes: 16, heights: []int{14, 14}}
 )
 
-func gemm8AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling) {
-	var r gemmRun
-	if !setInPlace(&r, &tiles8AVX2, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
-		return
+// setInt8 is setInPlace for words, with what makes numbers of the sums.
+func setInt8(r *gemmRun, t *tileShape, m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to *Scaling) bool {
+	if !setInPlace(r, t, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+		return false
 	}
 	to.check(m, n)
 	r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
 	r.rowScales, r.scales = unsafe.Pointer(unsafe.SliceData(to.Rows)), unsafe.Pointer(unsafe.SliceData(to.Columns))
 	r.offsets, r.bias = unsafe.Pointer(unsafe.SliceData(to.Offsets)), unsafe.Pointer(unsafe.SliceData(to.Bias))
+	return true
+}
+
+func gemm8AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling) {
+	var r gemmRun
+	if !setInt8(&r, &tiles8AVX2, m, n, k, a, lda, b, c, ldc, add, &to) {
+		return
+	}
 	if r.vectors == 1 {
 		gemm8x1AVX2(&r)
 	} else {
@@ -44,13 +52,9 @@ func gemm8AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc in
 
 func gemm8VNNI(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling) {
 	var r gemmRun
-	if !setInPlace(&r, &tiles8VNNI, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+	if !setInt8(&r, &tiles8VNNI, m, n, k, a, lda, b, c, ldc, add, &to) {
 		return
 	}
-	to.check(m, n)
-	r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
-	r.rowScales, r.scales = unsafe.Pointer(unsafe.SliceData(to.Rows)), unsafe.Pointer(unsafe.SliceData(to.Columns))
-	r.offsets, r.bias = unsafe.Pointer(unsafe.SliceData(to.Offsets)), unsafe.Pointer(unsafe.SliceData(to.Bias))
 	if r.vectors == 1 {
 		gemm8x1AVX512VNNI(&r)
 	} else {
