@@ -41,7 +41,7 @@ pages: ## the pages of reports in Chromium, and axe-core of npm about them (Debi
 	BERT_CHROMIUM="$${BERT_CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
 	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -run 'TestBrowser|TestAccessible' -v ./report
 
-# -short leaves out what takes long with one goroutine: an archive of 215 MB, products of 9 million elements.
+# -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures.
 race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler
 	CGO_ENABLED=1 go test -race -short -timeout 30m $(call importers,sync sync/atomic) ./train
 
