@@ -152,13 +152,13 @@ var hostileFiles = []struct {
 	{"columns in quotes", "a.csv", 15 << 20, func(size int) string { return repeat(`"",`, size) }, "more than 65,536 columns", testbound.Default},
 	{"columns", "a.tsv", 15 << 20, func(size int) string { return repeat("\t", size) }, "more than 65,536 columns", testbound.Default},
 	{"columns", "a.conll", 15 << 20, func(size int) string { return repeat("a ", size) }, "more than 65,536 columns", testbound.Default},
-	{"a quote without an end", "a.csv", 100 << 20, func(size int) string { return "text,label\n\"" + repeat("word, word\n", size) }, "record of more than 16,777,216 bytes", testbound.Default},
+	{"a quote without an end", "a.csv", 40 << 20, func(size int) string { return "text,label\n\"" + repeat("word, word\n", size) }, "record of more than 16,777,216 bytes", testbound.Default},
 	{"a quote without an end", "b.csv", 8 << 20, func(size int) string { return "text,label\n\"" + repeat("word, word\n", size) }, "no end", testbound.Default},
 	{"quotes", "a.csv", 15 << 20, func(size int) string { return `text,label` + "\n" + `"` + repeat(`""`, size) }, "without an end", testbound.Default},
-	{"a line without an end", "a.csv", 200 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
-	{"a line without an end", "a.tsv", 200 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
-	{"a line without an end", "a.jsonl", 200 << 20, func(size int) string { return `{"text":"` + repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
-	{"a line without an end", "a.conll", 200 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
+	{"a line without an end", "a.csv", 80 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
+	{"a line without an end", "a.tsv", 80 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
+	{"a line without an end", "a.jsonl", 80 << 20, func(size int) string { return `{"text":"` + repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
+	{"a line without an end", "a.conll", 80 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
 	{"records", "a.csv", 2 << 20, func(size int) string { return "text,label\n" + repeat("a,b\n", size) }, "", recordBound(4)},
 
 	{"keys", "a.jsonl", 15 << 20, func(size int) string {
@@ -177,19 +177,19 @@ var hostileFiles = []struct {
 	{"keys", "keys.input", 15 << 20, func(size int) string {
 		return "{" + many(size, func(i int) string { return fmt.Sprintf(`"%x":0,`, i) }) + `"a":0}`
 	}, "want text and text_pair", testbound.Default},
-	{"a line without an end", "long.input", 200 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
+	{"a line without an end", "long.input", 80 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
 	{"lines", "lines.input", 30 << 20, func(size int) string { return repeat("a b\n", size) }, "", testbound.Bound{Memory: 64 << 20, PerByte: 0, Time: 2 * time.Second, PerHundred: 10 * time.Second}},
 
-	{"gzip of one line", "a.csv", 200 << 20, func(size int) string { return zipped(repeat("a", size)) }, "more than 16,777,216 bytes", testbound.Default},
+	{"gzip of one line", "a.csv", 80 << 20, func(size int) string { return zipped(repeat("a", size)) }, "more than 16,777,216 bytes", testbound.Default},
 	{"gzip of records", "b.csv", 40 << 20, func(size int) string { return zipped("text,label\n" + repeat("a,b\n", size)) }, "no usual text", compressedBound},
-	{"gzip of blank lines", "c.csv", 200 << 20, func(size int) string { return zipped("text,label\n" + repeat("\n", size)) }, "no usual text", testbound.Default},
-	{"zstd of records", "d.csv", 200 << 20, func(size int) string { return zstandard("text,label\n" + repeat("a,b\n", size)) }, "no usual text", compressedBound},
-	{"zstd of inputs", "zstd.input", 200 << 20, func(size int) string { return zstandard(repeat("a,b\n", size)) }, "no usual text", testbound.Default},
-	{"bzip2 of records", "e.csv", 400 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no column", testbound.Default},
-	{"bzip2 of inputs", "bzip2.input", 400 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no usual text",
+	{"gzip of blank lines", "c.csv", 80 << 20, func(size int) string { return zipped("text,label\n" + repeat("\n", size)) }, "no usual text", testbound.Default},
+	{"zstd of records", "d.csv", 80 << 20, func(size int) string { return zstandard("text,label\n" + repeat("a,b\n", size)) }, "no usual text", compressedBound},
+	{"zstd of inputs", "zstd.input", 80 << 20, func(size int) string { return zstandard(repeat("a,b\n", size)) }, "no usual text", testbound.Default},
+	{"bzip2 of records", "e.csv", 160 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no column", testbound.Default},
+	{"bzip2 of inputs", "bzip2.input", 160 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no usual text",
 		testbound.Bound{Memory: 64 << 20, PerByte: 4, Time: 4 * time.Second, PerHundred: time.Second}},
-	{"xz of records", "g.csv", 400 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no column", testbound.Default},
-	{"xz of inputs", "xz.input", 400 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no usual text",
+	{"xz of records", "g.csv", 160 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no column", testbound.Default},
+	{"xz of inputs", "xz.input", 160 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no usual text",
 		testbound.Bound{Memory: 64 << 20, PerByte: 4, Time: 4 * time.Second, PerHundred: time.Second}},
 	{"xz of a large dictionary", "h.csv", 1, func(int) string { return xzOfDictionary() }, "a dictionary of more than 64 MiB", testbound.Default},
 	{"comments", "a.conll", 50 << 20, func(size int) string { return repeat("# a b\n", size) }, "no sentence in it", testbound.Default},
@@ -201,7 +201,7 @@ var hostileFiles = []struct {
 	{"small members", "c.tar", 40_000, func(n int) string { return zipped(manyReviews(n, 2)) }, "", compressedBound},
 	{"a size that is a lie", "d.tar", 15 << 20, func(size int) string { return manyReviews(1, size)[:2048] }, "truncated", testbound.Default},
 
-	{"a string without an end", "a.json", 300 << 20, func(size int) string { return `{"data":[{"title":"` + repeat("a", size) }, "more bytes than is sensible", testbound.Default},
+	{"a string without an end", "a.json", 100 << 20, func(size int) string { return `{"data":[{"title":"` + repeat("a", size) }, "more bytes than is sensible", testbound.Default},
 	{"nesting", "a.json", 100 << 20, func(size int) string { return `{"x":` + repeat("[", size) }, "nested more than 1000 deep", testbound.Default},
 	{"objects", "a.json", 20 << 20, func(size int) string { return `{"x":` + repeat(`{"a":`, size) }, "nested more than 1000 deep", testbound.Default},
 	{"digits", "a.json", 15 << 20, func(size int) string { return `{"version":` + repeat("9", size) + `,"data":[]}` }, "no questions", testbound.Default},
@@ -218,7 +218,7 @@ var hostileFiles = []struct {
 	{"empty answers", "a.json", 20 << 20, func(size int) string {
 		return squadOf(`{"context":"a","qas":[{"id":"1","question":"q","answers":[` + repeat("{},", size) + `{}]}]}`)
 	}, "has no text", testbound.Default},
-	{"gzip of a string", "a.json", 200 << 20, func(size int) string { return zipped(`{"data":"` + repeat("a", size)) }, "more bytes than is sensible", testbound.Default},
+	{"gzip of a string", "a.json", 80 << 20, func(size int) string { return zipped(`{"data":"` + repeat("a", size)) }, "more bytes than is sensible", testbound.Default},
 	{"gzip of questions", "b.json", 20 << 20, func(size int) string {
 		return zipped(squadOf(many(size, func(i int) string { return question(i, "") })))
 	}, "", compressedBound},

@@ -46,6 +46,17 @@ func loadGoldens(t testing.TB) *goldens {
 	return g
 }
 
+// digits are 1,797 points. With -short, as under the race detector, a test of them is left out: others take the same steps, on several
+// threads too.
+func digits(t testing.TB) *Matrix {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("1,797 points take long")
+	}
+	x, _ := load(t, "digits.csv.gz")
+	return x
+}
+
 // load reads a data set of testdata: points, and their classes.
 func load(t testing.TB, name string) (*Matrix, []string) {
 	t.Helper()

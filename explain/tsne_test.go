@@ -52,7 +52,7 @@ func TestPerplexity(t *testing.T) {
 
 func TestAffinitiesEqualScikitLearn(t *testing.T) {
 	g := loadGoldens(t)
-	x, _ := load(t, "digits.csv.gz")
+	x := digits(t)
 	p := allAffinities(x, 30, 2)
 	_, first := p.row(0)
 	// scikit-learn's search ends at an entropy that is off by 1e-5.
@@ -182,7 +182,7 @@ func heaps(n int) []float64 {
 // The first steps are scikit-learn's, from the same beginning.
 func TestTSNEBeginsAsScikitLearn(t *testing.T) {
 	g := loadGoldens(t)
-	x, _ := load(t, "digits.csv.gz")
+	x := digits(t)
 	d := newDescent(allAffinities(x, 30, 2), &allPairs{threads: 2}, start(x.Rows).Values, 2)
 	o := TSNEOptions{}
 	for range 10 {
@@ -222,7 +222,7 @@ func recall(t *testing.T, x, y *Matrix, k int) float64 {
 // In the end the picture is no worse than scikit-learn's. Both divergences are over all pairs.
 func TestTSNEIsAsGoodAsScikitLearn(t *testing.T) {
 	g := loadGoldens(t)
-	x, _ := load(t, "digits.csv.gz")
+	x := digits(t)
 	m, err := TSNE(t.Context(), x, TSNEOptions{Init: start(x.Rows), Components: -1})
 	if err != nil {
 		t.Fatal(err)
