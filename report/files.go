@@ -1,9 +1,9 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,31 +30,55 @@ type FileOptions struct {
 	Fonts   []*draw.Font // of the characters that the figures' own font lacks, for PNG
 }
 
-// SaveFigures writes figures into dir, which it makes where it isn't: NAME.svg, NAME.png and NAME.csv of each, all whole or not
-// there.
-func SaveFigures(dir string, figures []*Figure, o FileOptions) error {
+// FigureFolder is a folder that figures are written into, one after the other.
+type FigureFolder struct {
+	dir     string
+	options FileOptions
+	release func() error
+}
+
+// OpenFigures makes the folder dir if it isn't there, takes it for this process, and removes what one that was killed left aside there.
+func OpenFigures(dir string, o FileOptions) (*FigureFolder, error) {
 	if o.Formats == nil {
 		o.Formats = Formats()
 	}
 	for _, format := range o.Formats {
 		if !slices.Contains(Formats(), format) {
-			return fmt.Errorf("format %q: want %s", format, strings.Join(Formats(), ", "))
+			return nil, fmt.Errorf("format %q: want %s", format, strings.Join(Formats(), ", "))
 		}
 	}
-	if len(o.Formats) == 0 {
-		return nil
+	release, err := files.Claim(dir)
+	if err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return files.PathError(err)
-	}
+	return &FigureFolder{dir, o, release}, nil
+}
+
+// Save writes figures: NAME.svg, NAME.png and NAME.csv of each, all whole or not there.
+func (d *FigureFolder) Save(figures ...*Figure) error {
 	for _, f := range figures {
-		for _, format := range o.Formats {
-			if err := files.WriteFile(figurePath(dir, f, format), 0o666, func(w io.Writer) error { return f.write(w, format, o) }); err != nil {
+		for _, format := range d.options.Formats {
+			if err := files.WriteFile(figurePath(d.dir, f, format), 0o666, func(w io.Writer) error { return f.write(w, format, d.options) }); err != nil {
 				return files.PathError(err)
 			}
 		}
 	}
 	return nil
+}
+
+// Close gives the folder back.
+func (d *FigureFolder) Close() error { return d.release() }
+
+// SaveFigures writes figures into the folder dir. Without formats nothing is done.
+func SaveFigures(dir string, figures []*Figure, o FileOptions) error {
+	if o.Formats != nil && len(o.Formats) == 0 {
+		return nil
+	}
+	d, err := OpenFigures(dir, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Save(figures...), d.Close())
 }
 
 func figurePath(dir string, f *Figure, format string) string {
@@ -126,8 +150,10 @@ func (p *Page) SaveAll(path string, o FileOptions) error {
 	if err := SaveFigures(filepath.Join(dir, FiguresDir), p.Figures(), o); err != nil {
 		return err
 	}
-	if err := jsonobject.Save(filepath.Join(dir, SummaryFile), p.Summary()); err != nil {
-		return err
-	}
-	return p.Save(path)
+	return files.Beside(dir, []string{SummaryFile, filepath.Base(path)}, func() error {
+		if err := jsonobject.Save(filepath.Join(dir, SummaryFile), p.Summary()); err != nil {
+			return err
+		}
+		return p.Save(path)
+	})
 }

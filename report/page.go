@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -238,7 +239,9 @@ func hashSource(content string) string {
 
 // Save writes the page to a file that is whole or not there.
 func (p *Page) Save(path string) error {
-	return files.PathError(files.WriteFile(path, 0o666, p.Write))
+	return files.Beside(filepath.Dir(path), []string{filepath.Base(path)}, func() error {
+		return files.PathError(files.WriteFile(path, 0o666, p.Write))
+	})
 }
 
 // Figures are those of the page, in order.

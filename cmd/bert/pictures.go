@@ -14,7 +14,8 @@ import (
 // pictureFlags are the flags of bert predict for pictures of its answers.
 type pictureFlags struct {
 	dir, page string
-	n         int // answers so far
+	n         int                  // answers so far
+	folder    *report.FigureFolder // once there is a picture
 	gathered  report.Predictions
 }
 
@@ -36,10 +37,26 @@ func (f *pictureFlags) draw(in *task.Item, answer *task.Prediction) error {
 	if f.dir == "" {
 		return nil
 	}
-	if figure := report.PredictionFigure(f.n, &in.Input, answer); figure != nil {
-		return report.SaveFigures(f.dir, []*report.Figure{figure}, report.FileOptions{})
+	figure := report.PredictionFigure(f.n, &in.Input, answer)
+	if figure == nil {
+		return nil
 	}
-	return nil
+	if f.folder == nil {
+		folder, err := report.OpenFigures(f.dir, report.FileOptions{})
+		if err != nil {
+			return err
+		}
+		f.folder = folder
+	}
+	return f.folder.Save(figure)
+}
+
+// close gives the folder of pictures back.
+func (f *pictureFlags) close() error {
+	if f.folder == nil {
+		return nil
+	}
+	return f.folder.Close()
 }
 
 // end writes the page.

@@ -265,7 +265,8 @@ label too.` + inputHelp,
 }
 
 // predict runs the model on the inputs and prints the answers, or passes them to keep if that is not nil. It draws them if f says so.
-func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, f *predictFlags, keep func(task.Prediction)) error {
+func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, f *predictFlags, keep func(task.Prediction)) (err error) {
+	defer func() { err = errors.Join(err, f.pictures.close()) }()
 	var (
 		table   = f.out.table(a)
 		cut     truncations
@@ -273,7 +274,7 @@ func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in d
 		lines   = jsonWriter{w: a.stdout}
 		results = 0
 	)
-	err := p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
+	err = p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
 		cut.add(answer.DroppedTokens)
 		if err := f.pictures.draw(&item, &answer); err != nil {
 			return err

@@ -100,6 +100,15 @@ var tortures = []tortured{
 			append(slices.Clone(trained[:len(trained)-1]), "answerer")...)},
 		args: strings.Fields("predict --task squad2 --data squad.json --model answerer --output out"),
 	},
+	{
+		name: "report", every: 23,
+		before: [][]string{append(fine("--quiet --save-logits --task text --data train.tsv --eval-data dev.tsv --model tiny")[:len(trained)], strings.Fields("run --quiet --save-logits --task text --data train.tsv --eval-data dev.tsv --model tiny")...)},
+		args:   strings.Fields("report run --output out/page.html"),
+	},
+	{name: "pictures", every: 3, args: strings.Fields("predict --model tiny --plot out --html out/page.html joy film")},
+	{name: "explain", every: 2, args: strings.Fields("explain --model tiny --html out/page.html joy film")},
+	{name: "attention", every: 2, args: strings.Fields("attention --model tiny --html out/page.html joy film")},
+	{name: "project", every: 2, args: strings.Fields("project --model tiny --input texts.txt --html out/page.html")},
 }
 
 // torturedFiles are the files that the commands read.
@@ -111,6 +120,7 @@ func torturedFiles() map[string]string {
 	cola := "gj04\t1\t\tthe film was good\ngj04\t0\t*\tgood was film the\ngj04\t1\t\ta joy\ngj04\t0\t*\tjoy a film\n"
 	rte := "index\tsentence1\tsentence2\tlabel\n0\tthe film was good\ta joy\tentailment\n1\ta joy\tbad\tnot_entailment\n2\tfilm\tdull\tnot_entailment\n3\tgood\tjoy\tentailment\n"
 	return map[string]string{
+		"texts.txt":           strings.Repeat("a joy\nthe film was good\ndull\nbad, dull film\n", 3),
 		"train.tsv":           "label\ttext\n" + strings.Repeat("fun\ta joy\nfun\tgood film\ndull\tdull film\ndull\tbad, bad film\nfun\twas good!\ndull\tthe film was dull\n", 2),
 		"dev.tsv":             "label\ttext\nfun\ta good joy\ndull\tdull, bad\nfun\tthe good film\ndull\twas dull\n",
 		"corpus.txt":          corpus.String(),

@@ -257,3 +257,38 @@ func TestLock(t *testing.T) {
 	}
 	again()
 }
+
+// TestBeside removes what a killed process left of the named file alone, and writes even where the folder is taken.
+func TestBeside(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	left, other := TempName(filepath.Join(dir, "page.html")), TempName(filepath.Join(dir, "other"))
+	write := func(name string) func() error {
+		return func() error { return os.WriteFile(filepath.Join(dir, name), nil, 0o666) }
+	}
+	for _, path := range []string{left, other} {
+		if err := os.WriteFile(path, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Beside(dir, []string{"page.html"}, write("page.html")); err != nil {
+		t.Fatal(err)
+	}
+	release, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(Beside(dir, nil, write("busy")), release()); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{left: false, other: true, filepath.Join(dir, "page.html"): true, filepath.Join(dir, "busy"): true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v, want it there: %v", filepath.Base(path), err, want)
+		}
+	}
+	if err := Beside(filepath.Join(dir, "a", "b"), nil, func() error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

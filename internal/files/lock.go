@@ -56,6 +56,30 @@ func Claim(dir string) (release func() error, err error) {
 	return release, nil
 }
 
+// Beside makes the folder dir if it isn't there, and runs write, which makes the files named in it, some among others that are no
+// concern of this program. What a process that was killed left aside of these files is removed first, and the folder is taken
+// meanwhile. Where another process, or this one, has the folder already, write runs all the same.
+func Beside(dir string, names []string, write func() error) (err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return PathError(err)
+	}
+	var busy *BusyError
+	release, err := Lock(dir)
+	if errors.As(err, &busy) {
+		return write()
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	for _, name := range names {
+		if err := RemoveTemporary(dir, TempName(name)); err != nil {
+			return err
+		}
+	}
+	return write()
+}
+
 // Clean removes from the folder dir, if it is there, what a process that was killed left aside, under the folder's lock.
 func Clean(dir string) error {
 	if _, err := os.Stat(dir); err != nil {
