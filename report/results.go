@@ -66,6 +66,21 @@ func (r *Run) classes() (labels []string, scores []metric.Score) {
 	return nil, nil
 }
 
+// averages are those of the scores by label of eval_results.json.
+func (r *Run) averages() []Average {
+	var list []Average
+	for _, name := range []string{"micro", "macro", "weighted"} {
+		var row struct {
+			Precision, Recall, F1 float64
+			Support               int
+		}
+		if ok, err := r.Result.Detail(name+"_average", &row); ok && err == nil {
+			list = append(list, Average{name + " average", metric.Score{Precision: row.Precision, Recall: row.Recall, F1: row.F1, Support: row.Support, Predicted: -1}})
+		}
+	}
+	return list
+}
+
 // of ends a title where there are several runs.
 func (r *Run) of(title string, runs []*Run) string {
 	if len(runs) > 1 {
@@ -92,7 +107,7 @@ func classScores(runs []*Run, _ *Options) []*Figure {
 			if ok, _ := r.Result.Detail("types", new(any)); ok {
 				what = "type"
 			}
-			f := ClassesFigure(Classes{Labels: labels, Scores: scores, What: what})
+			f := ClassesFigure(Classes{Labels: labels, Scores: scores, What: what, Averages: r.averages()})
 			f.Title = r.of(f.Title, runs)
 			figures = append(figures, f)
 		}
@@ -113,7 +128,7 @@ func (r *Run) facts() []Fact {
 	if s := r.Result; s != nil {
 		intervals := r.intervals()
 		names := append([]string(nil), s.Official...)
-		for _, more := range []string{"eval_accuracy", "f1_score", "auc", "macro_f1", "matthews"} {
+		for _, more := range []string{"eval_accuracy", "f1_score", "auc", "macro_f1", "matthews", "HasAns_f1", "NoAns_f1"} {
 			if _, ok := s.Metrics.Get(more); ok && !contains(names, more) && len(names) < 5 {
 				names = append(names, more)
 			}

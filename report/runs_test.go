@@ -198,7 +198,7 @@ func TestSweepAndGLUE(t *testing.T) {
 	rendered(t, p)
 	p = pageOf(t, Options{}, folder(t, map[string]string{"eval_results.json": `{"masked_lm_accuracy":0.5,"masked_lm_loss":2.5,"next_sentence_accuracy":0.9,"next_sentence_loss":0.3,"loss":2.8,"global_step":5,"instances":100,"masked_tokens":400,"compute_precision":"float32"}`}))
 	events := `{"event":"evaluation","time":"2026-03-01T12:00:11Z","step":10,"loss":0.6,"metrics":{"masked_lm_accuracy":0.2,"masked_lm_loss":4,"next_sentence_accuracy":0.7}}` + "\n"
-	if got := names(pageOf(t, Options{}, folder(t, map[string]string{"events.jsonl": events}))); got != "loss metric metric-2" {
+	if got := names(pageOf(t, Options{}, folder(t, map[string]string{"events.jsonl": events}))); got != "loss metric metric-2 metric-3" {
 		t.Errorf("of a pre-training the figures are %s", got)
 	}
 	if len(p.Facts) != 4 || p.Facts[0].Interval == "" || p.Facts[2].Value != "0.9" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/report/draw"
 	"github.com/go-bert/bert/train"
 )
 
@@ -88,11 +89,7 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 			y[i] = s.Loss
 		}
 		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1})
-		smooth := y
-		if c.Smoothing > 0 {
-			smooth = Smooth(y, c.Smoothing)
-		}
-		c.marks = append(c.marks, pauseMarks(r, o, smooth)...)
+		c.goneOn(r, o, y)
 	}
 	for _, r := range runs {
 		if r.Events == nil || len(r.Events.Evaluations) == 0 {
@@ -110,7 +107,11 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 	if len(c.Curves) == 0 {
 		return nil
 	}
-	return []*Figure{CurvesFigure(c)}
+	f := CurvesFigure(c)
+	if text := goneOnFinding(runs); text != "" {
+		f.Finding += " " + text
+	}
+	return []*Figure{f}
 }
 
 // chosenBy is the metric that chooses the model of a run, or judges it.
@@ -138,7 +139,7 @@ func (r *Run) followed() []string {
 	if name := r.chosenBy(); name != "" && name != "loss" {
 		names = append(names, name)
 	}
-	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy"} {
+	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy", "masked_lm_loss", "next_sentence_loss"} {
 		if !slices.Contains(names, name) && slices.ContainsFunc(r.Events.Evaluations, func(v train.LoggedEvaluation) bool {
 			_, ok := v.Evaluation.Metrics.Get(name)
 			return ok
@@ -162,13 +163,18 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 				by[name], names = &Curves{Name: "metric", Title: "Evaluations", XTitle: o.Against.String(), YTitle: metric.Label(name)}, append(names, name)
 			}
 			c := by[name]
-			c.Curves = append(c.Curves, metricCurve(r, runs, o, name))
+			curve := metricCurve(r, runs, o, name)
+			c.Curves = append(c.Curves, curve)
+			c.marks = append(c.marks, stopMark(r, &curve)...)
 		}
 	}
 	var figures []*Figure
 	for _, name := range names {
 		c := by[name]
 		c.bands = phaseBands(runs, o)
+		if base, ok := runs[0].majority(); name == "eval_accuracy" && len(runs) == 1 && ok {
+			c.Limit, c.LimitName = &base, "the most frequent label each time"
+		}
 		if len(names) > 1 {
 			c.Title += ": " + c.YTitle
 		}
@@ -193,6 +199,19 @@ func metricCurve(r *Run, runs []*Run, o *Options, name string) Curve {
 	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best}
 }
 
+// stopMark marks the evaluation with which a training stopped early.
+func stopMark(r *Run, c *Curve) []chartMark {
+	e := r.Events
+	last := len(c.X) - 1
+	if e.Result == nil || !e.Result.StoppedEarly || last < 0 || !finite(c.Y[last]) {
+		return nil
+	}
+	return []chartMark{{
+		name: fmt.Sprintf("stopped early at step %d", e.Result.Steps), legend: "stopped early", x: c.X[last], y: c.Y[last],
+		shape: draw.Cross, radius: 6, paint: draw.Ink,
+	}}
+}
+
 // stepCurves is a number of the logged steps.
 func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) float64) []*Figure {
 	c.XTitle, c.bands = o.Against.String(), phaseBands(runs, o)
@@ -204,6 +223,7 @@ func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) flo
 			some = some || finite(y[i])
 		}
 		c.Curves = append(c.Curves, Curve{Name: r.Name, X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		c.goneOn(r, o, y)
 	}
 	if !some {
 		return nil

@@ -1,0 +1,133 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/report/draw"
+	"github.com/go-bert/bert/task"
+)
+
+// Evaluated is a confusion matrix of a training on the way.
+type Evaluated struct {
+	Step   int
+	Best   bool // the best so far
+	Counts metric.ConfusionMatrix
+}
+
+// shownMatrices is how many matrices a picture has.
+const shownMatrices = 12
+
+// EvaluationsFigure draws the confusion matrices of the evaluations of a training beside one another: at most twelve, the first, the
+// last and the best among them. The table has all.
+func EvaluationsFigure(labels []string, evaluations []Evaluated) *Figure {
+	t := Table{Columns: append(append(numbers("step"), words("true label")...), numbers(labels...)...)}
+	t.Columns[1].Text = true
+	best := -1
+	for i, e := range evaluations {
+		if e.Best {
+			best = i
+		}
+		for k, row := range e.Counts {
+			cells := []string{strconv.Itoa(e.Step), labels[k]}
+			for _, n := range row {
+				cells = append(cells, strconv.Itoa(n))
+			}
+			t.Rows = append(t.Rows, cells)
+		}
+	}
+	t.sampled()
+	p := &panels{columns: 3, height: 150, note: matrixNote(labels)}
+	for _, i := range spread(len(evaluations), shownMatrices, best) {
+		e := evaluations[i]
+		title := fmt.Sprintf("step %s: %s", message.Thousands(e.Step), percent(rightShare(e.Counts)))
+		if i == best {
+			title += ", best"
+		}
+		p.panels = append(p.panels, panel{title, func(c draw.Canvas, in draw.Rect) { smallMatrix(c, in, labels, e.Counts) }})
+	}
+	return p.figure("confusions", "Confusion matrices of the evaluations", evaluationsFinding(labels, evaluations), t)
+}
+
+// evaluationsFinding says how the matrices change, and which pair of labels gained most from the first to the last.
+func evaluationsFinding(labels []string, evaluations []Evaluated) string {
+	first, last := evaluations[0], evaluations[len(evaluations)-1]
+	text := fmt.Sprintf("At step %s %s are right, at step %s %s", message.Thousands(first.Step), percent(rightShare(first.Counts)), message.Thousands(last.Step), percent(rightShare(last.Counts)))
+	type change struct{ row, column, less int }
+	var changes []change
+	for i, row := range last.Counts {
+		for j, n := range row {
+			if i != j {
+				changes = append(changes, change{i, j, first.Counts[i][j] - n})
+			}
+		}
+	}
+	if len(changes) == 0 || len(evaluations) < 2 {
+		return text + "."
+	}
+	if c := slices.MaxFunc(changes, func(a, b change) int { return cmp.Compare(a.less, b.less) }); c.less > 0 {
+		text += fmt.Sprintf("; %s is taken for %s %s less", shortName(labels[c.row]), shortName(labels[c.column]), times(c.less))
+	}
+	if c := slices.MinFunc(changes, func(a, b change) int { return cmp.Compare(a.less, b.less) }); c.less < 0 {
+		text += fmt.Sprintf("; %s is taken for %s %s more", shortName(labels[c.row]), shortName(labels[c.column]), times(-c.less))
+	}
+	return text + "."
+}
+
+// confusionsOnTheWay are the matrices of each run's evaluations, and the scores of its labels against the steps.
+func confusionsOnTheWay(runs []*Run, o *Options) []*Figure {
+	var figures []*Figure
+	for _, r := range runs {
+		if r.Events == nil {
+			continue
+		}
+		var (
+			labels []string
+			list   []Evaluated
+			x      []float64
+			xs     = evaluationX(r.Events, o.Against)
+		)
+		for i, v := range r.Events.Evaluations {
+			b, err := task.ParseBrief(v.Evaluation.Details)
+			if err != nil || len(b.Labels) == 0 || labels != nil && !slices.Equal(labels, b.Labels) {
+				continue
+			}
+			labels = b.Labels
+			list = append(list, Evaluated{v.Step, v.Best, b.Confusion})
+			x = append(x, xs[i])
+		}
+		if len(list) == 0 {
+			continue
+		}
+		f := EvaluationsFigure(labels, list)
+		f.Title = r.of(f.Title, runs)
+		figures = append(figures, f)
+		if len(list) > 1 && len(labels) <= oneAgainstRest {
+			figures = append(figures, labelCurves(r, runs, o, labels, list, x))
+		}
+	}
+	return figures
+}
+
+// labelCurves is F1 of each label along a training.
+func labelCurves(r *Run, runs []*Run, o *Options, labels []string, list []Evaluated, x []float64) *Figure {
+	c := Curves{Name: "label-f1", Title: r.of("F1 by label along the training", runs), XTitle: o.Against.String(), YTitle: "F1"}
+	lowest, low := "", math.Inf(1)
+	for k, name := range labels {
+		curve := Curve{Name: name, X: x, Points: true, Best: -1}
+		for _, e := range list {
+			curve.Y = append(curve.Y, e.Counts.Binary(k).F1())
+		}
+		if last := curve.Y[len(curve.Y)-1]; last < low {
+			lowest, low = name, last
+		}
+		c.Curves = append(c.Curves, curve)
+	}
+	c.Finding = fmt.Sprintf("At the end F1 is lowest for %s: %s.", shortName(lowest), draw.Number(low))
+	return CurvesFigure(c)
+}
