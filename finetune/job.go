@@ -460,7 +460,10 @@ func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point)
 			out.Metrics = append(out.Metrics, m)
 		}
 	}
-	return out, nil
+	if brief := r.Brief(); brief != nil {
+		out.Details, err = json.Marshal(brief)
+	}
+	return out, err
 }
 
 func (e *evaluator) event(event train.Event) {
