@@ -57,7 +57,11 @@ func EvaluationsFigure(labels []string, evaluations []Evaluated) *Figure {
 // evaluationsFinding says how the matrices change, and which pair of labels gained most from the first to the last.
 func evaluationsFinding(labels []string, evaluations []Evaluated) string {
 	first, last := evaluations[0], evaluations[len(evaluations)-1]
-	text := fmt.Sprintf("At step %s %s are right, at step %s %s", message.Thousands(first.Step), percent(rightShare(first.Counts)), message.Thousands(last.Step), percent(rightShare(last.Counts)))
+	text := fmt.Sprintf("At step %s %s are right", message.Thousands(first.Step), percent(rightShare(first.Counts)))
+	if len(evaluations) == 1 {
+		return text + "."
+	}
+	text += fmt.Sprintf(", at step %s %s", message.Thousands(last.Step), percent(rightShare(last.Counts)))
 	type change struct{ row, column, less int }
 	var changes []change
 	for i, row := range last.Counts {
@@ -67,7 +71,7 @@ func evaluationsFinding(labels []string, evaluations []Evaluated) string {
 			}
 		}
 	}
-	if len(changes) == 0 || len(evaluations) < 2 {
+	if len(changes) == 0 {
 		return text + "."
 	}
 	if c := slices.MaxFunc(changes, func(a, b change) int { return cmp.Compare(a.less, b.less) }); c.less > 0 {
@@ -101,7 +105,7 @@ func confusionsOnTheWay(runs []*Run, o *Options) []*Figure {
 			list = append(list, Evaluated{v.Step, v.Best, b.Confusion})
 			x = append(x, xs[i])
 		}
-		if len(list) == 0 {
+		if len(list) == 0 || len(list) == 1 && r.Result != nil { // one alone is that of the results
 			continue
 		}
 		f := EvaluationsFigure(labels, list)
