@@ -359,26 +359,46 @@ func diagnosticFigure(categories []glue.Category) *Figure {
 	return DotsFigure(d)
 }
 
-// taskPages are links to the pages of the tasks of a run of the benchmark.
+// taskPages is a table of all metrics of the tasks of runs of the benchmark, with links to their pages where the page is beside them.
 func taskPages(runs []*Run, o *Options) (Section, bool) {
-	if !o.Beside || len(runs) != 1 {
-		return Section{}, false
+	t := Table{Columns: append(words("run", "task", "part", "metric"), numbers("value", "examples", "steps")...)}
+	t.Columns[0].Text = true
+	count := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
 	}
-	type link struct{ Name, Page string }
-	var links []link
-	for _, t := range runs[0].Tasks {
-		if t.Page {
-			links = append(links, link{t.Name, t.Name + "/" + PageFile})
+	var links []string
+	for _, r := range runs {
+		for _, task := range r.Tasks {
+			steps := ""
+			if task.Run != nil && task.Run.Events != nil && task.Run.Events.Result != nil {
+				steps = strconv.Itoa(task.Run.Events.Result.ModelStep)
+			}
+			for _, p := range task.Parts {
+				for _, m := range p.Metrics {
+					if m.Name != "global_step" {
+						t.Rows = append(t.Rows, []string{r.Name, task.Name, string(p.Split), metric.Label(m.Name), exactly(m.Value), count(p.Examples), steps})
+					}
+				}
+			}
+			if task.Page && o.Beside && len(runs) == 1 {
+				links = append(links, task.Name)
+			}
 		}
 	}
-	if len(links) == 0 {
+	if len(t.Rows) == 0 {
 		return Section{}, false
 	}
-	var b bytes.Buffer
-	if err := taskLinks.Execute(&b, links); err != nil {
-		return Section{}, false // the template and what it is given are ours
+	s := Section{Title: "Tasks", Tables: []NamedTable{{"All metrics of the tasks", t}}}
+	if len(links) > 0 {
+		var b bytes.Buffer
+		if err := taskLinks.Execute(&b, links); err == nil { // the template and what it is given are ours
+			s.Body = template.HTML(b.String())
+		}
 	}
-	return Section{Title: "Pages of the tasks", Body: template.HTML(b.String())}, true
+	return s, true
 }
 
-var taskLinks = template.Must(template.New("links").Parse(`<ul>{{range .}}<li><a href="{{.Page}}">{{.Name}}</a></li>{{end}}</ul>`))
+var taskLinks = template.Must(template.New("links").Parse(`<p>Pages of the tasks:</p><ul>{{range .}}<li><a href="{{.}}/` + PageFile + `">{{.}}</a></li>{{end}}</ul>`))
