@@ -57,11 +57,11 @@ func EvaluationsFigure(labels []string, evaluations []Evaluated) *Figure {
 // evaluationsFinding says how the matrices change, and which pair of labels gained most from the first to the last.
 func evaluationsFinding(labels []string, evaluations []Evaluated) string {
 	first, last := evaluations[0], evaluations[len(evaluations)-1]
-	text := fmt.Sprintf("At step %s %s are right", message.Thousands(first.Step), percent(rightShare(first.Counts)))
+	text := fmt.Sprintf("%s are right at step %s", percent(rightShare(first.Counts)), message.Thousands(first.Step))
 	if len(evaluations) == 1 {
 		return text + "."
 	}
-	text += fmt.Sprintf(", at step %s %s", message.Thousands(last.Step), percent(rightShare(last.Counts)))
+	text += fmt.Sprintf(", %s at step %s", percent(rightShare(last.Counts)), message.Thousands(last.Step))
 	type change struct{ row, column, less int }
 	var changes []change
 	for i, row := range last.Counts {
@@ -74,12 +74,16 @@ func evaluationsFinding(labels []string, evaluations []Evaluated) string {
 	if len(changes) == 0 {
 		return text + "."
 	}
-	if c := slices.MaxFunc(changes, func(a, b change) int { return cmp.Compare(a.less, b.less) }); c.less > 0 {
-		text += fmt.Sprintf("; %s is taken for %s %s less", shortName(labels[c.row]), shortName(labels[c.column]), times(c.less))
+	by := func(a, b change) int { return cmp.Compare(a.less, b.less) }
+	tell := func(c change, n int, than string) {
+		if n > 0 {
+			are := map[bool]string{true: "is", false: "are"}[n == 1]
+			text += fmt.Sprintf("; of %s %s %s %s taken for %s", shortName(labels[c.row]), message.Thousands(n), than, are, shortName(labels[c.column]))
+		}
 	}
-	if c := slices.MinFunc(changes, func(a, b change) int { return cmp.Compare(a.less, b.less) }); c.less < 0 {
-		text += fmt.Sprintf("; %s is taken for %s %s more", shortName(labels[c.row]), shortName(labels[c.column]), times(-c.less))
-	}
+	better, worse := slices.MaxFunc(changes, by), slices.MinFunc(changes, by)
+	tell(better, better.less, "fewer")
+	tell(worse, -worse.less, "more")
 	return text + "."
 }
 

@@ -497,8 +497,8 @@ func togetherDifference(labels []string, together [2]metric.ConfusionMatrix) *Fi
 	f := HeatMapFigure(h)
 	f.Finding = "Pairs of labels are predicted together as often as they belong together."
 	if row >= 0 {
-		than := map[bool]string{true: "more", false: "less"}[together[1][row][column] > together[0][row][column]]
-		f.Finding = fmt.Sprintf("%s and %s are predicted together %s %s often than they belong together; the diagonal is about single labels.", shortName(labels[row]), shortName(labels[column]), times(most), than)
+		than := map[bool]string{true: "more", false: "fewer"}[together[1][row][column] > together[0][row][column]]
+		f.Finding = fmt.Sprintf("%s and %s are predicted together in %s %s examples than they belong together in; the diagonal is about single labels.", shortName(labels[row]), shortName(labels[column]), message.Thousands(most), than)
 	}
 	return f
 }

@@ -97,7 +97,7 @@ func TestEvaluationsFigure(t *testing.T) {
 	labels := []string{"negative", "neutral", "<b>"}
 	f := EvaluationsFigure(labels, someEvaluations(15))
 	// 59 and 103 of 123.
-	if want := "At step 100 48 % are right, at step 1,500 83.7 %; “negative” is taken for “neutral” 22 times less."; f.Finding != want {
+	if want := "48 % are right at step 100, 83.7 % at step 1,500; of “negative” 22 fewer are taken for “neutral”."; f.Finding != want {
 		t.Errorf("the finding is %q, want %q", f.Finding, want)
 	}
 	if n := len(f.Table.Rows); n != 45 {
@@ -149,7 +149,7 @@ func TestEvaluationsOnTheWay(t *testing.T) {
 	for _, f := range p.Figures() {
 		switch f.Name {
 		case "confusions":
-			if f.Finding != "At step 10 72.7 % are right, at step 30 78.6 %." || len(f.Table.Rows) != 4 {
+			if f.Finding != "72.7 % are right at step 10, 78.6 % at step 30." || len(f.Table.Rows) != 4 {
 				t.Errorf("%q, %v", f.Finding, f.Table.Rows)
 			}
 		case "label-f1":
