@@ -426,6 +426,31 @@ func TestNewJob(t *testing.T) {
 	}
 }
 
+// Each evaluation on the way records its confusion matrix; that of the model is the one of its results.
+func TestEvaluationsOnTheWay(t *testing.T) {
+	dir, r := setting(t)
+	r.EvalSteps = 1
+	result := mustRun(t, r, Options{Output: filepath.Join(dir, "out")})
+	e, err := train.ReadEvents(result.Output)
+	if err != nil || len(e.Evaluations) < 2 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	report := result.Evaluation.Report.(*task.ClassReport)
+	for _, v := range e.Evaluations {
+		b, err := task.ParseBrief(v.Evaluation.Details)
+		if err != nil || !slices.Equal(b.Labels, report.Labels) {
+			t.Fatalf("step %d: %+v, %v", v.Step, b, err)
+		}
+		accuracy, _ := v.Evaluation.Metrics.Get("eval_accuracy")
+		if got := b.Confusion.Report().Accuracy; got != accuracy {
+			t.Errorf("step %d: the matrix has an accuracy of %v, the metrics of %v", v.Step, got, accuracy)
+		}
+		if v.Step == result.Training.ModelStep && !reflect.DeepEqual(b.Confusion, report.Confusion) {
+			t.Errorf("step %d: the matrix is %v, that of the results %v", v.Step, b.Confusion, report.Confusion)
+		}
+	}
+}
+
 // The fingerprint has the names that checkpoints of older runs have.
 func TestFingerprint(t *testing.T) {
 	dir, r := setting(t)

@@ -3,7 +3,6 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 
@@ -87,8 +86,8 @@ func evaluationsFinding(labels []string, evaluations []Evaluated) string {
 	return text + "."
 }
 
-// confusionsOnTheWay are the matrices of each run's evaluations, and the scores of its labels against the steps.
-func confusionsOnTheWay(runs []*Run, o *Options) []*Figure {
+// labelsOnTheWay are the confusion matrices of each run's evaluations, and the scores of its labels along the training.
+func labelsOnTheWay(runs []*Run, o *Options) []*Figure {
 	var figures []*Figure
 	for _, r := range runs {
 		if r.Events == nil {
@@ -97,45 +96,39 @@ func confusionsOnTheWay(runs []*Run, o *Options) []*Figure {
 		var (
 			labels []string
 			list   []Evaluated
-			x      []float64
+			c      = Curves{Name: "label-f1", Title: r.of("F1 by label along the training", runs), XTitle: o.Against.String(), YTitle: "F1"}
 			xs     = evaluationX(r.Events, o.Against)
+			n      = 0
 		)
 		for i, v := range r.Events.Evaluations {
 			b, err := task.ParseBrief(v.Evaluation.Details)
 			if err != nil || len(b.Labels) == 0 || labels != nil && !slices.Equal(labels, b.Labels) {
 				continue
 			}
-			labels = b.Labels
-			list = append(list, Evaluated{v.Step, v.Best, b.Confusion})
-			x = append(x, xs[i])
+			if labels == nil {
+				labels = b.Labels
+				for _, name := range labels {
+					c.Curves = append(c.Curves, Curve{Name: name, Points: true, Best: -1})
+				}
+			}
+			if b.Confusion != nil {
+				list = append(list, Evaluated{v.Step, v.Best, b.Confusion})
+			}
+			for k, f1 := range b.LabelF1() {
+				c.Curves[k].X, c.Curves[k].Y = append(c.Curves[k].X, xs[i]), append(c.Curves[k].Y, f1)
+			}
+			n++
 		}
-		if len(list) == 0 || len(list) == 1 && r.Result != nil { // one alone is that of the results
-			continue
+		if len(list) > 1 || len(list) == 1 && r.Result == nil { // one alone is that of the results
+			f := EvaluationsFigure(labels, list)
+			f.Title = r.of(f.Title, runs)
+			figures = append(figures, f)
 		}
-		f := EvaluationsFigure(labels, list)
-		f.Title = r.of(f.Title, runs)
-		figures = append(figures, f)
-		if len(list) > 1 && len(labels) <= oneAgainstRest {
-			figures = append(figures, labelCurves(r, runs, o, labels, list, x))
+		if n > 1 && len(labels) <= oneAgainstRest {
+			low := slices.MinFunc(c.Curves, func(a, b Curve) int { return cmp.Compare(a.Y[n-1], b.Y[n-1]) })
+			c.Finding = fmt.Sprintf("At the end F1 is lowest for %s: %s.", shortName(low.Name), draw.Number(low.Y[n-1]))
+			figures = append(figures, CurvesFigure(c))
 		}
 	}
 	return figures
-}
-
-// labelCurves is F1 of each label along a training.
-func labelCurves(r *Run, runs []*Run, o *Options, labels []string, list []Evaluated, x []float64) *Figure {
-	c := Curves{Name: "label-f1", Title: r.of("F1 by label along the training", runs), XTitle: o.Against.String(), YTitle: "F1"}
-	lowest, low := "", math.Inf(1)
-	for k, name := range labels {
-		curve := Curve{Name: name, X: x, Points: true, Best: -1}
-		for _, e := range list {
-			curve.Y = append(curve.Y, e.Counts.Binary(k).F1())
-		}
-		if last := curve.Y[len(curve.Y)-1]; last < low {
-			lowest, low = name, last
-		}
-		c.Curves = append(c.Curves, curve)
-	}
-	c.Finding = fmt.Sprintf("At the end F1 is lowest for %s: %s.", shortName(lowest), draw.Number(low))
-	return CurvesFigure(c)
 }

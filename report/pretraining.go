@@ -266,7 +266,7 @@ func ProbeFigure(name, text string, filled []Filled) *Figure {
 		g.columns = append(g.columns, filled[i])
 	}
 	return &Figure{
-		Name: name, Title: "Filled in: " + shortName(text), Finding: probeFinding(filled), Table: t,
+		Name: name, Title: "Filled in: " + short(text), Finding: probeFinding(filled), Table: t,
 		Width: figureWidth, Height: 44 + 30*float64(rows) + 30, Draw: g.draw,
 	}
 }

@@ -163,6 +163,13 @@ func TestEvaluationsOnTheWay(t *testing.T) {
 	if strings.Contains(page, "<b>") {
 		t.Error("the page has elements of a user's text")
 	}
+	// Labels of which an example may have several have their scores alone.
+	files[train.EventsFile] = progressEvents(`{"labels":["a","b"],"f1":[0.5,0.25]}`, `{"labels":["a","b"],"f1":[0.75,0.5]}`)
+	figures := pageOf(t, Options{}, folder(t, files)).Figures()
+	i := slices.IndexFunc(figures, func(f *Figure) bool { return f.Name == "label-f1" })
+	if i < 0 || figures[i].Finding != "At the end F1 is lowest for “b”: 0.5." || slices.ContainsFunc(figures, func(f *Figure) bool { return f.Name == "confusions" }) {
+		t.Errorf("of several labels: %v", figures)
+	}
 }
 
 const someDetails = `{"breakdown":{"width":8,"places":{"masked":[4,6],"right":[%d,3]},"lengths":[2,5],"frequencies":{"masked":[1,1,1,1,1,1,1,1,1,1],"right":[1,1,1,0,0,0,0,0,0,0]},

@@ -232,7 +232,7 @@ var drawings = []struct {
 	{"Settings", sweepFigures},
 	{"Training", lossCurves},
 	{"Training", metricCurves},
-	{"Training", confusionsOnTheWay},
+	{"Training", labelsOnTheWay},
 	{"Training", rateCurves},
 	{"Training", normCurves},
 	{"Training", speedCurves},

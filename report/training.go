@@ -139,7 +139,7 @@ func (r *Run) followed() []string {
 	if name := r.chosenBy(); name != "" && name != "loss" {
 		names = append(names, name)
 	}
-	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy", "masked_lm_loss", "next_sentence_loss"} {
+	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy", "masked_lm_loss", "next_sentence_loss", "HasAns_f1", "NoAns_f1"} {
 		if !slices.Contains(names, name) && slices.ContainsFunc(r.Events.Evaluations, func(v train.LoggedEvaluation) bool {
 			_, ok := v.Evaluation.Metrics.Get(name)
 			return ok
