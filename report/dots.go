@@ -197,7 +197,11 @@ func ClassesFigure(k Classes) *Figure {
 		d.Rows = append(d.Rows, row)
 		d.Extra[0].Cells = append(d.Extra[0].Cells, fmt.Sprint(s.Support))
 		if len(d.Extra) > 1 {
-			d.Extra[1].Cells = append(d.Extra[1].Cells, fmt.Sprint(s.Predicted))
+			predicted := ""
+			if s.Predicted >= 0 {
+				predicted = fmt.Sprint(s.Predicted)
+			}
+			d.Extra[1].Cells = append(d.Extra[1].Cells, predicted)
 		}
 	}
 	for _, a := range k.Averages {

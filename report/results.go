@@ -58,7 +58,11 @@ func (r *Run) classes() (labels []string, scores []metric.Score) {
 		if ok, err := r.Result.Detail(key, &rows); ok && err == nil {
 			for _, c := range rows {
 				labels = append(labels, c.Label)
-				scores = append(scores, metric.Score{Precision: c.Precision, Recall: c.Recall, F1: c.F1, Support: c.Support, Predicted: -1})
+				score := metric.Score{Precision: c.Precision, Recall: c.Recall, F1: c.F1, Support: c.Support, Predicted: -1}
+				if c.Precision > 0 && c.Precision <= 1 && c.Recall <= 1 && c.Support < 1<<40 { // of what was predicted, as many are right as of what is there
+					score.Predicted = int(math.Round(c.Recall * float64(c.Support) / c.Precision))
+				}
+				scores = append(scores, score)
 			}
 			return labels, scores
 		}

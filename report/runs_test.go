@@ -186,6 +186,13 @@ func TestSweepAndGLUE(t *testing.T) {
 	if got, want := names(p), "by-learning-rate by-train-batch-size by-learning-rate-and-train-batch-size parallel main-effects expected-best"; got != want {
 		t.Errorf("the figures of a sweep are\n%s, want\n%s", got, want)
 	}
+	if p.Lead != "A sweep of 5 runs, each judged by its last evaluation." {
+		t.Errorf("the page begins with %q", p.Lead)
+	}
+	files["recipe.json"] = `{"metric_for_best_model": "main"}`
+	if p := pageOf(t, Options{}, folder(t, files)); p.Lead != "A sweep of 5 runs, each judged by its best evaluation." {
+		t.Errorf("the page begins with %q", p.Lead)
+	}
 	if f := p.Figures()[0]; f.Finding != "Of 2 settings the mean is best at 0.0001: 0.805." {
 		t.Errorf("the finding is %q", f.Finding)
 	}

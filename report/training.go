@@ -282,7 +282,12 @@ func lead(runs []*Run) string {
 		text += "The run has not ended."
 	}
 	if n := len(r.Sweep); n > 0 {
-		text += fmt.Sprintf("A sweep of %s runs.", message.Thousands(n))
+		// A run that chooses its model by a metric keeps the best one.
+		judged := "last"
+		if slices.ContainsFunc(r.Options, func(o Option) bool { return o.Key == "metric_for_best_model" && o.Value != "" }) {
+			judged = "best"
+		}
+		text += fmt.Sprintf("A sweep of %s runs, each judged by its %s evaluation.", message.Thousands(n), judged)
 	}
 	return text
 }
