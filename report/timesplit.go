@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/report/draw"
 	"github.com/go-bert/bert/train"
 )
@@ -65,12 +63,7 @@ func SplitTime(e *train.Events) TimeSplit {
 		if last.IsZero() || l.at.IsZero() || gap < 0 {
 			gap = 0
 		}
-		interrupted := time.Duration(0)
-		for _, r := range e.Resumptions {
-			if d := r.Time.Sub(last); !last.IsZero() && r.Time.Before(l.at) {
-				interrupted = max(interrupted, d)
-			}
-		}
+		interrupted := interruptedBetween(e, last, l.at)
 		last = l.at
 		known = max(0, min(known, gap))
 		if l.rate > 0 {
@@ -103,100 +96,32 @@ func timeFigures(runs []*Run, _ *Options) []*Figure {
 		b := Bars{Name: "time", Title: r.of("Where the time went", runs), XTitle: "share of the time", Keep: true, Bars: []Bar{
 			{Name: "steps", Value: share(s.Steps)}, {Name: "evaluations", Value: share(s.Evaluations)}, {Name: "other", Value: share(s.Other)},
 		}}
-		if s.Interrupted > 0 {
-			b.Bars = slices.Insert(b.Bars, 2, Bar{Name: "interrupted", Value: share(s.Interrupted)})
-		}
 		b.Finding = fmt.Sprintf("Of %s the steps took %s, evaluations %s; the rest is for loading, checkpoints and waiting.", all.Round(time.Second), percent(share(s.Steps)), percent(share(s.Evaluations)))
 		if n := len(s.Pauses); n > 0 {
 			longest := slices.MaxFunc(s.Pauses, func(a, b Pause) int { return cmp.Compare(a.Time, b.Time) })
 			b.Finding += fmt.Sprintf(" The run stood still %s, the longest time before step %d for %s.", times(n), longest.Step, longest.Time.Round(time.Second))
+		}
+		if s.Interrupted > 0 {
+			b.Bars = slices.Insert(b.Bars, 2, Bar{Name: "interrupted", Value: share(s.Interrupted)})
 		}
 		figures = append(figures, BarsFigure(b))
 	}
 	return figures
 }
 
-// goneOn marks the places on the curve of a run's logged steps, whose numbers are y, where the run was resumed, and where it went on
-// after a pause of which no resumption is known.
-func (c *Curves) goneOn(r *Run, o *Options, y []float64) {
-	if c.Smoothing > 0 {
-		y = Smooth(y, c.Smoothing)
-	}
+// pauseMarks are the places on a curve where a run went on after a pause.
+func pauseMarks(r *Run, o *Options, y []float64) []chartMark {
+	var marks []chartMark
 	x := stepX(r.Events, o.Against)
-	mark := func(step int, m chartMark) {
-		i, _ := slices.BinarySearchFunc(r.Events.Logged, step, func(s train.LoggedStep, step int) int { return cmp.Compare(s.Step, step) })
-		if i >= len(y) {
-			return
-		}
-		m.x, m.y, m.radius, m.paint = x[i], y[i], 4.5, draw.Ink
-		if o.Against == Steps {
-			m.x = float64(step)
-			if i > 0 && r.Events.Logged[i].Step > step {
-				// Between the two lines around it.
-				from, to := r.Events.Logged[i-1].Step, r.Events.Logged[i].Step
-				m.y = y[i-1] + (y[i]-y[i-1])*float64(step-from)/float64(to-from)
-			}
-		}
-		c.marks = append(c.marks, m)
-	}
-	for _, x := range r.Events.Resumptions {
-		name := fmt.Sprintf("resumed after step %d", x.Step)
-		if x.Lost > 0 {
-			name += fmt.Sprintf("; %d steps beyond it were made again", x.Lost)
-		}
-		mark(x.Step, chartMark{name: name, legend: "resumed", shape: draw.Square})
-	}
 	for _, p := range SplitTime(r.Events).Pauses {
-		if !resumedAround(r.Events, p.Step) {
-			mark(p.Step, chartMark{name: fmt.Sprintf("went on at step %d after %s", p.Step, p.Time.Round(time.Second)), legend: "went on after a pause", shape: draw.Triangle})
-		}
-	}
-}
-
-// resumedAround says that a run was resumed between the line of a step, the first after a pause, and the one before.
-func resumedAround(e *train.Events, step int) bool {
-	before := 0
-	for _, s := range e.Logged {
-		if s.Step < step {
-			before = s.Step
-		}
-	}
-	return slices.ContainsFunc(e.Resumptions, func(r train.Resumption) bool { return before <= r.Step && r.Step <= step })
-}
-
-// goneOnFinding says where runs were resumed, "" where none was.
-func goneOnFinding(runs []*Run) string {
-	text := ""
-	for _, r := range runs {
-		if r.Events == nil || len(r.Events.Resumptions) == 0 {
+		i, _ := slices.BinarySearchFunc(r.Events.Logged, p.Step, func(s train.LoggedStep, step int) int { return cmp.Compare(s.Step, step) })
+		if i >= len(y) || resumedAround(r.Events, p.Step) {
 			continue
 		}
-		const most = 5
-		list := r.Events.Resumptions
-		var steps []string
-		lost := 0
-		for i, x := range list {
-			lost += x.Lost
-			if i < most {
-				steps = append(steps, message.Thousands(x.Step))
-			}
-		}
-		more := ""
-		if n := len(list) - most; n > 0 {
-			more = fmt.Sprintf(" and %d more times", n)
-		}
-		if text != "" {
-			text += " "
-		}
-		who := "The run"
-		if len(runs) > 1 {
-			who = r.Name
-		}
-		text += fmt.Sprintf("%s was resumed after step %s%s", who, strings.Join(steps, ", "), more)
-		if lost > 0 {
-			text += fmt.Sprintf("; %s logged steps were made again", message.Thousands(lost))
-		}
-		text += "."
+		marks = append(marks, chartMark{
+			name: fmt.Sprintf("went on at step %d after %s", p.Step, p.Time.Round(time.Second)), legend: "went on after a pause",
+			x: x[i], y: y[i], shape: draw.Triangle, radius: 4.5, paint: draw.Ink,
+		})
 	}
-	return text
+	return marks
 }

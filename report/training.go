@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/metric"
-	"github.com/go-bert/bert/report/draw"
 	"github.com/go-bert/bert/train"
 )
 
@@ -89,7 +88,11 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 			y[i] = s.Loss
 		}
 		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1})
-		c.goneOn(r, o, y)
+		smooth := y
+		if c.Smoothing > 0 {
+			smooth = Smooth(y, c.Smoothing)
+		}
+		c.marks = append(c.marks, goneOn(r, o, smooth)...)
 	}
 	for _, r := range runs {
 		if r.Events == nil || len(r.Events.Evaluations) == 0 {
@@ -108,7 +111,7 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 		return nil
 	}
 	f := CurvesFigure(c)
-	if text := goneOnFinding(runs); text != "" {
+	if text := resumedFinding(runs); text != "" {
 		f.Finding += " " + text
 	}
 	return []*Figure{f}
@@ -172,11 +175,11 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 	for _, name := range names {
 		c := by[name]
 		c.bands = phaseBands(runs, o)
-		if base, ok := runs[0].majority(); name == "eval_accuracy" && len(runs) == 1 && ok {
-			c.Limit, c.LimitName = &base, "the most frequent label each time"
-		}
 		if len(names) > 1 {
 			c.Title += ": " + c.YTitle
+		}
+		if base, ok := runs[0].majority(); name == "eval_accuracy" && len(runs) == 1 && ok {
+			c.Limit, c.LimitName = &base, "the most frequent label each time"
 		}
 		figures = append(figures, CurvesFigure(*c))
 	}
@@ -199,31 +202,18 @@ func metricCurve(r *Run, runs []*Run, o *Options, name string) Curve {
 	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best}
 }
 
-// stopMark marks the evaluation with which a training stopped early.
-func stopMark(r *Run, c *Curve) []chartMark {
-	e := r.Events
-	last := len(c.X) - 1
-	if e.Result == nil || !e.Result.StoppedEarly || last < 0 || !finite(c.Y[last]) {
-		return nil
-	}
-	return []chartMark{{
-		name: fmt.Sprintf("stopped early at step %d", e.Result.Steps), legend: "stopped early", x: c.X[last], y: c.Y[last],
-		shape: draw.Cross, radius: 6, paint: draw.Ink,
-	}}
-}
-
 // stepCurves is a number of the logged steps.
 func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) float64) []*Figure {
 	c.XTitle, c.bands = o.Against.String(), phaseBands(runs, o)
 	some := false
 	for _, r := range trained(runs) {
+		c.marks = append(c.marks, goneOnAlong(r, o, c.Smoothing, of)...)
 		y := make([]float64, len(r.Events.Logged))
 		for i, s := range r.Events.Logged {
 			y[i] = of(s)
 			some = some || finite(y[i])
 		}
 		c.Curves = append(c.Curves, Curve{Name: r.Name, X: stepX(r.Events, o.Against), Y: y, Best: -1})
-		c.goneOn(r, o, y)
 	}
 	if !some {
 		return nil
