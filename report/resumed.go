@@ -124,4 +124,3 @@ func stopMark(r *Run, c *Curve) []chartMark {
 		shape: draw.Cross, radius: 6, paint: draw.Ink,
 	}}
 }
-

@@ -139,7 +139,6 @@ func TestDocumentedKeys(t *testing.T) {
 		"project: the whole":     projectionJSON{},
 		"project: a point":       pointJSON{},
 		"pretrain":               pretrain.Evaluation{},
-		"pretrain: breakdown":    pretrain.Breakdown{},
 		"glue":                   glue.Summary{},
 		"glue: a row":            glue.Row{},
 		"sweep":                  sweep.Summary{},
