@@ -30,7 +30,7 @@ type kindDrawing struct {
 var kindDrawings = []kindDrawing{
 	{task.SingleLabel, singleLabelFigures, singleLabelIntervals, classExample, classRight},
 	{task.MultipleChoice, choiceFigures, nil, classExample, classRight},
-	{task.MultiLabel, multiLabelFigures, multiLabelIntervals, multiLabelExample, nil},
+	{task.MultiLabel, multiLabelFigures, multiLabelIntervals, multiLabelExample, multiLabelRight},
 	{task.Regression, regressionFigures, regressionIntervals, regressionExample, nil},
 	{task.TokenClassification, wordFigures, wordIntervals, wordExample, nil},
 	{task.QuestionAnswering, answerFigures, answerIntervals, answerExample, answerRight},
@@ -80,6 +80,16 @@ func predicted(x *task.Outcome) (class int, p float64) {
 func classRight(_ *task.Outcomes, x *task.Outcome) (right, ok bool) {
 	class, _ := predicted(x)
 	return class == *x.Label, true
+}
+
+// multiLabelRight says whether all labels of an example are right.
+func multiLabelRight(_ *task.Outcomes, x *task.Outcome) (right, ok bool) {
+	for j, p := range x.Probabilities {
+		if (p > 0.5) != slices.Contains(x.Labels, j) {
+			return false, true
+		}
+	}
+	return true, true
 }
 
 // truth are the right classes.
