@@ -108,13 +108,18 @@ func TestRun(t *testing.T) {
 		t.Errorf("the warnings are %q", got)
 	}
 	page := rendered(t, p)
-	for _, want := range []string{"the model is from step 20. The training stopped early.", "train_data", "0a1b", "2e-5", "dev.tsv:3 (loss 1.2)", "&lt;i&gt;one&lt;/i&gt;", "best is 0.8 at step 20"} {
+	for _, want := range []string{"the model is from step 20. The training stopped early.", "train_data", "0a1b", "2e-5", "dev.tsv:3 (loss 1.2)", "&lt;i&gt;one&lt;/i&gt;", "best is 0.8 at step 20", "stopped early at step 20"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q", want)
 		}
 	}
 	if strings.Contains(page, "<i>") || strings.Contains(page, "<b>") {
 		t.Error("the page has elements of a user's text")
+	}
+	// Where the accuracy judges, what guessing gives is beside it.
+	page = rendered(t, pageOf(t, Options{}, folder(t, with(someRun, train.EventsFile, strings.Replace(someRun[train.EventsFile], `"best_metric":"f1_score"`, `"best_metric":"eval_accuracy"`, 1)))))
+	if !strings.Contains(page, "the most frequent label each time") {
+		t.Error("the page doesn't compare the accuracy with that of the most frequent label")
 	}
 	// Against tokens, the last step is at 1,600.
 	loss := pageOf(t, Options{Against: Tokens}, folder(t, someRun)).Figures()[0]
