@@ -364,6 +364,9 @@ func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, o
 	}
 	if measured.Outcomes != nil {
 		measured.Outcomes.AddTexts(e.data, j.parts.Tokenizer)
+		if err := measured.Outcomes.AddExplanations(ctx, j.parts.Model, e.data, j.parts.Tokenizer); err != nil {
+			return nil, err
+		}
 	}
 	j.parts.Spec.Metrics = measured.Metrics()
 	return measured, nil

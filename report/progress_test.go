@@ -264,6 +264,23 @@ func TestBenchmark(t *testing.T) {
 	}
 }
 
+// The words of the worst errors are marked by what they add to the answer, whatever they are.
+func TestScoredWords(t *testing.T) {
+	outcomes := strings.Replace(someRun[task.OutcomesFile], `"log_probabilities":[-1.2,-0.36]`, `"log_probabilities":[-1.2,-0.36],"scored_words":[{"text":"<b>good","score":2},{"text":"a","score":0.1},{"text":"dull","score":-1}]`, 1)
+	page := rendered(t, pageOf(t, Options{}, folder(t, with(someRun, task.OutcomesFile, outcomes))))
+	for _, want := range []string{`<mark class="p4" title="2">&lt;b&gt;good</mark> a <mark class="n2" title="-1">dull</mark>`, "Words in orange speak for the predicted label"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(rendered(t, pageOf(t, Options{}, folder(t, someRun))), "Words in orange") {
+		t.Error("a page without explanations speaks of them")
+	}
+	if got := scoredBody([]task.ScoredWord{{Text: "a", Score: 0}}); !strings.Contains(string(got), "a ") || strings.Contains(string(got), "<mark") {
+		t.Errorf("of a score of 0: %s", got)
+	}
+}
+
 // The interval of Spearman's coefficient is that of the coefficient of the drawn examples.
 func TestSpearmanInterval(t *testing.T) {
 	o := &task.Outcomes{Kind: task.Regression}
