@@ -51,8 +51,9 @@ type Example struct {
 	// Answers are the right answers to a question about TextPair, of which the first is trained on; empty where there is
 	// none, nil in unlabelled data.
 	Answers []Span
-	Group   string // of examples that SplitValidation keeps together, like an article's; "": none
-	ID      string // of the example in its data set; "" where it has none
+	Fields  []string // of further columns: see TableOptions
+	Group   string   // of examples that SplitValidation keeps together, like an article's; "": none
+	ID      string   // of the example in its data set; "" where it has none
 	Source  Source
 }
 
@@ -60,7 +61,7 @@ type Example struct {
 func (x *Example) size() int {
 	const header = 16 // of a string in a list
 	n := int(exampleType.Size()) + len(x.Text) + len(x.TextPair) + len(x.Label) + len(x.ID) + len(x.Source.Member)
-	for _, list := range [...][]string{x.Words, x.Choices, x.Labels} {
+	for _, list := range [...][]string{x.Words, x.Choices, x.Labels, x.Fields} {
 		for _, s := range list {
 			n += header + len(s)
 		}

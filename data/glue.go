@@ -62,12 +62,25 @@ var (
 	QNLI = Layout{Folders: []string{"QNLI"}, Tables: pairs("question", "sentence", "label")}
 	RTE  = Layout{Folders: []string{"RTE"}, Tables: pairs("sentence1", "sentence2", "label")}
 	WNLI = Layout{Folders: []string{"WNLI"}, Tables: pairs("sentence1", "sentence2", "label")}
-	// AX are the diagnostic sentences, which have no training part.
+	// AX are the diagnostic sentences, which have no training part. The labelled file says what each of them is about.
 	AX = Layout{Folders: []string{"diagnostic", "AX"}, Tables: map[Split]Table{
-		Dev:  pair("diagnostic-full.tsv", "Premise", "Hypothesis", "Label"),
+		Dev:  diagnostic("diagnostic-full.tsv"),
 		Test: pair("diagnostic.tsv", "sentence1", "sentence2", ""),
 	}}
 )
+
+// DiagnosticFields are the columns of AX that say what a pair of sentences is about: phenomena of four sorts, of which a cell may name
+// several between semicolons, and where the sentences are from.
+func DiagnosticFields() []string {
+	return []string{"Lexical Semantics", "Predicate-Argument Structure", "Logic", "Knowledge", "Domain"}
+}
+
+// diagnostic is the labelled part of AX.
+func diagnostic(file string) Table {
+	t := pair(file, "Premise", "Hypothesis", "Label")
+	t.Fields = DiagnosticFields()
+	return t
+}
 
 // qqp is a labelled part of QQP. The training part that GLUE publishes has lines that end too early, which Hugging Face's QqpProcessor
 // leaves out too.

@@ -213,3 +213,22 @@ func records(t *testing.T, path string, header bool) []string {
 	}
 	return lines
 }
+
+// The diagnostic sentences come with what they are about, also where a column isn't there.
+func TestDiagnosticFields(t *testing.T) {
+	dir := t.TempDir()
+	for header, want := range map[string][]string{
+		"Lexical Semantics\tPredicate-Argument Structure\tLogic\tKnowledge\tDomain\tPremise\tHypothesis\tLabel\nLexical entailment\t\tNegation;Conjunction\t\tNews\tA cat.\tAn animal.\tentailment\n": {"Lexical entailment", "", "Negation;Conjunction", "", "News"},
+		"Premise\tHypothesis\tLabel\tLogic\nA cat.\tAn animal.\tentailment\tNegation\n":                                                                                                               {"", "", "Negation", "", ""},
+	} {
+		write(t, filepath.Join(dir, "diagnostic-full.tsv"), header)
+		set, err := AX.Read(t.Context(), dir, ReadOptions{Split: Dev})
+		if err != nil || len(set.Examples) != 1 || !slices.Equal(set.Examples[0].Fields, want) {
+			t.Errorf("%v, %v, want %q", set, err, want)
+		}
+	}
+	write(t, filepath.Join(dir, "train.tsv"), "index\tsentence1\tsentence2\tlabel\n0\tA.\tB.\tentailment\n")
+	if set, err := RTE.Read(t.Context(), dir, ReadOptions{Split: Train}); err != nil || set.Examples[0].Fields != nil {
+		t.Errorf("of rte: %v, %v", set, err)
+	}
+}

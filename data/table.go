@@ -105,6 +105,8 @@ type TableOptions struct {
 	MultiLabel bool
 	// SkipBad leaves bad records out and counts them. Without it the first one is an error.
 	SkipBad bool
+	// Fields names further columns of a CSV or TSV table with a header, whose values Example.Fields has. One that isn't there is empty.
+	Fields []string
 	// SkipShort does so with records of fewer columns than the header has, as the readers of a data set do that is known to have some.
 	SkipShort bool
 }
@@ -202,9 +204,11 @@ type TableReader struct {
 	options TableOptions
 	format  recordFormat
 	header  []string
-	width   int         // fields of a record; 0: not known yet
-	pair    func() bool // whether the last record had a second text, empty or not
-	bad     badRecords
+	width   int // fields of a record; 0: not known yet
+	// selected is the format of a table with columns; nil: there are none.
+	selected *selected
+	pair     func() bool // whether the last record had a second text, empty or not
+	bad      badRecords
 }
 
 // recordFormat gives the fields of record after record and the line each begins on: text, text_pair, label and, of
@@ -278,7 +282,11 @@ func NewTableReader(r io.Reader, name string, o TableOptions) (*TableReader, err
 	if err != nil {
 		return nil, err
 	}
-	t.format = &selected{t.format, columns, t}
+	of := &selected{format: t.format, columns: columns, table: t}
+	for _, name := range o.Fields {
+		of.further = append(of.further, slices.Index(t.header, name))
+	}
+	t.format, t.selected = of, of
 	t.pair = func() bool { return columns[1] >= 0 }
 	return t, nil
 }
@@ -360,6 +368,9 @@ func (t *TableReader) Read() (Example, error) {
 		}
 		if err == nil {
 			x := Example{Input: Input{Text: fields[0], TextPair: fields[1], Pair: t.pair()}, Source: source}
+			if t.selected != nil {
+				x.Fields = slices.Clone(t.selected.values)
+			}
 			switch {
 			case t.options.Unlabelled:
 			case t.options.MultiLabel:
@@ -391,6 +402,9 @@ type selected struct {
 	format  recordFormat
 	columns [3]int
 	table   *TableReader
+	// further are the columns of TableOptions.Fields, −1 where there is none, and values what the last record has in them.
+	further []int
+	values  []string
 }
 
 func (s *selected) next() ([]string, int, error) {
@@ -417,6 +431,14 @@ func (s *selected) next() ([]string, int, error) {
 			// A copy, so that an example doesn't keep the rest of its record in memory.
 			out[i] = strings.Clone(fields[c])
 		}
+	}
+	s.values = s.values[:0]
+	for _, c := range s.further {
+		value := ""
+		if c >= 0 {
+			value = strings.Clone(fields[c])
+		}
+		s.values = append(s.values, value)
 	}
 	if s.table.options.MultiLabel {
 		if strings.Count(out[2], ",") > maxColumns {

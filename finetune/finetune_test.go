@@ -235,9 +235,9 @@ func TestRunAgain(t *testing.T) {
 // A job that was interrupted goes on to the same bits, with the same events but for those of the part before.
 func TestInterrupted(t *testing.T) {
 	dir, r := setting(t)
-	whole := mustRun(t, r, Options{Output: filepath.Join(dir, "whole")})
+	whole := mustRun(t, r, Options{Output: filepath.Join(dir, "whole"), SaveOutcomes: true})
 	ctx, cancel := context.WithCancel(context.Background())
-	o := Options{Output: filepath.Join(dir, "cut")}
+	o := Options{Output: filepath.Join(dir, "cut"), SaveOutcomes: true}
 	_, err := mustPrepare(t, r, o).Run(ctx, func(e train.Event) {
 		if s, ok := e.(train.Stepped); ok && s.Step == 3 {
 			cancel()
@@ -265,8 +265,16 @@ func TestInterrupted(t *testing.T) {
 	if evaluating == 0 {
 		t.Error("no progress of evaluations")
 	}
-	if got, want := read(t, filepath.Join(result.Output, "model.safetensors")), read(t, filepath.Join(whole.Output, "model.safetensors")); got != want {
-		t.Error("the models differ")
+	for _, name := range []string{"model.safetensors", task.OutcomesFile} {
+		if got, want := read(t, filepath.Join(result.Output, name)), read(t, filepath.Join(whole.Output, name)); got != want {
+			t.Errorf("%s is another", name)
+		}
+	}
+	if outcomes := read(t, filepath.Join(whole.Output, task.OutcomesFile)); !strings.Contains(outcomes, `"scored_words":`) {
+		t.Errorf("the outcomes have no scores of words: %s", outcomes)
+	}
+	if list, err := train.ReadResumptions(result.Output); err != nil || len(list) != 1 || list[0].Step != 3 {
+		t.Errorf("the resumptions are %+v, %v", list, err)
 	}
 	_, err = mustPrepare(t, r, o).Run(context.Background(), nil)
 	var finished *train.FinishedError
@@ -422,6 +430,31 @@ func TestNewJob(t *testing.T) {
 	for want, training := range map[string]Training{"learning_rate is -1": {LearningRate: -1}, `metric_for_best_model is "f2"`: {BestMetric: "f2"}} {
 		if _, err := NewJob(p, training, Options{Output: filepath.Join(dir, "no")}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error is %v, want %s", err, want)
+		}
+	}
+}
+
+// Each evaluation on the way records its confusion matrix; that of the model is the one of its results.
+func TestEvaluationsOnTheWay(t *testing.T) {
+	dir, r := setting(t)
+	r.EvalSteps = 1
+	result := mustRun(t, r, Options{Output: filepath.Join(dir, "out")})
+	e, err := train.ReadEvents(result.Output)
+	if err != nil || len(e.Evaluations) < 2 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	report := result.Evaluation.Report.(*task.ClassReport)
+	for _, v := range e.Evaluations {
+		b, err := task.ParseBrief(v.Evaluation.Details)
+		if err != nil || !slices.Equal(b.Labels, report.Labels) {
+			t.Fatalf("step %d: %+v, %v", v.Step, b, err)
+		}
+		accuracy, _ := v.Evaluation.Metrics.Get("eval_accuracy")
+		if got := b.Confusion.Report().Accuracy; got != accuracy {
+			t.Errorf("step %d: the matrix has an accuracy of %v, the metrics of %v", v.Step, got, accuracy)
+		}
+		if v.Step == result.Training.ModelStep && !reflect.DeepEqual(b.Confusion, report.Confusion) {
+			t.Errorf("step %d: the matrix is %v, that of the results %v", v.Step, b.Confusion, report.Confusion)
 		}
 	}
 }

@@ -364,6 +364,9 @@ func (j *Job) results(ctx context.Context, e *evaluator, trained train.Result, o
 	}
 	if measured.Outcomes != nil {
 		measured.Outcomes.AddTexts(e.data, j.parts.Tokenizer)
+		if err := measured.Outcomes.AddExplanations(ctx, j.parts.Model, e.data, j.parts.Tokenizer); err != nil {
+			return nil, err
+		}
 	}
 	j.parts.Spec.Metrics = measured.Metrics()
 	return measured, nil
@@ -460,7 +463,10 @@ func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point)
 			out.Metrics = append(out.Metrics, m)
 		}
 	}
-	return out, nil
+	if brief := r.Brief(); brief != nil {
+		out.Details, err = json.Marshal(brief)
+	}
+	return out, err
 }
 
 func (e *evaluator) event(event train.Event) {

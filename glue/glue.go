@@ -9,7 +9,6 @@ package glue
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -163,22 +162,37 @@ type member struct {
 	folder string // of its data; "": not there
 	output string // its folder
 	step   int    // of its model
-	parts  []part // evaluated
+	parts  []Part // evaluated
 	files  []string
 }
 
-// part is how good a model is on a part of a task's data, an element of glue.json.
-type part struct {
+// Part is how good a model is on a part of a task's data, an element of ScoresFile.
+type Part struct {
 	Split    data.Split     `json:"split"`
 	Official []string       `json:"official_metrics"`
 	Metrics  metric.Metrics `json:"metrics"`
 	Skipped  int            `json:"skipped_records,omitzero"` // bad records that were left out
 	// Precision is that of the products; without it they were in float32.
 	Precision bert.Precision `json:"precision,omitzero"`
+
+	// What follows is not there in files of earlier releases. Labels and Confusion [label][prediction] are those of a task with labels.
+	Examples  int                    `json:"examples,omitzero"`
+	Labels    []string               `json:"labels,omitempty"`
+	Confusion metric.ConfusionMatrix `json:"confusion_matrix,omitempty"`
+	// Categories are those of the diagnostic set, in the order of data.DiagnosticFields.
+	Categories []Category `json:"categories,omitempty"`
+}
+
+// Category is the part of the examples that have something in common.
+type Category struct {
+	Field string `json:"field"` // a column of the data, such as Logic
+	// Name is what the examples have in the column, such as Negation; "": anything.
+	Name      string                 `json:"name,omitempty"`
+	Confusion metric.ConfusionMatrix `json:"confusion_matrix"`
 }
 
 // score is the part's score: the mean of its official metrics.
-func (p *part) score() float64 {
+func (p *Part) score() float64 {
 	sum := 0.0
 	for _, name := range p.Official {
 		sum += value(p.Metrics, name)
@@ -348,13 +362,9 @@ func (s *Suite) readScores(m *member, precision bert.Precision) (found bool, err
 	if err != nil {
 		return false, err
 	}
-	var parts []part
-	err = json.Unmarshal(text, &parts)
+	parts, err := parseParts(text)
 	other := false
 	for _, p := range parts {
-		if len(p.Official) == 0 && err == nil {
-			err = fmt.Errorf("part %q has no official metrics", p.Split)
-		}
 		other = other || p.Precision != precision
 	}
 	switch {
@@ -401,7 +411,14 @@ func (s *Suite) evaluate(ctx context.Context, m *member, model *trainedModel) er
 		if err != nil {
 			return err
 		}
-		m.parts = append(m.parts, part{split, r.Official, r.Metrics(), r.Skipped, r.Precision})
+		p := Part{Split: split, Official: r.Official, Metrics: r.Metrics(), Skipped: r.Skipped, Precision: r.Precision, Examples: r.Examples}
+		if c, ok := r.Report.(*task.ClassReport); ok {
+			p.Labels, p.Confusion = c.Labels, c.Confusion
+			if p.Categories, err = categories(m.row.Tables[split].Fields, examples, c); err != nil {
+				return err
+			}
+		}
+		m.parts = append(m.parts, p)
 	}
 	return jsonobject.Save(filepath.Join(m.output, ScoresFile), m.parts)
 }

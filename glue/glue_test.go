@@ -62,13 +62,13 @@ func mustRun(t *testing.T, r Recipe, o Options) *Summary {
 	return summary
 }
 
-func scores(t *testing.T, o Options, name string) []part {
+func scores(t *testing.T, o Options, name string) []Part {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(o.Output, name, ScoresFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var parts []part
+	var parts []Part
 	if err := json.Unmarshal(text, &parts); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestSummaryJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tasks = []*member{{row: row, parts: []part{{Split: data.Dev, Official: []string{"matthews"}, Metrics: metric.Metrics{{Name: "matthews", Value: math.NaN()}}}}}}
+	s.tasks = []*member{{row: row, parts: []Part{{Split: data.Dev, Official: []string{"matthews"}, Metrics: metric.Metrics{{Name: "matthews", Value: math.NaN()}}}}}}
 	text, err := json.Marshal(s.summarize())
 	if want := `{"rows":[{"name":"CoLA","task":"cola","split":"dev","metrics":{"matthews":null},"score":null}],"tasks":1,"paper_columns":1,"score":null,"paper_average":null}`; err != nil || string(text) != want {
 		t.Errorf("%s, %v", text, err)

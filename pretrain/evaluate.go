@@ -14,6 +14,7 @@ import (
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // ResultsFile is the file name of an Evaluation in an output directory.
@@ -34,6 +35,8 @@ type Evaluation struct {
 	MaskedTokens int `json:"masked_tokens"`
 	// Precision is that of the matrix products.
 	Precision bert.Precision `json:"compute_precision"`
+	// Breakdown says which masked tokens are predicted well. Evaluations by earlier releases lack it.
+	Breakdown *Breakdown `json:"breakdown,omitempty"`
 }
 
 // NextSentence holds the metrics of next-sentence prediction.
@@ -93,6 +96,8 @@ func GlobalStep(dir string) (int, error) {
 type EvaluateOptions struct {
 	Tokens     int // the maximal number of tokens of a batch; 0 means 4,096
 	GlobalStep int // the training step of the model, for the result
+	// Tokenizer is that of the instances, for Breakdown.Pieces; nil: there are none.
+	Tokenizer *tokenizer.Tokenizer
 	// Progress, if not nil, is called after each batch with the numbers of instances done and of all instances.
 	Progress func(done, all int)
 }
@@ -111,7 +116,8 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 	if o.Tokens <= 0 {
 		o.Tokens = 4096
 	}
-	e := measuring{session: m.NewSession(), nextSentence: m.Head() == bert.PreTraining}
+	c := m.Config()
+	e := measuring{session: m.NewSession(), nextSentence: m.Head() == bert.PreTraining, parts: newBreakdown(s, c.VocabSize)}
 	var b bert.Batch
 	for i := 0; i < s.Len(); {
 		if ctx.Err() != nil {
@@ -136,6 +142,7 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 		return nil, err
 	}
 	r.Precision, _ = m.Precision()
+	r.Breakdown = e.parts.result(o.Tokenizer)
 	return r, nil
 }
 
@@ -149,6 +156,7 @@ type measuring struct {
 	instances           int
 	nextRight           int
 	nextLoss            float64
+	parts               *breakdown
 }
 
 func (e *measuring) add(b *bert.Batch) error {
@@ -160,7 +168,8 @@ func (e *measuring) add(b *bert.Batch) error {
 		return fmt.Errorf("the loss is %v: the model's weights are damaged", l)
 	}
 	e.masked += len(b.MaskedIDs)
-	e.maskedRight += right(out.Logits, b.MaskedIDs)
+	e.maskedRight += right(out.Logits, b.MaskedIDs, e.parts.rows(len(b.MaskedIDs)))
+	e.parts.add(b)
 	// The loss of a batch is a mean; for PreTraining the divisor is slightly larger (run_pretraining.py, get_masked_lm_output).
 	divisor := float64(len(b.MaskedIDs))
 	if e.nextSentence {
@@ -169,14 +178,15 @@ func (e *measuring) add(b *bert.Batch) error {
 	e.maskedLoss += out.Loss.MaskedLM * divisor
 	e.instances += b.Len()
 	if e.nextSentence {
-		e.nextRight += right(out.NextSentenceLogits, b.NextSentence)
+		e.nextRight += right(out.NextSentenceLogits, b.NextSentence, nil)
 		e.nextLoss += out.Loss.NextSentence * float64(b.Len())
 	}
 	return nil
 }
 
-// right returns the number of rows of logits [N,C] whose maximum, or the first of several, is at the label [N].
-func right(logits []float32, labels []int32) int {
+// right returns the number of rows of logits [N,C] whose maximum, or the first of several, is at the label [N]. rows [N], if not nil, is
+// set to which they are.
+func right(logits []float32, labels []int32, rows []bool) int {
 	if len(labels) == 0 {
 		return 0
 	}
@@ -191,6 +201,9 @@ func right(logits []float32, labels []int32) int {
 		}
 		if best == int(label) {
 			n++
+		}
+		if rows != nil {
+			rows[i] = best == int(label)
 		}
 	}
 	return n

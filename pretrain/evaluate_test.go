@@ -1,13 +1,16 @@
 package pretrain
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +84,7 @@ func TestEvaluate(t *testing.T) {
 			m := testModel(t, head)
 			var masked, right, nextRight int
 			var loss, nextLoss float64
+			places, hits := make(map[int][2]int), make(map[int32][2]int) // masked and right, by place and by token
 			session := m.NewSession()
 			score := func(logits []float32, label int32) (loss float64, right int) {
 				sum := 0.0
@@ -108,6 +112,9 @@ func TestEvaluate(t *testing.T) {
 					}
 					l, r := score(logits, id)
 					loss, right, masked = loss+l, right+r, masked+1
+					at := int(in.Positions[i])
+					places[at] = [2]int{places[at][0] + 1, places[at][1] + r}
+					hits[id] = [2]int{hits[id][0] + 1, hits[id][1] + r}
 				}
 				if head == bert.PreTraining {
 					l, r := score(out.NextSentenceLogits, int32(in.Next))
@@ -139,6 +146,7 @@ func TestEvaluate(t *testing.T) {
 				if !near(e.Loss, want) {
 					t.Errorf("%d tokens a batch: loss %v, want %v", tokens, e.Loss, want)
 				}
+				checkBreakdown(t, e.Breakdown, source, places, hits)
 				if !slices.IsSorted(done) || done[len(done)-1] != len(source) || tokens == 1 && len(done) != len(source) {
 					t.Errorf("%d tokens a batch: progress %v", tokens, done)
 				}
@@ -147,6 +155,55 @@ func TestEvaluate(t *testing.T) {
 				t.Errorf("%d of %d and %d of %d are right: the test says little", right, masked, nextRight, len(source))
 			}
 		})
+	}
+}
+
+// checkBreakdown compares a breakdown with counts by place and by token: masked and right.
+func checkBreakdown(t *testing.T, b *Breakdown, source memory, places map[int][2]int, tokens map[int32][2]int) {
+	t.Helper()
+	if err := b.check(); err != nil {
+		t.Fatal(err)
+	}
+	want, lengths, longest := newCounts(len(b.Lengths)), make([]int, len(b.Lengths)), 0
+	for at, n := range places {
+		want.add(at/b.Width, n[0], n[1])
+	}
+	seen := make(map[int32]int)
+	for _, in := range source {
+		lengths[(len(in.IDs)-1)/b.Width]++
+		longest = max(longest, len(in.IDs))
+		ids := slices.Clone(in.IDs)
+		for i, at := range in.Positions {
+			ids[at] = in.MaskedIDs[i]
+		}
+		for _, id := range ids {
+			seen[id]++
+		}
+	}
+	if !reflect.DeepEqual(b.Places, want) || !slices.Equal(b.Lengths, lengths) || b.Width != (longest+15)/16 {
+		t.Errorf("the breakdown is %+v, want places %+v and lengths %v", b, want, lengths)
+	}
+	// Every token is in one group, no token in a later group is more frequent, and groups are of like size.
+	order := slices.SortedFunc(maps.Keys(tokens), func(a, b int32) int { return cmp.Or(seen[b]-seen[a], int(a-b)) })
+	all := 0
+	for _, n := range tokens {
+		all += n[0]
+	}
+	group, before := newCounts(frequencyGroups), 0
+	different := make([]int, frequencyGroups)
+	for _, id := range order {
+		n := tokens[id]
+		middle := float64(before) + float64(n[0]-1)/2 // of the tokens in this order
+		k := int(middle / float64(all) * frequencyGroups)
+		group.add(k, n[0], n[1])
+		different[k]++
+		before += n[0]
+	}
+	if !reflect.DeepEqual(b.Frequencies, group) || !slices.Equal(b.Vocabulary, different) {
+		t.Errorf("by frequency there are %+v and %v, want %+v and %v", b.Frequencies, b.Vocabulary, group, different)
+	}
+	if b.Pieces != nil {
+		t.Errorf("there are pieces without a tokenizer: %+v", b.Pieces)
 	}
 }
 

@@ -99,5 +99,5 @@ func (e *Evaluator) Evaluate(ctx context.Context, progress func(done, all int)) 
 	if e.model == nil {
 		return nil, fmt.Errorf("the evaluator is %w", bert.ErrClosed)
 	}
-	return Evaluate(ctx, e.model, e.source, EvaluateOptions{GlobalStep: e.step, Progress: progress})
+	return Evaluate(ctx, e.model, e.source, EvaluateOptions{GlobalStep: e.step, Tokenizer: e.sets.tokenizer, Progress: progress})
 }

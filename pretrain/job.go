@@ -55,6 +55,8 @@ type Job struct {
 	model *bert.Model
 	data  train.Data
 	eval  Source // nil: none
+	// probes are those of Recipe.Probe.
+	probes *probes
 
 	fingerprint map[string]string
 }
@@ -94,6 +96,9 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 		return nil, err
 	}
 	if err := j.divide(head); err != nil {
+		return nil, err
+	}
+	if j.probes, err = newProbes(&j.recipe, j.sets.tokenizer, config.MaxPositionEmbeddings); err != nil {
 		return nil, err
 	}
 	if j.fingerprint, err = j.recipe.fingerprint(&config, j.sets); err != nil {
@@ -314,7 +319,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
 		Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
 		Observer: observe, Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels,
-		Begin: j.saveRecipe, SaveModel: j.save, Missing: j.missing,
+		Begin: j.begin, SaveModel: j.save, Missing: j.missing,
 	}
 	if j.options.Peak != nil {
 		precision, _ := j.model.Precision()
@@ -329,7 +334,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	var (
 		result   = &Result{Output: o.Output}
 		eval     train.Evaluator
-		measured = &measurer{source: j.eval, results: make(map[int]*Evaluation)}
+		measured = &measurer{source: j.eval, tokenizer: j.sets.tokenizer, probes: j.probes, results: make(map[int]*Evaluation)}
 	)
 	if j.eval != nil {
 		eval = measured
@@ -382,7 +387,14 @@ func (j *Job) missing(dir string) string {
 	return ""
 }
 
-// saveRecipe writes the recipe, with its defaults, into the folder of the run.
+// begin writes the recipe, with its defaults, into the folder of the run, and what the instances are.
+func (j *Job) begin(dir string) error {
+	if err := j.saveRecipe(dir); err != nil {
+		return err
+	}
+	return saveTrainingSets(dir, j.sets.training)
+}
+
 func (j *Job) saveRecipe(dir string) error {
 	data, err := recipe.Marshal(j.recipe)
 	if err != nil {
@@ -396,12 +408,14 @@ func (j *Job) saveRecipe(dir string) error {
 
 // measurer measures the model for train.Run and keeps what it found.
 type measurer struct {
-	source  Source
-	results map[int]*Evaluation // by step
+	source    Source
+	tokenizer *tokenizer.Tokenizer
+	probes    *probes
+	results   map[int]*Evaluation // by step
 }
 
 func (e *measurer) measure(ctx context.Context, m *bert.Model, at train.Point) (*Evaluation, error) {
-	return Evaluate(ctx, m, e.source, EvaluateOptions{GlobalStep: at.Step, Progress: at.Progress})
+	return Evaluate(ctx, m, e.source, EvaluateOptions{GlobalStep: at.Step, Tokenizer: e.tokenizer, Progress: at.Progress})
 }
 
 // Evaluate measures the model for package train.
@@ -411,5 +425,11 @@ func (e *measurer) Evaluate(ctx context.Context, m *bert.Model, at train.Point) 
 		return train.Evaluation{}, err
 	}
 	e.results[at.Step] = r
-	return train.Evaluation{Loss: r.Loss, Metrics: r.Metrics()}, nil
+	details := Details{Breakdown: r.Breakdown}
+	if details.Probes, err = e.probes.fill(m); err != nil {
+		return train.Evaluation{}, err
+	}
+	out := train.Evaluation{Loss: r.Loss, Metrics: r.Metrics()}
+	out.Details, err = json.Marshal(details)
+	return out, err
 }

@@ -28,6 +28,8 @@ type Recipe struct {
 	EvalInstances    string  `json:"eval_instances,omitzero"`
 	EvalShare        float64 `json:"eval_share,omitzero"`
 	MaxEvalInstances int     `json:"max_eval_instances,omitzero"`
+	// Probe are texts with [MASK] in them, whose most probable tokens each evaluation records.
+	Probe []string `json:"probe,omitempty"`
 
 	// Config is the file of the configuration of a model that begins with random weights. Init is the model to begin with
 	// instead; with both, they have to agree.
@@ -170,6 +172,7 @@ func (r Recipe) Validate() error {
 		{"eval_share", r.EvalShare == 0 || r.EvalInstances == "", "none beside `eval_instances`"},
 		{"max_eval_instances", r.MaxEvalInstances >= 0, "0 or more"},
 		{"eval_steps", r.EvalSteps <= 0 || evaluated, "0 without instances to evaluate on: `eval_instances` or `eval_share`"},
+		{"probe", len(r.Probe) == 0 || evaluated, "none without instances to evaluate on: `eval_instances` or `eval_share`"},
 		{"metric_for_best_model", r.BestMetric == "" || evaluated, "none without instances to evaluate on: `eval_instances` or `eval_share`"},
 	} {
 		if !c.valid {

@@ -152,12 +152,21 @@ type Classes struct {
 	Labels []string
 	Scores []metric.Score // by label; Predicted is negative where it isn't known
 	What   string         // what a class is: "label", "type"; "": label
+	// Averages follow the classes.
+	Averages []Average
+}
+
+// Average is an average of the scores of classes.
+type Average struct {
+	Name string
+	metric.Score
 }
 
 // mostClasses is how many classes a dot plot shows: those with the most examples.
 const mostClasses = 40
 
-// ClassesFigure draws precision, recall and F1 of each class, with the intervals of the first two.
+// ClassesFigure draws precision, recall and F1 of each class, with their intervals. That of F1 is Wilson's of the share J of right
+// examples among those that have the label or are predicted to have it, of which F1 is 2J/(1+J).
 func ClassesFigure(k Classes) *Figure {
 	what := cmp.Or(k.What, "label")
 	d := Dots{
@@ -175,6 +184,10 @@ func ClassesFigure(k Classes) *Figure {
 		if s.Predicted > 0 {
 			row.Intervals[0] = &precision
 		}
+		if any := s.Support + s.Predicted - right; s.Predicted >= 0 && any > 0 {
+			j := metric.Wilson(right, any)
+			row.Intervals[2] = &metric.Interval{Low: 2 * j.Low / (1 + j.Low), High: 2 * j.High / (1 + j.High)}
+		}
 		if s.Support > 0 {
 			row.Intervals[1] = &recall
 			if worst < 0 || s.F1 < k.Scores[worst].F1 {
@@ -184,7 +197,18 @@ func ClassesFigure(k Classes) *Figure {
 		d.Rows = append(d.Rows, row)
 		d.Extra[0].Cells = append(d.Extra[0].Cells, fmt.Sprint(s.Support))
 		if len(d.Extra) > 1 {
-			d.Extra[1].Cells = append(d.Extra[1].Cells, fmt.Sprint(s.Predicted))
+			predicted := ""
+			if s.Predicted >= 0 {
+				predicted = fmt.Sprint(s.Predicted)
+			}
+			d.Extra[1].Cells = append(d.Extra[1].Cells, predicted)
+		}
+	}
+	for _, a := range k.Averages {
+		d.Rows = append(d.Rows, DotRow{Name: a.Name, Values: []float64{a.Precision, a.Recall, a.F1}, Intervals: make([]*metric.Interval, 3)})
+		d.Extra[0].Cells = append(d.Extra[0].Cells, fmt.Sprint(a.Support))
+		if len(d.Extra) > 1 {
+			d.Extra[1].Cells = append(d.Extra[1].Cells, "")
 		}
 	}
 	d.Finding = "There are no examples."
@@ -193,12 +217,12 @@ func ClassesFigure(k Classes) *Figure {
 	}
 	f := DotsFigure(d)
 	f.Table.Columns[0].Name = what
-	if len(d.Rows) > mostClasses {
+	if classes := len(k.Scores); classes > mostClasses {
 		shown := d
-		shown.Rows = d.Rows[:mostClasses]
+		shown.Rows = slices.Concat(d.Rows[:mostClasses], d.Rows[classes:])
 		f.Draw = shown.draw
 		f.Height = DotsFigure(Dots{Series: d.Series, Rows: shown.Rows}).Height
-		f.Finding += fmt.Sprintf(" The picture has the first %d of %d.", mostClasses, len(d.Rows))
+		f.Finding += fmt.Sprintf(" The picture has the first %d of %d.", mostClasses, classes)
 		f.Table.Page, f.Table.Note = f.Table.Rows[:mostClasses], "The first of them; the CSV has all."
 	}
 	return f

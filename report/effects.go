@@ -3,9 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
-	"slices"
 
-	"github.com/go-bert/bert/report/draw"
 	"github.com/go-bert/bert/sweep"
 )
 
@@ -103,50 +101,4 @@ func effectsFigure(r *Run, runs []*Run, keys []string) []*Figure {
 	b.Bars = append(b.Bars, Bar{Name: restName, Value: max(rest, 0)})
 	b.Finding = fmt.Sprintf("%s by itself explains %s of the variance of the results, all settings by themselves %s.", keys[most], percent(shares[most]), percent(min(1-rest, 1)))
 	return []*Figure{BarsFigure(b)}
-}
-
-// glueDifferences is what other runs of the benchmark have more or less than the first.
-func glueDifferences(runs []*Run, names []string) []*Figure {
-	runs = slices.DeleteFunc(slices.Clone(runs), func(r *Run) bool { return r.GLUE == nil })
-	if len(runs) < 2 {
-		return nil
-	}
-	score := func(r *Run, name string) float64 {
-		for _, row := range r.GLUE.Rows {
-			if row.Name == name {
-				return row.Score
-			}
-		}
-		return math.NaN()
-	}
-	h := HeatMap{
-		Name: "glue-differences", Title: "GLUE: differences from " + runs[0].Name, RowTitle: "part", ColumnTitle: "run", ValueTitle: "points more than " + runs[0].Name,
-		Rows: names, Diverging: true,
-	}
-	for _, r := range runs[1:] {
-		h.Columns = append(h.Columns, r.Name)
-	}
-	up, down := 0, 0
-	for _, name := range names {
-		var row []float64
-		for i, r := range runs[1:] {
-			d := score(r, name) - score(runs[0], name)
-			row = append(row, d)
-			switch {
-			case i > 0:
-			case d > 0:
-				up++
-			case d < 0:
-				down++
-			}
-		}
-		h.Values = append(h.Values, row)
-	}
-	f := HeatMapFigure(h)
-	f.Finding = fmt.Sprintf("%s is better than %s in %d parts, worse in %d", runs[1].Name, runs[0].Name, up, down)
-	if d := runs[1].GLUE.Score - runs[0].GLUE.Score; finite(d) {
-		f.Finding += fmt.Sprintf("; its mean is %s points %s", draw.Number(math.Abs(d)), map[bool]string{true: "lower", false: "higher"}[d < 0])
-	}
-	f.Finding += "."
-	return []*Figure{f}
 }

@@ -95,7 +95,8 @@ func examples(t testing.TB) []*Figure {
 		HistogramFigure(Histogram{Name: "histogram", Title: "Scores by right label", XTitle: "probability", Range: &Range{0, 1}, Samples: []Sample{{"neg", scores[:100]}, {"pos", scores[100:]}}}),
 		ScatterFigure(Scatter{Name: "scatter", Title: "Predicted and right numbers", XTitle: "right", YTitle: "predicted", X: x, Y: y, Identity: true, Finding: "They go together."}),
 		ClassesFigure(Classes{Labels: []string{"negative", "neutral", "positive"}, Scores: []metric.Score{
-			{Precision: 0.886, Recall: 0.922, F1: 0.903, Support: 881, Predicted: 917}, {Precision: 0.752, Recall: 0.656, F1: 0.701, Support: 518, Predicted: 452}, {Precision: 0.933, Recall: 0.956, F1: 0.944, Support: 1260, Predicted: 1290}}}),
+			{Precision: 0.886, Recall: 0.922, F1: 0.903, Support: 881, Predicted: 917}, {Precision: 0.752, Recall: 0.656, F1: 0.701, Support: 518, Predicted: 452}, {Precision: 0.933, Recall: 0.956, F1: 0.944, Support: 1260, Predicted: 1290}},
+			Averages: []Average{{"macro average", metric.Score{Precision: 0.857, Recall: 0.845, F1: 0.849, Support: 2659}}}}),
 		HeatMapFigure(HeatMap{Name: "pairs", Title: "Mean by learning-rate and batch", RowTitle: "learning-rate", ColumnTitle: "batch", ValueTitle: "accuracy",
 			Rows: []string{"2e-05", "5e-05"}, Columns: []string{"16", "32", "64"}, Values: [][]float64{{0.81, 0.83, math.NaN()}, {0.86, 0.79, 0.8}}}),
 		CurvesFigure(Curves{
@@ -103,7 +104,21 @@ func examples(t testing.TB) []*Figure {
 			bands: []chartBand{{"phase 1", math.Inf(-1), 1800}, {"phase 2", 1800, 3000}},
 			marks: []chartMark{{name: "went on", legend: "went on after a pause", x: 1200, y: 0.35, shape: draw.Triangle, radius: 4.5, paint: draw.Ink}},
 		}),
-		answerCurves(someQuestions(t))[0], averagedThresholds(someLabels()),
+		CurvesFigure(Curves{
+			Name: "loss-resumed", Title: "Loss", XTitle: "step", YTitle: "loss", Curves: []Curve{loss, evaluation}, Smoothing: 0.9, LogY: true,
+			marks: []chartMark{
+				{name: "resumed after step 1200", legend: "resumed", x: 1200, y: 0.35, shape: draw.Square, radius: 4.5, paint: draw.Ink},
+				{name: "stopped early", legend: "stopped early", x: 3000, y: 0.31, shape: draw.Cross, radius: 6, paint: draw.Ink},
+			},
+		}),
+		answerCurves(someQuestions(t))[0], nullThresholdFigure(someQuestions(t)), averagedThresholds(someLabels()),
+		labelMultiples(t), togetherDifference([]string{"a", "b", "rare"}, [2]metric.ConfusionMatrix{{{20, 4, 1}, {4, 15, 0}, {1, 0, 1}}, {{25, 9, 0}, {9, 12, 0}, {0, 0, 0}}}),
+		positionsFigure([]string{"choice 1", "choice 2", "choice 3"}, metric.ConfusionMatrix{{30, 2, 5}, {9, 20, 4}, {12, 3, 15}}),
+		EvaluationsFigure([]string{"negative", "neutral", "<b>"}, someEvaluations(15)),
+		placesFigure(someBreakdown()), frequenciesFigure(someBreakdown()), piecesFigure(someBreakdown()),
+		instanceLengths("lengths", "Lengths of the instances", 8, []int{0, 3, 9, 14, 20, 31, 44, 210}),
+		ProbeFigure("probe", "the capital of [MASK] is paris.", someFills()),
+		diagnosticFigure(someCategories()), benchmarkRun().partMatrices(nil)[0], benchmarkRun().taskLosses(nil, &Options{})[0],
 		HeatMapFigure(HeatMap{Name: "signed", Title: "Differences", RowTitle: "run", ColumnTitle: "task", ValueTitle: "difference", Diverging: true,
 			Rows: []string{"a", "b"}, Columns: []string{"CoLA", "RTE"}, Values: [][]float64{{-3.1, 0}, {1.2, 0.4}}}),
 		StripsFigure(Strips{Name: "strips", Title: "Runs by learning-rate", XTitle: "learning-rate", YTitle: "accuracy", Strips: []Strip{

@@ -180,9 +180,27 @@ func TestSplitTime(t *testing.T) {
 	if f := timeFigures([]*Run{r}, &Options{})[0]; !strings.Contains(f.Finding, "Of 10m40s the steps took 4.7 %") || !strings.Contains(f.Finding, "stood still once") {
 		t.Errorf("the finding is %q", f.Finding)
 	}
-	if marks := pauseMarks(r, &Options{}, []float64{3, 2, 1}); len(marks) != 1 || marks[0].x != 30 || marks[0].y != 1 {
+	if marks := goneOn(r, &Options{}, []float64{3, 2, 1}); len(marks) != 1 || marks[0].x != 30 || marks[0].y != 1 || marks[0].legend != "went on after a pause" {
 		t.Errorf("the marks are %+v", marks)
 	}
+	// What is known of a resumption takes the place of the pause. It is on the line between two logged steps.
+	e.Resumptions = []train.Resumption{{Time: at(620), Step: 25, Lost: 2}}
+	if s := SplitTime(e); s.Interrupted != 590*time.Second || s.Other != 16*time.Second || s.Steps != 30*time.Second {
+		t.Errorf("of a run that was resumed: %+v", s)
+	}
+	if marks := goneOn(r, &Options{}, []float64{3, 2, 1}); len(marks) != 1 || marks[0].x != 25 || marks[0].y != 1.5 || !strings.Contains(marks[0].name, "resumed after step 25; 2 steps beyond") {
+		t.Errorf("the marks are %+v", marks)
+	}
+	if marks := goneOn(r, &Options{Against: Hours}, []float64{3, 2, 1}); len(marks) != 1 || marks[0].x != at(640).Sub(start).Hours() || marks[0].y != 1 {
+		t.Errorf("against hours the marks are %+v", marks)
+	}
+	if got := resumedFinding([]*Run{r}); got != "The run was resumed after step 25; 2 logged steps were made again." {
+		t.Errorf("the finding is %q", got)
+	}
+	if f := timeFigures([]*Run{r}, &Options{})[0]; len(f.Table.Rows) != 4 || f.Table.Rows[2][0] != "interrupted" {
+		t.Errorf("the table is %v", f.Table.Rows)
+	}
+	e.Resumptions = nil
 	// Clocks that go back, or are missing, take no time.
 	for i := range e.Logged {
 		e.Logged[i].Time = e.Logged[i].Time.Add(-time.Duration(i) * time.Hour)

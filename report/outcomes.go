@@ -30,7 +30,7 @@ type kindDrawing struct {
 var kindDrawings = []kindDrawing{
 	{task.SingleLabel, singleLabelFigures, singleLabelIntervals, classExample, classRight},
 	{task.MultipleChoice, choiceFigures, nil, classExample, classRight},
-	{task.MultiLabel, multiLabelFigures, multiLabelIntervals, multiLabelExample, nil},
+	{task.MultiLabel, multiLabelFigures, multiLabelIntervals, multiLabelExample, multiLabelRight},
 	{task.Regression, regressionFigures, regressionIntervals, regressionExample, nil},
 	{task.TokenClassification, wordFigures, wordIntervals, wordExample, nil},
 	{task.QuestionAnswering, answerFigures, answerIntervals, answerExample, answerRight},
@@ -80,6 +80,16 @@ func predicted(x *task.Outcome) (class int, p float64) {
 func classRight(_ *task.Outcomes, x *task.Outcome) (right, ok bool) {
 	class, _ := predicted(x)
 	return class == *x.Label, true
+}
+
+// multiLabelRight says whether all labels of an example are right.
+func multiLabelRight(_ *task.Outcomes, x *task.Outcome) (right, ok bool) {
+	for j, p := range x.Probabilities {
+		if (p > 0.5) != slices.Contains(x.Labels, j) {
+			return false, true
+		}
+	}
+	return true, true
 }
 
 // truth are the right classes.
@@ -150,11 +160,20 @@ func singleLabelFigures(o *task.Outcomes, options *Options) []*Figure {
 // oneAgainstRest is the number of labels up to which each has a curve of precision and recall.
 const oneAgainstRest = 12
 
-// againstRest is a curve of precision and recall for each label. of says of a label which examples have it, by 1, and its
+// labelPR is precision and recall of a label against the rest.
+type labelPR struct {
+	name     string
+	ap       float64 // average precision
+	share    float64 // of the examples that have the label
+	recall   []float64
+	measured []float64 // precision
+}
+
+// labelPRs are those of the labels that some examples have and others haven't. of says of a label which examples have it, by 1, and its
 // probabilities.
-func againstRest(labels []string, of func(label int) (has []int, probabilities []float64)) []*Figure {
-	c := &chart{xTitle: "recall", yTitle: "precision", square: true, x: draw.Scale{Min: 0, Max: 1}, y: draw.Scale{Min: 0, Max: 1}}
-	t := Table{Columns: append(words("label"), numbers("average precision", "share of examples")...)}
+func labelPRs(labels []string, of func(label int) (has []int, probabilities []float64)) (list []labelPR, t Table, finding string) {
+	t = Table{Columns: append(words("label"), numbers("average precision", "share of examples")...)}
+	t.Columns[0].Text = true
 	worst, low := "", math.Inf(1)
 	for k, name := range labels {
 		has, probabilities := of(k)
@@ -173,21 +192,52 @@ func againstRest(labels []string, of func(label int) (has []int, probabilities [
 			}
 		}
 		x, y = thin(x, y, 1, 1)
-		c.lines = append(c.lines, chartLine{name + " " + draw.Number(ap), x, y, draw.Stroke{Paint: draw.Series(k), Width: 1.8, Dash: draw.SeriesDash(k)}})
 		last := points[len(points)-1]
-		t.Rows = append(t.Rows, []string{name, exactly(ap), exactly(float64(last.TP) / float64(last.TP+last.FP))})
+		list = append(list, labelPR{name, ap, float64(last.TP) / float64(last.TP+last.FP), x, y})
+		t.Rows = append(t.Rows, []string{name, exactly(ap), exactly(list[len(list)-1].share)})
 		if ap < low {
 			worst, low = name, ap
 		}
 	}
-	if len(c.lines) == 0 {
+	return list, t, fmt.Sprintf("Average precision is lowest for %s: %s.", shortName(worst), draw.Number(low))
+}
+
+// againstRest is a curve of precision and recall for each label, over one another.
+func againstRest(labels []string, of func(label int) (has []int, probabilities []float64)) []*Figure {
+	list, t, finding := labelPRs(labels, of)
+	if len(list) == 0 {
 		return nil
 	}
-	t.Columns[0].Text = true
-	f := &Figure{Name: "pr-by-label", Title: "Precision and recall by label", Table: t, Draw: c.draw, Text: c.text}
-	f.Finding = fmt.Sprintf("Average precision is lowest for %s: %s.", shortName(worst), draw.Number(low))
+	c := &chart{xTitle: "recall", yTitle: "precision", square: true, x: draw.Scale{Min: 0, Max: 1}, y: draw.Scale{Min: 0, Max: 1}}
+	for k, l := range list {
+		c.lines = append(c.lines, chartLine{l.name + " " + draw.Number(l.ap), l.recall, l.measured, draw.Stroke{Paint: draw.Series(k), Width: 1.8, Dash: draw.SeriesDash(k)}})
+	}
+	f := &Figure{Name: "pr-by-label", Title: "Precision and recall by label", Finding: finding, Table: t, Draw: c.draw, Text: c.text}
 	f.Width, f.Height = c.size()
 	return []*Figure{f}
+}
+
+// mostMultiples is the number of labels up to which each has a small picture of its own.
+const mostMultiples = 24
+
+// prMultiples is a small picture of precision and recall for each label, with the share of the examples that have it.
+func prMultiples(labels []string, of func(label int) (has []int, probabilities []float64)) []*Figure {
+	list, t, finding := labelPRs(labels, of)
+	if len(list) == 0 {
+		return nil
+	}
+	unit := draw.Scale{Min: 0, Max: 1}
+	p := &panels{columns: 4, height: 96, legend: []entry{
+		{name: "precision against recall", paint: draw.Series(0)}, {name: "share of examples with the label", paint: draw.Muted, dash: []float64{5, 4}},
+	}}
+	for _, l := range list {
+		lines := []chartLine{
+			{"", []float64{0, 1}, []float64{l.share, l.share}, draw.Stroke{Paint: draw.Muted, Width: 1, Dash: []float64{5, 4}}},
+			{"", l.recall, l.measured, draw.Stroke{Paint: draw.Series(0), Width: 1.6}},
+		}
+		p.panels = append(p.panels, panel{l.name + " " + draw.Number(l.ap), func(c draw.Canvas, in draw.Rect) { smallPlot(c, in, unit, unit, lines) }})
+	}
+	return []*Figure{p.figure("pr-by-label", "Precision and recall by label", finding, t)}
 }
 
 // calibrationFigures is that of the predicted label.
@@ -339,8 +389,34 @@ func choiceFigures(o *task.Outcomes, options *Options) []*Figure {
 		ConfusionFigure(Confusion{Name: "positions", Title: "Right and chosen position", Labels: names, Counts: m, RowTitle: "right choice", ColumnTitle: "chosen"}),
 		HistogramFigure(Histogram{Name: "margins", Title: "How clear the choices are", XTitle: "probability of the choice minus that of the second", Samples: []Sample{margins}, Range: &Range{0, 1}}),
 	}
+	figures = append(figures, positionsFigure(names, m))
 	return append(figures, calibrationFigures(o, options.Bins)...)
 }
+
+// positionsFigure compares how often each position is right with how often it is chosen: a model that prefers one is biased.
+func positionsFigure(names []string, m metric.ConfusionMatrix) *Figure {
+	all, right, chosen := 0, make([]int, len(m)), make([]int, len(m))
+	for i, row := range m {
+		for j, n := range row {
+			right[i] += n
+			chosen[j] += n
+			all += n
+		}
+	}
+	d := Dots{Name: "position-bias", Title: "How often positions are right and chosen", XTitle: "share of the examples", Series: []string{"right", "chosen"}}
+	most := 0
+	for i, name := range names {
+		a, b := metric.Wilson(right[i], all), metric.Wilson(chosen[i], all)
+		d.Rows = append(d.Rows, DotRow{name, []float64{float64(right[i]) / float64(all), float64(chosen[i]) / float64(all)}, []*metric.Interval{&a, &b}})
+		if gap(right[i], chosen[i]) > gap(right[most], chosen[most]) {
+			most = i
+		}
+	}
+	d.Finding = fmt.Sprintf("The largest difference is at %s: right in %s of the examples, chosen in %s.", names[most], percent(d.Rows[most].Values[0]), percent(d.Rows[most].Values[1]))
+	return DotsFigure(d)
+}
+
+func gap(a, b int) int { return max(a-b, b-a) }
 
 func multiLabelFigures(o *task.Outcomes, _ *Options) []*Figure {
 	c := len(o.Labels)
@@ -383,8 +459,8 @@ func multiLabelFigures(o *task.Outcomes, _ *Options) []*Figure {
 		r := Ranking{Positive: "that a text has a label", Points: points, Used: 0.5, Of: "all labels together"}
 		figures = append(figures, PRFigure(r), ThresholdFigure(r), averagedThresholds(o))
 	}
-	if c <= oneAgainstRest {
-		figures = append(figures, againstRest(o.Labels, func(k int) ([]int, []float64) {
+	if c <= mostMultiples {
+		figures = append(figures, prMultiples(o.Labels, func(k int) ([]int, []float64) {
 			has, p := make([]int, len(o.Examples)), make([]float64, len(o.Examples))
 			for i := range o.Examples {
 				has[i], p[i] = labels[i*c+k], scores[i*c+k]
@@ -400,11 +476,41 @@ func multiLabelFigures(o *task.Outcomes, _ *Options) []*Figure {
 		f.Finding = fmt.Sprintf("The %s labels of %s examples; the diagonal counts each label.", what, message.Thousands(len(o.Examples)))
 		figures = append(figures, f)
 	}
+	if c <= cellTexts {
+		figures = append(figures, togetherDifference(o.Labels, together))
+	}
 	_, high, _ := span(counts[0].Values, counts[1].Values)
 	figures = append(figures, HistogramFigure(Histogram{
 		Name: "cardinality", Title: "Labels of an example", XTitle: "number of labels", Samples: counts[:], Range: &Range{-0.5, high + 0.5}, Bins: int(high) + 1,
 	}))
 	return figures
+}
+
+// togetherDifference is how much more often labels are predicted together than they belong together.
+func togetherDifference(labels []string, together [2]metric.ConfusionMatrix) *Figure {
+	h := HeatMap{
+		Name: "together-difference", Title: "Labels that occur together: predicted minus right", RowTitle: "label", ColumnTitle: "together with", ValueTitle: "examples more",
+		Rows: labels, Columns: labels, Diverging: true,
+	}
+	most, row, column := 0, -1, -1
+	for i := range labels {
+		values := make([]float64, len(labels))
+		for j := range labels {
+			d := together[1][i][j] - together[0][i][j]
+			values[j] = float64(d)
+			if j > i && max(d, -d) > most {
+				most, row, column = max(d, -d), i, j
+			}
+		}
+		h.Values = append(h.Values, values)
+	}
+	f := HeatMapFigure(h)
+	f.Finding = "Pairs of labels are predicted together as often as they belong together."
+	if row >= 0 {
+		than := map[bool]string{true: "more", false: "fewer"}[together[1][row][column] > together[0][row][column]]
+		f.Finding = fmt.Sprintf("%s and %s are predicted together in %s %s examples than they belong together in; the diagonal is about single labels.", shortName(labels[row]), shortName(labels[column]), message.Thousands(most), than)
+	}
+	return f
 }
 
 func multiLabelIntervals(o *task.Outcomes, out map[string]*metric.Interval) {
@@ -470,6 +576,49 @@ func regressionIntervals(o *task.Outcomes, out map[string]*metric.Interval) {
 		n := s[0]
 		return (n*s[5] - s[1]*s[2]) / math.Sqrt((n*s[3]-s[1]*s[1])*(n*s[4]-s[2]*s[2]))
 	})
+	out["spearman"] = spearmanInterval(o)
+}
+
+// spearmanInterval draws examples in the orders of their numbers, so that nothing is sorted twice.
+func spearmanInterval(o *task.Outcomes) *metric.Interval {
+	n := len(o.Examples)
+	of := [2]func(i int) float64{
+		func(i int) float64 { return *o.Examples[i].Target },
+		func(i int) float64 { return *o.Examples[i].Value },
+	}
+	var orders [2][]int
+	var ranks [2][]float64
+	for k := range orders {
+		orders[k], ranks[k] = make([]int, n), make([]float64, n)
+		for i := range orders[k] {
+			orders[k][i] = i
+		}
+		slices.SortStableFunc(orders[k], func(a, b int) int { return cmp.Compare(of[k](a), of[k](b)) })
+	}
+	return new(metric.Bootstrap(n, bootstrapSeed, func(times []int) float64 {
+		for k, order := range orders {
+			before := 0.0
+			for i := 0; i < n; {
+				from, same := i, 0.0
+				for ; i < n && of[k](order[i]) == of[k](order[from]); i++ {
+					same += float64(times[order[i]])
+				}
+				for _, x := range order[from:max(i, from+1)] {
+					ranks[k][x] = before + (same+1)/2 // the mean of equal ones
+				}
+				i = max(i, from+1)
+				before += same
+			}
+		}
+		var s [6]float64
+		for i, t := range times {
+			x, y, w := ranks[0][i], ranks[1][i], float64(t)
+			for k, v := range [6]float64{1, x, y, x * x, y * y, x * y} {
+				s[k] += w * v
+			}
+		}
+		return (s[0]*s[5] - s[1]*s[2]) / math.Sqrt((s[0]*s[3]-s[1]*s[1])*(s[0]*s[4]-s[2]*s[2]))
+	}))
 }
 
 // tagged are the sentences with their entities.
@@ -669,6 +818,21 @@ func nullThresholdFigure(o *task.Outcomes) *Figure {
 		Name: "null-threshold", Title: "Scores by threshold of no answer", Table: t, Draw: c.draw, Text: c.text,
 		Finding: fmt.Sprintf("F1 is best at a threshold of %s: %s %%.", draw.Number(x[best]), draw.Number(f[best])),
 	}
+	// The threshold in use is that at which the last question is answered that the model answers.
+	used := math.Inf(-1)
+	for i := range o.Examples {
+		if e := &o.Examples[i]; e.NullOdds != nil && *e.Answer != "" {
+			used = max(used, *e.NullOdds)
+		}
+	}
+	if at, ok := slices.BinarySearch(x, used); ok {
+		c.marks = append(c.marks, chartMark{name: "in use", legend: "in use", x: x[at], y: f[at], shape: draw.Diamond, radius: 5, paint: draw.Series(1)})
+		if at == best {
+			fig.Finding += " It is the one in use."
+		} else {
+			fig.Finding += fmt.Sprintf(" With the one in use it is %s %%.", draw.Number(f[at]))
+		}
+	}
 	fig.Width, fig.Height = c.size()
 	return fig
 }
@@ -681,4 +845,15 @@ func answerIntervals(o *task.Outcomes, out map[string]*metric.Interval) {
 	}
 	out["exact"] = sums(rows, func(s []float64) float64 { return s[1] / s[0] })
 	out["f1"] = sums(rows, func(s []float64) float64 { return s[2] / s[0] })
+	var parts [2][][]float64 // of questions with an answer, and without
+	for i, row := range rows {
+		k := 0
+		if len(o.Examples[i].Answers) == 0 {
+			k = 1
+		}
+		parts[k] = append(parts[k], row)
+	}
+	for k, name := range []string{"HasAns_f1", "NoAns_f1"} {
+		out[name] = sums(parts[k], func(s []float64) float64 { return s[2] / s[0] })
+	}
 }

@@ -58,12 +58,31 @@ func (r *Run) classes() (labels []string, scores []metric.Score) {
 		if ok, err := r.Result.Detail(key, &rows); ok && err == nil {
 			for _, c := range rows {
 				labels = append(labels, c.Label)
-				scores = append(scores, metric.Score{Precision: c.Precision, Recall: c.Recall, F1: c.F1, Support: c.Support, Predicted: -1})
+				score := metric.Score{Precision: c.Precision, Recall: c.Recall, F1: c.F1, Support: c.Support, Predicted: -1}
+				if c.Precision > 0 && c.Precision <= 1 && c.Recall <= 1 && c.Support < 1<<40 { // of what was predicted, as many are right as of what is there
+					score.Predicted = int(math.Round(c.Recall * float64(c.Support) / c.Precision))
+				}
+				scores = append(scores, score)
 			}
 			return labels, scores
 		}
 	}
 	return nil, nil
+}
+
+// averages are those of the scores by label of eval_results.json.
+func (r *Run) averages() []Average {
+	var list []Average
+	for _, name := range []string{"micro", "macro", "weighted"} {
+		var row struct {
+			Precision, Recall, F1 float64
+			Support               int
+		}
+		if ok, err := r.Result.Detail(name+"_average", &row); ok && err == nil {
+			list = append(list, Average{name + " average", metric.Score{Precision: row.Precision, Recall: row.Recall, F1: row.F1, Support: row.Support, Predicted: -1}})
+		}
+	}
+	return list
 }
 
 // of ends a title where there are several runs.
@@ -92,7 +111,7 @@ func classScores(runs []*Run, _ *Options) []*Figure {
 			if ok, _ := r.Result.Detail("types", new(any)); ok {
 				what = "type"
 			}
-			f := ClassesFigure(Classes{Labels: labels, Scores: scores, What: what})
+			f := ClassesFigure(Classes{Labels: labels, Scores: scores, What: what, Averages: r.averages()})
 			f.Title = r.of(f.Title, runs)
 			figures = append(figures, f)
 		}
@@ -113,7 +132,7 @@ func (r *Run) facts() []Fact {
 	if s := r.Result; s != nil {
 		intervals := r.intervals()
 		names := append([]string(nil), s.Official...)
-		for _, more := range []string{"eval_accuracy", "f1_score", "auc", "macro_f1", "matthews"} {
+		for _, more := range []string{"eval_accuracy", "f1_score", "auc", "macro_f1", "matthews", "HasAns_f1", "NoAns_f1"} {
 			if _, ok := s.Metrics.Get(more); ok && !contains(names, more) && len(names) < 5 {
 				names = append(names, more)
 			}

@@ -28,8 +28,12 @@ type Run struct {
 	// Outcomes are those of Result; nil where the evaluation didn't keep them.
 	Outcomes *task.Outcomes
 	Pretrain *pretrain.Evaluation
-	GLUE     *glue.Summary
-	Sweep    []sweep.Record // by the names of their folders
+	// TrainingSets are the instances that a pre-training trains on, by phase.
+	TrainingSets []pretrain.TrainingSet
+	GLUE         *glue.Summary
+	// Tasks are those of GLUE whose folders are there, in the order of glue.Tasks.
+	Tasks []GLUETask
+	Sweep []sweep.Record // by the names of their folders
 	// Notes are what a reader of the page should know of the files.
 	Notes []string
 }
@@ -56,7 +60,7 @@ func Open(dir string) (*Run, error) {
 			r.Name = filepath.Base(abs)
 		}
 	}
-	for _, read := range []func(string) error{r.readRecipe, r.readEvents, r.readSpec, r.readResult, r.readOutcomes, r.readGLUE, r.readSweep} {
+	for _, read := range []func(string) error{r.readRecipe, r.readEvents, r.readSpec, r.readResult, r.readOutcomes, r.readTrainingSets, r.readGLUE, r.readSweep} {
 		if err := read(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -137,9 +141,25 @@ func (r *Run) readOutcomes(dir string) error {
 	return nil
 }
 
-func (r *Run) readGLUE(dir string) (err error) {
-	r.GLUE, err = glue.ReadSummary(dir)
+func (r *Run) readTrainingSets(dir string) (err error) {
+	r.TrainingSets, err = pretrain.ReadTrainingSets(dir)
 	return err
+}
+
+func (r *Run) readGLUE(dir string) (err error) {
+	if r.GLUE, err = glue.ReadSummary(dir); err != nil {
+		return err
+	}
+	for _, name := range glue.Tasks() {
+		t, err := readGLUETask(filepath.Join(dir, name), name)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			r.Tasks = append(r.Tasks, *t)
+		}
+	}
+	return nil
 }
 
 func (r *Run) readSweep(dir string) (err error) {
@@ -187,6 +207,8 @@ type Options struct {
 	Smoothing     *float64
 	Normalization Normalization
 	Bins          metric.Binning // of calibration
+	// Beside says that the page will be in the folder of the run, so that it can link to the pages of its parts.
+	Beside bool
 }
 
 // MaxSmoothing is the largest Options.Smoothing.
@@ -205,9 +227,12 @@ var drawings = []struct {
 	of      func(runs []*Run, o *Options) []*Figure
 }{
 	{"Benchmark", glueFigures},
+	{"Benchmark", glueMultiples},
+	{"Diagnostic set by category", diagnosticFigures},
 	{"Settings", sweepFigures},
 	{"Training", lossCurves},
 	{"Training", metricCurves},
+	{"Training", labelsOnTheWay},
 	{"Training", rateCurves},
 	{"Training", normCurves},
 	{"Training", speedCurves},
@@ -215,6 +240,9 @@ var drawings = []struct {
 	{"Results", confusions},
 	{"Results", classScores},
 	{"Results", outcomeFigures},
+	{"Masked words", breakdownFigures},
+	{"Masked words", probeFigures},
+	{"Instances", lengthFigures},
 }
 
 // New makes the page of one or several runs, whose curves are drawn over one another.
@@ -255,6 +283,9 @@ func New(runs []*Run, o Options) *Page {
 		}
 		s := &p.Sections[len(p.Sections)-1]
 		s.Figures = append(s.Figures, figures...)
+	}
+	if s, ok := taskPages(runs, &o); ok {
+		p.Sections = append(p.Sections, s)
 	}
 	p.Sections = append(p.Sections, worst(runs)...)
 	if s, ok := settings(runs); ok {

@@ -108,13 +108,18 @@ func TestRun(t *testing.T) {
 		t.Errorf("the warnings are %q", got)
 	}
 	page := rendered(t, p)
-	for _, want := range []string{"the model is from step 20. The training stopped early.", "train_data", "0a1b", "2e-5", "dev.tsv:3 (loss 1.2)", "&lt;i&gt;one&lt;/i&gt;", "best is 0.8 at step 20"} {
+	for _, want := range []string{"the model is from step 20. The training stopped early.", "train_data", "0a1b", "2e-5", "dev.tsv:3 (loss 1.2)", "&lt;i&gt;one&lt;/i&gt;", "best is 0.8 at step 20", "stopped early at step 20"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %q", want)
 		}
 	}
 	if strings.Contains(page, "<i>") || strings.Contains(page, "<b>") {
 		t.Error("the page has elements of a user's text")
+	}
+	// Where the accuracy judges, what guessing gives is beside it.
+	page = rendered(t, pageOf(t, Options{}, folder(t, with(someRun, train.EventsFile, strings.Replace(someRun[train.EventsFile], `"best_metric":"f1_score"`, `"best_metric":"eval_accuracy"`, 1)))))
+	if !strings.Contains(page, "the most frequent label each time") {
+		t.Error("the page doesn't compare the accuracy with that of the most frequent label")
 	}
 	// Against tokens, the last step is at 1,600.
 	loss := pageOf(t, Options{Against: Tokens}, folder(t, someRun)).Figures()[0]
@@ -186,6 +191,13 @@ func TestSweepAndGLUE(t *testing.T) {
 	if got, want := names(p), "by-learning-rate by-train-batch-size by-learning-rate-and-train-batch-size parallel main-effects expected-best"; got != want {
 		t.Errorf("the figures of a sweep are\n%s, want\n%s", got, want)
 	}
+	if p.Lead != "A sweep of 5 runs, each judged by its last evaluation." {
+		t.Errorf("the page begins with %q", p.Lead)
+	}
+	files["recipe.json"] = `{"metric_for_best_model": "main"}`
+	if p := pageOf(t, Options{}, folder(t, files)); p.Lead != "A sweep of 5 runs, each judged by its best evaluation." {
+		t.Errorf("the page begins with %q", p.Lead)
+	}
 	if f := p.Figures()[0]; f.Finding != "Of 2 settings the mean is best at 0.0001: 0.805." {
 		t.Errorf("the finding is %q", f.Finding)
 	}
@@ -198,7 +210,7 @@ func TestSweepAndGLUE(t *testing.T) {
 	rendered(t, p)
 	p = pageOf(t, Options{}, folder(t, map[string]string{"eval_results.json": `{"masked_lm_accuracy":0.5,"masked_lm_loss":2.5,"next_sentence_accuracy":0.9,"next_sentence_loss":0.3,"loss":2.8,"global_step":5,"instances":100,"masked_tokens":400,"compute_precision":"float32"}`}))
 	events := `{"event":"evaluation","time":"2026-03-01T12:00:11Z","step":10,"loss":0.6,"metrics":{"masked_lm_accuracy":0.2,"masked_lm_loss":4,"next_sentence_accuracy":0.7}}` + "\n"
-	if got := names(pageOf(t, Options{}, folder(t, map[string]string{"events.jsonl": events}))); got != "loss metric metric-2" {
+	if got := names(pageOf(t, Options{}, folder(t, map[string]string{"events.jsonl": events}))); got != "loss metric metric-2 metric-3" {
 		t.Errorf("of a pre-training the figures are %s", got)
 	}
 	if len(p.Facts) != 4 || p.Facts[0].Interval == "" || p.Facts[2].Value != "0.9" {

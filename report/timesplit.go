@@ -19,8 +19,10 @@ type Pause struct {
 
 // TimeSplit is where the time of a training went, as far as its events say.
 type TimeSplit struct {
-	Steps, Evaluations, Other time.Duration // Other: checkpoints, loading, waiting for resumption
-	Pauses                    []Pause
+	Steps, Evaluations, Other time.Duration // Other: checkpoints, loading, pauses
+	// Interrupted is the time from the last line before an interruption to when the run was resumed: what was lost, and waiting.
+	Interrupted time.Duration
+	Pauses      []Pause
 }
 
 // The least pause: shorter ones are checkpoints, or the speed, which is smoothed, is off.
@@ -61,6 +63,7 @@ func SplitTime(e *train.Events) TimeSplit {
 		if last.IsZero() || l.at.IsZero() || gap < 0 {
 			gap = 0
 		}
+		interrupted := interruptedBetween(e, last, l.at)
 		last = l.at
 		known = max(0, min(known, gap))
 		if l.rate > 0 {
@@ -70,7 +73,9 @@ func SplitTime(e *train.Events) TimeSplit {
 			out.Evaluations += known
 		}
 		rest := gap - known
-		out.Other += rest
+		interrupted = min(interrupted, rest)
+		out.Interrupted += interrupted
+		out.Other += rest - interrupted
 		if rest >= pauseLeast && rest >= pauseTimes*known {
 			out.Pauses = append(out.Pauses, Pause{l.step, rest})
 		}
@@ -83,7 +88,7 @@ func timeFigures(runs []*Run, _ *Options) []*Figure {
 	var figures []*Figure
 	for _, r := range trained(runs) {
 		s := SplitTime(r.Events)
-		all := s.Steps + s.Evaluations + s.Other
+		all := s.Steps + s.Evaluations + s.Interrupted + s.Other
 		if all <= 0 {
 			continue
 		}
@@ -96,6 +101,9 @@ func timeFigures(runs []*Run, _ *Options) []*Figure {
 			longest := slices.MaxFunc(s.Pauses, func(a, b Pause) int { return cmp.Compare(a.Time, b.Time) })
 			b.Finding += fmt.Sprintf(" The run stood still %s, the longest time before step %d for %s.", times(n), longest.Step, longest.Time.Round(time.Second))
 		}
+		if s.Interrupted > 0 {
+			b.Bars = slices.Insert(b.Bars, 2, Bar{Name: "interrupted", Value: share(s.Interrupted)})
+		}
 		figures = append(figures, BarsFigure(b))
 	}
 	return figures
@@ -107,7 +115,7 @@ func pauseMarks(r *Run, o *Options, y []float64) []chartMark {
 	x := stepX(r.Events, o.Against)
 	for _, p := range SplitTime(r.Events).Pauses {
 		i, _ := slices.BinarySearchFunc(r.Events.Logged, p.Step, func(s train.LoggedStep, step int) int { return cmp.Compare(s.Step, step) })
-		if i >= len(y) {
+		if i >= len(y) || resumedAround(r.Events, p.Step) {
 			continue
 		}
 		marks = append(marks, chartMark{

@@ -92,7 +92,7 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 		if c.Smoothing > 0 {
 			smooth = Smooth(y, c.Smoothing)
 		}
-		c.marks = append(c.marks, pauseMarks(r, o, smooth)...)
+		c.marks = append(c.marks, goneOn(r, o, smooth)...)
 	}
 	for _, r := range runs {
 		if r.Events == nil || len(r.Events.Evaluations) == 0 {
@@ -110,7 +110,11 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 	if len(c.Curves) == 0 {
 		return nil
 	}
-	return []*Figure{CurvesFigure(c)}
+	f := CurvesFigure(c)
+	if text := resumedFinding(runs); text != "" {
+		f.Finding += " " + text
+	}
+	return []*Figure{f}
 }
 
 // chosenBy is the metric that chooses the model of a run, or judges it.
@@ -138,7 +142,7 @@ func (r *Run) followed() []string {
 	if name := r.chosenBy(); name != "" && name != "loss" {
 		names = append(names, name)
 	}
-	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy"} {
+	for _, name := range []string{"masked_lm_accuracy", "next_sentence_accuracy", "masked_lm_loss", "next_sentence_loss", "HasAns_f1", "NoAns_f1"} {
 		if !slices.Contains(names, name) && slices.ContainsFunc(r.Events.Evaluations, func(v train.LoggedEvaluation) bool {
 			_, ok := v.Evaluation.Metrics.Get(name)
 			return ok
@@ -162,7 +166,9 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 				by[name], names = &Curves{Name: "metric", Title: "Evaluations", XTitle: o.Against.String(), YTitle: metric.Label(name)}, append(names, name)
 			}
 			c := by[name]
-			c.Curves = append(c.Curves, metricCurve(r, runs, o, name))
+			curve := metricCurve(r, runs, o, name)
+			c.Curves = append(c.Curves, curve)
+			c.marks = append(c.marks, stopMark(r, &curve)...)
 		}
 	}
 	var figures []*Figure
@@ -171,6 +177,9 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 		c.bands = phaseBands(runs, o)
 		if len(names) > 1 {
 			c.Title += ": " + c.YTitle
+		}
+		if base, ok := runs[0].majority(); name == "eval_accuracy" && len(runs) == 1 && ok {
+			c.Limit, c.LimitName = &base, "the most frequent label each time"
 		}
 		figures = append(figures, CurvesFigure(*c))
 	}
@@ -198,6 +207,7 @@ func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) flo
 	c.XTitle, c.bands = o.Against.String(), phaseBands(runs, o)
 	some := false
 	for _, r := range trained(runs) {
+		c.marks = append(c.marks, goneOnAlong(r, o, c.Smoothing, of)...)
 		y := make([]float64, len(r.Events.Logged))
 		for i, s := range r.Events.Logged {
 			y[i] = of(s)
@@ -262,7 +272,12 @@ func lead(runs []*Run) string {
 		text += "The run has not ended."
 	}
 	if n := len(r.Sweep); n > 0 {
-		text += fmt.Sprintf("A sweep of %s runs.", message.Thousands(n))
+		// A run that chooses its model by a metric keeps the best one.
+		judged := "last"
+		if slices.ContainsFunc(r.Options, func(o Option) bool { return o.Key == "metric_for_best_model" && o.Value != "" }) {
+			judged = "best"
+		}
+		text += fmt.Sprintf("A sweep of %s runs, each judged by its %s evaluation.", message.Thousands(n), judged)
 	}
 	return text
 }

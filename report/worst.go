@@ -37,6 +37,9 @@ func worst(runs []*Run) []Section {
 			Title: r.of("Examples of the greatest loss", runs),
 			Text:  "Here the model is wrong and sure, or the label is wrong: look at both. Texts are shown as the model reads them.",
 		}
+		if slices.ContainsFunc(o.Examples, func(x task.Outcome) bool { return x.Scored != nil }) {
+			s.Text += " Words in orange speak for the predicted label, those in blue against it: the gradient of its logit times the words' embeddings."
+		}
 		for n, i := range order[:min(len(order), worstExamples)] {
 			x := k.example(o, &o.Examples[i])
 			x.Head = fmt.Sprintf("%d. %s (loss %s)", n+1, o.Examples[i].Source, draw.Number(o.Examples[i].Loss))
@@ -100,6 +103,7 @@ func classExample(o *task.Outcomes, x *task.Outcome) Example {
 		b.Bars = append(b.Bars, Bar{Name: className(o, j), Value: math.Exp(float64(v)), Predicted: j == class, Gold: j == *x.Label})
 	}
 	e.Figure = BarsFigure(b)
+	e.Body = scoredBody(x.Scored)
 	return e
 }
 

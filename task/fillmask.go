@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -102,44 +101,18 @@ func (f *maskFiller) fill(ctx context.Context, inputs []prepared) ([][]Mask, err
 
 // candidates are the topK tokens of the largest logits [V], those of lower ids first among equal ones.
 func (f *maskFiller) candidates(logits []float32) ([]Candidate, error) {
-	type scored struct {
-		token string
-		logit float32
+	// The embedding can have more rows than the vocabulary has tokens.
+	ids, probabilities, err := metric.TopProbabilities(logits, f.topK, func(id int) bool {
+		_, ok := f.tokenizer.Token(int32(id))
+		return ok
+	})
+	if err != nil {
+		return nil, errors.New("the model's logits are not finite: its weights are broken")
 	}
-	var (
-		top  = make([]scored, 0, f.topK+1)
-		most = math.Inf(-1)
-		sum  float64
-	)
-	for _, x := range logits {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return nil, errors.New("the model's logits are not finite: its weights are broken")
-		}
-		most = max(most, float64(x))
-	}
-	for id, x := range logits {
-		sum += math.Exp(float64(x) - most)
-		if len(top) == f.topK && x <= top[f.topK-1].logit {
-			continue
-		}
-		// The embedding can have more rows than the vocabulary has tokens.
-		token, ok := f.tokenizer.Token(int32(id))
-		if !ok {
-			continue
-		}
-		// Behind the equal ones.
-		at, _ := slices.BinarySearchFunc(top, x, func(s scored, x float32) int {
-			if s.logit >= x {
-				return -1
-			}
-			return 1
-		})
-		top = slices.Insert(top, at, scored{token, x})
-		top = top[:min(len(top), f.topK)]
-	}
-	candidates := make([]Candidate, len(top))
-	for i, s := range top {
-		candidates[i] = Candidate{s.token, math.Exp(float64(s.logit)-most) / sum}
+	candidates := make([]Candidate, len(ids))
+	for i, id := range ids {
+		token, _ := f.tokenizer.Token(int32(id))
+		candidates[i] = Candidate{token, probabilities[i]}
 	}
 	return candidates, nil
 }

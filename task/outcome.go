@@ -47,6 +47,8 @@ type Outcome struct {
 	// Of one label, and of choices: the number of the right one, and the logarithms of the probabilities, [C].
 	Label            *int      `json:"label,omitempty"`
 	LogProbabilities []float32 `json:"log_probabilities,omitempty"`
+	// Scored are the words of the text with what each adds to the logit of the predicted label: see AddExplanations.
+	Scored []ScoredWord `json:"scored_words,omitempty"`
 	// Of several labels at once: the numbers of the right ones, and the probability of each, [C].
 	Labels        []int     `json:"labels,omitempty"`
 	Probabilities []float32 `json:"probabilities,omitempty"`
@@ -123,12 +125,7 @@ const (
 // AddTexts gives the 1,000 examples of the greatest loss the beginning of their text, as the model reads it: what d's ids spell.
 // Questions get the part of the context around their answers too, as it was written. d is the data of the evaluation.
 func (o *Outcomes) AddTexts(d *Dataset, t *tokenizer.Tokenizer) {
-	order := make([]int, len(o.Examples))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(o.Examples[b].Loss, o.Examples[a].Loss) })
-	for _, i := range order[:min(len(order), outcomeTexts)] {
+	for _, i := range o.worst(outcomeTexts) {
 		if o.Examples[i].Words == nil {
 			o.Examples[i].Text = d.text(t, i)
 		}
@@ -136,6 +133,16 @@ func (o *Outcomes) AddTexts(d *Dataset, t *tokenizer.Tokenizer) {
 			p.addContext(d.examples[i].TextPair)
 		}
 	}
+}
+
+// worst are the n examples of the greatest loss.
+func (o *Outcomes) worst(n int) []int {
+	order := make([]int, len(o.Examples))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(o.Examples[b].Loss, o.Examples[a].Loss) })
+	return order[:min(len(order), n)]
 }
 
 // text is what the first sequence of example i spells, shortened; of choices, all of them.
@@ -294,7 +301,7 @@ func (o *Outcomes) head(line []byte) (examples int, err error) {
 func (x *Outcome) fields() map[string]any {
 	return map[string]any{
 		"source": &x.Source, "text": &x.Text, "tokens": &x.Tokens, "dropped_tokens": &x.Dropped, "loss": &x.Loss,
-		"label": &x.Label, "log_probabilities": &x.LogProbabilities,
+		"label": &x.Label, "log_probabilities": &x.LogProbabilities, "scored_words": &x.Scored,
 		"labels": &x.Labels, "probabilities": &x.Probabilities,
 		"target": &x.Target, "value": &x.Value,
 		"words": &x.Words, "tags": &x.Tags, "predicted": &x.Predicted,

@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/testbound"
 )
 
@@ -84,8 +86,62 @@ func TestOutcomes(t *testing.T) {
 					}
 				}
 			}
+			if err := o.AddExplanations(t.Context(), m, dataset, tinyTokenizer(t)); err != nil {
+				t.Fatal(err)
+			}
+			checkExplained(t, &c, m, o)
 			checkOutcomesFile(t, r)
 		})
+	}
+}
+
+// checkExplained compares the scores of words with those of Explain; only examples with one label each have some.
+func checkExplained(t *testing.T, c *kindCase, m *bert.Model, o *Outcomes) {
+	t.Helper()
+	spec := c.spec()
+	explained := 0
+	r, err := NewRunner(m, tinyTokenizer(t), &spec, Explain(ExplainOptions{Method: GradientInput}), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer func() {
+		if want := min(explainedOutcomes, len(o.Examples)); c.kind == SingleLabel && explained != want {
+			t.Errorf("%d outcomes are explained, want %d", explained, want)
+		}
+	}()
+	for i := range o.Examples {
+		x := &o.Examples[i]
+		if x.Scored != nil {
+			explained++
+		} else if c.kind == SingleLabel {
+			continue
+		}
+		if c.kind != SingleLabel {
+			if x.Scored != nil {
+				t.Errorf("outcome %d of a %v is explained", i, c.kind)
+			}
+			continue
+		}
+		want, err := r.Do(t.Context(), []data.Input{c.examples[i].Input})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, all := 0.0, float32(0)
+		for _, w := range want[0].Targets[0].Words {
+			sum += float64(w.Score)
+		}
+		for _, w := range x.Scored {
+			if w.Text != "[SEP]" {
+				all += w.Score
+			}
+			if strings.HasPrefix(w.Text, "##") || w.Text == "[CLS]" {
+				t.Errorf("%q is taken for a word", w.Text)
+			}
+		}
+		if math.Abs(float64(all)-sum) > 1e-5*max(1, math.Abs(sum)) {
+			t.Errorf("outcome %d: the scores %+v add up to %v, those of Explain to %v", i, x.Scored, all, sum)
+		}
 	}
 }
 

@@ -64,6 +64,7 @@ type record struct {
 	options     map[string]string
 	evaluations []recorded
 	result      *Result // nil if the run has not ended
+	reached     int     // the step of the last line
 }
 
 // recorded is an evaluation, and the size of the events up to the end of its line.
@@ -131,8 +132,7 @@ func parseRecord(r io.Reader) (*record, error) {
 			evaluationJSON
 		}
 		if bytes.HasPrefix(line, evaluationStart) && json.Unmarshal(line, &e) == nil {
-			found := Evaluation{Metrics: e.Metrics, Loss: float64(e.Loss), Stop: e.Stop}
-			rec.evaluations = append(rec.evaluations, recorded{size, Evaluated{Step: e.Step, Epoch: e.Epoch, Evaluation: found, Best: e.Best}})
+			rec.evaluations = append(rec.evaluations, recorded{size, Evaluated{Step: e.Step, Epoch: e.Epoch, Evaluation: e.evaluation(), Best: e.Best}})
 		}
 	}
 	var start struct {
@@ -147,7 +147,11 @@ func parseRecord(r io.Reader) (*record, error) {
 		Event string `json:"event"`
 		Result
 	}
-	if json.Unmarshal(last, &end) == nil && end.Event == endLine {
+	if json.Unmarshal(last, &end) != nil {
+		return rec, nil
+	}
+	rec.reached = end.Steps // which every line but the first calls step
+	if end.Event == endLine {
 		rec.result = &end.Result
 	}
 	return rec, nil

@@ -115,11 +115,17 @@ type evaluationJSON struct {
 	Loss    number         `json:"loss"`
 	Metrics metric.Metrics `json:"metrics"`
 	Stop    bool           `json:"stop,omitempty"`
+	// Details are in the lines of events alone: what else holds an Evaluation is to be small.
+	Details json.RawMessage `json:"details,omitempty"`
 }
 
-// MarshalJSON returns {"loss": …, "metrics": {…}}.
+func (e *evaluationJSON) evaluation() Evaluation {
+	return Evaluation{Metrics: e.Metrics, Loss: float64(e.Loss), Stop: e.Stop, Details: e.Details}
+}
+
+// MarshalJSON returns {"loss": …, "metrics": {…}}, without Details.
 func (e Evaluation) MarshalJSON() ([]byte, error) {
-	return json.Marshal(evaluationJSON{number(e.Loss), e.Metrics, e.Stop})
+	return json.Marshal(evaluationJSON{Loss: number(e.Loss), Metrics: e.Metrics, Stop: e.Stop})
 }
 
 // UnmarshalJSON reads the output of MarshalJSON.
@@ -128,7 +134,7 @@ func (e *Evaluation) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*e = Evaluation{Metrics: j.Metrics, Loss: float64(j.Loss), Stop: j.Stop}
+	*e = j.evaluation()
 	return nil
 }
 
@@ -145,7 +151,8 @@ const (
 
 // appendLine appends the line of eventsName that records e, if one does. But for the fields time, seconds, share_of_peak
 // and those of rates a second, a line depends on the model, the data and the options alone. What has to do
-// with interruptions and the screen (Saved, Note, Evaluating) has no line, so a resumed run leaves the same file as one that was not interrupted.
+// with interruptions and the screen (Saved, Note, Evaluating) has no line, so a resumed run leaves the same file as one that was not interrupted:
+// where it was resumed is in ResumptionsFile.
 func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 	var line any
 	at := now.UTC().Format(time.RFC3339Nano)
@@ -178,16 +185,20 @@ func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond, e.ShareOfPeak}
 	case Evaluated:
 		line = struct {
-			Event   string         `json:"event"`
-			Time    string         `json:"time"`
-			Step    int            `json:"step"`
-			Epoch   float64        `json:"epoch"`
-			Loss    number         `json:"loss"`
-			Metrics metric.Metrics `json:"metrics"`
-			Best    bool           `json:"best"`
-			Stop    bool           `json:"stop,omitempty"`
-			Seconds float64        `json:"seconds"`
-		}{evaluationLine, at, e.Step, e.Epoch, number(e.Evaluation.Loss), e.Evaluation.Metrics, e.Best, e.Evaluation.Stop, e.Elapsed.Seconds()}
+			Event   string          `json:"event"`
+			Time    string          `json:"time"`
+			Step    int             `json:"step"`
+			Epoch   float64         `json:"epoch"`
+			Loss    number          `json:"loss"`
+			Metrics metric.Metrics  `json:"metrics"`
+			Best    bool            `json:"best"`
+			Stop    bool            `json:"stop,omitempty"`
+			Seconds float64         `json:"seconds"`
+			Details json.RawMessage `json:"details,omitempty"`
+		}{
+			evaluationLine, at, e.Step, e.Epoch, number(e.Evaluation.Loss), e.Evaluation.Metrics, e.Best, e.Evaluation.Stop, e.Elapsed.Seconds(),
+			e.Evaluation.Details,
+		}
 	case Ended:
 		line = struct {
 			Event string `json:"event"`

@@ -46,6 +46,7 @@ type run struct {
 	// passing says that the newest checkpoint is one of an interruption, which another replaces.
 	passing bool
 	before  []Evaluated // the evaluations before this run was resumed
+	reached int         // the last step that the events had before it was resumed
 	meter   meter
 	begun   time.Time
 }
@@ -133,6 +134,9 @@ func (r *run) find() (*state, error) {
 		return nil, nil
 	}
 	model, missing := -1, ""
+	if rec != nil {
+		r.reached = rec.reached
+	}
 	if rec != nil && rec.options != nil {
 		if err := r.compare(rec.options); err != nil {
 			return nil, err
@@ -250,6 +254,9 @@ func (r *run) open(found *state) (err error) {
 	r.events = events
 	if r.board, err = openBoard(r.o.Output, time.Now(), r.o.Resume, r.state.Step+1); err != nil {
 		return cmp.Or(err, r.events.close())
+	}
+	if err := r.resumption(found != nil); err != nil {
+		return cmp.Or(err, r.close())
 	}
 	started := Started{Step: r.state.Step, Steps: r.steps, Epoch: r.state.Epoch, Examples: r.data.Len(), Evaluations: r.before, Checkpoint: checkpoint, Options: r.options}
 	if len(r.o.Remarks) > 0 {
@@ -462,6 +469,7 @@ func (r *run) evaluation(ctx context.Context) error {
 		event.Evaluation.Stop = true
 	}
 	now := &evaluated{s.Step, event.Evaluation}
+	now.Evaluation.Details = nil // a checkpoint doesn't have them
 	s.Last = now
 	if r.o.BestMetric != "" {
 		s.NotBetter++

@@ -309,7 +309,8 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 				f := newFakeRun(t.TempDir())
 				configure(f)
 				f.evaluate = func(context.Context, Point) (Evaluation, error) {
-					return Evaluation{Metrics: metric.Metrics{{Name: "score", Value: math.Sin(100 * f.trainer.Value)}}, Loss: f.trainer.Value}, nil
+					details := json.RawMessage(fmt.Sprintf(`{"value":%v}`, f.trainer.Value))
+					return Evaluation{Metrics: metric.Metrics{{Name: "score", Value: math.Sin(100 * f.trainer.Value)}}, Loss: f.trainer.Value, Details: details}, nil
 				}
 				return f
 			}

@@ -30,6 +30,9 @@ type Events struct {
 	Elapsed     time.Duration // of the last start of the run; 0: the run has not ended
 	// Cut says that the last line is not whole: the run was killed while it wrote, or is writing.
 	Cut bool
+
+	// Resumptions are those of ResumptionsFile, which ReadEvents reads too.
+	Resumptions []Resumption
 }
 
 // LoggedStep is a line of EventsFile about the steps since the one before.
@@ -73,6 +76,9 @@ func ReadEvents(dir string) (*Events, error) {
 	e, err := ParseEvents(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s%w", path, err)
+	}
+	if e.Resumptions, err = ReadResumptions(dir); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
@@ -151,7 +157,7 @@ func (e *Events) add(line []byte) (wrong string) {
 		}
 		e.Evaluations = append(e.Evaluations, LoggedEvaluation{
 			Time: kind.Time, Step: v.Step, Epoch: v.Epoch, Best: v.Best, Elapsed: duration(v.Seconds),
-			Evaluation: Evaluation{Metrics: v.Metrics, Loss: float64(v.Loss), Stop: v.Stop},
+			Evaluation: v.evaluation(),
 		})
 	case endLine:
 		var end struct {

@@ -5,6 +5,7 @@
 // A run writes to one folder:
 //
 //	events.jsonl               a line for the start, for every few steps, for each evaluation and for the end
+//	resumptions.jsonl          a line for each time that the run was resumed
 //	events.out.tfevents.…      the same numbers for TensorBoard
 //	checkpoints/step-N/        state.safetensors (parameters and moments), state.json (everything else)
 //	config.json, model.…       the final model, written by Options.SaveModel
@@ -15,6 +16,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -47,6 +49,9 @@ type Evaluation struct {
 	Loss    float64 // NaN where there is none
 	// Stop ends the run with this evaluation, as Recipe.EarlyStop may. Options.Stop sets it too.
 	Stop bool
+	// Details are what else the Evaluator found, as JSON for its line in events.jsonl; nil: nothing. They decide nothing, and neither
+	// checkpoints nor a Result have them.
+	Details json.RawMessage
 }
 
 // LossMetric is the name of Evaluation.Loss in Recipe.BestMetric.

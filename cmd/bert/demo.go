@@ -19,6 +19,7 @@ import (
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
@@ -91,7 +92,7 @@ to show what pre-training is for. It needs no files and, on two cores, less than
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.output, "output", "", "keep the model in `DIR` (default: nothing is kept)")
+	flags.StringVar(&f.output, "output", "", "keep the model in `DIR`, with a page of pictures (default: nothing is kept)")
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
 	flags.Uint64Var(&f.seed, "seed", 42, "`SEED` of new weights, the order of the examples and dropout")
 	flags.Float64Var(&f.effort, "effort", 1, "train for `N` times as many epochs: less than 1 for a slow machine")
@@ -170,7 +171,11 @@ func (a *app) demo(ctx context.Context, f *demoFlags) error {
 	}
 	fmt.Fprintf(&b, "\nThis took %s. The starter model is a very small one, and so are 80 reviews; bert finetune takes any model and data.\n", shortTime(time.Since(begun)))
 	if f.output != "" {
-		fmt.Fprintf(&b, "\nThe model is in %s. Ask it yourself:\n  bert predict --model %s \"What a lovely evening.\"\n", output, quoteArgument(output))
+		a.writeReport(output)
+		fmt.Fprintf(&b, "\nThe model is in %s, and pictures of its training in %s. Ask it yourself:\n  bert predict --model %s \"What a lovely evening.\"\n",
+			output, filepath.Join(output, report.PageFile), quoteArgument(output))
+	} else {
+		fmt.Fprint(&b, "\nWith --output DIR it keeps the model, and a page with pictures of its training.\n")
 	}
 	return writeOut(a.stdout, []byte(b.String()))
 }
@@ -181,7 +186,7 @@ func (a *app) trainDemo(ctx context.Context, d *demoData, m *bert.Model, r train
 	_, err := os.Stat(filepath.Join(output, "model.safetensors"))
 	resume := errors.Is(err, fs.ErrNotExist)
 	j, err := finetune.NewJob(
-		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output, Resume: resume})
+		finetune.Parts{Model: m, Tokenizer: d.tokenizer, Spec: d.description, Train: d.train, Eval: d.eval}, r, finetune.Options{Output: output, Resume: resume, SaveOutcomes: true})
 	if err != nil {
 		return nil, prepareError(err)
 	}

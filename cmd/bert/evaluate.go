@@ -147,6 +147,9 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	}
 	if result.Outcomes != nil {
 		result.Outcomes.AddTexts(dataset, tok)
+		if err := result.Outcomes.AddExplanations(cmd.Context(), m, dataset, tok); err != nil {
+			return err
+		}
 	}
 	if err := f.out.printResult(a, result); err != nil {
 		return err

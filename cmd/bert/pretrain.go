@@ -21,6 +21,7 @@ import (
 type pretrainFlags struct {
 	recipe    *recipeFlags
 	instances []string
+	probes    []string
 	options   pretrain.Options
 	out       outputFlags
 }
@@ -36,14 +37,15 @@ google-research/bert run_pretraining.py does: from random weights (--config), or
 --instances names the folder that bert instances wrote. Given more than once, the run has a phase for each, of --phase-steps
 steps: sequences of 128 tokens and then of 512, say. The learning rate has one schedule over all phases.
 
-The model is evaluated at the end, and every --eval-steps, on --eval-instances or on a share of the training instances.
+The model is evaluated at the end, and every --eval-steps, on --eval-instances or on a share of the training instances. With each
+evaluation the run records which masked words are right, by place, frequency and piece, and what the model fills into each --probe.
 
 The output folder becomes a model directory: config.json, model.safetensors, the instances' vocabulary, and
 eval_results.json. recipe.json holds the values of the flags, and --recipe takes it; events.jsonl and TensorBoard's event
 files record the run. Checkpoints are written every --save-steps. Ctrl-C ends the run after the current step and saves it;
 --resume goes on from the newest checkpoint, with the same flags, and ends with the same bits.`,
 		Example: `  bert pretrain --instances instances --eval-instances held-out --config 4x256.json --output model \
-      --train-batch-size 256 --learning-rate 1e-3 --num-train-steps 20000 --eval-steps 1000
+      --train-batch-size 256 --learning-rate 1e-3 --num-train-steps 20000 --eval-steps 1000 --probe "the capital of france is [MASK]."
   bert pretrain --instances short --instances long --phase-steps 9000,1000 --token-budget 16384 --config base.json --output model
   bert pretrain --instances my-text --init bert-base-uncased --num-train-epochs 3 --output my-bert
   bert pretrain --recipe model/recipe.json --seed 7 --output another`,
@@ -114,6 +116,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 		r.add(flags, "eval_share", "evaluate on a `SHARE` of the (last) instances, taken out at random")
 		r.add(flags, "max_eval_instances", "evaluate on `N` instances at equal distances; 0: all")
 		r.add(flags, "eval_steps", "evaluate every `N` steps, besides the end")
+		flags.StringArrayVar(&f.probes, "probe", nil, "record with each evaluation what the model fills into `TEXT` with [MASK]; once for each text")
 		r.add(flags, "metric_for_best_model", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
 		r.add(flags, "early_stopping_patience", "end after `N` evaluations without a better --metric-for-best-model; 0: never")
 	})
@@ -136,6 +139,9 @@ func (f *pretrainFlags) read() (pretrain.Recipe, error) {
 	}
 	if len(f.instances) > 0 {
 		r.Instances = f.instances
+	}
+	if len(f.probes) > 0 {
+		r.Probe = f.probes
 	}
 	if len(r.Instances) == 0 {
 		return r, usagef("--instances DIR is missing: want the folder that bert instances wrote")

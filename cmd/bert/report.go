@@ -128,7 +128,6 @@ func (a *app) report(f *reportFlags, args []string) error {
 		}
 		runs = append(runs, r)
 	}
-	page := report.New(runs, o)
 	path := f.output
 	if path == "" {
 		path = report.PageFile
@@ -136,6 +135,8 @@ func (a *app) report(f *reportFlags, args []string) error {
 			path = filepath.Join(args[0], report.PageFile)
 		}
 	}
+	o.Beside = len(args) == 1 && filepath.Dir(path) == filepath.Clean(args[0])
+	page := report.New(runs, o)
 	if f.check {
 		if err := page.Check(path, fileOptions); err != nil {
 			return err
@@ -173,7 +174,7 @@ func generator() string { return "bert " + version() }
 func (a *app) writeReport(dir string) {
 	r, err := report.Open(dir)
 	if err == nil {
-		err = report.New([]*report.Run{r}, report.Options{Generator: generator()}).Save(filepath.Join(dir, report.PageFile))
+		err = report.New([]*report.Run{r}, report.Options{Generator: generator(), Beside: true}).Save(filepath.Join(dir, report.PageFile))
 	}
 	if err != nil {
 		a.log.Warn(fmt.Sprintf("%s is not written: %v", report.PageFile, err))

@@ -22,6 +22,7 @@ import (
 	"github.com/go-bert/bert/internal/torture"
 	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/train"
 )
 
 // tortured is a command that is disturbed at each system call that changes a file.
@@ -411,7 +412,7 @@ func (p point) torture(base, temporary string, c *tortured, want map[string]stri
 }
 
 // treeOf is the content of the files of a folder by name. Of the events, times and rates are left out; TensorBoard's files,
-// one for each start, are too.
+// one for each start, are too, and so is the record of resumptions, which has to be whole.
 func treeOf(dir string) (map[string]string, error) {
 	tree := make(map[string]string)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -428,6 +429,10 @@ func treeOf(dir string) (map[string]string, error) {
 		}
 		if strings.HasPrefix(d.Name(), "events.out.tfevents.") {
 			return nil
+		}
+		if d.Name() == train.ResumptionsFile {
+			_, err := train.ReadResumptions(filepath.Dir(path))
+			return err
 		}
 		data, err := os.ReadFile(path)
 		switch d.Name() {
