@@ -22,7 +22,7 @@ func mapped(t testing.TB, n, groups int) Projection {
 		Method: explain.ByTSNE, Points: explain.NewMatrix(n, 2), Map: &explain.Map{KL: 1.25, Perplexity: 30},
 		Trust: &explain.Trustworthiness{K: k, Overall: 0.93, Points: make([]float64, n)}, Neighbours: &explain.Neighbours{K: k},
 	}
-	p := Projection{Projection: r, Dimensions: 50, Columns: []string{"text", "label"}, Color: 1}
+	p := Projection{Projection: r, Dimensions: 50, Columns: []string{"text", "label"}, Color: 1, Shape: -1}
 	for i := range n {
 		x, y := 4*wave(i)-2, 4*wave(i+n)-2
 		r.Points.Values[2*i], r.Points.Values[2*i+1] = x+float64(3*(i%groups)), y+float64((i%groups)%3)
@@ -221,7 +221,8 @@ func TestProjectionPage(t *testing.T) {
 		p.Points.Values[i] = 3
 	}
 	p.Rows = nil
-	for _, at := range newMapView(&p).places() {
+	places, _ := newMapView(&p).places()
+	for _, at := range places {
 		if math.Abs(at.X-mapWidth/2) > 1e-9 || math.Abs(at.Y-mapHeight/2) > 1e-9 {
 			t.Fatalf("equal points are at %v", at)
 		}

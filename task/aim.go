@@ -64,6 +64,8 @@ type question struct {
 type aim struct {
 	target   Target
 	sequence int // of the input's
+	// tokens are those at which the number is read: of a label of the whole, [CLS]; of a word, its first piece; of an answer its ends.
+	tokens []int
 	// at is the number and, unless d is nil, adds its gradient at the logits to d. Both are as long as the sequence's logits.
 	at func(logits, d []float32) float64
 }

@@ -119,8 +119,7 @@ func TestValueVectorsGiveTheNextLayer(t *testing.T) {
 		}
 		return out
 	}
-	a := &attender{encoder: &encoder{engine: r.engine}}
-	weights, err := a.readWeights()
+	weights, err := r.engine.headWeights()
 	if err != nil {
 		t.Fatal(err)
 	}
