@@ -124,9 +124,6 @@ func (p *Projection) judge(ctx context.Context, x *Matrix, o ProjectOptions) (er
 		}
 		k = most
 	}
-	if p.Trust, err = Trust(ctx, x, p.Points, k, o.Threads); err != nil {
-		return err
-	}
-	p.Neighbours, err = Nearest(ctx, x, k, o.Threads)
+	p.Trust, p.Neighbours, err = trustAndNeighbours(ctx, x, p.Points, k, o.Threads, true)
 	return err
 }

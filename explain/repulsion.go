@@ -51,6 +51,7 @@ type barnesHut struct {
 	threads int
 
 	keys   []uint64  // [N]: where a point is along the curve, and its number
+	spare  []uint64  // [N]: the keys before they are merged
 	sorted []float64 // [N,2]: the points along the curve
 	nodes  []node    // each before those in it
 	z, f   []float64 // [N], [N,2], along the curve
@@ -88,15 +89,19 @@ func (r *barnesHut) at(y, force []float64) float64 {
 		width = 1 // all points are in one place
 	}
 	scale := (cells - 1) / width
-	for i := range n {
-		column, row := uint32((y[2*i]-lowX)*scale), uint32((y[2*i+1]-lowY)*scale)
-		r.keys[i] = (interleave(column)|interleave(row)<<1)<<indexBits | uint64(i)
-	}
-	slices.Sort(r.keys)
-	for at, key := range r.keys {
-		i := key & indexMask
-		r.sorted[2*at], r.sorted[2*at+1] = y[2*i], y[2*i+1]
-	}
+	parallel(r.threads, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			column, row := uint32((y[2*i]-lowX)*scale), uint32((y[2*i+1]-lowY)*scale)
+			r.keys[i] = (interleave(column)|interleave(row)<<1)<<indexBits | uint64(i)
+		}
+	})
+	r.sort()
+	parallel(r.threads, n, func(from, to int) {
+		for at := from; at < to; at++ {
+			i := r.keys[at] & indexMask
+			r.sorted[2*at], r.sorted[2*at+1] = y[2*i], y[2*i+1]
+		}
+	})
 	r.nodes = r.nodes[:0]
 	r.build(0, n, 64, width*cells/(cells-1))
 	parallel(r.threads, n, func(from, to int) {
@@ -104,11 +109,48 @@ func (r *barnesHut) at(y, force []float64) float64 {
 			r.z[at], r.f[2*at], r.f[2*at+1] = r.force(at)
 		}
 	})
-	for at, key := range r.keys {
-		i := key & indexMask
-		force[2*i], force[2*i+1] = r.f[2*at], r.f[2*at+1]
-	}
+	parallel(r.threads, n, func(from, to int) {
+		for at := from; at < to; at++ {
+			i := r.keys[at] & indexMask
+			force[2*i], force[2*i+1] = r.f[2*at], r.f[2*at+1]
+		}
+	})
 	return sum(r.z)
+}
+
+// sort sorts the keys, of which no two are equal: a part on each thread, and then two parts into one.
+func (r *barnesHut) sort() {
+	n, parts := len(r.keys), 1
+	for parts < r.threads && n/(2*parts) >= 1024 {
+		parts *= 2
+	}
+	at := func(part int) int { return part * n / parts }
+	parallel(r.threads, parts, func(from, to int) {
+		for part := from; part < to; part++ {
+			slices.Sort(r.keys[at(part):at(part+1)])
+		}
+	})
+	for width := 1; width < parts; width *= 2 {
+		r.spare = append(r.spare[:0], r.keys...)
+		pairs := parts / (2 * width)
+		parallel(r.threads, pairs, func(from, to int) {
+			for pair := from; pair < to; pair++ {
+				low, middle, high := at(2*width*pair), at(2*width*pair+width), at(2*width*(pair+1))
+				merge(r.keys[low:high], r.spare[low:middle], r.spare[middle:high])
+			}
+		})
+	}
+}
+
+// merge sets out to two sorted lists, sorted.
+func merge(out, a, b []uint64) {
+	for i := range out {
+		if len(b) == 0 || len(a) > 0 && a[0] < b[0] {
+			out[i], a = a[0], a[1:]
+		} else {
+			out[i], b = b[0], b[1:]
+		}
+	}
 }
 
 // interleave puts a zero bit before each bit.

@@ -338,6 +338,7 @@ func ProjectionFigure(p Projection) *Figure {
 		f.Finding = fmt.Sprintf("%s points; trustworthiness %s by %d neighbours.", message.Thousands(p.Points.Rows), draw.Number(p.Trust.Overall), p.Trust.K)
 	}
 	if d := p.Drift; d != nil {
+		f.Name = "drift"
 		f.Finding += fmt.Sprintf(" An arrow leads from where a point was before. Points have kept %s of their %d nearest neighbours.", percent(d.MeanKept()), d.K)
 		if n := p.Points.Rows; n > maxArrows {
 			f.Finding += fmt.Sprintf(" Those %s that moved the farthest have arrows.", message.Thousands(maxArrows))

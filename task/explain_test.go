@@ -204,7 +204,8 @@ func TestExplanationsAreSymmetric(t *testing.T) {
 // Batches, sessions and threads change no bit.
 func TestExplanationsHaveOneResult(t *testing.T) {
 	texts := data.Texts(sentences(12)...)
-	for _, method := range []Method{IntegratedGradients, GradientInput, GradientNorm, Occlusion} {
+	for m := range methodNames {
+		method := Method(m)
 		var want []Explanation
 		for _, o := range []Options{
 			{Model: bert.Options{Threads: 1}}, {Model: bert.Options{Threads: 3}}, {Tokens: 1}, {Tokens: 100, Sessions: 1},
