@@ -107,7 +107,8 @@ type AttendedLayer struct {
 	Layer      int            `json:"layer"`
 	PaperLayer int            `json:"paper_layer"`
 	Heads      []AttendedHead `json:"heads,omitempty"`
-	// Rollout is how much of each token's input is in each token after the layer, or of GradientWeights how much it matters there.
+	// Rollout is how much of each token's input is in each token after the layer, or of GradientWeights how much it matters there:
+	// of a token itself, beyond what it is of itself before the first layer.
 	Rollout *AttendedRows `json:"rollout,omitempty"`
 }
 
@@ -412,6 +413,9 @@ func (a *attender) raising(ctx context.Context, in *prepared, logits [][]float32
 	}
 	for _, l := range a.layers {
 		layer := AttendedLayer{Layer: l, PaperLayer: l + 1}
+		for i, row := range rollout[l] {
+			row[i]-- // what a token is of itself before the first layer
+		}
 		if layer.Rollout, err = a.rows(&out, narrow(rollout[l])); err != nil {
 			return out, err
 		}

@@ -266,11 +266,8 @@ func attentionTable(s screen, in *task.Item, at *task.Attended, below bool) stri
 		b.WriteString(s.style(bold, fmt.Sprintf("layer %d: what matters for %s, for the %v of %s", last.Layer, visible(at.Tokens[0]), at.Target.Quantity, visible(targetName(at.Target)))) + "\n")
 		row := firstRow(last.Rollout)
 		sum := float32(0)
-		for i := range row {
-			if row[i].To == 0 {
-				row[i].Weight-- // what it is of itself
-			}
-			sum += row[i].Weight
+		for _, link := range row {
+			sum += link.Weight
 		}
 		for i := range row {
 			row[i].Weight /= max(sum, 1e-30)

@@ -130,7 +130,7 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 	markModel(cmd, "before")
 	f.out.add(cmd)
 	f.page.add(cmd, "write a page with pictures of the first results to `FILE`")
-	mainFlags(cmd, "model", "before", "method", "pooling", "layer", "input", "vectors", "color", "shape", "perplexity", "normalize", "html", "json", "threads")
+	mainFlags(cmd, "model", "before", "method", "pooling", "layer", "input", "vectors", "color", "perplexity", "normalize", "html", "json", "threads")
 	return cmd
 }
 
