@@ -29,6 +29,8 @@ const (
 	maxAttentionTexts = 20
 	// maxVectorBytes is the same for queries and keys: those of a head have 22 kB at 128 tokens and a width of 64.
 	maxVectorBytes = 1_000_000
+	// maxRowError is how far a row of probabilities may be from a sum of 1.
+	maxRowError = 1e-5
 	// maxMatrixTokens is how many tokens the picture of a matrix has.
 	maxMatrixTokens = 40
 )
@@ -430,6 +432,9 @@ func (p *Attentions) Page(title, generator string) *Page {
 	}
 	page.Facts = []Fact{{Name: "weights", Value: weights}, {Name: "texts", Value: message.Thousands(len(p.sections))},
 		{Name: "sums of rows: farthest from 1", Value: draw.Number(float64(p.rowError))}}
+	if p.rowError > maxRowError {
+		page.Warnings = append(page.Warnings, fmt.Sprintf("Something is wrong: a row of probabilities is %s from a sum of 1.", draw.Number(float64(p.rowError))))
+	}
 	if n := p.texts - len(p.sections); n > 0 {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("The page has the first %s of %s texts.", message.Thousands(len(p.sections)), message.Thousands(p.texts)))
 	}

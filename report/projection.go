@@ -410,6 +410,9 @@ func ProjectionPage(p Projection, title, generator string) (*Page, error) {
 	if p.Drift != nil {
 		fact("neighbours kept since before", percent(p.Drift.MeanKept()))
 	}
+	if p.Trust.Overall < falseBelow {
+		page.Warnings = append(page.Warnings, fmt.Sprintf("The picture shows false neighbours all over: its trustworthiness is %s. A picture drawn at random has about a half.", draw.Number(p.Trust.Overall)))
+	}
 	page.Warnings = append(page.Warnings, p.Notes...)
 	if p.Of > n {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("A sample of %s of %s points.", message.Thousands(n), message.Thousands(p.Of)))
