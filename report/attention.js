@@ -170,7 +170,7 @@
       }
       links.sort(function (a, b) { return b[0] - a[0] || a[1] - b[1]; });
       said.textContent = token < 0 ? "" : (right ? "To “" : "From “") + text.tokens[token] + "”, mean of the heads shown: " +
-        links.slice(0, 8).map(function (l) { return text.tokens[l[1]] + " " + l[0].toFixed(3); }).join(", ");
+        links.slice(0, 8).filter(function (l) { return l[0] > 0; }).map(function (l) { return text.tokens[l[1]] + " " + l[0].toFixed(3); }).join(", ");
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", "Attention in layer " + layer + ", of " + shown.length + " heads, between " + n + " tokens");
     }

@@ -1,7 +1,9 @@
 package task
 
 import (
+	"encoding/json"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -414,4 +416,53 @@ func TestHeadChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, same.Add(&top[0], &top[0]), "want all")
+}
+
+// The attention that raises a label is what Chefer, Gur and Wolf's formula gives with gradients by differences, in loops of another
+// program (testdata/explain/chefer.py).
+func TestAttentionGradientEqualsDifferences(t *testing.T) {
+	text, err := os.ReadFile(explained + "/chefer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g struct {
+		Texts []struct {
+			Text      string
+			Relevance [][][]float64 // [labels,n,n]
+		}
+	}
+	if err := json.Unmarshal(text, &g); err != nil {
+		t.Fatal(err)
+	}
+	for label, name := range []string{"neg", "neutral", "pos"} {
+		r := openAttender(t, AttendOptions{Weights: GradientWeights, Label: name}, Options{})
+		e := openExplainer(t, ExplainOptions{Method: AttentionGradient, Label: name}, Options{})
+		for _, c := range g.Texts {
+			attended, err := r.Do(t.Context(), data.Texts(c.Text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			explanations, err := e.Do(t.Context(), data.Texts(c.Text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := attended[0].Layers[1].Rollout.All
+			if len(rows) != len(c.Relevance[label]) {
+				t.Fatalf("%q: %d rows, want %d", c.Text, len(rows), len(c.Relevance[label]))
+			}
+			for i, row := range c.Relevance[label] {
+				for j, want := range row {
+					if i == j {
+						want--
+					}
+					if math.Abs(float64(rows[i][j])-want) > 1e-5 {
+						t.Errorf("%s of %q: %d for %d is %g, want %g", name, c.Text, j, i, rows[i][j], want)
+					}
+					if score := explanations[0].Targets[0].Scores[j]; i == 0 && score != 0 && score != rows[0][j] {
+						t.Errorf("%s of %q: the score of token %d is %g, want %g", name, c.Text, j, score, rows[0][j])
+					}
+				}
+			}
+		}
+	}
 }
