@@ -111,6 +111,7 @@ A text with more tokens than the model has positions is an error, unless --max-s
 		addChoice(cmd, f.quantity, "quantity", "with --weights gradient: which number of the answer is raised")
 		flags.StringSliceVar(&f.views, "view", nil, "the `PARTS` of a page, as in head,neuron: "+strings.Join(report.AttentionViews(), ", ")+" (default head,model,atlas)")
 	})
+	_ = cmd.RegisterFlagCompletionFunc("view", cobra.FixedCompletions(report.AttentionViews(), cobra.ShellCompDirectiveNoFileComp))
 	f.out.add(cmd)
 	f.page.add(cmd, "write a page with pictures of the first results to `FILE`")
 	mainFlags(cmd, "model", "before", "weights", "layers", "heads", "top-k", "view", "without-special", "max-seq-length", "input", "html", "json", "threads")

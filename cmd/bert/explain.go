@@ -141,6 +141,7 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 		flags.IntVar(&compared.Orders, "orders", 10, "with --compare: hold methods against `N` orders of the words at random")
 		flags.Uint64Var(&compared.Seed, "seed", 0, "with --compare: the seed of the orders at random")
 	})
+	_ = cmd.RegisterFlagCompletionFunc("compare", cobra.FixedCompletions(append(task.Methods(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	out.add(cmd)
 	page.add(cmd, "write a page with pictures of the first results to `FILE`")
 	mainFlags(cmd, "model", "method", "compare", "baseline", "target", "quantity", "input", "task", "data", "split", "html", "json", "threads")
