@@ -398,6 +398,20 @@ func TestAttentionGradientsBatched(t *testing.T) {
 			}
 		}
 	}
+	// On a device that does everything late.
+	want, err := onDevice(t, nil, h.config(), h.head, Float32).NewSession().AttentionGradients(b, ones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := onDevice(t, deferred(false, nil), h.config(), h.head, Float32).NewSession().AttentionGradients(b, ones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range want {
+		if !slices.Equal(late[l].QKV, want[l].QKV) || !slices.Equal(late[l].Context, want[l].Context) {
+			t.Errorf("layer %d: a late device gives other bits", l)
+		}
+	}
 	m.Close()
 	if _, err := s.AttentionGradients(b, ones); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
