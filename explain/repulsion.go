@@ -72,7 +72,7 @@ const (
 	maxPoints  = 1 << indexBits  // that a key has room for
 	cells      = 1 << cellBits   // along each axis
 	indexMask  = maxPoints - 1   // of a key
-	leafPoints = 8               // up to which a square isn't divided
+	leafPoints = 8 // up to which a square isn't divided
 )
 
 func (r *barnesHut) at(y, force []float64) float64 {
@@ -104,9 +104,9 @@ func (r *barnesHut) at(y, force []float64) float64 {
 	})
 	r.nodes = r.nodes[:0]
 	r.build(0, n, 64, width*cells/(cells-1))
-	parallel(r.threads, n, func(from, to int) {
-		for at := from; at < to; at++ {
-			r.z[at], r.f[2*at], r.f[2*at+1] = r.force(at)
+	parallel(r.threads, (n+together-1)/together, func(from, to int) {
+		for group := from; group < to; group++ {
+			r.forces(group*together, min((group+1)*together, n))
 		}
 	})
 	parallel(r.threads, n, func(from, to int) {
@@ -191,36 +191,56 @@ func (r *barnesHut) build(from, to, bits int, width float64) (x, y float64) {
 	return x, y
 }
 
-// force is Σ q and Σ q²·(yᵢ−yⱼ) of the point at a place along the curve.
-func (r *barnesHut) force(at int) (z, fx, fy float64) {
-	x, y := r.sorted[2*at], r.sorted[2*at+1]
+// together is how many points that follow one another along the curve go through the squares together: they are near one another, so
+// that both of them take nearly the same squares as one.
+const together = 2
+
+// forces sets Σ q and Σ q²·(yᵢ−yⱼ) of the points at the places [from, to) along the curve, two or one. A square is taken as one where
+// it is far enough from both of them.
+func (r *barnesHut) forces(from, to int) {
+	var (
+		z0, fx0, fy0, z1, fx1, fy1 float64
+
+		x0, y0 = r.sorted[2*from], r.sorted[2*from+1]
+		x1, y1 = r.sorted[2*to-2], r.sorted[2*to-1] // of one point, the same once more
+	)
 	for i := 0; i < len(r.nodes); {
 		n := &r.nodes[i]
-		dx, dy := x-n.x, y-n.y
-		d := dx*dx + dy*dy
+		dx0, dy0, dx1, dy1 := x0-n.x, y0-n.y, x1-n.x, y1-n.y
+		d0, d1 := dx0*dx0+dy0*dy0, dx1*dx1+dy1*dy1
 		switch {
-		case d > n.reach:
-			q := 1 / (1 + d)
-			z += n.points * q
-			q *= q * n.points
-			fx += q * dx
-			fy += q * dy
+		case d0 > n.reach && d1 > n.reach:
+			q0, q1 := 1/(1+d0), 1/(1+d1)
+			m0, m1 := n.points*q0, n.points*q1
+			z0 += m0
+			z1 += m1
+			m0 *= q0
+			m1 *= q1
+			fx0 += m0 * dx0
+			fy0 += m0 * dy0
+			fx1 += m1 * dx1
+			fy1 += m1 * dy1
 			i = int(n.next)
 		case n.to > 0:
 			for j := int(n.from); j < int(n.to); j++ {
-				dx, dy := x-r.sorted[2*j], y-r.sorted[2*j+1]
-				q := 1 / (1 + dx*dx + dy*dy)
-				if j != at {
-					z += q
-				}
-				q *= q
-				fx += q * dx
-				fy += q * dy
+				x, y := r.sorted[2*j], r.sorted[2*j+1]
+				dx0, dy0, dx1, dy1 := x0-x, y0-y, x1-x, y1-y
+				q0, q1 := 1/(1+dx0*dx0+dy0*dy0), 1/(1+dx1*dx1+dy1*dy1)
+				z0 += q0
+				z1 += q1
+				q0 *= q0
+				q1 *= q1
+				fx0 += q0 * dx0
+				fy0 += q0 * dy0
+				fx1 += q1 * dx1
+				fy1 += q1 * dy1
 			}
 			i = int(n.next)
 		default:
 			i++
 		}
 	}
-	return z, fx, fy
+	// Without the points themselves, whose q is 1.
+	r.z[from], r.f[2*from], r.f[2*from+1] = z0-1, fx0, fy0
+	r.z[to-1], r.f[2*to-2], r.f[2*to-1] = z1-1, fx1, fy1
 }
