@@ -72,7 +72,7 @@ const (
 	maxPoints  = 1 << indexBits  // that a key has room for
 	cells      = 1 << cellBits   // along each axis
 	indexMask  = maxPoints - 1   // of a key
-	leafPoints = 8 // up to which a square isn't divided
+	leafPoints = 8               // up to which a square isn't divided
 )
 
 func (r *barnesHut) at(y, force []float64) float64 {
