@@ -189,9 +189,9 @@ func AtlasFigure(name string, heads []AtlasHead) *Figure {
 	for _, p := range atlasPanels {
 		add(p.name, false, func(i int) float64 { return p.value(&heads[i].HeadMeans) })
 	}
-	f := &Figure{Name: name, Title: "Atlas of the heads: a cell for each layer, down, and head, across", Table: t, Draw: a.draw, Finding: "There are no heads."}
+	f := &Figure{Name: name, Title: "Atlas of the heads", Table: t, Draw: a.draw, Finding: "There are no heads."}
 	if len(heads) > 0 {
-		f.Finding = fmt.Sprintf("%d of %d heads give more than half of their attention to [SEP].", separators, len(heads))
+		f.Finding = fmt.Sprintf("%d of %d heads give more than half of their attention to [SEP]. A cell is a head: layers go down, heads across.", separators, len(heads))
 	}
 	f.Width, f.Height = a.size()
 	return f
@@ -223,10 +223,10 @@ func HeadChangesFigure(name string, heads []task.HeadChange) *Figure {
 	for _, p := range atlasPanels {
 		add(p.name, true, func(i int) float64 { return p.value(&heads[i].After) - p.value(&heads[i].Before) })
 	}
-	f := &Figure{Name: name, Title: "What changed: a cell for each layer, down, and head, across", Table: t, Draw: a.draw, Finding: "There are no heads."}
+	f := &Figure{Name: name, Title: "What changed", Table: t, Draw: a.draw, Finding: "There are no heads."}
 	if most >= 0 {
 		h := &heads[most]
-		f.Finding = fmt.Sprintf("Head %d of layer %d changed the most: a divergence of %s nats, of at most 0.69.", h.Head, h.Layer, draw.Number(float64(h.Divergence)))
+		f.Finding = fmt.Sprintf("Head %d of layer %d changed the most: a divergence of %s nats, of at most 0.69. A cell is a head: layers go down, heads across.", h.Head, h.Layer, draw.Number(float64(h.Divergence)))
 	}
 	f.Width, f.Height = a.size()
 	return f

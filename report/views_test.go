@@ -128,7 +128,7 @@ func TestHeadChangesPage(t *testing.T) {
 	heads[4].Divergence = 0.6
 	page := HeadChangesPage(heads, 99, "", "")
 	f := page.Sections[0].Figures[0]
-	if f.Finding != "Head 1 of layer 1 changed the most: a divergence of 0.6 nats, of at most 0.69." || len(f.Table.Rows) != 6 {
+	if f.Finding != "Head 1 of layer 1 changed the most: a divergence of 0.6 nats, of at most 0.69. A cell is a head: layers go down, heads across." || len(f.Table.Rows) != 6 {
 		t.Errorf("%q, %d rows", f.Finding, len(f.Table.Rows))
 	}
 	if row := page.Sections[0].Tables[0].Table.Rows[0]; row[0] != "1-1" {
