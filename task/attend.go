@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/explain"
 	"github.com/go-bert/bert/internal/message"
 )
@@ -227,30 +226,6 @@ type attender struct {
 	weights   func() ([]explain.HeadWeights, error) // of all layers
 }
 
-// headWeights reads the parameters that explain.ValueNorms needs, of all layers.
-func (e *engine) headWeights() ([]explain.HeadWeights, error) {
-	c := e.model.Config()
-	out := make([]explain.HeadWeights, c.NumHiddenLayers)
-	for l := range out {
-		w := &out[l]
-		w.Heads = c.NumAttentionHeads
-		for name, to := range map[string]*[]float32{
-			"self.value.weight": &w.Value, "self.value.bias": &w.ValueBias, "output.dense.weight": &w.Output,
-		} {
-			suffix := fmt.Sprintf("encoder.layer.%d.attention.%s", l, name)
-			i := slices.IndexFunc(e.model.Params(), func(p bert.Param) bool { return strings.HasSuffix(p.Name, suffix) })
-			if i < 0 {
-				return nil, fmt.Errorf("the model has no parameter %s", suffix)
-			}
-			var err error
-			if *to, err = e.model.Values(e.model.Params()[i].Name); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
-}
-
 // special are the places of [CLS] and [SEP].
 func (e *engine) special(ids []int32) []int {
 	places := []int{0}
@@ -422,18 +397,6 @@ func (a *attender) raising(ctx context.Context, in *prepared, logits [][]float32
 		out.Layers = append(out.Layers, layer)
 	}
 	return out, nil
-}
-
-// narrow rounds rows to float32.
-func narrow(rows [][]float64) [][]float32 {
-	out := make([][]float32, len(rows))
-	for i, row := range rows {
-		out[i] = make([]float32, len(row))
-		for j, v := range row {
-			out[i][j] = float32(v)
-		}
-	}
-	return out
 }
 
 // rows are weights as the options ask for them.

@@ -360,3 +360,15 @@ func rows(values []float32, n, width int) [][]float32 {
 	}
 	return out
 }
+
+// narrow rounds rows to float32.
+func narrow(rows [][]float64) [][]float32 {
+	out := make([][]float32, len(rows))
+	for i, row := range rows {
+		out[i] = make([]float32, len(row))
+		for j, v := range row {
+			out[i][j] = float32(v)
+		}
+	}
+	return out
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/explain"
 	"github.com/go-bert/bert/internal/message"
@@ -438,6 +439,50 @@ func (x *explainer) attribute(ctx context.Context, in *data.Input, s *sequence, 
 		out.Words = append(out.Words, shown)
 	}
 	return out, nil
+}
+
+// lastAttention is the attention of the tokens at which an aim is read, in the last layer: the mean of its heads, or of the lengths
+// of what they move.
+func (x *explainer) lastAttention(ctx context.Context, f *modelFunction) (*explain.Attribution, error) {
+	var (
+		c   = f.model.Config()
+		n   = len(f.s.ids)
+		out = &explain.Attribution{Values: make([]float64, n)}
+	)
+	err := f.alone(ctx, func(s *bert.Session, b *bert.Batch) error {
+		pass, err := s.Forward(b, bert.Outputs{Attentions: true, Hidden: x.options.Method == LastNorms})
+		if err != nil {
+			return err
+		}
+		logits := pass.Logits
+		if f.besides() {
+			logits = pass.NextSentenceLogits
+		}
+		out.At = f.aim.at(logits, nil)
+		last := c.NumHiddenLayers - 1
+		heads := make([][][]float32, c.NumAttentionHeads)
+		for h := range heads {
+			heads[h] = rows(pass.Attentions[last][h*n*n:(h+1)*n*n], n, n)
+		}
+		if x.options.Method == LastNorms {
+			weights, err := x.weights()
+			if err != nil {
+				return err
+			}
+			if heads, err = weights[last].ValueNorms(heads, rows(pass.Hidden[last], n, c.HiddenSize), 0); err != nil {
+				return err
+			}
+		}
+		for _, head := range heads {
+			for _, from := range f.aim.tokens {
+				for to, w := range head[from] {
+					out.Values[to] += float64(w) / float64(len(heads)*len(f.aim.tokens))
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // points are the embeddings of a sequence and those with the baseline in the place of its words.

@@ -3,6 +3,9 @@ package task
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/explain"
@@ -163,46 +166,26 @@ func (f *modelFunction) relevance(ctx context.Context) (*explain.Attribution, er
 	return out, nil
 }
 
-// lastAttention is the attention of the tokens at which an aim is read, in the last layer: the mean of its heads, or of the lengths
-// of what they move.
-func (x *explainer) lastAttention(ctx context.Context, f *modelFunction) (*explain.Attribution, error) {
-	var (
-		c   = f.model.Config()
-		n   = len(f.s.ids)
-		out = &explain.Attribution{Values: make([]float64, n)}
-	)
-	err := f.alone(ctx, func(s *bert.Session, b *bert.Batch) error {
-		pass, err := s.Forward(b, bert.Outputs{Attentions: true, Hidden: x.options.Method == LastNorms})
-		if err != nil {
-			return err
-		}
-		logits := pass.Logits
-		if f.besides() {
-			logits = pass.NextSentenceLogits
-		}
-		out.At = f.aim.at(logits, nil)
-		last := c.NumHiddenLayers - 1
-		heads := make([][][]float32, c.NumAttentionHeads)
-		for h := range heads {
-			heads[h] = rows(pass.Attentions[last][h*n*n:(h+1)*n*n], n, n)
-		}
-		if x.options.Method == LastNorms {
-			weights, err := x.weights()
-			if err != nil {
-				return err
+// headWeights reads the parameters that explain.ValueNorms needs, of all layers.
+func (e *engine) headWeights() ([]explain.HeadWeights, error) {
+	c := e.model.Config()
+	out := make([]explain.HeadWeights, c.NumHiddenLayers)
+	for l := range out {
+		w := &out[l]
+		w.Heads = c.NumAttentionHeads
+		for name, to := range map[string]*[]float32{
+			"self.value.weight": &w.Value, "self.value.bias": &w.ValueBias, "output.dense.weight": &w.Output,
+		} {
+			suffix := fmt.Sprintf("encoder.layer.%d.attention.%s", l, name)
+			i := slices.IndexFunc(e.model.Params(), func(p bert.Param) bool { return strings.HasSuffix(p.Name, suffix) })
+			if i < 0 {
+				return nil, fmt.Errorf("the model has no parameter %s", suffix)
 			}
-			if heads, err = weights[last].ValueNorms(heads, rows(pass.Hidden[last], n, c.HiddenSize), 0); err != nil {
-				return err
+			var err error
+			if *to, err = e.model.Values(e.model.Params()[i].Name); err != nil {
+				return nil, err
 			}
 		}
-		for _, head := range heads {
-			for _, from := range f.aim.tokens {
-				for to, w := range head[from] {
-					out.Values[to] += float64(w) / float64(len(heads)*len(f.aim.tokens))
-				}
-			}
-		}
-		return nil
-	})
-	return out, err
+	}
+	return out, nil
 }
