@@ -29,6 +29,8 @@ const (
 	maxAttentionTexts = 20
 	// maxVectorBytes is the same for queries and keys: those of a head have 22 kB at 128 tokens and a width of 64.
 	maxVectorBytes = 1_000_000
+	// maxAttentionBytes is the most bytes of all that, with pictures and tables: further texts are left out.
+	maxAttentionBytes = 4_700_000
 	// maxRowError is how far a row of probabilities may be from a sum of 1.
 	maxRowError = 1e-5
 	// maxMatrixTokens is how many tokens the picture of a matrix has.
@@ -280,6 +282,7 @@ type Attentions struct {
 	texts    int // that were added
 	bytes    int // of weights on the page
 	vectors  int // bytes of queries and keys
+	figures  int // bytes of pictures and tables
 	full     bool
 	weights  task.AttentionWeights
 	bare     bool
@@ -325,10 +328,20 @@ func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 		}
 		size = len(maps) * each(k)
 	}
-	if len(p.sections) > 0 && p.bytes+size > maxWeightBytes || len(p.sections) == maxAttentionTexts {
+	figures := p.drawn(a, len(p.sections)+1)
+	drawing := 0
+	for _, f := range figures {
+		drawing += f.pageBytes()
+	}
+	room := maxAttentionBytes - p.bytes - p.figures
+	if p.has(NeuronView) {
+		room -= maxVectorBytes
+	}
+	if len(p.sections) > 0 && (p.bytes+size > maxWeightBytes || size+drawing > room) || len(p.sections) == maxAttentionTexts {
 		p.full = true
 		return
 	}
+	p.figures += drawing
 	p.bytes += size
 	p.rowError = max(p.rowError, a.RowError)
 	text := attentionText{Tokens: make([]string, n), Kept: k, Special: a.Special, Second: a.Second}
@@ -368,14 +381,25 @@ func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 		notes = append(notes, fmt.Sprintf("The model did not read the last %d tokens.", a.DroppedTokens))
 	}
 	s.Text = strings.Join(notes, " ")
-	s.Figures = p.figures(a, len(p.sections)+1)
+	s.Figures = figures
 	s.Body = template.HTML(fmt.Sprintf(`<div class="attention" id="attention%d"></div>`, len(p.sections)))
 	p.sections = append(p.sections, s)
 	p.data.Texts = append(p.data.Texts, text)
 }
 
-// figures are the last layer, as the mean of its heads, the rollout, and what each head does on the whole.
-func (p *Attentions) figures(a *task.Attended, number int) []*Figure {
+// pageBytes is about how many bytes a figure has on a page.
+func (f *Figure) pageBytes() int {
+	n := len(draw.SVG(f.Width, f.Height, draw.SVGOptions{Classes: true}, f.Draw))
+	for _, row := range f.Table.Rows {
+		for _, cell := range row {
+			n += min(len(cell), maxText) + len(`<td class="n"><bdi dir="auto"></bdi></td>`)
+		}
+	}
+	return n
+}
+
+// drawn is the last layer, as the mean of its heads, the rollout, and what each head does on the whole.
+func (p *Attentions) drawn(a *task.Attended, number int) []*Figure {
 	last := &a.Layers[len(a.Layers)-1]
 	n := len(a.Tokens)
 	mean := func(maps []*task.AttendedRows) [][]float32 {

@@ -15,6 +15,8 @@ import (
 const (
 	// maxComparedTargets is how many numbers a page of methods has: each has three pictures.
 	maxComparedTargets = 40
+	// maxComparedBytes is the most bytes of those pictures and their tables.
+	maxComparedBytes = 4_200_000
 	// maxComparedWords is how many words of a number have a row in the picture.
 	maxComparedWords = 40
 )
@@ -130,13 +132,15 @@ func RemovalFigure(name string, methods []task.Method, r *task.RemovalCurves, sh
 	return CurvesFigure(c)
 }
 
-// MethodComparisons gathers comparisons of methods, for a page: of the first 40 numbers, and of all of them together.
+// MethodComparisons gathers comparisons of methods, for a page: of the first numbers, at most 40, and of all of them together.
 type MethodComparisons struct {
 	methods  []task.Method
 	sections []Section
 	texts    int
 	targets  int // of all texts
 	shown    int
+	bytes    int // of their pictures and tables
+	full     bool
 	cut      int
 
 	// Of all targets.
@@ -164,10 +168,9 @@ func (p *MethodComparisons) Add(in *data.Input, c *task.MethodComparison) {
 		t := &c.Targets[i]
 		p.targets++
 		p.sum(t)
-		if p.shown >= maxComparedTargets {
+		if p.full {
 			continue
 		}
-		p.shown++
 		name := fmt.Sprintf("%02d-%02d", p.texts, i+1)
 		figures := []*Figure{
 			MethodScoresFigure("words-"+name, c.Methods, t.Words), AgreementFigure("agreement-"+name, c.Methods, wideCorrelations(t.Correlations)),
@@ -175,12 +178,22 @@ func (p *MethodComparisons) Add(in *data.Input, c *task.MethodComparison) {
 		if t.Removal.Words != nil {
 			figures = append(figures, RemovalFigure("removal-"+name, c.Methods, &t.Removal, false))
 		}
+		bytes := 0
+		for _, f := range figures {
+			bytes += f.pageBytes()
+		}
+		if p.shown > 0 && p.bytes+bytes > maxComparedBytes || p.shown == maxComparedTargets {
+			p.full = true
+			continue
+		}
+		p.shown++
+		p.bytes += bytes
 		for _, f := range figures {
 			f.Title = fmt.Sprintf("%s: %s", short(targetName(&t.Target)), f.Title)
 		}
 		s.Figures = append(s.Figures, figures...)
 	}
-	if len(s.Figures) > 0 || len(c.Targets) == 0 && p.shown < maxComparedTargets {
+	if len(s.Figures) > 0 || len(c.Targets) == 0 && !p.full {
 		p.sections = append(p.sections, s)
 	}
 }

@@ -91,6 +91,31 @@ func TestNeurons(t *testing.T) {
 	}
 }
 
+// Texts of a model of many heads, with all views, are under 5 MB: further ones are left out, which the page says.
+func TestManyTextsPageSize(t *testing.T) {
+	p := Attentions{Views: []AttentionView{HeadView, ModelView, NeuronView, RolloutView, AtlasView}}
+	a := attended(40, 1, 1)
+	head := &a.Layers[0].Heads[0]
+	for range 40 {
+		head.Queries, head.Keys = append(head.Queries, make([]float32, 64)), append(head.Keys, make([]float32, 64))
+	}
+	a.Layers[0].Rollout = &head.Rows
+	for len(a.Layers[0].Heads) < 4 {
+		a.Layers[0].Heads = append(a.Layers[0].Heads, *head)
+	}
+	for len(a.Layers) < 12 {
+		a.Layers = append(a.Layers, a.Layers[0])
+	}
+	for range maxAttentionTexts + 5 {
+		p.Add(&data.Input{Text: "a"}, &a)
+	}
+	page := p.Page("", "")
+	size := len(rendered(t, page))
+	if n := len(page.Sections); size > 5_000_000 || size < 3_500_000 || n < 3 || !strings.Contains(page.Warnings[0], fmt.Sprintf("The page has the first %d of 25 texts.", n)) {
+		t.Errorf("%d texts have %d bytes: %q", n, size, page.Warnings)
+	}
+}
+
 // The means are of all numbers, also of those that have no pictures.
 func TestMethodComparisonsPage(t *testing.T) {
 	var p MethodComparisons
@@ -105,7 +130,7 @@ func TestMethodComparisonsPage(t *testing.T) {
 		p.Add(&data.Input{Text: fmt.Sprint("text ", i)}, c)
 	}
 	page := p.Page("", "")
-	if len(page.Sections) != maxComparedTargets+1 || len(page.Warnings) != 1 || !strings.Contains(page.Warnings[0], "first 40 of 42") {
+	if len(page.Sections) != maxComparedTargets+1 || len(page.Warnings) != 1 || !strings.Contains(page.Warnings[0], "of 42 numbers") {
 		t.Errorf("%d sections, warnings %q", len(page.Sections), page.Warnings)
 	}
 	removal := page.Sections[0].Figures[1]
@@ -120,6 +145,34 @@ func TestMethodComparisonsPage(t *testing.T) {
 	}
 	if finding := page.Sections[0].Figures[0].Finding; finding != "ig and occlusion agree the least: the ranks of their scores correlate by 0.93." {
 		t.Errorf("%q", finding)
+	}
+}
+
+// Long texts are under 5 MB: further ones are left out.
+func TestMethodComparisonsPageSize(t *testing.T) {
+	c := someComparison()
+	c.Methods = make([]task.Method, 7)
+	target := &c.Targets[0]
+	target.Words = nil
+	for i := range 500 {
+		w := task.ComparedWord{Text: fmt.Sprint("word ", i)}
+		for k := range c.Methods {
+			c.Methods[k], w.Scores = task.Method(k), append(w.Scores, float32(wave(i+k)))
+		}
+		target.Words = append(target.Words, w)
+	}
+	target.Correlations = make([][]*float32, 7)
+	for k := range target.Correlations {
+		target.Correlations[k] = make([]*float32, 7)
+	}
+	target.Removal = task.RemovalCurves{}
+	var p MethodComparisons
+	for range 60 {
+		p.Add(&data.Input{Text: "a"}, c)
+	}
+	page := p.Page("", "")
+	if size := len(rendered(t, page)); size > 5_000_000 || size < 2_000_000 || len(page.Warnings) == 0 {
+		t.Errorf("%d sections have %d bytes: %q", len(page.Sections), size, page.Warnings)
 	}
 }
 
