@@ -375,7 +375,7 @@ func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 		p.reduced++
 	}
 	if a.Target != nil {
-		notes = append(notes, fmt.Sprintf("What raises the %v of %s.", a.Target.Quantity, short(cmp.Or(a.Target.Label, a.Target.Side))))
+		notes = append(notes, fmt.Sprintf("What raises the %v of %s.", a.Target.Quantity, short(a.Target.Name())))
 	}
 	if a.Truncated {
 		notes = append(notes, fmt.Sprintf("The model did not read the last %d tokens.", a.DroppedTokens))

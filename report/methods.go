@@ -189,24 +189,13 @@ func (p *MethodComparisons) Add(in *data.Input, c *task.MethodComparison) {
 		p.shown++
 		p.bytes += bytes
 		for _, f := range figures {
-			f.Title = fmt.Sprintf("%s: %s", short(targetName(&t.Target)), f.Title)
+			f.Title = fmt.Sprintf("%s: %s", short(t.Target.Name()), f.Title)
 		}
 		s.Figures = append(s.Figures, figures...)
 	}
 	if len(s.Figures) > 0 || len(c.Targets) == 0 && !p.full {
 		p.sections = append(p.sections, s)
 	}
-}
-
-// targetName says what is explained.
-func targetName(t *task.Target) string {
-	if t.Side == "" {
-		return t.Label
-	}
-	if t.Answer == nil || *t.Answer == "" {
-		return "(no answer), " + t.Side
-	}
-	return *t.Answer + ", " + t.Side
 }
 
 func wideCorrelations(of [][]*float32) [][]float64 {

@@ -84,6 +84,29 @@ type Target struct {
 	Answer *string `json:"answer,omitempty"`
 }
 
+// Name says to people what it is. Of a word it has the number.
+func (t *Target) Name() string {
+	switch {
+	case t.Side != "":
+		answer := "(no answer)"
+		if t.Answer != nil && *t.Answer != "" {
+			answer = *t.Answer
+		}
+		return t.named(answer + ": " + t.Side)
+	case t.Word != nil:
+		return t.named(fmt.Sprintf("word %d: %s", *t.Word, t.Label))
+	}
+	return t.named(t.Label)
+}
+
+// named is a name with the rival.
+func (t *Target) named(name string) string {
+	if t.Rival != "" {
+		name += " before " + t.Rival
+	}
+	return name
+}
+
 // linear is Σ factors·logits.
 func linear(factors map[int]float32) func(logits, d []float32) float64 {
 	order := slices.Sorted(maps.Keys(factors))

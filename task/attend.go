@@ -89,8 +89,10 @@ type Attended struct {
 	Special []int            `json:"special"`
 	Weights AttentionWeights `json:"weights"`
 	Bare    bool             `json:"bare,omitempty"`
-	// Target is what the weights raise, of GradientWeights, and Window the window of a long text.
+	// Target is what the weights raise, of GradientWeights, From the tokens at which it is read, whose rows say where it comes from,
+	// and Window the window of a long text.
 	Target *Target `json:"target,omitempty"`
+	From   []int   `json:"from,omitempty"`
 	Window int     `json:"window,omitempty"`
 	// RowError is how far a row of probabilities, of any layer and head, is from a sum of 1, at most. Of GradientWeights, whose
 	// rows have no such sum, it is 0.
@@ -382,7 +384,7 @@ func (a *attender) raising(ctx context.Context, in *prepared, logits [][]float32
 		return Attended{}, err
 	}
 	out := a.attended(x.tokenizer.Tokens(s.ids), s)
-	out.Target, out.Truncated, out.DroppedTokens = &aim.target, in.dropped > 0, in.dropped
+	out.Target, out.From, out.Truncated, out.DroppedTokens = &aim.target, slices.Compact(slices.Clone(aim.tokens)), in.dropped > 0, in.dropped
 	if !x.kind.choices {
 		out.Window = aim.sequence
 	}

@@ -171,21 +171,10 @@ type WordScore struct {
 
 // Name says to people what is explained: the label, an entity's word with its label, the end of an answer.
 func (a *Attributed) Name() string {
-	name := a.Target.Label
-	switch {
-	case a.Target.Side != "":
-		answer := "(no answer)"
-		if a.Target.Answer != nil && *a.Target.Answer != "" {
-			answer = *a.Target.Answer
-		}
-		name = answer + ": " + a.Target.Side
-	case a.Target.FirstPiece != nil:
-		name = a.Tokens[*a.Target.FirstPiece] + ": " + name
+	if t := &a.Target; t.Side == "" && t.FirstPiece != nil {
+		return t.named(a.Tokens[*t.FirstPiece] + ": " + t.Label)
 	}
-	if a.Target.Rival != "" {
-		name += " before " + a.Target.Rival
-	}
-	return name
+	return a.Target.Name()
 }
 
 // wrongShare is the share of the difference above which a delta is an alarm.

@@ -189,6 +189,9 @@ func TestCompareMethodsOfKinds(t *testing.T) {
 			t.Fatalf("%v: %v", c.kind, err)
 		}
 		a := attended[0]
+		if c.kind == TokenClassification && !slices.Equal(a.From, []int{*a.Target.FirstPiece}) || len(a.From) == 0 || c.kind == SingleLabel && a.From[0] != 0 {
+			t.Errorf("%v: %v is read at %v", c.kind, a.Target, a.From)
+		}
 		if a.Target == nil || c.kind == QuestionAnswering && a.Target.Side != "both" || len(a.Layers[0].Rollout.All) != len(a.Tokens) {
 			t.Errorf("%v: %+v", c.kind, a.Target)
 		}

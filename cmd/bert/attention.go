@@ -259,19 +259,24 @@ func attentionTable(s screen, in *task.Item, at *task.Attended, below bool) stri
 	case task.RolloutWeights:
 		for _, l := range at.Layers {
 			b.WriteString(s.style(bold, fmt.Sprintf("layer %d: what is in %s", l.Layer, visible(at.Tokens[0]))) + "\n")
-			b.WriteString(s.bars(tokenBars(at, firstRow(l.Rollout))))
+			b.WriteString(s.bars(tokenBars(at, rowOf(l.Rollout, 0))))
 		}
 		return b.String()
 	case task.GradientWeights:
 		last := at.Layers[len(at.Layers)-1]
-		b.WriteString(s.style(bold, fmt.Sprintf("layer %d: what matters for %s, for the %v of %s", last.Layer, visible(at.Tokens[0]), at.Target.Quantity, visible(targetName(at.Target)))) + "\n")
-		row := firstRow(last.Rollout)
-		sum := float32(0)
-		for _, link := range row {
-			sum += link.Weight
+		b.WriteString(s.style(bold, fmt.Sprintf("layer %d: what matters for the %v of %s", last.Layer, at.Target.Quantity, visible(at.Target.Name()))) + "\n")
+		sums, all := make([]float32, len(at.Tokens)), float32(0)
+		for _, from := range at.From {
+			for _, link := range rowOf(last.Rollout, from) {
+				sums[link.To] += link.Weight
+				all += link.Weight
+			}
 		}
-		for i := range row {
-			row[i].Weight /= max(sum, 1e-30)
+		var row []task.Link
+		for to, w := range sums {
+			if last.Rollout.Top == nil || w > 0 {
+				row = append(row, task.Link{To: to, Weight: w / max(all, 1e-30)})
+			}
 		}
 		b.WriteString(s.bars(tokenBars(at, row)))
 		return b.String()
@@ -303,14 +308,6 @@ func attentionTable(s screen, in *task.Item, at *task.Attended, below bool) stri
 	return b.String()
 }
 
-// targetName says what weights raise.
-func targetName(t *task.Target) string {
-	if t.Side != "" && t.Answer != nil {
-		return cmp.Or(*t.Answer, "(no answer)")
-	}
-	return t.Label
-}
-
 // tokenBars are the tokens of a row with their weights.
 func tokenBars(at *task.Attended, row []task.Link) []barRow {
 	var bars []barRow
@@ -320,13 +317,13 @@ func tokenBars(at *task.Attended, row []task.Link) []barRow {
 	return bars
 }
 
-// firstRow is the row of the first token.
-func firstRow(r *task.AttendedRows) []task.Link {
+// rowOf is the row of a token.
+func rowOf(r *task.AttendedRows, from int) []task.Link {
 	if r.Top != nil {
-		return slices.Clone(r.Top[0])
+		return r.Top[from]
 	}
 	var row []task.Link
-	for to, w := range r.All[0] {
+	for to, w := range r.All[from] {
 		row = append(row, task.Link{To: to, Weight: w})
 	}
 	return row

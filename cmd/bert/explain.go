@@ -377,7 +377,7 @@ func comparisonTable(s screen, in *task.Item, c *task.MethodComparison, below bo
 	}
 	for i := range c.Targets {
 		t := &c.Targets[i]
-		fmt.Fprintf(&b, "  %s  %s %.4f\n", s.style(bold, visible(targetName(&t.Target))), t.Target.Quantity, t.Value)
+		fmt.Fprintf(&b, "  %s  %s %.4f\n", s.style(bold, visible(t.Target.Name())), t.Target.Quantity, t.Value)
 		var rows [][]string
 		most := make([]float64, len(c.Methods))
 		for _, w := range t.Words {
