@@ -10,11 +10,14 @@ import (
 // Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, S its stride, A heads.
 
 // encodeBackward goes from the gradient at the last hidden states, in w.dHidden, to that at the embeddings' output, [T,H],
-// which it returns.
-func (w *workspace) encodeBackward() compute.Buffer {
+// which it returns. see, if not nil, is called after each layer.
+func (w *workspace) encodeBackward(see func(layer int)) compute.Buffer {
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		w.hiddenInto(i + 1)
 		w.blockBackward(i)
+		if see != nil {
+			see(i)
+		}
 	}
 	w.hiddenInto(0)
 	return rows(w.dHidden, w.b.Tokens(), w.m.config.HiddenSize)

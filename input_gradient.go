@@ -18,6 +18,42 @@ import (
 // A sequence's gradient is the same, to the bit, whatever else is in the batch. Errors are those of Forward and of between,
 // and ErrInferenceOnly.
 func (s *Session) InputGradient(b *Batch, between func(*Activations) error) ([]float32, error) {
+	return s.inputGradient(b, between, s.m.pooledOnly(), nil)
+}
+
+// AttentionGradient is what a pass forward and back leaves of a layer's attention.
+//
+// Legend: T tokens, H hidden, A heads of a width of D.
+type AttentionGradient struct {
+	QKV []float32 // [T,3H]: a row is a token's query, key and value, of which each is [A,D]
+	// Context is the gradient at what the heads give, [T,H]: a row is [A,D].
+	Context []float32
+}
+
+// AttentionGradients runs a batch as InputGradient does, and returns for each layer what its heads' probabilities and the
+// gradient at them follow from: with P the probabilities softmax(Q·Kᵀ/√D) of a head and dO its part of Context, ∂/∂P = dO·Vᵀ.
+func (s *Session) AttentionGradients(b *Batch, between func(*Activations) error) ([]AttentionGradient, error) {
+	var (
+		c   = &s.m.config
+		out = make([]AttentionGradient, c.NumHiddenLayers)
+	)
+	_, err := s.inputGradient(b, between, false, func(w *workspace, layer int) error {
+		T, g := w.b.Tokens(), &out[layer]
+		g.QKV, g.Context = make([]float32, T*3*c.HiddenSize), make([]float32, T*c.HiddenSize)
+		if err := w.device.Read(g.QKV, rows(w.layers[layer].qkv, T, 3*c.HiddenSize)); err != nil {
+			return err
+		}
+		return w.device.Read(g.Context, rows(w.dContext, T, c.HiddenSize))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// inputGradient is InputGradient. firstOnly computes the last layer for the first tokens alone; after, if not nil, is called after
+// the backward pass of each layer.
+func (s *Session) inputGradient(b *Batch, between func(*Activations) error, firstOnly bool, after func(w *workspace, layer int) error) ([]float32, error) {
 	m := s.m
 	if err := m.use(); err != nil {
 		return nil, err
@@ -48,7 +84,7 @@ func (s *Session) InputGradient(b *Batch, between func(*Activations) error) ([]f
 		s.back = w
 	}
 	w.w = weights
-	w.firstOnly = m.pooledOnly()
+	w.firstOnly = firstOnly
 	if err := w.begin(b); err != nil {
 		return nil, err
 	}
@@ -65,7 +101,15 @@ func (s *Session) InputGradient(b *Batch, between func(*Activations) error) ([]f
 	w.added.logits.into(w, a.logits())
 	w.added.nextLogits.into(w, a.nextLogits())
 	w.headBackward()
-	w.encodeBackward()
+	var failed error
+	w.encodeBackward(func(layer int) {
+		if after != nil && failed == nil {
+			failed = after(w, layer)
+		}
+	})
+	if failed != nil {
+		return nil, failed
+	}
 	gradient, err := a.read(&s.gradient, w.inputBackward())
 	if err != nil {
 		return nil, err

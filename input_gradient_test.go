@@ -284,3 +284,136 @@ func TestInputGradientErrors(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
+
+// TestAttentionGradients: the gradients of each layer's values, which a trainer has, follow from what AttentionGradients gives: with P
+// the probabilities of a head and dO the gradient at what it gives, dV = Pᵀ·dO; a value's weights have Σ dV⊗x, its bias Σ dV.
+func TestAttentionGradients(t *testing.T) {
+	for _, h := range headCases {
+		if heads[h.head].maskedLM { // whose Between differs; the layers are the same
+			continue
+		}
+		m := newTestModel(t, h.config(), h.head, 2)
+		c := &m.config
+		H, A := c.HiddenSize, c.NumAttentionHeads
+		D := H / A
+		b := h.batch(7, 4)
+		s := m.NewSession()
+		out, err := s.Forward(b, Outputs{Hidden: true, Attentions: true, QKV: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hidden, probs, qkv := out.Hidden, out.Attentions, out.QKV
+		got, err := s.AttentionGradients(b, pull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range got {
+			// The backward pass computes with other panels of the weights: the same numbers but for rounding.
+			for i, v := range got[l].QKV {
+				if math.Abs(float64(v-qkv[l][i])) > 1e-5*max(1, math.Abs(float64(v))) {
+					t.Fatalf("%s, layer %d: value %d of the queries, keys and values is %g, forward %g", h.name, l, i, v, qkv[l][i])
+				}
+			}
+		}
+		tr := newTrainer(t, m)
+		backward(t, tr, Pass{Unlabelled: true, NoDropout: true, Between: func(_ int, a *Activations) error { return pull(a) }}, b)
+		for l := range got {
+			bias, weight := make([]float64, H), make([]float64, H*H)
+			at := 0
+			for i := range b.Len() {
+				from, to := b.Sequence(i)
+				n := to - from
+				for a := range A {
+					for k := range n { // dV of a token
+						for d := range D {
+							dv := 0.0
+							for q := range n {
+								dv += float64(probs[l][at+(a*n+q)*n+k]) * float64(got[l].Context[(from+q)*H+a*D+d])
+							}
+							o := a*D + d
+							bias[o] += dv
+							for x := range H {
+								weight[o*H+x] += dv * float64(hidden[l][(from+k)*H+x])
+							}
+						}
+					}
+				}
+				at += A * n * n
+			}
+			layer := &m.weights.layers[l].qkv
+			for what, c := range map[string]struct {
+				want []float64
+				has  []float32
+			}{
+				"bias": {bias, m.host(layer.biasGrad)[2*H:]}, "weight": {weight, m.host(layer.weightGrad)[2*H*H:]},
+			} {
+				size := 0.0
+				for _, v := range c.want {
+					size = max(size, math.Abs(v))
+				}
+				for i, v := range c.want {
+					if math.Abs(float64(c.has[i])-v) > 1e-4*size {
+						t.Fatalf("%s, layer %d: %s %d of the values has the gradient %g, want %g", h.name, l, what, i, c.has[i], v)
+					}
+				}
+				if size == 0 {
+					t.Errorf("%s, layer %d: no gradient", h.name, l)
+				}
+			}
+		}
+		tr.Close()
+	}
+}
+
+// TestAttentionGradientsBatched: a sequence has the same bits alone.
+func TestAttentionGradientsBatched(t *testing.T) {
+	h := headCases[slices.IndexFunc(headCases, func(h headCase) bool { return h.head == TokenClassification })]
+	m := newTestModel(t, h.config(), h.head, 2)
+	width := len(h.config().Labels)
+	ones := func(a *Activations) error { // a gradient that is the same for each token
+		logits, err := a.Logits()
+		for i := range logits {
+			logits[i] = float32(i%width) - 1
+		}
+		return errors.Join(err, a.AddLogits(logits))
+	}
+	b := h.batch(9, 3, 24)
+	s := m.NewSession()
+	all, err := s.AttentionGradients(b, ones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	H := m.config.HiddenSize
+	for i := range b.Len() {
+		from, to := b.Sequence(i)
+		var single Batch
+		single.Add(b.IDs[from:to], b.TypeIDs[from:to])
+		got, err := s.AttentionGradients(&single, ones)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range got {
+			if !slices.Equal(got[l].QKV, all[l].QKV[from*3*H:to*3*H]) || !slices.Equal(got[l].Context, all[l].Context[from*H:to*H]) {
+				t.Errorf("sequence %d, layer %d: other bits alone", i, l)
+			}
+		}
+	}
+	// On a device that does everything late.
+	want, err := onDevice(t, nil, h.config(), h.head, Float32).NewSession().AttentionGradients(b, ones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := onDevice(t, deferred(false, nil), h.config(), h.head, Float32).NewSession().AttentionGradients(b, ones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range want {
+		if !slices.Equal(late[l].QKV, want[l].QKV) || !slices.Equal(late[l].Context, want[l].Context) {
+			t.Errorf("layer %d: a late device gives other bits", l)
+		}
+	}
+	m.Close()
+	if _, err := s.AttentionGradients(b, ones); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}

@@ -22,7 +22,7 @@ type Session struct {
 	// The outputs' memory, kept between passes.
 	logits, nextLogits, pooled, last []float32
 	gradient                         []float32
-	hidden, attentions               [][]float32
+	hidden, attentions, qkv          [][]float32
 }
 
 // NewSession makes a session. It needs no closing, and its first pass gives ErrClosed if the model is closed.
@@ -33,6 +33,7 @@ type Outputs struct {
 	LastHidden bool // the last hidden states
 	Hidden     bool // every layer's hidden states, the embeddings first
 	Attentions bool // every layer's attention probabilities
+	QKV        bool // every layer's queries, keys and values
 	Pooled     bool // the pooled vectors, of a head that has a pooler
 	Loss       bool // the loss of the batch's labels
 }
@@ -52,6 +53,7 @@ type Output struct {
 	LastHidden []float32   // [T,H]
 	Hidden     [][]float32 // [L+1] of [T,H]
 	Attentions [][]float32 // [L] of, for each sequence, [A,n,n]: head, query, key
+	QKV        [][]float32 // [L] of [T,3H]: a token's query, key and value, of which each is [A,H/A]
 	Loss       Loss
 }
 
@@ -85,7 +87,7 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 		return nil, err
 	}
 	w.w = weights
-	w.firstOnly = m.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions
+	w.firstOnly = m.pooledOnly() && !want.LastHidden && !want.Hidden && !want.Attentions && !want.QKV
 	if err := w.begin(b); err != nil {
 		return nil, err
 	}
@@ -102,20 +104,23 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	}
 	var see capture
 	s.hidden = s.hidden[:0]
-	s.attentions = s.attentions[:0]
+	s.attentions, s.qkv = s.attentions[:0], s.qkv[:0]
 	w.probs = compute.Buffer{}
 	if want.Attentions {
 		if w.probs, err = m.device.Alloc(s.attentionSize(b)); err != nil {
 			return nil, fmt.Errorf("memory for the attention probabilities: %w", err)
 		}
 	}
-	if want.Hidden || want.Attentions {
+	if want.Hidden || want.Attentions || want.QKV {
 		see = func(layer int, hidden compute.Buffer) {
 			if want.Hidden {
 				s.hidden = append(s.hidden, read(nil, hidden))
 			}
 			if want.Attentions && layer > 0 {
 				s.attentions = append(s.attentions, read(nil, w.probs))
+			}
+			if want.QKV && layer > 0 {
+				s.qkv = append(s.qkv, read(nil, rows(w.layers[layer-1].qkv, b.Tokens(), 3*m.config.HiddenSize)))
 			}
 		}
 	}
@@ -127,6 +132,9 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	}
 	if want.Attentions {
 		s.out.Attentions = s.attentions
+	}
+	if want.QKV {
+		s.out.QKV = s.qkv
 	}
 	if want.LastHidden {
 		s.last = read(s.last, hidden)
@@ -206,6 +214,11 @@ func (s *Session) checkFinite(b *Batch) error {
 	}
 	if err := check(s.out.LastHidden, perToken, hidden); err != nil {
 		return err
+	}
+	for _, qkv := range s.out.QKV {
+		if err := check(qkv, perToken, 3*hidden); err != nil {
+			return err
+		}
 	}
 	for _, probs := range s.out.Attentions {
 		at := notFinite(probs)

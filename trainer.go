@@ -198,7 +198,7 @@ func (t *Trainer) pass(i int, b *Batch) error {
 		w.added.nextLogits.into(w, t.activations.nextLogits())
 	}
 	w.headBackward()
-	gradient := w.encodeBackward()
+	gradient := w.encodeBackward(nil)
 	if p.EmbeddingGradient != nil {
 		values, err := t.activations.read(&t.gradient, gradient)
 		if err != nil {

@@ -71,7 +71,6 @@ func nearAffinities(near *Neighbours, perplexity float64, threads int) *affiniti
 		index int32
 		value float64
 	}
-	rows := make([][]entry, n)
 	values := make([]float64, n*k)
 	parallel(threads, n, func(from, to int) {
 		squares := make([]float64, k)
@@ -82,17 +81,31 @@ func nearAffinities(near *Neighbours, perplexity float64, threads int) *affiniti
 			conditional(values[i*k:(i+1)*k], squares, perplexity)
 		}
 	})
+	// A point has its own neighbours, and those points whose neighbour it is.
+	ends := make([]int, n+1) // ends[i+1]: of the entries of point i, as far as they are there
+	for _, j := range near.Indices {
+		ends[j+1]++
+	}
+	for i := range n {
+		ends[i+1] += ends[i] + k
+	}
+	entries, next := make([]entry, 2*n*k), make([]int, n)
+	for i := range n {
+		next[i] = ends[i]
+	}
 	for i := range n {
 		for c, j := range near.Of(i) {
 			v := values[i*k+c] / float64(2*n)
-			rows[i] = append(rows[i], entry{j, v})
-			rows[j] = append(rows[j], entry{int32(i), v})
+			entries[next[i]], entries[next[j]] = entry{j, v}, entry{int32(i), v}
+			next[i]++
+			next[j]++
 		}
 	}
 	// A pair that is in both rows of neighbours has two entries in each.
+	p := &affinities{n: n, starts: make([]int, n+1)}
 	parallel(threads, n, func(from, to int) {
 		for i := from; i < to; i++ {
-			row := rows[i]
+			row := entries[ends[i]:ends[i+1]]
 			slices.SortFunc(row, func(a, b entry) int {
 				if a.index != b.index {
 					return int(a.index) - int(b.index)
@@ -107,16 +120,21 @@ func nearAffinities(near *Neighbours, perplexity float64, threads int) *affiniti
 					out = append(out, e)
 				}
 			}
-			rows[i] = out
+			p.starts[i+1] = len(out)
 		}
 	})
-	p := &affinities{n: n, starts: make([]int, 1, n+1)}
-	for _, row := range rows {
-		for _, e := range row {
-			p.indices, p.values = append(p.indices, e.index), append(p.values, e.value)
-		}
-		p.starts = append(p.starts, len(p.indices))
+	for i := range n {
+		p.starts[i+1] += p.starts[i]
 	}
+	p.indices, p.values = make([]int32, p.starts[n]), make([]float64, p.starts[n])
+	parallel(threads, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			at := p.starts[i]
+			for c, e := range entries[ends[i]:][:p.starts[i+1]-at] {
+				p.indices[at+c], p.values[at+c] = e.index, e.value
+			}
+		}
+	})
 	return p
 }
 

@@ -92,21 +92,23 @@ func IntegratedGradients(ctx context.Context, f Function, x, baseline []float64,
 func integrate(ctx context.Context, f Function, x, baseline []float64, points int) ([]float64, error) {
 	alphas, weights := make([]float64, points), make([]float64, points)
 	quad.Legendre{}.FixedLocations(alphas, weights, 0, 1)
-	path := make([][]float64, points)
-	for i, alpha := range alphas {
-		path[i] = make([]float64, len(x))
-		for d, b := range baseline {
-			path[i][d] = b + alpha*(x[d]-b)
-		}
-	}
-	_, gradients, err := f.Gradients(ctx, path)
-	if err != nil {
-		return nil, err
-	}
 	out := make([]float64, len(x))
-	for i, g := range gradients {
-		for d, v := range g {
-			out[d] += weights[i] * v
+	for from, chunk := 0, chunkOf(len(x)); from < points; from += chunk {
+		path := make([][]float64, min(chunk, points-from))
+		for i := range path {
+			path[i] = make([]float64, len(x))
+			for d, b := range baseline {
+				path[i][d] = b + alphas[from+i]*(x[d]-b)
+			}
+		}
+		_, gradients, err := f.Gradients(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		for i, g := range gradients {
+			for d, v := range g {
+				out[d] += weights[from+i] * v
+			}
 		}
 	}
 	for d := range out {
@@ -114,6 +116,9 @@ func integrate(ctx context.Context, f Function, x, baseline []float64, points in
 	}
 	return out, nil
 }
+
+// chunkOf is how many points of so many dimensions are asked about at once: 64 MB of them.
+func chunkOf(dimensions int) int { return max(1, (1<<23)/max(1, dimensions)) }
 
 // GradientTimesInput is x·∇f at x (Shrikumar et al. 2016, arXiv:1605.01713). It is exact for a linear function alone, and has no
 // baseline.
@@ -162,18 +167,23 @@ func Occlusion(ctx context.Context, f Function, x, baseline []float64, groups []
 	if len(x) != len(baseline) {
 		return nil, errors.New("the point and the baseline differ in length")
 	}
-	points := make([][]float64, 0, len(groups)+1)
-	points = append(points, x)
-	for _, coordinates := range groups {
-		p := slices.Clone(x)
-		for _, d := range coordinates {
-			p[d] = baseline[d]
+	var values []float64
+	for from, chunk := 0, chunkOf(len(x)); from <= len(groups); from += chunk {
+		var points [][]float64 // the first is x
+		for g := from - 1; g < min(from-1+chunk, len(groups)); g++ {
+			p := slices.Clone(x)
+			if g >= 0 {
+				for _, d := range groups[g] {
+					p[d] = baseline[d]
+				}
+			}
+			points = append(points, p)
 		}
-		points = append(points, p)
-	}
-	values, err := f.Values(ctx, points)
-	if err != nil {
-		return nil, err
+		some, err := f.Values(ctx, points)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, some...)
 	}
 	a := &Attribution{Values: make([]float64, len(groups)), At: values[0]}
 	for g := range groups {

@@ -6,10 +6,13 @@
 // original space (Venna and Kaski 2001).
 //
 // Attributions say how much each coordinate of an input adds to a [Function]: [IntegratedGradients] (Sundararajan, Taly and Yan
-// 2017), [GradientTimesInput], [GradientNorms] and [Occlusion].
+// 2017), [GradientTimesInput], [GradientNorms] and [Occlusion]. [Removal] tests them.
 //
-// Attention is summed up by [HeadStatistics], followed through the layers by [Rollout] (Abnar and Zuidema 2020) and weighed by
-// what it moves by [ValueNorms] (Kobayashi et al. 2020).
+// Attention is summed up by [HeadStatistics], followed through the layers by [Rollout] (Abnar and Zuidema 2020), or by
+// [GradientRollout] where it raises a number (Chefer, Gur and Wolf 2021), and weighed by what it moves by [HeadWeights.ValueNorms]
+// (Kobayashi et al. 2020).
+//
+// [HeadDivergences] and [ProjectDrift] compare two models.
 //
 // Every result has the same bits on any number of threads: what goroutines compute is independent of one another, and sums have
 // one order.

@@ -29,7 +29,7 @@ func Nearest(ctx context.Context, x *Matrix, k, threads int) (*Neighbours, error
 		return nil, err
 	}
 	k = max(0, min(k, x.Rows-1))
-	out := &Neighbours{K: k, Indices: make([]int32, x.Rows*k), Distances: make([]float64, x.Rows*k)}
+	out := newNeighbours(x.Rows, k)
 	if k == 0 {
 		return out, nil
 	}
@@ -45,6 +45,10 @@ func Nearest(ctx context.Context, x *Matrix, k, threads int) (*Neighbours, error
 		return nil, err
 	}
 	return out, nil
+}
+
+func newNeighbours(n, k int) *Neighbours {
+	return &Neighbours{K: k, Indices: make([]int32, n*k), Distances: make([]float64, n*k)}
 }
 
 func (n *Neighbours) take(x *Matrix, i int, found []neighbour) {

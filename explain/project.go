@@ -73,6 +73,15 @@ type Projection struct {
 
 // Project makes a picture of points [N,D], and judges it. Errors are *TooFewError, *ValueError and the cause of ctx's end.
 func Project(ctx context.Context, x *Matrix, o ProjectOptions) (*Projection, error) {
+	out, err := place(ctx, x, o)
+	if err != nil {
+		return nil, err
+	}
+	return out, out.judge(ctx, x, o)
+}
+
+// place makes the picture.
+func place(ctx context.Context, x *Matrix, o ProjectOptions) (*Projection, error) {
 	if err := x.check(); err != nil {
 		return nil, err
 	}
@@ -100,22 +109,21 @@ func Project(ctx context.Context, x *Matrix, o ProjectOptions) (*Projection, err
 	default:
 		return nil, fmt.Errorf("there is no %v", o.Method)
 	}
+	return out, nil
+}
+
+// judge measures the picture of points x.
+func (p *Projection) judge(ctx context.Context, x *Matrix, o ProjectOptions) (err error) {
 	k := cmp.Or(o.Neighbours, 10)
 	if k < 1 {
-		return nil, fmt.Errorf("%d neighbours, want at least 1", k)
+		return fmt.Errorf("%d neighbours, want at least 1", k)
 	}
 	if most := (x.Rows - 1) / 2; k > most {
 		if o.Neighbours > 0 {
-			out.Notes = append(out.Notes, fmt.Sprintf("%d neighbours are too many for %d points: %d", k, x.Rows, most))
+			p.Notes = append(p.Notes, fmt.Sprintf("%d neighbours are too many for %d points: %d", k, x.Rows, most))
 		}
 		k = most
 	}
-	var err error
-	if out.Trust, err = Trust(ctx, x, out.Points, k, o.Threads); err != nil {
-		return nil, err
-	}
-	if out.Neighbours, err = Nearest(ctx, x, k, o.Threads); err != nil {
-		return nil, err
-	}
-	return out, nil
+	p.Trust, p.Neighbours, err = trustAndNeighbours(ctx, x, p.Points, k, o.Threads, true)
+	return err
 }

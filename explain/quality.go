@@ -21,34 +21,47 @@ type Trustworthiness struct {
 // Trust measures the neighbours in a picture [N,2] of the points x [N,D]. It takes time in proportion to N²·D. k has to be below
 // N/2.
 func Trust(ctx context.Context, x, picture *Matrix, k, threads int) (*Trustworthiness, error) {
+	t, _, err := trustAndNeighbours(ctx, x, picture, k, threads, false)
+	return t, err
+}
+
+// trustAndNeighbours is Trust and, if asked for, Nearest of x, by the same products.
+func trustAndNeighbours(ctx context.Context, x, picture *Matrix, k, threads int, neighbours bool) (*Trustworthiness, *Neighbours, error) {
 	if err := x.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch {
 	case x.Rows != picture.Rows:
-		return nil, fmt.Errorf("a picture of %d points, want one of %d", picture.Rows, x.Rows)
+		return nil, nil, fmt.Errorf("a picture of %d points, want one of %d", picture.Rows, x.Rows)
 	case k < 1 || 2*k >= x.Rows:
-		return nil, fmt.Errorf("%d neighbours, want at least 1 and fewer than half of the %d points", k, x.Rows)
+		return nil, nil, fmt.Errorf("%d neighbours, want at least 1 and fewer than half of the %d points", k, x.Rows)
 	}
 	shown, err := Nearest(ctx, picture, k, threads)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := newSieve(x, threads)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.close()
+	var near *Neighbours
+	if neighbours {
+		near = newNeighbours(x.Rows, k)
+	}
 	t := &Trustworthiness{K: k, Points: make([]float64, x.Rows)}
 	scale := 2 / float64(k*(2*x.Rows-3*k-1))
 	err = s.rows(ctx, func(i int, products []float32) {
 		t.Points[i] = 1 - scale*s.ranksBeyond(i, k, shown.Of(i), products)
+		if near != nil {
+			near.take(x, i, s.nearest(i, k, products))
+		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t.Overall = sum(t.Points) / float64(x.Rows)
-	return t, nil
+	return t, near, nil
 }
 
 // Sample chooses the most points that a picture can show: each group has its share, and at least one point. groups are the

@@ -51,6 +51,7 @@ type barnesHut struct {
 	threads int
 
 	keys   []uint64  // [N]: where a point is along the curve, and its number
+	spare  []uint64  // [N]: the keys before they are merged
 	sorted []float64 // [N,2]: the points along the curve
 	nodes  []node    // each before those in it
 	z, f   []float64 // [N], [N,2], along the curve
@@ -88,27 +89,68 @@ func (r *barnesHut) at(y, force []float64) float64 {
 		width = 1 // all points are in one place
 	}
 	scale := (cells - 1) / width
-	for i := range n {
-		column, row := uint32((y[2*i]-lowX)*scale), uint32((y[2*i+1]-lowY)*scale)
-		r.keys[i] = (interleave(column)|interleave(row)<<1)<<indexBits | uint64(i)
-	}
-	slices.Sort(r.keys)
-	for at, key := range r.keys {
-		i := key & indexMask
-		r.sorted[2*at], r.sorted[2*at+1] = y[2*i], y[2*i+1]
-	}
-	r.nodes = r.nodes[:0]
-	r.build(0, n, 64, width*cells/(cells-1))
 	parallel(r.threads, n, func(from, to int) {
-		for at := from; at < to; at++ {
-			r.z[at], r.f[2*at], r.f[2*at+1] = r.force(at)
+		for i := from; i < to; i++ {
+			column, row := uint32((y[2*i]-lowX)*scale), uint32((y[2*i+1]-lowY)*scale)
+			r.keys[i] = (interleave(column)|interleave(row)<<1)<<indexBits | uint64(i)
 		}
 	})
-	for at, key := range r.keys {
-		i := key & indexMask
-		force[2*i], force[2*i+1] = r.f[2*at], r.f[2*at+1]
-	}
+	r.sort()
+	parallel(r.threads, n, func(from, to int) {
+		for at := from; at < to; at++ {
+			i := r.keys[at] & indexMask
+			r.sorted[2*at], r.sorted[2*at+1] = y[2*i], y[2*i+1]
+		}
+	})
+	r.nodes = r.nodes[:0]
+	r.build(0, n, 64, width*cells/(cells-1))
+	parallel(r.threads, (n+together-1)/together, func(from, to int) {
+		for group := from; group < to; group++ {
+			r.forces(group*together, min((group+1)*together, n))
+		}
+	})
+	parallel(r.threads, n, func(from, to int) {
+		for at := from; at < to; at++ {
+			i := r.keys[at] & indexMask
+			force[2*i], force[2*i+1] = r.f[2*at], r.f[2*at+1]
+		}
+	})
 	return sum(r.z)
+}
+
+// sort sorts the keys, of which no two are equal: a part on each thread, and then two parts into one.
+func (r *barnesHut) sort() {
+	n, parts := len(r.keys), 1
+	for parts < r.threads && n/(2*parts) >= 1024 {
+		parts *= 2
+	}
+	at := func(part int) int { return part * n / parts }
+	parallel(r.threads, parts, func(from, to int) {
+		for part := from; part < to; part++ {
+			slices.Sort(r.keys[at(part):at(part+1)])
+		}
+	})
+	for width := 1; width < parts; width *= 2 {
+		r.spare = append(r.spare[:0], r.keys...)
+		pairs := parts / (2 * width)
+		parallel(r.threads, pairs, func(from, to int) {
+			for pair := from; pair < to; pair++ {
+				low, middle, high := at(2*width*pair), at(2*width*pair+width), at(2*width*(pair+1))
+				merge(r.keys[low:high], r.spare[low:middle], r.spare[middle:high])
+			}
+		})
+	}
+}
+
+// merge sets out to two sorted lists, sorted.
+func merge(out, a, b []uint64) {
+	for i := range out {
+		if len(b) == 0 || len(a) > 0 && a[0] < b[0] {
+			out[i], a = a[0], a[1:]
+		} else {
+			out[i], b = b[0], b[1:]
+		}
+	}
 }
 
 // interleave puts a zero bit before each bit.
@@ -149,36 +191,56 @@ func (r *barnesHut) build(from, to, bits int, width float64) (x, y float64) {
 	return x, y
 }
 
-// force is Σ q and Σ q²·(yᵢ−yⱼ) of the point at a place along the curve.
-func (r *barnesHut) force(at int) (z, fx, fy float64) {
-	x, y := r.sorted[2*at], r.sorted[2*at+1]
+// together is how many points that follow one another along the curve go through the squares together: they are near one another, so
+// that both of them take nearly the same squares as one.
+const together = 2
+
+// forces sets Σ q and Σ q²·(yᵢ−yⱼ) of the points at the places [from, to) along the curve, two or one. A square is taken as one where
+// it is far enough from both of them.
+func (r *barnesHut) forces(from, to int) {
+	var (
+		z0, fx0, fy0, z1, fx1, fy1 float64
+
+		x0, y0 = r.sorted[2*from], r.sorted[2*from+1]
+		x1, y1 = r.sorted[2*to-2], r.sorted[2*to-1] // of one point, the same once more
+	)
 	for i := 0; i < len(r.nodes); {
 		n := &r.nodes[i]
-		dx, dy := x-n.x, y-n.y
-		d := dx*dx + dy*dy
+		dx0, dy0, dx1, dy1 := x0-n.x, y0-n.y, x1-n.x, y1-n.y
+		d0, d1 := dx0*dx0+dy0*dy0, dx1*dx1+dy1*dy1
 		switch {
-		case d > n.reach:
-			q := 1 / (1 + d)
-			z += n.points * q
-			q *= q * n.points
-			fx += q * dx
-			fy += q * dy
+		case d0 > n.reach && d1 > n.reach:
+			q0, q1 := 1/(1+d0), 1/(1+d1)
+			m0, m1 := n.points*q0, n.points*q1
+			z0 += m0
+			z1 += m1
+			m0 *= q0
+			m1 *= q1
+			fx0 += m0 * dx0
+			fy0 += m0 * dy0
+			fx1 += m1 * dx1
+			fy1 += m1 * dy1
 			i = int(n.next)
 		case n.to > 0:
 			for j := int(n.from); j < int(n.to); j++ {
-				dx, dy := x-r.sorted[2*j], y-r.sorted[2*j+1]
-				q := 1 / (1 + dx*dx + dy*dy)
-				if j != at {
-					z += q
-				}
-				q *= q
-				fx += q * dx
-				fy += q * dy
+				x, y := r.sorted[2*j], r.sorted[2*j+1]
+				dx0, dy0, dx1, dy1 := x0-x, y0-y, x1-x, y1-y
+				q0, q1 := 1/(1+dx0*dx0+dy0*dy0), 1/(1+dx1*dx1+dy1*dy1)
+				z0 += q0
+				z1 += q1
+				q0 *= q0
+				q1 *= q1
+				fx0 += q0 * dx0
+				fy0 += q0 * dy0
+				fx1 += q1 * dx1
+				fy1 += q1 * dy1
 			}
 			i = int(n.next)
 		default:
 			i++
 		}
 	}
-	return z, fx, fy
+	// Without the points themselves, whose q is 1.
+	r.z[from], r.f[2*from], r.f[2*from+1] = z0-1, fx0, fy0
+	r.z[to-1], r.f[2*to-2], r.f[2*to-1] = z1-1, fx1, fy1
 }

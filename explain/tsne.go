@@ -275,13 +275,16 @@ func (d *descent) slope(exaggeration float64) {
 // step moves the points, with momentum and a gain of its own for each coordinate (Jacobs 1988).
 func (d *descent) step(exaggeration, momentum, rate float64) {
 	d.slope(exaggeration)
-	for i, g := range d.gradient {
-		if d.update[i]*g < 0 {
-			d.gains[i] += gainUp
-		} else {
-			d.gains[i] = max(d.gains[i]*gainDown, minGain)
+	parallel(d.threads, len(d.gradient), func(from, to int) {
+		for i := from; i < to; i++ {
+			g := d.gradient[i]
+			if d.update[i]*g < 0 {
+				d.gains[i] += gainUp
+			} else {
+				d.gains[i] = max(d.gains[i]*gainDown, minGain)
+			}
+			d.update[i] = momentum*d.update[i] - rate*d.gains[i]*g
+			d.y[i] += d.update[i]
 		}
-		d.update[i] = momentum*d.update[i] - rate*d.gains[i]*g
-		d.y[i] += d.update[i]
-	}
+	})
 }

@@ -377,3 +377,21 @@ func TestTSNERefuses(t *testing.T) {
 		t.Errorf("after %d iterations: %v", calls, err)
 	}
 }
+
+// The keys are in order whatever the number of parts.
+func TestKeysAreSorted(t *testing.T) {
+	for _, n := range []int{0, 1, 5, 3000, 20_000} {
+		for _, threads := range []int{1, 2, 3, 8} {
+			r := &barnesHut{threads: threads, keys: make([]uint64, n)}
+			for i, v := range Shuffled(n, 3, 0) {
+				r.keys[i] = uint64(v)
+			}
+			r.sort()
+			for i, key := range r.keys {
+				if key != uint64(i) {
+					t.Fatalf("%d keys on %d threads: key %d is %d", n, threads, i, key)
+				}
+			}
+		}
+	}
+}

@@ -27,6 +27,12 @@ const (
 	minKept = 4
 	// maxAttentionTexts is how many texts a page has.
 	maxAttentionTexts = 20
+	// maxVectorBytes is the same for queries and keys: those of a head have 22 kB at 128 tokens and a width of 64.
+	maxVectorBytes = 1_000_000
+	// maxAttentionBytes is the most bytes of all that, with pictures and tables: further texts are left out.
+	maxAttentionBytes = 4_700_000
+	// maxRowError is how far a row of probabilities may be from a sum of 1.
+	maxRowError = 1e-5
 	// maxMatrixTokens is how many tokens the picture of a matrix has.
 	maxMatrixTokens = 40
 )
@@ -100,16 +106,55 @@ func topLinks(row []float32, k int) []task.Link {
 //go:embed attention.js
 var attentionScript string
 
-// attentionData is what the script reads.
+//go:embed neuron.js
+var neuronScript string
+
+// attentionData is what the scripts read.
 type attentionData struct {
+	Views []AttentionView `json:"views"`
 	Texts []attentionText `json:"texts"`
 }
 
 type attentionText struct {
 	Tokens  []string       `json:"tokens"`
 	Special []int          `json:"special"` // the places of [CLS] and [SEP]
+	Second  int            `json:"second"`  // where the second text of a pair begins, or 0
 	Kept    int            `json:"kept"`    // K, or 0: all
 	Maps    []attentionMap `json:"maps"`
+	Neurons []neuronMap    `json:"neurons,omitempty"`
+}
+
+// neuronMap is the queries and keys of a head: signed bytes, of which 127 is Most, as base64.
+type neuronMap struct {
+	Layer   int     `json:"layer"`
+	Head    int     `json:"head"`
+	Width   int     `json:"width"` // D
+	Most    float32 `json:"most"`
+	Queries string  `json:"queries"` // [n,D]
+	Keys    string  `json:"keys"`    // [n,D]
+}
+
+// newNeuronMap packs the vectors of a head.
+func newNeuronMap(layer int, h *task.AttendedHead) neuronMap {
+	m := neuronMap{Layer: layer, Head: h.Head, Width: len(h.Queries[0])}
+	for _, rows := range [][][]float32{h.Queries, h.Keys} {
+		for _, row := range rows {
+			for _, v := range row {
+				m.Most = max(m.Most, v, -v)
+			}
+		}
+	}
+	pack := func(rows [][]float32) string {
+		var b []byte
+		for _, row := range rows {
+			for _, v := range row {
+				b = append(b, byte(int8(math.Round(127*float64(v)/max(float64(m.Most), 1e-30)))))
+			}
+		}
+		return base64.StdEncoding.EncodeToString(b)
+	}
+	m.Queries, m.Keys = pack(h.Queries), pack(h.Keys)
+	return m
 }
 
 // attentionMap is a head, or a rollout: weights are bytes, of which 255 is Most, as base64.
@@ -131,7 +176,7 @@ func weightMaps(a *task.Attended) []weightMap {
 	var maps []weightMap
 	for i := range a.Layers {
 		l := &a.Layers[i]
-		if l.Rollout != nil {
+		if l.Heads == nil { // of all heads together
 			maps = append(maps, weightMap{l.Layer, -1, l.Rollout})
 		}
 		for j := range l.Heads {
@@ -139,6 +184,26 @@ func weightMaps(a *task.Attended) []weightMap {
 		}
 	}
 	return maps
+}
+
+// neurons are the vectors of the last layers' heads, as many layers as there is room for; left says how many are left out.
+func neurons(a *task.Attended, room int) (maps []neuronMap, left int) {
+	for i := len(a.Layers) - 1; i >= 0; i-- {
+		var layer []neuronMap
+		size := 0
+		for j := range a.Layers[i].Heads {
+			if h := &a.Layers[i].Heads[j]; h.Queries != nil {
+				layer = append(layer, newNeuronMap(a.Layers[i].Layer, h))
+				size += len(layer[j].Queries) + len(layer[j].Keys)
+			}
+		}
+		if size > room {
+			return maps, i + 1
+		}
+		room -= size
+		maps = append(layer, maps...)
+	}
+	return maps, 0
 }
 
 // packed is a matrix for the script, with the largest k weights of each row, or all where k is 0. lost is the largest share of a row
@@ -210,20 +275,35 @@ func (m *weightMap) packed(n, k int) (out attentionMap, lost float64) {
 
 // Attentions gathers what tokens attend to, for a page. It has at most 20 texts, and as many as have room.
 type Attentions struct {
+	Views []AttentionView // of the page; nil: DefaultAttentionViews
+
 	sections []Section
 	data     attentionData
 	texts    int // that were added
 	bytes    int // of weights on the page
+	vectors  int // bytes of queries and keys
+	figures  int // bytes of pictures and tables
 	full     bool
 	weights  task.AttentionWeights
+	bare     bool
 	rowError float32
 	reduced  int // texts of which weights or layers are left out
+}
+
+// has says that the page has a view.
+func (p *Attentions) has(v AttentionView) bool { return slices.Contains(p.views(), v) }
+
+func (p *Attentions) views() []AttentionView {
+	if p.Views == nil {
+		return DefaultAttentionViews()
+	}
+	return p.Views
 }
 
 // Add adds what the tokens of an input attend to.
 func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 	p.texts++
-	p.weights = a.Weights
+	p.weights, p.bare = a.Weights, a.Bare
 	maps, n := weightMaps(a), len(a.Tokens)
 	if p.full || len(maps) == 0 || n == 0 {
 		return
@@ -248,18 +328,25 @@ func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 		}
 		size = len(maps) * each(k)
 	}
-	if len(p.sections) > 0 && p.bytes+size > maxWeightBytes || len(p.sections) == maxAttentionTexts {
+	figures := p.drawn(a, len(p.sections)+1)
+	drawing := 0
+	for _, f := range figures {
+		drawing += f.pageBytes()
+	}
+	room := maxAttentionBytes - p.bytes - p.figures
+	if p.has(NeuronView) {
+		room -= maxVectorBytes
+	}
+	if len(p.sections) > 0 && (p.bytes+size > maxWeightBytes || size+drawing > room) || len(p.sections) == maxAttentionTexts {
 		p.full = true
 		return
 	}
+	p.figures += drawing
 	p.bytes += size
 	p.rowError = max(p.rowError, a.RowError)
-	text := attentionText{Tokens: make([]string, n), Kept: k, Special: []int{0}}
+	text := attentionText{Tokens: make([]string, n), Kept: k, Special: a.Special, Second: a.Second}
 	for i, token := range a.Tokens {
 		text.Tokens[i] = cut(firstOf(token, 40))
-		if i > 0 && token == a.Tokens[n-1] { // a sequence ends with [SEP]
-			text.Special = append(text.Special, i)
-		}
 	}
 	lost := 0.0
 	for i := range maps {
@@ -275,79 +362,103 @@ func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 	if k > 0 && k < n {
 		notes = append(notes, fmt.Sprintf("Of each token's %s weights the page has the largest %d, which leaves out at most %s of a row.", message.Thousands(n), k, percent(lost)))
 	}
+	if p.has(NeuronView) {
+		var without int
+		if text.Neurons, without = neurons(a, maxVectorBytes-p.vectors); without > 0 {
+			notes = append(notes, fmt.Sprintf("Queries and keys are those of the last %d of %d layers.", len(a.Layers)-without, len(a.Layers)))
+		}
+		for _, m := range text.Neurons {
+			p.vectors += len(m.Queries) + len(m.Keys)
+		}
+	}
 	if len(notes) > 0 {
 		p.reduced++
+	}
+	if a.Target != nil {
+		notes = append(notes, fmt.Sprintf("What raises the %v of %s.", a.Target.Quantity, short(a.Target.Name())))
 	}
 	if a.Truncated {
 		notes = append(notes, fmt.Sprintf("The model did not read the last %d tokens.", a.DroppedTokens))
 	}
 	s.Text = strings.Join(notes, " ")
-	s.Figures = attentionFigures(a, len(p.sections)+1)
+	s.Figures = figures
 	s.Body = template.HTML(fmt.Sprintf(`<div class="attention" id="attention%d"></div>`, len(p.sections)))
 	p.sections = append(p.sections, s)
 	p.data.Texts = append(p.data.Texts, text)
 }
 
-// attentionFigures are the last layer, as the mean of its heads, and what each head does on the whole.
-func attentionFigures(a *task.Attended, number int) []*Figure {
+// pageBytes is about how many bytes a figure has on a page.
+func (f *Figure) pageBytes() int {
+	n := len(draw.SVG(f.Width, f.Height, draw.SVGOptions{Classes: true}, f.Draw))
+	for _, row := range f.Table.Rows {
+		for _, cell := range row {
+			n += min(len(cell), maxText) + len(`<td class="n"><bdi dir="auto"></bdi></td>`)
+		}
+	}
+	return n
+}
+
+// drawn is the last layer, as the mean of its heads, the rollout, and what each head does on the whole.
+func (p *Attentions) drawn(a *task.Attended, number int) []*Figure {
 	last := &a.Layers[len(a.Layers)-1]
 	n := len(a.Tokens)
-	mean := make([][]float32, n)
-	for i := range mean {
-		mean[i] = make([]float32, n)
-	}
-	add := func(rows *task.AttendedRows, share float32) {
-		for i, row := range rows.All {
-			for j, w := range row {
-				mean[i][j] += share * w
+	mean := func(maps []*task.AttendedRows) [][]float32 {
+		out := make([][]float32, n)
+		for i := range out {
+			out[i] = make([]float32, n)
+		}
+		for _, rows := range maps {
+			for i, row := range rows.All {
+				for j, w := range row {
+					out[i][j] += w / float32(len(maps))
+				}
+			}
+			for i, row := range rows.Top {
+				for _, l := range row {
+					out[i][l.To] += l.Weight / float32(len(maps))
+				}
 			}
 		}
-		for i, row := range rows.Top {
-			for _, l := range row {
-				mean[i][l.To] += share * l.Weight
-			}
-		}
+		return out
 	}
 	name := fmt.Sprintf("attention-%02d", number)
-	if last.Rollout != nil {
-		add(last.Rollout, 1)
-		return []*Figure{AttentionFigure(name, fmt.Sprintf("Rollout through layer %d", last.Layer), a.Tokens, mean)}
-	}
-	for i := range last.Heads {
-		add(&last.Heads[i].Rows, 1/float32(len(last.Heads)))
-	}
-	figures := []*Figure{AttentionFigure(name, fmt.Sprintf("Layer %d, mean of %d heads", last.Layer, len(last.Heads)), a.Tokens, mean)}
-	h := HeatMap{
-		Name: fmt.Sprintf("heads-%02d", number), Title: "Attention to [SEP], by layer and head", RowTitle: "layer", ColumnTitle: "head", ValueTitle: "Attention to [SEP]",
-	}
-	for _, x := range last.Heads {
-		h.Columns = append(h.Columns, fmt.Sprint(x.Head))
-	}
-	t := Table{Columns: append(words("layer-head"), numbers("[CLS]", "[SEP]", "itself", "previous", "next", "entropy")...)}
-	for i := range a.Layers {
-		l := &a.Layers[i]
-		var row []float64
-		for _, x := range l.Heads {
-			row = append(row, float64(x.Separators))
-			cells := []string{fmt.Sprintf("%d-%d", l.Layer, x.Head)}
-			for _, v := range []float32{x.First, x.Separators, x.Self, x.Previous, x.Next, x.Entropy} {
-				cells = append(cells, exactly(float64(v)))
-			}
-			t.Rows = append(t.Rows, cells)
+	rollout := func(name string) *Figure {
+		title := fmt.Sprintf("Rollout through layer %d", last.Layer)
+		if a.Weights == task.GradientWeights {
+			title = fmt.Sprintf("What matters for the answer, through layer %d", last.Layer)
 		}
-		h.Rows, h.Values = append(h.Rows, fmt.Sprint(l.Layer)), append(h.Values, row)
+		return AttentionFigure(name, title, a.Tokens, mean([]*task.AttendedRows{last.Rollout}))
 	}
-	f := HeatMapFigure(h)
-	f.Table = t
-	return append(figures, f)
+	if last.Heads == nil {
+		return []*Figure{rollout(name)}
+	}
+	var rows []*task.AttendedRows
+	for i := range last.Heads {
+		rows = append(rows, &last.Heads[i].Rows)
+	}
+	figures := []*Figure{AttentionFigure(name, fmt.Sprintf("Layer %d, mean of %d heads", last.Layer, len(last.Heads)), a.Tokens, mean(rows))}
+	if last.Rollout != nil && p.has(RolloutView) {
+		figures = append(figures, rollout(fmt.Sprintf("rollout-%02d", number)))
+	}
+	if p.has(AtlasView) {
+		figures = append(figures, AtlasFigure(fmt.Sprintf("atlas-%02d", number), headsOf(a)))
+	}
+	return figures
 }
 
 // Page is the page of what was added.
 func (p *Attentions) Page(title, generator string) *Page {
-	page := &Page{Title: title, Generator: generator, Sections: p.sections, NoMenu: true, Script: attentionScript, Data: p.data}
+	page := &Page{Title: title, Generator: generator, Sections: p.sections, NoMenu: true, Script: attentionScript + neuronScript, Data: attentionData{p.views(), p.data.Texts}}
 	page.Lead = "What the tokens of a text attend to. Attention says where a model looks, not why it answers. Layers and heads count from 0."
-	page.Facts = []Fact{{Name: "weights", Value: p.weights.String()}, {Name: "texts", Value: message.Thousands(len(p.sections))},
+	weights := p.weights.String()
+	if p.bare {
+		weights += ", without [CLS] and [SEP], rows renormalised"
+	}
+	page.Facts = []Fact{{Name: "weights", Value: weights}, {Name: "texts", Value: message.Thousands(len(p.sections))},
 		{Name: "sums of rows: farthest from 1", Value: draw.Number(float64(p.rowError))}}
+	if p.rowError > maxRowError {
+		page.Warnings = append(page.Warnings, fmt.Sprintf("Something is wrong: a row of probabilities is %s from a sum of 1.", draw.Number(float64(p.rowError))))
+	}
 	if n := p.texts - len(p.sections); n > 0 {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("The page has the first %s of %s texts.", message.Thousands(len(p.sections)), message.Thousands(p.texts)))
 	}

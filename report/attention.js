@@ -13,11 +13,19 @@
   function bytes(text) {
     return Uint8Array.from(atob(text), function (c) { return c.charCodeAt(0); });
   }
+  function shows(name) { return data.views.indexOf(name) >= 0; }
   function colour(role) {
     return getComputedStyle(document.documentElement).getPropertyValue("--" + role).trim();
   }
+  // The parts of a pair: tokens that look, and tokens that are looked at.
+  var blocks = ["all tokens", "first → first", "first → second", "second → first", "second → second"];
+  function inBlock(text, block, i, j) {
+    if (!block) return true;
+    if (text.special.indexOf(i) >= 0 || text.special.indexOf(j) >= 0) return false;
+    return (i >= text.second) === block > 2 && (j >= text.second) === (block === 2 || block === 4);
+  }
   // The weights of a head: [n,n].
-  function weights(text, map, bare) {
+  function weights(text, map, bare, block) {
     var n = text.tokens.length, out = new Float32Array(n * n), b = bytes(map.weights), i, j;
     if (map.to) {
       var to = new DataView(bytes(map.to).buffer), k = text.kept;
@@ -40,19 +48,20 @@
         for (j = 0; j < n && sum > 0; j++) out[i * n + j] /= sum;
       }
     }
+    for (i = 0; block && i < n * n; i++) if (!inBlock(text, block, Math.floor(i / n), i % n)) out[i] = 0;
     return out;
   }
   function view(text, root) {
-    var n = text.tokens.length, layers = [], bare = false, token = -1, right = false, chosen = {}, cache = {};
+    var n = text.tokens.length, layers = [], bare = false, block = 0, token = -1, right = false, chosen = {}, cache = {};
     text.maps.forEach(function (m) { if (layers.indexOf(m.layer) < 0) layers.push(m.layer); });
     var layer = layers[layers.length - 1];
     function heads() { return text.maps.filter(function (m) { return m.layer === layer; }); }
     function of(m) {
-      var key = m.layer + " " + m.head + " " + bare;
-      if (!cache[key]) cache[key] = weights(text, m, bare);
+      var key = m.layer + " " + m.head + " " + bare + " " + block;
+      if (!cache[key]) cache[key] = weights(text, m, bare, block);
       return cache[key];
     }
-    add(root, "h3", "Heads");
+    var heading = add(root, "h3", "Heads");
     var tools = add(root, "div", undefined, "tools");
     var label = add(tools, "label", "Layer "), menu = add(label, "select");
     layers.forEach(function (l) {
@@ -65,6 +74,11 @@
     box.type = "checkbox";
     bareLabel.appendChild(document.createTextNode(" without [CLS] and [SEP], rows renormalised"));
     box.addEventListener("change", function () { bare = box.checked; cache = {}; draw(); thumbnails(); });
+    if (text.second) {
+      var part = add(add(tools, "label", " Between "), "select");
+      blocks.forEach(function (name, i) { add(part, "option", name).value = i; });
+      part.addEventListener("change", function () { block = +part.value; cache = {}; draw(); thumbnails(); });
+    }
     var boxes = add(tools, "div", undefined, "heads");
     boxes.setAttribute("role", "group");
     boxes.setAttribute("aria-label", "Heads");
@@ -156,7 +170,7 @@
       }
       links.sort(function (a, b) { return b[0] - a[0] || a[1] - b[1]; });
       said.textContent = token < 0 ? "" : (right ? "To “" : "From “") + text.tokens[token] + "”, mean of the heads shown: " +
-        links.slice(0, 8).map(function (l) { return text.tokens[l[1]] + " " + l[0].toFixed(3); }).join(", ");
+        links.slice(0, 8).filter(function (l) { return l[0] > 0; }).map(function (l) { return text.tokens[l[1]] + " " + l[0].toFixed(3); }).join(", ");
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", "Attention in layer " + layer + ", of " + shown.length + " heads, between " + n + " tokens");
     }
@@ -178,8 +192,7 @@
       else return;
       e.preventDefault();
     });
-    add(root, "h3", "Model");
-    add(root, "p", "A thumbnail for each layer, down, and head, across. Press one to see it above.", "note");
+    var second = [add(root, "h3", "Model"), add(root, "p", "A thumbnail for each layer, down, and head, across." + (shows("head") ? " Press one to see it above." : ""), "note")];
     var scroll = add(root, "div", undefined, "scroll"), small = add(scroll, "canvas"), cell = 48, gap = 4, head0 = 26, columns = heads().length;
     scroll.tabIndex = 0;
     scroll.setAttribute("role", "group");
@@ -194,7 +207,7 @@
       g.font = "11px system-ui, sans-serif";
       g.textBaseline = "middle";
       text.maps.forEach(function (m, at) {
-        var w = weights(text, m, bare), top = 0, image = t.createImageData(n, n), i;
+        var w = weights(text, m, bare, block), top = 0, image = t.createImageData(n, n), i;
         for (i = 0; i < n * n; i++) top = Math.max(top, w[i]);
         for (i = 0; i < n * n; i++) {
           image.data.set(rgb, 4 * i);
@@ -222,9 +235,13 @@
       menu.value = layer;
       only(m.head);
     });
+    [[shows("head"), [heading, tools, frame, said]], [shows("model"), second.concat(scroll)]].forEach(function (part) {
+      part[1].forEach(function (e) { e.hidden = !part[0]; });
+    });
+    if (shows("head")) redraws.push(draw);
+    if (shows("model")) redraws.push(thumbnails);
     draw();
     thumbnails();
-    redraws.push(draw, thumbnails);
   }
   data.texts.forEach(function (text, i) {
     view(text, document.getElementById("attention" + i));

@@ -130,6 +130,11 @@ func examples(t testing.TB) []*Figure {
 		ScoresFigure(Scores{Scores: []Score{{"It", -0.1855}, {"was", 0.355}, {"a", -0.0195}, {"dull", 1.2453}, {",", 0.0799}, {"film", 0}}}),
 		ProjectionFigure(mapped(t, 150, 8)),
 		AttentionFigure("attention", "Layer 11, head 3", strings.Fields("[CLS] a dull , boring film [SEP]"), attended(7, 1, 1).Layers[0].Heads[0].Rows.All),
+		AtlasFigure("atlas", someHeads(12, 12)), HeadChangesFigure("changes", someChanges(3, 4)),
+		MethodScoresFigure("methods", someComparison().Methods, someComparison().Targets[0].Words),
+		AgreementFigure("agreement", someComparison().Methods, wideCorrelations(someComparison().Targets[0].Correlations)),
+		RemovalFigure("removal", someComparison().Methods, &someComparison().Targets[0].Removal, false),
+		ProjectionFigure(drifted(t, 60)),
 	)
 }
 

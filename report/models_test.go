@@ -22,7 +22,7 @@ func mapped(t testing.TB, n, groups int) Projection {
 		Method: explain.ByTSNE, Points: explain.NewMatrix(n, 2), Map: &explain.Map{KL: 1.25, Perplexity: 30},
 		Trust: &explain.Trustworthiness{K: k, Overall: 0.93, Points: make([]float64, n)}, Neighbours: &explain.Neighbours{K: k},
 	}
-	p := Projection{Projection: r, Dimensions: 50, Columns: []string{"text", "label"}, Color: 1}
+	p := Projection{Projection: r, Dimensions: 50, Columns: []string{"text", "label"}, Color: 1, Shape: -1}
 	for i := range n {
 		x, y := 4*wave(i)-2, 4*wave(i+n)-2
 		r.Points.Values[2*i], r.Points.Values[2*i+1] = x+float64(3*(i%groups)), y+float64((i%groups)%3)
@@ -87,7 +87,7 @@ func explanationPage(t testing.TB) *Page {
 
 // attended is what n tokens, some of them hostile, attend to in a model of so many layers and heads.
 func attended(n, layers, heads int) task.Attended {
-	a := task.Attended{RowError: 1e-7}
+	a := task.Attended{RowError: 1e-7, Special: []int{0, n - 1}}
 	for i := range n {
 		a.Tokens = append(a.Tokens, hostile[i%len(hostile)])
 	}
@@ -115,6 +115,28 @@ func attended(n, layers, heads int) task.Attended {
 	return a
 }
 
+// neuronPage is a page with all views of a pair.
+func neuronPage() *Page {
+	p := Attentions{Views: []AttentionView{HeadView, ModelView, NeuronView, RolloutView, AtlasView}}
+	a := attended(9, 2, 2)
+	a.Second, a.Special = 5, []int{0, 4, 8}
+	for l := range a.Layers {
+		layer := &a.Layers[l]
+		layer.Rollout = &layer.Heads[0].Rows
+		for h := range layer.Heads {
+			for i := range 9 {
+				q, k := make([]float32, 4), make([]float32, 4)
+				for d := range 4 {
+					q[d], k[d] = float32(4*wave(i+10*d+100*h+l)-2), float32(4*wave(i+11*d+100*h+l)-2)
+				}
+				layer.Heads[h].Queries, layer.Heads[h].Keys = append(layer.Heads[h].Queries, q), append(layer.Heads[h].Keys, k)
+			}
+		}
+	}
+	p.Add(&data.Input{Text: "a b c", TextPair: "d e f", Pair: true}, &a)
+	return p.Page("Attention of "+hostile[0], "bert test")
+}
+
 func attentionPage() *Page {
 	var p Attentions
 	for _, n := range []int{12, 50} {
@@ -130,10 +152,84 @@ func attentionPage() *Page {
 	return p.Page("Attention of "+hostile[0], "bert test")
 }
 
+// drifted is a projection of points that have moved, with shapes by a second column.
+func drifted(t testing.TB, n int) Projection {
+	t.Helper()
+	p := mapped(t, n, 4)
+	p.Shape = 2
+	p.Columns = append(p.Columns, "year")
+	d := &explain.Drift{Before: explain.NewMatrix(n, 2), K: 5}
+	for i := range n {
+		d.Before.Values[2*i], d.Before.Values[2*i+1] = p.Points.Values[2*i]+2*wave(3*i)-1, p.Points.Values[2*i+1]+2*wave(5*i)-1
+		d.Moved, d.Kept = append(d.Moved, 3*wave(7*i)), append(d.Kept, float64(i%6)/5)
+		p.Values[i] = append(p.Values[i], fmt.Sprint(2001+i%3))
+	}
+	p.Drift = d
+	return p
+}
+
+// someHeads are what heads do on the whole.
+func someHeads(layers, heads int) []AtlasHead {
+	var out []AtlasHead
+	for l := range layers {
+		for h := range heads {
+			w := func(k int) float32 { return float32(wave(31*l + 7*h + 1000*k)) }
+			out = append(out, AtlasHead{l, h, task.HeadMeans{First: w(1) / 2, Separators: w(2), Self: w(3) / 5, Previous: w(4) / 3, Next: w(5) / 3, Entropy: 3 * w(6)}})
+		}
+	}
+	return out
+}
+
+// someChanges are heads of two models.
+func someChanges(layers, heads int) []task.HeadChange {
+	var out []task.HeadChange
+	before, after := someHeads(layers, heads), someHeads(layers+1, heads)[heads:]
+	for i, b := range before {
+		out = append(out, task.HeadChange{Layer: b.Layer, PaperLayer: b.Layer + 1, Head: b.Head, PaperHead: b.Head + 1, Before: b.HeadMeans, After: after[i].HeadMeans, Divergence: float32(wave(i)) / 2})
+	}
+	return out
+}
+
+// someComparison is of three methods: the last gives all words the same.
+func someComparison() *task.MethodComparison {
+	c := &task.MethodComparison{Methods: []task.Method{task.IntegratedGradients, task.Occlusion, task.LastAttention}}
+	t := task.ComparedTarget{Target: task.Target{Label: "<neg>"}, Value: 2.5}
+	for i, word := range strings.Fields("It was a dull , boring film .") {
+		t.Words = append(t.Words, task.ComparedWord{Text: word, Scores: []float32{float32(wave(i)) - 0.4, float32(wave(i))/2 - 0.1, 0.25}})
+	}
+	one, near := float32(1), float32(0.93)
+	t.Correlations = [][]*float32{{&one, &near, nil}, {&near, &one, nil}, {nil, nil, nil}}
+	r := &t.Removal
+	r.Methods = make([][]float32, 3)
+	for s := range 11 {
+		r.Words = append(r.Words, 2*s)
+		for k := range r.Methods {
+			r.Methods[k] = append(r.Methods[k], float32(2.5-float64(s)*0.25-[]float64{0.6, 0.4, -0.1}[k]*wave(s)*float64(s*(10-s))/25))
+		}
+		r.Random = append(r.Random, float32(2.5-float64(s)*0.25))
+	}
+	r.Falls, r.RandomFall = []float32{1.6, 1.5, 1.3}, 1.375
+	c.Targets = []task.ComparedTarget{t}
+	return c
+}
+
+func comparisonPage() *Page {
+	var p MethodComparisons
+	for range 2 {
+		p.Add(&data.Input{Text: hostile[0]}, someComparison())
+	}
+	p.Add(&data.Input{Text: "no entities"}, &task.MethodComparison{Methods: someComparison().Methods})
+	return p.Page("Methods of "+hostile[0], "bert test")
+}
+
 // modelPages are the pages of what looks into a model.
 func modelPages(t testing.TB) map[string]*Page {
 	t.Helper()
-	return map[string]*Page{"explanation": explanationPage(t), "projection": projectionPage(t, mapped(t, 150, 8)), "attention": attentionPage()}
+	return map[string]*Page{
+		"explanation": explanationPage(t), "projection": projectionPage(t, mapped(t, 150, 8)), "attention": attentionPage(),
+		"neuron": neuronPage(), "drift": projectionPage(t, drifted(t, 60)), "methods": comparisonPage(),
+		"changes": HeadChangesPage(someChanges(4, 4), 1234, "Heads of "+hostile[0], "bert test"),
+	}
 }
 
 func TestModelPages(t *testing.T) {
@@ -221,7 +317,8 @@ func TestProjectionPage(t *testing.T) {
 		p.Points.Values[i] = 3
 	}
 	p.Rows = nil
-	for _, at := range newMapView(&p).places() {
+	places, _ := newMapView(&p).places()
+	for _, at := range places {
 		if math.Abs(at.X-mapWidth/2) > 1e-9 || math.Abs(at.Y-mapHeight/2) > 1e-9 {
 			t.Fatalf("equal points are at %v", at)
 		}

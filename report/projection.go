@@ -29,6 +29,9 @@ type Projection struct {
 	Values  [][]string
 	Text    int // the column that names a point; −1: none
 	Color   int // the column of which each value has its colour and shape; −1: none
+	Shape   int // the column of which each value has its shape instead; −1: that of Color
+	// Drift is where the points were before; nil: there is no before.
+	Drift *explain.Drift
 }
 
 const (
@@ -40,6 +43,9 @@ const (
 	falseBelow = 0.8
 	// mapMarks is how many values have a mark of their own: five colours, each with five shapes.
 	mapMarks = draw.SeriesColours * int(draw.Star)
+
+	// maxArrows is how many arrows a drift has, those of the points that moved the farthest.
+	maxArrows = 1000
 
 	mapWidth, mapHeight = 900.0, 620.0
 )
@@ -83,6 +89,13 @@ func (p *Projection) thinned() (shown Projection, place []int) {
 		near.Indices = append(near.Indices, p.Neighbours.Of(i)...)
 	}
 	inner.Trust, inner.Neighbours = &trust, near
+	if p.Drift != nil {
+		d := &explain.Drift{Before: p.Drift.Before.Select(kept), K: p.Drift.K}
+		for _, i := range kept {
+			d.Moved, d.Kept = append(d.Moved, p.Drift.Moved[i]), append(d.Kept, p.Drift.Kept[i])
+		}
+		shown.Drift = d
+	}
 	shown.Projection = &inner
 	return shown, place
 }
@@ -101,77 +114,159 @@ func (p *Projection) name(i int) string {
 // mapView is what is drawn of a projection.
 type mapView struct {
 	*Projection
-	series []int // [N]: the mark of each point, mapMarks for those without one
+	colours marking
+	shapes  marking // of Projection.Shape; without one, colours has the shapes too
+	falses  int
+}
+
+// marking is the values of a column that have a mark of their own, the most frequent ones.
+type marking struct {
 	names  []string
+	at     []int // [N]: the mark of each point, −1 for those of other values; nil: there is no column
 	others bool
-	falses int
+}
+
+// newMarking gives marks to the values of a column, at most so many.
+func (p *Projection) newMarking(column, most int) marking {
+	var m marking
+	if column < 0 || p.Values == nil {
+		return m
+	}
+	counts := make(map[string]int)
+	for _, row := range p.Values {
+		if counts[row[column]] == 0 {
+			m.names = append(m.names, row[column])
+		}
+		counts[row[column]]++
+	}
+	slices.SortFunc(m.names, func(x, y string) int { return cmp.Or(cmp.Compare(counts[y], counts[x]), strings.Compare(x, y)) })
+	m.others = len(m.names) > most
+	m.names = m.names[:min(len(m.names), most)]
+	at := make(map[string]int)
+	for i, name := range m.names {
+		at[name] = i
+	}
+	m.at = make([]int, len(p.Values))
+	for i, row := range p.Values {
+		var ok bool
+		if m.at[i], ok = at[row[column]]; !ok {
+			m.at[i] = -1
+		}
+	}
+	return m
 }
 
 func newMapView(p *Projection) *mapView {
-	v := &mapView{Projection: p, series: make([]int, p.Points.Rows)}
+	v := &mapView{Projection: p}
 	for _, t := range p.Trust.Points {
 		if t < falseBelow {
 			v.falses++
 		}
 	}
-	if p.Color < 0 || p.Values == nil {
-		return v
+	colours := mapMarks
+	if p.Shape >= 0 {
+		colours = draw.SeriesColours
+		v.shapes = p.newMarking(p.Shape, int(draw.Star))
 	}
-	counts := make(map[string]int)
-	for _, row := range p.Values {
-		if counts[row[p.Color]] == 0 {
-			v.names = append(v.names, row[p.Color])
-		}
-		counts[row[p.Color]]++
-	}
-	slices.SortFunc(v.names, func(x, y string) int { return cmp.Or(cmp.Compare(counts[y], counts[x]), strings.Compare(x, y)) })
-	v.others = len(v.names) > mapMarks
-	v.names = v.names[:min(len(v.names), mapMarks)]
-	at := make(map[string]int)
-	for i, name := range v.names {
-		at[name] = i
-	}
-	for i, row := range p.Values {
-		var ok bool
-		if v.series[i], ok = at[row[p.Color]]; !ok {
-			v.series[i] = mapMarks
-		}
-	}
+	v.colours = p.newMarking(p.Color, colours)
 	return v
+}
+
+// mark is what point i is drawn as.
+func (v *mapView) mark(i int) (draw.Paint, draw.Shape) {
+	paint, shape := draw.Series(0), draw.Disc
+	if v.colours.at != nil {
+		s := v.colours.at[i]
+		if paint = draw.Muted; s >= 0 {
+			paint, shape = draw.Series(s), draw.SeriesShape(s)
+		}
+	}
+	if v.shapes.at != nil {
+		if shape = draw.Star; v.shapes.at[i] >= 0 {
+			shape = draw.Shape(v.shapes.at[i])
+		}
+	}
+	return paint, shape
 }
 
 func (v *mapView) entries() []entry {
 	var e []entry
-	for i, name := range v.names {
-		e = append(e, entry{name: draw.Fit(cut(name), smallSize, 180), paint: draw.Series(i), mark: true, shape: draw.SeriesShape(i)})
+	add := func(name string, paint draw.Paint, shape draw.Shape) {
+		e = append(e, entry{name: draw.Fit(cut(name), smallSize, 180), paint: paint, mark: true, shape: shape})
 	}
-	if v.others {
-		e = append(e, entry{name: "other values", paint: draw.Muted, mark: true})
+	for i, name := range v.colours.names {
+		add(name, draw.Series(i), draw.SeriesShape(i))
+	}
+	if v.colours.others {
+		add("other values", draw.Muted, draw.Disc)
+	}
+	for i, name := range v.shapes.names {
+		add(v.Columns[v.Shape]+": "+name, draw.Ink, draw.Shape(i))
+	}
+	if v.shapes.others {
+		add(v.Columns[v.Shape]+": other values", draw.Ink, draw.Star)
 	}
 	return e
 }
 
-// places are those of the points in the picture.
-func (v *mapView) places() []draw.Point {
+// places are those of the points in the picture, and of those before.
+func (v *mapView) places() (now, before []draw.Point) {
 	area := draw.Rect{X: 16, Y: 16, W: mapWidth - 32, H: mapHeight - 32}
 	low, high := [2]float64{math.Inf(1), math.Inf(1)}, [2]float64{math.Inf(-1), math.Inf(-1)}
-	for i, x := range v.Points.Values {
-		low[i%2], high[i%2] = min(low[i%2], x), max(high[i%2], x)
+	all := []*explain.Matrix{v.Points}
+	if v.Drift != nil {
+		all = append(all, v.Drift.Before)
+	}
+	for _, points := range all {
+		for i, x := range points.Values {
+			low[i%2], high[i%2] = min(low[i%2], x), max(high[i%2], x)
+		}
 	}
 	// One scale for both axes: a distance is the same in each direction.
 	scale := min(area.W/max(high[0]-low[0], 1e-300), area.H/max(high[1]-low[1], 1e-300))
 	if math.IsInf(scale, 0) || scale > 1e290 {
 		scale = 1
 	}
-	out := make([]draw.Point, v.Points.Rows)
-	for i := range out {
-		at := v.Points.Row(i)
-		out[i] = draw.Point{
-			X: area.X + area.W/2 + scale*(at[0]-(low[0]+high[0])/2),
-			Y: area.Y + area.H/2 - scale*(at[1]-(low[1]+high[1])/2),
+	var out [2][]draw.Point
+	for a, points := range all {
+		for i := range points.Rows {
+			at := points.Row(i)
+			out[a] = append(out[a], draw.Point{
+				X: area.X + area.W/2 + scale*(at[0]-(low[0]+high[0])/2),
+				Y: area.Y + area.H/2 - scale*(at[1]-(low[1]+high[1])/2),
+			})
 		}
 	}
-	return out
+	return out[0], out[1]
+}
+
+// arrows are the points that have one, from where they were, in the order of the points.
+func (v *mapView) arrows() []int {
+	if v.Drift == nil {
+		return nil
+	}
+	all := make([]int, v.Points.Rows)
+	for i := range all {
+		all[i] = i
+	}
+	slices.SortStableFunc(all, func(x, y int) int { return cmp.Compare(v.Drift.Moved[y], v.Drift.Moved[x]) })
+	all = all[:min(len(all), maxArrows)]
+	slices.Sort(all)
+	return all
+}
+
+// arrow draws one that ends at the edge of a mark.
+func arrow(c draw.Canvas, from, to draw.Point, radius float64) {
+	length := math.Hypot(to.X-from.X, to.Y-from.Y)
+	if length < radius+2 {
+		return
+	}
+	dx, dy := (to.X-from.X)/length, (to.Y-from.Y)/length
+	tip := draw.Point{X: to.X - dx*radius, Y: to.Y - dy*radius}
+	head := min(6, length-radius)
+	base := draw.Point{X: tip.X - dx*head, Y: tip.Y - dy*head}
+	draw.Line(c, from, base, draw.Stroke{Paint: draw.Muted.Alpha(0.6), Width: 1})
+	c.Polygon([]draw.Point{tip, {X: base.X - dy*head/3, Y: base.Y + dx*head/3}, {X: base.X + dy*head/3, Y: base.Y - dx*head/3}}, draw.Muted)
 }
 
 func (v *mapView) draw(c draw.Canvas) {
@@ -179,13 +274,13 @@ func (v *mapView) draw(c draw.Canvas) {
 	if n := v.Points.Rows; n > 500 {
 		radius = max(1.6, 4-math.Log10(float64(n)/500))
 	}
-	places := v.places()
+	places, before := v.places()
 	c.Rect(draw.Rect{X: 1, Y: 1, W: mapWidth - 2, H: mapHeight - 2}, draw.None, draw.Stroke{Paint: draw.Rule, Width: 1})
+	for _, i := range v.arrows() {
+		arrow(c, before[i], places[i], radius+1)
+	}
 	for i, at := range places {
-		paint, shape := draw.Muted, draw.Disc
-		if s := v.series[i]; s < mapMarks {
-			paint, shape = draw.Series(s), draw.SeriesShape(s)
-		}
+		paint, shape := v.mark(i)
 		draw.Mark(c, shape, at, radius, paint)
 		if v.Trust.Points[i] < falseBelow {
 			c.Circle(at, radius+2, draw.None, draw.Stroke{Paint: draw.Ink, Width: 1})
@@ -216,11 +311,18 @@ func ProjectionFigure(p Projection) *Figure {
 	if colour {
 		t.Columns = append(t.Columns, Column{Name: p.Columns[p.Color], Text: true})
 	}
+	if p.Drift != nil {
+		t.Columns = append(t.Columns, numbers("x before", "y before", "moved", "neighbours kept")...)
+	}
 	for i := range p.Points.Rows {
 		at := p.Points.Row(i)
 		row := []string{short(p.name(i)), exactly(at[0]), exactly(at[1]), exactly(p.Trust.Points[i])}
 		if colour {
 			row = append(row, short(p.Values[i][p.Color]))
+		}
+		if d := p.Drift; d != nil {
+			was := d.Before.Row(i)
+			row = append(row, exactly(was[0]), exactly(was[1]), exactly(d.Moved[i]), exactly(d.Kept[i]))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -234,6 +336,13 @@ func ProjectionFigure(p Projection) *Figure {
 		message.Thousands(p.Points.Rows), draw.Number(p.Trust.Overall), p.Trust.K, message.Thousands(v.falses), draw.Number(falseBelow))
 	if v.falses == 0 {
 		f.Finding = fmt.Sprintf("%s points; trustworthiness %s by %d neighbours.", message.Thousands(p.Points.Rows), draw.Number(p.Trust.Overall), p.Trust.K)
+	}
+	if d := p.Drift; d != nil {
+		f.Name = "drift"
+		f.Finding += fmt.Sprintf(" An arrow leads from where a point was before. Points have kept %s of their %d nearest neighbours.", percent(d.MeanKept()), d.K)
+		if n := p.Points.Rows; n > maxArrows {
+			f.Finding += fmt.Sprintf(" Those %s that moved the farthest have arrows.", message.Thousands(maxArrows))
+		}
 	}
 	return f
 }
@@ -271,6 +380,9 @@ func ProjectionPage(p Projection, title, generator string) (*Page, error) {
 			return nil, fmt.Errorf("%d %s for %d points", got, what, n)
 		}
 	}
+	if p.Drift != nil {
+		p = p.withDrift()
+	}
 	shown, place := p.thinned()
 	page := &Page{Title: title, Generator: generator, NoMenu: true, Script: projectionScript}
 	fact := func(name, value string) { page.Facts = append(page.Facts, Fact{Name: name, Value: value}) }
@@ -295,6 +407,12 @@ func ProjectionPage(p Projection, title, generator string) (*Page, error) {
 		page.Lead = "The two directions in which the points vary most."
 	}
 	fact("trustworthiness", draw.Number(p.Trust.Overall))
+	if p.Drift != nil {
+		fact("neighbours kept since before", percent(p.Drift.MeanKept()))
+	}
+	if p.Trust.Overall < falseBelow {
+		page.Warnings = append(page.Warnings, fmt.Sprintf("The picture shows false neighbours all over: its trustworthiness is %s. A picture drawn at random has about a half.", draw.Number(p.Trust.Overall)))
+	}
 	page.Warnings = append(page.Warnings, p.Notes...)
 	if p.Of > n {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("A sample of %s of %s points.", message.Thousands(n), message.Thousands(p.Of)))
@@ -303,7 +421,7 @@ func ProjectionPage(p Projection, title, generator string) (*Page, error) {
 		page.Warnings = append(page.Warnings, fmt.Sprintf("The page shows %s of the %s points. The numbers above are of all.", message.Thousands(m), message.Thousands(n)))
 	}
 	d := mapData{K: p.Neighbours.K, Text: p.Text, Numbers: shown.Rows, Columns: shown.Columns}
-	at := newMapView(&shown).places()
+	at, _ := newMapView(&shown).places()
 	d.X = words16(at, func(p draw.Point) uint16 { return uint16(math.Round(64 * p.X)) })
 	d.Y = words16(at, func(p draw.Point) uint16 { return uint16(math.Round(64 * p.Y)) })
 	d.Near = words16(shown.Neighbours.Indices, func(j int32) uint16 { return uint16(place[j]) })
@@ -328,6 +446,20 @@ func ProjectionPage(p Projection, title, generator string) (*Page, error) {
 	page.Data = d
 	page.Sections = []Section{{Title: "Map", Figures: []*Figure{figure}}}
 	return page, nil
+}
+
+// withDrift has what is known of the drift of a point among what is known of it.
+func (p *Projection) withDrift() Projection {
+	out := *p
+	out.Columns = append(slices.Clip(p.Columns), "moved", "neighbours kept")
+	out.Values = make([][]string, p.Points.Rows)
+	for i := range out.Values {
+		if p.Values != nil {
+			out.Values[i] = slices.Clip(p.Values[i])
+		}
+		out.Values[i] = append(out.Values[i], draw.Number(p.Drift.Moved[i]), percent(p.Drift.Kept[i]))
+	}
+	return out
 }
 
 // mapTextLengths are how many characters of a value the page has: the largest number with which there is room for all.

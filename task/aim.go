@@ -64,6 +64,8 @@ type question struct {
 type aim struct {
 	target   Target
 	sequence int // of the input's
+	// tokens are those at which the number is read: of a label of the whole, [CLS]; of a word, its first piece; of an answer its ends.
+	tokens []int
 	// at is the number and, unless d is nil, adds its gradient at the logits to d. Both are as long as the sequence's logits.
 	at func(logits, d []float32) float64
 }
@@ -80,6 +82,29 @@ type Target struct {
 	// Side is start, end or both, of an answer's tokens, whose text is Answer; "" where it is that there is none.
 	Side   string  `json:"side,omitempty"`
 	Answer *string `json:"answer,omitempty"`
+}
+
+// Name says to people what it is. Of a word it has the number.
+func (t *Target) Name() string {
+	switch {
+	case t.Side != "":
+		answer := "(no answer)"
+		if t.Answer != nil && *t.Answer != "" {
+			answer = *t.Answer
+		}
+		return t.named(answer + ": " + t.Side)
+	case t.Word != nil:
+		return t.named(fmt.Sprintf("word %d: %s", *t.Word, t.Label))
+	}
+	return t.named(t.Label)
+}
+
+// named is a name with the rival.
+func (t *Target) named(name string) string {
+	if t.Rival != "" {
+		name += " before " + t.Rival
+	}
+	return name
 }
 
 // linear is Σ factors·logits.

@@ -2,12 +2,12 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/explain"
 	"github.com/go-bert/bert/internal/message"
 )
@@ -22,9 +22,14 @@ const (
 	NormWeights
 	// RolloutWeights follow the probabilities through the layers: see explain.Rollout. Heads are joined.
 	RolloutWeights
+	// GradientWeights follow those that raise the model's answer: see explain.GradientRollout. Heads are joined.
+	GradientWeights
 )
 
-var attentionWeightNames = [...]string{RawWeights: "raw", NormWeights: "norm", RolloutWeights: "rollout"}
+var attentionWeightNames = [...]string{RawWeights: "raw", NormWeights: "norm", RolloutWeights: "rollout", GradientWeights: "gradient"}
+
+// joined says that the weights are of all heads together.
+func (w AttentionWeights) joined() bool { return w == RolloutWeights || w == GradientWeights }
 
 func (w AttentionWeights) String() string {
 	if int(w) >= len(attentionWeightNames) {
@@ -36,7 +41,7 @@ func (w AttentionWeights) String() string {
 // AllAttentionWeights lists what ParseAttentionWeights reads.
 func AllAttentionWeights() []string { return slices.Clone(attentionWeightNames[:]) }
 
-// ParseAttentionWeights reads raw, norm or rollout.
+// ParseAttentionWeights reads raw, norm, rollout or gradient.
 func ParseAttentionWeights(name string) (AttentionWeights, error) {
 	if i := slices.Index(attentionWeightNames[:], name); i >= 0 {
 		return AttentionWeights(i), nil
@@ -60,17 +65,37 @@ type AttendOptions struct {
 	Layers, Heads []int
 	// TopK is how many tokens are given for each that looks, those with the largest weights; 0: all.
 	TopK int
+	// Bare leaves out the first token, [CLS], and the separators, and scales each row to a sum of 1: see explain.WithoutTokens. The
+	// statistics of heads are those of all tokens.
+	Bare bool
+	// Vectors adds the queries and keys of the heads, and Rollout the rollout of each layer.
+	Vectors, Rollout bool
 	// MaxLength is the most tokens of a text, which is truncated to them; 0: a text longer than the model's positions is an error.
 	MaxLength int
+	// Label and Quantity are of GradientWeights: what raises which number of the answer, as of ExplainOptions. A text is then read
+	// as for an answer, whatever MaxLength says.
+	Label    string
+	Quantity Quantity
 }
 
 // Attended is what the tokens of an input attend to.
 //
 // Legend: n tokens.
 type Attended struct {
-	Tokens  []string         `json:"tokens"` // [n]
+	Tokens []string `json:"tokens"` // [n]
+	// Second is where the second text of a pair begins, and [CLS] and [SEP] are of neither; 0: there is one text. Special are the
+	// places of [CLS] and [SEP].
+	Second  int              `json:"second,omitempty"`
+	Special []int            `json:"special"`
 	Weights AttentionWeights `json:"weights"`
-	// RowError is how far a row of probabilities, of any layer and head, is from a sum of 1, at most.
+	Bare    bool             `json:"bare,omitempty"`
+	// Target is what the weights raise, of GradientWeights, From the tokens at which it is read, whose rows say where it comes from,
+	// and Window the window of a long text.
+	Target *Target `json:"target,omitempty"`
+	From   []int   `json:"from,omitempty"`
+	Window int     `json:"window,omitempty"`
+	// RowError is how far a row of probabilities, of any layer and head, is from a sum of 1, at most. Of GradientWeights, whose
+	// rows have no such sum, it is 0.
 	RowError float32         `json:"row_error"`
 	Layers   []AttendedLayer `json:"layers"`
 	// Truncated says that the input was longer than MaxLength; DroppedTokens were cut.
@@ -83,7 +108,8 @@ type AttendedLayer struct {
 	Layer      int            `json:"layer"`
 	PaperLayer int            `json:"paper_layer"`
 	Heads      []AttendedHead `json:"heads,omitempty"`
-	// Rollout is of RolloutWeights: how much of each token's input is in each token after the layer.
+	// Rollout is how much of each token's input is in each token after the layer, or of GradientWeights how much it matters there:
+	// of a token itself, beyond what it is of itself before the first layer.
 	Rollout *AttendedRows `json:"rollout,omitempty"`
 }
 
@@ -93,13 +119,26 @@ type AttendedHead struct {
 	PaperHead int `json:"paper_head"`
 	// First is the share of the first token, [CLS], Separators that of all [SEP]; Self, Previous and Next are those of the token
 	// itself and of its neighbours.
-	First      float32      `json:"first"`
-	Separators float32      `json:"separators"`
-	Self       float32      `json:"self"`
-	Previous   float32      `json:"previous"`
-	Next       float32      `json:"next"`
-	Entropy    float32      `json:"entropy"` // in nats
-	Rows       AttendedRows `json:"rows"`
+	First      float32 `json:"first"`
+	Separators float32 `json:"separators"`
+	Self       float32 `json:"self"`
+	Previous   float32 `json:"previous"`
+	Next       float32 `json:"next"`
+	Entropy    float32 `json:"entropy"` // in nats
+	// Blocks are the shares within and between the texts of a pair.
+	Blocks *AttendedBlocks `json:"blocks,omitempty"`
+	Rows   AttendedRows    `json:"rows"`
+	// Queries and Keys are of AttendOptions.Vectors: a head's attention is softmax(q·k/√D).
+	Queries [][]float32 `json:"queries,omitempty"` // [n,D]
+	Keys    [][]float32 `json:"keys,omitempty"`
+}
+
+// AttendedBlocks are explain.PairBlocks.
+type AttendedBlocks struct {
+	FirstToFirst   float32 `json:"first_to_first"`
+	FirstToSecond  float32 `json:"first_to_second"`
+	SecondToFirst  float32 `json:"second_to_first"`
+	SecondToSecond float32 `json:"second_to_second"`
 }
 
 // AttendedRows has a row for each token that looks: its weights of all tokens, or with AttendOptions.TopK the largest.
@@ -116,27 +155,27 @@ type Link struct {
 	Weight float32 `json:"weight"`
 }
 
-// Attend gives attention, of a model with whatever head, and statistics of each head.
+// Attend gives attention, of a model with whatever head, and statistics of each head. GradientWeights are of models that answer.
 func Attend(o AttendOptions) Use[Attended] {
-	return Use[Attended]{Encoding, func(e *engine, d *Description) (*work[Attended], error) {
+	asked := Encoding
+	if o.Weights == GradientWeights {
+		asked = Predicting
+	}
+	return Use[Attended]{asked, func(e *engine, d *Description) (*work[Attended], error) {
+		a := &attender{options: o}
 		c := &d.Config
-		encode := EncodeOptions{Pooling: NoPooling, Attention: true, MaxLength: o.MaxLength}
-		if o.Weights == NormWeights {
-			encode.Layers = upTo(c.NumHiddenLayers) // what goes into each layer
-		}
-		x, err := newEncoder(e, d, encode, NoPooling)
-		if err != nil {
-			return nil, err
-		}
-		a := &attender{encoder: x, options: o}
-		a.separator, _ = d.Tokenizer.Token(d.Tokenizer.SeparatorID())
+		var err error
 		switch {
 		case int(o.Weights) >= len(attentionWeightNames):
 			return nil, fmt.Errorf("there is no %v", o.Weights)
 		case o.TopK < 0:
 			return nil, fmt.Errorf("the %d largest weights, want at least 1, or 0 for all", o.TopK)
-		case o.Weights == RolloutWeights && o.Heads != nil:
+		case o.Weights.joined() && o.Heads != nil:
 			return nil, fmt.Errorf("heads %v: %v joins all heads", o.Heads, o.Weights)
+		case o.Weights.joined() && o.Vectors:
+			return nil, fmt.Errorf("queries and keys: %v joins all heads", o.Weights)
+		case o.Weights != GradientWeights && (o.Label != "" || o.Quantity != Logit):
+			return nil, fmt.Errorf("label %s, %v: %v knows nothing of an answer, want %v", message.Quote(o.Label), o.Quantity, o.Weights, GradientWeights)
 		}
 		if a.layers, err = chosen("layer", o.Layers, c.NumHiddenLayers); err != nil {
 			return nil, err
@@ -144,9 +183,25 @@ func Attend(o AttendOptions) Use[Attended] {
 		if a.heads, err = chosen("head", o.Heads, c.NumAttentionHeads); err != nil {
 			return nil, err
 		}
-		a.weights = sync.OnceValues(a.readWeights)
+		if o.Weights == GradientWeights {
+			x, err := newExplainer(e, d, ExplainOptions{Method: AttentionGradient, Label: o.Label, Quantity: o.Quantity})
+			if err != nil {
+				return nil, err
+			}
+			a.engine, a.explainer = e, x
+			return &work[Attended]{prepare: x.prepare, answer: answering(x, a.raising), budget: 1}, nil
+		}
+		encode := EncodeOptions{Pooling: NoPooling, Attention: true, MaxLength: o.MaxLength}
+		if o.Weights == NormWeights {
+			encode.Layers = upTo(c.NumHiddenLayers) // what goes into each layer
+		}
+		if a.encoder, err = newEncoder(e, d, encode, NoPooling); err != nil {
+			return nil, err
+		}
+		a.encoder.vectors = o.Vectors
+		a.engine, a.weights = e, sync.OnceValues(e.headWeights)
 		// As in Encode: a stream holds the answers of two groups.
-		return &work[Attended]{prepare: x.prepareText, budget: max(1, e.tokens/2), answer: a.attend}, nil
+		return &work[Attended]{prepare: a.encoder.prepareText, budget: max(1, e.tokens/2), answer: a.attend}, nil
 	}}
 }
 
@@ -164,76 +219,100 @@ func chosen(what string, numbers []int, all int) ([]int, error) {
 }
 
 type attender struct {
-	*encoder
+	*encoder             // of weights that need no answer
+	explainer *explainer // of GradientWeights
+	engine    *engine
 	options   AttendOptions
 	layers    []int // that are given
 	heads     []int
-	separator string
 	weights   func() ([]explain.HeadWeights, error) // of all layers
 }
 
-// readWeights reads the parameters that ValueNorms needs.
-func (a *attender) readWeights() ([]explain.HeadWeights, error) {
-	c := a.model.Config()
-	out := make([]explain.HeadWeights, c.NumHiddenLayers)
-	for l := range out {
-		w := &out[l]
-		w.Heads = c.NumAttentionHeads
-		for name, to := range map[string]*[]float32{
-			"self.value.weight": &w.Value, "self.value.bias": &w.ValueBias, "output.dense.weight": &w.Output,
-		} {
-			suffix := fmt.Sprintf("encoder.layer.%d.attention.%s", l, name)
-			i := slices.IndexFunc(a.model.Params(), func(p bert.Param) bool { return strings.HasSuffix(p.Name, suffix) })
-			if i < 0 {
-				return nil, fmt.Errorf("the model has no parameter %s", suffix)
-			}
-			var err error
-			if *to, err = a.model.Values(a.model.Params()[i].Name); err != nil {
-				return nil, err
-			}
+// special are the places of [CLS] and [SEP].
+func (e *engine) special(ids []int32) []int {
+	places := []int{0}
+	for i, id := range ids {
+		if i > 0 && e.tokenizer != nil && id == e.tokenizer.SeparatorID() {
+			places = append(places, i)
 		}
 	}
-	return out, nil
+	return places
+}
+
+// attended is what is known of a sequence before its attention.
+func (a *attender) attended(tokens []string, s *sequence) Attended {
+	out := Attended{
+		Tokens: tokens, Special: a.engine.special(s.ids), Weights: a.options.Weights, Bare: a.options.Bare, Truncated: s.dropped > 0, DroppedTokens: s.dropped,
+	}
+	out.Second = max(0, slices.Index(s.typeIDs, 1))
+	return out
 }
 
 func (a *attender) attend(ctx context.Context, inputs []prepared) ([]Attended, error) {
-	encoded, err := a.encodeAll(ctx, inputs)
+	encoded, err := a.encoder.encodeAll(ctx, inputs)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]Attended, len(encoded))
-	for i := range encoded {
-		if out[i], err = a.attended(&encoded[i]); err != nil {
+	for i, s := range flatten(inputs) {
+		out[i] = a.attended(encoded[i].Tokens, &s)
+		if err = a.fill(&out[i], &encoded[i]); err != nil {
 			return nil, &InputError{i, err}
 		}
 	}
 	return out, nil
 }
 
-func (a *attender) attended(e *Encoded) (Attended, error) {
-	out := Attended{Tokens: e.Tokens, Weights: a.options.Weights, Truncated: e.Truncated, DroppedTokens: e.DroppedTokens}
-	separators := make([]bool, len(e.Tokens))
-	for i, token := range e.Tokens {
-		separators[i] = token == a.separator
+// marks has true at places.
+func marks(n int, places []int) []bool {
+	out := make([]bool, n)
+	for _, p := range places {
+		out[p] = true
 	}
-	statistics, err := explain.HeadStatistics(e.Attention, separators)
+	return out
+}
+
+// texts says which text each token is of, −1: neither; nil: there is one text.
+func (a *Attended) texts() []int {
+	if a.Second == 0 {
+		return nil
+	}
+	out := make([]int, len(a.Tokens))
+	for i := range out {
+		if i >= a.Second {
+			out[i] = 1
+		}
+	}
+	for _, i := range a.Special {
+		out[i] = -1
+	}
+	return out
+}
+
+// fill adds the layers of a sequence.
+func (a *attender) fill(out *Attended, e *Encoded) error {
+	statistics, err := explain.HeadStatistics(e.Attention, out.separators())
 	if err != nil {
-		return out, err
+		return err
 	}
 	for _, s := range statistics {
 		out.RowError = max(out.RowError, float32(s.RowError))
 	}
 	var rollout [][][]float64
-	if a.options.Weights == RolloutWeights {
+	if a.options.Weights == RolloutWeights || a.options.Rollout {
 		if rollout, err = explain.Rollout(e.Attention); err != nil {
-			return out, err
+			return err
 		}
 	}
+	texts := out.texts()
 	for _, l := range a.layers {
 		layer := AttendedLayer{Layer: l, PaperLayer: l + 1}
 		if rollout != nil {
-			rows := a.rows(narrow(rollout[l]))
-			layer.Rollout = &rows
+			if layer.Rollout, err = a.rows(out, narrow(rollout[l])); err != nil {
+				return err
+			}
+		}
+		if a.options.Weights == RolloutWeights {
 			out.Layers = append(out.Layers, layer)
 			continue
 		}
@@ -241,44 +320,100 @@ func (a *attender) attended(e *Encoded) (Attended, error) {
 		if a.options.Weights == NormWeights {
 			heads, err := a.weights()
 			if err != nil {
-				return out, err
+				return err
 			}
 			if weights, err = heads[l].ValueNorms(weights, e.Layers[l].Values, 0); err != nil {
-				return out, err
+				return err
 			}
 		}
 		for _, h := range a.heads {
 			s := &statistics[l*len(e.Attention[l])+h]
-			layer.Heads = append(layer.Heads, AttendedHead{
+			head := AttendedHead{
 				Head: h, PaperHead: h + 1, First: float32(s.First), Separators: float32(s.Separators),
 				Self: float32(s.Self), Previous: float32(s.Previous), Next: float32(s.Next), Entropy: float32(s.Entropy),
-				Rows: a.rows(weights[h]),
-			})
+			}
+			rows, err := a.rows(out, weights[h])
+			if err != nil {
+				return err
+			}
+			head.Rows = *rows
+			if texts != nil {
+				b, err := explain.NewPairBlocks(e.Attention[l][h], texts)
+				if err != nil {
+					return err
+				}
+				head.Blocks = &AttendedBlocks{float32(b.FirstToFirst), float32(b.FirstToSecond), float32(b.SecondToFirst), float32(b.SecondToSecond)}
+			}
+			if a.options.Vectors {
+				if head.Queries, err = e.vectors[l].Queries(h); err != nil {
+					return err
+				}
+				if head.Keys, err = e.vectors[l].Keys(h); err != nil {
+					return err
+				}
+			}
+			layer.Heads = append(layer.Heads, head)
+		}
+		out.Layers = append(out.Layers, layer)
+	}
+	return nil
+}
+
+// raising is the attention that raises the answer to an input: the first of what Explain explains or, of a question, both ends of the
+// answer together.
+func (a *attender) raising(ctx context.Context, in *prepared, logits [][]float32) (Attended, error) {
+	x := a.explainer
+	aims, err := x.aims(in, logits)
+	if err != nil {
+		return Attended{}, err
+	}
+	if len(aims) == 0 {
+		return Attended{}, errors.New("the answer has nothing to follow back: no word is in an entity")
+	}
+	aim := &aims[0]
+	if last := &aims[len(aims)-1]; last.target.Side == bothSides {
+		aim = last
+	}
+	s := &in.sequences[aim.sequence]
+	passes, _, err := (&modelFunction{x.engine, s, aim}).attention(ctx)
+	if err != nil {
+		return Attended{}, err
+	}
+	rollout, err := explain.GradientRollout(passes, 0)
+	if err != nil {
+		return Attended{}, err
+	}
+	out := a.attended(x.tokenizer.Tokens(s.ids), s)
+	out.Target, out.From, out.Truncated, out.DroppedTokens = &aim.target, slices.Compact(slices.Clone(aim.tokens)), in.dropped > 0, in.dropped
+	if !x.kind.choices {
+		out.Window = aim.sequence
+	}
+	for _, l := range a.layers {
+		layer := AttendedLayer{Layer: l, PaperLayer: l + 1}
+		for i, row := range rollout[l] {
+			row[i]-- // what a token is of itself before the first layer
+		}
+		if layer.Rollout, err = a.rows(&out, narrow(rollout[l])); err != nil {
+			return out, err
 		}
 		out.Layers = append(out.Layers, layer)
 	}
 	return out, nil
 }
 
-// narrow rounds rows to float32.
-func narrow(rows [][]float64) [][]float32 {
-	out := make([][]float32, len(rows))
-	for i, row := range rows {
-		out[i] = make([]float32, len(row))
-		for j, v := range row {
-			out[i][j] = float32(v)
+// rows are weights as the options ask for them.
+func (a *attender) rows(of *Attended, weights [][]float32) (*AttendedRows, error) {
+	if a.options.Bare {
+		var err error
+		if weights, err = explain.WithoutTokens(weights, marks(len(of.Tokens), of.Special)); err != nil {
+			return nil, err
 		}
 	}
-	return out
-}
-
-// rows are weights as the options ask for them.
-func (a *attender) rows(weights [][]float32) AttendedRows {
 	k := a.options.TopK
 	if k == 0 {
-		return AttendedRows{All: weights}
+		return &AttendedRows{All: weights}, nil
 	}
-	out := AttendedRows{Top: make([][]Link, len(weights))}
+	out := &AttendedRows{Top: make([][]Link, len(weights))}
 	for i, row := range weights {
 		order := upTo(len(row))
 		slices.SortStableFunc(order, func(x, y int) int {
@@ -302,5 +437,5 @@ func (a *attender) rows(weights [][]float32) AttendedRows {
 			out.Dropped = max(out.Dropped, float32(1-kept/all))
 		}
 	}
-	return out
+	return out, nil
 }

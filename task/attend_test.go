@@ -119,8 +119,7 @@ func TestValueVectorsGiveTheNextLayer(t *testing.T) {
 		}
 		return out
 	}
-	a := &attender{encoder: &encoder{engine: r.engine}}
-	weights, err := a.readWeights()
+	weights, err := r.engine.headWeights()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +168,7 @@ func TestAttentionOptions(t *testing.T) {
 		}
 		return all[0]
 	}
-	for _, w := range []AttentionWeights{RawWeights, NormWeights, RolloutWeights} {
+	for _, w := range []AttentionWeights{RawWeights, NormWeights, RolloutWeights, GradientWeights} {
 		whole := do(AttendOptions{Weights: w}, Options{Model: bert.Options{Threads: 1}})
 		if !reflect.DeepEqual(do(AttendOptions{Weights: w}, Options{Model: bert.Options{Threads: 3}}), whole) {
 			t.Errorf("%v: threads change bits", w)
@@ -181,7 +180,7 @@ func TestAttentionOptions(t *testing.T) {
 		top := do(AttendOptions{Weights: w, TopK: 2}, Options{})
 		for l := range whole.Layers {
 			all, some := whole.Layers[l].Rollout, top.Layers[l].Rollout
-			if w != RolloutWeights {
+			if !w.joined() {
 				all, some = &whole.Layers[l].Heads[1].Rows, &top.Layers[l].Heads[1].Rows
 			}
 			if len(all.All) != n || len(all.All[0]) != n || all.Top != nil || some.All != nil || len(some.Top) != n {

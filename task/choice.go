@@ -107,7 +107,7 @@ func (multipleChoice) aims(_ *Spec, q *question, _ []sequence, logits [][]float3
 	if rival >= 0 {
 		t.Rival = choices[rival]
 	}
-	return []aim{{t, chosen, func(logits, d []float32) float64 {
+	return []aim{{t, chosen, []int{0}, func(logits, d []float32) float64 {
 		now := slices.Clone(all)
 		now[chosen] = logits[0]
 		if d == nil {

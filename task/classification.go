@@ -73,7 +73,7 @@ func (singleLabel) aims(d *Spec, q *question, _ []sequence, logits [][]float32) 
 	if rival >= 0 {
 		t.Rival = d.Labels[rival]
 	}
-	return []aim{{t, w, at}}, nil
+	return []aim{{t, w, []int{0}, at}}, nil
 }
 
 func (singleLabel) fold(d *Spec, _ *data.Input) fold {

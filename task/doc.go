@@ -2,7 +2,7 @@
 // logits to the answer.
 //
 // For a service, [Open] makes a [Runner] of a model directory for one of the uses [Predict], [Encode], [FillMask], [ZeroShot],
-// [Compare], [Explain] and [Attend]; [Describe] says beforehand which of them a model has.
+// [Compare], [Explain], [CompareMethods] and [Attend]; [Describe] says beforehand which of them a model has.
 //
 //	r, err := task.Open(ctx, "model", task.Predict(), task.Options{})
 //	…
@@ -26,5 +26,5 @@
 //	batches.go result.go evaluate.go                 a model measured
 //	nextsentence.go describe.go                      what a model directory is
 //	prepared.go engine.go broken.go many.go runner.go stream.go    a model run
-//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go explain.go attend.go    the uses
+//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go model_function.go explain.go methods.go attend.go head_changes.go    the uses
 package task

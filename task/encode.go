@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/explain"
 	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -66,10 +67,11 @@ var ErrNoVector = errors.New("there is no vector of the text to normalize: want 
 //
 // Legend: n tokens, H hidden, L layers, A heads.
 type Encoded struct {
-	Tokens    []string        `json:"tokens"`              // [n]; ids of a model without a vocabulary
-	Layers    []LayerStates   `json:"layers,omitempty"`    // in the order asked for
-	Pooled    []float32       `json:"pooled,omitempty"`    // the vector, [H], or as wide as a pipeline makes it
-	Attention [][][][]float32 `json:"attention,omitempty"` // [L,A,n,n]: layer, head, from, to
+	Tokens    []string              `json:"tokens"`              // [n]; ids of a model without a vocabulary
+	Layers    []LayerStates         `json:"layers,omitempty"`    // in the order asked for
+	Pooled    []float32             `json:"pooled,omitempty"`    // the vector, [H], or as wide as a pipeline makes it
+	Attention [][][][]float32       `json:"attention,omitempty"` // [L,A,n,n]: layer, head, from, to
+	vectors   []explain.HeadVectors // [L], of Attend
 	// Truncated says that the input was longer than MaxLength; DroppedTokens were cut.
 	Truncated     bool `json:"truncated,omitempty"`
 	DroppedTokens int  `json:"dropped_tokens,omitempty"`
@@ -103,6 +105,7 @@ type encoder struct {
 	options  EncodeOptions
 	layers   []int              // options.Layers as indices into bert.Output.Hidden
 	pooled   int                // the layer that is pooled, likewise
+	vectors  bool               // Encoded.vectors is asked for
 	pipeline *sentence.Pipeline // that makes the vectors; nil: options.Pooling does
 
 	// What a sentence-transformers folder or the caller says of texts.
@@ -152,6 +155,9 @@ func newEncoder(e *engine, d *Description, o EncodeOptions, plain Pooling) (*enc
 		floats := n * c.HiddenSize * len(x.layers)
 		if o.Attention {
 			floats += c.NumHiddenLayers * c.NumAttentionHeads * n * n
+		}
+		if x.vectors {
+			floats += c.NumHiddenLayers * n * 3 * c.HiddenSize
 		}
 		s.cost += floats / (4 * c.IntermediateSize)
 		return nil
@@ -271,7 +277,7 @@ func (e *encoder) encodeAll(ctx context.Context, inputs []prepared) ([]Encoded, 
 		}
 	}
 	answers := make([]Encoded, len(s))
-	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention}
+	want := bert.Outputs{Pooled: e.options.Pooling == PoolerPooling, Attentions: e.options.Attention, QKV: e.vectors}
 	states := e.layers
 	if e.vector() && e.options.Pooling != PoolerPooling {
 		states = append(slices.Clip(states), e.pooled)
@@ -329,6 +335,9 @@ func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 	if e.options.Normalize {
 		sentence.Normalize(answer.Pooled)
 	}
+	for _, qkv := range out.QKV {
+		answer.vectors = append(answer.vectors, explain.HeadVectors{Tokens: n, Heads: c.NumAttentionHeads, QKV: slices.Clone(qkv[from*3*h : to*3*h])})
+	}
 	if e.options.Attention {
 		for _, layer := range out.Attentions {
 			heads := make([][][]float32, c.NumAttentionHeads)
@@ -348,6 +357,18 @@ func rows(values []float32, n, width int) [][]float32 {
 	out := make([][]float32, n)
 	for i := range out {
 		out[i] = own[i*width : (i+1)*width : (i+1)*width]
+	}
+	return out
+}
+
+// narrow rounds rows to float32.
+func narrow(rows [][]float64) [][]float32 {
+	out := make([][]float32, len(rows))
+	for i, row := range rows {
+		out[i] = make([]float32, len(row))
+		for j, v := range row {
+			out[i][j] = float32(v)
+		}
 	}
 	return out
 }

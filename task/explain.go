@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
@@ -29,9 +30,19 @@ const (
 	GradientNorm
 	// Occlusion is by how much the number falls where [MASK] takes the place of a word.
 	Occlusion
+	// AttentionGradient is the attention that raises the number, followed through the layers: see explain.GradientRollout.
+	AttentionGradient
+	// LastAttention is the attention of the last layer's heads, on average, of the token at which the number is read. It knows
+	// nothing of the number.
+	LastAttention
+	// LastNorms is LastAttention by the length of what is moved: see NormWeights.
+	LastNorms
 )
 
-var methodNames = [...]string{IntegratedGradients: "ig", GradientInput: "grad-input", GradientNorm: "grad-norm", Occlusion: "occlusion"}
+var methodNames = [...]string{
+	IntegratedGradients: "ig", GradientInput: "grad-input", GradientNorm: "grad-norm", Occlusion: "occlusion",
+	AttentionGradient: "attention-gradient", LastAttention: "attention", LastNorms: "attention-norm",
+}
 
 func (m Method) String() string {
 	if int(m) >= len(methodNames) {
@@ -43,7 +54,7 @@ func (m Method) String() string {
 // Methods lists what ParseMethod reads.
 func Methods() []string { return slices.Clone(methodNames[:]) }
 
-// ParseMethod reads ig, grad-input, grad-norm or occlusion.
+// ParseMethod reads a name that Methods lists.
 func ParseMethod(name string) (Method, error) {
 	if i := slices.Index(methodNames[:], name); i >= 0 {
 		return Method(i), nil
@@ -160,21 +171,10 @@ type WordScore struct {
 
 // Name says to people what is explained: the label, an entity's word with its label, the end of an answer.
 func (a *Attributed) Name() string {
-	name := a.Target.Label
-	switch {
-	case a.Target.Side != "":
-		answer := "(no answer)"
-		if a.Target.Answer != nil && *a.Target.Answer != "" {
-			answer = *a.Target.Answer
-		}
-		name = answer + ": " + a.Target.Side
-	case a.Target.FirstPiece != nil:
-		name = a.Tokens[*a.Target.FirstPiece] + ": " + name
+	if t := &a.Target; t.Side == "" && t.FirstPiece != nil {
+		return t.named(a.Tokens[*t.FirstPiece] + ": " + t.Label)
 	}
-	if a.Target.Rival != "" {
-		name += " before " + a.Target.Rival
-	}
-	return name
+	return a.Target.Name()
 }
 
 // wrongShare is the share of the difference above which a delta is an alarm.
@@ -214,22 +214,12 @@ const explainTokens = 2048
 // added; [CLS] and [SEP] stay. An input needs a text: ids have no words to show.
 func Explain(o ExplainOptions) Use[Explanation] {
 	return Use[Explanation]{Predicting, func(e *engine, d *Description) (*work[Explanation], error) {
-		x := &explainer{engine: e, kind: d.Spec.Kind.info(), options: o}
-		if err := x.setBaseline(); err != nil {
+		x, err := newExplainer(e, d, o)
+		if err != nil {
 			return nil, err
 		}
-		if q := o.Quantity; int(q) >= len(quantityNames) {
-			return nil, fmt.Errorf("there is no %v", q)
-		}
-		if o.Label != "" && !x.kind.choices {
-			if _, err := (&question{label: o.Label}).labelOf(d.Spec.Labels); err != nil {
-				return nil, err
-			}
-		}
-		e.spec, e.options = d.Spec, d.Spec.options()
-		e.tokens = min(e.tokens, explainTokens)
 		// An explanation takes many passes, so a stream waits for few of them.
-		return &work[Explanation]{prepare: x.prepare, answer: x.answer, budget: 1}, nil
+		return &work[Explanation]{prepare: x.prepare, answer: answering(x, x.explain), budget: 1}, nil
 	}}
 }
 
@@ -237,7 +227,26 @@ type explainer struct {
 	*engine
 	kind    *kindInfo
 	options ExplainOptions
-	base    []float32 // [H]: the row of the baseline; nil where the method has none
+	base    []float32                             // [H]: the row of the baseline; nil where the method has none
+	weights func() ([]explain.HeadWeights, error) // of all layers
+}
+
+func newExplainer(e *engine, d *Description, o ExplainOptions) (*explainer, error) {
+	x := &explainer{engine: e, kind: d.Spec.Kind.info(), options: o, weights: sync.OnceValues(e.headWeights)}
+	if err := x.setBaseline(); err != nil {
+		return nil, err
+	}
+	if q := o.Quantity; int(q) >= len(quantityNames) {
+		return nil, fmt.Errorf("there is no %v", q)
+	}
+	if o.Label != "" && !x.kind.choices {
+		if _, err := (&question{label: o.Label}).labelOf(d.Spec.Labels); err != nil {
+			return nil, err
+		}
+	}
+	e.spec, e.options = d.Spec, d.Spec.options()
+	e.tokens = min(e.tokens, explainTokens)
+	return x, nil
 }
 
 // setBaseline finds the row that takes the place of words.
@@ -252,7 +261,7 @@ func (x *explainer) setBaseline() error {
 		if *b == DefaultBaseline {
 			*b = MaskBaseline
 		}
-	case GradientInput, GradientNorm:
+	case GradientInput, GradientNorm, AttentionGradient, LastAttention, LastNorms:
 		if *b != DefaultBaseline {
 			return fmt.Errorf("%v has no baseline: want %v or %v", m, IntegratedGradients, Occlusion)
 		}
@@ -296,24 +305,27 @@ func (x *explainer) prepare(scratch *tokenizer.Encoding, in *data.Input) (prepar
 	return p, err
 }
 
-func (x *explainer) answer(ctx context.Context, inputs []prepared) ([]Explanation, error) {
-	logits, err := allLogits(ctx, x.withSession, sequences(flatten(inputs)), x.model.Head(), x.tokens, nil)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Explanation, len(inputs))
-	for i := range inputs {
-		in := &inputs[i]
-		n := len(in.sequences)
-		if out[i], err = x.explain(ctx, in, logits[:n]); err != nil {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			return nil, &InputError{i, err}
+// answering answers inputs one by one, with the logits of their sequences.
+func answering[T any](x *explainer, one func(ctx context.Context, in *prepared, logits [][]float32) (T, error)) func(context.Context, []prepared) ([]T, error) {
+	return func(ctx context.Context, inputs []prepared) ([]T, error) {
+		logits, err := allLogits(ctx, x.withSession, sequences(flatten(inputs)), x.model.Head(), x.tokens, nil)
+		if err != nil {
+			return nil, err
 		}
-		logits = logits[n:]
+		out := make([]T, len(inputs))
+		for i := range inputs {
+			in := &inputs[i]
+			n := len(in.sequences)
+			if out[i], err = one(ctx, in, logits[:n]); err != nil {
+				if ctx.Err() != nil {
+					return nil, err
+				}
+				return nil, &InputError{i, err}
+			}
+			logits = logits[n:]
+		}
+		return out, nil
 	}
-	return out, nil
 }
 
 // explain explains an input, of whose sequences logits are.
@@ -325,8 +337,7 @@ func (x *explainer) explain(ctx context.Context, in *prepared, logits [][]float3
 	if !x.kind.choices && in.count > 1 {
 		out.Windows = in.count
 	}
-	q := &question{x.options.Quantity, cmp.Or(in.input.Target, x.options.Label), &in.input}
-	aims, err := x.kind.codec.aims(x.spec, q, in.sequences, logits)
+	aims, err := x.aims(in, logits)
 	if err != nil {
 		return out, err
 	}
@@ -343,27 +354,25 @@ func (x *explainer) explain(ctx context.Context, in *prepared, logits [][]float3
 	return out, nil
 }
 
+// aims are what is explained of an input.
+func (x *explainer) aims(in *prepared, logits [][]float32) ([]aim, error) {
+	q := &question{x.options.Quantity, cmp.Or(in.input.Target, x.options.Label), &in.input}
+	return x.kind.codec.aims(x.spec, q, in.sequences, logits)
+}
+
 // attribute explains an aim at a sequence.
 func (x *explainer) attribute(ctx context.Context, in *data.Input, s *sequence, a *aim) (*Attributed, error) {
-	rows, err := x.model.WordEmbeddings(s.ids)
+	point, base, err := x.points(s)
 	if err != nil {
 		return nil, err
 	}
 	var (
-		h      = len(rows) / len(s.ids)
+		h      = len(point) / len(s.ids)
 		f      = &modelFunction{x.engine, s, a}
-		point  = make([]float64, len(rows))
-		base   = make([]float64, len(rows))
 		words  = sequenceWords(s)
 		out    = &Attributed{Target: a.target, Tokens: x.tokenizer.Tokens(s.ids), Scores: make([]float32, len(s.ids)), Words: []WordScore{}}
 		result *explain.Attribution
 	)
-	for i, v := range rows {
-		point[i], base[i] = float64(v), float64(v)
-		if x.base != nil && s.words[i/h] >= 0 {
-			base[i] = float64(x.base[i%h])
-		}
-	}
 	tokens := make([]float64, len(s.ids))
 	switch x.options.Method {
 	case IntegratedGradients, GradientInput:
@@ -381,12 +390,16 @@ func (x *explainer) attribute(ctx context.Context, in *data.Input, s *sequence, 
 		if result, err = explain.GradientNorms(ctx, f, point, coordinates(h, upTo(len(s.ids)))); err == nil {
 			copy(tokens, result.Values)
 		}
-	case Occlusion:
-		groups := make([][]int, len(words))
-		for w := range words {
-			groups[w] = slices.Concat(coordinates(h, words[w].tokens)...)
+	case AttentionGradient:
+		if result, err = f.relevance(ctx); err == nil {
+			copy(tokens, result.Values)
 		}
-		if result, err = explain.Occlusion(ctx, f, point, base, groups); err == nil {
+	case LastAttention, LastNorms:
+		if result, err = x.lastAttention(ctx, f); err == nil {
+			copy(tokens, result.Values)
+		}
+	case Occlusion:
+		if result, err = explain.Occlusion(ctx, f, point, base, wordCoordinates(words, h)); err == nil {
 			for w, v := range result.Values {
 				tokens[words[w].tokens[0]] = v
 			}
@@ -415,6 +428,76 @@ func (x *explainer) attribute(ctx context.Context, in *data.Input, s *sequence, 
 		out.Words = append(out.Words, shown)
 	}
 	return out, nil
+}
+
+// lastAttention is the attention of the tokens at which an aim is read, in the last layer: the mean of its heads, or of the lengths
+// of what they move.
+func (x *explainer) lastAttention(ctx context.Context, f *modelFunction) (*explain.Attribution, error) {
+	var (
+		c   = f.model.Config()
+		n   = len(f.s.ids)
+		out = &explain.Attribution{Values: make([]float64, n)}
+	)
+	err := f.alone(ctx, func(s *bert.Session, b *bert.Batch) error {
+		pass, err := s.Forward(b, bert.Outputs{Attentions: true, Hidden: x.options.Method == LastNorms})
+		if err != nil {
+			return err
+		}
+		logits := pass.Logits
+		if f.besides() {
+			logits = pass.NextSentenceLogits
+		}
+		out.At = f.aim.at(logits, nil)
+		last := c.NumHiddenLayers - 1
+		heads := make([][][]float32, c.NumAttentionHeads)
+		for h := range heads {
+			heads[h] = rows(pass.Attentions[last][h*n*n:(h+1)*n*n], n, n)
+		}
+		if x.options.Method == LastNorms {
+			weights, err := x.weights()
+			if err != nil {
+				return err
+			}
+			if heads, err = weights[last].ValueNorms(heads, rows(pass.Hidden[last], n, c.HiddenSize), 0); err != nil {
+				return err
+			}
+		}
+		for _, head := range heads {
+			for _, from := range f.aim.tokens {
+				for to, w := range head[from] {
+					out.Values[to] += float64(w) / float64(len(heads)*len(f.aim.tokens))
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// points are the embeddings of a sequence and those with the baseline in the place of its words.
+func (x *explainer) points(s *sequence) (point, base []float64, err error) {
+	rows, err := x.model.WordEmbeddings(s.ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	h := len(rows) / len(s.ids)
+	point, base = make([]float64, len(rows)), make([]float64, len(rows))
+	for i, v := range rows {
+		point[i], base[i] = float64(v), float64(v)
+		if x.base != nil && s.words[i/h] >= 0 {
+			base[i] = float64(x.base[i%h])
+		}
+	}
+	return point, base, nil
+}
+
+// wordCoordinates are the places of words among embeddings of width h.
+func wordCoordinates(words []wordTokens, h int) [][]int {
+	groups := make([][]int, len(words))
+	for w := range words {
+		groups[w] = slices.Concat(coordinates(h, words[w].tokens)...)
+	}
+	return groups
 }
 
 // coordinates are the places of the rows of tokens among embeddings of width h.
@@ -482,102 +565,4 @@ func (w *wordTokens) show(in *data.Input, a *aim, longBytes int, pieces []string
 	}
 	out.Text = text[out.Start:out.End]
 	return out
-}
-
-// modelFunction is an aim as a function of the word embeddings of a sequence.
-//
-// Legend: n tokens, H hidden.
-type modelFunction struct {
-	*engine
-	s   *sequence
-	aim *aim
-}
-
-// batches puts points [n·H] into batches and calls use with each, and with where its first point is.
-func (f *modelFunction) batches(ctx context.Context, points [][]float64, use func(s *bert.Session, b *bert.Batch, first int) error) error {
-	var (
-		b    bert.Batch
-		size = max(1, f.tokens/len(f.s.ids))
-	)
-	for first := 0; first < len(points); first += size {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		b.Reset()
-		for _, p := range points[first:min(first+size, len(points))] {
-			b.Add(f.s.ids, f.s.typeIDs)
-			for _, v := range p {
-				b.Embeddings = append(b.Embeddings, float32(v))
-			}
-		}
-		if err := f.withSession(ctx, func(s *bert.Session) error { return use(s, &b, first) }); err != nil {
-			var broken *bert.NotFiniteError
-			if errors.As(err, &broken) {
-				plain := *broken
-				plain.Sequence = -1 // of a batch that the caller knows nothing of
-				return &plain
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-// besides says that the logits that answer are beside those of a masked LM.
-func (f *modelFunction) besides() bool { return f.model.Head() == bert.PreTraining }
-
-func (f *modelFunction) Values(ctx context.Context, points [][]float64) ([]float64, error) {
-	values := make([]float64, len(points))
-	err := f.batches(ctx, points, func(s *bert.Session, b *bert.Batch, first int) error {
-		out, err := s.Forward(b, bert.Outputs{})
-		if err != nil {
-			return err
-		}
-		logits := out.Logits
-		if f.besides() {
-			logits = out.NextSentenceLogits
-		}
-		width := len(logits) / b.Len()
-		for i := range b.Len() {
-			values[first+i] = f.aim.at(logits[i*width:(i+1)*width], nil)
-		}
-		return nil
-	})
-	return values, err
-}
-
-func (f *modelFunction) Gradients(ctx context.Context, points [][]float64) ([]float64, [][]float64, error) {
-	values, gradients := make([]float64, len(points)), make([][]float64, len(points))
-	err := f.batches(ctx, points, func(s *bert.Session, b *bert.Batch, first int) error {
-		at, err := s.InputGradient(b, func(a *bert.Activations) error {
-			read, add := a.Logits, a.AddLogits
-			if f.besides() {
-				read, add = a.NextSentenceLogits, a.AddNextSentenceLogits
-			}
-			logits, err := read()
-			if err != nil {
-				return err
-			}
-			d := make([]float32, len(logits))
-			width := len(logits) / b.Len()
-			for i := range b.Len() {
-				from, to := i*width, (i+1)*width
-				values[first+i] = f.aim.at(logits[from:to], d[from:to])
-			}
-			return add(d)
-		})
-		if err != nil {
-			return err
-		}
-		width := len(at) / b.Len()
-		for i := range b.Len() {
-			g := make([]float64, width)
-			for j, v := range at[i*width : (i+1)*width] {
-				g[j] = float64(v)
-			}
-			gradients[first+i] = g
-		}
-		return nil
-	})
-	return values, gradients, err
 }

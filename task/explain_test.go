@@ -14,6 +14,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/explain"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -204,7 +205,8 @@ func TestExplanationsAreSymmetric(t *testing.T) {
 // Batches, sessions and threads change no bit.
 func TestExplanationsHaveOneResult(t *testing.T) {
 	texts := data.Texts(sentences(12)...)
-	for _, method := range []Method{IntegratedGradients, GradientInput, GradientNorm, Occlusion} {
+	for m := range methodNames {
+		method := Method(m)
 		var want []Explanation
 		for _, o := range []Options{
 			{Model: bert.Options{Threads: 1}}, {Model: bert.Options{Threads: 3}}, {Tokens: 1}, {Tokens: 100, Sessions: 1},
@@ -387,13 +389,14 @@ func TestExplainQuantities(t *testing.T) {
 // Without the fifth of the words that an explanation puts first, the logit falls more than without another fifth, on average.
 func TestExplanationsAreFaithful(t *testing.T) {
 	texts := slices.DeleteFunc(sentences(150), func(s string) bool { return len(strings.Fields(s)) < 5 })
-	r := rand.New(rand.NewPCG(3, 4))
 	p, err := Open(t.Context(), explained, Predict(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	for _, method := range []Method{IntegratedGradients, Occlusion} {
+	// Attention that raises the logit knows nothing of what words do beside attention: it finds less of what matters.
+	for method, margin := range map[Method]float64{IntegratedGradients: 0.05, Occlusion: 0.05, AttentionGradient: 0.02} {
+		r := rand.New(rand.NewPCG(3, 4))
 		explanations, err := openExplainer(t, ExplainOptions{Method: method}, Options{}).Do(t.Context(), data.Texts(texts...))
 		if err != nil {
 			t.Fatal(err)
@@ -433,61 +436,54 @@ func TestExplanationsAreFaithful(t *testing.T) {
 			return order[:n]
 		})
 		random := fall(func(words []WordScore, n int) []int { return r.Perm(len(words))[:n] })
-		if top <= random+0.05 {
+		if top <= random+margin {
 			t.Errorf("%v: without the first fifth the logit falls by %.3f, without any by %.3f", method, top, random)
 		}
 	}
 }
 
-// The scores come from the weights: a model of other weights has others. Mean rank correlation of their sizes, over texts.
+// The scores come from the weights: a model of other weights has others. Mean rank correlation, over texts.
 func TestExplanationsDependOnTheModel(t *testing.T) {
 	texts := slices.DeleteFunc(sentences(100), func(s string) bool { return len(strings.Fields(s)) < 6 })
-	first := openExplainer(t, ExplainOptions{Label: "pos"}, Options{})
-	m := first.Model()
-	other, err := bert.New(m.Config(), bert.Options{Head: m.Head(), Threads: 1, Seed: 11})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	second, err := NewRunner(other, first.Description().Tokenizer, nil, Explain(ExplainOptions{Label: "pos"}), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := first.Do(t.Context(), data.Texts(texts...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := second.Do(t.Context(), data.Texts(texts...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ranks := func(words []WordScore) []float64 {
-		out := make([]float64, len(words))
-		for i := range words {
-			for j := range words {
-				if words[j].Score < words[i].Score {
-					out[i]++
-				}
+	for _, method := range []Method{IntegratedGradients, AttentionGradient} {
+		o := ExplainOptions{Method: method, Label: "pos"}
+		first := openExplainer(t, o, Options{})
+		m := first.Model()
+		other, err := bert.New(m.Config(), bert.Options{Head: m.Head(), Threads: 1, Seed: 11})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := NewRunner(other, first.Description().Tokenizer, nil, Explain(o), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := first.Do(t.Context(), data.Texts(texts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := second.Do(t.Context(), data.Texts(texts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores := func(words []WordScore) []float64 {
+			out := make([]float64, len(words))
+			for i, w := range words {
+				out[i] = float64(w.Score)
+			}
+			return out
+		}
+		mean := 0.0
+		for i := range texts {
+			if r, err := metric.Spearman(scores(a[i].Targets[0].Words), scores(b[i].Targets[0].Words)); err == nil { // not all are equal
+				mean += r / float64(len(texts))
 			}
 		}
-		return out
-	}
-	mean := 0.0
-	for i := range texts {
-		x, y := ranks(a[i].Targets[0].Words), ranks(b[i].Targets[0].Words)
-		mx, my, xy, xx, yy := 0.0, 0.0, 0.0, 0.0, 0.0
-		for j := range x {
-			mx, my = mx+x[j]/float64(len(x)), my+y[j]/float64(len(x))
+		if math.Abs(mean) > 0.25 {
+			t.Errorf("%v: the ranks of another model's scores correlate by %.2f", method, mean)
 		}
-		for j := range x {
-			xy, xx, yy = xy+(x[j]-mx)*(y[j]-my), xx+(x[j]-mx)*(x[j]-mx), yy+(y[j]-my)*(y[j]-my)
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
 		}
-		if xx > 0 && yy > 0 {
-			mean += xy / math.Sqrt(xx*yy) / float64(len(texts))
-		}
-	}
-	if math.Abs(mean) > 0.25 {
-		t.Errorf("the ranks of another model's scores correlate by %.2f", mean)
 	}
 }
 

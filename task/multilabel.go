@@ -172,7 +172,7 @@ func (multiLabel) aims(d *Spec, q *question, _ []sequence, logits [][]float32) (
 				return p
 			}
 		}
-		out = append(out, aim{Target{Quantity: q.quantity, Label: d.Labels[c]}, strongest(logits, c), at})
+		out = append(out, aim{Target{Quantity: q.quantity, Label: d.Labels[c]}, strongest(logits, c), []int{0}, at})
 	}
 	return out, nil
 }

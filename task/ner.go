@@ -225,7 +225,7 @@ func (tokenClassification) aims(d *Spec, q *question, s []sequence, logits [][]f
 		if rival >= 0 {
 			t.Rival = d.Labels[rival]
 		}
-		out = append(out, aim{t, p.window, at})
+		out = append(out, aim{t, p.window, []int{p.token}, at})
 	}
 	return out, nil
 }

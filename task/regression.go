@@ -96,7 +96,7 @@ func (regression) aims(d *Spec, q *question, _ []sequence, logits [][]float32) (
 		return nil, err
 	}
 	value = max(value, 0)
-	return []aim{{Target{Label: d.Labels[value]}, strongest(logits, value), linear(map[int]float32{value: 1})}}, nil
+	return []aim{{Target{Label: d.Labels[value]}, strongest(logits, value), []int{0}, linear(map[int]float32{value: 1})}}, nil
 }
 
 func (regression) fold(d *Spec, _ *data.Input) fold {

@@ -25,8 +25,8 @@ type Options struct {
 	Loaded func(bert.LoadReport)
 }
 
-// Use is what a Runner does with inputs: [Predict], [Encode], [FillMask], [ZeroShot], [Compare], [Explain] or [Attend]. T is the
-// answer to an input.
+// Use is what a Runner does with inputs: [Predict], [Encode], [FillMask], [ZeroShot], [Compare], [Explain], [CompareMethods]
+// or [Attend]. T is the answer to an input.
 type Use[T any] struct {
 	asked Capability
 	// start makes the work for a model that can do it. It sets e.options.

@@ -172,6 +172,9 @@ func (d *Dataset) spanLoss(sequence int, logits []float32) (loss [2]float64) {
 }
 
 // aims are the first token of the answer, the last, and of the logits both. Where the answer is that there is none, they are [CLS].
+// bothSides is the Target.Side of both ends of an answer together.
+const bothSides = "both"
+
 func (questionAnswering) aims(d *Spec, q *question, s []sequence, logits [][]float32) ([]aim, error) {
 	if err := q.noLabel(QuestionAnswering); err != nil {
 		return nil, err
@@ -220,11 +223,11 @@ func (questionAnswering) aims(d *Spec, q *question, s []sequence, logits [][]flo
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, aim{Target{Quantity: q.quantity, Side: name, Answer: &answer.Text, FirstPiece: &tokens[side]}, window, at})
+		out = append(out, aim{Target{Quantity: q.quantity, Side: name, Answer: &answer.Text, FirstPiece: &tokens[side]}, window, tokens[side : side+1 : side+1], at})
 	}
 	if q.quantity == Logit {
 		at := linear(map[int]float32{2 * tokens[0]: 1, 2*tokens[1] + 1: 1})
-		out = append(out, aim{Target{Side: "both", Answer: &answer.Text}, window, at})
+		out = append(out, aim{Target{Side: bothSides, Answer: &answer.Text}, window, tokens[:], at})
 	}
 	return out, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -79,22 +78,17 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 				return usagef("--pairs compares vectors: want another --pooling than none")
 			}
 			in.pairs = pairs
-			stream, err := in.open(a, args)
-			if err != nil {
-				return err
-			}
-			defer stream.close()
 			if pairs {
-				c, err := task.Open(cmd.Context(), model.dir, task.Compare(options), model.options())
+				c, err := openStream(cmd.Context(), a, &model, &in, args, task.Compare(options))
 				if err != nil {
 					return err
 				}
 				defer c.Close()
-				a.warnNotes(c.Notes())
-				a.warnPrecision(c.Model())
-				return a.compare(cmd.Context(), c, stream, out.table(a))
+				return c.print(cmd.Context(), a, printing[task.Similarity]{
+					table: out.table(a), show: similarityTable, dropped: func(s *task.Similarity) int { return s.DroppedTokens },
+				})
 			}
-			e, err := task.Open(cmd.Context(), model.dir, task.Encode(options), model.options())
+			e, err := openStream(cmd.Context(), a, &model, &in, args, task.Encode(options))
 			if errors.Is(err, task.ErrNoVector) {
 				return usagef("--normalize needs --pooling: it scales that vector")
 			}
@@ -102,9 +96,9 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 				return err
 			}
 			defer e.Close()
-			a.warnNotes(e.Notes())
-			a.warnPrecision(e.Model())
-			return a.encode(cmd.Context(), e, stream, out.table(a))
+			return e.print(cmd.Context(), a, printing[task.Encoded]{
+				table: out.table(a), show: encodedTable, dropped: func(e *task.Encoded) int { return e.DroppedTokens },
+			})
 		},
 	}
 	model.add(cmd)
@@ -126,48 +120,9 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 	return cmd
 }
 
-func (a *app) encode(ctx context.Context, e *task.Runner[task.Encoded], in *source, table bool) error {
-	var (
-		cut     truncations
-		screen  = screenOf(a.stdout)
-		lines   = jsonWriter{w: a.stdout}
-		results = 0
-	)
-	err := e.Stream(ctx, in, func(item task.Item, answer task.Encoded) error {
-		cut.add(answer.DroppedTokens)
-		if !table {
-			return lines.line(answer)
-		}
-		results++
-		return writeOut(a.stdout, []byte(encodedTable(screen, &item, &answer, results > 1)))
-	})
-	if err != nil {
-		return err
-	}
-	cut.report(a, e.MaxSeqLength())
-	in.reportSkipped(a)
-	return nil
-}
-
-// compare prints the similarity of each pair of texts.
-func (a *app) compare(ctx context.Context, e *task.Runner[task.Similarity], in *source, table bool) error {
-	var (
-		cut    truncations
-		screen = screenOf(a.stdout)
-	)
-	err := e.Stream(ctx, in, func(item task.Item, answer task.Similarity) error {
-		cut.add(answer.DroppedTokens)
-		if !table {
-			return jsonLine(a.stdout, answer)
-		}
-		return writeOut(a.stdout, fmt.Appendf(nil, "%7.4f  %s\n", answer.Of(), inputLine(screen, &item.Input)))
-	})
-	if err != nil {
-		return err
-	}
-	cut.report(a, e.MaxSeqLength())
-	in.reportSkipped(a)
-	return nil
+// similarityTable shows how similar two texts are.
+func similarityTable(s screen, in *task.Item, answer *task.Similarity, _ bool) string {
+	return fmt.Sprintf("%7.4f  %s\n", answer.Of(), inputLine(s, &in.Input))
 }
 
 // encodedTable shows the norm and the first numbers of each vector. JSON has all of them.

@@ -11,9 +11,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -25,6 +27,8 @@ func (a *app) explainCommand() *cobra.Command {
 		out      outputFlags
 		page     explanationPage
 		options  task.ExplainOptions
+		methods  []string
+		compared task.CompareMethodsOptions
 		method   = newChoice(task.IntegratedGradients.String(), task.Methods()...)
 		baseline = newChoice(task.DefaultBaseline.String(), task.Baselines()...)
 		quantity = newChoice(task.Logit.String(), task.Quantities()...)
@@ -45,12 +49,18 @@ of the first and the last token of an answer to a question, and of both; of the 
 itself. The scores add up to the difference between the two, but for "delta": the number of points on the way is doubled, from
 --points to --max-points, until delta is at most 1 % of the difference, or 0.001. A delta that stays larger is marked.
 grad-input is the gradient times the embeddings and grad-norm the length of the gradient: one pass each, and not exact.
-occlusion replaces one word after another by [MASK].
+occlusion replaces one word after another by [MASK]. attention-gradient follows the attention that raises the answer through the
+layers; attention and attention-norm are the attention of the last layer, which knows nothing of the answer.
+
+--compare sets several methods beside one another, or all: the scores of each word, how far the methods agree (the correlation of
+ranks), and how far the answer falls when [MASK] takes the place of more and more words, those first that a method scores
+highest. A method whose words are no better than words at random explains nothing.
 
 The score of a word is the sum of those of its pieces. [CLS], [SEP] and the positions stay as they are.` + inputHelp,
 		Example: `  bert explain "A joy from start to finish."
   bert explain --target neg --quantity probability "A joy from start to finish."
   bert explain --html words.html "A joy from start to finish."
+  bert explain --compare all --html methods.html "A joy from start to finish."
   bert explain --method occlusion --model my-model --input reviews.txt --json > words.jsonl
   echo '{"question": "Who wrote it?", "context": "Ann wrote it."}' | bert explain --model squad-model`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -64,8 +74,12 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 			if options.Quantity, err = task.ParseQuantity(quantity.value); err != nil {
 				return usageError{err}
 			}
+			compare := methods != nil
+			if compared.Methods, err = task.ParseMethods(methods); err != nil {
+				return usagef("--compare: %w", err)
+			}
 			path := &options.Path
-			switch gradient := options.Method == task.IntegratedGradients; {
+			switch gradient := compare || options.Method == task.IntegratedGradients; {
 			case !gradient && (cmd.Flags().Changed("points") || cmd.Flags().Changed("max-points")):
 				return usagef("--points and --max-points are for --method ig")
 			case path.Points < 1:
@@ -75,12 +89,25 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 			case path.MaxPoints < path.Points:
 				path.MaxPoints = path.Points
 			}
+			switch {
+			case compare && (cmd.Flags().Changed("method") || cmd.Flags().Changed("baseline")):
+				return usagef("--compare names the methods, of which each has its own baseline: want neither --method nor --baseline")
+			case !compare && (cmd.Flags().Changed("orders") || cmd.Flags().Changed("seed")):
+				return usagef("--orders and --seed are for --compare")
+			case compared.Orders < 1:
+				return usagef("--orders is %d, want at least 1", compared.Orders)
+			}
+			e := explaining{&model, &out, &page, options, nil}
+			if compare {
+				compared.Quantity, compared.Path = options.Quantity, options.Path
+				e.compared = &compared
+			}
 			if of.task != "" || of.path != "" {
 				of.reading = in.reading
 				if len(args) > 0 || in.file != "" {
 					return usagef("both texts and the data of a task: want one of them")
 				}
-				return a.explainData(cmd.Context(), &model, &of, data.Split(split), options, &page, out.table(a))
+				return a.explainData(cmd.Context(), &e, &of, data.Split(split))
 			}
 			if split != "" || options.Label == goldTarget {
 				return usagef("--split and --target %s are for the data of a task: want --task and --data too", goldTarget)
@@ -88,23 +115,11 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 			if _, err := model.check(a); err != nil {
 				return err
 			}
-			stream, err := in.open(a, args)
-			if err != nil {
-				return err
+			if compare {
+				compared.Label = options.Label
+				return explainTexts(cmd.Context(), a, &model, &in, args, task.CompareMethods(compared), e.comparisons(a), &page)
 			}
-			defer stream.close()
-			r, err := task.Open(cmd.Context(), model.dir, task.Explain(options), model.options())
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			a.warnNotes(r.Notes())
-			a.warnPrecision(r.Model())
-			if err := a.explainTexts(cmd.Context(), r, stream, &page, out.table(a)); err != nil {
-				return err
-			}
-			stream.reportSkipped(a)
-			return page.end(a, model.dir)
+			return explainTexts(cmd.Context(), a, &model, &in, args, task.Explain(options), e.explanations(a), &page)
 		},
 	}
 	model.add(cmd)
@@ -122,10 +137,14 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 		addChoice(cmd, quantity, "quantity", "which number of the answer is explained")
 		flags.IntVar(&options.Path.Points, "points", 32, "with --method ig: begin with `N` points on the path")
 		flags.IntVar(&options.Path.MaxPoints, "max-points", 512, "with --method ig: take at most `N` points")
+		flags.StringSliceVar(&methods, "compare", nil, "set the `METHODS` A,B, or all, beside one another")
+		flags.IntVar(&compared.Orders, "orders", 10, "with --compare: hold methods against `N` orders of the words at random")
+		flags.Uint64Var(&compared.Seed, "seed", 0, "with --compare: the seed of the orders at random")
 	})
+	_ = cmd.RegisterFlagCompletionFunc("compare", cobra.FixedCompletions(append(task.Methods(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	out.add(cmd)
 	page.add(cmd, "write a page with pictures of the first results to `FILE`")
-	mainFlags(cmd, "model", "method", "baseline", "target", "quantity", "input", "task", "data", "split", "html", "json", "threads")
+	mainFlags(cmd, "model", "method", "compare", "baseline", "target", "quantity", "input", "task", "data", "split", "html", "json", "threads")
 	return cmd
 }
 
@@ -133,11 +152,74 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 type explanationPage struct {
 	pageFlag
 	gathered report.Explanations
+	compared report.MethodComparisons
+}
+
+// explaining is what bert explain does with the answers to texts.
+type explaining struct {
+	model    *modelFlags
+	out      *outputFlags
+	page     *explanationPage
+	options  task.ExplainOptions
+	compared *task.CompareMethodsOptions // nil: there is one method
+}
+
+// explainTexts explains the answers to texts by a use.
+func explainTexts[T any](ctx context.Context, a *app, model *modelFlags, in *inputFlags, args []string, use task.Use[T], p printing[T], page *explanationPage) error {
+	s, err := openStream(ctx, a, model, in, args, use)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.print(ctx, a, p); err != nil {
+		return err
+	}
+	return page.end(a, model.dir)
+}
+
+// explanations are answers by one method.
+func (e *explaining) explanations(a *app) printing[task.Explanation] {
+	incomplete := 0
+	return printing[task.Explanation]{
+		table: e.out.table(a), show: explanationTable, dropped: func(x *task.Explanation) int { return x.DroppedTokens },
+		each: func(item *task.Item, x *task.Explanation) error {
+			for _, t := range x.Targets {
+				if t.Complete != nil && !*t.Complete {
+					incomplete++
+				}
+			}
+			if e.page.path == "" {
+				return nil
+			}
+			return e.page.gathered.Add(&item.Input, x)
+		},
+		end: func() {
+			if incomplete > 0 {
+				a.log.Warn(fmt.Sprintf("the scores of %s do not add up to what they explain: see delta; --max-points takes more points", count(incomplete, "explanation")))
+			}
+		},
+	}
+}
+
+// comparisons are answers by several methods.
+func (e *explaining) comparisons(a *app) printing[task.MethodComparison] {
+	return printing[task.MethodComparison]{
+		table: e.out.table(a), show: comparisonTable, dropped: func(x *task.MethodComparison) int { return x.DroppedTokens },
+		each: func(item *task.Item, x *task.MethodComparison) error {
+			if e.page.path != "" {
+				e.page.compared.Add(&item.Input, x)
+			}
+			return nil
+		},
+	}
 }
 
 func (p *explanationPage) end(a *app, model string) error {
-	if p.path == "" {
+	switch {
+	case p.path == "":
 		return nil
+	case p.compared.Texts() > 0:
+		return p.save(a, p.compared.Page(modelTitle("Methods of explanation", model), generator()))
 	}
 	return p.save(a, p.gathered.Page(modelTitle("Explanations", model), generator()))
 }
@@ -146,7 +228,8 @@ func (p *explanationPage) end(a *app, model string) error {
 const goldTarget = "gold"
 
 // explainData explains the answers to a split of a task's data.
-func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags, split data.Split, options task.ExplainOptions, page *explanationPage, table bool) error {
+func (a *app) explainData(ctx context.Context, e *explaining, of *dataFlags, split data.Split) error {
+	model := e.model
 	t, err := of.lookup()
 	if err != nil {
 		return err
@@ -161,7 +244,7 @@ func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags,
 	if of.columns == (data.Columns{}) {
 		of.columns = d.Columns
 	}
-	gold := options.Label == goldTarget && !slices.Contains(d.Labels, goldTarget)
+	gold := e.options.Label == goldTarget && !slices.Contains(d.Labels, goldTarget)
 	of.unlabelled = !gold
 	set, err := of.read(ctx, a, t, &d, cmp.Or(split, t.EvalSplit), 0, 0)
 	if err != nil {
@@ -169,7 +252,7 @@ func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags,
 	}
 	examples := set.Examples
 	if gold {
-		options.Label = ""
+		e.options.Label = ""
 		for i := range examples {
 			if examples[i].Target, err = task.GoldTarget(d.Kind, &examples[i]); err != nil {
 				return &data.SourceError{Source: examples[i].Source, Err: err}
@@ -181,52 +264,29 @@ func (a *app) explainData(ctx context.Context, model *modelFlags, of *dataFlags,
 		return err
 	}
 	defer m.Close()
-	r, err := task.NewRunner(m, tok, &d, task.Explain(options), model.options())
+	if e.compared != nil {
+		e.compared.Label = e.options.Label
+		err = explainExamples(ctx, a, m, tok, &d, examples, task.CompareMethods(*e.compared), e.comparisons(a), model)
+	} else {
+		err = explainExamples(ctx, a, m, tok, &d, examples, task.Explain(e.options), e.explanations(a), model)
+	}
+	if err != nil {
+		return err
+	}
+	return e.page.end(a, model.dir)
+}
+
+// explainExamples explains the answers to examples by a use.
+func explainExamples[T any](
+	ctx context.Context, a *app, m *bert.Model, tok *tokenizer.Tokenizer, d *task.Spec, examples []data.Example, use task.Use[T], p printing[T], model *modelFlags,
+) error {
+	r, err := task.NewRunner(m, tok, d, use, model.options())
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	a.warnNotes(r.Notes())
-	if err := a.explainTexts(ctx, r, &exampleInputs{examples: examples}, page, table); err != nil {
-		return err
-	}
-	return page.end(a, model.dir)
-}
-
-func (a *app) explainTexts(ctx context.Context, r *task.Runner[task.Explanation], in data.Inputs, page *explanationPage, table bool) error {
-	var (
-		cut        truncations
-		incomplete int
-		screen     = screenOf(a.stdout)
-		lines      = jsonWriter{w: a.stdout}
-		results    = 0
-	)
-	err := r.Stream(ctx, in, func(item task.Item, answer task.Explanation) error {
-		cut.add(answer.DroppedTokens)
-		for _, t := range answer.Targets {
-			if t.Complete != nil && !*t.Complete {
-				incomplete++
-			}
-		}
-		if page.path != "" {
-			if err := page.gathered.Add(&item.Input, &answer); err != nil {
-				return err
-			}
-		}
-		if !table {
-			return lines.line(answer)
-		}
-		results++
-		return writeOut(a.stdout, []byte(explanationTable(screen, &item, &answer, results > 1)))
-	})
-	if err != nil {
-		return err
-	}
-	if incomplete > 0 {
-		a.log.Warn(fmt.Sprintf("the scores of %s do not add up to what they explain: see delta; --max-points takes more points", count(incomplete, "explanation")))
-	}
-	cut.report(a, r.MaxSeqLength())
-	return nil
+	return printAnswers(ctx, a, r, &exampleInputs{examples: examples}, p)
 }
 
 // maxWords is the number of words that a table shows, those with the largest scores by amount.
@@ -299,6 +359,57 @@ func (s screen) scores(words []task.WordScore) string {
 	}
 	if left > 0 {
 		b.WriteString(s.style(dim, "  and "+count(left, "word")+" with smaller scores, which --json prints") + "\n")
+	}
+	return b.String()
+}
+
+// comparisonTable shows the scores of the words by each method, as shares of the method's largest, and then how far the methods
+// agree with the first and how far the number falls.
+func comparisonTable(s screen, in *task.Item, c *task.MethodComparison, below bool) string {
+	var b strings.Builder
+	writeInput(&b, s, in, c.DroppedTokens, below)
+	if len(c.Targets) == 0 {
+		b.WriteString("  (nothing to explain)\n")
+	}
+	columns := []column{{head: "word"}}
+	for _, m := range c.Methods {
+		columns = append(columns, column{head: m.String(), right: true})
+	}
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		fmt.Fprintf(&b, "  %s  %s %.4f\n", s.style(bold, visible(t.Target.Name())), t.Target.Quantity, t.Value)
+		var rows [][]string
+		most := make([]float64, len(c.Methods))
+		for _, w := range t.Words {
+			for k, v := range w.Scores {
+				most[k] = max(most[k], math.Abs(float64(v)))
+			}
+		}
+		for _, w := range t.Words[:min(len(t.Words), maxWords)] {
+			row := []string{visible(w.Text)}
+			for k, v := range w.Scores {
+				row = append(row, fmt.Sprintf("%+.2f", float64(v)/max(most[k], 1e-30)))
+			}
+			rows = append(rows, row)
+		}
+		if n := len(t.Words) - maxWords; n > 0 {
+			rows = append(rows, append([]string{fmt.Sprintf("(%s more)", thousands(n))}, make([]string, len(c.Methods))...))
+		}
+		ranks, falls := []string{"agrees with " + c.Methods[0].String()}, []string{"falls by"}
+		for k := range c.Methods {
+			rank := "–"
+			if r := t.Correlations[0][k]; r != nil {
+				rank = fmt.Sprintf("%.2f", *r)
+			}
+			ranks = append(ranks, rank)
+			fall := "–"
+			if t.Removal.Falls != nil {
+				fall = fmt.Sprintf("%.3f", t.Removal.Falls[k])
+			}
+			falls = append(falls, fall)
+		}
+		b.WriteString(s.table(columns, append(rows, ranks, falls)))
+		b.WriteString(s.style(dim, fmt.Sprintf("  without words at random it falls by %.3f", t.Removal.RandomFall)) + "\n")
 	}
 	return b.String()
 }

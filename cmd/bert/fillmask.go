@@ -37,19 +37,12 @@ positions is an error: nothing is truncated.` + inputHelp,
 			if topK < 1 {
 				return usagef("--top-k is %d, want at least 1", topK)
 			}
-			stream, err := in.open(a, args)
-			if err != nil {
-				return err
-			}
-			defer stream.close()
-			f, err := task.Open(cmd.Context(), model.dir, task.FillMask(topK), model.options())
+			f, err := openStream(cmd.Context(), a, &model, &in, args, task.FillMask(topK))
 			if err != nil {
 				return err
 			}
 			defer f.Close()
-			a.warnNotes(f.Notes())
-			a.warnPrecision(f.Model())
-			return a.fillMask(cmd.Context(), f, stream, out.table(a))
+			return a.fillMask(cmd.Context(), f, out.table(a))
 		},
 	}
 	model.add(cmd)
@@ -74,12 +67,12 @@ type candidateJSON struct {
 	Probability float32 `json:"probability"`
 }
 
-func (a *app) fillMask(ctx context.Context, f *task.Runner[[]task.Mask], in *source, table bool) error {
+func (a *app) fillMask(ctx context.Context, f *stream[[]task.Mask], table bool) error {
 	var (
 		screen  = screenOf(a.stdout)
 		results = 0
 	)
-	err := f.Stream(ctx, in, func(item task.Item, masks []task.Mask) error {
+	err := f.Stream(ctx, f.in, func(item task.Item, masks []task.Mask) error {
 		for _, m := range masks {
 			if table {
 				results++
@@ -104,7 +97,7 @@ func (a *app) fillMask(ctx context.Context, f *task.Runner[[]task.Mask], in *sou
 	if err != nil {
 		return err
 	}
-	in.reportSkipped(a)
+	f.in.reportSkipped(a)
 	return nil
 }
 

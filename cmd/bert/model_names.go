@@ -12,6 +12,7 @@ import (
 	"github.com/go-bert/bert/hub"
 	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/starter"
+	"github.com/go-bert/bert/task"
 )
 
 // The annotations of what names a model.
@@ -77,8 +78,7 @@ func (a *app) withModel(run func(*cobra.Command, []string) error) func(*cobra.Co
 
 // modelPath is where the model of a name is. given is false for a name that is a flag's default, which is the starter model.
 func (a *app) modelPath(cmd *cobra.Command, name string, given bool) (string, error) {
-	_, answers := cmd.Annotations[needsAnswers]
-	builtIn := starterModel{answers: answers && !cmd.Flags().Changed("instances")}
+	builtIn := starterModel{answers: wantsAnswers(cmd)}
 	if !given {
 		path, err := builtIn.find(cmd.Context(), name)
 		if err != nil {
@@ -104,6 +104,15 @@ func (a *app) modelPath(cmd *cobra.Command, name string, given bool) (string, er
 		return "", fmt.Errorf("%w (bert pull %s)", err, damaged.Ref)
 	}
 	return sentence.EncoderDir(l.Path), err
+}
+
+// wantsAnswers says that a command, as it was called, needs a model that answers.
+func wantsAnswers(cmd *cobra.Command) bool {
+	if weights := cmd.Flags().Lookup("weights"); weights != nil && weights.Value.String() == task.GradientWeights.String() {
+		return true
+	}
+	_, answers := cmd.Annotations[needsAnswers]
+	return answers && !cmd.Flags().Changed("instances")
 }
 
 // starterModel gives hub.Resolve the models that come with the program.

@@ -93,4 +93,7 @@ func (f *pageFlag) save(a *app, page *report.Page) error {
 }
 
 // modelTitle is the title of a page about a model.
-func modelTitle(what, dir string) string { return what + " of " + filepath.Base(dir) }
+func modelTitle(what, dir string) string { return what + " of " + baseName(dir) }
+
+// baseName is what a page calls a model.
+func baseName(dir string) string { return filepath.Base(dir) }

@@ -157,13 +157,12 @@ type predictFlags struct {
 	multiLabel bool
 }
 
-// open opens the model.
-func (f *predictFlags) open(ctx context.Context) (*task.Runner[task.Prediction], error) {
+// use is what the model is asked for.
+func (f *predictFlags) use() task.Use[task.Prediction] {
 	if f.zeroShot == nil {
-		return task.Open(ctx, f.model.dir, task.Predict(), f.model.options())
+		return task.Predict()
 	}
-	o := task.ZeroShotOptions{Labels: f.zeroShot, Template: f.template, MultiLabel: f.multiLabel}
-	return task.Open(ctx, f.model.dir, task.ZeroShot(o), f.model.options())
+	return task.ZeroShot(task.ZeroShotOptions{Labels: f.zeroShot, Template: f.template, MultiLabel: f.multiLabel})
 }
 
 func (a *app) predictCommand() *cobra.Command {
@@ -222,22 +221,15 @@ label too.` + inputHelp,
 			if _, err := f.model.check(a); err != nil {
 				return err
 			}
-			stream, err := f.in.open(a, args)
-			if err != nil {
-				return err
-			}
-			defer stream.close()
-			p, err := f.open(cmd.Context())
+			p, err := openStream(cmd.Context(), a, &f.model, &f.in, args, f.use())
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			a.warnNotes(p.Notes())
-			a.warnPrecision(p.Model())
-			if err := a.predict(cmd.Context(), p, stream, &f, nil); err != nil {
+			if err := a.predict(cmd.Context(), p.Runner, p.in, &f, nil); err != nil {
 				return err
 			}
-			stream.reportSkipped(a)
+			p.in.reportSkipped(a)
 			return nil
 		},
 	}
@@ -267,32 +259,18 @@ label too.` + inputHelp,
 // predict runs the model on the inputs and prints the answers, or passes them to keep if that is not nil. It draws them if f says so.
 func (a *app) predict(ctx context.Context, p *task.Runner[task.Prediction], in data.Inputs, f *predictFlags, keep func(task.Prediction)) (err error) {
 	defer func() { err = errors.Join(err, f.pictures.close()) }()
-	var (
-		table   = f.out.table(a)
-		cut     truncations
-		screen  = screenOf(a.stdout)
-		lines   = jsonWriter{w: a.stdout}
-		results = 0
-	)
-	err = p.Stream(ctx, in, func(item task.Item, answer task.Prediction) error {
-		cut.add(answer.DroppedTokens)
-		if err := f.pictures.draw(&item, &answer); err != nil {
-			return err
-		}
-		if keep != nil {
-			keep(answer)
-			return nil
-		}
-		if !table {
-			return lines.line(answer)
-		}
-		results++
-		return writeOut(a.stdout, []byte(predictionTable(screen, &item, &answer, results > 1)))
+	err = printAnswers(ctx, a, p, in, printing[task.Prediction]{
+		table: f.out.table(a), show: predictionTable, dropped: func(p *task.Prediction) int { return p.DroppedTokens }, unprinted: keep != nil,
+		each: func(item *task.Item, answer *task.Prediction) error {
+			if keep != nil {
+				keep(*answer)
+			}
+			return f.pictures.draw(item, answer)
+		},
 	})
 	if err != nil {
 		return err
 	}
-	cut.report(a, p.MaxSeqLength())
 	return f.pictures.end(a, f.model.dir)
 }
 

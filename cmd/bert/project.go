@@ -31,7 +31,10 @@ type projectFlags struct {
 	vectors    string
 	tensor     string
 	color      string
+	shape      string
 	keep       []string
+
+	before, beforeVectors string
 
 	method    *choice
 	pooling   *choice
@@ -64,6 +67,11 @@ numbers is a dimension; --keep names those that are none. All may be compressed,
 --method pca shows the two directions in which the vectors vary most, tsne keeps neighbours together: there, distances between
 far points mean little. Of more than --sample points a sample is shown, of which each value of --color has its share.
 
+--before DIR places the vectors of another model too, such as the one before fine-tuning, and --vectors-before FILE those of
+another file: an arrow shows where each point came from. They are first turned onto the others, since which way a space of
+vectors lies means nothing. Each point then has where it was, how far it moved in the original space and the share of its
+neighbours that it has kept.
+
 The first line of the result sums up: the share of the variance along both axes (pca) or the Kullback-Leibler divergence
 (tsne), and the trustworthiness: 1 where all neighbours in the plane are neighbours in the original space. A line for each
 point follows, with its place, its own trustworthiness and its nearest neighbours in the original space.
@@ -72,17 +80,18 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 		Example: `  bert project --input reviews.csv --color label --method tsne > map.jsonl
   bert project --input reviews.csv --color label --html map.html > map.jsonl
   bert project --model bert-base-uncased --layer 6 --pooling cls --input sentences.txt
+  bert project --model my-model --before bert-base-uncased --input reviews.csv --html drift.html > drift.jsonl
   bert project --vectors embeddings.npy --method tsne --perplexity 50 --normalize`,
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if f.vectors == "" {
-				for _, name := range []string{"tensor", "keep"} {
+				for _, name := range []string{"tensor", "keep", "vectors-before"} {
 					if cmd.Flags().Changed(name) {
 						return usagef("--%s is for --vectors", name)
 					}
 				}
 				return nil
 			}
-			for _, name := range []string{"model", "input", "pooling", "layer", "max-seq-length", "text-column"} {
+			for _, name := range []string{"model", "before", "input", "pooling", "layer", "max-seq-length", "text-column"} {
 				if cmd.Flags().Changed(name) {
 					return usagef("both --vectors and --%s: vectors need no model", name)
 				}
@@ -101,10 +110,13 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 		flags.StringVar(&f.tensor, "tensor", "", "with --vectors: the `NAME` of a safetensors file's matrix (default: its only one)")
 		flags.StringSliceVar(&f.keep, "keep", nil, "with --vectors: the columns `A,B` of a table are no dimensions")
 		flags.StringVar(&f.color, "color", "", "the `COLUMN` by which points are marked (default label, if there is one)")
+		flags.StringVar(&f.shape, "shape", "", "the `COLUMN` of which each value has a shape on the page (default: --color's)")
+		flags.StringVar(&f.beforeVectors, "vectors-before", "", "with --vectors: the vectors in `FILE` are those of the same points before")
 		flags.IntVar(&f.maxPoints, "sample", defaultMaxPoints, "show a sample of `N` points if there are more")
 		flags.IntVar(&f.maxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: the model's positions)")
 	})
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
+		flags.StringVar(&f.before, "before", "", "compare with the model in `DIR`, such as the one before fine-tuning")
 		addChoice(cmd, f.pooling, "pooling", "how one vector is made of the hidden states of a text; model: as a sentence-transformers folder says, else mean")
 		flags.IntVar(&f.layer, "layer", -1, "pool the hidden states of layer `N`: 0 is the embeddings, -1 the last layer")
 	})
@@ -115,9 +127,10 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 		flags.Uint64Var(&f.options.TSNE.Seed, "seed", 0, "the seed of samples and of t-SNE")
 		flags.IntVar(&f.options.Neighbours, "neighbours", 0, "print the `N` nearest neighbours of a point, and judge by them (default 10)")
 	})
+	markModel(cmd, "before")
 	f.out.add(cmd)
 	f.page.add(cmd, "write a page with pictures of the first results to `FILE`")
-	mainFlags(cmd, "model", "method", "pooling", "layer", "input", "vectors", "color", "perplexity", "normalize", "html", "json", "threads")
+	mainFlags(cmd, "model", "before", "method", "pooling", "layer", "input", "vectors", "color", "perplexity", "normalize", "html", "json", "threads")
 	return cmd
 }
 
@@ -125,10 +138,13 @@ point follows, with its place, its own trustworthiness and its nearest neighbour
 type points struct {
 	name    string // of the input
 	matrix  *explain.Matrix
+	before  *explain.Matrix // what they were; nil: nobody asked
+	drift   *explain.Drift
 	rows    []int         // of the input, that are shown
 	records *data.Records // nil where there is nothing but the vectors
 	text    int           // the column of texts, −1 for none
 	color   int           // of marks, −1 for none
+	shape   int           // of shapes, likewise
 }
 
 func (a *app) project(cmd *cobra.Command, f *projectFlags, args []string) error {
@@ -170,6 +186,9 @@ func (a *app) project(cmd *cobra.Command, f *projectFlags, args []string) error 
 	}
 	if f.normalize {
 		p.matrix.Normalize()
+		if p.before != nil {
+			p.before.Normalize()
+		}
 	}
 	if n := p.matrix.Rows; n < all {
 		a.log.Warn(fmt.Sprintf("a sample of %s of %s", thousands(n), count(all, "point")))
@@ -183,7 +202,12 @@ func (a *app) project(cmd *cobra.Command, f *projectFlags, args []string) error 
 			bars.steps.SetCurrent(int64(done))
 		}
 	}
-	result, err := explain.Project(cmd.Context(), p.matrix, *o)
+	var result *explain.Projection
+	if p.before != nil {
+		result, p.drift, err = explain.ProjectDrift(cmd.Context(), p.before, p.matrix, *o)
+	} else {
+		result, err = explain.Project(cmd.Context(), p.matrix, *o)
+	}
 	bars.close()
 	if err != nil {
 		return err
@@ -208,7 +232,7 @@ func (a *app) project(cmd *cobra.Command, f *projectFlags, args []string) error 
 
 // drawn is what a page shows.
 func (p *points) drawn(r *explain.Projection, all int) report.Projection {
-	out := report.Projection{Projection: r, Dimensions: p.matrix.Columns, Of: all, Rows: p.rows, Text: p.text, Color: p.color}
+	out := report.Projection{Projection: r, Dimensions: p.matrix.Columns, Of: all, Rows: p.rows, Text: p.text, Color: p.color, Shape: p.shape, Drift: p.drift}
 	if p.records != nil {
 		out.Columns, out.Values = p.records.Columns, p.records.Rows
 	}
@@ -221,35 +245,58 @@ func (a *app) readVectors(ctx context.Context, f *projectFlags) (p *points, all 
 	if f.color != "" && !slices.Contains(keep, f.color) {
 		keep = append(slices.Clip(keep), f.color)
 	}
-	set, err := vectors.Read(ctx, f.vectors, vectors.Options{Tensor: f.tensor, Keep: keep, Table: f.table(a)})
+	if f.shape != "" && !slices.Contains(keep, f.shape) {
+		keep = append(slices.Clip(keep), f.shape)
+	}
+	options := vectors.Options{Tensor: f.tensor, Keep: keep, Table: f.table(a)}
+	set, err := vectors.Read(ctx, f.vectors, options)
 	if err != nil {
 		return nil, 0, err
 	}
-	p = &points{name: f.vectors, records: set.Records, text: -1, color: -1}
+	p = &points{name: f.vectors, records: set.Records, text: -1}
 	if set.Records != nil {
 		p.text = set.Records.Column("text")
 	}
-	if err := p.setColor(f); err != nil {
+	if err := p.setMarks(f, f.vectors); err != nil {
 		return nil, 0, err
 	}
 	p.sample(set.Rows, f)
 	p.matrix = (&explain.Matrix{Rows: set.Rows, Columns: set.Columns, Values: set.Values}).Select(p.rows)
+	if f.beforeVectors != "" {
+		was, err := vectors.Read(ctx, f.beforeVectors, options)
+		switch {
+		case err != nil:
+			return nil, 0, err
+		case was.Rows != set.Rows || was.Columns != set.Columns:
+			return nil, 0, fmt.Errorf("%s: %s of %d dimensions, but %s has %s of %d: want the same points before",
+				f.beforeVectors, count(was.Rows, "vector"), was.Columns, f.vectors, thousands(set.Rows), set.Columns)
+		}
+		p.before = (&explain.Matrix{Rows: was.Rows, Columns: was.Columns, Values: was.Values}).Select(p.rows)
+	}
 	return p, set.Rows, nil
 }
 
-// setColor finds the column by which points are marked.
-func (p *points) setColor(f *projectFlags) error {
-	if p.records == nil {
-		if f.color != "" {
-			return usagef("--color %s: %s has no columns", f.color, f.vectors)
+// setMarks finds the columns by which points are marked.
+func (p *points) setMarks(f *projectFlags, name string) error {
+	find := func(flag, column, fallback string) (int, error) {
+		switch {
+		case p.records == nil && column != "":
+			return -1, usagef("--%s %s: %s has no columns", flag, column, name)
+		case p.records == nil || column == "" && fallback == "":
+			return -1, nil
 		}
-		return nil
+		at := p.records.Column(cmp.Or(column, fallback))
+		if at < 0 && column != "" {
+			return -1, usagef("--%s %s: no such column; the columns are %s", flag, column, strings.Join(p.records.Columns, ", "))
+		}
+		return at, nil
 	}
-	p.color = p.records.Column(cmp.Or(f.color, "label"))
-	if p.color < 0 && f.color != "" {
-		return usagef("--color %s: no such column; the columns are %s", f.color, strings.Join(p.records.Columns, ", "))
+	var err error
+	if p.color, err = find("color", f.color, "label"); err != nil {
+		return err
 	}
-	return nil
+	p.shape, err = find("shape", f.shape, "")
+	return err
 }
 
 // sample chooses the points that are shown, of which each mark has its share, and leaves their records alone.
@@ -273,31 +320,9 @@ func (p *points) sample(n int, f *projectFlags) {
 
 // embed reads texts and makes their vectors. all is their number before the sample.
 func (a *app) embed(ctx context.Context, f *projectFlags, args []string) (*points, int, error) {
-	config, err := f.model.check(a)
+	_, err := a.encodeOptions(ctx, f, &f.model)
 	if err != nil {
 		return nil, 0, err
-	}
-	options := task.EncodeOptions{MaxLength: f.maxLength}
-	if options.Pooling, err = task.ParsePooling(f.pooling.value); err != nil {
-		return nil, 0, usageError{err}
-	}
-	if f.layer != -1 {
-		if options.Pooling == task.PoolerPooling {
-			return nil, 0, usagef("--layer %d: the pooler is above the last layer", f.layer)
-		}
-		options.Layers = []int{f.layer}
-	}
-	if options.Pooling == task.ModelPooling {
-		d, err := task.Describe(ctx, f.model.dir)
-		if err != nil {
-			return nil, 0, err
-		}
-		if d.Pipeline == nil || options.Layers != nil {
-			options.Pooling = task.MeanPooling
-		}
-	}
-	if options.Pooling != task.ModelPooling {
-		options.MaxLength = cmp.Or(options.MaxLength, config.MaxPositionEmbeddings)
 	}
 	p := &points{}
 	name := argumentName
@@ -329,38 +354,87 @@ func (a *app) embed(ctx context.Context, f *projectFlags, args []string) (*point
 	if p.text = p.records.Column(column); p.text < 0 {
 		return nil, 0, usagef("%s: no column %s for the text; the columns are %s: --text-column names it", name, column, strings.Join(p.records.Columns, ", "))
 	}
-	if err := p.setColor(f); err != nil {
+	if err := p.setMarks(f, name); err != nil {
 		return nil, 0, err
 	}
 	all := len(p.records.Rows)
 	p.sample(all, f)
 
-	e, err := task.Open(ctx, f.model.dir, task.Encode(options), f.model.options())
-	if err != nil {
+	if p.matrix, err = a.vectorsOf(ctx, f, &f.model, p); err != nil {
 		return nil, 0, err
+	}
+	if f.before != "" {
+		other := f.model
+		other.dir = f.before
+		if p.before, err = a.vectorsOf(ctx, f, &other, p); err != nil {
+			return nil, 0, err
+		}
+	}
+	return p, all, nil
+}
+
+// encodeOptions say how a model makes vectors of texts.
+func (a *app) encodeOptions(ctx context.Context, f *projectFlags, model *modelFlags) (task.EncodeOptions, error) {
+	options := task.EncodeOptions{MaxLength: f.maxLength}
+	config, err := model.check(a)
+	if err != nil {
+		return options, err
+	}
+	if options.Pooling, err = task.ParsePooling(f.pooling.value); err != nil {
+		return options, usageError{err}
+	}
+	if f.layer != -1 {
+		if options.Pooling == task.PoolerPooling {
+			return options, usagef("--layer %d: the pooler is above the last layer", f.layer)
+		}
+		options.Layers = []int{f.layer}
+	}
+	if options.Pooling == task.ModelPooling {
+		d, err := task.Describe(ctx, model.dir)
+		if err != nil {
+			return options, err
+		}
+		if d.Pipeline == nil || options.Layers != nil {
+			options.Pooling = task.MeanPooling
+		}
+	}
+	if options.Pooling != task.ModelPooling {
+		options.MaxLength = cmp.Or(options.MaxLength, config.MaxPositionEmbeddings)
+	}
+	return options, nil
+}
+
+// vectorsOf makes the vectors of texts by a model.
+func (a *app) vectorsOf(ctx context.Context, f *projectFlags, model *modelFlags, p *points) (*explain.Matrix, error) {
+	options, err := a.encodeOptions(ctx, f, model)
+	if err != nil {
+		return nil, err
+	}
+	e, err := task.Open(ctx, model.dir, task.Encode(options), model.options())
+	if err != nil {
+		return nil, err
 	}
 	defer e.Close()
 	a.warnNotes(e.Notes())
 	a.warnPrecision(e.Model())
 	var (
 		examples = make([]data.Example, len(p.records.Rows))
-		cut      truncations
 		rows     [][]float32
 	)
 	for i, row := range p.records.Rows {
-		examples[i] = data.Example{Input: data.Input{Text: row[p.text]}, Source: data.Source{File: name, Line: p.records.Lines[i]}}
+		examples[i] = data.Example{Input: data.Input{Text: row[p.text]}, Source: data.Source{File: p.name, Line: p.records.Lines[i]}}
 	}
-	err = e.Stream(ctx, &exampleInputs{examples: examples}, func(_ task.Item, answer task.Encoded) error {
-		cut.add(answer.DroppedTokens)
-		rows = append(rows, answer.Pooled)
-		return nil
+	err = printAnswers(ctx, a, e, &exampleInputs{examples: examples}, printing[task.Encoded]{
+		dropped: func(e *task.Encoded) int { return e.DroppedTokens }, unprinted: true,
+		each: func(_ *task.Item, answer *task.Encoded) error {
+			rows = append(rows, answer.Pooled)
+			return nil
+		},
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	cut.report(a, e.MaxSeqLength())
-	p.matrix, err = explain.MatrixOf(rows)
-	return p, all, err
+	return explain.MatrixOf(rows)
 }
 
 // table says how a table is read.
@@ -381,6 +455,7 @@ type projectionJSON struct {
 	Sparse     bool              `json:"kl_of_neighbours,omitempty"`
 	Neighbours int               `json:"neighbours"`
 	Trust      float64           `json:"trustworthiness"`
+	Kept       *float64          `json:"kept_neighbours,omitempty"` // of a drift
 }
 
 // pointJSON is a line for a point.
@@ -390,7 +465,12 @@ type pointJSON struct {
 	Y          float64 `json:"y"`
 	Trust      float32 `json:"trustworthiness"`
 	Neighbours []int   `json:"neighbours"`
-	Fields     *fields `json:"fields,omitempty"`
+	// Of a drift: where the point was, how far it moved in the original space, and the share of its neighbours that it has kept.
+	BeforeX *float64 `json:"before_x,omitempty"`
+	BeforeY *float64 `json:"before_y,omitempty"`
+	Moved   *float32 `json:"moved,omitempty"`
+	Kept    *float32 `json:"kept_neighbours,omitempty"`
+	Fields  *fields  `json:"fields,omitempty"`
 }
 
 // fields are the columns of a record, in JSON an object that keeps their order.
@@ -411,6 +491,10 @@ func (p *points) write(w io.Writer, r *explain.Projection, all int) error {
 	if m := r.Map; m != nil {
 		head.Components, head.Perplexity, head.KL, head.Sparse = m.Components, m.Perplexity, &m.KL, m.Sparse
 	}
+	if d := p.drift; d != nil {
+		kept := d.MeanKept()
+		head.Kept = &kept
+	}
 	if err := jsonLine(w, head); err != nil {
 		return err
 	}
@@ -419,6 +503,10 @@ func (p *points) write(w io.Writer, r *explain.Projection, all int) error {
 		line := pointJSON{Index: p.rows[i], X: at[0], Y: at[1], Trust: float32(r.Trust.Points[i]), Neighbours: make([]int, r.Neighbours.K)}
 		for c, j := range r.Neighbours.Of(i) {
 			line.Neighbours[c] = p.rows[j]
+		}
+		if d := p.drift; d != nil {
+			was, moved, kept := d.Before.Row(i), float32(d.Moved[i]), float32(d.Kept[i])
+			line.BeforeX, line.BeforeY, line.Moved, line.Kept = &was[0], &was[1], &moved, &kept
 		}
 		if p.records != nil {
 			line.Fields = &fields{p.records.Columns, p.records.Rows[i]}
@@ -445,6 +533,9 @@ func (p *points) picture(s screen, r *explain.Projection) string {
 	text := b.String()
 	b.Reset()
 	b.WriteString(s.style(bold, text) + fmt.Sprintf("; trustworthiness %.4f (%s)\n", r.Trust.Overall, count(r.Trust.K, "neighbour")))
+	if p.drift != nil {
+		fmt.Fprintf(&b, "neighbours kept: %.1f %%\n", 100*p.drift.MeanKept())
+	}
 	names, mark := p.marks()
 	width := min(s.width, 100)
 	height := max(10, width/4) // a character is about twice as high as it is wide
