@@ -38,6 +38,9 @@ func ScoresFigure(s Scores) *Figure {
 	for _, x := range s.Scores {
 		t.Rows = append(t.Rows, []string{x.Name, exactly(x.Value)})
 	}
+	if n := len(t.Rows); n > mostScoreRows {
+		t.Page, t.Note = t.Rows[:mostScoreRows], fmt.Sprintf("The first %d of %s.", mostScoreRows, message.Thousands(n))
+	}
 	s.Scores = slices.Clone(s.Scores)
 	slices.SortStableFunc(s.Scores, func(x, y Score) int { return cmp.Compare(math.Abs(y.Value), math.Abs(x.Value)) })
 	if s.Finding == "" && len(s.Scores) > 0 {
@@ -51,7 +54,10 @@ func ScoresFigure(s Scores) *Figure {
 	return f
 }
 
-const scoreHeight = 22.0
+const (
+	scoreHeight   = 22.0
+	mostScoreRows = 200 // of the table in a page
+)
 
 func (s *Scores) draw(c draw.Canvas) {
 	bars := s.Scores[:min(len(s.Scores), s.Most)]

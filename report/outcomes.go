@@ -336,7 +336,7 @@ func choiceFigures(o *task.Outcomes, options *Options) []*Figure {
 		margins.Values = append(margins.Values, p-second)
 	}
 	figures := []*Figure{
-		ConfusionFigure(Confusion{Name: "positions", Title: "Right and chosen position", Labels: names, Counts: m, RowTitle: "right choice", ColumnTitle: "chosen"}),
+		withExamples(ConfusionFigure(Confusion{Name: "positions", Title: "Right and chosen position", Labels: names, Counts: m, RowTitle: "right choice", ColumnTitle: "chosen"}), o),
 		HistogramFigure(Histogram{Name: "margins", Title: "How clear the choices are", XTitle: "probability of the choice minus that of the second", Samples: []Sample{margins}, Range: &Range{0, 1}}),
 	}
 	return append(figures, calibrationFigures(o, options.Bins)...)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -201,7 +202,11 @@ func (p *Page) Write(w io.Writer) error {
 		css    = style()
 		script = pageScript + p.Script
 		n      = 0
+		answer livePage
 	)
+	if p.live() {
+		script = pageScript + figuresScript + p.Script
+	}
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"cut": cut, "short": short, "rows": newTableView,
 		"picture": func(f *Figure) picture {
@@ -209,7 +214,16 @@ func (p *Page) Write(w io.Writer) error {
 			id := fmt.Sprintf("f%d", n)
 			// The writer of SVG has escaped what is in it.
 			svg := draw.SVG(f.Width, f.Height, draw.SVGOptions{Title: short(f.Title), Description: cut(f.Finding), Prefix: id + "-", Classes: true}, f.Draw)
+			if f.live != nil {
+				answer.add(id, f.live)
+			}
 			return picture{f, id, template.HTML(svg)}
+		},
+		"live": func() *livePage { // after all figures
+			if len(answer.Figures) == 0 {
+				return nil
+			}
+			return &answer
 		},
 	}).Parse(pageTemplate)
 	if err != nil {
@@ -228,6 +242,22 @@ func (p *Page) Write(w io.Writer) error {
 	}
 	_, err = w.Write(b.Bytes())
 	return err
+}
+
+// live says that a figure of the page has something for the script.
+func (p *Page) live() bool {
+	for _, s := range p.Sections {
+		figures := s.Figures
+		for _, e := range s.Examples {
+			if e.Figure != nil {
+				figures = append(slices.Clip(figures), e.Figure)
+			}
+		}
+		if slices.ContainsFunc(figures, func(f *Figure) bool { return f.live != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 // hashSource is what a Content-Security-Policy allows an element by its content with.

@@ -80,14 +80,14 @@ func curveName(r *Run, what string, runs []*Run) string {
 func lossCurves(runs []*Run, o *Options) []*Figure {
 	c := Curves{
 		Name: "loss", Title: "Loss", XTitle: o.Against.String(), YTitle: "loss", Smoothing: o.smoothing(), LogY: true,
-		bands: phaseBands(runs, o),
+		bands: phaseBands(runs, o), bandsAlong: bandsAlong(runs),
 	}
 	for _, r := range trained(runs) {
 		y := make([]float64, len(r.Events.Logged))
 		for i, s := range r.Events.Logged {
 			y[i] = s.Loss
 		}
-		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1, axes: stepAxes(r.Events)})
 		smooth := y
 		if c.Smoothing > 0 {
 			smooth = Smooth(y, c.Smoothing)
@@ -105,7 +105,7 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 				best = i
 			}
 		}
-		c.Curves = append(c.Curves, Curve{Name: curveName(r, "evaluation", runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best})
+		c.Curves = append(c.Curves, Curve{Name: curveName(r, "evaluation", runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best, axes: evaluationAxes(r.Events)})
 	}
 	if len(c.Curves) == 0 {
 		return nil
@@ -168,7 +168,7 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 	var figures []*Figure
 	for _, name := range names {
 		c := by[name]
-		c.bands = phaseBands(runs, o)
+		c.bands, c.bandsAlong = phaseBands(runs, o), bandsAlong(runs)
 		if len(names) > 1 {
 			c.Title += ": " + c.YTitle
 		}
@@ -190,12 +190,12 @@ func metricCurve(r *Run, runs []*Run, o *Options, name string) Curve {
 			best = i
 		}
 	}
-	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best}
+	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best, axes: evaluationAxes(r.Events)}
 }
 
 // stepCurves is a number of the logged steps.
 func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) float64) []*Figure {
-	c.XTitle, c.bands = o.Against.String(), phaseBands(runs, o)
+	c.XTitle, c.bands, c.bandsAlong = o.Against.String(), phaseBands(runs, o), bandsAlong(runs)
 	some := false
 	for _, r := range trained(runs) {
 		y := make([]float64, len(r.Events.Logged))
@@ -203,7 +203,7 @@ func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) flo
 			y[i] = of(s)
 			some = some || finite(y[i])
 		}
-		c.Curves = append(c.Curves, Curve{Name: r.Name, X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		c.Curves = append(c.Curves, Curve{Name: r.Name, X: stepX(r.Events, o.Against), Y: y, Best: -1, axes: stepAxes(r.Events)})
 	}
 	if !some {
 		return nil
