@@ -220,7 +220,7 @@ func tryCurves(t *testing.T, b *browser.Browser) {
 		loss[i] = s.Loss
 	}
 	reading := func(x string, i int, weight float64) string {
-		return fmt.Sprintf("%s: training %s (smoothed %s)", x, rounded(loss[i]), rounded(Smooth(loss, weight)[i]))
+		return fmt.Sprintf("%s: training %s (smoothed %s)", x, asWritten(loss[i]), asWritten(Smooth(loss, weight)[i]))
 	}
 	for what, c := range map[string][2]string{
 		"the first step":      {got.First, reading("step 10", 0, 0.9)},
@@ -248,8 +248,8 @@ func tryCurves(t *testing.T, b *browser.Browser) {
 	}
 }
 
-// rounded is a number as the page writes it, of one that has been a float32.
-func rounded(v float64) string { return draw.Number(float64(float32(v))) }
+// asWritten is a number as the page writes it, of one that has been a float32.
+func asWritten(v float64) string { return draw.Number(float64(float32(v))) }
 
 // sameLines says that lines go through the same points, to a twentieth of a pixel.
 func sameLines(a, b []string) bool {

@@ -120,6 +120,13 @@ func (c *Curves) chart() *chart {
 			s.y.Min = min(0, low)
 		}
 	}
+	if len(c.bands) > 0 { // room for their names
+		if s.y.Log {
+			s.y.Max *= math.Pow(s.y.Max/s.y.Min, bandRoom)
+		} else {
+			s.y.Max += bandRoom * (s.y.Max - s.y.Min)
+		}
+	}
 	if c.Limit != nil {
 		s.lines = append(s.lines, chartLine{
 			c.LimitName, []float64{s.x.Min, s.x.Max}, []float64{*c.Limit, *c.Limit},
@@ -128,6 +135,9 @@ func (c *Curves) chart() *chart {
 	}
 	return s
 }
+
+// bandRoom is the share of the range of the vertical axis that the names of bands take above it.
+const bandRoom = 0.08
 
 // finitePairs leaves out pairs of which one isn't a number.
 func finitePairs(x, y []float64) (fx, fy []float64) {

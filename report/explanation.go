@@ -272,7 +272,7 @@ func (p *Explanations) Add(in *data.Input, e *task.Explanation) error {
 	if p.words >= maxExplainedWords {
 		return nil
 	}
-	s := Section{Title: fmt.Sprintf("%d. %s", p.texts, short(inputName(in)))}
+	s := Section{Title: numbered(p.texts, short(inputName(in)))}
 	if e.Truncated {
 		s.Text = fmt.Sprintf("The model did not read the last %d tokens.", e.DroppedTokens)
 		p.cut++
@@ -299,6 +299,14 @@ func (p *Explanations) Add(in *data.Input, e *task.Explanation) error {
 	}
 	p.sections = append(p.sections, s)
 	return nil
+}
+
+// numbered is a text with a number before it, which stays there before texts from right to left.
+func numbered(n int, text string) string {
+	if draw.RightToLeft(text) {
+		text = "\u2068" + text + "\u2069" // an isolate (Unicode Standard Annex 9)
+	}
+	return fmt.Sprintf("%d. %s", n, text)
 }
 
 // inputName is the beginning of an input's text.

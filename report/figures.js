@@ -37,12 +37,10 @@
     e.parentNode.insertBefore(d, e);
     return d;
   }
-  function after(e, name, cls) {
-    var d = document.createElement(name);
-    d.className = cls;
-    d.setAttribute("aria-live", "polite");
-    e.parentNode.insertBefore(d, e.nextSibling);
-    return d;
+  function reading(tools, hint) {
+    var said = add(tools, "p", hint, "said note");
+    said.setAttribute("aria-live", "polite");
+    return said;
   }
   function choose(parent, label, options, value, change) {
     var menu = add(add(parent, "label", label + " "), "select");
@@ -91,7 +89,7 @@
   function smooth(y, weight) {
     var mean = 0, past = 1;
     return y.map(function (v) {
-      if (!isFinite(v)) return NaN;
+      if (!isFinite(v)) return undefined;
       mean = weight * mean + (1 - weight) * v;
       past *= weight;
       return mean / (1 - past);
@@ -128,14 +126,13 @@
   function curves(d, figure, global) {
     var picture = figure.querySelector(".picture"), svg = picture.querySelector("svg"), axis = d.axes.indexOf(d.xTitle), log = d.log, weight = d.smoothing;
     var area = { x: d.area[0], y: d.area[1], w: d.area[2], h: d.area[3] }, cursor, at = -1, stops, sx, sy, drawn;
-    var tools = before(picture, "tools"), said = after(picture, "p", "said note");
-    var hint = "Point at the picture, or move through it by the arrow keys, for its numbers.";
-    said.textContent = hint;
+    var tools = before(picture, "tools"), hint = "Point at the picture, or move through it by the arrow keys, for its numbers.";
     var box = add(add(tools, "label"), "input");
     box.type = "checkbox";
     box.checked = log;
     box.parentNode.appendChild(document.createTextNode(" logarithmic"));
     box.addEventListener("change", function () { log = box.checked; draw(); });
+    var said = reading(tools, hint);
     function paint(i) { return "series" + i % 5; }
     function span(lists) {
       var low = Infinity, high = -Infinity;
@@ -163,6 +160,7 @@
       var logs = log && ys[0] < ys[1], low = ys[0];
       ys = logs ? [low / 1.1, ys[1] * 1.1] : around(low, ys[1], .05);
       if (d.zero && !logs) ys[0] = Math.min(0, low);
+      if (d.bands[axis].length) ys[1] = logs ? ys[1] * Math.pow(ys[1] / ys[0], d.room) : ys[1] + d.room * (ys[1] - ys[0]);
       sx = { min: xs[0], max: xs[1], at: function (v) { return area.x + (v - xs[0]) / (xs[1] - xs[0]) * area.w; } };
       var f = logs ? Math.log : function (v) { return v; };
       sy = { min: ys[0], max: ys[1], log: logs, at: function (v) { return area.y + area.h - (f(v) - f(ys[0])) / (f(ys[1]) - f(ys[0])) * area.h; } };
@@ -339,14 +337,17 @@
   function matrix(d, figure) {
     var picture = figure.querySelector(".picture"), svg = picture.querySelector("svg"), shares = d.shares, at = null, cursor;
     var rows = d.rows.length, columns = d.columns.length, cells = svg.querySelectorAll("g"), layer;
-    var tools = before(picture, "tools"), said = after(picture, "p", "said note"), detail = after(said, "div", "detail");
-    var hint = "Point at a cell, or move by the arrow keys; press it, or Enter, for its examples.";
-    said.textContent = hint;
+    var tools = before(picture, "tools"), detail = document.createElement("div");
+    var hint = "Point at a cell, or move by the arrow keys" + (d.examples ? "; press it, or Enter, for its examples." : ", for its numbers.");
+    detail.className = "detail";
+    detail.setAttribute("aria-live", "polite");
+    picture.parentNode.insertBefore(detail, picture.nextSibling);
     choose(tools, "Shares", [["true", "of each " + d.rowTitle], ["pred", "of each " + d.columnTitle], ["all", "of all"], ["none", "none: counts"]], shares, function (v) {
       shares = v;
       draw();
       if (at) say();
     });
+    var said = reading(tools, hint);
     function sum(i, j) {
       var n = 0, most = 0;
       d.counts.forEach(function (row, a) {
@@ -405,6 +406,7 @@
       say();
     }
     function show() {
+      if (!d.examples) return;
       var list = (d.examples || {})[at[0] + "," + at[1]] || [], n = d.counts[at[0]][at[1]];
       clear(detail);
       add(add(detail, "h4"), "bdi", name(at[0], at[1]));

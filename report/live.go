@@ -109,6 +109,7 @@ type liveCurves struct {
 	Legend    int         `json:"legend"` // texts of the picture that are its legend
 	Curves    []liveCurve `json:"curves"`
 	Bands     [][]band    `json:"bands"` // by axis
+	Room      float64     `json:"room"`  // bandRoom
 	Pauses    []livePause `json:"pauses"`
 }
 
@@ -174,7 +175,7 @@ func bandsAlong(runs []*Run) map[string][]chartBand {
 
 // live is what the script reads; nil where nothing is drawn.
 func (c *Curves) live(s *chart) *live {
-	l := &liveCurves{XTitle: c.XTitle, YTitle: c.YTitle, Smoothing: c.Smoothing, Log: s.y.Log, Zero: c.Zero, Legend: len(s.entries())}
+	l := &liveCurves{XTitle: c.XTitle, YTitle: c.YTitle, Smoothing: c.Smoothing, Log: s.y.Log, Zero: c.Zero, Legend: len(s.entries()), Room: bandRoom}
 	if c.Limit != nil {
 		l.Limit = number(*c.Limit)
 	}
@@ -230,13 +231,8 @@ func (c *Curves) live(s *chart) *live {
 			}
 		}
 	}
-	width, height := s.size()
-	a := newPlot(nil, width, height, "", "").area
-	h := 0.0
-	if l.Legend > 0 {
-		h = legendHeight(s.entries(), width-76)
-	}
-	l.Area = [4]float64{a.X, a.Y + h, a.W, a.H - h}
+	a := s.plot(nil).area
+	l.Area = [4]float64{a.X, a.Y, a.W, a.H}
 	return &live{Curves: l}
 }
 
@@ -262,7 +258,7 @@ type liveMatrix struct {
 	Texts       bool                   `json:"texts"`   // cells are groups with their numbers
 	Colours     []string               `json:"colours"` // of shares from 0 to 1, at equal distances
 	Black       float64                `json:"black"`   // the share from which on texts are black
-	// Examples are those of cells, by "row,column". Kept says that the run has examples at all.
+	// Examples are those of cells, by "row,column", of a matrix of examples; nil: cells have none to show. Kept says that the run has any.
 	Examples map[string][]liveExample `json:"examples"`
 	Kept     bool                     `json:"kept"`
 }
@@ -306,11 +302,15 @@ func (h *heatMap) live() *live {
 
 // withExamples gives a matrix of labels the examples of its cells that an evaluation kept, those of the greatest loss first.
 func withExamples(f *Figure, o *task.Outcomes) *Figure {
-	if f.live == nil || f.live.Matrix == nil || o == nil {
+	if f.live == nil || f.live.Matrix == nil {
 		return f
 	}
 	m := f.live.Matrix
-	m.Kept, m.Examples = true, make(map[string][]liveExample)
+	m.Examples = make(map[string][]liveExample)
+	if o == nil {
+		return f
+	}
+	m.Kept = true
 	left := liveExamples
 	for _, i := range byLoss(o) {
 		x := &o.Examples[i]

@@ -402,7 +402,7 @@ func multiLabelFigures(o *task.Outcomes, _ *Options) []*Figure {
 	}
 	_, high, _ := span(counts[0].Values, counts[1].Values)
 	figures = append(figures, HistogramFigure(Histogram{
-		Name: "cardinality", Title: "Labels of an example", XTitle: "number of labels", Samples: counts[:], Range: &Range{-0.5, high + 0.5}, Bins: int(high) + 1,
+		Name: "cardinality", Title: "Labels of an example", XTitle: "number of labels", Samples: counts[:], Range: &Range{-0.5, high + 0.5}, Bins: int(high) + 1, Whole: true,
 	}))
 	return figures
 }

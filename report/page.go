@@ -35,6 +35,8 @@ type Page struct {
 	// has to say what it has to say without them.
 	Script string
 	Data   any
+
+	compared []NamedTable // Facts, of several runs side by side
 }
 
 // Fact is a number of a page's head.
@@ -76,6 +78,25 @@ type MarkedLine struct {
 type Mark struct {
 	Text, Label string
 	Paint       draw.Paint // a draw.Series
+}
+
+// firstMarks are marks of maxText characters at most, with a note of what is left out.
+func firstMarks(marks []Mark) []Mark {
+	left := maxText
+	for i, m := range marks {
+		if n := utf8.RuneCountInString(m.Text); n <= left {
+			left -= n
+			continue
+		}
+		all := 0
+		for _, m := range marks {
+			all += utf8.RuneCountInString(m.Text)
+		}
+		out := slices.Clone(marks[:i+1])
+		out[i].Text = firstOf(m.Text, left)
+		return append(out, Mark{Text: fmt.Sprintf("… (cut: %s characters in all)", message.Thousands(all))})
+	}
+	return marks
 }
 
 // Class is the class of the style sheet that has the colour.
@@ -147,7 +168,26 @@ func style() string {
 	}
 	b.WriteString(signRules())
 	b.WriteString(pageStyle)
+	for w := leastWide; w <= mostWide; w += wideStep {
+		fmt.Fprintf(&b, "@media screen{.w%d svg{min-width:%dpx}}\n", w, w*6/7)
+	}
 	return b.String()
+}
+
+// Pictures of such widths, in steps, shrink to six sevenths on a narrow screen; what still has no room scrolls.
+const (
+	leastWide = 450
+	mostWide  = 1000
+	wideStep  = 50
+)
+
+// wideClass is the class of a picture of a width; "" of a narrow one.
+func wideClass(width float64) string {
+	w := int(width) / wideStep * wideStep
+	if w < leastWide {
+		return ""
+	}
+	return fmt.Sprintf(" w%d", min(w, mostWide))
 }
 
 // picture is a figure of a page, with a number that no other of the page has.
@@ -208,7 +248,7 @@ func (p *Page) Write(w io.Writer) error {
 		script = pageScript + figuresScript + p.Script
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"cut": cut, "short": short, "rows": newTableView,
+		"cut": cut, "short": short, "rows": newTableView, "first": firstMarks, "wide": wideClass,
 		"picture": func(f *Figure) picture {
 			n++
 			id := fmt.Sprintf("f%d", n)
@@ -236,7 +276,9 @@ func (p *Page) Write(w io.Writer) error {
 		Policy string
 		Style  template.CSS
 		Script template.JS
-	}{p, policy, template.CSS(css), template.JS(script)})
+		// Compared are tables in place of the page's Facts.
+		Compared []NamedTable
+	}{p, policy, template.CSS(css), template.JS(script), p.compared})
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func TestPage(t *testing.T) {
 	if len(page) > 5_000_000 {
 		t.Errorf("the page has %d bytes, want less than 5 MB", len(page))
 	}
-	for what, n := range map[string]int{"<script>": 1, "<style>": 1, `<script type="application/json"`: 1, "</script>": 2, "</style>": 1} {
+	for what, n := range map[string]int{"<script>": 1, "<style>": 1, `<script type="application/json"`: 2, "</script>": 3, "</style>": 1} {
 		if got := strings.Count(page, what); got != n {
 			t.Errorf("the page has %d %s, want %d", got, what, n)
 		}
@@ -163,7 +163,7 @@ func TestContentSecurityPolicy(t *testing.T) {
 	if strings.Contains(text, "unsafe") || strings.Contains(text, "*") {
 		t.Errorf("the policy is %s", text)
 	}
-	if n := len(pageScript); n > 30_000 {
+	if n := len(pageScript) + len(figuresScript); n > 30_000 {
 		t.Errorf("the script has %d bytes, want at most 30,000", n)
 	}
 }

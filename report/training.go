@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-bert/bert/internal/message"
@@ -267,6 +268,27 @@ func lead(runs []*Run) string {
 	return text
 }
 
+// ofLabels is a warning of labels, in a sentence for one of them or for several.
+func ofLabels(labels []string, one, several string) []string {
+	switch n := len(labels); {
+	case n == 0:
+		return nil
+	case n == 1:
+		return []string{fmt.Sprintf(one, shortName(labels[0]))}
+	default:
+		const most = 5
+		var names []string
+		for _, l := range labels[:min(n, most)] {
+			names = append(names, shortName(l))
+		}
+		text := strings.Join(names, ", ")
+		if n > most {
+			text += fmt.Sprintf(" and %d more", n-most)
+		}
+		return []string{fmt.Sprintf(several, fmt.Sprintf("%s labels (%s)", message.Thousands(n), text))}
+	}
+}
+
 // warnings are what a reader should know before the numbers.
 func (r *Run) warnings() []string {
 	warnings := slices.Clone(r.Notes)
@@ -274,19 +296,18 @@ func (r *Run) warnings() []string {
 		if s.Truncated > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s of %s texts were cut: the model did not read all of them.", message.Thousands(s.Truncated), message.Thousands(s.Examples)))
 		}
+		var missing, never []string
 		labels, scores := r.classes()
 		for i, c := range scores {
 			switch {
 			case c.Support == 0:
-				warnings = append(warnings, fmt.Sprintf("No example has the label %s: its recall counts as 0.", shortName(labels[i])))
+				missing = append(missing, labels[i])
 			case c.Predicted == 0:
-				warnings = append(warnings, fmt.Sprintf("The label %s is never predicted.", shortName(labels[i])))
-			}
-			if len(warnings) > 12 {
-				warnings = append(warnings, "There are more labels of this sort: see the table of scores.")
-				break
+				never = append(never, labels[i])
 			}
 		}
+		warnings = append(warnings, ofLabels(missing, "No example has the label %s: its recall counts as 0.", "No example has one of %s: their recall counts as 0.")...)
+		warnings = append(warnings, ofLabels(never, "The label %s is never predicted.", "%s are never predicted.")...)
 	}
 	e := r.Events
 	if e == nil {

@@ -20,7 +20,8 @@
     if (all("path, rect, circle", svg).length < 3) out.Empty.push(where);
     const texts = all("text", svg).map(e => ({ text: e.textContent, r: e.getBoundingClientRect() })).filter(t => t.r.width > 0);
     for (const { text, r } of texts) {
-      if (r.left < box.left - 1.5 || r.right > box.right + 1.5 || r.top < box.top - 1.5 || r.bottom > box.bottom + 1.5) out.Cut.push(where + ": " + text);
+      const room = 0.2 * Math.min(r.width, r.height); // the boxes of letters are larger than they
+      if (r.left < box.left - room || r.right > box.right + room || r.top < box.top - room || r.bottom > box.bottom + room) out.Cut.push(where + ": " + text);
     }
     texts.sort((a, b) => a.r.top - b.r.top);
     for (let i = 0; i < texts.length; i++) {
