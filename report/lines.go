@@ -80,7 +80,7 @@ func (c *chart) plot(on draw.Canvas) *plot {
 	for _, t := range c.y.Ticks(6) {
 		widest = max(widest, draw.Width(t.Label, smallSize, false))
 	}
-	more := max(0, widest-36)
+	more := max(0, widest-33)
 	p.area.X += more
 	p.area.W -= more
 	if c.square {

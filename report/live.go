@@ -322,11 +322,7 @@ func withExamples(f *Figure, o *task.Outcomes) *Figure {
 		if len(m.Examples[cell]) == liveOfCell || *x.Label >= len(m.Rows) || class >= len(m.Columns) {
 			continue
 		}
-		text := firstOf(x.Text, liveText)
-		if len(text) < len(x.Text) {
-			text += "…"
-		}
-		m.Examples[cell] = append(m.Examples[cell], liveExample{short(x.Source), cut(text), math.Round(1e4*p) / 1e4})
+		m.Examples[cell] = append(m.Examples[cell], liveExample{short(x.Source), firstOf(x.Text, liveText), math.Round(1e4*p) / 1e4})
 		left--
 	}
 	return f

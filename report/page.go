@@ -93,7 +93,7 @@ func firstMarks(marks []Mark) []Mark {
 			all += utf8.RuneCountInString(m.Text)
 		}
 		out := slices.Clone(marks[:i+1])
-		out[i].Text = firstOf(m.Text, left)
+		out[i].Text = string([]rune(m.Text)[:left])
 		return append(out, Mark{Text: fmt.Sprintf("… (cut: %s characters in all)", message.Thousands(all))})
 	}
 	return marks
@@ -169,12 +169,17 @@ func style() string {
 	b.WriteString(signRules())
 	b.WriteString(pageStyle)
 	for w := leastWide; w <= mostWide; w += wideStep {
-		fmt.Fprintf(&b, "@media screen{.w%d svg{min-width:%dpx}}\n", w, w*6/7)
+		least := w * 6 / 7
+		if float64(w) <= figureWidth {
+			least = 370
+		}
+		fmt.Fprintf(&b, "@media screen{.w%d svg{min-width:%dpx}}\n", w, least)
 	}
 	return b.String()
 }
 
-// Pictures of such widths, in steps, shrink to six sevenths on a narrow screen; what still has no room scrolls.
+// Pictures of such widths, in steps, shrink to what can be read on a narrow screen: those of the usual width until a phone has room for
+// them, wider ones to six sevenths. What still has no room scrolls.
 const (
 	leastWide = 450
 	mostWide  = 1000

@@ -89,7 +89,8 @@ func (b *Browser) Check(t testing.TB, name, path string) {
 				t.Errorf("%v: %s: %q", l, what, list[:min(len(list), 5)])
 			}
 		}
-		if l.Media == "screen" && !l.NoScripts && os.Getenv(axeVariable) != "" {
+		// What a theme changes are colours, which are the same at each width.
+		if l.Media == "screen" && !l.NoScripts && !(l.Width == 400 && l.Scheme == "dark") && os.Getenv(axeVariable) != "" {
 			for _, v := range b.Inaccessible() {
 				t.Errorf("%v: %s", l, v)
 			}

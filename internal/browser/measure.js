@@ -20,8 +20,9 @@
     if (all("path, rect, circle", svg).length < 3) out.Empty.push(where);
     const texts = all("text", svg).map(e => ({ text: e.textContent, r: e.getBoundingClientRect() })).filter(t => t.r.width > 0);
     for (const { text, r } of texts) {
-      const room = 0.2 * Math.min(r.width, r.height); // the boxes of letters are larger than they
-      if (r.left < box.left - room || r.right > box.right + room || r.top < box.top - room || r.bottom > box.bottom + room) out.Cut.push(where + ": " + text);
+      // Across their direction the boxes of texts are larger than the letters.
+      const turned = r.height > r.width && text.length > 1, x = turned ? 0.3 * r.width : 1.5, y = turned ? 1.5 : 0.3 * r.height;
+      if (r.left < box.left - x || r.right > box.right + x || r.top < box.top - y || r.bottom > box.bottom + y) out.Cut.push(where + ": " + text);
     }
     texts.sort((a, b) => a.r.top - b.r.top);
     for (let i = 0; i < texts.length; i++) {
