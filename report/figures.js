@@ -111,9 +111,11 @@
     return keep;
   }
   var dashes = ["", "6 3", "2 2", "8 3 2 3"];
-  var shapes = [null, [[-.85, -.85], [.85, -.85], [.85, .85], [-.85, .85]], [[0, -1.15], [1, .75], [-1, .75]], [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]]];
+  var shapes = [null, [[-.85, -.85], [.85, -.85], [.85, .85], [-.85, .85]], [[0, -1.15], [1, .75], [-1, .75]], [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]],
+    [[-1.2, -.8], [-.8, -1.2], [0, -.4], [.8, -1.2], [1.2, -.8], [.4, 0], [1.2, .8], [.8, 1.2], [0, .4], [-.8, 1.2], [-1.2, .8], [-.4, 0]]];
   var star = [];
   for (var p = 0; p < 10; p++) star.push([(p % 2 ? .573 : 1.5) * Math.sin(p * Math.PI / 5), -(p % 2 ? .573 : 1.5) * Math.cos(p * Math.PI / 5)]);
+  shapes.push(star);
   function mark(parent, points, x, y, r, cls) {
     if (!points) return shape(parent, "circle", { cx: x, cy: y, r: r, class: "f-" + cls });
     return shape(parent, "path", { d: "M" + points.map(function (p) { return (x + r * p[0]).toFixed(2) + "," + (y + r * p[1]).toFixed(2); }).join("L") + "Z", class: "f-" + cls });
@@ -246,9 +248,10 @@
         }
         line(g, x, smoothed[i], { class: "s-" + cls, "stroke-width": 1.8, "stroke-dasharray": dash });
       });
-      (d.pauses || []).forEach(function (m) {
-        var c = d.curves[m.curve], v = smoothed[m.curve][m.point];
-        if (isFinite(v)) shape(mark(g, shapes[2], sx.at(array(c.x[axis])[m.point]), sy.at(v), 4.5, "ink"), "title", {}, m.name);
+      (d.marks || []).forEach(function (m) {
+        var c = d.curves[m.curve], v = (smoothed[m.curve] || array(c.y))[m.point];
+        if (!isFinite(v) || sy.log && v <= 0) return;
+        shape(mark(g, shapes[m.shape], sx.at(array(c.x[axis])[m.point]), sy.at(v), m.radius, m.series < 0 ? "ink" : paint(m.series)), "title", {}, m.name);
       });
       cursor = null;
       if (at >= 0) say();

@@ -110,7 +110,7 @@ type liveCurves struct {
 	Curves    []liveCurve `json:"curves"`
 	Bands     [][]band    `json:"bands"` // by axis
 	Room      float64     `json:"room"`  // bandRoom
-	Pauses    []livePause `json:"pauses"`
+	Marks     []liveMark  `json:"marks"`
 }
 
 type liveCurve struct {
@@ -131,11 +131,14 @@ type band struct {
 	To   *float64 `json:"to"`
 }
 
-// livePause is a mark on a curve.
-type livePause struct {
-	Curve int    `json:"curve"`
-	Point int    `json:"point"`
-	Name  string `json:"name"`
+// liveMark is a mark on a point of a curve.
+type liveMark struct {
+	Curve  int        `json:"curve"`
+	Point  int        `json:"point"`
+	Name   string     `json:"name"`
+	Shape  draw.Shape `json:"shape"`
+	Radius float64    `json:"radius"`
+	Series int        `json:"series"` // its colour; −1: that of text
 }
 
 // axis is where the numbers of a curve are along something.
@@ -224,16 +227,37 @@ func (c *Curves) live(s *chart) *live {
 		l.Bands = append(l.Bands, list)
 	}
 	for _, m := range c.marks {
-		for i := range c.Curves {
-			if at := slices.Index(c.Curves[i].X, m.x); at >= 0 && !c.Curves[i].Points {
-				l.Pauses = append(l.Pauses, livePause{i, at, m.name})
-				break
-			}
+		if mark, ok := c.liveMark(m); ok {
+			l.Marks = append(l.Marks, mark)
 		}
 	}
 	a := s.plot(nil).area
 	l.Area = [4]float64{a.X, a.Y, a.W, a.H}
 	return &live{Curves: l}
+}
+
+// liveMark finds the point of a mark: of those at its place along the axis, the one that is nearest.
+func (c *Curves) liveMark(m chartMark) (mark liveMark, ok bool) {
+	mark = liveMark{Name: m.name, Shape: m.shape, Radius: m.radius, Series: -1}
+	least := math.Inf(1)
+	for i := range c.Curves {
+		y := c.Curves[i].Y
+		if c.Smoothing > 0 && !c.Curves[i].Points {
+			y = Smooth(y, c.Smoothing)
+		}
+		for at, x := range c.Curves[i].X {
+			if far := math.Abs(y[at] - m.y); x == m.x && far < least {
+				least, ok = far, true
+				mark.Curve, mark.Point = i, at
+			}
+		}
+	}
+	for i := range draw.SeriesColours {
+		if m.paint == draw.Series(i) {
+			mark.Series = i
+		}
+	}
+	return mark, ok
 }
 
 // number is a number of JSON: nil is none.

@@ -29,8 +29,9 @@
       for (let j = i + 1; j < texts.length && texts[j].r.top < texts[i].r.bottom; j++) {
         const a = texts[i].r, b = texts[j].r;
         const w = Math.min(a.right, b.right) - Math.max(a.left, b.left), h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        // The boxes of lines of text have some room above and below the letters.
-        if (w > 1.5 && h > 0.3 * Math.min(a.height, b.height)) out.Covered.push(where + ": " + texts[i].text + " | " + texts[j].text);
+        const turned = a.height > a.width && b.height > b.width;
+        // The boxes of texts have some room above and below the letters.
+        if (w > (turned ? 0.3 * Math.min(a.width, b.width) : 1.5) && h > (turned ? 1.5 : 0.3 * Math.min(a.height, b.height))) out.Covered.push(where + ": " + texts[i].text + " | " + texts[j].text);
       }
     }
   }
