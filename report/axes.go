@@ -49,7 +49,7 @@ func (p *plot) frame() {
 	}
 	title := 14.0 // the place of the vertical title, left of the numbers
 	for _, t := range ys {
-		title = min(title, a.X-7-draw.Width(t.Label, smallSize, false)-9)
+		title = min(title, a.X-7-draw.Width(t.Label, smallSize, false)-12)
 		y := p.y.At(t.Value)
 		draw.Line(p.c, draw.Point{X: a.X, Y: y}, draw.Point{X: a.X + a.W, Y: y}, rule)
 		p.c.Text(draw.Point{X: a.X - 7, Y: y}, t.Label, draw.TextStyle{Size: smallSize, Anchor: draw.End, Centred: true, Paint: draw.Muted})

@@ -212,7 +212,7 @@
         var y = sy.at(t[0]);
         shape(svg, "path", { d: "M" + area.x + "," + y + "h" + area.w, class: "s-rule" });
         var e = text(svg, area.x - 7, y + 4, t[1], { class: "f-muted", "text-anchor": "end" });
-        left = Math.min(left, area.x - 16 - e.getComputedTextLength());
+        left = Math.min(left, area.x - 19 - e.getComputedTextLength());
       });
       ticks(sx, 6).forEach(function (t) {
         var x = sx.at(t[0]);

@@ -248,6 +248,7 @@ func (b *Browser) Screenshot() []byte {
 // Print is the page on paper of A4, as PDF.
 func (b *Browser) Print() []byte {
 	b.t.Helper()
+	b.Call("Emulation.setEmulatedMedia", map[string]any{"media": ""}, nil)
 	return b.content("Page.printToPDF", map[string]any{"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": false})
 }
 
