@@ -166,6 +166,9 @@ func shortName(label string) string {
 	if r := []rune(label); len(r) > most {
 		label = string(r[:most-1]) + "…"
 	}
+	if draw.RightToLeft(label) {
+		label = isolated(label)
+	}
 	return "“" + label + "”"
 }
 

@@ -304,10 +304,13 @@ func (p *Explanations) Add(in *data.Input, e *task.Explanation) error {
 // numbered is a text with a number before it, which stays there before texts from right to left.
 func numbered(n int, text string) string {
 	if draw.RightToLeft(text) {
-		text = "\u2068" + text + "\u2069" // an isolate (Unicode Standard Annex 9)
+		text = isolated(text)
 	}
 	return fmt.Sprintf("%d. %s", n, text)
 }
+
+// isolated keeps the direction of a text from moving what is beside it (Unicode Standard Annex 9).
+func isolated(text string) string { return "\u2068" + text + "\u2069" }
 
 // inputName is the beginning of an input's text.
 func inputName(in *data.Input) string {

@@ -89,13 +89,13 @@ func (b *Browser) Check(t testing.TB, name, path string) {
 				t.Errorf("%v: %s: %q", l, what, list[:min(len(list), 5)])
 			}
 		}
+		b.keep(name+"-"+l.String(), "png", b.Screenshot)
 		// What a theme changes are colours, which are the same at each width.
 		if l.Media == "screen" && !l.NoScripts && !(l.Width == 400 && l.Scheme == "dark") && os.Getenv(axeVariable) != "" {
 			for _, v := range b.Inaccessible() {
 				t.Errorf("%v: %s", l, v)
 			}
 		}
-		b.keep(name+"-"+l.String(), "png", b.Screenshot)
 	}
 	pdf := b.Print()
 	if !strings.HasPrefix(string(pdf[:min(len(pdf), 5)]), "%PDF-") {
@@ -149,7 +149,7 @@ func (b *Browser) axe() string {
 	return b.script
 }
 
-// Inaccessible is what axe-core finds in the page as it is, with all tables open.
+// Inaccessible is what axe-core finds in the page, with all tables open. It leaves the page without pictures: see axeRun.
 func (b *Browser) Inaccessible() []string {
 	b.t.Helper()
 	b.Evaluate(b.axe()+";0", nil)
