@@ -101,9 +101,12 @@ func timeFigures(runs []*Run, _ *Options) []*Figure {
 	return figures
 }
 
-// rounded is a time to the second, or of few seconds to the hundredth.
+// rounded is a time to the second, or of less than ten to the hundredth or the thousandth.
 func rounded(d time.Duration) time.Duration {
-	if d < 10*time.Second {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond)
+	case d < 10*time.Second:
 		return d.Round(10 * time.Millisecond)
 	}
 	return d.Round(time.Second)

@@ -24,9 +24,9 @@ const (
 func looks() []Look {
 	var list []Look
 	for _, width := range []int{400, 1400} {
-		list = append(list, Look{width, "screen", "light", false}, Look{width, "screen", "dark", false}, Look{width, "print", "dark", false}, Look{width, "screen", "light", true})
+		list = append(list, Look{width, "screen", "light", false}, Look{width, "screen", "dark", false}, Look{width, "print", "dark", false})
 	}
-	return list
+	return append(list, Look{400, "screen", "light", true}, Look{1400, "screen", "dark", true})
 }
 
 // found is what measure.js says of a page.
@@ -169,10 +169,10 @@ var measure string
 
 // axeRun runs axe-core with all tables open. What is in pictures is taken out of them but for their names and descriptions, since
 // whoever doesn't see them, and role="img", has these alone. Leaving it out by axe-core's option exclude takes minutes: every element
-// is compared with every one that is left out. Of each table it has the first rows, which are like the others: whether a text can be
+// is compared with every one that is left out. Of each table it has the first rows, and of a section the first examples, which are like the others: whether a text can be
 // read on what is behind it takes some milliseconds for each.
 const axeRun = `document.querySelectorAll("details").forEach(d => d.open = true);
 	document.querySelectorAll("svg > :not(title, desc)").forEach(e => e.remove());
-	document.querySelectorAll("tbody tr:nth-child(n + 6)").forEach(e => e.remove());
+	document.querySelectorAll("tbody tr:nth-child(n + 6), article:nth-of-type(n + 6)").forEach(e => e.remove());
 	axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => ({
 		ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 200)).join(" | ")})))`
