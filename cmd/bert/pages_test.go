@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,21 +31,15 @@ func TestPages(t *testing.T) {
 					t.Skipf("%v: it is one of a shared folder of data, which BERT_SHARED names", err)
 				}
 			}
-			path := p.make(t, w)
-			if len(wanted) == 0 || containsAny(wanted, p.name) {
+			look := len(wanted) == 0 || slices.Contains(wanted, p.name)
+			if !look && p.shared != nil {
+				return // no other needs it
+			}
+			if path := p.make(t, w); look {
 				b.Check(t, p.name, filepath.Join(w.dir, path))
 			}
 		})
 	}
-}
-
-func containsAny(list []string, name string) bool {
-	for _, x := range list {
-		if x == name {
-			return true
-		}
-	}
-	return false
 }
 
 // pages is a folder in which runs are made, and data for them.
@@ -257,6 +252,7 @@ var pagesOfRuns = []pageOfRun{
 		return "reviews.html"
 	}},
 	{"attention-reviews", []string{"data/imdb/aclImdb_v1.tar.gz"}, func(t *testing.T, w *pages) string {
+		w.write(t, "reviews.txt", "That movie was absolutely awful, and I want my two hours back.\nThe film was creative and surprising from start to finish.\n")
 		w.bert(t, "attention --model starter --input reviews.txt --html attended.html --quiet")
 		return "attended.html"
 	}},

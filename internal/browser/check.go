@@ -2,6 +2,7 @@ package browser
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,9 +58,11 @@ func (b *Browser) Check(t testing.TB, name, path string) {
 		t.Fatal(err)
 	}
 	url, said := "file://"+filepath.ToSlash(path), ""
+	var loading, measuring, asking, printing time.Duration
 	for _, l := range looks() {
-		b.Load(url, l)
-		f := b.measure()
+		timed(&loading, func() { b.Load(url, l) })
+		var f found
+		timed(&measuring, func() { f = b.measure() })
 		for _, c := range b.Complaints(url) {
 			t.Errorf("%v: %s", l, c)
 		}
@@ -90,19 +93,30 @@ func (b *Browser) Check(t testing.TB, name, path string) {
 			}
 		}
 		b.keep(name+"-"+l.String(), "png", b.Screenshot)
-		// What a theme changes are colours, which are the same at each width.
-		if l.Media == "screen" && !l.NoScripts && !(l.Width == 400 && l.Scheme == "dark") && os.Getenv(axeVariable) != "" {
-			for _, v := range b.Inaccessible() {
-				t.Errorf("%v: %s", l, v)
-			}
+		if rules, ok := axeRules[l]; ok && os.Getenv(axeVariable) != "" {
+			timed(&asking, func() {
+				for _, v := range b.Inaccessible(rules...) {
+					t.Errorf("%v: %s", l, v)
+				}
+			})
 		}
 	}
-	pdf := b.Print()
+	var pdf []byte
+	timed(&printing, func() { pdf = b.Print() })
 	if !strings.HasPrefix(string(pdf[:min(len(pdf), 5)]), "%PDF-") {
 		t.Errorf("printing gives no PDF: %.20q", pdf)
 	}
 	b.keep(name, "pdf", func() []byte { return pdf })
-	t.Logf("%d kB, looked at in %v", info.Size()/1000, time.Since(began).Round(100*time.Millisecond))
+	short := func(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
+	t.Logf("%d kB, looked at in %v: loading %v, measuring %v, axe-core %v, printing %v",
+		info.Size()/1000, short(time.Since(began)), short(loading), short(measuring), short(asking), short(printing))
+}
+
+// timed adds the time that something takes.
+func timed(d *time.Duration, do func()) {
+	began := time.Now()
+	do()
+	*d += time.Since(began)
 }
 
 // difference is where two texts differ.
@@ -149,12 +163,25 @@ func (b *Browser) axe() string {
 	return b.script
 }
 
-// Inaccessible is what axe-core finds in the page, with all tables open. It leaves the page without pictures: see axeRun.
-func (b *Browser) Inaccessible() []string {
+// axeRules are the looks in which axe-core is asked, by all of its rules or by those that depend on what the look changes: colours, and
+// what has room.
+var axeRules = map[Look][]string{
+	{1400, "screen", "light", false}: nil,
+	{1400, "screen", "dark", false}:  {"color-contrast"},
+	{400, "screen", "light", false}:  {"target-size", "scrollable-region-focusable", "meta-viewport"},
+}
+
+// Inaccessible is what axe-core finds in the page by some of its rules, or by all, with all tables open. It leaves the page without
+// pictures: see axeRun.
+func (b *Browser) Inaccessible(rules ...string) []string {
 	b.t.Helper()
 	b.Evaluate(b.axe()+";0", nil)
 	var violations []struct{ ID, Impact, Help, Nodes string }
-	b.Evaluate(axeRun, &violations)
+	only, err := json.Marshal(rules)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Evaluate(fmt.Sprintf(axeRun, only), &violations)
 	var list []string
 	for _, v := range violations {
 		if slices.Contains([]string{"moderate", "serious", "critical"}, v.Impact) {
@@ -167,12 +194,12 @@ func (b *Browser) Inaccessible() []string {
 //go:embed measure.js
 var measure string
 
-// axeRun runs axe-core with all tables open. What is in pictures is taken out of them but for their names and descriptions, since
+// axeRun, a format of the rules, runs axe-core with all tables open. What is in pictures is taken out of them but for their names and descriptions, since
 // whoever doesn't see them, and role="img", has these alone. Leaving it out by axe-core's option exclude takes minutes: every element
 // is compared with every one that is left out. Of each table it has the first rows, and of a section the first examples, which are like the others: whether a text can be
 // read on what is behind it takes some milliseconds for each.
 const axeRun = `document.querySelectorAll("details").forEach(d => d.open = true);
 	document.querySelectorAll("svg > :not(title, desc)").forEach(e => e.remove());
 	document.querySelectorAll("tbody tr:nth-child(n + 6), article:nth-of-type(n + 6)").forEach(e => e.remove());
-	axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => ({
+	axe.run(document, Object.assign({resultTypes: ["violations"]}, %[1]s ? {runOnly: %[1]s} : {})).then(r => r.violations.map(v => ({
 		ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 200)).join(" | ")})))`
