@@ -35,11 +35,11 @@ test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-u
 		(cd "$$package" && qemu-aarch64 "$$dir/test" -test.short); \
 	done
 
-pages: ## the pages of reports in Chromium, and axe-core of npm about them (Debian: chromium, npm)
+pages: ## the pages of every kind of run in Chromium, and axe-core of npm about them (Debian: chromium, npm)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	(cd "$$dir" && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-*.tgz package/axe.min.js); \
 	BERT_CHROMIUM="$${BERT_CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
-	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -run 'TestBrowser|TestAccessible' -v ./report
+	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages)$$' -v ./report ./cmd/bert
 
 # -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures.
 race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler

@@ -354,7 +354,7 @@ func (p *Attentions) Add(in *data.Input, a *task.Attended) {
 		text.Maps = append(text.Maps, m)
 		lost = max(lost, share)
 	}
-	s := Section{Title: fmt.Sprintf("%d. %s", p.texts, short(inputName(in)))}
+	s := Section{Title: numbered(p.texts, short(inputName(in)))}
 	var notes []string
 	if left > 0 {
 		notes = append(notes, fmt.Sprintf("The first %d of %d layers are left out.", left, len(a.Layers)))

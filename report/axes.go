@@ -19,9 +19,12 @@ type plot struct {
 
 // newPlot is a plot in a figure of a size, with room for the titles of both axes and the numbers along them.
 func newPlot(c draw.Canvas, width, height float64, xTitle, yTitle string) *plot {
-	const left, right, top, bottom = 62, 14, 12, 46
-	return &plot{c: c, area: draw.Rect{X: left, Y: top, W: width - left - right, H: height - top - bottom}, xTitle: xTitle, yTitle: yTitle}
+	const right, top, bottom = 14, 12, 46
+	return &plot{c: c, area: draw.Rect{X: plotLeft, Y: top, W: width - plotLeft - right, H: height - top - bottom}, xTitle: xTitle, yTitle: yTitle}
 }
+
+// plotLeft is where the area of a plot begins: left of it are the numbers and the title of the vertical axis.
+const plotLeft = 62
 
 // scales sets the ranges of the axes. It is called before anything is drawn.
 func (p *plot) scales(x, y draw.Scale) {
@@ -46,7 +49,7 @@ func (p *plot) frame() {
 	}
 	title := 14.0 // the place of the vertical title, left of the numbers
 	for _, t := range ys {
-		title = min(title, a.X-7-draw.Width(t.Label, smallSize, false)-9)
+		title = min(title, a.X-7-draw.Width(t.Label, smallSize, false)-12)
 		y := p.y.At(t.Value)
 		draw.Line(p.c, draw.Point{X: a.X, Y: y}, draw.Point{X: a.X + a.W, Y: y}, rule)
 		p.c.Text(draw.Point{X: a.X - 7, Y: y}, t.Label, draw.TextStyle{Size: smallSize, Anchor: draw.End, Centred: true, Paint: draw.Muted})

@@ -74,7 +74,7 @@ func (b *Bars) draw(c draw.Canvas) {
 	bars := b.shown()
 	names := 30.0
 	for _, x := range bars {
-		names = max(names, draw.Width(draw.Fit(x.Name, textSize, 170), textSize, false))
+		names = max(names, draw.Width(draw.Fit(x.Name, textSize, 170), textSize, x.Predicted)) // which are bold
 	}
 	const numbers = 56.0
 	y := 12.0

@@ -74,7 +74,7 @@ func ConfusionFigure(c Confusion) *Figure {
 	h := newHeatMap(&c)
 	return &Figure{
 		Name: cmp.Or(c.Name, "confusion"), Title: cmp.Or(c.Title, "Confusion matrix"), Finding: c.finding(), Table: c.table(),
-		Width: h.width, Height: h.height, Draw: h.draw, Text: c.text,
+		Width: h.width, Height: h.height, Draw: h.draw, Text: c.text, live: h.live(),
 	}
 }
 
@@ -165,6 +165,9 @@ func shortName(label string) string {
 	label = strings.Join(strings.Fields(label[:min(len(label), 8*most)]), " ")
 	if r := []rune(label); len(r) > most {
 		label = string(r[:most-1]) + "…"
+	}
+	if draw.RightToLeft(label) {
+		label = isolated(label)
 	}
 	return "“" + label + "”"
 }
@@ -274,12 +277,15 @@ func (c *Confusion) inBlocks(block int) *Confusion {
 	return out
 }
 
+// texts says that cells have their numbers in them.
+func (h *heatMap) texts() bool { return len(h.Labels) <= cellTexts && h.block == 1 }
+
 func (h *heatMap) draw(c draw.Canvas) {
 	rows, columns := len(h.cells), 0
 	if rows > 0 {
 		columns = len(h.cells[0])
 	}
-	texts := len(h.Labels) <= cellTexts && h.block == 1
+	texts := h.texts()
 	area := draw.Rect{X: h.left, Y: h.top, W: h.cell * float64(columns), H: h.cell * float64(rows)}
 	c.Rect(area, draw.Fixed(draw.Sequential(0)), draw.Stroke{})
 	for i, row := range h.cells {

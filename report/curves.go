@@ -18,6 +18,8 @@ type Curve struct {
 	Points bool
 	// Best is the index of the number that gets a star, −1 for none. Without Points it plays no part.
 	Best int
+
+	axes []axis // along which it can be drawn, X among them; nil: along X alone
 }
 
 // Curves is what a figure of curves shows.
@@ -35,6 +37,8 @@ type Curves struct {
 
 	marks []chartMark // beside those of the curves
 	bands []chartBand
+	// bandsAlong are the bands by the names of axes.
+	bandsAlong map[string][]chartBand
 }
 
 // Smooth is the exponential moving average of numbers without the bias of its beginning, as TensorBoard's: what is no number is
@@ -57,7 +61,7 @@ func Smooth(values []float64, weight float64) []float64 {
 // CurvesFigure draws curves over one another.
 func CurvesFigure(c Curves) *Figure {
 	s := c.chart()
-	f := &Figure{Name: c.Name, Title: c.Title, Finding: cmp.Or(c.Finding, c.finding()), Table: c.table(), Draw: s.draw, Text: s.text}
+	f := &Figure{Name: c.Name, Title: c.Title, Finding: cmp.Or(c.Finding, c.finding()), Table: c.table(), Draw: s.draw, Text: s.text, live: c.live(s)}
 	f.Width, f.Height = s.size()
 	return f
 }
@@ -116,6 +120,13 @@ func (c *Curves) chart() *chart {
 			s.y.Min = min(0, low)
 		}
 	}
+	if len(c.bands) > 0 { // room for their names
+		if s.y.Log {
+			s.y.Max *= math.Pow(s.y.Max/s.y.Min, bandRoom)
+		} else {
+			s.y.Max += bandRoom * (s.y.Max - s.y.Min)
+		}
+	}
 	if c.Limit != nil {
 		s.lines = append(s.lines, chartLine{
 			c.LimitName, []float64{s.x.Min, s.x.Max}, []float64{*c.Limit, *c.Limit},
@@ -124,6 +135,9 @@ func (c *Curves) chart() *chart {
 	}
 	return s
 }
+
+// bandRoom is the share of the range of the vertical axis that the names of bands take above it.
+const bandRoom = 0.08
 
 // finitePairs leaves out pairs of which one isn't a number.
 func finitePairs(x, y []float64) (fx, fy []float64) {

@@ -38,6 +38,9 @@ func ScoresFigure(s Scores) *Figure {
 	for _, x := range s.Scores {
 		t.Rows = append(t.Rows, []string{x.Name, exactly(x.Value)})
 	}
+	if n := len(t.Rows); n > mostScoreRows {
+		t.Page, t.Note = t.Rows[:mostScoreRows], fmt.Sprintf("The first %d of %s.", mostScoreRows, message.Thousands(n))
+	}
 	s.Scores = slices.Clone(s.Scores)
 	slices.SortStableFunc(s.Scores, func(x, y Score) int { return cmp.Compare(math.Abs(y.Value), math.Abs(x.Value)) })
 	if s.Finding == "" && len(s.Scores) > 0 {
@@ -51,7 +54,10 @@ func ScoresFigure(s Scores) *Figure {
 	return f
 }
 
-const scoreHeight = 22.0
+const (
+	scoreHeight   = 22.0
+	mostScoreRows = 200 // of the table in a page
+)
 
 func (s *Scores) draw(c draw.Canvas) {
 	bars := s.Scores[:min(len(s.Scores), s.Most)]
@@ -266,7 +272,7 @@ func (p *Explanations) Add(in *data.Input, e *task.Explanation) error {
 	if p.words >= maxExplainedWords {
 		return nil
 	}
-	s := Section{Title: fmt.Sprintf("%d. %s", p.texts, short(inputName(in)))}
+	s := Section{Title: numbered(p.texts, short(inputName(in)))}
 	if e.Truncated {
 		s.Text = fmt.Sprintf("The model did not read the last %d tokens.", e.DroppedTokens)
 		p.cut++
@@ -294,6 +300,17 @@ func (p *Explanations) Add(in *data.Input, e *task.Explanation) error {
 	p.sections = append(p.sections, s)
 	return nil
 }
+
+// numbered is a text with a number before it, which stays there before texts from right to left.
+func numbered(n int, text string) string {
+	if draw.RightToLeft(text) {
+		text = isolated(text)
+	}
+	return fmt.Sprintf("%d. %s", n, text)
+}
+
+// isolated keeps the direction of a text from moving what is beside it (Unicode Standard Annex 9).
+func isolated(text string) string { return "\u2068" + text + "\u2069" }
 
 // inputName is the beginning of an input's text.
 func inputName(in *data.Input) string {

@@ -34,6 +34,8 @@ type Figure struct {
 	Draw          func(draw.Canvas)
 	// Text draws it for a terminal of so many columns; nil: it has no such form.
 	Text func(columns int) string
+
+	live *live // what a page's script can do with it; nil: nothing
 }
 
 // Table is numbers and texts in columns.

@@ -43,8 +43,15 @@ func HeatMapFigure(h HeatMap) *Figure {
 	f := &Figure{Name: h.Name, Title: h.Title, Finding: finding, Table: t, Draw: h.draw}
 	left, cell := h.layout()
 	f.Width = left + cell.W*float64(len(h.Columns)) + 80
-	f.Height = 14 + cell.H*float64(len(h.Rows)) + 54
+	f.Height = 2*h.top() - 14 + cell.H*float64(len(h.Rows)) + 54
 	return f
+}
+
+// top is where the cells begin: the vertical title, which is centred on them, has room too.
+func (h *HeatMap) top() float64 {
+	_, cell := h.layout()
+	title := 1.15 * draw.Width(h.RowTitle, textSize, false)
+	return max(14, (title-cell.H*float64(len(h.Rows)))/2+4)
 }
 
 // layout is the place of the first cell and the size of all.
@@ -70,7 +77,7 @@ func (h *HeatMap) draw(c draw.Canvas) {
 		high = max(math.Abs(low), math.Abs(high), 1e-300)
 		low = -high
 	}
-	const top = 14.0
+	top := h.top()
 	for i, row := range h.Values {
 		c.Text(draw.Point{X: left - 6, Y: top + cell.H*(float64(i)+0.5)}, draw.Fit(h.Rows[i], smallSize, 120), draw.TextStyle{Size: smallSize, Anchor: draw.End, Centred: true})
 		for j, v := range row {

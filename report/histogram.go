@@ -24,6 +24,7 @@ type Histogram struct {
 	Range               *Range   // of the axis; nil: from the least to the greatest number
 	At                  *float64 // a vertical line, named AtName
 	AtName              string
+	Whole               bool   // the numbers are whole, and so are those along the axis
 	Finding             string // "": the means
 }
 
@@ -91,6 +92,13 @@ func HistogramFigure(h Histogram) *Figure {
 	if h.At != nil {
 		c.lines = append(c.lines, chartLine{h.AtName, []float64{*h.At, *h.At}, []float64{0, c.y.Max}, draw.Stroke{Paint: draw.Muted, Width: 1.2, Dash: []float64{5, 4}}})
 	}
+	if h.Whole {
+		for _, t := range c.x.Ticks(6) {
+			if t.Value == math.Trunc(t.Value) {
+				c.xTicks = append(c.xTicks, draw.Tick{Value: t.Value, Label: draw.Number(t.Value)})
+			}
+		}
+	}
 	f := &Figure{Name: h.Name, Title: h.Title, Finding: cmp.Or(h.Finding, strings.TrimSpace(find), "There are no numbers."), Table: t, Text: c.text}
 	f.Width, f.Height = c.size()
 	f.Draw = func(on draw.Canvas) {
@@ -102,14 +110,7 @@ func HistogramFigure(h Histogram) *Figure {
 
 // fillLines fills the areas below the first n lines.
 func (c *chart) fillLines(on draw.Canvas, n int) {
-	width, height := c.size()
-	p := newPlot(on, width, height, "", "")
-	if e := c.entries(); len(e) > 0 {
-		h := legendHeight(e, width-76)
-		p.area.Y += h
-		p.area.H -= h
-	}
-	p.scales(c.x, c.y)
+	p := c.plot(on)
 	for _, l := range c.lines[:n] {
 		points := make([]draw.Point, len(l.x))
 		for i := range l.x {

@@ -15,6 +15,7 @@ type chart struct {
 	bands          []chartBand
 	lines          []chartLine
 	marks          []chartMark
+	xTicks         []draw.Tick // nil: those of x
 }
 
 // chartLine is a line of a chart.
@@ -65,19 +66,36 @@ func (c *chart) entries() []entry {
 	return entries
 }
 
-func (c *chart) draw(on draw.Canvas) {
+// plot is the area below the legend.
+func (c *chart) plot(on draw.Canvas) *plot {
 	width, height := c.size()
 	p := newPlot(on, width, height, c.xTitle, c.yTitle)
 	if e := c.entries(); len(e) > 0 {
-		legend(on, draw.Point{X: p.area.X, Y: 4}, width-76, e)
 		h := legendHeight(e, width-76)
 		p.area.Y += h
 		p.area.H -= h
 	}
+	// Long numbers need more room beside the vertical title than there is.
+	widest := 0.0
+	for _, t := range c.y.Ticks(6) {
+		widest = max(widest, draw.Width(t.Label, smallSize, false))
+	}
+	more := max(0, widest-33)
+	p.area.X += more
+	p.area.W -= more
 	if c.square {
 		p.area.W = p.area.H
 	}
 	p.scales(c.x, c.y)
+	p.xTicks = c.xTicks
+	return p
+}
+
+func (c *chart) draw(on draw.Canvas) {
+	p := c.plot(on)
+	if e := c.entries(); len(e) > 0 {
+		legend(on, draw.Point{X: plotLeft, Y: 4}, figureWidth-76, e)
+	}
 	p.drawBands(c.bands)
 	p.frame()
 	on.Clip(draw.Rect{X: p.area.X - 8, Y: p.area.Y - 8, W: p.area.W + 16, H: p.area.H + 16}, func() {

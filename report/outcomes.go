@@ -386,7 +386,7 @@ func choiceFigures(o *task.Outcomes, options *Options) []*Figure {
 		margins.Values = append(margins.Values, p-second)
 	}
 	figures := []*Figure{
-		ConfusionFigure(Confusion{Name: "positions", Title: "Right and chosen position", Labels: names, Counts: m, RowTitle: "right choice", ColumnTitle: "chosen"}),
+		withExamples(ConfusionFigure(Confusion{Name: "positions", Title: "Right and chosen position", Labels: names, Counts: m, RowTitle: "right choice", ColumnTitle: "chosen"}), o),
 		HistogramFigure(Histogram{Name: "margins", Title: "How clear the choices are", XTitle: "probability of the choice minus that of the second", Samples: []Sample{margins}, Range: &Range{0, 1}}),
 	}
 	figures = append(figures, positionsFigure(names, m))
@@ -481,7 +481,7 @@ func multiLabelFigures(o *task.Outcomes, _ *Options) []*Figure {
 	}
 	_, high, _ := span(counts[0].Values, counts[1].Values)
 	figures = append(figures, HistogramFigure(Histogram{
-		Name: "cardinality", Title: "Labels of an example", XTitle: "number of labels", Samples: counts[:], Range: &Range{-0.5, high + 0.5}, Bins: int(high) + 1,
+		Name: "cardinality", Title: "Labels of an example", XTitle: "number of labels", Samples: counts[:], Range: &Range{-0.5, high + 0.5}, Bins: int(high) + 1, Whole: true,
 	}))
 	return figures
 }

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -35,6 +36,8 @@ type Page struct {
 	// has to say what it has to say without them.
 	Script string
 	Data   any
+
+	compared []NamedTable // Facts, of several runs side by side
 }
 
 // Fact is a number of a page's head.
@@ -76,6 +79,25 @@ type MarkedLine struct {
 type Mark struct {
 	Text, Label string
 	Paint       draw.Paint // a draw.Series
+}
+
+// firstMarks are marks of maxText characters at most, with a note of what is left out.
+func firstMarks(marks []Mark) []Mark {
+	left := maxText
+	for i, m := range marks {
+		if n := utf8.RuneCountInString(m.Text); n <= left {
+			left -= n
+			continue
+		}
+		all := 0
+		for _, m := range marks {
+			all += utf8.RuneCountInString(m.Text)
+		}
+		out := slices.Clone(marks[:i+1])
+		out[i].Text = string([]rune(m.Text)[:left])
+		return append(out, Mark{Text: fmt.Sprintf("… (cut: %s characters in all)", message.Thousands(all))})
+	}
+	return marks
 }
 
 // Class is the class of the style sheet that has the colour.
@@ -147,7 +169,31 @@ func style() string {
 	}
 	b.WriteString(signRules())
 	b.WriteString(pageStyle)
+	for w := leastWide; w <= mostWide; w += wideStep {
+		least := w * 6 / 7
+		if float64(w) <= figureWidth {
+			least = 370
+		}
+		fmt.Fprintf(&b, "@media screen{.w%d svg{min-width:%dpx}}\n", w, least)
+	}
 	return b.String()
+}
+
+// Pictures of such widths, in steps, shrink to what can be read on a narrow screen: those of the usual width until a phone has room for
+// them, wider ones to six sevenths. What still has no room scrolls.
+const (
+	leastWide = 450
+	mostWide  = 1000
+	wideStep  = 50
+)
+
+// wideClass is the class of a picture of a width; "" of a narrow one.
+func wideClass(width float64) string {
+	w := int(width) / wideStep * wideStep
+	if w < leastWide {
+		return ""
+	}
+	return fmt.Sprintf(" w%d", min(w, mostWide))
 }
 
 // picture is a figure of a page, with a number that no other of the page has.
@@ -202,15 +248,28 @@ func (p *Page) Write(w io.Writer) error {
 		css    = style()
 		script = pageScript + p.Script
 		n      = 0
+		answer livePage
 	)
+	if p.live() {
+		script = pageScript + figuresScript + p.Script
+	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"cut": cut, "short": short, "rows": newTableView,
+		"cut": cut, "short": short, "rows": newTableView, "first": firstMarks, "wide": wideClass,
 		"picture": func(f *Figure) picture {
 			n++
 			id := fmt.Sprintf("f%d", n)
 			// The writer of SVG has escaped what is in it.
 			svg := draw.SVG(f.Width, f.Height, draw.SVGOptions{Title: short(f.Title), Description: cut(f.Finding), Prefix: id + "-", Classes: true}, f.Draw)
+			if f.live != nil {
+				answer.add(id, f.live)
+			}
 			return picture{f, id, template.HTML(svg)}
+		},
+		"live": func() *livePage { // after all figures
+			if len(answer.Figures) == 0 {
+				return nil
+			}
+			return &answer
 		},
 	}).Parse(pageTemplate)
 	if err != nil {
@@ -223,12 +282,30 @@ func (p *Page) Write(w io.Writer) error {
 		Policy string
 		Style  template.CSS
 		Script template.JS
-	}{p, policy, template.CSS(css), template.JS(script)})
+		// Compared are tables in place of the page's Facts.
+		Compared []NamedTable
+	}{p, policy, template.CSS(css), template.JS(script), p.compared})
 	if err != nil {
 		return err
 	}
 	_, err = w.Write(b.Bytes())
 	return err
+}
+
+// live says that a figure of the page has something for the script.
+func (p *Page) live() bool {
+	for _, s := range p.Sections {
+		figures := s.Figures
+		for _, e := range s.Examples {
+			if e.Figure != nil {
+				figures = append(slices.Clip(figures), e.Figure)
+			}
+		}
+		if slices.ContainsFunc(figures, func(f *Figure) bool { return f.live != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 // hashSource is what a Content-Security-Policy allows an element by its content with.

@@ -70,7 +70,7 @@ func TestPage(t *testing.T) {
 	if len(page) > 5_000_000 {
 		t.Errorf("the page has %d bytes, want less than 5 MB", len(page))
 	}
-	for what, n := range map[string]int{"<script>": 1, "<style>": 1, `<script type="application/json"`: 1, "</script>": 2, "</style>": 1} {
+	for what, n := range map[string]int{"<script>": 1, "<style>": 1, `<script type="application/json"`: 2, "</script>": 3, "</style>": 1} {
 		if got := strings.Count(page, what); got != n {
 			t.Errorf("the page has %d %s, want %d", got, what, n)
 		}
@@ -163,7 +163,7 @@ func TestContentSecurityPolicy(t *testing.T) {
 	if strings.Contains(text, "unsafe") || strings.Contains(text, "*") {
 		t.Errorf("the policy is %s", text)
 	}
-	if n := len(pageScript); n > 30_000 {
+	if n := len(pageScript) + len(figuresScript); n > 30_000 {
 		t.Errorf("the script has %d bytes, want at most 30,000", n)
 	}
 }
@@ -238,5 +238,38 @@ func TestEveryKindIsDrawn(t *testing.T) {
 		if kindOf(k).figures == nil {
 			t.Errorf("nothing is drawn of %v: add a row to kindDrawings", k)
 		}
+	}
+}
+
+// What scripts read of a training of any length leaves the page under 5 MB: curves that have no room are pictures alone.
+func TestLiveSize(t *testing.T) {
+	const n = 80_000
+	var curves []Curve
+	for k := range 4 {
+		c := Curve{Name: fmt.Sprint(k), X: make([]float64, n), Y: make([]float64, n), Best: -1}
+		for i := range n {
+			c.X[i], c.Y[i] = float64(10*i), wave(i+k)+0.5
+		}
+		curves = append(curves, c)
+	}
+	p := &Page{Title: "Long", Sections: []Section{{Title: "Training"}}}
+	s := &p.Sections[0]
+	for k, c := range curves {
+		s.Figures = append(s.Figures, CurvesFigure(Curves{Name: fmt.Sprint(k), XTitle: "step", YTitle: "loss", Smoothing: 0.9, Curves: []Curve{c}}))
+	}
+	page := rendered(t, p)
+	if len(page) > 5_000_000 {
+		t.Errorf("the page has %d bytes, want less than 5 MB", len(page))
+	}
+	// An array takes 427 kB, and all curves share that of their steps.
+	if got := strings.Count(page, `"xTitle":"step"`); got != 3 {
+		t.Errorf("scripts have %d of the curves, want those that there is room for: 3", got)
+	}
+	var out livePage
+	for i := range 3 {
+		out.add(fmt.Sprint("f", i), s.Figures[0].live)
+	}
+	if len(out.Arrays) != 2 || len(out.Figures) != 3 {
+		t.Errorf("three figures of the same numbers have %d arrays, want 2", len(out.Arrays))
 	}
 }

@@ -97,7 +97,8 @@ func confusions(runs []*Run, o *Options) []*Figure {
 	var figures []*Figure
 	for _, r := range runs {
 		if labels, m := r.confusion(); m != nil {
-			figures = append(figures, ConfusionFigure(Confusion{Labels: labels, Counts: m, Normalization: o.Normalization, Title: r.of("Confusion matrix", runs)}))
+			f := ConfusionFigure(Confusion{Labels: labels, Counts: m, Normalization: o.Normalization, Title: r.of("Confusion matrix", runs)})
+			figures = append(figures, withExamples(f, r.Outcomes))
 		}
 	}
 	return figures

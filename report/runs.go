@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/glue"
@@ -260,18 +261,24 @@ func New(runs []*Run, o Options) *Page {
 		}
 	}
 	p.Lead = lead(runs)
-	for _, r := range runs {
+	side := Table{Columns: words("result")}
+	for k, r := range runs {
 		prefix := ""
 		if len(runs) > 1 {
 			prefix = r.Name + ": "
 		}
+		side.Columns = append(side.Columns, Column{Name: r.Name, Text: true})
 		for _, f := range r.facts() {
+			side.addFact(k, len(runs), f)
 			f.Name = prefix + f.Name
 			p.Facts = append(p.Facts, f)
 		}
 		for _, w := range r.warnings() {
 			p.Warnings = append(p.Warnings, prefix+w)
 		}
+	}
+	if len(runs) > 1 && len(p.Facts) > 0 {
+		p.compared = []NamedTable{{"Results", side}}
 	}
 	for _, d := range drawings {
 		figures := d.of(runs, &o)
@@ -293,6 +300,20 @@ func New(runs []*Run, o Options) *Page {
 	}
 	uniqueNames(p.Figures())
 	return p
+}
+
+// addFact adds a fact of run k of so many to a table with a row for each name.
+func (t *Table) addFact(k, runs int, f Fact) {
+	i := slices.IndexFunc(t.Rows, func(row []string) bool { return row[0] == f.Name })
+	if i < 0 {
+		i = len(t.Rows)
+		t.Rows = append(t.Rows, append([]string{f.Name}, make([]string, runs)...))
+	}
+	value := f.Value
+	if f.Interval != "" {
+		value += " (" + f.Interval + ")"
+	}
+	t.Rows[i][1+k] = value
 }
 
 // distinct gives runs of one name numbers.

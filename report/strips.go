@@ -261,6 +261,10 @@ func (p *Parallel) draw(c draw.Canvas) {
 	}
 	for a := range places {
 		for _, name := range slices.SortedFunc(keysOf(places[a]), compareValues) {
+			if a > 0 { // lines end here
+				w := draw.Width(draw.Fit(name, smallSize, 80), smallSize, false)
+				c.Rect(draw.Rect{X: x(a) - 9 - 1.1*w, Y: places[a][name] - 8, W: 1.1*w + 6, H: 16}, draw.Paper.Alpha(0.85), draw.Stroke{})
+			}
 			c.Text(draw.Point{X: x(a) - 6, Y: places[a][name]}, draw.Fit(name, smallSize, 80), draw.TextStyle{Size: smallSize, Anchor: draw.End, Centred: true})
 		}
 	}

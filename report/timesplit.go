@@ -96,10 +96,10 @@ func timeFigures(runs []*Run, _ *Options) []*Figure {
 		b := Bars{Name: "time", Title: r.of("Where the time went", runs), XTitle: "share of the time", Keep: true, Bars: []Bar{
 			{Name: "steps", Value: share(s.Steps)}, {Name: "evaluations", Value: share(s.Evaluations)}, {Name: "other", Value: share(s.Other)},
 		}}
-		b.Finding = fmt.Sprintf("Of %s the steps took %s, evaluations %s; the rest is for loading, checkpoints and waiting.", all.Round(time.Second), percent(share(s.Steps)), percent(share(s.Evaluations)))
+		b.Finding = fmt.Sprintf("Of %s the steps took %s, evaluations %s; the rest is for loading, checkpoints and waiting.", rounded(all), percent(share(s.Steps)), percent(share(s.Evaluations)))
 		if n := len(s.Pauses); n > 0 {
 			longest := slices.MaxFunc(s.Pauses, func(a, b Pause) int { return cmp.Compare(a.Time, b.Time) })
-			b.Finding += fmt.Sprintf(" The run stood still %s, the longest time before step %d for %s.", times(n), longest.Step, longest.Time.Round(time.Second))
+			b.Finding += fmt.Sprintf(" The run stood still %s, the longest time before step %d for %s.", times(n), longest.Step, rounded(longest.Time))
 		}
 		if s.Interrupted > 0 {
 			b.Bars = slices.Insert(b.Bars, 2, Bar{Name: "interrupted", Value: share(s.Interrupted)})
@@ -107,6 +107,17 @@ func timeFigures(runs []*Run, _ *Options) []*Figure {
 		figures = append(figures, BarsFigure(b))
 	}
 	return figures
+}
+
+// rounded is a time to the second, or of less than ten to the hundredth or the thousandth.
+func rounded(d time.Duration) time.Duration {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond)
+	case d < 10*time.Second:
+		return d.Round(10 * time.Millisecond)
+	}
+	return d.Round(time.Second)
 }
 
 // pauseMarks are the places on a curve where a run went on after a pause.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-bert/bert/internal/message"
@@ -80,14 +81,14 @@ func curveName(r *Run, what string, runs []*Run) string {
 func lossCurves(runs []*Run, o *Options) []*Figure {
 	c := Curves{
 		Name: "loss", Title: "Loss", XTitle: o.Against.String(), YTitle: "loss", Smoothing: o.smoothing(), LogY: true,
-		bands: phaseBands(runs, o),
+		bands: phaseBands(runs, o), bandsAlong: bandsAlong(runs),
 	}
 	for _, r := range trained(runs) {
 		y := make([]float64, len(r.Events.Logged))
 		for i, s := range r.Events.Logged {
 			y[i] = s.Loss
 		}
-		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		c.Curves = append(c.Curves, Curve{Name: curveName(r, "training", runs), X: stepX(r.Events, o.Against), Y: y, Best: -1, axes: stepAxes(r.Events)})
 		smooth := y
 		if c.Smoothing > 0 {
 			smooth = Smooth(y, c.Smoothing)
@@ -105,7 +106,7 @@ func lossCurves(runs []*Run, o *Options) []*Figure {
 				best = i
 			}
 		}
-		c.Curves = append(c.Curves, Curve{Name: curveName(r, "evaluation", runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best})
+		c.Curves = append(c.Curves, Curve{Name: curveName(r, "evaluation", runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best, axes: evaluationAxes(r.Events)})
 	}
 	if len(c.Curves) == 0 {
 		return nil
@@ -174,7 +175,7 @@ func metricCurves(runs []*Run, o *Options) []*Figure {
 	var figures []*Figure
 	for _, name := range names {
 		c := by[name]
-		c.bands = phaseBands(runs, o)
+		c.bands, c.bandsAlong = phaseBands(runs, o), bandsAlong(runs)
 		if len(names) > 1 {
 			c.Title += ": " + c.YTitle
 		}
@@ -199,12 +200,12 @@ func metricCurve(r *Run, runs []*Run, o *Options, name string) Curve {
 			best = i
 		}
 	}
-	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best}
+	return Curve{Name: curveName(r, metric.Label(name), runs), X: evaluationX(r.Events, o.Against), Y: y, Points: true, Best: best, axes: evaluationAxes(r.Events)}
 }
 
 // stepCurves is a number of the logged steps.
 func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) float64) []*Figure {
-	c.XTitle, c.bands = o.Against.String(), phaseBands(runs, o)
+	c.XTitle, c.bands, c.bandsAlong = o.Against.String(), phaseBands(runs, o), bandsAlong(runs)
 	some := false
 	for _, r := range trained(runs) {
 		c.marks = append(c.marks, goneOnAlong(r, o, c.Smoothing, of)...)
@@ -213,7 +214,7 @@ func stepCurves(runs []*Run, o *Options, c Curves, of func(train.LoggedStep) flo
 			y[i] = of(s)
 			some = some || finite(y[i])
 		}
-		c.Curves = append(c.Curves, Curve{Name: r.Name, X: stepX(r.Events, o.Against), Y: y, Best: -1})
+		c.Curves = append(c.Curves, Curve{Name: r.Name, X: stepX(r.Events, o.Against), Y: y, Best: -1, axes: stepAxes(r.Events)})
 	}
 	if !some {
 		return nil
@@ -282,6 +283,27 @@ func lead(runs []*Run) string {
 	return text
 }
 
+// ofLabels is a warning of labels, in a sentence for one of them or for several.
+func ofLabels(labels []string, one, several string) []string {
+	switch n := len(labels); {
+	case n == 0:
+		return nil
+	case n == 1:
+		return []string{fmt.Sprintf(one, shortName(labels[0]))}
+	default:
+		const most = 5
+		var names []string
+		for _, l := range labels[:min(n, most)] {
+			names = append(names, shortName(l))
+		}
+		text := strings.Join(names, ", ")
+		if n > most {
+			text += fmt.Sprintf(" and %d more", n-most)
+		}
+		return []string{fmt.Sprintf(several, fmt.Sprintf("%s labels (%s)", message.Thousands(n), text))}
+	}
+}
+
 // warnings are what a reader should know before the numbers.
 func (r *Run) warnings() []string {
 	warnings := slices.Clone(r.Notes)
@@ -289,19 +311,18 @@ func (r *Run) warnings() []string {
 		if s.Truncated > 0 {
 			warnings = append(warnings, fmt.Sprintf("%s of %s texts were cut: the model did not read all of them.", message.Thousands(s.Truncated), message.Thousands(s.Examples)))
 		}
+		var missing, never []string
 		labels, scores := r.classes()
 		for i, c := range scores {
 			switch {
 			case c.Support == 0:
-				warnings = append(warnings, fmt.Sprintf("No example has the label %s: its recall counts as 0.", shortName(labels[i])))
+				missing = append(missing, labels[i])
 			case c.Predicted == 0:
-				warnings = append(warnings, fmt.Sprintf("The label %s is never predicted.", shortName(labels[i])))
-			}
-			if len(warnings) > 12 {
-				warnings = append(warnings, "There are more labels of this sort: see the table of scores.")
-				break
+				never = append(never, labels[i])
 			}
 		}
+		warnings = append(warnings, ofLabels(missing, "No example has the label %s: its recall counts as 0.", "No example has one of %s: their recall counts as 0.")...)
+		warnings = append(warnings, ofLabels(never, "The label %s is never predicted.", "%s are never predicted.")...)
 	}
 	e := r.Events
 	if e == nil {

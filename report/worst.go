@@ -28,11 +28,7 @@ func worst(runs []*Run) []Section {
 			continue
 		}
 		k := kindOf(o.Kind)
-		order := make([]int, len(o.Examples))
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(o.Examples[b].Loss, o.Examples[a].Loss) })
+		order := byLoss(o)
 		s := Section{
 			Title: r.of("Examples of the greatest loss", runs),
 			Text:  "Here the model is wrong and sure, or the label is wrong: look at both. Texts are shown as the model reads them.",
@@ -54,6 +50,16 @@ func worst(runs []*Run) []Section {
 		sections = append(sections, s)
 	}
 	return sections
+}
+
+// byLoss are the numbers of the examples, those of the greatest loss first.
+func byLoss(o *task.Outcomes) []int {
+	order := make([]int, len(o.Examples))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(o.Examples[b].Loss, o.Examples[a].Loss) })
+	return order
 }
 
 // suspectBelow is the probability of the right label below which it may be wrong.

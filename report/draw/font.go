@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
@@ -100,6 +101,9 @@ func Width(text string, size float64, bold bool) float64 {
 		units float64
 	)
 	for _, r := range text {
+		if unicode.IsControl(r) {
+			r = unicode.ReplacementChar // as it is drawn
+		}
 		if g := f.glyph(&b, r); g != 0 {
 			units += f.advance(&b, g)
 			continue
@@ -112,7 +116,7 @@ func Width(text string, size float64, bold bool) float64 {
 // guessedWidth is the width of a character of another script, in ems: those of East Asia are as wide as high.
 func guessedWidth(r rune) float64 {
 	switch {
-	case r >= 0x1100 && r < 0x1200, r >= 0x2e80 && r < 0xa4d0, r >= 0xac00 && r < 0xd7b0, r >= 0xf900 && r < 0xfb00, r >= 0xff00 && r < 0xffe7, r >= 0x1f000:
+	case r == unicode.ReplacementChar, r >= 0x1100 && r < 0x1200, r >= 0x2e80 && r < 0xa4d0, r >= 0xac00 && r < 0xd7b0, r >= 0xf900 && r < 0xfb00, r >= 0xff00 && r < 0xffe7, r >= 0x1f000:
 		return 1
 	}
 	return 0.55

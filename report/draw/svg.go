@@ -83,11 +83,16 @@ func escape(text string) string {
 	return b.String()
 }
 
+// RightToLeft says that a text has characters that are written from right to left.
+func RightToLeft(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.In(r, unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko)
+	})
+}
+
 // isolate keeps a text from right to left from moving what is beside it (Unicode Standard Annex 9).
 func isolate(text string) string {
-	if strings.ContainsFunc(text, func(r rune) bool {
-		return unicode.In(r, unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko)
-	}) {
+	if RightToLeft(text) {
 		return "\u2068" + text + "\u2069"
 	}
 	return text
