@@ -305,7 +305,11 @@ func (b *graphBuilder) rename(value, name string) {
 func (b *graphBuilder) parameter(name string) string {
 	p := b.byName[name]
 	return b.initializer(onnx.Tensor{Name: name, Type: onnx.Float, Shape: dims64(p.Shape), Write: func() ([]byte, error) {
-		t, err := b.m.tensor(name, p.Shape, p.value, checkpoint.F32)
+		value, err := b.m.valueOf(p)
+		if err != nil {
+			return nil, err
+		}
+		t, err := b.m.tensor(name, p.Shape, value, checkpoint.F32)
 		return t.Data, err
 	}})
 }

@@ -118,7 +118,7 @@ type Link struct {
 
 // Attend gives attention, of a model with whatever head, and statistics of each head.
 func Attend(o AttendOptions) Use[Attended] {
-	return Use[Attended]{Encoding, func(e *engine, d *Description) (*work[Attended], error) {
+	return Use[Attended]{asked: Encoding, start: func(e *engine, d *Description) (*work[Attended], error) {
 		c := &d.Config
 		encode := EncodeOptions{Pooling: NoPooling, Attention: true, MaxLength: o.MaxLength}
 		if o.Weights == NormWeights {
