@@ -149,6 +149,7 @@ func fromFile(ctx context.Context, c Config, from configFile, file *checkpoint.F
 	if err != nil {
 		return nil, err
 	}
+	m.int8File = quantized
 	if err = m.read(ctx, k, o); err == nil && o.Precision == Int8 && o.Quantize != nil {
 		if quantized {
 			err = errors.New("its weights are int8 already: they can't be quantized again")
@@ -225,7 +226,7 @@ func (m *Model) readParameter(p *parameter, s source, seed uint64) (err error) {
 		}
 		return err
 	}
-	if s.DType == checkpoint.I8 && (s.scale != nil || m.config.Quantization != nil) {
+	if s.DType == checkpoint.I8 && (s.scale != nil || m.int8File) {
 		return m.readIntegers(p, s)
 	}
 	if values, ok := s.Float32View(); ok && !s.transposed {

@@ -68,6 +68,7 @@ type Model struct {
 	report LoadReport
 
 	params      []parameter
+	int8File    bool             // the configuration says that weights are int8
 	requantized []string         // parameters whose integers were rounded again
 	values      compute.Buffer   // all parameters end to end; none while they are read in place from file
 	file        *checkpoint.File // the mapped file that parameters are read from, or nil
@@ -101,6 +102,7 @@ func New(c Config, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Quantization = nil // new weights are float32
 	m, err := newModel(c, head, o)
 	if err != nil {
 		return nil, err

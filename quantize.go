@@ -98,7 +98,7 @@ func Int8Layers(c *Config, head Head) []Int8Layer {
 // row of a table of embeddings.
 //
 // A list selects layers by the numbers of their blocks ("0", "11"), their kinds (Int8Kinds), or patterns of their names as path.Match
-// has them ("encoder.layer.*.output.dense").
+// has them, with points in place of slashes ("encoder.layer.*.output.dense").
 type Quantize struct {
 	// Keep are the layers that stay as they are.
 	Keep []string
@@ -198,12 +198,12 @@ func selectLayers(layers []Int8Layer, list []string) (map[string]bool, error) {
 	selected := make(map[string]bool)
 	for _, item := range list {
 		block, err := strconv.Atoi(item)
-		if err != nil {
-			block = -2
+		if err != nil || block < 0 {
+			block = -2 // none
 		}
 		found := slices.Contains(Int8Kinds(), item) // that this model has no such layer is no mistake
 		for _, l := range layers {
-			matched, err := path.Match(item, l.Name)
+			matched, err := path.Match(strings.ReplaceAll(item, ".", "/"), strings.ReplaceAll(l.Name, ".", "/"))
 			if err != nil {
 				return nil, fmt.Errorf("layers %s: %w", quoteShort(item), err)
 			}
@@ -507,10 +507,11 @@ func (m *Model) readIntegers(p *parameter, s source) error {
 		m.requantized = append(m.requantized, p.Name)
 	}
 	p.ints = q
-	if m.config.Quantization != nil {
-		q.inputs = m.config.Quantization.use(canonicalLayer(p.Name), true) == useInputs
-	}
-	if precision, _ := m.device.Precision(); precision == Int8 && int8Param(p.Name) {
+	kind := kindOf(canonicalLayer(p.Name))
+	if precision, _ := m.device.Precision(); precision == Int8 && kind != nil {
+		if m.config.Quantization != nil && kind.products {
+			q.inputs = m.config.Quantization.use(canonicalLayer(p.Name), true) == useInputs
+		}
 		return nil
 	}
 	if p.value, err = m.device.Alloc(p.Len()); err != nil {
@@ -528,11 +529,6 @@ func canonicalLayer(param string) string {
 	return strings.TrimSuffix(canonicalName(param), ".weight")
 }
 
-// int8Param reports whether a parameter is the weight of an Int8Layer.
-func int8Param(name string) bool {
-	return kindOf(canonicalLayer(name)) != nil
-}
-
 // checkIntegers reports what of the int8 weights does not fit together, once all are read.
 func (m *Model) checkIntegers() error {
 	byName := make(map[string]*parameter, len(m.params))
@@ -544,7 +540,7 @@ func (m *Model) checkIntegers() error {
 		first := byName[names[0]]
 		for _, name := range names[1:] {
 			p := byName[name]
-			if first.ints != nil && p.ints != nil && !slices.Equal(first.ints.inputScales, p.ints.inputScales) {
+			if first.ints.use() == useInputs && p.ints.use() == useInputs && !slices.Equal(first.ints.inputScales, p.ints.inputScales) {
 				return &TensorScaleError{Name: p.Name, Reason: fmt.Sprintf("query, key and value have one input, but %s.%s differs from that of %s", name, inputScaleSuffix, names[0])}
 			}
 		}
