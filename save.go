@@ -48,7 +48,8 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 	if o.Format == 0 {
 		o.Format = checkpoint.Safetensors
 	}
-	inInt8 := o.Quantize != nil || o.DType == 0 && m.config.Quantization != nil && o.Format == checkpoint.Safetensors
+	asInt8 := o.DType == 0 && m.config.Quantization != nil
+	inInt8 := o.Quantize != nil || asInt8 && o.Format == checkpoint.Safetensors
 	if o.DType == 0 {
 		o.DType = checkpoint.F32
 	}
@@ -68,7 +69,7 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 		if err := m.saveConfig(dir, o, nil); err != nil {
 			return err
 		}
-		return m.exportONNX(filepath.Join(dir, "model.onnx"))
+		return m.exportONNX(filepath.Join(dir, "model.onnx"), asInt8)
 	}
 	if inInt8 {
 		tensors, quantization, err := m.saveInt8(o.Quantize)

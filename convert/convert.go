@@ -64,7 +64,7 @@ var formats = [...]format{
 	HuggingFace: {name: "hf", about: "Hugging Face's: config.json, model.safetensors", weights: checkpoint.Safetensors, shards: true, int8: true, pipeline: carriedOn},
 	Google:      {name: "tf", about: "google-research/bert's: bert_config.json, bert_model.ckpt", weights: checkpoint.TensorFlow, check: checkGoogle},
 	PyTorch:     {name: "torch", about: "PyTorch's: config.json, pytorch_model.bin", weights: checkpoint.Torch, shards: true, pipeline: carriedOn},
-	ONNX:        {name: "onnx", about: "an ONNX graph in float32: config.json, model.onnx", weights: checkpoint.ONNX, float32: true},
+	ONNX:        {name: "onnx", about: "an ONNX graph: config.json, model.onnx", weights: checkpoint.ONNX, float32: true, int8: true},
 	SentenceTransformers: {
 		name: "sentence-transformers", about: "Hugging Face's, with modules.json and the modules that make vectors of texts",
 		weights: checkpoint.Safetensors, shards: true, int8: true, pipeline: needed,

@@ -92,7 +92,7 @@ type inspectedModel struct {
 	// Int8 are the parameters that are int8 in the file, and Precision is that at which it is run where no other is asked for.
 	Int8      []string `json:"int8,omitempty"`
 	Precision string   `json:"precision,omitempty"`
-	Problem      string   `json:"problem,omitempty"`
+	Problem   string   `json:"problem,omitempty"`
 }
 
 // inspectedPipeline is what a sentence-transformers folder does with texts.
