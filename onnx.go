@@ -233,8 +233,12 @@ func (b *graphBuilder) maskedLM(hidden string) string {
 	} else {
 		// The decoder is the word embedding, which stays one tensor: a runtime turns it when it loads the file.
 		word := heads[b.m.head].prefix + "embeddings.word_embeddings.weight"
-		decoder := b.node(scope+"/decoder", "Transpose", []string{b.table(scope+"/decoder", word)}, onnx.IntsAttr("perm", 1, 0))
-		x = b.node(scope+"/decoder", "MatMul", []string{x, decoder})
+		if b.int8(word) {
+			x = b.int8Product(scope+"/decoder", x, word)
+		} else {
+			decoder := b.node(scope+"/decoder", "Transpose", []string{b.parameter(word)}, onnx.IntsAttr("perm", 1, 0))
+			x = b.node(scope+"/decoder", "MatMul", []string{x, decoder})
+		}
 	}
 	return b.node(scope+"/decoder", "Add", []string{x, b.parameter(name + "bias")})
 }
