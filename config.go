@@ -53,6 +53,9 @@ type Config struct {
 	// reverse of tie_word_embeddings.
 	UntiedDecoder bool
 
+	// Quantization says which of the file's weights are int8; nil: none are said to be.
+	Quantization *Quantization
+
 	// Extra holds the keys of the file that say nothing about the computation, or nothing this package knows. They are
 	// written back by Save.
 	Extra map[string]json.RawMessage
@@ -421,6 +424,15 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 		}
 		delete(keys, name)
 	}
+	if raw, ok := keys[quantizationKey]; ok {
+		q, err := parseQuantization(raw)
+		if err != nil {
+			return Config{}, err
+		}
+		if c.Quantization = q; q != nil {
+			delete(keys, quantizationKey)
+		}
+	}
 	if err := c.parseLabels(keys); err != nil {
 		return Config{}, err
 	}
@@ -516,6 +528,11 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	}
 	if c.UntiedDecoder {
 		if err := put("tie_word_embeddings", false); err != nil {
+			return nil, err
+		}
+	}
+	if c.Quantization != nil {
+		if err := put(quantizationKey, c.Quantization); err != nil {
 			return nil, err
 		}
 	}

@@ -65,6 +65,7 @@ func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 		none     compute.Buffer
 	)
 	// Query, key and value are one product: [T,H] → [T,3H].
+	w.see(i, "attention.self.query", T, x, &p.qkv)
 	w.linear(T, x, &p.qkv, compute.Identity, none, s.qkv)
 
 	w.op.attention = compute.Attention{
@@ -84,11 +85,19 @@ func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 	w.linear(R, s.context, &p.attentionOutput, compute.Identity, none, s.sum1)
 	w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1)
 
+	w.see(i, "intermediate.dense", R, s.out1, &p.intermediate)
 	// The activation is fused with the first product of the feed-forward network; its input is kept for the way back.
 	w.linear(R, s.out1, &p.intermediate, w.act, s.pre, w.inner)
 	w.linear(R, w.inner, &p.output, compute.Identity, none, s.sum2)
 	w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2)
 	return rows(s.out2, R, H)
+}
+
+// see shows the input of a block's layer to whoever wants to see it.
+func (w *workspace) see(block int, layer string, n int, x compute.Buffer, d *dense) {
+	if w.observe != nil {
+		w.observe(block, layer, rows(x, n, d.inStride), n, d.matrix.In, d.inStride)
+	}
 }
 
 // blockRows is the number of rows that layer i gives: a row a token, or with firstOnly, of the last layer, a row a

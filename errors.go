@@ -129,6 +129,11 @@ func atPath(path string, err error) error {
 		e.Path = path
 		return e
 	}
+	var scale *TensorScaleError
+	if errors.As(err, &scale) {
+		scale.Path = path
+		return scale
+	}
 	return fmt.Errorf("%s: %w", path, err)
 }
 

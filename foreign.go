@@ -38,7 +38,7 @@ var foreignKinds = []foreignKind{
 		"weights that bitsandbytes quantized", "save the model in float32, float16 or bfloat16"},
 	{"qweight qzeros g_idx",
 		"weights that GPTQ or AWQ quantized", "save the model in float32, float16 or bfloat16"},
-	{"_packed_params weight_scale input_scale weight_packed",
+	{"_packed_params weight_scale input_scale weight_packed weight_zero_point weight_g_idx",
 		"quantized weights", "save the model in float32, float16 or bfloat16"},
 	{"distance_embedding",
 		"embeddings of relative positions", "position_embedding_type relative_key is not supported, only absolute"},

@@ -153,7 +153,10 @@ func (m *Model) WordEmbeddings(ids []int32) ([]float32, error) {
 	var table compute.Buffer
 	for i := range m.params {
 		if m.params[i].Name == heads[m.head].prefix+"embeddings.word_embeddings.weight" {
-			table = m.params[i].value
+			var err error
+			if table, err = m.valueOf(&m.params[i]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	h := m.config.HiddenSize

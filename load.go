@@ -18,6 +18,8 @@ import (
 // checkpoint with the configuration beside it. Parameters stored as float32 and [out, in] are read in place from the mapped
 // file.
 //
+// Int8 weights with their scales, as bert quantize and other programs write them, are read as [Options.Precision] says.
+//
 // o.Head chooses the head. A tensor that is missing, of the wrong shape or type is a [TensorError], unless o.NewHead or
 // o.AllowMissing accepts it. A model without a head needs no pooler: without one it gives no pooled vectors. Tensors of the
 // file that the model doesn't have are left out, and Report names them. The error is ctx's if that ends first.
@@ -135,13 +137,32 @@ func fromFile(ctx context.Context, c Config, from configFile, file *checkpoint.F
 		c.LayerNormEps = kerasEps
 		assumed = append(assumed, fmt.Sprintf("layer_norm_eps is %g, as the configuration has none and the LayerNorms bear Keras's names", kerasEps))
 	}
+	quantized := c.Quantization != nil
+	if o.Precision == Float32 && !o.Dequantize {
+		o.Precision = c.DefaultPrecision()
+	}
+	if quantized && o.Precision != Int8 {
+		c.Quantization = nil
+		assumed = append(assumed, fmt.Sprintf("the file's weights are int8: at %v they are the numbers that these mean", o.Precision))
+	}
 	m, err := newModel(c, head, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.read(ctx, k, o); err != nil {
+	m.int8File = quantized
+	if err = m.read(ctx, k, o); err == nil && o.Precision == Int8 && o.Quantize != nil {
+		if quantized {
+			err = errors.New("its weights are int8 already: they can't be quantized again")
+		} else {
+			err = m.quantize(o.Quantize)
+		}
+	}
+	if err != nil {
 		m.device.Close()
 		return nil, err
+	}
+	if n := len(m.requantized); n > 0 {
+		assumed = append(assumed, fmt.Sprintf("%d int8 weights, such as %s, have values of -128, for which there is no place: their rows are rounded to -127 to 127", n, m.requantized[0]))
 	}
 	m.report.Assumed = assumed
 	m.file = file
@@ -188,7 +209,7 @@ func (m *Model) read(ctx context.Context, k *catalogue, o Options) error {
 			return err
 		}
 	}
-	return nil
+	return m.checkIntegers()
 }
 
 // dropPooler makes the model one without a pooler.
@@ -204,6 +225,9 @@ func (m *Model) readParameter(p *parameter, s source, seed uint64) (err error) {
 			m.initialize(p, seed)
 		}
 		return err
+	}
+	if s.DType == checkpoint.I8 && (s.scale != nil || m.int8File) {
+		return m.readIntegers(p, s)
 	}
 	if values, ok := s.Float32View(); ok && !s.transposed {
 		p.value, err = m.device.Wrap(values)

@@ -15,8 +15,14 @@ type Options struct {
 	Device *Device
 	// Threads is the number of workers; 0: all of the machine's.
 	Threads int
-	// Precision is how the operands of matrix products are taken; the zero value is Float32.
+	// Precision is how the operands of matrix products are taken. The zero value is Float32 or, of a file whose weights are int8
+	// by its configuration, Int8: see Config.DefaultPrecision.
 	Precision Precision
+	// Dequantize takes the zero value of Precision as Float32 of such a file too, as training needs it.
+	Dequantize bool
+	// Quantize says which weights become int8 at Int8, of a file whose weights aren't yet; nil: attention's output and the two
+	// products of the feed-forward network, and nothing else.
+	Quantize *Quantize
 	// Head chooses the head: a Head; HeadOfTensors; or nil for the one that the configuration's architectures name and,
 	// without architectures, NoHead of a new model and the head whose tensors are there of a file. A file's tensors of
 	// other heads are not used.
@@ -47,6 +53,7 @@ type LoadReport struct {
 	Unknown  []string // those of LeftOver that are of no head
 	Training []string // in the file, but an optimiser's, a counter of steps or the like: not used
 	Assumed  []string // sentences: what the files leave open or contradict, and what was assumed
+	Int8     []string // parameters whose values in the file are int8
 
 	DType checkpoint.DType // in which all weights are stored; 0: in several
 }
@@ -60,9 +67,11 @@ type Model struct {
 	device compute.Device
 	report LoadReport
 
-	params []parameter
-	values compute.Buffer   // all parameters end to end; none while they are read in place from file
-	file   *checkpoint.File // the mapped file that parameters are read from, or nil
+	params      []parameter
+	int8File    bool             // the configuration says that weights are int8
+	requantized []string         // parameters whose integers were rounded again
+	values      compute.Buffer   // all parameters end to end; none while they are read in place from file
+	file        *checkpoint.File // the mapped file that parameters are read from, or nil
 
 	mu      sync.Mutex // guards what follows
 	weights *weights   // nil until they are asked for; what it points to does not change
@@ -80,7 +89,8 @@ type Model struct {
 // parameter is a row of the table with its values on the device.
 type parameter struct {
 	Param
-	value compute.Buffer
+	value compute.Buffer // none at Int8 where there are ints
+	ints  *integers      // at Int8, of one that is quantized before it is packed
 	grad  compute.Buffer // while there is a Trainer
 }
 
@@ -92,6 +102,7 @@ func New(c Config, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Quantization = nil // new weights are float32
 	m, err := newModel(c, head, o)
 	if err != nil {
 		return nil, err

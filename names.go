@@ -22,6 +22,8 @@ import (
 type source struct {
 	*checkpoint.Tensor
 	transposed bool // it is stored [in, out] where the parameter is [out, in]
+	// The scales of one that is int8: see pairScales.
+	scale, inputScale *checkpoint.Tensor
 }
 
 // shape is the shape that the parameter has if it comes from s.
@@ -30,6 +32,14 @@ func (s source) shape() []int {
 		return []int{s.Shape[1], s.Shape[0]}
 	}
 	return s.Shape
+}
+
+// same reports whether two sources have the same values.
+func (s source) same(other source) bool {
+	if (s.scale == nil) != (other.scale == nil) || s.scale != nil && !bytes.Equal(s.scale.Data, other.scale.Data) {
+		return false
+	}
+	return s.DType == other.DType && bytes.Equal(s.Data, other.Data)
 }
 
 // catalogue is the tensors of a file by their canonical names, and what else its names say.
@@ -135,6 +145,7 @@ func newCatalogue(c *Config, tensors []checkpoint.Tensor) (*catalogue, error) {
 		}
 		k.sources[name] = s
 	}
+	k.pairScales()
 	return k, nil
 }
 
@@ -292,7 +303,7 @@ func (k *catalogue) fit(c *Config, head Head) (note string) {
 		}
 	}
 	decoder, word := k.sources[decoderWeight], k.sources[wordWeight]
-	if heads[head].maskedLM && decoder.Tensor != nil && word.Tensor != nil && !c.UntiedDecoder && !bytes.Equal(decoder.Data, word.Data) {
+	if heads[head].maskedLM && decoder.Tensor != nil && word.Tensor != nil && !c.UntiedDecoder && !decoder.same(word) {
 		c.UntiedDecoder = true
 		return "the graph's decoder is not its word embedding: it is used as a matrix of its own"
 	}
@@ -358,7 +369,7 @@ func (k *catalogue) match(params []Param, head Head, newHead bool) (*matching, e
 			m.sources[i] = s
 			taken[canonicalName(p.Name)] = true
 		default:
-			want := source{&checkpoint.Tensor{Shape: p.Shape}, s.transposed}.shape()
+			want := source{Tensor: &checkpoint.Tensor{Shape: p.Shape}, transposed: s.transposed}.shape()
 			return nil, &TensorError{Name: s.Name, Reason: TensorMisshapen, Got: s.Shape, Want: want}
 		}
 	}
@@ -378,7 +389,7 @@ func (k *catalogue) leftOver(m *matching, head Head, taken map[string]bool) erro
 		}
 		if original, ok := k.sources[copies[name]]; ok {
 			switch {
-			case bytes.Equal(s.Data, original.Data):
+			case s.same(original):
 				continue
 			case heads[head].maskedLM:
 				return &TensorError{Name: s.Name, Others: []string{original.Name}, Reason: TensorUntied}
@@ -440,7 +451,13 @@ func CheckTensors(tensors []checkpoint.Tensor) error {
 
 // report is a matching as Load reports it.
 func (k *catalogue) report(m *matching) LoadReport {
-	return LoadReport{NewHead: m.newHead, Missing: m.missing, LeftOver: m.leftOver, Unknown: m.unknown, Training: k.training, DType: m.commonType()}
+	r := LoadReport{NewHead: m.newHead, Missing: m.missing, LeftOver: m.leftOver, Unknown: m.unknown, Training: k.training, DType: m.commonType()}
+	for _, s := range m.sources {
+		if s.Tensor != nil && s.scale != nil {
+			r.Int8 = append(r.Int8, s.Name)
+		}
+	}
+	return r
 }
 
 // chooseHead is the head of the file by a choice. keys are those that the configuration's file has. Labels that it leaves open

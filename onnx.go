@@ -31,8 +31,8 @@ const (
 	sequenceDim = "sequence_length"
 )
 
-// ExportONNX writes the model and its head as an ONNX file, in float32 and for inference: without dropout and losses. Other
-// programs find in it what they know from Hugging Face's exports:
+// ExportONNX writes the model and its head as an ONNX file, for inference: without dropout and losses. It is in float32, but for the
+// weights and the products that are int8 by the model's configuration (see onnx_int8.go). Other programs find in it what they know from Hugging Face's exports:
 //
 //	inputs, int64:   input_ids, attention_mask, token_type_ids: [B,S]; of MultipleChoice [B,N,S]
 //	outputs, float32:
@@ -54,12 +54,12 @@ func (m *Model) ExportONNX(path string) error {
 		return err
 	}
 	defer m.done()
-	return m.exportONNX(path)
+	return m.exportONNX(path, m.config.Quantization != nil)
 }
 
-// exportONNX is ExportONNX of a model in use.
-func (m *Model) exportONNX(path string) error {
-	b := graphBuilder{m: m, byName: make(map[string]*parameter), have: make(map[string]bool)}
+// exportONNX is ExportONNX of a model in use, with those of its weights in int8 that are or not.
+func (m *Model) exportONNX(path string, inInt8 bool) error {
+	b := graphBuilder{m: m, inInt8: inInt8, byName: make(map[string]*parameter), have: make(map[string]bool), rounded: make(map[string][2]string)}
 	for i := range m.params {
 		b.byName[m.params[i].Name] = &m.params[i]
 	}
@@ -78,9 +78,12 @@ func (m *Model) exportONNX(path string) error {
 // the name of its result.
 type graphBuilder struct {
 	m      *Model
+	inInt8 bool // weights that are int8 are so in the graph
 	graph  onnx.Graph
 	byName map[string]*parameter
 	have   map[string]bool // names of nodes and initializers that are there
+	// rounded are values as integers, and what their rows were multiplied by.
+	rounded map[string][2]string
 }
 
 func (b *graphBuilder) model() {
@@ -164,11 +167,11 @@ func (b *graphBuilder) encode() string {
 		}
 	}
 
-	word := b.node("/embeddings/word_embeddings", "Gather", []string{b.parameter(e + "word_embeddings.weight"), ids})
-	token := b.node("/embeddings/token_type_embeddings", "Gather", []string{b.parameter(e + "token_type_embeddings.weight"), types})
+	word := b.lookUp("/embeddings/word_embeddings", e+"word_embeddings.weight", ids)
+	token := b.node("/embeddings/token_type_embeddings", "Gather", []string{b.table("/embeddings/token_type_embeddings", e+"token_type_embeddings.weight"), types})
 	// Positions 0 to S−1. A longer batch than there are positions fails at the addition, as it must.
 	position := b.node("/embeddings/position_embeddings", "Slice",
-		[]string{b.parameter(e + "position_embeddings.weight"), b.ints("position_0", 0), length, b.ints("axis_0", 0)})
+		[]string{b.table("/embeddings/position_embeddings", e+"position_embeddings.weight"), b.ints("position_0", 0), length, b.ints("axis_0", 0)})
 	x := b.node("/embeddings", "Add", []string{word, token})
 	x = b.node("/embeddings", "Add", []string{x, position})
 	x = b.norm("/embeddings/LayerNorm", x, e+"LayerNorm")
@@ -226,20 +229,32 @@ func (b *graphBuilder) maskedLM(hidden string) string {
 	x = b.activation(scope+"/transform/transform_act_fn", x)
 	x = b.norm(scope+"/transform/LayerNorm", x, name+"transform.LayerNorm")
 	if b.m.config.UntiedDecoder {
-		x = b.node(scope+"/decoder", "MatMul", []string{x, b.transposed(decoderWeight)})
+		x = b.product(scope+"/decoder", x, decoderWeight)
 	} else {
 		// The decoder is the word embedding, which stays one tensor: a runtime turns it when it loads the file.
 		word := heads[b.m.head].prefix + "embeddings.word_embeddings.weight"
-		decoder := b.node(scope+"/decoder", "Transpose", []string{b.parameter(word)}, onnx.IntsAttr("perm", 1, 0))
-		x = b.node(scope+"/decoder", "MatMul", []string{x, decoder})
+		if b.int8(word) {
+			x = b.int8Product(scope+"/decoder", x, word)
+		} else {
+			decoder := b.node(scope+"/decoder", "Transpose", []string{b.parameter(word)}, onnx.IntsAttr("perm", 1, 0))
+			x = b.node(scope+"/decoder", "MatMul", []string{x, decoder})
+		}
 	}
 	return b.node(scope+"/decoder", "Add", []string{x, b.parameter(name + "bias")})
 }
 
 // dense is a layer over every token: [B,S,in] → [B,S,out].
 func (b *graphBuilder) dense(scope, x, name string) string {
-	x = b.node(scope, "MatMul", []string{x, b.transposed(name + ".weight")})
+	x = b.product(scope, x, name+".weight")
 	return b.node(scope, "Add", []string{x, b.parameter(name + ".bias")})
+}
+
+// product is x·Wᵀ over every token.
+func (b *graphBuilder) product(scope, x, weight string) string {
+	if b.int8(weight) {
+		return b.int8Product(scope, x, weight)
+	}
+	return b.node(scope, "MatMul", []string{x, b.transposed(weight)})
 }
 
 // rowsDense is a layer over a vector of every sequence: [B,in] → [B,out].
@@ -305,7 +320,11 @@ func (b *graphBuilder) rename(value, name string) {
 func (b *graphBuilder) parameter(name string) string {
 	p := b.byName[name]
 	return b.initializer(onnx.Tensor{Name: name, Type: onnx.Float, Shape: dims64(p.Shape), Write: func() ([]byte, error) {
-		t, err := b.m.tensor(name, p.Shape, p.value, checkpoint.F32)
+		value, err := b.m.valueOf(p)
+		if err != nil {
+			return nil, err
+		}
+		t, err := b.m.tensor(name, p.Shape, value, checkpoint.F32)
 		return t.Data, err
 	}})
 }

@@ -17,8 +17,11 @@ import (
 
 // SaveOptions says how a model is written. The zero value means the defaults.
 type SaveOptions struct {
-	// DType is the type of the stored weights: F32, F16 or BF16. The zero value is F32.
+	// DType is the type of the stored weights: F32, F16 or BF16. The zero value is F32 or, as Safetensors and ONNX, of a model whose
+	// weights are int8 (Config.Quantization), int8 as they are.
 	DType checkpoint.DType
+	// Quantize, if not nil, writes int8 weights, as Safetensors alone.
+	Quantize *Quantize
 	// Format is Safetensors, Torch, TensorFlow or ONNX. The zero value is Safetensors.
 	Format checkpoint.Format
 	// MaxShardBytes is the most bytes of weights in a file of Safetensors or Torch; more go into several files, with an
@@ -42,11 +45,16 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 		return err
 	}
 	defer m.done()
+	if o.Format == 0 {
+		o.Format = checkpoint.Safetensors
+	}
+	asInt8 := o.DType == 0 && m.config.Quantization != nil
+	inInt8 := o.Quantize != nil || asInt8 && o.Format == checkpoint.Safetensors
 	if o.DType == 0 {
 		o.DType = checkpoint.F32
 	}
-	if o.Format == 0 {
-		o.Format = checkpoint.Safetensors
+	if o.Quantize != nil && o.Format != checkpoint.Safetensors {
+		return fmt.Errorf("int8 weights are written as %v, not as %v", checkpoint.Safetensors, o.Format)
 	}
 	if o.MaxShardBytes == 0 {
 		o.MaxShardBytes = math.MaxInt64
@@ -58,10 +66,20 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 		if o.DType != checkpoint.F32 {
 			return fmt.Errorf("an ONNX graph is written in float32, not as %v", o.DType)
 		}
-		if err := m.saveConfig(dir, o); err != nil {
+		if err := m.saveConfig(dir, o, nil); err != nil {
 			return err
 		}
-		return m.exportONNX(filepath.Join(dir, "model.onnx"))
+		return m.exportONNX(filepath.Join(dir, "model.onnx"), asInt8)
+	}
+	if inInt8 {
+		tensors, quantization, err := m.saveInt8(o.Quantize)
+		if err != nil {
+			return err
+		}
+		if err := m.saveConfig(dir, o, quantization); err != nil {
+			return err
+		}
+		return checkpoint.WriteSharded(dir, "model", tensors, map[string]string{"format": "pt"}, o.MaxShardBytes)
 	}
 	tensors := make([]checkpoint.Tensor, len(m.params))
 	for i := range m.params {
@@ -71,7 +89,7 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 		}
 		tensors[i] = t
 	}
-	if err := m.saveConfig(dir, o); err != nil {
+	if err := m.saveConfig(dir, o, nil); err != nil {
 		return err
 	}
 	switch o.Format {
@@ -86,9 +104,10 @@ func (m *Model) Save(dir string, o SaveOptions) error {
 	}
 }
 
-// saveConfig writes config.json, or bert_config.json for TensorFlow.
-func (m *Model) saveConfig(dir string, o SaveOptions) error {
+// saveConfig writes config.json, or bert_config.json for TensorFlow. q describes int8 weights.
+func (m *Model) saveConfig(dir string, o SaveOptions, q *Quantization) error {
 	c := m.config
+	c.Quantization = q
 	names := map[checkpoint.DType]string{checkpoint.F32: "float32", checkpoint.F16: "float16", checkpoint.BF16: "bfloat16"}
 	if err := c.setExtra("torch_dtype", names[o.DType]); err != nil {
 		return err
@@ -135,21 +154,29 @@ func (m *Model) withTied(tensors []checkpoint.Tensor) []checkpoint.Tensor {
 
 // stored is a parameter as a tensor to be written.
 func (m *Model) stored(p *parameter, o SaveOptions) (checkpoint.Tensor, error) {
+	value, err := m.valueOf(p)
+	if err != nil {
+		return checkpoint.Tensor{}, err
+	}
 	if o.Format != checkpoint.TensorFlow {
-		return m.tensor(p.Name, p.Shape, p.value, o.DType)
+		return m.tensor(p.Name, p.Shape, value, o.DType)
 	}
 	if p.Google == "" {
 		return checkpoint.Tensor{}, fmt.Errorf("google-research/bert has no place for %s: there the decoder is the word embedding, and this model's is not", p.Name)
 	}
 	if !p.GoogleTransposed {
-		return m.tensor(p.Google, p.Shape, p.value, o.DType)
+		return m.tensor(p.Google, p.Shape, value, o.DType)
 	}
 	return m.transposed(p, p.Google, o.DType)
 }
 
 // transposed is a matrix [out, in] as a tensor [in, out] of another name.
 func (m *Model) transposed(p *parameter, name string, dtype checkpoint.DType) (checkpoint.Tensor, error) {
-	t, err := m.tensor(name, p.Shape, p.value, dtype)
+	value, err := m.valueOf(p)
+	if err != nil {
+		return checkpoint.Tensor{}, err
+	}
+	t, err := m.tensor(name, p.Shape, value, dtype)
 	if err != nil {
 		return checkpoint.Tensor{}, err
 	}

@@ -245,6 +245,9 @@ func notFinite(values []float32) int {
 // blame finds the parameter that holds a NaN or an infinity.
 func (m *Model) blame(e *NotFiniteError) error {
 	for i := range m.params {
+		if m.params[i].ints != nil {
+			continue // integers with positive scales
+		}
 		values, err := m.hostValues(m.params[i].value)
 		if err != nil {
 			return err

@@ -98,8 +98,12 @@ func (m *Model) Values(name string) ([]float32, error) {
 	defer m.done()
 	for i := range m.params {
 		if p := &m.params[i]; p.Name == name {
+			value, err := m.valueOf(p)
+			if err != nil {
+				return nil, err
+			}
 			values := make([]float32, p.Len())
-			return values, m.device.Read(values, p.value)
+			return values, m.device.Read(values, value)
 		}
 	}
 	return nil, fmt.Errorf("a %v has no parameter %q", m.head, name)

@@ -53,21 +53,23 @@ const (
 	packAll
 )
 
-// packer is how a weight is packed: at Int8 attention's output and the feed-forward network are quantized (Device.Pack), and the
-// others are not (PackFloat). Query, key and value cost the most accuracy: of all-MiniLM-L6-v2's vectors, the mean cosine to
-// float32's is 0.9966 with them in int8 and 0.9984 without. The pooler and the heads are few, of few rows, and the last before
-// the answer.
-type packer func(out, in int, weights ...compute.Buffer) (compute.Packed, error)
+// What a layer's products are at Int8, where neither the file nor Options.Quantize says so. Query, key and value cost the most
+// accuracy: of all-MiniLM-L6-v2's vectors, the mean cosine to float32's is 0.9966 with them in int8 and 0.9984 without. The
+// pooler and the heads are few, of few rows, and the last before the answer.
+const (
+	inFloat = false
+	inInt8  = true // attention's output and the feed-forward network
+)
 
 // link builds weights from the table. It fails where the device has no memory for what is packed or joined.
 func (m *Model) link(pack packing) (*weights, error) {
 	var failure error // the first
-	packed := func(by packer, out, in int, values ...compute.Buffer) compute.Packed {
+	packed := func(inInt8 bool, out, in int, weights ...*parameter) compute.Packed {
 		if failure != nil {
 			return nil
 		}
 		var p compute.Packed
-		p, failure = by(out, in, values...)
+		p, failure = m.pack(m.productsInInt8(weights, inInt8), out, in, weights)
 		return p
 	}
 	join := func(params []*parameter) compute.Buffer {
@@ -77,6 +79,14 @@ func (m *Model) link(pack packing) (*weights, error) {
 		var b compute.Buffer
 		b, failure = m.join(params)
 		return b
+	}
+	// floats is a parameter with its values on the device, whatever it is stored as.
+	floats := func(p *parameter) *parameter {
+		copied := *p
+		if failure == nil {
+			copied.value, failure = m.valueOf(p)
+		}
+		return &copied
 	}
 	byName := make(map[string]*parameter, len(m.params))
 	for i := range m.params {
@@ -96,7 +106,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 		normOf  = func(name string) norm { return norm{find(name + ".weight"), find(name + ".bias")} }
 	)
 	// denseOf joins the parameters of the named layers, which follow one another in the table, to one layer.
-	denseOf := func(by packer, out, in int, names ...string) dense {
+	denseOf := func(inInt8 bool, out, in int, names ...string) dense {
 		d := dense{matrix: compute.Matrix{Out: out, In: in}, inStride: in, outStride: out}
 		var weight, bias []*parameter
 		for _, name := range names {
@@ -105,11 +115,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 		}
 		d.bias = join(bias)
 		if pack == packAll || pack == packJoined && len(weight) > 1 {
-			values := make([]compute.Buffer, len(weight))
-			for i, p := range weight {
-				values[i] = p.value
-			}
-			d.matrix.Packed = packed(by, out, in, values...)
+			d.matrix.Packed = packed(inInt8, out, in, weight...)
 			return d
 		}
 		d.matrix.Weight = join(weight)
@@ -121,31 +127,30 @@ func (m *Model) link(pack packing) (*weights, error) {
 	}
 
 	h := c.HiddenSize
-	quantized, float := m.device.Pack, m.device.PackFloat
 	w := weights{
 		word:          encoder("embeddings.word_embeddings.weight"),
-		position:      encoder("embeddings.position_embeddings.weight"),
-		tokenType:     encoder("embeddings.token_type_embeddings.weight"),
+		position:      floats(encoder("embeddings.position_embeddings.weight")),
+		tokenType:     floats(encoder("embeddings.token_type_embeddings.weight")),
 		embeddingNorm: normOf(info.prefix + "embeddings.LayerNorm"),
 	}
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
 		block := layer{
-			qkv:             denseOf(float, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
-			attentionOutput: denseOf(quantized, h, h, l+"attention.output.dense"),
+			qkv:             denseOf(inFloat, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			attentionOutput: denseOf(inInt8, h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
-			intermediate:    denseOf(quantized, c.IntermediateSize, h, l+"intermediate.dense"),
-			output:          denseOf(quantized, h, c.IntermediateSize, l+"output.dense"),
+			intermediate:    denseOf(inInt8, c.IntermediateSize, h, l+"intermediate.dense"),
+			output:          denseOf(inInt8, h, c.IntermediateSize, l+"output.dense"),
 			outputNorm:      normOf(l + "output.LayerNorm"),
 		}
 		block.intermediate.outStride, block.output.inStride = m.innerStride(), m.innerStride()
 		w.layers = append(w.layers, block)
 	}
 	if m.pooler {
-		w.pooler = denseOf(float, h, h, info.prefix+"pooler.dense")
+		w.pooler = denseOf(inFloat, h, h, info.prefix+"pooler.dense")
 	}
 	if info.maskedLM {
-		w.transform = denseOf(float, h, h, "cls.predictions.transform.dense")
+		w.transform = denseOf(inFloat, h, h, "cls.predictions.transform.dense")
 		w.transformNorm = normOf("cls.predictions.transform.LayerNorm")
 		bias := find("cls.predictions.bias")
 		decoder := w.word
@@ -157,14 +162,14 @@ func (m *Model) link(pack packing) (*weights, error) {
 			bias:   bias.value, weightGrad: decoder.grad, biasGrad: bias.grad, inStride: h, outStride: c.VocabSize,
 		}
 		if pack == packAll {
-			w.decoder.matrix.Packed = packed(float, c.VocabSize, h, decoder.value)
+			w.decoder.matrix.Packed = packed(inFloat, c.VocabSize, h, decoder)
 		}
 	}
 	if info.nextSentence {
-		w.nextSentence = denseOf(float, 2, h, "cls.seq_relationship")
+		w.nextSentence = denseOf(inFloat, 2, h, "cls.seq_relationship")
 	}
 	if info.output != "" {
-		w.output = denseOf(float, m.head.outputs(c), h, info.output)
+		w.output = denseOf(inFloat, m.head.outputs(c), h, info.output)
 	}
 	return &w, failure
 }

@@ -2,6 +2,7 @@ package bert
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-bert/bert/internal/compute"
 )
@@ -61,9 +62,13 @@ type workspace struct {
 	// inputOnly says that the backward pass is for the gradient at the input: parameters get none.
 	inputOnly  bool
 	unused     compute.Buffer // [2H]: where the gradients of LayerNorms go with inputOnly
-	wordRows   compute.Buffer // [T,H]: Batch.Embeddings
+	wordRows   compute.Buffer // [T,H]: Batch.Embeddings, or those that were looked up
+	lookedUp   []float32      // [T,H]
 	rowNumbers []int32        // [T]: 0, 1, 2, …
 	added      added          // gradients that the caller adds
+
+	// observe, if not nil, is called with the input of a block's layer before its product: [rows, in], rows stride apart.
+	observe func(block int, layer string, x compute.Buffer, rows, in, stride int)
 
 	op ops
 }
@@ -116,10 +121,14 @@ func (w *workspace) begin(b *Batch) error {
 		}
 	}
 	if w.ownRows() {
-		if err := w.growTo(&w.wordRows, len(b.Embeddings)); err != nil {
+		given := b.Embeddings
+		if len(given) == 0 {
+			given = w.lookUp(b.IDs)
+		}
+		if err := w.growTo(&w.wordRows, len(given)); err != nil {
 			return fmt.Errorf("memory for the embeddings of %d tokens: %w", b.Tokens(), err)
 		}
-		w.device.Write(w.wordRows.Slice(0, len(b.Embeddings)), b.Embeddings)
+		w.device.Write(w.wordRows.Slice(0, len(given)), given)
 		for i := len(w.rowNumbers); i < b.Tokens(); i++ {
 			w.rowNumbers = append(w.rowNumbers, int32(i))
 		}
@@ -150,8 +159,21 @@ func (w *workspace) begin(b *Batch) error {
 	return nil
 }
 
-// ownRows says that the batch brings rows in place of the word embeddings of its tokens.
-func (w *workspace) ownRows() bool { return len(w.b.Embeddings) > 0 }
+// ownRows says that the word embeddings of the tokens are in wordRows: the batch brings them, or they are looked up in a table of
+// int8, of which the device has no copy.
+func (w *workspace) ownRows() bool {
+	return len(w.b.Embeddings) > 0 || w.w != nil && w.w.word.ints != nil && w.b.Tokens() > 0
+}
+
+// lookUp is the rows of ids in the table of int8, [T,H].
+func (w *workspace) lookUp(ids []int32) []float32 {
+	h := w.m.config.HiddenSize
+	w.lookedUp = slices.Grow(w.lookedUp[:0], len(ids)*h)[:len(ids)*h]
+	for i, id := range ids {
+		w.w.word.ints.floats(w.lookedUp[i*h:], int(id), int(id)+1)
+	}
+	return w.lookedUp
+}
 
 // carver cuts an arena into buffers; without an arena it counts the elements.
 type carver struct {

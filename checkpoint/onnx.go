@@ -92,7 +92,8 @@ func plainName(name string) string {
 }
 
 // computedTensors are the parameters that were found by what the graph computes, and the tensors under parameters' names that it
-// does not compute with.
+// does not compute with. A matrix of 8-bit integers that are symmetric, with a scale for each row or one for all, stays one, and NAME_scale
+// is the scales of its rows; others become the numbers that they mean.
 func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]Tensor, error) {
 	var (
 		tensors []Tensor
@@ -100,6 +101,22 @@ func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]T
 	)
 	for i := range found.Parameters {
 		p := &found.Parameters[i]
+		used[p.Name] = true
+		if p.From != nil {
+			used[p.From.Name] = true
+		}
+		values, scales, whole, err := found.Integers(p)
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			data, err := FromFloat32(F32, scales)
+			if err != nil {
+				return nil, err
+			}
+			tensors = append(tensors, Tensor{Name: p.Name, DType: I8, Shape: p.Shape, Data: values}, Tensor{Name: p.Name + "_scale", DType: F32, Shape: []int{p.Shape[0]}, Data: data})
+			continue
+		}
 		data, err := found.Data(p)
 		if err != nil {
 			return nil, err
@@ -113,10 +130,6 @@ func computedTensors(found *bertgraph.Result, named []Tensor, fileSize int) ([]T
 			return nil, fmt.Errorf("tensor %s: %w", p.Name, err)
 		}
 		tensors = append(tensors, t)
-		used[p.Name] = true
-		if p.From != nil {
-			used[p.From.Name] = true
-		}
 	}
 	for _, t := range named {
 		if plain := plainName(t.Name); !used[t.Name] && !used[plain] && !strings.ContainsAny(t.Name, ":/") && strings.Contains(t.Name, ".") && !ofQuantization().MatchString(t.Name) {

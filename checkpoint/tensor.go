@@ -65,6 +65,17 @@ func (t *Tensor) Float32View() ([]float32, bool) {
 	return unsafe.Slice((*float32)(p), len(t.Data)/4), true
 }
 
+// Int8View returns the elements, which must be I8, without copying them. The slice shares Data's memory: it is read-only and
+// valid as long as Data.
+func (t *Tensor) Int8View() []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(t.Data))), len(t.Data))
+}
+
+// FromInt8 returns src as the Data of a tensor of type I8. The result shares memory with src.
+func FromInt8(src []int8) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(src))), len(src))
+}
+
 // Float32 converts the elements, which must be F64, F32, F16 or BF16, into dst, whose length must be Len. F16 and BF16 convert
 // exactly, including subnormals, infinities and the sign of zero. F64 is rounded to nearest, ties to even; a finite value
 // beyond float32 is an error. A NaN stays a NaN.

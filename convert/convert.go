@@ -43,7 +43,8 @@ type format struct {
 	about   string
 	weights checkpoint.Format
 	shards  bool // the weights may be written as several files
-	float32 bool // there is no other type of weights
+	float32 bool // there is no other type of floating-point weights
+	int8    bool // weights that are int8 stay so
 	// pipeline says what becomes of the pipeline of a sentence-transformers folder.
 	pipeline pipelineUse
 	// check lists what the format's own programs would compute differently; it may be nil.
@@ -60,13 +61,13 @@ const (
 )
 
 var formats = [...]format{
-	HuggingFace: {name: "hf", about: "Hugging Face's: config.json, model.safetensors", weights: checkpoint.Safetensors, shards: true, pipeline: carriedOn},
+	HuggingFace: {name: "hf", about: "Hugging Face's: config.json, model.safetensors", weights: checkpoint.Safetensors, shards: true, int8: true, pipeline: carriedOn},
 	Google:      {name: "tf", about: "google-research/bert's: bert_config.json, bert_model.ckpt", weights: checkpoint.TensorFlow, check: checkGoogle},
 	PyTorch:     {name: "torch", about: "PyTorch's: config.json, pytorch_model.bin", weights: checkpoint.Torch, shards: true, pipeline: carriedOn},
-	ONNX:        {name: "onnx", about: "an ONNX graph in float32: config.json, model.onnx", weights: checkpoint.ONNX, float32: true},
+	ONNX:        {name: "onnx", about: "an ONNX graph: config.json, model.onnx", weights: checkpoint.ONNX, float32: true, int8: true},
 	SentenceTransformers: {
 		name: "sentence-transformers", about: "Hugging Face's, with modules.json and the modules that make vectors of texts",
-		weights: checkpoint.Safetensors, shards: true, pipeline: needed,
+		weights: checkpoint.Safetensors, shards: true, int8: true, pipeline: needed,
 	},
 }
 
@@ -142,8 +143,10 @@ func checkGoogle(c bert.Config) []string {
 type Options struct {
 	Format Format
 	// DType is the type of the weights: F32, F16 or BF16; 0: the one that they are stored in, or F32 if they have several or
-	// another.
+	// another. HuggingFace, SentenceTransformers and ONNX keep weights that are int8 by the model's configuration.
 	DType checkpoint.DType
+	// Quantize, if not nil, makes the weights int8, for HuggingFace and SentenceTransformers.
+	Quantize *bert.Quantize
 	// MaxShardBytes is the most bytes of weights in a file; 0: one file.
 	MaxShardBytes int64
 	// AllowMissing initialises missing tensors at random.
@@ -193,13 +196,18 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := bert.Load(ctx, in, bert.Options{
-		Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed, GELU: o.GELU, Base: o.Base,
-	})
+	loading := bert.Options{Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed, GELU: o.GELU, Base: o.Base}
+	if o.Quantize != nil {
+		loading.Precision = bert.Int8 // so that what is int8 already stays so
+	}
+	m, err := bert.Load(ctx, in, loading)
 	if err != nil {
 		return nil, err
 	}
 	defer m.Close()
+	if o.Quantize != nil && m.Config().Quantization != nil {
+		return nil, fmt.Errorf("%s: its weights are int8 already", in)
+	}
 	var (
 		f = formats[o.Format]
 		r = &Result{DType: o.DType}
@@ -214,14 +222,21 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	if f.check != nil {
 		r.Notes = append(r.Notes, f.check(m.Config())...)
 	}
-	switch {
+	stored := o.DType
+	switch inInt8 := m.Config().Quantization != nil && o.DType == 0; {
+	case o.Quantize != nil, inInt8 && f.int8:
+		r.DType = checkpoint.I8
+	case inInt8:
+		r.Notes = append(r.Notes, "the weights are int8: written as the numbers that they mean")
+		r.DType, stored = checkpoint.F32, checkpoint.F32
 	case f.float32:
-		r.DType = checkpoint.F32
+		r.DType, stored = checkpoint.F32, checkpoint.F32
 	case o.DType == 0:
 		r.keep(m.Report().DType)
+		stored = r.DType
 	}
 	err = files.Folder(out, func(dir string) error {
-		if err := m.Save(dir, bert.SaveOptions{DType: r.DType, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
+		if err := m.Save(dir, bert.SaveOptions{DType: stored, Quantize: o.Quantize, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
 			return err
 		}
 		if err := r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format, m); err != nil {

@@ -172,7 +172,7 @@ func (r *Recipe) load() (bert.Config, *tokenizer.Tokenizer, error) {
 // model makes the model to begin with.
 func (r *Recipe) model(ctx context.Context, config bert.Config, d *task.Spec, options *Options) (*bert.Model, error) {
 	o := bert.Options{
-		Device: options.device(r.Precision), Threads: options.Threads, Precision: r.Precision, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
+		Device: options.device(r.Precision), Threads: options.Threads, Precision: r.Precision, Dequantize: true, Head: d.Kind.Head(), Labels: d.Labels, ProblemType: d.Kind.ProblemType(),
 		NewHead: true, AllowMissing: r.AllowMissing, GELU: r.GELU, Seed: *r.Training.WithDefaults().Seed,
 	}
 	if r.Config == "" {

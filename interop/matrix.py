@@ -137,8 +137,17 @@ class Matrix:
         folder = self.folder("bert", model.name, head.name, f.name, dtype)
         if not folder.exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            self.bert.run("convert", base, folder, *f.convert, "--dtype", DTYPE_FLAGS[dtype], "--json")
+            if f.int8:
+                self.bert.run("quantize", base, self.quantized(folder), "--json")
+                self.bert.run("convert", self.quantized(folder), folder, *f.convert, "--json")
+            else:
+                self.bert.run("convert", base, folder, *f.convert, "--dtype", DTYPE_FLAGS[dtype], "--json")
         return folder
+
+    @staticmethod
+    def quantized(folder):
+        """The model of int8 weights that a folder was made of."""
+        return folder.with_name(folder.name + "-quantized")
 
     def plan(self):
         """Lists the cases, and writes what bert writes."""
@@ -180,8 +189,9 @@ class Matrix:
                 raise ValueError(result["error"])
             worst = self.compare(case, result)
             cells[case.row(), case.head.name] = f"{worst:.1e}"
-            if not worst <= case.tool.bound:
-                raise ValueError(f"the numbers differ by {worst:.1e}, more than {case.tool.bound:.0e}")
+            bound = case.format.bound or case.tool.bound
+            if not worst <= bound:
+                raise ValueError(f"the numbers differ by {worst:.1e}, more than {bound:.0e}")
         except (BertError, ValueError, LookupError) as e:
             way, name, dtype = case.row()
             self.faults.append(f"{case.model.name}, {way}, {name}, {dtype}, {case.head.name}: {type(e).__name__}: {e} ({case.folder})")
@@ -193,7 +203,8 @@ class Matrix:
         for line, ours, theirs in zip(TEXTS, ids, result["tokenized"], strict=True):
             if ours != theirs:
                 raise ValueError(f"{line}: bert's ids are {ours}, the tool's {theirs}")
-        lines = self.bert.run(*case.head.ask, "--model", case.folder, "--json", lines=case.head.inputs)
+        ours = self.quantized(case.folder) if case.format.int8 else case.folder
+        lines = self.bert.run(*case.head.ask, "--model", ours, "--json", lines=case.head.inputs)
         vocabulary = (self.bases[case.model.name, case.head.name, str(case.format.config)] / "vocab.txt").read_text().splitlines()
         pairs = list(case.head.pairs(lines, result["results"], vocabulary))
         if not pairs:

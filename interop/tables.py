@@ -23,6 +23,8 @@ class Format:
     heads: list[str] = field(default_factory=lambda: PLAIN)
     config: dict = field(default_factory=dict)  # keys of config.json that a model of this format has
     slow: bool = False  # left out by --quick
+    int8: bool = False  # of a model that bert quantize made, which bert runs as it is
+    bound: float | None = None  # in place of the tool's
 
 
 FORMATS = [
@@ -30,6 +32,8 @@ FORMATS = [
     Format("safetensors, sharded", ["--to", "hf", "--max-shard-size", "20KB"], DTYPES),
     Format("PyTorch", ["--to", "torch"], DTYPES),
     Format("ONNX", ["--to", "onnx"], heads=GRAPHS),
+    # Where the last bits of a number differ, it may be rounded to the next integer, which is a 127th of the largest in its row.
+    Format("ONNX, int8", ["--to", "onnx"], heads=GRAPHS, int8=True, bound=0.15),
     Format("ONNX, dynamo", None, heads=GRAPHS, slow=True),
     Format("ONNX, optimized", None, heads=GRAPHS),
     # Where the name gelu means tanh's approximation, only gelu_new is the same to both.
@@ -53,7 +57,7 @@ TOOLS = [
          ["safetensors", "safetensors, sharded", "PyTorch", "ONNX", "ONNX, dynamo"], 1e-5),
     Tool("transformers 4", "transformers4", "hf", ["safetensors", "safetensors, sharded", "PyTorch"],
          ["safetensors", "safetensors, sharded", "PyTorch"], 1e-5),
-    Tool("ONNX Runtime", "torch", "ort", ["ONNX"], ["ONNX, optimized"], 1e-5),
+    Tool("ONNX Runtime", "torch", "ort", ["ONNX", "ONNX, int8"], ["ONNX, optimized"], 1e-5),
     Tool("OpenVINO", "openvino", "ov", ["ONNX"], [], 1e-5),
     Tool("google-research/bert", "tensorflow", "google_bert", ["TensorFlow"], ["TensorFlow"], 1e-5),
     Tool("sentence-transformers", "torch", "st", [], ["sentence-transformers"], 1e-5),

@@ -16,6 +16,8 @@ type EvaluatorOptions struct {
 	// Threads is the number of threads that compute; 0: as many as there are processors.
 	Threads   int
 	Precision bert.Precision
+	// Dequantize is that of bert.Options.
+	Dequantize bool
 }
 
 // An Evaluator is a model directory and a set of instances that belong together, to measure the one on the other. It holds the
@@ -61,7 +63,7 @@ func OpenEvaluator(ctx context.Context, model, instances string, o EvaluatorOpti
 	if head == bert.PreTraining && !e.sets.held.Paired() {
 		head = bert.MaskedLM
 	}
-	if e.model, err = bert.Load(ctx, model, bert.Options{Threads: o.Threads, Precision: o.Precision, Head: head}); err != nil {
+	if e.model, err = bert.Load(ctx, model, bert.Options{Threads: o.Threads, Precision: o.Precision, Dequantize: o.Dequantize, Head: head}); err != nil {
 		return nil, err
 	}
 	if err := e.model.CheckVocabulary(e.sets.tokenizer.VocabSize()); err != nil {

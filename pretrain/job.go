@@ -251,7 +251,7 @@ func (j *Job) divide(head bert.Head) (err error) {
 // open makes the model to begin with.
 func (j *Job) open(ctx context.Context, config bert.Config, head bert.Head) (*bert.Model, error) {
 	r := &j.recipe
-	o := bert.Options{Threads: j.options.Threads, Precision: r.Precision, Head: head, NewHead: true, AllowMissing: r.AllowMissing, Seed: *r.Seed}
+	o := bert.Options{Threads: j.options.Threads, Precision: r.Precision, Dequantize: true, Head: head, NewHead: true, AllowMissing: r.AllowMissing, Seed: *r.Seed}
 	if j.options.Resume && !j.options.AllowOtherKernels {
 		o.Device, _ = bert.OnKernels(train.RecordedKernels(j.options.Output), r.Precision) // without it train.Run says so
 	}

@@ -161,7 +161,7 @@ func Attend(o AttendOptions) Use[Attended] {
 	if o.Weights == GradientWeights {
 		asked = Predicting
 	}
-	return Use[Attended]{asked, func(e *engine, d *Description) (*work[Attended], error) {
+	return Use[Attended]{asked: asked, gradients: o.Weights == GradientWeights, start: func(e *engine, d *Description) (*work[Attended], error) {
 		a := &attender{options: o}
 		c := &d.Config
 		var err error

@@ -85,7 +85,7 @@ type LayerStates struct {
 
 // Encode gives hidden states, vectors of texts and attention, of a model with whatever head.
 func Encode(o EncodeOptions) Use[Encoded] {
-	return Use[Encoded]{Encoding, func(e *engine, d *Description) (*work[Encoded], error) {
+	return Use[Encoded]{asked: Encoding, start: func(e *engine, d *Description) (*work[Encoded], error) {
 		x, err := newEncoder(e, d, o, NoPooling)
 		if err != nil {
 			return nil, err

@@ -213,7 +213,7 @@ const explainTokens = 2048
 // Explain says what in an input its answer comes from. What varies is the word embeddings, before those of position and type are
 // added; [CLS] and [SEP] stay. An input needs a text: ids have no words to show.
 func Explain(o ExplainOptions) Use[Explanation] {
-	return Use[Explanation]{Predicting, func(e *engine, d *Description) (*work[Explanation], error) {
+	return Use[Explanation]{asked: Predicting, gradients: true, start: func(e *engine, d *Description) (*work[Explanation], error) {
 		x, err := newExplainer(e, d, o)
 		if err != nil {
 			return nil, err

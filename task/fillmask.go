@@ -25,7 +25,7 @@ type Mask struct {
 // FillMask gives the topK most probable tokens for each [MASK] of an input, in order. An input without one is an error, and so is
 // one that is too long. The model needs a masked-LM head.
 func FillMask(topK int) Use[[]Mask] {
-	return Use[[]Mask]{FillingMasks, func(e *engine, d *Description) (*work[[]Mask], error) {
+	return Use[[]Mask]{asked: FillingMasks, start: func(e *engine, d *Description) (*work[[]Mask], error) {
 		if topK < 1 {
 			return nil, fmt.Errorf("the number of candidates is %d, want at least 1", topK)
 		}

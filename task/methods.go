@@ -75,7 +75,7 @@ const removalSteps = 10
 // CompareMethods sets explanations by several methods beside one another. It takes their passes, and up to 10 for each method and
 // order.
 func CompareMethods(o CompareMethodsOptions) Use[MethodComparison] {
-	return Use[MethodComparison]{Predicting, func(e *engine, d *Description) (*work[MethodComparison], error) {
+	return Use[MethodComparison]{asked: Predicting, gradients: true, start: func(e *engine, d *Description) (*work[MethodComparison], error) {
 		o := o
 		if o.Methods == nil {
 			for m := range methodNames {

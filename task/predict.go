@@ -10,7 +10,7 @@ import (
 
 // Predict gives the answers that a model was fine-tuned for, as its Spec says.
 func Predict() Use[Prediction] {
-	return Use[Prediction]{Predicting, func(e *engine, d *Description) (*work[Prediction], error) {
+	return Use[Prediction]{asked: Predicting, start: func(e *engine, d *Description) (*work[Prediction], error) {
 		e.spec, e.options = d.Spec, d.Spec.options()
 		p := &predictor{e, d.Spec.Kind.info(), d.Head}
 		return &work[Prediction]{prepare: p.prepare, answer: p.answer}, nil

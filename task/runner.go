@@ -29,6 +29,8 @@ type Options struct {
 // or [Attend]. T is the answer to an input.
 type Use[T any] struct {
 	asked Capability
+	// gradients says that it goes back through the model, which int8 can't.
+	gradients bool
 	// start makes the work for a model that can do it. It sets e.options.
 	start func(e *engine, d *Description) (*work[T], error)
 }
@@ -63,6 +65,7 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 	)
 	encoder := sentence.EncoderDir(dir)
 	waiting.Go(func() { t, failed = tokenizer.Load(bert.TokenizerDir(encoder, o.Model.Base)) })
+	o.Model.Dequantize = o.Model.Dequantize || use.gradients
 	m, err := bert.Load(ctx, encoder, use.asked.load(o.Model))
 	if err == nil {
 		if err = m.Prepare(); err != nil {

@@ -32,7 +32,7 @@ func (s *Similarity) Of() float64 {
 // Compare gives the similarity of the two texts of each input, by their vectors. Each text is encoded by itself. o.Pooling must not
 // be NoPooling.
 func Compare(o EncodeOptions) Use[Similarity] {
-	return Use[Similarity]{Comparing, func(e *engine, d *Description) (*work[Similarity], error) {
+	return Use[Similarity]{asked: Comparing, start: func(e *engine, d *Description) (*work[Similarity], error) {
 		if o.Pooling == NoPooling {
 			return nil, errors.New("vectors of texts are needed to compare them: want a pooling")
 		}

@@ -30,7 +30,7 @@ type ZeroShotOptions struct {
 // arXiv:1909.00161): the text is the premise, and each label a hypothesis that may follow from it. The model is one of natural
 // language inference, like one fine-tuned on mnli: one of its labels is entailment, in upper or lower case.
 func ZeroShot(o ZeroShotOptions) Use[Prediction] {
-	return Use[Prediction]{ZeroShotting, func(e *engine, d *Description) (*work[Prediction], error) {
+	return Use[Prediction]{asked: ZeroShotting, start: func(e *engine, d *Description) (*work[Prediction], error) {
 		z := &zeroShot{engine: e, options: o, entailment: d.Spec.class(entailment), contradiction: d.Spec.class(contradiction)}
 		z.options.Labels = slices.Clone(o.Labels)
 		template := cmp.Or(o.Template, DefaultTemplate)

@@ -105,7 +105,8 @@ func (f *benchFlags) peak(a *app, m *bench.Machine, p bert.Precision) float64 {
 type modelSizeFlags struct {
 	model, config string
 	size          *choice
-	precision     bert.Precision
+	precision     bert.Precision // once the configuration is read, that unless it was given
+	given         bool
 	trains        bool // the command trains, for which not every precision is
 }
 
@@ -148,7 +149,7 @@ func (f *modelSizeFlags) add(cmd *cobra.Command) {
 	if f.trains {
 		offered = trainPrecisions
 	}
-	addPrecision(cmd, &f.precision, offered)
+	addPrecision(cmd, &f.precision, &f.given, offered)
 }
 
 func (f *sizeFlags) add(cmd *cobra.Command, batches ...int) {
@@ -174,6 +175,9 @@ func (f *modelSizeFlags) load(a *app) (c bert.Config, name string, err error) {
 			return c, "", err
 		}
 		a.warnConfig(c, name)
+		if !f.given && !f.trains && f.model != "" {
+			f.precision = c.DefaultPrecision()
+		}
 	default:
 		c, name = bert.DefaultConfig(), f.size.value
 		for _, s := range bench.ModelSizes {

@@ -115,7 +115,7 @@ var modelColumns = []benchColumn{
 // open loads or makes the model, with the head that classifies sequences. What its file lacks begins at random: speed does
 // not depend on it.
 func (f *sizeFlags) open(c bert.Config, threads int) (*bert.Model, error) {
-	o := bert.Options{Threads: threads, Precision: f.precision, Head: bert.SequenceClassification, Seed: benchSeed}
+	o := bert.Options{Threads: threads, Precision: f.precision, Dequantize: true, Head: bert.SequenceClassification, Seed: benchSeed}
 	if f.model != "" {
 		o.AllowMissing = true
 		return bert.Load(context.Background(), f.model, o)

@@ -162,7 +162,7 @@ func passOf(ctx context.Context, dir string, f *benchFlags, precision bert.Preci
 	texts := data.Texts(startupSentence)
 	var firsts, others bench.Samples
 	for range leastStarts {
-		p, err := task.Open(ctx, dir, task.Predict(), task.Options{Model: bert.Options{Threads: f.threads, Precision: precision}})
+		p, err := task.Open(ctx, dir, task.Predict(), task.Options{Model: bert.Options{Threads: f.threads, Precision: precision, Dequantize: true}})
 		if err != nil {
 			return 0, 0, err
 		}

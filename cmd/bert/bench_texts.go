@@ -18,6 +18,7 @@ type textsFlags struct {
 	benchFlags
 	dir       string
 	precision bert.Precision
+	given     bool
 	batches   []int
 	in        inputFlags
 }
@@ -42,7 +43,7 @@ batches in their order, without padding. The texts are those of --input or the r
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
 		flags.IntSliceVar(&f.batches, "batch-sizes", []int{8, 32}, "measure batches of `N,N…` texts")
 	})
-	addPrecision(cmd, &f.precision, precisions)
+	addPrecision(cmd, &f.precision, &f.given, precisions)
 	f.in.add(cmd)
 	f.add(cmd, 5)
 	return cmd
@@ -55,7 +56,7 @@ func (a *app) benchTexts(ctx context.Context, f *textsFlags) error {
 	if len(f.batches) == 0 || slices.Min(f.batches) < 1 {
 		return usagef("--batch-sizes is %s, want positive numbers", numbers(f.batches))
 	}
-	model := modelFlags{dir: f.dir, threads: f.threads, precision: f.precision}
+	model := modelFlags{dir: f.dir, threads: f.threads, precision: f.precision, given: f.given}
 	c, err := model.check(a)
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (a *app) benchTexts(ctx context.Context, f *textsFlags) error {
 		}
 		line := &measurement{
 			Work: "texts", Model: f.dir, Batch: batch,
-			Threads: machine.Threads(), Precision: f.precision.String(), Level: machine.Level(), Labels: labels,
+			Threads: machine.Threads(), Precision: model.precision.String(), Level: machine.Level(), Labels: labels,
 		}
 		line.take(samples)
 		line.SequencesPerSecond = line.rate(float64(len(texts)))

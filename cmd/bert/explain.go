@@ -112,6 +112,7 @@ The score of a word is the sum of those of its pieces. [CLS], [SEP] and the posi
 			if split != "" || options.Label == goldTarget {
 				return usagef("--split and --target %s are for the data of a task: want --task and --data too", goldTarget)
 			}
+			model.given = true // gradients take float32 of a quantized model too
 			if _, err := model.check(a); err != nil {
 				return err
 			}
@@ -234,6 +235,7 @@ func (a *app) explainData(ctx context.Context, e *explaining, of *dataFlags, spl
 	if err != nil {
 		return err
 	}
+	model.given = true // gradients take float32 of a quantized model too
 	if _, err := model.check(a); err != nil {
 		return err
 	}

@@ -89,7 +89,10 @@ type inspectedModel struct {
 	Missing      []string `json:"missing"`
 	LeftOver     []string `json:"left_over"`
 	Training     []string `json:"training"`
-	Problem      string   `json:"problem,omitempty"`
+	// Int8 are the parameters that are int8 in the file, and Precision is that at which it is run where no other is asked for.
+	Int8      []string `json:"int8,omitempty"`
+	Precision string   `json:"precision,omitempty"`
+	Problem   string   `json:"problem,omitempty"`
 }
 
 // inspectedPipeline is what a sentence-transformers folder does with texts.
@@ -207,7 +210,10 @@ func (a *app) compareModel(path, configPath string, tensors []checkpoint.Tensor)
 	head, report, err := bert.Compare(c, tensors)
 	m = &inspectedModel{
 		Architecture: head.String(), NewHead: list(report.NewHead), Missing: list(report.Missing), LeftOver: list(report.LeftOver),
-		Training: list(report.Training),
+		Training: list(report.Training), Int8: report.Int8,
+	}
+	if len(m.Int8) > 0 {
+		m.Precision = c.DefaultPrecision().String()
 	}
 	if err != nil {
 		m.Problem = err.Error()
@@ -311,6 +317,9 @@ func inspectionTable(s screen, in *inspection, types map[string]int) string {
 			names = visible(strings.Join(part.names, ", "))
 		}
 		fmt.Fprintf(&b, "%s for a %s: %s\n", part.what, m.Architecture, names)
+	}
+	if n := len(m.Int8); n > 0 {
+		fmt.Fprintf(&b, "int8: %s, with scales; computed in %s by default\n", count(n, "weight"), m.Precision)
 	}
 	if n := len(m.Training); n > 0 {
 		fmt.Fprintf(&b, "of the training, not of the model: %s, such as %s\n", count(n, "tensor"), visible(m.Training[0]))

@@ -20,6 +20,7 @@ var (
 // precisionValue is --precision as a flag.
 type precisionValue struct {
 	*bert.Precision
+	given *bool    // whether it was; may be nil
 	names []string // of those that the command has
 }
 
@@ -31,18 +32,22 @@ func (p precisionValue) Set(name string) error {
 		return fmt.Errorf("want one of %s", strings.Join(p.names, ", "))
 	}
 	*p.Precision = parsed
+	if p.given != nil {
+		*p.given = true
+	}
 	return nil
 }
 
-// addPrecision defines --precision, of the names of precisions or trainPrecisions, with the default *p.
-func addPrecision(cmd *cobra.Command, p *bert.Precision, names []string) {
+// addPrecision defines --precision, of the names of precisions or trainPrecisions, with the default *p. given, if not nil, tells
+// whether it was given: a model whose weights are int8 has another default.
+func addPrecision(cmd *cobra.Command, p *bert.Precision, given *bool, names []string) {
 	const name = "precision"
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
 		usage := "number format of matrix products; everything else is float32"
 		if slices.Contains(names, bert.Int8.String()) {
-			usage += ". int8: of most of them"
+			usage += ". int8: of most of them (default float32, of a quantized model int8)"
 		}
-		flags.Var(precisionValue{p, names}, name, usage)
+		flags.Var(precisionValue{p, given, names}, name, usage)
 	})
 	// The only error is a flag that does not exist or has a completion already.
 	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))

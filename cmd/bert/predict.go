@@ -25,7 +25,8 @@ import (
 type modelFlags struct {
 	dir       string
 	threads   int
-	precision bert.Precision
+	precision bert.Precision // once check has run, that of the configuration unless it was given
+	given     bool
 	loading   loading
 	loaded    func(bert.LoadReport) // set by check
 }
@@ -35,7 +36,7 @@ func (m *modelFlags) add(cmd *cobra.Command) {
 		flags.StringVar(&m.dir, "model", "", "the model: its `DIR`, the name of one that bert pull fetched, or starter")
 	})
 	markModel(cmd, "model")
-	addPrecision(cmd, &m.precision, precisions)
+	addPrecision(cmd, &m.precision, &m.given, precisions)
 	m.loading.add(cmd)
 	addThreads(cmd, &m.threads)
 }
@@ -66,6 +67,9 @@ func (m *modelFlags) check(a *app) (bert.Config, error) {
 		return c, err
 	}
 	a.warnConfig(c, dir)
+	if !m.given {
+		m.precision = c.DefaultPrecision()
+	}
 	m.loaded = a.warnAssumed
 	return c, nil
 }
@@ -88,7 +92,7 @@ func (a *app) warnAssumed(report bert.LoadReport) {
 // options returns the options to open the model with.
 func (m *modelFlags) options() task.Options {
 	return task.Options{
-		Model:  bert.Options{Threads: m.threads, Precision: m.precision, GELU: m.loading.gelu, Base: m.loading.base},
+		Model:  bert.Options{Threads: m.threads, Precision: m.precision, Dequantize: true, GELU: m.loading.gelu, Base: m.loading.base},
 		Loaded: m.loaded,
 	}
 }

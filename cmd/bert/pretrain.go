@@ -280,7 +280,7 @@ func (a *app) evaluateInstances(ctx context.Context, f *evaluateFlags) (err erro
 		return err
 	}
 	e, err := pretrain.OpenEvaluator(ctx, f.model.dir, f.instances, pretrain.EvaluatorOptions{
-		MaxInstances: f.maxExamples, Threads: f.model.threads, Precision: f.model.precision,
+		MaxInstances: f.maxExamples, Threads: f.model.threads, Precision: f.model.precision, Dequantize: true,
 	})
 	if err != nil {
 		return explainPretraining(err)

@@ -13,7 +13,7 @@ import (
 // load opens the model. labels, if not nil, are names for its own.
 func (m *modelFlags) load(tok *tokenizer.Tokenizer, labels []string) (*bert.Model, error) {
 	model, err := bert.Load(context.Background(), m.dir, bert.Options{
-		Threads: m.threads, Precision: m.precision, Labels: labels, GELU: m.loading.gelu, Base: m.loading.base,
+		Threads: m.threads, Precision: m.precision, Dequantize: true, Labels: labels, GELU: m.loading.gelu, Base: m.loading.base,
 	})
 	if err != nil {
 		return nil, err

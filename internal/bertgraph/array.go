@@ -19,6 +19,8 @@ type array struct {
 	whole bool
 	load  func(*budget) ([]byte, error)
 	depth int // of the operators that make it
+	// integers are what it was dequantized from, if it is a matrix and nothing but that.
+	integers *integers
 }
 
 // maxDepth is the most operators between a tensor and a weight that is made of it.
@@ -96,13 +98,16 @@ func zeros(shape ...int) *array {
 
 // reshaped has the same elements in another shape.
 func (a *array) reshaped(shape ...int) *array {
-	return &array{typ: a.typ, shape: shape, tensor: a.tensor, whole: a.whole && slices.Equal(a.shape, shape), load: a.load, depth: a.depth}
+	return &array{
+		typ: a.typ, shape: shape, tensor: a.tensor, whole: a.whole && slices.Equal(a.shape, shape), load: a.load, depth: a.depth,
+		integers: a.integers.reshaped(a.shape, shape),
+	}
 }
 
 // transposed is a matrix with its rows as columns.
 func (a *array) transposed() *array {
 	rows, columns := a.shape[0], a.shape[1]
-	return &array{typ: a.typ, shape: []int{columns, rows}, tensor: a.tensor, depth: a.depth + 1, load: func(b *budget) ([]byte, error) {
+	return &array{typ: a.typ, shape: []int{columns, rows}, tensor: a.tensor, depth: a.depth + 1, integers: a.integers.transposed(), load: func(b *budget) ([]byte, error) {
 		from, err := a.load(b)
 		if err != nil {
 			return nil, err
@@ -131,7 +136,7 @@ func (a *array) transposed() *array {
 func (a *array) part(from, to int) *array {
 	shape := slices.Clone(a.shape)
 	shape[0] = to - from
-	return &array{typ: a.typ, shape: shape, tensor: a.tensor, depth: a.depth + 1, load: func(b *budget) ([]byte, error) {
+	return &array{typ: a.typ, shape: shape, tensor: a.tensor, depth: a.depth + 1, integers: a.integers.part(from, to), load: func(b *budget) ([]byte, error) {
 		data, err := a.load(b)
 		if err != nil {
 			return nil, err
@@ -307,5 +312,12 @@ func (a *array) dequantized(scale, zero *array, axis int) (*array, bool) {
 	if s == nil {
 		return nil, false
 	}
-	return out.elementwise(s, func(x, y float32) float32 { return x * y })
+	out, ok := out.elementwise(s, func(x, y float32) float32 { return x * y })
+	if ok && a.quantized() && len(a.shape) >= 2 {
+		if axis < 0 {
+			axis += len(a.shape)
+		}
+		out.integers = (&integers{stored: a, scale: scale, zero: zero, axis: axis}).reshaped(a.shape, a.shape)
+	}
+	return out, ok
 }

@@ -26,6 +26,8 @@ type Parameter struct {
 	// From is the tensor of the graph that the elements come from, nil for zeros that the graph leaves out.
 	From *onnx.Tensor
 	load func(*budget) ([]byte, error)
+
+	integers *integers
 }
 
 // Result is what was found in a graph.
@@ -334,7 +336,7 @@ func (w *walk) finish() error {
 	}
 	for _, name := range w.order {
 		a := w.found[name]
-		w.result.Parameters = append(w.result.Parameters, Parameter{Name: name, Type: a.typ, Shape: a.shape, From: a.tensor, load: a.load})
+		w.result.Parameters = append(w.result.Parameters, Parameter{Name: name, Type: a.typ, Shape: a.shape, From: a.tensor, load: a.load, integers: a.integers})
 	}
 	return nil
 }

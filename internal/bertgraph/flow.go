@@ -28,6 +28,9 @@ type flow struct {
 	base   *flow // of norming: what is normalized
 	gain   *array
 	after  *flow // of norming: the result, once it is known
+	// Hidden states whose columns are multiplied by a constant, before they are rounded to integers: what they were, and the constant.
+	unscaled *flow
+	columns  *array
 }
 
 // A linear is a dense layer.
@@ -41,6 +44,8 @@ type linear struct {
 	zero   *array
 	axis   int
 	turned bool // stored is [in, out]
+	// columns are what the columns of its input were multiplied by, or nil.
+	columns *array
 }
 
 // A table is a matrix of which rows are taken.
@@ -67,4 +72,6 @@ type value struct {
 	source   source
 	raw      bool   // the product of a dense layer, to which its bias may be added yet
 	scale    *array // the scale of a weight, times one that depends on the input
+	// rowScales are the scales of a table of embeddings, of which those of the rows were taken.
+	rowScales *array
 }

@@ -197,6 +197,8 @@ func (o operands) matMul() error {
 	x, y := o.in(0), o.in(1)
 	turned := o.int("transB", 0) == 1
 	switch {
+	case x.flow != nil && y.constant != nil && len(y.constant.shape) == 2 && y.constant.quantized(): // as numbers, whose scale comes after
+		return o.integer(1, nil, nil, nil, turned)
 	case x.flow != nil && y.constant != nil && len(y.constant.shape) == 2 && y.constant.float():
 		a := y.constant
 		if !turned {
@@ -219,6 +221,9 @@ func (o operands) matMul() error {
 
 // linear adds a dense layer with a weight [out, in].
 func (o operands) linear(input *flow, weight, bias *array) error {
+	if input.unscaled != nil {
+		return errScaled
+	}
 	l := &linear{input: o.settle(input), weight: weight}
 	if bias != nil && bias.len() == weight.shape[0] {
 		l.bias = bias.reshaped(bias.len())
@@ -230,6 +235,9 @@ func (o operands) linear(input *flow, weight, bias *array) error {
 	o.out(0, &value{flow: &flow{kind: product, lin: l}, raw: l.bias == nil})
 	return nil
 }
+
+// errScaled is the error of hidden states whose columns are multiplied by a constant and which are not rounded to integers then.
+var errScaled = errors.New("it takes hidden states times a constant, as no BERT does")
 
 // settle ends a LayerNorm that has no offset.
 func (o operands) settle(f *flow) *flow {
@@ -271,6 +279,9 @@ func (o operands) integer(b int, scale, zero, bias *array, turned bool) error {
 	}
 	o.w.result.Quantized = true
 	l := &linear{input: o.settle(x.flow), stored: a, zero: zero, axis: 1, turned: !turned}
+	if l.input != nil && l.input.unscaled != nil {
+		l.input, l.columns = l.input.unscaled, l.input.columns
+	}
 	if turned {
 		l.axis = 0
 	}
@@ -311,6 +322,11 @@ func (l *linear) scaled(scale *array) bool {
 	}
 	if l.turned {
 		a = a.transposed()
+	}
+	if l.columns != nil {
+		if a, ok = a.elementwise(l.columns, func(x, y float32) float32 { return x * y }); !ok {
+			return false
+		}
 	}
 	l.weight = a.once()
 	return true
@@ -355,7 +371,11 @@ func (o operands) gather() error {
 	a := o.in(0).constant
 	if a == nil || !isTable(a) || !a.float() && !a.quantized() || o.int("axis", 0) != 0 || len(a.shape) != 2 {
 		if a != nil {
-			o.out(0, &value{source: o.in(1).source}) // of a constant of the computation
+			v := &value{source: o.in(1).source} // of a constant of the computation
+			if a.float() && len(a.shape) == 2 && a.shape[1] == 1 && v.source != nowhere {
+				v.rowScales = a
+			}
+			o.out(0, v)
 			return nil
 		}
 		return o.first()
@@ -367,6 +387,9 @@ func (o operands) gather() error {
 // first follows hidden states from which a part is taken.
 func (o operands) first() error {
 	f := o.in(0).flow
+	if f != nil && f.unscaled != nil {
+		return errScaled
+	}
 	if f != nil {
 		f = o.settle(f)
 	}
@@ -411,6 +434,9 @@ func (o operands) skipNorm() error {
 func (o operands) added(x, y *value) (*flow, error) {
 	if x.flow == nil || y.flow == nil {
 		return nil, errors.New("a sum with what is not understood")
+	}
+	if x.flow.unscaled != nil || y.flow.unscaled != nil {
+		return nil, errScaled
 	}
 	a, b := o.settle(x.flow), o.settle(y.flow)
 	if a == nil || b == nil {
@@ -566,6 +592,11 @@ func (f *flow) integers() bool {
 	return f != nil && f.kind == embedded && len(f.tables) == 1 && f.tables[0].rows.quantized()
 }
 
+// ofIntegers reports whether f is the product of integers of an input.
+func (f *flow) ofIntegers(input *flow) bool {
+	return f != nil && f.kind == product && f.lin.stored != nil && input != nil && (f.lin.input == input || f.lin.input == input.unscaled)
+}
+
 // dequantizedTable is such rows with their scale.
 func (w *walk) dequantizedTable(f *flow, scale, zero *array, axis int) (*flow, bool) {
 	t := *f.tables[0]
@@ -630,6 +661,23 @@ func (o operands) arithmetic() error {
 		}
 		o.out(0, &value{flow: s})
 		return nil
+	case c == nil && o.OpType == "Mul" && (x.flow.integers() && y.rowScales != nil || y.flow.integers() && x.rowScales != nil):
+		rows, scales := x.flow, y.rowScales // of a table of embeddings
+		if scales == nil {
+			rows, scales = y.flow, x.rowScales
+		}
+		table, ok := o.w.dequantizedTable(rows, scales, nil, 0)
+		if !ok {
+			return errors.New("the scale of a table of embeddings does not fit")
+		}
+		o.out(0, &value{flow: table})
+		return nil
+	case c == nil && (o.OpType == "Mul" || o.OpType == "Div") && x.flow.ofIntegers(y.flow):
+		o.out(0, x) // times the scale of the input, or over its inverse
+		return nil
+	case c == nil && (o.OpType == "Mul" || o.OpType == "Div") && y.flow.ofIntegers(x.flow):
+		o.out(0, y)
+		return nil
 	case c == nil && o.OpType == "Mul" && (x.scale != nil || y.scale != nil):
 		// A product of integers times its scale.
 		scale, value := x.scale, y
@@ -679,6 +727,9 @@ func (o operands) arithmetic() error {
 		}
 		f.after = after
 		o.out(0, &value{flow: after})
+		return nil
+	case o.OpType == "Mul" && f.kind == hidden && f.unscaled == nil && c.vector() > 1 && c.float():
+		o.out(0, &value{flow: &flow{kind: hidden, layer: f.layer, middle: f.middle, unscaled: f, columns: c.reshaped(c.len())}})
 		return nil
 	case f.kind != scores && c.len() > 1:
 		return fmt.Errorf("a constant of shape %v that no BERT has there", c.shape)

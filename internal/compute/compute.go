@@ -14,6 +14,7 @@ package compute
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -70,6 +71,41 @@ type Matrix struct {
 
 // Packed is a weight in the layout of a device's kernels, opaque to everyone but the device.
 type Packed interface{}
+
+// Integers are rows of a weight that is quantized as Int8 says, in host memory: element j of row r, of width In, is
+// Values[r·In+j]·Scales[r].
+type Integers struct {
+	Values []int8    // [rows, In], from −127 to 127
+	Scales []float32 // [rows], positive
+}
+
+// QuantizeRow rounds a row as Int8 says: dst[j] = src[j]·(127/top), to nearest, ties to even, where top is the row's largest
+// magnitude. It returns the scale, top/127. A row without a number above 2^-100 becomes zeros with a scale of 0, and one that
+// isn't finite zeros with a scale of NaN.
+func QuantizeRow(dst []int8, src []float32) (scale float32) {
+	const most, least = 127, 0x1p-100
+	var top float32
+	for _, x := range src {
+		if x != x {
+			top = x
+			break
+		}
+		top = max(top, x, -x)
+	}
+	switch {
+	case !(top <= math.MaxFloat32):
+		clear(dst)
+		return float32(math.NaN())
+	case top < least:
+		clear(dst)
+		return 0
+	}
+	factor := most / top
+	for j, x := range src {
+		dst[j] = int8(math.RoundToEven(float64(float32(x * factor))))
+	}
+	return top / most
+}
 
 // Precision is how a device takes the operands of matrix products, attention's among them where it doesn't say otherwise. All
 // else, and what buffers hold, is float32.
@@ -357,7 +393,7 @@ type Viewer interface {
 // read when the call returns, and may then be changed. Only what Wrap is given has to stay as it is while its buffer is
 // used. A device writes to host memory only in the calls that wait.
 //
-// Failures. Alloc, AllocNumbers, Wrap and Pack may fail, for want of memory: that call alone has failed, and the device goes
+// Failures. Alloc, AllocNumbers, Wrap and the three of Pack may fail, for want of memory: that call alone has failed, and the device goes
 // on. If an operation fails after it was issued, as when a device is lost, the device has failed for good: it does nothing
 // more, and every call that returns an error returns that one.
 //
@@ -397,6 +433,9 @@ type Device interface {
 	Pack(out, in int, weights ...Buffer) (Packed, error)
 	// PackFloat is Pack, but at Int8 for products that are those of Float32.
 	PackFloat(out, in int, weights ...Buffer) (Packed, error)
+	// PackIntegers is Pack at Int8 of rows that are quantized already. Before X is quantized, its columns are multiplied by
+	// inputScales [in], unless that is nil.
+	PackIntegers(out, in int, inputScales []float32, weights ...Integers) (Packed, error)
 
 	Linear(op *Linear)
 	LinearInputGrad(op *LinearInputGrad)

@@ -1,6 +1,7 @@
 package computetest
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/go-bert/bert/internal/compute"
@@ -204,6 +205,29 @@ func (d *Deferred) packLater(pack func(d compute.Device, out, in int, weights ..
 		c.packed, c.rows, c.width = p, out, in
 		keep(&c.packedInputs, weights)
 	})
+	return p, nil
+}
+
+// PackIntegers copies what it is given, since the caller may change it before the device packs it.
+func (d *Deferred) PackIntegers(out, in int, inputScales []float32, weights ...compute.Integers) (compute.Packed, error) {
+	d.mu.Lock()
+	err := d.refusal()
+	d.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	inputScales, weights = slices.Clone(inputScales), slices.Clone(weights)
+	for i, w := range weights {
+		weights[i] = compute.Integers{Values: slices.Clone(w.Values), Scales: slices.Clone(w.Scales)}
+	}
+	p := new(packedLater)
+	d.issue(func(d compute.Device, _ *call) {
+		packed, err := d.PackIntegers(out, in, inputScales, weights...)
+		if err != nil {
+			panic(err)
+		}
+		p.Packed = packed
+	}, func(*call) {})
 	return p, nil
 }
 

@@ -244,3 +244,79 @@ func TestNewRefusesUnknownPrecision(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// TestPackIntegers asserts that a weight that was quantized before gives the bits of one that Pack quantizes, at every level and in
+// whatever parts, and that scaling the input's columns is multiplying them.
+func TestPackIntegers(t *testing.T) {
+	const rows, in, out = 19, 3 * 341, 100
+	x, w, scales, scaled := make([]float32, rows*in), make([]float32, out*in), make([]float32, in), make([]float32, rows*in)
+	r := rand.New(rand.NewPCG(5, 6))
+	for i := range w {
+		w[i] = float32(r.NormFloat64())
+	}
+	clear(w[3*in:][:in])
+	for j := range scales {
+		scales[j] = float32(math.Exp(r.NormFloat64()))
+	}
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+		scaled[i] = x[i] * scales[i%in]
+	}
+	q := compute.Integers{Values: make([]int8, out*in), Scales: make([]float32, out)}
+	for o := range out {
+		if q.Scales[o] = compute.QuantizeRow(q.Values[o*in:][:in], w[o*in:][:in]); q.Scales[o] == 0 {
+			q.Scales[o] = 1
+		}
+	}
+	for _, level := range simd.Available() {
+		d := at(t, level, 2, compute.Int8)
+		linear := func(x []float32, p compute.Packed) []float32 {
+			y := alloc(d, rows*out)
+			d.Linear(&compute.Linear{Rows: rows, X: wrap(d, x), W: compute.Matrix{Out: out, In: in, Packed: p}, Y: y})
+			return view(d, y)
+		}
+		for _, cut := range []int{0, 33, 64} {
+			parts := []compute.Integers{{Values: q.Values[:cut*in], Scales: q.Scales[:cut]}, {Values: q.Values[cut*in:], Scales: q.Scales[cut:]}}
+			if !slices.Equal(linear(x, must(d.PackIntegers(out, in, nil, parts...))), linear(x, pack(d, out, in, wrap(d, w)))) {
+				t.Errorf("%v, cut at %d: the bits differ from those of Pack", level, cut)
+			}
+		}
+		if !slices.Equal(linear(x, must(d.PackIntegers(out, in, scales, q))), linear(scaled, must(d.PackIntegers(out, in, nil, q)))) {
+			t.Errorf("%v: the bits differ from those of a scaled input", level)
+		}
+	}
+}
+
+// TestQuantizeRow asserts that the rounding in plain Go is that of the kernels, for rows of every magnitude.
+func TestQuantizeRow(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for i := range 2000 {
+		src := make([]float32, 1+r.IntN(70))
+		size := math.Ldexp(1, r.IntN(280)-150)
+		for j := range src {
+			src[j] = float32(r.NormFloat64() * size)
+		}
+		switch i % 20 {
+		case 0:
+			src[r.IntN(len(src))] = float32(math.NaN())
+		case 1:
+			src[r.IntN(len(src))] = float32(math.Inf(1 - 2*r.IntN(2)))
+		case 2:
+			clear(src)
+		}
+		got := make([]int8, len(src))
+		scale := compute.QuantizeRow(got, src)
+		for _, k := range simd.Available() {
+			words := make([]uint32, (len(src)+3)/4)
+			want := at(t, k, 1, compute.Int8).k.simd.Int8.QuantizeRow(words, src, 0)
+			if math.Float32bits(scale) != math.Float32bits(want) && !(scale != scale && want != want) {
+				t.Fatalf("%v: the scale of %v is %g, want %g", k, src, scale, want)
+			}
+			for j, q := range got {
+				if q != int8(words[j/4]>>(j%4*8)) {
+					t.Fatalf("%v: element %d of %v is %d, want %d", k, j, src, q, int8(words[j/4]>>(j%4*8)))
+				}
+			}
+		}
+	}
+}

@@ -13,7 +13,9 @@ type packed struct {
 	precision compute.Precision
 	out, in   int
 	panels    []float32
-	scales    simd.Scaling // of the columns, at Int8
+	// At Int8: of the columns, and what those of the left operand are multiplied by before it is quantized, or nil.
+	scales      simd.Scaling
+	inputScales []float32
 }
 
 // Pack lays out a weight for many products.

@@ -42,6 +42,8 @@ type product struct {
 	with   *kernels     // nil: those of the device
 	scales simd.Scaling // of a product of int8, of all of C: Bias is in bias
 
+	inputScales []float32 // [k]: of a product of int8, what A's columns are multiplied by before they are quantized, or nil
+
 	n0, n1, k0, k1  int // the slice at hand
 	rows, cols      int // of a block and a stripe
 	blocks, stripes int
@@ -358,7 +360,7 @@ func (d *Device) Linear(op *compute.Linear) {
 	if packed := d.weightPanels(w); packed != nil {
 		p.panels = packed.panels
 		if packed.precision == compute.Int8 {
-			p.with, p.scales = d.int8, packed.scales
+			p.with, p.scales, p.inputScales = d.int8, packed.scales, packed.inputScales
 		}
 	} else {
 		p.b = source(w.Weight, w.Out*w.In, "Linear.W")

@@ -16,6 +16,8 @@ import (
 type quantizeTask struct {
 	ints       *simd.Integers
 	src        []float32
+	integers   compute.Integers // in place of src: of a weight that is quantized already
+	columns    []float32        // what the elements of a row are multiplied by before, or nil
 	ld         int
 	count, k   int // rows, and elements of each
 	dst        []float32
@@ -29,15 +31,32 @@ func (t *quantizeTask) do(w *worker, job int) {
 	to := min(from+t.run, t.count)
 	words := int8Words(t.k)
 	if t.offsets == nil {
+		var scaled []float32
+		if t.columns != nil {
+			scaled = w.floats(t.k)
+		}
 		for r := from; r < to; r++ {
-			t.scales[r] = t.ints.QuantizeRow(asWords(t.dst[r*t.dstLD:][:words]), t.src[r*t.ld:][:t.k], t.ints.Offset)
+			src := t.src[r*t.ld:][:t.k]
+			if t.columns != nil {
+				columns := t.columns[:len(src)]
+				for j, x := range src {
+					scaled[j] = x * columns[j]
+				}
+				src = scaled
+			}
+			t.scales[r] = t.ints.QuantizeRow(asWords(t.dst[r*t.dstLD:][:words]), src, t.ints.Offset)
 		}
 		return
 	}
 	row := asWords(w.floats(words))
 	panel := asWords(t.dst[from*words:][:words*t.ints.NR])
 	for r := from; r < to; r++ {
-		t.scales[r] = t.ints.QuantizeRow(row, t.src[r*t.ld:][:t.k], 0)
+		if t.src != nil {
+			t.scales[r] = t.ints.QuantizeRow(row, t.src[r*t.ld:][:t.k], 0)
+		} else {
+			packBytes(row, t.integers.Values[r*t.ld:][:t.k])
+			t.scales[r] = t.integers.Scales[r]
+		}
 		var sum int32
 		for p, bytes := range row {
 			panel[p*t.ints.NR+r-from] = bytes
@@ -49,23 +68,39 @@ func (t *quantizeTask) do(w *worker, job int) {
 	}
 }
 
+// packBytes puts four integers into each word, zeros beyond the last.
+func packBytes(words []uint32, q []int8) {
+	clear(words)
+	for p, v := range q {
+		words[p/4] |= uint32(uint8(v)) << (p % 4 * 8)
+	}
+}
+
 // int8Words is the number of words that k elements take.
 func int8Words(k int) int { return ceil(k, 4) }
 
-// packInt8 is Pack at Int8.
-func (d *Device) packInt8(out, in int, weights []compute.Buffer) (compute.Packed, error) {
+// newPackedInt8 is room for a weight in int8.
+func (k *kernels) newPackedInt8(out, in int) (*packed, error) {
 	if in > simd.MaxInt8Depth {
 		return nil, fmt.Errorf("cpu: a weight of %d inputs: products of %v have at most %d", in, compute.Int8, simd.MaxInt8Depth)
 	}
+	return &packed{
+		level: k.simd.Level, precision: compute.Int8, out: out, in: in, panels: aligned(roundUp(out, k.panelCols) * int8Words(in)),
+		scales: simd.Scaling{Columns: make([]float32, out), Offsets: make([]int32, out)},
+	}, nil
+}
+
+// packInt8 is Pack at Int8.
+func (d *Device) packInt8(out, in int, weights []compute.Buffer) (compute.Packed, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.int8
+	p, err := k.newPackedInt8(out, in)
+	if err != nil {
+		return nil, err
+	}
 	weights = k.whole(out, in, weights)
 	words, nr := int8Words(in), k.panelCols
-	p := &packed{
-		level: k.simd.Level, precision: compute.Int8, out: out, in: in, panels: aligned(roundUp(out, nr) * words),
-		scales: simd.Scaling{Columns: make([]float32, out), Offsets: make([]int32, out)},
-	}
 	at := 0
 	for _, w := range weights {
 		n := w.Len / max(in, 1)
@@ -80,6 +115,46 @@ func (d *Device) packInt8(out, in int, weights []compute.Buffer) (compute.Packed
 	return p, nil
 }
 
+// PackIntegers lays out a weight that is quantized already for products at Int8.
+func (d *Device) PackIntegers(out, in int, inputScales []float32, weights ...compute.Integers) (compute.Packed, error) {
+	var joint compute.Integers
+	for i, w := range weights {
+		if len(w.Values) != len(w.Scales)*in {
+			panic(fmt.Sprintf("cpu: weight %d to pack has %d integers, want %d rows of %d", i, len(w.Values), len(w.Scales), in))
+		}
+		if len(weights) == 1 {
+			joint = w
+			break
+		}
+		joint.Values, joint.Scales = append(joint.Values, w.Values...), append(joint.Scales, w.Scales...)
+	}
+	switch {
+	case d.int8 == nil:
+		panic(fmt.Sprintf("cpu: integers to pack for products at %v", d.k.precision))
+	case len(joint.Scales) != out:
+		panic(fmt.Sprintf("cpu: weights to pack have %d rows, want %d", len(joint.Scales), out))
+	case inputScales != nil && len(inputScales) != in:
+		misfit("PackIntegers.inputScales", len(inputScales), in)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k := d.int8
+	p, err := k.newPackedInt8(out, in)
+	if err != nil {
+		return nil, err
+	}
+	if inputScales != nil {
+		p.inputScales = append([]float32(nil), inputScales...)
+	}
+	d.quantize = quantizeTask{
+		ints: &k.simd.Int8, integers: joint, ld: in, count: out, k: in,
+		dst: p.panels, run: k.panelCols, scales: p.scales.Columns, offsets: p.scales.Offsets,
+	}
+	d.run(&d.quantize, ceil(out, k.panelCols), len(joint.Values)/packRate)
+	d.quantize = quantizeTask{}
+	return p, nil
+}
+
 // quantizeLeft quantizes the left operand of p.
 func (d *Device) quantizeLeft(p *product) {
 	words := int8Words(p.k)
@@ -90,7 +165,7 @@ func (d *Device) quantizeLeft(p *product) {
 	d.words, d.scales = grow(d.words, p.m*ld), grow(d.scales, p.m)
 	run := rowRun(p.k)
 	d.quantize = quantizeTask{
-		ints: &d.k.simd.Int8, src: p.a, ld: p.lda, count: p.m, k: p.k,
+		ints: &d.k.simd.Int8, src: p.a, columns: p.inputScales, ld: p.lda, count: p.m, k: p.k,
 		dst: d.words, dstLD: ld, run: run, scales: d.scales,
 	}
 	d.run(&d.quantize, ceil(p.m, run), p.m*p.k/rowRate)
