@@ -119,6 +119,7 @@ func fakeDriver(t *testing.T, args string, fakes map[string]*fake) (d *driver, c
 	closed = new(int)
 	d = &driver{options: o, stderr: io.Discard, built: map[string]builtModel{"base": {folder: "b"}}}
 	d.machine = machine{"A processor", "linux/amd64", 2, 2, []string{"bert 1", "PyTorch 2"}}
+	d.words = func(string) ([]int32, error) { return []int32{2, 7, 3}, nil }
 	d.open = func(_ context.Context, p *program, g group, m builtModel) (asker, error) {
 		f := fakes[p.String()]
 		if f == nil {

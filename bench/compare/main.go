@@ -202,7 +202,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		if err := d.measure(ctx); err != nil {
-			return err
+			return errors.Join(err, tables[o.format](stdout, &d.record)) // what there is until then
 		}
 	}
 	for _, path := range o.write {

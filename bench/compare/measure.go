@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/tokenizer"
 )
 
 // A machine is what samples were taken on, and of which programs.
@@ -106,13 +108,14 @@ type driver struct {
 
 	references map[string][][]float64 // bert's numbers in float32, by model and check
 	open       func(ctx context.Context, p *program, g group, m builtModel) (asker, error)
-	self       string // this program
+	words      func(folder string) ([]int32, error) // to check passes over ids with
+	self       string                               // this program
 	temp       string
 }
 
 // prepareAll makes what is measured.
 func (d *driver) prepareAll(ctx context.Context, temp string) (err error) {
-	d.temp, d.open = temp, d.openProcess
+	d.temp, d.open, d.words = temp, d.openProcess, checkWords
 	if d.self, err = os.Executable(); err != nil {
 		return err
 	}
@@ -258,7 +261,10 @@ func (d *driver) measureGroup(ctx context.Context, g group, cases []benchCase) e
 // contenders starts the programs that do the work of a group, and leaves out those that give other numbers. The error is of bert, or ctx's.
 func (d *driver) contenders(ctx context.Context, g group, cases []benchCase) (all []*contender, err error) {
 	m := d.built[g.model]
-	q := d.checkOf(&cases[0])
+	q, err := d.checkOf(&cases[0], m)
+	if err != nil {
+		return nil, err
+	}
 	want, err := d.reference(ctx, g, m, q)
 	if err != nil {
 		return nil, err
@@ -302,7 +308,7 @@ func (g group) String() string {
 }
 
 // bounds are the least agreements of the precisions with bert in float32.
-var bounds = map[string]float64{"": 0.999, float32s: 0.9999, bfloat16: 0.99, int8s: 0.95}
+var bounds = map[string]float64{"": 0.999, float32s: 0.9999, bfloat16: 0.99, int8s: 0.9}
 
 // check asks a program for the numbers of a check and compares them.
 func check(ctx context.Context, a asker, g group, q *question, want [][]float64) (float64, error) {
@@ -333,23 +339,42 @@ var checkTexts = []string{
 const textLength = 256
 
 // checkOf is the question that shows whether a program does the work of a case.
-func (d *driver) checkOf(c *benchCase) *question {
+func (d *driver) checkOf(c *benchCase, m builtModel) (*question, error) {
 	q := &question{Ask: checking, Texts: checkTexts, MaxLength: textLength, Length: c.Length, File: c.Text.Path}
 	switch c.Work {
 	case starting:
 		q.Texts = checkTexts[:1]
 	case inferring, training:
+		words, err := d.words(m.folder)
+		if err != nil {
+			return nil, err
+		}
 		// The shape of the first case, for which some programs compile the model.
-		r := rand.New(rand.NewPCG(2, 3))
-		for range c.Batch {
+		for i := range c.Batch {
 			ids := make([]int32, c.Length)
-			for i := range ids {
-				ids[i] = 1000 + r.Int32N(5000)
+			for k := range ids {
+				ids[k] = words[(i*13+k)%len(words)]
 			}
-			q.IDs, q.Labels = append(q.IDs, ids), append(q.Labels, r.Int32N(2))
+			q.IDs, q.Labels = append(q.IDs, ids), append(q.Labels, int32(i%2))
 		}
 	}
-	return q
+	return q, nil
+}
+
+// checkWords are the ids of checkTexts in a row, which are like those that int8 is calibrated with.
+func checkWords(folder string) (ids []int32, err error) {
+	t, err := tokenizer.Load(bert.TokenizerDir(folder, ""))
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range checkTexts {
+		var e tokenizer.Encoding
+		if err := t.Encode(&e, text, tokenizer.Options{}); err != nil {
+			return nil, err
+		}
+		ids = append(ids, e.IDs...)
+	}
+	return ids, nil
 }
 
 // reference is what bert in float32 answers to a check, a text at a time or all together alike.
