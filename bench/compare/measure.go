@@ -228,8 +228,12 @@ func (d *driver) measureGroup(ctx context.Context, g group, cases []benchCase) e
 			c.close()
 		}
 	}()
-	if err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil { // such as texts that are too few for a vocabulary
+		d.leaveOut("%s, %s: %v", bertName, g, err)
+		return nil
 	}
 	for round := range d.rounds {
 		for i := range cases {
@@ -308,7 +312,7 @@ func (g group) String() string {
 }
 
 // bounds are the least agreements of the precisions with bert in float32.
-var bounds = map[string]float64{"": 0.999, float32s: 0.9999, bfloat16: 0.99, int8s: 0.9}
+var bounds = map[string]float64{"": 0.999, float32s: 0.9999, bfloat16: 0.99, int8s: 0.95}
 
 // check asks a program for the numbers of a check and compares them.
 func check(ctx context.Context, a asker, g group, q *question, want [][]float64) (float64, error) {

@@ -80,14 +80,10 @@ class Tokenizing:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
 
-    def run(self, texts):
-        for i in range(0, len(texts), self.batch):
-            yield from self.tokenizer.encode_batch(texts[i : i + self.batch])
-
     def ask(self, q, clock):
-        texts = read_texts(q["file"]) if q.get("file") else q["texts"]
         if q["ask"] == "check":
-            return {"numbers": [[float(i) for i in e.ids] for e in self.run(texts)]}
+            return {"numbers": [[float(i) for i in e.ids] for e in self.tokenizer.encode_batch(q["texts"])]}
+        texts = read_texts(q["file"])
 
         def run():
             for i in range(0, len(texts), self.batch):
