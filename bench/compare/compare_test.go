@@ -53,12 +53,31 @@ func TestParseFlags(t *testing.T) {
 		}
 	}
 	for _, args := range []string{
-		"--set some", "--work serve", "--sizes small", "--batch-sizes 1,x", "--batch-sizes 0", "--precisions fp16", "--programs TensorFlow", "--rounds 0",
+		"--set some", "--work serve", "--sizes small", "--batch-sizes 1,x", "--batch-sizes 0", "--precisions fp16", "--programs TensorFlow", "--without compiled", "--rounds 0",
 		"--seconds 0", "--seconds NaN", "--format wide", "--render", "--threads -1", "extra", "--no-such",
 	} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%s: no error", args)
 		}
+	}
+}
+
+// TestWants: --programs and --without leave out other programs, of one work alone.
+func TestWants(t *testing.T) {
+	o, err := parse(strings.Fields("--programs PyTorch --without train/compiled"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range programs {
+		for _, work := range []string{inferring, training} {
+			if p := &programs[i]; p.does(group{work: work, precision: bfloat16}, false) && o.wants(p, work) {
+				got = append(got, work+" "+p.String())
+			}
+		}
+	}
+	if want := []string{"infer PyTorch, eager", "train PyTorch, eager", "infer PyTorch, compiled"}; !slices.Equal(got, want) {
+		t.Errorf("it wants %q, want %q", got, want)
 	}
 }
 

@@ -56,6 +56,7 @@ type options struct {
 	batches    []int
 	precisions []string
 	programs   []string
+	without    []string // variants, as work/variant
 
 	prepare   bool
 	venv      string
@@ -82,12 +83,13 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	o := &options{}
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.set, "set", "readme", "the `set` of cases: readme or all; the next five flags choose among them")
+	f.StringVar(&o.set, "set", "readme", "the `set` of cases: readme or all; the next six flags choose among them")
 	listVar(f, &o.works, "work", "a `list` of infer, texts, train, start, tokenize, vocab, encode")
 	listVar(f, &o.sizes, "sizes", "a `list` of base, mini, tiny, minilm")
 	batches := f.String("batch-sizes", "", "a `list` of batch sizes of infer and train")
 	listVar(f, &o.precisions, "precisions", "a `list` of float32, bf16, int8")
 	listVar(f, &o.programs, "programs", "a `list` of the other programs: PyTorch, ONNX Runtime, OpenVINO, CTranslate2, tokenizers")
+	listVar(f, &o.without, "without", "a `list` of variants to leave out, such as train/compiled or texts/streams")
 
 	f.BoolVar(&o.prepare, "prepare", false, "make the Python environment and the models, and measure nothing")
 	f.StringVar(&o.venv, "venv", "", "the `folder` of the Python environments (default: $BERT_INTEROP_VENV or bert-interop in the user's cache)")
@@ -126,7 +128,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 
 // check reports the first value that has no meaning.
 func (o *options) check() error {
-	var names, models, others []string
+	var names, models, others, variants []string
 	for i := range works {
 		names = append(names, works[i].name)
 	}
@@ -137,13 +139,18 @@ func (o *options) check() error {
 		if !programs[i].ours() && !slices.Contains(others, programs[i].name) {
 			others = append(others, programs[i].name)
 		}
+		if !programs[i].ours() && programs[i].variant != "" {
+			for _, work := range programs[i].works {
+				variants = append(variants, work+"/"+programs[i].variant)
+			}
+		}
 	}
 	for _, of := range []struct {
 		flag        string
 		given, want []string
 	}{
 		{"set", []string{o.set}, []string{"readme", "all"}}, {"work", o.works, names}, {"sizes", o.sizes, models},
-		{"precisions", o.precisions, allPrecisions}, {"programs", o.programs, others}, {"format", []string{o.format}, []string{"full", "short"}},
+		{"precisions", o.precisions, allPrecisions}, {"programs", o.programs, others}, {"without", o.without, variants}, {"format", []string{o.format}, []string{"full", "short"}},
 	} {
 		for _, name := range of.given {
 			if !slices.Contains(of.want, name) {

@@ -275,7 +275,7 @@ func (d *driver) contenders(ctx context.Context, g group, cases []benchCase) (al
 	}
 	var found []*program
 	for i := range programs {
-		if p := &programs[i]; p.does(g, m.encoder) && (p.ours() || len(d.programs) == 0 || slices.Contains(d.programs, p.name)) {
+		if p := &programs[i]; p.does(g, m.encoder) && (p.ours() || d.wants(p, g.work)) {
 			found = append(found, p)
 		}
 	}
@@ -305,6 +305,11 @@ func (d *driver) contenders(ctx context.Context, g group, cases []benchCase) (al
 		d.leaveOut("%s, %s: %v", p, g, errs[i])
 	}
 	return all, err
+}
+
+// wants reports whether another program is to be measured.
+func (o *options) wants(p *program, work string) bool {
+	return (len(o.programs) == 0 || slices.Contains(o.programs, p.name)) && !slices.Contains(o.without, work+"/"+p.variant)
 }
 
 func (g group) String() string {
