@@ -188,7 +188,7 @@ func TestMeasure(t *testing.T) {
 		d.record.samples[i].Time = time.Date(2026, 11, 29, 12, i, 0, 0, time.UTC)
 		d.record.samples[i].Others, d.record.samples[i].Load = 0.02, 1.25
 	}
-	const head = "2026-11-29 12:00–12:15 UTC, A processor, linux/amd64, 2 processors, 2 threads each: bert 1, PyTorch 2. Medians of 3 rounds, with the least and the most; other processes took at most 2 % of the machine during a sample, the load average was at most 1.2.\n"
+	const head = "2026-11-29 12:00–12:15 UTC, A processor, linux/amd64, 2 processors, 2 threads for each program: bert 1, PyTorch 2. Medians of 3 rounds, with the least and the most; other processes took at most 2 % of the machine during a sample, the load average was at most 1.2.\n"
 	const left = `
 Left out:
 

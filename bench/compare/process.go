@@ -68,7 +68,6 @@ type worker struct {
 	in     io.WriteCloser
 	lines  *bufio.Reader
 	stderr *tail
-	before time.Duration
 }
 
 // startWorker starts a process and waits until it is ready.

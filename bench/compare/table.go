@@ -184,7 +184,7 @@ func header(w io.Writer, r *record) {
 	var said []string
 	for i := range r.samples {
 		m := r.samples[i].Machine
-		line := fmt.Sprintf("%s, %s, %d processors, %s each: %s.", m.Processor, m.System, m.Processors, plural(m.Threads, "thread"), strings.Join(m.Versions, ", "))
+		line := fmt.Sprintf("%s, %s, %d processors, %s for each program: %s.", m.Processor, m.System, m.Processors, plural(m.Threads, "thread"), strings.Join(m.Versions, ", "))
 		if slices.Contains(said, line) {
 			continue
 		}
