@@ -453,7 +453,7 @@ func (d *driver) sample(ctx context.Context, c *contender, in *benchCase) (*samp
 
 // awaitQuiet waits until others take little of the machine, as long as there is patience. It reports whether there was any.
 func (d *driver) awaitQuiet(ctx context.Context) bool {
-	const moment = 200 * time.Millisecond
+	const moment = 100 * time.Millisecond
 	for d.patience > 0 && ctx.Err() == nil {
 		before, known := machineTime()
 		if !known {
