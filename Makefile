@@ -69,7 +69,7 @@ bench-diff: ## run them COUNT times again and print what has changed since bench
 	$(BENCHMARK) >bench/current.out || { cat bench/current.out; exit 1; }
 	go run $(BENCHSTAT) bench/saved.out bench/current.out
 
-bench-compare: ## measure beside PyTorch, ONNX Runtime and tokenizers; ARGS are its flags
+bench-compare: ## measure beside PyTorch, ONNX Runtime, OpenVINO, CTranslate2 and tokenizers; ARGS are its flags (Python, 7 GB)
 	go run ./bench/compare $(ARGS)
 
 interop: ## beside transformers, ONNX Runtime, OpenVINO and TensorFlow, both ways; ARGS are its flags (Python, 8 GB)

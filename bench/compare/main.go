@@ -1,18 +1,19 @@
-// Command compare measures bert, PyTorch, ONNX Runtime and Hugging Face's tokenizers in turns, and prints the medians as Markdown
-// tables.
+// Command compare measures bert and today's other programs that run BERT, in turns, and prints the medians as Markdown tables: PyTorch with
+// transformers and sentence-transformers, ONNX Runtime, OpenVINO, CTranslate2 and tokenizers.
 //
-//	go run ./bench/compare --peers ../peers --rounds 5
-//	go run ./bench/compare --peers ../peers --work infer --sizes tiny,mini --threads 1
-//	go run ./bench/compare --peers ../peers --work tokenize --vocab bert-base-uncased --text reviews.txt
-//	go run ./bench/compare --peers ../peers --work vocab --text reviews.txt
-//	go run ./bench/compare --peers ../peers --work texts,startup --sizes tiny,base --vocab bert-base-uncased --text sentences.txt
+//	go run ./bench/compare --prepare                             # makes the Python environment and the models
+//	go run ./bench/compare --write README.md                     # what the README shows
+//	go run ./bench/compare --set all --text sst2.txt,imdb.txt --samples all.jsonl --write docs/performance.md
+//	go run ./bench/compare --set all --work infer --sizes tiny --precisions bf16 --rounds 5
+//	go run ./bench/compare --model all-MiniLM-L6-v2 --work texts,start
 //
-// The peers are scripts in a separate folder: torch/bench_torch.py, torch/export_onnx.py, node/ort_bench.mjs and
-// node/tok_bench.mjs, the latter two with a node_modules. classify.js, in this folder, classifies texts with these modules. A peer
-// that is not installed is left out, and the output says so.
+// The programs come from the registry of Python packages at the versions of interop/requirements, into the environment that interop/venvs.py
+// makes (7 GB; --venv names its folder). The models are of published shapes, with random weights, written by transformers and converted by
+// each program's own tools (peers/models.py). A program or a model that can't be had is left out, and the output says so.
 //
-// A round measures each case with each program in turn, so that other load on the machine affects all of them alike. Every
-// measurement is a separate process with a warm-up.
+// Of a group of cases, which share a kind of work, a model and a precision, each program is one process (peers/worker.py; of bert's library
+// this program itself), which stays until the group ends. First it has to show that it does the same work: its numbers are compared with
+// bert's in float32. Then a round asks each in turn for a sample of each case, and every second round in the opposite order.
 package main
 
 import (
@@ -22,7 +23,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -30,15 +30,19 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return
-		}
+	err := error(nil)
+	if args := os.Args[1:]; len(args) == 2 && args[0] == "worker" {
+		err = serve(ctx, args[1], os.Stdin, os.Stdout)
+	} else {
+		err = run(ctx, args, os.Stdout, os.Stderr)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(os.Stderr, "compare: %v\n", err)
 		os.Exit(1)
 	}
@@ -46,188 +50,142 @@ func main() {
 
 // options are the values of the flags.
 type options struct {
-	bert    string // the program; "" builds it
-	peers   string
-	python  string
-	blas    string
-	onnx    string
-	works   []string
-	sizes   []string
-	infer   []int // batch sizes
-	train   []int
-	labels  []int // batch sizes of texts
-	length  int
-	threads int
-	rounds  int
-	seconds float64
+	set        string
+	works      []string // empty: all of the set; likewise the next four
+	sizes      []string
+	batches    []int
+	precisions []string
+	programs   []string
+	without    []string // variants, as work/variant
 
-	precision string
+	prepare   bool
+	venv      string
+	folder    string
+	bert      string // the program; "" builds it
+	named     string // an encoder to measure in place of the one at random
 	vocab     string
-	texts     []string
+	files     []string
+	allocator string
 
-	trained map[benchCase]float64 // PyTorch's training rate in the last round
+	length   int
+	threads  int
+	rounds   int
+	seconds  float64
+	patience time.Duration
+
+	samples string
+	render  bool
+	write   []string
+	format  string
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{trained: make(map[benchCase]float64)}
+	o := &options{}
 	f := flag.NewFlagSet("compare", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	shared := os.Getenv("BERT_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "shared")
-	}
+	f.StringVar(&o.set, "set", "readme", "the `set` of cases: readme or all; the next six flags choose among them")
+	listVar(f, &o.works, "work", "a `list` of infer, texts, train, start, tokenize, vocab, encode")
+	listVar(f, &o.sizes, "sizes", "a `list` of base, mini, tiny, minilm")
+	batches := f.String("batch-sizes", "", "a `list` of batch sizes of infer and train")
+	listVar(f, &o.precisions, "precisions", "a `list` of float32, bf16, int8")
+	listVar(f, &o.programs, "programs", "a `list` of the other programs: PyTorch, ONNX Runtime, OpenVINO, CTranslate2, tokenizers")
+	listVar(f, &o.without, "without", "a `list` of variants to leave out, such as train/compiled or texts/streams")
+
+	f.BoolVar(&o.prepare, "prepare", false, "make the Python environment and the models, and measure nothing")
+	f.StringVar(&o.venv, "venv", "", "the `folder` of the Python environments (default: $BERT_INTEROP_VENV or bert-interop in the user's cache)")
+	f.StringVar(&o.folder, "folder", "", "the `folder` of the models (default: bert-compare in the user's cache)")
 	f.StringVar(&o.bert, "bert", "", "measure this `program` (default: build ./cmd/bert)")
-	f.StringVar(&o.peers, "peers", filepath.Join(shared, "peers"), "the `folder` of the peers' scripts; $BERT_SHARED/peers, if BERT_SHARED is set")
-	f.StringVar(&o.python, "python", "/usr/bin/python3", "the Python `program` with PyTorch")
-	f.StringVar(&o.blas, "blas", debianBLAS(), "the `folder` with the OpenBLAS for PyTorch, which must use OpenMP; none: PyTorch's default")
-	f.StringVar(&o.onnx, "onnx", "", "keep the models exported for ONNX Runtime in this `folder` (default: a temporary one)")
-	works := f.String("work", "infer,train,tokenize,texts,startup", "a `list` of what to measure: these and vocab")
-	sizes := f.String("sizes", "base", "a `list` of tiny, mini, small, medium, base")
-	infer := f.String("batch-sizes", "1,8,32", "a `list` for inference")
-	train := f.String("train-batch-sizes", "32", "a `list` for training")
-	labels := f.String("text-batch-sizes", "8,32", "a `list` for texts to labels")
-	f.IntVar(&o.length, "seq-length", 128, "the length of a sequence in `tokens`")
+	f.StringVar(&o.named, "model", "", "measure the encoder in this `folder`, such as all-MiniLM-L6-v2, in place of minilm")
+	f.StringVar(&o.vocab, "vocab", "", "the `folder` with vocab.txt for models at random (default: the starter model's vocabulary)")
+	listVar(f, &o.files, "text", "a `list` of files with one text per line (default: the reviews of bert demo)")
+	f.StringVar(&o.allocator, "allocator", findAllocator(), "the `library` that PyTorch allocates with: tcmalloc; none: the system's")
+
+	f.IntVar(&o.length, "seq-length", 128, "the length of a sequence of infer and train, in `tokens`")
 	f.IntVar(&o.threads, "threads", runtime.NumCPU(), "threads of each program")
-	f.IntVar(&o.rounds, "rounds", 5, "the number of rounds")
-	f.Float64Var(&o.seconds, "seconds", 5, "the time for each case of a round; training measures at least three steps")
-	f.StringVar(&o.precision, "precision", "float32", "float32 or bf16")
-	f.StringVar(&o.vocab, "vocab", "", "the `folder` of tokenizer.json and vocab.txt, for tokenize, texts and startup")
-	texts := f.String("text", "", "a `list` of files with one text per line, for all works except infer and train")
+	f.IntVar(&o.rounds, "rounds", 3, "the number of rounds")
+	f.Float64Var(&o.seconds, "seconds", 1, "the time of a sample, which has one run at least")
+	f.DurationVar(&o.patience, "patience", 2*time.Minute, "how long to wait, in all, for moments in which nothing else runs")
+
+	f.StringVar(&o.samples, "samples", "", "add the samples to this `file`, and make the tables of all that are in it")
+	f.BoolVar(&o.render, "render", false, "make the tables of --samples, and measure nothing")
+	listVar(f, &o.write, "write", "put the tables into these `files`, between the lines <!-- bench/compare: short --> or full and <!-- bench/compare: end -->")
+	f.StringVar(&o.format, "format", "full", "the tables to print: full or short")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	o.works, o.sizes, o.texts = list(*works), list(*sizes), list(*texts)
-	var err error
-	if o.infer, err = counts("batch-sizes", *infer); err != nil {
-		return nil, err
+	for _, word := range list(*batches) {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("--batch-sizes: %q is not a positive number", word)
+		}
+		o.batches = append(o.batches, n)
 	}
-	if o.train, err = counts("train-batch-sizes", *train); err != nil {
-		return nil, err
+	return o, o.check()
+}
+
+// check reports the first value that has no meaning.
+func (o *options) check() error {
+	var names, models, others, variants []string
+	for i := range works {
+		names = append(names, works[i].name)
 	}
-	if o.labels, err = counts("text-batch-sizes", *labels); err != nil {
-		return nil, err
+	for i := range shapes {
+		models = append(models, shapes[i].name)
 	}
-	for _, w := range o.works {
-		if !slices.Contains(known, w) {
-			return nil, fmt.Errorf("--work: %q is unknown: want some of %s", w, strings.Join(known, ", "))
+	for i := range programs {
+		if !programs[i].ours() && !slices.Contains(others, programs[i].name) {
+			others = append(others, programs[i].name)
+		}
+		if !programs[i].ours() && programs[i].variant != "" {
+			for _, work := range programs[i].works {
+				variants = append(variants, work+"/"+programs[i].variant)
+			}
+		}
+	}
+	for _, of := range []struct {
+		flag        string
+		given, want []string
+	}{
+		{"set", []string{o.set}, []string{"readme", "all"}}, {"work", o.works, names}, {"sizes", o.sizes, models},
+		{"precisions", o.precisions, allPrecisions}, {"programs", o.programs, others}, {"without", o.without, variants}, {"format", []string{o.format}, []string{"full", "short"}},
+	} {
+		for _, name := range of.given {
+			if !slices.Contains(of.want, name) {
+				return fmt.Errorf("--%s: %q is unknown: want %s", of.flag, name, strings.Join(of.want, ", "))
+			}
 		}
 	}
 	switch {
 	case o.threads < 1 || o.rounds < 1 || o.length < 1:
-		return nil, errors.New("--threads, --rounds and --seq-length must be positive")
-	case !(o.seconds > 0):
-		return nil, fmt.Errorf("--seconds is %v, want more than 0", o.seconds)
-	case o.precision != "float32" && o.precision != "bf16":
-		return nil, fmt.Errorf("--precision is %q, want float32 or bf16", o.precision)
+		return errors.New("--threads, --rounds and --seq-length must be positive")
+	case !(o.seconds > 0 && o.seconds <= 3600):
+		return fmt.Errorf("--seconds is %v, want more than 0 and at most 3600", o.seconds)
+	case o.render && o.samples == "":
+		return errors.New("--render wants --samples")
 	}
-	return o, nil
+	return nil
+}
+
+func listVar(f *flag.FlagSet, to *[]string, name, usage string) {
+	f.Func(name, usage, func(s string) error {
+		*to = list(s)
+		return nil
+	})
 }
 
 func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }
 
-func counts(name, s string) (all []int, err error) {
-	for _, word := range list(s) {
-		n, err := strconv.Atoi(word)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("--%s: %q is not a positive number", name, word)
-		}
-		all = append(all, n)
+// encoder is the name of the encoder that is measured.
+func (o *options) encoder() string {
+	if o.named == "" {
+		return encoderName
 	}
-	return all, nil
-}
-
-// debianBLAS returns the folder of Debian's libopenblas0-openmp, or "none".
-func debianBLAS() string {
-	if found, _ := filepath.Glob("/usr/lib/*/openblas-openmp"); len(found) > 0 { // the error is for a bad pattern
-		return found[0]
-	}
-	return "none"
-}
-
-// The kinds of work to compare.
-const (
-	inferring   = "infer"
-	training    = "train"
-	tokenizing  = "tokenize"
-	classifying = "texts"
-	starting    = "startup"
-	learning    = "vocab" // learning a vocabulary from a text
-)
-
-var known = []string{inferring, training, tokenizing, classifying, starting, learning}
-
-// ofTexts are the works that need --vocab and --text.
-var ofTexts = []string{tokenizing, classifying, starting}
-
-// A benchCase is a line of a table.
-type benchCase struct {
-	work  string
-	size  string // of the model
-	batch int
-	text  string // a file, for work on texts
-}
-
-func (c *benchCase) String() string {
-	if c.batch == 0 {
-		return c.name()
-	}
-	return fmt.Sprintf("%s, batch %d", c.name(), c.batch)
-}
-
-// name returns the case without the batch size.
-func (c *benchCase) name() string {
-	words := []string{c.work}
-	if c.size != "" {
-		words = append(words, c.size)
-	}
-	if c.text != "" {
-		words = append(words, filepath.Base(c.text))
-	}
-	return strings.Join(words, " ")
-}
-
-func (o *options) cases() (cases []benchCase) {
-	for _, work := range o.works {
-		switch work {
-		case tokenizing, learning:
-			for _, text := range o.texts {
-				cases = append(cases, benchCase{work: work, text: text})
-			}
-			continue
-		case classifying:
-			for _, size := range o.sizes {
-				for _, text := range o.texts {
-					for _, n := range o.labels {
-						cases = append(cases, benchCase{work: work, size: size, text: text, batch: n})
-					}
-				}
-			}
-		case starting:
-			for _, size := range o.sizes {
-				if len(o.texts) > 0 {
-					cases = append(cases, benchCase{work: work, size: size, text: o.texts[0]})
-				}
-			}
-		case inferring:
-			for _, size := range o.sizes {
-				for _, n := range o.infer {
-					cases = append(cases, benchCase{work: work, size: size, batch: n})
-				}
-			}
-		case training:
-			for _, size := range o.sizes {
-				for _, n := range o.train {
-					cases = append(cases, benchCase{work: work, size: size, batch: n})
-				}
-			}
-		}
-	}
-	return cases
+	return filepath.Base(filepath.Clean(o.named))
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -235,47 +193,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp("", "bert-compare-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	if o.onnx == "" {
-		o.onnx = temp
-	}
-	if o.bert == "" {
-		o.bert = filepath.Join(temp, "bert")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", o.bert, "github.com/go-bert/bert/cmd/bert")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		build.Stderr = stderr
-		if err := build.Run(); err != nil {
-			return fmt.Errorf("go build: %w", err)
+	d := &driver{options: o, stderr: stderr, built: make(map[string]builtModel)}
+	if o.samples != "" {
+		if d.record, err = readRecord(o.samples); err != nil {
+			return err
 		}
 	}
-	t := &table{options: o, cases: o.cases()}
-	if len(t.cases) == 0 {
-		return fmt.Errorf("nothing to measure; %s need --vocab and --text, vocab --text", strings.Join(ofTexts, ", "))
-	}
-	for _, work := range ofTexts {
-		if slices.Contains(o.works, work) && (o.vocab == "" || len(o.texts) == 0) {
-			t.absent = append(t.absent, work+": --vocab or --text is missing")
-		}
-	}
-	for _, p := range o.programs() {
-		version, err := p.version(ctx)
+	if !o.render {
+		temp, err := os.MkdirTemp("", "bert-compare-")
 		if err != nil {
-			if p.ours {
-				return err
-			}
-			t.absent = append(t.absent, fmt.Sprintf("%s: %v", p.name, err))
-			continue
+			return err
 		}
-		t.programs = append(t.programs, p)
-		t.versions = append(t.versions, p.name+" "+version)
+		defer os.RemoveAll(temp)
+		if err := d.prepareAll(ctx, temp); err != nil || o.prepare {
+			return err
+		}
+		if err := d.measure(ctx); err != nil {
+			return errors.Join(err, tables[o.format](stdout, &d.record)) // what there is until then
+		}
 	}
-	for _, a := range t.absent {
-		fmt.Fprintf(stderr, "left out: %s\n", a)
+	for _, path := range o.write {
+		if err := writeBetweenMarks(path, &d.record); err != nil {
+			return err
+		}
 	}
-	t.measure(ctx, stderr)
-	return t.write(stdout)
+	return tables[o.format](stdout, &d.record)
 }
