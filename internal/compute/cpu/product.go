@@ -238,7 +238,7 @@ func (p *product) do(w *worker, job int) {
 					if last {
 						s = p.scaling(i, j, m, n)
 					}
-					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, s)
+					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
 				case p.aTurned:
 					k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
 				default:
