@@ -28,7 +28,7 @@ const elementsAhead = 3
 func emitGemm(g *gen) {
 	g.offsets = true
 	for vectors := 1; vectors <= tileVectors; vectors++ {
-		g.gemmWidth(vectors)
+		g.gemmWidth("gemm", vectors, fmla, true, (*tileLoop).addBias)
 	}
 }
 
@@ -36,11 +36,13 @@ func emitGemm(g *gen) {
 // fields of its arguments to go_asm.h.
 type tileLoop struct {
 	*gen
+	multiplyAdd  laneOpcode
 	acc          [][]vector // by row and vector, whatever the height
 	run, a, c    general
 	b, k         general
 	row, scratch general
 	ends         []general // of the rows of A
+	last         general   // the elements in the last vector
 }
 
 // field loads a field of the run.
@@ -85,22 +87,24 @@ func (l *tileLoop) eachRowOfC(ldc general, body func(i int)) {
 }
 
 // gemmWidth writes the function that computes tiles below one another in C, of the given width and any height up to tileRows. All
-// heights share the code that loads and stores C; each has its own loops along k.
-func (g *gen) gemmWidth(vectors int) {
-	g.function(fmt.Sprintf("gemm%d", vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
+// heights share the code that loads and stores C; each has its own loops along k, of A in place and, with panels, of A packed.
+// complete completes the sums before they are stored.
+func (g *gen) gemmWidth(name string, vectors int, multiplyAdd laneOpcode, panels bool, complete func(*tileLoop)) {
+	g.function(fmt.Sprintf("%s%d", name, vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
 	l := &tileLoop{
-		gen: g, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
+		gen: g, multiplyAdd: multiplyAdd, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
 		row: g.general(), scratch: g.general(),
 	}
 	for range tileRows {
 		l.ends = append(l.ends, g.general())
 		l.acc = append(l.acc, g.sums(vectors))
 	}
-	ldc, last := g.general(), g.general()
+	ldc := g.general()
+	l.last = g.general()
 	l.field("a", l.a)
 	l.field("c", l.c)
 	l.field("ldc", ldc)
-	l.field("last", last)
+	l.field("last", l.last)
 
 	tile, fresh, start, store := g.label("tile"), g.label("fresh"), g.label("start"), g.label("store")
 	g.place(tile)
@@ -111,7 +115,7 @@ func (g *gen) gemmWidth(vectors int) {
 	l.eachRowOfC(ldc, func(i int) {
 		for j, r := range l.acc[i] {
 			if j == vectors-1 {
-				g.loadPart(r, l.row, j*vectorSize, last)
+				g.loadPart(r, l.row, j*vectorSize, l.last)
 			} else {
 				g.load(r, vectorSize, l.row, j*vectorSize)
 			}
@@ -127,20 +131,24 @@ func (g *gen) gemmWidth(vectors int) {
 	g.place(start)
 	g.jump(fmt.Sprintf("CBZ %s,", l.k), store)
 	panel := g.label("panel")
-	l.flag("packed", l.scratch)
-	g.jump(fmt.Sprintf("CBNZ %s,", l.scratch), panel)
+	if panels {
+		l.flag("packed", l.scratch)
+		g.jump(fmt.Sprintf("CBNZ %s,", l.scratch), panel)
+	}
 	l.findEnds()
 	l.eachHeight("inPlace", store, l.stepsInPlace)
-	g.place(panel)
-	g.line("MOVD %s, %s", l.a, l.row)
-	l.eachHeight("packed", store, l.stepsPacked)
+	if panels {
+		g.place(panel)
+		g.line("MOVD %s, %s", l.a, l.row)
+		l.eachHeight("packed", store, l.stepsPacked)
+	}
 
 	g.place(store)
-	l.addBias(vectors, last)
+	complete(l)
 	l.eachRowOfC(ldc, func(i int) {
 		for j, r := range l.acc[i] {
 			if j == vectors-1 {
-				g.storePart(r, l.row, j*vectorSize, last)
+				g.storePart(r, l.row, j*vectorSize, l.last)
 			} else {
 				g.store(r, vectorSize, l.row, j*vectorSize)
 			}
@@ -174,25 +182,31 @@ func (l *tileLoop) next(tile string) {
 }
 
 // addBias adds a row to each row of sums, unless there is none.
-func (l *tileLoop) addBias(vectors int, last general) {
+func (l *tileLoop) addBias() {
 	none := l.label("none")
 	l.field("bias", l.row)
 	l.jump(fmt.Sprintf("CBZ %s,", l.row), none)
-	bias := make([]vector, vectors)
-	for j := range bias {
-		bias[j] = l.vector()
-		if j == vectors-1 {
-			l.loadPart(bias[j], l.row, j*vectorSize, last)
-		} else {
-			l.load(bias[j], vectorSize, l.row, j*vectorSize)
-		}
-	}
+	bias := l.loadRow(l.row)
 	for _, row := range l.acc { // rows that a lower tile lacks are not stored
 		for j, r := range bias {
 			l.three(fadd, row[j], row[j], r)
 		}
 	}
 	l.place(none)
+}
+
+// loadRow loads a row of as many elements as a row of the tile has.
+func (l *tileLoop) loadRow(p general) []vector {
+	r := make([]vector, len(l.acc[0]))
+	for j := range r {
+		r[j] = l.vector()
+		if j == len(r)-1 {
+			l.loadPart(r[j], p, j*vectorSize, l.last)
+		} else {
+			l.load(r[j], vectorSize, p, j*vectorSize)
+		}
+	}
+	return r
 }
 
 // eachHeight emits steps for each height, and a jump to store after each.
@@ -258,7 +272,7 @@ func (l *tileLoop) stepsInPlace(acc [][]vector) {
 	}
 	for i := range acc {
 		for j, r := range rowB {
-			l.fmlaLane(acc[i][j], r, elements[i], 0)
+			l.byLane(l.multiplyAdd, acc[i][j], r, elements[i], 0)
 		}
 		load(i + elementsAhead)
 	}
@@ -283,7 +297,7 @@ func (l *tileLoop) stepsPacked(acc [][]vector) {
 		l.line("ADD $%d, %s", tileRows*floatSize, l.row)
 		for i := range acc {
 			for j, r := range rowB {
-				l.fmlaLane(acc[i][j], r, columnA[i/lanes], i%lanes)
+				l.byLane(l.multiplyAdd, acc[i][j], r, columnA[i/lanes], i%lanes)
 			}
 		}
 	})
