@@ -54,9 +54,9 @@ const (
 )
 
 // packer is how a weight is packed: at Int8 attention's output and the feed-forward network are quantized (Device.Pack), and the
-// others are not (PackFloat). Query, key and value cost the most accuracy: of all-MiniLM-L6-v2's vectors, the mean cosine to
-// float32's is 0.9966 with them in int8 and 0.9984 without. The pooler and the heads are few, of few rows, and the last before
-// the answer.
+// others are not (PackRounded, PackFloat). Query, key and value cost the most accuracy: of all-MiniLM-L6-v2's vectors, the mean
+// cosine to float32's is 0.9966 with them in int8 and 0.9984 without. The pooler and the heads are few, of few rows, and the last
+// before the answer.
 type packer func(out, in int, weights ...compute.Buffer) (compute.Packed, error)
 
 // link builds weights from the table. It fails where the device has no memory for what is packed or joined.
@@ -121,7 +121,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 	}
 
 	h := c.HiddenSize
-	quantized, float := m.device.Pack, m.device.PackFloat
+	quantized, rounded, float := m.device.Pack, m.device.PackRounded, m.device.PackFloat
 	w := weights{
 		word:          encoder("embeddings.word_embeddings.weight"),
 		position:      encoder("embeddings.position_embeddings.weight"),
@@ -131,7 +131,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
 		block := layer{
-			qkv:             denseOf(float, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			qkv:             denseOf(rounded, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
 			attentionOutput: denseOf(quantized, h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
 			intermediate:    denseOf(quantized, c.IntermediateSize, h, l+"intermediate.dense"),

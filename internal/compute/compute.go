@@ -80,7 +80,8 @@ const (
 	BFloat16           // rounded to nearest, ties to even; products are added up in float32
 	// Int8 takes the operands of Linear with a weight that Pack has laid out as integers from −127 to 127, to nearest, ties to
 	// even, times a scale: for the weight, one for each of its rows; for X, one for each row, at each product. The scale is the
-	// row's largest magnitude over 127. Sums are exact in int32. All other products are those of Float32.
+	// row's largest magnitude over 127. Sums are exact in int32. All other products are those of Float32, or with a weight of
+	// PackRounded perhaps those of BFloat16.
 	Int8
 )
 
@@ -397,6 +398,8 @@ type Device interface {
 	Pack(out, in int, weights ...Buffer) (Packed, error)
 	// PackFloat is Pack, but at Int8 for products that are those of Float32.
 	PackFloat(out, in int, weights ...Buffer) (Packed, error)
+	// PackRounded is PackFloat, but at Int8 for products that are those of BFloat16, if the device has instructions for these.
+	PackRounded(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)
 	LinearInputGrad(op *LinearInputGrad)

@@ -22,6 +22,7 @@ type Device struct {
 	mu   sync.Mutex // held by each operation: they take turns
 	k    *kernels
 	int8 *kernels // of what Pack has quantized; nil at other precisions, at which k does all
+	half *kernels // of what PackRounded has rounded, at Int8 with instructions for bfloat16; else nil
 	pool *pool
 
 	// The state of the operations, here so that none of them allocates.
@@ -69,7 +70,7 @@ func NewOn(kernels string, threads int, p compute.Precision) (*Device, error) {
 	if err := check(threads, p); err != nil {
 		return nil, err
 	}
-	k, ok := simd.WithBits(kernels, p == compute.BFloat16)
+	k, ok := simd.WithBits(kernels, p != compute.Float32)
 	if !ok {
 		return nil, fmt.Errorf("cpu: this processor or build lacks the kernels %s", kernels)
 	}
@@ -78,7 +79,7 @@ func NewOn(kernels string, threads int, p compute.Precision) (*Device, error) {
 
 // HasKernels reports whether this machine has the kernels of a name, at a precision.
 func HasKernels(name string, p compute.Precision) bool {
-	_, ok := simd.WithBits(name, p == compute.BFloat16)
+	_, ok := simd.WithBits(name, p != compute.Float32)
 	return ok
 }
 
@@ -102,12 +103,15 @@ func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Threshold
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	var int8 *kernels
+	var int8, half *kernels
 	if p == compute.Int8 {
+		if table.Native16 {
+			half = newKernels(table, compute.BFloat16, at)
+		}
 		int8, p = newInt8Kernels(table, at), compute.Float32
 	}
 	k := newKernels(table, p, at)
-	d := &Device{k: k, int8: int8, pool: newPool(k, threads)}
+	d := &Device{k: k, int8: int8, half: half, pool: newPool(k, threads)}
 	// The workers know the pool alone, so a Device that was forgotten can be collected, and its workers end.
 	runtime.AddCleanup(d, (*pool).close, d.pool)
 	return d
@@ -126,7 +130,7 @@ func (d *Device) Name() string {
 }
 
 // Kernels names the primitives by their bits: two devices of the same name and precision give the same results.
-func (d *Device) Kernels() string { return d.k.simd.Bits(d.k.rounds()) }
+func (d *Device) Kernels() string { return d.k.simd.Bits(d.k.rounds() || d.int8 != nil) }
 
 // Precision is that of the products. Float32 is native to every level.
 func (d *Device) Precision() (p compute.Precision, native bool) {

@@ -357,8 +357,11 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	if packed := d.weightPanels(w); packed != nil {
 		p.panels = packed.panels
-		if packed.precision == compute.Int8 {
+		switch {
+		case packed.precision == compute.Int8:
 			p.with, p.scales = d.int8, packed.scales
+		case packed.precision != d.k.precision:
+			p.with = d.half
 		}
 	} else {
 		p.b = source(w.Weight, w.Out*w.In, "Linear.W")
@@ -370,7 +373,7 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p.with != nil {
+	if p.with != nil && p.with == d.int8 {
 		d.quantizeLeft(&p)
 	}
 	d.product = p
