@@ -68,6 +68,9 @@ func (m *Model) link(pack packing) (*weights, error) {
 		}
 		var p compute.Packed
 		p, failure = by(out, in, values...)
+		for _, v := range values {
+			m.forget(v)
+		}
 		return p
 	}
 	join := func(params []*parameter) compute.Buffer {
@@ -173,14 +176,15 @@ func (m *Model) link(pack packing) (*weights, error) {
 // device's choice.
 func (m *Model) innerStride() int { return m.device.Stride(m.config.IntermediateSize) }
 
-// packed is w with those matrices laid out that were not. At Int8 there are none: link packs all.
-func (w *weights) packed(device compute.Device) (*weights, error) {
+// packed is w with those matrices laid out that were not, which forget is told of. At Int8 there are none: link packs all.
+func (w *weights) packed(device compute.Device, forget func(compute.Buffer)) (*weights, error) {
 	p := *w
 	p.layers = slices.Clone(w.layers)
 	var failure error // the first
 	pack := func(d *dense) {
 		if m := &d.matrix; m.Packed == nil && m.Out > 0 && failure == nil {
 			m.Packed, failure = device.PackFloat(m.Out, m.In, m.Weight)
+			forget(m.Weight)
 		}
 	}
 	for i := range p.layers {
