@@ -398,7 +398,7 @@ type Device interface {
 	Pack(out, in int, weights ...Buffer) (Packed, error)
 	// PackFloat is Pack, but at Int8 for products that are those of Float32.
 	PackFloat(out, in int, weights ...Buffer) (Packed, error)
-	// PackRounded is PackFloat, but at Int8 for products that are those of BFloat16, if the device has instructions for these.
+	// PackRounded is PackFloat, but at Int8 for products that are those of BFloat16, if these are faster on the device.
 	PackRounded(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)

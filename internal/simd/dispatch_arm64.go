@@ -12,3 +12,5 @@ func tables() []*Kernels {
 	}
 	return []*Kernels{&kernelsDot, &kernelsNEON, &genericKernels}
 }
+
+func fast16() bool { return false }

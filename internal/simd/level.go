@@ -61,6 +61,9 @@ func For(l Level) (*Kernels, bool) {
 	return nil, false
 }
 
+// Fast16 reports whether products of bfloat16 are faster than those of float32 on this machine.
+func (k *Kernels) Fast16() bool { return k.Native16 && (k.Level == AMX || fast16()) }
+
 // Bits names the bits of the table's results: two tables of the same name give the same ones, of products rounded to
 // bfloat16 or of others. Without rounding AMX is AVX512; with it, the sums of AMX differ, and the processor's instructions for
 // bfloat16 take subnormal numbers for zero.

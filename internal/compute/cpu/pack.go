@@ -29,7 +29,7 @@ func (d *Device) PackFloat(out, in int, weights ...compute.Buffer) (compute.Pack
 	return d.packFor(d.k, out, in, weights)
 }
 
-// PackRounded is PackFloat, but at Int8 for bfloat16 where there are instructions for it.
+// PackRounded is PackFloat, but at Int8 for bfloat16 where its products are fast.
 func (d *Device) PackRounded(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
 	if d.half != nil {
 		return d.packFor(d.half, out, in, weights)
