@@ -14,7 +14,7 @@ const (
 	Generic Level = iota // plain Go
 	AVX2                 // AVX2 and FMA
 	AVX512               // AVX-512 F, BW, DQ, VL
-	AMX                  // AVX512 with its BF16, and products of bfloat16 in tiles
+	AMX                  // AVX512 with its BF16, and products of bfloat16 and int8 in tiles
 	NEON                 // the vectors that every arm64 processor has
 )
 
