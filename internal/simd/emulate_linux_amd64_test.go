@@ -49,6 +49,8 @@ func TestEmulated(t *testing.T) {
 	switch {
 	case os.Getenv(emulatedVariable) != "":
 		t.Skip("this is the emulated process")
+	case testing.Short():
+		t.Skip("it takes long with the race detector")
 	case !cpu.X86.HasAVX2 || !cpu.X86.HasFMA:
 		t.Skip("this processor lacks AVX2, of which no instruction is emulated")
 	case cpu.X86.HasAVXVNNI && (tilesPermitted() || !cpu.X86.HasAVX512BF16):
