@@ -9,22 +9,47 @@ package simd
 //go:noescape
 func gemm8x1NEON(run *gemmRun)
 
+// gemm8square1NEON computes tiles of width 1, in vectors.
+//
+//go:noescape
+func gemm8square1NEON(run *gemmRun)
+
 // gemm8x2NEON computes tiles of width 2, in vectors.
 //
 //go:noescape
 func gemm8x2NEON(run *gemmRun)
+
+// gemm8square2NEON computes tiles of width 2, in vectors.
+//
+//go:noescape
+func gemm8square2NEON(run *gemmRun)
 
 // gemm8x3NEON computes tiles of width 3, in vectors.
 //
 //go:noescape
 func gemm8x3NEON(run *gemmRun)
 
+// gemm8square3NEON computes tiles of width 3, in vectors.
+//
+//go:noescape
+func gemm8square3NEON(run *gemmRun)
+
 // gemm8x4NEON computes tiles of width 4, in vectors.
 //
 //go:noescape
 func gemm8x4NEON(run *gemmRun)
 
+// gemm8square4NEON computes tiles of width 4, in vectors.
+//
+//go:noescape
+func gemm8square4NEON(run *gemmRun)
+
 // peak8NEON does 24 multiply-adds of whole vectors of bytes a step and nothing else, to measure what the processor can do.
 //
 //go:noescape
 func peak8NEON(steps int)
+
+// peak8SquareNEON does 24 multiply-adds of squares of bytes a step and nothing else, to measure what the processor can do.
+//
+//go:noescape
+func peak8SquareNEON(steps int)

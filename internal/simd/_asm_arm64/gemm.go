@@ -28,15 +28,24 @@ const elementsAhead = 3
 func emitGemm(g *gen) {
 	g.offsets = true
 	for vectors := 1; vectors <= tileVectors; vectors++ {
-		g.gemmWidth("gemm", vectors, fmla, true, (*tileLoop).addBias)
+		g.gemmWidth("gemm", vectors, tileKind{lane: fmla, panels: true, steps: (*tileLoop).stepsInPlace, complete: (*tileLoop).addBias})
 	}
+}
+
+// A tileKind is what products of one kind of element differ in.
+type tileKind struct {
+	lane     laneOpcode                        // multiplies and adds
+	panels   bool                              // A may be packed
+	steps    func(l *tileLoop, acc [][]vector) // adds up k > 0 steps of rows of A in place
+	turn     func(l *tileLoop)                 // rearranges sums that were loaded from C, unless it is nil
+	complete func(l *tileLoop)                 // completes the sums before they are stored
 }
 
 // A tileLoop is the state of a function that computes tiles of one width and any height. The Go tools write the offsets of the
 // fields of its arguments to go_asm.h.
 type tileLoop struct {
 	*gen
-	multiplyAdd  laneOpcode
+	tileKind
 	acc          [][]vector // by row and vector, whatever the height
 	run, a, c    general
 	b, k         general
@@ -87,12 +96,11 @@ func (l *tileLoop) eachRowOfC(ldc general, body func(i int)) {
 }
 
 // gemmWidth writes the function that computes tiles below one another in C, of the given width and any height up to tileRows. All
-// heights share the code that loads and stores C; each has its own loops along k, of A in place and, with panels, of A packed.
-// complete completes the sums before they are stored.
-func (g *gen) gemmWidth(name string, vectors int, multiplyAdd laneOpcode, panels bool, complete func(*tileLoop)) {
+// heights share the code that loads and stores C; each has its own loops along k, of A in place and perhaps of A packed.
+func (g *gen) gemmWidth(name string, vectors int, kind tileKind) {
 	g.function(fmt.Sprintf("%s%d", name, vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
 	l := &tileLoop{
-		gen: g, multiplyAdd: multiplyAdd, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
+		gen: g, tileKind: kind, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
 		row: g.general(), scratch: g.general(),
 	}
 	for range tileRows {
@@ -121,6 +129,9 @@ func (g *gen) gemmWidth(name string, vectors int, multiplyAdd laneOpcode, panels
 			}
 		}
 	})
+	if kind.turn != nil {
+		kind.turn(l)
+	}
 	g.jump("B", start)
 	g.place(fresh)
 	for _, row := range l.acc {
@@ -131,20 +142,20 @@ func (g *gen) gemmWidth(name string, vectors int, multiplyAdd laneOpcode, panels
 	g.place(start)
 	g.jump(fmt.Sprintf("CBZ %s,", l.k), store)
 	panel := g.label("panel")
-	if panels {
+	if kind.panels {
 		l.flag("packed", l.scratch)
 		g.jump(fmt.Sprintf("CBNZ %s,", l.scratch), panel)
 	}
 	l.findEnds()
-	l.eachHeight("inPlace", store, l.stepsInPlace)
-	if panels {
+	l.eachHeight("inPlace", store, func(acc [][]vector) { kind.steps(l, acc) })
+	if kind.panels {
 		g.place(panel)
 		g.line("MOVD %s, %s", l.a, l.row)
 		l.eachHeight("packed", store, l.stepsPacked)
 	}
 
 	g.place(store)
-	complete(l)
+	kind.complete(l)
 	l.eachRowOfC(ldc, func(i int) {
 		for j, r := range l.acc[i] {
 			if j == vectors-1 {
@@ -272,7 +283,7 @@ func (l *tileLoop) stepsInPlace(acc [][]vector) {
 	}
 	for i := range acc {
 		for j, r := range rowB {
-			l.byLane(l.multiplyAdd, acc[i][j], r, elements[i], 0)
+			l.byLane(l.lane, acc[i][j], r, elements[i], 0)
 		}
 		load(i + elementsAhead)
 	}
@@ -297,7 +308,7 @@ func (l *tileLoop) stepsPacked(acc [][]vector) {
 		l.line("ADD $%d, %s", tileRows*floatSize, l.row)
 		for i := range acc {
 			for j, r := range rowB {
-				l.byLane(l.multiplyAdd, acc[i][j], r, columnA[i/lanes], i%lanes)
+				l.byLane(l.lane, acc[i][j], r, columnA[i/lanes], i%lanes)
 			}
 		}
 	})

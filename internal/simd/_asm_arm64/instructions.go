@@ -28,6 +28,7 @@ var (
 	umax   = opcode{"UMAX", 0x6ea06400, ".4S", ".4S", ".4S"}
 	umaxp  = opcode{"UMAXP", 0x6ea0a400, ".4S", ".4S", ".4S"}
 	sdot   = opcode{"SDOT", 0x4e809400, ".4S", ".16B", ".16B"} // of Armv8.2's dot product
+	smmla  = opcode{"SMMLA", 0x4e80a400, ".4S", ".16B", ".16B"} // of Armv8.6's matrix multiplication
 	umull2 = opcode{"UMULL2", 0x6ea0c000, ".2D", ".4S", ".4S"}
 
 	fabs   = opcode{"FABS", 0x4ea0f800, ".4S", ".4S", ""}
