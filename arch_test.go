@@ -93,7 +93,7 @@ var rooms = []room{
 	{dir: "internal/bertgraph", ours: []string{"internal/onnx"}},
 	{dir: "internal/onnx", ours: []string{"internal/proto"}, others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/files", others: []string{"golang.org/x/sys"}},
-	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}},
+	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}, unsafe: true},
 	{dir: "internal/proto", others: []string{"google.golang.org/protobuf"}},
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},

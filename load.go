@@ -231,6 +231,7 @@ func (m *Model) readParameter(p *parameter, s source, seed uint64) (err error) {
 	}
 	if values, ok := s.Float32View(); ok && !s.transposed {
 		p.value, err = m.device.Wrap(values)
+		p.tensor = s.Tensor
 		return err
 	}
 	return m.convert(p, s)

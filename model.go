@@ -92,6 +92,8 @@ type parameter struct {
 	value compute.Buffer // none at Int8 where there are ints
 	ints  *integers      // at Int8, of one that is quantized before it is packed
 	grad  compute.Buffer // while there is a Trainer
+
+	tensor *checkpoint.Tensor // of which value is the memory, or nil
 }
 
 // New makes a model with the parameters a new model begins with: weights from a normal distribution of standard
@@ -297,7 +299,7 @@ func (m *Model) prepare(tokens int) (*weights, error) {
 		w, err = m.link(pack)
 	case m.passed || tokens >= shortPass:
 		pack = packAll
-		w, err = m.weights.packed(m.device)
+		w, err = m.weights.packed(m.device, m.forget)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("memory for the packed weights: %w", err)
@@ -305,4 +307,14 @@ func (m *Model) prepare(tokens int) (*weights, error) {
 	m.weights, m.packed = w, pack
 	m.passed = m.passed || tokens > 0
 	return m.weights, nil
+}
+
+// forget lets go of the pages of the file that a packed weight was read from. Inference reads them no more; who does, such as Save,
+// has them loaded again.
+func (m *Model) forget(weight compute.Buffer) {
+	for i := range m.params {
+		if p := &m.params[i]; p.tensor != nil && p.value.Memory == weight.Memory {
+			p.tensor.Forget()
+		}
+	}
 }

@@ -17,8 +17,8 @@ import "github.com/go-bert/bert/internal/compute"
 //
 // Int8 is for inference alone. The weights of attention's output and of the feed-forward network are integers from −127 to 127
 // with a scale for each output, a quarter of the memory; their inputs are quantized likewise at each product, with a scale for
-// each token. Sums of products are exact in int32, on any processor. Query, key and value, attention's own products, the pooler,
-// the heads and all else are float32.
+// each token. Sums of products are exact in int32, on any processor. The products of query, key and value are those of BFloat16
+// where these are fast, else those of Float32; attention's own products, the pooler, the heads and all else are float32.
 type Precision = compute.Precision
 
 const (

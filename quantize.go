@@ -361,18 +361,22 @@ func (m *Model) valueOf(p *parameter) (compute.Buffer, error) {
 	return m.device.Wrap(values)
 }
 
-// productsInInt8 reports whether a layer of the given weights, which make up one product, multiplies in int8. otherwise is the answer for
-// a model that doesn't say.
-func (m *Model) productsInInt8(weights []*parameter, otherwise bool) bool {
-	if m.config.Quantization == nil {
-		return otherwise
+// formOf is the form of a product with the given weights: what the model says of them, or by where it doesn't say.
+func (m *Model) formOf(weights []*parameter, by form) form {
+	switch {
+	case m.config.Quantization == nil:
+		return by
+	case !slices.ContainsFunc(weights, func(p *parameter) bool { return p.ints == nil || !p.ints.inputs }):
+		return inInt8
+	case by == inInt8:
+		return inFloat
 	}
-	return !slices.ContainsFunc(weights, func(p *parameter) bool { return p.ints == nil || !p.ints.inputs })
+	return by
 }
 
-// pack lays a layer's weights out for the device's kernels, in int8 or not.
-func (m *Model) pack(inInt8 bool, out, in int, weights []*parameter) (compute.Packed, error) {
-	if precision, _ := m.device.Precision(); inInt8 && precision == Int8 && !slices.ContainsFunc(weights, func(p *parameter) bool { return p.ints == nil }) {
+// pack lays a layer's weights out for the device's kernels.
+func (m *Model) pack(by form, out, in int, weights []*parameter) (compute.Packed, error) {
+	if precision, _ := m.device.Precision(); by == inInt8 && precision == Int8 && !slices.ContainsFunc(weights, func(p *parameter) bool { return p.ints == nil }) {
 		rows := make([]compute.Integers, len(weights))
 		for i, p := range weights {
 			rows[i] = p.ints.Integers
@@ -386,10 +390,18 @@ func (m *Model) pack(inInt8 bool, out, in int, weights []*parameter) (compute.Pa
 			return nil, err
 		}
 	}
-	if inInt8 {
-		return m.device.Pack(out, in, values...)
+	pack := m.device.PackFloat
+	switch by {
+	case inInt8:
+		pack = m.device.Pack
+	case inRounded:
+		pack = m.device.PackRounded
 	}
-	return m.device.PackFloat(out, in, values...)
+	packed, err := pack(out, in, values...)
+	for _, v := range values {
+		m.forget(v)
+	}
+	return packed, err
 }
 
 // The names of what stands beside an int8 weight NAME.weight: compressed-tensors' for the scales of its rows, TensorRT Model

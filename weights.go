@@ -53,23 +53,27 @@ const (
 	packAll
 )
 
+// form is how the operands of a layer's product are taken at Int8; otherwise there is no difference.
+type form uint8
+
 // What a layer's products are at Int8, where neither the file nor Options.Quantize says so. Query, key and value cost the most
 // accuracy: of all-MiniLM-L6-v2's vectors, the mean cosine to float32's is 0.9966 with them in int8 and 0.9984 without. The
 // pooler and the heads are few, of few rows, and the last before the answer.
 const (
-	inFloat = false
-	inInt8  = true // attention's output and the feed-forward network
+	inFloat   form = iota
+	inRounded      // query, key and value: bfloat16 where that is faster, as Device.PackRounded says
+	inInt8         // attention's output and the feed-forward network
 )
 
 // link builds weights from the table. It fails where the device has no memory for what is packed or joined.
 func (m *Model) link(pack packing) (*weights, error) {
 	var failure error // the first
-	packed := func(inInt8 bool, out, in int, weights ...*parameter) compute.Packed {
+	packed := func(by form, out, in int, weights ...*parameter) compute.Packed {
 		if failure != nil {
 			return nil
 		}
 		var p compute.Packed
-		p, failure = m.pack(m.productsInInt8(weights, inInt8), out, in, weights)
+		p, failure = m.pack(m.formOf(weights, by), out, in, weights)
 		return p
 	}
 	join := func(params []*parameter) compute.Buffer {
@@ -106,7 +110,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 		normOf  = func(name string) norm { return norm{find(name + ".weight"), find(name + ".bias")} }
 	)
 	// denseOf joins the parameters of the named layers, which follow one another in the table, to one layer.
-	denseOf := func(inInt8 bool, out, in int, names ...string) dense {
+	denseOf := func(by form, out, in int, names ...string) dense {
 		d := dense{matrix: compute.Matrix{Out: out, In: in}, inStride: in, outStride: out}
 		var weight, bias []*parameter
 		for _, name := range names {
@@ -115,7 +119,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 		}
 		d.bias = join(bias)
 		if pack == packAll || pack == packJoined && len(weight) > 1 {
-			d.matrix.Packed = packed(inInt8, out, in, weight...)
+			d.matrix.Packed = packed(by, out, in, weight...)
 			return d
 		}
 		d.matrix.Weight = join(weight)
@@ -136,7 +140,7 @@ func (m *Model) link(pack packing) (*weights, error) {
 	for i := range c.NumHiddenLayers {
 		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
 		block := layer{
-			qkv:             denseOf(inFloat, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			qkv:             denseOf(inRounded, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
 			attentionOutput: denseOf(inInt8, h, h, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
 			intermediate:    denseOf(inInt8, c.IntermediateSize, h, l+"intermediate.dense"),
@@ -178,14 +182,15 @@ func (m *Model) link(pack packing) (*weights, error) {
 // device's choice.
 func (m *Model) innerStride() int { return m.device.Stride(m.config.IntermediateSize) }
 
-// packed is w with those matrices laid out that were not. At Int8 there are none: link packs all.
-func (w *weights) packed(device compute.Device) (*weights, error) {
+// packed is w with those matrices laid out that were not, which forget is told of. At Int8 there are none: link packs all.
+func (w *weights) packed(device compute.Device, forget func(compute.Buffer)) (*weights, error) {
 	p := *w
 	p.layers = slices.Clone(w.layers)
 	var failure error // the first
 	pack := func(d *dense) {
 		if m := &d.matrix; m.Packed == nil && m.Out > 0 && failure == nil {
 			m.Packed, failure = device.PackFloat(m.Out, m.In, m.Weight)
+			forget(m.Weight)
 		}
 	}
 	for i := range p.layers {

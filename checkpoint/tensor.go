@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
+
+	"github.com/go-bert/bert/internal/mmap"
 )
 
 // A Tensor is a named array of numbers in row-major order.
@@ -23,6 +25,10 @@ func (t *Tensor) Len() int {
 	}
 	return n
 }
+
+// Forget lets go of the memory of Data where it is a part of a mapped file: it is loaded again when it is touched. For values that
+// are not needed for a while.
+func (t *Tensor) Forget() { mmap.Forget(t.Data) }
 
 // byteSize returns the length that Data must have. It fails if a dimension is negative or the product of the non-zero
 // dimensions overflows an int. So no arithmetic of a caller on the shape can overflow, in whatever order it multiplies.

@@ -116,7 +116,8 @@ const (
 	BFloat16           // rounded to nearest, ties to even; products are added up in float32
 	// Int8 takes the operands of Linear with a weight that Pack has laid out as integers from −127 to 127, to nearest, ties to
 	// even, times a scale: for the weight, one for each of its rows; for X, one for each row, at each product. The scale is the
-	// row's largest magnitude over 127. Sums are exact in int32. All other products are those of Float32.
+	// row's largest magnitude over 127. Sums are exact in int32. All other products are those of Float32, or with a weight of
+	// PackRounded perhaps those of BFloat16.
 	Int8
 )
 
@@ -436,6 +437,8 @@ type Device interface {
 	// PackIntegers is Pack at Int8 of rows that are quantized already. Before X is quantized, its columns are multiplied by
 	// inputScales [in], unless that is nil.
 	PackIntegers(out, in int, inputScales []float32, weights ...Integers) (Packed, error)
+	// PackRounded is PackFloat, but at Int8 for products that are those of BFloat16, if these are faster on the device.
+	PackRounded(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)
 	LinearInputGrad(op *LinearInputGrad)

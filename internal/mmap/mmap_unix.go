@@ -14,5 +14,9 @@ func Map(f *os.File, size int) (data []byte, release func() error, err error) {
 	if err != nil {
 		return Read(f, size) // a file system that can't map files
 	}
-	return data, func() error { return unix.Munmap(data) }, nil
+	unregister := register(data)
+	return data, func() error {
+		unregister()
+		return unix.Munmap(data)
+	}, nil
 }

@@ -67,17 +67,28 @@ func (b *buffer) watched(f func(side []float32) bool) bool {
 	return f(before) && f(behind)
 }
 
-// eachLevel runs a test for every table of this machine.
+// testedTables are those of this machine, or those that are emulated (emulate_linux_amd64_test.go).
+var testedTables = tables
+
+// emulated says that instructions take long, so that tests should take few of them.
+var emulated bool
+
+// eachLevel runs a test for every tested table.
 func eachLevel(t *testing.T, f func(t *testing.T, k *Kernels)) {
-	for _, k := range tables() {
+	for _, k := range testedTables() {
 		t.Run(tableName(k), func(t *testing.T) { f(t, k) })
 	}
 }
 
 // tableName tells tables of one level apart.
 func tableName(k *Kernels) string {
-	if k.Native16 {
+	switch {
+	case k.Native16:
 		return k.Level.String() + "+bf16"
+	case k.Level == AVX2 && k.Int8.Offset != 0:
+		return k.Level.String() + "+vnni"
+	case k.Level == NEON && k.Int8.Native:
+		return k.Level.String() + "+dot"
 	}
 	return k.Level.String()
 }

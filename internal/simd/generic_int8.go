@@ -41,7 +41,7 @@ func fill(dst []uint32, w uint32) {
 	}
 }
 
-func gemm8Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling) {
+func gemm8Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, to Scaling) {
 	if m <= 0 || n <= 0 {
 		return
 	}

@@ -23,8 +23,9 @@ type Integers struct {
 	// Gemm computes the m×n block c[i*ldc+j] (n ≤ NR, any m) from a, a[i*lda+p], and one panel of B. k and lda count words.
 	// Sums are int32 in the memory of c: with add it adds to them, else it overwrites; k = 0 without add is a sum of zero. Then
 	// to makes numbers of them, if it has scales. Sums overflow where k is more than MaxInt8Depth elements. Nothing outside the m
-	// rows of k words of a and the m rows of n elements of c is touched.
-	Gemm func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling)
+	// rows of k words of a and the m rows of n elements of c is touched. next is the panel that is multiplied next, which some levels
+	// prefetch meanwhile, or nil.
+	Gemm func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, to Scaling)
 
 	// peak is MultiplyAdds8 for steps > 0, or nil.
 	peak func(steps int) (operations int)

@@ -4,7 +4,8 @@ package simd
 
 import "unsafe"
 
-// Products of int8: _asm/gemm8.go. What AVX-512 has without its VNNI is slower than AVX2's products, which need its own.
+// Products of int8: _asm/gemm8.go, and _asm/tiles.go for AMX. What AVX-512 has without its VNNI is slower than AVX2's products, which
+// need its own.
 
 var (
 	int8AVX2 = Integers{
@@ -15,30 +16,27 @@ var (
 		MR: tiles8AVX2.mr, NR: tiles8AVX2.nr(), Native: true,
 		QuantizeRow: quantizeRowAVX512, Gemm: gemm8AVX2, peak: peak8AVX2Operations,
 	}
+	int8AVXVNNI = Integers{
+		MR: tiles8AVXVNNI.mr, NR: tiles8AVXVNNI.nr(), Offset: 0x80808080, Native: true,
+		QuantizeRow: quantizeRowAVX2, Gemm: gemm8AVXVNNI, peak: peak8AVXVNNIOperations,
+	}
 	int8VNNI = Integers{
 		MR: tiles8VNNI.mr, NR: tiles8VNNI.nr(), Offset: 0x80808080, Native: true,
 		QuantizeRow: quantizeRowAVX512, Gemm: gemm8VNNI, peak: peak8VNNIOperations,
 	}
+	int8AMX = Integers{
+		MR: tileMR, NR: tileNR, Native: true,
+		QuantizeRow: quantizeRowAVX512, Gemm: gemm8Tiles, peak: peak8TilesOperations,
+	}
 )
 
 var (
-	tiles8AVX2 = tileShape{mr: 5, lanes: 8, heights: []int{8, 5}}
-	tiles8VNNI = tileShape{mr: 14, lanes: 16, heights: []int{14, 14}}
+	tiles8AVX2    = tileShape{mr: 5, lanes: 8, heights: []int{8, 5}}
+	tiles8AVXVNNI = tileShape{mr: 6, lanes: 8, heights: []int{12, 6}}
+	tiles8VNNI    = tileShape{mr: 14, lanes: 16, heights: []int{14, 14}}
 )
 
-// setInt8 is setInPlace for words, with what makes numbers of the sums.
-func setInt8(r *gemmRun, t *tileShape, m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to *Scaling) bool {
-	if !setInPlace(r, t, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
-		return false
-	}
-	to.check(m, n)
-	r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
-	r.rowScales, r.scales = unsafe.Pointer(unsafe.SliceData(to.Rows)), unsafe.Pointer(unsafe.SliceData(to.Columns))
-	r.offsets, r.bias = unsafe.Pointer(unsafe.SliceData(to.Offsets)), unsafe.Pointer(unsafe.SliceData(to.Bias))
-	return true
-}
-
-func gemm8AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling) {
+func gemm8AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, to Scaling) {
 	var r gemmRun
 	if !setInt8(&r, &tiles8AVX2, m, n, k, a, lda, b, c, ldc, add, &to) {
 		return
@@ -50,7 +48,19 @@ func gemm8AVX2(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc in
 	}
 }
 
-func gemm8VNNI(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, to Scaling) {
+func gemm8AVXVNNI(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, to Scaling) {
+	var r gemmRun
+	if !setInt8(&r, &tiles8AVXVNNI, m, n, k, a, lda, b, c, ldc, add, &to) {
+		return
+	}
+	if r.vectors == 1 {
+		gemm8x1AVXVNNI(&r)
+	} else {
+		gemm8x2AVXVNNI(&r)
+	}
+}
+
+func gemm8VNNI(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, to Scaling) {
 	var r gemmRun
 	if !setInt8(&r, &tiles8VNNI, m, n, k, a, lda, b, c, ldc, add, &to) {
 		return
@@ -59,6 +69,21 @@ func gemm8VNNI(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc in
 		gemm8x1AVX512VNNI(&r)
 	} else {
 		gemm8x2AVX512VNNI(&r)
+	}
+}
+
+// gemm8Tiles adds up the sums in tiles, and leaves it to AVX-512 to make numbers of them, without words to multiply.
+func gemm8Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, to Scaling) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	to.check(m, n)
+	if tilesFit(m, n, k, b, c, ldc, add) {
+		_ = a[(m-1)*lda+k-1]
+		tileOperand{bytes: true, a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next)
+	}
+	if to.Columns != nil {
+		gemm8VNNI(m, n, 0, nil, 0, nil, c, ldc, true, nil, to)
 	}
 }
 
@@ -88,10 +113,15 @@ func quantizeRowAVX512(dst []uint32, src []float32, offset uint32) (scale float3
 	return scale
 }
 
-// peak8AVX2Operations and peak8VNNIOperations are Integers.peak; a step multiplies and adds peakChains vectors of bytes.
+// These are Integers.peak. A step multiplies and adds peakChains vectors of bytes, or four tiles.
 func peak8AVX2Operations(steps int) (operations int) {
 	peak8AVX2(steps)
 	return steps * 2 * peakChains * 4 * tiles8AVX2.lanes
+}
+
+func peak8AVXVNNIOperations(steps int) (operations int) {
+	peak8AVXVNNI(steps)
+	return steps * 2 * peakChains * 4 * tiles8AVXVNNI.lanes
 }
 
 func peak8VNNIOperations(steps int) (operations int) {
@@ -99,9 +129,16 @@ func peak8VNNIOperations(steps int) (operations int) {
 	return steps * 2 * peakChains * 4 * tiles8VNNI.lanes
 }
 
-// kernelsAVX512VNNI is kernelsAVX512 with products of int8 by instructions for them.
-var kernelsAVX512VNNI = func() Kernels {
-	k := kernelsAVX512
-	k.Int8 = int8VNNI
-	return k
-}()
+func peak8TilesOperations(steps int) (operations int) {
+	config := configure(tileMR, tileNR, tileWords)
+	peakByteTilesAMX(config.bytes(), steps)
+	const products = 4
+	return steps * products * 2 * registerRows * registerRows * 4 * tileWords
+}
+
+// The tables of these levels with products of int8 by instructions for them.
+var (
+	kernelsAVXVNNI    = kernelsAVX2.withInt8(int8AVXVNNI)
+	kernelsAVX512VNNI = kernelsAVX512.withInt8(int8VNNI)
+	kernelsAMXInt8    = kernelsAMX.withInt8(int8AMX)
+)

@@ -152,9 +152,19 @@ func TestGemm8(t *testing.T) {
 		for i := range columns {
 			columns[i] = newBuffer(t, k.NR)
 		}
-		for _, depth := range []int{0, 1, 2, 17, deepest} {
+		depths := []int{0, 1, 2, 17, deepest}
+		if emulated {
+			depths = []int{0, 1, 17}
+			if table.Level == AMX { // several steps of tiles
+				depths = append(depths, deepest)
+			}
+		}
+		for _, depth := range depths {
 			for _, m := range []int{1, 2, 3, k.MR - 1, k.MR, k.MR + 1, most} {
 				for n := 1; n <= k.NR; n++ {
+					if emulated && n < k.NR-1 && n%5 != 1 {
+						continue
+					}
 					for variant := range 4 {
 						name := fmt.Sprintf("m=%d n=%d k=%d variant=%d", m, n, depth, variant)
 						where := place((m + n + depth + variant) % int(places))
@@ -183,7 +193,7 @@ func TestGemm8(t *testing.T) {
 								to.Bias = nil
 							}
 						}
-						k.Gemm(m, n, depth, a, lda, b, c, ldc, add, to)
+						k.Gemm(m, n, depth, a, lda, b, c, ldc, add, b[:min(1, len(b))], to)
 						for i := range m {
 							for j := range n {
 								sum := p.ints[i*n+j]
@@ -228,7 +238,7 @@ func TestGemm8Deepest(t *testing.T) {
 			to.Offsets[0] = -128 * column // which wraps around, as the sums with an offset do
 		}
 		c := make([]float32, 1)
-		k.Gemm(1, 1, depth, a, depth, b, c, 1, false, to)
+		k.Gemm(1, 1, depth, a, depth, b, c, 1, false, nil, to)
 		if want := float32(-127 * 127 * 4 * depth); c[0] != want {
 			t.Errorf("the sum is %g, want %g", c[0], want)
 		}

@@ -14,7 +14,7 @@ const (
 	Generic Level = iota // plain Go
 	AVX2                 // AVX2 and FMA
 	AVX512               // AVX-512 F, BW, DQ, VL
-	AMX                  // AVX512 with its BF16, and products of bfloat16 in tiles
+	AMX                  // AVX512 with its BF16, and products of bfloat16 and int8 in tiles
 	NEON                 // the vectors that every arm64 processor has
 )
 
@@ -60,6 +60,9 @@ func For(l Level) (*Kernels, bool) {
 	}
 	return nil, false
 }
+
+// Fast16 reports whether products of bfloat16 are faster than those of float32 on this machine.
+func (k *Kernels) Fast16() bool { return k.Native16 && (k.Level == AMX || fast16()) }
 
 // Bits names the bits of the table's results: two tables of the same name give the same ones, of products rounded to
 // bfloat16 or of others. Without rounding AMX is AVX512; with it, the sums of AMX differ, and the processor's instructions for

@@ -4,7 +4,7 @@ package simd
 
 import "unsafe"
 
-// Products of bfloat16 by AMX: _asm/tiles.go.
+// Products of bfloat16 and of int8 by AMX: _asm/tiles.go.
 
 const (
 	registerRows = 16               // of a tile, and its columns of float32
@@ -48,6 +48,7 @@ func ceil(n, by int) int { return (n + by - 1) / by }
 // A tileOperand is A: element (i, p) of block t is at t*as+i*rs+p/tileWords*ps+p%tileWords of a, in the last step along k
 // at t*as+i*restRS+p/tileWords*ps+p%tileWords if that has fewer words.
 type tileOperand struct {
+	bytes              bool // words hold integers of 8 bits, not bfloat16
 	a                  []uint32
 	as, rs, ps, restRS int
 }
@@ -108,6 +109,14 @@ func (a *tileOperand) multiply(blocks, m, n, words, steps int, b []uint32, c []f
 	pa, pb, pc := unsafe.SliceData(a.a), unsafe.SliceData(b), unsafe.SliceData(c)
 	// Not through a table of functions: the configuration would escape to the heap.
 	switch high, wide := m > registerRows, n > registerRows; {
+	case a.bytes && high && wide:
+		byteTiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+	case a.bytes && high:
+		byteTiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+	case a.bytes && wide:
+		byteTiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+	case a.bytes:
+		byteTiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
 	case high && wide:
 		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
 	case high:
@@ -125,7 +134,7 @@ func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc 
 		return
 	}
 	_ = a[(m-1)*lda+k-1]
-	tileOperand{a, tileMR * lda, lda, tileWords, lda}.times(m, n, k, b, c, ldc, add, next)
+	tileOperand{a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next)
 }
 
 // gemmPacked16Tiles is Kernels.GemmPacked16.
@@ -135,7 +144,7 @@ func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add boo
 	}
 	panel := tileMR * k
 	_ = a[ceil(m, tileMR)*panel-1]
-	tileOperand{a, panel, tileWords, tileMR * tileWords, k % tileWords}.times(m, n, k, b, c, ldc, add, next)
+	tileOperand{a: a, as: panel, rs: tileWords, ps: tileMR * tileWords, restRS: k % tileWords}.times(m, n, k, b, c, ldc, add, next)
 }
 
 // tilesFit reports whether there are products to add up, and panics where the assembly would leave its slices. If there are

@@ -354,6 +354,356 @@ asked2:
 	VZEROUPPER
 	RET
 
+// func byteTiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// Requires: AMX, AVX, MMX+
+TEXT ·byteTiles1x1AMX(SB), NOSPLIT, $0-112
+	MOVQ config+0(FP), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
+
+block:
+	CMPB add+88(FP), $0x00
+	JEQ  fresh
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	JMP  start
+
+fresh:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
+
+start:
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
+	MOVQ BX, R12
+	SHLQ $0x04, R12
+	ADDQ AX, R12
+	MOVQ AX, R11
+	ADDQ cs+72(FP), R11
+	ADDQ cs+72(FP), R12
+
+loop:
+	CMPQ       R11, R12
+	JGE        fetched1
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	ADDQ       BX, R11
+
+fetched1:
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD TMM6, TMM4, TMM0
+	ADDQ DX, R10
+	ADDQ $+2048, R9
+	DECQ R8
+	JNZ  loop
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
+	JNZ  block
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
+	VZEROUPPER
+	RET
+
+// func byteTiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// Requires: AMX, AVX, MMX+
+TEXT ·byteTiles1x2AMX(SB), NOSPLIT, $0-112
+	MOVQ config+0(FP), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
+
+block:
+	CMPB add+88(FP), $0x00
+	JEQ  fresh
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
+	JMP  start
+
+fresh:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO TMM1
+
+start:
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
+	MOVQ BX, R12
+	SHLQ $0x04, R12
+	ADDQ AX, R12
+	MOVQ AX, R11
+	ADDQ cs+72(FP), R11
+	ADDQ cs+72(FP), R12
+
+loop:
+	CMPQ       R11, R12
+	JGE        fetched1
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       BX, R11
+
+fetched1:
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD TMM6, TMM4, TMM0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x31; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R9)(SI*1), TMM7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD TMM7, TMM4, TMM1
+	ADDQ DX, R10
+	ADDQ $+2048, R9
+	DECQ R8
+	JNZ  loop
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM1, 64(AX)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
+	JNZ  block
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
+	VZEROUPPER
+	RET
+
+// func byteTiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// Requires: AMX, AVX, MMX+
+TEXT ·byteTiles2x1AMX(SB), NOSPLIT, $0-112
+	MOVQ config+0(FP), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
+
+block:
+	CMPB add+88(FP), $0x00
+	JEQ  fresh
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
+	JMP  start
+
+fresh:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO TMM2
+
+start:
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
+	MOVQ CX, R11
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+	MOVQ BX, R13
+	SHLQ $0x04, R13
+	ADDQ AX, R13
+	MOVQ AX, R12
+	ADDQ cs+72(FP), R12
+	ADDQ cs+72(FP), R13
+	MOVQ BX, R14
+	SHLQ $0x04, R14
+	ADDQ R13, R14
+
+loop:
+	CMPQ       R12, R14
+	JGE        fetched1
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	ADDQ       BX, R12
+
+fetched1:
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD TMM6, TMM4, TMM0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x0b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(CX*1), TMM5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD TMM6, TMM5, TMM2
+	ADDQ DX, R10
+	ADDQ DX, R11
+	ADDQ $+2048, R9
+	DECQ R8
+	JNZ  loop
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM2, (R8)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
+	JNZ  block
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
+	VZEROUPPER
+	RET
+
+// func byteTiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// Requires: AMX, AVX, MMX+
+TEXT ·byteTiles2x2AMX(SB), NOSPLIT, $0-112
+	MOVQ config+0(FP), AX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
+	MOVQ c+64(FP), AX
+	MOVQ rs+32(FP), CX
+	MOVQ ps+40(FP), DX
+	MOVQ ldc+80(FP), BX
+	MOVQ $+128, SI
+	MOVQ next+96(FP), DI
+
+block:
+	CMPB add+88(FP), $0x00
+	JEQ  fresh
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(BX*1), TMM3
+	JMP  start
+
+fresh:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO TMM1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO TMM2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO TMM3
+
+start:
+	MOVQ steps+56(FP), R8
+	MOVQ b+48(FP), R9
+	MOVQ a+16(FP), R10
+	MOVQ CX, R11
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+	MOVQ BX, R13
+	SHLQ $0x04, R13
+	ADDQ AX, R13
+	MOVQ AX, R12
+	ADDQ cs+72(FP), R12
+	ADDQ cs+72(FP), R13
+	MOVQ BX, R14
+	SHLQ $0x04, R14
+	ADDQ R13, R14
+
+loop:
+	CMPQ       R12, R14
+	JGE        fetched1
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	ADDQ       BX, R12
+
+fetched1:
+	MOVQ  lines+104(FP), R13
+	TESTQ R13, R13
+	JZ    asked2
+
+ask3:
+	PREFETCHT1 (DI)
+	ADDQ       $0x40, DI
+	DECQ       R13
+	JNZ        ask3
+
+asked2:
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xa4; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(CX*1), TMM4
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xb4; BYTE $0x31; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R9)(SI*1), TMM6
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD TMM6, TMM4, TMM0
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xbc; BYTE $0x31; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R9)(SI*1), TMM7
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD TMM7, TMM4, TMM1
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0xac; BYTE $0x0b; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R11)(CX*1), TMM5
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD TMM6, TMM5, TMM2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD TMM7, TMM5, TMM3
+	ADDQ DX, R10
+	ADDQ DX, R11
+	ADDQ $+2048, R9
+	DECQ R8
+	JNZ  loop
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM0, (AX)(BX*1)
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM1, 64(AX)(BX*1)
+	MOVQ BX, R8
+	SHLQ $0x04, R8
+	ADDQ AX, R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM2, (R8)(BX*1)
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED TMM3, 64(R8)(BX*1)
+	MOVQ as+24(FP), R8
+	ADDQ R8, a+16(FP)
+	ADDQ cs+72(FP), AX
+	DECQ blocks+8(FP)
+	JNZ  block
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
+	VZEROUPPER
+	RET
+
 // func packTilesAMX(dst *uint32, rs int, src *float32, ld int, m int, k int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512_BF16
 TEXT ·packTilesAMX(SB), NOSPLIT, $0-48
@@ -729,6 +1079,24 @@ loop:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xcc // TDPBF16PS TMM7, TMM4, TMM1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xd5 // TDPBF16PS TMM6, TMM5, TMM2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xdd // TDPBF16PS TMM7, TMM5, TMM3
+	DECQ AX
+	JNZ  loop
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 
+	VZEROUPPER
+	RET
+
+// func peakByteTilesAMX(config *byte, steps int)
+// Requires: AMX, AVX
+TEXT ·peakByteTilesAMX(SB), NOSPLIT, $0-16
+	MOVQ steps+8(FP), AX
+	MOVQ config+0(FP), CX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x21; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (CX)
+
+loop:
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xc4 // TDPBSSD TMM6, TMM4, TMM0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xcc // TDPBSSD TMM7, TMM4, TMM1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x4b; BYTE $0x5e; BYTE $0xd5 // TDPBSSD TMM6, TMM5, TMM2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x43; BYTE $0x5e; BYTE $0xdd // TDPBSSD TMM7, TMM5, TMM3
 	DECQ AX
 	JNZ  loop
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE 

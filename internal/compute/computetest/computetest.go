@@ -22,6 +22,7 @@ const (
 	gradient  = 5e-5    // a gradient, whose sums run over the whole batch
 	aggregate = 1e-6    // a loss or a sum that is taken in float64 of terms in float32
 	quantized = 1. / 24 // a product at Int8, of operands as they were before
+	rounded   = 1. / 64 // a product of PackRounded, the same
 )
 
 // bounds are those of what a precision blurs. At BFloat16 the references of products round their operands as well, and
@@ -300,6 +301,10 @@ func wrap(d compute.Device, data []float32) compute.Buffer { return must(d.Wrap(
 
 func pack(d compute.Device, out, in int, weights ...compute.Buffer) compute.Packed {
 	return must(d.Pack(out, in, weights...))
+}
+
+func packRounded(d compute.Device, out, in int, weights ...compute.Buffer) compute.Packed {
+	return must(d.PackRounded(out, in, weights...))
 }
 
 func sumSquares(d compute.Device, x compute.Buffer) float64 { return must(d.SumSquares(x)) }

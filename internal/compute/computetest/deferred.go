@@ -187,6 +187,10 @@ func (d *Deferred) PackFloat(out, in int, weights ...compute.Buffer) (compute.Pa
 	return d.packLater(compute.Device.PackFloat, out, in, weights)
 }
 
+func (d *Deferred) PackRounded(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	return d.packLater(compute.Device.PackRounded, out, in, weights)
+}
+
 func (d *Deferred) packLater(pack func(d compute.Device, out, in int, weights ...compute.Buffer) (compute.Packed, error), out, in int, weights []compute.Buffer) (compute.Packed, error) {
 	d.mu.Lock()
 	err := d.refusal()

@@ -230,6 +230,43 @@ func TestPackFloat(t *testing.T) {
 	}
 }
 
+// TestPackRounded asserts that a device of int8 gives the bits of BFloat16 for what PackRounded laid out where these products are fast,
+// else those of Float32, and that it is found by its kernels' name.
+func TestPackRounded(t *testing.T) {
+	const rows, in, out = 9, 100, 70
+	x, w := make([]float32, rows*in), make([]float32, out*in)
+	for i := range x {
+		x[i] = float32(i%19) / 7
+	}
+	for i := range w {
+		w[i] = float32(i%23) / 9
+	}
+	for _, level := range simd.Available() {
+		table, _ := simd.For(level)
+		as := compute.Float32
+		if table.Fast16() {
+			as = compute.BFloat16
+		}
+		var results [2][]float32
+		for i, p := range []compute.Precision{as, compute.Int8} {
+			d := at(t, level, 2, p)
+			y := alloc(d, rows*out)
+			d.Linear(&compute.Linear{Rows: rows, X: wrap(d, x), W: compute.Matrix{Out: out, In: in, Packed: must(d.PackRounded(out, in, wrap(d, w)))}, Y: y})
+			results[i] = view(d, y)
+			if !HasKernels(d.Kernels(), p) {
+				t.Errorf("%v at %v: no kernels %s", level, p, d.Kernels())
+			} else if found, err := NewOn(d.Kernels(), 1, p); err != nil || found.Kernels() != d.Kernels() {
+				t.Errorf("%v at %v: kernels %s are not found by their name (%v)", level, p, d.Kernels(), err)
+			} else {
+				found.Close()
+			}
+		}
+		if !slices.Equal(results[0], results[1]) {
+			t.Errorf("%v: the bits differ from those of %v", level, as)
+		}
+	}
+}
+
 // TestPackRefusesWideInt8 asserts that no sum of products can overflow.
 func TestPackRefusesWideInt8(t *testing.T) {
 	d := at(t, simd.Generic, 1, compute.Int8)

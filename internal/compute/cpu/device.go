@@ -22,6 +22,7 @@ type Device struct {
 	mu   sync.Mutex // held by each operation: they take turns
 	k    *kernels
 	int8 *kernels // of what Pack has quantized; nil at other precisions, at which k does all
+	half *kernels // of what PackRounded has rounded, at Int8 where products of bfloat16 are fast; else nil
 	pool *pool
 
 	// The state of the operations, here so that none of them allocates.
@@ -69,7 +70,7 @@ func NewOn(kernels string, threads int, p compute.Precision) (*Device, error) {
 	if err := check(threads, p); err != nil {
 		return nil, err
 	}
-	k, ok := simd.WithBits(kernels, p == compute.BFloat16)
+	k, ok := withBits(kernels, p)
 	if !ok {
 		return nil, fmt.Errorf("cpu: this processor or build lacks the kernels %s", kernels)
 	}
@@ -78,8 +79,16 @@ func NewOn(kernels string, threads int, p compute.Precision) (*Device, error) {
 
 // HasKernels reports whether this machine has the kernels of a name, at a precision.
 func HasKernels(name string, p compute.Precision) bool {
-	_, ok := simd.WithBits(name, p == compute.BFloat16)
+	_, ok := withBits(name, p)
 	return ok
+}
+
+// withBits is the best table whose devices of a precision have kernels of a name.
+func withBits(name string, p compute.Precision) (*simd.Kernels, bool) {
+	if k, ok := simd.WithBits(name, true); ok && p == compute.Int8 && k.Fast16() {
+		return k, true
+	}
+	return simd.WithBits(name, p == compute.BFloat16)
 }
 
 func check(threads int, p compute.Precision) error {
@@ -102,12 +111,15 @@ func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Threshold
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	var int8 *kernels
+	var int8, half *kernels
 	if p == compute.Int8 {
+		if table.Fast16() {
+			half = newKernels(table, compute.BFloat16, at)
+		}
 		int8, p = newInt8Kernels(table, at), compute.Float32
 	}
 	k := newKernels(table, p, at)
-	d := &Device{k: k, int8: int8, pool: newPool(k, threads)}
+	d := &Device{k: k, int8: int8, half: half, pool: newPool(k, threads)}
 	// The workers know the pool alone, so a Device that was forgotten can be collected, and its workers end.
 	runtime.AddCleanup(d, (*pool).close, d.pool)
 	return d
@@ -126,7 +138,7 @@ func (d *Device) Name() string {
 }
 
 // Kernels names the primitives by their bits: two devices of the same name and precision give the same results.
-func (d *Device) Kernels() string { return d.k.simd.Bits(d.k.rounds()) }
+func (d *Device) Kernels() string { return d.k.simd.Bits(d.k.rounds() || d.half != nil) }
 
 // Precision is that of the products. Float32 is native to every level.
 func (d *Device) Precision() (p compute.Precision, native bool) {

@@ -31,7 +31,7 @@ type kernels struct {
 	mulInPlace func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32)
 	mulPacked  func(m, n, k int, a, b, c []float32, ldc int, add bool, next []float32)
 	// mulBytes is there instead in products of int8.
-	mulBytes func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, to simd.Scaling)
+	mulBytes func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next []float32, to simd.Scaling)
 }
 
 func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
@@ -62,8 +62,8 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 func newInt8Kernels(k *simd.Kernels, at Thresholds) *kernels {
 	return &kernels{
 		simd: k, precision: compute.Int8, at: at, perWord: 1, panelRows: k.Int8.MR, panelCols: k.Int8.NR,
-		mulBytes: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, to simd.Scaling) {
-			k.Int8.Gemm(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, to)
+		mulBytes: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, next []float32, to simd.Scaling) {
+			k.Int8.Gemm(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, asWords(next), to)
 		},
 	}
 }

@@ -28,14 +28,26 @@ func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, e
 
 // PackFloat is Pack, but not in int8.
 func (d *Device) PackFloat(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	return d.packFor(d.k, out, in, weights)
+}
+
+// PackRounded is PackFloat, but at Int8 for bfloat16 where its products are fast.
+func (d *Device) PackRounded(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
+	if d.half != nil {
+		return d.packFor(d.half, out, in, weights)
+	}
+	return d.packFor(d.k, out, in, weights)
+}
+
+func (d *Device) packFor(k *kernels, out, in int, weights []compute.Buffer) (compute.Packed, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	weights = d.k.whole(out, in, weights)
-	nr := d.k.panelCols
-	p := &packed{level: d.k.simd.Level, precision: d.k.precision, out: out, in: in, panels: aligned(roundUp(out, nr) * d.k.words(in))}
+	weights = k.whole(out, in, weights)
+	nr := k.panelCols
+	p := &packed{level: k.simd.Level, precision: k.precision, out: out, in: in, panels: aligned(roundUp(out, nr) * k.words(in))}
 	rows := 0
 	for _, w := range weights {
-		d.pack = packTask{dst: p.panels[rows*d.k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
+		d.pack = packTask{with: k, dst: p.panels[rows*k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}
 		d.run(&d.pack, d.pack.jobs(nr), w.Len/packRate)
 		rows += d.pack.n
 	}
@@ -76,7 +88,8 @@ func (d *Device) weightPanels(w compute.Matrix) *packed {
 	}
 	p := w.Packed.(*packed)
 	precision, _ := d.Precision()
-	if p.level != d.k.simd.Level || p.precision != d.k.precision && p.precision != precision || p.out != w.Out || p.in != w.In {
+	known := p.precision == d.k.precision || p.precision == precision || d.half != nil && p.precision == d.half.precision
+	if p.level != d.k.simd.Level || !known || p.out != w.Out || p.in != w.In {
 		panic(fmt.Sprintf("cpu: weight packed as [%d, %d] for %v %v, want [%d, %d] for %v %v",
 			p.out, p.in, p.level, p.precision, w.Out, w.In, d.k.simd.Level, precision))
 	}
@@ -85,6 +98,7 @@ func (d *Device) weightPanels(w compute.Matrix) *packed {
 
 // packTask packs B[k, n] into ⌈n/NR⌉ panels, each [k][NR], in words. src is B, or its transpose [n, k], with rows ld apart.
 type packTask struct {
+	with       *kernels // nil: those of the device
 	dst, src   []float32
 	ld         int
 	transposed bool
@@ -108,17 +122,21 @@ func (t *packTask) jobs(nr int) int {
 }
 
 func (t *packTask) do(w *worker, job int) {
-	nr, words := w.k.panelCols, w.k.words
+	with := t.with
+	if with == nil {
+		with = w.k
+	}
+	nr, words := with.panelCols, with.words
 	if !t.transposed {
 		p := job * packBand
 		k := min(packBand, t.k-p)
 		for j := 0; j < t.n; j += nr {
-			w.k.packPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
+			with.packPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
 		}
 		return
 	}
 	runs := ceil(t.k, packRun)
 	j, p := job/runs*nr, job%runs*packRun
 	n, k := min(nr, t.n-j), min(packRun, t.k-p)
-	w.k.packPanelBT(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[j*t.ld+p:], t.ld, n, k)
+	with.packPanelBT(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[j*t.ld+p:], t.ld, n, k)
 }

@@ -240,7 +240,7 @@ func (p *product) do(w *worker, job int) {
 					if last {
 						s = p.scaling(i, j, m, n)
 					}
-					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, s)
+					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
 				case p.aTurned:
 					k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
 				default:
@@ -359,8 +359,11 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	if packed := d.weightPanels(w); packed != nil {
 		p.panels = packed.panels
-		if packed.precision == compute.Int8 {
+		switch {
+		case packed.precision == compute.Int8:
 			p.with, p.scales, p.inputScales = d.int8, packed.scales, packed.inputScales
+		case packed.precision != d.k.precision:
+			p.with = d.half
 		}
 	} else {
 		p.b = source(w.Weight, w.Out*w.In, "Linear.W")
@@ -372,7 +375,7 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p.with != nil {
+	if p.with != nil && p.with == d.int8 {
 		d.quantizeLeft(&p)
 	}
 	d.product = p

@@ -10,16 +10,22 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// missing are the instructions that neither the generator nor Go's assembler knows. All take three 512-bit registers, in
-// Go's order: second source, first source, destination. They are in the program like any other until registers are
-// allocated; then encodeMissing writes their bytes.
+// vexDot is VPDPBUSD of AVX-VNNI, by the name that GNU's assembler has for it.
+const vexDot = "{vex} VPDPBUSD"
+
+// missing are the instructions that neither the generator nor Go's assembler knows. All take three registers, of 512 bits with
+// EVEX and of 256 with VEX, in Go's order: second source, first source, destination. They are in the program like any other
+// until registers are allocated; then encodeMissing writes their bytes.
 var missing = map[string]struct {
+	isa    string
+	vex    bool
 	prefix byte // the field pp
 	opcode byte // in map 0F38, with W0
 	reads  bool // its destination
 }{
-	"VDPBF16PS":      {2, 0x52, true},
-	"VCVTNE2PS2BF16": {3, 0x72, false},
+	"VDPBF16PS":      {"AVX512_BF16", false, 2, 0x52, true},
+	"VCVTNE2PS2BF16": {"AVX512_BF16", false, 3, 0x72, false},
+	vexDot:           {"AVX_VNNI", true, 1, 0x50, true},
 }
 
 // VDPBF16PS adds to the third operand the products of the words of the others: first of the upper halves, then of the lower.
@@ -36,7 +42,7 @@ func (g *gen) missing(name string, second, first, dst operand.Op) {
 		Operands: []operand.Op{second, first, dst},
 		Inputs:   []operand.Op{second, first},
 		Outputs:  []operand.Op{dst},
-		ISA:      []string{"AVX512_BF16"},
+		ISA:      []string{missing[name].isa},
 	}
 	if missing[name].reads {
 		i.Inputs = append(i.Inputs, dst)
@@ -50,15 +56,19 @@ var encodeMissing = pass.InstructionPass(func(i *ir.Instruction) error {
 	if !ok {
 		return nil
 	}
+	size, encode := uint(64), evex
+	if m.vex {
+		size, encode = 32, vexRegisters
+	}
 	var number [3]byte
 	for j, o := range i.Operands {
 		r, ok := o.(reg.Physical)
-		if !ok || r.Size() != 64 {
-			return fmt.Errorf("%s: %s is not a 512-bit register", i.Opcode, o.Asm())
+		if !ok || r.Size() != size {
+			return fmt.Errorf("%s: %s is not a register of %d bytes", i.Opcode, o.Asm(), size)
 		}
 		number[j] = byte(r.PhysicalIndex())
 	}
-	asBytes(i, evex(m.prefix, m.opcode, number[0], number[1], number[2]))
+	asBytes(i, encode(m.prefix, m.opcode, number[0], number[1], number[2]))
 	return nil
 })
 
@@ -100,4 +110,22 @@ func evex(prefix, opcode, second, first, dst byte) []byte {
 		opcode,
 		direct | dst&7<<3 | second&7,
 	}
+}
+
+// vexRegisters encodes an instruction of map 0F38 with W0 and three 256-bit registers.
+func vexRegisters(prefix, opcode, second, first, dst byte) []byte {
+	const (
+		length = 1 << 2 // 256 bits
+		direct = 3 << 6 // registers only
+	)
+	code := vex(prefix, dst, 0, second, first)
+	code[len(code)-1] |= length
+	return append(code, opcode, direct|dst&7<<3|second&7)
+}
+
+// vex is the prefix of an instruction of map 0F38 with W0 and 128 bits (Software Developer's Manual, volume 2, section 2.3). The
+// upper bits of the numbers of a register, an index and a base, and the first source, are stored inverted.
+func vex(prefix, register, index, base, first byte) []byte {
+	const map38 = 2
+	return []byte{0xc4, ^register>>3&1<<7 | ^index>>3&1<<6 | ^base>>3&1<<5 | map38, ^first&15<<3 | prefix}
 }

@@ -268,7 +268,7 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 		fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
 	l.run = g.param("run")
 	l.c = l.load("c")
-	if g.isa != avx2 {
+	if !g.vex() {
 		l.mask = g.tailMask(l.load("last"), reg.K1)
 	}
 	l.firstA = g.AllocLocal(8)
@@ -340,9 +340,9 @@ func (l *tileLoop) begin() {
 	l.Label(begun)
 }
 
-// lastMask is the mask of the last vector. At AVX2 it is made in the register of an element of A.
+// lastMask is the mask of the last vector. With VEX it is made in the register of an element of A.
 func (l *tileLoop) lastMask() tail {
-	if l.isa == avx2 {
+	if l.vex() {
 		return l.tailMask(l.load("last"), l.element[0])
 	}
 	return l.mask

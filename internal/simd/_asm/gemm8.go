@@ -5,19 +5,36 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// byteTiles is the shape of tiles of int8. AVX2 needs four registers beside sums and a row of B.
+// byteTiles is the shape of tiles of int8. AVX2 needs four registers beside sums and a row of B. Twelve sums keep two units with
+// a latency of five cycles busy.
 func (v *isa) byteTiles() shape {
-	if v == avx2 {
+	switch v {
+	case avx2:
 		return shape{8, 5}
+	case avxvnni:
+		return shape{12, 6}
 	}
 	return shape{14, 14}
+}
+
+// dotsBytes reports whether the level has an instruction that adds up the products of the four bytes of words.
+func (v *isa) dotsBytes() bool { return v == avxvnni || v == avx512vnni }
+
+// dotBytes adds to sums the products of the bytes of words, those of first without a sign. Go's assembler knows the instruction of
+// AVX-512 alone.
+func (g *gen) dotBytes(second, first, sums operand.Op) {
+	if g.isa == avxvnni {
+		g.missing(vexDot, second, first, sums)
+		return
+	}
+	g.VPDPBUSD(second, first, sums)
 }
 
 // emitGemm8 writes the functions for products of int8, four elements of k in a word.
 func emitGemm8(g *gen) {
 	g.shape = g.byteTiles()
 	step := (*gen).stepSigned
-	if g.isa == avx512vnni {
+	if g.dotsBytes() {
 		step = (*gen).stepBytes
 	}
 	for vectors := range g.shape {
@@ -28,7 +45,7 @@ func emitGemm8(g *gen) {
 
 // stepBytes adds the products of the four bytes of words: those of A have no sign.
 func (g *gen) stepBytes(t tileStep) {
-	g.stepWhole(t, func(ops ...operand.Op) { g.VPDPBUSD(ops[1], ops[0], ops[2]) })
+	g.stepWhole(t, func(ops ...operand.Op) { g.dotBytes(ops[1], ops[0], ops[2]) })
 }
 
 // ones are two words of 16 bits.
@@ -91,7 +108,7 @@ func (g *gen) peak8() {
 	g.function("peak8", "(steps int)",
 		"does 14 multiply-adds of whole vectors of bytes a step and nothing else, to measure what the processor can do.")
 	n := g.param("steps")
-	vnni := g.isa == avx512vnni
+	vnni := g.dotsBytes()
 	chains := peakChains
 	if !vnni {
 		chains /= 2 // registers for products
@@ -107,7 +124,7 @@ func (g *gen) peak8() {
 	for i := range peakChains {
 		r := acc[i%chains]
 		if vnni {
-			g.VPDPBUSD(x, x, r)
+			g.dotBytes(x, x, r)
 			continue
 		}
 		product := products[i%chains]

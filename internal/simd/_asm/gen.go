@@ -35,6 +35,8 @@ var (
 		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
 		reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
 	}}
+	// avxvnni is avx2 with an instruction for int8; what needs none is in the files of avx2.
+	avxvnni = &isa{"avxvnni", "AVXVNNI", avx2.bytes, avx2.lanes, avx2.vec}
 	// avx512vnni is avx512 with instructions for int8; what needs none is in the files of avx512.
 	avx512vnni = &isa{"avx512vnni", "AVX512VNNI", avx512.bytes, avx512.lanes, avx512.vec}
 	// avx512bf16 is avx512 with instructions for bfloat16; what needs none is in the files of avx512.
@@ -42,6 +44,9 @@ var (
 	// amx is avx512bf16 with products in registers of tiles (tiles.go).
 	amx = &isa{"amx", "AMX", avx512.bytes, avx512.lanes, avx512.vec}
 )
+
+// vex reports whether the level has the sixteen registers of 256 bits that VEX can name, and no masks.
+func (v *isa) vex() bool { return v.bytes == 32 }
 
 // gen is an avo context for one file of one level.
 type gen struct {
@@ -140,7 +145,7 @@ func (g *gen) jmp(l string) operand.LabelRef { return operand.LabelRef(l) }
 
 // reg returns a new vector register.
 func (g *gen) reg() reg.VecVirtual {
-	if g.isa == avx2 {
+	if g.vex() {
 		return g.YMM()
 	}
 	return g.ZMM()
@@ -182,7 +187,7 @@ func (g *gen) rowsBy(base reg.GPVirtual, odd map[int]reg.GPVirtual) func(i int) 
 
 // zero clears a register.
 func (g *gen) zero(r reg.Register) {
-	if g.isa == avx2 {
+	if g.vex() {
 		g.VXORPS(r, r, r)
 		return
 	}
@@ -201,7 +206,7 @@ type tail struct{ r reg.Register }
 // tailMask makes the mask of the first count elements, 0 ≤ count ≤ lanes, in r, a mask register for AVX-512 and a vector
 // register for AVX2. It leaves count as it is.
 func (g *gen) tailMask(count reg.GPVirtual, r reg.Register) tail {
-	if g.isa == avx2 {
+	if g.vex() {
 		table := g.GP64()
 		g.LEAQ(g.tailTable().Offset(g.bytes), table)
 		back := g.GP64()
@@ -240,7 +245,7 @@ func (g *gen) tailTable() operand.Mem {
 
 // loadTail loads the elements of a partly filled vector and sets the others to zero.
 func (g *gen) loadTail(m operand.Mem, t tail, dst reg.Register) {
-	if g.isa == avx2 {
+	if g.vex() {
 		g.VMASKMOVPS(m, t.r, dst)
 	} else {
 		g.VMOVUPS_Z(m, t.r, dst)
@@ -249,7 +254,7 @@ func (g *gen) loadTail(m operand.Mem, t tail, dst reg.Register) {
 
 // storeTail stores the elements of a partly filled vector.
 func (g *gen) storeTail(src reg.Register, t tail, m operand.Mem) {
-	if g.isa == avx2 {
+	if g.vex() {
 		g.VMASKMOVPS(src, t.r, m)
 	} else {
 		g.VMOVUPS(src, t.r, m)

@@ -20,7 +20,7 @@ import (
 var (
 	ordinary = []*isa{avx2, avx512}
 	rounding = []*isa{avx2, avx512, avx512bf16}
-	every    = []*isa{avx2, avx512, avx512vnni, avx512bf16, amx}
+	every    = []*isa{avx2, avxvnni, avx512, avx512vnni, avx512bf16, amx}
 )
 
 // families are the functions that write one pair of files each, for some levels.
@@ -31,7 +31,7 @@ var families = []struct {
 }{
 	{"gemm", emitGemm, ordinary},
 	{"gemm16", emitGemm16, rounding},
-	{"gemm8", emitGemm8, []*isa{avx2, avx512vnni}},
+	{"gemm8", emitGemm8, []*isa{avx2, avxvnni, avx512vnni}},
 	{"quantize", emitQuantize, ordinary},
 	{"pack", emitPack, ordinary},
 	{"pack16", emitPack16, rounding},
@@ -105,7 +105,7 @@ func (g *gen) compile() (text, stubs []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if bad := evexRegister.Find(t.Bytes()); bad != nil && g.isa == avx2 {
+	if bad := evexRegister.Find(t.Bytes()); bad != nil && g.vex() {
 		return nil, nil, fmt.Errorf("uses register %s", bad)
 	}
 	return t.Bytes(), s.Bytes(), nil

@@ -39,6 +39,7 @@ var tileInstructions = map[string]struct{ prefix, opcode byte }{
 	"TILELOADD":   {3, 0x4b},
 	"TILESTORED":  {2, 0x4b},
 	"TDPBF16PS":   {2, 0x5c},
+	"TDPBSSD":     {3, 0x5e},
 }
 
 // tile appends an instruction; Go's order of operands, the destination last.
@@ -63,11 +64,11 @@ var encodeTiles = pass.InstructionPass(func(i *ir.Instruction) error {
 	ops := i.Operands
 	switch i.Opcode {
 	case "TILERELEASE":
-		code = append(vex(t.prefix, 0, 0, 0), t.opcode, register)
+		code = append(vex(t.prefix, 0, 0, 0, 0), t.opcode, register)
 	case "TILEZERO":
-		code = append(vex(t.prefix, 0, 0, 0), t.opcode, register|byte(ops[0].(tmm))<<3)
-	case "TDPBF16PS": // B, A, sums
-		code = append(vex(t.prefix, 0, 0, byte(ops[0].(tmm))), t.opcode, register|byte(ops[2].(tmm))<<3|byte(ops[1].(tmm)))
+		code = append(vex(t.prefix, 0, 0, 0, 0), t.opcode, register|byte(ops[0].(tmm))<<3)
+	case "TDPBF16PS", "TDPBSSD": // B, A, sums
+		code = append(vex(t.prefix, 0, 0, 0, byte(ops[0].(tmm))), t.opcode, register|byte(ops[2].(tmm))<<3|byte(ops[1].(tmm)))
 	case "LDTILECFG":
 		code = inMemory(t.prefix, t.opcode, 0, ops[0].(operand.Mem))
 	case "TILELOADD":
@@ -84,13 +85,6 @@ var encodeTiles = pass.InstructionPass(func(i *ir.Instruction) error {
 	return nil
 })
 
-// vex is the prefix of an instruction of map 0F38 (Software Developer's Manual, volume 2, section 2.3). The upper bits of
-// the numbers of an index and a base, and the second source, are stored inverted.
-func vex(prefix, index, base, second byte) []byte {
-	const map38 = 2
-	return []byte{0xc4, 1<<7 | ^index>>3&1<<6 | ^base>>3&1<<5 | map38, ^second&15<<3 | prefix}
-}
-
 // inMemory encodes an instruction with an operand in memory, by a byte for its base, index and scale and 32 bits of
 // displacement. Tiles that are loaded or stored always have an index, the distance of their rows.
 func inMemory(prefix, opcode, number byte, m operand.Mem) []byte {
@@ -104,32 +98,46 @@ func inMemory(prefix, opcode, number byte, m operand.Mem) []byte {
 	if m.Index != nil {
 		index = m.Index.(reg.Physical).PhysicalIndex()
 	}
-	code := append(vex(prefix, byte(index), byte(base), 0), opcode, far|number<<3|sib, scale|byte(index)&7<<3|byte(base)&7)
+	code := append(vex(prefix, 0, byte(index), byte(base), 0), opcode, far|number<<3|sib, scale|byte(index)&7<<3|byte(base)&7)
 	for shift := 0; shift < 32; shift += 8 {
 		code = append(code, byte(int32(m.Disp)>>shift))
 	}
 	return code
 }
 
-// emitTiles writes what AMX has beside avx512bf16: products, the packing of A that they take, and the loop of products
-// alone.
+// tileKinds are the elements of which a word of 32 bits holds several. Tiles of words, and what moves them, are the same whatever
+// the words hold, as is the size of a sum.
+var tileKinds = []struct {
+	name    string // of functions
+	product string // adds up the products of the elements of words
+	holds   string
+}{
+	{"tiles", "TDPBF16PS", "two numbers of bfloat16, and sums of float32"},
+	{"byteTiles", "TDPBSSD", "four integers of 8 bits, and sums of 32"},
+}
+
+// emitTiles writes what AMX has beside avx512bf16: products, the packing of A that those of bfloat16 take, and the loops of
+// products alone.
 func emitTiles(g *gen) {
-	for rows := 1; rows <= 2; rows++ {
-		for columns := 1; columns <= 2; columns++ {
-			g.tileProduct(rows, columns)
+	for _, kind := range tileKinds {
+		for rows := 1; rows <= 2; rows++ {
+			for columns := 1; columns <= 2; columns++ {
+				g.tileProduct(fmt.Sprintf("%s%dx%d", kind.name, rows, columns), kind.product, kind.holds, rows, columns)
+			}
 		}
 	}
 	g.packTiles()
-	g.peakTiles()
+	g.peakTiles("peakTiles", "TDPBF16PS")
+	g.peakTiles("peakByteTiles", "TDPBSSD")
 }
 
 // tileProduct writes the function that computes blocks that lie below one another, of rows × columns tiles. Step q of A
 // is ps·q bytes after a, its rows rs bytes apart. Each step prefetches lines of the panel that is multiplied next: otherwise the
 // first block would wait longer for that panel than it computes.
-func (g *gen) tileProduct(rows, columns int) {
-	g.function(fmt.Sprintf("tiles%dx%d", rows, columns),
+func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
+	g.function(name,
 		"(config *byte, blocks int, a *uint32, as, rs, ps int, b *uint32, steps int, c *float32, cs, ldc int, add bool, next uintptr, lines int)",
-		fmt.Sprintf("computes blocks of %d×%d tiles, from steps > 0 of 16 words. Strides are in bytes, as and cs those of a block.", rows, columns))
+		fmt.Sprintf("computes blocks of %d×%d tiles, from steps > 0 of 16 words of %s. Strides are in bytes, as and cs those of a block.", rows, columns, holds))
 
 	g.tile("LDTILECFG", at(g.param("config"), 0))
 	c := g.param("c")
@@ -211,7 +219,7 @@ func (g *gen) tileProduct(rows, columns int) {
 			if i == 0 {
 				g.tile("TILELOADD", tile(b, ldb, j*stepBytes), tmm(rowsB+j))
 			}
-			g.tile("TDPBF16PS", tmm(rowsB+j), tmm(rowsA+i), tmm(sums+2*i+j))
+			g.tile(product, tmm(rowsB+j), tmm(rowsA+i), tmm(sums+2*i+j))
 		}
 	}
 	for _, from := range left {
@@ -269,14 +277,14 @@ func (g *gen) packTiles() {
 }
 
 // peakTiles writes the loop that the benchmarks compare products with.
-func (g *gen) peakTiles() {
-	g.function("peakTiles", "(config *byte, steps int)",
+func (g *gen) peakTiles(name, product string) {
+	g.function(name, "(config *byte, steps int)",
 		"does four products of whole tiles a step and nothing else, to measure what the processor can do.")
 	n := g.param("steps")
 	g.tile("LDTILECFG", at(g.param("config"), 0)) // which clears all tiles
 	g.Label("loop")
 	for i := range 4 {
-		g.tile("TDPBF16PS", tmm(rowsB+i%2), tmm(rowsA+i/2), tmm(sums+i))
+		g.tile(product, tmm(rowsB+i%2), tmm(rowsA+i/2), tmm(sums+i))
 	}
 	g.DECQ(n)
 	g.JNZ(g.jmp("loop"))

@@ -28,19 +28,30 @@ const elementsAhead = 3
 func emitGemm(g *gen) {
 	g.offsets = true
 	for vectors := 1; vectors <= tileVectors; vectors++ {
-		g.gemmWidth(vectors)
+		g.gemmWidth("gemm", vectors, tileKind{lane: fmla, panels: true, steps: (*tileLoop).stepsInPlace, complete: (*tileLoop).addBias})
 	}
+}
+
+// A tileKind is what products of one kind of element differ in.
+type tileKind struct {
+	lane     laneOpcode                        // multiplies and adds
+	panels   bool                              // A may be packed
+	steps    func(l *tileLoop, acc [][]vector) // adds up k > 0 steps of rows of A in place
+	turn     func(l *tileLoop)                 // rearranges sums that were loaded from C, unless it is nil
+	complete func(l *tileLoop)                 // completes the sums before they are stored
 }
 
 // A tileLoop is the state of a function that computes tiles of one width and any height. The Go tools write the offsets of the
 // fields of its arguments to go_asm.h.
 type tileLoop struct {
 	*gen
+	tileKind
 	acc          [][]vector // by row and vector, whatever the height
 	run, a, c    general
 	b, k         general
 	row, scratch general
 	ends         []general // of the rows of A
+	last         general   // the elements in the last vector
 }
 
 // field loads a field of the run.
@@ -85,22 +96,23 @@ func (l *tileLoop) eachRowOfC(ldc general, body func(i int)) {
 }
 
 // gemmWidth writes the function that computes tiles below one another in C, of the given width and any height up to tileRows. All
-// heights share the code that loads and stores C; each has its own loops along k.
-func (g *gen) gemmWidth(vectors int) {
-	g.function(fmt.Sprintf("gemm%d", vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
+// heights share the code that loads and stores C; each has its own loops along k, of A in place and perhaps of A packed.
+func (g *gen) gemmWidth(name string, vectors int, kind tileKind) {
+	g.function(fmt.Sprintf("%s%d", name, vectors), "(run *gemmRun)", fmt.Sprintf("computes tiles of width %d, in vectors.", vectors))
 	l := &tileLoop{
-		gen: g, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
+		gen: g, tileKind: kind, run: g.param("run"), a: g.general(), c: g.general(), b: g.general(), k: g.general(),
 		row: g.general(), scratch: g.general(),
 	}
 	for range tileRows {
 		l.ends = append(l.ends, g.general())
 		l.acc = append(l.acc, g.sums(vectors))
 	}
-	ldc, last := g.general(), g.general()
+	ldc := g.general()
+	l.last = g.general()
 	l.field("a", l.a)
 	l.field("c", l.c)
 	l.field("ldc", ldc)
-	l.field("last", last)
+	l.field("last", l.last)
 
 	tile, fresh, start, store := g.label("tile"), g.label("fresh"), g.label("start"), g.label("store")
 	g.place(tile)
@@ -111,12 +123,15 @@ func (g *gen) gemmWidth(vectors int) {
 	l.eachRowOfC(ldc, func(i int) {
 		for j, r := range l.acc[i] {
 			if j == vectors-1 {
-				g.loadPart(r, l.row, j*vectorSize, last)
+				g.loadPart(r, l.row, j*vectorSize, l.last)
 			} else {
 				g.load(r, vectorSize, l.row, j*vectorSize)
 			}
 		}
 	})
+	if kind.turn != nil {
+		kind.turn(l)
+	}
 	g.jump("B", start)
 	g.place(fresh)
 	for _, row := range l.acc {
@@ -127,20 +142,24 @@ func (g *gen) gemmWidth(vectors int) {
 	g.place(start)
 	g.jump(fmt.Sprintf("CBZ %s,", l.k), store)
 	panel := g.label("panel")
-	l.flag("packed", l.scratch)
-	g.jump(fmt.Sprintf("CBNZ %s,", l.scratch), panel)
+	if kind.panels {
+		l.flag("packed", l.scratch)
+		g.jump(fmt.Sprintf("CBNZ %s,", l.scratch), panel)
+	}
 	l.findEnds()
-	l.eachHeight("inPlace", store, l.stepsInPlace)
-	g.place(panel)
-	g.line("MOVD %s, %s", l.a, l.row)
-	l.eachHeight("packed", store, l.stepsPacked)
+	l.eachHeight("inPlace", store, func(acc [][]vector) { kind.steps(l, acc) })
+	if kind.panels {
+		g.place(panel)
+		g.line("MOVD %s, %s", l.a, l.row)
+		l.eachHeight("packed", store, l.stepsPacked)
+	}
 
 	g.place(store)
-	l.addBias(vectors, last)
+	kind.complete(l)
 	l.eachRowOfC(ldc, func(i int) {
 		for j, r := range l.acc[i] {
 			if j == vectors-1 {
-				g.storePart(r, l.row, j*vectorSize, last)
+				g.storePart(r, l.row, j*vectorSize, l.last)
 			} else {
 				g.store(r, vectorSize, l.row, j*vectorSize)
 			}
@@ -174,25 +193,31 @@ func (l *tileLoop) next(tile string) {
 }
 
 // addBias adds a row to each row of sums, unless there is none.
-func (l *tileLoop) addBias(vectors int, last general) {
+func (l *tileLoop) addBias() {
 	none := l.label("none")
 	l.field("bias", l.row)
 	l.jump(fmt.Sprintf("CBZ %s,", l.row), none)
-	bias := make([]vector, vectors)
-	for j := range bias {
-		bias[j] = l.vector()
-		if j == vectors-1 {
-			l.loadPart(bias[j], l.row, j*vectorSize, last)
-		} else {
-			l.load(bias[j], vectorSize, l.row, j*vectorSize)
-		}
-	}
+	bias := l.loadRow(l.row)
 	for _, row := range l.acc { // rows that a lower tile lacks are not stored
 		for j, r := range bias {
 			l.three(fadd, row[j], row[j], r)
 		}
 	}
 	l.place(none)
+}
+
+// loadRow loads a row of as many elements as a row of the tile has.
+func (l *tileLoop) loadRow(p general) []vector {
+	r := make([]vector, len(l.acc[0]))
+	for j := range r {
+		r[j] = l.vector()
+		if j == len(r)-1 {
+			l.loadPart(r[j], p, j*vectorSize, l.last)
+		} else {
+			l.load(r[j], vectorSize, p, j*vectorSize)
+		}
+	}
+	return r
 }
 
 // eachHeight emits steps for each height, and a jump to store after each.
@@ -258,7 +283,7 @@ func (l *tileLoop) stepsInPlace(acc [][]vector) {
 	}
 	for i := range acc {
 		for j, r := range rowB {
-			l.fmlaLane(acc[i][j], r, elements[i], 0)
+			l.byLane(l.lane, acc[i][j], r, elements[i], 0)
 		}
 		load(i + elementsAhead)
 	}
@@ -283,7 +308,7 @@ func (l *tileLoop) stepsPacked(acc [][]vector) {
 		l.line("ADD $%d, %s", tileRows*floatSize, l.row)
 		for i := range acc {
 			for j, r := range rowB {
-				l.fmlaLane(acc[i][j], r, columnA[i/lanes], i%lanes)
+				l.byLane(l.lane, acc[i][j], r, columnA[i/lanes], i%lanes)
 			}
 		}
 	})

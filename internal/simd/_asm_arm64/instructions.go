@@ -25,6 +25,10 @@ var (
 	cmhs   = opcode{"CMHS", 0x6ea03c00, ".4S", ".4S", ".4S"}
 	bic    = opcode{"BIC", 0x4e601c00, ".16B", ".16B", ".16B"}
 	umull  = opcode{"UMULL", 0x2ea0c000, ".2D", ".2S", ".2S"}
+	umax   = opcode{"UMAX", 0x6ea06400, ".4S", ".4S", ".4S"}
+	umaxp  = opcode{"UMAXP", 0x6ea0a400, ".4S", ".4S", ".4S"}
+	sdot   = opcode{"SDOT", 0x4e809400, ".4S", ".16B", ".16B"}  // of Armv8.2's dot product
+	smmla  = opcode{"SMMLA", 0x4e80a400, ".4S", ".16B", ".16B"} // of Armv8.6's matrix multiplication
 	umull2 = opcode{"UMULL2", 0x6ea0c000, ".2D", ".4S", ".4S"}
 
 	fabs   = opcode{"FABS", 0x4ea0f800, ".4S", ".4S", ""}
@@ -81,13 +85,31 @@ func (g *gen) shiftSigned(d, n vector, by int) {
 	}, []vector{n}, []vector{d})
 }
 
-// fmlaLane emits d += n·m[lane].
-func (g *gen) fmlaLane(d, n, m vector, lane int) {
-	g.word("FMLA", func(number func(vector) int) (uint32, string) {
+// A laneOpcode is an instruction of which an element of the last register meets each of the one before it.
+type laneOpcode struct {
+	name  string
+	bits  uint32 // with all registers and the lane 0
+	n, m  string // the shapes of the operands
+	reads bool   // the destination
+}
+
+var (
+	fmla     = laneOpcode{"FMLA", 0x4f801000, ".4S", ".S", true}
+	fmulLane = laneOpcode{"FMUL", 0x4f809000, ".4S", ".S", false}
+	sdotLane = laneOpcode{"SDOT", 0x4f80e000, ".16B", ".4B", true}
+)
+
+// byLane emits d = op(n, m[lane]), or with an op that reads it d += op(n, m[lane]).
+func (g *gen) byLane(op laneOpcode, d, n, m vector, lane int) {
+	reads := []vector{n, m}
+	if op.reads {
+		reads = append(reads, d)
+	}
+	g.word(op.name, func(number func(vector) int) (uint32, string) {
 		rd, rn, rm := number(d), number(n), number(m)
 		low, high := lane&1, lane>>1
-		return 0x4f801000 | uint32(low<<21|high<<11|rm<<16|rn<<5|rd), fmt.Sprintf("V%d.4S, V%d.4S, V%d.S[%d]", rd, rn, rm, lane)
-	}, []vector{d, n, m}, []vector{d})
+		return op.bits | uint32(low<<21|high<<11|rm<<16|rn<<5|rd), fmt.Sprintf("V%d.4S, V%d%s, V%d%s[%d]", rd, rn, op.n, rm, op.m, lane)
+	}, reads, []vector{d})
 }
 
 // native emits d = name(n, m), which Go's assembler knows; its operands are in the opposite order.

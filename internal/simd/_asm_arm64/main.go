@@ -19,6 +19,8 @@ var families = []struct {
 	emit func(*gen)
 }{
 	{"gemm", emitGemm},
+	{"gemm8", emitGemm8},
+	{"quantize", emitQuantize},
 	{"pack", emitPack},
 	{"widen", emitWiden},
 	{"rows", emitRows},
