@@ -21,7 +21,7 @@ func (w *workspace) encode(see capture) compute.Buffer {
 		see(0, x)
 	}
 	for i := range w.layers {
-		x = w.block(i, x)
+		x = w.block(i, x, w.operandRows(w.b.Tokens()))
 		if see != nil {
 			see(i+1, x)
 		}
@@ -46,15 +46,16 @@ func (w *workspace) embed() compute.Buffer {
 		Gamma: w.w.embeddingNorm.gamma.value, Beta: w.w.embeddingNorm.beta.value, Eps: float32(cfg.LayerNormEps),
 		Drop: w.embeddingDrop(),
 		S:    rows(w.embeddingSum, T, H), Mean: rows(w.embeddingMean, T, 1), Rstd: rows(w.embeddingRstd, T, 1),
-		Y: rows(w.embeddingOut, T, H),
+		Y: rows(w.embeddingOut, T, H), Operand: w.operandRows(T),
 	}
 	w.device.Embedding(&w.op.embedding)
 	return w.op.embedding.Y
 }
 
 // block is one layer of the encoder, [T,H] → [T,H]: self-attention and a feed-forward network, each added to its input
-// and normalized after (post-LayerNorm). Of the last one only the first tokens' rows may be asked for: [T,H] → [B,H].
-func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
+// and normalized after (post-LayerNorm). Of the last one only the first tokens' rows may be asked for: [T,H] → [B,H]. operand is x as
+// one, or none.
+func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 	var (
 		cfg      = &w.m.config
 		p        = &w.w.layers[i]
@@ -65,11 +66,14 @@ func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 		none     compute.Buffer
 	)
 	// Query, key and value are one product: [T,H] → [T,3H].
-	w.linear(T, x, &p.qkv, compute.Identity, none, s.qkv)
+	w.linear(T, x, operand, &p.qkv, compute.Identity, none, s.qkv)
 
 	w.op.attention = compute.Attention{
 		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Drop: w.probsDrop(i), FirstOnly: first,
-		Context: rows(s.context, R, H), Probs: w.probs,
+		Operand: w.operandRows(R), Probs: w.probs,
+	}
+	if !s.context.None() {
+		w.op.attention.Context = rows(s.context, R, H)
 	}
 	if w.train {
 		w.op.attention.LSE = rows(s.lse, R, A)
@@ -81,12 +85,19 @@ func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 		w.device.Gather(residual, x, w.firsts, H)
 		x = residual
 	}
-	w.linear(R, s.context, &p.attentionOutput, compute.Identity, none, s.sum1)
+	w.linear(R, w.op.attention.Context, w.op.attention.Operand, &p.attentionOutput, compute.Identity, none, s.sum1)
 	w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1)
 
-	// The activation is fused with the first product of the feed-forward network; its input is kept for the way back.
-	w.linear(R, s.out1, &p.intermediate, w.act, s.pre, w.inner)
-	w.linear(R, w.inner, &p.output, compute.Identity, none, s.sum2)
+	// The input of the activation is kept for the way back, and nothing else of [R,I].
+	w.op.feedForward = compute.FeedForward{
+		Rows: R, X: rows(s.out1, R, H), Operand: w.operandRows(R), W1: p.intermediate.matrix, Bias1: p.intermediate.bias, F: w.act,
+		W2: p.output.matrix, Bias2: p.output.bias, Y: rows(s.sum2, R, H),
+	}
+	if w.train {
+		S := p.intermediate.outStride
+		w.op.feedForward.Pre, w.op.feedForward.PreStride = rows(s.pre, R, S), S
+	}
+	w.device.FeedForward(&w.op.feedForward)
 	w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2)
 	return rows(s.out2, R, H)
 }
@@ -107,6 +118,7 @@ func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop
 	w.op.norm = compute.Norm{
 		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), X: s, Residual: rows(residual, R, H), Drop: drop,
 		Gamma: p.gamma.value, Beta: p.beta.value, S: s, Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1), Y: rows(y, R, H),
+		Operand: w.operandRows(R),
 	}
 	w.device.Norm(&w.op.norm)
 }
@@ -114,13 +126,16 @@ func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop
 // pool is the vector of each sequence, [B,H]: tanh of a dense layer over its first token. hidden is [T,H], or with
 // firstOnly [B,H].
 func (w *workspace) pool(hidden compute.Buffer) compute.Buffer {
-	H, B := w.m.config.HiddenSize, w.b.Len()
-	first := rows(w.first, B, H)
+	var (
+		H, B  = w.m.config.HiddenSize, w.b.Len()
+		first = rows(w.first, B, H)
+		none  compute.Buffer
+	)
 	if w.firstOnly {
 		w.device.Copy(first, hidden)
 	} else {
 		w.device.Gather(first, hidden, w.firsts, H)
 	}
-	w.linear(B, first, &w.w.pooler, compute.Tanh, w.pooledPre, w.pooled)
+	w.linear(B, first, none, &w.w.pooler, compute.Tanh, w.pooledPre, w.pooled)
 	return rows(w.pooled, B, H)
 }

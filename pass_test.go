@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert/internal/compute/computetest"
+
+	"github.com/go-bert/bert/internal/compute"
 )
 
 // checkSlope compares the gradient that a pass leaves with the change of its loss along a direction: the gradient's own with
@@ -315,7 +317,7 @@ func TestEmbeddingGradient(t *testing.T) {
 			m.device.Write(rows(w.embeddingOut, b.Tokens(), c.HiddenSize), x)
 			hidden := rows(w.embeddingOut, b.Tokens(), c.HiddenSize)
 			for i := range w.layers {
-				hidden = w.block(i, hidden)
+				hidden = w.block(i, hidden, compute.Buffer{})
 			}
 			w.headForward(hidden)
 			var d Denominators

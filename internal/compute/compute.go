@@ -9,6 +9,10 @@
 // its dimensions alone: any number of workers gives the same bits. A row of the result of a forward operation depends on
 // its own sequence alone, to the bit, whatever else is in the batch.
 //
+// What multiplies a weight from the left may not be the values themselves: at BFloat16 it is rounded. An operation can leave its
+// result in that form as well, or instead, so that no product has to make it: as an operand, a buffer whose rows have
+// [Device.OperandSize] elements that only the device can read. Where that is 0, the values are the operand, and such buffers are none.
+//
 // The contract of [Device] says what may be asynchronous, how long host memory is used, and how failures surface.
 package compute
 
@@ -146,12 +150,27 @@ type Linear struct {
 	Rows    int
 	X       Buffer // [Rows, In]
 	XStride int
+	Operand Buffer // X as an operand, which is then used instead; or none
 	W       Matrix
 	Bias    Buffer // [Out], or none
 	F       Activation
 	Pre     Buffer // [Rows, Out]: where to leave the input of F for the backward pass, or none
 	Y       Buffer // [Rows, Out]
 	YStride int    // of Pre too
+}
+
+// FeedForward is y = f(x·W1ᵀ + bias1)·W2ᵀ + bias2, to the bit what two Linears give. The device may do some rows at a time, so that
+// what is between the products, the hidden layer, need not be in memory as a whole.
+type FeedForward struct {
+	Rows         int
+	X            Buffer // [Rows, W1.In]
+	Operand      Buffer // X as an operand, which is then used instead; or none
+	W1, W2       Matrix // W2.In is W1.Out
+	Bias1, Bias2 Buffer // [W1.Out], [W2.Out]
+	F            Activation
+	Pre          Buffer // [Rows, W1.Out]: where to leave the input of F for the backward pass, or none
+	PreStride    int
+	Y            Buffer // [Rows, W2.Out]
 }
 
 // LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
@@ -190,6 +209,7 @@ type Norm struct {
 	S           Buffer // [Rows, Width]; may be X
 	Mean, Rstd  Buffer // [Rows]
 	Y           Buffer // [Rows, Width]; may be X or S if no backward pass follows
+	Operand     Buffer // Y as an operand, =; or none
 }
 
 // NormGrad goes back through Norm.
@@ -213,9 +233,10 @@ type Embedding struct {
 	Gamma, Beta               Buffer  // [Width]
 	Eps                       float32
 	Drop                      Drop
-	S                         Buffer // [T, Width]
+	S                         Buffer // [T, Width]; may be Y if no backward pass follows
 	Mean, Rstd                Buffer // [T]
 	Y                         Buffer // [T, Width]
+	Operand                   Buffer // Y as an operand, =; or none
 }
 
 // EmbeddingGrad goes back through Embedding.
@@ -241,7 +262,8 @@ type Attention struct {
 	// FirstOnly takes the query of each sequence's first token alone, as where only its hidden state is asked for: then
 	// Context is [B, H], LSE [B, A], and there is no Probs.
 	FirstOnly bool
-	Context   Buffer // [T, H]
+	Context   Buffer // [T, H]; or none if there is an Operand
+	Operand   Buffer // Context as an operand, =; or none
 	LSE       Buffer // [T, A]: log-sum-exp of each row of scores, for the backward pass; or none
 	Probs     Buffer // for each sequence [A, n, n], end to end, before dropout; or none
 }
@@ -392,6 +414,8 @@ type Device interface {
 
 	// Stride is the best distance, in elements, between the beginnings of rows of the given width, as operands of products.
 	Stride(width int) int
+	// OperandSize is how many elements of a buffer a row of the given width takes as an operand, or 0 if the values are it.
+	OperandSize(width int) int
 	// Pack lays out a weight for many products, from its values at this point in the order of operations. It may consist of
 	// the rows of several weights, in the order given.
 	Pack(out, in int, weights ...Buffer) (Packed, error)
@@ -399,6 +423,7 @@ type Device interface {
 	PackFloat(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)
+	FeedForward(op *FeedForward)
 	LinearInputGrad(op *LinearInputGrad)
 	LinearWeightGrad(op *LinearWeightGrad)
 

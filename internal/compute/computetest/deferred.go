@@ -68,6 +68,7 @@ type call struct {
 	run func(d compute.Device, c *call)
 
 	linear           compute.Linear
+	feedForward      compute.FeedForward
 	linearInputGrad  compute.LinearInputGrad
 	linearWeightGrad compute.LinearWeightGrad
 	embedding        compute.Embedding
@@ -136,6 +137,7 @@ func (d *Deferred) Name() string                         { return "deferred " + 
 func (d *Deferred) Threads() int                         { return d.device.Threads() }
 func (d *Deferred) Precision() (compute.Precision, bool) { return d.device.Precision() }
 func (d *Deferred) Stride(width int) int                 { return d.device.Stride(width) }
+func (d *Deferred) OperandSize(width int) int            { return d.device.OperandSize(width) }
 
 func (d *Deferred) Close() {
 	d.mu.Lock()
@@ -296,6 +298,13 @@ func (d *Deferred) Linear(op *compute.Linear) {
 		c.linear.W = unwrapped(c.linear.W)
 		d.Linear(&c.linear)
 	}, func(c *call) { c.linear = *op })
+}
+
+func (d *Deferred) FeedForward(op *compute.FeedForward) {
+	d.issue(func(d compute.Device, c *call) {
+		c.feedForward.W1, c.feedForward.W2 = unwrapped(c.feedForward.W1), unwrapped(c.feedForward.W2)
+		d.FeedForward(&c.feedForward)
+	}, func(c *call) { c.feedForward = *op })
 }
 
 func (d *Deferred) LinearInputGrad(op *compute.LinearInputGrad) {

@@ -214,6 +214,15 @@ func testMisfits(t *testing.T, d compute.Device) {
 		"rows farther apart than the buffer has them": func() {
 			d.Linear(&compute.Linear{Rows: 2, X: alloc(d, 6), W: compute.Matrix{Weight: alloc(d, 9), Out: 3, In: 3}, Y: alloc(d, 6), YStride: 4})
 		},
+		"a hidden layer of two widths": func() {
+			d.FeedForward(&compute.FeedForward{
+				Rows: 1, X: alloc(d, 2), W1: compute.Matrix{Weight: alloc(d, 6), Out: 3, In: 2}, W2: compute.Matrix{Weight: alloc(d, 8), Out: 2, In: 4},
+				Y: alloc(d, 2),
+			})
+		},
+		"attention that leaves nothing": func() {
+			d.Attention(&compute.Attention{Heads: 1, HeadSize: 2, Starts: []int{0, 1}, QKV: alloc(d, 6)})
+		},
 		"an unknown activation": func() { d.Activate(99, alloc(d, 1), alloc(d, 1)) },
 		"a rate of one":         func() { d.Dropout(alloc(d, 1), alloc(d, 1), 1, 1, compute.Drop{Rate: 1}) },
 		"an index past the end": func() { d.Gather(alloc(d, 2), alloc(d, 4), []int32{2}, 2) },
@@ -378,6 +387,7 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 
 		linear := compute.Linear{Rows: rows, X: x, W: w, Bias: row, F: compute.GELU, Pre: pre, Y: y}
 		linearPacked := compute.Linear{Rows: rows, X: x, W: packed, Bias: row, Y: y}
+		feedForward := compute.FeedForward{Rows: rows, X: x, W1: w, Bias1: row, F: compute.GELU, W2: packed, Bias2: row, Y: y}
 		inputGrad := compute.LinearInputGrad{Rows: rows, DY: y, W: w, F: compute.GELU, Pre: pre, DX: dqkv.Slice(0, n)}
 		weightGrad := compute.LinearWeightGrad{Rows: rows, Out: width, In: width, DY: y, X: x, DW: dw, DBias: drow}
 		norm := compute.Norm{Rows: rows, Width: width, Eps: 1e-12, X: x, Residual: pre, Drop: drop, Gamma: row, Beta: row, S: y, Mean: mean, Rstd: rstd, Y: y}
@@ -403,6 +413,7 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 			"Zero": func() { d.Zero(y) },
 			"Copy": func() { d.Copy(y, x) }, "Add": func() { d.Add(y, x) },
 			"Linear": func() { d.Linear(&linear) }, "Linear, packed": func() { d.Linear(&linearPacked) },
+			"FeedForward":     func() { d.FeedForward(&feedForward) },
 			"LinearInputGrad": func() { d.LinearInputGrad(&inputGrad) }, "LinearWeightGrad": func() { d.LinearWeightGrad(&weightGrad) },
 			"Norm": func() { d.Norm(&norm) }, "NormGrad": func() { d.NormGrad(&normGrad) },
 			"Embedding": func() { d.Embedding(&embedding) }, "EmbeddingGrad": func() { d.EmbeddingGrad(&embeddingGrad) },

@@ -90,7 +90,8 @@ func attentionRows(starts []int, firstOnly bool) int {
 // it takes their scores, the softmax of each row, and the product with the values.
 type attentionTask struct {
 	heads, size              int
-	qkv, context, lse, probs []float32
+	qkv, context, lse, probs []float32 // context may be nil if there is operand
+	operand                  []float32
 	scale                    float32
 	drop                     simd.Drop
 	jobs                     []attentionJob
@@ -108,6 +109,10 @@ func (t *attentionTask) do(w *worker, index int) {
 	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
 	rounded := roundedRows(w, tile, n)
 	lse := w.floats(tile)
+	var results []float32 // of a tile, where they are not to stay
+	if t.context == nil {
+		results = w.floats(tile * size)
+	}
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
@@ -132,7 +137,15 @@ func (t *attentionTask) do(w *worker, index int) {
 			}
 		}
 		a, lda := rounded.of(k, scores, ld, m, n)
-		times(k, m, size, n, a, lda, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
+		context, ldc := results, size
+		if t.context != nil {
+			context, ldc = t.context[(job.row+from)*hidden+job.head*size:], hidden
+		}
+		times(k, m, size, n, a, lda, values, context, ldc)
+		if t.operand != nil {
+			ldo := k.operandSize(hidden)
+			k.packRows(t.operand[(job.row+from)*ldo+k.words(job.head*size):], ldo, context, ldc, m, size)
+		}
 	}
 }
 
@@ -201,10 +214,14 @@ func (d *Device) Attention(op *compute.Attention) {
 	if op.FirstOnly && !op.Probs.None() {
 		panic("cpu: Attention.Probs with FirstOnly")
 	}
+	if op.Context.None() && op.Operand.None() && rows > 0 {
+		panic("cpu: Attention without Context or Operand")
+	}
 	t := attentionTask{
 		heads: op.Heads, size: op.HeadSize,
 		qkv:     source(op.QKV, tokens*3*hidden, "Attention.QKV"),
-		context: target(op.Context, rows*hidden, "Attention.Context"),
+		context: optionalTarget(op.Context, rows*hidden, "Attention.Context"),
+		operand: d.operandTarget(op.Operand, rows, hidden, "Attention.Operand"),
 		lse:     optionalTarget(op.LSE, rows*op.Heads, "Attention.LSE"),
 		probs:   optionalTarget(op.Probs, probs, "Attention.Probs"),
 		scale:   scoreScale(op.HeadSize),
@@ -219,7 +236,19 @@ func (d *Device) Attention(op *compute.Attention) {
 	}
 	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2, op.FirstOnly)
 	t.jobs = d.jobs
+	operand := t.operand
+	if operand != nil && op.HeadSize%d.k.perWord != 0 { // a word has elements of two heads
+		if t.operand = nil; t.context == nil {
+			d.packed = grow(d.packed, rows*hidden)
+			t.context = d.packed[:rows*hidden]
+		}
+	}
 	d.attention = t
 	d.run(&d.attention, len(t.jobs), 2*cost)
+	if operand != nil && t.operand == nil {
+		for r := range rows {
+			d.k.leave(operand, r, t.context[r*hidden:][:hidden])
+		}
+	}
 	d.attention = attentionTask{}
 }

@@ -26,6 +26,7 @@ type Device struct {
 
 	// The state of the operations, here so that none of them allocates.
 	product       product
+	feedForward   feedForwardTask
 	pack          packTask
 	quantize      quantizeTask
 	norm          normTask
@@ -39,6 +40,7 @@ type Device struct {
 	flat          flatTask
 
 	packed   []float32 // of the operand of the product at hand
+	hidden   []float32 // the left operand of the second product of a feed-forward network
 	words    []float32 // the left operand of a product of int8
 	scales   []float32 // of its rows
 	partials []float32 // sums over chunks of rows

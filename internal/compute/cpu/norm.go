@@ -11,6 +11,7 @@ type normTask struct {
 	x, residual, gamma, beta, s, mean, rstd, y []float32
 	eps                                        float32
 	drop                                       simd.Drop
+	operand                                    []float32
 }
 
 func (t *normTask) do(w *worker, job int) {
@@ -23,6 +24,14 @@ func (t *normTask) do(w *worker, job int) {
 			k.simd.Add(s, t.residual[from:to])
 		}
 		t.mean[r], t.rstd[r] = k.simd.LayerNorm(t.y[from:to], s, t.gamma, t.beta, t.eps)
+		k.leave(t.operand, r, t.y[from:to])
+	}
+}
+
+// leave writes row r of an operand, unless it is nil.
+func (k *kernels) leave(operand []float32, r int, y []float32) {
+	if operand != nil {
+		k.packRow(operand[r*k.operandSize(len(y)):][:k.words(len(y))], y)
 	}
 }
 
@@ -36,6 +45,7 @@ func (d *Device) Norm(op *compute.Norm) {
 		s: target(op.S, n, "Norm.S"), y: target(op.Y, n, "Norm.Y"),
 		mean: target(op.Mean, op.Rows, "Norm.Mean"), rstd: target(op.Rstd, op.Rows, "Norm.Rstd"),
 		eps: op.Eps, drop: dropOf(op.Drop),
+		operand: d.operandTarget(op.Operand, op.Rows, op.Width, "Norm.Operand"),
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,6 +131,7 @@ type embeddingTask struct {
 	gamma, beta, s, mean, rstd, y []float32
 	eps                           float32
 	drop                          simd.Drop
+	operand                       []float32
 }
 
 func (t *embeddingTask) do(w *worker, job int) {
@@ -135,6 +146,7 @@ func (t *embeddingTask) do(w *worker, job int) {
 		if t.drop.Threshold != 0 {
 			k.simd.Dropout(y, y, t.drop, uint64(r))
 		}
+		k.leave(t.operand, r, y)
 	}
 }
 
@@ -155,7 +167,7 @@ func (d *Device) Embedding(op *compute.Embedding) {
 		gamma:    source(op.Gamma, op.Width, "Embedding.Gamma"), beta: source(op.Beta, op.Width, "Embedding.Beta"),
 		s: target(op.S, n, "Embedding.S"), y: target(op.Y, n, "Embedding.Y"),
 		mean: target(op.Mean, tokens, "Embedding.Mean"), rstd: target(op.Rstd, tokens, "Embedding.Rstd"),
-		eps: op.Eps, drop: dropOf(op.Drop),
+		eps: op.Eps, drop: dropOf(op.Drop), operand: d.operandTarget(op.Operand, tokens, op.Width, "Embedding.Operand"),
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

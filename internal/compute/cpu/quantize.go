@@ -97,3 +97,17 @@ func (d *Device) quantizeLeft(p *product) {
 	d.quantize = quantizeTask{}
 	p.a, p.lda, p.k, p.scales.Rows = d.words, ld, words, d.scales[:p.m]
 }
+
+// quantize quantizes the left operand of p, which is a worker's.
+func (p *product) quantize(w *worker) {
+	ints, words := &p.with.simd.Int8, int8Words(p.k)
+	ld := words
+	if crowded(ld) {
+		ld += pad
+	}
+	a, scales := w.floats(p.m*ld), w.floats(p.m)
+	for r := range p.m {
+		scales[r] = ints.QuantizeRow(asWords(a[r*ld:][:words]), p.a[r*p.lda:][:p.k], ints.Offset)
+	}
+	p.a, p.lda, p.k, p.k1, p.scales.Rows = a, ld, words, words, scales
+}

@@ -1,0 +1,118 @@
+package cpu
+
+import (
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/simd"
+)
+
+// feedForwardTask is both products of a feed-forward network. A job takes a block of rows through the first and then through the
+// second, with the hidden layer in the worker's own memory: as float32, or rounded or quantized as the second product takes it.
+type feedForwardTask struct {
+	first, second product // whole, with all panels
+	rows          int     // of a block
+	ld            int     // of the hidden layer
+}
+
+func (t *feedForwardTask) do(w *worker, job int) {
+	i := job * t.rows
+	m := min(t.rows, t.first.m-i)
+	first, second := t.first.part(i, m), t.second.part(i, m)
+	link(&first, &second, w.floats(m*t.ld), t.ld)
+	first.then, second.then = second.panels, first.panels
+	if first.with.mulBytes != nil {
+		first.quantize(w)
+	}
+	first.block(w, 0, m, 0, first.n)
+	if second.with.mulBytes != nil {
+		second.quantize(w)
+	}
+	second.block(w, 0, m, 0, second.n)
+}
+
+// link lets the second product take what the first leaves in hidden, rows ld apart. The first leaves the input of its activation in
+// C if there is one.
+func link(first, second *product, hidden []float32, ld int) {
+	second.a, second.lda = hidden, ld
+	switch {
+	case second.with.rounds():
+		first.out, first.ldo, second.words = hidden, ld, true
+	case first.c != nil:
+		first.y, first.ldy = hidden, ld
+	default:
+		first.c, first.ldc = hidden, ld
+		if first.f != simd.Identity {
+			first.y, first.ldy = hidden, ld
+		}
+	}
+}
+
+// whole makes the slice at hand all of p.
+func (p *product) whole() { p.n0, p.n1, p.k0, p.k1 = 0, p.n, 0, p.k }
+
+// FeedForward is y = f(x·W1ᵀ + bias1)·W2ᵀ + bias2.
+func (d *Device) FeedForward(op *compute.FeedForward) {
+	hidden := op.W1.Out
+	if op.W2.In != hidden {
+		misfit("FeedForward.W2.In", op.W2.In, hidden)
+	}
+	ps := strideOf(op.PreStride, hidden, "FeedForward.PreStride")
+	first := product{
+		m: op.Rows, n: hidden, k: op.W1.In,
+		bias: optional(op.Bias1, hidden, "FeedForward.Bias1"), f: activation(op.F),
+		c: optionalTarget(op.Pre, op.Rows*ps, "FeedForward.Pre"), ldc: ps,
+	}
+	second := product{
+		m: op.Rows, n: op.W2.Out, k: hidden,
+		bias: optional(op.Bias2, op.W2.Out, "FeedForward.Bias2"),
+		c:    target(op.Y, op.Rows*op.W2.Out, "FeedForward.Y"), ldc: op.W2.Out,
+	}
+	d.left(&first, op.X, 0, op.Operand, "FeedForward.X")
+	d.right(&first, op.W1, "FeedForward.W1")
+	d.right(&second, op.W2, "FeedForward.W2")
+	first.whole()
+	second.whole()
+	ld := d.OperandSize(hidden)
+	if ld == 0 {
+		ld = d.Stride(hidden)
+	}
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	threads := d.Threads()
+	if first.m*first.n*first.k/productRate < d.k.at.Grain {
+		threads = 1
+	}
+	if first.m < threads*d.k.at.FeedRows || first.k == 0 || first.n == 0 || second.n == 0 {
+		// All workers together read the weights once.
+		d.hidden = grow(d.hidden, op.Rows*ld)
+		link(&first, &second, d.hidden, ld)
+		d.product = first
+		d.multiply()
+		d.product = second
+		d.multiply()
+		return
+	}
+	d.packBoth(&first, &second)
+	first.cut(threads, 1)
+	d.feedForward = feedForwardTask{first, second, first.rows, ld}
+	d.run(&d.feedForward, first.blocks, 2*first.m*first.n*first.k/productRate)
+	d.feedForward = feedForwardTask{}
+}
+
+// packBoth packs the weights of two products that have no panels.
+func (d *Device) packBoth(first, second *product) {
+	size := func(p *product) int {
+		if p.panels != nil {
+			return 0
+		}
+		return roundUp(p.n, p.with.panelCols) * p.with.words(p.k)
+	}
+	d.packed = grow(d.packed, size(first)+size(second))
+	at := size(first)
+	if at > 0 {
+		d.packSlice(first, d.packed[:at])
+	}
+	if n := size(second); n > 0 {
+		d.packSlice(second, d.packed[at:][:n])
+	}
+}
