@@ -70,13 +70,7 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 
 	w.op.attention = compute.Attention{
 		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Drop: w.probsDrop(i), FirstOnly: first,
-		Operand: w.operandRows(R), Probs: w.probs,
-	}
-	if !s.context.None() {
-		w.op.attention.Context = rows(s.context, R, H)
-	}
-	if w.train {
-		w.op.attention.LSE = rows(s.lse, R, A)
+		Context: optionalRows(s.context, R, H), Operand: w.operandRows(R), LSE: optionalRows(s.lse, R, A), Probs: w.probs,
 	}
 	w.device.Attention(&w.op.attention)
 
@@ -85,20 +79,20 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 		w.device.Gather(residual, x, w.firsts, H)
 		x = residual
 	}
-	w.linear(R, w.op.attention.Context, w.op.attention.Operand, &p.attentionOutput, compute.Identity, none, s.sum1)
-	w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1)
+	w.op.linear = compute.Linear{
+		Rows: R, X: w.op.attention.Context, Operand: w.op.attention.Operand, W: p.attentionOutput.matrix, Bias: p.attentionOutput.bias,
+		Y: optionalRows(s.sum1, R, H), Norm: w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1),
+	}
+	w.device.Linear(&w.op.linear)
 
 	// The input of the activation is kept for the way back, and nothing else of [R,I].
 	w.op.feedForward = compute.FeedForward{
 		Rows: R, X: rows(s.out1, R, H), Operand: w.operandRows(R), W1: p.intermediate.matrix, Bias1: p.intermediate.bias, F: w.act,
-		W2: p.output.matrix, Bias2: p.output.bias, Y: rows(s.sum2, R, H),
-	}
-	if w.train {
-		S := p.intermediate.outStride
-		w.op.feedForward.Pre, w.op.feedForward.PreStride = rows(s.pre, R, S), S
+		Pre: optionalRows(s.pre, R, p.intermediate.outStride), PreStride: p.intermediate.outStride,
+		W2: p.output.matrix, Bias2: p.output.bias,
+		Y: optionalRows(s.sum2, R, H), Norm: w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2),
 	}
 	w.device.FeedForward(&w.op.feedForward)
-	w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2)
 	return rows(s.out2, R, H)
 }
 
@@ -111,16 +105,16 @@ func (w *workspace) blockRows(i int) (rows int, firstOnly bool) {
 	return w.b.Tokens(), false
 }
 
-// addNorm ends a sub-layer: s = residual + dropout(s), y = LayerNorm(s), all [R,H].
-func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y compute.Buffer) {
+// addNorm ends a sub-layer, after its last product, whose result is s: s = residual + dropout(s), y = LayerNorm(s), all [R,H].
+// Without a backward pass s is none.
+func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y compute.Buffer) *compute.Norm {
 	H := w.m.config.HiddenSize
-	s = rows(s, R, H)
 	w.op.norm = compute.Norm{
-		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), X: s, Residual: rows(residual, R, H), Drop: drop,
-		Gamma: p.gamma.value, Beta: p.beta.value, S: s, Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1), Y: rows(y, R, H),
-		Operand: w.operandRows(R),
+		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), Residual: rows(residual, R, H), Drop: drop,
+		Gamma: p.gamma.value, Beta: p.beta.value, S: optionalRows(s, R, H), Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1),
+		Y: rows(y, R, H), Operand: w.operandRows(R),
 	}
-	w.device.Norm(&w.op.norm)
+	return &w.op.norm
 }
 
 // pool is the vector of each sequence, [B,H]: tanh of a dense layer over its first token. hidden is [T,H], or with

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/go-bert/bert/internal/compute/computetest"
-
 	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/compute/computetest"
 )
 
 // checkSlope compares the gradient that a pass leaves with the change of its loss along a direction: the gradient's own with

@@ -74,7 +74,7 @@ type layerSpace struct {
 	qkv          compute.Buffer // [T,3H]
 	context      compute.Buffer // [T,H]
 	lse          compute.Buffer // [T,A]
-	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm that follows attention
+	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm that follows attention; sum1 and sum2 for the way back
 	pre          compute.Buffer // [T,I], S apart: before the activation
 	sum2, out2   compute.Buffer // [T,H]: before and after the last LayerNorm
 	mean1, rstd1 compute.Buffer // [T]
@@ -198,13 +198,13 @@ func (w *workspace) layOut(c *carver) {
 			})
 		}
 	} else {
-		// All layers share one space, in which what is between attention and the output takes the place of query, key and value.
+		// All layers share one space, in which the output of attention takes the place of query, key and value.
 		l := layerSpace{
 			qkv: c.take(T * 3 * H), out2: w.embeddingOut,
 			mean1: w.embeddingMean, rstd1: w.embeddingRstd, mean2: w.embeddingMean, rstd2: w.embeddingRstd,
 		}
-		if !c.arena.None() {
-			l.sum1, l.out1, l.sum2 = l.qkv.Slice(0, T*H), l.qkv.Slice(T*H, 2*T*H), l.qkv.Slice(2*T*H, 3*T*H)
+		if l.out1 = l.qkv; !l.qkv.None() {
+			l.out1 = l.qkv.Slice(0, T*H)
 		}
 		if w.device.OperandSize(H) == 0 {
 			l.context = c.take(T * H)
@@ -248,10 +248,15 @@ func (w *workspace) headRows(sequences, tokens int) int {
 // operandRows is the first n rows of w.operand, or none. Each operation that computes the input of a product leaves it there, and the
 // product follows before the next does.
 func (w *workspace) operandRows(n int) compute.Buffer {
-	if w.operand.None() {
-		return compute.Buffer{}
+	return optionalRows(w.operand, n, w.device.OperandSize(w.m.config.HiddenSize))
+}
+
+// optionalRows is rows of a buffer, or none of none.
+func optionalRows(b compute.Buffer, n, width int) compute.Buffer {
+	if b.None() {
+		return b
 	}
-	return rows(w.operand, n, w.device.OperandSize(w.m.config.HiddenSize))
+	return rows(b, n, width)
 }
 
 // rows is the first n rows of a buffer.
@@ -290,17 +295,11 @@ func mix(key, n uint64) uint64 {
 	return z ^ z>>31
 }
 
-// linear computes a dense layer of n rows of x, or of x as an operand.
+// linear computes a dense layer of n rows of x, which operand may be as one.
 func (w *workspace) linear(n int, x, operand compute.Buffer, d *dense, f compute.Activation, pre, y compute.Buffer) {
-	if !pre.None() {
-		pre = rows(pre, n, d.outStride)
-	}
-	if !x.None() {
-		x = rows(x, n, d.inStride)
-	}
 	w.op.linear = compute.Linear{
-		Rows: n, X: x, XStride: d.inStride, Operand: operand, W: d.matrix, Bias: d.bias, F: f,
-		Pre: pre, Y: rows(y, n, d.outStride), YStride: d.outStride,
+		Rows: n, X: rows(x, n, d.inStride), XStride: d.inStride, Operand: operand, W: d.matrix, Bias: d.bias, F: f,
+		Pre: optionalRows(pre, n, d.outStride), Y: rows(y, n, d.outStride), YStride: d.outStride,
 	}
 	w.device.Linear(&w.op.linear)
 }

@@ -155,8 +155,11 @@ type Linear struct {
 	Bias    Buffer // [Out], or none
 	F       Activation
 	Pre     Buffer // [Rows, Out]: where to leave the input of F for the backward pass, or none
-	Y       Buffer // [Rows, Out]
+	Y       Buffer // [Rows, Out]; or none if a Norm follows
 	YStride int    // of Pre too
+	// Norm, if not nil, follows, to the bit as an operation of its own whose X is Y: the device may do it for some rows at a time.
+	// Its S may be Y, or none if Y is none; its Operand may be that of X. Y has no stride.
+	Norm *Norm
 }
 
 // FeedForward is y = f(x·W1ᵀ + bias1)·W2ᵀ + bias2, to the bit what two Linears give. The device may do some rows at a time, so that
@@ -170,7 +173,8 @@ type FeedForward struct {
 	F            Activation
 	Pre          Buffer // [Rows, W1.Out]: where to leave the input of F for the backward pass, or none
 	PreStride    int
-	Y            Buffer // [Rows, W2.Out]
+	Y            Buffer // [Rows, W2.Out]; or none if a Norm follows
+	Norm         *Norm  // as that of Linear
 }
 
 // LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
@@ -202,11 +206,11 @@ type LinearWeightGrad struct {
 type Norm struct {
 	Rows, Width int
 	Eps         float32
-	X           Buffer // [Rows, Width]
+	X           Buffer // [Rows, Width]; none where it follows a product
 	Residual    Buffer // [Rows, Width], or none
 	Drop        Drop   // of X
 	Gamma, Beta Buffer // [Width]
-	S           Buffer // [Rows, Width]; may be X
+	S           Buffer // [Rows, Width]; may be X; where it follows a product, see Linear.Norm
 	Mean, Rstd  Buffer // [Rows]
 	Y           Buffer // [Rows, Width]; may be X or S if no backward pass follows
 	Operand     Buffer // Y as an operand, =; or none

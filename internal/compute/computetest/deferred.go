@@ -109,6 +109,15 @@ func keep[T any](memory *[]T, src []T) []T {
 	return *memory
 }
 
+// following copies the operation that follows another, if there is one.
+func (c *call) following(op *compute.Norm) *compute.Norm {
+	if op == nil {
+		return nil
+	}
+	c.norm = *op
+	return &c.norm
+}
+
 // issue puts an operation into the queue; fill completes it.
 func (d *Deferred) issue(run func(d compute.Device, c *call), fill func(c *call)) {
 	d.mu.Lock()
@@ -297,14 +306,20 @@ func (d *Deferred) Linear(op *compute.Linear) {
 	d.issue(func(d compute.Device, c *call) {
 		c.linear.W = unwrapped(c.linear.W)
 		d.Linear(&c.linear)
-	}, func(c *call) { c.linear = *op })
+	}, func(c *call) {
+		c.linear = *op
+		c.linear.Norm = c.following(op.Norm)
+	})
 }
 
 func (d *Deferred) FeedForward(op *compute.FeedForward) {
 	d.issue(func(d compute.Device, c *call) {
 		c.feedForward.W1, c.feedForward.W2 = unwrapped(c.feedForward.W1), unwrapped(c.feedForward.W2)
 		d.FeedForward(&c.feedForward)
-	}, func(c *call) { c.feedForward = *op })
+	}, func(c *call) {
+		c.feedForward = *op
+		c.feedForward.Norm = c.following(op.Norm)
+	})
 }
 
 func (d *Deferred) LinearInputGrad(op *compute.LinearInputGrad) {

@@ -173,3 +173,78 @@ func testOperands(t *testing.T, devices []compute.Device) {
 		}
 	}
 }
+
+// testFollowing asserts that a Norm that follows a product has the bits of one of its own, whatever rows are cut into, though it
+// leaves its operand where that of the product was.
+func testFollowing(t *testing.T, devices []compute.Device) {
+	in := newInputs("following")
+	const width, hidden, most = 40, 72, 1000
+	x, residual := in.normal(most*width, 1), in.normal(most*width, 1)
+	w1, w2, w := in.normal(hidden*width, 0.1), in.normal(width*hidden, 0.1), in.normal(width*width, 0.1)
+	row := in.around(width, 1)
+	for _, d := range devices {
+		square := compute.Matrix{Weight: wrap(d, w), Out: width, In: width, Packed: pack(d, width, width, wrap(d, w))}
+		up := compute.Matrix{Weight: wrap(d, w1), Out: hidden, In: width, Packed: pack(d, hidden, width, wrap(d, w1))}
+		down := compute.Matrix{Weight: wrap(d, w2), Out: width, In: hidden}
+		if p, _ := d.Precision(); p == compute.Int8 {
+			down.Packed = pack(d, width, hidden, down.Weight)
+		}
+		for _, rows := range []int{1, 50, 200, most} {
+			n := rows * width
+			gamma := wrap(d, row)
+			for _, kept := range []bool{false, true} {
+				norm := compute.Norm{
+					Rows: rows, Width: width, Eps: 1e-6, Residual: wrap(d, residual[:n]), Gamma: gamma, Beta: gamma, Mean: filled(d, rows), Rstd: filled(d, rows),
+				}
+				if kept {
+					norm.Drop = compute.Drop{Rate: 0.2, Key: 9}
+				}
+				from := wrap(d, x[:n])
+				// both runs a product and the Norm, and then the product that the Norm follows; the products of what they leave are compared too.
+				both := func(name string, product func(operand, y compute.Buffer, norm *compute.Norm)) {
+					size := d.OperandSize(width)
+					operand := func() (b compute.Buffer) {
+						if size > 0 {
+							b = filled(d, rows*size)
+							d.Norm(&compute.Norm{
+								Rows: rows, Width: width, Eps: 1e-6, X: from, Gamma: gamma, Beta: gamma, Mean: alloc(d, rows), Rstd: alloc(d, rows),
+								S: alloc(d, n), Y: alloc(d, n), Operand: b,
+							})
+						}
+						return b
+					}
+					apart, sum := norm, filled(d, n)
+					apart.X, apart.S, apart.Y, apart.Operand = sum, filled(d, n), filled(d, n), operand()
+					product(operand(), sum, nil)
+					d.Norm(&apart)
+					after := norm
+					var y compute.Buffer
+					if kept {
+						y = filled(d, n)
+						after.S = y
+					}
+					after.Y, after.Operand = filled(d, n), operand()
+					after.Mean, after.Rstd = filled(d, rows), filled(d, rows)
+					product(after.Operand, y, &after)
+					what := fmt.Sprintf("%s of %d rows on %d threads, kept: %v: ", name, rows, d.Threads(), kept)
+					equal(t, d, what+"y", after.Y, apart.Y)
+					equal(t, d, what+"mean", after.Mean, apart.Mean)
+					equal(t, d, what+"rstd", after.Rstd, apart.Rstd)
+					if kept {
+						equal(t, d, what+"s", after.S, apart.S)
+					}
+					got, want := filled(d, n), filled(d, n)
+					d.Linear(&compute.Linear{Rows: rows, X: after.Y, Operand: after.Operand, W: square, Y: got})
+					d.Linear(&compute.Linear{Rows: rows, X: apart.Y, Operand: apart.Operand, W: square, Y: want})
+					equal(t, d, what+"operand", got, want)
+				}
+				both("Linear", func(operand, y compute.Buffer, norm *compute.Norm) {
+					d.Linear(&compute.Linear{Rows: rows, X: from, Operand: operand, W: square, Bias: gamma, Y: y, Norm: norm})
+				})
+				both("FeedForward", func(operand, y compute.Buffer, norm *compute.Norm) {
+					d.FeedForward(&compute.FeedForward{Rows: rows, X: from, Operand: operand, W1: up, F: compute.GELU, W2: down, Bias2: gamma, Y: y, Norm: norm})
+				})
+			}
+		}
+	}
+}

@@ -40,6 +40,7 @@ type Device struct {
 	flat          flatTask
 
 	packed   []float32 // of the operand of the product at hand
+	results  []float32 // of a product that a Norm follows
 	hidden   []float32 // the left operand of the second product of a feed-forward network
 	words    []float32 // the left operand of a product of int8
 	scales   []float32 // of its rows

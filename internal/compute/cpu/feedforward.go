@@ -64,8 +64,12 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 	second := product{
 		m: op.Rows, n: op.W2.Out, k: hidden,
 		bias: optional(op.Bias2, op.W2.Out, "FeedForward.Bias2"),
-		c:    target(op.Y, op.Rows*op.W2.Out, "FeedForward.Y"), ldc: op.W2.Out,
+		ldc:  op.W2.Out,
 	}
+	if op.Norm == nil || !op.Y.None() {
+		second.c = target(op.Y, op.Rows*op.W2.Out, "FeedForward.Y")
+	}
+	norm := d.following(op.Norm, op.Rows, op.W2.Out, second.c)
 	d.left(&first, op.X, 0, op.Operand, "FeedForward.X")
 	d.right(&first, op.W1, "FeedForward.W1")
 	d.right(&second, op.W2, "FeedForward.W2")
@@ -78,11 +82,8 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	threads := d.Threads()
-	if first.m*first.n*first.k/productRate < d.k.at.Grain {
-		threads = 1
-	}
-	if first.m < threads*d.k.at.FeedRows || first.k == 0 || first.n == 0 || second.n == 0 {
+	d.follow(&second, norm, op.Norm)
+	if !d.inBlocks(&first) || first.k == 0 || first.n == 0 || second.n == 0 {
 		// All workers together read the weights once.
 		d.hidden = grow(d.hidden, op.Rows*ld)
 		link(&first, &second, d.hidden, ld)
@@ -93,10 +94,11 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 		return
 	}
 	d.packBoth(&first, &second)
-	first.cut(threads, 1)
+	first.cut(d.Threads(), 1)
 	d.feedForward = feedForwardTask{first, second, first.rows, ld}
 	d.run(&d.feedForward, first.blocks, 2*first.m*first.n*first.k/productRate)
 	d.feedForward = feedForwardTask{}
+	d.norm = normTask{}
 }
 
 // packBoth packs the weights of two products that have no panels.

@@ -42,6 +42,9 @@ type product struct {
 	out []float32
 	ldo int
 
+	norm *normTask // of C, which then may be nil; or nil
+	row  int       // of norm, that of the first of C
+
 	sums   []float32 // [m]: += the sums of A along k, if a is [k, m]
 	totals []float32 // [m]: of the slices so far
 
@@ -93,29 +96,32 @@ func strideOf(stride, width int, what string) int {
 	return stride
 }
 
+// inBlocks reports whether each worker has rows enough to read all of B for them alone.
+func (d *Device) inBlocks(p *product) bool { return p.m >= d.Threads()*d.k.at.FeedRows }
+
 // multiply computes d.product and clears it.
 func (d *Device) multiply() {
 	p := &d.product
 	if p.with.mulBytes != nil {
 		d.quantizeLeft(p)
 	}
-	k, nr := p.with, p.with.panelCols
+	sliceN, sliceK := p.slice()
+	norm := p.norm
+	if norm != nil && !(d.inBlocks(p) && sliceN == p.n && sliceK == p.k) {
+		p.norm = nil // no job has whole rows
+		if p.c == nil {
+			d.results = grow(d.results, p.m*p.n)
+			p.c, p.ldc = d.results, p.n
+		}
+		norm.x = p.c
+	}
+	after := norm != nil && p.norm == nil
 	if p.sums != nil {
 		d.partials = grow(d.partials, p.m)
 		p.totals = d.partials[:p.m]
 		clear(p.totals)
 	}
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
-		sliceK, sliceN := p.k, p.n
-		if wide := roundUp(p.n, nr); p.panels == nil && wide*k.words(p.k) > k.at.SliceWords {
-			switch sliceK = k.at.SliceWords / wide / k.at.Depth * k.depth(); {
-			case p.out != nil: // only whole sums can be rounded
-				sliceK, sliceN = p.k, max(nr, k.at.SliceWords/k.words(p.k)/nr*nr)
-			case sliceK == 0:
-				sliceK = min(p.k, 4*k.depth())
-				sliceN = k.at.SliceWords / k.words(sliceK) / nr * nr
-			}
-		}
 		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
 			p.n1 = min(p.n0+sliceN, p.n)
 			for p.k0 = 0; ; p.k0 = p.k1 {
@@ -128,6 +134,30 @@ func (d *Device) multiply() {
 		}
 	}
 	*p = product{}
+	switch {
+	case after:
+		d.runNorm()
+	case norm != nil:
+		d.norm = normTask{}
+	}
+}
+
+// slice is how many columns and rows of B are packed at a time.
+func (p *product) slice() (n, k int) {
+	with := p.with
+	nr, most := with.panelCols, with.at.SliceWords
+	wide := roundUp(p.n, nr)
+	if p.panels != nil || wide*with.words(p.k) <= most {
+		return p.n, p.k
+	}
+	if p.out != nil { // only whole sums can be rounded
+		return max(nr, most/with.words(p.k)/nr*nr), p.k
+	}
+	if k = most / wide / with.at.Depth * with.depth(); k > 0 {
+		return p.n, k
+	}
+	k = min(p.k, 4*with.depth())
+	return most / with.words(k) / nr * nr, k
 }
 
 func (d *Device) multiplySlice(p *product) {
@@ -144,7 +174,11 @@ func (d *Device) multiplySlice(p *product) {
 	if cost < d.k.at.Grain {
 		threads = 1
 	}
-	p.cut(threads, 8*threads)
+	stripes := 8 * threads
+	if p.norm != nil {
+		stripes = 1
+	}
+	p.cut(threads, stripes)
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
@@ -223,12 +257,26 @@ func (p *product) following(to int) []float32 {
 	return p.panel(p.n0, p.k0)
 }
 
-// block computes columns from…to of m rows from i.
+// block computes columns from…to of m rows from i, and what follows.
 func (p *product) block(w *worker, i, m, from, to int) {
-	if p.out != nil {
+	switch {
+	case p.out != nil:
 		p.roundedBlock(w, i, m, from, to)
-		return
+	case p.norm == nil:
+		p.floatBlock(w, i, m, from, to)
+	case p.c != nil:
+		p.floatBlock(w, i, m, from, to)
+		p.norm.block(w.k, p.row+i, m, p.c[i*p.ldc:])
+	default:
+		q := p.part(i, m)
+		q.c, q.ldc = w.floats(m*p.n), p.n
+		q.floatBlock(w, 0, m, from, to)
+		p.norm.block(w.k, q.row, m, q.c)
 	}
+}
+
+// floatBlock is block where the result is not rounded, without the Norm that may follow.
+func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	k, nr := p.with, p.with.panelCols
 	var scratch, rows, part []float32
 	if p.copied(k) {
@@ -445,6 +493,8 @@ func (p *product) part(i, m int) product {
 		return s[i*ld:]
 	}
 	q.a, q.c, q.pre, q.y, q.out = from(p.a, p.lda), from(p.c, p.ldc), from(p.pre, p.ldc), from(p.y, p.ldy), from(p.out, p.ldo)
+	q.scales.Rows = from(p.scales.Rows, 1)
+	q.row += i
 	return q
 }
 
@@ -476,12 +526,19 @@ func (d *Device) left(p *product, x compute.Buffer, stride int, operand compute.
 func (d *Device) Linear(op *compute.Linear) {
 	w := op.W
 	ys := strideOf(op.YStride, w.Out, "Linear.YStride")
+	if op.Norm != nil && (ys != w.Out || op.F != compute.Identity) {
+		panic("cpu: Linear with a Norm has no stride and no activation")
+	}
 	p := product{
 		m: op.Rows, n: w.Out, k: w.In,
 		bias: optional(op.Bias, w.Out, "Linear.Bias"),
 		f:    activation(op.F),
-		c:    target(op.Y, op.Rows*ys, "Linear.Y"), ldc: ys, ldy: ys,
+		ldc:  ys, ldy: ys,
 	}
+	if op.Norm == nil || !op.Y.None() {
+		p.c = target(op.Y, op.Rows*ys, "Linear.Y")
+	}
+	norm := d.following(op.Norm, op.Rows, w.Out, p.c)
 	d.left(&p, op.X, op.XStride, op.Operand, "Linear.X")
 	d.right(&p, w, "Linear.W")
 	if pre := optionalTarget(op.Pre, op.Rows*ys, "Linear.Pre"); pre != nil {
@@ -491,6 +548,7 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.follow(&p, norm, op.Norm)
 	d.product = p
 	d.multiply()
 }
