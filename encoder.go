@@ -63,14 +63,16 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 		H, A     = cfg.HiddenSize, cfg.NumAttentionHeads
 		T        = w.b.Tokens()
 		R, first = w.blockRows(i)
-		none     compute.Buffer
 	)
 	// Query, key and value are one product: [T,H] → [T,3H].
-	w.linear(T, x, operand, &p.qkv, compute.Identity, none, s.qkv)
-
+	w.op.linear = compute.Linear{Rows: T, X: rows(x, T, H), Operand: operand, W: p.qkv.matrix, Bias: p.qkv.bias}
+	if operand = w.operandRows(R); first {
+		operand = optionalRows(w.firstOperand, R, w.device.OperandSize(H))
+	}
 	w.op.attention = compute.Attention{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Drop: w.probsDrop(i), FirstOnly: first,
-		Context: optionalRows(s.context, R, H), Operand: w.operandRows(R), LSE: optionalRows(s.lse, R, A), Probs: w.probs,
+		Heads: A, HeadSize: H / A, Starts: w.b.Starts, Product: &w.op.linear, QKV: optionalRows(s.qkv, T, 3*H),
+		Drop: w.probsDrop(i), FirstOnly: first,
+		Context: optionalRows(s.context, R, H), Operand: operand, LSE: optionalRows(s.lse, R, A), Probs: w.probs,
 	}
 	w.device.Attention(&w.op.attention)
 
@@ -80,17 +82,17 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 		x = residual
 	}
 	w.op.linear = compute.Linear{
-		Rows: R, X: w.op.attention.Context, Operand: w.op.attention.Operand, W: p.attentionOutput.matrix, Bias: p.attentionOutput.bias,
-		Y: optionalRows(s.sum1, R, H), Norm: w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1),
+		Rows: R, X: w.op.attention.Context, Operand: operand, W: p.attentionOutput.matrix, Bias: p.attentionOutput.bias,
+		Y: optionalRows(s.sum1, R, H), Norm: w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1, operand),
 	}
 	w.device.Linear(&w.op.linear)
 
 	// The input of the activation is kept for the way back, and nothing else of [R,I].
 	w.op.feedForward = compute.FeedForward{
-		Rows: R, X: rows(s.out1, R, H), Operand: w.operandRows(R), W1: p.intermediate.matrix, Bias1: p.intermediate.bias, F: w.act,
+		Rows: R, X: rows(s.out1, R, H), Operand: operand, W1: p.intermediate.matrix, Bias1: p.intermediate.bias, F: w.act,
 		Pre: optionalRows(s.pre, R, p.intermediate.outStride), PreStride: p.intermediate.outStride,
 		W2: p.output.matrix, Bias2: p.output.bias,
-		Y: optionalRows(s.sum2, R, H), Norm: w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2),
+		Y: optionalRows(s.sum2, R, H), Norm: w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2, operand),
 	}
 	w.device.FeedForward(&w.op.feedForward)
 	return rows(s.out2, R, H)
@@ -107,12 +109,12 @@ func (w *workspace) blockRows(i int) (rows int, firstOnly bool) {
 
 // addNorm ends a sub-layer, after its last product, whose result is s: s = residual + dropout(s), y = LayerNorm(s), all [R,H].
 // Without a backward pass s is none.
-func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y compute.Buffer) *compute.Norm {
+func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y, operand compute.Buffer) *compute.Norm {
 	H := w.m.config.HiddenSize
 	w.op.norm = compute.Norm{
 		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), Residual: rows(residual, R, H), Drop: drop,
 		Gamma: p.gamma.value, Beta: p.beta.value, S: optionalRows(s, R, H), Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1),
-		Y: rows(y, R, H), Operand: w.operandRows(R),
+		Y: rows(y, R, H), Operand: operand,
 	}
 	return &w.op.norm
 }

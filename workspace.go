@@ -32,7 +32,7 @@ type workspace struct {
 	embeddingSum, embeddingOut   compute.Buffer // [T,H]
 	embeddingMean, embeddingRstd compute.Buffer // [T]
 	layers                       []layerSpace
-	operand                      compute.Buffer // [T] rows: what the next product takes, or none
+	operand, firstOperand        compute.Buffer // [T] and [B] rows: what the next product takes, or none
 	inner                        compute.Buffer // [T,I], S apart
 
 	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
@@ -69,12 +69,13 @@ type workspace struct {
 	op ops
 }
 
-// layerSpace is what a block of the encoder computes. Without a backward pass all blocks share one.
+// layerSpace is what a block of the encoder computes. Without a backward pass all blocks share one, in which what only that needs is
+// none: qkv, lse, sum1, pre, sum2, and the context where its operand is enough.
 type layerSpace struct {
 	qkv          compute.Buffer // [T,3H]
 	context      compute.Buffer // [T,H]
 	lse          compute.Buffer // [T,A]
-	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm that follows attention; sum1 and sum2 for the way back
+	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm that follows attention
 	pre          compute.Buffer // [T,I], S apart: before the activation
 	sum2, out2   compute.Buffer // [T,H]: before and after the last LayerNorm
 	mean1, rstd1 compute.Buffer // [T]
@@ -183,9 +184,9 @@ func (w *workspace) layOut(c *carver) {
 	)
 	w.embeddingOut = c.take(T * H)
 	w.embeddingMean, w.embeddingRstd = c.take(T), c.take(T)
-	w.operand = compute.Buffer{}
+	w.operand, w.firstOperand = compute.Buffer{}, compute.Buffer{}
 	if size := w.device.OperandSize(H); size > 0 {
-		w.operand = c.take(T * size)
+		w.operand, w.firstOperand = c.take(T*size), c.take(B*size)
 	}
 	w.layers = w.layers[:0]
 	if w.train {
@@ -198,13 +199,10 @@ func (w *workspace) layOut(c *carver) {
 			})
 		}
 	} else {
-		// All layers share one space, in which the output of attention takes the place of query, key and value.
+		// All layers share one space.
 		l := layerSpace{
-			qkv: c.take(T * 3 * H), out2: w.embeddingOut,
+			out1: c.take(T * H), out2: w.embeddingOut,
 			mean1: w.embeddingMean, rstd1: w.embeddingRstd, mean2: w.embeddingMean, rstd2: w.embeddingRstd,
-		}
-		if l.out1 = l.qkv; !l.qkv.None() {
-			l.out1 = l.qkv.Slice(0, T*H)
 		}
 		if w.device.OperandSize(H) == 0 {
 			l.context = c.take(T * H)

@@ -262,7 +262,10 @@ type Attention struct {
 	Heads, HeadSize int
 	Starts          []int  // [B+1]: sequence b is the tokens Starts[b]…Starts[b+1]
 	QKV             Buffer // [T, 3H]: a row is the query, the key and the value of a token
-	Drop            Drop   // of the probabilities
+	// Product, if not nil, comes first, to the bit as an operation of its own whose Y is QKV: the device may do it for some sequences
+	// at a time. QKV may then be none, and so are Product's Y and Norm. Operand may be Product's, but not with FirstOnly.
+	Product *Linear
+	Drop    Drop // of the probabilities
 	// FirstOnly takes the query of each sequence's first token alone, as where only its hidden state is asked for: then
 	// Context is [B, H], LSE [B, A], and there is no Probs.
 	FirstOnly bool

@@ -358,9 +358,16 @@ func (d *Deferred) NormGrad(op *compute.NormGrad) {
 }
 
 func (d *Deferred) Attention(op *compute.Attention) {
-	d.issue(func(d compute.Device, c *call) { d.Attention(&c.attention) }, func(c *call) {
+	d.issue(func(d compute.Device, c *call) {
+		c.linear.W = unwrapped(c.linear.W)
+		d.Attention(&c.attention)
+	}, func(c *call) {
 		c.attention = *op
 		c.attention.Starts = keep(&c.starts, op.Starts)
+		if op.Product != nil {
+			c.linear = *op.Product
+			c.attention.Product = &c.linear
+		}
 	})
 }
 

@@ -248,3 +248,96 @@ func testFollowing(t *testing.T, devices []compute.Device) {
 		}
 	}
 }
+
+// testProductBefore asserts that attention has the bits of its product and itself one after the other, whatever sequences are done
+// together.
+func testProductBefore(t *testing.T, devices []compute.Device) {
+	in := newInputs("product before")
+	lengths := []int{0, 150, 3, 0, 200, 1}
+	for i := range 40 {
+		lengths = append(lengths, 1+i*17%48)
+	}
+	starts := []int{0}
+	for _, n := range lengths {
+		starts = append(starts, starts[len(starts)-1]+n)
+	}
+	for _, d := range devices {
+		for _, s := range [][2]int{{2, 8}, {3, 5}} { // heads and their size
+			H := s[0] * s[1]
+			w, row := wrap(d, in.normal(3*H*H, 0.3)), wrap(d, in.around(3*H, 0))
+			for _, from := range []int{0, 1, len(lengths) - 3} { // all sequences, those but the first, the last three
+				some := make([]int, 0, len(starts))
+				T, probs := 0, 0
+				for b, start := range starts[from:] {
+					some = append(some, start-starts[from])
+					if b > 0 {
+						n := start - starts[from+b-1]
+						T, probs = T+n, probs+s[0]*n*n
+					}
+				}
+				x := upload(d, in.normal(T*H, 1))
+				for _, packed := range []bool{false, true} {
+					product := compute.Linear{Rows: T, X: x, W: compute.Matrix{Weight: w, Out: 3 * H, In: H}, Bias: row, Y: filled(d, 3*T*H)}
+					if packed {
+						product.W.Packed = must(d.PackFloat(3*H, H, w))
+					}
+					d.Linear(&product)
+					want := compute.Attention{
+						Heads: s[0], HeadSize: s[1], Starts: some, QKV: product.Y, Drop: compute.Drop{Rate: 0.1, Key: 2},
+						Context: filled(d, T*H), LSE: filled(d, T*s[0]), Probs: filled(d, probs),
+					}
+					d.Attention(&want)
+					before, got := product, want
+					before.Y = compute.Buffer{}
+					got.Product, got.QKV, got.Context, got.LSE, got.Probs = &before, filled(d, 3*T*H), filled(d, T*H), filled(d, T*s[0]), filled(d, probs)
+					d.Attention(&got)
+					what := fmt.Sprintf("%d tokens, %d×%d, on %d threads, packed: %v: ", T, s[0], s[1], d.Threads(), packed)
+					equal(t, d, what+"qkv", got.QKV, want.QKV)
+					equal(t, d, what+"context", got.Context, want.Context)
+					equal(t, d, what+"lse", got.LSE, want.LSE)
+					equal(t, d, what+"probs", got.Probs, want.Probs)
+					got.QKV, got.LSE, got.Probs, got.Context = compute.Buffer{}, compute.Buffer{}, compute.Buffer{}, filled(d, T*H)
+					d.Attention(&got)
+					equal(t, d, what+"context without qkv", got.Context, want.Context)
+
+					if size := d.OperandSize(H); size > 0 {
+						operand, width := filled(d, T*size), compute.Matrix{Weight: w.Slice(0, H*H), Out: H, In: H}
+						y, z := filled(d, T*H), filled(d, T*H)
+						d.Norm(&compute.Norm{
+							Rows: T, Width: H, Eps: 1, X: x, Gamma: row.Slice(0, H), Beta: row.Slice(0, H), S: alloc(d, T*H), Mean: alloc(d, T), Rstd: alloc(d, T),
+							Y: before.X, Operand: operand,
+						})
+						got.Operand = filled(d, T*size)
+						d.Attention(&got)
+						d.Linear(&compute.Linear{Rows: T, X: got.Context, Operand: got.Operand, W: width, Y: y})
+						before.Operand, got.Operand, got.Context = operand, operand, compute.Buffer{}
+						d.Attention(&got)
+						d.Linear(&compute.Linear{Rows: T, Operand: operand, W: width, Y: z})
+						equal(t, d, what+"operand in place", z, y)
+						before.Operand = compute.Buffer{}
+					}
+				}
+			}
+		}
+	}
+
+	// Of first queries alone.
+	some := []int{0}
+	for len(some) < 30 {
+		some = append(some, some[len(some)-1]+1+len(some)*13%60)
+	}
+	T, B := some[len(some)-1], len(some)-1
+	const A, D, H = 2, 8, 16
+	x, w := in.normal(T*H, 1), in.normal(3*H*H, 0.3)
+	for _, d := range devices {
+		product := compute.Linear{Rows: T, X: wrap(d, x), W: compute.Matrix{Weight: wrap(d, w), Out: 3 * H, In: H}, Y: filled(d, 3*T*H)}
+		d.Linear(&product)
+		want := compute.Attention{Heads: A, HeadSize: D, Starts: some, QKV: product.Y, FirstOnly: true, Context: filled(d, B*H)}
+		d.Attention(&want)
+		got := want
+		product.Y = compute.Buffer{}
+		got.Product, got.QKV, got.Context = &product, compute.Buffer{}, filled(d, B*H)
+		d.Attention(&got)
+		equal(t, d, fmt.Sprintf("first queries on %d threads", d.Threads()), got.Context, want.Context)
+	}
+}

@@ -33,6 +33,7 @@ type Device struct {
 	normGrad      normGradTask
 	embedding     embeddingTask
 	attention     attentionTask
+	attending     attendTask
 	attentionGrad attentionGradTask
 	crossEntropy  crossEntropyTask
 	scatterRows   scatterTask
@@ -47,6 +48,7 @@ type Device struct {
 	partials []float32 // sums over chunks of rows
 	sums     []float64 // sums over chunks of elements, or losses of rows
 	jobs     []attentionJob
+	groups   []attentionGroup
 }
 
 var (

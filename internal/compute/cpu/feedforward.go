@@ -93,7 +93,7 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 		d.multiply()
 		return
 	}
-	d.packBoth(&first, &second)
+	d.packWhole(&first, &second)
 	first.cut(d.Threads(), 1)
 	d.feedForward = feedForwardTask{first, second, first.rows, ld}
 	d.run(&d.feedForward, first.blocks, 2*first.m*first.n*first.k/productRate)
@@ -101,20 +101,24 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 	d.norm = normTask{}
 }
 
-// packBoth packs the weights of two products that have no panels.
-func (d *Device) packBoth(first, second *product) {
+// packWhole packs the weights of products that have no panels.
+func (d *Device) packWhole(products ...*product) {
 	size := func(p *product) int {
 		if p.panels != nil {
 			return 0
 		}
 		return roundUp(p.n, p.with.panelCols) * p.with.words(p.k)
 	}
-	d.packed = grow(d.packed, size(first)+size(second))
-	at := size(first)
-	if at > 0 {
-		d.packSlice(first, d.packed[:at])
+	total := 0
+	for _, p := range products {
+		total += size(p)
 	}
-	if n := size(second); n > 0 {
-		d.packSlice(second, d.packed[at:][:n])
+	d.packed = grow(d.packed, total)
+	at := 0
+	for _, p := range products {
+		if n := size(p); n > 0 {
+			d.packSlice(p, d.packed[at:][:n])
+			at += n
+		}
 	}
 }
