@@ -94,11 +94,17 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 		return
 	}
 	d.packWhole(&first, &second)
-	first.cut(d.Threads(), 1)
+	first.cut(d.Threads(), d.k.feedRows(ld), 1)
 	d.feedForward = feedForwardTask{first, second, first.rows, ld}
 	d.run(&d.feedForward, first.blocks, 2*first.m*first.n*first.k/productRate)
 	d.feedForward = feedForwardTask{}
 	d.norm = normTask{}
+}
+
+// feedRows is the most rows of a block whose hidden layer has rows of so many words: it takes at most twice the memory of a step of A,
+// 1.2 MB.
+func (k *kernels) feedRows(words int) int {
+	return min(k.at.BlockRows, max(k.panelRows, 2*k.at.Depth*k.at.BlockRows/words))
 }
 
 // packWhole packs the weights of products that have no panels.

@@ -178,7 +178,7 @@ func (d *Device) multiplySlice(p *product) {
 	if p.norm != nil {
 		stripes = 1
 	}
-	p.cut(threads, stripes)
+	p.cut(threads, p.with.at.BlockRows, stripes)
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
@@ -198,10 +198,10 @@ func (d *Device) packSlice(p *product, panels []float32) {
 	d.pack = packTask{}
 }
 
-// cut chooses the blocks and at most that many stripes of a slice with which all workers are expected to finish first. Costs are in
-// elements of C: a job costs its own elements, copyCols for each row of A that is copied, and jobCost; and when all others have
-// finished, part of one job may still remain.
-func (p *product) cut(threads, maxStripes int) {
+// cut chooses the blocks, of at most so many rows, and at most so many stripes of a slice with which all workers are expected to
+// finish first. Costs are in elements of C: a job costs its own elements, copyCols for each row of A that is copied, and jobCost;
+// and when all others have finished, part of one job may still remain.
+func (p *product) cut(threads, maxRows, maxStripes int) {
 	const copyCols, jobCost, tail = 16, 256, 4
 	k := p.with
 	panels := ceil(p.n1-p.n0, k.panelCols)
@@ -213,7 +213,7 @@ func (p *product) cut(threads, maxStripes int) {
 	if threads == 1 {
 		maxStripes = 1
 	}
-	least := ceil(p.m, k.at.BlockRows)
+	least := ceil(p.m, maxRows)
 	best := math.MaxInt
 	for blocks := least; blocks <= min(p.m, least+2*(threads-1)); blocks++ {
 		rows := min(p.m, roundUp(ceil(p.m, blocks), k.panelRows))
