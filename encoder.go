@@ -21,7 +21,7 @@ func (w *workspace) encode(see capture) compute.Buffer {
 		see(0, x)
 	}
 	for i := range w.layers {
-		x = w.block(i, x)
+		x = w.block(i, x, w.operandRows(w.b.Tokens()))
 		if see != nil {
 			see(i+1, x)
 		}
@@ -46,15 +46,16 @@ func (w *workspace) embed() compute.Buffer {
 		Gamma: w.w.embeddingNorm.gamma.value, Beta: w.w.embeddingNorm.beta.value, Eps: float32(cfg.LayerNormEps),
 		Drop: w.embeddingDrop(),
 		S:    rows(w.embeddingSum, T, H), Mean: rows(w.embeddingMean, T, 1), Rstd: rows(w.embeddingRstd, T, 1),
-		Y: rows(w.embeddingOut, T, H),
+		Y: rows(w.embeddingOut, T, H), Operand: w.operandRows(T),
 	}
 	w.device.Embedding(&w.op.embedding)
 	return w.op.embedding.Y
 }
 
 // block is one layer of the encoder, [T,H] → [T,H]: self-attention and a feed-forward network, each added to its input
-// and normalized after (post-LayerNorm). Of the last one only the first tokens' rows may be asked for: [T,H] → [B,H].
-func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
+// and normalized after (post-LayerNorm). Of the last one only the first tokens' rows may be asked for: [T,H] → [B,H]. operand is x as
+// one, or none.
+func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 	var (
 		cfg      = &w.m.config
 		p        = &w.w.layers[i]
@@ -62,18 +63,17 @@ func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 		H, A     = cfg.HiddenSize, cfg.NumAttentionHeads
 		T        = w.b.Tokens()
 		R, first = w.blockRows(i)
-		none     compute.Buffer
 	)
 	// Query, key and value are one product: [T,H] → [T,3H].
 	w.see(i, "attention.self.query", T, x, &p.qkv)
-	w.linear(T, x, &p.qkv, compute.Identity, none, s.qkv)
-
-	w.op.attention = compute.Attention{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Drop: w.probsDrop(i), FirstOnly: first,
-		Context: rows(s.context, R, H), Probs: w.probs,
+	w.op.linear = compute.Linear{Rows: T, X: rows(x, T, H), Operand: operand, W: p.qkv.matrix, Bias: p.qkv.bias}
+	if operand = w.operandRows(R); first {
+		operand = optionalRows(w.firstOperand, R, w.device.OperandSize(H))
 	}
-	if w.train {
-		w.op.attention.LSE = rows(s.lse, R, A)
+	w.op.attention = compute.Attention{
+		Heads: A, HeadSize: H / A, Starts: w.b.Starts, Product: &w.op.linear, QKV: optionalRows(s.qkv, T, 3*H),
+		Drop: w.probsDrop(i), FirstOnly: first,
+		Context: optionalRows(s.context, R, H), Operand: operand, LSE: optionalRows(s.lse, R, A), Probs: w.probs,
 	}
 	w.device.Attention(&w.op.attention)
 
@@ -82,14 +82,21 @@ func (w *workspace) block(i int, x compute.Buffer) compute.Buffer {
 		w.device.Gather(residual, x, w.firsts, H)
 		x = residual
 	}
-	w.linear(R, s.context, &p.attentionOutput, compute.Identity, none, s.sum1)
-	w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1)
+	w.op.linear = compute.Linear{
+		Rows: R, X: w.op.attention.Context, Operand: operand, W: p.attentionOutput.matrix, Bias: p.attentionOutput.bias,
+		Y: optionalRows(s.sum1, R, H), Norm: w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1, operand),
+	}
+	w.device.Linear(&w.op.linear)
 
 	w.see(i, "intermediate.dense", R, s.out1, &p.intermediate)
-	// The activation is fused with the first product of the feed-forward network; its input is kept for the way back.
-	w.linear(R, s.out1, &p.intermediate, w.act, s.pre, w.inner)
-	w.linear(R, w.inner, &p.output, compute.Identity, none, s.sum2)
-	w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2)
+	// The input of the activation is kept for the way back, and nothing else of [R,I].
+	w.op.feedForward = compute.FeedForward{
+		Rows: R, X: rows(s.out1, R, H), Operand: operand, W1: p.intermediate.matrix, Bias1: p.intermediate.bias, F: w.act,
+		Pre: optionalRows(s.pre, R, p.intermediate.outStride), PreStride: p.intermediate.outStride,
+		W2: p.output.matrix, Bias2: p.output.bias,
+		Y: optionalRows(s.sum2, R, H), Norm: w.addNorm(R, s.sum2, s.out1, w.outputDrop(i), p.outputNorm, s.mean2, s.rstd2, s.out2, operand),
+	}
+	w.device.FeedForward(&w.op.feedForward)
 	return rows(s.out2, R, H)
 }
 
@@ -109,27 +116,31 @@ func (w *workspace) blockRows(i int) (rows int, firstOnly bool) {
 	return w.b.Tokens(), false
 }
 
-// addNorm ends a sub-layer: s = residual + dropout(s), y = LayerNorm(s), all [R,H].
-func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y compute.Buffer) {
+// addNorm ends a sub-layer, after its last product, whose result is s: s = residual + dropout(s), y = LayerNorm(s), all [R,H].
+// Without a backward pass s is none.
+func (w *workspace) addNorm(R int, s, residual compute.Buffer, drop compute.Drop, p norm, mean, rstd, y, operand compute.Buffer) *compute.Norm {
 	H := w.m.config.HiddenSize
-	s = rows(s, R, H)
 	w.op.norm = compute.Norm{
-		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), X: s, Residual: rows(residual, R, H), Drop: drop,
-		Gamma: p.gamma.value, Beta: p.beta.value, S: s, Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1), Y: rows(y, R, H),
+		Rows: R, Width: H, Eps: float32(w.m.config.LayerNormEps), Residual: rows(residual, R, H), Drop: drop,
+		Gamma: p.gamma.value, Beta: p.beta.value, S: optionalRows(s, R, H), Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1),
+		Y: rows(y, R, H), Operand: operand,
 	}
-	w.device.Norm(&w.op.norm)
+	return &w.op.norm
 }
 
 // pool is the vector of each sequence, [B,H]: tanh of a dense layer over its first token. hidden is [T,H], or with
 // firstOnly [B,H].
 func (w *workspace) pool(hidden compute.Buffer) compute.Buffer {
-	H, B := w.m.config.HiddenSize, w.b.Len()
-	first := rows(w.first, B, H)
+	var (
+		H, B  = w.m.config.HiddenSize, w.b.Len()
+		first = rows(w.first, B, H)
+		none  compute.Buffer
+	)
 	if w.firstOnly {
 		w.device.Copy(first, hidden)
 	} else {
 		w.device.Gather(first, hidden, w.firsts, H)
 	}
-	w.linear(B, first, &w.w.pooler, compute.Tanh, w.pooledPre, w.pooled)
+	w.linear(B, first, none, &w.w.pooler, compute.Tanh, w.pooledPre, w.pooled)
 	return rows(w.pooled, B, H)
 }

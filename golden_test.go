@@ -538,7 +538,7 @@ func TestGoldenFineTuned(t *testing.T) {
 				near(t, name, m.host(got), flatten(nil, g.Exact[name]), boundsAt[p].forward, 0)
 			}
 			for i := range w.layers {
-				x = w.block(i, x)
+				x = w.block(i, x, compute.Buffer{})
 				check(fmt.Sprintf("layer%d.attention_probs", i), w.probs)
 				check(fmt.Sprintf("layer%d.attention_output", i), rows(w.layers[i].out1, b.Tokens(), H))
 				check(fmt.Sprintf("layer%d.output", i), x)

@@ -26,15 +26,15 @@ func (w *workspace) headForward(hidden compute.Buffer) {
 		n := w.headRows(B, T)
 		in := rows(w.headInput, n, H)
 		w.device.Dropout(in, input, n, H, w.headDrop())
-		w.linear(n, in, &w.w.output, compute.Identity, none, w.logits)
+		w.linear(n, in, none, &w.w.output, compute.Identity, none, w.logits)
 	}
 	if info.nextSentence {
-		w.linear(B, input, &w.w.nextSentence, compute.Identity, none, w.nextLogits)
+		w.linear(B, input, none, &w.w.nextSentence, compute.Identity, none, w.nextLogits)
 	}
 	if info.maskedLM && M > 0 {
 		masked := rows(w.masked, M, H)
 		w.device.Gather(masked, hidden, w.b.MaskedPositions, H)
-		w.linear(M, masked, &w.w.transform, w.act, w.transformPre, w.transformSum)
+		w.linear(M, masked, none, &w.w.transform, w.act, w.transformPre, w.transformSum)
 		s := rows(w.transformSum, M, H)
 		w.op.norm = compute.Norm{
 			Rows: M, Width: H, Eps: float32(w.m.config.LayerNormEps), X: s,
@@ -42,7 +42,7 @@ func (w *workspace) headForward(hidden compute.Buffer) {
 			Mean: rows(w.transformMean, M, 1), Rstd: rows(w.transformRstd, M, 1), Y: rows(w.transformed, M, H),
 		}
 		w.device.Norm(&w.op.norm)
-		w.linear(M, w.transformed, &w.w.decoder, compute.Identity, none, w.maskedLogits)
+		w.linear(M, w.transformed, none, &w.w.decoder, compute.Identity, none, w.maskedLogits)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/compute/computetest"
 )
 
@@ -315,7 +316,7 @@ func TestEmbeddingGradient(t *testing.T) {
 			m.device.Write(rows(w.embeddingOut, b.Tokens(), c.HiddenSize), x)
 			hidden := rows(w.embeddingOut, b.Tokens(), c.HiddenSize)
 			for i := range w.layers {
-				hidden = w.block(i, hidden)
+				hidden = w.block(i, hidden, compute.Buffer{})
 			}
 			w.headForward(hidden)
 			var d Denominators

@@ -5,10 +5,10 @@ import "github.com/go-bert/bert/internal/compute"
 // Precision is that of the operands of matrix products, forward and backward. Its text is "float32", "bf16" or "int8": see
 // ParsePrecision.
 //
-// At BFloat16 each operand, attention's among them, is rounded to bfloat16 (8 bits of significand, to nearest, ties to even)
-// when it is packed, and products are added up in float32. All else stays float32 at any precision: the parameters and Adam's
-// moments, values between products, softmax, LayerNorm, activations, losses, gradients and their sums. So a model trained at BFloat16
-// has float32 parameters, and no scaling of the loss is needed, since bfloat16 has the range of float32.
+// At BFloat16 each operand, attention's among them, is rounded to bfloat16 (8 bits of significand, to nearest, ties to even), and
+// products are added up in float32. All else stays float32 at any precision: the parameters and Adam's moments, residuals,
+// softmax, LayerNorm, activations, losses, gradients and their sums. So a model trained at BFloat16 has float32 parameters, and no
+// scaling of the loss is needed, since bfloat16 has the range of float32.
 //
 // Results depend on the precision, but at a precision all promises hold: a sequence gives the same bits alone or in a
 // batch, and a seed the same bits on any number of threads. At BFloat16 processors with instructions for it (AMX, AVX512-BF16)

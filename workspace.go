@@ -33,6 +33,7 @@ type workspace struct {
 	embeddingSum, embeddingOut   compute.Buffer // [T,H]
 	embeddingMean, embeddingRstd compute.Buffer // [T]
 	layers                       []layerSpace
+	operand, firstOperand        compute.Buffer // [T] and [B] rows: what the next product takes, or none
 	inner                        compute.Buffer // [T,I], S apart
 
 	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
@@ -73,7 +74,8 @@ type workspace struct {
 	op ops
 }
 
-// layerSpace is what a block of the encoder computes. Without a backward pass all blocks share one.
+// layerSpace is what a block of the encoder computes. Without a backward pass all blocks share one, in which what only that needs is
+// none: qkv, lse, sum1, pre, sum2, and the context where its operand is enough.
 type layerSpace struct {
 	qkv          compute.Buffer // [T,3H]
 	context      compute.Buffer // [T,H]
@@ -90,6 +92,7 @@ type ops struct {
 	embedding        compute.Embedding
 	embeddingGrad    compute.EmbeddingGrad
 	linear           compute.Linear
+	feedForward      compute.FeedForward
 	linearInputGrad  compute.LinearInputGrad
 	linearWeightGrad compute.LinearWeightGrad
 	norm             compute.Norm
@@ -200,27 +203,36 @@ func (w *workspace) layOut(c *carver) {
 		B, T, M = w.capacity.sequences, w.capacity.tokens, w.capacity.masked
 		H, A    = cfg.HiddenSize, cfg.NumAttentionHeads
 		S       = w.m.innerStride()
-		none    compute.Buffer
 	)
-	w.embeddingSum, w.embeddingOut = c.take(T*H), c.take(T*H)
+	w.embeddingOut = c.take(T * H)
 	w.embeddingMean, w.embeddingRstd = c.take(T), c.take(T)
-	w.inner = c.take(T * S)
+	w.operand, w.firstOperand = compute.Buffer{}, compute.Buffer{}
+	if size := w.device.OperandSize(H); size > 0 {
+		w.operand, w.firstOperand = c.take(T*size), c.take(B*size)
+	}
 	w.layers = w.layers[:0]
-	for i := range cfg.NumHiddenLayers {
-		if i > 0 && !w.train {
-			w.layers = append(w.layers, w.layers[0])
-			continue
+	if w.train {
+		w.embeddingSum, w.inner = c.take(T*H), c.take(T*S)
+		for range cfg.NumHiddenLayers {
+			w.layers = append(w.layers, layerSpace{
+				qkv: c.take(T * 3 * H), context: c.take(T * H), lse: c.take(T * A),
+				sum1: c.take(T * H), out1: c.take(T * H), pre: c.take(T * S), sum2: c.take(T * H), out2: c.take(T * H),
+				mean1: c.take(T), rstd1: c.take(T), mean2: c.take(T), rstd2: c.take(T),
+			})
 		}
+	} else {
+		// All layers share one space.
 		l := layerSpace{
-			qkv: c.take(T * 3 * H), context: c.take(T * H),
-			sum1: c.take(T * H), out1: c.take(T * H), sum2: c.take(T * H), out2: w.embeddingOut,
-			mean1: c.take(T), rstd1: c.take(T), mean2: c.take(T), rstd2: c.take(T),
-			lse: none, pre: none,
+			out1: c.take(T * H), out2: w.embeddingOut,
+			mean1: w.embeddingMean, rstd1: w.embeddingRstd, mean2: w.embeddingMean, rstd2: w.embeddingRstd,
 		}
-		if w.train {
-			l.lse, l.pre, l.out2 = c.take(T*A), c.take(T*S), c.take(T*H)
+		if w.device.OperandSize(H) == 0 {
+			l.context = c.take(T * H)
+		} // else the operand is all that is needed
+		w.embeddingSum = w.embeddingOut
+		for range cfg.NumHiddenLayers {
+			w.layers = append(w.layers, l)
 		}
-		w.layers = append(w.layers, l)
 	}
 	if w.m.pooler {
 		w.first, w.pooledPre, w.pooled, w.residual = c.take(B*H), c.take(B*H), c.take(B*H), c.take(B*H)
@@ -251,6 +263,20 @@ func (w *workspace) headRows(sequences, tokens int) int {
 		return tokens
 	}
 	return sequences
+}
+
+// operandRows is the first n rows of w.operand, or none. Each operation that computes the input of a product leaves it there, and the
+// product follows before the next does.
+func (w *workspace) operandRows(n int) compute.Buffer {
+	return optionalRows(w.operand, n, w.device.OperandSize(w.m.config.HiddenSize))
+}
+
+// optionalRows is rows of a buffer, or none of none.
+func optionalRows(b compute.Buffer, n, width int) compute.Buffer {
+	if b.None() {
+		return b
+	}
+	return rows(b, n, width)
 }
 
 // rows is the first n rows of a buffer.
@@ -289,13 +315,11 @@ func mix(key, n uint64) uint64 {
 	return z ^ z>>31
 }
 
-func (w *workspace) linear(n int, x compute.Buffer, d *dense, f compute.Activation, pre, y compute.Buffer) {
-	if !pre.None() {
-		pre = rows(pre, n, d.outStride)
-	}
+// linear computes a dense layer of n rows of x, which operand may be as one.
+func (w *workspace) linear(n int, x, operand compute.Buffer, d *dense, f compute.Activation, pre, y compute.Buffer) {
 	w.op.linear = compute.Linear{
-		Rows: n, X: rows(x, n, d.inStride), XStride: d.inStride, W: d.matrix, Bias: d.bias, F: f,
-		Pre: pre, Y: rows(y, n, d.outStride), YStride: d.outStride,
+		Rows: n, X: rows(x, n, d.inStride), XStride: d.inStride, Operand: operand, W: d.matrix, Bias: d.bias, F: f,
+		Pre: optionalRows(pre, n, d.outStride), Y: rows(y, n, d.outStride), YStride: d.outStride,
 	}
 	w.device.Linear(&w.op.linear)
 }

@@ -26,6 +26,9 @@ type Trial struct {
 	Times Samples
 }
 
+// never is more rows than there are.
+const never = 1 << 30
+
 // Thresholds returns the thresholds that can be calibrated.
 func Thresholds() []Threshold {
 	at := cpu.DefaultThresholds()
@@ -41,6 +44,10 @@ func Thresholds() []Threshold {
 		{
 			"finish_cols", "columns", at.FinishCols, []int{64, 128, 256, 512, 1024},
 			func(at *cpu.Thresholds, v int) { at.FinishCols = v }, products,
+		},
+		{
+			"feed_rows", "rows", at.FeedRows, []int{32, 64, 96, 128, 192, never},
+			func(at *cpu.Thresholds, v int) { at.FeedRows = v }, products,
 		},
 		{
 			"slice_words", "words", at.SliceWords, []int{1 << 18, 1 << 20, 2 << 20, 4 << 20, 8 << 20},
@@ -83,12 +90,9 @@ func (t *Threshold) Try(m *Machine, p compute.Precision, s Sizes, limit time.Dur
 	return trials
 }
 
-// products returns the two products of a feed-forward network, with weights that are packed once, as in inference.
+// products returns a feed-forward network, with weights that are packed once, as in inference.
 func products(d *cpu.Device, s *Sizes) (run func()) {
-	rows := s.Sequences * s.Length
-	up := s.linear("", rows, s.Hidden, s.Intermediate, compute.GELU).prepare(nil, d)
-	down := s.linear("", rows, s.Intermediate, s.Hidden, compute.Identity).prepare(nil, d)
-	return func() { up(); down() }
+	return s.feedForward(s.Sequences*s.Length).prepare(nil, d)
 }
 
 // packedProducts returns two products of the backward pass, which pack their operands each time.

@@ -57,6 +57,7 @@ func Kernels(s Sizes) []Kernel {
 		s.linear("linear", rows, h, h, compute.Identity),
 		s.linear("linear+gelu", rows, h, s.Intermediate, compute.GELU),
 		s.linear("linear", rows, s.Intermediate, h, compute.Identity),
+		s.feedForward(rows),
 		s.linearInputGrad(rows, s.Intermediate, h),
 		s.linearWeightGrad(rows, h, s.Intermediate),
 		{"attention", tokens, 2 * 2 * pairs, 0, func(_ *Machine, d *cpu.Device) func() {
@@ -149,6 +150,19 @@ func (s Sizes) linear(name string, rows, in, out int, f compute.Activation) Kern
 			Bias: random(d, out), F: f, Y: alloc(d, rows*ys), YStride: ys,
 		}
 		return func() { d.Linear(&op) }
+	}}
+}
+
+// feedForward is both products of a feed-forward network.
+func (s Sizes) feedForward(rows int) Kernel {
+	h, i := s.Hidden, s.Intermediate
+	return Kernel{"feed-forward", shape(rows, h, i, h), 2 * 2 * float64(rows) * float64(h) * float64(i), 0, func(_ *Machine, d *cpu.Device) func() {
+		up, down := random(d, h*i), random(d, h*i)
+		op := compute.FeedForward{
+			Rows: rows, X: random(d, rows*h), Y: alloc(d, rows*h), F: compute.GELU, Bias1: random(d, i), Bias2: random(d, h),
+			W1: compute.Matrix{Weight: up, Out: i, In: h, Packed: pack(d, i, h, up)}, W2: compute.Matrix{Weight: down, Out: h, In: i, Packed: pack(d, h, i, down)},
+		}
+		return func() { d.FeedForward(&op) }
 	}}
 }
 

@@ -9,6 +9,10 @@
 // its dimensions alone: any number of workers gives the same bits. A row of the result of a forward operation depends on
 // its own sequence alone, to the bit, whatever else is in the batch.
 //
+// What multiplies a weight from the left may not be the values themselves: at BFloat16 it is rounded. An operation can leave its
+// result in that form as well, or instead, so that no product has to make it: as an operand, a buffer whose rows have
+// [Device.OperandSize] elements that only the device can read. Where that is 0, the values are the operand, and such buffers are none.
+//
 // The contract of [Device] says what may be asynchronous, how long host memory is used, and how failures surface.
 package compute
 
@@ -183,12 +187,31 @@ type Linear struct {
 	Rows    int
 	X       Buffer // [Rows, In]
 	XStride int
+	Operand Buffer // X as an operand, which is then used instead; or none
 	W       Matrix
 	Bias    Buffer // [Out], or none
 	F       Activation
 	Pre     Buffer // [Rows, Out]: where to leave the input of F for the backward pass, or none
-	Y       Buffer // [Rows, Out]
+	Y       Buffer // [Rows, Out]; or none if a Norm follows
 	YStride int    // of Pre too
+	// Norm, if not nil, follows, to the bit as an operation of its own whose X is Y: the device may do it for some rows at a time.
+	// Its S may be Y, or none if Y is none; its Operand may be that of X. Y has no stride.
+	Norm *Norm
+}
+
+// FeedForward is y = f(x·W1ᵀ + bias1)·W2ᵀ + bias2, to the bit what two Linears give. The device may do some rows at a time, so that
+// what is between the products, the hidden layer, need not be in memory as a whole.
+type FeedForward struct {
+	Rows         int
+	X            Buffer // [Rows, W1.In]
+	Operand      Buffer // X as an operand, which is then used instead; or none
+	W1, W2       Matrix // W2.In is W1.Out
+	Bias1, Bias2 Buffer // [W1.Out], [W2.Out]
+	F            Activation
+	Pre          Buffer // [Rows, W1.Out]: where to leave the input of F for the backward pass, or none
+	PreStride    int
+	Y            Buffer // [Rows, W2.Out]; or none if a Norm follows
+	Norm         *Norm  // as that of Linear
 }
 
 // LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
@@ -220,13 +243,14 @@ type LinearWeightGrad struct {
 type Norm struct {
 	Rows, Width int
 	Eps         float32
-	X           Buffer // [Rows, Width]
+	X           Buffer // [Rows, Width]; none where it follows a product
 	Residual    Buffer // [Rows, Width], or none
 	Drop        Drop   // of X
 	Gamma, Beta Buffer // [Width]
-	S           Buffer // [Rows, Width]; may be X
+	S           Buffer // [Rows, Width]; may be X; where it follows a product, see Linear.Norm
 	Mean, Rstd  Buffer // [Rows]
 	Y           Buffer // [Rows, Width]; may be X or S if no backward pass follows
+	Operand     Buffer // Y as an operand, =; or none
 }
 
 // NormGrad goes back through Norm.
@@ -250,9 +274,10 @@ type Embedding struct {
 	Gamma, Beta               Buffer  // [Width]
 	Eps                       float32
 	Drop                      Drop
-	S                         Buffer // [T, Width]
+	S                         Buffer // [T, Width]; may be Y if no backward pass follows
 	Mean, Rstd                Buffer // [T]
 	Y                         Buffer // [T, Width]
+	Operand                   Buffer // Y as an operand, =; or none
 }
 
 // EmbeddingGrad goes back through Embedding.
@@ -274,11 +299,15 @@ type Attention struct {
 	Heads, HeadSize int
 	Starts          []int  // [B+1]: sequence b is the tokens Starts[b]…Starts[b+1]
 	QKV             Buffer // [T, 3H]: a row is the query, the key and the value of a token
-	Drop            Drop   // of the probabilities
+	// Product, if not nil, comes first, to the bit as an operation of its own whose Y is QKV: the device may do it for some sequences
+	// at a time. QKV may then be none, and so are Product's Y and Norm. Operand may be Product's, but not with FirstOnly.
+	Product *Linear
+	Drop    Drop // of the probabilities
 	// FirstOnly takes the query of each sequence's first token alone, as where only its hidden state is asked for: then
 	// Context is [B, H], LSE [B, A], and there is no Probs.
 	FirstOnly bool
-	Context   Buffer // [T, H]
+	Context   Buffer // [T, H]; or none if there is an Operand
+	Operand   Buffer // Context as an operand, =; or none
 	LSE       Buffer // [T, A]: log-sum-exp of each row of scores, for the backward pass; or none
 	Probs     Buffer // for each sequence [A, n, n], end to end, before dropout; or none
 }
@@ -429,6 +458,8 @@ type Device interface {
 
 	// Stride is the best distance, in elements, between the beginnings of rows of the given width, as operands of products.
 	Stride(width int) int
+	// OperandSize is how many elements of a buffer a row of the given width takes as an operand, or 0 if the values are it.
+	OperandSize(width int) int
 	// Pack lays out a weight for many products, from its values at this point in the order of operations. It may consist of
 	// the rows of several weights, in the order given.
 	Pack(out, in int, weights ...Buffer) (Packed, error)
@@ -441,6 +472,7 @@ type Device interface {
 	PackRounded(out, in int, weights ...Buffer) (Packed, error)
 
 	Linear(op *Linear)
+	FeedForward(op *FeedForward)
 	LinearInputGrad(op *LinearInputGrad)
 	LinearWeightGrad(op *LinearWeightGrad)
 

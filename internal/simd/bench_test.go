@@ -97,7 +97,7 @@ func BenchmarkGemm16(b *testing.B) {
 						for i := 0; i < s.m; i += blockM {
 							for j := 0; j < s.n; j += k.NR16 {
 								step := min(blockK, depth-p)
-								k.Gemm16(min(blockM, s.m-i), k.NR16, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR16:], c[i*ldc+j:], ldc, p > 0, nil)
+								k.Gemm16(min(blockM, s.m-i), k.NR16, step, a[i*lda+p:], lda, panels[j*depth+p*k.NR16:], c[i*ldc+j:], ldc, p > 0, nil, nil)
 							}
 						}
 					}
@@ -117,7 +117,7 @@ func BenchmarkGemmTile16(b *testing.B) {
 				a, c, panel := make([]uint32, s.m*depth), make([]float32, s.m*k.NR16), make([]uint32, depth*k.NR16)
 				fillForBenchmark(asFloats(a), asFloats(panel))
 				for b.Loop() {
-					k.Gemm16(s.m, k.NR16, depth, a, depth, panel, c, k.NR16, false, nil)
+					k.Gemm16(s.m, k.NR16, depth, a, depth, panel, c, k.NR16, false, nil, nil)
 				}
 				reportRate(b, 2*float64(s.m*k.NR16*s.k), "GFLOP/s")
 			})

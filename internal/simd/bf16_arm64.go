@@ -35,10 +35,11 @@ func packBT16NEON(dst []uint32, src []float32, ld, n, k int) {
 }
 
 // gemm16NEON is Kernels.Gemm16.
-func gemm16NEON(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+func gemm16NEON(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, bias []float32) {
 	if m <= 0 || n <= 0 {
 		return
 	}
+	add = startFromBias(m, n, c, ldc, add, bias)
 	if k > 0 {
 		_ = a[(m-1)*lda+k-1]
 	}

@@ -75,6 +75,25 @@ row5of1:
 	JMP        begun4
 
 fresh3:
+	MOVQ       gemmRun_bias+0(AX), SI
+	TESTQ      SI, SI
+	JZ         none6
+	MOVQ       gemmRun_last+0(AX), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y9
+	VMASKMOVPS (SI), Y9, Y8
+	VMOVAPS    Y8, Y0
+	VMOVAPS    Y8, Y1
+	VMOVAPS    Y8, Y2
+	VMOVAPS    Y8, Y3
+	VMOVAPS    Y8, Y4
+	VMOVAPS    Y8, Y5
+	VMOVAPS    Y8, Y6
+	VMOVAPS    Y8, Y7
+	JMP        started7
+
+none6:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -84,6 +103,7 @@ fresh3:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
+started7:
 begun4:
 	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
@@ -443,60 +463,60 @@ single8:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x08
-	JNE  partial14
+	JNE  partial16
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ CX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x08
-	JEQ  row16of8
+	JEQ  row18of8
 	CMPQ DI, $0x07
-	JEQ  row16of7
+	JEQ  row18of7
 	CMPQ DI, $0x06
-	JEQ  row16of6
+	JEQ  row18of6
 	CMPQ DI, $0x05
-	JEQ  row16of5
+	JEQ  row18of5
 	CMPQ DI, $0x04
-	JEQ  row16of4
+	JEQ  row18of4
 	CMPQ DI, $0x03
-	JEQ  row16of3
+	JEQ  row18of3
 	CMPQ DI, $0x02
-	JEQ  row16of2
-	JMP  row16of1
+	JEQ  row18of2
+	JMP  row18of1
 
-row16of8:
+row18of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y7, (SI)
 
-row16of7:
+row18of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 
-row16of6:
+row18of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y5, (SI)
 
-row16of5:
+row18of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y4, (SI)
 
-row16of4:
+row18of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y3, (SI)
 
-row16of3:
+row18of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y2, (SI)
 
-row16of2:
+row18of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y1, (SI)
 
-row16of1:
+row18of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y0, (SI)
-	JMP     stored15
+	JMP     stored17
 
-partial14:
+partial16:
 	MOVQ    gemmRun_last+0(AX), SI
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
@@ -505,54 +525,54 @@ partial14:
 	ADDQ    CX, SI
 	MOVQ    gemmRun_rows+0(AX), DI
 	CMPQ    DI, $0x08
-	JEQ     row17of8
+	JEQ     row19of8
 	CMPQ    DI, $0x07
-	JEQ     row17of7
+	JEQ     row19of7
 	CMPQ    DI, $0x06
-	JEQ     row17of6
+	JEQ     row19of6
 	CMPQ    DI, $0x05
-	JEQ     row17of5
+	JEQ     row19of5
 	CMPQ    DI, $0x04
-	JEQ     row17of4
+	JEQ     row19of4
 	CMPQ    DI, $0x03
-	JEQ     row17of3
+	JEQ     row19of3
 	CMPQ    DI, $0x02
-	JEQ     row17of2
-	JMP     row17of1
+	JEQ     row19of2
+	JMP     row19of1
 
-row17of8:
+row19of8:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y7, Y9, (SI)
 
-row17of7:
+row19of7:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y6, Y9, (SI)
 
-row17of6:
+row19of6:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y5, Y9, (SI)
 
-row17of5:
+row19of5:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y4, Y9, (SI)
 
-row17of4:
+row19of4:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y3, Y9, (SI)
 
-row17of3:
+row19of3:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y2, Y9, (SI)
 
-row17of2:
+row19of2:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y1, Y9, (SI)
 
-row17of1:
+row19of1:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMASKMOVPS Y0, Y9, (SI)
 
-stored15:
+stored17:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -561,7 +581,7 @@ stored15:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end18
+	JZ    end20
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -572,7 +592,7 @@ stored15:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end18:
+end20:
 	VZEROUPPER
 	RET
 
@@ -650,6 +670,26 @@ row5of1:
 	JMP        begun4
 
 fresh3:
+	MOVQ       gemmRun_bias+0(AX), SI
+	TESTQ      SI, SI
+	JZ         none6
+	VMOVUPS    (SI), Y8
+	MOVQ       gemmRun_last+0(AX), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y10
+	VMASKMOVPS 32(SI), Y10, Y9
+	VMOVAPS    Y8, Y0
+	VMOVAPS    Y9, Y1
+	VMOVAPS    Y8, Y2
+	VMOVAPS    Y9, Y3
+	VMOVAPS    Y8, Y4
+	VMOVAPS    Y9, Y5
+	VMOVAPS    Y8, Y6
+	VMOVAPS    Y9, Y7
+	JMP        started7
+
+none6:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -659,6 +699,7 @@ fresh3:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
+started7:
 begun4:
 	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
@@ -829,40 +870,40 @@ single4:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x08
-	JNE  partial10
+	JNE  partial12
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ CX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x04
-	JEQ  row12of4
+	JEQ  row14of4
 	CMPQ DI, $0x03
-	JEQ  row12of3
+	JEQ  row14of3
 	CMPQ DI, $0x02
-	JEQ  row12of2
-	JMP  row12of1
+	JEQ  row14of2
+	JMP  row14of1
 
-row12of4:
+row14of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
 
-row12of3:
+row14of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y4, (SI)
 	VMOVUPS Y5, 32(SI)
 
-row12of2:
+row14of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y2, (SI)
 	VMOVUPS Y3, 32(SI)
 
-row12of1:
+row14of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
-	JMP     stored11
+	JMP     stored13
 
-partial10:
+partial12:
 	MOVQ    gemmRun_last+0(AX), SI
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
@@ -871,34 +912,34 @@ partial10:
 	ADDQ    CX, SI
 	MOVQ    gemmRun_rows+0(AX), DI
 	CMPQ    DI, $0x04
-	JEQ     row13of4
+	JEQ     row15of4
 	CMPQ    DI, $0x03
-	JEQ     row13of3
+	JEQ     row15of3
 	CMPQ    DI, $0x02
-	JEQ     row13of2
-	JMP     row13of1
+	JEQ     row15of2
+	JMP     row15of1
 
-row13of4:
+row15of4:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y6, (SI)
 	VMASKMOVPS Y7, Y10, 32(SI)
 
-row13of3:
+row15of3:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y4, (SI)
 	VMASKMOVPS Y5, Y10, 32(SI)
 
-row13of2:
+row15of2:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y2, (SI)
 	VMASKMOVPS Y3, Y10, 32(SI)
 
-row13of1:
+row15of1:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y0, (SI)
 	VMASKMOVPS Y1, Y10, 32(SI)
 
-stored11:
+stored13:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -907,7 +948,7 @@ stored11:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end14
+	JZ    end16
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -918,7 +959,7 @@ stored11:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end14:
+end16:
 	VZEROUPPER
 	RET
 
@@ -976,6 +1017,31 @@ row5of1:
 	JMP        begun4
 
 fresh3:
+	MOVQ       gemmRun_bias+0(AX), SI
+	TESTQ      SI, SI
+	JZ         none6
+	VMOVUPS    (SI), Y12
+	VMOVUPS    32(SI), Y13
+	MOVQ       gemmRun_last+0(AX), DI
+	LEAQ       tailTable<>+32(SB), R8
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y15
+	VMASKMOVPS 64(SI), Y15, Y14
+	VMOVAPS    Y12, Y0
+	VMOVAPS    Y13, Y1
+	VMOVAPS    Y14, Y2
+	VMOVAPS    Y12, Y3
+	VMOVAPS    Y13, Y4
+	VMOVAPS    Y14, Y5
+	VMOVAPS    Y12, Y6
+	VMOVAPS    Y13, Y7
+	VMOVAPS    Y14, Y8
+	VMOVAPS    Y12, Y9
+	VMOVAPS    Y13, Y10
+	VMOVAPS    Y14, Y11
+	JMP        started7
+
+none6:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -989,6 +1055,7 @@ fresh3:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
+started7:
 begun4:
 	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
@@ -1203,44 +1270,44 @@ single4:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x08
-	JNE  partial10
+	JNE  partial12
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ CX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x04
-	JEQ  row12of4
+	JEQ  row14of4
 	CMPQ DI, $0x03
-	JEQ  row12of3
+	JEQ  row14of3
 	CMPQ DI, $0x02
-	JEQ  row12of2
-	JMP  row12of1
+	JEQ  row14of2
+	JMP  row14of1
 
-row12of4:
+row14of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y9, (SI)
 	VMOVUPS Y10, 32(SI)
 	VMOVUPS Y11, 64(SI)
 
-row12of3:
+row14of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y6, (SI)
 	VMOVUPS Y7, 32(SI)
 	VMOVUPS Y8, 64(SI)
 
-row12of2:
+row14of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y3, (SI)
 	VMOVUPS Y4, 32(SI)
 	VMOVUPS Y5, 64(SI)
 
-row12of1:
+row14of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
-	JMP     stored11
+	JMP     stored13
 
-partial10:
+partial12:
 	MOVQ    gemmRun_last+0(AX), SI
 	LEAQ    tailTable<>+32(SB), DI
 	NEGQ    SI
@@ -1249,38 +1316,38 @@ partial10:
 	ADDQ    CX, SI
 	MOVQ    gemmRun_rows+0(AX), DI
 	CMPQ    DI, $0x04
-	JEQ     row13of4
+	JEQ     row15of4
 	CMPQ    DI, $0x03
-	JEQ     row13of3
+	JEQ     row15of3
 	CMPQ    DI, $0x02
-	JEQ     row13of2
-	JMP     row13of1
+	JEQ     row15of2
+	JMP     row15of1
 
-row13of4:
+row15of4:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y9, (SI)
 	VMOVUPS    Y10, 32(SI)
 	VMASKMOVPS Y11, Y15, 64(SI)
 
-row13of3:
+row15of3:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y6, (SI)
 	VMOVUPS    Y7, 32(SI)
 	VMASKMOVPS Y8, Y15, 64(SI)
 
-row13of2:
+row15of2:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y3, (SI)
 	VMOVUPS    Y4, 32(SI)
 	VMASKMOVPS Y5, Y15, 64(SI)
 
-row13of1:
+row15of1:
 	SUBQ       gemmRun_ldc+0(AX), SI
 	VMOVUPS    Y0, (SI)
 	VMOVUPS    Y1, 32(SI)
 	VMASKMOVPS Y2, Y15, 64(SI)
 
-stored11:
+stored13:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), CX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -1289,7 +1356,7 @@ stored11:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end14
+	JZ    end16
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -1300,6 +1367,6 @@ stored11:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end14:
+end16:
 	VZEROUPPER
 	RET

@@ -112,6 +112,27 @@ row5of1:
 	JMP       begun4
 
 fresh3:
+	MOVQ      gemmRun_bias+0(AX), SI
+	TESTQ     SI, SI
+	JZ        none6
+	VMOVUPS.Z (SI), K1, Z14
+	VMOVAPS   Z14, Z0
+	VMOVAPS   Z14, Z1
+	VMOVAPS   Z14, Z2
+	VMOVAPS   Z14, Z3
+	VMOVAPS   Z14, Z4
+	VMOVAPS   Z14, Z5
+	VMOVAPS   Z14, Z6
+	VMOVAPS   Z14, Z7
+	VMOVAPS   Z14, Z8
+	VMOVAPS   Z14, Z9
+	VMOVAPS   Z14, Z10
+	VMOVAPS   Z14, Z11
+	VMOVAPS   Z14, Z12
+	VMOVAPS   Z14, Z13
+	JMP       started7
+
+none6:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -127,6 +148,7 @@ fresh3:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 
+started7:
 begun4:
 	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
@@ -1007,184 +1029,184 @@ single14:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x10
-	JNE  partial20
+	JNE  partial22
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ DX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x0e
-	JEQ  row22of14
+	JEQ  row24of14
 	CMPQ DI, $0x0d
-	JEQ  row22of13
+	JEQ  row24of13
 	CMPQ DI, $0x0c
-	JEQ  row22of12
+	JEQ  row24of12
 	CMPQ DI, $0x0b
-	JEQ  row22of11
+	JEQ  row24of11
 	CMPQ DI, $0x0a
-	JEQ  row22of10
+	JEQ  row24of10
 	CMPQ DI, $0x09
-	JEQ  row22of9
+	JEQ  row24of9
 	CMPQ DI, $0x08
-	JEQ  row22of8
+	JEQ  row24of8
 	CMPQ DI, $0x07
-	JEQ  row22of7
+	JEQ  row24of7
 	CMPQ DI, $0x06
-	JEQ  row22of6
+	JEQ  row24of6
 	CMPQ DI, $0x05
-	JEQ  row22of5
+	JEQ  row24of5
 	CMPQ DI, $0x04
-	JEQ  row22of4
+	JEQ  row24of4
 	CMPQ DI, $0x03
-	JEQ  row22of3
+	JEQ  row24of3
 	CMPQ DI, $0x02
-	JEQ  row22of2
-	JMP  row22of1
+	JEQ  row24of2
+	JMP  row24of1
 
-row22of14:
+row24of14:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z13, (SI)
 
-row22of13:
+row24of13:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z12, (SI)
 
-row22of12:
+row24of12:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z11, (SI)
 
-row22of11:
+row24of11:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z10, (SI)
 
-row22of10:
+row24of10:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z9, (SI)
 
-row22of9:
+row24of9:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z8, (SI)
 
-row22of8:
+row24of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z7, (SI)
 
-row22of7:
+row24of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z6, (SI)
 
-row22of6:
+row24of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z5, (SI)
 
-row22of5:
+row24of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z4, (SI)
 
-row22of4:
+row24of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z3, (SI)
 
-row22of3:
+row24of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z2, (SI)
 
-row22of2:
+row24of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z1, (SI)
 
-row22of1:
+row24of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z0, (SI)
-	JMP     stored21
+	JMP     stored23
 
-partial20:
+partial22:
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ DX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x0e
-	JEQ  row23of14
+	JEQ  row25of14
 	CMPQ DI, $0x0d
-	JEQ  row23of13
+	JEQ  row25of13
 	CMPQ DI, $0x0c
-	JEQ  row23of12
+	JEQ  row25of12
 	CMPQ DI, $0x0b
-	JEQ  row23of11
+	JEQ  row25of11
 	CMPQ DI, $0x0a
-	JEQ  row23of10
+	JEQ  row25of10
 	CMPQ DI, $0x09
-	JEQ  row23of9
+	JEQ  row25of9
 	CMPQ DI, $0x08
-	JEQ  row23of8
+	JEQ  row25of8
 	CMPQ DI, $0x07
-	JEQ  row23of7
+	JEQ  row25of7
 	CMPQ DI, $0x06
-	JEQ  row23of6
+	JEQ  row25of6
 	CMPQ DI, $0x05
-	JEQ  row23of5
+	JEQ  row25of5
 	CMPQ DI, $0x04
-	JEQ  row23of4
+	JEQ  row25of4
 	CMPQ DI, $0x03
-	JEQ  row23of3
+	JEQ  row25of3
 	CMPQ DI, $0x02
-	JEQ  row23of2
-	JMP  row23of1
+	JEQ  row25of2
+	JMP  row25of1
 
-row23of14:
+row25of14:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z13, K1, (SI)
 
-row23of13:
+row25of13:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z12, K1, (SI)
 
-row23of12:
+row25of12:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z11, K1, (SI)
 
-row23of11:
+row25of11:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z10, K1, (SI)
 
-row23of10:
+row25of10:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z9, K1, (SI)
 
-row23of9:
+row25of9:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z8, K1, (SI)
 
-row23of8:
+row25of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z7, K1, (SI)
 
-row23of7:
+row25of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z6, K1, (SI)
 
-row23of6:
+row25of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z5, K1, (SI)
 
-row23of5:
+row25of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z4, K1, (SI)
 
-row23of4:
+row25of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z3, K1, (SI)
 
-row23of3:
+row25of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z2, K1, (SI)
 
-row23of2:
+row25of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z1, K1, (SI)
 
-row23of1:
+row25of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z0, K1, (SI)
 
-stored21:
+stored23:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), DX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -1193,7 +1215,7 @@ stored21:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end24
+	JZ    end26
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -1204,7 +1226,7 @@ stored21:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end24:
+end26:
 	VZEROUPPER
 	RET
 
@@ -1332,6 +1354,42 @@ row5of1:
 	JMP       begun4
 
 fresh3:
+	MOVQ      gemmRun_bias+0(AX), SI
+	TESTQ     SI, SI
+	JZ        none6
+	VMOVUPS   (SI), Z28
+	VMOVUPS.Z 64(SI), K1, Z29
+	VMOVAPS   Z28, Z0
+	VMOVAPS   Z29, Z1
+	VMOVAPS   Z28, Z2
+	VMOVAPS   Z29, Z3
+	VMOVAPS   Z28, Z4
+	VMOVAPS   Z29, Z5
+	VMOVAPS   Z28, Z6
+	VMOVAPS   Z29, Z7
+	VMOVAPS   Z28, Z8
+	VMOVAPS   Z29, Z9
+	VMOVAPS   Z28, Z10
+	VMOVAPS   Z29, Z11
+	VMOVAPS   Z28, Z12
+	VMOVAPS   Z29, Z13
+	VMOVAPS   Z28, Z14
+	VMOVAPS   Z29, Z15
+	VMOVAPS   Z28, Z16
+	VMOVAPS   Z29, Z17
+	VMOVAPS   Z28, Z18
+	VMOVAPS   Z29, Z19
+	VMOVAPS   Z28, Z20
+	VMOVAPS   Z29, Z21
+	VMOVAPS   Z28, Z22
+	VMOVAPS   Z29, Z23
+	VMOVAPS   Z28, Z24
+	VMOVAPS   Z29, Z25
+	VMOVAPS   Z28, Z26
+	VMOVAPS   Z29, Z27
+	JMP       started7
+
+none6:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1361,6 +1419,7 @@ fresh3:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
 
+started7:
 begun4:
 	MOVQ       gemmRun_k+0(AX), SI
 	TESTQ      SI, SI
@@ -2535,212 +2594,212 @@ single14:
 store2:
 	MOVQ gemmRun_last+0(AX), SI
 	CMPQ SI, $0x10
-	JNE  partial20
+	JNE  partial22
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ DX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x0e
-	JEQ  row22of14
+	JEQ  row24of14
 	CMPQ DI, $0x0d
-	JEQ  row22of13
+	JEQ  row24of13
 	CMPQ DI, $0x0c
-	JEQ  row22of12
+	JEQ  row24of12
 	CMPQ DI, $0x0b
-	JEQ  row22of11
+	JEQ  row24of11
 	CMPQ DI, $0x0a
-	JEQ  row22of10
+	JEQ  row24of10
 	CMPQ DI, $0x09
-	JEQ  row22of9
+	JEQ  row24of9
 	CMPQ DI, $0x08
-	JEQ  row22of8
+	JEQ  row24of8
 	CMPQ DI, $0x07
-	JEQ  row22of7
+	JEQ  row24of7
 	CMPQ DI, $0x06
-	JEQ  row22of6
+	JEQ  row24of6
 	CMPQ DI, $0x05
-	JEQ  row22of5
+	JEQ  row24of5
 	CMPQ DI, $0x04
-	JEQ  row22of4
+	JEQ  row24of4
 	CMPQ DI, $0x03
-	JEQ  row22of3
+	JEQ  row24of3
 	CMPQ DI, $0x02
-	JEQ  row22of2
-	JMP  row22of1
+	JEQ  row24of2
+	JMP  row24of1
 
-row22of14:
+row24of14:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z26, (SI)
 	VMOVUPS Z27, 64(SI)
 
-row22of13:
+row24of13:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z24, (SI)
 	VMOVUPS Z25, 64(SI)
 
-row22of12:
+row24of12:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z22, (SI)
 	VMOVUPS Z23, 64(SI)
 
-row22of11:
+row24of11:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z20, (SI)
 	VMOVUPS Z21, 64(SI)
 
-row22of10:
+row24of10:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z18, (SI)
 	VMOVUPS Z19, 64(SI)
 
-row22of9:
+row24of9:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z16, (SI)
 	VMOVUPS Z17, 64(SI)
 
-row22of8:
+row24of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z14, (SI)
 	VMOVUPS Z15, 64(SI)
 
-row22of7:
+row24of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z12, (SI)
 	VMOVUPS Z13, 64(SI)
 
-row22of6:
+row24of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z10, (SI)
 	VMOVUPS Z11, 64(SI)
 
-row22of5:
+row24of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z8, (SI)
 	VMOVUPS Z9, 64(SI)
 
-row22of4:
+row24of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z6, (SI)
 	VMOVUPS Z7, 64(SI)
 
-row22of3:
+row24of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z4, (SI)
 	VMOVUPS Z5, 64(SI)
 
-row22of2:
+row24of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z2, (SI)
 	VMOVUPS Z3, 64(SI)
 
-row22of1:
+row24of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
-	JMP     stored21
+	JMP     stored23
 
-partial20:
+partial22:
 	MOVQ gemmRun_cs+0(AX), SI
 	ADDQ DX, SI
 	MOVQ gemmRun_rows+0(AX), DI
 	CMPQ DI, $0x0e
-	JEQ  row23of14
+	JEQ  row25of14
 	CMPQ DI, $0x0d
-	JEQ  row23of13
+	JEQ  row25of13
 	CMPQ DI, $0x0c
-	JEQ  row23of12
+	JEQ  row25of12
 	CMPQ DI, $0x0b
-	JEQ  row23of11
+	JEQ  row25of11
 	CMPQ DI, $0x0a
-	JEQ  row23of10
+	JEQ  row25of10
 	CMPQ DI, $0x09
-	JEQ  row23of9
+	JEQ  row25of9
 	CMPQ DI, $0x08
-	JEQ  row23of8
+	JEQ  row25of8
 	CMPQ DI, $0x07
-	JEQ  row23of7
+	JEQ  row25of7
 	CMPQ DI, $0x06
-	JEQ  row23of6
+	JEQ  row25of6
 	CMPQ DI, $0x05
-	JEQ  row23of5
+	JEQ  row25of5
 	CMPQ DI, $0x04
-	JEQ  row23of4
+	JEQ  row25of4
 	CMPQ DI, $0x03
-	JEQ  row23of3
+	JEQ  row25of3
 	CMPQ DI, $0x02
-	JEQ  row23of2
-	JMP  row23of1
+	JEQ  row25of2
+	JMP  row25of1
 
-row23of14:
+row25of14:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z26, (SI)
 	VMOVUPS Z27, K1, 64(SI)
 
-row23of13:
+row25of13:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z24, (SI)
 	VMOVUPS Z25, K1, 64(SI)
 
-row23of12:
+row25of12:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z22, (SI)
 	VMOVUPS Z23, K1, 64(SI)
 
-row23of11:
+row25of11:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z20, (SI)
 	VMOVUPS Z21, K1, 64(SI)
 
-row23of10:
+row25of10:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z18, (SI)
 	VMOVUPS Z19, K1, 64(SI)
 
-row23of9:
+row25of9:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z16, (SI)
 	VMOVUPS Z17, K1, 64(SI)
 
-row23of8:
+row25of8:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z14, (SI)
 	VMOVUPS Z15, K1, 64(SI)
 
-row23of7:
+row25of7:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z12, (SI)
 	VMOVUPS Z13, K1, 64(SI)
 
-row23of6:
+row25of6:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z10, (SI)
 	VMOVUPS Z11, K1, 64(SI)
 
-row23of5:
+row25of5:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z8, (SI)
 	VMOVUPS Z9, K1, 64(SI)
 
-row23of4:
+row25of4:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z6, (SI)
 	VMOVUPS Z7, K1, 64(SI)
 
-row23of3:
+row25of3:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z4, (SI)
 	VMOVUPS Z5, K1, 64(SI)
 
-row23of2:
+row25of2:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z2, (SI)
 	VMOVUPS Z3, K1, 64(SI)
 
-row23of1:
+row25of1:
 	SUBQ    gemmRun_ldc+0(AX), SI
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, K1, 64(SI)
 
-stored21:
+stored23:
 	MOVQ  $0x00000000, gemmRun_fetch+0(AX)
 	ADDQ  gemmRun_cs+0(AX), DX
 	MOVQ  gemmRun_as+0(AX), SI
@@ -2749,7 +2808,7 @@ stored21:
 	JNZ   tile1
 	MOVQ  gemmRun_lowTiles+0(AX), SI
 	TESTQ SI, SI
-	JZ    end24
+	JZ    end26
 	MOVQ  SI, gemmRun_tiles+0(AX)
 	MOVQ  $0x00000000, gemmRun_lowTiles+0(AX)
 	MOVQ  gemmRun_lowRows+0(AX), SI
@@ -2760,6 +2819,6 @@ stored21:
 	MOVQ  SI, gemmRun_cs+0(AX)
 	JMP   tile1
 
-end24:
+end26:
 	VZEROUPPER
 	RET

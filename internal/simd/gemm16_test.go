@@ -216,7 +216,7 @@ func TestPack16Kinds(t *testing.T) {
 type product16 struct {
 	m, n, k int
 	a, b    []uint32 // a[m,k], b[k][NR]
-	c       []float32
+	c, bias []float32
 }
 
 // newProduct16 makes a product of the given depth in elements.
@@ -239,11 +239,14 @@ func (p product16) check(t *testing.T, kernels *Kernels, c []float32, ldc int, a
 		for j := range p.n {
 			var exact, magnitude float64
 			var chain float32
-			if add {
+			switch {
+			case add:
 				chain = p.c[i*p.n+j]
-				exact = float64(chain)
-				magnitude = math.Abs(exact)
+			case p.bias != nil:
+				chain = p.bias[j]
 			}
+			exact = float64(chain)
+			magnitude = math.Abs(exact)
 			var halves [2]float32 // sums of the upper and the lower halves of a step
 			for q := range p.k {
 				x, y := p.a[i*p.k+q], p.b[q*kernels.NR16+j]
@@ -282,19 +285,24 @@ func TestGemm16Shapes(t *testing.T) {
 		const deepest, ldaExtra, ldcExtra = 35, 3, 5
 		bufA, bufB := newBuffer(t, most*(deepest+ldaExtra)), newBuffer(t, deepest*nr)
 		bufC, bufP := newBuffer(t, most*(nr+ldcExtra)), newBuffer(t, 3*k.MR16*deepest)
+		bufBias := newBuffer(t, nr)
 		for _, elements := range []int{0, 1, 2, 3, 4, 5, 8, 15, 16, 33, 70} {
-			for _, add := range []bool{false, true} {
+			for _, start := range []string{"zero", "bias", "c"} {
+				add := start == "c"
 				p := newProduct16(k, most, nr, elements)
 				depth := p.k
 				whole := append([]float32(nil), p.c...)
-				k.Gemm16(most, nr, depth, p.a, depth, p.b, whole, nr, add, p.b)
+				if start == "bias" {
+					p.bias = normals(newRand(), nr)
+				}
+				k.Gemm16(most, nr, depth, p.a, depth, p.b, whole, nr, add, p.b, p.bias)
 				p.check(t, k, whole, nr, add)
 				for m := 1; m <= most; m++ {
 					for n := 1; n <= nr; n++ {
 						where := place((m + n) % int(places))
 						lda, ldc := depth+ldaExtra*(m%2), n+ldcExtra*(n%2)
 						b := asWords(bufB.put(asFloats(p.b), where))
-						if m%4 == n%4 {
+						if m%4 == n%4 && p.bias == nil {
 							a := asWords(bufP.put(asFloats(panels16(k, p.a, m, depth)), where))
 							c := bufC.put(spread(p.c, m, n, nr, ldc), where)
 							k.GemmPacked16(m, n, depth, a, b, c, ldc, add, nil)
@@ -302,9 +310,13 @@ func TestGemm16Shapes(t *testing.T) {
 						}
 						a := asWords(bufA.put(spread(asFloats(p.a), m, depth, depth, lda), where))
 						c := bufC.put(spread(p.c, m, n, nr, ldc), where)
-						k.Gemm16(m, n, depth, a, lda, b, c, ldc, add, nil)
+						bias := bufBias.put(p.c[:n], where)
+						if copy(bias, p.bias); p.bias == nil {
+							bias = nil
+						}
+						k.Gemm16(m, n, depth, a, lda, b, c, ldc, add, nil, bias)
 						compareBlock(t, "Gemm16", c, ldc, whole, nr, m, n, depth)
-						if !bufA.intact() || !bufB.intact() || !bufC.intact() || !bufP.intact() {
+						if !bufA.intact() || !bufB.intact() || !bufC.intact() || !bufP.intact() || !bufBias.intact() {
 							t.Fatalf("m=%d n=%d k=%d: wrote outside its operands", m, n, depth)
 						}
 					}
@@ -320,14 +332,19 @@ func TestGemm16Deep(t *testing.T) {
 		for _, elements := range []int{767, 768, 3072} {
 			p := newProduct16(k, 40, k.NR16, elements)
 			c := make([]float32, p.m*p.n)
-			k.Gemm16(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false, nil)
+			p.bias = normals(newRand(), p.n)
+			k.Gemm16(p.m, p.n, p.k, p.a, p.k, p.b, c, p.n, false, nil, p.bias)
 			p.check(t, k, c, p.n, false)
 
 			cut := make([]float32, p.m*p.n)
 			most := 251 / k.Step16 * k.Step16
 			for from := 0; from < p.k; from += most {
 				step := min(most, p.k-from)
-				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR16:], cut, p.n, from > 0, nil)
+				var bias []float32
+				if from == 0 {
+					bias = p.bias
+				}
+				k.Gemm16(p.m, p.n, step, p.a[from:], p.k, p.b[from*k.NR16:], cut, p.n, from > 0, nil, bias)
 			}
 			if !same(c, cut) {
 				t.Errorf("k=%d: cut along k the result differs", elements)
@@ -359,7 +376,7 @@ func TestGemm16Packings(t *testing.T) {
 		k.PackB16(panel, b, n, n, depth)
 		k.PackBT16(fromTurned, turned(b, depth, n), depth, n, depth)
 		c, d := make([]float32, m*n), make([]float32, m*n)
-		k.Gemm16(m, n, words(depth), rows, words(depth), panel, c, n, false, nil)
+		k.Gemm16(m, n, words(depth), rows, words(depth), panel, c, n, false, nil, nil)
 		k.GemmPacked16(m, n, words(depth), panelA, fromTurned, d, n, false, nil)
 		if !same(c, d) {
 			t.Error("packed operands give another product")
@@ -380,7 +397,7 @@ func TestGemm16NonFinite(t *testing.T) {
 			k.RoundRow(rows[i*words(depth):][:words(depth)], a[i*depth:][:depth])
 		}
 		c := make([]float32, m*n)
-		k.Gemm16(m, n, words(depth), rows, words(depth), b, c, n, false, nil)
+		k.Gemm16(m, n, words(depth), rows, words(depth), b, c, n, false, nil, nil)
 		want := []float32{4, 9, 3, inf, inf, nan, nan, nan, nan, 1, 1, 1, nan, nan, nan}
 		if !same(c, want) {
 			t.Errorf("got %v, want %v", c, want)
@@ -408,7 +425,7 @@ func TestGemm16Subnormal(t *testing.T) {
 			b := make([]uint32, k.NR16)
 			b[0] = upper(c.b)
 			got := []float32{c.c}
-			k.Gemm16(1, 1, 1, []uint32{upper(c.a)}, 1, b, got, 1, true, nil)
+			k.Gemm16(1, 1, 1, []uint32{upper(c.a)}, 1, b, got, 1, true, nil, nil)
 			want := c.want
 			if k.Native16 {
 				want = c.flushed
@@ -422,15 +439,19 @@ func TestGemm16Subnormal(t *testing.T) {
 
 func TestGemm16Nothing(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		k.Gemm16(0, k.NR16, 4, nil, 4, make([]uint32, 4*k.NR16), nil, k.NR16, false, nil)
+		k.Gemm16(0, k.NR16, 4, nil, 4, make([]uint32, 4*k.NR16), nil, k.NR16, false, nil, nil)
 		k.GemmPacked16(0, k.NR16, 4, nil, make([]uint32, 4*k.NR16), nil, k.NR16, false, nil)
 		k.RoundRow(nil, nil)
 		c := []float32{7, 0x1p-140}
-		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, true, nil)
+		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, true, nil, nil)
 		if !same(c, []float32{7, 0x1p-140}) {
 			t.Errorf("k=0 with add changed c to %v", c)
 		}
-		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, false, nil)
+		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, false, nil, []float32{3})
+		if !same(c, []float32{3, 3}) {
+			t.Errorf("k=0 with a bias of 3 left %v", c)
+		}
+		k.Gemm16(2, 1, 0, nil, 0, nil, c, 1, false, nil, nil)
 		if !same(c, []float32{0, 0}) {
 			t.Errorf("k=0 without add left %v", c)
 		}

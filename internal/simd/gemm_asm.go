@@ -25,7 +25,7 @@ type gemmRun struct {
 	k      int
 	c      unsafe.Pointer
 	ldc    int
-	bias   unsafe.Pointer // a row that is added to each row at the end, or nil
+	bias   unsafe.Pointer // a row that is added to each row at the end, or with which the sums of words begin, or nil
 
 	rowScales, scales, offsets unsafe.Pointer // of a Scaling, or nil
 

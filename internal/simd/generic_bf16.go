@@ -75,7 +75,8 @@ func packBT16Generic(dst []uint32, src []float32, ld, n, k int) {
 	}
 }
 
-func gemm16Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+func gemm16Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, bias []float32) {
+	add = startFromBias(m, n, c, ldc, add, bias)
 	for i := 0; i < m; i += genericMR {
 		var rows []uint32
 		if k > 0 {
@@ -83,6 +84,18 @@ func gemm16Generic(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ld
 		}
 		tile16Generic(min(genericMR, m-i), n, k, rows, lda, 1, b, c[i*ldc:], ldc, add)
 	}
+}
+
+// startFromBias copies bias to m rows of c, unless there is none or the product adds to c, and reports whether what follows adds
+// to c.
+func startFromBias(m, n int, c []float32, ldc int, add bool, bias []float32) bool {
+	if add || bias == nil {
+		return add
+	}
+	for i := range m {
+		copy(c[i*ldc:][:n], bias[:n])
+	}
+	return true
 }
 
 func gemmPacked16Generic(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, _ []uint32) {

@@ -78,9 +78,9 @@ func gemm8Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc i
 		return
 	}
 	to.check(m, n)
-	if tilesFit(m, n, k, b, c, ldc, add) {
+	if tilesFit(m, n, k, b, c, ldc, add, nil) {
 		_ = a[(m-1)*lda+k-1]
-		tileOperand{bytes: true, a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next)
+		tileOperand{bytes: true, a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next, nil)
 	}
 	if to.Columns != nil {
 		gemm8VNNI(m, n, 0, nil, 0, nil, c, ldc, true, nil, to)

@@ -59,10 +59,11 @@ var pack16AVX512 = packLevel[uint32]{
 	row:       roundRowAVX512,
 }
 
-func gemmInPlace16AVX512(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32) {
+func gemmInPlace16AVX512(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, _ []uint32, bias []float32) {
 	var r gemmRun
-	if setInPlace(&r, &tiles16AVX512, m, n, k, a, lda, b, c, ldc, add, nil, nil) {
+	if setInPlace(&r, &tiles16AVX512, m, n, k, a, lda, b, c, ldc, add, nil, bias) {
 		r.a, r.b, r.c = unsafe.Pointer(unsafe.SliceData(a)), unsafe.Pointer(unsafe.SliceData(b)), unsafe.Pointer(unsafe.SliceData(c))
+		r.bias = unsafe.Pointer(unsafe.SliceData(bias))
 		gemmRun16AVX512(&r)
 	}
 }

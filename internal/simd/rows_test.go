@@ -257,7 +257,7 @@ func TestNoAllocation(t *testing.T) {
 			k.PackB16(wordPanel, x, 1, 1, n)
 			k.PackBT16(wordPanel, x, n, 1, n)
 			k.PackA16(wordPanel, x, 1, 1, n)
-			k.Gemm16(1, 1, n/2, words, n/2, wordPanel, y, 1, true, nil)
+			k.Gemm16(1, 1, n/2, words, n/2, wordPanel, y, 1, true, nil, nil)
 			k.GemmPacked16(1, 1, n/2, wordPanel, wordPanel, y, 1, true, nil)
 			k.Add(x, y)
 			k.Axpy(x, 2, y)

@@ -54,7 +54,8 @@ type Kernels struct {
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
 	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR16 or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
-	// Gemm, without a bias, and GemmPacked with k and lda counted in words. The product of two rounded elements is exact.
+	// Gemm and GemmPacked with k and lda counted in words; without add, the sums of Gemm16 start from bias, unless it is nil,
+	// and with add there is none. The product of two rounded elements is exact.
 	// With a Step16 of one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else
 	// it adds up the lower halves of Step16 words and their upper halves, both from zero, and adds the sum of both to the
 	// element of C. All that Gemm promises holds, of a product cut along k if it is cut between blocks of Step16 words.
@@ -68,7 +69,7 @@ type Kernels struct {
 	PackB16      func(dst []uint32, src []float32, ld, n, k int)
 	PackBT16     func(dst []uint32, src []float32, ld, n, k int)
 	PackA16      func(dst []uint32, src []float32, ld, m, k int)
-	Gemm16       func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32)
+	Gemm16       func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, bias []float32)
 	GemmPacked16 func(m, n, k int, a []uint32, b []uint32, c []float32, ldc int, add bool, next []uint32)
 
 	// Int8 is products of int8.

@@ -78,86 +78,95 @@ func upcomingTiles(next []uint32, blocks int) upcoming {
 }
 
 // times computes the m×n block c: blocks of tileMR rows, and one of the remaining rows.
-func (a tileOperand) times(m, n, k int, b []uint32, c []float32, ldc int, add bool, next []uint32) {
+func (a tileOperand) times(m, n, k int, b []uint32, c []float32, ldc int, add bool, next []uint32, bias []float32) {
 	whole, rest := m/tileMR, m%tileMR
 	ahead := upcomingTiles(next, ceil(m, tileMR))
 	if whole > 0 {
-		a.blocks(whole, tileMR, n, k, b, c, ldc, add, ahead)
+		a.blocks(whole, tileMR, n, k, b, c, ldc, add, ahead, bias)
 	}
 	if rest > 0 {
 		a.a = a.a[whole*a.as:]
-		a.blocks(1, rest, n, k, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords))
+		a.blocks(1, rest, n, k, b, c[whole*tileMR*ldc:], ldc, add, ahead.after(whole, k/tileWords), bias)
 	}
 }
 
 // blocks computes blocks of equal height m, one below the other.
-func (a tileOperand) blocks(blocks, m, n, k int, b []uint32, c []float32, ldc int, add bool, next upcoming) {
+func (a tileOperand) blocks(blocks, m, n, k int, b []uint32, c []float32, ldc int, add bool, next upcoming, bias []float32) {
 	steps, rest := k/tileWords, k%tileWords
 	if steps > 0 {
-		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add, next)
+		a.multiply(blocks, m, n, tileWords, steps, b, c, ldc, add, next, bias)
 	}
 	if rest > 0 {
 		a.a, a.rs = a.a[steps*a.ps:], a.restRS
-		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0, upcoming{})
+		a.multiply(blocks, m, n, rest, 1, b[steps*tileWords*tileNR:], c, ldc, add || steps > 0, upcoming{}, bias)
 	}
 }
 
-// multiply computes steps of the given number of words.
-func (a *tileOperand) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool, next upcoming) {
+// multiply computes steps of the given number of words. Rows that are no distance apart are one row: so every row of sums starts
+// from the bias.
+func (a *tileOperand) multiply(blocks, m, n, words, steps int, b []uint32, c []float32, ldc int, add bool, next upcoming, bias []float32) {
 	const size = elementSize
 	config := configure(m, n, words)
 	pa, pb, pc := unsafe.SliceData(a.a), unsafe.SliceData(b), unsafe.SliceData(c)
+	first, fs, ldf := unsafe.SliceData(bias), 0, 0
+	if add {
+		first, fs, ldf = pc, m*ldc*size, ldc*size
+	}
 	// Not through a table of functions: the configuration would escape to the heap.
 	switch high, wide := m > registerRows, n > registerRows; {
 	case a.bytes && high && wide:
-		byteTiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		byteTiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	case a.bytes && high:
-		byteTiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		byteTiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	case a.bytes && wide:
-		byteTiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		byteTiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	case a.bytes:
-		byteTiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		byteTiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	case high && wide:
-		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		tiles2x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	case high:
-		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		tiles2x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	case wide:
-		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		tiles1x2AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	default:
-		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, add, next.at, next.pace/lineBytes)
+		tiles1x1AMX(config.bytes(), blocks, pa, a.as*size, a.rs*size, a.ps*size, pb, steps, pc, m*ldc*size, ldc*size, first, fs, ldf, next.at, next.pace/lineBytes)
 	}
 }
 
 // gemm16Tiles is Kernels.Gemm16.
-func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32) {
-	if !tilesFit(m, n, k, b, c, ldc, add) {
+func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, bias []float32) {
+	if !tilesFit(m, n, k, b, c, ldc, add, bias) {
 		return
 	}
 	_ = a[(m-1)*lda+k-1]
-	tileOperand{a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next)
+	tileOperand{a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next, bias)
 }
 
 // gemmPacked16Tiles is Kernels.GemmPacked16.
 func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, next []uint32) {
-	if !tilesFit(m, n, k, b, c, ldc, add) {
+	if !tilesFit(m, n, k, b, c, ldc, add, nil) {
 		return
 	}
 	panel := tileMR * k
 	_ = a[ceil(m, tileMR)*panel-1]
-	tileOperand{a: a, as: panel, rs: tileWords, ps: tileMR * tileWords, restRS: k % tileWords}.times(m, n, k, b, c, ldc, add, next)
+	tileOperand{a: a, as: panel, rs: tileWords, ps: tileMR * tileWords, restRS: k % tileWords}.times(m, n, k, b, c, ldc, add, next, nil)
 }
 
 // tilesFit reports whether there are products to add up, and panics where the assembly would leave its slices. If there are
 // none, it writes the empty sums.
-func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool) bool {
+func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool, bias []float32) bool {
 	if m <= 0 || n <= 0 {
 		return false
 	}
 	checkWidth(n, tileNR)
 	_ = c[(m-1)*ldc+n-1]
+	if bias != nil {
+		_ = bias[n-1]
+	}
 	if k <= 0 {
 		for i := 0; i < m && !add; i++ {
-			clear(c[i*ldc:][:n])
+			row := c[i*ldc:][:n]
+			clear(row[copy(row, bias):])
 		}
 		return false
 	}

@@ -4,45 +4,45 @@
 
 package simd
 
-// tiles1x1AMX computes blocks of 1×1 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. Strides are in bytes, as and cs those of a block.
+// tiles1x1AMX computes blocks of 1×1 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// tiles1x2AMX computes blocks of 1×2 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. Strides are in bytes, as and cs those of a block.
+// tiles1x2AMX computes blocks of 1×2 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// tiles2x1AMX computes blocks of 2×1 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. Strides are in bytes, as and cs those of a block.
+// tiles2x1AMX computes blocks of 2×1 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// tiles2x2AMX computes blocks of 2×2 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. Strides are in bytes, as and cs those of a block.
+// tiles2x2AMX computes blocks of 2×2 tiles, from steps > 0 of 16 words of two numbers of bfloat16, and sums of float32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// byteTiles1x1AMX computes blocks of 1×1 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. Strides are in bytes, as and cs those of a block.
+// byteTiles1x1AMX computes blocks of 1×1 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func byteTiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func byteTiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// byteTiles1x2AMX computes blocks of 1×2 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. Strides are in bytes, as and cs those of a block.
+// byteTiles1x2AMX computes blocks of 1×2 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func byteTiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func byteTiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// byteTiles2x1AMX computes blocks of 2×1 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. Strides are in bytes, as and cs those of a block.
+// byteTiles2x1AMX computes blocks of 2×1 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func byteTiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func byteTiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
-// byteTiles2x2AMX computes blocks of 2×2 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. Strides are in bytes, as and cs those of a block.
+// byteTiles2x2AMX computes blocks of 2×2 tiles, from steps > 0 of 16 words of four integers of 8 bits, and sums of 32. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.
 //
 //go:noescape
-func byteTiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+func byteTiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
 // packTilesAMX rounds 0 < k ≤ 32 rows, ld bytes apart, of m ≤ 16 columns to 16 rows of words, rs bytes apart.
 //

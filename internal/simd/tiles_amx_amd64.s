@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func tiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles1x1AMX(SB), NOSPLIT, $0-112
+TEXT ·tiles1x1AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -14,13 +14,18 @@ TEXT ·tiles1x1AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -49,7 +54,7 @@ loop:
 	ADDQ       BX, R11
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -77,9 +82,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func tiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles1x2AMX(SB), NOSPLIT, $0-112
+TEXT ·tiles1x2AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -87,14 +92,19 @@ TEXT ·tiles1x2AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(R9*1), TMM1
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -128,7 +138,7 @@ loop:
 	ADDQ       BX, R11
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -159,9 +169,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func tiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles2x1AMX(SB), NOSPLIT, $0-112
+TEXT ·tiles2x1AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -169,17 +179,22 @@ TEXT ·tiles2x1AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	MOVQ BX, R8
-	SHLQ $0x04, R8
-	ADDQ AX, R8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	MOVQ  R9, R10
+	SHLQ  $0x04, R10
+	ADDQ  R8, R10
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R9*1), TMM2
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -215,7 +230,7 @@ loop:
 	ADDQ       BX, R12
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -250,9 +265,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func tiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·tiles2x2AMX(SB), NOSPLIT, $0-112
+TEXT ·tiles2x2AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -260,19 +275,24 @@ TEXT ·tiles2x2AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
-	MOVQ BX, R8
-	SHLQ $0x04, R8
-	ADDQ AX, R8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(BX*1), TMM3
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(R9*1), TMM1
+	MOVQ  R9, R10
+	SHLQ  $0x04, R10
+	ADDQ  R8, R10
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R9*1), TMM2
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R10)(R9*1), TMM3
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -314,7 +334,7 @@ loop:
 	ADDQ       BX, R12
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -354,9 +374,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func byteTiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func byteTiles1x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·byteTiles1x1AMX(SB), NOSPLIT, $0-112
+TEXT ·byteTiles1x1AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -364,13 +384,18 @@ TEXT ·byteTiles1x1AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -399,7 +424,7 @@ loop:
 	ADDQ       BX, R11
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -427,9 +452,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func byteTiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func byteTiles1x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·byteTiles1x2AMX(SB), NOSPLIT, $0-112
+TEXT ·byteTiles1x2AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -437,14 +462,19 @@ TEXT ·byteTiles1x2AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(R9*1), TMM1
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -478,7 +508,7 @@ loop:
 	ADDQ       BX, R11
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -509,9 +539,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func byteTiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func byteTiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·byteTiles2x1AMX(SB), NOSPLIT, $0-112
+TEXT ·byteTiles2x1AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -519,17 +549,22 @@ TEXT ·byteTiles2x1AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	MOVQ BX, R8
-	SHLQ $0x04, R8
-	ADDQ AX, R8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	MOVQ  R9, R10
+	SHLQ  $0x04, R10
+	ADDQ  R8, R10
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R9*1), TMM2
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -565,7 +600,7 @@ loop:
 	ADDQ       BX, R12
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 
@@ -600,9 +635,9 @@ asked2:
 	VZEROUPPER
 	RET
 
-// func byteTiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, add bool, next uintptr, lines int)
+// func byteTiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 // Requires: AMX, AVX, MMX+
-TEXT ·byteTiles2x2AMX(SB), NOSPLIT, $0-112
+TEXT ·byteTiles2x2AMX(SB), NOSPLIT, $0-128
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x84; BYTE $0x20; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
 	MOVQ c+64(FP), AX
@@ -610,19 +645,24 @@ TEXT ·byteTiles2x2AMX(SB), NOSPLIT, $0-112
 	MOVQ ps+40(FP), DX
 	MOVQ ldc+80(FP), BX
 	MOVQ $+128, SI
-	MOVQ next+96(FP), DI
+	MOVQ next+112(FP), DI
 
 block:
-	CMPB add+88(FP), $0x00
-	JEQ  fresh
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (AX)(BX*1), TMM0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(BX*1), TMM1
-	MOVQ BX, R8
-	SHLQ $0x04, R8
-	ADDQ AX, R8
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x18; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(BX*1), TMM2
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x18; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(BX*1), TMM3
-	JMP  start
+	MOVQ  first+88(FP), R8
+	TESTQ R8, R8
+	JZ    fresh
+	MOVQ  ldf+104(FP), R9
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R8)(R9*1), TMM0
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R8)(R9*1), TMM1
+	MOVQ  R9, R10
+	SHLQ  $0x04, R10
+	ADDQ  R8, R10
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD (R10)(R9*1), TMM2
+	BYTE  $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(R10)(R9*1), TMM3
+	MOVQ  fs+96(FP), R9
+	ADDQ  R9, R8
+	MOVQ  R8, first+88(FP)
+	JMP   start
 
 fresh:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
@@ -664,7 +704,7 @@ loop:
 	ADDQ       BX, R12
 
 fetched1:
-	MOVQ  lines+104(FP), R13
+	MOVQ  lines+120(FP), R13
 	TESTQ R13, R13
 	JZ    asked2
 

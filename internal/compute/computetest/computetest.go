@@ -27,17 +27,22 @@ const (
 
 // bounds are those of what a precision blurs. At BFloat16 the references of products round their operands as well, and
 // so the bounds above hold of them. But attention rounds what it has computed, and a neighbour of the reference's
-// probability may round the other way: to within 2^-8 of it. The masks of dropout are found through such a product.
+// probability may round the other way: to within 2^-8 of it. The masks of dropout are found through such a product. So does a
+// feed-forward network between its products, and at Int8 by a 127th of the row's largest.
 type bounds struct {
 	context float64 // of attention
+	between float64 // of a feed-forward network
 	dqkv    float64 // its gradient, whose chain has two such roundings, and of dO that O·dO does without
 }
 
 func boundsAt(p compute.Precision) bounds {
-	if p == compute.BFloat16 {
-		return bounds{context: 1. / 128, dqkv: 1. / 64}
+	switch p {
+	case compute.BFloat16:
+		return bounds{context: 1. / 128, between: 1. / 512, dqkv: 1. / 64}
+	case compute.Int8:
+		return bounds{context: forward, between: 1. / 128, dqkv: gradient}
 	}
-	return bounds{context: forward, dqkv: gradient}
+	return bounds{context: forward, between: forward, dqkv: gradient}
 }
 
 // operand is x as a product takes it at a precision.
@@ -126,6 +131,7 @@ func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 		checks     []check
 	}{
 		{"Linear", true, linearChecks(p)},
+		{"FeedForward", true, feedForwardChecks(p)},
 		{"LinearInputGrad", true, linearInputGradChecks(p)},
 		{"LinearWeightGrad", true, linearWeightGradChecks(p)},
 		{"Attention", true, attentionChecks(p)},
@@ -168,6 +174,10 @@ func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 		t.Run(kind.Name, func(t *testing.T) {
 			devices := devices[k]
 			t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
+			t.Run("FeedForward", func(t *testing.T) { testFeedForward(t, devices) })
+			t.Run("Following", func(t *testing.T) { testFollowing(t, devices) })
+			t.Run("ProductBefore", func(t *testing.T) { testProductBefore(t, devices) })
+			t.Run("Operands", func(t *testing.T) { testOperands(t, devices) })
 			t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, p, devices) })
 			t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
 			t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })

@@ -69,6 +69,7 @@ type call struct {
 	run func(d compute.Device, c *call)
 
 	linear           compute.Linear
+	feedForward      compute.FeedForward
 	linearInputGrad  compute.LinearInputGrad
 	linearWeightGrad compute.LinearWeightGrad
 	embedding        compute.Embedding
@@ -109,6 +110,15 @@ func keep[T any](memory *[]T, src []T) []T {
 	return *memory
 }
 
+// following copies the operation that follows another, if there is one.
+func (c *call) following(op *compute.Norm) *compute.Norm {
+	if op == nil {
+		return nil
+	}
+	c.norm = *op
+	return &c.norm
+}
+
 // issue puts an operation into the queue; fill completes it.
 func (d *Deferred) issue(run func(d compute.Device, c *call), fill func(c *call)) {
 	d.mu.Lock()
@@ -137,6 +147,7 @@ func (d *Deferred) Name() string                         { return "deferred " + 
 func (d *Deferred) Threads() int                         { return d.device.Threads() }
 func (d *Deferred) Precision() (compute.Precision, bool) { return d.device.Precision() }
 func (d *Deferred) Stride(width int) int                 { return d.device.Stride(width) }
+func (d *Deferred) OperandSize(width int) int            { return d.device.OperandSize(width) }
 
 func (d *Deferred) Close() {
 	d.mu.Lock()
@@ -323,7 +334,20 @@ func (d *Deferred) Linear(op *compute.Linear) {
 	d.issue(func(d compute.Device, c *call) {
 		c.linear.W = unwrapped(c.linear.W)
 		d.Linear(&c.linear)
-	}, func(c *call) { c.linear = *op })
+	}, func(c *call) {
+		c.linear = *op
+		c.linear.Norm = c.following(op.Norm)
+	})
+}
+
+func (d *Deferred) FeedForward(op *compute.FeedForward) {
+	d.issue(func(d compute.Device, c *call) {
+		c.feedForward.W1, c.feedForward.W2 = unwrapped(c.feedForward.W1), unwrapped(c.feedForward.W2)
+		d.FeedForward(&c.feedForward)
+	}, func(c *call) {
+		c.feedForward = *op
+		c.feedForward.Norm = c.following(op.Norm)
+	})
 }
 
 func (d *Deferred) LinearInputGrad(op *compute.LinearInputGrad) {
@@ -362,9 +386,16 @@ func (d *Deferred) NormGrad(op *compute.NormGrad) {
 }
 
 func (d *Deferred) Attention(op *compute.Attention) {
-	d.issue(func(d compute.Device, c *call) { d.Attention(&c.attention) }, func(c *call) {
+	d.issue(func(d compute.Device, c *call) {
+		c.linear.W = unwrapped(c.linear.W)
+		d.Attention(&c.attention)
+	}, func(c *call) {
 		c.attention = *op
 		c.attention.Starts = keep(&c.starts, op.Starts)
+		if op.Product != nil {
+			c.linear = *op.Product
+			c.attention.Product = &c.linear
+		}
 	})
 }
 

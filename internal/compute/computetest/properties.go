@@ -214,6 +214,27 @@ func testMisfits(t *testing.T, d compute.Device) {
 		"rows farther apart than the buffer has them": func() {
 			d.Linear(&compute.Linear{Rows: 2, X: alloc(d, 6), W: compute.Matrix{Weight: alloc(d, 9), Out: 3, In: 3}, Y: alloc(d, 6), YStride: 4})
 		},
+		"a hidden layer of two widths": func() {
+			d.FeedForward(&compute.FeedForward{
+				Rows: 1, X: alloc(d, 2), W1: compute.Matrix{Weight: alloc(d, 6), Out: 3, In: 2}, W2: compute.Matrix{Weight: alloc(d, 8), Out: 2, In: 4},
+				Y: alloc(d, 2),
+			})
+		},
+		"attention after a product of another width": func() {
+			d.Attention(&compute.Attention{
+				Heads: 1, HeadSize: 2, Starts: []int{0, 1}, Context: alloc(d, 2),
+				Product: &compute.Linear{Rows: 1, X: alloc(d, 2), W: compute.Matrix{Weight: alloc(d, 8), Out: 4, In: 2}},
+			})
+		},
+		"a Norm of another width than its product": func() {
+			d.Linear(&compute.Linear{
+				Rows: 1, X: alloc(d, 2), W: compute.Matrix{Weight: alloc(d, 8), Out: 4, In: 2},
+				Norm: &compute.Norm{Rows: 1, Width: 2, Gamma: alloc(d, 2), Beta: alloc(d, 2), Mean: alloc(d, 1), Rstd: alloc(d, 1), Y: alloc(d, 2)},
+			})
+		},
+		"attention that leaves nothing": func() {
+			d.Attention(&compute.Attention{Heads: 1, HeadSize: 2, Starts: []int{0, 1}, QKV: alloc(d, 6)})
+		},
 		"an unknown activation": func() { d.Activate(99, alloc(d, 1), alloc(d, 1)) },
 		"a rate of one":         func() { d.Dropout(alloc(d, 1), alloc(d, 1), 1, 1, compute.Drop{Rate: 1}) },
 		"an index past the end": func() { d.Gather(alloc(d, 2), alloc(d, 4), []int32{2}, 2) },
@@ -378,13 +399,21 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 
 		linear := compute.Linear{Rows: rows, X: x, W: w, Bias: row, F: compute.GELU, Pre: pre, Y: y}
 		linearPacked := compute.Linear{Rows: rows, X: x, W: packed, Bias: row, Y: y}
+		feedForward := compute.FeedForward{Rows: rows, X: x, W1: w, Bias1: row, F: compute.GELU, W2: packed, Bias2: row, Y: y}
+		norm := compute.Norm{Rows: rows, Width: width, Eps: 1e-12, X: x, Residual: pre, Drop: drop, Gamma: row, Beta: row, S: y, Mean: mean, Rstd: rstd, Y: y}
+		feedForwardNorm := feedForward
+		following := norm
+		following.X, following.S, feedForwardNorm.Y, feedForwardNorm.Norm = compute.Buffer{}, compute.Buffer{}, compute.Buffer{}, &following
 		inputGrad := compute.LinearInputGrad{Rows: rows, DY: y, W: w, F: compute.GELU, Pre: pre, DX: dqkv.Slice(0, n)}
 		weightGrad := compute.LinearWeightGrad{Rows: rows, Out: width, In: width, DY: y, X: x, DW: dw, DBias: drow}
-		norm := compute.Norm{Rows: rows, Width: width, Eps: 1e-12, X: x, Residual: pre, Drop: drop, Gamma: row, Beta: row, S: y, Mean: mean, Rstd: rstd, Y: y}
 		normGrad := compute.NormGrad{Rows: rows, Width: width, DY: y, S: x, Mean: mean, Rstd: rstd, Gamma: row, Drop: drop, DS: y, DX: dqkv.Slice(0, n), DGamma: drow, DBeta: drow}
 		embedding := compute.Embedding{Width: width, IDs: ids, PositionIDs: ids, TypeIDs: ids, Word: weight, Position: weight, Type: weight, Gamma: row, Beta: row, Eps: 1e-12, Drop: drop, S: y, Mean: mean, Rstd: rstd, Y: y}
 		embeddingGrad := compute.EmbeddingGrad{Width: width, IDs: ids, PositionIDs: ids, TypeIDs: ids, DY: y, S: x, Mean: mean, Rstd: rstd, Gamma: row, Drop: drop, DWord: dw, DPosition: dw, DType: dw, DGamma: drow, DBeta: drow}
 		attention := compute.Attention{Heads: 6, HeadSize: 16, Starts: starts, QKV: wide3, Drop: drop, Context: y, LSE: lse}
+		triple := compute.Matrix{Weight: upload(d, in.normal(3*width*width, 1)), Out: 3 * width, In: width}
+		attended := compute.Attention{
+			Heads: 6, HeadSize: 16, Starts: starts, Context: y, Product: &compute.Linear{Rows: rows, X: x, W: triple},
+		}
 		attentionGrad := compute.AttentionGrad{Heads: 6, HeadSize: 16, Starts: starts, QKV: wide3, Context: y, LSE: lse, Drop: drop, DContext: pre, DQKV: dqkv}
 		losses := newLossRows(d, rows*classes).where
 		numbers := make([]float64, rows)
@@ -403,7 +432,9 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 			"Zero": func() { d.Zero(y) },
 			"Copy": func() { d.Copy(y, x) }, "Add": func() { d.Add(y, x) },
 			"Linear": func() { d.Linear(&linear) }, "Linear, packed": func() { d.Linear(&linearPacked) },
-			"LinearInputGrad": func() { d.LinearInputGrad(&inputGrad) }, "LinearWeightGrad": func() { d.LinearWeightGrad(&weightGrad) },
+			"FeedForward": func() { d.FeedForward(&feedForward) }, "FeedForward and Norm": func() { d.FeedForward(&feedForwardNorm) },
+			"Attention after its product": func() { d.Attention(&attended) },
+			"LinearInputGrad":             func() { d.LinearInputGrad(&inputGrad) }, "LinearWeightGrad": func() { d.LinearWeightGrad(&weightGrad) },
 			"Norm": func() { d.Norm(&norm) }, "NormGrad": func() { d.NormGrad(&normGrad) },
 			"Embedding": func() { d.Embedding(&embedding) }, "EmbeddingGrad": func() { d.EmbeddingGrad(&embeddingGrad) },
 			"Attention": func() { d.Attention(&attention) }, "AttentionGrad": func() { d.AttentionGrad(&attentionGrad) },

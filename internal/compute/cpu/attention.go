@@ -90,7 +90,8 @@ func attentionRows(starts []int, firstOnly bool) int {
 // it takes their scores, the softmax of each row, and the product with the values.
 type attentionTask struct {
 	heads, size              int
-	qkv, context, lse, probs []float32
+	qkv, context, lse, probs []float32 // context may be nil if there is operand
+	operand                  []float32
 	scale                    float32
 	drop                     simd.Drop
 	jobs                     []attentionJob
@@ -98,16 +99,25 @@ type attentionTask struct {
 
 func (t *attentionTask) do(w *worker, index int) {
 	job := &t.jobs[index]
+	t.head(w, job, t.qkv[job.first*3*t.heads*t.size:])
+}
+
+// head does a job, given the rows of its sequence.
+func (t *attentionTask) head(w *worker, job *attentionJob, qkv []float32) {
 	k, nr := w.k, w.k.panelCols
 	n, size, hidden := job.n, t.size, t.heads*t.size
 	tile, ld := min(tileOf(n, k.panelRows), job.to-job.from), scoreStride(n, nr)
 
-	query := t.qkv[job.first*3*hidden+job.head*size:]
+	query := qkv[job.head*size:]
 	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
 	values := packedColumns(w, query[2*hidden:], 3*hidden, n, size)
 	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
 	rounded := roundedRows(w, tile, n)
 	lse := w.floats(tile)
+	var results []float32 // of a tile, where they are not to stay
+	if t.context == nil {
+		results = w.floats(tile * size)
+	}
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
@@ -132,7 +142,15 @@ func (t *attentionTask) do(w *worker, index int) {
 			}
 		}
 		a, lda := rounded.of(k, scores, ld, m, n)
-		times(k, m, size, n, a, lda, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
+		context, ldc := results, size
+		if t.context != nil {
+			context, ldc = t.context[(job.row+from)*hidden+job.head*size:], hidden
+		}
+		times(k, m, size, n, a, lda, values, context, ldc)
+		if t.operand != nil {
+			ldo := k.operandSize(hidden)
+			k.packRows(t.operand[(job.row+from)*ldo+k.words(job.head*size):], ldo, context, ldc, m, size)
+		}
 	}
 }
 
@@ -201,17 +219,48 @@ func (d *Device) Attention(op *compute.Attention) {
 	if op.FirstOnly && !op.Probs.None() {
 		panic("cpu: Attention.Probs with FirstOnly")
 	}
+	if op.Context.None() && op.Operand.None() && rows > 0 {
+		panic("cpu: Attention without Context or Operand")
+	}
 	t := attentionTask{
 		heads: op.Heads, size: op.HeadSize,
-		qkv:     source(op.QKV, tokens*3*hidden, "Attention.QKV"),
-		context: target(op.Context, rows*hidden, "Attention.Context"),
+		context: optionalTarget(op.Context, rows*hidden, "Attention.Context"),
+		operand: d.operandTarget(op.Operand, rows, hidden, "Attention.Operand"),
 		lse:     optionalTarget(op.LSE, rows*op.Heads, "Attention.LSE"),
 		probs:   optionalTarget(op.Probs, probs, "Attention.Probs"),
 		scale:   scoreScale(op.HeadSize),
 		drop:    dropOf(op.Drop),
 	}
+	var p product
+	if op.Product == nil {
+		t.qkv = source(op.QKV, tokens*3*hidden, "Attention.QKV")
+	} else {
+		p = d.queriesKeysValues(op.Product, tokens, 3*hidden, op.QKV)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	operand := t.operand
+	if operand != nil && op.HeadSize%d.k.perWord != 0 { // a word has elements of two heads
+		if t.operand = nil; t.context == nil {
+			d.hidden = grow(d.hidden, rows*hidden)
+			t.context = d.hidden[:rows*hidden]
+		}
+	}
+	if op.Product == nil || !d.attend(&p, t, op) {
+		if op.Product != nil {
+			t.qkv = p.c
+		}
+		d.attendHeads(t, op, 2*cost)
+	}
+	if operand != nil && t.operand == nil {
+		for r := range rows {
+			d.k.leave(operand, r, t.context[r*hidden:][:hidden])
+		}
+	}
+}
+
+// attendHeads runs an attention task by heads. The caller holds the lock.
+func (d *Device) attendHeads(t attentionTask, op *compute.Attention, cost int) {
 	parts := 1
 	if threads := d.Threads(); threads > 1 {
 		const jobsEach = 4 // for a worker: enough for all to end at about the same time
@@ -220,6 +269,6 @@ func (d *Device) Attention(op *compute.Attention) {
 	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2, op.FirstOnly)
 	t.jobs = d.jobs
 	d.attention = t
-	d.run(&d.attention, len(t.jobs), 2*cost)
+	d.run(&d.attention, len(t.jobs), cost)
 	d.attention = attentionTask{}
 }

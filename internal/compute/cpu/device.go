@@ -27,12 +27,14 @@ type Device struct {
 
 	// The state of the operations, here so that none of them allocates.
 	product       product
+	feedForward   feedForwardTask
 	pack          packTask
 	quantize      quantizeTask
 	norm          normTask
 	normGrad      normGradTask
 	embedding     embeddingTask
 	attention     attentionTask
+	attending     attendTask
 	attentionGrad attentionGradTask
 	crossEntropy  crossEntropyTask
 	scatterRows   scatterTask
@@ -40,11 +42,14 @@ type Device struct {
 	flat          flatTask
 
 	packed   []float32 // of the operand of the product at hand
+	results  []float32 // of a product that a Norm follows
+	hidden   []float32 // the left operand of the second product of a feed-forward network
 	words    []float32 // the left operand of a product of int8
 	scales   []float32 // of its rows
 	partials []float32 // sums over chunks of rows
 	sums     []float64 // sums over chunks of elements, or losses of rows
 	jobs     []attentionJob
+	groups   []attentionGroup
 }
 
 var (

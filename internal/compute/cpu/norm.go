@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"fmt"
+
 	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/simd"
 )
@@ -11,37 +13,94 @@ type normTask struct {
 	x, residual, gamma, beta, s, mean, rstd, y []float32
 	eps                                        float32
 	drop                                       simd.Drop
+	operand                                    []float32
 }
 
 func (t *normTask) do(w *worker, job int) {
-	k := w.k
-	for r := job * t.run; r < min((job+1)*t.run, t.count); r++ {
+	i := job * t.run
+	t.block(w.k, i, min(t.run, t.count-i), t.x[i*t.width:])
+}
+
+// block does m rows from i of the given x, which it overwrites if there is no s.
+func (t *normTask) block(k *kernels, i, m int, x []float32) {
+	for r := i; r < i+m; r++ {
 		from, to := r*t.width, (r+1)*t.width
-		s := t.s[from:to]
-		k.simd.Dropout(s, t.x[from:to], t.drop, uint64(r))
+		s := x[(r-i)*t.width:][:t.width]
+		if t.s != nil {
+			k.simd.Dropout(t.s[from:to], s, t.drop, uint64(r))
+			s = t.s[from:to]
+		} else if t.drop.Threshold != 0 {
+			k.simd.Dropout(s, s, t.drop, uint64(r))
+		}
 		if t.residual != nil {
 			k.simd.Add(s, t.residual[from:to])
 		}
 		t.mean[r], t.rstd[r] = k.simd.LayerNorm(t.y[from:to], s, t.gamma, t.beta, t.eps)
+		k.leave(t.operand, r, t.y[from:to])
+	}
+}
+
+// leave writes row r of an operand, unless it is nil.
+func (k *kernels) leave(operand []float32, r int, y []float32) {
+	if operand != nil {
+		k.packRow(operand[r*k.operandSize(len(y)):][:k.words(len(y))], y)
+	}
+}
+
+// norms is an operation without its input.
+func (d *Device) norms(op *compute.Norm) normTask {
+	n := op.Rows * op.Width
+	return normTask{
+		count: op.Rows, width: op.Width, run: rowRun(op.Width),
+		residual: optional(op.Residual, n, "Norm.Residual"),
+		gamma:    source(op.Gamma, op.Width, "Norm.Gamma"), beta: source(op.Beta, op.Width, "Norm.Beta"),
+		s: optionalTarget(op.S, n, "Norm.S"), y: target(op.Y, n, "Norm.Y"),
+		mean: target(op.Mean, op.Rows, "Norm.Mean"), rstd: target(op.Rstd, op.Rows, "Norm.Rstd"),
+		eps: op.Eps, drop: dropOf(op.Drop),
+		operand: d.operandTarget(op.Operand, op.Rows, op.Width, "Norm.Operand"),
 	}
 }
 
 // Norm is s = residual + dropout(x), y = LayerNorm(s).
 func (d *Device) Norm(op *compute.Norm) {
-	n := op.Rows * op.Width
-	t := normTask{
-		count: op.Rows, width: op.Width, run: rowRun(op.Width),
-		x: source(op.X, n, "Norm.X"), residual: optional(op.Residual, n, "Norm.Residual"),
-		gamma: source(op.Gamma, op.Width, "Norm.Gamma"), beta: source(op.Beta, op.Width, "Norm.Beta"),
-		s: target(op.S, n, "Norm.S"), y: target(op.Y, n, "Norm.Y"),
-		mean: target(op.Mean, op.Rows, "Norm.Mean"), rstd: target(op.Rstd, op.Rows, "Norm.Rstd"),
-		eps: op.Eps, drop: dropOf(op.Drop),
+	t := d.norms(op)
+	t.x = source(op.X, op.Rows*op.Width, "Norm.X")
+	if t.s == nil {
+		misfit("Norm.S", 0, op.Rows*op.Width)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.norm = t
-	d.run(&d.norm, ceil(t.count, t.run), n/rowRate)
-	d.norm = normTask{}
+	d.runNorm()
+}
+
+// runNorm runs d.norm and clears it.
+func (d *Device) runNorm() {
+	t := &d.norm
+	d.run(t, ceil(t.count, t.run), t.count*t.width/rowRate)
+	*t = normTask{}
+}
+
+// following is the operation that follows a product of rows×width whose result goes to y, which may be nil; empty for no operation.
+func (d *Device) following(op *compute.Norm, rows, width int, y []float32) normTask {
+	if op == nil {
+		return normTask{}
+	}
+	if op.Rows != rows || op.Width != width {
+		panic(fmt.Sprintf("cpu: Norm of %d×%d after a product of %d×%d", op.Rows, op.Width, rows, width))
+	}
+	if op.S.None() && y != nil { // which it would overwrite
+		misfit("Norm.S", 0, rows*width)
+	}
+	return d.norms(op)
+}
+
+// follow lets an operation follow a product, unless there is none. The caller holds the lock.
+func (d *Device) follow(p *product, t normTask, op *compute.Norm) {
+	if op != nil {
+		d.norm = t
+		p.norm = &d.norm
+	}
 }
 
 // normGradTask is dy' = before(dy), ds = the gradient of LayerNorm at s, dx = after(ds), where before and after are
@@ -121,6 +180,7 @@ type embeddingTask struct {
 	gamma, beta, s, mean, rstd, y []float32
 	eps                           float32
 	drop                          simd.Drop
+	operand                       []float32
 }
 
 func (t *embeddingTask) do(w *worker, job int) {
@@ -135,6 +195,7 @@ func (t *embeddingTask) do(w *worker, job int) {
 		if t.drop.Threshold != 0 {
 			k.simd.Dropout(y, y, t.drop, uint64(r))
 		}
+		k.leave(t.operand, r, y)
 	}
 }
 
@@ -155,7 +216,7 @@ func (d *Device) Embedding(op *compute.Embedding) {
 		gamma:    source(op.Gamma, op.Width, "Embedding.Gamma"), beta: source(op.Beta, op.Width, "Embedding.Beta"),
 		s: target(op.S, n, "Embedding.S"), y: target(op.Y, n, "Embedding.Y"),
 		mean: target(op.Mean, tokens, "Embedding.Mean"), rstd: target(op.Rstd, tokens, "Embedding.Rstd"),
-		eps: op.Eps, drop: dropOf(op.Drop),
+		eps: op.Eps, drop: dropOf(op.Drop), operand: d.operandTarget(op.Operand, tokens, op.Width, "Embedding.Operand"),
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

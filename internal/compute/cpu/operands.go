@@ -27,7 +27,8 @@ type kernels struct {
 	// packRow writes a row of A that is not used in place: a copy, or rounded.
 	packRow func(dst, src []float32)
 
-	// These multiply a panel of B, and count k in words: simd's Gemm and GemmPacked, or those of bfloat16, which add no bias.
+	// These multiply a panel of B, and count k in words: simd's Gemm and GemmPacked, or those of bfloat16. The former's bias is
+	// added at the end of sums, of the latter sums start from it.
 	mulInPlace func(m, n, k int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32)
 	mulPacked  func(m, n, k int, a, b, c []float32, ldc int, add bool, next []float32)
 	// mulBytes is there instead in products of int8.
@@ -42,8 +43,8 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 			packPanelBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
 			packPanelA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
 			packRow:     func(dst, src []float32) { k.RoundRow(asWords(dst), src) },
-			mulInPlace: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, next, _ []float32) {
-				k.Gemm16(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, asWords(next))
+			mulInPlace: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32) {
+				k.Gemm16(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, asWords(next), bias)
 			},
 			mulPacked: func(m, n, words int, a, b, c []float32, ldc int, add bool, next []float32) {
 				k.GemmPacked16(m, n, words, asWords(a), asWords(b), c, ldc, add, asWords(next))
@@ -68,6 +69,9 @@ func newInt8Kernels(k *simd.Kernels, at Thresholds) *kernels {
 	}
 }
 
+// finishCols is how many columns are completed before the next.
+func (k *kernels) finishCols() int { return max(k.panelCols, k.at.FinishCols/k.panelCols*k.panelCols) }
+
 // asWords is the memory of s as words of bfloat16 or int8.
 func asWords(s []float32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
@@ -76,8 +80,30 @@ func asWords(s []float32) []uint32 {
 // words is how many words hold size elements.
 func (k *kernels) words(size int) int { return ceil(size, k.perWord) }
 
-// rounds reports whether operands are rounded to bfloat16: then A is never used in place.
+// rounds reports whether operands are rounded to bfloat16: then A is used in place only if it consists of words.
 func (k *kernels) rounds() bool { return k.precision == compute.BFloat16 }
+
+// operandSize is compute.Device.OperandSize: of words, which begin an odd number of cache lines apart, so that successive rows are
+// in different sets of the caches.
+func (k *kernels) operandSize(width int) int {
+	if !k.rounds() {
+		return 0
+	}
+	return ceil(k.words(width), lineFloats)/2*2*lineFloats + lineFloats
+}
+
+// OperandSize is how many elements of a buffer a row of an operand takes.
+func (d *Device) OperandSize(width int) int { return d.k.operandSize(width) }
+
+// operand is rows of an operand that an operation reads, or nil for no buffer.
+func (d *Device) operand(b compute.Buffer, rows, width int, what string) []float32 {
+	return optional(b, rows*d.OperandSize(width), what)
+}
+
+// operandTarget is rows of an operand that an operation writes, or nil for no buffer.
+func (d *Device) operandTarget(b compute.Buffer, rows, width int, what string) []float32 {
+	return optionalTarget(b, rows*d.OperandSize(width), what)
+}
 
 // packRows packs m rows of A, of n elements, into rows of words ldd apart.
 func (k *kernels) packRows(dst []float32, ldd int, src []float32, lds, m, n int) {

@@ -41,6 +41,14 @@ func (w *worker) floats(n int) []float32 {
 	return s
 }
 
+// A mark is how much the job at hand has taken.
+type mark struct{ used, asked int }
+
+func (w *worker) mark() mark { return mark{w.used, w.asked} }
+
+// release gives back what the job has taken since m.
+func (w *worker) release(m mark) { w.used, w.asked = m.used, m.asked }
+
 // do does a job.
 func (w *worker) do(t task, job int) {
 	w.used, w.asked = 0, 0

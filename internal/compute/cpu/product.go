@@ -21,25 +21,35 @@ type product struct {
 	a       []float32 // [m, k], rows lda apart; or [k, m]
 	lda     int
 	aTurned bool // a is [k, m]
+	words   bool // a is rounded already: rows of words, which lda counts
 
 	b       []float32 // [k, n], rows ldb apart; or [n, k]; not used if panels are there
 	ldb     int
 	bTurned bool // b is [n, k]
 	panels  []float32
 
-	c   []float32 // [m, n], rows ldc apart, as are those of y and pre
+	c   []float32 // [m, n], rows ldc apart, as are those of pre
 	ldc int
 	add bool // C += instead of =
 
-	// After the last step: C += bias (unless a is [k, m]), then y = f(C), or C = C∘f'(pre).
-	bias   []float32 // [n]
+	bias []float32 // [n]: C += bias, unless a is [k, m]
+
+	// After the last step: y = f(C), or C = C∘f'(pre).
 	f      simd.Activation
-	y, pre []float32 // [m, n]
+	y, pre []float32 // [m, n], rows of y ldy apart
+	ldy    int
+	// out is y rounded, in rows of words ldo apart, and then there is no y; C may be nil.
+	out []float32
+	ldo int
+
+	norm *normTask // of C, which then may be nil; or nil
+	row  int       // of norm, that of the first of C
 
 	sums   []float32 // [m]: += the sums of A along k, if a is [k, m]
 	totals []float32 // [m]: of the slices so far
 
-	with   *kernels     // nil: those of the device
+	with   *kernels
+	then   []float32    // the panel that is multiplied after the last; nil: the first again
 	scales simd.Scaling // of a product of int8, of all of C: Bias is in bias
 
 	inputScales []float32 // [k]: of a product of int8, what A's columns are multiplied by before they are quantized, or nil
@@ -88,26 +98,32 @@ func strideOf(stride, width int, what string) int {
 	return stride
 }
 
+// inBlocks reports whether each worker has rows enough to read all of B for them alone.
+func (d *Device) inBlocks(p *product) bool { return p.m >= d.Threads()*d.k.at.FeedRows }
+
 // multiply computes d.product and clears it.
 func (d *Device) multiply() {
 	p := &d.product
-	if p.with == nil {
-		p.with = d.k
+	if p.with.mulBytes != nil {
+		d.quantizeLeft(p)
 	}
-	k, nr := p.with, p.with.panelCols
+	sliceN, sliceK := p.slice()
+	norm := p.norm
+	if norm != nil && !(d.inBlocks(p) && sliceN == p.n && sliceK == p.k) {
+		p.norm = nil // no job has whole rows
+		if p.c == nil {
+			d.results = grow(d.results, p.m*p.n)
+			p.c, p.ldc = d.results, p.n
+		}
+		norm.x = p.c
+	}
+	after := norm != nil && p.norm == nil
 	if p.sums != nil {
 		d.partials = grow(d.partials, p.m)
 		p.totals = d.partials[:p.m]
 		clear(p.totals)
 	}
 	if p.m > 0 && p.n > 0 && (p.k > 0 || !p.add) {
-		sliceK, sliceN := p.k, p.n
-		if wide := roundUp(p.n, nr); p.panels == nil && wide*k.words(p.k) > k.at.SliceWords {
-			if sliceK = k.at.SliceWords / wide / k.at.Depth * k.depth(); sliceK == 0 {
-				sliceK = min(p.k, 4*k.depth())
-				sliceN = k.at.SliceWords / k.words(sliceK) / nr * nr
-			}
-		}
 		for p.n0 = 0; p.n0 < p.n; p.n0 = p.n1 {
 			p.n1 = min(p.n0+sliceN, p.n)
 			for p.k0 = 0; ; p.k0 = p.k1 {
@@ -120,6 +136,30 @@ func (d *Device) multiply() {
 		}
 	}
 	*p = product{}
+	switch {
+	case after:
+		d.runNorm()
+	case norm != nil:
+		d.norm = normTask{}
+	}
+}
+
+// slice is how many columns and rows of B are packed at a time.
+func (p *product) slice() (n, k int) {
+	with := p.with
+	nr, most := with.panelCols, with.at.SliceWords
+	wide := roundUp(p.n, nr)
+	if p.panels != nil || wide*with.words(p.k) <= most {
+		return p.n, p.k
+	}
+	if p.out != nil { // only whole sums can be rounded
+		return max(nr, most/with.words(p.k)/nr*nr), p.k
+	}
+	if k = most / wide / with.at.Depth * with.depth(); k > 0 {
+		return p.n, k
+	}
+	k = min(p.k, 4*with.depth())
+	return most / with.words(k) / nr * nr, k
 }
 
 func (d *Device) multiplySlice(p *product) {
@@ -129,42 +169,53 @@ func (d *Device) multiplySlice(p *product) {
 	given := p.panels != nil
 	if !given {
 		d.packed = grow(d.packed, wide*d.k.words(k))
-		p.panels = d.packed
-		at := p.k0*p.ldb + p.n0
-		if p.bTurned {
-			at = p.n0*p.ldb + p.k0
-		}
-		d.pack = packTask{dst: d.packed, src: p.b[at:], ld: p.ldb, transposed: p.bTurned, n: n, k: k}
-		d.run(&d.pack, d.pack.jobs(nr), n*k/packRate)
-		d.pack = packTask{}
+		d.packSlice(p, d.packed)
 	}
 	threads := d.Threads()
 	cost := p.m * wide * k / productRate
 	if cost < d.k.at.Grain {
 		threads = 1
 	}
-	p.cut(p.with, threads)
+	stripes := 8 * threads
+	if p.norm != nil {
+		stripes = 1
+	}
+	p.cut(threads, p.with.at.BlockRows, stripes)
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
 	}
 }
 
-// cut chooses the blocks and stripes of a slice with which all workers are expected to finish first. Costs are in elements of
-// C: a job costs its own elements, copyCols for each row of A that is copied, and jobCost; and when all others have finished,
-// part of one job may still remain.
-func (p *product) cut(k *kernels, threads int) {
+// packSlice packs the slice of b at hand to panels.
+func (d *Device) packSlice(p *product, panels []float32) {
+	n, k := p.n1-p.n0, p.k1-p.k0
+	at := p.k0*p.ldb + p.n0
+	if p.bTurned {
+		at = p.n0*p.ldb + p.k0
+	}
+	p.panels = panels
+	d.pack = packTask{dst: panels, src: p.b[at:], ld: p.ldb, transposed: p.bTurned, n: n, k: k}
+	d.run(&d.pack, d.pack.jobs(d.k.panelCols), n*k/packRate)
+	d.pack = packTask{}
+}
+
+// cut chooses the blocks, of at most so many rows, and at most so many stripes of a slice with which all workers are expected to
+// finish first. Costs are in elements of C: a job costs its own elements, copyCols for each row of A that is copied, and jobCost;
+// and when all others have finished, part of one job may still remain.
+func (p *product) cut(threads, maxRows, maxStripes int) {
 	const copyCols, jobCost, tail = 16, 256, 4
+	k := p.with
 	panels := ceil(p.n1-p.n0, k.panelCols)
 	copying := 0
 	if p.copied(k) {
 		copying = copyCols
 	}
-	maxStripes := min(panels, 8*threads)
+	maxStripes = min(panels, maxStripes)
 	if threads == 1 {
 		maxStripes = 1
 	}
-	least := ceil(p.m, k.at.BlockRows)
+	least := ceil(p.m, maxRows)
 	best := math.MaxInt
 	for blocks := least; blocks <= min(p.m, least+2*(threads-1)); blocks++ {
 		rows := min(p.m, roundUp(ceil(p.m, blocks), k.panelRows))
@@ -184,15 +235,51 @@ func (p *product) cut(k *kernels, threads int) {
 
 // copied reports whether a is to be copied: to be turned, rounded, or for its stride.
 func (p *product) copied(k *kernels) bool {
-	return p.aTurned || k.rounds() || p.m > 1 && crowded(p.lda)
+	return !p.words && (p.aTurned || k.rounds() || p.m > 1 && crowded(p.lda))
 }
 
 func (p *product) do(w *worker, job int) {
+	i, from := job/p.stripes*p.rows, p.n0+job%p.stripes*p.cols
+	p.block(w, i, min(p.rows, p.m-i), from, min(from+p.cols, p.n1))
+}
+
+// panel is that of column j, from element at on.
+func (p *product) panel(j, at int) []float32 {
+	return p.panels[(j-p.n0)*p.with.words(p.k1-p.k0)+p.with.words(at-p.k0)*p.with.panelCols:]
+}
+
+// following is the first panel that is multiplied after those of columns up to to.
+func (p *product) following(to int) []float32 {
+	switch {
+	case to < p.n1:
+		return p.panel(to, p.k0)
+	case p.then != nil:
+		return p.then
+	}
+	return p.panel(p.n0, p.k0)
+}
+
+// block computes columns from…to of m rows from i, and what follows.
+func (p *product) block(w *worker, i, m, from, to int) {
+	switch {
+	case p.out != nil:
+		p.roundedBlock(w, i, m, from, to)
+	case p.norm == nil:
+		p.floatBlock(w, i, m, from, to)
+	case p.c != nil:
+		p.floatBlock(w, i, m, from, to)
+		p.norm.block(w.k, p.row+i, m, p.c[i*p.ldc:])
+	default:
+		q := p.part(i, m)
+		q.c, q.ldc = w.floats(m*p.n), p.n
+		q.floatBlock(w, 0, m, from, to)
+		p.norm.block(w.k, q.row, m, q.c)
+	}
+}
+
+// floatBlock is block where the result is not rounded, without the Norm that may follow.
+func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	k, nr := p.with, p.with.panelCols
-	i := job / p.stripes * p.rows
-	m := min(p.rows, p.m-i)
-	from := p.n0 + job%p.stripes*p.cols
-	to := min(from+p.cols, p.n1)
 	var scratch, rows, part []float32
 	if p.copied(k) {
 		scratch = w.floats(roundUp(m, k.panelRows) * (min(k.at.Depth, k.words(p.k)) + pad))
@@ -203,14 +290,8 @@ func (p *product) do(w *worker, job int) {
 			part = w.floats(m)
 		}
 	}
-	panelAt := func(j, at int) []float32 {
-		return p.panels[((j-p.n0)*k.words(p.k1-p.k0) + k.words(at-p.k0)*nr):]
-	}
-	following := panelAt(p.n0, p.k0) // the first panel of the next job
-	if to < p.n1 {
-		following = panelAt(to, p.k0)
-	}
-	run := max(nr, k.at.FinishCols/nr*nr)
+	following := p.following(to)
+	run := k.finishCols()
 	for at := p.k0; ; at += k.depth() {
 		size := min(k.depth(), p.k1-at)
 		words := k.words(size)
@@ -225,30 +306,26 @@ func (p *product) do(w *worker, job int) {
 			first := j
 			for ; j < finish; j += nr {
 				n := min(nr, finish-j)
-				b := panelAt(j, at)[:words*nr]
+				b := p.panel(j, at)[:words*nr]
 				next := following
 				if j+nr < to {
-					next = panelAt(j+nr, at)
+					next = p.panel(j+nr, at)
 				} else if at+size < p.k1 {
-					next = panelAt(from, at+size)
+					next = p.panel(from, at+size)
 				}
 				c := p.c[i*p.ldc+j:]
 				add := p.add || at > 0
-				switch last := at+size == p.k; {
+				switch {
 				case k.mulBytes != nil:
 					var s simd.Scaling
-					if last {
+					if at+size == p.k {
 						s = p.scaling(i, j, m, n)
 					}
 					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
 				case p.aTurned:
 					k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
 				default:
-					var bias []float32
-					if p.bias != nil && last && !k.rounds() {
-						bias = p.bias[j:][:n]
-					}
-					k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, bias)
+					k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, p.biasOf(j, n, at, size))
 				}
 			}
 			j = finish
@@ -258,6 +335,72 @@ func (p *product) do(w *worker, job int) {
 		}
 		if at+size == p.k1 {
 			break
+		}
+	}
+}
+
+// biasOf is the bias of n columns from j in the step that takes it, of size elements from at, and nil in the others.
+func (p *product) biasOf(j, n, at, size int) []float32 {
+	takes := at+size == p.k
+	if p.with.rounds() {
+		takes = at == 0
+	}
+	if p.bias == nil || !takes {
+		return nil
+	}
+	return p.bias[j:][:n]
+}
+
+// roundedBlock is block where the result is rounded. It completes a run of columns before the next, so that sums need no more
+// memory than fits in the cache.
+func (p *product) roundedBlock(w *worker, i, m, from, to int) {
+	k, nr, run := p.with, p.with.panelCols, p.with.finishCols()
+	a, lda := p.a[i*p.lda:], p.lda
+	if !p.words {
+		lda = k.words(p.k) + pad
+		a = w.floats(m * lda)
+		k.packRows(a, lda, p.a[i*p.lda:], p.lda, m, p.k)
+	}
+	sums, ldc := p.c, p.ldc
+	if p.c == nil {
+		ldc = run + pad
+		sums = w.floats(m * ldc)
+	}
+	values := w.floats(run)
+	following := p.following(to)
+	for first := from; first < to; first += run {
+		finish := min(first+run, to)
+		c := sums
+		if p.c != nil {
+			c = p.c[i*ldc+first:]
+		}
+		for at := 0; ; at += k.depth() {
+			size := min(k.depth(), p.k-at)
+			words := k.words(size)
+			for j := first; j < finish; j += nr {
+				n := min(nr, finish-j)
+				next := following
+				switch {
+				case j+nr < finish:
+					next = p.panel(j+nr, at)
+				case at+size < p.k:
+					next = p.panel(first, at+size)
+				case finish < to:
+					next = p.panel(finish, 0)
+				}
+				k.mulInPlace(m, n, words, a[k.words(at):], lda, p.panel(j, at)[:words*nr], c[j-first:], ldc, at > 0, next, p.biasOf(j, n, at, size))
+			}
+			if at+size == p.k {
+				break
+			}
+		}
+		for r := range m {
+			y := c[r*ldc:][:finish-first]
+			if p.f != simd.Identity {
+				k.simd.Activate(p.f, values[:len(y)], y)
+				y = values[:len(y)]
+			}
+			k.packRow(p.out[(i+r)*p.ldo+k.words(first):][:k.words(len(y))], y)
 		}
 	}
 }
@@ -274,6 +417,9 @@ func (p *product) scaling(i, j, m, n int) simd.Scaling {
 // left returns the block of A of m rows from i and size columns from at: in place, or copied to words with a stride that suits
 // the caches.
 func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []float32, lda int) {
+	if p.words {
+		return p.a[i*p.lda+k.words(at):], p.lda
+	}
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
@@ -323,21 +469,14 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 
 // finish applies the operations that follow the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
-	bias := p.bias
-	if !k.rounds() {
-		bias = nil // Gemm has added it
-	}
-	if bias == nil && p.y == nil && p.pre == nil {
+	if p.y == nil && p.pre == nil {
 		return
 	}
 	for r := i; r < i+m; r++ {
 		begin, end := r*p.ldc+from, r*p.ldc+to
 		c := p.c[begin:end]
-		if bias != nil {
-			k.simd.Add(c, bias[from:to])
-		}
 		if p.y != nil {
-			k.simd.Activate(p.f, p.y[begin:end], c)
+			k.simd.Activate(p.f, p.y[r*p.ldy+from:r*p.ldy+to], c)
 		}
 		if p.pre != nil {
 			k.simd.ActivateBackward(p.f, c, c, p.pre[begin:end])
@@ -345,29 +484,68 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 	}
 }
 
+// part is the product of m rows from i.
+func (p *product) part(i, m int) product {
+	q := *p
+	q.m = m
+	from := func(s []float32, ld int) []float32 {
+		if s == nil {
+			return nil
+		}
+		return s[i*ld:]
+	}
+	q.a, q.c, q.pre, q.y, q.out = from(p.a, p.lda), from(p.c, p.ldc), from(p.pre, p.ldc), from(p.y, p.ldy), from(p.out, p.ldo)
+	q.scales.Rows = from(p.scales.Rows, 1)
+	q.row += i
+	return q
+}
+
+// right sets the right operand of a product to Wᵀ.
+func (d *Device) right(p *product, w compute.Matrix, what string) {
+	p.with, p.ldb, p.bTurned = d.k, w.In, true
+	packed := d.weightPanels(w)
+	if packed == nil {
+		p.b = source(w.Weight, w.Out*w.In, what)
+		return
+	}
+	p.panels = packed.panels
+	switch {
+	case packed.precision == compute.Int8:
+		p.with, p.scales, p.inputScales = d.int8, packed.scales, packed.inputScales
+	case packed.precision != d.k.precision:
+		p.with = d.half
+	}
+}
+
+// left sets the left operand of a product to x, or to what an operation has made of it; what names either in a panic.
+func (d *Device) left(p *product, x compute.Buffer, stride int, operand compute.Buffer, what string) {
+	if a := d.operand(operand, p.m, p.k, what); a != nil {
+		p.a, p.lda, p.words = a, d.OperandSize(p.k), true
+		return
+	}
+	p.lda = strideOf(stride, p.k, what)
+	p.a = source(x, p.m*p.lda, what)
+}
+
 // Linear is y = f(x·Wᵀ + bias).
 func (d *Device) Linear(op *compute.Linear) {
 	w := op.W
-	xs, ys := strideOf(op.XStride, w.In, "Linear.XStride"), strideOf(op.YStride, w.Out, "Linear.YStride")
+	ys := strideOf(op.YStride, w.Out, "Linear.YStride")
+	if op.Norm != nil && (ys != w.Out || op.F != compute.Identity) {
+		panic("cpu: Linear with a Norm has no stride and no activation")
+	}
 	p := product{
 		m: op.Rows, n: w.Out, k: w.In,
-		a: source(op.X, op.Rows*xs, "Linear.X"), lda: xs,
-		ldb: w.In, bTurned: true,
 		bias: optional(op.Bias, w.Out, "Linear.Bias"),
 		f:    activation(op.F),
-		c:    target(op.Y, op.Rows*ys, "Linear.Y"), ldc: ys,
+		ldc:  ys, ldy: ys,
 	}
-	if packed := d.weightPanels(w); packed != nil {
-		p.panels = packed.panels
-		switch {
-		case packed.precision == compute.Int8:
-			p.with, p.scales, p.inputScales = d.int8, packed.scales, packed.inputScales
-		case packed.precision != d.k.precision:
-			p.with = d.half
-		}
-	} else {
-		p.b = source(w.Weight, w.Out*w.In, "Linear.W")
+	if op.Norm == nil || !op.Y.None() {
+		p.c = target(op.Y, op.Rows*ys, "Linear.Y")
 	}
+	norm := d.following(op.Norm, op.Rows, w.Out, p.c)
+	d.left(&p, op.X, op.XStride, op.Operand, "Linear.X")
+	d.right(&p, w, "Linear.W")
 	if pre := optionalTarget(op.Pre, op.Rows*ys, "Linear.Pre"); pre != nil {
 		p.c, p.y = pre, p.c
 	} else if op.F != compute.Identity {
@@ -375,9 +553,7 @@ func (d *Device) Linear(op *compute.Linear) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p.with != nil && p.with == d.int8 {
-		d.quantizeLeft(&p)
-	}
+	d.follow(&p, norm, op.Norm)
 	d.product = p
 	d.multiply()
 }
@@ -391,7 +567,7 @@ func (d *Device) LinearInputGrad(op *compute.LinearInputGrad) {
 		a: source(op.DY, op.Rows*dys, "LinearInputGrad.DY"), lda: dys,
 		b: source(w.Weight, w.Out*w.In, "LinearInputGrad.W"), ldb: w.In,
 		c: target(op.DX, op.Rows*dxs, "LinearInputGrad.DX"), ldc: dxs, add: op.Add,
-		f: activation(op.F),
+		f: activation(op.F), with: d.k,
 	}
 	if op.F != compute.Identity {
 		if op.Add {
@@ -413,7 +589,7 @@ func (d *Device) LinearWeightGrad(op *compute.LinearWeightGrad) {
 		a: source(op.DY, op.Rows*dys, "LinearWeightGrad.DY"), lda: dys, aTurned: true,
 		b: source(op.X, op.Rows*xs, "LinearWeightGrad.X"), ldb: xs,
 		c: target(op.DW, op.Out*op.In, "LinearWeightGrad.DW"), ldc: op.In, add: true,
-		sums: optionalTarget(op.DBias, op.Out, "LinearWeightGrad.DBias"),
+		sums: optionalTarget(op.DBias, op.Out, "LinearWeightGrad.DBias"), with: d.k,
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -36,14 +36,7 @@ func (t *quantizeTask) do(w *worker, job int) {
 			scaled = w.floats(t.k)
 		}
 		for r := from; r < to; r++ {
-			src := t.src[r*t.ld:][:t.k]
-			if t.columns != nil {
-				columns := t.columns[:len(src)]
-				for j, x := range src {
-					scaled[j] = x * columns[j]
-				}
-				src = scaled
-			}
+			src := scaleColumns(scaled, t.src[r*t.ld:][:t.k], t.columns)
 			t.scales[r] = t.ints.QuantizeRow(asWords(t.dst[r*t.dstLD:][:words]), src, t.ints.Offset)
 		}
 		return
@@ -66,6 +59,18 @@ func (t *quantizeTask) do(w *worker, job int) {
 			t.offsets[r] = -128 * sum // modulo 2^32, as are the sums that it completes
 		}
 	}
+}
+
+// scaleColumns is row times columns, in scaled; or row, where columns is nil.
+func scaleColumns(scaled, row, columns []float32) []float32 {
+	if columns == nil {
+		return row
+	}
+	columns = columns[:len(row)]
+	for j, x := range row {
+		scaled[j] = x * columns[j]
+	}
+	return scaled
 }
 
 // packBytes puts four integers into each word, zeros beyond the last.
@@ -171,4 +176,23 @@ func (d *Device) quantizeLeft(p *product) {
 	d.run(&d.quantize, ceil(p.m, run), p.m*p.k/rowRate)
 	d.quantize = quantizeTask{}
 	p.a, p.lda, p.k, p.scales.Rows = d.words, ld, words, d.scales[:p.m]
+}
+
+// quantize quantizes the left operand of p, which is a worker's.
+func (p *product) quantize(w *worker) {
+	ints, words := &p.with.simd.Int8, int8Words(p.k)
+	ld := words
+	if crowded(ld) {
+		ld += pad
+	}
+	a, scales := w.floats(p.m*ld), w.floats(p.m)
+	var scaled []float32
+	if p.inputScales != nil {
+		scaled = w.floats(p.k)
+	}
+	for r := range p.m {
+		src := scaleColumns(scaled, p.a[r*p.lda:][:p.k], p.inputScales)
+		scales[r] = ints.QuantizeRow(asWords(a[r*ld:][:words]), src, ints.Offset)
+	}
+	p.a, p.lda, p.k, p.k1, p.scales.Rows = a, ld, words, words, scales
 }

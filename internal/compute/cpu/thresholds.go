@@ -9,6 +9,9 @@ type Thresholds struct {
 	Depth int
 	// BlockRows is the most rows of a block; with Depth they say how much of A is to stay in the second cache.
 	BlockRows int
+	// FeedRows is the least rows for each worker with which blocks of rows go through both products of a feed-forward network:
+	// each worker then reads all the weights.
+	FeedRows int
 	// FinishCols is about how many columns, whole panels, are computed before what comes after the product is applied to
 	// them, in the cache.
 	FinishCols int
@@ -24,6 +27,7 @@ type Thresholds struct {
 func DefaultThresholds() Thresholds {
 	return Thresholds{
 		Depth: 768, BlockRows: 192, // 590 KB of A
+		FeedRows:   96,
 		FinishCols: 256,
 		SliceWords: 4 << 20, // 16 MiB
 		// A worker that is awake comes within a microsecond, and a parked one within ten, of which waking it takes two or

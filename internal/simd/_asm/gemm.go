@@ -69,7 +69,7 @@ const rowsAsked = 2
 func emitGemm(g *gen) {
 	g.shape = g.floatTiles()
 	for vectors := range g.shape {
-		g.gemmWidth("gemm", vectors+1, true, (*gen).stepFloats, (*tileLoop).addBias)
+		g.gemmWidth("gemm", vectors+1, true, (*tileLoop).clear, (*gen).stepFloats, (*tileLoop).addBias)
 	}
 }
 
@@ -81,7 +81,7 @@ func emitGemm16(g *gen) {
 		step = (*gen).stepWords
 	}
 	for vectors := range g.shape {
-		g.gemmWidth("gemm16x", vectors+1, false, step, nil)
+		g.gemmWidth("gemm16x", vectors+1, false, (*tileLoop).startFromBias, step, nil)
 	}
 }
 
@@ -253,8 +253,8 @@ func (l *tileLoop) hot(rows int) bool { return 3*rows >= 2*l.most }
 // gemmWidth writes the function that computes tiles below one another in C, of the given width and any height that the registers
 // allow. All heights share the code that loads and stores C; each has its own loops along k. With lines, frequent heights
 // have loops that advance by cache lines of A, and only the first tile of a block prefetches B: the others find it in the
-// cache. complete, which may be nil, completes the sums before they are stored.
-func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, tileStep), complete func(*tileLoop)) {
+// cache. fresh sets sums that do not start from C; complete, which may be nil, completes the sums before they are stored.
+func (g *gen) gemmWidth(name string, vectors int, lines bool, fresh func(*tileLoop), step func(*gen, tileStep), complete func(*tileLoop)) {
 	most := g.shape[vectors-1]
 	free := g.vec[most*vectors:]
 	l := &tileLoop{
@@ -282,7 +282,7 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 	tile, store := g.label("tile"), g.label("store")
 
 	g.Label(tile)
-	l.begin()
+	l.begin(fresh)
 	l.k = l.load("k")
 	g.TESTQ(l.k, l.k)
 	g.JZ(g.jmp(store))
@@ -317,8 +317,8 @@ func (g *gen) gemmWidth(name string, vectors int, lines bool, step func(*gen, ti
 	g.ret()
 }
 
-// begin loads the sums from C, or clears them.
-func (l *tileLoop) begin() {
+// begin loads the sums from C, or starts them afresh.
+func (l *tileLoop) begin(start func(*tileLoop)) {
 	fresh, begun := l.label("fresh"), l.label("begun")
 	l.CMPB(l.field("add"), operand.Imm(0))
 	l.JEQ(l.jmp(fresh))
@@ -332,12 +332,35 @@ func (l *tileLoop) begin() {
 	})
 	l.JMP(l.jmp(begun))
 	l.Label(fresh)
+	start(l)
+	l.Label(begun)
+}
+
+// clear sets the sums to zero.
+func (l *tileLoop) clear() {
 	for i := range l.most {
 		for j := range l.vectors {
 			l.zero(l.acc(i, j))
 		}
 	}
-	l.Label(begun)
+}
+
+// startFromBias sets each row of sums to a row, or to zero if there is none.
+func (l *tileLoop) startFromBias() {
+	none, started := l.label("none"), l.label("started")
+	bias := l.load("bias")
+	l.TESTQ(bias, bias)
+	l.JZ(l.jmp(none))
+	l.loadRow(bias)
+	for i := range l.most { // rows that a lower tile lacks are not stored
+		for j, r := range l.rowB {
+			l.VMOVAPS(r, l.acc(i, j))
+		}
+	}
+	l.JMP(l.jmp(started))
+	l.Label(none)
+	l.clear()
+	l.Label(started)
 }
 
 // lastMask is the mask of the last vector. With VEX it is made in the register of an element of A.

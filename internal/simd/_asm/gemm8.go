@@ -38,7 +38,7 @@ func emitGemm8(g *gen) {
 		step = (*gen).stepBytes
 	}
 	for vectors := range g.shape {
-		g.gemmWidth("gemm8x", vectors+1, false, step, (*tileLoop).scale)
+		g.gemmWidth("gemm8x", vectors+1, false, (*tileLoop).clear, step, (*tileLoop).scale)
 	}
 	g.peak8()
 }

@@ -38,7 +38,7 @@ type products struct {
 	Element                           string
 	MR, Depth                         int
 	Heights                           []int
-	Asks                              bool // for the panel that is multiplied next, and adds a bias
+	Asks                              bool // for the panel that is multiplied next
 	Tiles, Pack, InPlace, Packed, Run string
 	Gemm, PackB, PackA                []string
 	PackBT, RoundRow                  string

@@ -136,8 +136,8 @@ func emitTiles(g *gen) {
 // first block would wait longer for that panel than it computes.
 func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
 	g.function(name,
-		"(config *byte, blocks int, a *uint32, as, rs, ps int, b *uint32, steps int, c *float32, cs, ldc int, add bool, next uintptr, lines int)",
-		fmt.Sprintf("computes blocks of %d×%d tiles, from steps > 0 of 16 words of %s. Strides are in bytes, as and cs those of a block.", rows, columns, holds))
+		"(config *byte, blocks int, a *uint32, as, rs, ps int, b *uint32, steps int, c *float32, cs, ldc int, first *float32, fs, ldf int, next uintptr, lines int)",
+		fmt.Sprintf("computes blocks of %d×%d tiles, from steps > 0 of 16 words of %s. The sums start from first, or from zero if it is nil. Strides are in bytes, as, cs and fs those of a block.", rows, columns, holds))
 
 	g.tile("LDTILECFG", at(g.param("config"), 0))
 	c := g.param("c")
@@ -155,23 +155,26 @@ func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
 		g.ADDQ(base, r)
 		return r
 	}
-	eachSum := func(f func(t tmm, m operand.Mem)) {
-		row := c
+	eachSum := func(base, ld reg.GPVirtual, f func(t tmm, m operand.Mem)) {
+		row := base
 		for i := range rows {
 			if i > 0 {
-				row = lower(c, ldc)
+				row = lower(base, ld)
 			}
 			for j := range columns {
-				f(tmm(sums+2*i+j), tile(row, ldc, j*stepBytes))
+				f(tmm(sums+2*i+j), tile(row, ld, j*stepBytes))
 			}
 		}
 	}
 
 	next := g.param("next")
 	g.Label("block")
-	g.CMPB(g.paramAddr("add"), operand.Imm(0))
-	g.JEQ(g.jmp("fresh"))
-	eachSum(func(t tmm, m operand.Mem) { g.tile("TILELOADD", m, t) })
+	first := g.param("first")
+	g.TESTQ(first, first)
+	g.JZ(g.jmp("fresh"))
+	eachSum(first, g.param("ldf"), func(t tmm, m operand.Mem) { g.tile("TILELOADD", m, t) })
+	g.ADDQ(g.param("fs"), first)
+	g.MOVQ(first, g.paramAddr("first"))
 	g.JMP(g.jmp("start"))
 	g.Label("fresh")
 	for i := range rows {
@@ -228,7 +231,7 @@ func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
 	g.ADDQ(operand.I32(stepWords*panelBytes), b)
 	g.DECQ(steps)
 	g.JNZ(g.jmp("loop"))
-	eachSum(func(t tmm, m operand.Mem) { g.tile("TILESTORED", t, m) })
+	eachSum(c, ldc, func(t tmm, m operand.Mem) { g.tile("TILESTORED", t, m) })
 	as := g.param("as")
 	g.ADDQ(as, g.paramAddr("a"))
 	g.ADDQ(g.paramAddr("cs"), c)
