@@ -107,9 +107,9 @@ func newProbes(r *Recipe, t *tokenizer.Tokenizer, positions int) (*probes, error
 	return p, nil
 }
 
-// fill asks the model for the most probable tokens of each text.
+// fill asks the model for the most probable tokens of each text. Nil are no probes.
 func (p *probes) fill(m *bert.Model) ([]Probe, error) {
-	if len(p.texts) == 0 {
+	if p == nil || len(p.texts) == 0 {
 		return nil, nil
 	}
 	var (
