@@ -304,7 +304,7 @@ func (p *Explanations) Add(in *data.Input, e *task.Explanation) error {
 // numbered is a text with a number before it, which stays there before texts from right to left.
 func numbered(n int, text string) string {
 	if draw.RightToLeft(text) {
-		text = isolated(text)
+		return fmt.Sprintf("\u200e%d. %s", n, isolated(text)) // dir="auto" of HTML goes by the first strong character, isolates or not
 	}
 	return fmt.Sprintf("%d. %s", n, text)
 }

@@ -277,14 +277,20 @@
       said.textContent = d.axes[axis] + " " + number(x) + ": " + parts.join("; ");
     }
     scales();
-    svg.addEventListener("pointermove", function (e) {
+    function near(e) {
       var x = place(svg, e)[0], best = 0;
       stops.forEach(function (v, i) { if (Math.abs(sx.at(v) - x) < Math.abs(sx.at(stops[best]) - x)) best = i; });
       if (at === best) return;
       at = best;
       say();
+    }
+    svg.addEventListener("pointermove", near);
+    svg.addEventListener("pointerdown", near);
+    svg.addEventListener("pointerleave", function (e) {
+      if (e.pointerType === "touch") return; // a finger that is lifted leaves what it asked for
+      at = -1;
+      say();
     });
-    svg.addEventListener("pointerleave", function () { at = -1; say(); });
     picture.addEventListener("keydown", function (e) {
       var n = stops.length - 1, far = Math.max(1, Math.round(n / 10));
       var to = { ArrowRight: at + 1, ArrowLeft: at < 0 ? n : at - 1, PageDown: at + far, PageUp: at - far, Home: 0, End: n }[e.key];

@@ -417,3 +417,13 @@ func TestPackedWeights(t *testing.T) {
 		}
 	}
 }
+
+// A number stays before a text from right to left.
+func TestNumbered(t *testing.T) {
+	if got := numbered(3, "a joy"); got != "3. a joy" {
+		t.Errorf("%q", got)
+	}
+	if got, want := numbered(3, "עברית"), "\u200e3. \u2068עברית\u2069"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

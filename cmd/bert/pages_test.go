@@ -18,7 +18,8 @@ import (
 )
 
 // TestPages makes a run of every kind, by the commands that users type, and looks at its page in a browser: see browser.Check.
-// BERT_PAGES names those to look at, between commas; BERT_SCREENSHOTS is a folder for what they look like.
+// BERT_PAGES names those to look at, between commas; BERT_SCREENSHOTS is a folder for what they look like, and BERT_PAGES_DIR one that
+// keeps the runs.
 func TestPages(t *testing.T) {
 	b := browser.Open(t)
 	t.Log(b.Version)

@@ -18,10 +18,10 @@
     const box = svg.getBoundingClientRect(), where = svg.querySelector("title").textContent;
     if (box.width === 0) continue;
     if (all("path, rect, circle", svg).length < 3) out.Empty.push(where);
-    const texts = all("text", svg).map(e => ({ text: e.textContent, r: e.getBoundingClientRect() })).filter(t => t.r.width > 0);
-    for (const { text, r } of texts) {
+    const texts = all("text", svg).map(e => ({ text: e.textContent, turned: e.hasAttribute("transform"), r: e.getBoundingClientRect() })).filter(t => t.r.width > 0);
+    for (const { text, turned, r } of texts) {
       // Across their direction the boxes of texts are larger than the letters.
-      const turned = r.height > r.width && text.length > 1, x = turned ? 0.3 * r.width : 1.5, y = turned ? 1.5 : 0.3 * r.height;
+      const x = turned ? 0.3 * r.width : 1.5, y = turned ? 1.5 : 0.3 * r.height;
       if (r.left < box.left - x || r.right > box.right + x || r.top < box.top - y || r.bottom > box.bottom + y) out.Cut.push(where + ": " + text);
     }
     texts.sort((a, b) => a.r.top - b.r.top);
@@ -29,9 +29,10 @@
       for (let j = i + 1; j < texts.length && texts[j].r.top < texts[i].r.bottom; j++) {
         const a = texts[i].r, b = texts[j].r;
         const w = Math.min(a.right, b.right) - Math.max(a.left, b.left), h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        const turned = a.height > a.width && b.height > b.width;
+        const x = texts[i].turned && texts[j].turned ? 0.3 * Math.min(a.width, b.width) : 1.5;
+        const y = !texts[i].turned && !texts[j].turned ? 0.3 * Math.min(a.height, b.height) : 1.5;
         // The boxes of texts have some room above and below the letters.
-        if (w > (turned ? 0.3 * Math.min(a.width, b.width) : 1.5) && h > (turned ? 1.5 : 0.3 * Math.min(a.height, b.height))) out.Covered.push(where + ": " + texts[i].text + " | " + texts[j].text);
+        if (w > x && h > y) out.Covered.push(where + ": " + texts[i].text + " | " + texts[j].text);
       }
     }
   }
