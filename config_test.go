@@ -214,6 +214,13 @@ func FuzzParseConfig(f *testing.F) {
 	for _, h := range hostileConfigs {
 		f.Add([]byte(h.content(300)))
 	}
+	for _, q := range []*Quantization{{Inputs: []string{"Linear"}, WeightsOnly: []string{"Embedding", `re:.*\.query$`}, Ignore: []string{"a"}}, {}} {
+		text, err := json.Marshal(q)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(minimalConfig + `, "quantization_config": ` + string(text) + `}`))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -376,6 +377,24 @@ func FuzzGraph(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(b.Bytes())
+	}
+	if err := m.Save(dir, SaveOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(plans())) {
+		int8, err := Load(f.Context(), dir, Options{Precision: Int8, Quantize: plans()[name]})
+		if err != nil {
+			f.Fatal(err)
+		}
+		graph := filepath.Join(f.TempDir(), "model.onnx")
+		if err := errors.Join(int8.ExportONNX(graph), int8.Close()); err != nil {
+			f.Fatal(err)
+		}
+		content, err := os.ReadFile(graph)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
 	}
 	path := filepath.Join(f.TempDir(), "model.onnx")
 	f.Fuzz(func(t *testing.T, data []byte) {

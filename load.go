@@ -253,6 +253,15 @@ func (m *Model) convert(p *parameter, s source) error {
 // values are the numbers of s in the order of the parameter, in memory of their own.
 func (s source) values() ([]float32, error) {
 	t := *s.Tensor
+	if t.DType == checkpoint.I8 && s.scale != nil {
+		q, _, err := s.integers()
+		if err != nil {
+			return nil, err
+		}
+		values := make([]float32, t.Len())
+		q.floats(values, 0, len(q.Scales))
+		return values, nil
+	}
 	if !slices.Contains([]checkpoint.DType{checkpoint.F16, checkpoint.BF16, checkpoint.F32, checkpoint.F64}, t.DType) {
 		return nil, &TensorError{Name: t.Name, Reason: TensorOfWrongType, Type: t.DType}
 	}

@@ -150,7 +150,7 @@ var ofQuantization = lazyregexp.New(`_(scale|zero_point|quantized|q|qdq|f)$`)
 func graphNotes(found *bertgraph.Result) []string {
 	var notes []string
 	if found.Quantized {
-		notes = append(notes, "the graph's weights are 8-bit integers: they are used as the float32 numbers that these mean, so results differ a little from the original model's and from the graph's own")
+		notes = append(notes, "the graph's weights are 8-bit integers: results differ a little from the original model's and from the graph's own")
 	}
 	if found.Positions > 0 {
 		notes = append(notes, fmt.Sprintf("the graph is for %d tokens: it has position embeddings for no more", found.Positions))

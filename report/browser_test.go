@@ -41,6 +41,7 @@ func TestBrowser(t *testing.T) {
 	}
 	for name, try := range map[string]func(*testing.T, *browser.Browser){
 		"map script": tryMap, "attention script": tryAttention, "curves script": tryCurves, "matrix script": tryMatrix, "tables script": tryTables,
+		"neuron script": tryNeuron,
 	} {
 		t.Run(name, func(t *testing.T) { try(t, b.For(t)) })
 	}

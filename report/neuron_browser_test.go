@@ -3,17 +3,15 @@ package report
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/browser"
 )
 
-// TestNeuronScript uses the view of queries and keys, and the parts of a pair: the page says the weights that the numbers give.
-func TestNeuronScript(t *testing.T) {
-	b := openBrowser(t)
-	path := filepath.Join(t.TempDir(), "neuron.html")
+// tryNeuron uses the view of queries and keys, and the parts of a pair: the page says the weights that the numbers give.
+func tryNeuron(t *testing.T, b *browser.Browser) {
 	p := Attentions{Views: []AttentionView{HeadView, NeuronView}}
 	a := attended(7, 1, 2)
 	a.Tokens, a.Second, a.Special = strings.Fields("[CLS] a b [SEP] c d [SEP]"), 4, []int{0, 3, 6}
@@ -29,16 +27,12 @@ func TestNeuronScript(t *testing.T) {
 	}
 	in := data.Input{Text: "a b", TextPair: "c d", Pair: true}
 	p.Add(&in, &a)
-	if err := p.Page("Attention", "bert test").Save(path); err != nil {
-		t.Fatal(err)
-	}
-	url := "file://" + path
-	b.open(url)
+	opened(t, b, p.Page("Attention", "bert test"))
 	var got struct {
 		Neuron, Between string
 		Models          int
 	}
-	b.evaluate(`(() => {
+	b.Evaluate(`(() => {
 		const root = document.getElementById("attention0"), pick = (menu, value) => {
 			menu.value = value;
 			menu.dispatchEvent(new Event("change"));
@@ -82,8 +76,5 @@ func TestNeuronScript(t *testing.T) {
 	if got.Models != 0 {
 		t.Error("the page has thumbnails, for which nobody asked")
 	}
-	for _, c := range b.complaints(url) {
-		t.Errorf("%.300s", c)
-	}
-	b.screenshot("neuron")
+	b.Keep("neuron")
 }

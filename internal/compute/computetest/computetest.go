@@ -183,6 +183,9 @@ func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 			t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })
 			t.Run("Extremes", func(t *testing.T) { testExtremes(t, devices[0]) })
 			t.Run("HostMemory", func(t *testing.T) { testHostMemory(t, devices[0]) })
+			if p == compute.Int8 {
+				t.Run("Integers", func(t *testing.T) { testIntegers(t, devices[0]) })
+			}
 			t.Run("Order", func(t *testing.T) { testOrder(t, devices[0]) })
 			t.Run("Misfits", func(t *testing.T) { testMisfits(t, devices[0]) })
 			t.Run("Allocations", func(t *testing.T) { testAllocations(t, devices) })

@@ -3,6 +3,7 @@ package computetest
 import (
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/go-bert/bert/internal/compute"
@@ -339,6 +340,45 @@ func testHostMemory(t *testing.T, d compute.Device) {
 	}
 	if at := differ(wide(run(true)), wide(run(false))); at >= 0 {
 		t.Errorf("what is overwritten after a call shows in its results, first at %d", at)
+	}
+}
+
+// testIntegers asserts that at Int8 rows that QuantizeRow has rounded give the bits of those that Pack rounds, that the input's columns are
+// multiplied before they are rounded, and that what PackIntegers is given may be changed after the call.
+func testIntegers(t *testing.T, d compute.Device) {
+	const rows, in, out = 5, 23, 7
+	data := newInputs("integers")
+	x, w := data.normal(rows*in, 1), data.normal(out*in, 1)
+	scales, scaled := make([]float32, in), slices.Clone(x)
+	for j := range scales {
+		scales[j] = float32(1+j%3) / 2
+	}
+	for i := range scaled {
+		scaled[i] *= scales[i%in]
+	}
+	linear := func(x []float32, p compute.Packed) []float32 {
+		y := filled(d, rows*out)
+		d.Linear(&compute.Linear{Rows: rows, X: upload(d, x), W: compute.Matrix{Out: out, In: in, Packed: p}, Y: y})
+		return download(d, y)
+	}
+	integers := func(inputScales []float32) compute.Packed {
+		q := compute.Integers{Values: make([]int8, out*in), Scales: make([]float32, out)}
+		for o := range out {
+			q.Scales[o] = compute.QuantizeRow(q.Values[o*in:][:in], w[o*in:][:in])
+		}
+		const cut = 3
+		p := must(d.PackIntegers(out, in, inputScales,
+			compute.Integers{Values: q.Values[:cut*in], Scales: q.Scales[:cut]}, compute.Integers{Values: q.Values[cut*in:], Scales: q.Scales[cut:]}))
+		clear(q.Values)
+		clear(q.Scales)
+		clear(inputScales)
+		return p
+	}
+	if at := differ(wide(linear(x, integers(nil))), wide(linear(x, pack(d, out, in, upload(d, w))))); at >= 0 {
+		t.Errorf("the bits differ from those of Pack, first at %d", at)
+	}
+	if at := differ(wide(linear(x, integers(slices.Clone(scales)))), wide(linear(scaled, integers(nil)))); at >= 0 {
+		t.Errorf("the bits differ from those of a scaled input, first at %d", at)
 	}
 }
 
