@@ -70,8 +70,12 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 	if operand = w.operandRows(R); first {
 		operand = optionalRows(w.firstOperand, R, w.device.OperandSize(H))
 	}
+	qkv := w.qkv
+	if !s.qkv.None() {
+		qkv = rows(s.qkv, T, 3*H)
+	}
 	w.op.attention = compute.Attention{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, Product: &w.op.linear, QKV: optionalRows(s.qkv, T, 3*H),
+		Heads: A, HeadSize: H / A, Starts: w.b.Starts, Product: &w.op.linear, QKV: qkv,
 		Drop: w.probsDrop(i), FirstOnly: first,
 		Context: optionalRows(s.context, R, H), Operand: operand, LSE: optionalRows(s.lse, R, A), Probs: w.probs,
 	}

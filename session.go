@@ -105,7 +105,12 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	var see capture
 	s.hidden = s.hidden[:0]
 	s.attentions, s.qkv = s.attentions[:0], s.qkv[:0]
-	w.probs = compute.Buffer{}
+	w.probs, w.qkv = compute.Buffer{}, compute.Buffer{}
+	if want.QKV {
+		if w.qkv, err = m.device.Alloc(b.Tokens() * 3 * m.config.HiddenSize); err != nil {
+			return nil, fmt.Errorf("memory for queries, keys and values: %w", err)
+		}
+	}
 	if want.Attentions {
 		if w.probs, err = m.device.Alloc(s.attentionSize(b)); err != nil {
 			return nil, fmt.Errorf("memory for the attention probabilities: %w", err)
@@ -120,7 +125,7 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 				s.attentions = append(s.attentions, read(nil, w.probs))
 			}
 			if want.QKV && layer > 0 {
-				s.qkv = append(s.qkv, read(nil, rows(w.layers[layer-1].qkv, b.Tokens(), 3*m.config.HiddenSize)))
+				s.qkv = append(s.qkv, read(nil, w.qkv))
 			}
 		}
 	}

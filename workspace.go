@@ -52,6 +52,7 @@ type workspace struct {
 	dContext, dQKV                 compute.Buffer // [T,H], [T,3H]
 	dPooled                        compute.Buffer // [B,H]
 	probs                          compute.Buffer // Σ [A,n,n], where attention is asked for
+	qkv                            compute.Buffer // [T,3H], where queries, keys and values are asked for without a backward pass
 
 	losses     compute.Numbers // of the rows of all batches of a step
 	lossesUsed int

@@ -111,7 +111,7 @@ func TestPretrainFlags(t *testing.T) {
 			t.Errorf("the key %s has no flag", key)
 			continue
 		}
-		if want, _ := recipe.Text(&defaults, key); key != "instances" && key != "num_train_steps" && flag.DefValue != want {
+		if want, _ := recipe.Text(&defaults, key); key != "instances" && key != "probe" && key != "num_train_steps" && flag.DefValue != want {
 			t.Errorf("--%s has the default %q, want the library's, %q", flag.Name, flag.DefValue, want)
 		}
 	}

@@ -63,7 +63,7 @@ takes any other, and computes in int8 by itself: --precision float32 uses the nu
 
 Weights are rounded by row, with a scale for each. The products of attention's output and of the feed-forward network are int8, with
 inputs that are rounded token by token. Query, key and value cost the most accuracy: their weights are stored in int8 and multiplied in
-float32. So are the tables of embeddings. The pooler and the heads stay float32.
+floating point. So are the tables of embeddings. The pooler and the heads stay float32.
 
 --keep names layers that stay float32 in the file too, --weights-only those whose weights alone are int8: by the numbers of blocks
 (0,11), by kinds (` + strings.Join(bert.Int8Kinds(), ", ") + `) or by patterns of their names
@@ -106,7 +106,7 @@ metric, on texts the cosine to the vectors that the model makes in float32. Then
 			return err
 		},
 	}
-	flagsIn(cmd, "", func(flags *pflag.FlagSet) {
+	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
 		flags.StringSliceVar(&f.keep, "keep", nil, "the `LAYERS` that stay float32: numbers of blocks, kinds or patterns")
 		flags.StringSliceVar(&f.weightsOnly, "weights-only", nil, "the `LAYERS` whose weights alone are int8, or none (default query,key,value, with --calibrate none)")
 		flags.StringVar(&f.calibrate, "calibrate", "", "scale the inputs of layers by what they are for the texts of `FILE`, one per line")
@@ -124,7 +124,7 @@ metric, on texts the cosine to the vectors that the model makes in float32. Then
 		f.data.reading.add(flags)
 	})
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
-		flags.Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB")
+		flags.Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
 	})
 	f.loading.add(cmd)
 	addThreads(cmd, &f.threads)
