@@ -591,6 +591,10 @@ func (r *run) finish(ctx context.Context) (Result, error) {
 			return Result{}, fmt.Errorf("can't save the model: %w", err)
 		}
 	}
+	// What a process that was killed at its last checkpoint left to remove goes before the run has ended: finished leaves it alone.
+	if err := r.prune(false); err != nil {
+		return Result{}, err
+	}
 	if err := r.emit(Ended{result, time.Since(r.begun)}); err != nil {
 		return Result{}, err
 	}

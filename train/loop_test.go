@@ -555,6 +555,26 @@ func TestKeepCheckpoints(t *testing.T) {
 	}
 }
 
+// A checkpoint that a killed process was removing is gone before the run has ended: after that it would be taken for one to keep.
+func TestKeepCheckpointsAtTheEnd(t *testing.T) {
+	f := newFakeRun(t.TempDir())
+	f.SaveSteps, f.KeepCheckpoints = new(3), new(1)
+	f.SaveResults = func(_ context.Context, dir string, _ Result) error {
+		return os.CopyFS(filepath.Join(dir, "checkpoints", "step-24"), os.DirFS(filepath.Join(dir, "checkpoints", "step-25")))
+	}
+	ended := false
+	f.Observer = func(e Event) {
+		if _, ok := e.(Ended); ok {
+			ended = true
+			wantNames(t, checkpointsIn(t, f.Output), "step-25")
+		}
+	}
+	f.mustRun(t)
+	if !ended {
+		t.Error("the run has not ended")
+	}
+}
+
 func TestNonFinite(t *testing.T) {
 	for _, test := range []struct {
 		loss, norm float64
