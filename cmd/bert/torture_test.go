@@ -104,7 +104,7 @@ var tortures = []tortured{
 	{
 		name: "report", every: 23,
 		before: [][]string{append(fine("--quiet --save-logits --task text --data train.tsv --eval-data dev.tsv --model tiny")[:len(trained)], strings.Fields("run --quiet --save-logits --task text --data train.tsv --eval-data dev.tsv --model tiny")...)},
-		args:   strings.Fields("report run --output out/page.html"),
+		args:   strings.Fields("report run --output out/page.html --figures svg,csv"), // of PNG most of the time would be drawing
 	},
 	{name: "pictures", every: 3, args: strings.Fields("predict --model tiny --plot out --html out/page.html joy film")},
 	{name: "explain", every: 2, args: strings.Fields("explain --model tiny --html out/page.html joy film")},
