@@ -129,7 +129,9 @@ func (w *worker) read(ctx context.Context) (*answer, error) {
 	return a, nil
 }
 
+// died ends a process that can't be asked any more, and is err with what the process said last.
 func (w *worker) died(err error) error {
+	w.close() // what it said is whole once it has been waited for
 	if last := w.stderr.last(); last != "" {
 		return fmt.Errorf("%w: %s", err, last)
 	}
