@@ -401,4 +401,4 @@ func taskPages(runs []*Run, o *Options) (Section, bool) {
 	return s, true
 }
 
-var taskLinks = template.Must(template.New("links").Parse(`<p>Pages of the tasks:</p><ul>{{range .}}<li><a href="{{.}}/` + PageFile + `">{{.}}</a></li>{{end}}</ul>`))
+var taskLinks = template.Must(template.New("links").Parse(`<p>Pages of the tasks:</p><ul class="links">{{range .}}<li><a href="{{.}}/` + PageFile + `">{{.}}</a></li>{{end}}</ul>`))
