@@ -272,6 +272,9 @@ func TestGoldenForward(t *testing.T) {
 
 // TestGoldenTasks compares logits, losses, every gradient and the gradients of the hidden states of every head.
 func TestGoldenTasks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute where kernels are emulated; the other goldens of a model hold them")
+	}
 	for _, dir := range goldenConfigs(t) {
 		tasks, err := filepath.Glob(filepath.Join(dir, "task", "*.json"))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/go-bert/bert/report/draw"
@@ -60,6 +61,12 @@ func Smooth(values []float64, weight float64) []float64 {
 
 // CurvesFigure draws curves over one another.
 func CurvesFigure(c Curves) *Figure {
+	c.Curves = slices.Clone(c.Curves)
+	for i := range c.Curves {
+		if curve := &c.Curves[i]; len(curve.X) == 1 && !curve.Points { // there is no line to draw
+			curve.Points, curve.Best = true, -1
+		}
+	}
 	s := c.chart()
 	f := &Figure{Name: c.Name, Title: c.Title, Finding: cmp.Or(c.Finding, c.finding()), Table: c.table(), Draw: s.draw, Text: s.text, live: c.live(s)}
 	f.Width, f.Height = s.size()

@@ -83,6 +83,9 @@ func smallPlot(c draw.Canvas, in draw.Rect, x, y draw.Scale, lines []chartLine) 
 	c.Clip(draw.Rect{X: a.X - 2, Y: a.Y - 2, W: a.W + 4, H: a.H + 4}, func() {
 		for _, l := range lines {
 			p.line(l.x, l.y, l.stroke)
+			if len(l.x) == 1 && finite(l.y[0]) { // no line
+				c.Circle(p.at(l.x[0], l.y[0]), 3, l.stroke.Paint, draw.Stroke{})
+			}
 		}
 	})
 }

@@ -75,6 +75,7 @@ var torturedFolders = []torturedFolder{
 	{name: "convert torch", every: 9, args: strings.Fields("convert tiny out --to torch")},
 	{name: "convert tf", every: 9, args: strings.Fields("convert tiny out --to tf")},
 	{name: "convert onnx", every: 9, args: strings.Fields("convert tiny out --to onnx")},
+	{name: "quantize", every: 9, args: strings.Fields("quantize tiny out")},
 	{name: "starter", every: 61, needs: starter.Included, args: []string{"predict", "--quiet", "--model", "starter-sentiment", "a joy"}},
 }
 

@@ -62,6 +62,9 @@ func TestDeferred(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if best.Level == simd.Generic {
+		t.Skip("plain Go is slow")
+	}
 	computetest.Run(t, compute.Float32, []computetest.Kind{{
 		Name: "deferred", Open: func(t testing.TB, threads int) compute.Device {
 			return computetest.DeferredView{Deferred: computetest.Defer(at(t, best.Level, threads, compute.Float32))}
