@@ -135,6 +135,9 @@ func (b *Browser) keep(name, format string, content func() []byte) {
 	if dir == "" {
 		return
 	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		b.t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(dir, name+"."+format), content(), 0o666); err != nil {
 		b.t.Fatal(err)
 	}
