@@ -84,6 +84,15 @@ func packBytes(words []uint32, q []int8) {
 // int8Words is the number of words that k elements take.
 func int8Words(k int) int { return ceil(k, 4) }
 
+// int8Stride is the distance in words of the rows of a left operand.
+func int8Stride(k int) int {
+	words := int8Words(k)
+	if crowded(words) {
+		return words + pad
+	}
+	return words
+}
+
 // newPackedInt8 is room for a weight in int8.
 func (k *kernels) newPackedInt8(out, in int) (*packed, error) {
 	if in > simd.MaxInt8Depth {
@@ -162,11 +171,7 @@ func (d *Device) PackIntegers(out, in int, inputScales []float32, weights ...com
 
 // quantizeLeft quantizes the left operand of p.
 func (d *Device) quantizeLeft(p *product) {
-	words := int8Words(p.k)
-	ld := words
-	if crowded(ld) {
-		ld += pad
-	}
+	words, ld := int8Words(p.k), int8Stride(p.k)
 	d.words, d.scales = grow(d.words, p.m*ld), grow(d.scales, p.m)
 	run := rowRun(p.k)
 	d.quantize = quantizeTask{
@@ -180,19 +185,12 @@ func (d *Device) quantizeLeft(p *product) {
 
 // quantize quantizes the left operand of p, which is a worker's.
 func (p *product) quantize(w *worker) {
-	ints, words := &p.with.simd.Int8, int8Words(p.k)
-	ld := words
-	if crowded(ld) {
-		ld += pad
-	}
+	words, ld := int8Words(p.k), int8Stride(p.k)
 	a, scales := w.floats(p.m*ld), w.floats(p.m)
-	var scaled []float32
-	if p.inputScales != nil {
-		scaled = w.floats(p.k)
+	t := quantizeTask{
+		ints: &p.with.simd.Int8, src: p.a, columns: p.inputScales, ld: p.lda, count: p.m, k: p.k,
+		dst: a, dstLD: ld, run: p.m, scales: scales,
 	}
-	for r := range p.m {
-		src := scaleColumns(scaled, p.a[r*p.lda:][:p.k], p.inputScales)
-		scales[r] = ints.QuantizeRow(asWords(a[r*ld:][:words]), src, ints.Offset)
-	}
+	t.do(w, 0)
 	p.a, p.lda, p.k, p.k1, p.scales.Rows = a, ld, words, words, scales
 }
