@@ -23,12 +23,10 @@ import (
 // sorted by type, the largest elements first, then by name. Since the header is padded to a multiple of 8 bytes, the elements
 // of every tensor are aligned.
 func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string) error {
-	for i := range tensors {
-		if err := tensors[i].check(); err != nil {
-			return fmt.Errorf("%s: tensor %s: %w", path, quoted(tensors[i].Name), err)
-		}
-	}
 	sorted, header, err := encodeHeader(tensors, metadata)
+	if err == nil {
+		err = checkData(tensors)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -86,8 +84,17 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// encodeHeader returns the tensors in the order of the file, and the bytes before their data. Those without data are taken as they
-// will be.
+// checkData reports tensors that have not as much data as their shapes say.
+func checkData(tensors []Tensor) error {
+	for i := range tensors {
+		if err := tensors[i].check(); err != nil {
+			return fmt.Errorf("tensor %s: %w", quoted(tensors[i].Name), err)
+		}
+	}
+	return nil
+}
+
+// encodeHeader returns the tensors in the order of the file, and the bytes before their data, of which they need have none yet.
 func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byte, error) {
 	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(b.DType, a.DType), strings.Compare(a.Name, b.Name))

@@ -64,7 +64,7 @@ func (g *localGroup) meet(c localCall, read func(calls []localCall) error) error
 	if m.failure != nil {
 		return m.failure
 	}
-	err := m.check(g.rank)
+	err := m.check()
 	if err == nil {
 		err = read(m.calls)
 	}
@@ -86,10 +86,13 @@ func (g *localGroup) meet(c localCall, read func(calls []localCall) error) error
 }
 
 // check reports calls that differ from those of rank 0.
-func (m *meeting) check(rank int) error {
-	a, b := &m.calls[0], &m.calls[rank]
-	if a.name != b.name || a.root != b.root || a.length != b.length {
-		return fmt.Errorf("rank %d calls %s with root %d and length %d, rank 0 %s with root %d and length %d", rank, b.name, b.root, b.length, a.name, a.root, a.length)
+func (m *meeting) check() error {
+	a := &m.calls[0]
+	for rank := range m.calls {
+		b := &m.calls[rank]
+		if a.name != b.name || a.root != b.root || a.length != b.length {
+			return fmt.Errorf("rank %d calls %s with root %d and length %d, rank 0 %s with root %d and length %d", rank, b.name, b.root, b.length, a.name, a.root, a.length)
+		}
 	}
 	return nil
 }
