@@ -477,23 +477,32 @@ func (r *run) stoppedEarly() bool {
 	return r.o.EarlyStop > 0 && r.state.NotBetter >= r.o.EarlyStop || r.state.Last != nil && r.state.Last.Evaluation.Stop
 }
 
-// gradients computes the loss and the gradients of the next step, and their norm. batches are those that this process has computed. A
-// cancelled context gives a cancelledError, before anything is computed.
-func (r *run) gradients(ctx context.Context, examples []draw) (loss bert.Loss, norm float64, batches []*bert.Batch, err error) {
+// computed is what is known of a step when its gradients are.
+type computed struct {
+	loss    float64
+	norm    float64       // of the gradients
+	tokens  int           // of all examples
+	batches []*bert.Batch // those that this process has computed
+}
+
+// gradients computes the gradients of the next step. A cancelled context gives a cancelledError, before anything is computed.
+func (r *run) gradients(ctx context.Context, examples []draw) (c computed, err error) {
 	if r.parallel != nil {
 		return r.parallel.gradients(ctx, r, examples)
 	}
 	if ctx.Err() != nil {
-		return loss, 0, nil, &cancelledError{}
+		return c, &cancelledError{}
 	}
-	if batches, _, err = r.fill(&r.micro, examples); err != nil {
-		return loss, 0, nil, err
+	if c.batches, c.tokens, err = r.fill(&r.micro, examples); err != nil {
+		return c, err
 	}
-	if loss, err = r.t.Backward(batches, bert.Pass{Key: dropoutKey(*r.o.Seed, r.state.Step)}); err != nil {
-		return loss, 0, nil, fmt.Errorf("examples %v: %w", indices(examples), err)
+	loss, err := r.t.Backward(c.batches, bert.Pass{Key: dropoutKey(*r.o.Seed, r.state.Step)})
+	if err != nil {
+		return c, fmt.Errorf("examples %v: %w", indices(examples), err)
 	}
-	norm, err = r.t.GradNorm()
-	return loss, norm, batches, err
+	c.loss = loss.Total
+	c.norm, err = r.t.GradNorm()
+	return c, err
 }
 
 // step trains on the examples of one step.
@@ -501,15 +510,15 @@ func (r *run) step(ctx context.Context) error {
 	begun := time.Now()
 	s := &r.state
 	examples := r.batches.batch(s.Step)
-	loss, norm, batches, err := r.gradients(ctx, examples)
+	c, err := r.gradients(ctx, examples)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", s.Step+1, err)
 	}
-	if !finite(loss.Total) || !finite(norm) {
-		return r.nonFinite(loss.Total, norm, examples)
+	if !finite(c.loss) || !finite(c.norm) {
+		return r.nonFinite(c.loss, c.norm, examples)
 	}
 	rate := r.o.rate(s.Step, r.steps)
-	update := r.o.update(s.Step, rate, norm)
+	update := r.o.update(s.Step, rate, c.norm)
 	if r.parallel != nil {
 		err = r.parallel.apply(update)
 	} else {
@@ -519,25 +528,21 @@ func (r *run) step(ctx context.Context) error {
 		return fmt.Errorf("step %d: %w", s.Step+1, err)
 	}
 
-	tokens := 0
-	for _, e := range examples {
-		tokens += r.data.Length(int(e.example))
-	}
 	s.Step++
 	s.Epoch = r.batches.epochs(s.Step)
 	s.Examples += int64(len(examples))
-	s.Tokens += int64(tokens)
-	s.LossSum += loss.Total
+	s.Tokens += int64(c.tokens)
+	s.LossSum += c.loss
 	s.UnloggedSteps++
-	s.UnloggedLossSum += loss.Total
+	s.UnloggedLossSum += c.loss
 	operations := 0.0
 	if r.o.Operations != nil {
-		operations = r.o.Operations(batches)
+		operations = r.o.Operations(c.batches)
 	}
-	r.meter.add(time.Since(begun), len(examples), tokens, operations)
+	r.meter.add(time.Since(begun), len(examples), c.tokens, operations)
 	e := Stepped{
 		Step: s.Step, Steps: r.steps, Epoch: s.Epoch,
-		Loss: loss.Total, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: norm,
+		Loss: c.loss, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: c.norm,
 		Examples: s.Examples, Tokens: s.Tokens,
 		Logged: s.Step%r.o.LogSteps == 0 || s.Step == r.steps,
 		Left:   r.meter.left(r.steps - s.Step),

@@ -64,13 +64,14 @@ func partKeys(seed uint64, step, parts int) []uint64 {
 	return keys
 }
 
-// gradients computes the loss and the gradients of a step, and their norm. The gradients are those of the owned parameters. A
-// cancelled context, of any rank, gives a cancelledError before anything is computed; other errors have no step in them.
-func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (loss bert.Loss, norm float64, own []*bert.Batch, err error) {
+// gradients computes the gradients of a step, of the owned parameters. A cancelled context, of any rank, gives a cancelledError before
+// anything is computed.
+func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (c computed, err error) {
 	// 1. What this rank has to do, and the denominators of all.
 	lengths := make([]int, len(examples))
 	for i, e := range examples {
 		lengths[i] = r.data.Length(int(e.example))
+		c.tokens += lengths[i]
 	}
 	var (
 		ends         = cut(lengths, p.parts)
@@ -91,16 +92,16 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (loss
 				failure = fmt.Errorf("examples %v: %w", indices(examples[from:to]), failure)
 			}
 		}
-		own = append(own, filled[i]...)
+		c.batches = append(c.batches, filled[i]...)
 	}
 	all, err := exchangeParts(p, ctx.Err() != nil, failure, denominators, nil, nil)
 	if err != nil {
-		return loss, 0, nil, err
+		return c, err
 	}
 	sum := fold(all, func(a, b bert.Denominators) bert.Denominators { a.Add(b); return a })
 
 	// 2. Forward and backward, part by part; the gradients of the last one go out as they become final.
-	losses := make([]bert.Loss, len(p.batches))
+	losses := make([]float64, len(p.batches))
 	tree := stack{n: p.parts}
 	keys := partKeys(*r.o.Seed, r.state.Step, p.parts)
 	begun := false
@@ -117,9 +118,11 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (loss
 			pass.Settled = p.reducer.settle
 		}
 		if len(batches) > 0 {
-			if losses[i], failure = p.Backward(batches, pass); failure != nil {
+			loss, err := p.Backward(batches, pass)
+			if failure = err; failure != nil {
 				break
 			}
+			losses[i] = loss.Total
 		}
 		if !last && !p.how.fast {
 			if failure = p.hold(merges); failure != nil {
@@ -131,7 +134,7 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (loss
 		p.reducer.begin(0, true)
 	}
 	if err := p.reducer.end(); p.peers.broken != nil {
-		return loss, 0, nil, p.peers.broken
+		return c, p.peers.broken
 	} else if failure == nil {
 		failure = err
 	}
@@ -144,16 +147,15 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (loss
 	everyones := make([]float64, p.l.runs)
 	allLosses, err := exchangeParts(p, false, failure, losses, squares, everyones)
 	if err != nil {
-		return loss, 0, nil, err
+		return c, err
 	}
-	loss = fold(allLosses, func(a, b bert.Loss) bert.Loss {
-		return bert.Loss{Total: a.Total + b.Total, MaskedLM: a.MaskedLM + b.MaskedLM, NextSentence: a.NextSentence + b.NextSentence}
-	})
+	c.loss = fold(allLosses, func(a, b float64) float64 { return a + b })
 	total := 0.0
 	for _, s := range everyones {
 		total += s
 	}
-	return loss, math.Sqrt(total), own, nil
+	c.norm = math.Sqrt(total)
+	return c, nil
 }
 
 // hold sets the gradients aside, after adding those that belong to the same node, the last ones first.
