@@ -14,21 +14,34 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/compute/computetest"
+	"github.com/go-bert/bert/internal/compute/cpu"
 )
 
-// sharedModel is the tiny model with an embedding of several runs.
-func sharedModel(dropout float64) (*bert.Model, error) {
+// sharedModel is the tiny model with an embedding of several runs, on a device or, of nil, the processor.
+func sharedModel(dropout float64, d *bert.Device) (*bert.Model, error) {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = 2000, 18, 2, 3, 30, 16
 	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = dropout, dropout
-	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: 1, Seed: 3})
+	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: 1, Seed: 3, Device: d})
 }
+
+// deferred is a device with memory of its own that does everything as late as it may.
+var deferred = bert.NewDevice(func(threads int, p bert.Precision) (compute.Device, error) {
+	d, err := cpu.New(threads, p)
+	if err != nil {
+		return nil, err
+	}
+	return computetest.Defer(d), nil
+})
 
 // sharedRun is how ranks are started on one run. Rank 0 alone has the folder.
 type sharedRun struct {
 	dir    string
 	ranks  int
 	change func(*Options)
+	device *bert.Device
 	// each changes the options of a rank; it may be nil. wrap puts something before its group.
 	each func(rank int, o *Options)
 	wrap func(g Group) Group
@@ -47,7 +60,7 @@ func (s sharedRun) start(t *testing.T) ([]Result, []error) {
 	for rank := range s.ranks {
 		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 		wait.Go(func() {
-			m, err := sharedModel(0.1)
+			m, err := sharedModel(0.1, s.device)
 			if err != nil {
 				errs[rank] = err
 				groups[rank].Abort(err)
@@ -137,6 +150,25 @@ func TestRanksGiveTheSameBits(t *testing.T) {
 				sameShared(t, other.dir, one.dir)
 			}
 		})
+	}
+}
+
+// A device with memory of its own, which is copied from and to, gives the bits of the processor.
+func TestRanksOnADevice(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"lamb": func(o *Options) { o.Parts, o.Optimizer, o.MaxSteps = 6, LAMB, 8 },
+		"bf16": func(o *Options) { o.Parts, o.ReducePrecision, o.MaxSteps = 6, bert.BFloat16, 8 },
+	} {
+		one := sharedRun{dir: t.TempDir(), ranks: 1, change: change}
+		one.mustStart(t)
+		for _, ranks := range []int{1, 2} {
+			s := sharedRun{dir: t.TempDir(), ranks: ranks, change: func(o *Options) { change(o); o.AllowOtherKernels = true }, device: deferred}
+			s.mustStart(t)
+			t.Run(fmt.Sprint(name, ranks), func(t *testing.T) {
+				sameFile(t, "model.safetensors", s.dir, one.dir)
+				sameFile(t, filepath.Join("checkpoints", "step-8", tensorsName), s.dir, one.dir)
+			})
+		}
 	}
 }
 
@@ -419,7 +451,7 @@ func TestFailingStep(t *testing.T) {
 	for rank := range groups {
 		dir := t.TempDir()
 		wait.Go(func() {
-			m, err := sharedModel(0)
+			m, err := sharedModel(0, nil)
 			if err != nil {
 				groups[rank].Abort(err)
 				return
@@ -456,7 +488,7 @@ func withoutEvaluation(o Options) Options {
 
 // Each rank has the moments of its share of the parameters alone.
 func TestMomentsAreShared(t *testing.T) {
-	m, err := sharedModel(0)
+	m, err := sharedModel(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -613,5 +645,45 @@ func TestRecordedParts(t *testing.T) {
 	_, errs := again.start(t)
 	if !strings.Contains(fmt.Sprint(errs[0]), `parts was "2" and is now "4"`) {
 		t.Errorf("%v", errs)
+	}
+}
+
+// BenchmarkReduce is the exchange of the gradients and the parameters of a model of 11 million, by ranks in one process: what it costs beside
+// the network. Bytes are those of the gradients.
+func BenchmarkReduce(b *testing.B) {
+	c := bert.DefaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = 30522, 256, 4, 4, 1024
+	for name, how := range map[string]reduction{"float32": {}, "bf16": {rounded: true}, "fast": {fast: true}} {
+		for _, ranks := range []int{2, 4} {
+			b.Run(fmt.Sprintf("%s/%d", name, ranks), func(b *testing.B) {
+				reducers := make([]*reducer, ranks)
+				for rank, g := range NewLocalGroup(ranks) {
+					m, err := bert.New(c, bert.Options{Head: bert.MaskedLM, Threads: 1})
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer m.Close()
+					l := newLayout(m.Runs(), ranks, chunkElements)
+					t, err := m.NewTrainerWith(bert.TrainerOptions{Owned: l.owned[rank]})
+					if err != nil {
+						b.Fatal(err)
+					}
+					reducers[rank] = newReducer(t, newPeers(g), l, ranks, how)
+				}
+				b.SetBytes(4 * int64(reducers[0].l.chunks[0].To))
+				for b.Loop() {
+					var wait sync.WaitGroup
+					for _, r := range reducers {
+						wait.Go(func() {
+							r.begin(0, false)
+							if err := errors.Join(r.end(), r.gatherParameters()); err != nil {
+								b.Error(err)
+							}
+						})
+					}
+					wait.Wait()
+				}
+			})
+		}
 	}
 }
