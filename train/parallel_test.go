@@ -27,25 +27,32 @@ func sharedModel(dropout float64, d *bert.Device) (*bert.Model, error) {
 	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: 1, Seed: 3, Device: d})
 }
 
-// deferred is a device with memory of its own that does everything as late as it may.
-var deferred = bert.NewDevice(func(threads int, p bert.Precision) (compute.Device, error) {
-	d, err := cpu.New(threads, p)
-	if err != nil {
-		return nil, err
-	}
-	return computetest.Defer(d), nil
-})
+// deferred is a device with memory of its own that does everything as late as it may. opened, if not nil, gets to know it.
+func deferred(opened func(*computetest.Deferred)) *bert.Device {
+	return bert.NewDevice(func(threads int, p bert.Precision) (compute.Device, error) {
+		d, err := cpu.New(threads, p)
+		if err != nil {
+			return nil, err
+		}
+		later := computetest.Defer(d)
+		if opened != nil {
+			opened(later)
+		}
+		return later, nil
+	})
+}
 
 // sharedRun is how ranks are started on one run. Rank 0 alone has the folder.
 type sharedRun struct {
 	dir    string
 	ranks  int
 	change func(*Options)
-	device *bert.Device
+	device func(rank int) *bert.Device // nil: the processor
 	// each changes the options of a rank; it may be nil. wrap puts something before its group.
 	each func(rank int, o *Options)
 	wrap func(g Group) Group
 	ctx  func(rank int) context.Context
+	eval func(rank int) Evaluator // nil: a tinyEvaluator
 }
 
 // start makes the run on all ranks. Each other rank has a folder of its own, to which it is not to write.
@@ -60,7 +67,11 @@ func (s sharedRun) start(t *testing.T) ([]Result, []error) {
 	for rank := range s.ranks {
 		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 		wait.Go(func() {
-			m, err := sharedModel(0.1, s.device)
+			var device *bert.Device
+			if s.device != nil {
+				device = s.device(rank)
+			}
+			m, err := sharedModel(0.1, device)
 			if err != nil {
 				errs[rank] = err
 				groups[rank].Abort(err)
@@ -86,7 +97,11 @@ func (s sharedRun) start(t *testing.T) ([]Result, []error) {
 			if s.ctx != nil {
 				ctx = s.ctx(rank)
 			}
-			results[rank], errs[rank] = Run(ctx, m, tinyData{}, tinyEvaluator{}, o)
+			var eval Evaluator = tinyEvaluator{}
+			if s.eval != nil {
+				eval = s.eval(rank)
+			}
+			results[rank], errs[rank] = Run(ctx, m, tinyData{}, eval, o)
 			if _, err := os.Stat(elsewhere); err == nil {
 				t.Errorf("rank %d wrote to its folder", rank)
 			}
@@ -162,7 +177,7 @@ func TestRanksOnADevice(t *testing.T) {
 		one := sharedRun{dir: t.TempDir(), ranks: 1, change: change}
 		one.mustStart(t)
 		for _, ranks := range []int{1, 2} {
-			s := sharedRun{dir: t.TempDir(), ranks: ranks, change: func(o *Options) { change(o); o.AllowOtherKernels = true }, device: deferred}
+			s := sharedRun{dir: t.TempDir(), ranks: ranks, change: func(o *Options) { change(o); o.AllowOtherKernels = true }, device: func(int) *bert.Device { return deferred(nil) }}
 			s.mustStart(t)
 			t.Run(fmt.Sprint(name, ranks), func(t *testing.T) {
 				sameFile(t, "model.safetensors", s.dir, one.dir)
@@ -353,6 +368,47 @@ func TestFailingRank(t *testing.T) {
 	}
 }
 
+// evaluatorFunc is an Evaluator.
+type evaluatorFunc func(ctx context.Context, m *bert.Model, at Point) (Evaluation, error)
+
+func (f evaluatorFunc) Evaluate(ctx context.Context, m *bert.Model, at Point) (Evaluation, error) {
+	return f(ctx, m, at)
+}
+
+// An evaluation that fails on one rank ends all; one that is interrupted interrupts all, at the step before it.
+func TestFailingEvaluation(t *testing.T) {
+	lost := errors.New("lost")
+	interrupt := newInterrupt(2)
+	for name, fail := range map[string]func() error{
+		"failed":      func() error { return lost },
+		"interrupted": func() error { interrupt.cancel[1](errStop); return errStop },
+	} {
+		s := sharedRun{
+			dir: t.TempDir(), ranks: 2, change: func(o *Options) { o.SaveSteps = new(0) },
+			ctx: func(rank int) context.Context { return interrupt.ctx[rank] },
+			eval: func(rank int) Evaluator {
+				return evaluatorFunc(func(ctx context.Context, m *bert.Model, at Point) (Evaluation, error) {
+					if got, err := at.Share.Gather([]byte{byte(rank)}); err != nil || len(got) != 2 || got[1][0] != 1 {
+						t.Errorf("%v, %v", got, err)
+					}
+					if rank == 1 && at.Step == 20 {
+						return Evaluation{}, fail()
+					}
+					return tinyEvaluator{}.Evaluate(ctx, m, at)
+				})
+			},
+		}
+		_, errs := s.start(t)
+		for rank, err := range errs {
+			if name == "failed" {
+				wantError(t, err, "evaluation after step 20: ", "lost")
+			} else if e := (*InterruptedError)(nil); !errors.As(err, &e) || e.Step != 20 {
+				t.Errorf("rank %d: %v", rank, err)
+			}
+		}
+	}
+}
+
 // failingGroup fails at a call.
 type failingGroup struct {
 	Group
@@ -477,6 +533,42 @@ func TestFailingStep(t *testing.T) {
 	for rank, err := range errs {
 		if e := (*NonFiniteError)(nil); !errors.As(err, &e) || len(e.Examples) != 8 {
 			t.Errorf("rank %d: %v", rank, err)
+		}
+	}
+}
+
+// A device that is lost in the middle of a step, of a rank with one part or with several, ends all ranks with its name.
+func TestFailingDevice(t *testing.T) {
+	lost := errors.New("lost")
+	for _, parts := range []int{2, 6} {
+		for _, fast := range []bool{false, true} {
+			var of *computetest.Deferred
+			s := sharedRun{
+				dir: t.TempDir(), ranks: 2, change: func(o *Options) { o.Parts, o.FastReduce = parts, fast },
+				device: func(rank int) *bert.Device {
+					if rank == 1 {
+						return deferred(func(d *computetest.Deferred) { of = d })
+					}
+					return deferred(nil)
+				},
+				each: func(rank int, o *Options) {
+					if rank == 1 {
+						o.Observer = func(e Event) {
+							if e, ok := e.(Stepped); ok && e.Step == 5 {
+								of.Fail(lost)
+							}
+						}
+					}
+				},
+			}
+			_, errs := s.start(t)
+			if !errors.Is(errs[1], lost) {
+				t.Errorf("rank 1: %v", errs[1])
+			}
+			if e := (*RankError)(nil); !errors.As(errs[0], &e) || e.Rank != 1 || !strings.Contains(e.Reason, "lost") || !strings.Contains(errs[0].Error(), "step 6") {
+				t.Errorf("rank 0: %v", errs[0])
+			}
+			wantNames(t, checkpointsIn(t, s.dir), "step-4")
 		}
 	}
 }

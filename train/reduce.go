@@ -1,7 +1,7 @@
 package train
 
 import (
-	"errors"
+	"cmp"
 	"slices"
 
 	"github.com/go-bert/bert"
@@ -59,7 +59,7 @@ func (r *reducer) begin(merges int, failed bool) {
 		for c := range r.l.chunks {
 			<-r.ready
 			// After an error the exchange goes on, for the others; what it gives is of no use.
-			err = errors.Join(err, r.chunk(&r.l.chunks[c]))
+			err = cmp.Or(err, r.chunk(&r.l.chunks[c]))
 			if r.peers.broken != nil {
 				break
 			}
@@ -93,7 +93,7 @@ func (r *reducer) chunk(c *chunk) error {
 	case r.peers.alone():
 		return failure
 	case r.fast:
-		return errors.Join(failure, r.sum(c.Range))
+		return cmp.Or(failure, r.sum(c.Range))
 	}
 	for rank, owner := range c.owner {
 		r.send[rank], r.receive[rank] = nil, nil
@@ -103,7 +103,7 @@ func (r *reducer) chunk(c *chunk) error {
 		var err error
 		if !r.failed {
 			r.send[rank], err = r.outgoing(rank, owner)
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 		}
 		if r.failed || err != nil {
 			r.send[rank] = make([]byte, len(r.others[r.peers.rank])*owner.Len()*r.elementSize())
@@ -118,7 +118,7 @@ func (r *reducer) chunk(c *chunk) error {
 	if r.failed {
 		return failure
 	}
-	return errors.Join(failure, r.own(c.owner[r.peers.rank]))
+	return cmp.Or(failure, r.own(c.owner[r.peers.rank]))
 }
 
 // merge adds to the gradients of the last part those that are held and belong to the same node.
@@ -294,7 +294,7 @@ func (r *reducer) gatherParameters() error {
 		c := &r.l.chunks[i]
 		mine, err := load(r.t.ParameterRange(c.owner[r.peers.rank]), &r.loaded)
 		if err != nil {
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 			mine = make([]float32, c.owner[r.peers.rank].Len())
 		}
 		got := make([][]float32, r.peers.size)
@@ -320,7 +320,7 @@ func (r *reducer) gatherParameters() error {
 		}
 		for rank, owner := range c.owner {
 			if rank != r.peers.rank {
-				failure = errors.Join(failure, store(r.t.ParameterRange(owner), got[rank]))
+				failure = cmp.Or(failure, store(r.t.ParameterRange(owner), got[rank]))
 			}
 		}
 	}
