@@ -249,6 +249,7 @@ func (f *recipeFlags) addTraining() {
 		f.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
 		f.add(flags, "token_budget", "batches of at most `N` tokens, instead of --train-batch-size")
 		f.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
+		f.addParts(flags)
 		f.add(flags, "group_by_length", "put texts of similar length into the same batch")
 		f.add(flags, "no_shuffle", "take the examples in the order of the data, in each epoch")
 		f.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
@@ -269,6 +270,13 @@ func (f *recipeFlags) addTraining() {
 		f.add(flags, "log_steps", "record the loss every `N` steps")
 	})
 	f.instead = append(f.instead, []string{"train_batch_size", "token_budget"}, []string{"group_by_length", "no_shuffle"})
+}
+
+// addParts defines the flags that say how a step is divided, among processes or for one.
+func (f *recipeFlags) addParts(flags *pflag.FlagSet) {
+	f.add(flags, "parts", "divide each step into `N` parts, which processes share: the same bits on any number of them; 0: one for each process")
+	f.add(flags, "fast_reduce", "let processes add up gradients in any order: faster, but with other bits on other numbers of them")
+	f.add(flags, "reduce_precision", "number format in which processes send gradients", trainPrecisions...)
 }
 
 // addSeed defines --seed.
