@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
+		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -62,6 +62,7 @@ var rooms = []room{
 	{dir: "explain", ours: []string{"internal/compute", "internal/compute/cpu", "internal/random"}, others: []string{"gonum.org/v1/gonum"}},
 	{dir: "vectors", ours: []string{"checkpoint", "data", "internal/files", "internal/lazyregexp", "internal/message"}},
 	{dir: "quantize", ours: []string{"convert", "task", "data", "sentence", ".", "tokenizer"}},
+	{dir: "prune", ours: []string{"convert", "task", "data", "sentence", ".", "tokenizer"}},
 	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "sentence", "internal/files"}},
 	// Hidden states become vectors of texts here, whoever computed them: it knows neither the model nor the tokenizer.
 	{dir: "sentence", ours: []string{"checkpoint", "internal/files", "internal/jsonobject", "internal/message"}},
