@@ -47,6 +47,8 @@ var rooms = []room{
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/files"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
+	// It is a program of its own, which trains and evaluates as a user would.
+	{dir: "starter/measure", ours: []string{"finetune", "train", "task", "data", "metric", ".", "internal/files"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/files"}},
 	// It starts bert as a process of its own, as it does the others, and is one itself, of the library.
 	{dir: "bench/compare", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},

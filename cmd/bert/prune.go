@@ -337,8 +337,9 @@ func (f *pruneFlags) layers(dir string) ([]int, error) {
 func (a *app) describePruning(r *prunedJSON) {
 	if v := r.Vocabulary; v != nil {
 		c := &v.Corpus
-		a.log.Info(fmt.Sprintf("vocabulary: %s of %s tokens are kept: %s special, %s of the %s that the texts use, the rest single characters",
-			thousands(v.After), thousands(v.Before), thousands(v.Special), thousands(min(v.Used, v.After)), thousands(v.Used)))
+		a.log.Info(fmt.Sprintf("vocabulary: %s of %s tokens are kept: %s special, %s and %s; the texts use %s",
+			thousands(v.After), thousands(v.Before), thousands(v.Special), count(v.Characters, "single character"), count(v.After-v.Special-v.Characters, "other"),
+			thousands(v.Used)))
 		if c.Changed == 0 {
 			a.log.Info(fmt.Sprintf("checked: all %s lines have the same %s tokens", thousands(int(c.Lines)), thousands(int(c.TokensBefore))))
 		} else {

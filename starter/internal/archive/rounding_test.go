@@ -101,7 +101,7 @@ func TestRounding(t *testing.T) {
 // TestRoundingSize: integers take about their bits.
 func TestRoundingSize(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	const rows, columns = 256, 512
+	const rows, columns = 128, 256
 	var body []byte
 	for range rows * columns {
 		body = appendNumber(body, float32(r.NormFloat64()), bfloat16)
