@@ -24,8 +24,8 @@ type Importances struct {
 	Neurons  [][]float64 `json:"neurons,omitempty"` // [L,I]
 }
 
-// Measure measures the importances by up to examples labelled examples of data, drawn at random; 0: all. Each goes through the model alone, so that
-// the mean is one over examples. progress may be nil.
+// Measure measures the importances by labelled examples. Each goes through the model alone, so that the mean is one over examples (over windows, where
+// long ones have several). progress may be nil.
 func Measure(ctx context.Context, m *bert.Model, d *task.Dataset, progress func(done, all int)) (*Importances, error) {
 	if !d.Labelled() {
 		return nil, fmt.Errorf("importance is measured on examples with labels, and these have none")

@@ -81,7 +81,7 @@ tokens are kept, and single characters, so that no other text becomes unknown: -
 
 --heads takes out heads of attention and --neurons neurons of the feed-forward networks, as a number or a share: those that matter least for
 labelled examples of a task, by the gradient of the loss at a mask (Michel et al. 2019). Heads are compared across layers, and every layer keeps
-one; each layer loses the same number of neurons, of --neurons N as many. The configuration lists the heads as pruned_heads, which transformers reads up to version 4.
+one; --neurons counts in each layer. The configuration lists the heads as pruned_heads, which transformers reads up to version 4.
 
 With --task and --data, the model is evaluated before and after.
 
