@@ -16,6 +16,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,13 +50,13 @@ func run(pretrained, sentiment, out string, r archive.Rounding, unpacked string)
 	sum := int64(0)
 	for _, m := range []struct {
 		dir, archive string
-		head         bert.Head
+		heads        []bert.Head
 		files        []string
 	}{
-		{pretrained, "pretrained.zip", bert.PreTraining, common},
-		{sentiment, "sentiment.zip", bert.SequenceClassification, append(common[:len(common):len(common)], "task.json")},
+		{pretrained, "pretrained.zip", []bert.Head{bert.PreTraining, bert.MaskedLM}, common},
+		{sentiment, "sentiment.zip", []bert.Head{bert.SequenceClassification}, append(common[:len(common):len(common)], "task.json")},
 	} {
-		if err := check(m.dir, m.head); err != nil {
+		if err := check(m.dir, m.heads); err != nil {
 			return err
 		}
 		path := filepath.Join(out, m.archive)
@@ -106,15 +107,15 @@ func unpack(path, dir string) error {
 }
 
 // check reports a model that can't be opened or isn't ready for fine-tuning.
-func check(dir string, head bert.Head) error {
+func check(dir string, heads []bert.Head) error {
 	m, err := bert.Load(context.Background(), dir, bert.Options{})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	c := m.Config()
-	if m.Head() != head {
-		return fmt.Errorf("%s: its head is %s, want %s", dir, m.Head(), head)
+	if !slices.Contains(heads, m.Head()) {
+		return fmt.Errorf("%s: its head is %v, want one of %v", dir, m.Head(), heads)
 	}
 	if c.HiddenDropoutProb != 0.1 || c.AttentionProbsDropoutProb != 0.1 {
 		return fmt.Errorf("%s: config.json: dropout of %g and %g, want BERT's 0.1 for fine-tuning", dir, c.HiddenDropoutProb, c.AttentionProbsDropoutProb)
