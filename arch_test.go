@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
+		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -47,6 +47,8 @@ var rooms = []room{
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/files"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
+	// It is a program of its own, which trains and evaluates as a user would.
+	{dir: "starter/measure", ours: []string{"finetune", "train", "task", "data", "metric", ".", "internal/files"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/files"}},
 	// It starts bert as a process of its own, as it does the others, and is one itself, of the library.
 	{dir: "bench/compare", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
@@ -63,6 +65,7 @@ var rooms = []room{
 	{dir: "explain", ours: []string{"internal/compute", "internal/compute/cpu", "internal/random"}, others: []string{"gonum.org/v1/gonum"}},
 	{dir: "vectors", ours: []string{"checkpoint", "data", "internal/files", "internal/lazyregexp", "internal/message"}},
 	{dir: "quantize", ours: []string{"convert", "task", "data", "sentence", ".", "tokenizer"}},
+	{dir: "prune", ours: []string{"convert", "task", "data", "sentence", ".", "tokenizer"}},
 	{dir: "convert", ours: []string{".", "checkpoint", "tokenizer", "sentence", "internal/files"}},
 	// Hidden states become vectors of texts here, whoever computed them: it knows neither the model nor the tokenizer.
 	{dir: "sentence", ours: []string{"checkpoint", "internal/files", "internal/jsonobject", "internal/message"}},

@@ -49,7 +49,7 @@ func randomBatch(c Config, sequences, n int) *Batch {
 func flops(c Config, b *Batch) (total float64) {
 	for s := range b.Len() {
 		from, to := b.Sequence(s)
-		total += bench.ForwardOperations(c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, to-from)
+		total += bench.ForwardOperations(c.AttentionWidths(), c.HiddenSize, c.IntermediateSize, to-from)
 	}
 	return total
 }

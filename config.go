@@ -29,6 +29,9 @@ type Config struct {
 	MaxPositionEmbeddings int // the longest sequence, in tokens
 	TypeVocabSize         int // number of segments
 
+	// PrunedHeads lists the heads that were taken out of a layer, by the numbers that they had; nil: none were. Every layer has a head.
+	PrunedHeads map[int][]int
+
 	// HiddenAct is the activation of the feed-forward blocks and of the masked-LM head: gelu (by erf), gelu_new,
 	// gelu_pytorch_tanh, gelu_fast (all three the tanh form), relu, silu, swish or tanh.
 	HiddenAct string
@@ -117,6 +120,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HiddenSize%c.NumAttentionHeads != 0 {
 		return fmt.Errorf("hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	}
+	if err := c.checkPrunedHeads(); err != nil {
+		return err
 	}
 	if _, ok := activations[c.HiddenAct]; !ok {
 		return fmt.Errorf("hidden_act is %s, want one of %s", quoteShort(c.HiddenAct), strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
@@ -229,6 +235,7 @@ var configKeys = []configKey{
 	{name: "hidden_size", field: func(c *Config) any { return &c.HiddenSize }, required: true},
 	{name: "num_hidden_layers", field: func(c *Config) any { return &c.NumHiddenLayers }, required: true},
 	{name: "num_attention_heads", field: func(c *Config) any { return &c.NumAttentionHeads }, required: true},
+	{name: "pruned_heads", field: func(c *Config) any { return &c.PrunedHeads }, optional: true},
 	{name: "intermediate_size", field: func(c *Config) any { return &c.IntermediateSize }, required: true},
 	{name: "hidden_act", field: func(c *Config) any { return &c.HiddenAct }},
 	{name: "hidden_dropout_prob", field: func(c *Config) any { return &c.HiddenDropoutProb }},
@@ -248,7 +255,6 @@ var fixedKeys = map[string]any{
 	"is_decoder":              false,
 	"add_cross_attention":     false,
 	"is_encoder_decoder":      false,
-	"pruned_heads":            map[string]any{},
 }
 
 // carriedKeys occur in published BERT configurations and change nothing here: they are kept and written back.
@@ -402,6 +408,7 @@ func fromKeys(keys map[string]json.RawMessage) (Config, error) {
 			return Config{}, fmt.Errorf("%s is %s, want %s", k.name, abbreviate(raw), jsonKind(k.field(&c)))
 		}
 	}
+	c.tidyPrunedHeads()
 	if raw, ok := keys["tie_word_embeddings"]; ok {
 		tied := true
 		if err := decodeField(raw, &tied); err != nil {

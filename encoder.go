@@ -8,7 +8,7 @@ import (
 // transformer_model, attention_layer). encoder_backward.go goes the same way in reverse.
 //
 // Legend: B sequences, T tokens of all of them end to end, n tokens of one sequence, R rows of a layer's output (T, or B),
-// H hidden, I intermediate, A heads.
+// H hidden, I intermediate, A heads of a layer, D their size, W = A·D: H, or less where heads were pruned.
 
 // capture is called with each hidden state [T,H], 0 for the embeddings, then one for each layer; and, if w.probs is
 // there, with the attention probabilities of each layer.
@@ -60,24 +60,31 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 		cfg      = &w.m.config
 		p        = &w.w.layers[i]
 		s        = &w.layers[i]
-		H, A     = cfg.HiddenSize, cfg.NumAttentionHeads
+		H        = cfg.HiddenSize
+		A, D     = cfg.Heads(i), cfg.HeadSize()
+		W        = A * D
 		T        = w.b.Tokens()
 		R, first = w.blockRows(i)
 	)
-	// Query, key and value are one product: [T,H] → [T,3H].
+	// Query, key and value are one product: [T,H] → [T,3W].
 	w.see(i, "attention.self.query", T, x, &p.qkv)
 	w.op.linear = compute.Linear{Rows: T, X: rows(x, T, H), Operand: operand, W: p.qkv.matrix, Bias: p.qkv.bias}
 	if operand = w.operandRows(R); first {
 		operand = optionalRows(w.firstOperand, R, w.device.OperandSize(H))
 	}
-	qkv := w.qkv
+	// The context's rows, which take less room where heads were pruned, can't take the place of those that the product still reads.
+	context := operand
+	if W < H {
+		context = optionalRows(w.narrowOperand, R, w.device.OperandSize(W))
+	}
+	qkv := optionalRows(w.qkv, T, 3*W)
 	if !s.qkv.None() {
-		qkv = rows(s.qkv, T, 3*H)
+		qkv = rows(s.qkv, T, 3*W)
 	}
 	w.op.attention = compute.Attention{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, Product: &w.op.linear, QKV: qkv,
+		Heads: A, HeadSize: D, Starts: w.b.Starts, Product: &w.op.linear, QKV: qkv,
 		Drop: w.probsDrop(i), FirstOnly: first,
-		Context: optionalRows(s.context, R, H), Operand: operand, LSE: optionalRows(s.lse, R, A), Probs: w.probs,
+		Context: optionalRows(s.context, R, W), Operand: context, LSE: optionalRows(s.lse, R, A), Probs: w.layerProbs(A),
 	}
 	w.device.Attention(&w.op.attention)
 
@@ -87,7 +94,7 @@ func (w *workspace) block(i int, x, operand compute.Buffer) compute.Buffer {
 		x = residual
 	}
 	w.op.linear = compute.Linear{
-		Rows: R, X: w.op.attention.Context, Operand: operand, W: p.attentionOutput.matrix, Bias: p.attentionOutput.bias,
+		Rows: R, X: w.op.attention.Context, Operand: context, W: p.attentionOutput.matrix, Bias: p.attentionOutput.bias,
 		Y: optionalRows(s.sum1, R, H), Norm: w.addNorm(R, s.sum1, x, w.attentionDrop(i), p.attentionNorm, s.mean1, s.rstd1, s.out1, operand),
 	}
 	w.device.Linear(&w.op.linear)

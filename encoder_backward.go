@@ -7,7 +7,8 @@ import (
 // This file is encoder.go in reverse. Each step takes the gradient of the loss at its output, adds the gradients of its
 // parameters, and leaves the gradient at its input. w.dHidden holds the gradient at the hidden states on the way down.
 //
-// Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, S its stride, A heads.
+// Legend: B sequences, T tokens, R rows of a layer's output (T, or B), H hidden, I intermediate, S its stride, A heads of a layer,
+// D their size, W = A·D.
 
 // encodeBackward goes from the gradient at the last hidden states, in w.dHidden, to that at the embeddings' output, [T,H],
 // which it returns. see, if not nil, is called after each layer.
@@ -37,7 +38,9 @@ func (w *workspace) blockBackward(i int) {
 		cfg      = &w.m.config
 		p        = &w.w.layers[i]
 		s        = &w.layers[i]
-		H, A     = cfg.HiddenSize, cfg.NumAttentionHeads
+		H        = cfg.HiddenSize
+		A, D     = cfg.Heads(i), cfg.HeadSize()
+		W        = A * D
 		S        = p.output.inStride
 		T        = w.b.Tokens()
 		R, first = w.blockRows(i)
@@ -50,7 +53,14 @@ func (w *workspace) blockBackward(i int) {
 	w.op.linearInputGrad = compute.LinearInputGrad{
 		Rows: R, DY: branch, W: p.output.matrix, F: w.act, Pre: rows(s.pre, R, S), DX: rows(w.dInner, R, S), DXStride: S,
 	}
-	w.device.LinearInputGrad(&w.op.linearInputGrad)
+	if w.neuronGrads != nil { // before the activation is gone back through
+		w.op.linearInputGrad.F, w.op.linearInputGrad.Pre = compute.Identity, compute.Buffer{}
+		w.device.LinearInputGrad(&w.op.linearInputGrad)
+		w.neuronGrads(i)
+		w.device.ActivateGrad(w.act, rows(w.dInner, R, S), rows(w.dInner, R, S), rows(s.pre, R, S))
+	} else {
+		w.device.LinearInputGrad(&w.op.linearInputGrad)
+	}
 	w.weightGrad(R, w.dInner, &p.intermediate, s.out1)
 	w.inputGrad(R, w.dInner, &p.intermediate, w.dSum, true)
 
@@ -63,8 +73,8 @@ func (w *workspace) blockBackward(i int) {
 	w.inputGrad(R, branch, &p.attentionOutput, w.dContext, false)
 
 	w.op.attentionGrad = compute.AttentionGrad{
-		Heads: A, HeadSize: H / A, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*H), Context: rows(s.context, R, H),
-		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, H), DQKV: rows(w.dQKV, T, 3*H),
+		Heads: A, HeadSize: D, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*W), Context: rows(s.context, R, W),
+		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, W), DQKV: rows(w.dQKV, T, 3*W),
 	}
 	w.device.AttentionGrad(&w.op.attentionGrad)
 	w.weightGrad(T, w.dQKV, &p.qkv, w.input(i))

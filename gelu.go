@@ -1,6 +1,7 @@
 package bert
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,6 +88,9 @@ func (c *Config) resolveGELU(g GELU, origin origin) (note string) {
 
 // forGoogle names the activation as google-research/bert does, which knows tanh's approximation alone, as gelu.
 func (c *Config) forGoogle() error {
+	if c.PrunedHeads != nil {
+		return errors.New("google-research/bert has no place for layers with different numbers of heads, and this model's were pruned")
+	}
 	switch activations[c.HiddenAct] {
 	case compute.GELUTanh:
 		c.HiddenAct = geluErf

@@ -23,10 +23,10 @@ func (s *Session) InputGradient(b *Batch, between func(*Activations) error) ([]f
 
 // AttentionGradient is what a pass forward and back leaves of a layer's attention.
 //
-// Legend: T tokens, H hidden, A heads of a width of D.
+// Legend: T tokens, A heads of a width of D, W = A·D.
 type AttentionGradient struct {
-	QKV []float32 // [T,3H]: a row is a token's query, key and value, of which each is [A,D]
-	// Context is the gradient at what the heads give, [T,H]: a row is [A,D].
+	QKV []float32 // [T,3W]: a row is a token's query, key and value, of which each is [A,D]
+	// Context is the gradient at what the heads give, [T,W]: a row is [A,D].
 	Context []float32
 }
 
@@ -38,12 +38,12 @@ func (s *Session) AttentionGradients(b *Batch, between func(*Activations) error)
 		out = make([]AttentionGradient, c.NumHiddenLayers)
 	)
 	_, err := s.inputGradient(b, between, false, func(w *workspace, layer int) error {
-		T, g := w.b.Tokens(), &out[layer]
-		g.QKV, g.Context = make([]float32, T*3*c.HiddenSize), make([]float32, T*c.HiddenSize)
-		if err := w.device.Read(g.QKV, rows(w.layers[layer].qkv, T, 3*c.HiddenSize)); err != nil {
+		T, W, g := w.b.Tokens(), c.AttentionWidth(layer), &out[layer]
+		g.QKV, g.Context = make([]float32, T*3*W), make([]float32, T*W)
+		if err := w.device.Read(g.QKV, rows(w.layers[layer].qkv, T, 3*W)); err != nil {
 			return err
 		}
-		return w.device.Read(g.Context, rows(w.dContext, T, c.HiddenSize))
+		return w.device.Read(g.Context, rows(w.dContext, T, W))
 	})
 	if err != nil {
 		return nil, err
@@ -59,9 +59,6 @@ func (s *Session) inputGradient(b *Batch, between func(*Activations) error, firs
 		return nil, err
 	}
 	defer m.done()
-	if p, _ := m.device.Precision(); !p.Trains() {
-		return nil, fmt.Errorf("%w, not %v", ErrInferenceOnly, p)
-	}
 	if err := b.check(&m.config); err != nil {
 		return nil, err
 	}
@@ -70,20 +67,10 @@ func (s *Session) inputGradient(b *Batch, between func(*Activations) error, firs
 			return nil, err
 		}
 	}
-	weights, err := m.weightsForBackward()
+	w, err := s.backward()
 	if err != nil {
 		return nil, err
 	}
-	w := s.back
-	if w == nil {
-		w = newWorkspace(m, true)
-		w.noDropout, w.inputOnly = true, true
-		if w.unused, err = m.device.Alloc(2 * m.config.HiddenSize); err != nil {
-			return nil, fmt.Errorf("memory for a backward pass: %w", err)
-		}
-		s.back = w
-	}
-	w.w = weights
 	w.firstOnly = firstOnly
 	if err := w.begin(b); err != nil {
 		return nil, err
@@ -119,6 +106,28 @@ func (s *Session) inputGradient(b *Batch, between func(*Activations) error, firs
 		return nil, m.blame(&NotFiniteError{Sequence: sequence})
 	}
 	return gradient, nil
+}
+
+// backward is the memory of passes forward and back of which no parameter gets a gradient, and which drop nothing out.
+func (s *Session) backward() (*workspace, error) {
+	m := s.m
+	if p, _ := m.device.Precision(); !p.Trains() {
+		return nil, fmt.Errorf("%w, not %v", ErrInferenceOnly, p)
+	}
+	weights, err := m.weightsForBackward()
+	if err != nil {
+		return nil, err
+	}
+	if s.back == nil {
+		w := newWorkspace(m, true)
+		w.noDropout, w.inputOnly = true, true
+		if w.unused, err = m.device.Alloc(2 * m.config.HiddenSize); err != nil {
+			return nil, fmt.Errorf("memory for a backward pass: %w", err)
+		}
+		s.back = w
+	}
+	s.back.w = weights
+	return s.back, nil
 }
 
 // weightsForBackward are the weights as products of a backward pass take them: not packed.

@@ -15,7 +15,7 @@ import (
 // This file writes a model as an ONNX graph: encoder.go and the forward half of heads.go once more, as operators. A graph
 // has no ragged batch, so here sequences are padded, and attention has a mask.
 //
-// Legend: B sequences, S tokens of the longest, N choices of an example, H hidden, A heads, D = H/A, C labels, V vocabulary.
+// Legend: B sequences, S tokens of the longest, N choices of an example, H hidden, A heads of a layer, D their size, C labels, V vocabulary.
 
 // The version of the operators, the first with LayerNormalization, and of the file format that came with it
 // (https://github.com/onnx/onnx/blob/main/docs/Versioning.md).
@@ -183,23 +183,21 @@ func (b *graphBuilder) encode() string {
 	mask = b.node("/mask", "Sub", []string{b.number("one", 1), mask})
 	mask = b.node("/mask", "Mul", []string{mask, b.number("lowest", -math.MaxFloat32)})
 	for i := range c.NumHiddenLayers {
-		x = b.block(fmt.Sprintf("/encoder/layer.%d", i), x, mask, fmt.Sprintf("%sencoder.layer.%d.", prefix, i))
+		x = b.block(fmt.Sprintf("/encoder/layer.%d", i), x, mask, fmt.Sprintf("%sencoder.layer.%d.", prefix, i), int64(c.Heads(i)))
 	}
 	return x
 }
 
-// block is a layer of the encoder, [B,S,H] → [B,S,H], whose parameters' names begin with prefix.
-func (b *graphBuilder) block(scope, x, mask, prefix string) string {
+// block is a layer of the encoder of A heads, [B,S,H] → [B,S,H], whose parameters' names begin with prefix.
+func (b *graphBuilder) block(scope, x, mask, prefix string, A int64) string {
 	var (
-		c    = &b.m.config
-		A    = int64(c.NumAttentionHeads)
-		D    = int64(c.HiddenSize) / A
+		D    = int64(b.m.config.HeadSize())
 		self = scope + "/attention/self"
 	)
 	// heads is a product of x, split into heads: [B,S,H] → [B,S,A,D], its dimensions then in another order.
 	heads := func(name string, order ...int64) string {
 		y := b.dense(self+"/"+name, x, prefix+"attention.self."+name)
-		y = b.node(self+"/"+name, "Reshape", []string{y, b.ints("shape_heads", 0, 0, A, D)})
+		y = b.node(self+"/"+name, "Reshape", []string{y, b.ints(fmt.Sprintf("shape_heads_%d", A), 0, 0, A, D)})
 		return b.node(self+"/"+name, "Transpose", []string{y}, onnx.IntsAttr("perm", order...))
 	}
 	query, key, value := heads("query", 0, 2, 1, 3), heads("key", 0, 2, 3, 1), heads("value", 0, 2, 1, 3)
@@ -209,7 +207,7 @@ func (b *graphBuilder) block(scope, x, mask, prefix string) string {
 	probs := b.node(self, "Softmax", []string{scores}, onnx.IntAttr("axis", -1))
 	context := b.node(self, "MatMul", []string{probs, value}) // [B,A,S,D]
 	context = b.node(self, "Transpose", []string{context}, onnx.IntsAttr("perm", 0, 2, 1, 3))
-	context = b.node(self, "Reshape", []string{context, b.ints("shape_hidden", 0, 0, A*D)})
+	context = b.node(self, "Reshape", []string{context, b.ints(fmt.Sprintf("shape_hidden_%d", A), 0, 0, A*D)})
 
 	y := b.dense(scope+"/attention/output/dense", context, prefix+"attention.output.dense")
 	x = b.norm(scope+"/attention/output/LayerNorm", b.node(scope+"/attention/output", "Add", []string{y, x}), prefix+"attention.output.LayerNorm")

@@ -102,6 +102,7 @@ func TestGoldenONNXRuntime(t *testing.T) {
 	}
 	c.Labels = c.Labels[:1]
 	add(c, SequenceClassification) // a regression
+	add(prunedConfig(), NoHead)
 	for act := range activations {
 		c.HiddenAct = act
 		add(c, MaskedLM)

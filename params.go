@@ -49,7 +49,8 @@ const decoderWeight = "cls.predictions.decoder.weight"
 // layer's query, key and value follow one another, and so do their biases: each three are one matrix and one vector
 // to the encoder. A head that isn't one of the constants has none.
 //
-// Legend: V vocabulary, H hidden, I intermediate, P positions, S segments, C labels.
+// Legend: V vocabulary, H hidden, W the width of a layer's heads together (H, or less where heads were pruned), I intermediate,
+// P positions, S segments, C labels.
 func Params(c *Config, head Head) []Param {
 	if head.check() != nil {
 		return nil
@@ -65,13 +66,13 @@ func Params(c *Config, head Head) []Param {
 	t.add(Param{Name: e + "token_type_embeddings.weight", Google: e + "token_type_embeddings", Shape: []int{c.TypeVocabSize, h}, Decay: true})
 	t.layerNorm(e+"LayerNorm", h)
 	for i := range c.NumHiddenLayers {
-		l := fmt.Sprintf("encoder.layer.%d.", i)
+		l, width := fmt.Sprintf("encoder.layer.%d.", i), c.AttentionWidth(i)
 		for _, part := range []string{"weight", "bias"} {
 			for _, name := range []string{"query", "key", "value"} {
-				t.dense(l+"attention.self."+name, part, h, h)
+				t.dense(l+"attention.self."+name, part, width, h)
 			}
 		}
-		t.denseBoth(l+"attention.output.dense", h, h)
+		t.denseBoth(l+"attention.output.dense", h, width)
 		t.layerNorm(l+"attention.output.LayerNorm", h)
 		t.denseBoth(l+"intermediate.dense", c.IntermediateSize, h)
 		t.denseBoth(l+"output.dense", h, c.IntermediateSize)

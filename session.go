@@ -40,7 +40,7 @@ type Outputs struct {
 
 // Output is what a forward pass gives. Its slices belong to the session and are good until its next pass.
 //
-// Legend: B sequences, T tokens, n tokens of one sequence, M masked tokens, H hidden, A heads, L layers, C labels,
+// Legend: B sequences, T tokens, n tokens of one sequence, M masked tokens, H hidden, A heads of a layer, D their size, L layers, C labels,
 // V vocabulary.
 type Output struct {
 	// Logits are the head's: [B,C] of SequenceClassification ([B] of a regression), [T,C] of TokenClassification, [T,2] of
@@ -53,7 +53,7 @@ type Output struct {
 	LastHidden []float32   // [T,H]
 	Hidden     [][]float32 // [L+1] of [T,H]
 	Attentions [][]float32 // [L] of, for each sequence, [A,n,n]: head, query, key
-	QKV        [][]float32 // [L] of [T,3H]: a token's query, key and value, of which each is [A,H/A]
+	QKV        [][]float32 // [L] of [T,3AD]: a token's query, key and value, of which each is [A,D]
 	Loss       Loss
 }
 
@@ -107,12 +107,12 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 	s.attentions, s.qkv = s.attentions[:0], s.qkv[:0]
 	w.probs, w.qkv = compute.Buffer{}, compute.Buffer{}
 	if want.QKV {
-		if w.qkv, err = m.device.Alloc(b.Tokens() * 3 * m.config.HiddenSize); err != nil {
+		if w.qkv, err = m.device.Alloc(b.Tokens() * 3 * m.config.maxAttentionWidth()); err != nil {
 			return nil, fmt.Errorf("memory for queries, keys and values: %w", err)
 		}
 	}
 	if want.Attentions {
-		if w.probs, err = m.device.Alloc(s.attentionSize(b)); err != nil {
+		if w.probs, err = m.device.Alloc(attentionSize(b, m.config.maxAttentionWidth()/m.config.HeadSize())); err != nil {
 			return nil, fmt.Errorf("memory for the attention probabilities: %w", err)
 		}
 	}
@@ -122,10 +122,10 @@ func (s *Session) Forward(b *Batch, want Outputs) (*Output, error) {
 				s.hidden = append(s.hidden, read(nil, hidden))
 			}
 			if want.Attentions && layer > 0 {
-				s.attentions = append(s.attentions, read(nil, w.probs))
+				s.attentions = append(s.attentions, read(nil, w.layerProbs(m.config.Heads(layer-1))))
 			}
 			if want.QKV && layer > 0 {
-				s.qkv = append(s.qkv, read(nil, w.qkv))
+				s.qkv = append(s.qkv, read(nil, rows(w.qkv, b.Tokens(), 3*m.config.AttentionWidth(layer-1))))
 			}
 		}
 	}
@@ -220,16 +220,16 @@ func (s *Session) checkFinite(b *Batch) error {
 	if err := check(s.out.LastHidden, perToken, hidden); err != nil {
 		return err
 	}
-	for _, qkv := range s.out.QKV {
-		if err := check(qkv, perToken, 3*hidden); err != nil {
+	for i, qkv := range s.out.QKV {
+		if err := check(qkv, perToken, 3*s.m.config.AttentionWidth(i)); err != nil {
 			return err
 		}
 	}
-	for _, probs := range s.out.Attentions {
-		at := notFinite(probs)
+	for layer, probs := range s.out.Attentions {
+		at, heads := notFinite(probs), s.m.config.Heads(layer)
 		for i := 0; at >= 0; i++ {
 			from, to := b.Sequence(i)
-			if at -= s.m.config.NumAttentionHeads * (to - from) * (to - from); at < 0 {
+			if at -= heads * (to - from) * (to - from); at < 0 {
 				return s.m.blame(&NotFiniteError{Sequence: i})
 			}
 		}
@@ -282,12 +282,12 @@ func (s *Session) loss(b *Batch) (Loss, error) {
 	return s.space.takeLoss(&s.denominators, s.batch[:])
 }
 
-// attentionSize is the number of attention probabilities of one layer: Σ A·n².
-func (s *Session) attentionSize(b *Batch) int {
+// attentionSize is the number of attention probabilities of one layer of so many heads: Σ A·n².
+func attentionSize(b *Batch, heads int) int {
 	size := 0
 	for i := range b.Len() {
 		from, to := b.Sequence(i)
-		size += s.m.config.NumAttentionHeads * (to - from) * (to - from)
+		size += heads * (to - from) * (to - from)
 	}
 	return size
 }

@@ -9,7 +9,7 @@ import (
 
 // weights are the parameters as the encoder uses them.
 //
-// Legend: V vocabulary, H hidden, I intermediate.
+// Legend: V vocabulary, H hidden, W the width of a layer's heads together, I intermediate.
 type weights struct {
 	word, position, tokenType *parameter
 	embeddingNorm             norm
@@ -25,8 +25,8 @@ type weights struct {
 
 // layer is one block of the encoder.
 type layer struct {
-	qkv             dense // query, key and value as one product, [3H, H]
-	attentionOutput dense // [H, H]
+	qkv             dense // query, key and value as one product, [3W, H]
+	attentionOutput dense // [H, W]
 	attentionNorm   norm
 	intermediate    dense // [I, H]
 	output          dense // [H, I]
@@ -138,10 +138,10 @@ func (m *Model) link(pack packing) (*weights, error) {
 		embeddingNorm: normOf(info.prefix + "embeddings.LayerNorm"),
 	}
 	for i := range c.NumHiddenLayers {
-		l := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i)
+		l, width := fmt.Sprintf("%sencoder.layer.%d.", info.prefix, i), c.AttentionWidth(i)
 		block := layer{
-			qkv:             denseOf(inRounded, 3*h, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
-			attentionOutput: denseOf(inInt8, h, h, l+"attention.output.dense"),
+			qkv:             denseOf(inRounded, 3*width, h, l+"attention.self.query", l+"attention.self.key", l+"attention.self.value"),
+			attentionOutput: denseOf(inInt8, h, width, l+"attention.output.dense"),
 			attentionNorm:   normOf(l + "attention.output.LayerNorm"),
 			intermediate:    denseOf(inInt8, c.IntermediateSize, h, l+"intermediate.dense"),
 			output:          denseOf(inInt8, h, c.IntermediateSize, l+"output.dense"),

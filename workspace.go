@@ -11,7 +11,8 @@ import (
 // of it and computes itself. It is laid out in one allocation, which grows to the largest batch seen and is used again, so
 // that a steady step allocates nothing.
 //
-// Legend: B sequences, T tokens, M masked tokens, H hidden, I intermediate, S its stride, A heads, C labels, V vocabulary.
+// Legend: B sequences, T tokens, M masked tokens, H hidden, I intermediate, S its stride, A heads of a layer, W their width together, C labels,
+// V vocabulary.
 type workspace struct {
 	m      *Model
 	train  bool
@@ -34,6 +35,7 @@ type workspace struct {
 	embeddingMean, embeddingRstd compute.Buffer // [T]
 	layers                       []layerSpace
 	operand, firstOperand        compute.Buffer // [T] and [B] rows: what the next product takes, or none
+	narrowOperand                compute.Buffer // [T] rows: the context of a layer with pruned heads as an operand, or none
 	inner                        compute.Buffer // [T,I], S apart
 
 	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
@@ -49,10 +51,10 @@ type workspace struct {
 	maskedLogits                   compute.Buffer // [M,V]
 	dTransformed                   compute.Buffer // [M,H]
 	dHidden, dSum, dBranch, dInner compute.Buffer // [T,H], [T,H], [T,H], [T,I] S apart
-	dContext, dQKV                 compute.Buffer // [T,H], [T,3H]
+	dContext, dQKV                 compute.Buffer // [T,W], [T,3W] of the widest layer
 	dPooled                        compute.Buffer // [B,H]
-	probs                          compute.Buffer // Σ [A,n,n], where attention is asked for
-	qkv                            compute.Buffer // [T,3H], where queries, keys and values are asked for without a backward pass
+	probs                          compute.Buffer // Σ [A,n,n] of most heads, where attention is asked for
+	qkv                            compute.Buffer // [T,3W] of the widest layer, where queries, keys and values are asked for without a backward pass
 
 	losses     compute.Numbers // of the rows of all batches of a step
 	lossesUsed int
@@ -69,6 +71,8 @@ type workspace struct {
 	rowNumbers []int32        // [T]: 0, 1, 2, …
 	added      added          // gradients that the caller adds
 
+	// neuronGrads, if not nil, is called on the way back while inner holds what the neurons of a layer give and dInner the gradient there.
+	neuronGrads func(layer int)
 	// observe, if not nil, is called with the input of a block's layer before its product: [rows, in], rows stride apart.
 	observe func(block int, layer string, x compute.Buffer, rows, in, stride int)
 
@@ -78,8 +82,8 @@ type workspace struct {
 // layerSpace is what a block of the encoder computes. Without a backward pass all blocks share one, in which what only that needs is
 // none: qkv, lse, sum1, pre, sum2, and the context where its operand is enough.
 type layerSpace struct {
-	qkv          compute.Buffer // [T,3H]
-	context      compute.Buffer // [T,H]
+	qkv          compute.Buffer // [T,3W]
+	context      compute.Buffer // [T,W]
 	lse          compute.Buffer // [T,A]
 	sum1, out1   compute.Buffer // [T,H]: before and after the LayerNorm that follows attention
 	pre          compute.Buffer // [T,I], S apart: before the activation
@@ -202,7 +206,7 @@ func (w *workspace) layOut(c *carver) {
 		head    = w.m.head
 		info    = heads[head]
 		B, T, M = w.capacity.sequences, w.capacity.tokens, w.capacity.masked
-		H, A    = cfg.HiddenSize, cfg.NumAttentionHeads
+		H, W    = cfg.HiddenSize, cfg.maxAttentionWidth()
 		S       = w.m.innerStride()
 	)
 	w.embeddingOut = c.take(T * H)
@@ -211,12 +215,24 @@ func (w *workspace) layOut(c *carver) {
 	if size := w.device.OperandSize(H); size > 0 {
 		w.operand, w.firstOperand = c.take(T*size), c.take(B*size)
 	}
+	if w.narrowOperand = (compute.Buffer{}); cfg.PrunedHeads != nil {
+		size := 0
+		for i := range cfg.NumHiddenLayers {
+			if n := cfg.AttentionWidth(i); n < H {
+				size = max(size, w.device.OperandSize(n))
+			}
+		}
+		if size > 0 {
+			w.narrowOperand = c.take(T * size)
+		}
+	}
 	w.layers = w.layers[:0]
 	if w.train {
 		w.embeddingSum, w.inner = c.take(T*H), c.take(T*S)
-		for range cfg.NumHiddenLayers {
+		for i := range cfg.NumHiddenLayers {
+			width := cfg.AttentionWidth(i)
 			w.layers = append(w.layers, layerSpace{
-				qkv: c.take(T * 3 * H), context: c.take(T * H), lse: c.take(T * A),
+				qkv: c.take(T * 3 * width), context: c.take(T * width), lse: c.take(T * cfg.Heads(i)),
 				sum1: c.take(T * H), out1: c.take(T * H), pre: c.take(T * S), sum2: c.take(T * H), out2: c.take(T * H),
 				mean1: c.take(T), rstd1: c.take(T), mean2: c.take(T), rstd2: c.take(T),
 			})
@@ -228,7 +244,7 @@ func (w *workspace) layOut(c *carver) {
 			mean1: w.embeddingMean, rstd1: w.embeddingRstd, mean2: w.embeddingMean, rstd2: w.embeddingRstd,
 		}
 		if w.device.OperandSize(H) == 0 {
-			l.context = c.take(T * H)
+			l.context = c.take(T * W)
 		} // else the operand is all that is needed
 		w.embeddingSum = w.embeddingOut
 		for range cfg.NumHiddenLayers {
@@ -252,7 +268,7 @@ func (w *workspace) layOut(c *carver) {
 	}
 	if w.train {
 		w.dHidden, w.dSum, w.dBranch = c.take(T*H), c.take(T*H), c.take(T*H)
-		w.dInner, w.dContext, w.dQKV = c.take(T*S), c.take(T*H), c.take(T*3*H)
+		w.dInner, w.dContext, w.dQKV = c.take(T*S), c.take(T*W), c.take(T*3*W)
 		w.dPooled = c.take(max(B, w.headRows(B, T)) * H)
 		w.dTransformed = c.take(M * H)
 	}
@@ -270,6 +286,14 @@ func (w *workspace) headRows(sequences, tokens int) int {
 // product follows before the next does.
 func (w *workspace) operandRows(n int) compute.Buffer {
 	return optionalRows(w.operand, n, w.device.OperandSize(w.m.config.HiddenSize))
+}
+
+// layerProbs is where the attention probabilities of a layer of so many heads go, or none.
+func (w *workspace) layerProbs(heads int) compute.Buffer {
+	if w.probs.None() {
+		return w.probs
+	}
+	return w.probs.Slice(0, attentionSize(w.b, heads))
 }
 
 // optionalRows is rows of a buffer, or none of none.

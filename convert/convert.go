@@ -151,15 +151,21 @@ type Options struct {
 	MaxShardBytes int64
 	// AllowMissing initialises missing tensors at random.
 	AllowMissing bool
-	// GELU and Base are those of bert.Options.
-	GELU bert.GELU
-	Base string
+	// GELU, Base and Threads are those of bert.Options.
+	GELU    bert.GELU
+	Base    string
+	Threads int
 	// Pooling are the modes of a new pipeline, for SentenceTransformers; nil: the model's own pipeline or, of a model without one,
 	// the mean. Normalize makes the vectors of a new pipeline as long as 1.
 	Pooling   []sentence.Mode
 	Normalize bool
 	// Loaded, if not nil, is given the model before anything is written.
 	Loaded func(*bert.Model)
+	// Change, if not nil, makes the model that is written of the one that was read, whose int8 weights are then the numbers that they
+	// mean, and the tokenizer that is written in place of the model's own, or nil to copy that.
+	Change func(*bert.Model) (*bert.Model, *tokenizer.Tokenizer, error)
+	// Check, if not nil, is given the folder before it takes its place. Its error ends Run, and nothing is written.
+	Check func(dir string) error
 }
 
 // Result says what was written.
@@ -196,7 +202,9 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	loading := bert.Options{Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed, GELU: o.GELU, Base: o.Base}
+	loading := bert.Options{
+		Head: bert.HeadOfTensors, AllowMissing: o.AllowMissing, Seed: seed, GELU: o.GELU, Base: o.Base, Threads: o.Threads, Dequantize: o.Change != nil,
+	}
 	if o.Quantize != nil {
 		loading.Precision = bert.Int8 // so that what is int8 already stays so
 	}
@@ -219,6 +227,18 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	if o.Loaded != nil {
 		o.Loaded(m)
 	}
+	read := m.Report().DType
+	var tokens *tokenizer.Tokenizer // in place of the model's own
+	if o.Change != nil {
+		changed, t, err := o.Change(m)
+		if err != nil {
+			return nil, err
+		}
+		if changed != m {
+			defer changed.Close()
+		}
+		m, tokens = changed, t
+	}
 	if f.check != nil {
 		r.Notes = append(r.Notes, f.check(m.Config())...)
 	}
@@ -232,22 +252,27 @@ func Run(ctx context.Context, in, out string, o Options) (*Result, error) {
 	case f.float32:
 		r.DType, stored = checkpoint.F32, checkpoint.F32
 	case o.DType == 0:
-		r.keep(m.Report().DType)
+		r.keep(read)
 		stored = r.DType
 	}
 	err = files.Folder(out, func(dir string) error {
 		if err := m.Save(dir, bert.SaveOptions{DType: stored, Quantize: o.Quantize, Format: f.weights, MaxShardBytes: o.MaxShardBytes}); err != nil {
 			return err
 		}
-		if err := r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format, m); err != nil {
+		if err := r.carry(bert.TokenizerDir(from, o.Base), dir, o.Format, m, tokens); err != nil {
 			return err
 		}
-		if pipeline == nil {
-			return nil
+		if pipeline != nil {
+			names, err := pipeline.Save(dir)
+			r.Copied = append(r.Copied, names...)
+			if err != nil {
+				return err
+			}
 		}
-		names, err := pipeline.Save(dir)
-		r.Copied = append(r.Copied, names...)
-		return err
+		if o.Check != nil {
+			return o.Check(dir)
+		}
+		return nil
 	}, bert.ConfigFiles()...)
 	if err != nil {
 		return nil, err
@@ -269,9 +294,21 @@ func (r *Result) keep(stored checkpoint.DType) {
 	r.DType = checkpoint.F32
 }
 
-// carry copies the files beside the weights.
-func (r *Result) carry(from, to string, format Format, m *bert.Model) error {
+// written are the files that tokenizer.Save writes.
+var written = []string{"vocab.txt", "tokenizer.json", "tokenizer_config.json"}
+
+// carry copies the files beside the weights. tokens, if not nil, takes the place of the tokenizer.
+func (r *Result) carry(from, to string, format Format, m *bert.Model, tokens *tokenizer.Tokenizer) error {
+	if tokens != nil {
+		if err := tokens.Save(to, tokenizer.SaveOptions{MaxLength: m.Config().MaxPositionEmbeddings}); err != nil {
+			return err
+		}
+		r.Copied = append(r.Copied, written...)
+	}
 	for _, name := range carried {
+		if tokens != nil && (slices.Contains(written, name) || name == "added_tokens.json") { // whose ids are those of the old tokenizer
+			continue
+		}
 		data, err := os.ReadFile(filepath.Join(from, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -293,10 +330,13 @@ func (r *Result) carry(from, to string, format Format, m *bert.Model) error {
 		r.Notes = append(r.Notes, from+" has no tokenizer: neither vocab.txt nor tokenizer.json is there to copy")
 		return nil
 	}
-	t, err := tokenizer.Load(from)
-	if err != nil {
-		r.Notes = append(r.Notes, fmt.Sprintf("the tokenizer's files are copied, but can't be used (%v)", err))
-		return nil
+	t := tokens
+	if t == nil {
+		var err error
+		if t, err = tokenizer.Load(from); err != nil {
+			r.Notes = append(r.Notes, fmt.Sprintf("the tokenizer's files are copied, but can't be used (%v)", err))
+			return nil
+		}
 	}
 	for _, note := range t.NotesFor(m) {
 		r.Notes = append(r.Notes, note.Text)

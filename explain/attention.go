@@ -8,7 +8,7 @@ import (
 
 // This file is about attention probabilities as package bert gives them.
 //
-// Legend: L layers, A heads, n tokens, H hidden, D = H/A.
+// Legend: L layers, A heads of a layer, n tokens, H hidden, D the size of a head, W = A·D.
 
 // HeadStatistic sums up what a head attends to, as a mean over the tokens that look (Clark et al. 2019, arXiv:1906.04341).
 type HeadStatistic struct {
@@ -119,31 +119,32 @@ func Rollout(attention [][][][]float32) ([][][]float64, error) {
 // for each output.
 type HeadWeights struct {
 	Heads     int
-	Value     []float32 // [H,H]
-	ValueBias []float32 // [H]
-	Output    []float32 // [H,H]: of the dense layer after attention, without its bias
+	Value     []float32 // [W,H]
+	ValueBias []float32 // [W]
+	Output    []float32 // [H,W]: of the dense layer after attention, without its bias
 }
 
 // ValueVectors are what each head makes of each token, (x·W_V + b_V)·W_O, of hidden states [n,H] that go into the layer: [A,n,H].
 // Weighed by a head's attention and added up over heads and tokens they are, with the bias of the dense layer, what attention
 // adds to a token.
 func (w *HeadWeights) ValueVectors(hidden [][]float32, threads int) ([][][]float64, error) {
-	h := len(w.ValueBias)
-	if w.Heads < 1 || h == 0 || h%w.Heads != 0 || len(w.Value) != h*h || len(w.Output) != h*h {
-		return nil, fmt.Errorf("weights of %d and %d numbers for %d heads of a width of %d in all", len(w.Value), len(w.Output), w.Heads, h)
+	width := len(w.ValueBias)
+	if w.Heads < 1 || width == 0 || width%w.Heads != 0 || len(w.Value)%width != 0 || len(w.Output) != len(w.Value) {
+		return nil, fmt.Errorf("weights of %d and %d numbers for %d heads of a width of %d in all", len(w.Value), len(w.Output), w.Heads, width)
 	}
+	h := len(w.Value) / width
 	for _, x := range hidden {
 		if len(x) != h {
 			return nil, fmt.Errorf("hidden states of width %d, want %d", len(x), h)
 		}
 	}
-	d := h / w.Heads
+	d := width / w.Heads
 	out := make([][][]float64, w.Heads)
 	for a := range out {
 		out[a] = make([][]float64, len(hidden))
 	}
 	parallel(threadsOf(threads), len(hidden), func(from, to int) {
-		value := make([]float64, h)
+		value := make([]float64, width)
 		for j := from; j < to; j++ {
 			for o := range value {
 				value[o] = float64(w.ValueBias[o])
@@ -154,7 +155,7 @@ func (w *HeadWeights) ValueVectors(hidden [][]float32, threads int) ([][][]float
 			for a := range out {
 				vector := make([]float64, h)
 				for o := range vector {
-					row := w.Output[o*h+a*d:][:d]
+					row := w.Output[o*width+a*d:][:d]
 					for i, v := range value[a*d : (a+1)*d] {
 						vector[o] += v * float64(row[i])
 					}

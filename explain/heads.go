@@ -7,12 +7,12 @@ import (
 
 // This file is about single heads: what their probabilities are made of, and the gradient at them.
 //
-// Legend: L layers, A heads, n tokens, H hidden, D = H/A.
+// Legend: L layers, A heads of a layer, n tokens, D the size of a head, W = A·D.
 
 // HeadVectors are the queries, keys and values of a layer's heads, as package bert gives them for a sequence.
 type HeadVectors struct {
 	Tokens, Heads int
-	QKV           []float32 // [n,3H]: a row is a token's query, key and value, of which each is [A,D]
+	QKV           []float32 // [n,3W]: a row is a token's query, key and value, of which each is [A,D]
 }
 
 // check returns D.
@@ -90,7 +90,7 @@ func (v *HeadVectors) Attention(threads int) ([][][]float64, error) {
 // AttentionPass is a layer's attention and the gradient at what it gives: what a pass forward and back leaves.
 type AttentionPass struct {
 	HeadVectors
-	Context []float32 // [n,H]: the gradient at P·V of all heads, a row is [A,D]
+	Context []float32 // [n,W]: the gradient at P·V of all heads, a row is [A,D]
 }
 
 // check returns D.

@@ -11,7 +11,7 @@ func Operations(c *bert.Config, batches []*bert.Batch) float64 {
 	for _, b := range batches {
 		for i := range b.Len() {
 			from, to := b.Sequence(i)
-			sum += encoderOperations(c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, to-from)
+			sum += encoderOperations(c, to-from)
 		}
 		sum += maskedLMOperations(c.HiddenSize, c.VocabSize, len(b.MaskedPositions))
 	}
@@ -19,10 +19,15 @@ func Operations(c *bert.Config, batches []*bert.Batch) float64 {
 }
 
 // encoderOperations are those of the encoder's forward pass for a sequence of n tokens.
-func encoderOperations(layers, hidden, intermediate, n int) float64 {
-	l, h, i, t := float64(layers), float64(hidden), float64(intermediate), float64(n)
-	// Of a token in a layer: query, key, value and output; the two products of the feed-forward network; scores and context.
-	return 2 * l * t * (4*h*h + 2*h*i + 2*t*h)
+func encoderOperations(c *bert.Config, n int) float64 {
+	h, i, t := float64(c.HiddenSize), float64(c.IntermediateSize), float64(n)
+	sum := 0.0
+	for _, width := range c.AttentionWidths() {
+		w := float64(width)
+		// Of a token in a layer: query, key, value and output; the two products of the feed-forward network; scores and context.
+		sum += 4*h*w + 2*h*i + 2*t*w
+	}
+	return 2 * t * sum
 }
 
 // maskedLMOperations are those of the masked language model's head for a number of masked tokens: its dense layer and the

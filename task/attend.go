@@ -61,7 +61,8 @@ func (w *AttentionWeights) UnmarshalText(text []byte) (err error) {
 // AttendOptions say what Attend gives. The zero value is all of it.
 type AttendOptions struct {
 	Weights AttentionWeights
-	// Layers and Heads are those that are given, from 0; nil: all. They change no number.
+	// Layers and Heads are those that are given, from 0; nil: all. They change no number. Heads that a layer does not have, as heads were
+	// pruned, are left out.
 	Layers, Heads []int
 	// TopK is how many tokens are given for each that looks, those with the largest weights; 0: all.
 	TopK int
@@ -305,6 +306,10 @@ func (a *attender) fill(out *Attended, e *Encoded) error {
 		}
 	}
 	texts := out.texts()
+	firsts := make([]int, len(e.Attention)) // of each layer in statistics
+	for l := 1; l < len(firsts); l++ {
+		firsts[l] = firsts[l-1] + len(e.Attention[l-1])
+	}
 	for _, l := range a.layers {
 		layer := AttendedLayer{Layer: l, PaperLayer: l + 1}
 		if rollout != nil {
@@ -327,7 +332,10 @@ func (a *attender) fill(out *Attended, e *Encoded) error {
 			}
 		}
 		for _, h := range a.heads {
-			s := &statistics[l*len(e.Attention[l])+h]
+			if h >= len(e.Attention[l]) {
+				continue
+			}
+			s := &statistics[firsts[l]+h]
 			head := AttendedHead{
 				Head: h, PaperHead: h + 1, First: float32(s.First), Separators: float32(s.Separators),
 				Self: float32(s.Self), Previous: float32(s.Previous), Next: float32(s.Next), Entropy: float32(s.Entropy),

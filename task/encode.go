@@ -154,7 +154,7 @@ func newEncoder(e *engine, d *Description, o EncodeOptions, plain Pooling) (*enc
 		n := len(s.ids)
 		floats := n * c.HiddenSize * len(x.layers)
 		if o.Attention {
-			floats += c.NumHiddenLayers * c.NumAttentionHeads * n * n
+			floats += c.NumHiddenLayers * c.NumAttentionHeads * n * n // at most
 		}
 		if x.vectors {
 			floats += c.NumHiddenLayers * n * 3 * c.HiddenSize
@@ -286,14 +286,14 @@ func (e *encoder) encodeAll(ctx context.Context, inputs []prepared) ([]Encoded, 
 	want.LastHidden = slices.Contains(states, last)
 	want.Hidden = slices.ContainsFunc(states, func(l int) bool { return l != last })
 	err := forward(ctx, e.withSession, sequences(s), e.tokens, want, func(indices []int, b *bert.Batch, out *bert.Output) error {
-		probabilities := 0 // before this sequence, in each layer
+		squares := 0 // Σ n² of the sequences before this one
 		for i, at := range indices {
 			var err error
-			if answers[at], err = e.encoded(s[at], b, i, out, probabilities, prompts[at]); err != nil {
+			if answers[at], err = e.encoded(s[at], b, i, out, squares, prompts[at]); err != nil {
 				return &sequenceError{at, err}
 			}
 			n := len(s[at].ids)
-			probabilities += e.model.Config().NumAttentionHeads * n * n
+			squares += n * n
 		}
 		return nil
 	})
@@ -303,9 +303,9 @@ func (e *encoder) encodeAll(ctx context.Context, inputs []prepared) ([]Encoded, 
 	return answers, nil
 }
 
-// encoded copies what is asked for of sequence i of a batch out of the session's memory. probabilities is where the
-// sequence's attention begins, prompt the number of its tokens that are a prompt's.
-func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, probabilities, prompt int) (answer Encoded, err error) {
+// encoded copies what is asked for of sequence i of a batch out of the session's memory. squares is where the sequence's attention
+// begins, for each head of a layer, prompt the number of its tokens that are a prompt's.
+func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, squares, prompt int) (answer Encoded, err error) {
 	var (
 		c        = e.model.Config()
 		h        = c.HiddenSize
@@ -335,14 +335,15 @@ func (e *encoder) encoded(s sequence, b *bert.Batch, i int, out *bert.Output, pr
 	if e.options.Normalize {
 		sentence.Normalize(answer.Pooled)
 	}
-	for _, qkv := range out.QKV {
-		answer.vectors = append(answer.vectors, explain.HeadVectors{Tokens: n, Heads: c.NumAttentionHeads, QKV: slices.Clone(qkv[from*3*h : to*3*h])})
+	for l, qkv := range out.QKV {
+		width := 3 * c.AttentionWidth(l)
+		answer.vectors = append(answer.vectors, explain.HeadVectors{Tokens: n, Heads: c.Heads(l), QKV: slices.Clone(qkv[from*width : to*width])})
 	}
 	if e.options.Attention {
-		for _, layer := range out.Attentions {
-			heads := make([][][]float32, c.NumAttentionHeads)
+		for l, layer := range out.Attentions {
+			heads := make([][][]float32, c.Heads(l))
 			for a := range heads {
-				at := probabilities + a*n*n
+				at := len(heads)*squares + a*n*n
 				heads[a] = rows(layer[at:at+n*n], n, n)
 			}
 			answer.Attention = append(answer.Attention, heads)

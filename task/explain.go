@@ -449,7 +449,7 @@ func (x *explainer) lastAttention(ctx context.Context, f *modelFunction) (*expla
 		}
 		out.At = f.aim.at(logits, nil)
 		last := c.NumHiddenLayers - 1
-		heads := make([][][]float32, c.NumAttentionHeads)
+		heads := make([][][]float32, c.Heads(last))
 		for h := range heads {
 			heads[h] = rows(pass.Attentions[last][h*n*n:(h+1)*n*n], n, n)
 		}

@@ -128,9 +128,10 @@ func (f *modelFunction) attention(ctx context.Context) (layers []explain.Attenti
 			return err
 		}
 		value = values[0]
-		for _, p := range passes {
+		c := f.model.Config()
+		for l, p := range passes {
 			layers = append(layers, explain.AttentionPass{
-				HeadVectors: explain.HeadVectors{Tokens: b.Tokens(), Heads: f.model.Config().NumAttentionHeads, QKV: p.QKV}, Context: p.Context,
+				HeadVectors: explain.HeadVectors{Tokens: b.Tokens(), Heads: c.Heads(l), QKV: p.QKV}, Context: p.Context,
 			})
 		}
 		return nil
@@ -172,7 +173,7 @@ func (e *engine) headWeights() ([]explain.HeadWeights, error) {
 	out := make([]explain.HeadWeights, c.NumHiddenLayers)
 	for l := range out {
 		w := &out[l]
-		w.Heads = c.NumAttentionHeads
+		w.Heads = c.Heads(l)
 		for name, to := range map[string]*[]float32{
 			"self.value.weight": &w.Value, "self.value.bias": &w.ValueBias, "output.dense.weight": &w.Output,
 		} {

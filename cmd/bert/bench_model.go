@@ -95,7 +95,7 @@ func (a *app) benchModel(work string, f *benchFlags, s *sizeFlags, prepare func(
 		}
 		line.take(samples)
 		line.SequencesPerSecond, line.TokensPerSecond = line.rate(float64(batch)), line.rate(float64(batch*length))
-		line.compute(passes*float64(batch)*bench.ForwardOperations(c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, length), peak)
+		line.compute(passes*float64(batch)*bench.ForwardOperations(c.AttentionWidths(), c.HiddenSize, c.IntermediateSize, length), peak)
 		return out.add(line)
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/finetune"
+	"github.com/go-bert/bert/prune"
 	"github.com/go-bert/bert/task"
 )
 
@@ -178,8 +179,12 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	for _, p := range m.Params() {
 		parameters += p.Len()
 	}
-	a.log.Info(fmt.Sprintf("model: %s of %s parameters, %d layers of width %d with %d heads, %s",
-		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, from))
+	heads := fmt.Sprintf("%d heads", c.NumAttentionHeads)
+	if c.PrunedHeads != nil {
+		heads = fmt.Sprintf("up to %d heads, %d in all", c.NumAttentionHeads, prune.SizeOf(m).Heads)
+	}
+	a.log.Info(fmt.Sprintf("model: %s of %s parameters, %d layers of width %d with %s, %s",
+		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, heads, from))
 	a.log.Info("device: " + m.Device())
 	a.warnPrecision(m)
 	report := m.Report()

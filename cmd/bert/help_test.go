@@ -103,6 +103,7 @@ func TestFlagsHaveSections(t *testing.T) {
 
 // differentMeanings are the flags that mean different things to different commands, with the reasons.
 var differentMeanings = map[string]string{
+	"heads":  "of attention the heads to print, by number, of prune how many are taken out: neither has a better name, and nobody uses both at once",
 	"keep":   "of project columns of a table, of quantize layers: both are left as they are, and nobody uses both at once",
 	"method": "of explain how words get their scores, of project how points are placed: methods are what both are called, and nobody uses both at once",
 	"size":   "of bench a published size of a model, of vocab the number of tokens: neither has a better name, and nobody uses both at once",
@@ -116,6 +117,7 @@ var sharedMeanings = map[string]string{
 	"config":                    "a config.json",
 	"data":                      "labelled data; of glue, the folder of all tasks",
 	"eval-steps":                "evaluate every N steps",
+	"evaluate":                  "measure what it costs, and write nothing",
 	"group-by-length":           "batches of similar lengths",
 	"input":                     "the file to read text from",
 	"instances":                 "folders that bert instances wrote",

@@ -16,6 +16,7 @@
 //	bert pretrain --instances DIR --config FILE …    pre-train a model on it
 //	bert pull NAME                                   fetch a model from a hub
 //	bert convert IN OUT --to torch                   write a model in another format
+//	bert prune MODEL OUT --every 2                   write a smaller model
 //	bert inspect DIR                                 list the tensors of a model
 //	bert bench infer                                 measure the speed of this machine
 //	bert completion bash, bert man DIR               shell completion, manual pages

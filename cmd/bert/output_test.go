@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/pretrain"
+	"github.com/go-bert/bert/prune"
 	"github.com/go-bert/bert/report"
 	"github.com/go-bert/bert/sweep"
 	"github.com/go-bert/bert/task"
@@ -146,6 +147,14 @@ func TestDocumentedKeys(t *testing.T) {
 		"project: the whole":                   projectionJSON{},
 		"project: a point":                     pointJSON{},
 		"pretrain":                             pretrain.Evaluation{},
+		"prune":                                prunedJSON{},
+		"prune: a size":                        prune.Size{},
+		"prune: vocabulary":                    prune.VocabularyResult{},
+		"prune: texts":                         prune.CorpusCheck{},
+		"prune: importances":                   prune.Importances{},
+		"prune: a score":                       prune.Score{},
+		"prune --evaluate":                     prune.Evaluation{},
+		"prune --evaluate: a cut":              prune.Cut{},
 		"glue":                                 glue.Summary{},
 		"glue: a row":                          glue.Row{},
 		"sweep":                                sweep.Summary{},

@@ -109,8 +109,12 @@ func (p *progress) few(all metric.Metrics) metric.Metrics {
 }
 
 // evaluated shows the progress of an evaluation.
-func (p *progress) evaluated(done, all int) {
-	if p.bars == nil {
+func (p *progress) evaluated(done, all int) { p.at("evaluating", done, all) }
+
+// at shows the progress of what goes through examples, of which all is the number. Where that is 0, it goes through the lines of texts, of which
+// nobody knows how many there are.
+func (p *progress) at(what string, done, all int) {
+	if p.bars == nil || all == 0 {
 		now := time.Now()
 		if done == all {
 			p.lastLine = time.Time{}
@@ -122,12 +126,16 @@ func (p *progress) evaluated(done, all int) {
 		// A short evaluation needs no line; a long one should show that it is still running.
 		if now.Sub(p.lastLine) > 30*time.Second {
 			p.lastLine = now
-			p.app.log.Info(fmt.Sprintf("evaluating: %s of %s examples", thousands(done), thousands(all)))
+			of := fmt.Sprintf("%s of %s examples", thousands(done), thousands(all))
+			if all == 0 {
+				of = thousands(done) + " lines"
+			}
+			p.app.log.Info(what + ": " + of)
 		}
 		return
 	}
 	if p.evaluation == nil {
-		p.evaluation = p.newBar("evaluating", all, func() string { return "" })
+		p.evaluation = p.newBar(what, all, func() string { return "" })
 	}
 	p.evaluation.SetCurrent(int64(done))
 	if done == all {

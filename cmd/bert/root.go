@@ -85,7 +85,9 @@ line.`,
 			a.demoCommand(), a.finetuneCommand(), a.evaluateCommand(), a.glueCommand(), a.sweepCommand(), a.reportCommand(), a.scoreCommand(),
 		}},
 		{"Pre-train", []*cobra.Command{a.vocabCommand(), a.instancesCommand(), a.pretrainCommand()}},
-		{"Fetch, convert, quantize and inspect models", []*cobra.Command{a.pullCommand(), a.convertCommand(), a.quantizeCommand(), a.inspectCommand()}},
+		{"Fetch, convert, shrink and inspect models", []*cobra.Command{
+			a.pullCommand(), a.convertCommand(), a.quantizeCommand(), a.pruneCommand(), a.inspectCommand(),
+		}},
 		{"The program", []*cobra.Command{a.benchCommand(), a.completionCommand(), a.manCommand(), a.versionCommand(), help}},
 	}
 	for _, group := range a.verbs {

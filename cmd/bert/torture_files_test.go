@@ -76,6 +76,7 @@ var torturedFolders = []torturedFolder{
 	{name: "convert tf", every: 9, args: strings.Fields("convert tiny out --to tf")},
 	{name: "convert onnx", every: 9, args: strings.Fields("convert tiny out --to onnx")},
 	{name: "quantize", every: 9, args: strings.Fields("quantize tiny out")},
+	{name: "prune", every: 9, args: strings.Fields("prune tiny out --vocab-from corpus.txt --every 2")},
 	{name: "starter", every: 61, needs: starter.Included, args: []string{"predict", "--quiet", "--model", "starter-sentiment", "a joy"}},
 }
 

@@ -73,8 +73,18 @@ func (s ModelSize) Intermediate() int { return 4 * s.Hidden }
 // that layer counts the keys and values of all tokens and otherwise only that row. Activations, norms, embeddings, the pooler and
 // the head, which are less than a hundredth, are not counted. A backward pass takes twice as many: two products for each one of
 // the forward pass.
-func ForwardOperations(layers, hidden, intermediate, n int) float64 {
-	l, h, i, t := float64(layers), float64(hidden), float64(intermediate), float64(n)
-	row := 4*h*h + 2*h*i + 2*t*h // multiply-adds: query, key, value and output; the block's two products; scores and context
-	return 2 * ((l-1)*t*row + (t-1)*2*h*h + row)
+// widths are those of the attention of each layer, of all its heads together.
+func ForwardOperations(widths []int, hidden, intermediate, n int) float64 {
+	h, i, t := float64(hidden), float64(intermediate), float64(n)
+	sum := 0.0
+	for l, width := range widths {
+		w := float64(width)
+		row := 4*h*w + 2*h*i + 2*t*w // multiply-adds: query, key, value and output; the block's two products; scores and context
+		if l < len(widths)-1 {
+			sum += t * row
+		} else {
+			sum += (t-1)*2*h*w + row
+		}
+	}
+	return 2 * sum
 }

@@ -71,11 +71,11 @@ func TestTime(t *testing.T) {
 func TestForwardOperations(t *testing.T) {
 	// BERT-base at 128 tokens: a whole layer is 1.86 billion operations; eleven of them, then keys and values of 128 rows and
 	// everything else for one row.
-	if got, want := ForwardOperations(12, 768, 3072, 128), 11*1862270976.0+127*2*2*768*768+14548992; got != want {
+	if got, want := ForwardOperations(slices.Repeat([]int{768}, 12), 768, 3072, 128), 11*1862270976.0+127*2*2*768*768+14548992; got != want {
 		t.Errorf("BERT-base: %.0f operations, want %.0f", got, want)
 	}
 	// With one token there is only one row: in each of two layers 4 products of 128×128, 2 of 128×512 and 2 of 128 for attention.
-	if got, want := ForwardOperations(2, 128, 512, 1), 2*2*float64(4*128*128+2*128*512+2*128); got != want {
+	if got, want := ForwardOperations([]int{128, 128}, 128, 512, 1), 2*2*float64(4*128*128+2*128*512+2*128); got != want {
 		t.Errorf("Tiny, one token: %.0f operations, want %.0f", got, want)
 	}
 }

@@ -1,6 +1,6 @@
 // Package archive packs a model directory for embedding: a ZIP archive compressed with Zstandard. In bfloat16 weights, the bytes
 // with sign and exponent compress well and those with the mantissa do not compress at all, so the two kinds are stored
-// separately, which saves an eighth.
+// separately, which saves an eighth. Matrices may be stored as integers instead, which takes half of that or less: see Rounding.
 package archive
 
 import (
@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -21,14 +22,20 @@ const (
 	// methodPlanes is a compression method of our own, with a number that section 4.4.5 of PKWARE's APPNOTE.TXT does not
 	// assign: Zstandard over the bytes at even positions of the file followed by those at odd positions.
 	methodPlanes = 0xbf16
-	// weightsExt is the extension of files that use methodPlanes.
+	// methodRounded is another, of files of weights that are stored as segments: see rounding.go.
+	methodRounded = 0xbf08
+	// weightsExt is the extension of files that use methodPlanes or methodRounded.
 	weightsExt = ".safetensors"
 	// maxSize limits the unpacked size of a file.
 	maxSize = 1 << 28
 )
 
-// Write packs files of a folder in the given order. The same files give the same bytes.
-func Write(w io.Writer, dir fs.FS, names []string) error {
+// Write packs files of a folder in the given order. The same files give the same bytes. Weights are rounded as r says, so that the archive's
+// are other numbers than the folder's; its digest is that of what comes out of it.
+func Write(w io.Writer, dir fs.FS, names []string, r Rounding) error {
+	if err := r.check(); err != nil {
+		return err
+	}
 	z := zip.NewWriter(w)
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -51,10 +58,33 @@ func Write(w io.Writer, dir fs.FS, names []string) error {
 		if len(data) > maxSize {
 			return fmt.Errorf("%s: %d bytes, want at most %d", name, len(data), maxSize)
 		}
+		weights := filepath.Ext(name) == weightsExt
+		var rounded []byte
+		if weights && r.Bits > 0 {
+			if rounded, err = round(data, r); err == nil {
+				data, err = expand(rounded)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
 		fmt.Fprintf(sum, "%s %d\n", name, len(data))
 		sum.Write(data)
+		if rounded != nil {
+			packed := encoder.EncodeAll(rounded, nil)
+			f, err := z.CreateRaw(&zip.FileHeader{
+				Name: name, Method: methodRounded, CRC32: crc32.ChecksumIEEE(data), CompressedSize64: uint64(len(packed)), UncompressedSize64: uint64(len(data)),
+			})
+			if err != nil {
+				return err
+			}
+			if _, err := f.Write(packed); err != nil {
+				return err
+			}
+			continue
+		}
 		method := uint16(zstd.ZipMethodWinZip)
-		if filepath.Ext(name) == weightsExt {
+		if weights {
 			method = methodPlanes
 		}
 		f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})
@@ -131,8 +161,9 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 			return nil, fmt.Errorf("%s claims %d bytes, want at most %d", f.Name, f.UncompressedSize64, maxSize)
 		}
 	}
-	z.RegisterDecompressor(zstd.ZipMethodWinZip, decompressor(func(data []byte) []byte { return data }))
-	z.RegisterDecompressor(methodPlanes, decompressor(join))
+	z.RegisterDecompressor(zstd.ZipMethodWinZip, decompressor(func(data []byte) ([]byte, error) { return data, nil }))
+	z.RegisterDecompressor(methodPlanes, decompressor(func(data []byte) ([]byte, error) { return join(data), nil }))
+	z.RegisterDecompressor(methodRounded, decompressor(expand))
 	return &Reader{z}, nil
 }
 
@@ -175,14 +206,14 @@ func (f File) WriteTo(w io.Writer) (int64, error) {
 }
 
 // decompressor returns a decompressor for Zstandard in one piece, followed by transform.
-func decompressor(transform func([]byte) []byte) zip.Decompressor {
+func decompressor(transform func([]byte) ([]byte, error)) zip.Decompressor {
 	return func(r io.Reader) io.ReadCloser { return &unpacked{from: r, transform: transform} }
 }
 
 // unpacked unpacks all of from at the first Read.
 type unpacked struct {
 	from      io.Reader
-	transform func([]byte) []byte
+	transform func([]byte) ([]byte, error)
 	data      *bytes.Reader
 }
 
@@ -201,7 +232,10 @@ func (u *unpacked) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		u.data = bytes.NewReader(u.transform(data))
+		if data, err = u.transform(data); err != nil {
+			return 0, err
+		}
+		u.data = bytes.NewReader(data)
 	}
 	return u.data.Read(p)
 }

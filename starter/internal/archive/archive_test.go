@@ -20,7 +20,7 @@ func pack(t testing.TB, files map[string]string) []byte {
 	}
 	slices.Sort(names)
 	var b bytes.Buffer
-	if err := Write(&b, dir, names); err != nil {
+	if err := Write(&b, dir, names, Rounding{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
