@@ -3,6 +3,7 @@ package bert
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -16,7 +17,8 @@ import (
 type Trainer struct {
 	m     *Model
 	space *workspace
-	grads compute.Buffer // of all parameters, in the order of the table
+	extra []parameter    // learnt beside the model's
+	grads compute.Buffer // of all parameters, in the order of the table, and then of extra
 	m1    compute.Buffer // the first moment, likewise
 	m2    compute.Buffer // the second
 
@@ -28,7 +30,11 @@ type Trainer struct {
 
 // NewTrainer prepares a model for training. The parameters get memory of their own, if they were read from a file in
 // place. A model that has a trainer gives ErrTrainerExists, one at Int8 ErrInferenceOnly.
-func (m *Model) NewTrainer() (*Trainer, error) {
+//
+// extra are parameters that are learnt beside the model's and are no part of it, such as a projection that a loss of Pass.Between
+// needs. Their names differ from the model's. They begin as zeros, whatever their Init is; Parameters gives access to them, and
+// Gradients to their gradients, both after the model's. Norm, update and state have them too. They go with the Trainer.
+func (m *Model) NewTrainer(extra ...Param) (*Trainer, error) {
 	if err := m.use(); err != nil {
 		return nil, err
 	}
@@ -49,15 +55,21 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	}
 	m.weights, m.unpacked, m.packed, m.passed = nil, nil, packNone, false // what was packed of them is no longer needed
 	t := &Trainer{m: m}
+	if err := t.takeExtra(extra); err != nil {
+		return nil, err
+	}
+	n := m.values.Len
+	for i := range t.extra {
+		n += t.extra[i].Len()
+	}
 	for _, b := range []*compute.Buffer{&t.grads, &t.m1, &t.m2} {
 		var err error
-		if *b, err = m.device.Alloc(m.values.Len); err != nil {
-			return nil, fmt.Errorf("memory for gradients and moments of %d parameters: %w", m.values.Len, err)
+		if *b, err = m.device.Alloc(n); err != nil {
+			return nil, fmt.Errorf("memory for gradients and moments of %d parameters: %w", n, err)
 		}
 	}
 	at := 0
-	for i := range m.params {
-		p := &m.params[i]
+	for p := range t.parameters() {
 		p.grad = t.grads.Slice(at, at+p.Len())
 		at += p.Len()
 	}
@@ -72,6 +84,35 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	t.space.w = w
 	t.activations.w = t.space
 	return t, nil
+}
+
+// takeExtra makes the parameters beside the model's.
+func (t *Trainer) takeExtra(extra []Param) error {
+	for i, p := range extra {
+		taken := func(other Param) bool { return other.Name == p.Name }
+		if slices.ContainsFunc(t.m.Params(), taken) || slices.ContainsFunc(extra[:i], taken) {
+			return fmt.Errorf("there are two parameters %s", p.Name)
+		}
+		value, err := t.m.device.Alloc(p.Len())
+		if err != nil {
+			return fmt.Errorf("memory for parameter %s: %w", p.Name, err)
+		}
+		t.extra = append(t.extra, parameter{Param: p, value: value})
+	}
+	return nil
+}
+
+// parameters ranges over the model's parameters and those beside them, in the order of the gradients.
+func (t *Trainer) parameters() iter.Seq[*parameter] {
+	return func(yield func(*parameter) bool) {
+		for _, list := range [][]parameter{t.m.params, t.extra} {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Close gives back the trainer's memory; the model keeps what it has learnt.
@@ -143,7 +184,7 @@ func (t *Trainer) Backward(batches []*Batch, p Pass) (Loss, error) {
 		m.denominators(&t.denominators, batches)
 	}
 	w.noDropout = p.NoDropout
-	w.firstOnly = m.pooledOnly() && !slices.Contains(p.Hidden, m.config.NumHiddenLayers)
+	w.firstOnly = m.pooledOnly() && !slices.Contains(p.Hidden, m.config.NumHiddenLayers) && !slices.Contains(p.QKV, m.config.NumHiddenLayers-1)
 	if !p.Unlabelled {
 		if err := w.expectLosses(batches); err != nil {
 			return Loss{}, err
@@ -183,7 +224,7 @@ func (t *Trainer) pass(i int, b *Batch) error {
 	}
 	w.headForward(w.encode(nil))
 	if p.Between != nil {
-		t.activations.layers = p.Hidden
+		t.activations.layers, t.activations.qkv = p.Hidden, p.QKV
 		if err := p.Between(i, &t.activations); err != nil {
 			return err
 		}
@@ -255,8 +296,7 @@ func (t *Trainer) Update(u Update) error {
 		op = &t.space.op
 		at = 0
 	)
-	for i := range m.params {
-		p := &m.params[i]
+	for p := range t.parameters() {
 		to := at + p.Len()
 		decay, stepSize := float32(0), u.StepSize
 		if p.Decay {
@@ -291,15 +331,15 @@ func (t *Trainer) ZeroGrad() error {
 	return nil
 }
 
-// state lists what WriteState writes of a parameter: the prefix of the tensor's name, and where its values are.
-func (t *Trainer) state() []struct {
+// stateKinds are what WriteState writes of each parameter: the prefix of the tensor's name, and where its values are, of a
+// parameter whose gradient begins at an element of all gradients.
+var stateKinds = [...]struct {
 	prefix string
-	values compute.Buffer
-} {
-	return []struct {
-		prefix string
-		values compute.Buffer
-	}{{"param/", t.m.values}, {"adam_m/", t.m1}, {"adam_v/", t.m2}}
+	values func(t *Trainer, p *parameter, at int) compute.Buffer
+}{
+	{"param/", func(_ *Trainer, p *parameter, _ int) compute.Buffer { return p.value }},
+	{"adam_m/", func(t *Trainer, p *parameter, at int) compute.Buffer { return t.m1.Slice(at, at+p.Len()) }},
+	{"adam_v/", func(t *Trainer, p *parameter, at int) compute.Buffer { return t.m2.Slice(at, at+p.Len()) }},
 }
 
 // WriteState writes the parameters and the moments to one safetensors file, which takes its place when it is complete.
@@ -309,11 +349,10 @@ func (t *Trainer) WriteState(path string, metadata map[string]string) error {
 	}
 	defer t.m.done()
 	var tensors []checkpoint.Tensor
-	for _, s := range t.state() {
+	for _, s := range stateKinds {
 		at := 0
-		for i := range t.m.params {
-			p := &t.m.params[i]
-			tensor, err := t.m.tensor(s.prefix+p.Name, p.Shape, s.values.Slice(at, at+p.Len()), checkpoint.F32)
+		for p := range t.parameters() {
+			tensor, err := t.m.tensor(s.prefix+p.Name, p.Shape, s.values(t, p, at), checkpoint.F32)
 			if err != nil {
 				return err
 			}
@@ -337,7 +376,7 @@ func (t *Trainer) ReadState(path string) (metadata map[string]string, err error)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 
-	if want, got := 3*len(t.m.params), len(file.Tensors()); got != want {
+	if want, got := len(stateKinds)*(len(t.m.params)+len(t.extra)), len(file.Tensors()); got != want {
 		return nil, fmt.Errorf("%s: %d tensors, want %d: it is another model's state", path, got, want)
 	}
 	find := func(prefix string, p *Param) (*checkpoint.Tensor, error) {
@@ -355,17 +394,16 @@ func (t *Trainer) ReadState(path string) (metadata map[string]string, err error)
 		}
 		return nil, fmt.Errorf("%w: it is another model's state", e)
 	}
-	for _, s := range t.state() {
-		for i := range t.m.params {
-			if _, err := find(s.prefix, &t.m.params[i].Param); err != nil {
+	for _, s := range stateKinds {
+		for p := range t.parameters() {
+			if _, err := find(s.prefix, &p.Param); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, s := range t.state() {
+	for _, s := range stateKinds {
 		at := 0
-		for i := range t.m.params {
-			p := &t.m.params[i]
+		for p := range t.parameters() {
 			tensor, err := find(s.prefix, &p.Param)
 			if err != nil {
 				return nil, err
@@ -374,7 +412,7 @@ func (t *Trainer) ReadState(path string) (metadata map[string]string, err error)
 			if err := tensor.Float32(values); err != nil {
 				return nil, err
 			}
-			t.m.device.Write(s.values.Slice(at, at+p.Len()), values)
+			t.m.device.Write(s.values(t, p, at), values)
 			at += p.Len()
 		}
 	}

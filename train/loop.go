@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/metric"
 )
 
 // A trainer is the part of bert.Trainer that the loop needs.
@@ -36,7 +37,8 @@ type run struct {
 	options  map[string]string // fingerprint
 
 	t           trainer
-	micro       []*bert.Batch
+	queue       []*planned // the steps to come whose batches are there
+	idle        []*planned // those that were made, whose memory is used again
 	checkpoints checkpoints
 	events      *eventLog
 	board       *board
@@ -347,14 +349,27 @@ func (r *run) stoppedEarly() bool {
 func (r *run) step() error {
 	begun := time.Now()
 	s := &r.state
-	examples := r.batches.batch(s.Step)
-	batches, tokens, err := r.fill(examples)
+	plan, err := r.next()
 	if err != nil {
 		return fmt.Errorf("step %d: %w", s.Step+1, err)
 	}
-	loss, err := r.t.Backward(batches, bert.Pass{Key: dropoutKey(*r.o.Seed, s.Step)})
+	examples, batches, tokens := plan.examples, plan.batches, plan.tokens
+	pass := bert.Pass{Key: dropoutKey(*r.o.Seed, s.Step)}
+	if r.o.Objective != nil {
+		if err := r.o.Objective.Pass(s.Step, batches, &pass); err != nil {
+			return fmt.Errorf("step %d: %w", s.Step+1, err)
+		}
+	}
+	loss, err := r.t.Backward(batches, pass)
 	if err != nil {
 		return fmt.Errorf("step %d, examples %v: %w", s.Step+1, indices(examples), err)
+	}
+	var terms metric.Metrics
+	if r.o.Objective != nil {
+		terms = r.o.Objective.Terms()
+		for _, term := range terms {
+			loss.Total += term.Value
+		}
 	}
 	norm, err := r.t.GradNorm()
 	if err != nil {
@@ -380,9 +395,10 @@ func (r *run) step() error {
 		operations = r.o.Operations(batches)
 	}
 	r.meter.add(time.Since(begun), len(examples), tokens, operations)
+	r.done()
 	e := Stepped{
 		Step: s.Step, Steps: r.steps, Epoch: s.Epoch,
-		Loss: loss.Total, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: norm,
+		Loss: loss.Total, Terms: terms, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: norm,
 		Examples: s.Examples, Tokens: s.Tokens,
 		Logged: s.Step%r.o.LogSteps == 0 || s.Step == r.steps,
 		Left:   r.meter.left(r.steps - s.Step),
@@ -416,25 +432,24 @@ func (r *run) nonFinite(loss, norm float64, examples []draw) error {
 	return e
 }
 
-// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch require. Their memory is
-// reused for the next step.
-func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err error) {
+// fill makes the batches of a step from its examples: one, or as many as the limits of a micro-batch require, in the memory of p.
+func (r *run) fill(p *planned) (batches []*bert.Batch, tokens int, err error) {
 	n, inLast := 0, 0 // batches, and examples in the last of them
 	mostExamples, mostTokens := r.o.microExamples(), r.o.microTokens()
-	for _, e := range examples {
+	for _, e := range p.examples {
 		i := int(e.example)
 		length := r.data.Length(i)
 		full := n == 0 ||
 			mostExamples > 0 && inLast == mostExamples ||
-			mostTokens > 0 && r.micro[n-1].Tokens()+length > mostTokens
+			mostTokens > 0 && p.micro[n-1].Tokens()+length > mostTokens
 		if full {
-			if n == len(r.micro) {
-				r.micro = append(r.micro, new(bert.Batch))
+			if n == len(p.micro) {
+				p.micro = append(p.micro, new(bert.Batch))
 			}
-			r.micro[n].Reset()
+			p.micro[n].Reset()
 			n, inLast = n+1, 0
 		}
-		b := r.micro[n-1]
+		b := p.micro[n-1]
 		before := b.Tokens()
 		if err := appendExample(r.data, b, i, int(e.epoch)); err != nil {
 			return nil, 0, fmt.Errorf("example %d: %w", i, err)
@@ -445,7 +460,7 @@ func (r *run) fill(examples []draw) (batches []*bert.Batch, tokens int, err erro
 		inLast++
 		tokens += length
 	}
-	return r.micro[:n], tokens, nil
+	return p.micro[:n], tokens, nil
 }
 
 // evaluation evaluates the model and determines whether it is the best so far.

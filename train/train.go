@@ -83,6 +83,9 @@ type Options struct {
 	Operations func(batches []*bert.Batch) float64
 	Peak       float64
 
+	// Objective, if not nil, is what the run minimises beside the loss of the labels. The caller says in Fingerprint what it is.
+	Objective Objective
+
 	// Observer, if not nil, hears what happens.
 	Observer Observer
 	// Stop, if not nil, is asked after each evaluation whether the run ends with it, as Recipe.EarlyStop may decide too: for
@@ -257,9 +260,19 @@ func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Option
 		evaluate = func(ctx context.Context, at Point) (Evaluation, error) { return eval.Evaluate(ctx, m, at) }
 	}
 	newTrainer := func() (trainer, error) {
-		t, err := m.NewTrainer()
+		var beside []bert.Param
+		if o.Objective != nil {
+			beside = o.Objective.Parameters()
+		}
+		t, err := m.NewTrainer(beside...)
 		if err != nil {
 			return nil, err // not a nil *bert.Trainer in an interface
+		}
+		if o.Objective != nil {
+			if err := o.Objective.Begin(t); err != nil {
+				t.Close()
+				return nil, err
+			}
 		}
 		return t, nil
 	}
