@@ -196,6 +196,9 @@ func (j *Job) Student() *bert.Model {
 	return j.text.model
 }
 
+// Begun says that the student begins with the weights of a model of its own.
+func (j *Job) Begun() bool { return j.student.dir != "" }
+
 // Task is the part of the job that is a fine-tuning's; nil on plain text.
 func (j *Job) Task() *finetune.Job { return j.task }
 

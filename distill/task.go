@@ -37,6 +37,9 @@ func (j *Job) prepareTask(ctx context.Context) error {
 	if err := j.loadTeacher(ctx, t.Kind.Head()); err != nil {
 		return err
 	}
+	if t.HasLabels() && t.Labels == nil && r.Labels == nil && !unnamed(j.config.Labels) {
+		f.Labels = j.config.Labels // so that data without labels, or without some, will do
+	}
 	config := j.student.config
 	config.Labels = j.config.Labels // the order of those in the data
 	start := finetune.Start{
@@ -103,11 +106,7 @@ func columns(teacher, student []string) ([]int, error) {
 	if len(teacher) != len(student) {
 		return nil, differ
 	}
-	unnamed := true
-	for i, name := range teacher {
-		unnamed = unnamed && name == fmt.Sprintf("LABEL_%d", i)
-	}
-	if unnamed {
+	if unnamed(teacher) {
 		return nil, nil
 	}
 	var list []int
@@ -119,6 +118,16 @@ func columns(teacher, student []string) ([]int, error) {
 		list = append(list, i)
 	}
 	return list, nil
+}
+
+// unnamed says that labels have the names of those that were given none.
+func unnamed(labels []string) bool {
+	for i, name := range labels {
+		if name != fmt.Sprintf("LABEL_%d", i) {
+			return false
+		}
+	}
+	return true
 }
 
 // augment adds copies of the data's examples.
