@@ -938,7 +938,7 @@ func TestMicroBatches(t *testing.T) {
 	r := &run{o: f.Options, data: f.data}
 	examples := batchesOf(t, f.data, f.Options).batch(0)
 	for range 2 { // the second time with the same memory
-		got, tokens, err := r.fill(examples)
+		got, tokens, err := r.fill(&planned{examples: examples})
 		if err != nil {
 			t.Fatal(err)
 		}
