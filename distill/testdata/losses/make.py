@@ -155,4 +155,6 @@ for normalized in (False, True):
         key = "sentence_cosine_weight" if cosine else "sentence_weight"
         case(f"sentences, {key}, normalized {normalized}", {key: 1}, teacher, student, loss, extra={"normalized": normalized}, projection=fit)
 
-print(json.dumps({"torch": torch.__version__, "cases": cases}, indent=1))
+print('{"torch": "%s", "cases": [' % torch.__version__)
+print(",\n".join(json.dumps(c) for c in cases))
+print("]}")
