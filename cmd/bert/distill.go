@@ -33,18 +33,19 @@ fine-tuned for (--task and --data, as finetune takes them), or on plain text wit
 --student is a model directory, a config.json, or a size such as 2x128: two layers of width 128, with random weights and all else as the
 teacher has it. --student-layers, instead of it, makes the student of the teacher's own layers.
 
-What the student learns are losses with weights; those above 0 are added up:
+What the student learns are losses, each with a weight (--label-weight, --logit-weight and so on). Those above 0 are added up:
 
-  --label-weight  the labels, or masked words, as without a teacher
-  --logit-weight  the teacher's answers at a --temperature (Hinton et al. 2015); on text, to masked words
-  --hidden-weight  hidden states of the layers of --layer-map (TinyBERT)
-  --attention-weight  their attention, head by head (TinyBERT)
-  --relation-weight  what queries, keys and values of a layer are to one another (MiniLM, MiniLMv2)
-  --cosine-weight  the direction of the last hidden states (DistilBERT)
-  --sentence-weight  the vectors of texts, by squared error; --sentence-cosine-weight by direction
+  label  the labels, or masked words, as without a teacher
+  logit  the teacher's answers at a --temperature (Hinton et al. 2015); on text, to masked words
+  hidden  hidden states of the layers of --layer-map (TinyBERT)
+  attention  their attention, head by head (TinyBERT)
+  relation  what queries, keys and values of a layer are to one another (MiniLM, MiniLMv2)
+  cosine  the direction of the last hidden states (DistilBERT)
+  sentence  the vectors of texts, by squared error
+  sentence-cosine  their direction
 
-Without any but the first, it is --logit-weight 1 for a task, --sentence-weight 1 for text and a teacher of sentence-transformers, and
---relation-weight 1 for other text. The student needs neither the teacher's width nor, but for --logit-weight on text, its vocabulary, as
+Without any but the first, it is the logits for a task, the vectors for text and a teacher of sentence-transformers, and relations for
+other text. The student needs neither the teacher's width nor, but for --logit-weight on text, its vocabulary, as
 long as both cut the words of the data into the same pieces.
 
 The teacher computes ahead of the student. --cache keeps what it says on disk, for later epochs and other runs. --augment adds copies of a
@@ -85,7 +86,7 @@ func (f *distillFlags) define(cmd *cobra.Command) {
 	r.in(dataSection, func(flags *pflag.FlagSet) {
 		r.add(flags, "text", "instead of --task: learn from the lines of `FILES`, between commas")
 		r.add(flags, "instances", "instead of --task: learn from the instances in `DIR`")
-		r.add(flags, "masked_lm_prob", "with --text: mask a `SHARE` of the tokens where masked words are learnt")
+		r.add(flags, "masked_lm_prob", "mask this `SHARE` of the tokens")
 		r.add(flags, "augment", "add `N` copies of each example with other words")
 		r.add(flags, "augment_model", "let the masked language model in `DIR` find them (default: the teacher)")
 		r.add(flags, "augment_share", "replace a word with `PROBABILITY`")
