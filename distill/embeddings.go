@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/recipe"
 )
 
 // projectEmbeddings gives a student the teacher's embeddings of words, positions and types along the principal directions of those of
@@ -24,7 +25,10 @@ func projectEmbeddings(m, teacher *bert.Model, p *pieces) error {
 	from, to := teacher.Config(), m.Config()
 	d, s := from.HiddenSize, to.HiddenSize
 	if s > d {
-		return fmt.Errorf("the student's width of %d is more than the teacher's of %d, whose embeddings it is to begin with (student_embeddings)", s, d)
+		return &recipe.Error{
+			Key: "student_embeddings", Value: TeacherEmbeddings.String(),
+			Reason: fmt.Sprintf("but the student's width of %d is more than the teacher's of %d", s, d), Want: RandomEmbeddings.String(),
+		}
 	}
 	table, err := valuesOf(teacher, words, []int{from.VocabSize, d})
 	if err != nil {

@@ -61,8 +61,9 @@ type Job struct {
 	student *student
 	pieces  *pieces
 
-	task *finetune.Job // nil: on text
-	text *textJob      // nil: for a task
+	task  *finetune.Job     // nil: on text
+	text  *textJob          // nil: for a task
+	print map[string]string // the fingerprint
 
 	answers   *teacher
 	objective *objective
@@ -131,7 +132,7 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 		return nil, fmt.Errorf("the teacher: %w", err)
 	}
 	if j.student, err = newStudent(&j.recipe, studentDir, &j.config, tok); err != nil {
-		return nil, keyed(err)
+		return nil, err
 	}
 	j.pieces = newPieces(j.student.tokenizer, tok)
 	if r.onText() {
@@ -139,16 +140,6 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 		return j, j.text.prepare(ctx)
 	}
 	return j, j.prepareTask(ctx)
-}
-
-// keyed makes a *recipe.Error of one whose text begins with a key of the recipe.
-func keyed(err error) error {
-	for _, key := range []string{"layer_map", "layers"} {
-		if strings.HasPrefix(err.Error(), key+" ") {
-			return &recipe.Error{Key: map[string]string{"layer_map": "layer_map", "layers": "student_layers"}[key], Err: err}
-		}
-	}
-	return err
 }
 
 func (j *Job) resolve(ctx context.Context, name string) (string, error) {
@@ -259,7 +250,7 @@ func (j *Job) learn(student *bert.Model, m *models) error {
 	l, L := m.student.NumHiddenLayers, m.teacher.NumHiddenLayers
 	var err error
 	if m.layers, err = parseLayerMap(j.recipe.LayerMap, l, L); err != nil {
-		return keyed(err)
+		return err
 	}
 	if j.recipe.SentenceWeight > 0 || j.recipe.SentenceCosineWeight > 0 {
 		if m.vectors, err = newVectors(j.dir, &m.teacher, &m.student); err != nil {
@@ -289,9 +280,10 @@ func (j *Job) learn(student *bert.Model, m *models) error {
 	return nil
 }
 
-// fingerprint is what has to be the same when the run is resumed, beside what others compare.
-func (j *Job) fingerprint() (map[string]string, error) {
-	r := &j.recipe
+// describe makes the fingerprint: what has to be the same when the run is resumed, beside what others compare.
+func (j *Job) describe() error {
+	r := j.recipe
+	r.AugmentModel = "" // a path: taskObjective has the model's digest
 	parts, err := recipe.Marshal(&struct {
 		Losses
 		Augmentation
@@ -299,11 +291,12 @@ func (j *Job) fingerprint() (map[string]string, error) {
 		Embeddings Embeddings `json:"student_embeddings"`
 	}{r.Losses, r.Augmentation, r.StudentLayers, r.Embeddings})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return map[string]string{
+	j.print = map[string]string{
 		"teacher": hex.EncodeToString(j.id[:8]), "distill": strings.Join(strings.Fields(string(parts)), " "),
-	}, nil
+	}
+	return nil
 }
 
 // Result is how a run ended.

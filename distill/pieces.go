@@ -69,7 +69,7 @@ func (p *pieces) translate(ids []int32) error {
 	return nil
 }
 
-// data is what the words of training data are read from.
+// sequences are what words are read from.
 type sequences interface {
 	Len() int
 	Append(b *bert.Batch, i int) error
@@ -112,11 +112,11 @@ func (p *pieces) checkWord(ids []int32, seen map[string]bool) error {
 		}
 	}
 	names := p.student.Tokens(ids)
-	if key := strings.Join(names, " "); seen[key] {
+	key := strings.Join(names, " ")
+	if seen[key] {
 		return nil
-	} else {
-		seen[key] = true
 	}
+	seen[key] = true
 	if p.student.Continues(ids[0]) {
 		return nil // the rest of a word that a window begins in
 	}

@@ -78,7 +78,7 @@ const EveryOther = "every-other"
 // LabelWeight are 0, LogitWeight is 1 for a task, SentenceWeight for text and a teacher of sentence-transformers, and RelationWeight for
 // other text.
 type Losses struct {
-	// LabelWeight is that of the task's own labels, or of masked words.
+	// LabelWeight is that of the task's own labels, or of masked words. Class weights are for it alone.
 	LabelWeight float64 `json:"label_weight,omitzero"`
 	// LogitWeight is that of the teacher's answers (Hinton et al. 2015), at Temperature; 0: 2. Of plain text, the answers are to masked words.
 	LogitWeight float64 `json:"logit_weight,omitzero"`
@@ -263,6 +263,10 @@ func (r Recipe) Validate() error {
 		{"task", r.Task == "" || !r.onText(), "none beside `text` and `instances`"},
 		{"text", len(r.Files) == 0 || r.Instances == "", "none beside `instances`"},
 		{"text", !slices.Contains(r.Files, ""), "names of files"},
+		{"masked_lm_prob", r.onText() || r.MaskedLMProb == 0, "none without `text`"},
+		{"augment_model", r.Copies > 0 || r.AugmentModel == "", "none without `augment`"},
+		{"augment_share", r.Copies > 0 || r.AugmentShare == 0, "none without `augment`"},
+		{"augment_top", r.Copies > 0 || r.AugmentTop == 0, "none without `augment`"},
 		{"masked_lm_prob", !r.onText() || r.MaskedLMProb > 0 && r.MaskedLMProb < 1, "a share in (0, 1)"},
 		{"augment", r.Copies >= 0 && r.Copies <= 1000, "0 to 1000"},
 		{"augment", r.Copies == 0 || !r.onText(), "0 beside `text` and `instances`"},
@@ -283,6 +287,11 @@ func (r Recipe) Validate() error {
 			return recipe.Wrong(&r, c.key, c.want)
 		}
 	}
+	if r.onText() {
+		if err := r.unused(); err != nil {
+			return err
+		}
+	}
 	for _, t := range terms {
 		if !weight(*t.weight(&r.Losses)) {
 			return recipe.Wrong(&r, t.name+"_weight", "0 or a positive number")
@@ -298,4 +307,19 @@ func weight(x float64) bool { return x >= 0 && x <= 1e6 }
 func known(p bert.Precision) bool {
 	_, err := p.MarshalText()
 	return err == nil
+}
+
+// textKeys are the keys of Data that plain text has a use for.
+var textKeys = []string{"encoding", "max_seq_length", "validation_share", "max_train_examples", "max_eval_examples"}
+
+// unused reports a key of a task's data that is given beside plain text.
+func (r *Recipe) unused() error {
+	for _, key := range recipe.Keys(&r.Data) {
+		given, _ := recipe.Text(&r.Data, key)
+		none, _ := recipe.Text(new(Data), key)
+		if given != none && !slices.Contains(textKeys, key) {
+			return recipe.Wrong(r, key, "none beside `text` and `instances`")
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/recipe"
 )
 
 // This file compares what tokens of a sequence are to one another: products x·yᵀ/√d of queries, keys or values, head by head.
@@ -51,7 +52,9 @@ func newRelationTerm(r *Recipe, m *models) (term, error) {
 		t.pairs[0].teacher = m.teacher.NumHiddenLayers
 	}
 	if r.RelationLayer > m.teacher.NumHiddenLayers {
-		return nil, fmt.Errorf("the teacher has %d layers, and none of number %d to take relations from (relation_layer)", m.teacher.NumHiddenLayers, r.RelationLayer)
+		err := recipe.Wrong(r, "relation_layer", "one of its layers, or 0 for the last")
+		err.Reason = fmt.Sprintf("but the teacher has layers 1 to %d", m.teacher.NumHiddenLayers)
+		return nil, err
 	}
 	for _, name := range r.Relations {
 		relation, err := parseRelation(name)
@@ -67,7 +70,7 @@ func newRelationTerm(r *Recipe, m *models) (term, error) {
 		}
 	}
 	if t.own%t.heads != 0 || t.width%t.heads != 0 {
-		return nil, fmt.Errorf("%d relation heads don't divide the student's width of %d and the teacher's of %d: want a divisor of both", t.heads, t.own, t.width)
+		return nil, recipe.Wrong(r, "relation_heads", fmt.Sprintf("a divisor of the student's width, %d, and of the teacher's, %d", t.own, t.width))
 	}
 	return t, nil
 }
@@ -83,7 +86,9 @@ func newAttentionTerm(r *Recipe, m *models) (term, error) {
 		t.compare = compareProbabilities
 	}
 	if a, b := m.teacher.NumAttentionHeads, m.student.NumAttentionHeads; a != b {
-		return nil, fmt.Errorf("the teacher has %d attention heads, the student %d: attention_weight compares head with head. Relations (relation_weight) need no such thing", a, b)
+		err := recipe.Wrong(r, "attention_weight", "0 where they differ; relations, of `relation_weight`, need no heads")
+		err.Reason = fmt.Sprintf("but the teacher has %d heads and the student %d", a, b)
+		return nil, err
 	}
 	for _, p := range m.layers {
 		if p.student > 0 && p.teacher > 0 {
@@ -91,7 +96,7 @@ func newAttentionTerm(r *Recipe, m *models) (term, error) {
 		}
 	}
 	if len(t.pairs) == 0 {
-		return nil, fmt.Errorf("layer_map has no layers whose attention could be compared")
+		return nil, recipe.Wrong(r, "layer_map", "layers above the embeddings, whose attention can be compared")
 	}
 	return t, nil
 }

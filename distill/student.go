@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -49,13 +50,15 @@ func parseLayers(text string, of int) ([]int, error) {
 		}
 		return list, nil
 	}
+	wrong := &recipe.Error{Key: "student_layers", Value: strconv.Quote(text), Want: EveryOther + ", or rising numbers from 0 on between commas"}
 	for _, field := range strings.Split(text, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		switch {
 		case err != nil || n < 0 || len(list) > 0 && n <= list[len(list)-1]:
-			return nil, fmt.Errorf("layers %q: want %s, or rising numbers from 0 on between commas", text, EveryOther)
+			return nil, wrong
 		case n >= of:
-			return nil, fmt.Errorf("layers %q: the teacher has layers 0 to %d", text, of-1)
+			wrong.Reason = fmt.Sprintf("but the teacher has layers 0 to %d", of-1)
+			return nil, wrong
 		}
 		list = append(list, n)
 	}
@@ -85,21 +88,24 @@ func parseLayerMap(text string, l, L int) ([]layerPair, error) {
 		}
 		return list, nil
 	}
+	wrong := &recipe.Error{Key: "layer_map", Value: strconv.Quote(text), Want: Uniform + ", " + Last + ", or pairs of layers, the student's first, as in 0:0,1:3,2:6"}
 	for _, field := range strings.Split(text, ",") {
 		s, t, ok := strings.Cut(strings.TrimSpace(field), ":")
 		a, errA := strconv.Atoi(s)
 		b, errB := strconv.Atoi(t)
 		switch {
 		case !ok || errA != nil || errB != nil || a < 0 || b < 0:
-			return nil, fmt.Errorf("layer_map %q: want %s, %s, or pairs of layers, the student's first, as in 0:0,1:3,2:6", text, Uniform, Last)
 		case a > l:
-			return nil, fmt.Errorf("layer_map %q: the student has layers 1 to %d, and the embeddings, 0", text, l)
+			wrong.Reason = fmt.Sprintf("but the student has layers 1 to %d, and the embeddings, 0", l)
 		case b > L:
-			return nil, fmt.Errorf("layer_map %q: the teacher has layers 1 to %d, and the embeddings, 0", text, L)
+			wrong.Reason = fmt.Sprintf("but the teacher has layers 1 to %d, and the embeddings, 0", L)
 		case slices.ContainsFunc(list, func(p layerPair) bool { return p.student == a }):
-			return nil, fmt.Errorf("layer_map %q: the student's layer %d occurs twice", text, a)
+			wrong.Reason = fmt.Sprintf("in which the student's layer %d occurs twice", a)
+		default:
+			list = append(list, layerPair{a, b})
+			continue
 		}
-		list = append(list, layerPair{a, b})
+		return nil, wrong
 	}
 	return list, nil
 }
@@ -122,7 +128,7 @@ func newStudent(r *Recipe, dir string, teacher *bert.Config, tok *tokenizer.Toke
 			return nil, err
 		}
 		if r.Vocab != "" {
-			return nil, errors.New("a student of the teacher's layers has the teacher's vocabulary: `vocab` is for one with random weights")
+			return nil, recipe.Wrong(r, "vocab", "none beside `student_layers`, whose vocabulary is the teacher's")
 		}
 		s.config, s.layers = base, layers
 		s.config.NumHiddenLayers = len(layers)
@@ -145,9 +151,9 @@ func newStudent(r *Recipe, dir string, teacher *bert.Config, tok *tokenizer.Toke
 	}
 	switch {
 	case r.Vocab != "":
-		return nil, errors.New("the student has its own vocabulary: `vocab` is for one with random weights")
+		return nil, recipe.Wrong(r, "vocab", "none for a `student` that has its own")
 	case r.Embeddings != RandomEmbeddings:
-		return nil, errors.New("the student has its own embeddings: `student_embeddings` is for one with random weights")
+		return nil, recipe.Wrong(r, "student_embeddings", "random for a `student` that has its own")
 	}
 	if s.config, err = bert.LoadConfig(dir); err != nil {
 		return nil, err

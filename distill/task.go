@@ -2,6 +2,7 @@ package distill
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,15 +43,15 @@ func (j *Job) prepareTask(ctx context.Context) error {
 	}
 	config := j.student.config
 	config.Labels = j.config.Labels // the order of those in the data
+	if err := j.describe(); err != nil {
+		return err
+	}
 	start := finetune.Start{
-		Config: config, Tokenizer: j.student.tokenizer, Recipe: r,
+		Fingerprint: j.print, Config: config, Tokenizer: j.student.tokenizer, Recipe: r,
 		Model: func(ctx context.Context, d *task.Spec) (*bert.Model, error) {
 			return j.makeStudent(ctx, bert.Options{Head: d.Kind.Head(), NewHead: true, Labels: d.Labels, ProblemType: d.Kind.ProblemType()})
 		},
 		Objective: j.taskObjective,
-	}
-	if start.Fingerprint, err = j.fingerprint(); err != nil {
-		return err
 	}
 	o := j.options
 	j.task, err = f.PrepareFrom(ctx, finetune.Options{
@@ -153,6 +154,11 @@ func (j *Job) augment(ctx context.Context, d finetune.TrainingData) (_ finetune.
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
+	id, err := digest(m)
+	if err != nil {
+		return nil, err
+	}
+	j.print["augment_model"] = hex.EncodeToString(id[:8])
 	if p != nil {
 		if err := p.check(d); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -29,7 +29,7 @@ type teacher struct {
 	asked  chan *question
 	ended  sync.WaitGroup
 
-	batch, missing bert.Batch // of the session
+	batch bert.Batch // of the session
 }
 
 // question is the batches of a step, and what the teacher said of them once answered is closed.

@@ -27,8 +27,7 @@ type textJob struct {
 	set    *pretrain.Set // nil: lines
 	data   *textData
 	held   *textData // nil: none
-	print  map[string]string
-	length int // the most tokens of a sequence
+	length int       // the most tokens of a sequence
 	models models
 }
 
@@ -121,7 +120,7 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 	if err := t.learn(t.model, &t.models); err != nil {
 		return err
 	}
-	return t.describe(source)
+	return t.describeText(source)
 }
 
 // open opens the text.
@@ -183,9 +182,9 @@ func (t *textJob) divide(source pretrain.Source, masked bool) (err error) {
 	return err
 }
 
-// describe makes the fingerprint.
-func (t *textJob) describe(source pretrain.Source) (err error) {
-	if t.print, err = t.fingerprint(); err != nil {
+// describeText adds the student and the text to the fingerprint.
+func (t *textJob) describeText(source pretrain.Source) (err error) {
+	if err := t.Job.describe(); err != nil {
 		return err
 	}
 	c := t.model.Config()

@@ -117,7 +117,7 @@ type Start struct {
 	// Objective, if not nil, makes what the run minimises beside the loss of the labels, or in its place. The data, which may be
 	// p.Train, is what the run trains on.
 	Objective func(ctx context.Context, p *Parts) (train.Objective, TrainingData, error)
-	// Fingerprint is what has to be the same when the run is resumed, beside what a fine-tuning compares.
+	// Fingerprint is what has to be the same when the run is resumed, beside what a fine-tuning compares. It is read after Objective.
 	Fingerprint map[string]string
 	// Recipe is written into the run's folder. It is a pointer to a recipe.
 	Recipe any
@@ -188,12 +188,14 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 	if j.fingerprint, err = j.parts.fingerprint(d.trainDigest, d.evalDigest); err != nil {
 		return err
 	}
-	maps.Copy(j.fingerprint, j.start.Fingerprint)
 	j.data = j.parts.Train
 	if j.start.Objective != nil {
-		j.objective, j.data, err = j.start.Objective(ctx, &j.parts)
+		if j.objective, j.data, err = j.start.Objective(ctx, &j.parts); err != nil {
+			return err
+		}
 	}
-	return err
+	maps.Copy(j.fingerprint, j.start.Fingerprint)
+	return nil
 }
 
 // load reads the configuration and the tokenizer.
