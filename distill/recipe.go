@@ -80,6 +80,8 @@ const EveryOther = "every-other"
 type Losses struct {
 	// LabelWeight is that of the task's own labels, or of masked words. Class weights are for it alone.
 	LabelWeight float64 `json:"label_weight,omitzero"`
+	// Unlabelled reads a task's training data without labels, which it then needn't have.
+	Unlabelled bool `json:"unlabelled,omitzero"`
 	// LogitWeight is that of the teacher's answers (Hinton et al. 2015), at Temperature; 0: 2. Of plain text, the answers are to masked words.
 	LogitWeight float64 `json:"logit_weight,omitzero"`
 	Temperature float64 `json:"temperature,omitzero" zero:"a number above 0"`
@@ -278,6 +280,9 @@ func (r Recipe) Validate() error {
 		{"relation_layer", r.RelationLayer >= 0, "at least 1, or 0 for the last"},
 		{"relation_heads", r.RelationHeads >= 0, "at least 1, or 0 for as many as the teacher has"},
 		{"label_weight", weight(r.LabelWeight), "0 or a positive number"},
+		{"label_weight", r.LabelWeight == 0 || !r.Unlabelled, "0 beside `unlabelled`"},
+		{"unlabelled", !r.Unlabelled || !r.onText(), "none beside `text` and `instances`, which have no labels"},
+		{"validation_share", !r.Unlabelled || r.ValidationShare == 0, "none beside `unlabelled`: `eval_data` with labels"},
 		{"metric_for_best_model", !r.onText() || r.BestMetric == "" || r.ValidationShare > 0, "none without a `validation_share` of the text"},
 		{"eval_steps", !r.onText() || r.EvalSteps == 0 || r.ValidationShare > 0, "0 without a `validation_share` of the text"},
 		{"max_seq_length", r.MaxSeqLength == 0 || r.MaxSeqLength >= 3, "at least 3: [CLS], a token and [SEP]"},

@@ -38,7 +38,7 @@ func (j *Job) prepareTask(ctx context.Context) error {
 	if err := j.loadTeacher(ctx, t.Kind.Head()); err != nil {
 		return err
 	}
-	if t.HasLabels() && t.Labels == nil && r.Labels == nil && !unnamed(j.config.Labels) {
+	if t.HasLabels() && t.Labels == nil && r.Labels == nil && (r.Unlabelled || !unnamed(j.config.Labels)) {
 		f.Labels = j.config.Labels // so that data without labels, or without some, will do
 	}
 	config := j.student.config
@@ -47,7 +47,7 @@ func (j *Job) prepareTask(ctx context.Context) error {
 		return err
 	}
 	start := finetune.Start{
-		Fingerprint: j.print, Config: config, Tokenizer: j.student.tokenizer, Recipe: r,
+		Fingerprint: j.print, Unlabelled: r.Unlabelled, Config: config, Tokenizer: j.student.tokenizer, Recipe: r,
 		Model: func(ctx context.Context, d *task.Spec) (*bert.Model, error) {
 			return j.makeStudent(ctx, bert.Options{Head: d.Kind.Head(), NewHead: true, Labels: d.Labels, ProblemType: d.Kind.ProblemType()})
 		},

@@ -117,6 +117,8 @@ type Start struct {
 	// Objective, if not nil, makes what the run minimises beside the loss of the labels, or in its place. The data, which may be
 	// p.Train, is what the run trains on.
 	Objective func(ctx context.Context, p *Parts) (train.Objective, TrainingData, error)
+	// Unlabelled reads the data to train on without labels. Options.Datasets doesn't know of it.
+	Unlabelled bool
 	// Fingerprint is what has to be the same when the run is resumed, beside what a fine-tuning compares. It is read after Objective.
 	Fingerprint map[string]string
 	// Recipe is written into the run's folder. It is a pointer to a recipe.
@@ -154,7 +156,7 @@ func (r Recipe) prepare(ctx context.Context, o Options, s Start) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok, o.Stdin) })
+	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok, o.Stdin, s.Unlabelled) })
 	if err != nil {
 		return nil, err
 	}

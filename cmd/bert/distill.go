@@ -84,6 +84,7 @@ func (f *distillFlags) define(cmd *cobra.Command) {
 	})
 	r.addTask()
 	r.in(dataSection, func(flags *pflag.FlagSet) {
+		r.add(flags, "unlabelled", "the training data needs no labels, and is read without")
 		r.add(flags, "text", "instead of --task: learn from the lines of `FILES`, between commas")
 		r.add(flags, "instances", "instead of --task: learn from the instances in `DIR`")
 		r.add(flags, "masked_lm_prob", "mask this `SHARE` of the tokens")
