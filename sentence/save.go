@@ -75,8 +75,9 @@ type Dense struct {
 	Bias   []float32 // b, [Out]
 }
 
-// New makes the pipeline of a plain encoder: pooling and, if asked for, a dense layer and normalization. The vectors of several modes come in the order
-// of the constants, each once. The files that it saves are read by every release of sentence-transformers that has the modes.
+// New makes the pipeline of a plain encoder: pooling and, if asked for, a dense layer and normalization. The vectors of several modes
+// come in the order of the constants, each once. The files that it saves are read by every release of sentence-transformers that has
+// the modes.
 func New(o Options) (*Pipeline, error) {
 	if o.Hidden < 1 {
 		return nil, errors.New("the width of the hidden states is missing")
