@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
+		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "distill", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -43,6 +43,11 @@ var rooms = []room{
 	{dir: "report/draw", others: []string{"golang.org/x/image"}},
 	{dir: "glue", ours: []string{"finetune", "task", "data", "train", "metric", "recipe", ".", "tokenizer", "internal/jsonobject", "internal/textfile", "internal/files"}},
 	{dir: "sweep", ours: []string{"finetune", "task", "train", "metric", "recipe", "internal/jsonobject", "internal/textfile", "internal/files"}},
+	// A run with a teacher: a fine-tuning or a pre-training, with an objective of its own.
+	{
+		dir: "distill", ours: []string{"finetune", "pretrain", "task", "data", "train", "metric", "recipe", "sentence", ".", "tokenizer", "checkpoint", "internal/compute", "internal/compute/cpu", "internal/random", "internal/jsonobject", "internal/files"},
+		others: []string{"gonum.org/v1/gonum"},
+	},
 	{dir: "finetune", ours: []string{"task", "data", "train", "metric", "recipe", "sentence", ".", "tokenizer", "internal/jsonobject"}},
 	// The models that come along are files: whoever opens them knows how.
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/files"}},

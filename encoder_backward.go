@@ -77,6 +77,7 @@ func (w *workspace) blockBackward(i int) {
 		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, W), DQKV: rows(w.dQKV, T, 3*W),
 	}
 	w.device.AttentionGrad(&w.op.attentionGrad)
+	w.qkvInto(i)
 	w.weightGrad(T, w.dQKV, &p.qkv, w.input(i))
 	w.inputGrad(T, w.dQKV, &p.qkv, w.dHidden, !first)
 	if first {

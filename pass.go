@@ -28,6 +28,9 @@ type Pass struct {
 	// Hidden lists the hidden states that Between reads or adds gradients at: 0 for the embeddings' output, i for that of
 	// layer i. With the last layer in it, heads that use the pooler compute that layer for all tokens instead of the first.
 	Hidden []int
+	// QKV lists the layers, from 0 on, whose queries, keys and values Between reads or adds gradients at. With the last layer in
+	// it, heads that use the pooler compute that layer for all tokens instead of the first.
+	QKV []int
 	// EmbeddingGradient, if not nil, is called with the gradient at the embeddings' output of each batch, [T,H]: of the
 	// hidden states 0, after LayerNorm and dropout. The slice is good until it returns. Its error ends Backward.
 	EmbeddingGradient func(batch int, gradient []float32) error
@@ -44,6 +47,11 @@ func (p *Pass) check(m *Model) error {
 			return fmt.Errorf("hidden states %d of a model of %d layers: want 0 for the embeddings' output to %d", layer, m.config.NumHiddenLayers, m.config.NumHiddenLayers)
 		}
 	}
+	for _, layer := range p.QKV {
+		if layer < 0 || layer >= m.config.NumHiddenLayers {
+			return fmt.Errorf("queries, keys and values of layer %d of a model of %d: want 0 to %d", layer, m.config.NumHiddenLayers, m.config.NumHiddenLayers-1)
+		}
+	}
 	if p.Unlabelled && p.Denominators != nil {
 		return errors.New("batches without labels have no denominators")
 	}
@@ -58,9 +66,10 @@ func (p *Pass) check(m *Model) error {
 type Activations struct {
 	w      *workspace
 	layers []int // that Pass.Hidden lists
+	qkv    []int // that Pass.QKV lists
 	host   struct {
 		logits, nextLogits, pooled, embeddings []float32
-		hidden                                 [][]float32
+		hidden, qkv                            [][]float32 // by layer
 	}
 }
 
@@ -80,10 +89,24 @@ func (a *Activations) Hidden(layer int) ([]float32, error) {
 	if err := a.checkLayer(layer); err != nil {
 		return nil, err
 	}
-	for len(a.host.hidden) <= layer {
-		a.host.hidden = append(a.host.hidden, nil)
+	return a.read(ofLayer(&a.host.hidden, layer), a.hidden(layer))
+}
+
+// QKV are the queries, keys and values of a layer that Pass.QKV lists, [T,3H]: as Output.QKV has them.
+func (a *Activations) QKV(layer int) ([]float32, error) {
+	if err := a.checkQKV(layer); err != nil {
+		return nil, err
 	}
-	return a.read(&a.host.hidden[layer], a.hidden(layer))
+	return a.read(ofLayer(&a.host.qkv, layer), a.queriesKeysValues(layer))
+}
+
+// ofLayer is the element of a layer in a list that grows to it.
+func ofLayer[T any](list *[]T, layer int) *T {
+	for len(*list) <= layer {
+		var none T
+		*list = append(*list, none)
+	}
+	return &(*list)[layer]
 }
 
 // AddLogits adds a gradient at Logits.
@@ -107,16 +130,28 @@ func (a *Activations) AddHidden(layer int, gradient []float32) error {
 	if err := a.checkLayer(layer); err != nil {
 		return err
 	}
-	w := a.w
-	for len(w.added.hidden) <= layer {
-		w.added.hidden = append(w.added.hidden, addend{})
+	return a.add(ofLayer(&a.w.added.hidden, layer), "the hidden states", a.hidden(layer), gradient)
+}
+
+// AddQKV adds a gradient at the queries, keys and values of a layer that Pass.QKV lists. It is added to the gradient there that
+// comes from the layer's attention.
+func (a *Activations) AddQKV(layer int, gradient []float32) error {
+	if err := a.checkQKV(layer); err != nil {
+		return err
 	}
-	return a.add(&w.added.hidden[layer], "the hidden states", a.hidden(layer), gradient)
+	return a.add(ofLayer(&a.w.added.qkv, layer), "the queries, keys and values", a.queriesKeysValues(layer), gradient)
 }
 
 func (a *Activations) checkLayer(layer int) error {
 	if !slices.Contains(a.layers, layer) {
 		return fmt.Errorf("hidden states %d are not listed in Pass.Hidden, which has %v", layer, a.layers)
+	}
+	return nil
+}
+
+func (a *Activations) checkQKV(layer int) error {
+	if !slices.Contains(a.qkv, layer) {
+		return fmt.Errorf("queries, keys and values of layer %d are not listed in Pass.QKV, which has %v", layer, a.qkv)
 	}
 	return nil
 }
@@ -156,6 +191,11 @@ func (a *Activations) hidden(layer int) compute.Buffer {
 	return rows(w.input(layer), w.b.Tokens(), w.m.config.HiddenSize)
 }
 
+func (a *Activations) queriesKeysValues(layer int) compute.Buffer {
+	w := a.w
+	return rows(w.layers[layer].qkv, w.b.Tokens(), 3*w.m.config.HiddenSize)
+}
+
 // read is the values of a buffer in memory that is used again.
 func (a *Activations) read(memory *[]float32, b compute.Buffer) ([]float32, error) {
 	*memory = slices.Grow((*memory)[:0], b.Len)[:b.Len]
@@ -179,15 +219,17 @@ func (a *Activations) add(to *addend, what string, at compute.Buffer, gradient [
 // added are the caller's gradients, until they are added to those of the labels.
 type added struct {
 	logits, nextLogits, pooled addend
-	hidden                     []addend // by layer
+	hidden, qkv                []addend // by layer
 	scratch                    compute.Buffer
 }
 
 // forget drops the gradients that a pass which ended early has left.
 func (a *added) forget() {
 	a.logits.n, a.nextLogits.n, a.pooled.n = 0, 0, 0
-	for i := range a.hidden {
-		a.hidden[i].n = 0
+	for _, layers := range [][]addend{a.hidden, a.qkv} {
+		for i := range layers {
+			layers[i].n = 0
+		}
 	}
 }
 
@@ -241,5 +283,12 @@ func (w *workspace) growTo(b *compute.Buffer, n int) error {
 func (w *workspace) hiddenInto(layer int) {
 	if layer < len(w.added.hidden) && w.added.hidden[layer].n > 0 {
 		w.added.hidden[layer].into(w, rows(w.dHidden, w.b.Tokens(), w.m.config.HiddenSize))
+	}
+}
+
+// qkvInto adds what was added at the queries, keys and values of a layer to w.dQKV, which holds the gradient there.
+func (w *workspace) qkvInto(layer int) {
+	if layer < len(w.added.qkv) && w.added.qkv[layer].n > 0 {
+		w.added.qkv[layer].into(w, rows(w.dQKV, w.b.Tokens(), 3*w.m.config.HiddenSize))
 	}
 }

@@ -148,15 +148,17 @@ func TestBetween(t *testing.T) {
 	all := append([]headCase{{"no head", NoHead, ProblemByLabels}}, headCases...)
 	for _, h := range all {
 		for _, test := range []struct {
-			name       string
-			unlabelled bool
-			hidden     []int
-			logits     bool
+			name        string
+			unlabelled  bool
+			hidden, qkv []int
+			logits      bool
 		}{
 			{name: "logits", logits: true},
 			{name: "every hidden state", hidden: []int{0, 1, 2}},
 			{name: "the first layer", hidden: []int{1}, logits: true},
-			{name: "unlabelled", unlabelled: true, hidden: []int{0, 2}, logits: true},
+			{name: "queries, keys and values", qkv: []int{0, 1}},
+			{name: "those of the first layer", qkv: []int{0}, logits: true},
+			{name: "unlabelled", unlabelled: true, hidden: []int{0, 2}, qkv: []int{1}, logits: true},
 			{name: "unlabelled logits", unlabelled: true, logits: true},
 		} {
 			if h.head == NoHead && !test.unlabelled {
@@ -193,11 +195,18 @@ func TestBetween(t *testing.T) {
 					}
 				}
 				calls := 0
-				p := Pass{Key: 42, Unlabelled: test.unlabelled, Hidden: test.hidden, Between: func(i int, a *Activations) error {
+				p := Pass{Key: 42, Unlabelled: test.unlabelled, Hidden: test.hidden, QKV: test.qkv, Between: func(i int, a *Activations) error {
 					calls++
 					for _, layer := range test.hidden {
 						x, err := a.Hidden(layer)
 						add(uint64(10*i+layer), x, err, func(g []float32) error { return a.AddHidden(layer, g) })
+					}
+					for _, layer := range test.qkv {
+						x, err := a.QKV(layer)
+						if want := 3 * batches[i].Tokens() * c.HiddenSize; len(x) != want {
+							t.Fatalf("%d queries, keys and values, want %d", len(x), want)
+						}
+						add(uint64(10*i+layer+100), x, err, func(g []float32) error { return a.AddQKV(layer, g) })
 					}
 					if !test.logits {
 						return nil
@@ -245,10 +254,21 @@ func TestBetweenErrors(t *testing.T) {
 			t.Errorf("hidden states %d are accepted", layer)
 		}
 	}
+	for _, layer := range []int{-1, 2} {
+		if _, err := tr.Backward([]*Batch{b}, Pass{QKV: []int{layer}}); err == nil {
+			t.Errorf("queries, keys and values of layer %d are accepted", layer)
+		}
+	}
 	stop := errors.New("stop")
 	_, err := tr.Backward([]*Batch{b}, Pass{Hidden: []int{1}, Between: func(_ int, a *Activations) error {
 		if _, err := a.Hidden(2); err == nil {
 			t.Error("hidden states that Pass.Hidden does not list are shown")
+		}
+		if _, err := a.QKV(0); err == nil {
+			t.Error("queries, keys and values that Pass.QKV does not list are shown")
+		}
+		if err := a.AddQKV(0, nil); err == nil {
+			t.Error("a gradient at queries, keys and values that Pass.QKV does not list is accepted")
 		}
 		if err := a.AddLogits(make([]float32, 1)); err == nil {
 			t.Error("a gradient of the wrong length is accepted")
@@ -345,13 +365,19 @@ func TestSteadyPassAllocatesNothing(t *testing.T) {
 		h.weigh(b)
 		batches := []*Batch{b}
 		p := Pass{
-			Hidden: []int{1},
+			Hidden: []int{1}, QKV: []int{0},
 			Between: func(_ int, a *Activations) error {
 				x, err := a.Hidden(1)
 				if err != nil {
 					return err
 				}
-				return a.AddHidden(1, x)
+				if err := a.AddHidden(1, x); err != nil {
+					return err
+				}
+				if x, err = a.QKV(0); err != nil {
+					return err
+				}
+				return a.AddQKV(0, x)
 			},
 			EmbeddingGradient: func(int, []float32) error { return nil },
 		}

@@ -39,13 +39,20 @@ func (m *Model) Runs() []Range {
 type segment struct {
 	p *parameter
 	Range
-	at int // where its moments begin
+	first int // where the parameter begins
+	at    int // where its moments begin
 }
+
+// values is the segment's part of the parameter.
+func (s *segment) values() compute.Buffer { return s.p.value.Slice(s.From-s.first, s.To-s.first) }
 
 // own makes the segments of the owned ranges, nil for all, and counts their elements.
 func (t *Trainer) own(owned []Range) (elements int, err error) {
 	all := t.m.values.Len
 	if t.whole {
+		for i := range t.extra {
+			all += t.extra[i].Len()
+		}
 		owned = []Range{{0, all}}
 	}
 	end := 0
@@ -56,15 +63,14 @@ func (t *Trainer) own(owned []Range) (elements int, err error) {
 		end = r.To
 	}
 	from := 0 // of the parameter
-	for i := range t.m.params {
-		p := &t.m.params[i]
+	for p := range t.parameters() {
 		to := from + p.Len()
 		for len(owned) > 0 && owned[0].From < to {
 			r := Range{max(from, owned[0].From), min(to, owned[0].To)}
 			if (r.From-from)%RunLen != 0 || r.To != to && (r.To-from)%RunLen != 0 {
 				return 0, fmt.Errorf("the trainer is to own elements %d to %d of %s: want whole runs of %d", r.From-from, r.To-from, p.Name, RunLen)
 			}
-			t.segments = append(t.segments, segment{p, r, elements})
+			t.segments = append(t.segments, segment{p, r, from, elements})
 			elements += r.Len()
 			if owned[0].To > to {
 				break
@@ -254,7 +260,7 @@ func (t *Trainer) Apply(u Update, squares []float64) error {
 				continue
 			}
 			// The rate is in float32 as in Update.
-			t.m.device.Axpy(t.m.values.Slice(s.From, s.To), float32(-float64(float32(u.LayerRate))*ratio), t.grads.Slice(s.From, s.To))
+			t.m.device.Axpy(s.values(), float32(-float64(float32(u.LayerRate))*ratio), t.grads.Slice(s.From, s.To))
 		}
 	}
 	t.m.device.Zero(t.grads)

@@ -3,6 +3,7 @@ package bert
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -15,7 +16,8 @@ import (
 type Trainer struct {
 	m     *Model
 	space *workspace
-	grads compute.Buffer // of all parameters, in the order of the table
+	extra []parameter    // learnt beside the model's
+	grads compute.Buffer // of all parameters, in the order of the table, and then of extra
 	m1    compute.Buffer // the first moment of the owned ones, likewise
 	m2    compute.Buffer // the second
 
@@ -33,7 +35,13 @@ type Trainer struct {
 
 // NewTrainer prepares a model for training. The parameters get memory of their own, if they were read from a file in
 // place. A model that has a trainer gives ErrTrainerExists, one at Int8 ErrInferenceOnly.
-func (m *Model) NewTrainer() (*Trainer, error) { return m.NewTrainerWith(TrainerOptions{}) }
+//
+// extra are parameters that are learnt beside the model's and are no part of it, such as a projection that a loss of Pass.Between
+// needs. Their names differ from the model's. They begin as zeros, whatever their Init is; Parameters gives access to them, and
+// Gradients to their gradients, both after the model's. Norm, update and state have them too. They go with the Trainer.
+func (m *Model) NewTrainer(extra ...Param) (*Trainer, error) {
+	return m.newTrainer(TrainerOptions{}, extra)
+}
 
 // TrainerOptions says how a Trainer is made. The zero value is that of NewTrainer.
 type TrainerOptions struct {
@@ -43,7 +51,9 @@ type TrainerOptions struct {
 }
 
 // NewTrainerWith is NewTrainer with options.
-func (m *Model) NewTrainerWith(o TrainerOptions) (*Trainer, error) {
+func (m *Model) NewTrainerWith(o TrainerOptions) (*Trainer, error) { return m.newTrainer(o, nil) }
+
+func (m *Model) newTrainer(o TrainerOptions, extra []Param) (*Trainer, error) {
 	if err := m.use(); err != nil {
 		return nil, err
 	}
@@ -63,6 +73,13 @@ func (m *Model) NewTrainerWith(o TrainerOptions) (*Trainer, error) {
 		return nil, err
 	}
 	t := &Trainer{m: m, whole: o.Owned == nil, layers: m.layerBounds()}
+	if err := t.takeExtra(extra); err != nil {
+		return nil, err
+	}
+	all := 0
+	for p := range t.parameters() {
+		all += p.Len()
+	}
 	owned, err := t.own(o.Owned)
 	if err != nil {
 		return nil, err
@@ -71,14 +88,13 @@ func (m *Model) NewTrainerWith(o TrainerOptions) (*Trainer, error) {
 	for _, b := range []struct {
 		buffer *compute.Buffer
 		n      int
-	}{{&t.grads, m.values.Len}, {&t.m1, owned}, {&t.m2, owned}} {
+	}{{&t.grads, all}, {&t.m1, owned}, {&t.m2, owned}} {
 		if *b.buffer, err = m.device.Alloc(b.n); err != nil {
-			return nil, fmt.Errorf("memory for gradients and moments of %d parameters: %w", m.values.Len, err)
+			return nil, fmt.Errorf("memory for gradients and moments of %d parameters: %w", all, err)
 		}
 	}
 	at := 0
-	for i := range m.params {
-		p := &m.params[i]
+	for p := range t.parameters() {
 		p.grad = t.grads.Slice(at, at+p.Len())
 		at += p.Len()
 	}
@@ -93,6 +109,35 @@ func (m *Model) NewTrainerWith(o TrainerOptions) (*Trainer, error) {
 	t.space.w = w
 	t.activations.w = t.space
 	return t, nil
+}
+
+// takeExtra makes the parameters beside the model's.
+func (t *Trainer) takeExtra(extra []Param) error {
+	for i, p := range extra {
+		taken := func(other Param) bool { return other.Name == p.Name }
+		if slices.ContainsFunc(t.m.Params(), taken) || slices.ContainsFunc(extra[:i], taken) {
+			return fmt.Errorf("there are two parameters %s", p.Name)
+		}
+		value, err := t.m.device.Alloc(p.Len())
+		if err != nil {
+			return fmt.Errorf("memory for parameter %s: %w", p.Name, err)
+		}
+		t.extra = append(t.extra, parameter{Param: p, value: value})
+	}
+	return nil
+}
+
+// parameters ranges over the model's parameters and those beside them, in the order of the gradients.
+func (t *Trainer) parameters() iter.Seq[*parameter] {
+	return func(yield func(*parameter) bool) {
+		for _, list := range [][]parameter{t.m.params, t.extra} {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Close gives back the trainer's memory; the model keeps what it has learnt.
@@ -164,7 +209,7 @@ func (t *Trainer) Backward(batches []*Batch, p Pass) (Loss, error) {
 		m.denominators(&t.denominators, batches)
 	}
 	w.noDropout = p.NoDropout
-	w.firstOnly = m.pooledOnly() && !slices.Contains(p.Hidden, m.config.NumHiddenLayers)
+	w.firstOnly = m.pooledOnly() && !slices.Contains(p.Hidden, m.config.NumHiddenLayers) && !slices.Contains(p.QKV, m.config.NumHiddenLayers-1)
 	if !p.Unlabelled {
 		if err := w.expectLosses(batches); err != nil {
 			return Loss{}, err
@@ -204,7 +249,7 @@ func (t *Trainer) pass(i int, b *Batch, last bool) error {
 	}
 	w.headForward(w.encode(nil))
 	if p.Between != nil {
-		t.activations.layers = p.Hidden
+		t.activations.layers, t.activations.qkv = p.Hidden, p.QKV
 		if err := p.Between(i, &t.activations); err != nil {
 			return err
 		}
@@ -308,7 +353,7 @@ func (t *Trainer) adam(s *segment, u *Update) compute.Adam {
 	}
 	n := s.To - s.From
 	return compute.Adam{
-		P: t.m.values.Slice(s.From, s.To), G: t.grads.Slice(s.From, s.To), M: t.m1.Slice(s.at, s.at+n), V: t.m2.Slice(s.at, s.at+n),
+		P: s.values(), G: t.grads.Slice(s.From, s.To), M: t.m1.Slice(s.at, s.at+n), V: t.m2.Slice(s.at, s.at+n),
 		GradScale: float32(u.GradScale), Beta1: u.Beta1, Beta2: u.Beta2, Decay: decay,
 		StepSize: float32(stepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
 	}

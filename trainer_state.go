@@ -28,7 +28,13 @@ const momentPiece = 1 << 20
 // file. None has parts of two parameters.
 func (m *Model) MomentPieces() iter.Seq2[int, Range] {
 	return func(yield func(int, Range) bool) {
-		places := m.placesByName()
+		places := byName(placesOf(func(yield func(*parameter) bool) {
+			for i := range m.params {
+				if !yield(&m.params[i]) {
+					return
+				}
+			}
+		}))
 		for moment := range momentPrefixes {
 			for _, place := range places {
 				for r := range pieces(place.Range) {
@@ -58,21 +64,22 @@ type place struct {
 	Range
 }
 
-// places are those of all parameters, in the order of the table.
-func (m *Model) places() []place {
-	places := make([]place, len(m.params))
+// placesOf are those of parameters that follow one another.
+func placesOf(parameters iter.Seq[*parameter]) []place {
+	var places []place
 	at := 0
-	for i := range m.params {
-		p := &m.params[i]
-		places[i] = place{p, Range{at, at + p.Len()}}
+	for p := range parameters {
+		places = append(places, place{p, Range{at, at + p.Len()}})
 		at += p.Len()
 	}
 	return places
 }
 
-// placesByName are those of all parameters, in the order of their names.
-func (m *Model) placesByName() []place {
-	places := m.places()
+// places are those of all parameters, those beside the model's last.
+func (t *Trainer) places() []place { return placesOf(t.parameters()) }
+
+// byName puts places in the order of their names.
+func byName(places []place) []place {
 	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.Name, b.Name) })
 	return places
 }
@@ -88,12 +95,12 @@ func (t *Trainer) WriteState(path string, metadata map[string]string) error {
 		return errors.New("the trainer has a part of the moments alone: use WriteStateFrom")
 	}
 	var tensors []checkpoint.Tensor
-	for _, s := range []struct {
-		prefix string
-		values compute.Buffer
-	}{{valuePrefix, t.m.values}, {momentPrefixes[0], t.m1}, {momentPrefixes[1], t.m2}} {
-		for _, p := range t.m.places() {
-			tensor, err := t.m.tensor(s.prefix+p.Name, p.Shape, s.values.Slice(p.From, p.To), checkpoint.F32)
+	for _, p := range t.places() {
+		for _, s := range []struct {
+			prefix string
+			values compute.Buffer
+		}{{valuePrefix, p.value}, {momentPrefixes[0], t.m1.Slice(p.From, p.To)}, {momentPrefixes[1], t.m2.Slice(p.From, p.To)}} {
+			tensor, err := t.m.tensor(s.prefix+p.Name, p.Shape, s.values, checkpoint.F32)
 			if err != nil {
 				return err
 			}
@@ -119,7 +126,7 @@ func (t *Trainer) WriteStateFrom(path string, metadata map[string]string, moment
 		tensors = append(tensors, checkpoint.Tensor{Name: prefix + p.Name, DType: checkpoint.F32, Shape: p.Shape})
 		write = append(write, values)
 	}
-	for _, p := range t.m.placesByName() {
+	for _, p := range byName(t.places()) {
 		for moment, prefix := range momentPrefixes {
 			add(prefix, p, func(w io.Writer) error {
 				for r := range pieces(p.Range) {
@@ -184,7 +191,8 @@ func (t *Trainer) readState(path string, moments Moments) (metadata map[string]s
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 
-	if want, got := 3*len(t.m.params), len(file.Tensors()); got != want {
+	places := byName(t.places())
+	if want, got := (1+len(momentPrefixes))*len(places), len(file.Tensors()); got != want {
 		return nil, fmt.Errorf("%s: %d tensors, want %d: it is another model's state", path, got, want)
 	}
 	find := func(prefix string, p *Param) (*checkpoint.Tensor, error) {
@@ -203,8 +211,8 @@ func (t *Trainer) readState(path string, moments Moments) (metadata map[string]s
 		return nil, fmt.Errorf("%w: it is another model's state", e)
 	}
 	for _, prefix := range []string{valuePrefix, momentPrefixes[0], momentPrefixes[1]} {
-		for i := range t.m.params {
-			if _, err := find(prefix, &t.m.params[i].Param); err != nil {
+		for _, p := range places {
+			if _, err := find(prefix, &p.Param); err != nil {
 				return nil, err
 			}
 		}
@@ -231,7 +239,6 @@ func (t *Trainer) readState(path string, moments Moments) (metadata map[string]s
 		}
 		return nil
 	}
-	places := t.m.placesByName()
 	for moment, prefix := range momentPrefixes {
 		for _, p := range places {
 			if err := each(prefix, p, func(r Range, values []float32) error { return moments(moment, r, values) }); err != nil {
@@ -241,7 +248,7 @@ func (t *Trainer) readState(path string, moments Moments) (metadata map[string]s
 	}
 	for _, p := range places {
 		if err := each(valuePrefix, p, func(r Range, values []float32) error {
-			t.m.device.Write(t.m.values.Slice(r.From, r.To), values)
+			t.m.device.Write(p.value.Slice(r.From-p.From, r.To-p.From), values)
 			return nil
 		}); err != nil {
 			return nil, err

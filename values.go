@@ -61,31 +61,25 @@ func (v Values) check(n int) error {
 	return v.t.use()
 }
 
-// Gradients ranges over the parameters and their gradients, in the order of the table. Machines that share a step add up their
+// Gradients ranges over the parameters and their gradients, in the order of the table, those beside the model's last. Machines that share a step add up their
 // gradients between Backward and GradNorm.
 func (t *Trainer) Gradients() iter.Seq2[Param, Values] {
-	return t.all(func() compute.Buffer { return t.grads })
+	return t.all(func(p *parameter) compute.Buffer { return p.grad })
 }
 
-// Parameters ranges over the parameters and their values, in the order of the table.
+// Parameters ranges over the parameters and their values, in the order of the table, those beside the model's last.
 func (t *Trainer) Parameters() iter.Seq2[Param, Values] {
-	return t.all(func() compute.Buffer { return t.m.values })
+	return t.all(func(p *parameter) compute.Buffer { return p.value })
 }
 
-// all ranges over the parts of a buffer that holds all parameters end to end.
-func (t *Trainer) all(of func() compute.Buffer) iter.Seq2[Param, Values] {
+// all ranges over the parameters and a buffer of each. Once the trainer is closed, the gradients have none, and the methods of
+// all Values say so.
+func (t *Trainer) all(of func(*parameter) compute.Buffer) iter.Seq2[Param, Values] {
 	return func(yield func(Param, Values) bool) {
-		at := 0
-		for i := range t.m.params {
-			p := &t.m.params[i]
-			v := Values{t: t}
-			if whole := of(); !whole.None() { // else the trainer is closed
-				v.buffer = whole.Slice(at, at+p.Len())
-			}
-			if !yield(p.Param, v) {
+		for p := range t.parameters() {
+			if !yield(p.Param, Values{t, of(p)}) {
 				return
 			}
-			at += p.Len()
 		}
 	}
 }

@@ -113,6 +113,7 @@ type sets struct {
 	// trainDigest and evalDigest hash the features, labels and weights.
 	trainDigest, evalDigest string
 	stdin                   io.Reader
+	unlabelled              bool // the data to train on is read without labels
 }
 
 // Skipped are records of a file that were left out: bad ones because of Data.SkipBad, or because the task's own readers leave
@@ -125,12 +126,12 @@ type Skipped struct {
 }
 
 // read reads the data of a recipe and makes the features.
-func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *tokenizer.Tokenizer, stdin io.Reader) (*sets, error) {
+func (r *Recipe) read(ctx context.Context, t *task.Task, c *bert.Config, tok *tokenizer.Tokenizer, stdin io.Reader, unlabelled bool) (*sets, error) {
 	length, err := r.sequenceLength(t, c)
 	if err != nil {
 		return nil, err
 	}
-	d := &sets{stdin: stdin}
+	d := &sets{stdin: stdin, unlabelled: unlabelled}
 	training, held, err := r.examples(ctx, t, d)
 	if err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (d *sets) skip(path string, set *data.Set) {
 // examples reads the examples to train on and those to evaluate on, nil where there are none.
 func (r *Recipe) examples(ctx context.Context, t *task.Task, d *sets) (training, held []data.Example, err error) {
 	seed := *r.Training.WithDefaults().Seed
-	if training, err = r.part(ctx, t, r.Path, data.Train, d); err != nil {
+	if training, err = r.part(ctx, t, r.Path, data.Train, d, d.unlabelled); err != nil {
 		return nil, nil, err
 	}
 	switch {
@@ -212,7 +213,7 @@ func (r *Recipe) examples(ctx context.Context, t *task.Task, d *sets) (training,
 // evaluated reads the part of the data to evaluate on.
 func (r *Recipe) evaluated(ctx context.Context, t *task.Task, path string, d *sets) ([]data.Example, error) {
 	before := len(d.skipped)
-	held, err := r.part(ctx, t, path, t.EvalSplit, d)
+	held, err := r.part(ctx, t, path, t.EvalSplit, d, false)
 	for _, s := range d.skipped[before:] {
 		d.evalSkipped += s.Count
 	}
@@ -220,9 +221,9 @@ func (r *Recipe) evaluated(ctx context.Context, t *task.Task, path string, d *se
 }
 
 // part reads a part of the data.
-func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split data.Split, d *sets) ([]data.Example, error) {
+func (r *Recipe) part(ctx context.Context, t *task.Task, path string, split data.Split, d *sets, unlabelled bool) ([]data.Example, error) {
 	read, err := t.Read(ctx, path, data.ReadOptions{
-		Split: split, TableOptions: data.TableOptions{Format: r.Format, Columns: r.columns(), Encoding: r.Encoding, Stdin: d.stdin, SkipBad: r.SkipBad},
+		Split: split, TableOptions: data.TableOptions{Format: r.Format, Columns: r.columns(), Encoding: r.Encoding, Stdin: d.stdin, SkipBad: r.SkipBad, Unlabelled: unlabelled},
 	})
 	if err != nil {
 		return nil, err

@@ -131,7 +131,10 @@ func (r Recipe) WithDefaults() Recipe {
 }
 
 // Validate reports the first value that is not valid, as a *recipe.Error. What only the files show is for Prepare to report.
-func (r Recipe) Validate() error {
+func (r Recipe) Validate() error { return r.validate(true) }
+
+// validate is Validate; without model it leaves out what the run begins with.
+func (r Recipe) validate(model bool) error {
 	_, err := r.lookup()
 	if err != nil {
 		return err
@@ -153,7 +156,7 @@ func (r Recipe) Validate() error {
 		{"long", known(r.Long), strings.Join(task.LongTexts(), ", ")},
 		{"doc_stride", r.DocStride >= 0, "at least 1, or 0 for half of a window"},
 		{"null_score_diff_threshold", r.NullThreshold == nil || !math.IsNaN(*r.NullThreshold) && !math.IsInf(*r.NullThreshold, 0), "a number"},
-		{"model", r.Dir != "" || r.Config != "", "the model to begin with, or a `config` for a new one"},
+		{"model", !model || r.Dir != "" || r.Config != "", "the model to begin with, or a `config` for a new one"},
 		{"model", r.Dir == "" || r.Config == "", "none beside `config`"},
 		{"vocab", r.Config == "" || r.Vocab != "", "the vocabulary of the new model"},
 		{"cased", !r.Cased || r.Vocab != "", "none without a `vocab`"},

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,9 +66,13 @@ func (o *Options) leader() bool { return o.Group == nil || o.Group.Rank() == 0 }
 type Job struct {
 	parts   Parts
 	options Options
-	// recipe is what the job was made of; nil if NewJob made it.
+	// recipe is what the job was made of; nil if NewJob made it. start is the rest of it.
 	recipe   *Recipe
+	start    Start
 	training Training
+	// objective is what the run minimises beside the loss of the labels, or nil.
+	objective train.Objective
+	data      TrainingData // what the run trains on: parts.Train, or what Start.Objective makes of it
 	// fingerprint is what has to be the same when the run is resumed, beside the training.
 	fingerprint map[string]string
 	skipped     []Skipped
@@ -97,7 +102,7 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	if o.begun, err = train.Recorded(o.Output, o.Resume, o.Group); err != nil {
 		return nil, err
 	}
-	j, err := r.prepare(ctx, o)
+	j, err := r.prepareHere(ctx, o)
 	if err := train.Agree(o.Group, err); err != nil {
 		if j != nil {
 			err = errors.Join(err, j.Close())
@@ -107,8 +112,8 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
 	return j, nil
 }
 
-// prepare is Prepare on this process.
-func (r Recipe) prepare(ctx context.Context, o Options) (*Job, error) {
+// prepareHere is Prepare on this process.
+func (r Recipe) prepareHere(ctx context.Context, o Options) (*Job, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
@@ -122,11 +127,59 @@ func (r Recipe) prepare(ctx context.Context, o Options) (*Job, error) {
 	} else if parts > 1 {
 		r.Parts = parts // the recipe that is written makes the same run on one process
 	}
-	t, err := r.lookup()
+	config, tok, err := r.load()
 	if err != nil {
 		return nil, err
 	}
-	config, tok, err := r.load()
+	written := r.WithDefaults()
+	return r.prepare(ctx, o, Start{
+		Config: config, Tokenizer: tok, Recipe: &written, Notes: r.notes(),
+		Model: func(ctx context.Context, d *task.Spec) (*bert.Model, error) { return r.model(ctx, config, d, &o) },
+	})
+}
+
+// Start is what a run begins with where a Recipe's Model doesn't say it: see [Recipe.PrepareFrom].
+type Start struct {
+	// Config is the configuration of the model. Its labels are the order of those in the data, where they are the same.
+	Config    bert.Config
+	Tokenizer *tokenizer.Tokenizer
+	// Model makes the model, with the head of the task.
+	Model func(ctx context.Context, d *task.Spec) (*bert.Model, error)
+	// Objective, if not nil, makes what the run minimises beside the loss of the labels, or in its place. The data, which may be
+	// p.Train, is what the run trains on.
+	Objective func(ctx context.Context, p *Parts) (train.Objective, TrainingData, error)
+	// Unlabelled reads the data to train on without labels. Options.Datasets doesn't know of it.
+	Unlabelled bool
+	// Fingerprint is what has to be the same when the run is resumed, beside what a fine-tuning compares. It is read after Objective.
+	Fingerprint map[string]string
+	// Recipe is written into the run's folder. It is a pointer to a recipe.
+	Recipe any
+	// Notes are those of Job.Notes.
+	Notes []string
+}
+
+// TrainingData are examples to train on that came from somewhere.
+type TrainingData interface {
+	train.Data
+	// Source is where example i came from.
+	Source(i int) data.Source
+}
+
+// PrepareFrom is Prepare with a model that s makes, whatever r.Model says.
+func (r Recipe) PrepareFrom(ctx context.Context, o Options, s Start) (*Job, error) {
+	if err := r.validate(false); err != nil {
+		return nil, err
+	}
+	if err := train.CheckOutput(o.Output, o.Resume, r.Dir); err != nil {
+		return nil, err
+	}
+	return r.prepare(ctx, o, s)
+}
+
+// prepare reads the data and makes the model.
+func (r Recipe) prepare(ctx context.Context, o Options, s Start) (*Job, error) {
+	config, tok := s.Config, s.Tokenizer
+	t, err := r.lookup()
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +187,13 @@ func (r Recipe) prepare(ctx context.Context, o Options) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok, o.Stdin) })
+	d, release, err := o.Datasets.get(ctx, key, func() (*sets, error) { return r.read(ctx, t, &config, tok, o.Stdin, s.Unlabelled) })
 	if err != nil {
 		return nil, err
 	}
 	j := &Job{
 		parts:   Parts{Tokenizer: tok, Spec: d.spec, Train: d.train, Eval: d.eval},
-		options: o, recipe: &r, training: r.Training, skipped: d.skipped, evalSkipped: d.evalSkipped, alike: d.alike, unknown: config.Unknown, notes: r.notes(),
+		options: o, recipe: &r, start: s, training: r.Training, skipped: d.skipped, evalSkipped: d.evalSkipped, alike: d.alike, unknown: config.Unknown, notes: s.Notes,
 		bestThreshold: r.NullThreshold == nil, release: release,
 	}
 	if err := j.begin(ctx, config, d); err != nil {
@@ -159,14 +212,23 @@ func (j *Job) begin(ctx context.Context, config bert.Config, d *sets) (err error
 			return fmt.Errorf("%s: %w (%s)", j.recipe.Config, err, j.recipe.Vocab)
 		}
 	}
-	if j.parts.Model, err = j.recipe.model(ctx, config, &j.parts.Spec, &j.options); err != nil {
+	if j.parts.Model, err = j.start.Model(ctx, &j.parts.Spec); err != nil {
 		return err
 	}
 	if err := j.parts.Model.CheckVocabulary(j.parts.Tokenizer.VocabSize()); err != nil {
 		return fmt.Errorf("%s: %w", cmp.Or(j.recipe.Vocab, j.recipe.Dir), err)
 	}
-	j.fingerprint, err = j.parts.fingerprint(d.trainDigest, d.evalDigest)
-	return err
+	if j.fingerprint, err = j.parts.fingerprint(d.trainDigest, d.evalDigest); err != nil {
+		return err
+	}
+	j.data = j.parts.Train
+	if j.start.Objective != nil {
+		if j.objective, j.data, err = j.start.Objective(ctx, &j.parts); err != nil {
+			return err
+		}
+	}
+	maps.Copy(j.fingerprint, j.start.Fingerprint)
+	return nil
 }
 
 // load reads the configuration and the tokenizer.
@@ -225,7 +287,7 @@ func NewJob(p Parts, training Training, o Options) (*Job, error) {
 	if o.Output == "" {
 		return nil, train.ErrNoOutput
 	}
-	j := &Job{parts: p, options: o, training: training, release: func() {}}
+	j := &Job{parts: p, options: o, training: training, data: p.Train, release: func() {}}
 	var err error
 	r := Recipe{Training: training}
 	if j.training.BestMetric, err = r.bestMetric(&p.Spec, p.Eval != nil); err != nil {
@@ -346,7 +408,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 			e.event(event)
 			observe(event)
 		},
-		Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels, Group: j.options.Group,
+		Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels, Group: j.options.Group, Objective: j.objective,
 		Begin: j.writeRecipe, SaveModel: j.save, Missing: j.missing,
 	}
 	result := &Result{Output: j.options.Output}
@@ -361,7 +423,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 			return result.Evaluation.Save(dir)
 		}
 	}
-	trained, err := train.Run(ctx, j.parts.Model, j.parts.Train, eval, o)
+	trained, err := train.Run(ctx, j.parts.Model, j.data, eval, o)
 	if err != nil {
 		return nil, j.sources(err)
 	}
@@ -439,10 +501,10 @@ func (j *Job) missing(dir string) string {
 
 // writeRecipe writes the job's recipe, if it has one, into its folder.
 func (j *Job) writeRecipe(dir string) error {
-	if j.recipe == nil {
+	if j.start.Recipe == nil {
 		return nil
 	}
-	return jsonobject.Save(filepath.Join(dir, RecipeFile), j.recipe.WithDefaults())
+	return jsonobject.Save(filepath.Join(dir, RecipeFile), j.start.Recipe)
 }
 
 // save writes the model directory. The weights come last: where they are, what says how to use them is.
@@ -465,7 +527,7 @@ func (j *Job) sources(err error) error {
 	const most = 5
 	var places []string
 	for _, i := range e.Examples[:min(len(e.Examples), most)] {
-		places = append(places, j.parts.Train.Source(i).String())
+		places = append(places, j.data.Source(i).String())
 	}
 	more := ""
 	if n := len(e.Examples) - most; n > 0 {

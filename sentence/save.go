@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/internal/jsonobject"
 )
@@ -19,6 +20,7 @@ type file struct {
 	name    string // with slashes, in the folder
 	content []byte
 	source  string
+	tensors []checkpoint.Tensor // in place of both, as safetensors
 }
 
 // Save writes the files of the pipeline into the folder of its encoder, which may hold that already: modules.json, the settings,
@@ -38,6 +40,9 @@ func (f *file) save(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return files.PathError(err)
 	}
+	if f.tensors != nil {
+		return checkpoint.WriteSafetensors(path, f.tensors, nil)
+	}
 	var from io.Reader = bytes.NewReader(f.content)
 	if f.source != "" {
 		source, err := files.Open(f.source)
@@ -55,14 +60,24 @@ func (f *file) save(dir string) error {
 
 // Options say what pipeline New makes.
 type Options struct {
-	Modes        []Mode // nil: Mean
+	Modes []Mode // nil: Mean
+	// Dense, if not nil, follows the pooling.
+	Dense        *Dense
 	Normalize    bool
 	Hidden       int // width of the encoder's hidden states
 	MaxSeqLength int // 0: no limit of its own
 }
 
-// New makes the pipeline of a plain encoder: pooling and, if asked for, normalization. The vectors of several modes come in the order
-// of the constants, each once. The files that it saves are read by every release of sentence-transformers that has the modes.
+// Dense is W·x + b, from the width of the pooled vector, P, to Out.
+type Dense struct {
+	Out    int
+	Weight []float32 // W, [Out,P]
+	Bias   []float32 // b, [Out]
+}
+
+// New makes the pipeline of a plain encoder: pooling and, if asked for, a dense layer and normalization. The vectors of several modes
+// come in the order of the constants, each once. The files that it saves are read by every release of sentence-transformers that has
+// the modes.
 func New(o Options) (*Pipeline, error) {
 	if o.Hidden < 1 {
 		return nil, errors.New("the width of the hidden states is missing")
@@ -82,6 +97,14 @@ func New(o Options) (*Pipeline, error) {
 		return path
 	}
 	pool := add("Pooling", &pooling{modes: chosen, includePrompt: true})
+	denseFolder := ""
+	if d := o.Dense; d != nil {
+		in := len(chosen) * o.Hidden
+		if len(d.Weight) != d.Out*in || len(d.Bias) != d.Out || d.Out < 1 {
+			return nil, fmt.Errorf("a dense layer %d → %d with %d weights and %d biases", in, d.Out, len(d.Weight), len(d.Bias))
+		}
+		denseFolder = add("Dense", &dense{in: in, out: d.Out, weight: slices.Clone(d.Weight), bias: slices.Clone(d.Bias), activation: Identity})
+	}
 	if o.Normalize {
 		add("Normalize", &normalize{})
 	}
@@ -123,7 +146,36 @@ func New(o Options) (*Pipeline, error) {
 		}
 		p.files = append(p.files, file{name: f.name, content: append(content, '\n')})
 	}
+	if o.Dense != nil {
+		if err := p.saveDense(denseFolder, p.Modules[2].step.(*dense)); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// saveDense adds the files of a dense layer.
+func (p *Pipeline) saveDense(folder string, d *dense) error {
+	config, err := json.MarshalIndent(map[string]any{
+		"in_features": d.in, "out_features": d.out, "bias": true, "activation_function": "torch.nn.modules.linear.Identity",
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	weights := file{name: folder + "/model.safetensors"}
+	for _, t := range []struct {
+		name   string
+		shape  []int
+		values []float32
+	}{{"linear.weight", []int{d.out, d.in}, d.weight}, {"linear.bias", []int{d.out}, d.bias}} {
+		data, err := checkpoint.FromFloat32(checkpoint.F32, t.values)
+		if err != nil {
+			return err
+		}
+		weights.tensors = append(weights.tensors, checkpoint.Tensor{Name: t.name, DType: checkpoint.F32, Shape: t.shape, Data: data})
+	}
+	p.files = append(p.files, file{name: folder + "/" + configFile, content: append(config, '\n')}, weights)
+	return nil
 }
 
 // marshalModules writes modules.json.

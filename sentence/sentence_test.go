@@ -529,3 +529,39 @@ func FuzzModule(f *testing.F) {
 		}
 	})
 }
+
+// TestNewDense: a pipeline with a dense layer that is new gives the vectors that it gives when it was saved and read back.
+func TestNewDense(t *testing.T) {
+	d := &Dense{Out: 2, Weight: []float32{1, 2, 3, -1, 0.5, 0}, Bias: []float32{0.25, -1}}
+	p, err := New(Options{Hidden: 3, Dense: d, Normalize: true, MaxSeqLength: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := []float32{1, 0, 2, 3, -2, 0}
+	got, err := p.Vector(states, 3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The mean is 2, −1, 1; W·x + b is 3.25, −3.5.
+	want := []float32{3.25, -3.5}
+	Normalize(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the vector is %v, want %v", got, want)
+	}
+	dir := t.TempDir()
+	if _, err := p.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Load(dir, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := read.Vector(states, 3, 0); err != nil || !slices.Equal(again, got) || read.String() != p.String() {
+		t.Errorf("read back, %v gives %v (%v), want %v of %v", read, again, err, got, p)
+	}
+	for _, bad := range []*Dense{{Out: 2, Weight: d.Weight[:5], Bias: d.Bias}, {Out: 2, Weight: d.Weight, Bias: nil}, {}} {
+		if _, err := New(Options{Hidden: 3, Dense: bad}); err == nil {
+			t.Errorf("a dense layer of %d weights and %d biases is accepted", len(bad.Weight), len(bad.Bias))
+		}
+	}
+}

@@ -30,9 +30,11 @@ type Started struct {
 
 // Stepped follows every step.
 type Stepped struct {
-	Step, Steps  int
-	Epoch        float64 // passes over the data so far
-	Loss         float64 // of this step
+	Step, Steps int
+	Epoch       float64 // passes over the data so far
+	Loss        float64 // of this step
+	// Terms are the parts of Loss that an Objective adds to the loss of the labels; nil without one.
+	Terms        metric.Metrics
 	MeanLoss     float64 // over the steps since the last logged one
 	LearningRate float64
 	GradNorm     float64 // before clipping
@@ -170,19 +172,20 @@ func appendLine(b []byte, e Event, now time.Time) ([]byte, error) {
 			return b, nil
 		}
 		line = struct {
-			Event             string  `json:"event"`
-			Time              string  `json:"time"`
-			Step              int     `json:"step"`
-			Epoch             float64 `json:"epoch"`
-			Loss              float64 `json:"loss"`
-			LearningRate      float64 `json:"learning_rate"`
-			GradNorm          float64 `json:"grad_norm"`
-			Examples          int64   `json:"examples"`
-			Tokens            int64   `json:"tokens"`
-			ExamplesPerSecond float64 `json:"examples_per_second"`
-			TokensPerSecond   float64 `json:"tokens_per_second"`
-			ShareOfPeak       float64 `json:"share_of_peak,omitempty"`
-		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond, e.ShareOfPeak}
+			Event             string         `json:"event"`
+			Time              string         `json:"time"`
+			Step              int            `json:"step"`
+			Epoch             float64        `json:"epoch"`
+			Loss              float64        `json:"loss"`
+			Terms             metric.Metrics `json:"terms,omitempty"` // of this step alone
+			LearningRate      float64        `json:"learning_rate"`
+			GradNorm          float64        `json:"grad_norm"`
+			Examples          int64          `json:"examples"`
+			Tokens            int64          `json:"tokens"`
+			ExamplesPerSecond float64        `json:"examples_per_second"`
+			TokensPerSecond   float64        `json:"tokens_per_second"`
+			ShareOfPeak       float64        `json:"share_of_peak,omitempty"`
+		}{stepLine, at, e.Step, e.Epoch, e.MeanLoss, e.Terms, e.LearningRate, e.GradNorm, e.Examples, e.Tokens, e.ExamplesPerSecond, e.TokensPerSecond, e.ShareOfPeak}
 	case Evaluated:
 		line = struct {
 			Event   string          `json:"event"`

@@ -33,8 +33,15 @@ func Line(e Event) string {
 		if e.ShareOfPeak > 0 {
 			peak = fmt.Sprintf("  %.0f %% of peak", 100*e.ShareOfPeak)
 		}
-		return fmt.Sprintf("step %d/%d  epoch %.2f  loss %.4f  rate %.3g  %.1f examples/s  %.0f tokens/s%s  %v left",
-			e.Step, e.Steps, e.Epoch, e.MeanLoss, e.LearningRate, e.ExamplesPerSecond, e.TokensPerSecond, peak, seconds(e.Left))
+		var terms strings.Builder
+		for i, t := range e.Terms {
+			fmt.Fprintf(&terms, "%s%s %.4f", [...]string{" (", ", "}[min(i, 1)], t.Name, t.Value)
+		}
+		if len(e.Terms) > 0 {
+			terms.WriteByte(')')
+		}
+		return fmt.Sprintf("step %d/%d  epoch %.2f  loss %.4f%s  rate %.3g  %.1f examples/s  %.0f tokens/s%s  %v left",
+			e.Step, e.Steps, e.Epoch, e.MeanLoss, terms.String(), e.LearningRate, e.ExamplesPerSecond, e.TokensPerSecond, peak, seconds(e.Left))
 	case Evaluated:
 		best := ""
 		if e.Best {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/recipe"
 )
 
@@ -42,7 +43,8 @@ type run struct {
 	failure  error     // of this rank alone, until the ranks agree on it
 
 	t           trainer
-	micro       []*bert.Batch
+	queue       []*planned // the steps to come whose batches are there
+	idle        []*planned // those that were made, whose memory is used again
 	checkpoints checkpoints
 	events      *eventLog
 	board       *board
@@ -486,28 +488,48 @@ func (r *run) stoppedEarly() bool {
 
 // computed is what is known of a step when its gradients are.
 type computed struct {
-	loss    float64
-	norm    float64       // of the gradients
-	tokens  int           // of all examples
-	batches []*bert.Batch // those that this process has computed
+	examples []draw
+	loss     float64
+	terms    metric.Metrics // the parts of the loss that the objective adds
+	norm     float64        // of the gradients
+	tokens   int            // of all examples
+	batches  []*bert.Batch  // those that this process has computed
 }
 
-// gradients computes the gradients of the next step. A cancelled context gives a cancelledError, before anything is computed.
-func (r *run) gradients(ctx context.Context, examples []draw) (c computed, err error) {
+// gradients computes the gradients of the next step. A cancelled context gives a cancelledError, before anything is computed. The caller
+// calls r.done when the batches are no longer needed.
+func (r *run) gradients(ctx context.Context) (c computed, err error) {
 	if r.parallel != nil {
-		return r.parallel.gradients(ctx, r, examples)
+		examples := r.batches.batch(r.state.Step)
+		c, err = r.parallel.gradients(ctx, r, examples)
+		c.examples = examples
+		return c, err
 	}
 	if ctx.Err() != nil {
 		return c, &cancelledError{}
 	}
-	if c.batches, c.tokens, err = r.fill(&r.micro, examples); err != nil {
+	plan, err := r.next()
+	if err != nil {
 		return c, err
 	}
-	loss, err := r.t.Backward(c.batches, bert.Pass{Key: dropoutKey(*r.o.Seed, r.state.Step)})
+	c.examples, c.batches, c.tokens = plan.examples, plan.batches, plan.tokens
+	pass := bert.Pass{Key: dropoutKey(*r.o.Seed, r.state.Step)}
+	if r.o.Objective != nil {
+		if err := r.o.Objective.Pass(r.state.Step, c.batches, &pass); err != nil {
+			return c, err
+		}
+	}
+	loss, err := r.t.Backward(c.batches, pass)
 	if err != nil {
-		return c, ofExamples(examples, err)
+		return c, ofExamples(c.examples, err)
 	}
 	c.loss = loss.Total
+	if r.o.Objective != nil {
+		c.terms = r.o.Objective.Terms()
+		for _, term := range c.terms {
+			c.loss += term.Value
+		}
+	}
 	c.norm, err = r.t.GradNorm()
 	return c, err
 }
@@ -524,13 +546,12 @@ func ofExamples(examples []draw, err error) error {
 func (r *run) step(ctx context.Context) error {
 	begun := time.Now()
 	s := &r.state
-	examples := r.batches.batch(s.Step)
-	c, err := r.gradients(ctx, examples)
+	c, err := r.gradients(ctx)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", s.Step+1, err)
 	}
 	if !finite(c.loss) || !finite(c.norm) {
-		return r.nonFinite(c.loss, c.norm, examples)
+		return r.nonFinite(c.loss, c.norm, c.examples)
 	}
 	rate := r.o.rate(s.Step, r.steps)
 	update := r.o.update(s.Step, rate, c.norm)
@@ -545,7 +566,7 @@ func (r *run) step(ctx context.Context) error {
 
 	s.Step++
 	s.Epoch = r.batches.epochs(s.Step)
-	s.Examples += int64(len(examples))
+	s.Examples += int64(len(c.examples))
 	s.Tokens += int64(c.tokens)
 	s.LossSum += c.loss
 	s.UnloggedSteps++
@@ -554,10 +575,10 @@ func (r *run) step(ctx context.Context) error {
 	if r.o.Operations != nil {
 		operations = r.o.Operations(c.batches)
 	}
-	r.meter.add(time.Since(begun), len(examples), c.tokens, operations)
+	r.meter.add(time.Since(begun), len(c.examples), c.tokens, operations)
 	e := Stepped{
 		Step: s.Step, Steps: r.steps, Epoch: s.Epoch,
-		Loss: c.loss, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: c.norm,
+		Loss: c.loss, Terms: c.terms, MeanLoss: s.UnloggedLossSum / float64(s.UnloggedSteps), LearningRate: rate, GradNorm: c.norm,
 		Examples: s.Examples, Tokens: s.Tokens,
 		Logged: s.Step%r.o.LogSteps == 0 || s.Step == r.steps,
 		Left:   r.meter.left(r.steps - s.Step),
@@ -569,6 +590,7 @@ func (r *run) step(ctx context.Context) error {
 	if e.Logged {
 		s.UnloggedSteps, s.UnloggedLossSum = 0, 0
 	}
+	r.done()
 	return r.later(r.emit(e))
 }
 

@@ -936,9 +936,10 @@ func TestMicroBatches(t *testing.T) {
 	f := newFakeRun(t.TempDir())
 	f.BatchSize, f.MicroBatchTokens, f.MicroBatchSize = 16, 21, 5
 	r := &run{o: f.Options, data: f.data}
+	var micro []*bert.Batch
 	examples := batchesOf(t, f.data, f.Options).batch(0)
 	for range 2 { // the second time with the same memory
-		got, tokens, err := r.fill(&r.micro, examples)
+		got, tokens, err := r.fill(&micro, examples)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,9 +32,10 @@ func TestEpochData(t *testing.T) {
 	f.data, f.BatchSize = changing{data}, 4
 	r := &run{o: f.Options, data: f.data}
 	batches := batchesOf(t, f.data, f.Options)
+	var micro []*bert.Batch
 	var epochs []int32
 	for step := range 5 { // the third batch contains the end of one epoch and the beginning of the next
-		got, _, err := r.fill(&r.micro, batches.batch(step))
+		got, _, err := r.fill(&micro, batches.batch(step))
 		if err != nil {
 			t.Fatal(err)
 		}

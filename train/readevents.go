@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/metric"
 )
 
 // EventsFile is the name of a run's events in its folder: a line of JSON for each, in their order.
@@ -37,17 +38,18 @@ type Events struct {
 
 // LoggedStep is a line of EventsFile about the steps since the one before.
 type LoggedStep struct {
-	Time              time.Time `json:"time"`
-	Step              int       `json:"step"`
-	Epoch             float64   `json:"epoch"`
-	Loss              float64   `json:"loss"` // the mean over these steps
-	LearningRate      float64   `json:"learning_rate"`
-	GradNorm          float64   `json:"grad_norm"` // of the last of them, before clipping
-	Examples          int64     `json:"examples"`  // trained on so far
-	Tokens            int64     `json:"tokens"`
-	ExamplesPerSecond float64   `json:"examples_per_second"`
-	TokensPerSecond   float64   `json:"tokens_per_second"`
-	ShareOfPeak       float64   `json:"share_of_peak"` // 0: unknown
+	Time              time.Time      `json:"time"`
+	Step              int            `json:"step"`
+	Epoch             float64        `json:"epoch"`
+	Loss              float64        `json:"loss"`  // the mean over these steps
+	Terms             metric.Metrics `json:"terms"` // of the last of them, with an Objective
+	LearningRate      float64        `json:"learning_rate"`
+	GradNorm          float64        `json:"grad_norm"` // of the last of them, before clipping
+	Examples          int64          `json:"examples"`  // trained on so far
+	Tokens            int64          `json:"tokens"`
+	ExamplesPerSecond float64        `json:"examples_per_second"`
+	TokensPerSecond   float64        `json:"tokens_per_second"`
+	ShareOfPeak       float64        `json:"share_of_peak"` // 0: unknown
 }
 
 // LoggedEvaluation is a line of EventsFile about an evaluation.

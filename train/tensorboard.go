@@ -93,6 +93,9 @@ func (b *board) write(e Event, now time.Time) error {
 		}
 		step = e.Step
 		b.scalar("loss", e.MeanLoss)
+		for _, t := range e.Terms {
+			b.scalar("terms/"+t.Name, t.Value)
+		}
 		b.scalar("learning_rate", e.LearningRate)
 		b.scalar("grad_norm", e.GradNorm)
 		b.scalar("examples_per_second", e.ExamplesPerSecond)

@@ -100,6 +100,9 @@ type Options struct {
 	Operations func(batches []*bert.Batch) float64
 	Peak       float64
 
+	// Objective, if not nil, is what the run minimises beside the loss of the labels. The caller says in Fingerprint what it is.
+	Objective Objective
+
 	// Observer, if not nil, hears what happens.
 	Observer Observer
 	// Stop, if not nil, is asked after each evaluation whether the run ends with it, as Recipe.EarlyStop may decide too: for
@@ -134,6 +137,8 @@ func (o *Options) Validate() error {
 		return errors.New("there is no output folder")
 	case o.Minimize && o.BestMetric == "":
 		return errors.New("there is no metric to minimise")
+	case o.Objective != nil && (o.Parts > 1 || o.Group != nil && o.Group.Size() > 1):
+		return errors.New("a run with an objective of its own, such as a distillation, is one process's, in one part a step")
 	}
 	return nil
 }
@@ -342,9 +347,19 @@ func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Option
 			r.parallel = p
 			return p, nil
 		}
-		t, err := m.NewTrainer()
+		var beside []bert.Param
+		if o.Objective != nil {
+			beside = o.Objective.Parameters()
+		}
+		t, err := m.NewTrainer(beside...)
 		if err != nil {
 			return nil, err
+		}
+		if o.Objective != nil {
+			if err := o.Objective.Begin(t); err != nil {
+				t.Close()
+				return nil, err
+			}
 		}
 		return t, nil
 	}

@@ -172,8 +172,8 @@ func otherHeads(report bert.LoadReport) []string {
 	return slices.DeleteFunc(slices.Clone(report.LeftOver), func(name string) bool { return slices.Contains(report.Unknown, name) })
 }
 
-// describeModel says on stderr what a model is.
-func (a *app) describeModel(m *bert.Model, from string) {
+// modelLine is a model in a line.
+func modelLine(m *bert.Model, from string) string {
 	c := m.Config()
 	parameters := 0
 	for _, p := range m.Params() {
@@ -183,8 +183,13 @@ func (a *app) describeModel(m *bert.Model, from string) {
 	if c.PrunedHeads != nil {
 		heads = fmt.Sprintf("up to %d heads, %d in all", c.NumAttentionHeads, prune.SizeOf(m).Heads)
 	}
-	a.log.Info(fmt.Sprintf("model: %s of %s parameters, %d layers of width %d with %s, %s",
-		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, heads, from))
+	return fmt.Sprintf("%s of %s parameters, %d layers of width %d with %s, %s",
+		m.Head(), thousands(parameters), c.NumHiddenLayers, c.HiddenSize, heads, from)
+}
+
+// describeModel says on stderr what a model is.
+func (a *app) describeModel(m *bert.Model, from string) {
+	a.log.Info("model: " + modelLine(m, from))
 	a.log.Info("device: " + m.Device())
 	a.warnPrecision(m)
 	report := m.Report()

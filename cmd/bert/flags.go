@@ -17,6 +17,7 @@ type section string
 const (
 	modelSection      section = "Model"
 	dataSection       section = "Data"
+	lossSection       section = "Losses"
 	trainingSection   section = "Training"
 	evaluationSection section = "Evaluation"
 	outputSection     section = "Output"
@@ -24,7 +25,7 @@ const (
 )
 
 // sections are the sections in the order of the help; "" is that of the command's own flags.
-var sections = [...]section{"", modelSection, dataSection, trainingSection, evaluationSection, outputSection, generalSection}
+var sections = [...]section{"", modelSection, dataSection, lossSection, trainingSection, evaluationSection, outputSection, generalSection}
 
 // The names of the annotations of a flag: its section, and whether it is one of the few that the help shows first.
 const (

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/distill"
 	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/tinymodel"
@@ -111,6 +112,35 @@ func TestLibraryFinetunes(t *testing.T) {
 	}
 	if b.String() != predicted {
 		t.Errorf("%s\nthe program printed %s", b.String(), predicted)
+	}
+}
+
+func TestLibraryDistils(t *testing.T) {
+	ctx := context.Background()
+	dir, r := librarySetting(t)
+	teacher := filepath.Join(dir, "teacher")
+	program(t, "finetune", "--task", "text", "--data", r.Path, "--model", r.Dir, "--max-seq-length", "16", "--learning-rate", "1e-3",
+		"--num-train-epochs", "3", "--output", teacher, "--quiet")
+	theirs, ours := filepath.Join(dir, "program"), filepath.Join(dir, "library")
+	printed := program(t, "distill", "--teacher", teacher, "--student", "1x8", "--task", "text", "--data", r.Path, "--eval-data", r.EvalPath,
+		"--max-seq-length", "16", "--hidden-weight", "2", "--logit-weight", "1", "--train-batch-size", "2", "--output", theirs, "--quiet")
+	r.Training = finetune.Training{BatchSize: 2}
+	d := distill.Recipe{
+		Models: distill.Models{Teacher: teacher, Student: "1x8"}, Losses: distill.Losses{HiddenWeight: 2, LogitWeight: 1},
+		Data: r.Data, Training: r.Training,
+	}
+	j, err := d.Prepare(ctx, distill.Options{Output: ours, Cache: filepath.Join(dir, "cache")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	result, err := j.Run(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameFiles(t, theirs, ours, "model.safetensors", "config.json", "vocab.txt", "tokenizer.json", task.ResultsFile, task.SpecFile, distill.RecipeFile)
+	if text, err := json.Marshal(result.Evaluation); err != nil || string(text) != strings.TrimSpace(printed) {
+		t.Errorf("%s, %v, the program printed %s", text, err, printed)
 	}
 }
 

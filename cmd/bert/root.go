@@ -82,7 +82,7 @@ line.`,
 		{"Use a model", []*cobra.Command{a.predictCommand(), a.fillMaskCommand(), a.encodeCommand(), a.tokenizeCommand()}},
 		{"Look into a model", []*cobra.Command{a.explainCommand(), a.attentionCommand(), a.projectCommand()}},
 		{"Fine-tune and evaluate", []*cobra.Command{
-			a.demoCommand(), a.finetuneCommand(), a.evaluateCommand(), a.glueCommand(), a.sweepCommand(), a.reportCommand(), a.scoreCommand(),
+			a.demoCommand(), a.finetuneCommand(), a.distillCommand(), a.evaluateCommand(), a.glueCommand(), a.sweepCommand(), a.reportCommand(), a.scoreCommand(),
 		}},
 		{"Pre-train", []*cobra.Command{a.vocabCommand(), a.instancesCommand(), a.pretrainCommand()}},
 		{"Fetch, convert, shrink and inspect models", []*cobra.Command{

@@ -73,6 +73,11 @@ var tortures = []tortured{
 		args: fine("--task text --problem-type regression --data numbers.tsv --eval-data numbers.tsv --model tiny --save-steps 0"),
 	},
 	{
+		name: "distill", every: 29, resume: []string{"--resume"},
+		before: [][]string{append(fine("--quiet --task text --data train.tsv --model tiny")[:len(trained)], strings.Fields("large --quiet --task text --data train.tsv --model tiny")...)},
+		args:   slices.Concat([]string{"distill"}, trained, strings.Fields("--task text --data train.tsv --eval-data dev.tsv --teacher large --student 1x8 --hidden-weight 1 --logit-weight 1 --cache out/said --metric-for-best-model loss --eval-steps 2")),
+	},
+	{
 		name: "sweep", every: 47,
 		args: strings.Fields("sweep --task text --data train.tsv --eval-data dev.tsv --model tiny --output out --learning-rate 1e-3,1e-2 --num-train-epochs 2 --seeds 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
