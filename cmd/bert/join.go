@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -137,7 +139,13 @@ func (f *joinFlags) again(ctx context.Context, a *app, cmd *cobra.Command, s *pa
 		if flag == nil {
 			continue // a hash
 		}
-		if err := flag.Value.Set(cmp.Or(of[x.Name], x.Value)); err != nil {
+		value := x.Value
+		if folder, ok := s.Job.Paths.Get(folderPath); ok && slices.Contains(pathFlags, x.Name) && !filepath.IsAbs(value) {
+			if _, err := os.Stat(value); err != nil {
+				value = filepath.Join(folder, value)
+			}
+		}
+		if err := flag.Value.Set(cmp.Or(of[x.Name], value)); err != nil {
 			return fmt.Errorf("job.json: %s: %w", x.Name, err)
 		}
 		flag.Changed = true

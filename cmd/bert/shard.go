@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -85,6 +84,9 @@ var pathFlags = []string{"input", "data", "model", "base", "vocab"}
 // hashSuffix ends the name of a setting that is the hash of files.
 const hashSuffix = "_sha256"
 
+// folderPath is the name of the path that the others are relative to.
+const folderPath = "folder"
+
 // flagValue is a flag's value as Set takes it.
 func flagValue(f *pflag.Flag) string {
 	value := f.Value.String()
@@ -97,27 +99,29 @@ func flagValue(f *pflag.Flag) string {
 // job is what the parts of a command have in common: the input, its flags, and the hash of its model or tokenizer.
 func (a *app) job(cmd *cobra.Command, p parts.Part, in parts.Input, what, hash string) (*parts.Job, error) {
 	j := &parts.Job{Command: cmd.Name(), Parts: p.Count, Input: in, Settings: parts.Settings{{Name: what + hashSuffix, Value: hash}}}
-	var err error
+	folder, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	j.Paths.Set(folderPath, folder)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		value := flagValue(f)
 		switch {
 		case slices.Contains(pathFlags, f.Name):
-			if value == "" || value == "-" {
-				return
+			if value != "" && value != "-" {
+				j.Paths.Set(f.Name, value)
 			}
-			path, e := filepath.Abs(value)
-			err = cmp.Or(err, e)
-			j.Paths.Set(f.Name, path)
 		case !slices.Contains(ownFlags, f.Name) && f.Value.String() != f.DefValue:
 			j.Settings.Set(f.Name, value)
 		}
 	})
-	return j, err
+	return j, nil
 }
 
 // begin takes a part. A part that is done already is reported, and finished is true unless it was done with another share of the input.
-func (a *app) begin(ctx context.Context, dir string, j *parts.Job, p parts.Part, share func() (parts.Done, error)) (w *parts.Work, finished bool, err error) {
-	if w, err = parts.Begin(ctx, dir, j, p.Index); err != nil || w.Record == nil {
+func (a *app) begin(ctx context.Context, dir string, j *parts.Job, p parts.Part, share func() (parts.Done, error)) (_ *parts.Work, finished bool, err error) {
+	w, err := parts.Begin(ctx, dir, j, p.Index)
+	if err != nil || w.Record == nil {
 		return w, false, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
