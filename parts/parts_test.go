@@ -262,20 +262,19 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestOpenWhenDone(t *testing.T) {
-	j, dir := testJob(2), t.TempDir()
-	do(t, dir, j, 0, "a\n")
+	j, dir := testJob(2), filepath.Join(t.TempDir(), "parts")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
-	var missing *MissingError
-	if _, err := OpenWhenDone(ctx, nil, dir); !errors.As(err, &missing) {
-		t.Errorf("what is never done: %v", err)
+	var none *NoPartsError
+	if _, err := OpenWhenDone(ctx, nil, dir); !errors.As(err, &none) {
+		t.Errorf("what never begins: %v", err)
 	}
-	told := 0
-	s, err := OpenWhenDone(context.Background(), func(m *MissingError) {
-		told++
-		do(t, dir, j, 1, "b\n")
+	var told []string
+	s, err := OpenWhenDone(context.Background(), func(err error) {
+		told = append(told, strings.TrimPrefix(err.Error(), dir+": "))
+		do(t, dir, j, 2-len(told), "x\n")
 	}, dir)
-	if err != nil || told != 1 || len(s.Records) != 2 {
+	if err != nil || len(s.Records) != 2 || !slices.Equal(told, []string{"no folder of parts: it has no job.json", "1 of 2 parts is not done: 0"}) {
 		t.Error(s, err, told)
 	}
 }

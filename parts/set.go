@@ -26,15 +26,22 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("%s: %s of %s are not done: %s", strings.Join(e.Dirs, ", "), countOf(len(e.Missing), "part"), message.Thousands(e.Count), ranges(e.Missing))
+	verb := "are"
+	if len(e.Missing) == 1 {
+		verb = "is"
+	}
+	return fmt.Sprintf("%s: %s of %s parts %s not done: %s", strings.Join(e.Dirs, ", "), message.Thousands(len(e.Missing)), message.Thousands(e.Count), verb, ranges(e.Missing))
 }
 
-func countOf(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return message.Thousands(n) + " " + what + "s"
+// NoPartsError says that no part has begun in a folder.
+type NoPartsError struct{ Dir string }
+
+func (e *NoPartsError) Error() string {
+	return fmt.Sprintf("%s: no folder of parts: it has no %s", e.Dir, jobName)
 }
+
+// Unwrap makes it an fs.ErrNotExist.
+func (e *NoPartsError) Unwrap() error { return fs.ErrNotExist }
 
 // ranges lists increasing numbers as Slurm's --array takes them: 0-3,7.
 func ranges(numbers []int) string {
@@ -64,7 +71,7 @@ type Set struct {
 }
 
 // Open gathers the parts in folders, and checks that they belong together: that they are of one job, and that each begins in the input where
-// the one before it ends. Parts that are not done are a *MissingError, other work a *DifferentError. The parts' files are read by Each.
+// the one before it ends. Parts that are not done are a *MissingError, a folder without any a *NoPartsError, other work a *DifferentError. The parts' files are read by Each.
 func Open(dirs ...string) (*Set, error) {
 	if len(dirs) == 0 {
 		return nil, errors.New("no folder of parts")
@@ -74,7 +81,7 @@ func Open(dirs ...string) (*Set, error) {
 		j, err := readJob(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("%s: no folder of parts: it has no %s", dir, jobName)
+			return nil, &NoPartsError{dir}
 		case err != nil:
 			return nil, err
 		case s.Job == nil:
@@ -142,18 +149,18 @@ func (s *Set) add(dir string) error {
 	return nil
 }
 
-// OpenWhenDone is Open, but waits until all parts are done or ctx is. waiting, if not nil, is told what is missing whenever that has changed.
-func OpenWhenDone(ctx context.Context, waiting func(*MissingError), dirs ...string) (*Set, error) {
-	last := -1
+// OpenWhenDone is Open, but waits until all parts are done or ctx is. waiting, if not nil, is told what is missing whenever that has changed: a
+// *MissingError, or a *NoPartsError.
+func OpenWhenDone(ctx context.Context, waiting func(error), dirs ...string) (*Set, error) {
+	last := ""
 	for {
 		s, err := Open(dirs...)
-		var missing *MissingError
-		if !errors.As(err, &missing) {
+		if err == nil || !errors.As(err, new(*MissingError)) && !errors.As(err, new(*NoPartsError)) {
 			return s, err
 		}
-		if n := len(missing.Missing); n != last && waiting != nil {
-			last = n
-			waiting(missing)
+		if now := err.Error(); now != last && waiting != nil {
+			last = now
+			waiting(err)
 		}
 		select {
 		case <-time.After(time.Second):

@@ -117,7 +117,7 @@ func (f *joinFlags) open(ctx context.Context, a *app, dirs []string) (*parts.Set
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
-	return parts.OpenWhenDone(ctx, func(m *parts.MissingError) { a.log.Info("waiting: " + m.Error()) }, dirs...)
+	return parts.OpenWhenDone(ctx, func(missing error) { a.log.Info("waiting: " + missing.Error()) }, dirs...)
 }
 
 // errorOf is a writer to stdout, which its errors name.
