@@ -105,6 +105,9 @@ func (in *InputPart) Done() parts.Done {
 	return parts.Done{From: in.text.From, To: in.text.End(), Input: in.text.SHA256()}
 }
 
+// Progress is how many of the part's bytes have been read. It may be called while the part is read.
+func (in *InputPart) Progress() (done, all int64) { return in.text.Progress() }
+
 // Discard reads what is left of the part, so that Done says what it is.
 func (in *InputPart) Discard(ctx context.Context) error {
 	_, err := io.Copy(io.Discard, textfile.From(ctx, in.text.Reader))

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -189,13 +191,42 @@ func (a *app) inParts(cmd *cobra.Command, f *shardFlags, dir string, in *inputFl
 	}
 	in.part = part
 	return a.finish(w, ".jsonl", func(_ io.Writer, done *parts.Done) error {
-		if err := run(); err != nil {
+		stop := a.reportPart(part)
+		err := run()
+		stop()
+		if err != nil {
 			return err
 		}
 		share := part.Done()
 		done.From, done.To, done.Input = share.From, share.To, share.Input
 		return nil
 	})
+}
+
+// reportPart says from time to time how much of a part has been read, until stop is called.
+func (a *app) reportPart(in *data.InputPart) (stop func()) {
+	const every = 30 * time.Second
+	var (
+		ticker  = time.NewTicker(every)
+		end     = make(chan struct{})
+		waiting sync.WaitGroup
+	)
+	waiting.Go(func() {
+		for {
+			select {
+			case <-ticker.C:
+				done, all := in.Progress()
+				a.log.Info(fmt.Sprintf("%s of %s MiB read (%.0f %%)", thousands(int(done>>20)), thousands(int(all>>20)), 100*float64(done)/float64(max(all, 1))))
+			case <-end:
+				return
+			}
+		}
+	})
+	return func() {
+		ticker.Stop()
+		close(end)
+		waiting.Wait()
+	}
 }
 
 // fingerprint is the hash of a model's files.

@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"math"
 	"math/bits"
 	"os"
+	"sync/atomic"
 )
 
 // Part is the lines of a text that begin in one of several equally long pieces of it. A line belongs to one part, whole, so that the
@@ -70,7 +70,7 @@ func OpenPart(ctx context.Context, f *os.File, name, encoding string, i, n int) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	p := &Part{From: from, limit: &limited{r: file(mark+from, mark+to), at: from, end: math.MaxInt64, sum: sha256.New()}}
+	p := &Part{From: from, limit: newLimited(file(mark+from, mark+to), from, to)}
 	p.Reader = newReader(p.limit, func() {})
 	p.check.armed = from == 0 // what is no text shows in the first bytes of a file
 	p.before = func(ctx context.Context) (int, error) {
@@ -148,7 +148,7 @@ func skipTo(r *Reader, name string, from, to int64) (_ *Part, err error) {
 			return nil, err
 		}
 	}
-	p := &Part{From: at, limit: &limited{r: r.Reader, at: at, end: to, done: at >= to, sum: sha256.New()}}
+	p := &Part{From: at, limit: newLimited(r.Reader, at, to)}
 	p.Reader = &Reader{Reader: bufio.NewReaderSize(p.limit, bufferSize), check: r.check, encoding: r.encoding, close: r.close, from: r.from}
 	p.before = func(context.Context) (int, error) { return lines, nil }
 	return p, nil
@@ -161,14 +161,26 @@ func (p *Part) Before(ctx context.Context) (int, error) { return p.before(ctx) }
 func (p *Part) SHA256() string { return hex.EncodeToString(p.limit.sum.Sum(nil)) }
 
 // End is where the part ends in the whole content, once it has been read to its end.
-func (p *Part) End() int64 { return p.limit.at }
+func (p *Part) End() int64 { return p.limit.at.Load() }
+
+// Progress is how many of the part's bytes have been read. It may be called while they are.
+func (p *Part) Progress() (done, all int64) {
+	return p.limit.at.Load() - p.From, max(0, p.limit.end-p.From)
+}
 
 // limited is a reader that ends with the line that has the byte before end, and computes the hash of what it reads.
 type limited struct {
-	r       io.Reader
-	at, end int64
-	done    bool
-	sum     hash.Hash
+	r    io.Reader
+	at   atomic.Int64
+	end  int64
+	done bool
+	sum  hash.Hash
+}
+
+func newLimited(r io.Reader, at, end int64) *limited {
+	l := &limited{r: r, end: end, done: at >= end, sum: sha256.New()}
+	l.at.Store(at)
+	return l
 }
 
 func (l *limited) Read(b []byte) (int, error) {
@@ -176,13 +188,13 @@ func (l *limited) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := l.r.Read(b)
-	if l.at+int64(n) >= l.end {
-		last := int(max(0, l.end-1-l.at))
+	if at := l.at.Load(); at+int64(n) >= l.end {
+		last := int(max(0, l.end-1-at))
 		if end := bytes.IndexByte(b[last:n], '\n'); end >= 0 {
 			n, err, l.done = last+end+1, nil, true
 		}
 	}
-	l.at += int64(n)
+	l.at.Add(int64(n))
 	l.sum.Write(b[:n])
 	return n, err
 }
