@@ -96,7 +96,9 @@ func (a *app) join(cmd *cobra.Command, f *joinFlags, dirs []string) error {
 	case ofTask:
 		err = a.joinPredictions(ctx, f, s)
 	default:
-		err = files.PathError(files.WriteFile(f.output, 0o666, func(w io.Writer) error { return s.Copy(ctx, w) }))
+		err = files.Beside(filepath.Dir(f.output), []string{filepath.Base(f.output)}, func() error {
+			return files.PathError(files.WriteFile(f.output, 0o666, func(w io.Writer) error { return s.Copy(ctx, w) }))
+		})
 	}
 	if err != nil {
 		return err
