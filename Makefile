@@ -10,7 +10,7 @@ BENCHSTAT   = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 # Packages of this module that import one of the packages given, in their tests too.
 importers = $(shell go list -f '{{range .Imports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .TestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .XTestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}' ./... | awk '$(foreach p,$(1),$$1 == "$(p)" ||) 0 { print $$2 }' | sort -u)
 
-.PHONY: build test torture purego-packages test-arm64 pages race lint fuzz bench bench-save bench-diff bench-compare interop generate ci clean help
+.PHONY: build test torture purego-packages test-arm64 beam pages race lint fuzz bench bench-save bench-diff bench-compare interop generate ci clean help
 
 build: ## bin/bert: one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/bert ./cmd/bert
@@ -34,6 +34,10 @@ test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-u
 		CGO_ENABLED=0 GOARCH=arm64 go test -c -o "$$dir/test" "./$$package"; \
 		(cd "$$package" && qemu-aarch64 "$$dir/test" -test.short); \
 	done
+
+beam: ## the pipelines of Apache Beam, a module of its own: vet and test; the first time compiles some hundred packages
+	go -C beam vet ./...
+	go -C beam test ./...
 
 pages: ## the pages of every kind of run in Chromium, and axe-core of npm about them (Debian: chromium, npm)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \

@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "distill", "finetune", "train", "task", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
+		dir: "cmd/bert", ours: []string{"report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "distill", "finetune", "train", "task", "parts", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "internal/bench", "internal/files", "internal/jsonobject"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -76,7 +76,9 @@ var rooms = []room{
 	{dir: "sentence", ours: []string{"checkpoint", "internal/files", "internal/jsonobject", "internal/message"}},
 	{dir: "squad", ours: []string{"data", "metric", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
 	// Files become examples here, for whoever wants them: it knows neither model nor tokenizer.
-	{dir: "data", ours: []string{"metric", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	{dir: "data", ours: []string{"metric", "parts", "internal/imdb", "internal/jsonobject", "internal/message", "internal/textfile", "internal/files"}},
+	// What parts of work have in common and who does which; what the work is, others know.
+	{dir: "parts", ours: []string{"internal/files", "internal/jsonobject", "internal/message"}},
 	{dir: "internal/imdb", ours: []string{"internal/message", "internal/textfile", "internal/files"}},
 	{
 		dir: "internal/textfile", ours: []string{"internal/message", "internal/files"},

@@ -30,17 +30,28 @@ func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return files.WriteFile(path, 0o666, func(w io.Writer) error {
-		if _, err := w.Write(header); err != nil {
+	return files.WriteFile(path, 0o666, func(w io.Writer) error { return writeAll(w, header, sorted) })
+}
+
+// EncodeSafetensors is WriteSafetensors for a file that the caller makes.
+func EncodeSafetensors(w io.Writer, tensors []Tensor, metadata map[string]string) error {
+	sorted, header, err := encodeHeader(tensors, metadata)
+	if err != nil {
+		return err
+	}
+	return writeAll(w, header, sorted)
+}
+
+func writeAll(w io.Writer, header []byte, tensors []Tensor) error {
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	for _, t := range tensors {
+		if _, err := w.Write(t.Data); err != nil {
 			return err
 		}
-		for _, t := range sorted {
-			if _, err := w.Write(t.Data); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // WriteSafetensorsFrom is WriteSafetensors for tensors without Data, which write writes instead when it is their turn in the file: in

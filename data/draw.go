@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"slices"
 )
 
@@ -77,6 +79,21 @@ func (x *Example) parts() []string {
 		parts = append(parts, a.Text)
 	}
 	return parts
+}
+
+// Hash is a hash of examples, in their order, with their labels, in hexadecimal digits. Where they came from makes no difference.
+func Hash(examples []Example) string {
+	h := sha256.New()
+	for i := range examples {
+		x := &examples[i]
+		kind := fmt.Sprintf("%t %d %d %d %v %v %v", x.Pair, len(x.Words), len(x.Choices), len(x.Labels), x.IDs, x.TypeIDs, x.Answers == nil)
+		for _, a := range x.Answers {
+			kind += fmt.Sprintf(" %d", a.Start)
+		}
+		d := hash(kind, append(x.parts(), x.ID)...)
+		h.Write(d[:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // digest is a SHA-256: the same on each machine and in each release of Go, unlike hash/maphash.

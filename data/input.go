@@ -33,6 +33,8 @@ type InputReader struct {
 	name     string
 	encoding string
 	lines    *textfile.Lines
+	// before counts the lines before the first one, of a part of a text; nil: there are none.
+	before func() (int, error)
 
 	mu  sync.Mutex // Read and Skip are called from two goroutines
 	bad badRecords
@@ -72,7 +74,7 @@ func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 		source := Source{File: r.name, Line: r.lines.Number()}
 		if err != nil && !textfile.BadLine(err) {
 			source.Line++
-			return Input{}, source, &SourceError{Source: source, Err: err}
+			return Input{}, source, r.Locate(&SourceError{Source: source, Err: err})
 		}
 		var in Input
 		if err == nil {
@@ -92,7 +94,24 @@ func (r *InputReader) Read(ctx context.Context) (Input, Source, error) {
 func (r *InputReader) Skip(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.bad.add(err)
+	return r.bad.add(r.Locate(err))
+}
+
+// Locate is an error about an input that Read returned, with the number of its line in the whole text. Only an InputPart's differs: what it
+// reads doesn't say how many lines are before it, so that they are counted where a message needs their number. The errors of Read and
+// what Skip keeps have been located.
+func (r *InputReader) Locate(err error) error {
+	var at *SourceError
+	if r.before == nil || !errors.As(err, &at) || at.Source.Line == 0 {
+		return err
+	}
+	n, failed := r.before()
+	if failed != nil {
+		return errors.Join(err, fmt.Errorf("%s: %w", r.name, failed))
+	}
+	located := *at
+	located.Source.Line += n
+	return &located
 }
 
 // Skipped is the number of bad lines left out so far, and what was wrong with the first.

@@ -255,13 +255,8 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 			return known, same, err
 		}
 	}
-	w.tokenize(g, &r.Stats)
-	if w.job.Options.NextSentence && w.text.numDocuments() == 1 {
-		return r, false, &OneDocumentError{g.number}
-	}
-	w.out.reset()
-	if w.text.numDocuments() > 0 {
-		w.maker.make(&w.text, g.number, &w.out, &r.Stats)
+	if err := w.instances(g, &r.Stats); err != nil {
+		return r, false, err
 	}
 	write := func(to io.Writer) error {
 		sum := sha256.New()
@@ -298,6 +293,19 @@ func (w *worker) group(g *group, known record, ok bool) (r record, kept bool, er
 		return r, false, files.PathError(err)
 	}
 	return r, false, jsonobject.Save(filepath.Join(w.job.Dir, recordName(g.number)), &r)
+}
+
+// instances makes the instances of a group.
+func (w *worker) instances(g *group, stats *Stats) error {
+	w.tokenize(g, stats)
+	if w.job.Options.NextSentence && w.text.numDocuments() == 1 {
+		return &OneDocumentError{g.number}
+	}
+	w.out.reset()
+	if w.text.numDocuments() > 0 {
+		w.maker.make(&w.text, g.number, &w.out, stats)
+	}
+	return nil
 }
 
 // write writes the instances of a group, in the format of the set.

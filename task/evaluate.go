@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"errors"
 
 	"github.com/go-bert/bert"
 )
@@ -35,29 +34,12 @@ type Share interface {
 // Evaluate measures a model on labelled data. The result doesn't depend on how the examples are put into batches. When ctx
 // ends, Evaluate ends after the batch it is at with the cause.
 func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions) (*Result, error) {
-	if !d.Labelled() {
-		return nil, errors.New("the data has no labels to evaluate against")
-	}
-	c := m.Config()
-	if err := d.spec.checkModel(m.Head(), &c); err != nil {
+	if err := checkLabelled(d); err != nil {
 		return nil, err
 	}
-	logits, err := sharedLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), &o)
+	l, err := d.Logits(ctx, m, o)
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{
-		Kind: d.spec.Kind, Official: d.spec.official(),
-		Examples: d.Examples(), Windows: d.stats.Windows, Truncated: d.stats.Truncated, Skipped: o.Skipped, GlobalStep: o.GlobalStep,
-	}
-	r.Precision, _ = m.Precision()
-	r.Report, r.Loss, err = d.kind().codec.measure(d, logits)
-	if err != nil {
-		return nil, err
-	}
-	if o.Outcomes {
-		r.Outcomes = d.outcomes(logits)
-		r.Outcomes.GlobalStep, r.Outcomes.Loss = r.GlobalStep, r.Loss
-	}
-	return r, nil
+	return Measure(m, d, l, o)
 }

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -70,6 +71,25 @@ func (s Scores) Of(label string) float64 {
 // MarshalJSON writes an object with a key for each label, and as many digits as float32 has: the rest is noise.
 func (s Scores) MarshalJSON() ([]byte, error) {
 	return jsonobject.Marshal(len(s), func(i int) (string, any) { return s[i].Label, finite32(s[i].Value) })
+}
+
+// UnmarshalJSON is the reverse of MarshalJSON; null is NaN.
+func (s *Scores) UnmarshalJSON(data []byte) error {
+	out := Scores{}
+	err := jsonobject.Parse(data, func(key string, value json.RawMessage) error {
+		x := Score{key, math.NaN()}
+		if string(value) != "null" {
+			if err := jsonobject.Field(key, value, &x.Value); err != nil {
+				return err
+			}
+		}
+		out = append(out, x)
+		return nil
+	})
+	if err == nil {
+		*s = out
+	}
+	return err
 }
 
 // newScores is a score for each label.

@@ -78,7 +78,7 @@ func stream[T any](ctx context.Context, w *work[T], in data.Inputs, emit func(It
 	})
 	stages.Go(func() {
 		defer close(answered)
-		answerGroups(ctx, w, groups, answered, emitted)
+		answerGroups(ctx, w, in, groups, answered, emitted)
 	})
 	for a := range answered {
 		for i, value := range a.values {
@@ -194,7 +194,7 @@ func assemble[T any](ctx context.Context, w *work[T], in data.Inputs, lines <-ch
 
 // answerGroups answers groups and sends the answers. An answer that there is is sent also after the end of ctx, unless nothing is
 // emitted any more.
-func answerGroups[T any](ctx context.Context, w *work[T], groups <-chan group, answered chan<- answers[T], emitted <-chan struct{}) {
+func answerGroups[T any](ctx context.Context, w *work[T], in data.Inputs, groups <-chan group, answered chan<- answers[T], emitted <-chan struct{}) {
 	for one := range groups {
 		a := answers[T]{items: one.items, err: one.err}
 		if len(one.inputs) > 0 {
@@ -204,6 +204,9 @@ func answerGroups[T any](ctx context.Context, w *work[T], groups <-chan group, a
 			})
 			if err != nil {
 				a.values, a.err = nil, one.atSource(err)
+				if l, ok := in.(interface{ Locate(error) error }); ok {
+					a.err = l.Locate(a.err)
+				}
 			}
 		}
 		select {

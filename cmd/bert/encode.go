@@ -23,6 +23,7 @@ func (a *app) encodeCommand() *cobra.Command {
 		pooling = newChoice(task.ModelPooling.String(), task.Poolings()...)
 		prompt  string
 		pairs   bool
+		shard   shardFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "encode --model DIR [flags] [TEXT ...]",
@@ -44,7 +45,7 @@ sentence-transformers folder says so, by another similarity too. Without such a 
 hidden states.
 
 A text with more tokens than the model has positions is an error, unless --max-seq-length or the settings of a
-sentence-transformers folder truncate it. The result then has "truncated": true, and a warning counts such texts.` + inputHelp,
+sentence-transformers folder truncate it. The result then has "truncated": true, and a warning counts such texts.` + shardHelp + inputHelp,
 		Example: `  bert encode --model sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt > vectors.jsonl
   bert encode --model bert-base-uncased --pooling mean "some text"
   bert encode --model bert-base-uncased --layers -1,-2,-3,-4 "some text"
@@ -78,26 +79,28 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 				return usagef("--pairs compares vectors: want another --pooling than none")
 			}
 			in.pairs = pairs
-			if pairs {
-				c, err := openStream(cmd.Context(), a, &model, &in, args, task.Compare(options))
+			return a.inParts(cmd, &shard, shard.dir, &in, &out, args, "model", model.fingerprint, func() error {
+				if pairs {
+					c, err := openStream(cmd.Context(), a, &model, &in, args, task.Compare(options))
+					if err != nil {
+						return err
+					}
+					defer c.Close()
+					return c.print(cmd.Context(), a, printing[task.Similarity]{
+						table: out.table(a), show: similarityTable, dropped: func(s *task.Similarity) int { return s.DroppedTokens },
+					})
+				}
+				e, err := openStream(cmd.Context(), a, &model, &in, args, task.Encode(options))
+				if errors.Is(err, task.ErrNoVector) {
+					return usagef("--normalize needs --pooling: it scales that vector")
+				}
 				if err != nil {
 					return err
 				}
-				defer c.Close()
-				return c.print(cmd.Context(), a, printing[task.Similarity]{
-					table: out.table(a), show: similarityTable, dropped: func(s *task.Similarity) int { return s.DroppedTokens },
+				defer e.Close()
+				return e.print(cmd.Context(), a, printing[task.Encoded]{
+					table: out.table(a), show: encodedTable, dropped: func(e *task.Encoded) int { return e.DroppedTokens },
 				})
-			}
-			e, err := openStream(cmd.Context(), a, &model, &in, args, task.Encode(options))
-			if errors.Is(err, task.ErrNoVector) {
-				return usagef("--normalize needs --pooling: it scales that vector")
-			}
-			if err != nil {
-				return err
-			}
-			defer e.Close()
-			return e.print(cmd.Context(), a, printing[task.Encoded]{
-				table: out.table(a), show: encodedTable, dropped: func(e *task.Encoded) int { return e.DroppedTokens },
 			})
 		},
 	}
@@ -115,8 +118,9 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 		flags.BoolVar(&pairs, "pairs", false, "print how similar two texts are")
 		flags.BoolVar(&options.Attention, "attention", false, "print the attention probabilities")
 	})
+	shard.add(cmd, true)
 	out.add(cmd)
-	mainFlags(cmd, "model", "layers", "pooling", "normalize", "pairs", "attention", "prompt-name", "max-seq-length", "input", "json", "threads")
+	mainFlags(cmd, "model", "layers", "pooling", "normalize", "pairs", "attention", "prompt-name", "max-seq-length", "input", "shard", "output", "json", "threads")
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/parts"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -32,11 +34,15 @@ type evaluateFlags struct {
 	showExamples  int
 	seed          uint64
 	saveLogits    bool
+	shard         shardFlags
+	joined        *parts.Set // whose logits are taken instead of the model's
 	out           outputFlags
 }
 
-func (a *app) evaluateCommand() *cobra.Command {
-	var f evaluateFlags
+func (a *app) evaluateCommand() *cobra.Command { return a.evaluateCommandOf(new(evaluateFlags)) }
+
+// evaluateCommandOf is the command with its flags in f.
+func (a *app) evaluateCommandOf(f *evaluateFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "evaluate (--task TASK --data PATH | --instances DIR) --model DIR [--output DIR] [flags]",
 		Short:       "Evaluate a fine-tuned or pre-trained model",
@@ -51,7 +57,11 @@ The model's task.json says how texts are treated: labels, longest sequence, colu
 its number of positions; if its labels have no names (LABEL_0, LABEL_1), --labels names them.
 
 With --instances the metrics are accuracy and loss of the masked LM and, if the instances are pairs and the model has the
-classifier, of next-sentence prediction.`,
+classifier, of next-sentence prediction.
+
+--shard I/N does part I of N of the examples, counted from 0, and writes what the model says of them to a file in the folder
+--output. bert join computes the metrics of all once the parts are done: they are those of one run, to the bit. --shard env takes I
+and N from the job array of Slurm or from srun, --shard env/N takes I from there or from an indexed Job of Kubernetes.`,
 		Example: `  bert evaluate --task imdb --data aclImdb_v1.tar.gz --model imdb-model
   bert evaluate --task mnli --data glue/MNLI --split dev_mismatched --model mnli-model
   bert evaluate --task text --data test.tsv --model my-model --output results
@@ -60,9 +70,9 @@ classifier, of next-sentence prediction.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.instances != "" {
-				return a.evaluateInstances(cmd.Context(), &f)
+				return a.evaluateInstances(cmd.Context(), f)
 			}
-			return a.evaluate(cmd, &f)
+			return a.evaluate(cmd, f)
 		},
 	}
 	f.model.add(cmd)
@@ -85,11 +95,12 @@ classifier, of next-sentence prediction.`,
 		addSaveLogits(flags, &f.saveLogits)
 		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	})
+	f.shard.add(cmd, false)
 	_ = cmd.MarkFlagDirname("instances") // the errors are for flags that do not exist
 	_ = cmd.MarkFlagDirname("output")
 	f.out.add(cmd)
-	mainFlags(cmd, "model", "precision", "task", "data", "split", "instances", "max-seq-length", "labels", "output", "json", "threads")
-	for _, flag := range []string{"task", "data", "split", "max-seq-length", "labels", "save-logits", "show-examples"} {
+	mainFlags(cmd, "model", "precision", "task", "data", "split", "instances", "max-seq-length", "labels", "output", "shard", "json", "threads")
+	for _, flag := range []string{"task", "data", "split", "max-seq-length", "labels", "save-logits", "show-examples", "shard"} {
 		cmd.MarkFlagsMutuallyExclusive("instances", flag)
 	}
 	return cmd
@@ -102,6 +113,10 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	}
 	if f.maxExamples < 0 || f.showExamples < 0 {
 		return usagef("--max-eval-examples and --show-examples can't be negative")
+	}
+	part, err := f.shard.part(f.output, &f.out)
+	if err != nil {
+		return err
 	}
 	config, err := f.model.check(a)
 	if err != nil {
@@ -121,6 +136,14 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.joined != nil {
+		if err := sameInput(f.joined.Job, f.data.path, set.Examples); err != nil {
+			return err
+		}
+	}
+	if !part.IsZero() {
+		return a.evaluatePart(cmd, f, part, m, tok, description, set)
+	}
 	dataset, err := task.NewDataset(cmd.Context(), tok, description, set.Examples)
 	if err != nil {
 		return err
@@ -138,7 +161,7 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 	defer func() { err = cmp.Or(err, release()) }()
 	progress := a.newProgress()
 	defer progress.close()
-	result, err := task.Evaluate(cmd.Context(), m, dataset, task.EvaluateOptions{
+	result, err := f.measure(cmd.Context(), m, dataset, task.EvaluateOptions{
 		GlobalStep: description.GlobalStep(), Skipped: set.Skipped, Outcomes: f.saveLogits, Progress: progress.evaluated,
 	})
 	progress.close()
@@ -155,6 +178,18 @@ func (a *app) evaluate(cmd *cobra.Command, f *evaluateFlags) (err error) {
 		return err
 	}
 	return f.save(a, result)
+}
+
+// measure evaluates the model, or takes what it said when its parts were done.
+func (f *evaluateFlags) measure(ctx context.Context, m *bert.Model, d *task.Dataset, o task.EvaluateOptions) (*task.Result, error) {
+	if f.joined == nil {
+		return task.Evaluate(ctx, m, d, o)
+	}
+	l, err := joinedLogits(ctx, f.joined)
+	if err != nil {
+		return nil, err
+	}
+	return task.Measure(m, d, l, o)
 }
 
 // describe says how texts are treated: as in the model's task.json, but for what the flags say.

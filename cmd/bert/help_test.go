@@ -139,6 +139,7 @@ var sharedMeanings = map[string]string{
 	"resume":                    "continue the run in --output",
 	"save-steps":                "write a checkpoint every N steps",
 	"seed":                      "the seed of all random numbers",
+	"shard":                     "a part of the work, counted from 0",
 	"skip-bad":                  "skip bad input",
 	"split":                     "the split of a task's data",
 	"top-k":                     "print the N largest",

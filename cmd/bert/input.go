@@ -24,7 +24,8 @@ const argumentName = "argument"
 type inputFlags struct {
 	file    string
 	reading readingFlags
-	pairs   bool // the arguments are the two texts of a pair
+	pairs   bool            // the arguments are the two texts of a pair
+	part    *data.InputPart // what to read instead; whoever opened it closes it
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
@@ -50,6 +51,9 @@ type source struct {
 // open opens the stream that the flags and arguments name.
 func (f *inputFlags) open(a *app, args []string) (*source, error) {
 	r, name, closeFile := a.stdin, "stdin", func() {}
+	if f.part != nil {
+		return &source{f.part.InputReader, func() {}}, nil
+	}
 	o := data.InputOptions{SkipBad: f.reading.skipBad, Encoding: f.reading.encoding}
 	switch {
 	case len(args) > 0 && f.file != "":
@@ -111,9 +115,18 @@ func pairOf(args []string) (io.Reader, error) {
 
 // reportSkipped warns of the lines that --skip-bad skipped.
 func (s *source) reportSkipped(a *app) {
-	if n, first := s.Skipped(); n > 0 {
-		a.log.Warn(fmt.Sprintf("%s skipped; the first: %v", count(n, "bad line"), first))
+	n, first := s.Skipped()
+	if n == 0 {
+		return
 	}
+	a.warnSkippedLines(n, first.Error())
+	if a.part != nil {
+		a.part.Counts.Skipped, a.part.Counts.FirstSkipped = n, first.Error()
+	}
+}
+
+func (a *app) warnSkippedLines(n int, first string) {
+	a.log.Warn(fmt.Sprintf("%s skipped; the first: %s", count(n, "bad line"), first))
 }
 
 // count returns "1 line" or "25,000 lines".

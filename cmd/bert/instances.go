@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,11 +54,12 @@ Memory does not grow with the text. Each of the --workers groups being made take
 
 The same text, vocabulary and options give the same bytes, whatever --workers and --memory are. With --shard 0/3, 1/3 and 2/3,
 three machines that share a folder make the set together; the last one to finish completes it. They may start at once, but two
-processes can't make the same part at the same time. --resume continues an interrupted run, and makes again what a complete
+processes can't make the same part at the same time. --shard env takes the part from the job array of Slurm or from srun, and
+--shard env/N from an indexed Job of Kubernetes too. --resume continues an interrupted run, and makes again what a complete
 set has lost or what is damaged in it.`,
 		Example: `  bert instances --input corpus.txt --vocab bert-base-uncased --output instances
   bert instances --sentences --dynamic --vocab vocab.txt --output instances wikipedia-*.txt.zst aclImdb_v1.tar.gz
-  bert instances --input corpus.txt.gz --vocab vocab.txt --output shared/instances --shard $SLURM_ARRAY_TASK_ID/16 --resume`,
+  bert instances --input corpus.txt.gz --vocab vocab.txt --output shared/instances --shard env --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.inputs = append(f.inputs, args...)
 			return a.instances(cmd, &f)
@@ -93,7 +92,7 @@ func (f *instancesFlags) add(cmd *cobra.Command) {
 	flags.Uint64Var(&o.Seed, "seed", o.Seed, "the `SEED` of everything drawn at random")
 	f.format = newChoice(o.Format.String(), pretrain.FormatNames()...)
 	addChoice(cmd, f.format, "file-format", "own: mapped into memory, about 2 bytes per token; tfrecord: the format of run_pretraining.py")
-	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, counted from 0; all parts go to the same folder")
+	flags.StringVar(&f.shard, "shard", "0/1", "make part `I/N` of the set, counted from 0; all parts go to the same folder; env or env/N: as Slurm or Kubernetes says")
 	flags.IntVar(&f.workers, "workers", 0, "make `N` groups of documents at a time (default: the number of CPUs)")
 	flags.Int64Var(&f.memory, "memory", 0, "use at most about `MIB` mebibytes, by making fewer groups at a time (default: no limit)")
 	flags.IntVar(&f.groupKiB, "group-size", o.GroupBytes>>10, "make a file from `KiB` of text; random second segments come from the same file's text")
@@ -142,13 +141,11 @@ func (f *instancesFlags) job(cmd *cobra.Command) (*pretrain.InstanceJob, error) 
 	if err := o.Validate(); err != nil {
 		return nil, flagNamed(err)
 	}
-	i, n, ok := strings.Cut(f.shard, "/")
-	shard, err1 := strconv.Atoi(i)
-	shards, err2 := strconv.Atoi(n)
-	if !ok || err1 != nil || err2 != nil || shards < 1 || shard < 0 || shard >= shards {
-		return nil, usagef("--shard is %q, want I/N with I from 0 to N-1", f.shard)
+	part, err := parsePart(f.shard)
+	if err != nil {
+		return nil, err
 	}
-	return &pretrain.InstanceJob{Dir: f.output, Options: o, Shard: shard, Shards: shards, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
+	return &pretrain.InstanceJob{Dir: f.output, Options: o, Shard: part.Index, Shards: part.Count, Workers: f.workers, Memory: f.memory << 20, Resume: f.resume}, nil
 }
 
 func (a *app) instances(cmd *cobra.Command, f *instancesFlags) error {

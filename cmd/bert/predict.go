@@ -17,6 +17,7 @@ import (
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/glue"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/parts"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
@@ -152,6 +153,8 @@ type predictFlags struct {
 	data   dataFlags
 	split  string
 	output string
+	shard  shardFlags
+	joined *parts.Set // whose predictions are taken instead of the model's
 	out    outputFlags
 
 	pictures pictureFlags
@@ -169,8 +172,10 @@ func (f *predictFlags) use() task.Use[task.Prediction] {
 	return task.ZeroShot(task.ZeroShotOptions{Labels: f.zeroShot, Template: f.template, MultiLabel: f.multiLabel})
 }
 
-func (a *app) predictCommand() *cobra.Command {
-	var f predictFlags
+func (a *app) predictCommand() *cobra.Command { return a.predictCommandOf(new(predictFlags)) }
+
+// predictCommandOf is the command with its flags in f.
+func (a *app) predictCommandOf(f *predictFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "predict [--model DIR] [flags] [TEXT ...]",
 		Short:       "Label texts, find entities or answer questions",
@@ -196,7 +201,7 @@ the columns of conlleval; for squad predictions.json.
 
 A named-entity model gives the type, the byte offsets and the score of each entity; the score is the mean probability of the
 labels of its words. Texts are split into words at white space and punctuation. For a JSON line with "words" each word gets a
-label too.` + inputHelp,
+label too.` + shardHelp + inputHelp,
 		Example: `  bert predict "A joy from start to finish."
   bert predict --model my-model "A joy from start to finish."
   bert predict --model my-model --input reviews.txt > labels.jsonl
@@ -216,25 +221,30 @@ label too.` + inputHelp,
 			if f.zeroShot != nil && (f.data.task != "" || f.data.path != "") {
 				return usagef("--zero-shot is for texts, not for the data of a task")
 			}
-			if f.data.task != "" || f.data.path != "" {
-				return a.predictData(cmd, &f, args)
+			if f.shard.shard != "" && (f.pictures.dir != "" || f.pictures.page != "") {
+				return usagef("--plot and --html draw the answers of one run: want them without --shard")
 			}
-			if f.split != "" || f.output != "" {
+			if f.data.task != "" || f.data.path != "" {
+				return a.predictData(cmd, f, args)
+			}
+			if f.split != "" || f.output != "" && f.shard.shard == "" {
 				return usagef("--split and --output are for the data of a task: want --task and --data too")
 			}
 			if _, err := f.model.check(a); err != nil {
 				return err
 			}
-			p, err := openStream(cmd.Context(), a, &f.model, &f.in, args, f.use())
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			if err := a.predict(cmd.Context(), p.Runner, p.in, &f, nil); err != nil {
-				return err
-			}
-			p.in.reportSkipped(a)
-			return nil
+			return a.inParts(cmd, &f.shard, f.output, &f.in, &f.out, args, "model", f.model.fingerprint, func() error {
+				p, err := openStream(cmd.Context(), a, &f.model, &f.in, args, f.use())
+				if err != nil {
+					return err
+				}
+				defer p.Close()
+				if err := a.predict(cmd.Context(), p.Runner, p.in, f, nil); err != nil {
+					return err
+				}
+				p.in.reportSkipped(a)
+				return nil
+			})
 		},
 	}
 	f.model.add(cmd)
@@ -251,12 +261,13 @@ label too.` + inputHelp,
 		flags.BoolVar(&f.multiLabel, "multi-label", false, "with --zero-shot: labels do not exclude each other")
 	})
 	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
-		flags.StringVar(&f.output, "output", "", "with --task: write the predictions to `DIR`, in the files of the task's benchmark")
+		flags.StringVar(&f.output, "output", "", "with --task: write the predictions to `DIR`, in the files of the task's benchmark; with --shard: the part")
 	})
+	f.shard.add(cmd, false)
 	_ = cmd.MarkFlagDirname("output") // the error is for a flag that does not exist
 	f.pictures.add(cmd)
 	f.out.add(cmd)
-	mainFlags(cmd, "model", "precision", "zero-shot", "input", "task", "data", "split", "output", "json", "threads")
+	mainFlags(cmd, "model", "precision", "zero-shot", "input", "task", "data", "split", "output", "shard", "json", "threads")
 	return cmd
 }
 
@@ -290,11 +301,15 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	if _, err := f.model.check(a); err != nil {
 		return err
 	}
+	part, err := f.shard.part(f.output, &f.out)
+	if err != nil {
+		return err
+	}
 	split := data.Split(f.split)
 	if split == "" {
 		split = predictedSplit(t)
 	}
-	if f.output != "" && predictionsFile(t, split) == "" {
+	if f.output != "" && part.IsZero() && predictionsFile(t, split) == "" {
 		return usagef("--output: there is no form for predictions of task %s, part %q: want ner, squad, or GLUE's tests, like cola's test", t.Name, split)
 	}
 	d, tok, err := f.model.describe(cmd.Context(), t, nil)
@@ -309,6 +324,9 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 	if err != nil {
 		return err
 	}
+	if f.joined != nil {
+		return a.submitParts(cmd.Context(), f, t, split, set.Examples)
+	}
 	m, err := f.model.load(tok, nil)
 	if err != nil {
 		return err
@@ -319,6 +337,9 @@ func (a *app) predictData(cmd *cobra.Command, f *predictFlags, args []string) (e
 		return err
 	}
 	a.warnNotes(p.Notes())
+	if !part.IsZero() {
+		return a.predictPart(cmd, f, part, p, set.Examples)
+	}
 	if f.output == "" {
 		return a.predict(cmd.Context(), p, &exampleInputs{examples: set.Examples}, f, nil)
 	}
@@ -351,14 +372,19 @@ func (a *app) submit(ctx context.Context, p *task.Runner[task.Prediction], t *ta
 	if err := a.predict(ctx, p, &exampleInputs{examples: examples}, f, keep); err != nil {
 		return err
 	}
+	return a.savePredictions(f.output, t, split, examples, predictions)
+}
+
+// savePredictions writes predictions in the form of their task's benchmark.
+func (a *app) savePredictions(dir string, t *task.Task, split data.Split, examples []data.Example, predictions []task.Prediction) error {
 	var (
 		path string
 		err  error
 	)
 	if glue.SubmissionFile(t.Name, split) != "" {
-		path, err = glue.SavePredictions(f.output, t.Name, split, predictions)
+		path, err = glue.SavePredictions(dir, t.Name, split, predictions)
 	} else {
-		path, err = task.SavePredictions(f.output, t.Kind, examples, predictions)
+		path, err = task.SavePredictions(dir, t.Kind, examples, predictions)
 	}
 	if err != nil {
 		return err
@@ -394,6 +420,10 @@ func (c *truncations) add(dropped int) {
 
 // report warns of truncated texts.
 func (c *truncations) report(a *app, maxSeqLength int) {
+	if a.part != nil {
+		n := &a.part.Counts
+		n.Results, n.Truncated, n.Dropped, n.Longest = c.all, c.texts, c.tokens, maxSeqLength
+	}
 	if c.texts > 0 {
 		a.log.Warn(fmt.Sprintf("%s of %s truncated to %d tokens; %s dropped",
 			thousands(c.texts), count(c.all, "text"), maxSeqLength, count(c.tokens, "token")))

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/go-bert/bert/parts"
 )
 
 // app is what the commands share: the streams, and the values of the flags that all commands have.
@@ -19,7 +21,8 @@ type app struct {
 	verb           string // the running command; "" while the command line is parsed
 	quiet, verbose bool
 	warned         map[string]bool
-	cached         string // the folder of a model that a flag names by its name, in a cache: nothing is written into it
+	part           *parts.Done // of the part of the work that is being done; nil: all of it is
+	cached         string      // the folder of a model that a flag names by its name, in a cache: nothing is written into it
 }
 
 // verbGroup is a group of commands in the help.
@@ -79,7 +82,7 @@ line.`,
 
 	help := a.helpCommand()
 	a.verbs = []verbGroup{
-		{"Use a model", []*cobra.Command{a.predictCommand(), a.fillMaskCommand(), a.encodeCommand(), a.tokenizeCommand()}},
+		{"Use a model", []*cobra.Command{a.predictCommand(), a.fillMaskCommand(), a.encodeCommand(), a.tokenizeCommand(), a.joinCommand()}},
 		{"Look into a model", []*cobra.Command{a.explainCommand(), a.attentionCommand(), a.projectCommand()}},
 		{"Fine-tune and evaluate", []*cobra.Command{
 			a.demoCommand(), a.finetuneCommand(), a.distillCommand(), a.evaluateCommand(), a.glueCommand(), a.sweepCommand(), a.reportCommand(), a.scoreCommand(),

@@ -26,6 +26,9 @@ func openStream[T any](ctx context.Context, a *app, model *modelFlags, in *input
 	}
 	a.warnNotes(r.Notes())
 	a.warnPrecision(r.Model())
+	if a.part != nil {
+		a.part.Kernels = r.Model().Kernels()
+	}
 	return &stream[T]{r, source}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -22,6 +23,7 @@ func (a *app) tokenizeCommand() *cobra.Command {
 		in         inputFlags
 		out        outputFlags
 		options    tokenizer.Options
+		shard      shardFlags
 		truncation = newChoice(tokenizer.LongestFirst.String(), truncationNames()...)
 	)
 	cmd := &cobra.Command{
@@ -31,7 +33,7 @@ func (a *app) tokenizeCommand() *cobra.Command {
 them are special tokens such as [CLS].
 
 Texts are truncated only with --max-seq-length. The rest of a text then follows as further windows under "overflowing"; each
-repeats the last --stride tokens of the one before it.` + inputHelp,
+repeats the last --stride tokens of the one before it.` + shardHelp + inputHelp,
 		Example: `  bert tokenize --model bert-base-uncased "Nous sommes au café."
   bert tokenize --vocab vocab.txt --max-seq-length 128 --stride 32 --input long.txt
   echo '{"text": "Who?", "text_pair": "She did."}' | bert tokenize --model bert-base-uncased`,
@@ -54,12 +56,14 @@ repeats the last --stride tokens of the one before it.` + inputHelp,
 				return err
 			}
 			a.warnNotes(t.Notes())
-			stream, err := in.open(a, args)
-			if err != nil {
-				return err
-			}
-			defer stream.close()
-			return a.tokenize(cmd.Context(), t, stream, options, out.table(a))
+			return a.inParts(cmd, &shard, shard.dir, &in, &out, args, "tokenizer", v.fingerprint, func() error {
+				stream, err := in.open(a, args)
+				if err != nil {
+					return err
+				}
+				defer stream.close()
+				return a.tokenize(cmd.Context(), t, stream, options, out.table(a))
+			})
 		},
 	}
 	v.add(cmd)
@@ -69,6 +73,7 @@ repeats the last --stride tokens of the one before it.` + inputHelp,
 		flags.IntVar(&options.Stride, "stride", 0, "repeat the last `N` tokens of each window at the beginning of the next")
 	})
 	in.add(cmd)
+	shard.add(cmd, true)
 	out.add(cmd)
 	return cmd
 }
@@ -123,6 +128,14 @@ func (v *vocabularyFlags) load() (*tokenizer.Tokenizer, error) {
 	return nil, usagef("neither --model DIR nor --vocab FILE is given: want one of them")
 }
 
+// fingerprint is the hash of the tokenizer's files.
+func (v *vocabularyFlags) fingerprint(ctx context.Context) (string, error) {
+	if v.model != "" {
+		return task.Fingerprint(ctx, bert.TokenizerDir(v.model, ""), "", true)
+	}
+	return task.FileFingerprint(ctx, v.vocab)
+}
+
 func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, options tokenizer.Options, table bool) error {
 	var (
 		encoding tokenizer.Encoding
@@ -151,6 +164,9 @@ func (a *app) tokenize(ctx context.Context, t *tokenizer.Tokenizer, in *source, 
 		} else {
 			err = writeTokens(a.stdout, t, each)
 		}
+		if a.part != nil {
+			a.part.Counts.Results++
+		}
 		if err != nil {
 			return err
 		}
@@ -176,7 +192,7 @@ func tokenizeInput(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Inp
 		if err := each(func(*tokenizer.Encoding) error { return errStop }); err != nil && !errors.Is(err, errStop) {
 			return nil, err
 		}
-		return func(visit func(parts) error) error {
+		return func(visit func(pieces) error) error {
 			return each(func(e *tokenizer.Encoding) error { return visit(onePart(e)) })
 		}, nil
 	default:
@@ -220,7 +236,7 @@ func takeIDs(t *tokenizer.Tokenizer, dst *tokenizer.Encoding, in *data.Input, o 
 // tokenTables prints the windows of an input as tables.
 func (a *app) tokenTables(s screen, t *tokenizer.Tokenizer, in *data.Input, each windows, first bool) error {
 	n := 0
-	err := each(func(parts) error {
+	err := each(func(pieces) error {
 		n++
 		return nil
 	})
@@ -233,7 +249,7 @@ func (a *app) tokenTables(s screen, t *tokenizer.Tokenizer, in *data.Input, each
 		}
 	}
 	w := 0
-	return each(func(p parts) error {
+	return each(func(p pieces) error {
 		w++
 		if n > 1 {
 			if err := writeOut(a.stdout, []byte(s.style(bold, fmt.Sprintf("window %d of %d", w, n))+"\n")); err != nil {

@@ -22,19 +22,19 @@ const (
 var errStop = errors.New("enough")
 
 // windows calls visit with the windows of an input, in order. They can be had several times.
-type windows func(visit func(parts) error) error
+type windows func(visit func(pieces) error) error
 
-// parts calls visit with the encodings of which a window is made, one after another. at is the place in the first and in the second
+// pieces calls visit with the encodings of which a window is made, one after another. at is the place in the first and in the second
 // text that their offsets count from.
-type parts func(visit func(e *tokenizer.Encoding, at [2]int32) error) error
+type pieces func(visit func(e *tokenizer.Encoding, at [2]int32) error) error
 
-func onePart(e *tokenizer.Encoding) parts {
+func onePart(e *tokenizer.Encoding) pieces {
 	return func(visit func(*tokenizer.Encoding, [2]int32) error) error { return visit(e, [2]int32{}) }
 }
 
 // one is an encoding with the windows that it has.
 func one(e *tokenizer.Encoding) windows {
-	return func(visit func(parts) error) error {
+	return func(visit func(pieces) error) error {
 		if err := visit(onePart(e)); err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func longTokens(t *tokenizer.Tokenizer, in *data.Input, o tokenizer.Options) (wi
 		}
 		return nil
 	}
-	return func(visit func(parts) error) error { return visit(window) }, nil
+	return func(visit func(pieces) error) error { return visit(window) }, nil
 }
 
 // tokenFields are the keys of the JSON object of a window, with what each has of a token.
@@ -141,7 +141,7 @@ const overflowingKey = "overflowing"
 func writeTokens(w io.Writer, t *tokenizer.Tokenizer, each windows) error {
 	out := &jsonWriter{w: w}
 	n := 0
-	err := each(func(p parts) error {
+	err := each(func(p pieces) error {
 		if n > 1 {
 			out.b = append(out.b, "[]},"...)
 		}
@@ -165,7 +165,7 @@ func writeTokens(w io.Writer, t *tokenizer.Tokenizer, each windows) error {
 }
 
 // writeWindow writes the object of a window up to the value of overflowingKey.
-func writeWindow(out *jsonWriter, t *tokenizer.Tokenizer, p parts) error {
+func writeWindow(out *jsonWriter, t *tokenizer.Tokenizer, p pieces) error {
 	out.b = append(out.b, '{')
 	for _, field := range tokenFields {
 		out.b = append(append(append(out.b, '"'), field.key...), '"', ':', '[')

@@ -50,6 +50,18 @@ var torturedFolders = []torturedFolder{
 		},
 		args: strings.Fields("instances --input corpus.txt --vocab tiny --output out --resume " + tortureCorpus),
 	},
+	{name: "part", every: 7, args: strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 0/2")},
+	{
+		name: "part of an evaluation", every: 7, before: [][]string{strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --shard 1/2")},
+		args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --shard 0/2"),
+	},
+	{
+		name: "join", every: 5, before: [][]string{
+			strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 0/2"),
+			strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 1/2"),
+		},
+		args: strings.Fields("join out --output all.jsonl"),
+	},
 	{name: "pull", every: 15, args: strings.Fields("pull org/tiny")},
 	{
 		// In pieces of 8 MiB.
@@ -179,7 +191,7 @@ func (f *folderTorture) copy(t *testing.T) string {
 	return to
 }
 
-// tree is treeOf without what caches remember of the times of files.
+// tree is treeOf without what caches remember of the times of files, and without the folder's own name.
 func (f *folderTorture) tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	tree, err := treeOf(dir)
@@ -189,6 +201,9 @@ func (f *folderTorture) tree(t *testing.T, dir string) map[string]string {
 	for name := range tree {
 		if strings.HasSuffix(name, ".verified") || strings.Contains(name, "/.checked/") {
 			tree[name] = ""
+		}
+		if filepath.Base(name) == "job.json" { // it says where the parts were
+			tree[name] = strings.ReplaceAll(tree[name], dir, "")
 		}
 	}
 	return tree
