@@ -89,7 +89,7 @@ made teacher
 
 # Masked words, as in pre-training, and at the same time what the teacher says: vectors of sentences, and the relations of its last layer.
 train pretrained distill --teacher "$work/teacher" --student "$size" --student-embeddings teacher --text "$work/sentences.txt" \
-	--label-weight 1 --masked-lm-prob 0.25 --sentence-weight 1 --sentence-cosine-weight 1 --relation-weight 0.1 --max-seq-length 128 --train-batch-size 64 \
+	--validation-share 0.002 --label-weight 1 --masked-lm-prob 0.25 --sentence-weight 1 --sentence-cosine-weight 1 --relation-weight 0.1 --max-seq-length 128 --train-batch-size 64 \
 	--learning-rate 1e-3 --num-train-epochs 3 --save-steps 200 --seed 1 --cache "$work/cache" --cache-size 20GB
 made pretrained
 
