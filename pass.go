@@ -92,7 +92,7 @@ func (a *Activations) Hidden(layer int) ([]float32, error) {
 	return a.read(ofLayer(&a.host.hidden, layer), a.hidden(layer))
 }
 
-// QKV are the queries, keys and values of a layer that Pass.QKV lists, [T,3H]: as Output.QKV has them.
+// QKV are the queries, keys and values of a layer that Pass.QKV lists, [T,3AD]: as Output.QKV has them.
 func (a *Activations) QKV(layer int) ([]float32, error) {
 	if err := a.checkQKV(layer); err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func (a *Activations) hidden(layer int) compute.Buffer {
 
 func (a *Activations) queriesKeysValues(layer int) compute.Buffer {
 	w := a.w
-	return rows(w.layers[layer].qkv, w.b.Tokens(), 3*w.m.config.HiddenSize)
+	return rows(w.layers[layer].qkv, w.b.Tokens(), 3*w.m.config.AttentionWidth(layer))
 }
 
 // read is the values of a buffer in memory that is used again.
@@ -289,6 +289,6 @@ func (w *workspace) hiddenInto(layer int) {
 // qkvInto adds what was added at the queries, keys and values of a layer to w.dQKV, which holds the gradient there.
 func (w *workspace) qkvInto(layer int) {
 	if layer < len(w.added.qkv) && w.added.qkv[layer].n > 0 {
-		w.added.qkv[layer].into(w, rows(w.dQKV, w.b.Tokens(), 3*w.m.config.HiddenSize))
+		w.added.qkv[layer].into(w, rows(w.dQKV, w.b.Tokens(), 3*w.m.config.AttentionWidth(layer)))
 	}
 }

@@ -44,6 +44,9 @@ type relationTerm struct {
 // newRelationTerm compares the softmax of each row by Σ p·log(p/q), in the mean over rows and heads, added up over relations. MiniLM has
 // qk and vv of the last layers, MiniLMv2 qq, kk and vv, with as many heads as are asked for.
 func newRelationTerm(r *Recipe, m *models) (term, error) {
+	if err := wholeHeads(r, m, "relation_weight"); err != nil {
+		return nil, err
+	}
 	t := &relationTerm{
 		pairs: []layerPair{{m.student.NumHiddenLayers, r.RelationLayer}}, heads: r.RelationHeads,
 		own: m.student.HiddenSize, width: m.teacher.HiddenSize, compare: compareRows,
@@ -78,6 +81,9 @@ func newRelationTerm(r *Recipe, m *models) (term, error) {
 // newAttentionTerm compares scores (before softmax, as in the authors' code) or probabilities by their mean squared distance, layer by
 // layer, added up.
 func newAttentionTerm(r *Recipe, m *models) (term, error) {
+	if err := wholeHeads(r, m, "attention_weight"); err != nil {
+		return nil, err
+	}
 	t := &relationTerm{
 		relations: []relation{{0, 1}}, heads: m.teacher.NumAttentionHeads, own: m.student.HiddenSize, width: m.teacher.HiddenSize,
 		perElement: true, compare: compareScores,
@@ -99,6 +105,17 @@ func newAttentionTerm(r *Recipe, m *models) (term, error) {
 		return nil, recipe.Wrong(r, "layer_map", "layers above the embeddings, whose attention can be compared")
 	}
 	return t, nil
+}
+
+// wholeHeads refuses the loss of a weight for models some of whose heads were taken out: their queries, keys and values have other widths
+// from layer to layer.
+func wholeHeads(r *Recipe, m *models, weight string) error {
+	if m.teacher.PrunedHeads == nil && m.student.PrunedHeads == nil {
+		return nil
+	}
+	err := recipe.Wrong(r, weight, "0 where heads were pruned, or models with all of them")
+	err.Reason = "but the teacher or the student has layers with fewer heads"
+	return err
 }
 
 func (t *relationTerm) asks(teacher, student *need) {
