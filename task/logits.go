@@ -29,7 +29,7 @@ func (d *Dataset) Logits(ctx context.Context, m *bert.Model, o EvaluateOptions) 
 	if err := d.spec.checkModel(m.Head(), &c); err != nil {
 		return nil, err
 	}
-	values, err := sharedLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), &o)
+	values, err := sharedLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), o.Tokens, o.Progress, o.Share)
 	if err != nil {
 		return nil, err
 	}

@@ -38,14 +38,13 @@ func TestSharedLogits(t *testing.T) {
 			)
 			for rank, g := range train.NewLocalGroup(n) {
 				wait.Go(func() {
-					o := EvaluateOptions{Tokens: 20, Share: train.NewShare(g)}
-					logits[rank], errs[rank] = sharedLogits(context.Background(), only(m.NewSession()), of(rank), head, &o)
+					logits[rank], errs[rank] = sharedLogits(context.Background(), only(m.NewSession()), of(rank), head, 20, nil, train.NewShare(g))
 				})
 			}
 			wait.Wait()
 			return logits, errs
 		}
-		want, err := sharedLogits(context.Background(), only(m.NewSession()), all, head, &EvaluateOptions{Tokens: 20})
+		want, err := sharedLogits(context.Background(), only(m.NewSession()), all, head, 20, nil, nil)
 		if err != nil || len(want) != len(all) {
 			t.Fatal(err)
 		}

@@ -378,11 +378,11 @@ func (f evaluatorFunc) Evaluate(ctx context.Context, m *bert.Model, at Point) (E
 // An evaluation that fails on one rank ends all; one that is interrupted interrupts all, at the step before it.
 func TestFailingEvaluation(t *testing.T) {
 	lost := errors.New("lost")
-	interrupt := newInterrupt(2)
-	for name, fail := range map[string]func() error{
-		"failed":      func() error { return lost },
-		"interrupted": func() error { interrupt.cancel[1](errStop); return errStop },
+	for name, fail := range map[string]func(*interrupt) error{
+		"failed":      func(*interrupt) error { return lost },
+		"interrupted": func(i *interrupt) error { i.cancel[1](errStop); return errStop },
 	} {
+		interrupt := newInterrupt(2)
 		s := sharedRun{
 			dir: t.TempDir(), ranks: 2, change: func(o *Options) { o.SaveSteps = new(0) },
 			ctx: func(rank int) context.Context { return interrupt.ctx[rank] },
@@ -392,7 +392,7 @@ func TestFailingEvaluation(t *testing.T) {
 						t.Errorf("%v, %v", got, err)
 					}
 					if rank == 1 && at.Step == 20 {
-						return Evaluation{}, fail()
+						return Evaluation{}, fail(interrupt)
 					}
 					return tinyEvaluator{}.Evaluate(ctx, m, at)
 				})
@@ -447,10 +447,11 @@ func TestFailingCalls(t *testing.T) {
 	calls := make([]int, 2)
 	wrap := func(of, at int, err error) func(g Group) Group {
 		return func(g Group) Group {
-			if g.Rank() != of {
-				at = 0
+			f := &failingGroup{Group: g, calls: &calls[g.Rank()], err: err}
+			if g.Rank() == of {
+				f.at = at
 			}
-			return &failingGroup{g, &calls[g.Rank()], at, err}
+			return f
 		}
 	}
 	count := sharedRun{dir: t.TempDir(), ranks: 2, change: change, wrap: wrap(0, 0, nil)}
@@ -467,7 +468,7 @@ func TestFailingCalls(t *testing.T) {
 	for at := 1; at <= n; at += step {
 		of := at / step % 2
 		clear(calls)
-		s := sharedRun{dir: t.TempDir(), ranks: 2, change: change, wrap: func(g Group) Group { return wrap(of, at, lost)(g) }}
+		s := sharedRun{dir: t.TempDir(), ranks: 2, change: change, wrap: wrap(of, at, lost)}
 		_, errs := s.start(t)
 		for rank, err := range errs {
 			wantError(t, err, "lost")
