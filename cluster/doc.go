@@ -13,6 +13,6 @@
 //	hosts.go      which ranks share a machine and its cores
 //
 // Only functions that return at once are used between beginning and end (MPI_Isend, MPI_Irecv, MPI_Ibcast, MPI_Iallreduce,
-// MPI_Ibarrier, MPI_Testsome), all of MPI 3.0. While this process waits for others it sleeps between looks, a sixteenth of the time
+// MPI_Ibarrier, MPI_Testsome), all of MPI 3.0. While this process waits for others it sleeps between looks, a share of the time
 // that it has waited and a millisecond at most: the library's own waiting uses a core, which the ranks of a machine need to compute.
 package cluster

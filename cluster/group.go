@@ -33,6 +33,19 @@ func (e *MismatchError) Error() string {
 		e.Launched.Launcher, e.Launched.Size, e.Library, e.Version, e.Size, Variable)
 }
 
+// BeginError says that the library can't begin (MPI_Init_thread). It has printed why, and has ended its process as a rule.
+type BeginError struct {
+	Library string // as it was loaded
+	Version string
+	Cause   error
+}
+
+func (e *BeginError) Error() string {
+	return fmt.Sprintf("%s (%s) can't begin: %v: is it the library of the launcher (%s), and has srun been told to help it (srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH)?", e.Library, e.Version, e.Cause, Variable)
+}
+
+func (e *BeginError) Unwrap() error { return e.Cause }
+
 // Group is the processes of one run of a launcher: MPI_COMM_WORLD. It implements train.Group. Calls are made one at a time, from
 // whichever goroutine; Abort may be called during another.
 type Group struct {
@@ -64,8 +77,9 @@ const slotsPerRank = 4
 func Open(o Options) (*Group, error) {
 	expected := max(o.Launched.Size, 64)
 	p, err := dlopen.Start(dlopen.Options{
-		Name:   "bert-mpi",
-		Memory: scratch + max(dataMemory, expected*slotsPerRank*leastPiece) + expected*slotsPerRank*64,
+		Name:        "bert-mpi",
+		Environment: settings(os.Environ()),
+		Memory:      scratch + max(dataMemory, expected*slotsPerRank*leastPiece) + expected*slotsPerRank*64,
 	})
 	if err != nil {
 		return nil, err
@@ -90,7 +104,7 @@ func open(p *dlopen.Process, o Options) (*Group, error) {
 	}
 	// The calls come from one thread of that process, the main one.
 	if _, err := l.number("MPI_Init_thread", 0, 0, funneled); err != nil {
-		return nil, err
+		return nil, &BeginError{l.name, l.version, err}
 	}
 	g := &Group{library: l, report: o.Report}
 	world := l.value(l.abi.world)
@@ -206,7 +220,7 @@ func (g *Group) clearRequest(slot int) {
 
 // Waiting looks again after a share of the time that it has taken so far: a late look costs little of what it waited for anyway.
 const (
-	waitShare   = 16
+	waitShare   = 64
 	leastPause  = 20 * time.Microsecond
 	mostPause   = time.Millisecond
 	eagerChecks = 4 // the first looks come one after the other

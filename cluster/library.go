@@ -52,6 +52,25 @@ type library struct {
 	constants map[string]uintptr // by the symbols of handles
 }
 
+// defaults are settings of libraries that are better for messages of megabytes in both directions at once; the environment, and thereby
+// mpirun --mca, comes first.
+var defaults = []struct{ key, value string }{
+	// Open MPI answers the announcement of a message on the connection on which its own data go. With one connection the answer waits behind
+	// them, and the two directions take turns: half of the rate of the network.
+	{"OMPI_MCA_btl_tcp_links", "2"},
+}
+
+// settings are the defaults that an environment doesn't have.
+func settings(environment []string) []string {
+	var lines []string
+	for _, d := range defaults {
+		if !slices.ContainsFunc(environment, func(line string) bool { return strings.HasPrefix(line, d.key+"=") }) {
+			lines = append(lines, d.key+"="+d.value)
+		}
+	}
+	return lines
+}
+
 // candidates are the names under which a library may be found, the likeliest first. prefixes are folders where MPI may be installed.
 func candidates(l Launched, prefixes []string) []string {
 	kinds := slices.Clone(abis)
