@@ -13,13 +13,14 @@ import (
 type Place struct {
 	Host  string
 	Cores []uint64 // the processors that it may use: bit i%64 of word i/64 is processor i
+	Limit int      // how many of them it may use at once, as a container may have a share of them; 0: all
 }
 
 // most bytes of a Place on the way.
 const (
 	hostBytes = 256
 	coreWords = 128 // 8,192 processors
-	placeSize = hostBytes + 8*coreWords
+	placeSize = hostBytes + 8*coreWords + 8
 )
 
 // Places gives the place of each rank. It is collective.
@@ -40,6 +41,7 @@ func (g *Group) Places() ([]Place, error) {
 	for i, word := range cores[:min(len(cores), coreWords)] {
 		binary.LittleEndian.PutUint64(mine[hostBytes+8*i:], word)
 	}
+	binary.LittleEndian.PutUint64(mine[placeSize-8:], uint64(runtime.GOMAXPROCS(0))) // which knows a container's limit
 	send, receive := make([][]byte, g.size), make([][]byte, g.size)
 	for i := range send {
 		send[i], receive[i] = mine, make([]byte, placeSize)
@@ -54,6 +56,7 @@ func (g *Group) Places() ([]Place, error) {
 		for w := range coreWords {
 			places[i].Cores = append(places[i].Cores, binary.LittleEndian.Uint64(b[hostBytes+8*w:]))
 		}
+		places[i].Limit = int(binary.LittleEndian.Uint64(b[placeSize-8:]))
 	}
 	return places, nil
 }
@@ -70,6 +73,9 @@ func Threads(places []Place, rank int) int {
 		if other.Host == mine.Host && overlap(mine.Cores, other.Cores) {
 			ranks++
 		}
+	}
+	if mine.Limit > 0 {
+		cores = min(cores, mine.Limit)
 	}
 	return max(1, cores/max(1, ranks))
 }

@@ -60,13 +60,14 @@ func TestThreads(t *testing.T) {
 		places []Place
 		want   []int
 	}{
-		{"alone", []Place{{"a", all}}, []int{8}},
-		{"two on a machine that is theirs", []Place{{"a", all}, {"a", all}}, []int{4, 4}},
-		{"two that are bound to halves", []Place{{"a", []uint64{0x0f}}, {"a", []uint64{0xf0}}}, []int{4, 4}},
-		{"two machines", []Place{{"a", all}, {"b", all}}, []int{8, 8}},
-		{"more ranks than cores", []Place{{"a", []uint64{1}}, {"a", []uint64{1}}}, []int{1, 1}},
-		{"beyond the first word", []Place{{"a", []uint64{0, 3}}, {"a", []uint64{3, 0}}}, []int{2, 2}},
-		{"nothing known", []Place{{"a", nil}}, []int{1}},
+		{"alone", []Place{{"a", all, 0}}, []int{8}},
+		{"in a container with three of eight cores", []Place{{"a", all, 3}}, []int{3}},
+		{"two on a machine that is theirs", []Place{{"a", all, 0}, {"a", all, 0}}, []int{4, 4}},
+		{"two that are bound to halves", []Place{{"a", []uint64{0x0f}, 0}, {"a", []uint64{0xf0}, 0}}, []int{4, 4}},
+		{"two machines", []Place{{"a", all, 0}, {"b", all, 0}}, []int{8, 8}},
+		{"more ranks than cores", []Place{{"a", []uint64{1}, 0}, {"a", []uint64{1}, 0}}, []int{1, 1}},
+		{"beyond the first word", []Place{{"a", []uint64{0, 3}, 0}, {"a", []uint64{3, 0}, 0}}, []int{2, 2}},
+		{"nothing known", []Place{{"a", nil, 0}}, []int{1}},
 	} {
 		for rank, want := range c.want {
 			if got := Threads(c.places, rank); got != want {

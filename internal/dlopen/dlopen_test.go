@@ -305,6 +305,30 @@ func TestOrphan(t *testing.T) {
 	t.Errorf("process %d outlives the one that has started it", id)
 }
 
+// TestLoaders starts a server by each loader that this machine has: those of glibc and of musl.
+func TestLoaders(t *testing.T) {
+	for _, path := range interpreters[runtime.GOARCH] {
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		p, err := Start(Options{Name: "dlopen-test", Memory: 4096, Interpreter: path})
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if got := caller(t, p, 0)("strlen", put(p, 0, path)); int(got) != len(path) {
+			t.Errorf("%s: strlen gives %d", path, got)
+		}
+		var missing *LoadError
+		if _, err := p.Open("libmissing.so.99"); !errors.As(err, &missing) || !strings.Contains(missing.Reason, "libmissing.so.99") {
+			t.Errorf("%s: a missing library: %v", path, err)
+		}
+		if err := p.Close(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // TestNoLoader: where the loader isn't there, the error says so.
 func TestNoLoader(t *testing.T) {
 	_, err := Start(Options{Name: "dlopen-test", Interpreter: filepath.Join(t.TempDir(), "ld.so")})
