@@ -31,6 +31,10 @@ type Pass struct {
 	// EmbeddingGradient, if not nil, is called with the gradient at the embeddings' output of each batch, [T,H]: of the
 	// hidden states 0, after LayerNorm and dropout. The slice is good until it returns. Its error ends Backward.
 	EmbeddingGradient func(batch int, gradient []float32) error
+	// Settled, if not nil, is called during the backward pass of the last batch as gradients get their final values: the
+	// gradients of all parameters from element from on, end to end in the order of the table, are final, until there is nothing before
+	// them. Another goroutine may read and write what is settled, by Trainer.GradientRange, while Backward goes on.
+	Settled func(from int)
 }
 
 // check reports the first thing in p that a model can't take.

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/go-bert/bert/checkpoint"
 	"github.com/go-bert/bert/internal/compute"
 )
 
@@ -17,8 +16,14 @@ type Trainer struct {
 	m     *Model
 	space *workspace
 	grads compute.Buffer // of all parameters, in the order of the table
-	m1    compute.Buffer // the first moment, likewise
+	m1    compute.Buffer // the first moment of the owned ones, likewise
 	m2    compute.Buffer // the second
+
+	segments []segment        // the owned parameters
+	whole    bool             // they are all
+	layers   []int            // where the parameters of each layer of the encoder begin, and where those of the last one end
+	held     []compute.Buffer // gradients that were set aside, of which the first holding are in use
+	holding  int
 
 	p            Pass         // of the call at hand
 	denominators Denominators // likewise
@@ -28,7 +33,17 @@ type Trainer struct {
 
 // NewTrainer prepares a model for training. The parameters get memory of their own, if they were read from a file in
 // place. A model that has a trainer gives ErrTrainerExists, one at Int8 ErrInferenceOnly.
-func (m *Model) NewTrainer() (*Trainer, error) {
+func (m *Model) NewTrainer() (*Trainer, error) { return m.NewTrainerWith(TrainerOptions{}) }
+
+// TrainerOptions says how a Trainer is made. The zero value is that of NewTrainer.
+type TrainerOptions struct {
+	// Owned are the parameters that this Trainer changes, and whose moments it has; nil: all. Machines that share a run can own a part
+	// each. The ranges don't overlap, are in ascending order, and cut a parameter between its runs alone: see Model.Runs.
+	Owned []Range
+}
+
+// NewTrainerWith is NewTrainer with options.
+func (m *Model) NewTrainerWith(o TrainerOptions) (*Trainer, error) {
 	if err := m.use(); err != nil {
 		return nil, err
 	}
@@ -47,11 +62,17 @@ func (m *Model) NewTrainer() (*Trainer, error) {
 	if err := m.own(); err != nil {
 		return nil, err
 	}
+	t := &Trainer{m: m, whole: o.Owned == nil, layers: m.layerBounds()}
+	owned, err := t.own(o.Owned)
+	if err != nil {
+		return nil, err
+	}
 	m.weights, m.unpacked, m.packed, m.passed = nil, nil, packNone, false // what was packed of them is no longer needed
-	t := &Trainer{m: m}
-	for _, b := range []*compute.Buffer{&t.grads, &t.m1, &t.m2} {
-		var err error
-		if *b, err = m.device.Alloc(m.values.Len); err != nil {
+	for _, b := range []struct {
+		buffer *compute.Buffer
+		n      int
+	}{{&t.grads, m.values.Len}, {&t.m1, owned}, {&t.m2, owned}} {
+		if *b.buffer, err = m.device.Alloc(b.n); err != nil {
 			return nil, fmt.Errorf("memory for gradients and moments of %d parameters: %w", m.values.Len, err)
 		}
 	}
@@ -151,7 +172,7 @@ func (t *Trainer) Backward(batches []*Batch, p Pass) (Loss, error) {
 	}
 	for i, b := range batches {
 		w.key = mix(p.Key, uint64(i))
-		if err := t.pass(i, b); err != nil {
+		if err := t.pass(i, b, i == len(batches)-1); err != nil {
 			w.added.forget()
 			w.b = nil
 			return Loss{}, err
@@ -175,8 +196,8 @@ func (t *Trainer) checkTargets(b *Batch) error {
 	}
 }
 
-// pass is a forward and a backward pass over a batch.
-func (t *Trainer) pass(i int, b *Batch) error {
+// pass is a forward and a backward pass over a batch, the last one or not.
+func (t *Trainer) pass(i int, b *Batch, last bool) error {
 	w, p := t.space, &t.p
 	if err := w.begin(b); err != nil {
 		return err
@@ -198,7 +219,12 @@ func (t *Trainer) pass(i int, b *Batch) error {
 		w.added.nextLogits.into(w, t.activations.nextLogits())
 	}
 	w.headBackward()
-	gradient := w.encodeBackward(nil)
+	var settled func(layer int)
+	if last && p.Settled != nil {
+		settled = func(layer int) { p.Settled(t.layers[layer]) }
+		settled(len(t.layers) - 1)
+	}
+	gradient := w.encodeBackward(settled)
 	if p.EmbeddingGradient != nil {
 		values, err := t.activations.read(&t.gradient, gradient)
 		if err != nil {
@@ -210,6 +236,9 @@ func (t *Trainer) pass(i int, b *Batch) error {
 	}
 	w.embedBackward()
 	w.b = nil
+	if settled != nil {
+		p.Settled(0)
+	}
 	return nil
 }
 
@@ -244,41 +273,45 @@ type Update struct {
 	LayerRate float64
 }
 
-// Update changes the parameters by the gradients and zeroes these.
+// Update changes the owned parameters by the gradients and zeroes these, of all parameters. LAMB, whose norms are those of whole
+// parameters, needs a Trainer that owns all: for a part there are Directions and Apply.
 func (t *Trainer) Update(u Update) error {
 	if err := t.use(); err != nil {
 		return err
 	}
 	defer t.m.done()
-	var (
-		m  = t.m
-		op = &t.space.op
-		at = 0
-	)
-	for i := range m.params {
-		p := &m.params[i]
-		to := at + p.Len()
-		decay, stepSize := float32(0), u.StepSize
-		if p.Decay {
-			decay = float32(u.Decay)
-		} else if u.LAMB {
-			stepSize *= u.LayerRate
-		}
-		op.adam = compute.Adam{
-			P: p.value, G: p.grad, M: t.m1.Slice(at, to), V: t.m2.Slice(at, to),
-			GradScale: float32(u.GradScale), Beta1: u.Beta1, Beta2: u.Beta2, Decay: decay,
-			StepSize: float32(stepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
-		}
-		if u.LAMB && p.Decay {
-			op.lamb = compute.LAMB{Adam: op.adam, Rate: float32(u.LayerRate)}
-			m.device.LAMB(&op.lamb)
-		} else {
-			m.device.Adam(&op.adam)
-		}
-		at = to
+	if u.LAMB && !t.whole {
+		return errors.New("LAMB of a part of the parameters needs the norms of the rest: use Directions and Apply")
 	}
-	m.device.Zero(t.grads)
+	op := &t.space.op
+	for i := range t.segments {
+		s := &t.segments[i]
+		op.adam = t.adam(s, &u)
+		if u.LAMB && s.p.Decay {
+			op.lamb = compute.LAMB{Adam: op.adam, Rate: float32(u.LayerRate)}
+			t.m.device.LAMB(&op.lamb)
+		} else {
+			t.m.device.Adam(&op.adam)
+		}
+	}
+	t.m.device.Zero(t.grads)
 	return nil
+}
+
+// adam is the operation of an update on a segment.
+func (t *Trainer) adam(s *segment, u *Update) compute.Adam {
+	decay, stepSize := float32(0), u.StepSize
+	if s.p.Decay {
+		decay = float32(u.Decay)
+	} else if u.LAMB {
+		stepSize *= u.LayerRate
+	}
+	n := s.To - s.From
+	return compute.Adam{
+		P: t.m.values.Slice(s.From, s.To), G: t.grads.Slice(s.From, s.To), M: t.m1.Slice(s.at, s.at+n), V: t.m2.Slice(s.at, s.at+n),
+		GradScale: float32(u.GradScale), Beta1: u.Beta1, Beta2: u.Beta2, Decay: decay,
+		StepSize: float32(stepSize), RootScale: float32(u.RootScale), Eps: float32(u.Eps),
+	}
 }
 
 // ZeroGrad sets the gradients to zero.
@@ -289,94 +322,4 @@ func (t *Trainer) ZeroGrad() error {
 	defer t.m.done()
 	t.m.device.Zero(t.grads)
 	return nil
-}
-
-// state lists what WriteState writes of a parameter: the prefix of the tensor's name, and where its values are.
-func (t *Trainer) state() []struct {
-	prefix string
-	values compute.Buffer
-} {
-	return []struct {
-		prefix string
-		values compute.Buffer
-	}{{"param/", t.m.values}, {"adam_m/", t.m1}, {"adam_v/", t.m2}}
-}
-
-// WriteState writes the parameters and the moments to one safetensors file, which takes its place when it is complete.
-func (t *Trainer) WriteState(path string, metadata map[string]string) error {
-	if err := t.use(); err != nil {
-		return err
-	}
-	defer t.m.done()
-	var tensors []checkpoint.Tensor
-	for _, s := range t.state() {
-		at := 0
-		for i := range t.m.params {
-			p := &t.m.params[i]
-			tensor, err := t.m.tensor(s.prefix+p.Name, p.Shape, s.values.Slice(at, at+p.Len()), checkpoint.F32)
-			if err != nil {
-				return err
-			}
-			tensors = append(tensors, tensor)
-			at += p.Len()
-		}
-	}
-	return checkpoint.WriteSafetensors(path, tensors, metadata)
-}
-
-// ReadState reads back what WriteState wrote for the same model, and returns its metadata. After an error the trainer is
-// as it was.
-func (t *Trainer) ReadState(path string) (metadata map[string]string, err error) {
-	if err := t.use(); err != nil {
-		return nil, err
-	}
-	defer t.m.done()
-	file, err := checkpoint.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-
-	if want, got := 3*len(t.m.params), len(file.Tensors()); got != want {
-		return nil, fmt.Errorf("%s: %d tensors, want %d: it is another model's state", path, got, want)
-	}
-	find := func(prefix string, p *Param) (*checkpoint.Tensor, error) {
-		tensor, ok := file.Lookup(prefix + p.Name)
-		e := &TensorError{Path: path, Name: prefix + p.Name, Model: "trainer of a " + t.m.head.String()}
-		switch {
-		case !ok:
-			e.Reason = TensorMissing
-		case !slices.Equal(tensor.Shape, p.Shape):
-			e.Reason, e.Got, e.Want = TensorMisshapen, tensor.Shape, p.Shape
-		case tensor.DType != checkpoint.F32:
-			e.Reason, e.Type = TensorOfWrongType, tensor.DType
-		default:
-			return tensor, nil
-		}
-		return nil, fmt.Errorf("%w: it is another model's state", e)
-	}
-	for _, s := range t.state() {
-		for i := range t.m.params {
-			if _, err := find(s.prefix, &t.m.params[i].Param); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, s := range t.state() {
-		at := 0
-		for i := range t.m.params {
-			p := &t.m.params[i]
-			tensor, err := find(s.prefix, &p.Param)
-			if err != nil {
-				return nil, err
-			}
-			values := make([]float32, p.Len())
-			if err := tensor.Float32(values); err != nil {
-				return nil, err
-			}
-			t.m.device.Write(s.values.Slice(at, at+p.Len()), values)
-			at += p.Len()
-		}
-	}
-	return file.Metadata(), nil
 }

@@ -113,7 +113,11 @@ func parseIndex(index []byte) (map[string]string, error) {
 // renamed leaves the old checkpoint, the new one, or no index, never a mixture.
 func WriteSharded(dir, base string, tensors []Tensor, metadata map[string]string, maxShardBytes int64) error {
 	// The header of the whole is encoded only for its checks: no name may occur twice, even in different shards.
-	if _, _, err := encodeHeader(tensors, metadata); err != nil {
+	_, _, err := encodeHeader(tensors, metadata)
+	if err == nil {
+		err = checkData(tensors)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(dir, base+".safetensors"), err)
 	}
 	s := sharding{dir: dir, base: base, suffix: ".safetensors", limit: maxShardBytes}

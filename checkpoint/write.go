@@ -24,6 +24,9 @@ import (
 // of every tensor are aligned.
 func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string) error {
 	sorted, header, err := encodeHeader(tensors, metadata)
+	if err == nil {
+		err = checkData(tensors)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -40,7 +43,58 @@ func WriteSafetensors(path string, tensors []Tensor, metadata map[string]string)
 	})
 }
 
-// encodeHeader returns the tensors in the order of the file, and the bytes before their data.
+// WriteSafetensorsFrom is WriteSafetensors for tensors without Data, which write writes instead when it is their turn in the file: in
+// the order of their types and names. i is the place of the tensor in tensors. A tensor that gets another number of bytes than its
+// shape says is an error.
+func WriteSafetensorsFrom(path string, tensors []Tensor, metadata map[string]string, write func(i int, w io.Writer) error) error {
+	sorted, header, err := encodeHeader(tensors, metadata)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	places := make(map[string]int, len(tensors))
+	for i := range tensors {
+		places[tensors[i].Name] = i
+	}
+	return files.WriteFile(path, 0o666, func(w io.Writer) error {
+		if _, err := w.Write(header); err != nil {
+			return err
+		}
+		for _, t := range sorted {
+			counted := &counter{w: w}
+			if err := write(places[t.Name], counted); err != nil {
+				return err
+			}
+			if want, _ := byteSize(t.DType, t.Shape); counted.n != want {
+				return fmt.Errorf("tensor %s: %d bytes of data, want %d", quoted(t.Name), counted.n, want)
+			}
+		}
+		return nil
+	})
+}
+
+// counter counts the bytes that it writes.
+type counter struct {
+	w io.Writer
+	n int
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += n
+	return n, err
+}
+
+// checkData reports tensors that have not as much data as their shapes say.
+func checkData(tensors []Tensor) error {
+	for i := range tensors {
+		if err := tensors[i].check(); err != nil {
+			return fmt.Errorf("tensor %s: %w", quoted(tensors[i].Name), err)
+		}
+	}
+	return nil
+}
+
+// encodeHeader returns the tensors in the order of the file, and the bytes before their data, of which they need have none yet.
 func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byte, error) {
 	sorted := slices.SortedFunc(slices.Values(tensors), func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(b.DType, a.DType), strings.Compare(a.Name, b.Name))
@@ -59,7 +113,8 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 	end := 0
 	for i := range sorted {
 		t := &sorted[i]
-		if err := t.check(); err != nil {
+		size, err := t.size()
+		if err != nil {
 			return nil, nil, fmt.Errorf("tensor %s: %w", quoted(t.Name), err)
 		}
 		if names[t.Name] {
@@ -70,8 +125,8 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 			h.WriteByte(',')
 		}
 		shape := strings.ReplaceAll(fmt.Sprint(t.Shape), " ", ",")
-		fmt.Fprintf(h, `%s:{"dtype":"%v","shape":%s,"data_offsets":[%d,%d]}`, quote(t.Name), t.DType, shape, end, end+len(t.Data))
-		end += len(t.Data)
+		fmt.Fprintf(h, `%s:{"dtype":"%v","shape":%s,"data_offsets":[%d,%d]}`, quote(t.Name), t.DType, shape, end, end+size)
+		end += size
 	}
 	h.WriteByte('}')
 	for h.Len()%8 != 0 {
@@ -85,23 +140,28 @@ func encodeHeader(tensors []Tensor, metadata map[string]string) ([]Tensor, []byt
 	return sorted, h.Bytes(), nil
 }
 
-// check reports anything that would make a written tensor unreadable.
-func (t *Tensor) check() error {
+// size is the number of bytes of data that t has to have, or an error for anything else that would make a written tensor unreadable.
+func (t *Tensor) size() (int, error) {
 	switch {
 	case !t.DType.valid():
-		return fmt.Errorf("%v is not an element type", t.DType)
+		return 0, fmt.Errorf("%v is not an element type", t.DType)
 	case t.Name == metadataKey:
-		return errors.New("the name is reserved")
+		return 0, errors.New("the name is reserved")
 	case !utf8.ValidString(t.Name):
-		return errors.New("the name is not UTF-8")
+		return 0, errors.New("the name is not UTF-8")
 	case strings.ContainsRune(t.Name, 0):
-		return errors.New("NUL in the name")
+		return 0, errors.New("NUL in the name")
 	case len(t.Name) > maxKey:
-		return fmt.Errorf("the name has %d bytes, want at most %d", len(t.Name), maxKey)
+		return 0, fmt.Errorf("the name has %d bytes, want at most %d", len(t.Name), maxKey)
 	case len(t.Shape) > maxDims:
-		return fmt.Errorf("%d dimensions, want at most %d", len(t.Shape), maxDims)
+		return 0, fmt.Errorf("%d dimensions, want at most %d", len(t.Shape), maxDims)
 	}
-	size, err := byteSize(t.DType, t.Shape)
+	return byteSize(t.DType, t.Shape)
+}
+
+// check reports anything that would make a written tensor unreadable.
+func (t *Tensor) check() error {
+	size, err := t.size()
 	if err == nil && size != len(t.Data) {
 		err = fmt.Errorf("%v with shape %s has %d bytes of data, want %d", t.DType, shapeText(t.Shape), len(t.Data), size)
 	}

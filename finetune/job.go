@@ -40,8 +40,13 @@ type Options struct {
 	Datasets *Datasets
 	// Stop is train.Options.Stop.
 	Stop func(train.Evaluated) bool
+	// Group is train.Options.Group: the processes that share the run. All of them read the data and the model, by the same paths; Output is
+	// rank 0's. Each prepares its Job at the same time, since they agree on what goes wrong.
+	Group train.Group
 	// SaveOutcomes writes what the model says of each example of the evaluation data beside the results (task.OutcomesFile).
 	SaveOutcomes bool
+
+	begun train.Begun // the run to resume
 }
 
 // device is the one on which the run in the folder began, nil for the machine's own.
@@ -49,9 +54,12 @@ func (o *Options) device(p bert.Precision) *bert.Device {
 	if !o.Resume || o.AllowOtherKernels {
 		return nil
 	}
-	d, _ := bert.OnKernels(train.RecordedKernels(o.Output), p) // where it can't be had, train.Run says so
+	d, _ := bert.OnKernels(o.begun.Kernels, p) // where it can't be had, train.Run says so
 	return d
 }
+
+// leader says that this process writes to the folder.
+func (o *Options) leader() bool { return o.Group == nil || o.Group.Rank() == 0 }
 
 // Job is a run that is ready to begin. It is not for use by many goroutines.
 type Job struct {
@@ -85,11 +93,34 @@ type Parts struct {
 // with the recipe is a *recipe.Error, an output folder with a model in it a *train.OutputError, and a bad record of the data a
 // *data.SourceError. The caller closes the job.
 func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
+	var err error
+	if o.begun, err = train.Recorded(o.Output, o.Resume, o.Group); err != nil {
+		return nil, err
+	}
+	j, err := r.prepare(ctx, o)
+	if err := train.Agree(o.Group, err); err != nil {
+		if j != nil {
+			err = errors.Join(err, j.Close())
+		}
+		return nil, err
+	}
+	return j, nil
+}
+
+// prepare is Prepare on this process.
+func (r Recipe) prepare(ctx context.Context, o Options) (*Job, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	if err := train.CheckOutput(o.Output, o.Resume, r.Dir); err != nil {
+	if o.leader() {
+		if err := train.CheckOutput(o.Output, o.Resume, r.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if parts, err := r.DecideParts(o.begun, o.Group); err != nil {
 		return nil, err
+	} else if parts > 1 {
+		r.Parts = parts // the recipe that is written makes the same run on one process
 	}
 	t, err := r.lookup()
 	if err != nil {
@@ -291,7 +322,7 @@ func (j *Job) BestMetric() string {
 type Result struct {
 	Output   string // the model directory
 	Training train.Result
-	// Evaluation is that of the model that was saved; nil without data to evaluate on.
+	// Evaluation is that of the model that was saved; nil without data to evaluate on, and on other ranks of a group than 0.
 	Evaluation *task.Result
 }
 
@@ -315,7 +346,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 			e.event(event)
 			observe(event)
 		},
-		Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels,
+		Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels, Group: j.options.Group,
 		Begin: j.writeRecipe, SaveModel: j.save, Missing: j.missing,
 	}
 	result := &Result{Output: j.options.Output}
@@ -452,7 +483,11 @@ type evaluator struct {
 }
 
 func (e *evaluator) Evaluate(ctx context.Context, m *bert.Model, at train.Point) (train.Evaluation, error) {
-	r, err := task.Evaluate(ctx, m, e.data, task.EvaluateOptions{GlobalStep: at.Step, Skipped: e.skipped, Outcomes: e.outcomes, Progress: at.Progress})
+	o := task.EvaluateOptions{GlobalStep: at.Step, Skipped: e.skipped, Outcomes: e.outcomes, Progress: at.Progress}
+	if at.Share != nil {
+		o.Share = at.Share
+	}
+	r, err := task.Evaluate(ctx, m, e.data, o)
 	if err != nil {
 		return train.Evaluation{}, err
 	}

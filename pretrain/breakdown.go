@@ -107,8 +107,8 @@ func (b *breakdown) rows(masked int) []bool {
 	return b.hits
 }
 
-// add counts a batch, after its rows were marked.
-func (b *breakdown) add(batch *bert.Batch) {
+// add counts a batch, whose masked tokens [M] hits says of whether they are predicted right.
+func (b *breakdown) add(batch *bert.Batch, hits []bool) {
 	b.next = append(b.next[:0], batch.IDs...)
 	row := 0
 	for i := range batch.Len() {
@@ -118,7 +118,7 @@ func (b *breakdown) add(batch *bert.Batch) {
 			at, id := int(batch.MaskedPositions[row]), batch.MaskedIDs[row]
 			b.next[at] = id
 			right := 0
-			if b.hits[row] {
+			if hits[row] {
 				right = 1
 			}
 			b.places.add(min((at-from)/b.width, len(b.lengths)-1), 1, right)

@@ -15,6 +15,7 @@ import (
 	"github.com/go-bert/bert/internal/jsonobject"
 	"github.com/go-bert/bert/metric"
 	"github.com/go-bert/bert/tokenizer"
+	"github.com/go-bert/bert/train"
 )
 
 // ResultsFile is the file name of an Evaluation in an output directory.
@@ -100,6 +101,9 @@ type EvaluateOptions struct {
 	Tokenizer *tokenizer.Tokenizer
 	// Progress, if not nil, is called after each batch with the numbers of instances done and of all instances.
 	Progress func(done, all int)
+	// Share, if not nil, is who shares the work: each process runs the model on some of the batches, and all find the same Evaluation, that of
+	// one process, to the bit.
+	Share *train.Share
 }
 
 // Evaluate measures a model's masked language model, and its next-sentence classifier if it has one. The instances of a dynamic
@@ -118,24 +122,13 @@ func Evaluate(ctx context.Context, m *bert.Model, s Source, o EvaluateOptions) (
 	}
 	c := m.Config()
 	e := measuring{session: m.NewSession(), nextSentence: m.Head() == bert.PreTraining, parts: newBreakdown(s, c.VocabSize)}
-	var b bert.Batch
-	for i := 0; i < s.Len(); {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		b.Reset()
-		first := i
-		for ; i < s.Len() && (i == first || b.Tokens()+s.Length(i) <= o.Tokens); i++ {
-			if err := d.Append(&b, i); err != nil {
-				return nil, fmt.Errorf("instance %d: %w", i, err)
-			}
-		}
-		if err := e.add(&b); err != nil {
-			return nil, fmt.Errorf("instances %d to %d: %w", first, i-1, err)
-		}
-		if o.Progress != nil {
-			o.Progress(i, s.Len())
-		}
+	if o.Share == nil {
+		err = e.alone(ctx, d, &o)
+	} else {
+		err = e.shared(ctx, d, &o)
+	}
+	if err != nil {
+		return nil, err
 	}
 	r, err := e.result(o.GlobalStep)
 	if err != nil {
@@ -159,29 +152,50 @@ type measuring struct {
 	parts               *breakdown
 }
 
-func (e *measuring) add(b *bert.Batch) error {
+// outcome is what the model says of a batch.
+type outcome struct {
+	loss      bert.Loss
+	hits      []bool // by masked token: predicted right
+	nextRight int
+}
+
+// forward runs the model on a batch. The outcome is good until the next.
+func (e *measuring) forward(b *bert.Batch) (outcome, error) {
 	out, err := e.session.Forward(b, bert.Outputs{Loss: true})
 	if err != nil {
-		return err
+		return outcome{}, err
 	}
 	if l := out.Loss.Total; math.IsNaN(l) || math.IsInf(l, 0) {
-		return fmt.Errorf("the loss is %v: the model's weights are damaged", l)
+		return outcome{}, fmt.Errorf("the loss is %v: the model's weights are damaged", l)
 	}
+	o := outcome{loss: out.Loss, hits: e.parts.rows(len(b.MaskedIDs))}
+	right(out.Logits, b.MaskedIDs, o.hits)
+	if e.nextSentence {
+		o.nextRight = right(out.NextSentenceLogits, b.NextSentence, nil)
+	}
+	return o, nil
+}
+
+// add adds the outcome of a batch to the sums.
+func (e *measuring) add(b *bert.Batch, o outcome) {
 	e.masked += len(b.MaskedIDs)
-	e.maskedRight += right(out.Logits, b.MaskedIDs, e.parts.rows(len(b.MaskedIDs)))
-	e.parts.add(b)
+	for _, hit := range o.hits {
+		if hit {
+			e.maskedRight++
+		}
+	}
+	e.parts.add(b, o.hits)
 	// The loss of a batch is a mean; for PreTraining the divisor is slightly larger (run_pretraining.py, get_masked_lm_output).
 	divisor := float64(len(b.MaskedIDs))
 	if e.nextSentence {
 		divisor += bert.MaskedLMEpsilon
 	}
-	e.maskedLoss += out.Loss.MaskedLM * divisor
+	e.maskedLoss += o.loss.MaskedLM * divisor
 	e.instances += b.Len()
 	if e.nextSentence {
-		e.nextRight += right(out.NextSentenceLogits, b.NextSentence, nil)
-		e.nextLoss += out.Loss.NextSentence * float64(b.Len())
+		e.nextRight += o.nextRight
+		e.nextLoss += o.loss.NextSentence * float64(b.Len())
 	}
-	return nil
 }
 
 // right returns the number of rows of logits [N,C] whose maximum, or the first of several, is at the label [N]. rows [N], if not nil, is

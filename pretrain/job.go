@@ -43,7 +43,15 @@ type Options struct {
 	AllowOtherKernels bool
 	// Stop is train.Options.Stop.
 	Stop func(train.Evaluated) bool
+	// Group is train.Options.Group: the processes that share the run. All of them read the instances and the model, by the same paths; Output
+	// is rank 0's. Each prepares its Job at the same time, since they agree on what goes wrong.
+	Group train.Group
+
+	begun train.Begun // the run to resume
 }
+
+// leader says that this process writes to the folder.
+func (o *Options) leader() bool { return o.Group == nil || o.Group.Rank() == 0 }
 
 // A Job is a pre-training that is ready to run. It holds a model and mapped files until Close.
 type Job struct {
@@ -63,9 +71,30 @@ type Job struct {
 
 // Prepare opens the instances and the model of a recipe, and checks that all fit together. What is wrong with a value of the
 // recipe is a *recipe.Error. The caller closes the job.
-func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
+func (r Recipe) Prepare(ctx context.Context, o Options) (*Job, error) {
+	var err error
+	if o.begun, err = train.Recorded(o.Output, o.Resume, o.Group); err != nil {
+		return nil, err
+	}
+	j, err := r.prepare(ctx, o)
+	if err := train.Agree(o.Group, err); err != nil {
+		if j != nil {
+			err = errors.Join(err, j.Close())
+		}
+		return nil, err
+	}
+	return j, nil
+}
+
+// prepare is Prepare on this process.
+func (r Recipe) prepare(ctx context.Context, o Options) (_ *Job, err error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
+	}
+	if parts, err := r.DecideParts(o.begun, o.Group); err != nil {
+		return nil, err
+	} else if parts > 1 {
+		r.Parts = parts // the recipe that is written makes the same run on one process
 	}
 	j := &Job{recipe: r.WithDefaults(), options: o, init: r.Init}
 	if r.Init != "" && o.Resolve != nil {
@@ -73,8 +102,10 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 			return nil, err
 		}
 	}
-	if err := train.CheckOutput(o.Output, o.Resume, j.init); err != nil {
-		return nil, err
+	if o.leader() {
+		if err := train.CheckOutput(o.Output, o.Resume, j.init); err != nil {
+			return nil, err
+		}
 	}
 	config, modelDir, err := j.loadConfig()
 	if err != nil {
@@ -253,7 +284,7 @@ func (j *Job) open(ctx context.Context, config bert.Config, head bert.Head) (*be
 	r := &j.recipe
 	o := bert.Options{Threads: j.options.Threads, Precision: r.Precision, Dequantize: true, Head: head, NewHead: true, AllowMissing: r.AllowMissing, Seed: *r.Seed}
 	if j.options.Resume && !j.options.AllowOtherKernels {
-		o.Device, _ = bert.OnKernels(train.RecordedKernels(j.options.Output), r.Precision) // without it train.Run says so
+		o.Device, _ = bert.OnKernels(j.options.begun.Kernels, r.Precision) // without it train.Run says so
 	}
 	if j.init != "" {
 		return bert.Load(ctx, j.init, o)
@@ -295,7 +326,7 @@ func (r Recipe) fingerprint(c *bert.Config, s *sets) (map[string]string, error) 
 type Result struct {
 	Output   string // the model directory
 	Training train.Result
-	// Evaluation is that of the model that was saved; nil without instances to evaluate on.
+	// Evaluation is that of the model that was saved; nil without instances to evaluate on, and on other ranks of a group than 0.
 	Evaluation *Evaluation
 }
 
@@ -318,7 +349,7 @@ func (j *Job) Run(ctx context.Context, observe train.Observer) (*Result, error) 
 	o := train.Options{
 		Recipe: j.recipe.training(), Minimize: j.recipe.minimize(),
 		Output: j.options.Output, Resume: j.options.Resume, Fingerprint: j.fingerprint,
-		Observer: observe, Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels,
+		Observer: observe, Stop: j.options.Stop, AllowOtherKernels: j.options.AllowOtherKernels, Group: j.options.Group,
 		Begin: j.begin, SaveModel: j.save, Missing: j.missing,
 	}
 	if j.options.Peak != nil {
@@ -415,7 +446,7 @@ type measurer struct {
 }
 
 func (e *measurer) measure(ctx context.Context, m *bert.Model, at train.Point) (*Evaluation, error) {
-	return Evaluate(ctx, m, e.source, EvaluateOptions{GlobalStep: at.Step, Tokenizer: e.tokenizer, Progress: at.Progress})
+	return Evaluate(ctx, m, e.source, EvaluateOptions{GlobalStep: at.Step, Tokenizer: e.tokenizer, Progress: at.Progress, Share: at.Share})
 }
 
 // Evaluate measures the model for package train.

@@ -15,7 +15,21 @@ type EvaluateOptions struct {
 	// Outcomes keeps what the model says of each example, as Result.Outcomes.
 	Outcomes bool
 	// Progress, if not nil, is called after each batch with the number of sequences (examples, windows or choices of them) done and of all.
+	// With Share it counts those of this process.
 	Progress func(done, all int)
+	// Share, if not nil, is who shares the work: each process computes the logits of some of the sequences, and all find the same Result,
+	// that of one process, to the bit. All of them evaluate the same model on the same data.
+	Share Share
+}
+
+// Share is the part of a process in a work that several share. *train.Share is one.
+type Share interface {
+	// Rank is the number of this process, from 0 to Size()-1.
+	Rank() int
+	// Size is the number of processes.
+	Size() int
+	// Gather gives all processes what each of them has, by rank.
+	Gather(mine []byte) ([][]byte, error)
 }
 
 // Evaluate measures a model on labelled data. The result doesn't depend on how the examples are put into batches. When ctx
@@ -28,7 +42,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	if err := d.spec.checkModel(m.Head(), &c); err != nil {
 		return nil, err
 	}
-	logits, err := allLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), o.Tokens, o.Progress)
+	logits, err := sharedLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), &o)
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func (c *childRun) run() error {
 		c.point("evaluation")
 		return tinyEvaluator{}.Evaluate(ctx, m, at)
 	}
-	newTrainer := func() (trainer, error) {
+	newTrainer := func(*run) (trainer, error) {
 		t, err := m.NewTrainer()
 		return &childTrainer{t, c}, err
 	}

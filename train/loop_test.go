@@ -116,7 +116,7 @@ func (f *fakeRun) run() (Result, error) {
 		}
 	}
 	o.SaveModel = func(string) error { f.saved = f.trainer.Value; return nil }
-	return start(f.ctx, func() (trainer, error) { return &f.trainer, nil }, f.data, f.evaluate, o)
+	return start(f.ctx, func(*run) (trainer, error) { return &f.trainer, nil }, f.data, f.evaluate, o)
 }
 
 func (f *fakeRun) mustRun(t *testing.T) Result {
@@ -938,7 +938,7 @@ func TestMicroBatches(t *testing.T) {
 	r := &run{o: f.Options, data: f.data}
 	examples := batchesOf(t, f.data, f.Options).batch(0)
 	for range 2 { // the second time with the same memory
-		got, tokens, err := r.fill(examples)
+		got, tokens, err := r.fill(&r.micro, examples)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ func TestEpochData(t *testing.T) {
 	batches := batchesOf(t, f.data, f.Options)
 	var epochs []int32
 	for step := range 5 { // the third batch contains the end of one epoch and the beginning of the next
-		got, _, err := r.fill(batches.batch(step))
+		got, _, err := r.fill(&r.micro, batches.batch(step))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,12 @@ import (
 	"math"
 	"strings"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/recipe"
 )
+
+// maxParts is more than there are ever ranks.
+const maxParts = 1 << 16
 
 // Recipe is everything about training that decides the result, beside the model and the data. The zero value is Google's
 // optimiser with batches of 32, a rate of 2e-5 and a warm-up of a tenth, for 2 epochs (Devlin et al. 2018, appendix A.3), with a
@@ -25,6 +29,15 @@ type Recipe struct {
 	// limit. A larger batch goes through in parts whose gradients are added, to the same gradient in less memory.
 	MicroBatchSize   int `json:"micro_batch_size,omitzero"`
 	MicroBatchTokens int `json:"micro_batch_tokens,omitzero"`
+	// Parts is into how many parts a step's examples are divided, to about the same number of tokens each. The parts go through the model one after the
+	// other, or on the ranks of a group at once; with the same number of parts, a run has the same bits on any number of ranks that
+	// divides it. 0: that of the run that is resumed, or of the ranks of Options.Group, or 1.
+	Parts int `json:"parts,omitzero"`
+	// FastReduce lets the group add up gradients in any order, as fast as it can: results then depend on the number of ranks, and on the
+	// group. ReducePrecision BFloat16 rounds the gradients of parts, and their sums but for the last, to bfloat16, and so halves what
+	// ranks send; bits are still the same on any number of ranks.
+	FastReduce      bool           `json:"fast_reduce,omitzero"`
+	ReducePrecision bert.Precision `json:"reduce_precision,omitzero"`
 	// GroupByLength puts examples of similar length into the same batch.
 	GroupByLength bool `json:"group_by_length,omitzero"`
 	// NoShuffle takes the examples of each epoch in the order of the data, instead of one that the seed decides.
@@ -131,6 +144,9 @@ func (r Recipe) Validate() error {
 		{"gradient_accumulation_steps", r.Accumulation >= 1 && r.Accumulation <= math.MaxInt32/max(r.BatchSize, r.TokenBudget, 1), "at least 1, and fewer than 2³¹ examples or tokens a step"},
 		{"micro_batch_size", r.MicroBatchSize >= 0, "at least 1"},
 		{"micro_batch_tokens", r.MicroBatchTokens >= 0, "at least 1"},
+		{"parts", r.Parts >= 0 && r.Parts <= maxParts, "at most 65536, or 0 for as many as there are ranks"},
+		{"reduce_precision", r.ReducePrecision.Trains(), "float32 or bf16"},
+		{"reduce_precision", r.ReducePrecision == bert.Float32 || !r.FastReduce, "float32 beside `fast_reduce`"},
 		{"no_shuffle", !r.NoShuffle || !r.GroupByLength, "none beside `group_by_length`"},
 		{"optimizer", int(r.Optimizer) < len(optimizers), "one of " + strings.Join(optimizerNames(), ", ")},
 		{"lr_schedule", int(r.Schedule) < len(scheduleNames), "one of " + strings.Join(scheduleNames[:], ", ")},

@@ -12,10 +12,16 @@
 //
 // A run is a function of the initial model, the data and the options. Batches and dropout depend only on (seed, step), so a run
 // that is killed and resumed ends with the same bits as an uninterrupted one, on any number of threads.
+//
+// Processes share a run by a [Group]: see Options.Group. Recipe.Parts divides each step into parts, whose gradients are added up
+// along one tree, so that the bits do not depend on how many processes there are either. Rank 0 alone writes to the folder.
 package train
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +33,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/files"
 	"github.com/go-bert/bert/metric"
+	"github.com/go-bert/bert/recipe"
 )
 
 // An Evaluator measures the model, usually on held-out data. When the context is cancelled it may return early with an error;
@@ -41,6 +48,9 @@ type Point struct {
 	Epoch float64 // how far into the data
 	// Progress tells the run's Observer how many examples of how many have been evaluated. Calling it is optional.
 	Progress func(done, all int)
+	// Share, if not nil, is this process's part in the evaluation: all ranks of the group make it, and each may compute a share of it, as long
+	// as all find the same Evaluation. An Evaluator that takes no notice computes the whole on each rank.
+	Share *Share
 }
 
 // Evaluation is the result of an Evaluator.
@@ -66,6 +76,13 @@ type Options struct {
 	// Resume continues from the newest checkpoint in Output, or starts the run if there is none. Without Resume, a folder that
 	// contains a run is an error.
 	Resume bool
+	// Group, if not nil, is the processes that share the run: each calls Run with its rank of the group, and with the same options, data
+	// and model. The folder is rank 0's alone, and so are Begin, SaveResults, SaveModel, Missing, Stop and what is remarked: they are not called
+	// on the others, which need not see the folder. The Observer of each rank hears of the run. What happens to one rank
+	// happens to all: the context of any of them interrupts the run after the same step, and an error of one ends it, as a *RankError on
+	// the others. A group that fails itself, as when a process is lost, is a *GroupError: then the run is resumed from a checkpoint.
+	Group Group
+
 	// Fingerprint holds what the caller wants to be the same when the run is resumed, beside the recipe, which is
 	// compared anyway: hashes of the data and of the model it began with, for instance.
 	Fingerprint map[string]string
@@ -102,6 +119,9 @@ type Options struct {
 	// Missing, if not nil, says what of the files of SaveResults and SaveModel is not in dir, "" if nothing. It is asked when a
 	// run that has ended is resumed. If something is missing, the end of the run is made again.
 	Missing func(dir string) string
+
+	digest func() (string, error) // of the model to begin with, which ranks compare
+	chunk  int                    // the parameters that ranks exchange together; 0: chunkElements. For tests.
 }
 
 // Validate reports the first thing wrong with o. Of the recipe that is a *recipe.Error.
@@ -147,6 +167,16 @@ func (o *Options) fingerprint(examples, steps int) (map[string]string, error) {
 		"warmup_steps":       strconv.Itoa(o.warmup(steps)),
 		"best_metric":        o.BestMetric,
 	}
+	// Steps in one part are those of earlier runs.
+	if o.Parts > 1 {
+		f["parts"] = strconv.Itoa(o.Parts)
+		if o.FastReduce {
+			f["fast_reduce"] = "true"
+		}
+		if o.ReducePrecision != bert.Float32 {
+			f["reduce_precision"] = o.ReducePrecision.String()
+		}
+	}
 	// Earlier runs all shuffled, and say nothing of it.
 	if o.NoShuffle {
 		f["no_shuffle"] = "true"
@@ -175,18 +205,65 @@ const (
 
 // RecordedKernels are the kernels (bert.Model.Kernels) of the newest checkpoint of the run in a folder; "" where there is none,
 // or where it doesn't say.
-func RecordedKernels(output string) string {
+func RecordedKernels(output string) string { return recordedOptions(output)[kernelsKey] }
+
+// recordedOptions are those of the newest checkpoint of the run in a folder; nil where there is none.
+func recordedOptions(output string) map[string]string {
 	c := checkpoints(filepath.Join(output, checkpointsName))
 	steps, err := c.list()
 	if err != nil {
-		return "" // Run reports what is wrong with the folder
+		return nil // Run reports what is wrong with the folder
 	}
 	for _, step := range slices.Backward(steps) {
 		if s, err := c.readState(step); err == nil {
-			return s.Options[kernelsKey]
+			return s.Options
 		}
 	}
-	return ""
+	return nil
+}
+
+// Begun is what a run that is resumed has to go on with.
+type Begun struct {
+	Kernels string // RecordedKernels
+	Parts   int    // Recipe.Parts; 0 where there is no run
+}
+
+// Recorded is Begun of the run in a folder, if it is to be resumed. The folder is that of the group's rank 0: all ranks call it. A nil group is
+// a process alone.
+func Recorded(output string, resume bool, g Group) (Begun, error) {
+	var (
+		b Begun
+		p = newPeers(g)
+	)
+	if p.leader() && resume {
+		options := recordedOptions(output)
+		b.Kernels = options[kernelsKey]
+		if rec, err := readRecord(output); options == nil && err == nil && rec != nil {
+			options = rec.options
+		}
+		if options != nil {
+			b.Parts, _ = strconv.Atoi(cmp.Or(options["parts"], "1"))
+		}
+	}
+	return b, p.follow(&b)
+}
+
+// DecideParts is Recipe.Parts with the default filled in: that of the run that is resumed, begun, or of the ranks of the group, or 1. The
+// error is a *recipe.Error.
+func (r Recipe) DecideParts(begun Begun, g Group) (int, error) {
+	size := 1
+	if g != nil {
+		size = g.Size()
+	}
+	parts := cmp.Or(r.Parts, begun.Parts, size)
+	if parts%size == 0 {
+		return parts, nil
+	}
+	e := &recipe.Error{Key: "parts", Value: strconv.Itoa(parts), Want: fmt.Sprintf("a multiple of the %d ranks", size)}
+	if r.Parts == 0 {
+		e.Reason = "as in the run that is resumed"
+	}
+	return 0, e
 }
 
 func takenName(name string) error {
@@ -246,7 +323,7 @@ func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Option
 	}
 	for name, value := range o.Fingerprint {
 		if name == precisionKey || name == kernelsKey {
-			return Result{}, takenName(name)
+			return Result{}, Agree(o.Group, takenName(name))
 		}
 		fingerprint[name] = value
 	}
@@ -256,14 +333,36 @@ func Run(ctx context.Context, m *bert.Model, data Data, eval Evaluator, o Option
 	if eval != nil {
 		evaluate = func(ctx context.Context, at Point) (Evaluation, error) { return eval.Evaluate(ctx, m, at) }
 	}
-	newTrainer := func() (trainer, error) {
+	newTrainer := func(r *run) (trainer, error) {
+		if r.o.Parts > 1 || !r.peers.alone() {
+			p, err := newParallel(m, r)
+			if err != nil {
+				return nil, err // not a nil *parallel in an interface
+			}
+			r.parallel = p
+			return p, nil
+		}
 		t, err := m.NewTrainer()
 		if err != nil {
-			return nil, err // not a nil *bert.Trainer in an interface
+			return nil, err
 		}
 		return t, nil
 	}
+	o.digest = func() (string, error) { return digest(m) }
 	return start(ctx, newTrainer, data, evaluate, o)
+}
+
+// digest is a hash of a model's parameters.
+func digest(m *bert.Model) (string, error) {
+	h := sha256.New()
+	for _, p := range m.Params() {
+		values, err := m.Values(p.Name)
+		if err != nil {
+			return "", err
+		}
+		h.Write(bytesOf(values))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
 // InterruptedError reports that a run was interrupted, and the checkpoint from which it can be resumed.

@@ -400,11 +400,18 @@ type Adam struct {
 //
 //	u = Decay·p + StepSize·m/(√v·RootScale + Eps),  p = p − Rate·‖p‖/‖u‖·u.
 //
-// Where one of the norms is 0, their ratio counts as 1. G is overwritten.
+// Where one of the norms is 0, their ratio counts as 1. G is overwritten. The squares of norms are added up by runs.
 type LAMB struct {
 	Adam
 	Rate float32
 }
+
+// Run is the number of elements that make a run: the squares of each run of a buffer are added up, and then the sums of the runs, in
+// their order. So buffers that are cut between runs give the same sums.
+const Run = 1 << 14
+
+// Runs is the number of runs in n elements, of which the last may be shorter.
+func Runs(n int) int { return (n + Run - 1) / Run }
 
 // Viewer is a device whose buffers are in host memory.
 type Viewer interface {
@@ -417,7 +424,7 @@ type Viewer interface {
 //
 // Order. Operations take effect in the order in which they are issued; of several goroutines, in some order, one whole
 // operation after another. A call may return before its operation is done. The calls that wait for everything issued
-// before are Read, ReadNumbers, SumSquares and View.
+// before are Read, ReadNumbers, SumSquares, RunSquares and View.
 //
 // Host memory. What an operation is given in host memory (the struct itself, its slices, the source of Write) has been
 // read when the call returns, and may then be changed. Only what Wrap is given has to stay as it is while its buffer is
@@ -499,8 +506,14 @@ type Device interface {
 	BinaryCrossEntropy(op *BinaryCrossEntropy)
 	SquaredError(op *SquaredError)
 
-	// SumSquares is Σ x² in float64.
+	// SumSquares is Σ x² in float64, the sum of RunSquares.
 	SumSquares(x Buffer) (float64, error)
+	// RunSquares is Σ x² of each run of x: dst has Runs(x.Len) elements. It waits.
+	RunSquares(dst []float64, x Buffer) error
 	Adam(op *Adam)
 	LAMB(op *LAMB)
+	// Direction is the first half of LAMB: it changes M and V and replaces G by u. Axpy is the second, dst += c·x, with p, the u of G and
+	// −Rate·‖p‖/‖u‖ in float32. So a tensor of which others have parts gets the bits of LAMB, if it is cut between runs.
+	Direction(op *Adam)
+	Axpy(dst Buffer, c float32, x Buffer)
 }

@@ -86,6 +86,7 @@ type call struct {
 	lamb             compute.LAMB
 
 	dst, x, y    compute.Buffer
+	factor       float32
 	f            compute.Activation
 	drop         compute.Drop
 	rows, width  int
@@ -281,6 +282,15 @@ func (d *Deferred) SumSquares(x compute.Buffer) (float64, error) {
 	return d.device.SumSquares(x)
 }
 
+func (d *Deferred) RunSquares(dst []float64, x compute.Buffer) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.work(); err != nil {
+		return err
+	}
+	return d.device.RunSquares(dst, x)
+}
+
 func (d *Deferred) Write(dst compute.Buffer, src []float32) {
 	d.issue(func(d compute.Device, c *call) { d.Write(c.dst, c.floats[0]) }, func(c *call) {
 		c.dst = dst
@@ -441,4 +451,12 @@ func (d *Deferred) Adam(op *compute.Adam) {
 
 func (d *Deferred) LAMB(op *compute.LAMB) {
 	d.issue(func(d compute.Device, c *call) { d.LAMB(&c.lamb) }, func(c *call) { c.lamb = *op })
+}
+
+func (d *Deferred) Direction(op *compute.Adam) {
+	d.issue(func(d compute.Device, c *call) { d.Direction(&c.adam) }, func(c *call) { c.adam = *op })
+}
+
+func (d *Deferred) Axpy(dst compute.Buffer, factor float32, x compute.Buffer) {
+	d.issue(func(d compute.Device, c *call) { d.Axpy(c.dst, c.factor, c.x) }, func(c *call) { c.dst, c.factor, c.x = dst, factor, x })
 }

@@ -197,8 +197,66 @@ func lambChecks() (checks []check) {
 					lamb := compute.LAMB{Adam: c.on(d), Rate: rate}
 					return operation{func() { d.LAMB(&lamb) }, c.results(d, &lamb.Adam)}
 				}
+			}}, check{strings.TrimSpace(name + " in parts"), func(data *inputs, _ compute.Device) func(compute.Device) operation {
+				op := compute.Adam{GradScale: 0.5, Beta1: 0.9, Beta2: 0.999, Decay: 0.01, StepSize: 1, RootScale: 1, Eps: 1e-6}
+				if zero == "u" {
+					op.StepSize, op.Decay = 0, 0
+				}
+				c := newAdamCase(data, n, op, false)
+				if zero == "p" {
+					clear(c.p)
+				}
+				return func(d compute.Device) operation { return lambInParts(d, c, 2e-3) }
 			}})
 		}
 	}
 	return checks
+}
+
+// lambInParts is LAMB of two parts of a tensor, cut between runs, each by Direction and Axpy with the norms of both: it should give the
+// bits of LAMB.
+func lambInParts(d compute.Device, c *adamCase, rate float32) operation {
+	whole := compute.LAMB{Adam: c.on(d), Rate: rate}
+	d.LAMB(&whole)
+	var (
+		n     = whole.P.Len
+		cut   = min(n, compute.Run)
+		op    = c.on(d)
+		parts [2]compute.Adam
+	)
+	for i, at := range [][2]int{{0, cut}, {cut, n}} {
+		part := op
+		for _, b := range []*compute.Buffer{&part.P, &part.G, &part.M, &part.V} {
+			*b = b.Slice(at[0], at[1])
+		}
+		parts[i] = part
+	}
+	return operation{func() {
+		squares := func(of func(*compute.Adam) compute.Buffer) float64 {
+			sum := 0.0
+			for i := range parts {
+				runs := make([]float64, compute.Runs(parts[i].P.Len))
+				if err := d.RunSquares(runs, of(&parts[i])); err != nil {
+					panic(err)
+				}
+				for _, s := range runs {
+					sum += s
+				}
+			}
+			return sum
+		}
+		for i := range parts {
+			d.Direction(&parts[i])
+		}
+		ratio := 1.0
+		p, u := squares(func(op *compute.Adam) compute.Buffer { return op.P }), squares(func(op *compute.Adam) compute.Buffer { return op.G })
+		if p > 0 && u > 0 {
+			ratio = math.Sqrt(p) / math.Sqrt(u)
+		}
+		for i := range parts {
+			d.Axpy(parts[i].P, float32(-float64(rate)*ratio), parts[i].G)
+		}
+	}, []result{
+		inBuffer(d, "p", op.P, wide(download(d, whole.P)), 0), inBuffer(d, "m", op.M, wide(download(d, whole.M)), 0), inBuffer(d, "v", op.V, wide(download(d, whole.V)), 0),
+	}}
 }

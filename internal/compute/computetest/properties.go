@@ -484,6 +484,8 @@ func testAllocations(t *testing.T, devices []compute.Device) {
 			"CrossEntropy": func() { d.CrossEntropy(&crossEntropy) }, "SpanLoss": func() { d.SpanLoss(&span) },
 			"BinaryCrossEntropy": func() { d.BinaryCrossEntropy(&binary) }, "SquaredError": func() { d.SquaredError(&squared) },
 			"SumSquares": func() { sumSquares(d, x) }, "Adam": func() { d.Adam(&adam) }, "LAMB": func() { d.LAMB(&lamb) },
+			"RunSquares": func() { d.RunSquares(numbers[:compute.Runs(n)], x) },
+			"Direction":  func() { d.Direction(&lamb.Adam) }, "Axpy": func() { d.Axpy(y, 0.5, x) },
 		} {
 			got := SteadyAllocations(func() {
 				do()

@@ -32,8 +32,8 @@ const (
 	flatAxpy
 )
 
-// flatRun is also how many squares SumSquares adds up before it adds their sum to the others.
-const flatRun = 1 << 14
+// flatRun is also the run whose squares are added up before their sum is added to the others.
+const flatRun = compute.Run
 
 func (t *flatTask) do(w *worker, job int) {
 	from := job * flatRun
@@ -156,6 +156,19 @@ func (d *Device) SumSquares(x compute.Buffer) (float64, error) {
 	return total, nil
 }
 
+// RunSquares is Σ x² of each run in float64.
+func (d *Device) RunSquares(dst []float64, x compute.Buffer) error {
+	from := source(x, x.Len, "RunSquares.x")
+	if len(dst) != compute.Runs(len(from)) {
+		panic("cpu: RunSquares: not an element for each run")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatSumSquares, dst: from, sums: dst}
+	d.runFlat(rowRate)
+	return nil
+}
+
 // growSums makes d.sums n long; its values are of no use.
 func (d *Device) growSums(n int) {
 	if n > cap(d.sums) {
@@ -190,6 +203,36 @@ func (d *Device) Adam(op *compute.Adam) {
 	d.runFlat(expRate)
 }
 
+// direction replaces g by the direction of LAMB, and leaves the squares of each run of p and of the direction in d.sums. The caller
+// holds the lock.
+func (d *Device) direction(op *compute.Adam, p, g, m, v []float32) {
+	// Adam's step of a parameter of 0 is the direction without the decay, whose sign this turns.
+	step := adamStep(op)
+	step.Decay, step.StepSize = 0, -step.StepSize
+	d.growSums(2 * ceil(len(g), flatRun))
+	d.flat = flatTask{kind: flatDirection, dst: g, x: p, y: m, z: v, step: step, c: op.Decay, sums: d.sums}
+	d.runFlat(expRate)
+}
+
+// Direction is the first half of LAMB.
+func (d *Device) Direction(op *compute.Adam) {
+	n := op.P.Len
+	p, g := source(op.P, n, "Direction.P"), target(op.G, n, "Direction.G")
+	m, v := target(op.M, n, "Direction.M"), target(op.V, n, "Direction.V")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.direction(op, p, g, m, v)
+}
+
+// Axpy is dst += c·x.
+func (d *Device) Axpy(dst compute.Buffer, c float32, x compute.Buffer) {
+	to, from := target(dst, dst.Len, "Axpy.dst"), source(x, dst.Len, "Axpy.x")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flat = flatTask{kind: flatAxpy, dst: to, x: from, c: c}
+	d.runFlat(rowRate)
+}
+
 // LAMB updates a tensor in two passes: the direction, which takes the gradient's place, and the norms; then the step.
 func (d *Device) LAMB(op *compute.LAMB) {
 	n := op.P.Len
@@ -197,12 +240,7 @@ func (d *Device) LAMB(op *compute.LAMB) {
 	m, v := target(op.M, n, "LAMB.M"), target(op.V, n, "LAMB.V")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	// Adam's step of a parameter of 0 is the direction without the decay, whose sign this turns.
-	step := adamStep(&op.Adam)
-	step.Decay, step.StepSize = 0, -step.StepSize
-	d.growSums(2 * ceil(n, flatRun))
-	d.flat = flatTask{kind: flatDirection, dst: g, x: p, y: m, z: v, step: step, c: op.Decay, sums: d.sums}
-	d.runFlat(expRate)
+	d.direction(&op.Adam, p, g, m, v)
 	var squaresP, squaresU float64
 	for job := range len(d.sums) / 2 {
 		squaresP += d.sums[2*job]
