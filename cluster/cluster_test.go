@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-bert/bert/internal/dlopen"
 	"github.com/go-bert/bert/train"
+	"github.com/go-bert/bert/train/grouptest"
 )
 
 var _ train.Group = (*Group)(nil)
@@ -170,6 +171,9 @@ func calls(g *Group) error {
 	}
 	if threads := Threads(places, g.Rank()); Hosts(places) != 1 || threads < 1 || threads > runtime.NumCPU() {
 		return fmt.Errorf("%d hosts, %d threads", Hosts(places), threads)
+	}
+	if err := grouptest.Check(g); err != nil {
+		return err
 	}
 	if g.Size() > 1 { // a message that is shorter than expected
 		send, receive := make([][]byte, g.Size()), make([][]byte, g.Size())

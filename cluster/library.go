@@ -174,7 +174,8 @@ func loadOne(p *dlopen.Process, name string) (*library, error) {
 	}
 	l.version, _, _ = strings.Cut(version, "\n")
 	l.version, _, _ = strings.Cut(l.version, ", package:") // Open MPI goes on with who has built it, and where
-	l.version = strings.Join(strings.Fields(l.version), " ")
+	l.version = strings.Join(strings.Fields(strings.Replace(l.version, "Version", "", 1)), " ")
+	l.version = strings.NewReplacer(" :", "", ": ", " ").Replace(l.version) // MPICH 4.0.2
 	var known bool
 	if l.abi, known = abiOf(version); !known {
 		return nil, &kindError{name, version}

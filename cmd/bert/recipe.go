@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/recipe"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/train"
@@ -269,6 +270,15 @@ func (f *recipeFlags) addTraining() {
 		f.add(flags, "log_steps", "record the loss every `N` steps")
 	})
 	f.instead = append(f.instead, []string{"train_batch_size", "token_budget"}, []string{"group_by_length", "no_shuffle"})
+}
+
+// addShared defines the flags of a run that several processes may share.
+func (f *recipeFlags) addShared() {
+	f.in(trainingSection, func(flags *pflag.FlagSet) {
+		f.add(flags, "parts", "compute each step in `N` parts, which ranks divide among themselves; with the same parts, any number of ranks gives the same bits (default: as in the run that is resumed, or one for each rank)")
+		f.add(flags, "fast_reduce", "let MPI add up the gradients of ranks in any order: the bits depend on the number of ranks")
+		f.add(flags, "reduce_precision", "exchange gradients so", bert.Float32.String(), bert.BFloat16.String())
+	})
 }
 
 // addSeed defines --seed.
