@@ -326,6 +326,9 @@ func TestLoaders(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
+		if _, err := p.Call(1); !errors.As(err, new(*ExitError)) {
+			t.Errorf("%s: a call after Close: %v", path, err)
+		}
 	}
 }
 

@@ -227,7 +227,10 @@ func (p *Process) Call(function uintptr, arguments ...uintptr) (uintptr, error) 
 }
 
 func (p *Process) call(function uintptr, arguments ...uintptr) (uintptr, error) {
-	if p.dead.Load() {
+	switch {
+	case p.shared == nil:
+		return 0, &ExitError{p.name, "it was closed"}
+	case p.dead.Load():
 		<-p.ended
 		return 0, &ExitError{p.name, p.state}
 	}
