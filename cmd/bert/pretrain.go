@@ -100,6 +100,7 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 		r.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
 		r.add(flags, "micro_batch_size", "let batches go through the model in parts of at most `N` instances, to save memory; 0: whole")
 		r.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
+		r.add(flags, "parts", partsUsage)
 		r.add(flags, "group_by_length", "put instances of similar length into the same batch")
 		r.add(flags, "no_shuffle", "take the instances in the order of the set, in each epoch")
 		r.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",

@@ -250,6 +250,7 @@ func (f *recipeFlags) addTraining() {
 		f.add(flags, "gradient_accumulation_steps", "add up the gradients of `N` batches before each step")
 		f.add(flags, "token_budget", "batches of at most `N` tokens, instead of --train-batch-size")
 		f.add(flags, "micro_batch_tokens", "let batches go through the model in parts of at most `N` tokens, to save memory; 0: whole")
+		f.add(flags, "parts", partsUsage)
 		f.add(flags, "group_by_length", "put texts of similar length into the same batch")
 		f.add(flags, "no_shuffle", "take the examples in the order of the data, in each epoch")
 		f.add(flags, "optimizer", "google: as google-research/bert, without bias correction; adamw: as PyTorch; lamb: for very large batches",
@@ -272,10 +273,12 @@ func (f *recipeFlags) addTraining() {
 	f.instead = append(f.instead, []string{"train_batch_size", "token_budget"}, []string{"group_by_length", "no_shuffle"})
 }
 
-// addShared defines the flags of a run that several processes may share.
+// partsUsage explains --parts.
+const partsUsage = "compute each step in `N` parts, which ranks divide among themselves; with the same parts, any number of ranks gives the same bits (default: as in the run that is resumed, or one for each rank)"
+
+// addShared defines the flags that matter where several processes share a run.
 func (f *recipeFlags) addShared() {
 	f.in(trainingSection, func(flags *pflag.FlagSet) {
-		f.add(flags, "parts", "compute each step in `N` parts, which ranks divide among themselves; with the same parts, any number of ranks gives the same bits (default: as in the run that is resumed, or one for each rank)")
 		f.add(flags, "fast_reduce", "let MPI add up the gradients of ranks in any order: the bits depend on the number of ranks")
 		f.add(flags, "reduce_precision", "exchange gradients so", bert.Float32.String(), bert.BFloat16.String())
 	})
