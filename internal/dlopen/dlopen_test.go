@@ -113,6 +113,9 @@ func TestCall(t *testing.T) {
 	if got := int(c("getpid")); got != p.ID() || got == os.Getpid() {
 		t.Errorf("getpid: %d, want %d, which isn't this process, %d", got, p.ID(), os.Getpid())
 	}
+	if name, err := os.ReadFile("/proc/" + strconv.Itoa(p.ID()) + "/comm"); err != nil || string(name) != "dlopen-test\n" {
+		t.Errorf("its name is %q, %v", name, err)
+	}
 	if got := int(c("getppid")); got != os.Getpid() {
 		t.Errorf("getppid: %d, want %d", got, os.Getpid())
 	}

@@ -92,7 +92,24 @@ func Start(o Options) (*Process, error) {
 		_ = p.Close() // there is a better error
 		return nil, err
 	}
+	if err := p.nameItself(); err != nil {
+		_ = p.Close() // there is a better error
+		return nil, err
+	}
 	return p, nil
+}
+
+// nameItself gives the server's thread the name that top shows, of which the kernel takes 15 bytes. It is that of the executable before,
+// the number of a descriptor.
+func (p *Process) nameItself() error {
+	prctl, err := p.symbol(0, "prctl")
+	if err != nil {
+		return err
+	}
+	r := p.request
+	r.text[copy(r.text[:len(r.text)-1], p.name)] = 0
+	_, err = p.call(prctl, unix.PR_SET_NAME, uintptr(r.base)+unsafe.Offsetof(r.text))
+	return err
 }
 
 // blockedSignals are the signals for this process that others may get too, since they are sent to a group or a job.
