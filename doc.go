@@ -12,6 +12,8 @@
 //	losses.go            their losses: labels, weights, divisors
 //	encoder_backward.go  the encoder in reverse
 //	trainer.go           gradients and Adam's update
+//	trainer_state.go     parameters and moments in a file
+//	shard.go             a part of the parameters, for processes that share a run
 //	pass.go, values.go   a caller's own losses, gradients and parameters
 //	workspace.go         the memory of a pass
 //	weights.go           the parameters as the encoder uses them

@@ -25,7 +25,13 @@ func TestClosed(t *testing.T) {
 			"Update":     func() error { return tr.Update(Update{}) },
 			"ZeroGrad":   tr.ZeroGrad,
 			"WriteState": func() error { return tr.WriteState(filepath.Join(t.TempDir(), "x"), nil) },
-			"ReadState":  func() error { _, err := tr.ReadState(filepath.Join(t.TempDir(), "x")); return err },
+			"Hold":       tr.Hold, "AddHeld": func() error { return tr.AddHeld(0, Range{}) }, "RunSquares": func() error { return tr.RunSquares(nil) },
+			"Directions": func() error { return tr.Directions(nil, Update{}) }, "Apply": func() error { return tr.Apply(Update{}, nil) },
+			"WriteStateFrom": func() error { return tr.WriteStateFrom(filepath.Join(t.TempDir(), "x"), nil, nil) },
+			"ReadStateTo":    func() error { _, err := tr.ReadStateTo(filepath.Join(t.TempDir(), "x"), nil); return err },
+			"GradientRange":  func() error { return tr.GradientRange(Range{}).Read(nil) },
+			"ParameterRange": func() error { return tr.ParameterRange(Range{}).Read(nil) },
+			"ReadState":      func() error { _, err := tr.ReadState(filepath.Join(t.TempDir(), "x")); return err },
 		}
 		for name, all := range map[string]func(func(Param, Values) bool){"Gradients": tr.Gradients(), "Parameters": tr.Parameters()} {
 			of[name+"'s View"] = func() (err error) {

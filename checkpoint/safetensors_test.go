@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -483,4 +484,56 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("metadata %q comes back as %q", metadata, metadataAgain)
 		}
 	})
+}
+
+// Tensors that are written piece by piece give the same file; too many bytes, too few and errors leave none.
+func TestWriteSafetensorsFrom(t *testing.T) {
+	dir := t.TempDir()
+	whole, pieces := filepath.Join(dir, "whole"), filepath.Join(dir, "pieces")
+	tensors := []Tensor{
+		{Name: "b", DType: F32, Shape: []int{3}, Data: []byte("abcdefghijkl")}, {Name: "a", DType: F32, Shape: []int{1}, Data: []byte("1234")},
+		{Name: "c", DType: U8, Shape: []int{0}}, {Name: "d", DType: U8, Shape: []int{2}, Data: []byte("xy")},
+	}
+	metadata := map[string]string{"k": "v"}
+	if err := WriteSafetensors(whole, tensors, metadata); err != nil {
+		t.Fatal(err)
+	}
+	var without []Tensor
+	for _, tensor := range tensors {
+		tensor.Data = nil
+		without = append(without, tensor)
+	}
+	order := ""
+	if err := WriteSafetensorsFrom(pieces, without, metadata, func(i int, w io.Writer) error {
+		order += tensors[i].Name
+		for _, b := range tensors[i].Data {
+			if _, err := w.Write([]byte{b}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(pieces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := os.ReadFile(whole); err != nil || !bytes.Equal(got, want) || order != "abcd" {
+		t.Errorf("%q in the order %s, want %q", got, order, want)
+	}
+	lost := errors.New("lost")
+	for want, write := range map[string]func(w io.Writer) error{
+		`tensor "a": 3 bytes of data, want 4`: func(w io.Writer) error { _, err := w.Write(make([]byte, 3)); return err },
+		`tensor "a": 5 bytes of data, want 4`: func(w io.Writer) error { _, err := w.Write(make([]byte, 5)); return err },
+		"lost":                                func(io.Writer) error { return lost },
+	} {
+		path := filepath.Join(dir, "broken")
+		if err := WriteSafetensorsFrom(path, without, nil, func(_ int, w io.Writer) error { return write(w) }); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s: there is a file", want)
+		}
+	}
 }

@@ -44,7 +44,7 @@ var without = []string{"save_steps", "keep_checkpoints", "log_steps"}
 
 // later are keys that run.json has only where they have a value other than the default: the records of older sweeps do not
 // know them.
-var later = []string{"micro_batch_size", "micro_batch_tokens", "warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon", "gelu", "encoding", "no_shuffle"}
+var later = []string{"micro_batch_size", "micro_batch_tokens", "warmup_steps", "adam_beta1", "adam_beta2", "adam_epsilon", "gelu", "encoding", "no_shuffle", "parts", "fast_reduce", "reduce_precision"}
 
 // unset is how run.json writes the values of keys that are not set and whose default depends on the task, or is a word.
 var unset = map[string]string{

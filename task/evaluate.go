@@ -22,16 +22,6 @@ type EvaluateOptions struct {
 	Share Share
 }
 
-// Share is the part of a process in a work that several share. *train.Share is one.
-type Share interface {
-	// Rank is the number of this process, from 0 to Size()-1.
-	Rank() int
-	// Size is the number of processes.
-	Size() int
-	// Gather gives all processes what each of them has, by rank.
-	Gather(mine []byte) ([][]byte, error)
-}
-
 // Evaluate measures a model on labelled data. The result doesn't depend on how the examples are put into batches. When ctx
 // ends, Evaluate ends after the batch it is at with the cause.
 func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions) (*Result, error) {
@@ -42,7 +32,7 @@ func Evaluate(ctx context.Context, m *bert.Model, d *Dataset, o EvaluateOptions)
 	if err := d.spec.checkModel(m.Head(), &c); err != nil {
 		return nil, err
 	}
-	logits, err := sharedLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), &o)
+	logits, err := sharedLogits(ctx, only(m.NewSession()), eachSequence{d}, m.Head(), o.Tokens, o.Progress, o.Share)
 	if err != nil {
 		return nil, err
 	}

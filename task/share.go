@@ -9,6 +9,16 @@ import (
 	"github.com/go-bert/bert"
 )
 
+// Share is the part of a process in a work that several share. *train.Share is one.
+type Share interface {
+	// Rank is the number of this process, from 0 to Size()-1.
+	Rank() int
+	// Size is the number of processes.
+	Size() int
+	// Gather gives all processes what each of them has, by rank.
+	Gather(mine []byte) ([][]byte, error)
+}
+
 // shareOf is every size-th of some features, from the one of a rank on.
 type shareOf struct {
 	features
@@ -21,16 +31,16 @@ func (s shareOf) Append(b *bert.Batch, i int) error { return s.features.Append(b
 
 // sharedLogits is allLogits of which each process that shares the evaluation computes a part. A sequence has the same logits whatever is
 // in a batch with it, so that it doesn't matter who computes them.
-func sharedLogits(ctx context.Context, with withSession, f features, head bert.Head, o *EvaluateOptions) ([][]float32, error) {
-	if o.Share == nil {
-		return allLogits(ctx, with, f, head, o.Tokens, o.Progress)
+func sharedLogits(ctx context.Context, with withSession, f features, head bert.Head, tokens int, progress func(done, all int), share Share) ([][]float32, error) {
+	if share == nil {
+		return allLogits(ctx, with, f, head, tokens, progress)
 	}
-	rank, size := o.Share.Rank(), o.Share.Size()
-	mine, failure := allLogits(ctx, with, shareOf{f, rank, size}, head, o.Tokens, o.Progress)
+	rank, size := share.Rank(), share.Size()
+	mine, failure := allLogits(ctx, with, shareOf{f, rank, size}, head, tokens, progress)
 	if failure != nil {
 		mine = nil // the others are told by its absence
 	}
-	all, err := o.Share.Gather(appendLogits(nil, mine))
+	all, err := share.Gather(appendLogits(nil, mine))
 	switch {
 	case failure != nil:
 		return nil, failure

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/recipe"
 )
 
 // A trainer is the part of bert.Trainer that the loop needs.
@@ -163,7 +164,13 @@ func (r *run) compareRanks(err error) error {
 	if err := r.agree(err); err != nil {
 		return err
 	}
-	mine["resume"] = fmt.Sprint(r.o.Resume)
+	// What decides when the ranks do something together has to be the same, even where it does not decide the result.
+	for _, key := range recipe.Keys(&r.o.Recipe) {
+		if _, has := mine[key]; !has {
+			mine[key], _ = recipe.Text(&r.o.Recipe, key)
+		}
+	}
+	mine["resume"], mine["evaluated"], mine["eval_epochs"] = fmt.Sprint(r.o.Resume), fmt.Sprint(r.evaluate != nil), fmt.Sprint(r.o.EvalEpochs)
 	text, err := json.Marshal(mine)
 	if err != nil {
 		return r.later(err)
@@ -368,7 +375,7 @@ func (r *run) readState(step int) error {
 		return read()
 	}
 	err := r.parallel.moveMoments(read, r.parallel.distribute)
-	return r.agree(errors.Join(err, r.parallel.broadcastParameters()))
+	return r.agree(cmp.Or(err, r.parallel.broadcastParameters()))
 }
 
 // openLogs opens the logs of a run, and tells of its start.
@@ -498,11 +505,19 @@ func (r *run) gradients(ctx context.Context, examples []draw) (c computed, err e
 	}
 	loss, err := r.t.Backward(c.batches, bert.Pass{Key: dropoutKey(*r.o.Seed, r.state.Step)})
 	if err != nil {
-		return c, fmt.Errorf("examples %v: %w", indices(examples), err)
+		return c, ofExamples(examples, err)
 	}
 	c.loss = loss.Total
 	c.norm, err = r.t.GradNorm()
 	return c, err
+}
+
+// ofExamples adds to an error, if there is one, which examples it is about.
+func ofExamples(examples []draw, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("examples %v: %w", indices(examples), err)
 }
 
 // step trains on the examples of one step.

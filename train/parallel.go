@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"math"
 
 	"github.com/go-bert/bert"
@@ -26,7 +24,7 @@ type parallel struct {
 
 	reducer *reducer
 	batches [][]*bert.Batch // memory of each own part
-	state   statePieces
+	moved   int             // pieces of the moments that were exchanged for the state at hand
 }
 
 // partsOf are the parts of a rank.
@@ -74,23 +72,18 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (c co
 		c.tokens += lengths[i]
 	}
 	var (
-		ends         = cut(lengths, p.parts)
-		filled       = make([][]*bert.Batch, len(p.batches))
-		denominators = make([]bert.Denominators, len(p.batches))
+		parts        = split(examples, cut(lengths, p.parts))[p.own.from:p.own.to]
+		filled       = make([][]*bert.Batch, len(parts))
+		denominators = make([]bert.Denominators, len(parts))
 		failure      = r.failure
 	)
-	for i := range p.batches {
+	for i, part := range parts {
 		if failure != nil {
 			break
 		}
-		from, to := 0, ends[p.own.from+i]
-		if k := p.own.from + i; k > 0 {
-			from = ends[k-1]
-		}
-		if filled[i], _, failure = r.fill(&p.batches[i], examples[from:to]); failure == nil {
-			if denominators[i], failure = p.m.Denominators(filled[i]...); failure != nil {
-				failure = fmt.Errorf("examples %v: %w", indices(examples[from:to]), failure)
-			}
+		if filled[i], _, failure = r.fill(&p.batches[i], part); failure == nil {
+			denominators[i], failure = p.m.Denominators(filled[i]...)
+			failure = ofExamples(part, failure)
 		}
 		c.batches = append(c.batches, filled[i]...)
 	}
@@ -101,7 +94,7 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (c co
 	sum := fold(all, func(a, b bert.Denominators) bert.Denominators { a.Add(b); return a })
 
 	// 2. Forward and backward, part by part; the gradients of the last one go out as they become final.
-	losses := make([]float64, len(p.batches))
+	losses := make([]float64, len(parts))
 	tree := stack{n: p.parts}
 	keys := partKeys(*r.o.Seed, r.state.Step, p.parts)
 	begun := false
@@ -119,7 +112,7 @@ func (p *parallel) gradients(ctx context.Context, r *run, examples []draw) (c co
 		}
 		if len(batches) > 0 {
 			loss, err := p.Backward(batches, pass)
-			if failure = err; failure != nil {
+			if failure = ofExamples(parts[i], err); failure != nil {
 				break
 			}
 			losses[i] = loss.Total
@@ -251,11 +244,8 @@ func (p *parallel) apply(u bert.Update) error {
 	} else {
 		failure = p.Update(u)
 	}
-	return errors.Join(failure, p.reducer.gatherParameters())
+	return cmp.Or(failure, p.reducer.gatherParameters())
 }
-
-// statePieces counts the pieces of the moments that were exchanged for a checkpoint.
-type statePieces struct{ done int }
 
 // WriteState is called by rank 0 alone, while the others are in moveMoments.
 func (p *parallel) WriteState(path string, metadata map[string]string) error {
@@ -275,14 +265,14 @@ func (p *parallel) ReadState(path string) (map[string]string, error) {
 
 // collect gets a piece of the moments from those who own it to rank 0, which alone has values.
 func (p *parallel) collect(moment int, at bert.Range, values []float32) error {
-	p.state.done++
+	p.moved++
 	var (
 		mine    []float32
 		failure error
 	)
 	for part, v := range p.OwnedMoments(at, moment == 1) {
 		own := make([]float32, part.Len())
-		failure = errors.Join(failure, v.Read(own))
+		failure = cmp.Or(failure, v.Read(own))
 		if p.peers.leader() && values != nil {
 			copy(values[part.From-at.From:], own)
 		}
@@ -291,7 +281,7 @@ func (p *parallel) collect(moment int, at bert.Range, values []float32) error {
 	send, receive := make([][]byte, p.peers.size), make([][]byte, p.peers.size)
 	if !p.peers.leader() {
 		send[0] = bytesOf(mine)
-		return errors.Join(failure, p.peers.exchange(send, receive))
+		return cmp.Or(failure, p.peers.exchange(send, receive))
 	}
 	got := make([][]float32, p.peers.size)
 	for rank := 1; rank < p.peers.size; rank++ {
@@ -322,7 +312,7 @@ func (p *parallel) collect(moment int, at bert.Range, values []float32) error {
 
 // distribute gives a piece of the moments, which rank 0 has, to those who own it.
 func (p *parallel) distribute(moment int, at bert.Range, values []float32) error {
-	p.state.done++
+	p.moved++
 	send, receive := make([][]byte, p.peers.size), make([][]byte, p.peers.size)
 	var mine []float32
 	if p.peers.leader() {
@@ -363,7 +353,7 @@ func (p *parallel) distribute(moment int, at bert.Range, values []float32) error
 // moveMoments lets rank 0 write or read a state, by do, while the moments come from or go to those who own them. All ranks call it. Where do
 // ends early, with an error, the rest is exchanged for nothing, so that all get to where they agree on the error.
 func (p *parallel) moveMoments(do func() error, move func(moment int, at bert.Range, values []float32) error) error {
-	p.state.done = 0
+	p.moved = 0
 	var failure error
 	if p.peers.leader() {
 		failure = do()
@@ -371,7 +361,7 @@ func (p *parallel) moveMoments(do func() error, move func(moment int, at bert.Ra
 	if p.peers.alone() {
 		return failure
 	}
-	done := p.state.done
+	done := p.moved
 	for moment, at := range p.m.MomentPieces() {
 		if done > 0 {
 			done--
@@ -397,14 +387,14 @@ func (p *parallel) broadcastParameters() error {
 		v := p.ParameterRange(p.l.chunks[i].Range)
 		values, err := load(v, &p.reducer.loaded)
 		if err != nil {
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 			values = make([]float32, v.Len())
 		}
 		if err := p.peers.broadcast(bytesOf(values), 0); err != nil {
 			return err
 		}
 		if !p.peers.leader() {
-			failure = errors.Join(failure, store(v, values))
+			failure = cmp.Or(failure, store(v, values))
 		}
 	}
 	return failure

@@ -14,14 +14,32 @@ import (
 	"testing"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/compute"
+	"github.com/go-bert/bert/internal/compute/computetest"
+	"github.com/go-bert/bert/internal/compute/cpu"
 )
 
-// sharedModel is the tiny model with an embedding of several runs.
-func sharedModel(dropout float64) (*bert.Model, error) {
+// sharedModel is the tiny model with an embedding of several runs, on a device or, of nil, the processor.
+func sharedModel(dropout float64, d *bert.Device) (*bert.Model, error) {
 	c := bert.DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize, c.MaxPositionEmbeddings = 2000, 18, 2, 3, 30, 16
 	c.HiddenDropoutProb, c.AttentionProbsDropoutProb = dropout, dropout
-	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: 1, Seed: 3})
+	return bert.New(c, bert.Options{Head: bert.SequenceClassification, Threads: 1, Seed: 3, Device: d})
+}
+
+// deferred is a device with memory of its own that does everything as late as it may. opened, if not nil, gets to know it.
+func deferred(opened func(*computetest.Deferred)) *bert.Device {
+	return bert.NewDevice(func(threads int, p bert.Precision) (compute.Device, error) {
+		d, err := cpu.New(threads, p)
+		if err != nil {
+			return nil, err
+		}
+		later := computetest.Defer(d)
+		if opened != nil {
+			opened(later)
+		}
+		return later, nil
+	})
 }
 
 // sharedRun is how ranks are started on one run. Rank 0 alone has the folder.
@@ -29,10 +47,12 @@ type sharedRun struct {
 	dir    string
 	ranks  int
 	change func(*Options)
+	device func(rank int) *bert.Device // nil: the processor
 	// each changes the options of a rank; it may be nil. wrap puts something before its group.
 	each func(rank int, o *Options)
 	wrap func(g Group) Group
 	ctx  func(rank int) context.Context
+	eval func(rank int) Evaluator // nil: a tinyEvaluator
 }
 
 // start makes the run on all ranks. Each other rank has a folder of its own, to which it is not to write.
@@ -47,7 +67,11 @@ func (s sharedRun) start(t *testing.T) ([]Result, []error) {
 	for rank := range s.ranks {
 		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 		wait.Go(func() {
-			m, err := sharedModel(0.1)
+			var device *bert.Device
+			if s.device != nil {
+				device = s.device(rank)
+			}
+			m, err := sharedModel(0.1, device)
 			if err != nil {
 				errs[rank] = err
 				groups[rank].Abort(err)
@@ -73,7 +97,11 @@ func (s sharedRun) start(t *testing.T) ([]Result, []error) {
 			if s.ctx != nil {
 				ctx = s.ctx(rank)
 			}
-			results[rank], errs[rank] = Run(ctx, m, tinyData{}, tinyEvaluator{}, o)
+			var eval Evaluator = tinyEvaluator{}
+			if s.eval != nil {
+				eval = s.eval(rank)
+			}
+			results[rank], errs[rank] = Run(ctx, m, tinyData{}, eval, o)
 			if _, err := os.Stat(elsewhere); err == nil {
 				t.Errorf("rank %d wrote to its folder", rank)
 			}
@@ -137,6 +165,25 @@ func TestRanksGiveTheSameBits(t *testing.T) {
 				sameShared(t, other.dir, one.dir)
 			}
 		})
+	}
+}
+
+// A device with memory of its own, which is copied from and to, gives the bits of the processor.
+func TestRanksOnADevice(t *testing.T) {
+	for name, change := range map[string]func(*Options){
+		"lamb": func(o *Options) { o.Parts, o.Optimizer, o.MaxSteps = 6, LAMB, 8 },
+		"bf16": func(o *Options) { o.Parts, o.ReducePrecision, o.MaxSteps = 6, bert.BFloat16, 8 },
+	} {
+		one := sharedRun{dir: t.TempDir(), ranks: 1, change: change}
+		one.mustStart(t)
+		for _, ranks := range []int{1, 2} {
+			s := sharedRun{dir: t.TempDir(), ranks: ranks, change: func(o *Options) { change(o); o.AllowOtherKernels = true }, device: func(int) *bert.Device { return deferred(nil) }}
+			s.mustStart(t)
+			t.Run(fmt.Sprint(name, ranks), func(t *testing.T) {
+				sameFile(t, "model.safetensors", s.dir, one.dir)
+				sameFile(t, filepath.Join("checkpoints", "step-8", tensorsName), s.dir, one.dir)
+			})
+		}
 	}
 }
 
@@ -321,6 +368,47 @@ func TestFailingRank(t *testing.T) {
 	}
 }
 
+// evaluatorFunc is an Evaluator.
+type evaluatorFunc func(ctx context.Context, m *bert.Model, at Point) (Evaluation, error)
+
+func (f evaluatorFunc) Evaluate(ctx context.Context, m *bert.Model, at Point) (Evaluation, error) {
+	return f(ctx, m, at)
+}
+
+// An evaluation that fails on one rank ends all; one that is interrupted interrupts all, at the step before it.
+func TestFailingEvaluation(t *testing.T) {
+	lost := errors.New("lost")
+	for name, fail := range map[string]func(*interrupt) error{
+		"failed":      func(*interrupt) error { return lost },
+		"interrupted": func(i *interrupt) error { i.cancel[1](errStop); return errStop },
+	} {
+		interrupt := newInterrupt(2)
+		s := sharedRun{
+			dir: t.TempDir(), ranks: 2, change: func(o *Options) { o.SaveSteps = new(0) },
+			ctx: func(rank int) context.Context { return interrupt.ctx[rank] },
+			eval: func(rank int) Evaluator {
+				return evaluatorFunc(func(ctx context.Context, m *bert.Model, at Point) (Evaluation, error) {
+					if got, err := at.Share.Gather([]byte{byte(rank)}); err != nil || len(got) != 2 || got[1][0] != 1 {
+						t.Errorf("%v, %v", got, err)
+					}
+					if rank == 1 && at.Step == 20 {
+						return Evaluation{}, fail(interrupt)
+					}
+					return tinyEvaluator{}.Evaluate(ctx, m, at)
+				})
+			},
+		}
+		_, errs := s.start(t)
+		for rank, err := range errs {
+			if name == "failed" {
+				wantError(t, err, "evaluation after step 20: ", "lost")
+			} else if e := (*InterruptedError)(nil); !errors.As(err, &e) || e.Step != 20 {
+				t.Errorf("rank %d: %v", rank, err)
+			}
+		}
+	}
+}
+
 // failingGroup fails at a call.
 type failingGroup struct {
 	Group
@@ -359,10 +447,11 @@ func TestFailingCalls(t *testing.T) {
 	calls := make([]int, 2)
 	wrap := func(of, at int, err error) func(g Group) Group {
 		return func(g Group) Group {
-			if g.Rank() != of {
-				at = 0
+			f := &failingGroup{Group: g, calls: &calls[g.Rank()], err: err}
+			if g.Rank() == of {
+				f.at = at
 			}
-			return &failingGroup{g, &calls[g.Rank()], at, err}
+			return f
 		}
 	}
 	count := sharedRun{dir: t.TempDir(), ranks: 2, change: change, wrap: wrap(0, 0, nil)}
@@ -379,7 +468,7 @@ func TestFailingCalls(t *testing.T) {
 	for at := 1; at <= n; at += step {
 		of := at / step % 2
 		clear(calls)
-		s := sharedRun{dir: t.TempDir(), ranks: 2, change: change, wrap: func(g Group) Group { return wrap(of, at, lost)(g) }}
+		s := sharedRun{dir: t.TempDir(), ranks: 2, change: change, wrap: wrap(of, at, lost)}
 		_, errs := s.start(t)
 		for rank, err := range errs {
 			wantError(t, err, "lost")
@@ -419,7 +508,7 @@ func TestFailingStep(t *testing.T) {
 	for rank := range groups {
 		dir := t.TempDir()
 		wait.Go(func() {
-			m, err := sharedModel(0)
+			m, err := sharedModel(0, nil)
 			if err != nil {
 				groups[rank].Abort(err)
 				return
@@ -449,6 +538,42 @@ func TestFailingStep(t *testing.T) {
 	}
 }
 
+// A device that is lost in the middle of a step, of a rank with one part or with several, ends all ranks with its name.
+func TestFailingDevice(t *testing.T) {
+	lost := errors.New("lost")
+	for _, parts := range []int{2, 6} {
+		for _, fast := range []bool{false, true} {
+			var of *computetest.Deferred
+			s := sharedRun{
+				dir: t.TempDir(), ranks: 2, change: func(o *Options) { o.Parts, o.FastReduce = parts, fast },
+				device: func(rank int) *bert.Device {
+					if rank == 1 {
+						return deferred(func(d *computetest.Deferred) { of = d })
+					}
+					return deferred(nil)
+				},
+				each: func(rank int, o *Options) {
+					if rank == 1 {
+						o.Observer = func(e Event) {
+							if e, ok := e.(Stepped); ok && e.Step == 5 {
+								of.Fail(lost)
+							}
+						}
+					}
+				},
+			}
+			_, errs := s.start(t)
+			if !errors.Is(errs[1], lost) {
+				t.Errorf("rank 1: %v", errs[1])
+			}
+			if e := (*RankError)(nil); !errors.As(errs[0], &e) || e.Rank != 1 || !strings.Contains(e.Reason, "lost") || !strings.Contains(errs[0].Error(), "step 6") {
+				t.Errorf("rank 0: %v", errs[0])
+			}
+			wantNames(t, checkpointsIn(t, s.dir), "step-4")
+		}
+	}
+}
+
 func withoutEvaluation(o Options) Options {
 	o.EvalSteps, o.EvalEpochs, o.BestMetric = 0, false, ""
 	return o
@@ -456,7 +581,7 @@ func withoutEvaluation(o Options) Options {
 
 // Each rank has the moments of its share of the parameters alone.
 func TestMomentsAreShared(t *testing.T) {
-	m, err := sharedModel(0)
+	m, err := sharedModel(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -613,5 +738,45 @@ func TestRecordedParts(t *testing.T) {
 	_, errs := again.start(t)
 	if !strings.Contains(fmt.Sprint(errs[0]), `parts was "2" and is now "4"`) {
 		t.Errorf("%v", errs)
+	}
+}
+
+// BenchmarkReduce is the exchange of the gradients and the parameters of a model of 11 million, by ranks in one process: what it costs beside
+// the network. Bytes are those of the gradients.
+func BenchmarkReduce(b *testing.B) {
+	c := bert.DefaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = 30522, 256, 4, 4, 1024
+	for name, how := range map[string]reduction{"float32": {}, "bf16": {rounded: true}, "fast": {fast: true}} {
+		for _, ranks := range []int{2, 4} {
+			b.Run(fmt.Sprintf("%s/%d", name, ranks), func(b *testing.B) {
+				reducers := make([]*reducer, ranks)
+				for rank, g := range NewLocalGroup(ranks) {
+					m, err := bert.New(c, bert.Options{Head: bert.MaskedLM, Threads: 1})
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer m.Close()
+					l := newLayout(m.Runs(), ranks, chunkElements)
+					t, err := m.NewTrainerWith(bert.TrainerOptions{Owned: l.owned[rank]})
+					if err != nil {
+						b.Fatal(err)
+					}
+					reducers[rank] = newReducer(t, newPeers(g), l, ranks, how)
+				}
+				b.SetBytes(4 * int64(reducers[0].l.chunks[0].To))
+				for b.Loop() {
+					var wait sync.WaitGroup
+					for _, r := range reducers {
+						wait.Go(func() {
+							r.begin(0, false)
+							if err := errors.Join(r.end(), r.gatherParameters()); err != nil {
+								b.Error(err)
+							}
+						})
+					}
+					wait.Wait()
+				}
+			})
+		}
 	}
 }

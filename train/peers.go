@@ -163,8 +163,11 @@ func (p *peers) conclude(said []byte, err error) error {
 	return nil
 }
 
-// Share is the part that this process has in an evaluation that the ranks of a group share: see Point.Share.
+// Share is the part that this process has in a work that the ranks of a group share, as in an evaluation: see Point.Share.
 type Share struct{ peers *peers }
+
+// NewShare is the part of the group's rank in a work of its own, outside of a run.
+func NewShare(g Group) *Share { return &Share{newPeers(g)} }
 
 // Rank is the number of this process, from 0 to Size()-1.
 func (s *Share) Rank() int { return s.peers.rank }

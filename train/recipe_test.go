@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/recipe"
 )
 
@@ -46,7 +47,11 @@ func TestRecipeValidate(t *testing.T) {
 		"save_steps is -1":       {SaveSteps: new(-1)},
 		"keep_checkpoints is -1": {KeepCheckpoints: new(-1)},
 		"log_steps is -1":        {LogSteps: -1},
-		"no_shuffle is true, want none beside group_by_length": {NoShuffle: true, GroupByLength: true},
+		"parts is -1":            {Parts: -1},
+		"parts is 100000":        {Parts: 1e5},
+		"reduce_precision is int8, want float32 or bf16":            {ReducePrecision: bert.Int8},
+		"reduce_precision is bf16, want float32 beside fast_reduce": {ReducePrecision: bert.BFloat16, FastReduce: true},
+		"no_shuffle is true, want none beside group_by_length":      {NoShuffle: true, GroupByLength: true},
 	} {
 		err := r.Validate()
 		wantError(t, err, want)
@@ -118,7 +123,8 @@ func TestRecipeFingerprint(t *testing.T) {
 		`{"batch_size":"0","best_metric":"","beta1":"0.9","beta2":"0.999","clip_norm":"1","epsilon":"1e-06","examples":"320","group_by_length":"false","learning_rate":"2e-05","micro_batch_size":"0","micro_batch_tokens":"100","optimizer":"lamb","schedule":"google","seed":"42","steps":"20","token_budget":"300","warmup_steps":"0","weight_decay":"0.01"}`: {
 			TokenBudget: 100, Accumulation: 3, Optimizer: LAMB, WarmupProportion: new(0.0),
 		},
-		`{"batch_size":"32","best_metric":"","beta1":"0.9","beta2":"0.999","clip_norm":"1","epsilon":"1e-06","examples":"320","group_by_length":"false","learning_rate":"2e-05","micro_batch_size":"0","micro_batch_tokens":"0","no_shuffle":"true","optimizer":"google","schedule":"google","seed":"42","steps":"20","token_budget":"0","warmup_steps":"2","weight_decay":"0.01"}`: {NoShuffle: true},
+		`{"batch_size":"32","best_metric":"","beta1":"0.9","beta2":"0.999","clip_norm":"1","epsilon":"1e-06","examples":"320","group_by_length":"false","learning_rate":"2e-05","micro_batch_size":"0","micro_batch_tokens":"0","no_shuffle":"true","optimizer":"google","schedule":"google","seed":"42","steps":"20","token_budget":"0","warmup_steps":"2","weight_decay":"0.01"}`:                   {NoShuffle: true},
+		`{"batch_size":"32","best_metric":"","beta1":"0.9","beta2":"0.999","clip_norm":"1","epsilon":"1e-06","examples":"320","group_by_length":"false","learning_rate":"2e-05","micro_batch_size":"0","micro_batch_tokens":"0","optimizer":"google","parts":"4","reduce_precision":"bf16","schedule":"google","seed":"42","steps":"20","token_budget":"0","warmup_steps":"2","weight_decay":"0.01"}`: {Parts: 4, ReducePrecision: bert.BFloat16},
 	} {
 		o := Options{Recipe: r, EvalEpochs: true}.resolved()
 		got, err := o.fingerprint(320, 20)

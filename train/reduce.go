@@ -1,7 +1,7 @@
 package train
 
 import (
-	"errors"
+	"cmp"
 	"slices"
 
 	"github.com/go-bert/bert"
@@ -31,18 +31,18 @@ type reducer struct {
 	done   chan error
 
 	// Memory that is used again.
-	loaded        []float32
-	heldLoaded    [][]float32
-	out           [][]byte
-	in            [][]byte
-	send, receive [][]byte
-	numbers       []float32
+	loaded        []float32   // values of a device that has them elsewhere
+	staged        [][]float32 // likewise, by rank
+	out, in       [][]byte    // by rank
+	send, receive [][]byte    // by rank: the arguments of an exchange
+	numbers       []float32   // of the nodes of all ranks
 }
 
 func newReducer(t *bert.Trainer, p *peers, l *layout, parts int, how reduction) *reducer {
 	r := &reducer{
 		t: t, peers: p, l: l, parts: parts, reduction: how,
-		out: make([][]byte, p.size), in: make([][]byte, p.size), send: make([][]byte, p.size), receive: make([][]byte, p.size),
+		staged: make([][]float32, p.size), out: make([][]byte, p.size), in: make([][]byte, p.size),
+		send: make([][]byte, p.size), receive: make([][]byte, p.size),
 	}
 	for rank := range p.size {
 		r.others = append(r.others, held(parts, partsOf(parts, rank, p.size)))
@@ -59,7 +59,7 @@ func (r *reducer) begin(merges int, failed bool) {
 		for c := range r.l.chunks {
 			<-r.ready
 			// After an error the exchange goes on, for the others; what it gives is of no use.
-			err = errors.Join(err, r.chunk(&r.l.chunks[c]))
+			err = cmp.Or(err, r.chunk(&r.l.chunks[c]))
 			if r.peers.broken != nil {
 				break
 			}
@@ -93,7 +93,7 @@ func (r *reducer) chunk(c *chunk) error {
 	case r.peers.alone():
 		return failure
 	case r.fast:
-		return errors.Join(failure, r.sum(c.Range))
+		return cmp.Or(failure, r.sum(c.Range))
 	}
 	for rank, owner := range c.owner {
 		r.send[rank], r.receive[rank] = nil, nil
@@ -103,7 +103,7 @@ func (r *reducer) chunk(c *chunk) error {
 		var err error
 		if !r.failed {
 			r.send[rank], err = r.outgoing(rank, owner)
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 		}
 		if r.failed || err != nil {
 			r.send[rank] = make([]byte, len(r.others[r.peers.rank])*owner.Len()*r.elementSize())
@@ -118,7 +118,7 @@ func (r *reducer) chunk(c *chunk) error {
 	if r.failed {
 		return failure
 	}
-	return errors.Join(failure, r.own(c.owner[r.peers.rank]))
+	return cmp.Or(failure, r.own(c.owner[r.peers.rank]))
 }
 
 // merge adds to the gradients of the last part those that are held and belong to the same node.
@@ -168,24 +168,19 @@ func (r *reducer) elementSize() int {
 	return 4
 }
 
-// nodeValues are the values of each node that this rank has, in the order of the parts: those that are held, and the gradients.
-func (r *reducer) nodeValues(at bert.Range, do func(values []float32) error) error {
+// eachNode calls do with the values of each node that this rank has, in the order of the parts: those that are held, and the gradients.
+func (r *reducer) eachNode(at bert.Range, do func(values []float32)) error {
 	n := r.t.Held() - r.merges
 	for i := range n + 1 {
-		for len(r.heldLoaded) <= i {
-			r.heldLoaded = append(r.heldLoaded, nil)
-		}
 		of := r.t.GradientRange(at)
 		if i < n {
 			of = r.t.HeldRange(i, at)
 		}
-		values, err := load(of, &r.heldLoaded[i])
+		values, err := load(of, &r.loaded)
 		if err != nil {
 			return err
 		}
-		if err := do(values); err != nil {
-			return err
-		}
+		do(values)
 	}
 	return nil
 }
@@ -195,26 +190,19 @@ func (r *reducer) outgoing(rank int, at bert.Range) ([]byte, error) {
 	if at.Len() == 0 {
 		return nil, nil
 	}
-	single := r.t.Held() == r.merges
+	if !r.rounded && r.t.Held() == r.merges { // the gradients as they are, in place where the device has them so
+		values, err := load(r.t.GradientRange(at), &r.staged[rank])
+		return bytesOf(values), err
+	}
 	out := r.out[rank][:0]
-	err := r.nodeValues(at, func(values []float32) error {
-		switch {
-		case r.rounded:
+	err := r.eachNode(at, func(values []float32) {
+		if r.rounded {
 			out = appendRounded(out, values)
-		case single: // as it is, where the device has it in place
-			if view, err := r.t.GradientRange(at).View(); err == nil {
-				out = bytesOf(view)
-				return nil
-			}
-			out = append(out, bytesOf(values)...)
-		default:
+		} else {
 			out = append(out, bytesOf(values)...)
 		}
-		return nil
 	})
-	if !single || r.rounded {
-		r.out[rank] = out
-	}
+	r.out[rank] = out
 	return out, err
 }
 
@@ -254,7 +242,7 @@ func (r *reducer) own(at bert.Range) error {
 	for rank, list := range r.others {
 		if rank == r.peers.rank {
 			i := 0
-			if err := r.nodeValues(at, func(own []float32) error {
+			if err := r.eachNode(at, func(own []float32) {
 				v := take()
 				copy(v, own)
 				if r.rounded {
@@ -262,7 +250,6 @@ func (r *reducer) own(at bert.Range) error {
 				}
 				push(list[i], v)
 				i++
-				return nil
 			}); err != nil {
 				return err
 			}
@@ -294,7 +281,7 @@ func (r *reducer) gatherParameters() error {
 		c := &r.l.chunks[i]
 		mine, err := load(r.t.ParameterRange(c.owner[r.peers.rank]), &r.loaded)
 		if err != nil {
-			failure = errors.Join(failure, err)
+			failure = cmp.Or(failure, err)
 			mine = make([]float32, c.owner[r.peers.rank].Len())
 		}
 		got := make([][]float32, r.peers.size)
@@ -303,14 +290,11 @@ func (r *reducer) gatherParameters() error {
 			if rank == r.peers.rank {
 				continue
 			}
-			for len(r.heldLoaded) <= rank {
-				r.heldLoaded = append(r.heldLoaded, nil)
-			}
 			view, err := r.t.ParameterRange(owner).View()
-			if err != nil { // it has memory of its own, or has failed, as the write will say
+			if err != nil { // it has memory of its own, or has failed, as store will say
 				n := owner.Len()
-				r.heldLoaded[rank] = slices.Grow(r.heldLoaded[rank][:0], n)[:n]
-				view = r.heldLoaded[rank]
+				r.staged[rank] = slices.Grow(r.staged[rank][:0], n)[:n]
+				view = r.staged[rank]
 			}
 			got[rank] = view
 			r.send[rank], r.receive[rank] = bytesOf(mine), bytesOf(view)
@@ -320,7 +304,7 @@ func (r *reducer) gatherParameters() error {
 		}
 		for rank, owner := range c.owner {
 			if rank != r.peers.rank {
-				failure = errors.Join(failure, store(r.t.ParameterRange(owner), got[rank]))
+				failure = cmp.Or(failure, store(r.t.ParameterRange(owner), got[rank]))
 			}
 		}
 	}

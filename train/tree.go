@@ -6,8 +6,8 @@ package train
 // nodes is a range of consecutive parts.
 type nodes struct{ from, to int }
 
-// split is how many parts are on the left of a tree of n, which are at least 2.
-func split(n int) int {
+// onLeft is how many parts are on the left of a tree of n, which are at least 2.
+func onLeft(n int) int {
 	left := 1
 	for 2*left < n {
 		left *= 2
@@ -24,7 +24,7 @@ func isNode(n int, r nodes) bool {
 		if to-from < 2 {
 			return false
 		}
-		middle := from + split(to-from)
+		middle := from + onLeft(to-from)
 		switch {
 		case r.to <= middle:
 			to = middle
@@ -72,7 +72,7 @@ func fold[T any](leaves []T, add func(a, b T) T) T {
 	if len(leaves) == 1 {
 		return leaves[0]
 	}
-	left := split(len(leaves))
+	left := onLeft(len(leaves))
 	return add(fold(leaves[:left], add), fold(leaves[left:], add))
 }
 
@@ -99,6 +99,17 @@ func cut(lengths []int, parts int) []int {
 		ends[k] = at
 	}
 	return ends
+}
+
+// split divides a list at the ends that cut gave.
+func split[T any](list []T, ends []int) [][]T {
+	parts := make([][]T, len(ends))
+	from := 0
+	for i, to := range ends {
+		parts[i] = list[from:to]
+		from = to
+	}
+	return parts
 }
 
 func abs(x int) int { return max(x, -x) }
