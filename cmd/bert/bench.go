@@ -15,10 +15,10 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench infer|train|texts|tokenize|kernels|startup|calibrate [flags]",
+		Use:   "bench infer|train|texts|tokenize|kernels|startup|ranks|calibrate [flags]",
 		Short: "Measure the speed of this machine",
 		Long: `bench measures the speed of inference, training, text classification, tokenization, single operations and startup on this
-machine. It compares matrix products with the measured peak of the processor. Weights and ids are random: speed does not
+machine, and how fast ranks exchange data. It compares matrix products with the measured peak of the processor. Weights and ids are random: speed does not
 depend on them.`,
 		Example: `  bert bench infer
   bert bench infer --size mini --batch-sizes 1,8,32 --seq-lengths 128,512 --threads 1
@@ -35,7 +35,7 @@ depend on them.`,
 	}
 	cmd.AddCommand(
 		a.benchInferCommand(), a.benchTrainCommand(), a.benchTokenizeCommand(), a.benchKernelsCommand(),
-		a.benchTextsCommand(), a.benchStartupCommand(), a.benchCalibrateCommand(),
+		a.benchTextsCommand(), a.benchStartupCommand(), a.benchRanksCommand(), a.benchCalibrateCommand(),
 	)
 	return cmd
 }

@@ -22,6 +22,7 @@ type finetuneFlags struct {
 	recipe       *recipeFlags
 	options      finetune.Options
 	showExamples int
+	ranks        ranksFlag
 	out          outputFlags
 }
 
@@ -72,6 +73,8 @@ options, and ends with the same bits.`,
 		addSaveLogits(flags, &f.options.SaveOutcomes)
 		flags.IntVar(&f.showExamples, "show-examples", 0, "print the first `N` examples with tokens, ids, type ids and label")
 	})
+	f.recipe.addShared()
+	f.ranks = addRanks(cmd)
 	f.recipe.addFile()
 	f.recipe.finish()
 	f.out.add(cmd)
@@ -97,7 +100,15 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 		return usagef("--show-examples is %d, want 0 or more", f.showExamples)
 	}
 	f.options.Stdin = a.stdin
-	j, err := r.Prepare(cmd.Context(), f.options)
+	return f.ranks.run(a, &f.options.Threads, func(g train.Group) error {
+		f.options.Group = g
+		return a.finetuneJob(cmd.Context(), f, &r)
+	})
+}
+
+// finetuneJob runs a recipe, as one of the ranks if there are several.
+func (a *app) finetuneJob(ctx context.Context, f *finetuneFlags, r *finetune.Recipe) error {
+	j, err := r.Prepare(ctx, f.options)
 	if err != nil {
 		return prepareError(err)
 	}
@@ -115,10 +126,12 @@ func (a *app) finetune(cmd *cobra.Command, f *finetuneFlags) error {
 	} else {
 		a.log.Warn("no evaluation data: nothing will say how good the model is (--eval-data or --validation-share)")
 	}
-	if err := showExamples(a.stderr, p.Train, p.Tokenizer, f.showExamples); err != nil {
-		return err
+	if a.rank == 0 {
+		if err := showExamples(a.stderr, p.Train, p.Tokenizer, f.showExamples); err != nil {
+			return err
+		}
 	}
-	result, err := a.runJob(cmd.Context(), j)
+	result, err := a.runJob(ctx, j)
 	if err != nil {
 		if err = a.explain(err, j.Output()); err == nil { // the run had ended, perhaps without its page
 			a.writeReport(j.Output())
@@ -236,8 +249,8 @@ func (a *app) explain(err error, output string) error {
 	)
 	switch {
 	case errors.As(err, &interrupted):
-		return fmt.Errorf("interrupted after step %d of %d and saved in %s; to go on: %s",
-			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand())
+		return reworded{fmt.Sprintf("interrupted after step %d of %d and saved in %s; to go on: %s",
+			interrupted.Step, interrupted.Steps, interrupted.Checkpoint, a.resumeCommand()), err}
 	case errors.As(err, &finished):
 		a.log.Info(fmt.Sprintf("%s: the run in this folder has ended at step %d: nothing to resume", output, finished.Result.Steps))
 		return nil
@@ -248,6 +261,15 @@ func (a *app) explain(err error, output string) error {
 	}
 	return err
 }
+
+// reworded is an error in the words of the command line.
+type reworded struct {
+	text string
+	error
+}
+
+func (e reworded) Error() string { return e.text }
+func (e reworded) Unwrap() error { return e.error }
 
 // otherKernels adds the flag that helps against a *train.KernelsError.
 func otherKernels(err error) error {

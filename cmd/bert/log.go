@@ -21,6 +21,8 @@ type logHandler struct {
 
 func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
 	switch {
+	case h.app.rank > 0: // the first rank says it
+		return level >= slog.LevelError
 	case h.app.quiet:
 		return level >= slog.LevelWarn
 	case h.app.verbose:

@@ -74,7 +74,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (status int) 
 		a.verb = strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), root.Name()), " ")
 		err = usageError{exclusive(err)}
 	}
-	a.fail(err)
+	if !errors.As(err, new(reported)) {
+		a.fail(err)
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage
@@ -88,7 +90,7 @@ func (a *app) fail(err error) {
 	if a.verb != "" {
 		verb += " " + a.verb
 	}
-	fmt.Fprintf(a.stderr, "%s: %s\n", verb, oneLine(err.Error()))
+	fmt.Fprintf(a.stderr, "%s: %s%s\n", verb, a.place, oneLine(err.Error()))
 }
 
 // oneLine joins a message into one line and replaces control characters, which may come from a user's file.

@@ -171,6 +171,7 @@ func TestDocumentedKeys(t *testing.T) {
 		"inspect: the model":                   inspectedModel{},
 		"inspect: the pipeline":                inspectedPipeline{},
 		"bench":                                measurement{},
+		"bench ranks":                          ranksMeasurement{},
 		"bench calibrate":                      calibration{},
 		"pull --json":                          pullJSON{},
 		"version --json":                       versionJSON{},

@@ -23,6 +23,7 @@ type pretrainFlags struct {
 	instances []string
 	probes    []string
 	options   pretrain.Options
+	ranks     ranksFlag
 	out       outputFlags
 }
 
@@ -121,6 +122,8 @@ func (f *pretrainFlags) define(cmd *cobra.Command) {
 		r.add(flags, "metric_for_best_model", "keep the model with the best `METRIC`, as in masked_lm_accuracy (more is better), loss; empty: the last")
 		r.add(flags, "early_stopping_patience", "end after `N` evaluations without a better --metric-for-best-model; 0: never")
 	})
+	r.addShared()
+	f.ranks = addRanks(cmd)
 	f.out.add(cmd)
 	r.addFile()
 	r.finish()
@@ -167,6 +170,14 @@ func (a *app) pretrain(ctx context.Context, f *pretrainFlags) error {
 	if err := checkThreads(f.options.Threads); err != nil {
 		return err
 	}
+	return f.ranks.run(a, &f.options.Threads, func(g train.Group) error {
+		f.options.Group = g
+		return a.pretrainJob(ctx, f, &r)
+	})
+}
+
+// pretrainJob runs a recipe, as one of the ranks if there are several.
+func (a *app) pretrainJob(ctx context.Context, f *pretrainFlags, r *pretrain.Recipe) error {
 	o := f.options
 	o.Resolve = func(ctx context.Context, name string) (string, error) {
 		path, err := a.modelPath(f.recipe.cmd, name, true)

@@ -115,7 +115,7 @@ func TestPretrainFlags(t *testing.T) {
 			t.Errorf("--%s has the default %q, want the library's, %q", flag.Name, flag.DefValue, want)
 		}
 	}
-	own := []string{"output", "resume", "allow-other-kernels", "recipe", "print-recipe", "threads", "format", "json"}
+	own := []string{"output", "resume", "allow-other-kernels", "recipe", "print-recipe", "threads", "ranks", "format", "json"}
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 		if !slices.Contains(keys, strings.ReplaceAll(flag.Name, "-", "_")) && !slices.Contains(own, flag.Name) {
 			t.Errorf("--%s is no key of a recipe", flag.Name)

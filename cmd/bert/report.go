@@ -172,6 +172,9 @@ func generator() string { return "bert " + version() }
 
 // writeReport writes the page of a run that has ended into its folder. The run is no failure without it.
 func (a *app) writeReport(dir string) {
+	if a.rank > 0 {
+		return // the first rank does
+	}
 	r, err := report.Open(dir)
 	if err == nil {
 		err = report.New([]*report.Run{r}, report.Options{Generator: generator(), Beside: true}).Save(filepath.Join(dir, report.PageFile))

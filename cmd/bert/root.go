@@ -20,6 +20,8 @@ type app struct {
 	verbs          []verbGroup
 	verb           string // the running command; "" while the command line is parsed
 	quiet, verbose bool
+	rank           int    // among the processes that share a run; 0: the first of them, or alone
+	place          string // begins the messages of one of several: "rank 1 on node7: "
 	warned         map[string]bool
 	part           *parts.Done // of the part of the work that is being done; nil: all of it is
 	cached         string      // the folder of a model that a flag names by its name, in a cache: nothing is written into it
