@@ -96,7 +96,9 @@ func (c *call) reply(status int, contentType string, body []byte) error {
 	if contentType != "" {
 		h.Set("Content-Type", contentType)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if status != http.StatusNoContent {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	c.writeDeadline(c.s.options.WriteTimeout)
 	c.status = status
 	c.w.WriteHeader(status)
@@ -163,6 +165,7 @@ func (c *call) fail(err error) {
 	}
 	if e.Kind == ClientGone {
 		c.status = statusClientGone
+		c.abort = true // or who is there after all would get an empty answer
 		return
 	}
 	h := c.w.Header()
