@@ -168,7 +168,7 @@ func newLane[T any](m *model, key laneKey, use task.Use[T]) (*lane, error) {
 			}
 		}
 	}
-	r, err := task.Share(m.shared, use, o)
+	r, err := task.NewSharedRunner(m.shared, use, o)
 	if err != nil {
 		return nil, err
 	}

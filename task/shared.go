@@ -9,7 +9,7 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// Shared is a model that answers in several ways: [Share] makes a Runner for each, of which a batch is computed by whichever session is
+// Shared is a model that answers in several ways: [NewSharedRunner] makes a Runner for each, of which a batch is computed by whichever session is
 // free. So they need the memory of one. It is safe for concurrent use.
 type Shared struct {
 	lender      *lender
@@ -79,9 +79,9 @@ type ShareOptions struct {
 	Spec func(*Spec)
 }
 
-// Share makes a Runner of a shared model. It costs little: a service may make one for each set of options. A use that needs
+// NewSharedRunner makes a Runner of a shared model. It costs little: a service may make one for each set of options. A use that needs
 // gradients can't be had of a model that was loaded at int8.
-func Share[T any](s *Shared, use Use[T], o ShareOptions) (*Runner[T], error) {
+func NewSharedRunner[T any](s *Shared, use Use[T], o ShareOptions) (*Runner[T], error) {
 	d := s.description
 	if o.Spec != nil && d.Spec != nil {
 		spec, changed := *d.Spec, *d

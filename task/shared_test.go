@@ -27,15 +27,15 @@ func TestShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vectors, err := Share(s, Encode(EncodeOptions{Pooling: MeanPooling}), ShareOptions{Cut: CutLeft})
+	vectors, err := NewSharedRunner(s, Encode(EncodeOptions{Pooling: MeanPooling}), ShareOptions{Cut: CutLeft})
 	if err != nil {
 		t.Fatal(err)
 	}
-	hidden, err := Share(s, Encode(EncodeOptions{}), ShareOptions{})
+	hidden, err := NewSharedRunner(s, Encode(EncodeOptions{}), ShareOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Share(s, FillMask(1), ShareOptions{}); !errors.As(err, new(*WrongTaskError)) {
+	if _, err := NewSharedRunner(s, FillMask(1), ShareOptions{}); !errors.As(err, new(*WrongTaskError)) {
 		t.Errorf("a model without a masked-LM head fills masks: %v", err)
 	}
 	inputs := data.Texts("the film", "good", "the film was good and the film was bad and the film was dull and the film was a joy . . . . . . . . . .", "bad")
