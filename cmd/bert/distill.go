@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-bert/bert/distill"
 	"github.com/go-bert/bert/hub"
+	"github.com/go-bert/bert/train"
 )
 
 // distillFlags are those of bert distill.
@@ -186,7 +187,11 @@ func (a *app) distill(ctx context.Context, f *distillFlags) error {
 	stepwise, cancel := a.untilInterruptedStep(ctx)
 	defer cancel()
 	job, err := r.Prepare(stepwise, o)
-	if err != nil {
+	var output *train.OutputError
+	switch {
+	case errors.As(err, &output) && output.Begun:
+		return usagef("--output is the folder of --teacher or --student: want another one")
+	case err != nil:
 		return prepareError(err)
 	}
 	defer job.Close() // the model is saved by then
