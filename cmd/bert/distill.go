@@ -191,6 +191,8 @@ func (a *app) distill(ctx context.Context, f *distillFlags) error {
 	switch {
 	case errors.As(err, &output) && output.Begun:
 		return usagef("--output is the folder of --teacher or --student: want another one")
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted before the run began: nothing was written")
 	case err != nil:
 		return prepareError(err)
 	}
