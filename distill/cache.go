@@ -187,8 +187,30 @@ func (c *cache) read(key cacheKey, values [][]float32) bool {
 	return true
 }
 
-// write adds a file of entries, if there is room for it.
+// mostWritten bounds the values of a file, so that open takes it, and that little memory is needed for it.
+const mostWritten = 64 << 20
+
+// write adds files of entries, if there is room for them.
 func (c *cache) write(entries []cacheEntry) error {
+	from, values := 0, 0
+	for i, e := range entries {
+		n := 0
+		for _, v := range e.values {
+			n += 4 * len(v)
+		}
+		if values+n > mostWritten && i > from {
+			if err := c.writeFile(entries[from:i]); err != nil {
+				return err
+			}
+			from, values = i, 0
+		}
+		values += n
+	}
+	return c.writeFile(entries[from:])
+}
+
+// writeFile adds a file of entries, if there is room for it.
+func (c *cache) writeFile(entries []cacheEntry) error {
 	if c.full {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/finetune"
 	"github.com/go-bert/bert/recipe"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/task"
 	"github.com/go-bert/bert/tokenizer"
 	"github.com/go-bert/bert/train"
@@ -120,7 +121,7 @@ func (r Recipe) Prepare(ctx context.Context, o Options) (_ *Job, err error) {
 			return nil, err
 		}
 	}
-	dir, err := bert.ModelDir(j.dir)
+	dir, err := bert.ModelDir(sentence.EncoderDir(j.dir))
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +220,7 @@ func (j *Job) Terms() []string {
 // loadTeacher loads the teacher with a head.
 func (j *Job) loadTeacher(ctx context.Context, head bert.Head) (err error) {
 	o := bert.Options{Threads: j.options.Threads, Precision: j.recipe.TeacherPrecision, Head: head, Device: j.device(j.recipe.TeacherPrecision)}
-	if j.teacher, err = bert.Load(ctx, j.dir, o); err != nil {
+	if j.teacher, err = bert.Load(ctx, sentence.EncoderDir(j.dir), o); err != nil {
 		return fmt.Errorf("the teacher: %w", err)
 	}
 	j.config = j.teacher.Config() // as it is computed: a file may leave keys open

@@ -91,6 +91,7 @@ func (o *objective) Parameters() []bert.Param {
 
 // Begin gives the projections their first values.
 func (o *objective) Begin(t *bert.Trainer) error {
+	o.waiting = nil // of a run that was interrupted
 	for _, p := range o.projections {
 		if err := p.begin(t, o.seed); err != nil {
 			return err

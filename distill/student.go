@@ -25,7 +25,6 @@ type student struct {
 	tokenizer *tokenizer.Tokenizer
 	dir       string // of the model to begin with; "": random weights, or layers of the teacher
 	layers    []int  // of the teacher; nil: none
-	note      string // for the user; "": none
 }
 
 var sizePattern = regexp.MustCompile(`^([1-9][0-9]{0,3})x([1-9][0-9]{0,5})$`)

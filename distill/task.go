@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -23,6 +24,7 @@ func (j *Job) prepareTask(ctx context.Context) error {
 		r.LogitWeight = 1
 	}
 	f := finetune.Recipe{Data: r.Data, Training: r.Training}
+	f.Dir = cmp.Or(j.student.dir, j.dir) // whose tokenizer it is, for errors
 	t, err := task.Lookup(r.Task)
 	if err != nil {
 		return recipe.Wrong(r, "task", "one of "+strings.Join(task.Names(), ", "))

@@ -120,6 +120,9 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 	if err := t.learn(t.model, &t.models); err != nil {
 		return err
 	}
+	if p, err := sentence.Load(t.student.dir, 0); t.student.dir != "" && err == nil && t.models.vectors == nil {
+		t.notes.add(fmt.Sprintf("the pipeline of %s (%v) is not in the model that is written: a loss on sentences makes one", r.Student, p))
+	}
 	return t.describeText(source)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-bert/bert/distill"
 	"github.com/go-bert/bert/hub"
+	"github.com/go-bert/bert/train"
 )
 
 // distillFlags are those of bert distill.
@@ -75,7 +76,7 @@ func (f *distillFlags) define(cmd *cobra.Command) {
 	r.in(modelSection, func(flags *pflag.FlagSet) {
 		r.add(flags, "teacher", "learn from the model in `DIR`")
 		r.add(flags, "teacher_precision", "number format of the teacher's matrix products", precisions...)
-		r.add(flags, "student", "begin with the model in `DIR`; or with random weights, for a config.json or a size such as 2x128")
+		r.add(flags, "student", "begin with `MODEL`: a folder; or, for random weights, a config.json or a size such as 2x128")
 		r.add(flags, "student_layers", "begin with `LAYERS` of the teacher: every-other, or numbers from 0 on between commas")
 		r.add(flags, "student_embeddings", "how the embeddings of random weights begin: teacher, the teacher's in fewer dimensions", distill.EmbeddingNames()...)
 		r.add(flags, "vocab", "the vocabulary `FILE` of random weights, one token a line (default: the teacher's tokenizer)")
@@ -186,7 +187,13 @@ func (a *app) distill(ctx context.Context, f *distillFlags) error {
 	stepwise, cancel := a.untilInterruptedStep(ctx)
 	defer cancel()
 	job, err := r.Prepare(stepwise, o)
-	if err != nil {
+	var output *train.OutputError
+	switch {
+	case errors.As(err, &output) && output.Begun:
+		return usagef("--output is the folder of --teacher or --student: want another one")
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted before the run began: nothing was written")
+	case err != nil:
 		return prepareError(err)
 	}
 	defer job.Close() // the model is saved by then
