@@ -234,7 +234,7 @@ func TestBadTexts(t *testing.T) {
 	good := expected(t, dir, task.Predict(), []Text{texts[0], texts[3]})
 	p, s, col := ptest.CreateList(texts)
 	passert.Equals(s, beam.ParDo(s, lineOf, Predict(s, Model{Dir: dir, SkipBad: true}, col)), append(good,
-		"2  not JSON: it ends too early", "3  id 99 is not in the vocabulary of 16 tokens")...)
+		"2  not JSON: it ends too early", "3  id 99, the number 2, is not in the vocabulary of 16")...)
 	ptest.RunAndValidate(t, p)
 
 	p, s, col = ptest.CreateList(texts)

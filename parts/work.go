@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -184,12 +185,9 @@ func (w *Work) Close() error { return files.PathError(w.release()) }
 
 // hashed computes the hash of what is written, and keeps the first error.
 type hashed struct {
-	w   io.Writer
-	n   int64
-	sum interface {
-		io.Writer
-		Sum([]byte) []byte
-	}
+	w      io.Writer
+	n      int64
+	sum    hash.Hash
 	failed error
 }
 
