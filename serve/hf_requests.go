@@ -207,19 +207,22 @@ func (q *hfRequest) questions() (list []question, single bool, err error) {
 	return list, single, inField("inputs", err)
 }
 
-// hypotheses are what a model of natural language inference is asked about a text: one for each candidate label.
-func (q *hfParameters) hypotheses() ([]string, error) {
-	switch {
-	case len(q.candidateLabels) == 0:
-		return nil, &fieldError{"parameters.candidate_labels", errors.New("want at least one label")}
-	case strings.Count(q.template, "{}") != 1:
-		return nil, &fieldError{"parameters.hypothesis_template", fmt.Errorf("%s: want {} in it, once, in the place of the label", message.Quote(q.template))}
+// checkLabels reports labels and a template that no model can be asked about.
+func (q *hfParameters) checkLabels() error {
+	if len(q.candidateLabels) == 0 {
+		return &fieldError{"parameters.candidate_labels", errors.New("want at least one label")}
 	}
-	out := make([]string, len(q.candidateLabels))
+	seen := make(map[string]bool, len(q.candidateLabels))
 	for i, label := range q.candidateLabels {
-		out[i] = strings.Replace(q.template, "{}", label, 1)
+		if label == "" || seen[label] {
+			return &fieldError{fmt.Sprintf("parameters.candidate_labels[%d]", i), errors.New("want different labels, none of them empty")}
+		}
+		seen[label] = true
 	}
-	return out, nil
+	if strings.Count(q.template, "{}") != 1 {
+		return &fieldError{"parameters.hypothesis_template", fmt.Errorf("%s: want {} in it, once, in the place of the label", message.Quote(q.template))}
+	}
+	return nil
 }
 
 // hfTask is a task of Hugging Face's pipelines. Its text is the name in a path.

@@ -8,11 +8,15 @@ type openAIRequest struct {
 	list       inputList
 	base64     bool
 	dimensions int // 0: all
+	reading        // of our own: truncate, truncation_direction, prompt_name
 }
 
 func readOpenAI(body []byte) (q openAIRequest, err error) {
 	there := false
 	err = readObject(body, func(d *jsonReader, key string) (err error) {
+		if ok, err := q.reading.field(d, key); ok {
+			return err
+		}
 		switch key {
 		case "model":
 			err = d.intoText(&q.model)

@@ -47,7 +47,7 @@ func FillMask(topK int, among ...int32) Use[[]Mask] {
 			return nil
 		}
 		f := &maskFiller{e, min(topK, t.VocabSize()), among}
-		return &work[[]Mask]{prepare: e.prepareOne, answer: f.fill}, nil
+		return &work[[]Mask]{prepare: e.prepareOne, answer: f.fill, byIDs: true}, nil
 	}}
 }
 

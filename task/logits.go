@@ -20,6 +20,6 @@ func Logits() Use[[]float32] {
 			}
 			return logits, err
 		}
-		return &work[[]float32]{prepare: e.prepareOne, answer: answer}, nil
+		return &work[[]float32]{prepare: e.prepareOne, answer: answer, byIDs: true}, nil
 	}}
 }

@@ -43,7 +43,7 @@ func Sparse(o SparseOptions) Use[[]SparseWeight] {
 			s.cost += maskCost * len(s.ids) // every place has logits
 			return nil
 		}
-		return &work[[]SparseWeight]{prepare: e.prepareOne, answer: e.sparse}, nil
+		return &work[[]SparseWeight]{prepare: e.prepareOne, answer: e.sparse, byIDs: true}, nil
 	}}
 }
 
