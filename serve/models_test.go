@@ -44,7 +44,10 @@ func (s *small) save(dir string, seed uint64) (err error) {
 	vocabulary := append(tinymodel.Vocabulary(), strings.Fields("é ana lives in paris ##s ##ing 日 𝕏 😀 who where it 1 2")...)
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(vocabulary), 12, 2, 2, 20
 	c.MaxPositionEmbeddings, c.InitializerRange = 32, 0.7
-	c.Labels, c.ProblemType = s.labels, s.problem
+	c.ProblemType = s.problem
+	if s.labels != nil {
+		c.Labels = s.labels
+	}
 	config := tokenizer.DefaultConfig()
 	config.ModelMaxLength = c.MaxPositionEmbeddings
 	no := false
@@ -66,8 +69,11 @@ func (s *small) save(dir string, seed uint64) (err error) {
 		if err != nil {
 			return err
 		}
-		p.Prompts = []sentence.Prompt{{Name: "query", Text: "who: "}}
 		if _, err := p.Save(dir); err != nil {
+			return err
+		}
+		const settings = `{"prompts":{"query":"who: "},"default_prompt_name":null,"similarity_fn_name":"cosine"}`
+		if err := os.WriteFile(filepath.Join(dir, "config_sentence_transformers.json"), []byte(settings), 0o666); err != nil {
 			return err
 		}
 	}
