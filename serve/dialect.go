@@ -38,6 +38,7 @@ var dialects = []*dialect{
 	&ollama,
 	&bertService,
 	&weaviate,
+	&openAPI,
 }
 
 // writeJSONError is the error of routes that belong to no dialect, and of ours.
