@@ -243,7 +243,7 @@ func tokenTensor(f []facts) tensor {
 }
 
 func kserveEmbed(c *call, m *model, q *kserveRequest, texts, _ []string) ([]tensor, error) {
-	l := inputList{inputs: make([]textInput, len(texts))}
+	l := textInputs{inputs: make([]textInput, len(texts))}
 	for i, text := range texts {
 		l.inputs[i].text = text
 	}

@@ -24,7 +24,7 @@ func (r *reading) options(c *call) inputOptions {
 }
 
 // data are the inputs as the library takes them.
-func (l *inputList) data() []data.Input {
+func (l *textInputs) data() []data.Input {
 	out := make([]data.Input, len(l.inputs))
 	for i := range l.inputs {
 		in := &l.inputs[i]
@@ -66,7 +66,7 @@ func (m *model) vectorSize() int {
 }
 
 // vectors are those of a request's inputs.
-func (c *call) vectors(m *model, l *inputList, r *reading, normalize *bool, dimensions int) (*answers[[]float32], error) {
+func (c *call) vectors(m *model, l *textInputs, r *reading, normalize *bool, dimensions int) (*answers[[]float32], error) {
 	if err := m.checkDimensions(dimensions); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (c *call) vectors(m *model, l *inputList, r *reading, normalize *bool, dime
 
 // similarities are the cosines between a text and each of others.
 func (c *call) similarities(m *model, q *similarityRequest) ([]float32, error) {
-	l := inputList{inputs: make([]textInput, 1+len(q.sentences))}
+	l := textInputs{inputs: make([]textInput, 1+len(q.sentences))}
 	l.inputs[0].text = q.source
 	for i, s := range q.sentences {
 		l.inputs[i+1].text = s
@@ -102,7 +102,7 @@ func appendVectors(b []byte, vectors [][]float32) []byte {
 }
 
 // notTexts is the error of inputs that have to be texts.
-func (l *inputList) texts(field string) ([]string, error) {
+func (l *textInputs) texts(field string) ([]string, error) {
 	out := make([]string, len(l.inputs))
 	for i := range l.inputs {
 		if l.inputs[i].ids != nil {

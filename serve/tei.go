@@ -85,7 +85,7 @@ func teiEmbed(c *call, body, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.vectors(m, &q.inputList, &q.reading, &q.normalize, q.dimensions)
+	a, err := c.vectors(m, &q.textInputs, &q.reading, &q.normalize, q.dimensions)
 	if err != nil {
 		return nil, err
 	}

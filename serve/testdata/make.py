@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes testdata/golden: requests to the server with the answers of transformers on the same weights.
 
-    go test ./serve -run NONE -models DIR        # writes the small models
-    make.py DIR                                  # writes golden/*.json beside this script
+    go test ./serve -run TestSaveModels -models DIR      # writes the small models
+    make.py DIR                                          # writes golden/*.json beside this script
 
 Needs torch, numpy and transformers 4.57 (5 has no pipeline of question answering any more). Scores are rounded to 7 digits.
 """
