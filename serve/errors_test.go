@@ -102,7 +102,8 @@ func badCases() []goldenCase {
 		{"encoder", "GET", "/api/tags", ""}, {"encoder", "GET", "/api/ps", ""}, {"encoder", "GET", "/api/version", ""},
 		{"encoder", "POST", "/encode", `{"id":1,"texts":["a",["b","c"]],"is_tokenized":false}`}, {"encoder", "POST", "/vectors/", `{"text":"a","config":{}}`},
 		{"encoder", "POST", "/vectors", `{"text":"a"}`}, {"encoder", "GET", "/meta", ""}, {"encoder", "GET", "/.well-known/ready", ""},
-		{"encoder", "GET", "/.well-known/live", ""}, {"encoder", "GET", "/api-doc/openapi.json", ""},
+		{"reranker", "POST", "/", `{"query":"q","texts":["a","b"]}`}, {"encoder", "GET", "/ping", ""}, {"encoder", "GET", "/health", ""},
+		{"encoder", "GET", "/v2/health/live", ""}, {"encoder", "GET", "/v2/health/ready", ""}, {"encoder", "GET", "/.well-known/live", ""}, {"encoder", "GET", "/api-doc/openapi.json", ""},
 	} {
 		out = append(out, goldenCase{Name: x[2], Models: []string{x[0]}, Method: x[1], Path: x[2], Request: json.RawMessage(x[3])})
 	}

@@ -53,7 +53,7 @@ func hfRoute(c *call, name, task string) error {
 	}
 	var b []byte
 	if task == "" {
-		b, err = hfAnswer(c, name, body, c.buffer(), false)
+		b, err = hfAnswer(c, name, body, c.buffer())
 	} else {
 		i := slices.Index(hfTasks[:], task)
 		if i < 0 {
@@ -75,9 +75,9 @@ var hfPipelines = [...]hfPipeline{
 	questionAnswering: hfQuestions, fillMask: hfFill, zeroShotClassification: hfZeroShot,
 }
 
-// hfAnswer answers a body whose task is what it shows or, where it shows none, what the model was made for. flat has the scores of
-// one text in no list, as text-embeddings-inference has it.
-func hfAnswer(c *call, name string, body, b []byte, flat bool) ([]byte, error) {
+// hfAnswer answers a body whose task is what it shows or, where it shows none, what the model was made for. A reranker
+// answers as text-embeddings-inference does on this path.
+func hfAnswer(c *call, name string, body, b []byte) ([]byte, error) {
 	if t, ok := shapeOf(body); ok {
 		return hfPipelines[t](c, name, body, b)
 	}
@@ -91,11 +91,7 @@ func hfAnswer(c *call, name string, body, b []byte, flat bool) ([]byte, error) {
 		t = textClassification
 	case Rerank:
 		if q, err := readRerank(body); err == nil {
-			scores, _, err := c.ranks(m.name, &q)
-			if err != nil {
-				return nil, err
-			}
-			return appendEach(b, len(scores), func(b []byte, i int) []byte { return appendFloat32(b, scores[i]) }), nil
+			return teiRanks(c, m.name, &q, b)
 		}
 		t = textClassification
 	case Tag:

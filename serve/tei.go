@@ -281,7 +281,7 @@ func teiInvocation(c *call, body, b []byte) ([]byte, error) {
 		return nil, err
 	}
 	if _, ok := shapeOf(body); ok {
-		return hfAnswer(c, "", body, b, true)
+		return hfAnswer(c, "", body, b)
 	}
 	switch m.made() {
 	case Embed:
@@ -291,7 +291,7 @@ func teiInvocation(c *call, body, b []byte) ([]byte, error) {
 	case Rerank:
 		return teiRerank(c, body, b)
 	}
-	return hfAnswer(c, "", body, b, true)
+	return hfAnswer(c, "", body, b)
 }
 
 // made is what a model was made for.
@@ -420,8 +420,8 @@ func teiInfo(c *call) error {
 	o.text("version", s.Version)
 	o.raw("sha", `null,"docker_label":null`)
 	o.key("models")
-	names := c.s.registry.names()
-	o.b = appendEach(o.b, len(names), func(b []byte, i int) []byte { return appendString(b, names[i]) })
+	models := c.s.Models()
+	o.b = appendEach(o.b, len(models), func(b []byte, i int) []byte { return appendString(b, models[i].Name) })
 	return c.reply(http.StatusOK, contentJSON, o.close())
 }
 
