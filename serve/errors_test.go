@@ -57,6 +57,8 @@ var bad = []badCase{
 	{"reader", "POST", "/", `{"inputs":{"question":"","context":"a"}}`, 400, "`inputs.question`: cannot be empty"},
 	{"reader", "POST", "/", `{"inputs":{"question":"` + long + `","context":"a"}}`, 422, `"error"`},
 	{"masked", "POST", "/", `{"inputs":"a film"}`, 422, `[MASK]`},
+	{"masked", "POST", "/", `{"inputs":"` + strings.Repeat("[MASK] ", 20) + `","parameters":{"top_k":900}}`, 422, `want at most 10000 in all`},
+	{"encoder", "POST", "/tokenize", `{"inputs":"` + strings.Repeat("joy ", 2100) + `"}`, 422, `more than 8000 characters`},
 	{"masked", "POST", "/", `{"inputs":"[MASK]","parameters":{"targets":[]}}`, 400, "`parameters.targets`"},
 	{"nli", "POST", "/models/nli/pipeline/zero-shot-classification", `{"inputs":"a"}`, 400, "`parameters.candidate_labels`"},
 	{"nli", "POST", "/", `{"inputs":"a","parameters":{"candidate_labels":["x","x"]}}`, 400, "`parameters.candidate_labels[1]`"},

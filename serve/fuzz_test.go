@@ -48,6 +48,9 @@ func fuzzDialect(f *testing.F, d *dialect) {
 		}
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, q)
+		if w.Header().Get("Location") != "" {
+			return // the mux cleans a path with dots
+		}
 		if w.Code == http.StatusInternalServerError || w.Code < 200 {
 			t.Fatalf("%s %q: %d %s", path, body, w.Code, w.Body)
 		}

@@ -479,6 +479,9 @@ func appendFillings(b []byte, masks [][]filling) []byte {
 
 // fillings are the candidates for each mask of each text.
 func (c *call) fillings(m *model, texts []string, topK int, targets []string) ([][][]filling, error) {
+	if err := c.checkCount(len(texts), "inputs"); err != nil {
+		return nil, err
+	}
 	t := m.tokenizer()
 	among, err := targetIDs(t, targets)
 	if err != nil {
@@ -490,19 +493,31 @@ func (c *call) fillings(m *model, texts []string, topK int, targets []string) ([
 	if topK > maxTopK {
 		return nil, errorf(BadRequest, "`parameters.top_k` is %d, want at most %d", topK, maxTopK).param("parameters.top_k")
 	}
+	// Each candidate has the whole text once more.
+	encodings := make([]tokenizer.Encoding, len(texts))
+	masks := 0
+	for i, text := range texts {
+		if err := t.Encode(&encodings[i], text, tokenizer.Options{}); err != nil {
+			return nil, textError(err, i)
+		}
+		for _, id := range encodings[i].IDs {
+			if id == t.MaskID() {
+				masks++
+			}
+		}
+		if masks*topK > maxList {
+			return nil, errorf(TooManyInputs, "%d candidates for each of %d masks or more: want at most %d in all", topK, masks, maxList)
+		}
+	}
 	var o inputOptions
 	a, err := ask[[]task.Mask](c, m, laneKey{use: FillMask, topK: topK, labels: encodeIDs(among)}, data.Texts(texts...), &o)
 	if err != nil {
 		return nil, err
 	}
 	out := make([][][]filling, len(texts))
-	var e tokenizer.Encoding
-	for i, masks := range a.values {
-		if err := t.Encode(&e, texts[i], tokenizer.Options{}); err != nil {
-			return nil, textError(err, i)
-		}
-		for j := range masks {
-			out[i] = append(out[i], fillings(t, e.IDs, &masks[j], len(masks)))
+	for i, found := range a.values {
+		for j := range found {
+			out[i] = append(out[i], fillings(t, encodings[i].IDs, &found[j], len(found)))
 		}
 	}
 	return out, nil

@@ -154,3 +154,28 @@ func uses(d *task.Description) []Use {
 	}
 	return list
 }
+
+// made is what a model was made for.
+func (m *model) made() Use {
+	d := m.description()
+	switch {
+	case madeForVectors(d):
+		return Embed
+	case d.Spec == nil:
+		return FillMask
+	}
+	switch d.Spec.Kind {
+	case task.Regression:
+		if len(d.Config.Labels) == 1 {
+			return Rerank
+		}
+		return Classify
+	case task.TokenClassification:
+		return Tag
+	case task.QuestionAnswering:
+		return Answer
+	case task.MultipleChoice:
+		return Choose
+	}
+	return Classify
+}
