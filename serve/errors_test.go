@@ -47,6 +47,7 @@ var bad = []badCase{
 	{"encoder", "POST", "/v1/embeddings", `{"input":"a","encoding_format":"int8"}`, 400, `"param":"encoding_format"`},
 	{"encoder", "POST", "/v1/embeddings", `{"input":"a","dimensions":3}`, 400, `"param":"dimensions"`},
 	{"encoder", "GET", "/v1/models/org/nobody", ``, 404, `"code":"model_not_found"`},
+	{"encoder", "POST", "/", `{"model":"nobody","inputs":"a"}`, 404, `"error":"there is no model`},
 	{"encoder", "POST", "/models/nobody", `{"inputs":"a"}`, 404, `"error":"there is no model`},
 	{"encoder", "POST", "/models/encoder/pipeline/translation", `{"inputs":"a"}`, 404, `there is no task`},
 	{"encoder", "POST", "/models/encoder/pipeline/fill-mask", `{"inputs":"a"}`, 400, `"error_type":"wrong_task"`},

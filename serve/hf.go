@@ -78,14 +78,18 @@ var hfPipelines = [...]hfPipeline{
 // hfAnswer answers a body whose task is what it shows or, where it shows none, what the model was made for. A reranker
 // answers as text-embeddings-inference does on this path.
 func hfAnswer(c *call, name string, body, b []byte) ([]byte, error) {
-	if t, ok := shapeOf(body); ok {
+	t, shown, model := shapeOf(body)
+	if name == "" {
+		name = model
+	}
+	if shown {
 		return hfPipelines[t](c, name, body, b)
 	}
 	m, err := c.model(name, Tokenize)
 	if err != nil {
 		return nil, err
 	}
-	t := featureExtraction
+	t = featureExtraction
 	switch m.made() {
 	case Classify:
 		t = textClassification

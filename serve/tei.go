@@ -307,7 +307,7 @@ func teiInvocation(c *call, body, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := shapeOf(body); ok {
+	if _, shown, _ := shapeOf(body); shown {
 		return hfAnswer(c, "", body, b)
 	}
 	switch m.made() {
