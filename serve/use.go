@@ -129,10 +129,13 @@ func (u Use) objection(d *task.Description) *Error {
 	if fits && u == Rerank { // there has to be one number
 		fits = s.Kind == task.Regression && len(s.Labels) <= 1 || s.Kind == task.SingleLabel && len(s.Labels) == 2
 	}
-	if !fits {
-		return errorf(WrongTask, "the model is for %v, not for %s", s.Kind, info.about)
+	switch {
+	case fits:
+		return nil
+	case s == nil:
+		return errorf(WrongTask, "the model is not for %s", info.about)
 	}
-	return nil
+	return errorf(WrongTask, "the model is for %v, not for %s", s.Kind, info.about)
 }
 
 // usesOf lists what a model can do, as the end of an error.
