@@ -61,6 +61,13 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 		}
 		out.facts[i] = facts{tokens: p.Tokens(), dropped: p.DroppedTokens()}
 		tokens += out.facts[i].tokens
+		// Many are not tokenized to the end where it is clear that they are too many; some may be in the cache.
+		if most := c.s.options.MaxQueueTokens; tokens > 4*most {
+			return nil, errorf(TooManyInputs, "the request has more than %s tokens, want at most %s: ask for less at once", message.Thousands(4*most), message.Thousands(most))
+		}
+		if perToken := key.numbers(m); tokens > maxAnswerNumbers/perToken {
+			return nil, errorf(TooManyInputs, "%s tokens, with up to %s numbers each, are too many for an answer: ask for less at once", message.Thousands(tokens), message.Thousands(perToken))
+		}
 		requests, at = append(requests, c.request(l, p)), append(at, i)
 	}
 	c.facts.tokenize += time.Since(start)
@@ -90,6 +97,20 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 	c.sum(inputs, out.facts)
 	c.answered = time.Now()
 	return out, nil
+}
+
+// maxAnswerNumbers bounds the numbers of an answer that has many for each token.
+const maxAnswerNumbers = 1 << 24
+
+// numbers is the most that an answer has for each token.
+func (k *laneKey) numbers(m *model) int {
+	switch k.use {
+	case EmbedTokens:
+		return m.description().Config.HiddenSize
+	case FillMask:
+		return k.topK
+	}
+	return 1
 }
 
 // request is what the scheduler has to know of an input.

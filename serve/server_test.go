@@ -272,7 +272,8 @@ func unit(v []float32) []float32 {
 }
 
 func TestErrors(t *testing.T) {
-	s := started(t, Options{Models: []ModelSpec{{Name: "e", Path: tiny(t)}, {Name: "c", Path: tinyHead(t, classifier)}}, MaxInputs: 3, MaxBody: 10_000})
+	s := started(t, Options{Models: []ModelSpec{{Name: "e", Path: tiny(t)}, {Name: "c", Path: tinyHead(t, classifier)}, {Name: "n", Path: tinyHead(t, entailment)}},
+		MaxInputs: 3, MaxBody: 10_000})
 	long := strings.Repeat("good ", 50)
 	for _, c := range []struct {
 		path, body string
@@ -286,7 +287,7 @@ func TestErrors(t *testing.T) {
 		{"/bert/v1/embed", `{"inputs":["a",7]}`, 400, "bad_request", "want a text", 1},
 		{"/bert/v1/embed", `{"inputs":[]}`, 400, "empty", "no input", -1},
 		{"/bert/v1/embed", `{}`, 400, "empty", "no input", -1},
-		{"/bert/v1/embed", `{"model":"x","inputs":"a"}`, 404, "unknown_model", "want e, c", -1},
+		{"/bert/v1/embed", `{"model":"x","inputs":"a"}`, 404, "unknown_model", "want e, c, n", -1},
 		{"/bert/v1/fill_mask", `{"inputs":"a"}`, 400, "wrong_task", "it can embed, embed_tokens, similarity, tokenize", -1},
 		{"/bert/v1/tag", `{"model":"c","inputs":"a"}`, 400, "wrong_task", "single_label", -1},
 		{"/bert/v1/embed", `{"inputs":["a","b","c","d"]}`, 422, "too_many_inputs", "4 inputs, want at most 3", -1},
@@ -294,6 +295,7 @@ func TestErrors(t *testing.T) {
 		{"/bert/v1/classify", `{"model":"c","inputs":["` + long + `"],"truncate":"error","max_tokens":10}`, 422, "too_long", "want at most 10", 0},
 		{"/bert/v1/embed", `{"inputs":[{"ids":[1,30000]}]}`, 422, "bad_input", "id 30000", 0},
 		{"/bert/v1/embed", `{"inputs":["a"],"dimensions":13}`, 400, "bad_request", "have 12", -1},
+		{"/bert/v1/zero_shot", `{"inputs":["a"],"labels":["b","c","d","e"],"model":"n"}`, 422, "too_many_inputs", "4 labels", -1},
 		{"/bert/v1/embed", `{"inputs":["a"],"format":"x"}`, 400, "bad_request", "f16", -1},
 		{"/bert/v1/embed", `{"inputs":["` + strings.Repeat("a", 10_000) + `"]}`, 413, "body_too_large", "10,000", -1},
 		{"/bert/v1/nothing", `{}`, 404, "unknown_route", "", -1},

@@ -30,8 +30,11 @@ import (
 
 const (
 	streamLines = 128       // of a group
+	streamFew   = 8         // of one whose answers are large
 	streamBytes = 256 << 10 // of text of a group
 	maxLine     = 1 << 20   // bytes
+	// streamMemory is about what a stream holds: its share of Options.MaxBodies.
+	streamMemory = 1 << 20
 )
 
 // lineGroup is lines that are answered together.
@@ -71,12 +74,19 @@ func nativeStream(c *call) error {
 	if err := c.admit(); err != nil {
 		return err
 	}
+	if err := c.hold(streamMemory); err != nil {
+		return err
+	}
+	most := streamLines
+	if u == EmbedTokens || u == FillMask {
+		most = streamFew
+	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	groups := make(chan lineGroup)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		readGroups(ctx, c.r.Body, groups, c.boundBody)
+		readGroups(ctx, c.r.Body, groups, most, c.boundBody)
 	}()
 	defer func() {
 		cancel()
@@ -187,8 +197,8 @@ func (c *call) answerGroup(u Use, m *model, q *nativeRequest, o inputOptions, g 
 	return b, nil
 }
 
-// readGroups reads lines and sends them in groups: those that are there when the one before is answered. fresh is called before each read.
-func readGroups(ctx context.Context, body io.Reader, groups chan<- lineGroup, fresh func()) {
+// readGroups reads lines and sends them in groups of at most most: those that are there when the one before is answered. fresh is called before each read.
+func readGroups(ctx context.Context, body io.Reader, groups chan<- lineGroup, most int, fresh func()) {
 	lines := make(chan line)
 	ended := make(chan struct{})
 	go func() {
@@ -206,7 +216,7 @@ func readGroups(ctx context.Context, body io.Reader, groups chan<- lineGroup, fr
 		if n := len(g.inputs); n > 0 || g.last != nil {
 			out = groups // it goes as soon as somebody wants it
 		}
-		if g.last != nil || len(g.inputs) >= streamLines || size >= streamBytes {
+		if g.last != nil || len(g.inputs) >= most || size >= streamBytes {
 			in = nil
 		}
 		select {
