@@ -37,6 +37,8 @@ const (
 	Rerank
 	// Tokenize is tokens, or the text of ids.
 	Tokenize
+	// EmbedSparse is weights of the vocabulary's tokens, by a masked language model.
+	EmbedSparse
 )
 
 // useInfo is a row of the table of uses.
@@ -65,7 +67,8 @@ var useTable = [...]useInfo{
 	Compare:  {name: "similarity", about: "comparing texts", asked: task.Comparing, made: madeForVectors},
 	Rerank: {name: "rerank", about: "reranking", asked: task.Predicting, kinds: []task.Kind{task.Regression, task.SingleLabel},
 		made: func(d *task.Description) bool { return d.Spec != nil && d.Spec.Kind == task.Regression }},
-	Tokenize: {name: "tokenize", about: "tokenizing", asked: task.Encoding, made: always},
+	Tokenize:    {name: "tokenize", about: "tokenizing", asked: task.Encoding, made: always},
+	EmbedSparse: {name: "embed_sparse", about: "sparse vectors", asked: task.FillingMasks, made: always},
 }
 
 func always(*task.Description) bool { return true }
@@ -153,4 +156,29 @@ func uses(d *task.Description) []Use {
 		}
 	}
 	return list
+}
+
+// made is what a model was made for.
+func (m *model) made() Use {
+	d := m.description()
+	switch {
+	case madeForVectors(d):
+		return Embed
+	case d.Spec == nil:
+		return FillMask
+	}
+	switch d.Spec.Kind {
+	case task.Regression:
+		if len(d.Config.Labels) == 1 {
+			return Rerank
+		}
+		return Classify
+	case task.TokenClassification:
+		return Tag
+	case task.QuestionAnswering:
+		return Answer
+	case task.MultipleChoice:
+		return Choose
+	}
+	return Classify
 }

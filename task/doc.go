@@ -23,8 +23,8 @@
 //	classification.go multilabel.go regression.go choice.go ner.go conll.go squad.go    a codec for each kind
 //	kind.go                                          the table of kinds
 //	task.go tasks.go save.go                         the table of tasks
-//	batches.go share.go result.go evaluate.go brief.go outcome_explain.go    a model measured
-//	nextsentence.go describe.go                      what a model directory is
+//	batches.go share.go result.go evaluate.go logits.go brief.go outcome_explain.go    a model measured
+//	nextsentence.go describe.go fingerprint.go       what a model directory is
 //	prepared.go engine.go broken.go many.go runner.go shared.go stream.go    a model run
-//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go model_function.go explain.go methods.go attend.go head_changes.go    the uses
+//	predict.go raw_logits.go pooling.go encode.go similarity.go fillmask.go sparse.go zeroshot.go model_function.go explain.go methods.go attend.go head_changes.go    the uses
 package task
