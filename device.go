@@ -1,6 +1,8 @@
 package bert
 
 import (
+	"sync"
+
 	"github.com/go-bert/bert/internal/compute"
 	"github.com/go-bert/bert/internal/compute/cpu"
 )
@@ -31,6 +33,53 @@ func OnKernels(name string, p Precision) (d *Device, ok bool) {
 		return d, nil
 	}), true
 }
+
+// ShareDevice is the processor with one set of workers for all models that are opened with it at the same precision: their operations
+// take turns, so that several models that compute at once have no more threads than one. threads is as Options.Threads, which is not
+// looked at. The workers end with the last model.
+func ShareDevice(threads int) *Device {
+	var (
+		mu   sync.Mutex
+		open = make(map[Precision]*sharedProcessor)
+	)
+	return NewDevice(func(_ int, p Precision) (compute.Device, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		shared := open[p]
+		if shared == nil {
+			d, err := cpu.New(threads, p)
+			if err != nil {
+				return nil, err
+			}
+			shared = &sharedProcessor{Device: d}
+			open[p] = shared
+		}
+		shared.users++
+		return &user{Device: shared.Device, leave: sync.OnceFunc(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if shared.users--; shared.users == 0 {
+				delete(open, p)
+				shared.Close()
+			}
+		})}, nil
+	})
+}
+
+// sharedProcessor is a device of several models.
+type sharedProcessor struct {
+	*cpu.Device
+	users int
+}
+
+// user is a model's part in a shared device.
+type user struct {
+	*cpu.Device
+	leave func()
+}
+
+// Close leaves the device to the others.
+func (u *user) Close() { u.leave() }
 
 // openDevice opens the device of o.
 func (o *Options) openDevice() (compute.Device, error) {

@@ -25,6 +25,6 @@
 //	task.go tasks.go save.go                         the table of tasks
 //	batches.go result.go evaluate.go brief.go outcome_explain.go    a model measured
 //	nextsentence.go describe.go                      what a model directory is
-//	prepared.go engine.go broken.go many.go runner.go stream.go    a model run
+//	prepared.go engine.go broken.go many.go runner.go shared.go stream.go    a model run
 //	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go model_function.go explain.go methods.go attend.go head_changes.go    the uses
 package task

@@ -90,7 +90,7 @@ func Encode(o EncodeOptions) Use[Encoded] {
 		if err != nil {
 			return nil, err
 		}
-		w := &work[Encoded]{prepare: x.prepareText, answer: x.encodeAll}
+		w := &work[Encoded]{prepare: x.prepareText, answer: x.encodeAll, byIDs: true}
 		if len(x.layers) > 0 || o.Attention {
 			// Answers can be larger than all that a pass needs, so a stream holds no more of them than a batch has. It holds
 			// those of two groups.

@@ -16,77 +16,94 @@ var errClosed = fmt.Errorf("the model is %w", bert.ErrClosed)
 // engine is what all uses share: a model with its tokenizer, and sessions.
 type engine struct {
 	featurizer
+	*lender
+	tokens int                   // of a batch
+	finish func(*sequence) error // checks and weighs an input further, or nil
+}
+
+// newEngine joins a model and a tokenizer, which is nil where inputs are ids alone. How long sequences may be is left open.
+func newEngine(l *lender, t *tokenizer.Tokenizer, o Options) (*engine, error) {
+	if t != nil {
+		if err := l.model.CheckVocabulary(t.VocabSize()); err != nil {
+			return nil, err
+		}
+	}
+	c := l.model.Config()
+	e := &engine{
+		featurizer: featurizer{tokenizer: t, longest: c.MaxPositionEmbeddings, vocab: c.VocabSize, types: c.TypeVocabSize, longBytes: longBytes},
+		lender:     l, tokens: o.Tokens,
+	}
+	if e.tokens <= 0 {
+		e.tokens = defaultTokens
+	}
+	return e, nil
+}
+
+// lender lends the sessions of a model.
+type lender struct {
 	model    *bert.Model
-	owned    bool                  // close closes the model
-	tokens   int                   // of a batch
-	finish   func(*sequence) error // checks and weighs an input further, or nil
-	sessions chan struct{}         // one for each session that may be lent
-	mu       sync.Mutex            // of idle
-	idle     []*bert.Session       // those that were made and aren't lent
+	owned    bool // close closes the model
+	turn     func(context.Context) (done func(), err error)
+	sessions chan struct{}   // one for each session that may be lent
+	mu       sync.Mutex      // of idle
+	idle     []*bert.Session // those that were made and aren't lent
 	closed   chan struct{}
 	closing  sync.Once
 	closeErr error
 }
 
-// newEngine joins a model and a tokenizer, which is nil where inputs are ids alone. How long sequences may be is left open.
-func newEngine(m *bert.Model, t *tokenizer.Tokenizer, o Options) (*engine, error) {
-	if t != nil {
-		if err := m.CheckVocabulary(t.VocabSize()); err != nil {
-			return nil, err
-		}
-	}
-	c := m.Config()
-	e := &engine{
-		featurizer: featurizer{tokenizer: t, longest: c.MaxPositionEmbeddings, vocab: c.VocabSize, types: c.TypeVocabSize, longBytes: longBytes},
-		model:      m, tokens: o.Tokens, closed: make(chan struct{}),
-	}
-	if e.tokens <= 0 {
-		e.tokens = defaultTokens
-	}
+func newLender(m *bert.Model, o Options) *lender {
 	n := o.Sessions
 	if n <= 0 {
 		n = 2
 	}
-	e.sessions = make(chan struct{}, n)
+	l := &lender{model: m, turn: o.Turn, sessions: make(chan struct{}, n), closed: make(chan struct{})}
 	for range n {
-		e.sessions <- struct{}{}
+		l.sessions <- struct{}{}
 	}
-	return e, nil
+	return l
 }
 
-// close waits for the batches that are being computed and closes a model that the engine owns.
-func (e *engine) close() error {
-	e.closing.Do(func() {
-		close(e.closed)
-		for range cap(e.sessions) {
-			<-e.sessions
+// close waits for the batches that are being computed and closes a model that the lender owns.
+func (l *lender) close() error {
+	l.closing.Do(func() {
+		close(l.closed)
+		for range cap(l.sessions) {
+			<-l.sessions
 		}
-		if e.owned {
-			e.closeErr = e.model.Close()
+		if l.owned {
+			l.closeErr = l.model.Close()
 		}
 	})
-	return e.closeErr
+	return l.closeErr
 }
 
 // withSession runs use with a session that no other call has, when one is free.
-func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error) error {
+func (l *lender) withSession(ctx context.Context, use func(*bert.Session) error) error {
 	select {
-	case <-e.closed:
+	case <-l.closed:
 		return errClosed
 	default:
 	}
+	if l.turn != nil {
+		done, err := l.turn(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	select {
-	case <-e.closed:
+	case <-l.closed:
 		return errClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-e.sessions:
-		s := e.session()
+	case <-l.sessions:
+		s := l.session()
 		defer func() {
-			e.mu.Lock()
-			e.idle = append(e.idle, s)
-			e.mu.Unlock()
-			e.sessions <- struct{}{}
+			l.mu.Lock()
+			l.idle = append(l.idle, s)
+			l.mu.Unlock()
+			l.sessions <- struct{}{}
 		}()
 		return use(s)
 	}
@@ -94,15 +111,15 @@ func (e *engine) withSession(ctx context.Context, use func(*bert.Session) error)
 
 // session is the session that was used last of those that are idle, or a new one. So batches one after the other use the memory of
 // one session, which is in the caches.
-func (e *engine) session() *bert.Session {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	last := len(e.idle) - 1
+func (l *lender) session() *bert.Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := len(l.idle) - 1
 	if last < 0 {
-		return e.model.NewSession()
+		return l.model.NewSession()
 	}
-	s := e.idle[last]
-	e.idle = e.idle[:last]
+	s := l.idle[last]
+	l.idle = l.idle[:last]
 	return s
 }
 

@@ -45,7 +45,7 @@ func FillMask(topK int) Use[[]Mask] {
 			return nil
 		}
 		f := &maskFiller{e, min(topK, t.VocabSize())}
-		return &work[[]Mask]{prepare: e.prepareOne, answer: f.fill}, nil
+		return &work[[]Mask]{prepare: e.prepareOne, answer: f.fill, byIDs: true}, nil
 	}}
 }
 

@@ -13,7 +13,9 @@ func Predict() Use[Prediction] {
 	return Use[Prediction]{asked: Predicting, start: func(e *engine, d *Description) (*work[Prediction], error) {
 		e.spec, e.options = d.Spec, d.Spec.options()
 		p := &predictor{e, d.Spec.Kind.info(), d.Head}
-		return &work[Prediction]{prepare: p.prepare, answer: p.answer}, nil
+		// Entities and answers are parts of the text, and choices are labels.
+		byIDs := !p.kind.places && !p.kind.choices
+		return &work[Prediction]{prepare: p.prepare, answer: p.answer, byIDs: byIDs}, nil
 	}}
 }
 

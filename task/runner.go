@@ -23,6 +23,10 @@ type Options struct {
 	Sessions int
 	// Loaded, if not nil, is called by Open with what was read, before anything is computed.
 	Loaded func(bert.LoadReport)
+	// Turn, if not nil, is called before each batch is computed, which waits until it returns, so that a service can decide which of
+	// several calls goes on. ctx is that of the call. done is called when the batch has been computed. An error of it is that of
+	// the call.
+	Turn func(ctx context.Context) (done func(), err error)
 }
 
 // Use is what a Runner does with inputs: [Predict], [Encode], [FillMask], [ZeroShot], [Compare], [Explain], [CompareMethods]
@@ -40,6 +44,8 @@ type work[T any] struct {
 	prepare func(scratch *tokenizer.Encoding, in *data.Input) (prepared, error)
 	answer  func(ctx context.Context, inputs []prepared) ([]T, error)
 	budget  int // tokens that Stream answers at once; 0: those of a batch
+	// byIDs says that an answer depends on the ids of its sequences alone, and not on the text that they are of.
+	byIDs bool
 }
 
 // Runner answers inputs with a model. It is safe for concurrent use.
@@ -47,6 +53,7 @@ type Runner[T any] struct {
 	engine      *engine
 	work        *work[T]
 	description *Description
+	shared      bool // the sessions are those of a Shared, which closes them
 }
 
 // Open loads the model directory dir for a use: config.json, the weights, the tokenizer's files, where it was fine-tuned here,
@@ -54,8 +61,29 @@ type Runner[T any] struct {
 // token that every text needs, Predict and Encode take ids alone, and a text is an error. A model that can't be used so is a
 // *WrongTaskError. Close the Runner when it is no longer needed.
 func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runner[T], error) {
+	asked := use.asked
+	o.Model.Dequantize = o.Model.Dequantize || use.gradients
+	o.Model = asked.load(o.Model)
+	d, m, untold, err := load(ctx, dir, o, asked.takesIDs(), func(d *Description) []string { return d.notes(asked) })
+	if err != nil {
+		return nil, err
+	}
+	l := newLender(m, o)
+	r, err := newRunner(l, d, use, o)
+	if err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	l.owned = true
+	if untold != nil {
+		r.work.onlyIDs(untold)
+	}
+	return r, nil
+}
+
+// load loads a model directory. Where ids will do, untold is what is wrong with the tokenizer, for the first text.
+func load(ctx context.Context, dir string, o Options, idsWillDo bool, notes func(*Description) []string) (d *Description, m *bert.Model, untold, err error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, nil, nil, context.Cause(ctx)
 	}
 	// Both at once: to read a vocabulary takes as long as a short pass.
 	var (
@@ -65,44 +93,34 @@ func Open[T any](ctx context.Context, dir string, use Use[T], o Options) (*Runne
 	)
 	encoder := sentence.EncoderDir(dir)
 	waiting.Go(func() { t, failed = tokenizer.Load(bert.TokenizerDir(encoder, o.Model.Base)) })
-	o.Model.Dequantize = o.Model.Dequantize || use.gradients
-	m, err := bert.Load(ctx, encoder, use.asked.load(o.Model))
+	m, err = bert.Load(ctx, encoder, o.Model)
 	if err == nil {
 		if err = m.Prepare(); err != nil {
 			err = errors.Join(err, m.Close())
 		}
 	}
 	waiting.Wait()
-	var untold error // what is wrong with the tokenizer, for the first text
-	if errors.As(failed, new(*tokenizer.IncompleteError)) && use.asked.takesIDs() {
+	if errors.As(failed, new(*tokenizer.IncompleteError)) && idsWillDo {
 		untold, failed = failed, nil
 	}
 	switch {
 	case failed != nil && err == nil:
-		return nil, errors.Join(failed, m.Close())
+		return nil, nil, nil, errors.Join(failed, m.Close())
 	case failed != nil:
-		return nil, failed
+		return nil, nil, nil, failed
 	case err != nil:
-		return nil, err
+		return nil, nil, nil, err
 	}
-	d := newDescription(dir, m.Head(), m.Config(), t, nil)
+	d = newDescription(dir, m.Head(), m.Config(), t, nil)
 	if o.Loaded != nil {
 		report := m.Report()
-		report.Assumed = append(report.Assumed, d.notes(use.asked)...)
+		report.Assumed = append(report.Assumed, notes(d)...)
 		if t == nil {
 			report.Assumed = append(report.Assumed, fmt.Sprintf("inputs have to be ids: %v", untold))
 		}
 		o.Loaded(report)
 	}
-	r, err := newRunner(m, d, use, o)
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	r.engine.owned = true
-	if untold != nil {
-		r.work.onlyIDs(untold)
-	}
-	return r, nil
+	return d, m, untold, nil
 }
 
 // onlyIDs lets the work refuse inputs that are no ids, for want of a tokenizer.
@@ -124,17 +142,17 @@ func (e *noTextError) Unwrap() error { return e.error }
 // NewRunner runs a model that the caller closes, after the Runner. s says what its answers are and how texts become features;
 // nil: as Description.Spec of a directory without task.json. o.Model and o.Loaded aren't used.
 func NewRunner[T any](m *bert.Model, t *tokenizer.Tokenizer, s *Spec, use Use[T], o Options) (*Runner[T], error) {
-	return newRunner(m, newDescription("", m.Head(), m.Config(), t, s), use, o)
+	return newRunner(newLender(m, o), newDescription("", m.Head(), m.Config(), t, s), use, o)
 }
 
-func newRunner[T any](m *bert.Model, d *Description, use Use[T], o Options) (*Runner[T], error) {
+func newRunner[T any](l *lender, d *Description, use Use[T], o Options) (*Runner[T], error) {
 	if use.start == nil {
 		return nil, errors.New("there is no use for the model: want one like Predict")
 	}
 	if err := d.Check(use.asked); err != nil {
 		return nil, err
 	}
-	e, err := newEngine(m, d.Tokenizer, o)
+	e, err := newEngine(l, d.Tokenizer, o)
 	if err != nil {
 		return nil, d.named(err)
 	}
@@ -145,7 +163,7 @@ func newRunner[T any](m *bert.Model, d *Description, use Use[T], o Options) (*Ru
 	if w.budget <= 0 {
 		w.budget = e.tokens
 	}
-	return &Runner[T]{e, w, d}, nil
+	return &Runner[T]{engine: e, work: w, description: d}, nil
 }
 
 // InputError says what is wrong with one of several inputs.
@@ -156,6 +174,34 @@ type InputError struct {
 
 func (e *InputError) Error() string { return fmt.Sprintf("input %d: %v", e.Index, e.Err) }
 func (e *InputError) Unwrap() error { return e.Err }
+
+// Prepare tokenizes an input, so that it can be answered later, together with others. What it returns holds the input's texts.
+func (r *Runner[T]) Prepare(in *data.Input) (Prepared, error) {
+	scratch := scratches.Get().(*tokenizer.Encoding)
+	defer scratches.Put(scratch)
+	p, err := r.work.prepare(scratch, in)
+	if err != nil {
+		return Prepared{}, err
+	}
+	return Prepared{p, r.engine, r.work.byIDs}, nil
+}
+
+// scratches are encodings to tokenize with. Those of long texts are short, too: see shorten.go.
+var scratches = sync.Pool{New: func() any { return new(tokenizer.Encoding) }}
+
+// Answer answers inputs that Prepare of this Runner has prepared, as Do does: an answer is the same whatever inputs are beside it. They
+// are computed together where they fit into a batch. An input whose answer is no finite number fails all with an *InputError.
+func (r *Runner[T]) Answer(ctx context.Context, inputs []Prepared) ([]T, error) {
+	all := make([]prepared, len(inputs))
+	for i := range inputs {
+		if inputs[i].by != r.engine {
+			return nil, &InputError{i, errors.New("it was prepared by another Runner")}
+		}
+		all[i] = inputs[i].prepared
+	}
+	answers, err := r.work.answer(ctx, all)
+	return answers, atInput(err, all)
+}
 
 // Do answers inputs. An answer is the same whatever inputs are beside it. A bad input fails all with an *InputError. When ctx
 // ends, Do ends after the batch that is being computed, with the cause.
@@ -205,5 +251,10 @@ func (r *Runner[T]) Notes() []tokenizer.Note {
 func (r *Runner[T]) Model() *bert.Model { return r.engine.model }
 
 // Close waits for the batches that are being computed and closes the model, if Open loaded it. Later calls of the other methods
-// return bert.ErrClosed.
-func (r *Runner[T]) Close() error { return r.engine.close() }
+// return bert.ErrClosed. Of a Runner of a [Shared] it does nothing.
+func (r *Runner[T]) Close() error {
+	if r.shared {
+		return nil
+	}
+	return r.engine.close()
+}

@@ -40,7 +40,7 @@ func Compare(o EncodeOptions) Use[Similarity] {
 		if err != nil {
 			return nil, err
 		}
-		return &work[Similarity]{prepare: x.prepareTexts, answer: x.compare}, nil
+		return &work[Similarity]{prepare: x.prepareTexts, answer: x.compare, byIDs: true}, nil
 	}}
 }
 

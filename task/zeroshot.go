@@ -50,7 +50,7 @@ func ZeroShot(o ZeroShotOptions) Use[Prediction] {
 		}
 		// A long text is cut, never the hypothesis.
 		e.options = tokenizer.Options{MaxLength: d.Spec.MaxSeqLength, Truncation: tokenizer.OnlyFirst}
-		return &work[Prediction]{prepare: z.prepare, answer: z.predict}, nil
+		return &work[Prediction]{prepare: z.prepare, answer: z.predict, byIDs: true}, nil
 	}}
 }
 

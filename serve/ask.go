@@ -1,0 +1,135 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/internal/message"
+	"github.com/go-bert/bert/task"
+)
+
+// ask has inputs answered: it tokenizes them in the goroutine of the call, lets the scheduler compute them, and sums up what became of
+// them.
+func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOptions) (*answers[T], error) {
+	if len(inputs) == 0 {
+		return nil, errorf(Empty, "there is no input")
+	}
+	if most := c.s.options.MaxInputs; len(inputs) > most {
+		return nil, errorf(TooManyInputs, "%s inputs, want at most %s", message.Thousands(len(inputs)), message.Thousands(most))
+	}
+	never := false
+	switch c.truncation(o) {
+	case TruncateLeft:
+		key.cut = task.CutLeft
+	case TruncateNever:
+		never = true
+		key.cut = task.CutRight
+	default:
+		key.cut = task.CutRight
+	}
+	if most := m.spec.MaxTokens; most > 0 && (key.maxTokens == 0 || key.maxTokens > most) {
+		key.maxTokens = most
+	}
+	l, err := m.lanes.get(m, key)
+	if err != nil {
+		return nil, &Error{Kind: BadRequest, Message: err.Error(), Index: -1, Cause: err}
+	}
+	start := time.Now()
+	out := &answers[T]{model: m, values: make([]T, len(inputs)), facts: make([]facts, len(inputs))}
+	var (
+		prepared []task.Prepared
+		at       []int
+	)
+	for i := range inputs {
+		if c.ctx.Err() != nil {
+			return nil, context.Cause(c.ctx)
+		}
+		p, e := c.prepare(l, &inputs[i], never)
+		if e != nil {
+			if !o.partial {
+				return nil, e.atInput(i)
+			}
+			out.facts[i].err = e.atInput(i)
+			continue
+		}
+		out.facts[i] = facts{tokens: p.Tokens(), dropped: p.DroppedTokens()}
+		prepared, at = append(prepared, p), append(at, i)
+	}
+	c.facts.tokenize += time.Since(start)
+	values, err := l.answer(c.ctx, prepared)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range values {
+		out.values[at[i]] = v.(T)
+	}
+	c.sum(inputs, out.facts)
+	return out, nil
+}
+
+// truncation is what becomes of long inputs.
+func (c *call) truncation(o *inputOptions) Truncate {
+	switch {
+	case o.truncate != TruncateDefault:
+		return o.truncate
+	case c.s.options.Truncate != TruncateDefault:
+		return c.s.options.Truncate
+	case c.dialect != nil:
+		return c.dialect.truncate
+	}
+	return TruncateDefault
+}
+
+// prepare tokenizes an input.
+func (c *call) prepare(l *lane, in *data.Input, never bool) (task.Prepared, *Error) {
+	p, err := l.prepare(in)
+	if err != nil {
+		e := asError(err)
+		if e.Kind == Failed { // whatever the tokenizer says is about the input
+			e = &Error{Kind: BadInput, Message: err.Error(), Index: -1, Cause: err}
+		}
+		return p, e
+	}
+	if n := p.DroppedTokens(); never && n > 0 {
+		return p, &Error{Kind: TooLong, Index: -1, Message: fmt.Sprintf("the input has %s tokens, want at most %s: shorten it, or have it truncated",
+			message.Thousands(p.Tokens()+n), message.Thousands(p.Tokens()))}
+	}
+	return p, nil
+}
+
+// sum adds up what became of inputs.
+func (c *call) sum(inputs []data.Input, of []facts) {
+	f := &c.facts
+	f.inputs += len(inputs)
+	for i := range inputs {
+		in := &inputs[i]
+		f.characters += utf8.RuneCountInString(in.Text) + utf8.RuneCountInString(in.TextPair)
+		for _, list := range [][]string{in.Words, in.Choices} {
+			for _, s := range list {
+				f.characters += utf8.RuneCountInString(s)
+			}
+		}
+		f.tokens += of[i].tokens
+		if of[i].dropped > 0 {
+			f.truncated++
+		}
+		if of[i].cached {
+			f.cached++
+		}
+	}
+}
+
+// Priority is who goes first where many wait.
+type Priority uint8
+
+const (
+	// PriorityDefault is by the number of tokens: see Options.BulkTokens.
+	PriorityDefault Priority = iota
+	// Interactive requests go first, for as long as Options.BulkDelay.
+	Interactive
+	// Bulk requests wait for them.
+	Bulk
+)

@@ -1,0 +1,223 @@
+package serve
+
+import (
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-bert/bert/data"
+	"github.com/go-bert/bert/sentence"
+	"github.com/go-bert/bert/task"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// model is one generation of a loaded model. After a reload the next one has its name, and it lives on until the last call that holds
+// it has ended.
+type model struct {
+	name   string
+	spec   ModelSpec
+	shared *task.Shared
+	loaded time.Time
+	digest string // of the files
+
+	mu    sync.Mutex
+	users int    // calls that hold it, and 1 while it is served
+	gone  func() // when the last has let go
+
+	lanes lanes
+}
+
+// description says what the model is.
+func (m *model) description() *task.Description { return m.shared.Description() }
+
+// tokenizer is nil of a model that takes ids alone.
+func (m *model) tokenizer() *tokenizer.Tokenizer { return m.description().Tokenizer }
+
+// hold keeps the model open. It is false of one that has been closed.
+func (m *model) hold() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.users == 0 {
+		return false
+	}
+	m.users++
+	return true
+}
+
+func (m *model) release() {
+	m.mu.Lock()
+	m.users--
+	last := m.users == 0
+	m.mu.Unlock()
+	if last {
+		m.gone()
+	}
+}
+
+// can reports whether the model can be used so.
+func (m *model) can(u Use) *Error { return u.check(m.description()) }
+
+// uses are what the model can do.
+func (m *model) uses() []Use { return uses(m.description()) }
+
+// maxTokens is the most tokens of a sequence, for a use: the limit that holds.
+func (m *model) maxTokens(u Use) int {
+	l, err := m.lanes.get(m, laneKey{use: u, topK: 1, labels: encodeLabels([]string{"a"})})
+	if err != nil {
+		return m.description().Config.MaxPositionEmbeddings
+	}
+	return l.maxTokens
+}
+
+// pooling is how vectors of texts are made.
+func (m *model) pooling() task.Pooling {
+	if m.spec.Pooling != task.ModelPooling {
+		return m.spec.Pooling
+	}
+	if p := m.description().Pipeline; p != nil && !p.CrossEncoder {
+		return task.ModelPooling
+	}
+	return task.MeanPooling
+}
+
+// similarity is how vectors of the model are compared.
+func (m *model) similarity(a, b []float32) float64 {
+	if p := m.description().Pipeline; p != nil && m.pooling() == task.ModelPooling {
+		return p.Similarity.Of(a, b)
+	}
+	return sentence.Cosine.Of(a, b)
+}
+
+// laneKey says how inputs are answered: those that are can be in a batch. Which fields count depends on the use.
+type laneKey struct {
+	use        Use
+	cut        task.Cut
+	maxTokens  int
+	pooling    task.Pooling
+	prompt     string
+	ownPrompt  bool // prompt is one, even if it is ""
+	promptName string
+	topK       int    // of FillMask
+	labels     string // of ZeroShot: see encodeLabels
+	template   string
+	multiLabel bool
+	docStride  int
+	nullable   int8 // of Answer: 0 as the model says, 1 there may be no answer, −1 there is one
+}
+
+// lane answers inputs of one model in one way.
+type lane struct {
+	model     *model
+	key       laneKey
+	id        [sha256.Size]byte // of the model and the key, for the cache
+	maxTokens int
+	prepare   func(in *data.Input) (task.Prepared, error)
+	answer    func(ctx context.Context, inputs []task.Prepared) ([]any, error)
+}
+
+func newLane[T any](m *model, key laneKey, use task.Use[T]) (*lane, error) {
+	o := task.ShareOptions{Cut: key.cut}
+	if key.maxTokens > 0 || key.docStride > 0 || key.nullable != 0 {
+		o.Spec = func(s *task.Spec) {
+			if key.maxTokens > 0 {
+				s.MaxSeqLength = min(s.MaxSeqLength, key.maxTokens)
+			}
+			if key.docStride > 0 {
+				s.DocStride = key.docStride
+			}
+			if key.nullable != 0 {
+				s.Unanswerable = key.nullable > 0
+			}
+		}
+	}
+	r, err := task.Share(m.shared, use, o)
+	if err != nil {
+		return nil, err
+	}
+	return &lane{
+		model: m, key: key, id: sha256.Sum256(fmt.Appendf(nil, "%s\x00%+v", m.digest, key)), maxTokens: r.MaxSeqLength(),
+		prepare: r.Prepare,
+		answer: func(ctx context.Context, inputs []task.Prepared) ([]any, error) {
+			answers, err := r.Answer(ctx, inputs)
+			if err != nil {
+				return nil, err
+			}
+			boxed := make([]any, len(answers))
+			for i := range answers {
+				boxed[i] = answers[i]
+			}
+			return boxed, nil
+		},
+	}, nil
+}
+
+// openLane makes the lane of a key.
+func openLane(m *model, key laneKey) (*lane, error) {
+	encode := task.EncodeOptions{MaxLength: key.maxTokens, PromptName: key.promptName}
+	if key.ownPrompt {
+		encode.Prompt = &key.prompt
+	}
+	switch key.use {
+	case Embed, Compare:
+		encode.Pooling = key.pooling
+		return newLane(m, key, task.Encode(encode))
+	case EmbedTokens:
+		encode.Pooling, encode.Layers = task.NoPooling, []int{-1}
+		return newLane(m, key, task.Encode(encode))
+	case FillMask:
+		return newLane(m, key, task.FillMask(key.topK))
+	case ZeroShot:
+		return newLane(m, key, task.ZeroShot(task.ZeroShotOptions{Labels: decodeLabels(key.labels), Template: key.template, MultiLabel: key.multiLabel}))
+	case Classify, Tag, Answer, Choose, Rerank:
+		return newLane(m, key, task.Predict())
+	}
+	return nil, errorf(BadRequest, "%v runs no model", key.use)
+}
+
+// maxLanes bounds the lanes of a model that are kept. Beyond that, those go that were used longest ago.
+const maxLanes = 256
+
+// maxKeptKey is how many bytes of text a key may have that is kept.
+const maxKeptKey = 16 << 10
+
+// lanes are those of a model, by key.
+type lanes struct {
+	mu     sync.Mutex
+	byKey  map[laneKey]*list.Element // of *lane
+	recent list.List                 // the last used first
+}
+
+func (l *lanes) get(m *model, key laneKey) (*lane, error) {
+	if len(key.labels)+len(key.template)+len(key.prompt)+len(key.promptName) > maxKeptKey {
+		return openLane(m, key)
+	}
+	l.mu.Lock()
+	if at := l.byKey[key]; at != nil {
+		l.recent.MoveToFront(at)
+		l.mu.Unlock()
+		return at.Value.(*lane), nil
+	}
+	l.mu.Unlock()
+	made, err := openLane(m, key)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at := l.byKey[key]; at != nil { // made by another call meanwhile
+		return at.Value.(*lane), nil
+	}
+	if l.byKey == nil {
+		l.byKey = make(map[laneKey]*list.Element)
+	}
+	l.byKey[key] = l.recent.PushFront(made)
+	if l.recent.Len() > maxLanes {
+		last := l.recent.Back()
+		l.recent.Remove(last)
+		delete(l.byKey, last.Value.(*lane).key)
+	}
+	return made, nil
+}

@@ -1,0 +1,99 @@
+package serve
+
+import (
+	"slices"
+	"strings"
+	"sync"
+)
+
+// registry is the models by their names, in the order of Options.
+type registry struct {
+	anyName bool
+
+	mu      sync.RWMutex
+	entries []*entry
+}
+
+// entry is a name with the model that it stands for at the moment.
+type entry struct {
+	spec  ModelSpec
+	state ModelState
+	step  string // of loading
+	err   error  // of ModelFailed; of ModelReady, why the last reload was given up
+	model *model // of ModelReady
+}
+
+// ModelState is what can be said of a name.
+type ModelState uint8
+
+const (
+	// ModelWaiting: others are loaded first.
+	ModelWaiting ModelState = iota
+	// ModelLoading: it is being loaded for the first time.
+	ModelLoading
+	// ModelReady: it answers.
+	ModelReady
+	// ModelFailed: it could not be loaded.
+	ModelFailed
+)
+
+var modelStates = [...]string{ModelWaiting: "waiting", ModelLoading: "loading", ModelReady: "ready", ModelFailed: "failed"}
+
+func (s ModelState) String() string { return modelStates[s] }
+
+// find is the model of a name for a use, held for the caller, who releases it.
+func (g *registry) find(name string, u Use) (*model, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	e, err := g.entry(name, u)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.state == ModelFailed:
+		return nil, &Error{Kind: Loading, Message: "the model " + e.spec.Name + " could not be loaded: the server's log says why", Index: -1, Cause: e.err}
+	case e.model == nil || !e.model.hold():
+		return nil, errorf(Loading, "the model %s is not loaded yet", e.spec.Name)
+	}
+	return e.model, nil
+}
+
+func (g *registry) entry(name string, u Use) (*entry, error) {
+	if name != "" {
+		if i := slices.IndexFunc(g.entries, func(e *entry) bool { return e.spec.Name == name }); i >= 0 {
+			return g.entries[i], nil
+		}
+		if !g.anyName {
+			return nil, errorf(UnknownModel, "there is no model %.100q: want %s", name, strings.Join(g.names(), ", ")).param("model")
+		}
+	}
+	// The first that was made for the use; else the first that can do it; else the first.
+	var able *entry
+	for _, e := range g.entries {
+		if e.model == nil || e.model.can(u) != nil {
+			continue
+		}
+		if made := u.info().made; made == nil || made(e.model.description()) {
+			return e, nil
+		}
+		if able == nil {
+			able = e
+		}
+	}
+	// While models are loaded it isn't known which of them could.
+	if i := slices.IndexFunc(g.entries, func(e *entry) bool { return e.state < ModelReady }); i >= 0 && able == nil {
+		return g.entries[i], nil
+	}
+	if able == nil {
+		able = g.entries[0]
+	}
+	return able, nil
+}
+
+// names are those of the models.
+func (g *registry) names() []string {
+	names := make([]string, len(g.entries))
+	for i, e := range g.entries {
+		names[i] = e.spec.Name
+	}
+	return names
+}
