@@ -2,7 +2,10 @@ package serve
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -37,11 +40,15 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 	if err != nil {
 		return nil, &Error{Kind: BadRequest, Message: err.Error(), Index: -1, Cause: err}
 	}
+	if e := c.s.scheduler.full(); e != nil && !o.stream {
+		return nil, e
+	}
 	start := time.Now()
-	out := &answers[T]{model: m, values: make([]T, len(inputs)), facts: make([]facts, len(inputs))}
 	var (
-		prepared []task.Prepared
-		at       []int
+		out      = &answers[T]{model: m, values: make([]T, len(inputs)), facts: make([]facts, len(inputs))}
+		requests = make([]request, 0, len(inputs))
+		at       = make([]int, 0, len(inputs)) // of the requests
+		tokens   = 0
 	)
 	for i := range inputs {
 		if c.ctx.Err() != nil {
@@ -56,18 +63,80 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 			continue
 		}
 		out.facts[i] = facts{tokens: p.Tokens(), dropped: p.DroppedTokens()}
-		prepared, at = append(prepared, p), append(at, i)
+		tokens += out.facts[i].tokens
+		requests, at = append(requests, c.request(l, p)), append(at, i)
 	}
 	c.facts.tokenize += time.Since(start)
-	values, err := l.answer(c.ctx, prepared)
-	if err != nil {
-		return nil, err
-	}
-	for i, v := range values {
-		out.values[at[i]] = v.(T)
+	if len(requests) > 0 {
+		t, err := c.s.scheduler.submit(c.ctx, l, requests, submitOptions{bulk: c.isBulk(o, tokens), stream: o.stream, partial: o.partial})
+		if err != nil {
+			return nil, err
+		}
+		if err := t.wait(c.ctx); err != nil {
+			var e *Error
+			if errors.As(err, &e) && e.Index >= 0 {
+				return nil, e.atInput(at[e.Index])
+			}
+			return nil, err
+		}
+		c.timed(t)
+		for k, i := range at {
+			r := &t.results[k]
+			out.facts[i].cached = r.shared
+			if r.err != nil {
+				out.facts[i].err = asError(r.err).atInput(i)
+				continue
+			}
+			out.values[i] = r.value.(T)
+		}
 	}
 	c.sum(inputs, out.facts)
+	c.answered = time.Now()
 	return out, nil
+}
+
+// request is what the scheduler has to know of an input.
+func (c *call) request(l *lane, p task.Prepared) request {
+	r := request{input: &p, cost: p.Cost()}
+	if c.s.options.CacheBytes < 0 && c.s.options.NoSharing {
+		return r
+	}
+	key, ok := p.AppendKey(append(c.keys[:0], l.id[:]...))
+	c.keys = key
+	if ok {
+		r.key, r.keyed = sha256.Sum256(key), true
+	}
+	return r
+}
+
+// isBulk says whether interactive requests go first.
+func (c *call) isBulk(o *inputOptions, tokens int) bool {
+	p := o.priority
+	if p == PriorityDefault {
+		switch strings.ToLower(c.r.Header.Get("X-Priority")) {
+		case "interactive":
+			p = Interactive
+		case "bulk":
+			p = Bulk
+		}
+	}
+	if p == PriorityDefault {
+		return o.stream || tokens >= c.s.options.BulkTokens
+	}
+	return p == Bulk
+}
+
+// timed notes how long the jobs of a ticket waited and were computed.
+func (c *call) timed(t *ticket) {
+	if t.ending.IsZero() { // all were cached
+		return
+	}
+	started := t.submitted // shared with others that had begun before
+	if t.firstStart.After(started) {
+		started = t.firstStart
+	}
+	c.facts.queue += started.Sub(t.submitted)
+	c.facts.compute += t.ending.Sub(started)
 }
 
 // truncation is what becomes of long inputs.

@@ -12,6 +12,9 @@ import (
 	"github.com/go-bert/bert/internal/message"
 )
 
+// firstBody is how much of a body is read before there is memory for more of it.
+const firstBody = 4 << 10
+
 // body reads the whole body, in bounded time and memory. What it returns is good until the call ends.
 func (c *call) body() ([]byte, error) {
 	if c.read != nil {
@@ -23,13 +26,18 @@ func (c *call) body() ([]byte, error) {
 	}
 	control := http.NewResponseController(c.w)
 	bounded := control.SetReadDeadline(time.Now().Add(o.BodyTimeout)) == nil
-	buffer := make([]byte, 0, min(max(c.r.ContentLength+1, 512), 64<<10))
+	// Who says that much will come, but sends nothing, takes little.
+	buffer := make([]byte, 0, min(max(c.r.ContentLength+1, 512), firstBody))
 	if err := c.hold(int64(cap(buffer))); err != nil {
 		return nil, err
 	}
 	for {
 		if len(buffer) == cap(buffer) {
-			more := min(int64(cap(buffer)), o.MaxBody+1-int64(cap(buffer)))
+			more := int64(cap(buffer))
+			if rest := c.r.ContentLength + 1 - more; rest > 0 {
+				more = min(rest, 4*more)
+			}
+			more = min(more, o.MaxBody+1-int64(cap(buffer)))
 			if more <= 0 {
 				return nil, c.tooLarge(-1)
 			}
@@ -52,6 +60,9 @@ func (c *call) body() ([]byte, error) {
 				_ = control.SetReadDeadline(time.Time{})
 			}
 			c.read = buffer
+			if err := c.admit(); err != nil {
+				return nil, err
+			}
 			return buffer, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.w.Header().Set("Connection", "close")
@@ -63,6 +74,19 @@ func (c *call) body() ([]byte, error) {
 			return nil, &Error{Kind: BadRequest, Message: "the body could not be read: " + err.Error(), Index: -1, Cause: err}
 		}
 	}
+}
+
+// admit counts a request whose body has come, so that one whose client is slow takes nobody's place.
+func (c *call) admit() error {
+	if c.admitted {
+		return nil
+	}
+	if most := int64(c.s.options.MaxRequests); c.s.admitted.Add(1) > most {
+		c.s.admitted.Add(-1)
+		return &Error{Kind: Overloaded, Index: -1, RetryAfter: time.Second, Message: message.Thousands(int(most)) + " requests are answered already"}
+	}
+	c.admitted = true
+	return nil
 }
 
 func (c *call) tooLarge(n int64) *Error {

@@ -25,12 +25,16 @@ type call struct {
 	start  time.Time
 	models []*model // that are held until the call has ended
 
-	scratch []byte // of buffer
-	read    []byte // of body
-	held    int64  // bytes of Options.MaxBodies
-	status  int    // that was written; 0: none yet
-	facts   totals
-	failure *Error
+	scratch  []byte // of buffer
+	read     []byte // of body
+	keys     []byte // of request
+	held     int64  // bytes of Options.MaxBodies
+	admitted bool   // it counts among Options.MaxRequests
+	status   int    // that was written; 0: none yet
+	facts    totals
+	failure  *Error
+	answered time.Time     // when the last answer was there
+	encode   time.Duration // from then until the answer was written
 }
 
 // totals are sums over all that a call had answered: for the log, metrics and headers.
@@ -42,8 +46,8 @@ type totals struct {
 	truncated  int
 	cached     int
 	tokenize   time.Duration
-	queue      time.Duration // of the input that waited longest
-	compute    time.Duration // of the input whose batches took longest
+	queue      time.Duration // until the first input was computed
+	compute    time.Duration // from then until the last one was
 }
 
 // context ends when nobody wants the answer any more.
@@ -80,6 +84,9 @@ func (c *call) reply(status int, contentType string, body []byte) error {
 		return nil
 	}
 	_, err := c.w.Write(body)
+	if !c.answered.IsZero() {
+		c.encode = time.Since(c.answered)
+	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-bert/bert/data"
@@ -23,11 +24,11 @@ type model struct {
 	loaded time.Time
 	digest string // of the files
 
-	mu    sync.Mutex
-	users int    // calls that hold it, and 1 while it is served
-	gone  func() // when the last has let go
+	users atomic.Int64 // calls and jobs that hold it, and one while it is served
+	gone  func()       // is called when the last has let go, and must not wait
 
 	lanes lanes
+	meter meter
 }
 
 // description says what the model is.
@@ -38,21 +39,19 @@ func (m *model) tokenizer() *tokenizer.Tokenizer { return m.description().Tokeni
 
 // hold keeps the model open. It is false of one that has been closed.
 func (m *model) hold() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.users == 0 {
-		return false
+	for {
+		n := m.users.Load()
+		if n == 0 {
+			return false
+		}
+		if m.users.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	m.users++
-	return true
 }
 
 func (m *model) release() {
-	m.mu.Lock()
-	m.users--
-	last := m.users == 0
-	m.mu.Unlock()
-	if last {
+	if m.users.Add(-1) == 0 {
 		m.gone()
 	}
 }
@@ -110,12 +109,27 @@ type laneKey struct {
 
 // lane answers inputs of one model in one way.
 type lane struct {
-	model     *model
+	model     *model // nil in tests of the scheduler
 	key       laneKey
 	id        [sha256.Size]byte // of the model and the key, for the cache
 	maxTokens int
+	meter     *meter
 	prepare   func(in *data.Input) (task.Prepared, error)
-	answer    func(ctx context.Context, inputs []task.Prepared) ([]any, error)
+	// answer answers inputs, each a *task.Prepared.
+	answer func(ctx context.Context, inputs []any) ([]any, error)
+}
+
+// hold keeps the lane's model open, for who has it open already.
+func (l *lane) hold() {
+	if l.model != nil {
+		l.model.hold()
+	}
+}
+
+func (l *lane) release() {
+	if l.model != nil {
+		l.model.release()
+	}
 }
 
 func newLane[T any](m *model, key laneKey, use task.Use[T]) (*lane, error) {
@@ -138,10 +152,14 @@ func newLane[T any](m *model, key laneKey, use task.Use[T]) (*lane, error) {
 		return nil, err
 	}
 	return &lane{
-		model: m, key: key, id: sha256.Sum256(fmt.Appendf(nil, "%s\x00%+v", m.digest, key)), maxTokens: r.MaxSeqLength(),
+		model: m, key: key, id: sha256.Sum256(fmt.Appendf(nil, "%s\x00%+v", m.digest, key)), maxTokens: r.MaxSeqLength(), meter: &m.meter,
 		prepare: r.Prepare,
-		answer: func(ctx context.Context, inputs []task.Prepared) ([]any, error) {
-			answers, err := r.Answer(ctx, inputs)
+		answer: func(ctx context.Context, inputs []any) ([]any, error) {
+			prepared := make([]task.Prepared, len(inputs))
+			for i := range inputs {
+				prepared[i] = *inputs[i].(*task.Prepared)
+			}
+			answers, err := r.Answer(ctx, prepared)
 			if err != nil {
 				return nil, err
 			}

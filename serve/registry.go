@@ -83,8 +83,11 @@ func (g *registry) entry(name string, u Use) (*entry, error) {
 	if i := slices.IndexFunc(g.entries, func(e *entry) bool { return e.state < ModelReady }); i >= 0 && able == nil {
 		return g.entries[i], nil
 	}
-	if able == nil {
+	if able == nil && len(g.entries) > 0 {
 		able = g.entries[0]
+	}
+	if able == nil {
+		return nil, errorf(Draining, "the server has ended")
 	}
 	return able, nil
 }
@@ -96,4 +99,30 @@ func (g *registry) names() []string {
 		names[i] = e.spec.Name
 	}
 	return names
+}
+
+// list is the entries at the moment.
+func (g *registry) list() []*entry {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return slices.Clone(g.entries)
+}
+
+// swap puts others in their place.
+func (g *registry) swap(entries []*entry) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.entries = entries
+}
+
+// sharing is a model of the same files and precision, held for the caller; nil: there is none.
+func (g *registry) sharing(spec ModelSpec, digest string) *model {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, e := range g.entries {
+		if m := e.model; m != nil && m.digest == digest && m.spec.Precision == spec.Precision && m.hold() {
+			return m
+		}
+	}
+	return nil
 }
