@@ -50,6 +50,10 @@ var rooms = []room{
 	{dir: "starter", ours: []string{"starter/internal/archive", "internal/files"}},
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/files"}},
+	// The pages of a server ask it as every client does, and draw as report does: serve knows neither.
+	{dir: "serve/pages", ours: []string{"report", "task", "data"}},
+	// It starts servers as processes of their own, and measures the library beside them.
+	{dir: "bench/serve", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
 	// It starts bert as a process of its own, as it does the others, and is one itself, of the library.
 	{dir: "bench/compare", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
@@ -175,7 +179,7 @@ func TestStarterIsOptional(t *testing.T) {
 	for _, r := range rooms {
 		switch {
 		case r.dir == "starter" || strings.HasPrefix(r.dir, "starter/"):
-		case strings.HasPrefix(r.dir, "cmd/") || r.dir == "bench/compare":
+		case strings.HasPrefix(r.dir, "cmd/") || strings.HasPrefix(r.dir, "bench/"):
 			programs++
 		default:
 			args = append(args, "./"+r.dir)

@@ -4,6 +4,7 @@
 //	bert fill-mask --model DIR "Paris is in [MASK]." guess hidden words
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
+//	bert serve --model DIR                           models behind a port, for clients of other servers
 //	bert demo                                        fine-tune a small model and try it
 //	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
 //	bert evaluate --task text --data eval.tsv …      evaluate a model

@@ -34,6 +34,8 @@ type Options struct {
 	Models func() []Model
 	// Keyed says that the server asks for a key. The page then asks for it before it shows a model.
 	Keyed bool
+	// Prefix is put before all paths, as serve.Options.URLPrefix is.
+	Prefix string
 	// Version names the program, such as bert v1.2.0.
 	Version string
 }
@@ -54,14 +56,17 @@ func New(api http.Handler, o Options) http.Handler {
 	p := &pages{api: api, options: o, guard: http.NewCrossOriginProtection()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		get := r.Method == http.MethodGet || r.Method == http.MethodHead
+		path, ours := strings.CutPrefix(r.URL.Path, o.Prefix)
 		switch {
-		case r.URL.Path == "/" && get && acceptsHTML(r):
+		case !ours:
+			api.ServeHTTP(w, r)
+		case path == "/" && get && acceptsHTML(r):
 			p.show(w, &view{}, http.StatusOK)
-		case r.URL.Path == tryPath && get:
+		case path == tryPath && get:
 			http.Redirect(w, r, "./", http.StatusSeeOther)
-		case r.URL.Path == tryPath && r.Method == http.MethodPost:
+		case path == tryPath && r.Method == http.MethodPost:
 			p.try(w, r)
-		case r.URL.Path == docsPath && get:
+		case path == docsPath && get:
 			p.docs(w, r)
 		default:
 			api.ServeHTTP(w, r)
@@ -171,7 +176,7 @@ func (a *answer) WriteHeader(status int) {
 
 // ask sends a request to the API on behalf of another, and waits for the answer.
 func (p *pages) ask(of *http.Request, key, method, path string, body []byte) *answer {
-	r := of.Clone(of.Context())
+	r, path := of.Clone(of.Context()), p.options.Prefix+path
 	r.Method, r.URL, r.RequestURI = method, &url.URL{Path: path}, path
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	r.Form, r.PostForm, r.TransferEncoding = nil, nil, nil
