@@ -30,6 +30,15 @@ type route struct {
 var dialects = []*dialect{
 	&probes,
 	&native,
+	&tei,
+	&openAI,
+	&rerank,
+	&hf,
+	&kserve,
+	&ollama,
+	&bertService,
+	&weaviate,
+	&openAPI,
 }
 
 // writeJSONError is the error of routes that belong to no dialect, and of ours.

@@ -100,7 +100,8 @@ type laneKey struct {
 	ownPrompt  bool // prompt is one, even if it is ""
 	promptName string
 	topK       int    // of FillMask
-	labels     string // of ZeroShot: see encodeLabels
+	labels     string // of ZeroShot: see encodeLabels. Of FillMask the ids that may be chosen: see encodeIDs
+	raw        bool   // of models with a head: its logits for ready-made ids, in place of an answer
 	template   string
 	multiLabel bool
 	docStride  int
@@ -186,10 +187,15 @@ func openLane(m *model, key laneKey) (*lane, error) {
 		encode.Pooling, encode.Layers = task.NoPooling, []int{-1}
 		return newLane(m, key, task.Encode(encode))
 	case FillMask:
-		return newLane(m, key, task.FillMask(key.topK))
+		return newLane(m, key, task.FillMask(key.topK, decodeIDs(key.labels)...))
+	case EmbedSparse:
+		return newLane(m, key, task.Sparse(task.SparseOptions{MaxLength: key.maxTokens, TruncateLeft: key.cut == task.CutLeft}))
 	case ZeroShot:
 		return newLane(m, key, task.ZeroShot(task.ZeroShotOptions{Labels: decodeLabels(key.labels), Template: key.template, MultiLabel: key.multiLabel}))
 	case Classify, Tag, Answer, Choose, Rerank:
+		if key.raw {
+			return newLane(m, key, task.Logits())
+		}
 		return newLane(m, key, task.Predict())
 	}
 	return nil, errorf(BadRequest, "%v runs no model", key.use)

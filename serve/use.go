@@ -37,6 +37,8 @@ const (
 	Rerank
 	// Tokenize is tokens, or the text of ids.
 	Tokenize
+	// EmbedSparse is weights of the vocabulary's tokens, by a masked language model.
+	EmbedSparse
 )
 
 // useInfo is a row of the table of uses.
@@ -65,7 +67,8 @@ var useTable = [...]useInfo{
 	Compare:  {name: "similarity", about: "comparing texts", asked: task.Comparing, made: madeForVectors},
 	Rerank: {name: "rerank", about: "reranking", asked: task.Predicting, kinds: []task.Kind{task.Regression, task.SingleLabel},
 		made: func(d *task.Description) bool { return d.Spec != nil && d.Spec.Kind == task.Regression }},
-	Tokenize: {name: "tokenize", about: "tokenizing", asked: task.Encoding, made: always},
+	Tokenize:    {name: "tokenize", about: "tokenizing", asked: task.Encoding, made: always},
+	EmbedSparse: {name: "embed_sparse", about: "sparse vectors", asked: task.FillingMasks, made: always},
 }
 
 func always(*task.Description) bool { return true }

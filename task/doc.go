@@ -26,5 +26,5 @@
 //	batches.go result.go evaluate.go brief.go outcome_explain.go    a model measured
 //	nextsentence.go describe.go                      what a model directory is
 //	prepared.go engine.go broken.go many.go runner.go shared.go stream.go    a model run
-//	predict.go pooling.go encode.go similarity.go fillmask.go zeroshot.go model_function.go explain.go methods.go attend.go head_changes.go    the uses
+//	predict.go logits.go pooling.go encode.go similarity.go fillmask.go sparse.go zeroshot.go model_function.go explain.go methods.go attend.go head_changes.go    the uses
 package task

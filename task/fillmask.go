@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/metric"
@@ -22,9 +23,10 @@ type Mask struct {
 	Candidates []Candidate `json:"candidates"`
 }
 
-// FillMask gives the topK most probable tokens for each [MASK] of an input, in order. An input without one is an error, and so is
-// one that is too long. The model needs a masked-LM head.
-func FillMask(topK int) Use[[]Mask] {
+// FillMask gives the topK most probable tokens for each [MASK] of an input, in order. Where among has ids, only those tokens may be
+// chosen; the probabilities are among all tokens nevertheless. An input without a [MASK] is an error, and so is one that is too long.
+// The model needs a masked-LM head.
+func FillMask(topK int, among ...int32) Use[[]Mask] {
 	return Use[[]Mask]{asked: FillingMasks, start: func(e *engine, d *Description) (*work[[]Mask], error) {
 		if topK < 1 {
 			return nil, fmt.Errorf("the number of candidates is %d, want at least 1", topK)
@@ -44,14 +46,15 @@ func FillMask(topK int) Use[[]Mask] {
 			s.cost += maskCost * masks
 			return nil
 		}
-		f := &maskFiller{e, min(topK, t.VocabSize())}
+		f := &maskFiller{e, min(topK, t.VocabSize()), among}
 		return &work[[]Mask]{prepare: e.prepareOne, answer: f.fill, byIDs: true}, nil
 	}}
 }
 
 type maskFiller struct {
 	*engine
-	topK int
+	topK  int
+	among []int32
 }
 
 // maskCost is the memory of a masked place in tokens: its logits over the vocabulary are larger than all that a token
@@ -103,6 +106,9 @@ func (f *maskFiller) fill(ctx context.Context, inputs []prepared) ([][]Mask, err
 func (f *maskFiller) candidates(logits []float32) ([]Candidate, error) {
 	// The embedding can have more rows than the vocabulary has tokens.
 	ids, probabilities, err := metric.TopProbabilities(logits, f.topK, func(id int) bool {
+		if len(f.among) > 0 && !slices.Contains(f.among, int32(id)) {
+			return false
+		}
 		_, ok := f.tokenizer.Token(int32(id))
 		return ok
 	})

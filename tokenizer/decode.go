@@ -84,3 +84,12 @@ func dropsBlank(token string) bool {
 	}
 	return false
 }
+
+// DecodeTokens joins tokens to a text as Decode does those of ids. They need not be in the vocabulary.
+func (t *Tokenizer) DecodeTokens(tokens []string) string {
+	var b strings.Builder
+	for i, s := range tokens {
+		t.decoder.write(&b, s, i == 0)
+	}
+	return b.String()
+}

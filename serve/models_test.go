@@ -1,0 +1,139 @@
+package serve
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/tinymodel"
+	"github.com/go-bert/bert/sentence"
+	"github.com/go-bert/bert/tokenizer"
+)
+
+// small is a model for tests: random weights that are large enough for answers to differ.
+type small struct {
+	name    string
+	head    bert.Head
+	labels  []string
+	problem bert.ProblemType
+	vectors bool // it is a folder of sentence-transformers
+}
+
+// smallModels are those that testdata/make.py makes goldens with.
+var smallModels = []small{
+	{name: "encoder", head: bert.NoHead, vectors: true},
+	{name: "classifier", head: bert.SequenceClassification, labels: []string{"joy", "anger", "none"}},
+	{name: "multilabel", head: bert.SequenceClassification, labels: []string{"toxic", "spam"}, problem: bert.MultiLabelClassification},
+	{name: "regression", head: bert.SequenceClassification, labels: []string{"LABEL_0"}, problem: bert.RegressionProblem},
+	{name: "reranker", head: bert.SequenceClassification, labels: []string{"LABEL_0"}},
+	{name: "nli", head: bert.SequenceClassification, labels: []string{"contradiction", "neutral", "entailment"}},
+	{name: "tagger", head: bert.TokenClassification, labels: []string{"O", "B-PER", "I-PER", "B-LOC", "I-LOC"}},
+	{name: "reader", head: bert.QuestionAnswering},
+	{name: "masked", head: bert.MaskedLM},
+	{name: "chooser", head: bert.MultipleChoice},
+}
+
+// save writes the model's directory.
+func (s *small) save(dir string, seed uint64) (err error) {
+	c := bert.DefaultConfig()
+	vocabulary := append(tinymodel.Vocabulary(), strings.Fields("é ana lives in paris ##s ##ing 日 𝕏 😀 who where it 1 2")...)
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(vocabulary), 12, 2, 2, 20
+	c.MaxPositionEmbeddings, c.InitializerRange = 32, 0.7
+	c.ProblemType = s.problem
+	if s.labels != nil {
+		c.Labels = s.labels
+	}
+	config := tokenizer.DefaultConfig()
+	config.ModelMaxLength = c.MaxPositionEmbeddings
+	no := false
+	config.StripAccents = &no
+	tok, err := tokenizer.New(vocabulary, config)
+	if err != nil {
+		return err
+	}
+	m, err := bert.New(c, bert.Options{Head: s.head, Seed: seed, Threads: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if err := m.Save(dir, bert.SaveOptions{}); err != nil {
+		return err
+	}
+	if s.vectors {
+		p, err := sentence.New(sentence.Options{Normalize: true, Hidden: c.HiddenSize, MaxSeqLength: c.MaxPositionEmbeddings})
+		if err != nil {
+			return err
+		}
+		if _, err := p.Save(dir); err != nil {
+			return err
+		}
+		const settings = `{"prompts":{"query":"who: "},"default_prompt_name":null,"similarity_fn_name":"cosine"}`
+		if err := os.WriteFile(filepath.Join(dir, "config_sentence_transformers.json"), []byte(settings), 0o666); err != nil {
+			return err
+		}
+	}
+	return tok.Save(dir, tokenizer.SaveOptions{MaxLength: c.MaxPositionEmbeddings})
+}
+
+var savedModels struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// smallDir is the directory of a small model.
+func smallDir(t testing.TB, name string) string {
+	t.Helper()
+	savedModels.once.Do(func() {
+		if savedModels.dir, savedModels.err = os.MkdirTemp("", "bert-serve"); savedModels.err == nil {
+			savedModels.err = saveModels(savedModels.dir)
+		}
+	})
+	if savedModels.err != nil {
+		t.Fatal(savedModels.err)
+	}
+	return filepath.Join(savedModels.dir, name)
+}
+
+func saveModels(dir string) error {
+	for i := range smallModels {
+		own := filepath.Join(dir, smallModels[i].name)
+		if err := os.MkdirAll(own, 0o777); err != nil {
+			return err
+		}
+		if err := smallModels[i].save(own, uint64(i+1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var saveTo = flag.String("models", "", "write the small models into this folder, for testdata/make.py")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *saveTo != "" {
+		if err := saveModels(*saveTo); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	if savedModels.dir != "" {
+		os.RemoveAll(savedModels.dir)
+	}
+	os.Exit(code)
+}
+
+// smallServer serves small models by their names, in this order.
+func smallServer(t testing.TB, o Options, names ...string) *Server {
+	t.Helper()
+	for _, name := range names {
+		o.Models = append(o.Models, ModelSpec{Name: name, Path: smallDir(t, name)})
+	}
+	return started(t, o)
+}

@@ -1,0 +1,81 @@
+package serve
+
+import "math"
+
+// openAIRequest is a body of /v1/embeddings (openai-openapi, CreateEmbeddingRequest).
+type openAIRequest struct {
+	model      string
+	list       inputList
+	base64     bool
+	dimensions int // 0: all
+	reading        // of our own: truncate, truncation_direction, prompt_name
+}
+
+func readOpenAI(body []byte) (q openAIRequest, err error) {
+	there := false
+	err = readObject(body, func(d *jsonReader, key string) (err error) {
+		if ok, err := q.reading.field(d, key); ok {
+			return err
+		}
+		switch key {
+		case "model":
+			err = d.intoText(&q.model)
+		case "input":
+			there = true
+			q.list, err = d.textsOrIDs()
+		case "encoding_format":
+			format := 0
+			err = d.intoChoice(&format, "float", "base64")
+			q.base64 = format == 1
+		case "dimensions":
+			err = d.intoInt(&q.dimensions, 1, math.MaxInt32)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return q, err
+	case !there:
+		return q, &fieldError{"input", errMissing}
+	case len(q.list.inputs) == 0:
+		return q, &fieldError{"input", errEmptyList}
+	}
+	return q, nil
+}
+
+// classifyRequest is a body of Infinity's /classify.
+type classifyRequest struct {
+	model string
+	texts []string
+	raw   bool
+}
+
+func readClassify(body []byte) (q classifyRequest, err error) {
+	there := false
+	err = readObject(body, func(d *jsonReader, key string) (err error) {
+		switch key {
+		case "model":
+			err = d.intoText(&q.model)
+		case "input":
+			there = true
+			if d.kind() == '"' {
+				q.texts = make([]string, 1)
+				q.texts[0], err = d.text()
+				return err
+			}
+			err = d.intoTexts(&q.texts)
+		case "raw_scores":
+			err = d.intoBool(&q.raw)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return q, err
+	case !there:
+		return q, &fieldError{"input", errMissing}
+	case len(q.texts) == 0:
+		return q, &fieldError{"input", errEmptyList}
+	}
+	return q, nil
+}
