@@ -39,7 +39,7 @@ pages: ## the pages of every kind of run in Chromium, and axe-core of npm about 
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	(cd "$$dir" && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-*.tgz package/axe.min.js); \
 	BERT_CHROMIUM="$${BERT_CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
-	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages)$$' -v ./report ./cmd/bert
+	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages|TestServePages)$$' -v ./report ./cmd/bert
 
 # -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures.
 race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler

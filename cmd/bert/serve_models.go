@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/go-bert/bert"
@@ -65,12 +66,14 @@ func aboutModel(d *task.Description) string {
 	switch {
 	case d.Pipeline != nil && !d.Pipeline.CrossEncoder:
 		text = "Makes vectors of texts: " + text
-	case d.Spec != nil && len(c.Labels) > 1 && d.Head != bert.QuestionAnswering:
-		text = fmt.Sprintf("%s with %d labels: %s", d.Spec.Kind, len(c.Labels), text)
+	case d.Head == bert.PreTraining:
+		text = "Pre-trained: " + text
+	case d.Spec != nil && kindPipelines[d.Spec.Kind] != "" && d.Spec.Kind != task.QuestionAnswering:
+		text = fmt.Sprintf("%s, %d labels: %s", strings.ReplaceAll(d.Spec.Kind.String(), "_", " "), len(c.Labels), text)
 	case d.Spec != nil:
-		text = fmt.Sprintf("%s: %s", d.Spec.Kind, text)
+		text = fmt.Sprintf("%s: %s", strings.ReplaceAll(d.Spec.Kind.String(), "_", " "), text)
 	}
-	return text + "."
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // kindPipelines are Hugging Face's names of the pipelines of kinds of tasks.
@@ -82,7 +85,7 @@ var kindPipelines = map[task.Kind]string{
 // pipelinesOf are those that a model was made for. Vectors of a model that was made for something else say little.
 func pipelinesOf(d *task.Description) []string {
 	var list []string
-	if s := d.Spec; s != nil {
+	if s := d.Spec; s != nil && d.Head != bert.PreTraining { // which says of pairs whether they follow one another
 		switch name := kindPipelines[s.Kind]; {
 		case name != "":
 			list = append(list, name)

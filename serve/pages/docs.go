@@ -157,6 +157,9 @@ func (d *document) route(host, method, path string, o *operation) route {
 		r.tag = o.Tags[0]
 	}
 	for _, p := range o.Parameters {
+		if p == nil {
+			continue
+		}
 		if q := d.Components.Parameters[last(p.Ref)]; p.Ref != "" && q != nil {
 			p = q
 		}
@@ -172,6 +175,9 @@ func (d *document) route(host, method, path string, o *operation) route {
 	}
 	for _, code := range slices.Sorted(maps.Keys(o.Responses)) {
 		answer := o.Responses[code]
+		if answer == nil {
+			continue
+		}
 		if q := d.Components.Responses[last(answer.Ref)]; answer.Ref != "" && q != nil {
 			answer = q
 		}

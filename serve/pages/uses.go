@@ -139,9 +139,9 @@ func classify(form url.Values, ask asker) (report.Section, error) {
 		for i, word := range words {
 			scores = append(scores, report.Score{Name: word, Value: first.Score - scoreOf(answers[i+1], first.Label)})
 		}
-		s.Figures = []*report.Figure{report.ScoresFigure(report.Scores{
+		s.Examples = append(s.Examples, report.Example{Head: "Words", Figure: report.ScoresFigure(report.Scores{
 			Name: "words", Title: "What each word adds to “" + first.Label + "”", XTitle: "probability with the word minus that without it", Scores: scores,
-		})}
+		})})
 	}
 	return s, nil
 }
