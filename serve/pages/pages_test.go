@@ -21,10 +21,10 @@ func fakeAPI(t *testing.T, key string) http.Handler {
 		"/models/m/pipeline/fill-mask":                `[{"token_str":"<b>great</b>","score":0.5,"token":1,"sequence":"x"}]`,
 		"/models/m/pipeline/zero-shot-classification": `[{"label":"sports","score":0.8},{"label":"food","score":0.2}]`,
 		"/models/m/pipeline/sentence-similarity":      `[1,0.25]`,
-		"/rerank":      `[{"index":1,"score":0.9},{"index":0,"score":0.1}]`,
-		"/v1/models":   `{"data":[]}`,
-		openAPIPath:    testDocument,
-		"/v1/anything": `{"api":true}`,
+		"/rerank":                                     `[{"index":1,"score":0.9},{"index":0,"score":0.1}]`,
+		"/v1/models":                                  `{"data":[]}`,
+		openAPIPath:                                   testDocument,
+		"/v1/anything":                                `{"api":true}`,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if key != "" && r.Header.Get("Authorization") != "Bearer "+key {
