@@ -64,6 +64,16 @@ func (c *call) model(name string, u Use) (*model, error) {
 	return m, nil
 }
 
+// peek is a model by its name, to say something about it; nil where it isn't loaded. The call holds it until it ends.
+func (c *call) peek(name string) *model {
+	m, err := c.s.registry.find(name, NoUse)
+	if err != nil {
+		return nil
+	}
+	c.models = append(c.models, m)
+	return m
+}
+
 // embedOptions are those of vectors.
 type embedOptions struct {
 	inputOptions

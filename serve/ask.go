@@ -33,8 +33,9 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 	default:
 		key.cut = task.CutRight
 	}
-	if most := m.spec.MaxTokens; most > 0 && (key.maxTokens == 0 || key.maxTokens > most) {
-		key.maxTokens = most
+	key.maxTokens = m.spec.MaxTokens
+	if n := o.maxTokens; n > 0 {
+		key.maxTokens = min(n, m.maxTokens(key.use))
 	}
 	l, err := m.lanes.get(m, key)
 	if err != nil {

@@ -24,8 +24,6 @@ func (c *call) body() ([]byte, error) {
 	if c.r.ContentLength > o.MaxBody {
 		return nil, c.tooLarge(c.r.ContentLength)
 	}
-	control := http.NewResponseController(c.w)
-	bounded := control.SetReadDeadline(time.Now().Add(o.BodyTimeout)) == nil
 	// Who says that much will come, but sends nothing, takes little.
 	buffer := make([]byte, 0, min(max(c.r.ContentLength+1, 512), firstBody))
 	if err := c.hold(int64(cap(buffer))); err != nil {
@@ -55,10 +53,7 @@ func (c *call) body() ([]byte, error) {
 		}
 		switch {
 		case err == io.EOF:
-			if bounded {
-				// The next read is that of the server, which notices so that the client has gone.
-				_ = control.SetReadDeadline(time.Time{})
-			}
+			c.bodyRead()
 			c.read = buffer
 			if err := c.admit(); err != nil {
 				return nil, err
@@ -75,6 +70,17 @@ func (c *call) body() ([]byte, error) {
 		}
 	}
 }
+
+// boundBody bounds the time that the body may take to come, from now on: also that of a body that nobody reads, which the server reads
+// the rest of after the call.
+func (c *call) boundBody() {
+	if c.r.ContentLength != 0 {
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(c.s.options.BodyTimeout)) // not every writer has deadlines
+	}
+}
+
+// bodyRead lets the next read take as long as it will: it is that by which the server notices that the client has gone.
+func (c *call) bodyRead() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) }
 
 // admit counts a request whose body has come, so that one whose client is slow takes nobody's place.
 func (c *call) admit() error {

@@ -33,6 +33,7 @@ type call struct {
 	status   int    // that was written; 0: none yet
 	facts    totals
 	failure  *Error
+	abort    bool          // the connection can't be used again
 	answered time.Time     // when the last answer was there
 	encode   time.Duration // from then until the answer was written
 }

@@ -128,7 +128,7 @@ func hfVectors(c *call, name string, body, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.vectors(m, &q.inputList, &q.reading, &q.normalize, q.dimensions)
+	a, err := c.vectors(m, &q.textInputs, &q.reading, &q.normalize, q.dimensions)
 	switch {
 	case err != nil:
 		return nil, err

@@ -145,7 +145,7 @@ func (q *hfRequest) texts() (texts []string, single bool, err error) {
 }
 
 // pairs are inputs of text classification.
-func (q *hfRequest) pairs() (l inputList, err error) {
+func (q *hfRequest) pairs() (l textInputs, err error) {
 	d := &jsonReader{data: q.inputs}
 	l, err = d.namedPairs()
 	if err == nil && len(l.inputs) == 0 {

@@ -21,8 +21,8 @@ func (in *textInput) characters() int {
 	return utf8.RuneCountInString(in.text) + utf8.RuneCountInString(in.pair)
 }
 
-// inputList is the inputs of a request. single says that the request had one that was not in a list, whose answer is not in one either.
-type inputList struct {
+// textInputs is the inputs of a request. single says that the request had one that was not in a list, whose answer is not in one either.
+type textInputs struct {
 	inputs []textInput
 	single bool
 }
@@ -44,11 +44,11 @@ func (d *jsonReader) ids() ([]int32, error) {
 }
 
 // textsOrIDs reads a text, ids, or a list of both: inputs of /embed, input of /v1/embeddings.
-func (d *jsonReader) textsOrIDs() (l inputList, err error) {
+func (d *jsonReader) textsOrIDs() (l textInputs, err error) {
 	switch d.kind() {
 	case '"':
 		s, err := d.text()
-		return inputList{[]textInput{{text: s}}, true}, err
+		return textInputs{[]textInput{{text: s}}, true}, err
 	case '[':
 	default:
 		return l, d.want("a string, a list of strings, or token ids")
@@ -74,18 +74,18 @@ func (d *jsonReader) textsOrIDs() (l inputList, err error) {
 		return d.want("a string or a list of token ids")
 	})
 	if ids != nil {
-		l = inputList{[]textInput{{ids: ids}}, true}
+		l = textInputs{[]textInput{{ids: ids}}, true}
 	}
 	return l, err
 }
 
 // textsOrPairs reads a text, a pair of texts [a, b], or a list of lists of one or two: inputs of /predict.
-func (d *jsonReader) textsOrPairs() (l inputList, err error) {
+func (d *jsonReader) textsOrPairs() (l textInputs, err error) {
 	const what = "a string, a pair of strings, or a list of lists of one or two strings"
 	switch d.kind() {
 	case '"':
 		s, err := d.text()
-		return inputList{[]textInput{{text: s}}, true}, err
+		return textInputs{[]textInput{{text: s}}, true}, err
 	case '[':
 	default:
 		return l, d.want(what)
@@ -113,7 +113,7 @@ func (d *jsonReader) textsOrPairs() (l inputList, err error) {
 	if err == nil && flat != nil {
 		var in textInput
 		in, err = textOrPair(flat)
-		l = inputList{[]textInput{in}, true}
+		l = textInputs{[]textInput{in}, true}
 	}
 	return l, err
 }
@@ -162,10 +162,10 @@ func (d *jsonReader) namedPair() (in textInput, err error) {
 }
 
 // namedPairs reads what namedPair does, or a list of them.
-func (d *jsonReader) namedPairs() (l inputList, err error) {
+func (d *jsonReader) namedPairs() (l textInputs, err error) {
 	if d.kind() != '[' {
 		in, err := d.namedPair()
-		return inputList{[]textInput{in}, true}, err
+		return textInputs{[]textInput{in}, true}, err
 	}
 	err = d.array(func(int) error {
 		in, err := d.namedPair()

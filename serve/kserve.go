@@ -16,6 +16,8 @@ var kserve = dialect{
 	name: "kserve",
 	routes: []route{
 		{method: "GET", pattern: "/v2", handle: kserveServer},
+		{method: "GET", pattern: "/v2/health/live", open: true, handle: kserveLive},
+		{method: "GET", pattern: "/v2/health/ready", open: true, handle: kserveReady},
 		{method: "GET", pattern: "/v2/models/{m...}", handle: kserveModel},
 		{method: "POST", pattern: "/v2/models/{m...}", handle: kserveInfer},
 		{method: "POST", pattern: "/v2/repository/index", handle: kserveIndex},
@@ -34,6 +36,18 @@ func kserveServer(c *call) error {
 	o.text("version", c.s.options.Version)
 	o.raw("extensions", `["binary_tensor_data","model_repository"]`)
 	return c.reply(http.StatusOK, contentJSON, o.close())
+}
+
+// kserveLive and kserveReady have both of the keys that texts of the specification give.
+func kserveLive(c *call) error {
+	return c.reply(http.StatusOK, contentJSON, append(c.buffer(), `{"live":true}`...))
+}
+
+func kserveReady(c *call) error {
+	if !c.s.Status().Ready {
+		return c.reply(http.StatusServiceUnavailable, contentJSON, append(c.buffer(), `{"live":true,"ready":false}`...))
+	}
+	return c.reply(http.StatusOK, contentJSON, append(c.buffer(), `{"live":true,"ready":true}`...))
 }
 
 // kservePath takes the name of a model and what follows it from a path. A name may have slashes, and clients don't escape them.
@@ -243,7 +257,7 @@ func tokenTensor(f []facts) tensor {
 }
 
 func kserveEmbed(c *call, m *model, q *kserveRequest, texts, _ []string) ([]tensor, error) {
-	l := inputList{inputs: make([]textInput, len(texts))}
+	l := textInputs{inputs: make([]textInput, len(texts))}
 	for i, text := range texts {
 		l.inputs[i].text = text
 	}

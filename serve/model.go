@@ -64,7 +64,7 @@ func (m *model) uses() []Use { return uses(m.description()) }
 
 // maxTokens is the most tokens of a sequence, for a use: the limit that holds.
 func (m *model) maxTokens(u Use) int {
-	l, err := m.lanes.get(m, laneKey{use: u, topK: 1, labels: encodeLabels([]string{"a"})})
+	l, err := m.lanes.get(m, laneKey{use: u, topK: 1, labels: encodeLabels([]string{"a"}), pooling: m.pooling(), maxTokens: m.spec.MaxTokens})
 	if err != nil {
 		return m.description().Config.MaxPositionEmbeddings
 	}

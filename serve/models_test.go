@@ -5,8 +5,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-bert/bert"
@@ -80,53 +80,30 @@ func (s *small) save(dir string, seed uint64) (err error) {
 	return tok.Save(dir, tokenizer.SaveOptions{MaxLength: c.MaxPositionEmbeddings})
 }
 
-var savedModels struct {
-	once sync.Once
-	dir  string
-	err  error
-}
-
 // smallDir is the directory of a small model.
 func smallDir(t testing.TB, name string) string {
 	t.Helper()
-	savedModels.once.Do(func() {
-		if savedModels.dir, savedModels.err = os.MkdirTemp("", "bert-serve"); savedModels.err == nil {
-			savedModels.err = saveModels(savedModels.dir)
-		}
-	})
-	if savedModels.err != nil {
-		t.Fatal(savedModels.err)
+	i := slices.IndexFunc(smallModels, func(s small) bool { return s.name == name })
+	dir := filepath.Join(t.TempDir(), name)
+	if err := errors.Join(os.Mkdir(dir, 0o777), smallModels[i].save(dir, uint64(i+1))); err != nil {
+		t.Fatal(err)
 	}
-	return filepath.Join(savedModels.dir, name)
-}
-
-func saveModels(dir string) error {
-	for i := range smallModels {
-		own := filepath.Join(dir, smallModels[i].name)
-		if err := os.MkdirAll(own, 0o777); err != nil {
-			return err
-		}
-		if err := smallModels[i].save(own, uint64(i+1)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return dir
 }
 
 var saveTo = flag.String("models", "", "write the small models into this folder, for testdata/make.py")
 
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if *saveTo != "" {
-		if err := saveModels(*saveTo); err != nil {
-			panic(err)
+// TestSaveModels writes the small models where that is asked for.
+func TestSaveModels(t *testing.T) {
+	if *saveTo == "" {
+		t.Skip("no folder for the small models is given")
+	}
+	for i := range smallModels {
+		dir := filepath.Join(*saveTo, smallModels[i].name)
+		if err := errors.Join(os.MkdirAll(dir, 0o777), smallModels[i].save(dir, uint64(i+1))); err != nil {
+			t.Fatal(err)
 		}
 	}
-	code := m.Run()
-	if savedModels.dir != "" {
-		os.RemoveAll(savedModels.dir)
-	}
-	os.Exit(code)
 }
 
 // smallServer serves small models by their names, in this order.

@@ -46,7 +46,7 @@ func (c *call) ollamaVectors(q *ollamaRequest, normalize bool) (*answers[[]float
 	if err != nil || len(q.texts) == 0 {
 		return nil, err
 	}
-	l := inputList{inputs: make([]textInput, len(q.texts))}
+	l := textInputs{inputs: make([]textInput, len(q.texts))}
 	for i, text := range q.texts {
 		l.inputs[i].text = text
 	}

@@ -5,7 +5,7 @@ import "math"
 // openAIRequest is a body of /v1/embeddings (openai-openapi, CreateEmbeddingRequest).
 type openAIRequest struct {
 	model      string
-	list       inputList
+	list       textInputs
 	base64     bool
 	dimensions int // 0: all
 	reading        // of our own: truncate, truncation_direction, prompt_name

@@ -21,8 +21,6 @@ func loadOpenAPI(t testing.TB) *openapi3.T {
 	return doc
 }
 
-var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
-
 // TestOpenAPI checks that the document is one, that it has every route, and that every operation in it is a route.
 func TestOpenAPI(t *testing.T) {
 	doc := loadOpenAPI(t)
@@ -31,16 +29,17 @@ func TestOpenAPI(t *testing.T) {
 	}
 	s := smallServer(t, Options{}, "encoder")
 	documented := make(map[string]bool) // by method and pattern
-	for path, item := range doc.Paths.Map() {
-		for method := range item.Operations() {
-			r := httptest.NewRequest(method, strings.ReplaceAll(path, "{task}", "fill-mask"), nil)
-			r.URL.Path = pathParameter.ReplaceAllString(r.URL.Path, "org/name")
-			_, pattern := s.mux.Handler(r)
-			found, rest, _ := strings.Cut(pattern, " ")
-			if found != method {
-				t.Errorf("%s %s is documented, but no route", method, path)
+	for template, item := range doc.Paths.Map() {
+		for method, o := range item.Operations() {
+			for _, path := range samplePaths(template, o) {
+				r := httptest.NewRequest(method, path, nil)
+				_, pattern := s.mux.Handler(r)
+				found, rest, _ := strings.Cut(pattern, " ")
+				if found != method {
+					t.Errorf("%s %s is documented, but %s is no route", method, template, path)
+				}
+				documented[method+" "+rest] = true
 			}
-			documented[method+" "+rest] = true
 		}
 	}
 	for _, d := range dialects {
@@ -52,13 +51,36 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// operation is that of the document for a request.
+// samplePaths are paths of a template, with each value of a parameter that has a list of them.
+func samplePaths(template string, o *openapi3.Operation) []string {
+	paths := []string{template}
+	for _, ref := range o.Parameters {
+		p := ref.Value
+		if p.In != "path" {
+			continue
+		}
+		values := p.Schema.Value.Enum
+		if values == nil {
+			values = []any{"org/name"}
+		}
+		var all []string
+		for _, path := range paths {
+			for _, v := range values {
+				all = append(all, strings.ReplaceAll(path, "{"+p.Name+"}", v.(string)))
+			}
+		}
+		paths = all
+	}
+	return paths
+}
+
+// openAPIOperation is that of the document for a request.
 func openAPIOperation(doc *openapi3.T, method, path string) *openapi3.Operation {
 	best, bestPath := (*openapi3.Operation)(nil), ""
 	for template, item := range doc.Paths.Map() {
 		o := item.GetOperation(method)
-		pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(template), `\{model\}`, ".+")
-		pattern = strings.ReplaceAll(pattern, `\{task\}`, "[^/]+") + "$"
+		pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(template), `\{model\}`, "(?s:.*)")
+		pattern = regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(pattern, "[^/]+") + "$"
 		if o != nil && regexp.MustCompile(pattern).MatchString(path) && len(template) > len(bestPath) {
 			best, bestPath = o, template
 		}

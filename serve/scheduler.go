@@ -637,8 +637,14 @@ func (s *scheduler) turn(ctx context.Context) (done func(), err error) {
 // compute answers jobs. Where they fail together, each is tried alone, so that a bad input fails alone.
 func (s *scheduler) compute(ctx context.Context, jobs []*job) {
 	left := jobs
-	var broken error // through no fault of an input
 	answered := false
+	// broken is an error through no fault of an input, where no other job of the batch has an answer.
+	broken := func(err error) error {
+		if answered || ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	for len(left) > 0 {
 		values, err := s.answer(ctx, left)
 		var input *task.InputError
@@ -648,40 +654,31 @@ func (s *scheduler) compute(ctx context.Context, jobs []*job) {
 			for i := range values {
 				results[i].value = values[i]
 			}
-			s.finish(left, results)
-			answered = true
-			left = nil
+			s.finish(left, results, nil)
+			return
 		case errors.As(err, &input) && input.Index >= 0 && input.Index < len(left):
-			s.finish(left[input.Index:input.Index+1], []result{{err: input.Err}})
-			left = slices.Delete(slices.Clone(left), input.Index, input.Index+1)
 			answered = true
+			s.finish(left[input.Index:input.Index+1], []result{{err: input.Err}}, nil)
+			left = slices.Delete(slices.Clone(left), input.Index, input.Index+1)
 		case len(left) == 1 || ctx.Err() != nil:
 			results := make([]result, len(left))
 			for i := range results {
 				results[i].err = err
 			}
-			s.finish(left, results)
-			left, broken = nil, err
+			s.finish(left, results, broken(err))
+			return
 		default:
 			s.metrics.retries.Inc()
 			for i := range left {
 				if values, err := s.answer(ctx, left[i:i+1]); err != nil {
-					s.finish(left[i:i+1], []result{{err: err}})
-					broken = err
+					s.finish(left[i:i+1], []result{{err: err}}, broken(err))
 				} else {
-					s.finish(left[i:i+1], []result{{value: values[0]}})
 					answered = true
+					s.finish(left[i:i+1], []result{{value: values[0]}}, nil)
 				}
 			}
-			left = nil
+			return
 		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if answered {
-		s.failure = nil
-	} else if broken != nil && ctx.Err() == nil {
-		s.failure = broken
 	}
 }
 
@@ -704,10 +701,11 @@ func (s *scheduler) answer(ctx context.Context, jobs []*job) (values []any, err 
 	return values, err
 }
 
-// finish gives jobs' answers to those that wait for them.
-func (s *scheduler) finish(jobs []*job, results []result) {
+// finish gives jobs' answers to those that wait for them. failure says that the batch failed.
+func (s *scheduler) finish(jobs []*job, results []result, failure error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.failure = failure
 	for i, j := range jobs {
 		s.end(j, results[i])
 	}

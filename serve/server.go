@@ -191,6 +191,7 @@ func (s *Server) serve(d *dialect, rt *route, w http.ResponseWriter, r *http.Req
 	s.metrics.inflight.Inc()
 	defer s.metrics.inflight.Dec()
 	c.allowOrigin()
+	c.boundBody()
 	if !rt.open {
 		if !s.calls.begin(c) {
 			h.Set("Connection", "close")
@@ -236,7 +237,7 @@ func (c *call) end() {
 	took := time.Since(c.start)
 	c.s.metrics.call(c, took)
 	c.record(took)
-	if broken { // what was written is not an answer
+	if broken || c.abort { // what was written is not an answer
 		panic(http.ErrAbortHandler)
 	}
 }

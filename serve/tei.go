@@ -22,6 +22,7 @@ var tei = dialect{
 		{method: "POST", pattern: "/tokenize", use: Tokenize, handle: teiRoute(teiTokenize)},
 		{method: "POST", pattern: "/decode", use: Tokenize, handle: teiRoute(teiDecode)},
 		{method: "GET", pattern: "/info", handle: teiInfo},
+		{method: "GET", pattern: "/ping", open: true, handle: ready},
 		{method: "POST", pattern: "/invocations", handle: teiRoute(teiInvocation)},
 		{method: "POST", pattern: "/vertex", handle: teiRoute(teiVertex)},
 	},
@@ -85,7 +86,7 @@ func teiEmbed(c *call, body, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.vectors(m, &q.inputList, &q.reading, &q.normalize, q.dimensions)
+	a, err := c.vectors(m, &q.textInputs, &q.reading, &q.normalize, q.dimensions)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import "math"
 
 // embedRequest is a body of /embed, /embed_all and /embed_sparse.
 type embedRequest struct {
-	inputList
+	textInputs
 	reading
 	normalize  bool
 	dimensions int  // 0: all
@@ -23,7 +23,7 @@ func readEmbed(body []byte) (q embedRequest, err error) {
 		switch key {
 		case "inputs":
 			there = true
-			q.inputList, err = d.textsOrIDs()
+			q.textInputs, err = d.textsOrIDs()
 		case "normalize":
 			err = d.intoBool(&q.normalize)
 		case "dimensions":
@@ -39,7 +39,7 @@ func readEmbed(body []byte) (q embedRequest, err error) {
 }
 
 // check is err or, without one, what is wrong with inputs that were, or were not, there.
-func (l *inputList) check(there bool, err error) error {
+func (l *textInputs) check(there bool, err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -58,7 +58,7 @@ func (l *inputList) check(there bool, err error) error {
 
 // predictRequest is a body of /predict.
 type predictRequest struct {
-	inputList
+	textInputs
 	reading
 	raw bool
 }
@@ -72,7 +72,7 @@ func readPredict(body []byte) (q predictRequest, err error) {
 		switch key {
 		case "inputs":
 			there = true
-			q.inputList, err = d.textsOrPairs()
+			q.textInputs, err = d.textsOrPairs()
 		case "raw_scores":
 			err = d.intoBool(&q.raw)
 		}

@@ -1,114 +1,122 @@
 package serve
 
 import (
-	"encoding/json"
+	"encoding/binary"
+	"math"
+	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
-	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/internal/message"
-	"github.com/go-bert/bert/task"
 )
 
-// options are those of inputs that are read so.
-func (r *reading) options(c *call) inputOptions {
-	var o inputOptions
-	switch {
-	case r.truncate != nil && !*r.truncate:
-		o.truncate = TruncateNever
-	case r.left && (r.truncate != nil || c.truncation(&o) != TruncateNever):
-		o.truncate = TruncateLeft
-	case r.truncate != nil:
-		o.truncate = TruncateRight
-	}
-	return o
+// vectorFormat is how vectors of D numbers are written as bytes, end to end. The headers X-Bert-Format and X-Bert-Shape, "N,D", say what
+// the body has.
+type vectorFormat struct {
+	name   string
+	append func(b []byte, v []float32) []byte
 }
 
-// data are the inputs as the library takes them.
-func (l *inputList) data() []data.Input {
-	out := make([]data.Input, len(l.inputs))
-	for i := range l.inputs {
-		in := &l.inputs[i]
-		out[i] = data.Input{Text: in.text, TextPair: in.pair, Pair: in.isPair, IDs: in.ids}
-	}
-	return out
-}
-
-// checkDimensions reports a vector that is to be cut though the model was not trained for it; 0: it isn't to be cut.
-func (m *model) checkDimensions(n int) error {
-	d := m.description()
-	if n == 0 {
-		return nil
-	}
-	var (
-		sizes  []int
-		nested bool
-		extra  = d.Config.Extra
-	)
-	_ = json.Unmarshal(extra["matryoshka_dimensions"], &sizes) // a value of another kind is none
-	_ = json.Unmarshal(extra["is_matryoshka"], &nested)
-	nested = nested || d.Pipeline != nil && d.Pipeline.TruncateDim > 0
-	switch {
-	case len(sizes) > 0 && !slices.Contains(sizes, n):
-		return errorf(BadRequest, "`dimensions` is %d, the vectors of %s can be cut to %v", n, m.name, sizes).param("dimensions")
-	case len(sizes) == 0 && !nested && n != m.vectorSize():
-		return errorf(BadRequest, "`dimensions` is %d, but %s is not known to be trained so that the beginning of a vector can be used alone "+
-			"(Matryoshka): leave `dimensions` out, or set matryoshka_dimensions in the model's config.json where it is", n, m.name).param("dimensions")
-	}
-	return nil
-}
-
-// vectorSize is the number of elements of a vector where it is known without making one, and else 0.
-func (m *model) vectorSize() int {
-	if m.pooling() != task.ModelPooling {
-		return m.description().Config.HiddenSize
-	}
-	return 0
-}
-
-// vectors are those of a request's inputs.
-func (c *call) vectors(m *model, l *inputList, r *reading, normalize *bool, dimensions int) (*answers[[]float32], error) {
-	if err := m.checkDimensions(dimensions); err != nil {
-		return nil, err
-	}
-	return c.embed(m, l.data(), embedOptions{inputOptions: r.options(c), normalize: normalize, dimensions: dimensions, promptName: r.promptName})
-}
-
-// similarities are the cosines between a text and each of others.
-func (c *call) similarities(m *model, q *similarityRequest) ([]float32, error) {
-	l := inputList{inputs: make([]textInput, 1+len(q.sentences))}
-	l.inputs[0].text = q.source
-	for i, s := range q.sentences {
-		l.inputs[i+1].text = s
-	}
-	yes := true
-	a, err := c.vectors(m, &l, &q.reading, &yes, 0)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]float32, len(q.sentences))
-	for i := range out {
-		sum := 0.0
-		for j, x := range a.values[0] {
-			sum += float64(x) * float64(a.values[i+1][j])
+// vectorFormats are the formats beside JSON, which has no name. All numbers are little-endian.
+var vectorFormats = []vectorFormat{
+	{"f32", appendBytes},
+	// IEEE 754 binary16, rounded to the nearest.
+	{"f16", func(b []byte, v []float32) []byte {
+		for _, x := range v {
+			b = binary.LittleEndian.AppendUint16(b, float16(x))
 		}
-		out[i] = float32(sum)
-	}
-	return out, nil
-}
-
-// appendVectors appends an array of vectors.
-func appendVectors(b []byte, vectors [][]float32) []byte {
-	return appendEach(b, len(vectors), func(b []byte, i int) []byte { return appendVector(b, vectors[i]) })
-}
-
-// notTexts is the error of inputs that have to be texts.
-func (l *inputList) texts(field string) ([]string, error) {
-	out := make([]string, len(l.inputs))
-	for i := range l.inputs {
-		if l.inputs[i].ids != nil {
-			return nil, errorf(BadRequest, "%s: want texts, not token ids", message.Quote(field)).param(field)
+		return b
+	}},
+	// The scale as float32, and D signed bytes: a number is scale times its byte. The largest is 127.
+	{"int8", func(b []byte, v []float32) []byte {
+		most := float32(0)
+		for _, x := range v {
+			most = max(most, x, -x)
 		}
-		out[i] = l.inputs[i].text
+		scale := most / 127
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(scale))
+		for _, x := range v {
+			q := 0.0
+			if scale > 0 {
+				q = math.RoundToEven(float64(x) / float64(scale))
+			}
+			b = append(b, byte(int8(max(-127, min(127, q)))))
+		}
+		return b
+	}},
+	// A bit for each number, 1 where it is above 0, the first in the highest bit of the first byte, as NumPy's packbits has them.
+	{"binary", func(b []byte, v []float32) []byte {
+		for i := 0; i < len(v); i += 8 {
+			var bits byte
+			for k, x := range v[i:min(i+8, len(v))] {
+				if x > 0 {
+					bits |= 0x80 >> k
+				}
+			}
+			b = append(b, bits)
+		}
+		return b
+	}},
+}
+
+// parseVectorFormat is nil of JSON.
+func parseVectorFormat(name string) (*vectorFormat, error) {
+	if name == "" || name == "json" {
+		return nil, nil
 	}
-	return out, nil
+	if i := slices.IndexFunc(vectorFormats, func(f vectorFormat) bool { return f.name == name }); i >= 0 {
+		return &vectorFormats[i], nil
+	}
+	names := []string{"json"}
+	for _, f := range vectorFormats {
+		names = append(names, f.name)
+	}
+	return nil, errorf(BadRequest, "format %s: want %s", message.Quote(name), strings.Join(names, ", ")).param("format")
+}
+
+// replyVectors answers with bytes. Inputs that have none are refused: there is no place for their errors.
+func (c *call) replyVectors(vectors [][]float32, f *vectorFormat) error {
+	b := c.buffer()
+	for i, v := range vectors {
+		if v == nil {
+			return errorf(BadRequest, "partial is for JSON: the format %s has no place for errors", f.name).param("partial").atInput(i)
+		}
+		b = f.append(b, v)
+	}
+	h := c.w.Header()
+	h.Set("X-Bert-Format", f.name)
+	h.Set("X-Bert-Shape", strconv.Itoa(len(vectors))+","+strconv.Itoa(len(vectors[0])))
+	return c.reply(http.StatusOK, contentBytes, b)
+}
+
+// float16 rounds to binary16, to the nearest and of two to the even one. What is too large is infinite.
+func float16(x float32) uint16 {
+	bits := math.Float32bits(x)
+	sign := uint16(bits >> 16 & 0x8000)
+	exponent := int(bits>>23&0xFF) - 127
+	fraction := bits & 0x7FFFFF
+	switch {
+	case exponent == 128 && fraction != 0:
+		return sign | 0x7E00
+	case exponent > 15:
+		return sign | 0x7C00
+	case exponent < -25:
+		return sign
+	}
+	// The significand with its leading 1, of which shift bits go.
+	significand, shift := fraction|0x800000, 13
+	biased := exponent + 15
+	if biased <= 0 { // a subnormal number
+		shift += 1 - biased
+		biased = 0
+	} else {
+		significand &^= 0x800000
+	}
+	half := uint32(1) << (shift - 1)
+	rounded := significand >> shift
+	if rest := significand & (half<<1 - 1); rest > half || rest == half && rounded&1 == 1 {
+		rounded++ // which may carry into the exponent
+	}
+	return sign | uint16(biased<<10) + uint16(rounded)
 }

@@ -56,13 +56,14 @@ func (m *model) warm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for range 2 { // the second time is that of later batches
+	for i := range 2 {
 		start := time.Now()
 		if _, err := l.direct(ctx, inputs); err != nil {
 			return fmt.Errorf("a batch of %d sequences: %w", len(inputs), err)
 		}
-		m.meter = meter{}
-		m.meter.add(len(inputs)*length, time.Since(start))
+		if i > 0 { // as later batches are
+			m.meter.add(len(inputs)*length, time.Since(start))
+		}
 	}
 	path := filepath.Join(m.dir(), ProbesFile)
 	content, err := files.ReadFile(path, maxManifest)

@@ -75,8 +75,8 @@ func weaviateMeta(c *call) error {
 }
 
 func weaviateReady(c *call) error {
-	if _, err := c.model("", Embed); err != nil {
-		return err
+	if !c.s.Status().Ready {
+		return ready(c)
 	}
 	return c.reply(http.StatusNoContent, "", nil)
 }

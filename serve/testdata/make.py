@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes testdata/golden: requests to the server with the answers of transformers on the same weights.
 
-    go test ./serve -run NONE -models DIR        # writes the small models
-    make.py DIR                                  # writes golden/*.json beside this script
+    go test ./serve -run TestSaveModels -models DIR      # writes the small models
+    make.py DIR                                          # writes golden/*.json beside this script
 
 Needs torch, numpy and transformers 4.57 (5 has no pipeline of question answering any more). Scores are rounded to 7 digits.
 """
@@ -120,13 +120,21 @@ case("openai", "texts", E, "/embeddings", {"model": "encoder", "input": TEXTS, "
 
 # --- classification
 T = tokenizers["encoder"]
-classify = {n: pipe("text-classification", n, top_k=None) for n in ("classifier", "multilabel", "regression", "reranker")}
+
+
+def classifier(name):
+    p = pipe("text-classification", name, top_k=None)
+    # Of a text alone the pipeline gives a list of a list.
+    return lambda x, **more: p(x, **more)[0] if isinstance(x, str) else p(x, **more)
+
+
+classify = {n: classifier(n) for n in ("classifier", "multilabel", "regression", "reranker")}
 for n in classify:
     one = classify[n](TEXTS[0])
     pair = classify[n]({"text": TEXTS[0], "text_pair": TEXTS[1]})
     case("tei", "predict " + n, [n], "/predict", {"inputs": TEXTS[0]}, one)
     case("tei", "predict pairs " + n, [n], "/predict", {"inputs": [[TEXTS[0], TEXTS[1]], [TEXTS[0]]]}, [pair, one])
-    case("hf", "classification " + n, [n], "/", {"inputs": TEXTS[0]}, [one] if n != "reranker" else [one])
+    case("hf", "classification " + n, [n], "/", {"inputs": TEXTS[0]}, [one])
     case("hf", "classification of texts " + n, E + [n], f"/models/{n}", {"inputs": TEXTS}, [classify[n](t) for t in TEXTS])
     case("hf", "classification of a pair " + n, E + [n], f"/models/{n}/pipeline/text-classification",
          {"inputs": {"text": TEXTS[0], "text_pair": TEXTS[1]}, "parameters": {"top_k": 1}}, [pair[:1]])
