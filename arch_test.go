@@ -51,7 +51,7 @@ var rooms = []room{
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/files"}},
 	// The pages of a server ask it as every client does, and draw as report does: serve knows neither.
-	{dir: "serve/pages", ours: []string{"report", "task", "data"}},
+	{dir: "serve/web", ours: []string{"report", "task", "data"}},
 	// It starts servers as processes of their own, and measures the library beside them.
 	{dir: "bench/serve", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
 	// It starts bert as a process of its own, as it does the others, and is one itself, of the library.

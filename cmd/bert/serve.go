@@ -21,7 +21,7 @@ import (
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/hub"
 	"github.com/go-bert/bert/serve"
-	"github.com/go-bert/bert/serve/pages"
+	"github.com/go-bert/bert/serve/web"
 	"github.com/go-bert/bert/starter"
 	"github.com/go-bert/bert/task"
 )
@@ -372,8 +372,8 @@ func (f *serveFlags) handler(s *serve.Server) http.Handler {
 		return s
 	}
 	described := describer{specs: f.options.Models}
-	return pages.New(s, pages.Options{
-		Models: func() []pages.Model { return described.pages(s) },
+	return web.New(s, web.Options{
+		Models: func() []web.Model { return described.pages(s) },
 		Keyed:  len(f.options.Keys) > 0 || f.options.KeyFile != "",
 		Prefix: f.options.URLPrefix, Version: "bert " + version(),
 	})

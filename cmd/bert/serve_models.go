@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/serve"
-	"github.com/go-bert/bert/serve/pages"
+	"github.com/go-bert/bert/serve/web"
 	"github.com/go-bert/bert/task"
 )
 
@@ -17,12 +17,12 @@ type describer struct {
 	specs []serve.ModelSpec
 
 	mu    sync.Mutex
-	known map[string]pages.Model // by name; of the files as they were when it was first asked
+	known map[string]web.Model // by name; of the files as they were when it was first asked
 }
 
 // pages are the models of a server that answer.
-func (d *describer) pages(s *serve.Server) []pages.Model {
-	var list []pages.Model
+func (d *describer) pages(s *serve.Server) []web.Model {
+	var list []web.Model
 	for _, m := range s.Models() {
 		if m.State == serve.ModelReady {
 			list = append(list, d.page(m.Name))
@@ -32,18 +32,18 @@ func (d *describer) pages(s *serve.Server) []pages.Model {
 		if m.State == serve.ModelFailed {
 			about = "It could not be loaded; the log says why."
 		}
-		list = append(list, pages.Model{Name: m.Name, About: about})
+		list = append(list, web.Model{Name: m.Name, About: about})
 	}
 	return list
 }
 
-func (d *describer) page(name string) pages.Model {
+func (d *describer) page(name string) web.Model {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p, ok := d.known[name]; ok {
 		return p
 	}
-	p := pages.Model{Name: name}
+	p := web.Model{Name: name}
 	for _, spec := range d.specs {
 		if spec.Name != name {
 			continue
@@ -53,7 +53,7 @@ func (d *describer) page(name string) pages.Model {
 		}
 	}
 	if d.known == nil {
-		d.known = make(map[string]pages.Model)
+		d.known = make(map[string]web.Model)
 	}
 	d.known[name] = p
 	return p

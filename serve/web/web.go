@@ -1,10 +1,10 @@
-// Package pages are the pages that a person sees who opens the address of a server of models in a browser: one on which each model can be
+// Package web are the pages that a person sees who opens the address of a server of models in a browser: one on which each model can be
 // tried, and the documentation of the routes. They are made of the drawings of package report, need nothing beside them, and work without
 // scripts.
 //
 // A page asks what is tried of the server's own handler, by the routes that every client uses: keys, limits, scheduling and metrics are
 // those of any request, and package serve knows nothing of pages.
-package pages
+package web
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package pages
+package web
 
 import (
 	"encoding/json"
@@ -145,7 +145,7 @@ func TestUses(t *testing.T) {
 				t.Errorf("%s: %s got into the page", u.Task, text)
 			}
 		}
-		if !strings.Contains(page, "form-action 'self'") {
+		if !strings.Contains(page, "form-action &#39;self&#39;") {
 			t.Errorf("%s: the policy doesn't let its forms be sent", u.Task)
 		}
 		form.Set("text", "a Ána <script>alert(1)</script>")
