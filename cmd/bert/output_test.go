@@ -164,6 +164,7 @@ func TestDocumentedKeys(t *testing.T) {
 		"bench":                                measurement{},
 		"bench calibrate":                      calibration{},
 		"pull --json":                          pullJSON{},
+		"serve --explain-request":              explainedJSON{},
 		"version --json":                       versionJSON{},
 	} {
 		if keys := structKeys(reflect.TypeOf(object)); !slices.Equal(keys, documented[heading]) {
