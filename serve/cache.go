@@ -101,6 +101,10 @@ func sizeOf(value any) int64 {
 		for _, m := range v {
 			n += header + 2*header*len(m.Candidates)
 		}
+	case []float32:
+		n += 4 * len(v)
+	case []task.SparseWeight:
+		n += 8 * len(v)
 	}
 	return int64(n)
 }

@@ -109,8 +109,8 @@ func badCases() []goldenCase {
 	return out
 }
 
-// TestErrors checks what each dialect says of bad requests.
-func TestErrors(t *testing.T) {
+// TestDialectErrors checks what each dialect says of bad requests.
+func TestDialectErrors(t *testing.T) {
 	all := servers{}
 	for _, x := range bad {
 		s := all.of(t, strings.Fields(x.models))

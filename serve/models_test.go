@@ -15,31 +15,32 @@ import (
 	"github.com/go-bert/bert/tokenizer"
 )
 
-// small is a model for tests: random weights that are large enough for answers to differ.
+// small is a model for tests: random weights that are large enough for answers to differ. The seed of the tagger gives all labels.
 type small struct {
 	name    string
 	head    bert.Head
 	labels  []string
 	problem bert.ProblemType
-	vectors bool // it is a folder of sentence-transformers
+	vectors bool   // it is a folder of sentence-transformers
+	seed    uint64 // of its weights
 }
 
 // smallModels are those that testdata/make.py makes goldens with.
 var smallModels = []small{
-	{name: "encoder", head: bert.NoHead, vectors: true},
-	{name: "classifier", head: bert.SequenceClassification, labels: []string{"joy", "anger", "none"}},
-	{name: "multilabel", head: bert.SequenceClassification, labels: []string{"toxic", "spam"}, problem: bert.MultiLabelClassification},
-	{name: "regression", head: bert.SequenceClassification, labels: []string{"LABEL_0"}, problem: bert.RegressionProblem},
-	{name: "reranker", head: bert.SequenceClassification, labels: []string{"LABEL_0"}},
-	{name: "nli", head: bert.SequenceClassification, labels: []string{"contradiction", "neutral", "entailment"}},
-	{name: "tagger", head: bert.TokenClassification, labels: []string{"O", "B-PER", "I-PER", "B-LOC", "I-LOC"}},
-	{name: "reader", head: bert.QuestionAnswering},
-	{name: "masked", head: bert.MaskedLM},
-	{name: "chooser", head: bert.MultipleChoice},
+	{name: "encoder", head: bert.NoHead, vectors: true, seed: 1},
+	{name: "classifier", head: bert.SequenceClassification, labels: []string{"joy", "anger", "none"}, seed: 2},
+	{name: "multilabel", head: bert.SequenceClassification, labels: []string{"toxic", "spam"}, problem: bert.MultiLabelClassification, seed: 3},
+	{name: "regression", head: bert.SequenceClassification, labels: []string{"LABEL_0"}, problem: bert.RegressionProblem, seed: 4},
+	{name: "reranker", head: bert.SequenceClassification, labels: []string{"LABEL_0"}, seed: 5},
+	{name: "nli", head: bert.SequenceClassification, labels: []string{"contradiction", "neutral", "entailment"}, seed: 6},
+	{name: "tagger", head: bert.TokenClassification, labels: []string{"O", "B-PER", "I-PER", "B-LOC", "I-LOC"}, seed: 34},
+	{name: "reader", head: bert.QuestionAnswering, seed: 8},
+	{name: "masked", head: bert.MaskedLM, seed: 9},
+	{name: "chooser", head: bert.MultipleChoice, seed: 10},
 }
 
 // save writes the model's directory.
-func (s *small) save(dir string, seed uint64) (err error) {
+func (s *small) save(dir string) (err error) {
 	c := bert.DefaultConfig()
 	vocabulary := append(tinymodel.Vocabulary(), strings.Fields("é ana lives in paris ##s ##ing 日 𝕏 😀 who where it 1 2")...)
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(vocabulary), 12, 2, 2, 20
@@ -56,7 +57,7 @@ func (s *small) save(dir string, seed uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := bert.New(c, bert.Options{Head: s.head, Seed: seed, Threads: 1})
+	m, err := bert.New(c, bert.Options{Head: s.head, Seed: s.seed, Threads: 1})
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func smallDir(t testing.TB, name string) string {
 	t.Helper()
 	i := slices.IndexFunc(smallModels, func(s small) bool { return s.name == name })
 	dir := filepath.Join(t.TempDir(), name)
-	if err := errors.Join(os.Mkdir(dir, 0o777), smallModels[i].save(dir, uint64(i+1))); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o777), smallModels[i].save(dir)); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -100,7 +101,7 @@ func TestSaveModels(t *testing.T) {
 	}
 	for i := range smallModels {
 		dir := filepath.Join(*saveTo, smallModels[i].name)
-		if err := errors.Join(os.MkdirAll(dir, 0o777), smallModels[i].save(dir, uint64(i+1))); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o777), smallModels[i].save(dir)); err != nil {
 			t.Fatal(err)
 		}
 	}

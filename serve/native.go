@@ -206,6 +206,12 @@ func nativeAsk(c *call, u Use, m *model, q *nativeRequest, o inputOptions) (*nat
 			out.facts = a.facts
 			out.write = func(b []byte, i int) ([]byte, error) { return field(b, "masks", a.values[i]) }
 		}
+	case EmbedSparse:
+		a, e := ask[[]task.SparseWeight](c, m, laneKey{use: EmbedSparse}, q.Inputs, &o)
+		if err = e; err == nil {
+			out.facts = a.facts
+			out.write = func(b []byte, i int) ([]byte, error) { return field(b, "weights", a.values[i]) }
+		}
 	case Compare:
 		a, e := c.compare(m, q.Query, q.Texts, embed)
 		if err = e; err == nil {
