@@ -36,7 +36,7 @@ var programs = []program{
 	{
 		name: "bert", about: "bert serve", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
 		command: func(d *driver, models []string, port int) (*exec.Cmd, string) {
-			args := []string{"serve", "--port", strconv.Itoa(port), "--cache-bytes", "0", "--quiet"}
+			args := []string{"serve", "--port", strconv.Itoa(port), "--cache-bytes", "0", "--truncate", "right", "--quiet"}
 			for _, name := range models {
 				args = append(args, "--model", name+"="+d.models[name])
 			}

@@ -53,7 +53,7 @@ func settle(cmd *cobra.Command, environment []string) error {
 		env[name] = value
 	}
 	config := cmd.Flags().Lookup("config-file")
-	if value, ok := env[variable(config)]; ok && !config.Changed {
+	if value := env[variable(config)]; value != "" && !config.Changed {
 		if err := config.Value.Set(value); err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func settle(cmd *cobra.Command, environment []string) error {
 			source string
 			values []string
 		)
-		if value, ok := env[variable(f)]; ok {
+		if value := env[variable(f)]; value != "" { // an empty one is none, as compose files have them
 			source, values = variable(f), valuesOf(f, value)
 		} else if name := teiVariables[f.Name]; name != "" && env[name] != "" {
 			value := env[name]
