@@ -112,12 +112,19 @@ func loads(ctx context.Context, f *serveFlags) error {
 // probes are the texts that a model is checked with: of different lengths, so that a batch has to keep them apart.
 var probes = []string{"A joy from start to finish.", "No.", "The film begins well, but after half an hour nothing happens any more, and in the end one is glad to leave."}
 
+// mostProbed is the most tokens of a probe: plain Go takes its time.
+const mostProbed = 64
+
 // mostDifferent is how far the hidden states may be from those of plain Go, of their largest: by the rounding of the number format.
 var mostDifferent = map[bert.Precision]float64{bert.Float32: 1e-4, bert.BFloat16: 0.1, bert.Int8: 0.1}
 
 // checkModel compares what a model computes with plain Go, and alone with in a batch, and measures the tokens a second.
 func checkModel(ctx context.Context, spec *serve.ModelSpec, threads int) (found string, rate float64, err error) {
-	last := task.Encode(task.EncodeOptions{Layers: []int{-1}})
+	d, err := task.Describe(ctx, spec.Path)
+	if err != nil {
+		return "", 0, err
+	}
+	last := task.Encode(task.EncodeOptions{Layers: []int{-1}, MaxLength: min(d.Config.MaxPositionEmbeddings, mostProbed)})
 	open := func(device *bert.Device, p bert.Precision) (*task.Runner[task.Encoded], error) {
 		return task.Open(ctx, spec.Path, last, task.Options{Model: bert.Options{Device: device, Threads: threads, Precision: p, Dequantize: p == bert.Float32}})
 	}

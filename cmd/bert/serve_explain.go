@@ -70,10 +70,11 @@ func (a *app) explainRequest(ctx context.Context, f *serveFlags) error {
 			return err
 		}
 		x := explainedJSON{Route: route, Status: answer.code, Facts: facts.take(), Answer: beginning(answer.body.String())}
+		if f.explain == allRoutes && !understood(x.Facts) {
+			continue // the body is of another form
+		}
 		if x.Status == http.StatusOK {
 			taken++
-		} else if f.explain == allRoutes && len(routes) > 1 && !told(x.Facts) {
-			continue // the body is of another form
 		}
 		if err := jsonLine(a.stdout, x); err != nil {
 			return err
@@ -88,10 +89,13 @@ func (a *app) explainRequest(ctx context.Context, f *serveFlags) error {
 	return nil
 }
 
-// told says that a route which refused a body has understood it.
-func told(facts map[string]any) bool {
+// understoodKinds are those of errors about what a body says, rather than about its form.
+var understoodKinds = []any{"unknown_model", "too_many_inputs", "too_long", "bad_input", "wrong_task", "not_finite"}
+
+// understood says that a route found something to do in a body.
+func understood(facts map[string]any) bool {
 	tokens, _ := facts["tokens"].(int64)
-	return tokens > 0
+	return tokens > 0 || slices.Contains(understoodKinds, facts["kind"])
 }
 
 // beginning is that of a text.
