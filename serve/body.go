@@ -54,10 +54,13 @@ func (c *call) body() ([]byte, error) {
 		switch {
 		case err == io.EOF:
 			c.bodyRead()
-			c.read = buffer
 			if err := c.admit(); err != nil {
 				return nil, err
 			}
+			if buffer, err = c.decompressed(buffer); err != nil {
+				return nil, err
+			}
+			c.read = buffer
 			return buffer, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			c.w.Header().Set("Connection", "close")

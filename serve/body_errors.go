@@ -1,10 +1,6 @@
 package serve
 
-import (
-	"errors"
-	"strconv"
-	"strings"
-)
+import "errors"
 
 // bodyError is what is wrong with a body, as an Error; nil is nil.
 func bodyError(err error) error {
@@ -22,27 +18,13 @@ func bodyError(err error) error {
 	case errors.As(err, &syntax):
 		return &Error{Kind: BadRequest, Message: "the body is not JSON: " + syntax.Error(), Index: -1}
 	case errors.As(err, &field):
-		e := &Error{Kind: BadRequest, Message: field.Error(), Param: field.field, Index: indexIn(field.field)}
+		e := &Error{Kind: BadRequest, Message: field.Error(), Param: field.field, Index: -1} // the field has the number of the input
 		if errors.Is(field.err, errEmptyList) {
 			e.Kind = Empty
 		}
 		return e
 	}
 	return &Error{Kind: BadRequest, Message: err.Error(), Index: -1}
-}
-
-// indexIn is the number of the input in the name of a field such as inputs[3]; −1: there is none.
-func indexIn(field string) int {
-	_, after, ok := strings.Cut(field, "[")
-	if !ok {
-		return -1
-	}
-	number, _, _ := strings.Cut(after, "]")
-	i, err := strconv.Atoi(number)
-	if err != nil {
-		return -1
-	}
-	return i
 }
 
 // read reads the body of a call with one of the functions that read bodies.

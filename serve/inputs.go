@@ -3,7 +3,6 @@ package serve
 import (
 	"errors"
 	"math"
-	"unicode/utf8"
 )
 
 // textInput is an input of a request: a text, a pair of texts, or the ids of tokens.
@@ -11,14 +10,6 @@ type textInput struct {
 	text, pair string
 	isPair     bool
 	ids        []int32 // not nil: there is no text
-}
-
-// characters is what x-compute-characters counts: code points, or ids.
-func (in *textInput) characters() int {
-	if in.ids != nil {
-		return len(in.ids)
-	}
-	return utf8.RuneCountInString(in.text) + utf8.RuneCountInString(in.pair)
 }
 
 // textInputs is the inputs of a request. single says that the request had one that was not in a list, whose answer is not in one either.

@@ -65,8 +65,3 @@ func appendEach(b []byte, n int, add func(b []byte, i int) []byte) []byte {
 	}
 	return append(b, ']')
 }
-
-// appendRows appends [n,width] values as an array of n arrays.
-func appendRows(b []byte, v []float32, width int) []byte {
-	return appendEach(b, len(v)/width, func(b []byte, i int) []byte { return appendVector(b, v[i*width:(i+1)*width]) })
-}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/go-bert/bert/data"
-	"github.com/go-bert/bert/internal/message"
 	"github.com/go-bert/bert/task"
 )
 
@@ -99,16 +98,4 @@ func (c *call) similarities(m *model, q *similarityRequest) ([]float32, error) {
 // appendVectors appends an array of vectors.
 func appendVectors(b []byte, vectors [][]float32) []byte {
 	return appendEach(b, len(vectors), func(b []byte, i int) []byte { return appendVector(b, vectors[i]) })
-}
-
-// notTexts is the error of inputs that have to be texts.
-func (l *textInputs) texts(field string) ([]string, error) {
-	out := make([]string, len(l.inputs))
-	for i := range l.inputs {
-		if l.inputs[i].ids != nil {
-			return nil, errorf(BadRequest, "%s: want texts, not token ids", message.Quote(field)).param(field)
-		}
-		out[i] = l.inputs[i].text
-	}
-	return out, nil
 }

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"cmp"
-	"errors"
 	"math"
 	"slices"
 
@@ -61,18 +60,6 @@ func softmax(x []float32) {
 	for i, v := range x {
 		x[i] = float32(math.Exp(float64(v)-largest) / sum)
 	}
-}
-
-// errNotFinite is what a model says of an input whose numbers overflow.
-var errNotFinite = errors.New("the model's answer has a number that is not finite")
-
-func finite(v []float32) error {
-	for _, x := range v {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return errNotFinite
-		}
-	}
-	return nil
 }
 
 // descending is the indices of scores, those of the largest first, and of equal ones the lower index.

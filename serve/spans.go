@@ -92,7 +92,7 @@ func (a *asking) answers(t *tokenizer.Tokenizer, context string, windows []*toke
 			start, end := a.place(e, c)
 			text := context[start:end]
 			// The same words elsewhere are the same answer.
-			same := slices.IndexFunc(out, func(s span) bool { return strings.ToLower(s.text) == strings.ToLower(text) })
+			same := slices.IndexFunc(out, func(s span) bool { return strings.EqualFold(s.text, text) })
 			if same >= 0 {
 				out[same].score += float64(c.score)
 				continue

@@ -366,3 +366,19 @@ func TestAppendIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestDecodeTokens joins the tokens of ids as Decode joins the ids.
+func TestDecodeTokens(t *testing.T) {
+	tok, err := New([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##want", "##ed", ",", "it", "'", "s", "n't"}, DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ids := range [][]int32{{5, 6, 7, 8, 9}, {6, 7}, {9, 12}, {2, 9, 10, 11, 3}, {}} {
+		if got, want := tok.DecodeTokens(tok.Tokens(ids)), tok.Decode(ids, false); got != want {
+			t.Errorf("%v: %q, want %q", ids, got, want)
+		}
+	}
+	if got := tok.DecodeTokens([]string{"zo", "##o", "it"}); got != "zoo it" {
+		t.Errorf("%q, want zoo it", got)
+	}
+}
