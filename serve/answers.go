@@ -135,9 +135,20 @@ type predictOptions struct {
 	nullable *bool
 }
 
+// minStride bounds how many windows a long text may have.
+const minStride = 16
+
 // predict gives the answers that a model was fine-tuned for. u is Classify, Tag, Answer or Choose, by what inputs have to be: texts or
 // pairs; texts or words; a question with its context; a text with choices.
 func (c *call) predict(u Use, m *model, inputs []data.Input, o predictOptions) (*answers[task.Prediction], error) {
+	if n := o.docStride; n < 0 || n > 0 && n < minStride {
+		return nil, errorf(BadRequest, "windows are %d tokens apart, want at least %d", n, minStride).param("doc_stride")
+	}
+	for i := range inputs {
+		if n := len(inputs[i].Choices); n > c.s.options.MaxInputs {
+			return nil, errorf(TooManyInputs, "%d choices, want at most %d", n, c.s.options.MaxInputs).atInput(i)
+		}
+	}
 	key := laneKey{use: u, docStride: o.docStride}
 	if o.nullable != nil {
 		if key.nullable = -1; *o.nullable {
@@ -160,6 +171,9 @@ const maxTopK = 1000
 
 // zeroShot gives texts some of the labels.
 func (c *call) zeroShot(m *model, inputs []data.Input, z task.ZeroShotOptions, o inputOptions) (*answers[task.Prediction], error) {
+	if n := len(z.Labels); n > c.s.options.MaxInputs {
+		return nil, errorf(TooManyInputs, "%d labels, want at most %d", n, c.s.options.MaxInputs).param("labels")
+	}
 	key := laneKey{use: ZeroShot, labels: encodeLabels(z.Labels), template: z.Template, multiLabel: z.MultiLabel}
 	return ask[task.Prediction](c, m, key, inputs, &o)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,14 +22,11 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 	if most := c.s.options.MaxInputs; len(inputs) > most {
 		return nil, errorf(TooManyInputs, "%s inputs, want at most %s", message.Thousands(len(inputs)), message.Thousands(most))
 	}
-	never := false
-	switch c.truncation(o) {
-	case TruncateLeft:
+	truncate, asked := c.truncation(o)
+	switch {
+	case truncate == TruncateLeft:
 		key.cut = task.CutLeft
-	case TruncateNever:
-		never = true
-		key.cut = task.CutRight
-	default:
+	case truncate == TruncateRight && asked:
 		key.cut = task.CutRight
 	}
 	key.maxTokens = m.spec.MaxTokens
@@ -55,7 +51,7 @@ func ask[T any](c *call, m *model, key laneKey, inputs []data.Input, o *inputOpt
 		if c.ctx.Err() != nil {
 			return nil, context.Cause(c.ctx)
 		}
-		p, e := c.prepare(l, &inputs[i], never)
+		p, e := c.prepare(l, &inputs[i], truncate == TruncateNever)
 		if e != nil {
 			if !o.partial {
 				return nil, e.atInput(i)
@@ -140,17 +136,17 @@ func (c *call) timed(t *ticket) {
 	c.facts.compute += t.ending.Sub(started)
 }
 
-// truncation is what becomes of long inputs.
-func (c *call) truncation(o *inputOptions) Truncate {
+// truncation is what becomes of long inputs, and whether somebody asked for it. Otherwise a model may cut the end that it says.
+func (c *call) truncation(o *inputOptions) (t Truncate, asked bool) {
 	switch {
 	case o.truncate != TruncateDefault:
-		return o.truncate
+		return o.truncate, true
 	case c.s.options.Truncate != TruncateDefault:
-		return c.s.options.Truncate
+		return c.s.options.Truncate, true
 	case c.dialect != nil:
-		return c.dialect.truncate
+		return c.dialect.truncate, false
 	}
-	return TruncateDefault
+	return TruncateDefault, false
 }
 
 // prepare tokenizes an input.
@@ -163,11 +159,15 @@ func (c *call) prepare(l *lane, in *data.Input, never bool) (task.Prepared, *Err
 		}
 		return p, e
 	}
-	if n := p.DroppedTokens(); never && n > 0 {
-		return p, &Error{Kind: TooLong, Index: -1, Message: fmt.Sprintf("the input has %s tokens, want at most %s: shorten it, or have it truncated",
-			message.Thousands(p.Tokens()+n), message.Thousands(p.Tokens()))}
+	n := p.DroppedTokens()
+	switch {
+	case !never || n == 0:
+		return p, nil
+	case p.Sequences() > 1:
+		return p, errorf(TooLong, "%s tokens of the input have no room: shorten it, or have it truncated", message.Thousands(n))
 	}
-	return p, nil
+	return p, errorf(TooLong, "the input has %s tokens, want at most %s: shorten it, or have it truncated",
+		message.Thousands(p.Tokens()+n), message.Thousands(p.Tokens()))
 }
 
 // sum adds up what became of inputs.

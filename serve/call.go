@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -64,7 +65,25 @@ func (c *call) pathModel() string { return c.r.PathValue("m") }
 func (c *call) query(name string) string { return c.r.URL.Query().Get(name) }
 
 // buffer is empty memory for an answer, good until the call ends.
-func (c *call) buffer() []byte { return c.scratch[:0] }
+func (c *call) buffer() []byte {
+	if c.scratch == nil {
+		c.scratch = *buffers.Get().(*[]byte)
+	}
+	return c.scratch[:0]
+}
+
+// buffers are those of calls that have ended, unless they are large.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
+
+const largeBuffer = 1 << 20
+
+// freeBuffer lets others have the call's.
+func (c *call) freeBuffer() {
+	if b := c.scratch; b != nil && cap(b) <= largeBuffer {
+		buffers.Put(&b)
+	}
+	c.scratch = nil
+}
 
 // reply writes an answer: the headers that say what became of the inputs, and body. It is called once. An error is that of a client
 // that has gone, and needs no handling.

@@ -11,7 +11,7 @@ type dialect struct {
 	// WWW-Authenticate, are there already; call.reply writes the rest.
 	writeError func(c *call, e *Error)
 
-	truncate  Truncate   // where neither a request nor Options say
+	truncate  Truncate   // where neither a request nor Options say; TruncateRight is then the end that the model says
 	offsets   OffsetUnit // of places in texts, where a request doesn't say
 	normalize bool       // vectors are divided by their length, where a request doesn't say
 }

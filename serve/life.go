@@ -42,7 +42,7 @@ func (s *Server) loadFirst(ctx context.Context, e *entry) {
 		e.state, e.step, e.model, e.err = state, step, m, err
 	}
 	set(ModelLoading, "reading files", nil, nil)
-	m, err := s.open(ctx, e.spec, func(step string) { set(ModelLoading, step, nil, nil) })
+	m, err := s.open(ctx, e.spec, nil, func(step string) { set(ModelLoading, step, nil, nil) })
 	if err != nil {
 		set(ModelFailed, "", nil, err)
 		s.log.Error("model failed", "model", e.spec.Name, "path", e.spec.Path, "error", err)
@@ -51,8 +51,8 @@ func (s *Server) loadFirst(ctx context.Context, e *entry) {
 	set(ModelReady, "", m, nil)
 }
 
-// open loads and warms a model. Where another name has the same files and precision, it shares what that has loaded.
-func (s *Server) open(ctx context.Context, spec ModelSpec, step func(string)) (*model, error) {
+// open loads and warms a model. Where another name has the same files and precision, or one of others, it shares what that has loaded.
+func (s *Server) open(ctx context.Context, spec ModelSpec, others []*model, step func(string)) (*model, error) {
 	start := time.Now()
 	digest, err := fingerprint(spec.Path)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Server) open(ctx context.Context, spec ModelSpec, step func(string)) (*
 	}
 	m := &model{name: spec.Name, spec: spec, digest: digest}
 	m.users.Store(1)
-	if other := s.registry.sharing(spec, digest); other != nil {
+	if other := s.registry.sharing(spec, digest, others); other != nil {
 		m.shared, m.gone = other.shared, other.release // which is held until then
 	} else {
 		o := task.Options{
@@ -178,7 +178,7 @@ func (s *Server) reload(ctx context.Context) error {
 				continue
 			}
 		}
-		m, err := s.open(ctx, spec, func(string) {})
+		m, err := s.open(ctx, spec, opened, func(string) {})
 		if err != nil {
 			failed = append(failed, fmt.Errorf("model %s: %w", spec.Name, err))
 			continue
@@ -377,7 +377,7 @@ func (s *Server) revive() {
 
 // tryOne computes the shortest input by way of the queue.
 func (s *Server) tryOne(ctx context.Context, m *model) error {
-	l, err := m.lanes.get(m, laneKey{use: Embed, pooling: m.pooling(), cut: task.CutRight, maxTokens: m.spec.MaxTokens})
+	l, err := m.lanes.get(m, m.vectors())
 	if err != nil {
 		return err
 	}

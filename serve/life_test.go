@@ -34,7 +34,7 @@ func slowed(t testing.TB, s *Server, name string) (gate chan struct{}) {
 		t.Fatal(err)
 	}
 	defer m.release()
-	l, err := m.lanes.get(m, laneKey{use: Embed, pooling: m.pooling(), cut: task.CutRight})
+	l, err := m.lanes.get(m, m.vectors())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -436,7 +436,7 @@ func TestFailingModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.release()
-	l, err := m.lanes.get(m, laneKey{use: Embed, pooling: m.pooling(), cut: task.CutRight})
+	l, err := m.lanes.get(m, m.vectors())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/sha256"
@@ -80,6 +81,26 @@ func (m *model) pooling() task.Pooling {
 		return task.ModelPooling
 	}
 	return task.MeanPooling
+}
+
+// plainLength is the length that texts are truncated to where vectors are made of a model that says none; else 0.
+func (m *model) plainLength() int {
+	d := m.description()
+	if d.Pipeline != nil && !d.Pipeline.CrossEncoder {
+		return 0
+	}
+	most := d.Config.MaxPositionEmbeddings
+	if d.Tokenizer != nil {
+		if n := d.Tokenizer.Config().ModelMaxLength; n >= 3 && n < most {
+			most = n
+		}
+	}
+	return most
+}
+
+// vectors is the key of the lane of vectors, where a request says nothing.
+func (m *model) vectors() laneKey {
+	return laneKey{use: Embed, pooling: m.pooling(), maxTokens: m.spec.MaxTokens}
 }
 
 // similarity is how vectors of the model are compared.
@@ -175,7 +196,7 @@ func newLane[T any](m *model, key laneKey, use task.Use[T]) (*lane, error) {
 
 // openLane makes the lane of a key.
 func openLane(m *model, key laneKey) (*lane, error) {
-	encode := task.EncodeOptions{MaxLength: key.maxTokens, PromptName: key.promptName}
+	encode := task.EncodeOptions{MaxLength: cmp.Or(key.maxTokens, m.plainLength()), PromptName: key.promptName}
 	if key.ownPrompt {
 		encode.Prompt = &key.prompt
 	}

@@ -33,7 +33,7 @@ type Truncate uint8
 const (
 	// TruncateDefault leaves it to Options and, where they are silent, to the dialect.
 	TruncateDefault Truncate = iota
-	// TruncateRight cuts the end, or as the model says: see task.Spec.
+	// TruncateRight cuts the end.
 	TruncateRight
 	// TruncateLeft cuts the beginning.
 	TruncateLeft
@@ -93,7 +93,7 @@ type Options struct {
 
 	// MaxRequests is the most requests whose bodies are read or answered at once; 0: 4,096. The next is refused.
 	MaxRequests int
-	// MaxInputs is the most inputs of a request; 0: 2,048.
+	// MaxInputs is the most inputs of a request, and the most labels or choices of an input; 0: 2,048.
 	MaxInputs int
 	// MaxBody is the most bytes of a body; 0: 8 MiB. MaxBodies is the most of all that are held at once; 0: 32 × MaxBody.
 	MaxBody, MaxBodies int64
@@ -108,7 +108,8 @@ type Options struct {
 	// NoSharing computes inputs anew that are being computed for another request.
 	NoSharing bool
 
-	// Truncate is what becomes of long inputs where a request doesn't say. The zero value leaves it to the dialect.
+	// Truncate is what becomes of long inputs where a request doesn't say. The zero value leaves it to the dialect; most cut the end
+	// that the model says.
 	Truncate Truncate
 	// TokenIDs lets the OpenAI dialect take ids in place of texts. They are those of the model's own tokenizer, which OpenAI's
 	// clients don't have.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // registry is the models by their names, in the order of Options.
@@ -52,7 +53,7 @@ func (g *registry) find(name string, u Use) (*model, error) {
 	case e.state == ModelFailed:
 		return nil, &Error{Kind: Loading, Message: "the model " + e.spec.Name + " could not be loaded: the server's log says why", Index: -1, Cause: e.err}
 	case e.model == nil || !e.model.hold():
-		return nil, errorf(Loading, "the model %s is not loaded yet", e.spec.Name)
+		return nil, &Error{Kind: Loading, Message: "the model " + e.spec.Name + " is not loaded yet", Index: -1, RetryAfter: time.Second}
 	}
 	return e.model, nil
 }
@@ -116,11 +117,14 @@ func (g *registry) swap(entries []*entry) {
 }
 
 // sharing is a model of the same files and precision, held for the caller; nil: there is none.
-func (g *registry) sharing(spec ModelSpec, digest string) *model {
+func (g *registry) sharing(spec ModelSpec, digest string, others []*model) *model {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for _, e := range g.entries {
-		if m := e.model; m != nil && m.digest == digest && m.spec.Precision == spec.Precision && m.hold() {
+		others = append(others[:len(others):len(others)], e.model)
+	}
+	for _, m := range others {
+		if m != nil && m.digest == digest && m.spec.Precision == spec.Precision && m.hold() {
 			return m
 		}
 	}

@@ -234,6 +234,7 @@ func (c *call) end() {
 		c.s.admitted.Add(-1)
 	}
 	c.s.bodies.Add(-c.held)
+	c.freeBuffer()
 	took := time.Since(c.start)
 	c.s.metrics.call(c, took)
 	c.record(took)

@@ -52,7 +52,7 @@ func (m *model) warm(ctx context.Context) error {
 	for i := range inputs {
 		inputs[i].IDs = ids
 	}
-	l, err := m.lanes.get(m, laneKey{use: Embed, pooling: m.pooling(), cut: task.CutRight, maxTokens: m.spec.MaxTokens})
+	l, err := m.lanes.get(m, m.vectors())
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (m *model) try(ctx context.Context, p *probe) error {
 	if err := m.can(u); err != nil {
 		return err
 	}
-	l, err := m.lanes.get(m, laneKey{use: u, pooling: m.pooling(), cut: task.CutRight, maxTokens: m.spec.MaxTokens})
+	l, err := m.lanes.get(m, laneKey{use: u, pooling: m.pooling(), maxTokens: m.spec.MaxTokens})
 	if err != nil {
 		return err
 	}
