@@ -182,7 +182,7 @@ func hfClassify(c *call, name string, body, b []byte) ([]byte, error) {
 // cutTo is how a text is read that is no longer than a model takes: never says that a longer one is an error.
 func (c *call) cutTo(m *model, u Use, r *reading) (o tokenizer.Options, never bool) {
 	options := r.options(c)
-	how := c.truncation(&options)
+	how, _ := c.truncation(&options)
 	return tokenizer.Options{MaxLength: m.maxTokens(u), TruncateLeft: how == TruncateLeft}, how == TruncateNever
 }
 

@@ -11,10 +11,11 @@ import (
 // options are those of inputs that are read so.
 func (r *reading) options(c *call) inputOptions {
 	var o inputOptions
+	how, _ := c.truncation(&o)
 	switch {
 	case r.truncate != nil && !*r.truncate:
 		o.truncate = TruncateNever
-	case r.left && (r.truncate != nil || c.truncation(&o) != TruncateNever):
+	case r.left && (r.truncate != nil || how != TruncateNever):
 		o.truncate = TruncateLeft
 	case r.truncate != nil:
 		o.truncate = TruncateRight
