@@ -98,7 +98,7 @@ func TestKServe(t *testing.T) {
 }
 
 // TestVectorFormats asks several dialects for the vector of one text.
-func TestVectorFormats(t *testing.T) {
+func TestKServeVectorFormats(t *testing.T) {
 	s := smallServer(t, Options{TokenIDs: true}, "encoder")
 	want := vectorsOf(t, s, `{"inputs":["the film"]}`)[0]
 	var openai struct {

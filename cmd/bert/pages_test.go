@@ -473,9 +473,10 @@ func TestServePages(t *testing.T) {
 	w.table(t, "two.tsv", 40, []string{"label", "text"}, func(i int) []string { return w.review(i, "dull", "fun") })
 	w.bert(t, "finetune --task text --data two.tsv --num-train-epochs 1 --max-seq-length 16"+tinyFlags+"two")
 	w.write(t, "ner/train.txt", w.tagged(20))
+	w.write(t, "ner/valid.txt", w.tagged(8))
 	w.bert(t, "finetune --task ner --data ner --num-train-epochs 1 --max-seq-length 24"+tinyFlags+"ner-model")
 	w.write(t, "squad1.json", w.questions(t, 12, false))
-	w.bert(t, "finetune --task squad --data squad1.json --num-train-epochs 1 --max-seq-length 30 --doc-stride 8"+tinyFlags+"squad1")
+	w.bert(t, "finetune --task squad --data squad1.json --eval-data squad1.json --num-train-epochs 1 --max-seq-length 30 --doc-stride 8"+tinyFlags+"squad1")
 	cmd := exec.Command("bert", "serve", "--port", "0", "--model", "two", "--model", "ner-model", "--model", "squad1", "--model", "encoder=tiny")
 	cmd.Dir, cmd.Env = w.dir, w.env
 	said, err := cmd.StderrPipe()
