@@ -137,13 +137,22 @@ func classify(form url.Values, ask asker) (report.Section, error) {
 		first := answers[0][0]
 		var scores []report.Score
 		for i, word := range words {
-			scores = append(scores, report.Score{Name: word, Value: first.Score - scoreOf(answers[i+1], first.Label)})
+			scores = append(scores, report.Score{Name: shortWord(word), Value: first.Score - scoreOf(answers[i+1], first.Label)})
 		}
 		s.Examples = append(s.Examples, report.Example{Head: "Words", Figure: report.ScoresFigure(report.Scores{
 			Name: "words", Title: "What each word adds to “" + first.Label + "”", XTitle: "probability with the word minus that without it", Scores: scores,
 		})})
 	}
 	return s, nil
+}
+
+// shortWord is a word as a picture has room for it.
+func shortWord(word string) string {
+	const most = 18
+	if r := []rune(word); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return word
 }
 
 func scoreOf(list []scored, label string) float64 {
