@@ -371,9 +371,7 @@ func (f *serveFlags) handler(s *serve.Server) http.Handler {
 	if f.noPages {
 		return s
 	}
-	described := describer{specs: f.options.Models}
 	return web.New(s, web.Options{
-		Models: func() []web.Model { return described.pages(s) },
 		Keyed:  len(f.options.Keys) > 0 || f.options.KeyFile != "",
 		Prefix: f.options.URLPrefix, Version: "bert " + version(),
 	})

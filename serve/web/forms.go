@@ -24,16 +24,17 @@ type filled struct {
 }
 
 // forms are the forms of what a model can do, with what was sent in them.
-func forms(m *Model, v *view) template.HTML {
+func forms(m *model, v *view) template.HTML {
 	type form struct {
 		*use
 		Model, Key string
 		Fields     []filled
 	}
 	var list []form
+	tasks := m.tasks()
 	for i := range uses {
 		u := &uses[i]
-		if !slices.Contains(m.Tasks, u.Task) {
+		if !slices.Contains(tasks, u.Task) {
 			continue
 		}
 		f := form{use: u, Model: m.Name, Key: v.key}

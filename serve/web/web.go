@@ -20,18 +20,8 @@ import (
 	"github.com/go-bert/bert/report"
 )
 
-// Model is a model that can be tried.
-type Model struct {
-	Name  string
-	About string // a sentence: what it is
-	// Tasks are what it can do, by Hugging Face's names of pipelines, such as text-classification; others are not shown.
-	Tasks []string
-}
-
 // Options say what the pages are about.
 type Options struct {
-	// Models are those that are served now.
-	Models func() []Model
 	// Keyed says that the server asks for a key. The page then asks for it before it shows a model.
 	Keyed bool
 	// Prefix is put before all paths, as serve.Options.URLPrefix is.
@@ -45,7 +35,7 @@ const (
 	tryPath     = "/try"
 	docsPath    = "/docs"
 	openAPIPath = "/api-doc/openapi.json"
-	modelsPath  = "/v1/models"
+	modelsPath  = "/bert/v1/models"
 )
 
 // maxForm is the most bytes of a form.
@@ -61,7 +51,7 @@ func New(api http.Handler, o Options) http.Handler {
 		case !ours:
 			api.ServeHTTP(w, r)
 		case path == "/" && get && acceptsHTML(r):
-			p.show(w, &view{}, http.StatusOK)
+			p.show(w, r, &view{}, http.StatusOK)
 		case path == tryPath && get:
 			http.Redirect(w, r, "./", http.StatusSeeOther)
 		case path == tryPath && r.Method == http.MethodPost:
@@ -103,7 +93,7 @@ type view struct {
 // try answers a form.
 func (p *pages) try(w http.ResponseWriter, r *http.Request) {
 	if err := p.guard.Check(r); err != nil {
-		p.show(w, &view{failed: "The form came from another site."}, http.StatusForbidden)
+		p.show(w, r, &view{failed: "The form came from another site."}, http.StatusForbidden)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -112,26 +102,23 @@ func (p *pages) try(w http.ResponseWriter, r *http.Request) {
 		if errors.As(err, new(*http.MaxBytesError)) {
 			status, why = http.StatusRequestEntityTooLarge, fmt.Sprintf("The form has more than %d bytes.", maxForm)
 		}
-		p.show(w, &view{failed: why}, status)
+		p.show(w, r, &view{failed: why}, status)
 		return
 	}
 	v := &view{key: r.PostForm.Get("key"), model: r.PostForm.Get("model"), task: r.PostForm.Get("task"), form: r.PostForm}
-	if p.options.Keyed {
-		// What a page shows of a server with keys is for those who have one.
-		if a := p.ask(r, v.key, http.MethodGet, modelsPath, nil); a.status != http.StatusOK {
-			p.show(w, &view{failed: a.failure()}, a.status)
-			return
-		}
-	}
 	if v.task == "" {
-		p.show(w, v, http.StatusOK)
+		p.show(w, r, v, http.StatusOK)
 		return
 	}
 	u := useNamed(v.task)
-	known := slices.ContainsFunc(p.options.Models(), func(m Model) bool { return m.Name == v.model && slices.Contains(m.Tasks, v.task) })
-	if u == nil || !known {
+	list, refused := p.models(r, v.key)
+	if known := slices.ContainsFunc(list, func(m model) bool { return m.Name == v.model && slices.Contains(m.tasks(), v.task) }); refused == nil && (u == nil || !known) {
 		v.failed = "There is no such model, or it can't do this."
-		p.show(w, v, http.StatusNotFound)
+		p.show(w, r, v, http.StatusNotFound)
+		return
+	}
+	if refused != nil {
+		p.show(w, r, v, http.StatusOK) // which says why
 		return
 	}
 	status := http.StatusOK
@@ -155,7 +142,7 @@ func (p *pages) try(w http.ResponseWriter, r *http.Request) {
 	} else {
 		v.answer = answer
 	}
-	p.show(w, v, status)
+	p.show(w, r, v, status)
 }
 
 // An answer is what the API answered.
@@ -212,19 +199,30 @@ func (a *answer) failure() string {
 }
 
 // show writes the page of the models.
-func (p *pages) show(w http.ResponseWriter, v *view, status int) {
+func (p *pages) show(w http.ResponseWriter, r *http.Request, v *view, status int) {
 	page := &report.Page{Title: "bert", Generator: p.options.Version, Forms: true}
 	if v.failed != "" {
 		page.Warnings = []string{v.failed}
 	}
-	if p.options.Keyed && (v.key == "" || v.failed != "" && v.model == "") {
+	// What a page shows of a server with keys is for those who have one.
+	list, refused := p.models(r, v.key)
+	if p.options.Keyed && (refused != nil || v.key == "") {
+		if refused != nil && v.key != "" {
+			page.Warnings, status = append(page.Warnings, refused.failure()), refused.status
+		} else if v.form != nil {
+			status = http.StatusUnauthorized
+		}
 		page.Sections = []report.Section{{Title: "Key", Text: "The models of this server are for those who have a key.", Body: keyForm()}}
 		write(w, page, status)
 		return
 	}
+	if refused != nil {
+		page.Warnings = append(page.Warnings, "The models can't be listed: "+refused.failure())
+		status = refused.status
+	}
 	page.Lead = "Try the models that are served here. Clients use them by the routes of the documentation."
-	for _, m := range p.options.Models() {
-		s := report.Section{Title: m.Name, Text: m.About, Body: forms(&m, v)}
+	for _, m := range list {
+		s := report.Section{Title: m.Name, Text: m.about(), Body: forms(&m, v)}
 		if m.Name == v.model && v.failed == "" {
 			s.Figures, s.Tables, s.Examples = v.answer.Figures, v.answer.Tables, v.answer.Examples
 		}

@@ -20,9 +20,9 @@ func fakeAPI(t *testing.T, key string) http.Handler {
 		"/models/m/pipeline/question-answering":       `[{"answer":"Ána","score":0.6,"start":2,"end":5},{"answer":"","score":0.4,"start":0,"end":0}]`,
 		"/models/m/pipeline/fill-mask":                `[{"token_str":"<b>great</b>","score":0.5,"token":1,"sequence":"x"}]`,
 		"/models/m/pipeline/zero-shot-classification": `[{"label":"sports","score":0.8},{"label":"food","score":0.2}]`,
-		"/models/m/pipeline/sentence-similarity":      `[1,0.25]`,
+		"/models/v/pipeline/sentence-similarity":      `[1,0.25]`,
 		"/rerank":                                     `[{"index":1,"score":0.9},{"index":0,"score":0.1}]`,
-		"/v1/models":                                  `{"data":[]}`,
+		modelsPath:                                    testModels,
 		openAPIPath:                                   testDocument,
 		"/v1/anything":                                `{"api":true}`,
 	}
@@ -52,12 +52,40 @@ func fakeAPI(t *testing.T, key string) http.Handler {
 	})
 }
 
-func everyTask() []Model {
-	m := Model{Name: "m", About: "<i>A model</i>"}
-	for _, u := range uses {
-		m.Tasks = append(m.Tasks, u.Task)
+// testModels have each task.
+const testModels = `{"models":[
+{"name":"m","state":"ready","head":"<i>Head</i>","labels":["good","bad"],"max_tokens":{"embed":64,"classify":64,"tag":64,"answer":64,"fill_mask":64,"zero_shot":64,"similarity":64,"rerank":64}},
+{"name":"v","state":"ready","head":"BertModel","max_tokens":{"embed":64,"similarity":64}},
+{"name":"r","state":"ready","head":"BertForSequenceClassification","labels":["LABEL_0"],"max_tokens":{"classify":64,"rerank":64,"similarity":64}},
+{"name":"p","state":"ready","head":"BertForPreTraining","labels":["a","b"],"max_tokens":{"classify":64,"rerank":64,"fill_mask":64}},
+{"name":"late","state":"loading"}]}`
+
+// modelOf is the one that has a task.
+func modelOf(task string) string {
+	return map[string]string{"sentence-similarity": "v", "text-ranking": "r"}[task] + map[bool]string{true: "m"}[task != "sentence-similarity" && task != "text-ranking"]
+}
+
+// TestTasks: a model is offered for what it was made for.
+func TestTasks(t *testing.T) {
+	var all struct{ Models []model }
+	if err := json.Unmarshal([]byte(testModels), &all); err != nil {
+		t.Fatal(err)
 	}
-	return []Model{m}
+	for i, want := range []string{
+		"text-classification token-classification question-answering fill-mask zero-shot-classification", "sentence-similarity", "text-ranking", "fill-mask", "",
+	} {
+		if got := strings.Join(all.Models[i].tasks(), " "); got != want {
+			t.Errorf("%s: %s, want %s", all.Models[i].Name, got, want)
+		}
+	}
+	for _, p := range pipelines {
+		if useNamed(p.task) == nil {
+			t.Errorf("there is no form for %s", p.task)
+		}
+	}
+	if len(pipelines) != len(uses) {
+		t.Errorf("%d pipelines, %d forms", len(pipelines), len(uses))
+	}
 }
 
 // get asks for a page.
@@ -85,7 +113,7 @@ func formPost(path string, form url.Values) *http.Request {
 func TestRoutes(t *testing.T) {
 	for _, prefix := range []string{"", "/bert"} {
 		api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "api") })
-		h := New(api, Options{Models: everyTask, Prefix: prefix})
+		h := New(api, Options{Prefix: prefix})
 		plain := func(method, path string) *http.Request { return httptest.NewRequest(method, prefix+path, nil) }
 		for _, c := range []struct {
 			r    *http.Request
@@ -108,7 +136,7 @@ func TestRoutes(t *testing.T) {
 
 // TestPageAsks: the page asks behind the prefix.
 func TestPageAsks(t *testing.T) {
-	h := New(http.StripPrefix("/x", fakeAPI(t, "")), Options{Models: everyTask, Prefix: "/x"})
+	h := New(http.StripPrefix("/x", fakeAPI(t, "")), Options{Prefix: "/x"})
 	status, page := get(t, h, formPost("/x/try", url.Values{"model": {"m"}, "task": {"fill-mask"}, "text": {"a [MASK]"}}))
 	if status != http.StatusOK || !strings.Contains(page, "great") {
 		t.Errorf("status %d, %.300s", status, page)
@@ -117,7 +145,7 @@ func TestPageAsks(t *testing.T) {
 
 // TestUses: each form has an answer, with all texts as texts.
 func TestUses(t *testing.T) {
-	h := New(fakeAPI(t, ""), Options{Models: everyTask, Version: "bert test"})
+	h := New(fakeAPI(t, ""), Options{Version: "bert test"})
 	form := url.Values{
 		"model": {"m"}, "text": {"a Ána <script>alert(1)</script>"}, "question": {"who <i>is</i> it?"}, "context": {"a Ána <b>b</b>"}, "labels": {"sports, food"}, "query": {"q"},
 		"texts": {"one\ntwo"},
@@ -128,6 +156,7 @@ func TestUses(t *testing.T) {
 	}
 	for _, u := range uses {
 		form.Set("task", u.Task)
+		form.Set("model", modelOf(u.Task))
 		if u.Task == "sentence-similarity" {
 			form.Set("text", "one <b>\ntwo")
 		}
@@ -160,10 +189,16 @@ func TestStrangeAnswers(t *testing.T) {
 	for _, answer := range []string{
 		"", "{", "[]", "{}", "null", `[{}]`, `[[]]`, `"x"`, `[{"index":99,"score":1}]`, `[{"index":-1}]`, `[{"start":5,"end":1}]`, `[{"start":-1,"end":99}]`, `[1]`, `[null]`,
 	} {
-		api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, answer) })
-		h := New(api, Options{Models: everyTask})
+		api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == modelsPath {
+				io.WriteString(w, testModels)
+				return
+			}
+			io.WriteString(w, answer)
+		})
+		h := New(api, Options{})
 		for _, u := range uses {
-			form := url.Values{"model": {"m"}, "task": {u.Task}, "text": {"one\ntwo"}, "texts": {"one"}, "context": {"c"}, "labels": {"a"}}
+			form := url.Values{"model": {modelOf(u.Task)}, "task": {u.Task}, "text": {"one\ntwo"}, "texts": {"one"}, "context": {"c"}, "labels": {"a"}}
 			if status, page := get(t, h, formPost("/try", form)); status >= 500 || !strings.Contains(page, "<html") {
 				t.Errorf("%s answered with %q: status %d", u.Task, answer, status)
 			}
@@ -173,7 +208,7 @@ func TestStrangeAnswers(t *testing.T) {
 
 // TestRefused: forms that are not good, and what the API refuses.
 func TestRefused(t *testing.T) {
-	h := New(fakeAPI(t, ""), Options{Models: everyTask})
+	h := New(fakeAPI(t, ""), Options{})
 	large := url.Values{"text": {strings.Repeat("x", maxForm)}}
 	foreign := formPost("/try", url.Values{})
 	foreign.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -186,15 +221,19 @@ func TestRefused(t *testing.T) {
 		"too large":     {formPost("/try", large), http.StatusRequestEntityTooLarge, "more than"},
 		"unknown model": {formPost("/try", url.Values{"model": {"x"}, "task": {"fill-mask"}}), http.StatusNotFound, "no such model"},
 		"unknown task":  {formPost("/try", url.Values{"model": {"m"}, "task": {"x"}}), http.StatusNotFound, "no such model"},
-		"one line":      {formPost("/try", url.Values{"model": {"m"}, "task": {"sentence-similarity"}, "text": {"one"}}), http.StatusBadRequest, "want 2 to"},
+		"one line":      {formPost("/try", url.Values{"model": {"v"}, "task": {"sentence-similarity"}, "text": {"one"}}), http.StatusBadRequest, "want 2 to"},
 	} {
 		if status, page := get(t, h, c.r); status != c.status || !strings.Contains(page, c.says) {
 			t.Errorf("%s: status %d, want %d and %q", name, status, c.status, c.says)
 		}
 	}
-	none := New(fakeAPI(t, ""), Options{Models: func() []Model { return []Model{{Name: "other", Tasks: []string{"fill-mask"}}} }})
-	if status, page := get(t, none, formPost("/try", url.Values{"model": {"other"}, "task": {"fill-mask"}})); status != http.StatusNotFound || !strings.Contains(page, "there is nothing") {
+	if status, page := get(t, h, formPost("/try", url.Values{"model": {"p"}, "task": {"fill-mask"}})); status != http.StatusNotFound || !strings.Contains(page, "there is nothing") {
 		t.Errorf("what the API refuses: status %d", status)
+	}
+	for name, api := range map[string]http.Handler{"no list": http.NotFoundHandler(), "a strange list": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "[") })} {
+		if status, page := get(t, New(api, Options{}), browserGet("/")); status == http.StatusOK || !strings.Contains(page, "be listed") {
+			t.Errorf("%s: status %d", name, status)
+		}
 	}
 	for _, header := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Cache-Control", "Referrer-Policy"} {
 		w := httptest.NewRecorder()
@@ -207,7 +246,7 @@ func TestRefused(t *testing.T) {
 
 // TestKeys: a server with keys shows nothing of its models to those without one.
 func TestKeys(t *testing.T) {
-	h := New(fakeAPI(t, "secret"), Options{Models: everyTask, Keyed: true})
+	h := New(fakeAPI(t, "secret"), Options{Keyed: true})
 	for name, c := range map[string]struct {
 		r      *http.Request
 		status int
@@ -237,7 +276,7 @@ const testDocument = `{"openapi":"3.1.0","info":{"title":"t","version":"1","desc
 
 // TestDocs: the page of a description has its routes, with types followed and bounded.
 func TestDocs(t *testing.T) {
-	h := New(fakeAPI(t, ""), Options{Models: everyTask})
+	h := New(fakeAPI(t, ""), Options{})
 	status, page := get(t, h, browserGet("/docs"))
 	if status != http.StatusOK {
 		t.Fatalf("status %d", status)
@@ -252,7 +291,7 @@ func TestDocs(t *testing.T) {
 	}
 	for _, text := range []string{"{", `{"paths":{"/x":{"post":[]}}}`, `{"paths":{"/x":{"post":{"responses":{"200":{}}}}}}`, "[]", ""} {
 		api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, text) })
-		if _, page := get(t, New(api, Options{Models: everyTask}), browserGet("/docs")); !strings.Contains(page, "<html") {
+		if _, page := get(t, New(api, Options{}), browserGet("/docs")); !strings.Contains(page, "<html") {
 			t.Errorf("%q gives no page", text)
 		}
 	}
