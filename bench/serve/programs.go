@@ -21,8 +21,7 @@ import (
 
 // A program is a server.
 type program struct {
-	name, variant string
-	about         string // in the table's notes
+	name          string
 	environment   string // that of interop/venvs.py; "": none
 	embed, rerank string // paths of requests
 	documents     string // the key of /rerank's passages
@@ -34,7 +33,7 @@ type program struct {
 // programs are the servers, in the order of the table.
 var programs = []program{
 	{
-		name: "bert", about: "bert serve", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
+		name: "bert", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
 		command: func(d *driver, models []string, port int) (*exec.Cmd, string) {
 			args := []string{"serve", "--port", strconv.Itoa(port), "--cache-bytes", "0", "--truncate", "right", "--quiet"}
 			for _, name := range models {
@@ -44,7 +43,7 @@ var programs = []program{
 		},
 	},
 	{
-		name: "text-embeddings-inference", about: "built from its sources", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
+		name: "text-embeddings-inference", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
 		command: func(d *driver, models []string, port int) (*exec.Cmd, string) {
 			router := d.tei
 			if router == "" {
@@ -59,7 +58,7 @@ var programs = []program{
 		},
 	},
 	{
-		name: "infinity", about: "infinity-emb with PyTorch", environment: "infinity", embed: "/embeddings", rerank: "/rerank", documents: "documents", health: "/health",
+		name: "infinity", environment: "infinity", embed: "/embeddings", rerank: "/rerank", documents: "documents", health: "/health",
 		command: func(d *driver, models []string, port int) (*exec.Cmd, string) {
 			program := filepath.Join(filepath.Dir(d.pythons["infinity"]), "infinity_emb")
 			args := []string{
@@ -71,7 +70,7 @@ var programs = []program{
 		},
 	},
 	{
-		name: "FastAPI", about: "FastAPI and transformers, as in their tutorials", environment: "plain", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
+		name: "FastAPI", environment: "plain", embed: "/v1/embeddings", rerank: "/rerank", documents: "texts", health: "/health",
 		command: func(d *driver, models []string, port int) (*exec.Cmd, string) {
 			script := filepath.Join(d.sources, "bench", "serve", "peers", "plain.py")
 			env := []string{"HF_HUB_OFFLINE=1", "TRANSFORMERS_VERBOSITY=error", "PYTHONDONTWRITEBYTECODE=1"}
