@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -51,6 +52,10 @@ func (c *call) body() ([]byte, error) {
 		if int64(len(buffer)) > o.MaxBody {
 			return nil, c.tooLarge(-1)
 		}
+		// A read that fails also cancels the context, as if the client were gone.
+		if cause := context.Cause(c.ctx); err != nil && err != io.EOF && (errors.Is(cause, errDraining) || errors.Is(cause, errDeadline)) {
+			return nil, cause
+		}
 		switch {
 		case err == io.EOF:
 			c.bodyRead()
@@ -66,9 +71,6 @@ func (c *call) body() ([]byte, error) {
 			c.w.Header().Set("Connection", "close")
 			return nil, &Error{Kind: SlowBody, Message: "the body did not come within " + o.BodyTimeout.String(), Index: -1, Cause: err}
 		case err != nil:
-			if c.ctx.Err() != nil {
-				return nil, c.ctx.Err()
-			}
 			return nil, &Error{Kind: BadRequest, Message: "the body could not be read: " + err.Error(), Index: -1, Cause: err}
 		}
 	}

@@ -52,9 +52,6 @@ type totals struct {
 	compute    time.Duration // from then until the last one was
 }
 
-// context ends when nobody wants the answer any more.
-func (c *call) context() context.Context { return c.ctx }
-
 // speak makes the call one of another dialect, where two share a path.
 func (c *call) speak(d *dialect) { c.dialect = d }
 
@@ -96,7 +93,9 @@ func (c *call) reply(status int, contentType string, body []byte) error {
 	if contentType != "" {
 		h.Set("Content-Type", contentType)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if status != http.StatusNoContent {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	c.writeDeadline(c.s.options.WriteTimeout)
 	c.status = status
 	c.w.WriteHeader(status)
@@ -108,15 +107,6 @@ func (c *call) reply(status int, contentType string, body []byte) error {
 		c.encode = time.Since(c.answered)
 	}
 	return err
-}
-
-// replyJSON answers with JSON of v, for what is small.
-func (c *call) replyJSON(v any) error {
-	b, err := appendJSON(c.buffer(), v)
-	if err != nil {
-		return err
-	}
-	return c.reply(http.StatusOK, contentJSON, b)
 }
 
 // factHeaders says what became of the inputs, where bodies have no room for it. Times are in milliseconds; the names are those of
@@ -163,6 +153,7 @@ func (c *call) fail(err error) {
 	}
 	if e.Kind == ClientGone {
 		c.status = statusClientGone
+		c.abort = true // or who is there after all would get an empty answer
 		return
 	}
 	h := c.w.Header()

@@ -47,6 +47,7 @@ var bad = []badCase{
 	{"encoder", "POST", "/v1/embeddings", `{"input":"a","encoding_format":"int8"}`, 400, `"param":"encoding_format"`},
 	{"encoder", "POST", "/v1/embeddings", `{"input":"a","dimensions":3}`, 400, `"param":"dimensions"`},
 	{"encoder", "GET", "/v1/models/org/nobody", ``, 404, `"code":"model_not_found"`},
+	{"encoder", "POST", "/", `{"model":"nobody","inputs":"a"}`, 404, `"error":"there is no model`},
 	{"encoder", "POST", "/models/nobody", `{"inputs":"a"}`, 404, `"error":"there is no model`},
 	{"encoder", "POST", "/models/encoder/pipeline/translation", `{"inputs":"a"}`, 404, `there is no task`},
 	{"encoder", "POST", "/models/encoder/pipeline/fill-mask", `{"inputs":"a"}`, 400, `"error_type":"wrong_task"`},
@@ -57,6 +58,8 @@ var bad = []badCase{
 	{"reader", "POST", "/", `{"inputs":{"question":"","context":"a"}}`, 400, "`inputs.question`: cannot be empty"},
 	{"reader", "POST", "/", `{"inputs":{"question":"` + long + `","context":"a"}}`, 422, `"error"`},
 	{"masked", "POST", "/", `{"inputs":"a film"}`, 422, `[MASK]`},
+	{"masked", "POST", "/", `{"inputs":"` + strings.Repeat("[MASK] ", 20) + `","parameters":{"top_k":900}}`, 422, `want at most 10000 in all`},
+	{"encoder", "POST", "/tokenize", `{"inputs":"` + strings.Repeat("joy ", 2100) + `"}`, 422, `more than 8000 characters`},
 	{"masked", "POST", "/", `{"inputs":"[MASK]","parameters":{"targets":[]}}`, 400, "`parameters.targets`"},
 	{"nli", "POST", "/models/nli/pipeline/zero-shot-classification", `{"inputs":"a"}`, 400, "`parameters.candidate_labels`"},
 	{"nli", "POST", "/", `{"inputs":"a","parameters":{"candidate_labels":["x","x"]}}`, 400, "`parameters.candidate_labels[1]`"},
@@ -102,7 +105,8 @@ func badCases() []goldenCase {
 		{"encoder", "GET", "/api/tags", ""}, {"encoder", "GET", "/api/ps", ""}, {"encoder", "GET", "/api/version", ""},
 		{"encoder", "POST", "/encode", `{"id":1,"texts":["a",["b","c"]],"is_tokenized":false}`}, {"encoder", "POST", "/vectors/", `{"text":"a","config":{}}`},
 		{"encoder", "POST", "/vectors", `{"text":"a"}`}, {"encoder", "GET", "/meta", ""}, {"encoder", "GET", "/.well-known/ready", ""},
-		{"encoder", "GET", "/.well-known/live", ""}, {"encoder", "GET", "/api-doc/openapi.json", ""},
+		{"reranker", "POST", "/", `{"query":"q","texts":["a","b"]}`}, {"encoder", "GET", "/ping", ""}, {"encoder", "GET", "/health", ""},
+		{"encoder", "GET", "/v2/health/live", ""}, {"encoder", "GET", "/v2/health/ready", ""}, {"encoder", "GET", "/.well-known/live", ""}, {"encoder", "GET", "/api-doc/openapi.json", ""},
 	} {
 		out = append(out, goldenCase{Name: x[2], Models: []string{x[0]}, Method: x[1], Path: x[2], Request: json.RawMessage(x[3])})
 	}

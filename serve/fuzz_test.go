@@ -48,6 +48,9 @@ func fuzzDialect(f *testing.F, d *dialect) {
 		}
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, q)
+		if w.Header().Get("Location") != "" {
+			return // the mux cleans a path with dots
+		}
 		if w.Code == http.StatusInternalServerError || w.Code < 200 {
 			t.Fatalf("%s %q: %d %s", path, body, w.Code, w.Body)
 		}
@@ -57,7 +60,7 @@ func fuzzDialect(f *testing.F, d *dialect) {
 		if w.Header().Get("Content-Type") == contentJSON && !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("%s %q: %s", path, body, w.Body)
 		}
-		if w.Code >= 400 {
+		if w.Code >= 400 && openAPIOperation(doc, r.method, path) != nil { // else it is no path of the route
 			checkOpenAPI(t, doc, r.method, path, body, w)
 		}
 	})

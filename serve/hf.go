@@ -53,7 +53,7 @@ func hfRoute(c *call, name, task string) error {
 	}
 	var b []byte
 	if task == "" {
-		b, err = hfAnswer(c, name, body, c.buffer(), false)
+		b, err = hfAnswer(c, name, body, c.buffer())
 	} else {
 		i := slices.Index(hfTasks[:], task)
 		if i < 0 {
@@ -75,27 +75,27 @@ var hfPipelines = [...]hfPipeline{
 	questionAnswering: hfQuestions, fillMask: hfFill, zeroShotClassification: hfZeroShot,
 }
 
-// hfAnswer answers a body whose task is what it shows or, where it shows none, what the model was made for. flat has the scores of
-// one text in no list, as text-embeddings-inference has it.
-func hfAnswer(c *call, name string, body, b []byte, flat bool) ([]byte, error) {
-	if t, ok := shapeOf(body); ok {
+// hfAnswer answers a body whose task is what it shows or, where it shows none, what the model was made for. A reranker
+// answers as text-embeddings-inference does on this path.
+func hfAnswer(c *call, name string, body, b []byte) ([]byte, error) {
+	t, shown, model := shapeOf(body)
+	if name == "" {
+		name = model
+	}
+	if shown {
 		return hfPipelines[t](c, name, body, b)
 	}
 	m, err := c.model(name, Tokenize)
 	if err != nil {
 		return nil, err
 	}
-	t := featureExtraction
+	t = featureExtraction
 	switch m.made() {
 	case Classify:
 		t = textClassification
 	case Rerank:
 		if q, err := readRerank(body); err == nil {
-			scores, _, err := c.ranks(m.name, &q)
-			if err != nil {
-				return nil, err
-			}
-			return appendEach(b, len(scores), func(b []byte, i int) []byte { return appendFloat32(b, scores[i]) }), nil
+			return teiRanks(c, m.name, &q, b)
 		}
 		t = textClassification
 	case Tag:
@@ -483,6 +483,9 @@ func appendFillings(b []byte, masks [][]filling) []byte {
 
 // fillings are the candidates for each mask of each text.
 func (c *call) fillings(m *model, texts []string, topK int, targets []string) ([][][]filling, error) {
+	if err := c.checkCount(len(texts), "inputs"); err != nil {
+		return nil, err
+	}
 	t := m.tokenizer()
 	among, err := targetIDs(t, targets)
 	if err != nil {
@@ -494,19 +497,31 @@ func (c *call) fillings(m *model, texts []string, topK int, targets []string) ([
 	if topK > maxTopK {
 		return nil, errorf(BadRequest, "`parameters.top_k` is %d, want at most %d", topK, maxTopK).param("parameters.top_k")
 	}
+	// Each candidate has the whole text once more.
+	encodings := make([]tokenizer.Encoding, len(texts))
+	masks := 0
+	for i, text := range texts {
+		if err := t.Encode(&encodings[i], text, tokenizer.Options{}); err != nil {
+			return nil, textError(err, i)
+		}
+		for _, id := range encodings[i].IDs {
+			if id == t.MaskID() {
+				masks++
+			}
+		}
+		if masks*topK > maxList {
+			return nil, errorf(TooManyInputs, "%d candidates for each of %d masks or more: want at most %d in all", topK, masks, maxList)
+		}
+	}
 	var o inputOptions
 	a, err := ask[[]task.Mask](c, m, laneKey{use: FillMask, topK: topK, labels: encodeIDs(among)}, data.Texts(texts...), &o)
 	if err != nil {
 		return nil, err
 	}
 	out := make([][][]filling, len(texts))
-	var e tokenizer.Encoding
-	for i, masks := range a.values {
-		if err := t.Encode(&e, texts[i], tokenizer.Options{}); err != nil {
-			return nil, textError(err, i)
-		}
-		for j := range masks {
-			out[i] = append(out[i], fillings(t, e.IDs, &masks[j], len(masks)))
+	for i, found := range a.values {
+		for j := range found {
+			out[i] = append(out[i], fillings(t, encodings[i].IDs, &found[j], len(found)))
 		}
 	}
 	return out, nil

@@ -245,10 +245,12 @@ var hfTasks = [...]string{
 }
 
 // shapeOf is the task of a body that shows it: those of some tasks can't be of another. ok is false of the others, and of a body
-// that is none.
-func shapeOf(body []byte) (task hfTask, ok bool) {
+// that is none. model is the name of a model that the body has, a field of our own.
+func shapeOf(body []byte) (task hfTask, ok bool, model string) {
 	_ = readObject(body, func(d *jsonReader, key string) error {
 		switch {
+		case key == "model" && d.kind() == '"':
+			return d.intoText(&model)
 		case key == "inputs" && d.kind() == '{':
 			return d.object(func(key string) error {
 				switch key {
@@ -269,7 +271,7 @@ func shapeOf(body []byte) (task hfTask, ok bool) {
 		}
 		return nil
 	})
-	return task, ok
+	return task, ok, model
 }
 
 // choiceRequest is a body of /multiple_choice, a route of our own.

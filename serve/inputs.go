@@ -26,7 +26,7 @@ var (
 
 func (d *jsonReader) ids() ([]int32, error) {
 	ids := []int32{}
-	err := d.array(func(int) error {
+	err := d.longArray(func(int) error {
 		n, err := d.integer(0, math.MaxInt32)
 		ids = append(ids, int32(n))
 		return err
@@ -45,8 +45,10 @@ func (d *jsonReader) textsOrIDs() (l textInputs, err error) {
 		return l, d.want("a string, a list of strings, or token ids")
 	}
 	var ids []int32
-	err = d.array(func(i int) error {
+	err = d.longArray(func(i int) error {
 		switch kind := d.kind(); {
+		case ids == nil && i == maxElements:
+			return d.tooMany()
 		case kind == '0' && (i == 0 || ids != nil):
 			n, err := d.integer(0, math.MaxInt32)
 			ids = append(ids, int32(n))

@@ -414,8 +414,25 @@ func (d *jsonReader) object(visit func(key string) error) error {
 	}
 }
 
+// maxElements bounds an array of anything but numbers: no request may have nearly so many inputs.
+const maxElements = 1 << 16
+
 // array calls visit with the index of each element, which has to read it.
 func (d *jsonReader) array(visit func(i int) error) error {
+	return d.longArray(func(i int) error {
+		if i == maxElements {
+			return d.tooMany()
+		}
+		return visit(i)
+	})
+}
+
+func (d *jsonReader) tooMany() error {
+	return &fieldError{err: fmt.Errorf("more than %s elements", message.Thousands(maxElements))}
+}
+
+// longArray is array for any number of elements.
+func (d *jsonReader) longArray(visit func(i int) error) error {
 	if d.kind() != '[' {
 		return d.want("an array")
 	}
@@ -438,7 +455,7 @@ func (d *jsonReader) skip() (err error) {
 	case '{':
 		return d.object(func(string) error { return nil })
 	case '[':
-		return d.array(func(int) error { return d.skip() })
+		return d.longArray(func(int) error { return d.skip() })
 	case '"':
 		_, err = d.text()
 	case 't', 'f':

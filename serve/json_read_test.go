@@ -40,6 +40,7 @@ func TestBodyErrors(t *testing.T) {
 		{embed, "{\"inputs\":\"\xff\"}", "not valid UTF-8", BadRequest, ""},
 		{embed, ``, "unexpected end", BadRequest, ""},
 		{embed, `[1]`, "want an object, not an array", BadRequest, ""},
+		{embed, `{"inputs":[` + strings.Repeat(`[1],`, 1<<16) + `[1]]}`, "more than 65,536 elements", BadRequest, "inputs[65536]"},
 		{embed, `{"inputs":"a","x":` + strings.Repeat("[", 100), "deeper than 64", BadRequest, ""},
 		{hfBodies, `{"inputs":{"question":"q"}}`, "`inputs.context`: is missing", BadRequest, "inputs.context"},
 		{hfBodies, `{"inputs":[{"question":"q","context":3}]}`, "`inputs[0].context`: want a string, not a number", BadRequest, "inputs[0].context"},

@@ -357,16 +357,14 @@ func kserveFill(c *call, m *model, q *kserveRequest, texts, _ []string) ([]tenso
 
 // kserveIndex answers POST /v2/repository/index.
 func kserveIndex(c *call) error {
-	names := c.s.registry.names()
-	b := appendEach(c.buffer(), len(names), func(b []byte, i int) []byte {
+	models := c.s.Models()
+	b := appendEach(c.buffer(), len(models), func(b []byte, i int) []byte {
 		o := openObject(b)
-		o.text("name", names[i])
+		o.text("name", models[i].Name)
 		o.text("version", kserveVersion)
 		state, reason := "READY", ""
-		if m, err := c.s.registry.find(names[i], Tokenize); err != nil {
-			state, reason = "UNAVAILABLE", err.Error()
-		} else {
-			m.release()
+		if models[i].State != ModelReady {
+			state, reason = "UNAVAILABLE", models[i].State.String()
 		}
 		o.text("state", state)
 		o.text("reason", reason)

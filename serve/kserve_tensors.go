@@ -225,8 +225,10 @@ func (d *jsonReader) tensor() (t tensor, err error) {
 
 // elements reads the elements of a tensor, which may lie in arrays of arrays, row by row.
 func (d *jsonReader) elements(t *tensor) error {
-	return d.array(func(int) error {
+	return d.longArray(func(int) error {
 		switch {
+		case len(t.texts) == maxElements:
+			return d.tooMany()
 		case d.kind() == '[':
 			return d.elements(t)
 		case t.datatype == "BYTES":
@@ -252,6 +254,9 @@ func (d *jsonReader) elements(t *tensor) error {
 func (t *tensor) read(b []byte) error {
 	if t.datatype == "BYTES" {
 		for len(b) > 0 {
+			if len(t.texts) == maxElements {
+				return &fieldError{err: errors.New("too many texts")}
+			}
 			if len(b) < 4 || uint64(binary.LittleEndian.Uint32(b)) > uint64(len(b)-4) {
 				return &fieldError{err: errors.New("the binary elements end within a text")}
 			}

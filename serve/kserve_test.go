@@ -97,8 +97,8 @@ func TestKServe(t *testing.T) {
 	}
 }
 
-// TestVectorFormats asks several dialects for the vector of one text.
-func TestKServeVectorFormats(t *testing.T) {
+// TestVectorsAlike asks several dialects for the vector of one text.
+func TestVectorsAlike(t *testing.T) {
 	s := smallServer(t, Options{TokenIDs: true}, "encoder")
 	want := vectorsOf(t, s, `{"inputs":["the film"]}`)[0]
 	var openai struct {

@@ -25,7 +25,9 @@ func (s *Server) Start(ctx context.Context) {
 			s.reloading.Lock()
 			defer s.reloading.Unlock()
 			for _, e := range s.registry.list() {
-				s.loadFirst(ctx, e)
+				if e.model == nil { // else a reload came first
+					s.loadFirst(ctx, e)
+				}
 			}
 		})
 		if s.options.WatchInterval > 0 {

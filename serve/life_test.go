@@ -187,6 +187,14 @@ func TestDrainGivesUp(t *testing.T) {
 		answered <- fmt.Sprint(code, body)
 	}()
 	eventually(t, "it is computed", func() bool { _, reserved := s.scheduler.loads(); return reserved > 0 })
+	// Nor does it wait for who is slow.
+	slow, err := net.Dial("tcp", h.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fmt.Fprint(slow, "POST /bert/v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+	eventually(t, "the slow request is there", func() bool { s.calls.mu.Lock(); defer s.calls.mu.Unlock(); return len(s.calls.active) == 2 })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := s.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) {

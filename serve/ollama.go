@@ -30,8 +30,8 @@ var ollama = dialect{
 // tagged finds a model by a name that may have the tag latest, as Ollama writes all names.
 func (c *call) tagged(name string, u Use) (*model, error) {
 	if bare, ok := strings.CutSuffix(name, ":latest"); ok {
-		for _, n := range c.s.registry.names() {
-			if n == name {
+		for _, m := range c.s.Models() {
+			if m.Name == name {
 				bare = name
 			}
 		}
@@ -139,9 +139,9 @@ func parameterSize(n int) string {
 func (c *call) eachModel(b []byte, add func(o *jsonObject, m *model)) []byte {
 	b = append(b, '[')
 	first := true
-	for _, name := range c.s.registry.names() {
-		m, err := c.s.registry.find(name, Tokenize)
-		if err != nil {
+	for _, status := range c.s.Models() {
+		m := c.peek(status.Name)
+		if m == nil {
 			continue
 		}
 		if !first {
@@ -149,13 +149,12 @@ func (c *call) eachModel(b []byte, add func(o *jsonObject, m *model)) []byte {
 		}
 		first = false
 		o := openObject(b)
-		o.text("name", name)
-		o.text("model", name)
+		o.text("name", m.name)
+		o.text("model", m.name)
 		add(&o, m)
 		o.text("digest", m.digest)
 		o.integer("size", 4*m.parameters())
 		m.details(&o)
-		m.release()
 		b = o.close()
 	}
 	return append(b, ']')

@@ -111,22 +111,22 @@ func openAIModels(c *call) error {
 	o := openObject(c.buffer())
 	o.text("object", "list")
 	o.key("data")
-	names := c.s.registry.names()
-	o.b = appendEach(o.b, len(names), func(b []byte, i int) []byte { return c.appendModel(b, names[i]) })
+	models := c.s.Models()
+	o.b = appendEach(o.b, len(models), func(b []byte, i int) []byte { return c.appendModel(b, models[i].Name) })
 	return c.reply(http.StatusOK, contentJSON, o.close())
 }
 
 func openAIModel(c *call) error {
-	for _, name := range c.s.registry.names() {
-		if name == c.pathModel() {
-			return c.reply(http.StatusOK, contentJSON, c.appendModel(c.buffer(), name))
+	for _, m := range c.s.Models() {
+		if m.Name == c.pathModel() {
+			return c.reply(http.StatusOK, contentJSON, c.appendModel(c.buffer(), m.Name))
 		}
 	}
-	_, err := c.model(c.pathModel(), Tokenize) // which says what there is
-	if err == nil {
-		return c.reply(http.StatusOK, contentJSON, c.appendModel(c.buffer(), c.pathModel()))
+	m, err := c.model(c.pathModel(), Tokenize) // any name may do; else the error says which there are
+	if err != nil {
+		return err
 	}
-	return err
+	return c.reply(http.StatusOK, contentJSON, c.appendModel(c.buffer(), m.name))
 }
 
 // appendModel appends what OpenAI says of a model.
@@ -141,8 +141,7 @@ func (c *call) appendModel(b []byte, name string) []byte {
 
 // created is when a model was loaded, in seconds since 1970; before that, the time of the call.
 func (c *call) created(name string) int64 {
-	if m, err := c.s.registry.find(name, Tokenize); err == nil {
-		defer m.release()
+	if m := c.peek(name); m != nil {
 		return m.loaded.Unix()
 	}
 	return c.start.Unix()

@@ -91,7 +91,7 @@ type Options struct {
 	// BulkTokens is the number of tokens from which on a request is bulk, where it doesn't say; 0: 8 × BatchTokens.
 	BulkTokens int
 
-	// MaxRequests is the most requests whose bodies are read or answered at once; 0: 4,096. The next is refused.
+	// MaxRequests is the most requests at once whose bodies have come; 0: 4,096. The next is refused.
 	MaxRequests int
 	// MaxInputs is the most inputs of a request, and the most labels or choices of an input; 0: 2,048.
 	MaxInputs int

@@ -57,7 +57,7 @@ func rerankRoute(c *call) error {
 	if q.documents {
 		return rerankAnswer(c, &q)
 	}
-	b, err := teiRanks(c, &q, c.buffer())
+	b, err := teiRanks(c, "", &q, c.buffer())
 	if err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ func teiRerank(c *call, body, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	return teiRanks(c, &q, b)
+	return teiRanks(c, "", &q, b)
 }
 
 // teiRanks appends the ranks of all texts, as text-embeddings-inference has them.
-func teiRanks(c *call, q *rerankRequest, b []byte) ([]byte, error) {
-	scores, _, err := c.ranks("", q)
+func teiRanks(c *call, name string, q *rerankRequest, b []byte) ([]byte, error) {
+	scores, _, err := c.ranks(name, q)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func rerankDocuments(c *call) error {
 	return rerankAnswer(c, &q)
 }
 
-// results appends the best documents. infinity says that a document is a text and not an object.
+// results appends the best documents.
 func (q *rerankRequest) results(b []byte, scores []float32) []byte {
 	order := descending(scores)
 	if q.topN > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,8 +78,11 @@ func (r *rig) newLane() *lane {
 			r.mu.Unlock()
 		}()
 		time.Sleep(time.Second)
-		if r.fail != nil {
-			if err := r.fail(numbers); err != nil {
+		r.mu.Lock()
+		fail := r.fail
+		r.mu.Unlock()
+		if fail != nil {
+			if err := fail(numbers); err != nil {
 				return nil, err
 			}
 		}
@@ -95,6 +99,20 @@ func (r *rig) check() {
 		r.t.Errorf("left behind: %d tokens, %v waiting, %d and %d queues, %d in flight, %d running, %d calls for room",
 			r.reserved, r.waiting, len(r.active), len(r.queues), len(r.inflight), len(r.running), len(r.rooms))
 	}
+}
+
+// failing makes batches fail as f says; nil: they don't.
+func (r *rig) failing(f func(inputs []int) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = f
+}
+
+// atOnce is the most batches that were computed at once.
+func (r *rig) atOnce() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most
 }
 
 // requests are numbers, of 10 tokens each.
@@ -144,6 +162,8 @@ func (r *rig) later(inputs []request, o submitOptions) {
 
 func (r *rig) wantBatches(want ...[]int) {
 	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if got := fmt.Sprint(r.batches); got != fmt.Sprint(want) {
 		r.t.Errorf("batches %v, want %v", got, want)
 	}
@@ -323,12 +343,12 @@ func TestSchedulerPoison(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, schedulerOptions{})
-				r.fail = func(inputs []int) error {
+				r.failing(func(inputs []int) error {
 					if i := slices.Index(inputs, 13); i >= 0 {
 						return fail(i)
 					}
 					return nil
-				}
+				})
 				r.later(requests(1), submitOptions{})
 				r.later(requests(2), submitOptions{})
 				errs := make(chan error)
@@ -361,12 +381,12 @@ func TestSchedulerPoison(t *testing.T) {
 func TestSchedulerTellsThatItFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, schedulerOptions{})
-		r.fail = func([]int) error { return errors.New("no memory") }
+		r.failing(func([]int) error { return errors.New("no memory") })
 		if err := r.ask(t.Context(), requests(1, 2), submitOptions{}); err == nil || r.broken() == nil {
 			t.Errorf("%v; broken: %v", err, r.broken())
 		}
 		time.Sleep(5 * time.Second)
-		r.fail = nil
+		r.failing(nil)
 		if err := r.ask(t.Context(), requests(3), submitOptions{}); err != nil || r.broken() != nil {
 			t.Errorf("%v; broken: %v", err, r.broken())
 		}
@@ -378,7 +398,7 @@ func TestSchedulerLongInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, schedulerOptions{batchTokens: 20, bulkDelay: time.Minute})
 		long := &lane{meter: new(meter)}
-		turns := 0
+		var turns atomic.Int64
 		long.answer = func(ctx context.Context, inputs []any) ([]any, error) {
 			for range 3 {
 				done, err := r.turn(ctx)
@@ -389,7 +409,7 @@ func TestSchedulerLongInput(t *testing.T) {
 				r.batches = append(r.batches, []int{1000})
 				r.mu.Unlock()
 				time.Sleep(time.Second)
-				turns++
+				turns.Add(1)
 				done()
 			}
 			return []any{-inputs[0].(int)}, nil
@@ -409,8 +429,8 @@ func TestSchedulerLongInput(t *testing.T) {
 		r.later(requests(2), submitOptions{})
 		time.Sleep(10 * time.Second)
 		r.wantBatches([]int{1000}, []int{1}, []int{1000}, []int{2}, []int{1000})
-		if r.most != 1 || turns != 3 {
-			t.Errorf("%d batches at once, %d turns", r.most, turns)
+		if most := r.atOnce(); most != 1 || turns.Load() != 3 {
+			t.Errorf("%d batches at once, %d turns", most, turns.Load())
 		}
 		// Who has gone gets no further turns.
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
@@ -423,8 +443,8 @@ func TestSchedulerLongInput(t *testing.T) {
 			t.Error("no error")
 		}
 		time.Sleep(10 * time.Second)
-		if turns != 5 {
-			t.Errorf("%d turns, want 5: the one that was computed is the last", turns)
+		if n := turns.Load(); n != 5 {
+			t.Errorf("%d turns, want 5: the one that was computed is the last", n)
 		}
 	})
 }
@@ -469,6 +489,8 @@ func TestSchedulerBatchTime(t *testing.T) {
 		r.ask(t.Context(), requests(slices.Repeat([]int{1}, 100)...), submitOptions{}) // 1,000 tokens a second
 		r.later(requests(slices.Repeat([]int{2}, 5000)...), submitOptions{})
 		time.Sleep(time.Minute)
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		if n := 10 * len(r.batches[1]); n < 20_000 || n > 30_000 {
 			t.Errorf("%d tokens in a batch, want about as many as are computed in 30 seconds", n)
 		}
@@ -534,7 +556,7 @@ func TestSchedulerProperties(t *testing.T) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, o)
-			r.fail = func(inputs []int) error {
+			r.failing(func(inputs []int) error {
 				switch i := slices.Index(inputs, 13); {
 				case i < 0:
 					return nil
@@ -543,7 +565,7 @@ func TestSchedulerProperties(t *testing.T) {
 				default:
 					return &task.InputError{Index: i, Err: errors.New("bad")}
 				}
-			}
+			})
 			var calls sync.WaitGroup
 			for _, a := range list {
 				inputs := requests(a.numbers...)
@@ -576,8 +598,8 @@ func TestSchedulerProperties(t *testing.T) {
 			}
 			calls.Wait()
 			time.Sleep(time.Minute)
-			if r.most > o.batches {
-				t.Errorf("%d batches at once, want at most %d", r.most, o.batches)
+			if most := r.atOnce(); most > o.batches {
+				t.Errorf("%d batches at once, want at most %d", most, o.batches)
 			}
 			r.scheduler.close()
 			r.check()

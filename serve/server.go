@@ -193,6 +193,10 @@ func (s *Server) serve(d *dialect, rt *route, w http.ResponseWriter, r *http.Req
 	c.allowOrigin()
 	c.boundBody()
 	if !rt.open {
+		if err := c.deadline(); err != nil {
+			c.fail(err)
+			return
+		}
 		if !s.calls.begin(c) {
 			h.Set("Connection", "close")
 			c.fail(&Error{Kind: Draining, Message: "the server is ending: try another one", Index: -1, RetryAfter: time.Second})
@@ -200,10 +204,6 @@ func (s *Server) serve(d *dialect, rt *route, w http.ResponseWriter, r *http.Req
 		}
 		defer s.calls.end(c)
 		if err := c.authorize(); err != nil {
-			c.fail(err)
-			return
-		}
-		if err := c.deadline(); err != nil {
 			c.fail(err)
 			return
 		}
@@ -326,18 +326,12 @@ func (a *calls) stop() <-chan struct{} {
 	return drained
 }
 
-// stopped reports whether calls are refused.
-func (a *calls) stopped() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.refuse
-}
-
-// cancel cancels all calls under way.
+// cancel cancels all calls under way, also those whose body is still to come.
 func (a *calls) cancel(cause error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for c := range a.active {
 		c.cancel(cause)
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Now())
 	}
 }

@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"fmt"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/go-bert/bert/data"
 	"github.com/go-bert/bert/task"
@@ -93,6 +95,9 @@ func teiEmbed(c *call, body, b []byte) ([]byte, error) {
 	return appendVectors(b, a.values), nil
 }
 
+// maxNumbers bounds the numbers of an answer that has many for each token or text.
+const maxNumbers = 1 << 24
+
 func teiEmbedAll(c *call, body, b []byte) ([]byte, error) {
 	q, err := readEmbed(body)
 	if err != nil {
@@ -101,6 +106,14 @@ func teiEmbedAll(c *call, body, b []byte) ([]byte, error) {
 	m, err := c.model("", EmbedTokens)
 	if err != nil {
 		return nil, err
+	}
+	// A token has a byte at least, and there are [CLS] and [SEP].
+	tokens, longest := 0, m.maxTokens(EmbedTokens)
+	for i := range q.inputs {
+		tokens += min(max(len(q.inputs[i].text), len(q.inputs[i].ids))+2, longest)
+	}
+	if width := m.description().Config.HiddenSize; tokens > maxNumbers/width {
+		return nil, errorf(TooManyInputs, "`inputs`: up to %d tokens of %d numbers are too many for an answer: send fewer texts at once", tokens, width).param("inputs")
 	}
 	a, err := c.embedTokens(m, q.data(), embedOptions{inputOptions: q.reading.options(c), promptName: q.promptName})
 	if err != nil {
@@ -120,6 +133,9 @@ func teiEmbedSparse(c *call, body, b []byte) ([]byte, error) {
 	}
 	if q.promptName != "" {
 		return nil, errorf(BadRequest, "`prompt_name`: %s has no prompts", m.name).param("prompt_name")
+	}
+	if size := m.description().Config.VocabSize; len(q.inputs) > maxNumbers/size {
+		return nil, errorf(TooManyInputs, "`inputs`: %d are too many for a vocabulary of %d: send fewer texts at once", len(q.inputs), size).param("inputs")
 	}
 	o := q.reading.options(c)
 	a, err := ask[[]task.SparseWeight](c, m, laneKey{use: EmbedSparse}, q.data(), &o)
@@ -190,6 +206,10 @@ func teiSimilarity(c *call, body, b []byte) ([]byte, error) {
 	return appendVector(b, s), nil
 }
 
+// charsPerToken is how many characters a text may have for each token of the longest sequence, to be tokenized as a whole: as by
+// text-embeddings-inference.
+const charsPerToken = 250
+
 func teiTokenize(c *call, body, b []byte) ([]byte, error) {
 	q, err := readTokenize(body)
 	if err != nil {
@@ -211,8 +231,15 @@ func teiTokenize(c *call, body, b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = append(b, '[')
+	longest := charsPerToken * m.maxTokens(Tokenize)
 	for i, text := range q.inputs {
 		text = prompt + text
+		if len(text) > longest && utf8.RuneCountInString(text) > longest {
+			return nil, &Error{Kind: TooLong, Message: fmt.Sprintf("the text has more than %d characters", longest), Index: i}
+		}
+		if c.facts.tokens > c.s.options.MaxQueueTokens {
+			return nil, errorf(TooManyInputs, "more than %d tokens: send fewer texts at once", c.s.options.MaxQueueTokens).param("inputs")
+		}
 		tokens, err := c.tokenize(m, text, q.special, Bytes)
 		if err != nil {
 			return nil, asError(err).atInput(i)
@@ -280,8 +307,8 @@ func teiInvocation(c *call, body, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := shapeOf(body); ok {
-		return hfAnswer(c, "", body, b, true)
+	if _, shown, _ := shapeOf(body); shown {
+		return hfAnswer(c, "", body, b)
 	}
 	switch m.made() {
 	case Embed:
@@ -291,32 +318,7 @@ func teiInvocation(c *call, body, b []byte) ([]byte, error) {
 	case Rerank:
 		return teiRerank(c, body, b)
 	}
-	return hfAnswer(c, "", body, b, true)
-}
-
-// made is what a model was made for.
-func (m *model) made() Use {
-	d := m.description()
-	switch {
-	case madeForVectors(d):
-		return Embed
-	case d.Spec == nil:
-		return FillMask
-	}
-	switch d.Spec.Kind {
-	case task.Regression:
-		if len(d.Config.Labels) == 1 {
-			return Rerank
-		}
-		return Classify
-	case task.TokenClassification:
-		return Tag
-	case task.QuestionAnswering:
-		return Answer
-	case task.MultipleChoice:
-		return Choose
-	}
-	return Classify
+	return hfAnswer(c, "", body, b)
 }
 
 // teiVertex answers instances, each of which is the body of another route: the route of Vertex AI.
@@ -421,8 +423,8 @@ func teiInfo(c *call) error {
 	o.text("version", s.Version)
 	o.raw("sha", `null,"docker_label":null`)
 	o.key("models")
-	names := c.s.registry.names()
-	o.b = appendEach(o.b, len(names), func(b []byte, i int) []byte { return appendString(b, names[i]) })
+	models := c.s.Models()
+	o.b = appendEach(o.b, len(models), func(b []byte, i int) []byte { return appendString(b, models[i].Name) })
 	return c.reply(http.StatusOK, contentJSON, o.close())
 }
 

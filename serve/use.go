@@ -129,10 +129,13 @@ func (u Use) objection(d *task.Description) *Error {
 	if fits && u == Rerank { // there has to be one number
 		fits = s.Kind == task.Regression && len(s.Labels) <= 1 || s.Kind == task.SingleLabel && len(s.Labels) == 2
 	}
-	if !fits {
-		return errorf(WrongTask, "the model is for %v, not for %s", s.Kind, info.about)
+	switch {
+	case fits:
+		return nil
+	case s == nil:
+		return errorf(WrongTask, "the model is not for %s", info.about)
 	}
-	return nil
+	return errorf(WrongTask, "the model is for %v, not for %s", s.Kind, info.about)
 }
 
 // usesOf lists what a model can do, as the end of an error.
@@ -153,4 +156,29 @@ func uses(d *task.Description) []Use {
 		}
 	}
 	return list
+}
+
+// made is what a model was made for.
+func (m *model) made() Use {
+	d := m.description()
+	switch {
+	case madeForVectors(d):
+		return Embed
+	case d.Spec == nil:
+		return FillMask
+	}
+	switch d.Spec.Kind {
+	case task.Regression:
+		if len(d.Config.Labels) == 1 {
+			return Rerank
+		}
+		return Classify
+	case task.TokenClassification:
+		return Tag
+	case task.QuestionAnswering:
+		return Answer
+	case task.MultipleChoice:
+		return Choose
+	}
+	return Classify
 }
