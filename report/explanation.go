@@ -57,7 +57,7 @@ func ScoresFigure(s Scores) *Figure {
 const (
 	scoreHeight   = 22.0
 	fontRoom      = 1.15 // how much wider a browser's own font may be than the one that is measured
-	mostScoreRows = 200 // of the table in a page
+	mostScoreRows = 200  // of the table in a page
 )
 
 func (s *Scores) draw(c draw.Canvas) {
