@@ -10,7 +10,7 @@ BENCHSTAT   = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 # Packages of this module that import one of the packages given, in their tests too.
 importers = $(shell go list -f '{{range .Imports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .TestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}{{range .XTestImports}}{{.}} {{$$.ImportPath}}{{"\n"}}{{end}}' ./... | awk '$(foreach p,$(1),$$1 == "$(p)" ||) 0 { print $$2 }' | sort -u)
 
-.PHONY: build test torture purego-packages test-arm64 beam pages race lint fuzz bench bench-save bench-diff bench-compare interop generate ci clean help
+.PHONY: build test torture purego-packages test-arm64 beam pages race lint fuzz bench bench-save bench-diff bench-compare bench-serve interop interop-serve generate ci clean help
 
 build: ## bin/bert: one static binary
 	CGO_ENABLED=0 go build -trimpath -o bin/bert ./cmd/bert
@@ -43,7 +43,7 @@ pages: ## the pages of every kind of run in Chromium, and axe-core of npm about 
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	(cd "$$dir" && npm pack --silent axe-core@4.10.3 >/dev/null && tar xzf axe-core-*.tgz package/axe.min.js); \
 	BERT_CHROMIUM="$${BERT_CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
-	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages)$$' -v ./report ./cmd/bert
+	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages|TestServePages)$$' -v ./report ./cmd/bert
 
 # -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures.
 race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler
@@ -78,6 +78,12 @@ bench-compare: ## measure beside PyTorch, ONNX Runtime, OpenVINO, CTranslate2 an
 
 interop: ## beside transformers, ONNX Runtime, OpenVINO and TensorFlow, both ways; ARGS are its flags (Python, 8 GB)
 	interop/run.sh $(ARGS)
+
+bench-serve: ## bert serve beside text-embeddings-inference, infinity and FastAPI under load; ARGS are its flags (Python, 10 GB; Debian: wrk)
+	go run ./bench/serve $(ARGS)
+
+interop-serve: ## unmodified clients of other servers on bert serve; ARGS are its flags (Python, npm, 6 GB)
+	interop/serve/run.sh $(ARGS)
 
 generate: ## the assembly and the Unicode tables
 	go generate ./...

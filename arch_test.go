@@ -32,7 +32,7 @@ type room struct {
 // (tokenizer, metric, checkpoint, hub, simd) know nobody but what reads and writes files and JSON, so that each can be read, tested and used alone.
 var rooms = []room{
 	{
-		dir: "cmd/bert", ours: []string{"serve", "report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "distill", "finetune", "train", "task", "parts", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "cluster", "internal/bench", "internal/files", "internal/jsonobject"},
+		dir: "cmd/bert", ours: []string{"serve", "serve/web", "report", "report/draw", "convert", "quantize", "prune", "glue", "sweep", "distill", "finetune", "train", "task", "parts", "squad", "data", "pretrain", "metric", "recipe", ".", "tokenizer", "checkpoint", "hub", "sentence", "starter", "explain", "vectors", "cluster", "internal/bench", "internal/files", "internal/jsonobject"},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/vbauerster/mpb/v8", "github.com/mattn/go-runewidth",
 			"golang.org/x/term",
@@ -57,6 +57,10 @@ var rooms = []room{
 	// It is a program of its own, which trains and evaluates as a user would.
 	{dir: "starter/measure", ours: []string{"finetune", "train", "task", "data", "metric", ".", "internal/files"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/files"}},
+	// The pages of a server ask it as every client does, and draw as report does: serve knows neither.
+	{dir: "serve/web", ours: []string{"report", "task", "data"}},
+	// It starts servers as processes of their own, and measures the library beside them.
+	{dir: "bench/serve", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
 	// It starts bert as a process of its own, as it does the others, and is one itself, of the library.
 	{dir: "bench/compare", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
@@ -189,7 +193,7 @@ func TestStarterIsOptional(t *testing.T) {
 	for _, r := range rooms {
 		switch {
 		case r.dir == "starter" || strings.HasPrefix(r.dir, "starter/"):
-		case strings.HasPrefix(r.dir, "cmd/") || r.dir == "bench/compare":
+		case strings.HasPrefix(r.dir, "cmd/") || strings.HasPrefix(r.dir, "bench/"):
 			programs++
 		default:
 			args = append(args, "./"+r.dir)

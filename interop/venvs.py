@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 
 # Each has its requirements in requirements/NAME.txt. One that is built on another sees its packages, unless it has its own version of
 # them: PyTorch takes gigabytes.
-VENVS = {"torch": None, "transformers4": "torch", "openvino": "torch", "peers": "openvino", "tensorflow": None}
+VENVS = {"torch": None, "transformers4": "torch", "openvino": "torch", "peers": "openvino", "tensorflow": None, "serve": None, "plain": "torch", "infinity": None}
 
 
 class Unavailable(Exception):

@@ -56,14 +56,15 @@ func ScoresFigure(s Scores) *Figure {
 
 const (
 	scoreHeight   = 22.0
-	mostScoreRows = 200 // of the table in a page
+	fontRoom      = 1.15 // how much wider a browser's own font may be than the one that is measured
+	mostScoreRows = 200  // of the table in a page
 )
 
 func (s *Scores) draw(c draw.Canvas) {
 	bars := s.Scores[:min(len(s.Scores), s.Most)]
 	names, low, high := 30.0, 0.0, 0.0
 	for _, x := range bars {
-		names = max(names, draw.Width(draw.Fit(x.Name, textSize, 150), textSize, false))
+		names = max(names, fontRoom*draw.Width(draw.Fit(x.Name, textSize, 150), textSize, false))
 		low, high = min(low, x.Value), max(high, x.Value)
 	}
 	if low == high {

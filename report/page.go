@@ -36,6 +36,8 @@ type Page struct {
 	// has to say what it has to say without them.
 	Script string
 	Data   any
+	// Forms lets the page's forms be sent to where the page comes from. Their class is try. Without it none can be sent.
+	Forms bool
 
 	compared []NamedTable // Facts, of several runs side by side
 }
@@ -275,7 +277,11 @@ func (p *Page) Write(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	policy := fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hashSource(css), hashSource(script))
+	formAction := "'none'"
+	if p.Forms {
+		formAction = "'self'"
+	}
+	policy := fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src '%s'; base-uri 'none'; form-action %s", hashSource(css), hashSource(script), formAction)
 	var b bytes.Buffer
 	err = t.Execute(&b, struct {
 		Page   *Page

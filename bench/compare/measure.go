@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/go-bert/bert"
+	"github.com/go-bert/bert/internal/bench"
 	"github.com/go-bert/bert/tokenizer"
 )
 
@@ -147,7 +148,7 @@ func (d *driver) prepareAll(ctx context.Context, temp string) (err error) {
 	if err != nil {
 		return err
 	}
-	d.machine = machine{processor(), runtime.GOOS + "/" + runtime.GOARCH, runtime.NumCPU(), d.threads, nil}
+	d.machine = machine{bench.Processor(), runtime.GOOS + "/" + runtime.GOARCH, runtime.NumCPU(), d.threads, nil}
 	d.machine.Versions = []string{strings.TrimSpace(string(out))}
 	if err := d.demoTexts(); err != nil {
 		return err
@@ -423,21 +424,21 @@ func (d *driver) sample(ctx context.Context, c *contender, in *benchCase) (*samp
 		if quiet := d.awaitQuiet(ctx); best != nil && !quiet {
 			break
 		}
-		busy, _ := machineTime()
-		own := c.used() + processTime(os.Getpid())
+		busy, _ := bench.MachineTime()
+		own := c.used() + bench.ProcessTime(os.Getpid())
 		began := time.Now()
 		a, err := c.ask(ctx, q)
 		if err != nil {
 			return nil, err
 		}
 		took := time.Since(began)
-		after, known := machineTime()
+		after, known := bench.MachineTime()
 		s := &sample{
 			benchCase: *in, Program: c.name, Variant: c.variant, Value: workNamed(in.Work).value(in, a), Runs: a.Runs, PeakBytes: a.PeakBytes,
-			Agreement: c.agreement, Load: loadAverage(), Time: time.Now().UTC(), Machine: d.machine,
+			Agreement: c.agreement, Load: bench.LoadAverage(), Time: time.Now().UTC(), Machine: d.machine,
 		}
 		if known {
-			others := after - busy - (c.used() + processTime(os.Getpid()) - own)
+			others := after - busy - (c.used() + bench.ProcessTime(os.Getpid()) - own)
 			s.Others = max(0, float64(others)/float64(took)/float64(max(1, d.machine.Processors)))
 		}
 		again := best != nil
@@ -455,12 +456,12 @@ func (d *driver) sample(ctx context.Context, c *contender, in *benchCase) (*samp
 func (d *driver) awaitQuiet(ctx context.Context) bool {
 	const moment = 100 * time.Millisecond
 	for d.patience > 0 && ctx.Err() == nil {
-		before, known := machineTime()
+		before, known := bench.MachineTime()
 		if !known {
 			return false
 		}
 		time.Sleep(moment)
-		after, _ := machineTime()
+		after, _ := bench.MachineTime()
 		if float64(after-before) < quietShare*float64(moment)*float64(max(1, d.machine.Processors))+float64(10*time.Millisecond) {
 			return true
 		}

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/go-bert/bert/internal/bench"
 )
 
 // A spec says what a worker is to be: its argument, in JSON.
@@ -138,7 +140,7 @@ func (w *worker) died(err error) error {
 	return err
 }
 
-func (w *worker) used() time.Duration { return processTime(w.cmd.Process.Pid) }
+func (w *worker) used() time.Duration { return bench.ProcessTime(w.cmd.Process.Pid) }
 
 // close ends the process, which ends by itself when there is nothing more to read.
 func (w *worker) close() {
@@ -195,7 +197,7 @@ func (o *once) ask(ctx context.Context, q *question) (*answer, error) {
 		took = time.Since(began)
 	}
 	o.spent += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	a := &answer{Seconds: took.Seconds(), Runs: 1, PeakBytes: peakOf(cmd.ProcessState)}
+	a := &answer{Seconds: took.Seconds(), Runs: 1, PeakBytes: bench.PeakOf(cmd.ProcessState)}
 	if q.Ask == checking {
 		a.Numbers, err = o.numbers(out)
 	}

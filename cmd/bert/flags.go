@@ -21,11 +21,14 @@ const (
 	trainingSection   section = "Training"
 	evaluationSection section = "Evaluation"
 	outputSection     section = "Output"
+	networkSection    section = "Network"
+	limitsSection     section = "Limits"
+	operationSection  section = "Operation"
 	generalSection    section = "General"
 )
 
 // sections are the sections in the order of the help; "" is that of the command's own flags.
-var sections = [...]section{"", modelSection, dataSection, lossSection, trainingSection, evaluationSection, outputSection, generalSection}
+var sections = [...]section{"", modelSection, dataSection, lossSection, trainingSection, evaluationSection, outputSection, networkSection, limitsSection, operationSection, generalSection}
 
 // The names of the annotations of a flag: its section, and whether it is one of the few that the help shows first.
 const (

@@ -104,6 +104,7 @@ func TestFlagsHaveSections(t *testing.T) {
 // differentMeanings are the flags that mean different things to different commands, with the reasons.
 var differentMeanings = map[string]string{
 	"heads":  "of attention the heads to print, by number, of prune how many are taken out: neither has a better name, and nobody uses both at once",
+	"check":  "of report that nothing is written, of serve that nothing is served: what would be is looked at, and nobody uses both at once",
 	"keep":   "of project columns of a table, of quantize layers: both are left as they are, and nobody uses both at once",
 	"method": "of explain how words get their scores, of project how points are placed: methods are what both are called, and nobody uses both at once",
 	"size":   "of bench a published size of a model, of vocab the number of tokens: neither has a better name, and nobody uses both at once",

@@ -5,6 +5,7 @@
 //	bert encode --model DIR "some text"              hidden states and vectors
 //	bert tokenize --model DIR "some text"            ids, offsets, windows
 //	bert join DIR                                    put the parts of one of these together (--shard)
+//	bert serve --model DIR                           models behind a port, for clients of other servers
 //	bert demo                                        fine-tune a small model and try it
 //	bert finetune --task text --data train.tsv …     fine-tune on labelled texts
 //	bert evaluate --task text --data eval.tsv …      evaluate a model

@@ -174,6 +174,7 @@ func TestDocumentedKeys(t *testing.T) {
 		"bench ranks":                          ranksMeasurement{},
 		"bench calibrate":                      calibration{},
 		"pull --json":                          pullJSON{},
+		"serve --explain-request":              explainedJSON{},
 		"version --json":                       versionJSON{},
 	} {
 		if keys := structKeys(reflect.TypeOf(object)); !slices.Equal(keys, documented[heading]) {

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -460,4 +464,68 @@ func (w *pages) glue(t *testing.T) {
 	w.table(t, "glue/diagnostic/diagnostic-full.tsv", 30, strings.Fields("Premise Hypothesis Label"), func(i int) []string {
 		return []string{w.words(3), []string{"good", "bad", "film"}[i%3], []string{"entailment", "contradiction", "neutral"}[i%3]}
 	})
+}
+
+// TestServePages looks at the pages of bert serve, at its address, and at what it answers to each form.
+func TestServePages(t *testing.T) {
+	b := browser.Open(t)
+	w := newPages(t)
+	w.table(t, "two.tsv", 40, []string{"label", "text"}, func(i int) []string { return w.review(i, "dull", "fun") })
+	w.bert(t, "finetune --task text --data two.tsv --num-train-epochs 1 --max-seq-length 16"+tinyFlags+"two")
+	w.write(t, "ner/train.txt", w.tagged(20))
+	w.write(t, "ner/valid.txt", w.tagged(8))
+	w.bert(t, "finetune --task ner --data ner --num-train-epochs 1 --max-seq-length 24"+tinyFlags+"ner-model")
+	w.write(t, "squad1.json", w.questions(t, 12, false))
+	w.bert(t, "finetune --task squad --data squad1.json --eval-data squad1.json --num-train-epochs 1 --max-seq-length 30 --doc-stride 8"+tinyFlags+"squad1")
+	cmd := exec.Command("bert", "serve", "--port", "0", "--model", "two", "--model", "ner-model", "--model", "squad1", "--model", "encoder=tiny")
+	cmd.Dir, cmd.Env = w.dir, w.env
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill() // the error says that it has ended already
+		_ = cmd.Wait()         // a process that was killed is no news
+	}()
+	lines, address := bufio.NewScanner(said), ""
+	for lines.Scan() {
+		if _, at, ok := strings.Cut(lines.Text(), "listening on "); ok {
+			address = at
+		}
+		if strings.Contains(lines.Text(), ": ready: ") {
+			break
+		}
+	}
+	if address == "" {
+		t.Fatal("the server doesn't say where it listens")
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, said) // so that it can go on to say things
+	}()
+	b.CheckURL(t, "serve", address+"/")
+	b.CheckURL(t, "serve-docs", address+"/docs")
+	for i, form := range []url.Values{
+		{"model": {"two"}, "task": {"text-classification"}, "text": {"the film was good joy"}},
+		{"model": {"two"}, "task": {"text-classification"}, "text": {strings.Join(hostile[:8], " ")}},
+		{"model": {"ner-model"}, "task": {"token-classification"}, "text": {"the joy " + hostile[0] + " film " + hostile[5]}},
+		{"model": {"squad1"}, "task": {"question-answering"}, "question": {"was it good ?"}, "context": {"the film was " + hostile[5] + " and a joy ."}},
+		{"model": {"encoder"}, "task": {"sentence-similarity"}, "text": {"a joy\nthe film\n" + hostile[1]}},
+		{"model": {"two"}, "task": {"question-answering"}, "question": {hostile[0]}, "context": {""}},
+	} {
+		answer, err := http.PostForm(address+"/try", form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if want := form.Get("model") == "two" && form.Get("task") == "question-answering"; err != nil || (answer.StatusCode == http.StatusOK) == want {
+			t.Errorf("%v: %s, %v", form, answer.Status, err)
+		}
+		name := fmt.Sprintf("serve-answer-%d", i)
+		w.write(t, name+".html", string(page))
+		b.Check(t, name, filepath.Join(w.dir, name+".html"))
+	}
 }

@@ -85,6 +85,7 @@ line.`,
 	help := a.helpCommand()
 	a.verbs = []verbGroup{
 		{"Use a model", []*cobra.Command{a.predictCommand(), a.fillMaskCommand(), a.encodeCommand(), a.tokenizeCommand(), a.joinCommand()}},
+		{"Serve models", []*cobra.Command{a.serveCommand()}},
 		{"Look into a model", []*cobra.Command{a.explainCommand(), a.attentionCommand(), a.projectCommand()}},
 		{"Fine-tune and evaluate", []*cobra.Command{
 			a.demoCommand(), a.finetuneCommand(), a.distillCommand(), a.evaluateCommand(), a.glueCommand(), a.sweepCommand(), a.reportCommand(), a.scoreCommand(),

@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "write the expected output into the scri
 
 func TestMain(m *testing.M) {
 	torture.Begin()
-	testscript.Main(m, map[string]func(){"bert": main})
+	testscript.Main(m, map[string]func(){"bert": main, "request": request})
 }
 
 // TestScript runs the scripts of testdata/script, which are what bert's documentation says, as a user would type it.
@@ -59,6 +59,9 @@ func TestScript(t *testing.T) {
 			"corpus":   cmdCorpus,
 			"hub":      cmdHub,
 			"keys":     cmdKeys,
+			"signal":   cmdSignal,
+			"ready":    cmdReady,
+			"issue":    cmdIssue,
 		},
 	})
 }

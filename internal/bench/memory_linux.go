@@ -21,10 +21,15 @@ func PeakMemory() int64 {
 	if err != nil {
 		return 0
 	}
+	return kilobytes(status, "VmHWM:")
+}
+
+// kilobytes is the value of a line of proc(5)'s status, in bytes; 0 where there is none.
+func kilobytes(status []byte, name string) int64 {
 	for line := range bytes.Lines(status) {
-		if rest, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
-			kilobytes, ok := bytes.CutSuffix(bytes.TrimSpace(rest), []byte(" kB"))
-			n, err := strconv.ParseInt(string(kilobytes), 10, 64)
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			number, ok := bytes.CutSuffix(bytes.TrimSpace(rest), []byte(" kB"))
+			n, err := strconv.ParseInt(string(number), 10, 64)
 			if !ok || err != nil {
 				return 0
 			}

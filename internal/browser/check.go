@@ -45,8 +45,6 @@ type found struct {
 // Check looks at the page of a file in every way, and fails the test for whatever isn't as it should be.
 func (b *Browser) Check(t testing.TB, name, path string) {
 	t.Helper()
-	began := time.Now()
-	b.For(t)
 	info, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +55,16 @@ func (b *Browser) Check(t testing.TB, name, path string) {
 	if path, err = filepath.Abs(path); err != nil {
 		t.Fatal(err)
 	}
-	url, said := "file://"+filepath.ToSlash(path), ""
+	t.Logf("%d kB", info.Size()/1000)
+	b.CheckURL(t, name, "file://"+filepath.ToSlash(path))
+}
+
+// CheckURL is Check of the page at an address.
+func (b *Browser) CheckURL(t testing.TB, name, url string) {
+	t.Helper()
+	began := time.Now()
+	b.For(t)
+	said := ""
 	var loading, measuring, asking, printing time.Duration
 	for _, l := range looks() {
 		timed(&loading, func() { b.Load(url, l) })
@@ -108,8 +115,8 @@ func (b *Browser) Check(t testing.TB, name, path string) {
 	}
 	b.keep(name, "pdf", func() []byte { return pdf })
 	short := func(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
-	t.Logf("%d kB, looked at in %v: loading %v, measuring %v, axe-core %v, printing %v",
-		info.Size()/1000, short(time.Since(began)), short(loading), short(measuring), short(asking), short(printing))
+	t.Logf("looked at in %v: loading %v, measuring %v, axe-core %v, printing %v",
+		short(time.Since(began)), short(loading), short(measuring), short(asking), short(printing))
 }
 
 // timed adds the time that something takes.

@@ -3,9 +3,9 @@
   const all = (q, root) => Array.from((root || document).querySelectorAll(q));
   const made = "nav, .attention, .tools, .detail, .said"; // what scripts add, and links
   const name = e => e.tagName.toLowerCase() + (e.id ? "#" + e.id : "") + (typeof e.className === "string" && e.className ? "." + e.className : "");
-  const out = { Width: document.documentElement.scrollWidth, Buttons: all("button").length, Outside: [], Cut: [], Covered: [], Empty: [] };
+  const out = { Width: document.documentElement.scrollWidth, Buttons: all("button:not(.try *)").length, Outside: [], Cut: [], Covered: [], Empty: [] };
   out.Paper = getComputedStyle(document.body).backgroundColor;
-  out.Strange = all("img, iframe, object, embed, form, video, audio, link, base, b, i, script[src]").map(name);
+  out.Strange = all("img, iframe, object, embed, form:not(.try), video, audio, link, base, b, i, script[src]").map(name);
   out.Text = all("h1, h2, h3, figcaption, td, th, dt, dd, li, summary").filter(e => !e.closest(made)).map(e => e.textContent.trim()).join("\n");
   const held = e => {
     for (; e && e !== document.body; e = e.parentElement) if (getComputedStyle(e).overflowX !== "visible") return true;

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 // tick is the unit of the processor times in /proc, which Linux has for programs on all its architectures.
 const tick = 10 * time.Millisecond
 
-// machineTime is the time that all processors have been busy, or taken from this machine by its host.
-func machineTime() (busy time.Duration, known bool) {
+// MachineTime is the time that all processors have been busy, or taken from this machine by its host.
+func MachineTime() (busy time.Duration, known bool) {
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, false
@@ -30,8 +30,8 @@ func machineTime() (busy time.Duration, known bool) {
 	return busy, true
 }
 
-// processTime is the processor time of a process and its children that have ended.
-func processTime(pid int) (used time.Duration) {
+// ProcessTime is the processor time of a process and its children that have ended.
+func ProcessTime(pid int) (used time.Duration) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
@@ -46,8 +46,8 @@ func processTime(pid int) (used time.Duration) {
 	return used
 }
 
-// loadAverage is that of the last minute.
-func loadAverage() float64 {
+// LoadAverage is that of the last minute.
+func LoadAverage() float64 {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return 0
@@ -57,16 +57,16 @@ func loadAverage() float64 {
 	return v
 }
 
-// peakOf is the peak resident memory of a process that has ended, in bytes.
-func peakOf(state *os.ProcessState) int64 {
+// PeakOf is the peak resident memory of a process that has ended, in bytes.
+func PeakOf(state *os.ProcessState) int64 {
 	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
 		return u.Maxrss << 10
 	}
 	return 0
 }
 
-// processor is the system's name of the processor.
-func processor() string {
+// Processor is the system's name of the processor.
+func Processor() string {
 	data, err := os.ReadFile("/proc/cpuinfo")
 	if err == nil {
 		for l := range strings.Lines(string(data)) {
@@ -76,4 +76,13 @@ func processor() string {
 		}
 	}
 	return "unknown processor"
+}
+
+// ProcessMemory is the resident memory of a process in bytes, now and at its peak; 0: unknown.
+func ProcessMemory(pid int) (now, peak int64) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0
+	}
+	return kilobytes(status, "VmRSS:"), kilobytes(status, "VmHWM:")
 }

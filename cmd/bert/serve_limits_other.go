@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// readLimits knows none on this system.
+func readLimits() limits { return limits{} }
