@@ -216,6 +216,9 @@ func bertCommands(line string) [][]string {
 			for len(words) > 0 && strings.Contains(words[0], "=") { // variables of the environment
 				words = words[1:]
 			}
+			if len(words) > 0 && (words[0] == "mpirun" || words[0] == "srun") { // with flags of its own
+				words = words[max(0, slices.Index(words, "bert")):]
+			}
 			if len(words) > 0 && words[0] == "bert" {
 				commands = append(commands, words[1:])
 			}
