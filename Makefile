@@ -23,9 +23,9 @@ torture: ## commands killed, interrupted and failing at every system call that c
 	BERT_TORTURE=all go test -run TestTorture -timeout 4h -v ./cmd/bert
 
 # The build tag changes internal/simd alone. What imports it sees the change; whatever is above that runs the same code on the
-# results of plain Go, as BERT_SIMD=purego also gives them.
+# results of plain Go, as BERT_SIMD=purego also gives them. So do the tests of train that import it.
 purego-packages: ## the packages whose tests .ci/run runs on plain Go, too
-	@echo $(call importers,github.com/go-bert/bert/internal/simd) ./internal/simd
+	@echo $(filter-out %/train,$(call importers,github.com/go-bert/bert/internal/simd)) ./internal/simd
 
 test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-user)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
@@ -46,8 +46,9 @@ pages: ## the pages of every kind of run in Chromium, and axe-core of npm about 
 	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages|TestServePages)$$' -v ./report ./cmd/bert
 
 # -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures.
+# internal/simd is left out: it is assembly, which the detector doesn't see.
 race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler
-	CGO_ENABLED=1 go test -race -short -timeout 30m $(call importers,sync sync/atomic) ./train
+	CGO_ENABLED=1 go test -race -short -timeout 30m $(filter-out %/internal/simd,$(call importers,sync sync/atomic)) ./train
 
 lint: ## what .ci/run asks of the sources
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"

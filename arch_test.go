@@ -124,7 +124,7 @@ var rooms = []room{
 	{dir: "internal/golden/reference"},
 	{dir: "internal/golden/generate", ours: []string{"internal/golden/reference", "checkpoint"}},
 	{dir: "internal/golden/skipcheck", ours: []string{"internal/golden"}},
-	{dir: "internal/testbound"},
+	{dir: "internal/typecheck", others: []string{"golang.org/x/tools"}},
 	{dir: "internal/browser"},
 	{dir: "internal/torture", others: []string{"golang.org/x/sys"}, unsafe: true},
 }

@@ -14,6 +14,9 @@ import (
 
 // TestMends damages each file of an unpacked model in each way: the next call mends it without a word, and nothing else.
 func TestMends(t *testing.T) {
+	if testing.Short() {
+		t.Skip("unpacks models, one after the other")
+	}
 	withWeights(t)
 	cache(t)
 	dir := mustDir(t, Sentiment)

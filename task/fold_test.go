@@ -238,6 +238,9 @@ func TestFolds(t *testing.T) {
 
 // Windows that are made piece by piece are those of the tokenizer, and truncation of what is left of a long text is that of the whole.
 func TestLongTexts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("works through long texts, one after the other")
+	}
 	tok := tinyTokenizer(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	long := randomText(r, 40_000)
@@ -305,6 +308,9 @@ func TestLongTexts(t *testing.T) {
 
 // An input with more sequences than are held is answered to the bit as where all are held, in one batch or in many.
 func TestManySequences(t *testing.T) {
+	if testing.Short() {
+		t.Skip("works through many sequences, one after the other")
+	}
 	tok := tinyTokenizer(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	choices := make([]string, 300)

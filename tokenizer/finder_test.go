@@ -48,6 +48,9 @@ func TestFinder(t *testing.T) {
 
 // Tokens and pieces around longPiece bytes, long ones among them, are found as the reference finds them.
 func TestLongTokens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compares tokens, on one goroutine")
+	}
 	r := rand.New(rand.NewPCG(3, 4))
 	run := func(n int) string {
 		s := strings.Repeat("a", n)
@@ -107,6 +110,9 @@ func TestLongTokens(t *testing.T) {
 // The time to encode a text is linear, whatever the tokens: an added token or a piece of 100,000 a's and a b is looked for in
 // 2 MB of a's.
 func TestLongTokensTakeLinearTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("goes through long texts, on one goroutine")
+	}
 	long := strings.Repeat("a", 100_000) + "b"
 	special := []string{"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "a", "##a"}
 	text := strings.Repeat("a", 2_000_000)

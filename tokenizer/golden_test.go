@@ -124,6 +124,9 @@ func goldenTokenizers(t testing.TB, folder, name string) map[string]*Tokenizer {
 
 // TestGoldenRust compares the tokenizer, and the reference that it is tested with elsewhere, with HF's Rust library.
 func TestGoldenRust(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compares tokens, on one goroutine")
+	}
 	var files []string
 	for _, folder := range golden.Folders(t, "tokenization") {
 		for _, pattern := range []string{"rust-*.jsonl", "reference-*.jsonl"} {

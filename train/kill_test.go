@@ -196,6 +196,9 @@ func killed(err error) bool {
 }
 
 func TestKillAtPoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes; what they share is tested within one")
+	}
 	whole := map[bool]string{false: wholeRun(t, false), true: wholeRun(t, true)}
 	for _, test := range []struct {
 		point string

@@ -32,6 +32,9 @@ func eachCommand(t *testing.T, test func(t *testing.T, a *app, cmd *cobra.Comman
 
 // TestHelpFits checks that no line of any help is wider than the screen, unless it is a single word.
 func TestHelpFits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("prints help")
+	}
 	eachCommand(t, func(t *testing.T, a *app, cmd *cobra.Command) {
 		for _, width := range []int{60, 80, 100} {
 			for _, all := range []bool{false, true} {
@@ -48,6 +51,9 @@ func TestHelpFits(t *testing.T) {
 
 // TestHelpIsComplete checks that --help all has every flag, and that the short help leaves some out only where there are many.
 func TestHelpIsComplete(t *testing.T) {
+	if testing.Short() {
+		t.Skip("prints help")
+	}
 	eachCommand(t, func(t *testing.T, a *app, cmd *cobra.Command) {
 		if cmd.Short == "" || cmd.Example == "" || cmd.HasParent() && cmd.Name() != "version" && cmd.Long == "" {
 			t.Error("want a short text, a long one and an example")

@@ -43,6 +43,9 @@ func tokenized(t *tokenizer.Tokenizer, e *tokenizer.Encoding) tokenizedJSON {
 
 // What is written piece by piece is what encoding/json makes of the whole.
 func TestWriteTokens(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes lines, on one goroutine")
+	}
 	tok, err := tokenizer.New(append([]string{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<&>", "é", "\"", "\\", "the", "##n", "!", "a"}, "z"), tokenizer.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)

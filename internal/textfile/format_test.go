@@ -127,6 +127,9 @@ func TestIsText(t *testing.T) {
 
 // A compressed file may become as much as text does, and no more.
 func TestExpansion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("expands files, on one goroutine")
+	}
 	read := func(content []byte) (int, error) {
 		r, err := New(bytes.NewReader(content), "f", "")
 		if err != nil {
