@@ -32,13 +32,13 @@ awk 'BEGIN {
 	printf 'text\tlabel\n'
 	grep . text.txt | head -96 | awk '{ print $0 "\t" (NR % 3 ? "fun" : "dull") }'
 } >train.tsv
-[ -e vocabulary/vocab.txt ] || "$bert" vocab --size 200 --quiet --output vocabulary text.txt >/dev/null || exit 1
+[ -e vocabulary/vocab.txt ] || "$bert" vocab --size 100 --quiet --output vocabulary text.txt >/dev/null || exit 1
 [ -e instances/summary.json ] || "$bert" instances --quiet --vocab vocabulary --max-seq-length 32 --max-predictions-per-seq 5 --dupe-factor 1 --output instances text.txt >/dev/null || exit 1
 cat >config.json <<'C'
-{"vocab_size": 200, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512, "max_position_embeddings": 64}
+{"vocab_size": 100, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512, "max_position_embeddings": 64}
 C
 size=$(grep -c . vocabulary/vocab.txt)
-sed -i "s/200/$size/" config.json
+sed -i "s/100/$size/" config.json
 
 declare -A commands=(
 	[finetune]="finetune --task text --data train.tsv --eval-data train.tsv --eval-steps 6 --model starter --max-seq-length 32 --max-steps 12 --train-batch-size 8"
