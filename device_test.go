@@ -139,6 +139,9 @@ func lifeOf(t *testing.T, d *Device, h headCase, precision Precision) map[string
 
 // TestDeferredDevice compares a device that does everything as late as it may with the processor's, to the bit.
 func TestDeferredDevice(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what a device defers is the same on every processor")
+	}
 	for _, precision := range []Precision{Float32, BFloat16} {
 		for _, h := range headCases {
 			want := lifeOf(t, nil, h, precision)

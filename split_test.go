@@ -108,6 +108,9 @@ func (m *Model) grads() []float32 { return m.host(m.trainer.grads) }
 // of all weights but those of LayerNorms and of a tied embedding are those of the whole, to the bit; the others but for the
 // order of sums. Bound relative to the largest gradient.
 func TestSplit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same on every processor, and one call after another")
+	}
 	const bound = 2e-6
 	atEachPrecision(t, func(t *testing.T, precision Precision) {
 		for _, h := range headCases {
