@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ func (a *app) convertCommand() *cobra.Command {
 		names = append(names, f.String())
 		help += fmt.Sprintf("  %-21v %s\n", f, f.About())
 	}
-	f := convertFlags{to: newChoice("", names...), dtype: newChoice("auto", "auto", "f32", "f16", "bf16"), maxShard: byteSize(math.MaxInt64)}
+	f := convertFlags{to: newChoice("", names...), dtype: newChoice("auto", "auto", "f32", "f16", "bf16")}
 	cmd := &cobra.Command{
 		Use:   "convert IN OUT --to " + strings.Join(names, "|") + " [flags]",
 		Short: "Write a model in another format",
@@ -90,12 +89,12 @@ without one, sentence-transformers makes it: --pooling, by default the mean, and
 	}
 	addChoice(cmd, f.to, "to", "the format to write (required)")
 	addChoice(cmd, f.dtype, "dtype", "the type of the weights; auto: the type they are stored in")
-	cmd.Flags().Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
+	addMaxShardSize(cmd, &f.maxShard)
 	cmd.Flags().StringSliceVar(&f.pooling, "pooling", nil, "with --to sentence-transformers: a new pipeline with the poolings `A,B`, such as mean or cls")
 	cmd.Flags().BoolVar(&f.normalize, "normalize", false, "with --to sentence-transformers: vectors of a new pipeline have length 1")
 	cmd.Flags().BoolVar(&f.allowMissing, "allow-missing", false, "initialize missing tensors at random, and name them")
 	f.loading.add(cmd)
-	place(cmd, outputSection, "to", "dtype", "max-shard-size", "pooling", "normalize")
+	place(cmd, outputSection, "to", "dtype", "pooling", "normalize")
 	place(cmd, modelSection, "allow-missing")
 	cmd.ValidArgsFunction = completeModel(true)
 	f.out.add(cmd)
@@ -124,11 +123,7 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 		pooling = append(pooling, mode)
 	}
 	shown := &conversionJSON{Model: in, Format: format.String(), Dir: out}
-	ctx, stop := untilInterrupted(ctx, func(s os.Signal) {
-		a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
-	})
-	defer stop()
-	result, err := convert.Run(ctx, in, out, convert.Options{
+	options := convert.Options{
 		Format: format, DType: dtypes[f.dtype.value], MaxShardBytes: int64(f.maxShard), AllowMissing: f.allowMissing,
 		GELU: f.loading.gelu, Base: f.loading.base, Pooling: pooling, Normalize: f.normalize,
 		Loaded: func(m *bert.Model) {
@@ -138,10 +133,12 @@ func (a *app) convert(ctx context.Context, in, out string, f *convertFlags) (*co
 			shown.Head, shown.Parameters = m.Head().String(), countParameters(m)
 			shown.Random, shown.LeftOut = list(slices.Concat(report.NewHead, report.Missing)), list(slices.Concat(report.LeftOver, report.Training))
 		},
-	})
-	if errors.Is(err, context.Canceled) {
-		return nil, errors.New("interrupted: nothing was written")
 	}
+	var result *convert.Result
+	err = a.allOrNothing(ctx, func(ctx context.Context) (err error) {
+		result, err = convert.Run(ctx, in, out, options)
+		return err
+	})
 	if err != nil {
 		return nil, suggestAllowMissing(err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +64,7 @@ const defaultImportance = 1000
 var cuts = []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8}
 
 func (a *app) pruneCommand() *cobra.Command {
-	f := pruneFlags{maxShard: byteSize(math.MaxInt64)}
+	var f pruneFlags
 	cmd := &cobra.Command{
 		Use:   "prune MODEL OUT [flags]\n  bert prune MODEL --evaluate --task TASK --data PATH [flags]",
 		Short: "Write a smaller model: without tokens, layers, heads or neurons",
@@ -90,34 +88,18 @@ With --task and --data, the model is evaluated before and after.
   bert prune my-model my-model-6 --every 2
   bert prune my-model my-model-small --heads 30% --neurons 25% --task sst2 --data glue/SST-2
   bert prune my-model --evaluate --task text --data train.tsv --eval-data dev.tsv`,
-		Args: func(_ *cobra.Command, args []string) error {
-			switch n := len(args); {
-			case f.evaluate && n != 1:
-				return usagef("%s, want one MODEL to evaluate: --evaluate writes none", count(n, "argument"))
-			case !f.evaluate && n != 2:
-				return usagef("%s, want MODEL and OUT, a new folder", count(n, "argument"))
-			}
-			return nil
-		},
+		Args:        modelAndFolder(&f.evaluate),
 		Annotations: map[string]string{namesModel: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd); err != nil {
 				return err
 			}
-			ctx, stop := untilInterrupted(cmd.Context(), func(s os.Signal) {
-				a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
+			return a.allOrNothing(cmd.Context(), func(ctx context.Context) error {
+				if f.evaluate {
+					return a.evaluatePruning(ctx, args[0], &f)
+				}
+				return a.prune(ctx, args[0], args[1], &f)
 			})
-			defer stop()
-			var err error
-			if f.evaluate {
-				err = a.evaluatePruning(ctx, args[0], &f)
-			} else {
-				err = a.prune(ctx, args[0], args[1], &f)
-			}
-			if errors.Is(err, context.Canceled) {
-				err = errors.New("interrupted: nothing was written")
-			}
-			return err
 		},
 	}
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
@@ -141,9 +123,7 @@ With --task and --data, the model is evaluated before and after.
 		f.data.addDetails(cmd)
 		f.data.reading.add(flags)
 	})
-	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
-		flags.Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
-	})
+	addMaxShardSize(cmd, &f.maxShard)
 	f.loading.add(cmd)
 	addThreads(cmd, &f.threads)
 	f.out.add(cmd)

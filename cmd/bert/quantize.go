@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -54,7 +52,7 @@ type quantizationJSON struct {
 const noLayers = "none"
 
 func (a *app) quantizeCommand() *cobra.Command {
-	f := quantizeFlags{maxShard: byteSize(math.MaxInt64)}
+	var f quantizeFlags
 	cmd := &cobra.Command{
 		Use:   "quantize MODEL OUT [flags]\n  bert quantize MODEL --evaluate (--task TASK --data PATH | --texts FILE) [flags]",
 		Short: "Write a model with int8 weights, a quarter of the size",
@@ -79,31 +77,15 @@ metric, on texts the cosine to the vectors that the model makes in float32. Then
   bert quantize all-MiniLM-L6-v2 minilm-int8 --calibrate sentences.txt
   bert quantize my-model my-model-int8 --keep 11 --weights-only query,key,value,output
   bert quantize my-model --evaluate --task text --data dev.tsv`,
-		Args: func(_ *cobra.Command, args []string) error {
-			switch n := len(args); {
-			case f.evaluate && n != 1:
-				return usagef("%s, want one MODEL to evaluate: --evaluate writes none", count(n, "argument"))
-			case !f.evaluate && n != 2:
-				return usagef("%s, want MODEL and OUT, a new folder", count(n, "argument"))
-			}
-			return nil
-		},
+		Args:        modelAndFolder(&f.evaluate),
 		Annotations: map[string]string{namesModel: ""},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := untilInterrupted(cmd.Context(), func(s os.Signal) {
-				a.log.Warn(fmt.Sprintf("%v: ending; again to end at once", s))
+			return a.allOrNothing(cmd.Context(), func(ctx context.Context) error {
+				if f.evaluate {
+					return a.evaluateInt8(ctx, args[0], &f)
+				}
+				return a.quantize(ctx, args[0], args[1], &f)
 			})
-			defer stop()
-			var err error
-			if f.evaluate {
-				err = a.evaluateInt8(ctx, args[0], &f)
-			} else {
-				err = a.quantize(ctx, args[0], args[1], &f)
-			}
-			if errors.Is(err, context.Canceled) {
-				err = errors.New("interrupted: nothing was written")
-			}
-			return err
 		},
 	}
 	flagsIn(cmd, modelSection, func(flags *pflag.FlagSet) {
@@ -123,9 +105,7 @@ metric, on texts the cosine to the vectors that the model makes in float32. Then
 		f.data.addDetails(cmd)
 		f.data.reading.add(flags)
 	})
-	flagsIn(cmd, outputSection, func(flags *pflag.FlagSet) {
-		flags.Var(&f.maxShard, "max-shard-size", "split the weights into files of at most `SIZE`, such as 500MB or 5GB, if the format allows it")
-	})
+	addMaxShardSize(cmd, &f.maxShard)
 	f.loading.add(cmd)
 	addThreads(cmd, &f.threads)
 	f.out.add(cmd)
