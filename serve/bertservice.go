@@ -50,15 +50,7 @@ func readEncode(body []byte) (q encodeRequest, err error) {
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return q, err
-	case !there:
-		return q, &fieldError{"texts", errMissing}
-	case len(q.texts) == 0:
-		return q, &fieldError{"texts", errEmptyList}
-	}
-	return q, nil
+	return q, checkList("texts", there, len(q.texts), err)
 }
 
 func bertServiceEncode(c *call) error {

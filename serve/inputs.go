@@ -171,6 +171,28 @@ func (d *jsonReader) namedPairs() (l textInputs, err error) {
 // errMissing is the error of a field that a body has to have.
 var errMissing = errors.New("is missing")
 
+// checkList is err or, without one, what is wrong with a field that has to be a list of something: it was, or was not, there, and has n
+// elements.
+func checkList(field string, there bool, n int, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case !there:
+		return &fieldError{field, errMissing}
+	case n == 0:
+		return &fieldError{field, errEmptyList}
+	}
+	return nil
+}
+
+// intoBase64 reads encoding_format: whether vectors are wanted as base64.
+func (d *jsonReader) intoBase64(v *bool) error {
+	format := 0
+	err := d.intoChoice(&format, "float", "base64")
+	*v = format == 1
+	return err
+}
+
 // reading is how a request wants its texts read.
 type reading struct {
 	truncate   *bool // nil: as the server is set

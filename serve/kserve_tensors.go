@@ -102,13 +102,8 @@ func readKServe(body []byte, header int) (q kserveRequest, err error) {
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err := checkList("inputs", there, len(q.inputs), err); err != nil {
 		return q, err
-	case !there:
-		return q, &fieldError{"inputs", errMissing}
-	case len(q.inputs) == 0:
-		return q, &fieldError{"inputs", errEmptyList}
 	}
 	for i := range q.outputs {
 		if !sets[i] {

@@ -24,23 +24,13 @@ func readOpenAI(body []byte) (q openAIRequest, err error) {
 			there = true
 			q.list, err = d.textsOrIDs()
 		case "encoding_format":
-			format := 0
-			err = d.intoChoice(&format, "float", "base64")
-			q.base64 = format == 1
+			err = d.intoBase64(&q.base64)
 		case "dimensions":
 			err = d.intoInt(&q.dimensions, 1, math.MaxInt32)
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return q, err
-	case !there:
-		return q, &fieldError{"input", errMissing}
-	case len(q.list.inputs) == 0:
-		return q, &fieldError{"input", errEmptyList}
-	}
-	return q, nil
+	return q, checkList("input", there, len(q.list.inputs), err)
 }
 
 // classifyRequest is a body of Infinity's /classify.
@@ -69,13 +59,5 @@ func readClassify(body []byte) (q classifyRequest, err error) {
 		}
 		return err
 	})
-	switch {
-	case err != nil:
-		return q, err
-	case !there:
-		return q, &fieldError{"input", errMissing}
-	case len(q.texts) == 0:
-		return q, &fieldError{"input", errEmptyList}
-	}
-	return q, nil
+	return q, checkList("input", there, len(q.texts), err)
 }

@@ -29,9 +29,7 @@ func readEmbed(body []byte) (q embedRequest, err error) {
 		case "dimensions":
 			err = d.intoInt(&q.dimensions, 1, math.MaxInt32)
 		case "encoding_format":
-			format := 0
-			err = d.intoChoice(&format, "float", "base64")
-			q.base64 = format == 1
+			err = d.intoBase64(&q.base64)
 		}
 		return err
 	})
@@ -40,13 +38,8 @@ func readEmbed(body []byte) (q embedRequest, err error) {
 
 // check is err or, without one, what is wrong with inputs that were, or were not, there.
 func (l *textInputs) check(there bool, err error) error {
-	switch {
-	case err != nil:
+	if err := checkList("inputs", there, len(l.inputs), err); err != nil {
 		return err
-	case !there:
-		return &fieldError{"inputs", errMissing}
-	case len(l.inputs) == 0:
-		return &fieldError{"inputs", errEmptyList}
 	}
 	for i := range l.inputs {
 		if ids := l.inputs[i].ids; ids != nil && len(ids) == 0 {
@@ -155,15 +148,7 @@ func readTokenize(body []byte) (q tokenizeRequest, err error) {
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
-		return q, err
-	case !there:
-		return q, &fieldError{"inputs", errMissing}
-	case len(q.inputs) == 0:
-		return q, &fieldError{"inputs", errEmptyList}
-	}
-	return q, nil
+	return q, checkList("inputs", there, len(q.inputs), err)
 }
 
 // decodeRequest is a body of /decode.
@@ -193,13 +178,8 @@ func readDecode(body []byte) (q decodeRequest, err error) {
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err := checkList("ids", there, len(q.ids), err); err != nil {
 		return q, err
-	case !there:
-		return q, &fieldError{"ids", errMissing}
-	case len(q.ids) == 0:
-		return q, &fieldError{"ids", errEmptyList}
 	}
 	for _, ids := range q.ids {
 		if len(ids) == 0 {
@@ -227,11 +207,5 @@ func readVertex(body []byte) (instances [][]byte, err error) {
 			return err
 		})
 	})
-	switch {
-	case err == nil && !there:
-		err = &fieldError{"instances", errMissing}
-	case err == nil && len(instances) == 0:
-		err = &fieldError{"instances", errEmptyList}
-	}
-	return instances, err
+	return instances, checkList("instances", there, len(instances), err)
 }
