@@ -65,7 +65,7 @@ var rooms = []room{
 	{dir: "bench/compare", ours: []string{"task", "data", ".", "tokenizer", "internal/bench"}},
 	// bench measures the kernels and the machine below the model, so that bert bench needs to know neither.
 	{dir: "internal/bench", ours: []string{"internal/compute", "internal/compute/cpu", "internal/simd"}},
-	{dir: "train", ours: []string{".", "metric", "recipe", "internal/random", "internal/tfrecord", "internal/files"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}, unsafe: true},
+	{dir: "train", ours: []string{".", "metric", "recipe", "internal/bfloat16", "internal/random", "internal/tfrecord", "internal/files"}, others: []string{"golang.org/x/sys", "google.golang.org/protobuf"}, unsafe: true},
 	{dir: "train/grouptest", ours: []string{"train"}},
 	// Processes that share a run meet behind an interface of package train, which knows no MPI. Who wants it opens it.
 	{dir: "cluster", ours: []string{"internal/dlopen"}, others: []string{"golang.org/x/sys"}},
@@ -100,7 +100,7 @@ var rooms = []room{
 	{dir: "internal/compute/cpu", ours: []string{"internal/compute", "internal/simd"}, unsafe: true},
 	{dir: "internal/compute/computetest", ours: []string{"internal/compute"}},
 	{dir: "internal/compute"},
-	{dir: "internal/simd", others: []string{"golang.org/x/sys"}, unsafe: true},
+	{dir: "internal/simd", ours: []string{"internal/bfloat16"}, others: []string{"golang.org/x/sys"}, unsafe: true},
 	{dir: "tokenizer", ours: []string{"tokenizer/internal/unidata", "internal/files"}},
 	{dir: "tokenizer/internal/unidata"},
 	{dir: "recipe", ours: []string{"internal/files"}},
@@ -115,6 +115,7 @@ var rooms = []room{
 	{dir: "internal/files", others: []string{"golang.org/x/sys"}},
 	{dir: "internal/mmap", others: []string{"golang.org/x/sys"}, unsafe: true},
 	{dir: "internal/proto", others: []string{"google.golang.org/protobuf"}},
+	{dir: "internal/bfloat16"},
 	{dir: "internal/random"},
 	{dir: "internal/tfrecord"},
 	{dir: "internal/golden"},

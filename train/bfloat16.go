@@ -2,29 +2,21 @@ package train
 
 import (
 	"encoding/binary"
-	"math"
-)
 
-// roundedBits is a number as bfloat16, to nearest, ties to even.
-func roundedBits(v float32) uint16 {
-	bits := math.Float32bits(v)
-	if v != v {
-		return uint16(bits>>16) | 0x40 // a NaN stays one
-	}
-	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
-}
+	"github.com/go-bert/bert/internal/bfloat16"
+)
 
 // round rounds numbers to bfloat16.
 func round(values []float32) {
 	for i, v := range values {
-		values[i] = math.Float32frombits(uint32(roundedBits(v)) << 16)
+		values[i] = bfloat16.Float(bfloat16.Bits(v))
 	}
 }
 
 // appendRounded appends numbers as bfloat16.
 func appendRounded(b []byte, values []float32) []byte {
 	for _, v := range values {
-		b = binary.LittleEndian.AppendUint16(b, roundedBits(v))
+		b = binary.LittleEndian.AppendUint16(b, bfloat16.Bits(v))
 	}
 	return b
 }
@@ -32,6 +24,6 @@ func appendRounded(b []byte, values []float32) []byte {
 // widen reads numbers that appendRounded wrote.
 func widen(dst []float32, b []byte) {
 	for i := range dst {
-		dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+		dst[i] = bfloat16.Float(binary.LittleEndian.Uint16(b[2*i:]))
 	}
 }

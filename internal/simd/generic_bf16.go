@@ -1,6 +1,10 @@
 package simd
 
-import "math"
+import (
+	"math"
+
+	bf16 "github.com/go-bert/bert/internal/bfloat16"
+)
 
 // upperHalf masks the half of a word that holds its element of odd index; shifting the word by halfBits gives the other.
 const (
@@ -11,15 +15,8 @@ const (
 // words is the number of words that hold k elements.
 func words(k int) int { return (k + 1) / 2 }
 
-// bfloat16 rounds x to nearest, ties to even. A NaN stays one, quiet, with the upper bits of its payload.
-func bfloat16(x float32) uint32 {
-	bits := math.Float32bits(x)
-	if x != x {
-		const quiet = 1 << 6
-		return bits>>halfBits | quiet
-	}
-	return (bits + 0x7fff + bits>>halfBits&1) >> halfBits
-}
+// bfloat16 is the element that x becomes.
+func bfloat16(x float32) uint32 { return uint32(bf16.Bits(x)) }
 
 // pair is the word of the elements of index 2p and 2p+1.
 func pair(even, odd float32) uint32 { return bfloat16(even) | bfloat16(odd)<<halfBits }
