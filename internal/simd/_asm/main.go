@@ -38,6 +38,7 @@ var families = []struct {
 	{"rows", emitRows, ordinary},
 	{"activate", emitActivate, ordinary},
 	{"softmax", emitSoftmax, ordinary},
+	{"attention", emitAttention, []*isa{avx512bf16}},
 	{"norm", emitNorm, ordinary},
 	{"dropout", emitDropout, ordinary},
 	{"peak", emitPeak, rounding},
