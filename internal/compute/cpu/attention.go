@@ -89,6 +89,8 @@ func attentionRows(starts []int, firstOnly bool) int {
 // attentionTask is the forward pass. A job packs the keys and the values of its head; then, a tile of queries at a time,
 // it takes their scores, the softmax of each row, and the product with the values.
 type attentionTask struct {
+	with                     *kernels // of its products
+	coarse                   bool     // the softmax is as exact as rounded operands need: ExpRows16
 	heads, size              int
 	qkv, context, lse, probs []float32 // context may be nil if there is operand
 	operand                  []float32
@@ -97,77 +99,116 @@ type attentionTask struct {
 	jobs                     []attentionJob
 }
 
-func (t *attentionTask) do(w *worker, index int) {
-	job := &t.jobs[index]
-	t.head(w, job, t.qkv[job.first*3*t.heads*t.size:])
+// headRows is the rows of a head of a sequence, ld apart.
+type headRows struct {
+	queries, keys, values []float32
+	ld                    int
 }
 
-// head does a job, given the rows of its sequence.
-func (t *attentionTask) head(w *worker, job *attentionJob, qkv []float32) {
-	k, nr := w.k, w.k.panelCols
+func (t *attentionTask) do(w *worker, index int) {
+	job := &t.jobs[index]
+	hidden := t.heads * t.size
+	rows := t.qkv[job.first*3*hidden+job.head*t.size:]
+	t.head(w, job, headRows{rows, rows[hidden:], rows[2*hidden:], 3 * hidden})
+}
+
+// head does a job, given the rows of its head.
+func (t *attentionTask) head(w *worker, job *attentionJob, in headRows) {
+	k, nr := t.with, t.with.panelCols
 	n, size, hidden := job.n, t.size, t.heads*t.size
 	tile, ld := min(tileOf(n, k.panelRows), job.to-job.from), scoreStride(n, nr)
 
-	query := qkv[job.head*size:]
-	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
-	values := packedColumns(w, query[2*hidden:], 3*hidden, n, size)
+	keys := k.packedRows(w, in.keys, in.ld, n, size)
+	values := k.packedColumns(w, in.values, in.ld, n, size)
 	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
-	rounded := roundedRows(w, tile, n)
-	lse := w.floats(tile)
-	var results []float32 // of a tile, where they are not to stay
+	rounded := k.roundedRows(w, tile, n)
+	statistics := w.floats(tile) // of rows: logarithms of sums, or what weights are to be multiplied by
+	var results []float32        // of a tile, where they are not to stay
 	if t.context == nil {
 		results = w.floats(tile * size)
 	}
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
-		k.packRows(queries, k.words(size), query[from*3*hidden:], 3*hidden, m, size)
+		k.packRows(queries, k.words(size), in.queries[from*in.ld:], in.ld, m, size)
 		times(k, m, n, size, queries, k.words(size), keys, scores, ld)
-		if t.lse != nil {
-			k.simd.SoftmaxRows(scores, ld, m, n, t.scale, lse[:m])
+		a, lda := rounded.words, rounded.ld
+		if t.coarse {
+			k.simd.ExpRows16(asWords(a), lda, scores, ld, m, n, t.scale, statistics[:m])
 		} else {
-			k.simd.SoftmaxRows(scores, ld, m, n, t.scale, nil) // saves the logarithms
+			t.softmax(job, from, m, scores, ld, statistics)
+			a, lda = rounded.of(k, scores, ld, m, n)
 		}
-		for i := range m {
-			row := scores[i*ld:][:n]
-			at := (job.row+from+i)*t.heads + job.head
-			if t.lse != nil {
-				t.lse[at] = lse[i]
-			}
-			if t.probs != nil {
-				copy(t.probs[job.probs+(from+i)*n:][:n], row)
-			}
-			if t.drop.Threshold != 0 {
-				k.simd.Dropout(row, row, t.drop, uint64(at))
-			}
-		}
-		a, lda := rounded.of(k, scores, ld, m, n)
 		context, ldc := results, size
 		if t.context != nil {
 			context, ldc = t.context[(job.row+from)*hidden+job.head*size:], hidden
 		}
 		times(k, m, size, n, a, lda, values, context, ldc)
-		if t.operand != nil {
-			ldo := k.operandSize(hidden)
-			k.packRows(t.operand[(job.row+from)*ldo+k.words(job.head*size):], ldo, context, ldc, m, size)
+		if t.coarse && t.context != nil {
+			k.simd.ScaleRows(context, ldc, m, size, statistics[:m])
+		}
+		if t.operand == nil {
+			continue
+		}
+		ldo := k.operandSize(hidden)
+		operand := t.operand[(job.row+from)*ldo+k.words(job.head*size):]
+		if t.coarse && t.context == nil {
+			k.simd.RoundRows(asWords(operand), ldo, context, ldc, m, size, statistics[:m])
+		} else {
+			k.packRows(operand, ldo, context, ldc, m, size)
 		}
 	}
 }
 
-// packedRows is the n rows of src, of size elements, as the B of a product with their transpose.
+// softmax takes the scores of m queries of a job, the first of which is from, to probabilities, of which it leaves what is asked for,
+// and drops some. lse is memory for m numbers.
+func (t *attentionTask) softmax(job *attentionJob, from, m int, scores []float32, ld int, lse []float32) {
+	k, n := t.with, job.n
+	if t.lse == nil {
+		lse = nil // saves the logarithms
+	} else {
+		lse = lse[:m]
+	}
+	k.simd.SoftmaxRows(scores, ld, m, n, t.scale, lse)
+	for i := range m {
+		row := scores[i*ld:][:n]
+		at := (job.row+from+i)*t.heads + job.head
+		if t.lse != nil {
+			t.lse[at] = lse[i]
+		}
+		if t.probs != nil {
+			copy(t.probs[job.probs+(from+i)*n:][:n], row)
+		}
+		if t.drop.Threshold != 0 {
+			k.simd.Dropout(row, row, t.drop, uint64(at))
+		}
+	}
+}
+
 func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
-	nr, words := w.k.panelCols, w.k.words(size)
+	return w.k.packedRows(w, src, ld, n, size)
+}
+
+func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
+	return w.k.packedColumns(w, src, ld, n, size)
+}
+
+func roundedRows(w *worker, m, n int) scratchRows { return w.k.roundedRows(w, m, n) }
+
+// packedRows is the n rows of src, of size elements, as the B of a product with their transpose.
+func (k *kernels) packedRows(w *worker, src []float32, ld, n, size int) []float32 {
+	nr, words := k.panelCols, k.words(size)
 	dst := w.floats(roundUp(n, nr) * words)
 	for j := 0; j < n; j += nr {
-		w.k.packPanelBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
+		k.packPanelBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
 	}
 	return dst
 }
 
 // packedColumns is the n rows of src, of size elements, as the B of a product.
-func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
-	dst := w.floats(roundUp(size, w.k.panelCols) * w.k.words(n))
-	packColumns(w.k, dst, src, ld, n, size)
+func (k *kernels) packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
+	dst := w.floats(roundUp(size, k.panelCols) * k.words(n))
+	packColumns(k, dst, src, ld, n, size)
 	return dst
 }
 
@@ -193,11 +234,11 @@ type scratchRows struct {
 }
 
 // roundedRows is memory for m rows of scores of n tokens where they are to be rounded, else none.
-func roundedRows(w *worker, m, n int) scratchRows {
-	if !w.k.rounds() {
+func (k *kernels) roundedRows(w *worker, m, n int) scratchRows {
+	if !k.rounds() {
 		return scratchRows{}
 	}
-	ld := scoreStride(w.k.words(n), w.k.panelCols)
+	ld := scoreStride(k.words(n), k.panelCols)
 	return scratchRows{w.floats(m * ld), ld}
 }
 
@@ -230,6 +271,13 @@ func (d *Device) Attention(op *compute.Attention) {
 		probs:   optionalTarget(op.Probs, probs, "Attention.Probs"),
 		scale:   scoreScale(op.HeadSize),
 		drop:    dropOf(op.Drop),
+		with:    d.k,
+	}
+	if t.lse == nil && t.probs == nil && t.drop.Threshold == 0 {
+		if d.half != nil {
+			t.with = d.half
+		}
+		t.coarse = t.with.rounds()
 	}
 	var p product
 	if op.Product == nil {

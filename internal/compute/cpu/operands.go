@@ -107,6 +107,10 @@ func (d *Device) operandTarget(b compute.Buffer, rows, width int, what string) [
 
 // packRows packs m rows of A, of n elements, into rows of words ldd apart.
 func (k *kernels) packRows(dst []float32, ldd int, src []float32, lds, m, n int) {
+	if k.rounds() {
+		k.simd.RoundRows(asWords(dst), ldd, src, lds, m, n, nil)
+		return
+	}
 	for i := range m {
 		k.packRow(dst[i*ldd:][:k.words(n)], src[i*lds:][:n])
 	}
