@@ -50,7 +50,7 @@ func (t *attendTask) do(w *worker, index int) {
 // byHeads computes the queries, keys and values of one head after the other, all of whose panels are its own, and its attention.
 func (t *attendTask) byHeads(w *worker, g *attentionGroup, p *product) {
 	heads, size := t.attention.heads, t.attention.size
-	p.round(w)
+	p.take(w, t.attention.operand != nil) // the operand may be that of the product
 	c, ldc := p.c, p.ldc
 	if c == nil {
 		ldc = 3 * size

@@ -513,15 +513,23 @@ func (p *product) columns(from, n int) product {
 	return q
 }
 
-// round rounds A once where each of several products of its columns would.
-func (p *product) round(w *worker) {
-	if p.words || !p.with.rounds() {
+// take makes A words of the worker's: rounded once where each of several products of its columns would round it, and a copy where
+// what follows is written to its rows.
+func (p *product) take(w *worker, overwritten bool) {
+	k := p.with
+	if !k.rounds() || p.words && !overwritten {
 		return
 	}
-	words := p.with.words(p.k)
+	words := k.words(p.k)
 	lda := words + pad
 	a := w.floats(p.m * lda)
-	p.with.packRows(a, lda, p.a, p.lda, p.m, p.k)
+	if p.words {
+		for i := range p.m {
+			copy(a[i*lda:][:words], p.a[i*p.lda:])
+		}
+	} else {
+		k.packRows(a, lda, p.a, p.lda, p.m, p.k)
+	}
 	p.a, p.lda, p.words = a, lda, true
 }
 
