@@ -14,7 +14,7 @@ func expRows16AVX512BF16(dst *uint32, ldd int, x *float32, ld int, rows int, n i
 //go:noescape
 func roundRowsAVX512BF16(dst *uint32, ldd int, src *float32, ld int, rows int, n int, scale *float32)
 
-// scaleRowsAVX512BF16 multiplies each of some rows, ld bytes apart, by a number.
+// scaleRowsAVX512BF16 writes each of some rows, ld bytes apart, times a number, to rows ldd bytes apart.
 //
 //go:noescape
-func scaleRowsAVX512BF16(x *float32, ld int, rows int, n int, scale *float32)
+func scaleRowsAVX512BF16(dst *float32, ldd int, src *float32, ld int, rows int, n int, scale *float32)

@@ -182,7 +182,7 @@ func TestRoundRows(t *testing.T) {
 				}
 				k.RoundRows(dst, ldd, src, ld, rows, n, scale)
 				again := append([]float32(nil), x...)
-				k.ScaleRows(again, ld, rows, n, numbers)
+				k.ScaleRows(again, ld, again, ld, rows, n, numbers)
 				want := make([]uint32, words(n))
 				for i := range rows {
 					row := x[i*ld:][:n]
@@ -211,19 +211,99 @@ func TestRoundRows(t *testing.T) {
 	})
 }
 
-// TestScaleRowsInPlace checks that ScaleRows touches nothing but its rows.
+// TestScaleRowsInPlace checks what ScaleRows writes and that it touches nothing but its rows.
 func TestScaleRowsInPlace(t *testing.T) {
 	eachLevel(t, func(t *testing.T, k *Kernels) {
-		eachRow(t, 1, 2, func(n int, o [][]float32) []float32 {
+		eachRow(t, 2, 2, func(n int, o [][]float32) []float32 {
 			const rows, gap = 2, 1
-			x := o[0]
+			x, y := o[0], o[1]
 			width := (n - gap*(rows-1)) / rows
-			between := x[width]
-			k.ScaleRows(x[:2*width+gap], width+gap, rows, width, []float32{2, 3})
-			if x[width] != between {
+			scale := []float32{2, 3}
+			between := y[width]
+			k.ScaleRows(y, width+gap, x, width+gap, rows, width, scale)
+			if y[width] != between {
 				t.Fatalf("n=%d: wrote between the rows", n)
+			}
+			for i, s := range scale {
+				for j := range width {
+					if at := i*(width+gap) + j; y[at] != s*x[at] {
+						t.Fatalf("n=%d: element %d of row %d is %v, want %v times %v", n, j, i, y[at], s, x[at])
+					}
+				}
+			}
+			k.ScaleRows(x, width+gap, x, width+gap, rows, width, scale)
+			if !same(x[:width], y[:width]) {
+				t.Fatalf("n=%d: in place the result differs", n)
 			}
 			return nil
 		})
+	})
+}
+
+// TestGemmRoom16 asserts the bits of Gemm16, panel by panel, and that what is behind whole tiles stays, wherever operands stand.
+func TestGemmRoom16(t *testing.T) {
+	type size struct{ m, n, k int }
+	sizes := []size{{0, 3, 1}, {3, 0, 1}, {1, 1, 0}, {1, 1, 1}, {1, 40, 16}, {5, 32, 17}, {31, 31, 32}, {32, 64, 16}, {33, 65, 50}, {64, 128, 32}, {70, 100, 33}}
+	eachLevel(t, func(t *testing.T, k *Kernels) {
+		up := func(x, by int) int { return (x + by - 1) / by * by }
+		most := 0
+		for _, s := range sizes {
+			most = max(most, (up(s.m, k.MR16)+1)*(up(s.n, k.NR16)+s.k+k.Step16+4))
+		}
+		left, right, result := newBuffer(t, most), newBuffer(t, up(128, k.NR16)*64), newBuffer(t, most)
+		for _, s := range sizes {
+			deep, wide, high := up(s.k, k.Step16), up(s.n, k.NR16), up(s.m, k.MR16)
+			var first []float32
+			for where := range places {
+				lda, ldc := deep+int(where), wide+2*int(where)
+				a := left.put(make([]float32, max(0, (high-1)*lda+deep)), where)
+				b := right.put(make([]float32, wide*deep), where)
+				c := result.put(make([]float32, max(0, (high-1)*ldc+wide)), where)
+				r := newRand()
+				for i := range high {
+					row := wordsIn(a)[i*lda:][:deep]
+					for p := range row[:s.k] {
+						row[p] = pair(float32(r.NormFloat64()), float32(r.NormFloat64()))
+						if i >= s.m { // rows that are of no use may hold anything
+							row[p] = math.Float32bits(canary)
+						}
+					}
+				}
+				for j := 0; j < wide; j += k.NR16 {
+					for i := range wordsIn(b)[j*deep:][:k.NR16*s.k] {
+						wordsIn(b)[j*deep:][i] = pair(float32(r.NormFloat64()), float32(r.NormFloat64()))
+					}
+				}
+				k.GemmRoom16(s.m, s.n, s.k, wordsIn(a), lda, wordsIn(b), c, ldc)
+				if !left.intact() || !right.intact() || !result.intact() {
+					t.Fatalf("%v: wrote outside an operand", s)
+				}
+				var got []float32
+				for i := range s.m {
+					if i+1 < high {
+						for _, v := range c[i*ldc+wide : (i+1)*ldc] {
+							if v != 0 {
+								t.Fatalf("%v: wrote between the rows", s)
+							}
+						}
+					}
+					got = append(got, c[i*ldc:][:s.n]...)
+				}
+				if where > 0 {
+					if !same(got, first) {
+						t.Fatalf("%v: the result depends on the place or the stride", s)
+					}
+					continue
+				}
+				first = got
+				want := make([]float32, s.m*s.n)
+				for j := 0; j < s.n && s.m > 0; j += k.NR16 {
+					k.Gemm16(s.m, min(k.NR16, s.n-j), s.k, wordsIn(a), lda, wordsIn(b)[j*deep:], want[j:], s.n, false, nil, nil)
+				}
+				if !same(got, want) {
+					t.Fatalf("%v: the bits differ from those of Gemm16", s)
+				}
+			}
+		}
 	})
 }

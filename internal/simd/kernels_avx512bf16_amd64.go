@@ -61,8 +61,8 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.roundRows = func(dst []uint32, ldd int, src []float32, ld, rows, n int, scale []float32) {
 		roundRowsAVX512BF16(unsafe.SliceData(dst), ldd*elementSize, unsafe.SliceData(src), ld*elementSize, rows, n, unsafe.SliceData(scale))
 	}
-	k.scaleRows = func(x []float32, ld, rows, n int, scale []float32) {
-		scaleRowsAVX512BF16(unsafe.SliceData(x), ld*elementSize, rows, n, unsafe.SliceData(scale))
+	k.scaleRows = func(dst []float32, ldd int, src []float32, ld, rows, n int, scale []float32) {
+		scaleRowsAVX512BF16(unsafe.SliceData(dst), ldd*elementSize, unsafe.SliceData(src), ld*elementSize, rows, n, unsafe.SliceData(scale))
 	}
 	k.Int8 = int8VNNI // which every processor with these has
 	return k

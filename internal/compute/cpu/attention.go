@@ -114,48 +114,67 @@ func (t *attentionTask) do(w *worker, index int) {
 
 // head does a job, given the rows of its head.
 func (t *attentionTask) head(w *worker, job *attentionJob, in headRows) {
+	if t.with.rounds() {
+		t.roundedHead(w, job, in)
+		return
+	}
 	k, nr := t.with, t.with.panelCols
 	n, size, hidden := job.n, t.size, t.heads*t.size
 	tile, ld := min(tileOf(n, k.panelRows), job.to-job.from), scoreStride(n, nr)
 
-	keys := k.packedRows(w, in.keys, in.ld, n, size)
-	values := k.packedColumns(w, in.values, in.ld, n, size)
-	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
-	rounded := k.roundedRows(w, tile, n)
-	statistics := w.floats(tile) // of rows: logarithms of sums, or what weights are to be multiplied by
-	var results []float32        // of a tile, where they are not to stay
-	if t.context == nil {
-		results = w.floats(tile * size)
+	keys, values := packedRows(w, in.keys, in.ld, n, size), packedColumns(w, in.values, in.ld, n, size)
+	queries, scores := w.floats(tile*size), w.floats(tile*ld)
+	lse := w.floats(tile)
+	for from := job.from; from < job.to; from += tile {
+		m := min(tile, job.to-from)
+		k.packRows(queries, size, in.queries[from*in.ld:], in.ld, m, size)
+		times(k, m, n, size, queries, size, keys, scores, ld)
+		t.softmax(job, from, m, scores, ld, lse)
+		times(k, m, size, n, scores, ld, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
 	}
+}
+
+// roundedHead is head of products of bfloat16, whose operands have room for whole tiles (simd.Kernels.GemmRoom16).
+func (t *attentionTask) roundedHead(w *worker, job *attentionJob, in headRows) {
+	k := t.with
+	n, size, hidden := job.n, t.size, t.heads*t.size
+	tile := min(tileOf(n, k.panelRows), job.to-job.from)
+	high, wide, across := roundUp(tile, k.panelRows), roundUp(n, k.panelCols), roundUp(size, k.panelCols)
+	ld, ldw := oddLines(wide), oddLines(k.room(n))
+
+	keys, values := k.roomRows(w, in.keys, in.ld, n, size), k.roomColumns(w, in.values, in.ld, n, size)
+	queries, scores := w.floats(high*k.room(size)), w.floats(high*ld)
+	weights, results := w.floats(high*ldw), w.floats(high*across)
+	k.clearRoom(queries, k.room(size), tile, size)
+	k.clearRoom(weights, ldw, tile, n)
+	statistics := w.floats(tile) // of rows: logarithms of sums, or what their weights are to be multiplied by
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
-		k.packRows(queries, k.words(size), in.queries[from*in.ld:], in.ld, m, size)
-		times(k, m, n, size, queries, k.words(size), keys, scores, ld)
-		a, lda := rounded.words, rounded.ld
+		k.packRows(queries, k.room(size), in.queries[from*in.ld:], in.ld, m, size)
+		k.simd.GemmRoom16(m, n, k.words(size), asWords(queries), k.room(size), asWords(keys), scores, ld)
+		var scale []float32
 		if t.coarse {
-			k.simd.ExpRows16(asWords(a), lda, scores, ld, m, n, t.scale, statistics[:m])
+			scale = statistics[:m]
+			k.simd.ExpRows16(asWords(weights), ldw, scores, ld, m, n, t.scale, scale)
 		} else {
 			t.softmax(job, from, m, scores, ld, statistics)
-			a, lda = rounded.of(k, scores, ld, m, n)
+			k.packRows(weights, ldw, scores, ld, m, n)
 		}
-		context, ldc := results, size
+		k.simd.GemmRoom16(m, size, k.words(n), asWords(weights), ldw, asWords(values), results, across)
 		if t.context != nil {
-			context, ldc = t.context[(job.row+from)*hidden+job.head*size:], hidden
+			context := t.context[(job.row+from)*hidden+job.head*size:]
+			if t.coarse {
+				k.simd.ScaleRows(context, hidden, results, across, m, size, scale)
+			} else {
+				for i := range m {
+					copy(context[i*hidden:][:size], results[i*across:])
+				}
+			}
 		}
-		times(k, m, size, n, a, lda, values, context, ldc)
-		if t.coarse && t.context != nil {
-			k.simd.ScaleRows(context, ldc, m, size, statistics[:m])
-		}
-		if t.operand == nil {
-			continue
-		}
-		ldo := k.operandSize(hidden)
-		operand := t.operand[(job.row+from)*ldo+k.words(job.head*size):]
-		if t.coarse && t.context == nil {
-			k.simd.RoundRows(asWords(operand), ldo, context, ldc, m, size, statistics[:m])
-		} else {
-			k.packRows(operand, ldo, context, ldc, m, size)
+		if t.operand != nil {
+			ldo := k.operandSize(hidden)
+			k.simd.RoundRows(asWords(t.operand[(job.row+from)*ldo+k.words(job.head*size):]), ldo, results, across, m, size, scale)
 		}
 	}
 }
@@ -185,30 +204,20 @@ func (t *attentionTask) softmax(job *attentionJob, from, m int, scores []float32
 	}
 }
 
-func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
-	return w.k.packedRows(w, src, ld, n, size)
-}
-
-func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
-	return w.k.packedColumns(w, src, ld, n, size)
-}
-
-func roundedRows(w *worker, m, n int) scratchRows { return w.k.roundedRows(w, m, n) }
-
 // packedRows is the n rows of src, of size elements, as the B of a product with their transpose.
-func (k *kernels) packedRows(w *worker, src []float32, ld, n, size int) []float32 {
-	nr, words := k.panelCols, k.words(size)
+func packedRows(w *worker, src []float32, ld, n, size int) []float32 {
+	nr, words := w.k.panelCols, w.k.words(size)
 	dst := w.floats(roundUp(n, nr) * words)
 	for j := 0; j < n; j += nr {
-		k.packPanelBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
+		w.k.packPanelBT(dst[j*words:][:nr*words], src[j*ld:], ld, min(nr, n-j), size)
 	}
 	return dst
 }
 
 // packedColumns is the n rows of src, of size elements, as the B of a product.
-func (k *kernels) packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
-	dst := w.floats(roundUp(size, k.panelCols) * k.words(n))
-	packColumns(k, dst, src, ld, n, size)
+func packedColumns(w *worker, src []float32, ld, n, size int) []float32 {
+	dst := w.floats(roundUp(size, w.k.panelCols) * w.k.words(n))
+	packColumns(w.k, dst, src, ld, n, size)
 	return dst
 }
 
@@ -234,11 +243,11 @@ type scratchRows struct {
 }
 
 // roundedRows is memory for m rows of scores of n tokens where they are to be rounded, else none.
-func (k *kernels) roundedRows(w *worker, m, n int) scratchRows {
-	if !k.rounds() {
+func roundedRows(w *worker, m, n int) scratchRows {
+	if !w.k.rounds() {
 		return scratchRows{}
 	}
-	ld := scoreStride(k.words(n), k.panelCols)
+	ld := scoreStride(w.k.words(n), w.k.panelCols)
 	return scratchRows{w.floats(m * ld), ld}
 }
 
@@ -314,7 +323,7 @@ func (d *Device) attendHeads(t attentionTask, op *compute.Attention, cost int) {
 		const jobsEach = 4 // for a worker: enough for all to end at about the same time
 		parts = ceil(jobsEach*threads, op.Heads*max(1, len(op.Starts)-1))
 	}
-	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2, op.FirstOnly)
+	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, roundUp(tileRows/2, t.with.panelRows), op.FirstOnly)
 	t.jobs = d.jobs
 	d.attention = t
 	d.run(&d.attention, len(t.jobs), cost)
