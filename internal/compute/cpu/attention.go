@@ -140,7 +140,7 @@ func (t *attentionTask) roundedHead(w *worker, job *attentionJob, in headRows) {
 	n, size, hidden := job.n, t.size, t.heads*t.size
 	tile := min(tileOf(n, k.panelRows), job.to-job.from)
 	high, wide, across := roundUp(tile, k.panelRows), roundUp(n, k.panelCols), roundUp(size, k.panelCols)
-	ld, ldw := oddLines(wide), oddLines(k.room(n))
+	ld, ldw := spread(wide), spread(k.room(n))
 
 	keys, values := k.roomRows(w, in.keys, in.ld, n, size), k.roomColumns(w, in.values, in.ld, n, size)
 	queries, scores := w.floats(high*k.room(size)), w.floats(high*ld)

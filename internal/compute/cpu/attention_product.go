@@ -53,7 +53,7 @@ func (t *attendTask) byHeads(w *worker, g *attentionGroup, p *product) {
 	p.take(w, t.attention.operand != nil) // the operand may be that of the product
 	c, ldc := p.c, p.ldc
 	if c == nil {
-		ldc = 3 * size
+		ldc = spread(3 * size)
 		c = w.floats(p.m * ldc)
 	}
 	taken := w.mark()
