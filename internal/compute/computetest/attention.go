@@ -75,9 +75,14 @@ func attentionChecks(p compute.Precision) (checks []check) {
 		}})
 	}
 	attentionShapes(func(name string, s heads, drop compute.Drop) {
-		add(name, s, drop, boundsAt(p).context, i%3 != 0, i%3 != 1)
+		bound := boundsAt(p).context
+		hasLSE := i%3 != 0
+		if drop.Rate == 0 && !hasLSE {
+			bound = boundsAt(p).inference
+		}
+		add(name, s, drop, bound, hasLSE, i%3 != 1)
 		if i++; drop.Rate == 0 {
-			add(name+"-context", s, drop, boundsAt(p).contextAlone, false, false)
+			add(name+"-context", s, drop, boundsAt(p).inference, false, false)
 		}
 	})
 	return checks

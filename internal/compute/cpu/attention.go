@@ -90,7 +90,7 @@ func attentionRows(starts []int, firstOnly bool) int {
 // it takes their scores, the softmax of each row, and the product with the values.
 type attentionTask struct {
 	with                     *kernels // of its products
-	coarse                   bool     // the softmax is as exact as rounded operands need: ExpRows16
+	coarse                   bool     // the softmax is as exact as rounded operands need: ExpRows16; but not that of probs
 	heads, size              int
 	qkv, context, lse, probs []float32 // context may be nil if there is operand
 	operand                  []float32
@@ -116,6 +116,9 @@ func (t *attentionTask) do(w *worker, index int) {
 func (t *attentionTask) head(w *worker, job *attentionJob, in headRows) {
 	if t.with.rounds() {
 		t.roundedHead(w, job, in)
+		if t.coarse && t.probs != nil {
+			t.probabilities(w, job, in)
+		}
 		return
 	}
 	k, nr := t.with, t.with.panelCols
@@ -176,6 +179,21 @@ func (t *attentionTask) roundedHead(w *worker, job *attentionJob, in headRows) {
 			ldo := k.operandSize(hidden)
 			k.simd.RoundRows(asWords(t.operand[(job.row+from)*ldo+k.words(job.head*size):]), ldo, results, across, m, size, scale)
 		}
+	}
+}
+
+// probabilities computes those of a job once more where its context is coarse: from products of the device's precision, and exactly. So the
+// context has the same bits whether or not they are asked for.
+func (t *attentionTask) probabilities(w *worker, job *attentionJob, in headRows) {
+	k, n, size := w.k, job.n, t.size
+	tile, ld := min(tileOf(n, k.panelRows), job.to-job.from), scoreStride(n, k.panelCols)
+	keys := packedRows(w, in.keys, in.ld, n, size)
+	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
+	for from := job.from; from < job.to; from += tile {
+		m := min(tile, job.to-from)
+		k.packRows(queries, k.words(size), in.queries[from*in.ld:], in.ld, m, size)
+		times(k, m, n, size, queries, k.words(size), keys, scores, ld)
+		t.softmax(job, from, m, scores, ld, nil)
 	}
 }
 
@@ -282,7 +300,7 @@ func (d *Device) Attention(op *compute.Attention) {
 		drop:    dropOf(op.Drop),
 		with:    d.k,
 	}
-	if t.lse == nil && t.probs == nil && t.drop.Threshold == 0 {
+	if t.lse == nil && t.drop.Threshold == 0 {
 		if d.half != nil {
 			t.with = d.half
 		}
