@@ -19,6 +19,7 @@ func feedForwardShapes(add func(i, rows, in, hidden, out int)) {
 	if !testing.Short() {
 		add(11, 200, 1700, 70, 5) // several steps along the inner dimension of each product
 		add(12, 200, 5, 1700, 20)
+		add(13, 5, 400, 1501, 5) // a weight that a device may take in parts
 	}
 }
 
