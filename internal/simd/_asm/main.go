@@ -37,6 +37,7 @@ var families = []struct {
 	{"pack16", emitPack16, rounding},
 	{"rows", emitRows, ordinary},
 	{"activate", emitActivate, ordinary},
+	{"activate16", emitActivate16, rounding},
 	{"softmax", emitSoftmax, ordinary},
 	{"norm", emitNorm, ordinary},
 	{"dropout", emitDropout, ordinary},
