@@ -366,7 +366,6 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 		ldc = run + pad
 		sums = w.floats(m * ldc)
 	}
-	values := w.floats(run)
 	following := p.following(to)
 	for first := from; first < to; first += run {
 		finish := min(first+run, to)
@@ -396,11 +395,7 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 		}
 		for r := range m {
 			y := c[r*ldc:][:finish-first]
-			if p.f != simd.Identity {
-				k.simd.Activate(p.f, values[:len(y)], y)
-				y = values[:len(y)]
-			}
-			k.packRow(p.out[(i+r)*p.ldo+k.words(first):][:k.words(len(y))], y)
+			k.simd.ActivateRound(p.f, asWords(p.out[(i+r)*p.ldo+k.words(first):][:k.words(len(y))]), y)
 		}
 	}
 }
