@@ -109,6 +109,27 @@ func activateRoundAVX2(f Activation, dst []uint32, x []float32) {
 	}
 }
 
+// activateSumsAVX2 is Integers.Activate.
+func activateSumsAVX2(f Activation, dst, sums []float32, to Scaling) (top uint32) {
+	n := length(len(dst), len(sums), len(to.Columns), len(to.Offsets), len(to.Bias))
+	d, s, columns := unsafe.SliceData(dst), unsafe.SliceData(sums), unsafe.SliceData(to.Columns)
+	offsets, bias, scale := unsafe.SliceData(to.Offsets), unsafe.SliceData(to.Bias), to.Rows[0]
+	switch f {
+	case GELU:
+		return activateSumsGELUAVX2(d, s, columns, offsets, bias, scale, n)
+	case GELUTanh:
+		return activateSumsGELUTanhAVX2(d, s, columns, offsets, bias, scale, n)
+	case ReLU:
+		return activateSumsReLUAVX2(d, s, columns, offsets, bias, scale, n)
+	case Tanh:
+		return activateSumsTanhAVX2(d, s, columns, offsets, bias, scale, n)
+	case SiLU:
+		return activateSumsSiLUAVX2(d, s, columns, offsets, bias, scale, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
 func activateAVX2(f Activation, dst, x []float32) {
 	n := length(len(dst), len(x))
 	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)

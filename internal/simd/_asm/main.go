@@ -38,6 +38,7 @@ var families = []struct {
 	{"rows", emitRows, ordinary},
 	{"activate", emitActivate, ordinary},
 	{"activate16", emitActivate16, rounding},
+	{"activate8", emitActivate8, ordinary},
 	{"softmax", emitSoftmax, ordinary},
 	{"norm", emitNorm, ordinary},
 	{"dropout", emitDropout, ordinary},
