@@ -29,7 +29,7 @@ var (
 		Gemm: gemm8VNNI, peak: peak8VNNIOperations,
 	}
 	int8AMX = Integers{
-		MR: tileMR, NR: tileNR, Native: true,
+		MR: tileMR, NR: tileNR, Native: true, Tiles: true,
 		QuantizeRow: quantizeRowAVX512, Quantize: quantizeTopAVX512, Activate: activateSumsAVX512,
 		Gemm: gemm8Tiles, peak: peak8TilesOperations,
 	}
