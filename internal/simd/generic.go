@@ -34,6 +34,7 @@ var genericKernels = Kernels{
 	SumSquares: sumSquaresGeneric,
 
 	Activate:         activateGeneric,
+	ActivateRound:    activateRoundGeneric,
 	ActivateBackward: activateBackwardGeneric,
 
 	LayerNorm:         layerNormGeneric,

@@ -37,6 +37,8 @@ var families = []struct {
 	{"pack16", emitPack16, rounding},
 	{"rows", emitRows, ordinary},
 	{"activate", emitActivate, ordinary},
+	{"activate16", emitActivate16, rounding},
+	{"activate8", emitActivate8, ordinary},
 	{"softmax", emitSoftmax, ordinary},
 	{"norm", emitNorm, ordinary},
 	{"dropout", emitDropout, ordinary},
