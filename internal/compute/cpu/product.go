@@ -189,7 +189,7 @@ func (d *Device) multiplySlice(p *product) {
 	if p.norm != nil {
 		stripes = 1
 	}
-	p.cut(threads, p.with.at.BlockRows, stripes)
+	p.cut(threads, p.with.blockRows, stripes)
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
