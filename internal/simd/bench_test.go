@@ -193,6 +193,8 @@ func BenchmarkPack(b *testing.B) {
 	}
 }
 
+var addNormWords [384]uint32
+
 func BenchmarkRow(b *testing.B) {
 	rows := []struct {
 		name string
@@ -209,6 +211,9 @@ func BenchmarkRow(b *testing.B) {
 		{"Tanh", 768, func(k *Kernels, o [4][]float32) { k.Activate(Tanh, o[0], o[1]) }},
 		{"SiLU", 3072, func(k *Kernels, o [4][]float32) { k.Activate(SiLU, o[0], o[1]) }},
 		{"LayerNorm", 768, func(k *Kernels, o [4][]float32) { k.LayerNorm(o[0], o[1], o[2], o[3], 1e-12) }},
+		{"AddNormRounded", 768, func(k *Kernels, o [4][]float32) {
+			k.AddNorm(o[0], o[1], o[2], o[3], o[3], 1e-12, addNormWords[:])
+		}},
 		{"LayerNormBackward", 768, func(k *Kernels, o [4][]float32) {
 			k.LayerNormBackward(o[0], o[1], o[1], o[2], 0, 1, o[3], o[3])
 		}},

@@ -41,6 +41,7 @@ var families = []struct {
 	{"activate8", emitActivate8, ordinary},
 	{"softmax", emitSoftmax, ordinary},
 	{"norm", emitNorm, ordinary},
+	{"norm16", emitNorm16, rounding},
 	{"dropout", emitDropout, ordinary},
 	{"peak", emitPeak, rounding},
 	{"tiles", emitTiles, []*isa{amx}},
