@@ -138,6 +138,15 @@ type Kernels struct {
 
 	// softmaxRows is SoftmaxRows of operands that are known to be long enough. It may be nil.
 	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)
+
+	// gemmRoom16 is GemmRoom16 of operands that are known to be long enough and not empty. It may be nil.
+	gemmRoom16 func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int)
+
+	// expRows16, roundRows and scaleRows are ExpRows16, RoundRows and ScaleRows of operands that are known to be long enough,
+	// of rows that are not empty and, the first, of s ≥ 0. They may be nil.
+	expRows16 func(dst []uint32, ldd int, x []float32, ld, rows, n int, s float32, inverse []float32)
+	roundRows func(dst []uint32, ldd int, src []float32, ld, rows, n int, scale []float32)
+	scaleRows func(dst []float32, ldd int, src []float32, ld, rows, n int, scale []float32)
 }
 
 // Tiles16 reports whether products of bfloat16 are done in tile registers.

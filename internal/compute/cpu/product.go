@@ -537,6 +537,39 @@ func (p *product) part(i, m int) product {
 	return q
 }
 
+// columns is the part of a whole product that gives n columns from a panel's first on.
+func (p *product) columns(from, n int) product {
+	q := *p
+	q.n, q.n1, q.panels = n, n, p.panel(from, 0)
+	if p.bias != nil {
+		q.bias = p.bias[from:][:n]
+	}
+	if p.scales.Columns != nil {
+		q.scales.Columns, q.scales.Offsets = p.scales.Columns[from:][:n], p.scales.Offsets[from:][:n]
+	}
+	return q
+}
+
+// take makes A words of the worker's: rounded once where each of several products of its columns would round it, and a copy where
+// what follows is written to its rows.
+func (p *product) take(w *worker, overwritten bool) {
+	k := p.with
+	if !k.rounds() || p.words && !overwritten {
+		return
+	}
+	words := k.words(p.k)
+	lda := spread(words)
+	a := w.floats(p.m * lda)
+	if p.words {
+		for i := range p.m {
+			copy(a[i*lda:][:words], p.a[i*p.lda:])
+		}
+	} else {
+		k.packRows(a, lda, p.a, p.lda, p.m, p.k)
+	}
+	p.a, p.lda, p.words = a, lda, true
+}
+
 // right sets the right operand of a product to Wᵀ.
 func (d *Device) right(p *product, w compute.Matrix, what string) {
 	p.with, p.ldb, p.bTurned = d.k, w.In, true

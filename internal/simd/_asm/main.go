@@ -40,6 +40,7 @@ var families = []struct {
 	{"activate16", emitActivate16, rounding},
 	{"activate8", emitActivate8, ordinary},
 	{"softmax", emitSoftmax, ordinary},
+	{"attention", emitAttention, []*isa{avx512bf16}},
 	{"norm", emitNorm, ordinary},
 	{"norm16", emitNorm16, rounding},
 	{"dropout", emitDropout, ordinary},

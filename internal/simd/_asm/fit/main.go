@@ -29,6 +29,13 @@ var problems = []problem{
 		lo:     -0.3467, hi: 0.3467,
 	},
 	{
+		name:   "2^r, relative error, 0 ≤ r < 1",
+		f:      math.Exp2,
+		weight: func(r float64) float64 { return math.Exp2(-r) },
+		num:    3,
+		lo:     0, hi: 1,
+	},
+	{
 		name:   "Φ(−u)·exp(u²/2) = P(u)/Q(u), relative error",
 		f:      scaledTail,
 		weight: func(u float64) float64 { return 1 / scaledTail(u) },
