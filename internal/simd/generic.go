@@ -38,6 +38,7 @@ var genericKernels = Kernels{
 	ActivateBackward: activateBackwardGeneric,
 
 	LayerNorm:         layerNormGeneric,
+	AddNorm:           addNormGeneric,
 	LayerNormBackward: layerNormBackwardGeneric,
 
 	Softmax:         softmaxGeneric,
