@@ -121,7 +121,7 @@ const (
 	// Int8 takes the operands of Linear with a weight that Pack has laid out as integers from −127 to 127, to nearest, ties to
 	// even, times a scale: for the weight, one for each of its rows; for X, one for each row, at each product. The scale is the
 	// row's largest magnitude over 127. Sums are exact in int32. All other products are those of Float32, or with a weight of
-	// PackRounded perhaps those of BFloat16.
+	// PackRounded, and in an Attention whose Context or Operand alone is asked for, perhaps those of BFloat16.
 	Int8
 )
 
@@ -295,7 +295,8 @@ type EmbeddingGrad struct {
 }
 
 // Attention is multi-head self-attention inside each sequence (Devlin et al. 2018, §3; Vaswani et al. 2017, §3.2.1):
-// P = dropout(softmax(Q·Kᵀ/√D)), context = P·V. There is no mask: a batch has no padding.
+// P = dropout(softmax(Q·Kᵀ/√D)), context = P·V. There is no mask: a batch has no padding. Where products round their operands, and
+// nothing is dropped nor LSE or Probs asked for, the softmax may be as coarse as they are; so the context may have other bits then.
 type Attention struct {
 	Heads, HeadSize int
 	Starts          []int  // [B+1]: sequence b is the tokens Starts[b]…Starts[b+1]

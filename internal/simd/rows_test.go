@@ -245,7 +245,8 @@ func TestNoAllocation(t *testing.T) {
 		const n = 100
 		x, y, z, w := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
 		panel := make([]float32, k.NR*n)
-		words, wordPanel := make([]uint32, n/2), make([]uint32, k.NR16*n)
+		wordPanel := make([]uint32, k.NR16*n)
+		words, room := make([]uint32, k.MR16*n), make([]float32, k.MR16*k.NR16)
 		step := adamExample
 		allocations := testing.AllocsPerRun(10, func() {
 			k.PackB(panel, x, 1, 1, n)
@@ -253,7 +254,7 @@ func TestNoAllocation(t *testing.T) {
 			k.PackA(panel, x, 1, 1, n)
 			k.Gemm(1, 1, n, x, n, panel, y, 1, true, nil, nil)
 			k.GemmPacked(1, 1, n, panel, panel, y, 1, true, nil)
-			k.RoundRow(words, x)
+			k.RoundRow(words[:n/2], x)
 			k.PackB16(wordPanel, x, 1, 1, n)
 			k.PackBT16(wordPanel, x, n, 1, n)
 			k.PackA16(wordPanel, x, 1, 1, n)
@@ -272,6 +273,10 @@ func TestNoAllocation(t *testing.T) {
 			k.LayerNormBackward(x, x, y, z, 0, 1, z, w)
 			k.Softmax(x, 1)
 			k.SoftmaxRows(x, n/4, 4, n/4, 1, w[:4])
+			k.ExpRows16(words, n/4, x, n/4, 2, n/4, 1, w[:2])
+			k.RoundRows(words, n/4, x, n/4, 2, n/4, w[:2])
+			k.ScaleRows(x, n/4, y, n/4, 2, n/4, w[:2])
+			k.GemmRoom16(1, 1, n/8, words, n/8, wordPanel, room, k.NR16)
 			k.SoftmaxAgain(x, 1, 1)
 			k.LogSumExp(x)
 			k.SoftmaxBackward(x, y, z, 1, 1)

@@ -54,16 +54,14 @@ func attentionMask(d compute.Device, s heads, drop compute.Drop) []float64 {
 
 func attentionChecks(p compute.Precision) (checks []check) {
 	i := 0
-	attentionShapes(func(name string, s heads, drop compute.Drop) {
-		hasLSE, hasProbs := i%3 != 0, i%3 != 1
-		i++
+	add := func(name string, s heads, drop compute.Drop, bound float64, hasLSE, hasProbs bool) {
 		checks = append(checks, check{name, func(data *inputs, probe compute.Device) func(compute.Device) operation {
 			n := s.tokens() * s.heads * s.size
 			qkv := data.normal(3*n, 1.5)
 			context, lse, probs := attention(s, operand(p, qkv), attentionMask(probe, s, drop))
 			return func(d compute.Device) operation {
 				op := compute.Attention{Heads: s.heads, HeadSize: s.size, Starts: s.starts, QKV: wrap(d, qkv), Drop: drop, Context: filled(d, n)}
-				results := []result{inBuffer(d, "context", op.Context, context, boundsAt(p).context)}
+				results := []result{inBuffer(d, "context", op.Context, context, bound)}
 				if hasLSE {
 					op.LSE = filled(d, len(lse))
 					results = append(results, inBuffer(d, "lse", op.LSE, lse, forward))
@@ -75,6 +73,12 @@ func attentionChecks(p compute.Precision) (checks []check) {
 				return operation{func() { d.Attention(&op) }, results}
 			}
 		}})
+	}
+	attentionShapes(func(name string, s heads, drop compute.Drop) {
+		add(name, s, drop, boundsAt(p).context, i%3 != 0, i%3 != 1)
+		if i++; drop.Rate == 0 {
+			add(name+"-context", s, drop, boundsAt(p).contextAlone, false, false)
+		}
 	})
 	return checks
 }

@@ -29,20 +29,26 @@ const (
 // so the bounds above hold of them. But attention rounds what it has computed, and a neighbour of the reference's
 // probability may round the other way: to within 2^-8 of it. The masks of dropout are found through such a product. So does a
 // feed-forward network between its products, and at Int8 by a 127th of the row's largest.
+//
+// Where attention is asked for its context alone, its softmax may be as coarse as its operands: probabilities are off by 2^-8 for their own
+// rounding, 2^-8 for that of their sum and 2^-12 for the exponential. At Int8 its products may be those of BFloat16, of operands that the
+// reference doesn't round: each of three by 2^-8. The magnitudes that a score adds up come to about 12 here; were all roundings of one
+// sign, it would move by 12/128, but they add up as squares do, to less than a third of that.
 type bounds struct {
-	context float64 // of attention
-	between float64 // of a feed-forward network
-	dqkv    float64 // its gradient, whose chain has two such roundings, and of dO that O·dO does without
+	context      float64 // of attention
+	contextAlone float64 // the same, where nothing else is asked for
+	between      float64 // of a feed-forward network
+	dqkv         float64 // its gradient, whose chain has two such roundings, and of dO that O·dO does without
 }
 
 func boundsAt(p compute.Precision) bounds {
 	switch p {
 	case compute.BFloat16:
-		return bounds{context: 1. / 128, between: 1. / 512, dqkv: 1. / 64}
+		return bounds{context: 1. / 128, contextAlone: 1./128 + 1./4096, between: 1. / 512, dqkv: 1. / 64}
 	case compute.Int8:
-		return bounds{context: forward, between: 1. / 128, dqkv: gradient}
+		return bounds{context: forward, contextAlone: 1. / 24, between: 1. / 128, dqkv: gradient}
 	}
-	return bounds{context: forward, between: forward, dqkv: gradient}
+	return bounds{context: forward, contextAlone: forward, between: forward, dqkv: gradient}
 }
 
 // operand is x as a product takes it at a precision.

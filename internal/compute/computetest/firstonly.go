@@ -33,6 +33,14 @@ func testFirstOnly(t *testing.T, p compute.Precision, devices []compute.Device) 
 			equal(t, d, "lse", first.LSE.Slice(b*A, (b+1)*A), all.LSE.Slice(starts[b]*A, (starts[b]+1)*A))
 		}
 
+		every, few := all, first // asked for the context alone
+		every.LSE, few.LSE, every.Context, few.Context = compute.Buffer{}, compute.Buffer{}, filled(d, T*H), filled(d, B*H)
+		d.Attention(&every)
+		d.Attention(&few)
+		for b := range B {
+			equal(t, d, "context alone", few.Context.Slice(b*H, (b+1)*H), every.Context.Slice(starts[b]*H, (starts[b]+1)*H))
+		}
+
 		grad := compute.AttentionGrad{Heads: A, HeadSize: D, Starts: starts, QKV: all.QKV, Context: all.Context, LSE: all.LSE, DContext: upload(d, dall), DQKV: filled(d, 3*T*H)}
 		d.AttentionGrad(&grad)
 		want := download(d, grad.DQKV)

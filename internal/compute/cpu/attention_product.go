@@ -14,8 +14,13 @@ type attendTask struct {
 	starts    []int
 	firstOnly bool
 	groups    []attentionGroup
-	rows      int // of a block of the product
+	inHeads   bool // the product is done for one head after the other
+	rows      int  // of a block of the product
 }
+
+// headsRows is about how many rows of sequences are taken through the product head by head, at most: as many as keep the product's left operand
+// and what it gives of a head in the second cache. The weights come from memory once for each group.
+const headsRows = 256
 
 // attentionGroup is the sequences from…to of a batch, whose probabilities begin at probs.
 type attentionGroup struct{ from, to, probs int }
@@ -28,8 +33,10 @@ func (t *attendTask) do(w *worker, index int) {
 	if p.with.mulBytes != nil {
 		p.quantize(w)
 	}
-	if m > 0 && t.attention.with.rounds() && t.attention.size%p.with.panelCols == 0 {
-		t.byHeads(w, g, &p)
+	if t.inHeads {
+		if m > 0 {
+			t.byHeads(w, g, &p)
+		}
 		return
 	}
 	if p.c == nil {
@@ -76,10 +83,8 @@ func (t *attendTask) byHeads(w *worker, g *attentionGroup, p *product) {
 			default:
 				q.then = p.panel(0, 0)
 			}
-			for r := 0; r < p.m; r += t.rows {
-				q.floatBlock(w, r, min(t.rows, p.m-r), 0, size)
-				w.release(taken)
-			}
+			q.floatBlock(w, 0, p.m, 0, size)
+			w.release(taken)
 		}
 		t.attend(w, g, head, headRows{parts[0], parts[1], parts[2], ldc})
 	}
@@ -151,14 +156,20 @@ func (d *Device) queriesKeysValues(op *compute.Linear, tokens, width int, qkv co
 // the other. The caller holds the lock.
 func (d *Device) attend(p *product, t attentionTask, op *compute.Attention) (done bool) {
 	threads := d.Threads()
-	d.groups = attentionGroups(d.groups[:0], op.Starts, t.heads, p.with.blockRows)
+	inHeads := t.with.rounds() && t.size%p.with.panelCols == 0
+	size := p.with.blockRows
+	if inHeads {
+		const jobsEach = 4 // for a worker
+		size = max(size, min(headsRows, p.m/(jobsEach*threads)))
+	}
+	d.groups = attentionGroups(d.groups[:0], op.Starts, t.heads, size)
 	// The longest group may be left to one worker at the end.
 	most := longest(d.groups, op.Starts)
 	if d.inBlocks(p) && p.k > 0 && (threads == 1 || most*threads*2 <= p.m) {
 		d.packWhole(p)
 		d.attending = attendTask{
-			product: *p, attention: t, starts: op.Starts, firstOnly: op.FirstOnly, groups: d.groups,
-			rows: roundUp(ceil(most, ceil(most, p.with.blockRows)), p.with.panelRows),
+			product: *p, attention: t, starts: op.Starts, firstOnly: op.FirstOnly, groups: d.groups, inHeads: inHeads,
+			rows: roundUp(ceil(most, ceil(most, size)), p.with.panelRows),
 		}
 		d.run(&d.attending, len(d.groups), p.m*p.n*p.k/productRate)
 		d.attending = attendTask{}
