@@ -34,9 +34,11 @@ var genericKernels = Kernels{
 	SumSquares: sumSquaresGeneric,
 
 	Activate:         activateGeneric,
+	ActivateRound:    activateRoundGeneric,
 	ActivateBackward: activateBackwardGeneric,
 
 	LayerNorm:         layerNormGeneric,
+	AddNorm:           addNormGeneric,
 	LayerNormBackward: layerNormBackwardGeneric,
 
 	Softmax:         softmaxGeneric,

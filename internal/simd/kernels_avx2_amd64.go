@@ -88,6 +88,75 @@ func gemmRun16AVX2(r *gemmRun) {
 	}
 }
 
+func activateRoundAVX2(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	d, s, n := unsafe.SliceData(dst), unsafe.SliceData(x), len(x)
+	switch f {
+	case GELU:
+		activateRoundGELUAVX2(d, s, n)
+	case GELUTanh:
+		activateRoundGELUTanhAVX2(d, s, n)
+	case ReLU:
+		activateRoundReLUAVX2(d, s, n)
+	case Tanh:
+		activateRoundTanhAVX2(d, s, n)
+	case SiLU:
+		activateRoundSiLUAVX2(d, s, n)
+	case Identity:
+		roundRowAVX2(d, s, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+func addNormAVX2Row(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	n := checkAddNorm(y, s, residual, gamma, beta, words)
+	if n == 0 {
+		return addNormGeneric(y, s, residual, gamma, beta, eps, words)
+	}
+	return addNormAVX2(&y[0], &s[0], &residual[0], &gamma[0], &beta[0], n, eps, unsafe.SliceData(words))
+}
+
+// activateSumsAVX2 is Integers.Activate.
+func activateSumsAVX2(f Activation, dst, sums []float32, to Scaling) (top uint32) {
+	n := length(len(dst), len(sums), len(to.Columns), len(to.Offsets), len(to.Bias))
+	d, s, columns := unsafe.SliceData(dst), unsafe.SliceData(sums), unsafe.SliceData(to.Columns)
+	offsets, bias, scale := unsafe.SliceData(to.Offsets), unsafe.SliceData(to.Bias), to.Rows[0]
+	switch f {
+	case GELU:
+		return activateSumsGELUAVX2(d, s, columns, offsets, bias, scale, n)
+	case GELUTanh:
+		return activateSumsGELUTanhAVX2(d, s, columns, offsets, bias, scale, n)
+	case ReLU:
+		return activateSumsReLUAVX2(d, s, columns, offsets, bias, scale, n)
+	case Tanh:
+		return activateSumsTanhAVX2(d, s, columns, offsets, bias, scale, n)
+	case SiLU:
+		return activateSumsSiLUAVX2(d, s, columns, offsets, bias, scale, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+func activateAVX2(f Activation, dst, x []float32) {
+	n := length(len(dst), len(x))
+	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
+	switch f {
+	case GELU:
+		activateGELUAVX2(d, s, n)
+	case GELUTanh:
+		activateGELUTanhAVX2(d, s, n)
+	case ReLU:
+		activateReLUAVX2(d, s, n)
+	case Tanh:
+		activateTanhAVX2(d, s, n)
+	case SiLU:
+		activateSiLUAVX2(d, s, n)
+	default:
+		activateGeneric(f, dst, x)
+	}
+}
+
 var kernelsAVX2 = Kernels{
 	Level: AVX2,
 	MR:    4,
@@ -130,24 +199,8 @@ var kernelsAVX2 = Kernels{
 		return sumSquaresAVX2(unsafe.SliceData(x), len(x))
 	},
 
-	Activate: func(f Activation, dst, x []float32) {
-		n := length(len(dst), len(x))
-		d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
-		switch f {
-		case GELU:
-			activateGELUAVX2(d, s, n)
-		case GELUTanh:
-			activateGELUTanhAVX2(d, s, n)
-		case ReLU:
-			activateReLUAVX2(d, s, n)
-		case Tanh:
-			activateTanhAVX2(d, s, n)
-		case SiLU:
-			activateSiLUAVX2(d, s, n)
-		default:
-			activateGeneric(f, dst, x)
-		}
-	},
+	Activate:      activateAVX2,
+	ActivateRound: activateRoundAVX2,
 	ActivateBackward: func(f Activation, dx, dy, x []float32) {
 		n := length(len(dx), len(dy), len(x))
 		d, e, s := unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x)
@@ -174,6 +227,7 @@ var kernelsAVX2 = Kernels{
 		}
 		return layerNormAVX2(&y[0], &x[0], &gamma[0], &beta[0], n, eps)
 	},
+	AddNorm: addNormAVX2Row,
 	LayerNormBackward: func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
 		n := length(len(dx), len(dy), len(x), len(gamma), len(dgamma), len(dbeta))
 		if n > 0 {

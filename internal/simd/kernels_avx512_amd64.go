@@ -86,6 +86,75 @@ func gemmRun16AVX512(r *gemmRun) {
 	}
 }
 
+func activateRoundAVX512(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	d, s, n := unsafe.SliceData(dst), unsafe.SliceData(x), len(x)
+	switch f {
+	case GELU:
+		activateRoundGELUAVX512(d, s, n)
+	case GELUTanh:
+		activateRoundGELUTanhAVX512(d, s, n)
+	case ReLU:
+		activateRoundReLUAVX512(d, s, n)
+	case Tanh:
+		activateRoundTanhAVX512(d, s, n)
+	case SiLU:
+		activateRoundSiLUAVX512(d, s, n)
+	case Identity:
+		roundRowAVX512(d, s, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+func addNormAVX512Row(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	n := checkAddNorm(y, s, residual, gamma, beta, words)
+	if n == 0 {
+		return addNormGeneric(y, s, residual, gamma, beta, eps, words)
+	}
+	return addNormAVX512(&y[0], &s[0], &residual[0], &gamma[0], &beta[0], n, eps, unsafe.SliceData(words))
+}
+
+// activateSumsAVX512 is Integers.Activate.
+func activateSumsAVX512(f Activation, dst, sums []float32, to Scaling) (top uint32) {
+	n := length(len(dst), len(sums), len(to.Columns), len(to.Offsets), len(to.Bias))
+	d, s, columns := unsafe.SliceData(dst), unsafe.SliceData(sums), unsafe.SliceData(to.Columns)
+	offsets, bias, scale := unsafe.SliceData(to.Offsets), unsafe.SliceData(to.Bias), to.Rows[0]
+	switch f {
+	case GELU:
+		return activateSumsGELUAVX512(d, s, columns, offsets, bias, scale, n)
+	case GELUTanh:
+		return activateSumsGELUTanhAVX512(d, s, columns, offsets, bias, scale, n)
+	case ReLU:
+		return activateSumsReLUAVX512(d, s, columns, offsets, bias, scale, n)
+	case Tanh:
+		return activateSumsTanhAVX512(d, s, columns, offsets, bias, scale, n)
+	case SiLU:
+		return activateSumsSiLUAVX512(d, s, columns, offsets, bias, scale, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+func activateAVX512(f Activation, dst, x []float32) {
+	n := length(len(dst), len(x))
+	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
+	switch f {
+	case GELU:
+		activateGELUAVX512(d, s, n)
+	case GELUTanh:
+		activateGELUTanhAVX512(d, s, n)
+	case ReLU:
+		activateReLUAVX512(d, s, n)
+	case Tanh:
+		activateTanhAVX512(d, s, n)
+	case SiLU:
+		activateSiLUAVX512(d, s, n)
+	default:
+		activateGeneric(f, dst, x)
+	}
+}
+
 var kernelsAVX512 = Kernels{
 	Level: AVX512,
 	MR:    9,
@@ -128,24 +197,8 @@ var kernelsAVX512 = Kernels{
 		return sumSquaresAVX512(unsafe.SliceData(x), len(x))
 	},
 
-	Activate: func(f Activation, dst, x []float32) {
-		n := length(len(dst), len(x))
-		d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
-		switch f {
-		case GELU:
-			activateGELUAVX512(d, s, n)
-		case GELUTanh:
-			activateGELUTanhAVX512(d, s, n)
-		case ReLU:
-			activateReLUAVX512(d, s, n)
-		case Tanh:
-			activateTanhAVX512(d, s, n)
-		case SiLU:
-			activateSiLUAVX512(d, s, n)
-		default:
-			activateGeneric(f, dst, x)
-		}
-	},
+	Activate:      activateAVX512,
+	ActivateRound: activateRoundAVX512,
 	ActivateBackward: func(f Activation, dx, dy, x []float32) {
 		n := length(len(dx), len(dy), len(x))
 		d, e, s := unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x)
@@ -172,6 +225,7 @@ var kernelsAVX512 = Kernels{
 		}
 		return layerNormAVX512(&y[0], &x[0], &gamma[0], &beta[0], n, eps)
 	},
+	AddNorm: addNormAVX512Row,
 	LayerNormBackward: func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
 		n := length(len(dx), len(dy), len(x), len(gamma), len(dgamma), len(dbeta))
 		if n > 0 {

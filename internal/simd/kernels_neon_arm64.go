@@ -50,6 +50,49 @@ func gemmRunNEON(r *gemmRun) {
 	}
 }
 
+func activateRoundNEON(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	var part [activatedAtOnce]float32
+	for len(x) > 0 {
+		n := min(len(part), len(x))
+		activateNEON(f, part[:n], x[:n])
+		roundRowGeneric(dst[:words(n)], part[:n])
+		dst, x = dst[words(n):], x[n:]
+	}
+}
+
+func addNormNEONRow(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	n := checkAddNorm(y, s, residual, gamma, beta, words)
+	if n == 0 {
+		return addNormGeneric(y, s, residual, gamma, beta, eps, words)
+	}
+	addNEON(&s[0], &residual[0], n)
+	mean, rstd = layerNormNEON(&y[0], &s[0], &gamma[0], &beta[0], n, eps)
+	if words != nil {
+		roundRowGeneric(words, y)
+	}
+	return mean, rstd
+}
+
+func activateNEON(f Activation, dst, x []float32) {
+	n := length(len(dst), len(x))
+	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
+	switch f {
+	case GELU:
+		activateGELUNEON(d, s, n)
+	case GELUTanh:
+		activateGELUTanhNEON(d, s, n)
+	case ReLU:
+		activateReLUNEON(d, s, n)
+	case Tanh:
+		activateTanhNEON(d, s, n)
+	case SiLU:
+		activateSiLUNEON(d, s, n)
+	default:
+		activateGeneric(f, dst, x)
+	}
+}
+
 var kernelsNEON = Kernels{
 	Level: NEON,
 	MR:    6,
@@ -93,24 +136,8 @@ var kernelsNEON = Kernels{
 		return sumSquaresNEON(unsafe.SliceData(x), len(x))
 	},
 
-	Activate: func(f Activation, dst, x []float32) {
-		n := length(len(dst), len(x))
-		d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
-		switch f {
-		case GELU:
-			activateGELUNEON(d, s, n)
-		case GELUTanh:
-			activateGELUTanhNEON(d, s, n)
-		case ReLU:
-			activateReLUNEON(d, s, n)
-		case Tanh:
-			activateTanhNEON(d, s, n)
-		case SiLU:
-			activateSiLUNEON(d, s, n)
-		default:
-			activateGeneric(f, dst, x)
-		}
-	},
+	Activate:      activateNEON,
+	ActivateRound: activateRoundNEON,
 	ActivateBackward: func(f Activation, dx, dy, x []float32) {
 		n := length(len(dx), len(dy), len(x))
 		d, e, s := unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x)
@@ -137,6 +164,7 @@ var kernelsNEON = Kernels{
 		}
 		return layerNormNEON(&y[0], &x[0], &gamma[0], &beta[0], n, eps)
 	},
+	AddNorm: addNormNEONRow,
 	LayerNormBackward: func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
 		n := length(len(dx), len(dy), len(x), len(gamma), len(dgamma), len(dbeta))
 		if n > 0 {

@@ -157,7 +157,7 @@ func (d *Device) queriesKeysValues(op *compute.Linear, tokens, width int, qkv co
 func (d *Device) attend(p *product, t attentionTask, op *compute.Attention) (done bool) {
 	threads := d.Threads()
 	inHeads := t.with.rounds() && t.size%p.with.panelCols == 0
-	size := d.k.at.BlockRows
+	size := p.with.blockRows
 	if inHeads {
 		const jobsEach = 4 // for a worker
 		size = max(size, min(headsRows, p.m/(jobsEach*threads)))

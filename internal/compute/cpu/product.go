@@ -52,6 +52,12 @@ type product struct {
 	then   []float32    // the panel that is multiplied after the last; nil: the first again
 	scales simd.Scaling // of a product of int8, of all of C: Bias is in bias
 
+	// quantized says that of a product of int8 nothing is wanted but y, which is quantized next. tops are the bits of the largest
+	// magnitudes of its rows so far, or nil.
+	quantized bool
+	tops      []uint32 // [m]
+
+	largest     []uint32  // [m]: the bits of the largest magnitudes of A's rows, where they are known before it is quantized, or nil
 	inputScales []float32 // [k]: of a product of int8, what A's columns are multiplied by before they are quantized, or nil
 
 	n0, n1, k0, k1  int // the slice at hand
@@ -183,7 +189,7 @@ func (d *Device) multiplySlice(p *product) {
 	if p.norm != nil {
 		stripes = 1
 	}
-	p.cut(threads, p.with.at.BlockRows, stripes)
+	p.cut(threads, p.with.blockRows, stripes)
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
@@ -326,7 +332,7 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 					switch {
 					case k.mulBytes != nil:
 						var s simd.Scaling
-						if at+size == p.k {
+						if at+size == p.k && !p.quantized {
 							s = p.scaling(i, j, m, n)
 						}
 						k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
@@ -385,7 +391,6 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 		ldc = run + pad
 		sums = w.floats(m * ldc)
 	}
-	values := w.floats(run)
 	following := p.following(to)
 	for first := from; first < to; first += run {
 		finish := min(first+run, to)
@@ -415,11 +420,7 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 		}
 		for r := range m {
 			y := c[r*ldc:][:finish-first]
-			if p.f != simd.Identity {
-				k.simd.Activate(p.f, values[:len(y)], y)
-				y = values[:len(y)]
-			}
-			k.packRow(p.out[(i+r)*p.ldo+k.words(first):][:k.words(len(y))], y)
+			k.simd.ActivateRound(p.f, asWords(p.out[(i+r)*p.ldo+k.words(first):][:k.words(len(y))]), y)
 		}
 	}
 }
@@ -488,6 +489,10 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 
 // finish applies the operations that follow the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
+	if p.quantized {
+		p.finishQuantized(k, i, m, from, to)
+		return
+	}
 	if p.y == nil && p.pre == nil {
 		return
 	}
@@ -499,6 +504,19 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 		}
 		if p.pre != nil {
 			k.simd.ActivateBackward(p.f, c, c, p.pre[begin:end])
+		}
+	}
+}
+
+// finishQuantized is finish where sums of integers are left and y is quantized next.
+func (p *product) finishQuantized(k *kernels, i, m, from, to int) {
+	s := p.scaling(i, from, m, to-from)
+	for r := range m {
+		row := s
+		row.Rows = s.Rows[r:]
+		top := k.simd.Int8.Activate(p.f, p.y[(i+r)*p.ldy+from:][:to-from], p.c[(i+r)*p.ldc+from:][:to-from], row)
+		if p.tops != nil {
+			p.tops[i+r] = max(p.tops[i+r], top)
 		}
 	}
 }

@@ -27,6 +27,8 @@ const (
 type activation struct {
 	name  string
 	value func(g *gen) func(x reg.Register) reg.VecVirtual
+	// coarse is value for results that are rounded to a few bits. It may be nil.
+	coarse func(g *gen) func(x reg.Register) reg.VecVirtual
 	// backward returns dy·f'(x); dy loads it.
 	backward func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual
 	crowded  bool // AVX2 lacks registers for two vectors at a time
@@ -34,11 +36,11 @@ type activation struct {
 }
 
 var activations = []activation{
-	{"GELU", geluValue, timesSlope(geluSlope), false, false},
-	{"GELUTanh", geluTanhValue, timesSlope(geluTanhSlope), true, false},
-	{"ReLU", reluValue, reluBackward, false, true},
-	{"Tanh", tanhValue, timesSlope(tanhSlope), false, false},
-	{"SiLU", siluValue, timesSlope(siluSlope), false, false},
+	{"GELU", geluValue, geluCoarse, timesSlope(geluSlope), false, false},
+	{"GELUTanh", geluTanhValue, geluTanhCoarse, timesSlope(geluTanhSlope), true, false},
+	{"ReLU", reluValue, nil, reluBackward, false, true},
+	{"Tanh", tanhValue, nil, timesSlope(tanhSlope), false, false},
+	{"SiLU", siluValue, nil, timesSlope(siluSlope), false, false},
 }
 
 func emitActivate(g *gen) {

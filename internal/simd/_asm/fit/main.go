@@ -42,6 +42,27 @@ var problems = []problem{
 		num:    4, den: 5,
 		lo: 0, hi: 15,
 	},
+	{
+		name:   "2^r = 1 + r·P(r), relative error, 0 ≤ r ≤ 1",
+		f:      exp2Rest,
+		weight: func(r float64) float64 { return r / math.Exp2(r) },
+		num:    2,
+		lo:     0, hi: 1,
+	},
+	{
+		name:   "2^r = 1 + r·P(r), relative error, |r| ≤ ½",
+		f:      exp2Rest,
+		weight: func(r float64) float64 { return math.Abs(r) / math.Exp2(r) },
+		num:    2,
+		lo:     -0.5, hi: 0.5,
+	},
+	{
+		name:   "Φ(−u)·exp(u²/2) = P(u)/Q(u), relative error, coarse",
+		f:      scaledTail,
+		weight: func(u float64) float64 { return 1 / scaledTail(u) },
+		num:    2, den: 3,
+		lo: 0, hi: 13.3,
+	},
 }
 
 // expRest is (exp(r) − 1 − r)/r², by its series.
@@ -54,10 +75,42 @@ func expRest(r float64) float64 {
 	return sum
 }
 
+// exp2Rest is (2^r − 1)/r.
+func exp2Rest(r float64) float64 {
+	if r == 0 {
+		return math.Ln2
+	}
+	return math.Expm1(r*math.Ln2) / r
+}
+
 // scaledTail is Φ(−u)·exp(u²/2).
 func scaledTail(u float64) float64 { return 0.5 * math.Erfc(u/math.Sqrt2) * math.Exp(u*u/2) }
 
+// pieces are 32 parabolas for log₂ f(u), so many to a unit, each around its multiple. An absolute error is a relative one of f.
+func pieces(name string, logarithm func(u float64) float64, perUnit float64) (all []problem) {
+	for i := range 32 {
+		all = append(all, problem{
+			name:   fmt.Sprintf("log₂ %s = P(u), error times ln 2, %d of %g in 1", name, i, perUnit),
+			f:      logarithm,
+			weight: func(float64) float64 { return math.Ln2 },
+			num:    2,
+			lo:     max(0, float64(i)-0.5) / perUnit, hi: (float64(i) + 0.5) / perUnit,
+		})
+	}
+	return all
+}
+
+func logTail(u float64) float64 { return math.Log2(0.5 * math.Erfc(u/math.Sqrt2)) }
+
+// logTailTanh is the logarithm of sigmoid(−v) for v = 2·√(2/π)·(u + 0.044715·u³).
+func logTailTanh(u float64) float64 {
+	v := 2 * math.Sqrt(2/math.Pi) * (u + 0.044715*u*u*u)
+	return -(v + math.Log1p(math.Exp(-v))) / math.Ln2
+}
+
 func main() {
+	problems = append(problems, pieces("Φ(−u)", logTail, 2)...)
+	problems = append(problems, pieces("sigmoid(−v(u))", logTailTanh, 3)...)
 	for _, p := range problems {
 		num, den, worst, err := p.solve()
 		if err != nil {
