@@ -18,9 +18,10 @@ type attendTask struct {
 	rows      int  // of a block of the product
 }
 
-// headsRows is about how many rows of sequences are taken through the product head by head, at most: as many as keep the product's left operand
-// and what it gives of a head in the second cache. The weights come from memory once for each group.
-const headsRows = 256
+// Of sequences that are taken through the product head by head a group has about mostHeadRows rows, or fewer where workers would have too
+// few groups to share, but no fewer than leastHeadRows. All weights are read for each group; its part of the left operand, and what is made
+// of it for a head, are to stay in the second cache.
+const leastHeadRows, mostHeadRows = 128, 256
 
 // attentionGroup is the sequences from…to of a batch, whose probabilities begin at probs.
 type attentionGroup struct{ from, to, probs int }
@@ -160,7 +161,7 @@ func (d *Device) attend(p *product, t attentionTask, op *compute.Attention) (don
 	size := p.with.blockRows
 	if inHeads {
 		const jobsEach = 4 // for a worker
-		size = max(size, min(headsRows, p.m/(jobsEach*threads)))
+		size = max(leastHeadRows, min(mostHeadRows, p.m/(jobsEach*threads)))
 	}
 	d.groups = attentionGroups(d.groups[:0], op.Starts, t.heads, size)
 	// The longest group may be left to one worker at the end.
