@@ -22,6 +22,8 @@ var genericKernels = Kernels{
 	PackB16:      packB16Generic,
 	PackBT16:     packBT16Generic,
 	PackA16:      packA16Generic,
+	RepackB16:    repackB16Generic,
+	RepackA16:    repackA16Generic,
 	Gemm16:       gemm16Generic,
 	GemmPacked16: gemmPacked16Generic,
 

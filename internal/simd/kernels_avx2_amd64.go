@@ -106,6 +106,8 @@ var kernelsAVX2 = Kernels{
 	PackB16:      pack16AVX2.b,
 	PackBT16:     pack16AVX2.bt,
 	PackA16:      pack16AVX2.a,
+	RepackB16:    repackB16AVX2,
+	RepackA16:    repackA16AVX2,
 	Gemm16:       gemmInPlace16AVX2,
 	GemmPacked16: gemmPacked16AVX2,
 

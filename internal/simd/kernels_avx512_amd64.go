@@ -104,6 +104,8 @@ var kernelsAVX512 = Kernels{
 	PackB16:      pack16AVX512.b,
 	PackBT16:     pack16AVX512.bt,
 	PackA16:      pack16AVX512.a,
+	RepackB16:    repackB16AVX512,
+	RepackA16:    repackA16AVX512,
 	Gemm16:       gemmInPlace16AVX512,
 	GemmPacked16: gemmPacked16AVX512,
 

@@ -69,6 +69,8 @@ var kernelsNEON = Kernels{
 	PackB16:      packB16NEON,
 	PackBT16:     packBT16NEON,
 	PackA16:      packA16NEON,
+	RepackB16:    repackB16NEON,
+	RepackA16:    repackA16NEON,
 	Gemm16:       gemm16NEON,
 	GemmPacked16: gemmPacked16NEON,
 

@@ -53,7 +53,8 @@ type Kernels struct {
 	// of them: with a Step16 of one, [⌈k/2⌉][MR16].
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
-	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR16 or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
+	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR16 or ⌈k/2⌉*MR16 words. RepackB16 and RepackA16 are PackB16
+	// and PackA16 of sources that are rounded already: rows as RoundRow writes them, of which ld counts words. Gemm16 and GemmPacked16 are
 	// Gemm and GemmPacked with k and lda counted in words; without add, the sums of Gemm16 start from bias, unless it is nil,
 	// and with add there is none. The product of two rounded elements is exact.
 	// With a Step16 of one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else
@@ -69,6 +70,8 @@ type Kernels struct {
 	PackB16      func(dst []uint32, src []float32, ld, n, k int)
 	PackBT16     func(dst []uint32, src []float32, ld, n, k int)
 	PackA16      func(dst []uint32, src []float32, ld, m, k int)
+	RepackB16    func(dst, src []uint32, ld, n, k int)
+	RepackA16    func(dst, src []uint32, ld, m, k int)
 	Gemm16       func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, bias []float32)
 	GemmPacked16 func(m, n, k int, a []uint32, b []uint32, c []float32, ldc int, add bool, next []uint32)
 
