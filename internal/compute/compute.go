@@ -9,9 +9,10 @@
 // its dimensions alone: any number of workers gives the same bits. A row of the result of a forward operation depends on
 // its own sequence alone, to the bit, whatever else is in the batch.
 //
-// What multiplies a weight from the left may not be the values themselves: at BFloat16 it is rounded. An operation can leave its
-// result in that form as well, or instead, so that no product has to make it: as an operand, a buffer whose rows have
-// [Device.OperandSize] elements that only the device can read. Where that is 0, the values are the operand, and such buffers are none.
+// What multiplies a weight from the left, or of which a weight's gradient is the product, may not be the values themselves: at BFloat16
+// they are rounded. An operation can leave its result in that form as well, or instead, so that no product has to make it: as an
+// operand, a buffer whose rows have [Device.OperandSize] elements that only the device can read. Where that is 0, the values are the
+// operand, and such buffers are none.
 //
 // The contract of [Device] says what may be asynchronous, how long host memory is used, and how failures surface.
 package compute
@@ -217,24 +218,30 @@ type FeedForward struct {
 // LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
 // before it.
 type LinearInputGrad struct {
-	Rows     int
-	DY       Buffer // [Rows, Out]
-	DYStride int
-	W        Matrix
-	F        Activation
-	Pre      Buffer // [Rows, In]: the input of F; none with Identity
-	DX       Buffer // [Rows, In]
-	DXStride int    // of Pre too
-	Add      bool   // += instead of =; only with Identity
+	Rows      int
+	DY        Buffer // [Rows, Out]; or none if there is an Operand
+	DYStride  int
+	Operand   Buffer // DY as an operand, which is then used instead; or none
+	W         Matrix
+	F         Activation
+	Pre       Buffer // [Rows, In]: the input of F; none with Identity
+	DX        Buffer // [Rows, In]; or none if there is a DXOperand
+	DXStride  int    // of Pre too
+	DXOperand Buffer // DX as an operand, =; or none
+	Y         Buffer // f(Pre) as an operand, =; or none
+	DBias     Buffer // [In], += the column sums of DX; or none. It asks for a DXOperand
+	Add       bool   // += instead of =; only with Identity, and of DX alone
 }
 
 // LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
 type LinearWeightGrad struct {
 	Rows, Out, In int
-	DY            Buffer // [Rows, Out]
+	DY            Buffer // [Rows, Out]; or none if there are a DYOperand and no DBias
 	DYStride      int
-	X             Buffer // [Rows, In]
+	DYOperand     Buffer // DY as an operand, which then multiplies instead; or none
+	X             Buffer // [Rows, In]; or none if there is an XOperand
 	XStride       int
+	XOperand      Buffer // X as an operand, which is then used instead; or none
 	DW            Buffer // [Out, In], +=
 	DBias         Buffer // [Out], +=, or none
 }
@@ -263,6 +270,7 @@ type NormGrad struct {
 	Drop          Drop
 	DS            Buffer // [Rows, Width], =: the gradient of the residual; may be DY
 	DX            Buffer // [Rows, Width], =: dropout of DS; none where there was nothing to drop out
+	Operand       Buffer // DX, or DS where there is none, as an operand, =; or none
 	DGamma, DBeta Buffer // [Width], +=
 }
 
@@ -323,6 +331,7 @@ type AttentionGrad struct {
 	FirstOnly       bool   // Context and DContext are [B, H], LSE is [B, A]
 	DContext        Buffer // [T, H]
 	DQKV            Buffer // [T, 3H], =
+	Operand         Buffer // DQKV as an operand, =; or none
 }
 
 // The losses below are sums over rows: Scale·Σ loss[r] of losses that may have a weight each. An operation writes the loss of
