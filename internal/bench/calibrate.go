@@ -38,6 +38,10 @@ func Thresholds() []Threshold {
 			func(at *cpu.Thresholds, v int) { at.Depth = v }, products,
 		},
 		{
+			"tile_depth", "words", at.TileDepth, []int{96, 128, 192, 256, 384, 768},
+			func(at *cpu.Thresholds, v int) { at.TileDepth = v }, products,
+		},
+		{
 			"block_rows", "rows", at.BlockRows, []int{48, 96, 144, 192, 288, 384},
 			func(at *cpu.Thresholds, v int) { at.BlockRows = v }, products,
 		},

@@ -83,7 +83,7 @@ func TestEmulated(t *testing.T) {
 		want = append(want, "VPDPBUSD")
 	}
 	if cpu.X86.HasAVX512BF16 && !tilesPermitted() {
-		want = append(want, "LDTILECFG", "TILERELEASE", "TILEZERO", "TILELOADD", "TILESTORED", "TDPBF16PS", "TDPBSSD")
+		want = append(want, "LDTILECFG", "TILERELEASE", "TILEZERO", "TILELOADD", "TILELOADDT1", "TILESTORED", "TDPBF16PS", "TDPBSSD")
 	}
 	for _, name := range want {
 		if e.count[name] == 0 {
@@ -238,6 +238,7 @@ var emulatedOpcodes = map[[3]byte]string{
 	{0, 0, 0x49}: "LDTILECFG",
 	{0, 3, 0x49}: "TILEZERO",
 	{0, 3, 0x4b}: "TILELOADD",
+	{0, 1, 0x4b}: "TILELOADDT1",
 	{0, 2, 0x4b}: "TILESTORED",
 	{0, 2, 0x5c}: "TDPBF16PS",
 	{0, 3, 0x5e}: "TDPBSSD",
@@ -353,7 +354,7 @@ func (e *emulator) tile(i *vexInstruction, t *emulatedTiles) (unix.Signal, error
 	switch i.name {
 	case "TILEZERO":
 		*tile = [registerRows][stepLength]byte{}
-	case "TILELOADD":
+	case "TILELOADD", "TILELOADDT1":
 		*tile = [registerRows][stepLength]byte{}
 		for r := range rows {
 			if n, err := e.read(i.address+uintptr(r)*i.stride, tile[r][:bytes]); err != nil || n < bytes {

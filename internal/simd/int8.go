@@ -14,6 +14,7 @@ type Integers struct {
 	Offset uint32
 	// Native says that these products are faster than those of float32.
 	Native bool
+	Tiles  bool // they are done in tile registers
 
 	// QuantizeRow rounds x·(127/top) to integers, where top is the largest magnitude of the row: to nearest, ties to even.
 	// dst has ⌈len(src)/4⌉ words, whose bits are inverted where those of offset are set. It returns the scale, top/127. A row

@@ -25,7 +25,7 @@ var (
 		QuantizeRow: quantizeRowAVX512, Gemm: gemm8VNNI, peak: peak8VNNIOperations,
 	}
 	int8AMX = Integers{
-		MR: tileMR, NR: tileNR, Native: true,
+		MR: tileMR, NR: tileNR, Native: true, Tiles: true,
 		QuantizeRow: quantizeRowAVX512, Gemm: gemm8Tiles, peak: peak8TilesOperations,
 	}
 )

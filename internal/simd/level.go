@@ -77,10 +77,10 @@ func (k *Kernels) Bits(rounded bool) string {
 	return k.Level.String()
 }
 
-// WithBits returns the best table of this machine whose Bits have a name, and false if there is none.
-func WithBits(name string, rounded bool) (*Kernels, bool) {
+// WithBits returns the best table of this machine whose Bits have a name, rounded where rounds says so, and false if there is none.
+func WithBits(name string, rounds func(*Kernels) bool) (*Kernels, bool) {
 	for _, k := range tables() {
-		if k.Bits(rounded) == name {
+		if k.Bits(rounds(k)) == name {
 			return k, true
 		}
 	}

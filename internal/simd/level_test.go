@@ -50,7 +50,7 @@ func TestBits(t *testing.T) {
 	for _, k := range tables() {
 		for _, rounded := range []bool{false, true} {
 			name := k.Bits(rounded)
-			found, ok := WithBits(name, rounded)
+			found, ok := WithBits(name, func(*Kernels) bool { return rounded })
 			if !ok || found.Bits(rounded) != name {
 				t.Errorf("%s, rounded %v: found %v", name, rounded, ok)
 			}
@@ -73,7 +73,7 @@ func TestBits(t *testing.T) {
 			t.Errorf("%v, rounded %v: %q, want %q", c.k.Level, c.rounded, got, c.want)
 		}
 	}
-	if _, ok := WithBits("abacus", false); ok {
+	if _, ok := WithBits("abacus", func(*Kernels) bool { return false }); ok {
 		t.Error("there are kernels of an unknown name")
 	}
 }

@@ -135,6 +135,9 @@ type Kernels struct {
 	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)
 }
 
+// Tiles16 reports whether products of bfloat16 are done in tile registers.
+func (k *Kernels) Tiles16() bool { return k.Step16 > 1 }
+
 // SoftmaxRows does to the elements from i*ld to i*ld+n of x, for all i < rows, what Softmax does to a row, with the same
 // bits. What Softmax returns for row i is written to lse[i], unless lse is nil, which saves a logarithm a row. Assembly
 // works on one row while it waits for the maximum or the sum of another.

@@ -91,10 +91,12 @@ func HasKernels(name string, p compute.Precision) bool {
 
 // withBits is the best table whose devices of a precision have kernels of a name.
 func withBits(name string, p compute.Precision) (*simd.Kernels, bool) {
-	if k, ok := simd.WithBits(name, true); ok && p == compute.Int8 && k.Fast16() {
-		return k, true
-	}
-	return simd.WithBits(name, p == compute.BFloat16)
+	return simd.WithBits(name, func(k *simd.Kernels) bool { return rounding(k, p) })
+}
+
+// rounding reports whether a device of a precision with a table rounds operands of products to bfloat16.
+func rounding(k *simd.Kernels, p compute.Precision) bool {
+	return p == compute.BFloat16 || p == compute.Int8 && k.Fast16()
 }
 
 func check(threads int, p compute.Precision) error {
@@ -119,7 +121,7 @@ func NewWith(table *simd.Kernels, threads int, p compute.Precision, at Threshold
 	}
 	var int8, half *kernels
 	if p == compute.Int8 {
-		if table.Fast16() {
+		if rounding(table, p) {
 			half = newKernels(table, compute.BFloat16, at)
 		}
 		int8, p = newInt8Kernels(table, at), compute.Float32

@@ -74,7 +74,7 @@ const (
 )
 
 // depth is the step along k in elements.
-func (k *kernels) depth() int { return k.at.Depth * k.perWord }
+func (k *kernels) depth() int { return k.depthWords * k.perWord }
 
 // crowded reports whether rows ld apart fall into the same sets of the first cache: their distance is a multiple of 4,096
 // bytes.
@@ -159,7 +159,7 @@ func (p *product) slice() (n, k int) {
 	if p.out != nil { // only whole sums can be rounded
 		return max(nr, most/with.words(p.k)/nr*nr), p.k
 	}
-	if k = most / wide / with.at.Depth * with.depth(); k > 0 {
+	if k = most / wide / with.depthWords * with.depth(); k > 0 {
 		return p.n, k
 	}
 	k = min(p.k, 4*with.depth())
@@ -300,7 +300,7 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	k, nr := p.with, p.with.panelCols
 	var scratch, rows, part []float32
 	if p.copied(k) {
-		scratch = w.floats(roundUp(m, k.panelRows) * (min(k.at.Depth, k.words(p.k)) + pad))
+		scratch = w.floats(roundUp(m, k.panelRows) * (min(k.depthWords, k.words(p.k)) + pad))
 	}
 	if p.aTurned {
 		rows = w.floats(turnRows * (m + pad))
@@ -309,52 +309,67 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 		}
 	}
 	following := p.following(to)
-	run := k.finishCols()
-	for at := p.k0; ; at += k.depth() {
-		size := min(k.depth(), p.k1-at)
-		words := k.words(size)
-		a, lda := scratch, 0
-		if p.aTurned {
-			p.turn(k, scratch, rows, part, i, m, at, size)
-		} else {
-			a, lda = p.left(k, scratch, i, m, at, size)
-		}
-		for j := from; j < to; {
-			finish := min(j+run, to)
-			first := j
-			for ; j < finish; j += nr {
-				n := min(nr, finish-j)
-				b := p.panel(j, at)[:words*nr]
-				next := following
-				if j+nr < to {
-					next = p.panel(j+nr, at)
-				} else if at+size < p.k1 {
-					next = p.panel(from, at+size)
-				}
-				c := p.c[i*p.ldc+j:]
-				add := p.add || at > 0
-				switch {
-				case k.mulBytes != nil:
-					var s simd.Scaling
-					if at+size == p.k {
-						s = p.scaling(i, j, m, n)
+	chunk := p.chunk(to - from)
+	for first := from; first < to; first += chunk {
+		last := min(first+chunk, to)
+		for at := p.k0; ; at += k.depth() {
+			size := min(k.depth(), p.k1-at)
+			words := k.words(size)
+			a, lda := scratch, 0
+			if p.aTurned {
+				p.turn(k, scratch, rows, part, i, m, at, size)
+			} else {
+				a, lda = p.left(k, scratch, i, m, at, size)
+			}
+			for j := first; j < last; {
+				begin, finish := j, min(j+k.finishCols(), last)
+				for ; j < finish; j += nr {
+					n := min(nr, finish-j)
+					b := p.panel(j, at)[:words*nr]
+					next := following
+					switch {
+					case j+nr < last:
+						next = p.panel(j+nr, at)
+					case at+size < p.k1:
+						next = p.panel(first, at+size)
+					case last < to:
+						next = p.panel(last, p.k0)
 					}
-					k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
-				case p.aTurned:
-					k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
-				default:
-					k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, p.biasOf(j, n, at, size))
+					c := p.c[i*p.ldc+j:]
+					add := p.add || at > 0
+					switch {
+					case k.mulBytes != nil:
+						var s simd.Scaling
+						if at+size == p.k {
+							s = p.scaling(i, j, m, n)
+						}
+						k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
+					case p.aTurned:
+						k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
+					default:
+						k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, p.biasOf(j, n, at, size))
+					}
+				}
+				if at+size == p.k {
+					p.finish(k, i, m, begin, finish)
 				}
 			}
-			j = finish
-			if at+size == p.k {
-				p.finish(k, i, m, first, finish)
+			if at+size == p.k1 {
+				break
 			}
-		}
-		if at+size == p.k1 {
-			break
 		}
 	}
+}
+
+// chunk is how many of a block's columns are taken through all steps along k before the next. Where A is copied for each step, and where
+// a step is as long as that of float32, it is all of them; in tiles, whose steps are short, as many as keep the sums of the block
+// in the second cache between two steps, and more where A itself is larger.
+func (p *product) chunk(cols int) int {
+	k := p.with
+	if !k.tiles || p.copied(k) {
+		return cols
+	}
+	return k.finishCols() * max(1, ceil(p.k1-p.k0, k.depth())/2)
 }
 
 // biasOf is the bias of n columns from j in the step that takes it, of size elements from at, and nil in the others.
@@ -464,7 +479,7 @@ func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []f
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
-	lda = min(k.at.Depth, k.words(p.k)) + pad
+	lda = min(k.depthWords, k.words(p.k)) + pad
 	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
 }

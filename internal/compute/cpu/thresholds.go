@@ -7,6 +7,9 @@ import "time"
 type Thresholds struct {
 	// Depth is the step along k: the rows of words in a panel of B, and the columns of a block of A.
 	Depth int
+	// TileDepth is Depth of products in tile registers, a multiple of 16. A tile of B is used for two tiles of A alone, so that a panel of B
+	// has to come from the first cache.
+	TileDepth int
 	// BlockRows is the most rows of a block; with Depth they say how much of A is to stay in the second cache.
 	BlockRows int
 	// FeedRows is the least rows for each worker with which blocks of rows go through both products of a feed-forward network:
@@ -27,6 +30,7 @@ type Thresholds struct {
 func DefaultThresholds() Thresholds {
 	return Thresholds{
 		Depth: 768, BlockRows: 192, // 590 KB of A
+		TileDepth:  192, // 25 KB of a panel
 		FeedRows:   96,
 		FinishCols: 256,
 		SliceWords: 4 << 20, // 16 MiB
@@ -37,4 +41,12 @@ func DefaultThresholds() Thresholds {
 		// may be left to the caller at the end: a worker that parks meanwhile comes late to the next operation.
 		Spin: 100 * time.Microsecond,
 	}
+}
+
+// depth is the step along k in words.
+func (t *Thresholds) depth(tiles bool) int {
+	if tiles {
+		return t.TileDepth
+	}
+	return t.Depth
 }

@@ -99,7 +99,7 @@ func TestBytes(t *testing.T) {
 		}
 		kinds[name] = true
 	}
-	for _, name := range []string{"{vex} vpdpbusd", "vdpbf16ps", "tdpbf16ps", "tdpbssd", "tileloadd", "tilestored", "ldtilecfg"} {
+	for _, name := range []string{"{vex} vpdpbusd", "vdpbf16ps", "tdpbf16ps", "tdpbssd", "tileloadd", "tileloaddt1", "tilestored", "ldtilecfg"} {
 		if !kinds[name] {
 			t.Errorf("there is no %s", name)
 		}

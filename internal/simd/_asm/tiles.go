@@ -37,6 +37,7 @@ var tileInstructions = map[string]struct{ prefix, opcode byte }{
 	"TILERELEASE": {0, 0x49},
 	"TILEZERO":    {3, 0x49},
 	"TILELOADD":   {3, 0x4b},
+	"TILELOADDT1": {1, 0x4b},
 	"TILESTORED":  {2, 0x4b},
 	"TDPBF16PS":   {2, 0x5c},
 	"TDPBSSD":     {3, 0x5e},
@@ -71,7 +72,7 @@ var encodeTiles = pass.InstructionPass(func(i *ir.Instruction) error {
 		code = append(vex(t.prefix, 0, 0, 0, byte(ops[0].(tmm))), t.opcode, register|byte(ops[2].(tmm))<<3|byte(ops[1].(tmm)))
 	case "LDTILECFG":
 		code = inMemory(t.prefix, t.opcode, 0, ops[0].(operand.Mem))
-	case "TILELOADD":
+	case "TILELOADD", "TILELOADDT1":
 		code = inMemory(t.prefix, t.opcode, byte(ops[1].(tmm)), ops[0].(operand.Mem))
 	case "TILESTORED":
 		code = inMemory(t.prefix, t.opcode, byte(ops[0].(tmm)), ops[1].(operand.Mem))
@@ -133,7 +134,8 @@ func emitTiles(g *gen) {
 }
 
 // tileProduct writes the function that computes blocks that lie below one another, of rows × columns tiles. Step q of A
-// is ps·q bytes after a, its rows rs bytes apart. Each step prefetches lines of the panel that is multiplied next: otherwise the
+// is ps·q bytes after a, its rows rs bytes apart. A is loaded with the hint that it need not stay in the first cache, which is for
+// the panel: every block comes back to that. Each step prefetches lines of the panel that is multiplied next: otherwise the
 // first block would wait longer for that panel than it computes.
 func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
 	g.function(name,
@@ -218,7 +220,7 @@ func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
 	g.JNZ(g.jmp(ask))
 	g.Label(asked)
 	for i, from := range left {
-		g.tile("TILELOADD", tile(from, rs, 0), tmm(rowsA+i))
+		g.tile("TILELOADDT1", tile(from, rs, 0), tmm(rowsA+i))
 		for j := range columns {
 			if i == 0 {
 				g.tile("TILELOADD", tile(b, ldb, j*stepBytes), tmm(rowsB+j))
