@@ -298,9 +298,10 @@ func (p *product) block(w *worker, i, m, from, to int) {
 // floatBlock is block where the result is not rounded, without the Norm that may follow.
 func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	k, nr := p.with, p.with.panelCols
+	high := roundUp(m, k.panelRows)
 	var scratch, rows, part []float32
 	if p.copied(k) {
-		scratch = w.floats(roundUp(m, k.panelRows) * (min(k.depthWords, k.words(p.k)) + pad))
+		scratch = w.floats(high * (k.words(min(p.stride(), p.k)) + pad))
 	}
 	if p.aTurned {
 		rows = w.floats(turnRows * (m + pad))
@@ -312,53 +313,73 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	chunk := p.chunk(to - from)
 	for first := from; first < to; first += chunk {
 		last := min(first+chunk, to)
-		for at := p.k0; ; at += k.depth() {
-			size := min(k.depth(), p.k1-at)
-			words := k.words(size)
+		for at := p.k0; ; at += p.stride() {
+			end := min(at+p.stride(), p.k1)
 			a, lda := scratch, 0
 			if p.aTurned {
-				p.turn(k, scratch, rows, part, i, m, at, size)
+				for q := at; q < end; q += k.depth() {
+					p.turn(k, scratch[high*k.words(q-at):], rows, part, i, m, q, min(k.depth(), end-q))
+				}
 			} else {
-				a, lda = p.left(k, scratch, i, m, at, size)
+				a, lda = p.left(k, scratch, i, m, at, end-at)
 			}
 			for j := first; j < last; {
 				begin, finish := j, min(j+k.finishCols(), last)
 				for ; j < finish; j += nr {
 					n := min(nr, finish-j)
-					b := p.panel(j, at)[:words*nr]
-					next := following
-					switch {
-					case j+nr < last:
-						next = p.panel(j+nr, at)
-					case at+size < p.k1:
-						next = p.panel(first, at+size)
-					case last < to:
-						next = p.panel(last, p.k0)
-					}
 					c := p.c[i*p.ldc+j:]
-					add := p.add || at > 0
-					switch {
-					case k.mulBytes != nil:
-						var s simd.Scaling
-						if at+size == p.k {
-							s = p.scaling(i, j, m, n)
+					for q := at; ; q += k.depth() {
+						size := min(k.depth(), end-q)
+						words := k.words(size)
+						b := p.panel(j, q)[:words*nr]
+						next := following
+						switch {
+						case q+size < end:
+							next = p.panel(j, q+size)
+						case j+nr < last:
+							next = p.panel(j+nr, at)
+						case end < p.k1:
+							next = p.panel(first, end)
+						case last < to:
+							next = p.panel(last, p.k0)
 						}
-						k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
-					case p.aTurned:
-						k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
-					default:
-						k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, p.biasOf(j, n, at, size))
+						add := p.add || q > 0
+						switch {
+						case k.mulBytes != nil:
+							var s simd.Scaling
+							if q+size == p.k {
+								s = p.scaling(i, j, m, n)
+							}
+							k.mulBytes(m, n, words, a[q-at:], lda, b, c, p.ldc, add, next, s)
+						case p.aTurned:
+							k.mulPacked(m, n, words, a[high*k.words(q-at):], b, c, p.ldc, add, next)
+						default:
+							k.mulInPlace(m, n, words, a[k.words(q-at):], lda, b, c, p.ldc, add, next, p.biasOf(j, n, q, size))
+						}
+						if q+size == end {
+							break
+						}
 					}
 				}
-				if at+size == p.k {
+				if end == p.k {
 					p.finish(k, i, m, begin, finish)
 				}
 			}
-			if at+size == p.k1 {
+			if end == p.k1 {
 				break
 			}
 		}
 	}
+}
+
+// stride is how far along k all columns at hand are taken before any goes on, in elements: a step, or in tiles, whose steps are short,
+// several of which A is copied for.
+func (p *product) stride() int {
+	k := p.with
+	if k.tiles && p.copied(k) {
+		return max(1, k.at.Depth/k.depthWords) * k.depth()
+	}
+	return k.depth()
 }
 
 // chunk is how many of a block's columns are taken through all steps along k before the next. Where A is copied for each step, and where
@@ -479,7 +500,7 @@ func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []f
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
-	lda = min(k.depthWords, k.words(p.k)) + pad
+	lda = k.words(min(p.stride(), p.k)) + pad
 	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
 }
