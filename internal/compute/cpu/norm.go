@@ -109,6 +109,7 @@ type normGradTask struct {
 	count, width, run                int
 	dy, s, mean, rstd, gamma, ds, dx []float32
 	before, after                    simd.Drop
+	operand                          []float32 // dx, or ds where there is none, as one
 	partials                         []float32 // a row [2, width] for each job
 }
 
@@ -134,7 +135,9 @@ func (t *normGradTask) do(w *worker, job int) {
 		k.simd.LayerNormBackward(ds, dy, t.s[from:to], t.gamma, t.mean[r], t.rstd[r], dgamma, dbeta)
 		if t.dx != nil {
 			k.simd.Dropout(t.dx[from:to], ds, t.after, uint64(r))
+			ds = t.dx[from:to]
 		}
+		k.leave(t.operand, r, ds)
 	}
 }
 
@@ -163,7 +166,8 @@ func (d *Device) NormGrad(op *compute.NormGrad) {
 		mean: source(op.Mean, op.Rows, "NormGrad.Mean"), rstd: source(op.Rstd, op.Rows, "NormGrad.Rstd"),
 		gamma: source(op.Gamma, op.Width, "NormGrad.Gamma"),
 		ds:    target(op.DS, n, "NormGrad.DS"), dx: optionalTarget(op.DX, n, "NormGrad.DX"),
-		after: dropOf(op.Drop),
+		after:   dropOf(op.Drop),
+		operand: d.operandTarget(op.Operand, op.Rows, op.Width, "NormGrad.Operand"),
 	}
 	dgamma, dbeta := target(op.DGamma, op.Width, "NormGrad.DGamma"), target(op.DBeta, op.Width, "NormGrad.DBeta")
 	d.mu.Lock()
