@@ -18,14 +18,14 @@ type normTask struct {
 
 func (t *normTask) do(w *worker, job int) {
 	i := job * t.run
-	t.block(w.k, i, min(t.run, t.count-i), t.x[i*t.width:])
+	t.block(w.k, i, min(t.run, t.count-i), t.x[i*t.width:], t.width)
 }
 
-// block does m rows from i of the given x, which it overwrites if there is no s.
-func (t *normTask) block(k *kernels, i, m int, x []float32) {
+// block does m rows from i of the given x, whose rows are ldx apart, and which it overwrites if there is no s.
+func (t *normTask) block(k *kernels, i, m int, x []float32, ldx int) {
 	for r := i; r < i+m; r++ {
 		from, to := r*t.width, (r+1)*t.width
-		s := x[(r-i)*t.width:][:t.width]
+		s := x[(r-i)*ldx:][:t.width]
 		if t.s != nil {
 			k.simd.Dropout(t.s[from:to], s, t.drop, uint64(r))
 			s = t.s[from:to]

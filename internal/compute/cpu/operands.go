@@ -97,7 +97,7 @@ func (k *kernels) operandSize(width int) int {
 	if !k.rounds() {
 		return 0
 	}
-	return ceil(k.words(width), lineFloats)/2*2*lineFloats + lineFloats
+	return spread(k.words(width))
 }
 
 // OperandSize is how many elements of a buffer a row of an operand takes.

@@ -83,6 +83,9 @@ func crowded(ld int) bool { return ld%1024 == 0 }
 // turnCrowded is crowded for turnRows rows, of which each has several lines in use.
 func turnCrowded(ld int) bool { return ld%512 == 0 }
 
+// spread is the distance of rows of that width that fall into as many different sets of the caches as there are: an odd number of lines.
+func spread(width int) int { return ceil(width, lineFloats)/2*2*lineFloats + lineFloats }
+
 // Stride is the width, and a little more where such rows would crowd the caches: they would be copied at each product.
 func (d *Device) Stride(width int) int {
 	if turnCrowded(width) {
@@ -286,12 +289,13 @@ func (p *product) block(w *worker, i, m, from, to int) {
 		p.floatBlock(w, i, m, from, to)
 	case p.c != nil:
 		p.floatBlock(w, i, m, from, to)
-		p.norm.block(w.k, p.row+i, m, p.c[i*p.ldc:])
+		p.norm.block(w.k, p.row+i, m, p.c[i*p.ldc:], p.ldc)
 	default:
 		q := p.part(i, m)
-		q.c, q.ldc = w.floats(m*p.n), p.n
+		q.ldc = spread(p.n)
+		q.c = w.floats(m * q.ldc)
 		q.floatBlock(w, 0, m, from, to)
-		p.norm.block(w.k, q.row, m, q.c)
+		p.norm.block(w.k, q.row, m, q.c, q.ldc)
 	}
 }
 

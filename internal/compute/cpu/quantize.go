@@ -85,13 +85,7 @@ func packBytes(words []uint32, q []int8) {
 func int8Words(k int) int { return ceil(k, 4) }
 
 // int8Stride is the distance in words of the rows of a left operand.
-func int8Stride(k int) int {
-	words := int8Words(k)
-	if crowded(words) {
-		return words + pad
-	}
-	return words
-}
+func int8Stride(k int) int { return spread(int8Words(k)) }
 
 // newPackedInt8 is room for a weight in int8.
 func (k *kernels) newPackedInt8(out, in int) (*packed, error) {
