@@ -850,3 +850,130 @@ partial4:
 done5:
 	VZEROUPPER
 	RET
+
+// func bothGELUAVX512(y *float32, dx *float32, dy *float32, x *float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·bothGELUAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         dx+8(FP), DX
+	MOVQ         dy+16(FP), BX
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	MOVQ         DI, CX
+	ANDQ         $0x0f, CX
+	MOVL         $0x00000001, R8
+	SHLL         CL, R8
+	DECL         R8
+	KMOVW        R8, K1
+	VBROADCASTSS c41700000<>+0(SB), Z0
+	VBROADCASTSS c00000000<>+0(SB), Z1
+	VBROADCASTSS c3f800000<>+0(SB), Z2
+	XORQ         CX, CX
+
+one3:
+	SUBQ              $0x10, DI
+	JL                afterOne4
+	VMOVUPS           (SI)(CX*1), Z3
+	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
+	VMINPS            Z4, Z0, Z4
+	VMULPS            Z4, Z4, Z7
+	VMOVAPS           Z4, Z8
+	VFMSUB213PS       Z7, Z4, Z8
+	VMULPS.BCST       cbf000000<>+0(SB), Z7, Z7
+	VMULPS.BCST       cbf000000<>+0(SB), Z8, Z8
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z7, Z9
+	VRNDSCALEPS       $0x08, Z9, Z9
+	VMOVAPS           Z7, Z7
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z9, Z7
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z9, Z7
+	VADDPS            Z8, Z7, Z7
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z8
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z7, Z8
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z7, Z8
+	VMULPS            Z7, Z7, Z10
+	VFMADD231PS       Z10, Z8, Z7
+	VADDPS.BCST       c3f800000<>+0(SB), Z7, Z7
+	VSCALEFPS         Z9, Z7, Z7
+	VBROADCASTSS      c3b881848<>+0(SB), Z8
+	VFMADD213PS.BCST  c3d277357<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3e3c62ac<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3ee0e9ee<>+0(SB), Z4, Z8
+	VFMADD213PS.BCST  c3f000000<>+0(SB), Z4, Z8
+	VBROADCASTSS      c3c2a9159<>+0(SB), Z9
+	VFMADD213PS.BCST  c3dd1e173<>+0(SB), Z4, Z9
+	VFMADD213PS.BCST  c3ef15cd5<>+0(SB), Z4, Z9
+	VFMADD213PS.BCST  c3f9a4f8b<>+0(SB), Z4, Z9
+	VFMADD213PS.BCST  c3fd69610<>+0(SB), Z4, Z9
+	VFMADD213PS.BCST  c3f800000<>+0(SB), Z4, Z9
+	VDIVPS            Z9, Z8, Z8
+	VMULPS            Z7, Z8, Z8
+	VMAXPS            Z3, Z1, Z9
+	VFNMADD231PS      Z8, Z4, Z9
+	VMOVUPS           Z9, (AX)(CX*1)
+	VMULPS            Z7, Z4, Z4
+	VFNMADD231PS.BCST c3ecc422a<>+0(SB), Z4, Z8
+	VSUBPS            Z8, Z2, Z4
+	VPMOVD2M          Z3, K2
+	VBLENDMPS         Z8, Z4, K2, Z5
+	VMOVUPS           (BX)(CX*1), Z3
+	VMULPS            Z3, Z5, Z3
+	VMOVUPS           Z3, (DX)(CX*1)
+	ADDQ              $0x40, CX
+	JMP               one3
+
+afterOne4:
+	ADDQ              $0x10, DI
+	JZ                done5
+	VMOVUPS.Z         (SI)(CX*1), K1, Z3
+	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
+	VMINPS            Z4, Z0, Z0
+	VMULPS            Z0, Z0, Z4
+	VMOVAPS           Z0, Z5
+	VFMSUB213PS       Z4, Z0, Z5
+	VMULPS.BCST       cbf000000<>+0(SB), Z4, Z4
+	VMULPS.BCST       cbf000000<>+0(SB), Z5, Z5
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z4, Z7
+	VRNDSCALEPS       $0x08, Z7, Z7
+	VMOVAPS           Z4, Z4
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z7, Z4
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z7, Z4
+	VADDPS            Z5, Z4, Z4
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z4, Z5
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z4, Z5
+	VMULPS            Z4, Z4, Z8
+	VFMADD231PS       Z8, Z5, Z4
+	VADDPS.BCST       c3f800000<>+0(SB), Z4, Z4
+	VSCALEFPS         Z7, Z4, Z4
+	VBROADCASTSS      c3b881848<>+0(SB), Z5
+	VFMADD213PS.BCST  c3d277357<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c3e3c62ac<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c3ee0e9ee<>+0(SB), Z0, Z5
+	VFMADD213PS.BCST  c3f000000<>+0(SB), Z0, Z5
+	VBROADCASTSS      c3c2a9159<>+0(SB), Z7
+	VFMADD213PS.BCST  c3dd1e173<>+0(SB), Z0, Z7
+	VFMADD213PS.BCST  c3ef15cd5<>+0(SB), Z0, Z7
+	VFMADD213PS.BCST  c3f9a4f8b<>+0(SB), Z0, Z7
+	VFMADD213PS.BCST  c3fd69610<>+0(SB), Z0, Z7
+	VFMADD213PS.BCST  c3f800000<>+0(SB), Z0, Z7
+	VDIVPS            Z7, Z5, Z5
+	VMULPS            Z4, Z5, Z5
+	VMAXPS            Z3, Z1, Z1
+	VFNMADD231PS      Z5, Z0, Z1
+	VMOVUPS           Z1, K1, (AX)(CX*1)
+	VMULPS            Z4, Z0, Z0
+	VFNMADD231PS.BCST c3ecc422a<>+0(SB), Z0, Z5
+	VSUBPS            Z5, Z2, Z0
+	VPMOVD2M          Z3, K2
+	VBLENDMPS         Z5, Z0, K2, Z6
+	VMOVUPS.Z         (BX)(CX*1), K1, Z0
+	VMULPS            Z0, Z6, Z0
+	VMOVUPS           Z0, K1, (DX)(CX*1)
+
+done5:
+	VZEROUPPER
+	RET

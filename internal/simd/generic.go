@@ -34,6 +34,7 @@ var genericKernels = Kernels{
 	Scale:      scaleGeneric,
 	Dot:        dotGeneric,
 	SumSquares: sumSquaresGeneric,
+	Prefetch:   prefetchGeneric,
 
 	Activate:         activateGeneric,
 	ActivateBackward: activateBackwardGeneric,

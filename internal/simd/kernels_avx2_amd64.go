@@ -128,6 +128,11 @@ var kernelsAVX2 = Kernels{
 		n := length(len(x), len(y))
 		return dotAVX2(unsafe.SliceData(x), unsafe.SliceData(y), n)
 	},
+	Prefetch: func(x []float32, ld, rows, n int) {
+		if rows > 0 && n > 0 {
+			prefetchAVX2(unsafe.SliceData(x), ld*elementSize, rows, n)
+		}
+	},
 	SumSquares: func(x []float32) float64 {
 		return sumSquaresAVX2(unsafe.SliceData(x), len(x))
 	},

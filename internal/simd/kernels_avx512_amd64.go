@@ -126,6 +126,11 @@ var kernelsAVX512 = Kernels{
 		n := length(len(x), len(y))
 		return dotAVX512(unsafe.SliceData(x), unsafe.SliceData(y), n)
 	},
+	Prefetch: func(x []float32, ld, rows, n int) {
+		if rows > 0 && n > 0 {
+			prefetchAVX512(unsafe.SliceData(x), ld*elementSize, rows, n)
+		}
+	},
 	SumSquares: func(x []float32) float64 {
 		return sumSquaresAVX512(unsafe.SliceData(x), len(x))
 	},
@@ -226,6 +231,10 @@ var kernelsAVX512 = Kernels{
 	Adam: func(p, g, m, v []float32, c *AdamStep) {
 		n := length(len(p), len(g), len(m), len(v))
 		adamAVX512(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v), n, &c.GradScale)
+	},
+	bothGELU: func(y, dx, dy, x []float32) {
+		n := length(len(y), len(dx), len(dy), len(x))
+		bothGELUAVX512(unsafe.SliceData(y), unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), n)
 	},
 
 	softmaxRows: func(x []float32, ld, rows, n int, s float32, lse []float32) {

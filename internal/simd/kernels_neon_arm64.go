@@ -91,6 +91,7 @@ var kernelsNEON = Kernels{
 		n := length(len(x), len(y))
 		return dotNEON(unsafe.SliceData(x), unsafe.SliceData(y), n)
 	},
+	Prefetch: prefetchGeneric,
 	SumSquares: func(x []float32) float64 {
 		return sumSquaresNEON(unsafe.SliceData(x), len(x))
 	},

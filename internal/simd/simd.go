@@ -84,6 +84,9 @@ type Kernels struct {
 	Dot   func(x, y []float32) float32                // Σ x·y
 	// SumSquares is Σ x², accumulated in float64.
 	SumSquares func(x []float32) float64
+	// Prefetch asks for n elements of each of some rows of x, which are soon to be read or written, to be brought into the first cache
+	// meanwhile. They need not be within x. Some levels do nothing.
+	Prefetch func(x []float32, ld, rows, n int)
 
 	// Activate writes dst = f(x), of a row, and ActivateBackward dx = dy·f'(x), where x is the input of the activation.
 	// Infinities give the limits, and a NaN in x a NaN, but for the slope of ReLU, which is 0 where x ≤ 0, else 1.
@@ -133,6 +136,19 @@ type Kernels struct {
 
 	// softmaxRows is SoftmaxRows of operands that are known to be long enough. It may be nil.
 	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)
+
+	// bothGELU is ActivateBoth of GELU. It may be nil.
+	bothGELU func(y, dx, dy, x []float32)
+}
+
+// ActivateBoth does what Activate(f, y, x) and ActivateBackward(f, dx, dy, x) do, with the same bits. y is none of the others.
+func (k *Kernels) ActivateBoth(f Activation, y, dx, dy, x []float32) {
+	if f == GELU && k.bothGELU != nil {
+		k.bothGELU(y, dx, dy, x)
+		return
+	}
+	k.Activate(f, y, x)
+	k.ActivateBackward(f, dx, dy, x)
 }
 
 // Tiles16 reports whether products of bfloat16 are done in tile registers.

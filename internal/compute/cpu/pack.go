@@ -133,7 +133,7 @@ func (t *packTask) do(w *worker, job int) {
 		k := min(packBand, t.k-p)
 		for j := 0; j < t.n; j += nr {
 			if t.words {
-				with.repackPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j/with.perWord:], t.ld, min(nr, t.n-j), k)
+				with.repackPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+words(j):], t.ld, min(nr, t.n-j), k)
 				continue
 			}
 			with.packPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)

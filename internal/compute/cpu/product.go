@@ -69,6 +69,8 @@ const (
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
 	// their lines, which stay in the first cache.
 	turnRows = 32
+	// rowsAhead is how many rows ahead parts of rows are asked for.
+	rowsAhead = 4
 	// sumRows is how many rows are added up before the sum is added to the total: a multiple of turnRows that divides every step.
 	sumRows = 128
 )
@@ -246,10 +248,11 @@ func (p *product) cut(threads, maxRows, maxStripes int) {
 	p.stripes = ceil(p.n1-p.n0, p.cols)
 }
 
-// cutSums makes blocks of the rows whose columns are added up together.
+// cutSums makes blocks of whole runs of rows whose columns are added up together.
 func (p *product) cutSums(threads int) {
 	panels := ceil(p.n1-p.n0, p.with.panelCols)
-	p.rows, p.blocks = sumRows, ceil(p.m, sumRows)
+	p.rows = 2 * sumRows
+	p.blocks = ceil(p.m, p.rows)
 	p.cols = ceil(panels, min(panels, ceil(4*threads, p.blocks))) * p.with.panelCols
 	p.stripes = ceil(p.n1-p.n0, p.cols)
 }
@@ -460,20 +463,31 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 func (p *product) leave(k *kernels, values, c []float32, ldc, i, m, from, to int) {
 	n := to - from
 	var sums []float32
-	if p.columns != nil {
-		sums = p.columns[i/sumRows*p.n+from:][:n]
-		clear(sums)
-	}
+	words := k.words(n)
 	for r := range m {
+		if ahead := i + r + rowsAhead; ahead < i+m { // both are too short and too far apart for the processor to see what comes next
+			if p.pre != nil {
+				k.simd.Prefetch(p.pre[ahead*p.ldp+from:], 0, 1, n)
+			}
+			k.simd.Prefetch(p.out[ahead*p.ldo+k.words(from):], 0, 1, words)
+			if p.again != nil {
+				k.simd.Prefetch(p.again[ahead*p.ldo+k.words(from):], 0, 1, words)
+			}
+		}
+		if p.columns != nil && r%sumRows == 0 {
+			sums = p.columns[(i+r)/sumRows*p.n+from:][:n]
+			clear(sums)
+		}
 		y := c[r*ldc:][:n]
 		at := (i+r)*p.ldo + k.words(from)
 		switch {
 		case p.pre != nil:
 			pre := p.pre[(i+r)*p.ldp+from:][:n]
-			k.simd.ActivateBackward(p.f, y, y, pre)
 			if p.again != nil {
-				k.simd.Activate(p.f, values[:n], pre)
-				k.packRow(p.again[at:][:k.words(n)], values[:n])
+				k.simd.ActivateBoth(p.f, values[:n], y, y, pre)
+				k.packRow(p.again[at:][:words], values[:n])
+			} else {
+				k.simd.ActivateBackward(p.f, y, y, pre)
 			}
 		case p.f != simd.Identity:
 			k.simd.Activate(p.f, values[:n], y)
@@ -482,7 +496,7 @@ func (p *product) leave(k *kernels, values, c []float32, ldc, i, m, from, to int
 		if sums != nil {
 			k.simd.Add(sums, y)
 		}
-		k.packRow(p.out[at:][:k.words(n)], y)
+		k.packRow(p.out[at:][:words], y)
 	}
 }
 

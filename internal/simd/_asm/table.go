@@ -30,6 +30,7 @@ type table struct {
 	Activations  []string
 	DropByGroups bool   // dropout's assembly takes whole groups of draws
 	Int8         string // the Integers of the level
+	BothGELU     bool   // there is assembly of it
 	SoftmaxRows  bool   // there is assembly that takes several rows at a time
 }
 
@@ -63,6 +64,7 @@ func tables() []*table {
 		t := newTable("amd64", v.suffix, v.lanes, v.floatTiles())
 		t.Words = newProducts("uint32", "16", v.suffix, v.lanes, v.wordTiles())
 		t.SoftmaxRows, t.Int8 = true, "int8"+v.suffix
+		t.BothGELU = v == avx512
 		if v == avx512bf16 {
 			t.Base = avx512.suffix
 		}
