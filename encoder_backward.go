@@ -65,10 +65,15 @@ func (w *workspace) blockBackward(i int) {
 		Heads: A, HeadSize: D, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*W), Context: rows(s.context, R, W),
 		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, W), DQKV: rows(w.dQKV, T, 3*W),
 	}
+	dQKV := operands{values: w.dQKV}
+	if !w.addsQKV(i) { // which are added to the values alone
+		dQKV.operand = w.rowsOfOperand(w.dQKVOperand, T, 3*W)
+		w.op.attentionGrad.Operand = dQKV.operand
+	}
 	w.device.AttentionGrad(&w.op.attentionGrad)
 	w.qkvInto(i)
-	w.weightGrad(T, w.dQKV, &p.qkv, w.input(i))
-	w.inputGrad(T, w.dQKV, &p.qkv, w.dHidden, !first)
+	w.weightGradOf(T, dQKV, &p.qkv, operands{values: w.input(i)}, p.qkv.biasGrad)
+	w.inputGradOf(T, dQKV, &p.qkv, w.dHidden, !first)
 	if first {
 		w.device.ScatterAdd(rows(w.dHidden, T, H), rows(dx, R, H), w.firsts, H)
 	}

@@ -55,6 +55,7 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.Gemm16 = gemmInPlace16AVX512BF16
 	k.GemmPacked16 = gemmPacked16AVX512BF16
 	k.peak16 = peak16AVX512BF16
+	k.softmaxGrad16 = softmaxGradOf
 	k.Int8 = int8VNNI // which every processor with these has
 	return k
 }()

@@ -137,6 +137,9 @@ type Kernels struct {
 	// softmaxRows is SoftmaxRows of operands that are known to be long enough. It may be nil.
 	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)
 
+	// softmaxGrad16 is SoftmaxGrad16 with a threshold of draws that some may be below and some not. It may be nil.
+	softmaxGrad16 func(p, ds []uint32, x, dp []float32, s, lse, d float32, drop Drop, row uint64)
+
 	// bothGELU is ActivateBoth of GELU. It may be nil.
 	bothGELU func(y, dx, dy, x []float32)
 }
@@ -176,6 +179,27 @@ func (k *Kernels) SoftmaxRows(x []float32, ld, rows, n int, s float32, lse []flo
 			lse[i] = sum
 		}
 	}
+}
+
+// SoftmaxGrad16 goes back through a row of attention whose probabilities are those of SoftmaxAgain(x, s, lse) and then of Dropout(drop, row):
+// given the gradient dp at what is left of them and the d of SoftmaxBackward, it writes what is left to p and the gradient at x to
+// ds, both rounded as by RoundRow. x and dp are left with anything.
+func (k *Kernels) SoftmaxGrad16(p, ds []uint32, x, dp []float32, s, lse, d float32, drop Drop, row uint64) {
+	if k.softmaxGrad16 != nil && drop.Threshold < drawRange {
+		k.softmaxGrad16(p, ds, x, dp, s, lse, d, drop, row)
+		return
+	}
+	k.SoftmaxAgain(x, s, lse)
+	if drop.Threshold != 0 {
+		k.Dropout(dp, dp, drop, row)
+	}
+	k.SoftmaxBackward(dp, x, dp, s, d)
+	if drop.Threshold != 0 {
+		k.Dropout(x, x, drop, row)
+	}
+	n := words(len(x))
+	k.RoundRow(p[:n], x)
+	k.RoundRow(ds[:n], dp)
 }
 
 // AdamStep holds the constants of one step for one run of parameters.

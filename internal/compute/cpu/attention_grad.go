@@ -24,6 +24,7 @@ func scoreScale(size int) float32 { return float32(1 / math.Sqrt(float64(size)))
 type attentionGradTask struct {
 	heads, size                       int
 	qkv, context, lse, dcontext, dqkv []float32
+	operand                           []float32 // dqkv as one; nil where there is none, and where a word has elements of two heads
 	scale                             float32
 	drop                              simd.Drop
 	jobs                              []attentionJob
@@ -46,7 +47,7 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	rows, columns := w.floats(tile*k.words(size)), w.floats(k.words(tile)*wide)
 	scores, dscores := w.floats(tile*ld), w.floats(tile*ld)
 	turned := w.floats(roundUp(n, k.panelRows) * k.words(tile))
-	rounded := roundedRows(w, tile, n)
+	probs, dprobs := roundedRows(w, tile, n), roundedRows(w, tile, n)
 
 	for from := 0; from < job.to; from += tile {
 		m := min(tile, job.to-from)
@@ -56,10 +57,17 @@ func (t *attentionGradTask) do(w *worker, index int) {
 		k.packRows(rows, k.words(size), do, hidden, m, size)
 		times(k, m, n, size, rows, k.words(size), valuesT, dscores, ld)
 		for i := range m {
+			if i%rowsAhead == 0 {
+				t.ask(k, index+1, from+i)
+			}
 			p, dp := scores[i*ld:][:n], dscores[i*ld:][:n]
 			at := (job.row+from+i)*t.heads + job.head
-			k.simd.SoftmaxAgain(p, t.scale, t.lse[at])
 			d := k.simd.Dot(do[i*hidden:][:size], context[(from+i)*hidden:][:size])
+			if k.rounds() {
+				k.simd.SoftmaxGrad16(asWords(probs.row(i)), asWords(dprobs.row(i)), p, dp, t.scale, t.lse[at], d, t.drop, uint64(at))
+				continue
+			}
+			k.simd.SoftmaxAgain(p, t.scale, t.lse[at])
 			if t.drop.Threshold != 0 {
 				k.simd.Dropout(dp, dp, t.drop, uint64(at))
 			}
@@ -68,24 +76,56 @@ func (t *attentionGradTask) do(w *worker, index int) {
 				k.simd.Dropout(p, p, t.drop, uint64(at))
 			}
 		}
-		a, lda := rounded.of(k, dscores, ld, m, n)
-		times(k, m, size, n, a, lda, keys, dquery[from*3*hidden:], 3*hidden)
+		a, da, lda := scores, dscores, ld
+		if k.rounds() {
+			a, da, lda = probs.words, dprobs.words, probs.ld
+		}
+		times(k, m, size, n, da, lda, keys, dquery[from*3*hidden:], 3*hidden)
 
 		packColumns(k, columns, do, hidden, m, size)
-		turnedTimes(k, turned, n, size, m, scores, ld, columns, dquery[2*hidden:], 3*hidden, from > 0)
+		turnedTimes(k, turned, n, size, m, a, lda, columns, dquery[2*hidden:], 3*hidden, from > 0)
 		packColumns(k, columns, q, 3*hidden, m, size)
-		turnedTimes(k, turned, n, size, m, dscores, ld, columns, dquery[hidden:], 3*hidden, from > 0)
+		turnedTimes(k, turned, n, size, m, da, lda, columns, dquery[hidden:], 3*hidden, from > 0)
 	}
 	for i := job.to; i < n; i++ { // nobody asked
 		clear(dquery[i*3*hidden:][:size])
 	}
+	if t.operand != nil {
+		ldo := k.operandSize(3 * hidden)
+		for part := range 3 { // the gradients of queries, keys and values
+			k.packRows(t.operand[job.first*ldo+k.words(part*hidden+job.head*size):], ldo, dquery[part*hidden:], 3*hidden, n, size)
+		}
+	}
 }
 
-// turnedTimes is C[m, n] = Aᵀ·B or C += Aᵀ·B, of A[size, m] and the panels of B; turned takes the panels of A.
+// ask asks for what a job takes and gives of some rows from row on. Of a head they are too short, and too far apart, for the processor to
+// see what comes next.
+func (t *attentionGradTask) ask(k *kernels, index, row int) {
+	if index == len(t.jobs) || row >= t.jobs[index].to {
+		return
+	}
+	job := &t.jobs[index]
+	hidden := t.heads * t.size
+	count, at := min(rowsAhead, job.to-row), job.head*t.size
+	for part := range 3 {
+		k.simd.Prefetch(t.qkv[(job.first+row)*3*hidden+part*hidden+at:], 3*hidden, count, t.size)
+		k.simd.Prefetch(t.dqkv[(job.first+row)*3*hidden+part*hidden+at:], 3*hidden, count, t.size)
+	}
+	k.simd.Prefetch(t.context[(job.row+row)*hidden+at:], hidden, count, t.size)
+	k.simd.Prefetch(t.dcontext[(job.row+row)*hidden+at:], hidden, count, t.size)
+}
+
+// turnedTimes is C[m, n] = Aᵀ·B or C += Aᵀ·B, of A[size, m], where it is to be rounded in rows of words, and the panels of B; turned takes
+// the panels of A.
 func turnedTimes(k *kernels, turned []float32, m, n, size int, a []float32, lda int, panels, c []float32, ldc int, add bool) {
 	words := k.words(size)
 	for i := 0; i < m; i += k.panelRows {
-		k.packPanelA(turned[i*words:][:k.panelRows*words], a[i:], lda, min(k.panelRows, m-i), size)
+		panel := turned[i*words:][:k.panelRows*words]
+		if k.rounds() {
+			k.repackPanelA(panel, a[k.words(i):], lda, min(k.panelRows, m-i), size)
+		} else {
+			k.packPanelA(panel, a[i:], lda, min(k.panelRows, m-i), size)
+		}
 	}
 	for j := 0; j < n; j += k.panelCols {
 		k.mulPacked(m, min(k.panelCols, n-j), words, turned, panels[j*words:][:k.panelCols*words], c[j:], ldc, add, nil)
@@ -108,6 +148,10 @@ func (d *Device) AttentionGrad(op *compute.AttentionGrad) {
 		scale:    scoreScale(op.HeadSize),
 		drop:     dropOf(op.Drop),
 	}
+	operand := d.operandTarget(op.Operand, tokens, 3*hidden, "AttentionGrad.Operand")
+	if op.HeadSize%d.k.perWord == 0 {
+		t.operand = operand
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, 1, 1, op.FirstOnly)
@@ -115,4 +159,9 @@ func (d *Device) AttentionGrad(op *compute.AttentionGrad) {
 	d.attentionGrad = t
 	d.run(&d.attentionGrad, len(t.jobs), 5*cost)
 	d.attentionGrad = attentionGradTask{}
+	if operand != nil && t.operand == nil {
+		for r := range tokens {
+			d.k.leave(operand, r, t.dqkv[r*3*hidden:][:3*hidden])
+		}
+	}
 }

@@ -38,7 +38,7 @@ func (g *gen) expParts(x, low reg.Register) (n, p reg.VecVirtual) {
 // error is less than one unit in the last place.
 func (g *gen) exp(x, low reg.Register) reg.VecVirtual {
 	n, p := g.expParts(x, low)
-	if g.isa == avx512 {
+	if !g.vex() {
 		y := g.addC(p, 1)
 		g.VSCALEFPS(n, y, y)
 		return y

@@ -40,6 +40,7 @@ var families = []struct {
 	{"softmax", emitSoftmax, ordinary},
 	{"norm", emitNorm, ordinary},
 	{"dropout", emitDropout, ordinary},
+	{"attention", emitAttention, []*isa{avx512bf16}},
 	{"peak", emitPeak, rounding},
 	{"tiles", emitTiles, []*isa{amx}},
 }
