@@ -318,7 +318,7 @@ func (g group) String() string {
 }
 
 // bounds are the least agreements of the precisions with bert in float32.
-var bounds = map[string]float64{"": 0.999, float32s: 0.9999, bfloat16: 0.99, int8s: 0.95}
+var bounds = map[string]float64{"": 0.999, float32s: 0.9999, bfloat16: 0.99, int8s: 0.9}
 
 // check asks a program for the numbers of a check and compares them.
 func check(ctx context.Context, a asker, g group, q *question, want [][]float64) (float64, error) {

@@ -200,8 +200,9 @@ type Linear struct {
 	Norm *Norm
 }
 
-// FeedForward is y = f(x·W1ᵀ + bias1)·W2ᵀ + bias2, to the bit what two Linears give. The device may do some rows at a time, so that
-// what is between the products, the hidden layer, need not be in memory as a whole.
+// FeedForward is y = f(x·W1ᵀ + bias1)·W2ᵀ + bias2, at Float32 to the bit what two Linears give. Where the second product rounds its
+// operand, f may have a relative error of 2^-12 before. The device may do some rows at a time, so that what is between the products,
+// the hidden layer, need not be in memory as a whole.
 type FeedForward struct {
 	Rows         int
 	X            Buffer // [Rows, W1.In]
@@ -228,7 +229,7 @@ type LinearInputGrad struct {
 	DX        Buffer // [Rows, In]; or none if there is a DXOperand
 	DXStride  int    // of Pre too
 	DXOperand Buffer // DX as an operand, =; or none
-	Y         Buffer // f(Pre) as an operand, =; or none
+	Y         Buffer // f(Pre) as an operand, =, as it is between the products of a FeedForward; or none
 	DBias     Buffer // [In], += the column sums of DX; or none. It asks for a DXOperand
 	Add       bool   // += instead of =; only with Identity, and of DX alone
 }

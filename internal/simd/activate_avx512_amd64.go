@@ -53,8 +53,3 @@ func activateSiLUAVX512(dst *float32, x *float32, n int)
 //
 //go:noescape
 func backwardSiLUAVX512(dx *float32, dy *float32, x *float32, n int)
-
-// bothGELUAVX512 is Kernels.ActivateBoth of GELU.
-//
-//go:noescape
-func bothGELUAVX512(y *float32, dx *float32, dy *float32, x *float32, n int)

@@ -4,6 +4,21 @@
 
 package simd
 
+// expRows16AVX512BF16 writes exp(s·(x − maximum)) of rows, ld bytes apart, as words, ldd bytes apart, and of each row one over their sum; s ≥ 0 and n > 0.
+//
+//go:noescape
+func expRows16AVX512BF16(dst *uint32, ldd int, x *float32, ld int, rows int, n int, s float32, inverse *float32)
+
+// roundRowsAVX512BF16 rounds rows, ld bytes apart, each times a number of scale unless that is nil, to words, ldd bytes apart.
+//
+//go:noescape
+func roundRowsAVX512BF16(dst *uint32, ldd int, src *float32, ld int, rows int, n int, scale *float32)
+
+// scaleRowsAVX512BF16 writes each of some rows, ld bytes apart, times a number, to rows ldd bytes apart.
+//
+//go:noescape
+func scaleRowsAVX512BF16(dst *float32, ldd int, src *float32, ld int, rows int, n int, scale *float32)
+
 // keptMasksAVX512BF16 sets a bit for each of groups · 128 elements of a row that dropout keeps, from the group on that begins with the block first of the generator.
 //
 //go:noescape

@@ -203,6 +203,7 @@ func BenchmarkRow(b *testing.B) {
 		{"Dot", 64, func(k *Kernels, o [4][]float32) { k.Dot(o[0], o[1]) }},
 		{"SumSquares", 768, func(k *Kernels, o [4][]float32) { k.SumSquares(o[0]) }},
 		{"GELU", 3072, func(k *Kernels, o [4][]float32) { k.Activate(GELU, o[0], o[1]) }},
+		{"GELURounded", 3072, func(k *Kernels, o [4][]float32) { k.ActivateRound(GELU, asWords(o[0][:1536]), o[1]) }},
 		{"GELUBackward", 3072, func(k *Kernels, o [4][]float32) { k.ActivateBackward(GELU, o[0], o[1], o[2]) }},
 		{"GELUTanh", 3072, func(k *Kernels, o [4][]float32) { k.Activate(GELUTanh, o[0], o[1]) }},
 		{"Tanh", 768, func(k *Kernels, o [4][]float32) { k.Activate(Tanh, o[0], o[1]) }},

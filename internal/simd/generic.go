@@ -37,6 +37,7 @@ var genericKernels = Kernels{
 	Prefetch:   prefetchGeneric,
 
 	Activate:         activateGeneric,
+	ActivateRound:    activateRoundGeneric,
 	ActivateBackward: activateBackwardGeneric,
 
 	LayerNorm:         layerNormGeneric,

@@ -32,6 +32,20 @@ func activateGeneric(f Activation, dst, x []float32) {
 	}
 }
 
+// activatedAtOnce is how many elements are between an activation and its rounding where these are two passes.
+const activatedAtOnce = 256
+
+func activateRoundGeneric(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	var part [activatedAtOnce]float32
+	for len(x) > 0 {
+		n := min(len(part), len(x))
+		activateGeneric(f, part[:n], x[:n])
+		roundRowGeneric(dst[:words(n)], part[:n])
+		dst, x = dst[words(n):], x[n:]
+	}
+}
+
 func activateBackwardGeneric(f Activation, dx, dy, x []float32) {
 	n := length(len(x), len(dx), len(dy))
 	dx, dy = dx[:n], dy[:n]

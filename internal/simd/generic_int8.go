@@ -2,11 +2,17 @@ package simd
 
 import "math"
 
-var genericInt8 = Integers{MR: genericMR, NR: genericNR, QuantizeRow: quantizeRowGeneric, Gemm: gemm8Generic}
+var genericInt8 = Integers{
+	MR: genericMR, NR: genericNR, QuantizeRow: quantizeRowGeneric, Quantize: quantizeTopGeneric, Gemm: gemm8Generic,
+}
 
 func quantizeRowGeneric(dst []uint32, src []float32, offset uint32) (scale float32) {
+	return quantizeTopGeneric(dst, src, topBits(src), offset)
+}
+
+func quantizeTopGeneric(dst []uint32, src []float32, top, offset uint32) (scale float32) {
 	dst = dst[:length(byteWords(len(src)), len(dst))]
-	scale, factor, all := scaleOf(topBits(src))
+	scale, factor, all := scaleOf(top)
 	if all {
 		fill(dst, offset)
 		return scale

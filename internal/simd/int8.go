@@ -21,12 +21,20 @@ type Integers struct {
 	// without a number above 2^-100 becomes zeros with a scale of 0, one that isn't finite zeros with a scale of NaN.
 	QuantizeRow func(dst []uint32, src []float32, offset uint32) (scale float32)
 
+	// Quantize is QuantizeRow of a row whose largest magnitude has the bits top; those of a NaN are above all others.
+	Quantize func(dst []uint32, src []float32, top, offset uint32) (scale float32)
+
 	// Gemm computes the m×n block c[i*ldc+j] (n ≤ NR, any m) from a, a[i*lda+p], and one panel of B. k and lda count words.
 	// Sums are int32 in the memory of c: with add it adds to them, else it overwrites; k = 0 without add is a sum of zero. Then
 	// to makes numbers of them, if it has scales. Sums overflow where k is more than MaxInt8Depth elements. Nothing outside the m
 	// rows of k words of a and the m rows of n elements of c is touched. next is the panel that is multiplied next, which some levels
 	// prefetch meanwhile, or nil.
 	Gemm func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, to Scaling)
+
+	// Activate writes f of the numbers that to makes of a row of sums to dst, which may be the same row, and returns the bits of the
+	// largest magnitude. The row is the first of to, which has a bias, and f is not Identity. Its error is that of
+	// Kernels.ActivateRound, without the rounding. It is nil where Gemm makes the numbers as fast.
+	Activate func(f Activation, dst, sums []float32, to Scaling) (top uint32)
 
 	// peak is MultiplyAdds8 for steps > 0, or nil.
 	peak func(steps int) (operations int)

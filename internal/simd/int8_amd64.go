@@ -10,23 +10,28 @@ import "unsafe"
 var (
 	int8AVX2 = Integers{
 		MR: tiles8AVX2.mr, NR: tiles8AVX2.nr(), Native: true,
-		QuantizeRow: quantizeRowAVX2, Gemm: gemm8AVX2, peak: peak8AVX2Operations,
+		QuantizeRow: quantizeRowAVX2, Quantize: quantizeTopAVX2, Activate: activateSumsAVX2,
+		Gemm: gemm8AVX2, peak: peak8AVX2Operations,
 	}
 	int8AVX512 = Integers{
 		MR: tiles8AVX2.mr, NR: tiles8AVX2.nr(), Native: true,
-		QuantizeRow: quantizeRowAVX512, Gemm: gemm8AVX2, peak: peak8AVX2Operations,
+		QuantizeRow: quantizeRowAVX512, Quantize: quantizeTopAVX512, Activate: activateSumsAVX512,
+		Gemm: gemm8AVX2, peak: peak8AVX2Operations,
 	}
 	int8AVXVNNI = Integers{
 		MR: tiles8AVXVNNI.mr, NR: tiles8AVXVNNI.nr(), Offset: 0x80808080, Native: true,
-		QuantizeRow: quantizeRowAVX2, Gemm: gemm8AVXVNNI, peak: peak8AVXVNNIOperations,
+		QuantizeRow: quantizeRowAVX2, Quantize: quantizeTopAVX2, Activate: activateSumsAVX2,
+		Gemm: gemm8AVXVNNI, peak: peak8AVXVNNIOperations,
 	}
 	int8VNNI = Integers{
 		MR: tiles8VNNI.mr, NR: tiles8VNNI.nr(), Offset: 0x80808080, Native: true,
-		QuantizeRow: quantizeRowAVX512, Gemm: gemm8VNNI, peak: peak8VNNIOperations,
+		QuantizeRow: quantizeRowAVX512, Quantize: quantizeTopAVX512, Activate: activateSumsAVX512,
+		Gemm: gemm8VNNI, peak: peak8VNNIOperations,
 	}
 	int8AMX = Integers{
 		MR: tileMR, NR: tileNR, Native: true, Tiles: true,
-		QuantizeRow: quantizeRowAVX512, Gemm: gemm8Tiles, peak: peak8TilesOperations,
+		QuantizeRow: quantizeRowAVX512, Quantize: quantizeTopAVX512, Activate: activateSumsAVX512,
+		Gemm: gemm8Tiles, peak: peak8TilesOperations,
 	}
 )
 
@@ -88,8 +93,12 @@ func gemm8Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc i
 }
 
 func quantizeRowAVX2(dst []uint32, src []float32, offset uint32) (scale float32) {
+	return quantizeTopAVX2(dst, src, topBitsAVX2(unsafe.SliceData(src), len(src)), offset)
+}
+
+func quantizeTopAVX2(dst []uint32, src []float32, top, offset uint32) (scale float32) {
 	dst = dst[:length(byteWords(len(src)), len(dst))]
-	scale, factor, all := scaleOf(topBitsAVX2(unsafe.SliceData(src), len(src)))
+	scale, factor, all := scaleOf(top)
 	if all {
 		fill(dst, offset)
 		return scale
@@ -101,8 +110,12 @@ func quantizeRowAVX2(dst []uint32, src []float32, offset uint32) (scale float32)
 }
 
 func quantizeRowAVX512(dst []uint32, src []float32, offset uint32) (scale float32) {
+	return quantizeTopAVX512(dst, src, topBitsAVX512(unsafe.SliceData(src), len(src)), offset)
+}
+
+func quantizeTopAVX512(dst []uint32, src []float32, top, offset uint32) (scale float32) {
 	dst = dst[:length(byteWords(len(src)), len(dst))]
-	scale, factor, all := scaleOf(topBitsAVX512(unsafe.SliceData(src), len(src)))
+	scale, factor, all := scaleOf(top)
 	if all {
 		fill(dst, offset)
 		return scale

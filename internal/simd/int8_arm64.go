@@ -9,11 +9,11 @@ import "unsafe"
 var (
 	int8Dot = Integers{
 		MR: tilesNEON.mr, NR: tilesNEON.nr(), Native: true,
-		QuantizeRow: quantizeRowNEON, Gemm: gemm8Dot, peak: peak8DotOperations,
+		QuantizeRow: quantizeRowNEON, Quantize: quantizeTopNEON, Gemm: gemm8Dot, peak: peak8DotOperations,
 	}
 	int8Square = Integers{
 		MR: tilesNEON.mr, NR: tilesNEON.nr(), Native: true,
-		QuantizeRow: quantizeRowNEON, Gemm: gemm8Square, peak: peak8SquareOperations,
+		QuantizeRow: quantizeRowNEON, Quantize: quantizeTopNEON, Gemm: gemm8Square, peak: peak8SquareOperations,
 	}
 )
 
@@ -52,8 +52,12 @@ func gemm8Square(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc 
 }
 
 func quantizeRowNEON(dst []uint32, src []float32, offset uint32) (scale float32) {
+	return quantizeTopNEON(dst, src, topBitsNEON(unsafe.SliceData(src), len(src)), offset)
+}
+
+func quantizeTopNEON(dst []uint32, src []float32, top, offset uint32) (scale float32) {
 	dst = dst[:length(byteWords(len(src)), len(dst))]
-	scale, factor, all := scaleOf(topBitsNEON(unsafe.SliceData(src), len(src)))
+	scale, factor, all := scaleOf(top)
 	if all {
 		fill(dst, offset)
 		return scale

@@ -88,6 +88,67 @@ func gemmRun16AVX2(r *gemmRun) {
 	}
 }
 
+func activateRoundAVX2(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	d, s, n := unsafe.SliceData(dst), unsafe.SliceData(x), len(x)
+	switch f {
+	case GELU:
+		activateRoundGELUAVX2(d, s, n)
+	case GELUTanh:
+		activateRoundGELUTanhAVX2(d, s, n)
+	case ReLU:
+		activateRoundReLUAVX2(d, s, n)
+	case Tanh:
+		activateRoundTanhAVX2(d, s, n)
+	case SiLU:
+		activateRoundSiLUAVX2(d, s, n)
+	case Identity:
+		roundRowAVX2(d, s, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+// activateSumsAVX2 is Integers.Activate.
+func activateSumsAVX2(f Activation, dst, sums []float32, to Scaling) (top uint32) {
+	n := length(len(dst), len(sums), len(to.Columns), len(to.Offsets), len(to.Bias))
+	d, s, columns := unsafe.SliceData(dst), unsafe.SliceData(sums), unsafe.SliceData(to.Columns)
+	offsets, bias, scale := unsafe.SliceData(to.Offsets), unsafe.SliceData(to.Bias), to.Rows[0]
+	switch f {
+	case GELU:
+		return activateSumsGELUAVX2(d, s, columns, offsets, bias, scale, n)
+	case GELUTanh:
+		return activateSumsGELUTanhAVX2(d, s, columns, offsets, bias, scale, n)
+	case ReLU:
+		return activateSumsReLUAVX2(d, s, columns, offsets, bias, scale, n)
+	case Tanh:
+		return activateSumsTanhAVX2(d, s, columns, offsets, bias, scale, n)
+	case SiLU:
+		return activateSumsSiLUAVX2(d, s, columns, offsets, bias, scale, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+func activateAVX2(f Activation, dst, x []float32) {
+	n := length(len(dst), len(x))
+	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
+	switch f {
+	case GELU:
+		activateGELUAVX2(d, s, n)
+	case GELUTanh:
+		activateGELUTanhAVX2(d, s, n)
+	case ReLU:
+		activateReLUAVX2(d, s, n)
+	case Tanh:
+		activateTanhAVX2(d, s, n)
+	case SiLU:
+		activateSiLUAVX2(d, s, n)
+	default:
+		activateGeneric(f, dst, x)
+	}
+}
+
 var kernelsAVX2 = Kernels{
 	Level: AVX2,
 	MR:    4,
@@ -137,24 +198,8 @@ var kernelsAVX2 = Kernels{
 		return sumSquaresAVX2(unsafe.SliceData(x), len(x))
 	},
 
-	Activate: func(f Activation, dst, x []float32) {
-		n := length(len(dst), len(x))
-		d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
-		switch f {
-		case GELU:
-			activateGELUAVX2(d, s, n)
-		case GELUTanh:
-			activateGELUTanhAVX2(d, s, n)
-		case ReLU:
-			activateReLUAVX2(d, s, n)
-		case Tanh:
-			activateTanhAVX2(d, s, n)
-		case SiLU:
-			activateSiLUAVX2(d, s, n)
-		default:
-			activateGeneric(f, dst, x)
-		}
-	},
+	Activate:      activateAVX2,
+	ActivateRound: activateRoundAVX2,
 	ActivateBackward: func(f Activation, dx, dy, x []float32) {
 		n := length(len(dx), len(dy), len(x))
 		d, e, s := unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x)

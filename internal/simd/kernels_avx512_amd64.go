@@ -86,6 +86,67 @@ func gemmRun16AVX512(r *gemmRun) {
 	}
 }
 
+func activateRoundAVX512(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	d, s, n := unsafe.SliceData(dst), unsafe.SliceData(x), len(x)
+	switch f {
+	case GELU:
+		activateRoundGELUAVX512(d, s, n)
+	case GELUTanh:
+		activateRoundGELUTanhAVX512(d, s, n)
+	case ReLU:
+		activateRoundReLUAVX512(d, s, n)
+	case Tanh:
+		activateRoundTanhAVX512(d, s, n)
+	case SiLU:
+		activateRoundSiLUAVX512(d, s, n)
+	case Identity:
+		roundRowAVX512(d, s, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+// activateSumsAVX512 is Integers.Activate.
+func activateSumsAVX512(f Activation, dst, sums []float32, to Scaling) (top uint32) {
+	n := length(len(dst), len(sums), len(to.Columns), len(to.Offsets), len(to.Bias))
+	d, s, columns := unsafe.SliceData(dst), unsafe.SliceData(sums), unsafe.SliceData(to.Columns)
+	offsets, bias, scale := unsafe.SliceData(to.Offsets), unsafe.SliceData(to.Bias), to.Rows[0]
+	switch f {
+	case GELU:
+		return activateSumsGELUAVX512(d, s, columns, offsets, bias, scale, n)
+	case GELUTanh:
+		return activateSumsGELUTanhAVX512(d, s, columns, offsets, bias, scale, n)
+	case ReLU:
+		return activateSumsReLUAVX512(d, s, columns, offsets, bias, scale, n)
+	case Tanh:
+		return activateSumsTanhAVX512(d, s, columns, offsets, bias, scale, n)
+	case SiLU:
+		return activateSumsSiLUAVX512(d, s, columns, offsets, bias, scale, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
+func activateAVX512(f Activation, dst, x []float32) {
+	n := length(len(dst), len(x))
+	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
+	switch f {
+	case GELU:
+		activateGELUAVX512(d, s, n)
+	case GELUTanh:
+		activateGELUTanhAVX512(d, s, n)
+	case ReLU:
+		activateReLUAVX512(d, s, n)
+	case Tanh:
+		activateTanhAVX512(d, s, n)
+	case SiLU:
+		activateSiLUAVX512(d, s, n)
+	default:
+		activateGeneric(f, dst, x)
+	}
+}
+
 var kernelsAVX512 = Kernels{
 	Level: AVX512,
 	MR:    9,
@@ -135,24 +196,8 @@ var kernelsAVX512 = Kernels{
 		return sumSquaresAVX512(unsafe.SliceData(x), len(x))
 	},
 
-	Activate: func(f Activation, dst, x []float32) {
-		n := length(len(dst), len(x))
-		d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
-		switch f {
-		case GELU:
-			activateGELUAVX512(d, s, n)
-		case GELUTanh:
-			activateGELUTanhAVX512(d, s, n)
-		case ReLU:
-			activateReLUAVX512(d, s, n)
-		case Tanh:
-			activateTanhAVX512(d, s, n)
-		case SiLU:
-			activateSiLUAVX512(d, s, n)
-		default:
-			activateGeneric(f, dst, x)
-		}
-	},
+	Activate:      activateAVX512,
+	ActivateRound: activateRoundAVX512,
 	ActivateBackward: func(f Activation, dx, dy, x []float32) {
 		n := length(len(dx), len(dy), len(x))
 		d, e, s := unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x)
@@ -231,10 +276,6 @@ var kernelsAVX512 = Kernels{
 	Adam: func(p, g, m, v []float32, c *AdamStep) {
 		n := length(len(p), len(g), len(m), len(v))
 		adamAVX512(unsafe.SliceData(p), unsafe.SliceData(g), unsafe.SliceData(m), unsafe.SliceData(v), n, &c.GradScale)
-	},
-	bothGELU: func(y, dx, dy, x []float32) {
-		n := length(len(y), len(dx), len(dy), len(x))
-		bothGELUAVX512(unsafe.SliceData(y), unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x), n)
 	},
 
 	softmaxRows: func(x []float32, ld, rows, n int, s float32, lse []float32) {

@@ -44,11 +44,33 @@ func gemmRun16AVX512BF16(r *gemmRun) {
 	}
 }
 
+func activateRoundAVX512BF16(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	d, s, n := unsafe.SliceData(dst), unsafe.SliceData(x), len(x)
+	switch f {
+	case GELU:
+		activateRoundGELUAVX512BF16(d, s, n)
+	case GELUTanh:
+		activateRoundGELUTanhAVX512BF16(d, s, n)
+	case ReLU:
+		activateRoundReLUAVX512BF16(d, s, n)
+	case Tanh:
+		activateRoundTanhAVX512BF16(d, s, n)
+	case SiLU:
+		activateRoundSiLUAVX512BF16(d, s, n)
+	case Identity:
+		roundRowAVX512BF16(d, s, n)
+	default:
+		panic("simd: unknown activation")
+	}
+}
+
 // kernelsAVX512BF16 is kernelsAVX512 with products of bfloat16 by instructions for them.
 var kernelsAVX512BF16 = func() Kernels {
 	k := kernelsAVX512
 	k.Native16 = true
 	k.RoundRow = pack16AVX512BF16.round
+	k.ActivateRound = activateRoundAVX512BF16
 	k.PackB16 = pack16AVX512BF16.b
 	k.PackBT16 = pack16AVX512BF16.bt
 	k.PackA16 = pack16AVX512BF16.a
@@ -56,6 +78,15 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.GemmPacked16 = gemmPacked16AVX512BF16
 	k.peak16 = peak16AVX512BF16
 	k.softmaxGrad16 = softmaxGradOf
+	k.expRows16 = func(dst []uint32, ldd int, x []float32, ld, rows, n int, s float32, inverse []float32) {
+		expRows16AVX512BF16(unsafe.SliceData(dst), ldd*elementSize, unsafe.SliceData(x), ld*elementSize, rows, n, s, unsafe.SliceData(inverse))
+	}
+	k.roundRows = func(dst []uint32, ldd int, src []float32, ld, rows, n int, scale []float32) {
+		roundRowsAVX512BF16(unsafe.SliceData(dst), ldd*elementSize, unsafe.SliceData(src), ld*elementSize, rows, n, unsafe.SliceData(scale))
+	}
+	k.scaleRows = func(dst []float32, ldd int, src []float32, ld, rows, n int, scale []float32) {
+		scaleRowsAVX512BF16(unsafe.SliceData(dst), ldd*elementSize, unsafe.SliceData(src), ld*elementSize, rows, n, unsafe.SliceData(scale))
+	}
 	k.Int8 = int8VNNI // which every processor with these has
 	return k
 }()

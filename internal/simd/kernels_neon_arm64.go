@@ -50,6 +50,36 @@ func gemmRunNEON(r *gemmRun) {
 	}
 }
 
+func activateRoundNEON(f Activation, dst []uint32, x []float32) {
+	length(words(len(x)), len(dst))
+	var part [activatedAtOnce]float32
+	for len(x) > 0 {
+		n := min(len(part), len(x))
+		activateNEON(f, part[:n], x[:n])
+		roundRowGeneric(dst[:words(n)], part[:n])
+		dst, x = dst[words(n):], x[n:]
+	}
+}
+
+func activateNEON(f Activation, dst, x []float32) {
+	n := length(len(dst), len(x))
+	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
+	switch f {
+	case GELU:
+		activateGELUNEON(d, s, n)
+	case GELUTanh:
+		activateGELUTanhNEON(d, s, n)
+	case ReLU:
+		activateReLUNEON(d, s, n)
+	case Tanh:
+		activateTanhNEON(d, s, n)
+	case SiLU:
+		activateSiLUNEON(d, s, n)
+	default:
+		activateGeneric(f, dst, x)
+	}
+}
+
 var kernelsNEON = Kernels{
 	Level: NEON,
 	MR:    6,
@@ -96,24 +126,8 @@ var kernelsNEON = Kernels{
 		return sumSquaresNEON(unsafe.SliceData(x), len(x))
 	},
 
-	Activate: func(f Activation, dst, x []float32) {
-		n := length(len(dst), len(x))
-		d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
-		switch f {
-		case GELU:
-			activateGELUNEON(d, s, n)
-		case GELUTanh:
-			activateGELUTanhNEON(d, s, n)
-		case ReLU:
-			activateReLUNEON(d, s, n)
-		case Tanh:
-			activateTanhNEON(d, s, n)
-		case SiLU:
-			activateSiLUNEON(d, s, n)
-		default:
-			activateGeneric(f, dst, x)
-		}
-	},
+	Activate:      activateNEON,
+	ActivateRound: activateRoundNEON,
 	ActivateBackward: func(f Activation, dx, dy, x []float32) {
 		n := length(len(dx), len(dy), len(x))
 		d, e, s := unsafe.SliceData(dx), unsafe.SliceData(dy), unsafe.SliceData(x)

@@ -265,6 +265,7 @@ func TestNoAllocation(t *testing.T) {
 			k.Dot(x, y)
 			k.SumSquares(x)
 			k.Activate(GELU, x, y)
+			k.ActivateRound(GELU, words, x)
 			k.ActivateBackward(GELU, x, y, z)
 			k.LayerNorm(x, y, z, w, 1e-12)
 			k.LayerNormBackward(x, x, y, z, 0, 1, z, w)

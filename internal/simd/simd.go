@@ -97,6 +97,11 @@ type Kernels struct {
 	Activate         func(f Activation, dst, x []float32)
 	ActivateBackward func(f Activation, dx, dy, x []float32)
 
+	// ActivateRound is Activate and then RoundRow, in one pass and without the exact value of the activation: that has a relative
+	// error of at most 2.4e-4, as far as it is a normal number. So the words are within 0.57 units in their last place of the true
+	// value. dst has ⌈len(x)/2⌉ words.
+	ActivateRound func(f Activation, dst []uint32, x []float32)
+
 	// LayerNorm writes y = (x−mean)·rstd·gamma + beta with the biased variance, rstd = 1/√(var+eps), and returns both
 	// statistics. The variance is of the differences from the mean, never E[x²]−E[x]².
 	LayerNorm func(y, x, gamma, beta []float32, eps float32) (mean, rstd float32)
@@ -140,18 +145,14 @@ type Kernels struct {
 	// softmaxGrad16 is SoftmaxGrad16 with a threshold of draws that some may be below and some not. It may be nil.
 	softmaxGrad16 func(p, ds []uint32, x, dp []float32, s, lse, d float32, drop Drop, row uint64)
 
-	// bothGELU is ActivateBoth of GELU. It may be nil.
-	bothGELU func(y, dx, dy, x []float32)
-}
+	// gemmRoom16 is GemmRoom16 of operands that are known to be long enough and not empty. It may be nil.
+	gemmRoom16 func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int)
 
-// ActivateBoth does what Activate(f, y, x) and ActivateBackward(f, dx, dy, x) do, with the same bits. y is none of the others.
-func (k *Kernels) ActivateBoth(f Activation, y, dx, dy, x []float32) {
-	if f == GELU && k.bothGELU != nil {
-		k.bothGELU(y, dx, dy, x)
-		return
-	}
-	k.Activate(f, y, x)
-	k.ActivateBackward(f, dx, dy, x)
+	// expRows16, roundRows and scaleRows are ExpRows16, RoundRows and ScaleRows of operands that are known to be long enough,
+	// of rows that are not empty and, the first, of s ≥ 0. They may be nil.
+	expRows16 func(dst []uint32, ldd int, x []float32, ld, rows, n int, s float32, inverse []float32)
+	roundRows func(dst []uint32, ldd int, src []float32, ld, rows, n int, scale []float32)
+	scaleRows func(dst []float32, ldd int, src []float32, ld, rows, n int, scale []float32)
 }
 
 // Tiles16 reports whether products of bfloat16 are done in tile registers.

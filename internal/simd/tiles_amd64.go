@@ -142,6 +142,14 @@ func gemm16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc 
 	tileOperand{a: a, as: tileMR * lda, rs: lda, ps: tileWords, restRS: lda}.times(m, n, k, b, c, ldc, add, next, bias)
 }
 
+// gemmRoom16Tiles is Kernels.GemmRoom16.
+func gemmRoom16Tiles(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int) {
+	const size = elementSize
+	blocks, panels, steps := ceil(m, tileMR), ceil(n, tileNR), ceil(k, tileWords)
+	config := configure(tileMR, tileNR, tileWords)
+	tileGridAMX(config.bytes(), blocks, panels, unsafe.SliceData(a), tileMR*lda*size, lda*size, unsafe.SliceData(b), steps, unsafe.SliceData(c), tileMR*ldc*size, ldc*size)
+}
+
 // gemmPacked16Tiles is Kernels.GemmPacked16.
 func gemmPacked16Tiles(m, n, k int, a, b []uint32, c []float32, ldc int, add bool, next []uint32) {
 	if !tilesFit(m, n, k, b, c, ldc, add, nil) {
@@ -237,6 +245,7 @@ var kernelsAMX = func() Kernels {
 	k.RepackA16 = repackA16Tiles
 	k.Gemm16 = gemm16Tiles
 	k.GemmPacked16 = gemmPacked16Tiles
+	k.gemmRoom16 = gemmRoom16Tiles
 	k.peak16 = peak16Tiles
 	return k
 }()

@@ -44,6 +44,11 @@ func byteTiles2x1AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int
 //go:noescape
 func byteTiles2x2AMX(config *byte, blocks int, a *uint32, as int, rs int, ps int, b *uint32, steps int, c *float32, cs int, ldc int, first *float32, fs int, ldf int, next uintptr, lines int)
 
+// tileGridAMX computes blocks of 2×2 whole tiles of rows of A with panels of B that follow one another, from steps > 0 of 16 words of two numbers of bfloat16. Strides are in bytes, as and cs those of a block.
+//
+//go:noescape
+func tileGridAMX(config *byte, blocks int, panels int, a *uint32, as int, rs int, b *uint32, steps int, c *float32, cs int, ldc int)
+
 // packTilesAMX rounds 0 < k ≤ 32 rows, ld bytes apart, of m ≤ 16 columns to 16 rows of words, rs bytes apart.
 //
 //go:noescape

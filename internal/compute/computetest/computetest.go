@@ -174,7 +174,7 @@ func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 		t.Run(kind.Name, func(t *testing.T) {
 			devices := devices[k]
 			t.Run("Alone", func(t *testing.T) { testAlone(t, devices[0]) })
-			t.Run("FeedForward", func(t *testing.T) { testFeedForward(t, devices) })
+			t.Run("FeedForward", func(t *testing.T) { testFeedForward(t, p, devices) })
 			t.Run("Following", func(t *testing.T) { testFollowing(t, devices) })
 			t.Run("ProductBefore", func(t *testing.T) { testProductBefore(t, devices) })
 			t.Run("Operands", func(t *testing.T) { testOperands(t, devices) })

@@ -24,10 +24,10 @@ func productShapes(add func(i, rows, in, out int)) {
 		}
 	}
 	// Rows at a stride of 4,096 bytes; several steps along the inner dimension; operands so large that a device may take
-	// them in parts.
-	for _, s := range [][3]int{{30, 1024, 70}, {1, 1024, 5}, {17, 1700, 33}, {2, 1600, 6001}, {2, 3000, 3000}, {3000, 3001, 2}} {
-		if testing.Short() && max(s[0], s[2])*s[1] > 1e6 {
-			continue // minutes on an emulated processor: what cuts large operands is the same code on all
+	// them in parts, of columns, of rows, and of both where they are gradients.
+	for _, s := range [][3]int{{30, 1024, 70}, {1, 1024, 5}, {17, 1700, 33}, {2, 400, 1501}, {2, 2000, 300}, {750, 751, 2}} {
+		if testing.Short() && max(s[0], s[2])*s[1] > 400e3 {
+			continue // slow on an emulated processor: what cuts large operands is the same code on all
 		}
 		add(i, s[0], s[1], s[2])
 		i++

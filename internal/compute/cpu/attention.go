@@ -89,6 +89,8 @@ func attentionRows(starts []int, firstOnly bool) int {
 // attentionTask is the forward pass. A job packs the keys and the values of its head; then, a tile of queries at a time,
 // it takes their scores, the softmax of each row, and the product with the values.
 type attentionTask struct {
+	with                     *kernels // of its products
+	coarse                   bool     // the softmax is as exact as rounded operands need: ExpRows16
 	heads, size              int
 	qkv, context, lse, probs []float32 // context may be nil if there is operand
 	operand                  []float32
@@ -97,59 +99,107 @@ type attentionTask struct {
 	jobs                     []attentionJob
 }
 
-func (t *attentionTask) do(w *worker, index int) {
-	job := &t.jobs[index]
-	t.head(w, job, t.qkv[job.first*3*t.heads*t.size:])
+// headRows is the rows of a head of a sequence, ld apart.
+type headRows struct {
+	queries, keys, values []float32
+	ld                    int
 }
 
-// head does a job, given the rows of its sequence.
-func (t *attentionTask) head(w *worker, job *attentionJob, qkv []float32) {
-	k, nr := w.k, w.k.panelCols
+func (t *attentionTask) do(w *worker, index int) {
+	job := &t.jobs[index]
+	hidden := t.heads * t.size
+	rows := t.qkv[job.first*3*hidden+job.head*t.size:]
+	t.head(w, job, headRows{rows, rows[hidden:], rows[2*hidden:], 3 * hidden})
+}
+
+// head does a job, given the rows of its head.
+func (t *attentionTask) head(w *worker, job *attentionJob, in headRows) {
+	if t.with.rounds() {
+		t.roundedHead(w, job, in)
+		return
+	}
+	k, nr := t.with, t.with.panelCols
 	n, size, hidden := job.n, t.size, t.heads*t.size
 	tile, ld := min(tileOf(n, k.panelRows), job.to-job.from), scoreStride(n, nr)
 
-	query := qkv[job.head*size:]
-	keys := packedRows(w, query[hidden:], 3*hidden, n, size)
-	values := packedColumns(w, query[2*hidden:], 3*hidden, n, size)
-	queries, scores := w.floats(tile*k.words(size)), w.floats(tile*ld)
-	rounded := roundedRows(w, tile, n)
+	keys, values := packedRows(w, in.keys, in.ld, n, size), packedColumns(w, in.values, in.ld, n, size)
+	queries, scores := w.floats(tile*size), w.floats(tile*ld)
 	lse := w.floats(tile)
-	var results []float32 // of a tile, where they are not to stay
-	if t.context == nil {
-		results = w.floats(tile * size)
+	for from := job.from; from < job.to; from += tile {
+		m := min(tile, job.to-from)
+		k.packRows(queries, size, in.queries[from*in.ld:], in.ld, m, size)
+		times(k, m, n, size, queries, size, keys, scores, ld)
+		t.softmax(job, from, m, scores, ld, lse)
+		times(k, m, size, n, scores, ld, values, t.context[(job.row+from)*hidden+job.head*size:], hidden)
 	}
+}
+
+// roundedHead is head of products of bfloat16, whose operands have room for whole tiles (simd.Kernels.GemmRoom16).
+func (t *attentionTask) roundedHead(w *worker, job *attentionJob, in headRows) {
+	k := t.with
+	n, size, hidden := job.n, t.size, t.heads*t.size
+	tile := min(tileOf(n, k.panelRows), job.to-job.from)
+	high, wide, across := roundUp(tile, k.panelRows), roundUp(n, k.panelCols), roundUp(size, k.panelCols)
+	ld, ldw := spread(wide), spread(k.room(n))
+
+	keys, values := k.roomRows(w, in.keys, in.ld, n, size), k.roomColumns(w, in.values, in.ld, n, size)
+	queries, scores := w.floats(high*k.room(size)), w.floats(high*ld)
+	weights, results := w.floats(high*ldw), w.floats(high*across)
+	k.clearRoom(queries, k.room(size), tile, size)
+	k.clearRoom(weights, ldw, tile, n)
+	statistics := w.floats(tile) // of rows: logarithms of sums, or what their weights are to be multiplied by
 
 	for from := job.from; from < job.to; from += tile {
 		m := min(tile, job.to-from)
-		k.packRows(queries, k.words(size), query[from*3*hidden:], 3*hidden, m, size)
-		times(k, m, n, size, queries, k.words(size), keys, scores, ld)
-		if t.lse != nil {
-			k.simd.SoftmaxRows(scores, ld, m, n, t.scale, lse[:m])
+		k.packRows(queries, k.room(size), in.queries[from*in.ld:], in.ld, m, size)
+		k.simd.GemmRoom16(m, n, k.words(size), asWords(queries), k.room(size), asWords(keys), scores, ld)
+		var scale []float32
+		if t.coarse {
+			scale = statistics[:m]
+			k.simd.ExpRows16(asWords(weights), ldw, scores, ld, m, n, t.scale, scale)
 		} else {
-			k.simd.SoftmaxRows(scores, ld, m, n, t.scale, nil) // saves the logarithms
+			t.softmax(job, from, m, scores, ld, statistics)
+			k.packRows(weights, ldw, scores, ld, m, n)
 		}
-		for i := range m {
-			row := scores[i*ld:][:n]
-			at := (job.row+from+i)*t.heads + job.head
-			if t.lse != nil {
-				t.lse[at] = lse[i]
-			}
-			if t.probs != nil {
-				copy(t.probs[job.probs+(from+i)*n:][:n], row)
-			}
-			if t.drop.Threshold != 0 {
-				k.simd.Dropout(row, row, t.drop, uint64(at))
-			}
-		}
-		a, lda := rounded.of(k, scores, ld, m, n)
-		context, ldc := results, size
+		k.simd.GemmRoom16(m, size, k.words(n), asWords(weights), ldw, asWords(values), results, across)
 		if t.context != nil {
-			context, ldc = t.context[(job.row+from)*hidden+job.head*size:], hidden
+			context := t.context[(job.row+from)*hidden+job.head*size:]
+			if t.coarse {
+				k.simd.ScaleRows(context, hidden, results, across, m, size, scale)
+			} else {
+				for i := range m {
+					copy(context[i*hidden:][:size], results[i*across:])
+				}
+			}
 		}
-		times(k, m, size, n, a, lda, values, context, ldc)
 		if t.operand != nil {
 			ldo := k.operandSize(hidden)
-			k.packRows(t.operand[(job.row+from)*ldo+k.words(job.head*size):], ldo, context, ldc, m, size)
+			k.simd.RoundRows(asWords(t.operand[(job.row+from)*ldo+k.words(job.head*size):]), ldo, results, across, m, size, scale)
+		}
+	}
+}
+
+// softmax takes the scores of m queries of a job, the first of which is from, to probabilities, of which it leaves what is asked for,
+// and drops some. lse is memory for m numbers.
+func (t *attentionTask) softmax(job *attentionJob, from, m int, scores []float32, ld int, lse []float32) {
+	k, n := t.with, job.n
+	if t.lse == nil {
+		lse = nil // saves the logarithms
+	} else {
+		lse = lse[:m]
+	}
+	k.simd.SoftmaxRows(scores, ld, m, n, t.scale, lse)
+	for i := range m {
+		row := scores[i*ld:][:n]
+		at := (job.row+from+i)*t.heads + job.head
+		if t.lse != nil {
+			t.lse[at] = lse[i]
+		}
+		if t.probs != nil {
+			copy(t.probs[job.probs+(from+i)*n:][:n], row)
+		}
+		if t.drop.Threshold != 0 {
+			k.simd.Dropout(row, row, t.drop, uint64(at))
 		}
 	}
 }
@@ -233,6 +283,13 @@ func (d *Device) Attention(op *compute.Attention) {
 		probs:   optionalTarget(op.Probs, probs, "Attention.Probs"),
 		scale:   scoreScale(op.HeadSize),
 		drop:    dropOf(op.Drop),
+		with:    d.k,
+	}
+	if t.lse == nil && t.probs == nil && t.drop.Threshold == 0 {
+		if d.half != nil {
+			t.with = d.half
+		}
+		t.coarse = t.with.rounds()
 	}
 	var p product
 	if op.Product == nil {
@@ -269,7 +326,7 @@ func (d *Device) attendHeads(t attentionTask, op *compute.Attention, cost int) {
 		const jobsEach = 4 // for a worker: enough for all to end at about the same time
 		parts = ceil(jobsEach*threads, op.Heads*max(1, len(op.Starts)-1))
 	}
-	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, tileRows/2, op.FirstOnly)
+	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, parts, roundUp(tileRows/2, t.with.panelRows), op.FirstOnly)
 	t.jobs = d.jobs
 	d.attention = t
 	d.run(&d.attention, len(t.jobs), cost)

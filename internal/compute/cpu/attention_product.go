@@ -25,32 +25,83 @@ func (t *attendTask) do(w *worker, index int) {
 	first := t.starts[g.from]
 	m := t.starts[g.to] - first
 	p := t.product.part(first, m)
-	if p.c == nil {
-		p.c, p.ldc = w.floats(m*p.n), p.n
-	}
 	if p.with.mulBytes != nil {
 		p.quantize(w)
+	}
+	if m > 0 && t.attention.with.rounds() && t.attention.size%p.with.panelCols == 0 {
+		t.byHeads(w, g, &p)
+		return
+	}
+	if p.c == nil {
+		p.c, p.ldc = w.floats(m*p.n), p.n
 	}
 	taken := w.mark()
 	for i := 0; i < m; i += t.rows {
 		p.floatBlock(w, i, min(t.rows, m-i), 0, p.n)
 		w.release(taken)
 	}
+	hidden := t.attention.heads * t.attention.size
+	for head := range t.attention.heads {
+		rows := p.c[head*t.attention.size:]
+		t.attend(w, g, head, headRows{rows, rows[hidden:], rows[2*hidden:], p.ldc})
+	}
+}
+
+// byHeads computes the queries, keys and values of one head after the other, all of whose panels are its own, and its attention.
+func (t *attendTask) byHeads(w *worker, g *attentionGroup, p *product) {
+	heads, size := t.attention.heads, t.attention.size
+	p.take(w, t.attention.operand != nil) // the operand may be that of the product
+	c, ldc := p.c, p.ldc
+	if c == nil {
+		ldc = spread(3 * size)
+		c = w.floats(p.m * ldc)
+	}
+	taken := w.mark()
+	for head := range heads {
+		var parts [3][]float32
+		for i := range parts {
+			from := (i*heads + head) * size
+			at := from
+			if p.c == nil {
+				at = i * size
+			}
+			parts[i] = c[at:]
+			q := p.columns(from, size)
+			q.c, q.ldc = parts[i], ldc
+			switch {
+			case i < 2:
+				q.then = p.panel(from+heads*size, 0)
+			case head+1 < heads:
+				q.then = p.panel((head+1)*size, 0)
+			default:
+				q.then = p.panel(0, 0)
+			}
+			for r := 0; r < p.m; r += t.rows {
+				q.floatBlock(w, r, min(t.rows, p.m-r), 0, size)
+				w.release(taken)
+			}
+		}
+		t.attend(w, g, head, headRows{parts[0], parts[1], parts[2], ldc})
+	}
+}
+
+// attend does the attention of a head of a group, given the rows of the group.
+func (t *attendTask) attend(w *worker, g *attentionGroup, head int, in headRows) {
+	taken := w.mark()
 	probs := g.probs
+	first := t.starts[g.from]
 	for b := g.from; b < g.to; b++ {
-		job := attentionJob{first: t.starts[b], n: t.starts[b+1] - t.starts[b], row: t.starts[b], probs: probs}
-		if job.to = job.n; t.firstOnly {
+		n := t.starts[b+1] - t.starts[b]
+		job := attentionJob{first: t.starts[b], n: n, head: head, row: t.starts[b], to: n, probs: probs + head*n*n}
+		if t.firstOnly {
 			job.row, job.to = b, 1
 		}
-		if job.n == 0 {
-			continue
-		}
-		for job.head = range t.attention.heads {
-			t.attention.head(w, &job, p.c[(job.first-first)*p.n:])
+		if n > 0 {
+			at := (t.starts[b] - first) * in.ld
+			t.attention.head(w, &job, headRows{in.queries[at:], in.keys[at:], in.values[at:], in.ld})
 			w.release(taken)
-			job.probs += job.n * job.n
 		}
-		probs = job.probs
+		probs += t.attention.heads * n * n
 	}
 }
 

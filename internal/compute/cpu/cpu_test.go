@@ -18,7 +18,9 @@ func at(t testing.TB, level simd.Level, threads int, p compute.Precision) *Devic
 	if !ok {
 		t.Skipf("no level %v here", level)
 	}
-	d := NewAt(k, threads, p)
+	thresholds := DefaultThresholds()
+	thresholds.SliceWords = 1 << 18 // so that operands of moderate size are taken in parts, as large ones are
+	d := NewWith(k, threads, p, thresholds)
 	t.Cleanup(d.Close)
 	return d
 }

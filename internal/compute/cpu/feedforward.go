@@ -22,6 +22,11 @@ func (t *feedForwardTask) do(w *worker, job int) {
 	if first.with.mulBytes != nil {
 		first.quantize(w)
 	}
+	if first.quantized && second.inputScales == nil {
+		first.tops = asWords(w.floats(m))
+		clear(first.tops)
+		second.largest = first.tops
+	}
 	first.block(w, 0, m, 0, first.n)
 	if second.with.mulBytes != nil {
 		second.quantize(w)
@@ -42,6 +47,7 @@ func link(first, second *product, hidden []float32, ld int) {
 		first.c, first.ldc = hidden, ld
 		if first.f != simd.Identity {
 			first.y, first.ldy = hidden, ld
+			first.quantized = first.with.mulBytes != nil && second.with.mulBytes != nil && first.bias != nil && first.with.simd.Int8.Activate != nil
 		}
 	}
 }

@@ -113,8 +113,49 @@ func (d *Device) operandTarget(b compute.Buffer, rows, width int, what string) [
 	return optionalTarget(b, rows*d.OperandSize(width), what)
 }
 
+// room is words rounded up to whole steps of products of bfloat16, as GemmRoom16 has its operands.
+func (k *kernels) room(size int) int { return roundUp(k.words(size), k.simd.Step16) }
+
+// clearRoom clears what rows of A have room for beyond their words.
+func (k *kernels) clearRoom(rows []float32, ld, m, size int) {
+	words, room := k.words(size), k.room(size)
+	if words < room {
+		for i := range m {
+			clear(rows[i*ld:][words:room])
+		}
+	}
+}
+
+// roomRows is packedRows with the room of GemmRoom16.
+func (k *kernels) roomRows(w *worker, src []float32, ld, n, size int) []float32 {
+	nr, words, room := k.panelCols, k.words(size), k.room(size)
+	dst := w.floats(roundUp(n, nr) * room)
+	for j := 0; j < n; j += nr {
+		panel := dst[j*room:][:nr*room]
+		k.packPanelBT(panel[:nr*words], src[j*ld:], ld, min(nr, n-j), size)
+		clear(panel[nr*words:])
+	}
+	return dst
+}
+
+// roomColumns is packedColumns with the room of GemmRoom16.
+func (k *kernels) roomColumns(w *worker, src []float32, ld, n, size int) []float32 {
+	nr, words, room := k.panelCols, k.words(n), k.room(n)
+	dst := w.floats(roundUp(size, nr) * room)
+	for j := 0; j < size; j += nr {
+		panel := dst[j*room:][:nr*room]
+		k.packPanelB(panel[:nr*words], src[j:], ld, min(nr, size-j), n)
+		clear(panel[nr*words:])
+	}
+	return dst
+}
+
 // packRows packs m rows of A, of n elements, into rows of words ldd apart.
 func (k *kernels) packRows(dst []float32, ldd int, src []float32, lds, m, n int) {
+	if k.rounds() {
+		k.simd.RoundRows(asWords(dst), ldd, src, lds, m, n, nil)
+		return
+	}
 	for i := range m {
 		k.packRow(dst[i*ldd:][:k.words(n)], src[i*lds:][:n])
 	}

@@ -42,9 +42,9 @@ type product struct {
 	// out is what comes after the last step, rounded, in rows of words ldo apart. Then there is no y, and C may be nil.
 	out []float32
 	ldo int
-	// With out and pre: again is f(pre), rounded, in rows as those of out, and columns are the sums of each sumRows rows of C, a row of n
+	// With out and pre: again is f(pre), rounded, in rows as those of out, and colSums are the sums of each sumRows rows of C, a row of n
 	// for each, to which the rows are added in their order. Both may be nil.
-	again, columns []float32
+	again, colSums []float32
 
 	norm *normTask // of C, which then may be nil; or nil
 	row  int       // of norm, that of the first of C
@@ -56,6 +56,12 @@ type product struct {
 	then   []float32    // the panel that is multiplied after the last; nil: the first again
 	scales simd.Scaling // of a product of int8, of all of C: Bias is in bias
 
+	// quantized says that of a product of int8 nothing is wanted but y, which is quantized next. tops are the bits of the largest
+	// magnitudes of its rows so far, or nil.
+	quantized bool
+	tops      []uint32 // [m]
+
+	largest     []uint32  // [m]: the bits of the largest magnitudes of A's rows, where they are known before it is quantized, or nil
 	inputScales []float32 // [k]: of a product of int8, what A's columns are multiplied by before they are quantized, or nil
 
 	n0, n1, k0, k1  int // the slice at hand
@@ -190,7 +196,7 @@ func (d *Device) multiplySlice(p *product) {
 		stripes = 1
 	}
 	p.cut(threads, p.with.at.BlockRows, stripes)
-	if p.columns != nil {
+	if p.colSums != nil {
 		p.cutSums(threads)
 	}
 	d.run(p, p.blocks*p.stripes, cost)
@@ -354,7 +360,7 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 						switch {
 						case k.mulBytes != nil:
 							var s simd.Scaling
-							if q+size == p.k {
+							if q+size == p.k && !p.quantized {
 								s = p.scaling(i, j, m, n)
 							}
 							k.mulBytes(m, n, words, a[q-at:], lda, b, c, p.ldc, add, next, s)
@@ -427,7 +433,6 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 		ldc = run + pad
 		sums = w.floats(m * ldc)
 	}
-	values := w.floats(run)
 	following := p.following(to)
 	for first := from; first < to; first += run {
 		finish := min(first+run, to)
@@ -455,17 +460,23 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 				break
 			}
 		}
-		p.leave(k, values, c, ldc, i, m, first, finish)
+		p.leave(k, c, ldc, i, m, first, finish)
 	}
 }
 
-// leave writes columns from…to of m rows from i of out, and what else there is to be, given C. values is memory for them.
-func (p *product) leave(k *kernels, values, c []float32, ldc, i, m, from, to int) {
+// leave writes columns from…to of m rows from i of out, and what else there is to be, given C.
+func (p *product) leave(k *kernels, c []float32, ldc, i, m, from, to int) {
 	n := to - from
 	var sums []float32
 	words := k.words(n)
 	for r := range m {
-		if ahead := i + r + rowsAhead; ahead < i+m { // both are too short and too far apart for the processor to see what comes next
+		y := c[r*ldc:][:n]
+		at := (i+r)*p.ldo + k.words(from)
+		if p.pre == nil && p.colSums == nil {
+			k.simd.ActivateRound(p.f, asWords(p.out[at:][:words]), y)
+			continue
+		}
+		if ahead := i + r + rowsAhead; ahead < i+m { // these parts of rows are too short, and too far apart, for the processor to see what comes next
 			if p.pre != nil {
 				k.simd.Prefetch(p.pre[ahead*p.ldp+from:], 0, 1, n)
 			}
@@ -474,26 +485,18 @@ func (p *product) leave(k *kernels, values, c []float32, ldc, i, m, from, to int
 				k.simd.Prefetch(p.again[ahead*p.ldo+k.words(from):], 0, 1, words)
 			}
 		}
-		if p.columns != nil && r%sumRows == 0 {
-			sums = p.columns[(i+r)/sumRows*p.n+from:][:n]
-			clear(sums)
-		}
-		y := c[r*ldc:][:n]
-		at := (i+r)*p.ldo + k.words(from)
-		switch {
-		case p.pre != nil:
+		if p.pre != nil {
 			pre := p.pre[(i+r)*p.ldp+from:][:n]
 			if p.again != nil {
-				k.simd.ActivateBoth(p.f, values[:n], y, y, pre)
-				k.packRow(p.again[at:][:words], values[:n])
-			} else {
-				k.simd.ActivateBackward(p.f, y, y, pre)
+				k.simd.ActivateRound(p.f, asWords(p.again[at:][:words]), pre)
 			}
-		case p.f != simd.Identity:
-			k.simd.Activate(p.f, values[:n], y)
-			y = values[:n]
+			k.simd.ActivateBackward(p.f, y, y, pre)
 		}
-		if sums != nil {
+		if p.colSums != nil {
+			if r%sumRows == 0 {
+				sums = p.colSums[(i+r)/sumRows*p.n+from:][:n]
+				clear(sums)
+			}
 			k.simd.Add(sums, y)
 		}
 		k.packRow(p.out[at:][:words], y)
@@ -571,6 +574,10 @@ func (p *product) sum(k *kernels, part, src []float32, ld, i, from, count int) {
 
 // finish applies the operations that follow the product to columns from…to of m rows from i.
 func (p *product) finish(k *kernels, i, m, from, to int) {
+	if p.quantized {
+		p.finishQuantized(k, i, m, from, to)
+		return
+	}
 	if p.y == nil && p.pre == nil {
 		return
 	}
@@ -582,6 +589,19 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 		}
 		if p.pre != nil {
 			k.simd.ActivateBackward(p.f, c, c, p.pre[r*p.ldp+from:r*p.ldp+to])
+		}
+	}
+}
+
+// finishQuantized is finish where sums of integers are left and y is quantized next.
+func (p *product) finishQuantized(k *kernels, i, m, from, to int) {
+	s := p.scaling(i, from, m, to-from)
+	for r := range m {
+		row := s
+		row.Rows = s.Rows[r:]
+		top := k.simd.Int8.Activate(p.f, p.y[(i+r)*p.ldy+from:][:to-from], p.c[(i+r)*p.ldc+from:][:to-from], row)
+		if p.tops != nil {
+			p.tops[i+r] = max(p.tops[i+r], top)
 		}
 	}
 }
@@ -600,6 +620,39 @@ func (p *product) part(i, m int) product {
 	q.scales.Rows = from(p.scales.Rows, 1)
 	q.row += i
 	return q
+}
+
+// columns is the part of a whole product that gives n columns from a panel's first on.
+func (p *product) columns(from, n int) product {
+	q := *p
+	q.n, q.n1, q.panels = n, n, p.panel(from, 0)
+	if p.bias != nil {
+		q.bias = p.bias[from:][:n]
+	}
+	if p.scales.Columns != nil {
+		q.scales.Columns, q.scales.Offsets = p.scales.Columns[from:][:n], p.scales.Offsets[from:][:n]
+	}
+	return q
+}
+
+// take makes A words of the worker's: rounded once where each of several products of its columns would round it, and a copy where
+// what follows is written to its rows.
+func (p *product) take(w *worker, overwritten bool) {
+	k := p.with
+	if !k.rounds() || p.words && !overwritten {
+		return
+	}
+	words := k.words(p.k)
+	lda := spread(words)
+	a := w.floats(p.m * lda)
+	if p.words {
+		for i := range p.m {
+			copy(a[i*lda:][:words], p.a[i*p.lda:])
+		}
+	} else {
+		k.packRows(a, lda, p.a, p.lda, p.m, p.k)
+	}
+	p.a, p.lda, p.words = a, lda, true
 }
 
 // right sets the right operand of a product to Wᵀ.
@@ -692,7 +745,7 @@ func (d *Device) LinearInputGrad(op *compute.LinearInputGrad) {
 	chunks := ceil(p.m, sumRows)
 	if dbias != nil {
 		d.partials = grow(d.partials, chunks*p.n)
-		p.columns = d.partials[:chunks*p.n]
+		p.colSums = d.partials[:chunks*p.n]
 	}
 	d.product = p
 	d.multiply()

@@ -17,6 +17,7 @@ type quantizeTask struct {
 	ints       *simd.Integers
 	src        []float32
 	integers   compute.Integers // in place of src: of a weight that is quantized already
+	tops       []uint32         // the bits of the largest magnitudes of rows, or nil
 	columns    []float32        // what the elements of a row are multiplied by before, or nil
 	ld         int
 	count, k   int // rows, and elements of each
@@ -37,7 +38,12 @@ func (t *quantizeTask) do(w *worker, job int) {
 		}
 		for r := from; r < to; r++ {
 			src := scaleColumns(scaled, t.src[r*t.ld:][:t.k], t.columns)
-			t.scales[r] = t.ints.QuantizeRow(asWords(t.dst[r*t.dstLD:][:words]), src, t.ints.Offset)
+			dst := asWords(t.dst[r*t.dstLD:][:words])
+			if t.tops != nil {
+				t.scales[r] = t.ints.Quantize(dst, src, t.tops[r], t.ints.Offset)
+			} else {
+				t.scales[r] = t.ints.QuantizeRow(dst, src, t.ints.Offset)
+			}
 		}
 		return
 	}
@@ -182,7 +188,7 @@ func (p *product) quantize(w *worker) {
 	words, ld := int8Words(p.k), int8Stride(p.k)
 	a, scales := w.floats(p.m*ld), w.floats(p.m)
 	t := quantizeTask{
-		ints: &p.with.simd.Int8, src: p.a, columns: p.inputScales, ld: p.lda, count: p.m, k: p.k,
+		ints: &p.with.simd.Int8, src: p.a, columns: p.inputScales, tops: p.largest, ld: p.lda, count: p.m, k: p.k,
 		dst: a, dstLD: ld, run: p.m, scales: scales,
 	}
 	t.do(w, 0)

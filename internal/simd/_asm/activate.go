@@ -27,6 +27,8 @@ const (
 type activation struct {
 	name  string
 	value func(g *gen) func(x reg.Register) reg.VecVirtual
+	// coarse is value for results that are rounded to a few bits. It may be nil.
+	coarse func(g *gen) func(x reg.Register) reg.VecVirtual
 	// backward returns dy·f'(x); dy loads it.
 	backward func(g *gen) func(x reg.Register, dy func() reg.VecVirtual) reg.VecVirtual
 	crowded  bool // AVX2 lacks registers for two vectors at a time
@@ -34,11 +36,11 @@ type activation struct {
 }
 
 var activations = []activation{
-	{"GELU", geluValue, timesSlope(geluSlope), false, false},
-	{"GELUTanh", geluTanhValue, timesSlope(geluTanhSlope), true, false},
-	{"ReLU", reluValue, reluBackward, false, true},
-	{"Tanh", tanhValue, timesSlope(tanhSlope), false, false},
-	{"SiLU", siluValue, timesSlope(siluSlope), false, false},
+	{"GELU", geluValue, geluCoarse, timesSlope(geluSlope), false, false},
+	{"GELUTanh", geluTanhValue, nil, timesSlope(geluTanhSlope), true, false},
+	{"ReLU", reluValue, nil, reluBackward, false, true},
+	{"Tanh", tanhValue, nil, timesSlope(tanhSlope), false, false},
+	{"SiLU", siluValue, nil, timesSlope(siluSlope), false, false},
 }
 
 func emitActivate(g *gen) {
@@ -73,28 +75,6 @@ func emitActivate(g *gen) {
 		}
 		g.ret()
 	}
-	if g.isa == avx512 { // AVX2 lacks registers
-		g.bothGELU()
-	}
-}
-
-// bothGELU computes what activateGELU and backwardGELU do, which have the exponential and a quotient in common.
-func (g *gen) bothGELU() {
-	g.function("bothGELU", "(y, dx, dy, x *float32, n int)", "is Kernels.ActivateBoth of GELU.")
-	y, dx, dy, x := g.param("y"), g.param("dx"), g.param("dy"), g.param("x")
-	r := g.row(g.param("n"))
-	most, zero, one := g.hold(f32(tailMax)), g.hold(0), g.hold(f32(1))
-	r.sweep(1, func(c chunk) {
-		v := c.load(x)
-		u, tail, e := g.normalTail(v, most)
-		value := g.atLeast(v, zero)
-		g.VFNMADD231PS(tail, u, value)
-		c.store(value, y)
-		g.with(g.VFNMADD231PS, g.VFNMADD231PS_BCST, f32(density), g.mul(u, e), tail)
-		slope := g.bySign(v, tail, g.sub(one, tail))
-		c.store(g.mul(slope, c.load(dy)), dx)
-	})
-	g.ret()
 }
 
 // unroll is the number of vectors computed at a time: two at AVX2, since one is a chain of about thirty operations.

@@ -175,15 +175,38 @@ func (g *gen) loadPair(m operand.Mem, tails *pairTails) (first, second reg.VecVi
 }
 
 func (g *gen) roundRow() {
-	g.function("roundRow", "(dst *uint32, src *float32, n int)", "is Kernels.RoundRow.")
+	g.roundedRow("roundRow", "is Kernels.RoundRow.", false, nil)
+}
+
+// roundedRow writes a function that rounds f of the elements of a row, two vectors at a time, whose instructions alternate if
+// together is set. prepare returns f; without it, the elements are rounded themselves.
+func (g *gen) roundedRow(name, doc string, together bool, prepare func(g *gen) func(x reg.Register) reg.VecVirtual) {
+	g.function(name, "(dst *uint32, src *float32, n int)", doc)
 	dst, src, n := g.param("dst"), g.param("src"), g.param("n")
+	var f func(x reg.Register) reg.VecVirtual
+	if prepare != nil {
+		f = prepare(g)
+	}
 	r := g.joiner()
 	words := g.reg()
+	join := func(tails *pairTails) {
+		v := [2]reg.VecVirtual{}
+		v[0], v[1] = g.loadPair(at(src, 0), tails)
+		if f != nil {
+			bodies := []func(){func() { v[0] = f(v[0]) }, func() { v[1] = f(v[1]) }}
+			if together {
+				g.together(bodies...)
+			} else {
+				bodies[0]()
+				bodies[1]()
+			}
+		}
+		r.join(v[0], v[1], words)
+	}
 	g.Label("loop")
 	g.SUBQ(operand.Imm(uint64(2*g.lanes)), n)
 	g.JL(g.jmp("rest"))
-	first, second := g.loadPair(at(src, 0), nil)
-	r.join(first, second, words)
+	join(nil)
 	g.VMOVUPS(words, at(dst, 0))
 	g.ADDQ(operand.I32(2*g.bytes), src)
 	g.ADDQ(operand.I32(g.bytes), dst)
@@ -195,8 +218,7 @@ func (g *gen) roundRow() {
 	g.LEAQ(operand.Mem{Base: n, Disp: 1}, count)
 	g.SHRQ(operand.Imm(1), count)
 	tails := g.pairTails(n)
-	first, second = g.loadPair(at(src, 0), &tails)
-	r.join(first, second, words)
+	join(&tails)
 	g.storeTail(words, g.tailMask(count, tails.first.r), at(dst, 0))
 	g.Label("done")
 	g.ret()

@@ -64,7 +64,6 @@ func tables() []*table {
 		t := newTable("amd64", v.suffix, v.lanes, v.floatTiles())
 		t.Words = newProducts("uint32", "16", v.suffix, v.lanes, v.wordTiles())
 		t.SoftmaxRows, t.Int8 = true, "int8"+v.suffix
-		t.BothGELU = v == avx512
 		if v == avx512bf16 {
 			t.Base = avx512.suffix
 		}

@@ -127,6 +127,7 @@ func emitTiles(g *gen) {
 			}
 		}
 	}
+	g.tileGrid()
 	g.packTiles()
 	g.repackTiles()
 	g.peakTiles("peakTiles", "TDPBF16PS")
@@ -238,6 +239,66 @@ func (g *gen) tileProduct(name, product, holds string, rows, columns int) {
 	as := g.param("as")
 	g.ADDQ(as, g.paramAddr("a"))
 	g.ADDQ(g.paramAddr("cs"), c)
+	g.DECQ(g.paramAddr("blocks"))
+	g.JNZ(g.jmp("block"))
+	g.tile("TILERELEASE")
+	g.ret()
+}
+
+// tileGrid writes the function that computes blocks of 2 × 2 whole tiles, side by side and one below the other, without setting the
+// registers up for each panel: for small products, whose operands are in the first cache.
+func (g *gen) tileGrid() {
+	g.function("tileGrid", "(config *byte, blocks, panels int, a *uint32, as, rs int, b *uint32, steps int, c *float32, cs, ldc int)",
+		"computes blocks of 2×2 whole tiles of rows of A with panels of B that follow one another, from steps > 0 of 16 words of two numbers of bfloat16. Strides are in bytes, as and cs those of a block.")
+	g.tile("LDTILECFG", at(g.param("config"), 0))
+	rs, ldc, ldb := g.param("rs"), g.param("ldc"), g.GP64()
+	g.MOVQ(operand.I32(panelBytes), ldb)
+	tile := func(base, ld reg.Register, off int) operand.Mem {
+		return operand.Mem{Base: base, Index: ld, Scale: 1, Disp: off}
+	}
+	lower := func(base, ld reg.GPVirtual) reg.GPVirtual {
+		r := g.GP64()
+		g.MOVQ(ld, r)
+		g.SHLQ(operand.Imm(4), r)
+		g.ADDQ(base, r)
+		return r
+	}
+	g.Label("block")
+	b, c, panels := g.param("b"), g.param("c"), g.param("panels")
+	below := lower(c, ldc)
+	g.Label("panel")
+	upper := g.param("a")
+	left := []reg.GPVirtual{upper, lower(upper, rs)}
+	steps := g.param("steps")
+	for t := range 4 {
+		g.tile("TILEZERO", tmm(sums+t))
+	}
+	g.Label("step")
+	for i, from := range left {
+		g.tile("TILELOADD", tile(from, rs, 0), tmm(rowsA+i))
+		for j := range 2 {
+			if i == 0 {
+				g.tile("TILELOADD", tile(b, ldb, j*stepBytes), tmm(rowsB+j))
+			}
+			g.tile("TDPBF16PS", tmm(rowsB+j), tmm(rowsA+i), tmm(sums+2*i+j))
+		}
+		g.ADDQ(operand.I32(stepBytes), from)
+	}
+	g.ADDQ(operand.I32(stepWords*panelBytes), b)
+	g.DECQ(steps)
+	g.JNZ(g.jmp("step"))
+	for i, row := range []reg.GPVirtual{c, below} {
+		for j := range 2 {
+			g.tile("TILESTORED", tmm(sums+2*i+j), tile(row, ldc, j*stepBytes))
+		}
+		g.ADDQ(operand.I32(panelBytes), row)
+	}
+	g.DECQ(panels)
+	g.JNZ(g.jmp("panel"))
+	stride := g.param("as")
+	g.ADDQ(stride, g.paramAddr("a"))
+	stride = g.param("cs")
+	g.ADDQ(stride, g.paramAddr("c"))
 	g.DECQ(g.paramAddr("blocks"))
 	g.JNZ(g.jmp("block"))
 	g.tile("TILERELEASE")

@@ -85,6 +85,12 @@ func (g *gen) addC(a reg.Register, c float64) reg.VecVirtual {
 	return r
 }
 
+func (g *gen) subC(a reg.Register, c float64) reg.VecVirtual {
+	r := g.reg()
+	g.with(g.VSUBPS, g.VSUBPS_BCST, f32(c), a, r)
+	return r
+}
+
 func (g *gen) mulC(a reg.Register, c float64) reg.VecVirtual {
 	r := g.reg()
 	g.with(g.VMULPS, g.VMULPS_BCST, f32(c), a, r)

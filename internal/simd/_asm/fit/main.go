@@ -29,11 +29,39 @@ var problems = []problem{
 		lo:     -0.3467, hi: 0.3467,
 	},
 	{
+		name:   "2^r, relative error, 0 ≤ r < 1",
+		f:      math.Exp2,
+		weight: func(r float64) float64 { return math.Exp2(-r) },
+		num:    3,
+		lo:     0, hi: 1,
+	},
+	{
 		name:   "Φ(−u)·exp(u²/2) = P(u)/Q(u), relative error",
 		f:      scaledTail,
 		weight: func(u float64) float64 { return 1 / scaledTail(u) },
 		num:    4, den: 5,
 		lo: 0, hi: 15,
+	},
+	{
+		name:   "2^r = 1 + r·P(r), relative error, 0 ≤ r ≤ 1",
+		f:      exp2Rest,
+		weight: func(r float64) float64 { return r / math.Exp2(r) },
+		num:    2,
+		lo:     0, hi: 1,
+	},
+	{
+		name:   "2^r = 1 + r·P(r), relative error, |r| ≤ ½",
+		f:      exp2Rest,
+		weight: func(r float64) float64 { return math.Abs(r) / math.Exp2(r) },
+		num:    2,
+		lo:     -0.5, hi: 0.5,
+	},
+	{
+		name:   "Φ(−u)·exp(u²/2) = P(u)/Q(u), relative error, coarse",
+		f:      scaledTail,
+		weight: func(u float64) float64 { return 1 / scaledTail(u) },
+		num:    2, den: 3,
+		lo: 0, hi: 13.3,
 	},
 }
 
@@ -47,11 +75,34 @@ func expRest(r float64) float64 {
 	return sum
 }
 
+// exp2Rest is (2^r − 1)/r.
+func exp2Rest(r float64) float64 {
+	if r == 0 {
+		return math.Ln2
+	}
+	return math.Expm1(r*math.Ln2) / r
+}
+
 // scaledTail is Φ(−u)·exp(u²/2).
 func scaledTail(u float64) float64 { return 0.5 * math.Erfc(u/math.Sqrt2) * math.Exp(u*u/2) }
 
+// logTailPieces are parabolas for log₂ Φ(−u), each within a quarter of a multiple of ½. An absolute error is a relative one of Φ.
+func logTailPieces() (pieces []problem) {
+	for i := range 32 {
+		middle := float64(i) / 2
+		pieces = append(pieces, problem{
+			name:   fmt.Sprintf("log₂ Φ(−u) = P(u), error times ln 2, |u − %g| ≤ ¼", middle),
+			f:      func(u float64) float64 { return math.Log2(0.5 * math.Erfc(u/math.Sqrt2)) },
+			weight: func(float64) float64 { return math.Ln2 },
+			num:    2,
+			lo:     max(0, middle-0.25), hi: middle + 0.25,
+		})
+	}
+	return pieces
+}
+
 func main() {
-	for _, p := range problems {
+	for _, p := range append(problems, logTailPieces()...) {
 		num, den, worst, err := p.solve()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", p.name, err)
