@@ -46,8 +46,8 @@ func (w *workspace) blockBackward(i int) {
 		dx       = w.dHidden // where the gradient at x goes that comes by the residual
 	)
 	// out2 = LayerNorm(out1 + dropout(inner·W + b)); dSum is the gradient at out1 so far, branch the one at the product.
-	branch := w.addNormBackward(R, w.dHidden, s.sum2, s.mean2, s.rstd2, w.outputDrop(i), p.outputNorm, w.dSum)
-	if w.neuronGrads != nil || w.dInnerOperand.None() {
+	branch := w.addNormBackward(R, w.dHidden, s.sum2, s.mean2, s.rstd2, w.outputDrop(i), p.outputNorm, w.dSum, &p.output)
+	if branch.operand.None() {
 		w.innerBackward(i, R, branch)
 	} else {
 		w.innerBackwardRounded(i, R, branch)
@@ -57,22 +57,28 @@ func (w *workspace) blockBackward(i int) {
 	if first {
 		dx = w.residual // its values are used up
 	}
-	branch = w.addNormBackward(R, w.dSum, s.sum1, s.mean1, s.rstd1, w.attentionDrop(i), p.attentionNorm, dx)
-	w.weightGradOf(R, branch, &p.attentionOutput, operands{values: s.context}, p.attentionOutput.biasGrad)
+	branch = w.addNormBackward(R, w.dSum, s.sum1, s.mean1, s.rstd1, w.attentionDrop(i), p.attentionNorm, dx, &p.attentionOutput)
+	w.weightGradOf(R, branch, &p.attentionOutput, operands{values: s.context})
 	w.inputGradOf(R, branch, &p.attentionOutput, w.dContext, false)
 
 	w.op.attentionGrad = compute.AttentionGrad{
 		Heads: A, HeadSize: D, Starts: w.b.Starts, QKV: rows(s.qkv, T, 3*W), Context: rows(s.context, R, W),
-		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, W), DQKV: rows(w.dQKV, T, 3*W),
+		LSE: rows(s.lse, R, A), Drop: w.probsDrop(i), FirstOnly: first, DContext: rows(w.dContext, R, W),
 	}
-	dQKV := operands{values: w.dQKV}
-	if !w.addsQKV(i) { // which are added to the values alone
-		dQKV.operand = w.rowsOfOperand(w.dQKVOperand, T, 3*W)
-		w.op.attentionGrad.Operand = dQKV.operand
+	var dQKV operands
+	if w.dQKVOperand.None() || w.addsQKV(i) { // to the values
+		dQKV.values = w.dQKV
+		w.op.attentionGrad.DQKV = rows(w.dQKV, T, 3*W)
+	} else {
+		dQKV.operand = w.dQKVOperand
+		w.op.attentionGrad.Operand = w.rowsOfOperand(w.dQKVOperand, T, 3*W)
+		if !w.inputOnly {
+			w.op.attentionGrad.DBias = p.qkv.biasGrad
+		}
 	}
 	w.device.AttentionGrad(&w.op.attentionGrad)
 	w.qkvInto(i)
-	w.weightGradOf(T, dQKV, &p.qkv, operands{values: w.input(i)}, p.qkv.biasGrad)
+	w.weightGradOf(T, dQKV, &p.qkv, operands{values: w.input(i)})
 	w.inputGradOf(T, dQKV, &p.qkv, w.dHidden, !first)
 	if first {
 		w.device.ScatterAdd(rows(w.dHidden, T, H), rows(dx, R, H), w.firsts, H)
@@ -85,7 +91,7 @@ func (w *workspace) innerBackward(i, R int, branch operands) {
 	p, s := &w.w.layers[i], &w.layers[i]
 	S := p.output.inStride
 	w.device.Activate(w.act, rows(w.inner, R, S), rows(s.pre, R, S)) // computed again: [R,I] a layer need not be kept twice
-	w.weightGradOf(R, branch, &p.output, operands{values: w.inner}, p.output.biasGrad)
+	w.weightGradOf(R, branch, &p.output, operands{values: w.inner})
 	w.op.linearInputGrad = compute.LinearInputGrad{
 		Rows: R, DY: branch.values, W: p.output.matrix, F: w.act, Pre: rows(s.pre, R, S), DX: rows(w.dInner, R, S), DXStride: S,
 	}
@@ -108,7 +114,7 @@ func (w *workspace) innerBackwardRounded(i, R int, branch operands) {
 	S, I := p.output.inStride, p.output.matrix.In
 	inner, dInner := operands{operand: w.innerOperand}, operands{operand: w.dInnerOperand}
 	w.op.linearInputGrad = compute.LinearInputGrad{
-		Rows: R, DY: branch.values, Operand: w.rowsOfOperand(branch.operand, R, p.output.matrix.Out), W: p.output.matrix,
+		Rows: R, Operand: branch.operand, W: p.output.matrix,
 		F: w.act, Pre: rows(s.pre, R, S), DXStride: S,
 		DXOperand: w.rowsOfOperand(dInner.operand, R, I),
 	}
@@ -116,24 +122,34 @@ func (w *workspace) innerBackwardRounded(i, R int, branch operands) {
 		w.op.linearInputGrad.Y, w.op.linearInputGrad.DBias = w.rowsOfOperand(inner.operand, R, I), p.intermediate.biasGrad
 	}
 	w.device.LinearInputGrad(&w.op.linearInputGrad)
-	w.weightGradOf(R, branch, &p.output, inner, p.output.biasGrad)
-	w.weightGradOf(R, dInner, &p.intermediate, operands{values: s.out1}, compute.Buffer{})
+	w.weightGradOf(R, branch, &p.output, inner)
+	w.weightGradOf(R, dInner, &p.intermediate, operands{values: s.out1})
 	w.inputGradOf(R, dInner, &p.intermediate, w.dSum, true)
 }
 
-// addNormBackward writes the gradient at the residual to ds and returns the gradient at what was added to it, [R,H].
-func (w *workspace) addNormBackward(R int, dy, s, mean, rstd compute.Buffer, drop compute.Drop, p norm, ds compute.Buffer) operands {
+// addNormBackward writes the gradient at the residual to ds and returns the gradient at what was added to it, [R,H], which d gave.
+func (w *workspace) addNormBackward(R int, dy, s, mean, rstd compute.Buffer, drop compute.Drop, p norm, ds compute.Buffer, d *dense) operands {
 	H := w.m.config.HiddenSize
 	ds = rows(ds, R, H)
-	branch := operands{ds, w.rowsOfOperand(w.branchOperand, R, H)}
-	var dx compute.Buffer
-	if drop.Rate > 0 {
+	var (
+		branch    operands
+		dx, dbias compute.Buffer
+	)
+	switch {
+	case d != nil && w.neuronGrads == nil && !w.branchOperand.None():
+		branch.operand = w.rowsOfOperand(w.branchOperand, R, H)
+		if !w.inputOnly {
+			dbias = d.biasGrad
+		}
+	case drop.Rate > 0:
 		dx = rows(w.dBranch, R, H)
 		branch.values = dx
+	default:
+		branch.values = ds
 	}
 	w.op.normGrad = compute.NormGrad{
 		Rows: R, Width: H, DY: rows(dy, R, H), S: rows(s, R, H), Mean: rows(mean, R, 1), Rstd: rows(rstd, R, 1),
-		Gamma: p.gamma.value, Drop: drop, DS: ds, DX: dx, Operand: branch.operand,
+		Gamma: p.gamma.value, Drop: drop, DS: ds, DX: dx, Operand: branch.operand, DBias: dbias,
 	}
 	w.op.normGrad.DGamma, w.op.normGrad.DBeta = w.normGrads(p)
 	w.device.NormGrad(&w.op.normGrad)
@@ -166,7 +182,7 @@ func (w *workspace) embedBackward() {
 // inputBackward goes on from encodeBackward to what the embeddings of position and type are added to, and returns the gradient
 // there, [T,H].
 func (w *workspace) inputBackward() compute.Buffer {
-	return w.addNormBackward(w.b.Tokens(), w.dHidden, w.embeddingSum, w.embeddingMean, w.embeddingRstd, w.embeddingDrop(), w.w.embeddingNorm, w.dHidden).values
+	return w.addNormBackward(w.b.Tokens(), w.dHidden, w.embeddingSum, w.embeddingMean, w.embeddingRstd, w.embeddingDrop(), w.w.embeddingNorm, w.dHidden, nil).values
 }
 
 // normGrads is where the gradients of a LayerNorm go.

@@ -359,18 +359,23 @@ func (w *workspace) linear(n int, x, operand compute.Buffer, d *dense, f compute
 	w.device.Linear(&w.op.linear)
 }
 
-// operands are what a layer takes or the gradient at what it gives: as numbers, as an operand, or both.
+// operands are what a layer takes or the gradient at what it gives: as numbers or as an operand. What has made a gradient an operand has
+// added it to that of the layer's bias.
 type operands struct{ values, operand compute.Buffer }
 
 // weightGrad adds the gradients of a dense layer's weight and bias, from the gradient at its output and its input.
 func (w *workspace) weightGrad(n int, dy compute.Buffer, d *dense, x compute.Buffer) {
-	w.weightGradOf(n, operands{values: dy}, d, operands{values: x}, d.biasGrad)
+	w.weightGradOf(n, operands{values: dy}, d, operands{values: x})
 }
 
-// weightGradOf is weightGrad of what may be there as operands. bias is none where the gradient of the bias is added otherwise.
-func (w *workspace) weightGradOf(n int, dy operands, d *dense, x operands, bias compute.Buffer) {
+// weightGradOf is weightGrad of what may be there as operands.
+func (w *workspace) weightGradOf(n int, dy operands, d *dense, x operands) {
 	if w.inputOnly {
 		return
+	}
+	bias := d.biasGrad
+	if dy.values.None() {
+		bias = compute.Buffer{}
 	}
 	w.op.linearWeightGrad = compute.LinearWeightGrad{
 		Rows: n, Out: d.matrix.Out, In: d.matrix.In,

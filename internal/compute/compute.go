@@ -270,8 +270,9 @@ type NormGrad struct {
 	Gamma         Buffer // [Width]
 	Drop          Drop
 	DS            Buffer // [Rows, Width], =: the gradient of the residual; may be DY
-	DX            Buffer // [Rows, Width], =: dropout of DS; none where there was nothing to drop out
-	Operand       Buffer // DX, or DS where there is none, as an operand, =; or none
+	DX            Buffer // [Rows, Width], =: dropout of DS; none where there was nothing to drop out, or where there is an Operand
+	Operand       Buffer // dropout of DS as an operand, =; or none
+	DBias         Buffer // [Width], += the column sums of dropout of DS; or none
 	DGamma, DBeta Buffer // [Width], +=
 }
 
@@ -331,8 +332,9 @@ type AttentionGrad struct {
 	Drop            Drop
 	FirstOnly       bool   // Context and DContext are [B, H], LSE is [B, A]
 	DContext        Buffer // [T, H]
-	DQKV            Buffer // [T, 3H], =
+	DQKV            Buffer // [T, 3H], =; or none if there is an Operand
 	Operand         Buffer // DQKV as an operand, =; or none
+	DBias           Buffer // [3H], += the column sums of DQKV; or none
 }
 
 // The losses below are sums over rows: Scale·Σ loss[r] of losses that may have a weight each. An operation writes the loss of

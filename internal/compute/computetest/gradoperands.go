@@ -42,7 +42,15 @@ func testLinearGradOperands(t *testing.T, d compute.Device, in *inputs, rows, wi
 		if drop.Rate > 0 {
 			op.DS, op.DX = filled(d, rows*out), dy
 		}
+		bias := in.normal(out, 1)
 		d.NormGrad(&op)
+		gamma := download(d, op.DGamma)
+		// The operand and its sums, without the values.
+		op.DS, op.DX, op.Operand, op.DBias = filled(d, rows*out), compute.Buffer{}, operandOf(out), upload(d, bias)
+		d.NormGrad(&op)
+		dyOperand = op.Operand
+		inBuffer(d, what+"dbias of NormGrad", op.DBias, plus(columnSums(wide(download(d, dy)), rows, out), wide(bias)), gradient).check(t)
+		inBuffer(d, what+"dgamma beside an operand", op.DGamma, plus(wide(gamma), wide(gamma)), gradient).check(t)
 
 		// The gradient at the input, and the value of an activation there.
 		w := compute.Matrix{Weight: upload(d, in.normal(out*width, 1)), Out: out, In: width}
@@ -118,11 +126,20 @@ func testAttentionGradOperand(t *testing.T, d compute.Device, in *inputs, heads,
 		DContext: upload(d, in.normal(rows*width, 1)), DQKV: filled(d, tokens*3*width), Operand: filled(d, tokens*d.OperandSize(3*width)),
 	}
 	d.AttentionGrad(&op)
+	bias := in.normal(3*width, 1)
+	alone := op
+	alone.DQKV, alone.Operand, alone.DBias = compute.Buffer{}, filled(d, tokens*d.OperandSize(3*width)), upload(d, bias)
+	d.AttentionGrad(&alone)
+	what := fmt.Sprintf(" after AttentionGrad of %d×%d on %d threads, first only: %v", heads, size, d.Threads(), first)
+	sums := plus(columnSums(wide(download(d, op.DQKV)), tokens, 3*width), wide(bias))
+	inBuffer(d, "dbias"+what, alone.DBias, sums, gradient).check(t)
 	w := compute.Matrix{Weight: upload(d, in.normal(3*width*most, 1)), Out: 3 * width, In: most}
 	want := compute.LinearInputGrad{Rows: tokens, DY: op.DQKV, W: w, DX: filled(d, tokens*most)}
 	d.LinearInputGrad(&want)
 	got := want
-	got.DY, got.Operand, got.DX = compute.Buffer{}, op.Operand, filled(d, tokens*most)
-	d.LinearInputGrad(&got)
-	equal(t, d, fmt.Sprintf("dx after AttentionGrad of %d×%d on %d threads, first only: %v", heads, size, d.Threads(), first), got.DX, want.DX)
+	for _, operand := range []compute.Buffer{op.Operand, alone.Operand} {
+		got.DY, got.Operand, got.DX = compute.Buffer{}, operand, filled(d, tokens*most)
+		d.LinearInputGrad(&got)
+		equal(t, d, "dx"+what, got.DX, want.DX)
+	}
 }

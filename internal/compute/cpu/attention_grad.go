@@ -23,8 +23,9 @@ func scoreScale(size int) float32 { return float32(1 / math.Sqrt(float64(size)))
 // queries needs nothing of the others.
 type attentionGradTask struct {
 	heads, size                       int
-	qkv, context, lse, dcontext, dqkv []float32
+	qkv, context, lse, dcontext, dqkv []float32 // dqkv may be nil if there is operand
 	operand                           []float32 // dqkv as one; nil where there is none, and where a word has elements of two heads
+	sums                              []float32 // the column sums of each job, [3, size], or nil
 	scale                             float32
 	drop                              simd.Drop
 	jobs                              []attentionJob
@@ -38,7 +39,15 @@ func (t *attentionGradTask) do(w *worker, index int) {
 	wide := roundUp(size, nr)
 
 	query := t.qkv[job.first*3*hidden+job.head*size:]
-	dquery := t.dqkv[job.first*3*hidden+job.head*size:]
+	// The gradients of queries, keys and values lie apart by so much, and their rows.
+	apart, ldd := hidden, 3*hidden
+	var dquery []float32
+	if t.dqkv != nil {
+		dquery = t.dqkv[job.first*3*hidden+job.head*size:]
+	} else {
+		apart, ldd = size, 3*size+pad
+		dquery = w.floats(n * ldd)
+	}
 	context, dcontext := t.context[job.row*hidden+job.head*size:], t.dcontext[job.row*hidden+job.head*size:]
 
 	keysT := packedRows(w, query[hidden:], 3*hidden, n, size)
@@ -80,20 +89,29 @@ func (t *attentionGradTask) do(w *worker, index int) {
 		if k.rounds() {
 			a, da, lda = probs.words, dprobs.words, probs.ld
 		}
-		times(k, m, size, n, da, lda, keys, dquery[from*3*hidden:], 3*hidden)
+		times(k, m, size, n, da, lda, keys, dquery[from*ldd:], ldd)
 
 		packColumns(k, columns, do, hidden, m, size)
-		turnedTimes(k, turned, n, size, m, a, lda, columns, dquery[2*hidden:], 3*hidden, from > 0)
+		turnedTimes(k, turned, n, size, m, a, lda, columns, dquery[2*apart:], ldd, from > 0)
 		packColumns(k, columns, q, 3*hidden, m, size)
-		turnedTimes(k, turned, n, size, m, da, lda, columns, dquery[hidden:], 3*hidden, from > 0)
+		turnedTimes(k, turned, n, size, m, da, lda, columns, dquery[apart:], ldd, from > 0)
 	}
 	for i := job.to; i < n; i++ { // nobody asked
-		clear(dquery[i*3*hidden:][:size])
+		clear(dquery[i*ldd:][:size])
+	}
+	if t.sums != nil {
+		sums := t.sums[index*3*size:][:3*size]
+		clear(sums)
+		for part := range 3 {
+			for i := range n {
+				k.simd.Add(sums[part*size:][:size], dquery[i*ldd+part*apart:][:size])
+			}
+		}
 	}
 	if t.operand != nil {
 		ldo := k.operandSize(3 * hidden)
-		for part := range 3 { // the gradients of queries, keys and values
-			k.packRows(t.operand[job.first*ldo+k.words(part*hidden+job.head*size):], ldo, dquery[part*hidden:], 3*hidden, n, size)
+		for part := range 3 {
+			k.packRows(t.operand[job.first*ldo+k.words(part*hidden+job.head*size):], ldo, dquery[part*apart:], ldd, n, size)
 		}
 	}
 }
@@ -109,7 +127,9 @@ func (t *attentionGradTask) ask(k *kernels, index, row int) {
 	count, at := min(rowsAhead, job.to-row), job.head*t.size
 	for part := range 3 {
 		k.simd.Prefetch(t.qkv[(job.first+row)*3*hidden+part*hidden+at:], 3*hidden, count, t.size)
-		k.simd.Prefetch(t.dqkv[(job.first+row)*3*hidden+part*hidden+at:], 3*hidden, count, t.size)
+		if t.dqkv != nil {
+			k.simd.Prefetch(t.dqkv[(job.first+row)*3*hidden+part*hidden+at:], 3*hidden, count, t.size)
+		}
 	}
 	k.simd.Prefetch(t.context[(job.row+row)*hidden+at:], hidden, count, t.size)
 	k.simd.Prefetch(t.dcontext[(job.row+row)*hidden+at:], hidden, count, t.size)
@@ -144,21 +164,38 @@ func (d *Device) AttentionGrad(op *compute.AttentionGrad) {
 		context:  source(op.Context, rows*hidden, "AttentionGrad.Context"),
 		lse:      source(op.LSE, rows*op.Heads, "AttentionGrad.LSE"),
 		dcontext: source(op.DContext, rows*hidden, "AttentionGrad.DContext"),
-		dqkv:     target(op.DQKV, tokens*3*hidden, "AttentionGrad.DQKV"),
 		scale:    scoreScale(op.HeadSize),
 		drop:     dropOf(op.Drop),
 	}
 	operand := d.operandTarget(op.Operand, tokens, 3*hidden, "AttentionGrad.Operand")
-	if op.HeadSize%d.k.perWord == 0 {
-		t.operand = operand
+	if operand == nil || !op.DQKV.None() {
+		t.dqkv = target(op.DQKV, tokens*3*hidden, "AttentionGrad.DQKV")
 	}
+	dbias := optionalTarget(op.DBias, 3*hidden, "AttentionGrad.DBias")
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if op.HeadSize%d.k.perWord == 0 {
+		t.operand = operand
+	} else if t.dqkv == nil {
+		d.results = grow(d.results, tokens*3*hidden)
+		t.dqkv = d.results[:tokens*3*hidden]
+	}
 	d.jobs = attentionJobs(d.jobs[:0], op.Starts, op.Heads, 1, 1, op.FirstOnly)
 	t.jobs = d.jobs
+	if dbias != nil {
+		d.partials = grow(d.partials, len(t.jobs)*3*t.size)
+		t.sums = d.partials[:len(t.jobs)*3*t.size]
+	}
 	d.attentionGrad = t
 	d.run(&d.attentionGrad, len(t.jobs), 5*cost)
 	d.attentionGrad = attentionGradTask{}
+	if dbias != nil {
+		for i := range t.jobs {
+			for part := range 3 {
+				d.k.simd.Add(dbias[part*hidden+t.jobs[i].head*t.size:][:t.size], t.sums[(3*i+part)*t.size:][:t.size])
+			}
+		}
+	}
 	if operand != nil && t.operand == nil {
 		for r := range tokens {
 			d.k.leave(operand, r, t.dqkv[r*3*hidden:][:3*hidden])
