@@ -405,6 +405,8 @@ type Adam struct {
 	StepSize     float32 // rate, over 1−Beta1^t with bias correction
 	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction
 	Eps          float32
+	// Clear sets G to zeros afterwards, for the next step's gradients to be added to; not in LAMB and Direction.
+	Clear bool
 }
 
 // LAMB updates one tensor by as much as its own size allows (You et al. 2020, arXiv:1904.00962, Algorithm 2): with m and v as
