@@ -22,6 +22,7 @@ import (
 type goldenBounds struct {
 	forward    float64 // hidden states, attention probabilities, logits
 	loss       float64 // relative
+	oneLoss    float64 // of a single position, where the errors of several do not cancel out
 	grad       float64 // of a tensor, relative to its own largest
 	modelGrad  float64 // relative to the largest gradient of the whole model
 	angle      float64 // between the whole gradients, in radians
@@ -39,9 +40,9 @@ type goldenBounds struct {
 // worst 0.043 rad and 1.7 %, over these goldens and 24 more random models of 1 to 3 layers), and each element against the
 // largest of the whole (5 %).
 var boundsAt = map[Precision]goldenBounds{
-	Float32: {forward: 5e-6, loss: 2e-6, grad: 5e-5, modelGrad: 1e-5, angle: 1e-5, norm: 5e-6, hiddenGrad: 2e-5, nullGrad: 1e-6},
+	Float32: {forward: 5e-6, loss: 2e-6, oneLoss: 2e-6, grad: 5e-5, modelGrad: 1e-5, angle: 1e-5, norm: 5e-6, hiddenGrad: 2e-5, nullGrad: 1e-6},
 	BFloat16: {
-		forward: 0.04, loss: 5e-3, grad: math.Inf(1), modelGrad: 0.12, angle: 0.09, norm: 0.035, hiddenGrad: 0.07, nullGrad: 1e-3,
+		forward: 0.04, loss: 5e-3, oneLoss: 1e-2, grad: math.Inf(1), modelGrad: 0.12, angle: 0.09, norm: 0.035, hiddenGrad: 0.07, nullGrad: 1e-3,
 	},
 }
 
@@ -346,7 +347,7 @@ func goldenTaskTest(t *testing.T, precision Precision, dir, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nearFloat(t, "mlm_loss_first_alone", out.Loss.MaskedLM, *task.FirstAlone, bounds.loss)
+		nearFloat(t, "mlm_loss_first_alone", out.Loss.MaskedLM, *task.FirstAlone, bounds.oneLoss)
 	}
 
 	path := filepath.Join(dir, "task", name+".grad.safetensors")

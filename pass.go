@@ -286,9 +286,14 @@ func (w *workspace) hiddenInto(layer int) {
 	}
 }
 
+// addsQKV reports whether a gradient was added at the queries, keys and values of a layer.
+func (w *workspace) addsQKV(layer int) bool {
+	return layer < len(w.added.qkv) && w.added.qkv[layer].n > 0
+}
+
 // qkvInto adds what was added at the queries, keys and values of a layer to w.dQKV, which holds the gradient there.
 func (w *workspace) qkvInto(layer int) {
-	if layer < len(w.added.qkv) && w.added.qkv[layer].n > 0 {
+	if w.addsQKV(layer) {
 		w.added.qkv[layer].into(w, rows(w.dQKV, w.b.Tokens(), 3*w.m.config.AttentionWidth(layer)))
 	}
 }

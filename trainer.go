@@ -335,11 +335,17 @@ func (t *Trainer) Update(u Update) error {
 		if u.LAMB && s.p.Decay {
 			op.lamb = compute.LAMB{Adam: op.adam, Rate: float32(u.LayerRate)}
 			t.m.device.LAMB(&op.lamb)
+			if t.whole {
+				t.m.device.Zero(op.adam.G)
+			}
 		} else {
+			op.adam.Clear = t.whole // in the cache
 			t.m.device.Adam(&op.adam)
 		}
 	}
-	t.m.device.Zero(t.grads)
+	if !t.whole {
+		t.m.device.Zero(t.grads)
+	}
 	return nil
 }
 

@@ -37,6 +37,8 @@ type workspace struct {
 	operand, firstOperand        compute.Buffer // [T] and [B] rows: what the next product takes, or none
 	narrowOperand                compute.Buffer // [T] rows: the context of a layer with pruned heads as an operand, or none
 	inner                        compute.Buffer // [T,I], S apart
+	// Gradients as operands, and inner, all of [T] rows; or none.
+	branchOperand, innerOperand, dInnerOperand, dQKVOperand compute.Buffer
 
 	first, pooledPre, pooled compute.Buffer // [B,H]: the first tokens' hidden states, before and after the pooler's tanh
 	residual                 compute.Buffer // [B,H]: with firstOnly, the first tokens' rows of what goes into the last block
@@ -269,6 +271,14 @@ func (w *workspace) layOut(c *carver) {
 	if w.train {
 		w.dHidden, w.dSum, w.dBranch = c.take(T*H), c.take(T*H), c.take(T*H)
 		w.dInner, w.dContext, w.dQKV = c.take(T*S), c.take(T*W), c.take(T*3*W)
+		operand := func(width int) (b compute.Buffer) {
+			if size := w.device.OperandSize(width); size > 0 {
+				b = c.take(T * size)
+			}
+			return b
+		}
+		w.branchOperand, w.dQKVOperand = operand(H), operand(3*W)
+		w.innerOperand, w.dInnerOperand = operand(cfg.IntermediateSize), operand(cfg.IntermediateSize)
 		w.dPooled = c.take(max(B, w.headRows(B, T)) * H)
 		w.dTransformed = c.take(M * H)
 	}
@@ -349,23 +359,51 @@ func (w *workspace) linear(n int, x, operand compute.Buffer, d *dense, f compute
 	w.device.Linear(&w.op.linear)
 }
 
+// operands are what a layer takes or the gradient at what it gives: as numbers or as an operand. What has made a gradient an operand has
+// added it to that of the layer's bias.
+type operands struct{ values, operand compute.Buffer }
+
 // weightGrad adds the gradients of a dense layer's weight and bias, from the gradient at its output and its input.
 func (w *workspace) weightGrad(n int, dy compute.Buffer, d *dense, x compute.Buffer) {
+	w.weightGradOf(n, operands{values: dy}, d, operands{values: x})
+}
+
+// weightGradOf is weightGrad of what may be there as operands.
+func (w *workspace) weightGradOf(n int, dy operands, d *dense, x operands) {
 	if w.inputOnly {
 		return
 	}
+	bias := d.biasGrad
+	if dy.values.None() {
+		bias = compute.Buffer{}
+	}
 	w.op.linearWeightGrad = compute.LinearWeightGrad{
-		Rows: n, Out: d.matrix.Out, In: d.matrix.In, DY: rows(dy, n, d.outStride), DYStride: d.outStride,
-		X: rows(x, n, d.inStride), XStride: d.inStride, DW: d.weightGrad, DBias: d.biasGrad,
+		Rows: n, Out: d.matrix.Out, In: d.matrix.In,
+		DY: optionalRows(dy.values, n, d.outStride), DYStride: d.outStride, DYOperand: w.rowsOfOperand(dy.operand, n, d.matrix.Out),
+		X: optionalRows(x.values, n, d.inStride), XStride: d.inStride, XOperand: w.rowsOfOperand(x.operand, n, d.matrix.In),
+		DW: d.weightGrad, DBias: bias,
 	}
 	w.device.LinearWeightGrad(&w.op.linearWeightGrad)
 }
 
 // inputGrad writes the gradient at the input of a dense layer, or with add adds it.
 func (w *workspace) inputGrad(n int, dy compute.Buffer, d *dense, dx compute.Buffer, add bool) {
+	w.inputGradOf(n, operands{values: dy}, d, dx, add)
+}
+
+// inputGradOf is inputGrad of what may be there as an operand.
+func (w *workspace) inputGradOf(n int, dy operands, d *dense, dx compute.Buffer, add bool) {
 	w.op.linearInputGrad = compute.LinearInputGrad{
-		Rows: n, DY: rows(dy, n, d.outStride), DYStride: d.outStride, W: d.matrix,
-		DX: rows(dx, n, d.inStride), DXStride: d.inStride, Add: add,
+		Rows: n, DY: optionalRows(dy.values, n, d.outStride), DYStride: d.outStride, Operand: w.rowsOfOperand(dy.operand, n, d.matrix.Out),
+		W: d.matrix, DX: rows(dx, n, d.inStride), DXStride: d.inStride, Add: add,
 	}
 	w.device.LinearInputGrad(&w.op.linearInputGrad)
+}
+
+// rowsOfOperand is the first n rows of an operand, or none of none.
+func (w *workspace) rowsOfOperand(b compute.Buffer, n, width int) compute.Buffer {
+	if b.None() {
+		return b
+	}
+	return rows(b, n, w.device.OperandSize(width))
 }

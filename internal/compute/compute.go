@@ -9,9 +9,10 @@
 // its dimensions alone: any number of workers gives the same bits. A row of the result of a forward operation depends on
 // its own sequence alone, to the bit, whatever else is in the batch.
 //
-// What multiplies a weight from the left may not be the values themselves: at BFloat16 it is rounded. An operation can leave its
-// result in that form as well, or instead, so that no product has to make it: as an operand, a buffer whose rows have
-// [Device.OperandSize] elements that only the device can read. Where that is 0, the values are the operand, and such buffers are none.
+// What multiplies a weight from the left, or of which a weight's gradient is the product, may not be the values themselves: at BFloat16
+// they are rounded. An operation can leave its result in that form as well, or instead, so that no product has to make it: as an
+// operand, a buffer whose rows have [Device.OperandSize] elements that only the device can read. Where that is 0, the values are the
+// operand, and such buffers are none.
 //
 // The contract of [Device] says what may be asynchronous, how long host memory is used, and how failures surface.
 package compute
@@ -218,24 +219,30 @@ type FeedForward struct {
 // LinearInputGrad is dx = (dy·W)∘f'(pre): the gradient at the input of a product, taken on through the activation
 // before it.
 type LinearInputGrad struct {
-	Rows     int
-	DY       Buffer // [Rows, Out]
-	DYStride int
-	W        Matrix
-	F        Activation
-	Pre      Buffer // [Rows, In]: the input of F; none with Identity
-	DX       Buffer // [Rows, In]
-	DXStride int    // of Pre too
-	Add      bool   // += instead of =; only with Identity
+	Rows      int
+	DY        Buffer // [Rows, Out]; or none if there is an Operand
+	DYStride  int
+	Operand   Buffer // DY as an operand, which is then used instead; or none
+	W         Matrix
+	F         Activation
+	Pre       Buffer // [Rows, In]: the input of F; none with Identity
+	DX        Buffer // [Rows, In]; or none if there is a DXOperand
+	DXStride  int    // of Pre too
+	DXOperand Buffer // DX as an operand, =; or none
+	Y         Buffer // f(Pre) as an operand, =, as it is between the products of a FeedForward; or none
+	DBias     Buffer // [In], += the column sums of DX; or none. It asks for a DXOperand
+	Add       bool   // += instead of =; only with Identity, and of DX alone
 }
 
 // LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
 type LinearWeightGrad struct {
 	Rows, Out, In int
-	DY            Buffer // [Rows, Out]
+	DY            Buffer // [Rows, Out]; or none if there are a DYOperand and no DBias
 	DYStride      int
-	X             Buffer // [Rows, In]
+	DYOperand     Buffer // DY as an operand, which then multiplies instead; or none
+	X             Buffer // [Rows, In]; or none if there is an XOperand
 	XStride       int
+	XOperand      Buffer // X as an operand, which is then used instead; or none
 	DW            Buffer // [Out, In], +=
 	DBias         Buffer // [Out], +=, or none
 }
@@ -263,7 +270,9 @@ type NormGrad struct {
 	Gamma         Buffer // [Width]
 	Drop          Drop
 	DS            Buffer // [Rows, Width], =: the gradient of the residual; may be DY
-	DX            Buffer // [Rows, Width], =: dropout of DS; none where there was nothing to drop out
+	DX            Buffer // [Rows, Width], =: dropout of DS; none where there was nothing to drop out, or where there is an Operand
+	Operand       Buffer // dropout of DS as an operand, =; or none
+	DBias         Buffer // [Width], += the column sums of dropout of DS; or none
 	DGamma, DBeta Buffer // [Width], +=
 }
 
@@ -324,7 +333,9 @@ type AttentionGrad struct {
 	Drop            Drop
 	FirstOnly       bool   // Context and DContext are [B, H], LSE is [B, A]
 	DContext        Buffer // [T, H]
-	DQKV            Buffer // [T, 3H], =
+	DQKV            Buffer // [T, 3H], =; or none if there is an Operand
+	Operand         Buffer // DQKV as an operand, =; or none
+	DBias           Buffer // [3H], += the column sums of DQKV; or none
 }
 
 // The losses below are sums over rows: Scale·Σ loss[r] of losses that may have a weight each. An operation writes the loss of
@@ -395,6 +406,8 @@ type Adam struct {
 	StepSize     float32 // rate, over 1−Beta1^t with bias correction
 	RootScale    float32 // 1, or 1/√(1−Beta2^t) with bias correction
 	Eps          float32
+	// Clear sets G to zeros afterwards, for the next step's gradients to be added to; not in LAMB and Direction.
+	Clear bool
 }
 
 // LAMB updates one tensor by as much as its own size allows (You et al. 2020, arXiv:1904.00962, Algorithm 2): with m and v as

@@ -18,3 +18,13 @@ func roundRowsAVX512BF16(dst *uint32, ldd int, src *float32, ld int, rows int, n
 //
 //go:noescape
 func scaleRowsAVX512BF16(dst *float32, ldd int, src *float32, ld int, rows int, n int, scale *float32)
+
+// keptMasksAVX512BF16 sets a bit for each of groups · 128 elements of a row that dropout keeps, from the group on that begins with the block first of the generator.
+//
+//go:noescape
+func keptMasksAVX512BF16(masks *uint16, groups int, first uint32, key0 uint32, key1 uint32, threshold uint32, rowLow uint32, rowHigh uint32)
+
+// softmaxGrad16AVX512BF16 is Kernels.SoftmaxGrad16, given the elements that are kept.
+//
+//go:noescape
+func softmaxGrad16AVX512BF16(p *uint32, ds *uint32, x *float32, dp *float32, n int, s float32, lse float32, d float32, scale float32, masks *uint16)

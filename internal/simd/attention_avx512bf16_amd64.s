@@ -668,3 +668,360 @@ done5:
 end:
 	VZEROUPPER
 	RET
+
+// func keptMasksAVX512BF16(masks *uint16, groups int, first uint32, key0 uint32, key1 uint32, threshold uint32, rowLow uint32, rowHigh uint32)
+// Requires: AVX, AVX512F
+TEXT ·keptMasksAVX512BF16(SB), NOSPLIT, $88-40
+	MOVL         key0+20(FP), AX
+	MOVL         AX, (SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 8(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 16(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 24(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 32(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 40(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 48(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 56(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 64(SP)
+	ADDL         $0x9e3779b9, AX
+	MOVL         AX, 72(SP)
+	MOVL         key1+24(FP), AX
+	MOVL         AX, 4(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 12(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 20(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 28(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 36(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 44(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 52(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 60(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 68(SP)
+	ADDL         $0xbb67ae85, AX
+	MOVL         AX, 76(SP)
+	MOVL         threshold+28(FP), AX
+	SHLL         $0x10, AX
+	MOVL         AX, 84(SP)
+	MOVL         first+16(FP), AX
+	MOVL         AX, 80(SP)
+	MOVQ         masks+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	VBROADCASTSS cd2511f53<>+0(SB), Z0
+	VBROADCASTSS ccd9e8d57<>+0(SB), Z1
+
+turn:
+	VPBROADCASTD 80(SP), Z2
+	VPADDD       lanes0<>+0(SB), Z2, Z2
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSS rowLow+32(FP), Z4
+	VBROADCASTSS rowHigh+36(FP), Z5
+	VPBROADCASTD 80(SP), Z8
+	VPADDD       lanes1<>+0(SB), Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VBROADCASTSS rowLow+32(FP), Z10
+	VBROADCASTSS rowHigh+36(FP), Z11
+	XORQ         DX, DX
+
+rounds1:
+	VPMULUDQ        Z0, Z2, Z6
+	VPMULUDQ        Z1, Z4, Z7
+	VPSRLQ          $0x20, Z7, Z2
+	VPSRLQ          $0x20, Z6, Z4
+	VPTERNLOGD.BCST $0x96, (SP)(DX*8), Z3, Z2
+	VPTERNLOGD.BCST $0x96, 4(SP)(DX*8), Z5, Z4
+	VPMULUDQ        Z0, Z8, Z12
+	VPMULUDQ        Z1, Z10, Z13
+	VPSRLQ          $0x20, Z13, Z8
+	VPSRLQ          $0x20, Z12, Z10
+	VPTERNLOGD.BCST $0x96, (SP)(DX*8), Z9, Z8
+	VPTERNLOGD.BCST $0x96, 4(SP)(DX*8), Z11, Z10
+	VPMULUDQ        Z0, Z2, Z5
+	VPMULUDQ        Z1, Z4, Z3
+	VPSRLQ          $0x20, Z3, Z2
+	VPSRLQ          $0x20, Z5, Z4
+	VPTERNLOGD.BCST $0x96, 8(SP)(DX*8), Z7, Z2
+	VPTERNLOGD.BCST $0x96, 12(SP)(DX*8), Z6, Z4
+	VPMULUDQ        Z0, Z8, Z11
+	VPMULUDQ        Z1, Z10, Z9
+	VPSRLQ          $0x20, Z9, Z8
+	VPSRLQ          $0x20, Z11, Z10
+	VPTERNLOGD.BCST $0x96, 8(SP)(DX*8), Z13, Z8
+	VPTERNLOGD.BCST $0x96, 12(SP)(DX*8), Z12, Z10
+	ADDQ            $0x02, DX
+	CMPQ            DX, $0x0a
+	JL              rounds1
+	MOVL            $0x0000aaaa, DX
+	KMOVW           DX, K2
+	VPSLLQ          $0x20, Z8, Z8
+	VPBLENDMD       Z8, Z2, K2, Z14
+	VPSLLQ          $0x20, Z9, Z9
+	VPBLENDMD       Z9, Z3, K2, Z15
+	VPSLLQ          $0x20, Z10, Z10
+	VPBLENDMD       Z10, Z4, K2, Z16
+	VPSLLQ          $0x20, Z11, Z11
+	VPBLENDMD       Z11, Z5, K2, Z17
+	VPBROADCASTD    84(SP), Z2
+	VPSLLD          $0x10, Z14, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, (AX)
+	VMOVAPS         Z14, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 2(AX)
+	VPSLLD          $0x10, Z15, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 4(AX)
+	VMOVAPS         Z15, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 6(AX)
+	VPSLLD          $0x10, Z16, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 8(AX)
+	VMOVAPS         Z16, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 10(AX)
+	VPSLLD          $0x10, Z17, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 12(AX)
+	VMOVAPS         Z17, Z3
+	VPCMPUD         $0x05, Z2, Z3, K2
+	KMOVW           K2, 14(AX)
+	ADDQ            $0x10, AX
+	ADDL            $0x00000010, 80(SP)
+	DECQ            CX
+	JNZ             turn
+	VZEROUPPER
+	RET
+
+DATA cd2511f53<>+0(SB)/4, $0xd2511f53
+GLOBL cd2511f53<>(SB), RODATA|NOPTR, $4
+
+DATA ccd9e8d57<>+0(SB)/4, $0xcd9e8d57
+GLOBL ccd9e8d57<>(SB), RODATA|NOPTR, $4
+
+DATA lanes0<>+0(SB)/8, $0x0000000000000000
+DATA lanes0<>+8(SB)/8, $0x0000000000000002
+DATA lanes0<>+16(SB)/8, $0x0000000000000004
+DATA lanes0<>+24(SB)/8, $0x0000000000000006
+DATA lanes0<>+32(SB)/8, $0x0000000000000008
+DATA lanes0<>+40(SB)/8, $0x000000000000000a
+DATA lanes0<>+48(SB)/8, $0x000000000000000c
+DATA lanes0<>+56(SB)/8, $0x000000000000000e
+GLOBL lanes0<>(SB), RODATA|NOPTR, $64
+
+DATA lanes1<>+0(SB)/8, $0x0000000000000001
+DATA lanes1<>+8(SB)/8, $0x0000000000000003
+DATA lanes1<>+16(SB)/8, $0x0000000000000005
+DATA lanes1<>+24(SB)/8, $0x0000000000000007
+DATA lanes1<>+32(SB)/8, $0x0000000000000009
+DATA lanes1<>+40(SB)/8, $0x000000000000000b
+DATA lanes1<>+48(SB)/8, $0x000000000000000d
+DATA lanes1<>+56(SB)/8, $0x000000000000000f
+GLOBL lanes1<>(SB), RODATA|NOPTR, $64
+
+// func softmaxGrad16AVX512BF16(p *uint32, ds *uint32, x *float32, dp *float32, n int, s float32, lse float32, d float32, scale float32, masks *uint16)
+// Requires: AVX, AVX512F, AVX512_BF16, CMOV
+TEXT ·softmaxGrad16AVX512BF16(SB), NOSPLIT, $0-64
+	MOVQ         p+0(FP), AX
+	MOVQ         ds+8(FP), DX
+	MOVQ         x+16(FP), BX
+	MOVQ         dp+24(FP), SI
+	MOVQ         n+32(FP), DI
+	MOVQ         masks+56(FP), R8
+	VBROADCASTSS s+40(FP), Z0
+	VBROADCASTSS lse+44(FP), Z1
+	VBROADCASTSS d+48(FP), Z2
+	VBROADCASTSS scale+52(FP), Z3
+	VBROADCASTSS cc2d00000<>+0(SB), Z4
+	VBROADCASTSS c42b20000<>+0(SB), Z5
+
+loop:
+	SUBQ              $0x20, DI
+	JL                rest
+	VMOVUPS           (BX), Z6
+	VMOVUPS           64(BX), Z7
+	VMOVUPS           (SI), Z8
+	VMOVUPS           64(SI), Z9
+	KMOVW             (R8), K3
+	VFMSUB213PS       Z1, Z0, Z6
+	VMAXPS            Z6, Z4, Z6
+	VMINPS            Z6, Z5, Z6
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z6, Z10
+	VRNDSCALEPS       $0x08, Z10, Z10
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z10, Z6
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z10, Z6
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z11
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z6, Z11
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z6, Z11
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z6, Z11
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z6, Z11
+	VMULPS            Z6, Z6, Z12
+	VFMADD231PS       Z12, Z11, Z6
+	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z6
+	VSCALEFPS         Z10, Z6, Z6
+	VMULPS.Z          Z8, Z3, K3, Z8
+	VMULPS            Z0, Z6, Z10
+	VSUBPS            Z2, Z8, Z8
+	VMULPS            Z8, Z10, Z8
+	VMULPS.Z          Z6, Z3, K3, Z6
+	KMOVW             2(R8), K4
+	VFMSUB213PS       Z1, Z0, Z7
+	VMAXPS            Z7, Z4, Z7
+	VMINPS            Z7, Z5, Z7
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z7, Z10
+	VRNDSCALEPS       $0x08, Z10, Z10
+	VMOVAPS           Z7, Z7
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z10, Z7
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z10, Z7
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z11
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z7, Z11
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z7, Z11
+	VMULPS            Z7, Z7, Z12
+	VFMADD231PS       Z12, Z11, Z7
+	VADDPS.BCST       c3f800000<>+0(SB), Z7, Z7
+	VSCALEFPS         Z10, Z7, Z7
+	VMULPS.Z          Z9, Z3, K4, Z9
+	VMULPS            Z0, Z7, Z10
+	VSUBPS            Z2, Z9, Z9
+	VMULPS            Z9, Z10, Z9
+	VMULPS.Z          Z7, Z3, K4, Z7
+	BYTE              $0x62; BYTE $0xf2; BYTE $0x47; BYTE $0x48; BYTE $0x72; BYTE $0xf6 // VCVTNE2PS2BF16 Z6, Z7, Z6
+	BYTE              $0x62; BYTE $0xd2; BYTE $0x37; BYTE $0x48; BYTE $0x72; BYTE $0xf8 // VCVTNE2PS2BF16 Z8, Z9, Z7
+	VMOVUPS           Z6, (AX)
+	VMOVUPS           Z7, (DX)
+	ADDQ              $+128, BX
+	ADDQ              $+128, SI
+	ADDQ              $+64, AX
+	ADDQ              $+64, DX
+	ADDQ              $0x04, R8
+	JMP               loop
+
+rest:
+	ADDQ              $0x20, DI
+	JZ                done
+	LEAQ              1(DI), R9
+	SHRQ              $0x01, R9
+	MOVQ              $+16, CX
+	MOVQ              DI, R10
+	CMPQ              R10, CX
+	CMOVQGT           CX, R10
+	SUBQ              R10, DI
+	MOVQ              R10, CX
+	MOVL              $0x00000001, R10
+	SHLL              CL, R10
+	DECL              R10
+	KMOVW             R10, K1
+	MOVQ              DI, CX
+	MOVL              $0x00000001, DI
+	SHLL              CL, DI
+	DECL              DI
+	KMOVW             DI, K2
+	VMOVUPS.Z         (BX), K1, Z6
+	VMOVUPS.Z         64(BX), K2, Z7
+	VMOVUPS.Z         (SI), K1, Z8
+	VMOVUPS.Z         64(SI), K2, Z9
+	KMOVW             (R8), K3
+	VFMSUB213PS       Z1, Z0, Z6
+	VMAXPS            Z6, Z4, Z6
+	VMINPS            Z6, Z5, Z6
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z6, Z10
+	VRNDSCALEPS       $0x08, Z10, Z10
+	VMOVAPS           Z6, Z6
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z10, Z6
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z10, Z6
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z11
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z6, Z11
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z6, Z11
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z6, Z11
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z6, Z11
+	VMULPS            Z6, Z6, Z12
+	VFMADD231PS       Z12, Z11, Z6
+	VADDPS.BCST       c3f800000<>+0(SB), Z6, Z6
+	VSCALEFPS         Z10, Z6, Z6
+	VMULPS.Z          Z8, Z3, K3, Z8
+	VMULPS            Z0, Z6, Z10
+	VSUBPS            Z2, Z8, Z8
+	VMULPS            Z8, Z10, Z8
+	VMULPS.Z          Z6, Z3, K3, Z6
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z8, K1, Z8
+	KMOVW             2(R8), K4
+	VFMSUB213PS       Z1, Z0, Z7
+	VMAXPS            Z7, Z4, Z1
+	VMINPS            Z1, Z5, Z1
+	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST c3f317218<>+0(SB), Z4, Z1
+	VFNMADD231PS.BCST cb102e308<>+0(SB), Z4, Z1
+	VBROADCASTSS      c3ab511f9<>+0(SB), Z5
+	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z5
+	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z5
+	VMULPS            Z1, Z1, Z7
+	VFMADD231PS       Z7, Z5, Z1
+	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z1
+	VSCALEFPS         Z4, Z1, Z1
+	VMULPS.Z          Z9, Z3, K4, Z9
+	VMULPS            Z0, Z1, Z0
+	VSUBPS            Z2, Z9, Z2
+	VMULPS            Z2, Z0, Z0
+	VMULPS.Z          Z1, Z3, K4, Z1
+	VMOVAPS.Z         Z1, K2, Z1
+	VMOVAPS.Z         Z0, K2, Z0
+	BYTE              $0x62; BYTE $0xf2; BYTE $0x77; BYTE $0x48; BYTE $0x72; BYTE $0xce // VCVTNE2PS2BF16 Z6, Z1, Z1
+	BYTE              $0x62; BYTE $0xd2; BYTE $0x7f; BYTE $0x48; BYTE $0x72; BYTE $0xc0 // VCVTNE2PS2BF16 Z8, Z0, Z0
+	MOVQ              R9, CX
+	MOVL              $0x00000001, BX
+	SHLL              CL, BX
+	DECL              BX
+	KMOVW             BX, K1
+	VMOVUPS           Z1, K1, (AX)
+	VMOVUPS           Z0, K1, (DX)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA cc2d00000<>+0(SB)/4, $0xc2d00000
+GLOBL cc2d00000<>(SB), RODATA|NOPTR, $4
+
+DATA c42b20000<>+0(SB)/4, $0x42b20000
+GLOBL c42b20000<>(SB), RODATA|NOPTR, $4
+
+DATA c3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c3f317218<>(SB), RODATA|NOPTR, $4
+
+DATA cb102e308<>+0(SB)/4, $0xb102e308
+GLOBL cb102e308<>(SB), RODATA|NOPTR, $4
+
+DATA c3ab511f9<>+0(SB)/4, $0x3ab511f9
+GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $4
+
+DATA c3c091d05<>+0(SB)/4, $0x3c091d05
+GLOBL c3c091d05<>(SB), RODATA|NOPTR, $4
+
+DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
+GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $4
+
+DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $4
+
+DATA c3efffffe<>+0(SB)/4, $0x3efffffe
+GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4

@@ -21,6 +21,10 @@ func packA16NEON(dst []uint32, src []float32, ld, m, k int) {
 	packRows16(dst, wideRows, src, ld, m, k)
 }
 
+func repackB16NEON(dst, src []uint32, ld, n, k int) { repackRows16(dst, wideColumns, src, ld, n, k) }
+
+func repackA16NEON(dst, src []uint32, ld, m, k int) { repackRows16(dst, wideRows, src, ld, m, k) }
+
 func packBT16NEON(dst []uint32, src []float32, ld, n, k int) {
 	dst = dst[:words(k)*wideColumns]
 	clear(dst)

@@ -183,6 +183,49 @@ func TestPack16(t *testing.T) {
 	})
 }
 
+// TestRepack16 holds the packings of rows of words to those of the numbers that they were rounded from.
+func TestRepack16(t *testing.T) {
+	eachLevel(t, func(t *testing.T, k *Kernels) {
+		const deepest, extra = 70, 3
+		r := newRand()
+		bufDst, bufSrc := newBuffer(t, deepest*max(k.NR16, k.MR16)), newBuffer(t, deepest*(k.NR16+extra))
+		check := func(name string, pack func(dst []uint32, src []float32, ld, n, k int), repack func(dst, src []uint32, ld, n, k int), width, n, depth int) {
+			t.Helper()
+			// Beside the columns of a panel a row may have others, of which one may share a word with the last.
+			columns := n + n%2
+			numbers := normals(r, (depth+1)*(columns+1))
+			rows := make([]uint32, depth*(columns/2))
+			for p := range depth {
+				k.RoundRow(rows[p*(columns/2):][:columns/2], numbers[p*columns:][:columns])
+			}
+			want := make([]uint32, (depth+1)/2*width)
+			pack(want, numbers, columns, n, depth)
+			for _, ld := range []int{columns / 2, columns/2 + extra} {
+				where := place((n + depth) % int(places))
+				src := asWords(bufSrc.put(spread(asFloats(rows), depth, columns/2, columns/2, ld), where))
+				dst := asWords(bufDst.put(normals(r, len(want)), where))
+				repack(dst, src, ld, n, depth)
+				for i := range want {
+					if dst[i] != want[i] {
+						t.Fatalf("%s n=%d k=%d ld=%d: word %d is %#08x, want %#08x", name, n, depth, ld, i, dst[i], want[i])
+					}
+				}
+				if !bufDst.intact() || !bufSrc.intact() {
+					t.Fatalf("%s n=%d k=%d: wrote outside its operands", name, n, depth)
+				}
+			}
+		}
+		for depth := range deepest + 1 {
+			for n := range k.NR16 + 1 {
+				check("RepackB16", k.PackB16, k.RepackB16, k.NR16, n, depth)
+			}
+			for m := range k.MR16 + 1 {
+				check("RepackA16", k.PackA16, k.RepackA16, k.MR16, m, depth)
+			}
+		}
+	})
+}
+
 // TestPack16Kinds checks that the packings round all kinds of numbers as RoundRow does.
 func TestPack16Kinds(t *testing.T) {
 	kinds := everyExponent()

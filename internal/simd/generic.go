@@ -22,6 +22,8 @@ var genericKernels = Kernels{
 	PackB16:      packB16Generic,
 	PackBT16:     packBT16Generic,
 	PackA16:      packA16Generic,
+	RepackB16:    repackB16Generic,
+	RepackA16:    repackA16Generic,
 	Gemm16:       gemm16Generic,
 	GemmPacked16: gemmPacked16Generic,
 
@@ -32,6 +34,7 @@ var genericKernels = Kernels{
 	Scale:      scaleGeneric,
 	Dot:        dotGeneric,
 	SumSquares: sumSquaresGeneric,
+	Prefetch:   prefetchGeneric,
 
 	Activate:         activateGeneric,
 	ActivateRound:    activateRoundGeneric,

@@ -10,6 +10,7 @@ import (
 const (
 	halfBits  = 16
 	upperHalf = 0xffff0000
+	lowerHalf = 0x0000ffff
 )
 
 // words is the number of words that hold k elements.
@@ -68,6 +69,25 @@ func packBT16Generic(dst []uint32, src []float32, ld, n, k int) {
 	for j := range n {
 		for p, x := range src[j*ld:][:k] {
 			dst[p/2*genericNR+j] |= bfloat16(x) << (p % 2 * halfBits)
+		}
+	}
+}
+
+func repackB16Generic(dst, src []uint32, ld, n, k int) { repackRows16(dst, genericNR, src, ld, n, k) }
+
+func repackA16Generic(dst, src []uint32, ld, m, k int) { repackRows16(dst, genericMR, src, ld, m, k) }
+
+// repackRows16 is packRows16 of rows of words.
+func repackRows16(dst []uint32, width int, src []uint32, ld, n, k int) {
+	dst = dst[:words(k)*width]
+	clear(dst)
+	if n == 0 {
+		return
+	}
+	for p := range k {
+		row, from := dst[p/2*width:][:n], src[p*ld:][:words(n)]
+		for j := range row {
+			row[j] |= from[j/2] >> (j % 2 * halfBits) & lowerHalf << (p % 2 * halfBits)
 		}
 	}
 }

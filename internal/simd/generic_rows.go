@@ -160,3 +160,5 @@ func adamGeneric(p, g, m, v []float32, c *AdamStep) {
 		p[i] -= float32(c.Decay*p[i]) + float32(c.StepSize*m[i])/(float32(root*c.RootScale)+c.Eps)
 	}
 }
+
+func prefetchGeneric(_ []float32, _, _, _ int) {}

@@ -175,6 +175,8 @@ var kernelsAVX2 = Kernels{
 	PackB16:      pack16AVX2.b,
 	PackBT16:     pack16AVX2.bt,
 	PackA16:      pack16AVX2.a,
+	RepackB16:    repackB16AVX2,
+	RepackA16:    repackA16AVX2,
 	Gemm16:       gemmInPlace16AVX2,
 	GemmPacked16: gemmPacked16AVX2,
 
@@ -194,6 +196,11 @@ var kernelsAVX2 = Kernels{
 	Dot: func(x, y []float32) float32 {
 		n := length(len(x), len(y))
 		return dotAVX2(unsafe.SliceData(x), unsafe.SliceData(y), n)
+	},
+	Prefetch: func(x []float32, ld, rows, n int) {
+		if rows > 0 && n > 0 {
+			prefetchAVX2(unsafe.SliceData(x), ld*elementSize, rows, n)
+		}
 	},
 	SumSquares: func(x []float32) float64 {
 		return sumSquaresAVX2(unsafe.SliceData(x), len(x))

@@ -173,6 +173,8 @@ var kernelsAVX512 = Kernels{
 	PackB16:      pack16AVX512.b,
 	PackBT16:     pack16AVX512.bt,
 	PackA16:      pack16AVX512.a,
+	RepackB16:    repackB16AVX512,
+	RepackA16:    repackA16AVX512,
 	Gemm16:       gemmInPlace16AVX512,
 	GemmPacked16: gemmPacked16AVX512,
 
@@ -192,6 +194,11 @@ var kernelsAVX512 = Kernels{
 	Dot: func(x, y []float32) float32 {
 		n := length(len(x), len(y))
 		return dotAVX512(unsafe.SliceData(x), unsafe.SliceData(y), n)
+	},
+	Prefetch: func(x []float32, ld, rows, n int) {
+		if rows > 0 && n > 0 {
+			prefetchAVX512(unsafe.SliceData(x), ld*elementSize, rows, n)
+		}
 	},
 	SumSquares: func(x []float32) float64 {
 		return sumSquaresAVX512(unsafe.SliceData(x), len(x))

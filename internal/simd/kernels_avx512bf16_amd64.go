@@ -86,6 +86,7 @@ var kernelsAVX512BF16 = func() Kernels {
 	k.Gemm16 = gemmInPlace16AVX512BF16
 	k.GemmPacked16 = gemmPacked16AVX512BF16
 	k.peak16 = peak16AVX512BF16
+	k.softmaxGrad16 = softmaxGradOf
 	k.expRows16 = func(dst []uint32, ldd int, x []float32, ld, rows, n int, s float32, inverse []float32) {
 		expRows16AVX512BF16(unsafe.SliceData(dst), ldd*elementSize, unsafe.SliceData(x), ld*elementSize, rows, n, s, unsafe.SliceData(inverse))
 	}

@@ -112,6 +112,8 @@ var kernelsNEON = Kernels{
 	PackB16:      packB16NEON,
 	PackBT16:     packBT16NEON,
 	PackA16:      packA16NEON,
+	RepackB16:    repackB16NEON,
+	RepackA16:    repackA16NEON,
 	Gemm16:       gemm16NEON,
 	GemmPacked16: gemmPacked16NEON,
 
@@ -132,6 +134,7 @@ var kernelsNEON = Kernels{
 		n := length(len(x), len(y))
 		return dotNEON(unsafe.SliceData(x), unsafe.SliceData(y), n)
 	},
+	Prefetch: prefetchGeneric,
 	SumSquares: func(x []float32) float64 {
 		return sumSquaresNEON(unsafe.SliceData(x), len(x))
 	},

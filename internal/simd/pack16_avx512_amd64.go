@@ -28,3 +28,8 @@ func packBT16AVX512(dst *uint32, src *float32, ld int, n int, k int)
 //
 //go:noescape
 func packA16x1AVX512(dst *uint32, src *float32, ld int, m int, k int)
+
+// repack16AVX512 pairs k > 0 rows of words, ld bytes apart, to rows of width ≤ 16 words, ds bytes apart, of which n are not zero.
+//
+//go:noescape
+func repack16AVX512(dst *uint32, ds int, src *uint32, ld int, n int, width int, k int)

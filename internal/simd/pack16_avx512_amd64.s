@@ -1311,3 +1311,89 @@ single:
 	VMOVUPS         Z0, K1, (AX)
 	VZEROUPPER
 	RET
+
+// func repack16AVX512(dst *uint32, ds int, src *uint32, ld int, n int, width int, k int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·repack16AVX512(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    ds+8(FP), DX
+	MOVQ    src+16(FP), BX
+	MOVQ    ld+24(FP), SI
+	MOVQ    k+48(FP), DI
+	MOVQ    n+32(FP), R8
+	VMOVUPS zip<>+0(SB), Z0
+	LEAQ    1(R8), CX
+	SHRQ    $0x01, CX
+	MOVQ    $0x00000001, R9
+	SHLQ    CL, R9
+	DECQ    R9
+	KMOVW   R9, K1
+	SHLQ    $0x08, R9
+	KMOVW   R9, K2
+	LEAQ    (R8)(R8*1), CX
+	MOVQ    $0x00000001, R9
+	SHLQ    CL, R9
+	DECQ    R9
+	KMOVD   R9, K3
+	MOVQ    width+40(FP), CX
+	MOVL    $0x00000001, R8
+	SHLL    CL, R8
+	DECL    R8
+	KMOVW   R8, K4
+	SUBQ    $0x02, DI
+	JL      last
+
+loop:
+	VMOVUPS.Z (BX), K1, Z1
+	VMOVUPS   -32(BX)(SI*1), K2, Z1
+	VPERMW.Z  Z1, Z0, K3, Z1
+	VMOVUPS   Z1, K4, (AX)
+	LEAQ      (BX)(SI*2), BX
+	ADDQ      DX, AX
+	SUBQ      $0x02, DI
+	JGE       loop
+
+last:
+	ADDQ      $0x02, DI
+	JZ        done
+	VMOVUPS.Z (BX), K1, Z1
+	VPERMW.Z  Z1, Z0, K3, Z1
+	VMOVUPS   Z1, K4, (AX)
+
+done:
+	VZEROUPPER
+	RET
+
+DATA zip<>+0(SB)/2, $0x0000
+DATA zip<>+2(SB)/2, $0x0010
+DATA zip<>+4(SB)/2, $0x0001
+DATA zip<>+6(SB)/2, $0x0011
+DATA zip<>+8(SB)/2, $0x0002
+DATA zip<>+10(SB)/2, $0x0012
+DATA zip<>+12(SB)/2, $0x0003
+DATA zip<>+14(SB)/2, $0x0013
+DATA zip<>+16(SB)/2, $0x0004
+DATA zip<>+18(SB)/2, $0x0014
+DATA zip<>+20(SB)/2, $0x0005
+DATA zip<>+22(SB)/2, $0x0015
+DATA zip<>+24(SB)/2, $0x0006
+DATA zip<>+26(SB)/2, $0x0016
+DATA zip<>+28(SB)/2, $0x0007
+DATA zip<>+30(SB)/2, $0x0017
+DATA zip<>+32(SB)/2, $0x0008
+DATA zip<>+34(SB)/2, $0x0018
+DATA zip<>+36(SB)/2, $0x0009
+DATA zip<>+38(SB)/2, $0x0019
+DATA zip<>+40(SB)/2, $0x000a
+DATA zip<>+42(SB)/2, $0x001a
+DATA zip<>+44(SB)/2, $0x000b
+DATA zip<>+46(SB)/2, $0x001b
+DATA zip<>+48(SB)/2, $0x000c
+DATA zip<>+50(SB)/2, $0x001c
+DATA zip<>+52(SB)/2, $0x000d
+DATA zip<>+54(SB)/2, $0x001d
+DATA zip<>+56(SB)/2, $0x000e
+DATA zip<>+58(SB)/2, $0x001e
+DATA zip<>+60(SB)/2, $0x000f
+DATA zip<>+62(SB)/2, $0x001f
+GLOBL zip<>(SB), RODATA|NOPTR, $64

@@ -33,3 +33,8 @@ func sumSquaresAVX2(x *float32, n int) (sum float64)
 //
 //go:noescape
 func adamAVX2(p *float32, grad *float32, m *float32, v *float32, n int, c *float32)
+
+// prefetchAVX2 asks for the cache lines of n > 0 elements of each of rows > 0, ld bytes apart.
+//
+//go:noescape
+func prefetchAVX2(x *float32, ld int, rows int, n int)

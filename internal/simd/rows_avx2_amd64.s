@@ -413,3 +413,26 @@ afterOne4:
 done5:
 	VZEROUPPER
 	RET
+
+// func prefetchAVX2(x *float32, ld int, rows int, n int)
+// Requires: MMX+
+TEXT ·prefetchAVX2(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), AX
+	MOVQ ld+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ n+24(FP), BX
+
+row:
+	LEAQ (AX)(BX*4), DI
+	MOVQ AX, SI
+	ANDQ $-64, SI
+
+line:
+	PREFETCHT0 (SI)
+	ADDQ       $0x40, SI
+	CMPQ       SI, DI
+	JLT        line
+	ADDQ       CX, AX
+	DECQ       DX
+	JNZ        row
+	RET

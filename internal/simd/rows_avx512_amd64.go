@@ -33,3 +33,8 @@ func sumSquaresAVX512(x *float32, n int) (sum float64)
 //
 //go:noescape
 func adamAVX512(p *float32, grad *float32, m *float32, v *float32, n int, c *float32)
+
+// prefetchAVX512 asks for the cache lines of n > 0 elements of each of rows > 0, ld bytes apart.
+//
+//go:noescape
+func prefetchAVX512(x *float32, ld int, rows int, n int)

@@ -53,7 +53,8 @@ type Kernels struct {
 	// of them: with a Step16 of one, [⌈k/2⌉][MR16].
 	//
 	// RoundRow writes a row of A: dst has ⌈len(src)/2⌉ words. PackB16, PackBT16 and PackA16 are PackB, PackBT and PackA of
-	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR16 or ⌈k/2⌉*MR16 words. Gemm16 and GemmPacked16 are
+	// float32 sources, rounded; k and ld count elements, dst has ⌈k/2⌉*NR16 or ⌈k/2⌉*MR16 words. RepackB16 and RepackA16 are PackB16
+	// and PackA16 of sources that are rounded already: rows as RoundRow writes them, of which ld counts words. Gemm16 and GemmPacked16 are
 	// Gemm and GemmPacked with k and lda counted in words; without add, the sums of Gemm16 start from bias, unless it is nil,
 	// and with add there is none. The product of two rounded elements is exact.
 	// With a Step16 of one a chain adds them up in float32 in the order of the words, of each the upper half's first. Else
@@ -69,6 +70,8 @@ type Kernels struct {
 	PackB16      func(dst []uint32, src []float32, ld, n, k int)
 	PackBT16     func(dst []uint32, src []float32, ld, n, k int)
 	PackA16      func(dst []uint32, src []float32, ld, m, k int)
+	RepackB16    func(dst, src []uint32, ld, n, k int)
+	RepackA16    func(dst, src []uint32, ld, m, k int)
 	Gemm16       func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int, add bool, next []uint32, bias []float32)
 	GemmPacked16 func(m, n, k int, a []uint32, b []uint32, c []float32, ldc int, add bool, next []uint32)
 
@@ -81,6 +84,9 @@ type Kernels struct {
 	Dot   func(x, y []float32) float32                // Σ x·y
 	// SumSquares is Σ x², accumulated in float64.
 	SumSquares func(x []float32) float64
+	// Prefetch asks for n elements of each of some rows of x, which are soon to be read or written, to be brought into the first cache
+	// meanwhile. They need not be within x. Some levels do nothing.
+	Prefetch func(x []float32, ld, rows, n int)
 
 	// Activate writes dst = f(x), of a row, and ActivateBackward dx = dy·f'(x), where x is the input of the activation.
 	// Infinities give the limits, and a NaN in x a NaN, but for the slope of ReLU, which is 0 where x ≤ 0, else 1.
@@ -139,6 +145,9 @@ type Kernels struct {
 	// softmaxRows is SoftmaxRows of operands that are known to be long enough. It may be nil.
 	softmaxRows func(x []float32, ld, rows, n int, s float32, lse []float32)
 
+	// softmaxGrad16 is SoftmaxGrad16 with a threshold of draws that some may be below and some not. It may be nil.
+	softmaxGrad16 func(p, ds []uint32, x, dp []float32, s, lse, d float32, drop Drop, row uint64)
+
 	// gemmRoom16 is GemmRoom16 of operands that are known to be long enough and not empty. It may be nil.
 	gemmRoom16 func(m, n, k int, a []uint32, lda int, b []uint32, c []float32, ldc int)
 
@@ -174,6 +183,27 @@ func (k *Kernels) SoftmaxRows(x []float32, ld, rows, n int, s float32, lse []flo
 			lse[i] = sum
 		}
 	}
+}
+
+// SoftmaxGrad16 goes back through a row of attention whose probabilities are those of SoftmaxAgain(x, s, lse) and then of Dropout(drop, row):
+// given the gradient dp at what is left of them and the d of SoftmaxBackward, it writes what is left to p and the gradient at x to
+// ds, both rounded as by RoundRow. x and dp are left with anything.
+func (k *Kernels) SoftmaxGrad16(p, ds []uint32, x, dp []float32, s, lse, d float32, drop Drop, row uint64) {
+	if k.softmaxGrad16 != nil && drop.Threshold < drawRange {
+		k.softmaxGrad16(p, ds, x, dp, s, lse, d, drop, row)
+		return
+	}
+	k.SoftmaxAgain(x, s, lse)
+	if drop.Threshold != 0 {
+		k.Dropout(dp, dp, drop, row)
+	}
+	k.SoftmaxBackward(dp, x, dp, s, d)
+	if drop.Threshold != 0 {
+		k.Dropout(x, x, drop, row)
+	}
+	n := words(len(x))
+	k.RoundRow(p[:n], x)
+	k.RoundRow(ds[:n], dp)
 }
 
 // AdamStep holds the constants of one step for one run of parameters.

@@ -205,6 +205,29 @@ func packA16Tiles(dst []uint32, src []float32, ld, m, k int) {
 	}
 }
 
+// repackA16Tiles is Kernels.RepackA16.
+func repackA16Tiles(dst, src []uint32, ld, m, k int) {
+	dst = dst[: ceil(k, 2)*tileMR : len(dst)]
+	if m <= 0 || k <= 0 {
+		clear(dst)
+		return
+	}
+	checkWidth(m, tileMR)
+	_ = src[(k-1)*ld+words(m)-1]
+	for p := 0; p < k; p += 2 * tileWords {
+		count := min(2*tileWords, k-p)
+		width := ceil(count, 2)
+		block := dst[p/2*tileMR:][:tileMR*width]
+		for i := 0; i < tileMR; i += registerRows {
+			if i >= m {
+				clear(block[i*width:])
+				break
+			}
+			repackTilesAMX(&block[i*width], width*elementSize, &src[p*ld+i/2], ld*elementSize, min(m-i, registerRows), count)
+		}
+	}
+}
+
 // peak16Tiles is Kernels.peak16.
 func peak16Tiles(steps int) (operations int) {
 	config := configure(tileMR, tileNR, tileWords)
@@ -219,6 +242,7 @@ var kernelsAMX = func() Kernels {
 	k.Level = AMX
 	k.MR16, k.NR16, k.Step16 = tileMR, tileNR, tileWords
 	k.PackA16 = packA16Tiles
+	k.RepackA16 = repackA16Tiles
 	k.Gemm16 = gemm16Tiles
 	k.GemmPacked16 = gemmPacked16Tiles
 	k.gemmRoom16 = gemmRoom16Tiles

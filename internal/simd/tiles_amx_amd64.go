@@ -54,6 +54,11 @@ func tileGridAMX(config *byte, blocks int, panels int, a *uint32, as int, rs int
 //go:noescape
 func packTilesAMX(dst *uint32, rs int, src *float32, ld int, m int, k int)
 
+// repackTilesAMX turns 0 < k ≤ 32 rows of words, ld bytes apart, of m ≤ 16 columns to 16 rows of words, rs bytes apart.
+//
+//go:noescape
+func repackTilesAMX(dst *uint32, rs int, src *uint32, ld int, m int, k int)
+
 // peakTilesAMX does four products of whole tiles a step and nothing else, to measure what the processor can do.
 //
 //go:noescape

@@ -1167,6 +1167,312 @@ DATA zip<>+60(SB)/2, $0x000f
 DATA zip<>+62(SB)/2, $0x001f
 GLOBL zip<>(SB), RODATA|NOPTR, $64
 
+// func repackTilesAMX(dst *uint32, rs int, src *uint32, ld int, m int, k int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·repackTilesAMX(SB), NOSPLIT, $0-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      rs+8(FP), DX
+	MOVQ      src+16(FP), BX
+	MOVQ      ld+24(FP), SI
+	MOVQ      k+40(FP), DI
+	MOVQ      m+32(FP), R8
+	VMOVUPS   zip<>+0(SB), Z0
+	LEAQ      1(R8), CX
+	SHRQ      $0x01, CX
+	MOVQ      $0x00000001, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	SHLQ      $0x08, R9
+	KMOVW     R9, K2
+	LEAQ      (R8)(R8*1), CX
+	MOVQ      $0x00000001, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVD     R9, K3
+	LEAQ      1(DI), CX
+	SHRQ      $0x01, CX
+	MOVL      $0x00000001, R8
+	SHLL      CL, R8
+	DECL      R8
+	KMOVW     R8, K4
+	VPXORD    Z1, Z1, Z1
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z3, Z3, Z3
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	VPXORD    Z8, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	VPXORD    Z12, Z12, Z12
+	VPXORD    Z13, Z13, Z13
+	VPXORD    Z14, Z14, Z14
+	VPXORD    Z15, Z15, Z15
+	VPXORD    Z16, Z16, Z16
+	CMPQ      DI, $0x00
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z1
+	CMPQ      DI, $0x01
+	JLE       zip1
+	VMOVUPS   -32(BX)(SI*1), K2, Z1
+
+zip1:
+	VPERMW.Z  Z1, Z0, K3, Z1
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x02
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z2
+	CMPQ      DI, $0x03
+	JLE       zip2
+	VMOVUPS   -32(BX)(SI*1), K2, Z2
+
+zip2:
+	VPERMW.Z  Z2, Z0, K3, Z2
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x04
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z3
+	CMPQ      DI, $0x05
+	JLE       zip3
+	VMOVUPS   -32(BX)(SI*1), K2, Z3
+
+zip3:
+	VPERMW.Z  Z3, Z0, K3, Z3
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x06
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z4
+	CMPQ      DI, $0x07
+	JLE       zip4
+	VMOVUPS   -32(BX)(SI*1), K2, Z4
+
+zip4:
+	VPERMW.Z  Z4, Z0, K3, Z4
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x08
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z5
+	CMPQ      DI, $0x09
+	JLE       zip5
+	VMOVUPS   -32(BX)(SI*1), K2, Z5
+
+zip5:
+	VPERMW.Z  Z5, Z0, K3, Z5
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x0a
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z6
+	CMPQ      DI, $0x0b
+	JLE       zip6
+	VMOVUPS   -32(BX)(SI*1), K2, Z6
+
+zip6:
+	VPERMW.Z  Z6, Z0, K3, Z6
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x0c
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z7
+	CMPQ      DI, $0x0d
+	JLE       zip7
+	VMOVUPS   -32(BX)(SI*1), K2, Z7
+
+zip7:
+	VPERMW.Z  Z7, Z0, K3, Z7
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x0e
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z8
+	CMPQ      DI, $0x0f
+	JLE       zip8
+	VMOVUPS   -32(BX)(SI*1), K2, Z8
+
+zip8:
+	VPERMW.Z  Z8, Z0, K3, Z8
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x10
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z9
+	CMPQ      DI, $0x11
+	JLE       zip9
+	VMOVUPS   -32(BX)(SI*1), K2, Z9
+
+zip9:
+	VPERMW.Z  Z9, Z0, K3, Z9
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x12
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z10
+	CMPQ      DI, $0x13
+	JLE       zip10
+	VMOVUPS   -32(BX)(SI*1), K2, Z10
+
+zip10:
+	VPERMW.Z  Z10, Z0, K3, Z10
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x14
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z11
+	CMPQ      DI, $0x15
+	JLE       zip11
+	VMOVUPS   -32(BX)(SI*1), K2, Z11
+
+zip11:
+	VPERMW.Z  Z11, Z0, K3, Z11
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x16
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z12
+	CMPQ      DI, $0x17
+	JLE       zip12
+	VMOVUPS   -32(BX)(SI*1), K2, Z12
+
+zip12:
+	VPERMW.Z  Z12, Z0, K3, Z12
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x18
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z13
+	CMPQ      DI, $0x19
+	JLE       zip13
+	VMOVUPS   -32(BX)(SI*1), K2, Z13
+
+zip13:
+	VPERMW.Z  Z13, Z0, K3, Z13
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x1a
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z14
+	CMPQ      DI, $0x1b
+	JLE       zip14
+	VMOVUPS   -32(BX)(SI*1), K2, Z14
+
+zip14:
+	VPERMW.Z  Z14, Z0, K3, Z14
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x1c
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z15
+	CMPQ      DI, $0x1d
+	JLE       zip15
+	VMOVUPS   -32(BX)(SI*1), K2, Z15
+
+zip15:
+	VPERMW.Z  Z15, Z0, K3, Z15
+	LEAQ      (BX)(SI*2), BX
+	CMPQ      DI, $0x1e
+	JLE       turn
+	VMOVUPS.Z (BX), K1, Z16
+	CMPQ      DI, $0x1f
+	JLE       zip16
+	VMOVUPS   -32(BX)(SI*1), K2, Z16
+
+zip16:
+	VPERMW.Z Z16, Z0, K3, Z16
+	LEAQ     (BX)(SI*2), BX
+
+turn:
+	VUNPCKLPS  Z2, Z1, Z0
+	VUNPCKHPS  Z2, Z1, Z1
+	VUNPCKLPS  Z4, Z3, Z2
+	VUNPCKHPS  Z4, Z3, Z4
+	VUNPCKLPD  Z2, Z0, Z3
+	VUNPCKHPD  Z2, Z0, Z0
+	VUNPCKLPD  Z4, Z1, Z2
+	VUNPCKHPD  Z4, Z1, Z1
+	VUNPCKLPS  Z6, Z5, Z4
+	VUNPCKHPS  Z6, Z5, Z5
+	VUNPCKLPS  Z8, Z7, Z6
+	VUNPCKHPS  Z8, Z7, Z8
+	VUNPCKLPD  Z6, Z4, Z7
+	VUNPCKHPD  Z6, Z4, Z4
+	VUNPCKLPD  Z8, Z5, Z6
+	VUNPCKHPD  Z8, Z5, Z5
+	VUNPCKLPS  Z10, Z9, Z8
+	VUNPCKHPS  Z10, Z9, Z9
+	VUNPCKLPS  Z12, Z11, Z10
+	VUNPCKHPS  Z12, Z11, Z12
+	VUNPCKLPD  Z10, Z8, Z11
+	VUNPCKHPD  Z10, Z8, Z8
+	VUNPCKLPD  Z12, Z9, Z10
+	VUNPCKHPD  Z12, Z9, Z9
+	VUNPCKLPS  Z14, Z13, Z12
+	VUNPCKHPS  Z14, Z13, Z13
+	VUNPCKLPS  Z16, Z15, Z14
+	VUNPCKHPS  Z16, Z15, Z16
+	VUNPCKLPD  Z14, Z12, Z15
+	VUNPCKHPD  Z14, Z12, Z12
+	VUNPCKLPD  Z16, Z13, Z14
+	VUNPCKHPD  Z16, Z13, Z13
+	VSHUFF32X4 $0x88, Z7, Z3, Z16
+	VSHUFF32X4 $0xdd, Z7, Z3, Z3
+	VSHUFF32X4 $0x88, Z15, Z11, Z7
+	VSHUFF32X4 $0xdd, Z15, Z11, Z11
+	VSHUFF32X4 $0x88, Z7, Z16, Z15
+	VSHUFF32X4 $0xdd, Z7, Z16, Z7
+	VSHUFF32X4 $0x88, Z11, Z3, Z16
+	VSHUFF32X4 $0xdd, Z11, Z3, Z3
+	VSHUFF32X4 $0x88, Z4, Z0, Z11
+	VSHUFF32X4 $0xdd, Z4, Z0, Z0
+	VSHUFF32X4 $0x88, Z12, Z8, Z4
+	VSHUFF32X4 $0xdd, Z12, Z8, Z8
+	VSHUFF32X4 $0x88, Z4, Z11, Z12
+	VSHUFF32X4 $0xdd, Z4, Z11, Z4
+	VSHUFF32X4 $0x88, Z8, Z0, Z11
+	VSHUFF32X4 $0xdd, Z8, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z2, Z8
+	VSHUFF32X4 $0xdd, Z6, Z2, Z2
+	VSHUFF32X4 $0x88, Z14, Z10, Z6
+	VSHUFF32X4 $0xdd, Z14, Z10, Z10
+	VSHUFF32X4 $0x88, Z6, Z8, Z14
+	VSHUFF32X4 $0xdd, Z6, Z8, Z6
+	VSHUFF32X4 $0x88, Z10, Z2, Z8
+	VSHUFF32X4 $0xdd, Z10, Z2, Z2
+	VSHUFF32X4 $0x88, Z5, Z1, Z10
+	VSHUFF32X4 $0xdd, Z5, Z1, Z1
+	VSHUFF32X4 $0x88, Z13, Z9, Z5
+	VSHUFF32X4 $0xdd, Z13, Z9, Z9
+	VSHUFF32X4 $0x88, Z5, Z10, Z13
+	VSHUFF32X4 $0xdd, Z5, Z10, Z5
+	VSHUFF32X4 $0x88, Z9, Z1, Z10
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VMOVUPS    Z15, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z12, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z14, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z13, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z16, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z11, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z8, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z10, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z7, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z4, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z6, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z5, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z3, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z0, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z2, K4, (AX)
+	ADDQ       DX, AX
+	VMOVUPS    Z1, K4, (AX)
+	ADDQ       DX, AX
+	VZEROUPPER
+	RET
+
 // func peakTilesAMX(config *byte, steps int)
 // Requires: AMX, AVX
 TEXT ·peakTilesAMX(SB), NOSPLIT, $0-16

@@ -184,6 +184,7 @@ func Run(t *testing.T, p compute.Precision, kinds []Kind) {
 			t.Run("Following", func(t *testing.T) { testFollowing(t, devices) })
 			t.Run("ProductBefore", func(t *testing.T) { testProductBefore(t, devices) })
 			t.Run("Operands", func(t *testing.T) { testOperands(t, devices) })
+			t.Run("GradOperands", func(t *testing.T) { testGradOperands(t, devices) })
 			t.Run("FirstOnly", func(t *testing.T) { testFirstOnly(t, p, devices) })
 			t.Run("Dropout", func(t *testing.T) { testDropout(t, devices[0]) })
 			t.Run("NaN", func(t *testing.T) { testNaN(t, devices[0]) })

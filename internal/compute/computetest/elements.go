@@ -161,7 +161,11 @@ func adamChecks() (checks []check) {
 			addTo(c.wantP, -1, c.direction)
 			return func(d compute.Device) operation {
 				op := c.on(d)
-				return operation{func() { d.Adam(&op) }, c.results(d, &op)}
+				results := c.results(d, &op)
+				if op.Clear = i%2 == 0; op.Clear {
+					results = append(results, inBuffer(d, "g", op.G, make([]float64, n), exact))
+				}
+				return operation{func() { d.Adam(&op) }, results}
 			}
 		}})
 	}

@@ -269,6 +269,9 @@ func roundedRows(w *worker, m, n int) scratchRows {
 	return scratchRows{w.floats(m * ld), ld}
 }
 
+// row is that of a number.
+func (r scratchRows) row(i int) []float32 { return r.words[i*r.ld:][:r.ld] }
+
 // of is m rows of n scores as the A of a product: rounded into r, or in place.
 func (r scratchRows) of(k *kernels, scores []float32, ld, m, n int) (a []float32, lda int) {
 	if !k.rounds() {

@@ -40,6 +40,7 @@ type Device struct {
 	scatterRows   scatterTask
 	rows          rowsTask
 	flat          flatTask
+	sumRows       sumsTask
 
 	packed   []float32 // of the operand of the product at hand
 	results  []float32 // of a product that a Norm follows

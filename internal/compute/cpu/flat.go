@@ -14,6 +14,8 @@ type flatTask struct {
 	step simd.AdamStep
 	sums []float64 // of each job; of flatDirection two, of x and of dst
 	c    float32
+	// clear says that Adam sets x to zeros while it is in the cache.
+	clear bool
 
 	dst, x, y, z []float32
 }
@@ -54,6 +56,9 @@ func (t *flatTask) do(w *worker, job int) {
 		t.sums[job] = w.k.simd.SumSquares(dst)
 	case flatAdam:
 		w.k.simd.Adam(dst, t.x[from:to], t.y[from:to], t.z[from:to], &t.step)
+		if t.clear {
+			clear(t.x[from:to])
+		}
 	case flatDirection:
 		p := t.x[from:to]
 		u := w.floats(len(dst))
@@ -196,10 +201,13 @@ func adamStep(op *compute.Adam) simd.AdamStep {
 func (d *Device) Adam(op *compute.Adam) {
 	n := op.P.Len
 	p, g := target(op.P, n, "Adam.P"), source(op.G, n, "Adam.G")
+	if op.Clear {
+		g = target(op.G, n, "Adam.G")
+	}
 	m, v := target(op.M, n, "Adam.M"), target(op.V, n, "Adam.V")
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.flat = flatTask{kind: flatAdam, dst: p, x: g, y: m, z: v, step: adamStep(op)}
+	d.flat = flatTask{kind: flatAdam, dst: p, x: g, y: m, z: v, step: adamStep(op), clear: op.Clear}
 	d.runFlat(expRate)
 }
 

@@ -119,7 +119,10 @@ type normGradTask struct {
 	count, width, run                int
 	dy, s, mean, rstd, gamma, ds, dx []float32
 	before, after                    simd.Drop
-	partials                         []float32 // a row [2, width] for each job
+	operand                          []float32 // after(ds) as one
+	dbias                            []float32 // += the column sums of after(ds), if there is one
+	partials                         []float32 // a row [sums, width] for each job
+	sums                             int       // 2, or 3 with those of dbias
 }
 
 // A job of normGradTask has at least gradRun rows, and more if there would be more than gradJobs jobs. Both are the same
@@ -131,9 +134,13 @@ const (
 
 func (t *normGradTask) do(w *worker, job int) {
 	k := w.k
-	part := t.partials[job*2*t.width:][:2*t.width]
+	part := t.partials[job*t.sums*t.width:][:t.sums*t.width]
 	clear(part)
-	dgamma, dbeta := part[:t.width], part[t.width:]
+	dgamma, dbeta, dbias := part[:t.width], part[t.width:2*t.width], part[2*t.width:]
+	var row []float32
+	if t.dx == nil && t.after.Threshold != 0 {
+		row = w.floats(t.width)
+	}
 	for r := job * t.run; r < min((job+1)*t.run, t.count); r++ {
 		from, to := r*t.width, (r+1)*t.width
 		dy, ds := t.dy[from:to], t.ds[from:to]
@@ -142,9 +149,18 @@ func (t *normGradTask) do(w *worker, job int) {
 			dy = ds
 		}
 		k.simd.LayerNormBackward(ds, dy, t.s[from:to], t.gamma, t.mean[r], t.rstd[r], dgamma, dbeta)
+		dx := ds
 		if t.dx != nil {
-			k.simd.Dropout(t.dx[from:to], ds, t.after, uint64(r))
+			dx = t.dx[from:to]
+			k.simd.Dropout(dx, ds, t.after, uint64(r))
+		} else if row != nil {
+			dx = row
+			k.simd.Dropout(dx, ds, t.after, uint64(r))
 		}
+		if len(dbias) > 0 {
+			k.simd.Add(dbias, dx)
+		}
+		k.leave(t.operand, r, dx)
 	}
 }
 
@@ -153,13 +169,19 @@ func (d *Device) runNormGrad(dgamma, dbeta []float32) {
 	t := &d.normGrad
 	t.run = max(gradRun, ceil(t.count, gradJobs))
 	jobs := ceil(t.count, t.run)
-	d.partials = grow(d.partials, jobs*2*t.width)
+	if t.sums = 2; t.dbias != nil {
+		t.sums = 3
+	}
+	d.partials = grow(d.partials, jobs*t.sums*t.width)
 	t.partials = d.partials
 	d.run(t, jobs, t.count*t.width/rowRate)
 	for j := range jobs {
-		part := t.partials[j*2*t.width:][:2*t.width]
+		part := t.partials[j*t.sums*t.width:][:t.sums*t.width]
 		d.k.simd.Add(dgamma, part[:t.width])
-		d.k.simd.Add(dbeta, part[t.width:])
+		d.k.simd.Add(dbeta, part[t.width:2*t.width])
+		if t.dbias != nil {
+			d.k.simd.Add(t.dbias, part[2*t.width:])
+		}
 	}
 	*t = normGradTask{}
 }
@@ -173,7 +195,9 @@ func (d *Device) NormGrad(op *compute.NormGrad) {
 		mean: source(op.Mean, op.Rows, "NormGrad.Mean"), rstd: source(op.Rstd, op.Rows, "NormGrad.Rstd"),
 		gamma: source(op.Gamma, op.Width, "NormGrad.Gamma"),
 		ds:    target(op.DS, n, "NormGrad.DS"), dx: optionalTarget(op.DX, n, "NormGrad.DX"),
-		after: dropOf(op.Drop),
+		after:   dropOf(op.Drop),
+		operand: d.operandTarget(op.Operand, op.Rows, op.Width, "NormGrad.Operand"),
+		dbias:   optionalTarget(op.DBias, op.Width, "NormGrad.DBias"),
 	}
 	dgamma, dbeta := target(op.DGamma, op.Width, "NormGrad.DGamma"), target(op.DBeta, op.Width, "NormGrad.DBeta")
 	d.mu.Lock()

@@ -27,6 +27,8 @@ type kernels struct {
 
 	// These pack panels, and count k in elements: simd's PackB, PackBT and PackA, or those of bfloat16.
 	packPanelB, packPanelBT, packPanelA func(dst, src []float32, ld, n, k int)
+	// These pack panels of rows of words, of which ld counts words: simd's RepackB16 and RepackA16, where there are words.
+	repackPanelB, repackPanelA func(dst, src []float32, ld, n, k int)
 	// packRow writes a row of A that is not used in place: a copy, or rounded.
 	packRow func(dst, src []float32)
 
@@ -44,10 +46,12 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 		return &kernels{
 			simd: k, precision: p, at: at, perWord: 2, panelRows: k.MR16, panelCols: k.NR16,
 			tiles: k.Tiles16(), depthWords: depth, blockRows: rows,
-			packPanelB:  func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
-			packPanelBT: func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
-			packPanelA:  func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
-			packRow:     func(dst, src []float32) { k.RoundRow(asWords(dst), src) },
+			packPanelB:   func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
+			packPanelBT:  func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
+			packPanelA:   func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
+			repackPanelB: func(dst, src []float32, ld, n, size int) { k.RepackB16(asWords(dst), asWords(src), ld, n, size) },
+			repackPanelA: func(dst, src []float32, ld, m, size int) { k.RepackA16(asWords(dst), asWords(src), ld, m, size) },
+			packRow:      func(dst, src []float32) { k.RoundRow(asWords(dst), src) },
 			mulInPlace: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, next, bias []float32) {
 				k.Gemm16(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, asWords(next), bias)
 			},

@@ -102,6 +102,7 @@ type packTask struct {
 	dst, src   []float32
 	ld         int
 	transposed bool
+	words      bool // src is rounded already: rows of words, which ld counts
 	n, k       int
 }
 
@@ -131,6 +132,10 @@ func (t *packTask) do(w *worker, job int) {
 		p := job * packBand
 		k := min(packBand, t.k-p)
 		for j := 0; j < t.n; j += nr {
+			if t.words {
+				with.repackPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+words(j):], t.ld, min(nr, t.n-j), k)
+				continue
+			}
 			with.packPanelB(t.dst[j*words(t.k)+words(p)*nr:][:words(k)*nr], t.src[p*t.ld+j:], t.ld, min(nr, t.n-j), k)
 		}
 		return

@@ -26,21 +26,25 @@ type product struct {
 	b       []float32 // [k, n], rows ldb apart; or [n, k]; not used if panels are there
 	ldb     int
 	bTurned bool // b is [n, k]
+	bWords  bool // b, [k, n], is rounded already: rows of words, which ldb counts
 	panels  []float32
 
-	c   []float32 // [m, n], rows ldc apart, as are those of pre
+	c   []float32 // [m, n], rows ldc apart
 	ldc int
 	add bool // C += instead of =
 
 	bias []float32 // [n]: C += bias, unless a is [k, m]
 
 	// After the last step: y = f(C), or C = C∘f'(pre).
-	f      simd.Activation
-	y, pre []float32 // [m, n], rows of y ldy apart
-	ldy    int
-	// out is y rounded, in rows of words ldo apart, and then there is no y; C may be nil.
+	f        simd.Activation
+	y, pre   []float32 // [m, n], rows of y ldy apart, of pre ldp
+	ldy, ldp int
+	// out is what comes after the last step, rounded, in rows of words ldo apart. Then there is no y, and C may be nil.
 	out []float32
 	ldo int
+	// With out and pre: again is f(pre), rounded, in rows as those of out, and colSums are the sums of each sumRows rows of C, a row of n
+	// for each, to which the rows are added in their order. Both may be nil.
+	again, colSums []float32
 
 	norm *normTask // of C, which then may be nil; or nil
 	row  int       // of norm, that of the first of C
@@ -71,6 +75,8 @@ const (
 	// turnRows is how many rows of a [k, m], whole words, are packed into all panels before the next: the panels share
 	// their lines, which stay in the first cache.
 	turnRows = 32
+	// rowsAhead is how many rows ahead parts of rows are asked for.
+	rowsAhead = 4
 	// sumRows is how many rows are added up before the sum is added to the total: a multiple of turnRows that divides every step.
 	sumRows = 128
 )
@@ -190,6 +196,9 @@ func (d *Device) multiplySlice(p *product) {
 		stripes = 1
 	}
 	p.cut(threads, p.with.blockRows, stripes)
+	if p.colSums != nil {
+		p.cutSums(threads)
+	}
 	d.run(p, p.blocks*p.stripes, cost)
 	if !given {
 		p.panels = nil
@@ -200,11 +209,14 @@ func (d *Device) multiplySlice(p *product) {
 func (d *Device) packSlice(p *product, panels []float32) {
 	n, k := p.n1-p.n0, p.k1-p.k0
 	at := p.k0*p.ldb + p.n0
-	if p.bTurned {
+	switch {
+	case p.bTurned:
 		at = p.n0*p.ldb + p.k0
+	case p.bWords:
+		at = p.k0*p.ldb + p.with.words(p.n0)
 	}
 	p.panels = panels
-	d.pack = packTask{dst: panels, src: p.b[at:], ld: p.ldb, transposed: p.bTurned, n: n, k: k}
+	d.pack = packTask{dst: panels, src: p.b[at:], ld: p.ldb, transposed: p.bTurned, words: p.bWords, n: n, k: k}
 	d.run(&d.pack, d.pack.jobs(d.k.panelCols), n*k/packRate)
 	d.pack = packTask{}
 }
@@ -242,9 +254,18 @@ func (p *product) cut(threads, maxRows, maxStripes int) {
 	p.stripes = ceil(p.n1-p.n0, p.cols)
 }
 
+// cutSums makes blocks of whole runs of rows whose columns are added up together.
+func (p *product) cutSums(threads int) {
+	panels := ceil(p.n1-p.n0, p.with.panelCols)
+	p.rows = 2 * sumRows
+	p.blocks = ceil(p.m, p.rows)
+	p.cols = ceil(panels, min(panels, ceil(4*threads, p.blocks))) * p.with.panelCols
+	p.stripes = ceil(p.n1-p.n0, p.cols)
+}
+
 // copied reports whether a is to be copied: to be turned, rounded, or for its stride.
 func (p *product) copied(k *kernels) bool {
-	return !p.words && (p.aTurned || k.rounds() || p.m > 1 && crowded(p.lda))
+	return p.aTurned || !p.words && (k.rounds() || p.m > 1 && crowded(p.lda))
 }
 
 func (p *product) do(w *worker, job int) {
@@ -290,9 +311,10 @@ func (p *product) block(w *worker, i, m, from, to int) {
 // floatBlock is block where the result is not rounded, without the Norm that may follow.
 func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	k, nr := p.with, p.with.panelCols
+	high := roundUp(m, k.panelRows)
 	var scratch, rows, part []float32
 	if p.copied(k) {
-		scratch = w.floats(roundUp(m, k.panelRows) * (min(k.depthWords, k.words(p.k)) + pad))
+		scratch = w.floats(high * (k.words(min(p.stride(), p.k)) + pad))
 	}
 	if p.aTurned {
 		rows = w.floats(turnRows * (m + pad))
@@ -304,53 +326,73 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	chunk := p.chunk(to - from)
 	for first := from; first < to; first += chunk {
 		last := min(first+chunk, to)
-		for at := p.k0; ; at += k.depth() {
-			size := min(k.depth(), p.k1-at)
-			words := k.words(size)
+		for at := p.k0; ; at += p.stride() {
+			end := min(at+p.stride(), p.k1)
 			a, lda := scratch, 0
 			if p.aTurned {
-				p.turn(k, scratch, rows, part, i, m, at, size)
+				for q := at; q < end; q += k.depth() {
+					p.turn(k, scratch[high*k.words(q-at):], rows, part, i, m, q, min(k.depth(), end-q))
+				}
 			} else {
-				a, lda = p.left(k, scratch, i, m, at, size)
+				a, lda = p.left(k, scratch, i, m, at, end-at)
 			}
 			for j := first; j < last; {
 				begin, finish := j, min(j+k.finishCols(), last)
 				for ; j < finish; j += nr {
 					n := min(nr, finish-j)
-					b := p.panel(j, at)[:words*nr]
-					next := following
-					switch {
-					case j+nr < last:
-						next = p.panel(j+nr, at)
-					case at+size < p.k1:
-						next = p.panel(first, at+size)
-					case last < to:
-						next = p.panel(last, p.k0)
-					}
 					c := p.c[i*p.ldc+j:]
-					add := p.add || at > 0
-					switch {
-					case k.mulBytes != nil:
-						var s simd.Scaling
-						if at+size == p.k && !p.quantized {
-							s = p.scaling(i, j, m, n)
+					for q := at; ; q += k.depth() {
+						size := min(k.depth(), end-q)
+						words := k.words(size)
+						b := p.panel(j, q)[:words*nr]
+						next := following
+						switch {
+						case q+size < end:
+							next = p.panel(j, q+size)
+						case j+nr < last:
+							next = p.panel(j+nr, at)
+						case end < p.k1:
+							next = p.panel(first, end)
+						case last < to:
+							next = p.panel(last, p.k0)
 						}
-						k.mulBytes(m, n, words, a, lda, b, c, p.ldc, add, next, s)
-					case p.aTurned:
-						k.mulPacked(m, n, words, a, b, c, p.ldc, add, next)
-					default:
-						k.mulInPlace(m, n, words, a, lda, b, c, p.ldc, add, next, p.biasOf(j, n, at, size))
+						add := p.add || q > 0
+						switch {
+						case k.mulBytes != nil:
+							var s simd.Scaling
+							if q+size == p.k && !p.quantized {
+								s = p.scaling(i, j, m, n)
+							}
+							k.mulBytes(m, n, words, a[q-at:], lda, b, c, p.ldc, add, next, s)
+						case p.aTurned:
+							k.mulPacked(m, n, words, a[high*k.words(q-at):], b, c, p.ldc, add, next)
+						default:
+							k.mulInPlace(m, n, words, a[k.words(q-at):], lda, b, c, p.ldc, add, next, p.biasOf(j, n, q, size))
+						}
+						if q+size == end {
+							break
+						}
 					}
 				}
-				if at+size == p.k {
+				if end == p.k {
 					p.finish(k, i, m, begin, finish)
 				}
 			}
-			if at+size == p.k1 {
+			if end == p.k1 {
 				break
 			}
 		}
 	}
+}
+
+// stride is how far along k all columns at hand are taken before any goes on, in elements: a step, or in tiles, whose steps are short,
+// several of which A is copied for.
+func (p *product) stride() int {
+	k := p.with
+	if k.tiles && p.copied(k) {
+		return max(1, k.at.Depth/k.depthWords) * k.depth()
+	}
+	return k.depth()
 }
 
 // chunk is how many of a block's columns are taken through all steps along k before the next. Where A is copied for each step, and where
@@ -418,10 +460,46 @@ func (p *product) roundedBlock(w *worker, i, m, from, to int) {
 				break
 			}
 		}
-		for r := range m {
-			y := c[r*ldc:][:finish-first]
-			k.simd.ActivateRound(p.f, asWords(p.out[(i+r)*p.ldo+k.words(first):][:k.words(len(y))]), y)
+		p.leave(k, c, ldc, i, m, first, finish)
+	}
+}
+
+// leave writes columns from…to of m rows from i of out, and what else there is to be, given C.
+func (p *product) leave(k *kernels, c []float32, ldc, i, m, from, to int) {
+	n := to - from
+	var sums []float32
+	words := k.words(n)
+	for r := range m {
+		y := c[r*ldc:][:n]
+		at := (i+r)*p.ldo + k.words(from)
+		if p.pre == nil && p.colSums == nil {
+			k.simd.ActivateRound(p.f, asWords(p.out[at:][:words]), y)
+			continue
 		}
+		if ahead := i + r + rowsAhead; ahead < i+m { // these parts of rows are too short, and too far apart, for the processor to see what comes next
+			if p.pre != nil {
+				k.simd.Prefetch(p.pre[ahead*p.ldp+from:], 0, 1, n)
+			}
+			k.simd.Prefetch(p.out[ahead*p.ldo+k.words(from):], 0, 1, words)
+			if p.again != nil {
+				k.simd.Prefetch(p.again[ahead*p.ldo+k.words(from):], 0, 1, words)
+			}
+		}
+		if p.pre != nil {
+			pre := p.pre[(i+r)*p.ldp+from:][:n]
+			if p.again != nil {
+				k.simd.ActivateRound(p.f, asWords(p.again[at:][:words]), pre)
+			}
+			k.simd.ActivateBackward(p.f, y, y, pre)
+		}
+		if p.colSums != nil {
+			if r%sumRows == 0 {
+				sums = p.colSums[(i+r)/sumRows*p.n+from:][:n]
+				clear(sums)
+			}
+			k.simd.Add(sums, y)
+		}
+		k.packRow(p.out[at:][:words], y)
 	}
 }
 
@@ -443,7 +521,7 @@ func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []f
 	if !p.copied(k) {
 		return p.a[i*p.lda+at:], p.lda
 	}
-	lda = min(k.depthWords, k.words(p.k)) + pad
+	lda = k.words(min(p.stride(), p.k)) + pad
 	k.packRows(scratch, lda, p.a[i*p.lda+at:], p.lda, m, size)
 	return scratch, lda
 }
@@ -453,6 +531,13 @@ func (p *product) left(k *kernels, scratch []float32, i, m, at, size int) (a []f
 func (p *product) turn(k *kernels, panels, rows, part []float32, i, m, at, size int) {
 	for q := 0; q < size; q += turnRows {
 		count := min(turnRows, size-q)
+		if p.words {
+			src := p.a[(at+q)*p.lda+k.words(i):]
+			for r := 0; r < m; r += k.panelRows {
+				k.repackPanelA(panels[r*k.words(size)+k.words(q)*k.panelRows:][:k.words(count)*k.panelRows], src[k.words(r):], p.lda, min(k.panelRows, m-r), count)
+			}
+			continue
+		}
 		src, ld := p.a[(at+q)*p.lda+i:], p.lda
 		if turnCrowded(ld) {
 			for r := range count {
@@ -503,7 +588,7 @@ func (p *product) finish(k *kernels, i, m, from, to int) {
 			k.simd.Activate(p.f, p.y[r*p.ldy+from:r*p.ldy+to], c)
 		}
 		if p.pre != nil {
-			k.simd.ActivateBackward(p.f, c, c, p.pre[begin:end])
+			k.simd.ActivateBackward(p.f, c, c, p.pre[r*p.ldp+from:r*p.ldp+to])
 		}
 	}
 }
@@ -531,7 +616,7 @@ func (p *product) part(i, m int) product {
 		}
 		return s[i*ld:]
 	}
-	q.a, q.c, q.pre, q.y, q.out = from(p.a, p.lda), from(p.c, p.ldc), from(p.pre, p.ldc), from(p.y, p.ldy), from(p.out, p.ldo)
+	q.a, q.c, q.pre, q.y, q.out = from(p.a, p.lda), from(p.c, p.ldc), from(p.pre, p.ldp), from(p.y, p.ldy), from(p.out, p.ldo)
 	q.scales.Rows = from(p.scales.Rows, 1)
 	q.row += i
 	return q
@@ -631,38 +716,108 @@ func (d *Device) Linear(op *compute.Linear) {
 // LinearInputGrad is dx = (dy·W)∘f'(pre), or dx += dy·W.
 func (d *Device) LinearInputGrad(op *compute.LinearInputGrad) {
 	w := op.W
-	dys, dxs := strideOf(op.DYStride, w.Out, "LinearInputGrad.DYStride"), strideOf(op.DXStride, w.In, "LinearInputGrad.DXStride")
+	dxs := strideOf(op.DXStride, w.In, "LinearInputGrad.DXStride")
 	p := product{
 		m: op.Rows, n: w.In, k: w.Out,
-		a: source(op.DY, op.Rows*dys, "LinearInputGrad.DY"), lda: dys,
 		b: source(w.Weight, w.Out*w.In, "LinearInputGrad.W"), ldb: w.In,
-		c: target(op.DX, op.Rows*dxs, "LinearInputGrad.DX"), ldc: dxs, add: op.Add,
+		c: optionalTarget(op.DX, op.Rows*dxs, "LinearInputGrad.DX"), ldc: dxs, ldp: dxs, add: op.Add,
 		f: activation(op.F), with: d.k,
+		out: d.operandTarget(op.DXOperand, op.Rows, w.In, "LinearInputGrad.DXOperand"), ldo: d.OperandSize(w.In),
+		again: d.operandTarget(op.Y, op.Rows, w.In, "LinearInputGrad.Y"),
 	}
+	d.left(&p, op.DY, op.DYStride, op.Operand, "LinearInputGrad.DY")
 	if op.F != compute.Identity {
-		if op.Add {
-			panic("cpu: LinearInputGrad adds to DX only without an activation")
-		}
 		p.pre = source(op.Pre, op.Rows*dxs, "LinearInputGrad.Pre")
+	}
+	dbias := optionalTarget(op.DBias, w.In, "LinearInputGrad.DBias")
+	switch {
+	case op.Add && (p.pre != nil || p.out != nil):
+		panic("cpu: LinearInputGrad adds to DX only, and without an activation")
+	case p.again != nil && (p.pre == nil || p.out == nil):
+		panic("cpu: LinearInputGrad.Y without an activation or without a DXOperand")
+	case dbias != nil && p.out == nil:
+		panic("cpu: LinearInputGrad.DBias without a DXOperand")
+	case p.c == nil && p.out == nil && p.m*p.n > 0:
+		misfit("LinearInputGrad.DX", 0, op.Rows*dxs)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	chunks := ceil(p.m, sumRows)
+	if dbias != nil {
+		d.partials = grow(d.partials, chunks*p.n)
+		p.colSums = d.partials[:chunks*p.n]
+	}
 	d.product = p
 	d.multiply()
+	if dbias != nil {
+		d.addSums(dbias, chunks)
+	}
 }
 
 // LinearWeightGrad is dW += dyᵀ·x and dbias += the column sums of dy.
 func (d *Device) LinearWeightGrad(op *compute.LinearWeightGrad) {
-	dys, xs := strideOf(op.DYStride, op.Out, "LinearWeightGrad.DYStride"), strideOf(op.XStride, op.In, "LinearWeightGrad.XStride")
 	p := product{
 		m: op.Out, n: op.In, k: op.Rows,
-		a: source(op.DY, op.Rows*dys, "LinearWeightGrad.DY"), lda: dys, aTurned: true,
-		b: source(op.X, op.Rows*xs, "LinearWeightGrad.X"), ldb: xs,
-		c: target(op.DW, op.Out*op.In, "LinearWeightGrad.DW"), ldc: op.In, add: true,
-		sums: optionalTarget(op.DBias, op.Out, "LinearWeightGrad.DBias"), with: d.k,
+		a: d.operand(op.DYOperand, op.Rows, op.Out, "LinearWeightGrad.DYOperand"), lda: d.OperandSize(op.Out), aTurned: true,
+		b: d.operand(op.XOperand, op.Rows, op.In, "LinearWeightGrad.XOperand"), ldb: d.OperandSize(op.In),
+		c: target(op.DW, op.Out*op.In, "LinearWeightGrad.DW"), ldc: op.In, add: true, with: d.k,
+	}
+	dys := strideOf(op.DYStride, op.Out, "LinearWeightGrad.DYStride")
+	dbias := optionalTarget(op.DBias, op.Out, "LinearWeightGrad.DBias")
+	var dy []float32
+	if p.words = p.a != nil; !p.words || dbias != nil {
+		dy = source(op.DY, op.Rows*dys, "LinearWeightGrad.DY")
+	}
+	if !p.words {
+		p.a, p.lda, p.sums = dy, dys, dbias
+	}
+	if p.bWords = p.b != nil; !p.bWords {
+		p.ldb = strideOf(op.XStride, op.In, "LinearWeightGrad.XStride")
+		p.b = source(op.X, op.Rows*p.ldb, "LinearWeightGrad.X")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.product = p
 	d.multiply()
+	if p.words && dbias != nil {
+		d.sumColumns(dbias, dy, dys, op.Rows)
+	}
+}
+
+// sumsTask adds up the rows of x, [rows, width], by columns: sumRows of them to a row of to. Its jobs are these.
+type sumsTask struct {
+	to, x           []float32
+	rows, width, ld int
+}
+
+func (t *sumsTask) do(w *worker, job int) {
+	sums := t.to[job*t.width:][:t.width]
+	clear(sums)
+	for r := job * sumRows; r < min((job+1)*sumRows, t.rows); r++ {
+		w.k.simd.Add(sums, t.x[r*t.ld:][:t.width])
+	}
+}
+
+// sumColumns adds the column sums of x, rows ld apart, to sums, with the bits of a product that adds up its A. The caller holds the lock.
+func (d *Device) sumColumns(sums, x []float32, ld, rows int) {
+	chunks, width := ceil(rows, sumRows), len(sums)
+	d.partials = grow(d.partials, chunks*width)
+	d.sumRows = sumsTask{to: d.partials, x: x, rows: rows, width: width, ld: ld}
+	d.run(&d.sumRows, chunks, rows*width/rowRate)
+	d.sumRows = sumsTask{}
+	d.addSums(sums, chunks)
+}
+
+// addSums adds so many rows of d.partials to sums, as turn does.
+func (d *Device) addSums(sums []float32, chunks int) {
+	width := len(sums)
+	if chunks == 0 {
+		return
+	}
+	// That the total begins with the first sum and not with zero changes no bit: a sum that began with zero isn't −0.
+	total := d.partials[:width]
+	for c := 1; c < chunks; c++ {
+		d.k.simd.Add(total, d.partials[c*width:][:width])
+	}
+	d.k.simd.Add(sums, total)
 }

@@ -5,11 +5,13 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// emitAttention writes what attention does to rows between products of bfloat16, for levels that round in one instruction.
+// emitAttention writes what attention and its backward pass do to rows between products of bfloat16, for levels that round in one instruction.
 func emitAttention(g *gen) {
 	g.expRows16()
 	g.roundRows()
 	g.scaleRows()
+	g.keptMasks()
+	g.softmaxGrad16()
 }
 
 // Coefficients from fit: 2^r for 0 ≤ r < 1, with a relative error of 7.5e-5, a fiftieth of what rounding to bfloat16 adds.

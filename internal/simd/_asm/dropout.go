@@ -35,7 +35,7 @@ func (g *gen) dropout(name string, add bool) {
 
 	word := g.GP32()
 	g.MOVL(g.paramAddr("threshold"), word)
-	if g.isa == avx512 {
+	if !g.vex() {
 		g.SHLL(operand.Imm(16), word) // draws are compared in the upper half of a word
 	}
 	g.MOVL(word, bound)
@@ -158,7 +158,7 @@ func (g *gen) philox(counter, keys operand.Mem, m0, m1 reg.Register) [4]reg.VecV
 	g.CMPQ(round, operand.Imm(philoxRounds))
 	g.JL(g.jmp(loop))
 	var words [4]reg.VecVirtual
-	if g.isa == avx512 {
+	if !g.vex() {
 		bits := g.GP32()
 		g.MOVL(operand.U32(0xaaaa), bits)
 		g.KMOVW(bits, reg.K2)
@@ -193,7 +193,7 @@ func (g *gen) laneNumbers(parity int) operand.Mem {
 
 // xor3 sets r to r ^ a ^ key.
 func (g *gen) xor3(r, a reg.Register, key operand.Mem) {
-	if g.isa == avx512 {
+	if !g.vex() {
 		g.VPTERNLOGD_BCST(operand.U8(0x96), key, a, r)
 		return
 	}
@@ -207,9 +207,9 @@ func (g *gen) xor3(r, a reg.Register, key operand.Mem) {
 // halves do not change the comparison.
 func (g *gen) draws(words reg.Register, upper bool, draws reg.Register) {
 	switch {
-	case g.isa == avx512 && upper:
+	case !g.vex() && upper:
 		g.VMOVAPS(words, draws)
-	case g.isa == avx512:
+	case !g.vex():
 		g.VPSLLD(operand.Imm(16), words, draws)
 	case upper:
 		g.VPSRLD(operand.Imm(16), words, draws)
@@ -221,7 +221,7 @@ func (g *gen) draws(words reg.Register, upper bool, draws reg.Register) {
 
 // applyDraws drops elements of one vector. It clobbers draws.
 func (g *gen) applyDraws(c chunk, dst, x, draws reg.Register, threshold, scale reg.Register, add bool) {
-	if g.isa == avx512 {
+	if !g.vex() {
 		const notLess = operand.U8(5)
 		g.VPCMPUD(notLess, threshold, draws, reg.K2)
 		if add {

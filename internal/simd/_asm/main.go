@@ -44,6 +44,7 @@ var families = []struct {
 	{"norm", emitNorm, ordinary},
 	{"norm16", emitNorm16, rounding},
 	{"dropout", emitDropout, ordinary},
+	{"attention", emitAttention, []*isa{avx512bf16}},
 	{"peak", emitPeak, rounding},
 	{"tiles", emitTiles, []*isa{amx}},
 }

@@ -17,6 +17,9 @@ func emitPack16(g *gen) {
 	}
 	g.packBT16()
 	g.packA16()
+	if g.isa == avx512 {
+		g.repack16()
+	}
 }
 
 // A rounder writes words of elements rounded to bfloat16.
@@ -29,10 +32,16 @@ type rounder struct {
 func (g *gen) zipper() rounder {
 	r := rounder{gen: g}
 	if g.rounds() {
-		r.index = g.reg()
-		g.VMOVUPS(g.wordTable("zip", func(i int) int { return i/2 + i%2*g.lanes }), r.index)
+		r.index = g.zipIndex()
 	}
 	return r
+}
+
+// zipIndex picks the words of the lower and the upper half of a vector in turns.
+func (g *gen) zipIndex() reg.VecVirtual {
+	index := g.reg()
+	g.VMOVUPS(g.wordTable("zip", func(i int) int { return i/2 + i%2*g.lanes }), index)
+	return index
 }
 
 // joiner is a rounder that pairs neighbours.
@@ -343,6 +352,75 @@ func (g *gen) packBT16() {
 	g.SHRQ(operand.Imm(1), words)
 	tails := g.pairTails(k)
 	block(&tails)
+	g.Label("done")
+	g.ret()
+}
+
+// wordPairs pairs the words of two rows that are rounded already: those of a vector of columns.
+type wordPairs struct {
+	*gen
+	index                reg.VecVirtual
+	first, second, pairs reg.Register // masks: of the words of a row as the lower and as the upper half of a vector, of halves
+}
+
+// wordPairs prepares the masks of n ≤ lanes columns.
+func (g *gen) wordPairs(n reg.GPVirtual) wordPairs {
+	w := wordPairs{gen: g, index: g.zipIndex(), first: reg.K1, second: reg.K2, pairs: reg.K3}
+	count, bits := g.GP64(), g.GP64()
+	g.LEAQ(operand.Mem{Base: n, Disp: 1}, count)
+	g.SHRQ(operand.Imm(1), count)
+	g.ones(count, bits)
+	g.KMOVW(bits.As32(), w.first)
+	g.SHLQ(operand.Imm(uint64(g.lanes/2)), bits)
+	g.KMOVW(bits.As32(), w.second)
+	g.LEAQ(operand.Mem{Base: n, Index: n, Scale: 1}, count)
+	g.ones(count, bits)
+	g.KMOVD(bits.As32(), w.pairs)
+	return w
+}
+
+// ones sets bits to as many ones as count says, 0 to 32.
+func (g *gen) ones(count, bits reg.GPVirtual) {
+	g.MOVQ(count, reg.RCX)
+	g.MOVQ(operand.U32(1), bits)
+	g.SHLQ(reg.CL, bits)
+	g.DECQ(bits)
+}
+
+// loadFirst loads the words of the first row of a pair, loadSecond those of the second.
+func (w wordPairs) loadFirst(row operand.Mem, v reg.Register) { w.VMOVUPS_Z(row, w.first, v) }
+func (w wordPairs) loadSecond(row operand.Mem, v reg.Register) {
+	w.VMOVUPS(row.Offset(-w.bytes/2), w.second, v)
+}
+
+// zip makes words of the two rows in v; columns beyond the last get zero.
+func (w wordPairs) zip(v reg.Register) { w.VPERMW_Z(v, w.index, w.pairs, v) }
+
+// repack16 writes the function that makes panels of rows of words.
+func (g *gen) repack16() {
+	g.function("repack16", "(dst *uint32, ds int, src *uint32, ld, n, width, k int)",
+		"pairs k > 0 rows of words, ld bytes apart, to rows of width ≤ 16 words, ds bytes apart, of which n are not zero.")
+	dst, ds, src, ld, k := g.param("dst"), g.param("ds"), g.param("src"), g.param("ld"), g.param("k")
+	w := g.wordPairs(g.param("n"))
+	within := g.tailMask(g.param("width"), reg.K4)
+	v := g.reg()
+	g.SUBQ(operand.Imm(2), k)
+	g.JL(g.jmp("last"))
+	g.Label("loop")
+	w.loadFirst(at(src, 0), v)
+	w.loadSecond(operand.Mem{Base: src, Index: ld, Scale: 1}, v)
+	w.zip(v)
+	g.storeTail(v, within, at(dst, 0))
+	g.LEAQ(operand.Mem{Base: src, Index: ld, Scale: 2}, src)
+	g.ADDQ(ds, dst)
+	g.SUBQ(operand.Imm(2), k)
+	g.JGE(g.jmp("loop"))
+	g.Label("last")
+	g.ADDQ(operand.Imm(2), k)
+	g.JZ(g.jmp("done"))
+	w.loadFirst(at(src, 0), v)
+	w.zip(v)
+	g.storeTail(v, within, at(dst, 0))
 	g.Label("done")
 	g.ret()
 }

@@ -9,6 +9,9 @@ import (
 // latency of an addition.
 const unrolled = 4
 
+// lineBytes is the size of a cache line.
+const lineBytes = 64
+
 func emitRows(g *gen) {
 	g.addRow()
 	g.axpy()
@@ -16,6 +19,7 @@ func emitRows(g *gen) {
 	g.dot()
 	g.sumSquares()
 	g.adam()
+	g.prefetch()
 }
 
 func (g *gen) addRow() {
@@ -137,4 +141,23 @@ func (g *gen) adam() {
 		c.store(pi, p)
 	})
 	g.ret()
+}
+
+func (g *gen) prefetch() {
+	g.function("prefetch", "(x *float32, ld, rows, n int)", "asks for the cache lines of n > 0 elements of each of rows > 0, ld bytes apart.")
+	x, ld, rows, n := g.param("x"), g.param("ld"), g.param("rows"), g.param("n")
+	line, end := g.GP64(), g.GP64()
+	g.Label("row")
+	g.LEAQ(operand.Mem{Base: x, Index: n, Scale: 4}, end)
+	g.MOVQ(x, line)
+	g.ANDQ(operand.I32(-lineBytes), line)
+	g.Label("line")
+	g.PREFETCHT0(at(line, 0))
+	g.ADDQ(operand.Imm(lineBytes), line)
+	g.CMPQ(line, end)
+	g.JLT(g.jmp("line"))
+	g.ADDQ(ld, x)
+	g.DECQ(rows)
+	g.JNZ(g.jmp("row"))
+	g.RET()
 }

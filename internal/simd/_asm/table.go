@@ -30,6 +30,7 @@ type table struct {
 	Activations  []string
 	DropByGroups bool   // dropout's assembly takes whole groups of draws
 	Int8         string // the Integers of the level
+	BothGELU     bool   // there is assembly of it
 	SoftmaxRows  bool   // there is assembly that takes several rows at a time
 }
 

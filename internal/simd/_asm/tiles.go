@@ -129,6 +129,7 @@ func emitTiles(g *gen) {
 	}
 	g.tileGrid()
 	g.packTiles()
+	g.repackTiles()
 	g.peakTiles("peakTiles", "TDPBF16PS")
 	g.peakTiles("peakByteTiles", "TDPBSSD")
 }
@@ -332,6 +333,41 @@ func (g *gen) packTiles() {
 		g.loadTail(operand.Mem{Base: src, Index: ld, Scale: 1}, mask, odd)
 		g.Label(zip)
 		r.zip(even, odd, in[p])
+		g.LEAQ(operand.Mem{Base: src, Index: ld, Scale: 2}, src)
+	}
+	g.Label("turn")
+	for _, row := range g.transpose(in) {
+		g.storeTail(row, within, at(dst, 0))
+		g.ADDQ(rs, dst)
+	}
+	g.ret()
+}
+
+// repackTiles is packTiles of rows of words.
+func (g *gen) repackTiles() {
+	g.function("repackTiles", "(dst *uint32, rs int, src *uint32, ld, m, k int)",
+		"turns 0 < k ≤ 32 rows of words, ld bytes apart, of m ≤ 16 columns to 16 rows of words, rs bytes apart.")
+	dst, rs, src, ld, k := g.param("dst"), g.param("rs"), g.param("src"), g.param("ld"), g.param("k")
+	w := g.wordPairs(g.param("m"))
+	words := g.GP64()
+	g.LEAQ(operand.Mem{Base: k, Disp: 1}, words)
+	g.SHRQ(operand.Imm(1), words)
+	within := g.tailMask(words, reg.K4)
+	in := make([]reg.VecVirtual, stepWords)
+	for p := range in {
+		in[p] = g.reg()
+		g.zero(in[p])
+	}
+	for p := range in {
+		g.CMPQ(k, operand.Imm(uint64(2*p)))
+		g.JLE(g.jmp("turn"))
+		w.loadFirst(at(src, 0), in[p])
+		zip := g.label("zip")
+		g.CMPQ(k, operand.Imm(uint64(2*p+1)))
+		g.JLE(g.jmp(zip))
+		w.loadSecond(operand.Mem{Base: src, Index: ld, Scale: 1}, in[p])
+		g.Label(zip)
+		w.zip(in[p])
 		g.LEAQ(operand.Mem{Base: src, Index: ld, Scale: 2}, src)
 	}
 	g.Label("turn")
