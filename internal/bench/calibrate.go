@@ -46,6 +46,10 @@ func Thresholds() []Threshold {
 			func(at *cpu.Thresholds, v int) { at.BlockRows = v }, products,
 		},
 		{
+			"tile_rows", "rows", at.TileRows, []int{128, 192, 256, 384, 512, 768},
+			func(at *cpu.Thresholds, v int) { at.TileRows = v }, products,
+		},
+		{
 			"finish_cols", "columns", at.FinishCols, []int{64, 128, 256, 512, 1024},
 			func(at *cpu.Thresholds, v int) { at.FinishCols = v }, products,
 		},

@@ -22,13 +22,14 @@ TEXT ·activateSumsGELUAVX512(SB), NOSPLIT, $0-60
 	KMOVW        R9, K1
 	VBROADCASTSS c00000000<>+0(SB), Z1
 	VBROADCASTSS c41780000<>+0(SB), Z2
+	VBROADCASTSS c3f800000<>+0(SB), Z3
 	VBROADCASTSS c4ac00000<>+0(SB), Z3
-	VMOVUPS      logTail0<>+0(SB), Z4
-	VMOVUPS      logTail0<>+64(SB), Z5
-	VMOVUPS      logTail1<>+0(SB), Z6
-	VMOVUPS      logTail1<>+64(SB), Z7
-	VMOVUPS      logTail2<>+0(SB), Z8
-	VMOVUPS      logTail2<>+64(SB), Z9
+	VMOVUPS      normalLogTail0<>+0(SB), Z4
+	VMOVUPS      normalLogTail0<>+64(SB), Z5
+	VMOVUPS      normalLogTail1<>+0(SB), Z6
+	VMOVUPS      normalLogTail1<>+64(SB), Z7
+	VMOVUPS      normalLogTail2<>+0(SB), Z8
+	VMOVUPS      normalLogTail2<>+64(SB), Z9
 	VPXORD       Z10, Z10, Z10
 	VPXORD       Z11, Z11, Z11
 	XORQ         CX, CX
@@ -193,110 +194,113 @@ GLOBL c00000000<>(SB), RODATA|NOPTR, $4
 DATA c41780000<>+0(SB)/4, $0x41780000
 GLOBL c41780000<>(SB), RODATA|NOPTR, $4
 
+DATA c3f800000<>+0(SB)/4, $0x3f800000
+GLOBL c3f800000<>(SB), RODATA|NOPTR, $4
+
 DATA c4ac00000<>+0(SB)/4, $0x4ac00000
 GLOBL c4ac00000<>(SB), RODATA|NOPTR, $4
 
-DATA logTail0<>+0(SB)/4, $0xbf8000c9
-DATA logTail0<>+4(SB)/4, $0xbf808b7c
-DATA logTail0<>+8(SB)/4, $0xbf84110a
-DATA logTail0<>+12(SB)/4, $0xbf8b1bac
-DATA logTail0<>+16(SB)/4, $0xbf94faaf
-DATA logTail0<>+20(SB)/4, $0xbfa0b92b
-DATA logTail0<>+24(SB)/4, $0xbfad83dc
-DATA logTail0<>+28(SB)/4, $0xbfbac0c2
-DATA logTail0<>+32(SB)/4, $0xbfc8092b
-DATA logTail0<>+36(SB)/4, $0xbfd51cb4
-DATA logTail0<>+40(SB)/4, $0xbfe1d558
-DATA logTail0<>+44(SB)/4, $0xbfee1e6d
-DATA logTail0<>+48(SB)/4, $0xbff9ee5b
-DATA logTail0<>+52(SB)/4, $0xc002a13c
-DATA logTail0<>+56(SB)/4, $0xc0080e24
-DATA logTail0<>+60(SB)/4, $0xc00d3fe5
-DATA logTail0<>+64(SB)/4, $0xc0123926
-DATA logTail0<>+68(SB)/4, $0xc016fce4
-DATA logTail0<>+72(SB)/4, $0xc01b8e33
-DATA logTail0<>+76(SB)/4, $0xc01ff022
-DATA logTail0<>+80(SB)/4, $0xc02425a5
-DATA logTail0<>+84(SB)/4, $0xc0283188
-DATA logTail0<>+88(SB)/4, $0xc02c166d
-DATA logTail0<>+92(SB)/4, $0xc02fd6ca
-DATA logTail0<>+96(SB)/4, $0xc03374e6
-DATA logTail0<>+100(SB)/4, $0xc036f2de
-DATA logTail0<>+104(SB)/4, $0xc03a52a5
-DATA logTail0<>+108(SB)/4, $0xc03d960a
-DATA logTail0<>+112(SB)/4, $0xc040beb6
-DATA logTail0<>+116(SB)/4, $0xc043ce34
-DATA logTail0<>+120(SB)/4, $0xc046c5ef
-DATA logTail0<>+124(SB)/4, $0xc049a737
-GLOBL logTail0<>(SB), RODATA|NOPTR, $128
+DATA normalLogTail0<>+0(SB)/4, $0xbf8000c9
+DATA normalLogTail0<>+4(SB)/4, $0xbf808b7c
+DATA normalLogTail0<>+8(SB)/4, $0xbf84110a
+DATA normalLogTail0<>+12(SB)/4, $0xbf8b1bac
+DATA normalLogTail0<>+16(SB)/4, $0xbf94faaf
+DATA normalLogTail0<>+20(SB)/4, $0xbfa0b92b
+DATA normalLogTail0<>+24(SB)/4, $0xbfad83dc
+DATA normalLogTail0<>+28(SB)/4, $0xbfbac0c2
+DATA normalLogTail0<>+32(SB)/4, $0xbfc8092b
+DATA normalLogTail0<>+36(SB)/4, $0xbfd51cb4
+DATA normalLogTail0<>+40(SB)/4, $0xbfe1d558
+DATA normalLogTail0<>+44(SB)/4, $0xbfee1e6d
+DATA normalLogTail0<>+48(SB)/4, $0xbff9ee5b
+DATA normalLogTail0<>+52(SB)/4, $0xc002a13c
+DATA normalLogTail0<>+56(SB)/4, $0xc0080e24
+DATA normalLogTail0<>+60(SB)/4, $0xc00d3fe5
+DATA normalLogTail0<>+64(SB)/4, $0xc0123926
+DATA normalLogTail0<>+68(SB)/4, $0xc016fce4
+DATA normalLogTail0<>+72(SB)/4, $0xc01b8e33
+DATA normalLogTail0<>+76(SB)/4, $0xc01ff022
+DATA normalLogTail0<>+80(SB)/4, $0xc02425a5
+DATA normalLogTail0<>+84(SB)/4, $0xc0283188
+DATA normalLogTail0<>+88(SB)/4, $0xc02c166d
+DATA normalLogTail0<>+92(SB)/4, $0xc02fd6ca
+DATA normalLogTail0<>+96(SB)/4, $0xc03374e6
+DATA normalLogTail0<>+100(SB)/4, $0xc036f2de
+DATA normalLogTail0<>+104(SB)/4, $0xc03a52a5
+DATA normalLogTail0<>+108(SB)/4, $0xc03d960a
+DATA normalLogTail0<>+112(SB)/4, $0xc040beb6
+DATA normalLogTail0<>+116(SB)/4, $0xc043ce34
+DATA normalLogTail0<>+120(SB)/4, $0xc046c5ef
+DATA normalLogTail0<>+124(SB)/4, $0xc049a737
+GLOBL normalLogTail0<>(SB), RODATA|NOPTR, $128
 
-DATA logTail1<>+0(SB)/4, $0xbf931e4c
-DATA logTail1<>+4(SB)/4, $0xbf8f787d
-DATA logTail1<>+8(SB)/4, $0xbf860129
-DATA logTail1<>+12(SB)/4, $0xbf754f3c
-DATA logTail1<>+16(SB)/4, $0xbf5e9d45
-DATA logTail1<>+20(SB)/4, $0xbf49a38d
-DATA logTail1<>+24(SB)/4, $0xbf36f69b
-DATA logTail1<>+28(SB)/4, $0xbf269f01
-DATA logTail1<>+32(SB)/4, $0xbf186ad3
-DATA logTail1<>+36(SB)/4, $0xbf0c159d
-DATA logTail1<>+40(SB)/4, $0xbf015a54
-DATA logTail1<>+44(SB)/4, $0xbeeff4e9
-DATA logTail1<>+48(SB)/4, $0xbedf8037
-DATA logTail1<>+52(SB)/4, $0xbed0fbdb
-DATA logTail1<>+56(SB)/4, $0xbec41c59
-DATA logTail1<>+60(SB)/4, $0xbeb8a324
-DATA logTail1<>+64(SB)/4, $0xbeae5c6d
-DATA logTail1<>+68(SB)/4, $0xbea51d36
-DATA logTail1<>+72(SB)/4, $0xbe9cc1b3
-DATA logTail1<>+76(SB)/4, $0xbe952bf4
-DATA logTail1<>+80(SB)/4, $0xbe8e42d2
-DATA logTail1<>+84(SB)/4, $0xbe87f110
-DATA logTail1<>+88(SB)/4, $0xbe8224ac
-DATA logTail1<>+92(SB)/4, $0xbe799c91
-DATA logTail1<>+96(SB)/4, $0xbe6fc17a
-DATA logTail1<>+100(SB)/4, $0xbe66a16e
-DATA logTail1<>+104(SB)/4, $0xbe5e28d6
-DATA logTail1<>+108(SB)/4, $0xbe5646b3
-DATA logTail1<>+112(SB)/4, $0xbe4eec2f
-DATA logTail1<>+116(SB)/4, $0xbe480c52
-DATA logTail1<>+120(SB)/4, $0xbe419bb4
-DATA logTail1<>+124(SB)/4, $0xbe3b9046
-GLOBL logTail1<>(SB), RODATA|NOPTR, $128
+DATA normalLogTail1<>+0(SB)/4, $0xbf931e4c
+DATA normalLogTail1<>+4(SB)/4, $0xbf8f787d
+DATA normalLogTail1<>+8(SB)/4, $0xbf860129
+DATA normalLogTail1<>+12(SB)/4, $0xbf754f3c
+DATA normalLogTail1<>+16(SB)/4, $0xbf5e9d45
+DATA normalLogTail1<>+20(SB)/4, $0xbf49a38d
+DATA normalLogTail1<>+24(SB)/4, $0xbf36f69b
+DATA normalLogTail1<>+28(SB)/4, $0xbf269f01
+DATA normalLogTail1<>+32(SB)/4, $0xbf186ad3
+DATA normalLogTail1<>+36(SB)/4, $0xbf0c159d
+DATA normalLogTail1<>+40(SB)/4, $0xbf015a54
+DATA normalLogTail1<>+44(SB)/4, $0xbeeff4e9
+DATA normalLogTail1<>+48(SB)/4, $0xbedf8037
+DATA normalLogTail1<>+52(SB)/4, $0xbed0fbdb
+DATA normalLogTail1<>+56(SB)/4, $0xbec41c59
+DATA normalLogTail1<>+60(SB)/4, $0xbeb8a324
+DATA normalLogTail1<>+64(SB)/4, $0xbeae5c6d
+DATA normalLogTail1<>+68(SB)/4, $0xbea51d36
+DATA normalLogTail1<>+72(SB)/4, $0xbe9cc1b3
+DATA normalLogTail1<>+76(SB)/4, $0xbe952bf4
+DATA normalLogTail1<>+80(SB)/4, $0xbe8e42d2
+DATA normalLogTail1<>+84(SB)/4, $0xbe87f110
+DATA normalLogTail1<>+88(SB)/4, $0xbe8224ac
+DATA normalLogTail1<>+92(SB)/4, $0xbe799c91
+DATA normalLogTail1<>+96(SB)/4, $0xbe6fc17a
+DATA normalLogTail1<>+100(SB)/4, $0xbe66a16e
+DATA normalLogTail1<>+104(SB)/4, $0xbe5e28d6
+DATA normalLogTail1<>+108(SB)/4, $0xbe5646b3
+DATA normalLogTail1<>+112(SB)/4, $0xbe4eec2f
+DATA normalLogTail1<>+116(SB)/4, $0xbe480c52
+DATA normalLogTail1<>+120(SB)/4, $0xbe419bb4
+DATA normalLogTail1<>+124(SB)/4, $0xbe3b9046
+GLOBL normalLogTail1<>(SB), RODATA|NOPTR, $128
 
-DATA logTail2<>+0(SB)/4, $0xbef4c9b0
-DATA logTail2<>+4(SB)/4, $0xbf06f65a
-DATA logTail2<>+8(SB)/4, $0xbf13cdab
-DATA logTail2<>+12(SB)/4, $0xbf1cfb12
-DATA logTail2<>+16(SB)/4, $0xbf2383a0
-DATA logTail2<>+20(SB)/4, $0xbf2833ab
-DATA logTail2<>+24(SB)/4, $0xbf2b9cc4
-DATA logTail2<>+28(SB)/4, $0xbf2e22aa
-DATA logTail2<>+32(SB)/4, $0xbf3008e1
-DATA logTail2<>+36(SB)/4, $0xbf317d33
-DATA logTail2<>+40(SB)/4, $0xbf329ef7
-DATA logTail2<>+44(SB)/4, $0xbf3383ea
-DATA logTail2<>+48(SB)/4, $0xbf343b57
-DATA logTail2<>+52(SB)/4, $0xbf34d02f
-DATA logTail2<>+56(SB)/4, $0xbf354a60
-DATA logTail2<>+60(SB)/4, $0xbf35afc2
-DATA logTail2<>+64(SB)/4, $0xbf3604b1
-DATA logTail2<>+68(SB)/4, $0xbf364c7b
-DATA logTail2<>+72(SB)/4, $0xbf3689a7
-DATA logTail2<>+76(SB)/4, $0xbf36be2b
-DATA logTail2<>+80(SB)/4, $0xbf36eb8e
-DATA logTail2<>+84(SB)/4, $0xbf371308
-DATA logTail2<>+88(SB)/4, $0xbf373592
-DATA logTail2<>+92(SB)/4, $0xbf3753f3
-DATA logTail2<>+96(SB)/4, $0xbf376ecd
-DATA logTail2<>+100(SB)/4, $0xbf3786a5
-DATA logTail2<>+104(SB)/4, $0xbf379bea
-DATA logTail2<>+108(SB)/4, $0xbf37aef5
-DATA logTail2<>+112(SB)/4, $0xbf37c014
-DATA logTail2<>+116(SB)/4, $0xbf37cf85
-DATA logTail2<>+120(SB)/4, $0xbf37dd7f
-DATA logTail2<>+124(SB)/4, $0xbf37ea2e
-GLOBL logTail2<>(SB), RODATA|NOPTR, $128
+DATA normalLogTail2<>+0(SB)/4, $0xbef4c9b0
+DATA normalLogTail2<>+4(SB)/4, $0xbf06f65a
+DATA normalLogTail2<>+8(SB)/4, $0xbf13cdab
+DATA normalLogTail2<>+12(SB)/4, $0xbf1cfb12
+DATA normalLogTail2<>+16(SB)/4, $0xbf2383a0
+DATA normalLogTail2<>+20(SB)/4, $0xbf2833ab
+DATA normalLogTail2<>+24(SB)/4, $0xbf2b9cc4
+DATA normalLogTail2<>+28(SB)/4, $0xbf2e22aa
+DATA normalLogTail2<>+32(SB)/4, $0xbf3008e1
+DATA normalLogTail2<>+36(SB)/4, $0xbf317d33
+DATA normalLogTail2<>+40(SB)/4, $0xbf329ef7
+DATA normalLogTail2<>+44(SB)/4, $0xbf3383ea
+DATA normalLogTail2<>+48(SB)/4, $0xbf343b57
+DATA normalLogTail2<>+52(SB)/4, $0xbf34d02f
+DATA normalLogTail2<>+56(SB)/4, $0xbf354a60
+DATA normalLogTail2<>+60(SB)/4, $0xbf35afc2
+DATA normalLogTail2<>+64(SB)/4, $0xbf3604b1
+DATA normalLogTail2<>+68(SB)/4, $0xbf364c7b
+DATA normalLogTail2<>+72(SB)/4, $0xbf3689a7
+DATA normalLogTail2<>+76(SB)/4, $0xbf36be2b
+DATA normalLogTail2<>+80(SB)/4, $0xbf36eb8e
+DATA normalLogTail2<>+84(SB)/4, $0xbf371308
+DATA normalLogTail2<>+88(SB)/4, $0xbf373592
+DATA normalLogTail2<>+92(SB)/4, $0xbf3753f3
+DATA normalLogTail2<>+96(SB)/4, $0xbf376ecd
+DATA normalLogTail2<>+100(SB)/4, $0xbf3786a5
+DATA normalLogTail2<>+104(SB)/4, $0xbf379bea
+DATA normalLogTail2<>+108(SB)/4, $0xbf37aef5
+DATA normalLogTail2<>+112(SB)/4, $0xbf37c014
+DATA normalLogTail2<>+116(SB)/4, $0xbf37cf85
+DATA normalLogTail2<>+120(SB)/4, $0xbf37dd7f
+DATA normalLogTail2<>+124(SB)/4, $0xbf37ea2e
+GLOBL normalLogTail2<>(SB), RODATA|NOPTR, $128
 
 DATA c3d9dd556<>+0(SB)/4, $0x3d9dd556
 GLOBL c3d9dd556<>(SB), RODATA|NOPTR, $4
@@ -306,9 +310,6 @@ GLOBL c3e691bc4<>(SB), RODATA|NOPTR, $4
 
 DATA c3f31f32c<>+0(SB)/4, $0x3f31f32c
 GLOBL c3f31f32c<>(SB), RODATA|NOPTR, $4
-
-DATA c3f800000<>+0(SB)/4, $0x3f800000
-GLOBL c3f800000<>(SB), RODATA|NOPTR, $4
 
 DATA c7fffffff<>+0(SB)/4, $0x7fffffff
 GLOBL c7fffffff<>(SB), RODATA|NOPTR, $4
@@ -329,203 +330,169 @@ TEXT ·activateSumsGELUTanhAVX512(SB), NOSPLIT, $0-60
 	SHLL         CL, R9
 	DECL         R9
 	KMOVW        R9, K1
-	VBROADCASTSS c42d00000<>+0(SB), Z1
-	VBROADCASTSS c3f800000<>+0(SB), Z2
-	VBROADCASTSS cc1c00000<>+0(SB), Z3
-	VBROADCASTSS c41c00000<>+0(SB), Z4
-	VPXORD       Z5, Z5, Z5
-	VPXORD       Z6, Z6, Z6
+	VBROADCASTSS c00000000<>+0(SB), Z1
+	VBROADCASTSS c41255555<>+0(SB), Z2
+	VBROADCASTSS c40400000<>+0(SB), Z3
+	VBROADCASTSS c4b400000<>+0(SB), Z4
+	VMOVUPS      tanhLogTail0<>+0(SB), Z5
+	VMOVUPS      tanhLogTail0<>+64(SB), Z6
+	VMOVUPS      tanhLogTail1<>+0(SB), Z7
+	VMOVUPS      tanhLogTail1<>+64(SB), Z8
+	VMOVUPS      tanhLogTail2<>+0(SB), Z9
+	VMOVUPS      tanhLogTail2<>+64(SB), Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
 	XORQ         CX, CX
 
 many1:
-	SUBQ              $+32, R8
-	JL                afterMany2
-	VMOVUPS           (DX)(CX*1), Z7
-	VMOVUPS           64(DX)(CX*1), Z10
-	VMOVUPS           (SI)(CX*1), Z8
-	VMOVUPS           64(SI)(CX*1), Z11
-	VPADDD            Z8, Z7, Z7
-	VPADDD            Z11, Z10, Z10
-	VCVTDQ2PS         Z7, Z7
-	VCVTDQ2PS         Z10, Z10
-	VMOVUPS           (BX)(CX*1), Z8
-	VMOVUPS           64(BX)(CX*1), Z11
-	VMULPS            Z0, Z8, Z8
-	VMULPS            Z0, Z11, Z11
-	VMULPS            Z8, Z7, Z7
-	VMULPS            Z11, Z10, Z10
-	VMOVUPS           (DI)(CX*1), Z8
-	VMOVUPS           64(DI)(CX*1), Z11
-	VADDPS            Z8, Z7, Z7
-	VADDPS            Z11, Z10, Z8
-	VMAXPS            Z7, Z3, Z7
-	VMAXPS            Z8, Z3, Z15
-	VMINPS            Z7, Z4, Z8
-	VMINPS            Z15, Z4, Z16
-	VMULPS            Z8, Z8, Z10
-	VMULPS            Z16, Z16, Z17
-	VBROADCASTSS      c3d922279<>+0(SB), Z11
-	VBROADCASTSS      c3d922279<>+0(SB), Z18
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z17, Z18
-	VMULPS            Z8, Z11, Z8
-	VMULPS            Z16, Z18, Z11
-	VANDPS.BCST       c7fffffff<>+0(SB), Z8, Z10
-	VANDPS.BCST       c7fffffff<>+0(SB), Z11, Z16
-	VMINPS            Z10, Z1, Z10
-	VMINPS            Z16, Z1, Z16
-	VMULPS.BCST       cbf800000<>+0(SB), Z10, Z10
-	VMULPS.BCST       cbf800000<>+0(SB), Z16, Z17
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z10, Z16
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z17, Z18
-	VRNDSCALEPS       $0x08, Z16, Z16
-	VRNDSCALEPS       $0x08, Z18, Z18
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z17, Z20
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z16, Z10
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z18, Z20
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z16, Z10
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z18, Z20
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z17
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z21
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z10, Z17
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z20, Z21
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z10, Z17
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z20, Z21
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z10, Z17
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z20, Z21
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z10, Z17
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z20, Z21
-	VMULPS            Z10, Z10, Z19
-	VMULPS            Z20, Z20, Z22
-	VFMADD231PS       Z19, Z17, Z10
-	VFMADD231PS       Z22, Z21, Z20
-	VADDPS.BCST       c3f800000<>+0(SB), Z10, Z10
-	VADDPS.BCST       c3f800000<>+0(SB), Z20, Z17
-	VSCALEFPS         Z16, Z10, Z10
-	VSCALEFPS         Z18, Z17, Z17
-	VADDPS            Z2, Z10, Z16
-	VADDPS            Z2, Z17, Z18
-	VDIVPS            Z16, Z2, Z16
-	VDIVPS            Z18, Z2, Z18
-	VPMOVD2M          Z8, K2
-	VPMOVD2M          Z11, K3
-	VBLENDMPS         Z10, Z2, K2, Z9
-	VBLENDMPS         Z17, Z2, K3, Z12
-	VMULPS            Z16, Z9, Z8
-	VMULPS            Z18, Z12, Z10
-	VMULPS            Z7, Z8, Z7
-	VMULPS            Z15, Z10, Z8
-	VMOVUPS           Z7, (AX)(CX*1)
-	VMOVUPS           Z8, 64(AX)(CX*1)
-	VANDPS.BCST       c7fffffff<>+0(SB), Z7, Z7
-	VANDPS.BCST       c7fffffff<>+0(SB), Z8, Z8
-	VPMAXSD           Z7, Z5, Z5
-	VPMAXSD           Z8, Z6, Z6
-	ADDQ              $+128, CX
-	JMP               many1
+	SUBQ             $+32, R8
+	JL               afterMany2
+	VMOVUPS          (DX)(CX*1), Z13
+	VMOVUPS          64(DX)(CX*1), Z15
+	VMOVUPS          (SI)(CX*1), Z14
+	VMOVUPS          64(SI)(CX*1), Z16
+	VPADDD           Z14, Z13, Z13
+	VPADDD           Z16, Z15, Z15
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z15, Z15
+	VMOVUPS          (BX)(CX*1), Z14
+	VMOVUPS          64(BX)(CX*1), Z16
+	VMULPS           Z0, Z14, Z14
+	VMULPS           Z0, Z16, Z16
+	VMULPS           Z14, Z13, Z13
+	VMULPS           Z16, Z15, Z15
+	VMOVUPS          (DI)(CX*1), Z14
+	VMOVUPS          64(DI)(CX*1), Z16
+	VADDPS           Z14, Z13, Z13
+	VADDPS           Z16, Z15, Z18
+	VRANGEPS         $0x0a, Z2, Z13, Z14
+	VRANGEPS         $0x0a, Z2, Z18, Z19
+	VMOVAPS          Z4, Z15
+	VMOVAPS          Z4, Z20
+	VFMADD231PS      Z3, Z14, Z15
+	VFMADD231PS      Z3, Z19, Z20
+	VMOVAPS          Z15, Z16
+	VMOVAPS          Z20, Z21
+	VPERMI2PS        Z6, Z5, Z16
+	VPERMI2PS        Z6, Z5, Z21
+	VMOVAPS          Z15, Z17
+	VMOVAPS          Z20, Z22
+	VPERMI2PS        Z8, Z7, Z17
+	VPERMI2PS        Z8, Z7, Z22
+	VMOVAPS          Z15, Z15
+	VMOVAPS          Z20, Z20
+	VPERMI2PS        Z10, Z9, Z15
+	VPERMI2PS        Z10, Z9, Z20
+	VFMADD213PS      Z17, Z14, Z15
+	VFMADD213PS      Z22, Z19, Z20
+	VFMADD213PS      Z16, Z14, Z15
+	VFMADD213PS      Z21, Z19, Z20
+	VMAXPS           Z13, Z1, Z13
+	VMAXPS           Z18, Z1, Z18
+	VREDUCEPS        $0x09, Z15, Z16
+	VREDUCEPS        $0x09, Z20, Z21
+	VBROADCASTSS     c3d9dd556<>+0(SB), Z17
+	VBROADCASTSS     c3d9dd556<>+0(SB), Z22
+	VFMADD213PS.BCST c3e691bc4<>+0(SB), Z16, Z17
+	VFMADD213PS.BCST c3e691bc4<>+0(SB), Z21, Z22
+	VFMADD213PS.BCST c3f31f32c<>+0(SB), Z16, Z17
+	VFMADD213PS.BCST c3f31f32c<>+0(SB), Z21, Z22
+	VFMADD213PS.BCST c3f800000<>+0(SB), Z16, Z17
+	VFMADD213PS.BCST c3f800000<>+0(SB), Z21, Z22
+	VSCALEFPS        Z15, Z17, Z17
+	VSCALEFPS        Z20, Z22, Z22
+	VFNMADD231PS     Z17, Z14, Z13
+	VFNMADD231PS     Z22, Z19, Z18
+	VMOVUPS          Z13, (AX)(CX*1)
+	VMOVUPS          Z18, 64(AX)(CX*1)
+	VANDPS.BCST      c7fffffff<>+0(SB), Z13, Z13
+	VANDPS.BCST      c7fffffff<>+0(SB), Z18, Z14
+	VPMAXSD          Z13, Z11, Z11
+	VPMAXSD          Z14, Z12, Z12
+	ADDQ             $+128, CX
+	JMP              many1
 
 afterMany2:
 	ADDQ $+32, R8
 
 one3:
-	SUBQ              $0x10, R8
-	JL                afterOne4
-	VMOVUPS           (DX)(CX*1), Z7
-	VMOVUPS           (SI)(CX*1), Z8
-	VPADDD            Z8, Z7, Z7
-	VCVTDQ2PS         Z7, Z7
-	VMOVUPS           (BX)(CX*1), Z8
-	VMULPS            Z0, Z8, Z8
-	VMULPS            Z8, Z7, Z7
-	VMOVUPS           (DI)(CX*1), Z8
-	VADDPS            Z8, Z7, Z7
-	VMAXPS            Z7, Z3, Z7
-	VMINPS            Z7, Z4, Z8
-	VMULPS            Z8, Z8, Z9
-	VBROADCASTSS      c3d922279<>+0(SB), Z10
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z9, Z10
-	VMULPS            Z8, Z10, Z8
-	VANDPS.BCST       c7fffffff<>+0(SB), Z8, Z9
-	VMINPS            Z9, Z1, Z9
-	VMULPS.BCST       cbf800000<>+0(SB), Z9, Z9
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z9, Z10
-	VRNDSCALEPS       $0x08, Z10, Z10
-	VMOVAPS           Z9, Z9
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z10, Z9
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z10, Z9
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z11
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z9, Z11
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z9, Z11
-	VMULPS            Z9, Z9, Z12
-	VFMADD231PS       Z12, Z11, Z9
-	VADDPS.BCST       c3f800000<>+0(SB), Z9, Z9
-	VSCALEFPS         Z10, Z9, Z9
-	VADDPS            Z2, Z9, Z10
-	VDIVPS            Z10, Z2, Z10
-	VPMOVD2M          Z8, K2
-	VBLENDMPS         Z9, Z2, K2, Z13
-	VMULPS            Z10, Z13, Z8
-	VMULPS            Z7, Z8, Z7
-	VMOVUPS           Z7, (AX)(CX*1)
-	VANDPS.BCST       c7fffffff<>+0(SB), Z7, Z7
-	VPMAXSD           Z7, Z5, Z5
-	ADDQ              $0x40, CX
-	JMP               one3
+	SUBQ             $0x10, R8
+	JL               afterOne4
+	VMOVUPS          (DX)(CX*1), Z13
+	VMOVUPS          (SI)(CX*1), Z14
+	VPADDD           Z14, Z13, Z13
+	VCVTDQ2PS        Z13, Z13
+	VMOVUPS          (BX)(CX*1), Z14
+	VMULPS           Z0, Z14, Z14
+	VMULPS           Z14, Z13, Z13
+	VMOVUPS          (DI)(CX*1), Z14
+	VADDPS           Z14, Z13, Z13
+	VRANGEPS         $0x0a, Z2, Z13, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z14, Z15
+	VMOVAPS          Z15, Z16
+	VPERMI2PS        Z6, Z5, Z16
+	VMOVAPS          Z15, Z17
+	VPERMI2PS        Z8, Z7, Z17
+	VMOVAPS          Z15, Z15
+	VPERMI2PS        Z10, Z9, Z15
+	VFMADD213PS      Z17, Z14, Z15
+	VFMADD213PS      Z16, Z14, Z15
+	VMAXPS           Z13, Z1, Z13
+	VREDUCEPS        $0x09, Z15, Z16
+	VBROADCASTSS     c3d9dd556<>+0(SB), Z17
+	VFMADD213PS.BCST c3e691bc4<>+0(SB), Z16, Z17
+	VFMADD213PS.BCST c3f31f32c<>+0(SB), Z16, Z17
+	VFMADD213PS.BCST c3f800000<>+0(SB), Z16, Z17
+	VSCALEFPS        Z15, Z17, Z17
+	VFNMADD231PS     Z17, Z14, Z13
+	VMOVUPS          Z13, (AX)(CX*1)
+	VANDPS.BCST      c7fffffff<>+0(SB), Z13, Z13
+	VPMAXSD          Z13, Z11, Z11
+	ADDQ             $0x40, CX
+	JMP              one3
 
 afterOne4:
-	ADDQ              $0x10, R8
-	JZ                done5
-	VMOVUPS.Z         (DX)(CX*1), K1, Z7
-	VMOVUPS.Z         (SI)(CX*1), K1, Z8
-	VPADDD            Z8, Z7, Z7
-	VCVTDQ2PS         Z7, Z7
-	VMOVUPS.Z         (BX)(CX*1), K1, Z8
-	VMULPS            Z0, Z8, Z0
-	VMULPS            Z0, Z7, Z7
-	VMOVUPS.Z         (DI)(CX*1), K1, Z0
-	VADDPS            Z0, Z7, Z0
-	VMAXPS            Z0, Z3, Z0
-	VMINPS            Z0, Z4, Z3
-	VMULPS            Z3, Z3, Z4
-	VBROADCASTSS      c3d922279<>+0(SB), Z7
-	VFMADD213PS.BCST  c3fcc422a<>+0(SB), Z4, Z7
-	VMULPS            Z3, Z7, Z3
-	VANDPS.BCST       c7fffffff<>+0(SB), Z3, Z4
-	VMINPS            Z4, Z1, Z1
-	VMULPS.BCST       cbf800000<>+0(SB), Z1, Z1
-	VMULPS.BCST       c3fb8aa3b<>+0(SB), Z1, Z4
-	VRNDSCALEPS       $0x08, Z4, Z4
-	VMOVAPS           Z1, Z1
-	VFNMADD231PS.BCST c3f317218<>+0(SB), Z4, Z1
-	VFNMADD231PS.BCST cb102e308<>+0(SB), Z4, Z1
-	VBROADCASTSS      c3ab511f9<>+0(SB), Z7
-	VFMADD213PS.BCST  c3c091d05<>+0(SB), Z1, Z7
-	VFMADD213PS.BCST  c3d2aac79<>+0(SB), Z1, Z7
-	VFMADD213PS.BCST  c3e2aaa49<>+0(SB), Z1, Z7
-	VFMADD213PS.BCST  c3efffffe<>+0(SB), Z1, Z7
-	VMULPS            Z1, Z1, Z8
-	VFMADD231PS       Z8, Z7, Z1
-	VADDPS.BCST       c3f800000<>+0(SB), Z1, Z1
-	VSCALEFPS         Z4, Z1, Z1
-	VADDPS            Z2, Z1, Z4
-	VDIVPS            Z4, Z2, Z4
-	VPMOVD2M          Z3, K2
-	VBLENDMPS         Z1, Z2, K2, Z14
-	VMULPS            Z4, Z14, Z1
-	VMULPS            Z0, Z1, Z0
-	VMOVUPS           Z0, K1, (AX)(CX*1)
-	VANDPS.BCST       c7fffffff<>+0(SB), Z0, Z0
-	VPMAXSD           Z0, Z5, Z5
+	ADDQ             $0x10, R8
+	JZ               done5
+	VMOVUPS.Z        (DX)(CX*1), K1, Z13
+	VMOVUPS.Z        (SI)(CX*1), K1, Z14
+	VPADDD           Z14, Z13, Z13
+	VCVTDQ2PS        Z13, Z13
+	VMOVUPS.Z        (BX)(CX*1), K1, Z14
+	VMULPS           Z0, Z14, Z0
+	VMULPS           Z0, Z13, Z13
+	VMOVUPS.Z        (DI)(CX*1), K1, Z0
+	VADDPS           Z0, Z13, Z0
+	VRANGEPS         $0x0a, Z2, Z0, Z2
+	VMOVAPS          Z4, Z4
+	VFMADD231PS      Z3, Z2, Z4
+	VMOVAPS          Z4, Z3
+	VPERMI2PS        Z6, Z5, Z3
+	VMOVAPS          Z4, Z5
+	VPERMI2PS        Z8, Z7, Z5
+	VMOVAPS          Z4, Z4
+	VPERMI2PS        Z10, Z9, Z4
+	VFMADD213PS      Z5, Z2, Z4
+	VFMADD213PS      Z3, Z2, Z4
+	VMAXPS           Z0, Z1, Z0
+	VREDUCEPS        $0x09, Z4, Z1
+	VBROADCASTSS     c3d9dd556<>+0(SB), Z3
+	VFMADD213PS.BCST c3e691bc4<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST c3f31f32c<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST c3f800000<>+0(SB), Z1, Z3
+	VSCALEFPS        Z4, Z3, Z3
+	VFNMADD231PS     Z3, Z2, Z0
+	VMOVUPS          Z0, K1, (AX)(CX*1)
+	VANDPS.BCST      c7fffffff<>+0(SB), Z0, Z0
+	VPMAXSD          Z0, Z11, Z11
 
 done5:
-	VPMAXSD       Z6, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VPMAXSD       Y0, Y5, Y5
-	VEXTRACTF32X4 $0x01, Y5, X0
-	VPMAXSD       X0, X5, X1
+	VPMAXSD       Z12, Z11, Z11
+	VEXTRACTF64X4 $0x01, Z11, Y0
+	VPMAXSD       Y0, Y11, Y11
+	VEXTRACTF32X4 $0x01, Y11, X0
+	VPMAXSD       X0, X11, X1
 	VPERMILPS     $0x4e, X1, X0
 	VPMAXSD       X0, X1, X1
 	VPERMILPS     $0xb1, X1, X0
@@ -535,47 +502,116 @@ done5:
 	VZEROUPPER
 	RET
 
-DATA c42d00000<>+0(SB)/4, $0x42d00000
-GLOBL c42d00000<>(SB), RODATA|NOPTR, $4
+DATA c41255555<>+0(SB)/4, $0x41255555
+GLOBL c41255555<>(SB), RODATA|NOPTR, $4
 
-DATA cc1c00000<>+0(SB)/4, $0xc1c00000
-GLOBL cc1c00000<>(SB), RODATA|NOPTR, $4
+DATA c40400000<>+0(SB)/4, $0x40400000
+GLOBL c40400000<>(SB), RODATA|NOPTR, $4
 
-DATA c41c00000<>+0(SB)/4, $0x41c00000
-GLOBL c41c00000<>(SB), RODATA|NOPTR, $4
+DATA c4b400000<>+0(SB)/4, $0x4b400000
+GLOBL c4b400000<>(SB), RODATA|NOPTR, $4
 
-DATA c3d922279<>+0(SB)/4, $0x3d922279
-GLOBL c3d922279<>(SB), RODATA|NOPTR, $4
+DATA tanhLogTail0<>+0(SB)/4, $0xbf80003b
+DATA tanhLogTail0<>+4(SB)/4, $0xbf802b19
+DATA tanhLogTail0<>+8(SB)/4, $0xbf815be2
+DATA tanhLogTail0<>+12(SB)/4, $0xbf843aa5
+DATA tanhLogTail0<>+16(SB)/4, $0xbf89fdc1
+DATA tanhLogTail0<>+20(SB)/4, $0xbf9597f5
+DATA tanhLogTail0<>+24(SB)/4, $0xbfac2da6
+DATA tanhLogTail0<>+28(SB)/4, $0xbfd44a03
+DATA tanhLogTail0<>+32(SB)/4, $0xc00a24f3
+DATA tanhLogTail0<>+36(SB)/4, $0xc0388006
+DATA tanhLogTail0<>+40(SB)/4, $0xc076a9dc
+DATA tanhLogTail0<>+44(SB)/4, $0xc0a2b7ac
+DATA tanhLogTail0<>+48(SB)/4, $0xc0d2bb39
+DATA tanhLogTail0<>+52(SB)/4, $0xc105e5ed
+DATA tanhLogTail0<>+56(SB)/4, $0xc1273cdb
+DATA tanhLogTail0<>+60(SB)/4, $0xc14db733
+DATA tanhLogTail0<>+64(SB)/4, $0xc179afe0
+DATA tanhLogTail0<>+68(SB)/4, $0xc195c1f4
+DATA tanhLogTail0<>+72(SB)/4, $0xc1b1c871
+DATA tanhLogTail0<>+76(SB)/4, $0xc1d11a3e
+DATA tanhLogTail0<>+80(SB)/4, $0xc1f3e633
+DATA tanhLogTail0<>+84(SB)/4, $0xc20d2d96
+DATA tanhLogTail0<>+88(SB)/4, $0xc2225401
+DATA tanhLogTail0<>+92(SB)/4, $0xc2397dc8
+DATA tanhLogTail0<>+96(SB)/4, $0xc252c256
+DATA tanhLogTail0<>+100(SB)/4, $0xc26e391a
+DATA tanhLogTail0<>+104(SB)/4, $0xc285fcc0
+DATA tanhLogTail0<>+108(SB)/4, $0xc2960d7a
+DATA tanhLogTail0<>+112(SB)/4, $0xc2a75a72
+DATA tanhLogTail0<>+116(SB)/4, $0xc2b9ef5e
+DATA tanhLogTail0<>+120(SB)/4, $0xc2cdd7f5
+DATA tanhLogTail0<>+124(SB)/4, $0xc2e31fee
+GLOBL tanhLogTail0<>(SB), RODATA|NOPTR, $128
 
-DATA c3fcc422a<>+0(SB)/4, $0x3fcc422a
-GLOBL c3fcc422a<>(SB), RODATA|NOPTR, $4
+DATA tanhLogTail1<>+0(SB)/4, $0xbf933e1d
+DATA tanhLogTail1<>+4(SB)/4, $0xbf918f8e
+DATA tanhLogTail1<>+8(SB)/4, $0xbf8ccb0a
+DATA tanhLogTail1<>+12(SB)/4, $0xbf85e8ee
+DATA tanhLogTail1<>+16(SB)/4, $0xbf78261a
+DATA tanhLogTail1<>+20(SB)/4, $0xbf596013
+DATA tanhLogTail1<>+24(SB)/4, $0xbf28516b
+DATA tanhLogTail1<>+28(SB)/4, $0xbebcfd4e
+DATA tanhLogTail1<>+32(SB)/4, $0x3cf6965d
+DATA tanhLogTail1<>+36(SB)/4, $0x3f0a711b
+DATA tanhLogTail1<>+40(SB)/4, $0x3f93b110
+DATA tanhLogTail1<>+44(SB)/4, $0x3fedaeca
+DATA tanhLogTail1<>+48(SB)/4, $0x4028ee7f
+DATA tanhLogTail1<>+52(SB)/4, $0x405fb4a2
+DATA tanhLogTail1<>+56(SB)/4, $0x408d7c04
+DATA tanhLogTail1<>+60(SB)/4, $0x40ad5336
+DATA tanhLogTail1<>+64(SB)/4, $0x40cf5d4c
+DATA tanhLogTail1<>+68(SB)/4, $0x40f399b4
+DATA tanhLogTail1<>+72(SB)/4, $0x410d042a
+DATA tanhLogTail1<>+76(SB)/4, $0x41215495
+DATA tanhLogTail1<>+80(SB)/4, $0x4136be1b
+DATA tanhLogTail1<>+84(SB)/4, $0x414d40bb
+DATA tanhLogTail1<>+88(SB)/4, $0x4164dc76
+DATA tanhLogTail1<>+92(SB)/4, $0x417d914b
+DATA tanhLogTail1<>+96(SB)/4, $0x418baf9d
+DATA tanhLogTail1<>+100(SB)/4, $0x41992322
+DATA tanhLogTail1<>+104(SB)/4, $0x41a72335
+DATA tanhLogTail1<>+108(SB)/4, $0x41b5afd4
+DATA tanhLogTail1<>+112(SB)/4, $0x41c4c901
+DATA tanhLogTail1<>+116(SB)/4, $0x41d46ebc
+DATA tanhLogTail1<>+120(SB)/4, $0x41e4a103
+DATA tanhLogTail1<>+124(SB)/4, $0x41f55fd8
+GLOBL tanhLogTail1<>(SB), RODATA|NOPTR, $128
 
-DATA cbf800000<>+0(SB)/4, $0xbf800000
-GLOBL cbf800000<>(SB), RODATA|NOPTR, $4
-
-DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $4
-
-DATA c3f317218<>+0(SB)/4, $0x3f317218
-GLOBL c3f317218<>(SB), RODATA|NOPTR, $4
-
-DATA cb102e308<>+0(SB)/4, $0xb102e308
-GLOBL cb102e308<>(SB), RODATA|NOPTR, $4
-
-DATA c3ab511f9<>+0(SB)/4, $0x3ab511f9
-GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $4
-
-DATA c3c091d05<>+0(SB)/4, $0x3c091d05
-GLOBL c3c091d05<>(SB), RODATA|NOPTR, $4
-
-DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
-GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $4
-
-DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
-GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $4
-
-DATA c3efffffe<>+0(SB)/4, $0x3efffffe
-GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4
+DATA tanhLogTail2<>+0(SB)/4, $0xbef1839f
+DATA tanhLogTail2<>+4(SB)/4, $0xbf0164c1
+DATA tanhLogTail2<>+8(SB)/4, $0xbf0b0783
+DATA tanhLogTail2<>+12(SB)/4, $0xbf134f9f
+DATA tanhLogTail2<>+16(SB)/4, $0xbf1bb833
+DATA tanhLogTail2<>+20(SB)/4, $0xbf25eec1
+DATA tanhLogTail2<>+24(SB)/4, $0xbf3342f1
+DATA tanhLogTail2<>+28(SB)/4, $0xbf4440e8
+DATA tanhLogTail2<>+32(SB)/4, $0xbf58a955
+DATA tanhLogTail2<>+36(SB)/4, $0xbf6fb666
+DATA tanhLogTail2<>+40(SB)/4, $0xbf843db8
+DATA tanhLogTail2<>+44(SB)/4, $0xbf911839
+DATA tanhLogTail2<>+48(SB)/4, $0xbf9e2929
+DATA tanhLogTail2<>+52(SB)/4, $0xbfab4e68
+DATA tanhLogTail2<>+56(SB)/4, $0xbfb879d0
+DATA tanhLogTail2<>+60(SB)/4, $0xbfc5a6b7
+DATA tanhLogTail2<>+64(SB)/4, $0xbfd2d3e9
+DATA tanhLogTail2<>+68(SB)/4, $0xbfe00126
+DATA tanhLogTail2<>+72(SB)/4, $0xbfed2e65
+DATA tanhLogTail2<>+76(SB)/4, $0xbffa5ba3
+DATA tanhLogTail2<>+80(SB)/4, $0xc003c471
+DATA tanhLogTail2<>+84(SB)/4, $0xc00a5b10
+DATA tanhLogTail2<>+88(SB)/4, $0xc010f1af
+DATA tanhLogTail2<>+92(SB)/4, $0xc017884f
+DATA tanhLogTail2<>+96(SB)/4, $0xc01e1eee
+DATA tanhLogTail2<>+100(SB)/4, $0xc024b58d
+DATA tanhLogTail2<>+104(SB)/4, $0xc02b4c2c
+DATA tanhLogTail2<>+108(SB)/4, $0xc031e2cc
+DATA tanhLogTail2<>+112(SB)/4, $0xc038796b
+DATA tanhLogTail2<>+116(SB)/4, $0xc03f100a
+DATA tanhLogTail2<>+120(SB)/4, $0xc045a6a9
+DATA tanhLogTail2<>+124(SB)/4, $0xc04c3d49
+GLOBL tanhLogTail2<>(SB), RODATA|NOPTR, $128
 
 // func activateSumsReLUAVX512(dst *float32, sums *float32, columns *float32, offsets *int32, bias *float32, scale float32, n int) (top uint32)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
@@ -898,6 +934,30 @@ GLOBL c40000000<>(SB), RODATA|NOPTR, $4
 DATA cc0000000<>+0(SB)/4, $0xc0000000
 GLOBL cc0000000<>(SB), RODATA|NOPTR, $4
 
+DATA c3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+GLOBL c3fb8aa3b<>(SB), RODATA|NOPTR, $4
+
+DATA c3f317218<>+0(SB)/4, $0x3f317218
+GLOBL c3f317218<>(SB), RODATA|NOPTR, $4
+
+DATA cb102e308<>+0(SB)/4, $0xb102e308
+GLOBL cb102e308<>(SB), RODATA|NOPTR, $4
+
+DATA c3ab511f9<>+0(SB)/4, $0x3ab511f9
+GLOBL c3ab511f9<>(SB), RODATA|NOPTR, $4
+
+DATA c3c091d05<>+0(SB)/4, $0x3c091d05
+GLOBL c3c091d05<>(SB), RODATA|NOPTR, $4
+
+DATA c3d2aac79<>+0(SB)/4, $0x3d2aac79
+GLOBL c3d2aac79<>(SB), RODATA|NOPTR, $4
+
+DATA c3e2aaa49<>+0(SB)/4, $0x3e2aaa49
+GLOBL c3e2aaa49<>(SB), RODATA|NOPTR, $4
+
+DATA c3efffffe<>+0(SB)/4, $0x3efffffe
+GLOBL c3efffffe<>(SB), RODATA|NOPTR, $4
+
 DATA c0000007f<>+0(SB)/4, $0x0000007f
 GLOBL c0000007f<>(SB), RODATA|NOPTR, $4
 
@@ -1105,5 +1165,11 @@ done5:
 	VZEROUPPER
 	RET
 
+DATA c42d00000<>+0(SB)/4, $0x42d00000
+GLOBL c42d00000<>(SB), RODATA|NOPTR, $4
+
 DATA cc2d00000<>+0(SB)/4, $0xc2d00000
 GLOBL cc2d00000<>(SB), RODATA|NOPTR, $4
+
+DATA cbf800000<>+0(SB)/4, $0xbf800000
+GLOBL cbf800000<>(SB), RODATA|NOPTR, $4

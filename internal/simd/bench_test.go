@@ -193,6 +193,8 @@ func BenchmarkPack(b *testing.B) {
 	}
 }
 
+var addNormWords [384]uint32
+
 func BenchmarkRow(b *testing.B) {
 	rows := []struct {
 		name string
@@ -205,10 +207,14 @@ func BenchmarkRow(b *testing.B) {
 		{"GELU", 3072, func(k *Kernels, o [4][]float32) { k.Activate(GELU, o[0], o[1]) }},
 		{"GELURounded", 3072, func(k *Kernels, o [4][]float32) { k.ActivateRound(GELU, asWords(o[0][:1536]), o[1]) }},
 		{"GELUBackward", 3072, func(k *Kernels, o [4][]float32) { k.ActivateBackward(GELU, o[0], o[1], o[2]) }},
+		{"GELUTanhRounded", 3072, func(k *Kernels, o [4][]float32) { k.ActivateRound(GELUTanh, asWords(o[0][:1536]), o[1]) }},
 		{"GELUTanh", 3072, func(k *Kernels, o [4][]float32) { k.Activate(GELUTanh, o[0], o[1]) }},
 		{"Tanh", 768, func(k *Kernels, o [4][]float32) { k.Activate(Tanh, o[0], o[1]) }},
 		{"SiLU", 3072, func(k *Kernels, o [4][]float32) { k.Activate(SiLU, o[0], o[1]) }},
 		{"LayerNorm", 768, func(k *Kernels, o [4][]float32) { k.LayerNorm(o[0], o[1], o[2], o[3], 1e-12) }},
+		{"AddNormRounded", 768, func(k *Kernels, o [4][]float32) {
+			k.AddNorm(o[0], o[1], o[2], o[3], o[3], 1e-12, addNormWords[:])
+		}},
 		{"LayerNormBackward", 768, func(k *Kernels, o [4][]float32) {
 			k.LayerNormBackward(o[0], o[1], o[1], o[2], 0, 1, o[3], o[3])
 		}},

@@ -41,6 +41,7 @@ var genericKernels = Kernels{
 	ActivateBackward: activateBackwardGeneric,
 
 	LayerNorm:         layerNormGeneric,
+	AddNorm:           addNormGeneric,
 	LayerNormBackward: layerNormBackwardGeneric,
 
 	Softmax:         softmaxGeneric,

@@ -72,6 +72,25 @@ func layerNormGeneric(y, x, gamma, beta []float32, eps float32) (mean, rstd floa
 	return mean, rstd
 }
 
+func addNormGeneric(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	checkAddNorm(y, s, residual, gamma, beta, words)
+	addGeneric(s, residual)
+	mean, rstd = layerNormGeneric(y, s, gamma, beta, eps)
+	if words != nil {
+		roundRowGeneric(words, y)
+	}
+	return mean, rstd
+}
+
+// checkAddNorm returns the common length of the operands of AddNorm.
+func checkAddNorm(y, s, residual, gamma, beta []float32, rounded []uint32) int {
+	n := length(len(y), len(s), len(residual), len(gamma), len(beta))
+	if rounded != nil {
+		length(words(n), len(rounded))
+	}
+	return n
+}
+
 func layerNormBackwardGeneric(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
 	n := length(len(x), len(dx), len(dy), len(gamma), len(dgamma), len(dbeta))
 	dx, dy, gamma, dgamma, dbeta = dx[:n], dy[:n], gamma[:n], dgamma[:n], dbeta[:n]

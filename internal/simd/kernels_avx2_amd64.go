@@ -109,6 +109,14 @@ func activateRoundAVX2(f Activation, dst []uint32, x []float32) {
 	}
 }
 
+func addNormAVX2Row(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	n := checkAddNorm(y, s, residual, gamma, beta, words)
+	if n == 0 {
+		return addNormGeneric(y, s, residual, gamma, beta, eps, words)
+	}
+	return addNormAVX2(&y[0], &s[0], &residual[0], &gamma[0], &beta[0], n, eps, unsafe.SliceData(words))
+}
+
 // activateSumsAVX2 is Integers.Activate.
 func activateSumsAVX2(f Activation, dst, sums []float32, to Scaling) (top uint32) {
 	n := length(len(dst), len(sums), len(to.Columns), len(to.Offsets), len(to.Bias))
@@ -226,6 +234,7 @@ var kernelsAVX2 = Kernels{
 		}
 		return layerNormAVX2(&y[0], &x[0], &gamma[0], &beta[0], n, eps)
 	},
+	AddNorm: addNormAVX2Row,
 	LayerNormBackward: func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
 		n := length(len(dx), len(dy), len(x), len(gamma), len(dgamma), len(dbeta))
 		if n > 0 {

@@ -65,12 +65,21 @@ func activateRoundAVX512BF16(f Activation, dst []uint32, x []float32) {
 	}
 }
 
+func addNormAVX512BF16Row(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	n := checkAddNorm(y, s, residual, gamma, beta, words)
+	if n == 0 {
+		return addNormGeneric(y, s, residual, gamma, beta, eps, words)
+	}
+	return addNormAVX512BF16(&y[0], &s[0], &residual[0], &gamma[0], &beta[0], n, eps, unsafe.SliceData(words))
+}
+
 // kernelsAVX512BF16 is kernelsAVX512 with products of bfloat16 by instructions for them.
 var kernelsAVX512BF16 = func() Kernels {
 	k := kernelsAVX512
 	k.Native16 = true
 	k.RoundRow = pack16AVX512BF16.round
 	k.ActivateRound = activateRoundAVX512BF16
+	k.AddNorm = addNormAVX512BF16Row
 	k.PackB16 = pack16AVX512BF16.b
 	k.PackBT16 = pack16AVX512BF16.bt
 	k.PackA16 = pack16AVX512BF16.a

@@ -61,6 +61,19 @@ func activateRoundNEON(f Activation, dst []uint32, x []float32) {
 	}
 }
 
+func addNormNEONRow(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32) {
+	n := checkAddNorm(y, s, residual, gamma, beta, words)
+	if n == 0 {
+		return addNormGeneric(y, s, residual, gamma, beta, eps, words)
+	}
+	addNEON(&s[0], &residual[0], n)
+	mean, rstd = layerNormNEON(&y[0], &s[0], &gamma[0], &beta[0], n, eps)
+	if words != nil {
+		roundRowGeneric(words, y)
+	}
+	return mean, rstd
+}
+
 func activateNEON(f Activation, dst, x []float32) {
 	n := length(len(dst), len(x))
 	d, s := unsafe.SliceData(dst), unsafe.SliceData(x)
@@ -154,6 +167,7 @@ var kernelsNEON = Kernels{
 		}
 		return layerNormNEON(&y[0], &x[0], &gamma[0], &beta[0], n, eps)
 	},
+	AddNorm: addNormNEONRow,
 	LayerNormBackward: func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32) {
 		n := length(len(dx), len(dy), len(x), len(gamma), len(dgamma), len(dbeta))
 		if n > 0 {

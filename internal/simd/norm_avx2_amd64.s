@@ -69,7 +69,8 @@ done5:
 	VPERMILPS    $0xb1, X1, X2
 	VADDPS       X2, X1, X1
 	VBROADCASTSS X1, Y1
-	VDIVPS       Y5, Y1, Y1
+	VDIVSS       X5, X1, X1
+	VBROADCASTSS X1, Y1
 	VMOVSS       X1, mean+48(FP)
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -127,12 +128,12 @@ done10:
 	VPERMILPS    $0xb1, X2, X3
 	VADDPS       X3, X2, X2
 	VBROADCASTSS X2, Y2
-	VDIVPS       Y5, Y2, Y2
-	VBROADCASTSS eps+40(FP), Y3
-	VADDPS       Y3, Y2, Y2
-	VSQRTPS      Y2, Y2
+	VDIVSS       X5, X2, X2
+	VADDSS       eps+40(FP), X2, X2
+	VSQRTSS      X2, X2, X2
 	VBROADCASTSS c3f800000<>+0(SB), Y3
-	VDIVPS       Y2, Y3, Y2
+	VDIVSS       X2, X3, X2
+	VBROADCASTSS X2, Y2
 	VMOVSS       X2, rstd+52(FP)
 	XORQ         DI, DI
 

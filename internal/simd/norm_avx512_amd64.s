@@ -72,7 +72,8 @@ done5:
 	VPERMILPS     $0xb1, X0, X1
 	VADDPS        X1, X0, X0
 	VBROADCASTSS  X0, Z0
-	VDIVPS        Z4, Z0, Z0
+	VDIVSS        X4, X0, X0
+	VBROADCASTSS  X0, Z0
 	VMOVSS        X0, mean+48(FP)
 	VPXORD        Z1, Z1, Z1
 	VPXORD        Z2, Z2, Z2
@@ -132,12 +133,12 @@ done10:
 	VPERMILPS     $0xb1, X1, X2
 	VADDPS        X2, X1, X1
 	VBROADCASTSS  X1, Z1
-	VDIVPS        Z4, Z1, Z1
-	VBROADCASTSS  eps+40(FP), Z2
-	VADDPS        Z2, Z1, Z1
-	VSQRTPS       Z1, Z1
+	VDIVSS        X4, X1, X1
+	VADDSS        eps+40(FP), X1, X1
+	VSQRTSS       X1, X1, X1
 	VBROADCASTSS  c3f800000<>+0(SB), Z2
-	VDIVPS        Z1, Z2, Z1
+	VDIVSS        X1, X2, X1
+	VBROADCASTSS  X1, Z1
 	VMOVSS        X1, rstd+52(FP)
 	XORQ          CX, CX
 

@@ -268,6 +268,7 @@ func TestNoAllocation(t *testing.T) {
 			k.ActivateRound(GELU, words, x)
 			k.ActivateBackward(GELU, x, y, z)
 			k.LayerNorm(x, y, z, w, 1e-12)
+			k.AddNorm(x, y, z, w, w, 1e-12, words)
 			k.LayerNormBackward(x, x, y, z, 0, 1, z, w)
 			k.Softmax(x, 1)
 			k.SoftmaxRows(x, n/4, 4, n/4, 1, w[:4])

@@ -105,6 +105,9 @@ type Kernels struct {
 	// LayerNorm writes y = (x−mean)·rstd·gamma + beta with the biased variance, rstd = 1/√(var+eps), and returns both
 	// statistics. The variance is of the differences from the mean, never E[x²]−E[x]².
 	LayerNorm func(y, x, gamma, beta []float32, eps float32) (mean, rstd float32)
+	// AddNorm is Add of residual to s, LayerNorm of s and, unless words is nil, RoundRow of y, in fewer passes and with their bits.
+	// words has ⌈len(y)/2⌉ words.
+	AddNorm func(y, s, residual, gamma, beta []float32, eps float32, words []uint32) (mean, rstd float32)
 	// LayerNormBackward writes dx and adds to dgamma and dbeta. x is the input of the normalisation, mean and rstd what
 	// LayerNorm returned. dx may be dy.
 	LayerNormBackward func(dx, dy, x, gamma []float32, mean, rstd float32, dgamma, dbeta []float32)

@@ -151,14 +151,14 @@ func (d *Device) queriesKeysValues(op *compute.Linear, tokens, width int, qkv co
 // the other. The caller holds the lock.
 func (d *Device) attend(p *product, t attentionTask, op *compute.Attention) (done bool) {
 	threads := d.Threads()
-	d.groups = attentionGroups(d.groups[:0], op.Starts, t.heads, d.k.at.BlockRows)
+	d.groups = attentionGroups(d.groups[:0], op.Starts, t.heads, p.with.blockRows)
 	// The longest group may be left to one worker at the end.
 	most := longest(d.groups, op.Starts)
 	if d.inBlocks(p) && p.k > 0 && (threads == 1 || most*threads*2 <= p.m) {
 		d.packWhole(p)
 		d.attending = attendTask{
 			product: *p, attention: t, starts: op.Starts, firstOnly: op.FirstOnly, groups: d.groups,
-			rows: roundUp(ceil(most, ceil(most, d.k.at.BlockRows)), p.with.panelRows),
+			rows: roundUp(ceil(most, ceil(most, p.with.blockRows)), p.with.panelRows),
 		}
 		d.run(&d.attending, len(d.groups), p.m*p.n*p.k/productRate)
 		d.attending = attendTask{}

@@ -209,12 +209,26 @@ func (d *Device) View(b compute.Buffer) ([]float32, error) { return source(b, b.
 // lineFloats is how many elements a cache line holds.
 const lineFloats = 16
 
-// aligned is n zeros that begin at a cache line.
-func aligned(n int) []float32 {
-	s := make([]float32, n+lineFloats-1)
-	adviseHugePages(s)
-	at := int(-uintptr(unsafe.Pointer(&s[0])) / 4 % lineFloats)
-	return s[at : at+n : at+n]
+// aligned is n zeros that begin at a cache line, or at a huge page if they are as large as one.
+func aligned(n int) []float32 { return alignedFrom(n, hugePage) }
+
+// scratch is n zeros for all operations to come: they get a huge page, whose parts are in different sets of the second cache, even
+// if they fill only a quarter of it.
+func scratch(n int) []float32 { return alignedFrom(n, hugePage/4) }
+
+// alignedFrom is n zeros that begin at a huge page if they have that many bytes, else at a cache line.
+func alignedFrom(n, least int) []float32 {
+	unit := lineFloats
+	if 4*n >= least {
+		unit = hugePage / 4
+	}
+	s := make([]float32, n+unit-1)
+	at := int(-uintptr(unsafe.Pointer(&s[0])) / 4 % uintptr(unit))
+	s = s[at : at+n : at+n]
+	if unit > lineFloats {
+		adviseHugePages(s)
+	}
+	return s
 }
 
 // grow returns s with at least n elements, whose values are of no use.
@@ -222,7 +236,7 @@ func grow(s []float32, n int) []float32 {
 	if n <= len(s) {
 		return s
 	}
-	return aligned(n + n/4)
+	return scratch(n + n/4)
 }
 
 // source is the n elements of a buffer that an operation reads; what names it in a panic.

@@ -100,7 +100,7 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 		return
 	}
 	d.packWhole(&first, &second)
-	first.cut(d.Threads(), d.k.feedRows(ld), 1)
+	first.cut(d.Threads(), first.with.feedRows(ld), 1)
 	d.feedForward = feedForwardTask{first, second, first.rows, ld}
 	d.run(&d.feedForward, first.blocks, 2*first.m*first.n*first.k/productRate)
 	d.feedForward = feedForwardTask{}
@@ -108,9 +108,12 @@ func (d *Device) FeedForward(op *compute.FeedForward) {
 }
 
 // feedRows is the most rows of a block whose hidden layer has rows of so many words: it takes at most twice the memory of a step of A,
-// 1.2 MB.
+// 1.2 MB; or what a block has in tiles.
 func (k *kernels) feedRows(words int) int {
-	return min(k.at.BlockRows, max(k.panelRows, 2*k.at.Depth*k.at.BlockRows/words))
+	if k.tiles {
+		return k.blockRows
+	}
+	return min(k.blockRows, max(k.panelRows, 2*k.at.Depth*k.blockRows/words))
 }
 
 // packWhole packs the weights of products that have no panels.

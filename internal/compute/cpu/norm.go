@@ -32,19 +32,29 @@ func (t *normTask) block(k *kernels, i, m int, x []float32, ldx int) {
 		} else if t.drop.Threshold != 0 {
 			k.simd.Dropout(s, s, t.drop, uint64(r))
 		}
-		if t.residual != nil {
-			k.simd.Add(s, t.residual[from:to])
+		y := t.y[from:to]
+		if t.residual == nil {
+			t.mean[r], t.rstd[r] = k.simd.LayerNorm(y, s, t.gamma, t.beta, t.eps)
+			k.leave(t.operand, r, y)
+			continue
 		}
-		t.mean[r], t.rstd[r] = k.simd.LayerNorm(t.y[from:to], s, t.gamma, t.beta, t.eps)
-		k.leave(t.operand, r, t.y[from:to])
+		t.mean[r], t.rstd[r] = k.simd.AddNorm(y, s, t.residual[from:to], t.gamma, t.beta, t.eps, k.operandRow(t.operand, r, t.width))
 	}
 }
 
 // leave writes row r of an operand, unless it is nil.
 func (k *kernels) leave(operand []float32, r int, y []float32) {
 	if operand != nil {
-		k.packRow(operand[r*k.operandSize(len(y)):][:k.words(len(y))], y)
+		k.simd.RoundRow(k.operandRow(operand, r, len(y)), y)
 	}
+}
+
+// operandRow is row r of an operand of that width, or nil.
+func (k *kernels) operandRow(operand []float32, r, width int) []uint32 {
+	if operand == nil {
+		return nil
+	}
+	return asWords(operand[r*k.operandSize(width):][:k.words(width)])
 }
 
 // norms is an operation without its input.

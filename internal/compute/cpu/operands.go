@@ -23,6 +23,7 @@ type kernels struct {
 	panelCols  int  // of a panel of B
 	tiles      bool // products are in tile registers
 	depthWords int  // the step along k
+	blockRows  int  // the most rows of a block
 
 	// These pack panels, and count k in elements: simd's PackB, PackBT and PackA, or those of bfloat16.
 	packPanelB, packPanelBT, packPanelA func(dst, src []float32, ld, n, k int)
@@ -41,9 +42,10 @@ type kernels struct {
 
 func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 	if p == compute.BFloat16 {
+		depth, rows := at.block(k.Tiles16())
 		return &kernels{
 			simd: k, precision: p, at: at, perWord: 2, panelRows: k.MR16, panelCols: k.NR16,
-			tiles: k.Tiles16(), depthWords: at.depth(k.Tiles16()),
+			tiles: k.Tiles16(), depthWords: depth, blockRows: rows,
 			packPanelB:   func(dst, src []float32, ld, n, size int) { k.PackB16(asWords(dst), src, ld, n, size) },
 			packPanelBT:  func(dst, src []float32, ld, n, size int) { k.PackBT16(asWords(dst), src, ld, n, size) },
 			packPanelA:   func(dst, src []float32, ld, m, size int) { k.PackA16(asWords(dst), src, ld, m, size) },
@@ -59,7 +61,7 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 		}
 	}
 	return &kernels{
-		simd: k, precision: p, at: at, perWord: 1, panelRows: k.MR, panelCols: k.NR, depthWords: at.Depth,
+		simd: k, precision: p, at: at, perWord: 1, panelRows: k.MR, panelCols: k.NR, depthWords: at.Depth, blockRows: at.BlockRows,
 		packPanelB: k.PackB, packPanelBT: k.PackBT, packPanelA: k.PackA,
 		packRow:    func(dst, src []float32) { copy(dst, src) },
 		mulInPlace: k.Gemm, mulPacked: k.GemmPacked,
@@ -68,9 +70,10 @@ func newKernels(k *simd.Kernels, p compute.Precision, at Thresholds) *kernels {
 
 // newInt8Kernels are those of products of int8, whose operands are words from the beginning: see quantize.go.
 func newInt8Kernels(k *simd.Kernels, at Thresholds) *kernels {
+	depth, rows := at.block(k.Int8.Tiles)
 	return &kernels{
 		simd: k, precision: compute.Int8, at: at, perWord: 1, panelRows: k.Int8.MR, panelCols: k.Int8.NR,
-		tiles: k.Int8.Tiles, depthWords: at.depth(k.Int8.Tiles),
+		tiles: k.Int8.Tiles, depthWords: depth, blockRows: rows,
 		mulBytes: func(m, n, words int, a []float32, lda int, b, c []float32, ldc int, add bool, next []float32, to simd.Scaling) {
 			k.Int8.Gemm(m, n, words, asWords(a), lda, asWords(b), c, ldc, add, asWords(next), to)
 		},

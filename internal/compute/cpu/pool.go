@@ -33,7 +33,7 @@ func (w *worker) floats(n int) []float32 {
 	rounded := roundUp(n, lineFloats)
 	w.asked += rounded
 	if w.used+rounded > len(w.scratch) {
-		w.scratch = aligned(w.asked + w.asked/4) // slices given out stay valid: they hold the former one
+		w.scratch = scratch(w.asked + w.asked/4) // slices given out stay valid: they hold the former one
 		w.used = 0
 	}
 	s := w.scratch[w.used : w.used+n : w.used+n]

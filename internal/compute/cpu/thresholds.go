@@ -12,6 +12,9 @@ type Thresholds struct {
 	TileDepth int
 	// BlockRows is the most rows of a block; with Depth they say how much of A is to stay in the second cache.
 	BlockRows int
+	// TileRows is BlockRows of products in tile registers. They are so fast that what they wait for is B, which is read for each block: A need
+	// not stay in the second cache, from which it is read in order.
+	TileRows int
 	// FeedRows is the least rows for each worker with which blocks of rows go through both products of a feed-forward network:
 	// each worker then reads all the weights.
 	FeedRows int
@@ -31,6 +34,7 @@ func DefaultThresholds() Thresholds {
 	return Thresholds{
 		Depth: 768, BlockRows: 192, // 590 KB of A
 		TileDepth:  192, // 25 KB of a panel
+		TileRows:   384,
 		FeedRows:   96,
 		FinishCols: 256,
 		SliceWords: 4 << 20, // 16 MiB
@@ -43,10 +47,10 @@ func DefaultThresholds() Thresholds {
 	}
 }
 
-// depth is the step along k in words.
-func (t *Thresholds) depth(tiles bool) int {
+// block is the step along k in words, and the most rows of a block.
+func (t *Thresholds) block(tiles bool) (depth, rows int) {
 	if tiles {
-		return t.TileDepth
+		return t.TileDepth, t.TileRows
 	}
-	return t.Depth
+	return t.Depth, t.BlockRows
 }

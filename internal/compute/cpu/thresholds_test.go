@@ -26,8 +26,8 @@ func TestThresholdsChangeNoBit(t *testing.T) {
 			var want []float32
 			for _, at := range []Thresholds{
 				DefaultThresholds(),
-				{Depth: 16, BlockRows: 14, FeedRows: 1, FinishCols: 64, SliceWords: 4096, Grain: 0, Spin: 0},
-				{Depth: 32, BlockRows: 384, FeedRows: 1 << 30, FinishCols: 1024, SliceWords: 4096, Grain: 1 << 40, Spin: time.Millisecond},
+				{Depth: 16, BlockRows: 14, TileDepth: 16, TileRows: 20, FeedRows: 1, FinishCols: 64, SliceWords: 4096, Grain: 0, Spin: 0},
+				{Depth: 32, BlockRows: 384, TileDepth: 64, TileRows: 500, FeedRows: 1 << 30, FinishCols: 1024, SliceWords: 4096, Grain: 1 << 40, Spin: time.Millisecond},
 			} {
 				d := NewWith(k, 3, p, at)
 				matrix := compute.Matrix{Weight: wrap(d, w), Out: out, In: in}

@@ -37,7 +37,7 @@ type activation struct {
 
 var activations = []activation{
 	{"GELU", geluValue, geluCoarse, timesSlope(geluSlope), false, false},
-	{"GELUTanh", geluTanhValue, nil, timesSlope(geluTanhSlope), true, false},
+	{"GELUTanh", geluTanhValue, geluTanhCoarse, timesSlope(geluTanhSlope), true, false},
 	{"ReLU", reluValue, nil, reluBackward, false, true},
 	{"Tanh", tanhValue, nil, timesSlope(tanhSlope), false, false},
 	{"SiLU", siluValue, nil, timesSlope(siluSlope), false, false},

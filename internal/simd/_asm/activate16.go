@@ -1,19 +1,37 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Coefficients from fit. At AVX2 those of Φ(−u)·exp(u²/2) = P(u)/Q(u) for 0 ≤ u ≤ 13.3, with a relative error of 2.3e-5; all are
-// positive. With AVX-512 those of parabolas for log₂ Φ(−u), the constants first, one for all u that are nearest to a multiple of ½.
-// The relative error of Φ is at most 1.1e-4, between ¼ and ¾, and far less elsewhere.
+// Coefficients from fit, of Φ(−u)·exp(u²/2) = P(u)/Q(u) for 0 ≤ u ≤ 13.3, with a relative error of 2.3e-5. All are positive.
 var (
 	coarseP = []float64{0.500011468, 0.277118423, 0.0620391286}
 	coarseQ = []float64{1, 1.35283787, 0.699906945, 0.155321092}
+)
 
-	logTail = [3][32]float64{
+// coarseMax is where 2^(−u²/2·log₂e) is zero at AVX2, but its argument over exp2Min.
+const coarseMax = 13.26
+
+// A logTail is 32 parabolas for log₂ of a function of u ≥ 0, by the multiple of 1/perUnit that is nearest to u. From the last on the
+// function times u is zero in float32.
+type logTail struct {
+	name    string
+	perUnit float64
+	// u·factor + shift has the number of the parabola in its lowest bits.
+	factor, shift float64
+	coefficients  [3][pieces]float64 // from the constant on
+}
+
+const pieces = 32
+
+// The relative errors are at most 1.1e-4, between ¼ and ¾, and far less elsewhere; and at most 8.3e-5.
+var (
+	normalLogTail = logTail{"normalLogTail", 2, 1, 0x1.8p22, [3][pieces]float64{
 		{
 			-1.00002392, -1.0042567, -1.03177002, -1.08678198, -1.1639002, -1.25565084, -1.35558647, -1.45900748,
 			-1.56277974, -1.66493841, -1.76432327, -1.86030347, -1.9525865, -2.04109085, -2.12586313, -2.20702479,
@@ -32,13 +50,27 @@ var (
 			-0.711009108, -0.712104527, -0.713037931, -0.713839211, -0.714531782, -0.715134168, -0.715661163, -0.716124686,
 			-0.716534418, -0.71689828, -0.717222804, -0.71751341, -0.717774623, -0.718010244, -0.718223486, -0.718417073,
 		},
-	}
-)
-
-const (
-	coarseMax  = 13.26    // where 2^(−u²/2·log₂e) is zero at AVX2, but its argument over exp2Min
-	logTailMax = 15.5     // Φ(−15.5) is zero in float32
-	logTailBit = 0x1.8p22 // the number of a parabola is in the lowest bits of u plus this
+	}}
+	tanhLogTail = logTail{"tanhLogTail", 3, 3, 0x1.8p23, [3][pieces]float64{
+		{
+			-1.00000708, -1.00131519, -1.01061659, -1.03303968, -1.07805643, -1.16869983, -1.34514312, -1.6585086,
+			-2.15850516, -2.88281385, -3.85411739, -5.08492081, -6.58535435, -8.3686345, -10.4523572, -12.8572268,
+			-15.6054382, -18.7197044, -22.2228719, -26.1378128, -30.4874029, -35.2945186, -40.5820361, -46.3728316,
+			-52.6897815, -59.5557619, -66.9936493, -75.0263198, -83.6766497, -92.9675154, -102.921793, -113.562359,
+		},
+		{
+			-1.150333, -1.13719341, -1.09994623, -1.046171, -0.969331363, -0.849122224, -0.657492332, -0.369120048,
+			0.0301009966, 0.540788353, 1.15384107, 1.85689659, 2.63955657, 3.4954, 4.42138867, 5.41640761,
+			6.48013898, 7.61251275, 8.81351704, 10.0831503, 11.4214124, 12.8283034, 14.3038231, 15.8479717,
+			17.4607492, 19.1421554, 20.8921905, 22.7108544, 24.5981471, 26.5540686, 28.578619, 30.6717982,
+		},
+		{
+			-0.471707307, -0.505443642, -0.543083354, -0.575433685, -0.60827941, -0.648174333, -0.70024018, -0.766615366,
+			-0.846333775, -0.936376955, -1.03313354, -1.13355174, -1.23563108, -1.33833026, -1.44121739, -1.54415029,
+			-1.64709202, -1.75003509, -1.85297831, -1.95592155, -2.05886479, -2.16180803, -2.26475127, -2.36769451,
+			-2.47063775, -2.57358099, -2.67652423, -2.77946747, -2.88241071, -2.98535395, -3.08829719, -3.19124043,
+		},
+	}}
 )
 
 // emitActivate16 writes the activations whose results are rounded to bfloat16.
@@ -59,9 +91,8 @@ func (a *activation) rounded(g *gen) func(x reg.Register) reg.VecVirtual {
 
 // geluCoarse is geluValue with a relative error of at most 2.2e-4, over all results that are normal numbers.
 func geluCoarse(g *gen) func(x reg.Register) reg.VecVirtual {
-	zero := g.hold(0)
 	if g.vex() {
-		most := g.hold(f32(coarseMax))
+		zero, most := g.hold(0), g.hold(f32(coarseMax))
 		return func(x reg.Register) reg.VecVirtual {
 			u := g.atMost(g.abs(x), most)
 			p, q := g.horner(u, coarseP...), g.horner(u, coarseQ...)
@@ -71,11 +102,25 @@ func geluCoarse(g *gen) func(x reg.Register) reg.VecVirtual {
 			return y
 		}
 	}
-	most, shift := g.hold(f32(logTailMax)), g.hold(f32(logTailBit))
-	var low, high [len(logTail)]reg.VecVirtual // halves of the tables
-	for i := range logTail {
+	return g.byLogTail(&normalLogTail)
+}
+
+// geluTanhCoarse is geluCoarse for GELUTanh.
+func geluTanhCoarse(g *gen) func(x reg.Register) reg.VecVirtual {
+	if g.vex() {
+		return geluTanhValue(g)
+	}
+	return g.byLogTail(&tanhLogTail)
+}
+
+// byLogTail is max(x, 0) − u·f(u) for u = |x|, where t is of f.
+func (g *gen) byLogTail(t *logTail) func(x reg.Register) reg.VecVirtual {
+	zero, most := g.hold(0), g.hold(f32((pieces-1)/t.perUnit))
+	factor, shift := g.hold(f32(t.factor)), g.hold(f32(t.shift))
+	var low, high [len(t.coefficients)]reg.VecVirtual // halves of the tables
+	for i := range t.coefficients {
 		low[i], high[i] = g.reg(), g.reg()
-		table := g.logTailTable(i)
+		table := g.logTailTable(t, i)
 		g.VMOVUPS(table, low[i])
 		g.VMOVUPS(table.Offset(g.bytes), high[i])
 	}
@@ -83,32 +128,38 @@ func geluCoarse(g *gen) func(x reg.Register) reg.VecVirtual {
 		const leastMagnitude = operand.U8(10)
 		u := g.reg()
 		g.VRANGEPS(leastMagnitude, most, x, u)
-		number := g.add(u, shift)
-		var c [len(logTail)]reg.VecVirtual
+		piece := g.reg()
+		if t.factor == 1 {
+			g.VADDPS(shift, u, piece)
+		} else {
+			g.VMOVAPS(shift, piece)
+			g.VFMADD231PS(factor, u, piece)
+		}
+		var c [len(t.coefficients)]reg.VecVirtual
 		for i := range c {
 			c[i] = g.reg()
-			g.VMOVAPS(number, c[i])
+			g.VMOVAPS(piece, c[i])
 			g.VPERMI2PS(high[i], low[i], c[i])
 		}
-		t := c[2]
-		g.VFMADD213PS(c[1], u, t)
-		g.VFMADD213PS(c[0], u, t)
+		exponent := c[2]
+		g.VFMADD213PS(c[1], u, exponent)
+		g.VFMADD213PS(c[0], u, exponent)
 		y := g.atLeast(x, zero)
-		g.VFNMADD231PS(g.exp2Coarse(t), u, y)
+		g.VFNMADD231PS(g.exp2Coarse(exponent), u, y)
 		return y
 	}
 }
 
-// logTailTable is the table of one coefficient.
-func (g *gen) logTailTable(i int) operand.Mem {
-	name := [len(logTail)]string{"logTail0", "logTail1", "logTail2"}[i]
+// logTailTable has the coefficients of one power.
+func (g *gen) logTailTable(t *logTail, power int) operand.Mem {
+	name := fmt.Sprintf("%s%d", t.name, power)
 	m, ok := g.named[name]
 	if ok {
 		return m
 	}
 	m = g.StaticGlobal(name)
 	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for _, c := range logTail[i] {
+	for _, c := range t.coefficients[power] {
 		g.AppendDatum(operand.U32(f32(c)))
 	}
 	g.named[name] = m

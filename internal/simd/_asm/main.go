@@ -42,6 +42,7 @@ var families = []struct {
 	{"softmax", emitSoftmax, ordinary},
 	{"attention", emitAttention, []*isa{avx512bf16}},
 	{"norm", emitNorm, ordinary},
+	{"norm16", emitNorm16, rounding},
 	{"dropout", emitDropout, ordinary},
 	{"attention", emitAttention, []*isa{avx512bf16}},
 	{"peak", emitPeak, rounding},

@@ -20,33 +20,52 @@ func (g *gen) layerNorm() {
 	g.function("layerNorm", "(y, x, gamma, beta *float32, n int, eps float32) (mean, rstd float32)",
 		"is Kernels.LayerNorm, for n > 0.")
 	y, x, gamma, beta := g.param("y"), g.param("x"), g.param("gamma"), g.param("beta")
-	n := g.param("n")
-	r := g.row(n)
+	r := g.row(g.param("n"))
+	load := func(c chunk) reg.VecVirtual { return c.load(x) }
+	mean, rstd := g.normStatistics(r, load, load)
+	r.sweep(unrolled, func(c chunk) { c.store(c.normalized(x, gamma, beta, mean, rstd), y) })
+	g.ret()
+}
 
+// normStatistics returns the results of LayerNorm, of what first loads and, for the second time, again.
+func (g *gen) normStatistics(r row, first, again func(c chunk) reg.VecVirtual) (mean, rstd reg.VecVirtual) {
+	// A division and a root of one number take half as long as those of a whole vector.
 	s := g.sums(unrolled)
-	r.sweep(unrolled, func(c chunk) { g.VADDPS(c.load(x), s[c.turn], s[c.turn]) })
-	length := g.length(n)
-	mean := g.div(g.reduce(g.VADDPS, s), length)
+	r.sweep(unrolled, func(c chunk) { g.VADDPS(first(c), s[c.turn], s[c.turn]) })
+	length := g.length(r.n).AsX()
+	one := g.XMM()
+	g.VDIVSS(length, g.reduce(g.VADDPS, s).AsX(), one)
+	mean = g.everywhere(one)
 	g.result(mean, "mean")
 
 	s = g.sums(unrolled)
 	r.sweep(unrolled, func(c chunk) {
-		d := g.sub(c.load(x), mean)
+		d := g.sub(again(c), mean)
 		c.clearTail(d)
 		g.VFMADD231PS(d, d, s[c.turn])
 	})
-	rstd := g.div(g.reduce(g.VADDPS, s), length)
-	g.VADDPS(g.spread("eps"), rstd, rstd)
-	g.VSQRTPS(rstd, rstd)
-	g.VDIVPS(rstd, g.hold(f32(1)), rstd)
+	one = g.XMM()
+	g.VDIVSS(length, g.reduce(g.VADDPS, s).AsX(), one)
+	g.VADDSS(g.paramAddr("eps"), one, one)
+	g.VSQRTSS(one, one, one)
+	g.VDIVSS(one, g.hold(f32(1)).AsX(), one)
+	rstd = g.everywhere(one)
 	g.result(rstd, "rstd")
+	return mean, rstd
+}
 
-	r.sweep(unrolled, func(c chunk) {
-		d := g.mul(g.sub(c.load(x), mean), rstd)
-		g.VFMADD213PS(c.load(beta), c.load(gamma), d)
-		c.store(d, y)
-	})
-	g.ret()
+// everywhere is a vector of the lowest element of x.
+func (g *gen) everywhere(x reg.Register) reg.VecVirtual {
+	r := g.reg()
+	g.VBROADCASTSS(x, r)
+	return r
+}
+
+// normalized is a chunk of LayerNorm's result.
+func (c chunk) normalized(x, gamma, beta, mean, rstd reg.Register) reg.VecVirtual {
+	d := c.mul(c.sub(c.load(x), mean), rstd)
+	c.VFMADD213PS(c.load(beta), c.load(gamma), d)
+	return d
 }
 
 func (g *gen) layerNormBackward() {

@@ -153,6 +153,8 @@ type chunk struct {
 	off   int          // in bytes, from index
 	turn  int          // which of the unrolled vectors it is
 	mask  *tail        // of a partly filled vector
+	// unrolled says that another with the next turn follows, unless it is the last.
+	unrolled bool
 }
 
 func (c chunk) addr(p reg.Register) operand.Mem {
@@ -228,7 +230,7 @@ func (r row) sweepBy(unroll int, body func(c chunk), emit func(bodies ...func())
 		r.JL(r.jmp(afterMany))
 		var bodies []func()
 		for u := range unroll {
-			bodies = append(bodies, func() { body(chunk{gen: r.gen, index: index, off: u * r.bytes, turn: u}) })
+			bodies = append(bodies, func() { body(chunk{gen: r.gen, index: index, off: u * r.bytes, turn: u, unrolled: true}) })
 		}
 		emit(bodies...)
 		r.ADDQ(operand.I32(unroll*r.bytes), index)

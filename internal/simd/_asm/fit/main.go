@@ -86,23 +86,32 @@ func exp2Rest(r float64) float64 {
 // scaledTail is Φ(−u)·exp(u²/2).
 func scaledTail(u float64) float64 { return 0.5 * math.Erfc(u/math.Sqrt2) * math.Exp(u*u/2) }
 
-// logTailPieces are parabolas for log₂ Φ(−u), each within a quarter of a multiple of ½. An absolute error is a relative one of Φ.
-func logTailPieces() (pieces []problem) {
+// pieces are 32 parabolas for log₂ f(u), so many to a unit, each around its multiple. An absolute error is a relative one of f.
+func pieces(name string, logarithm func(u float64) float64, perUnit float64) (all []problem) {
 	for i := range 32 {
-		middle := float64(i) / 2
-		pieces = append(pieces, problem{
-			name:   fmt.Sprintf("log₂ Φ(−u) = P(u), error times ln 2, |u − %g| ≤ ¼", middle),
-			f:      func(u float64) float64 { return math.Log2(0.5 * math.Erfc(u/math.Sqrt2)) },
+		all = append(all, problem{
+			name:   fmt.Sprintf("log₂ %s = P(u), error times ln 2, %d of %g in 1", name, i, perUnit),
+			f:      logarithm,
 			weight: func(float64) float64 { return math.Ln2 },
 			num:    2,
-			lo:     max(0, middle-0.25), hi: middle + 0.25,
+			lo:     max(0, float64(i)-0.5) / perUnit, hi: (float64(i) + 0.5) / perUnit,
 		})
 	}
-	return pieces
+	return all
+}
+
+func logTail(u float64) float64 { return math.Log2(0.5 * math.Erfc(u/math.Sqrt2)) }
+
+// logTailTanh is the logarithm of sigmoid(−v) for v = 2·√(2/π)·(u + 0.044715·u³).
+func logTailTanh(u float64) float64 {
+	v := 2 * math.Sqrt(2/math.Pi) * (u + 0.044715*u*u*u)
+	return -(v + math.Log1p(math.Exp(-v))) / math.Ln2
 }
 
 func main() {
-	for _, p := range append(problems, logTailPieces()...) {
+	problems = append(problems, pieces("Φ(−u)", logTail, 2)...)
+	problems = append(problems, pieces("sigmoid(−v(u))", logTailTanh, 3)...)
+	for _, p := range problems {
 		num, den, worst, err := p.solve()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", p.name, err)
