@@ -166,13 +166,27 @@ func (s Sizes) feedForward(rows int) Kernel {
 	}}
 }
 
-// linearInputGrad is the gradient of a product's input, from out to in columns, with that of the activation before the product.
+// operand is rows of an operand of that width, or none where the values are it.
+func operand(d *cpu.Device, rows, width int) (b compute.Buffer) {
+	if size := d.OperandSize(width); size > 0 {
+		b = alloc(d, rows*size)
+	}
+	return b
+}
+
+// linearInputGrad is the gradient of a product's input, from out to in columns, with that of the activation before the product. Operands
+// are what a backward pass has, and leaves.
 func (s Sizes) linearInputGrad(rows, in, out int) Kernel {
 	return Kernel{"linear-input-grad", shape(rows, out, in), 2 * float64(rows) * float64(in) * float64(out), 0, func(_ *Machine, d *cpu.Device) func() {
 		dys, dxs := s.stride(d, out), s.stride(d, in)
 		op := compute.LinearInputGrad{
 			Rows: rows, DY: random(d, rows*dys), DYStride: dys, W: compute.Matrix{Weight: random(d, in*out), Out: out, In: in},
-			F: compute.GELU, Pre: random(d, rows*dxs), DX: alloc(d, rows*dxs), DXStride: dxs,
+			F: compute.GELU, Pre: random(d, rows*dxs), DXStride: dxs, Operand: operand(d, rows, out), DXOperand: operand(d, rows, in),
+		}
+		if op.DXOperand.None() {
+			op.DX = alloc(d, rows*dxs)
+		} else {
+			op.Y, op.DBias = operand(d, rows, in), alloc(d, in)
 		}
 		return func() { d.LinearInputGrad(&op) }
 	}}
@@ -183,7 +197,10 @@ func (s Sizes) linearWeightGrad(rows, in, out int) Kernel {
 		dys, xs := s.stride(d, out), s.stride(d, in)
 		op := compute.LinearWeightGrad{
 			Rows: rows, Out: out, In: in, DY: random(d, rows*dys), DYStride: dys, X: random(d, rows*xs), XStride: xs,
-			DW: alloc(d, in*out), DBias: alloc(d, out),
+			DYOperand: operand(d, rows, out), XOperand: operand(d, rows, in), DW: alloc(d, in*out),
+		}
+		if op.DYOperand.None() {
+			op.DBias = alloc(d, out)
 		}
 		return func() { d.LinearWeightGrad(&op) }
 	}}
@@ -207,7 +224,12 @@ func attentionGrad(d *cpu.Device, s *Sizes) func() {
 	d.Attention(forward)
 	op := compute.AttentionGrad{
 		Heads: forward.Heads, HeadSize: forward.HeadSize, Starts: forward.Starts, QKV: forward.QKV, Context: forward.Context,
-		LSE: forward.LSE, Drop: forward.Drop, DContext: random(d, rows*s.Hidden), DQKV: alloc(d, rows*3*s.Hidden),
+		LSE: forward.LSE, Drop: forward.Drop, DContext: random(d, rows*s.Hidden), Operand: operand(d, rows, 3*s.Hidden),
+	}
+	if op.Operand.None() {
+		op.DQKV = alloc(d, rows*3*s.Hidden)
+	} else {
+		op.DBias = alloc(d, 3*s.Hidden)
 	}
 	return func() { d.AttentionGrad(&op) }
 }

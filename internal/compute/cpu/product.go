@@ -386,11 +386,11 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 }
 
 // stride is how far along k all columns at hand are taken before any goes on, in elements: a step, or in tiles, whose steps are short,
-// several of which A is copied for.
+// several of which A is copied for, so that the copy is as large as a block of float32.
 func (p *product) stride() int {
 	k := p.with
 	if k.tiles && p.copied(k) {
-		return max(1, k.at.Depth/k.depthWords) * k.depth()
+		return max(1, k.at.Depth*k.at.BlockRows/k.blockRows/k.depthWords) * k.depth()
 	}
 	return k.depth()
 }
