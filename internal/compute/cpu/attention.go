@@ -272,15 +272,6 @@ func roundedRows(w *worker, m, n int) scratchRows {
 // row is that of a number.
 func (r scratchRows) row(i int) []float32 { return r.words[i*r.ld:][:r.ld] }
 
-// of is m rows of n scores as the A of a product: rounded into r, or in place.
-func (r scratchRows) of(k *kernels, scores []float32, ld, m, n int) (a []float32, lda int) {
-	if !k.rounds() {
-		return scores, ld
-	}
-	k.packRows(r.words, r.ld, scores, ld, m, n)
-	return r.words, r.ld
-}
-
 // Attention is multi-head self-attention inside each sequence.
 func (d *Device) Attention(op *compute.Attention) {
 	tokens := checkStarts(op.Starts)
