@@ -324,6 +324,11 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 	}
 	following := p.following(to)
 	chunk := p.chunk(to - from)
+	var sums []float32
+	lds := spread(min(chunk, to-from))
+	if p.apart() {
+		sums = w.floats(m * lds)
+	}
 	for first := from; first < to; first += chunk {
 		last := min(first+chunk, to)
 		for at := p.k0; ; at += p.stride() {
@@ -340,7 +345,10 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 				begin, finish := j, min(j+k.finishCols(), last)
 				for ; j < finish; j += nr {
 					n := min(nr, finish-j)
-					c := p.c[i*p.ldc+j:]
+					c, ldc := p.c[i*p.ldc+j:], p.ldc
+					if sums != nil {
+						c, ldc = sums[j-first:], lds
+					}
 					for q := at; ; q += k.depth() {
 						size := min(k.depth(), end-q)
 						words := k.words(size)
@@ -363,11 +371,11 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 							if q+size == p.k && !p.quantized {
 								s = p.scaling(i, j, m, n)
 							}
-							k.mulBytes(m, n, words, a[q-at:], lda, b, c, p.ldc, add, next, s)
+							k.mulBytes(m, n, words, a[q-at:], lda, b, c, ldc, add, next, s)
 						case p.aTurned:
-							k.mulPacked(m, n, words, a[high*k.words(q-at):], b, c, p.ldc, add, next)
+							k.mulPacked(m, n, words, a[high*k.words(q-at):], b, c, ldc, add, next)
 						default:
-							k.mulInPlace(m, n, words, a[k.words(q-at):], lda, b, c, p.ldc, add, next, p.biasOf(j, n, q, size))
+							k.mulInPlace(m, n, words, a[k.words(q-at):], lda, b, c, ldc, add, next, p.biasOf(j, n, q, size))
 						}
 						if q+size == end {
 							break
@@ -375,6 +383,9 @@ func (p *product) floatBlock(w *worker, i, m, from, to int) {
 					}
 				}
 				if end == p.k {
+					for r := 0; r < m && sums != nil; r++ {
+						copy(p.c[(i+r)*p.ldc+begin:(i+r)*p.ldc+finish], sums[r*lds+begin-first:])
+					}
 					p.finish(k, i, m, begin, finish)
 				}
 			}
@@ -393,6 +404,14 @@ func (p *product) stride() int {
 		return max(1, k.at.Depth*k.at.BlockRows/k.blockRows/k.depthWords) * k.depth()
 	}
 	return k.depth()
+}
+
+// apart reports whether the sums of a chunk are kept beside C until they are whole: where they are taken up again in each of several short
+// steps, and the rows of C share few sets of the caches.
+func (p *product) apart() bool {
+	k := p.with
+	whole := p.k0 == 0 && p.k1 == p.k
+	return k.tiles && !p.aTurned && !p.copied(k) && !p.add && !p.quantized && whole && p.k > k.depth() && p.ldc%(2*lineFloats) == 0
 }
 
 // chunk is how many of a block's columns are taken through all steps along k before the next. Where A is copied for each step, and where
