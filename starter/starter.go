@@ -149,6 +149,9 @@ func Find(ctx context.Context, name string) (dir string, err error) {
 	return Dir(ctx, m)
 }
 
+// bases are the models whose archives have what others have in common with them, and don't hold.
+var bases = map[Model]Model{Sentiment: Pretrained}
+
 // open reads the directory of a model's archive.
 func open(m Model) (*archive.Reader, error) {
 	if int(m) >= len(archives) {
@@ -166,8 +169,14 @@ func open(m Model) (*archive.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	var base *archive.Reader
+	if of, ok := bases[m]; ok {
+		if base, err = open(of); err != nil {
+			return nil, err
+		}
+	}
 	// The files of an embed.FS implement io.ReaderAt, which copies only the requested bytes.
-	a, err := archive.Open(f.(io.ReaderAt), info.Size())
+	a, err := archive.Open(f.(io.ReaderAt), info.Size(), base)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

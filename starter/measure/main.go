@@ -1,6 +1,6 @@
 // Measure makes the table of figures of the starter models:
 //
-//	go run ./starter/measure -data DIR -work DIR [-threads N] PRETRAINED SENTIMENT [ROW ...]
+//	go run ./starter/measure -data DIR -work DIR [-threads N] [-precision bf16] PRETRAINED SENTIMENT [ROW ...]
 //
 // PRETRAINED and SENTIMENT are the two models: directories, such as starter/make.sh leaves and starter/pack -unpack writes. DIR of -data has
 // aclImdb_v1.tar.gz in imdb, the folders SST-2 and STS-B in glue, and CoNLL-2003's train.txt and valid.txt in ner. Each figure goes to a file in the folder
@@ -85,6 +85,12 @@ type measuring struct {
 	pretrained, sentiment, data string
 	work, model                 string
 	threads                     int
+	precision                   bert.Precision // of products, in training and evaluation
+}
+
+// options says how models are loaded.
+func (m *measuring) options() bert.Options {
+	return bert.Options{Threads: m.threads, Precision: m.precision}
 }
 
 func main() {
@@ -94,6 +100,7 @@ func main() {
 	flag.StringVar(&m.data, "data", "", "the `DIR` of imdb, glue and ner")
 	flag.StringVar(&m.work, "work", "", "keep figures and models in `DIR`")
 	flag.IntVar(&m.threads, "threads", 0, "use `N` threads; 0: all")
+	flag.TextVar(&m.precision, "precision", bert.Float32, "the number format of products: float32 or bf16")
 	flag.Parse()
 	if flag.NArg() < 2 || m.data == "" || m.work == "" {
 		log.Print("want -data DIR -work DIR PRETRAINED SENTIMENT [ROW ...]")
@@ -184,7 +191,7 @@ func (m *measuring) train(name, model string, d finetune.Data, t finetune.Traini
 	if err != nil {
 		return dir, 0, err
 	}
-	r := finetune.Recipe{Data: d, Model: finetune.Model{Dir: model}, Training: t}
+	r := finetune.Recipe{Data: d, Model: finetune.Model{Dir: model, Precision: m.precision}, Training: t}
 	job, err := r.Prepare(m.ctx, finetune.Options{Output: dir, Threads: m.threads, Resume: len(old) > 0})
 	if err != nil {
 		return dir, 0, err
@@ -253,7 +260,7 @@ func imdb25000(m *measuring) (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
-	model, err := bert.Load(m.ctx, m.sentiment, bert.Options{Threads: m.threads})
+	model, err := bert.Load(m.ctx, m.sentiment, m.options())
 	if err != nil {
 		return figure{}, err
 	}
@@ -287,7 +294,7 @@ func vectors(m *measuring) (figure, error) {
 		}
 		inputs, labels = append(inputs, set.Examples[i].Input), append(labels, v)
 	}
-	r, err := task.Open(m.ctx, m.pretrained, task.Compare(task.EncodeOptions{}), task.Options{Model: bert.Options{Threads: m.threads}})
+	r, err := task.Open(m.ctx, m.pretrained, task.Compare(task.EncodeOptions{}), task.Options{Model: m.options()})
 	if err != nil {
 		return figure{}, err
 	}
@@ -332,7 +339,7 @@ func plainSentences(m *measuring) (figure, error) {
 	if err != nil {
 		return figure{}, err
 	}
-	r, err := task.Open(m.ctx, m.sentiment, task.Predict(), task.Options{Model: bert.Options{Threads: m.threads}})
+	r, err := task.Open(m.ctx, m.sentiment, task.Predict(), task.Options{Model: m.options()})
 	if err != nil {
 		return figure{}, err
 	}
