@@ -29,7 +29,7 @@ import (
 )
 
 // maxBytes limits the total size of the archives, because they are in every executable and every clone of the repository.
-const maxBytes = 24 << 20
+const maxBytes = 13_490_168
 
 func main() {
 	log.SetFlags(0)
