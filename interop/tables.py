@@ -74,5 +74,5 @@ class Model:
 # Beside these, --model DIR adds an encoder.
 MODELS = [
     Model("random, 2 layers of 24", PLAIN + SENTENCE, ""),
-    Model("starter", ["pre-training"], "starter"),
+    Model("starter", ["masked LM"], "starter"),
 ]

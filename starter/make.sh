@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the two models of package starter from text, and packs them into starter/model:
+# Makes two models for package starter from text alone, of 2 layers of width 256, and packs them into starter/model in place of those that are there,
+# which starter/next.sh made out of a larger model. The first also has the head of next sentences, which TestModels would have to be told.
 #
 #	starter/make.sh CORPORA IMDB WORK
 #

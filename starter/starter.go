@@ -1,4 +1,4 @@
-// Package starter embeds two small BERTs in the program that imports it: a pre-trained model, and one fine-tuned from it to
+// Package starter embeds two small BERTs in the program that imports it: a sentence encoder that also fills masks, and one fine-tuned from it to
 // distinguish favourable film reviews from unfavourable ones. Both are for uncased English. Their model card, Card, says what
 // they were trained on, how good they are, and what they should not be used for.
 //
@@ -6,9 +6,9 @@
 //	…
 //	p, err := task.Open(ctx, dir, task.Predict(), task.Options{})
 //
-// The weights are compressed in the program's file, of which they take 13.5 MB, and cost nothing until Dir is called. The build
+// The weights are compressed in the program's file, of which they take 12.9 MB, and cost nothing until Dir is called. The build
 // tag nostarter leaves them out; no other package of the library imports this one. They are committed with the sources, and
-// make.sh makes them anew.
+// next.sh makes them anew; make.sh makes models of text alone.
 package starter
 
 import (
@@ -39,10 +39,11 @@ var Card string
 type Model uint8
 
 const (
-	// Pretrained has the heads of pre-training, masked LM and next sentence. It is for fine-tuning and for filling masks.
+	// Pretrained is for fine-tuning, for vectors of sentences, which are the means of its hidden states, and for filling masks: its head is
+	// that of masked LM.
 	Pretrained Model = iota
-	// Sentiment was fine-tuned from Pretrained on the 25,000 training reviews of IMDB (Maas et al. 2011). Its labels are neg
-	// and pos.
+	// Sentiment was fine-tuned from Pretrained on training reviews of IMDB (Maas et al. 2011) and sentences of SST-2 (Socher et al. 2013). Its
+	// labels are neg and pos.
 	Sentiment
 )
 
@@ -149,6 +150,9 @@ func Find(ctx context.Context, name string) (dir string, err error) {
 	return Dir(ctx, m)
 }
 
+// bases are the models whose archives have what others have in common with them, and don't hold.
+var bases = map[Model]Model{Sentiment: Pretrained}
+
 // open reads the directory of a model's archive.
 func open(m Model) (*archive.Reader, error) {
 	if int(m) >= len(archives) {
@@ -166,8 +170,14 @@ func open(m Model) (*archive.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	var base *archive.Reader
+	if of, ok := bases[m]; ok {
+		if base, err = open(of); err != nil {
+			return nil, err
+		}
+	}
 	// The files of an embed.FS implement io.ReaderAt, which copies only the requested bytes.
-	a, err := archive.Open(f.(io.ReaderAt), info.Size())
+	a, err := archive.Open(f.(io.ReaderAt), info.Size(), base)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

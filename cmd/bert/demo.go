@@ -49,9 +49,9 @@ type demoRun struct {
 }
 
 var (
-	fromStarter = demoRun{epochs: 5, learningRate: 5e-4}
+	fromStarter = demoRun{epochs: 2, learningRate: 3e-4}
 	// fromRandom has more steps: what was pre-trained needs few.
-	fromRandom = demoRun{epochs: 10, learningRate: 1e-3}
+	fromRandom = demoRun{epochs: 3, learningRate: 5e-4}
 )
 
 // recipe is the run's.

@@ -1,12 +1,14 @@
 // Package archive packs a model directory for embedding: a ZIP archive compressed with Zstandard. In bfloat16 weights, the bytes
 // with sign and exponent compress well and those with the mantissa do not compress at all, so the two kinds are stored
-// separately, which saves an eighth. Matrices may be stored as integers instead, which takes half of that or less: see Rounding.
+// separately, which saves an eighth. Matrices may be stored as integers instead, which takes half of that or less: see Rounding. An archive may
+// have another as its base, such as that of the model from which its own was fine-tuned, and holds only what differs from it: see Storage.
 package archive
 
 import (
 	"archive/zip"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,16 +26,64 @@ const (
 	methodPlanes = 0xbf16
 	// methodRounded is another, of files of weights that are stored as segments: see rounding.go.
 	methodRounded = 0xbf08
-	// weightsExt is the extension of files that use methodPlanes or methodRounded.
+	// methodSame is that of files that the base has too. Nothing is stored but the file's name.
+	methodSame = 0xbf00
+	// methodDifference is methodRounded with segments that refer to the base.
+	methodDifference = 0xbf0d
+	// weightsExt is the extension of files that use methodPlanes, methodRounded or methodDifference.
 	weightsExt = ".safetensors"
 	// maxSize limits the unpacked size of a file.
 	maxSize = 1 << 28
 )
 
-// Write packs files of a folder in the given order. The same files give the same bytes. Weights are rounded as r says, so that the archive's
+// Storage says how weights are stored. The zero value stores all bits.
+type Storage struct {
+	// Matrices is how matrices are rounded, and Embeddings those among them whose name has "embeddings" in it.
+	Matrices, Embeddings Rounding
+	// Base, if not nil, is an archive that a reader of the new one has. Files that it has too are not stored, and a matrix of
+	// weights is stored as its difference to the base's of the same name, rounded as Differences says. It is for weights that are close to
+	// the base's: then few bits lose little.
+	Base        *Reader
+	Differences Rounding
+}
+
+// check reports what is wrong with the roundings.
+func (s *Storage) check() error {
+	for _, r := range []Rounding{s.Matrices, s.Embeddings, s.Differences} {
+		if err := r.check(); err != nil {
+			return err
+		}
+	}
+	if s.Base == nil && s.Differences != (Rounding{}) {
+		return errors.New("differences are rounded, but there is no base")
+	}
+	return nil
+}
+
+// segments cuts a file of weights, unless all of it is stored with all bits. With a base the method is methodDifference.
+func (s *Storage) segments(name string, data []byte) (segments []byte, method uint16, err error) {
+	if s.Base != nil {
+		base, err := s.Base.contents(name)
+		if err != nil {
+			return nil, 0, err
+		}
+		segments, err := cut(data, s, base)
+		if err != nil {
+			return nil, 0, err
+		}
+		return append(append(binary.AppendUvarint(nil, uint64(len(name))), name...), segments...), methodDifference, nil
+	}
+	if s.Matrices.Bits == 0 && s.Embeddings.Bits == 0 {
+		return nil, methodPlanes, nil
+	}
+	segments, err = cut(data, s, nil)
+	return segments, methodRounded, err
+}
+
+// Write packs files of a folder in the given order. The same files give the same bytes. Weights are rounded as s says, so that the archive's
 // are other numbers than the folder's; its digest is that of what comes out of it.
-func Write(w io.Writer, dir fs.FS, names []string, r Rounding) error {
-	if err := r.check(); err != nil {
+func Write(w io.Writer, dir fs.FS, names []string, s Storage) error {
+	if err := s.check(); err != nil {
 		return err
 	}
 	z := zip.NewWriter(w)
@@ -58,11 +108,18 @@ func Write(w io.Writer, dir fs.FS, names []string, r Rounding) error {
 		if len(data) > maxSize {
 			return fmt.Errorf("%s: %d bytes, want at most %d", name, len(data), maxSize)
 		}
-		weights := filepath.Ext(name) == weightsExt
-		var rounded []byte
-		if weights && r.Bits > 0 {
-			if rounded, err = round(data, r); err == nil {
-				data, err = expand(rounded)
+		var (
+			method = uint16(zstd.ZipMethodWinZip)
+			packed []byte // of the methods that begin with a segment or with a name
+		)
+		switch {
+		case s.Base.has(name, data):
+			method, packed = methodSame, encoder.EncodeAll([]byte(name), nil)
+		case filepath.Ext(name) == weightsExt:
+			var segments []byte
+			if segments, method, err = s.segments(name, data); err == nil && segments != nil {
+				packed = encoder.EncodeAll(segments, nil)
+				data, err = s.Base.expand(segments, method)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -70,10 +127,9 @@ func Write(w io.Writer, dir fs.FS, names []string, r Rounding) error {
 		}
 		fmt.Fprintf(sum, "%s %d\n", name, len(data))
 		sum.Write(data)
-		if rounded != nil {
-			packed := encoder.EncodeAll(rounded, nil)
+		if packed != nil {
 			f, err := z.CreateRaw(&zip.FileHeader{
-				Name: name, Method: methodRounded, CRC32: crc32.ChecksumIEEE(data), CompressedSize64: uint64(len(packed)), UncompressedSize64: uint64(len(data)),
+				Name: name, Method: method, CRC32: crc32.ChecksumIEEE(data), CompressedSize64: uint64(len(packed)), UncompressedSize64: uint64(len(data)),
 			})
 			if err != nil {
 				return err
@@ -82,10 +138,6 @@ func Write(w io.Writer, dir fs.FS, names []string, r Rounding) error {
 				return err
 			}
 			continue
-		}
-		method := uint16(zstd.ZipMethodWinZip)
-		if weights {
-			method = methodPlanes
 		}
 		f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})
 		if err != nil {
@@ -144,8 +196,8 @@ func join(data []byte) []byte {
 // Reader reads an archive.
 type Reader struct{ zip *zip.Reader }
 
-// Open reads the directory of an archive of size bytes. It does not read the files.
-func Open(r io.ReaderAt, size int64) (*Reader, error) {
+// Open reads the directory of an archive of size bytes. It does not read the files. base is the archive that was its base, nil for none.
+func Open(r io.ReaderAt, size int64, base *Reader) (*Reader, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return nil, err
@@ -163,8 +215,57 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 	}
 	z.RegisterDecompressor(zstd.ZipMethodWinZip, decompressor(func(data []byte) ([]byte, error) { return data, nil }))
 	z.RegisterDecompressor(methodPlanes, decompressor(func(data []byte) ([]byte, error) { return join(data), nil }))
-	z.RegisterDecompressor(methodRounded, decompressor(expand))
+	z.RegisterDecompressor(methodSame, decompressor(func(name []byte) ([]byte, error) { return base.contents(string(name)) }))
+	for _, method := range []uint16{methodRounded, methodDifference} {
+		z.RegisterDecompressor(method, decompressor(func(data []byte) ([]byte, error) { return base.expand(data, method) }))
+	}
 	return &Reader{z}, nil
+}
+
+// contents are those of a file; of a Reader that is nil there is none.
+func (r *Reader) contents(name string) ([]byte, error) {
+	if r == nil {
+		return nil, fmt.Errorf("the archive has no base, which would have %s", name)
+	}
+	for _, f := range r.Files() {
+		if f.Name() == name {
+			var b bytes.Buffer
+			b.Grow(int(f.Size()))
+			_, err := f.WriteTo(&b)
+			return b.Bytes(), err
+		}
+	}
+	return nil, fmt.Errorf("the base has no file %s", name)
+}
+
+// has reports whether a file has contents.
+func (r *Reader) has(name string, data []byte) bool {
+	if r == nil {
+		return false
+	}
+	for _, f := range r.Files() {
+		if f.Name() == name && f.Size() == int64(len(data)) && f.CRC32() == crc32.ChecksumIEEE(data) {
+			own, err := r.contents(name)
+			return err == nil && bytes.Equal(own, data)
+		}
+	}
+	return false
+}
+
+// expand makes a file of weights of its segments, where r is the base.
+func (r *Reader) expand(segments []byte, method uint16) ([]byte, error) {
+	if method != methodDifference {
+		return expand(segments, nil)
+	}
+	n, size := binary.Uvarint(segments)
+	if size <= 0 || n > uint64(len(segments)-size) {
+		return nil, errSegments
+	}
+	base, err := r.contents(string(segments[size : size+int(n)]))
+	if err != nil {
+		return nil, err
+	}
+	return expand(segments[size+int(n):], base)
 }
 
 // Digest returns the hexadecimal SHA-256 of the names, sizes and contents of all files.

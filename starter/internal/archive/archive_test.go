@@ -20,13 +20,13 @@ func pack(t testing.TB, files map[string]string) []byte {
 	}
 	slices.Sort(names)
 	var b bytes.Buffer
-	if err := Write(&b, dir, names, Rounding{}); err != nil {
+	if err := Write(&b, dir, names, Storage{}); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
 }
 
-func open(data []byte) (*Reader, error) { return Open(bytes.NewReader(data), int64(len(data))) }
+func open(data []byte) (*Reader, error) { return Open(bytes.NewReader(data), int64(len(data)), nil) }
 
 var sample = map[string]string{
 	"config.json":       `{"hidden_size": 256}`,

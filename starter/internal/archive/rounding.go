@@ -1,12 +1,16 @@
 package archive
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // This file stores the matrices of a safetensors file as integers: groups of some numbers of a row, each group with a scale. What comes out of
@@ -18,6 +22,8 @@ import (
 //	  planes  uvarint n, n bytes, split: those of bfloat16
 //	  rounded type, a byte; uvarint rows, columns, group; the scales of all groups, row by row, as bfloat16, split; the integers as
 //	          bytes, row by row
+//	  same    uvarint where, n: bytes of the base's file
+//	  added   uvarint where, then as rounded: what is added to the numbers of a matrix of the base's file
 //
 // Each integer has a byte of its own, whatever its range: Zstandard's entropy coding makes about log2(range) bits of it, or less.
 
@@ -26,6 +32,8 @@ const (
 	plainSegment byte = iota
 	planesSegment
 	roundedSegment
+	sameSegment
+	addedSegment
 )
 
 // The types of rounded numbers.
@@ -65,38 +73,62 @@ type tensorHeader struct {
 	Offsets [2]int `json:"data_offsets"`
 }
 
-// matrix reports whether a tensor is one, of more than a row or column.
-func (t *tensorHeader) matrix() bool { return len(t.Shape) == 2 && t.Shape[0] > 1 && t.Shape[1] > 1 }
+// numbers is the type of those of a matrix of more than a row or column that has size bytes. whole reports whether the tensor is one.
+func (t *tensorHeader) numbers(size int) (kind byte, whole bool) {
+	kind, known := typeNames[t.DType]
+	if !known || len(t.Shape) != 2 {
+		return 0, false
+	}
+	rows, columns := t.Shape[0], t.Shape[1]
+	return kind, rows > 1 && columns > 1 && rows <= size && columns <= size && rows*columns*sizes[kind] == size
+}
 
-// round cuts a safetensors file into segments and rounds its matrices.
-func round(data []byte, r Rounding) ([]byte, error) {
+// tensors reads the header of a safetensors file: where its data begin, and its tensors by name.
+func tensors(data []byte) (begin int, list map[string]tensorHeader, err error) {
 	if len(data) < 8 {
-		return nil, errors.New("no safetensors file: it has no header")
+		return 0, nil, errors.New("no safetensors file: it has no header")
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(len(data)-8) {
-		return nil, fmt.Errorf("no safetensors file: its header of %d bytes is longer than the file", n)
+		return 0, nil, fmt.Errorf("no safetensors file: its header of %d bytes is longer than the file", n)
 	}
-	begin := 8 + int(n)
+	begin = 8 + int(n)
 	var header map[string]json.RawMessage
 	if err := json.Unmarshal(data[8:begin], &header); err != nil {
-		return nil, fmt.Errorf("no safetensors file: %w", err)
+		return 0, nil, fmt.Errorf("no safetensors file: %w", err)
 	}
-	var tensors []tensorHeader
+	list = make(map[string]tensorHeader)
 	for name, raw := range header {
 		if name == "__metadata__" {
 			continue
 		}
 		var t tensorHeader
 		if err := json.Unmarshal(raw, &t); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
+			return 0, nil, fmt.Errorf("tensor %q: %w", name, err)
 		}
 		if t.Offsets[0] < 0 || t.Offsets[1] < t.Offsets[0] || t.Offsets[1] > len(data)-begin {
-			return nil, fmt.Errorf("tensor %q: data_offsets %v of a file of %d bytes", name, t.Offsets, len(data))
+			return 0, nil, fmt.Errorf("tensor %q: data_offsets %v of a file of %d bytes", name, t.Offsets, len(data))
 		}
-		tensors = append(tensors, t)
+		list[name] = t
 	}
-	slices.SortFunc(tensors, func(a, b tensorHeader) int { return a.Offsets[0] - b.Offsets[0] })
+	return begin, list, nil
+}
+
+// cut cuts a safetensors file into segments as s says. base is the base's file, nil for none.
+func cut(data []byte, s *Storage, base []byte) ([]byte, error) {
+	begin, list, err := tensors(data)
+	if err != nil {
+		return nil, err
+	}
+	baseBegin, ofBase := 0, map[string]tensorHeader(nil)
+	if base != nil {
+		if baseBegin, ofBase, err = tensors(base); err != nil {
+			return nil, fmt.Errorf("the base: %w", err)
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(list), func(a, b string) int {
+		return cmp.Or(cmp.Compare(list[a].Offsets[0], list[b].Offsets[0]), cmp.Compare(list[a].Offsets[1], list[b].Offsets[1]))
+	})
 	var (
 		out   []byte
 		count = uint64(0)
@@ -113,17 +145,39 @@ func round(data []byte, r Rounding) ([]byte, error) {
 		count++
 	}
 	raw(plainSegment, data[:begin])
-	for _, t := range tensors {
+	for _, name := range names {
+		t := list[name]
 		if t.Offsets[0] < at {
 			return nil, errors.New("tensors overlap")
 		}
 		raw(plainSegment, data[begin+at:begin+t.Offsets[0]])
 		values := data[begin+t.Offsets[0] : begin+t.Offsets[1]]
 		at = t.Offsets[1]
-		kind, known := typeNames[t.DType]
+		r := s.Matrices
+		if strings.Contains(name, "embeddings") {
+			r = s.Embeddings
+		}
+		kind, whole := t.numbers(len(values))
+		if b, ok := ofBase[name]; ok && b.DType == t.DType && slices.Equal(b.Shape, t.Shape) && b.Offsets[1]-b.Offsets[0] == len(values) {
+			where := baseBegin + b.Offsets[0]
+			own := base[where : where+len(values)]
+			switch {
+			case len(values) == 0:
+				continue
+			case bytes.Equal(own, values):
+				out = binary.AppendUvarint(binary.AppendUvarint(append(out, sameSegment), uint64(where)), uint64(len(values)))
+				count++
+				continue
+			case whole && s.Differences.Bits > 0:
+				out = binary.AppendUvarint(append(out, addedSegment), uint64(where))
+				out = appendRounded(out, values, own, kind, t.Shape[0], t.Shape[1], s.Differences)
+				count++
+				continue
+			}
+		}
 		switch {
-		case known && t.matrix() && t.Shape[0] <= len(values) && t.Shape[1] <= len(values) && t.Shape[0]*t.Shape[1]*sizes[kind] == len(values):
-			out = appendRounded(out, values, kind, t.Shape[0], t.Shape[1], r)
+		case whole && r.Bits > 0:
+			out = appendRounded(append(out, roundedSegment), values, nil, kind, t.Shape[0], t.Shape[1], r)
 			count++
 		case t.DType == "BF16":
 			raw(planesSegment, values)
@@ -135,13 +189,13 @@ func round(data []byte, r Rounding) ([]byte, error) {
 	return append(binary.AppendUvarint(nil, count), out...), nil
 }
 
-// appendRounded appends a matrix as integers.
-func appendRounded(out, values []byte, kind byte, rows, columns int, r Rounding) []byte {
+// appendRounded appends a matrix as integers; with a base, what has to be added to the base's numbers.
+func appendRounded(out, values, base []byte, kind byte, rows, columns int, r Rounding) []byte {
 	group := r.Group
 	if group == 0 || group > columns {
 		group = columns
 	}
-	out = append(out, roundedSegment, kind)
+	out = append(out, kind)
 	for _, n := range []int{rows, columns, group} {
 		out = binary.AppendUvarint(out, uint64(n))
 	}
@@ -152,7 +206,10 @@ func appendRounded(out, values []byte, kind byte, rows, columns int, r Rounding)
 	)
 	for row := range rows {
 		for i := range x {
-			x[i] = number(values[(row*columns+i)*sizes[kind]:], kind)
+			at := (row*columns + i) * sizes[kind]
+			if x[i] = number(values[at:], kind); base != nil {
+				x[i] -= number(base[at:], kind)
+			}
 		}
 		for from := 0; from < columns; from += group {
 			part := x[from:min(from+group, columns)]
@@ -166,8 +223,9 @@ func appendRounded(out, values []byte, kind byte, rows, columns int, r Rounding)
 	return append(append(out, split(scales)...), ints...)
 }
 
-// scaleOf is the scale, a bfloat16, with which numbers lose least by being rounded, of those with which the largest is at most a quarter
-// beyond the largest integer and becomes that. With many bits it is the one with which the largest becomes the largest integer.
+// scaleOf is the scale, a bfloat16, with which numbers lose least by being rounded, of those with which the largest is at most a quarter of
+// itself beyond the largest integer, or three quarters with 2 or 3 bits, and becomes that. With many bits it is the one with which the largest
+// becomes the largest integer.
 func scaleOf(x []float32, bits int) float32 {
 	largest := float32(0)
 	for _, v := range x {
@@ -181,8 +239,11 @@ func scaleOf(x []float32, bits int) float32 {
 	if bits > 6 {
 		return full
 	}
-	best, least := full, math.Inf(1)
-	for step := range 16 {
+	best, least, steps := full, math.Inf(1), 16
+	if bits <= 3 {
+		steps = 48
+	}
+	for step := range steps {
 		scale := upper(largest / top * (1 - float32(step)/64))
 		lost := 0.0
 		for _, v := range x {
@@ -231,8 +292,8 @@ func appendNumber(out []byte, v float32, kind byte) []byte {
 // errSegments is the error of segments that make no file.
 var errSegments = errors.New("the segments of the weights are broken")
 
-// expand makes the file of its segments.
-func expand(data []byte) ([]byte, error) {
+// expand makes the file of its segments. base is the base's file, nil for none.
+func expand(data, base []byte) ([]byte, error) {
 	next := func() (int, bool) {
 		v, n := binary.Uvarint(data)
 		if n <= 0 || v > maxSize {
@@ -256,17 +317,34 @@ func expand(data []byte) ([]byte, error) {
 		if kind, ok = take(1); !ok {
 			break
 		}
-		if kind[0] != roundedSegment {
+		switch kind[0] {
+		case plainSegment, planesSegment:
+			var part []byte
 			n, has := next()
-			part, all := take(n)
-			if ok = has && all && kind[0] <= planesSegment; !ok {
-				break
-			}
-			if kind[0] == planesSegment {
+			if part, ok = take(n); kind[0] == planesSegment {
 				part = join(part)
 			}
+			ok = ok && has
 			out = append(out, part...)
-		} else if out, ok = expandRounded(out, next, take); !ok {
+		case roundedSegment:
+			out, ok = expandRounded(out, nil, next, take)
+		case sameSegment:
+			where, has := next()
+			n, all := next()
+			if ok = has && all && where <= len(base) && n <= len(base)-where; ok {
+				out = append(out, base[where:where+n]...)
+			}
+		case addedSegment:
+			var where int
+			if where, ok = next(); ok && where < len(base) {
+				out, ok = expandRounded(out, base[where:], next, take)
+			} else {
+				ok = false
+			}
+		default:
+			ok = false
+		}
+		if !ok {
 			break
 		}
 		if len(out) > maxSize {
@@ -279,8 +357,8 @@ func expand(data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// expandRounded appends a matrix that next and take read.
-func expandRounded(out []byte, next func() (int, bool), take func(int) ([]byte, bool)) ([]byte, bool) {
+// expandRounded appends a matrix that next and take read. With a base it is added to the numbers that that begins with.
+func expandRounded(out, base []byte, next func() (int, bool), take func(int) ([]byte, bool)) ([]byte, bool) {
 	kind, ok := take(1)
 	if !ok || int(kind[0]) >= len(sizes) {
 		return out, false
@@ -304,12 +382,20 @@ func expandRounded(out []byte, next func() (int, bool), take func(int) ([]byte, 
 	if !ok {
 		return out, false
 	}
+	size := sizes[kind[0]]
+	if base != nil && len(base) < rows*columns*size {
+		return out, false
+	}
 	scales = join(scales)
-	out = slices.Grow(out, rows*columns*sizes[kind[0]])
+	out = slices.Grow(out, rows*columns*size)
 	for row := range rows {
 		for i := range columns {
 			scale := number(scales[2*(row*groups+i/group):], bfloat16)
-			out = appendNumber(out, float32(int8(ints[row*columns+i]))*scale, kind[0])
+			v := float32(float32(int8(ints[row*columns+i])) * scale) // a product of its own, on every processor
+			if base != nil {
+				v += number(base[(row*columns+i)*size:], kind[0])
+			}
+			out = appendNumber(out, v, kind[0])
 		}
 	}
 	return out, true
