@@ -209,23 +209,28 @@ func (d *Device) View(b compute.Buffer) ([]float32, error) { return source(b, b.
 // lineFloats is how many elements a cache line holds.
 const lineFloats = 16
 
-// aligned is n zeros that begin at a cache line, or at a huge page if they are as large as one.
-func aligned(n int) []float32 { return alignedFrom(n, hugePage) }
+// aligned is n zeros that begin at a cache line. Huge pages are asked for from there on: much of this size, as the tensors of a model that is
+// trained, would leave a part of one unused each if it began at one.
+func aligned(n int) []float32 { return alignedTo(lineFloats, n, hugePage) }
 
-// scratch is n zeros for all operations to come: they get a huge page, whose parts are in different sets of the second cache, even
-// if they fill only a quarter of it.
-func scratch(n int) []float32 { return alignedFrom(n, hugePage/4) }
-
-// alignedFrom is n zeros that begin at a huge page if they have that many bytes, else at a cache line.
-func alignedFrom(n, least int) []float32 {
-	unit := lineFloats
-	if 4*n >= least {
-		unit = hugePage / 4
+// pages is n zeros that operations read or write again and again, and which begin at a huge page if they have least bytes: parts of one are
+// in different sets of the second cache, those of pages of 4 KB where chance has put them.
+func pages(n, least int) []float32 {
+	if 4*n < least {
+		return aligned(n)
 	}
+	return alignedTo(hugePage/4, n, 0)
+}
+
+// scratch is pages that all operations share, for which a huge page is well spent even if they fill only a quarter of it.
+func scratch(n int) []float32 { return pages(n, hugePage/4) }
+
+// alignedTo is n zeros that begin at a multiple of that many elements, for which huge pages are asked if they have least bytes.
+func alignedTo(unit, n, least int) []float32 {
 	s := make([]float32, n+unit-1)
 	at := int(-uintptr(unsafe.Pointer(&s[0])) / 4 % uintptr(unit))
 	s = s[at : at+n : at+n]
-	if unit > lineFloats {
+	if 4*n >= least {
 		adviseHugePages(s)
 	}
 	return s

@@ -44,7 +44,7 @@ func (d *Device) packFor(k *kernels, out, in int, weights []compute.Buffer) (com
 	defer d.mu.Unlock()
 	weights = k.whole(out, in, weights)
 	nr := k.panelCols
-	p := &packed{level: k.simd.Level, precision: k.precision, out: out, in: in, panels: aligned(roundUp(out, nr) * k.words(in))}
+	p := &packed{level: k.simd.Level, precision: k.precision, out: out, in: in, panels: pages(roundUp(out, nr)*k.words(in), hugePage)}
 	rows := 0
 	for _, w := range weights {
 		d.pack = packTask{with: k, dst: p.panels[rows*k.words(in):], src: source(w, w.Len, "weight to pack"), ld: in, transposed: true, n: w.Len / max(in, 1), k: in}

@@ -99,7 +99,7 @@ func (k *kernels) newPackedInt8(out, in int) (*packed, error) {
 		return nil, fmt.Errorf("cpu: a weight of %d inputs: products of %v have at most %d", in, compute.Int8, simd.MaxInt8Depth)
 	}
 	return &packed{
-		level: k.simd.Level, precision: compute.Int8, out: out, in: in, panels: aligned(roundUp(out, k.panelCols) * int8Words(in)),
+		level: k.simd.Level, precision: compute.Int8, out: out, in: in, panels: pages(roundUp(out, k.panelCols)*int8Words(in), hugePage),
 		scales: simd.Scaling{Columns: make([]float32, out), Offsets: make([]int32, out)},
 	}, nil
 }
