@@ -184,36 +184,31 @@ func tilesFit(m, n, k int, b []uint32, c []float32, ldc int, add bool, bias []fl
 
 // packA16Tiles is Kernels.PackA16.
 func packA16Tiles(dst []uint32, src []float32, ld, m, k int) {
-	dst = dst[: ceil(k, 2)*tileMR : len(dst)]
-	if m <= 0 || k <= 0 {
-		clear(dst)
-		return
-	}
-	checkWidth(m, tileMR)
-	_ = src[(k-1)*ld+m-1]
-	for p := 0; p < k; p += 2 * tileWords {
-		count := min(2*tileWords, k-p)
-		words := ceil(count, 2)
-		block := dst[p/2*tileMR:][:tileMR*words]
-		for i := 0; i < tileMR; i += registerRows {
-			if i >= m {
-				clear(block[i*words:])
-				break
-			}
-			packTilesAMX(&block[i*words], words*elementSize, &src[p*ld+i], ld*elementSize, min(m-i, registerRows), count)
-		}
-	}
+	packTiles(dst, m, k, (k-1)*ld+m <= len(src), func(tile *uint32, rs, p, i, rows, count int) {
+		packTilesAMX(tile, rs, &src[p*ld+i], ld*elementSize, rows, count)
+	})
 }
 
 // repackA16Tiles is Kernels.RepackA16.
 func repackA16Tiles(dst, src []uint32, ld, m, k int) {
+	packTiles(dst, m, k, (k-1)*ld+words(m) <= len(src), func(tile *uint32, rs, p, i, rows, count int) {
+		repackTilesAMX(tile, rs, &src[p*ld+i/2], ld*elementSize, rows, count)
+	})
+}
+
+// packTiles calls pack for each tile of a panel of A, with the distance of its rows in bytes: count rows from p of the source, of
+// which rows columns from i are turned. Tiles beyond m are zero. It panics where the assembly would leave its slices, which within tells of
+// the source.
+func packTiles(dst []uint32, m, k int, within bool, pack func(tile *uint32, rs, p, i, rows, count int)) {
 	dst = dst[: ceil(k, 2)*tileMR : len(dst)]
 	if m <= 0 || k <= 0 {
 		clear(dst)
 		return
 	}
 	checkWidth(m, tileMR)
-	_ = src[(k-1)*ld+words(m)-1]
+	if !within {
+		panic("simd: a source is too short")
+	}
 	for p := 0; p < k; p += 2 * tileWords {
 		count := min(2*tileWords, k-p)
 		width := ceil(count, 2)
@@ -223,7 +218,7 @@ func repackA16Tiles(dst, src []uint32, ld, m, k int) {
 				clear(block[i*width:])
 				break
 			}
-			repackTilesAMX(&block[i*width], width*elementSize, &src[p*ld+i/2], ld*elementSize, min(m-i, registerRows), count)
+			pack(&block[i*width], width*elementSize, p, i, min(m-i, registerRows), count)
 		}
 	}
 }

@@ -14,7 +14,7 @@ var (
 	coarseQ = []float64{1, 1.35283787, 0.699906945, 0.155321092}
 )
 
-// coarseMax is where 2^(−u²/2·log₂e) is zero at AVX2, but its argument over exp2Min.
+// coarseMax is where 2^(−u²/2·log₂e) is zero at AVX2, but its argument over −127.
 const coarseMax = 13.26
 
 // A logTail is 32 parabolas for log₂ of a function of u ≥ 0, by the multiple of 1/perUnit that is nearest to u. From the last on the

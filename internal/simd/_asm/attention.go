@@ -19,16 +19,15 @@ var coarseExp2Coefficients = []float64{0.999925219, 0.69583353, 0.226067166, 0.0
 
 // coarseExp2 returns 2^v with a relative error of 7.5e-5, given the coefficients in registers.
 func (g *gen) coarseExp2(v reg.Register, coefficients []reg.VecVirtual) reg.VecVirtual {
-	const fraction = operand.U8(9) // v less the integer below it
-	r, y := g.reg(), g.reg()
-	g.VREDUCEPS(fraction, v, r)
-	last := len(coefficients) - 1
-	g.VMOVAPS(coefficients[last], y)
-	for i := last - 1; i >= 0; i-- {
-		g.VFMADD213PS(coefficients[i], r, y)
-	}
-	g.VSCALEFPS(v, y, y)
-	return y
+	return g.exp2By(v, func(r reg.Register) reg.VecVirtual {
+		y := g.reg()
+		last := len(coefficients) - 1
+		g.VMOVAPS(coefficients[last], y)
+		for i := last - 1; i >= 0; i-- {
+			g.VFMADD213PS(coefficients[i], r, y)
+		}
+		return y
+	})
 }
 
 // A wordRow is the length of a row that becomes words, and the masks of its end.

@@ -61,24 +61,16 @@ var (
 	exp2Around = []float64{1, 0.693282929, 0.24221096, 0.0550089258}
 )
 
-const (
-	// exp2Min is the least argument of exp2Coarse at AVX2, whose 2^n is zero there.
-	exp2Min = -127
-	// exp2Shift is what is added to a number to round it to an integer, and gives this, plus the bias of exponents, in the lowest bits.
-	exp2Shift = 0x1.8p23 + 127
-)
+// exp2Shift is what is added to a number to round it to an integer, and gives this, plus the bias of exponents, in the lowest bits.
+const exp2Shift = 0x1.8p23 + 127
 
 // exp2Coarse returns 2^t with a relative error of at most 1.1e-4, for results that are rounded to a few bits. At AVX2, t must be NaN
-// or from exp2Min to 127, and the result is zero where t < −126.5; with AVX-512, t may be anything.
+// or from −127 to 127, and the result is zero where t < −126.5; with AVX-512, t may be anything.
 func (g *gen) exp2Coarse(t reg.Register) reg.VecVirtual {
-	r := g.reg()
 	if !g.vex() {
-		const lessFloor = operand.U8(9)
-		g.VREDUCEPS(lessFloor, t, r)
-		y := g.horner(r, exp2Above...)
-		g.VSCALEFPS(t, y, y) // by the floor of t
-		return y
+		return g.exp2By(t, func(r reg.Register) reg.VecVirtual { return g.horner(r, exp2Above...) })
 	}
+	r := g.reg()
 	power := g.addC(t, exp2Shift)
 	g.VSUBPS(g.subC(power, exp2Shift), t, r)
 	y := g.horner(r, exp2Around...)
@@ -87,14 +79,14 @@ func (g *gen) exp2Coarse(t reg.Register) reg.VecVirtual {
 	return y
 }
 
-// expCoarse returns exp(x) as exp2Coarse does, for x that is NaN or at most 88. The rounding of its argument adds 6e-8·|x| to the
-// relative error.
-func (g *gen) expCoarse(x reg.Register) reg.VecVirtual {
-	t := g.mulC(x, log2e)
-	if g.vex() {
-		t = g.atLeast(t, g.hold(f32(exp2Min)))
-	}
-	return g.exp2Coarse(t)
+// exp2By returns 2^t for any t with AVX-512, given a polynomial for 2^r of what t is above an integer, 0 ≤ r < 1.
+func (g *gen) exp2By(t reg.Register, polynomial func(r reg.Register) reg.VecVirtual) reg.VecVirtual {
+	const lessFloor = operand.U8(9)
+	r := g.reg()
+	g.VREDUCEPS(lessFloor, t, r)
+	y := polynomial(r)
+	g.VSCALEFPS(t, y, y) // by the floor of t
+	return y
 }
 
 // powerOf2 returns 2^n for integers −127 < n < 128.
