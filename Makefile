@@ -45,10 +45,11 @@ pages: ## the pages of every kind of run in Chromium, and axe-core of npm about 
 	BERT_CHROMIUM="$${BERT_CHROMIUM:-$$(command -v chromium || command -v chromium-browser || command -v google-chrome)}" \
 	BERT_AXE="$$dir/package/axe.min.js" go test -count=1 -p 1 -timeout 60m -run '^(TestBrowser|TestPages|TestServePages)$$' -v ./report ./cmd/bert
 
-# -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures.
+# -short leaves out what takes long and has little to race: an archive of 215 MB, products of 9 million elements, scripts of pictures. Goldens
+# are left out, too: they compare numbers. make lint is what vets.
 # internal/simd is left out: it is assembly, which the detector doesn't see.
 race: ## the race detector on what is concurrent: on what imports sync; it needs a C compiler
-	CGO_ENABLED=1 go test -race -short -timeout 30m $(filter-out %/internal/simd,$(call importers,sync sync/atomic)) ./train
+	CGO_ENABLED=1 go test -race -short -vet=off -skip "^TestGolden" -timeout 30m $(filter-out %/internal/simd,$(call importers,sync sync/atomic)) ./train
 
 lint: ## what .ci/run asks of the sources
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"

@@ -178,26 +178,26 @@ var hostileFiles = []struct {
 		return "{" + many(size, func(i int) string { return fmt.Sprintf(`"%x":0,`, i) }) + `"a":0}`
 	}, "want text and text_pair", testbound.Default},
 	{"a line without an end", "long.input", 80 << 20, func(size int) string { return repeat("a", size) }, "more than 16,777,216 bytes", testbound.Default},
-	{"lines", "lines.input", 30 << 20, func(size int) string { return repeat("a b\n", size) }, "", testbound.Bound{Memory: 64 << 20, PerByte: 0, Time: 2 * time.Second, PerHundred: 10 * time.Second}},
+	{"lines", "lines.input", 15 << 20, func(size int) string { return repeat("a b\n", size) }, "", testbound.Bound{Memory: 64 << 20, PerByte: 0, Time: 2 * time.Second, PerHundred: 10 * time.Second}},
 
 	{"gzip of one line", "a.csv", 80 << 20, func(size int) string { return zipped(repeat("a", size)) }, "more than 16,777,216 bytes", testbound.Default},
 	{"gzip of records", "b.csv", 40 << 20, func(size int) string { return zipped("text,label\n" + repeat("a,b\n", size)) }, "no usual text", compressedBound},
 	{"gzip of blank lines", "c.csv", 80 << 20, func(size int) string { return zipped("text,label\n" + repeat("\n", size)) }, "no usual text", testbound.Default},
 	{"zstd of records", "d.csv", 80 << 20, func(size int) string { return zstandard("text,label\n" + repeat("a,b\n", size)) }, "no usual text", compressedBound},
-	{"zstd of inputs", "zstd.input", 80 << 20, func(size int) string { return zstandard(repeat("a,b\n", size)) }, "no usual text", testbound.Default},
+	{"zstd of inputs", "zstd.input", 40 << 20, func(size int) string { return zstandard(repeat("a,b\n", size)) }, "no usual text", testbound.Default},
 	{"bzip2 of records", "e.csv", 160 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no column", testbound.Default},
-	{"bzip2 of inputs", "bzip2.input", 160 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no usual text",
+	{"bzip2 of inputs", "bzip2.input", 64 << 20, func(size int) string { return strings.Repeat(bzip2Lines, size>>22) }, "no usual text",
 		testbound.Bound{Memory: 64 << 20, PerByte: 4, Time: 4 * time.Second, PerHundred: time.Second}},
 	{"xz of records", "g.csv", 160 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no column", testbound.Default},
-	{"xz of inputs", "xz.input", 160 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no usual text",
+	{"xz of inputs", "xz.input", 64 << 20, func(size int) string { return strings.Repeat(xzLines, size>>22) }, "no usual text",
 		testbound.Bound{Memory: 64 << 20, PerByte: 4, Time: 4 * time.Second, PerHundred: time.Second}},
 	{"xz of a large dictionary", "h.csv", 1, func(int) string { return xzOfDictionary() }, "a dictionary of more than 64 MiB", testbound.Default},
-	{"comments", "a.conll", 50 << 20, func(size int) string { return repeat("# a b\n", size) }, "no sentence in it", testbound.Default},
+	{"comments", "a.conll", 20 << 20, func(size int) string { return repeat("# a b\n", size) }, "no sentence in it", testbound.Default},
 	{"bad encoding", "j.csv", 20 << 20, func(size int) string { return "text,label\n\"" + repeat("some letters \xe9\n", size) }, "more than 16,777,216 bytes", testbound.Default},
 	{"gzip of gzip", "f.csv", 1 << 20, func(size int) string { return zipped(zipped(repeat("text,label\na,b\n", size))) }, "a compressed file in a compressed file", testbound.Default},
 
 	{"sparse members", "a.tar", 200, func(n int) string { return zipped(sparseTar(n, 16<<20)) }, "a file with holes", testbound.Default},
-	{"large members", "b.tar", 100, func(n int) string { return zipped(manyReviews(n, 4<<20)) }, "no usual text", testbound.Default},
+	{"large members", "b.tar", 30, func(n int) string { return zipped(manyReviews(n, 4<<20)) }, "no usual text", testbound.Default},
 	{"small members", "c.tar", 40_000, func(n int) string { return zipped(manyReviews(n, 2)) }, "", compressedBound},
 	{"a size that is a lie", "d.tar", 15 << 20, func(size int) string { return manyReviews(1, size)[:2048] }, "truncated", testbound.Default},
 
@@ -219,7 +219,7 @@ var hostileFiles = []struct {
 		return squadOf(`{"context":"a","qas":[{"id":"1","question":"q","answers":[` + repeat("{},", size) + `{}]}]}`)
 	}, "has no text", testbound.Default},
 	{"gzip of a string", "a.json", 80 << 20, func(size int) string { return zipped(`{"data":"` + repeat("a", size)) }, "more bytes than is sensible", testbound.Default},
-	{"gzip of questions", "b.json", 20 << 20, func(size int) string {
+	{"gzip of questions", "b.json", 10 << 20, func(size int) string {
 		return zipped(squadOf(many(size, func(i int) string { return question(i, "") })))
 	}, "", compressedBound},
 }

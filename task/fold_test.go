@@ -194,6 +194,9 @@ func randomText(r *rand.Rand, n int) string {
 }
 
 func TestFolds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tries many cuts of long texts, on one goroutine")
+	}
 	tok := tinyTokenizer(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	encoded := func(c codec, d *Spec, in *data.Input, width int) (s []sequence, logits [][]float32) {

@@ -1000,6 +1000,9 @@ func sameAsWhole(t *testing.T, f, whole *fakeRun) {
 
 // The newest checkpoint is damaged, in each way, in a run that keeps its best model.
 func TestDamagedWithBest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains again and again, on one goroutine")
+	}
 	scores := map[int]float64{5: 1, 10: 3, 15: 2, 20: 4, 25: 3.5}
 	begin := func(keep int) *fakeRun {
 		f := newFakeRun(t.TempDir())
@@ -1052,6 +1055,9 @@ func TestDamagedWithBest(t *testing.T) {
 
 // A run that was interrupted at any step, even again and again, has the checkpoints of one that was not.
 func TestInterruptedCheckpoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains again and again, on one goroutine")
+	}
 	begin := func(save, keep int) *fakeRun {
 		f := newFakeRun(t.TempDir())
 		f.SaveSteps, f.EvalSteps, f.KeepCheckpoints, f.BestMetric = new(save), 3, new(keep), "score"

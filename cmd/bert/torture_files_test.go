@@ -32,17 +32,17 @@ const tortureCorpus = "--max-seq-length 12 --dupe-factor 2 --group-size 1 --work
 
 // torturedFolders lists the commands.
 var torturedFolders = []torturedFolder{
-	{name: "vocab", every: 4, args: strings.Fields("vocab --input corpus.txt --output out --size 50 --accents keep --threads 1")},
+	{name: "vocab", every: 5, args: strings.Fields("vocab --input corpus.txt --output out --size 50 --accents keep --threads 1")},
 	// 1 MiB of memory: the counts go through temporary files.
-	{name: "vocab spilling", every: 31, args: strings.Fields("vocab --input words.txt --output out --size 28 --memory 1 --min-frequency 1 --threads 1")},
-	{name: "instances", every: 11, resume: []string{"--resume"}, args: strings.Fields("instances --input corpus.txt --vocab tiny --output out " + tortureCorpus)},
+	{name: "vocab spilling", every: 61, args: strings.Fields("vocab --input words.txt --output out --size 28 --memory 1 --min-frequency 1 --threads 1")},
+	{name: "instances", every: 21, resume: []string{"--resume"}, args: strings.Fields("instances --input corpus.txt --vocab tiny --output out " + tortureCorpus)},
 	{
-		name: "instances parts", every: 9, resume: []string{"--resume"},
+		name: "instances parts", every: 17, resume: []string{"--resume"},
 		before: [][]string{strings.Fields("instances --input corpus.txt --vocab tiny --output out --shard 1/2 " + tortureCorpus)},
 		args:   strings.Fields("instances --input corpus.txt --vocab tiny --output out --shard 0/2 " + tortureCorpus),
 	},
 	{
-		name: "instances lost", every: 13,
+		name: "instances lost", every: 25,
 		before: [][]string{strings.Fields("instances --input corpus.txt --vocab tiny --output out " + tortureCorpus)},
 		prepare: func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, "out/vocab.txt")), os.Remove(filepath.Join(dir, "out/index.json")),
@@ -50,29 +50,29 @@ var torturedFolders = []torturedFolder{
 		},
 		args: strings.Fields("instances --input corpus.txt --vocab tiny --output out --resume " + tortureCorpus),
 	},
-	{name: "part", every: 7, args: strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 0/2")},
+	{name: "part", every: 13, args: strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 0/2")},
 	{
-		name: "part of an evaluation", every: 7, before: [][]string{strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --shard 1/2")},
+		name: "part of an evaluation", every: 13, before: [][]string{strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --shard 1/2")},
 		args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --shard 0/2"),
 	},
 	{
-		name: "join", every: 5, before: [][]string{
+		name: "join", every: 9, before: [][]string{
 			strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 0/2"),
 			strings.Fields("tokenize --model tiny --input corpus.txt --output out --shard 1/2"),
 		},
 		args: strings.Fields("join out --output all.jsonl"),
 	},
-	{name: "pull", every: 15, args: strings.Fields("pull org/tiny")},
+	{name: "pull", every: 29, args: strings.Fields("pull org/tiny")},
 	{
 		// In pieces of 8 MiB.
-		name: "pull large", every: 11, args: strings.Fields("pull org/tiny --include model.safetensors"),
+		name: "pull large", every: 21, args: strings.Fields("pull org/tiny --include model.safetensors"),
 		prepare: func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "tiny", "model.safetensors"), bytes.Repeat([]byte("0123456789abcdef"), 5<<18), 0o666)
 		},
 	},
-	{name: "pull copy", every: 19, args: strings.Fields("pull org/tiny out")},
+	{name: "pull copy", every: 37, args: strings.Fields("pull org/tiny out")},
 	{
-		name: "pull damaged", every: 11,
+		name: "pull damaged", every: 21,
 		before: [][]string{strings.Fields("pull org/tiny")},
 		prepare: func(dir string) error {
 			blobs, err := filepath.Glob(filepath.Join(dir, "hf/hub/models--org--tiny/blobs/*"))
@@ -83,13 +83,13 @@ var torturedFolders = []torturedFolder{
 		},
 		args: strings.Fields("pull org/tiny"),
 	},
-	{name: "convert hf", every: 9, args: strings.Fields("convert tiny out --to hf")},
-	{name: "convert torch", every: 9, args: strings.Fields("convert tiny out --to torch")},
-	{name: "convert tf", every: 9, args: strings.Fields("convert tiny out --to tf")},
-	{name: "convert onnx", every: 9, args: strings.Fields("convert tiny out --to onnx")},
-	{name: "quantize", every: 9, args: strings.Fields("quantize tiny out")},
-	{name: "prune", every: 9, args: strings.Fields("prune tiny out --vocab-from corpus.txt --every 2")},
-	{name: "starter", every: 61, needs: starter.Included, args: []string{"predict", "--quiet", "--model", "starter-sentiment", "a joy"}},
+	{name: "convert hf", every: 17, args: strings.Fields("convert tiny out --to hf")},
+	{name: "convert torch", every: 17, args: strings.Fields("convert tiny out --to torch")},
+	{name: "convert tf", every: 17, args: strings.Fields("convert tiny out --to tf")},
+	{name: "convert onnx", every: 17, args: strings.Fields("convert tiny out --to onnx")},
+	{name: "quantize", every: 17, args: strings.Fields("quantize tiny out")},
+	{name: "prune", every: 17, args: strings.Fields("prune tiny out --vocab-from corpus.txt --every 2")},
+	{name: "starter", every: 121, needs: starter.Included, args: []string{"predict", "--quiet", "--model", "starter-sentiment", "a joy"}},
 }
 
 // TestTortureFolders kills commands that make folders, lets others meet a full disk, and runs them again: they leave the files

@@ -49,72 +49,72 @@ func fine(line string) []string {
 // tortures lists the commands. All of them work in a folder of their own, with the files of torturedFiles and the model tiny.
 var tortures = []tortured{
 	{
-		name: "finetune", every: 13, resume: []string{"--resume"},
+		name: "finetune", every: 25, resume: []string{"--resume"},
 		args: fine("--task text --data train.tsv --eval-data dev.tsv --model tiny"),
 	},
 	{
-		name: "finetune best", every: 17, resume: []string{"--resume"},
+		name: "finetune best", every: 33, resume: []string{"--resume"},
 		args: fine("--task text --data train.tsv --eval-data dev.tsv --model tiny --metric-for-best-model loss --eval-steps 2"),
 	},
 	{
-		name: "finetune stop", every: 9, resume: []string{"--resume"},
+		name: "finetune stop", every: 17, resume: []string{"--resume"},
 		args: fine("--task text --data train.tsv --validation-share 0.3 --model tiny --metric-for-best-model main --eval-steps 1 --early-stopping-patience 3 --save-steps 3 --keep-checkpoints 1"),
 	},
 	{
-		name: "finetune squad2", every: 12, resume: []string{"--resume"},
+		name: "finetune squad2", every: 23, resume: []string{"--resume"},
 		args: fine("--task squad2 --data squad.json --eval-data squad.json --model tiny --metric-for-best-model main --train-batch-size 2 --keep-checkpoints 1"),
 	},
 	{
-		name: "finetune ner", every: 19, resume: []string{"--resume"},
+		name: "finetune ner", every: 37, resume: []string{"--resume"},
 		args: fine("--task ner --data ner --model tiny"),
 	},
 	{
-		name: "finetune regression", every: 16, resume: []string{"--resume"},
+		name: "finetune regression", every: 31, resume: []string{"--resume"},
 		args: fine("--task text --problem-type regression --data numbers.tsv --eval-data numbers.tsv --model tiny --save-steps 0"),
 	},
 	{
-		name: "distill", every: 29, resume: []string{"--resume"},
+		name: "distill", every: 57, resume: []string{"--resume"},
 		before: [][]string{append(fine("--quiet --task text --data train.tsv --model tiny")[:len(trained)], strings.Fields("large --quiet --task text --data train.tsv --model tiny")...)},
 		args:   slices.Concat([]string{"distill"}, trained, strings.Fields("--task text --data train.tsv --eval-data dev.tsv --teacher large --student 1x8 --hidden-weight 1 --logit-weight 1 --cache out/said --metric-for-best-model loss --eval-steps 2")),
 	},
 	{
-		name: "sweep", every: 47,
+		name: "sweep", every: 93,
 		args: strings.Fields("sweep --task text --data train.tsv --eval-data dev.tsv --model tiny --output out --learning-rate 1e-3,1e-2 --num-train-epochs 2 --seeds 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
 	{
-		name: "sweep median", every: 61,
+		name: "sweep median", every: 121,
 		args: strings.Fields("sweep --task text --data train.tsv --eval-data dev.tsv --model tiny --output out --learning-rate 1e-3,1 --num-train-epochs 4 --seeds 3 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --median-stopping --metric-for-best-model loss --threads 1"),
 	},
 	{
-		name: "glue", every: 19,
+		name: "glue", every: 37,
 		args: strings.Fields("glue --data glue --tasks cola,rte --model tiny --output out --num-train-epochs 2 --train-batch-size 4 --max-seq-length 16 --save-steps 2 --threads 1"),
 	},
 	{
-		name: "pretrain", every: 14, resume: []string{"--resume"},
+		name: "pretrain", every: 27, resume: []string{"--resume"},
 		before: [][]string{
 			strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output instances --max-seq-length 12 --dupe-factor 2"),
 			strings.Fields("instances --quiet --input corpus.txt --vocab tiny --output longer --max-seq-length 20 --dupe-factor 1"),
 		},
 		args: strings.Fields("pretrain --instances instances --instances longer --phase-steps 4,3 --eval-instances instances --config tiny/config.json --output out --train-batch-size 4 --save-steps 2 --eval-steps 3 --metric-for-best-model loss --threads 1"),
 	},
-	{name: "evaluate", every: 2, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --labels fun,dull")},
-	{name: "evaluate in place", every: 2, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --labels fun,dull")},
-	{name: "predict", every: 2, args: strings.Fields("predict --task cola --data glue/CoLA --split test --model cola --output out")},
+	{name: "evaluate", every: 3, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --output out --labels fun,dull")},
+	{name: "evaluate in place", every: 3, args: strings.Fields("evaluate --task text --data dev.tsv --model tiny --labels fun,dull")},
+	{name: "predict", every: 3, args: strings.Fields("predict --task cola --data glue/CoLA --split test --model cola --output out")},
 	{
-		name: "predict squad2", every: 2,
+		name: "predict squad2", every: 3,
 		before: [][]string{append(strings.Fields("finetune --quiet --task squad2 --data squad.json --eval-data squad.json --model tiny"),
 			append(slices.Clone(trained[:len(trained)-1]), "answerer")...)},
 		args: strings.Fields("predict --task squad2 --data squad.json --model answerer --output out"),
 	},
 	{
-		name: "report", every: 23,
+		name: "report", every: 45,
 		before: [][]string{append(fine("--quiet --save-logits --task text --data train.tsv --eval-data dev.tsv --model tiny")[:len(trained)], strings.Fields("run --quiet --save-logits --task text --data train.tsv --eval-data dev.tsv --model tiny")...)},
 		args:   strings.Fields("report run --output out/page.html --figures svg,csv"), // of PNG most of the time would be drawing
 	},
-	{name: "pictures", every: 3, args: strings.Fields("predict --model tiny --plot out --html out/page.html joy film")},
-	{name: "explain", every: 2, args: strings.Fields("explain --model tiny --html out/page.html joy film")},
-	{name: "attention", every: 2, args: strings.Fields("attention --model tiny --html out/page.html joy film")},
-	{name: "project", every: 2, args: strings.Fields("project --model tiny --input texts.txt --html out/page.html")},
+	{name: "pictures", every: 4, args: strings.Fields("predict --model tiny --plot out --html out/page.html joy film")},
+	{name: "explain", every: 3, args: strings.Fields("explain --model tiny --html out/page.html joy film")},
+	{name: "attention", every: 3, args: strings.Fields("attention --model tiny --html out/page.html joy film")},
+	{name: "project", every: 3, args: strings.Fields("project --model tiny --input texts.txt --html out/page.html")},
 }
 
 // torturedFiles are the files that the commands read.

@@ -267,8 +267,9 @@ func testProductBefore(t *testing.T, devices []compute.Device) {
 	in := newInputs("product before")
 	lengths := []int{0, 150, 3, 0, 200, 1}
 	short := 40
+	sizes := [][2]int{{2, 32}, {3, 5}, {2, 8}} // heads and their size
 	if testing.Short() {
-		short = 10
+		short, sizes = 10, sizes[1:]
 	}
 	for i := range short {
 		lengths = append(lengths, 1+i*17%48)
@@ -278,7 +279,7 @@ func testProductBefore(t *testing.T, devices []compute.Device) {
 		starts = append(starts, starts[len(starts)-1]+n)
 	}
 	for _, d := range devices {
-		for _, s := range [][2]int{{2, 8}, {3, 5}, {2, 32}} { // heads and their size
+		for _, s := range sizes {
 			H := s[0] * s[1]
 			w, row := wrap(d, in.normal(3*H*H, 0.3)), wrap(d, in.around(3*H, 0))
 			for _, from := range []int{0, 1, len(lengths) - 3} { // all sequences, those but the first, the last three

@@ -115,6 +115,9 @@ func TestExactOperands(t *testing.T) {
 		clear(qkv[i*3*in:][:in])
 	}
 	for _, level := range simd.Available() {
+		if raceEnabled && level == simd.Generic {
+			continue // slow there, with instructions that the detector sees
+		}
 		t.Run(level.String(), func(t *testing.T) {
 			var want [][]float32
 			for _, p := range []compute.Precision{compute.Float32, compute.BFloat16} {
