@@ -36,7 +36,8 @@ func OnKernels(name string, p Precision) (d *Device, ok bool) {
 
 // ShareDevice is the processor with one set of workers for all models that are opened with it at the same precision: their operations
 // take turns, so that several models that compute at once have no more threads than one. threads is as Options.Threads, which is not
-// looked at. The workers end with the last model.
+// looked at. The workers end with the last model. Weights that several models have, such as those of one encoder under different heads, are
+// laid out for the kernels once.
 func ShareDevice(threads int) *Device {
 	var (
 		mu   sync.Mutex
@@ -51,6 +52,7 @@ func ShareDevice(threads int) *Device {
 			if err != nil {
 				return nil, err
 			}
+			d.ShareWeights()
 			shared = &sharedProcessor{Device: d}
 			open[p] = shared
 		}

@@ -25,6 +25,8 @@ type Device struct {
 	half *kernels // of what PackRounded has rounded, at Int8 where products of bfloat16 are fast; else nil
 	pool *pool
 
+	sharing *sharing // nil: what Pack makes is the caller's alone
+
 	// The state of the operations, here so that none of them allocates.
 	product       product
 	feedForward   feedForwardTask

@@ -21,7 +21,7 @@ type packed struct {
 // Pack lays out a weight for many products.
 func (d *Device) Pack(out, in int, weights ...compute.Buffer) (compute.Packed, error) {
 	if d.int8 != nil {
-		return d.packInt8(out, in, weights)
+		return d.once(compute.Int8, out, in, bytesOfBuffers(weights), func() (*packed, error) { return d.packInt8(out, in, weights) })
 	}
 	return d.PackFloat(out, in, weights...)
 }
@@ -40,6 +40,10 @@ func (d *Device) PackRounded(out, in int, weights ...compute.Buffer) (compute.Pa
 }
 
 func (d *Device) packFor(k *kernels, out, in int, weights []compute.Buffer) (compute.Packed, error) {
+	return d.once(k.precision, out, in, bytesOfBuffers(weights), func() (*packed, error) { return d.packFloats(k, out, in, weights), nil })
+}
+
+func (d *Device) packFloats(k *kernels, out, in int, weights []compute.Buffer) *packed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	weights = k.whole(out, in, weights)
@@ -52,7 +56,7 @@ func (d *Device) packFor(k *kernels, out, in int, weights []compute.Buffer) (com
 		rows += d.pack.n
 	}
 	d.pack = packTask{}
-	return p, nil
+	return p
 }
 
 // whole is weights [out, in] as such of which no panel holds rows of two.

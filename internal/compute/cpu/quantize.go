@@ -105,7 +105,7 @@ func (k *kernels) newPackedInt8(out, in int) (*packed, error) {
 }
 
 // packInt8 is Pack at Int8.
-func (d *Device) packInt8(out, in int, weights []compute.Buffer) (compute.Packed, error) {
+func (d *Device) packInt8(out, in int, weights []compute.Buffer) (*packed, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.int8
@@ -150,6 +150,11 @@ func (d *Device) PackIntegers(out, in int, inputScales []float32, weights ...com
 	case inputScales != nil && len(inputScales) != in:
 		misfit("PackIntegers.inputScales", len(inputScales), in)
 	}
+	values := [][]byte{[]byte("integers"), bytesOf(joint.Values), bytesOf(joint.Scales), bytesOf(inputScales)}
+	return d.once(compute.Int8, out, in, values, func() (*packed, error) { return d.packIntegers(out, in, inputScales, joint) })
+}
+
+func (d *Device) packIntegers(out, in int, inputScales []float32, joint compute.Integers) (*packed, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.int8
