@@ -146,12 +146,16 @@ func TestCodePoints(t *testing.T) {
 	g := readPipelines(t)
 	digest := func(f func(a *aligned) string) string {
 		h := sha256.New()
+		var line []byte
+		chars := make([]char, 1)
 		for r := rune(0); r <= utf8.MaxRune; r++ {
 			if 0xD800 <= r && r <= 0xDFFF {
 				continue
 			}
-			a := aligned{chars: []char{{r, Offset{}}}, limit: 100}
-			h.Write([]byte(f(&a) + "\n"))
+			chars[0] = char{r, Offset{}}
+			a := aligned{chars: chars, limit: 100}
+			line = append(append(line[:0], f(&a)...), '\n')
+			h.Write(line)
 		}
 		return hex.EncodeToString(h.Sum(nil))
 	}
@@ -173,7 +177,12 @@ func TestCodePoints(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			functions[name] = func(a *aligned) string { return e.ReplaceAllString(textOf(a.chars), "") }
+			functions[name] = func(a *aligned) string {
+				if text := textOf(a.chars); !e.MatchString(text) { // of a class
+					return text
+				}
+				return ""
+			}
 		}
 	}
 	for name, want := range g.CodePoints {
