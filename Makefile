@@ -27,14 +27,15 @@ torture: ## commands killed, interrupted and failing at every system call that c
 purego-packages: ## the packages whose tests .ci/run runs on plain Go, too
 	@echo $(filter-out %/train,$(call importers,github.com/go-bert/bert/internal/simd)) ./internal/simd
 
-# What is left out of the root package takes long there, and what it asserts is the same on every processor, or asserted by a smaller model.
+# What is left out takes long there, and what it asserts is the same on every processor, or asserted by a smaller model: kernels of bf16 and
+# int8 are compared in internal/simd, and devices share them out by the same code.
+EMULATED = ^(TestThreadsGiveTheSameBits|TestConcurrentSessions|TestFirstPass|TestConversionsAreExact|TestGoldenFineTuned|TestGoldenBERT4Rec)$$|^TestDevice$$/^(bf16|int8)$$
 test-arm64: ## kernels, operations and models on arm64, emulated (Debian: qemu-user)
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	for package in internal/simd internal/compute/computetest internal/compute/cpu .; do \
 		echo "$$package"; \
 		CGO_ENABLED=0 GOARCH=arm64 go test -c -o "$$dir/test" "./$$package"; \
-		(cd "$$package" && qemu-aarch64 "$$dir/test" -test.short \
-			-test.skip '^(TestThreadsGiveTheSameBits|TestConcurrentSessions|TestFirstPass|TestConversionsAreExact|TestGoldenFineTuned|TestGoldenBERT4Rec)$$'); \
+		(cd "$$package" && qemu-aarch64 "$$dir/test" -test.short -test.skip '$(EMULATED)'); \
 	done
 
 beam: ## the pipelines of Apache Beam, a module of its own: vet and test; the first time compiles some hundred packages
