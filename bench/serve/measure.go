@@ -328,6 +328,7 @@ func (d *driver) measureModel(ctx context.Context, model string, ws []*workload)
 
 // take takes a sample.
 func (d *driver) take(ctx context.Context, r *runner, w *workload, connections, round int) error {
+	d.awaitQuiet(ctx)
 	busy, _ := bench.MachineTime()
 	own, began := r.used()+processesOfOurs(), time.Now()
 	s, err := r.sample(ctx, w, connections)
@@ -345,6 +346,27 @@ func (d *driver) take(ctx context.Context, r *runner, w *workload, connections, 
 	s.Workload, s.Connections, s.Program, s.Round, s.Difference = w.name, connections, r.name, round, r.difference[w.name]
 	d.note("round %d, %s, %d connections, %s: %.1f/s, %.2f ms, p99 %.2f ms, errors %d, others %.0f %%", round, w.name, connections, r.name, s.PerSecond, s.Median, s.P99, s.Errors, 100*s.Others)
 	return d.add(s)
+}
+
+// A sample waits, for settle at most, until the machine has done next to nothing for a moment. A server that doesn't notice that its clients
+// have gone computes for them long after its own sample has ended.
+const (
+	settle     = 30 * time.Second
+	moment     = 500 * time.Millisecond
+	quietShare = 0.1 // of the machine's processors
+)
+
+func (d *driver) awaitQuiet(ctx context.Context) {
+	for by := time.Now().Add(settle); time.Now().Before(by) && ctx.Err() == nil; {
+		before, known := bench.MachineTime()
+		if !known {
+			return
+		}
+		time.Sleep(moment)
+		if after, _ := bench.MachineTime(); float64(after-before) < quietShare*float64(moment)*float64(runtime.NumCPU()) {
+			return
+		}
+	}
 }
 
 // processesOfOurs is the processor time of this process and of its children that have ended, as wrk.
