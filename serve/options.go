@@ -77,7 +77,8 @@ type Options struct {
 	// Threads compute, of all models together; 0: GOMAXPROCS. A program that does nothing else does well to have a GOMAXPROCS above
 	// it, so that the network is attended to while all threads compute.
 	Threads int
-	// Batches may be computed at once; 0: 2, of which one is computed while the other is put together.
+	// Batches may be computed at once; 0: 1. The operations of more take turns on the same threads, and drive one another's data out of
+	// the caches.
 	Batches int
 	// BatchTokens is the most tokens of a batch; 0: 4,096. It is less where that many would take longer than BatchTime; 0: 100 ms.
 	BatchTokens int
@@ -163,7 +164,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("serve: the prefix of URLs is %q, want it as in /bert", p)
 	}
 	o.Threads = cmp.Or(o.Threads, runtime.GOMAXPROCS(0))
-	o.Batches = cmp.Or(o.Batches, 2)
+	o.Batches = cmp.Or(o.Batches, 1)
 	o.BatchTokens = cmp.Or(o.BatchTokens, 4096)
 	o.BatchTime = cmp.Or(o.BatchTime, 100*time.Millisecond)
 	o.MaxQueueTokens = cmp.Or(o.MaxQueueTokens, 1<<18)
