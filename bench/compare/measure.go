@@ -453,21 +453,11 @@ func (d *driver) sample(ctx context.Context, c *contender, in *benchCase) (*samp
 }
 
 // awaitQuiet waits until others take little of the machine, as long as there is patience. It reports whether there was any.
-func (d *driver) awaitQuiet(ctx context.Context) bool {
-	const moment = 100 * time.Millisecond
-	for d.patience > 0 && ctx.Err() == nil {
-		before, known := bench.MachineTime()
-		if !known {
-			return false
-		}
-		time.Sleep(moment)
-		after, _ := bench.MachineTime()
-		if float64(after-before) < quietShare*float64(moment)*float64(max(1, d.machine.Processors))+float64(10*time.Millisecond) {
-			return true
-		}
-		d.patience -= moment
-	}
-	return false
+func (d *driver) awaitQuiet(ctx context.Context) (quiet bool) {
+	const moment, tick = 100 * time.Millisecond, 10 * time.Millisecond
+	most := time.Duration(quietShare*float64(moment)*float64(max(1, d.machine.Processors))) + tick
+	d.patience, quiet = bench.AwaitQuiet(ctx, d.patience, moment, most)
+	return quiet
 }
 
 // openProcess starts a program.

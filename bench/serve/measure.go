@@ -328,7 +328,7 @@ func (d *driver) measureModel(ctx context.Context, model string, ws []*workload)
 
 // take takes a sample.
 func (d *driver) take(ctx context.Context, r *runner, w *workload, connections, round int) error {
-	d.awaitQuiet(ctx)
+	bench.AwaitQuiet(ctx, settle, moment, time.Duration(quietShare*float64(moment)*float64(runtime.NumCPU())))
 	busy, _ := bench.MachineTime()
 	own, began := r.used()+processesOfOurs(), time.Now()
 	s, err := r.sample(ctx, w, connections)
@@ -355,19 +355,6 @@ const (
 	moment     = 500 * time.Millisecond
 	quietShare = 0.1 // of the machine's processors
 )
-
-func (d *driver) awaitQuiet(ctx context.Context) {
-	for by := time.Now().Add(settle); time.Now().Before(by) && ctx.Err() == nil; {
-		before, known := bench.MachineTime()
-		if !known {
-			return
-		}
-		time.Sleep(moment)
-		if after, _ := bench.MachineTime(); float64(after-before) < quietShare*float64(moment)*float64(runtime.NumCPU()) {
-			return
-		}
-	}
-}
 
 // processesOfOurs is the processor time of this process and of its children that have ended, as wrk.
 func processesOfOurs() time.Duration { return bench.ProcessTime(os.Getpid()) }
