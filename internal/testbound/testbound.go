@@ -43,7 +43,7 @@ type Usage struct {
 	Size int64         // bytes of the input: of a folder, those of its files
 	Peak int64         // bytes of the resident set, at most
 	CPU  time.Duration // of the user and the system
-	Slow float64       // the time of the yardstick by yardstickTime, at least 1; 1, too, where CPU was within the bound
+	Slow float64       // how many times yardstickTime the yardstick took, at least 1; it is left out, and this 1, where CPU is within the bound
 	Err  string        // of the reader; "" for none
 }
 

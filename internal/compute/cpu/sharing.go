@@ -68,10 +68,8 @@ func orNil(p *packed, err error) (compute.Packed, error) {
 
 // bytesOf are the bytes of values in memory.
 func bytesOf[T float32 | int8](values []T) []byte {
-	if len(values) == 0 {
-		return nil
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), len(values)*int(unsafe.Sizeof(values[0])))
+	var value T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), len(values)*int(unsafe.Sizeof(value)))
 }
 
 // bytesOfBuffers are the bytes of weights to pack.
