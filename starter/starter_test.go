@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -33,6 +34,28 @@ func cache(t *testing.T) string {
 	dir := t.TempDir()
 	t.Setenv(CacheVariable, dir)
 	return dir
+}
+
+// contents are the files in dir and in folders of it, by their paths from dir.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 func mustDir(t *testing.T, m Model) string {
@@ -156,21 +179,13 @@ func TestDir(t *testing.T) {
 		t.Errorf("unpacked to %s, want a folder starter-… in %s", dir, root)
 	}
 	state := func() map[string]string {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files := make(map[string]string)
-		for _, e := range entries {
-			info, err := e.Info()
+		files := contents(t, dir)
+		for name, data := range files {
+			info, err := os.Stat(filepath.Join(dir, name))
 			if err != nil {
 				t.Fatal(err)
 			}
-			data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			files[e.Name()] = fmt.Sprintf("%x %v", sha256.Sum256(data), info.ModTime())
+			files[name] = fmt.Sprintf("%x %v", sha256.Sum256([]byte(data)), info.ModTime())
 		}
 		return files
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-bert/bert/internal/files"
@@ -59,10 +60,16 @@ func unpack(ctx context.Context, a *archive.Reader, root, name string) (dir stri
 		if u.remembered() { // the process that had the lock did it
 			return u.dir, nil
 		}
-		for _, left := range []struct{ in, of string }{{u.dir, ""}, {root, filepath.Base(files.TempName(u.memory))}} {
-			if err := files.RemoveTemporary(left.in, left.of); err != nil {
+		for _, dir := range u.folders() {
+			if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+				continue
+			}
+			if err := files.RemoveTemporary(dir, ""); err != nil {
 				return "", err
 			}
+		}
+		if err := files.RemoveTemporary(root, filepath.Base(files.TempName(u.memory))); err != nil {
+			return "", err
 		}
 	}
 	return u.dir, u.mend(ctx)
@@ -83,6 +90,22 @@ func (u *unpacking) names() []string {
 	return append(names, cardName)
 }
 
+// path is where a file of an archive belongs.
+func (u *unpacking) path(name string) string { return filepath.Join(u.dir, filepath.FromSlash(name)) }
+
+// folders are those that the files are in, each after the one that it is in.
+func (u *unpacking) folders() []string {
+	all := []string{u.dir}
+	for _, name := range u.names() {
+		for i, c := range name {
+			if dir := u.path(name[:i]); c == '/' && !slices.Contains(all, dir) {
+				all = append(all, dir)
+			}
+		}
+	}
+	return all
+}
+
 // remembered reports whether the files are those that were verified before.
 func (u *unpacking) remembered() bool {
 	was, err := files.ReadFile(u.memory, 1<<16)
@@ -97,12 +120,14 @@ func (u *unpacking) remembered() bool {
 func (u *unpacking) stamps(settled bool) (string, error) {
 	var b strings.Builder
 	fmt.Fprintln(&b, u.a.Digest())
-	info, err := os.Lstat(u.dir)
-	if err != nil || !info.IsDir() || !files.Ours(info) {
-		return "", fmt.Errorf("%s: not a folder of this user alone", u.dir)
+	for _, dir := range u.folders() {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || !files.Ours(info) {
+			return "", fmt.Errorf("%s: not a folder of this user alone", dir)
+		}
 	}
 	for _, name := range u.names() {
-		path := filepath.Join(u.dir, name)
+		path := u.path(name)
 		info, err := os.Lstat(path)
 		if err != nil {
 			return "", err
@@ -126,13 +151,20 @@ func own(info fs.FileInfo) bool { return info.Mode().IsRegular() && files.Ours(i
 
 // mend writes the files that are missing or wrong, and remembers that all are right.
 func (u *unpacking) mend(ctx context.Context) error {
-	if err := os.Mkdir(u.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if dir, err := ownFolder(u.dir); err != nil {
-		return err
-	} else if dir != u.dir {
-		return fmt.Errorf("%s: a symbolic link", u.dir)
+	for i, want := range u.folders() {
+		if info, err := os.Lstat(want); i > 0 && err == nil && !info.IsDir() {
+			if err := os.Remove(want); err != nil {
+				return err
+			}
+		}
+		if err := os.Mkdir(want, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if dir, err := ownFolder(want); err != nil {
+			return err
+		} else if dir != want {
+			return fmt.Errorf("%s: a symbolic link", want)
+		}
 	}
 	// CRC-32 says which files are wrong. That all are right is for SHA-256 to say; where it doesn't, all are written.
 	for _, all := range []bool{false, true} {
@@ -164,7 +196,7 @@ func (u *unpacking) write(ctx context.Context, all bool) error {
 		if !all && u.has(name, size, sum) {
 			return nil
 		}
-		path := filepath.Join(u.dir, name)
+		path := u.path(name)
 		if info, err := os.Lstat(path); err == nil && info.IsDir() {
 			if err := os.RemoveAll(path); err != nil {
 				return err
@@ -182,7 +214,7 @@ func (u *unpacking) write(ctx context.Context, all bool) error {
 
 // has reports whether a file has a size and a checksum.
 func (u *unpacking) has(name string, size int64, sum uint32) bool {
-	path := filepath.Join(u.dir, name)
+	path := u.path(name)
 	info, err := os.Lstat(path)
 	if err != nil || !own(info) || info.Size() != size {
 		return false
@@ -201,7 +233,7 @@ func (u *unpacking) has(name string, size int64, sum uint32) bool {
 func (u *unpacking) verify(ctx context.Context) (bool, error) {
 	sum := sha256.New()
 	for _, f := range u.a.Files() {
-		file, err := os.Open(filepath.Join(u.dir, f.Name()))
+		file, err := os.Open(u.path(f.Name()))
 		if err != nil {
 			return false, err
 		}
@@ -211,7 +243,7 @@ func (u *unpacking) verify(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	card, err := files.ReadFile(filepath.Join(u.dir, cardName), int64(len(Card)))
+	card, err := files.ReadFile(u.path(cardName), int64(len(Card)))
 	if err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,21 +21,7 @@ func TestMends(t *testing.T) {
 	withWeights(t)
 	cache(t)
 	dir := mustDir(t, Sentiment)
-	read := func(name string) string {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(data)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := make(map[string]string)
-	for _, e := range entries {
-		want[e.Name()] = read(e.Name())
-	}
+	want := contents(t, dir)
 	victim := filepath.Join(t.TempDir(), "victim")
 	for name, damage := range map[string]func(path, content string) error{
 		"zeros": func(path, content string) error {
@@ -69,8 +56,8 @@ func TestMends(t *testing.T) {
 			if again := mustDir(t, Sentiment); again != dir {
 				t.Errorf("%s: %s, then %s", name, dir, again)
 			}
-			for other, content := range want {
-				if read(other) != content {
+			for other, content := range contents(t, dir) {
+				if content != want[other] {
 					t.Errorf("%s of %s: %s is wrong", name, file, other)
 				}
 			}
@@ -81,6 +68,37 @@ func TestMends(t *testing.T) {
 	}
 	if data, err := os.ReadFile(victim); err != nil || strings.Trim(string(data), "\x00") != "" {
 		t.Errorf("the victim of the link was written to: %v", err)
+	}
+}
+
+// TestMendsFolders: something else in the place of a folder of the model's gives way to it.
+func TestMendsFolders(t *testing.T) {
+	withWeights(t)
+	cache(t)
+	dir := mustDir(t, Pretrained)
+	want := contents(t, dir)
+	elsewhere := t.TempDir()
+	if err := os.WriteFile(filepath.Join(elsewhere, ".tmp-mine"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func(path string) error{
+		"removed": func(string) error { return nil },
+		"a file":  func(path string) error { return os.WriteFile(path, []byte("garbage"), 0o666) },
+		"a link":  func(path string) error { return os.Symlink(elsewhere, path) },
+	} {
+		path := filepath.Join(dir, "1_Pooling")
+		if err := errors.Join(os.RemoveAll(path), damage(path)); err != nil {
+			t.Fatal(name, err)
+		}
+		if again := mustDir(t, Pretrained); again != dir || !maps.Equal(contents(t, dir), want) {
+			t.Errorf("%s: the folder was not mended", name)
+		}
+		if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+			t.Errorf("%s: %v, %v, want a folder", name, info, err)
+		}
+	}
+	if left, err := os.ReadDir(elsewhere); err != nil || len(left) != 1 {
+		t.Errorf("the folder that the link leads to holds %v, %v", left, err)
 	}
 }
 

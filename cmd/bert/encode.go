@@ -26,11 +26,12 @@ func (a *app) encodeCommand() *cobra.Command {
 		shard   shardFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "encode --model DIR [flags] [TEXT ...]",
+		Use:   "encode [flags] [TEXT ...]",
 		Short: "Print text vectors, hidden states or attention",
 		Long: `encode runs the encoder on each text, for search, clustering or comparison. Of a sentence-transformers folder it prints
 one vector for the text, the one that sentence-transformers gives. Of another model it prints the hidden states of the last
-layer or, with --pooling, one vector. With --pairs it prints how similar two texts are.
+layer or, with --pooling, one vector. With --pairs it prints how similar two texts are. Without --model it takes the sentence
+encoder that comes with the program.
 
 A sentence-transformers folder has a file modules.json, which says how a vector is made of the hidden states: pooling, dense
 layers, normalization. Its settings say how many tokens of a text are read and which prompt is put before it; --prompt and
@@ -46,7 +47,8 @@ hidden states.
 
 A text with more tokens than the model has positions is an error, unless --max-seq-length or the settings of a
 sentence-transformers folder truncate it. The result then has "truncated": true, and a warning counts such texts.` + shardHelp + inputHelp,
-		Example: `  bert encode --model sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt > vectors.jsonl
+		Example: `  bert encode "a text"
+  bert encode --model sentence-transformers/all-MiniLM-L6-v2 --input sentences.txt > vectors.jsonl
   bert encode --model bert-base-uncased --pooling mean "some text"
   bert encode --model bert-base-uncased --layers -1,-2,-3,-4 "some text"
   bert encode --model bert-base-uncased --attention "some text" | jq .attention
@@ -105,6 +107,7 @@ sentence-transformers folder truncate it. The result then has "truncated": true,
 		},
 	}
 	model.add(cmd)
+	defaultModel(cmd)
 	in.add(cmd)
 	flagsIn(cmd, dataSection, func(flags *pflag.FlagSet) {
 		flags.IntVar(&options.MaxLength, "max-seq-length", 0, "truncate texts to `N` tokens, including [CLS] and [SEP] (default: as a sentence-transformers folder says)")

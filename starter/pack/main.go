@@ -13,9 +13,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/files"
+	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/starter/internal/archive"
 )
 
@@ -61,6 +64,10 @@ func main() {
 
 func run(pretrained, sentiment, out string, s archive.Storage, unpacked string) error {
 	common := []string{"config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "model.safetensors"}
+	encoder, err := withPipeline(common, pretrained)
+	if err != nil {
+		return err
+	}
 	differences := s.Differences
 	s.Differences = archive.Rounding{}
 	sum := int64(0)
@@ -69,7 +76,7 @@ func run(pretrained, sentiment, out string, s archive.Storage, unpacked string) 
 		heads        []bert.Head
 		files        []string
 	}{
-		{pretrained, "pretrained.zip", []bert.Head{bert.PreTraining, bert.MaskedLM}, common},
+		{pretrained, "pretrained.zip", []bert.Head{bert.PreTraining, bert.MaskedLM}, encoder},
 		{sentiment, "sentiment.zip", []bert.Head{bert.SequenceClassification}, append(common[:len(common):len(common)], "task.json")},
 	} {
 		if m.dir == "" {
@@ -107,6 +114,24 @@ func run(pretrained, sentiment, out string, s archive.Storage, unpacked string) 
 	return nil
 }
 
+// withPipeline adds to names those of the sentence-transformers pipeline in dir, if there is one: how a text's vector is made.
+func withPipeline(names []string, dir string) ([]string, error) {
+	_, err := sentence.Load(dir, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return names, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names = slices.Clone(names)
+	for _, name := range []string{"modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling/config.json"} {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
 // unpack writes what comes out of an archive to a folder.
 func unpack(a *archive.Reader, dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -114,7 +139,11 @@ func unpack(a *archive.Reader, dir string) error {
 	}
 	begun := time.Now()
 	for _, f := range a.Files() {
-		err := files.WriteFile(filepath.Join(dir, f.Name()), 0o666, func(w io.Writer) error { _, err := f.WriteTo(w); return err })
+		path := filepath.Join(dir, filepath.FromSlash(f.Name()))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			return err
+		}
+		err := files.WriteFile(path, 0o666, func(w io.Writer) error { _, err := f.WriteTo(w); return err })
 		if err != nil {
 			return err
 		}

@@ -206,8 +206,8 @@ func Open(r io.ReaderAt, size int64, base *Reader) (*Reader, error) {
 		return nil, errors.New("not a model archive: its comment is not a SHA-256")
 	}
 	for _, f := range z.File {
-		if !filepath.IsLocal(f.Name) || filepath.Base(f.Name) != f.Name {
-			return nil, fmt.Errorf("%q is not a file name", f.Name)
+		if !fs.ValidPath(f.Name) || !filepath.IsLocal(filepath.FromSlash(f.Name)) || f.Name == "." {
+			return nil, fmt.Errorf("%q is not the name of a file", f.Name)
 		}
 		if f.UncompressedSize64 > maxSize {
 			return nil, fmt.Errorf("%s claims %d bytes, want at most %d", f.Name, f.UncompressedSize64, maxSize)
@@ -283,7 +283,7 @@ func (r *Reader) Files() []File {
 	return files
 }
 
-// Name returns the file's name, without a folder.
+// Name returns the file's path in the folder, with slashes.
 func (f File) Name() string { return f.zip.Name }
 
 // Size returns the size of the file's contents in bytes.

@@ -88,7 +88,7 @@ func TestDamage(t *testing.T) {
 // TestOutside checks that an archive can't name a file outside its folder.
 func TestOutside(t *testing.T) {
 	data := pack(t, map[string]string{"xyzzy": ""})
-	for _, name := range []string{"../zy", "xy/zy", "/yzzy", "xyz/."} {
+	for _, name := range []string{"../zy", "xy//y", "/yzzy", "xyz/."} {
 		if _, err := open(bytes.ReplaceAll(data, []byte("xyzzy"), []byte(name))); err == nil {
 			t.Errorf("opened an archive with the file %q", name)
 		}
