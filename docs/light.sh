@@ -8,8 +8,9 @@
 #
 #	MODEL    the model to begin with, a folder or a name on the hub (sentence-transformers/all-MiniLM-L6-v2)
 #	TASK     a task that bert finetune knows (sst2)
-#	TEXTS    its training texts, one a line, for the vocabulary (the first column of DATA/train.tsv without its first line)
-#	STUDENT  the size of the small model: layers x width (4x192, a sixth of the multiplications of MODEL's 6x384; 6x384 for a BERT-base)
+#	MORE     texts without labels, one a line, from which the student learns too; DATA/train.tsv has to be a table of a sentence and a label then (none)
+#	TEXTS    texts whose tokens the small model keeps, one a line (the first column of DATA/train.tsv without its first line, and MORE)
+#	STUDENT  the size of the small model: layers x width (2x128)
 #	EPOCHS   passes over the data that the student makes (6); the fine-tuning makes 2, the last distillation half as many
 #	LIMIT    train on so many examples, for a trial; 0: all (0)
 #	BERT     the program; by default it is built from these sources
@@ -25,7 +26,8 @@ cd "$(dirname "$0")/.."
 
 model=${MODEL:-sentence-transformers/all-MiniLM-L6-v2}
 task=${TASK:-sst2}
-student=${STUDENT:-4x192}
+student=${STUDENT:-2x128}
+more=${MORE:-}
 epochs=${EPOCHS:-6}
 limit=()
 [ "${LIMIT:-0}" -eq 0 ] || limit=(--max-train-examples "$LIMIT")
@@ -35,8 +37,18 @@ if [ -z "${BERT:-}" ]; then
 	CGO_ENABLED=0 go build -trimpath -o "$bert" ./cmd/bert
 fi
 texts=${TEXTS:-$work/texts.txt}
-[ -n "${TEXTS:-}" ] || [ -e "$texts" ] || tail -n +2 "$data/train.tsv" | cut -f1 >"$texts"
+[ -n "${TEXTS:-}" ] || [ -e "$texts" ] || tail -n +2 "$data/train.tsv" | cut -f1 | cat - ${more:+"$more"} >"$texts"
 [ -e "$work/calibration.txt" ] || head -n 400 "$texts" >"$work/calibration.txt"
+# What the student learns from. The labels of the rows added are not read.
+said=(--data "$data")
+if [ -n "$more" ]; then
+	[ -e "$work/more" ] || {
+		mkdir -p "$work/more.tmp"
+		{ cat "$data/train.tsv" && tr '\t' ' ' <"$more" | awk 'NF { print $0 "\t0" }'; } >"$work/more.tmp/train.tsv"
+		mv "$work/more.tmp" "$work/more"
+	}
+	said=(--data "$work/more" --unlabelled --eval-data "$data")
+fi
 [ -d "$model" ] || "$bert" pull "$model"
 
 # once NAME COMMAND... makes the folder NAME, unless it is there.
@@ -54,7 +66,13 @@ train() {
 	if compgen -G "$work/$name/checkpoints/*" >/dev/null; then
 		resume=(--resume)
 	fi
-	"$bert" "$@" --task "$task" --data "$data" --output "$work/$name" "${limit[@]}" "${resume[@]}"
+	"$bert" "$@" --task "$task" --output "$work/$name" "${limit[@]}" "${resume[@]}"
+}
+
+# teach NAME EPOCHS OPTION... lets a student learn what the teacher says.
+teach() {
+	train "$1" distill --teacher "$work/teacher" "${said[@]}" --logit-weight 1 --temperature 3 --num-train-epochs "$2" --train-batch-size 64 --group-by-length \
+		--eval-steps 1000 --metric-for-best-model main --cache "$work/cache" "${@:3}"
 }
 
 # number KEY is the first number under a key of the JSON on stdin.
@@ -74,23 +92,21 @@ row() {
 }
 
 {
-	train teacher finetune --model "$model" --learning-rate 5e-5 --num-train-epochs 2 --metric-for-best-model main
+	train teacher finetune --model "$model" --data "$data" --learning-rate 5e-5 --num-train-epochs 2 --metric-for-best-model main
+	teach student "$epochs" --student "$student" --student-embeddings teacher --learning-rate 1e-3
 	# Without the tokens that the texts don't use; the answers to these stay the same bits.
-	once words prune "$work/teacher" "$work/words" --vocab-from "$texts"
-	train student distill --teacher "$work/words" --student "$student" --student-embeddings teacher --logit-weight 1 --hidden-weight 0.1 \
-		--learning-rate 5e-4 --num-train-epochs "$epochs" --cache "$work/cache"
+	once words prune "$work/student" "$work/words" --vocab-from "$texts"
 	# Without a quarter of the heads and of the neurons, those that matter least; then taught once more.
-	once cut prune "$work/student" "$work/cut" --heads 25% --neurons 25% --task "$task" --data "$data"
-	train pruned distill --teacher "$work/words" --student "$work/cut" --logit-weight 1 --learning-rate 2e-4 --num-train-epochs "$((epochs / 2))" \
-		--cache "$work/cache"
+	once cut prune "$work/words" "$work/cut" --heads 25% --neurons 25% --task "$task" --data "$data"
+	teach pruned "$((epochs / 2))" --student "$work/cut" --learning-rate 3e-4
 	once int8 quantize "$work/pruned" "$work/int8" --calibrate "$work/calibration.txt"
 } >&2
 
 echo '| step | metric | bytes of weights | texts of 64 tokens a second |'
 echo '|---|---|---|---|'
 row teacher "fine-tuned: $(basename "$model")"
-row words 'the vocabulary of the training texts'
 row student "distilled: $student"
+row words 'the vocabulary of the texts'
 row cut 'a quarter of the heads and neurons taken out'
 row pruned 'distilled once more'
 row int8 'int8, calibrated'

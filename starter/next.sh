@@ -3,8 +3,8 @@
 #
 #	starter/next.sh CORPORA IMDB GLUE MINILM WORK
 #
-# The encoder is a student of all-MiniLM-L6-v2 (Apache-2.0): four of its six layers and 16,000 of its tokens, which learn what the six say and to
-# fill masks. starter/make.sh makes models from text alone.
+# The encoder is all-MiniLM-L6-v2 (Apache-2.0) with 16,000 of its tokens, which learns to fill masks and to say what the model said before. starter/make.sh
+# makes models from text alone.
 #
 # CORPORA and IMDB are those of make.sh. GLUE has the folders SST-2 and STS-B. MINILM is the folder of all-MiniLM-L6-v2 (bert pull
 # sentence-transformers/all-MiniLM-L6-v2). WORK is the folder for intermediate results: a step whose result is there is skipped, and an interrupted
@@ -22,15 +22,15 @@ cd "$(dirname "$0")/.."
 
 # The recipe.
 vocabulary=16000
-layers=0,1,3,5
-learn=(--label-weight 1 --masked-lm-prob 0.2 --sentence-cosine-weight 5 --hidden-weight 3 --layer-map 0:0,1:1,2:2,3:4 --max-seq-length 96
-	--train-batch-size 32 --learning-rate 4e-4 --warmup-proportion 0.05 --num-train-epochs 1 --group-by-length --validation-share 0.005 --save-steps 400 --seed 1)
+layers=0,1,2,3,4,5
+learn=(--label-weight 1 --masked-lm-prob 0.2 --sentence-cosine-weight 10 --hidden-weight 5 --layer-map 0:0,1:1,2:2,3:3,4:4,5:5 --max-seq-length 96
+	--train-batch-size 32 --learning-rate 3e-4 --warmup-proportion 0.05 --num-train-epochs 1 --group-by-length --validation-share 0.005 --save-steps 400 --seed 1)
 # First the short sentences of SST-2, as starter/measure fine-tunes too, and then reviews with a fifth of those beside them.
-sst2=(--task sst2 --train-batch-size 64 --learning-rate 1.5e-4 --num-train-epochs 2 --group-by-length --save-steps 500)
+sst2=(--task sst2 --train-batch-size 64 --learning-rate 1e-4 --num-train-epochs 2 --group-by-length --save-steps 500)
 sentiment=(--task text --labels neg,pos --long windows --doc-stride 126 --token-budget 2048 --learning-rate 6e-5 --num-train-epochs 1
 	--group-by-length --save-steps 400 --seed 1)
-base=(-bits 6 -group 64 -embedding-bits 5 -embedding-group 64)
-difference=(-difference-bits 2 -difference-group 32)
+base=(-bits 4 -group 32)
+difference=(-difference-bits 2 -difference-group 64)
 
 compute=(--precision "${PRECISION:-bf16}" --threads "${THREADS:-0}")
 bert=${BERT:-$work/bert}
@@ -93,10 +93,10 @@ if [ ! -e "$work/sentiment.tsv" ]; then
 		shuffled 40000 y <"$work/all.txt" | sentences | awk 'length >= 20 && length <= 250' | shuffled 50000 y
 		shuffled 12000 1 <"$work/all.txt" | fold -s -w 320 | awk 'length >= 160' | shuffled 18000 y
 	} | shuffled 0 y >"$work/sentences.txt"
-	# What the classifier learns from at last: two of seven pieces of the labelled reviews, of about a window of 128 tokens, and each fifth sentence of SST-2.
+	# What the classifier learns from at last: three of seven pieces of the labelled reviews, of about a window of 128 tokens, and each fifth sentence of SST-2.
 	{
 		printf 'label\ttext\n'
-		for label in pos neg; do fold -s -w 560 "$work/$label.txt" | awk 'NR % 7 < 2 && length >= 40' | sed "s/^/$label\t/"; done
+		for label in pos neg; do fold -s -w 560 "$work/$label.txt" | awk 'NR % 7 < 3 && length >= 40' | sed "s/^/$label\t/"; done
 		tail -n +2 "$glue/SST-2/train.tsv" | awk -F'\t' 'NR % 5 == 0 { print ($2 == "1" ? "pos" : "neg") "\t" $1 }'
 	} >"$work/sentiment.tmp"
 	awk -F'\t' 'NR == 1 { print "label\ttext" } NR > 1 { print ($2 == "1" ? "pos" : "neg") "\t" $1 }' "$glue/SST-2/dev.tsv" >"$work/sst2-dev.tsv"

@@ -63,10 +63,10 @@ type figure struct {
 var rows = []row{
 	{"sentences", "the reference's four sentences and thirty plain ones", 100, plainSentences},
 	{"sst2", "SST-2 dev, accuracy", 88, func(m *measuring) (figure, error) {
-		return m.finetuned("sst2", of("glue/SST-2", "sst2"), finetune.Training{LearningRate: 1.5e-4, Epochs: 2, BatchSize: 64, GroupByLength: true})
+		return m.finetuned("sst2", of("glue/SST-2", "sst2"), finetune.Training{LearningRate: 1e-4, Epochs: 2, BatchSize: 64, GroupByLength: true})
 	}},
 	{"stsb", "STS-B dev, fine-tuned, Spearman", 84, func(m *measuring) (figure, error) {
-		return m.finetuned("stsb", of("glue/STS-B", "stsb"), finetune.Training{LearningRate: 1e-4, Epochs: 3, BatchSize: 16})
+		return m.finetuned("stsb", of("glue/STS-B", "stsb"), finetune.Training{LearningRate: 5e-5, Epochs: 4, BatchSize: 16})
 	}},
 	{"vectors", "STS-B dev, sentence vectors as they come, Spearman", 78, vectors},
 	{"conll", "CoNLL-2003 valid, F1", 88, func(m *measuring) (figure, error) {
