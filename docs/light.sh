@@ -94,19 +94,19 @@ row() {
 {
 	train teacher finetune --model "$model" --data "$data" --learning-rate 5e-5 --num-train-epochs 2 --metric-for-best-model main
 	teach student "$epochs" --student "$student" --student-embeddings teacher --learning-rate 1e-3
-	# Without the tokens that the texts don't use; the answers to these stay the same bits.
-	once words prune "$work/student" "$work/words" --vocab-from "$texts"
 	# Without a quarter of the heads and of the neurons, those that matter least; then taught once more.
-	once cut prune "$work/words" "$work/cut" --heads 25% --neurons 25% --task "$task" --data "$data"
+	once cut prune "$work/student" "$work/cut" --heads 25% --neurons 25% --task "$task" --data "$data"
 	teach pruned "$((epochs / 2))" --student "$work/cut" --learning-rate 3e-4
-	once int8 quantize "$work/pruned" "$work/int8" --calibrate "$work/calibration.txt"
+	# Without the tokens that the texts don't use; the answers to these stay the same bits.
+	once words prune "$work/pruned" "$work/words" --vocab-from "$texts"
+	once int8 quantize "$work/words" "$work/int8" --calibrate "$work/calibration.txt"
 } >&2
 
 echo '| step | metric | bytes of weights | texts of 64 tokens a second |'
 echo '|---|---|---|---|'
 row teacher "fine-tuned: $(basename "$model")"
 row student "distilled: $student"
-row words 'the vocabulary of the texts'
 row cut 'a quarter of the heads and neurons taken out'
 row pruned 'distilled once more'
+row words 'the vocabulary of the texts'
 row int8 'int8, calibrated'

@@ -110,6 +110,7 @@ made teacher
 
 train pretrained distill --teacher "$work/teacher" --student-layers $layers --text "$work/sentences.txt" "${learn[@]}" --teacher-precision "${PRECISION:-bf16}"
 round pretrained
+cp "$work/teacher/sentence_bert_config.json" "$work/pretrained-bf16" # vectors of 256 tokens, as before: it saw shorter ones here to save time
 mkdir -p "$work/model"
 # The classifier begins with what comes out of the archive, so that its archive holds a small difference alone.
 go run ./starter/pack "${base[@]}" -unpack "$work/unpacked" "$work/pretrained-bf16" "$work/model"
