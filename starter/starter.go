@@ -6,7 +6,7 @@
 //	…
 //	p, err := task.Open(ctx, dir, task.Predict(), task.Options{})
 //
-// The weights are compressed in the program's file, of which they take 12.9 MB, and cost nothing until Dir is called. The build
+// The weights are compressed in the program's file, of which they take 13.3 MB, and cost nothing until Dir is called. The build
 // tag nostarter leaves them out; no other package of the library imports this one. They are committed with the sources, and
 // next.sh makes them anew; make.sh makes models of text alone.
 package starter
