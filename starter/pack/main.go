@@ -27,7 +27,6 @@ import (
 
 	"github.com/go-bert/bert"
 	"github.com/go-bert/bert/internal/files"
-	"github.com/go-bert/bert/sentence"
 	"github.com/go-bert/bert/starter/internal/archive"
 )
 
@@ -114,20 +113,18 @@ func run(pretrained, sentiment, out string, s archive.Storage, unpacked string) 
 	return nil
 }
 
-// withPipeline adds to names those of the sentence-transformers pipeline in dir, if there is one: how a text's vector is made.
+// withPipeline adds to names those of the sentence-transformers pipeline in dir, as far as they are there: how a text's vector is made.
 func withPipeline(names []string, dir string) ([]string, error) {
-	_, err := sentence.Load(dir, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return names, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	names = slices.Clone(names)
 	for _, name := range []string{"modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "1_Pooling/config.json"} {
-		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err == nil {
-			names = append(names, name)
+		_, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
 	}
 	return names, nil
 }
