@@ -95,8 +95,8 @@ func Included() bool {
 }
 
 // Dir is the directory of a model: config.json, vocab.txt, tokenizer.json, tokenizer_config.json, model.safetensors in bfloat16,
-// README.md, of Pretrained the sentence-transformers pipeline that makes vectors, and task.json of Sentiment. It is unpacked there unless that was done before; its name holds a digest of the
-// contents, so that programs with other weights don't meet there. Files appear whole or not at all, and several processes may
+// README.md, of Pretrained the sentence-transformers pipeline that makes vectors, and task.json of Sentiment. It is unpacked there
+// unless that was done before; its name holds a digest of the contents, so that programs with other weights don't meet there. Files appear whole or not at all, and several processes may
 // call Dir at once. A file that is missing, or whose contents are not the program's, is made anew: each is verified by its
 // checksum once, and again when its size or its times have changed. What else is in the folder is left alone.
 //

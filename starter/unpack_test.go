@@ -56,8 +56,9 @@ func TestMends(t *testing.T) {
 			if again := mustDir(t, Sentiment); again != dir {
 				t.Errorf("%s: %s, then %s", name, dir, again)
 			}
-			for other, content := range contents(t, dir) {
-				if content != want[other] {
+			now := contents(t, dir)
+			for other, content := range want {
+				if now[other] != content {
 					t.Errorf("%s of %s: %s is wrong", name, file, other)
 				}
 			}
@@ -78,7 +79,7 @@ func TestMendsFolders(t *testing.T) {
 	dir := mustDir(t, Pretrained)
 	want := contents(t, dir)
 	elsewhere := t.TempDir()
-	if err := os.WriteFile(filepath.Join(elsewhere, ".tmp-mine"), nil, 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(elsewhere, ".config.json.tmp-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	for name, damage := range map[string]func(path string) error{
