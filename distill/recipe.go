@@ -78,7 +78,8 @@ const EveryOther = "every-other"
 // LabelWeight are 0, LogitWeight is 1 for a task, SentenceWeight for text and a teacher of sentence-transformers, and RelationWeight for
 // other text.
 type Losses struct {
-	// LabelWeight is that of the task's own labels, or of masked words. Class weights are for it alone.
+	// LabelWeight is that of the task's own labels; of text, that of masked words and, where Instances are pairs, of next sentences, as in
+	// pre-training. Class weights are for it alone.
 	LabelWeight float64 `json:"label_weight,omitzero"`
 	// Unlabelled reads a task's training data without labels, which it then needn't have.
 	Unlabelled bool `json:"unlabelled,omitzero"`

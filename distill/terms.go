@@ -123,7 +123,7 @@ func newLogitTerm(r *Recipe, m *models) (term, error) {
 			t.kind = squaredLogits
 		}
 	case bert.TokenClassification, bert.QuestionAnswering, bert.MultipleChoice:
-	case bert.MaskedLM:
+	case bert.MaskedLM, bert.PreTraining: // of the masked words
 		if m.teacher.VocabSize != m.student.VocabSize {
 			return nil, fmt.Errorf("the teacher's logits are of %d tokens, the student's of %d: want the same vocabulary, or a loss that is not on logits", m.teacher.VocabSize, m.student.VocabSize)
 		}
@@ -160,7 +160,7 @@ func (t *logitTerm) each(b *bert.Batch) []row {
 		for i := 0; i < b.Len(); i += b.Choices {
 			list = append(list, row{i, 1, b.Choices})
 		}
-	case bert.MaskedLM:
+	case bert.MaskedLM, bert.PreTraining: // of the masked words
 		for i := range b.MaskedPositions {
 			list = append(list, row{i * t.classes, 1, t.classes})
 		}

@@ -38,13 +38,13 @@ type textData struct {
 	instance pretrain.Instance
 }
 
-func newTextData(s pretrain.Source, masked bool) (*textData, error) {
+func newTextData(s pretrain.Source, head bert.Head) (*textData, error) {
 	d := &textData{Source: s}
-	if !masked {
+	if head == bert.NoHead {
 		return d, nil
 	}
 	var err error
-	d.masked, err = pretrain.NewData(s, bert.MaskedLM)
+	d.masked, err = pretrain.NewData(s, head)
 	return d, err
 }
 
@@ -87,11 +87,6 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 	if r.BestMetric != "" && r.BestMetric != train.LossMetric {
 		return recipe.Wrong(r, "metric_for_best_model", train.LossMetric)
 	}
-	masked := r.LogitWeight > 0 || r.LabelWeight > 0
-	head := bert.NoHead
-	if masked {
-		head = bert.MaskedLM
-	}
 	asked := bert.NoHead
 	if r.LogitWeight > 0 {
 		asked = bert.MaskedLM
@@ -99,11 +94,12 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 	if err := t.loadTeacher(ctx, asked); err != nil {
 		return err
 	}
-	source, err := t.open(ctx, masked)
+	source, err := t.open(ctx, r.LogitWeight > 0 || r.LabelWeight > 0)
 	if err != nil {
 		return err
 	}
-	if err := t.divide(source, masked); err != nil {
+	head := t.head()
+	if err := t.divide(source, head); err != nil {
 		return err
 	}
 	if t.pieces != nil {
@@ -124,6 +120,17 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 		t.notes.add(fmt.Sprintf("the pipeline of %s (%v) is not in the model that is written: a loss on sentences makes one", r.Student, p))
 	}
 	return t.describeText(source)
+}
+
+// head is the student's, by what it learns: masked words, and next sentences as well where the instances that give the labels are pairs.
+func (t *textJob) head() bert.Head {
+	switch r := &t.recipe; {
+	case r.LabelWeight > 0 && t.set != nil && t.set.Info().Options.NextSentence:
+		return bert.PreTraining
+	case r.LabelWeight > 0 || r.LogitWeight > 0:
+		return bert.MaskedLM
+	}
+	return bert.NoHead
 }
 
 // open opens the text.
@@ -163,7 +170,7 @@ func (t *textJob) open(ctx context.Context, masked bool) (pretrain.Source, error
 }
 
 // divide makes what is trained and evaluated on.
-func (t *textJob) divide(source pretrain.Source, masked bool) (err error) {
+func (t *textJob) divide(source pretrain.Source, head bert.Head) (err error) {
 	r := &t.recipe
 	rest := source
 	if r.ValidationShare > 0 {
@@ -174,14 +181,14 @@ func (t *textJob) divide(source pretrain.Source, masked bool) (err error) {
 		if r.MaxEvalExamples > 0 {
 			held = pretrain.Spread(held, r.MaxEvalExamples)
 		}
-		if t.held, err = newTextData(held, masked); err != nil {
+		if t.held, err = newTextData(held, head); err != nil {
 			return err
 		}
 	}
 	if r.MaxTrainExamples > 0 {
 		rest = pretrain.Spread(rest, r.MaxTrainExamples)
 	}
-	t.data, err = newTextData(rest, masked)
+	t.data, err = newTextData(rest, head)
 	return err
 }
 

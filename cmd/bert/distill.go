@@ -36,7 +36,7 @@ teacher has it. --student-layers, instead of it, makes the student of the teache
 
 What the student learns are losses, each with a weight (--label-weight, --logit-weight and so on). Those above 0 are added up:
 
-  label  the labels, or masked words, as without a teacher
+  label  the labels; of text masked words and, where --instances has pairs, next sentences: as without a teacher
   logit  the teacher's answers at a --temperature (Hinton et al. 2015); on text, to masked words
   hidden  hidden states of the layers of --layer-map (TinyBERT)
   attention  their attention, head by head (TinyBERT)
@@ -96,7 +96,7 @@ func (f *distillFlags) define(cmd *cobra.Command) {
 	})
 	r.addFeatures()
 	r.in(lossSection, func(flags *pflag.FlagSet) {
-		r.add(flags, "label_weight", "the `WEIGHT` of the labels, or of masked words")
+		r.add(flags, "label_weight", "the `WEIGHT` of the labels: of text masked words and, of pairs, next sentences")
 		r.add(flags, "logit_weight", "the `WEIGHT` of the teacher's answers")
 		r.add(flags, "temperature", "divide logits by `T` before they are compared")
 		r.add(flags, "hidden_weight", "the `WEIGHT` of hidden states")
