@@ -56,6 +56,7 @@ var rooms = []room{
 	{dir: "starter/internal/archive", others: []string{"github.com/klauspost/compress"}},
 	// It is a program of its own, which trains and evaluates as a user would.
 	{dir: "starter/measure", ours: []string{"finetune", "train", "task", "data", "metric", ".", "internal/files"}},
+	{dir: "starter/mix", ours: []string{"checkpoint", "internal/files"}},
 	{dir: "starter/pack", ours: []string{"starter/internal/archive", ".", "internal/files"}},
 	// The pages of a server ask it as every client does, and draw as report does: serve knows neither.
 	{dir: "serve/web", ours: []string{"report", "task", "data"}},

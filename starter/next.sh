@@ -3,13 +3,13 @@
 #
 #	starter/next.sh CORPORA IMDB GLUE MINILM WORK
 #
-# The encoder is all-MiniLM-L6-v2 (Apache-2.0) with 16,000 of its tokens, which learns to fill masks and to say what the model said before. starter/make.sh
-# makes models from text alone.
+# The encoder is all-MiniLM-L6-v2 (Apache-2.0) with 16,000 of its tokens, which learns masked words and next sentences, what makes a sentence friendly, and
+# to say what the model said before. starter/make.sh makes models from text alone.
 #
 # CORPORA and IMDB are those of make.sh. GLUE has the folders SST-2 and STS-B. MINILM is the folder of all-MiniLM-L6-v2 (bert pull
 # sentence-transformers/all-MiniLM-L6-v2). WORK is the folder for intermediate results: a step whose result is there is skipped, and an interrupted
 # training continues. BERT names the program, by default it is built from these sources; PRECISION is float32, or bf16 (the default) for processors with
-# AMX or AVX512-BF16; THREADS is how many to use (all). STOP ends after a step: texts, teacher, pretrained, sentiment.
+# AMX or AVX512-BF16; THREADS is how many to use (all). STOP ends after a step: texts, teacher, student, pretrained, sentiment.
 set -euo pipefail
 if [ $# -ne 5 ]; then
 	echo "usage: starter/next.sh CORPORA IMDB GLUE MINILM WORK" >&2
@@ -23,10 +23,16 @@ cd "$(dirname "$0")/.."
 # The recipe.
 vocabulary=16000
 layers=0,1,2,3,4,5
-learn=(--label-weight 1 --masked-lm-prob 0.2 --sentence-cosine-weight 10 --hidden-weight 5 --layer-map 0:0,1:1,2:2,3:3,4:4,5:5 --max-seq-length 96
-	--train-batch-size 32 --learning-rate 3e-4 --warmup-proportion 0.05 --num-train-epochs 1 --group-by-length --validation-share 0.005 --save-steps 400 --seed 1)
-# First the short sentences of SST-2, as starter/measure fine-tunes too, and then reviews with a fifth of those beside them.
+# Pairs of segments, of which it learns masked words and next sentences: those train [CLS] and the pooler, of which the teacher makes no use.
+pairs=(--sentences --dynamic --masked-lm-prob 0.2 --max-seq-length 128 --max-predictions-per-seq 26 --short-seq-prob 0.25)
+learn=(--label-weight 1 --sentence-cosine-weight 10 --hidden-weight 1 --layer-map 0:0,1:1,2:2,3:3,4:4,5:5 --max-train-examples 88000
+	--train-batch-size 32 --learning-rate 3e-4 --warmup-proportion 0.05 --num-train-epochs 1 --group-by-length --validation-share 0.002 --save-steps 250 --seed 1)
+# Half of what SST-2 teaches is added to it, and what that does to its vectors is mended: those of pairs, and then those of sentences, which pairs teach less.
 sst2=(--task sst2 --train-batch-size 64 --learning-rate 1e-4 --num-train-epochs 2 --group-by-length --save-steps 500)
+share=0.5
+mend=("${learn[@]}" --learning-rate 5e-5 --max-steps 400 --max-train-examples 0 --seed 2 --save-steps 200)
+sentences=(--max-seq-length 96 --masked-lm-prob 0.2 --label-weight 1 --sentence-cosine-weight 20 --train-batch-size 64 --learning-rate 1e-4
+	--warmup-proportion 0.05 --max-steps 600 --group-by-length --validation-share 0.005 --save-steps 200 --seed 3)
 sentiment=(--task text --labels neg,pos --long windows --doc-stride 126 --token-budget 2048 --learning-rate 6e-5 --num-train-epochs 1
 	--group-by-length --save-steps 400 --seed 1)
 base=(-bits 4 -group 32)
@@ -55,6 +61,13 @@ train() {
 		resume=(--resume)
 	fi
 	"$bert" "$@" "${compute[@]}" --output "$work/$name" "${resume[@]}"
+}
+
+# distill NAME OPTION... trains the model NAME to say what the teacher says.
+distill() {
+	local name=$1
+	shift
+	train "$name" distill --teacher "$work/teacher" --teacher-precision "${PRECISION:-bf16}" "$@"
 }
 
 # round NAME converts the model NAME to bfloat16.
@@ -88,16 +101,21 @@ if [ ! -e "$work/sentiment.tsv" ]; then
 		tail -n +2 "$glue/SST-2/train.tsv" | cut -f1
 		tail -n +2 "$glue/STS-B/train.tsv" | cut -f8,9 | tr '\t' '\n'
 	} | awk 'NR % 4 == 0' >"$work/vocabulary.txt"
-	# What the student learns from: sentences, and pieces of paragraphs.
+	# What the student learns from at last: sentences, and pieces of paragraphs.
 	{
 		shuffled 40000 y <"$work/all.txt" | sentences | awk 'length >= 20 && length <= 250' | shuffled 50000 y
 		shuffled 12000 1 <"$work/all.txt" | fold -s -w 320 | awk 'length >= 160' | shuffled 18000 y
 	} | shuffled 0 y >"$work/sentences.txt"
-	# What the classifier learns from at last: three of seven pieces of the labelled reviews, of about a window of 128 tokens, and each fifth sentence of SST-2.
+	# What the classifier learns from: three of seven pieces of the labelled reviews, of about a window of 128 tokens; their last sentences, where they are short;
+	# and SST-2.
 	{
 		printf 'label\ttext\n'
-		for label in pos neg; do fold -s -w 560 "$work/$label.txt" | awk 'NR % 7 < 3 && length >= 40' | sed "s/^/$label\t/"; done
-		tail -n +2 "$glue/SST-2/train.tsv" | awk -F'\t' 'NR % 5 == 0 { print ($2 == "1" ? "pos" : "neg") "\t" $1 }'
+		for label in pos neg; do
+			fold -s -w 560 "$work/$label.txt" | awk 'NR % 7 < 3 && length >= 40' | sed "s/^/$label\t/"
+			sed 's/$/\n/' "$work/$label.txt" | sentences | awk '!length { if (length(last) >= 12 && length(last) <= 120) print last; last = ""; next } { last = $0 }' |
+				sed "s/^/$label\t/"
+		done
+		tail -n +2 "$glue/SST-2/train.tsv" | awk -F'\t' '{ print ($2 == "1" ? "pos" : "neg") "\t" $1 }'
 	} >"$work/sentiment.tmp"
 	awk -F'\t' 'NR == 1 { print "label\ttext" } NR > 1 { print ($2 == "1" ? "pos" : "neg") "\t" $1 }' "$glue/SST-2/dev.tsv" >"$work/sst2-dev.tsv"
 	mv "$work/sentiment.tmp" "$work/sentiment.tsv"
@@ -108,7 +126,19 @@ made texts
 [ -e "$work/teacher" ] || "$bert" prune "$minilm" "$work/teacher" --vocab-from "$work/vocabulary.txt" --vocab-size $vocabulary --drop-characters
 made teacher
 
-train pretrained distill --teacher "$work/teacher" --student-layers $layers --text "$work/sentences.txt" "${learn[@]}" --teacher-precision "${PRECISION:-bf16}"
+[ -e "$work/instances/summary.json" ] || "$bert" instances "${pairs[@]}" --vocab "$work/teacher" --output "$work/instances" --resume \
+	"$imdb" "$corpora"/{wikipedia,gutenberg,openstax}/train-000.txt.zst
+distill student --student-layers $layers "${learn[@]}" --instances "$work/instances"
+[ -e "$work/student-bf16" ] || round student
+made student
+
+train sst2 finetune --data "$glue/SST-2" --model "$work/student-bf16" "${sst2[@]}"
+[ -e "$work/mixed" ] || go run ./starter/mix -share $share "$work/student-bf16" "$work/sst2" "$work/mixed"
+distill mended --student "$work/mixed" "${mend[@]}" --instances "$work/instances"
+distill short --student "$work/mended" "${sentences[@]}" --text "$work/sentences.txt"
+# What learnt no pairs has no pooler and no head for them: those are taken from before.
+round mended
+[ -e "$work/pretrained" ] || go run ./starter/mix -share 1 "$work/mended-bf16" "$work/short" "$work/pretrained"
 round pretrained
 cp "$work/teacher/sentence_bert_config.json" "$work/pretrained-bf16" # vectors of 256 tokens, as before: it saw shorter ones here to save time
 mkdir -p "$work/model"
@@ -116,8 +146,7 @@ mkdir -p "$work/model"
 go run ./starter/pack "${base[@]}" -unpack "$work/unpacked" "$work/pretrained-bf16" "$work/model"
 made pretrained
 
-train sst2 finetune --data "$glue/SST-2" --model "$work/unpacked/pretrained" "${sst2[@]}"
-train sentiment finetune --data "$work/sentiment.tsv" --eval-data "$work/sst2-dev.tsv" --model "$work/sst2" "${sentiment[@]}"
+train sentiment finetune --data "$work/sentiment.tsv" --eval-data "$work/sst2-dev.tsv" --model "$work/unpacked/pretrained" "${sentiment[@]}"
 round sentiment
 made sentiment
 go run ./starter/pack "${base[@]}" "${difference[@]}" -unpack "$work/unpacked" "$work/pretrained-bf16" "$work/sentiment-bf16" starter/model

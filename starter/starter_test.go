@@ -108,7 +108,7 @@ func TestArchives(t *testing.T) {
 func TestModels(t *testing.T) {
 	withWeights(t)
 	cache(t)
-	for m, want := range map[Model]bert.Head{Pretrained: bert.MaskedLM, Sentiment: bert.SequenceClassification} {
+	for m, want := range map[Model]bert.Head{Pretrained: bert.PreTraining, Sentiment: bert.SequenceClassification} {
 		dir := mustDir(t, m)
 		b, err := bert.Load(t.Context(), dir, bert.Options{})
 		if err != nil {

@@ -223,7 +223,7 @@ func imdb5000(m *measuring) (figure, error) {
 	f := figure{}
 	for seed := uint64(42); seed < 45; seed++ {
 		d := finetune.Data{Task: "imdb", Path: imdb, MaxTrainExamples: 5000, MaxEvalExamples: 5000, Long: task.HeadTail}
-		_, value, err := m.train(fmt.Sprintf("imdb5000-%d", seed), m.pretrained, d, finetune.Training{LearningRate: 1e-4, Epochs: 2, Seed: &seed})
+		_, value, err := m.train(fmt.Sprintf("imdb5000-%d", seed), m.pretrained, d, finetune.Training{LearningRate: 5e-5, Epochs: 3, Seed: &seed})
 		if err != nil {
 			return f, err
 		}
