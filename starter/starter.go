@@ -40,7 +40,7 @@ type Model uint8
 
 const (
 	// Pretrained is for fine-tuning, for vectors of sentences, which are the means of its hidden states, and for filling masks: its head is
-	// that of masked LM.
+	// that of pre-training. It was moved half the way to what SST-2 makes of it.
 	Pretrained Model = iota
 	// Sentiment was fine-tuned from Pretrained on training reviews of IMDB (Maas et al. 2011) and sentences of SST-2 (Socher et al. 2013). Its
 	// labels are neg and pos.
