@@ -94,7 +94,7 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 	if err := t.loadTeacher(ctx, asked); err != nil {
 		return err
 	}
-	source, err := t.open(ctx, r.LogitWeight > 0 || r.LabelWeight > 0)
+	source, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,19 +122,22 @@ func (t *textJob) prepare(ctx context.Context) (err error) {
 	return t.describeText(source)
 }
 
+// masked says that answers to masked words are learnt.
+func (t *textJob) masked() bool { return t.recipe.LabelWeight > 0 || t.recipe.LogitWeight > 0 }
+
 // head is the student's, by what it learns: masked words, and next sentences as well where the instances that give the labels are pairs.
 func (t *textJob) head() bert.Head {
-	switch r := &t.recipe; {
-	case r.LabelWeight > 0 && t.set != nil && t.set.Info().Options.NextSentence:
+	switch {
+	case !t.masked():
+		return bert.NoHead
+	case t.recipe.LabelWeight > 0 && t.set != nil && t.set.Info().Options.NextSentence:
 		return bert.PreTraining
-	case r.LabelWeight > 0 || r.LogitWeight > 0:
-		return bert.MaskedLM
 	}
-	return bert.NoHead
+	return bert.MaskedLM
 }
 
 // open opens the text.
-func (t *textJob) open(ctx context.Context, masked bool) (pretrain.Source, error) {
+func (t *textJob) open(ctx context.Context) (pretrain.Source, error) {
 	r := &t.recipe
 	most := min(t.student.config.MaxPositionEmbeddings, t.config.MaxPositionEmbeddings)
 	t.length = min(cmp.Or(r.MaxSeqLength, defaultTextLength), most)
@@ -143,7 +146,7 @@ func (t *textJob) open(ctx context.Context, masked bool) (pretrain.Source, error
 	}
 	if r.Instances == "" {
 		o := pretrain.InstanceOptions{MaxSeqLength: t.length, Seed: *r.Seed}
-		if masked {
+		if t.masked() {
 			o.MaskedLMProb = r.MaskedLMProb
 		}
 		lines, err := pretrain.ReadLines(ctx, &pretrain.Corpus{Paths: r.Files, Stdin: t.options.Stdin, Encoding: r.Encoding}, t.student.tokenizer, o)

@@ -3,8 +3,8 @@
 #
 #	starter/next.sh CORPORA IMDB GLUE MINILM WORK
 #
-# The encoder is all-MiniLM-L6-v2 (Apache-2.0) with 16,000 of its tokens, which learns masked words and next sentences, what makes a sentence friendly, and
-# to say what the model said before. starter/make.sh makes models from text alone.
+# The encoder is all-MiniLM-L6-v2 (Apache-2.0) with 16,000 of its tokens, which learns masked words and next sentences, a part of what SST-2 teaches,
+# and to say what the model said before. starter/make.sh makes models from text alone.
 #
 # CORPORA and IMDB are those of make.sh. GLUE has the folders SST-2 and STS-B. MINILM is the folder of all-MiniLM-L6-v2 (bert pull
 # sentence-transformers/all-MiniLM-L6-v2). WORK is the folder for intermediate results: a step whose result is there is skipped, and an interrupted
@@ -25,13 +25,14 @@ vocabulary=16000
 layers=0,1,2,3,4,5
 # Pairs of segments, of which it learns masked words and next sentences: those train [CLS] and the pooler, of which the teacher makes no use.
 pairs=(--sentences --dynamic --masked-lm-prob 0.2 --max-seq-length 128 --max-predictions-per-seq 26 --short-seq-prob 0.25)
-learn=(--label-weight 1 --sentence-cosine-weight 10 --hidden-weight 1 --layer-map 0:0,1:1,2:2,3:3,4:4,5:5 --max-train-examples 88000
-	--train-batch-size 32 --learning-rate 3e-4 --warmup-proportion 0.05 --num-train-epochs 1 --group-by-length --validation-share 0.002 --save-steps 250 --seed 1)
+learn=(--label-weight 1 --sentence-cosine-weight 10 --hidden-weight 1 --layer-map 0:0,1:1,2:2,3:3,4:4,5:5
+	--train-batch-size 32 --warmup-proportion 0.05 --group-by-length --validation-share 0.002)
+student=(--learning-rate 3e-4 --max-train-examples 88000 --num-train-epochs 1 --save-steps 250 --seed 1)
 # Half of what SST-2 teaches is added to it, and what that does to its vectors is mended: those of pairs, and then those of sentences, which pairs teach less.
 sst2=(--task sst2 --train-batch-size 64 --learning-rate 1e-4 --num-train-epochs 2 --group-by-length --save-steps 500)
 share=0.5
-mend=("${learn[@]}" --learning-rate 5e-5 --max-steps 400 --max-train-examples 0 --seed 2 --save-steps 200)
-sentences=(--max-seq-length 96 --masked-lm-prob 0.2 --label-weight 1 --sentence-cosine-weight 20 --train-batch-size 64 --learning-rate 1e-4
+mend=(--learning-rate 5e-5 --max-steps 400 --save-steps 200 --seed 2)
+short=(--max-seq-length 96 --masked-lm-prob 0.2 --label-weight 1 --sentence-cosine-weight 20 --train-batch-size 64 --learning-rate 1e-4
 	--warmup-proportion 0.05 --max-steps 600 --group-by-length --validation-share 0.005 --save-steps 200 --seed 3)
 sentiment=(--task text --labels neg,pos --long windows --doc-stride 126 --token-budget 2048 --learning-rate 6e-5 --num-train-epochs 1
 	--group-by-length --save-steps 400 --seed 1)
@@ -128,14 +129,14 @@ made teacher
 
 [ -e "$work/instances/summary.json" ] || "$bert" instances "${pairs[@]}" --vocab "$work/teacher" --output "$work/instances" --resume \
 	"$imdb" "$corpora"/{wikipedia,gutenberg,openstax}/train-000.txt.zst
-distill student --student-layers $layers "${learn[@]}" --instances "$work/instances"
-[ -e "$work/student-bf16" ] || round student
+distill student --student-layers $layers --instances "$work/instances" "${learn[@]}" "${student[@]}"
+round student
 made student
 
 train sst2 finetune --data "$glue/SST-2" --model "$work/student-bf16" "${sst2[@]}"
 [ -e "$work/mixed" ] || go run ./starter/mix -share $share "$work/student-bf16" "$work/sst2" "$work/mixed"
-distill mended --student "$work/mixed" "${mend[@]}" --instances "$work/instances"
-distill short --student "$work/mended" "${sentences[@]}" --text "$work/sentences.txt"
+distill mended --student "$work/mixed" --instances "$work/instances" "${learn[@]}" "${mend[@]}"
+distill short --student "$work/mended" --text "$work/sentences.txt" "${short[@]}"
 # What learnt no pairs has no pooler and no head for them: those are taken from before.
 round mended
 [ -e "$work/pretrained" ] || go run ./starter/mix -share 1 "$work/mended-bf16" "$work/short" "$work/pretrained"
