@@ -9,7 +9,7 @@
 # CORPORA and IMDB are those of make.sh. GLUE has the folders SST-2 and STS-B. MINILM is the folder of all-MiniLM-L6-v2 (bert pull
 # sentence-transformers/all-MiniLM-L6-v2). WORK is the folder for intermediate results: a step whose result is there is skipped, and an interrupted
 # training continues. BERT names the program, by default it is built from these sources; PRECISION is float32, or bf16 (the default) for processors with
-# AMX or AVX512-BF16; THREADS is how many to use (all). STOP ends after a step: texts, teacher, student, pretrained, sentiment.
+# AMX or AVX512-BF16; THREADS is how many to use (all). STOP ends after a step: texts, teacher, student, pretrained, labelled, sentiment.
 set -euo pipefail
 if [ $# -ne 5 ]; then
 	echo "usage: starter/next.sh CORPORA IMDB GLUE MINILM WORK" >&2
@@ -34,8 +34,10 @@ share=0.5
 mend=(--learning-rate 5e-5 --max-steps 400 --save-steps 200 --seed 2)
 short=(--max-seq-length 96 --masked-lm-prob 0.2 --label-weight 1 --sentence-cosine-weight 20 --train-batch-size 64 --learning-rate 1e-4
 	--warmup-proportion 0.05 --max-steps 600 --group-by-length --validation-share 0.005 --save-steps 200 --seed 3)
-sentiment=(--task text --labels neg,pos --long windows --doc-stride 126 --token-budget 2048 --learning-rate 6e-5 --num-train-epochs 1
-	--group-by-length --save-steps 400 --seed 1)
+# The classifier learns twice: from all that has a label, and then from the sentences about which it agrees with their review.
+classify=(--task text --labels neg,pos --long windows --doc-stride 126 --token-budget 2048 --num-train-epochs 1 --group-by-length --save-steps 400)
+labelled=(--learning-rate 8e-5 --seed 1)
+agreed=(--learning-rate 4e-5 --seed 5)
 base=(-bits 4 -group 32)
 difference=(-difference-bits 2 -difference-group 64)
 
@@ -88,7 +90,13 @@ reviews() {
 # sentences prints the sentences of stdin, one a line.
 sentences() { sed -E 's/([.!?]"?) +/\1\n/g'; }
 
-if [ ! -e "$work/sentiment.tsv" ]; then
+# What follows prints rows of a table of labels and texts: pieces LABEL three of seven pieces of the reviews with a label, of about a window of 128 tokens;
+# brief LABEL their short sentences, with the label of the review; phrases CONDITION those of SST-2 of which it holds.
+pieces() { fold -s -w 560 "$work/$1.txt" | awk 'NR % 7 < 3 && length >= 40' | sed "s/^/$1\t/"; }
+brief() { sentences <"$work/$1.txt" | awk 'length >= 12 && length <= 120' | sed "s/^/$1\t/"; }
+phrases() { tail -n +2 "$glue/SST-2/train.tsv" | awk -F'\t' "$1"' { print ($2 == "1" ? "pos" : "neg") "\t" $1 }'; }
+
+if [ ! -e "$work/labelled.tsv" ]; then
 	mkdir -p "$work/imdb"
 	tar -xzf "$imdb" -C "$work/imdb" --wildcards 'aclImdb/train/*/*.txt'
 	for folder in pos neg unsup; do reviews $folder >"$work/$folder.txt"; done
@@ -107,19 +115,11 @@ if [ ! -e "$work/sentiment.tsv" ]; then
 		shuffled 40000 y <"$work/all.txt" | sentences | awk 'length >= 20 && length <= 250' | shuffled 50000 y
 		shuffled 12000 1 <"$work/all.txt" | fold -s -w 320 | awk 'length >= 160' | shuffled 18000 y
 	} | shuffled 0 y >"$work/sentences.txt"
-	# What the classifier learns from: three of seven pieces of the labelled reviews, of about a window of 128 tokens; their last sentences, where they are short;
-	# and SST-2.
-	{
-		printf 'label\ttext\n'
-		for label in pos neg; do
-			fold -s -w 560 "$work/$label.txt" | awk 'NR % 7 < 3 && length >= 40' | sed "s/^/$label\t/"
-			sed 's/$/\n/' "$work/$label.txt" | sentences | awk '!length { if (length(last) >= 12 && length(last) <= 120) print last; last = ""; next } { last = $0 }' |
-				sed "s/^/$label\t/"
-		done
-		tail -n +2 "$glue/SST-2/train.tsv" | awk -F'\t' '{ print ($2 == "1" ? "pos" : "neg") "\t" $1 }'
-	} >"$work/sentiment.tmp"
+	# What the classifier learns from.
+	{ printf 'label\ttext\n' && brief pos && brief neg; } >"$work/brief.tsv"
+	{ printf 'label\ttext\n' && pieces pos && brief pos && pieces neg && brief neg && phrases 1; } >"$work/labelled.tmp"
 	awk -F'\t' 'NR == 1 { print "label\ttext" } NR > 1 { print ($2 == "1" ? "pos" : "neg") "\t" $1 }' "$glue/SST-2/dev.tsv" >"$work/sst2-dev.tsv"
-	mv "$work/sentiment.tmp" "$work/sentiment.tsv"
+	mv "$work/labelled.tmp" "$work/labelled.tsv"
 fi
 made texts
 
@@ -147,7 +147,24 @@ mkdir -p "$work/model"
 go run ./starter/pack "${base[@]}" -unpack "$work/unpacked" "$work/pretrained-bf16" "$work/model"
 made pretrained
 
-train sentiment finetune --data "$work/sentiment.tsv" --eval-data "$work/sst2-dev.tsv" --model "$work/unpacked/pretrained" "${sentiment[@]}"
+train labelled finetune --data "$work/labelled.tsv" --eval-data "$work/sst2-dev.tsv" --model "$work/unpacked/pretrained" "${classify[@]}" "${labelled[@]}"
+made labelled
+# A sentence of a favourable review may be a complaint, or say nothing, so that the classifier never gets sure of any. It goes on with those of which it says what
+# their review says, and is neither undecided nor sure (self-training: Yarowsky 1995, doi:10.3115/981658.981684).
+if [ ! -e "$work/agreed.tsv" ]; then
+	"$bert" predict --model "$work/labelled" --task text --data "$work/brief.tsv" "${compute[@]}" --json --quiet >"$work/answers.jsonl"
+	{
+		printf 'label\ttext\n'
+		for label in pos neg; do
+			tail -n +2 "$work/brief.tsv" | paste - "$work/answers.jsonl" | awk -F'\t' -v label=$label '
+				$1 == label { match($3, "\"" label "\":[0-9.e-]+"); p = substr($3, RSTART + 6) + 0; if (p > 0.55 && p < 0.97) print $1 "\t" $2 }' | shuffled 35000 y
+			pieces $label | shuffled 2000 y
+		done
+		phrases 'NR % 2'
+	} >"$work/agreed.tmp"
+	mv "$work/agreed.tmp" "$work/agreed.tsv"
+fi
+train sentiment finetune --data "$work/agreed.tsv" --eval-data "$work/sst2-dev.tsv" --model "$work/labelled" "${classify[@]}" "${agreed[@]}"
 round sentiment
 made sentiment
 go run ./starter/pack "${base[@]}" "${difference[@]}" -unpack "$work/unpacked" "$work/pretrained-bf16" "$work/sentiment-bf16" starter/model

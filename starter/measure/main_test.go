@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSentences checks the table: the reference's four, thirty of ours, as many of each kind, none twice.
+// TestSentences checks the table: the reference's four, thirty of ours and forty later ones, as many of each kind, none twice.
 func TestSentences(t *testing.T) {
 	all, err := readSentences(sentences)
 	if err != nil {
@@ -21,7 +21,7 @@ func TestSentences(t *testing.T) {
 			t.Errorf("%q stands twice, is empty or has white space around it", s.text)
 		}
 	}
-	if count["reference pos"] != 2 || count["reference neg"] != 2 || count["ours pos"] != 15 || count["ours neg"] != 15 {
+	if count["reference pos"] != 2 || count["reference neg"] != 2 || count["ours pos"] != 15 || count["ours neg"] != 15 || count["later pos"] != 20 || count["later neg"] != 20 {
 		t.Errorf("sentences by source and label: %v", count)
 	}
 	if _, err := readSentences("a\tb"); err == nil {
