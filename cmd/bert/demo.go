@@ -42,7 +42,7 @@ var sentences = []string{
 // demoMaxSeqLength is more than any of the reviews has.
 const demoMaxSeqLength = 192
 
-// The two trainings of the demonstration differ in the learning rate alone: random weights bear a higher one.
+// The learning rates of the two trainings: weights that were pre-trained want a lower one.
 const (
 	starterLearningRate = 3e-4
 	randomLearningRate  = 5e-4
