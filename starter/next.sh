@@ -90,11 +90,12 @@ reviews() {
 # sentences prints the sentences of stdin, one a line.
 sentences() { sed -E 's/([.!?]"?) +/\1\n/g'; }
 
-# What follows prints rows of a table of labels and texts: pieces LABEL three of seven pieces of the reviews with a label, of about a window of 128 tokens;
-# brief LABEL their short sentences, with the label of the review; phrases CONDITION those of SST-2 of which it holds.
+# What follows prints a table of labels and texts: header its first line; pieces LABEL three of seven pieces of the reviews with a label, of about a window of
+# 128 tokens; brief LABEL their short sentences, with the label of the review; phrases SPLIT CONDITION those of a split of SST-2 of which it holds.
+header() { printf 'label\ttext\n'; }
 pieces() { fold -s -w 560 "$work/$1.txt" | awk 'NR % 7 < 3 && length >= 40' | sed "s/^/$1\t/"; }
 brief() { sentences <"$work/$1.txt" | awk 'length >= 12 && length <= 120' | sed "s/^/$1\t/"; }
-phrases() { tail -n +2 "$glue/SST-2/train.tsv" | awk -F'\t' "$1"' { print ($2 == "1" ? "pos" : "neg") "\t" $1 }'; }
+phrases() { tail -n +2 "$glue/SST-2/$1.tsv" | awk -F'\t' "$2"' { print ($2 == "1" ? "pos" : "neg") "\t" $1 }'; }
 
 if [ ! -e "$work/labelled.tsv" ]; then
 	mkdir -p "$work/imdb"
@@ -116,9 +117,9 @@ if [ ! -e "$work/labelled.tsv" ]; then
 		shuffled 12000 1 <"$work/all.txt" | fold -s -w 320 | awk 'length >= 160' | shuffled 18000 y
 	} | shuffled 0 y >"$work/sentences.txt"
 	# What the classifier learns from.
-	{ printf 'label\ttext\n' && brief pos && brief neg; } >"$work/brief.tsv"
-	{ printf 'label\ttext\n' && pieces pos && brief pos && pieces neg && brief neg && phrases 1; } >"$work/labelled.tmp"
-	awk -F'\t' 'NR == 1 { print "label\ttext" } NR > 1 { print ($2 == "1" ? "pos" : "neg") "\t" $1 }' "$glue/SST-2/dev.tsv" >"$work/sst2-dev.tsv"
+	{ header && brief pos && brief neg; } >"$work/brief.tsv"
+	{ header && pieces pos && brief pos && pieces neg && brief neg && phrases train 1; } >"$work/labelled.tmp"
+	{ header && phrases dev 1; } >"$work/sst2-dev.tsv"
 	mv "$work/labelled.tmp" "$work/labelled.tsv"
 fi
 made texts
@@ -154,13 +155,13 @@ made labelled
 if [ ! -e "$work/agreed.tsv" ]; then
 	"$bert" predict --model "$work/labelled" --task text --data "$work/brief.tsv" "${compute[@]}" --json --quiet >"$work/answers.jsonl"
 	{
-		printf 'label\ttext\n'
+		header
 		for label in pos neg; do
 			tail -n +2 "$work/brief.tsv" | paste - "$work/answers.jsonl" | awk -F'\t' -v label=$label '
-				$1 == label { match($3, "\"" label "\":[0-9.e-]+"); p = substr($3, RSTART + 6) + 0; if (p > 0.55 && p < 0.97) print $1 "\t" $2 }' | shuffled 35000 y
+				$1 == label { match($3, "\"" label "\":[0-9.e-]+"); p = substr($3, RSTART + length(label) + 3) + 0; if (p > 0.55 && p < 0.97) print $1 "\t" $2 }' | shuffled 35000 y
 			pieces $label | shuffled 2000 y
 		done
-		phrases 'NR % 2'
+		phrases train 'NR % 2'
 	} >"$work/agreed.tmp"
 	mv "$work/agreed.tmp" "$work/agreed.tsv"
 fi

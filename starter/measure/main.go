@@ -8,7 +8,7 @@
 // rows by name; without any, all are measured. The table is printed at the end, in Markdown.
 //
 // The sentences are in sentences.tsv: four of the reference's demonstration and thirty plain ones, written for this and never trained on, by which
-// recipes were chosen; and forty more, written afterwards, by which nothing was chosen.
+// recipes were chosen; and forty more, written when the last recipes were tried, by which nothing was chosen.
 package main
 
 import (
